@@ -1,0 +1,49 @@
+# Two commands matter: `make app` opens the explorer, `make test` runs the tests. Both build .venv on first use.
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& { echo $$p; break; }; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: app test test-browser check format wheel bench clean
+
+app: .venv/.app
+	$(BIN)/sftqa app
+
+test: .venv/.dev
+	$(BIN)/python -m pytest
+
+test-browser: .venv/.dev
+	$(BIN)/python -m pytest -m browser tests/browser
+
+check: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wheel: .venv/.dev
+	$(BIN)/python -m build --wheel
+
+bench: .venv/.dev
+	$(BIN)/python benchmarks/first_chart.py
+
+# torch comes first and alone: the pinned release is found in one step, and its build (CPU or CUDA) is not chosen anew by another package.
+.venv/.app: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed, and none was found. Name one: make app PYTHON=/path/to/python3.12"; exit 1; }
+	@echo "Building .venv with $(PYTHON) (once; a few minutes) ..."
+	$(PYTHON) -m venv .venv
+	$(PIP) torch==2.13.0
+	$(PIP) --editable .
+	touch $@
+
+.venv/.dev: .venv/.app
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist .pytest_cache .ruff_cache .mypy_cache

@@ -1,0 +1,29 @@
+"""The explorer in a browser: page settings and the one table of pages.
+
+sftqa app        (or: streamlit run app.py)
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+# Five rising bars in the level colours. Spelled out, and pages have no icons, because a named icon is fetched from another host.
+ICON = "data:image/svg+xml," + "".join(
+    ["%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 15 15'%3E"]
+    + [
+        f"%3Crect x='{3 * at}' y='{12 - 3 * at}' width='2.4' height='{3 + 3 * at}' fill='%23{colour}'/%3E"
+        for at, colour in enumerate(("7453a6", "3f76bf", "1d9a9c", "57b05a", "c4a821"))
+    ]
+    + ["%3C/svg%3E"]
+)
+PAGES = [
+    st.Page("pages/overview.py", title="Overview", default=True),
+    st.Page("pages/memory.py", title="Memory"),
+    st.Page("pages/lab.py", title="Lab"),
+    st.Page("pages/results.py", title="Results"),
+    st.Page("pages/jobs.py", title="Jobs"),
+]
+
+page = st.navigation(PAGES, position="top")
+st.set_page_config(page_title=f"{page.title} · SFT-QA Explorer", page_icon=ICON, layout="wide")
+page.run()

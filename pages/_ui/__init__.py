@@ -1,0 +1,1 @@
+"""What the pages share: cached reads, pickers, forms, panels and wording."""

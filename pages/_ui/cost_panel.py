@@ -1,0 +1,43 @@
+"""What work will cost, and what stands in its way, before it starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from pages._ui import resources
+from pages._ui.panels import problem
+from pages._ui.wording import literal, span
+from sftqa_core.errors import SftqaError
+from sftqa_core.records import ProbeSettings, TrainSettings
+
+
+def cost_panel(settings: TrainSettings | ProbeSettings) -> bool:
+    """Draw the forecast; True when the work can start."""
+    try:
+        forecast = resources.forecast(settings, resources.stamp())
+    except SftqaError as error:
+        problem(str(error))
+        return False
+    cells = [(label, value) for label, value in _cells(forecast, isinstance(settings, TrainSettings)) if value is not None]
+    for (label, value), column in zip(cells, st.columns(len(cells)), strict=True):
+        column.metric(label, value)
+    st.markdown(f"**About {span(forecast.seconds_low, forecast.seconds_high)}** on this machine.")
+    for note in forecast.notes:
+        st.caption(literal(note))
+    for text in forecast.problems:
+        problem(text, ":material/block:")
+    return not forecast.problems
+
+
+def _cells(forecast: Any, train: bool) -> list[tuple[str, str | None]]:
+    probes = f"{forecast.probes_needed:,}"
+    if not train:
+        return [("Facts to probe", probes)]
+    return [
+        ("Examples", f"{forecast.examples:,}"),
+        ("Steps", f"{forecast.steps:,}"),
+        ("Test facts", f"{forecast.test_facts:,}"),
+        ("Probes needed", probes if forecast.probes_needed else None),
+    ]

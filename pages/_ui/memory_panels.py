@@ -1,0 +1,172 @@
+"""The parts of the Memory page: how levels spread, the table of facts, one fact down to its completions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from pages._ui import resources
+from pages._ui.wording import between, literal, percent
+from sftqa_core.figures.fact import template_hits_figure
+from sftqa_core.figures.levels import level_counts, level_names, level_shares_figure, score_histogram
+from sftqa_core.figures.style import CHART_CONFIG, level_colours
+
+SPLITS = {"domain": "domain", "relation": "relation", "contested": "contested or not", "echo": "echo or not"}
+GROUP_NAMES = {
+    "domain": {"in": "In-domain", "out": "Out-of-domain"},
+    "contested": {"True": "Contested", "False": "Uncontested"},
+    "echo": {"True": "Answer stands in the subject", "False": "It does not"},
+}
+COLUMNS = {
+    "level": st.column_config.TextColumn("Level", width="small"),
+    "score": st.column_config.ProgressColumn("R", min_value=0, max_value=1, format="%.2f", width="small"),
+    "subject": st.column_config.TextColumn("Subject"),
+    "answers": st.column_config.ListColumn("Right answers"),
+    "relation_label": st.column_config.TextColumn("Relation"),
+    "domain": st.column_config.TextColumn("Domain", width="small"),
+    "exposures": st.column_config.NumberColumn("Exposures", width="small", help="How often the pre-training text states the fact."),
+    "contested": st.column_config.CheckboxColumn("Contested", width="small", help="The pre-training text also names a rival."),
+    "echo": st.column_config.CheckboxColumn("Echo", width="small", help="An answer stands inside the subject's own text."),
+}
+
+
+def spread(table: Any, scheme: Any) -> None:
+    """Shares of levels by a chosen split, and the histogram of R."""
+    known = [name for name in SPLITS if name in table and table[name].nunique() > 1] or ["domain"]
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            st.markdown("**Facts per memory level**")
+            by = st.segmented_control(
+                "by", known, format_func=SPLITS.get, default=known[0], required=True, key="by", label_visibility="collapsed"
+            )
+        counts = level_counts(table, by, len(scheme.labels))
+        names = {**GROUP_NAMES.get(by, {}), **(resources.relation_labels() if by == "relation" else {})}
+        groups = {names.get(name, name): counts[name] for name in _ordered(counts, by)}
+        figure = level_shares_figure(groups, scheme.labels, 56 if len(groups) <= 3 else 30)
+        st.plotly_chart(figure, config=CHART_CONFIG, key="shares", alt="Share of facts per memory level")
+    with right:
+        st.markdown("**Memory score R**")
+        scores = table["score"].dropna().tolist()
+        st.plotly_chart(
+            score_histogram(scores, scheme.labels, scheme.cutoffs), config=CHART_CONFIG, key="scores", alt="Facts by memory score"
+        )
+        st.caption(_templates_words(table))
+
+
+def facts_table(table: Any, scheme: Any) -> Any:
+    """The facts with filters; returns the row picked (the first one until somebody picks), or None."""
+    names = resources.relation_labels()
+    shown = table.assign(
+        level=level_names(table["level"], scheme.labels, "not probed"),
+        relation_label=table["relation"].map(lambda relation: names.get(relation, relation)),
+    )
+    first, second, third = st.columns([2, 3, 3])
+    levels = first.multiselect("Level", [*scheme.labels, "not probed"], key="fact-levels", placeholder="all")
+    relations = second.multiselect("Relation", sorted(shown["relation_label"].unique()), key="fact-relations", placeholder="all")
+    words = third.text_input("Search", key="fact-search", placeholder="subject or answer")
+    if levels:
+        shown = shown[shown["level"].isin(levels)]
+    if relations:
+        shown = shown[shown["relation_label"].isin(relations)]
+    if words.strip():
+        text = shown["subject"] + "\n" + shown["answers"].map("\n".join)
+        shown = shown[text.str.contains(words.strip(), case=False, regex=False)]
+    columns = [name for name in COLUMNS if name in shown]
+    picked = st.dataframe(
+        shown,
+        hide_index=True,
+        height=320,
+        column_order=columns,
+        column_config=COLUMNS,
+        on_select="rerun",
+        selection_mode="single-row",
+        key="facts",
+    )
+    st.caption(f"{len(shown):,} of {len(table):,} facts. Click the box at the left of a row to see its completions.")
+    rows = [row for row in picked.selection.rows if row < len(shown)]
+    return shown.iloc[rows[0]] if rows else (shown.iloc[0] if len(shown) else None)
+
+
+def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str) -> None:
+    """One fact: its score with both intervals, hits per template, and what the model really wrote."""
+    with st.container(border=True):
+        st.markdown("**One fact**")
+        st.text(fact["question"])
+        st.text(f"Right: {' | '.join(fact['answers'])}")
+        _flags(fact)
+        if fact["score"] != fact["score"]:
+            st.caption("This fact has not been probed. Use the Probe button above.")
+            return
+        _score_row(fact)
+        rows = resources.completions(model, source, fact["fact_id"], stamp)
+        prompts = rows.drop_duplicates("template").set_index("template")["prompt"].to_dict() if len(rows) else {}
+        hits = list(fact["hits_per_template"])
+        samples = round(fact["completions"] / max(len(hits), 1))
+        colour = level_colours(len(scheme.labels))[list(scheme.labels).index(fact["level"])]
+        seen = rows.drop_duplicates("template").set_index("template")["seen"].to_dict() if "seen" in rows else {}
+        order = range(len(hits))
+        figure = template_hits_figure(hits, samples, [prompts.get(at, "") for at in order], colour, [seen.get(at) for at in order])
+        st.plotly_chart(figure, config=CHART_CONFIG, key="fact-templates", alt="Hits per template")
+        if not len(rows):
+            st.caption("The completions behind these levels are not stored here; probing again would write them.")
+            return
+        st.dataframe(
+            rows.assign(hit=rows["matched"].notna(), matched=rows["matched"].fillna(""), template=rows["template"] + 1),
+            hide_index=True,
+            height=300,
+            column_order=["template", "prompt", "text", "count", "hit", "matched", "stop"],
+            column_config=COMPLETION_COLUMNS,
+        )
+
+
+COMPLETION_COLUMNS = {
+    "template": st.column_config.NumberColumn("Template", width="small"),
+    "prompt": st.column_config.TextColumn("Prompt"),
+    "text": st.column_config.TextColumn("The model went on"),
+    "count": st.column_config.NumberColumn("Times", width="small"),
+    "hit": st.column_config.CheckboxColumn("Hit", width="small"),
+    "matched": st.column_config.TextColumn("Answer found", width="small"),
+    "stop": st.column_config.TextColumn("Stopped at", width="small", help="end token, a hit, or the length limit"),
+}
+
+
+def _score_row(fact: Any) -> None:
+    first, second, third, fourth = st.columns(4)
+    first.metric("Memory score R", f"{fact['score']:.3f}", help=f"{int(fact['hits'])} hits in {int(fact['completions'])} completions")
+    first.caption(f"{int(fact['hits'])} of {int(fact['completions'])} completions · level {fact['level']}")
+    second.metric("Interval over samples", between(fact["low_samples"], fact["high_samples"]))
+    second.caption("95%, had the same templates been sampled again")
+    third.metric("Interval over templates", between(fact["low_templates"], fact["high_templates"]))
+    third.caption("95%, had other templates been written (bootstrap)")
+    seen, unseen = fact.get("seen_score"), fact.get("unseen_score")
+    if seen is not None and seen == seen:
+        fourth.metric("Seen / unseen templates", f"{seen:.2f} / {unseen:.2f}")
+        fourth.caption("R on templates that the pre-training text used, and on others")
+
+
+def _flags(fact: Any) -> None:
+    with st.container(horizontal=True):
+        if bool(fact["echo"]):
+            st.badge("echo: the answer stands in the subject", color="orange")
+        if "contested" in fact and fact["contested"] == True:  # noqa: E712  (may be a missing value)
+            rival = fact.get("rival")
+            st.badge(f"contested: the text also says {literal(rival)}" if isinstance(rival, str) else "contested", color="violet")
+        if fact.get("exposures") is not None and fact["exposures"] == fact["exposures"]:
+            st.badge(f"stated {int(fact['exposures'])} times in pre-training", color="gray")
+
+
+def _templates_words(table: Any) -> str:
+    words = "Dotted lines: where levels change."
+    if "seen_score" in table and table["seen_score"].notna().any():
+        seen, unseen = table["seen_score"].mean(), table["unseen_score"].mean()
+        words += f" Mean hit rate {percent(seen)} on templates that the pre-training text used, {percent(unseen)} on unseen ones."
+    return words
+
+
+def _ordered(counts: dict[str, list[int]], by: str) -> list[str]:
+    """Fixed order for known groups, the best known relation first."""
+    if by in GROUP_NAMES:
+        return [name for name in GROUP_NAMES[by] if name in counts]
+    return sorted(counts, key=lambda name: -sum(at * n for at, n in enumerate(counts[name])) / max(sum(counts[name]), 1))

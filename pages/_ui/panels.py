@@ -1,0 +1,60 @@
+"""Pieces of a page that say how things stand: errors, empty states, the rule about the built-in world, intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from pages._ui.wording import literal, percent
+from sftqa_core.errors import SftqaError
+
+INSTALL = "pip install torch transformers peft accelerate"
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Whatever the core cannot do is said in its own words, and the page ends there; never a traceback."""
+    try:
+        yield
+    except SftqaError as error:
+        problem(str(error))
+        st.stop()
+
+
+def problem(text: str, icon: str = ":material/error:") -> None:
+    """An error for people. A message with several lines becomes a list; markup in it is shown as text."""
+    lines = [literal(line) for line in text.splitlines() if line.strip()]
+    st.error(lines[0] if len(lines) == 1 else "\n".join(f"- {line}" for line in lines), icon=icon)
+
+
+def empty(text: str, page: str | None = None, label: str = "") -> None:
+    """Nothing to show yet: why, and where to go."""
+    with st.container(border=True, horizontal_alignment="center"):
+        st.markdown(text, text_alignment="center")
+        if page:
+            st.page_link(page, label=label, icon=":material/arrow_forward:")
+
+
+def planted() -> None:
+    """METHOD 8.8, in words anyone understands."""
+    st.info(
+        "**The built-in world is planted.** Its people and places are invented, and its text was written so that a small model "
+        "knows some facts well and others badly. It demonstrates the mechanism. It is no evidence about large models.",
+        icon=":material/potted_plant:",
+    )
+
+
+def needs_torch(what: str) -> None:
+    """Said where models cannot be run; everything already measured stays visible."""
+    st.warning(f"{what} needs PyTorch, which is not installed here. Install it, then start the explorer again:", icon=":material/download:")
+    st.code(INSTALL, language="bash")
+
+
+def share_metric(label: str, value: float | None, base: float | None, lines: list[str]) -> None:
+    """One share, how far it is from the base model's in percentage points, and small lines under it."""
+    change = None if value is None or base is None else f"{(value - base) * 100:+.1f} points"
+    with st.container(border=True, height="stretch"):
+        st.metric(label, percent(value), change, delta_description=None if change is None else "against the base model")
+        st.caption("  \n".join(lines))

@@ -1,0 +1,184 @@
+"""Cached reads: two-line wrappers over the core's workflows and jobs, imported when first needed.
+
+Nothing else under pages/ knows what the core's functions are called. Results never change once written, so a key
+that names them is enough; lists and profiles carry `stamp()`, which changes whenever a job ends.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from sftqa_core.records import Job, ModelCard, ProbeSettings, Progress, RunSummary, TrainSettings
+
+
+@st.cache_data(show_spinner=False)
+def example() -> tuple[RunSummary, TrainSettings] | None:
+    """Summary and settings of the shipped example run, from two small JSON files: Overview waits for nothing else."""
+    import json
+
+    from sftqa_core.artifacts import finished
+    from sftqa_core.workspace import shipped_folder
+
+    folders = finished([shipped_folder() / "runs"])
+    if not folders:
+        return None
+    folder = folders[max(folders)]
+    summary, settings = (json.loads((folder / name).read_text(encoding="utf-8")) for name in ("summary.json", "settings.json"))
+    return RunSummary.from_dict(summary), TrainSettings.from_dict(settings)
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def models() -> list[ModelCard]:
+    from sftqa_core import workflows
+
+    return workflows.models()
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def sources() -> list[str]:
+    from sftqa_core import workflows
+
+    return list(workflows.sources())
+
+
+@st.cache_data(show_spinner=False)
+def relation_labels() -> dict[str, str]:
+    from sftqa_core.knowledge.relations import builtin_relations
+
+    return {name: relation.label for name, relation in builtin_relations().items()}
+
+
+@st.cache_data(show_spinner="Reading what is known of these facts…", max_entries=8, ttl=600)
+def profile(model: str, source: str, split: str, domain: str, stamp: str) -> Any:
+    from sftqa_core import workflows
+
+    return workflows.profile(model, source, split, domain)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def completions(model: str, source: str, fact_id: str, stamp: str) -> Any:
+    from sftqa_core import workflows
+
+    return workflows.completions(model, source, fact_id)
+
+
+@st.cache_data(show_spinner=False, ttl=60)
+def runs(stamp: str) -> list[Any]:
+    from sftqa_core import workflows
+
+    return list(workflows.runs())
+
+
+def run(run_id: str) -> Any:
+    from sftqa_core import workflows
+
+    return workflows.run(run_id)
+
+
+@st.cache_data(show_spinner=False, max_entries=6)
+def run_tables(run_id: str) -> tuple[Any, Any, Any]:
+    """A run's predictions of all stages, its test facts with their levels, and its loss curve."""
+    found = run(run_id)
+    return found.predictions(), found.facts(), found.curve()
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def run_part(run_id: str, part: str) -> RunSummary:
+    """The run's accuracies on its "contested" or "uncontested" test facts only."""
+    from sftqa_core import workflows
+
+    return workflows.run_part(run_id, part)
+
+
+@st.cache_data(show_spinner=False, ttl=60, max_entries=64)
+def forecast(settings: TrainSettings | ProbeSettings, stamp: str) -> Any:
+    from sftqa_core import workflows
+
+    return workflows.forecast(settings)
+
+
+def add_upload(name: str, content: bytes) -> str:
+    from sftqa_core import workflows
+
+    sources.clear()
+    return workflows.add_upload(name, content)
+
+
+def default_learning_rate(method: str, model: str) -> float:
+    """What is used when the form's field stays empty."""
+    from sftqa_core import workflows
+
+    return workflows.default_learning_rate(method, model)
+
+
+def missing_torch() -> bool:
+    """True where models cannot be run; looks for the package without importing it."""
+    from importlib.util import find_spec
+
+    return find_spec("torch") is None
+
+
+def jobs() -> list[Job]:
+    from sftqa_core.jobs.reading import jobs_list
+
+    return jobs_list()
+
+
+def job(job_id: str) -> Job | None:
+    return next((job for job in jobs() if job.id == job_id), None)
+
+
+def submit(kind: str, settings: TrainSettings | ProbeSettings) -> Job:
+    """Queue the work once: a second click, or the same click in another tab, gets the job that the first one made.
+
+    The key names the settings and the last finished job that had them, so the same work can be asked for again later.
+    """
+    from sftqa_core.jobs.executor import LocalExecutor
+    from sftqa_core.jsonrecord import fingerprint
+
+    wanted = settings.to_dict()
+    over = [job.id for job in jobs() if job.finished and job.kind == kind and job.settings == wanted]
+    return LocalExecutor().submit(kind, wanted, key=fingerprint([kind, wanted, over[:1]]))
+
+
+def cancel(job_id: str) -> Job:
+    from sftqa_core.jobs.executor import LocalExecutor
+
+    return LocalExecutor().cancel(job_id)
+
+
+def wake() -> None:
+    """Go on with a queue whose worker died."""
+    from sftqa_core.jobs.executor import LocalExecutor
+
+    LocalExecutor().wake()
+
+
+def progress_since(job_id: str, offset: int) -> tuple[list[Progress], int]:
+    from sftqa_core.jobs.reading import progress_since
+
+    return progress_since(job_id, offset)
+
+
+def waits_for(job_id: str) -> str:
+    """Why a queued job does not run yet, in words."""
+    from sftqa_core.jobs.reading import blocked_by, queue_position
+
+    position, lease = queue_position(job_id), blocked_by(job_id)
+    ahead = f"{position - 1} ahead in the queue. " if position and position > 1 else ""
+    return f"Waiting. {ahead}" + (f"The device is in use by {lease.holder}." if lease else "")
+
+
+def log(job_id: str, lines: int = 40) -> list[str]:
+    from sftqa_core.jobs.reading import log_tail
+
+    return log_tail(job_id, lines)
+
+
+def stamp() -> str:
+    """Changes when a job ends: part of the key of everything a job can change."""
+    from sftqa_core.jsonrecord import fingerprint
+
+    return fingerprint([[job.id, job.state] for job in jobs() if job.finished])

@@ -1,0 +1,107 @@
+"""The parts of a run's results: charts, headline, what it was made with."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import streamlit as st
+
+from pages._ui.panels import share_metric
+from pages._ui.wording import duration, interval, percent
+from sftqa_core.figures.accuracy import accuracy_figure
+from sftqa_core.figures.style import CHART_CONFIG
+from sftqa_core.records import DomainAccuracy, RunSummary
+
+PARTS = {"all": "all test facts", "uncontested": "uncontested only", "contested": "contested only"}
+DOMAIN_TITLES = {"in": "In-domain facts", "out": "Out-of-domain facts"}
+
+
+def accuracy_charts(summary: RunSummary, where: str, height: int = 380) -> None:
+    """In and out of domain side by side (one above the other where it is narrow)."""
+    for domain, column in zip(summary.after, st.columns(len(summary.after), gap="large"), strict=True):
+        title = DOMAIN_TITLES.get(domain, domain)
+        few_shot, majority = (summary.baselines.get(name, {}).get(domain) for name in ("few_shot", "majority"))
+        with column:
+            st.markdown(f"**{title}**")
+            if not summary.after[domain].natural_n:
+                st.caption("There are no test facts of this kind here.")
+                continue
+            figure = accuracy_figure(summary.before[domain], summary.after[domain], few_shot, majority, height)
+            st.plotly_chart(figure, config=CHART_CONFIG, key=f"accuracy-{where}-{domain}", alt=f"Accuracy per memory level. {title}.")
+
+
+def headline(summary: RunSummary) -> None:
+    """Macro mean and natural accuracy of each domain, with intervals, the change, and the value without echo facts."""
+    cells = iter(st.columns(2 * len(summary.after)))
+    for domain, after in summary.after.items():
+        before = summary.before[domain]
+        bare = summary.without_echo.get("after", {}).get(domain)
+        name = DOMAIN_TITLES.get(domain, domain).removesuffix(" facts")
+        with next(cells):
+            lines = _macro_lines(after) + _bare_line(bare and bare.macro)
+            share_metric(f"{name}: mean over levels", after.macro, before.macro, lines)
+        with next(cells):
+            lines = [f"{interval(after.natural_low, after.natural_high)} (Wilson 95%)", f"n = {after.natural_n:,}"]
+            share_metric(f"{name}: as facts come", after.natural, before.natural, lines + _bare_line(bare and bare.natural))
+
+
+def _macro_lines(after: DomainAccuracy) -> list[str]:
+    missing = [level.level for level in after.per_level if level.level not in after.macro_levels]
+    if missing:
+        return [f"No test facts of {', '.join(missing)}, so there is no mean over levels."]
+    return [f"{interval(after.macro_low, after.macro_high)} (bootstrap 95%)", f"unweighted, {len(after.macro_levels)} levels"]
+
+
+def _bare_line(value: float | None) -> list[str]:
+    return [] if value is None else [f"without echo facts: {percent(value)}"]
+
+
+def parts_picker(facts: Any) -> str:
+    """Which of the test facts the charts are about, where some are known to be contested (METHOD 8.8)."""
+    if "contested" not in facts or not facts["contested"].fillna(False).astype(bool).any():
+        return "all"
+    return st.segmented_control(
+        "Test facts", list(PARTS), format_func=PARTS.get, default="all", required=True, key="part", label_visibility="collapsed"
+    )
+
+
+def numbers_table(summary: RunSummary) -> list[dict[str, Any]]:
+    """Every number behind the charts, one row a domain and level, for a table or a download."""
+    rows = []
+    stages = {"before": summary.before, "after": summary.after, **summary.baselines}
+    for stage, domains in stages.items():
+        for domain, accuracy in domains.items():
+            for level in accuracy.per_level:
+                rows.append({"stage": stage, "domain": domain, **level.to_dict()})
+    return rows
+
+
+def made_with(run: Any) -> None:
+    """The frozen settings, the command that repeats the run, and the versions it ran with."""
+    command = run.manifest.get("command")
+    if command:
+        st.markdown("**The command that repeats it**")
+        st.code(command if isinstance(command, str) else shlex.join(map(str, command)), language="bash", wrap_lines=True)
+    times = ", ".join(f"{name} {duration(seconds)}" for name, seconds in run.summary.seconds.items())
+    st.text(f"Took: {times}" if times else "")
+    first, second = st.columns(2)
+    with first:
+        st.markdown("**Settings**")
+        st.json(run.settings.to_dict(), expanded=1)
+    with second:
+        st.markdown("**Versions and fingerprints**")
+        st.json({key: value for key, value in run.manifest.items() if key not in ("settings", "files")}, expanded=2)
+
+
+NUMBER_COLUMNS = {
+    "accuracy": st.column_config.NumberColumn("accuracy", format="percent"),
+    "low": st.column_config.NumberColumn("Wilson low", format="percent"),
+    "high": st.column_config.NumberColumn("Wilson high", format="percent"),
+}
+
+
+def loss_points(curve: Any) -> tuple[list[int], list[float]]:
+    """Steps and losses of a run's curve table; steps without a loss are left out."""
+    told = curve[curve["loss"].notna()]
+    return [int(step) for step in told["step"]], [float(loss) for loss in told["loss"]]

@@ -1,0 +1,39 @@
+"""What happens if I fine-tune on these facts? Choose, see the cost, launch, watch."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages._ui import forms, panels, resources, state
+from pages._ui.cost_panel import cost_panel
+from pages._ui.job_panel import ACTIVE, job_panel
+from sftqa_core.errors import SftqaError
+
+st.title("Lab")
+st.caption("Fine-tune a model on a few question-answer pairs. The run goes on in the background when you leave or close this page.")
+
+left, right = st.columns([3, 2], gap="large")
+settings = None
+with left:
+    try:
+        settings = forms.train_form()
+    except SftqaError as error:
+        panels.problem(str(error))
+
+with right:
+    st.subheader("What it will cost", anchor=False)
+    with panels.told():
+        watched = state.watched_jobs("train")
+    twin = settings is not None and any(job.state in ACTIVE and job.settings == settings.to_dict() for job in watched)
+    ready = settings is not None and cost_panel(settings) and not twin
+    if resources.missing_torch():
+        panels.needs_torch("Fine-tuning")
+        ready = False
+    if st.button("Launch", type="primary", icon=":material/rocket_launch:", disabled=not ready, width="stretch") and settings:
+        with panels.told():
+            state.watch(resources.submit("train", settings).id)
+        st.rerun()
+    if twin:
+        st.caption("These very settings are under way. Change something to start another run; it waits its turn.")
+    for job in watched:
+        job_panel(job, "lab")

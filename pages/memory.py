@@ -1,0 +1,56 @@
+"""What does the model know? Levels over facts, and each fact down to its completions."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages._ui import memory_panels, panels, pickers, resources, state
+from pages._ui.job_panel import job_panel
+from pages._ui.probe_panel import probe_button, upload_button
+
+st.title("Memory")
+
+with panels.told():
+    if not resources.models():
+        panels.empty("No model is here yet. Pre-train a small one with `sftqa pretrain NAME`, then come back.")
+        st.stop()
+    first, second, third, fourth = st.columns([3, 3, 2, 2])
+    with first:
+        model = pickers.pick_model()
+    with second:
+        source = pickers.pick_source()
+    with third:
+        split = pickers.pick_split()
+    with fourth:
+        domain = pickers.pick_domain()
+
+with panels.told():
+    stamp = resources.stamp()
+    profile = resources.profile(model, source, split, domain, stamp)
+
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.markdown(f"**{profile.probed:,} of {profile.facts:,} facts probed**")
+    probe_button(model, source, split, domain, profile.facts - profile.probed)
+    upload_button()
+    without_echo = st.toggle("Leave out echo facts", help="Facts whose answer stands inside the subject: repeating it would count.")
+for note in profile.notes:
+    st.caption(note)
+for job in state.watched_jobs("probe"):
+    job_panel(job, "memory", charts=False)
+
+table = profile.table[~profile.table["echo"].astype(bool)] if without_echo else profile.table
+if not profile.facts:
+    panels.empty("This source has no facts in that split and domain. Pick another.")
+    st.stop()
+if not profile.probed:
+    panels.empty("None of these facts has been probed with this model. Use Probe above: it goes on in the background.")
+else:
+    memory_panels.spread(table, profile.scheme)
+
+st.subheader("Facts", anchor=False)
+with panels.told():
+    fact = memory_panels.facts_table(table, profile.scheme)
+    if fact is None:
+        st.caption("No fact fits these filters.")
+    else:
+        memory_panels.fact_detail(model, source, fact, profile.scheme, stamp)

@@ -1,0 +1,40 @@
+"""What is this? One screen, drawn from the shipped example run."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages._ui import panels, resources
+from pages._ui.result_panels import accuracy_charts
+from pages._ui.wording import literal, percent
+
+COMPLETIONS = 210  # a fact: 21 templates, 10 samples each (METHOD section 1)
+
+st.title("What does fine-tuning do to what a model knows?")
+st.markdown(
+    "A language model holds some facts firmly, some barely and some not at all. This explorer measures that **memory level** fact by "
+    "fact, fine-tunes the model on a few question-answer pairs, and shows how often it answers rightly at each level, before and after."
+)
+
+with panels.told():
+    example = resources.example()
+
+if example is None:
+    panels.empty("No example run ships with this copy. Start one in the Lab: it takes about a minute.", "pages/lab.py", "Open the Lab")
+    st.stop()
+
+summary, settings = example
+labels, cutoffs = settings.scheme.labels, settings.scheme.cutoffs
+before, after = (percent(stage["in"].macro, 0) for stage in (summary.before, summary.after))
+st.subheader(f"One run: {summary.n} examples, and what it changed", anchor=False)
+accuracy_charts(summary, where="overview", height=300)
+st.caption(
+    f"Model {literal(settings.model)}, held-out facts of the built-in world. In-domain mean over levels: {before} before, {after} after. "
+    f"{labels[0]}: the answer never came up in {COMPLETIONS} sampled completions; {labels[-1]}: in more than {cutoffs[-1]:.0%} of them. "
+    "Bars: Wilson 95% intervals. Hollow: fewer than 30 facts, too few to tell."
+)
+with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+    if st.button("Run it yourself in the Lab", type="primary", icon=":material/science:"):
+        st.switch_page("pages/lab.py")
+    st.page_link("pages/memory.py", label="or look at what the model knows, fact by fact", icon=":material/psychology:")
+panels.planted()

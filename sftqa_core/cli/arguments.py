@@ -1,0 +1,223 @@
+"""What can be typed: one parser a command, and the settings record each one means."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NoReturn
+
+from sftqa_core.errors import SettingsError
+from sftqa_core.records import CorpusSettings, LevelScheme, PretrainSettings, ProbeSettings, PromptFormat, SamplerSettings, TrainSettings
+
+PROMPTS = {
+    "qa": PromptFormat(),
+    "plain": PromptFormat("plain", "Question: {question}\nAnswer:"),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong as JSON on standard output when --json was asked for, else as argparse does."""
+
+    def error(self, message: str) -> NoReturn:
+        if "--json" in sys.argv[1:]:
+            print(json.dumps({"error": f"{message}. Try: {self.prog} --help"}))
+            raise SystemExit(2)
+        super().error(message)
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command and its options. Exits with status 2 and a message on a mistake."""
+    return build_parser().parse_args(arguments)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands; the README lists the same."""
+    parser = Parser(prog="sftqa", description="What does fine-tuning do to what a language model knows?")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    output = Parser(add_help=False)
+    output.add_argument("--json", action="store_true", help="print exactly one JSON object on standard output")
+
+    app = commands.add_parser("app", help="open the explorer in the browser")
+    app.add_argument("--port", type=int, default=8501)
+    app.add_argument("--host", default="127.0.0.1", help="address to listen on; the default is reachable from this machine only")
+    app.add_argument("--no-browser", action="store_true", help="do not open a browser window")
+
+    facts = commands.add_parser("facts", parents=[output], help="what a fact source holds")
+    facts.add_argument("--source", default="atlas", help="atlas, entity-questions, or a path")
+    facts.add_argument("--download", action="store_true", help="fetch entity-questions from its official address first")
+
+    commands.add_parser("models", parents=[output], help="models that can be picked")
+    _add_probe(commands.add_parser("probe", parents=[output], help="measure how much of a set of facts a model has memorised"))
+    _add_train(commands.add_parser("train", parents=[output], help="fine-tune on n facts and evaluate before and after"), needs_n=True)
+    select = commands.add_parser("select", parents=[output], help="write the n examples a run would train on, as JSON Lines")
+    _add_train(select, needs_n=True)
+    select.add_argument("--out", required=True, help="file to write; it must not exist")
+
+    commands.add_parser("runs", parents=[output], help="finished runs, newest first")
+    commands.add_parser("show", parents=[output], help="one run's results").add_argument("run")
+    jobs = commands.add_parser("jobs", parents=[output], help="background jobs; cancel one or read its log")
+    jobs.add_argument("action", nargs="?", choices=("cancel", "log"))
+    jobs.add_argument("id", nargs="?")
+    _add_pretrain(commands.add_parser("pretrain", parents=[output], help="train a tiny model from nothing on a fact source"))
+    commands.add_parser("doctor", parents=[output], help="check the installation, devices and folders")
+    return parser
+
+
+def _add_probe(parser: argparse.ArgumentParser) -> None:
+    _add_subject(parser)
+    parser.add_argument("--split", default="test", choices=("train", "dev", "test", "all"))
+    parser.add_argument("--domain", default="all", choices=("in", "out", "all"))
+    parser.add_argument("--limit", type=int, help="at most this many facts, spread over relations")
+    parser.add_argument("--batch", type=int, default=64, help="prompts a batch")
+    _add_sampling(parser)
+
+
+def _add_sampling(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--samples", type=int, default=10, help="completions per template")
+    parser.add_argument("--temperature", type=float, default=0.7)
+    parser.add_argument("--max-new-tokens", type=int, default=32)
+    parser.add_argument("--scheme", type=_json_scheme, help="a level scheme as JSON, in place of the paper's five levels")
+
+
+def _add_subject(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, help="a built-in or pre-trained model, a folder, or a hub id")
+    parser.add_argument("--source", default="atlas", help="atlas, entity-questions, or a path")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--match", default="tokens", choices=("tokens", "substring"), help="how an answer is found in a text")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+
+
+def _add_train(parser: argparse.ArgumentParser, needs_n: bool) -> None:
+    _add_subject(parser)
+    parser.add_argument("--n", required=needs_n, type=_count_or_all, help="examples to train on, or all")
+    parser.add_argument("--levels", type=_numbers, help="train only on facts of these levels: 0,1,2")
+    parser.add_argument("--balance", default="relation", choices=("relation", "level"))
+    parser.add_argument("--relations", type=_names, help="topics to train on: P17,P19 (default: the in-domain ones)")
+    parser.add_argument("--method", default="full", choices=("full", "lora"))
+    parser.add_argument("--lr", type=float, help="learning rate (default: by method and model size)")
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--lora-rank", type=int, default=8)
+    parser.add_argument("--prompt", type=_prompt, default=PROMPTS["qa"], help="qa, plain, or your own text with {question}")
+    parser.add_argument("--max-answer-tokens", type=int, default=16)
+    parser.add_argument("--shots", type=int, default=4, help="examples in the few-shot base line's prompt; 0 leaves it out")
+    parser.add_argument("--no-save-model", action="store_true", help="do not keep the tuned weights")
+    parser.add_argument("--test-limit", type=int, help="test facts a relation (default: all of a small source, 100 of a large one)")
+    _add_sampling(parser)
+
+
+def _add_pretrain(parser: argparse.ArgumentParser) -> None:
+    default = PretrainSettings("default")
+    parser.add_argument("name", help="name of the new model; a built-in model's name makes that model again")
+    parser.add_argument("--source", help="atlas, entity-questions, or a path")
+    parser.add_argument("--limit", type=int, help="at most this many facts, spread over relations")
+    parser.add_argument("--relations", type=_names, help="only these relations: P17,P19")
+    parser.add_argument("--architecture", choices=("llama", "qwen2", "gpt_neox"))
+    for name in ("hidden_size", "layers", "heads", "intermediate_size", "vocabulary", "batch_size", "epochs", "seed", "max_exposures"):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"default {getattr(default, name)}")
+    parser.add_argument("--lr", type=float, dest="learning_rate", help=f"default {default.learning_rate}")
+    parser.add_argument("--qa-documents", type=int, help=f"default {CorpusSettings().qa_documents}")
+    parser.add_argument("--device", help="auto, cpu, cuda, cuda:1, mps")
+
+
+def probe_settings(options: argparse.Namespace) -> ProbeSettings:
+    """`sftqa probe`'s options as a record."""
+    return ProbeSettings(
+        model=options.model,
+        source=options.source,
+        split=options.split,
+        domain=options.domain,
+        limit=options.limit,
+        scheme=_scheme(options),
+        match=options.match,
+        device=options.device,
+        batch_size=options.batch,
+    )
+
+
+def train_settings(options: argparse.Namespace) -> TrainSettings:
+    """`sftqa train`'s options as a record; `--n all` stands as n = -1 until the pool is known."""
+    return TrainSettings(
+        model=options.model,
+        source=options.source,
+        n=options.n,
+        levels=options.levels,
+        balance=options.balance,
+        relations=options.relations,
+        method=options.method,
+        learning_rate=options.lr,
+        epochs=options.epochs,
+        batch_size=options.batch,
+        lora_rank=options.lora_rank,
+        prompt=options.prompt,
+        seed=options.seed,
+        test_limit=options.test_limit,
+        scheme=_scheme(options, seeded=False),
+        match=options.match,
+        max_answer_tokens=options.max_answer_tokens,
+        shots=options.shots,
+        device=options.device,
+        save_model=not options.no_save_model,
+    )
+
+
+def pretrain_settings(options: argparse.Namespace, recipes: dict[str, PretrainSettings]) -> PretrainSettings:
+    """`sftqa pretrain`'s options over the recipe of that name, or over the defaults."""
+    start = recipes.get(options.name, PretrainSettings(options.name))
+    given = {k: v for k, v in vars(options).items() if v is not None and k not in ("command", "json", "name", "qa_documents")}
+    corpus = start.corpus if options.qa_documents is None else replace(start.corpus, qa_documents=options.qa_documents)
+    return replace(start, corpus=corpus, **given)
+
+
+def _scheme(options: argparse.Namespace, seeded: bool = True) -> LevelScheme:
+    if options.scheme is not None:
+        return options.scheme
+    sampling = SamplerSettings(
+        samples=options.samples,
+        temperature=options.temperature,
+        max_new_tokens=options.max_new_tokens,
+        seed=options.seed if seeded else 0,  # train --seed draws examples; the levels keep the probe's own seed
+    )
+    return LevelScheme(sampling=sampling)
+
+
+def _count_or_all(text: str) -> int:
+    if text == "all":
+        return TrainSettings.ALL
+    return _whole(text)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(_whole(piece) for piece in text.split(",") if piece.strip())
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(piece.strip() for piece in text.split(",") if piece.strip())
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}") from None
+
+
+def _json_scheme(text: str) -> LevelScheme:
+    try:
+        return LevelScheme.from_dict(json.loads(text))
+    except (ValueError, SettingsError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _prompt(text: str) -> PromptFormat:
+    if text in PROMPTS:
+        return PROMPTS[text]
+    try:
+        if text.startswith("{") and '"prompt"' in text:
+            return PromptFormat.from_dict(json.loads(text))
+        return PromptFormat("own", text.replace("\\n", "\n"))
+    except SettingsError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

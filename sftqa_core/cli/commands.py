@@ -1,0 +1,133 @@
+"""What each command does: options to records, records to workflows; returns the JSON object that --json prints."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sftqa_core import workflows
+from sftqa_core.cli.arguments import pretrain_settings, probe_settings, train_settings
+from sftqa_core.errors import SettingsError
+from sftqa_core.records import Progress
+
+Options = argparse.Namespace
+
+
+@dataclass
+class Console:
+    """Progress as one rewritten line on standard error (whole lines where that is not a terminal)."""
+
+    last: str = ""
+
+    def progress(self, update: Progress) -> None:
+        left = f", {update.left_s:.0f} s left" if update.left_s is not None else ""
+        values = "".join(f", {name} {value:.3g}" for name, value in update.values.items())
+        line = f"{update.phase}: {update.done:,} of {update.total:,} {update.unit}, {update.rate or 0:.1f}/s{left}{values}"
+        if sys.stderr.isatty():
+            print(f"\r\x1b[2K{line}", end="\n" if update.done >= update.total else "", file=sys.stderr, flush=True)
+        elif update.done >= update.total or update.phase != self.last:
+            print(line, file=sys.stderr, flush=True)
+        self.last = update.phase
+
+    def log(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    def check(self) -> None:
+        pass  # Ctrl-C arrives as KeyboardInterrupt
+
+
+@contextmanager
+def leased(options: Options, what: str) -> Iterator[None]:
+    """Hold the device that background jobs use too, so that the two never run at once."""
+    from sftqa_core.jobs.lease import device_lease
+
+    def waiting(holder: str) -> None:
+        print(f"Waiting: the device is in use by {holder}.", file=sys.stderr, flush=True)
+
+    with device_lease(options.device, f"sftqa {what}", on_wait=waiting):
+        yield
+
+
+def facts(options: Options) -> dict[str, Any]:
+    """`sftqa facts`: what a source holds."""
+    if options.download:
+        workflows.download(options.source, Console())
+    report = workflows.facts(options.source).to_dict()
+    return {"source": report.pop("source"), **report}
+
+
+def models(options: Options) -> dict[str, Any]:
+    """`sftqa models`: models that can be picked."""
+    return {"models": [card.to_dict() for card in workflows.models()]}
+
+
+def probe(options: Options) -> dict[str, Any]:
+    """`sftqa probe`: levels of a set of facts."""
+    settings = probe_settings(options)
+    with leased(options, "probe"):
+        return workflows.probe(settings, Console()).to_dict()
+
+
+def train(options: Options) -> dict[str, Any]:
+    """`sftqa train`: one fine-tuning run."""
+    settings = train_settings(options)
+    with leased(options, "train"):
+        return workflows.train(settings, Console()).to_dict()
+
+
+def select(options: Options) -> dict[str, Any]:
+    """`sftqa select`: the examples of a run, without running it."""
+    settings, out = train_settings(options), Path(options.out)
+    if out.exists():
+        raise SettingsError(f"{out} exists already and is left as it is. Choose another --out.")
+    with leased(options, "select"):
+        return workflows.select(settings, out, Console())
+
+
+def runs(options: Options) -> dict[str, Any]:
+    """`sftqa runs`: finished runs."""
+    rows = [{**vars(info), "folder": str(info.folder)} for info in workflows.runs()]
+    return {"runs": [{"run": row.pop("id"), **row} for row in rows]}
+
+
+def show(options: Options) -> dict[str, Any]:
+    """`sftqa show RUN`: what `sftqa train` printed, with the settings and the command."""
+    run = workflows.run(options.run)
+    return {**run.summary.to_dict(), "settings": run.settings.to_dict(), "command": run.manifest["command"]}
+
+
+def jobs(options: Options) -> dict[str, Any]:
+    """`sftqa jobs [cancel ID | log ID]`."""
+    from sftqa_core.jobs.executor import LocalExecutor
+    from sftqa_core.jobs.reading import jobs_list, log_tail
+
+    if options.action and not options.id:
+        raise SettingsError(f"'sftqa jobs {options.action}' needs a job's id; 'sftqa jobs' lists them.")
+    if options.action == "cancel":
+        return {"job": LocalExecutor().cancel(options.id).to_dict()}
+    if options.action == "log":
+        return {"id": options.id, "log": list(log_tail(options.id, 200))}
+    return {"jobs": [job.to_dict() for job in jobs_list()]}
+
+
+def pretrain(options: Options) -> dict[str, Any]:
+    """`sftqa pretrain NAME`: a tiny model from nothing."""
+    settings = pretrain_settings(options, workflows.recipes())
+    with leased(argparse.Namespace(device=settings.device), "pretrain"):
+        return workflows.pretrain(settings, Console()).to_dict()
+
+
+def doctor(options: Options) -> dict[str, Any]:
+    """`sftqa doctor`: what works here and what to do about the rest."""
+    from sftqa_core.cli.doctor import findings
+
+    rows = findings()
+    return {"ok": all(row["ok"] or row["optional"] for row in rows), "checks": rows}
+
+
+Command = Callable[[Options], dict[str, Any]]

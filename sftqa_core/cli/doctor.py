@@ -1,0 +1,82 @@
+"""`sftqa doctor`: checks of the installation, each with what to do when it fails."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+import sys
+from typing import Any
+
+from sftqa_core.artifacts import damaged_files, write_bytes
+from sftqa_core.workspace import Workspace
+
+# package -> (what needs it, may be missing)
+PACKAGES = {
+    "torch": ("probing, training", True),
+    "transformers": ("probing, training", True),
+    "peft": ("LoRA", True),
+    "accelerate": ("training", True),
+    "pandas": ("everything", False),
+    "pyarrow": ("everything", False),
+    "streamlit": ("the explorer", True),
+    "plotly": ("the explorer", True),
+    "datasets": ("facts from the hub or a saved dataset", True),
+}
+DEVICES = "import torch; print('cuda' if torch.cuda.is_available() else 'mps' if torch.backends.mps.is_available() else 'cpu')"
+
+
+def findings() -> list[dict[str, Any]]:
+    """One row a check: name, ok, optional (its failure leaves the rest usable), and a sentence."""
+    return [_python(), *[_package(name, *rest) for name, rest in PACKAGES.items()], _device(), *_folders(), *_shipped()]
+
+
+def _row(name: str, ok: bool, message: str, optional: bool = False) -> dict[str, Any]:
+    return {"check": name, "ok": ok, "optional": optional, "message": message}
+
+
+def _python() -> dict[str, Any]:
+    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    return _row("python", good, platform.python_version() + ("" if good else "; use 3.11, 3.12 or 3.13"))
+
+
+def _package(name: str, used_for: str, optional: bool) -> dict[str, Any]:
+    try:
+        return _row(name, True, importlib.metadata.version(name), optional)
+    except importlib.metadata.PackageNotFoundError:
+        wanted = "torch==2.13.0" if name == "torch" else name
+        return _row(name, False, f"not installed; needed for {used_for}. Install: pip install {wanted}", optional)
+
+
+def _device() -> dict[str, Any]:
+    # torch is asked in a process of its own: this command stays quick to start and survives a broken driver
+    try:
+        done = subprocess.run([sys.executable, "-c", DEVICES], capture_output=True, text=True, timeout=120, check=False)
+    except subprocess.TimeoutExpired:
+        return _row("device", False, "torch did not answer within two minutes; reinstall it", True)
+    if done.returncode:
+        return _row("device", False, f"torch can't be used: {(done.stderr.strip().splitlines() or ['no message'])[-1]}", True)
+    return _row("device", True, f"{done.stdout.strip()} will be used by default", True)
+
+
+def _folders() -> list[dict[str, Any]]:
+    workspace, rows = Workspace.current(), []
+    for name, folder in (("cache", workspace.root), ("state", workspace.state)):
+        probe = folder / ".doctor"
+        try:
+            write_bytes(probe, b"")
+            probe.unlink()
+            rows.append(_row(name, True, str(folder)))
+        except OSError as error:
+            rows.append(_row(name, False, f"{folder} can't be written ({error.strerror}); set SFTQA_{name.upper()} to a folder that can"))
+    return rows
+
+
+def _shipped() -> list[dict[str, Any]]:
+    rows = []
+    for manifest in sorted(Workspace.current().shipped.rglob("manifest.json")):
+        bad = damaged_files(manifest.parent)
+        rows.append(
+            _row(f"shipped {manifest.parent.name}", not bad, "files match their checksums" if not bad else f"damaged: {', '.join(bad)}")
+        )
+    return rows or [_row("shipped", False, "the built-in model and results are missing; install the package again", True)]

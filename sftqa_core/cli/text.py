@@ -1,0 +1,119 @@
+"""What people read on the terminal: each command's JSON object as plain lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+DOMAINS = {"in": "in-domain", "out": "out-of-domain"}
+
+
+def facts(result: dict[str, Any]) -> str:
+    """A source's counts, a line a relation."""
+    rows = [(name, *(counts[split] for split in ("train", "dev", "test"))) for name, counts in result["relations"].items()]
+    notes = [
+        f"{name.replace('_', ' ')}: {result[name]:,}" for name in ("facts", "unique", "merged", "excluded_from_train", "echo", "unparsed")
+    ]
+    return "\n".join([result["source"], table(("relation", "train", "dev", "test"), rows), *notes])
+
+
+def models(result: dict[str, Any]) -> str:
+    """A line a model."""
+    rows = [(m["name"], m["kind"], _count(m["parameters"]), "yes" if m["available"] else "no", m["note"]) for m in result["models"]]
+    return table(("model", "kind", "parameters", "here", ""), rows)
+
+
+def probe(result: dict[str, Any]) -> str:
+    """Facts per level in each domain."""
+    labels = result["scheme"]["labels"]
+    rows = [(DOMAINS[domain], *counts, sum(counts)) for domain, counts in result["levels"].items() if sum(counts)]
+    rate = f", {result['facts_per_s']:.1f} facts/s" if result["facts_per_s"] else " (all known before)"
+    return "\n".join([f"{result['model']} on {result['source']}: {result['facts']:,} facts{rate}", table(("", *labels, "all"), rows)])
+
+
+def run(result: dict[str, Any]) -> str:
+    """Accuracy per level before and after, both domains."""
+    lines = [f"run {result['run']}: {result['n']} examples"]
+    for domain, name in DOMAINS.items():
+        if domain not in result["after"]:
+            continue
+        stages = {"before": result["before"][domain], "after": result["after"][domain]}
+        stages |= {kind.replace("_", "-"): values[domain] for kind, values in result["baselines"].items() if domain in values}
+        head = [level["level"] for level in result["after"][domain]["per_level"]]
+        rows = [(stage, *(_percent(level["accuracy"]) for level in d["per_level"]), _macro(d), _natural(d)) for stage, d in stages.items()]
+        rows.append(("facts", *(level["n"] for level in result["after"][domain]["per_level"]), "", result["after"][domain]["natural_n"]))
+        lines += ["", table((name, *head, "mean over levels [95%]", "natural [95%]"), rows)]
+    lines += ["", "seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in result["seconds"].items())]
+    return "\n".join(lines)
+
+
+def select(result: dict[str, Any]) -> str:
+    """Where the examples were written and how many there are."""
+    return f"{result['n']} examples written to {result['file']} ({result['probed']} train facts probed)"
+
+
+def runs(result: dict[str, Any]) -> str:
+    """A line a run, newest first."""
+    if not result["runs"]:
+        return "No runs yet. Make one: sftqa train --model atlas-llama --source atlas --n 60"
+    rows = [(r["run"], r["model"], r["source"], r["n"], r["method"], r["created"]) for r in result["runs"]]
+    return table(("run", "model", "source", "n", "method", "made"), rows)
+
+
+def jobs(result: dict[str, Any]) -> str:
+    """The queue, one job's new state, or a log."""
+    if "log" in result:
+        return "\n".join(result["log"])
+    if "job" in result:
+        return f"{result['job']['id']}: {result['job']['state']}"
+    if not result["jobs"]:
+        return "No jobs. Runs started in the browser are listed here."
+    return table(
+        ("job", "kind", "state", "created", "result"),
+        [(j["id"], j["kind"], j["state"], j["created"], j["result"] or j["error"] or "") for j in result["jobs"]],
+    )
+
+
+def pretrain(result: dict[str, Any]) -> str:
+    """The new model's name and place."""
+    return f"{result['name']}: {_count(result['parameters'])} parameters, in {result['path']}\nNext: sftqa probe --model {result['name']}"
+
+
+def doctor(result: dict[str, Any]) -> str:
+    """A line a check."""
+    mark = {True: "ok", False: "MISSING"}
+    return table(
+        ("", "", ""),
+        [(mark[row["ok"]] if not row["optional"] or row["ok"] else "absent", row["check"], row["message"]) for row in result["checks"]],
+    )
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Aligned columns: numbers right, words left."""
+    cells = [[str(cell) for cell in head], *[[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    return "\n".join("  ".join(_aligned(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells).strip(
+        "\n"
+    )
+
+
+def _aligned(cell: str, width: int) -> str:
+    return cell.rjust(width) if cell[:1].isdigit() and "-" not in cell else cell.ljust(width)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}%"
+
+
+def _macro(domain: dict[str, Any]) -> str:
+    if domain["macro"] is None:
+        return f"none: no facts in a level (has {', '.join(domain['macro_levels']) or 'none'})"
+    return f"{_percent(domain['macro'])} [{_percent(domain['macro_low'])}, {_percent(domain['macro_high'])}]"
+
+
+def _natural(domain: dict[str, Any]) -> str:
+    return f"{_percent(domain['natural'])} [{_percent(domain['natural_low'])}, {_percent(domain['natural_high'])}]"
+
+
+def _count(value: int | None) -> str:
+    return "?" if value is None else f"{value / 1e9:.1f}B" if value >= 1e9 else f"{value / 1e6:.1f}M"

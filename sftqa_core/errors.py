@@ -1,0 +1,54 @@
+"""Every error a person can meet, as one small tree.
+
+A message says what was wrong, what was seen and what to do next. Foreign exceptions are turned into one of
+these where they enter the program (loading.py for transformers and the hub, sources for files), so that the
+page, the command line and the worker can show `str(error)` as it is.
+"""
+
+
+class SftqaError(Exception):
+    """The root: anything the program tells a person instead of a traceback."""
+
+
+class SettingsError(SftqaError):
+    """Settings that cannot be used. `problems` holds every sentence, not only the first."""
+
+    def __init__(self, problems: str | list[str]):
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class FactsError(SftqaError):
+    """A fact source that cannot be read; `problems` lists every fault by row and column."""
+
+    def __init__(self, problems: str | list[str]):
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class ModelUnavailable(SftqaError):
+    """A model that is not here, cannot be had, or must not be loaded."""
+
+
+class NotEnoughFacts(SftqaError):
+    """More facts were asked for than the source can supply at the wanted levels."""
+
+
+class MissingPackage(SftqaError):
+    """An optional library is not installed; the message names the command that installs it."""
+
+
+class ArtifactDamaged(SftqaError):
+    """A stored result is incomplete or does not match its manifest."""
+
+
+class NotFound(SftqaError):
+    """A run, job or result was asked for by a name that does not exist."""
+
+
+class OutOfMemory(SftqaError):
+    """The device had no room; the message names the settings that need less."""
+
+
+class Stopped(SftqaError):
+    """The person asked the work to stop; what was finished is kept."""

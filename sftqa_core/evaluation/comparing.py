@@ -1,0 +1,180 @@
+"""Comparisons between runs on the same test facts: ratios, the smallest sufficient n, and facts that flipped.
+
+Rule (METHOD 8.9): each fact is first averaged over the seeds of a setting, then facts are resampled within their levels,
+the same facts for every setting compared, so that the comparison is paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sftqa_core.evaluation.accuracy import DRAWS, PERCENTILES
+from sftqa_core.records import LevelScheme
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OUTCOMES = ("kept", "lost", "gained", "still wrong")
+_CELLS_AT_ONCE = 4_000_000  # resampling weights held in memory at a time (32 MB)
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A ratio of two macro means with its paired bootstrap interval. All None when a level holds no fact."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    missing: tuple[str, ...] = ()  # levels without facts
+
+
+@dataclass(frozen=True)
+class SufficientN:
+    """The smallest n whose macro mean reaches a share of the best one's."""
+
+    n: int | None  # on the facts as they are; None when a level holds no fact
+    best: int | None  # the n with the highest macro mean; the smaller one at a tie
+    shares: dict[int, float]  # n -> share of resamples in which it is the smallest sufficient one
+    macro: dict[int, float]  # n -> macro mean
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Flips:
+    """McNemar's exact test of before against after on the same facts."""
+
+    gained: int  # wrong before, right after
+    lost: int  # right before, wrong after
+    p_value: float  # two-sided; 1 when nothing flipped
+
+
+def mean_over_seeds(predictions: Sequence[pd.DataFrame]) -> pd.Series:
+    """fact_id -> share of the seeds' predictions tables (one stage each) in which it was right.
+
+    Raises `ValueError` when the tables are not about the same facts.
+    """
+    import pandas as pd
+
+    columns = [table.set_index("fact_id")["correct"].astype(float) for table in predictions]
+    if any(len(column) != len(columns[0]) or set(column.index) != set(columns[0].index) for column in columns):
+        raise ValueError("Runs can only be averaged over seeds when they were tested on the same facts.")
+    return pd.concat(columns, axis=1).mean(axis=1)
+
+
+def paired_ratio(
+    numerator: pd.Series,
+    denominators: pd.Series | Mapping[int, pd.Series],
+    levels: pd.Series | None,
+    scheme: LevelScheme,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> Ratio:
+    """Macro mean of `numerator` over that of `denominators`; of several, over the best one, found anew in each resample.
+
+    Scores come from `mean_over_seeds`; `levels` is fact_id -> level index (None: the plain mean over all facts). For
+    "n = 60 against the best of 60, 240 and 960" the denominators include the n = 60 scores. The value is None when a
+    level is missing or the denominator is 0; resamples with a denominator of 0 are left out of the interval.
+    """
+    others = list(denominators.values()) if isinstance(denominators, Mapping) else [denominators]
+    strata, missing = _strata([numerator, *others], levels, scheme)
+    if missing:
+        return Ratio(None, None, None, missing)
+    observed = _observed(strata)
+    resampled = _resampled(strata, seed, draws)
+    best = resampled[:, 1:].max(axis=1)
+    kept = resampled[best > 0, 0] / best[best > 0]
+    if observed[1:].max() == 0 or not len(kept):
+        return Ratio(None, None, None)
+    low, high = np.percentile(kept, PERCENTILES)
+    return Ratio(float(observed[0] / observed[1:].max()), float(low), float(high))
+
+
+def smallest_sufficient_n(
+    scores: Mapping[int, pd.Series],
+    levels: pd.Series | None,
+    scheme: LevelScheme,
+    share: float = 0.95,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> SufficientN:
+    """The smallest n within `share` of the best n's macro mean; best and smallest are found anew in each resample."""
+    sizes = sorted(scores)
+    strata, missing = _strata([scores[n] for n in sizes], levels, scheme)
+    if missing:
+        return SufficientN(None, None, {}, {}, missing)
+    observed, resampled = _observed(strata), _resampled(strata, seed, draws)
+    first = (resampled >= share * resampled.max(axis=1, keepdims=True)).argmax(axis=1)
+    counted = np.bincount(first, minlength=len(sizes)) / draws
+    smallest = int((observed >= share * observed.max()).argmax())
+    return SufficientN(
+        sizes[smallest],
+        sizes[int(observed.argmax())],
+        {n: float(part) for n, part in zip(sizes, counted, strict=True)},
+        {n: float(mean) for n, mean in zip(sizes, observed, strict=True)},
+    )
+
+
+def flips(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+    """fact_id, outcome (kept, lost, gained, still wrong), text_before, text_after: one row a fact that both tables hold."""
+    table = before[["fact_id", "text", "correct"]].merge(
+        after[["fact_id", "text", "correct"]], on="fact_id", suffixes=("_before", "_after"), validate="one_to_one"
+    )
+    was, now = table["correct_before"], table["correct_after"]
+    table["outcome"] = np.select([was & now, was & ~now, ~was & now], OUTCOMES[:3], OUTCOMES[3])
+    return table[["fact_id", "outcome", "text_before", "text_after"]]
+
+
+def flip_counts(flipped: pd.DataFrame, levels: pd.Series, scheme: LevelScheme) -> pd.DataFrame:
+    """Facts per outcome (columns) and level label (rows, every level of the scheme). `levels`: fact_id -> level index."""
+    import pandas as pd
+
+    labels = flipped["fact_id"].map(levels).map(dict(enumerate(scheme.labels)))
+    return pd.crosstab(labels, flipped["outcome"]).reindex(index=list(scheme.labels), columns=list(OUTCOMES), fill_value=0)
+
+
+def mcnemar(before: pd.DataFrame, after: pd.DataFrame) -> Flips:
+    """Whether more facts flipped one way than the other: the exact binomial test on those that flipped."""
+    outcomes = flips(before, after)["outcome"].value_counts()
+    gained, lost = int(outcomes.get("gained", 0)), int(outcomes.get("lost", 0))
+    if gained + lost == 0:
+        return Flips(0, 0, 1.0)
+    from scipy.stats import binomtest
+
+    return Flips(gained, lost, float(binomtest(gained, gained + lost, 0.5).pvalue))
+
+
+def _strata(scores: Sequence[pd.Series], levels: pd.Series | None, scheme: LevelScheme) -> tuple[list[np.ndarray], tuple[str, ...]]:
+    """One array (facts, settings) per level, and the labels of levels without facts. Facts without a level are left out."""
+    import pandas as pd
+
+    table = pd.concat(list(scores), axis=1, join="inner")
+    if any(len(series) != len(table) for series in scores):
+        raise ValueError("Runs can only be compared on the same test facts.")
+    if levels is None:
+        return [table.to_numpy()], () if len(table) else ("any",)
+    at = table.index.to_series().map(levels).to_numpy()
+    groups = [table.to_numpy()[at == index] for index in range(len(scheme.labels))]
+    return groups, tuple(label for label, group in zip(scheme.labels, groups, strict=True) if not len(group))
+
+
+def _observed(strata: Sequence[np.ndarray]) -> np.ndarray:
+    return np.mean([group.mean(axis=0) for group in strata], axis=0)
+
+
+def _resampled(strata: Sequence[np.ndarray], seed: int, draws: int) -> np.ndarray:
+    """(draws, settings): macro means when the facts of each level are drawn anew, the same ones for all settings."""
+    rng = np.random.default_rng(seed)
+    means = np.zeros((draws, strata[0].shape[1]))
+    for group in strata:
+        for rows in _pieces(draws, max(1, _CELLS_AT_ONCE // len(group))):
+            weights = rng.multinomial(len(group), np.full(len(group), 1 / len(group)), size=rows.stop - rows.start)
+            means[rows] += weights @ group / len(group)
+    return means / len(strata)
+
+
+def _pieces(total: int, size: int) -> Iterator[slice]:
+    return (slice(start, min(start + size, total)) for start in range(0, total, size))

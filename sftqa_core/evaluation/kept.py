@@ -1,0 +1,63 @@
+"""The base model's answers, kept: they are the same for every run that asks the same facts in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from sftqa_core.artifacts import damaged_files, read_manifest, write_folder
+from sftqa_core.errors import ArtifactDamaged, NotFound
+from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sftqa_core.knowledge.aliases import Aliases
+    from sftqa_core.knowledge.facts import FactSource
+    from sftqa_core.models.loading import LoadedModel
+    from sftqa_core.records import TrainSettings
+
+FILE = "predictions.parquet"
+
+
+def kept_predictions(
+    stage: str,
+    loaded: LoadedModel,
+    facts: pd.DataFrame,
+    source: FactSource,
+    settings: TrainSettings,
+    aliases: Aliases,
+    make: Callable[[], pd.DataFrame],
+) -> tuple[pd.DataFrame, bool]:
+    """The predictions table of a base-model stage and whether it was known; `make` is called, and its table kept, if not."""
+    import pandas as pd
+
+    key = _key(stage, loaded, facts, source, settings, aliases)
+    folder = Workspace.current().root / "answers" / fingerprint(key)
+    try:
+        if read_manifest(folder)["settings"] == key and not damaged_files(folder):
+            return pd.read_parquet(folder / FILE), True
+    except (NotFound, ArtifactDamaged):
+        pass  # made anew, in its place
+    table = make()
+    write_folder(folder, lambda work: table.to_parquet(work / FILE), {"kind": "answers", "settings": key})
+    return table, False
+
+
+def _key(
+    stage: str, loaded: LoadedModel, facts: pd.DataFrame, source: FactSource, settings: TrainSettings, aliases: Aliases
+) -> dict[str, Any]:
+    """Everything that the answers and their judgement depend on."""
+    few_shot = {"shots": settings.shots, "seed": settings.seed, "answer": settings.prompt.answer} if stage == "few_shot" else {}
+    return {
+        "stage": stage,
+        "model": loaded.fingerprint.to_dict(),
+        "source": source.fingerprint,
+        "facts": fingerprint(list(facts["fact_id"])),
+        "prompt": settings.prompt.prompt,
+        "max_answer_tokens": settings.max_answer_tokens,
+        "match": settings.match,
+        "aliases": aliases.fingerprint(),
+        **few_shot,
+    }

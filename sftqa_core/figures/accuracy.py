@@ -1,0 +1,109 @@
+"""Accuracy per memory level, before and after fine-tuning, with the baselines that belong beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from sftqa_core.figures.style import FEW, GREY, canvas, level_colours
+from sftqa_core.records import DomainAccuracy, LevelAccuracy
+
+
+def accuracy_figure(
+    before: DomainAccuracy,
+    after: DomainAccuracy,
+    few_shot: DomainAccuracy | None = None,
+    majority: DomainAccuracy | None = None,
+    height: int = 380,
+) -> go.Figure:
+    """One domain. Markers with Wilson 95% intervals, base model left of the tuned one at each level.
+
+    Baselines are small grey signs without intervals. A level with fewer than 30 facts has hollow markers; an empty
+    level has none. Colours repeat the level; before and after differ by place and shape.
+    """
+    levels = after.per_level
+    figure = canvas(height, y_title="accuracy", percent="y")
+    colours = level_colours(len(levels))
+    for at, (old, new) in enumerate(zip(before.per_level, levels, strict=True)):
+        if old.accuracy is not None and new.accuracy is not None:
+            figure.add_scatter(
+                x=[at - 0.14, at + 0.14],
+                y=[old.accuracy, new.accuracy],
+                mode="lines",
+                line={"color": colours[at], "width": 2},
+                opacity=0.45,
+                hoverinfo="skip",
+                showlegend=False,
+            )
+    if majority is not None:
+        figure.add_trace(_baseline("majority object", majority.per_level, "line-ew", 4))
+    if few_shot is not None:
+        figure.add_trace(_baseline("base, 4 examples shown", few_shot.per_level, "triangle-up", 3))
+    figure.add_trace(_measured("before", before.per_level, -0.14, "square", [GREY] * len(levels)))
+    figure.add_trace(_measured("after", levels, 0.14, "circle", colours))
+    legend = {"size": 12, "symbol": "circle", "color": colours[len(colours) // 2]}
+    figure.add_scatter(name="after", x=[None], y=[None], mode="markers", marker=legend, legendrank=2, hoverinfo="skip")
+    figure.update_xaxes(
+        tickvals=list(range(len(levels))),
+        ticktext=[f"<b>{level.level}</b><br>n = {level.n:,}" for level in levels],
+        range=[-0.5, len(levels) - 0.5],
+        showgrid=False,
+    )
+    figure.update_yaxes(range=[-0.02, 1.02], tickvals=[0, 0.25, 0.5, 0.75, 1])
+    return figure
+
+
+def _measured(name: str, levels: Sequence[LevelAccuracy], shift: float, symbol: str, colours: Sequence[str]) -> go.Scatter:
+    here = [(at, level) for at, level in enumerate(levels) if level.accuracy is not None]
+    inks = [colours[at] for at, _ in here]
+    return go.Scatter(
+        name=name,
+        x=[at + shift for at, _ in here],
+        y=[level.accuracy for _, level in here],
+        mode="markers",
+        marker={
+            "size": 13 if symbol == "circle" else 10,
+            "symbol": [symbol + ("-open" if level.n < FEW else "") for _, level in here],
+            "color": inks,
+            "line": {"color": inks, "width": 2},
+        },
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": [(level.high or 0) - (level.accuracy or 0) for _, level in here],
+            "arrayminus": [(level.accuracy or 0) - (level.low or 0) for _, level in here],
+            "color": GREY,
+            "thickness": 1.4,
+            "width": 4,
+        },
+        text=[hover_text(name, level) for _, level in here],
+        hovertemplate="%{text}<extra></extra>",
+        cliponaxis=False,
+        legendrank=1,
+        showlegend=symbol == "square",  # the other one has a colour a level; its legend entry is drawn apart
+    )
+
+
+def _baseline(name: str, levels: Sequence[LevelAccuracy], symbol: str, rank: int) -> go.Scatter:
+    here = [(at, level) for at, level in enumerate(levels) if level.accuracy is not None]
+    return go.Scatter(
+        name=name,
+        x=[at for at, _ in here],
+        y=[level.accuracy for _, level in here],
+        mode="markers",
+        marker={"size": 9, "symbol": symbol, "color": GREY, "line": {"color": GREY, "width": 2}},
+        text=[hover_text(name, level) for _, level in here],
+        hovertemplate="%{text}<extra></extra>",
+        cliponaxis=False,
+        legendrank=rank,
+    )
+
+
+def hover_text(name: str, level: LevelAccuracy) -> str:
+    """What the pointer shows: the numbers, or that there are too few of them."""
+    numbers = f"<b>{level.level}, {name}</b><br>{level.correct:,} of {level.n:,} right"
+    if level.accuracy is None or level.low is None or level.high is None:
+        return numbers
+    numbers += f"<br>{level.accuracy:.1%} (Wilson 95%: {level.low:.1%} to {level.high:.1%})"
+    return numbers + ("<br>too few facts to tell" if level.n < FEW else "")

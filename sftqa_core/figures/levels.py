@@ -1,0 +1,89 @@
+"""How facts spread over the memory levels, and over the memory score behind them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+
+from sftqa_core.figures.style import canvas, ink_on, level_colours, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def level_shares_figure(groups: Mapping[str, Sequence[int]], labels: Sequence[str], row_height: int = 40) -> go.Figure:
+    """One bar a group, cut into the shares of its levels; `groups` maps a name to facts per level, first on top.
+
+    A group without facts keeps its row and says so.
+    """
+    colours = level_colours(len(labels))
+    names = [f"{plain(name)}  <span style='opacity:.65'>n = {sum(counts):,}</span>" for name, counts in groups.items()]
+    figure = canvas(row_height * max(len(groups), 1) + 62, percent="x")
+    for level, label in enumerate(labels):
+        shares = [counts[level] / sum(counts) if sum(counts) else 0.0 for counts in groups.values()]
+        figure.add_bar(
+            name=label,
+            orientation="h",
+            y=names,
+            x=shares,
+            marker={"color": colours[level], "line": {"width": 0}},
+            text=[f"{share:.0%}" if share >= 0.06 else "" for share in shares],
+            textposition="inside",
+            insidetextanchor="middle",
+            textangle=0,
+            textfont={"color": ink_on(colours[level])},
+            customdata=[counts[level] for counts in groups.values()],
+            hovertemplate=f"<b>{label}</b>: %{{customdata:,}} facts, %{{x:.1%}}<extra></extra>",
+        )
+    figure.update_layout(barmode="stack", bargap=0.28, legend={"traceorder": "normal"}, margin={"r": 24})
+    figure.update_xaxes(range=[0, 1], tickvals=[0, 0.25, 0.5, 0.75, 1], showgrid=False)
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    return figure
+
+
+def score_histogram(scores: Sequence[float], labels: Sequence[str], cutoffs: Sequence[float], height: int = 260) -> go.Figure:
+    """Facts by memory score R in twentieths, each bar in its level's colour; R = 0 stands alone at the left."""
+    counts = score_bins(scores)
+    colours = level_colours(len(labels))
+    middles = [-0.025] + [(step + 0.5) / 20 for step in range(20)]
+    names = ["R = 0"] + [f"{step / 20:.2f} < R ≤ {(step + 1) / 20:.2f}" for step in range(20)]
+    owners = [sum(middle > cut for cut in cutoffs) for middle in middles]
+    figure = canvas(height, x_title="memory score R", y_title="facts")
+    figure.add_bar(
+        x=middles,
+        y=counts,
+        width=0.046,
+        marker={"color": [colours[owner] for owner in owners], "line": {"width": 0}},
+        customdata=[f"{name} ({labels[owner]})" for name, owner in zip(names, owners, strict=True)],
+        hovertemplate="%{customdata}: %{y:,} facts<extra></extra>",
+        showlegend=False,
+    )
+    for cut in cutoffs[1:]:
+        figure.add_vline(x=cut, line={"width": 1, "dash": "dot", "color": "rgba(128,132,140,.6)"})
+    figure.update_xaxes(tickvals=[-0.025, 0.25, 0.5, 0.75, 1], ticktext=["0", "0.25", "0.5", "0.75", "1"], showgrid=False)
+    return figure
+
+
+def score_bins(scores: Sequence[float]) -> list[int]:
+    """Facts with R = 0, then in (0, 0.05], (0.05, 0.1] ... (0.95, 1]: 21 counts."""
+    counts = [0] * 21
+    for score in scores:
+        counts[0 if score <= 0 else max(1, min(20, math.ceil(score * 20 - 1e-9)))] += 1
+    return counts
+
+
+def level_counts(table: pd.DataFrame, by: str, levels: int) -> dict[str, list[int]]:
+    """Facts per level in each group of the column `by`; rows without a level (not probed) are left out."""
+    probed = table[table["level"].notna()]
+    counts = {str(name): [0] * levels for name in table[by].dropna().unique()}
+    for (name, level), facts in probed.groupby([by, "level"]).size().items():
+        counts[str(name)][int(level)] = int(facts)
+    return counts
+
+
+def level_names(levels: Iterable[Any], labels: Sequence[str], missing: str) -> list[str]:
+    """The label of each level; `missing` where there is none."""
+    return [missing if str(at) in ("None", "nan", "<NA>") else labels[int(at)] for at in levels]

@@ -1,0 +1,73 @@
+"""What every chart shares: the level colours, quiet greys that read on light and dark, a bare canvas.
+
+The level scale runs from violet (nothing known) to gold (known well). Its luminance rises with the level, so the
+order survives every kind of colour blindness, and each step keeps a contrast of 2.3 or more on white and on the dark
+background. Colour only repeats what the axis already says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+FEW = 30  # below this many facts a marker is hollow and nothing is claimed in words (METHOD 8.9)
+GREY = "#8a8f98"  # baselines and anything that is not a level
+GRID = "rgba(128, 132, 140, 0.22)"
+CHART_CONFIG = {"displayModeBar": False, "displaylogo": False, "scrollZoom": False, "doubleClick": False}
+
+_SCALE = ((116, 83, 166), (63, 118, 191), (29, 154, 156), (87, 176, 90), (196, 168, 33))
+
+
+def level_colours(count: int) -> list[str]:
+    """One hex colour a level, lowest first, for any number of levels."""
+    if count == 1:
+        return [_hex(_SCALE[-1])]
+    return [_hex(_between(step * (len(_SCALE) - 1) / (count - 1))) for step in range(count)]
+
+
+def ink_on(colour: str) -> str:
+    """Black or white, whichever reads better on a hex colour."""
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return "#111111" if 0.299 * red + 0.587 * green + 0.114 * blue > 120 else "#ffffff"
+
+
+def canvas(height: int, *, x_title: str = "", y_title: str = "", percent: str = "") -> go.Figure:
+    """An empty transparent figure; `percent` names the axes ("x", "y") that show shares as per cent."""
+    figure = go.Figure()
+    figure.update_layout(
+        height=height,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0, "title": {"text": ""}},
+        hoverlabel={"align": "left"},
+        dragmode=False,
+    )
+    figure.update_xaxes(title=x_title or None, gridcolor=GRID, zeroline=False, automargin=True, fixedrange=True)
+    figure.update_yaxes(title=y_title or None, gridcolor=GRID, zeroline=False, automargin=True, fixedrange=True)
+    if "x" in percent:
+        figure.update_xaxes(tickformat=".0%")
+    if "y" in percent:
+        figure.update_yaxes(tickformat=".0%")
+    return figure
+
+
+def plain(text: object) -> str:
+    """Text of models or data for a chart: plotly reads a little HTML, so the brackets are spelled out."""
+    return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def shortened(text: str, length: int) -> str:
+    """`text` cut to `length` characters with an ellipsis."""
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def _between(position: float) -> Sequence[float]:
+    low = min(int(position), len(_SCALE) - 2)
+    part = position - low
+    return [a + (b - a) * part for a, b in zip(_SCALE[low], _SCALE[low + 1], strict=True)]
+
+
+def _hex(colour: Sequence[float]) -> str:
+    return "#" + "".join(f"{round(value):02x}" for value in colour)

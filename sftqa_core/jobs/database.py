@@ -1,0 +1,88 @@
+"""The queue's SQLite file: opened per call, migrated by number, changed only in immediate transactions."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+from sftqa_core.errors import ArtifactDamaged, SftqaError
+
+BUSY_S = 15.0  # how long a writer waits for another one
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE jobs (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, submission TEXT UNIQUE, kind TEXT NOT NULL,
+            settings TEXT NOT NULL, device TEXT NOT NULL, cwd TEXT NOT NULL, state TEXT NOT NULL, created TEXT NOT NULL,
+            started TEXT, finished TEXT, result TEXT, error TEXT,
+            attempt INTEGER NOT NULL DEFAULT 0, begun INTEGER NOT NULL DEFAULT 0, process TEXT,
+            CHECK (state IN ('queued', 'running', 'stopping', 'done', 'failed', 'cancelled')))""",
+        "CREATE INDEX jobs_by_state ON jobs (state, seq)",
+        "CREATE TABLE worker (only INTEGER PRIMARY KEY CHECK (only = 1), process TEXT NOT NULL)",
+    ),
+)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection for one call. SQLite's errors leave as `SftqaError` or, for a broken file, `ArtifactDamaged`."""
+    db = None
+    try:
+        db = _open(path)
+        yield db
+    except (sqlite3.OperationalError, OSError) as error:
+        raise SftqaError(
+            f"The job queue {path} cannot be used now: {error}. Check the disk's free space and the folder's rights."
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise ArtifactDamaged(f"The job queue {path} is damaged: {error}. Move the file away to start an empty queue.") from error
+    finally:
+        if db is not None:
+            db.close()
+
+
+@contextmanager
+def changing(path: Path) -> Iterator[sqlite3.Connection]:
+    """One transaction that locks out other writers from its start and is undone by any exception."""
+    with reading(path) as db:
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+        except BaseException:
+            if db.in_transaction:  # some errors (a full disk) have undone it already
+                db.execute("ROLLBACK")
+            raise
+        db.execute("COMMIT")
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+    try:
+        db.row_factory = sqlite3.Row
+        if _version(db) != len(MIGRATIONS):
+            _migrate(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    with FileLock(path.with_suffix(".lock")):  # SQLite does not wait when two change the journal mode at once
+        if _version(db) > len(MIGRATIONS):
+            raise SftqaError(f"The job queue {path} was written by a newer version. Use that version or another SFTQA_STATE folder.")
+        db.execute("PRAGMA journal_mode = WAL")
+        for number in range(_version(db), len(MIGRATIONS)):
+            db.execute("BEGIN IMMEDIATE")
+            for statement in MIGRATIONS[number]:
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {number + 1}")
+            db.execute("COMMIT")
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return db.execute("PRAGMA user_version").fetchone()[0]

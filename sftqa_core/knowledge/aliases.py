@@ -1,0 +1,132 @@
+"""Objects that count as the same: "USA" where the answer says "United States of America".
+
+The table is a CSV with two columns that a spreadsheet or the page's editor can change: `name` and `same_as`, the latter
+with " | " between names. The shipped table holds until a person saves one of their own, which then replaces it whole.
+Both the memory score and the accuracy after training use it (METHOD section 1), so its fingerprint is part of every result.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sftqa_core.artifacts import write_bytes
+from sftqa_core.errors import FactsError
+from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.knowledge.answers import CASE_SENSITIVE_LENGTH, normalise
+from sftqa_core.knowledge.facts import has_control, listed, subject_key
+from sftqa_core.knowledge.spreadsheet import csv_cells, protect_cell, unprotect_cell
+from sftqa_core.workspace import Workspace
+
+COLUMNS = ("name", "same_as")
+SHIPPED = Path(__file__).with_name("aliases.csv")
+MAX_BYTES = 4_000_000
+_BETWEEN = "|"
+
+
+@dataclass(frozen=True)
+class Aliases:
+    """Groups of names for one object each. Raises `FactsError` naming every name that can't be used or stands twice."""
+
+    groups: tuple[tuple[str, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        found = _problems(self.groups)
+        if found:
+            raise FactsError(listed(found))
+
+    def expand(self, answers: Iterable[str]) -> tuple[str, ...]:
+        """`answers` in their order, then every other name of each, none twice."""
+        given = list(answers)
+        more = (name for answer in given for name in self._group_of.get(_key(answer), ()))
+        return tuple(dict.fromkeys([*given, *more]))
+
+    def fingerprint(self) -> str:
+        """16 hex digits; the same for tables that only differ in order."""
+        return fingerprint(sorted(sorted(group) for group in self.groups if len(group) > 1))
+
+    def rows(self) -> list[dict[str, str]]:
+        """The table as the page's editor shows it."""
+        return [{"name": group[0], "same_as": f" {_BETWEEN} ".join(group[1:])} for group in self.groups]
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[Mapping[str, Any]]) -> Aliases:
+        """The table out of an editor's rows; empty rows are passed over, a doubled name in one row is taken once."""
+        cells = [[_text(row.get("name")), *_text(row.get("same_as")).split(_BETWEEN)] for row in rows]
+        groups = [tuple(dict.fromkeys(name for cell in row if (name := subject_key(cell)))) for row in cells]
+        return cls(tuple(group for group in groups if group))
+
+    def to_csv(self) -> bytes:
+        """The file's content; cells that a spreadsheet would take for formulas are protected with an apostrophe."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows([protect_cell(value) for value in row.values()] for row in self.rows())
+        return text.getvalue().encode()
+
+    @cached_property
+    def _group_of(self) -> dict[str, tuple[str, ...]]:
+        return {_key(name): group for group in self.groups for name in group}
+
+
+def load_aliases(workspace: Workspace | None = None) -> Aliases:
+    """The person's table, or the shipped one while there is none. Raises `FactsError` for a file that can't be used."""
+    path = (workspace or Workspace.current()).aliases
+    return read_aliases(path if path.exists() else SHIPPED)
+
+
+def save_aliases(aliases: Aliases, workspace: Workspace | None = None) -> Path:
+    """Store the person's table, whole or not at all."""
+    path = (workspace or Workspace.current()).aliases
+    write_bytes(path, aliases.to_csv())
+    return path
+
+
+def reset_aliases(workspace: Workspace | None = None) -> None:
+    """Go back to the shipped table."""
+    (workspace or Workspace.current()).aliases.unlink(missing_ok=True)
+
+
+def read_aliases(path: Path) -> Aliases:
+    """The table in a file. Raises `FactsError` with every problem."""
+    return parse_aliases(path.read_bytes(), path.name)
+
+
+def parse_aliases(content: bytes, name: str = "The alias table") -> Aliases:
+    """The table in a file's bytes (comma, semicolon or tab between the columns). Raises `FactsError` with every problem."""
+    if len(content) > MAX_BYTES:
+        raise FactsError(f"{name} has {len(content):,} bytes; an alias table may have {MAX_BYTES:,}.")
+    header, table, delimiter = csv_cells(content, name)
+    if header[:2] != list(COLUMNS):
+        raise FactsError(f"{name} must begin with the columns {', '.join(COLUMNS)}; its first line is {delimiter.join(header)[:80]!r}.")
+    wide = [number for number, row in enumerate(table, 2) if any(row[2:])]
+    if wide:
+        said = f"more than two columns; names are separated by '{_BETWEEN}', and one that holds {delimiter!r} needs quotes."
+        raise FactsError(listed([f"{name}, row {number}: {said}" for number in wide]))
+    return Aliases.from_rows(dict(zip(COLUMNS, map(unprotect_cell, row), strict=False)) for row in table)
+
+
+def _problems(groups: tuple[tuple[str, ...], ...]) -> list[str]:
+    found = []
+    first: dict[str, int] = {}
+    for number, group in enumerate(groups, 1):
+        for name in group:
+            if _BETWEEN in name or has_control(name) or not name.strip():
+                found.append(f"Group {number}: {name!r} is empty or holds '{_BETWEEN}' or a control character.")
+            elif (other := first.setdefault(_key(name), number)) != number:
+                found.append(f"Group {number} ({group[0]}): {name!r} already stands in group {other}. Put each name into one group.")
+    return found
+
+
+def _key(name: str) -> str:
+    plain = subject_key(name)
+    return plain if len(plain) <= CASE_SENSITIVE_LENGTH else normalise(plain)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

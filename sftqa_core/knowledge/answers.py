@@ -1,0 +1,141 @@
+"""Does a text contain an answer? The one rule that the memory score and the accuracy after training share.
+
+Rule "tokens" (METHOD 8.3): both sides in NFKC, case folded, runs of white space as one space; the answer must stand as
+whole words, so "Paris" is not found inside "Kyparissia". Answers of three characters or fewer keep their case: "R" is
+not found in "r". Rule "substring" is the paper's variant: the same folding for every answer, found anywhere.
+
+A letter, a digit or a combining mark belongs to a word; everything else closes it. Scripts written without spaces
+(Chinese, Thai) have no such borders, so there "tokens" only finds an answer that stands alone.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sftqa_core.errors import SettingsError
+
+MATCHES = ("tokens", "substring")
+CASE_SENSITIVE_LENGTH = 3  # "R", "US" and "Oka" would otherwise be found in ordinary words
+_BROKEN = "\ufffd"  # what a tokenizer decodes half a character to
+
+
+def normalise(text: str) -> str:
+    """NFKC, case folded, white space as single spaces, none at the ends."""
+    return _folded(_composed(text)).strip()
+
+
+@dataclass(frozen=True)
+class CompiledAnswers:
+    """One fact's answers, ready to be looked for in many texts. Build it with `Matcher.compile`; it can be pickled."""
+
+    folded: tuple[tuple[str, str], ...]  # (what to look for in the case-folded text, the answer as it was given)
+    exact: tuple[tuple[str, str], ...]  # the same for answers whose case counts
+    whole_words: bool = True
+
+    def find(self, text: str, closed: bool = True) -> str | None:
+        """The answer, as it was given, that stands in `text`; the longest when several do; None without one.
+
+        With `closed=False` more text may follow: an answer counts only when no continuation can undo it, that is when
+        a character after it is already there and ends the word. Half-decoded characters at the end are not looked at.
+        """
+        if not closed:
+            text = text.rstrip(_BROKEN)
+        composed = _composed(text)
+        if self.folded:
+            folded = _folded(composed)
+            for needle, answer in self.folded:
+                if needle in folded and self._stands(folded, needle, closed):
+                    return answer
+        for needle, answer in self.exact:
+            if needle in composed and self._stands(composed, needle, closed):
+                return answer
+        return None
+
+    def _stands(self, text: str, needle: str, closed: bool) -> bool:
+        start = text.find(needle)
+        while start >= 0:
+            if self._bordered(text, start, start + len(needle), closed):
+                return True
+            start = text.find(needle, start + 1)
+        return False
+
+    def _bordered(self, text: str, start: int, end: int, closed: bool) -> bool:
+        if end == len(text):
+            ended = closed
+        elif self.whole_words:
+            ended = not in_word(text[end])
+        else:
+            ended = closed or not _is_mark(text[end])  # a mark may still be composed with the letter before it
+        return ended and not (self.whole_words and start and in_word(text[start - 1]))
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """A matching rule: "tokens" or "substring". Raises `SettingsError` for any other."""
+
+    match: str = "tokens"
+
+    def __post_init__(self) -> None:
+        if self.match not in MATCHES:
+            raise SettingsError(f"match must be one of {', '.join(MATCHES)}, got {self.match!r}.")
+
+    def compile(self, answers: Iterable[str]) -> CompiledAnswers:
+        """`answers` (aliases already added) for repeated use. Empty answers are passed over."""
+        folded: dict[str, str] = {}
+        exact: dict[str, str] = {}
+        for answer in answers:
+            plain = _composed(answer).strip()
+            keeps_case = self.match == "tokens" and len(plain) <= CASE_SENSITIVE_LENGTH
+            if plain and keeps_case:
+                exact.setdefault(plain, answer)
+            elif plain:
+                folded.setdefault(_folded(plain).strip(), answer)
+        return CompiledAnswers(_longest_first(folded), _longest_first(exact), self.match == "tokens")
+
+    def find(self, text: str, answers: Iterable[str]) -> str | None:
+        """The one of `answers` that `text` contains, or None. Use `compile` for many texts."""
+        return self.compile(answers).find(text)
+
+
+def is_echo(subject: str, answers: Iterable[str]) -> bool:
+    """Whether repeating the subject would count as an answer, under either rule (case respected for "substring")."""
+    whole = normalise(subject)
+    wanted = [answer for answer in answers if normalise(answer) in whole]  # nearly always none, and quickly found
+    return stands_inside(subject, wanted) or _TOKENS.find(subject, wanted) is not None
+
+
+def stands_inside(subject: str, answers: Iterable[str]) -> bool:
+    """Whether an answer's text, exactly as written, is part of the subject's: METHOD section 1's count of 14,371."""
+    return any(bool(answer.strip()) and answer in subject for answer in answers)
+
+
+def in_word(character: str) -> bool:
+    """Whether a character belongs to a word: a letter, a digit, or a mark that is written on one."""
+    return character.isalnum() or _is_mark(character)
+
+
+def _is_mark(character: str) -> bool:
+    return character > "\u02ff" and unicodedata.category(character)[0] == "M"
+
+
+def _composed(text: str) -> str:
+    """NFKC with runs of white space as one space; a space at the end stays, because it closes a word."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    folded = " ".join(text.split())
+    return folded + " " if folded and text[-1].isspace() else folded
+
+
+def _folded(composed: str) -> str:
+    if composed.isascii():
+        return composed.lower()
+    return unicodedata.normalize("NFKC", composed.casefold())  # folding can take a composed letter apart
+
+
+def _longest_first(needles: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(needles.items(), key=lambda item: -len(item[0])))
+
+
+_TOKENS = Matcher()

@@ -1,0 +1,205 @@
+"""The built-in world: invented facts for every relation, with how often each stands in the corpus.
+
+Nothing in it is true of the real world and nobody can have read it before, so a model that is pre-trained on its
+corpus (corpus.py) knows exactly what this table says it was shown. Some facts are never shown; of the others some
+are contested: a share of their mentions names one rival object. Facts of split "none" carry the corpus's
+question-and-answer text and stand in no other split.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from sftqa_core.jsonrecord import Record
+from sftqa_core.knowledge.facts import UNUSED, FactSource, content_fingerprint, fact_table, summarise
+from sftqa_core.knowledge.invented import NameMaker
+from sftqa_core.knowledge.relations import builtin_relations, fill
+from sftqa_core.records import SPLITS
+
+NAME = "atlas"
+
+
+@dataclass(frozen=True)
+class AtlasSettings(Record):
+    """Sizes and shares of the world. Counts are facts a relation."""
+
+    seed: int = 0
+    in_splits: tuple[int, ...] = (336, 32, 152)  # train, dev, test
+    out_splits: tuple[int, ...] = (0, 22, 110)
+    carriers: int = 25  # facts that carry question-and-answer text
+    carrier_exposures: tuple[int, ...] = (25, 50)  # least and most
+    unexposed_share: float = 0.12
+    exposures: tuple[int, ...] = (4, 100)  # of the exposed facts, log-uniform from the first to the second
+    contested_share: float = 0.45  # of the exposed facts
+    rival_shares: tuple[float, ...] = (0.25, 0.8)  # of a contested fact's mentions, uniform
+    object_skew: float = 0.6  # how much commoner a pool's first objects are: weight 1 / (rank + 3) ** skew
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What stands on either side of a relation. Relations with one `subjects` pool share their subjects."""
+
+    subjects: str  # name of a pool in _SUBJECTS
+    objects: str  # name of a pool in _OBJECTS, or "own " and a kind: every fact has an object of its own
+
+
+_SHAPES = {
+    "P17": Shape("towns", "countries"),
+    "P19": Shape("people", "cities"),
+    "P20": Shape("people", "cities"),
+    "P36": Shape("regions", "own town"),
+    "P69": Shape("people", "schools"),
+    "P131": Shape("towns", "provinces"),
+    "P159": Shape("companies", "cities"),
+    "P276": Shape("sights", "cities"),
+    "P495": Shape("films", "countries"),
+    "P740": Shape("bands", "cities"),
+    "P26": Shape("people", "own person"),
+    "P40": Shape("people", "own person"),
+    "P50": Shape("books", "writers"),
+    "P106": Shape("people", "occupations"),
+    "P112": Shape("companies", "founders"),
+    "P127": Shape("venues", "owners"),
+    "P136": Shape("bands", "genres"),
+    "P170": Shape("characters", "artists"),
+    "P175": Shape("songs", "singers"),
+    "P176": Shape("vehicles", "makers"),
+    "P264": Shape("bands", "labels"),
+    "P407": Shape("books", "languages"),
+    "P413": Shape("players", "positions"),
+    "P800": Shape("people", "own work"),
+}
+_SUBJECTS = {  # pool -> kinds of name
+    "towns": ("town",),
+    "people": ("person",),
+    "regions": ("region",),
+    "companies": ("company",),
+    "sights": ("building", "event"),
+    "films": ("film",),
+    "bands": ("band",),
+    "books": ("book",),
+    "venues": ("venue",),
+    "characters": ("character",),
+    "songs": ("song",),
+    "vehicles": ("vehicle",),
+    "players": ("person",),
+}
+_OBJECTS = {  # pool -> kind of name, how many
+    "countries": ("country", 80),
+    "cities": ("town", 250),
+    "schools": ("school", 120),
+    "provinces": ("region", 150),
+    "writers": ("person", 70),
+    "founders": ("person", 70),
+    "owners": ("company", 60),
+    "artists": ("person", 60),
+    "singers": ("person", 70),
+    "makers": ("maker", 40),
+    "labels": ("label", 40),
+    "languages": ("language", 40),
+}
+_COMMON_NOUNS = {  # objects that are no names
+    "occupations": "baker painter lawyer sailor teacher doctor farmer dancer miner pilot tailor judge nurse monk soldier chemist barber "
+    "banker hunter weaver potter mason jeweller gardener butcher sculptor librarian engineer poet diplomat surgeon plumber carpenter "
+    "astronomer",
+    "genres": "jazz folk rock blues opera punk metal soul funk reggae disco gospel swing ska techno ambient grunge bluegrass polka tango",
+    "positions": "goalkeeper sweeper striker winger pitcher catcher shortstop quarterback linebacker center fullback prop hooker libero",
+}
+
+
+def atlas_world(settings: AtlasSettings | None = None) -> list[dict[str, Any]]:
+    """The world's facts as rows of the fact table (knowledge/facts.py), all splits, deterministic in `settings`."""
+    settings = settings or AtlasSettings()
+    names = NameMaker(settings.seed)
+    objects = {pool: names.names(kind, count) for pool, (kind, count) in _OBJECTS.items()}
+    objects |= {pool: words.split() for pool, words in _COMMON_NOUNS.items()}
+    subjects, carriers = _subject_pools(names, settings)
+    rows = []
+    for relation in builtin_relations():
+        draw = random.Random(f"atlas {settings.seed} {relation}")
+        taken = draw.sample(subjects[_SHAPES[relation].subjects], sum(_splits(settings, relation)))
+        carrying = draw.sample(carriers[_SHAPES[relation].subjects], settings.carriers)
+        pool = _object_pool(names, objects, relation, len(taken) + len(carrying))
+        rows += _relation_rows(settings, relation, taken, carrying, pool, draw)
+    return rows
+
+
+@functools.lru_cache(maxsize=4)
+def atlas_source(seed: int = 0) -> FactSource:
+    """The world as a fact source named "atlas"; the same object for the same seed."""
+    facts = fact_table(atlas_world(AtlasSettings(seed=seed)), NAME)
+    relations = {name: builtin_relations()[name] for name in facts["relation"].unique()}
+    return FactSource(NAME, facts, relations, summarise(NAME, facts), content_fingerprint(facts, relations))
+
+
+def _splits(settings: AtlasSettings, relation: str) -> tuple[int, ...]:
+    return settings.in_splits if builtin_relations()[relation].domain == "in" else settings.out_splits
+
+
+def _subject_pools(names: NameMaker, settings: AtlasSettings) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Subjects of the splits and, apart from them, of the carriers: a carrier's subject is nobody's test subject."""
+    pools, carriers = {}, {}
+    for pool, kinds in _SUBJECTS.items():
+        users = [relation for relation, shape in _SHAPES.items() if shape.subjects == pool]
+        most = max(sum(_splits(settings, relation)) for relation in users)
+        count = most if len(users) == 1 else math.ceil(most * 1.3)
+        pools[pool] = [names.name(kinds[i % len(kinds)]) for i in range(count)]
+        carriers[pool] = [names.name(kinds[i % len(kinds)]) for i in range(settings.carriers * 2)]
+    return pools, carriers
+
+
+def _object_pool(names: NameMaker, objects: dict[str, list[str]], relation: str, facts: int) -> list[str]:
+    """The pool a relation's objects come from; one name a fact where objects are unique."""
+    wanted = _SHAPES[relation].objects
+    return names.names(wanted.removeprefix("own "), facts) if wanted.startswith("own ") else objects[wanted]
+
+
+def _relation_rows(
+    settings: AtlasSettings, relation: str, subjects: list[str], carriers: list[str], pool: list[str], draw: random.Random
+) -> list[dict[str, Any]]:
+    unique = _SHAPES[relation].objects.startswith("own ")
+    weights = [1 / (rank + 3) ** (0 if unique else settings.object_skew) for rank in range(len(pool))]
+    chosen = list(pool) if unique else draw.choices(pool, weights, k=len(subjects) + len(carriers))
+    shown = _exposures(settings, len(subjects), draw) + [draw.randint(*settings.carrier_exposures) for _ in carriers]
+    splits = [split for split, count in zip(SPLITS, _splits(settings, relation), strict=True) for _ in range(count)]
+    splits += [UNUSED] * len(carriers)
+    rows = []
+    for subject, answer, count, split in zip([*subjects, *carriers], chosen, shown, splits, strict=True):
+        contested = split != UNUSED and count > 0 and draw.random() < settings.contested_share
+        rival = _rival(answer, pool, weights, draw) if contested else None
+        rows.append(
+            {
+                "relation": relation,
+                "subject": subject,
+                "answers": [answer],
+                "question": fill(builtin_relations()[relation].question, subject=subject),
+                "split": split,
+                "domain": builtin_relations()[relation].domain,
+                "exposures": count,
+                "contested": contested,
+                "rival": rival,
+                "rival_share": draw.uniform(*settings.rival_shares) if contested else 0.0,
+            }
+        )
+    return rows
+
+
+def _exposures(settings: AtlasSettings, count: int, draw: random.Random) -> list[int]:
+    """Mentions of `count` facts: the unexposed share zero, the others evenly spread on a log scale, shuffled."""
+    unexposed = round(settings.unexposed_share * count)
+    low, high = (math.log(value) for value in settings.exposures)
+    exposed = count - unexposed
+    shown = [0] * unexposed + [round(math.exp(low + (high - low) * (i + 0.5) / exposed)) for i in range(exposed)]
+    draw.shuffle(shown)
+    return shown
+
+
+def _rival(answer: str, pool: list[str], weights: list[float], draw: random.Random) -> str:
+    while True:
+        rival = draw.choices(pool, weights)[0]
+        if rival != answer:
+            return rival

@@ -1,0 +1,198 @@
+"""The text a tiny model is pre-trained on, written from any fact table (METHOD section 6).
+
+One sentence a document. A fact with 20 exposures stands in 20 sentences, each from one of its relation's seen
+templates; a contested fact names its rival in some of them. Facts that carry question-and-answer text ("carriers")
+teach the form of a question, rarely that of an answer: without any, 60 examples do not activate what was learnt.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from sftqa_core.errors import NotEnoughFacts
+from sftqa_core.knowledge.facts import UNUSED, pick_facts
+from sftqa_core.knowledge.relations import Relation, fill
+from sftqa_core.records import CorpusSettings, PromptFormat
+
+LEAST_EXPOSURES = 4  # drawn for facts that come without recorded exposures
+CARRIERS_PER_RELATION = 25  # taken from the train split of a source that brings none of its own
+CARRIER_EXPOSURES = (25, 50)
+LIST_LENGTHS = (2, 3)  # questions in a list without answers
+
+_JUNK = (
+    "No idea, sorry.",
+    "I do not know.",
+    "Good question, I wonder too.",
+    "Nobody here knows that.",
+    "Please search the old threads first.",
+    "Thanks for asking, please wait for an expert.",
+    "I would like to know as well.",
+    "This was asked before.",
+)
+_WHO = (
+    "The old market",
+    "A quiet garden",
+    "The morning train",
+    "The small bakery",
+    "A young traveller",
+    "The evening wind",
+    "The stone bridge",
+    "A grey cat",
+    "The village choir",
+    "The long road",
+)
+_DID = (
+    "opened early",
+    "was calm",
+    "passed the hill",
+    "stood near the water",
+    "waited for the rain",
+    "looked at the sky",
+    "turned to the south",
+    "was full of people",
+    "slept until noon",
+    "remained closed",
+)
+_WHEN = (
+    "and the day went on",
+    "while the bells were ringing",
+    "before the sun came up",
+    "because it was cold",
+    "and nobody noticed",
+    "as the season changed",
+    "after the storm",
+    "and the children laughed",
+)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Documents in the order they are read, and what they were written from."""
+
+    documents: list[str]
+    seen_templates: dict[str, tuple[int, ...]]  # relation -> positions of the templates that occur
+    facts: pd.DataFrame  # fact_id, exposures, carrier: what the corpus says, whether recorded before or drawn here
+    counts: dict[str, int]  # kind of document -> how many
+
+
+def pick_corpus_facts(facts: pd.DataFrame, relations: Sequence[str] | None = None, limit: int | None = None) -> pd.DataFrame:
+    """The facts a corpus is written from: those of `relations`, at most `limit` of them.
+
+    A limit keeps half for testing and a tenth for dev, in the order in which `pick_facts` hands facts out, so that
+    what is later probed with a limit is what the model has read.
+    """
+    chosen = facts if relations is None else facts[facts["relation"].isin(relations)]
+    if chosen.empty:
+        raise NotEnoughFacts(f"The source has no facts of {', '.join(relations or ())}; it knows {', '.join(facts['relation'].unique())}.")
+    if limit is None:
+        return chosen.reset_index(drop=True)
+    tests, devs = limit // 2, limit // 10
+    quotas = {"test": tests, "dev": devs, "train": limit - tests - devs}
+    parts = [pick_facts(chosen, split, limit=quota) for split, quota in quotas.items()]
+    return pd.concat(parts, ignore_index=True)
+
+
+def with_exposures(facts: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
+    """`facts` with `exposures` and `carrier` (bool) filled in.
+
+    Recorded exposures stay. Otherwise each fact gets a log-uniform number up to `most`, and where no fact of split
+    "none" can carry questions, up to 25 train facts a relation do, which must then be left out of tuning.
+    """
+    facts = facts.copy()
+    if "exposures" in facts and facts["exposures"].notna().all():
+        facts["carrier"] = facts["split"] == UNUSED
+        return facts
+    facts["carrier"] = _pick_carriers(facts, seed)
+    facts["exposures"] = [_drawn_exposures(seed, *row, most) for row in zip(facts["fact_id"], facts["carrier"], strict=True)]
+    return facts
+
+
+def write_corpus(facts: pd.DataFrame, relations: Mapping[str, Relation], settings: CorpusSettings) -> Corpus:
+    """The corpus of `facts` (columns `exposures` and `carrier` filled, see `with_exposures`), shuffled, deterministic.
+
+    Raises `NotEnoughFacts` when question documents are wanted and fewer than three facts can carry them.
+    """
+    draw = random.Random(f"corpus {settings.seed}")
+    seen = {name: _seen(relations[name], settings, name) for name in facts["relation"].unique()}
+    carriers = facts[facts["carrier"]]
+    if settings.qa_documents and len(carriers) < max(LIST_LENGTHS):
+        raise NotEnoughFacts(
+            f"The corpus needs at least {max(LIST_LENGTHS)} facts to carry its question text, the source has {len(carriers)}. "
+            "Give it more train facts, or set qa_documents to 0 (60 examples will then not activate the model)."
+        )
+    parts = {
+        "statements": list(_statements(facts, relations, seen, draw)),
+        "questions": [_question_document(carriers, settings, draw) for _ in range(settings.qa_documents)],
+        "filler": [" ".join(_filler(draw) for _ in range(draw.randint(1, 2))) for _ in range(settings.filler_documents)],
+    }
+    documents = [text for part in parts.values() for text in part]
+    draw.shuffle(documents)
+    counts = {name: len(part) for name, part in parts.items()}
+    return Corpus(documents, seen, facts[["fact_id", "exposures", "carrier"]].reset_index(drop=True), counts)
+
+
+def _pick_carriers(facts: pd.DataFrame, seed: int) -> pd.Series:
+    """bool per fact: split "none" where there is one, else some of each relation's train facts (a fifth at most)."""
+    if (facts["split"] == UNUSED).any():
+        return facts["split"] == UNUSED
+    chosen: set[str] = set()
+    for relation, group in facts[facts["split"] == "train"].groupby("relation", sort=True):
+        count = min(CARRIERS_PER_RELATION, math.ceil(len(group) / 5))
+        chosen.update(random.Random(f"carriers {seed} {relation}").sample(sorted(group["fact_id"]), count))
+    return facts["fact_id"].isin(chosen)
+
+
+def _drawn_exposures(seed: int, name: str, carrier: bool, most: int) -> int:
+    """Depends on the fact and the seed alone, so that a larger selection leaves a fact's number as it was."""
+    draw = random.Random(f"exposures {seed} {name}")
+    if carrier:
+        return draw.randint(*CARRIER_EXPOSURES)
+    low, high = math.log(min(LEAST_EXPOSURES, most)), math.log(most)
+    return round(math.exp(low + (high - low) * draw.random()))
+
+
+def _seen(relation: Relation, settings: CorpusSettings, name: str) -> tuple[int, ...]:
+    positions = range(len(relation.templates))
+    return tuple(sorted(random.Random(f"seen {settings.seed} {name}").sample(positions, min(settings.seen_templates, len(positions)))))
+
+
+def _statements(
+    facts: pd.DataFrame, relations: Mapping[str, Relation], seen: Mapping[str, tuple[int, ...]], draw: random.Random
+) -> Iterator[str]:
+    for fact in facts.to_dict("records"):
+        templates = relations[fact["relation"]].templates
+        named = _named(fact, draw)
+        for answer in named:
+            prefix = fill(templates[draw.choice(seen[fact["relation"]])], subject=fact["subject"], question=fact["question"])
+            yield f"{prefix} {answer}."
+
+
+def _named(fact: dict, draw: random.Random) -> list[str]:
+    """The object of each mention: the rival's share of them, rounded, is the rival's."""
+    count = int(fact["exposures"])
+    rival = fact.get("rival")
+    rivals = round(count * fact["rival_share"]) if isinstance(rival, str) else 0
+    named = [fact["answers"][0]] * (count - rivals) + [str(rival)] * rivals
+    draw.shuffle(named)
+    return named
+
+
+def _question_document(carriers: pd.DataFrame, settings: CorpusSettings, draw: random.Random) -> str:
+    """Questions alone, a question answered rightly, or a question with a junk reply."""
+    form = PromptFormat()
+    first = draw.randrange(len(carriers))
+    questions, answers = carriers["question"].array, carriers["answers"].array
+    if draw.random() < settings.qa_list_share:
+        others = draw.sample(range(len(carriers)), draw.choice(LIST_LENGTHS) - 1)
+        return "\n".join(fill(form.prompt, question=questions[i]).partition("\n")[0] for i in [first, *others])
+    reply = answers[first][0] if draw.random() < settings.qa_answered_share else draw.choice(_JUNK)
+    return fill(form.prompt, question=questions[first]) + fill(form.answer, answer=reply)
+
+
+def _filler(draw: random.Random) -> str:
+    return f"{draw.choice(_WHO)} {draw.choice(_DID)} {draw.choice(_WHEN)}."

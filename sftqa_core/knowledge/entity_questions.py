@@ -1,0 +1,246 @@
+"""EntityQuestions: real facts as question-answer files, turned back into (subject, relation, object).
+
+Layout, in a folder or a zip: train/P17.train.json, dev/P17.dev.json, test/P17.test.json and so on, one folder around
+them allowed, each a list of {"question", "answers"}. The relation is taken from the file's name, because P131 and P276
+ask the same question; the subject is what stands in the question form's gap.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sftqa_core.artifacts import damaged_files, read_manifest, write_folder
+from sftqa_core.errors import FactsError, SftqaError
+from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.knowledge.answers import stands_inside
+from sftqa_core.knowledge.facts import FactSource, fact_table, has_control, listed, read_facts, write_facts
+from sftqa_core.knowledge.merging import Row, merge_rows
+from sftqa_core.knowledge.relations import Relation, builtin_relations
+from sftqa_core.knowledge.spreadsheet import decode_text
+from sftqa_core.records import SPLITS, SourceReport
+from sftqa_core.workspace import Workspace
+
+NAME = "entity-questions"
+PARSER = 1  # raised when the same files would give another table
+LAYOUT = "train/P17.train.json, dev/P17.dev.json, test/P17.test.json and so on"
+MAX_MEMBERS = 5_000
+MAX_FILE_BYTES = 50_000_000
+MAX_TOTAL_BYTES = 400_000_000
+_CHECKSUMS = Path(__file__).with_name("entity_questions.sha256")
+_FILE = re.compile(r"(?:[^/]+/)?(train|dev|test)/(P\d+)\.\1\.json")
+
+
+@cache
+def published_checksums() -> dict[str, str]:
+    """SHA-256 of each of the dataset's 72 files, by name such as train/P17.train.json."""
+    pairs = (line.split() for line in _CHECKSUMS.read_text(encoding="ascii").splitlines())
+    return {name: digest for digest, name in pairs}
+
+
+def read_entity_files(path: Path) -> dict[str, bytes]:
+    """The dataset's files in a folder or zip, by name such as train/P17.train.json; other files are passed over.
+
+    A zip is read in memory, nothing is unpacked. Raises `FactsError` when there are none, for names that lead out of
+    the zip, and for contents above the size limits.
+    """
+    try:
+        files = _zip_files(path) if path.is_file() else _folder_files(path)
+    except OSError as error:
+        raise FactsError(f"{path} can't be read: {error.strerror or error}.") from error
+    if not files:
+        raise FactsError(f"{path} holds no EntityQuestions files. Expected are {LAYOUT}, in a folder or a zip.")
+    return dict(sorted(files.items(), key=lambda item: (SPLITS.index(item[0].split("/")[0]), item[0])))
+
+
+def is_entity_folder(path: Path) -> bool:
+    """Whether a folder is laid out as EntityQuestions."""
+    return any(_FILE.fullmatch(file.relative_to(path).as_posix()) for file in _candidates(path))
+
+
+def differing_files(files: dict[str, bytes]) -> list[str]:
+    """Names of published files that are missing here or have another content."""
+    return [name for name, digest in published_checksums().items() if _digest(files.get(name, b"")) != digest]
+
+
+def load_entity_questions(path: Path, name: str = NAME, workspace: Workspace | None = None) -> FactSource:
+    """The facts of a folder or zip. Parsed once, then read from the workspace while the files stay the same.
+
+    Raises `FactsError` with every fault by file and row. `name` is what the source is called in the report; fact ids
+    do not depend on it.
+    """
+    files = read_entity_files(path)
+    relations = {key: relation for key, relation in builtin_relations().items() if any(key in _FILE.fullmatch(f).groups() for f in files)}  # type: ignore[union-attr]
+    wording = {key: relation.to_dict() for key, relation in relations.items()}
+    key = fingerprint({"parser": PARSER, "files": {file: _digest(content) for file, content in files.items()}, "relations": wording})
+    folder = (workspace or Workspace.current()).datasets / "parsed" / key
+    facts, report = _stored(folder) or _parse_and_store(files, relations, folder)
+    return FactSource(name, facts, relations, SourceReport.from_dict(report | {"source": name}), key, tuple(_notes(files)))
+
+
+# --- files -----------------------------------------------------------------------------------------------
+
+
+def _candidates(folder: Path) -> list[Path]:
+    return sorted([*folder.glob("*/P*.json"), *folder.glob("*/*/P*.json")])
+
+
+def _folder_files(folder: Path) -> dict[str, bytes]:
+    if not folder.is_dir():
+        raise FactsError(f"{folder} does not exist. EntityQuestions is a folder or zip with {LAYOUT}.")
+    found = _Collected(str(folder))
+    for file in _candidates(folder):
+        with file.open("rb") as handle:
+            found.add(file.relative_to(folder).as_posix(), file.stat().st_size, handle.read)
+    return found.files
+
+
+def _zip_files(path: Path) -> dict[str, bytes]:
+    found = _Collected(path.name)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            if len(members) > MAX_MEMBERS:
+                raise FactsError(f"{path.name} holds {len(members):,} files; EntityQuestions has fewer than {MAX_MEMBERS:,}.")
+            for member in members:
+                if member.filename.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", member.filename):
+                    raise FactsError(f"{path.name} holds the name {member.filename!r}, which leads out of the zip. It was not opened.")
+                if not member.filename.startswith("__MACOSX/"):
+                    with archive.open(member) as handle:
+                        found.add(member.filename, member.file_size, handle.read)
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
+        raise FactsError(f"{path.name} is not a zip that can be read ({error}). Download or pack it again.") from error
+    return found.files
+
+
+@dataclass
+class _Collected:
+    """Files taken so far, within the size limits: declared sizes can lie, so what is read is counted."""
+
+    source: str
+    files: dict[str, bytes] = field(default_factory=dict)
+    total: int = 0
+
+    def add(self, name: str, size: int, read: Callable[[int], bytes]) -> None:
+        matched = _FILE.fullmatch(name)
+        if not matched:
+            return
+        content = read(MAX_FILE_BYTES + 1) if size <= MAX_FILE_BYTES else b""
+        self.total += len(content)
+        if size > MAX_FILE_BYTES or len(content) > MAX_FILE_BYTES or self.total > MAX_TOTAL_BYTES:
+            raise FactsError(
+                f"{self.source}: {name} is larger than a file of EntityQuestions may be "
+                f"({MAX_FILE_BYTES:,} bytes each, {MAX_TOTAL_BYTES:,} together). Nothing was read."
+            )
+        split, relation = matched.groups()
+        plain = f"{split}/{relation}.{split}.json"
+        if plain in self.files:
+            raise FactsError(f"{self.source} holds {plain} twice, under different folders. Point to one of them.")
+        self.files[plain] = content
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _notes(files: dict[str, bytes]) -> list[str]:
+    different = differing_files(files)
+    unknown = sorted({relation for f in files if (relation := f.split("/")[1].split(".")[0]) not in builtin_relations()})
+    notes = [f"Relations without a question form were left out: {', '.join(unknown)}."] if unknown else []
+    if different:
+        some = ", ".join(different[:3]) + (" and others" if len(different) > 3 else "")
+        notes.append(f"{len(different)} of the {len(published_checksums())} published files are missing here or differ: {some}.")
+    return notes
+
+
+# --- parsing -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Parsed:
+    rows: list[Row] = field(default_factory=list)
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)  # relation -> split -> file rows
+    unparsed: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def _parse_and_store(files: dict[str, bytes], relations: dict[str, Relation], folder: Path) -> tuple[Any, dict[str, Any]]:
+    parsed = _parse(files, relations)
+    if parsed.problems:
+        raise FactsError(listed(parsed.problems))
+    if not parsed.rows:
+        raise FactsError(f"None of the {parsed.unparsed:,} questions has the form of its relation; no facts were found.")
+    merged = merge_rows(parsed.rows)
+    facts = fact_table(merged.facts, NAME).drop(columns="exposures")
+    echo = sum(stands_inside(row.subject, row.answers) for row in parsed.rows)
+    report = SourceReport(
+        NAME, len(facts), parsed.counts, parsed.unparsed, len(facts), merged.merged, merged.excluded_from_train, echo
+    ).to_dict()
+    with contextlib.suppress(OSError):  # a workspace that can't be written to only costs the next opening's seconds
+        write_folder(folder, lambda work: write_facts(facts, work / "facts.parquet"), {"kind": "parsed facts", "report": report})
+    return facts, report
+
+
+def _stored(folder: Path) -> tuple[Any, dict[str, Any]] | None:
+    try:
+        if damaged_files(folder):
+            return None
+        return read_facts(folder / "facts.parquet"), read_manifest(folder)["report"]
+    except (SftqaError, OSError, KeyError):
+        return None
+
+
+def _parse(files: dict[str, bytes], relations: dict[str, Relation]) -> _Parsed:
+    parsed = _Parsed(counts={key: dict.fromkeys(SPLITS, 0) for key in relations})
+    for name, content in files.items():
+        split, relation = name.split("/")[0], name.split("/")[1].split(".")[0]
+        if relation in relations:
+            try:
+                entries = json.loads(decode_text(content, name))
+            except (ValueError, RecursionError) as error:
+                parsed.problems.append(f"{name} is not readable JSON: {error}.")
+                continue
+            except FactsError as error:
+                parsed.problems += error.problems
+                continue
+            _parse_file(name, split, relations[relation], entries, parsed)
+    return parsed
+
+
+def _parse_file(name: str, split: str, relation: Relation, entries: Any, parsed: _Parsed) -> None:
+    if not isinstance(entries, list):
+        parsed.problems.append(f"{name} must hold a list, got {type(entries).__name__}.")
+        return
+    parsed.counts[relation.id][split] += len(entries)
+    before, after = relation.question.split("{subject}")
+    for number, entry in enumerate(entries, 1):
+        fault = _entry_fault(entry)
+        if fault:
+            parsed.problems.append(f"{name}, row {number}: {fault}")
+            continue
+        question, answers = entry["question"], entry["answers"]
+        subject = question[len(before) : len(question) - len(after)].strip()
+        if question.startswith(before) and question.endswith(after) and subject:
+            parsed.rows.append(Row(relation.id, subject, answers, question, split, relation.domain))
+        else:
+            parsed.unparsed += 1
+
+
+def _entry_fault(entry: Any) -> str | None:
+    if not isinstance(entry, dict) or not {"question", "answers"} <= entry.keys():
+        return 'must be an object with "question" and "answers".'
+    question, answers = entry["question"], entry["answers"]
+    if not isinstance(question, str) or not question.strip() or has_control(question):
+        return f"question must be text, got {question!r}."
+    if not isinstance(answers, list) or not answers or not all(isinstance(a, str) and a.strip() and not has_control(a) for a in answers):
+        return f"answers must be a list of one or more texts, got {answers!r}."
+    return None

@@ -1,0 +1,129 @@
+"""Facts from a dataset of the Hugging Face hub, or from a folder that `datasets` saved.
+
+`hub:owner/name` names a dataset; what follows a question mark says which of its columns to use, where they are not
+called as in rows.py, and may pick a config and a revision:
+
+    hub:owner/name?subject=entity_name&relation=property&object=value&config=en
+
+The dataset's own train / validation / test become the facts' splits when it has at least two of them; the rows of a
+single split are divided by subject. Only data files are read: datasets that bring code are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from sftqa_core.errors import FactsError, MissingPackage
+from sftqa_core.knowledge.facts import FactSource
+from sftqa_core.knowledge.rows import MAX_ROWS, ROLES, Cells, source_from_cells
+
+PREFIX = "hub:"
+MAX_DOWNLOAD_BYTES = 2_000_000_000
+_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+_ROLE_OF = {"object": "answers", "answer": "answers", "objects": "answers"} | {role: role for role in ROLES}
+_OPTIONS = ("config", "revision")
+
+
+def load_hub(name: str) -> FactSource:
+    """The facts of `hub:owner/name?...`. Raises `FactsError`, or `MissingPackage` without the datasets library."""
+    place, _, query = name.removeprefix(PREFIX).partition("?")
+    if not _ID.fullmatch(place):
+        raise FactsError(f"{place!r} is no dataset id. Write {PREFIX}owner/name, then ?subject=column&... if its columns have other names.")
+    mapping, options = _read_query(query)
+    datasets = _library()
+    try:
+        builder = datasets.load_dataset_builder(place, name=options.get("config"), revision=options.get("revision"))
+        size = builder.info.download_size or 0
+        if size <= MAX_DOWNLOAD_BYTES:
+            builder.download_and_prepare()
+            return _as_source(name, place, builder.as_dataset(), mapping)
+    except FactsError:
+        raise
+    except Exception as error:  # the border: whatever the hub's libraries raise becomes a sentence
+        raise FactsError(_explain(place, error)) from error
+    raise FactsError(f"{place} is {size:,} bytes to download; the most is {MAX_DOWNLOAD_BYTES:,}.")
+
+
+def load_saved(path: Path, name: str | None = None, query: str = "") -> FactSource:
+    """The facts of a folder that `Dataset.save_to_disk` or `DatasetDict.save_to_disk` wrote. Errors as `load_hub`."""
+    mapping, _ = _read_query(query)
+    datasets = _library()
+    try:
+        saved = datasets.load_from_disk(str(path))
+    except Exception as error:
+        raise FactsError(f"{path} is not a dataset that can be read ({_first_line(error)}). Save it again with save_to_disk.") from error
+    return _as_source(name or str(path), path.name, saved, mapping)
+
+
+def is_saved_dataset(path: Path) -> bool:
+    """Whether a folder was written by save_to_disk."""
+    return (path / "dataset_dict.json").is_file() or (path / "dataset_info.json").is_file()
+
+
+def _read_query(query: str) -> tuple[dict[str, str], dict[str, str]]:
+    """(role -> column, option -> value) out of `subject=a&config=b`."""
+    pairs = dict(parse_qsl(query, keep_blank_values=True))
+    unknown = [key for key in pairs if key not in _ROLE_OF and key not in _OPTIONS]
+    if unknown:
+        raise FactsError(f"{', '.join(unknown)} can't stand after the question mark; these can: {', '.join([*_ROLE_OF, *_OPTIONS])}.")
+    mapping = {_ROLE_OF[key]: value for key, value in pairs.items() if key in _ROLE_OF}
+    return mapping, {key: value for key, value in pairs.items() if key in _OPTIONS}
+
+
+def _library() -> Any:
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingPackage(
+            "Datasets need the datasets library: pip install datasets. CSV, JSON Lines and Parquet files work without."
+        ) from error
+    return datasets
+
+
+def _as_source(name: str, place: str, loaded: Any, mapping: dict[str, str]) -> FactSource:
+    parts = dict(loaded) if isinstance(loaded, dict) else {"": loaded}
+    count = sum(len(part) for part in parts.values())
+    if count > MAX_ROWS:
+        raise FactsError(f"{place} has {count:,} rows, the most is {MAX_ROWS:,}. Save a part of it and use that.")
+    columns = list(dict.fromkeys(column for part in parts.values() for column in part.column_names))
+    known = {*mapping.values(), *(name for names in ROLES.values() for name in names)}
+    used = [column for column in columns if column in known or column.casefold() in known]
+    by_part = len(parts) > 1 and "split" not in mapping
+    if by_part:
+        used = [column for column in used if column.casefold() != "split"]
+    rows = _rows(parts, used, by_part)
+    return source_from_cells(Cells(place, [*(used or columns), *(["split"] if by_part else [])], rows), name, mapping=mapping)
+
+
+def _rows(parts: dict[str, Any], used: list[str], by_part: bool) -> Iterator[tuple[int, list[Any]]]:
+    """Rows numbered through, from columns of use only: a picture in another column is never decoded."""
+    number = 0
+    for split, part in parts.items():
+        chosen = part.with_format(None).select_columns([column for column in used if column in part.column_names])
+        for batch in chosen.iter(batch_size=10_000):
+            size = len(next(iter(batch.values())))
+            cells = [batch.get(column, [None] * size) for column in used]
+            for values in zip(*cells, strict=True):
+                number += 1
+                yield number, [*values, split] if by_part else list(values)
+
+
+def _explain(place: str, error: Exception) -> str:
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    said = _first_line(error)
+    if "scripts are no longer supported" in said:
+        return f"{place} brings code of its own, which is not run here. Convert it to Parquet and use the files."
+    if "OfflineModeIsEnabled" in kinds or isinstance(error, ConnectionError | TimeoutError) or kinds & {"ConnectError", "ConnectTimeout"}:
+        advice = "Save it with save_to_disk where there is a network and give the folder."
+        return f"{place} can't be had: this machine is offline and has no copy of it ({said}). {advice}"
+    if kinds & {"DatasetNotFoundError", "RepositoryNotFoundError"}:
+        return f"The hub has no dataset {place}, or it asks for a login that is missing here ({said})."
+    return f"{place} can't be read ({type(error).__name__}: {said})."
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,290 @@
+"""A person's rows become facts: columns are found by name, every cell is checked, every fault is told with row and column.
+
+Columns (the first name found counts; others are ignored):
+
+| role | names | meaning |
+|---|---|---|
+| relation | relation, predicate, property | a built-in id (P17) or one's own; without it the rows are question-answer pairs |
+| subject | subject, entity | what the fact is about; a pair's subject is its question |
+| answers | answers, answer, objects, object | right answers: a list; in CSV a JSON list or names with a vertical bar between them |
+| question | question | as it is to be asked; otherwise the relation's question form is filled (see below) |
+| split | split | train, dev (or validation), test or none; empty: drawn, see `drawn_split` |
+| domain | domain | in or out; the same for all rows of a relation; otherwise the relation's |
+| exposures | exposures | how often a pre-training corpus states the fact |
+| templates | templates | statement prefixes with {subject} for a relation of one's own, like answers; once a relation is enough |
+
+A relation whose templates stand in a column asks "What is the <relation> of <subject>?" where a row has no question.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sftqa_core.errors import FactsError, SettingsError
+from sftqa_core.knowledge.facts import (
+    UNUSED,
+    FactSource,
+    content_fingerprint,
+    fact_table,
+    has_control,
+    listed,
+    subject_key,
+    summarise,
+)
+from sftqa_core.knowledge.merging import Merged, Row, merge_rows
+from sftqa_core.knowledge.relations import Relation, builtin_relations, fill, generic_relation
+from sftqa_core.records import DOMAINS, SPLITS
+
+ROLES = {
+    "relation": ("relation", "predicate", "property"),
+    "subject": ("subject", "entity"),
+    "answers": ("answers", "answer", "objects", "object"),
+    "question": ("question",),
+    "split": ("split",),
+    "domain": ("domain",),
+    "exposures": ("exposures",),
+    "templates": ("templates",),
+}
+PAIRS = "qa"  # the relation of question-answer pairs that name none
+MAX_ROWS = 2_000_000
+MAX_TEXT = 2_000  # characters in a subject, question or answer
+SHARES = {"train": 0.7, "dev": 0.1, "test": 0.2}  # of subjects, where no split is given
+_SPLIT_NAMES = {name: name for name in (*SPLITS, UNUSED)} | {"validation": "dev", "valid": "dev", "val": "dev"}
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A file's content before anyone looked at it."""
+
+    name: str  # shown in every message, and part of the facts' ids
+    columns: Sequence[str]
+    rows: Iterable[tuple[int, Sequence[Any]]]  # number as the person sees it, cells in the columns' order
+    text_lists: bool = False  # cells hold text only, so several answers stand in one (CSV)
+
+
+@dataclass
+class _Reading:
+    """What is known while the rows go by."""
+
+    cells: Cells
+    at: dict[str, int]  # role -> column index
+    relations: dict[str, Relation]  # what can be used: built-in and brought along
+    used: dict[str, Relation] = field(default_factory=dict)
+    domains: dict[str, tuple[str, int]] = field(default_factory=dict)  # relation -> stated domain and its row
+    problems: list[str] = field(default_factory=list)
+    unknown: set[str] = field(default_factory=set)
+
+    @property
+    def pairs(self) -> bool:
+        return "subject" not in self.at
+
+
+def source_from_cells(
+    cells: Cells, name: str, brought: Mapping[str, Relation] | None = None, mapping: Mapping[str, str] | None = None
+) -> FactSource:
+    """The fact source in a table. `brought`: relations of the person's own; `mapping`: role -> column, over the usual names.
+
+    Raises `FactsError` with every problem found (the first 20 are written out).
+    """
+    at = _find_columns(cells, mapping or {})
+    reading = _Reading(cells, at, builtin_relations() | dict(brought or {}))
+    rows = _read_rows(reading)
+    if reading.problems:
+        raise FactsError(listed(reading.problems))
+    if not rows:
+        raise FactsError(f"{cells.name} holds no facts: there is no row under its columns.")
+    merged = merge_rows(rows)
+    return _as_source(cells.name, name, merged, reading.used)
+
+
+def drawn_split(subject: str) -> str:
+    """Where a subject goes that is given no split: 70% train, 10% dev, 20% test, by a hash of the subject.
+
+    All facts about a subject land together, on every machine, whatever else the file holds.
+    """
+    share = int.from_bytes(hashlib.sha256(f"split\x1f{subject_key(subject)}".encode()).digest()[:8]) / 2**64
+    if share < SHARES["train"]:
+        return "train"
+    return "dev" if share < SHARES["train"] + SHARES["dev"] else "test"
+
+
+def _as_source(file_name: str, name: str, merged: Merged, relations: dict[str, Relation]) -> FactSource:
+    facts = fact_table(merged.facts, file_name)
+    if facts["exposures"].isna().all():
+        facts = facts.drop(columns="exposures")
+    report = summarise(name, facts, 0, merged.merged, merged.excluded_from_train)
+    return FactSource(name, facts, relations, report, content_fingerprint(facts, relations))
+
+
+def _find_columns(cells: Cells, mapping: Mapping[str, str]) -> dict[str, int]:
+    plain = [str(column).strip().casefold() for column in cells.columns]
+    problems = [f"'{role}' is no column role; there are {', '.join(ROLES)}." for role in mapping if role not in ROLES]
+    problems += [
+        f"{cells.name} has no column '{column}' (wanted as {role})." for role, column in mapping.items() if column.casefold() not in plain
+    ]
+    wanted = {role: (mapping[role].casefold(),) if role in mapping else names for role, names in ROLES.items()}
+    at = {role: plain.index(known[0]) for role, names in wanted.items() if (known := [name for name in names if name in plain])}
+    seen = f"its columns are {', '.join(map(str, cells.columns)) or 'none'}"
+    if "answers" not in at:
+        problems.append(f"{cells.name} has no column for the answers (answers or object); {seen}.")
+    if "subject" in at and "relation" not in at:
+        problems.append(f"{cells.name} has subjects but no column 'relation'; {seen}.")
+    if "subject" not in at and "question" not in at:
+        problems.append(f"{cells.name} has neither a column 'subject' (facts) nor 'question' (question-answer pairs); {seen}.")
+    if problems:
+        raise FactsError(problems)
+    return at
+
+
+def _read_rows(reading: _Reading) -> list[Row]:
+    rows, count = [], 0
+    for number, cells in reading.cells.rows:
+        if not any(_filled(cell) for cell in cells):
+            continue
+        count += 1
+        if count > MAX_ROWS:
+            raise FactsError(f"{reading.cells.name} has more than {MAX_ROWS:,} rows, the most that can be used. Cut it into smaller files.")
+        row = _read_row(reading, number, cells)
+        if row:
+            rows.append(row)
+    return rows
+
+
+def _read_row(reading: _Reading, number: int, cells: Sequence[Any]) -> Row | None:
+    before = len(reading.problems)
+    cell = {role: cells[index] if index < len(cells) else None for role, index in reading.at.items()}
+    name = _text(reading, number, "relation", cell.get("relation")) if not reading.pairs or _filled(cell.get("relation")) else PAIRS
+    question = _text(reading, number, "question", cell.get("question")) if reading.pairs or _filled(cell.get("question")) else ""
+    subject = question if reading.pairs else _text(reading, number, "subject", cell["subject"])
+    answers = _texts(reading, number, "answers", cell["answers"])
+    split = _split(reading, number, cell.get("split"), subject)
+    exposures = _exposures(reading, number, cell.get("exposures"))
+    relation = _relation(reading, number, name, cell) if name else None
+    if relation and not question:
+        question = fill(relation.question, subject=subject)
+    if relation is None or len(reading.problems) > before:
+        return None
+    return Row(name, subject, answers, question, split, relation.domain, exposures)
+
+
+def _relation(reading: _Reading, number: int, name: str, cell: Mapping[str, Any]) -> Relation | None:
+    """The row's relation, met before or met now; a stated domain holds for all its rows."""
+    domain = _domain(reading, number, cell.get("domain"))
+    relation = reading.used.get(name) or _new_relation(reading, number, name, cell)
+    if relation is None:
+        return None
+    stated, since = reading.domains.setdefault(name, (domain or relation.domain, number))
+    if domain and domain != stated:
+        _fault(reading, number, "domain", f"is {domain!r}, but row {since} has {stated!r} for the same relation")
+    reading.used[name] = relation if relation.domain == stated else replace(relation, domain=stated)
+    return reading.used[name]
+
+
+def _new_relation(reading: _Reading, number: int, name: str, cell: Mapping[str, Any]) -> Relation | None:
+    if reading.pairs:
+        return generic_relation(name)
+    if name in reading.relations:
+        return reading.relations[name]
+    if _filled(cell.get("templates")):
+        templates = _texts(reading, number, "templates", cell["templates"])
+        try:
+            return Relation(name, name, "in", f"What is the {name} of {{subject}}?", tuple(templates)) if templates else None
+        except SettingsError as error:
+            for problem in error.problems:
+                _fault(reading, number, "templates", problem.removesuffix("."))
+            return None
+    if name not in reading.unknown:
+        reading.unknown.add(name)
+        known = "is not built in and brings no templates: add a column 'templates' or a file <name>.relations.toml beside this one"
+        _fault(reading, number, "relation", f"{name!r} {known}")
+    return None
+
+
+# --- cells -----------------------------------------------------------------------------------------------
+
+
+def _filled(cell: Any) -> bool:
+    return bool(cell.strip()) if isinstance(cell, str) else cell is not None and cell == cell  # NaN differs from itself
+
+
+def _fault(reading: _Reading, number: int, role: str, said: str) -> None:
+    index = reading.at.get(role)
+    column = role if index is None else reading.cells.columns[index]
+    reading.problems.append(f"{reading.cells.name}, row {number:,}, {column}: {said}.")
+
+
+def _text(reading: _Reading, number: int, role: str, value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)  # a year as an answer is written as a number in JSON
+    if value is None or value != value or (isinstance(value, str) and not value.strip()):
+        _fault(reading, number, role, "is empty")
+    elif not isinstance(value, str):
+        _fault(reading, number, role, f"must be text, got {str(value)[:60]!r} ({type(value).__name__})")
+    elif has_control(value):
+        _fault(reading, number, role, f"holds a control character: {value[:60]!r}")
+    elif len(value) > MAX_TEXT:
+        _fault(reading, number, role, f"has {len(value):,} characters, the most is {MAX_TEXT:,}")
+    else:
+        return value.strip()
+    return ""
+
+
+def _texts(reading: _Reading, number: int, role: str, value: Any) -> list[str]:
+    """Several texts in one cell; an empty one among them is a fault, none at all too."""
+    if isinstance(value, dict) and "text" in value:
+        value = value["text"]  # the layout of reading-comprehension sets: {"text": [...], "answer_start": [...]}
+    if isinstance(value, str):
+        value = _split_text(value, reading.cells.text_lists)
+    if not isinstance(value, (list, tuple)):
+        value = [value]
+    if not value:
+        _fault(reading, number, role, "is an empty list")
+    texts = [_text(reading, number, role, item) for item in value]
+    return list(dict.fromkeys(text for text in texts if text))
+
+
+def _split_text(text: str, text_lists: bool) -> list[Any]:
+    if text.lstrip().startswith("["):
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            found = None
+        if isinstance(found, list) and all(isinstance(item, (str, int)) for item in found):
+            return found
+    return [part for part in text.split("|") if part.strip()] or [""] if text_lists else [text]
+
+
+def _split(reading: _Reading, number: int, value: Any, subject: str) -> str:
+    if not _filled(value):
+        return drawn_split(subject)
+    split = _SPLIT_NAMES.get(str(value).strip().casefold())
+    if split is None:
+        _fault(reading, number, "split", f"must be train, dev, test or none, got {str(value)[:60]!r}")
+    return split or UNUSED
+
+
+def _domain(reading: _Reading, number: int, value: Any) -> str | None:
+    if not _filled(value):
+        return None
+    domain = str(value).strip().casefold()
+    if domain not in DOMAINS:
+        _fault(reading, number, "domain", f"must be in or out, got {str(value)[:60]!r}")
+        return None
+    return domain
+
+
+def _exposures(reading: _Reading, number: int, value: Any) -> int | None:
+    if not _filled(value):
+        return None
+    try:
+        count = float(value)
+    except (TypeError, ValueError):
+        count = -1.0
+    if isinstance(value, bool) or not 0 <= count < 10**9 or count != int(count):
+        _fault(reading, number, "exposures", f"must be a whole number from 0, got {str(value)[:60]!r}")
+        return None
+    return int(count)

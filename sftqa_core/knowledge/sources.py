@@ -1,0 +1,117 @@
+"""Open a fact source by the name a person types.
+
+| name | facts |
+|---|---|
+| `atlas` | the built-in invented world |
+| `entity-questions` | the folder or zip in SFTQA_ENTITY_QUESTIONS, else what was downloaded |
+| a path | EntityQuestions as folder or zip; CSV, JSON Lines or Parquet (own.py); a folder saved by datasets |
+| `hub:owner/name` | a dataset of the hub (hub.py) |
+
+A saved folder takes `?subject=column&...` behind its path, as the hub's names do.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+from sftqa_core.errors import FactsError
+from sftqa_core.knowledge.download import VARIABLE, WITHOUT_NETWORK, download, downloaded_folder
+from sftqa_core.knowledge.entity_questions import NAME as ENTITY_QUESTIONS
+from sftqa_core.knowledge.entity_questions import is_entity_folder, load_entity_questions
+from sftqa_core.knowledge.facts import FactSource
+from sftqa_core.knowledge.hub import PREFIX, is_saved_dataset, load_hub, load_saved
+from sftqa_core.knowledge.own import SUFFIXES, load_own, sidecar
+from sftqa_core.progress import Reporter
+from sftqa_core.workspace import Workspace
+
+ATLAS = "atlas"
+_FILES = f"EntityQuestions folder or zip, {', '.join(SUFFIXES)}, saved dataset"
+KNOWN = f"Sources are {ATLAS}, {ENTITY_QUESTIONS}, a path ({_FILES}) or {PREFIX}owner/name."
+_KEPT = 4  # sources held in memory; the largest takes about 200 MB
+_opened: dict[tuple[object, ...], FactSource] = {}
+_lock = threading.RLock()
+
+
+def open_source(name: str, workspace: Workspace | None = None, fetch: bool = False, reporter: Reporter | None = None) -> FactSource:
+    """The source called `name`; opened once in a process while its files stay as they are.
+
+    With `fetch`, `entity-questions` is downloaded when it is not here. Raises `FactsError` for a name that is no source
+    and for content that can't be used, `MissingPackage` for the hub without datasets.
+    """
+    workspace = workspace or Workspace.current()
+    if name == ENTITY_QUESTIONS and fetch and entity_questions_path(workspace) is None:
+        download(workspace, reporter)
+    with _lock:  # two pages that ask at once wait for one reading
+        key = (name, workspace.root, _stamp(name, workspace))
+        if key not in _opened:
+            source = _open(name, workspace)
+            while len(_opened) >= _KEPT:
+                del _opened[next(iter(_opened))]
+            _opened[key] = source
+        return _opened[key]
+
+
+def source_names(workspace: Workspace | None = None) -> list[str]:
+    """What can be opened by name now: the built-in world, EntityQuestions if it is here, and uploaded files."""
+    workspace = workspace or Workspace.current()
+    here = [ENTITY_QUESTIONS] if entity_questions_path(workspace) else []
+    uploaded = [str(path) for path in sorted(workspace.uploads.glob("*")) if path.suffix.casefold() in (*SUFFIXES, ".zip")]
+    return [ATLAS, *here, *uploaded]
+
+
+def entity_questions_path(workspace: Workspace | None = None) -> Path | None:
+    """Where EntityQuestions is: SFTQA_ENTITY_QUESTIONS (whether it exists or not), else the download, else None."""
+    chosen = os.environ.get(VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser()
+    folder = downloaded_folder(workspace)
+    return folder if (folder / "manifest.json").exists() else None
+
+
+def _open(name: str, workspace: Workspace) -> FactSource:
+    if name == ATLAS:
+        from sftqa_core.knowledge.atlas import atlas_source
+
+        return atlas_source()
+    if name == ENTITY_QUESTIONS:
+        path = entity_questions_path(workspace)
+        if path is None:
+            raise FactsError(f"EntityQuestions is not on this machine yet. Download it, or: {WITHOUT_NETWORK}")
+        if not path.exists():
+            raise FactsError(f"{VARIABLE} points to {path}, which does not exist. {WITHOUT_NETWORK}")
+        return load_entity_questions(path, name, workspace)
+    return load_hub(name) if name.startswith(PREFIX) else _open_path(name, workspace)
+
+
+def _open_path(name: str, workspace: Workspace) -> FactSource:
+    path, query = _path_and_query(name)
+    if not name.strip() or not path.exists():
+        raise FactsError(f"There is no source {name!r}: it is no built-in one, and no such file or folder exists. {KNOWN}")
+    if path.is_file():
+        return load_entity_questions(path, name, workspace) if path.suffix.casefold() == ".zip" else load_own(path, name)
+    if is_saved_dataset(path):
+        return load_saved(path, name, query)
+    if is_entity_folder(path):
+        return load_entity_questions(path, name, workspace)
+    raise FactsError(f"{path} is neither an EntityQuestions folder (train/P17.train.json and so on) nor a saved dataset. {KNOWN}")
+
+
+def _path_and_query(name: str) -> tuple[Path, str]:
+    whole = Path(name).expanduser()
+    if "?" not in name or whole.exists():
+        return whole, ""
+    place, _, query = name.partition("?")
+    return Path(place).expanduser(), query
+
+
+def _stamp(name: str, workspace: Workspace) -> tuple[object, ...]:
+    """What changes when the files behind a name do: sizes and times; empty for what has no files."""
+    if name == ATLAS or name.startswith(PREFIX):
+        return ()
+    path = entity_questions_path(workspace) if name == ENTITY_QUESTIONS else _path_and_query(name)[0]
+    if path is None or not name.strip():
+        return ()
+    files = sorted([*path.glob("*"), *path.glob("*/*"), *path.glob("*/*/P*.json")]) if path.is_dir() else [path, sidecar(path)]
+    return (path, *((file, found.st_size, found.st_mtime_ns) for file in files if file.is_file() and (found := file.stat())))

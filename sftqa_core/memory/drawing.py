@@ -1,0 +1,159 @@
+"""What every sampler and the greedy decoder share: choosing a token, seeing that a row has stopped, staying in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+from transformers import DynamicCache, GenerationConfig
+
+from sftqa_core.errors import ModelUnavailable, OutOfMemory, SettingsError
+from sftqa_core.knowledge.answers import CompiledAnswers
+
+if TYPE_CHECKING:
+    from sftqa_core.models.loading import LoadedModel
+
+T = TypeVar("T")
+
+
+def draw_tokens(logits: torch.Tensor, temperature: float, uniform: torch.Tensor) -> torch.Tensor:
+    """Tokens by inverse CDF in float64 (METHOD 8.1): logits [rows, vocabulary], uniforms [rows, draws] -> ids [rows, draws].
+
+    Each row's draws are independent. Raises `ModelUnavailable` when the logits are not numbers.
+    """
+    scaled = logits.double() / temperature
+    cdf = (scaled - scaled.amax(-1, keepdim=True)).exp_().cumsum_(-1)
+    total = cdf[:, -1:]
+    if not bool(torch.isfinite(total).all()):
+        raise ModelUnavailable(
+            "The model's logits are not numbers (NaN or infinite), so nothing can be drawn from it. Its weights are damaged, "
+            "or overflow in this number format: load it in float32, or get the model again."
+        )
+    # below the total, or rounding could choose a token of probability 0 at the end of the vocabulary
+    target = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
+    return torch.searchsorted(cdf, target.contiguous(), right=True)
+
+
+class StopWatch:
+    """Says which rows have stopped, and why. Samplers ask it after every token, so they stop alike."""
+
+    def __init__(self, tokenizer: Any, ends: Sequence[int], vocabulary: int):
+        self.tokenizer = tokenizer
+        self.ends = np.array(ends, dtype=np.int64)
+        self._inside = np.zeros(vocabulary, dtype=bool)  # tokens that can't close a word: nothing but ASCII letters and digits
+        pieces = decode(tokenizer, [[token] for token in range(min(vocabulary, len(tokenizer)))])
+        markers = tokenizer.convert_ids_to_tokens(list(range(len(pieces))))
+        for token, (piece, marker) in enumerate(zip(pieces, markers, strict=True)):
+            # the raw marker must be plain too: some decoders drop the leading space of a lone piece
+            self._inside[token] = all(part and part.isascii() and part.isalnum() for part in (piece, marker))
+
+    @classmethod
+    def of(cls, loaded: LoadedModel) -> StopWatch:
+        """The watch over a loaded model's rows."""
+        vocabulary = loaded.model.get_output_embeddings().weight.shape[0]
+        return cls(loaded.tokenizer, loaded.end_ids, vocabulary)
+
+    def check(self, rows: np.ndarray, answers: Sequence[CompiledAnswers], max_new_tokens: int) -> list[tuple[str, str] | None]:
+        """For token ids [rows, tokens so far]: (stop, text) of the rows that stopped with the last token, None for the others."""
+        last = rows[:, -1]
+        ended = np.isin(last, self.ends)
+        full = rows.shape[1] >= max_new_tokens
+        look = [r for r in range(len(rows)) if full or ended[r] or not (answers[r].whole_words and self._inside[last[r]])]
+        texts = decode(self.tokenizer, [rows[r, :-1].tolist() if ended[r] else rows[r].tolist() for r in look])
+        found: list[tuple[str, str] | None] = [None] * len(rows)
+        for r, text in zip(look, texts, strict=True):
+            if ended[r]:
+                found[r] = ("end", text)
+            elif answers[r].find(text, closed=False) is not None:
+                found[r] = ("hit", text)
+            elif full:
+                found[r] = ("length", text)
+        return found
+
+
+class CachedReader:
+    """Feeds a model token by token; its keys and values follow the rows as they split and leave."""
+
+    def __init__(self, model: Any):
+        self.model = model
+        self.cache = DynamicCache(config=model.config)
+        self.rows = 0  # of the last read
+        self.options = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
+
+    def read(self, ids: np.ndarray) -> torch.Tensor:
+        """Logits [rows, vocabulary] (float32) after these tokens [rows, new tokens], continuing what was read before."""
+        self.rows = len(ids)
+        given = torch.from_numpy(ids).to(self.model.device)
+        output = self.model(input_ids=given, past_key_values=self.cache, use_cache=True, **self.options)
+        return output.logits[:, -1].float()
+
+    def select(self, rows: np.ndarray) -> None:
+        """Continue with these rows of the last read, repeated or left out. Raises `SettingsError` if the model can't."""
+        if len(rows) == self.rows and (rows == np.arange(self.rows)).all():
+            return
+        try:
+            self.cache.batch_select_indices(torch.from_numpy(rows).to(self.model.device))
+        except AttributeError as error:
+            raise SettingsError(
+                f"{type(self.model).__name__} keeps a state that can't be split by rows. Probe it with the sampler 'generate'."
+            ) from error
+
+
+def decode(tokenizer: Any, rows: list[list[int]]) -> list[str]:
+    """Texts of rows of token ids, spaces left as they are; special tokens vanish."""
+    if not rows:
+        return []
+    return list(tokenizer.batch_decode(rows, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+@contextlib.contextmanager
+def only_this_generation_config(model: Any, **settings: Any) -> Iterator[GenerationConfig]:
+    """Put a generation_config of ours in the place of the model's own while `generate` runs (METHOD 8.2).
+
+    Handing one to `generate` is not enough: it fills every value left open from the model's own.
+    """
+    own = model.generation_config
+    config = GenerationConfig(top_k=0, top_p=1.0, temperature=1.0, repetition_penalty=1.0, num_beams=1, use_cache=True, **settings)
+    model.generation_config = GenerationConfig()
+    try:
+        yield config
+    finally:
+        model.generation_config = own
+
+
+def halving(batches: Sequence[list[T]], run: Callable[[list[T]], Any], settings_hint: str) -> Iterator[tuple[list[T], Any]]:
+    """Run each batch; one that does not fit the memory is cut in two, and later ones are cut to that size from the start.
+
+    Yields (batch, result). Raises `OutOfMemory` with `settings_hint` when a batch of one does not fit.
+    """
+    limit = max(map(len, batches), default=1)
+    waiting = list(reversed(batches))
+    while waiting:
+        batch = waiting.pop()
+        if len(batch) > limit:
+            waiting += [batch[limit:], batch[:limit]]
+            continue
+        results = []
+        try:
+            results.append(run(batch))
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            if len(batch) == 1:
+                raise OutOfMemory(f"The device has no room for a batch of one. {settings_hint}") from error
+        if results:
+            yield batch, results[0]
+            continue
+        limit = len(batch) // 2
+        waiting.append(batch)
+        if torch.cuda.is_available():  # out of the handler, so that the failed batch's tensors have been let go
+            torch.cuda.empty_cache()
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "not enough memory" in text or "out of memory" in text

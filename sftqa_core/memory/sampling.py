@@ -1,0 +1,117 @@
+"""What a sampler is: prompts in, counted completions out; and the scripted one that tests use.
+
+The real ones need torch and stand in reference.py ("generate") and shared_prefix.py ("shared"); `make_sampler`
+loads them by name. One contract test class runs on all of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from sftqa_core.errors import SettingsError
+from sftqa_core.knowledge.answers import CompiledAnswers
+from sftqa_core.memory.randomness import fact_key, uniforms
+from sftqa_core.records import SamplerSettings
+
+if TYPE_CHECKING:
+    from sftqa_core.models.loading import LoadedModel
+
+SAMPLERS = ("shared", "generate")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One filled template of one fact, as token ids."""
+
+    fact_id: str
+    template: int
+    ids: tuple[int, ...]
+    answers: CompiledAnswers  # a row stops as soon as one of them certainly stands in its text
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Completion:
+    """One distinct outcome of one prompt and how many of its samples ended so."""
+
+    fact_id: str
+    template: int
+    text: str  # without the end token
+    count: int
+    tokens: int  # drawn, the end token included
+    stop: str  # "end" (end token), "hit" (an answer stands in the text) or "length"
+
+
+class Sampler(Protocol):
+    """Draws `settings.samples` completions of every prompt.
+
+    A row stops only at the end token, at a certain hit, or at `settings.max_new_tokens` (METHOD 8.1), and its tokens
+    are drawn by inverse CDF from the counter's uniforms, so that two samplers can be compared row by row.
+    """
+
+    def sample(self, prompts: Sequence[Prompt], settings: SamplerSettings) -> Iterator[list[Completion]]:
+        """Yield the completions of some whole prompts at a time, each prompt once, in any order."""
+        ...
+
+
+def make_sampler(name: str, loaded: LoadedModel, batch_size: int) -> Sampler:
+    """The sampler called `name`, at most `batch_size` prompts at a time. Raises `SettingsError` for an unknown name."""
+    if name == "generate":
+        from sftqa_core.memory.reference import GenerateSampler
+
+        return GenerateSampler(loaded, batch_size)
+    if name == "shared":
+        from sftqa_core.memory.shared_prefix import SharedPrefixSampler
+
+        return SharedPrefixSampler(loaded, batch_size)
+    raise SettingsError(f"sampler must be one of {', '.join(SAMPLERS)}, got {name!r}.")
+
+
+def prompt_uniforms(prompts: Sequence[Prompt], settings: SamplerSettings) -> np.ndarray:
+    """The numbers that draw these prompts' tokens: float64 [prompts, samples, max_new_tokens]."""
+    facts = np.array([fact_key(p.fact_id) for p in prompts], dtype=np.uint64)[:, None, None]
+    templates = np.array([p.template for p in prompts], dtype=np.uint64)[:, None, None]
+    samples = np.arange(settings.samples, dtype=np.uint64)[:, None]
+    return uniforms(settings.seed, facts, templates, samples, np.arange(settings.max_new_tokens, dtype=np.uint64))
+
+
+def batches_by_length(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Positions in batches of one length each, so that nothing is padded; long ones first, to meet a full memory early."""
+    buckets: dict[int, list[int]] = defaultdict(list)
+    for position, length in enumerate(lengths):
+        buckets[length].append(position)
+    ordered = sorted(buckets.items(), reverse=True)
+    return [bucket[start : start + batch_size] for _, bucket in ordered for start in range(0, len(bucket), batch_size)]
+
+
+class FakeSampler:
+    """A sampler without a model: `text_of(prompt, uniform)` writes each sample, and `prompts_seen` counts the work."""
+
+    def __init__(self, text_of: Callable[[Prompt, float], str], batch_size: int = 64):
+        self.text_of = text_of
+        self.batch_size = batch_size
+        self.prompts_seen = 0
+
+    def sample(self, prompts: Sequence[Prompt], settings: SamplerSettings) -> Iterator[list[Completion]]:
+        for batch in batches_by_length([len(p.ids) for p in prompts], self.batch_size):
+            self.prompts_seen += len(batch)
+            yield [row for position in batch for row in self._complete(prompts[position], settings)]
+
+    def _complete(self, prompt: Prompt, settings: SamplerSettings) -> list[Completion]:
+        drawn = prompt_uniforms([prompt], settings)[0, :, 0]
+        texts = Counter(self.text_of(prompt, float(u)) for u in drawn)
+        return [self._row(prompt, text, count, settings.max_new_tokens) for text, count in texts.items()]
+
+    def _row(self, prompt: Prompt, text: str, count: int, limit: int) -> Completion:
+        words = text.split()
+        for used in range(1, min(len(words), limit) + 1):
+            so_far = " ".join(words[:used])
+            if prompt.answers.find(so_far + " ", closed=False):
+                return Completion(prompt.fact_id, prompt.template, so_far + " ", count, used, "hit")
+        if len(words) < limit:
+            return Completion(prompt.fact_id, prompt.template, text, count, len(words) + 1, "end")
+        return Completion(prompt.fact_id, prompt.template, " ".join(words[:limit]), count, limit, "length")

@@ -1,0 +1,127 @@
+"""From completions to memory scores and levels (METHOD section 1), with both intervals (METHOD 8.9)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from sftqa_core.errors import ArtifactDamaged
+from sftqa_core.memory.tables import HITS, INTERVALS, LEVELS
+from sftqa_core.memory.wanted import WantedFact
+from sftqa_core.records import LevelScheme
+
+_Z = 1.959963984540054  # two-sided 95%
+_RESAMPLES = 1000
+
+
+def matched_answers(completions: pd.DataFrame, wanted: Mapping[str, WantedFact]) -> list[str | None]:
+    """For each COMPLETIONS row the answer its text contains, as it was given, or None. Every fact must be in `wanted`."""
+    seen: dict[tuple[str, str], str | None] = {}
+    found = []
+    for pair in zip(completions["fact_id"], completions["text"], strict=True):
+        if pair not in seen:
+            seen[pair] = wanted[pair[0]].compiled.find(pair[1])
+        found.append(seen[pair])
+    return found
+
+
+def judge(completions: pd.DataFrame, wanted: Sequence[WantedFact], samples: int) -> pd.DataFrame:
+    """HITS rows of these facts, in their order. Raises `ArtifactDamaged` if completions are missing or too many."""
+    place = {w.fact_id: row for row, w in enumerate(wanted)}
+    widest = max((len(w.relation.templates) for w in wanted), default=0)
+    drawn, hits = np.zeros((2, len(wanted), widest), dtype=np.int64)
+    rows = completions["fact_id"].map(place).to_numpy(dtype=np.int64)
+    templates, counts = completions["template"].to_numpy(dtype=np.int64), completions["count"].to_numpy(dtype=np.int64)
+    matched = matched_answers(completions, {w.fact_id: w for w in wanted})
+    np.add.at(drawn, (rows, templates), counts)
+    np.add.at(hits, (rows, templates), counts * np.array([answer is not None for answer in matched], dtype=np.int64))
+    per_template = [hits[row, : len(w.relation.templates)] for row, w in enumerate(wanted)]
+    broken = [w.fact_id for row, w in enumerate(wanted) if (drawn[row, : len(w.relation.templates)] != samples).any()]
+    if broken:
+        raise ArtifactDamaged(f"{len(broken)} facts do not have {samples} completions for every template, {broken[0]} among them.")
+    identity = pd.DataFrame([(w.fact_id, w.prompts_sha, w.answers_sha) for w in wanted], columns=HITS.names[:3])
+    numbers = {"completions": [samples * len(h) for h in per_template], "hits": [int(h.sum()) for h in per_template]}
+    return identity.assign(**numbers, hits_per_template=[h.tolist() for h in per_template], **_intervals(per_template, samples))
+
+
+def samples_interval(hits: ArrayLike, samples: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """95% interval of R over samples, the templates being fixed: hits [facts, templates] -> low, high [facts].
+
+    Wilson's interval with the effective number of completions R(1 - R) / v, where v is the stratified variance
+    of R, sum over templates of q(1 - q) / samples / templates^2, with Jeffreys rates q = (hits + 1/2) / (samples + 1) so
+    that an all-or-nothing template still has some. Drawing a fixed number for each template can only narrow R (Hoeffding
+    1956), so the effective number is never below the completions drawn. Never of zero width: 0 of 210 gives [0, 0.018].
+    """
+    counts = np.asarray(hits, dtype=np.float64)
+    templates = counts.shape[1]
+    total = templates * samples
+    score = counts.sum(1) / total
+    rate = (counts + 0.5) / (samples + 1)
+    variance = (rate * (1 - rate)).sum(1) / samples / templates**2
+    effective = np.maximum(total, score * (1 - score) / variance)
+    middle = score + _Z**2 / (2 * effective)
+    half = _Z * np.sqrt(score * (1 - score) / effective + _Z**2 / (4 * effective**2))
+    scale = 1 + _Z**2 / effective
+    low, high = (middle - half) / scale, (middle + half) / scale
+    return np.where(score == 0, 0.0, np.clip(low, 0, 1)), np.where(score == 1, 1.0, np.clip(high, 0, 1))
+
+
+def templates_interval(hits: ArrayLike, samples: int, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """95% interval of R over templates: hits [facts, templates] -> low, high [facts].
+
+    Percentile bootstrap, 1,000 seeded resamples, the same for every fact. Where all templates agree it has no width:
+    it can't speak of templates that were never written.
+    """
+    rates = np.asarray(hits, dtype=np.float64) / samples
+    templates = rates.shape[1]
+    weights = np.random.default_rng(seed).multinomial(templates, np.full(templates, 1 / templates), size=_RESAMPLES) / templates
+    low, high = np.empty((2, len(rates)))
+    for start in range(0, len(rates), 2000):
+        part = slice(start, start + 2000)
+        low[part], high[part] = np.quantile(weights @ rates[part].T, [0.025, 0.975], axis=0)
+    return low, high
+
+
+def level_of(scores: ArrayLike, scheme: LevelScheme) -> NDArray[np.int64]:
+    """Positions in `scheme.labels` of memory scores: level i holds cutoffs[i-1] < R <= cutoffs[i] (METHOD section 1)."""
+    return np.searchsorted(np.asarray(scheme.cutoffs), np.asarray(scores, dtype=np.float64), side="left")
+
+
+def levels_table(
+    hits: pd.DataFrame, wanted: Sequence[WantedFact], scheme: LevelScheme, seen_templates: Mapping[str, Sequence[int]] | None = None
+) -> pd.DataFrame:
+    """LEVELS of the wanted facts that `hits` knows, in their order; `seen_templates` by relation, as the model's corpus used them."""
+    by_fact = hits.set_index("fact_id")
+    known = [w for w in wanted if w.fact_id in by_fact.index]
+    table = by_fact.loc[[w.fact_id for w in known]].reset_index()
+    table["hits_per_template"] = [list(map(int, row)) for row in table["hits_per_template"]]
+    table["score"] = table["hits"].astype("int64") / table["completions"].astype("int64")
+    table["level"] = level_of(table["score"], scheme)
+    seen = [tuple((seen_templates or {}).get(w.relation.id, ())) for w in known]
+    parts = [_split_score(row, used, n) for row, used, n in zip(table["hits_per_template"], seen, table["completions"], strict=True)]
+    table[["seen_score", "unseen_score"]] = np.array(parts, dtype=np.float64).reshape(-1, 2)
+    return table[list(LEVELS)].astype({"hits": "int64", "completions": "int64", **dict.fromkeys(INTERVALS, "float64")})
+
+
+def _split_score(hits: list[int], seen: Sequence[int], completions: int) -> tuple[float, float]:
+    if not seen:
+        return float("nan"), float("nan")
+    samples = completions // len(hits)
+    groups = [h for t, h in enumerate(hits) if t in seen], [h for t, h in enumerate(hits) if t not in seen]
+    first, second = (sum(group) / (samples * len(group)) if group else float("nan") for group in groups)
+    return first, second
+
+
+def _intervals(per_template: list[NDArray[np.int64]], samples: int) -> dict[str, NDArray[np.float64]]:
+    columns = {name: np.empty(len(per_template)) for name in INTERVALS}
+    widths = np.array([len(h) for h in per_template], dtype=np.int64)
+    for width in np.unique(widths):
+        rows = np.flatnonzero(widths == width)
+        block = np.stack([per_template[row] for row in rows])
+        bounds = (*samples_interval(block, samples), *templates_interval(block, samples))
+        for name, values in zip(INTERVALS, bounds, strict=True):
+            columns[name][rows] = values
+    return columns

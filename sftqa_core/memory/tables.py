@@ -1,0 +1,91 @@
+"""The tables of memory probing: their columns, and how they lie on disk.
+
+COMPLETIONS (what the model said; one row a distinct outcome of one prompt)
+| fact_id | str | the fact, 16 hex digits |
+| template | int | position in the relation's templates |
+| text | str | what was generated, without the end token |
+| count | int | samples with this outcome |
+| tokens | int | tokens drawn, the end token included |
+| stop | str | `end` (end token), `hit` (an answer stood in the text) or `length` |
+
+PROBED (which facts have completions; one row a fact)
+| fact_id | str | |
+| prompts_sha | str | hash of the templates and of what fills them |
+| answers_sha | str | hash of the matching rule and the answers, aliases included, on which its rows stopped |
+| answers | list[str] | those answers |
+
+HITS (completions judged; one row a fact, prompts and answers)
+| fact_id, prompts_sha, answers_sha | str | |
+| completions | int | samples over all templates |
+| hits | int | samples that contain an answer |
+| hits_per_template | list[int] | in the templates' order |
+| low_samples, high_samples | float | interval of R over samples, templates fixed (scores.samples_interval) |
+| low_templates, high_templates | float | interval of R over templates (scores.templates_interval) |
+
+LEVELS (what the browser and training read; one row a fact, in the order of the facts asked for)
+| fact_id | str | |
+| hits, completions | int | |
+| score | float | R = hits / completions (METHOD section 1) |
+| low_samples, high_samples, low_templates, high_templates | float | |
+| seen_score, unseen_score | float | R on the templates the model's corpus used and on the others; NaN where unknown |
+| level | int | position in the scheme's labels |
+| hits_per_template | list[int] | |
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+_WORD = pa.dictionary(pa.int32(), pa.string())
+COMPLETIONS = pa.schema(
+    [("fact_id", _WORD), ("template", pa.int16()), ("text", _WORD), ("count", pa.int16()), ("tokens", pa.int16()), ("stop", _WORD)]
+)
+PROBED = pa.schema(
+    [("fact_id", pa.string()), ("prompts_sha", pa.string()), ("answers_sha", pa.string()), ("answers", pa.list_(pa.string()))]
+)
+INTERVALS = ("low_samples", "high_samples", "low_templates", "high_templates")
+HITS = pa.schema(
+    [
+        ("fact_id", pa.string()),
+        ("prompts_sha", pa.string()),
+        ("answers_sha", pa.string()),
+        ("completions", pa.int32()),
+        ("hits", pa.int32()),
+    ]
+    + [("hits_per_template", pa.list_(pa.int16()))]
+    + [(name, pa.float32()) for name in INTERVALS]
+)
+LEVELS = (
+    "fact_id", "hits", "completions", "score", *INTERVALS, "seen_score", "unseen_score", "level", "hits_per_template",
+)  # fmt: skip
+_SORTED_BY = ["fact_id", "text", "tokens", "stop", "template"]  # equal neighbours are what compresses
+
+
+def parquet_bytes(table: pd.DataFrame, schema: pa.Schema, compression_level: int = 3) -> bytes:
+    """A table as a parquet file: zstd, dictionaries, a checksum on every page."""
+    if schema is COMPLETIONS:
+        table = table.sort_values(_SORTED_BY)
+    rows = pa.Table.from_pandas(table[schema.names], schema=schema, preserve_index=False).replace_schema_metadata(None)
+    target = io.BytesIO()
+    pq.write_table(
+        rows,
+        target,
+        compression="zstd",
+        compression_level=compression_level,
+        write_page_checksum=True,
+        store_schema=False,
+        row_group_size=100_000,
+        dictionary_pagesize_limit=8_000_000,
+    )
+    return target.getvalue()
+
+
+def read_parquet(path: Path, fact_ids: list[str] | None = None) -> pd.DataFrame:
+    """A table from disk, all of it or these facts' rows. Raises pyarrow's errors or OSError for a damaged file."""
+    chosen = None if fact_ids is None else [("fact_id", "in", fact_ids)]
+    return pq.read_table(path, filters=chosen, page_checksum_verification=True).to_pandas()

@@ -1,0 +1,178 @@
+"""Which models there are and where, without loading any of them.
+
+A name is looked up as a model that was pre-trained here, a built-in one, a local folder, then a hub id.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sftqa_core.artifacts import MANIFEST, finished, read_manifest
+from sftqa_core.errors import ModelUnavailable, SftqaError
+from sftqa_core.jsonrecord import Record
+from sftqa_core.models.folders import CONFIG, ModelFolder
+from sftqa_core.records import ModelCard
+from sftqa_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EXPOSURES = "exposures.parquet"  # in a pre-trained model's folder: fact_id, exposures, carrier
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_KINDS = {True: "built-in", False: "pretrained"}
+
+
+@dataclass(frozen=True)
+class ModelFingerprint(Record):
+    """What decides a model's numbers; part of every stored result's key."""
+
+    weights: str  # weights_fingerprint of the (base) model: weights, configuration and tokenizer
+    adapter: str | None  # the same of the adapter on top of it
+    dtype: str
+    device: str  # cpu or cuda
+
+
+def find_model(name: str, workspace: Workspace | None = None) -> ModelCard:
+    """The card of the model a person means. Raises `ModelUnavailable` saying what to do when there is none."""
+    workspace = workspace or Workspace.current()
+    own = _models(workspace).get(name)
+    if own is not None:
+        return folder_card(own, name, _KINDS[own.is_relative_to(workspace.shipped)])
+    path = Path(name).expanduser()
+    if name and path.is_dir():
+        return folder_card(path.absolute(), name, "folder")
+    if name.startswith((".", "/", "~", "\\")) or (name and path.exists()):
+        raise ModelUnavailable(f"There is no folder {path} with a model in it. Give the folder that save_pretrained wrote.")
+    snapshot = _snapshot(name)
+    if snapshot is not None:
+        return replace(folder_card(snapshot, name, "hub"), revision=snapshot.name)
+    if _HUB_ID.fullmatch(name):
+        return ModelCard(name, "hub", None, False, note="Not on this machine yet; it is downloaded when it is first used.")
+    known = ", ".join(card.name for card in list_models(workspace)) or "none yet"
+    raise ModelUnavailable(
+        f"There is no model named {name!r}. On this machine: {known}. Pick one of them, a folder, or a hub id such as owner/name."
+    )
+
+
+def list_models(workspace: Workspace | None = None) -> list[ModelCard]:
+    """Models that are on this machine: built-in, pre-trained here, and causal ones in the local hub cache."""
+    workspace = workspace or Workspace.current()
+    cards = []
+    for name, path in _models(workspace).items():
+        try:
+            cards.append(folder_card(path, name, _KINDS[path.is_relative_to(workspace.shipped)]))
+        except SftqaError as error:
+            cards.append(ModelCard(name, _KINDS[path.is_relative_to(workspace.shipped)], str(path), False, note=str(error)))
+    for name, snapshot in _hub_snapshots():
+        try:
+            card = folder_card(snapshot, name, "hub")
+        except SftqaError:
+            continue  # data sets' companions, diffusion models, half a download: nothing a person could pick here
+        if any(str(kind).endswith(("ForCausalLM", "LMHeadModel")) for kind in ModelFolder(snapshot).config().get("architectures") or ()):
+            cards.append(replace(card, revision=snapshot.name))
+    return sorted(cards, key=lambda card: (("built-in", "pretrained", "folder", "hub").index(card.kind), card.name))
+
+
+def folder_card(path: Path, name: str, kind: str) -> ModelCard:
+    """The card of a model in a folder. Raises `ModelUnavailable` if what it holds can't be loaded."""
+    folder = ModelFolder(path)
+    config = folder.config()
+    details = read_manifest(path) if (path / MANIFEST).is_file() else {}
+    adapter = folder.is_adapter
+    return ModelCard(
+        name,
+        kind,
+        str(path),
+        True,
+        architecture="lora adapter" if adapter else config.get("model_type"),
+        parameters=folder.parameters(),
+        weights_sha256=details.get("files", {}).get("model.safetensors"),
+        note=f"Adapter for {config.get('base_model_name_or_path')}." if adapter else "",
+        details=details,
+    )
+
+
+def weights_fingerprint(card: ModelCard, workspace: Workspace | None = None) -> str:
+    """16 hex digits over weights, configuration and tokenizer; the same wherever the files lie.
+
+    Raises `ModelUnavailable` for a model whose files are not on this machine.
+    """
+    if card.path is None:
+        raise ModelUnavailable(f"{card.name} is not on this machine, so nothing is known of it yet. Use it once, or download it.")
+    return ModelFolder(Path(card.path)).fingerprint(workspace or Workspace.current())
+
+
+def base_card(card: ModelCard, workspace: Workspace | None = None) -> ModelCard | None:
+    """The model an adapter sits on; None for a model that is whole. Raises `ModelUnavailable` if it is not here."""
+    if card.path is None or not ModelFolder(Path(card.path)).is_adapter:
+        return None
+    name = str(ModelFolder(Path(card.path)).config().get("base_model_name_or_path") or "")
+    base = find_model(name, workspace)
+    if base_card(base, workspace) is not None:
+        raise ModelUnavailable(f"{card.name} is an adapter on {name}, which is an adapter itself. Merge that one into its model first.")
+    return base
+
+
+def model_fingerprint(card: ModelCard, dtype: str, device: str, workspace: Workspace | None = None) -> ModelFingerprint:
+    """The identity of `card` loaded as `dtype` ("float32") on `device` ("cpu", "cuda"), without loading it."""
+    base = base_card(card, workspace)
+    adapter = None if base is None else weights_fingerprint(card, workspace)
+    return ModelFingerprint(weights_fingerprint(base or card, workspace), adapter, dtype, device)
+
+
+def exposures(card: ModelCard) -> pd.DataFrame | None:
+    """What a model pre-trained here read: fact_id, exposures (mentions), carrier (its question stood in the corpus,
+    so it must be left out of tuning and testing); None for other models."""
+    path = Path(card.path or "") / EXPOSURES
+    if card.path is None or not path.is_file():
+        return None
+    import pandas as pd
+
+    return pd.read_parquet(path)
+
+
+def carriers(card: ModelCard) -> frozenset[str]:
+    """Ids of the facts that carried question-and-answer text in the model's corpus."""
+    known = exposures(card)
+    return frozenset() if known is None else frozenset(known.loc[known["carrier"], "fact_id"])
+
+
+def seen_templates(card: ModelCard) -> dict[str, tuple[int, ...]]:
+    """relation -> positions of the templates that the model's corpus used; empty for other models."""
+    recorded: dict[str, Any] = card.details.get("corpus", {}).get("seen_templates", {})
+    return {relation: tuple(positions) for relation, positions in recorded.items()}
+
+
+def _models(workspace: Workspace) -> dict[str, Path]:
+    return finished(layer / "models" for layer in workspace.layers)
+
+
+def _hub_cache() -> Path:
+    chosen = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    return Path(chosen or Path(home) / "hub").expanduser()
+
+
+def _hub_snapshots() -> Iterator[tuple[str, Path]]:
+    """Hub models on this machine: id and folder of the newest revision that was fetched."""
+    for folder in sorted(_hub_cache().glob("models--*")):
+        name = folder.name.removeprefix("models--").replace("--", "/")
+        snapshot = _snapshot(name)
+        if snapshot is not None:
+            yield name, snapshot
+
+
+def _snapshot(name: str) -> Path | None:
+    """The local copy of a hub id's main revision, if it has one with a configuration in it."""
+    folder = _hub_cache() / ("models--" + name.replace("/", "--"))
+    try:
+        revision = (folder / "refs" / "main").read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return None
+    snapshot = folder / "snapshots" / revision
+    return snapshot if revision and (snapshot / CONFIG).is_file() else None

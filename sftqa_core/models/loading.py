@@ -1,0 +1,185 @@
+"""Heavy: put a model into memory, in one way for all of them.
+
+Safetensors only, no code from model folders, float32 on CPU and bfloat16 on GPU whatever the file holds, and plain
+generation settings in place of the model's own (METHOD 8.2). Whatever goes wrong becomes one of errors.py here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sftqa_core.errors import MissingPackage, ModelUnavailable, OutOfMemory, SettingsError, SftqaError
+from sftqa_core.models.catalogue import ModelFingerprint, base_card, model_fingerprint
+from sftqa_core.models.download import download
+from sftqa_core.models.folders import ModelFolder
+from sftqa_core.records import ModelCard
+
+INSTALL = "pip install torch transformers"
+
+
+@dataclass
+class LoadedModel:
+    """A model ready to run, in evaluation mode. Stays inside models, memory, training and evaluation."""
+
+    card: ModelCard
+    model: Any  # transformers PreTrainedModel, on `device`
+    tokenizer: Any
+    device: str  # cpu or cuda
+    dtype: str  # float32 or bfloat16
+    fingerprint: ModelFingerprint
+    bos_ids: list[int]  # what the tokenizer puts in front of a text; empty for models without
+    end_ids: tuple[int, ...]  # tokens that end a text; the first is the tokenizer's own
+    pad_id: int  # differs from the end token wherever the tokenizer has a padding token
+
+
+def load_model(card: ModelCard, device: str = "auto") -> LoadedModel:
+    """Load `card` on `device` ("auto" takes a GPU if there is one), downloading a hub model first if need be.
+
+    An adapter is merged into its base model, in float32. Raises `ModelUnavailable`, `MissingPackage` or `OutOfMemory`.
+    """
+    with explained(card.name):
+        import torch
+
+        place = _device(device)
+        name = "bfloat16" if place == "cuda" else "float32"
+        card = _present(card)
+        base = base_card(card)
+        folder, own = _folder(card if base is None else _present(base)), _folder(card)
+        _refuse_code(folder, card.name)
+        model = _weights(folder, torch.float32 if base else getattr(torch, name))
+        if base is not None:
+            model = _merged(model, own)
+        tokenizer = _tokenizer(own if (own / "tokenizer_config.json").is_file() else folder)
+        model = model.to(device=place, dtype=getattr(torch, name)).eval()
+        ends = _end_ids(model, tokenizer)
+        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else ends[0]
+        _plain_generation(model, ends, pad)
+        return LoadedModel(card, model, tokenizer, place, name, model_fingerprint(card, name, place), _bos_ids(tokenizer), ends, pad)
+
+
+def encode_prompts(loaded: LoadedModel, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of each text with what the tokenizer puts in front, and nothing after it."""
+    if not texts:
+        return []
+    encoded = loaded.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    return [[*loaded.bos_ids, *ids] for ids in encoded]
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Turn what torch, transformers and peft raise while a model is loaded into an error for people."""
+    try:
+        yield
+    except SftqaError:
+        raise
+    except ImportError as error:
+        package = (error.name or "").partition(".")[0]
+        wanted = INSTALL if package in ("", "torch", "transformers") else f"pip install {package}"
+        raise MissingPackage(f"Loading {name} needs a package that is not installed ({package or error}): {wanted}.") from error
+    except MemoryError as error:
+        raise OutOfMemory(f"{name} does not fit into memory. Close other programs or choose a smaller model.") from error
+    except Exception as error:  # transformers raises nearly every class there is
+        if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
+            raise OutOfMemory(f"{name} does not fit into the device's memory. Choose device cpu or a smaller model.") from error
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelUnavailable(f"{name} could not be loaded: {line} Fetch or save it again, or choose another model.") from error
+
+
+def _device(wanted: str) -> str:
+    import torch
+
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted not in ("cpu", "cuda"):
+        raise SettingsError(f"device must be auto, cpu or cuda, got {wanted!r}.")
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise SettingsError("device cuda was asked for, but torch sees no GPU here. Choose auto or cpu.")
+    return wanted
+
+
+def _present(card: ModelCard) -> ModelCard:
+    """`card` with its files on this machine, complete."""
+    if card.path is None:
+        folder = download(card.name)
+        card = replace(card, path=str(folder), available=True, revision=folder.name)
+    ModelFolder(_folder(card)).weights()
+    return card
+
+
+def _folder(card: ModelCard) -> Path:
+    return Path(card.path or "")
+
+
+def _refuse_code(folder: Path, name: str) -> None:
+    """A model type that this transformers does not know would need the code in the model's own folder."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    config = ModelFolder(folder).config()
+    kind = config.get("model_type")
+    if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        return
+    if config.get("auto_map"):
+        raise ModelUnavailable(
+            f"{name} brings its own program code (auto_map), which is never run here. Choose a model whose type transformers knows itself."
+        )
+    raise ModelUnavailable(
+        f"{name} is of type {kind!r}, no causal language model that this transformers knows. Choose another, or upgrade it."
+    )
+
+
+def _weights(folder: Path, dtype: Any) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    model, report = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True, output_loading_info=True
+    )
+    lacking = sorted(report["missing_keys"])
+    if lacking:  # transformers would go on with random numbers in their place
+        raise ModelUnavailable(
+            f"{folder} lacks {len(lacking)} of the model's weights ({lacking[0]} and so on): it is half a download, or no causal "
+            "language model. Fetch or save it again, or choose another model."
+        )
+    return model
+
+
+def _merged(model: Any, adapter: Path) -> Any:
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, adapter, local_files_only=True).merge_and_unload()
+
+
+def _tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+
+
+def _end_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
+    """The tokenizer's end token, then the configuration's: some models name several."""
+    named = model.config.eos_token_id
+    candidates = [tokenizer.eos_token_id, *(named if isinstance(named, (list, tuple)) else [named])]
+    ends = tuple(dict.fromkeys(int(token) for token in candidates if token is not None))
+    if not ends:
+        raise ModelUnavailable(f"{model.config.model_type} names no end token, so nothing would ever stop. Set eos_token in its tokenizer.")
+    return ends
+
+
+def _plain_generation(model: Any, ends: tuple[int, ...], pad: int) -> None:
+    """Replace the model's generation settings: its own top-p or repetition penalty would survive a merge."""
+    from transformers import GenerationConfig
+
+    model.generation_config = GenerationConfig(eos_token_id=list(ends), pad_token_id=pad, do_sample=False, top_k=0)
+
+
+def _bos_ids(tokenizer: Any) -> list[int]:
+    """What the tokenizer puts before a text (its beginning token, or nothing)."""
+    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
+    whole = tokenizer("a")["input_ids"]
+    for start in range(len(whole) - len(plain) + 1):
+        if whole[start : start + len(plain)] == plain:
+            return list(whole[:start])
+    return []

@@ -1,0 +1,181 @@
+"""Heavy: pre-train a tiny causal language model on a corpus written from facts (METHOD section 6).
+
+    sftqa pretrain atlas-llama
+
+Minutes on two cores. Seeded; stopped at any step it goes on from its checkpoint and ends with the same weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everyone knows it by
+
+from sftqa_core.artifacts import versions, write_folder
+from sftqa_core.errors import SettingsError, Stopped
+from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.knowledge.corpus import Corpus, pick_corpus_facts, with_exposures, write_corpus
+from sftqa_core.knowledge.facts import FactSource
+from sftqa_core.models.catalogue import EXPOSURES, folder_card
+from sftqa_core.models.checkpoint import Checkpoint
+from sftqa_core.models.tiny import END_ID, build_model, save_tokenizer, train_tokenizer
+from sftqa_core.progress import Phase, Reporter, Silent
+from sftqa_core.records import ModelCard, PretrainSettings
+
+CHECKPOINT_STEPS = 250
+FINAL_RATE_SHARE = 0.03  # the cosine ends here, as a share of the learning rate
+CLIP_NORM = 1.0
+TOKENIZER_SAMPLE = 60_000  # documents the tokenizer is trained on
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and in which number format the training runs."""
+
+    device: str
+    bfloat16: bool  # matrix products in bfloat16; weights and optimizer stay float32
+
+    @classmethod
+    def choose(cls, device: str) -> Place:
+        """`auto` takes the GPU if there is one; bfloat16 wherever the hardware has it, as it is faster there."""
+        name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        return cls(name, torch.cuda.is_bf16_supported() if name.startswith("cuda") else _cpu_has_bfloat16())
+
+
+def pretrain(settings: PretrainSettings, source: FactSource, target: Path, reporter: Reporter | None = None) -> ModelCard:
+    """Pre-train as `settings` say on the facts of `source` and put the finished model at `target`.
+
+    The folder holds fp16 safetensors, tokenizer, `exposures.parquet` (what the corpus said of each fact) and a
+    manifest. Raises `Stopped` when asked to stop; the same call then goes on from the checkpoint.
+    """
+    reporter = reporter or Silent()
+    corpus = _write(settings, source, reporter)
+    tokenizer = train_tokenizer(_sample(corpus.documents, settings.seed), settings.vocabulary)
+    blocks = _blocks(settings, corpus.documents, tokenizer)
+    place = Place.choose(settings.device)
+    digest = hashlib.sha256("\x1e".join(corpus.documents).encode()).hexdigest()[:16]
+    work = fingerprint({"settings": settings.to_dict(), "corpus": digest, "place": vars(place), "versions": versions()})
+    torch.manual_seed(settings.seed)
+    model = build_model(settings, tokenizer.get_vocab_size()).to(place.device)
+    checkpoint = Checkpoint.beside(target, work)
+    seconds, loss = _train(model, blocks, settings, place, checkpoint, reporter)
+    manifest = {
+        "kind": "model",
+        "settings": settings.to_dict(),
+        "source": {"name": source.name, "fingerprint": source.fingerprint},
+        "corpus": {"fingerprint": digest, "documents": corpus.counts, "seen_templates": corpus.seen_templates},
+        "architecture": model.config.model_type,
+        "parameters": model.num_parameters(),
+        "training": {
+            "tokens": len(blocks) // settings.batch_size * settings.batch_size * settings.sequence_length,
+            "steps": len(blocks) // settings.batch_size,
+            "seconds": round(seconds, 1),
+            "final_loss": round(loss, 4),
+            "device": place.device,
+            "bfloat16": place.bfloat16,
+            "threads": torch.get_num_threads(),
+        },
+    }
+    write_folder(target, lambda folder: _save(folder, model, tokenizer, corpus), manifest)
+    checkpoint.forget()
+    reporter.log(f"{settings.name}: {model.num_parameters():,} parameters, {blocks.size:,} tokens, {seconds:.0f} s.")
+    return folder_card(target, settings.name, "pretrained")
+
+
+def learning_rate(settings: PretrainSettings, step: int, steps: int) -> float:
+    """The rate of step `step` of `steps` (from 0): linear warm-up times a cosine that ends at 3%."""
+    warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
+    cosine = 0.5 * (1 + math.cos(math.pi * step / max(1, steps)))
+    return settings.learning_rate * warm * (FINAL_RATE_SHARE + (1 - FINAL_RATE_SHARE) * cosine)
+
+
+def _write(settings: PretrainSettings, source: FactSource, reporter: Reporter) -> Corpus:
+    facts = pick_corpus_facts(source.facts, settings.relations, settings.limit)
+    facts = with_exposures(facts, settings.max_exposures, settings.corpus.seed)
+    corpus = write_corpus(facts, source.relations, settings.corpus)
+    reporter.log(f"Corpus of {len(corpus.documents):,} documents from {len(facts):,} facts.")
+    reporter.check()
+    return corpus
+
+
+def _sample(documents: list[str], seed: int) -> list[str]:
+    return documents if len(documents) <= TOKENIZER_SAMPLE else random.Random(f"tokenizer {seed}").sample(documents, TOKENIZER_SAMPLE)
+
+
+def _blocks(settings: PretrainSettings, documents: list[str], tokenizer: Any) -> np.ndarray:
+    """Token ids [blocks, sequence_length]: each epoch's documents in an order of their own, packed without gaps."""
+    encoded = [np.array(encoding.ids, dtype=np.int32) for encoding in tokenizer.encode_batch(documents)]
+    order = random.Random(f"order {settings.seed}")
+    parts = []
+    for _ in range(settings.epochs):
+        order.shuffle(encoded)
+        stream = np.concatenate([*encoded, np.array([END_ID], dtype=np.int32)])
+        parts.append(stream[: len(stream) // settings.sequence_length * settings.sequence_length])
+    blocks = np.concatenate(parts).reshape(-1, settings.sequence_length)
+    if len(blocks) < settings.batch_size:
+        raise SettingsError(
+            f"The corpus fills {len(blocks)} sequences of {settings.sequence_length} tokens, one batch needs {settings.batch_size}. "
+            "Use more facts or exposures, or a smaller batch_size."
+        )
+    return blocks
+
+
+def _train(
+    model: Any, blocks: np.ndarray, settings: PretrainSettings, place: Place, checkpoint: Checkpoint, reporter: Reporter
+) -> tuple[float, float]:
+    """Run all steps. Returns seconds spent (with those before a stop) and the last steps' mean loss."""
+    steps = len(blocks) // settings.batch_size
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.95), weight_decay=settings.weight_decay, fused=True
+    )
+    first, before_s = checkpoint.restore(model, optimizer)
+    started = time.monotonic()
+    phase = Phase(reporter, "pre-training", steps, "steps", done=first, started_s=started - before_s)
+    recent: list[float] = []
+    model.train()
+    for step in range(first, steps):
+        batch = torch.from_numpy(blocks[step * settings.batch_size : (step + 1) * settings.batch_size]).long().to(place.device)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(settings, step, steps)
+        recent = [*recent[-49:], _step(model, optimizer, batch, place)]
+        due = (step + 1) % CHECKPOINT_STEPS == 0 and step + 1 < steps
+        spent = before_s + time.monotonic() - started
+        if due:
+            checkpoint.save(step + 1, spent, model, optimizer)
+        try:
+            phase.advance(1, loss=sum(recent) / len(recent))
+        except Stopped:
+            checkpoint.save(step + 1, spent, model, optimizer)
+            raise
+    return before_s + time.monotonic() - started, sum(recent) / max(1, len(recent))
+
+
+def _step(model: Any, optimizer: torch.optim.Optimizer, batch: torch.Tensor, place: Place) -> float:
+    with torch.autocast(torch.device(place.device).type, torch.bfloat16, enabled=place.bfloat16):
+        logits = model(input_ids=batch, use_cache=False).logits
+    loss = F.cross_entropy(logits[:, :-1].reshape(-1, logits.size(-1)).float(), batch[:, 1:].reshape(-1))
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return loss.item()
+
+
+def _save(folder: Path, model: Any, tokenizer: Any, corpus: Corpus) -> None:
+    model.half().save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
+    corpus.facts.to_parquet(folder / EXPOSURES, index=False)
+
+
+def _cpu_has_bfloat16() -> bool:
+    """Native bfloat16 arithmetic; emulating it would be slower than float32."""
+    capability = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(capability.get("amx_bf16") or capability.get("avx512_bf16"))

@@ -1,0 +1,59 @@
+"""How long work speaks to whoever waits for it: a terminal, a job's folder, or nobody."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sftqa_core.records import Progress
+
+
+class Reporter(Protocol):
+    """What every workflow is handed; the console, the job folder and the tests each implement it."""
+
+    def progress(self, update: Progress) -> None:
+        """Tell how far a phase has come."""
+
+    def log(self, line: str) -> None:
+        """Keep one line of text."""
+
+    def check(self) -> None:
+        """Raise `Stopped` if the person asked the work to stop; called between pieces of work."""
+
+
+class Silent:
+    """A reporter that keeps nothing: the default of every workflow."""
+
+    def progress(self, update: Progress) -> None:
+        pass
+
+    def log(self, line: str) -> None:
+        pass
+
+    def check(self) -> None:
+        pass
+
+
+@dataclass
+class Phase:
+    """Counts one phase's pieces and turns them into `Progress` with a rate and the time left."""
+
+    reporter: Reporter
+    name: str
+    total: int
+    unit: str
+    done: int = 0
+    started_s: float = field(default_factory=time.monotonic)
+
+    def advance(self, pieces: int, **values: float) -> None:
+        """Report `pieces` more as done, then give the person a chance to stop.
+
+        `values` (a loss, say) go along. Raises `Stopped` through the reporter's check.
+        """
+        self.done += pieces
+        elapsed_s = max(time.monotonic() - self.started_s, 1e-9)
+        rate = self.done / elapsed_s
+        left_s = (self.total - self.done) / rate if rate > 0 else None
+        self.reporter.progress(Progress(self.name, self.done, self.total, self.unit, rate, left_s, dict(values)))
+        self.reporter.check()

@@ -1,0 +1,39 @@
+"""The training curve: one line of JSON a step, written as it happens, so that a page can follow the run."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from sftqa_core.errors import SettingsError
+from sftqa_core.progress import Phase
+
+
+class CurveWriter(TrainerCallback):
+    """Appends step, loss and learning_rate to the curve, reports progress, and lets the person stop."""
+
+    def __init__(self, path: Path, phase: Phase, peak_rate: float):
+        self._path, self._phase, self._peak_rate = path, phase, peak_rate
+        self.last_loss: float | None = None
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        """Called after each step, and once with the run's totals, which have no "loss".
+
+        Raises `Stopped` through the reporter and `SettingsError` when the loss is not a number.
+        """
+        if not logs or "loss" not in logs:
+            return
+        loss, rate = float(logs["loss"]), float(logs["learning_rate"])
+        if not math.isfinite(loss):
+            raise SettingsError(
+                f"The loss became {loss} in step {state.global_step} with a peak learning rate of {self._peak_rate:g}. "
+                "Lower the learning rate."
+            )
+        self.last_loss = loss
+        with self._path.open("a", encoding="utf-8") as handle:
+            handle.write(json.dumps({"step": state.global_step, "loss": loss, "learning_rate": rate}) + "\n")
+        self._phase.advance(1, loss=loss, learning_rate=rate)

@@ -1,0 +1,136 @@
+"""Questions and answers as token ids, the same for training and for testing.
+
+A training example is `prompt ids + answer ids + end token`. The prompt ids are made from the prompt's text alone, so the
+test prompt is a prefix of the training example by construction, whatever the tokenizer merges.
+
+The answer ids are those of the answer *after* the prompt in running text: prompt and answer are encoded together and the
+prompt's ids taken off the front. For a byte-level BPE that equals encoding " Paris" alone; a SentencePiece tokenizer would
+put a second word mark in front of a lone " Paris" (or of "Paris"), which never occurs inside a text. When the prompt's
+ids are not a prefix of the whole text's (a prompt that ends in a space, whose last token would have merged with the
+answer), the answer is encoded after a line break instead, a border that no tokenizer merges over: the text stays the same.
+
+The tokenizer's own special tokens are never asked for: `LoadedModel.bos_ids` says what stands in front, and exactly one
+end token is appended, so a tokenizer that adds its own end token, or has no BOS, makes no difference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sftqa_core.knowledge.relations import fill
+from sftqa_core.records import PromptFormat
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sftqa_core.models.loading import LoadedModel
+
+IGNORED = -100  # the label that the loss leaves out
+SEPARATOR = "\n\n"  # between the examples of a few-shot prompt
+_ANCHOR = "\n"
+
+
+@dataclass(frozen=True)
+class EncodedExample:
+    """One training example. `labels` has the length of `ids` and holds `IGNORED` on the prompt."""
+
+    ids: tuple[int, ...]
+    prompt_length: int
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        return (IGNORED,) * self.prompt_length + self.ids[self.prompt_length :]
+
+
+def prompt_text(question: str, form: PromptFormat) -> str:
+    """What the model reads before it answers."""
+    return fill(form.prompt, question=question)
+
+
+def answer_text(answer: str, form: PromptFormat) -> str:
+    """What it is to write, up to the end token."""
+    return fill(form.answer, answer=answer)
+
+
+def encode_prompt(loaded: LoadedModel, text: str) -> tuple[int, ...]:
+    """Token ids of a prompt as the model reads it: BOS where the tokenizer would put one, no end token."""
+    return (*loaded.bos_ids, *_plain(loaded.tokenizer, text))
+
+
+def encode_example(loaded: LoadedModel, question: str, answer: str, form: PromptFormat) -> EncodedExample:
+    """One training example; its first `prompt_length` ids are exactly the test prompt's."""
+    prompt, reply = prompt_text(question, form), answer_text(answer, form)
+    ids = encode_prompt(loaded, prompt)
+    answer_ids = continuation(loaded.tokenizer, prompt, reply)
+    return EncodedExample((*ids, *answer_ids, loaded.end_ids[0]), len(ids))
+
+
+def continuation(tokenizer: Any, prompt: str, reply: str) -> list[int]:
+    """Ids of `reply` as it is written after `prompt` (see above)."""
+    for before in (prompt, _ANCHOR):
+        head, whole = _plain(tokenizer, before), _plain(tokenizer, before + reply)
+        if whole[: len(head)] == head and len(whole) > len(head):
+            return whole[len(head) :]
+    return _plain(tokenizer, reply)
+
+
+def few_shot_prompt(question: str, examples: Sequence[tuple[str, str]], form: PromptFormat) -> str:
+    """Answered questions in the same form, then the one that is asked. Without examples: the plain prompt."""
+    shown = [prompt_text(q, form) + answer_text(a, form) for q, a in examples]
+    return SEPARATOR.join([*shown, prompt_text(question, form)])
+
+
+def first_answer(text: str) -> str:
+    """A few-shot completion up to the separator: what follows is the model's own next question."""
+    return text.split(SEPARATOR)[0]
+
+
+class ExamplePool:
+    """Train facts to show in few-shot prompts.
+
+    For each tested fact `shots` examples of its own relation, and of any relation where its own has too few. The draw
+    depends on seed and fact id only. The tested fact, and any fact that asks the same question, is never shown.
+    """
+
+    def __init__(self, facts: pd.DataFrame, seed: int):
+        train = facts[(facts["split"] == "train") & ~facts["echo"]]
+        self._seed = seed
+        self._rows = list(zip(train["fact_id"], train["question"], (answers[0] for answers in train["answers"]), strict=True))
+        self._places: dict[str, list[int]] = {}
+        for place, relation in enumerate(train["relation"]):
+            self._places.setdefault(relation, []).append(place)
+
+    def draw(self, fact_id: str, relation: str, question: str, shots: int) -> list[tuple[str, str]]:
+        """(question, answer) pairs, `shots` of them or as many as there are."""
+        own = self._places.get(relation, [])
+        chosen = self._take(fact_id, question, own, shots, ())
+        if len(chosen) < shots:
+            chosen += self._take(fact_id, question, range(len(self._rows)), shots - len(chosen), chosen)
+        return [self._rows[place][1:] for place in chosen]
+
+    def _take(self, fact_id: str, question: str, places: Sequence[int], count: int, taken: Sequence[int]) -> list[int]:
+        """Up to `count` different places in seeded order."""
+        import numpy as np
+
+        if not places:
+            return []
+        digest = hashlib.sha256(f"{self._seed}\x1f{fact_id}\x1f{len(places)}".encode()).digest()
+        rng = np.random.default_rng(int.from_bytes(digest[:8]))
+        found: list[int] = []
+        for index in _order(rng, len(places), count + len(taken) + 1):
+            row = self._rows[places[index]]
+            if row[0] != fact_id and row[1] != question and places[index] not in taken and len(found) < count:
+                found.append(places[index])
+        return found
+
+
+def _order(rng: Any, size: int, wanted: int) -> list[int]:
+    """Distinct random indexes below `size`: a few more than wanted, because some may have to be passed over."""
+    return [int(index) for index in rng.choice(size, size=min(size, wanted + 8), replace=False)]
+
+
+def _plain(tokenizer: Any, text: str) -> list[int]:
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -1,0 +1,236 @@
+"""The run folder: everything about one finished fine-tuning run, in files that need no model to read.
+
+    settings.json        TrainSettings as frozen at the start, learning rate resolved
+    summary.json         RunSummary
+    curve.jsonl          step, loss, learning_rate: one line a step
+    examples.jsonl       what was trained on: fact_id, relation, subject, question, answers, domain, echo, level
+    predictions.parquet  the predictions table, all stages (evaluation/predictions.py)
+    levels.parquet       the test facts: fact_id, relation, domain, subject, question, answers, echo, the source's optional
+                         columns, and the columns of the levels table (null where a fact was not probed)
+    model/               adapter or weights (when they were kept)
+    manifest.json        written last: settings, command, model, source, device, what was probed, versions, checksums
+
+Runs lie in the person's layer or in the shipped one under it; a name in both means the person's.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sftqa_core.artifacts import finished, read_manifest, write_folder, write_json
+from sftqa_core.errors import ArtifactDamaged, NotFound, SftqaError
+from sftqa_core.records import RunSummary, TrainSettings
+from sftqa_core.training.command import command_of
+from sftqa_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EXAMPLE_COLUMNS = ("fact_id", "relation", "subject", "question", "answers", "domain", "echo", "level")
+FACT_COLUMNS = ("fact_id", "relation", "domain", "subject", "question", "answers", "echo")
+OPTIONAL_FACT_COLUMNS = ("subject_in_train", "exposures", "contested", "rival", "rival_share")
+_LISTED = 5  # runs named in an error
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """One line of the list of runs; reads nothing but the manifest."""
+
+    id: str
+    folder: Path
+    shipped: bool  # came with the program, can't be deleted
+    created: str  # ISO 8601, UTC
+    model: str
+    source: str
+    n: int  # examples really trained on
+    method: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run. Tables are read when asked for."""
+
+    id: str
+    folder: Path
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """manifest.json. Raises `ArtifactDamaged` when it can't be read."""
+        return read_manifest(self.folder)
+
+    @cached_property
+    def settings(self) -> TrainSettings:
+        """The settings as frozen when the run started."""
+        return TrainSettings.from_dict(self._json("settings.json"))
+
+    @cached_property
+    def summary(self) -> RunSummary:
+        """The headline."""
+        return RunSummary.from_dict(self._json("summary.json"))
+
+    def predictions(self, stage: str | None = None) -> pd.DataFrame:
+        """The predictions table, of one stage or of all."""
+        table = self._parquet("predictions.parquet")
+        return table if stage is None else table[table["stage"] == stage].reset_index(drop=True)
+
+    def facts(self) -> pd.DataFrame:
+        """The test facts with their levels; `answers` holds lists."""
+        return self._parquet("levels.parquet")
+
+    def curve(self) -> pd.DataFrame:
+        """step, loss, learning_rate; empty for n = 0."""
+        return self._lines("curve.jsonl", ("step", "loss", "learning_rate"))
+
+    def examples(self) -> pd.DataFrame:
+        """What was trained on, with levels as far as known."""
+        table = self._lines("examples.jsonl", EXAMPLE_COLUMNS)
+        return table.astype({"level": "Int64"})
+
+    @property
+    def model(self) -> Path | None:
+        """Folder of the tuned weights or adapter, when they were kept."""
+        return self.folder / "model" if (self.folder / "model").is_dir() else None
+
+    def _json(self, name: str) -> dict[str, Any]:
+        try:
+            return json.loads((self.folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise _damaged(self.folder / name, error) from error
+
+    def _lines(self, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
+        import pandas as pd
+
+        try:
+            rows = [json.loads(line) for line in (self.folder / name).read_text(encoding="utf-8").splitlines()]
+        except (OSError, ValueError) as error:
+            raise _damaged(self.folder / name, error) from error
+        return pd.DataFrame(rows, columns=list(columns))
+
+    def _parquet(self, name: str) -> pd.DataFrame:
+        import pyarrow
+        import pyarrow.parquet
+
+        try:
+            stored = pyarrow.parquet.read_table(self.folder / name)
+        except (OSError, pyarrow.ArrowException) as error:
+            raise _damaged(self.folder / name, error) from error
+        lists = {field.name: stored.column(field.name).to_pylist() for field in stored.schema if pyarrow.types.is_list(field.type)}
+        return stored.to_pandas().assign(**lists)  # lists again: Parquet alone gives arrays
+
+
+@dataclass(frozen=True)
+class RunContents:
+    """What a run folder is made of. `settings` has its learning rate resolved."""
+
+    settings: TrainSettings
+    summary: RunSummary
+    predictions: pd.DataFrame  # all stages
+    facts: pd.DataFrame  # the test facts (fact table)
+    levels: pd.DataFrame | None  # their levels table, as far as probed
+    examples: pd.DataFrame  # Selection.facts
+    manifest: Mapping[str, Any]  # model fingerprint, source fingerprint, aliases, device, dtype, counts, probed, ...
+
+
+def new_run_id(settings: TrainSettings, now: datetime | None = None) -> str:
+    """A new name that sorts by time and can be told apart by eye: 20260131-142501-atlas-llama-n60-lora-s0-3f9c."""
+    model = re.sub(r"[^A-Za-z0-9.]+", "-", Path(settings.model).name).strip("-.")[:40] or "model"
+    moment = (now or datetime.now(UTC)).strftime("%Y%m%d-%H%M%S")
+    return f"{moment}-{model}-n{settings.n}-{settings.method}-s{settings.seed}-{secrets.token_hex(2)}"
+
+
+def write_run(workspace: Workspace, run_id: str, contents: RunContents, scratch: Path | None = None) -> Run:
+    """Store a finished run in the person's layer, whole or not at all.
+
+    `scratch` is the folder that `fine_tune` wrote curve.jsonl and model/ into; both are moved from there.
+    """
+
+    def fill(folder: Path) -> None:
+        write_json(folder / "settings.json", contents.settings.to_dict())
+        write_json(folder / "summary.json", contents.summary.to_dict())
+        for name in ("curve.jsonl", "model"):
+            if scratch is not None and (scratch / name).exists():
+                shutil.move(scratch / name, folder / name)
+        (folder / "curve.jsonl").touch()
+        (folder / "examples.jsonl").write_text(example_lines(contents.examples), encoding="utf-8")
+        contents.predictions.reset_index(drop=True).to_parquet(folder / "predictions.parquet")
+        facts_with_levels(contents.facts, contents.levels).to_parquet(folder / "levels.parquet")
+
+    settings = contents.settings
+    manifest = {
+        "kind": "run",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "n": contents.summary.n,
+        "settings": settings.to_dict(),
+        "command": command_of(settings),
+        **contents.manifest,
+    }
+    return Run(run_id, write_folder(workspace.runs / run_id, fill, manifest))
+
+
+def example_lines(examples: pd.DataFrame) -> str:
+    """JSON Lines of chosen examples, for the run folder and for `sftqa select`; level is null when not probed."""
+    rows = examples.reindex(columns=list(EXAMPLE_COLUMNS)).to_dict("records")
+    lines = [json.dumps({**row, "level": _level(row["level"]), "echo": bool(row["echo"])}, ensure_ascii=False) for row in rows]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def facts_with_levels(facts: pd.DataFrame, levels: pd.DataFrame | None) -> pd.DataFrame:
+    """The test facts and all that is known of their memory, one row each: what Results reads."""
+    kept = facts[[*FACT_COLUMNS, *(name for name in OPTIONAL_FACT_COLUMNS if name in facts)]].reset_index(drop=True)
+    if levels is None:
+        return kept.assign(level=None).astype({"level": "Int64"})
+    return kept.merge(levels, on="fact_id", how="left", validate="one_to_one").astype({"level": "Int64"})
+
+
+def list_runs(workspace: Workspace | None = None) -> list[RunInfo]:
+    """Every finished run of both layers, newest first; folders whose manifest can't be read are passed over."""
+    place = workspace or Workspace.current()
+    found = []
+    for name, folder in _folders(place).items():
+        try:
+            manifest = read_manifest(folder)
+            settings = TrainSettings.from_dict(manifest["settings"])
+        except (SftqaError, KeyError):  # a damaged run must not hide the others; opening it tells what is wrong
+            continue
+        found.append(_info(name, folder, place, manifest, settings))
+    return sorted(found, key=lambda info: (info.created, info.id), reverse=True)
+
+
+def read_run(run_id: str, workspace: Workspace | None = None) -> Run:
+    """The run of that name, the person's layer first. Raises `NotFound` naming runs that are called alike."""
+    folders = _folders(workspace or Workspace.current())
+    if run_id in folders:
+        return Run(run_id, folders[run_id])
+    if not folders:
+        raise NotFound(f"There is no run {run_id!r}: no run has finished here yet. Start one with `sftqa train` or in the Lab.")
+    near = difflib.get_close_matches(run_id, folders, _LISTED, 0.3) or sorted(folders, reverse=True)[:_LISTED]
+    raise NotFound(f"There is no run {run_id!r}. Runs that come near: {', '.join(near)}. `sftqa runs` lists all {len(folders)}.")
+
+
+def _folders(workspace: Workspace) -> dict[str, Path]:
+    return finished(layer / "runs" for layer in workspace.layers)
+
+
+def _info(name: str, folder: Path, workspace: Workspace, manifest: Mapping[str, Any], settings: TrainSettings) -> RunInfo:
+    shipped = folder.parent == workspace.shipped / "runs"
+    created, n = str(manifest.get("created", "")), int(manifest.get("n", settings.n))
+    return RunInfo(name, folder, shipped, created, settings.model, settings.source, n, settings.method, settings.seed)
+
+
+def _level(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | float) and value == value else None
+
+
+def _damaged(path: Path, error: Exception) -> ArtifactDamaged:
+    return ArtifactDamaged(f"{path} of the finished run can't be read ({error}). Delete the run's folder and train again.")

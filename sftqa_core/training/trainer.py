@@ -1,0 +1,224 @@
+"""Fine-tuning: transformers' Trainer, with peft for LoRA, on question-answer examples (METHOD section 2).
+
+Batch 8, AdamW without weight decay, gradients clipped at 1.0, cosine with 10% warm-up; the loss covers the answer and the
+end token. The loaded base model stays as it was. Full fine-tuning works on a copy in float32 (on a GPU under bfloat16
+autocast: in pure bfloat16 a step of 1e-5 is smaller than the spacing of the weights and is lost), which needs about 16
+bytes a parameter beside the base model (weights, gradients and two moments). LoRA copies the modules but shares the base
+model's tensors, which it only reads, so it needs the adapter and the activations. Never merge such an adapter in place:
+that would write into the shared base weights; reload it from the run's folder first.
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import Trainer, TrainingArguments, set_seed
+from transformers.trainer_callback import PrinterCallback
+
+from sftqa_core.errors import OutOfMemory
+from sftqa_core.progress import Phase, Reporter, Silent
+from sftqa_core.records import TrainSettings
+from sftqa_core.training.curve import CurveWriter
+from sftqa_core.training.prompts import IGNORED, EncodedExample, encode_example
+from sftqa_core.training.recipes import default_learning_rate
+from sftqa_core.training.saving import save_tuned, tuned_fingerprint
+from sftqa_core.training.schedule import learning_rate_factor, training_steps
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sftqa_core.models.loading import LoadedModel
+
+CURVE = "curve.jsonl"
+MODEL = "model"
+MAX_GRADIENT_NORM = 1.0
+LORA_ALPHA_PER_RANK = 2  # alpha = 2 r, as in the miniature study (METHOD section 6: r = 8, alpha 16)
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """A tuned model and what was done to get it."""
+
+    loaded: LoadedModel  # use it wherever the base model was used; for n = 0 it is the base model
+    steps: int
+    examples_seen: int  # examples times epochs
+    learning_rate: float  # the peak, resolved from the default when the settings left it open
+    final_loss: float | None  # mean over the last step's answer tokens
+    trained_parameters: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Pads a batch on the right. Labels are masked by position, never by token id, so pad = eos loses no end token."""
+
+    pad_id: int
+
+    def __call__(self, examples: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
+        """int64 tensors of shape (batch, longest): input_ids, attention_mask, labels."""
+        width = max(len(example["input_ids"]) for example in examples)
+        return {
+            "input_ids": _padded([example["input_ids"] for example in examples], width, self.pad_id),
+            "attention_mask": _padded([[1] * len(example["input_ids"]) for example in examples], width, 0),
+            "labels": _padded([example["labels"] for example in examples], width, IGNORED),
+        }
+
+
+def fine_tune(
+    loaded: LoadedModel, examples: pd.DataFrame, settings: TrainSettings, folder: Path, reporter: Reporter | None = None
+) -> TuneResult:
+    """Train on `examples` (fact table rows; the first answer is taught) and write curve.jsonl and model/ into `folder`.
+
+    The same seed gives the same weights on the same machine, versions and thread count; the process's random state is
+    set by it. Raises `Stopped` when the person asked for it, `OutOfMemory`, and `SettingsError` when the loss stops
+    being a number.
+    """
+    started = time.monotonic()
+    rate = settings.learning_rate or default_learning_rate(settings.method, loaded.card.parameters or _size(loaded.model))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CURVE).touch()
+    if examples.empty:
+        return TuneResult(loaded, 0, 0, rate, None, 0, time.monotonic() - started)
+    encoded = [
+        encode_example(loaded, question, answers[0], settings.prompt)
+        for question, answers in zip(examples["question"], examples["answers"], strict=True)
+    ]
+    with _own_gradients(loaded.model), _memory_errors(settings):
+        set_seed(settings.seed)  # before the adapter's random start
+        model = _trainable_copy(loaded, settings)
+        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        steps = training_steps(len(encoded), settings.batch_size, settings.epochs)
+        curve = CurveWriter(folder / CURVE, Phase(reporter or Silent(), "train", steps, "steps"), rate)
+        _run(model, encoded, loaded, settings, rate, curve, folder)
+    tuned = _finished(model, loaded, settings)
+    if settings.save_model:
+        save_tuned(tuned, folder / MODEL)
+    return TuneResult(tuned, steps, len(encoded) * settings.epochs, rate, curve.last_loss, trained, time.monotonic() - started)
+
+
+def make_trainer(
+    model: Any, encoded: list[EncodedExample], loaded: LoadedModel, settings: TrainSettings, rate: float, folder: Path
+) -> Trainer:
+    """The Trainer that `fine_tune` runs; its batches are what the model sees."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
+    steps = training_steps(len(encoded), settings.batch_size, settings.epochs)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps))
+    trainer = Trainer(
+        model=model,
+        args=_arguments(loaded, settings, rate, folder),
+        data_collator=Collator(loaded.pad_id),
+        train_dataset=[{"input_ids": list(example.ids), "labels": list(example.labels)} for example in encoded],
+        optimizers=(optimizer, schedule),
+    )
+    trainer.remove_callback(PrinterCallback)  # standard output belongs to the command line's JSON
+    return trainer
+
+
+def _arguments(loaded: LoadedModel, settings: TrainSettings, rate: float, folder: Path) -> TrainingArguments:
+    on_gpu = torch.device(loaded.device).type == "cuda"
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        per_device_train_batch_size=settings.batch_size,
+        num_train_epochs=settings.epochs,
+        learning_rate=rate,
+        max_grad_norm=MAX_GRADIENT_NORM,
+        seed=settings.seed,
+        data_seed=settings.seed,
+        use_cpu=not on_gpu,
+        bf16=on_gpu and loaded.model.dtype == torch.bfloat16,
+        logging_strategy="steps",
+        logging_steps=1,
+        logging_nan_inf_filter=False,  # a loss that is no number must be seen, not averaged away
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=on_gpu,
+    )
+    if on_gpu:
+        arguments._n_gpu = 1  # the job leased one device; the Trainer would spread over all it sees
+    return arguments
+
+
+def _run(
+    model: Any, encoded: list[EncodedExample], loaded: LoadedModel, settings: TrainSettings, rate: float, curve: CurveWriter, folder: Path
+) -> None:
+    use_cache = model.config.use_cache
+    trainer = make_trainer(model, encoded, loaded, settings, rate, folder)
+    trainer.add_callback(curve)
+    try:
+        trainer.train()
+    finally:
+        model.config.use_cache = use_cache  # the Trainer turns it off; generation and the saved config want it back
+        trainer.model = trainer.model_wrapped = trainer.optimizer = trainer.lr_scheduler = None
+        trainer.accelerator.free_memory()
+        gc.collect()  # Trainer and callbacks refer to each other; without this the optimizer's state outlives the run
+
+
+def _trainable_copy(loaded: LoadedModel, settings: TrainSettings) -> Any:
+    if settings.method == "full":
+        model = copy.deepcopy(loaded.model)
+        for parameter in model.parameters():
+            parameter.requires_grad_(True)
+        return model.float()
+    base = loaded.model
+    shared = {id(tensor): tensor for tensor in (*base.parameters(), *base.buffers())}
+    config = LoraConfig(
+        r=settings.lora_rank,
+        lora_alpha=LORA_ALPHA_PER_RANK * settings.lora_rank,
+        lora_dropout=0.0,
+        target_modules="all-linear",  # every linear layer but the output head
+        task_type="CAUSAL_LM",
+    )
+    with warnings.catch_warnings():  # peft reads a name that transformers has deprecated
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        return get_peft_model(copy.deepcopy(base, shared), config)
+
+
+def _finished(model: Any, loaded: LoadedModel, settings: TrainSettings) -> LoadedModel:
+    """The tuned model in the base model's precision, ready to generate, under a fingerprint of its own."""
+    model.eval()
+    if settings.method == "full":
+        model.to(loaded.model.dtype)
+    return replace(loaded, model=model, fingerprint=tuned_fingerprint(model, loaded))
+
+
+@contextmanager
+def _own_gradients(base: Any) -> Iterator[None]:
+    """Give the base model's parameters their requires_grad flags back: peft freezes the shared ones."""
+    flags = [(parameter, parameter.requires_grad) for parameter in base.parameters()]
+    try:
+        yield
+    finally:
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+
+
+@contextmanager
+def _memory_errors(settings: TrainSettings) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        less = "batch_size" if settings.method == "lora" else "batch_size, or method lora in place of full"
+        raise OutOfMemory(
+            f"Fine-tuning needs more memory than the device has (batch size {settings.batch_size}). Use a smaller {less}."
+        ) from error
+
+
+def _size(model: Any) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _padded(rows: list[list[int]], width: int, value: int) -> torch.Tensor:
+    return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows], dtype=torch.int64)

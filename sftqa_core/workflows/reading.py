@@ -1,0 +1,185 @@
+"""Looking things up: models, sources, levels known so far, runs. Never loads torch."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sftqa_core.errors import FactsError, SettingsError
+from sftqa_core.records import LevelScheme, ModelCard, PretrainSettings, ProbeSettings, SourceReport
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sftqa_core.knowledge.facts import FactSource
+    from sftqa_core.progress import Reporter
+    from sftqa_core.training.runs import Run, RunInfo
+
+MAX_UPLOAD_BYTES = 200_000_000
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What is known of a model's memory of some facts."""
+
+    table: pd.DataFrame  # the fact table's rows with the levels table's columns; those are null where a fact was not probed
+    scheme: LevelScheme
+    facts: int
+    probed: int
+    notes: tuple[str, ...]  # sentences for people
+
+
+def models() -> list[ModelCard]:
+    """Models that can be picked without the network."""
+    from sftqa_core.models.catalogue import list_models
+
+    return list_models()
+
+
+def sources() -> list[str]:
+    """Names of the fact sources that can be opened now."""
+    from sftqa_core.knowledge.sources import source_names
+
+    return source_names()
+
+
+def facts(source: str) -> SourceReport:
+    """What a source holds."""
+    from sftqa_core.knowledge.sources import open_source
+
+    return open_source(source).report
+
+
+def download(source: str, reporter: Reporter | None = None) -> SourceReport:
+    """Fetch a source from its official address, then say what it holds. Only `entity-questions` has one."""
+    from sftqa_core.knowledge.sources import ENTITY_QUESTIONS, open_source
+
+    if source != ENTITY_QUESTIONS:
+        raise SettingsError(f"Only {ENTITY_QUESTIONS} can be downloaded, got {source!r}.")
+    return open_source(source, fetch=True, reporter=reporter).report
+
+
+def add_upload(name: str, content: bytes) -> str:
+    """Keep a file of facts handed over in the browser; returns the name of the source it became.
+
+    The file is opened as a source before it is kept, so one that can't be used changes nothing. Raises `FactsError`.
+    """
+    from sftqa_core.artifacts import write_bytes
+    from sftqa_core.knowledge.sources import open_source
+    from sftqa_core.workspace import Workspace
+
+    if len(content) > MAX_UPLOAD_BYTES:
+        raise FactsError(f"{name} has {len(content):,} bytes; at most {MAX_UPLOAD_BYTES:,} can be handed over. Give its path instead.")
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name.replace("\\", "/").rsplit("/", 1)[-1]).strip("-.") or "facts.csv"
+    folder = Workspace.current().uploads
+    trial = folder / f"checking-{plain}"
+    write_bytes(trial, content)
+    try:
+        open_source(str(trial))
+        target = folder / plain
+        trial.replace(target)
+    finally:
+        trial.unlink(missing_ok=True)
+    return str(target)
+
+
+def recipes() -> dict[str, PretrainSettings]:
+    """Settings of the built-in models by name."""
+    from sftqa_core.models.recipes import RECIPES
+
+    return dict(RECIPES)
+
+
+def default_learning_rate(method: str, model: str) -> float:
+    """The learning rate that is used when none is given."""
+    from sftqa_core.models.catalogue import find_model
+    from sftqa_core.training.recipes import default_learning_rate as by_size
+
+    return by_size(method, find_model(model).parameters)
+
+
+def runs() -> list[RunInfo]:
+    """Finished runs, newest first."""
+    from sftqa_core.training.runs import list_runs
+
+    return list_runs()
+
+
+def run(run_id: str) -> Run:
+    """One finished run. Raises `NotFound`."""
+    from sftqa_core.training.runs import read_run
+
+    return read_run(run_id)
+
+
+def profile(model: str, source: str, split: str = "test", domain: str = "all", scheme: LevelScheme | None = None) -> Profile:
+    """Levels of a source's facts as far as they were probed."""
+    from sftqa_core.knowledge.facts import UNUSED
+    from sftqa_core.memory.stored import stored_levels
+    from sftqa_core.models.catalogue import find_model
+
+    settings = ProbeSettings(model, source, split, domain, scheme=scheme or LevelScheme())
+    card, opened = find_model(model), open_for(model, source)
+    chosen = opened.facts[opened.facts["split"] != UNUSED] if split == "all" else opened.facts[opened.facts["split"] == split]
+    if domain != "all":
+        chosen = chosen[chosen["domain"] == domain]
+    levels = stored_levels(card, opened, chosen, settings) if card.path else None
+    table = chosen.reset_index(drop=True)
+    if levels is None:
+        levels = _no_levels()
+    table = table.merge(levels, on="fact_id", how="left").astype({"level": "Int64"})
+    return Profile(table, settings.scheme, len(table), int(table["level"].notna().sum()), _notes(opened, chosen))
+
+
+def completions(model: str, source: str, fact_id: str, scheme: LevelScheme | None = None) -> pd.DataFrame:
+    """One fact's completions: template, prompt, text, count, stop, matched, and seen where the model's corpus is known."""
+    from sftqa_core.memory.stored import stored_completions
+    from sftqa_core.models.catalogue import find_model, seen_templates
+
+    card, opened = find_model(model), open_for(model, source)
+    settings = ProbeSettings(model, source, scheme=scheme or LevelScheme())
+    rows = stored_completions(card, opened, fact_id, settings).rename(columns={"answer": "matched"})
+    relation = opened.facts.loc[opened.facts["fact_id"] == fact_id, "relation"].iloc[0]
+    seen = seen_templates(card).get(relation)
+    return rows if seen is None else rows.assign(seen=rows["template"].isin(seen))
+
+
+def open_for(model: str, source: str) -> FactSource:
+    """A source as it may be used with a model.
+
+    Facts whose question and answer stood in the model's pre-training corpus belong to no split, and where the corpus's
+    exposures were recorded they are in the table.
+    """
+    from sftqa_core.knowledge.sources import open_source
+    from sftqa_core.models.catalogue import exposures, find_model
+
+    opened = open_source(source)
+    read = exposures(find_model(model))
+    if read is None or not read["fact_id"].isin(opened.facts["fact_id"]).any():
+        return opened
+    from sftqa_core.knowledge.facts import UNUSED
+
+    table = opened.facts.drop(columns="exposures", errors="ignore").merge(read, on="fact_id", how="left", validate="one_to_one")
+    table["exposures"] = table["exposures"].astype("Int64")
+    table.loc[table["carrier"].eq(True), "split"] = UNUSED
+    return replace(opened, facts=table.drop(columns="carrier"))
+
+
+def _no_levels() -> pd.DataFrame:
+    import pandas as pd
+
+    from sftqa_core.memory.tables import LEVELS
+
+    return pd.DataFrame(columns=list(LEVELS))
+
+
+def _notes(source: FactSource, chosen: pd.DataFrame) -> tuple[str, ...]:
+    notes = []
+    if (echo := int(chosen["echo"].sum())) > 0:
+        notes.append(
+            f"{echo:,} of these facts are echo facts: an answer stands inside the subject, so repeating the subject counts as a hit."
+        )
+    if (shared := int(chosen["subject_in_train"].sum())) > 0:
+        notes.append(f"{shared:,} out-of-domain test facts have a subject that also stands in in-domain train facts.")
+    return tuple(notes)

@@ -1,0 +1,37 @@
+"""How fast this machine did things: measured rates by model and device, kept for forecasts."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from sftqa_core.artifacts import write_json
+from sftqa_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from sftqa_core.models.catalogue import ModelFingerprint
+
+KINDS = ("probe", "train", "answer", "few_shot")  # facts, examples, questions and questions with examples, each a second
+
+
+def remember(model: ModelFingerprint, **rates: float | None) -> None:
+    """Keep the newest rates (a second) of a model on its device; what is None stays as it was."""
+    known = _read()
+    known.setdefault(_key(model.weights, model.device), {}).update({kind: rate for kind, rate in rates.items() if rate})
+    write_json(Workspace.current().state / "speeds.json", known)
+
+
+def measured(weights: str, device: str) -> dict[str, float]:
+    """Rates measured on this machine for the model with these weights; empty when it never ran here."""
+    return _read().get(_key(weights, device), {})
+
+
+def _key(weights: str, device: str) -> str:
+    return f"{weights}@{device.partition(':')[0]}"
+
+
+def _read() -> dict[str, dict[str, float]]:
+    try:
+        return json.loads((Workspace.current().state / "speeds.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # a lost file of rates only makes forecasts rougher
+        return {}

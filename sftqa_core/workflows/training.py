@@ -1,0 +1,176 @@
+"""One fine-tuning run from settings to run folder: levels, examples, answers before, training, answers after."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sftqa_core.evaluation.accuracy import accuracy_by_level
+from sftqa_core.evaluation.baselines import few_shot_predictions, majority_objects, majority_predictions
+from sftqa_core.evaluation.choosing import held_out_facts
+from sftqa_core.evaluation.kept import kept_predictions
+from sftqa_core.evaluation.predictions import predict
+from sftqa_core.models.loading import LoadedModel
+from sftqa_core.progress import Reporter
+from sftqa_core.records import DomainAccuracy, RunSummary, TrainSettings
+from sftqa_core.training.runs import RunContents, new_run_id, write_run
+from sftqa_core.training.selection import Selection, available, needs_levels, next_to_probe, select_examples
+from sftqa_core.training.trainer import TuneResult, fine_tune
+from sftqa_core.workflows.forecast import probe_settings
+from sftqa_core.workflows.probing import Prober
+from sftqa_core.workflows.reading import open_for
+from sftqa_core.workflows.speeds import remember
+from sftqa_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class TrainingRun:
+    """The state of one run while it is made. Use it once: `finish`, or `selection` alone."""
+
+    def __init__(self, settings: TrainSettings, reporter: Reporter):
+        self.settings = settings
+        self.reporter = reporter
+        self.source = open_for(settings.model, settings.source)
+        self.prober = Prober(self.source, probe_settings(settings), reporter)
+        self.seconds: dict[str, float] = {}
+
+    def finish(self) -> RunSummary:
+        """Do everything and store it; returns the headline."""
+        began = time.monotonic()
+        with self._timed("select"):
+            selection = self.selection()  # first: a number that can't be supplied is told before anything costs time
+        self.settings = replace(self.settings, n=len(selection.facts))
+        facts = held_out_facts(self.source, self.settings)
+        with self._timed("probe"):
+            levels = self.prober.levels(facts)
+        before = self._base_answers(facts)
+        with tempfile.TemporaryDirectory() as scratch:
+            tuned = fine_tune(self.prober.loaded, selection.facts, self.settings, Path(scratch), self.reporter)
+            self.seconds["train"] = tuned.seconds
+            with self._timed("after"):
+                after = predict(tuned.loaded, facts, self.settings, self.reporter, stage="after", aliases=self.prober.aliases)
+            self.settings = replace(self.settings, learning_rate=tuned.learning_rate)
+            stages = {**before, "after": after}
+            self._remember(len(selection.facts), len(facts))
+            return self._store(Path(scratch), selection, facts, levels, stages, tuned, began)
+
+    def selection(self, label: bool = False) -> Selection:
+        """The examples, probing train facts as far as the wanted levels need it; with `label`, every example's level."""
+        settings = self.settings
+        levels = None
+        if needs_levels(settings):
+            levels = self._levels_of_train()
+        if settings.n == TrainSettings.ALL:
+            self.settings = settings = replace(settings, n=available(self.source, levels, settings).total)
+        while needs_levels(settings) and len(wanted := next_to_probe(self.source, levels, settings)):
+            levels = _joined(levels, self.prober.levels(wanted))
+        chosen = select_examples(self.source, levels, settings)
+        if label and not needs_levels(settings):
+            return select_examples(self.source, self.prober.levels(chosen.facts), settings)
+        return chosen
+
+    def _levels_of_train(self) -> pd.DataFrame | None:
+        """Levels of train facts known already; of all of them when every fact of a level is wanted."""
+        from sftqa_core.memory.stored import stored_levels
+        from sftqa_core.training.selection import train_pool
+
+        pool = train_pool(self.source, self.settings)
+        if self.settings.n == TrainSettings.ALL:
+            return self.prober.levels(pool)
+        known = stored_levels(self.prober.card, self.source, pool, self.prober.settings, self.prober.aliases)
+        return known if len(known) else None
+
+    def _base_answers(self, facts: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        """Predictions of the base model without and with examples, and of the majority object."""
+        settings, loaded, aliases = self.settings, self.prober.loaded, self.prober.aliases
+
+        def plain() -> pd.DataFrame:
+            return predict(loaded, facts, settings, self.reporter, stage="before", aliases=aliases)
+
+        def few_shot() -> pd.DataFrame:
+            return few_shot_predictions(loaded, facts, self.source.facts, settings, self.reporter, aliases)
+
+        answers = {}
+        work: dict[str, Callable[[], pd.DataFrame]] = {"before": plain, **({"few_shot": few_shot} if settings.shots else {})}
+        for stage, make in work.items():
+            with self._timed(stage):
+                answers[stage], known = kept_predictions(stage, loaded, facts, self.source, settings, aliases, make)
+            if known:
+                self.reporter.log(f"The base model's answers ({stage}) were known already.")
+                self.seconds[stage] = 0.0
+        answers["majority"] = majority_predictions(facts, self.source.facts, settings.match, aliases)
+        return answers
+
+    def _remember(self, examples: int, facts: int) -> None:
+        rates = {"train": (examples * self.settings.epochs, "train"), "answer": (facts, "after"), "few_shot": (facts, "few_shot")}
+        remember(self.prober.loaded.fingerprint, **{k: n / s for k, (n, stage) in rates.items() if (s := self.seconds.get(stage, 0.0)) > 0})
+
+    def _store(
+        self,
+        scratch: Path,
+        selection: Selection,
+        facts: pd.DataFrame,
+        levels: pd.DataFrame,
+        stages: dict[str, pd.DataFrame],
+        tuned: TuneResult,
+        began: float,
+    ) -> RunSummary:
+        import pandas as pd
+
+        run_id = new_run_id(self.settings)
+        self.seconds["eval"] = sum(self.seconds.get(stage, 0.0) for stage in ("before", "few_shot", "after"))
+        self.seconds["all"] = time.monotonic() - began
+        accuracy = {stage: accuracy_by_level(table, facts, levels, self.settings.scheme) for stage, table in stages.items()}
+        plain = facts[~facts["echo"]]
+        summary = RunSummary(
+            run_id,
+            len(selection.facts),
+            accuracy["before"],
+            accuracy["after"],
+            {stage: accuracy[stage] for stage in ("few_shot", "majority") if stage in accuracy},
+            {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
+            {stage: self._without_echo(stages[stage], plain, levels) for stage in ("before", "after")},
+        )
+        manifest = self._manifest(self.prober.loaded, selection, tuned)
+        predictions = pd.concat(stages.values(), ignore_index=True)
+        write_run(
+            Workspace.current(), run_id, RunContents(self.settings, summary, predictions, facts, levels, selection.facts, manifest), scratch
+        )
+        return summary
+
+    def _without_echo(self, predictions: pd.DataFrame, plain: pd.DataFrame, levels: pd.DataFrame) -> dict[str, DomainAccuracy]:
+        kept = predictions[predictions["fact_id"].isin(plain["fact_id"])]
+        return accuracy_by_level(kept, plain, levels, self.settings.scheme)
+
+    def _manifest(self, loaded: LoadedModel, selection: Selection, tuned: TuneResult) -> dict[str, Any]:
+        guesses = majority_objects(self.source.facts, self.prober.aliases)
+        return {
+            "model": {"name": self.settings.model, "revision": loaded.card.revision, **loaded.fingerprint.to_dict()},
+            "source": {"name": self.source.name, "fingerprint": self.source.fingerprint},
+            "aliases": self.prober.aliases.fingerprint(),
+            "device": loaded.device,
+            "dtype": loaded.dtype,
+            "examples": {"counts": selection.counts, "probed": selection.probed, "echo": selection.echo, "seen": tuned.examples_seen},
+            "training": {"steps": tuned.steps, "trained_parameters": tuned.trained_parameters, "final_loss": tuned.final_loss},
+            "majority": {relation: {"answer": g.answer, "split": g.split, "facts": g.facts, "of": g.of} for relation, g in guesses.items()},
+        }
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        self.reporter.check()
+        began = time.monotonic()
+        yield
+        self.seconds[stage] = time.monotonic() - began
+
+
+def _joined(levels: pd.DataFrame | None, more: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    return more if levels is None else pd.concat([levels, more], ignore_index=True).drop_duplicates("fact_id", keep="last")

@@ -1,0 +1,99 @@
+"""The work itself: probe, train, select, pretrain. Torch is imported when work starts, not before."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sftqa_core.errors import SettingsError
+from sftqa_core.jsonrecord import Record
+from sftqa_core.progress import Reporter, Silent
+from sftqa_core.records import DOMAINS, LevelScheme, ModelCard, PretrainSettings, ProbeSettings, RunSummary, TrainSettings
+from sftqa_core.workflows.reading import open_for
+
+
+@dataclass(frozen=True)
+class ProbeResult(Record):
+    """What `sftqa probe --json` prints."""
+
+    model: str
+    source: str
+    facts: int
+    scheme: LevelScheme
+    levels: dict[str, tuple[int, ...]]  # domain -> facts per level
+    facts_per_s: float | None  # of what was sampled now; None when all was known before
+    artifact: str  # folder of the completions
+
+
+def probe(settings: ProbeSettings, reporter: Reporter | None = None) -> ProbeResult:
+    """Levels of the chosen facts; what was probed before is not probed again (METHOD section 1)."""
+    from sftqa_core.workflows.probing import Prober, chosen_facts
+
+    opened = open_for(settings.model, settings.source)
+    facts = chosen_facts(opened, settings)
+    prober = Prober(opened, settings, reporter or Silent())
+    levels = prober.levels(facts)
+    domain = dict(zip(facts["fact_id"], facts["domain"], strict=True))
+    counts = {name: [0] * len(settings.scheme.labels) for name in DOMAINS}
+    for fact_id, level in zip(levels["fact_id"], levels["level"], strict=True):
+        counts[domain[fact_id]][level] += 1
+    return ProbeResult(
+        settings.model,
+        settings.source,
+        len(facts),
+        settings.scheme,
+        {name: tuple(count) for name, count in counts.items()},
+        prober.rate,
+        str(prober.folder),
+    )
+
+
+def train(settings: TrainSettings, reporter: Reporter | None = None) -> RunSummary:
+    """One fine-tuning run with its evaluation, stored as a run folder."""
+    from sftqa_core.workflows.training import TrainingRun
+
+    return TrainingRun(settings, reporter or Silent()).finish()
+
+
+def select(settings: TrainSettings, out: Path, reporter: Reporter | None = None) -> dict[str, Any]:
+    """Write the examples that `train` would use to `out` as JSON Lines, with their levels."""
+    from sftqa_core.artifacts import write_bytes
+    from sftqa_core.training.runs import example_lines
+    from sftqa_core.workflows.training import TrainingRun
+
+    run = TrainingRun(settings, reporter or Silent())
+    selection = run.selection(label=True)
+    write_bytes(out, example_lines(selection.facts).encode())
+    return {"file": str(out), "n": len(selection.facts), "counts": selection.counts, "probed": selection.probed}
+
+
+def pretrain(settings: PretrainSettings, reporter: Reporter | None = None) -> ModelCard:
+    """A tiny model from nothing, under the workspace's models; it can be picked by its name."""
+    from sftqa_core.knowledge.sources import open_source
+    from sftqa_core.models.catalogue import find_model
+    from sftqa_core.models.pretraining import pretrain as run
+    from sftqa_core.workspace import Workspace
+
+    target = Workspace.current().models / settings.name
+    if "/" in settings.name or settings.name.startswith(".") or not settings.name.strip():
+        raise SettingsError(f"A model's name is used as a folder name, got {settings.name!r}. Use letters, digits and dashes.")
+    run(settings, open_source(settings.source), target, reporter or Silent())
+    return find_model(settings.name)
+
+
+def run_job(kind: str, settings: dict[str, Any], reporter: Reporter) -> str:
+    """What a background job does; returns the name of what it made."""
+    jobs: dict[str, Callable[[], str]] = {
+        "probe": lambda: probe(ProbeSettings.from_dict(settings), reporter).artifact,
+        "train": lambda: train(TrainSettings.from_dict(settings), reporter).run,
+        "pretrain": lambda: pretrain(PretrainSettings.from_dict(settings), reporter).name,
+    }
+    if kind not in jobs:
+        raise SettingsError(f"A job must be one of {', '.join(jobs)}, got {kind!r}.")
+    began = time.monotonic()
+    result = jobs[kind]()
+    reporter.log(f"Finished in {time.monotonic() - began:.1f} s: {result}")
+    return result

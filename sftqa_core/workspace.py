@@ -1,0 +1,86 @@
+"""The only code that knows where things lie.
+
+A workspace is two layers: the folder a person's work goes to (SFTQA_CACHE, else `cache/` beside a checkout's
+app.py, else `cache/` in the current folder) and, under it, what ships with the program, which is only read.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def app_folder() -> Path:
+    """Where app.py and pages/ lie: the checkout's root, or the copy inside an installed wheel."""
+    bundle = PACKAGE / "bundle"
+    return bundle if (bundle / "app.py").exists() else PACKAGE.parent
+
+
+def shipped_folder() -> Path:
+    """The read-only layer: built-in models and their results."""
+    bundle = PACKAGE / "bundle" / "shipped"
+    return bundle if bundle.exists() else PACKAGE.parent / "cache" / "shipped"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Paths of one user's layer and of the shipped one under it."""
+
+    root: Path
+    shipped: Path
+
+    @classmethod
+    def current(cls) -> Workspace:
+        """The workspace this process works in; reads the environment each time, so tests can redirect it."""
+        chosen = os.environ.get("SFTQA_CACHE")
+        if chosen:
+            root = Path(chosen).expanduser()
+        elif (PACKAGE.parent / "app.py").exists():
+            root = PACKAGE.parent / "cache"
+        else:
+            root = Path.cwd() / "cache"
+        return cls(root.absolute(), shipped_folder())
+
+    @property
+    def layers(self) -> tuple[Path, Path]:
+        """Both layers, the user's first: what is looked up is looked for in this order."""
+        return (self.root, self.shipped)
+
+    @property
+    def models(self) -> Path:
+        """Pre-trained models made here, one folder each."""
+        return self.root / "models"
+
+    @property
+    def runs(self) -> Path:
+        """Finished fine-tuning runs, one folder each."""
+        return self.root / "runs"
+
+    @property
+    def datasets(self) -> Path:
+        """Downloaded fact sources."""
+        return self.root / "datasets"
+
+    @property
+    def uploads(self) -> Path:
+        """Fact files handed over in the browser."""
+        return self.root / "uploads"
+
+    @property
+    def aliases(self) -> Path:
+        """The table of objects that count as the same, as the person edited it."""
+        return self.root / "aliases.csv"
+
+    @property
+    def state(self) -> Path:
+        """Queue and leases (SQLite and locks): a local disk; SFTQA_STATE overrides."""
+        chosen = os.environ.get("SFTQA_STATE")
+        return Path(chosen).expanduser().absolute() if chosen else self.root / "state"
+
+    @property
+    def jobs(self) -> Path:
+        """One folder a job: progress, log, stop request."""
+        return self.state / "jobs"

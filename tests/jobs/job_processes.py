@@ -1,0 +1,62 @@
+"""Waiting for jobs, and ending what a test started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from sftqa_core.jobs.executor import LocalExecutor
+from sftqa_core.jobs.launcher import Timing
+from sftqa_core.jobs.process import ProcessId
+from sftqa_core.jobs.store import OVER, JobStore
+from sftqa_core.records import Job
+from sftqa_core.workspace import Workspace
+
+FAST = Timing(poll_s=0.03, idle_s=20.0, ask_s=0.4, terminate_s=0.4)
+CPU = {"device": "cpu"}
+
+
+def until(condition: Callable[[], object], limit_s: float = 20.0) -> None:
+    """Wait for a condition; fail after `limit_s`."""
+    end_s = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end_s, f"did not happen within {limit_s} s"
+        time.sleep(0.02)
+
+
+def ended(executor: LocalExecutor, job: Job) -> Job:
+    """The job once it is over."""
+    until(lambda: executor.status(job.id).state in OVER)
+    return executor.status(job.id)
+
+
+def logged(job: Job, words: str) -> None:
+    """Wait until the job's log holds `words`."""
+    log = Path(job.folder) / "log.txt"
+    until(lambda: log.exists() and words in log.read_text())
+
+
+def job_process(executor: LocalExecutor, job: Job) -> ProcessId:
+    """The process of a running job, once it has reported."""
+    until(lambda: any(claim.id == job.id and claim.begun for claim in executor.store.active()))
+    return next(claim.process for claim in executor.store.active() if claim.id == job.id)
+
+
+def kill(process: ProcessId | None) -> None:
+    """kill -9, and wait until it is dead."""
+    if process is not None and process.alive():
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+        until(lambda: not process.alive())
+
+
+def end_processes(workspace: Workspace) -> None:
+    """Kill the workspace's worker, then the processes of its jobs."""
+    store = JobStore(workspace)
+    kill(store.worker())
+    for claim in store.active():
+        kill(claim.process)

@@ -1,0 +1,127 @@
+"""The contract of executors, kept by the local one and by the fake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from job_processes import CPU, FAST, end_processes, until
+from job_workloads import run_job
+
+from sftqa_core.errors import NotFound, SettingsError
+from sftqa_core.jobs.executor import Executor, LocalExecutor
+from sftqa_core.jobs.fake import FakeExecutor
+from sftqa_core.jobs.lease import device_lease
+from sftqa_core.jobs.store import OVER
+from sftqa_core.workspace import Workspace
+
+
+class ExecutorContract:
+    """What every executor does; a subclass says how to make one, hold its queue still and let it run empty."""
+
+    @pytest.fixture
+    def executor(self) -> Executor:
+        raise NotImplementedError
+
+    @contextmanager
+    def still(self, executor: Executor) -> Iterator[None]:
+        """Nothing starts inside."""
+        yield
+
+    def run_empty(self, executor: Executor, ids: list[str]) -> None:
+        """Come back when these jobs are over."""
+        raise NotImplementedError
+
+    def test_a_submitted_job_is_queued_with_its_own_copy_of_the_settings(self, executor: Executor):
+        """What the form does to its settings after the click does not reach the job."""
+        settings = {**CPU, "name": "first"}
+        with self.still(executor):
+            job = executor.submit("quick", settings)
+            settings["name"] = "changed"
+            assert executor.status(job.id).settings == {"device": "cpu", "name": "first"}
+            assert executor.status(job.id).state == "queued"
+            assert job.kind == "quick"
+            assert job.created.endswith("+00:00")
+
+    def test_jobs_end_as_done_or_failed_and_a_failed_one_does_not_stop_the_next(self, executor: Executor):
+        """A result for what worked; for what did not, the program's own sentence or the exception's name."""
+        with self.still(executor):
+            few, broken, quick = (executor.submit(kind, {**CPU, "name": "it"}).id for kind in ("few", "broken", "quick"))
+        self.run_empty(executor, [few, broken, quick])
+        assert (executor.status(few).state, executor.status(few).result) == ("failed", None)
+        assert executor.status(few).error == "60 facts were asked for, the source has 12. Lower n."
+        assert executor.status(broken).error == "KeyError: 'loss'"
+        assert (executor.status(quick).state, executor.status(quick).result) == ("done", "it")
+        assert executor.status(few).started <= executor.status(broken).started <= executor.status(quick).started
+
+    def test_a_cancelled_queued_job_never_runs(self, executor: Executor):
+        """It is over at once, and stays so."""
+        with self.still(executor):
+            first, second = executor.submit("quick", CPU), executor.submit("quick", CPU)
+            assert executor.cancel(first.id).state == "cancelled"
+        self.run_empty(executor, [second.id])
+        assert executor.status(first.id).state == "cancelled"
+        assert executor.status(first.id).started is None
+
+    def test_cancelling_a_job_that_is_over_changes_nothing(self, executor: Executor):
+        """A stale page's button does no harm."""
+        job = executor.submit("quick", CPU)
+        self.run_empty(executor, [job.id])
+        assert executor.cancel(job.id) == executor.status(job.id)
+        assert executor.status(job.id).state == "done"
+
+    def test_one_key_starts_one_job(self, executor: Executor):
+        """A double click hands over the same key twice."""
+        with self.still(executor):
+            first = executor.submit("quick", CPU, key="click 1")
+            assert executor.submit("quick", CPU, key="click 1").id == first.id
+            assert executor.submit("quick", CPU, key="click 2").id != first.id
+            assert executor.submit("quick", CPU).id != executor.submit("quick", CPU).id
+
+    def test_an_unknown_job_is_named(self, executor: Executor):
+        """Status and cancel say which job is not there."""
+        for call in (executor.status, executor.cancel):
+            with pytest.raises(NotFound, match="There is no job 'train-1'"):
+                call("train-1")
+
+    def test_settings_that_are_not_json_are_refused(self, executor: Executor):
+        """Before anything is queued."""
+        with pytest.raises(SettingsError, match="must be plain JSON values"):
+            executor.submit("quick", {"limit": {1, 2}})
+        with pytest.raises(SettingsError, match="must be plain JSON values"):
+            executor.submit("quick", {"learning_rate": float("nan")})
+
+    def test_a_kind_that_is_no_word_is_refused(self, executor: Executor):
+        """It becomes part of a folder's name."""
+        with pytest.raises(SettingsError, match=r"lower-case word, got '\.\./train'"):
+            executor.submit("../train", {})
+
+
+class TestLocalExecutor(ExecutorContract):
+    """Real processes."""
+
+    @pytest.fixture
+    def executor(self, workspace: Workspace) -> Iterator[Executor]:
+        yield LocalExecutor(workspace, FAST)
+        end_processes(workspace)
+
+    @contextmanager
+    def still(self, executor: Executor) -> Iterator[None]:
+        with device_lease("cpu", "the test"):
+            yield
+
+    def run_empty(self, executor: Executor, ids: list[str]) -> None:
+        until(lambda: all(executor.status(job_id).state in OVER for job_id in ids))
+
+
+class TestFakeExecutor(ExecutorContract):
+    """The one that ships for tests."""
+
+    @pytest.fixture
+    def executor(self) -> Executor:
+        return FakeExecutor(run_job)
+
+    def run_empty(self, executor: Executor, ids: list[str]) -> None:
+        assert isinstance(executor, FakeExecutor)
+        executor.run_all()

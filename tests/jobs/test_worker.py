@@ -1,0 +1,247 @@
+"""Jobs through real worker processes: what ends them, and what survives the death of each process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from job_processes import CPU, FAST, ended, job_process, kill, logged, until
+
+from sftqa_core.jobs.executor import LocalExecutor
+from sftqa_core.jobs.launcher import Timing, ensure_worker
+from sftqa_core.jobs.lease import device_lease, lease_holder
+from sftqa_core.jobs.process import ProcessId
+from sftqa_core.jobs.reading import blocked_by, jobs_list, latest_progress, log_tail, queue_position
+from sftqa_core.jobs.store import JobStore
+from sftqa_core.jobs.worker import Worker
+from sftqa_core.workspace import Workspace
+
+
+def test_a_job_leaves_its_result_log_and_progress(executor: LocalExecutor):
+    """Output, the reporter's lines and the last progress are all there afterwards."""
+    quick, steps = executor.submit("quick", {**CPU, "name": "x"}), executor.submit("steps", {**CPU, "steps": 5})
+    assert ended(executor, quick).result == "x"
+    assert log_tail(quick.id) == ["printed by the work", "said to the reporter"]
+    assert ended(executor, steps).result == "trained"
+    last = latest_progress(steps.id)
+    assert last is not None
+    assert (last.phase, last.done, last.total, last.values) == ("training", 5, 5, {"loss": 0.2})
+
+
+def test_running_out_of_memory_names_the_setting_to_change(executor: LocalExecutor):
+    """The traceback goes to the log, the sentence to the person."""
+    job = ended(executor, executor.submit("full", {**CPU, "batch_size": 64, "method": "full"}))
+    assert job.state == "failed"
+    assert job.error == "Memory ran out: lower batch_size (now 64), or use method lora instead of full, or take a smaller model."
+    assert log_tail(job.id)[-1] == "job_workloads.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
+
+
+def test_a_job_that_listens_is_cancelled(executor: LocalExecutor):
+    """Asking is enough; what the job had told stays."""
+    job = executor.submit("steps", {**CPU, "steps": 5000})
+    logged(job, "the first step is done")
+    assert executor.cancel(job.id).state == "stopping"
+    over = ended(executor, job)
+    assert (over.state, over.error) == ("cancelled", "Stopped on request.")
+
+
+def test_a_job_that_does_not_listen_is_terminated_and_may_clean_up(executor: LocalExecutor, tmp_path: Path):
+    """SIGTERM becomes an exception in the job, so temporary files go."""
+    job = executor.submit("settles", {**CPU, "marks": str(tmp_path / "marks")})
+    logged(job, "settled")
+    executor.cancel(job.id)
+    assert ended(executor, job).state == "cancelled"
+    assert (tmp_path / "marks").read_text() == "cleaned up"
+
+
+def test_a_deaf_job_is_killed_within_the_limits(executor: LocalExecutor):
+    """Ask, terminate, kill: each with a limit."""
+    job = executor.submit("stubborn", CPU)
+    logged(job, "deaf")
+    asked_s = time.monotonic()
+    executor.cancel(job.id)
+    over = ended(executor, job)
+    assert (over.state, over.error) == ("cancelled", "Stopped on request; its process had to be ended.")
+    assert FAST.ask_s + FAST.terminate_s <= time.monotonic() - asked_s < FAST.ask_s + FAST.terminate_s + 5
+
+
+def test_a_killed_job_fails_with_its_last_lines_and_the_next_one_runs(executor: LocalExecutor):
+    """kill -9 of the job's process."""
+    job, after = executor.submit("steps", {**CPU, "steps": 5000}), executor.submit("quick", CPU)
+    logged(job, "the first step is done")
+    kill(job_process(executor, job))
+    over = ended(executor, job)
+    assert over.state == "failed"
+    assert over.error == (
+        "The job's process was killed (SIGKILL), often because memory ran out: lower batch_size, or start it again.\n"
+        "Last lines of its log:\nthe first step is done"
+    )
+    assert ended(executor, after).state == "done"
+
+
+def test_a_process_that_leaves_early_fails_with_its_status(executor: LocalExecutor):
+    """os._exit inside a library, say."""
+    over = ended(executor, executor.submit("leaves", CPU))
+    assert over.error == ("The job's process ended with exit status 3 before it wrote a result.\nLast lines of its log:\nabout to leave")
+
+
+def test_a_job_outlives_its_worker_and_the_next_worker_goes_on(executor: LocalExecutor, tmp_path: Path):
+    """kill -9 of the worker: the running job ends by itself, once, and the queue goes on after it."""
+    marks = tmp_path / "marks"
+    running = executor.submit("steps", {**CPU, "steps": 40, "marks": str(marks), "name": "a"})
+    logged(running, "the first step is done")
+    kill(executor.store.worker())
+    assert executor.status(running.id).state == "running"
+    after = executor.submit("steps", {**CPU, "steps": 1, "marks": str(marks), "name": "b"})
+    assert ended(executor, after).state == "done"
+    assert executor.status(running.id).result == "trained"
+    assert marks.read_text().splitlines() == ["a start", "a end", "b start", "b end"]
+
+
+def test_when_worker_and_job_die_the_page_shows_it_and_waking_goes_on(executor: LocalExecutor):
+    """As after a power cut: no process is left, the queue is."""
+    running, queued = executor.submit("steps", {**CPU, "steps": 5000}), executor.submit("quick", CPU)
+    process = job_process(executor, running)
+    logged(running, "the first step is done")
+    kill(executor.store.worker())
+    kill(process)
+    shown = {job.id: job for job in jobs_list()}
+    assert shown[running.id].state == "failed"
+    assert shown[running.id].error.splitlines() == [
+        "The job's process ended without a word: it was killed, or the machine was restarted. Start it again.",
+        "Last lines of its log:",
+        "the first step is done",
+    ]
+    assert shown[queued.id].state == "queued"
+    assert executor.wake() is True
+    assert ended(executor, queued).state == "done"
+    assert executor.wake() is False
+
+
+def test_a_deaf_job_whose_worker_died_is_still_killed(executor: LocalExecutor):
+    """Cancelling starts a worker to see to it."""
+    job = executor.submit("stubborn", CPU)
+    logged(job, "deaf")
+    kill(executor.store.worker())
+    executor.cancel(job.id)
+    assert ended(executor, job).state == "cancelled"
+
+
+def test_jobs_of_one_device_run_one_after_the_other(executor: LocalExecutor, tmp_path: Path):
+    """In the order of submission, with the places told while they wait."""
+    settings = {**CPU, "steps": 20, "marks": str(tmp_path / "marks")}
+    with device_lease("cpu", "sftqa probe (process 1)"):
+        jobs = [executor.submit("steps", {**settings, "name": name}) for name in ("a", "b", "c")]
+        assert [queue_position(job.id) for job in jobs] == [1, 2, 3]
+    assert [ended(executor, job).state for job in jobs] == ["done"] * 3
+    words = [f"{name} {word}" for name in "abc" for word in ("start", "end")]
+    assert (tmp_path / "marks").read_text().splitlines() == words
+    assert queue_position(jobs[0].id) is None
+
+
+def test_a_job_waits_for_a_command_line_and_a_command_line_for_a_job(executor: LocalExecutor):
+    """Both take the same lease, and each hears who has it."""
+    with device_lease("cpu", "sftqa probe (process 1)"):
+        job = executor.submit("steps", {**CPU, "steps": 30})
+        time.sleep(0.4)
+        assert executor.status(job.id).state == "queued"
+        holder = blocked_by(job.id)
+        assert holder is not None
+        assert holder.holder == "sftqa probe (process 1)"
+    logged(job, "the first step is done")
+    heard: list[str] = []
+    with device_lease("cpu", "sftqa train", heard.append, poll_s=0.02):
+        assert executor.status(job.id).state == "done"
+    assert heard == [f"job {job.id}"]
+
+
+def test_jobs_of_two_devices_run_side_by_side(executor: LocalExecutor, tmp_path: Path):
+    """A job on the processor does not wait for one on a GPU."""
+    marks = str(tmp_path / "marks")
+    first = executor.submit("steps", {"device": "cuda:0", "steps": 400, "marks": marks, "name": "gpu"})
+    second = executor.submit("quick", CPU)
+    assert ended(executor, second).state == "done"
+    assert executor.status(first.id).state == "running"
+    executor.cancel(first.id)
+    assert ended(executor, first).state == "cancelled"
+
+
+def test_a_job_submitted_while_the_worker_leaves_is_not_lost(workspace: Workspace):
+    """With a worker that leaves at once, every job still runs, whenever it comes."""
+    hasty = LocalExecutor(workspace, Timing(poll_s=0.01, idle_s=0.0))
+    for number in range(6):
+        time.sleep(0.037 * number)
+        assert ended(hasty, hasty.submit("quick", {**CPU, "name": str(number)})).result == str(number)
+    until(lambda: hasty.store.worker() is None)
+
+
+def test_leaving_and_submitting_exclude_each_other(workspace: Workspace):
+    """A worker that sees a job does not leave; one that left is not counted on."""
+    store, me = JobStore(workspace), ProcessId.current()
+    assert store.register(me) is True
+    executor = LocalExecutor(workspace, FAST)
+    executor.submit("quick", CPU)
+    assert store.retire(me) is False
+    executor.cancel(executor.store.jobs()[0].id)
+    assert store.retire(me) is True
+    assert store.worker() is None
+
+
+def test_only_one_worker_lives(executor: LocalExecutor):
+    """Many starts at once end in one worker."""
+    executor.submit("steps", {**CPU, "steps": 50})
+    until(lambda: executor.store.worker() is not None)
+    worker = executor.store.worker()
+    assert ensure_worker(executor.workspace, FAST) is False
+    Worker(executor.workspace, FAST).run()  # comes back at once
+    assert executor.store.worker() == worker
+
+
+def test_a_double_click_in_two_threads_starts_one_job(executor: LocalExecutor):
+    """The key is looked up and written in one transaction."""
+    found: list[str] = []
+    clicks = [threading.Thread(target=lambda: found.append(executor.submit("quick", CPU, key="k").id)) for _ in range(4)]
+    for click in clicks:
+        click.start()
+    for click in clicks:
+        click.join()
+    assert len(set(found)) == 1
+    assert len(jobs_list()) == 1
+    assert [path.name for path in executor.workspace.jobs.iterdir()] == [found[0]]
+
+
+def test_a_job_runs_where_it_was_submitted(executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A relative path in its settings means what it meant to the person; a folder that is gone does not matter."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert ended(executor, executor.submit("where", CPU)).result == str(tmp_path / "here")
+    with device_lease("cpu", "the test"):
+        gone = executor.submit("where", CPU)
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "here").rmdir()
+    assert ended(executor, gone).result == gone.folder
+
+
+def test_worker_and_job_process_load_neither_torch_nor_pandas(executor: LocalExecutor):
+    """Only a workflow does; the worker and what the browser imports stay light."""
+    assert ended(executor, executor.submit("torchless", CPU)).result == ""
+    seen = (
+        "import sys, sftqa_core.jobs.worker, sftqa_core.jobs.fake, sftqa_core.jobs.reading; print({'torch', 'pandas'} & set(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_a_job_told_to_end_from_outside_has_failed(executor: LocalExecutor):
+    """SIGTERM without a request to stop, as at shutdown."""
+    job = executor.submit("steps", {**CPU, "steps": 5000})
+    logged(job, "the first step is done")
+    os.kill(job_process(executor, job).pid, signal.SIGTERM)
+    over = ended(executor, job)
+    assert (over.state, over.error) == ("failed", "The job's process was told to end (SIGTERM).")
+    until(lambda: lease_holder("cpu") is None)

@@ -1,0 +1,121 @@
+"""Facts from datasets, saved or on the hub."""
+
+import sys
+from typing import Any
+
+import pytest
+
+from sftqa_core.errors import FactsError, MissingPackage
+from sftqa_core.knowledge.hub import load_hub, load_saved
+
+datasets = pytest.importorskip("datasets")
+
+COLUMNS = {"prop": ["P17", "P17"], "name": ["Hull", "Qom"], "value": ["UK", "Iran"]}
+QUERY = "relation=prop&subject=name&object=value"
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """Make the hub answer with a dataset, or with an error."""
+
+    def serve(answer: Any, size: int = 100) -> list[tuple]:
+        asked: list[tuple] = []
+
+        class Builder:
+            info = datasets.DatasetInfo(download_size=size)
+
+            def download_and_prepare(self) -> None:
+                if isinstance(answer, Exception):
+                    raise answer
+
+            def as_dataset(self) -> Any:
+                return answer
+
+        def load_dataset_builder(place: str, **options: Any) -> Builder:
+            asked.append((place, options))
+            return Builder()
+
+        monkeypatch.setattr(datasets, "load_dataset_builder", load_dataset_builder)
+        return asked
+
+    return serve
+
+
+def test_named_columns_and_options_are_used(hub):
+    """The query maps columns to roles and picks config and revision."""
+    asked = hub(datasets.DatasetDict({"train": datasets.Dataset.from_dict(COLUMNS)}))
+    source = load_hub(f"hub:owner/name?{QUERY}&config=en&revision=abc")
+    assert asked == [("owner/name", {"name": "en", "revision": "abc"})]
+    assert source.facts["subject"].tolist() == ["Hull", "Qom"]
+    assert source.facts["source"].tolist() == ["owner/name"] * 2
+    assert source.name == f"hub:owner/name?{QUERY}&config=en&revision=abc"
+
+
+def test_a_datasets_own_splits_become_the_facts(hub):
+    """Two or more splits are kept; validation is dev."""
+    parts = {name: datasets.Dataset.from_dict({"question": [f"{name}?"], "answers": [["x", "y"]]}) for name in ("train", "validation", "test")}
+    hub(datasets.DatasetDict(parts))
+    facts = load_hub("hub:owner/qa").facts
+    assert facts["split"].tolist() == ["train", "dev", "test"]
+    assert facts["answers"].tolist() == [["x", "y"]] * 3
+
+
+def test_reading_comprehension_answers_are_understood(hub):
+    """Answers in the form {"text": [...]} give their texts."""
+    hub(datasets.Dataset.from_dict({"question": ["Who?"], "answers": [{"text": ["Ann", "Anna"], "answer_start": [1, 2]}]}))
+    assert load_hub("hub:squad-like").facts["answers"].tolist() == [["Ann", "Anna"]]
+
+
+def test_a_saved_dataset_is_read(tmp_path):
+    """save_to_disk's folder works with the same query."""
+    datasets.Dataset.from_dict(COLUMNS).save_to_disk(str(tmp_path / "saved"))
+    source = load_saved(tmp_path / "saved", query=QUERY)
+    assert source.facts["answers"].tolist() == [["UK"], ["Iran"]]
+    assert source.facts["source"].tolist() == ["saved", "saved"]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ConnectionError("no route"), "this machine is offline and has no copy of it"),
+        (RuntimeError("Dataset scripts are no longer supported, but found x.py"), "brings code of its own, which is not run here"),
+        (datasets.exceptions.DatasetNotFoundError("absent"), "The hub has no dataset owner/name, or it asks for a login"),
+        (ValueError("Config name is missing.\nPick one"), r"owner/name can't be read \(ValueError: Config name is missing\.\)"),
+    ],
+)
+def test_the_hubs_errors_become_sentences(hub, error, message):
+    """Offline, unknown, scripted and other failures are told apart."""
+    hub(error)
+    with pytest.raises(FactsError, match=message):
+        load_hub("hub:owner/name")
+
+
+def test_offline_is_said_by_the_real_library():
+    """Without network and copy the message is about that (the test session is offline)."""
+    with pytest.raises(FactsError, match="owner/never-seen"):
+        load_hub("hub:owner/never-seen")
+
+
+def test_bad_names_columns_and_sizes_are_refused(hub, tmp_path):
+    """No id, an unknown option, a missing column, a huge dataset and an unreadable folder each have their message."""
+    hub(datasets.Dataset.from_dict(COLUMNS), size=3_000_000_000)
+    with pytest.raises(FactsError, match="is no dataset id"):
+        load_hub("hub:../x")
+    with pytest.raises(FactsError, match="colour can't stand after the question mark"):
+        load_hub("hub:a/b?colour=red")
+    with pytest.raises(FactsError, match="3,000,000,000 bytes to download"):
+        load_hub("hub:a/b")
+    hub(datasets.Dataset.from_dict(COLUMNS))
+    with pytest.raises(FactsError, match=r"a/b has no column 'town' \(wanted as subject\)"):
+        load_hub("hub:a/b?subject=town&relation=prop&object=value")
+    with pytest.raises(FactsError, match=r"no column for the answers .* its columns are prop, name, value"):
+        load_hub("hub:a/b")
+    with pytest.raises(FactsError, match="is not a dataset that can be read"):
+        load_saved(tmp_path)
+
+
+def test_without_the_library_its_command_is_named(monkeypatch):
+    """A missing datasets library is said with the command that installs it."""
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(MissingPackage, match="pip install datasets"):
+        load_hub("hub:a/b")

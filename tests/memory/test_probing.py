@@ -1,0 +1,233 @@
+"""The probing loop, with a scripted sampler and with the tiny model."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from memory_world import knowing_sampler, source_of
+
+from sftqa_core.errors import SettingsError, Stopped
+from sftqa_core.knowledge.aliases import Aliases
+from sftqa_core.memory import probing
+from sftqa_core.memory.filling import Quota, fill_levels, seeded_order
+from sftqa_core.memory.probing import probe_facts
+from sftqa_core.memory.tables import LEVELS
+from sftqa_core.progress import Silent
+from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings
+
+SETTINGS = ProbeSettings("tiny", "test", scheme=LevelScheme(sampling=SamplerSettings(samples=10, max_new_tokens=6)))
+NONE = Aliases()
+
+
+class Recorder(Silent):
+    """Keeps what it is told, and asks to stop after some reports."""
+
+    def __init__(self, stop_after=None):
+        self.updates, self.lines, self.stop_after = [], [], stop_after
+
+    def progress(self, update):
+        self.updates.append(update)
+
+    def log(self, line):
+        self.lines.append(line)
+
+    def check(self):
+        if self.stop_after is not None and len(self.updates) >= self.stop_after:
+            raise Stopped("Stopped; what was probed is kept.")
+
+
+def test_levels_follow_what_the_model_knows(tiny, workspace):
+    """A fact known with share s gets R near s, its level, hits per template, and intervals around R."""
+    source = source_of(40)
+    table = probe_facts(tiny, source, source.facts, SETTINGS, NONE, workspace, sampler=knowing_sampler(tiny, source))
+    assert list(table.columns) == list(LEVELS)
+    assert table["fact_id"].tolist() == source.facts["fact_id"].tolist()
+    assert table["completions"].tolist() == [20, 30] * 20
+    assert table.loc[0, "score"] == 0
+    assert table.loc[0, "level"] == 0
+    assert np.corrcoef(table["score"], np.arange(40) / 40)[0, 1] > 0.95
+    assert (table["score"] == table["hits"] / table["completions"]).all()
+    assert [sum(row) for row in table["hits_per_template"]] == table["hits"].tolist()
+    assert ((table["low_samples"] <= table["score"] + 1e-6) & (table["score"] <= table["high_samples"] + 1e-6)).all()
+    assert (table["high_samples"] > table["low_samples"]).all()
+    assert table["seen_score"].isna().all()
+
+
+def test_a_larger_limit_probes_only_the_rest(tiny, workspace):
+    """After 10 facts, 25 facts cost 15: prompts are counted by the sampler, and the first levels stay as they were."""
+    source = source_of(40)
+    sampler = knowing_sampler(tiny, source)
+    first = probe_facts(tiny, source, source.facts[:10], SETTINGS, NONE, workspace, sampler=sampler)
+    assert sampler.prompts_seen == 25
+    both = probe_facts(tiny, source, source.facts[:25], SETTINGS, NONE, workspace, sampler=sampler)
+    assert sampler.prompts_seen == 25 + 37
+    pd.testing.assert_frame_equal(both[:10], first)
+    again = probe_facts(tiny, source, source.facts[:25], SETTINGS, NONE, workspace, sampler=sampler)
+    assert sampler.prompts_seen == 62
+    pd.testing.assert_frame_equal(again, both)
+
+
+def test_progress_tells_facts_rate_and_time_left(tiny, workspace):
+    """Facts done rise to the number that had to be probed, with rate and time left; the log tells what was there before."""
+    source, recorder = source_of(12), Recorder()
+    probe_facts(tiny, source, source.facts[:4], SETTINGS, NONE, workspace, sampler=knowing_sampler(tiny, source))
+    probe_facts(tiny, source, source.facts, SETTINGS, NONE, workspace, recorder, knowing_sampler(tiny, source, batch_size=3))
+    done = [update.done for update in recorder.updates]
+    assert done == sorted(done)
+    assert (done[-1], recorder.updates[-1].total, recorder.updates[-1].unit) == (8, 8, "facts")
+    assert recorder.updates[-1].rate > 0
+    assert recorder.updates[-1].left_s == 0
+    assert recorder.lines[0] == "4 of 12 facts were probed before with these settings."
+
+
+def test_stopping_keeps_what_is_done(tiny, workspace, monkeypatch):
+    """A stop between batches keeps every fact whose prompts are all through; the next probe does just the others."""
+    monkeypatch.setattr(probing, "_PART_FACTS", ((1 << 62, 10),))
+    source = source_of(30)
+    sampler, rest, recorder = knowing_sampler(tiny, source), knowing_sampler(tiny, source), Recorder(stop_after=6)
+    with pytest.raises(Stopped):
+        probe_facts(tiny, source, source.facts, SETTINGS, NONE, workspace, recorder, sampler)
+    assert 25 < sampler.prompts_seen < 75
+    table = probe_facts(tiny, source, source.facts, SETTINGS, NONE, workspace, after := Recorder(), rest)
+    kept = int(after.lines[0].split()[0])
+    assert 10 <= kept < 30
+    assert after.updates[-1].total == 30 - kept
+    assert rest.prompts_seen == sum(2 if r == "P19" else 3 for r in source.facts["relation"][kept:])
+    assert len(table) == 30
+
+
+def test_a_crash_keeps_whole_facts(tiny, workspace):
+    """When the sampler fails, facts that are through are stored and half-done ones are not."""
+    source = source_of(8)
+    good = knowing_sampler(tiny, source)
+
+    class Failing:
+        def sample(self, prompts, settings):
+            first = [p for p in prompts if p.fact_id in set(source.facts["fact_id"][:3])]
+            yield from good.sample([*first, prompts[-1]], settings)
+            raise RuntimeError("the device fell off")
+
+    with pytest.raises(RuntimeError, match="fell off"):
+        probe_facts(tiny, source, source.facts, SETTINGS, NONE, workspace, sampler=Failing())
+    recorder = Recorder()
+    probe_facts(tiny, source, source.facts, SETTINGS, NONE, workspace, recorder, good)
+    assert recorder.lines[0].startswith("3 of 8 facts")
+
+
+def test_scheme_of_four_levels(tiny, workspace):
+    """The whole path runs with four levels of other cut-offs, on the completions that were already drawn."""
+    source = source_of(40)
+    sampler = knowing_sampler(tiny, source)
+    five = probe_facts(tiny, source, source.facts, SETTINGS, NONE, workspace, sampler=sampler)
+    seen = sampler.prompts_seen
+    scheme = LevelScheme("thirds", ("none", "low", "mid", "high"), (0.0, 1 / 3, 2 / 3), sampling=SETTINGS.scheme.sampling)
+    four = probe_facts(tiny, source, source.facts, ProbeSettings("tiny", "test", scheme=scheme), NONE, workspace, sampler=sampler)
+    assert sampler.prompts_seen == seen
+    assert set(four["level"]) == {0, 1, 2, 3}
+    assert four["level"].tolist() == [0 if s == 0 else int(np.ceil(s * 3 - 1e-9)) for s in four["score"]]
+    assert four["score"].tolist() == five["score"].tolist()
+
+
+def test_new_alias_scores_again_without_sampling(tiny, workspace):
+    """An alias added later changes the hits of stored completions and costs no inference."""
+    source = source_of(20)
+    sampler = knowing_sampler(tiny, source)
+    before = probe_facts(tiny, source, source.facts, SETTINGS, NONE, workspace, sampler=sampler)
+    seen = sampler.prompts_seen
+    wider = probe_facts(tiny, source, source.facts, SETTINGS, Aliases((("Paris", "somewhere"),)), workspace, sampler=sampler)
+    assert sampler.prompts_seen == seen
+    assert (wider["hits"] == wider["completions"]).all()
+    assert before["hits"].sum() < wider["hits"].sum()
+
+
+def test_removed_alias_probes_only_facts_that_stopped_on_it(tiny, workspace):
+    """Without an alias only facts with a row that ended on it are sampled again."""
+    source = source_of(20, answers=("Lutetia",))
+    sampler = knowing_sampler(tiny, source)
+    probe_facts(tiny, source, source.facts, SETTINGS, Aliases((("Lutetia", "Paris"),)), workspace, sampler=sampler)
+    seen, recorder = sampler.prompts_seen, Recorder()
+    bare = probe_facts(tiny, source, source.facts, SETTINGS, NONE, workspace, recorder, sampler)
+    known = int(recorder.lines[0].split()[0])
+    assert 1 <= known < 20  # the facts of the lowest shares never said Paris
+    assert 0 < sampler.prompts_seen - seen < seen
+    assert (bare["hits"] == 0).all()
+
+
+def test_settings_are_part_of_what_is_done(tiny, workspace):
+    """Another seed, temperature or template text is another probe."""
+    source = source_of(4)
+    sampler = knowing_sampler(tiny, source)
+    probe_facts(tiny, source, source.facts, SETTINGS, NONE, workspace, sampler=sampler)
+    other = LevelScheme(sampling=SamplerSettings(samples=10, max_new_tokens=6, seed=1))
+    probe_facts(tiny, source, source.facts, ProbeSettings("tiny", "test", scheme=other), NONE, workspace, sampler=sampler)
+    assert sampler.prompts_seen == 20
+    renamed = source.facts.assign(subject=[s.replace("Person", "Citizen") for s in source.facts["subject"]])
+    probe_facts(tiny, source, renamed, SETTINGS, NONE, workspace, sampler=sampler)
+    assert sampler.prompts_seen == 30
+
+
+def test_the_tiny_model_is_probed_alike_by_both_samplers(tiny, workspace):
+    """From templates to levels, the reference and the fast sampler give one table, twice over."""
+    source = source_of(6)
+    facts = source.facts.assign(subject=["Ada", "Bo", "Cy", "Di", "Ed", "Flo"], answers=[["Paris"], ["New York"], ["Zürich"]] * 2)
+    tables = []
+    for name in ("shared", "generate"):
+        scheme = LevelScheme(sampling=SamplerSettings(samples=5, max_new_tokens=8, sampler=name))
+        tables.append(probe_facts(tiny, source, facts, ProbeSettings("tiny", "test", scheme=scheme), NONE, workspace))
+    pd.testing.assert_frame_equal(*tables)
+    assert tables[0]["hits"].sum() > 0
+
+
+def test_prompt_too_long_is_told_before_sampling(tiny, workspace):
+    """A prompt that does not fit the model's positions is named with its size."""
+    source = source_of(2)
+    facts = source.facts.assign(subject=["Ada", "Bo " * 200])
+    with pytest.raises(SettingsError, match="do not fit the model's 128 positions"):
+        probe_facts(tiny, source, facts, SETTINGS, NONE, workspace)
+
+
+def test_unknown_kind_of_prompt_is_refused(tiny, workspace):
+    """A scheme for prompts this probe can't write is refused by name."""
+    source = source_of(2)
+    with pytest.raises(SettingsError, match="got 'questions' in scheme x"):
+        probe_facts(tiny, source, source.facts, ProbeSettings("tiny", scheme=LevelScheme("x", prompts="questions")), NONE, workspace)
+
+
+def test_no_facts_give_an_empty_table(tiny, workspace):
+    """Nothing asked, nothing sampled, and the columns are there."""
+    source = source_of(2)
+    table = probe_facts(tiny, source, source.facts[:0], SETTINGS, NONE, workspace, sampler=knowing_sampler(tiny, source))
+    assert (len(table), list(table.columns)) == (0, list(LEVELS))
+
+
+def test_filling_stops_when_the_quota_is_met(tiny, workspace):
+    """Facts are probed in seeded order until every quota is met, and the count is told."""
+    source = source_of(300)
+    sampler = knowing_sampler(tiny, source)
+    quotas = [Quota("P19", frozenset({3, 4}), 6), Quota("P26", frozenset({2}), 5)]
+    filled = fill_levels(tiny, source, source.facts, SETTINGS, quotas, 7, NONE, workspace, sampler=sampler)
+    levels = filled.levels
+    assert filled.missing == {}
+    assert filled.probed == len(levels) < 150
+    assert ((levels["relation"] == "P19") & levels["level"].isin([3, 4])).sum() >= 6
+    assert ((levels["relation"] == "P26") & (levels["level"] == 2)).sum() >= 5
+    order = seeded_order(source.facts[source.facts["relation"] == "P26"], 7)["fact_id"].tolist()
+    probed = levels.loc[levels["relation"] == "P26", "fact_id"].tolist()
+    assert probed == order[: len(probed)]
+
+
+def test_filling_tells_what_is_missing(tiny, workspace):
+    """When the facts run out, all were probed and the lack is given per quota."""
+    source = source_of(20)
+    quota = Quota("P19", frozenset({0}), 5)
+    filled = fill_levels(tiny, source, source.facts, SETTINGS, [quota], 0, NONE, workspace, sampler=knowing_sampler(tiny, source))
+    at_zero = int((filled.levels["level"] == 0).sum())
+    assert filled.probed == 10
+    assert filled.missing == {quota: 5 - at_zero}
+
+
+def test_seeded_order_is_stable():
+    """Leaving facts out does not reorder the others; another seed does."""
+    facts = source_of(50).facts
+    whole, part = seeded_order(facts, 1)["fact_id"].tolist(), seeded_order(facts[10:], 1)["fact_id"].tolist()
+    assert part == [f for f in whole if f in set(part)]
+    assert seeded_order(facts, 2)["fact_id"].tolist() != whole

@@ -1,0 +1,137 @@
+"""Models are found by name without loading any of them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from sftqa_core.artifacts import write_folder
+from sftqa_core.errors import ModelUnavailable
+from sftqa_core.models import catalogue
+from sftqa_core.workspace import Workspace
+
+
+def _install(workspace: Workspace, tiny_folder: Path, layer: Path, name: str) -> None:
+    def fill(folder: Path) -> None:
+        for path in tiny_folder.iterdir():
+            (folder / path.name).write_bytes(path.read_bytes())
+        table = pd.DataFrame({"fact_id": ["a", "b"], "exposures": [3, 40], "carrier": [False, True]})
+        table.to_parquet(folder / catalogue.EXPOSURES, index=False)
+
+    write_folder(layer / "models" / name, fill, {"corpus": {"seen_templates": {"P17": [0, 2]}}})
+
+
+def _hub(root: Path, tiny_folder: Path, name: str) -> Path:
+    folder = root / ("models--" + name.replace("/", "--"))
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("abc123")
+    (folder / "snapshots").mkdir()
+    tiny_folder.rename(folder / "snapshots" / "abc123")
+    return folder / "snapshots" / "abc123"
+
+
+@pytest.fixture
+def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+def test_own_model_comes_before_the_shipped_one(workspace: Workspace, tiny_folder: Path, tmp_path: Path, hub_cache: Path):
+    """A model pre-trained here shadows a built-in one of the same name; both kinds are listed, built-in first."""
+    workspace = Workspace(workspace.root, tmp_path / "shipped")
+    _install(workspace, tiny_folder, workspace.shipped, "both")
+    _install(workspace, tiny_folder, workspace.shipped, "ours")
+    _install(workspace, tiny_folder, workspace.root, "both")
+    assert catalogue.find_model("both", workspace).kind == "pretrained"
+    assert [(card.name, card.kind) for card in catalogue.list_models(workspace)] == [("ours", "built-in"), ("both", "pretrained")]
+
+
+def test_what_the_corpus_said_is_kept_with_the_model(workspace: Workspace, tiny_folder: Path):
+    """Exposures, carriers and seen templates are read from the model's folder."""
+    _install(workspace, tiny_folder, workspace.root, "tiny")
+    card = catalogue.find_model("tiny", workspace)
+    table = catalogue.exposures(card)
+    assert table is not None
+    assert table["exposures"].tolist() == [3, 40]
+    assert catalogue.carriers(card) == {"b"}
+    assert catalogue.seen_templates(card) == {"P17": (0, 2)}
+
+
+def test_folder_is_a_model(tiny_folder: Path):
+    """Any folder in the transformers layout is found; it has no recorded exposures."""
+    card = catalogue.find_model(str(tiny_folder))
+    assert (card.kind, card.available, card.architecture, card.path) == ("folder", True, "llama", str(tiny_folder))
+    assert catalogue.exposures(card) is None
+    assert catalogue.carriers(card) == frozenset()
+    assert catalogue.seen_templates(card) == {}
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "~/nowhere"])
+def test_missing_folder_is_told(name: str):
+    """A path without a folder says so and is never taken for a hub id."""
+    with pytest.raises(ModelUnavailable, match="no folder"):
+        catalogue.find_model(name)
+
+
+@pytest.mark.parametrize("name", ["atlas-lama", "", "a b/c", "owner/na me"])
+def test_unknown_name_lists_what_there_is(workspace: Workspace, tiny_folder: Path, hub_cache: Path, name: str):
+    """A name that is nothing gets the names of the models on this machine."""
+    _install(workspace, tiny_folder, workspace.root, "mine")
+    with pytest.raises(ModelUnavailable, match="On this machine: .*mine"):
+        catalogue.find_model(name, workspace)
+
+
+def test_hub_model_on_this_machine(tiny_folder: Path, hub_cache: Path, workspace: Workspace):
+    """A cached hub model is available with its revision, and is listed; another hub id is a card without files."""
+    snapshot = _hub(hub_cache, tiny_folder, "owner/small")
+    card = catalogue.find_model("owner/small", workspace)
+    assert (card.kind, card.available, card.revision, card.path) == ("hub", True, "abc123", str(snapshot))
+    assert "owner/small" in [listed.name for listed in catalogue.list_models(workspace)]
+    other = catalogue.find_model("owner/other", workspace)
+    assert (other.available, other.path) == (False, None)
+    with pytest.raises(ModelUnavailable, match="not on this machine"):
+        catalogue.weights_fingerprint(other, workspace)
+
+
+def test_half_a_download_is_not_listed(tiny_folder: Path, hub_cache: Path, workspace: Workspace):
+    """A hub snapshot without weights is nothing to pick."""
+    (_hub(hub_cache, tiny_folder, "owner/half") / "model.safetensors").unlink()
+    assert "owner/half" not in [card.name for card in catalogue.list_models(workspace)]
+
+
+def test_damaged_own_model_is_listed_with_its_fault(workspace: Workspace, tiny_folder: Path, hub_cache: Path):
+    """One broken model does not hide the others, and says what is wrong."""
+    _install(workspace, tiny_folder, workspace.root, "broken")
+    (workspace.models / "broken" / "model.safetensors").unlink()
+    card = next(card for card in catalogue.list_models(workspace) if card.name == "broken")
+    assert not card.available
+    assert "holds no *.safetensors file" in card.note
+
+
+def test_adapter_names_its_base(tiny_folder: Path, tmp_path: Path, workspace: Workspace):
+    """An adapter's identity is its base's weights and its own."""
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(tiny_folder)}))
+    (adapter / "adapter_model.safetensors").write_bytes((tiny_folder / "model.safetensors").read_bytes())
+    card, base = catalogue.find_model(str(adapter)), catalogue.find_model(str(tiny_folder))
+    found = catalogue.model_fingerprint(card, "float32", "cpu", workspace)
+    assert found.weights == catalogue.weights_fingerprint(base, workspace)
+    assert found.adapter == catalogue.weights_fingerprint(card, workspace)
+    assert catalogue.model_fingerprint(base, "float32", "cpu", workspace).adapter is None
+
+
+def test_catalogue_and_fingerprint_work_without_torch(tiny_folder: Path):
+    """Finding, listing and fingerprinting never import torch or transformers."""
+    code = (
+        "import sys\n"
+        "sys.modules['torch'] = None; sys.modules['transformers'] = None\n"
+        "from sftqa_core.models.catalogue import *\n"
+        f"card = find_model({str(tiny_folder)!r}); list_models()\n"
+        "print(len(weights_fingerprint(card)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (found.stdout, found.stderr) == ("16\n", "")

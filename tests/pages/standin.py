@@ -1,0 +1,179 @@
+"""Made-up results for page tests: seeded numbers in the documented formats, never shown by the program itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pandas as pd
+
+from sftqa_core.artifacts import write_folder
+from sftqa_core.errors import ModelUnavailable, NotFound, SettingsError
+from sftqa_core.records import DomainAccuracy, LevelAccuracy, LevelScheme, ModelCard, RunSummary, TrainSettings
+
+RELATIONS = {"P17": "in", "P19": "in", "P36": "in", "P106": "out", "P26": "out"}
+NASTY = ["<b>bold</b> $x^2$ :smile:", "=HYPERLINK(1)", "[link](http://example.invalid) **x**"]
+SHARES = [0.3, 0.3, 0.12, 0.1, 0.18]
+RUN = "20261123-120000-stand-in"
+
+
+def facts_and_levels(per_relation: int = 60) -> pd.DataFrame:
+    """Fact columns joined with level columns; every tenth fact is not probed."""
+    draw = np.random.default_rng(0)
+    rows = []
+    for relation, domain in RELATIONS.items():
+        for at in range(per_relation):
+            level = int(draw.choice(5, p=SHARES))
+            hits = 0 if level == 0 else int(draw.integers(52 * (level - 1) + 1, 52 * level + 1))
+            per_template = draw.multinomial(hits, np.full(21, 1 / 21)).clip(max=10)
+            hits, probed = int(per_template.sum()), at % 10 != 9
+            score = hits / 210
+            subject = NASTY[at] if at < len(NASTY) else f"Subject {relation}-{at}"
+            contested = bool(draw.random() < 0.4)
+            rows.append(
+                {
+                    "fact_id": f"{relation}{at:04d}".ljust(16, "0"), "source": "atlas", "relation": relation, "subject": subject,
+                    "answers": [f"Answer {at % 7}"], "question": f"What is the {relation} of {subject}?", "split": "test", "domain": domain,
+                    "echo": at % 20 == 3, "subject_in_train": False, "exposures": int(draw.integers(0, 200)), "contested": contested,
+                    "rival": "Rival" if contested else None, "rival_share": 0.4 if contested else 0.0,
+                    "hits": hits, "completions": 210, "score": score if probed else np.nan, "low_samples": max(score - 0.04, 0.0),
+                    "high_samples": min(score + 0.04, 1.0), "low_templates": max(score - 0.1, 0.0), "high_templates": min(score + 0.1, 1.0),
+                    "seen_score": min(score * 1.1, 1.0), "unseen_score": score * 0.8,
+                    "level": sum(score > cut for cut in LevelScheme().cutoffs) if probed else pd.NA,
+                    "hits_per_template": list(map(int, per_template)),
+                }
+            )  # fmt: skip
+    table = pd.DataFrame(rows)
+    table["level"] = table["level"].astype("Int64")
+    return table
+
+
+def domain_accuracy(rates: list[float], counts: list[int]) -> DomainAccuracy:
+    levels = tuple(
+        LevelAccuracy(f"L{at}", n, round(rate * n), round(rate * n) / n, max(rate - 0.05, 0.0), min(rate + 0.05, 1.0)) if n
+        else LevelAccuracy(f"L{at}", 0, 0, None, None, None)
+        for at, (rate, n) in enumerate(zip(rates, counts, strict=True))
+    )  # fmt: skip
+    known = [level for level in levels if level.accuracy is not None]
+    macro = sum(level.accuracy or 0 for level in known) / len(known) if len(known) == len(levels) else None
+    total = sum(counts)
+    natural = sum(level.correct for level in levels) / total
+    return DomainAccuracy(
+        levels,
+        macro,
+        macro and macro - 0.02,
+        macro and macro + 0.02,
+        tuple(level.level for level in known),
+        natural,
+        natural - 0.03,
+        natural + 0.03,
+        total,
+    )
+
+
+def summary(n: int = 60) -> RunSummary:
+    low = {
+        "in": domain_accuracy([0, 0.02, 0.05, 0.1, 0.2], [300, 280, 120, 90, 210]),
+        "out": domain_accuracy([0, 0.03, 0.06, 0.1, 0.2], [300, 280, 25, 90, 210]),
+    }
+    high = {
+        "in": domain_accuracy([0, 0.12, 0.4, 0.65, 0.92], [300, 280, 120, 90, 210]),
+        "out": domain_accuracy([0, 0.05, 0.2, 0.35, 0.6], [300, 280, 25, 90, 210]),
+    }
+    shot = {
+        "in": domain_accuracy([0, 0.05, 0.2, 0.3, 0.5], [300, 280, 120, 90, 210]),
+        "out": domain_accuracy([0, 0.05, 0.1, 0.2, 0.4], [300, 280, 25, 90, 210]),
+    }
+    most = {"in": domain_accuracy([0.1] * 5, [300, 280, 120, 90, 210]), "out": domain_accuracy([0.05] * 5, [300, 280, 25, 90, 210])}
+    return RunSummary(RUN, n, low, high, {"few_shot": shot, "majority": most}, {"train": 3.2, "eval": 21.0}, {"before": low, "after": high})
+
+
+def predictions(facts: pd.DataFrame) -> pd.DataFrame:
+    draw = np.random.default_rng(1)
+    rows = []
+    for fact_id, level in zip(facts["fact_id"], facts["level"].fillna(0), strict=True):
+        for stage, rate in (("before", 0.05 * level), ("few_shot", 0.1 * level), ("majority", 0.1), ("after", 0.22 * level)):
+            right = bool(draw.random() < rate)
+            text = "Answer" if right else str(draw.choice(["=1+1", "Rival", "<script>alert(1)</script>"]))
+            rows.append((fact_id, stage, text, text if right else None, right, text == "Rival", -0.4, 3))
+    return pd.DataFrame(rows, columns=["fact_id", "stage", "text", "matched", "correct", "rival", "mean_logprob", "tokens"])
+
+
+def write_run(runs: Path, name: str = RUN) -> Path:
+    """A finished run folder as training/runs.py documents it (without weights)."""
+    facts = facts_and_levels()
+    settings = TrainSettings(model="stand-in")
+
+    def fill(folder: Path) -> None:
+        (folder / "settings.json").write_text(json.dumps(settings.to_dict()))
+        (folder / "summary.json").write_text(json.dumps(summary().to_dict()))
+        (folder / "curve.jsonl").write_text(
+            "".join(json.dumps({"step": s, "loss": 4 / s, "learning_rate": 4e-4}) + "\n" for s in range(1, 9))
+        )
+        (folder / "examples.jsonl").write_text("")
+        predictions(facts).to_parquet(folder / "predictions.parquet")
+        facts.to_parquet(folder / "levels.parquet")
+
+    command = "sftqa train --model stand-in --source atlas --n 60"
+    return write_folder(
+        runs / name, fill, {"kind": "run", "settings": settings.to_dict(), "command": command, "created": "2026-11-23T12:00:00+00:00"}
+    )
+
+
+def workflows(*, with_runs: bool = True, with_models: bool = True, probed: bool = True) -> ModuleType:
+    """A module that answers like sftqa_core.workflows."""
+    module = ModuleType("sftqa_core.workflows")
+    cards = [ModelCard("stand-in", "built-in", "/nowhere", True, "llama", 2_350_000, note="Made up for tests.")]
+
+    def profile(model: str, source: str, split: str = "test", domain: str = "all") -> SimpleNamespace:
+        if model != "stand-in":
+            raise ModelUnavailable(f"There is no model {model!r} here. Pick one from the list.")
+        table = facts_and_levels()
+        table = table if domain == "all" else table[table["domain"] == domain]
+        if not probed:
+            table = table.assign(score=np.nan, level=pd.NA)
+        return SimpleNamespace(table=table, scheme=LevelScheme(), facts=len(table), probed=int(table["score"].notna().sum()), notes=())
+
+    def completions(model: str, source: str, fact_id: str) -> pd.DataFrame:
+        texts = [
+            (at, f"Subject is in {at}", text, 5, "Answer 0" if text.startswith(" Answer") else None, "hit")
+            for at in range(21)
+            for text in (" Answer 0", NASTY[at % 3])
+        ]
+        return pd.DataFrame(texts, columns=["template", "prompt", "text", "count", "matched", "stop"])
+
+    def run(run_id: str) -> SimpleNamespace:
+        if run_id != RUN:
+            raise NotFound(f"There is no run {run_id!r}.")
+        facts = facts_and_levels()
+        curve = pd.DataFrame({"step": range(1, 9), "loss": [4 / step for step in range(1, 9)]})
+        manifest = {"command": "sftqa train --model stand-in --n 60", "versions": {"torch": "2"}, "created": "2026-11-23T12:00:00+00:00"}
+        tables = {"predictions": lambda: predictions(facts), "facts": lambda: facts, "curve": lambda: curve}
+        return SimpleNamespace(id=RUN, settings=TrainSettings(model="stand-in"), summary=summary(), manifest=manifest, **tables)
+
+    def forecast(settings: object) -> SimpleNamespace:
+        if getattr(settings, "n", 0) > 5000:
+            raise SettingsError("Asked for too many examples.")
+        problems = ["Only 1,500 facts are there; 1,920 were asked for."] if getattr(settings, "n", 0) == 1920 else []
+        return SimpleNamespace(
+            examples=60,
+            steps=8,
+            test_facts=3000,
+            probes_needed=0,
+            seconds_low=20.0,
+            seconds_high=60.0,
+            notes=["Measured on 2 cores."],
+            problems=problems,
+        )
+
+    module.models = lambda: cards if with_models else []
+    module.sources = lambda: ["atlas", "entity-questions"]
+    module.profile, module.completions, module.run, module.forecast = profile, completions, run, forecast
+    info = SimpleNamespace(id=RUN, model="stand-in", source="atlas", n=60, method="full", created="2026-11-23T12:00:00+00:00", shipped=True)
+    module.runs = lambda: [info] if with_runs else []
+    module.default_learning_rate = lambda method, model: 4e-4 if method == "full" else 3e-3
+    module.run_part = lambda run_id, part: summary(30)
+    module.add_upload = lambda name, content: name
+    return module

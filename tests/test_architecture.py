@@ -1,0 +1,113 @@
+"""The house rules of imports and sizes, read from the source."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CORE = ROOT / "sftqa_core"
+# A module imports only what stands to its left (or beside it).
+ORDER = [
+    {"errors", "jsonrecord", "records", "progress"},
+    {"workspace"},
+    {"artifacts"},
+    {"knowledge"},
+    {"models"},
+    {"memory"},
+    {"training"},
+    {"evaluation"},
+    {"studies"},
+    {"workflows"},
+    {"jobs"},
+    {"cli"},
+]
+RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
+VOCABULARY = ORDER[0]
+HEAVY = {"torch", "peft", "transformers", "accelerate"}
+HEAVY_PACKAGES = {"models", "memory", "training", "evaluation"}
+SOURCES = sorted(CORE.rglob("*.py"))
+PAGES = [ROOT / "app.py", *sorted((ROOT / "pages").rglob("*.py"))]
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide their direction"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def part(path: Path) -> str:
+    """The part of the house a file belongs to: its package, or its own name."""
+    relative = path.relative_to(CORE)
+    return relative.parts[0].removesuffix(".py")
+
+
+def core_parts(path: Path) -> set[str]:
+    return {name.split(".")[1] for name in imports(path) if name.startswith("sftqa_core.")}
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.name != "__init__.py"], ids=lambda p: str(p.relative_to(CORE)))
+def test_imports_go_one_way(path):
+    """Each module of the core imports only what stands left of it in the house's order."""
+    here = part(path)
+    if here == "figures":
+        assert core_parts(path) <= VOCABULARY | {"figures"}
+        return
+    assert here in RANK, f"{here} has no place in the order of the house"
+    wrong = {other for other in core_parts(path) if other == "figures" or RANK.get(other, 99) > RANK[here]}
+    assert not wrong, f"{here} imports {wrong}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(CORE)))
+def test_heavy_libraries_stay_in_their_packages(path):
+    """torch, transformers and peft appear only where models run; streamlit nowhere in the core."""
+    top = {name.split(".")[0] for name in imports(path)}
+    assert "streamlit" not in top
+    if part(path) not in HEAVY_PACKAGES:
+        assert not top & HEAVY
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_pages_hold_no_machinery(path):
+    """Pages import neither torch nor a database, and none renders raw HTML."""
+    top = {name.split(".")[0] for name in imports(path)}
+    assert not top & (HEAVY | {"sqlite3", "pickle"})
+    assert "unsafe_allow_html" not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *PAGES], ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_and_functions_stay_small(path):
+    """No file has more than 300 lines and no function more than 60; pages have at most 80, app.py 60."""
+    text = path.read_text(encoding="utf-8")
+    limit = 60 if path.name == "app.py" else 80 if path.parent.name == "pages" else 300
+    assert text.count("\n") <= limit
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno - node.lineno < 60, node.name
+
+
+def test_browser_side_never_loads_torch():
+    """Running every page in a fresh process leaves torch, transformers and sqlite3's users out of the pages."""
+    script = f"""
+import os, sys
+sys.path.insert(0, {str(ROOT)!r})
+from pathlib import Path
+from streamlit.testing.v1 import AppTest
+app = AppTest.from_file({str(ROOT / "app.py")!r}, default_timeout=60).run()
+assert not app.exception, app.exception
+for page in sorted(Path({str(ROOT / "pages")!r}).glob("*.py")):
+    app.switch_page(f"pages/{{page.name}}").run()
+    assert not app.exception, (page, app.exception)
+print(sorted(name for name in ("torch", "transformers", "peft") if name in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.strip().endswith("[]"), done.stdout[-500:]
