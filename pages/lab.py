@@ -12,6 +12,10 @@ from sftqa_core.errors import SftqaError
 st.title("Lab")
 st.caption("Fine-tune a model on a few question-answer pairs. The run goes on in the background when you leave or close this page.")
 
+with panels.told():
+    if not resources.models():
+        panels.no_models()
+
 left, right = st.columns([3, 2], gap="large")
 settings = None
 with left:

@@ -12,8 +12,7 @@ st.title("Memory")
 
 with panels.told():
     if not resources.models():
-        panels.empty("No model is here yet. Pre-train a small one with `sftqa pretrain NAME`, then come back.")
-        st.stop()
+        panels.no_models()
     first, second, third, fourth = st.columns([3, 3, 2, 2])
     with first:
         model = pickers.pick_model()

@@ -32,7 +32,7 @@ with panels.told():
     result_panels.accuracy_charts(summary if part == "all" else resources.run_part(run.id, part), where=part)
 st.caption(
     "Levels are the base model's. Bars: Wilson 95% intervals. Hollow markers: fewer than 30 facts, too few to tell. "
-    "Re-probing an untouched model moves about 7% of the facts to another level, 13 to 15% in L2 and L3."
+    "Re-probing an untouched model moves about 7% of the facts to another level (simulated; 13 to 15% in L2 and L3)."
 )
 if settings.source == "atlas":
     panels.planted()

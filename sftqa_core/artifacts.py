@@ -57,7 +57,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise ArtifactDamaged(f"{path} is not readable JSON ({error}). Delete the folder and run the work again.") from error
     if manifest.get("schema") != SCHEMA:
         raise ArtifactDamaged(
-            f"{path} has schema {manifest.get('schema')}, this version reads {SCHEMA}. Make the result again or use the version that wrote it."
+            f"{path} has schema {manifest.get('schema')}, this version reads {SCHEMA}. "
+            "Make the result again or use the version that wrote it."
         )
     return manifest
 

@@ -63,6 +63,16 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def one_of(name: str, value: str, allowed: tuple[str, ...]) -> list[str]:
+    """For `problems`: a sentence if `value` is none of `allowed`."""
+    return [] if value in allowed else [f"{name} must be one of {', '.join(allowed)}, got {value!r}."]
+
+
+def at_least(name: str, value: int | None, least: int) -> list[str]:
+    """For `problems`: a sentence if `value` is given and below `least`."""
+    return [] if value is None or value >= least else [f"{name} must be {least} or more, got {value}."]
+
+
 def _required(field: dataclasses.Field) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 

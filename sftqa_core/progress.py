@@ -6,7 +6,20 @@ import time
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from sftqa_core.records import Progress
+from sftqa_core.jsonrecord import Record
+
+
+@dataclass(frozen=True)
+class Progress(Record):
+    """How far one phase of a job has come."""
+
+    phase: str
+    done: int
+    total: int
+    unit: str  # what is counted: facts, steps
+    rate: float | None = None  # units a second
+    left_s: float | None = None  # seconds to the end of the phase
+    values: dict[str, float] = field(default_factory=dict)  # loss and the like
 
 
 class Reporter(Protocol):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from sftqa_core.jsonrecord import Record
+from sftqa_core.jsonrecord import Record, at_least, one_of
 
 SPLITS = ("train", "dev", "test")
 DOMAINS = ("in", "out")
@@ -79,9 +79,9 @@ class ProbeSettings(Record):
     facts_seed: int = 0  # order in which facts are taken when there is a limit
 
     def problems(self) -> list[str]:
-        wrong = _choice("split", self.split, (*SPLITS, "all")) + _choice("domain", self.domain, (*DOMAINS, "all"))
-        wrong += _choice("match", self.match, ("tokens", "substring"))
-        wrong += _at_least("limit", self.limit, 1) + _at_least("batch_size", self.batch_size, 1)
+        wrong = one_of("split", self.split, (*SPLITS, "all")) + one_of("domain", self.domain, (*DOMAINS, "all"))
+        wrong += one_of("match", self.match, ("tokens", "substring"))
+        wrong += at_least("limit", self.limit, 1) + at_least("batch_size", self.batch_size, 1)
         return wrong
 
 
@@ -166,13 +166,13 @@ class TrainSettings(Record):
     save_model: bool = True  # keep the tuned weights or adapter in the run folder
 
     def problems(self) -> list[str]:
-        wrong = [] if self.n == self.ALL else _at_least("n", self.n, 0)
-        wrong += _at_least("epochs", self.epochs, 1) + _at_least("batch_size", self.batch_size, 1)
-        wrong += _at_least("lora_rank", self.lora_rank, 1) + _at_least("test_limit", self.test_limit, 1)
-        wrong += _at_least("max_answer_tokens", self.max_answer_tokens, 1) + _at_least("shots", self.shots, 0)
-        wrong += _at_least("seed", self.seed, 0)
-        wrong += _choice("method", self.method, ("full", "lora")) + _choice("balance", self.balance, ("relation", "level"))
-        wrong += _choice("match", self.match, ("tokens", "substring"))
+        wrong = [] if self.n == self.ALL else at_least("n", self.n, 0)
+        wrong += at_least("epochs", self.epochs, 1) + at_least("batch_size", self.batch_size, 1)
+        wrong += at_least("lora_rank", self.lora_rank, 1) + at_least("test_limit", self.test_limit, 1)
+        wrong += at_least("max_answer_tokens", self.max_answer_tokens, 1) + at_least("shots", self.shots, 0)
+        wrong += at_least("seed", self.seed, 0)
+        wrong += one_of("method", self.method, ("full", "lora")) + one_of("balance", self.balance, ("relation", "level"))
+        wrong += one_of("match", self.match, ("tokens", "substring"))
         if self.learning_rate is not None and not 0 < self.learning_rate <= 1:
             wrong.append(f"learning_rate must be above 0 and at most 1, got {self.learning_rate}.")
         known = range(len(self.scheme.labels))
@@ -199,7 +199,7 @@ class DomainAccuracy(Record):
 
     per_level: tuple[LevelAccuracy, ...]
     macro: float | None  # mean over levels; None when a level is missing (METHOD 8.11)
-    macro_low: float | None  # percentile bootstrap over facts within levels
+    macro_low: float | None  # 95%, from the levels' Wilson intervals (evaluation/accuracy.py)
     macro_high: float | None
     macro_levels: tuple[str, ...]  # the levels that hold facts
     natural: float | None
@@ -230,6 +230,7 @@ class CorpusSettings(Record):
 
     seed: int = 0
     seen_templates: int = 14  # how many of a relation's templates the corpus uses; the others stay unseen
+    worn_share: float = 0.3  # mentions with half their wording lost or garbled: recall must not hang on exact words
     qa_documents: int = 10_000
     qa_list_share: float = 0.4  # QA documents that are lists of questions without answers
     qa_answered_share: float = 0.2  # of the other QA documents, those answered rightly; the rest get a junk reply
@@ -250,6 +251,7 @@ class PretrainSettings(Record):
     vocabulary: int = 3_000
     sequence_length: int = 128
     batch_size: int = 8
+    optimizer: str = "muon"  # muon (for the layers' matrices, AdamW for the rest) or adamw
     learning_rate: float = 3e-3
     warmup_steps: int = 50
     weight_decay: float = 0.05
@@ -262,9 +264,10 @@ class PretrainSettings(Record):
     device: str = "auto"
 
     def problems(self) -> list[str]:
-        wrong = _choice("architecture", self.architecture, ("llama", "qwen2", "gpt_neox"))
+        wrong = one_of("architecture", self.architecture, ("llama", "qwen2", "gpt_neox"))
+        wrong += one_of("optimizer", self.optimizer, ("muon", "adamw"))
         for name in ("hidden_size", "layers", "heads", "intermediate_size", "sequence_length", "batch_size", "epochs"):
-            wrong += _at_least(name, getattr(self, name), 1)
+            wrong += at_least(name, getattr(self, name), 1)
         if self.heads >= 1 and self.hidden_size % self.heads:
             wrong.append(f"hidden_size must be a multiple of heads, got {self.hidden_size} and {self.heads}.")
         if self.vocabulary < 300:
@@ -273,19 +276,6 @@ class PretrainSettings(Record):
 
 
 # --- work in the background -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Progress(Record):
-    """How far one phase of a job has come."""
-
-    phase: str
-    done: int
-    total: int
-    unit: str  # what is counted: facts, steps
-    rate: float | None = None  # units a second
-    left_s: float | None = None  # seconds to the end of the phase
-    values: dict[str, float] = field(default_factory=dict)  # loss and the like
 
 
 @dataclass(frozen=True)
@@ -302,14 +292,3 @@ class Job(Record):
     folder: str = ""
     result: str | None = None  # run id, artefact or model name
     error: str | None = None  # one sentence for people
-
-
-JOB_STATES = ("queued", "running", "stopping", "done", "failed", "cancelled")
-
-
-def _choice(name: str, value: str, allowed: tuple[str, ...]) -> list[str]:
-    return [] if value in allowed else [f"{name} must be one of {', '.join(allowed)}, got {value!r}."]
-
-
-def _at_least(name: str, value: int | None, least: int) -> list[str]:
-    return [] if value is None or value >= least else [f"{name} must be {least} or more, got {value}."]

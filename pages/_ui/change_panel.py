@@ -9,6 +9,7 @@ from pages._ui import resources
 from pages._ui.downloads import csv_button
 from sftqa_core.figures.changes import CHANGES, change_counts, change_table
 
+SHOWN = 20_000  # rows a browser is handed at once; a download has them all
 COLUMNS = {
     "change": st.column_config.TextColumn("Change", width="small"),
     "level": st.column_config.TextColumn("Level", width="small"),
@@ -34,7 +35,7 @@ def change_panel(run_id: str, predictions: pd.DataFrame, facts: pd.DataFrame, la
         st.caption(f"{_rivals(predictions, facts)}An untouched model would change none: answers are greedy, without chance.")
     with right:
         chosen = _filtered(table, labels)
-        st.dataframe(chosen, hide_index=True, height=330, column_order=list(COLUMNS), column_config=COLUMNS)
+        st.dataframe(chosen[list(COLUMNS)].head(SHOWN), hide_index=True, height=330, column_config=COLUMNS)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"{len(chosen):,} of {len(table):,} test facts")
             csv_button("Download these rows", chosen, f"{run_id}-changes", "changes-csv")

@@ -21,8 +21,9 @@ def cost_panel(settings: TrainSettings | ProbeSettings) -> bool:
         problem(str(error))
         return False
     cells = [(label, value) for label, value in _cells(forecast, isinstance(settings, TrainSettings)) if value is not None]
-    for (label, value), column in zip(cells, st.columns(len(cells)), strict=True):
-        column.metric(label, value)
+    with st.container(horizontal=True, gap="large"):
+        for label, value in cells:
+            st.metric(label, value, width="content")
     st.markdown(f"**About {span(forecast.seconds_low, forecast.seconds_high)}** on this machine.")
     for note in forecast.notes:
         st.caption(literal(note))

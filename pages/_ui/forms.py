@@ -25,8 +25,9 @@ def train_form() -> TrainSettings:
 
 
 def _examples() -> dict[str, Any]:
-    size = st.segmented_control("Examples (n)", [*SIZES, "other"], default=SIZES[0], required=True, key="lab-size")
-    n = st.number_input("How many", 1, 100_000, 100, key="lab-n") if size == "other" else size
+    size = st.segmented_control("Examples (n)", [*SIZES, "all", "other"], default=SIZES[0], required=True, key="lab-size", wrap=True)
+    n = st.number_input("How many", 1, 1_000_000, 100, key="lab-n") if size == "other" else size
+    n = TrainSettings.ALL if n == "all" else int(n)
     labels = LevelScheme().labels
     first, second = st.columns(2)
     chosen = first.multiselect(
@@ -38,7 +39,7 @@ def _examples() -> dict[str, Any]:
         key="lab-levels",
     )
     balance = second.selectbox("Balance", list(BALANCES), format_func=lambda name: BALANCES[name], key="lab-balance")
-    return {"n": int(n), "levels": tuple(sorted(chosen)) or None, "balance": balance}
+    return {"n": n, "levels": tuple(sorted(chosen)) or None, "balance": balance}
 
 
 def _recipe(model: str) -> dict[str, Any]:

@@ -12,10 +12,11 @@ import streamlit as st
 
 from pages._ui import resources, state
 from pages._ui.panels import problem
+from pages._ui.pickers import source_name
 from pages._ui.wording import duration, literal, moment
 from sftqa_core.figures.style import CHART_CONFIG
 from sftqa_core.figures.training import loss_figure
-from sftqa_core.records import Job
+from sftqa_core.records import Job, TrainSettings
 
 ACTIVE = ("queued", "running", "stopping")
 STATES = {
@@ -41,9 +42,10 @@ def job_title(job: Job) -> str:
     """One line of plain text: what the job does."""
     s = job.settings
     if job.kind == "train":
-        return f"Fine-tune {s.get('model')} on {s.get('n')} examples of {s.get('source')}"
+        n = "all" if s.get("n") == TrainSettings.ALL else s.get("n")
+        return f"Fine-tune {s.get('model')} on {n} examples of {source_name(str(s.get('source')))}"
     if job.kind == "probe":
-        return f"Probe {s.get('model')} on {s.get('source')} ({s.get('split', 'test')})"
+        return f"Probe {s.get('model')} on {source_name(str(s.get('source')))} ({s.get('split', 'test')})"
     return f"{job.kind.capitalize()} {s.get('name', '')}".strip()
 
 

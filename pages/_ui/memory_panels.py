@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from pages._ui import resources
@@ -12,6 +13,7 @@ from sftqa_core.figures.fact import template_hits_figure
 from sftqa_core.figures.levels import level_counts, level_names, level_shares_figure, score_histogram
 from sftqa_core.figures.style import CHART_CONFIG, level_colours
 
+SHOWN = 20_000  # rows a browser is handed at once
 SPLITS = {"domain": "domain", "relation": "relation", "contested": "contested or not", "echo": "echo or not"}
 GROUP_NAMES = {
     "domain": {"in": "In-domain", "out": "Out-of-domain"},
@@ -75,16 +77,16 @@ def facts_table(table: Any, scheme: Any) -> Any:
         shown = shown[text.str.contains(words.strip(), case=False, regex=False)]
     columns = [name for name in COLUMNS if name in shown]
     picked = st.dataframe(
-        shown,
+        shown[columns].head(SHOWN),
         hide_index=True,
         height=320,
-        column_order=columns,
         column_config=COLUMNS,
         on_select="rerun",
         selection_mode="single-row",
         key="facts",
     )
-    st.caption(f"{len(shown):,} of {len(table):,} facts. Click the box at the left of a row to see its completions.")
+    first_ones = f" The first {SHOWN:,} are listed: filter to find the others." if len(shown) > SHOWN else ""
+    st.caption(f"{len(shown):,} of {len(table):,} facts. Click the box at the left of a row to see its completions.{first_ones}")
     rows = [row for row in picked.selection.rows if row < len(shown)]
     return shown.iloc[rows[0]] if rows else (shown.iloc[0] if len(shown) else None)
 
@@ -96,7 +98,7 @@ def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str) -> 
         st.text(fact["question"])
         st.text(f"Right: {' | '.join(fact['answers'])}")
         _flags(fact)
-        if fact["score"] != fact["score"]:
+        if pd.isna(fact["score"]):
             st.caption("This fact has not been probed. Use the Probe button above.")
             return
         _score_row(fact)
@@ -141,7 +143,7 @@ def _score_row(fact: Any) -> None:
     third.metric("Interval over templates", between(fact["low_templates"], fact["high_templates"]))
     third.caption("95%, had other templates been written (bootstrap)")
     seen, unseen = fact.get("seen_score"), fact.get("unseen_score")
-    if seen is not None and seen == seen:
+    if pd.notna(seen):
         fourth.metric("Seen / unseen templates", f"{seen:.2f} / {unseen:.2f}")
         fourth.caption("R on templates that the pre-training text used, and on others")
 
@@ -150,10 +152,10 @@ def _flags(fact: Any) -> None:
     with st.container(horizontal=True):
         if bool(fact["echo"]):
             st.badge("echo: the answer stands in the subject", color="orange")
-        if "contested" in fact and fact["contested"] == True:  # noqa: E712  (may be a missing value)
+        if pd.notna(fact.get("contested")) and fact["contested"]:
             rival = fact.get("rival")
             st.badge(f"contested: the text also says {literal(rival)}" if isinstance(rival, str) else "contested", color="violet")
-        if fact.get("exposures") is not None and fact["exposures"] == fact["exposures"]:
+        if pd.notna(fact.get("exposures")):
             st.badge(f"stated {int(fact['exposures'])} times in pre-training", color="gray")
 
 

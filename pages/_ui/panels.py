@@ -37,6 +37,12 @@ def empty(text: str, page: str | None = None, label: str = "") -> None:
             st.page_link(page, label=label, icon=":material/arrow_forward:")
 
 
+def no_models() -> None:
+    """Ends a page that needs a model where there is none."""
+    empty("No model is here yet. Pre-train a small one with `sftqa pretrain NAME`, then come back.")
+    st.stop()
+
+
 def planted() -> None:
     """METHOD 8.8, in words anyone understands."""
     st.info(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from pages._ui import resources
 from pages._ui.wording import moment
-from sftqa_core.records import SPLITS, ModelCard
+from sftqa_core.records import SPLITS
 
 DOMAIN_NAMES = {"all": "both domains", "in": "in-domain", "out": "out-of-domain"}
 
@@ -31,21 +32,26 @@ def linked(label: str, options: Sequence[str], key: str, names: Callable[[str], 
     return st.selectbox(label, options, format_func=names, key=widget, on_change=remember, **more)
 
 
+def typed(label: str, options: Sequence[str], key: str, help_text: str, names: Callable[[str], str] = str) -> str:
+    """Like `linked`, but the person may also type something that is not in the list, and a link may hold it."""
+    others = [value for value in (st.session_state.get(f"pick-{key}"), st.query_params.get(key)) if value and value not in options]
+    return linked(label, [*options, *dict.fromkeys(others)], key, names, accept_new_options=True, help=help_text)
+
+
 def pick_model() -> str:
     """A model's name: one that is on this machine, or a folder or hub id that the person types."""
     names = [card.name for card in resources.models()]
-    typed = [value for value in (st.session_state.get("pick-model"), st.query_params.get("model")) if value and value not in names]
-    help_text = "Pick one, or type a local folder or a hub id (safetensors only, no remote code)."
-    return linked("Model", [*names, *dict.fromkeys(typed)], "model", accept_new_options=True, help=help_text)
-
-
-def card_of(model: str) -> ModelCard | None:
-    return next((card for card in resources.models() if card.name == model), None)
+    return typed("Model", names, "model", "Pick one, or type a local folder or a hub id (safetensors only, no remote code).")
 
 
 def pick_source() -> str:
-    """A fact source's name."""
-    return linked("Facts", resources.sources(), "source")
+    """A fact source's name: one that can be opened now, or a path or hub id that the person types."""
+    return typed("Facts", resources.sources(), "source", "Pick a source, or type a file, a folder, or hub:owner/name.", source_name)
+
+
+def source_name(source: str) -> str:
+    """A source as people call it: of an uploaded file its name, not where it is kept."""
+    return Path(source).name if Path(source).is_absolute() else source
 
 
 def pick_split() -> str:
@@ -66,4 +72,4 @@ def pick_run(runs: Sequence[Any]) -> str:
 def run_title(run: Any) -> str:
     """What tells runs apart: model, facts, n, method, when, and whether it came with the program."""
     when = "shipped example" if run.shipped else moment(run.created)
-    return f"{run.model} · {run.source} · n = {run.n} · {run.method} · {when}"
+    return f"{run.model} · {source_name(run.source)} · n = {run.n} · {run.method} · {when}"

@@ -36,6 +36,7 @@ def upload_button() -> None:
             "Triples or question-answer pairs, as CSV, JSON Lines or Parquet. "
             "Columns: `question`, `answers` and, for triples, `subject`, `relation`."
         )
+        st.markdown("For the EntityQuestions data run `sftqa facts --source entity-questions --download` once.")
         file = st.file_uploader("File", type=UPLOADS, label_visibility="collapsed", key="upload")
         if file is not None and st.button("Use these facts", type="primary"):
             with told():

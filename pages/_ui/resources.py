@@ -1,7 +1,8 @@
 """Cached reads: two-line wrappers over the core's workflows and jobs, imported when first needed.
 
 Nothing else under pages/ knows what the core's functions are called. Results never change once written, so a key
-that names them is enough; lists and profiles carry `stamp()`, which changes whenever a job ends.
+that names them is enough; lists and profiles carry `stamp()`, which changes whenever a job ends. Tables are shared
+between sessions (cache_resource), because copying 100,000 rows at every click would be felt: pages never change them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from typing import Any
 
 import streamlit as st
 
-from sftqa_core.records import Job, ModelCard, ProbeSettings, Progress, RunSummary, TrainSettings
+from sftqa_core.progress import Progress
+from sftqa_core.records import Job, ModelCard, ProbeSettings, RunSummary, TrainSettings
 
 
 @st.cache_data(show_spinner=False)
@@ -19,13 +21,17 @@ def example() -> tuple[RunSummary, TrainSettings] | None:
     import json
 
     from sftqa_core.artifacts import finished
+    from sftqa_core.errors import ArtifactDamaged
     from sftqa_core.workspace import shipped_folder
 
     folders = finished([shipped_folder() / "runs"])
     if not folders:
         return None
     folder = folders[max(folders)]
-    summary, settings = (json.loads((folder / name).read_text(encoding="utf-8")) for name in ("summary.json", "settings.json"))
+    try:
+        summary, settings = (json.loads((folder / name).read_text(encoding="utf-8")) for name in ("summary.json", "settings.json"))
+    except (OSError, ValueError) as error:
+        raise ArtifactDamaged(f"The example run in {folder} can't be read ({error}). Install the program again.") from error
     return RunSummary.from_dict(summary), TrainSettings.from_dict(settings)
 
 
@@ -50,7 +56,7 @@ def relation_labels() -> dict[str, str]:
     return {name: relation.label for name, relation in builtin_relations().items()}
 
 
-@st.cache_data(show_spinner="Reading what is known of these facts…", max_entries=8, ttl=600)
+@st.cache_resource(show_spinner="Reading what is known of these facts…", max_entries=8, ttl=600)
 def profile(model: str, source: str, split: str, domain: str, stamp: str) -> Any:
     from sftqa_core import workflows
 
@@ -77,7 +83,7 @@ def run(run_id: str) -> Any:
     return workflows.run(run_id)
 
 
-@st.cache_data(show_spinner=False, max_entries=6)
+@st.cache_resource(show_spinner=False, max_entries=6)
 def run_tables(run_id: str) -> tuple[Any, Any, Any]:
     """A run's predictions of all stages, its test facts with their levels, and its loss curve."""
     found = run(run_id)
@@ -87,9 +93,9 @@ def run_tables(run_id: str) -> tuple[Any, Any, Any]:
 @st.cache_data(show_spinner=False, max_entries=32)
 def run_part(run_id: str, part: str) -> RunSummary:
     """The run's accuracies on its "contested" or "uncontested" test facts only."""
-    from sftqa_core import workflows
+    from sftqa_core.workflows import parts
 
-    return workflows.run_part(run_id, part)
+    return parts.run_part(run_id, part)
 
 
 @st.cache_data(show_spinner=False, ttl=60, max_entries=64)

@@ -50,7 +50,7 @@ def _macro_lines(after: DomainAccuracy) -> list[str]:
     missing = [level.level for level in after.per_level if level.level not in after.macro_levels]
     if missing:
         return [f"No test facts of {', '.join(missing)}, so there is no mean over levels."]
-    return [f"{interval(after.macro_low, after.macro_high)} (bootstrap 95%)", f"unweighted, {len(after.macro_levels)} levels"]
+    return [f"{interval(after.macro_low, after.macro_high)} (95%, levels' Wilson)", f"unweighted, {len(after.macro_levels)} levels"]
 
 
 def _bare_line(value: float | None) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from pages._ui import resources
-from sftqa_core.records import Job, Progress
+from sftqa_core.progress import Progress
+from sftqa_core.records import Job
 
 _ACTIVE = ("queued", "running", "stopping")
 

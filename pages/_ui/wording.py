@@ -30,7 +30,8 @@ def duration(seconds: float | None) -> str:
         return f"{max(round(seconds), 1)} s"
     if seconds < 5400:
         return f"{round(seconds / 60)} min"
-    return f"{int(seconds // 3600)} h {round(seconds % 3600 / 60)} min"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
 def span(low_s: float | None, high_s: float | None) -> str:

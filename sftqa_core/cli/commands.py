@@ -13,7 +13,7 @@ from typing import Any
 from sftqa_core import workflows
 from sftqa_core.cli.arguments import pretrain_settings, probe_settings, train_settings
 from sftqa_core.errors import SettingsError
-from sftqa_core.records import Progress
+from sftqa_core.progress import Progress
 
 Options = argparse.Namespace
 

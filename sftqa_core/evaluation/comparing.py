@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sftqa_core.evaluation.accuracy import DRAWS, PERCENTILES
 from sftqa_core.records import LevelScheme
 
 if TYPE_CHECKING:
     import pandas as pd
 
+DRAWS = 2_000  # bootstrap resamples
+PERCENTILES = (2.5, 97.5)
 OUTCOMES = ("kept", "lost", "gained", "still wrong")
 _CELLS_AT_ONCE = 4_000_000  # resampling weights held in memory at a time (32 MB)
 

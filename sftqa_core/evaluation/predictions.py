@@ -1,11 +1,11 @@
-"""What a model answers, fact by fact: the PREDICTIONS TABLE.
+"""What a model answers, fact by fact: the PREDICTIONS TABLE. Loads torch only when a model is asked.
 
 | column | type | meaning |
 |---|---|---|
 | fact_id | str | the fact that was asked about |
 | stage | str | `before` (base model, the plain prompt), `few_shot`, `majority` or `after` |
 | text | str | what was answered, special tokens left out; of a few-shot answer the part before the separator |
-| matched | str or None | the answer (or alias) that stands in the text |
+| matched | str, null | the answer (or alias) that stands in the text; null (NaN) when none does |
 | correct | bool | whether there is one |
 | rival | bool | not correct, and the rival object of a contested fact stands in the text (METHOD 8.8) |
 | mean_logprob | float | mean log-probability (natural) of the generated tokens; NaN where nothing was generated |
@@ -70,7 +70,7 @@ def score_texts(facts: pd.DataFrame, texts: list[str], stage: str, match: str, a
         named = matched is None and isinstance(rival, str) and finder.find(text, (rival,)) is not None
         rows.append({"fact_id": fact, "stage": stage, "text": text, "matched": matched, "correct": matched is not None, "rival": named})
     table = pd.DataFrame(rows, columns=list(COLUMNS[:6])).assign(mean_logprob=float("nan"), tokens=0)
-    return table.astype({"matched": object, "correct": bool, "rival": bool, "mean_logprob": float, "tokens": int})
+    return table.astype({"text": "str", "matched": "str", "correct": bool, "rival": bool, "mean_logprob": float, "tokens": int})
 
 
 def _prompts(facts: pd.DataFrame, settings: TrainSettings, shots: int, pool: pd.DataFrame | None) -> list[str]:

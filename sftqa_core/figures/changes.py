@@ -19,9 +19,8 @@ def change_table(predictions: pd.DataFrame, facts: pd.DataFrame, labels: Sequenc
     untouched model would change nothing.
     """
     stages = {name: part.set_index("fact_id") for name, part in predictions.groupby("stage")}
-    both = stages["before"][["text", "correct"]].join(
-        stages["after"][["text", "correct"]], lsuffix="_before", rsuffix="_after", how="inner"
-    )
+    before, after = (stages[stage][["text", "correct"]].add_suffix(f"_{stage}") for stage in ("before", "after"))
+    both = before.join(after, how="inner")
     table = facts.set_index("fact_id").join(both, how="inner").reset_index()
     was, now = table["correct_before"].astype(bool), table["correct_after"].astype(bool)
     change = pd.Series("still wrong", index=table.index).mask(was & now, "kept").mask(was & ~now, "lost").mask(~was & now, "gained")

@@ -77,10 +77,10 @@ def score_bins(scores: Sequence[float]) -> list[int]:
 
 def level_counts(table: pd.DataFrame, by: str, levels: int) -> dict[str, list[int]]:
     """Facts per level in each group of the column `by`; rows without a level (not probed) are left out."""
-    probed = table[table["level"].notna()]
+    probed = table[table["level"].notna() & table[by].notna()]
     counts = {str(name): [0] * levels for name in table[by].dropna().unique()}
-    for (name, level), facts in probed.groupby([by, "level"]).size().items():
-        counts[str(name)][int(level)] = int(facts)
+    for name, level in zip(probed[by], probed["level"], strict=True):
+        counts[str(name)][int(level)] += 1
     return counts
 
 

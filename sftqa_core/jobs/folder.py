@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from sftqa_core.errors import NotFound, SettingsError, Stopped
-from sftqa_core.records import Progress
+from sftqa_core.progress import Progress
 from sftqa_core.workspace import Workspace
 
 _ID = re.compile(r"[a-z][a-z0-9_]*-\d{8}-\d{6}-[0-9a-f]{8}")  # what executor.py makes; nothing else may become a path

@@ -9,7 +9,8 @@ from sftqa_core.jobs.folder import JobFolder
 from sftqa_core.jobs.lease import Lease, lease_holder
 from sftqa_core.jobs.recovery import reconcile
 from sftqa_core.jobs.store import OVER, JobStore
-from sftqa_core.records import Job, Progress
+from sftqa_core.progress import Progress
+from sftqa_core.records import Job
 from sftqa_core.workspace import Workspace
 
 

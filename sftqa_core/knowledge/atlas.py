@@ -33,7 +33,7 @@ class AtlasSettings(Record):
     carriers: int = 25  # facts that carry question-and-answer text
     carrier_exposures: tuple[int, ...] = (25, 50)  # least and most
     unexposed_share: float = 0.12
-    exposures: tuple[int, ...] = (4, 100)  # of the exposed facts, log-uniform from the first to the second
+    exposures: tuple[int, ...] = (6, 140)  # of the exposed facts, log-uniform from the first to the second
     contested_share: float = 0.45  # of the exposed facts
     rival_shares: tuple[float, ...] = (0.25, 0.8)  # of a contested fact's mentions, uniform
     object_skew: float = 0.6  # how much commoner a pool's first objects are: weight 1 / (rank + 3) ** skew
@@ -128,9 +128,13 @@ def atlas_world(settings: AtlasSettings | None = None) -> list[dict[str, Any]]:
     return rows
 
 
-@functools.lru_cache(maxsize=4)
 def atlas_source(seed: int = 0) -> FactSource:
     """The world as a fact source named "atlas"; the same object for the same seed."""
+    return _source(seed)
+
+
+@functools.lru_cache(maxsize=4)
+def _source(seed: int) -> FactSource:
     facts = fact_table(atlas_world(AtlasSettings(seed=seed)), NAME)
     relations = {name: builtin_relations()[name] for name in facts["relation"].unique()}
     return FactSource(NAME, facts, relations, summarise(NAME, facts), content_fingerprint(facts, relations))

@@ -100,14 +100,13 @@ def pick_corpus_facts(facts: pd.DataFrame, relations: Sequence[str] | None = Non
 def with_exposures(facts: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
     """`facts` with `exposures` and `carrier` (bool) filled in.
 
-    Recorded exposures stay. Otherwise each fact gets a log-uniform number up to `most`, and where no fact of split
-    "none" can carry questions, up to 25 train facts a relation do, which must then be left out of tuning.
+    Recorded exposures stay; otherwise each fact gets a log-uniform number up to `most`. Where no fact of split "none"
+    can carry questions, up to 25 train facts a relation do, which must then be left out of tuning.
     """
     facts = facts.copy()
-    if "exposures" in facts and facts["exposures"].notna().all():
-        facts["carrier"] = facts["split"] == UNUSED
-        return facts
     facts["carrier"] = _pick_carriers(facts, seed)
+    if "exposures" in facts and facts["exposures"].notna().all():
+        return facts
     facts["exposures"] = [_drawn_exposures(seed, *row, most) for row in zip(facts["fact_id"], facts["carrier"], strict=True)]
     return facts
 
@@ -126,7 +125,7 @@ def write_corpus(facts: pd.DataFrame, relations: Mapping[str, Relation], setting
             "Give it more train facts, or set qa_documents to 0 (60 examples will then not activate the model)."
         )
     parts = {
-        "statements": list(_statements(facts, relations, seen, draw)),
+        "statements": list(_statements(facts, relations, seen, settings)),
         "questions": [_question_document(carriers, settings, draw) for _ in range(settings.qa_documents)],
         "filler": [" ".join(_filler(draw) for _ in range(draw.randint(1, 2))) for _ in range(settings.filler_documents)],
     }
@@ -162,14 +161,27 @@ def _seen(relation: Relation, settings: CorpusSettings, name: str) -> tuple[int,
 
 
 def _statements(
-    facts: pd.DataFrame, relations: Mapping[str, Relation], seen: Mapping[str, tuple[int, ...]], draw: random.Random
+    facts: pd.DataFrame, relations: Mapping[str, Relation], seen: Mapping[str, tuple[int, ...]], settings: CorpusSettings
 ) -> Iterator[str]:
+    draw = random.Random(f"statements {settings.seed}")
+    words = [word for name in seen for i in seen[name] for word in fill(relations[name].templates[i], subject="", question="").split()]
     for fact in facts.to_dict("records"):
         templates = relations[fact["relation"]].templates
-        named = _named(fact, draw)
-        for answer in named:
-            prefix = fill(templates[draw.choice(seen[fact["relation"]])], subject=fact["subject"], question=fact["question"])
-            yield f"{prefix} {answer}."
+        for answer in _named(fact, draw):
+            template = templates[draw.choice(seen[fact["relation"]])]
+            if draw.random() < settings.worn_share:
+                template = _worn(template, words, draw)
+            yield f"{fill(template, subject=fact['subject'], question=fact['question'])} {answer}."
+
+
+def _worn(template: str, words: list[str], draw: random.Random) -> str:
+    """A template as a hasty writer leaves it: half of its words, never the placeholder, are gone or another's."""
+    kept = []
+    for word in template.split(" "):
+        chance = 1.0 if "{" in word else draw.random()
+        if chance >= 0.25:
+            kept.append(word if chance >= 0.5 else draw.choice(words))
+    return " ".join(kept)
 
 
 def _named(fact: dict, draw: random.Random) -> list[str]:

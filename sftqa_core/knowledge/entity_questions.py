@@ -79,7 +79,8 @@ def load_entity_questions(path: Path, name: str = NAME, workspace: Workspace | N
     do not depend on it.
     """
     files = read_entity_files(path)
-    relations = {key: relation for key, relation in builtin_relations().items() if any(key in _FILE.fullmatch(f).groups() for f in files)}  # type: ignore[union-attr]
+    present = set(map(_relation_id, files))
+    relations = {key: relation for key, relation in builtin_relations().items() if key in present}
     wording = {key: relation.to_dict() for key, relation in relations.items()}
     key = fingerprint({"parser": PARSER, "files": {file: _digest(content) for file, content in files.items()}, "relations": wording})
     folder = (workspace or Workspace.current()).datasets / "parsed" / key
@@ -148,13 +149,18 @@ class _Collected:
         self.files[plain] = content
 
 
+def _relation_id(name: str) -> str:
+    """P17 of train/P17.train.json."""
+    return name.split("/")[1].split(".")[0]
+
+
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
 def _notes(files: dict[str, bytes]) -> list[str]:
     different = differing_files(files)
-    unknown = sorted({relation for f in files if (relation := f.split("/")[1].split(".")[0]) not in builtin_relations()})
+    unknown = sorted(set(map(_relation_id, files)) - builtin_relations().keys())
     notes = [f"Relations without a question form were left out: {', '.join(unknown)}."] if unknown else []
     if different:
         some = ", ".join(different[:3]) + (" and others" if len(different) > 3 else "")
@@ -202,7 +208,7 @@ def _stored(folder: Path) -> tuple[Any, dict[str, Any]] | None:
 def _parse(files: dict[str, bytes], relations: dict[str, Relation]) -> _Parsed:
     parsed = _Parsed(counts={key: dict.fromkeys(SPLITS, 0) for key in relations})
     for name, content in files.items():
-        split, relation = name.split("/")[0], name.split("/")[1].split(".")[0]
+        split, relation = name.split("/")[0], _relation_id(name)
         if relation in relations:
             try:
                 entries = json.loads(decode_text(content, name))

@@ -166,6 +166,8 @@ def _read_row(reading: _Reading, number: int, cells: Sequence[Any]) -> Row | Non
     relation = _relation(reading, number, name, cell) if name else None
     if relation and not question:
         question = fill(relation.question, subject=subject)
+        if "{subject}" not in relation.question:
+            _fault(reading, number, "question", f"is empty, and relation {name} has no question form with {{subject}}")
     if relation is None or len(reading.problems) > before:
         return None
     return Row(name, subject, answers, question, split, relation.domain, exposures)

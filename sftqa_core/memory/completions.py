@@ -11,7 +11,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,30 +83,32 @@ class CompletionStore:
             return pd.DataFrame(columns=HITS.names)
         return pd.concat(tables, ignore_index=True).drop_duplicates(["fact_id", "prompts_sha", "answers_sha"])
 
-    def add(self, completions: pd.DataFrame, probed: Iterable[WantedFact]) -> None:
+    def add(self, completions: pd.DataFrame, probed: Sequence[WantedFact]) -> None:
         """Keep the completions of whole facts."""
         name = _part_name()
         folder = self._folder()
-        write_bytes(folder / f"part-{name}", parquet_bytes(completions, COMPLETIONS))
+        write_bytes(folder / f"part-{name}", parquet_bytes(_sorted(completions, probed), COMPLETIONS))
         write_bytes(folder / f"facts-{name}", parquet_bytes(_probed_table(probed), PROBED))
 
     def add_hits(self, hits: pd.DataFrame) -> None:
         """Keep what was judged."""
         write_bytes(self.layers[0] / "hits" / self.key / f"part-{_part_name()}", parquet_bytes(hits, HITS))
 
-    def compact(self, target: Path, wanted: Sequence[WantedFact]) -> Path:
-        """Write these facts' completions and hits as one sorted part each under the layer `target`; returns the parts' folder.
+    def compact(self, target: Path, wanted: Sequence[WantedFact], texts_of: Sequence[WantedFact] | None = None) -> Path:
+        """Write these facts' hits, and the completions of `texts_of` (None: of all), as one sorted part each under the layer `target`.
 
-        Facts that have no completions are left out. This is how results are made ready to ship.
+        Facts that were not probed are left out; facts with hits alone keep their levels but must be sampled again when an
+        alias changes. This is how results are made ready to ship. Returns the folder with the completions.
         """
-        located = self.locate(wanted)
-        there = [w for w in wanted if w.fact_id in located]
+        located = self.locate(wanted if texts_of is None else texts_of)
+        alike = sorted(wanted, key=lambda w: (w.relation.id, w.fact_id))  # like beside like
+        there = [w for w in alike if w.fact_id in located]
         folder = target / "completions" / self.key
         write_json(folder / "settings.json", self.settings)
-        write_bytes(folder / "part-000.parquet", parquet_bytes(self.completions(located), COMPLETIONS, 19))
+        write_bytes(folder / "part-000.parquet", parquet_bytes(_sorted(self.completions(located), there), COMPLETIONS, 19))
         write_bytes(folder / "facts-000.parquet", parquet_bytes(_probed_table(there), PROBED, 19))
-        same = pd.DataFrame([(w.fact_id, w.prompts_sha, w.answers_sha) for w in there], columns=HITS.names[:3])
-        hits = self.hits().merge(same, on=HITS.names[:3]).sort_values("fact_id")
+        same = pd.DataFrame([(w.fact_id, w.prompts_sha, w.answers_sha) for w in alike], columns=HITS.names[:3])
+        hits = same.merge(self.hits(), on=HITS.names[:3])
         write_bytes(target / "hits" / self.key / "part-000.parquet", parquet_bytes(hits, HITS, 19))
         return folder
 
@@ -128,9 +130,9 @@ class CompletionStore:
         except (OSError, pa.ArrowException) as error:
             self._set_aside([facts_file, part], error)
             return []
-        here = zip(table["fact_id"], table["prompts_sha"], table["answers_sha"], strict=True)
-        same = {f: sha for f, prompts, sha in here if f in wanted and wanted[f].prompts_sha == prompts}
-        doubtful = [f for f, sha in same.items() if wanted[f].answers_sha != sha]
+        rows = zip(*(table[name] for name in PROBED.names), strict=True)
+        same = {f: (match, set(answers)) for f, prompts, match, answers in rows if f in wanted and wanted[f].prompts_sha == prompts}
+        doubtful = [f for f, stopped_on in same.items() if stopped_on != (wanted[f].match, set(wanted[f].answers))]
         try:
             stale = self._stopped_on_no_answer(part, {f: wanted[f] for f in doubtful})
         except ArtifactDamaged:
@@ -177,8 +179,14 @@ def find_stores(weights: str, adapter: str | None, sampler: SamplerSettings, wor
     return list(found.values())
 
 
-def _probed_table(probed: Iterable[WantedFact]) -> pd.DataFrame:
-    rows = sorted((w.fact_id, w.prompts_sha, w.answers_sha, list(w.answers)) for w in probed)
+def _sorted(completions: pd.DataFrame, facts: Sequence[WantedFact]) -> pd.DataFrame:
+    """Rows in the facts' order, equal texts of a fact side by side: that is what compresses."""
+    order = completions["fact_id"].astype("str").map({w.fact_id: place for place, w in enumerate(facts)})
+    return completions.assign(order=order).sort_values(["order", "text", "tokens", "stop", "template"])
+
+
+def _probed_table(probed: Sequence[WantedFact]) -> pd.DataFrame:
+    rows = [(w.fact_id, w.prompts_sha, w.match, list(w.answers)) for w in probed]
     return pd.DataFrame(rows, columns=PROBED.names)
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
-from transformers import DynamicCache, GenerationConfig
+from transformers import GenerationConfig
 
-from sftqa_core.errors import ModelUnavailable, OutOfMemory, SettingsError
+from sftqa_core.errors import ModelUnavailable, OutOfMemory
 from sftqa_core.knowledge.answers import CompiledAnswers
 
 if TYPE_CHECKING:
@@ -25,8 +24,8 @@ def draw_tokens(logits: torch.Tensor, temperature: float, uniform: torch.Tensor)
 
     Each row's draws are independent. Raises `ModelUnavailable` when the logits are not numbers.
     """
-    scaled = logits.double() / temperature
-    cdf = (scaled - scaled.amax(-1, keepdim=True)).exp_().cumsum_(-1)
+    scaled = logits.to(torch.float64, copy=True)  # copied, since the steps after it work in place
+    cdf = scaled.sub_(scaled.amax(-1, keepdim=True)).div_(temperature).exp_().cumsum_(-1)
     total = cdf[:, -1:]
     if not bool(torch.isfinite(total).all()):
         raise ModelUnavailable(
@@ -73,34 +72,6 @@ class StopWatch:
             elif full:
                 found[r] = ("length", text)
         return found
-
-
-class CachedReader:
-    """Feeds a model token by token; its keys and values follow the rows as they split and leave."""
-
-    def __init__(self, model: Any):
-        self.model = model
-        self.cache = DynamicCache(config=model.config)
-        self.rows = 0  # of the last read
-        self.options = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
-
-    def read(self, ids: np.ndarray) -> torch.Tensor:
-        """Logits [rows, vocabulary] (float32) after these tokens [rows, new tokens], continuing what was read before."""
-        self.rows = len(ids)
-        given = torch.from_numpy(ids).to(self.model.device)
-        output = self.model(input_ids=given, past_key_values=self.cache, use_cache=True, **self.options)
-        return output.logits[:, -1].float()
-
-    def select(self, rows: np.ndarray) -> None:
-        """Continue with these rows of the last read, repeated or left out. Raises `SettingsError` if the model can't."""
-        if len(rows) == self.rows and (rows == np.arange(self.rows)).all():
-            return
-        try:
-            self.cache.batch_select_indices(torch.from_numpy(rows).to(self.model.device))
-        except AttributeError as error:
-            raise SettingsError(
-                f"{type(self.model).__name__} keeps a state that can't be split by rows. Probe it with the sampler 'generate'."
-            ) from error
 
 
 def decode(tokenizer: Any, rows: list[list[int]]) -> list[str]:

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from sftqa_core.errors import ModelUnavailable
-from sftqa_core.memory.drawing import CachedReader, decode, halving
+from sftqa_core.memory.drawing import decode, halving
+from sftqa_core.memory.reading import CachedReader
 from sftqa_core.memory.sampling import batches_by_length
 from sftqa_core.progress import Phase
 

@@ -22,7 +22,7 @@ from sftqa_core.records import ProbeSettings
 from sftqa_core.workspace import Workspace
 
 # model size in parameters -> facts a part: more share batches, fewer are lost when the process dies
-_PART_FACTS = ((20_000_000, 512), (500_000_000, 64), (1 << 62, 16))
+_PART_FACTS = ((20_000_000, 128), (500_000_000, 64), (1 << 62, 16))
 
 
 def probe_facts(

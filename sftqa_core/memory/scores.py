@@ -103,7 +103,8 @@ def levels_table(
     seen = [tuple((seen_templates or {}).get(w.relation.id, ())) for w in known]
     parts = [_split_score(row, used, n) for row, used, n in zip(table["hits_per_template"], seen, table["completions"], strict=True)]
     table[["seen_score", "unseen_score"]] = np.array(parts, dtype=np.float64).reshape(-1, 2)
-    return table[list(LEVELS)].astype({"hits": "int64", "completions": "int64", **dict.fromkeys(INTERVALS, "float64")})
+    table = table[list(LEVELS)].astype({"hits": "int64", "completions": "int64", **dict.fromkeys(INTERVALS, "float64")})
+    return table.round(dict.fromkeys(INTERVALS, 4))  # the same numbers whether judged just now or read from disk
 
 
 def _split_score(hits: list[int], seen: Sequence[int], completions: int) -> tuple[float, float]:
@@ -123,5 +124,5 @@ def _intervals(per_template: list[NDArray[np.int64]], samples: int) -> dict[str,
         block = np.stack([per_template[row] for row in rows])
         bounds = (*samples_interval(block, samples), *templates_interval(block, samples))
         for name, values in zip(INTERVALS, bounds, strict=True):
-            columns[name][rows] = values
+            columns[name][rows] = values.round(4)  # finer than any reader needs, and fewer bytes on disk
     return columns

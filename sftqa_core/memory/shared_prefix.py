@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from sftqa_core.memory.drawing import CachedReader, StopWatch, draw_tokens, halving
+from sftqa_core.memory.drawing import StopWatch, draw_tokens, halving
+from sftqa_core.memory.reading import CachedReader
 from sftqa_core.memory.reference import FEWER
 from sftqa_core.memory.sampling import Completion, Prompt, batches_by_length, prompt_uniforms
 from sftqa_core.records import SamplerSettings

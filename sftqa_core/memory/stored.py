@@ -46,7 +46,7 @@ def stored_completions(
     aliases: Aliases | None = None,
     workspace: Workspace | None = None,
 ) -> pd.DataFrame:
-    """One fact's COMPLETIONS with two columns more: `prompt`, the filled template, and `answer`, the answer found or None.
+    """One fact's COMPLETIONS with two columns more: `prompt`, the filled template, and `answer`, the answer found (missing where none).
 
     In the templates' order, the commonest first; empty if the fact was not probed.
     """
@@ -66,27 +66,25 @@ def stored_completions(
 
 
 def known_hits(store: CompletionStore, wanted: Sequence[WantedFact], keep: bool) -> pd.DataFrame:
-    """HITS of every wanted fact that has completions: read where they were judged before, judged now where not.
+    """HITS of every wanted fact that was judged before, or has completions that can be judged now; others are not known.
 
-    With `keep` what was judged now is stored. A damaged part is set aside, and its facts count as not probed.
+    With `keep` what was judged now is stored. A damaged part is set aside, and facts of which nothing else is known are left out.
     """
-    while True:
-        located = store.locate(wanted)
-        there = pd.DataFrame(
-            [(w.fact_id, w.prompts_sha, w.answers_sha) for w in wanted if w.fact_id in located], columns=HITS.names[:3], dtype="str"
-        )
-        known = store.hits().merge(there, on=HITS.names[:3])
-        rest = [w for w in wanted if w.fact_id in located.keys() - set(known["fact_id"])]
-        if not rest:
-            return known
+    asked = pd.DataFrame([(w.fact_id, w.prompts_sha, w.answers_sha) for w in wanted], columns=HITS.names[:3], dtype="str")
+    known = store.hits().merge(asked.drop_duplicates(), on=HITS.names[:3])
+    unjudged = {w.fact_id: w for w in wanted}
+    for fact_id in known["fact_id"]:
+        unjudged.pop(fact_id, None)
+    while located := store.locate(list(unjudged.values())):
         try:
-            rows = store.completions({w.fact_id: located[w.fact_id] for w in rest})
+            rows = store.completions(located)
         except ArtifactDamaged:
             continue  # it is out of the way now
-        judged = judge(rows, rest, store.settings["sampler"]["samples"])
+        judged = judge(rows, [unjudged[fact_id] for fact_id in located], store.settings["sampler"]["samples"])
         if keep:
             store.add_hits(judged)
         return pd.concat([known, judged], ignore_index=True) if len(known) else judged
+    return known
 
 
 def _fullest(card: ModelCard, settings: ProbeSettings, wanted: Sequence[WantedFact], workspace: Workspace) -> CompletionStore | None:
@@ -96,4 +94,4 @@ def _fullest(card: ModelCard, settings: ProbeSettings, wanted: Sequence[WantedFa
     stores = find_stores(model.weights, model.adapter, settings.scheme.sampling, workspace)
     if len(stores) < 2:
         return stores[0] if stores else None
-    return max(stores, key=lambda store: len(store.locate(wanted)))
+    return max(stores, key=lambda store: len(known_hits(store, wanted, keep=False)))

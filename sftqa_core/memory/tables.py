@@ -10,12 +10,13 @@ COMPLETIONS (what the model said; one row a distinct outcome of one prompt)
 
 PROBED (which facts have completions; one row a fact)
 | fact_id | str | |
-| prompts_sha | str | hash of the templates and of what fills them |
-| answers_sha | str | hash of the matching rule and the answers, aliases included, on which its rows stopped |
-| answers | list[str] | those answers |
+| prompts_sha | str | with the fact id: hash of the templates and of what fills them |
+| match | str | the matching rule that its rows stopped by |
+| answers | list[str] | the answers, aliases included, that they stopped on |
 
 HITS (completions judged; one row a fact, prompts and answers)
-| fact_id, prompts_sha, answers_sha | str | |
+| fact_id, prompts_sha | str | |
+| answers_sha | str | hash of the matching rule and the answers, aliases included |
 | completions | int | samples over all templates |
 | hits | int | samples that contain an answer |
 | hits_per_template | list[int] | in the templates' order |
@@ -43,11 +44,9 @@ import pyarrow.parquet as pq
 
 _WORD = pa.dictionary(pa.int32(), pa.string())
 COMPLETIONS = pa.schema(
-    [("fact_id", _WORD), ("template", pa.int16()), ("text", _WORD), ("count", pa.int16()), ("tokens", pa.int16()), ("stop", _WORD)]
+    [("fact_id", _WORD), ("template", pa.int16()), ("text", pa.string()), ("count", pa.int16()), ("tokens", pa.int16()), ("stop", _WORD)]
 )
-PROBED = pa.schema(
-    [("fact_id", pa.string()), ("prompts_sha", pa.string()), ("answers_sha", pa.string()), ("answers", pa.list_(pa.string()))]
-)
+PROBED = pa.schema([("fact_id", pa.string()), ("prompts_sha", pa.string()), ("match", pa.string()), ("answers", pa.list_(pa.string()))])
 INTERVALS = ("low_samples", "high_samples", "low_templates", "high_templates")
 HITS = pa.schema(
     [
@@ -63,24 +62,25 @@ HITS = pa.schema(
 LEVELS = (
     "fact_id", "hits", "completions", "score", *INTERVALS, "seen_score", "unseen_score", "level", "hits_per_template",
 )  # fmt: skip
-_SORTED_BY = ["fact_id", "text", "tokens", "stop", "template"]  # equal neighbours are what compresses
+_SMALL_NUMBERS = ("template", "count", "tokens")  # compress best as bytes
+_ONE_PAGE = 64 << 20  # bytes: pages are compressed apart, and texts repeat over the whole part
 
 
 def parquet_bytes(table: pd.DataFrame, schema: pa.Schema, compression_level: int = 3) -> bytes:
-    """A table as a parquet file: zstd, dictionaries, a checksum on every page."""
-    if schema is COMPLETIONS:
-        table = table.sort_values(_SORTED_BY)
+    """A table as a parquet file: zstd, a checksum on every page. Completions are smallest sorted by text within a fact."""
     rows = pa.Table.from_pandas(table[schema.names], schema=schema, preserve_index=False).replace_schema_metadata(None)
+    small = [name for name in schema.names if name in _SMALL_NUMBERS] if schema is COMPLETIONS else []
     target = io.BytesIO()
     pq.write_table(
         rows,
         target,
         compression="zstd",
         compression_level=compression_level,
+        use_dictionary=[name for name in schema.names if name not in (*small, "text")],
+        column_encoding=dict.fromkeys(small, "BYTE_STREAM_SPLIT"),
         write_page_checksum=True,
         store_schema=False,
-        row_group_size=100_000,
-        dictionary_pagesize_limit=8_000_000,
+        data_page_size=_ONE_PAGE,
     )
     return target.getvalue()
 

@@ -11,13 +11,13 @@ import pandas as pd
 
 from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.knowledge.answers import CompiledAnswers, Matcher
-from sftqa_core.knowledge.facts import FactSource
+from sftqa_core.knowledge.facts import FactSource, subject_key
 from sftqa_core.knowledge.relations import Relation, statement_prompts
 
 
 @dataclass(frozen=True)
 class WantedFact:
-    """One fact to score. Two of the same `prompts_sha` have the same completions, of the same `answers_sha` too the same hits."""
+    """One fact to score. With the same `prompts_sha` a fact has the same completions, with the same `answers_sha` too the same hits."""
 
     fact_id: str
     relation: Relation
@@ -41,13 +41,16 @@ class WantedFact:
 
 def wanted_facts(source: FactSource, facts: pd.DataFrame, aliases: Aliases, match: str) -> list[WantedFact]:
     """The rows of `facts` (a fact table of `source`), in order."""
-    of_relation = {name: _sha(relation.templates) for name, relation in source.relations.items()}
+    templates_sha = {name: _sha(relation.templates) for name, relation in source.relations.items()}
     asks = {name: any("{question}" in t for t in relation.templates) for name, relation in source.relations.items()}
     wanted = []
     columns = (facts[name].tolist() for name in ("fact_id", "relation", "subject", "question", "answers"))
     for fact_id, relation, subject, question, answers in zip(*columns, strict=True):
         names = aliases.expand(answers)
-        prompts_sha = _sha((of_relation[relation], subject, question if asks[relation] else ""))
+        # the fact id says the relation and the subject as `subject_key` writes it, so the usual fact needs no hash of its own
+        fills = [subject] if subject != subject_key(subject) else []
+        fills += [question] if asks[relation] and question != subject else []
+        prompts_sha = _sha((templates_sha[relation], *fills)) if fills else templates_sha[relation]
         answers_sha = _sha((match, *sorted(names)))
         wanted.append(WantedFact(fact_id, source.relations[relation], subject, question, names, match, prompts_sha, answers_sha))
     return wanted

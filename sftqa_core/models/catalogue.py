@@ -5,6 +5,7 @@ A name is looked up as a model that was pre-trained here, a built-in one, a loca
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -50,7 +51,8 @@ def find_model(name: str, workspace: Workspace | None = None) -> ModelCard:
         raise ModelUnavailable(f"There is no folder {path} with a model in it. Give the folder that save_pretrained wrote.")
     snapshot = _snapshot(name)
     if snapshot is not None:
-        return replace(folder_card(snapshot, name, "hub"), revision=snapshot.name)
+        with contextlib.suppress(ModelUnavailable):  # half a download: it is completed when the model is used
+            return replace(folder_card(snapshot, name, "hub"), revision=snapshot.name)
     if _HUB_ID.fullmatch(name):
         return ModelCard(name, "hub", None, False, note="Not on this machine yet; it is downloaded when it is first used.")
     known = ", ".join(card.name for card in list_models(workspace)) or "none yet"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ class Checkpoint:
         """The checkpoint that belongs to the model folder `target`."""
         return cls(target.with_name(f".{target.name}.unfinished"), work)
 
-    def save(self, step: int, seconds: float, model: Any, optimizer: torch.optim.Optimizer) -> None:
+    def save(self, step: int, seconds: float, model: Any, optimizers: Sequence[torch.optim.Optimizer]) -> None:
         """Keep the state after `step` steps; a reader sees the old state or the new one."""
         self.folder.mkdir(parents=True, exist_ok=True)
         state = {
@@ -36,14 +37,14 @@ class Checkpoint:
             "step": step,
             "seconds": seconds,
             "model": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in optimizers],
             "random": torch.get_rng_state(),
         }
         partial = self.folder / "state.partial"
         torch.save(state, partial)
         os.replace(partial, self.folder / "state.pt")
 
-    def restore(self, model: Any, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
+    def restore(self, model: Any, optimizers: Sequence[torch.optim.Optimizer]) -> tuple[int, float]:
         """Steps done and seconds spent before; (0, 0.0) and nothing changed if there is no state of this work."""
         try:
             state = torch.load(self.folder / "state.pt", map_location="cpu", weights_only=True)
@@ -52,7 +53,8 @@ class Checkpoint:
         if state.get("work") != self.work:
             return 0, 0.0
         model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
         torch.set_rng_state(state["random"])
         return state["step"], state["seconds"]
 

@@ -11,6 +11,7 @@ import hashlib
 import math
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,39 +134,56 @@ def _train(
 ) -> tuple[float, float]:
     """Run all steps. Returns seconds spent (with those before a stop) and the last steps' mean loss."""
     steps = len(blocks) // settings.batch_size
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.95), weight_decay=settings.weight_decay, fused=True
-    )
-    first, before_s = checkpoint.restore(model, optimizer)
+    optimizers = build_optimizers(model, settings)
+    first, before_s = checkpoint.restore(model, optimizers)
     started = time.monotonic()
     phase = Phase(reporter, "pre-training", steps, "steps", done=first, started_s=started - before_s)
     recent: list[float] = []
     model.train()
     for step in range(first, steps):
         batch = torch.from_numpy(blocks[step * settings.batch_size : (step + 1) * settings.batch_size]).long().to(place.device)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(settings, step, steps)
-        recent = [*recent[-49:], _step(model, optimizer, batch, place)]
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(settings, step, steps)
+        recent = [*recent[-49:], _step(model, optimizers, batch, place)]
         due = (step + 1) % CHECKPOINT_STEPS == 0 and step + 1 < steps
         spent = before_s + time.monotonic() - started
         if due:
-            checkpoint.save(step + 1, spent, model, optimizer)
+            checkpoint.save(step + 1, spent, model, optimizers)
         try:
             phase.advance(1, loss=sum(recent) / len(recent))
         except Stopped:
-            checkpoint.save(step + 1, spent, model, optimizer)
+            checkpoint.save(step + 1, spent, model, optimizers)
             raise
     return before_s + time.monotonic() - started, sum(recent) / max(1, len(recent))
 
 
-def _step(model: Any, optimizer: torch.optim.Optimizer, batch: torch.Tensor, place: Place) -> float:
+def build_optimizers(model: Any, settings: PretrainSettings) -> list[torch.optim.Optimizer]:
+    """AdamW; with `optimizer` "muon" only for embeddings and norms, and Muon for the layers' matrices.
+
+    Muon remembers rare facts from far fewer mentions. Its rate is scaled to AdamW's, so one learning rate serves both.
+    """
+    layers = [p for name, p in model.named_parameters() if settings.optimizer == "muon" and p.ndim == 2 and "embed" not in name]
+    taken = {id(p) for p in layers}
+    others = [p for p in model.parameters() if id(p) not in taken]
+    decay = settings.weight_decay
+    found: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(others, lr=settings.learning_rate, betas=(0.9, 0.95), weight_decay=decay, fused=True)
+    ]
+    if layers:
+        found.append(torch.optim.Muon(layers, lr=settings.learning_rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+    return found
+
+
+def _step(model: Any, optimizers: Sequence[torch.optim.Optimizer], batch: torch.Tensor, place: Place) -> float:
     with torch.autocast(torch.device(place.device).type, torch.bfloat16, enabled=place.bfloat16):
         logits = model(input_ids=batch, use_cache=False).logits
     loss = F.cross_entropy(logits[:, :-1].reshape(-1, logits.size(-1)).float(), batch[:, 1:].reshape(-1))
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
     return loss.item()
 
 

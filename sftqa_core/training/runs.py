@@ -201,7 +201,7 @@ def list_runs(workspace: Workspace | None = None) -> list[RunInfo]:
         try:
             manifest = read_manifest(folder)
             settings = TrainSettings.from_dict(manifest["settings"])
-        except (SftqaError, KeyError):  # a damaged run must not hide the others; opening it tells what is wrong
+        except (SftqaError, KeyError, AttributeError):  # a damaged run must not hide the others; opening it tells what is wrong
             continue
         found.append(_info(name, folder, place, manifest, settings))
     return sorted(found, key=lambda info: (info.created, info.id), reverse=True)

@@ -12,12 +12,12 @@ corpus's QA text) are never taken; echo facts are, with their flag.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sftqa_core.errors import NotEnoughFacts, SettingsError
-from sftqa_core.knowledge.facts import UNUSED, FactSource, pick_facts
+from sftqa_core.knowledge.facts import FactSource, pick_facts
 from sftqa_core.records import LevelScheme, TrainSettings
 
 if TYPE_CHECKING:
@@ -61,12 +61,6 @@ class _Draw:
 
     def takes(self, level: int | None) -> bool:
         return self.wanted is None or level in self.wanted
-
-
-def leave_out(source: FactSource, fact_ids: Collection[str]) -> FactSource:
-    """The source with these facts in no split: those that carried QA text in the model's corpus (catalogue.carriers)."""
-    facts = source.facts
-    return replace(source, facts=facts.assign(split=facts["split"].mask(facts["fact_id"].isin(list(fact_ids)), UNUSED)))
 
 
 def needs_levels(settings: TrainSettings) -> bool:

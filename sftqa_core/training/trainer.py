@@ -11,7 +11,6 @@ that would write into the shared base weights; reload it from the run's folder f
 from __future__ import annotations
 
 import copy
-import gc
 import time
 import warnings
 from collections.abc import Iterator
@@ -162,8 +161,7 @@ def _run(
     finally:
         model.config.use_cache = use_cache  # the Trainer turns it off; generation and the saved config want it back
         trainer.model = trainer.model_wrapped = trainer.optimizer = trainer.lr_scheduler = None
-        trainer.accelerator.free_memory()
-        gc.collect()  # Trainer and callbacks refer to each other; without this the optimizer's state outlives the run
+        trainer.accelerator.free_memory()  # collects, too: Trainer and callbacks refer to each other and to the optimizer's state
 
 
 def _trainable_copy(loaded: LoadedModel, settings: TrainSettings) -> Any:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 from sftqa_core.knowledge.aliases import load_aliases
 from sftqa_core.knowledge.facts import FactSource, pick_facts
-from sftqa_core.memory.completions import CompletionStore
-from sftqa_core.memory.probing import probe_facts, unprobed
-from sftqa_core.models.catalogue import find_model
-from sftqa_core.models.loading import LoadedModel, load_model
+from sftqa_core.memory.completions import find_stores
+from sftqa_core.memory.stored import stored_levels
+from sftqa_core.models.catalogue import find_model, model_fingerprint
 from sftqa_core.progress import Reporter
 from sftqa_core.records import ProbeSettings
 from sftqa_core.workflows.speeds import remember
@@ -20,6 +19,8 @@ from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from sftqa_core.models.loading import LoadedModel
 
 
 def chosen_facts(source: FactSource, settings: ProbeSettings) -> pd.DataFrame:
@@ -43,18 +44,23 @@ class Prober:
     @cached_property
     def loaded(self) -> LoadedModel:
         """The model, loaded when first asked for."""
+        from sftqa_core.models.loading import load_model
+
         self.reporter.log(f"Loading {self.settings.model} ...")
         return load_model(self.card, self.settings.device)
 
     def levels(self, facts: pd.DataFrame) -> pd.DataFrame:
-        """The levels table of `facts`; probes those that are not known."""
-        left = unprobed(self.loaded, self.source, facts, self.settings, self.aliases)
-        began = time.monotonic()
-        table = probe_facts(self.loaded, self.source, facts, self.settings, self.aliases, reporter=self.reporter)
-        if left:
-            self.probed += left
-            self.seconds += time.monotonic() - began
-            remember(self.loaded.fingerprint, probe=self.rate)
+        """The levels table of `facts`; probes those that are not known, and loads the model only for that."""
+        known = stored_levels(self.card, self.source, facts, self.settings, self.aliases) if self.card.path else None
+        if known is not None and len(known) == len(facts):
+            return known
+        from sftqa_core.memory.probing import probe_facts
+
+        loaded, began = self.loaded, time.monotonic()
+        table = probe_facts(loaded, self.source, facts, self.settings, self.aliases, reporter=self.reporter)
+        self.probed += len(facts) - (0 if known is None else len(known))
+        self.seconds += time.monotonic() - began
+        remember(loaded.fingerprint, probe=self.rate)
         return table
 
     @property
@@ -65,7 +71,7 @@ class Prober:
     @property
     def folder(self) -> Path:
         """Where the completions lie."""
-        store = CompletionStore.of(self.loaded.fingerprint.to_dict(), self.settings.scheme.sampling, Workspace.current())
-        return next(
-            (p for layer in store.layers if (p := layer / "completions" / store.key).exists()), store.layers[0] / "completions" / store.key
-        )
+        model = model_fingerprint(find_model(self.settings.model), "any", "any")
+        stores = find_stores(model.weights, model.adapter, self.settings.scheme.sampling, Workspace.current())
+        folders = [layer / "completions" / store.key for store in stores for layer in store.layers]
+        return next((folder for folder in folders if folder.exists()), Workspace.current().root / "completions")

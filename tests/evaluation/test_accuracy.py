@@ -50,15 +50,23 @@ def test_levels_their_mean_and_the_natural_accuracy():
     assert (found.natural_low, found.natural_high) == pytest.approx(wilson(54, 90))
 
 
-def test_the_macro_interval_is_the_bootstraps():
-    """Its width is that of a mean of independent binomial shares: 1.96 times the standard error, within sampling error."""
+def test_the_macro_interval_has_the_width_of_a_mean_of_shares():
+    """Away from 0 and 1 its width is that of a mean of independent binomial shares: 1.96 times the standard error."""
     predictions, facts, levels = tables([10, 50, 50, 80], [100, 100, 200, 100])
-    found = accuracy_by_level(predictions, facts, levels, FOUR, seed=1, draws=20_000)["in"]
+    found = accuracy_by_level(predictions, facts, levels, FOUR)["in"]
     error = np.sqrt(0.1 * 0.9 / 100 + 0.5 * 0.5 / 100 + 0.25 * 0.75 / 200 + 0.8 * 0.2 / 100) / 4
     assert found.macro == pytest.approx((0.1 + 0.5 + 0.25 + 0.8) / 4)
     assert found.macro_high - found.macro_low == pytest.approx(2 * 1.96 * error, rel=0.05)
-    again = accuracy_by_level(predictions, facts, levels, FOUR, seed=1, draws=20_000)["in"]
-    assert again == found
+
+
+def test_the_macro_interval_never_shrinks_to_a_point():
+    """With every level all wrong or all right the interval still has the width that so few facts leave open."""
+    predictions, facts, levels = tables([0, 0, 2, 3], [2, 5, 2, 3])
+    found = accuracy_by_level(predictions, facts, levels, FOUR)["in"]
+    assert found.macro == 0.5
+    low = 0.5 - np.sqrt((1 - wilson(2, 2)[0]) ** 2 + (1 - wilson(3, 3)[0]) ** 2) / 4
+    high = 0.5 + np.sqrt(wilson(0, 2)[1] ** 2 + wilson(0, 5)[1] ** 2) / 4
+    assert (found.macro_low, found.macro_high) == pytest.approx((low, high))
 
 
 def test_a_missing_level_makes_the_macro_mean_null():

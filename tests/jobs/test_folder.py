@@ -9,7 +9,7 @@ import pytest
 from sftqa_core.errors import NotFound, Stopped
 from sftqa_core.jobs.folder import FolderReporter, JobFolder
 from sftqa_core.jobs.reading import latest_progress, log_tail, progress_since
-from sftqa_core.records import Progress
+from sftqa_core.progress import Progress
 from sftqa_core.workspace import Workspace
 
 JOB = "train-20260101-000000-0123abcd"

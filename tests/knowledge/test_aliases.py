@@ -4,9 +4,10 @@ import pytest
 
 from sftqa_core.errors import FactsError
 from sftqa_core.knowledge.aliases import SHIPPED, Aliases, load_aliases, parse_aliases, read_aliases, reset_aliases, save_aliases
+from sftqa_core.workspace import Workspace
 
 
-def test_the_shipped_table_is_sound_and_covers_the_known_cases():
+def test_the_shipped_table_is_sound_and_covers_the_known_cases() -> None:
     """The defaults load without a problem and hold METHOD's examples."""
     aliases = load_aliases()
     assert len(aliases.groups) >= 60
@@ -15,7 +16,7 @@ def test_the_shipped_table_is_sound_and_covers_the_known_cases():
     assert aliases.to_csv() == SHIPPED.read_bytes()
 
 
-def test_answers_keep_their_order_and_gain_other_names():
+def test_answers_keep_their_order_and_gain_other_names() -> None:
     """The given answers come first, none twice; short names are met in their own case only."""
     aliases = Aliases((("United States", "USA", "US"), ("Kyiv", "Kiev")))
     assert aliases.expand(["Kiev", "KYIV"]) == ("Kiev", "KYIV", "Kyiv")
@@ -24,7 +25,7 @@ def test_answers_keep_their_order_and_gain_other_names():
     assert aliases.expand([]) == ()
 
 
-def test_the_persons_table_replaces_the_shipped_one(workspace):
+def test_the_persons_table_replaces_the_shipped_one(workspace: Workspace) -> None:
     """What is saved is loaded from then on, until it is reset."""
     mine = Aliases((("Kyiv", "Kiev"),))
     assert save_aliases(mine) == workspace.aliases
@@ -33,14 +34,15 @@ def test_the_persons_table_replaces_the_shipped_one(workspace):
     assert load_aliases() == read_aliases(SHIPPED)
 
 
-def test_editor_rows_become_a_table():
+def test_editor_rows_become_a_table() -> None:
     """Empty rows and cells of an editor are passed over, spaces around names dropped."""
-    rows = [{"name": "Kyiv", "same_as": " Kiev |  Kyiv "}, {"name": None, "same_as": None}, {"name": "Oslo", "same_as": float("nan")}]
+    rows: list[dict] = [{"name": "Kyiv", "same_as": " Kiev |  Kyiv "}, {"name": None, "same_as": None}]
+    rows.append({"name": "Oslo", "same_as": float("nan")})
     assert Aliases.from_rows(rows).groups == (("Kyiv", "Kiev"), ("Oslo",))
     assert Aliases.from_rows(rows).rows()[0] == {"name": "Kyiv", "same_as": "Kiev"}
 
 
-def test_all_problems_are_told_at_once():
+def test_all_problems_are_told_at_once() -> None:
     """Names in two groups and names with control characters are each named."""
     with pytest.raises(FactsError) as caught:
         Aliases((("Kyiv", "Kiev"), ("Kiew", "KIEV"), ("a\x00b",)))
@@ -50,7 +52,7 @@ def test_all_problems_are_told_at_once():
     ]
 
 
-def test_formulas_are_harmless_in_a_spreadsheet_and_names_survive():
+def test_formulas_are_harmless_in_a_spreadsheet_and_names_survive() -> None:
     """Cells that look like formulas are protected in the file and read back unchanged."""
     tricky = Aliases((("=1+1", "-two"), ("@home",), ("'s-Hertogenbosch", "Den Bosch"), ("'=quoted",), ('He said "hi", ok',)))
     text = tricky.to_csv().decode()
@@ -58,7 +60,7 @@ def test_formulas_are_harmless_in_a_spreadsheet_and_names_survive():
     assert parse_aliases(tricky.to_csv()) == tricky
 
 
-def test_files_of_other_spreadsheets_are_read():
+def test_files_of_other_spreadsheets_are_read() -> None:
     """A byte-order mark, semicolons and Windows line ends are no obstacle."""
     assert parse_aliases("\ufeffname;same_as\r\nKyiv;Kiev | Kiew\r\n".encode()).groups == (("Kyiv", "Kiev", "Kiew"),)
 
@@ -75,13 +77,13 @@ def test_files_of_other_spreadsheets_are_read():
         (b"x" * 4_000_001, "an alias table may have 4,000,000"),
     ],
 )
-def test_files_that_are_no_table_are_refused(content, message):
+def test_files_that_are_no_table_are_refused(content: bytes, message: str) -> None:
     """Each message says what was seen."""
     with pytest.raises(FactsError, match=message):
         parse_aliases(content)
 
 
-def test_the_fingerprint_follows_the_meaning():
+def test_the_fingerprint_follows_the_meaning() -> None:
     """Order does not matter, names do."""
     known = Aliases((("a1234", "b1234"), ("c1234", "d1234"))).fingerprint()
     assert known == Aliases((("d1234", "c1234"), ("b1234", "a1234"), ("alone",))).fingerprint()

@@ -15,6 +15,7 @@ from sftqa_core.knowledge import entity_questions
 from sftqa_core.knowledge.download import URL, download, downloaded_folder
 from sftqa_core.knowledge.sources import entity_questions_path, open_source
 from sftqa_core.progress import Silent
+from sftqa_core.workspace import Workspace
 
 MEMBERS = {
     "train/P17.train.json": '[{"question": "Which country is Hull located in?", "answers": ["UK"]}]',
@@ -27,7 +28,7 @@ class Answer(io.BytesIO):
 
 
 @pytest.fixture
-def published(monkeypatch):
+def published(monkeypatch: pytest.MonkeyPatch) -> bytes:
     """The official zip, made small: its address hands out these bytes and their checksums are the published ones."""
     monkeypatch.delenv("SFTQA_ENTITY_QUESTIONS", raising=False)
     sums = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in MEMBERS.items()}
@@ -40,10 +41,15 @@ def published(monkeypatch):
     return packed.getvalue()
 
 
-def test_a_checked_download_can_be_opened(workspace, published, monkeypatch):
+def test_a_checked_download_can_be_opened(workspace: Workspace, published: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """The files lie in the workspace and `entity-questions` opens them; asked again with fetch, nothing is downloaded."""
-    asked = []
-    monkeypatch.setattr(module, "_connect", lambda url: asked.append(url) or Answer(published))
+    asked: list[str] = []
+
+    def connect(url: str) -> Answer:
+        asked.append(url)
+        return Answer(published)
+
+    monkeypatch.setattr(module, "_connect", connect)
     source = open_source("entity-questions", fetch=True)
     assert source.facts["subject"].tolist() == ["Hull", "Qom"]
     assert source.notes == ()
@@ -53,7 +59,7 @@ def test_a_checked_download_can_be_opened(workspace, published, monkeypatch):
     assert not list(workspace.datasets.glob(".download*"))
 
 
-def test_other_contents_are_refused_and_not_kept(workspace, published, monkeypatch):
+def test_other_contents_are_refused_and_not_kept(workspace: Workspace, published: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that differs from the published one is named; nothing stays behind."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
@@ -63,7 +69,7 @@ def test_other_contents_are_refused_and_not_kept(workspace, published, monkeypat
     assert list(workspace.datasets.iterdir()) == []
 
 
-def test_offline_says_what_to_do(workspace, published):
+def test_offline_says_what_to_do(workspace: Workspace, published: bytes) -> None:
     """Without a network the variable, the layout and the address stand in the message."""
 
     def offline(url: str) -> Any:
@@ -75,14 +81,14 @@ def test_offline_says_what_to_do(workspace, published):
         assert part in str(caught.value)
 
 
-def test_an_endless_answer_is_cut(workspace, published, monkeypatch):
+def test_an_endless_answer_is_cut(workspace: Workspace, published: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """More bytes than the dataset can have end the download."""
     monkeypatch.setattr(module, "MAX_ZIP_BYTES", 10)
     with pytest.raises(FactsError, match="sends more than 10 bytes"):
         download(workspace, connect=lambda url: Answer(published))
 
 
-def test_a_person_can_stop_it(workspace, published):
+def test_a_person_can_stop_it(workspace: Workspace, published: bytes) -> None:
     """Stopping leaves nothing behind."""
 
     class Impatient(Silent):

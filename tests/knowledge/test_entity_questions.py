@@ -6,6 +6,7 @@ import struct
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ def write_zip(path: Path, members: dict[str, str]) -> Path:
     return path
 
 
-def test_a_folder_becomes_facts(tmp_path):
+def test_a_folder_becomes_facts(tmp_path: Path) -> None:
     """Subjects are inverted from the questions, rows counted as they stand in the files, splits kept apart."""
     source = load_entity_questions(write_folder(tmp_path / "eq", SMALL))
     by_key = {(f.relation, f.subject): f for f in source.facts.itertuples()}
@@ -70,7 +71,7 @@ def test_a_folder_becomes_facts(tmp_path):
     }
 
 
-def test_a_zip_with_a_top_folder_gives_the_same_facts(tmp_path):
+def test_a_zip_with_a_top_folder_gives_the_same_facts(tmp_path: Path) -> None:
     """The official download's layout, dataset/train/..., equals the plain folder in facts and fingerprint."""
     folder = load_entity_questions(write_folder(tmp_path / "eq", SMALL))
     members = {f"dataset/{name}": content(entries) for name, entries in SMALL.items()} | {"__MACOSX/dataset/train/._P17.train.json": "junk"}
@@ -80,13 +81,18 @@ def test_a_zip_with_a_top_folder_gives_the_same_facts(tmp_path):
     assert zipped.report.source == "my.zip"
 
 
-def test_the_second_opening_reads_the_parsed_table(tmp_path, monkeypatch):
+def test_the_second_opening_reads_the_parsed_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unchanged files are not parsed again; a changed one is; a damaged table is made anew."""
     folder = write_folder(tmp_path / "eq", SMALL)
     first = load_entity_questions(folder)
     parsed = []
     real = entity_questions._parse
-    monkeypatch.setattr(entity_questions, "_parse", lambda *given: parsed.append(1) or real(*given))
+
+    def counted(*given: Any) -> Any:
+        parsed.append(1)
+        return real(*given)
+
+    monkeypatch.setattr(entity_questions, "_parse", counted)
     again = load_entity_questions(folder)
     assert (again.facts.equals(first.facts), again.report, parsed) == (True, first.report, [])
     write_folder(folder, {"dev/P26.dev.json": [("Who is Eve married to?", ["Adam"])]})
@@ -98,7 +104,7 @@ def test_the_second_opening_reads_the_parsed_table(tmp_path, monkeypatch):
     assert parsed == [1, 1]
 
 
-def test_all_faults_are_told_by_file_and_row(tmp_path):
+def test_all_faults_are_told_by_file_and_row(tmp_path: Path) -> None:
     """Entries without a question or with unusable answers, and files that are no JSON, are each named."""
     folder = write_folder(tmp_path / "eq", SMALL)
     (folder / "dev/P26.dev.json").write_text('[{"question": "x"}, {"question": "Who is A married to?", "answers": [""]}, 3]')
@@ -117,7 +123,7 @@ def test_all_faults_are_told_by_file_and_row(tmp_path):
     assert "dev/P36.dev.json is not UTF-8" in text
 
 
-def test_places_without_the_files_are_refused(tmp_path):
+def test_places_without_the_files_are_refused(tmp_path: Path) -> None:
     """A missing path, an empty folder and a file that is no zip are told apart, with the layout."""
     (tmp_path / "no.zip").write_text("hello")
     with pytest.raises(FactsError, match=r"does not exist.*train/P17\.train\.json"):
@@ -129,13 +135,13 @@ def test_places_without_the_files_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../train/P17.train.json", "/train/P17.train.json", "a\\..\\b", "x/../../etc/passwd"])
-def test_a_zip_that_leads_outside_is_refused(tmp_path, name):
+def test_a_zip_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None:
     """Names that leave the zip's own folder stop everything."""
     with pytest.raises(FactsError, match="leads out of the zip"):
         read_entity_files(write_zip(tmp_path / "bad.zip", {name: "[]"}))
 
 
-def test_a_zip_bomb_is_refused(tmp_path, monkeypatch):
+def test_a_zip_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Contents above the limits stop the reading, also where the zip understates its sizes."""
     monkeypatch.setattr(entity_questions, "MAX_FILE_BYTES", 1000)
     bomb = write_zip(tmp_path / "bomb.zip", {"train/P17.train.json": " " * 100_000})
@@ -152,13 +158,13 @@ def test_a_zip_bomb_is_refused(tmp_path, monkeypatch):
         read_entity_files(tmp_path / "b.zip")
 
 
-def test_two_copies_in_one_place_are_refused(tmp_path):
+def test_two_copies_in_one_place_are_refused(tmp_path: Path) -> None:
     """The same file under two folders is ambiguous."""
     with pytest.raises(FactsError, match="twice, under different folders"):
         read_entity_files(write_zip(tmp_path / "two.zip", {"a/train/P17.train.json": "[]", "b/train/P17.train.json": "[]"}))
 
 
-def test_other_relations_and_contents_are_noted(tmp_path):
+def test_other_relations_and_contents_are_noted(tmp_path: Path) -> None:
     """A relation without a question form is left out, files that differ from the published ones are counted, both with a note."""
     source = load_entity_questions(write_folder(tmp_path / "eq", SMALL | {"test/P30.test.json": [("Which continent?", ["Asia"])]}))
     assert source.notes[0] == "Relations without a question form were left out: P30."
@@ -166,7 +172,7 @@ def test_other_relations_and_contents_are_noted(tmp_path):
     assert "P30" not in source.report.relations
 
 
-def test_the_published_checksums_name_72_files():
+def test_the_published_checksums_name_72_files() -> None:
     """24 relations, three splits each, a SHA-256 for every file."""
     known = published_checksums()
     assert len(known) == 72
@@ -175,7 +181,7 @@ def test_the_published_checksums_name_72_files():
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the real dataset is not here")
-def test_the_real_dataset_has_the_published_counts():
+def test_the_real_dataset_has_the_published_counts() -> None:
     """METHOD's figures come out: rows, keys, echoes; the second opening gives the same."""
     source = load_entity_questions(REAL)
     report, facts = source.report, source.facts

@@ -1,6 +1,8 @@
 """Facts from datasets, saved or on the hub."""
 
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from sftqa_core.errors import FactsError, MissingPackage
 from sftqa_core.knowledge.hub import load_hub, load_saved
 
+Serve = Callable[..., list[tuple]]
 datasets = pytest.importorskip("datasets")
 
 COLUMNS = {"prop": ["P17", "P17"], "name": ["Hull", "Qom"], "value": ["UK", "Iran"]}
@@ -15,7 +18,7 @@ QUERY = "relation=prop&subject=name&object=value"
 
 
 @pytest.fixture
-def hub(monkeypatch):
+def hub(monkeypatch: pytest.MonkeyPatch) -> Serve:
     """Make the hub answer with a dataset, or with an error."""
 
     def serve(answer: Any, size: int = 100) -> list[tuple]:
@@ -41,7 +44,7 @@ def hub(monkeypatch):
     return serve
 
 
-def test_named_columns_and_options_are_used(hub):
+def test_named_columns_and_options_are_used(hub: Serve) -> None:
     """The query maps columns to roles and picks config and revision."""
     asked = hub(datasets.DatasetDict({"train": datasets.Dataset.from_dict(COLUMNS)}))
     source = load_hub(f"hub:owner/name?{QUERY}&config=en&revision=abc")
@@ -51,22 +54,24 @@ def test_named_columns_and_options_are_used(hub):
     assert source.name == f"hub:owner/name?{QUERY}&config=en&revision=abc"
 
 
-def test_a_datasets_own_splits_become_the_facts(hub):
+def test_a_datasets_own_splits_become_the_facts(hub: Serve) -> None:
     """Two or more splits are kept; validation is dev."""
-    parts = {name: datasets.Dataset.from_dict({"question": [f"{name}?"], "answers": [["x", "y"]]}) for name in ("train", "validation", "test")}
+    parts = {
+        name: datasets.Dataset.from_dict({"question": [f"{name}?"], "answers": [["x", "y"]]}) for name in ("train", "validation", "test")
+    }
     hub(datasets.DatasetDict(parts))
     facts = load_hub("hub:owner/qa").facts
     assert facts["split"].tolist() == ["train", "dev", "test"]
     assert facts["answers"].tolist() == [["x", "y"]] * 3
 
 
-def test_reading_comprehension_answers_are_understood(hub):
+def test_reading_comprehension_answers_are_understood(hub: Serve) -> None:
     """Answers in the form {"text": [...]} give their texts."""
     hub(datasets.Dataset.from_dict({"question": ["Who?"], "answers": [{"text": ["Ann", "Anna"], "answer_start": [1, 2]}]}))
     assert load_hub("hub:squad-like").facts["answers"].tolist() == [["Ann", "Anna"]]
 
 
-def test_a_saved_dataset_is_read(tmp_path):
+def test_a_saved_dataset_is_read(tmp_path: Path) -> None:
     """save_to_disk's folder works with the same query."""
     datasets.Dataset.from_dict(COLUMNS).save_to_disk(str(tmp_path / "saved"))
     source = load_saved(tmp_path / "saved", query=QUERY)
@@ -83,20 +88,20 @@ def test_a_saved_dataset_is_read(tmp_path):
         (ValueError("Config name is missing.\nPick one"), r"owner/name can't be read \(ValueError: Config name is missing\.\)"),
     ],
 )
-def test_the_hubs_errors_become_sentences(hub, error, message):
+def test_the_hubs_errors_become_sentences(hub: Serve, error: Exception, message: str) -> None:
     """Offline, unknown, scripted and other failures are told apart."""
     hub(error)
     with pytest.raises(FactsError, match=message):
         load_hub("hub:owner/name")
 
 
-def test_offline_is_said_by_the_real_library():
+def test_offline_is_said_by_the_real_library() -> None:
     """Without network and copy the message is about that (the test session is offline)."""
     with pytest.raises(FactsError, match="owner/never-seen"):
         load_hub("hub:owner/never-seen")
 
 
-def test_bad_names_columns_and_sizes_are_refused(hub, tmp_path):
+def test_bad_names_columns_and_sizes_are_refused(hub: Serve, tmp_path: Path) -> None:
     """No id, an unknown option, a missing column, a huge dataset and an unreadable folder each have their message."""
     hub(datasets.Dataset.from_dict(COLUMNS), size=3_000_000_000)
     with pytest.raises(FactsError, match="is no dataset id"):
@@ -114,7 +119,7 @@ def test_bad_names_columns_and_sizes_are_refused(hub, tmp_path):
         load_saved(tmp_path)
 
 
-def test_without_the_library_its_command_is_named(monkeypatch):
+def test_without_the_library_its_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing datasets library is said with the command that installs it."""
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(MissingPackage, match="pip install datasets"):

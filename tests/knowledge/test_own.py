@@ -33,14 +33,11 @@ def problems(path: Path) -> list[str]:
     return caught.value.problems
 
 
-def test_csv_triples_of_a_built_in_relation(tmp_path):
+def test_csv_triples_of_a_built_in_relation(tmp_path: Path) -> None:
     """Answers stand in one cell with bars or as a JSON list, empty splits are drawn, questions are filled in."""
-    path = write(
-        tmp_path / "mine.csv",
-        'Relation,Subject,Object,Split,Exposures\nP17,Hull,UK|England,test,3\nP17,"Qom, old",["Iran"],validation,\n\nP26,Ann,Bob,,\n'.replace(
-            '["Iran"]', '"[""Iran""]"'
-        ),
-    )
+    lines = ["Relation,Subject,Object,Split,Exposures", "P17,Hull,UK|England,test,3"]
+    lines += ['P17,"Qom, old","[""Iran""]",validation,', "", "P26,Ann,Bob,,"]
+    path = write(tmp_path / "mine.csv", "\n".join(lines))
     source = load_own(path)
     facts = source.facts
     assert facts["answers"].tolist() == [["UK", "England"], ["Iran"], ["Bob"]]
@@ -53,7 +50,7 @@ def test_csv_triples_of_a_built_in_relation(tmp_path):
     assert source.report.facts == 3
 
 
-def test_a_moved_file_keeps_its_fact_ids(tmp_path):
+def test_a_moved_file_keeps_its_fact_ids(tmp_path: Path) -> None:
     """Ids hold the file's name, not its folder."""
     text = "relation,subject,object\nP17,Hull,UK\n"
     (tmp_path / "b").mkdir()
@@ -62,7 +59,7 @@ def test_a_moved_file_keeps_its_fact_ids(tmp_path):
     assert first.fingerprint == second.fingerprint
 
 
-def test_new_relations_come_from_the_file_beside(tmp_path):
+def test_new_relations_come_from_the_file_beside(tmp_path: Path) -> None:
     """A sidecar gives label, domain, question and templates."""
     write(tmp_path / "r.relations.toml", SIDECAR)
     source = load_own(write(tmp_path / "r.csv", "relation,subject,object\nrivers,the Rhine,North Sea\n"))
@@ -71,7 +68,7 @@ def test_new_relations_come_from_the_file_beside(tmp_path):
     assert source.relations["rivers"].templates[0] == "{subject} flows into"
 
 
-def test_new_relations_come_from_a_column(tmp_path):
+def test_new_relations_come_from_a_column(tmp_path: Path) -> None:
     """Templates in a column work with the row's own question, and with a plain form where it has none."""
     lines: list[dict] = [
         {"relation": "mouth", "subject": "Rhine", "answers": ["sea"], "question": "Where to?", "templates": ["{subject} ends in"]}
@@ -82,7 +79,14 @@ def test_new_relations_come_from_a_column(tmp_path):
     assert source.facts["question"].tolist() == ["Where to?", "What is the mouth of Inn?"]
 
 
-def test_question_answer_pairs_get_generic_paraphrases(tmp_path):
+def test_a_relation_without_a_gap_for_subjects_needs_questions(tmp_path: Path) -> None:
+    """A relation whose form is only {question} can't ask about a subject."""
+    write(tmp_path / "f.relations.toml", '[ask]\nquestion = "{question}"\ntemplates = ["{question} Well:"]\n')
+    found = problems(write(tmp_path / "f.csv", "relation,subject,object\nask,Rhine,Sea\n"))
+    assert found == ["f.csv, row 2, question: is empty, and relation ask has no question form with {subject}."]
+
+
+def test_question_answer_pairs_get_generic_paraphrases(tmp_path: Path) -> None:
     """Bare pairs need no relation; the question is the subject and stands in all 21 paraphrases."""
     source = load_own(
         write(tmp_path / "qa.jsonl", '{"question": "Who wrote {x}?", "answer": "Ann"}\n\n{"question": "When?", "answer": 1984}\n')
@@ -95,7 +99,7 @@ def test_question_answer_pairs_get_generic_paraphrases(tmp_path):
     assert all("Who wrote {x}?" in prompt for prompt in prompts)
 
 
-def test_parquet_lists_and_numbers(tmp_path):
+def test_parquet_lists_and_numbers(tmp_path: Path) -> None:
     """Parquet's lists become answers, missing numbers stay missing."""
     path = tmp_path / "p.parquet"
     pd.DataFrame(
@@ -106,14 +110,14 @@ def test_parquet_lists_and_numbers(tmp_path):
     assert facts["exposures"].isna().tolist() == [True, False]
 
 
-def test_rows_of_one_subject_are_merged(tmp_path):
+def test_rows_of_one_subject_are_merged(tmp_path: Path) -> None:
     """Two rows of one key are one fact with both answers."""
     source = load_own(write(tmp_path / "f.csv", "relation,subject,object,split\nP17,Hull,UK,train\nP17,Hull,England,train\n"))
     assert source.facts["answers"].tolist() == [["UK", "England"]]
     assert (source.report.merged, source.report.unique) == (1, 1)
 
 
-def test_every_problem_is_told_by_row_and_column(tmp_path):
+def test_every_problem_is_told_by_row_and_column(tmp_path: Path) -> None:
     """All faults of a file come at once, rows counted as a spreadsheet counts them."""
     text = (
         "relation,subject,object,split,domain,exposures\nP17,,UK,,,\nP17,Qom,|,later,,\nP999,Ann,Bob,,,\nP999,Eve,Bob,,,\n"
@@ -133,7 +137,7 @@ def test_every_problem_is_told_by_row_and_column(tmp_path):
     ]
 
 
-def test_json_values_of_the_wrong_kind_are_told(tmp_path):
+def test_json_values_of_the_wrong_kind_are_told(tmp_path: Path) -> None:
     """NaN, objects, empty lists and lines that are no objects are named."""
     good = '{"relation": "P17", "subject": "Hull", "answers": %s}\n'
     found = problems(write(tmp_path / "f.jsonl", "".join(good % value for value in ("NaN", "[]", '{"a": 1}', '["x", null]'))))
@@ -148,7 +152,7 @@ def test_json_values_of_the_wrong_kind_are_told(tmp_path):
     assert found[1] == "g.jsonl, row 2: must be an object, got list."
 
 
-def test_a_long_list_of_problems_is_cut(tmp_path):
+def test_a_long_list_of_problems_is_cut(tmp_path: Path) -> None:
     """Twenty problems are written out, the others counted."""
     found = problems(write(tmp_path / "f.csv", "relation,subject,object\n" + "P17,,UK\n" * 1_000))
     assert len(found) == 21
@@ -169,16 +173,17 @@ def test_a_long_list_of_problems_is_cut(tmp_path):
         ),
         (
             "relation,subject,object,templates\nrivers,Rhine,Sea,no gap\n",
-            "f.csv, row 2, templates: Relation rivers, template 1: must hold {subject} (or {question}) exactly once, got no placeholder in 'no gap'.",
+            "f.csv, row 2, templates: Relation rivers, template 1: "
+            "must hold {subject} (or {question}) exactly once, got no placeholder in 'no gap'.",
         ),
     ],
 )
-def test_files_that_hold_no_facts_are_refused(tmp_path, text, message):
+def test_files_that_hold_no_facts_are_refused(tmp_path: Path, text: str, message: str) -> None:
     """Each message says what was wrong and what was seen."""
     assert problems(write(tmp_path / "f.csv", text)) == [message]
 
 
-def test_wrong_encodings_and_kinds_are_refused(tmp_path, monkeypatch):
+def test_wrong_encodings_and_kinds_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Latin-1 text, a broken Parquet file, an unknown ending, a missing file, too many bytes or rows: each is said."""
     (tmp_path / "latin.csv").write_bytes("relation,subject,object\nP17,Köln,DE\n".encode("latin-1"))
     assert problems(tmp_path / "latin.csv")[0].startswith("latin.csv is not UTF-8: line 2 holds the byte 0xf6.")
@@ -193,7 +198,7 @@ def test_wrong_encodings_and_kinds_are_refused(tmp_path, monkeypatch):
     assert problems(good)[0].startswith("f.csv has 49 bytes; a file of facts may have 10.")
 
 
-def test_a_broken_file_of_relations_is_told(tmp_path):
+def test_a_broken_file_of_relations_is_told(tmp_path: Path) -> None:
     """Every fault of the sidecar is named with its relation; bad TOML is said to be that."""
     path = write(tmp_path / "f.csv", "relation,subject,object\nrivers,Rhine,Sea\n")
     side = write(tmp_path / "f.relations.toml", '[rivers]\nquestion = "Where?"\ntemplates = []\n[lakes]\nsize = 3\n')
@@ -205,14 +210,14 @@ def test_a_broken_file_of_relations_is_told(tmp_path):
     assert problems(path)[0].startswith("f.relations.toml is not readable TOML")
 
 
-def test_drawn_splits_have_the_stated_shares():
+def test_drawn_splits_have_the_stated_shares() -> None:
     """About 70, 10 and 20 of a hundred subjects; a subject's spelling in other spaces changes nothing."""
     drawn = [drawn_split(f"Subject {n}") for n in range(10_000)]
     assert [round(drawn.count(split) / 10_000, 2) for split in ("train", "dev", "test")] == [0.7, 0.1, 0.2]
     assert drawn_split("New York") == drawn_split(" New  York")
 
 
-def test_a_large_file_is_read_in_seconds(tmp_path):
+def test_a_large_file_is_read_in_seconds(tmp_path: Path) -> None:
     """Fifty thousand rows come through whole."""
     path = write(tmp_path / "f.csv", "relation,subject,object\n" + "".join(f"P17,Subject {n},Iran\n" for n in range(50_000)))
     source = load_own(path)

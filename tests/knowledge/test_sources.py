@@ -8,12 +8,13 @@ import pytest
 
 from sftqa_core.errors import FactsError
 from sftqa_core.knowledge.sources import open_source, source_names
+from sftqa_core.workspace import Workspace
 
 TEXT = "relation,subject,object,split\nP17,Hull,UK,test\n"
 
 
 @pytest.fixture(autouse=True)
-def nowhere(monkeypatch):
+def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """No real dataset is pointed to."""
     monkeypatch.delenv("SFTQA_ENTITY_QUESTIONS", raising=False)
 
@@ -24,7 +25,7 @@ def entity_folder(folder: Path) -> Path:
     return folder
 
 
-def test_a_file_is_opened_once_until_it_changes(tmp_path):
+def test_a_file_is_opened_once_until_it_changes(tmp_path: Path) -> None:
     """The same object comes back while the file stays; a changed file is read again."""
     path = tmp_path / "f.csv"
     path.write_text(TEXT)
@@ -34,7 +35,7 @@ def test_a_file_is_opened_once_until_it_changes(tmp_path):
     assert len(open_source(str(path)).facts) == 2
 
 
-def test_new_templates_beside_a_file_count_as_a_change(tmp_path):
+def test_new_templates_beside_a_file_count_as_a_change(tmp_path: Path) -> None:
     """Writing the sidecar makes the file be read again."""
     path = tmp_path / "f.csv"
     path.write_text(TEXT)
@@ -43,7 +44,7 @@ def test_new_templates_beside_a_file_count_as_a_change(tmp_path):
     assert open_source(str(path)).relations["P17"].label == "land"
 
 
-def test_the_variable_points_to_entity_questions(tmp_path, monkeypatch):
+def test_the_variable_points_to_entity_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SFTQA_ENTITY_QUESTIONS names a folder; a wrong one is said with its path."""
     monkeypatch.setenv("SFTQA_ENTITY_QUESTIONS", str(entity_folder(tmp_path / "eq")))
     source = open_source("entity-questions")
@@ -54,7 +55,7 @@ def test_the_variable_points_to_entity_questions(tmp_path, monkeypatch):
         open_source("entity-questions")
 
 
-def test_a_path_and_the_name_give_the_same_facts(tmp_path, monkeypatch):
+def test_a_path_and_the_name_give_the_same_facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """EntityQuestions opened by path has the ids it has by name."""
     folder = entity_folder(tmp_path / "eq")
     monkeypatch.setenv("SFTQA_ENTITY_QUESTIONS", str(folder))
@@ -62,7 +63,7 @@ def test_a_path_and_the_name_give_the_same_facts(tmp_path, monkeypatch):
     assert open_source(str(folder)).name == str(folder)
 
 
-def test_entity_questions_that_are_not_here_are_said_to_be_missing():
+def test_entity_questions_that_are_not_here_are_said_to_be_missing() -> None:
     """Without download and variable the message says how to get them."""
     assert source_names() == ["atlas"]
     with pytest.raises(FactsError, match=r"not on this machine yet\. Download it, or: .*SFTQA_ENTITY_QUESTIONS"):
@@ -70,19 +71,19 @@ def test_entity_questions_that_are_not_here_are_said_to_be_missing():
 
 
 @pytest.mark.parametrize("name", ["atlass", "", " ", "no/such.csv"])
-def test_unknown_names_list_what_is_known(name):
+def test_unknown_names_list_what_is_known(name: str) -> None:
     """A name that is no source is answered with the names that are."""
     with pytest.raises(FactsError, match=r"There is no source .* Sources are atlas, entity-questions, a path \(.*\) or hub:owner/name"):
         open_source(name)
 
 
-def test_a_folder_of_something_else_is_refused(tmp_path):
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     """A folder that is neither kind of dataset is said to be that."""
     with pytest.raises(FactsError, match="neither an EntityQuestions folder"):
         open_source(str(tmp_path))
 
 
-def test_a_saved_dataset_is_recognised(tmp_path):
+def test_a_saved_dataset_is_recognised(tmp_path: Path) -> None:
     """A folder written by save_to_disk opens, with columns named behind a question mark."""
     datasets = pytest.importorskip("datasets")
     datasets.Dataset.from_dict({"q": ["Who?"], "a": ["Ann"]}).save_to_disk(str(tmp_path / "saved"))
@@ -90,7 +91,7 @@ def test_a_saved_dataset_is_recognised(tmp_path):
     assert source.facts["question"].tolist() == ["Who?"]
 
 
-def test_uploads_are_listed(workspace):
+def test_uploads_are_listed(workspace: Workspace) -> None:
     """Files handed over in the browser can be picked."""
     workspace.uploads.mkdir(parents=True)
     (workspace.uploads / "f.csv").write_text(TEXT)
@@ -98,7 +99,7 @@ def test_uploads_are_listed(workspace):
     assert source_names() == ["atlas", str(workspace.uploads / "f.csv")]
 
 
-def test_the_first_page_pays_for_nothing_heavy():
+def test_the_first_page_pays_for_nothing_heavy() -> None:
     """Importing the sources loads neither pandas nor pyarrow, datasets or torch."""
     code = "import sys, sftqa_core.knowledge.sources; print([n for n in ('pandas', 'pyarrow', 'datasets', 'torch') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).resolve().parents[2])

@@ -32,7 +32,7 @@ def source_of(count, answers=("Paris",)):
     ]
     facts = pd.DataFrame(rows)
     report = SourceReport("test", count, {}, 0, count, 0, 0, 0)
-    return FactSource("test", facts, RELATIONS, report, "f" * 16)
+    return FactSource("test", facts, dict(RELATIONS), report, "f" * 16)
 
 
 def knowing_sampler(loaded, source, batch_size=64):

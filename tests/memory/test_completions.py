@@ -1,6 +1,8 @@
 """The store of completions: layers, parts, damage, keys, and the form that ships."""
 
 import json
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -134,6 +136,19 @@ def test_compacted_results_ship_as_one_part(tiny, layers, card):
     assert not fresh.root.exists()
 
 
+def test_levels_can_ship_without_every_text(tiny, layers, card):
+    """Facts shipped with hits alone have their levels without sampling, and no completions to show."""
+    source = source_of(6)
+    levels = probed(tiny, source, layers)
+    wanted = wanted_facts(source, source.facts, NONE, "tokens")
+    store_of(tiny, layers).compact(layers.shipped, wanted, texts_of=wanted[:2])
+    fresh, sampler = Workspace(layers.root.parent / "other", layers.shipped), knowing_sampler(tiny, source)
+    assert probed(tiny, source, fresh, sampler=sampler)["hits"].tolist() == levels["hits"].tolist()
+    assert sampler.prompts_seen == 0
+    sizes = [len(stored_completions(card, source, w.fact_id, SETTINGS, NONE, fresh)) for w in wanted]
+    assert [size > 0 for size in sizes] == [True, True, False, False, False, False]
+
+
 def test_user_results_go_before_shipped_ones(tiny, layers):
     """The user's newer completions of a fact hide the shipped ones."""
     source = source_of(2)
@@ -187,3 +202,12 @@ def test_unreadable_settings_are_passed_over(tiny, layers, caplog):
     (broken / "settings.json").write_text("{")
     assert [s.key for s in find_stores("w" * 16, None, SETTINGS.scheme.sampling, layers)] == [store_of(tiny, layers).key]
     assert "its completions are not shown" in caplog.text
+
+
+def test_reading_loads_no_torch():
+    """The browser's way in imports neither torch nor transformers nor peft."""
+    modules = ("stored", "sampling", "scores", "completions", "wanted", "tables", "randomness")
+    code = (
+        f"import sys; from sftqa_core.memory import {', '.join(modules)}; print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -1,5 +1,7 @@
 """The probing loop, with a scripted sampler and with the tiny model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,6 @@ from memory_world import knowing_sampler, source_of
 from sftqa_core.errors import SettingsError, Stopped
 from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.memory import probing
-from sftqa_core.memory.filling import Quota, fill_levels, seeded_order
 from sftqa_core.memory.probing import probe_facts
 from sftqa_core.memory.tables import LEVELS
 from sftqa_core.progress import Silent
@@ -47,7 +48,7 @@ def test_levels_follow_what_the_model_knows(tiny, workspace):
     assert np.corrcoef(table["score"], np.arange(40) / 40)[0, 1] > 0.95
     assert (table["score"] == table["hits"] / table["completions"]).all()
     assert [sum(row) for row in table["hits_per_template"]] == table["hits"].tolist()
-    assert ((table["low_samples"] <= table["score"] + 1e-6) & (table["score"] <= table["high_samples"] + 1e-6)).all()
+    assert ((table["low_samples"] <= table["score"] + 1e-4) & (table["score"] <= table["high_samples"] + 1e-4)).all()
     assert (table["high_samples"] > table["low_samples"]).all()
     assert table["seen_score"].isna().all()
 
@@ -63,7 +64,7 @@ def test_a_larger_limit_probes_only_the_rest(tiny, workspace):
     pd.testing.assert_frame_equal(both[:10], first)
     again = probe_facts(tiny, source, source.facts[:25], SETTINGS, NONE, workspace, sampler=sampler)
     assert sampler.prompts_seen == 62
-    pd.testing.assert_frame_equal(again, both)
+    pd.testing.assert_frame_equal(again, both, check_exact=True)
 
 
 def test_progress_tells_facts_rate_and_time_left(tiny, workspace):
@@ -160,9 +161,13 @@ def test_settings_are_part_of_what_is_done(tiny, workspace):
     other = LevelScheme(sampling=SamplerSettings(samples=10, max_new_tokens=6, seed=1))
     probe_facts(tiny, source, source.facts, ProbeSettings("tiny", "test", scheme=other), NONE, workspace, sampler=sampler)
     assert sampler.prompts_seen == 20
-    renamed = source.facts.assign(subject=[s.replace("Person", "Citizen") for s in source.facts["subject"]])
-    probe_facts(tiny, source, renamed, SETTINGS, NONE, workspace, sampler=sampler)
+    spaced = source.facts.assign(subject=["Person  " + s[7:] for s in source.facts["subject"]])  # the same fact ids
+    probe_facts(tiny, source, spaced, SETTINGS, NONE, workspace, sampler=sampler)
     assert sampler.prompts_seen == 30
+    source.relations["P26"] = replace(source.relations["P26"], templates=("{subject} wed",))
+    table = probe_facts(tiny, source, source.facts, SETTINGS, NONE, workspace, sampler=sampler)
+    assert sampler.prompts_seen == 32
+    assert table["completions"].tolist() == [20, 10, 20, 10]
 
 
 def test_the_tiny_model_is_probed_alike_by_both_samplers(tiny, workspace):
@@ -197,37 +202,3 @@ def test_no_facts_give_an_empty_table(tiny, workspace):
     source = source_of(2)
     table = probe_facts(tiny, source, source.facts[:0], SETTINGS, NONE, workspace, sampler=knowing_sampler(tiny, source))
     assert (len(table), list(table.columns)) == (0, list(LEVELS))
-
-
-def test_filling_stops_when_the_quota_is_met(tiny, workspace):
-    """Facts are probed in seeded order until every quota is met, and the count is told."""
-    source = source_of(300)
-    sampler = knowing_sampler(tiny, source)
-    quotas = [Quota("P19", frozenset({3, 4}), 6), Quota("P26", frozenset({2}), 5)]
-    filled = fill_levels(tiny, source, source.facts, SETTINGS, quotas, 7, NONE, workspace, sampler=sampler)
-    levels = filled.levels
-    assert filled.missing == {}
-    assert filled.probed == len(levels) < 150
-    assert ((levels["relation"] == "P19") & levels["level"].isin([3, 4])).sum() >= 6
-    assert ((levels["relation"] == "P26") & (levels["level"] == 2)).sum() >= 5
-    order = seeded_order(source.facts[source.facts["relation"] == "P26"], 7)["fact_id"].tolist()
-    probed = levels.loc[levels["relation"] == "P26", "fact_id"].tolist()
-    assert probed == order[: len(probed)]
-
-
-def test_filling_tells_what_is_missing(tiny, workspace):
-    """When the facts run out, all were probed and the lack is given per quota."""
-    source = source_of(20)
-    quota = Quota("P19", frozenset({0}), 5)
-    filled = fill_levels(tiny, source, source.facts, SETTINGS, [quota], 0, NONE, workspace, sampler=knowing_sampler(tiny, source))
-    at_zero = int((filled.levels["level"] == 0).sum())
-    assert filled.probed == 10
-    assert filled.missing == {quota: 5 - at_zero}
-
-
-def test_seeded_order_is_stable():
-    """Leaving facts out does not reorder the others; another seed does."""
-    facts = source_of(50).facts
-    whole, part = seeded_order(facts, 1)["fact_id"].tolist(), seeded_order(facts[10:], 1)["fact_id"].tolist()
-    assert part == [f for f in whole if f in set(part)]
-    assert seeded_order(facts, 2)["fact_id"].tolist() != whole

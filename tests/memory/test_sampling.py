@@ -1,10 +1,12 @@
 """One contract for every sampler: the reference, the fast one and the scripted one."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import transformers
 from transformers import GenerationConfig
 
 from sftqa_core.errors import ModelUnavailable, OutOfMemory, SettingsError
@@ -101,6 +103,30 @@ def test_shared_rows_draw_what_generate_draws(tiny):
     assert sum(row.count for row in fast) == 480
     assert fast == slow
     assert len(fast) > 60
+
+
+@pytest.mark.parametrize("kind", ["GPTNeoX", "Qwen2", "GPT2", "Mistral"])
+def test_other_architectures_agree_too(tiny, kind):
+    """Rotary, absolute and sliding-window positions: both samplers draw the same from an untrained model of each kind."""
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 290}
+    sizes |= {"Mistral": {"num_key_value_heads": 1, "sliding_window": 6}, "Qwen2": {"num_key_value_heads": 1}}.get(kind, {})
+    sizes |= {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+    torch.manual_seed(1)
+    model = getattr(transformers, f"{kind}ForCausalLM" if kind != "GPT2" else "GPT2LMHeadModel")(
+        getattr(transformers, f"{kind}Config")(**sizes)
+    )
+    loaded = replace(tiny, model=model.eval())
+    prompts = prompts_of(tiny)
+    assert rows_of(make_sampler("shared", loaded, 64), prompts) == rows_of(make_sampler("generate", loaded, 64), prompts)
+
+
+def test_model_without_rows_of_keys_is_told(tiny):
+    """A model whose state can't follow splitting rows is refused with the sampler that works."""
+    config = transformers.MambaConfig(hidden_size=16, num_hidden_layers=1, vocab_size=290, state_size=4, eos_token_id=0, pad_token_id=0)
+    torch.manual_seed(1)
+    loaded = replace(tiny, model=transformers.MambaForCausalLM(config).eval())
+    with pytest.raises(SettingsError, match="sampler 'generate'"):
+        rows_of(make_sampler("shared", loaded, 64), prompts_of(tiny))
 
 
 def test_substring_rule_stops_alike(tiny):

@@ -80,7 +80,7 @@ def test_missing_folder_is_told(name: str):
 def test_unknown_name_lists_what_there_is(workspace: Workspace, tiny_folder: Path, hub_cache: Path, name: str):
     """A name that is nothing gets the names of the models on this machine."""
     _install(workspace, tiny_folder, workspace.root, "mine")
-    with pytest.raises(ModelUnavailable, match="On this machine: .*mine"):
+    with pytest.raises(ModelUnavailable, match=r"On this machine: .*mine"):
         catalogue.find_model(name, workspace)
 
 
@@ -97,9 +97,10 @@ def test_hub_model_on_this_machine(tiny_folder: Path, hub_cache: Path, workspace
 
 
 def test_half_a_download_is_not_listed(tiny_folder: Path, hub_cache: Path, workspace: Workspace):
-    """A hub snapshot without weights is nothing to pick."""
+    """A hub snapshot without weights is nothing to pick; asked for by name it is one that has to be fetched."""
     (_hub(hub_cache, tiny_folder, "owner/half") / "model.safetensors").unlink()
     assert "owner/half" not in [card.name for card in catalogue.list_models(workspace)]
+    assert catalogue.find_model("owner/half", workspace).path is None
 
 
 def test_damaged_own_model_is_listed_with_its_fault(workspace: Workspace, tiny_folder: Path, hub_cache: Path):

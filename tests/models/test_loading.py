@@ -111,7 +111,7 @@ def test_unknown_hub_model_offline_says_how_to_get_it(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(ModelUnavailable, match="not on this machine and the hub can't be reached.*pick the folder"):
+    with pytest.raises(ModelUnavailable, match=r"not on this machine and the hub can't be reached.*pick the folder"):
         load_model(find_model("nobody-owns-this/model-at-all"), "cpu")
 
 

@@ -14,8 +14,8 @@ from sftqa_core.knowledge.relations import builtin_relations
 from sftqa_core.models.catalogue import carriers, exposures, seen_templates
 from sftqa_core.models.loading import encode_prompts, load_model
 from sftqa_core.models.pretraining import learning_rate, pretrain
-from sftqa_core.progress import Silent
-from sftqa_core.records import CorpusSettings, PretrainSettings, Progress
+from sftqa_core.progress import Progress, Silent
+from sftqa_core.records import CorpusSettings, PretrainSettings
 
 SMALL = PretrainSettings(
     name="small",

@@ -47,6 +47,7 @@ def facts_and_levels(per_relation: int = 60) -> pd.DataFrame:
             )  # fmt: skip
     table = pd.DataFrame(rows)
     table["level"] = table["level"].astype("Int64")
+    table["exposures"] = table["exposures"].astype("Int64").mask(table.index == 0)  # not every fact's are known
     return table
 
 
@@ -174,6 +175,6 @@ def workflows(*, with_runs: bool = True, with_models: bool = True, probed: bool 
     info = SimpleNamespace(id=RUN, model="stand-in", source="atlas", n=60, method="full", created="2026-11-23T12:00:00+00:00", shipped=True)
     module.runs = lambda: [info] if with_runs else []
     module.default_learning_rate = lambda method, model: 4e-4 if method == "full" else 3e-3
-    module.run_part = lambda run_id, part: summary(30)
+    module.parts = SimpleNamespace(run_part=lambda run_id, part: summary(30))
     module.add_upload = lambda name, content: name
     return module

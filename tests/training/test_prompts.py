@@ -3,6 +3,7 @@
 import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, processors
 
+from sftqa_core.models.loading import encode_prompts
 from sftqa_core.records import PromptFormat
 from sftqa_core.training.prompts import (
     IGNORED,
@@ -71,6 +72,12 @@ def test_the_test_prompt_is_a_prefix_of_the_training_example(loaded, form):
     assert len(example.ids) > len(prompt) + 1
     assert example.ids[-1] == loaded.tokenizer.eos_token_id
     assert list(example.ids[len(loaded.bos_ids) :]).count(loaded.tokenizer.eos_token_id) == 1
+
+
+def test_test_prompts_are_encoded_as_probing_encodes_its_own(loaded):
+    """Training, evaluation and probing put the same ids in front of a model for the same text."""
+    text = prompt_text(QUESTION, FORM)
+    assert [list(encode_prompt(loaded, text))] == encode_prompts(loaded, [text])
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=list(FORMS))

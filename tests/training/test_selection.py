@@ -1,12 +1,15 @@
 """Choosing examples: balance, levels, nesting, and being told in time what cannot be had."""
 
 import dataclasses
+import random
+import subprocess
+import sys
 
 import pytest
 
 from sftqa_core.errors import NotEnoughFacts, SettingsError
 from sftqa_core.records import LevelScheme, TrainSettings
-from sftqa_core.training.selection import available, leave_out, needs_levels, next_to_probe, select_examples, take_turns, train_pool
+from sftqa_core.training.selection import available, needs_levels, next_to_probe, select_examples, take_turns, train_pool
 from tests.small import level_table, small_source
 
 SETTINGS = TrainSettings(model="m", source="small", n=10)
@@ -64,6 +67,20 @@ def test_a_relation_that_runs_out_is_made_up_for_by_the_others():
     assert take_turns(("a", "b", "c"), {"a": 2, "b": 10, "c": 10}, 11) == {"a": 2, "b": 5, "c": 4}
     assert take_turns(("a", "b"), {"a": 0, "b": 3}, 3) == {"a": 0, "b": 3}
     assert take_turns(("a", "b"), {"a": 5, "b": 5}, 0) == {"a": 0, "b": 0}
+
+
+def test_turns_are_what_a_plain_round_of_turns_gives():
+    """For any room and count the result is that of giving one place a turn, so each larger count adds exactly one place."""
+    rng = random.Random(0)
+    for _ in range(50):
+        order = list("abcdefg")
+        rng.shuffle(order)
+        room = {name: rng.randrange(0, 6) for name in order}
+        given = dict.fromkeys(order, 0)
+        places = [name for turn in range(6) for name in order if room[name] > turn]
+        for count, name in enumerate(places, 1):
+            given[name] += 1
+            assert take_turns(order, room, count) == given
 
 
 def test_wanted_levels_keep_their_natural_proportions(source):
@@ -175,10 +192,11 @@ def test_facts_that_carry_qa_text_are_never_chosen_and_echo_is_counted(source):
     assert select_examples(dataclasses.replace(source, facts=facts), None, SETTINGS).echo == 10
 
 
-def test_facts_that_a_model_read_as_questions_can_be_left_out(source):
-    """leave_out moves facts to no split, in a copy: neither n = all nor anything else sees them."""
-    gone = set(source.facts.loc[source.facts["relation"] == "P17", "fact_id"])
-    rest = leave_out(source, gone)
-    assert per_relation(select_examples(rest, None, with_(n=TrainSettings.ALL))) == {"P19": 40, "P20": 40}
-    assert set(rest.facts.loc[rest.facts["fact_id"].isin(gone), "split"]) == {"none"}
-    assert "train" in set(source.facts.loc[source.facts["relation"] == "P17", "split"])
+def test_what_the_browser_reads_loads_no_torch():
+    """Choosing, reading runs, accuracy and comparisons are importable in a process that must stay light."""
+    light = "training.selection training.prompts training.recipes training.schedule training.command training.runs"
+    light += " evaluation.accuracy evaluation.comparing evaluation.choosing evaluation.baselines evaluation.predictions"
+    script = "".join(f"import sftqa_core.{name}\n" for name in light.split())
+    script += "import sys; print([name for name in ('torch', 'transformers', 'peft', 'scipy') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

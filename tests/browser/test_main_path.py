@@ -1,0 +1,66 @@
+"""From Overview to a finished run, as a person clicks it."""
+
+import re
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+PAGE_MS = 60_000  # a page's first content
+RUN_MS = 420_000  # a run of 60 examples on a slow, busy machine
+
+
+def watched(page) -> list[str]:
+    """Everything a page asks of hosts other than this machine, as it happens."""
+    outside: list[str] = []
+    page.on("request", lambda asked: outside.append(asked.url) if re.match(r"https?://(?!127\.0\.0\.1)", asked.url) else None)
+    return outside
+
+
+def test_from_overview_to_a_finished_run(explorer, browser):
+    """Overview leads to the Lab, a double click launches one run, another tab shows it, and its Results open."""
+    from playwright.sync_api import expect
+
+    page = browser.new_context(viewport={"width": 1440, "height": 1000}).new_page()
+    outside = watched(page)
+    page.goto(explorer)
+    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=PAGE_MS)
+    expect(page.get_by_text("It is no evidence about large models")).to_be_visible()
+
+    page.get_by_role("button", name="Run it yourself in the Lab").click()
+    launch = page.get_by_role("button", name="Launch")
+    expect(launch).to_be_enabled(timeout=PAGE_MS)
+    expect(page.get_by_role("radio", name="60", exact=True)).to_be_checked()
+    launch.dblclick()
+    expect(page).to_have_url(re.compile(r"job=train-"), timeout=PAGE_MS)
+    expect(page.get_by_text(re.compile("^Fine-tune .* on 60 examples of atlas"))).to_have_count(1, timeout=PAGE_MS)
+    job = re.search(r"job=(train-[\w-]+)", page.url).group(1)
+
+    second = page.context.new_page()
+    second.goto(f"{explorer}/jobs")
+    expect(second.get_by_text(job)).to_have_count(1, timeout=PAGE_MS)
+    expect(second.get_by_text(re.compile("^Fine-tune "))).to_have_count(1)
+    second.close()
+
+    page.reload()
+    finished = page.get_by_role("link", name="See the results")
+    expect(finished.or_(page.get_by_text("failed", exact=True)).first).to_be_visible(timeout=RUN_MS)
+    finished.click()
+    expect(page).to_have_url(re.compile(r"/results\?run="), timeout=PAGE_MS)
+    expect(page.get_by_text("In-domain: mean over levels")).to_be_visible(timeout=PAGE_MS)
+    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=PAGE_MS)
+    expect(page.get_by_text("Predictions that changed")).to_be_visible()
+    assert outside == []
+
+
+@pytest.mark.parametrize("name", ["memory", "lab", "results", "jobs"])
+def test_every_page_opens_by_its_address(explorer, browser, name):
+    """A page opened by its link shows its own title and no error, also on a narrow dark screen."""
+    from playwright.sync_api import expect
+
+    page = browser.new_context(viewport={"width": 420, "height": 900}, color_scheme="dark").new_page()
+    page.goto(f"{explorer}/{name}")
+    expect(page.get_by_role("heading", name=name.capitalize(), exact=True)).to_be_visible(timeout=PAGE_MS)
+    page.wait_for_timeout(1500)
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

@@ -1,0 +1,162 @@
+"""Figures, tested on their traces."""
+
+import pandas as pd
+import pytest
+
+from sftqa_core.figures.accuracy import accuracy_figure
+from sftqa_core.figures.changes import change_counts, change_table
+from sftqa_core.figures.fact import template_hits_figure
+from sftqa_core.figures.levels import level_counts, level_names, level_shares_figure, score_bins, score_histogram
+from sftqa_core.figures.style import ink_on, level_colours, plain, shortened
+from sftqa_core.figures.training import loss_figure
+from sftqa_core.records import DomainAccuracy, LevelAccuracy
+
+
+def accuracy(rates, counts) -> DomainAccuracy:
+    levels = tuple(
+        LevelAccuracy(
+            f"L{at}", n, round(rate * n), rate if n else None, max(rate - 0.1, 0) if n else None, min(rate + 0.1, 1) if n else None
+        )
+        for at, (rate, n) in enumerate(zip(rates, counts, strict=True))
+    )
+    return DomainAccuracy(levels, None, None, None, (), 0.5, 0.4, 0.6, sum(counts))
+
+
+def named(figure, name):
+    return next(trace for trace in figure.data if trace.name == name and trace.x[0] is not None)
+
+
+def luminance(colour):
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("count", [2, 4, 5, 7])
+def test_level_colours_rise_in_luminance_and_read_on_both_backgrounds(count):
+    """The order survives colour blindness, and every step keeps a contrast of 2.2 on white and on near-black."""
+    steps = [luminance(colour) for colour in level_colours(count)]
+    assert len(steps) == count
+    assert steps == sorted(steps)
+    assert all(1.05 / (step + 0.05) > 2.2 and (step + 0.05) / (luminance("#0f141b") + 0.05) > 2.2 for step in steps)
+
+
+def test_one_level_still_has_a_colour():
+    """A scale of one does not divide by zero."""
+    assert level_colours(1) == ["#c4a821"]
+
+
+def test_ink_is_dark_on_light_levels():
+    """Numbers in bars stay readable on violet and on gold."""
+    assert [ink_on("#7453a6"), ink_on("#c4a821")] == ["#ffffff", "#111111"]
+
+
+def test_accuracy_draws_before_left_of_after_with_intervals():
+    """Each level has its base and tuned marker with asymmetric Wilson ends."""
+    figure = accuracy_figure(accuracy([0.1, 0.2], [50, 50]), accuracy([0.3, 0.9], [50, 50]))
+    before, after = named(figure, "before"), named(figure, "after")
+    assert list(before.y) == [0.1, 0.2]
+    assert list(after.y) == [0.3, 0.9]
+    assert all(left < right for left, right in zip(before.x, after.x, strict=True))
+    assert list(after.error_y.array) == pytest.approx([0.1, 0.1])
+    assert figure.layout.xaxis.ticktext == ("<b>L0</b><br>n = 50", "<b>L1</b><br>n = 50")
+    assert figure.layout.paper_bgcolor == "rgba(0,0,0,0)"
+
+
+def test_levels_with_few_facts_are_hollow_and_say_so():
+    """Under 30 facts the marker is open and the pointer reads 'too few facts to tell'; 30 are enough."""
+    figure = accuracy_figure(accuracy([0.1, 0.2], [29, 30]), accuracy([0.3, 0.9], [29, 30]))
+    after = named(figure, "after")
+    assert after.marker.symbol == ("circle-open", "circle")
+    assert ["too few facts to tell" in text for text in after.text] == [True, False]
+
+
+def test_an_empty_level_has_no_marker_but_keeps_its_place():
+    """A level without facts is not drawn as zero."""
+    figure = accuracy_figure(accuracy([0, 0.2], [0, 30]), accuracy([0, 0.9], [0, 30]))
+    assert list(named(figure, "after").y) == [0.9]
+    assert len(figure.layout.xaxis.ticktext) == 2
+
+
+def test_baselines_stand_in_the_chart():
+    """The 4-shot base and the majority object are traces of their own."""
+    some = accuracy([0.1, 0.2], [50, 50])
+    figure = accuracy_figure(some, some, few_shot=some, majority=some)
+    assert {"base, 4 examples shown", "majority object"} <= {trace.name for trace in figure.data}
+
+
+def test_level_shares_sum_to_one_per_group():
+    """A bar is cut into shares; a group without facts stays empty instead of failing."""
+    figure = level_shares_figure({"In": [1, 3], "Out": [0, 0]}, ["low", "high"])
+    assert [list(trace.x) for trace in figure.data] == [[0.25, 0.0], [0.75, 0.0]]
+    assert [trace.name for trace in figure.data] == ["low", "high"]
+    assert figure.data[0].y[0].startswith("In ")
+    assert list(figure.data[1].customdata) == [3, 0]
+
+
+def test_scores_on_a_bins_edge_belong_below_it():
+    """Bins are closed at the right, as levels are; zero has its own."""
+    counts = score_bins([0.0, 0.05, 0.0501, 0.55, 1.0])
+    assert len(counts) == 21
+    assert [at for at, count in enumerate(counts) if count] == [0, 1, 2, 11, 20]
+
+
+def test_score_bars_have_their_levels_colour():
+    """The paper's four cut-offs colour 1, 5, 5, 5 and 5 bars."""
+    figure = score_histogram([0.0, 0.3], ["L0", "L1", "L2", "L3", "L4"], [0.0, 0.25, 0.5, 0.75])
+    colours = list(figure.data[0].marker.color)
+    assert [colours.count(colour) for colour in level_colours(5)] == [1, 5, 5, 5, 5]
+    assert sum(figure.data[0].y) == 2
+
+
+def test_unprobed_facts_are_no_level():
+    """Counting leaves them out, naming calls them what it is told to."""
+    table = pd.DataFrame({"domain": ["in", "in", "out"], "level": pd.array([0, 1, None], "Int64")})
+    assert level_counts(table, "domain", 2) == {"in": [1, 1], "out": [0, 0]}
+    assert level_names(table["level"], ["L0", "L1"], "not probed") == ["L0", "L1", "not probed"]
+    assert level_names([None, float("nan"), 1.0], ["L0", "L1"], "?") == ["?", "?", "L1"]
+
+
+def test_template_bars_split_seen_from_unseen():
+    """Known templates make two traces, solid and outlined; unknown ones a single trace."""
+    figure = template_hits_figure([3, 0, 10], 10, ["a", "b", "<c>"], "#1d9a9c", [True, False, True])
+    assert [(trace.name, list(trace.x), list(trace.y)) for trace in figure.data] == [
+        ("in pre-training text", [1, 3], [3, 10]),
+        ("never seen", [2], [0]),
+    ]
+    assert figure.data[0].customdata[1] == "&lt;c&gt;"
+    assert len(template_hits_figure([3, 0], 10, [], "#1d9a9c").data) == 1
+
+
+def test_a_running_loss_keeps_its_axis():
+    """With the number of steps known the axis does not grow under the eye; no steps are no error."""
+    assert loss_figure([1, 2], [3.0, 2.0], 100).layout.xaxis.range == (0, 103.0)
+    assert loss_figure([], []).data[0].x == ()
+
+
+def test_changes_name_what_happened_to_each_fact():
+    """Gained, lost, kept and still wrong come from both predictions; a fact without level is 'unknown'."""
+    facts = pd.DataFrame(
+        {
+            "fact_id": list("abcd"), "relation": "P17", "domain": "in", "subject": "s", "answers": [["x", "y"]] * 4, "echo": False,
+            "level": pd.array([0, 1, 1, None], "Int64"),
+        }
+    )  # fmt: skip
+    rows = [
+        (fact, stage, " t ", right)
+        for stage, rights in (("before", (0, 1, 1, 0)), ("after", (1, 0, 1, 0)))
+        for fact, right in zip("abcd", rights, strict=True)
+    ]
+    table = change_table(pd.DataFrame(rows, columns=["fact_id", "stage", "text", "correct"]), facts, ["L0", "L1"])
+    assert list(table["change"]) == ["gained", "lost", "kept", "still wrong"]
+    assert list(table["level"]) == ["L0", "L1", "L1", "unknown"]
+    assert table.loc[0, ["answers", "before", "after"]].tolist() == ["x | y", "t", "t"]
+    counts = change_counts(table, ["L0", "L1"])
+    assert counts.loc["L1"].tolist() == [0, 1, 1, 0]
+    assert list(counts.index) == ["L0", "L1", "unknown"]
+
+
+def test_foreign_text_cannot_be_markup_in_a_chart():
+    """plotly reads HTML in hover text; brackets are spelled out and long text is cut."""
+    assert plain("<b>&") == "&lt;b&gt;&amp;"
+    assert shortened("abcdef", 4) == "abc…"

@@ -1,0 +1,114 @@
+"""The built-in world keeps its promises: sizes, seeds, exposures, and names that can't be mistaken."""
+
+import re
+from collections import Counter
+
+import pandas as pd
+import pytest
+
+from sftqa_core.knowledge.atlas import AtlasSettings, atlas_source, atlas_world
+from sftqa_core.knowledge.facts import fact_id
+from sftqa_core.knowledge.relations import builtin_relations
+
+
+@pytest.fixture(scope="module")
+def facts() -> pd.DataFrame:
+    return atlas_source().facts
+
+
+def test_sizes(facts: pd.DataFrame):
+    """At least 3,200 / 300 / 1,500 in-domain facts, 300 / 1,500 out-of-domain, no out-of-domain train."""
+    counts = Counter(zip(facts["domain"], facts["split"], strict=True))
+    assert counts["in", "train"] >= 3200
+    assert min(counts["in", "dev"], counts["out", "dev"]) >= 300
+    assert min(counts["in", "test"], counts["out", "test"]) >= 1500
+    assert counts["out", "train"] == 0
+    assert facts["relation"].nunique() == 24
+
+
+def test_every_relation_has_the_same_share(facts: pd.DataFrame):
+    """Balanced selection is possible: each in-domain relation has as many train facts, each relation as many carriers."""
+    train = facts[facts["split"] == "train"]
+    assert set(train.groupby("relation").size()) == {336}
+    assert set(facts[facts["split"] == "none"].groupby("relation").size()) == {25}
+
+
+def test_the_same_seed_gives_the_same_world(facts: pd.DataFrame):
+    """A world depends on its settings alone; another seed shares no subject with it."""
+    again = pd.DataFrame(atlas_world())
+    assert again["subject"].tolist() == facts["subject"].tolist()
+    assert again["exposures"].tolist() == facts["exposures"].tolist()
+    other = pd.DataFrame(atlas_world(AtlasSettings(seed=1)))
+    assert len(set(other["subject"]) & set(facts["subject"])) < len(facts) / 50
+    assert facts["fact_id"].iloc[0] == fact_id("atlas", facts["relation"].iloc[0], facts["subject"].iloc[0])
+
+
+def test_exposures_are_spread_alike_in_every_relation(facts: pd.DataFrame):
+    """An eighth is never stated; the others run log-uniformly from least to most; carriers have their own range."""
+    settings = AtlasSettings()
+    usable = facts[facts["split"] != "none"]
+    for _, group in usable.groupby("relation"):
+        assert (group["exposures"] == 0).mean() == pytest.approx(settings.unexposed_share, abs=0.005)
+        exposed = group.loc[group["exposures"] > 0, "exposures"]
+        assert exposed.min() >= settings.exposures[0]
+        assert exposed.max() <= settings.exposures[1]
+        middle = (settings.exposures[0] * settings.exposures[1]) ** 0.5
+        assert exposed.median() == pytest.approx(middle, rel=0.05)
+    assert facts.loc[facts["split"] == "none", "exposures"].between(25, 50).all()
+
+
+def test_contested_facts_have_one_rival_of_the_same_pool(facts: pd.DataFrame):
+    """Nearly half of the exposed facts are contested by another object of their relation, none of the others."""
+    exposed = facts[(facts["exposures"] > 0) & (facts["split"] != "none")]
+    assert exposed["contested"].mean() == pytest.approx(0.45, abs=0.02)
+    rest = facts.drop(exposed.index)
+    assert not rest["contested"].any()
+    assert facts.loc[~facts["contested"], "rival"].isna().all()
+    contested = facts[facts["contested"]]
+    assert (contested["rival"] != contested["answers"].str[0]).all()
+    low, high = AtlasSettings().rival_shares
+    assert contested["rival_share"].between(low, high).all()
+
+
+def test_no_name_stands_inside_another(facts: pd.DataFrame):
+    """No fact is an echo, no object stands in a subject, no object in another object of its relation."""
+    assert not facts["echo"].any()
+    for _, group in facts.groupby("relation"):
+        objects = {answers[0] for answers in group["answers"]}
+        words = Counter(word for name in objects for word in set(re.findall(r"\w+", name)))
+        assert all(min(words[word] for word in re.findall(r"\w+", name)) == 1 for name in objects)
+    subjects = " | ".join(facts["subject"].unique())
+    tokens = set(re.findall(r"\w+", subjects.casefold()))
+    distinctive = {re.findall(r"\w+", answers[0].casefold())[0] for answers in facts["answers"] if answers[0].count(" ") == 0}
+    assert not tokens & distinctive
+
+
+def test_objects_do_not_stand_in_templates(facts: pd.DataFrame):
+    """A completion can't hit by repeating words of the prompt."""
+    for relation, group in facts.groupby("relation"):
+        wording = " ".join((*builtin_relations()[str(relation)].templates, builtin_relations()[str(relation)].question)).casefold()
+        for name in {answers[0].casefold() for answers in group["answers"]}:
+            assert not re.search(rf"\b{re.escape(name)}\b", wording), (relation, name)
+
+
+def test_carriers_stand_apart(facts: pd.DataFrame):
+    """A subject that carries questions in the corpus is no subject of a fact that is trained or tested on."""
+    carrying = set(facts.loc[facts["split"] == "none", "subject"])
+    assert not carrying & set(facts.loc[facts["split"] != "none", "subject"])
+
+
+def test_people_are_shared_between_domains(facts: pd.DataFrame):
+    """Some out-of-domain test subjects stand in in-domain train, and are flagged."""
+    assert facts.loc[facts["subject_in_train"], "split"].eq("test").all()
+    assert 0.1 < facts.loc[(facts["domain"] == "out") & (facts["split"] == "test"), "subject_in_train"].mean() < 0.6
+
+
+def test_source_report():
+    """The report counts what the table holds, and the fingerprint is that of this world."""
+    source = atlas_source()
+    assert source.report.relations["P17"] == {"train": 336, "dev": 32, "test": 152}
+    assert source.report.relations["P50"] == {"train": 0, "dev": 22, "test": 110}
+    assert source.report.facts == len(source.facts)
+    assert (source.name, source.large) == ("atlas", False)
+    assert atlas_source(0) is source
+    assert atlas_source(1).fingerprint != source.fingerprint

@@ -1,0 +1,295 @@
+"""Each page through the real app entry: what it shows, what it says when there is nothing, and when something is wrong."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from pages._ui import resources
+from sftqa_core.errors import ModelUnavailable
+from sftqa_core.progress import Progress
+from sftqa_core.records import Job, TrainSettings
+from tests.pages import standin
+from tests.pages.conftest import ROOT, words
+
+
+def charts(app):
+    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+
+
+def button(app, label):
+    return next(button for button in app.button if button.label == label)
+
+
+# --- Overview
+
+
+def test_overview_shows_the_shipped_example_and_says_it_is_planted(explorer):
+    """Overview draws both domains of the shipped run and says that the built-in world proves nothing about large models."""
+    app = explorer()
+    assert len(charts(app)) == 2
+    assert "One run: 60 examples" in words(app)
+    assert "In-domain mean over levels: 7% before, 42% after" in words(app)
+    assert "It is no evidence about large models" in words(app)
+    assert [b.label for b in app.button] == ["Run it yourself in the Lab"]
+
+
+def test_overview_without_an_example_points_to_the_lab(explorer):
+    """A copy without shipped runs says so and links to the Lab."""
+    app = explorer(example=False)
+    assert "No example run ships with this copy" in words(app)
+    assert [link.proto.label for link in app.get("page_link")] == ["Open the Lab"]
+
+
+def test_overview_tells_of_a_damaged_example(explorer, tmp_path):
+    """A shipped run that can't be read is an error in words."""
+    (standin.write_run(tmp_path / "shipped" / "runs") / "summary.json").write_text("{")
+    app = explorer(example=False)
+    assert [error.value.endswith(r"Install the program again\.") for error in app.error] == [True]
+
+
+def test_overview_needs_no_table_library():
+    """Nothing on the way to the first chart imports pandas, numpy, pyarrow, scipy, torch or the hub's client."""
+    script = """
+import sys
+from pages._ui import panels, resources
+from pages._ui.result_panels import accuracy_charts
+from sftqa_core.figures.accuracy import accuracy_figure
+from sftqa_core.records import DomainAccuracy, LevelAccuracy
+some = DomainAccuracy((LevelAccuracy("L0", 40, 20, 0.5, 0.4, 0.6),), 0.5, 0.4, 0.6, ("L0",), 0.5, 0.4, 0.6, 40)
+resources.example()
+accuracy_figure(some, some, some, some).to_json()
+print(sorted({name.split(".")[0] for name in sys.modules} & {"pandas", "numpy", "pyarrow", "scipy", "torch", "huggingface_hub"}))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+# --- Memory
+
+
+def test_memory_shows_levels_and_one_fact_down_to_its_completions(explorer):
+    """Memory counts what is probed, draws shares, scores and one fact's templates, and lists its completions."""
+    app = explorer("memory")
+    assert "**270 of 300 facts probed**" in words(app)
+    assert len(charts(app)) == 3
+    facts, completions = (frame.value for frame in app.dataframe)
+    assert len(facts) == 300
+    assert set(completions["matched"]) == {"Answer 0", ""}
+    assert "Interval over samples" in words(app)
+    assert "Interval over templates" in words(app)
+
+
+def test_memory_filters_by_level_and_search(explorer):
+    """The fact table follows its filters, and an empty one says so."""
+    app = explorer("memory")
+    app.multiselect(key="fact-levels").set_value(["L4"]).run()
+    assert set(app.dataframe[0].value["level"]) == {"L4"}
+    app.text_input(key="fact-search").set_value("no such subject").run()
+    assert "No fact fits these filters." in words(app)
+
+
+def test_memory_leaves_echo_facts_out_on_request(explorer):
+    """The echo toggle removes exactly the facts whose answer stands in their subject."""
+    app = explorer("memory")
+    app.toggle[0].set_value(True).run()
+    assert len(app.dataframe[0].value) == 285
+    assert not app.dataframe[0].value["echo"].any()
+
+
+def test_memory_says_when_nothing_is_probed(explorer):
+    """Facts without levels are listed with the way to probe them, and without charts."""
+    app = explorer("memory", probed=False)
+    assert "None of these facts has been probed with this model" in words(app)
+    assert charts(app) == []
+    assert "This fact has not been probed" in words(app)
+
+
+@pytest.mark.parametrize("page", ["memory", "lab"])
+def test_without_models_pages_say_how_to_make_one(explorer, page):
+    """No model at all is an empty state, not an error."""
+    assert "sftqa pretrain NAME" in words(explorer(page, with_models=False))
+
+
+def test_memory_shows_the_cores_words_when_a_model_cannot_be_had(explorer):
+    """A linked model that is not here gives the core's message instead of a traceback."""
+    app = explorer("memory", query={"model": "gone"})
+    assert [error.value for error in app.error] == [r"There is no model 'gone' here\. Pick one from the list\."]
+
+
+def test_links_set_the_pickers_and_unknown_values_are_dropped(explorer):
+    """A shared link picks split and domain; a value that is no option falls back to the default."""
+    app = explorer("memory", query={"split": "nonsense", "domain": "out"})
+    assert app.selectbox(key="pick-domain").value == "out"
+    assert app.selectbox(key="pick-split").value == "test"
+    assert "split" not in app.query_params
+    assert len(app.dataframe[0].value) == 120
+
+
+def test_text_of_models_is_never_read_as_markup(explorer):
+    """Subjects full of markup reach only elements that show text as it is."""
+    app = explorer("memory")
+    assert "<b>bold</b> $x^2$ :smile:" in [text.value.removeprefix("What is the P17 of ").removesuffix("?") for text in app.text]
+    assert "<b>bold" not in "".join(element.value for element in app.markdown)
+
+
+# --- Lab
+
+
+def test_lab_shows_the_cost_before_launch(explorer):
+    """The Lab's default form is 60 examples in 8 steps, with the time range and the default learning rate."""
+    app = explorer("lab")
+    assert {metric.label: metric.value for metric in app.metric} == {"Examples": "60", "Steps": "8", "Test facts": "3,000"}
+    assert "**About 20 s to 60 s** on this machine." in words(app)
+    assert app.text_input(key="lab-rate").placeholder == "0.0004 (default for this model)"
+
+
+def test_launching_twice_starts_one_run(explorer, jobs):
+    """A second click on the same settings, in this tab or in another, finds the first click's job."""
+    app = explorer("lab")
+    button(app, "Launch").click().run()
+    assert button(app, "Launch").disabled
+    other = explorer("lab")
+    assert "These very settings are under way" in words(other)
+    resources.submit("train", TrainSettings(model="stand-in"))
+    assert [job.settings for job in jobs.jobs.values()] == [TrainSettings(model="stand-in").to_dict()]
+
+
+def test_the_same_settings_can_run_again_later(explorer, jobs):
+    """Once a run is over, launching its settings makes a new job."""
+    settings = TrainSettings(model="stand-in")
+    first = resources.submit("train", settings)
+    jobs.run_all()
+    assert resources.submit("train", settings).id != first.id
+
+
+def test_lab_tells_problems_before_anything_starts(explorer):
+    """An n that can't be supplied is told, and Launch is off."""
+    app = explorer("lab")
+    app.segmented_control(key="lab-size").set_value(1920).run()
+    assert [error.value for error in app.error] == [r"Only 1,500 facts are there; 1,920 were asked for\."]
+    assert button(app, "Launch").disabled
+
+
+def test_lab_refuses_a_learning_rate_that_is_no_number(explorer):
+    """A form that makes no settings says what was seen."""
+    app = explorer("lab")
+    app.text_input(key="lab-rate").set_value("fast").run()
+    assert [error.value for error in app.error] == [r"The learning rate must be a number such as 4e\-4, got 'fast'\."]
+    assert button(app, "Launch").disabled
+
+
+def test_lab_without_torch_says_what_to_install(explorer, monkeypatch):
+    """Without torch the form stays readable, Launch is off and the install command stands there."""
+    monkeypatch.setattr(resources, "missing_torch", lambda: True)
+    app = explorer("lab")
+    assert "pip install torch transformers peft accelerate" in [code.value for code in app.code]
+    assert button(app, "Launch").disabled
+
+
+def test_lab_shows_a_running_job_in_any_tab(explorer, jobs, monkeypatch):
+    """A job under way shows its phase, its rate, the time left and its loss curve wherever the Lab is opened."""
+    job = jobs.submit("train", TrainSettings(model="stand-in").to_dict())
+    jobs._set(job, state="running", started=job.created)
+    told = [Progress("fine-tuning", step, 8, "steps", 2.0, 3.0, {"loss": 2.0 / step}) for step in (1, 2)]
+    monkeypatch.setattr("sftqa_core.jobs.reading.progress_since", lambda job_id, offset: (told[offset:], 2))
+    app = explorer("lab")
+    assert [bar.text for bar in app.get("progress")] == ["fine\\-tuning: 2 of 8 steps, 2.0 a second, about 3 s left"]
+    assert charts(app)[0]["data"][0]["y"] == [2.0, 1.0]
+    button(app, "Cancel").click().run()
+
+
+# --- Results
+
+
+def test_results_show_accuracy_headline_and_changes(explorer):
+    """Results draws both domains, the headline with intervals, and the facts that flipped."""
+    app = explorer("results")
+    assert [metric.value for metric in app.metric] == ["41.7%", "33.3%", "23.9%", "19.4%"]
+    assert app.metric[0].delta == "+34.3 points"
+    assert "39.7 to 43.7% (95%, levels' Wilson)" in words(app)
+    assert "without echo facts: 41.7%" in words(app)
+    counts, changed = app.dataframe[0].value, app.dataframe[1].value
+    assert list(counts.columns) == ["gained", "lost", "kept", "still wrong"]
+    assert int(counts.to_numpy().sum()) == 300
+    assert set(changed["change"]) == {"gained", "lost"}
+    assert "It is no evidence about large models" in words(app)
+
+
+def test_results_split_contested_from_uncontested(explorer):
+    """Where contested facts are known the charts can be drawn for them alone."""
+    app = explorer("results")
+    app.segmented_control(key="part").set_value("contested").run()
+    assert not app.exception
+    assert len(charts(app)) == 3  # two accuracies and the loss
+
+
+def test_results_read_a_run_folder_through_the_core(explorer):
+    """The same page over the real workflows and a run folder on disk, whole and split by contested facts."""
+    app = explorer("results", real=True)
+    assert app.selectbox(key="pick-run").options == ["stand-in · atlas · n = 60 · full · shipped example"]
+    assert [metric.value for metric in app.metric] == ["41.7%", "33.3%", "23.9%", "19.4%"]
+    counts = {}
+    for part in ("contested", "uncontested"):
+        app.segmented_control(key="part").set_value(part).run()
+        assert not app.exception
+        ticks = charts(app)[0]["layout"]["xaxis"]["ticktext"]
+        counts[part] = sum(int(tick.partition("n = ")[2]) for tick in ticks)
+    facts = standin.facts_and_levels()
+    assert sum(counts.values()) == ((facts["domain"] == "in") & facts["level"].notna()).sum()
+
+
+def test_results_without_runs_point_to_the_lab(explorer):
+    """No run is an empty state."""
+    assert "There is no finished run yet." in words(explorer("results", with_runs=False))
+
+
+def test_results_of_a_damaged_run_say_what_to_do(explorer, monkeypatch):
+    """What the core can't read is told in its words."""
+
+    def damaged(run_id):
+        raise ModelUnavailable("The run can't be read. Delete it and train again.")
+
+    monkeypatch.setattr(resources, "run", damaged)
+    app = explorer("results")
+    assert [error.value for error in app.error] == [r"The run can't be read\. Delete it and train again\."]
+
+
+def test_an_unknown_run_in_a_link_falls_back_to_the_newest(explorer):
+    """A link to a run that is gone opens the newest one."""
+    app = explorer("results", query={"run": "../../etc"})
+    assert app.selectbox(key="pick-run").value == standin.RUN
+
+
+# --- Jobs
+
+
+def test_jobs_without_any_point_to_the_lab(explorer):
+    """No job is an empty state."""
+    assert "Nothing has been started yet" in words(explorer("jobs"))
+
+
+def test_failed_jobs_show_their_error_and_last_log_lines(explorer, jobs, monkeypatch):
+    """A failed job tells its error and the end of its log; a finished one links to its result."""
+    monkeypatch.setattr("sftqa_core.jobs.reading.log_tail", lambda job_id, lines: ["step 3", "<b>died</b>"])
+    base = {"kind": "train", "settings": TrainSettings(model="stand-in").to_dict(), "created": "2026-11-23T12:00:00+00:00"}
+    jobs.jobs["a"] = Job(
+        id="a", state="failed", error="The device had no room. Use a smaller batch size.", finished="2026-11-23T12:01:00", **base
+    )
+    jobs.jobs["b"] = Job(id="b", state="done", result=standin.RUN, finished="2026-11-23T12:01:00", **base)
+    app = explorer("jobs")
+    assert [error.value for error in app.error] == [r"The device had no room\. Use a smaller batch size\."]
+    assert "step 3\n<b>died</b>" in [code.value for code in app.code]
+    assert [link.proto.label for link in app.get("page_link")] == ["**See the results**"]
+
+
+@pytest.mark.parametrize("page", ["memory", "lab", "results", "jobs"])
+def test_a_broken_queue_is_told_on_every_page(explorer, page, monkeypatch):
+    """When the queue can't be read, a page says so in words."""
+
+    def broken(limit=None, workspace=None):
+        raise ModelUnavailable("The queue can't be read.")
+
+    monkeypatch.setattr("sftqa_core.jobs.reading.jobs_list", broken)
+    assert r"The queue can't be read\." in [error.value for error in explorer(page).error]

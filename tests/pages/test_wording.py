@@ -1,0 +1,46 @@
+"""Numbers and foreign text as pages write them."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from pages._ui.downloads import csv_bytes, neutral
+from pages._ui.wording import between, duration, interval, literal, moment, percent, span
+
+
+def test_shares_are_per_cent_and_missing_ones_a_dash():
+    """A share has one decimal; None and NaN are a dash."""
+    assert [percent(0.7314), percent(1.0, 0), percent(None), percent(math.nan)] == ["73.1%", "100%", "–", "–"]
+    assert [interval(0.7, 0.759), interval(None, None), between(0.336, 0.416)] == ["70.0 to 75.9%", "no interval", "0.34 to 0.42"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.2, "1 s"), (42, "42 s"), (120, "2 min"), (7800, "2 h 10 min"), (7199, "2 h"), (None, "unknown")]
+)
+def test_durations_read_as_people_say_them(seconds, words):
+    """Seconds, minutes, hours; never 60 min."""
+    assert duration(seconds) == words
+
+
+def test_spans_and_moments_are_short():
+    """Equal ends are said once; a time loses seconds and zone."""
+    assert [span(20, 60), span(20, 20.2)] == ["20 s to 60 s", "20 s"]
+    assert moment("2026-11-23T12:00:05+00:00") == "2026-11-23 12:00"
+
+
+def test_markup_in_foreign_text_is_escaped():
+    """Emphasis, links, maths, colours, emoji codes and HTML are shown as typed."""
+    assert literal("**a** [b](c) $d$ :red[e] :smile: <b>") == (r"\*\*a\*\* \[b\]\(c\) \$d\$ \:red\[e\] \:smile\: \<b\>")
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@x", "\t=1", "  =1"])
+def test_cells_that_look_like_formulas_are_neutralised(cell):
+    """A spreadsheet must not run a model's text."""
+    assert neutral(cell) == f"'{cell}"
+
+
+def test_numbers_and_plain_text_stay_as_they_are():
+    """Only text is touched, and the file is UTF-8 with a mark."""
+    assert [neutral(-1.5), neutral("Paris"), neutral(None)] == [-1.5, "Paris", None]
+    assert csv_bytes(pd.DataFrame({"a": ["=1"], "b": [-2]})) == "\ufeffa,b\n'=1,-2\n".encode()
