@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: app test test-browser check format wheel bench clean
+.PHONY: app test test-browser check format wheel bench shipped clean
 
 app: .venv/.app
 	$(BIN)/sftqa app
@@ -31,6 +31,10 @@ wheel: .venv/.dev
 
 bench: .venv/.dev
 	$(BIN)/python benchmarks/first_chart.py
+
+# Makes cache/shipped anew in a workspace of its own: about half an hour.
+shipped: .venv/.dev
+	SFTQA_CACHE=build/shipping $(BIN)/python -m sftqa_core.cli.shipping cache/shipped
 
 # torch comes first and alone: the pinned release is found in one step, and its build (CPU or CUDA) is not chosen anew by another package.
 .venv/.app: pyproject.toml constraints.txt

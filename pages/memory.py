@@ -32,6 +32,8 @@ with st.container(horizontal=True, vertical_alignment="center"):
     probe_button(model, source, split, domain, profile.facts - profile.probed)
     upload_button()
     without_echo = st.toggle("Leave out echo facts", help="Facts whose answer stands inside the subject: repeating it would count.")
+if (trouble := state.kept_problem()) is not None:
+    panels.problem(trouble)
 for note in profile.notes:
     st.caption(note)
 for job in state.watched_jobs("probe"):

@@ -45,6 +45,6 @@ def tiny_loaded(seed: int = 0, tokenizer: Any = None, name: str = "tiny") -> Loa
     model = LlamaForCausalLM(config).eval()
     card = ModelCard(name, "folder", None, True, parameters=sum(p.numel() for p in model.parameters()))
     end = tokenizer.eos_token_id
-    model.generation_config = GenerationConfig(eos_token_id=[end], pad_token_id=tokenizer.pad_token_id, do_sample=False, top_k=0)
+    model.generation_config = GenerationConfig(eos_token_id=[end], pad_token_id=tokenizer.pad_token_id, do_sample=False)
     fingerprint = ModelFingerprint("w" * 16, None, "float32", "cpu")
     return LoadedModel(card, model, tokenizer, "cpu", "float32", fingerprint, _bos_ids(tokenizer), (end,), tokenizer.pad_token_id)

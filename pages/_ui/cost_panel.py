@@ -24,6 +24,9 @@ def cost_panel(settings: TrainSettings | ProbeSettings) -> bool:
     with st.container(horizontal=True, gap="large"):
         for label, value in cells:
             st.metric(label, value, width="content")
+    if isinstance(settings, ProbeSettings) and not forecast.probes_needed:
+        st.caption("All of these are known already.")
+        return False
     st.markdown(f"**About {span(forecast.seconds_low, forecast.seconds_high)}** on this machine.")
     for note in forecast.notes:
         st.caption(literal(note))

@@ -75,7 +75,7 @@ def _over(job: Job, where: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         with st.container(width="stretch"):
             _head(job)
-        if job.state == "done" and job.result:
+        if job.state == "done" and job.result and (job.kind, where) != ("probe", "memory"):
             _result_link(job)
         if job.state != "failed":
             _log(job.id, st.popover("Log", icon=":material/notes:", key=f"log-{where}-{job.id}"))

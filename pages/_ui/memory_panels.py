@@ -75,11 +75,13 @@ def facts_table(table: Any, scheme: Any) -> Any:
     if words.strip():
         text = shown["subject"] + "\n" + shown["answers"].map("\n".join)
         shown = shown[text.str.contains(words.strip(), case=False, regex=False)]
+    shown = shown.iloc[shown["score"].isna().to_numpy().argsort(kind="stable")]  # what is known comes first
     columns = [name for name in COLUMNS if name in shown]
     picked = st.dataframe(
         shown[columns].head(SHOWN),
         hide_index=True,
         height=320,
+        placeholder="",
         column_config=COLUMNS,
         on_select="rerun",
         selection_mode="single-row",

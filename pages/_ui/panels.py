@@ -60,7 +60,15 @@ def needs_torch(what: str) -> None:
 
 def share_metric(label: str, value: float | None, base: float | None, lines: list[str]) -> None:
     """One share, how far it is from the base model's in percentage points, and small lines under it."""
-    change = None if value is None or base is None else f"{(value - base) * 100:+.1f} points"
+    change = None if value is None or base is None else f"{round((value - base) * 100, 1) + 0.0:+.1f} points"
+    same = change == "+0.0 points"
     with st.container(border=True, height="stretch"):
-        st.metric(label, percent(value), change, delta_description=None if change is None else "against the base model")
+        st.metric(
+            label,
+            percent(value),
+            change,
+            delta_color="off" if same else "normal",
+            delta_arrow="off" if same else "auto",
+            delta_description=None if change is None else "against the base model",
+        )
         st.caption("  \n".join(lines))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from pages._ui import resources, state
 from pages._ui.cost_panel import cost_panel
-from pages._ui.panels import needs_torch, told
+from pages._ui.panels import needs_torch
+from sftqa_core.errors import SftqaError
 from sftqa_core.records import ProbeSettings
 
 UPLOADS = ("csv", "jsonl", "parquet", "zip")
@@ -14,8 +17,8 @@ UPLOADS = ("csv", "jsonl", "parquet", "zip")
 
 def probe_button(model: str, source: str, split: str, domain: str, left: int) -> None:
     """A popover with what probing the remaining facts costs, and the button that starts it."""
-    with st.popover("Probe", icon=":material/network_intelligence:", disabled=left == 0, on_change="rerun", key="probe") as popover:
-        if not popover.open:
+    with st.popover("Probe", icon=":material/network_intelligence:", disabled=left == 0, on_change="rerun", key="probe-box") as box:
+        if not box.open:
             return
         limit = st.number_input("At most this many facts", 1, None, None, placeholder=f"all {left:,} that are left", key="probe-limit")
         settings = ProbeSettings(model=model, source=source, split=split, domain=domain, limit=int(limit) if limit else None)
@@ -23,24 +26,34 @@ def probe_button(model: str, source: str, split: str, domain: str, left: int) ->
         if resources.missing_torch():
             needs_torch("Probing")
             ready = False
-        if st.button("Start probing", type="primary", disabled=not ready, key="probe-start"):
-            with told():
-                state.watch(resources.submit("probe", settings).id)
-            st.rerun()
+        st.button("Start probing", type="primary", disabled=not ready, key="probe-start", on_click=_probe, args=(settings,))
 
 
 def upload_button() -> None:
     """A popover that takes a file of facts and makes it the picked source."""
-    with st.popover("Add your own facts", icon=":material/upload_file:"):
+    with st.popover("Add your own facts", icon=":material/upload_file:", on_change="rerun", key="upload-box"):
         st.markdown(
             "Triples or question-answer pairs, as CSV, JSON Lines or Parquet. "
             "Columns: `question`, `answers` and, for triples, `subject`, `relation`."
         )
         st.markdown("For the EntityQuestions data run `sftqa facts --source entity-questions --download` once.")
         file = st.file_uploader("File", type=UPLOADS, label_visibility="collapsed", key="upload")
-        if file is not None and st.button("Use these facts", type="primary"):
-            with told():
-                name = resources.add_upload(file.name, file.getvalue())
-            st.session_state.pop("pick-source", None)
-            st.query_params["source"] = name
-            st.rerun()
+        st.button("Use these facts", type="primary", disabled=file is None, on_click=_upload, args=(file,))
+
+
+def _probe(settings: ProbeSettings) -> None:
+    try:
+        state.watch(resources.submit("probe", settings).id)
+    except SftqaError as error:
+        state.keep_problem(str(error))
+    st.session_state["probe-box"] = False
+
+
+def _upload(file: Any) -> None:
+    try:
+        name = resources.add_upload(file.name, file.getvalue())
+    except SftqaError as error:
+        state.keep_problem(str(error))
+    else:
+        st.query_params["source"] = st.session_state["pick-source"] = name
+    st.session_state["upload-box"] = False

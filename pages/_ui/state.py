@@ -25,6 +25,16 @@ def watched_jobs(kind: str) -> list[Job]:
     return [job for job in resources.jobs() if job.kind == kind and (job.state in _ACTIVE or job.id == wanted)]
 
 
+def keep_problem(text: str) -> None:
+    """Remember what went wrong in a button's callback, where nothing can be drawn."""
+    st.session_state["problem"] = text
+
+
+def kept_problem() -> str | None:
+    """What a callback left to be told; once."""
+    return st.session_state.pop("problem", None)
+
+
 def progress_history(job_id: str) -> list[Progress]:
     """Everything a job has told so far; each redraw reads only what is new."""
     kept = st.session_state.setdefault("progress", {})

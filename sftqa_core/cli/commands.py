@@ -6,39 +6,15 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sftqa_core import workflows
 from sftqa_core.cli.arguments import pretrain_settings, probe_settings, train_settings
+from sftqa_core.cli.console import Console
 from sftqa_core.errors import SettingsError
-from sftqa_core.progress import Progress
 
 Options = argparse.Namespace
-
-
-@dataclass
-class Console:
-    """Progress as one rewritten line on standard error (whole lines where that is not a terminal)."""
-
-    last: str = ""
-
-    def progress(self, update: Progress) -> None:
-        left = f", {update.left_s:.0f} s left" if update.left_s is not None else ""
-        values = "".join(f", {name} {value:.3g}" for name, value in update.values.items())
-        line = f"{update.phase}: {update.done:,} of {update.total:,} {update.unit}, {update.rate or 0:.1f}/s{left}{values}"
-        if sys.stderr.isatty():
-            print(f"\r\x1b[2K{line}", end="\n" if update.done >= update.total else "", file=sys.stderr, flush=True)
-        elif update.done >= update.total or update.phase != self.last:
-            print(line, file=sys.stderr, flush=True)
-        self.last = update.phase
-
-    def log(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
-    def check(self) -> None:
-        pass  # Ctrl-C arrives as KeyboardInterrupt
 
 
 @contextmanager

@@ -42,8 +42,9 @@ def accuracy_figure(
         figure.add_trace(_baseline("base, 4 examples shown", few_shot.per_level, "triangle-up", 3))
     figure.add_trace(_measured("before", before.per_level, -0.14, "square", [GREY] * len(levels)))
     figure.add_trace(_measured("after", levels, 0.14, "circle", colours))
-    legend = {"size": 12, "symbol": "circle", "color": colours[len(colours) // 2]}
-    figure.add_scatter(name="after", x=[None], y=[None], mode="markers", marker=legend, legendrank=2, hoverinfo="skip")
+    for rank, name, symbol, colour in ((1, "before", "square", GREY), (2, "after", "circle", colours[len(colours) // 2])):
+        marker = {"size": 11, "symbol": symbol, "color": colour}  # drawn apart: a level's own marker may be hollow
+        figure.add_scatter(name=name, x=[None], y=[None], mode="markers", marker=marker, legendrank=rank, hoverinfo="skip")
     figure.update_xaxes(
         tickvals=list(range(len(levels))),
         ticktext=[f"<b>{level.level}</b><br>n = {level.n:,}" for level in levels],
@@ -80,8 +81,7 @@ def _measured(name: str, levels: Sequence[LevelAccuracy], shift: float, symbol: 
         text=[hover_text(name, level) for _, level in here],
         hovertemplate="%{text}<extra></extra>",
         cliponaxis=False,
-        legendrank=1,
-        showlegend=symbol == "square",  # the other one has a colour a level; its legend entry is drawn apart
+        showlegend=False,
     )
 
 

@@ -36,6 +36,20 @@ class LoadedModel:
     pad_id: int  # differs from the end token wherever the tokenizer has a padding token
 
 
+@contextmanager
+def no_progress_bar() -> Iterator[None]:
+    """Keep transformers' own bars off the terminal while models are read and written."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
 def load_model(card: ModelCard, device: str = "auto") -> LoadedModel:
     """Load `card` on `device` ("auto" takes a GPU if there is one), downloading a hub model first if need be.
 
@@ -172,7 +186,7 @@ def _plain_generation(model: Any, ends: tuple[int, ...], pad: int) -> None:
     """Replace the model's generation settings: its own top-p or repetition penalty would survive a merge."""
     from transformers import GenerationConfig
 
-    model.generation_config = GenerationConfig(eos_token_id=list(ends), pad_token_id=pad, do_sample=False, top_k=0)
+    model.generation_config = GenerationConfig(eos_token_id=list(ends), pad_token_id=pad, do_sample=False)
 
 
 def _bos_ids(tokenizer: Any) -> list[int]:

@@ -7,18 +7,16 @@ What is written loads with plain libraries: `AutoModelForCausalLM.from_pretraine
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import PeftModel, get_peft_model_state_dict
-from transformers import GenerationConfig
-from transformers.utils import logging
 
 from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.models.loading import no_progress_bar
 
 if TYPE_CHECKING:
     from sftqa_core.models.catalogue import ModelFingerprint
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
 
 def save_tuned(tuned: LoadedModel, folder: Path) -> Path:
     """Write the adapter or the weights (safetensors, in the precision they run in), and the tokenizer."""
-    with _no_progress_bar():
+    with no_progress_bar():
         _save_model(tuned, folder)
         tuned.tokenizer.save_pretrained(folder)
     return folder
@@ -42,12 +40,7 @@ def _save_model(tuned: LoadedModel, folder: Path) -> None:
         model.save_pretrained(folder, save_embedding_layers=False)  # "auto" would ask the hub about the vocabulary
         (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
     else:
-        used = model.generation_config
-        model.generation_config = GenerationConfig(eos_token_id=list(tuned.end_ids), pad_token_id=tuned.pad_id)
-        try:  # the settings it runs with name a top-k of 0 beside greedy decoding, which transformers refuses to save
-            model.save_pretrained(folder)
-        finally:
-            model.generation_config = used
+        model.save_pretrained(folder)
 
 
 def tuned_fingerprint(model: Any, base: LoadedModel) -> ModelFingerprint:
@@ -67,14 +60,3 @@ def state_sha256(state: Mapping[str, torch.Tensor]) -> str:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
-
-
-@contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

@@ -55,12 +55,13 @@ def test_from_overview_to_a_finished_run(explorer, browser):
 
 @pytest.mark.parametrize("name", ["memory", "lab", "results", "jobs"])
 def test_every_page_opens_by_its_address(explorer, browser, name):
-    """A page opened by its link shows its own title and no error, also on a narrow dark screen."""
+    """A page that is the first thing opened on a fresh server runs inside the app, without error, narrow and dark."""
     from playwright.sync_api import expect
 
     page = browser.new_context(viewport={"width": 420, "height": 900}, color_scheme="dark").new_page()
     page.goto(f"{explorer}/{name}")
     expect(page.get_by_role("heading", name=name.capitalize(), exact=True)).to_be_visible(timeout=PAGE_MS)
+    expect(page).to_have_title(f"{name.capitalize()} · SFT-QA Explorer")
     page.wait_for_timeout(1500)
     expect(page.get_by_test_id("stException")).to_have_count(0)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

@@ -54,7 +54,7 @@ def test_hostile_generation_settings_are_replaced(tiny_folder: Path):
     (tiny_folder / "generation_config.json").write_text(json.dumps(HOSTILE))
     loaded = load_model(find_model(str(tiny_folder)), "cpu")
     left = {key: value for key, value in loaded.model.generation_config.to_diff_dict().items() if key != "transformers_version"}
-    assert left == {"eos_token_id": [0], "pad_token_id": 1, "do_sample": False, "top_k": 0}
+    assert left == {"eos_token_id": [0], "pad_token_id": 1, "do_sample": False}
     ids = torch.tensor(encode_prompts(loaded, ["Velor was born"]))
     made = loaded.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=6)[0].tolist()
     plain = ids[0].tolist()

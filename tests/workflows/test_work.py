@@ -23,7 +23,7 @@ def settings(world: str, **changes) -> TrainSettings:
 
 
 class Counting(Silent):
-    """Counts what was reported as done, by phase, and stops after some progress if told to."""
+    """Counts what was reported as done, by phase, and stops in a phase, once ten are done, if told to."""
 
     def __init__(self, stop_in: str | None = None):
         self.done: dict[str, int] = {}
@@ -33,7 +33,7 @@ class Counting(Silent):
         self.done[update.phase] = update.done
 
     def check(self):
-        if self.done.get(self.stop_in, 0) > 0:
+        if self.done.get(self.stop_in, 0) >= 10:
             raise Stopped("asked to")
 
 
