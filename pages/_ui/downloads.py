@@ -32,5 +32,7 @@ def csv_bytes(table: pd.DataFrame) -> bytes:
 
 
 def neutral(cell: Any) -> Any:
-    """A text that begins like a formula gets an apostrophe in front; numbers stay numbers."""
+    """A text that begins like a formula gets an apostrophe in front; a list becomes text; numbers stay numbers."""
+    if isinstance(cell, list | tuple):
+        cell = " | ".join(map(str, cell))
     return f"'{cell}" if isinstance(cell, str) and cell.lstrip(" ").startswith(_STARTS) else cell

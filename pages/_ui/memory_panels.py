@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui import resources
+from pages._ui.downloads import csv_button
 from pages._ui.wording import between, literal, percent
 from sftqa_core.figures.fact import template_hits_figure
 from sftqa_core.figures.levels import level_counts, level_names, level_shares_figure, score_histogram
@@ -88,7 +89,9 @@ def facts_table(table: Any, scheme: Any) -> Any:
         key="facts",
     )
     first_ones = f" The first {SHOWN:,} are listed: filter to find the others." if len(shown) > SHOWN else ""
-    st.caption(f"{len(shown):,} of {len(table):,} facts. Click the box at the left of a row to see its completions.{first_ones}")
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.caption(f"{len(shown):,} of {len(table):,} facts. Click the box at the left of a row to see its completions.{first_ones}")
+        csv_button("Download these facts", shown, "facts", "facts-csv")
     rows = [row for row in picked.selection.rows if row < len(shown)]
     return shown.iloc[rows[0]] if rows else (shown.iloc[0] if len(shown) else None)
 

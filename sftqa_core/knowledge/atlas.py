@@ -30,10 +30,10 @@ class AtlasSettings(Record):
     seed: int = 0
     in_splits: tuple[int, ...] = (336, 32, 152)  # train, dev, test
     out_splits: tuple[int, ...] = (0, 22, 110)
-    carriers: int = 25  # facts that carry question-and-answer text
+    carriers: int = 40  # facts that carry question-and-answer text
     carrier_exposures: tuple[int, ...] = (25, 50)  # least and most
     unexposed_share: float = 0.12
-    exposures: tuple[int, ...] = (6, 140)  # of the exposed facts, log-uniform from the first to the second
+    exposures: tuple[int, ...] = (6, 125)  # of the exposed facts, log-uniform from the first to the second
     contested_share: float = 0.45  # of the exposed facts
     rival_shares: tuple[float, ...] = (0.25, 0.8)  # of a contested fact's mentions, uniform
     object_skew: float = 0.6  # how much commoner a pool's first objects are: weight 1 / (rank + 3) ** skew

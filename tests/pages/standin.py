@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sftqa_core.artifacts import write_folder
-from sftqa_core.errors import ModelUnavailable, NotFound, SettingsError
+from sftqa_core.errors import FactsError, ModelUnavailable, NotFound, SettingsError
 from sftqa_core.records import DomainAccuracy, LevelAccuracy, LevelScheme, ModelCard, RunSummary, TrainSettings
 
 RELATIONS = {"P17": "in", "P19": "in", "P36": "in", "P106": "out", "P26": "out"}
@@ -162,12 +162,17 @@ def workflows(*, with_runs: bool = True, with_models: bool = True, probed: bool 
             examples=60,
             steps=8,
             test_facts=3000,
-            probes_needed=0,
+            probes_needed=0 if hasattr(settings, "n") else 30,
             seconds_low=20.0,
             seconds_high=60.0,
             notes=["Measured on 2 cores."],
             problems=problems,
         )
+
+    def add_upload(name: str, content: bytes) -> str:
+        if content == b"x":
+            raise FactsError(["Row 1: no question.", "Row 2: no answer."])
+        return name
 
     module.models = lambda: cards if with_models else []
     module.sources = lambda: ["atlas", "entity-questions"]
@@ -176,5 +181,5 @@ def workflows(*, with_runs: bool = True, with_models: bool = True, probed: bool 
     module.runs = lambda: [info] if with_runs else []
     module.default_learning_rate = lambda method, model: 4e-4 if method == "full" else 3e-3
     module.parts = SimpleNamespace(run_part=lambda run_id, part: summary(30))
-    module.add_upload = lambda name, content: name
+    module.add_upload = add_upload
     return module

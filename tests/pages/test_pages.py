@@ -134,6 +134,39 @@ def test_text_of_models_is_never_read_as_markup(explorer):
     assert "<b>bold" not in "".join(element.value for element in app.markdown)
 
 
+def test_probe_starts_one_job_for_what_is_not_known(explorer, jobs):
+    """The Probe box tells the cost and queues a probe of the picked facts, which the page then shows."""
+    app = explorer("memory", query={"domain": "in"})
+    app.session_state["probe-box"] = True
+    app.run()
+    assert [metric.value for metric in app.metric if metric.label == "Facts to probe"] == ["30"]
+    button(app, "Start probing").click().run()
+    assert not app.exception
+    (job,) = jobs.jobs.values()
+    assert job.kind == "probe"
+    assert (job.settings["model"], job.settings["split"], job.settings["domain"]) == ("stand-in", "test", "in")
+    assert "Probe stand-in on atlas (test)" in words(app)
+    assert app.session_state["probe-box"] is False
+
+
+def test_an_uploaded_file_becomes_the_picked_source(explorer):
+    """Facts handed over in the browser are picked at once."""
+    app = explorer("memory")
+    app.file_uploader[0].set_value(("mine.csv", b"question,answers\n", "text/csv")).run()
+    button(app, "Use these facts").click().run()
+    assert not app.exception
+    assert app.selectbox(key="pick-source").value == "mine.csv"
+
+
+def test_a_bad_upload_is_told_and_changes_nothing(explorer):
+    """A file that can't be used gives the core's list of problems; the source stays."""
+    app = explorer("memory")
+    app.file_uploader[0].set_value(("bad.csv", b"x", "text/csv")).run()
+    button(app, "Use these facts").click().run()
+    assert [error.value for error in app.error] == ["- Row 1\\: no question\\.\n- Row 2\\: no answer\\."]
+    assert app.selectbox(key="pick-source").value == "atlas"
+
+
 # --- Lab
 
 

@@ -42,5 +42,5 @@ def test_cells_that_look_like_formulas_are_neutralised(cell):
 
 def test_numbers_and_plain_text_stay_as_they_are():
     """Only text is touched, and the file is UTF-8 with a mark."""
-    assert [neutral(-1.5), neutral("Paris"), neutral(None)] == [-1.5, "Paris", None]
+    assert [neutral(-1.5), neutral("Paris"), neutral(None), neutral(["a", "b"]), neutral(["=a"])] == [-1.5, "Paris", None, "a | b", "'=a"]
     assert csv_bytes(pd.DataFrame({"a": ["=1"], "b": [-2]})) == "\ufeffa,b\n'=1,-2\n".encode()
