@@ -252,13 +252,13 @@ class PretrainSettings(Record):
     sequence_length: int = 128
     batch_size: int = 8
     optimizer: str = "muon"  # muon (for the layers' matrices, AdamW for the rest) or adamw
-    learning_rate: float = 3e-3
+    learning_rate: float = 8e-3
     warmup_steps: int = 50
     weight_decay: float = 0.05
     epochs: int = 1
     seed: int = 0
     corpus: CorpusSettings = field(default_factory=CorpusSettings)
-    max_exposures: int = 40  # for facts without recorded exposures: drawn log-uniform up to this many
+    max_exposures: int = 100  # for facts without recorded exposures: drawn log-uniform up to this many
     limit: int | None = None  # at most this many facts of the source, spread over relations
     relations: tuple[str, ...] | None = None  # only facts of these relations; None: all
     device: str = "auto"

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone knows it by
+import transformers
 
 from sftqa_core.artifacts import versions, write_folder
 from sftqa_core.errors import SettingsError, Stopped
@@ -58,9 +59,13 @@ def pretrain(settings: PretrainSettings, source: FactSource, target: Path, repor
     manifest. Raises `Stopped` when asked to stop; the same call then goes on from the checkpoint.
     """
     reporter = reporter or Silent()
+    preparing = Phase(reporter, "preparing the corpus", 3, "parts")
     corpus = _write(settings, source, reporter)
+    preparing.advance(1)
     tokenizer = train_tokenizer(_sample(corpus.documents, settings.seed), settings.vocabulary)
+    preparing.advance(1)
     blocks = _blocks(settings, corpus.documents, tokenizer)
+    preparing.advance(1)
     place = Place.choose(settings.device)
     digest = hashlib.sha256("\x1e".join(corpus.documents).encode()).hexdigest()[:16]
     work = fingerprint({"settings": settings.to_dict(), "corpus": digest, "place": vars(place), "versions": versions()})
@@ -103,7 +108,6 @@ def _write(settings: PretrainSettings, source: FactSource, reporter: Reporter) -
     facts = with_exposures(facts, settings.max_exposures, settings.corpus.seed)
     corpus = write_corpus(facts, source.relations, settings.corpus)
     reporter.log(f"Corpus of {len(corpus.documents):,} documents from {len(facts):,} facts.")
-    reporter.check()
     return corpus
 
 
@@ -188,6 +192,7 @@ def _step(model: Any, optimizers: Sequence[torch.optim.Optimizer], batch: torch.
 
 
 def _save(folder: Path, model: Any, tokenizer: Any, corpus: Corpus) -> None:
+    transformers.logging.disable_progress_bar()  # a bar for one small file is noise in a job's log
     model.half().save_pretrained(folder)
     save_tokenizer(tokenizer, folder)
     corpus.facts.to_parquet(folder / EXPOSURES, index=False)

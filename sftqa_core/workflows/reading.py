@@ -148,9 +148,10 @@ def completions(model: str, source: str, fact_id: str, scheme: LevelScheme | Non
 def open_for(model: str, source: str) -> FactSource:
     """A source as it may be used with a model.
 
-    Facts whose question and answer stood in the model's pre-training corpus belong to no split, and where the corpus's
-    exposures were recorded they are in the table.
+    For a model that was pre-trained here on this source, only the facts that its corpus was written from are left, with
+    their recorded exposures, and those whose question and answer stood in the corpus belong to no split.
     """
+    from sftqa_core.knowledge.facts import UNUSED
     from sftqa_core.knowledge.sources import open_source
     from sftqa_core.models.catalogue import exposures, find_model
 
@@ -158,12 +159,12 @@ def open_for(model: str, source: str) -> FactSource:
     read = exposures(find_model(model))
     if read is None or not read["fact_id"].isin(opened.facts["fact_id"]).any():
         return opened
-    from sftqa_core.knowledge.facts import UNUSED
-
-    table = opened.facts.drop(columns="exposures", errors="ignore").merge(read, on="fact_id", how="left", validate="one_to_one")
+    table = opened.facts.drop(columns="exposures", errors="ignore").merge(read, on="fact_id", validate="one_to_one")
     table["exposures"] = table["exposures"].astype("Int64")
-    table.loc[table["carrier"].eq(True), "split"] = UNUSED
-    return replace(opened, facts=table.drop(columns="carrier"))
+    table.loc[table["carrier"], "split"] = UNUSED
+    left_out = len(opened.facts) - len(table)
+    told = f"{model} was pre-trained on {len(table):,} facts of {source}; the other {left_out:,} are left out."
+    return replace(opened, facts=table.drop(columns="carrier"), notes=(*opened.notes, told) if left_out else opened.notes)
 
 
 def _no_levels() -> pd.DataFrame:
@@ -175,7 +176,7 @@ def _no_levels() -> pd.DataFrame:
 
 
 def _notes(source: FactSource, chosen: pd.DataFrame) -> tuple[str, ...]:
-    notes = []
+    notes = list(source.notes)
     if (echo := int(chosen["echo"].sum())) > 0:
         notes.append(
             f"{echo:,} of these facts are echo facts: an answer stands inside the subject, so repeating the subject counts as a hit."

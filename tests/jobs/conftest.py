@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from job_processes import FAST, end_processes
 
 from sftqa_core.jobs.executor import LocalExecutor
 from sftqa_core.workspace import Workspace
+from tests.jobs.job_processes import FAST, end_processes
 
 
 @pytest.fixture(autouse=True)

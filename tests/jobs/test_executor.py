@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from job_processes import CPU, FAST, end_processes, until
-from job_workloads import run_job
 
 from sftqa_core.errors import NotFound, SettingsError
 from sftqa_core.jobs.executor import Executor, LocalExecutor
@@ -15,6 +13,8 @@ from sftqa_core.jobs.fake import FakeExecutor
 from sftqa_core.jobs.lease import device_lease
 from sftqa_core.jobs.store import OVER
 from sftqa_core.workspace import Workspace
+from tests.jobs.job_processes import CPU, FAST, end_processes, until
+from tests.jobs.job_workloads import run_job
 
 
 class ExecutorContract:

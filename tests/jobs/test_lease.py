@@ -7,10 +7,10 @@ import sys
 import time
 
 import pytest
-from job_processes import until
 
 from sftqa_core.errors import SettingsError, Stopped
 from sftqa_core.jobs.lease import device_lease, lease_holder, leased_device
+from tests.jobs.job_processes import until
 
 HOLD = "import time; from sftqa_core.jobs.lease import device_lease\nwith device_lease('cpu', 'another command'): time.sleep(60)"
 

@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-from job_processes import CPU, FAST, ended, job_process, kill, logged, until
 
 from sftqa_core.jobs.executor import LocalExecutor
 from sftqa_core.jobs.launcher import Timing, ensure_worker
@@ -21,6 +20,7 @@ from sftqa_core.jobs.reading import blocked_by, jobs_list, latest_progress, log_
 from sftqa_core.jobs.store import JobStore
 from sftqa_core.jobs.worker import Worker
 from sftqa_core.workspace import Workspace
+from tests.jobs.job_processes import CPU, FAST, ended, job_process, kill, logged, until
 
 
 def test_a_job_leaves_its_result_log_and_progress(executor: LocalExecutor):

@@ -30,7 +30,7 @@ def test_every_relation_has_the_same_share(facts: pd.DataFrame):
     """Balanced selection is possible: each in-domain relation has as many train facts, each relation as many carriers."""
     train = facts[facts["split"] == "train"]
     assert set(train.groupby("relation").size()) == {336}
-    assert set(facts[facts["split"] == "none"].groupby("relation").size()) == {25}
+    assert set(facts[facts["split"] == "none"].groupby("relation").size()) == {AtlasSettings().carriers}
 
 
 def test_the_same_seed_gives_the_same_world(facts: pd.DataFrame):

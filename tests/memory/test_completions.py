@@ -6,7 +6,6 @@ import sys
 
 import pandas as pd
 import pytest
-from memory_world import knowing_sampler, source_of
 
 from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.knowledge.aliases import Aliases
@@ -18,6 +17,7 @@ from sftqa_core.memory.wanted import wanted_facts
 from sftqa_core.models.catalogue import ModelFingerprint
 from sftqa_core.records import LevelScheme, ModelCard, ProbeSettings, SamplerSettings
 from sftqa_core.workspace import Workspace
+from tests.memory.memory_world import knowing_sampler, source_of
 
 SETTINGS = ProbeSettings("tiny", "test", scheme=LevelScheme(sampling=SamplerSettings(samples=10, max_new_tokens=6)))
 NONE = Aliases()

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from memory_world import knowing_sampler, source_of
 
 from sftqa_core.errors import SettingsError, Stopped
 from sftqa_core.knowledge.aliases import Aliases
@@ -14,6 +13,7 @@ from sftqa_core.memory.probing import probe_facts
 from sftqa_core.memory.tables import LEVELS
 from sftqa_core.progress import Silent
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings
+from tests.memory.memory_world import knowing_sampler, source_of
 
 SETTINGS = ProbeSettings("tiny", "test", scheme=LevelScheme(sampling=SamplerSettings(samples=10, max_new_tokens=6)))
 NONE = Aliases()

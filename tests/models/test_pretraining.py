@@ -37,7 +37,8 @@ class StopsAfter(Silent):
         self.steps, self.done = steps, 0
 
     def progress(self, update: Progress) -> None:
-        self.done = update.done
+        if update.phase == "pre-training":
+            self.done = update.done
 
     def check(self) -> None:
         if self.done >= self.steps:
