@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages._ui import memory_panels, panels, pickers, resources, state
+from pages._ui.alias_panel import alias_button
 from pages._ui.job_panel import job_panel
 from pages._ui.probe_panel import probe_button, upload_button
 
@@ -31,6 +32,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
     st.markdown(f"**{profile.probed:,} of {profile.facts:,} facts probed**")
     probe_button(model, source, split, domain, profile.facts - profile.probed)
     upload_button()
+    alias_button()
     without_echo = st.toggle("Leave out echo facts", help="Facts whose answer stands inside the subject: repeating it would count.")
 if (trouble := state.kept_problem()) is not None:
     panels.problem(trouble)

@@ -93,9 +93,9 @@ def run_tables(run_id: str) -> tuple[Any, Any, Any]:
 @st.cache_data(show_spinner=False, max_entries=32)
 def run_part(run_id: str, part: str) -> RunSummary:
     """The run's accuracies on its "contested" or "uncontested" test facts only."""
-    from sftqa_core.workflows import parts
+    from sftqa_core import workflows
 
-    return parts.run_part(run_id, part)
+    return workflows.run_part(run_id, part)
 
 
 @st.cache_data(show_spinner=False, ttl=60, max_entries=64)
@@ -110,6 +110,22 @@ def add_upload(name: str, content: bytes) -> str:
 
     sources.clear()
     return workflows.add_upload(name, content)
+
+
+def alias_rows() -> list[dict[str, str]]:
+    from sftqa_core import workflows
+
+    return workflows.alias_rows()
+
+
+def save_aliases(rows: list[dict[str, str]] | None) -> None:
+    """Keep the edited table (None: go back to the shipped one); levels are scored anew with it."""
+    from sftqa_core import workflows
+
+    workflows.save_aliases(rows)
+    profile.clear()
+    completions.clear()
+    forecast.clear()
 
 
 def default_learning_rate(method: str, model: str) -> float:

@@ -13,6 +13,7 @@ from sftqa_core import workflows
 from sftqa_core.cli.arguments import pretrain_settings, probe_settings, train_settings
 from sftqa_core.cli.console import Console
 from sftqa_core.errors import SettingsError
+from sftqa_core.records import ProbeSettings, TrainSettings
 
 Options = argparse.Namespace
 
@@ -45,6 +46,7 @@ def models(options: Options) -> dict[str, Any]:
 def probe(options: Options) -> dict[str, Any]:
     """`sftqa probe`: levels of a set of facts."""
     settings = probe_settings(options)
+    _tell_cost(settings)
     with leased(options, "probe"):
         return workflows.probe(settings, Console()).to_dict()
 
@@ -52,8 +54,17 @@ def probe(options: Options) -> dict[str, Any]:
 def train(options: Options) -> dict[str, Any]:
     """`sftqa train`: one fine-tuning run."""
     settings = train_settings(options)
+    _tell_cost(settings)
     with leased(options, "train"):
         return workflows.train(settings, Console()).to_dict()
+
+
+def _tell_cost(settings: ProbeSettings | TrainSettings) -> None:
+    """One line before the work starts; problems are left to the work itself, which says them as errors."""
+    cost = workflows.forecast(settings)
+    pieces = {"examples": cost.examples, "steps": cost.steps, "test facts": cost.test_facts, "facts to probe": cost.probes_needed}
+    counted = ", ".join(f"{count:,} {name}" for name, count in pieces.items() if count) or "nothing left to compute"
+    print(f"{counted}: about {cost.seconds_low:.0f} to {cost.seconds_high:.0f} s. {cost.notes[-1]}", file=sys.stderr, flush=True)
 
 
 def select(options: Options) -> dict[str, Any]:

@@ -4,8 +4,10 @@
 """
 
 from sftqa_core.workflows.forecast import forecast
+from sftqa_core.workflows.parts import run_part
 from sftqa_core.workflows.reading import (
     add_upload,
+    alias_rows,
     completions,
     default_learning_rate,
     download,
@@ -15,12 +17,14 @@ from sftqa_core.workflows.reading import (
     recipes,
     run,
     runs,
+    save_aliases,
     sources,
 )
 from sftqa_core.workflows.work import pretrain, probe, run_job, select, train
 
 __all__ = [
     "add_upload",
+    "alias_rows",
     "completions",
     "default_learning_rate",
     "download",
@@ -33,7 +37,9 @@ __all__ = [
     "recipes",
     "run",
     "run_job",
+    "run_part",
     "runs",
+    "save_aliases",
     "select",
     "sources",
     "train",

@@ -84,6 +84,24 @@ def add_upload(name: str, content: bytes) -> str:
     return str(target)
 
 
+def alias_rows() -> list[dict[str, str]]:
+    """The table of objects that count as the same: rows of name and same_as. Raises `FactsError` for a damaged file."""
+    from sftqa_core.knowledge.aliases import load_aliases
+
+    return load_aliases().rows()
+
+
+def save_aliases(rows: list[dict[str, str]] | None) -> None:
+    """Keep an edited alias table; None goes back to the shipped one. Raises `FactsError`, and then nothing has changed."""
+    from sftqa_core.knowledge.aliases import Aliases, reset_aliases
+    from sftqa_core.knowledge.aliases import save_aliases as save
+
+    if rows is None:
+        reset_aliases()
+    else:
+        save(Aliases.from_rows(rows))
+
+
 def recipes() -> dict[str, PretrainSettings]:
     """Settings of the built-in models by name."""
     from sftqa_core.models.recipes import RECIPES

@@ -168,3 +168,18 @@ def test_uploads_that_cannot_be_read_change_nothing(workspace):
     name = workflows.add_upload("../my facts.csv", b"relation,subject,object\nP19,Ann,Paris\nP19,Bob,Rome\n")
     assert name == str(workspace.uploads / "my-facts.csv")
     assert workflows.facts(name).facts == 2
+
+
+def test_a_new_alias_scores_again_without_sampling(world, workspace):
+    """After "Tamis" gets a second name, nothing is sampled again; a doubled name is refused and changes nothing."""
+    from sftqa_core.errors import FactsError
+
+    probe = ProbeSettings("tiny", world, scheme=FOUR, device="cpu")
+    workflows.probe(probe)
+    workflows.save_aliases([{"name": "Tamis", "same_as": "Tamis City"}])
+    assert workflows.probe(probe).facts_per_s is None
+    with pytest.raises(FactsError, match="already stands in group 1"):
+        workflows.save_aliases([{"name": "Tamis", "same_as": ""}, {"name": "Orkeld", "same_as": "tamis"}])
+    assert workflows.alias_rows() == [{"name": "Tamis", "same_as": "Tamis City"}]
+    workflows.save_aliases(None)
+    assert len(workflows.alias_rows()) > 50
