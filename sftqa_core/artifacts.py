@@ -97,7 +97,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def checksums(folder: Path) -> dict[str, str]:
     """SHA-256 of every file under `folder` except its manifest, by relative name."""
-    return {path.relative_to(folder).as_posix(): sha256(path) for path in _files(folder) if path.name != MANIFEST}
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in _files(folder) if path != folder / MANIFEST}
 
 
 def sha256(path: Path) -> str:

@@ -148,9 +148,10 @@ def _refuse_code(folder: Path, name: str) -> None:
 def _weights(folder: Path, dtype: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
-    model, report = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True, output_loading_info=True
-    )
+    with no_progress_bar():
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True, output_loading_info=True
+        )
     lacking = sorted(report["missing_keys"])
     if lacking:  # transformers would go on with random numbers in their place
         raise ModelUnavailable(

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone knows it by
-import transformers
 
 from sftqa_core.artifacts import versions, write_folder
 from sftqa_core.errors import SettingsError, Stopped
@@ -28,6 +27,7 @@ from sftqa_core.knowledge.corpus import Corpus, pick_corpus_facts, with_exposure
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.models.catalogue import EXPOSURES, folder_card
 from sftqa_core.models.checkpoint import Checkpoint
+from sftqa_core.models.loading import no_progress_bar
 from sftqa_core.models.tiny import END_ID, build_model, save_tokenizer, train_tokenizer
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import ModelCard, PretrainSettings
@@ -192,8 +192,8 @@ def _step(model: Any, optimizers: Sequence[torch.optim.Optimizer], batch: torch.
 
 
 def _save(folder: Path, model: Any, tokenizer: Any, corpus: Corpus) -> None:
-    transformers.logging.disable_progress_bar()  # a bar for one small file is noise in a job's log
-    model.half().save_pretrained(folder)
+    with no_progress_bar():
+        model.half().save_pretrained(folder)
     save_tokenizer(tokenizer, folder)
     corpus.facts.to_parquet(folder / EXPOSURES, index=False)
 
