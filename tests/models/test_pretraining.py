@@ -136,7 +136,7 @@ def test_a_source_without_exposures_gets_drawn_ones(source: FactSource, tmp_path
     card = pretrain(SMALL, FactSource("toy", facts, source.relations, source.report, "0" * 16), tmp_path / "small")
     table = exposures(card)
     assert table is not None
-    assert table.loc[~table["carrier"], "exposures"].between(4, 40).all()
+    assert table.loc[~table["carrier"], "exposures"].between(4, SMALL.max_exposures).all()
     assert set(facts.loc[facts["fact_id"].isin(carriers(card)), "split"]) == {"train"}
     assert pd.api.types.is_integer_dtype(table["exposures"])
 

@@ -180,6 +180,6 @@ def workflows(*, with_runs: bool = True, with_models: bool = True, probed: bool 
     info = SimpleNamespace(id=RUN, model="stand-in", source="atlas", n=60, method="full", created="2026-11-23T12:00:00+00:00", shipped=True)
     module.runs = lambda: [info] if with_runs else []
     module.default_learning_rate = lambda method, model: 4e-4 if method == "full" else 3e-3
-    module.parts = SimpleNamespace(run_part=lambda run_id, part: summary(30))
+    module.run_part = lambda run_id, part: summary(30)
     module.add_upload = add_upload
     return module
