@@ -21,7 +21,7 @@ from sftqa_core.evaluation.accuracy import accuracy_by_level
 from sftqa_core.evaluation.choosing import held_out_facts
 from sftqa_core.evaluation.comparing import mean_over_seeds, paired_ratio
 from sftqa_core.evaluation.predictions import predict
-from sftqa_core.records import TrainSettings
+from sftqa_core.records import DomainAccuracy, TrainSettings
 from sftqa_core.training.selection import select_examples
 from sftqa_core.training.trainer import fine_tune
 from sftqa_core.workflows.forecast import probe_settings
@@ -52,10 +52,17 @@ class Bench:
         return predict(tuned, self.facts[split], settings, stage="after", aliases=self.prober.aliases)
 
     def row(self, split: str, predictions: pd.DataFrame) -> tuple[float, float, str]:
-        """In-domain and out-of-domain macro mean, and the in-domain levels."""
+        """In-domain and out-of-domain macro mean, and the in-domain levels. Ends the program where a level holds no facts."""
         found = accuracy_by_level(predictions, self.facts[split], self.levels[split], self.settings.scheme)
-        levels = " ".join(f"{level.accuracy:.3f}" for level in found["in"].per_level)
-        return found["in"].macro or 0.0, found["out"].macro or 0.0, levels
+        inside, outside = (_macro(found[domain], f"{split} facts ({domain}-domain)") for domain in ("in", "out"))
+        return inside, outside, " ".join(f"{level.accuracy:.3f}" for level in found["in"].per_level)
+
+
+def _macro(accuracy: DomainAccuracy, what: str) -> float:
+    if accuracy.macro is None:
+        empty = ", ".join(level.level for level in accuracy.per_level if not level.n)
+        raise SystemExit(f"The {what} have no macro mean: no fact has level {empty}. Choose a model that knows some facts of every level.")
+    return accuracy.macro
 
 
 def main() -> None:

@@ -73,6 +73,11 @@ def at_least(name: str, value: int | None, least: int) -> list[str]:
     return [] if value is None or value >= least else [f"{name} must be {least} or more, got {value}."]
 
 
+def within(name: str, value: float, low: float, high: float) -> list[str]:
+    """For `problems`: a sentence if `value` does not lie from `low` to `high` (NaN never does)."""
+    return [] if low <= value <= high else [f"{name} must be {low:,} to {high:,}, got {value}."]
+
+
 def _required(field: dataclasses.Field) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 

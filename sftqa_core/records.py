@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from sftqa_core.jsonrecord import Record, at_least, one_of
+from sftqa_core.jsonrecord import Record, at_least, one_of, within
 
 SPLITS = ("train", "dev", "test")
 DOMAINS = ("in", "out")
+MAX_SEED = 2**32 - 1  # what numpy and torch take
 
 
 # --- how memory is measured ---------------------------------------------------------------------------
@@ -30,16 +31,8 @@ class SamplerSettings(Record):
     sampler: str = "shared"  # which implementation of memory.sampling.Sampler drew them
 
     def problems(self) -> list[str]:
-        wrong = []
-        if not 1 <= self.samples <= 1000:
-            wrong.append(f"samples must be 1 to 1,000 per template, got {self.samples}.")
-        if not 0.01 <= self.temperature <= 10:
-            wrong.append(f"temperature must be 0.01 to 10, got {self.temperature}.")
-        if not 1 <= self.max_new_tokens <= 512:
-            wrong.append(f"max_new_tokens must be 1 to 512, got {self.max_new_tokens}.")
-        if not 0 <= self.seed < 2**63:
-            wrong.append(f"seed must be a whole number from 0 to 2^63 - 1, got {self.seed}.")
-        return wrong
+        wrong = within("samples", self.samples, 1, 1000) + within("temperature", self.temperature, 0.01, 10)
+        return wrong + within("max_new_tokens", self.max_new_tokens, 1, 512) + within("seed", self.seed, 0, MAX_SEED)
 
 
 @dataclass(frozen=True)
@@ -170,7 +163,7 @@ class TrainSettings(Record):
         wrong += at_least("epochs", self.epochs, 1) + at_least("batch_size", self.batch_size, 1)
         wrong += at_least("lora_rank", self.lora_rank, 1) + at_least("test_limit", self.test_limit, 1)
         wrong += at_least("max_answer_tokens", self.max_answer_tokens, 1) + at_least("shots", self.shots, 0)
-        wrong += at_least("seed", self.seed, 0)
+        wrong += within("seed", self.seed, 0, MAX_SEED)
         wrong += one_of("method", self.method, ("full", "lora")) + one_of("balance", self.balance, ("relation", "level"))
         wrong += one_of("match", self.match, ("tokens", "substring"))
         if self.learning_rate is not None and not 0 < self.learning_rate <= 1:
@@ -218,7 +211,7 @@ class RunSummary(Record):
     after: dict[str, DomainAccuracy]
     baselines: dict[str, dict[str, DomainAccuracy]]  # "few_shot", "majority" -> domain -> accuracy
     seconds: dict[str, float]  # "train", "eval", and others that were needed
-    without_echo: dict[str, dict[str, DomainAccuracy]] = field(default_factory=dict)  # "before", "after" -> domain
+    without_echo: dict[str, dict[str, DomainAccuracy]] = field(default_factory=dict)  # stage -> domain -> accuracy
 
 
 # --- making a tiny model ---------------------------------------------------------------------------------
@@ -235,6 +228,12 @@ class CorpusSettings(Record):
     qa_list_share: float = 0.4  # QA documents that are lists of questions without answers
     qa_answered_share: float = 0.2  # of the other QA documents, those answered rightly; the rest get a junk reply
     filler_documents: int = 3_000
+
+    def problems(self) -> list[str]:
+        wrong = within("corpus seed", self.seed, 0, MAX_SEED) + at_least("seen_templates", self.seen_templates, 1)
+        for name in ("worn_share", "qa_list_share", "qa_answered_share"):
+            wrong += within(name, getattr(self, name), 0, 1)
+        return wrong + at_least("qa_documents", self.qa_documents, 0) + at_least("filler_documents", self.filler_documents, 0)
 
 
 @dataclass(frozen=True)
@@ -265,9 +264,11 @@ class PretrainSettings(Record):
 
     def problems(self) -> list[str]:
         wrong = one_of("architecture", self.architecture, ("llama", "qwen2", "gpt_neox"))
-        wrong += one_of("optimizer", self.optimizer, ("muon", "adamw"))
-        for name in ("hidden_size", "layers", "heads", "intermediate_size", "sequence_length", "batch_size", "epochs"):
+        wrong += one_of("optimizer", self.optimizer, ("muon", "adamw")) + within("seed", self.seed, 0, MAX_SEED)
+        wrong += within("learning_rate", self.learning_rate, 1e-9, 1) + within("weight_decay", self.weight_decay, 0, 1)
+        for name in ("hidden_size", "layers", "heads", "intermediate_size", "batch_size", "epochs", "limit", "max_exposures"):
             wrong += at_least(name, getattr(self, name), 1)
+        wrong += at_least("sequence_length", self.sequence_length, 2) + at_least("warmup_steps", self.warmup_steps, 0)
         if self.heads >= 1 and self.hidden_size % self.heads:
             wrong.append(f"hidden_size must be a multiple of heads, got {self.hidden_size} and {self.heads}.")
         if self.vocabulary < 300:

@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     output.add_argument("--json", action="store_true", help="print exactly one JSON object on standard output")
 
     app = commands.add_parser("app", help="open the explorer in the browser")
-    app.add_argument("--port", type=int, default=8501)
+    app.add_argument("--port", type=_port, default=8501)
     app.add_argument("--host", default="127.0.0.1", help="address to listen on; the default is reachable from this machine only")
     app.add_argument("--no-browser", action="store_true", help="do not open a browser window")
 
@@ -51,9 +51,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     commands.add_parser("models", parents=[output], help="models that can be picked")
     _add_probe(commands.add_parser("probe", parents=[output], help="measure how much of a set of facts a model has memorised"))
-    _add_train(commands.add_parser("train", parents=[output], help="fine-tune on n facts and evaluate before and after"), needs_n=True)
+    _add_train(commands.add_parser("train", parents=[output], help="fine-tune on n facts and evaluate before and after"))
     select = commands.add_parser("select", parents=[output], help="write the n examples a run would train on, as JSON Lines")
-    _add_train(select, needs_n=True)
+    _add_train(select)
     select.add_argument("--out", required=True, help="file to write; it must not exist")
 
     commands.add_parser("runs", parents=[output], help="finished runs, newest first")
@@ -87,12 +87,12 @@ def _add_subject(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", default="atlas", help="atlas, entity-questions, or a path")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--match", default="tokens", choices=("tokens", "substring"), help="how an answer is found in a text")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
 
 
-def _add_train(parser: argparse.ArgumentParser, needs_n: bool) -> None:
+def _add_train(parser: argparse.ArgumentParser) -> None:
     _add_subject(parser)
-    parser.add_argument("--n", required=needs_n, type=_count_or_all, help="examples to train on, or all")
+    parser.add_argument("--n", required=True, type=_count_or_all, help="examples to train on, or all")
     parser.add_argument("--levels", type=_numbers, help="train only on facts of these levels: 0,1,2")
     parser.add_argument("--balance", default="relation", choices=("relation", "level"))
     parser.add_argument("--relations", type=_names, help="topics to train on: P17,P19 (default: the in-domain ones)")
@@ -111,7 +111,7 @@ def _add_train(parser: argparse.ArgumentParser, needs_n: bool) -> None:
 
 def _add_pretrain(parser: argparse.ArgumentParser) -> None:
     default = PretrainSettings("default")
-    parser.add_argument("name", help="name of the new model; a built-in model's name makes that model again")
+    parser.add_argument("name", help="name of the new model; atlas-llama takes that model's settings")
     parser.add_argument("--source", help="atlas, entity-questions, or a path")
     parser.add_argument("--limit", type=int, help="at most this many facts, spread over relations")
     parser.add_argument("--relations", type=_names, help="only these relations: P17,P19")
@@ -120,7 +120,7 @@ def _add_pretrain(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"default {getattr(default, name)}")
     parser.add_argument("--lr", type=float, dest="learning_rate", help=f"default {default.learning_rate}")
     parser.add_argument("--qa-documents", type=int, help=f"default {CorpusSettings().qa_documents}")
-    parser.add_argument("--device", help="auto, cpu, cuda, cuda:1, mps")
+    parser.add_argument("--device", help="auto, cpu or cuda")
 
 
 def probe_settings(options: argparse.Namespace) -> ProbeSettings:
@@ -139,7 +139,7 @@ def probe_settings(options: argparse.Namespace) -> ProbeSettings:
 
 
 def train_settings(options: argparse.Namespace) -> TrainSettings:
-    """`sftqa train`'s options as a record; `--n all` stands as n = -1 until the pool is known."""
+    """`sftqa train`'s options as a record; `--n all` is TrainSettings.ALL until the pool is known."""
     return TrainSettings(
         model=options.model,
         source=options.source,
@@ -187,7 +187,15 @@ def _scheme(options: argparse.Namespace, seeded: bool = True) -> LevelScheme:
 def _count_or_all(text: str) -> int:
     if text == "all":
         return TrainSettings.ALL
-    return _whole(text)
+    if (count := _whole(text)) < 0:
+        raise argparse.ArgumentTypeError(f"must be 0 or more, or all, got {text!r}")
+    return count
+
+
+def _port(text: str) -> int:
+    if not 1 <= (port := _whole(text)) <= 65535:
+        raise argparse.ArgumentTypeError(f"must be 1 to 65535, got {text!r}")
+    return port
 
 
 def _numbers(text: str) -> tuple[int, ...]:

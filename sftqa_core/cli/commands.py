@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,8 @@ def _tell_cost(settings: ProbeSettings | TrainSettings) -> None:
     cost = workflows.forecast(settings)
     pieces = {"examples": cost.examples, "steps": cost.steps, "test facts": cost.test_facts, "facts to probe": cost.probes_needed}
     counted = ", ".join(f"{count:,} {name}" for name, count in pieces.items() if count) or "nothing left to compute"
-    print(f"{counted}: about {cost.seconds_low:.0f} to {cost.seconds_high:.0f} s. {cost.notes[-1]}", file=sys.stderr, flush=True)
+    span = f"about {cost.seconds_low:.0f} to {cost.seconds_high:.0f} s. " if cost.seconds_high else ""
+    print(f"{counted}: {span}{' '.join(cost.notes)}", file=sys.stderr, flush=True)
 
 
 def select(options: Options) -> dict[str, Any]:
@@ -72,13 +74,15 @@ def select(options: Options) -> dict[str, Any]:
     settings, out = train_settings(options), Path(options.out)
     if out.exists():
         raise SettingsError(f"{out} exists already and is left as it is. Choose another --out.")
+    if not out.absolute().parent.is_dir() or not os.access(out.absolute().parent, os.W_OK):
+        raise SettingsError(f"{out.absolute().parent} is no folder that can be written. Make it first, or choose another --out.")
     with leased(options, "select"):
         return workflows.select(settings, out, Console())
 
 
 def runs(options: Options) -> dict[str, Any]:
     """`sftqa runs`: finished runs."""
-    rows = [{**vars(info), "folder": str(info.folder)} for info in workflows.runs()]
+    rows = [{**vars(info), "folder": str(info.folder), "settings": info.settings.to_dict()} for info in workflows.runs()]
     return {"runs": [{"run": row.pop("id"), **row} for row in rows]}
 
 
@@ -115,6 +119,3 @@ def doctor(options: Options) -> dict[str, Any]:
 
     rows = findings()
     return {"ok": all(row["ok"] or row["optional"] for row in rows), "checks": rows}
-
-
-Command = Callable[[Options], dict[str, Any]]

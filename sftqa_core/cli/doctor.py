@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from sftqa_core.artifacts import damaged_files, write_bytes
+from sftqa_core.models.devices import resolve_device, why_no_gpu
 from sftqa_core.workspace import Workspace
 
 # package -> (what needs it, may be missing)
@@ -23,7 +24,7 @@ PACKAGES = {
     "plotly": ("the explorer", True),
     "datasets": ("facts from the hub or a saved dataset", True),
 }
-DEVICES = "import torch; print('cuda' if torch.cuda.is_available() else 'mps' if torch.backends.mps.is_available() else 'cpu')"
+ASK_TORCH = "import torch; print(torch.cuda.get_device_name(0) if torch.cuda.is_available() else '')"
 
 
 def findings() -> list[dict[str, Any]]:
@@ -51,12 +52,17 @@ def _package(name: str, used_for: str, optional: bool) -> dict[str, Any]:
 def _device() -> dict[str, Any]:
     # torch is asked in a process of its own: this command stays quick to start and survives a broken driver
     try:
-        done = subprocess.run([sys.executable, "-c", DEVICES], capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run([sys.executable, "-c", ASK_TORCH], capture_output=True, text=True, timeout=120, check=False)
     except subprocess.TimeoutExpired:
         return _row("device", False, "torch did not answer within two minutes; reinstall it", True)
     if done.returncode:
         return _row("device", False, f"torch can't be used: {(done.stderr.strip().splitlines() or ['no message'])[-1]}", True)
-    return _row("device", True, f"{done.stdout.strip()} will be used by default", True)
+    if resolve_device("auto") == "cpu":
+        return _row("device", True, f"cpu is what auto stands for: {why_no_gpu()}", True)
+    gpu = done.stdout.strip()
+    if not gpu:
+        return _row("device", False, "the driver shows a GPU, but torch can't use it; choose device cpu, or install a fitting torch", True)
+    return _row("device", True, f"cuda ({gpu}) is what auto stands for", True)
 
 
 def _folders() -> list[dict[str, Any]]:

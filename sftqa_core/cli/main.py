@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from sftqa_core.cli import commands, text
 from sftqa_core.cli.arguments import parse
@@ -24,6 +26,13 @@ COMMANDS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any
     "doctor": (commands.doctor, text.doctor),
 }
 
+KEPT = {  # what a person who presses Ctrl-C still has
+    "probe": "The facts that were finished are kept; the same command goes on from there.",
+    "train": "What was probed and the base model's finished answers are kept; the training itself starts again.",
+    "select": "What was probed is kept; the same command goes on from there.",
+    "pretrain": "The last checkpoint is kept; the same command goes on from there.",
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. Exits with 0, or with 1 and the reason: on standard error, or as JSON when --json was given."""
@@ -36,15 +45,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         result = run(options)
     except KeyboardInterrupt:
-        _fail("Stopped. What was finished is kept; the same command goes on from there.", options.json, 130)
+        _fail(f"Stopped. {KEPT.get(options.command, '')}".strip(), options.json, 130)
     except Stopped as stopped:
         _fail(str(stopped), options.json, 130)
     except SftqaError as error:
         _fail(str(error), options.json, 1)
-    print(json.dumps(result) if options.json else as_text(result))
+    except OSError as error:
+        _fail(f"A file can't be used: {error}. Check the path, the disk's free space and your rights.", options.json, 1)
+    except Exception as error:  # a fault of ours: the person gets one sentence, the traceback goes beside it
+        traceback.print_exc()
+        _fail(f"Something went wrong inside: {type(error).__name__}: {error}", options.json, 1)
+    _print(json.dumps(result) if options.json else as_text(result))
     raise SystemExit(0 if result.get("ok", True) else 1)
 
 
-def _fail(message: str, as_json: bool, status: int) -> None:
-    print(json.dumps({"error": message}) if as_json else message, file=sys.stdout if as_json else sys.stderr)
+def _fail(message: str, as_json: bool, status: int) -> NoReturn:
+    if as_json:
+        _print(json.dumps({"error": message}))
+    else:
+        print(message, file=sys.stderr)
     raise SystemExit(status)
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # the reader (head, say) has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -62,7 +62,7 @@ def few_shot_predictions(
     reporter: Reporter | None = None,
     aliases: Aliases | None = None,
 ) -> pd.DataFrame:
-    """The base model's answers with `settings.shots` answered train facts in front of each question."""
+    """The base model's answers with `settings.shots` answered train facts in front of each question, or as many as fit."""
     return predict(loaded, facts, settings, reporter, stage="few_shot", aliases=aliases, shots=settings.shots, pool=source_facts)
 
 

@@ -1,4 +1,4 @@
-"""Comparisons between runs on the same test facts: ratios, the smallest sufficient n, and facts that flipped.
+"""Comparisons between runs on the same test facts: ratios of macro means, with paired intervals.
 
 Rule (METHOD 8.9): each fact is first averaged over the seeds of a setting, then facts are resampled within their levels,
 the same facts for every setting compared, so that the comparison is paired.
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 DRAWS = 2_000  # bootstrap resamples
 PERCENTILES = (2.5, 97.5)
-OUTCOMES = ("kept", "lost", "gained", "still wrong")
 _CELLS_AT_ONCE = 4_000_000  # resampling weights held in memory at a time (32 MB)
 
 
@@ -31,26 +30,6 @@ class Ratio:
     low: float | None
     high: float | None
     missing: tuple[str, ...] = ()  # levels without facts
-
-
-@dataclass(frozen=True)
-class SufficientN:
-    """The smallest n whose macro mean reaches a share of the best one's."""
-
-    n: int | None  # on the facts as they are; None when a level holds no fact
-    best: int | None  # the n with the highest macro mean; the smaller one at a tie
-    shares: dict[int, float]  # n -> share of resamples in which it is the smallest sufficient one
-    macro: dict[int, float]  # n -> macro mean
-    missing: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Flips:
-    """McNemar's exact test of before against after on the same facts."""
-
-    gained: int  # wrong before, right after
-    lost: int  # right before, wrong after
-    p_value: float  # two-sided; 1 when nothing flipped
 
 
 def mean_over_seeds(predictions: Sequence[pd.DataFrame]) -> pd.Series:
@@ -92,60 +71,6 @@ def paired_ratio(
         return Ratio(None, None, None)
     low, high = np.percentile(kept, PERCENTILES)
     return Ratio(float(observed[0] / observed[1:].max()), float(low), float(high))
-
-
-def smallest_sufficient_n(
-    scores: Mapping[int, pd.Series],
-    levels: pd.Series | None,
-    scheme: LevelScheme,
-    share: float = 0.95,
-    seed: int = 0,
-    draws: int = DRAWS,
-) -> SufficientN:
-    """The smallest n within `share` of the best n's macro mean; best and smallest are found anew in each resample."""
-    sizes = sorted(scores)
-    strata, missing = _strata([scores[n] for n in sizes], levels, scheme)
-    if missing:
-        return SufficientN(None, None, {}, {}, missing)
-    observed, resampled = _observed(strata), _resampled(strata, seed, draws)
-    first = (resampled >= share * resampled.max(axis=1, keepdims=True)).argmax(axis=1)
-    counted = np.bincount(first, minlength=len(sizes)) / draws
-    smallest = int((observed >= share * observed.max()).argmax())
-    return SufficientN(
-        sizes[smallest],
-        sizes[int(observed.argmax())],
-        {n: float(part) for n, part in zip(sizes, counted, strict=True)},
-        {n: float(mean) for n, mean in zip(sizes, observed, strict=True)},
-    )
-
-
-def flips(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
-    """fact_id, outcome (kept, lost, gained, still wrong), text_before, text_after: one row a fact that both tables hold."""
-    table = before[["fact_id", "text", "correct"]].merge(
-        after[["fact_id", "text", "correct"]], on="fact_id", suffixes=("_before", "_after"), validate="one_to_one"
-    )
-    was, now = table["correct_before"], table["correct_after"]
-    table["outcome"] = np.select([was & now, was & ~now, ~was & now], OUTCOMES[:3], OUTCOMES[3])
-    return table[["fact_id", "outcome", "text_before", "text_after"]]
-
-
-def flip_counts(flipped: pd.DataFrame, levels: pd.Series, scheme: LevelScheme) -> pd.DataFrame:
-    """Facts per outcome (columns) and level label (rows, every level of the scheme). `levels`: fact_id -> level index."""
-    import pandas as pd
-
-    labels = flipped["fact_id"].map(levels).map(dict(enumerate(scheme.labels)))
-    return pd.crosstab(labels, flipped["outcome"]).reindex(index=list(scheme.labels), columns=list(OUTCOMES), fill_value=0)
-
-
-def mcnemar(before: pd.DataFrame, after: pd.DataFrame) -> Flips:
-    """Whether more facts flipped one way than the other: the exact binomial test on those that flipped."""
-    outcomes = flips(before, after)["outcome"].value_counts()
-    gained, lost = int(outcomes.get("gained", 0)), int(outcomes.get("lost", 0))
-    if gained + lost == 0:
-        return Flips(0, 0, 1.0)
-    from scipy.stats import binomtest
-
-    return Flips(gained, lost, float(binomtest(gained, gained + lost, 0.5).pvalue))
 
 
 def _strata(scores: Sequence[pd.Series], levels: pd.Series | None, scheme: LevelScheme) -> tuple[list[np.ndarray], tuple[str, ...]]:

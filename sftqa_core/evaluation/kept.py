@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sftqa_core.artifacts import damaged_files, read_manifest, write_folder
+from sftqa_core.artifacts import MANIFEST, damaged_files, read_manifest, write_folder
 from sftqa_core.errors import ArtifactDamaged, NotFound
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.workspace import Workspace
@@ -15,15 +16,22 @@ if TYPE_CHECKING:
 
     from sftqa_core.knowledge.aliases import Aliases
     from sftqa_core.knowledge.facts import FactSource
-    from sftqa_core.models.loading import LoadedModel
+    from sftqa_core.models.catalogue import ModelFingerprint
     from sftqa_core.records import TrainSettings
 
 FILE = "predictions.parquet"
 
 
+def is_kept(
+    stage: str, model: ModelFingerprint, facts: pd.DataFrame, source: FactSource, settings: TrainSettings, aliases: Aliases
+) -> bool:
+    """Whether `kept_predictions` would find them; reads nothing but whether the folder is finished."""
+    return (_folder(_key(stage, model, facts, source, settings, aliases)) / MANIFEST).exists()
+
+
 def kept_predictions(
     stage: str,
-    loaded: LoadedModel,
+    model: ModelFingerprint,
     facts: pd.DataFrame,
     source: FactSource,
     settings: TrainSettings,
@@ -33,8 +41,8 @@ def kept_predictions(
     """The predictions table of a base-model stage and whether it was known; `make` is called, and its table kept, if not."""
     import pandas as pd
 
-    key = _key(stage, loaded, facts, source, settings, aliases)
-    folder = Workspace.current().root / "answers" / fingerprint(key)
+    key = _key(stage, model, facts, source, settings, aliases)
+    folder = _folder(key)
     try:
         if read_manifest(folder)["settings"] == key and not damaged_files(folder):
             return pd.read_parquet(folder / FILE), True
@@ -45,14 +53,18 @@ def kept_predictions(
     return table, False
 
 
+def _folder(key: dict[str, Any]) -> Path:
+    return Workspace.current().root / "answers" / fingerprint(key)
+
+
 def _key(
-    stage: str, loaded: LoadedModel, facts: pd.DataFrame, source: FactSource, settings: TrainSettings, aliases: Aliases
+    stage: str, model: ModelFingerprint, facts: pd.DataFrame, source: FactSource, settings: TrainSettings, aliases: Aliases
 ) -> dict[str, Any]:
     """Everything that the answers and their judgement depend on."""
     few_shot = {"shots": settings.shots, "seed": settings.seed, "answer": settings.prompt.answer} if stage == "few_shot" else {}
     return {
         "stage": stage,
-        "model": loaded.fingerprint.to_dict(),
+        "model": model.to_dict(),
         "source": source.fingerprint,
         "facts": fingerprint(list(facts["fact_id"])),
         "prompt": settings.prompt.prompt,

@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sftqa_core.knowledge.answers import Matcher
+from sftqa_core.memory.room import positions, require_room
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import TrainSettings
 from sftqa_core.training.prompts import ExamplePool, encode_prompt, few_shot_prompt, first_answer
@@ -45,17 +46,38 @@ def predict(
     """Greedy answers of a model to `facts` (fact table rows), one row each in their order (METHOD section 2).
 
     At most `settings.max_answer_tokens` new tokens, an answer being right when it contains the object or an alias. With
-    `shots`, that many answered train facts out of `pool` (a fact table) stand in front of each question. Progress is
-    reported in facts; raises `Stopped` between batches when the person asked for it.
+    `shots`, that many answered train facts out of `pool` (a fact table) stand in front of each question, or as many of
+    them as fit the model's positions. Progress is reported in facts; raises `Stopped` between batches when the person
+    asked for it, and `SettingsError` before the first one when a question alone does not fit.
     """
     from sftqa_core.memory.greedy import greedy
 
-    prompts = [list(encode_prompt(loaded, text)) for text in _prompts(facts, settings, shots, pool)]
+    prompts = encode_questions(loaded, facts, settings, shots, pool)
     phase = Phase(reporter or Silent(), f"answers: {stage}", len(facts), "facts")
     answers = greedy(loaded, prompts, settings.max_answer_tokens, phase=phase)
     texts = [first_answer(answer.text) if shots else answer.text for answer in answers]
     table = score_texts(facts, texts, stage, settings.match, aliases)
     return table.assign(mean_logprob=[float(a.mean_logprob) for a in answers], tokens=[int(a.tokens) for a in answers])
+
+
+def encode_questions(
+    loaded: LoadedModel, facts: pd.DataFrame, settings: TrainSettings, shots: int = 0, pool: pd.DataFrame | None = None
+) -> list[list[int]]:
+    """Each question's prompt as token ids (see `predict`). Raises `SettingsError` when one does not fit the model."""
+    if shots and pool is None:
+        raise ValueError("A few-shot prompt needs the fact table to take its examples from.")
+    room = positions(loaded)
+    examples = ExamplePool(pool, settings.seed) if shots and pool is not None else None
+    prompts = []
+    for fact, relation, question in zip(facts["fact_id"], facts["relation"], facts["question"], strict=True):
+        shown = examples.draw(fact, relation, question, shots) if examples else []
+        ids = encode_prompt(loaded, few_shot_prompt(question, shown, settings.prompt))
+        while shown and room is not None and len(ids) + settings.max_answer_tokens > room:
+            shown = shown[:-1]
+            ids = encode_prompt(loaded, few_shot_prompt(question, shown, settings.prompt))
+        prompts.append(list(ids))
+    require_room(loaded, [len(ids) for ids in prompts], settings.max_answer_tokens, "test questions", facts["question"].tolist())
+    return prompts
 
 
 def score_texts(facts: pd.DataFrame, texts: list[str], stage: str, match: str, aliases: Aliases | None = None) -> pd.DataFrame:
@@ -71,17 +93,6 @@ def score_texts(facts: pd.DataFrame, texts: list[str], stage: str, match: str, a
         rows.append({"fact_id": fact, "stage": stage, "text": text, "matched": matched, "correct": matched is not None, "rival": named})
     table = pd.DataFrame(rows, columns=list(COLUMNS[:6])).assign(mean_logprob=float("nan"), tokens=0)
     return table.astype({"text": "str", "matched": "str", "correct": bool, "rival": bool, "mean_logprob": float, "tokens": int})
-
-
-def _prompts(facts: pd.DataFrame, settings: TrainSettings, shots: int, pool: pd.DataFrame | None) -> list[str]:
-    if shots and pool is None:
-        raise ValueError("A few-shot prompt needs the fact table to take its examples from.")
-    examples = ExamplePool(pool, settings.seed) if shots and pool is not None else None
-    texts = []
-    for fact, relation, question in zip(facts["fact_id"], facts["relation"], facts["question"], strict=True):
-        shown = examples.draw(fact, relation, question, shots) if examples else []
-        texts.append(few_shot_prompt(question, shown, settings.prompt))
-    return texts
 
 
 class _Finder:

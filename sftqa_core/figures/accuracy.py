@@ -42,8 +42,8 @@ def accuracy_figure(
         figure.add_trace(_baseline("base, 4 examples shown", few_shot.per_level, "triangle-up", 3))
     figure.add_trace(_measured("before", before.per_level, -0.14, "square", [GREY] * len(levels)))
     figure.add_trace(_measured("after", levels, 0.14, "circle", colours))
-    for rank, name, symbol, colour in ((1, "before", "square", GREY), (2, "after", "circle", colours[len(colours) // 2])):
-        marker = {"size": 11, "symbol": symbol, "color": colour}  # drawn apart: a level's own marker may be hollow
+    for rank, name, symbol in ((1, "before", "square"), (2, "after", "circle")):
+        marker = {"size": 11, "symbol": symbol, "color": GREY}  # drawn apart: a level's own marker has its colour, or is hollow
         figure.add_scatter(name=name, x=[None], y=[None], mode="markers", marker=marker, legendrank=rank, hoverinfo="skip")
     figure.update_xaxes(
         tickvals=list(range(len(levels))),

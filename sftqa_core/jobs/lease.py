@@ -7,8 +7,6 @@ says who holds it, for people and for the worker, which leaves jobs queued while
 from __future__ import annotations
 
 import json
-import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,9 +20,10 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.jobs.process import ProcessId
 from sftqa_core.jobs.store import now
 from sftqa_core.jsonrecord import Record
+from sftqa_core.models.devices import resolve_device
 from sftqa_core.workspace import Workspace
 
-_DEVICE = re.compile(r"cpu|mps|cuda:\d{1,3}")
+_LEASES = {"cpu": "cpu", "cuda": "cuda:0"}  # device -> its lease's name, which stands in the queue
 
 
 @dataclass(frozen=True)
@@ -38,16 +37,11 @@ class Lease(Record):
 
 
 def leased_device(device: str) -> str:
-    """The lease that a `device` setting stands for: 'auto' is the first GPU where there is one, else the processor.
+    """The lease, "cpu" or "cuda:0", that a `device` setting stands for; a lease's own name stays as it is.
 
-    Decided from the machine and without torch, so that the worker and every command decide alike.
+    Decided without torch and as loading decides (models/devices.py). Raises `SettingsError` for a device that can't be used.
     """
-    if device == "auto":
-        device = "cuda:0" if _has_gpu() else "cpu"
-    name = "cuda:0" if device == "cuda" else device
-    if not _DEVICE.fullmatch(name):
-        raise SettingsError(f"device must be auto, cpu, mps, cuda or cuda:N, got {device!r}.")
-    return name
+    return device if device in _LEASES.values() else _LEASES[resolve_device(device)]
 
 
 @contextmanager
@@ -112,9 +106,3 @@ def _wait(
 def _paths(device: str, workspace: Workspace | None) -> tuple[Path, Path]:
     folder = (workspace or Workspace.current()).state / "leases"
     return folder / f"{device.replace(':', '-')}.lock", folder / f"{device.replace(':', '-')}.json"
-
-
-def _has_gpu() -> bool:
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
-        return False
-    return Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()  # the second: Windows' Linux

@@ -12,13 +12,16 @@ import functools
 import math
 import random
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sftqa_core.jsonrecord import Record
 from sftqa_core.knowledge.facts import UNUSED, FactSource, content_fingerprint, fact_table, summarise
 from sftqa_core.knowledge.invented import NameMaker
 from sftqa_core.knowledge.relations import builtin_relations, fill
 from sftqa_core.records import SPLITS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NAME = "atlas"
 
@@ -131,6 +134,12 @@ def atlas_world(settings: AtlasSettings | None = None) -> list[dict[str, Any]]:
 def atlas_source(seed: int = 0) -> FactSource:
     """The world as a fact source named "atlas"; the same object for the same seed."""
     return _source(seed)
+
+
+def own_carriers(facts: pd.DataFrame) -> pd.Series:
+    """bool per fact: made to carry the corpus's question-and-answer text. Only this world has such facts: elsewhere the
+    split "none" holds facts whose question is a test question."""
+    return (facts["source"] == NAME) & (facts["split"] == UNUSED)
 
 
 @functools.lru_cache(maxsize=4)

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from sftqa_core.errors import NotEnoughFacts
-from sftqa_core.knowledge.facts import UNUSED, pick_facts
+from sftqa_core.errors import FactsError, NotEnoughFacts
+from sftqa_core.knowledge.atlas import own_carriers
+from sftqa_core.knowledge.facts import pick_facts, subject_key
 from sftqa_core.knowledge.relations import Relation, fill
+from sftqa_core.knowledge.templates import placeholders
 from sftqa_core.records import CorpusSettings, PromptFormat
 
 LEAST_EXPOSURES = 4  # drawn for facts that come without recorded exposures
@@ -100,8 +103,8 @@ def pick_corpus_facts(facts: pd.DataFrame, relations: Sequence[str] | None = Non
 def with_exposures(facts: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
     """`facts` with `exposures` and `carrier` (bool) filled in.
 
-    Recorded exposures stay; otherwise each fact gets a log-uniform number up to `most`. Where no fact of split "none"
-    can carry questions, up to 25 train facts a relation do, which must then be left out of tuning.
+    Recorded exposures stay; otherwise each fact gets a log-uniform number up to `most`. Outside the built-in world, which
+    brings its own, up to 25 train facts a relation carry questions, which must then be left out of tuning.
     """
     facts = facts.copy()
     facts["carrier"] = _pick_carriers(facts, seed)
@@ -114,8 +117,10 @@ def with_exposures(facts: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
 def write_corpus(facts: pd.DataFrame, relations: Mapping[str, Relation], settings: CorpusSettings) -> Corpus:
     """The corpus of `facts` (columns `exposures` and `carrier` filled, see `with_exposures`), shuffled, deterministic.
 
-    Raises `NotEnoughFacts` when question documents are wanted and fewer than three facts can carry them.
+    Raises `NotEnoughFacts` when question documents are wanted and fewer than three facts can carry them, `FactsError`
+    for bare question-answer pairs.
     """
+    _refuse_bare_questions(facts, relations)
     draw = random.Random(f"corpus {settings.seed}")
     seen = {name: _seen(relations[name], settings, name) for name in facts["relation"].unique()}
     carriers = facts[facts["carrier"]]
@@ -135,12 +140,30 @@ def write_corpus(facts: pd.DataFrame, relations: Mapping[str, Relation], setting
     return Corpus(documents, seen, facts[["fact_id", "exposures", "carrier"]].reset_index(drop=True), counts)
 
 
+def _refuse_bare_questions(facts: pd.DataFrame, relations: Mapping[str, Relation]) -> None:
+    """Their statements would be the test questions themselves, each with its answer."""
+    counts = Counter(facts["relation"])
+    bare = {name: n for name, n in counts.items() if any("{question}" in placeholders(text) for text in relations[name].templates)}
+    if bare:
+        seen = ", ".join(f"{name} ({n:,} facts)" for name, n in bare.items())
+        raise FactsError(
+            f"A model can't be pre-trained on bare question-answer pairs, seen under {seen}: its corpus would hold the test "
+            "questions with their answers. Give each fact a relation, a subject and an object, or choose other relations."
+        )
+
+
 def _pick_carriers(facts: pd.DataFrame, seed: int) -> pd.Series:
-    """bool per fact: split "none" where there is one, else some of each relation's train facts (a fifth at most)."""
-    if (facts["split"] == UNUSED).any():
-        return facts["split"] == UNUSED
+    """bool per fact: the built-in world's own carriers, else some of each relation's train facts (a fifth at most).
+
+    Never a fact whose question is also that of a dev or test fact: the corpus would answer it.
+    """
+    asked = facts["question"].map(subject_key)
+    free = ~asked.isin(set(asked[facts["split"].isin(("dev", "test"))]))
+    brought = own_carriers(facts)
+    if brought.any():
+        return brought & free
     chosen: set[str] = set()
-    for relation, group in facts[facts["split"] == "train"].groupby("relation", sort=True):
+    for relation, group in facts[(facts["split"] == "train") & free].groupby("relation", sort=True):
         count = min(CARRIERS_PER_RELATION, math.ceil(len(group) / 5))
         chosen.update(random.Random(f"carriers {seed} {relation}").sample(sorted(group["fact_id"]), count))
     return facts["fact_id"].isin(chosen)

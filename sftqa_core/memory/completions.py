@@ -40,6 +40,7 @@ class CompletionStore:
     layers: tuple[Path, ...]  # the user's first; only that one is written
     settings: dict[str, Any]  # what the key stands for
     damaged: list[str] = field(default_factory=list)  # parts set aside, by name
+    added: int = 0  # facts whose completions came in through this object
 
     @classmethod
     def of(cls, model: dict[str, Any], sampler: SamplerSettings, workspace: Workspace) -> CompletionStore:
@@ -76,7 +77,7 @@ class CompletionStore:
         for layer in self.layers:
             for path in sorted((layer / "hits" / self.key).glob("part-*.parquet"), reverse=True):
                 try:
-                    tables.append(read_parquet(path))
+                    tables.append(read_parquet(path, HITS))
                 except (OSError, pa.ArrowException) as error:
                     self._set_aside([path], error)
         if not tables:
@@ -86,9 +87,10 @@ class CompletionStore:
     def add(self, completions: pd.DataFrame, probed: Sequence[WantedFact]) -> None:
         """Keep the completions of whole facts."""
         name = _part_name()
-        folder = self._folder()
+        folder = self._writable()
         write_bytes(folder / f"part-{name}", parquet_bytes(_sorted(completions, probed), COMPLETIONS))
         write_bytes(folder / f"facts-{name}", parquet_bytes(_probed_table(probed), PROBED))
+        self.added += len(probed)
 
     def add_hits(self, hits: pd.DataFrame) -> None:
         """Keep what was judged."""
@@ -112,7 +114,17 @@ class CompletionStore:
         write_bytes(target / "hits" / self.key / "part-000.parquet", parquet_bytes(hits, HITS, 19))
         return folder
 
-    def _folder(self) -> Path:
+    @property
+    def folder(self) -> Path:
+        """Where the completions lie: the user's folder, or the shipped one if only that exists."""
+        folders = [layer / "completions" / self.key for layer in self.layers]
+        return next((folder for folder in folders if folder.exists()), folders[0])
+
+    def set_aside(self, part: Path, error: Exception) -> None:
+        """Never read this part of completions again; its facts count as not probed."""
+        self._set_aside([part.with_name(part.name.replace("part-", "facts-", 1)), part], error)
+
+    def _writable(self) -> Path:
         folder = self.layers[0] / "completions" / self.key
         if not (folder / "settings.json").exists():
             write_json(folder / "settings.json", self.settings)
@@ -125,7 +137,7 @@ class CompletionStore:
 
     def _holding(self, facts_file: Path, part: Path, wanted: dict[str, WantedFact]) -> list[str]:
         try:
-            table = read_parquet(facts_file)
+            table = read_parquet(facts_file, PROBED)
             pq.read_metadata(part)  # a part cut short has no footer
         except (OSError, pa.ArrowException) as error:
             self._set_aside([facts_file, part], error)
@@ -149,9 +161,9 @@ class CompletionStore:
 
     def _rows(self, part: Path, fact_ids: list[str]) -> pd.DataFrame:
         try:
-            return read_parquet(part, fact_ids)
+            return read_parquet(part, COMPLETIONS, fact_ids)
         except (OSError, pa.ArrowException) as error:
-            self._set_aside([part.with_name(part.name.replace("part-", "facts-", 1)), part], error)
+            self.set_aside(part, error)
             raise ArtifactDamaged(f"{part} can't be read and was set aside; its facts will be probed again.") from error
 
     def _set_aside(self, paths: list[Path], error: Exception) -> None:

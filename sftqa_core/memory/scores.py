@@ -30,21 +30,25 @@ def matched_answers(completions: pd.DataFrame, wanted: Mapping[str, WantedFact])
 
 def judge(completions: pd.DataFrame, wanted: Sequence[WantedFact], samples: int) -> pd.DataFrame:
     """HITS rows of these facts, in their order. Raises `ArtifactDamaged` if completions are missing or too many."""
-    place = {w.fact_id: row for row, w in enumerate(wanted)}
-    widest = max((len(w.relation.templates) for w in wanted), default=0)
-    drawn, hits = np.zeros((2, len(wanted), widest), dtype=np.int64)
-    rows = completions["fact_id"].map(place).to_numpy(dtype=np.int64)
-    templates, counts = completions["template"].to_numpy(dtype=np.int64), completions["count"].to_numpy(dtype=np.int64)
-    matched = matched_answers(completions, {w.fact_id: w for w in wanted})
-    np.add.at(drawn, (rows, templates), counts)
-    np.add.at(hits, (rows, templates), counts * np.array([answer is not None for answer in matched], dtype=np.int64))
-    per_template = [hits[row, : len(w.relation.templates)] for row, w in enumerate(wanted)]
-    broken = [w.fact_id for row, w in enumerate(wanted) if (drawn[row, : len(w.relation.templates)] != samples).any()]
+    broken = miscounted(completions, wanted, samples)
     if broken:
         raise ArtifactDamaged(f"{len(broken)} facts do not have {samples} completions for every template, {broken[0]} among them.")
+    matched = matched_answers(completions, {w.fact_id: w for w in wanted})
+    hits = _per_template(completions[[answer is not None for answer in matched]], wanted)
+    per_template = [hits[row, : len(w.relation.templates)] for row, w in enumerate(wanted)]
     identity = pd.DataFrame([(w.fact_id, w.prompts_sha, w.answers_sha) for w in wanted], columns=HITS.names[:3])
     numbers = {"completions": [samples * len(h) for h in per_template], "hits": [int(h.sum()) for h in per_template]}
     return identity.assign(**numbers, hits_per_template=[h.tolist() for h in per_template], **_intervals(per_template, samples))
+
+
+def miscounted(completions: pd.DataFrame, wanted: Sequence[WantedFact], samples: int) -> list[str]:
+    """Ids of the wanted facts that have not exactly `samples` COMPLETIONS of each of their templates, and of no other."""
+    columns = completions[["fact_id", "template", "count"]]
+    templates = {w.fact_id: len(w.relation.templates) for w in wanted}
+    odd = columns.isna().any(axis=1) | ~columns["template"].between(0, columns["fact_id"].map(templates).astype(float) - 1)
+    drawn = _per_template(columns[~odd], wanted)
+    wrong = {w.fact_id for row, w in enumerate(wanted) if (drawn[row, : len(w.relation.templates)] != samples).any()}
+    return [w.fact_id for w in wanted if w.fact_id in wrong.union(columns.loc[odd, "fact_id"])]
 
 
 def samples_interval(hits: ArrayLike, samples: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -114,6 +118,17 @@ def _split_score(hits: list[int], seen: Sequence[int], completions: int) -> tupl
     groups = [h for t, h in enumerate(hits) if t in seen], [h for t, h in enumerate(hits) if t not in seen]
     first, second = (sum(group) / (samples * len(group)) if group else float("nan") for group in groups)
     return first, second
+
+
+def _per_template(completions: pd.DataFrame, wanted: Sequence[WantedFact]) -> NDArray[np.int64]:
+    """Counts added up: int64 [facts, templates of the relation that has most]."""
+    place = {w.fact_id: row for row, w in enumerate(wanted)}
+    found = np.zeros((len(wanted), max((len(w.relation.templates) for w in wanted), default=0)), dtype=np.int64)
+    rows, templates, counts = (
+        column.to_numpy(dtype=np.int64) for column in (completions["fact_id"].map(place), completions["template"], completions["count"])
+    )
+    np.add.at(found, (rows, templates), counts)
+    return found
 
 
 def _intervals(per_template: list[NDArray[np.int64]], samples: int) -> dict[str, NDArray[np.float64]]:

@@ -10,7 +10,7 @@ from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.knowledge.aliases import Aliases, load_aliases
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.memory.completions import CompletionStore, find_stores
-from sftqa_core.memory.scores import judge, levels_table, matched_answers
+from sftqa_core.memory.scores import judge, levels_table, matched_answers, miscounted
 from sftqa_core.memory.tables import COMPLETIONS, HITS
 from sftqa_core.memory.wanted import WantedFact, wanted_facts
 from sftqa_core.models.catalogue import model_fingerprint, seen_templates
@@ -34,8 +34,14 @@ def stored_levels(
     workspace = workspace or Workspace.current()
     wanted = wanted_facts(source, facts, aliases or load_aliases(workspace), settings.match)
     store = _fullest(card, settings, wanted, workspace)
-    hits = known_hits(store, wanted, keep=False) if store else pd.DataFrame(columns=HITS.names)
-    return levels_table(hits, wanted, settings.scheme, seen_templates(card))
+    return _levels(store, card, wanted, settings)
+
+
+def levels_in(
+    store: CompletionStore, card: ModelCard, source: FactSource, facts: pd.DataFrame, settings: ProbeSettings, aliases: Aliases
+) -> pd.DataFrame:
+    """LEVELS of those facts that this one store knows: what `probe_facts` would not probe again. Writes nothing."""
+    return _levels(store, card, wanted_facts(source, facts, aliases, settings.match), settings)
 
 
 def stored_completions(
@@ -68,23 +74,35 @@ def stored_completions(
 def known_hits(store: CompletionStore, wanted: Sequence[WantedFact], keep: bool) -> pd.DataFrame:
     """HITS of every wanted fact that was judged before, or has completions that can be judged now; others are not known.
 
-    With `keep` what was judged now is stored. A damaged part is set aside, and facts of which nothing else is known are left out.
+    With `keep` what was judged now is stored. A part that can't be read, or has too few or too many completions of a fact,
+    is set aside, and facts of which nothing else is known are left out.
     """
     asked = pd.DataFrame([(w.fact_id, w.prompts_sha, w.answers_sha) for w in wanted], columns=HITS.names[:3], dtype="str")
     known = store.hits().merge(asked.drop_duplicates(), on=HITS.names[:3])
     unjudged = {w.fact_id: w for w in wanted}
     for fact_id in known["fact_id"]:
         unjudged.pop(fact_id, None)
+    samples = store.settings["sampler"]["samples"]
     while located := store.locate(list(unjudged.values())):
         try:
             rows = store.completions(located)
         except ArtifactDamaged:
             continue  # it is out of the way now
-        judged = judge(rows, [unjudged[fact_id] for fact_id in located], store.settings["sampler"]["samples"])
+        facts = [unjudged[fact_id] for fact_id in located]
+        if broken := miscounted(rows, facts, samples):
+            for part in {located[fact_id] for fact_id in broken}:
+                store.set_aside(part, ValueError(f"not {samples} completions of every template"))
+            continue
+        judged = judge(rows, facts, samples)
         if keep:
             store.add_hits(judged)
         return pd.concat([known, judged], ignore_index=True) if len(known) else judged
     return known
+
+
+def _levels(store: CompletionStore | None, card: ModelCard, wanted: Sequence[WantedFact], settings: ProbeSettings) -> pd.DataFrame:
+    hits = known_hits(store, wanted, keep=False) if store else pd.DataFrame(columns=HITS.names)
+    return levels_table(hits, wanted, settings.scheme, seen_templates(card))
 
 
 def _fullest(card: ModelCard, settings: ProbeSettings, wanted: Sequence[WantedFact], workspace: Workspace) -> CompletionStore | None:

@@ -85,7 +85,13 @@ def parquet_bytes(table: pd.DataFrame, schema: pa.Schema, compression_level: int
     return target.getvalue()
 
 
-def read_parquet(path: Path, fact_ids: list[str] | None = None) -> pd.DataFrame:
-    """A table from disk, all of it or these facts' rows. Raises pyarrow's errors or OSError for a damaged file."""
+def read_parquet(path: Path, schema: pa.Schema, fact_ids: list[str] | None = None) -> pd.DataFrame:
+    """A table from disk, all of it or these facts' rows.
+
+    Raises pyarrow's errors or OSError for a damaged file, and for one that lacks a column of `schema`.
+    """
+    lacking = [name for name in schema.names if name not in pq.read_schema(path).names]
+    if lacking:
+        raise pa.ArrowInvalid(f"it lacks the columns {', '.join(lacking)}")
     chosen = None if fact_ids is None else [("fact_id", "in", fact_ids)]
-    return pq.read_table(path, filters=chosen, page_checksum_verification=True).to_pandas()
+    return pq.read_table(path, columns=schema.names, filters=chosen, page_checksum_verification=True).to_pandas()

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sftqa_core.artifacts import MANIFEST, finished, read_manifest
-from sftqa_core.errors import ModelUnavailable, SftqaError
+from sftqa_core.errors import ArtifactDamaged, ModelUnavailable, SettingsError, SftqaError
 from sftqa_core.jsonrecord import Record
-from sftqa_core.models.folders import CONFIG, ModelFolder
-from sftqa_core.records import ModelCard
+from sftqa_core.models.folders import ADAPTER_CONFIG, CONFIG, ModelFolder
+from sftqa_core.records import ModelCard, PretrainSettings
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -81,10 +81,11 @@ def list_models(workspace: Workspace | None = None) -> list[ModelCard]:
 
 
 def folder_card(path: Path, name: str, kind: str) -> ModelCard:
-    """The card of a model in a folder. Raises `ModelUnavailable` if what it holds can't be loaded."""
+    """The card of a model in a folder. Raises `ModelUnavailable` if what it holds can't be loaded, `ArtifactDamaged` if
+    a model that was made here has a manifest that can't be read."""
     folder = ModelFolder(path)
     config = folder.config()
-    details = read_manifest(path) if (path / MANIFEST).is_file() else {}
+    details = _own_manifest(path, kind)
     adapter = folder.is_adapter
     return ModelCard(
         name,
@@ -115,7 +116,12 @@ def base_card(card: ModelCard, workspace: Workspace | None = None) -> ModelCard 
         return None
     name = str(ModelFolder(Path(card.path)).config().get("base_model_name_or_path") or "")
     base = find_model(name, workspace)
-    if base_card(base, workspace) is not None:
+    if base.path is not None and Path(base.path).resolve() == Path(card.path).resolve():
+        raise ModelUnavailable(
+            f"{card.name} is an adapter that names itself as its base model ({name!r}). "
+            f"Put the base model's folder or hub id into base_model_name_or_path of {Path(card.path) / ADAPTER_CONFIG}."
+        )
+    if base.path is not None and ModelFolder(Path(base.path)).is_adapter:
         raise ModelUnavailable(f"{card.name} is an adapter on {name}, which is an adapter itself. Merge that one into its model first.")
     return base
 
@@ -129,25 +135,64 @@ def model_fingerprint(card: ModelCard, dtype: str, device: str, workspace: Works
 
 def exposures(card: ModelCard) -> pd.DataFrame | None:
     """What a model pre-trained here read: fact_id, exposures (mentions), carrier (its question stood in the corpus,
-    so it must be left out of tuning and testing); None for other models."""
-    path = Path(card.path or "") / EXPOSURES
-    if card.path is None or not path.is_file():
+    so it must be left out of tuning and testing); None for other models, whatever lies in their folders. Raises
+    `ArtifactDamaged` if the table can't be read."""
+    if card.path is None or EXPOSURES not in card.details.get("files", {}):
         return None
     import pandas as pd
 
-    return pd.read_parquet(path)
-
-
-def carriers(card: ModelCard) -> frozenset[str]:
-    """Ids of the facts that carried question-and-answer text in the model's corpus."""
-    known = exposures(card)
-    return frozenset() if known is None else frozenset(known.loc[known["carrier"], "fact_id"])
+    path = Path(card.path) / EXPOSURES
+    try:
+        return pd.read_parquet(path, columns=["fact_id", "exposures", "carrier"])
+    except (OSError, ValueError, KeyError) as error:
+        raise ArtifactDamaged(
+            f"{path} can't be read ({error}), so nobody knows which questions {card.name} has read. Pre-train it again."
+        ) from error
 
 
 def seen_templates(card: ModelCard) -> dict[str, tuple[int, ...]]:
     """relation -> positions of the templates that the model's corpus used; empty for other models."""
     recorded: dict[str, Any] = card.details.get("corpus", {}).get("seen_templates", {})
     return {relation: tuple(positions) for relation, positions in recorded.items()}
+
+
+def same_recipe(card: ModelCard, settings: PretrainSettings) -> bool:
+    """Whether a model was made with these settings; the name and the device it was made on don't count."""
+    try:
+        made = PretrainSettings.from_dict(card.details["settings"])
+    except (KeyError, SettingsError):
+        return False
+    return replace(made, name=settings.name, device=settings.device) == settings
+
+
+def refuse_other_recipe(settings: PretrainSettings, workspace: Workspace | None = None) -> None:
+    """Raises `SettingsError` when `settings.name` is a model, made here or built in, of other settings: pre-training would
+    replace or hide it. A damaged one may be made again."""
+    workspace = workspace or Workspace.current()
+    path = _models(workspace).get(settings.name)
+    if path is None:
+        return
+    kind = _KINDS[path.is_relative_to(workspace.shipped)]
+    try:
+        card = folder_card(path, settings.name, kind)
+    except SftqaError:
+        return
+    if not same_recipe(card, settings):
+        where = "is a built-in model" if kind == "built-in" else f"stands in {path}"
+        raise SettingsError(f"{settings.name} {where} and was made with other settings, or from other facts. Choose another name.")
+
+
+def _own_manifest(path: Path, kind: str) -> dict[str, Any]:
+    """The manifest of a model that was pre-trained by this program; empty for others, whose manifest.json says nothing to us."""
+    if not (path / MANIFEST).is_file():
+        return {}
+    try:
+        manifest = read_manifest(path)
+    except ArtifactDamaged:
+        if kind in _KINDS.values():
+            raise
+        return {}
+    return manifest if manifest.get("kind") == "model" else {}
 
 
 def _models(workspace: Workspace) -> dict[str, Path]:

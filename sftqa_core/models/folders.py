@@ -120,9 +120,10 @@ def _digests(files: list[Path], workspace: Workspace) -> dict[str, str]:
     """SHA-256 by file name; remembered by path, size and time of change, since weights can be many gigabytes."""
     store = workspace.state / "digests.json"
     try:
-        known = json.loads(store.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        known = {}
+        stored = json.loads(store.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        stored = None
+    known: dict[str, str] = stored if isinstance(stored, dict) else {}
     found, changed = {}, False
     for path in files:
         real = path.resolve()
@@ -131,7 +132,7 @@ def _digests(files: list[Path], workspace: Workspace) -> dict[str, str]:
             continue
         stat = real.stat()
         key = f"{real}|{stat.st_size}|{stat.st_mtime_ns}"
-        if key not in known:
+        if not isinstance(known.get(key), str):
             known[key], changed = sha256(real), True
         found[path.name] = known[key]
     if changed:

@@ -1,7 +1,7 @@
 """Heavy: put a model into memory, in one way for all of them.
 
-Safetensors only, no code from model folders, float32 on CPU and bfloat16 on GPU whatever the file holds, and plain
-generation settings in place of the model's own (METHOD 8.2). Whatever goes wrong becomes one of errors.py here.
+Safetensors only, no code from model folders, the device and number format that devices.py says whatever the file holds, and
+plain generation settings in place of the model's own (METHOD 8.2). Whatever goes wrong becomes one of errors.py here.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from sftqa_core.errors import MissingPackage, ModelUnavailable, OutOfMemory, SettingsError, SftqaError
 from sftqa_core.models.catalogue import ModelFingerprint, base_card, model_fingerprint
+from sftqa_core.models.devices import NUMBER_FORMATS, resolve_device
 from sftqa_core.models.download import download
 from sftqa_core.models.folders import ModelFolder
 from sftqa_core.records import ModelCard
@@ -51,15 +52,16 @@ def no_progress_bar() -> Iterator[None]:
 
 
 def load_model(card: ModelCard, device: str = "auto") -> LoadedModel:
-    """Load `card` on `device` ("auto" takes a GPU if there is one), downloading a hub model first if need be.
+    """Load `card` on `device` ("auto" takes a GPU if there is one, see devices.py), downloading a hub model first if need be.
 
-    An adapter is merged into its base model, in float32. Raises `ModelUnavailable`, `MissingPackage` or `OutOfMemory`.
+    An adapter is merged into its base model, in float32. Raises `SettingsError` for a device that can't be used,
+    `ModelUnavailable`, `MissingPackage` or `OutOfMemory`.
     """
     with explained(card.name):
         import torch
 
         place = _device(device)
-        name = "bfloat16" if place == "cuda" else "float32"
+        name = NUMBER_FORMATS[place]
         card = _present(card)
         base = base_card(card)
         folder, own = _folder(card if base is None else _present(base)), _folder(card)
@@ -106,13 +108,11 @@ def explained(name: str) -> Iterator[None]:
 def _device(wanted: str) -> str:
     import torch
 
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted not in ("cpu", "cuda"):
-        raise SettingsError(f"device must be auto, cpu or cuda, got {wanted!r}.")
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise SettingsError("device cuda was asked for, but torch sees no GPU here. Choose auto or cpu.")
-    return wanted
+    place = resolve_device(wanted)
+    if place == "cuda" and not torch.cuda.is_available():
+        # never the processor instead: the lease that this work holds is the GPU's
+        raise SettingsError("The driver shows a GPU, but torch can't use it: `sftqa doctor` says more. Choose device cpu.")
+    return place
 
 
 def _present(card: ModelCard) -> ModelCard:

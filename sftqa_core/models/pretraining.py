@@ -27,6 +27,7 @@ from sftqa_core.knowledge.corpus import Corpus, pick_corpus_facts, with_exposure
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.models.catalogue import EXPOSURES, folder_card
 from sftqa_core.models.checkpoint import Checkpoint
+from sftqa_core.models.devices import resolve_device
 from sftqa_core.models.loading import no_progress_bar
 from sftqa_core.models.tiny import END_ID, build_model, save_tokenizer, train_tokenizer
 from sftqa_core.progress import Phase, Reporter, Silent
@@ -48,8 +49,8 @@ class Place:
     @classmethod
     def choose(cls, device: str) -> Place:
         """`auto` takes the GPU if there is one; bfloat16 wherever the hardware has it, as it is faster there."""
-        name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        return cls(name, torch.cuda.is_bf16_supported() if name.startswith("cuda") else _cpu_has_bfloat16())
+        name = resolve_device(device)
+        return cls(name, torch.cuda.is_bf16_supported() if name == "cuda" else _cpu_has_bfloat16())
 
 
 def pretrain(settings: PretrainSettings, source: FactSource, target: Path, reporter: Reporter | None = None) -> ModelCard:

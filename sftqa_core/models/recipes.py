@@ -14,15 +14,5 @@ RECIPES: dict[str, PretrainSettings] = {
             learning_rate=8e-3,
             corpus=CorpusSettings(qa_documents=20_000, qa_answered_share=0.36),
         ),
-        # The same on real facts: 3,000 of EntityQuestions, half of them test facts, all 24 relations.
-        PretrainSettings(
-            name="entities-llama",
-            source="entity-questions",
-            limit=3_000,
-            max_exposures=100,
-            vocabulary=4_000,
-            learning_rate=8e-3,
-            corpus=CorpusSettings(qa_documents=6_000, qa_answered_share=0.3, filler_documents=1_000),
-        ),
     )
 }

@@ -55,6 +55,7 @@ class RunInfo:
     n: int  # examples really trained on
     method: str
     seed: int
+    settings: TrainSettings  # all of them, learning rate resolved
 
 
 @dataclass(frozen=True)
@@ -225,7 +226,7 @@ def _folders(workspace: Workspace) -> dict[str, Path]:
 def _info(name: str, folder: Path, workspace: Workspace, manifest: Mapping[str, Any], settings: TrainSettings) -> RunInfo:
     shipped = folder.parent == workspace.shipped / "runs"
     created, n = str(manifest.get("created", "")), int(manifest.get("n", settings.n))
-    return RunInfo(name, folder, shipped, created, settings.model, settings.source, n, settings.method, settings.seed)
+    return RunInfo(name, folder, shipped, created, settings.model, settings.source, n, settings.method, settings.seed, settings)
 
 
 def _level(value: Any) -> int | None:

@@ -25,6 +25,7 @@ from transformers import Trainer, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
 from sftqa_core.errors import OutOfMemory
+from sftqa_core.memory.room import require_room
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import TrainSettings
 from sftqa_core.training.curve import CurveWriter
@@ -79,8 +80,8 @@ def fine_tune(
     """Train on `examples` (fact table rows; the first answer is taught) and write curve.jsonl and model/ into `folder`.
 
     The same seed gives the same weights on the same machine, versions and thread count; the process's random state is
-    set by it. Raises `Stopped` when the person asked for it, `OutOfMemory`, and `SettingsError` when the loss stops
-    being a number.
+    set by it. Raises `Stopped` when the person asked for it, `OutOfMemory`, and `SettingsError` when an example does not
+    fit the model (before the first step) or the loss stops being a number.
     """
     started = time.monotonic()
     rate = settings.learning_rate or default_learning_rate(settings.method, loaded.card.parameters or _size(loaded.model))
@@ -88,10 +89,7 @@ def fine_tune(
     (folder / CURVE).touch()
     if examples.empty:
         return TuneResult(loaded, 0, 0, rate, None, 0, time.monotonic() - started)
-    encoded = [
-        encode_example(loaded, question, answers[0], settings.prompt)
-        for question, answers in zip(examples["question"], examples["answers"], strict=True)
-    ]
+    encoded = encode_examples(loaded, examples, settings)
     with _own_gradients(loaded.model), _memory_errors(settings):
         set_seed(settings.seed)  # before the adapter's random start
         model = _trainable_copy(loaded, settings)
@@ -103,6 +101,16 @@ def fine_tune(
     if settings.save_model:
         save_tuned(tuned, folder / MODEL)
     return TuneResult(tuned, steps, len(encoded) * settings.epochs, rate, curve.last_loss, trained, time.monotonic() - started)
+
+
+def encode_examples(loaded: LoadedModel, examples: pd.DataFrame, settings: TrainSettings) -> list[EncodedExample]:
+    """What is trained on, one a row of `examples`. Raises `SettingsError` when one does not fit the model's positions."""
+    encoded = [
+        encode_example(loaded, question, answers[0], settings.prompt)
+        for question, answers in zip(examples["question"], examples["answers"], strict=True)
+    ]
+    require_room(loaded, [len(example.ids) for example in encoded], 0, "training examples", examples["question"].tolist())
+    return encoded
 
 
 def make_trainer(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sftqa_core.errors import NotEnoughFacts, SftqaError
+from sftqa_core.errors import NotEnoughFacts
+from sftqa_core.progress import Silent
 from sftqa_core.records import ProbeSettings, TrainSettings
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from sftqa_core.knowledge.facts import FactSource
-    from sftqa_core.records import ModelCard
+    from sftqa_core.workflows.probing import Prober
 
 START_S = (4.0, 15.0)  # importing torch and loading a small model
 TOKENS = {"probe": 900, "train": 90, "answer": 30, "few_shot": 120}  # forward-pass tokens of one piece, about; training counts threefold
@@ -46,81 +47,91 @@ def probe_settings(settings: TrainSettings) -> ProbeSettings:
 
 
 def _probe(settings: ProbeSettings) -> Forecast:
-    from sftqa_core.knowledge.facts import pick_facts
-    from sftqa_core.models.catalogue import find_model
-    from sftqa_core.workflows.reading import open_for
+    from sftqa_core.workflows.probing import chosen_facts
 
-    card, source = find_model(settings.model), open_for(settings.model, settings.source)
-    split = None if settings.split == "all" else settings.split
-    facts = pick_facts(source.facts, split, settings.domain, settings.limit, settings.facts_seed)
-    left = len(facts) - _known(card, source, facts, settings)
-    low, high, notes = _seconds(card, settings.device, {"probe": left})
+    prober = _prober(settings)
+    left = _unknown(prober, chosen_facts(prober.source, settings))
+    low, high, notes = _seconds(prober, {"probe": left})
     return Forecast(0, 0, 0, left, low, high, notes, ())
 
 
 def _train(settings: TrainSettings) -> Forecast:
     from sftqa_core.evaluation.choosing import held_out_facts
-    from sftqa_core.models.catalogue import find_model
     from sftqa_core.training.selection import available, train_pool
-    from sftqa_core.workflows.reading import open_for
 
-    card, source = find_model(settings.model), open_for(settings.model, settings.source)
-    probing = probe_settings(settings)
-    facts = held_out_facts(source, settings)
-    to_probe = len(facts) - _known(card, source, facts, probing)
+    prober = _prober(probe_settings(settings))
+    source = prober.source
+    facts, pool = held_out_facts(source, settings), train_pool(source, settings)
+    levels = prober.known(pool)
+    n = there = available(source, levels, settings).total
+    if settings.n != TrainSettings.ALL:
+        n = settings.n
     notes: list[str] = []
-    problems: list[str] = []
-    pool = train_pool(source, settings)
-    levels = _levels(card, source, pool, probing)
-    there = available(source, levels, settings)
-    n = there.total if settings.n == TrainSettings.ALL else settings.n
+    problems = [] if len(facts) else [f"{source.name} holds no test facts, so nothing could be measured."]
+    train_probes = 0
     try:
-        more = _train_probes(source, levels, replace(settings, n=n), len(pool))
-        if more:
-            notes.append(f"Up to {more:,} train facts have no known level yet; they are probed until the wanted levels are filled.")
-        to_probe += more
+        train_probes = _train_probes(source, levels, settings, pool)
     except NotEnoughFacts as error:
         problems.append(str(error))
-    pieces = {"probe": to_probe, "train": n * settings.epochs, "answer": 2 * len(facts), "few_shot": len(facts) if settings.shots else 0}
-    low, high, basis = _seconds(card, settings.device, pieces)
-    if not len(facts):
-        problems.append(f"{source.name} holds no test facts, so nothing could be measured.")
+    if train_probes and settings.n == TrainSettings.ALL:
+        n = there + train_probes
+        notes.append(f"{train_probes:,} train facts have no known level yet and are probed first; {there:,} to {n:,} will be examples.")
+    elif train_probes:
+        notes.append(f"Up to {train_probes:,} train facts have no known level yet; they are probed until the wanted levels are filled.")
+    to_probe = _unknown(prober, facts) + train_probes
+    low, high, basis = _seconds(prober, {"probe": to_probe, "train": n * settings.epochs, **_answers(prober, facts, settings, notes)})
     steps = -(-n // settings.batch_size) * settings.epochs
     return Forecast(n, steps, len(facts), to_probe, low, high, (*notes, *basis), tuple(problems))
 
 
-def _train_probes(source: FactSource, levels: pd.DataFrame | None, settings: TrainSettings, pool: int) -> int:
+def _prober(settings: ProbeSettings) -> Prober:
+    from sftqa_core.workflows.probing import Prober
+    from sftqa_core.workflows.reading import open_for
+
+    return Prober(open_for(settings.model, settings.source), settings, Silent())
+
+
+def _unknown(prober: Prober, facts: pd.DataFrame) -> int:
+    """Facts whose level would have to be measured."""
+    known = prober.known(facts)
+    return len(facts) - (0 if known is None else len(known))
+
+
+def _answers(prober: Prober, facts: pd.DataFrame, settings: TrainSettings, notes: list[str]) -> dict[str, int]:
+    """Questions to be asked, by kind; those that the base model answered before in the same way cost nothing."""
+    from sftqa_core.evaluation.kept import is_kept
+
+    stages = {"before": "answer", **({"few_shot": "few_shot"} if settings.shots else {})}
+    asked = {"answer": len(facts), "few_shot": 0}
+    known = []
+    for stage, kind in stages.items():
+        if prober.card.path and is_kept(stage, prober.fingerprint, facts, prober.source, settings, prober.aliases):
+            known.append(stage)
+        else:
+            asked[kind] += len(facts)
+    if len(known) == len(stages):
+        notes.append("The base model's answers are known already.")
+    return asked
+
+
+def _train_probes(source: FactSource, levels: pd.DataFrame | None, settings: TrainSettings, pool: pd.DataFrame) -> int:
     """At most how many train facts a run has to probe. Raises `NotEnoughFacts`."""
     from sftqa_core.training.selection import needs_levels, next_to_probe
 
-    if not len(next_to_probe(source, levels, settings)) or not needs_levels(settings):
-        return 0
-    return pool - (0 if levels is None else len(levels))
+    unknown = len(pool) - (0 if levels is None else len(levels))
+    if settings.n == TrainSettings.ALL:
+        return unknown if needs_levels(settings) else 0
+    return unknown if len(next_to_probe(source, levels, settings)) else 0
 
 
-def _levels(card: ModelCard, source: FactSource, facts: pd.DataFrame, settings: ProbeSettings) -> pd.DataFrame | None:
-    from sftqa_core.memory.stored import stored_levels
-
-    if card.path is None:
-        return None
-    try:
-        return stored_levels(card, source, facts, settings)
-    except SftqaError:
-        return None
-
-
-def _known(card: ModelCard, source: FactSource, facts: pd.DataFrame, settings: ProbeSettings) -> int:
-    levels = _levels(card, source, facts, settings)
-    return 0 if levels is None else len(levels)
-
-
-def _seconds(card: ModelCard, device: str, pieces: dict[str, int]) -> tuple[float, float, tuple[str, ...]]:
+def _seconds(prober: Prober, pieces: dict[str, int]) -> tuple[float, float, tuple[str, ...]]:
     """Seconds at best and at worst, and where they come from. `pieces`: kind of work -> how many."""
-    from sftqa_core.models.catalogue import weights_fingerprint
     from sftqa_core.workflows.speeds import measured
 
-    kind = "cuda" if device.startswith("cuda") else "cpu"
-    rates = measured(weights_fingerprint(card), kind) if card.path else {}
+    card, kind = prober.card, prober.device
+    if not any(pieces.values()):
+        return 0.0, 0.0, ("All of it is known already.",)
+    rates = measured(prober.fingerprint.weights, kind) if card.path else {}
     rough = [name for name, count in pieces.items() if count and name not in rates]
     low, high = START_S
     for name, count in pieces.items():

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from sftqa_core.knowledge.aliases import load_aliases
 from sftqa_core.knowledge.facts import FactSource, pick_facts
-from sftqa_core.memory.completions import find_stores
-from sftqa_core.memory.stored import stored_levels
-from sftqa_core.models.catalogue import find_model, model_fingerprint
+from sftqa_core.memory.completions import CompletionStore
+from sftqa_core.memory.stored import levels_in
+from sftqa_core.models.catalogue import ModelFingerprint, find_model, model_fingerprint
+from sftqa_core.models.devices import NUMBER_FORMATS, resolve_device
 from sftqa_core.progress import Reporter
 from sftqa_core.records import ProbeSettings
 from sftqa_core.workflows.speeds import remember
@@ -30,15 +31,19 @@ def chosen_facts(source: FactSource, settings: ProbeSettings) -> pd.DataFrame:
 
 
 class Prober:
-    """Gives the levels of any facts of one source under one set of settings."""
+    """Gives the levels of any facts of one source under one set of settings, on one device.
+
+    Levels measured on another device or in another number format are not its levels. Raises `SettingsError` for a device
+    that can't be used here, whether the model will be needed or not.
+    """
 
     def __init__(self, source: FactSource, settings: ProbeSettings, reporter: Reporter):
         self.source = source
         self.settings = settings
         self.reporter = reporter
+        self.device = resolve_device(settings.device)
         self.card = find_model(settings.model)
         self.aliases = load_aliases(Workspace.current())
-        self.probed = 0  # facts sampled now
         self.seconds = 0.0  # spent sampling them
 
     @cached_property
@@ -47,21 +52,44 @@ class Prober:
         from sftqa_core.models.loading import load_model
 
         self.reporter.log(f"Loading {self.settings.model} ...")
-        return load_model(self.card, self.settings.device)
+        loaded = load_model(self.card, self.device)
+        self.card = loaded.card  # a hub model is on this machine from now on
+        return loaded
+
+    @cached_property
+    def fingerprint(self) -> ModelFingerprint:
+        """What the model is on this device, without loading it. Raises `ModelUnavailable` while it is not on this machine."""
+        return model_fingerprint(self.card, NUMBER_FORMATS[self.device], self.device)
+
+    @cached_property
+    def store(self) -> CompletionStore:
+        """This model's completions on this device. Raises `ModelUnavailable` while its files are not on this machine."""
+        return CompletionStore.of(self.fingerprint.to_dict(), self.settings.scheme.sampling, Workspace.current())
+
+    def known(self, facts: pd.DataFrame) -> pd.DataFrame | None:
+        """The levels table of those facts whose levels are known; None for a model that is not on this machine."""
+        if self.card.path is None:
+            return None
+        return levels_in(self.store, self.card, self.source, facts, self.settings, self.aliases)
 
     def levels(self, facts: pd.DataFrame) -> pd.DataFrame:
         """The levels table of `facts`; probes those that are not known, and loads the model only for that."""
-        known = stored_levels(self.card, self.source, facts, self.settings, self.aliases) if self.card.path else None
+        known = self.known(facts)
         if known is not None and len(known) == len(facts):
             return known
         from sftqa_core.memory.probing import probe_facts
 
-        loaded, began = self.loaded, time.monotonic()
-        table = probe_facts(loaded, self.source, facts, self.settings, self.aliases, reporter=self.reporter)
-        self.probed += len(facts) - (0 if known is None else len(known))
-        self.seconds += time.monotonic() - began
-        remember(loaded.fingerprint, probe=self.rate)
+        loaded, began, before = self.loaded, time.monotonic(), self.probed
+        table = probe_facts(loaded, self.source, facts, self.settings, self.aliases, reporter=self.reporter, store=self.store)
+        if self.probed > before:
+            self.seconds += time.monotonic() - began
+            remember(loaded.fingerprint, probe=self.rate)
         return table
+
+    @property
+    def probed(self) -> int:
+        """Facts sampled now."""
+        return self.store.added if self.card.path else 0
 
     @property
     def rate(self) -> float | None:
@@ -71,7 +99,4 @@ class Prober:
     @property
     def folder(self) -> Path:
         """Where the completions lie."""
-        model = model_fingerprint(find_model(self.settings.model), "any", "any")
-        stores = find_stores(model.weights, model.adapter, self.settings.scheme.sampling, Workspace.current())
-        folders = [layer / "completions" / store.key for store in stores for layer in store.layers]
-        return next((folder for folder in folders if folder.exists()), Workspace.current().root / "completions")
+        return self.store.folder if self.card.path else Workspace.current().root / "completions"

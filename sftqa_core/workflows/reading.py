@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sftqa_core.errors import FactsError, SettingsError
@@ -72,15 +74,13 @@ def add_upload(name: str, content: bytes) -> str:
     if len(content) > MAX_UPLOAD_BYTES:
         raise FactsError(f"{name} has {len(content):,} bytes; at most {MAX_UPLOAD_BYTES:,} can be handed over. Give its path instead.")
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name.replace("\\", "/").rsplit("/", 1)[-1]).strip("-.") or "facts.csv"
-    folder = Workspace.current().uploads
-    trial = folder / f"checking-{plain}"
-    write_bytes(trial, content)
-    try:
+    target = Workspace.current().uploads / plain
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".checking-") as folder:
+        trial = Path(folder) / plain  # under its own name, which errors tell
+        write_bytes(trial, content)
         open_source(str(trial))
-        target = folder / plain
         trial.replace(target)
-    finally:
-        trial.unlink(missing_ok=True)
     return str(target)
 
 

@@ -31,7 +31,9 @@ def _key(weights: str, device: str) -> str:
 
 
 def _read() -> dict[str, dict[str, float]]:
+    """What is remembered; empty for a file that is lost or damaged, which only makes forecasts rougher."""
     try:
-        return json.loads((Workspace.current().state / "speeds.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # a lost file of rates only makes forecasts rougher
+        stored = json.loads((Workspace.current().state / "speeds.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return {}
+    return {key: rates for key, rates in stored.items() if isinstance(rates, dict)} if isinstance(stored, dict) else {}

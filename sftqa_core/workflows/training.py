@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,14 @@ from sftqa_core.evaluation.accuracy import accuracy_by_level
 from sftqa_core.evaluation.baselines import few_shot_predictions, majority_objects, majority_predictions
 from sftqa_core.evaluation.choosing import held_out_facts
 from sftqa_core.evaluation.kept import kept_predictions
-from sftqa_core.evaluation.predictions import predict
+from sftqa_core.evaluation.predictions import encode_questions, predict
+from sftqa_core.knowledge.sources import open_source
 from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Reporter
 from sftqa_core.records import DomainAccuracy, RunSummary, TrainSettings
 from sftqa_core.training.runs import RunContents, new_run_id, write_run
 from sftqa_core.training.selection import Selection, available, needs_levels, next_to_probe, select_examples
-from sftqa_core.training.trainer import TuneResult, fine_tune
+from sftqa_core.training.trainer import TuneResult, encode_examples, fine_tune
 from sftqa_core.workflows.forecast import probe_settings
 from sftqa_core.workflows.probing import Prober
 from sftqa_core.workflows.reading import open_for
@@ -41,6 +43,11 @@ class TrainingRun:
         self.prober = Prober(self.source, probe_settings(settings), reporter)
         self.seconds: dict[str, float] = {}
 
+    @cached_property
+    def _all_facts(self) -> pd.DataFrame:
+        """The source's own table. The majority object is counted on it: what a tiny model did not read must not weaken it."""
+        return open_source(self.settings.source).facts
+
     def finish(self) -> RunSummary:
         """Do everything and store it; returns the headline."""
         began = time.monotonic()
@@ -48,6 +55,8 @@ class TrainingRun:
             selection = self.selection()  # first: a number that can't be supplied is told before anything costs time
         self.settings = replace(self.settings, n=len(selection.facts))
         facts = held_out_facts(self.source, self.settings)
+        encode_examples(self.prober.loaded, selection.facts, self.settings)  # what does not fit is told first, too
+        encode_questions(self.prober.loaded, facts, self.settings)
         with self._timed("probe"):
             levels = self.prober.levels(facts)
         before = self._base_answers(facts)
@@ -78,14 +87,13 @@ class TrainingRun:
 
     def _levels_of_train(self) -> pd.DataFrame | None:
         """Levels of train facts known already; of all of them when every fact of a level is wanted."""
-        from sftqa_core.memory.stored import stored_levels
         from sftqa_core.training.selection import train_pool
 
         pool = train_pool(self.source, self.settings)
         if self.settings.n == TrainSettings.ALL:
             return self.prober.levels(pool)
-        known = stored_levels(self.prober.card, self.source, pool, self.prober.settings, self.prober.aliases)
-        return known if len(known) else None
+        known = self.prober.known(pool)
+        return known if known is not None and len(known) else None
 
     def _base_answers(self, facts: pd.DataFrame) -> dict[str, pd.DataFrame]:
         """Predictions of the base model without and with examples, and of the majority object."""
@@ -101,11 +109,11 @@ class TrainingRun:
         work: dict[str, Callable[[], pd.DataFrame]] = {"before": plain, **({"few_shot": few_shot} if settings.shots else {})}
         for stage, make in work.items():
             with self._timed(stage):
-                answers[stage], known = kept_predictions(stage, loaded, facts, self.source, settings, aliases, make)
+                answers[stage], known = kept_predictions(stage, loaded.fingerprint, facts, self.source, settings, aliases, make)
             if known:
                 self.reporter.log(f"The base model's answers ({stage}) were known already.")
                 self.seconds[stage] = 0.0
-        answers["majority"] = majority_predictions(facts, self.source.facts, settings.match, aliases)
+        answers["majority"] = majority_predictions(facts, self._all_facts, settings.match, aliases)
         return answers
 
     def _remember(self, examples: int, facts: int) -> None:
@@ -136,7 +144,7 @@ class TrainingRun:
             accuracy["after"],
             {stage: accuracy[stage] for stage in ("few_shot", "majority") if stage in accuracy},
             {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
-            {stage: self._without_echo(stages[stage], plain, levels) for stage in ("before", "after")},
+            {stage: self._without_echo(stages[stage], plain, levels) for stage in stages},
         )
         manifest = self._manifest(self.prober.loaded, selection, tuned)
         predictions = pd.concat(stages.values(), ignore_index=True)
@@ -150,7 +158,7 @@ class TrainingRun:
         return accuracy_by_level(kept, plain, levels, self.settings.scheme)
 
     def _manifest(self, loaded: LoadedModel, selection: Selection, tuned: TuneResult) -> dict[str, Any]:
-        guesses = majority_objects(self.source.facts, self.prober.aliases)
+        guesses = majority_objects(self._all_facts, self.prober.aliases)
         return {
             "model": {"name": self.settings.model, "revision": loaded.card.revision, **loaded.fingerprint.to_dict()},
             "source": {"name": self.source.name, "fingerprint": self.source.fingerprint},

@@ -73,13 +73,14 @@ def select(settings: TrainSettings, out: Path, reporter: Reporter | None = None)
 def pretrain(settings: PretrainSettings, reporter: Reporter | None = None) -> ModelCard:
     """A tiny model from nothing, under the workspace's models; it can be picked by its name."""
     from sftqa_core.knowledge.sources import open_source
-    from sftqa_core.models.catalogue import find_model
+    from sftqa_core.models.catalogue import find_model, refuse_other_recipe
     from sftqa_core.models.pretraining import pretrain as run
     from sftqa_core.workspace import Workspace
 
     target = Workspace.current().models / settings.name
     if "/" in settings.name or settings.name.startswith(".") or not settings.name.strip():
         raise SettingsError(f"A model's name is used as a folder name, got {settings.name!r}. Use letters, digits and dashes.")
+    refuse_other_recipe(settings)
     run(settings, open_source(settings.source), target, reporter or Silent())
     return find_model(settings.name)
 

@@ -92,6 +92,39 @@ def test_mistyped_commands_are_one_json_object_too():
     assert "--model" in json.loads(done.stdout)["error"]
 
 
+@pytest.mark.parametrize("words", [("train", "--model", "m", "--n", "-1"), ("app", "--port", "99999999"), ("dance",)])
+def test_impossible_arguments_end_with_status_2(capsys, words):
+    """The parser refuses them before anything is loaded."""
+    with pytest.raises(SystemExit) as ended:
+        main(list(words))
+    assert ended.value.code == 2
+    assert "error" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("raised", [ValueError("odd"), FileNotFoundError(2, "No such file", "/gone"), PermissionError(13, "Denied", "/ro")])
+def test_what_nobody_foresaw_is_one_json_object_too(capsys, monkeypatch, raised):
+    """An unexpected exception becomes one sentence as JSON; only a fault of the program's own leaves a traceback beside it."""
+    from sftqa_core import workflows
+
+    def broken():
+        raise raised
+
+    monkeypatch.setattr(workflows, "models", broken)
+    with pytest.raises(SystemExit) as ended:
+        main(["models", "--json"])
+    printed = capsys.readouterr()
+    assert ended.value.code == 1
+    assert str(raised) in json.loads(printed.out)["error"]
+    assert ("Traceback" in printed.err) == isinstance(raised, ValueError)
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_work(capsys, tmp_path):
+    """`select --out` checks its folder first and makes none."""
+    found = run(capsys, "select", "--model", "atlas-llama", "--n", "5", "--out", str(tmp_path / "none" / "x.jsonl"), status=1)
+    assert "no folder that can be written" in found["error"]
+    assert not (tmp_path / "none").exists()
+
+
 def test_select_never_overwrites(capsys, tmp_path):
     """An existing file is left as it is."""
     out = tmp_path / "chosen.jsonl"

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sftqa_core.evaluation.comparing import Flips, flip_counts, flips, mcnemar, mean_over_seeds, paired_ratio, smallest_sufficient_n
+from sftqa_core.evaluation.comparing import mean_over_seeds, paired_ratio
 from sftqa_core.records import LevelScheme
 
 TWO = LevelScheme("two", ("low", "high"), (0.5,))
@@ -70,34 +70,3 @@ def test_missing_levels_and_a_zero_denominator_give_no_ratio():
     assert paired_ratio(scores(1, 1), scores(0, 0), LEVELS, TWO).value is None
     with pytest.raises(ValueError, match="on the same test facts"):
         paired_ratio(scores(1, 1), scores(1, 1).head(3), LEVELS, TWO)
-
-
-def test_the_smallest_sufficient_n():
-    """Macro means .50, .95 and 1: the best is 960, 95% of it is reached by 240, and all resamples agree on that."""
-    found = smallest_sufficient_n({960: scores(10, 30), 60: scores(5, 15), 240: scores(9, 30)}, LEVELS, TWO, share=0.94)
-    assert (found.n, found.best) == (240, 960)
-    assert found.macro == {60: 0.5, 240: 0.95, 960: 1.0}
-    assert sum(found.shares.values()) == pytest.approx(1)
-    assert found.shares[60] == 0.0
-    assert found.shares[240] > 0.5  # lost where two or more of the ten low facts drawn are the one it misses
-    assert smallest_sufficient_n({60: scores(1, 1)}, LEVELS * 0, TWO).missing == ("high",)
-
-
-def test_flips_are_counted_per_level():
-    """Kept, lost, gained and still wrong, with what was said before and after; every level has a row."""
-    before = table([True, True, False, False, True], ["a", "b", "c", "d", "e"])
-    after = table([True, False, True, False, True], ["A", "B", "C", "D", "E"]).iloc[::-1]
-    found = flips(before, after)
-    assert found["outcome"].to_list() == ["kept", "lost", "gained", "still wrong", "kept"]
-    assert found.loc[1, ["text_before", "text_after"]].to_list() == ["b", "B"]
-    counts = flip_counts(found, LEVELS, TWO)
-    assert counts.loc["low"].to_dict() == {"kept": 2, "lost": 1, "gained": 1, "still wrong": 1}
-    assert counts.loc["high"].sum() == 0
-
-
-def test_mcnemar_is_the_exact_binomial():
-    """Nine gained and one lost: p = 2 * (1 + 10) / 2^10; without flips it is 1."""
-    before = table([True] * 5 + [False] * 15 + [True])
-    after = table([True] * 5 + [True] * 9 + [False] * 6 + [False])
-    assert mcnemar(before, after) == Flips(9, 1, pytest.approx(22 / 1024))
-    assert mcnemar(before, before) == Flips(0, 0, 1.0)

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 import torch
 
+from sftqa_core.errors import SettingsError
 from sftqa_core.evaluation.baselines import MajorityObject, few_shot_predictions, majority_objects, majority_predictions
 from sftqa_core.evaluation.choosing import held_out_facts
-from sftqa_core.evaluation.predictions import COLUMNS, predict, score_texts
+from sftqa_core.evaluation.predictions import COLUMNS, encode_questions, predict, score_texts
 from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.progress import Silent
 from sftqa_core.records import TrainSettings
@@ -156,6 +157,7 @@ def test_few_shot_answers_stop_before_the_next_question(loaded, source, monkeypa
         return [module.Answer(" Nowhere\n\nQ: What?\nA: Object0 Object1", -0.5, 5) for _ in prompts]
 
     monkeypatch.setattr(module, "greedy", scripted)
+    monkeypatch.setattr(loaded.model.config, "max_position_embeddings", 512)
     table = held_out_facts(source, SETTINGS).head(3)
     found = few_shot_predictions(loaded, table, source.facts, SETTINGS)
     assert [text.count("Q: ") for text in read] == [5, 5, 5]
@@ -165,6 +167,30 @@ def test_few_shot_answers_stop_before_the_next_question(loaded, source, monkeypa
     assert set(found["stage"]) == {"few_shot"}
     with pytest.raises(ValueError, match="needs the fact table"):
         predict(loaded, table, SETTINGS, shots=4)
+
+
+def test_few_shot_prompts_hold_as_many_examples_as_fit(loaded, source):
+    """Examples are left out one by one, each fact for itself, until prompt and answer fit; a plain prompt is never touched."""
+    table = held_out_facts(source, SETTINGS)
+    plain = encode_questions(loaded, table, SETTINGS)
+    asked = table.head(2).assign(question=["Where?", "Where " + "and where " * 20 + "?"])
+    shown = [loaded.tokenizer.decode(ids).count("Q: ") - 1 for ids in encode_questions(loaded, asked, SETTINGS, 40, source.facts)]
+    assert 1 <= shown[1] < shown[0] < 36
+    for ids in encode_questions(loaded, table, SETTINGS, 40, source.facts):
+        assert len(ids) <= 256 - 5
+        assert loaded.tokenizer.decode(ids).count("Q: ") > 1
+    tight = dataclasses.replace(SETTINGS, max_answer_tokens=256 - max(map(len, plain)))
+    longest = max(range(len(plain)), key=lambda place: len(plain[place]))
+    assert encode_questions(loaded, table, tight, 4, source.facts)[longest] == plain[longest]
+
+
+def test_questions_too_long_are_told_before_any_is_answered(loaded, source, monkeypatch):
+    """A question that leaves no room for its answer is quoted, with the model's positions and what to do; nothing is generated."""
+    monkeypatch.setattr("sftqa_core.memory.greedy.greedy", lambda *_, **__: pytest.fail("answered"))
+    table = held_out_facts(source, SETTINGS).head(3).assign(question=["Who?", "Why " * 300, "Where?"])
+    for shots in (0, 2):
+        with pytest.raises(SettingsError, match=r"1 of 3 test questions do not fit the model's 256 positions with 5 new tokens: 'Why Why"):
+            predict(loaded, table, SETTINGS, shots=shots, pool=source.facts)
 
 
 def test_no_facts_give_an_empty_table(loaded, source):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 
 import pytest
 
 from sftqa_core.errors import SettingsError, Stopped
 from sftqa_core.jobs.lease import device_lease, lease_holder, leased_device
+from sftqa_core.models import devices
 from tests.jobs.job_processes import until
 
 HOLD = "import time; from sftqa_core.jobs.lease import device_lease\nwith device_lease('cpu', 'another command'): time.sleep(60)"
@@ -23,8 +25,8 @@ def test_a_free_device_is_held_and_given_back():
         lease = lease_holder("cpu")
         assert lease is not None
         assert (lease.holder, lease.device) == ("sftqa probe", "cpu")
-        with device_lease("cuda:1", "sftqa train"):
-            assert lease_holder("cuda:1").holder == "sftqa train"
+        with device_lease("cuda:0", "sftqa train"):
+            assert lease_holder("cuda:0").holder == "sftqa train"
     assert lease_holder("cpu") is None
 
 
@@ -74,11 +76,19 @@ def test_an_error_inside_gives_the_device_back():
         assert lease_holder("cpu").holder == "sftqa probe"
 
 
-def test_devices_have_one_name_each(monkeypatch: pytest.MonkeyPatch):
-    """'cuda' is the first GPU; 'auto' is the processor where GPUs are hidden; anything else is refused."""
-    assert leased_device("cuda") == "cuda:0"
-    assert leased_device("cuda:3") == "cuda:3"
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert leased_device("auto") == "cpu"
-    with pytest.raises(SettingsError, match=r"device must be auto, cpu, mps, cuda or cuda:N, got '\.\./gpu'"):
-        leased_device("../gpu")
+@pytest.mark.parametrize(("gpu", "auto"), [(None, "cuda:0"), ("no GPU is here", "cpu")])
+def test_auto_leases_what_loading_takes(monkeypatch: pytest.MonkeyPatch, gpu: str | None, auto: str):
+    """The lease follows models/devices.py; 'cuda' is the first GPU, and is refused without one."""
+    monkeypatch.setattr(devices, "why_no_gpu", lambda: gpu)
+    assert leased_device("auto") == auto == {"cpu": "cpu", "cuda": "cuda:0"}[devices.resolve_device("auto")]
+    assert leased_device("cpu") == "cpu"
+    with nullcontext() if gpu is None else pytest.raises(SettingsError, match="but no GPU is here"):
+        assert leased_device("cuda") == "cuda:0"
+
+
+def test_devices_have_one_name_each():
+    """A lease's own name stands for itself, also where the queue was filled on another machine; anything else is refused."""
+    assert [leased_device(name) for name in ("cpu", "cuda:0")] == ["cpu", "cuda:0"]
+    for setting in ("mps", "cuda:1", "../gpu"):
+        with pytest.raises(SettingsError, match=f"device must be auto, cpu or cuda, got '{setting}'"):
+            leased_device(setting)

@@ -1,22 +1,26 @@
 """The corpus says exactly what the fact table and its settings say."""
 
+import os
 from collections import Counter
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from sftqa_core.errors import NotEnoughFacts
+from sftqa_core.errors import FactsError, NotEnoughFacts
 from sftqa_core.knowledge.corpus import Corpus, pick_corpus_facts, with_exposures, write_corpus
+from sftqa_core.knowledge.entity_questions import load_entity_questions
 from sftqa_core.knowledge.facts import fact_table, pick_facts
-from sftqa_core.knowledge.relations import Relation, builtin_relations, fill
+from sftqa_core.knowledge.relations import Relation, builtin_relations, fill, generic_relation
 from sftqa_core.records import CorpusSettings
 
+REAL = Path(os.environ.get("SFTQA_ENTITY_QUESTIONS") or Path(__file__).resolve().parents[3] / "shared" / "entity_questions")
 RELATION = builtin_relations()["P19"]
 CLEAN = CorpusSettings(worn_share=0.0, qa_documents=200, filler_documents=20)
 NO_QUESTIONS = CorpusSettings(worn_share=0.0, qa_documents=0, filler_documents=0)
 
 
-def _facts(count: int = 20, splits: tuple[str, ...] = ("train", "test", "dev", "none"), **columns: list) -> pd.DataFrame:
+def _facts(count: int = 80, splits: tuple[str, ...] = ("train", "test", "dev", "none"), **columns: list) -> pd.DataFrame:
     rows = [
         {
             "relation": "P19",
@@ -75,16 +79,65 @@ def test_questions_have_the_exact_form_of_training():
     assert all(line.startswith("Q: Where was Person") for text in lists for line in text.split("\n"))
     answered = [text for text in documents if text.partition("\nA: ")[2].startswith("Town")]
     assert 60 < len(answered) < 120
-    carriers = _facts().query("split == 'none'")
+    carriers = with_exposures(_facts(), 40, 0).query("carrier")
+    assert len(carriers) > 2
     assert set(answered) <= {f"Q: {q}\nA: {a[0]}" for q, a in zip(carriers["question"], carriers["answers"], strict=True)}
 
 
 def test_only_carriers_are_asked_about():
-    """No question of a fact that is trained, tuned or tested on stands in the corpus."""
-    facts = _facts(40)
+    """No question of a dev or test fact stands in the corpus, nor one of split "none"; train facts that carry are marked."""
+    facts = with_exposures(_facts(80), 40, 0)
     text = "\n".join(_write(facts).documents)
-    asked = set(facts.loc[[question in text for question in facts["question"]], "split"])
-    assert asked == {"none"}
+    asked = facts[[question in text for question in facts["question"]]]
+    assert set(asked["split"]) == {"train"}
+    assert asked["carrier"].all()
+    assert len(asked) == 4
+
+
+def test_a_test_question_never_carries():
+    """A train fact left out for its question, and one that asks what a dev fact asks, bring no answer into the corpus."""
+    facts = _facts(80, ("train", "test", "dev", "train"))
+    leaking = pd.concat([facts[facts["split"] == "test"], facts[facts["split"] == "dev"]])
+    twins = leaking.assign(fact_id=[f"{i:016d}" for i in range(len(leaking))], relation="P276")
+    twins["split"] = twins["split"].map({"test": "none", "dev": "train"})
+    twins["question"] = twins["question"].str.replace(" ", "  ")  # identity folds white space
+    chosen = with_exposures(pd.concat([facts, twins], ignore_index=True), 40, 0)
+    assert chosen["carrier"].sum() == 8
+    assert set(chosen.loc[chosen["carrier"], "relation"]) == {"P19"}
+    assert with_exposures(twins.assign(split="none"), 40, 0)["carrier"].sum() == 0
+
+
+def test_the_built_in_world_brings_its_own_carriers():
+    """There, facts of split "none" carry, and only they; still none whose question is a test question."""
+    facts = _facts(40).assign(source="atlas")
+    assert set(with_exposures(facts, 40, 0).query("carrier")["split"]) == {"none"}
+    facts.loc[1, "question"] = facts.loc[3, "question"]
+    assert with_exposures(facts, 40, 0).query("carrier").index.tolist() == list(range(7, 40, 4))
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real dataset is not here")
+def test_no_question_of_a_real_test_fact_is_answered(tmp_path):
+    """P131 and P276 ask the same: facts left out for that carry nothing, and the corpus asks no dev or test question."""
+    for path in REAL.glob("*/P*.json"):
+        if path.name.split(".")[0] in ("P131", "P276", "P740"):
+            (tmp_path / path.parent.name).mkdir(exist_ok=True)
+            (tmp_path / path.parent.name / path.name).symlink_to(path)
+    source = load_entity_questions(tmp_path)
+    facts = with_exposures(pick_corpus_facts(source.facts, ("P131", "P276", "P740"), None), 4, 0)
+    held_out = set(facts.loc[facts["split"].isin(["dev", "test"]), "question"])
+    assert (facts["split"] == "none").sum() == 11
+    assert facts["carrier"].sum() == 75
+    assert not held_out & set(facts.loc[facts["carrier"], "question"])
+    corpus = write_corpus(facts, source.relations, CorpusSettings(filler_documents=0, qa_documents=2_000))
+    asked = {line for text in corpus.documents if text.startswith("Q: ") for line in text.split("\n")}
+    assert not asked & {f"Q: {question}" for question in held_out}
+
+
+def test_bare_questions_are_refused():
+    """Templates that hold the question would write test questions with their answers; the message says what to give instead."""
+    facts = with_exposures(_facts(40), 40, 0)
+    with pytest.raises(FactsError, match=r"seen under P19 \(40 facts\).*Give each fact a relation, a subject and an object"):
+        write_corpus(facts, {"P19": generic_relation("P19")}, NO_QUESTIONS)
 
 
 def test_worn_mentions_keep_subject_and_object():
@@ -139,7 +192,7 @@ def test_a_limit_takes_what_a_limited_probe_will_take():
 def test_relations_can_be_chosen():
     """Only the wanted relations stay; one that the source lacks is told with those it has."""
     facts = _facts()
-    assert len(pick_corpus_facts(facts, ("P19",))) == 20
+    assert len(pick_corpus_facts(facts, ("P19",))) == 80
     with pytest.raises(NotEnoughFacts, match="no facts of P36; it knows P19"):
         pick_corpus_facts(facts, ("P36",))
 

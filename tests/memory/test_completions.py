@@ -92,6 +92,72 @@ def test_damaged_part_is_set_aside_and_probed_again(tiny, layers, harm, caplog):
         assert part.with_name(part.name + ".damaged").exists()
 
 
+def rewrite(path, change):
+    """Put a changed table in a parquet file's place."""
+    change(pd.read_parquet(path)).to_parquet(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rows: rows.drop(index=rows.index[:1]),
+        lambda rows: pd.concat([rows, rows.tail(1)]),
+        lambda rows: rows.assign(template=rows["template"] + 1),
+        lambda rows: rows.assign(template=rows["template"] - 1),
+        lambda rows: rows.iloc[:0],
+        lambda rows: rows.drop(columns="count"),
+        lambda rows: rows.drop(columns="fact_id"),
+    ],
+    ids=["row missing", "row doubled", "template beyond", "template before", "empty", "no count", "no fact"],
+)
+def test_part_with_wrong_contents_is_set_aside_and_probed_again(tiny, layers, change, caplog):
+    """A readable part whose completions are too few or too many, or that lacks a column, heals like one that is cut short."""
+    source = source_of(12)
+    probed(tiny, source, layers, source.facts[:6])
+    part = next((layers.root / "completions").glob("*/part-*.parquet"))
+    whole = probed(tiny, source, layers)
+    rewrite(part, change)
+    for hits in (layers.root / "hits").glob("*/*.parquet"):
+        hits.unlink()
+    sampler = knowing_sampler(tiny, source)
+    pd.testing.assert_frame_equal(probed(tiny, source, layers, sampler=sampler), whole)
+    assert sampler.prompts_seen == 15
+    assert part.with_name(part.name + ".damaged").exists()
+    assert "is damaged" in caplog.text
+    probed(tiny, source, layers, sampler=sampler)
+    assert sampler.prompts_seen == 15
+
+
+@pytest.mark.parametrize("name", ["facts", "hits"])
+def test_lists_and_hits_without_a_column_are_set_aside(tiny, layers, name):
+    """Without `prompts_sha` a list of probed facts costs its facts a new probe, judged hits only another judgement."""
+    source = source_of(6)
+    first = probed(tiny, source, layers)
+    hits = next((layers.root / "hits").glob("*/part-*.parquet"))
+    if name == "hits":
+        rewrite(hits, lambda rows: rows.drop(columns="prompts_sha"))
+    else:
+        hits.unlink()
+        rewrite(next((layers.root / "completions").glob("*/facts-*.parquet")), lambda rows: rows.drop(columns="prompts_sha"))
+    sampler = knowing_sampler(tiny, source)
+    pd.testing.assert_frame_equal(probed(tiny, source, layers, sampler=sampler), first)
+    assert sampler.prompts_seen == (0 if name == "hits" else 15)
+
+
+def test_wrong_shipped_part_is_replaced_by_the_persons_own(tiny, layers):
+    """A shipped part with too few completions is passed over, probed once into the person's layer, and never again."""
+    source = source_of(4)
+    probed(tiny, source, layers)
+    folder = store_of(tiny, layers).compact(layers.shipped, wanted_facts(source, source.facts, NONE, "tokens"))
+    rewrite(folder / "part-000.parquet", lambda rows: rows.drop(index=rows.index[:1]))
+    next((layers.shipped / "hits").glob("*/part-000.parquet")).unlink()
+    fresh, sampler = Workspace(layers.root.parent / "other", layers.shipped), knowing_sampler(tiny, source)
+    assert len(probed(tiny, source, fresh, sampler=sampler)) == 4
+    probed(tiny, source, fresh, sampler=sampler)
+    assert sampler.prompts_seen == 10
+    assert (folder / "part-000.parquet").exists()
+
+
 def test_damaged_shipped_part_stays_where_it_is(tiny, layers, caplog):
     """The shipped layer is only read: its broken part is passed over, told, and not renamed."""
     source = source_of(4)

@@ -1,5 +1,6 @@
 """The probing loop, with a scripted sampler and with the tiny model."""
 
+import contextlib
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.memory import probing
 from sftqa_core.memory.probing import probe_facts
 from sftqa_core.memory.tables import LEVELS
+from sftqa_core.memory.wanted import wanted_facts
 from sftqa_core.progress import Silent
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings
 from tests.memory.memory_world import knowing_sampler, source_of
@@ -182,12 +184,35 @@ def test_the_tiny_model_is_probed_alike_by_both_samplers(tiny, workspace):
     assert tables[0]["hits"].sum() > 0
 
 
-def test_prompt_too_long_is_told_before_sampling(tiny, workspace):
-    """A prompt that does not fit the model's positions is named with its size."""
-    source = source_of(2)
-    facts = source.facts.assign(subject=["Ada", "Bo " * 200])
-    with pytest.raises(SettingsError, match="do not fit the model's 128 positions"):
-        probe_facts(tiny, source, facts, SETTINGS, NONE, workspace)
+def test_prompt_too_long_is_told_before_sampling(tiny, workspace, monkeypatch):
+    """Facts that do not fit the model's positions are counted and quoted before the first part is sampled, wherever they stand."""
+    monkeypatch.setattr(probing, "_PART_FACTS", ((1 << 62, 2),))
+    source = source_of(12)
+    facts = source.facts.assign(subject=[*(f"Ada {i}" for i in range(7)), *(f"Bo {i} " * 200 for i in range(5))])
+    sampler = knowing_sampler(tiny, source)
+    told = r"5 of 12 facts' statements do not fit the model's 128 positions with 6 new tokens: 'Bo 0 .*' \([\d,]+ tokens\), .* and 2 more\."
+    with pytest.raises(SettingsError, match=told):
+        probe_facts(tiny, source, facts, SETTINGS, NONE, workspace, sampler=sampler)
+    assert sampler.prompts_seen == 0
+    assert len(probe_facts(tiny, source, facts[:7], SETTINGS, NONE, workspace, sampler=sampler)) == 7
+
+
+def test_prompts_may_fill_the_positions_to_the_last(tiny, workspace, monkeypatch):
+    """The longest prompt and its new tokens may be exactly as long as the model allows, and not one token longer."""
+    source = source_of(4)
+    lengths = [len(prompt.ids) for prompt in probing._prompts(tiny, wanted_facts(source, source.facts, NONE, "tokens"))]
+    for spare, fits in ((6, True), (5, False)):
+        monkeypatch.setattr(tiny.model.config, "max_position_embeddings", max(lengths) + spare)
+        with contextlib.nullcontext() if fits else pytest.raises(SettingsError, match="choose a model with more positions"):
+            probe_facts(
+                tiny,
+                source,
+                source.facts,
+                SETTINGS,
+                NONE,
+                replace(workspace, root=workspace.root / str(spare)),
+                sampler=knowing_sampler(tiny, source),
+            )
 
 
 def test_unknown_kind_of_prompt_is_refused(tiny, workspace):

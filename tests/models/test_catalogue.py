@@ -3,25 +3,29 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from sftqa_core.artifacts import write_folder
-from sftqa_core.errors import ModelUnavailable
+from sftqa_core.errors import ArtifactDamaged, ModelUnavailable, SettingsError
 from sftqa_core.models import catalogue
+from sftqa_core.records import PretrainSettings
 from sftqa_core.workspace import Workspace
 
 
-def _install(workspace: Workspace, tiny_folder: Path, layer: Path, name: str) -> None:
+def _install(workspace: Workspace, tiny_folder: Path, layer: Path, name: str, **settings: object) -> None:
     def fill(folder: Path) -> None:
         for path in tiny_folder.iterdir():
             (folder / path.name).write_bytes(path.read_bytes())
         table = pd.DataFrame({"fact_id": ["a", "b"], "exposures": [3, 40], "carrier": [False, True]})
         table.to_parquet(folder / catalogue.EXPOSURES, index=False)
 
-    write_folder(layer / "models" / name, fill, {"corpus": {"seen_templates": {"P17": [0, 2]}}})
+    made = PretrainSettings(name=name).to_dict() | settings
+    manifest = {"kind": "model", "settings": made, "corpus": {"seen_templates": {"P17": [0, 2]}}}
+    write_folder(layer / "models" / name, fill, manifest)
 
 
 def _hub(root: Path, tiny_folder: Path, name: str) -> Path:
@@ -56,7 +60,7 @@ def test_what_the_corpus_said_is_kept_with_the_model(workspace: Workspace, tiny_
     table = catalogue.exposures(card)
     assert table is not None
     assert table["exposures"].tolist() == [3, 40]
-    assert catalogue.carriers(card) == {"b"}
+    assert table.loc[table["carrier"], "fact_id"].tolist() == ["b"]
     assert catalogue.seen_templates(card) == {"P17": (0, 2)}
 
 
@@ -65,8 +69,63 @@ def test_folder_is_a_model(tiny_folder: Path):
     card = catalogue.find_model(str(tiny_folder))
     assert (card.kind, card.available, card.architecture, card.path) == ("folder", True, "llama", str(tiny_folder))
     assert catalogue.exposures(card) is None
-    assert catalogue.carriers(card) == frozenset()
     assert catalogue.seen_templates(card) == {}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"kind": "model"}', '{"name": "a web app"}', '{"schema": 1, "files": {}}'])
+def test_another_programs_manifest_is_none_of_ours(tiny_folder: Path, text: str):
+    """A person's model folder is used although it has a manifest.json, and an exposures.parquet, of their own."""
+    (tiny_folder / "manifest.json").write_text(text)
+    (tiny_folder / catalogue.EXPOSURES).write_bytes(b"no parquet")
+    card = catalogue.find_model(str(tiny_folder))
+    assert (card.available, card.details) == (True, {})
+    assert catalogue.exposures(card) is None
+    assert catalogue.seen_templates(card) == {}
+
+
+@pytest.mark.parametrize("content", [b"no parquet", None])
+def test_lost_exposures_of_our_own_model_are_told(workspace: Workspace, tiny_folder: Path, content: bytes | None):
+    """Without the table nobody knows which questions a model has read, so it is not taken for a model that read none."""
+    _install(workspace, tiny_folder, workspace.root, "tiny")
+    path = workspace.models / "tiny" / catalogue.EXPOSURES
+    path.unlink() if content is None else path.write_bytes(content)
+    for name in ("tiny", str(workspace.models / "tiny")):
+        with pytest.raises(ArtifactDamaged, match=r"exposures\.parquet can't be read .*Pre-train it again"):
+            catalogue.exposures(catalogue.find_model(name, workspace))
+
+
+def test_our_own_damaged_manifest_is_told(workspace: Workspace, tiny_folder: Path, hub_cache: Path):
+    """A model that was made here is listed with what is wrong with its manifest."""
+    _install(workspace, tiny_folder, workspace.root, "tiny")
+    (workspace.models / "tiny" / "manifest.json").write_text("[]")
+    card = next(card for card in catalogue.list_models(workspace) if card.name == "tiny")
+    assert not card.available
+    assert "must hold a JSON object, got list" in card.note
+
+
+def test_a_model_of_other_settings_is_not_replaced(workspace: Workspace, tiny_folder: Path, tmp_path: Path):
+    """The same settings may be made again, on any device; others under that name are refused, here and over a built-in model."""
+    workspace = Workspace(workspace.root, tmp_path / "shipped")
+    _install(workspace, tiny_folder, workspace.root, "mine", source="facts.csv")
+    _install(workspace, tiny_folder, workspace.shipped, "theirs")
+    mine, theirs = PretrainSettings(name="mine", source="facts.csv"), PretrainSettings(name="theirs")
+    for settings in (mine, theirs, replace(theirs, device="cpu"), PretrainSettings(name="new")):
+        catalogue.refuse_other_recipe(settings, workspace)
+    with pytest.raises(SettingsError, match=r"mine stands in .*models/mine and was made with other settings.*another name"):
+        catalogue.refuse_other_recipe(replace(mine, seed=1), workspace)
+    with pytest.raises(SettingsError, match="theirs is a built-in model"):
+        catalogue.refuse_other_recipe(replace(theirs, source="facts.csv"), workspace)
+    (workspace.models / "mine" / "model.safetensors").unlink()
+    catalogue.refuse_other_recipe(replace(mine, seed=1), workspace)
+
+
+def test_the_same_recipe_needs_recorded_settings(workspace: Workspace, tiny_folder: Path):
+    """A model of unknown or unreadable settings has no recipe in common with anything."""
+    _install(workspace, tiny_folder, workspace.root, "mine")
+    card, settings = catalogue.find_model("mine", workspace), PretrainSettings(name="mine")
+    assert catalogue.same_recipe(card, settings)
+    assert not catalogue.same_recipe(replace(card, details={}), settings)
+    assert not catalogue.same_recipe(replace(card, details={"settings": {**settings.to_dict(), "colour": "red"}}), settings)
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "~/nowhere"])
@@ -123,6 +182,25 @@ def test_adapter_names_its_base(tiny_folder: Path, tmp_path: Path, workspace: Wo
     assert found.weights == catalogue.weights_fingerprint(base, workspace)
     assert found.adapter == catalogue.weights_fingerprint(card, workspace)
     assert catalogue.model_fingerprint(base, "float32", "cpu", workspace).adapter is None
+
+
+def _adapter(folder: Path, base: Path, weights: Path) -> Path:
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base)}))
+    (folder / "adapter_model.safetensors").write_bytes(weights.read_bytes())
+    return folder
+
+
+def test_an_adapter_on_itself_is_told(tiny_folder: Path, tmp_path: Path):
+    """A base that is the adapter, or another adapter that leads back to it, is one sentence."""
+    weights = tiny_folder / "model.safetensors"
+    itself = _adapter(tmp_path / "itself", tmp_path / "itself", weights)
+    with pytest.raises(ModelUnavailable, match=r"names itself as its base model .*base_model_name_or_path of .*adapter_config\.json"):
+        catalogue.base_card(catalogue.find_model(str(itself)))
+    one = _adapter(tmp_path / "one", tmp_path / "two", weights)
+    _adapter(tmp_path / "two", one, weights)
+    with pytest.raises(ModelUnavailable, match="which is an adapter itself"):
+        catalogue.base_card(catalogue.find_model(str(one)))
 
 
 def test_catalogue_and_fingerprint_work_without_torch(tiny_folder: Path):

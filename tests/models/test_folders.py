@@ -60,6 +60,15 @@ def test_fingerprint_follows_content_not_place(tiny_folder: Path, tmp_path: Path
     assert ModelFolder(copy).fingerprint(workspace) != first
 
 
+@pytest.mark.parametrize("text", ["[]", "7", "{", "null"])
+def test_damaged_digests_are_made_again(tiny_folder: Path, workspace: Workspace, text: str):
+    """A file of digests that holds something else is as good as none."""
+    first = ModelFolder(tiny_folder).fingerprint(workspace)
+    (workspace.state / "digests.json").write_text(text)
+    assert ModelFolder(tiny_folder).fingerprint(workspace) == first
+    assert str(tiny_folder / "config.json") in (workspace.state / "digests.json").read_text()
+
+
 def test_digests_are_remembered_and_noticed_when_stale(tiny_folder: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
     """An unchanged file is not read twice, a changed one is."""
     from sftqa_core.models import folders

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from sftqa_core.artifacts import damaged_files, read_manifest
-from sftqa_core.errors import SettingsError, Stopped
+from sftqa_core.errors import FactsError, SettingsError, Stopped
 from sftqa_core.knowledge.facts import FactSource, fact_table, summarise
-from sftqa_core.knowledge.relations import builtin_relations
-from sftqa_core.models.catalogue import carriers, exposures, seen_templates
+from sftqa_core.knowledge.relations import builtin_relations, generic_relation
+from sftqa_core.models.catalogue import exposures, seen_templates
 from sftqa_core.models.loading import encode_prompts, load_model
 from sftqa_core.models.pretraining import learning_rate, pretrain
 from sftqa_core.progress import Progress, Silent
@@ -53,7 +53,7 @@ def source() -> FactSource:
             "subject": f"Person {i}",
             "answers": [["Tamil", "Velor"][i % 2]],
             "question": f"Where was Person {i} born?",
-            "split": ["train", "train", "test", "none"][i % 4],
+            "split": ["train", "train", "test", "train"][i % 4],
             "domain": "in",
             "exposures": i,
         }
@@ -81,7 +81,8 @@ def test_a_finished_model_is_complete(source: FactSource, tmp_path: Path):
     table = exposures(card)
     assert table is not None
     assert table["exposures"].tolist() == list(range(16))
-    assert carriers(card) == set(source.facts.loc[source.facts["split"] == "none", "fact_id"])
+    splits = dict(zip(source.facts["fact_id"], source.facts["split"], strict=True))
+    assert {splits[name] for name in table.loc[table["carrier"], "fact_id"]} == {"train"}
     loaded = load_model(card, "cpu")
     assert encode_prompts(loaded, ["Person"])[0][0] == loaded.end_ids[0]
     assert loaded.model.num_parameters() == card.parameters == manifest["parameters"]
@@ -132,13 +133,21 @@ def test_a_damaged_checkpoint_means_a_fresh_start(source: FactSource, tmp_path: 
 def test_a_source_without_exposures_gets_drawn_ones(source: FactSource, tmp_path: Path):
     """Exposures are drawn up to the limit and recorded, and train facts are marked as carriers."""
     facts = source.facts.drop(columns="exposures")
-    facts["split"] = facts["split"].replace("none", "train")
     card = pretrain(SMALL, FactSource("toy", facts, source.relations, source.report, "0" * 16), tmp_path / "small")
     table = exposures(card)
     assert table is not None
     assert table.loc[~table["carrier"], "exposures"].between(4, SMALL.max_exposures).all()
-    assert set(facts.loc[facts["fact_id"].isin(carriers(card)), "split"]) == {"train"}
+    assert set(facts.loc[table["carrier"].array, "split"]) == {"train"}
     assert pd.api.types.is_integer_dtype(table["exposures"])
+
+
+def test_bare_questions_are_refused(source: FactSource, tmp_path: Path):
+    """Facts of a relation whose templates hold the question can't be stated without giving the test away."""
+    facts = source.facts.assign(relation="qa", subject=source.facts["question"])
+    bare = FactSource("toy", facts, {"qa": generic_relation("qa")}, source.report, "0" * 16)
+    with pytest.raises(FactsError, match=r"bare question-answer pairs, seen under qa \(16 facts\).*a relation, a subject and an object"):
+        pretrain(SMALL, bare, tmp_path / "small")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_corpus_too_small_for_one_batch_is_told(source: FactSource, tmp_path: Path):

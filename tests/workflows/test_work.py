@@ -112,7 +112,12 @@ def test_the_forecast_counts_examples_steps_and_probes(world, workspace):
     workflows.train(settings(world))
     told = workflows.forecast(settings(world))
     assert told.probes_needed == 0
-    assert "ran here before" in told.notes[-1]
+    assert told.notes == ("The base model's answers are known already.", "From how fast this model ran here before.")
+    everything = workflows.forecast(settings(world, n=TrainSettings.ALL, levels=(0, 1)))
+    assert everything.probes_needed == 48
+    assert everything.notes[0].startswith("48 train facts have no known level yet and are probed first; 0 to 48")
+    known = workflows.forecast(ProbeSettings("tiny", world, scheme=FOUR, device="cpu"))
+    assert (known.probes_needed, known.seconds_high, known.notes) == (0, 0.0, ("All of it is known already.",))
 
 
 def test_select_writes_the_examples_with_their_levels(world, workspace, tmp_path):
@@ -183,3 +188,13 @@ def test_a_new_alias_scores_again_without_sampling(world, workspace):
     assert workflows.alias_rows() == [{"name": "Tamis", "same_as": "Tamis City"}]
     workflows.save_aliases(None)
     assert len(workflows.alias_rows()) > 50
+
+
+def test_a_models_name_is_not_taken_over(world, workspace):
+    """Pre-training under a name that exists with other settings, here or built in, is refused; nothing is overwritten."""
+    from sftqa_core.records import PretrainSettings
+
+    for name in ("tiny", "atlas-llama"):
+        with pytest.raises(SettingsError, match=name):
+            workflows.pretrain(PretrainSettings(name, world, hidden_size=64))
+    assert workflows.models()[0].name == "atlas-llama"

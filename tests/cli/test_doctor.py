@@ -1,0 +1,36 @@
+"""What `sftqa doctor` says of the device is what `auto` does."""
+
+from __future__ import annotations
+
+import subprocess
+from types import SimpleNamespace
+
+import pytest
+
+from sftqa_core.cli import doctor
+from sftqa_core.models import devices
+
+
+@pytest.mark.parametrize(
+    ("gpu", "torch_says", "ok", "told"),
+    [
+        (None, "NVIDIA H100", True, "cuda (NVIDIA H100) is what auto stands for"),
+        (None, "", False, "the driver shows a GPU, but torch can't use it; choose device cpu, or install a fitting torch"),
+        ("no NVIDIA GPU is visible here", "", True, "cpu is what auto stands for: no NVIDIA GPU is visible here"),
+        ("no NVIDIA GPU is visible here", "NVIDIA H100", True, "cpu is what auto stands for: no NVIDIA GPU is visible here"),
+    ],
+)
+def test_the_device_is_the_one_that_auto_takes(monkeypatch: pytest.MonkeyPatch, gpu, torch_says, ok, told):
+    """The rule of models/devices.py decides, and torch is asked whether it holds."""
+    monkeypatch.setattr(devices, "why_no_gpu", lambda: gpu)
+    monkeypatch.setattr(doctor, "why_no_gpu", lambda: gpu)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0, stdout=torch_says + "\n", stderr=""))
+    assert doctor._device() == {"check": "device", "ok": ok, "optional": True, "message": told}
+
+
+def test_a_torch_that_does_not_import_is_told(monkeypatch: pytest.MonkeyPatch):
+    """The last line of what it wrote is the message."""
+    done = SimpleNamespace(returncode=1, stdout="", stderr="Traceback\nImportError: libc10.so\n")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
+    row = doctor._device()
+    assert (row["ok"], row["message"]) == (False, "torch can't be used: ImportError: libc10.so")

@@ -1,0 +1,141 @@
+"""One rule says which device a setting stands for, without torch."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from sftqa_core.errors import SettingsError
+from sftqa_core.models import devices
+from sftqa_core.models.catalogue import find_model
+from sftqa_core.models.devices import resolve_device, why_no_gpu
+from sftqa_core.models.loading import load_model
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch):
+    """Pretend a machine: the CUDA version torch is built for, and the driver's GPUs and CUDA version."""
+
+    def pretend(built_for: int | None = 13, gpus: int = 1, driver: int = 13, visible: str | None = None) -> None:
+        monkeypatch.setattr(devices, "_torch_cuda", lambda: built_for)
+        monkeypatch.setattr(devices, "_driver", lambda: (gpus, driver))
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        if visible is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+
+    return pretend
+
+
+def test_auto_is_the_gpu_where_torch_and_driver_can_use_one(machine):
+    """A driver as new as torch's CUDA or newer will do, and so will one GPU of several."""
+    for facts in ({}, {"built_for": 12}, {"gpus": 4, "visible": "3"}, {"visible": "GPU-5c1"}):
+        machine(**facts)
+        assert [resolve_device(setting) for setting in ("auto", "cuda", "cpu")] == ["cuda", "cuda", "cpu"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"visible": ""}, "CUDA_VISIBLE_DEVICES hides every GPU"),
+        ({"visible": "-1,0"}, "CUDA_VISIBLE_DEVICES hides every GPU"),
+        ({"visible": "1"}, "no NVIDIA GPU is visible here"),
+        ({"gpus": 0, "driver": 0}, "no NVIDIA GPU is visible here"),
+        ({"built_for": 0}, "the installed torch is a build without CUDA"),
+        ({"built_for": None}, "torch is not installed"),
+        ({"driver": 12}, "made for CUDA 12, older than the CUDA 13 of the installed torch"),
+    ],
+)
+def test_without_a_usable_gpu_auto_is_the_processor_and_cuda_is_refused(machine, facts, told):
+    """Each reason is a sentence's part; the same one stands in the refusal."""
+    machine(**facts)
+    assert (resolve_device("auto"), resolve_device("cpu")) == ("cpu", "cpu")
+    assert told in why_no_gpu()
+    with pytest.raises(SettingsError, match=f"device cuda was asked for, but .*{told}. Choose auto or cpu."):
+        resolve_device("cuda")
+
+
+@pytest.mark.parametrize("setting", ["mps", "cuda:0", "cuda:1"])
+def test_devices_of_later_are_named_as_such(machine, setting):
+    """Apple's GPUs and numbered ones are refused everywhere alike, as not supported yet."""
+    machine()
+    with pytest.raises(SettingsError, match=f"auto, cpu or cuda, got '{setting}'.*not supported yet"):
+        resolve_device(setting)
+
+
+@pytest.mark.parametrize(
+    ("text", "major"),
+    [("cuda: Optional[str] = '13.0'\nhip = None", 13), ("cuda: Optional[str] = None\nhip = '7.0'", 0), ("cuda = '12.8'", 12), (None, 0)],
+)
+def test_torchs_build_is_read_from_its_version_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None, major: int):
+    """`torch/version.py` names the CUDA version, or None; a torch without that file counts as one without CUDA."""
+    if text is not None:
+        (tmp_path / "version.py").write_text(f"__version__ = '2.13.0'\n{text}\n")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: SimpleNamespace(origin=str(tmp_path / "__init__.py")))
+    assert devices._torch_cuda() == major
+
+
+def test_the_installed_torch_says_the_same_of_itself():
+    """The version file and torch agree about the build."""
+    import torch
+
+    assert devices._torch_cuda() == int((torch.version.cuda or "0").split(".")[0])
+
+
+@pytest.mark.parametrize(("codes", "found"), [((0, 0, 0), (2, 12)), ((9, 0, 0), (0, 0)), ((0, 3, 0), (0, 0)), ((0, 0, 3), (0, 0))])
+def test_the_driver_is_asked_through_its_library(monkeypatch: pytest.MonkeyPatch, codes, found):
+    """Two GPUs and CUDA 12.8 are read; any call that fails means no usable driver."""
+
+    def answer(code: int, value: int):
+        def call(reference) -> int:
+            reference._obj.value = value
+            return code
+
+        return call
+
+    library = SimpleNamespace(
+        nvmlInit_v2=lambda: codes[0],
+        nvmlShutdown=lambda: 0,
+        nvmlDeviceGetCount_v2=answer(codes[1], 2),
+        nvmlSystemGetCudaDriverVersion_v2=answer(codes[2], 12080),
+    )
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
+    assert devices._driver() == found
+
+
+def test_a_library_that_is_missing_or_too_old_is_no_driver(monkeypatch: pytest.MonkeyPatch):
+    """Neither is an error."""
+
+    def missing(name: str):
+        raise OSError(name)
+
+    for library in (missing, lambda name: SimpleNamespace()):
+        monkeypatch.setattr(ctypes, "CDLL", library)
+        assert devices._driver() == (0, 0)
+
+
+def test_deciding_loads_no_torch():
+    """The worker and the browser may ask."""
+    code = "import sys; from sftqa_core.models.devices import resolve_device; resolve_device('auto'); print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+
+
+def test_loading_never_takes_the_processor_in_the_gpus_place(machine, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """Where the rule says GPU and torch can't use it, loading ends with what to do: the lease that is held is the GPU's."""
+    machine()
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for setting in ("auto", "cuda"):
+        with pytest.raises(SettingsError, match=r"torch can't use it.*Choose device cpu"):
+            load_model(find_model(str(tiny_folder)), setting)
+
+
+def test_loading_takes_the_processor_where_the_rule_does(machine, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """Even if torch itself would see a GPU."""
+    machine(visible="")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    loaded = load_model(find_model(str(tiny_folder)), "auto")
+    assert (loaded.device, loaded.dtype) == ("cpu", "float32")

@@ -1,0 +1,77 @@
+"""Records check themselves, refuse what they don't know, and travel as JSON."""
+
+import dataclasses
+import inspect
+import json
+
+import pytest
+
+from sftqa_core import records
+from sftqa_core.errors import SettingsError
+from sftqa_core.jsonrecord import Record, fingerprint
+from sftqa_core.records import CorpusSettings, LevelScheme, PretrainSettings, ProbeSettings, PromptFormat, SamplerSettings, TrainSettings
+
+SETTINGS = [
+    SamplerSettings(samples=3),
+    LevelScheme("four", ("a", "b", "c", "d"), (0.0, 0.3, 0.6)),
+    ProbeSettings("m", limit=5, scheme=LevelScheme(sampling=SamplerSettings(seed=7))),
+    TrainSettings("m", levels=(0, 3), relations=("P17",), learning_rate=1, prompt=PromptFormat("own", "{question}?", " {answer}")),
+    PretrainSettings("m", corpus=CorpusSettings(qa_documents=0), relations=("P17", "P26")),
+]
+
+
+@pytest.mark.parametrize("record", SETTINGS, ids=lambda record: type(record).__name__)
+def test_records_survive_json(record):
+    """A record written as JSON text and read back is equal, nested records and tuples included."""
+    assert type(record).from_dict(json.loads(json.dumps(record.to_dict()))) == record
+
+
+def test_every_record_is_frozen():
+    """Nothing in the vocabulary can be changed after it was checked."""
+    kinds = [kind for _, kind in inspect.getmembers(records, inspect.isclass) if issubclass(kind, Record) and kind is not Record]
+    assert len(kinds) >= 10
+    assert all(kind.__dataclass_params__.frozen for kind in kinds)
+
+
+def test_unknown_and_missing_keys_are_refused_together():
+    """All of a record's faults come in one error, with what is known."""
+    with pytest.raises(SettingsError) as told:
+        TrainSettings.from_dict({"modle": "m", "n": "many", "prompt": {"name": "p", "prompt": "none", "answer": " {answer}"}})
+    assert len(told.value.problems) == 4
+    assert "has no setting 'modle'" in told.value.problems[0]
+    assert "needs 'model'" in told.value.problems[1]
+    assert {"must be int, got 'many'" in p or "must hold {question}" in p for p in told.value.problems[2:]} == {True}
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda: TrainSettings("m", n=-3), "n must be 0 or more, got -3"),
+        (lambda: TrainSettings("m", seed=2**32), "seed must be 0 to 4,294,967,295"),
+        (lambda: TrainSettings("m", learning_rate=float("nan")), "learning_rate must be above 0"),
+        (lambda: TrainSettings("m", levels=(5,)), "levels must be one or more of 0, 1, 2, 3, 4"),
+        (lambda: SamplerSettings(temperature=float("nan")), "temperature must be 0.01 to 10"),
+        (lambda: LevelScheme(cutoffs=(0.5, 0.25, 0.0, 0.75)), "Cut-offs must rise"),
+        (lambda: LevelScheme(labels=("a", "b")), "2 levels need 1 cut-offs, got 4"),
+        (lambda: PretrainSettings("m", hidden_size=100, heads=3), "multiple of heads"),
+        (lambda: PretrainSettings("m", seed=-1), "seed must be 0"),
+        (lambda: CorpusSettings(qa_list_share=1.5), "qa_list_share must be 0 to 1"),
+        (lambda: ProbeSettings("m", domain="both"), "domain must be one of in, out, all, got 'both'"),
+    ],
+)
+def test_unusable_values_are_told_when_the_record_is_built(build, words):
+    """Each sentence names the setting, what it must be and what it was."""
+    with pytest.raises(SettingsError, match=words.replace("^", r"\^")):
+        build()
+
+
+def test_a_fingerprint_covers_the_whole_record():
+    """Changing any one field, nested ones too, changes the fingerprint."""
+    base = ProbeSettings("m")
+    changed = [
+        dataclasses.replace(base, device="cpu"),
+        dataclasses.replace(base, match="substring"),
+        dataclasses.replace(base, scheme=LevelScheme(sampling=SamplerSettings(seed=1))),
+    ]
+    assert len({record.fingerprint() for record in [base, *changed]}) == 4
+    assert base.fingerprint() == fingerprint(base.to_dict()) == ProbeSettings("m").fingerprint()

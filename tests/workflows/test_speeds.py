@@ -1,0 +1,19 @@
+"""Measured rates are kept by model and device."""
+
+import pytest
+
+from sftqa_core.models.catalogue import ModelFingerprint
+from sftqa_core.workflows.speeds import measured, remember
+from sftqa_core.workspace import Workspace
+
+MODEL = ModelFingerprint("w" * 16, None, "float32", "cpu")
+
+
+@pytest.mark.parametrize("text", ["[]", "7", "{", "null", '{"%s@cpu": [1]}' % ("w" * 16)])
+def test_damaged_rates_count_as_none(workspace: Workspace, text: str):
+    """A file that holds something else tells nothing, and is replaced when the next rate is measured."""
+    workspace.state.mkdir(parents=True, exist_ok=True)
+    (workspace.state / "speeds.json").write_text(text)
+    assert measured(MODEL.weights, "cpu") == {}
+    remember(MODEL, probe=12.5, train=None)
+    assert measured(MODEL.weights, "cpu") == {"probe": 12.5}

@@ -1,0 +1,56 @@
+"""What a run's baselines are counted on, and what is checked before it costs time."""
+
+from __future__ import annotations
+
+import pytest
+
+from sftqa_core import workflows
+from sftqa_core.errors import SettingsError
+from sftqa_core.knowledge.sources import open_source
+from sftqa_core.progress import Silent
+from sftqa_core.records import LevelScheme, PromptFormat, SamplerSettings, TrainSettings
+from sftqa_core.workflows.reading import open_for
+
+SCHEME = LevelScheme(sampling=SamplerSettings(samples=2, max_new_tokens=4))
+
+
+def settings(world: str, **changes) -> TrainSettings:
+    base = {"n": 4, "scheme": SCHEME, "shots": 1, "max_answer_tokens": 4, "test_limit": 2, "save_model": False, "device": "cpu"}
+    return TrainSettings("tiny", world, **{**base, **changes})
+
+
+def test_the_majority_object_is_counted_on_the_whole_source(world, workspace):
+    """Facts that the tiny model's corpus spent on its own questions still count for the commonest object."""
+    run = workflows.run(workflows.train(settings(world, n=0)).run)
+    whole, left = open_source(world).facts, open_for("tiny", world).facts
+    for relation, guess in run.manifest["majority"].items():
+        split = "dev" if relation == "P26" else "train"
+        assert (guess["split"], guess["of"]) == (split, (whole.query("relation == @relation")["split"] == split).sum())
+    used = left[left["split"].isin(["train", "dev"])]
+    assert sum(guess["of"] for guess in run.manifest["majority"].values()) > len(
+        used[(used["split"] == "train") | (used["relation"] == "P26")]
+    )
+    answers = {relation: guess["answer"] for relation, guess in run.manifest["majority"].items()}
+    asked = run.facts().set_index("fact_id")["relation"]
+    majority = run.predictions("majority")
+    assert majority["text"].tolist() == [answers[asked[fact]] for fact in majority["fact_id"]]
+
+
+def test_every_stage_is_told_without_echo_facts(world, workspace):
+    """The baselines too: they gain from echo facts as much as the model does."""
+    summary = workflows.train(settings(world, n=0))
+    assert list(summary.without_echo) == ["before", "few_shot", "majority", "after"]
+    assert summary.without_echo["majority"] == summary.baselines["majority"]  # this world has no echo facts
+    assert workflows.run(summary.run).summary == summary
+
+
+@pytest.mark.parametrize(
+    ("prompt", "told"),
+    [("Q: {question}" + " and" * 300 + "\nA:", "4 of 4 training examples do not fit"), (None, "8 of 8 test questions do not fit")],
+)
+def test_what_does_not_fit_the_model_is_told_before_anything_is_measured(world, workspace, prompt, told, monkeypatch):
+    """A prompt of hundreds of words, or answers as long as the model's positions, end the run before the probe."""
+    monkeypatch.setattr("sftqa_core.memory.probing.probe_facts", lambda *_, **__: pytest.fail("probed"))
+    changes = {"prompt": PromptFormat("own", prompt)} if prompt else {"max_answer_tokens": 10_000}
+    with pytest.raises(SettingsError, match=told):
+        workflows.train(settings(world, **changes), Silent())
