@@ -29,6 +29,8 @@ with right:
     with panels.told():
         watched = state.watched_jobs("train")
     twin = settings is not None and any(job.state in ACTIVE and job.settings == settings.to_dict() for job in watched)
+    if settings is None:
+        st.caption("Fix the field named at the left.")
     ready = settings is not None and cost_panel(settings) and not twin
     if resources.missing_torch():
         panels.needs_torch("Fine-tuning")

@@ -8,6 +8,7 @@ from pages._ui import memory_panels, panels, pickers, resources, state
 from pages._ui.alias_panel import alias_button
 from pages._ui.job_panel import job_panel
 from pages._ui.probe_panel import probe_button, upload_button
+from pages._ui.wording import NOTE_HELP
 
 st.title("Memory")
 
@@ -33,11 +34,13 @@ with st.container(horizontal=True, vertical_alignment="center"):
     probe_button(model, source, split, domain, profile.facts - profile.probed)
     upload_button()
     alias_button()
-    without_echo = st.toggle("Leave out echo facts", help="Facts whose answer stands inside the subject: repeating it would count.")
+    state.tell_now()
+    without_echo = st.toggle("Leave out echo facts", help=NOTE_HELP["echo facts"])
 if (trouble := state.kept_problem()) is not None:
     panels.problem(trouble)
 for note in profile.notes:
-    st.caption(note)
+    st.caption(note, help=next((text for part, text in NOTE_HELP.items() if part in note), None))
+read = memory_panels.what_was_read(model, source)
 for job in state.watched_jobs("probe"):
     job_panel(job, "memory", charts=False)
 
@@ -48,12 +51,12 @@ if not profile.facts:
 if not profile.probed:
     panels.empty("None of these facts has been probed with this model. Use Probe above: it goes on in the background.")
 else:
-    memory_panels.spread(table, profile.scheme)
+    memory_panels.spread(table, profile.scheme, read)
 
 st.subheader("Facts", anchor=False)
 with panels.told():
-    fact = memory_panels.facts_table(table, profile.scheme)
+    fact = memory_panels.facts_table(table, profile.scheme, source)
     if fact is None:
         st.caption("No fact fits these filters.")
     else:
-        memory_panels.fact_detail(model, source, fact, profile.scheme, stamp)
+        memory_panels.fact_detail(model, source, fact, profile.scheme, stamp, read)

@@ -30,8 +30,10 @@ st.subheader(f"One run: {summary.n} examples, and what it changed", anchor=False
 accuracy_charts(summary, where="overview", height=300)
 st.caption(
     f"Model {literal(settings.model)}, held-out facts of the built-in world. In-domain mean over levels: {before} before, {after} after. "
-    f"{labels[0]}: the answer never came up in {COMPLETIONS} sampled completions; {labels[-1]}: in more than {cutoffs[-1]:.0%} of them. "
-    "Bars: Wilson 95% intervals. Hollow: fewer than 30 facts, too few to tell."
+    f"{labels[0]}: the answer never came up in {COMPLETIONS} sampled completions; {', '.join(labels[1:-1])}: in up to "
+    f"{', '.join(f'{cut:.0%}' for cut in cutoffs[1:])} of them; {labels[-1]}: in more. Triangles: the untouched model with 4 answered "
+    "questions shown first. Dashes (majority object): always the topic's commonest answer. Bars: Wilson 95% intervals. Hollow: fewer than "
+    "30 facts, too few to tell."
 )
 with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
     if st.button("Run it yourself in the Lab", type="primary", icon=":material/science:"):

@@ -24,12 +24,17 @@ with panels.told():
     summary, settings = run.summary, run.settings
     predictions, facts, curve = resources.run_tables(run.id)
 
+part = result_panels.parts_picker(facts)
+if part != "all":
+    with panels.told():
+        summary = resources.run_part(run.id, part)
+    predictions, facts = result_panels.part_of((predictions, facts), part)
+    st.caption(f"Everything below counts {part} test facts only.")
 result_panels.headline(summary)
 with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
     st.subheader("Accuracy per memory level", anchor=False)
-    part = result_panels.parts_picker(facts)
-with panels.told():
-    result_panels.accuracy_charts(summary if part == "all" else resources.run_part(run.id, part), where=part)
+    panels.glossary(settings.scheme)
+result_panels.accuracy_charts(summary, where=part)
 st.caption(
     "Levels are the base model's. Bars: Wilson 95% intervals. Hollow markers: fewer than 30 facts, too few to tell. "
     "Re-probing an untouched model moves about 7% of the facts to another level (simulated; 13 to 15% in L2 and L3)."
@@ -49,6 +54,6 @@ with st.expander("Loss while training", icon=":material/show_chart:"):
 with st.expander("All the numbers", icon=":material/table:"):
     table = pd.DataFrame(result_panels.numbers_table(summary))
     st.dataframe(table, hide_index=True, column_config=result_panels.NUMBER_COLUMNS)
-    csv_button("Download the numbers", table, f"{run.id}-accuracy", "numbers-csv")
+    csv_button("Download the numbers", table, f"{run.id}-accuracy-{part}", "numbers-csv")
 with st.expander("Settings, command and versions", icon=":material/tune:"):
     result_panels.made_with(run)

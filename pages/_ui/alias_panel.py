@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages._ui import resources
+from pages._ui import resources, state
 from pages._ui.panels import problem
-from sftqa_core.errors import SftqaError
+from sftqa_core.errors import FactsError, SftqaError
 
 COLUMNS = {
     "name": st.column_config.TextColumn("Object", required=True),
@@ -32,10 +32,25 @@ def _editor() -> None:
     save, reset = st.columns(2)
     try:
         if save.button("Save", type="primary", width="stretch"):
+            _check(edited)
             resources.save_aliases(edited)
+            state.tell("Saved. Levels and later runs use this table.")
             st.rerun()
         if reset.button("Back to the shipped table", width="stretch"):
             resources.save_aliases(None)
+            state.tell("Saved. The shipped table is used again.")
             st.rerun()
     except SftqaError as error:
         problem(str(error))
+
+
+def _check(rows: list[dict[str, str]]) -> None:
+    """Raises `FactsError` for every row with a cell of separators only: it would be passed over without a word."""
+    empty = [
+        f"Row {number}: '{cell}' holds no name. Write names with | between them, or delete the row."
+        for number, row in enumerate(rows, 1)
+        for cell in (row.get("name"), row.get("same_as"))
+        if isinstance(cell, str) and cell and not cell.replace("|", "").strip()
+    ]
+    if empty:
+        raise FactsError(empty)

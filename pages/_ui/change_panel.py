@@ -11,13 +11,13 @@ from sftqa_core.figures.changes import CHANGES, change_counts, change_table
 
 SHOWN = 20_000  # rows a browser is handed at once; a download has them all
 COLUMNS = {
+    "subject": st.column_config.TextColumn("Subject"),
+    "answers": st.column_config.TextColumn("Right answers"),
+    "after": st.column_config.TextColumn("Says after"),
+    "before": st.column_config.TextColumn("Said before"),
     "change": st.column_config.TextColumn("Change", width="small"),
     "level": st.column_config.TextColumn("Level", width="small"),
     "relation": st.column_config.TextColumn("Relation"),
-    "subject": st.column_config.TextColumn("Subject"),
-    "answers": st.column_config.TextColumn("Right answers"),
-    "before": st.column_config.TextColumn("Said before"),
-    "after": st.column_config.TextColumn("Says after"),
 }
 
 

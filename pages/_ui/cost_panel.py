@@ -20,6 +20,10 @@ def cost_panel(settings: TrainSettings | ProbeSettings) -> bool:
     except SftqaError as error:
         problem(str(error))
         return False
+    if forecast.problems:  # what can't be done costs nothing
+        for text in forecast.problems:
+            problem(text, ":material/block:")
+        return False
     cells = [(label, value) for label, value in _cells(forecast, isinstance(settings, TrainSettings)) if value is not None]
     with st.container(horizontal=True, gap="large"):
         for label, value in cells:
@@ -30,9 +34,7 @@ def cost_panel(settings: TrainSettings | ProbeSettings) -> bool:
     st.markdown(f"**About {span(forecast.seconds_low, forecast.seconds_high)}** on this machine.")
     for note in forecast.notes:
         st.caption(literal(note))
-    for text in forecast.problems:
-        problem(text, ":material/block:")
-    return not forecast.problems
+    return True
 
 
 def _cells(forecast: Any, train: bool) -> list[tuple[str, str | None]]:

@@ -1,91 +1,164 @@
-"""Forms: each returns a settings record; a record that cannot be built raises its own words."""
+"""Forms: each returns a settings record, or raises every problem at once after all its fields are drawn.
+
+What is filled in holds for the session, on other pages and while something in the form is wrong.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import streamlit as st
 
 from pages._ui import pickers, resources
+from pages._ui.titles import BALANCES, FIELDS, METHODS
+from sftqa_core.errors import SettingsError, SftqaError
 from sftqa_core.records import LevelScheme, PromptFormat, TrainSettings
 
 SIZES = (60, 120, 240, 480, 960, 1920)
-BALANCES = {"relation": "equal counts per relation", "level": "equal counts per level too"}
+_PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 
 
 def train_form() -> TrainSettings:
     """The Lab's form. Raises `SettingsError` with every problem at once."""
+    wrong: list[str] = []
     first, second = st.columns(2)
     with first:
         model = pickers.pick_model()
     with second:
         source = pickers.pick_source()
-    values = {"model": model, "source": source, **_examples(), **_recipe(model), **_more()}
-    return TrainSettings(**values)
+    values = {"model": model, "source": source, **_examples(), **_recipe(model, wrong)}
+    with st.expander("More settings"):
+        values |= _more()
+        prompt, answer = _prompt()
+    try:
+        own = (prompt, answer) != (PromptFormat().prompt, PromptFormat().answer)
+        values["prompt"] = PromptFormat("own" if own else "qa", prompt, answer)
+    except SettingsError as error:
+        wrong += error.problems
+    try:
+        settings = TrainSettings(**values)
+    except SettingsError as error:
+        wrong += [_by_label(problem) for problem in error.problems]
+    if wrong:
+        raise SettingsError(wrong)
+    return settings
 
 
 def _examples() -> dict[str, Any]:
-    size = st.segmented_control("Examples (n)", [*SIZES, "all", "other"], default=SIZES[0], required=True, key="lab-size", wrap=True)
-    n = st.number_input("How many", 1, 1_000_000, 100, key="lab-n") if size == "other" else size
+    sizes = [*SIZES, "all", "other"]
+    size = st.segmented_control("Examples (n)", sizes, default=SIZES[0], required=True, key="lab-size", wrap=True, persist_state="session")
+    n = st.number_input("How many", 1, 1_000_000, 100, key="lab-n", persist_state="session") if size == "other" else size
     n = TrainSettings.ALL if n == "all" else int(n)
     labels = LevelScheme().labels
     first, second = st.columns(2)
     chosen = first.multiselect(
-        "Memory levels to train on",
+        FIELDS["levels"],
         range(len(labels)),
         format_func=lambda at: labels[at],
-        placeholder="all, as they come",
-        help="A list restricts the pool and keeps natural proportions. Train facts are probed until each quota is met.",
+        placeholder="any level",
+        help=f"Only facts at these levels are used as examples; empty: any. {labels[0]} is what the model does not know, {labels[-1]} what "
+        "it knows best. Where levels are not known yet, facts are probed until there are enough.",
         key="lab-levels",
+        persist_state="session",
     )
-    balance = second.selectbox("Balance", list(BALANCES), format_func=lambda name: BALANCES[name], key="lab-balance")
+    balance = second.selectbox(
+        FIELDS["balance"],
+        list(BALANCES),
+        format_func=lambda name: BALANCES[name],
+        help="Every relation (topic) gives as many examples as the others; with the second choice, so does every level.",
+        key="lab-balance",
+        persist_state="session",
+    )
     return {"n": n, "levels": tuple(sorted(chosen)) or None, "balance": balance}
 
 
-def _recipe(model: str) -> dict[str, Any]:
+def _recipe(model: str, wrong: list[str]) -> dict[str, Any]:
     first, second, third = st.columns(3)
-    names = {"full": "all weights", "lora": "LoRA"}
-    method = first.segmented_control("Train", list(names), format_func=names.get, default="full", required=True, key="lab-method")
-    default = resources.default_learning_rate(method, model)
-    rate = second.text_input("Learning rate", placeholder=f"{default:g} (default for this model)", key="lab-rate")
-    seed = third.number_input("Seed", 0, 2**31 - 1, 0, key="lab-seed")
-    return {"method": method, "learning_rate": _rate(rate), "seed": int(seed)}
+    method = first.segmented_control(
+        FIELDS["method"],
+        list(METHODS),
+        format_func=METHODS.get,
+        default="full",
+        required=True,
+        key="lab-method",
+        help="LoRA trains a small addition and leaves the model's own weights as they are.",
+        persist_state="session",
+    )
+    default = "default for this model"
+    try:
+        default = f"{resources.default_learning_rate(method, model):g} ({default})"
+    except SftqaError as error:
+        wrong.append(str(error))
+    rate = second.text_input(FIELDS["learning_rate"], placeholder=default, key="lab-rate", persist_state="session")
+    seed = third.number_input(
+        FIELDS["seed"], 0, 2**31 - 1, 0, key="lab-seed", help="Another seed picks other examples.", persist_state="session"
+    )
+    return {"method": method, "learning_rate": _rate(rate, wrong), "seed": int(seed)}
 
 
 def _more() -> dict[str, Any]:
-    with st.expander("More settings"):
-        first, second, third = st.columns(3)
-        epochs = first.number_input("Epochs", 1, 1000, 1, key="lab-epochs")
-        batch = second.number_input("Batch size", 1, 1024, 8, key="lab-batch")
-        rank = third.number_input("LoRA rank", 1, 512, 8, key="lab-rank", help="Used with LoRA only.")
-        labels = resources.relation_labels()
-        relations = st.multiselect(
-            "Relations",
-            list(labels),
-            format_func=lambda name: f"{labels[name]} ({name})",
-            placeholder="the in-domain ones",
-            key="lab-relations",
-        )
-        limit = st.number_input(
-            "Test facts per relation", 1, None, None, placeholder="all of a small source, 100 of a large one", key="lab-limit"
-        )
-        form = PromptFormat()
-        prompt = st.text_area("Prompt", form.prompt, height=80, help="Must hold {question} once.", key="lab-prompt")
-        answer = st.text_input("Answer form", form.answer, help="Must hold {answer} once; it starts with a space.", key="lab-answer")
+    first, second, third = st.columns(3)
+    epochs = first.number_input(
+        FIELDS["epochs"], 1, 1000, 1, key="lab-epochs", help="How often each example is seen.", persist_state="session"
+    )
+    batch = second.number_input(FIELDS["batch_size"], 1, 1024, 8, key="lab-batch", help="Examples a step.", persist_state="session")
+    rank = third.number_input(FIELDS["lora_rank"], 1, 512, 8, key="lab-rank", help="Used with LoRA only.", persist_state="session")
+    labels = resources.relation_labels()
+    relations = st.multiselect(
+        FIELDS["relations"],
+        list(labels),
+        format_func=lambda name: f"{labels[name]} ({name})",
+        placeholder="the in-domain ones",
+        key="lab-relations",
+        persist_state="session",
+    )
+    limit = st.number_input(
+        FIELDS["test_limit"],
+        1,
+        None,
+        None,
+        placeholder="all of a small source, 100 of a large one",
+        key="lab-limit",
+        persist_state="session",
+    )
     return {
         "epochs": int(epochs),
         "batch_size": int(batch),
         "lora_rank": int(rank),
         "relations": tuple(relations) or None,
         "test_limit": int(limit) if limit else None,
-        "prompt": PromptFormat(form.name if (prompt, answer) == (form.prompt, form.answer) else "own", prompt, answer),
     }
 
 
-def _rate(text: str) -> float | None:
-    from sftqa_core.errors import SettingsError
+def _prompt() -> tuple[str, str]:
+    form = PromptFormat()
+    prompt = st.text_area(
+        FIELDS["prompt"], form.prompt, height=80, help="Must hold {question} once.", key="lab-prompt", persist_state="session"
+    )
+    answer = st.text_input(
+        "Answer form",
+        form.answer,
+        help="Must hold {answer} once; it starts with a space.",
+        key="lab-answer",
+        persist_state="session",
+    )
+    others = [name for name in _PLACEHOLDER.findall(prompt) if name != "{question}"]
+    others += [name for name in _PLACEHOLDER.findall(answer) if name != "{answer}"]
+    if others:
+        st.warning(f"Only {{question}} and {{answer}} are filled in; `{' '.join(others)}` is handed to the model as it stands.")
+    return prompt, answer
 
+
+def _rate(text: str, wrong: list[str]) -> float | None:
     try:
         return float(text) if text.strip() else None
-    except ValueError as error:
-        raise SettingsError(f"The learning rate must be a number such as 4e-4, got {text!r}.") from error
+    except ValueError:
+        wrong.append(f"{FIELDS['learning_rate']} must be a number such as 4e-4, got {text!r}.")
+        return None
+
+
+def _by_label(problem: str) -> str:
+    """A record's sentence with the field's visible name in place of the setting's."""
+    name, _, rest = problem.partition(" ")
+    return f"{FIELDS.get(name, name)} {rest}"

@@ -12,11 +12,11 @@ import streamlit as st
 
 from pages._ui import resources, state
 from pages._ui.panels import problem
-from pages._ui.pickers import source_name
-from pages._ui.wording import duration, literal, moment
+from pages._ui.titles import job_title
+from pages._ui.wording import PHASES, duration, literal, moment, step_of
 from sftqa_core.figures.style import CHART_CONFIG
 from sftqa_core.figures.training import loss_figure
-from sftqa_core.records import Job, TrainSettings
+from sftqa_core.records import Job
 
 ACTIVE = ("queued", "running", "stopping")
 STATES = {
@@ -38,26 +38,18 @@ def job_panel(job: Job, where: str, *, charts: bool = True) -> None:
             _over(job, where)
 
 
-def job_title(job: Job) -> str:
-    """One line of plain text: what the job does."""
-    s = job.settings
-    if job.kind == "train":
-        n = "all" if s.get("n") == TrainSettings.ALL else s.get("n")
-        return f"Fine-tune {s.get('model')} on {n} examples of {source_name(str(s.get('source')))}"
-    if job.kind == "probe":
-        return f"Probe {s.get('model')} on {source_name(str(s.get('source')))} ({s.get('split', 'test')})"
-    return f"{job.kind.capitalize()} {s.get('name', '')}".strip()
-
-
 def _body(job_id: str, where: str, charts: bool) -> None:
     job = resources.job(job_id)
     if job is None or job.state not in ACTIVE:
         st.rerun()
     _head(job)
     steps = state.progress_history(job_id)
-    now = steps[-1] if steps else None
-    words = literal(resources.waits_for(job_id)) if job.state == "queued" else "Starting…"
-    st.progress(min(now.done / now.total, 1.0) if now and now.total else 0.0, text=_progress_words(now) if now else words)
+    if steps:
+        at, of = step_of(job.kind, [step.phase for step in steps])
+        share = min(steps[-1].done / steps[-1].total, 1.0) if steps[-1].total else 1.0
+        st.progress((at - 1 + share) / of, text=_progress_words(steps[-1], at, of))
+    else:
+        st.progress(0.0, text=literal(resources.waits_for(job_id)) if job.state == "queued" else "Starting…")
     losses = [(step.done, step.values["loss"]) for step in steps if "loss" in step.values]
     if charts and losses:
         total = next(step.total for step in reversed(steps) if "loss" in step.values)
@@ -72,17 +64,17 @@ def _body(job_id: str, where: str, charts: bool) -> None:
 
 
 def _over(job: Job, where: str) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        with st.container(width="stretch"):
-            _head(job)
+    _head(job)
+    with st.container(horizontal=True, vertical_alignment="center"):
         if job.state == "done" and job.result and (job.kind, where) != ("probe", "memory"):
             _result_link(job)
         if job.state != "failed":
             _log(job.id, st.popover("Log", icon=":material/notes:", key=f"log-{where}-{job.id}"))
     if job.state == "failed":
-        problem(job.error or "The job's process ended without saying why.")
+        sentence, _, lines = (job.error or "").strip().partition("\n")  # a process that died leaves its last log lines below
+        problem(sentence or "The job's process ended without saying why.")
         st.caption("The last lines of its log:")
-        st.code("\n".join(resources.log(job.id, 12)) or "The log is empty.", language=None, wrap_lines=True)
+        st.code("\n".join(resources.log(job.id, 12)) or lines or "The log is empty.", language=None, wrap_lines=True)
 
 
 def _result_link(job: Job) -> None:
@@ -100,17 +92,19 @@ def _head(job: Job) -> None:
         st.text(job_title(job))
     began = f"started {moment(job.started)}" if job.started else f"asked for {moment(job.created)}"
     ended = f", ended {moment(job.finished)}" if job.finished else ""
-    st.caption(literal(f"{began}{ended} UTC · {job.id}"))
+    st.caption(literal(f"{began}{ended} · {job.id}"))
 
 
 def _log(job_id: str, box: Any) -> None:
     box.code("\n".join(resources.log(job_id, 40)) or "Nothing yet.", language=None, wrap_lines=True, height=220)
 
 
-def _progress_words(now: Any) -> str:
-    words = f"{literal(now.phase)}: {now.done:,} of {now.total:,} {literal(now.unit)}"
+def _progress_words(now: Any, at: int, of: int) -> str:
+    name = PHASES.get(now.phase, now.phase)
+    words = literal(f"Step {at} of {of}, {name}: " if of > 1 else f"{name[:1].upper()}{name[1:]}: ")
+    words += f"{now.done:,} of {now.total:,} {literal(now.unit)}"
     if now.rate:
         words += f", {now.rate:,.1f} a second"
     if now.left_s is not None and now.done < now.total:
-        words += f", about {duration(now.left_s)} left"
+        words += f", about {duration(now.left_s)} left" + (" in this step" if of > 1 else "")
     return words

@@ -7,12 +7,15 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import resources
+from pages._ui import resources, state
 from pages._ui.downloads import csv_button
+from pages._ui.panels import planted
+from pages._ui.titles import source_name
 from pages._ui.wording import between, literal, percent
 from sftqa_core.figures.fact import template_hits_figure
 from sftqa_core.figures.levels import level_counts, level_names, level_shares_figure, score_histogram
 from sftqa_core.figures.style import CHART_CONFIG, level_colours
+from sftqa_core.jsonrecord import fingerprint
 
 SHOWN = 20_000  # rows a browser is handed at once
 SPLITS = {"domain": "domain", "relation": "relation", "contested": "contested or not", "echo": "echo or not"}
@@ -22,10 +25,10 @@ GROUP_NAMES = {
     "echo": {"True": "Answer stands in the subject", "False": "It does not"},
 }
 COLUMNS = {
-    "level": st.column_config.TextColumn("Level", width="small"),
-    "score": st.column_config.ProgressColumn("R", min_value=0, max_value=1, format="%.2f", width="small"),
     "subject": st.column_config.TextColumn("Subject"),
     "answers": st.column_config.ListColumn("Right answers"),
+    "level": st.column_config.TextColumn("Level", width="small"),
+    "score": st.column_config.ProgressColumn("R", min_value=0, max_value=1, format="%.3f", width="small"),
     "relation_label": st.column_config.TextColumn("Relation"),
     "domain": st.column_config.TextColumn("Domain", width="small"),
     "exposures": st.column_config.NumberColumn("Exposures", width="small", help="How often the pre-training text states the fact."),
@@ -34,8 +37,20 @@ COLUMNS = {
 }
 
 
-def spread(table: Any, scheme: Any) -> None:
-    """Shares of levels by a chosen split, and the histogram of R."""
+def what_was_read(model: str, source: str) -> bool:
+    """Says how the model came to the facts, where the program made it; False when it never read them."""
+    own = resources.own_source(model)
+    if own is not None and source_name(own) != source_name(source):
+        read = "its invented world" if own == "atlas" else source_name(own)
+        st.info(f"{literal(model)} has read only {literal(read)}; expect L0 here.", icon=":material/menu_book:")
+        return False
+    if source == "atlas":
+        planted()
+    return True
+
+
+def spread(table: Any, scheme: Any, read: bool) -> None:
+    """Shares of levels by a chosen split, and the histogram of R; `read`: the model may have read these facts."""
     known = [name for name in SPLITS if name in table and table[name].nunique() > 1] or ["domain"]
     left, right = st.columns([3, 2], gap="large")
     with left:
@@ -55,11 +70,11 @@ def spread(table: Any, scheme: Any) -> None:
         st.plotly_chart(
             score_histogram(scores, scheme.labels, scheme.cutoffs), config=CHART_CONFIG, key="scores", alt="Facts by memory score"
         )
-        st.caption(_templates_words(table))
+        st.caption("Dotted lines: where levels change." + (_templates_words(table) if read else ""))
 
 
-def facts_table(table: Any, scheme: Any) -> Any:
-    """The facts with filters; returns the row picked (the first one until somebody picks), or None."""
+def facts_table(table: Any, scheme: Any, place: str) -> Any:
+    """The facts with filters; returns the fact picked last at `place` (the first one until somebody picks), or None."""
     names = resources.relation_labels()
     shown = table.assign(
         level=level_names(table["level"], scheme.labels, "not probed"),
@@ -86,18 +101,21 @@ def facts_table(table: Any, scheme: Any) -> Any:
         column_config=COLUMNS,
         on_select="rerun",
         selection_mode="single-row",
-        key="facts",
+        key=f"facts-{fingerprint(list(shown['fact_id']))}",  # a tick is kept by row number: other rows, another table
     )
     first_ones = f" The first {SHOWN:,} are listed: filter to find the others." if len(shown) > SHOWN else ""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.caption(f"{len(shown):,} of {len(table):,} facts. Click the box at the left of a row to see its completions.{first_ones}")
         csv_button("Download these facts", shown, "facts", "facts-csv")
     rows = [row for row in picked.selection.rows if row < len(shown)]
-    return shown.iloc[rows[0]] if rows else (shown.iloc[0] if len(shown) else None)
+    wanted = state.remembered_fact(place, shown.iloc[rows[0]]["fact_id"] if rows else None)
+    kept = shown[shown["fact_id"] == wanted]
+    return kept.iloc[0] if len(kept) else (shown.iloc[0] if len(shown) else None)
 
 
-def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str) -> None:
+def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, read: bool) -> None:
     """One fact: its score with both intervals, hits per template, and what the model really wrote."""
+    read = read and pd.notna(fact.get("exposures"))  # only then did these very sentences stand in its text
     with st.container(border=True):
         st.markdown("**One fact**")
         st.text(fact["question"])
@@ -106,13 +124,13 @@ def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str) -> 
         if pd.isna(fact["score"]):
             st.caption("This fact has not been probed. Use the Probe button above.")
             return
-        _score_row(fact)
+        _score_row(fact, read)
         rows = resources.completions(model, source, fact["fact_id"], stamp)
         prompts = rows.drop_duplicates("template").set_index("template")["prompt"].to_dict() if len(rows) else {}
         hits = list(fact["hits_per_template"])
         samples = round(fact["completions"] / max(len(hits), 1))
         colour = level_colours(len(scheme.labels))[list(scheme.labels).index(fact["level"])]
-        seen = rows.drop_duplicates("template").set_index("template")["seen"].to_dict() if "seen" in rows else {}
+        seen = rows.drop_duplicates("template").set_index("template")["seen"].to_dict() if read and "seen" in rows else {}
         order = range(len(hits))
         figure = template_hits_figure(hits, samples, [prompts.get(at, "") for at in order], colour, [seen.get(at) for at in order])
         st.plotly_chart(figure, config=CHART_CONFIG, key="fact-templates", alt="Hits per template")
@@ -139,7 +157,7 @@ COMPLETION_COLUMNS = {
 }
 
 
-def _score_row(fact: Any) -> None:
+def _score_row(fact: Any, read: bool) -> None:
     first, second, third, fourth = st.columns(4)
     first.metric("Memory score R", f"{fact['score']:.3f}", help=f"{int(fact['hits'])} hits in {int(fact['completions'])} completions")
     first.caption(f"{int(fact['hits'])} of {int(fact['completions'])} completions · level {fact['level']}")
@@ -148,9 +166,9 @@ def _score_row(fact: Any) -> None:
     third.metric("Interval over templates", between(fact["low_templates"], fact["high_templates"]))
     third.caption("95%, had other templates been written (bootstrap)")
     seen, unseen = fact.get("seen_score"), fact.get("unseen_score")
-    if pd.notna(seen):
+    if read and pd.notna(seen):
         fourth.metric("Seen / unseen templates", f"{seen:.2f} / {unseen:.2f}")
-        fourth.caption("R on templates that the pre-training text used, and on others")
+        fourth.caption("R on the wordings that the pre-training text used, and on others")
 
 
 def _flags(fact: Any) -> None:
@@ -165,11 +183,14 @@ def _flags(fact: Any) -> None:
 
 
 def _templates_words(table: Any) -> str:
-    words = "Dotted lines: where levels change."
-    if "seen_score" in table and table["seen_score"].notna().any():
-        seen, unseen = table["seen_score"].mean(), table["unseen_score"].mean()
-        words += f" Mean hit rate {percent(seen)} on templates that the pre-training text used, {percent(unseen)} on unseen ones."
-    return words
+    """Hit rates on wordings of the pre-training text and on others, over facts that are known to stand in it."""
+    if "seen_score" not in table or "exposures" not in table:
+        return ""
+    stated = table[table["seen_score"].notna() & table["exposures"].notna()]
+    if not len(stated):
+        return ""
+    seen, unseen = percent(stated["seen_score"].mean()), percent(stated["unseen_score"].mean())
+    return f" Mean hit rate {seen} on wordings that the pre-training text used, {unseen} on others."
 
 
 def _ordered(counts: dict[str, list[int]], by: str) -> list[str]:

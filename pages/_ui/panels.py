@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from pages._ui.wording import literal, percent
+from pages._ui.wording import TERMS, literal, percent
 from sftqa_core.errors import SftqaError
+from sftqa_core.records import LevelScheme
 
 INSTALL = "pip install torch transformers peft accelerate"
 
@@ -50,6 +51,21 @@ def planted() -> None:
         "knows some facts well and others badly. It demonstrates the mechanism. It is no evidence about large models.",
         icon=":material/potted_plant:",
     )
+
+
+def glossary(scheme: LevelScheme, completions: int = 210) -> None:
+    """A button that says what the words and signs of the charts mean. `completions`: of one fact (METHOD section 1)."""
+    with st.popover("What the words mean", icon=":material/help:", type="tertiary"):
+        st.markdown("\n".join(f"- **{term}**: {text}" for term, text in terms(scheme, completions).items()))
+
+
+def terms(scheme: LevelScheme, completions: int) -> dict[str, str]:
+    """Each term and its line."""
+    labels, ends = scheme.labels, (*scheme.cutoffs, 1.0)
+    ranges = [f"{labels[0]}: never"]
+    ranges += [f"{label}: more than {low:.0%}, up to {high:.0%}" for label, low, high in zip(labels[1:], ends, ends[1:], strict=False)]
+    ranges[1:2] = [f"{labels[1]}: at least once, up to {ends[1]:.0%}"]
+    return {term: text.format(completions=completions, levels="; ".join(ranges) + ".") for term, text in TERMS.items()}
 
 
 def needs_torch(what: str) -> None:

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from pages._ui import resources
-from pages._ui.wording import moment
+from pages._ui.titles import run_title, source_name
+from pages._ui.wording import literal
 from sftqa_core.records import SPLITS
 
 DOMAIN_NAMES = {"all": "both domains", "in": "in-domain", "out": "out-of-domain"}
 
 
-def linked(label: str, options: Sequence[str], key: str, names: Callable[[str], str] = str, default: int = 0, **more: Any) -> str:
-    """A select box tied to the address's parameter `key`. A value there that is no option is dropped."""
-    wanted = st.query_params.get(key)
+def linked(
+    label: str, options: Sequence[str], key: str, names: Callable[[str], str] = str, keep: bool = True, first: str = "", **more: Any
+) -> str:
+    """A select box tied to the address's parameter `key`; what is picked holds on other pages too unless `keep` is off.
+
+    A value in the address that is no option is dropped, and the page says so; `first` tells what the first option is.
+    """
+    widget, wanted = f"pick-{key}", st.query_params.get(key)
+    if wanted in options:
+        st.session_state[widget] = wanted
+    elif st.session_state.get(widget) not in options:
+        st.session_state[widget] = options[0]
     if wanted is not None and wanted not in options:
         del st.query_params[key]
-    widget = f"pick-{key}"
-    if wanted in options and widget not in st.session_state:
-        st.session_state[widget] = wanted
-    if st.session_state.get(widget) not in options:
-        st.session_state[widget] = options[default]
+        instead = (first if st.session_state[widget] == options[0] else "") or names(st.session_state[widget])
+        st.warning(f"There is no {label.lower()} '{literal(wanted[:80])}' here; showing {literal(instead)}.", icon=":material/link_off:")
+    elif st.session_state[widget] not in (wanted, options[0]):
+        st.query_params[key] = st.session_state[widget]  # picked on another page: this page's address says it too
 
     def remember() -> None:
         st.query_params[key] = st.session_state[widget]
 
-    return st.selectbox(label, options, format_func=names, key=widget, on_change=remember, **more)
+    kept = "session" if keep else None
+    return st.selectbox(label, options, format_func=names, key=widget, on_change=remember, persist_state=kept, **more)
 
 
 def typed(label: str, options: Sequence[str], key: str, help_text: str, names: Callable[[str], str] = str) -> str:
@@ -49,11 +59,6 @@ def pick_source() -> str:
     return typed("Facts", resources.sources(), "source", "Pick a source, or type a file, a folder, or hub:owner/name.", source_name)
 
 
-def source_name(source: str) -> str:
-    """A source as people call it: of an uploaded file its name, not where it is kept."""
-    return Path(source).name if Path(source).is_absolute() else source
-
-
 def pick_split() -> str:
     names = {"test": "test", "dev": "dev", "train": "train", "all": "all splits"}
     return linked("Split", ("test", *(s for s in SPLITS if s != "test"), "all"), "split", lambda split: names[split])
@@ -65,11 +70,7 @@ def pick_domain() -> str:
 
 def pick_run(runs: Sequence[Any]) -> str:
     """A run's id; `runs` stand newest first."""
-    by_id = {run.id: run for run in runs}
-    return linked("Run", list(by_id), "run", lambda run_id: run_title(by_id[run_id]))
-
-
-def run_title(run: Any) -> str:
-    """What tells runs apart: model, facts, n, method, when, and whether it came with the program."""
-    when = "shipped example" if run.shipped else moment(run.created)
-    return f"{run.model} · {source_name(run.source)} · n = {run.n} · {run.method} · {when}"
+    titles = {run.id: run_title(run) for run in runs}
+    twice = {title for title, times in Counter(titles.values()).items() if times > 1}
+    names = {key: f"{title} · {key[-4:]}" if title in twice else title for key, title in titles.items()}
+    return linked("Run", list(names), "run", names.__getitem__, keep=False, first="the newest")

@@ -12,6 +12,7 @@ from pages._ui.panels import needs_torch
 from sftqa_core.errors import SftqaError
 from sftqa_core.records import ProbeSettings
 
+EXAMPLE = "relation,subject,object\nP19,Marie Curie,Warsaw\nP36,Kenya,Nairobi\n"
 UPLOADS = ("csv", "jsonl", "parquet", "zip")
 
 
@@ -33,9 +34,15 @@ def upload_button() -> None:
     """A popover that takes a file of facts and makes it the picked source."""
     with st.popover("Add your own facts", icon=":material/upload_file:", on_change="rerun", key="upload-box"):
         st.markdown(
-            "Triples or question-answer pairs, as CSV, JSON Lines or Parquet. "
-            "Columns: `question`, `answers` and, for triples, `subject`, `relation`."
+            "A CSV, JSON Lines or Parquet file with the columns `relation, subject, object`, or only `question, answers`. "
+            "Several right answers stand with | between them."
         )
+        st.code(EXAMPLE.strip(), language=None)
+        st.caption(
+            "A relation is an id such as P19 (place of birth), or a name of your own; your own needs its sentences in a "
+            "column `templates`, or in `NAME.relations.toml` beside the file, whose path you then type as Facts."
+        )
+        st.download_button("Download this example", EXAMPLE, "facts.csv", "text/csv", on_click="ignore", icon=":material/download:")
         st.markdown("For the EntityQuestions data run `sftqa facts --source entity-questions --download` once.")
         file = st.file_uploader("File", type=UPLOADS, label_visibility="collapsed", key="upload")
         st.button("Use these facts", type="primary", disabled=file is None, on_click=_upload, args=(file,))
@@ -56,4 +63,13 @@ def _upload(file: Any) -> None:
         state.keep_problem(str(error))
     else:
         st.query_params["source"] = st.session_state["pick-source"] = name
+        st.query_params["split"] = st.session_state["pick-split"] = "all"  # a small file may have no test facts at all
+        state.tell(_counts(name))
     st.session_state["upload-box"] = False
+
+
+def _counts(source: str) -> str:
+    """What was read: "13 facts read: 9 to train, 0 dev, 4 test."."""
+    counts = resources.split_counts(source)
+    parts = ", ".join(f"{n:,} {'to train' if split == 'train' else split}" for split, n in counts.items())
+    return f"{sum(counts.values()):,} facts read: {parts}."

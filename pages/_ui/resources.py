@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from sftqa_core.progress import Progress
-from sftqa_core.records import Job, ModelCard, ProbeSettings, RunSummary, TrainSettings
+from sftqa_core.records import SPLITS, Job, ModelCard, ProbeSettings, RunSummary, TrainSettings
 
 
 @st.cache_data(show_spinner=False)
@@ -112,6 +112,21 @@ def add_upload(name: str, content: bytes) -> str:
     return workflows.add_upload(name, content)
 
 
+def split_counts(source: str) -> dict[str, int]:
+    """How many of a source's facts stand in each split."""
+    from sftqa_core import workflows
+
+    counts = workflows.facts(source).relations.values()
+    return {split: sum(relation.get(split, 0) for relation in counts) for split in SPLITS}
+
+
+def own_source(model: str) -> str | None:
+    """The facts that a model was pre-trained on, where the program made it; None for other models."""
+    card = next((card for card in models() if card.name == model), None)
+    made_from = card.details.get("source") if card else None
+    return made_from.get("name") if isinstance(made_from, dict) else None
+
+
 def alias_rows() -> list[dict[str, str]]:
     from sftqa_core import workflows
 
@@ -128,6 +143,7 @@ def save_aliases(rows: list[dict[str, str]] | None) -> None:
     forecast.clear()
 
 
+@st.cache_data(ttl=60, show_spinner=False)
 def default_learning_rate(method: str, model: str) -> float:
     """What is used when the form's field stays empty."""
     from sftqa_core import workflows

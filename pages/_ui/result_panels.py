@@ -8,13 +8,17 @@ from typing import Any
 import streamlit as st
 
 from pages._ui.panels import share_metric
+from pages._ui.titles import FIELDS, differing, shown_value
 from pages._ui.wording import duration, interval, percent
 from sftqa_core.figures.accuracy import accuracy_figure
 from sftqa_core.figures.style import CHART_CONFIG
 from sftqa_core.records import DomainAccuracy, RunSummary
 
 PARTS = {"all": "all test facts", "uncontested": "uncontested only", "contested": "contested only"}
+TIMES = {"probe": "probing", "train": "training", "eval": "answering", "all": "altogether"}
 DOMAIN_TITLES = {"in": "In-domain facts", "out": "Out-of-domain facts"}
+
+DOMAIN_WORDS = {"in": "topics it was tuned on", "out": "other topics"}
 
 
 def accuracy_charts(summary: RunSummary, where: str, height: int = 380) -> None:
@@ -23,7 +27,7 @@ def accuracy_charts(summary: RunSummary, where: str, height: int = 380) -> None:
         title = DOMAIN_TITLES.get(domain, domain)
         few_shot, majority = (summary.baselines.get(name, {}).get(domain) for name in ("few_shot", "majority"))
         with column:
-            st.markdown(f"**{title}**")
+            st.markdown(f"**{title}** · {DOMAIN_WORDS.get(domain, domain)}")
             if not summary.after[domain].natural_n:
                 st.caption("There are no test facts of this kind here.")
                 continue
@@ -39,6 +43,7 @@ def headline(summary: RunSummary) -> None:
         bare = summary.without_echo.get("after", {}).get(domain)
         name = DOMAIN_TITLES.get(domain, domain).removesuffix(" facts")
         with next(cells):
+            bare = None if bare is None or bare.natural_n == after.natural_n else bare  # no echo facts: nothing to tell
             lines = _macro_lines(after) + _bare_line(bare and bare.macro)
             share_metric(f"{name}: mean over levels", after.macro, before.macro, lines)
         with next(cells):
@@ -58,12 +63,21 @@ def _bare_line(value: float | None) -> list[str]:
 
 
 def parts_picker(facts: Any) -> str:
-    """Which of the test facts the charts are about, where some are known to be contested (METHOD 8.8)."""
+    """Which of the test facts the page is about, where some are known to be contested (METHOD 8.8)."""
     if "contested" not in facts or not facts["contested"].fillna(False).astype(bool).any():
         return "all"
     return st.segmented_control(
         "Test facts", list(PARTS), format_func=PARTS.get, default="all", required=True, key="part", label_visibility="collapsed"
     )
+
+
+def part_of(tables: tuple[Any, Any], part: str) -> tuple[Any, Any]:
+    """Predictions and facts of that part only."""
+    predictions, facts = tables
+    if part == "all":
+        return predictions, facts
+    facts = facts[facts["contested"].fillna(False).astype(bool) == (part == "contested")]
+    return predictions[predictions["fact_id"].isin(facts["fact_id"])], facts
 
 
 def numbers_table(summary: RunSummary) -> list[dict[str, Any]]:
@@ -78,20 +92,28 @@ def numbers_table(summary: RunSummary) -> list[dict[str, Any]]:
 
 
 def made_with(run: Any) -> None:
-    """The frozen settings, the command that repeats the run, and the versions it ran with."""
+    """The command that repeats the run, the settings that are not the default, the versions; the whole record behind a button."""
     command = run.manifest.get("command")
     if command:
         st.markdown("**The command that repeats it**")
         st.code(command if isinstance(command, str) else shlex.join(map(str, command)), language="bash", wrap_lines=True)
-    times = ", ".join(f"{name} {duration(seconds)}" for name, seconds in run.summary.seconds.items())
+    times = ", ".join(f"{TIMES[name]} {duration(seconds)}" for name, seconds in run.summary.seconds.items() if name in TIMES)
     st.text(f"Took: {times}" if times else "")
     first, second = st.columns(2)
+    settings = {"Model": run.settings.model, "Facts": run.settings.source, "Examples (n)": run.settings.n}
+    settings |= {FIELDS.get(name, name): shown_value(name, value, run.settings) for name, value in differing(run.settings).items()}
     with first:
-        st.markdown("**Settings**")
-        st.json(run.settings.to_dict(), expanded=1)
+        st.markdown("**Settings** (others are the defaults)")
+        _rows("Setting", settings)
     with second:
-        st.markdown("**Versions and fingerprints**")
-        st.json({key: value for key, value in run.manifest.items() if key not in ("settings", "files")}, expanded=2)
+        st.markdown("**Versions**")
+        _rows("Package", dict(run.manifest.get("versions", {})))
+    with st.popover("Everything that is stored", icon=":material/data_object:"):
+        st.json({**{key: value for key, value in run.manifest.items() if key != "files"}, "settings": run.settings.to_dict()}, expanded=1)
+
+
+def _rows(name: str, values: dict[str, Any]) -> None:
+    st.dataframe({name: list(values), "Value": [str(value) for value in values.values()]}, hide_index=True, height="content")
 
 
 NUMBER_COLUMNS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages._ui import resources
+from pages._ui.wording import literal
 from sftqa_core.progress import Progress
 from sftqa_core.records import Job
 
@@ -21,8 +22,11 @@ def watched_jobs(kind: str) -> list[Job]:
     if "woken" not in st.session_state:  # a queue whose worker died goes on when somebody looks
         resources.wake()
         st.session_state["woken"] = True
-    wanted = st.query_params.get("job")
-    return [job for job in resources.jobs() if job.kind == kind and (job.state in _ACTIVE or job.id == wanted)]
+    wanted, jobs = st.query_params.get("job"), resources.jobs()
+    if wanted is not None and all(job.id != wanted for job in jobs):
+        del st.query_params["job"]
+        st.warning(f"There is no job '{literal(wanted[:80])}' here.", icon=":material/link_off:")
+    return [job for job in jobs if job.kind == kind and (job.state in _ACTIVE or job.id == wanted)]
 
 
 def keep_problem(text: str) -> None:
@@ -33,6 +37,25 @@ def keep_problem(text: str) -> None:
 def kept_problem() -> str | None:
     """What a callback left to be told; once."""
     return st.session_state.pop("problem", None)
+
+
+def tell(text: str) -> None:
+    """Say this on the next redraw, however that comes about: a message drawn before a rerun would be lost."""
+    st.session_state["told"] = text
+
+
+def tell_now() -> None:
+    """Draw what `tell` was given; once."""
+    if (text := st.session_state.pop("told", None)) is not None:
+        st.toast(text, icon=":material/check:", duration="long")
+
+
+def remembered_fact(place: str, picked: str | None) -> str | None:
+    """The id of the fact that was picked last at `place` (one model's facts); `picked` is a new one."""
+    kept = st.session_state.setdefault("picked-fact", {})
+    if picked is not None:
+        kept[place] = picked
+    return kept.get(place)
 
 
 def progress_history(job_id: str) -> list[Progress]:

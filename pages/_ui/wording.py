@@ -3,6 +3,33 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+PHASES = {  # what a job tells it is doing -> what a page says
+    "probe": "probing",
+    "answers: before": "base model's answers",
+    "answers: few_shot": "base model with examples shown",
+    "train": "training",
+    "answers: after": "tuned model's answers",
+    "preparing the corpus": "preparing the text",
+    "pre-training": "pre-training",
+}
+STEPS = {  # a job's kind -> its phases, in order
+    "train": ("probe", "answers: before", "answers: few_shot", "train", "answers: after"),
+    "pretrain": ("preparing the corpus", "pre-training"),
+}
+TERMS = {  # the words that every page uses, one line each
+    "In-domain": "topics the model was tuned on (other facts of them are the test). **Out-of-domain**: other topics.",
+    "Memory levels": "how often the right answer came up when the model completed {completions} statements about a fact. {levels}",
+    "Base, examples shown": "the untouched model with four answered questions in front of each question.",
+    "Majority object": "always answering with the commonest answer of the topic, without any model.",
+}
+NOTE_HELP = {  # part of a note -> what stands behind it
+    "echo facts": "Echo: the answer stands inside the subject, as in 'University of Oslo' for 'Oslo'. Repeating the question would "
+    "count as knowing, so these facts are marked and can be left out.",
+    "subject that also stands": "The model may have been tuned on another fact about the same subject, so these test facts are not wholly "
+    "new to it. They stay in; the number says how many there are.",
+}
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])")
 
@@ -41,8 +68,21 @@ def span(low_s: float | None, high_s: float | None) -> str:
 
 
 def moment(iso: str | None) -> str:
-    """An ISO time without its seconds and zone: "2026-11-23 14:30"."""
-    return (iso or "").replace("T", " ")[:16]
+    """An ISO time (all are UTC here) without its seconds: "2026-11-23 14:30 UTC"."""
+    return f"{iso.replace('T', ' ')[:16]} UTC" if iso else ""
+
+
+def step_of(kind: str, phases: Sequence[str]) -> tuple[int, int]:
+    """Which step of how many a job of that kind is at, 1-based; `phases` are those it told of so far, in order.
+
+    Steps that were passed over (what was known already) are not counted; those to come are.
+    """
+    planned = STEPS.get(kind, ())
+    if not phases or phases[-1] not in planned:
+        return 1, 1
+    now = planned.index(phases[-1])
+    counted = [phase for at, phase in enumerate(planned) if phase in phases or at > now]
+    return counted.index(phases[-1]) + 1, len(counted)
 
 
 def literal(text: object) -> str:

@@ -7,7 +7,7 @@ from sftqa_core.figures.accuracy import accuracy_figure
 from sftqa_core.figures.changes import change_counts, change_table
 from sftqa_core.figures.fact import template_hits_figure
 from sftqa_core.figures.levels import level_counts, level_names, level_shares_figure, score_bins, score_histogram
-from sftqa_core.figures.style import ink_on, level_colours, plain, shortened
+from sftqa_core.figures.style import GREY, ink_on, level_colours, plain, shortened
 from sftqa_core.figures.training import loss_figure
 from sftqa_core.records import DomainAccuracy, LevelAccuracy
 
@@ -160,3 +160,13 @@ def test_foreign_text_cannot_be_markup_in_a_chart():
     """plotly reads HTML in hover text; brackets are spelled out and long text is cut."""
     assert plain("<b>&") == "&lt;b&gt;&amp;"
     assert shortened("abcdef", 4) == "abc…"
+
+
+def test_the_legend_of_before_and_after_has_no_levels_colour():
+    """Before and after differ by shape; a level's colour in the legend would read as that level."""
+    some = DomainAccuracy((LevelAccuracy("L0", 40, 20, 0.5, 0.4, 0.6),), 0.5, 0.4, 0.6, ("L0",), 0.5, 0.4, 0.6, 40)
+    legend = {trace.name: trace.marker for trace in accuracy_figure(some, some).data if trace.showlegend is not False}
+    assert {name: (marker.symbol, marker.color) for name, marker in legend.items()} == {
+        "before": ("square", GREY),
+        "after": ("circle", GREY),
+    }

@@ -88,7 +88,8 @@ def summary(n: int = 60) -> RunSummary:
         "out": domain_accuracy([0, 0.05, 0.1, 0.2, 0.4], [300, 280, 25, 90, 210]),
     }
     most = {"in": domain_accuracy([0.1] * 5, [300, 280, 120, 90, 210]), "out": domain_accuracy([0.05] * 5, [300, 280, 25, 90, 210])}
-    return RunSummary(RUN, n, low, high, {"few_shot": shot, "majority": most}, {"train": 3.2, "eval": 21.0}, {"before": low, "after": high})
+    bare = {**high, "in": domain_accuracy([0, 0.12, 0.4, 0.65, 0.92], [300, 280, 120, 90, 200])}
+    return RunSummary(RUN, n, low, high, {"few_shot": shot, "majority": most}, {"train": 3.2, "eval": 21.0}, {"before": low, "after": bare})
 
 
 def predictions(facts: pd.DataFrame) -> pd.DataFrame:
@@ -123,10 +124,21 @@ def write_run(runs: Path, name: str = RUN) -> Path:
     )
 
 
-def workflows(*, with_runs: bool = True, with_models: bool = True, probed: bool = True) -> ModuleType:
+def workflows(*, with_runs: bool = True, with_models: bool = True, probed: bool = True, read: str | None = None) -> ModuleType:
     """A module that answers like sftqa_core.workflows."""
     module = ModuleType("sftqa_core.workflows")
-    cards = [ModelCard("stand-in", "built-in", "/nowhere", True, "llama", 2_350_000, note="Made up for tests.")]
+    cards = [
+        ModelCard(
+            "stand-in",
+            "built-in",
+            "/nowhere",
+            True,
+            "llama",
+            2_350_000,
+            note="Made up for tests.",
+            details={"source": {"name": read}} if read else {},
+        )
+    ]
 
     def profile(model: str, source: str, split: str = "test", domain: str = "all") -> SimpleNamespace:
         if model != "stand-in":
@@ -175,9 +187,12 @@ def workflows(*, with_runs: bool = True, with_models: bool = True, probed: bool 
         return name
 
     module.models = lambda: cards if with_models else []
+    module.facts = lambda source: SimpleNamespace(relations={"P19": {"train": 6, "dev": 0, "test": 3}, "qa": {"train": 3, "test": 1}})
     module.sources = lambda: ["atlas", "entity-questions"]
     module.profile, module.completions, module.run, module.forecast = profile, completions, run, forecast
-    info = SimpleNamespace(id=RUN, model="stand-in", source="atlas", n=60, method="full", created="2026-11-23T12:00:00+00:00", shipped=True)
+    info = SimpleNamespace(
+        id=RUN, model="stand-in", source="atlas", n=60, method="full", seed=0, created="2026-11-23T12:00:00+00:00", shipped=True
+    )
     module.runs = lambda: [info] if with_runs else []
     module.default_learning_rate = lambda method, model: 4e-4 if method == "full" else 3e-3
     module.run_part = lambda run_id, part: summary(30)

@@ -3,13 +3,14 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from pages._ui import resources
-from sftqa_core.errors import ModelUnavailable
+from sftqa_core.errors import FactsError, ModelUnavailable
 from sftqa_core.progress import Progress
-from sftqa_core.records import Job, TrainSettings
+from sftqa_core.records import Job, ProbeSettings, TrainSettings
 from tests.pages import standin
 from tests.pages.conftest import ROOT, words
 
@@ -124,6 +125,7 @@ def test_links_set_the_pickers_and_unknown_values_are_dropped(explorer):
     assert app.selectbox(key="pick-domain").value == "out"
     assert app.selectbox(key="pick-split").value == "test"
     assert "split" not in app.query_params
+    assert [warning.value for warning in app.warning] == ["There is no split 'nonsense' here; showing test."]
     assert len(app.dataframe[0].value) == 120
 
 
@@ -156,6 +158,8 @@ def test_an_uploaded_file_becomes_the_picked_source(explorer):
     button(app, "Use these facts").click().run()
     assert not app.exception
     assert app.selectbox(key="pick-source").value == "mine.csv"
+    assert app.selectbox(key="pick-split").value == "all"
+    assert [toast.value for toast in app.toast] == ["13 facts read: 9 to train, 0 dev, 4 test."]
 
 
 def test_a_bad_upload_is_told_and_changes_nothing(explorer):
@@ -165,6 +169,37 @@ def test_a_bad_upload_is_told_and_changes_nothing(explorer):
     button(app, "Use these facts").click().run()
     assert [error.value for error in app.error] == ["- Row 1\\: no question\\.\n- Row 2\\: no answer\\."]
     assert app.selectbox(key="pick-source").value == "atlas"
+
+
+def test_a_link_to_a_job_that_is_gone_says_so(explorer):
+    """A job that nobody knows is told, on Memory as in the Lab."""
+    for page in ("memory", "lab"):
+        app = explorer(page, query={"job": "train-1"})
+        assert [warning.value for warning in app.warning] == [r"There is no job 'train\-1' here."]
+        assert "job" not in app.query_params
+
+
+def test_a_picked_fact_stays_while_filters_change(explorer):
+    """The fact picked last is shown as long as the filters let it through, wherever its row stands."""
+    app = explorer("memory")
+    wanted = standin.facts_and_levels().query("level == 4").iloc[3]
+    app.session_state["picked-fact"] = {"atlas": wanted["fact_id"]}
+    app.multiselect(key="fact-levels").set_value(["L4"]).run()
+    assert wanted["question"] in [text.value for text in app.text]
+    app.multiselect(key="fact-levels").set_value(["L0"]).run()
+    assert wanted["question"] not in [text.value for text in app.text]
+    app.multiselect(key="fact-levels").set_value([]).run()
+    assert wanted["question"] in [text.value for text in app.text]
+
+
+def test_memory_does_not_claim_that_a_models_text_held_foreign_facts(explorer):
+    """Facts that a pre-trained model never read are said to be so, without hit rates on wordings of its text."""
+    app = explorer("memory", read="elsewhere")
+    assert [info.value for info in app.info] == [r"stand\-in has read only elsewhere; expect L0 here."]
+    assert "pre-training text used" not in words(app)
+    own = explorer("memory", read="atlas")
+    assert "It is no evidence about large models" in words(own)
+    assert "on wordings that the pre-training text used" in words(own)
 
 
 # --- Lab
@@ -202,6 +237,8 @@ def test_lab_tells_problems_before_anything_starts(explorer):
     app = explorer("lab")
     app.segmented_control(key="lab-size").set_value(1920).run()
     assert [error.value for error in app.error] == [r"Only 1,500 facts are there; 1,920 were asked for\."]
+    assert not app.metric
+    assert "on this machine" not in words(app)
     assert button(app, "Launch").disabled
 
 
@@ -209,8 +246,52 @@ def test_lab_refuses_a_learning_rate_that_is_no_number(explorer):
     """A form that makes no settings says what was seen."""
     app = explorer("lab")
     app.text_input(key="lab-rate").set_value("fast").run()
-    assert [error.value for error in app.error] == [r"The learning rate must be a number such as 4e\-4, got 'fast'\."]
+    assert [error.value for error in app.error] == [r"Learning rate must be a number such as 4e\-4, got 'fast'\."]
+    assert "Fix the field named at the left." in words(app)
     assert button(app, "Launch").disabled
+
+
+def test_lab_keeps_its_other_fields_while_one_is_wrong(explorer):
+    """A learning rate out of range or an unknown model leaves epochs as they were, and is told by the fields' names."""
+    app = explorer("lab")
+    app.number_input(key="lab-epochs").set_value(7).run()
+    app.text_input(key="lab-rate").set_value("5").run()
+    assert [error.value for error in app.error] == [r"Learning rate must be above 0 and at most 1, got 5\.0\."]
+    assert app.number_input(key="lab-epochs").value == 7
+    app.text_input(key="lab-rate").set_value("").run()
+    assert not app.error
+    assert app.number_input(key="lab-epochs").value == 7
+
+
+def test_lab_tells_of_an_unknown_model_with_all_its_fields_drawn(explorer, monkeypatch):
+    """A model that can't be had is one more problem of the form, not its end."""
+
+    def gone(method, model):
+        raise ModelUnavailable("There is no such model.")
+
+    monkeypatch.setattr(resources, "default_learning_rate", gone)
+    app = explorer("lab")
+    assert [error.value for error in app.error] == [r"There is no such model\."]
+    assert app.number_input(key="lab-epochs").value == 1
+
+
+def test_lab_is_as_it_was_after_a_visit_elsewhere(explorer):
+    """Form fields and picked facts hold when another page was looked at; the facts are those of Memory too."""
+    app = explorer("lab")
+    app.number_input(key="lab-epochs").set_value(7).run()
+    app.selectbox(key="pick-source").select("entity-questions").run()
+    app.switch_page("pages/memory.py").run()
+    assert app.selectbox(key="pick-source").value == "entity-questions"
+    app.switch_page("pages/lab.py").run()
+    assert app.number_input(key="lab-epochs").value == 7
+    assert app.selectbox(key="pick-source").value == "entity-questions"
+
+
+def test_lab_warns_of_placeholders_that_nothing_fills(explorer):
+    """A prompt with a sign other than {question} is allowed, and said."""
+    app = explorer("lab")
+    app.text_area(key="lab-prompt").set_value("{name}: {question}").run()
+    assert "`{name}` is handed to the model as it stands" in words(app)
 
 
 def test_lab_without_torch_says_what_to_install(explorer, monkeypatch):
@@ -225,12 +306,46 @@ def test_lab_shows_a_running_job_in_any_tab(explorer, jobs, monkeypatch):
     """A job under way shows its phase, its rate, the time left and its loss curve wherever the Lab is opened."""
     job = jobs.submit("train", TrainSettings(model="stand-in").to_dict())
     jobs._set(job, state="running", started=job.created)
-    told = [Progress("fine-tuning", step, 8, "steps", 2.0, 3.0, {"loss": 2.0 / step}) for step in (1, 2)]
+    told = [Progress("train", step, 8, "steps", 2.0, 3.0, {"loss": 2.0 / step}) for step in (1, 2)]
     monkeypatch.setattr("sftqa_core.jobs.reading.progress_since", lambda job_id, offset: (told[offset:], 2))
     app = explorer("lab")
-    assert [bar.text for bar in app.get("progress")] == ["fine\\-tuning: 2 of 8 steps, 2.0 a second, about 3 s left"]
+    assert [bar.text for bar in app.get("progress")] == ["Step 1 of 2, training\\: 2 of 8 steps, 2.0 a second, about 3 s left in this step"]
+    assert app.get("progress")[0].value == 12
     assert charts(app)[0]["data"][0]["y"] == [2.0, 1.0]
     button(app, "Cancel").click().run()
+
+
+def test_titles_tell_runs_apart(explorer):
+    """A run's title holds every setting that is not the default, and when it was made."""
+    from pages._ui.titles import run_title
+
+    explorer("results")
+    settings = TrainSettings(model="stand-in", learning_rate=3e-3, method="lora", test_limit=20)
+    line = {"n": 60, "method": "lora", "seed": 0, "created": "2026-11-23T12:00:05+00:00", "shipped": False}
+    run = SimpleNamespace(model="stand-in", source="/tmp/mine.csv", **line)
+    assert run_title(run) == "stand-in · mine.csv · n = 60 · LoRA · 2026-11-23 12:00 UTC"
+    run.settings = settings
+    assert run_title(run) == "stand-in · mine.csv · n = 60 · LoRA · 20 test facts a relation · 2026-11-23 12:00 UTC"
+
+
+def test_a_runs_settings_are_told_as_a_short_table(explorer):
+    """Results lists what differs from the defaults by its visible name, and the versions."""
+    tables = [frame.value for frame in explorer("results").dataframe]
+    settings, versions = tables[-2:]
+    assert settings.to_dict("list") == {"Setting": ["Model", "Facts", "Examples (n)"], "Value": ["stand-in", "atlas", "60"]}
+    assert versions.to_dict("list") == {"Package": ["torch"], "Value": ["2"]}
+
+
+# --- Aliases
+
+
+def test_alias_rows_of_separators_only_are_refused():
+    """A row that would be passed over without a word is told instead."""
+    from pages._ui.alias_panel import _check
+
+    _check([{"name": "USA", "same_as": ""}, {"name": None, "same_as": None}])
+    with pytest.raises(FactsError, match=r"Row 2: ' \| ' holds no name"):
+        _check([{"name": "USA", "same_as": "U.S."}, {"name": "UK", "same_as": " | "}])
 
 
 # --- Results
@@ -256,12 +371,15 @@ def test_results_split_contested_from_uncontested(explorer):
     app.segmented_control(key="part").set_value("contested").run()
     assert not app.exception
     assert len(charts(app)) == 3  # two accuracies and the loss
+    facts = standin.facts_and_levels()
+    assert int(app.dataframe[0].value.to_numpy().sum()) == facts["contested"].sum()
+    assert "Everything below counts contested test facts only." in words(app)
 
 
 def test_results_read_a_run_folder_through_the_core(explorer):
     """The same page over the real workflows and a run folder on disk, whole and split by contested facts."""
     app = explorer("results", real=True)
-    assert app.selectbox(key="pick-run").options == ["stand-in · atlas · n = 60 · full · shipped example"]
+    assert app.selectbox(key="pick-run").options == ["stand-in · atlas · n = 60 · all weights · shipped example"]
     assert [metric.value for metric in app.metric] == ["41.7%", "33.3%", "23.9%", "19.4%"]
     counts = {}
     for part in ("contested", "uncontested"):
@@ -290,8 +408,9 @@ def test_results_of_a_damaged_run_say_what_to_do(explorer, monkeypatch):
 
 
 def test_an_unknown_run_in_a_link_falls_back_to_the_newest(explorer):
-    """A link to a run that is gone opens the newest one."""
+    """A link to a run that is gone opens the newest one and says so."""
     app = explorer("results", query={"run": "../../etc"})
+    assert [warning.value for warning in app.warning] == [r"There is no run '\.\./\.\./etc' here; showing the newest."]
     assert app.selectbox(key="pick-run").value == standin.RUN
 
 
@@ -308,13 +427,29 @@ def test_failed_jobs_show_their_error_and_last_log_lines(explorer, jobs, monkeyp
     monkeypatch.setattr("sftqa_core.jobs.reading.log_tail", lambda job_id, lines: ["step 3", "<b>died</b>"])
     base = {"kind": "train", "settings": TrainSettings(model="stand-in").to_dict(), "created": "2026-11-23T12:00:00+00:00"}
     jobs.jobs["a"] = Job(
-        id="a", state="failed", error="The device had no room. Use a smaller batch size.", finished="2026-11-23T12:01:00", **base
+        id="a", state="failed", error="The device had no room. Use a smaller batch size.\nstep 3", finished="2026-11-23T12:01:00", **base
     )
     jobs.jobs["b"] = Job(id="b", state="done", result=standin.RUN, finished="2026-11-23T12:01:00", **base)
     app = explorer("jobs")
     assert [error.value for error in app.error] == [r"The device had no room\. Use a smaller batch size\."]
     assert "step 3\n<b>died</b>" in [code.value for code in app.code]
     assert [link.proto.label for link in app.get("page_link")] == ["**See the results**"]
+
+
+def test_titles_tell_jobs_apart(explorer, jobs):
+    """Every setting that is not the default stands in a job's title; the default learning rate does not."""
+    from pages._ui.titles import job_title
+
+    explorer("jobs")
+    special = TrainSettings(model="stand-in", levels=(2, 3), method="lora", learning_rate=0.01, epochs=3, seed=3, balance="level")
+    usual = TrainSettings(model="stand-in", learning_rate=4e-4)
+    probe = ProbeSettings("stand-in", split="all", limit=50, domain="in")
+    titles = [job_title(jobs.submit(kind, s.to_dict())) for kind, s in (("train", special), ("train", usual), ("probe", probe))]
+    assert titles == [
+        "Fine-tune stand-in on 60 examples of atlas · levels L2+L3 · balanced by level · LoRA · learning rate 0.01 · 3 epochs · seed 3",
+        "Fine-tune stand-in on 60 examples of atlas",
+        "Probe stand-in on atlas (all splits) · in-domain · at most 50 facts",
+    ]
 
 
 @pytest.mark.parametrize("page", ["memory", "lab", "results", "jobs"])

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from pages._ui.downloads import csv_bytes, neutral
-from pages._ui.wording import between, duration, interval, literal, moment, percent, span
+from pages._ui.wording import between, duration, interval, literal, moment, percent, span, step_of
 
 
 def test_shares_are_per_cent_and_missing_ones_a_dash():
@@ -24,9 +24,9 @@ def test_durations_read_as_people_say_them(seconds, words):
 
 
 def test_spans_and_moments_are_short():
-    """Equal ends are said once; a time loses seconds and zone."""
+    """Equal ends are said once; a time loses its seconds and says that it is UTC."""
     assert [span(20, 60), span(20, 20.2)] == ["20 s to 60 s", "20 s"]
-    assert moment("2026-11-23T12:00:05+00:00") == "2026-11-23 12:00"
+    assert [moment("2026-11-23T12:00:05+00:00"), moment(None)] == ["2026-11-23 12:00 UTC", ""]
 
 
 def test_markup_in_foreign_text_is_escaped():
@@ -44,3 +44,19 @@ def test_numbers_and_plain_text_stay_as_they_are():
     """Only text is touched, and the file is UTF-8 with a mark."""
     assert [neutral(-1.5), neutral("Paris"), neutral(None), neutral(["a", "b"]), neutral(["=a"])] == [-1.5, "Paris", None, "a | b", "'=a"]
     assert csv_bytes(pd.DataFrame({"a": ["=1"], "b": [-2]})) == "\ufeffa,b\n'=1,-2\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("phases", "place"),
+    [
+        (["probe"], (1, 5)),
+        (["probe", "probe", "answers: before"], (2, 5)),
+        (["answers: before"], (1, 4)),
+        (["train"], (1, 2)),
+        (["answers: before", "train", "answers: after"], (3, 3)),
+        (["something new"], (1, 1)),
+    ],
+)
+def test_steps_count_those_done_and_those_to_come(phases, place):
+    """A step that was known already is not counted; what comes after the present one is."""
+    assert step_of("train", phases) == place

@@ -1,0 +1,135 @@
+"""What tells a run or a job apart from others: every setting that is not the default, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pages._ui import resources
+from pages._ui.wording import moment
+from sftqa_core.errors import SftqaError
+from sftqa_core.records import Job, LevelScheme, PretrainSettings, ProbeSettings, TrainSettings
+
+METHODS = {"full": "all weights", "lora": "LoRA"}
+BALANCES = {"relation": "equal counts per relation", "level": "equal counts per level too"}
+FIELDS = {  # a setting's name -> what the pages call it
+    "levels": "Memory levels to train on",
+    "balance": "Balance",
+    "relations": "Relations",
+    "method": "Train",
+    "learning_rate": "Learning rate",
+    "epochs": "Epochs",
+    "batch_size": "Batch size",
+    "lora_rank": "LoRA rank",
+    "prompt": "Prompt",
+    "seed": "Seed",
+    "test_limit": "Test facts per relation",
+    "match": "How an answer is found",
+    "shots": "Examples shown to the base model",
+    "max_answer_tokens": "Answer length in tokens",
+    "device": "Device",
+    "save_model": "Keep the tuned weights",
+    "scheme": "Level scheme",
+    "limit": "At most this many facts",
+    "facts_seed": "Seed of the order",
+}
+_SHORT: dict[str, Callable[[Any], str]] = {  # as part of a title
+    "balance": lambda value: "balanced by level",
+    "relations": lambda value: "+".join(value) if len(value) < 4 else f"{len(value)} relations",
+    "method": lambda value: METHODS.get(value, value),
+    "prompt": lambda value: "own prompt",
+    "learning_rate": lambda value: f"learning rate {value:g}",
+    "epochs": lambda value: f"{value} epochs",
+    "test_limit": lambda value: f"{value:,} test facts a relation",
+    "match": lambda value: f"matching by {value}",
+    "shots": lambda value: f"{value} examples shown",
+    "limit": lambda value: f"at most {value:,} facts",
+    "scheme": lambda value: f"levels sampled with seed {value.sampling.seed}" if value.labels == LevelScheme().labels else value.name,
+    "corpus": lambda value: "own text settings",
+}
+_ALWAYS_SAID = ("model", "source", "n", "split", "name")
+
+
+def differing(settings: Any) -> dict[str, Any]:
+    """Settings that are not the default: name -> value. A learning rate that is the model's own default is none of them."""
+    plain = type(settings)(getattr(settings, "model", None) or settings.name)
+    found = {name: value for name, value in vars(settings).items() if name not in _ALWAYS_SAID and value != getattr(plain, name)}
+    if isinstance(settings, TrainSettings) and settings.learning_rate is not None and _is_default_rate(settings):
+        found.pop("learning_rate", None)
+    if isinstance(settings, TrainSettings) and settings.method != "lora":
+        found.pop("lora_rank", None)
+    return found
+
+
+def differences(settings: Any) -> list[str]:
+    """The same as short words: "LoRA", "levels L2+L3", "learning rate 0.001"."""
+    return [_short(name, value, settings) for name, value in differing(settings).items() if name != "save_model"]  # changes no number
+
+
+def shown_value(name: str, value: Any, settings: Any) -> str:
+    """A setting's value for a table."""
+    if name == "levels":
+        return ", ".join(settings.scheme.labels[at] for at in value)
+    if name == "prompt":
+        return f"{value.prompt}{value.answer}"
+    if name in ("method", "balance"):
+        return {**METHODS, **BALANCES}.get(value, value)
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _short(name: str, value: Any, settings: Any) -> str:
+    if name == "levels":
+        return f"levels {'+'.join(settings.scheme.labels[at] for at in value)}"
+    if name == "domain":
+        return {"in": "in-domain", "out": "out-of-domain"}.get(value, value)
+    if name in _SHORT:
+        return _SHORT[name](value)
+    label = FIELDS.get(name, name.replace("_", " "))
+    return f"{label[0].lower() + label[1:] if label[1:2].islower() else label} {value}"
+
+
+def run_title(run: Any) -> str:
+    """Model, facts, n, what is trained, every setting that differs, and when (or that it came with the program)."""
+    settings = getattr(run, "settings", None)
+    method, seed = METHODS.get(run.method, run.method), getattr(run, "seed", 0)
+    more = [f"seed {seed}"] if seed else []
+    if settings is not None:
+        more = [words for words in differences(settings) if words not in METHODS.values()]
+    when = "shipped example" if run.shipped else moment(run.created)
+    return " · ".join([run.model, source_name(run.source), f"n = {run.n}", method, *more, when])
+
+
+def job_title(job: Job) -> str:
+    """One line of plain text: what the job does."""
+    s, more = job.settings, _told_apart(job)
+    if job.kind == "train":
+        n = "all" if s.get("n") == TrainSettings.ALL else s.get("n")
+        return f"Fine-tune {s.get('model')} on {n} examples of {source_name(str(s.get('source')))}{more}"
+    if job.kind == "probe":
+        split = s.get("split", "test")
+        return f"Probe {s.get('model')} on {source_name(str(s.get('source')))} ({'all splits' if split == 'all' else split}){more}"
+    if job.kind == "pretrain":
+        return f"Pre-train {s.get('name')} on {source_name(str(s.get('source')))}{more}"
+    return f"{job.kind.capitalize()} {s.get('name', '')}".strip() + more
+
+
+def source_name(source: str) -> str:
+    """A source as people call it: of an uploaded file its name, not where it is kept."""
+    return Path(source).name if Path(source).is_absolute() else source
+
+
+def _told_apart(job: Job) -> str:
+    kinds = {"train": TrainSettings, "probe": ProbeSettings, "pretrain": PretrainSettings}
+    try:
+        words = differences(kinds[job.kind].from_dict(job.settings))
+    except (KeyError, SftqaError):  # a kind or a setting of another version: the title goes without
+        return ""
+    return "".join(f" · {word}" for word in words)
+
+
+def _is_default_rate(settings: TrainSettings) -> bool:
+    try:
+        return settings.learning_rate == resources.default_learning_rate(settings.method, settings.model)
+    except SftqaError:  # the model is gone: its rate is told
+        return False
