@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sftqa_core.errors import NotEnoughFacts, SettingsError
@@ -204,14 +205,16 @@ def _places(rows: list[str], quotas: list[tuple[_Draw, int]], known: Mapping[str
 def _shortage(pool: pd.DataFrame, known: Mapping[str, int], settings: TrainSettings, draw: _Draw, room: int) -> str:
     labels = settings.scheme.labels
     asked = f"{settings.n:,} examples were asked for"
-    topics = f"{len(pool):,} train facts in {pool['relation'].nunique()} topics"
+    count = pool["relation"].nunique()
+    topics = f"{len(pool):,} train facts in {count} topic{'' if count == 1 else 's'}"
+    source = Path(settings.source).name  # of a file its name: where it lies says nothing here
     if draw.wanted is None:
-        return f"{asked}, but {settings.source} has {topics}. Ask for {room:,} or fewer, or add topics."
+        return f"{asked}, but {source} has {topics}. Ask for {room:,} or fewer, or add topics."
     per_level = ", ".join(f"{label} {sum(known.get(fact) == index for fact in pool['fact_id']):,}" for index, label in enumerate(labels))
     unknown = sum(fact not in known for fact in pool["fact_id"])
     names = "+".join(labels[index] for index in sorted(draw.wanted))
     return (
-        f"{asked}, {draw.count:,} of them from {names}, but {settings.source} has at most {room:,} there: of {topics}, probed so far "
+        f"{asked}, {draw.count:,} of them from {names}, but {source} has at most {room:,} there: of {topics}, probed so far "
         f"{len(pool) - unknown:,} ({per_level}). Ask for fewer, or for other levels or topics."
     )
 
