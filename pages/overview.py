@@ -8,7 +8,7 @@ from pages._ui import panels, resources
 from pages._ui.result_panels import accuracy_charts
 from pages._ui.wording import literal, percent
 
-COMPLETIONS = 210  # a fact: 21 templates, 10 samples each (METHOD section 1)
+TEMPLATES = 21  # of each relation (METHOD section 1)
 
 st.title("What does fine-tuning do to what a model knows?")
 st.markdown(
@@ -27,13 +27,14 @@ summary, settings = example
 labels, cutoffs = settings.scheme.labels, settings.scheme.cutoffs
 before, after = (percent(stage["in"].macro, 0) for stage in (summary.before, summary.after))
 st.subheader(f"One run: {summary.n} examples, and what it changed", anchor=False)
-accuracy_charts(summary, where="overview", height=300)
+accuracy_charts(summary, settings, where="overview", height=300)
+completions = TEMPLATES * settings.scheme.sampling.samples
 st.caption(
     f"Model {literal(settings.model)}, held-out facts of the built-in world. In-domain mean over levels: {before} before, {after} after. "
-    f"{labels[0]}: the answer never came up in {COMPLETIONS} sampled completions; {', '.join(labels[1:-1])}: in up to "
-    f"{', '.join(f'{cut:.0%}' for cut in cutoffs[1:])} of them; {labels[-1]}: in more. Triangles: the untouched model with 4 answered "
-    "questions shown first. Dashes (majority object): always the topic's commonest answer. Bars: Wilson 95% intervals. Hollow: fewer than "
-    "30 facts, too few to tell."
+    f"{labels[0]}: the answer never came up in {completions} sampled completions; {', '.join(labels[1:-1])}: in up to "
+    f"{', '.join(f'{cut:.0%}' for cut in cutoffs[1:])} of them; {labels[-1]}: in more. Triangles: the untouched model with "
+    f"{settings.shots} answered questions shown first. Dashes (majority object): always the topic's commonest answer. "
+    "Bars: Wilson 95% intervals. Hollow: fewer than 30 facts, too few to tell."
 )
 with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
     if st.button("Run it yourself in the Lab", type="primary", icon=":material/science:"):

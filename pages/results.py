@@ -33,8 +33,8 @@ if part != "all":
 result_panels.headline(summary)
 with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
     st.subheader("Accuracy per memory level", anchor=False)
-    panels.glossary(settings.scheme)
-result_panels.accuracy_charts(summary, where=part)
+    panels.glossary(settings, int(facts["completions"].max()) if "completions" in facts and len(facts) else 0)
+result_panels.accuracy_charts(summary, settings, where=part)
 st.caption(
     "Levels are the base model's. Bars: Wilson 95% intervals. Hollow markers: fewer than 30 facts, too few to tell. "
     "Re-probing an untouched model moves about 7% of the facts to another level (simulated; 13 to 15% in L2 and L3)."

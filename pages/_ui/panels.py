@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages._ui.wording import TERMS, literal, percent
 from sftqa_core.errors import SftqaError
-from sftqa_core.records import LevelScheme
+from sftqa_core.records import LevelScheme, TrainSettings
 
 INSTALL = "pip install torch transformers peft accelerate"
 
@@ -53,19 +53,19 @@ def planted() -> None:
     )
 
 
-def glossary(scheme: LevelScheme, completions: int = 210) -> None:
+def glossary(settings: TrainSettings, completions: int) -> None:
     """A button that says what the words and signs of the charts mean. `completions`: of one fact (METHOD section 1)."""
     with st.popover("What the words mean", icon=":material/help:", type="tertiary"):
-        st.markdown("\n".join(f"- **{term}**: {text}" for term, text in terms(scheme, completions).items()))
+        st.markdown("\n".join(f"- **{term}**: {text}" for term, text in terms(settings.scheme, completions, settings.shots).items()))
 
 
-def terms(scheme: LevelScheme, completions: int) -> dict[str, str]:
+def terms(scheme: LevelScheme, completions: int, shots: int) -> dict[str, str]:
     """Each term and its line."""
     labels, ends = scheme.labels, (*scheme.cutoffs, 1.0)
     ranges = [f"{labels[0]}: never"]
     ranges += [f"{label}: more than {low:.0%}, up to {high:.0%}" for label, low, high in zip(labels[1:], ends, ends[1:], strict=False)]
     ranges[1:2] = [f"{labels[1]}: at least once, up to {ends[1]:.0%}"]
-    return {term: text.format(completions=completions, levels="; ".join(ranges) + ".") for term, text in TERMS.items()}
+    return {term: text.format(completions=completions, shots=shots, levels="; ".join(ranges) + ".") for term, text in TERMS.items()}
 
 
 def needs_torch(what: str) -> None:

@@ -9,30 +9,35 @@ import streamlit as st
 
 from pages._ui.panels import share_metric
 from pages._ui.titles import FIELDS, differing, shown_value
-from pages._ui.wording import duration, interval, percent
+from pages._ui.wording import duration, interval, literal, percent
 from sftqa_core.figures.accuracy import accuracy_figure
 from sftqa_core.figures.style import CHART_CONFIG
-from sftqa_core.records import DomainAccuracy, RunSummary
+from sftqa_core.records import DomainAccuracy, RunSummary, TrainSettings
 
 PARTS = {"all": "all test facts", "uncontested": "uncontested only", "contested": "contested only"}
-TIMES = {"probe": "probing", "train": "training", "eval": "answering", "all": "altogether"}
+TIMES = {"select": "choosing examples", "probe": "probing", "train": "training", "eval": "answering", "all": "altogether"}
 DOMAIN_TITLES = {"in": "In-domain facts", "out": "Out-of-domain facts"}
 
-DOMAIN_WORDS = {"in": "topics it was tuned on", "out": "other topics"}
 
-
-def accuracy_charts(summary: RunSummary, where: str, height: int = 380) -> None:
+def accuracy_charts(summary: RunSummary, settings: TrainSettings, where: str, height: int = 380) -> None:
     """In and out of domain side by side (one above the other where it is narrow)."""
     for domain, column in zip(summary.after, st.columns(len(summary.after), gap="large"), strict=True):
         title = DOMAIN_TITLES.get(domain, domain)
         few_shot, majority = (summary.baselines.get(name, {}).get(domain) for name in ("few_shot", "majority"))
         with column:
-            st.markdown(f"**{title}** · {DOMAIN_WORDS.get(domain, domain)}")
+            st.markdown(f"**{title}** · {_domain_words(domain, settings)}")
             if not summary.after[domain].natural_n:
                 st.caption("There are no test facts of this kind here.")
                 continue
-            figure = accuracy_figure(summary.before[domain], summary.after[domain], few_shot, majority, height)
+            figure = accuracy_figure(summary.before[domain], summary.after[domain], few_shot, majority, height, settings.shots)
             st.plotly_chart(figure, config=CHART_CONFIG, key=f"accuracy-{where}-{domain}", alt=f"Accuracy per memory level. {title}.")
+
+
+def _domain_words(domain: str, settings: TrainSettings) -> str:
+    """What a domain is to this run: one that was tuned on topics of a person's choice was tested on the usual ones."""
+    if settings.relations is None:
+        return {"in": "topics it was tuned on", "out": "other topics"}.get(domain, domain)
+    return f"tuned on {literal(', '.join(settings.relations))} only"
 
 
 def headline(summary: RunSummary) -> None:
@@ -97,7 +102,8 @@ def made_with(run: Any) -> None:
     if command:
         st.markdown("**The command that repeats it**")
         st.code(command if isinstance(command, str) else shlex.join(map(str, command)), language="bash", wrap_lines=True)
-    times = ", ".join(f"{TIMES[name]} {duration(seconds)}" for name, seconds in run.summary.seconds.items() if name in TIMES)
+    told = {TIMES[name]: seconds for name, seconds in run.summary.seconds.items() if name in TIMES and seconds >= 0.5}
+    times = ", ".join(f"{name} {duration(seconds)}" for name, seconds in told.items())
     st.text(f"Took: {times}" if times else "")
     first, second = st.columns(2)
     settings = {"Model": run.settings.model, "Facts": run.settings.source, "Examples (n)": run.settings.n}

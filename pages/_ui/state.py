@@ -51,7 +51,7 @@ def tell_now() -> None:
 
 
 def remembered_fact(place: str, picked: str | None) -> str | None:
-    """The id of the fact that was picked last at `place` (one model's facts); `picked` is a new one."""
+    """The id of the fact that was picked last at `place` (a source: the pick stays when the model changes); `picked` is a new one."""
     kept = st.session_state.setdefault("picked-fact", {})
     if picked is not None:
         kept[place] = picked

@@ -43,9 +43,10 @@ _SHORT: dict[str, Callable[[Any], str]] = {  # as part of a title
     "epochs": lambda value: f"{value} epochs",
     "test_limit": lambda value: f"{value:,} test facts a relation",
     "match": lambda value: f"matching by {value}",
-    "shots": lambda value: f"{value} examples shown",
+    "shots": lambda value: f"{value} example{'' if value == 1 else 's'} shown",
+    "lora_rank": lambda value: f"LoRA rank {value}",
     "limit": lambda value: f"at most {value:,} facts",
-    "scheme": lambda value: f"levels sampled with seed {value.sampling.seed}" if value.labels == LevelScheme().labels else value.name,
+    "scheme": lambda value: _scheme_words(value),
     "corpus": lambda value: "own text settings",
 }
 _ALWAYS_SAID = ("model", "source", "n", "split", "name")
@@ -75,7 +76,26 @@ def shown_value(name: str, value: Any, settings: Any) -> str:
         return f"{value.prompt}{value.answer}"
     if name in ("method", "balance"):
         return {**METHODS, **BALANCES}.get(value, value)
+    if name == "scheme":
+        return _scheme_words(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _scheme_words(scheme: LevelScheme) -> str:
+    """What a level scheme does otherwise than the paper's."""
+    plain, drawn = LevelScheme(), scheme.sampling
+    words = {
+        f"levels {'/'.join(scheme.labels)}": scheme.labels != plain.labels,
+        f"cut-offs {'/'.join(f'{cut:.0%}' for cut in scheme.cutoffs)}": scheme.cutoffs != plain.cutoffs,
+        f"{drawn.samples} samples a template": drawn.samples != plain.sampling.samples,
+        f"temperature {drawn.temperature:g}": drawn.temperature != plain.sampling.temperature,
+        f"completions of at most {drawn.max_new_tokens} tokens": drawn.max_new_tokens != plain.sampling.max_new_tokens,
+        f"levels sampled with seed {drawn.seed}": drawn.seed != plain.sampling.seed,
+        f"sampler {drawn.sampler}": drawn.sampler != plain.sampling.sampler,
+    }
+    return ", ".join(word for word, differs in words.items() if differs) or scheme.name
 
 
 def _short(name: str, value: Any, settings: Any) -> str:

@@ -19,9 +19,9 @@ STEPS = {  # a job's kind -> its phases, in order
     "pretrain": ("preparing the corpus", "pre-training"),
 }
 TERMS = {  # the words that every page uses, one line each
-    "In-domain": "topics the model was tuned on (other facts of them are the test). **Out-of-domain**: other topics.",
+    "In-domain": "topics that runs are tuned on by default (other facts of them are the test). **Out-of-domain**: other topics.",
     "Memory levels": "how often the right answer came up when the model completed {completions} statements about a fact. {levels}",
-    "Base, examples shown": "the untouched model with four answered questions in front of each question.",
+    "Base, examples shown": "the untouched model with answered questions in front of each question (here: {shots}).",
     "Majority object": "always answering with the commonest answer of the topic, without any model.",
 }
 NOTE_HELP = {  # part of a note -> what stands behind it

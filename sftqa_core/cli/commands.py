@@ -109,8 +109,9 @@ def jobs(options: Options) -> dict[str, Any]:
 def pretrain(options: Options) -> dict[str, Any]:
     """`sftqa pretrain NAME`: a tiny model from nothing."""
     settings = pretrain_settings(options, workflows.recipes())
-    with leased(argparse.Namespace(device=settings.device), "pretrain"):
-        return workflows.pretrain(settings, Console()).to_dict()
+    console = Console()
+    with leased(argparse.Namespace(device=settings.device), "pretrain"), console.gentle():
+        return workflows.pretrain(settings, console).to_dict()
 
 
 def doctor(options: Options) -> dict[str, Any]:

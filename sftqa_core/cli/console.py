@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 
+from sftqa_core.errors import Stopped
 from sftqa_core.progress import Progress
 
 EVERY_S = 10.0  # between lines where standard error is a file
@@ -16,6 +21,7 @@ class Console:
     """Progress as one rewritten line on standard error; where that is not a terminal, a whole line now and then."""
 
     phase: str = ""
+    stopping: bool = False
     told_s: float = 0.0
 
     def progress(self, update: Progress) -> None:
@@ -33,4 +39,23 @@ class Console:
         print(line, file=sys.stderr, flush=True)
 
     def check(self) -> None:
-        pass  # Ctrl-C arrives as KeyboardInterrupt
+        if self.stopping:
+            raise Stopped("Stopped. What was done is kept; the same command goes on from there.")
+
+    @contextmanager
+    def gentle(self) -> Iterator[None]:
+        """Within it a first Ctrl-C ends the work at its next step, so that its state is saved; a second one ends it at once.
+
+        Elsewhere Ctrl-C arrives as KeyboardInterrupt, wherever the work stands.
+        """
+
+        def ask(number: int, frame: FrameType | None) -> None:
+            self.stopping = True
+            signal.signal(signal.SIGINT, before)
+            self.log("Stopping at the next step. Press Ctrl-C again to stop at once.")
+
+        before = signal.signal(signal.SIGINT, ask)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)

@@ -30,7 +30,7 @@ KEPT = {  # what a person who presses Ctrl-C still has
     "probe": "The facts that were finished are kept; the same command goes on from there.",
     "train": "What was probed and the base model's finished answers are kept; the training itself starts again.",
     "select": "What was probed is kept; the same command goes on from there.",
-    "pretrain": "The last checkpoint is kept; the same command goes on from there.",
+    "pretrain": "The last checkpoint, if there was one, is kept; the same command goes on from there.",
 }
 
 

@@ -16,11 +16,13 @@ def accuracy_figure(
     few_shot: DomainAccuracy | None = None,
     majority: DomainAccuracy | None = None,
     height: int = 380,
+    shots: int = 4,
 ) -> go.Figure:
     """One domain. Markers with Wilson 95% intervals, base model left of the tuned one at each level.
 
-    Baselines are small grey signs without intervals. A level with fewer than 30 facts has hollow markers; an empty
-    level has none. Colours repeat the level; before and after differ by place and shape.
+    Baselines are small grey signs without intervals; `shots` examples stood in front of the base model's question. A
+    level with fewer than 30 facts has hollow markers; an empty level has none. Colours repeat the level; before and
+    after differ by place and shape.
     """
     levels = after.per_level
     figure = canvas(height, y_title="accuracy", percent="y")
@@ -39,7 +41,7 @@ def accuracy_figure(
     if majority is not None:
         figure.add_trace(_baseline("majority object", majority.per_level, "line-ew", 4))
     if few_shot is not None:
-        figure.add_trace(_baseline("base, 4 examples shown", few_shot.per_level, "triangle-up", 3))
+        figure.add_trace(_baseline(f"base, {shots} example{'' if shots == 1 else 's'} shown", few_shot.per_level, "triangle-up", 3))
     figure.add_trace(_measured("before", before.per_level, -0.14, "square", [GREY] * len(levels)))
     figure.add_trace(_measured("after", levels, 0.14, "circle", colours))
     for rank, name, symbol in ((1, "before", "square"), (2, "after", "circle")):

@@ -29,7 +29,7 @@ def stored_levels(
     """LEVELS of the facts already probed with these settings, in the order of `facts`; empty if none were.
 
     Results from the person's layer go before shipped ones. When a model was probed on several kinds of device, those that
-    know most of the facts are taken. Writes nothing.
+    know most of the facts are taken. Probes nothing; a damaged part it meets is set aside.
     """
     workspace = workspace or Workspace.current()
     wanted = wanted_facts(source, facts, aliases or load_aliases(workspace), settings.match)
@@ -40,7 +40,7 @@ def stored_levels(
 def levels_in(
     store: CompletionStore, card: ModelCard, source: FactSource, facts: pd.DataFrame, settings: ProbeSettings, aliases: Aliases
 ) -> pd.DataFrame:
-    """LEVELS of those facts that this one store knows: what `probe_facts` would not probe again. Writes nothing."""
+    """LEVELS of those facts that this one store knows: what `probe_facts` would not probe again. A damaged part is set aside."""
     return _levels(store, card, wanted_facts(source, facts, aliases, settings.match), settings)
 
 

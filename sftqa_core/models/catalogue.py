@@ -156,18 +156,19 @@ def seen_templates(card: ModelCard) -> dict[str, tuple[int, ...]]:
     return {relation: tuple(positions) for relation, positions in recorded.items()}
 
 
-def same_recipe(card: ModelCard, settings: PretrainSettings) -> bool:
-    """Whether a model was made with these settings; the name and the device it was made on don't count."""
+def same_recipe(card: ModelCard, settings: PretrainSettings, source_fingerprint: str) -> bool:
+    """Whether a model was made with these settings from these facts; its name, its device and where the facts lay don't count."""
     try:
         made = PretrainSettings.from_dict(card.details["settings"])
-    except (KeyError, SettingsError):
+        facts = card.details["source"]["fingerprint"]
+    except (KeyError, TypeError, SettingsError):
         return False
-    return replace(made, name=settings.name, device=settings.device) == settings
+    return facts == source_fingerprint and replace(made, name=settings.name, device=settings.device, source=settings.source) == settings
 
 
-def refuse_other_recipe(settings: PretrainSettings, workspace: Workspace | None = None) -> None:
-    """Raises `SettingsError` when `settings.name` is a model, made here or built in, of other settings: pre-training would
-    replace or hide it. A damaged one may be made again."""
+def refuse_other_recipe(settings: PretrainSettings, source_fingerprint: str, workspace: Workspace | None = None) -> None:
+    """Raises `SettingsError` when `settings.name` is a model, made here or built in, of other settings or facts:
+    pre-training would replace or hide it. A damaged one may be made again."""
     workspace = workspace or Workspace.current()
     path = _models(workspace).get(settings.name)
     if path is None:
@@ -177,7 +178,7 @@ def refuse_other_recipe(settings: PretrainSettings, workspace: Workspace | None 
         card = folder_card(path, settings.name, kind)
     except SftqaError:
         return
-    if not same_recipe(card, settings):
+    if not same_recipe(card, settings, source_fingerprint):
         where = "is a built-in model" if kind == "built-in" else f"stands in {path}"
         raise SettingsError(f"{settings.name} {where} and was made with other settings, or from other facts. Choose another name.")
 

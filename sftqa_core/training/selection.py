@@ -208,6 +208,8 @@ def _shortage(pool: pd.DataFrame, known: Mapping[str, int], settings: TrainSetti
     count = pool["relation"].nunique()
     topics = f"{len(pool):,} train facts in {count} topic{'' if count == 1 else 's'}"
     source = Path(settings.source).name  # of a file its name: where it lies says nothing here
+    if not len(pool):
+        return f"{asked}, but {', '.join(settings.relations or ('the in-domain topics',))} of {source} have no train facts. Choose others."
     if draw.wanted is None:
         return f"{asked}, but {source} has {topics}. Ask for {room:,} or fewer, or add topics."
     per_level = ", ".join(f"{label} {sum(known.get(fact) == index for fact in pool['fact_id']):,}" for index, label in enumerate(labels))

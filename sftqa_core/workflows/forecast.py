@@ -145,4 +145,4 @@ def _seconds(prober: Prober, pieces: dict[str, int]) -> tuple[float, float, tupl
         return low, high, ("From how fast this model ran here before.",)
     if not card.parameters:
         return low, high, ("The model's size is not known, so only the start is counted; how long it takes will show.",)
-    return low, high, ("A rough estimate from the model's size: it has not run here yet.",)
+    return low, high, ("A rough estimate from the model's size: too little of this work was done here yet.",)

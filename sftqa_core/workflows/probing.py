@@ -83,7 +83,7 @@ class Prober:
         table = probe_facts(loaded, self.source, facts, self.settings, self.aliases, reporter=self.reporter, store=self.store)
         if self.probed > before:
             self.seconds += time.monotonic() - began
-            remember(loaded.fingerprint, probe=self.rate)
+            remember(loaded.fingerprint, probe=(self.probed, self.seconds))
         return table
 
     @property

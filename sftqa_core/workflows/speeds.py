@@ -11,13 +11,20 @@ from sftqa_core.workspace import Workspace
 if TYPE_CHECKING:
     from sftqa_core.models.catalogue import ModelFingerprint
 
-KINDS = ("probe", "train", "answer", "few_shot")  # facts, examples, questions and questions with examples, each a second
+# kind of work -> least pieces that tell a rate: facts, examples, questions, questions with examples in front
+ENOUGH = {"probe": 100, "train": 40, "answer": 200, "few_shot": 200}
 
 
-def remember(model: ModelFingerprint, **rates: float | None) -> None:
-    """Keep the newest rates (a second) of a model on its device; what is None stays as it was."""
+def remember(model: ModelFingerprint, **work: tuple[int, float]) -> None:
+    """Keep the rates of a model on its device from `kind=(pieces, seconds)`.
+
+    Little work says little, because batches were not full and the start weighs too much: it is not remembered.
+    """
     known = _read()
-    known.setdefault(_key(model.weights, model.device), {}).update({kind: rate for kind, rate in rates.items() if rate})
+    rates = known.setdefault(_key(model.weights, model.device), {})
+    for kind, (pieces, seconds) in work.items():
+        if seconds > 0 and pieces >= ENOUGH[kind]:
+            rates[kind] = pieces / seconds
     write_json(Workspace.current().state / "speeds.json", known)
 
 

@@ -117,8 +117,9 @@ class TrainingRun:
         return answers
 
     def _remember(self, examples: int, facts: int) -> None:
-        rates = {"train": (examples * self.settings.epochs, "train"), "answer": (facts, "after"), "few_shot": (facts, "few_shot")}
-        remember(self.prober.loaded.fingerprint, **{k: n / s for k, (n, stage) in rates.items() if (s := self.seconds.get(stage, 0.0)) > 0})
+        done = {"train": (examples * self.settings.epochs, "train"), "answer": (facts, "after"), "few_shot": (facts, "few_shot")}
+        work = {kind: (pieces, self.seconds.get(stage, 0.0)) for kind, (pieces, stage) in done.items()}
+        remember(self.prober.loaded.fingerprint, **work)
 
     def _store(
         self,

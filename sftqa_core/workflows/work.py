@@ -80,8 +80,9 @@ def pretrain(settings: PretrainSettings, reporter: Reporter | None = None) -> Mo
     target = Workspace.current().models / settings.name
     if "/" in settings.name or settings.name.startswith(".") or not settings.name.strip():
         raise SettingsError(f"A model's name is used as a folder name, got {settings.name!r}. Use letters, digits and dashes.")
-    refuse_other_recipe(settings)
-    run(settings, open_source(settings.source), target, reporter or Silent())
+    source = open_source(settings.source)
+    refuse_other_recipe(settings, source.fingerprint)
+    run(settings, source, target, reporter or Silent())
     return find_model(settings.name)
 
 

@@ -1,0 +1,44 @@
+"""Ctrl-C at a terminal."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sftqa_core.cli.console import Console
+from sftqa_core.errors import Stopped
+
+
+def test_a_gentle_interrupt_is_seen_at_the_next_step():
+    """The first Ctrl-C raises nothing where the work stands and Stopped at the next check; outside it is a KeyboardInterrupt."""
+    console = Console()
+    with console.gentle():
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(Stopped):
+            console.check()
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupted_pretraining_goes_on_where_it_was(tmp_path, workspace):
+    """Ctrl-C during a run shorter than one checkpoint interval ends as one JSON error, and the same command goes on."""
+    rows = [f"P19,Person {number},Place {number % 5},{'train' if number % 3 else 'test'}" for number in range(60)]
+    (tmp_path / "own.csv").write_text("\n".join(["relation,subject,object,split", *rows]))
+    command = [sys.executable, "-m", "sftqa_core.cli", "pretrain", "own", "--source", str(tmp_path / "own.csv"), "--qa-documents", "50"]
+    command += ["--hidden-size", "32", "--heads", "2", "--layers", "1", "--intermediate-size", "48", "--vocabulary", "400", "--json"]
+    command += ["--max-exposures", "20", "--epochs", "20"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
+        for line in process.stderr:
+            if line.startswith("pre-training: "):
+                break
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "goes on from there" in json.loads(said)["error"]
+    again = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert again.returncode == 0, again.stderr[-2000:]
+    first = next(line for line in again.stderr.splitlines() if line.startswith("pre-training: "))
+    assert int(first.split()[1].replace(",", "")) > 1
