@@ -29,7 +29,7 @@ def test_an_interrupted_pretraining_goes_on_where_it_was(tmp_path, workspace):
     (tmp_path / "own.csv").write_text("\n".join(["relation,subject,object,split", *rows]))
     command = [sys.executable, "-m", "sftqa_core.cli", "pretrain", "own", "--source", str(tmp_path / "own.csv"), "--qa-documents", "50"]
     command += ["--hidden-size", "32", "--heads", "2", "--layers", "1", "--intermediate-size", "48", "--vocabulary", "400", "--json"]
-    command += ["--max-exposures", "20", "--epochs", "20"]
+    command += ["--max-exposures", "20", "--epochs", "2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
         for line in process.stderr:
             if line.startswith("pre-training: "):
