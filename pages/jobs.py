@@ -26,7 +26,11 @@ with panels.told():
     st.subheader(f"Under way ({len(active)})" if active else "Nothing is running", anchor=False)
     for job in reversed(active):
         job_panel(job, "jobs", charts=False)
-    st.subheader(f"Over ({len(over)})", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.subheader(f"Over ({len(over)})", anchor=False)
+        if over and st.button("Clear the list", icon=":material/clear_all:", help="Takes these jobs and their logs away. Results stay."):
+            resources.clear_jobs()
+            st.rerun()
     for job in over[:SHOWN]:
         job_panel(job, "jobs", charts=False)
     if len(over) > SHOWN:

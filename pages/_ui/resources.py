@@ -168,6 +168,13 @@ def job(job_id: str) -> Job | None:
     return next((job for job in jobs() if job.id == job_id), None)
 
 
+def clear_jobs() -> None:
+    """Take jobs that are over off the list; their results stay."""
+    from sftqa_core.jobs.reading import remove_jobs
+
+    remove_jobs()
+
+
 def submit(kind: str, settings: TrainSettings | ProbeSettings) -> Job:
     """Queue the work once: a second click, or the same click in another tab, gets the job that the first one made.
 

@@ -23,13 +23,6 @@ def jobs_list(limit: int | None = None, workspace: Workspace | None = None) -> l
     return JobStore(place).jobs(limit)
 
 
-def find_job(job_id: str, workspace: Workspace | None = None) -> Job:
-    """One job. Raises `NotFound`."""
-    place = workspace or Workspace.current()
-    reconcile(place)
-    return JobStore(place).get(job_id)
-
-
 def log_tail(job_id: str, lines: int = 200, workspace: Workspace | None = None) -> list[str]:
     """The last lines of a job's log; empty before there are any. Raises `NotFound` for what is no job's name."""
     return _folder(job_id, workspace).log_tail(lines)

@@ -436,6 +436,19 @@ def test_failed_jobs_show_their_error_and_last_log_lines(explorer, jobs, monkeyp
     assert [link.proto.label for link in app.get("page_link")] == ["**See the results**"]
 
 
+def test_jobs_that_are_over_can_be_cleared(explorer, jobs, monkeypatch):
+    """The button asks the core to forget what is over; one that waits stays on the page, and without others there is no button."""
+    base = {"kind": "train", "settings": TrainSettings(model="stand-in").to_dict(), "created": "2026-11-23T12:00:00+00:00"}
+    waiting = jobs.submit("train", base["settings"]).id
+    jobs.jobs["b"] = Job(id="b", state="done", result=standin.RUN, finished="2026-11-23T12:01:00", **base)
+    monkeypatch.setattr("sftqa_core.jobs.reading.remove_jobs", lambda: jobs.jobs.pop("b"))
+    app = explorer("jobs")
+    button(app, "Clear the list").click().run()
+    assert not app.exception
+    assert list(jobs.jobs) == [waiting]
+    assert "Clear the list" not in [shown.label for shown in app.button]
+
+
 def test_titles_tell_jobs_apart(explorer, jobs):
     """Every setting that is not the default stands in a job's title; the default learning rate does not."""
     from pages._ui.titles import job_title
