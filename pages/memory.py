@@ -8,14 +8,16 @@ from pages._ui import memory_panels, panels, pickers, resources, state
 from pages._ui.alias_panel import alias_button
 from pages._ui.job_panel import job_panel
 from pages._ui.probe_panel import probe_button, upload_button
+from pages._ui.trust_panel import trust_panel
 from pages._ui.wording import NOTE_HELP
+from sftqa_core.records import LevelScheme
 
 st.title("Memory")
 
 with panels.told():
     if not resources.models():
         panels.no_models()
-    first, second, third, fourth = st.columns([3, 3, 2, 2])
+    first, second, third, fourth, fifth = st.columns([3, 3, 2, 2, 2])
     with first:
         model = pickers.pick_model()
     with second:
@@ -24,14 +26,16 @@ with panels.told():
         split = pickers.pick_split()
     with fourth:
         domain = pickers.pick_domain()
+    with fifth:
+        scheme = LevelScheme(method=pickers.pick_method())
 
 with panels.told():
     stamp = resources.stamp()
-    profile = resources.profile(model, source, split, domain, stamp)
+    profile = resources.profile(model, source, split, domain, scheme, stamp)
 
 with st.container(horizontal=True, vertical_alignment="center"):
     st.markdown(f"**{profile.probed:,} of {profile.facts:,} facts probed**")
-    probe_button(model, source, split, domain, profile.facts - profile.probed)
+    probe_button(model, source, split, domain, scheme, profile.facts - profile.probed)
     upload_button()
     alias_button()
     state.tell_now()
@@ -52,6 +56,8 @@ if not profile.probed:
     panels.empty("None of these facts has been probed with this model. Use Probe above: it goes on in the background.")
 else:
     memory_panels.spread(table, profile.scheme, read)
+with panels.told():
+    trust_panel(model, source, split, domain, stamp)
 
 st.subheader("Facts", anchor=False)
 with panels.told():

@@ -13,7 +13,7 @@ from sftqa_core.errors import SettingsError
 
 
 class Record:
-    """Base of every record in records.py: subclass as a frozen dataclass, override `problems` to check.
+    """Base of every record in records/: subclass as a frozen dataclass, override `problems` to check.
 
     Building a record with unusable values raises `SettingsError` naming every problem at once.
     """

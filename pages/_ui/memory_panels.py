@@ -128,7 +128,7 @@ def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, rea
         rows = resources.completions(model, source, fact["fact_id"], stamp)
         prompts = rows.drop_duplicates("template").set_index("template")["prompt"].to_dict() if len(rows) else {}
         hits = list(fact["hits_per_template"])
-        samples = round(fact["completions"] / max(len(hits), 1))
+        samples = round(fact["completions"] / max(len(hits), 1)) or scheme.sampling.samples  # a likelihood: hits to be expected of these
         colour = level_colours(len(scheme.labels))[list(scheme.labels).index(fact["level"])]
         seen = rows.drop_duplicates("template").set_index("template")["seen"].to_dict() if read and "seen" in rows else {}
         order = range(len(hits))
@@ -159,16 +159,30 @@ COMPLETION_COLUMNS = {
 
 def _score_row(fact: Any, read: bool) -> None:
     first, second, third, fourth = st.columns(4)
-    first.metric("Memory score R", f"{fact['score']:.3f}", help=f"{int(fact['hits'])} hits in {int(fact['completions'])} completions")
-    first.caption(f"{int(fact['hits'])} of {int(fact['completions'])} completions · level {fact['level']}")
-    second.metric("Interval over samples", between(fact["low_samples"], fact["high_samples"]))
-    second.caption("95%, had the same templates been sampled again")
-    third.metric("Interval over templates", between(fact["low_templates"], fact["high_templates"]))
-    third.caption("95%, had other templates been written (bootstrap)")
+    if pd.isna(fact["low_samples"]):
+        _estimate(first, second, fact)
+    else:
+        first.metric("Memory score R", f"{fact['score']:.3f}", help=f"{int(fact['hits'])} hits in {int(fact['completions'])} completions")
+        first.caption(f"{int(fact['hits'])} of {int(fact['completions'])} completions · level {fact['level']}")
+        second.metric("Interval over samples", between(fact["low_samples"], fact["high_samples"]))
+        second.caption("95%, had the same templates been sampled again")
+        third.metric("Interval over templates", between(fact["low_templates"], fact["high_templates"]))
+        third.caption("95%, had other templates been written (bootstrap)")
     seen, unseen = fact.get("seen_score"), fact.get("unseen_score")
     if read and pd.notna(seen):
         fourth.metric("Seen / unseen templates", f"{seen:.2f} / {unseen:.2f}")
         fourth.caption("R on the wordings that the pre-training text used, and on others")
+
+
+def _estimate(first: Any, second: Any, fact: Any) -> None:
+    """A score that was not fully sampled: what the full probe is expected to give, and how sure its level is."""
+    first.metric("Expected R", f"{fact['score']:.3f}", help="What the full probe is expected to give; its intervals do not hold here.")
+    if pd.isna(fact["confidence"]):
+        first.caption(f"likelihood estimate · level {fact['level']}")
+        return
+    first.caption(f"adaptive, {int(fact['completions'])} completions counted · level {fact['level']}")
+    second.metric("Level is clear", percent(fact["confidence"]))
+    second.caption("probability that the full probe gives this level")
 
 
 def _flags(fact: Any) -> None:

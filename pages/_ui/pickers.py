@@ -11,8 +11,13 @@ import streamlit as st
 from pages._ui import resources
 from pages._ui.titles import run_title, source_name
 from pages._ui.wording import literal
-from sftqa_core.records import SPLITS
+from sftqa_core.records import METHODS, SPLITS
 
+METHOD_NAMES = {"sampling": "full probe", "adaptive": "adaptive probe", "likelihood": "likelihood"}
+METHOD_HELP = (
+    "Full probe: every statement is completed ten times. Adaptive probe: fewer completions where the level is clear early. "
+    "Likelihood: no completions, only how probable the answer is as the very next words; the fastest, and an estimate."
+)
 DOMAIN_NAMES = {"all": "both domains", "in": "in-domain", "out": "out-of-domain"}
 
 
@@ -66,6 +71,11 @@ def pick_split() -> str:
 
 def pick_domain() -> str:
     return linked("Domain", tuple(DOMAIN_NAMES), "domain", lambda domain: DOMAIN_NAMES[domain])
+
+
+def pick_method() -> str:
+    """How levels are measured: a level scheme's method."""
+    return linked("Measured by", METHODS, "method", lambda method: METHOD_NAMES[method], help=METHOD_HELP)
 
 
 def pick_run(runs: Sequence[Any]) -> str:

@@ -10,24 +10,31 @@ from pages._ui import resources, state
 from pages._ui.cost_panel import cost_panel
 from pages._ui.panels import needs_torch
 from sftqa_core.errors import SftqaError
-from sftqa_core.records import ProbeSettings
+from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings
 
 EXAMPLE = "relation,subject,object\nP19,Marie Curie,Warsaw\nP36,Kenya,Nairobi\n"
 UPLOADS = ("csv", "jsonl", "parquet", "zip")
 
 
-def probe_button(model: str, source: str, split: str, domain: str, left: int) -> None:
+def probe_button(model: str, source: str, split: str, domain: str, scheme: LevelScheme, left: int) -> None:
     """A popover with what probing the remaining facts costs, and the button that starts it."""
     with st.popover("Probe", icon=":material/network_intelligence:", disabled=left == 0, on_change="rerun", key="probe-box") as box:
         if not box.open:
             return
         limit = st.number_input("At most this many facts", 1, None, None, placeholder=f"all {left:,} that are left", key="probe-limit")
-        settings = ProbeSettings(model=model, source=source, split=split, domain=domain, limit=int(limit) if limit else None)
+        settings = ProbeSettings(model, source, split, domain, int(limit) if limit else None, scheme)
         ready = cost_panel(settings)
         if resources.missing_torch():
             needs_torch("Probing")
             ready = False
         st.button("Start probing", type="primary", disabled=not ready, key="probe-start", on_click=_probe, args=(settings,))
+
+
+def second_probe_button(model: str, source: str, split: str, domain: str) -> None:
+    """Starts the full probe once more with other random numbers: how far two of them agree is what chance alone does."""
+    scheme = LevelScheme(sampling=SamplerSettings(seed=1))
+    settings = ProbeSettings(model, source, split, domain, scheme=scheme)
+    st.button("Probe again with other random numbers", icon=":material/casino:", key="probe-again", on_click=_probe, args=(settings,))
 
 
 def upload_button() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from sftqa_core.progress import Progress
-from sftqa_core.records import SPLITS, Job, ModelCard, ProbeSettings, RunSummary, TrainSettings
+from sftqa_core.records import SPLITS, Job, LevelScheme, ModelCard, ProbeSettings, RunSummary, TrainSettings
 
 
 @st.cache_data(show_spinner=False)
@@ -57,10 +57,18 @@ def relation_labels() -> dict[str, str]:
 
 
 @st.cache_resource(show_spinner="Reading what is known of these facts…", max_entries=8, ttl=600)
-def profile(model: str, source: str, split: str, domain: str, stamp: str) -> Any:
+def profile(model: str, source: str, split: str, domain: str, scheme: LevelScheme, stamp: str) -> Any:
     from sftqa_core import workflows
 
-    return workflows.profile(model, source, split, domain)
+    return workflows.profile(model, source, split, domain, scheme)
+
+
+@st.cache_resource(show_spinner="Comparing what was probed…", max_entries=8, ttl=600)
+def trust(model: str, source: str, split: str, domain: str, stamp: str) -> Any:
+    """How far other ways of probing, and smaller budgets, agree with the full probe."""
+    from sftqa_core import workflows
+
+    return workflows.trust(model, source, split, domain)
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
@@ -139,6 +147,7 @@ def save_aliases(rows: list[dict[str, str]] | None) -> None:
 
     workflows.save_aliases(rows)
     profile.clear()
+    trust.clear()
     completions.clear()
     forecast.clear()
 

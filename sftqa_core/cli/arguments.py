@@ -10,7 +10,16 @@ from dataclasses import replace
 from typing import NoReturn
 
 from sftqa_core.errors import SettingsError
-from sftqa_core.records import CorpusSettings, LevelScheme, PretrainSettings, ProbeSettings, PromptFormat, SamplerSettings, TrainSettings
+from sftqa_core.records import (
+    METHODS,
+    CorpusSettings,
+    LevelScheme,
+    PretrainSettings,
+    ProbeSettings,
+    PromptFormat,
+    SamplerSettings,
+    TrainSettings,
+)
 
 PROMPTS = {
     "qa": PromptFormat(),
@@ -51,6 +60,11 @@ def build_parser() -> argparse.ArgumentParser:
 
     commands.add_parser("models", parents=[output], help="models that can be picked")
     _add_probe(commands.add_parser("probe", parents=[output], help="measure how much of a set of facts a model has memorised"))
+    trust = commands.add_parser("trust", parents=[output], help="how far other ways of probing agree with the full probe, as far as made")
+    trust.add_argument("--model", required=True, help="a built-in or pre-trained model, a folder, or a hub id")
+    trust.add_argument("--source", default="atlas", help="atlas, entity-questions, or a path")
+    trust.add_argument("--split", default="test", choices=("train", "dev", "test", "all"))
+    trust.add_argument("--domain", default="all", choices=("in", "out", "all"))
     _add_train(commands.add_parser("train", parents=[output], help="fine-tune on n facts and evaluate before and after"))
     select = commands.add_parser("select", parents=[output], help="write the n examples a run would train on, as JSON Lines")
     _add_train(select)
@@ -71,14 +85,16 @@ def _add_probe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="test", choices=("train", "dev", "test", "all"))
     parser.add_argument("--domain", default="all", choices=("in", "out", "all"))
     parser.add_argument("--limit", type=int, help="at most this many facts, spread over relations")
-    parser.add_argument("--batch", type=int, default=64, help="prompts a batch")
-    _add_sampling(parser)
+    parser.add_argument("--batch", type=int, help="prompts under way together (default: by model size and free memory)")
+    _add_sampling(parser, "--method")
 
 
-def _add_sampling(parser: argparse.ArgumentParser) -> None:
+def _add_sampling(parser: argparse.ArgumentParser, method: str) -> None:
     parser.add_argument("--samples", type=int, default=10, help="completions per template")
     parser.add_argument("--temperature", type=float, default=0.7)
     parser.add_argument("--max-new-tokens", type=int, default=32)
+    parser.add_argument(method, dest="level_method", default="sampling", choices=METHODS, help="all samples, as many as needed, or none")
+    parser.add_argument("--confidence", type=float, default=0.95, help=f"of {method} adaptive: how sure a level must be")
     parser.add_argument("--scheme", type=_json_scheme, help="a level scheme as JSON, in place of the paper's five levels")
 
 
@@ -106,7 +122,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shots", type=int, default=4, help="examples in the few-shot base line's prompt; 0 leaves it out")
     parser.add_argument("--no-save-model", action="store_true", help="do not keep the tuned weights")
     parser.add_argument("--test-limit", type=int, help="test facts a relation (default: all of a small source, 100 of a large one)")
-    _add_sampling(parser)
+    _add_sampling(parser, "--level-method")
 
 
 def _add_pretrain(parser: argparse.ArgumentParser) -> None:
@@ -181,7 +197,7 @@ def _scheme(options: argparse.Namespace, seeded: bool = True) -> LevelScheme:
         max_new_tokens=options.max_new_tokens,
         seed=options.seed if seeded else 0,  # train --seed draws examples; the levels keep the probe's own seed
     )
-    return LevelScheme(sampling=sampling)
+    return LevelScheme(sampling=sampling, method=options.level_method, confidence=options.confidence)
 
 
 def _count_or_all(text: str) -> int:

@@ -52,6 +52,21 @@ def probe(options: Options) -> dict[str, Any]:
         return workflows.probe(settings, Console()).to_dict()
 
 
+def trust(options: Options) -> dict[str, Any]:
+    """`sftqa trust`: agreement of other ways of probing with the full one, and levels from smaller budgets."""
+    found = workflows.trust(options.model, options.source, options.split, options.domain)
+    return {
+        "model": options.model,
+        "source": options.source,
+        "facts": found.facts,
+        "agreements": {name: agreement.to_dict() for name, agreement in found.agreements.items()},
+        "adaptive_loss": list(found.adaptive_loss) if found.adaptive_loss else None,
+        "floor": found.floor,
+        "floor_measured": found.floor_measured,
+        "budget": [] if found.budget is None else found.budget.to_dict("records"),
+    }
+
+
 def train(options: Options) -> dict[str, Any]:
     """`sftqa train`: one fine-tuning run."""
     settings = train_settings(options)

@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any
     "facts": (commands.facts, text.facts),
     "models": (commands.models, text.models),
     "probe": (commands.probe, text.probe),
+    "trust": (commands.trust, text.trust),
     "train": (commands.train, text.run),
     "select": (commands.select, text.select),
     "runs": (commands.runs, text.runs),

@@ -31,6 +31,28 @@ def probe(result: dict[str, Any]) -> str:
     return "\n".join([f"{result['model']} on {result['source']}: {result['facts']:,} facts{rate}", table(("", *labels, "all"), rows)])
 
 
+def trust(result: dict[str, Any]) -> str:
+    """Agreement with the full probe, a line a way of measuring, and a line a budget."""
+    if not result["facts"]:
+        return f"No facts of {result['source']} were fully probed with {result['model']}: sftqa probe --model {result['model']}"
+    lines = [f"{result['model']} on {result['source']}: {result['facts']:,} facts with the full probe"]
+    rows = [
+        (name, a["facts"], _percent(a["same"]), *map(_number, (a["kappa"], a["kappa_low"], a["kappa_high"], a["spearman"])))
+        for name, a in result["agreements"].items()
+    ]
+    lines += [table(("compared with", "facts", "same level", "kappa", "95% from", "to", "Spearman"), rows)] if rows else []
+    if result["adaptive_loss"]:
+        value, low, high = result["adaptive_loss"]
+        lines.append(f"kappa(adaptive, full) - kappa(full, second): {value:+.3f} [{low:+.3f}, {high:+.3f}]")
+    if result["budget"]:
+        against = "a second full probe" if result["floor_measured"] else "the full probe they are a part of"
+        budget = [(b["templates"], b["samples"], b["completions"], _number(b["kappa"])) for b in result["budget"]]
+        lines += ["", f"Smaller budgets against {against}:", table(("templates", "samples", "completions", "kappa"), budget)]
+    return "\n".join(
+        [*lines, f"Two full probes: kappa {_number(result['floor'])} ({'measured' if result['floor_measured'] else 'simulated'})"]
+    )
+
+
 def run(result: dict[str, Any]) -> str:
     """Accuracy per level before and after, both domains."""
     lines = [f"run {result['run']}: {result['n']} examples"]
@@ -103,6 +125,10 @@ def _aligned(cell: str, width: int) -> str:
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}%"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _macro(domain: dict[str, Any]) -> str:

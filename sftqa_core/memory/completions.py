@@ -86,7 +86,7 @@ class CompletionStore:
 
     def add(self, completions: pd.DataFrame, probed: Sequence[WantedFact]) -> None:
         """Keep the completions of whole facts."""
-        name = _part_name()
+        name = part_name()
         folder = self._writable()
         write_bytes(folder / f"part-{name}", parquet_bytes(_sorted(completions, probed), COMPLETIONS))
         write_bytes(folder / f"facts-{name}", parquet_bytes(_probed_table(probed), PROBED))
@@ -94,7 +94,7 @@ class CompletionStore:
 
     def add_hits(self, hits: pd.DataFrame) -> None:
         """Keep what was judged."""
-        write_bytes(self.layers[0] / "hits" / self.key / f"part-{_part_name()}", parquet_bytes(hits, HITS))
+        write_bytes(self.layers[0] / "hits" / self.key / f"part-{part_name()}", parquet_bytes(hits, HITS))
 
     def compact(self, target: Path, wanted: Sequence[WantedFact], texts_of: Sequence[WantedFact] | None = None) -> Path:
         """Write these facts' hits, and the completions of `texts_of` (None: of all), as one sorted part each under the layer `target`.
@@ -202,5 +202,5 @@ def _probed_table(probed: Sequence[WantedFact]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=PROBED.names)
 
 
-def _part_name() -> str:
+def part_name() -> str:
     return f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.parquet"  # names rise with time: the newest holds

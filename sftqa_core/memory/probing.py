@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -11,8 +13,10 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.knowledge.aliases import Aliases, load_aliases
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.memory.completions import CompletionStore
-from sftqa_core.memory.room import require_room
-from sftqa_core.memory.sampling import Completion, Prompt, Sampler, make_sampler
+from sftqa_core.memory.estimates import EstimateStore, estimated_levels
+from sftqa_core.memory.fitting import packs
+from sftqa_core.memory.room import at_once, require_room
+from sftqa_core.memory.sampling import Prompt, Sampler, make_sampler
 from sftqa_core.memory.scores import levels_table
 from sftqa_core.memory.stored import known_hits
 from sftqa_core.memory.wanted import WantedFact, wanted_facts
@@ -22,8 +26,12 @@ from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import ProbeSettings
 from sftqa_core.workspace import Workspace
 
-# model size in parameters -> facts a part: more share batches, fewer are lost when the process dies
+if TYPE_CHECKING:
+    from sftqa_core.memory.adaptive import Decided
+
+# model size in parameters -> facts kept together: more take less room on disk, fewer are lost when the process dies
 _PART_FACTS = ((20_000_000, 128), (500_000_000, 64), (1 << 62, 16))
+_GENERATE_SHARE = 16  # of the prompts that fit the memory with shared keys, one has room when each sample is a row of its own
 
 
 def probe_facts(
@@ -35,7 +43,7 @@ def probe_facts(
     workspace: Workspace | None = None,
     reporter: Reporter | None = None,
     sampler: Sampler | None = None,
-    store: CompletionStore | None = None,
+    store: CompletionStore | EstimateStore | None = None,
 ) -> pd.DataFrame:
     """LEVELS of every row of `facts` (a fact table of `source`), in order; what was not probed before is probed now.
 
@@ -44,66 +52,150 @@ def probe_facts(
     `SettingsError` (before anything is sampled, when a prompt is too long), `OutOfMemory`, `ModelUnavailable`.
     """
     workspace, reporter = workspace or Workspace.current(), reporter or Silent()
-    if settings.scheme.prompts != "statements":
-        raise SettingsError(f"Probing knows the prompts 'statements', got {settings.scheme.prompts!r} in scheme {settings.scheme.name}.")
-    sampling = settings.scheme.sampling
+    scheme = settings.scheme
+    if scheme.prompts != "statements":
+        raise SettingsError(f"Probing knows the prompts 'statements', got {scheme.prompts!r} in scheme {scheme.name}.")
     wanted = wanted_facts(source, facts, aliases or load_aliases(workspace), settings.match)
-    store = store or CompletionStore.of(loaded.fingerprint.to_dict(), sampling, workspace)
-    pending = _pending(store, wanted)
-    reporter.log(f"{len(wanted) - len(pending)} of {len(wanted)} facts were probed before with these settings.")
-    if pending:
-        size = next(size for limit, size in _PART_FACTS if loaded.model.num_parameters() <= limit)
-        parts = [pending[start : start + size] for start in range(0, len(pending), size)]
-        _require_room(loaded, parts, sampling.max_new_tokens)
-        sampler = sampler or make_sampler(sampling.sampler, loaded, settings.batch_size)
-        phase = Phase(reporter, "probe", len(pending), "facts")
-        for part in parts:
-            _probe_part(loaded, store, part, settings, sampler, phase)
-    return levels_table(known_hits(store, wanted, keep=True), wanted, settings.scheme, seen_templates(loaded.card))
+    if scheme.method == "sampling":
+        completions = store if isinstance(store, CompletionStore) else None
+        completions = completions or CompletionStore.of(loaded.fingerprint.to_dict(), scheme.sampling, workspace)
+        _sample(loaded, completions, wanted, settings, reporter, sampler)
+        return levels_table(known_hits(completions, wanted, keep=True), wanted, scheme, seen_templates(loaded.card))
+    estimates = store if isinstance(store, EstimateStore) else EstimateStore.of(loaded.fingerprint.to_dict(), scheme, workspace)
+    _estimate(loaded, estimates, wanted, settings, reporter)
+    return estimated_levels(estimates.rows(wanted), wanted, scheme, seen_templates(loaded.card))
 
 
-def _pending(store: CompletionStore, wanted: Sequence[WantedFact]) -> list[WantedFact]:
-    # judging reads every part that is needed, so a damaged one shows now and its facts are probed
-    known = set(known_hits(store, wanted, keep=True)["fact_id"])
-    return list({w.fact_id: w for w in wanted if w.fact_id not in known}.values())
-
-
-def _probe_part(
-    loaded: LoadedModel, store: CompletionStore, part: list[WantedFact], settings: ProbeSettings, sampler: Sampler, phase: Phase
+def _sample(
+    loaded: LoadedModel,
+    store: CompletionStore,
+    wanted: list[WantedFact],
+    settings: ProbeSettings,
+    reporter: Reporter,
+    sampler: Sampler | None,
 ) -> None:
-    prompts = _prompts(loaded, part)
-    left = {w.fact_id: len(w.relation.templates) for w in part}  # prompts of a fact still to come
-    rows: list[Completion] = []
-    through, told = 0, 0
-    try:
-        for batch in sampler.sample(prompts, settings.scheme.sampling):
-            rows += batch
-            completed = {(row.fact_id, row.template) for row in batch}
-            for fact_id, _ in completed:
-                left[fact_id] -= 1
-            through += len(completed)
-            # a fact's prompts are spread over batches of their lengths, so most facts end together: tell the share instead
-            before, told = told, through * len(part) // len(prompts)
-            phase.advance(told - before)
-    finally:
-        whole = [w for w in part if not left[w.fact_id]]
-        if whole:
-            ids = {w.fact_id for w in whole}
-            store.add(pd.DataFrame([asdict(row) for row in rows if row.fact_id in ids]), whole)
+    """Draw the completions that are not known."""
+    # judging reads every part that is needed, so a damaged one shows now and its facts are probed
+    pending = _pending(wanted, set(known_hits(store, wanted, keep=True)["fact_id"]), reporter)
+    if not pending:
+        return
+    batch_size = _batch_size(loaded, pending, settings)
+    sampling = settings.scheme.sampling
+    if sampling.sampler == "shared" and not sampler and not packs(loaded):
+        reporter.log(f"{loaded.card.name} can't be read in packed form: it is sampled by generate, which takes about ten times as long.")
+        batch_size = max(1, batch_size // _GENERATE_SHARE)
+    sampler = sampler or make_sampler(sampling.sampler, loaded, batch_size)
+    kept = _Kept(pending, _part(loaded), lambda rows, whole: store.add(pd.DataFrame([asdict(row) for row in rows]), whole))
+    with kept:
+        phase = Phase(reporter, "probe", len(pending), "facts")
+        for batch in sampler.sample((prompt for fact in _prompts(loaded, pending) for prompt in fact), sampling):
+            kept.take(batch, {(row.fact_id, row.template) for row in batch})
+            phase.advance(kept.progress())
 
 
-def _require_room(loaded: LoadedModel, parts: Sequence[list[WantedFact]], max_new_tokens: int) -> None:
-    """All facts before the first is sampled: hours may lie between the first part and the one with a prompt too long."""
-    longest: list[int] = []
-    for part in parts:  # encoded again when it is their turn: the ids of all prompts would fill the memory
-        of_fact = dict.fromkeys((w.fact_id for w in part), 0)
-        for prompt in _prompts(loaded, part):
-            of_fact[prompt.fact_id] = max(of_fact[prompt.fact_id], len(prompt.ids))
-        longest += of_fact.values()
-    require_room(loaded, longest, max_new_tokens, "facts' statements", [w.subject for part in parts for w in part])
+def _estimate(loaded: LoadedModel, store: EstimateStore, wanted: list[WantedFact], settings: ProbeSettings, reporter: Reporter) -> None:
+    """Estimate what is not known, adaptively or by likelihood."""
+    scheme = settings.scheme
+    pending = _pending(wanted, set(store.rows(wanted)["fact_id"]), reporter)
+    if not pending:
+        return
+    if not packs(loaded):
+        raise SettingsError(
+            f"{loaded.card.name} can't be read in packed form, so the method {scheme.method!r} can't be used. Choose 'sampling'."
+        )
+    batch_size = _batch_size(loaded, pending, settings)
+    kept = _Kept(pending, _part(loaded), store.add)
+    with kept:
+        phase = Phase(reporter, "probe", len(pending), "facts")
+        found = _decide if scheme.method == "adaptive" else _look_up
+        for rows, prompts in found(loaded, pending, settings, batch_size):
+            kept.take(rows, prompts)
+            phase.advance(kept.progress())
 
 
-def _prompts(loaded: LoadedModel, part: list[WantedFact]) -> list[Prompt]:
-    places = [(w, t, text) for w in part for t, text in enumerate(w.prompts)]
-    encoded = encode_prompts(loaded, [text for _, _, text in places])
-    return [Prompt(w.fact_id, t, tuple(ids), w.compiled) for (w, t, _), ids in zip(places, encoded, strict=True)]
+def _decide(
+    loaded: LoadedModel, pending: list[WantedFact], settings: ProbeSettings, batch_size: int
+) -> Iterator[tuple[list[Decided], set[tuple[str, int]]]]:
+    from sftqa_core.memory.adaptive import AdaptiveProbe
+
+    for decided in AdaptiveProbe(loaded, batch_size).decide(_prompts(loaded, pending), settings.scheme):
+        yield decided, {(fact.fact_id, template) for fact in decided for template in range(len(fact.hits))}
+
+
+def _look_up(
+    loaded: LoadedModel, pending: list[WantedFact], settings: ProbeSettings, batch_size: int
+) -> Iterator[tuple[list[tuple[str, int, float]], set[tuple[str, int]]]]:
+    from sftqa_core.memory.likelihood import Likelihood, Question, answer_ids
+
+    answers = {w.fact_id: answer_ids(loaded.tokenizer, w.answers) for w in pending}
+    questions = (Question(p.fact_id, p.template, p.ids, answers[p.fact_id]) for fact in _prompts(loaded, pending) for p in fact)
+    for rows in Likelihood(loaded, batch_size).estimate(questions, settings.scheme.sampling.temperature):
+        yield rows, {(fact_id, template) for fact_id, template, _ in rows}
+
+
+def _pending(wanted: Sequence[WantedFact], known: set[str], reporter: Reporter) -> list[WantedFact]:
+    pending = list({w.fact_id: w for w in wanted if w.fact_id not in known}.values())
+    reporter.log(f"{len(wanted) - len(pending)} of {len(wanted)} facts were probed before with these settings.")
+    return pending
+
+
+class _Kept:
+    """Results on their way to disk, whole facts together. Used as a context: what is whole is kept however the work ends."""
+
+    def __init__(self, pending: list[WantedFact], part: int, keep: Callable[[list, list[WantedFact]], None]):
+        self._facts = {w.fact_id: w for w in pending}
+        self._left = {w.fact_id: len(w.relation.templates) for w in pending}  # prompts of a fact still to come
+        self._part, self._keep = part, keep
+        self._rows: dict[str, list] = defaultdict(list)
+        self._whole: list[WantedFact] = []
+        self._prompts, self._through, self._told = sum(self._left.values()), 0, 0
+
+    def take(self, rows: Iterable, prompts: set[tuple[str, int]]) -> None:
+        """Rows (each of one fact) of these whole prompts."""
+        for row in rows:
+            self._rows[row[0] if isinstance(row, tuple) else row.fact_id].append(row)
+        self._through += len(prompts)
+        for fact_id, _ in prompts:
+            self._left[fact_id] -= 1
+            if not self._left[fact_id]:
+                self._whole.append(self._facts[fact_id])
+        while len(self._whole) >= self._part:
+            self._write(self._part)
+
+    def progress(self) -> int:
+        """Facts more than at the last call: prompts of a fact are spread over passes, so their share is told."""
+        before, self._told = self._told, self._through * len(self._facts) // self._prompts
+        return self._told - before
+
+    def _write(self, count: int) -> None:
+        whole, self._whole = self._whole[:count], self._whole[count:]
+        self._keep([row for w in whole for row in self._rows.pop(w.fact_id)], whole)
+
+    def __enter__(self) -> _Kept:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._whole:
+            self._write(len(self._whole))
+
+
+def _batch_size(loaded: LoadedModel, pending: list[WantedFact], settings: ProbeSettings) -> int:
+    """All facts before the first is sampled: hours may lie between the first and the one with a prompt too long."""
+    longest = [max(len(prompt.ids) for prompt in fact) for fact in _prompts(loaded, pending)]
+    sampling = settings.scheme.sampling
+    new = 0 if settings.scheme.method == "likelihood" else sampling.max_new_tokens
+    require_room(loaded, longest, new, "facts' statements", [w.subject for w in pending])
+    return settings.batch_size or at_once(loaded, max(longest), sampling.samples, sampling.max_new_tokens)
+
+
+def _part(loaded: LoadedModel) -> int:
+    return next(size for limit, size in _PART_FACTS if loaded.model.num_parameters() <= limit)
+
+
+def _prompts(loaded: LoadedModel, pending: list[WantedFact]) -> Iterator[list[Prompt]]:
+    """Each fact's prompts in the templates' order, encoded when they are asked for: the ids of all would fill the memory."""
+    for start in range(0, len(pending), 64):
+        some = pending[start : start + 64]
+        ids = iter(encode_prompts(loaded, [text for w in some for text in w.prompts]))
+        for w in some:
+            yield [Prompt(w.fact_id, template, tuple(next(ids)), w.compiled) for template in range(len(w.relation.templates))]

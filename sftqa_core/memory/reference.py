@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from sftqa_core.memory.drawing import StopWatch, draw_tokens, halving, only_this_generation_config
-from sftqa_core.memory.sampling import Completion, Prompt, batches_by_length, prompt_uniforms
+from sftqa_core.memory.sampling import WINDOW, Completion, Prompt, batches_by_length, prompt_uniforms, windows
 from sftqa_core.records import SamplerSettings
 
 if TYPE_CHECKING:
@@ -28,10 +28,11 @@ class GenerateSampler:
         self.batch_size = batch_size
         self.watch = StopWatch.of(loaded)
 
-    def sample(self, prompts: Sequence[Prompt], settings: SamplerSettings) -> Iterator[list[Completion]]:
-        batches = batches_by_length([len(p.ids) for p in prompts], self.batch_size)
-        for _, rows in halving(batches, lambda batch: self._batch([prompts[i] for i in batch], settings), FEWER):
-            yield rows
+    def sample(self, prompts: Iterable[Prompt], settings: SamplerSettings) -> Iterator[list[Completion]]:
+        for window in windows(prompts, WINDOW * self.batch_size):
+            batches = batches_by_length([len(p.ids) for p in window], self.batch_size)
+            for _, rows in halving(batches, lambda batch, some=window: self._batch([some[i] for i in batch], settings), FEWER):  # type: ignore[misc]
+                yield rows
 
     def _batch(self, prompts: list[Prompt], settings: SamplerSettings) -> list[Completion]:
         device = self.loaded.model.device
@@ -78,10 +79,10 @@ class _RowsStop(StoppingCriteria):
     def __call__(self, input_ids: torch.LongTensor, scores: Any, **kwargs: Any) -> torch.BoolTensor:
         drawn = np.asarray(input_ids[:, self.prompt_length :].cpu())
         live = [row for row, stop in enumerate(self.stops) if stop is None]
-        stops = self.watch.check(drawn[live], [self.prompts[r].answers for r in live], self.max_new_tokens)
-        for row, stop in zip(live, stops, strict=True):
-            if stop:
-                self.stops[row] = (*stop, drawn.shape[1])
+        depth = np.full(len(live), drawn.shape[1])
+        stops = self.watch.check(drawn[live], depth, [self.prompts[r].answers for r in live], self.max_new_tokens)
+        for at, stop in stops.items():
+            self.stops[live[at]] = (*stop, drawn.shape[1])
         return torch.tensor([stop is not None for stop in self.stops], device=input_ids.device)  # type: ignore[return-value]
 
     def finished(self) -> list[tuple[str, int, str, int, str]]:

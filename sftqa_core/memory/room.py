@@ -1,4 +1,4 @@
-"""Whether prompts fit a model: the one check for probing, answering and training."""
+"""Whether prompts fit a model, and how many at once: the one place for probing, answering and training."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 _SHOWN = 3  # texts that a message quotes
 _QUOTED = 60  # characters of each
+_AT_ONCE = ((20_000_000, 512), (2_000_000_000, 256), (1 << 62, 128))  # model size in parameters -> prompts
+_LOGITS = 1 << 27  # numbers
+_TOKENS = 1 << 16  # of prompts that are read in one pass
+_SHARE_FOR_KEYS = 0.25  # of the free memory
 
 
 def positions(loaded: LoadedModel) -> int | None:
@@ -36,3 +40,34 @@ def require_room(loaded: LoadedModel, lengths: Sequence[int], new_tokens: int, w
         f"Leave these facts out or shorten them, use a shorter prompt{' or fewer new tokens' if new_tokens else ''}, "
         "or choose a model with more positions."
     )
+
+
+def at_once(loaded: LoadedModel, prompt_length: int, rows: int, new_tokens: int) -> int:
+    """How many prompts may be under way together so that logits, keys and values have room; at least 1.
+
+    `prompt_length` is the longest prompt's, `rows` the rows that each may split into, `new_tokens` the tokens of a row.
+    Enough rows to keep a processor or GPU busy, no more: the results do not depend on it.
+    """
+    config = loaded.model.config.get_text_config()
+    vocabulary = loaded.model.get_output_embeddings().weight.shape[0]
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    token_bytes = 2 * config.num_hidden_layers * heads * size * loaded.model.dtype.itemsize
+    limits = (
+        next(prompts for parameters, prompts in _AT_ONCE if loaded.model.num_parameters() <= parameters),
+        _LOGITS // (vocabulary * rows),
+        int(_free_bytes(loaded.device)) // (token_bytes * (prompt_length + rows * new_tokens)),
+        _TOKENS // prompt_length,
+    )
+    return max(1, min(limits))
+
+
+def _free_bytes(device: str) -> float:
+    """What keys and values may take."""
+    if device == "cpu":
+        import psutil
+
+        return _SHARE_FOR_KEYS * psutil.virtual_memory().available
+    import torch
+
+    return _SHARE_FOR_KEYS * torch.cuda.mem_get_info()[0]

@@ -7,9 +7,10 @@ loads them by name. One contract test class runs on all of them.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from sftqa_core.models.loading import LoadedModel
 
 SAMPLERS = ("shared", "generate")
+T = TypeVar("T")
+WINDOW = 6  # batches whose prompts are ordered together
 
 
 @dataclass(frozen=True)
@@ -53,22 +56,27 @@ class Sampler(Protocol):
     are drawn by inverse CDF from the counter's uniforms, so that two samplers can be compared row by row.
     """
 
-    def sample(self, prompts: Sequence[Prompt], settings: SamplerSettings) -> Iterator[list[Completion]]:
-        """Yield the completions of some whole prompts at a time, each prompt once, in any order."""
+    def sample(self, prompts: Iterable[Prompt], settings: SamplerSettings) -> Iterator[list[Completion]]:
+        """Yield the completions of some whole prompts at a time, each prompt once, the earlier ones not much later than others."""
         ...
 
 
 def make_sampler(name: str, loaded: LoadedModel, batch_size: int) -> Sampler:
-    """The sampler called `name`, at most `batch_size` prompts at a time. Raises `SettingsError` for an unknown name."""
-    if name == "generate":
-        from sftqa_core.memory.reference import GenerateSampler
+    """The sampler called `name`, about `batch_size` prompts at a time. Raises `SettingsError` for an unknown name.
 
-        return GenerateSampler(loaded, batch_size)
-    if name == "shared":
+    A model that can't be read in packed form gets "generate" in place of "shared": both draw the same completions.
+    """
+    if name not in SAMPLERS:
+        raise SettingsError(f"sampler must be one of {', '.join(SAMPLERS)}, got {name!r}.")
+    from sftqa_core.memory.fitting import packs
+
+    if name == "shared" and packs(loaded):
         from sftqa_core.memory.shared_prefix import SharedPrefixSampler
 
         return SharedPrefixSampler(loaded, batch_size)
-    raise SettingsError(f"sampler must be one of {', '.join(SAMPLERS)}, got {name!r}.")
+    from sftqa_core.memory.reference import GenerateSampler
+
+    return GenerateSampler(loaded, batch_size)
 
 
 def prompt_uniforms(prompts: Sequence[Prompt], settings: SamplerSettings) -> np.ndarray:
@@ -77,6 +85,13 @@ def prompt_uniforms(prompts: Sequence[Prompt], settings: SamplerSettings) -> np.
     templates = np.array([p.template for p in prompts], dtype=np.uint64)[:, None, None]
     samples = np.arange(settings.samples, dtype=np.uint64)[:, None]
     return uniforms(settings.seed, facts, templates, samples, np.arange(settings.max_new_tokens, dtype=np.uint64))
+
+
+def windows(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items, `size` at a time: within a window they may be ordered as suits the work, and none waits for the end."""
+    source = iter(items)
+    while window := list(islice(source, size)):
+        yield window
 
 
 def batches_by_length(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
@@ -96,10 +111,11 @@ class FakeSampler:
         self.batch_size = batch_size
         self.prompts_seen = 0
 
-    def sample(self, prompts: Sequence[Prompt], settings: SamplerSettings) -> Iterator[list[Completion]]:
-        for batch in batches_by_length([len(p.ids) for p in prompts], self.batch_size):
-            self.prompts_seen += len(batch)
-            yield [row for position in batch for row in self._complete(prompts[position], settings)]
+    def sample(self, prompts: Iterable[Prompt], settings: SamplerSettings) -> Iterator[list[Completion]]:
+        for window in windows(prompts, WINDOW * self.batch_size):
+            for batch in batches_by_length([len(p.ids) for p in window], self.batch_size):
+                self.prompts_seen += len(batch)
+                yield [row for position in batch for row in self._complete(window[position], settings)]
 
     def _complete(self, prompt: Prompt, settings: SamplerSettings) -> list[Completion]:
         drawn = prompt_uniforms([prompt], settings)[0, :, 0]

@@ -104,20 +104,24 @@ def levels_table(
     table["hits_per_template"] = [list(map(int, row)) for row in table["hits_per_template"]]
     table["score"] = table["hits"].astype("int64") / table["completions"].astype("int64")
     table["level"] = level_of(table["score"], scheme)
-    seen = [tuple((seen_templates or {}).get(w.relation.id, ())) for w in known]
-    parts = [_split_score(row, used, n) for row, used, n in zip(table["hits_per_template"], seen, table["completions"], strict=True)]
-    table[["seen_score", "unseen_score"]] = np.array(parts, dtype=np.float64).reshape(-1, 2)
+    rates = [np.array(row) * len(row) / n for row, n in zip(table["hits_per_template"], table["completions"], strict=True)]
+    table[["seen_score", "unseen_score"]] = split_scores(rates, known, seen_templates)
+    table["confidence"] = float("nan")
     table = table[list(LEVELS)].astype({"hits": "int64", "completions": "int64", **dict.fromkeys(INTERVALS, "float64")})
     return table.round(dict.fromkeys(INTERVALS, 4))  # the same numbers whether judged just now or read from disk
 
 
-def _split_score(hits: list[int], seen: Sequence[int], completions: int) -> tuple[float, float]:
-    if not seen:
-        return float("nan"), float("nan")
-    samples = completions // len(hits)
-    groups = [h for t, h in enumerate(hits) if t in seen], [h for t, h in enumerate(hits) if t not in seen]
-    first, second = (sum(group) / (samples * len(group)) if group else float("nan") for group in groups)
-    return first, second
+def split_scores(
+    rates: Sequence[NDArray[np.float64]], facts: Sequence[WantedFact], seen_templates: Mapping[str, Sequence[int]] | None
+) -> NDArray[np.float64]:
+    """Mean rates [facts, 2] on the templates that the model's corpus used and on the others; NaN where there are none or it is unknown."""
+    found = np.full((len(facts), 2), np.nan)
+    for row, (own, fact) in enumerate(zip(rates, facts, strict=True)):
+        seen = list((seen_templates or {}).get(fact.relation.id, ()))
+        if seen:
+            used = np.isin(np.arange(len(own)), seen)
+            found[row] = [own[part].sum() / part.sum() if part.any() else np.nan for part in (used, ~used)]
+    return found
 
 
 def _per_template(completions: pd.DataFrame, wanted: Sequence[WantedFact]) -> NDArray[np.int64]:

@@ -1,23 +1,24 @@
 """The sampler for everyday use: samples of a prompt that have drawn the same tokens so far share one row.
 
 Exact, not an approximation (METHOD 8.1): each sample draws with its own uniform from the shared row's distribution, and
-a row splits where its samples differ. A prompt is read once, and a row that has stopped leaves the batch.
+a row splits where its samples differ. What prompts begin with in common is read once, a row that has stopped leaves, and
+new prompts enter in its place.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from sftqa_core.memory.drawing import StopWatch, draw_tokens, halving
-from sftqa_core.memory.reading import CachedReader
+from sftqa_core.memory.decoder import Decoder, Load, Read, T
+from sftqa_core.memory.drawing import StopWatch, draw_tokens
+from sftqa_core.memory.packed import PackedModel
 from sftqa_core.memory.reference import FEWER
-from sftqa_core.memory.sampling import Completion, Prompt, batches_by_length, prompt_uniforms
+from sftqa_core.memory.sampling import WINDOW, Completion, Prompt, prompt_uniforms, windows
 from sftqa_core.records import SamplerSettings
 
 if TYPE_CHECKING:
@@ -25,71 +26,133 @@ if TYPE_CHECKING:
 
 
 class SharedPrefixSampler:
-    """Rows carry the set of their samples. At most `batch_size` prompts start together."""
+    """Rows carry the set of their samples. At most `batch_size` prompts are under way together."""
 
-    def __init__(self, loaded: LoadedModel, batch_size: int = 64):
-        self.loaded = loaded
+    def __init__(self, loaded: LoadedModel, batch_size: int):
+        self.model = PackedModel(loaded)
         self.batch_size = batch_size
         self.watch = StopWatch.of(loaded)
 
-    def sample(self, prompts: Sequence[Prompt], settings: SamplerSettings) -> Iterator[list[Completion]]:
-        batches = batches_by_length([len(p.ids) for p in prompts], self.batch_size)
-        for _, rows in halving(batches, lambda batch: self._batch([prompts[i] for i in batch], settings), FEWER):
-            yield rows
-
-    @torch.no_grad()
-    def _batch(self, prompts: list[Prompt], settings: SamplerSettings) -> list[Completion]:
-        reader = CachedReader(self.loaded.model)
-        live = _Rows.start(len(prompts), settings.samples)
-        uniform = prompt_uniforms(prompts, settings).reshape(-1, settings.max_new_tokens)  # [prompts x samples, steps]
-        logits = reader.read(np.array([p.ids for p in prompts]))
-        counted: Counter[tuple[str, int, str, int, str]] = Counter()
-        while True:
-            live, parents = live.split(logits, uniform, settings.temperature)
-            stops = self.watch.check(live.drawn, [prompts[p].answers for p in live.prompt], settings.max_new_tokens)
-            sizes = np.bincount(live.row_of, minlength=len(stops))
-            for row, stop in enumerate(stops):
-                if stop:
-                    prompt = prompts[live.prompt[row]]
-                    counted[(prompt.fact_id, prompt.template, stop[1], live.drawn.shape[1], stop[0])] += int(sizes[row])
-            going = np.array([row for row, stop in enumerate(stops) if not stop], dtype=np.int64)
-            if not len(going):
-                return [Completion(*row[:3], count, *row[3:]) for row, count in counted.items()]
-            live = live.keep(going)
-            reader.select(parents[going])
-            logits = reader.read(live.drawn[:, -1:])
+    def sample(self, prompts: Iterable[Prompt], settings: SamplerSettings) -> Iterator[list[Completion]]:
+        """See `Sampler`. Prompts that begin alike go together."""
+        ordered = (p for window in windows(prompts, WINDOW * self.batch_size) for p in sorted(window, key=lambda prompt: prompt.ids))
+        load = Load.of(self.batch_size, enough=self.batch_size * settings.samples)
+        return _Sampling(self.model, load, settings, self.watch).run(ordered)
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Live rows: which prompt each continues and the tokens drawn; and of each live sample, the row that carries it."""
+class SampleRows(Decoder[T]):
+    """Rows with their samples: `sample` lists the live ones, place x samples + number, and `row_of` the row of each, ascending.
 
-    prompt: np.ndarray  # [rows]
-    drawn: np.ndarray  # [rows, tokens so far]
-    sample: np.ndarray  # [live samples], prompt x samples + sample; in the order of their rows
-    row_of: np.ndarray  # [live samples], ascending
+    Rows without a sample below their place's number in `allowed` wait. Samples from that number on that have drawn the same as
+    one below it come along at no cost.
+    """
 
-    @classmethod
-    def start(cls, prompts: int, samples: int) -> _Rows:
-        row_of = np.repeat(np.arange(prompts), samples)
-        return cls(np.arange(prompts), np.empty((prompts, 0), dtype=np.int64), np.arange(prompts * samples), row_of)
+    def __init__(self, model: PackedModel, load: Load, settings: SamplerSettings, watch: StopWatch):
+        self.settings, self.watch = settings, watch
+        super().__init__(model, load, settings.max_new_tokens, FEWER)
 
-    def split(self, logits: torch.Tensor, uniform: np.ndarray, temperature: float) -> tuple[_Rows, np.ndarray]:
-        """The rows after one more token of every sample, and the row that each of them comes from."""
-        starts = np.searchsorted(self.row_of, np.arange(len(self.prompt)))
-        column = np.arange(len(self.row_of)) - starts[self.row_of]
-        padded = np.zeros((len(self.prompt), int(column.max()) + 1))
-        padded[self.row_of, column] = uniform[self.sample, self.drawn.shape[1]]
-        tokens = draw_tokens(logits, temperature, torch.from_numpy(padded).to(logits.device)).cpu().numpy()
-        vocabulary = logits.shape[-1]
-        pairs, row_of = np.unique(self.row_of * vocabulary + tokens[self.row_of, column], return_inverse=True)
-        parents, order = pairs // vocabulary, np.argsort(row_of, kind="stable")
-        drawn = np.concatenate([self.drawn[parents], (pairs % vocabulary)[:, None]], axis=1)
-        return _Rows(self.prompt[parents], drawn, self.sample[order], row_of[order]), parents
+    def begin(self) -> None:
+        """See `Decoder`."""
+        super().begin()
+        self.prompts: dict[int, Prompt] = {}  # place -> prompt
+        self.sample, self.row_of = np.empty((2, 0), dtype=np.int64)
+        self.allowed = np.zeros(self.load.places, dtype=np.int64)
+        self.uniform = np.empty((self.load.places * self.settings.samples, self.max_new_tokens))  # [places x samples, steps]
 
-    def keep(self, rows: np.ndarray) -> _Rows:
-        """Only these rows (ascending) and their samples."""
-        place = np.full(len(self.prompt), -1)
-        place[rows] = np.arange(len(rows))
-        stay = place[self.row_of] >= 0
-        return _Rows(self.prompt[rows], self.drawn[rows], self.sample[stay], place[self.row_of[stay]])
+    def take(self, prompts: Sequence[Prompt], places: np.ndarray, allowed: int) -> None:
+        """Prompts have got these places, with all their samples in the row that is there."""
+        samples = self.settings.samples
+        numbers = (places[:, None] * samples + np.arange(samples)).ravel()
+        self.uniform[numbers] = prompt_uniforms(prompts, self.settings).reshape(-1, self.max_new_tokens)
+        self.allowed[places] = allowed
+        self.prompts.update(zip(places.tolist(), prompts, strict=True))
+        self.sample = np.concatenate([self.sample, numbers])
+        self.row_of = np.concatenate([self.row_of, np.repeat(np.searchsorted(self.place, places), samples)])
+
+    def moved(self, position: np.ndarray) -> None:
+        """See `Decoder`."""
+        self.row_of = position[self.row_of]
+
+    def ready(self) -> np.ndarray:
+        """See `Decoder`."""
+        samples = self.settings.samples
+        return np.unique(self.row_of[self.sample % samples < self.allowed[self.sample // samples]])
+
+    def remove(self, rows: np.ndarray) -> None:
+        """These rows and their samples end here."""
+        going = np.ones(len(self.place), dtype=bool)
+        going[rows] = False
+        position = np.cumsum(going) - 1
+        stay = going[self.row_of]
+        self.sample, self.row_of = self.sample[stay], position[self.row_of[stay]]
+        self.keep(np.flatnonzero(going))
+
+    def stopped(self, row: int, stop: str, text: str, samples: np.ndarray) -> None:
+        """A row has stopped with these samples."""
+        raise NotImplementedError
+
+    def draw(self, reads: list[Read]) -> None:
+        """One more token of every sample whose row was read; rows split where they differ, and those that stop are gone."""
+        order = np.argsort(self.row_of, kind="stable")
+        self.sample, self.row_of = self.sample[order], self.row_of[order]
+        token = np.full(len(self.sample), -1)  # of each sample; -1: its row waits
+        for rows, logits in reads:
+            line = np.searchsorted(rows, self.row_of)
+            drawing = np.flatnonzero(rows[np.minimum(line, len(rows) - 1)] == self.row_of)
+            token[drawing] = self._tokens(logits, line[drawing], drawing)
+        choices = int(token.max()) + 2
+        pairs, row_of = np.unique(self.row_of * choices + token + 1, return_inverse=True)
+        order = np.argsort(row_of, kind="stable")
+        self.sample, self.row_of = self.sample[order], row_of[order]
+        self.split(pairs // choices, pairs % choices - 1)
+        self._stop(np.flatnonzero(pairs % choices))
+
+    def _tokens(self, logits: torch.Tensor, line: np.ndarray, drawing: np.ndarray) -> np.ndarray:
+        """What these samples draw, each from its line of the logits."""
+        column = np.arange(len(line)) - np.searchsorted(line, line)
+        numbers = np.zeros((len(logits), int(column.max()) + 1))
+        numbers[line, column] = self.uniform[self.sample[drawing], self.depth[self.row_of[drawing]]]
+        drawn = draw_tokens(logits, self.settings.temperature, torch.from_numpy(numbers).to(logits.device))
+        return drawn.cpu().numpy()[line, column]
+
+    def _stop(self, grown: np.ndarray) -> None:
+        answers = [self.prompts[place].answers for place in self.place[grown].tolist()]
+        stops = self.watch.check(self.drawn[grown], self.depth[grown], answers, self.max_new_tokens)
+        starts = np.searchsorted(self.row_of, np.arange(len(self.place) + 1))
+        for at, (stop, text) in stops.items():
+            row = grown[at]
+            self.stopped(row, stop, text, self.sample[starts[row] : starts[row + 1]])
+        self.remove(grown[list(stops)])
+
+
+class _Sampling(SampleRows[Prompt]):
+    """All samples of every prompt."""
+
+    def begin(self) -> None:
+        """See `Decoder`."""
+        super().begin()
+        self._counted: dict[int, Counter[tuple[str, int, str]]] = {}  # place -> (text, tokens, stop) -> samples
+
+    def texts(self, item: Prompt) -> list[tuple[int, ...]]:
+        """See `Decoder`."""
+        return [item.ids]
+
+    def entered(self, items: list[tuple[Prompt, np.ndarray]]) -> None:
+        """See `Decoder`."""
+        self.take([prompt for prompt, _ in items], np.concatenate([places for _, places in items]), self.settings.samples)
+        self._counted.update((int(places[0]), Counter()) for _, places in items)
+
+    def advance(self, reads: list[Read]) -> list[Completion]:
+        """Completions of the prompts that are through."""
+        self.draw(reads)
+        over = self.items.keys() - set(self.place.tolist())
+        return [row for place in sorted(over) for row in self._completions(place)]
+
+    def stopped(self, row: int, stop: str, text: str, samples: np.ndarray) -> None:
+        """See `SampleRows`."""
+        self._counted[int(self.place[row])][text, int(self.depth[row]), stop] += len(samples)
+
+    def _completions(self, place: int) -> list[Completion]:
+        said, counted = self.prompts[place], self._counted.pop(place)
+        self.finish(place)
+        return [Completion(said.fact_id, said.template, text, n, tokens, stop) for (text, tokens, stop), n in counted.items()]

@@ -10,6 +10,7 @@ from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.knowledge.aliases import Aliases, load_aliases
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.memory.completions import CompletionStore, find_stores
+from sftqa_core.memory.estimates import ESTIMATES, EstimateStore, estimated_levels, find_estimates
 from sftqa_core.memory.scores import judge, levels_table, matched_answers, miscounted
 from sftqa_core.memory.tables import COMPLETIONS, HITS
 from sftqa_core.memory.wanted import WantedFact, wanted_facts
@@ -33,15 +34,25 @@ def stored_levels(
     """
     workspace = workspace or Workspace.current()
     wanted = wanted_facts(source, facts, aliases or load_aliases(workspace), settings.match)
+    if settings.scheme.method != "sampling":
+        return _estimated(card, settings, wanted, workspace)
     store = _fullest(card, settings, wanted, workspace)
     return _levels(store, card, wanted, settings)
 
 
 def levels_in(
-    store: CompletionStore, card: ModelCard, source: FactSource, facts: pd.DataFrame, settings: ProbeSettings, aliases: Aliases
+    store: CompletionStore | EstimateStore,
+    card: ModelCard,
+    source: FactSource,
+    facts: pd.DataFrame,
+    settings: ProbeSettings,
+    aliases: Aliases,
 ) -> pd.DataFrame:
     """LEVELS of those facts that this one store knows: what `probe_facts` would not probe again. A damaged part is set aside."""
-    return _levels(store, card, wanted_facts(source, facts, aliases, settings.match), settings)
+    wanted = wanted_facts(source, facts, aliases, settings.match)
+    if isinstance(store, EstimateStore):
+        return estimated_levels(store.rows(wanted), wanted, settings.scheme, seen_templates(card))
+    return _levels(store, card, wanted, settings)
 
 
 def stored_completions(
@@ -103,6 +114,14 @@ def known_hits(store: CompletionStore, wanted: Sequence[WantedFact], keep: bool)
 def _levels(store: CompletionStore | None, card: ModelCard, wanted: Sequence[WantedFact], settings: ProbeSettings) -> pd.DataFrame:
     hits = known_hits(store, wanted, keep=False) if store else pd.DataFrame(columns=HITS.names)
     return levels_table(hits, wanted, settings.scheme, seen_templates(card))
+
+
+def _estimated(card: ModelCard, settings: ProbeSettings, wanted: Sequence[WantedFact], workspace: Workspace) -> pd.DataFrame:
+    tables = [pd.DataFrame(columns=ESTIMATES.names)]
+    if card.path is not None:
+        model = model_fingerprint(card, "", "", workspace)
+        tables += [store.rows(wanted) for store in find_estimates(model.weights, model.adapter, settings.scheme, workspace)]
+    return estimated_levels(max(tables, key=len), wanted, settings.scheme, seen_templates(card))
 
 
 def _fullest(card: ModelCard, settings: ProbeSettings, wanted: Sequence[WantedFact], workspace: Workspace) -> CompletionStore | None:

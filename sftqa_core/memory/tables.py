@@ -26,11 +26,14 @@ HITS (completions judged; one row a fact, prompts and answers)
 LEVELS (what the browser and training read; one row a fact, in the order of the facts asked for)
 | fact_id | str | |
 | hits, completions | int | |
-| score | float | R = hits / completions (METHOD section 1) |
+| score | float | R = hits / completions (METHOD section 1), or what is expected of it |
 | low_samples, high_samples, low_templates, high_templates | float | |
 | seen_score, unseen_score | float | R on the templates the model's corpus used and on the others; NaN where unknown |
 | level | int | position in the scheme's labels |
-| hits_per_template | list[int] | |
+| confidence | float | adaptive probe: probability that the full probe gives this level; NaN for other methods |
+| hits_per_template | list[int] | for a likelihood estimate list[float]: the hits to be expected of the scheme's samples |
+
+Levels that were estimated, and not fully sampled, have no intervals (NaN); estimates.py has the table behind them.
 """
 
 from __future__ import annotations
@@ -60,7 +63,7 @@ HITS = pa.schema(
     + [(name, pa.float32()) for name in INTERVALS]
 )
 LEVELS = (
-    "fact_id", "hits", "completions", "score", *INTERVALS, "seen_score", "unseen_score", "level", "hits_per_template",
+    "fact_id", "hits", "completions", "score", *INTERVALS, "seen_score", "unseen_score", "level", "confidence", "hits_per_template",
 )  # fmt: skip
 _SMALL_NUMBERS = ("template", "count", "tokens")  # compress best as bytes
 _ONE_PAGE = 64 << 20  # bytes: pages are compressed apart, and texts repeat over the whole part

@@ -20,6 +20,7 @@ from sftqa_core.models.folders import ModelFolder
 from sftqa_core.records import ModelCard
 
 INSTALL = "pip install torch transformers"
+LINE_BREAK = "\n"  # a border that no tokenizer merges over
 
 
 @dataclass
@@ -83,6 +84,20 @@ def encode_prompts(loaded: LoadedModel, texts: Sequence[str]) -> list[list[int]]
         return []
     encoded = loaded.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
     return [[*loaded.bos_ids, *ids] for ids in encoded]
+
+
+def continuation(tokenizer: Any, prompt: str, reply: str) -> list[int]:
+    """Ids of `reply` as it is written after `prompt`, or after a line break where the two would grow together (training/prompts.py)."""
+    for before in (prompt, LINE_BREAK):
+        head, whole = plain_ids(tokenizer, before), plain_ids(tokenizer, before + reply)
+        if whole[: len(head)] == head and len(whole) > len(head):
+            return whole[len(head) :]
+    return plain_ids(tokenizer, reply)
+
+
+def plain_ids(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of a text without the tokenizer's own special tokens."""
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 @contextmanager

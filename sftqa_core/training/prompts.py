@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sftqa_core.knowledge.relations import fill
+from sftqa_core.models.loading import continuation, plain_ids
 from sftqa_core.records import PromptFormat
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 IGNORED = -100  # the label that the loss leaves out
 SEPARATOR = "\n\n"  # between the examples of a few-shot prompt
-_ANCHOR = "\n"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def answer_text(answer: str, form: PromptFormat) -> str:
 
 def encode_prompt(loaded: LoadedModel, text: str) -> tuple[int, ...]:
     """Token ids of a prompt as the model reads it: BOS where the tokenizer would put one, no end token."""
-    return (*loaded.bos_ids, *_plain(loaded.tokenizer, text))
+    return (*loaded.bos_ids, *plain_ids(loaded.tokenizer, text))
 
 
 def encode_example(loaded: LoadedModel, question: str, answer: str, form: PromptFormat) -> EncodedExample:
@@ -66,15 +66,6 @@ def encode_example(loaded: LoadedModel, question: str, answer: str, form: Prompt
     ids = encode_prompt(loaded, prompt)
     answer_ids = continuation(loaded.tokenizer, prompt, reply)
     return EncodedExample((*ids, *answer_ids, loaded.end_ids[0]), len(ids))
-
-
-def continuation(tokenizer: Any, prompt: str, reply: str) -> list[int]:
-    """Ids of `reply` as it is written after `prompt` (see above)."""
-    for before in (prompt, _ANCHOR):
-        head, whole = _plain(tokenizer, before), _plain(tokenizer, before + reply)
-        if whole[: len(head)] == head and len(whole) > len(head):
-            return whole[len(head) :]
-    return _plain(tokenizer, reply)
 
 
 def few_shot_prompt(question: str, examples: Sequence[tuple[str, str]], form: PromptFormat) -> str:
@@ -130,7 +121,3 @@ class ExamplePool:
 def _order(rng: Any, size: int, wanted: int) -> list[int]:
     """Distinct random indexes below `size`: a few more than wanted, because some may have to be passed over."""
     return [int(index) for index in rng.choice(size, size=min(size, wanted + 8), replace=False)]
-
-
-def _plain(tokenizer: Any, text: str) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])

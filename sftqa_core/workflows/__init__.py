@@ -3,6 +3,7 @@
 `reading` looks things up, `forecast` tells what work will cost, `work` does it.
 """
 
+from sftqa_core.workflows.agreement import trust
 from sftqa_core.workflows.forecast import forecast
 from sftqa_core.workflows.parts import run_part
 from sftqa_core.workflows.reading import (
@@ -43,4 +44,5 @@ __all__ = [
     "select",
     "sources",
     "train",
+    "trust",
 ]

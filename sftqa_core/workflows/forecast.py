@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sftqa_core.errors import NotEnoughFacts
 from sftqa_core.progress import Silent
 from sftqa_core.records import ProbeSettings, TrainSettings
+from sftqa_core.workflows.speeds import PROBES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from sftqa_core.workflows.probing import Prober
 
 START_S = (4.0, 15.0)  # importing torch and loading a small model
-TOKENS = {"probe": 900, "train": 90, "answer": 30, "few_shot": 120}  # forward-pass tokens of one piece, about; training counts threefold
+# Forward-pass tokens of one piece of work, about; training counts threefold.
+TOKENS = {"probe": 900, "adaptive": 700, "likelihood": 260, "train": 90, "answer": 30, "few_shot": 120}
 FLOPS_PER_S = {"cpu": (2e10, 2e11), "cuda": (1e13, 2e14)}  # a small laptop to a workstation; an old GPU to a new one
 
 
@@ -51,7 +53,7 @@ def _probe(settings: ProbeSettings) -> Forecast:
 
     prober = _prober(settings)
     left = _unknown(prober, chosen_facts(prober.source, settings))
-    low, high, notes = _seconds(prober, {"probe": left})
+    low, high, notes = _seconds(prober, {PROBES[settings.scheme.method]: left})
     return Forecast(0, 0, 0, left, low, high, notes, ())
 
 
@@ -79,7 +81,9 @@ def _train(settings: TrainSettings) -> Forecast:
     elif train_probes:
         notes.append(f"Up to {train_probes:,} train facts have no known level yet; they are probed until the wanted levels are filled.")
     to_probe = _unknown(prober, facts) + train_probes
-    low, high, basis = _seconds(prober, {"probe": to_probe, "train": n * settings.epochs, **_answers(prober, facts, settings, notes)})
+    low, high, basis = _seconds(
+        prober, {PROBES[settings.scheme.method]: to_probe, "train": n * settings.epochs, **_answers(prober, facts, settings, notes)}
+    )
     steps = -(-n // settings.batch_size) * settings.epochs
     return Forecast(n, steps, len(facts), to_probe, low, high, (*notes, *basis), tuple(problems))
 

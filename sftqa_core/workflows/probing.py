@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from sftqa_core.knowledge.aliases import load_aliases
 from sftqa_core.knowledge.facts import FactSource, pick_facts
 from sftqa_core.memory.completions import CompletionStore
+from sftqa_core.memory.estimates import EstimateStore
 from sftqa_core.memory.stored import levels_in
 from sftqa_core.models.catalogue import ModelFingerprint, find_model, model_fingerprint
 from sftqa_core.models.devices import NUMBER_FORMATS, resolve_device
 from sftqa_core.progress import Reporter
 from sftqa_core.records import ProbeSettings
-from sftqa_core.workflows.speeds import remember
+from sftqa_core.workflows.speeds import PROBES, remember
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -62,9 +63,12 @@ class Prober:
         return model_fingerprint(self.card, NUMBER_FORMATS[self.device], self.device)
 
     @cached_property
-    def store(self) -> CompletionStore:
-        """This model's completions on this device. Raises `ModelUnavailable` while its files are not on this machine."""
-        return CompletionStore.of(self.fingerprint.to_dict(), self.settings.scheme.sampling, Workspace.current())
+    def store(self) -> CompletionStore | EstimateStore:
+        """This model's completions, or estimates, on this device. Raises `ModelUnavailable` while its files are not on this machine."""
+        scheme, model = self.settings.scheme, self.fingerprint.to_dict()
+        if scheme.method == "sampling":
+            return CompletionStore.of(model, scheme.sampling, Workspace.current())
+        return EstimateStore.of(model, scheme, Workspace.current())
 
     def known(self, facts: pd.DataFrame) -> pd.DataFrame | None:
         """The levels table of those facts whose levels are known; None for a model that is not on this machine."""
@@ -77,13 +81,14 @@ class Prober:
         known = self.known(facts)
         if known is not None and len(known) == len(facts):
             return known
+        loaded = self.loaded  # first: where a package is missing this says which, the next line only that it is
         from sftqa_core.memory.probing import probe_facts
 
-        loaded, began, before = self.loaded, time.monotonic(), self.probed
+        began, before = time.monotonic(), self.probed
         table = probe_facts(loaded, self.source, facts, self.settings, self.aliases, reporter=self.reporter, store=self.store)
         if self.probed > before:
             self.seconds += time.monotonic() - began
-            remember(loaded.fingerprint, probe=(self.probed, self.seconds))
+            remember(loaded.fingerprint, **{PROBES[self.settings.scheme.method]: (self.probed, self.seconds)})
         return table
 
     @property

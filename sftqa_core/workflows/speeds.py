@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from sftqa_core.models.catalogue import ModelFingerprint
 
 # kind of work -> least pieces that tell a rate: facts, examples, questions, questions with examples in front
-ENOUGH = {"probe": 100, "train": 40, "answer": 200, "few_shot": 200}
+ENOUGH = {"probe": 100, "adaptive": 100, "likelihood": 100, "train": 40, "answer": 200, "few_shot": 200}
+
+PROBES = {"sampling": "probe", "adaptive": "adaptive", "likelihood": "likelihood"}  # a scheme's method -> kind of work
 
 
 def remember(model: ModelFingerprint, **work: tuple[int, float]) -> None:

@@ -4,12 +4,13 @@ import pandas as pd
 import pytest
 
 from sftqa_core.figures.accuracy import accuracy_figure
+from sftqa_core.figures.agreement import budget_figure, confusion_figure
 from sftqa_core.figures.changes import change_counts, change_table
 from sftqa_core.figures.fact import template_hits_figure
 from sftqa_core.figures.levels import level_counts, level_names, level_shares_figure, score_bins, score_histogram
 from sftqa_core.figures.style import GREY, ink_on, level_colours, plain, shortened
 from sftqa_core.figures.training import loss_figure
-from sftqa_core.records import DomainAccuracy, LevelAccuracy
+from sftqa_core.records import Agreement, DomainAccuracy, LevelAccuracy
 
 
 def accuracy(rates, counts) -> DomainAccuracy:
@@ -170,3 +171,74 @@ def test_the_legend_of_before_and_after_has_no_levels_colour():
         "before": ("square", GREY),
         "after": ("circle", GREY),
     }
+
+
+def agreement_of(*rows):
+    labels = tuple(f"L{at}" for at in range(len(rows)))
+    return Agreement(labels, sum(map(sum, rows)), None, None, None, None, None, tuple(rows))
+
+
+def test_level_against_level_is_shaded_by_the_share_of_its_row():
+    """Rows are the reference's levels, the first on top; shares add up to 1 along a row, and the text counts facts."""
+    figure = confusion_figure(agreement_of((30, 10), (0, 1200)), "sampling", "<b>likelihood")
+    heat, text = figure.data
+    assert [list(row) for row in heat.z] == [[0.75, 0.25], [0.0, 1.0]]
+    assert list(zip(text.x, text.y, text.text, strict=True)) == [(0, 0, "30"), (1, 0, "10"), (0, 1, "0"), (1, 1, "1,200")]
+    assert figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1]
+    assert list(figure.layout.yaxis.ticktext) == ["<b>L0</b>  n = 40", "<b>L1</b>  n = 1,200"]
+    assert figure.layout.yaxis.title.text == "level by sampling"
+    assert figure.layout.xaxis.title.text == "level by &lt;b&gt;likelihood"
+    assert heat.text[0][1] == "<b>L0</b> by sampling, <b>L1</b> by &lt;b&gt;likelihood<br>10 of 40 facts, 25.0%"
+    assert [(shape.x0 < at < shape.x1, shape.y0 < at < shape.y1) for at, shape in enumerate(figure.layout.shapes)] == [(True, True)] * 2
+
+
+def test_level_against_level_claims_nothing_of_few_facts():
+    """A row under 30 facts has its counts but no shade, an empty row neither, and the pointer says why."""
+    heat, text = confusion_figure(agreement_of((20, 9, 0), (0, 0, 0), (0, 0, 30)), "a", "b").data
+    assert [list(row) for row in heat.z] == [[None] * 3, [None] * 3, [0.0, 0.0, 1.0]]
+    assert (heat.hoverongaps, heat.text[0][0].endswith("20 of 29 facts<br>too few facts to tell")) == (True, True)
+    assert sorted(set(text.y)) == [0, 2]
+
+
+def test_level_against_level_leaves_ink_to_the_page():
+    """Cells stay translucent and the counts have no colour of their own, so that the theme's text reads on light and dark."""
+    heat, text = confusion_figure(agreement_of((30, 10), (0, 30)), "a", "b").data
+    assert text.textfont.color is None
+    assert [colour.startswith("rgba(63, 118, 191") and float(colour[:-1].split(",")[-1]) <= 0.55 for _, colour in heat.colorscale] == [
+        True
+    ] * 2
+
+
+def budgets(*rows):
+    return pd.DataFrame(rows, columns=["templates", "samples", "completions", "kappa", "low", "high", "same"])
+
+
+def test_a_budget_line_is_a_number_of_templates():
+    """Kappa over completions on a log axis, a line a number of templates; the pointer tells templates, samples and interval."""
+    curve = budgets(
+        (2, 5, 10, 0.8, 0.7, 0.9, 0.8), (1, 5, 5, 0.6, 0.5, 0.7, 0.6), (1, 1, 1, 0.4, 0.3, 0.5, 0.4), (2, 1, 2, *[float("nan")] * 4)
+    )
+    figure = budget_figure(curve, 0.95, "two full <probes>")
+    assert [(trace.name, trace.x, trace.y) for trace in figure.data] == [("1", (1, 5), (0.4, 0.6)), ("2", (10,), (0.8,))]
+    assert figure.data[0].text[0] == "<b>1 template × 1 sample</b>, 1 completion<br>kappa 0.400 (95%: 0.300 to 0.500)"
+    assert figure.layout.xaxis.type == "log"
+    assert figure.layout.yaxis.range == (0.4, 1.02)
+    assert (figure.layout.shapes[0].y0, figure.layout.shapes[0].y1, figure.layout.shapes[0].line.dash) == (0.95, 0.95, "dot")
+    assert figure.layout.annotations[0].text == "two full &lt;probes&gt;"
+
+
+@pytest.mark.parametrize("floor", [None, float("nan")])
+def test_an_empty_budget_curve_is_an_empty_chart(floor):
+    """Without budgets or a floor nothing is drawn and nothing fails."""
+    figure = budget_figure(budgets(), floor, "floor")
+    assert (len(figure.data), len(figure.layout.shapes), figure.layout.yaxis.range) == (0, 0, (0, 1.02))
+
+
+def test_budget_lines_darken_with_templates_and_read_on_both_backgrounds():
+    """The order shows in luminance, every step keeps a contrast of 2.2 on white and near-black, and none is a level's colour."""
+    figure = budget_figure(budgets(*((t, 1, t, 0.5, 0.4, 0.6, 0.5) for t in (1, 2, 3, 5, 7, 10, 14, 21))), None, "")
+    colours = ["#" + "".join(f"{round(float(part)):02x}" for part in trace.line.color[4:-1].split(",")) for trace in figure.data]
+    steps = [luminance(colour) for colour in colours]
+    assert steps == sorted(steps, reverse=True)
+    assert all(1.05 / (step + 0.05) > 2.2 and (step + 0.05) / (luminance("#0f141b") + 0.05) > 2.2 for step in steps)
+    assert not set(colours) & set(level_colours(5))

@@ -86,15 +86,15 @@ def test_stopping_keeps_what_is_done(tiny, workspace, monkeypatch):
     """A stop between batches keeps every fact whose prompts are all through; the next probe does just the others."""
     monkeypatch.setattr(probing, "_PART_FACTS", ((1 << 62, 10),))
     source = source_of(30)
-    sampler, rest, recorder = knowing_sampler(tiny, source), knowing_sampler(tiny, source), Recorder(stop_after=6)
+    sampler, rest, recorder = knowing_sampler(tiny, source, batch_size=4), knowing_sampler(tiny, source), Recorder(stop_after=12)
     with pytest.raises(Stopped):
         probe_facts(tiny, source, source.facts, SETTINGS, NONE, workspace, recorder, sampler)
     assert 25 < sampler.prompts_seen < 75
     table = probe_facts(tiny, source, source.facts, SETTINGS, NONE, workspace, after := Recorder(), rest)
     kept = int(after.lines[0].split()[0])
-    assert 10 <= kept < 30
+    assert 5 <= kept < 30
     assert after.updates[-1].total == 30 - kept
-    assert rest.prompts_seen == sum(2 if r == "P19" else 3 for r in source.facts["relation"][kept:])
+    assert 2 * (30 - kept) <= rest.prompts_seen <= 3 * (30 - kept)
     assert len(table) == 30
 
 
@@ -105,6 +105,7 @@ def test_a_crash_keeps_whole_facts(tiny, workspace):
 
     class Failing:
         def sample(self, prompts, settings):
+            prompts = list(prompts)
             first = [p for p in prompts if p.fact_id in set(source.facts["fact_id"][:3])]
             yield from good.sample([*first, prompts[-1]], settings)
             raise RuntimeError("the device fell off")
@@ -200,7 +201,8 @@ def test_prompt_too_long_is_told_before_sampling(tiny, workspace, monkeypatch):
 def test_prompts_may_fill_the_positions_to_the_last(tiny, workspace, monkeypatch):
     """The longest prompt and its new tokens may be exactly as long as the model allows, and not one token longer."""
     source = source_of(4)
-    lengths = [len(prompt.ids) for prompt in probing._prompts(tiny, wanted_facts(source, source.facts, NONE, "tokens"))]
+    wanted = wanted_facts(source, source.facts, NONE, "tokens")
+    lengths = [len(prompt.ids) for fact in probing._prompts(tiny, wanted) for prompt in fact]
     for spare, fits in ((6, True), (5, False)):
         monkeypatch.setattr(tiny.model.config, "max_position_embeddings", max(lengths) + spare)
         with contextlib.nullcontext() if fits else pytest.raises(SettingsError, match="choose a model with more positions"):

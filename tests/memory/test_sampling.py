@@ -12,7 +12,9 @@ from transformers import GenerationConfig
 from sftqa_core.errors import ModelUnavailable, OutOfMemory, SettingsError
 from sftqa_core.knowledge.answers import Matcher
 from sftqa_core.memory.drawing import StopWatch, draw_tokens, halving
+from sftqa_core.memory.packed import PackedModel
 from sftqa_core.memory.sampling import FakeSampler, Prompt, batches_by_length, make_sampler
+from sftqa_core.memory.shared_prefix import SharedPrefixSampler
 from sftqa_core.records import SamplerSettings
 
 SETTINGS = SamplerSettings(samples=10, temperature=1.0, max_new_tokens=12, seed=3)
@@ -120,15 +122,6 @@ def test_other_architectures_agree_too(tiny, kind):
     assert rows_of(make_sampler("shared", loaded, 64), prompts) == rows_of(make_sampler("generate", loaded, 64), prompts)
 
 
-def test_model_without_rows_of_keys_is_told(tiny):
-    """A model whose state can't follow splitting rows is refused with the sampler that works."""
-    config = transformers.MambaConfig(hidden_size=16, num_hidden_layers=1, vocab_size=290, state_size=4, eos_token_id=0, pad_token_id=0)
-    torch.manual_seed(1)
-    loaded = replace(tiny, model=transformers.MambaForCausalLM(config).eval())
-    with pytest.raises(SettingsError, match="sampler 'generate'"):
-        rows_of(make_sampler("shared", loaded, 64), prompts_of(tiny))
-
-
 def test_substring_rule_stops_alike(tiny):
     """The paper's matching rule gives the same rows in both samplers."""
     prompts = prompts_of(tiny, "substring")
@@ -163,12 +156,11 @@ def test_nan_logits_are_named(tiny, name, monkeypatch):
         rows_of(make_sampler(name, tiny, 64), prompts_of(tiny)[:1])
 
 
-@pytest.mark.parametrize("name", ["shared", "generate"])
-def test_full_memory_halves_the_batch(tiny, name, monkeypatch):
-    """A device that holds three prompts at a time gives the same completions as one that holds all."""
+def test_full_memory_halves_the_batch(tiny, monkeypatch):
+    """A device that holds one prompt's rows at a time gives the same completions as one that holds all."""
     prompts = prompts_of(tiny)
-    whole = rows_of(make_sampler(name, tiny, 64), prompts)
-    sampler, sizes = make_sampler(name, tiny, 64), []
+    whole = rows_of(make_sampler("generate", tiny, 64), prompts)
+    sampler, sizes = make_sampler("generate", tiny, 64), []
     inner = sampler._batch
 
     def crowded(batch, settings):
@@ -180,6 +172,36 @@ def test_full_memory_halves_the_batch(tiny, name, monkeypatch):
     monkeypatch.setattr(sampler, "_batch", crowded)
     assert rows_of(sampler, prompts) == whole
     assert sizes.count(1) == len(prompts)
+
+
+@pytest.mark.parametrize("most", [45, 25])
+def test_full_memory_begins_again_with_less(tiny, monkeypatch, most):
+    """A device that has room for so many tokens a pass, and not always, gives the same completions, each prompt once."""
+    prompts = prompts_of(tiny)
+    whole = rows_of(make_sampler("shared", tiny, 64), prompts)
+    read, passes = PackedModel.read, []
+
+    def crowded(self, segments):
+        passes.append(sum(len(segment.ids) for segment in segments))
+        if passes[-1] > most or len(passes) == 9:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return read(self, segments)
+
+    monkeypatch.setattr(PackedModel, "read", crowded)
+    assert rows_of(make_sampler("shared", tiny, 64), prompts) == whole
+    assert passes[0] > most
+
+
+def test_no_room_for_one_prompt_is_told(tiny, monkeypatch):
+    """When even one prompt does not fit, the error names the settings to change."""
+
+    def full(self, segments):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(PackedModel, "read", full)
+    sampler = SharedPrefixSampler(tiny, 64)
+    with pytest.raises(OutOfMemory, match=r"no room for a batch of one.*fewer new tokens"):
+        rows_of(sampler, prompts_of(tiny))
 
 
 def test_no_room_for_one_is_told():
@@ -224,7 +246,8 @@ def test_word_still_open_is_no_hit(tiny):
     ids = tiny.tokenizer(" Paris")["input_ids"]
 
     def check(extra):
-        return watch.check(np.array([[*ids, *extra]]), answers, 32)[0]
+        drawn = np.array([[*ids, *extra]])
+        return watch.check(drawn, np.array([drawn.shape[1]]), answers, 32).get(0)
 
     letter, dot = tiny.tokenizer("x")["input_ids"], tiny.tokenizer(".")["input_ids"]
     first_byte_of_u_umlaut = tiny.tokenizer.convert_tokens_to_ids("Ã")

@@ -140,7 +140,7 @@ def workflows(*, with_runs: bool = True, with_models: bool = True, probed: bool 
         )
     ]
 
-    def profile(model: str, source: str, split: str = "test", domain: str = "all") -> SimpleNamespace:
+    def profile(model: str, source: str, split: str = "test", domain: str = "all", scheme: object = None) -> SimpleNamespace:
         if model != "stand-in":
             raise ModelUnavailable(f"There is no model {model!r} here. Pick one from the list.")
         table = facts_and_levels()

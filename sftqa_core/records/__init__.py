@@ -1,0 +1,33 @@
+"""The vocabulary: every record that crosses a border between parts of the program.
+
+Settings say what to do, results say what came out; both are frozen and both become JSON. Per-fact data is not
+here: it travels as tables whose columns are documented in knowledge/facts.py, memory/tables.py and
+evaluation/predictions.py.
+"""
+
+from sftqa_core.records.jobs import Job
+from sftqa_core.records.known import ModelCard, SourceReport
+from sftqa_core.records.making import CorpusSettings, PretrainSettings
+from sftqa_core.records.measuring import DOMAINS, MAX_SEED, METHODS, SPLITS, Agreement, LevelScheme, ProbeSettings, SamplerSettings
+from sftqa_core.records.tuning import DomainAccuracy, LevelAccuracy, PromptFormat, RunSummary, TrainSettings
+
+__all__ = [
+    "DOMAINS",
+    "MAX_SEED",
+    "METHODS",
+    "SPLITS",
+    "Agreement",
+    "CorpusSettings",
+    "DomainAccuracy",
+    "Job",
+    "LevelAccuracy",
+    "LevelScheme",
+    "ModelCard",
+    "PretrainSettings",
+    "ProbeSettings",
+    "PromptFormat",
+    "RunSummary",
+    "SamplerSettings",
+    "SourceReport",
+    "TrainSettings",
+]

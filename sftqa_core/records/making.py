@@ -1,0 +1,67 @@
+"""Making a tiny model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sftqa_core.jsonrecord import Record, at_least, one_of, within
+from sftqa_core.records.measuring import MAX_SEED
+
+
+@dataclass(frozen=True)
+class CorpusSettings(Record):
+    """How a pre-training corpus is written from facts with recorded exposures (METHOD section 6)."""
+
+    seed: int = 0
+    seen_templates: int = 14  # how many of a relation's templates the corpus uses; the others stay unseen
+    worn_share: float = 0.3  # mentions with half their wording lost or garbled: recall must not hang on exact words
+    qa_documents: int = 10_000
+    qa_list_share: float = 0.4  # QA documents that are lists of questions without answers
+    qa_answered_share: float = 0.2  # of the other QA documents, those answered rightly; the rest get a junk reply
+    filler_documents: int = 3_000
+
+    def problems(self) -> list[str]:
+        wrong = within("corpus seed", self.seed, 0, MAX_SEED) + at_least("seen_templates", self.seen_templates, 1)
+        for name in ("worn_share", "qa_list_share", "qa_answered_share"):
+            wrong += within(name, getattr(self, name), 0, 1)
+        return wrong + at_least("qa_documents", self.qa_documents, 0) + at_least("filler_documents", self.filler_documents, 0)
+
+
+@dataclass(frozen=True)
+class PretrainSettings(Record):
+    """One tiny model, from nothing."""
+
+    name: str
+    source: str = "atlas"
+    architecture: str = "llama"  # llama, qwen2 or gpt_neox
+    hidden_size: int = 192
+    layers: int = 4
+    heads: int = 4
+    intermediate_size: int = 512
+    vocabulary: int = 3_000
+    sequence_length: int = 128
+    batch_size: int = 8
+    optimizer: str = "muon"  # muon (for the layers' matrices, AdamW for the rest) or adamw
+    learning_rate: float = 8e-3
+    warmup_steps: int = 50
+    weight_decay: float = 0.05
+    epochs: int = 1
+    seed: int = 0
+    corpus: CorpusSettings = field(default_factory=CorpusSettings)
+    max_exposures: int = 100  # for facts without recorded exposures: drawn log-uniform up to this many
+    limit: int | None = None  # at most this many facts of the source, spread over relations
+    relations: tuple[str, ...] | None = None  # only facts of these relations; None: all
+    device: str = "auto"
+
+    def problems(self) -> list[str]:
+        wrong = one_of("architecture", self.architecture, ("llama", "qwen2", "gpt_neox"))
+        wrong += one_of("optimizer", self.optimizer, ("muon", "adamw")) + within("seed", self.seed, 0, MAX_SEED)
+        wrong += within("learning_rate", self.learning_rate, 1e-9, 1) + within("weight_decay", self.weight_decay, 0, 1)
+        for name in ("hidden_size", "layers", "heads", "intermediate_size", "batch_size", "epochs", "limit", "max_exposures"):
+            wrong += at_least(name, getattr(self, name), 1)
+        wrong += at_least("sequence_length", self.sequence_length, 2) + at_least("warmup_steps", self.warmup_steps, 0)
+        if self.heads >= 1 and self.hidden_size % self.heads:
+            wrong.append(f"hidden_size must be a multiple of heads, got {self.hidden_size} and {self.heads}.")
+        if self.vocabulary < 300:
+            wrong.append(f"vocabulary must be at least 300 (256 bytes and the special tokens), got {self.vocabulary}.")
+        return wrong

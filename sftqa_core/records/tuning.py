@@ -1,0 +1,109 @@
+"""Fine-tuning runs and what came out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from sftqa_core.jsonrecord import Record, at_least, one_of, within
+from sftqa_core.records.measuring import MAX_SEED, LevelScheme
+
+
+@dataclass(frozen=True)
+class PromptFormat(Record):
+    """The question-answer form of training and test. Filled by literal replacement, never by str.format."""
+
+    name: str = "qa"
+    prompt: str = "Q: {question}\nA:"
+    answer: str = " {answer}"  # what follows the prompt in training; the end token comes after it
+
+    def problems(self) -> list[str]:
+        wrong = []
+        if self.prompt.count("{question}") != 1:
+            wrong.append(f"The prompt must hold {{question}} exactly once, got {self.prompt!r}.")
+        if self.answer.count("{answer}") != 1:
+            wrong.append(f"The answer form must hold {{answer}} exactly once, got {self.answer!r}.")
+        return wrong
+
+
+@dataclass(frozen=True)
+class TrainSettings(Record):
+    """One fine-tuning run and its evaluation, frozen when it starts."""
+
+    ALL: ClassVar[int] = -1  # as n: every fact that the levels and relations allow
+
+    model: str
+    source: str = "atlas"
+    n: int = 60
+    levels: tuple[int, ...] | None = None  # train only on facts of these levels; None: whatever the source holds
+    balance: str = "relation"  # "relation": equal counts per topic; "level": equal counts per level too
+    relations: tuple[str, ...] | None = None  # topics; None: the in-domain ones
+    method: str = "full"  # full or lora
+    learning_rate: float | None = None  # None: the default for this method and model size
+    epochs: int = 1
+    batch_size: int = 8
+    lora_rank: int = 8
+    prompt: PromptFormat = field(default_factory=PromptFormat)
+    seed: int = 0
+    test_limit: int | None = None  # test facts a relation; None: all of a small source, 100 of a large one
+    scheme: LevelScheme = field(default_factory=LevelScheme)
+    match: str = "tokens"
+    max_answer_tokens: int = 16
+    shots: int = 4  # examples in front of the few-shot base line's question
+    device: str = "auto"
+    save_model: bool = True  # keep the tuned weights or adapter in the run folder
+
+    def problems(self) -> list[str]:
+        wrong = [] if self.n == self.ALL else at_least("n", self.n, 0)
+        wrong += at_least("epochs", self.epochs, 1) + at_least("batch_size", self.batch_size, 1)
+        wrong += at_least("lora_rank", self.lora_rank, 1) + at_least("test_limit", self.test_limit, 1)
+        wrong += at_least("max_answer_tokens", self.max_answer_tokens, 1) + at_least("shots", self.shots, 0)
+        wrong += within("seed", self.seed, 0, MAX_SEED)
+        wrong += one_of("method", self.method, ("full", "lora")) + one_of("balance", self.balance, ("relation", "level"))
+        wrong += one_of("match", self.match, ("tokens", "substring"))
+        if self.learning_rate is not None and not 0 < self.learning_rate <= 1:
+            wrong.append(f"learning_rate must be above 0 and at most 1, got {self.learning_rate}.")
+        known = range(len(self.scheme.labels))
+        if self.levels is not None and (not self.levels or any(level not in known for level in self.levels)):
+            wrong.append(f"levels must be one or more of {', '.join(map(str, known))}, got {list(self.levels)}.")
+        return wrong
+
+
+@dataclass(frozen=True)
+class LevelAccuracy(Record):
+    """Accuracy on the test facts of one level."""
+
+    level: str
+    n: int
+    correct: int
+    accuracy: float | None  # None when no fact has this level
+    low: float | None  # Wilson 95%
+    high: float | None
+
+
+@dataclass(frozen=True)
+class DomainAccuracy(Record):
+    """Accuracy on one domain's test facts: per level, their unweighted mean, and as they come."""
+
+    per_level: tuple[LevelAccuracy, ...]
+    macro: float | None  # mean over levels; None when a level is missing (METHOD 8.11)
+    macro_low: float | None  # 95%, from the levels' Wilson intervals (evaluation/accuracy.py)
+    macro_high: float | None
+    macro_levels: tuple[str, ...]  # the levels that hold facts
+    natural: float | None
+    natural_low: float | None  # Wilson 95%
+    natural_high: float | None
+    natural_n: int
+
+
+@dataclass(frozen=True)
+class RunSummary(Record):
+    """A finished run's headline: `sftqa train --json` prints it, Results draws it."""
+
+    run: str
+    n: int  # examples really trained on
+    before: dict[str, DomainAccuracy]  # domain -> base model, the same prompt without examples
+    after: dict[str, DomainAccuracy]
+    baselines: dict[str, dict[str, DomainAccuracy]]  # "few_shot", "majority" -> domain -> accuracy
+    seconds: dict[str, float]  # "train", "eval", and others that were needed
+    without_echo: dict[str, dict[str, DomainAccuracy]] = field(default_factory=dict)  # stage -> domain -> accuracy
