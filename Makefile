@@ -31,10 +31,11 @@ wheel: .venv/.dev
 
 bench: .venv/.dev
 	$(BIN)/python benchmarks/first_chart.py
+	$(BIN)/python benchmarks/probing.py
 
 # Makes cache/shipped anew in a workspace of its own: about half an hour.
 shipped: .venv/.dev
-	SFTQA_CACHE=build/shipping $(BIN)/python -m sftqa_core.cli.shipping cache/shipped
+	SFTQA_CACHE=build/shipping SFTQA_SHIPPED=build/nothing $(BIN)/python -m sftqa_core.cli.shipping cache/shipped
 
 # torch comes first and alone: the pinned release is found in one step, and its build (CPU or CUDA) is not chosen anew by another package.
 .venv/.app: pyproject.toml constraints.txt

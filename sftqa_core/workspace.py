@@ -20,7 +20,9 @@ def app_folder() -> Path:
 
 
 def shipped_folder() -> Path:
-    """The read-only layer: built-in models and their results."""
+    """The read-only layer: built-in models and their results. SFTQA_SHIPPED names another (to make it anew from nothing)."""
+    if chosen := os.environ.get("SFTQA_SHIPPED"):
+        return Path(chosen).expanduser().absolute()
     bundle = PACKAGE / "bundle" / "shipped"
     return bundle if bundle.exists() else PACKAGE.parent / "cache" / "shipped"
 

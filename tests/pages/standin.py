@@ -11,7 +11,8 @@ import pandas as pd
 
 from sftqa_core.artifacts import write_folder
 from sftqa_core.errors import FactsError, ModelUnavailable, NotFound, SettingsError
-from sftqa_core.records import DomainAccuracy, LevelAccuracy, LevelScheme, ModelCard, RunSummary, TrainSettings
+from sftqa_core.records import Agreement, DomainAccuracy, LevelAccuracy, LevelScheme, ModelCard, RunSummary, TrainSettings
+from sftqa_core.workflows.agreement import Trust
 
 RELATIONS = {"P17": "in", "P19": "in", "P36": "in", "P106": "out", "P26": "out"}
 NASTY = ["<b>bold</b> $x^2$ :smile:", "=HYPERLINK(1)", "[link](http://example.invalid) **x**"]
@@ -124,7 +125,9 @@ def write_run(runs: Path, name: str = RUN) -> Path:
     )
 
 
-def workflows(*, with_runs: bool = True, with_models: bool = True, probed: bool = True, read: str | None = None) -> ModuleType:
+def workflows(
+    *, with_runs: bool = True, with_models: bool = True, probed: bool = True, read: str | None = None, second_probe: bool = True
+) -> ModuleType:
     """A module that answers like sftqa_core.workflows."""
     module = ModuleType("sftqa_core.workflows")
     cards = [
@@ -148,6 +151,14 @@ def workflows(*, with_runs: bool = True, with_models: bool = True, probed: bool 
         if not probed:
             table = table.assign(score=np.nan, level=pd.NA)
         return SimpleNamespace(table=table, scheme=LevelScheme(), facts=len(table), probed=int(table["score"].notna().sum()), notes=())
+
+    def trust(model: str, source: str, split: str = "test", domain: str = "all") -> Trust:
+        cells = tuple(tuple(40 if row == column else 2 for column in range(5)) for row in range(5))
+        same = Agreement(LevelScheme().labels, 240, 0.83, 0.88, 0.85, 0.91, 0.97, cells)
+        rows = [(t, s, t * s, 0.5 + t * s / 500, 0.45 + t * s / 500, 0.55 + t * s / 500, 0.6) for t in (1, 7, 21) for s in (1, 5, 10)]
+        curve = pd.DataFrame(rows, columns=["templates", "samples", "completions", "kappa", "low", "high", "same"])
+        others = ("second probe", "adaptive", "likelihood") if second_probe else ()
+        return Trust(300, dict.fromkeys(others, same), (0.01, 0.0, 0.02), curve, 0.88, second_probe)
 
     def completions(model: str, source: str, fact_id: str) -> pd.DataFrame:
         texts = [
@@ -195,6 +206,7 @@ def workflows(*, with_runs: bool = True, with_models: bool = True, probed: bool 
     )
     module.runs = lambda: [info] if with_runs else []
     module.default_learning_rate = lambda method, model: 4e-4 if method == "full" else 3e-3
+    module.trust = trust
     module.run_part = lambda run_id, part: summary(30)
     module.add_upload = add_upload
     return module

@@ -91,6 +91,36 @@ def test_memory_filters_by_level_and_search(explorer):
     assert "No fact fits these filters." in words(app)
 
 
+def test_memory_shows_how_far_levels_can_be_trusted(explorer):
+    """On request: level against level for each other way of probing, its kappa, and what smaller probes would give."""
+    app = explorer("memory")
+    app.toggle(key="trust").set_value(True).run()
+    assert len(charts(app)) == 5
+    assert "The full probe against a second full probe" in words(app)
+    assert "kappa 0.880 (0.850 to 0.910)" in words(app)
+    assert "at the dotted line nothing is lost" in words(app)
+    app.segmented_control(key="trust-other").set_value("likelihood").run()
+    assert "The full probe against the likelihood" in words(app)
+    assert [button for button in app.button if button.key == "probe-again"] == []
+
+
+def test_memory_offers_a_second_probe(explorer, jobs):
+    """Without one the noise is simulated and said to be, and a button starts the full probe with another seed."""
+    app = explorer("memory", second_probe=False)
+    app.toggle(key="trust").set_value(True).run()
+    assert "Only the full probe was made" in words(app)
+    assert "simulated from this probe" in words(app)
+    app.button(key="probe-again").click().run()
+    (job,) = jobs.newest_first()
+    assert (job.kind, job.settings["scheme"]["sampling"]["seed"]) == ("probe", 1)
+
+
+def test_memory_takes_the_method_from_the_address(explorer):
+    """A link to likelihood levels opens with that way of measuring picked."""
+    app = explorer("memory", query={"method": "likelihood"})
+    assert app.selectbox(key="pick-method").value == "likelihood"
+
+
 def test_memory_leaves_echo_facts_out_on_request(explorer):
     """The echo toggle removes exactly the facts whose answer stands in their subject."""
     app = explorer("memory")
