@@ -57,7 +57,7 @@ def main() -> None:
     torch.manual_seed(0)
     loaded = load_model(find_model(MODEL), "cpu")
     if options.shape:
-        return worst_case(loaded, options.rounds)
+        return worst_case(loaded, qwen_half_billion(loaded), "Qwen2 0.5B shape", options.rounds)
     facts = some_facts(max(options.facts, 2_000 if options.sweep else 0))
     return sweep(loaded, facts) if options.sweep else compare(loaded, facts[: options.facts], options)
 
@@ -70,7 +70,7 @@ def some_facts(count: int) -> list[WantedFact]:
 
 
 def compare(loaded: LoadedModel, facts: list[WantedFact], options: argparse.Namespace) -> None:
-    """All ways on one model, interleaved."""
+    """All ways on one model, interleaved; `options`: slow_facts, rounds and threads."""
     prompts = list(_prompts(loaded, facts))
     few = prompts[: options.slow_facts]
     flat = [prompt for fact in few for prompt in fact]
@@ -82,14 +82,19 @@ def compare(loaded: LoadedModel, facts: list[WantedFact], options: argparse.Name
         for name, (work, _) in ways.items():
             rates[name].append(len(facts) / timed(work))
     medians = {name: statistics.median(values) for name, values in rates.items()}
-    flops = matrix_rate()
-    print(f"\\n{loaded.card.name}, {len(facts)} facts, {options.threads} threads, matrix products {flops / 1e9:.0f} GFLOP/s")
+    flops = matrix_rate(loaded)
+    print(f"\n{loaded.card.name}, {len(facts)} facts, {options.threads} threads, matrix products {flops / 1e9:.0f} GFLOP/s")
     print("way | facts/s (all rounds) | x generate | forward tokens a fact | of the floor")
     for name, value in medians.items():
         tokens = ways[name][1]() if name in ways else None
         floor = flops / (2 * body(loaded) * tokens) if tokens else None
         shown = f"{tokens:.0f} | {value / floor:.0%}" if tokens and floor else "- | -"
         print(f"{name} | {value:.1f} ({', '.join(f'{v:.1f}' for v in rates[name])}) | {value / medians['generate']:.1f} | {shown}")
+    drawn = [
+        row for rows in make_sampler("shared", loaded, 512).sample((p for fact in prompts for p in fact), SamplerSettings()) for row in rows
+    ]
+    alone = (sum(len(p.ids) for fact in prompts for p in fact) + sum(row.count * (row.tokens - 1) for row in drawn)) / len(facts)
+    print(f"each sample a row of its own, prompts read once: {alone:.0f} forward tokens a fact")
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
     told("continuous batching of transformers", len(few), lambda: continuous(loaded, flat))
 
@@ -103,7 +108,8 @@ def our_ways(
     size = at_once(loaded, max(len(p.ids) for p in flat), ROWS, scheme.sampling.max_new_tokens)
     answers = {w.fact_id: answer_ids(loaded.tokenizer, w.answers) for w in facts}
     questions = [Question(p.fact_id, p.template, p.ids, answers[p.fact_id]) for p in flat]
-    exact, adaptive, likelihood = make_sampler("shared", loaded, size), AdaptiveProbe(loaded, size), Likelihood(loaded, size)
+    exact, likelihood = make_sampler("shared", loaded, size), Likelihood(loaded, size)
+    adaptive, bolder = AdaptiveProbe(loaded, size), AdaptiveProbe(loaded, size)
     prefill = PackedModel(loaded)
 
     def counted(model: PackedModel, work: Callable[[], Any]) -> tuple[Callable[[], Any], Callable[[], float]]:
@@ -122,7 +128,7 @@ def our_ways(
         "likelihood": counted(likelihood.model, lambda: likelihood.estimate(questions, scheme.sampling.temperature)),
         "exact": counted(exact.model, lambda: exact.sample(flat, scheme.sampling)),  # type: ignore[attr-defined]
         "adaptive 0.95": counted(adaptive.model, lambda: adaptive.decide(prompts, scheme)),
-        "adaptive 0.9": counted(adaptive.model, lambda: adaptive.decide(prompts, replace(scheme, confidence=0.9))),
+        "adaptive 0.9": counted(bolder.model, lambda: bolder.decide(prompts, replace(scheme, confidence=0.9))),
     }
 
 
@@ -167,7 +173,7 @@ def padded(loaded: LoadedModel, prompts: Sequence[Prompt], size: int) -> list[tu
         width = max(len(p.ids) for p in some)
         rows = [[loaded.pad_id] * (width - len(p.ids)) + list(p.ids) for p in some]
         mask = [[0] * (width - len(p.ids)) + [1] * len(p.ids) for p in some]
-        found.append((torch.tensor(rows), torch.tensor(mask)))
+        found.append((torch.tensor(rows, device=loaded.device), torch.tensor(mask, device=loaded.device)))
     return found
 
 
@@ -194,9 +200,11 @@ def told(name: str, facts: int, work: Callable[[], None]) -> float:
 
 
 def timed(work: Callable[[], Any]) -> float:
-    """Seconds."""
+    """Seconds, to the end of what a GPU was asked to do."""
     began = time.perf_counter()
     work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.perf_counter() - began
 
 
@@ -205,38 +213,44 @@ def body(loaded: LoadedModel) -> int:
     return int(loaded.model.num_parameters() - loaded.model.get_input_embeddings().weight.numel())
 
 
-def matrix_rate(size: int = 1024) -> float:
-    """FLOP/s of this machine's matrix products, best of 20."""
-    a = torch.randn(size, size)
+def matrix_rate(loaded: LoadedModel, size: int = 1024) -> float:
+    """FLOP/s of the device's matrix products in the model's number format, best of 20."""
+    a = torch.randn(size, size, device=loaded.device, dtype=loaded.model.dtype)
     return 2 * size**3 / min(timed(lambda: a @ a) for _ in range(20))
 
 
-def worst_case(tiny: LoadedModel, rounds: int) -> None:
-    """The shape of Qwen2-0.5B, random: what prefill-once allows against `generate`, and how much of that is reached."""
+def qwen_half_billion(tiny: LoadedModel) -> LoadedModel:
+    """The shape of Qwen2-0.5B with random weights."""
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     config = Qwen2Config(
         vocab_size=151_936, hidden_size=896, intermediate_size=4_864, num_hidden_layers=24, num_attention_heads=14,
         num_key_value_heads=2, tie_word_embeddings=True,
     )  # fmt: skip
-    loaded = replace(tiny, model=Qwen2ForCausalLM(config).eval(), end_ids=(151_935,), pad_id=0)
-    facts = some_facts(1)
-    prompts = [replace(p, answers=facts[0].compiled) for p in next(_prompts(tiny, facts))][:8]
-    settings, length = SamplerSettings(), sum(len(p.ids) for p in prompts) / 8
+    return replace(tiny, model=Qwen2ForCausalLM(config).eval(), end_ids=(151_935,), pad_id=0)
+
+
+def worst_case(tiny: LoadedModel, loaded: LoadedModel, name: str, rounds: int, count: int = 8, batches: Sequence[int] = (2, 4, 8)) -> None:
+    """Random weights: what prefill-once allows against `generate` in FLOPs, and how much of that is reached."""
+    facts = some_facts(max(1, count // 21))
+    prompts = [p for fact in _prompts(tiny, facts) for p in fact][:count]
+    settings, length = SamplerSettings(), sum(len(p.ids) for p in prompts) / len(prompts)
     new = settings.max_new_tokens
     allowed = ROWS * (length + new - 1) / (length + ROWS * (new - 1))
     sampler = make_sampler("shared", loaded, at_once(loaded, 24, ROWS, new))
-    sizes = {size: timed(lambda size=size: generate(loaded, prompts, size)) for size in (2, 4, 8)}  # type: ignore[misc]
+    sizes = {size: timed(lambda size=size: generate(loaded, prompts, size)) for size in batches}  # type: ignore[misc]
     best = min(sizes, key=lambda size: sizes[size])
     slow, fast = [sizes[best]], []
     for _ in range(rounds):
         fast.append(timed(lambda: list(sampler.sample(prompts, settings))))
         slow.append(timed(lambda: generate(loaded, prompts, best)))
     ratio = statistics.median(slow) / statistics.median(fast)
-    print(f"Qwen2 0.5B shape, random weights, {len(prompts)} prompts of {length:.1f} tokens on average, {ROWS} samples of {new} tokens")
+    print(f"{name}, random weights, {len(prompts)} prompts of {length:.1f} tokens on average, {ROWS} samples of {new} tokens")
     print(f"generate by batch size: {', '.join(f'{size}: {seconds:.1f} s' for size, seconds in sizes.items())}")
     print(f"generate {[round(s, 1) for s in slow]} s, exact {[round(s, 1) for s in fast]} s, ratio {ratio:.3f}")
     print(f"prefill-once allows {allowed:.3f}; reached {ratio / allowed:.0%} of it")
+    flops = 2 * loaded.model.num_parameters() * len(prompts) * (length + ROWS * (new - 1)) / statistics.median(fast)
+    print(f"exact: {flops / 1e12:.2f} TFLOP/s, {flops / matrix_rate(loaded, 2048):.0%} of this device's matrix products")
 
 
 def sweep(loaded: LoadedModel, facts: list[WantedFact]) -> None:

@@ -108,29 +108,37 @@ def _estimate(loaded: LoadedModel, store: EstimateStore, wanted: list[WantedFact
     with kept:
         phase = Phase(reporter, "probe", len(pending), "facts")
         found = _decide if scheme.method == "adaptive" else _look_up
-        for rows, prompts in found(loaded, pending, settings, batch_size):
+        for rows, prompts in found(loaded, pending, settings, batch_size, reporter):
             kept.take(rows, prompts)
             phase.advance(kept.progress())
 
 
 def _decide(
-    loaded: LoadedModel, pending: list[WantedFact], settings: ProbeSettings, batch_size: int
+    loaded: LoadedModel, pending: list[WantedFact], settings: ProbeSettings, batch_size: int, reporter: Reporter
 ) -> Iterator[tuple[list[Decided], set[tuple[str, int]]]]:
     from sftqa_core.memory.adaptive import AdaptiveProbe
 
-    for decided in AdaptiveProbe(loaded, batch_size).decide(_prompts(loaded, pending), settings.scheme):
+    probe, counted, of = AdaptiveProbe(loaded, batch_size), 0, 0
+    for decided in probe.decide(_prompts(loaded, pending), settings.scheme):
+        counted += sum(fact.seen * len(fact.hits) for fact in decided)
+        of += sum(settings.scheme.sampling.samples * len(fact.hits) for fact in decided)
         yield decided, {(fact.fact_id, template) for fact in decided for template in range(len(fact.hits))}
+    reporter.log(
+        f"Levels were clear after {counted:,} of {of:,} completions ({counted / of:.0%}); {probe.model.tokens:,} tokens read forward."
+    )
 
 
 def _look_up(
-    loaded: LoadedModel, pending: list[WantedFact], settings: ProbeSettings, batch_size: int
+    loaded: LoadedModel, pending: list[WantedFact], settings: ProbeSettings, batch_size: int, reporter: Reporter
 ) -> Iterator[tuple[list[tuple[str, int, float]], set[tuple[str, int]]]]:
     from sftqa_core.memory.likelihood import Likelihood, Question, answer_ids
 
     answers = {w.fact_id: answer_ids(loaded.tokenizer, w.answers) for w in pending}
     questions = (Question(p.fact_id, p.template, p.ids, answers[p.fact_id]) for fact in _prompts(loaded, pending) for p in fact)
-    for rows in Likelihood(loaded, batch_size).estimate(questions, settings.scheme.sampling.temperature):
+    estimate = Likelihood(loaded, batch_size)
+    for rows in estimate.estimate(questions, settings.scheme.sampling.temperature):
         yield rows, {(fact_id, template) for fact_id, template, _ in rows}
+    reporter.log(f"Estimated without a completion; {estimate.model.tokens:,} tokens read forward.")
 
 
 def _pending(wanted: Sequence[WantedFact], known: set[str], reporter: Reporter) -> list[WantedFact]:
