@@ -14,8 +14,8 @@ from sftqa_core.records import Agreement
 if TYPE_CHECKING:
     import pandas as pd
 
-# Translucent up to .55, so that the page's own text colour reads on every cell, light or dark.
-_SHADES = [[0, "rgba(63, 118, 191, 0.05)"], [1, "rgba(63, 118, 191, 0.55)"]]
+# Translucent up to .35, so that the page's own text colour reads on every cell, light or dark.
+_SHADES = [[0, "rgba(63, 118, 191, 0.05)"], [1, "rgba(63, 118, 191, 0.35)"]]
 _PALE, _STRONG = "rgb(222, 150, 84)", "rgb(168, 36, 72)"  # no level's colour; a contrast of 2.3 or more on white and on dark
 _TICKS = tuple(digit * 10**power for power in range(6) for digit in (1, 2, 5))
 
@@ -59,7 +59,7 @@ def confusion_figure(agreement: Agreement, reference_name: str, other_name: str)
     edges = (-0.5, len(labels) - 0.5)
     figure.update_xaxes(tickvals=places, ticktext=[f"<b>{label}</b>" for label in labels], range=edges, showgrid=False)
     rows = [f"<b>{label}</b>  n = {total:,}" for label, total in zip(labels, totals, strict=True)]
-    figure.update_yaxes(tickvals=places, ticktext=rows, range=edges[::-1], showgrid=False, title_standoff=12)
+    figure.update_yaxes(tickvals=places, ticktext=rows, range=edges[::-1], showgrid=False, title_standoff=20)
     return figure
 
 

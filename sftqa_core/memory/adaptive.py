@@ -25,7 +25,7 @@ from sftqa_core.records import LevelScheme
 if TYPE_CHECKING:
     from sftqa_core.models.loading import LoadedModel
 
-ROUNDS = (0.3, 0.5, 0.7, 1.0)  # shares of a template's samples that are drawn before the level is looked at
+ROUNDS = (0.3, 0.6, 1.0)  # shares of a template's samples that are drawn before the level is looked at
 
 
 @dataclass(frozen=True)
