@@ -63,8 +63,13 @@ def trust(options: Options) -> dict[str, Any]:
         "adaptive_loss": list(found.adaptive_loss) if found.adaptive_loss else None,
         "floor": found.floor,
         "floor_measured": found.floor_measured,
-        "budget": [] if found.budget is None else found.budget.to_dict("records"),
+        "budget": [] if found.budget is None else [_no_nan(row) for row in found.budget.to_dict("records")],
     }
+
+
+def _no_nan(row: dict[Any, Any]) -> dict[str, Any]:
+    """A table's row as JSON has it: a number that is missing is null."""
+    return {str(name): None if value != value else value for name, value in row.items()}
 
 
 def train(options: Options) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from sftqa_core.cli import commands
 from sftqa_core.cli.main import main
 
 ACCURACY = ["per_level", "macro", "macro_low", "macro_high", "macro_levels", "natural", "natural_low", "natural_high", "natural_n"]
@@ -163,3 +164,8 @@ def test_every_documented_option_exists():
     for line in lines:
         words = line.split("   ")[0].split()[1:]
         assert parse(words).command == words[0]
+
+
+def test_a_number_that_is_missing_is_null():
+    """A budget without a kappa does not put NaN, which is no JSON, into what --json prints."""
+    assert commands._no_nan({"templates": 1, "kappa": float("nan"), "same": 0.5}) == {"templates": 1, "kappa": None, "same": 0.5}
