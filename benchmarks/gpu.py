@@ -52,7 +52,8 @@ def main() -> None:
     chosen = chosen_facts(source, ProbeSettings(name, limit=options.facts))
     compare(loaded, wanted_facts(source, chosen, load_aliases(Workspace.current()), "tokens"), options)
     if not options.skip_7b:
-        worst_case(loaded, seven_billion(loaded, options.small), "Llama 7B shape", options.rounds, 168, (16, 32, 64))
+        prompts, batches = (8, (2, 4)) if options.small else (168, (16, 32, 64))
+        worst_case(loaded, seven_billion(loaded, options.small), "Llama 7B shape", options.rounds, prompts, batches)
 
 
 def settings(name: str, options: argparse.Namespace) -> PretrainSettings:

@@ -27,9 +27,8 @@ from sftqa_core.memory.adaptive import AdaptiveProbe
 from sftqa_core.memory.decoder import Decoder, Load
 from sftqa_core.memory.likelihood import Likelihood, Question, answer_ids
 from sftqa_core.memory.packed import PackedModel
-from sftqa_core.memory.probing import _prompts
 from sftqa_core.memory.room import at_once
-from sftqa_core.memory.sampling import Prompt, make_sampler
+from sftqa_core.memory.sampling import Prompt, fact_prompts, make_sampler
 from sftqa_core.memory.wanted import WantedFact, wanted_facts
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.loading import LoadedModel, load_model
@@ -71,7 +70,7 @@ def some_facts(count: int) -> list[WantedFact]:
 
 def compare(loaded: LoadedModel, facts: list[WantedFact], options: argparse.Namespace) -> None:
     """All ways on one model, interleaved; `options`: slow_facts, rounds and threads."""
-    prompts = list(_prompts(loaded, facts))
+    prompts = list(fact_prompts(loaded, facts))
     few = prompts[: options.slow_facts]
     flat = [prompt for fact in few for prompt in fact]
     best = max(BATCHES, key=lambda size: told(f"generate, {size} prompts a batch", len(few), lambda: generate(loaded, flat, size)))
@@ -233,7 +232,7 @@ def qwen_half_billion(tiny: LoadedModel) -> LoadedModel:
 def worst_case(tiny: LoadedModel, loaded: LoadedModel, name: str, rounds: int, count: int = 8, batches: Sequence[int] = (2, 4, 8)) -> None:
     """Random weights: what prefill-once allows against `generate` in FLOPs, and how much of that is reached."""
     facts = some_facts(max(1, count // 21))
-    prompts = [p for fact in _prompts(tiny, facts) for p in fact][:count]
+    prompts = [p for fact in fact_prompts(tiny, facts) for p in fact][:count]
     settings, length = SamplerSettings(), sum(len(p.ids) for p in prompts) / len(prompts)
     new = settings.max_new_tokens
     allowed = ROWS * (length + new - 1) / (length + ROWS * (new - 1))
@@ -255,7 +254,7 @@ def worst_case(tiny: LoadedModel, loaded: LoadedModel, name: str, rounds: int, c
 
 def sweep(loaded: LoadedModel, facts: list[WantedFact]) -> None:
     """Seconds of the exact probe against facts, templates and samples."""
-    prompts = list(_prompts(loaded, facts))
+    prompts = list(fact_prompts(loaded, facts))
     sampler = make_sampler("shared", loaded, 512)
 
     def cost(what: str, facts: int, templates: int = 21, samples: int = 10) -> None:

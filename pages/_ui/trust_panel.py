@@ -61,7 +61,8 @@ def _budget(found: Any) -> None:
         return
     st.markdown("**What a smaller probe would give**")
     floor = "two full probes" if found.floor_measured else "two full probes, simulated"
-    figure = budget_figure(found.budget, found.floor, floor)
+    reference = "another full probe" if found.floor_measured else "the full probe"
+    figure = budget_figure(found.budget, found.floor, floor, reference)
     st.plotly_chart(figure, config=CHART_CONFIG, key="trust-budget", alt="Agreement against completions per fact")
     if found.floor_measured:
         st.caption("Part of one full probe's templates and samples, against the levels of another: at the dotted line nothing is lost.")

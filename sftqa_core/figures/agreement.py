@@ -63,13 +63,13 @@ def confusion_figure(agreement: Agreement, reference_name: str, other_name: str)
     return figure
 
 
-def budget_figure(curve: pd.DataFrame, floor: float | None, floor_name: str) -> go.Figure:
+def budget_figure(curve: pd.DataFrame, floor: float | None, floor_name: str, reference_name: str = "the full probe") -> go.Figure:
     """Kappa against completions per fact, one line a number of templates: `curve` as memory.budget.budget_curve makes it.
 
-    Budgets without a kappa are left out. `floor`, the agreement of two probes of one model, is a dotted line that bears
-    `floor_name`; None or NaN draws none.
+    `reference_name` is whose levels the budgets' are compared with. Budgets without a kappa are left out. `floor`, the
+    agreement of two probes of one model, is a dotted line that bears `floor_name`; None or NaN draws none.
     """
-    figure = canvas(380, x_title="completions per fact", y_title="kappa with the full probe")
+    figure = canvas(380, x_title="completions per fact", y_title=f"kappa with {plain(reference_name)}")
     known = curve[curve["kappa"].notna()]
     counts = sorted(set(known["templates"].astype(int)))
     colours = n_colors(_PALE, _STRONG, len(counts), "rgb") if len(counts) > 1 else [_STRONG] * len(counts)

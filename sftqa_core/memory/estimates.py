@@ -15,23 +15,18 @@ in `settings.json`. ESTIMATES has one row a fact, prompts and answers:
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from sftqa_core.artifacts import write_bytes, write_json
-from sftqa_core.errors import SettingsError
-from sftqa_core.jsonrecord import fingerprint
-from sftqa_core.memory.completions import part_name
+from sftqa_core.memory.parts import PartStore, part_name
 from sftqa_core.memory.scores import level_of, split_scores
-from sftqa_core.memory.tables import INTERVALS, LEVELS, parquet_bytes, read_parquet
+from sftqa_core.memory.tables import INTERVALS, LEVELS, parquet_bytes
 from sftqa_core.memory.wanted import WantedFact
 from sftqa_core.records import LevelScheme
 from sftqa_core.workspace import Workspace
@@ -46,28 +41,21 @@ ESTIMATES = pa.schema(
     + [("rates", pa.list_(pa.float32())), ("samples", pa.int16())]
     + [("score", pa.float64()), ("level", pa.int8()), ("confidence", pa.float32())]
 )
-_log = logging.getLogger(__name__)
 
 
-@dataclass
-class EstimateStore:
+class EstimateStore(PartStore):
     """One model's estimates under one scheme, in both layers of a workspace."""
 
-    key: str
-    layers: tuple[Path, ...]  # the user's first; only that one is written
-    settings: dict[str, Any]  # what the key stands for
-    added: int = 0  # facts whose estimates came in through this object
-    damaged: set[str] = field(default_factory=set)  # parts passed over, by path
+    kind: ClassVar[str] = "estimates"
 
     @classmethod
     def of(cls, model: dict[str, Any], scheme: LevelScheme, workspace: Workspace) -> EstimateStore:
         """The store of a model fingerprint's JSON and a scheme whose method is not "sampling"."""
-        settings = {"model": model, "scheme": scheme.to_dict(), "schema": SCHEMA}
-        return cls(fingerprint(settings), workspace.layers, settings)
+        return cls.under({"model": model, "scheme": scheme.to_dict(), "schema": SCHEMA}, workspace)
 
     def rows(self, wanted: Sequence[WantedFact]) -> pd.DataFrame:
         """ESTIMATES of the wanted facts that are known, the newest of each."""
-        tables = [table for layer in self.layers for table in self._tables(layer / "estimates" / self.key)]
+        tables = self.tables(self.kind, ESTIMATES)
         if not tables:
             return pd.DataFrame(columns=ESTIMATES.names)
         asked = pd.DataFrame([(w.fact_id, w.prompts_sha, w.answers_sha) for w in wanted], columns=_IDENTITY, dtype="str")
@@ -77,35 +65,15 @@ class EstimateStore:
         """Keep the estimates of whole facts."""
         scheme = LevelScheme.from_dict(self.settings["scheme"])
         table = _decided(rows, facts) if scheme.method == "adaptive" else _looked_up(rows, facts, scheme)  # type: ignore[arg-type]
-        folder = self.layers[0] / "estimates" / self.key
-        if not (folder / "settings.json").exists():
-            write_json(folder / "settings.json", self.settings)
-        write_bytes(folder / f"part-{part_name()}", parquet_bytes(table, ESTIMATES))
+        write_bytes(self.writable() / f"part-{part_name()}", parquet_bytes(table, ESTIMATES))
         self.added += len(facts)
 
     def compact(self, target: Path, wanted: Sequence[WantedFact]) -> Path:
         """Write what is known of these facts as one sorted part under the layer `target`; returns its folder."""
-        folder = target / "estimates" / self.key
+        folder = target / self.kind / self.key
         write_json(folder / "settings.json", self.settings)
         write_bytes(folder / "part-000.parquet", parquet_bytes(self.rows(wanted).sort_values("fact_id"), ESTIMATES, 19))
         return folder
-
-    @property
-    def folder(self) -> Path:
-        """Where the estimates lie: the user's folder, or the shipped one if only that exists."""
-        folders = [layer / "estimates" / self.key for layer in self.layers]
-        return next((folder for folder in folders if folder.exists()), folders[0])
-
-    def _tables(self, folder: Path) -> list[pd.DataFrame]:
-        found = []
-        for path in sorted(folder.glob("part-*.parquet"), reverse=True):
-            try:
-                found.append(read_parquet(path, ESTIMATES))
-            except (OSError, pa.ArrowException) as error:
-                if str(path) not in self.damaged:
-                    _log.warning("%s is damaged (%s): passed over, its facts will be probed again.", path, str(error).split("\n")[0])
-                self.damaged.add(str(path))
-        return found
 
 
 def estimated_levels(
@@ -166,15 +134,9 @@ def _looked_up(rows: Sequence[tuple[str, int, float]], facts: Sequence[WantedFac
 
 def find_estimates(weights: str, adapter: str | None, scheme: LevelScheme, workspace: Workspace) -> list[EstimateStore]:
     """Estimates of a model under this scheme, whatever device and number format made them; for reading without torch."""
-    found: dict[str, EstimateStore] = {}
-    for layer in workspace.layers:
-        for path in sorted((layer / "estimates").glob("*/settings.json")):
-            try:
-                settings = json.loads(path.read_text(encoding="utf-8"))
-                model, known = settings["model"], LevelScheme.from_dict(settings["scheme"])
-                same = (model["weights"], model["adapter"]) == (weights, adapter) and known == scheme and settings["schema"] == SCHEMA
-            except (OSError, ValueError, KeyError, TypeError, SettingsError):
-                continue
-            if same and path.parent.name == fingerprint(settings):
-                found.setdefault(path.parent.name, EstimateStore(path.parent.name, workspace.layers, settings))
-    return list(found.values())
+
+    def fits(settings: dict[str, Any]) -> bool:
+        model, known = settings["model"], LevelScheme.from_dict(settings["scheme"])
+        return (model["weights"], model["adapter"], known, settings["schema"]) == (weights, adapter, scheme, SCHEMA)
+
+    return EstimateStore.find(workspace, fits)

@@ -111,7 +111,10 @@ class _Estimating(Decoder[Question]):
 
 
 def answer_ids(tokenizer: Any, answers: Sequence[str]) -> tuple[tuple[int, ...], ...]:
-    """Token ids of the answers as they follow a text; one that begins with another is left out, since that one counts it."""
+    """Token ids of the answers as they follow a text; one that begins with another is left out, since that one counts it.
+
+    Empty where no answer has anything but spaces.
+    """
     found = sorted({tuple(continuation(tokenizer, LINE_BREAK, f" {answer.strip()}")) for answer in answers if answer.strip()}, key=len)
     kept: list[tuple[int, ...]] = []
     for ids in found:

@@ -16,12 +16,12 @@ from sftqa_core.memory.completions import CompletionStore
 from sftqa_core.memory.estimates import EstimateStore, estimated_levels
 from sftqa_core.memory.fitting import packs
 from sftqa_core.memory.room import at_once, require_room
-from sftqa_core.memory.sampling import Prompt, Sampler, make_sampler
+from sftqa_core.memory.sampling import Sampler, fact_prompts, make_sampler
 from sftqa_core.memory.scores import levels_table
 from sftqa_core.memory.stored import known_hits
 from sftqa_core.memory.wanted import WantedFact, wanted_facts
 from sftqa_core.models.catalogue import seen_templates
-from sftqa_core.models.loading import LoadedModel, encode_prompts
+from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import ProbeSettings
 from sftqa_core.workspace import Workspace
@@ -88,7 +88,7 @@ def _sample(
     kept = _Kept(pending, _part(loaded), lambda rows, whole: store.add(pd.DataFrame([asdict(row) for row in rows]), whole))
     with kept:
         phase = Phase(reporter, "probe", len(pending), "facts")
-        for batch in sampler.sample((prompt for fact in _prompts(loaded, pending) for prompt in fact), sampling):
+        for batch in sampler.sample((prompt for fact in fact_prompts(loaded, pending) for prompt in fact), sampling):
             kept.take(batch, {(row.fact_id, row.template) for row in batch})
             phase.advance(kept.progress())
 
@@ -119,7 +119,7 @@ def _decide(
     from sftqa_core.memory.adaptive import AdaptiveProbe
 
     probe, counted, of = AdaptiveProbe(loaded, batch_size), 0, 0
-    for decided in probe.decide(_prompts(loaded, pending), settings.scheme):
+    for decided in probe.decide(fact_prompts(loaded, pending), settings.scheme):
         counted += sum(fact.seen * len(fact.hits) for fact in decided)
         of += sum(settings.scheme.sampling.samples * len(fact.hits) for fact in decided)
         yield decided, {(fact.fact_id, template) for fact in decided for template in range(len(fact.hits))}
@@ -134,7 +134,10 @@ def _look_up(
     from sftqa_core.memory.likelihood import Likelihood, Question, answer_ids
 
     answers = {w.fact_id: answer_ids(loaded.tokenizer, w.answers) for w in pending}
-    questions = (Question(p.fact_id, p.template, p.ids, answers[p.fact_id]) for fact in _prompts(loaded, pending) for p in fact)
+    blank = [(w.fact_id, template, 0.0) for w in pending if not answers[w.fact_id] for template in range(len(w.relation.templates))]
+    yield blank, {(fact_id, template) for fact_id, template, _ in blank}
+    asked = [w for w in pending if answers[w.fact_id]]
+    questions = (Question(p.fact_id, p.template, p.ids, answers[p.fact_id]) for fact in fact_prompts(loaded, asked) for p in fact)
     estimate = Likelihood(loaded, batch_size)
     for rows in estimate.estimate(questions, settings.scheme.sampling.temperature):
         yield rows, {(fact_id, template) for fact_id, template, _ in rows}
@@ -189,7 +192,7 @@ class _Kept:
 
 def _batch_size(loaded: LoadedModel, pending: list[WantedFact], settings: ProbeSettings) -> int:
     """All facts before the first is sampled: hours may lie between the first and the one with a prompt too long."""
-    longest = [max(len(prompt.ids) for prompt in fact) for fact in _prompts(loaded, pending)]
+    longest = [max(len(prompt.ids) for prompt in fact) for fact in fact_prompts(loaded, pending)]
     sampling = settings.scheme.sampling
     new = 0 if settings.scheme.method == "likelihood" else sampling.max_new_tokens
     require_room(loaded, longest, new, "facts' statements", [w.subject for w in pending])
@@ -198,12 +201,3 @@ def _batch_size(loaded: LoadedModel, pending: list[WantedFact], settings: ProbeS
 
 def _part(loaded: LoadedModel) -> int:
     return next(size for limit, size in _PART_FACTS if loaded.model.num_parameters() <= limit)
-
-
-def _prompts(loaded: LoadedModel, pending: list[WantedFact]) -> Iterator[list[Prompt]]:
-    """Each fact's prompts in the templates' order, encoded when they are asked for: the ids of all would fill the memory."""
-    for start in range(0, len(pending), 64):
-        some = pending[start : start + 64]
-        ids = iter(encode_prompts(loaded, [text for w in some for text in w.prompts]))
-        for w in some:
-            yield [Prompt(w.fact_id, template, tuple(next(ids)), w.compiled) for template in range(len(w.relation.templates))]

@@ -17,6 +17,7 @@ import numpy as np
 from sftqa_core.errors import SettingsError
 from sftqa_core.knowledge.answers import CompiledAnswers
 from sftqa_core.memory.randomness import fact_key, uniforms
+from sftqa_core.memory.wanted import WantedFact
 from sftqa_core.records import SamplerSettings
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 SAMPLERS = ("shared", "generate")
 T = TypeVar("T")
+_ENCODED = 64  # facts whose prompts are encoded together
 WINDOW = 6  # batches whose prompts are ordered together
 
 
@@ -77,6 +79,17 @@ def make_sampler(name: str, loaded: LoadedModel, batch_size: int) -> Sampler:
     from sftqa_core.memory.reference import GenerateSampler
 
     return GenerateSampler(loaded, batch_size)
+
+
+def fact_prompts(loaded: LoadedModel, facts: Sequence[WantedFact]) -> Iterator[list[Prompt]]:
+    """Each fact's prompts in the templates' order, encoded when they are asked for: the ids of all would fill the memory."""
+    from sftqa_core.models.loading import encode_prompts
+
+    for start in range(0, len(facts), _ENCODED):
+        some = facts[start : start + _ENCODED]
+        ids = iter(encode_prompts(loaded, [text for w in some for text in w.prompts]))
+        for w in some:
+            yield [Prompt(w.fact_id, template, tuple(next(ids)), w.compiled) for template in range(len(w.relation.templates))]
 
 
 def prompt_uniforms(prompts: Sequence[Prompt], settings: SamplerSettings) -> np.ndarray:

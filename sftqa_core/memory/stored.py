@@ -102,7 +102,7 @@ def known_hits(store: CompletionStore, wanted: Sequence[WantedFact], keep: bool)
         facts = [unjudged[fact_id] for fact_id in located]
         if broken := miscounted(rows, facts, samples):
             for part in {located[fact_id] for fact_id in broken}:
-                store.set_aside(part, ValueError(f"not {samples} completions of every template"))
+                store.set_part_aside(part, ValueError(f"not {samples} completions of every template"))
             continue
         judged = judge(rows, facts, samples)
         if keep:

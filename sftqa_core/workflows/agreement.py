@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sftqa_core.records import Agreement, LevelScheme
+from sftqa_core.records import Agreement, LevelScheme, ProbeSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,38 +27,52 @@ class Trust:
 
 def trust(model: str, source: str, split: str = "test", domain: str = "all", scheme: LevelScheme | None = None) -> Trust:
     """Compares what was probed before; probes nothing. `sftqa probe --seed 1` makes the second probe."""
-    import numpy as np
-
-    from sftqa_core.memory.agreement import agreement, kappa_difference
-    from sftqa_core.memory.budget import budget_curve, simulated_floor
-    from sftqa_core.workflows.reading import profile
+    from sftqa_core.memory.agreement import agreement
+    from sftqa_core.workflows.reading import chosen
 
     full = replace(scheme or LevelScheme(), method="sampling")
-    others = {
-        SECOND: replace(full, sampling=replace(full.sampling, seed=full.sampling.seed + 1)),
-        "adaptive": replace(full, method="adaptive"),
-        "likelihood": replace(full, method="likelihood"),
-    }
-    reference = _known(profile(model, source, split, domain, full).table)
-    tables = {name: _known(profile(model, source, split, domain, other).table) for name, other in others.items()}
+    settings = ProbeSettings(model, source, split, domain, scheme=full)
+    asked = chosen(settings)
+    tables = {name: asked.levels(replace(settings, scheme=other)) for name, other in _others(full).items()}
+    reference = asked.levels(settings)
     found = {name: agreement(reference, table, full) for name, table in tables.items() if reference["fact_id"].isin(table["fact_id"]).any()}
-    second = tables[SECOND]
-    both = reference.merge(second[["fact_id", "level"]], on="fact_id", suffixes=("", "_second")) if len(second) else reference[:0]
+    budget, floor = _budget(reference, tables[SECOND], full)
+    measured = SECOND in found
+    floor = found[SECOND].kappa if measured else floor
+    return Trust(len(reference), found, _loss(reference, tables, full), budget, floor, measured)
+
+
+def _others(full: LevelScheme) -> dict[str, LevelScheme]:
+    again = replace(full, sampling=replace(full.sampling, seed=full.sampling.seed + 1))
+    return {SECOND: again, "adaptive": replace(full, method="adaptive"), "likelihood": replace(full, method="likelihood")}
+
+
+def _loss(reference: pd.DataFrame, tables: dict[str, pd.DataFrame], full: LevelScheme) -> tuple[float, float, float] | None:
+    """What the adaptive probe agrees less with the full one than a second full probe does; None where one of them is missing."""
+    from sftqa_core.memory.agreement import kappa_difference
+
+    shared = reference[["fact_id", "level"]]
+    for name in (SECOND, "adaptive"):
+        shared = shared.merge(tables[name][["fact_id", "level"]].rename(columns={"level": name}), on="fact_id")
+    if not len(shared):
+        return None
+    adaptive, first, again = (shared[name].to_numpy(dtype=int) for name in ("adaptive", "level", SECOND))
+    return kappa_difference(adaptive, first, again, len(full.labels))
+
+
+def _budget(reference: pd.DataFrame, second: pd.DataFrame, full: LevelScheme) -> tuple[pd.DataFrame | None, float | None]:
+    """The budget curve against the second probe's levels, or its own where there is none, and the simulated floor.
+
+    Facts with fewer templates than others are left out: a budget of so many would not be one for them.
+    """
+    import numpy as np
+
+    from sftqa_core.memory.budget import budget_curve, simulated_floor
+
+    both = reference.merge(second[["fact_id", "level"]], on="fact_id", suffixes=("_own", ""))
     alike = both if len(both) else reference
     alike = alike[alike["hits_per_template"].map(len) == alike["hits_per_template"].map(len).max()]
     if not len(alike):
-        return Trust(len(reference), found, None, None, None, False)
+        return None, None
     hits, samples = np.array(alike["hits_per_template"].tolist()).round().astype(int), full.sampling.samples
-    levels = alike["level_second" if len(both) else "level"].to_numpy(dtype=int)
-    three = both.merge(tables["adaptive"][["fact_id", "level"]], on="fact_id", suffixes=("", "_adaptive")) if len(both) else both
-    loss = None
-    if len(three) and "adaptive" in found:
-        adaptive, first, again = (three[name].to_numpy(dtype=int) for name in ("level_adaptive", "level", "level_second"))
-        loss = kappa_difference(adaptive, first, again, len(full.labels))
-    measured = len(both) > 0
-    floor = found[SECOND].kappa if measured else simulated_floor(hits, samples, full)
-    return Trust(len(reference), found, loss, budget_curve(hits, samples, levels, full), floor, measured)
-
-
-def _known(table: pd.DataFrame) -> pd.DataFrame:
-    return table[table["level"].notna()].astype({"level": "int64"})
+    return budget_curve(hits, samples, alike["level"].to_numpy(dtype=int), full), simulated_floor(hits, samples, full)

@@ -131,23 +131,43 @@ def run(run_id: str) -> Run:
     return read_run(run_id)
 
 
-def profile(model: str, source: str, split: str = "test", domain: str = "all", scheme: LevelScheme | None = None) -> Profile:
-    """Levels of a source's facts as far as they were probed."""
+@dataclass(frozen=True)
+class Facts:
+    """Some facts of a source beside the model that is asked about them."""
+
+    card: ModelCard
+    source: FactSource
+    table: pd.DataFrame  # the chosen rows of the source's fact table
+
+    def levels(self, settings: ProbeSettings) -> pd.DataFrame:
+        """LEVELS of those facts that were probed with these settings."""
+        import pandas as pd
+
+        from sftqa_core.memory.stored import stored_levels
+        from sftqa_core.memory.tables import LEVELS
+
+        return stored_levels(self.card, self.source, self.table, settings) if self.card.path else pd.DataFrame(columns=list(LEVELS))
+
+
+def chosen(settings: ProbeSettings) -> Facts:
+    """All facts of the split and domain that the settings name, without their limit."""
     from sftqa_core.knowledge.facts import UNUSED
-    from sftqa_core.memory.stored import stored_levels
     from sftqa_core.models.catalogue import find_model
 
+    card, opened = find_model(settings.model), open_for(settings.model, settings.source)
+    table = opened.facts
+    table = table[table["split"] != UNUSED] if settings.split == "all" else table[table["split"] == settings.split]
+    if settings.domain != "all":
+        table = table[table["domain"] == settings.domain]
+    return Facts(card, opened, table.reset_index(drop=True))
+
+
+def profile(model: str, source: str, split: str = "test", domain: str = "all", scheme: LevelScheme | None = None) -> Profile:
+    """Levels of a source's facts as far as they were probed."""
     settings = ProbeSettings(model, source, split, domain, scheme=scheme or LevelScheme())
-    card, opened = find_model(model), open_for(model, source)
-    chosen = opened.facts[opened.facts["split"] != UNUSED] if split == "all" else opened.facts[opened.facts["split"] == split]
-    if domain != "all":
-        chosen = chosen[chosen["domain"] == domain]
-    levels = stored_levels(card, opened, chosen, settings) if card.path else None
-    table = chosen.reset_index(drop=True)
-    if levels is None:
-        levels = _no_levels()
-    table = table.merge(levels, on="fact_id", how="left").astype({"level": "Int64"})
-    return Profile(table, settings.scheme, len(table), int(table["level"].notna().sum()), _notes(opened, chosen))
+    asked = chosen(settings)
+    table = asked.table.merge(asked.levels(settings), on="fact_id", how="left").astype({"level": "Int64"})
+    return Profile(table, settings.scheme, len(table), int(table["level"].notna().sum()), _notes(asked.source, asked.table))
 
 
 def completions(model: str, source: str, fact_id: str, scheme: LevelScheme | None = None) -> pd.DataFrame:
@@ -183,14 +203,6 @@ def open_for(model: str, source: str) -> FactSource:
     left_out = len(opened.facts) - len(table)
     told = f"{model} was pre-trained on {len(table):,} facts of {source}; the other {left_out:,} are left out."
     return replace(opened, facts=table.drop(columns="carrier"), notes=(*opened.notes, told) if left_out else opened.notes)
-
-
-def _no_levels() -> pd.DataFrame:
-    import pandas as pd
-
-    from sftqa_core.memory.tables import LEVELS
-
-    return pd.DataFrame(columns=list(LEVELS))
 
 
 def _notes(source: FactSource, chosen: pd.DataFrame) -> tuple[str, ...]:

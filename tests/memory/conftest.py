@@ -45,3 +45,23 @@ def tiny():
 
     fingerprint = ModelFingerprint("w" * 16, None, "float32", "cpu")
     return LoadedModel(ModelCard("tiny", "folder", None, False), model, tokenizer, "cpu", "float32", fingerprint, [0], (0,), 0)
+
+
+@pytest.fixture(scope="session")
+def windowed():
+    """One packed family for what does not depend on the family."""
+    from sftqa_core.memory.fitting import packs
+    from tests.memory.family_models import build
+
+    loaded = build("qwen2-window")
+    assert packs(loaded)
+    return loaded
+
+
+@pytest.fixture(scope="session")
+def whole(windowed):
+    """What is drawn when all prompts are under way together."""
+    from sftqa_core.memory.sampling import make_sampler
+    from tests.memory.family_models import prompts_of, rows_of
+
+    return rows_of(make_sampler("shared", windowed, 16), prompts_of(windowed))

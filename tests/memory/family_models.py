@@ -19,8 +19,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import GenerationConfig, PreTrainedTokenizerFast
 
 from sftqa_core.knowledge.answers import Matcher
+from sftqa_core.memory import greedy as greedy_module
 from sftqa_core.memory.decoder import Decoder, Load, Read
 from sftqa_core.memory.drawing import StopWatch
+from sftqa_core.memory.greedy import greedy
 from sftqa_core.memory.packed import PackedModel
 from sftqa_core.memory.sampling import Prompt, batches_by_length, prompt_uniforms
 from sftqa_core.models.catalogue import ModelFingerprint
@@ -31,6 +33,8 @@ END = "<|end|>"  # start, end and pad: a mask made from the pad token would hide
 WORDS = (*"Ada Bo Cy Paris Lima Rome was born lives in is from and the it he she city of s a x ü".split(), ".", ",")  # noqa: SIM905
 WINDOW = 5  # tokens, shorter than most prompts
 NEAR = 1e-5  # a uniform number this close to a border of the distribution function may fall on either side
+
+SETTINGS = SamplerSettings(samples=20, temperature=0.25, max_new_tokens=10, seed=3)
 
 SIZES = {
     "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 96,
@@ -274,3 +278,17 @@ class Wandering(Decoder[tuple[int, ...]]):
         ended = self.depth[parents] >= self.max_new_tokens
         self.split(parents, tokens)
         self.keep(np.flatnonzero(~ended & ((self.rng.random(len(parents)) < 0.66) | (tokens < 0))))
+
+
+def rows_of(sampler, prompts, settings=SETTINGS):
+    return sorted(row for rows in sampler.sample(prompts, settings) for row in rows)
+
+
+def chosen(loaded, prompts, monkeypatch, **options):
+    """Texts and token ids of greedy answers; an end token is left out of the ids."""
+    ids = []
+    decode = greedy_module.decode
+    with monkeypatch.context() as patched:
+        patched.setattr(greedy_module, "decode", lambda tokenizer, rows: ids.extend(rows) or decode(tokenizer, rows))
+        answers = greedy(loaded, [p.ids for p in prompts], SETTINGS.max_new_tokens, **options)
+    return [(answer.text, answer.tokens, list(tokens)) for answer, tokens in zip(answers, ids, strict=True)]

@@ -267,7 +267,7 @@ def test_unreadable_settings_are_passed_over(tiny, layers, caplog):
     broken.mkdir()
     (broken / "settings.json").write_text("{")
     assert [s.key for s in find_stores("w" * 16, None, SETTINGS.scheme.sampling, layers)] == [store_of(tiny, layers).key]
-    assert "its completions are not shown" in caplog.text
+    assert "its results are not shown" in caplog.text
 
 
 def test_reading_loads_no_torch():

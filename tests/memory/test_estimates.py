@@ -57,6 +57,27 @@ def test_adaptive_stops_where_the_level_is_clear(tiny, workspace, known):
     assert (few["hits"] <= few["completions"]).all()
 
 
+def test_answers_of_nothing_but_spaces_have_no_likelihood(tiny, workspace, known):
+    """Such a fact gets 0 and the first level; the others are estimated as ever."""
+    blank = replace(known, facts=known.facts.assign(answers=[["  "], *known.facts["answers"].tolist()[1:]]))
+    with_blank = probe_facts(tiny, blank, blank.facts, settings("likelihood"), NONE, workspace)
+    whole = probe_facts(tiny, known, known.facts, settings("likelihood"), NONE, workspace)
+    assert with_blank.iloc[0][["score", "level"]].tolist() == [0.0, 0]
+    assert whole.iloc[0]["score"] > 0
+    assert with_blank["score"].tolist()[1:] == whole["score"].tolist()[1:]
+
+
+def test_damaged_estimates_are_set_aside_and_made_again(tiny, workspace, known, caplog):
+    """The file keeps its bytes under another name, and the levels come out the same."""
+    first = probe_facts(tiny, known, known.facts, settings("likelihood"), NONE, workspace)
+    (part,) = (workspace.root / "estimates").rglob("part-*.parquet")
+    part.write_bytes(part.read_bytes()[:-9])
+    again = probe_facts(tiny, known, known.facts, settings("likelihood"), NONE, workspace)
+    pd.testing.assert_frame_equal(first, again)
+    assert part.with_name(part.name + ".damaged").exists()
+    assert "is damaged" in caplog.text
+
+
 def test_likelihood_is_the_probability_of_the_next_words(tiny, workspace, known):
     """Each template's rate is what a plain forward pass says of the answer's tokens, at the sampler's temperature."""
     table = probe_facts(tiny, known, known.facts, settings("likelihood"), NONE, workspace)
@@ -94,8 +115,8 @@ def test_estimates_are_kept_and_found_again(tiny, workspace, known, method, monk
     """A second probe reads what the first one wrote; only new facts, and those whose answers changed, are estimated."""
     first = probe_facts(tiny, known, known.facts[:4], settings(method), NONE, workspace)
     asked = []
-    inner = probing._prompts
-    monkeypatch.setattr(probing, "_prompts", lambda loaded, pending: asked.append(len(pending)) or inner(loaded, pending))
+    inner = probing.fact_prompts
+    monkeypatch.setattr(probing, "fact_prompts", lambda loaded, pending: asked.append(len(pending)) or inner(loaded, pending))
     again = probe_facts(tiny, known, known.facts, settings(method), NONE, workspace)
     assert set(asked) == {2}
     pd.testing.assert_frame_equal(again[:4], first)

@@ -202,7 +202,7 @@ def test_prompts_may_fill_the_positions_to_the_last(tiny, workspace, monkeypatch
     """The longest prompt and its new tokens may be exactly as long as the model allows, and not one token longer."""
     source = source_of(4)
     wanted = wanted_facts(source, source.facts, NONE, "tokens")
-    lengths = [len(prompt.ids) for fact in probing._prompts(tiny, wanted) for prompt in fact]
+    lengths = [len(prompt.ids) for fact in probing.fact_prompts(tiny, wanted) for prompt in fact]
     for spare, fits in ((6, True), (5, False)):
         monkeypatch.setattr(tiny.model.config, "max_position_embeddings", max(lengths) + spare)
         with contextlib.nullcontext() if fits else pytest.raises(SettingsError, match="choose a model with more positions"):

@@ -65,7 +65,7 @@ def test_the_artifact_is_of_the_very_settings_asked_for(probe, workspace, monkey
     first = workflows.probe(probe)
     monkeypatch.setattr(devices, "why_no_gpu", lambda: None)
     other = prober(replace(probe, device="cuda")).store
-    other._writable()
+    other.writable()
     assert workflows.probe(probe).artifact == first.artifact
     assert str(other.folder) != first.artifact
     shown = Prober(open_for("atlas-llama", "atlas"), ProbeSettings("atlas-llama", device="cpu"), Silent())

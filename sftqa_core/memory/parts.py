@@ -1,0 +1,102 @@
+"""What the stores of probe results have in common: a key made of all that a result depends on, and parts that are added,
+never changed, in the person's layer over the shipped one.
+
+`<layer>/<kind>/<key>/` holds the parts and `settings.json`, the settings that the key is a hash of.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import pandas as pd
+import pyarrow as pa
+
+from sftqa_core.artifacts import write_json
+from sftqa_core.errors import SettingsError
+from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.memory.tables import read_parquet
+from sftqa_core.workspace import Workspace
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class PartStore:
+    """One model's results under one set of settings, in both layers of a workspace."""
+
+    kind: ClassVar[str]  # the folder of a layer that its parts lie in
+
+    key: str
+    layers: tuple[Path, ...]  # the user's first; only that one is written
+    settings: dict[str, Any]  # what the key stands for
+    damaged: list[str] = field(default_factory=list)  # parts set aside, by path
+    added: int = 0  # facts whose results came in through this object
+
+    @classmethod
+    def under(cls, settings: Mapping[str, Any], workspace: Workspace) -> Self:
+        """The store whose key these settings make."""
+        return cls(fingerprint(dict(settings)), workspace.layers, dict(settings))
+
+    @property
+    def folder(self) -> Path:
+        """Where the results lie: the user's folder, or the shipped one if only that exists."""
+        folders = [layer / self.kind / self.key for layer in self.layers]
+        return next((folder for folder in folders if folder.exists()), folders[0])
+
+    def set_aside(self, paths: list[Path], error: Exception) -> None:
+        """Never read these files of one part again; its facts count as not probed."""
+        for path in paths:
+            self.damaged.append(str(path))
+            if path.is_relative_to(self.layers[0]) and path.exists():
+                path.rename(path.with_name(path.name + ".damaged"))
+        _log.warning("%s is damaged (%s): set aside, its facts will be probed again.", paths[-1], str(error).split("\n")[0])
+
+    def newest_first(self, kind: str, pattern: str) -> list[Path]:
+        """Files of this key under `kind`: the user's before shipped ones, late ones before early ones, damaged ones left out."""
+        found = [path for layer in self.layers for path in sorted((layer / kind / self.key).glob(pattern), reverse=True)]
+        return [path for path in found if str(path) not in self.damaged]
+
+    def tables(self, kind: str, schema: pa.Schema) -> list[pd.DataFrame]:
+        """All parts under `kind` that can be read, in the order of `newest_first`; others are set aside."""
+        found = []
+        for path in self.newest_first(kind, "part-*.parquet"):
+            try:
+                found.append(read_parquet(path, schema))
+            except (OSError, pa.ArrowException) as error:
+                self.set_aside([path], error)
+        return found
+
+    def writable(self) -> Path:
+        """The user's folder, with the settings in it."""
+        folder = self.layers[0] / self.kind / self.key
+        if not (folder / "settings.json").exists():
+            write_json(folder / "settings.json", self.settings)
+        return folder
+
+    @classmethod
+    def find(cls, workspace: Workspace, fits: Callable[[dict[str, Any]], bool]) -> list[Self]:
+        """The stores whose settings fit; files that are no settings, or not those of their folder, are passed over."""
+        found: dict[str, Self] = {}
+        for layer in workspace.layers:
+            for path in sorted((layer / cls.kind).glob("*/settings.json")):
+                try:
+                    settings = json.loads(path.read_text(encoding="utf-8"))
+                    fit = fits(settings)
+                except (OSError, ValueError, KeyError, TypeError, SettingsError) as error:
+                    _log.warning("%s can't be read (%s): its results are not shown.", path, error)
+                    continue
+                if fit and path.parent.name == fingerprint(settings):
+                    found.setdefault(path.parent.name, cls(path.parent.name, workspace.layers, settings))
+        return list(found.values())
+
+
+def part_name() -> str:
+    """A name for a part; names rise with time: the newest holds."""
+    return f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.parquet"
