@@ -14,13 +14,17 @@ from sftqa_core.errors import Stopped
 
 def test_a_gentle_interrupt_is_seen_at_the_next_step():
     """The first Ctrl-C raises nothing where the work stands and Stopped at the next check; outside it is a KeyboardInterrupt."""
-    console = Console()
-    with console.gentle():
-        signal.raise_signal(signal.SIGINT)
-        with pytest.raises(Stopped):
-            console.check()
-    with pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs the tests in the background ignores Ctrl-C
+    try:
+        console = Console()
+        with console.gentle():
+            signal.raise_signal(signal.SIGINT)
+            with pytest.raises(Stopped):
+                console.check()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_an_interrupted_pretraining_goes_on_where_it_was(tmp_path, workspace):
