@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: app test test-browser check format wheel bench shipped clean
+.PHONY: app test test-browser check format wheel bench studies shipped clean
 
 app: .venv/.app
 	$(BIN)/sftqa app
@@ -33,9 +33,13 @@ bench: .venv/.dev
 	$(BIN)/python benchmarks/first_chart.py
 	$(BIN)/python benchmarks/probing.py
 
-# Makes cache/shipped anew in a workspace of its own: about half an hour.
-shipped: .venv/.dev
+# Makes everything in cache/shipped but the models anew, in a workspace of its own: probes, studies, the example run. Under an hour.
+studies: .venv/.dev
 	SFTQA_CACHE=build/shipping SFTQA_SHIPPED=build/nothing $(BIN)/python -m sftqa_core.cli.shipping cache/shipped
+
+# The same with the models pre-trained anew, which takes about as long again.
+shipped: .venv/.dev
+	SFTQA_CACHE=build/shipping SFTQA_SHIPPED=build/nothing $(BIN)/python -m sftqa_core.cli.shipping cache/shipped --pretrain
 
 # torch comes first and alone: the pinned release is found in one step, and its build (CPU or CUDA) is not chosen anew by another package.
 .venv/.app: pyproject.toml constraints.txt

@@ -16,13 +16,21 @@ ICON = "data:image/svg+xml," + "".join(
     ]
     + ["%3C/svg%3E"]
 )
-PAGES = [
-    st.Page("pages/overview.py", title="Overview", default=True),
-    st.Page("pages/memory.py", title="Memory"),
-    st.Page("pages/lab.py", title="Lab"),
-    st.Page("pages/results.py", title="Results"),
-    st.Page("pages/jobs.py", title="Jobs"),
-]
+PAGES = {
+    "": [
+        st.Page("pages/overview.py", title="Overview", default=True),
+        st.Page("pages/memory.py", title="Memory"),
+        st.Page("pages/lab.py", title="Lab"),
+        st.Page("pages/results.py", title="Results"),
+    ],
+    "Studies": [
+        st.Page("pages/amount.py", title="How much data?"),
+        st.Page("pages/level.py", title="Which data?"),
+        st.Page("pages/models.py", title="Which model?"),
+        st.Page("pages/shift.py", title="What moves?"),
+    ],
+    " ": [st.Page("pages/jobs.py", title="Jobs")],
+}
 
 page = st.navigation(PAGES, position="top")
 st.set_page_config(page_title=f"{page.title} · SFT-QA Explorer", page_icon=ICON, layout="wide")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages._ui import forms, panels, resources, state
+from pages._ui import forms, panels, resources, state, study_form
 from pages._ui.cost_panel import cost_panel
 from pages._ui.job_panel import ACTIVE, job_panel
 from sftqa_core.errors import SftqaError
@@ -16,18 +16,29 @@ with panels.told():
     if not resources.models():
         panels.no_models()
 
+KINDS = {"train": "One run", "study": "A study"}
+kind = st.segmented_control(
+    "What",
+    list(KINDS),
+    format_func=KINDS.get,
+    default="train",
+    required=True,
+    key="lab-kind",
+    persist_state="session",
+    label_visibility="collapsed",
+)
 left, right = st.columns([3, 2], gap="large")
 settings = None
 with left:
     try:
-        settings = forms.train_form()
+        settings = forms.train_form() if kind == "train" else study_form.study_form()
     except SftqaError as error:
         panels.problem(str(error))
 
 with right:
     st.subheader("What it will cost", anchor=False)
     with panels.told():
-        watched = state.watched_jobs("train")
+        watched = state.watched_jobs(kind)
     twin = settings is not None and any(job.state in ACTIVE and job.settings == settings.to_dict() for job in watched)
     if settings is None:
         st.caption("Fix the field named at the left.")
@@ -37,8 +48,10 @@ with right:
         ready = False
     if st.button("Launch", type="primary", icon=":material/rocket_launch:", disabled=not ready, width="stretch") and settings:
         with panels.told():
-            state.watch(resources.submit("train", settings).id)
+            state.watch(resources.submit(kind, settings).id)
         st.rerun()
+    if kind == "study" and settings is not None:
+        study_form.file_button(settings)
     if twin:
         st.caption("These very settings are under way. Change something to start another run; it waits its turn.")
     for job in watched:

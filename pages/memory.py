@@ -7,10 +7,10 @@ import streamlit as st
 from pages._ui import memory_panels, panels, pickers, resources, state
 from pages._ui.alias_panel import alias_button
 from pages._ui.job_panel import job_panel
-from pages._ui.probe_panel import probe_button, upload_button
+from pages._ui.probe_panel import is_second, probe_button, upload_button
 from pages._ui.trust_panel import trust_panel
 from pages._ui.wording import NOTE_HELP
-from sftqa_core.records import LevelScheme
+from sftqa_core.records import LevelScheme, TrainSettings
 
 st.title("Memory")
 
@@ -34,30 +34,35 @@ with panels.told():
     profile = resources.profile(model, source, split, domain, scheme, stamp)
 
 with st.container(horizontal=True, vertical_alignment="center"):
-    st.markdown(f"**{profile.probed:,} of {profile.facts:,} facts probed**")
+    told = "probed" if scheme.method == "sampling" else "estimated"
+    st.markdown(f"**{profile.probed:,} of {profile.facts:,} facts {told}**")
     probe_button(model, source, split, domain, scheme, profile.facts - profile.probed)
     upload_button()
     alias_button()
+    panels.glossary(TrainSettings(model), 21 * scheme.sampling.samples)
     state.tell_now()
-    without_echo = st.toggle("Leave out echo facts", help=NOTE_HELP["echo facts"])
+    echo = int(profile.table["echo"].astype(bool).sum())
+    without_echo = st.toggle("Leave out echo facts" if echo else "No echo facts", help=NOTE_HELP["echo facts"], disabled=not echo)
 if (trouble := state.kept_problem()) is not None:
     panels.problem(trouble)
 for note in profile.notes:
     st.caption(note, help=next((text for part, text in NOTE_HELP.items() if part in note), None))
 read = memory_panels.what_was_read(model, source)
 for job in state.watched_jobs("probe"):
-    job_panel(job, "memory", charts=False)
+    if not (is_second(job) and st.session_state.get("trust")):  # shown where it was started
+        job_panel(job, "memory", charts=False)
 
 table = profile.table[~profile.table["echo"].astype(bool)] if without_echo else profile.table
 if not profile.facts:
     panels.empty("This source has no facts in that split and domain. Pick another.")
     st.stop()
 if not profile.probed:
-    panels.empty("None of these facts has been probed with this model. Use Probe above: it goes on in the background.")
+    how = "probed with this model" if scheme.method == "sampling" else f"measured by the {pickers.METHOD_NAMES[scheme.method]} yet"
+    panels.empty(f"None of these facts has been {how}. Use Probe above: it goes on in the background.")
 else:
     memory_panels.spread(table, profile.scheme, read)
 with panels.told():
-    trust_panel(model, source, split, domain, stamp)
+    trust_panel(model, source, split, domain, scheme.method, stamp)
 
 st.subheader("Facts", anchor=False)
 with panels.told():

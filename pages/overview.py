@@ -13,7 +13,8 @@ TEMPLATES = 21  # of each relation (METHOD section 1)
 st.title("What does fine-tuning do to what a model knows?")
 st.markdown(
     "A language model holds some facts firmly, some barely and some not at all. This explorer measures that **memory level** fact by "
-    "fact, fine-tunes the model on a few question-answer pairs, and shows how often it answers rightly at each level, before and after."
+    "fact, fine-tunes the model on a few question-answer pairs, and shows how often it answers rightly at each level, before and after. "
+    "It lets you play with the questions of *60 Data Points are Sufficient to Fine-Tune LLMs for Question-Answering* (arXiv 2409.15825)."
 )
 
 with panels.told():

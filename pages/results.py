@@ -6,8 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui import change_panel, panels, pickers, resources, result_panels
+from pages._ui.charts import draw
 from pages._ui.downloads import csv_button
-from sftqa_core.figures.style import CHART_CONFIG
 from sftqa_core.figures.training import loss_figure
 
 st.title("Results")
@@ -48,7 +48,7 @@ change_panel.change_panel(run.id, predictions, facts, settings.scheme.labels)
 with st.expander("Loss while training", icon=":material/show_chart:"):
     steps, losses = result_panels.loss_points(curve)
     if steps:
-        st.plotly_chart(loss_figure(steps, losses), config=CHART_CONFIG, key="results-loss", alt="Training loss by step")
+        draw(loss_figure(steps, losses), key="results-loss", alt="Training loss by step")
     else:
         st.caption("Nothing was trained in this run.")
 with st.expander("All the numbers", icon=":material/table:"):

@@ -5,11 +5,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import reprlib
 import types
 import typing
 from typing import Any, Self
 
 from sftqa_core.errors import SettingsError
+
+_QUOTED = reprlib.Repr()
+_QUOTED.maxlevel, _QUOTED.maxlist, _QUOTED.maxtuple, _QUOTED.maxdict = 2, 12, 12, 6
+_QUOTED.maxstring = _QUOTED.maxother = 120
 
 
 class Record:
@@ -46,7 +51,7 @@ class Record:
                 values[key] = _typed(hints[key], data[key])
             except SettingsError as error:
                 wrong += error.problems
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, OverflowError) as error:
                 wrong.append(f"{cls.__name__}.{key}: {error}.")
         if wrong:
             raise SettingsError(wrong)
@@ -75,7 +80,15 @@ def at_least(name: str, value: int | None, least: int) -> list[str]:
 
 def within(name: str, value: float, low: float, high: float) -> list[str]:
     """For `problems`: a sentence if `value` does not lie from `low` to `high` (NaN never does)."""
-    return [] if low <= value <= high else [f"{name} must be {low:,} to {high:,}, got {value}."]
+    return [] if low <= value <= high else [f"{name} must be {low:,} to {high:,}, got {shown(value)}."]
+
+
+def shown(value: Any) -> str:
+    """A value as a message quotes it: a long or deep one is cut short."""
+    try:
+        return _QUOTED.repr(value)
+    except ValueError:  # a number of thousands of digits
+        return f"a number of {value.bit_length():,} bits" if isinstance(value, int) else type(value).__name__
 
 
 def _required(field: dataclasses.Field) -> bool:
@@ -103,16 +116,16 @@ def _typed(hint: Any, value: Any) -> Any:
         return hint.from_dict(value)
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
-            raise TypeError(f"must be a list, got {value!r}")
+            raise TypeError(f"must be a list, got {shown(value)}")
         return tuple(_typed(arguments[0], item) for item in value)
     if origin is dict:
         if not isinstance(value, dict):
-            raise TypeError(f"must be an object, got {value!r}")
+            raise TypeError(f"must be an object, got {shown(value)}")
         return {key: _typed(arguments[1], item) for key, item in value.items()}
     if hint is Any:
         return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise TypeError(f"must be {hint.__name__}, got {value!r}")
+        raise TypeError(f"must be {hint.__name__}, got {shown(value)}")
     return value

@@ -8,6 +8,8 @@ from typing import Protocol
 
 from sftqa_core.jsonrecord import Record
 
+WARM_S = 10.0  # until so much is spent, or a twentieth is done, nothing is said of the time left
+
 
 @dataclass(frozen=True)
 class Progress(Record):
@@ -67,6 +69,7 @@ class Phase:
         self.done += pieces
         elapsed_s = max(time.monotonic() - self.started_s, 1e-9)
         rate = self.done / elapsed_s
-        left_s = (self.total - self.done) / rate if rate > 0 else None
+        known = elapsed_s >= WARM_S or self.done * 20 >= self.total  # the first pieces pay for the start and foretell hours
+        left_s = (self.total - self.done) / rate if rate > 0 and known else None
         self.reporter.progress(Progress(self.name, self.done, self.total, self.unit, rate, left_s, dict(values)))
         self.reporter.check()

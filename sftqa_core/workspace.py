@@ -72,6 +72,11 @@ class Workspace:
         return self.root / "uploads"
 
     @property
+    def studies(self) -> Path:
+        """Studies that were started, one YAML file each; their runs' results lie apart, since studies share them."""
+        return self.root / "studies"
+
+    @property
     def aliases(self) -> Path:
         """The table of objects that count as the same, as the person edited it."""
         return self.root / "aliases.csv"

@@ -82,7 +82,7 @@ def test_other_ways_of_probing_ship_with_what_they_are_worth():
         ("second probe", "adaptive", "likelihood"), trust.facts
     )
     assert trust.floor_measured
-    assert trust.adaptive_loss[1] > -0.02
+    assert trust.adaptive_margin[1] > -0.02
     assert trust.agreements["likelihood"].spearman > 0.95
     assert trust.agreements["likelihood"].kappa > 0.85
 

@@ -10,10 +10,10 @@ from pages._ui import resources
 from pages._ui.panels import problem
 from pages._ui.wording import literal, span
 from sftqa_core.errors import SftqaError
-from sftqa_core.records import ProbeSettings, TrainSettings
+from sftqa_core.records import ProbeSettings, StudySettings, TrainSettings
 
 
-def cost_panel(settings: TrainSettings | ProbeSettings) -> bool:
+def cost_panel(settings: TrainSettings | ProbeSettings | StudySettings) -> bool:
     """Draw the forecast; True when the work can start."""
     try:
         forecast = resources.forecast(settings, resources.stamp())
@@ -24,12 +24,13 @@ def cost_panel(settings: TrainSettings | ProbeSettings) -> bool:
         for text in forecast.problems:
             problem(text, ":material/block:")
         return False
-    cells = [(label, value) for label, value in _cells(forecast, isinstance(settings, TrainSettings)) if value is not None]
+    cells = [(label, value) for label, value in _cells(forecast, settings) if value is not None]
     with st.container(horizontal=True, gap="large"):
         for label, value in cells:
             st.metric(label, value, width="content")
-    if isinstance(settings, ProbeSettings) and not forecast.probes_needed:
-        st.caption("All of these are known already.")
+    runs = forecast.runs if isinstance(settings, StudySettings) else 0
+    if not isinstance(settings, TrainSettings) and not forecast.probes_needed + runs:
+        st.caption("All of it is done already.")
         return False
     st.markdown(f"**About {span(forecast.seconds_low, forecast.seconds_high)}** on this machine.")
     for note in forecast.notes:
@@ -37,10 +38,13 @@ def cost_panel(settings: TrainSettings | ProbeSettings) -> bool:
     return True
 
 
-def _cells(forecast: Any, train: bool) -> list[tuple[str, str | None]]:
+def _cells(forecast: Any, settings: Any) -> list[tuple[str, str | None]]:
     probes = f"{forecast.probes_needed:,}"
-    if not train:
+    if isinstance(settings, ProbeSettings):
         return [("Facts to probe", probes)]
+    if isinstance(settings, StudySettings):
+        left = [("Runs left", f"{forecast.runs:,}"), ("Steps", f"{forecast.steps:,}"), ("Test facts", f"{forecast.test_facts:,}")]
+        return [*left, ("Probes needed", probes if forecast.probes_needed else None)]
     return [
         ("Examples", f"{forecast.examples:,}"),
         ("Steps", f"{forecast.steps:,}"),

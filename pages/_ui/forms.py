@@ -94,7 +94,7 @@ def _recipe(model: str, wrong: list[str]) -> dict[str, Any]:
     seed = third.number_input(
         FIELDS["seed"], 0, 2**31 - 1, 0, key="lab-seed", help="Another seed picks other examples.", persist_state="session"
     )
-    return {"method": method, "learning_rate": _rate(rate, wrong), "seed": int(seed)}
+    return {"method": method, "learning_rate": read_rate(rate, wrong), "seed": int(seed)}
 
 
 def _more() -> dict[str, Any]:
@@ -150,7 +150,8 @@ def _prompt() -> tuple[str, str]:
     return prompt, answer
 
 
-def _rate(text: str, wrong: list[str]) -> float | None:
+def read_rate(text: str, wrong: list[str]) -> float | None:
+    """A learning rate that was typed, None for an empty field; what is wrong is added to `wrong`."""
     try:
         return float(text) if text.strip() else None
     except ValueError:

@@ -11,13 +11,14 @@ from typing import Any
 import streamlit as st
 
 from pages._ui import resources, state
+from pages._ui.charts import draw
 from pages._ui.panels import problem
 from pages._ui.titles import job_title
 from pages._ui.wording import PHASES, duration, literal, moment, step_of
-from sftqa_core.figures.style import CHART_CONFIG
 from sftqa_core.figures.training import loss_figure
 from sftqa_core.records import Job
 
+STUDY_PAGES = {"amount": "pages/amount.py", "level": "pages/level.py", "models": "pages/models.py", "shift": "pages/shift.py"}
 ACTIVE = ("queued", "running", "stopping")
 STATES = {
     "queued": ("waiting", "gray", ":material/hourglass_empty:"),
@@ -54,7 +55,7 @@ def _body(job_id: str, where: str, charts: bool) -> None:
     if charts and losses:
         total = next(step.total for step in reversed(steps) if "loss" in step.values)
         figure = loss_figure([at for at, _ in losses], [loss for _, loss in losses], total)
-        st.plotly_chart(figure, config=CHART_CONFIG, key=f"loss-{where}-{job_id}", alt="Training loss by step")
+        draw(figure, key=f"loss-{where}-{job_id}", alt="Training loss by step")
     _log(job_id, st.expander("Log", key=f"log-{where}-{job_id}", icon=":material/notes:"))
     if job.state == "stopping":
         st.caption("Stopping after the piece of work at hand. What is finished is kept.")
@@ -80,6 +81,9 @@ def _over(job: Job, where: str) -> None:
 def _result_link(job: Job) -> None:
     if job.kind == "train":
         st.page_link("pages/results.py", label="**See the results**", icon=":material/insights:", query_params={"run": str(job.result)})
+    elif job.kind == "study" and job.result in STUDY_PAGES:
+        link = {"study": resources.study_name(job.settings)}
+        st.page_link(STUDY_PAGES[job.result], label="**See the study**", icon=":material/insights:", query_params=link)
     elif job.kind == "probe":
         link = {key: str(job.settings[key]) for key in ("model", "source", "split", "domain") if key in job.settings}
         st.page_link("pages/memory.py", label="**See the levels**", icon=":material/psychology:", query_params=link)

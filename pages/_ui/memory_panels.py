@@ -8,13 +8,15 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui import resources, state
+from pages._ui.charts import draw
 from pages._ui.downloads import csv_button
 from pages._ui.panels import planted
+from pages._ui.pickers import METHOD_NAMES
 from pages._ui.titles import source_name
 from pages._ui.wording import between, literal, percent
 from sftqa_core.figures.fact import template_hits_figure
 from sftqa_core.figures.levels import level_counts, level_names, level_shares_figure, score_histogram
-from sftqa_core.figures.style import CHART_CONFIG, level_colours
+from sftqa_core.figures.style import level_colours
 from sftqa_core.jsonrecord import fingerprint
 
 SHOWN = 20_000  # rows a browser is handed at once
@@ -55,7 +57,7 @@ def spread(table: Any, scheme: Any, read: bool) -> None:
     left, right = st.columns([3, 2], gap="large")
     with left:
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-            st.markdown("**Facts per memory level**")
+            st.markdown(f"**Facts per memory level**{'' if scheme.method == 'sampling' else ', estimated'}")
             by = st.segmented_control(
                 "by", known, format_func=SPLITS.get, default=known[0], required=True, key="by", label_visibility="collapsed"
             )
@@ -63,14 +65,19 @@ def spread(table: Any, scheme: Any, read: bool) -> None:
         names = {**GROUP_NAMES.get(by, {}), **(resources.relation_labels() if by == "relation" else {})}
         groups = {names.get(name, name): counts[name] for name in _ordered(counts, by)}
         figure = level_shares_figure(groups, scheme.labels, 56 if len(groups) <= 3 else 30)
-        st.plotly_chart(figure, config=CHART_CONFIG, key="shares", alt="Share of facts per memory level")
+        draw(figure, key="shares", alt="Share of facts per memory level")
     with right:
-        st.markdown("**Memory score R**")
-        scores = table["score"].dropna().tolist()
-        st.plotly_chart(
-            score_histogram(scores, scheme.labels, scheme.cutoffs), config=CHART_CONFIG, key="scores", alt="Facts by memory score"
+        st.markdown(
+            "**Memory score R**" if scheme.method == "sampling" else f"**Expected memory score R**, by {METHOD_NAMES[scheme.method]}"
         )
-        st.caption("Dotted lines: where levels change." + (_templates_words(table) if read else ""))
+        probed = table[table["score"].notna()]
+        levels = None if scheme.method == "sampling" else probed["level"].astype(int).tolist()
+        figure = score_histogram(probed["score"].tolist(), scheme.labels, scheme.cutoffs, levels=levels)
+        draw(figure, key="scores", alt="Facts by memory score")
+        told = "Dotted lines: where levels change."
+        if scheme.method == "likelihood":
+            told += f" {scheme.labels[0]} is what the full probe would more likely than not have without a hit, so its R is not quite 0."
+        st.caption(told + (_templates_words(table) if read and scheme.method != "likelihood" else ""))
 
 
 def facts_table(table: Any, scheme: Any, place: str) -> Any:
@@ -125,6 +132,7 @@ def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, rea
             st.caption("This fact has not been probed. Use the Probe button above.")
             return
         _score_row(fact, read)
+        counted = scheme.method == "sampling"
         rows = resources.completions(model, source, fact["fact_id"], stamp)
         prompts = rows.drop_duplicates("template").set_index("template")["prompt"].to_dict() if len(rows) else {}
         hits = list(fact["hits_per_template"])
@@ -132,11 +140,14 @@ def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, rea
         colour = level_colours(len(scheme.labels))[list(scheme.labels).index(fact["level"])]
         seen = rows.drop_duplicates("template").set_index("template")["seen"].to_dict() if read and "seen" in rows else {}
         order = range(len(hits))
-        figure = template_hits_figure(hits, samples, [prompts.get(at, "") for at in order], colour, [seen.get(at) for at in order])
-        st.plotly_chart(figure, config=CHART_CONFIG, key="fact-templates", alt="Hits per template")
+        told = "hits" if scheme.method != "likelihood" else "expected hits"
+        figure = template_hits_figure(hits, samples, [prompts.get(at, "") for at in order], colour, [seen.get(at) for at in order], told)
+        draw(figure, key="fact-templates", alt="Hits per template")
         if not len(rows):
             st.caption("The completions behind these levels are not stored here; probing again would write them.")
             return
+        if not counted:
+            st.caption("For comparison, the completions of the full probe:")
         st.dataframe(
             rows.assign(hit=rows["matched"].notna(), matched=rows["matched"].fillna(""), template=rows["template"] + 1),
             hide_index=True,

@@ -8,9 +8,11 @@ import streamlit as st
 
 from pages._ui import resources, state
 from pages._ui.cost_panel import cost_panel
+from pages._ui.job_panel import ACTIVE, job_panel
 from pages._ui.panels import needs_torch
+from pages._ui.wording import span
 from sftqa_core.errors import SftqaError
-from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings
+from sftqa_core.records import Job, LevelScheme, ProbeSettings, SamplerSettings
 
 EXAMPLE = "relation,subject,object\nP19,Marie Curie,Warsaw\nP36,Kenya,Nairobi\n"
 UPLOADS = ("csv", "jsonl", "parquet", "zip")
@@ -18,7 +20,10 @@ UPLOADS = ("csv", "jsonl", "parquet", "zip")
 
 def probe_button(model: str, source: str, split: str, domain: str, scheme: LevelScheme, left: int) -> None:
     """A popover with what probing the remaining facts costs, and the button that starts it."""
-    with st.popover("Probe", icon=":material/network_intelligence:", disabled=left == 0, on_change="rerun", key="probe-box") as box:
+    told = None if left else "All of these facts are probed."
+    with st.popover(
+        "Probe", icon=":material/network_intelligence:", disabled=not left, on_change="rerun", key="probe-box", help=told
+    ) as box:
         if not box.open:
             return
         limit = st.number_input("At most this many facts", 1, None, None, placeholder=f"all {left:,} that are left", key="probe-limit")
@@ -30,11 +35,35 @@ def probe_button(model: str, source: str, split: str, domain: str, scheme: Level
         st.button("Start probing", type="primary", disabled=not ready, key="probe-start", on_click=_probe, args=(settings,))
 
 
-def second_probe_button(model: str, source: str, split: str, domain: str) -> None:
-    """Starts the full probe once more with other random numbers: how far two of them agree is what chance alone does."""
-    scheme = LevelScheme(sampling=SamplerSettings(seed=1))
-    settings = ProbeSettings(model, source, split, domain, scheme=scheme)
-    st.button("Probe again with other random numbers", icon=":material/casino:", key="probe-again", on_click=_probe, args=(settings,))
+def second_probe(model: str, source: str, split: str, domain: str, left: int, begun: bool) -> None:
+    """Starts the full probe once more with other random numbers, or finishes it, and shows its job where it was asked for.
+
+    How far two full probes agree is what chance alone does.
+    """
+    settings = ProbeSettings(model, source, split, domain, scheme=LevelScheme(sampling=SamplerSettings(seed=1)))
+    jobs = [job for job in state.watched_jobs("probe") if is_second(job)]
+    active = any(job.state in ACTIVE for job in jobs)
+    words = f"Finish the second probe ({left:,} facts left)" if begun else "Probe again with other random numbers"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Under way" if active else words,
+            icon=":material/casino:",
+            key="probe-again",
+            on_click=_probe,
+            args=(settings,),
+            disabled=active,
+        )
+        if not active:
+            cost = resources.forecast(settings, resources.stamp())
+            st.caption(f"{cost.probes_needed:,} facts, about {span(cost.seconds_low, cost.seconds_high)} on this machine.", width="content")
+    for job in jobs:
+        job_panel(job, "trust", charts=False)
+
+
+def is_second(job: Job) -> bool:
+    """Whether a probe is one with other random numbers, which has its place beside the first."""
+    scheme = job.settings.get("scheme") or {}
+    return bool((scheme.get("sampling") or {}).get("seed"))
 
 
 def upload_button() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from sftqa_core.progress import Progress
-from sftqa_core.records import SPLITS, Job, LevelScheme, ModelCard, ProbeSettings, RunSummary, TrainSettings
+from sftqa_core.records import SPLITS, Job, LevelScheme, ModelCard, ProbeSettings, RunSummary, StudyReport, StudySettings, TrainSettings
 
 
 @st.cache_data(show_spinner=False)
@@ -107,10 +107,58 @@ def run_part(run_id: str, part: str) -> RunSummary:
 
 
 @st.cache_data(show_spinner=False, ttl=60, max_entries=64)
-def forecast(settings: TrainSettings | ProbeSettings, stamp: str) -> Any:
+def forecast(settings: TrainSettings | ProbeSettings | StudySettings, stamp: str) -> Any:
     from sftqa_core import workflows
 
     return workflows.forecast(settings)
+
+
+def studies() -> list[Any]:
+    """Studies that were started here, the latest first, then those that ship."""
+    from sftqa_core import workflows
+
+    return workflows.studies()
+
+
+@st.cache_resource(show_spinner="Counting what the study says…", max_entries=12, ttl=600)
+def study_report(settings: StudySettings, stamp: str) -> StudyReport:
+    """`stamp` changes when a job ends, or with the runs that a job under way has finished."""
+    from sftqa_core import workflows
+
+    return workflows.study_report(settings)
+
+
+def more_seeds(settings: StudySettings) -> StudySettings:
+    """The same study with two seeds more."""
+    from sftqa_core import workflows
+
+    return workflows.more_seeds(settings, 2)
+
+
+@st.cache_resource(show_spinner=False)
+def published(name: str) -> tuple[Any, str]:
+    """A published table ("shares", "matrix" or "means") and what it is: paper and table."""
+    from sftqa_core import workflows
+
+    return workflows.published(name)
+
+
+def study_name(settings: StudySettings | dict[str, Any]) -> str:
+    from sftqa_core import workflows
+
+    return workflows.study_name(settings if isinstance(settings, StudySettings) else StudySettings.from_dict(settings))
+
+
+def study_yaml(settings: StudySettings) -> str:
+    from sftqa_core import workflows
+
+    return workflows.study_yaml(settings)
+
+
+def study_of(text: str) -> StudySettings:
+    from sftqa_core import workflows
+
+    return workflows.study_of(text)
 
 
 def add_upload(name: str, content: bytes) -> str:
@@ -148,6 +196,7 @@ def save_aliases(rows: list[dict[str, str]] | None) -> None:
     workflows.save_aliases(rows)
     profile.clear()
     trust.clear()
+    study_report.clear()
     completions.clear()
     forecast.clear()
 
@@ -184,7 +233,7 @@ def clear_jobs() -> None:
     remove_jobs()
 
 
-def submit(kind: str, settings: TrainSettings | ProbeSettings) -> Job:
+def submit(kind: str, settings: TrainSettings | ProbeSettings | StudySettings) -> Job:
     """Queue the work once: a second click, or the same click in another tab, gets the job that the first one made.
 
     The key names the settings and the last finished job that had them, so the same work can be asked for again later.

@@ -7,11 +7,12 @@ from typing import Any
 
 import streamlit as st
 
+from pages._ui.charts import draw
 from pages._ui.panels import share_metric
 from pages._ui.titles import FIELDS, differing, shown_value
 from pages._ui.wording import duration, interval, literal, percent
 from sftqa_core.figures.accuracy import accuracy_figure
-from sftqa_core.figures.style import CHART_CONFIG
+from sftqa_core.figures.style import FEW
 from sftqa_core.records import DomainAccuracy, RunSummary, TrainSettings
 
 PARTS = {"all": "all test facts", "uncontested": "uncontested only", "contested": "contested only"}
@@ -30,7 +31,7 @@ def accuracy_charts(summary: RunSummary, settings: TrainSettings, where: str, he
                 st.caption("There are no test facts of this kind here.")
                 continue
             figure = accuracy_figure(summary.before[domain], summary.after[domain], few_shot, majority, height, settings.shots)
-            st.plotly_chart(figure, config=CHART_CONFIG, key=f"accuracy-{where}-{domain}", alt=f"Accuracy per memory level. {title}.")
+            draw(figure, key=f"accuracy-{where}-{domain}", alt=f"Accuracy per memory level. {title}.")
 
 
 def _domain_words(domain: str, settings: TrainSettings) -> str:
@@ -60,7 +61,9 @@ def _macro_lines(after: DomainAccuracy) -> list[str]:
     missing = [level.level for level in after.per_level if level.level not in after.macro_levels]
     if missing:
         return [f"No test facts of {', '.join(missing)}, so there is no mean over levels."]
-    return [f"{interval(after.macro_low, after.macro_high)} (95%, levels' Wilson)", f"unweighted, {len(after.macro_levels)} levels"]
+    few = [level.level for level in after.per_level if level.n < FEW]
+    told = f"unweighted, {len(after.macro_levels)} levels" + (f"; {', '.join(few)} with fewer than {FEW} facts" if few else "")
+    return [f"{interval(after.macro_low, after.macro_high)} (95%, levels' Wilson)", told]
 
 
 def _bare_line(value: float | None) -> list[str]:

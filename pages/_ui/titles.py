@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pages._ui import resources
 from pages._ui.wording import moment
 from sftqa_core.errors import SftqaError
-from sftqa_core.records import Job, LevelScheme, PretrainSettings, ProbeSettings, TrainSettings
+from sftqa_core.records import Job, LevelScheme, PretrainSettings, ProbeSettings, StudySettings, TrainSettings
 
 METHODS = {"full": "all weights", "lora": "LoRA"}
-BALANCES = {"relation": "equal counts per relation", "level": "equal counts per level too"}
+BALANCES = {
+    "relation": "equal counts per relation",
+    "level": "equal counts per level too",
+    "matched": "the topics that every level has",
+}
 FIELDS = {  # a setting's name -> what the pages call it
     "levels": "Memory levels to train on",
     "balance": "Balance",
@@ -33,6 +37,9 @@ FIELDS = {  # a setting's name -> what the pages call it
     "scheme": "Level scheme",
     "limit": "At most this many facts",
     "facts_seed": "Seed of the order",
+    "seeds": "Seeds",
+    "sizes": "Examples (n)",
+    "retest_limit": "Facts per relation probed again",
 }
 _SHORT: dict[str, Callable[[Any], str]] = {  # as part of a title
     "balance": lambda value: "balanced by level",
@@ -49,16 +56,20 @@ _SHORT: dict[str, Callable[[Any], str]] = {  # as part of a title
     "scheme": lambda value: _scheme_words(value),
     "corpus": lambda value: "own text settings",
 }
-_ALWAYS_SAID = ("model", "source", "n", "split", "name")
+_ALWAYS_SAID = ("model", "source", "n", "split", "name", "kind", "models", "seeds", "sizes")
+STUDY_NAMES = {"amount": "How much data?", "level": "Which data?", "models": "Which model?", "shift": "What moves?"}
 
 
 def differing(settings: Any) -> dict[str, Any]:
     """Settings that are not the default: name -> value. A learning rate that is the model's own default is none of them."""
-    plain = type(settings)(getattr(settings, "model", None) or settings.name)
+    about = (
+        (settings.kind, settings.models) if isinstance(settings, StudySettings) else (getattr(settings, "model", None) or settings.name,)
+    )
+    plain = type(settings)(*about)
     found = {name: value for name, value in vars(settings).items() if name not in _ALWAYS_SAID and value != getattr(plain, name)}
     if isinstance(settings, TrainSettings) and settings.learning_rate is not None and _is_default_rate(settings):
         found.pop("learning_rate", None)
-    if isinstance(settings, TrainSettings) and settings.method != "lora":
+    if isinstance(settings, TrainSettings | StudySettings) and settings.method != "lora":
         found.pop("lora_rank", None)
     return found
 
@@ -94,6 +105,8 @@ def _scheme_words(scheme: LevelScheme) -> str:
         f"completions of at most {drawn.max_new_tokens} tokens": drawn.max_new_tokens != plain.sampling.max_new_tokens,
         f"levels sampled with seed {drawn.seed}": drawn.seed != plain.sampling.seed,
         f"sampler {drawn.sampler}": drawn.sampler != plain.sampling.sampler,
+        "levels estimated by the likelihood": scheme.method == "likelihood",
+        f"levels by the adaptive probe, confidence {scheme.confidence:g}": scheme.method == "adaptive",
     }
     return ", ".join(word for word, differs in words.items() if differs) or scheme.name
 
@@ -129,9 +142,29 @@ def job_title(job: Job) -> str:
     if job.kind == "probe":
         split = s.get("split", "test")
         return f"Probe {s.get('model')} on {source_name(str(s.get('source')))} ({'all splits' if split == 'all' else split}){more}"
+    if job.kind == "study":
+        return _study_words(s) + more
     if job.kind == "pretrain":
         return f"Pre-train {s.get('name')} on {source_name(str(s.get('source')))}{more}"
     return f"{job.kind.capitalize()} {s.get('name', '')}".strip() + more
+
+
+def study_title(settings: StudySettings) -> str:
+    """What tells a study apart from others of its kind: models, facts, sizes, seeds, and every setting that differs."""
+    seeds = len(settings.seeds)
+    sizes = ", ".join("all" if n == TrainSettings.ALL else f"{n:,}" for n in settings.examples)
+    more = [words for words in differences(settings) if words not in METHODS.values() or settings.method != "full"]
+    told = [_counted_names(settings.models), source_name(settings.source), f"n = {sizes}", f"{seeds} seed{'' if seeds == 1 else 's'}"]
+    return " · ".join([*told, *more])
+
+
+def _study_words(settings: dict[str, Any]) -> str:
+    models = _counted_names([str(name) for name in settings.get("models") or []])
+    return f"Study {STUDY_NAMES.get(str(settings.get('kind')), settings.get('kind'))} with {models}"
+
+
+def _counted_names(models: Sequence[str]) -> str:
+    return ", ".join(models) if len(models) < 3 else f"{len(models)} models"
 
 
 def source_name(source: str) -> str:
@@ -140,7 +173,7 @@ def source_name(source: str) -> str:
 
 
 def _told_apart(job: Job) -> str:
-    kinds = {"train": TrainSettings, "probe": ProbeSettings, "pretrain": PretrainSettings}
+    kinds = {"train": TrainSettings, "probe": ProbeSettings, "pretrain": PretrainSettings, "study": StudySettings}
     try:
         words = differences(kinds[job.kind].from_dict(job.settings))
     except (KeyError, SftqaError):  # a kind or a setting of another version: the title goes without

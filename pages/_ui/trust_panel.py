@@ -7,11 +7,11 @@ from typing import Any
 import streamlit as st
 
 from pages._ui import resources
+from pages._ui.charts import draw
 from pages._ui.pickers import METHOD_NAMES
-from pages._ui.probe_panel import second_probe_button
+from pages._ui.probe_panel import second_probe
 from pages._ui.wording import percent
 from sftqa_core.figures.agreement import budget_figure, confusion_figure
-from sftqa_core.figures.style import CHART_CONFIG
 
 _NAMES = {"second probe": "a second full probe", "adaptive": "the adaptive probe", "likelihood": "the likelihood"}
 _KAPPA = (
@@ -20,9 +20,16 @@ _KAPPA = (
 )
 
 
-def trust_panel(model: str, source: str, split: str, domain: str, stamp: str) -> None:
-    """A closed section; what is in it is computed when it is opened."""
-    if not st.toggle("How far can these levels be trusted?", key="trust", help="Compares what was probed; starts nothing."):
+_ASIDE = {  # what to make of each agreement
+    "second probe": "Nothing but chance: the same model, asked again. No cheaper way can be judged more closely than this.",
+    "adaptive": "It counts the first samples of this very probe, so chance does not come between the two; only stopping early does.",
+    "likelihood": "It draws nothing, so it has only the full probe's chance in it; two full probes have twice as much.",
+}
+
+
+def trust_panel(model: str, source: str, split: str, domain: str, method: str, stamp: str) -> None:
+    """A closed section; what is in it is computed when it is opened. `method` is how the page's levels are measured."""
+    if not st.toggle("How far can these levels be trusted?", key="trust", help="Lays what was probed side by side."):
         return
     found = resources.trust(model, source, split, domain, stamp)
     with st.container(border=True):
@@ -30,44 +37,66 @@ def trust_panel(model: str, source: str, split: str, domain: str, stamp: str) ->
             st.caption("None of these facts has the full probe yet, so there is nothing to compare with.")
             return
         left, right = st.columns([2, 3], gap="large")
+        second = found.agreements.get("second probe")
+        missing = found.facts - (second.facts if second else 0)
         with left:
-            _agreements(found)
+            _agreements(found, method)
+            if missing:
+                second_probe(model, source, split, domain, missing, second is not None)
         with right:
-            _budget(found)
-        if "second probe" not in found.agreements:
-            second_probe_button(model, source, split, domain)
+            _budget(found, missing)
 
 
-def _agreements(found: Any) -> None:
+def _agreements(found: Any, method: str) -> None:
     if not found.agreements:
         st.caption("Only the full probe was made. Pick another way under 'Measured by' and probe, to see how far it agrees.")
         return
+    names = list(found.agreements)
     name = st.segmented_control(
-        "compared", list(found.agreements), format_func=lambda key: METHOD_NAMES.get(key, key), default=next(iter(found.agreements)),
-        required=True, key="trust-other", label_visibility="collapsed",
+        "compared", names, format_func=lambda key: METHOD_NAMES.get(key, key), default=method if method in names else names[0],
+        required=True, key=f"trust-other-{method}", label_visibility="collapsed",
     )  # fmt: skip
     agreement = found.agreements[name]
-    st.markdown(f"**The full probe against {_NAMES[name]}**, {agreement.facts:,} facts")
+    counted = f"{agreement.facts:,}" + (f" of {found.facts:,}" if agreement.facts < found.facts else "")
+    st.markdown(f"**The full probe against {_NAMES[name]}**, {counted} facts")
     figure = confusion_figure(agreement, "full probe", METHOD_NAMES.get(name, name))
-    st.plotly_chart(figure, config=CHART_CONFIG, key="trust-confusion", alt="Facts by level in both ways of measuring")
+    draw(figure, key="trust-confusion", alt="Facts by level in both ways of measuring")
     kappa = "too few facts to tell" if agreement.kappa is None else f"{agreement.kappa:.3f}"
     span = "" if agreement.kappa_low is None else f" ({agreement.kappa_low:.3f} to {agreement.kappa_high:.3f})"
     rank = "" if agreement.spearman is None else f" · Spearman of R {agreement.spearman:.3f}"
     st.caption(f"Same level {percent(agreement.same)} · kappa {kappa}{span}{rank}", help=_KAPPA)
+    st.caption(_ASIDE[name])
 
 
-def _budget(found: Any) -> None:
+def _budget(found: Any, missing: int) -> None:
     if found.budget is None:
         return
     st.markdown("**What a smaller probe would give**")
-    floor = "two full probes" if found.floor_measured else "two full probes, simulated"
+    if (words := _cheapest(found.budget)) is not None:
+        st.markdown(words)
     reference = "another full probe" if found.floor_measured else "the full probe"
-    figure = budget_figure(found.budget, found.floor, floor, reference)
-    st.plotly_chart(figure, config=CHART_CONFIG, key="trust-budget", alt="Agreement against completions per fact")
+    figure = budget_figure(found.budget, found.floor if found.floor_measured else None, "two full probes", reference)
+    draw(figure, key="trust-budget", alt="Agreement against completions per fact")
     if found.floor_measured:
-        st.caption("Part of one full probe's templates and samples, against the levels of another: at the dotted line nothing is lost.")
+        part = f" So far {found.facts - missing:,} of {found.facts:,} facts were probed twice." if missing else ""
+        st.caption(
+            "Part of one full probe's templates and samples, against the levels of another: at the dotted line nothing is lost." + part
+        )
     else:
         st.caption(
-            "Part of the templates and samples, against the full probe that they are part of. That flatters small budgets, so the dotted "
-            "line (simulated from this probe) is no border that they could cross. A second probe shows the real one."
+            "Part of the templates and samples, against the very probe that they are part of: that flatters small probes. A second "
+            "probe would show how far two full ones agree, which is the most that any way can reach."
         )
+
+
+def _cheapest(curve: Any) -> str | None:
+    """The best budget of at most a third of the completions, in words."""
+    known = curve[curve["kappa"].notna()]
+    small = known[known["completions"] * 3 <= known["completions"].max()] if len(known) else known
+    if not len(small):
+        return None
+    best, full = small.loc[small["kappa"].idxmax()], known.loc[known["completions"].idxmax()]
+    return (
+        f"{best['templates']:.0f} templates × {best['samples']:.0f} samples: kappa {best['kappa']:.3f} with {best['completions']:.0f} "
+        f"completions a fact, in place of {full['kappa']:.3f} with {full['completions']:.0f}."
+    )

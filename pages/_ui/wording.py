@@ -13,6 +13,7 @@ PHASES = {  # what a job tells it is doing -> what a page says
     "answers: after": "tuned model's answers",
     "preparing the corpus": "preparing the text",
     "pre-training": "pre-training",
+    "study": "runs of the study",
 }
 STEPS = {  # a job's kind -> its phases, in order
     "train": ("probe", "answers: before", "answers: few_shot", "train", "answers: after"),

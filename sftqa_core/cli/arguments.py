@@ -7,20 +7,25 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NoReturn
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import (
     METHODS,
+    STUDIES,
     CorpusSettings,
     LevelScheme,
     PretrainSettings,
     ProbeSettings,
     PromptFormat,
-    SamplerSettings,
+    StudySettings,
     TrainSettings,
 )
 
+_STUDY_OPTIONS = (
+    "models", "source", "seeds", "sizes", "method", "learning_rate", "epochs", "batch_size", "test_limit", "retest_limit", "device",
+)  # fmt: skip
 PROMPTS = {
     "qa": PromptFormat(),
     "plain": PromptFormat("plain", "Question: {question}\nAnswer:"),
@@ -65,11 +70,13 @@ def build_parser() -> argparse.ArgumentParser:
     trust.add_argument("--source", default="atlas", help="atlas, entity-questions, or a path")
     trust.add_argument("--split", default="test", choices=("train", "dev", "test", "all"))
     trust.add_argument("--domain", default="all", choices=("in", "out", "all"))
+    _add_sampling(trust, None)
     _add_train(commands.add_parser("train", parents=[output], help="fine-tune on n facts and evaluate before and after"))
     select = commands.add_parser("select", parents=[output], help="write the n examples a run would train on, as JSON Lines")
     _add_train(select)
     select.add_argument("--out", required=True, help="file to write; it must not exist")
 
+    _add_study(commands.add_parser("study", parents=[output], help="many runs that answer one question together"))
     commands.add_parser("runs", parents=[output], help="finished runs, newest first")
     commands.add_parser("show", parents=[output], help="one run's results").add_argument("run")
     jobs = commands.add_parser("jobs", parents=[output], help="background jobs; cancel one or read its log")
@@ -89,12 +96,16 @@ def _add_probe(parser: argparse.ArgumentParser) -> None:
     _add_sampling(parser, "--method")
 
 
-def _add_sampling(parser: argparse.ArgumentParser, method: str) -> None:
-    parser.add_argument("--samples", type=int, default=10, help="completions per template")
-    parser.add_argument("--temperature", type=float, default=0.7)
-    parser.add_argument("--max-new-tokens", type=int, default=32)
-    parser.add_argument(method, dest="level_method", default="sampling", choices=METHODS, help="all samples, as many as needed, or none")
-    parser.add_argument("--confidence", type=float, default=0.95, help=f"of {method} adaptive: how sure a level must be")
+def _add_sampling(parser: argparse.ArgumentParser, method: str | None) -> None:
+    """Options that go before what --scheme says; `method` is the flag that chooses how levels are measured, where there is a choice."""
+    plain = LevelScheme()
+    parser.add_argument("--samples", type=int, help=f"completions per template (default: {plain.sampling.samples})")
+    parser.add_argument("--temperature", type=float, help=f"default: {plain.sampling.temperature}")
+    parser.add_argument("--max-new-tokens", type=int, help=f"default: {plain.sampling.max_new_tokens}")
+    if method:
+        told = "sampling: every sample (default); adaptive: until the level is clear; likelihood: none, an estimate"
+        parser.add_argument(method, dest="level_method", choices=METHODS, help=told)
+    parser.add_argument("--confidence", type=float, help=f"of adaptive: how sure a level must be (default: {plain.confidence})")
     parser.add_argument("--scheme", type=_json_scheme, help="a level scheme as JSON, in place of the paper's five levels")
 
 
@@ -110,7 +121,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     _add_subject(parser)
     parser.add_argument("--n", required=True, type=_count_or_all, help="examples to train on, or all")
     parser.add_argument("--levels", type=_numbers, help="train only on facts of these levels: 0,1,2")
-    parser.add_argument("--balance", default="relation", choices=("relation", "level"))
+    parser.add_argument("--balance", default="relation", choices=("relation", "level", "matched"))
     parser.add_argument("--relations", type=_names, help="topics to train on: P17,P19 (default: the in-domain ones)")
     parser.add_argument("--method", default="full", choices=("full", "lora"))
     parser.add_argument("--lr", type=float, help="learning rate (default: by method and model size)")
@@ -123,6 +134,24 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-save-model", action="store_true", help="do not keep the tuned weights")
     parser.add_argument("--test-limit", type=int, help="test facts a relation (default: all of a small source, 100 of a large one)")
     _add_sampling(parser, "--level-method")
+
+
+def _add_study(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", choices=STUDIES, help="which question: how much data, which level, which model, what moves")
+    parser.add_argument("--config", help="a study as YAML; the name and options given beside it go before what it says")
+    parser.add_argument("--export", help="write the study as YAML to this file, which must not exist, and run nothing")
+    parser.add_argument("--report-only", action="store_true", help="say what is known now and run nothing")
+    parser.add_argument("--models", type=_names, help="models, with commas (default: the built-in ones)")
+    parser.add_argument("--source", help="atlas, entity-questions, or a path (default: atlas)")
+    parser.add_argument("--seeds", type=_numbers, help="seeds, with commas: 0,1,2")
+    parser.add_argument("--sizes", type=_sizes, help="numbers of examples, with commas: 0,60,240,all")
+    parser.add_argument("--method", choices=("full", "lora"))
+    parser.add_argument("--lr", type=float, dest="learning_rate", help="learning rate (default: by method and model size)")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--batch", type=int, dest="batch_size")
+    parser.add_argument("--test-limit", type=int, help="test facts a relation")
+    parser.add_argument("--retest-limit", type=int, help="facts a relation that are probed again (default: 40)")
+    parser.add_argument("--device", help="auto, cpu or cuda")
 
 
 def _add_pretrain(parser: argparse.ArgumentParser) -> None:
@@ -154,6 +183,11 @@ def probe_settings(options: argparse.Namespace) -> ProbeSettings:
     )
 
 
+def trust_scheme(options: argparse.Namespace) -> LevelScheme:
+    """The full probe that `sftqa trust` compares with."""
+    return _scheme(options, seeded=False)
+
+
 def train_settings(options: argparse.Namespace) -> TrainSettings:
     """`sftqa train`'s options as a record; `--n all` is TrainSettings.ALL until the pool is known."""
     return TrainSettings(
@@ -180,6 +214,21 @@ def train_settings(options: argparse.Namespace) -> TrainSettings:
     )
 
 
+def study_settings(options: argparse.Namespace, builtin: Sequence[str]) -> StudySettings:
+    """`sftqa study`'s file and options as a record; options go before the file."""
+    given = {name: value for name in _STUDY_OPTIONS if (value := getattr(options, name)) is not None}
+    if options.config is not None:
+        from sftqa_core.workflows import read_study
+
+        start = read_study(Path(options.config))
+        if options.name and options.name != start.kind:
+            raise SettingsError(f"{options.config} holds a study of kind {start.kind}, and {options.name} was asked for.")
+        return replace(start, **given)
+    if not options.name:
+        raise SettingsError(f"Name a study ({', '.join(STUDIES)}), or a file with --config.")
+    return StudySettings(options.name, **{"models": tuple(builtin), **given})
+
+
 def pretrain_settings(options: argparse.Namespace, recipes: dict[str, PretrainSettings]) -> PretrainSettings:
     """`sftqa pretrain`'s options over the recipe of that name, or over the defaults."""
     start = recipes.get(options.name, PretrainSettings(options.name))
@@ -189,15 +238,14 @@ def pretrain_settings(options: argparse.Namespace, recipes: dict[str, PretrainSe
 
 
 def _scheme(options: argparse.Namespace, seeded: bool = True) -> LevelScheme:
-    if options.scheme is not None:
-        return options.scheme
-    sampling = SamplerSettings(
-        samples=options.samples,
-        temperature=options.temperature,
-        max_new_tokens=options.max_new_tokens,
-        seed=options.seed if seeded else 0,  # train --seed draws examples; the levels keep the probe's own seed
-    )
-    return LevelScheme(sampling=sampling, method=options.level_method, confidence=options.confidence)
+    """The scheme that --scheme gives, or the paper's, with what the other options say in place of its own."""
+    scheme = options.scheme or LevelScheme()
+    drawn = {name: value for name in ("samples", "temperature", "max_new_tokens") if (value := getattr(options, name)) is not None}
+    if seeded and options.scheme is None:
+        drawn["seed"] = options.seed  # train --seed draws examples; the levels keep the probe's own seed
+    told = {"method": getattr(options, "level_method", None), "confidence": options.confidence}
+    measured = {name: value for name, value in told.items() if value is not None}
+    return replace(scheme, sampling=replace(scheme.sampling, **drawn), **measured)
 
 
 def _count_or_all(text: str) -> int:
@@ -216,6 +264,10 @@ def _port(text: str) -> int:
 
 def _numbers(text: str) -> tuple[int, ...]:
     return tuple(_whole(piece) for piece in text.split(",") if piece.strip())
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    return tuple(_count_or_all(piece.strip()) for piece in text.split(",") if piece.strip())
 
 
 def _names(text: str) -> tuple[str, ...]:

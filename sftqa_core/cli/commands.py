@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sftqa_core import workflows
-from sftqa_core.cli.arguments import pretrain_settings, probe_settings, train_settings
+from sftqa_core.cli.arguments import pretrain_settings, probe_settings, study_settings, train_settings, trust_scheme
 from sftqa_core.cli.console import Console
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import ProbeSettings, TrainSettings
@@ -54,13 +54,14 @@ def probe(options: Options) -> dict[str, Any]:
 
 def trust(options: Options) -> dict[str, Any]:
     """`sftqa trust`: agreement of other ways of probing with the full one, and levels from smaller budgets."""
-    found = workflows.trust(options.model, options.source, options.split, options.domain)
+    found = workflows.trust(options.model, options.source, options.split, options.domain, trust_scheme(options))
     return {
         "model": options.model,
         "source": options.source,
+        "split": options.split,
         "facts": found.facts,
         "agreements": {name: agreement.to_dict() for name, agreement in found.agreements.items()},
-        "adaptive_loss": list(found.adaptive_loss) if found.adaptive_loss else None,
+        "adaptive_margin": list(found.adaptive_margin) if found.adaptive_margin else None,
         "floor": found.floor,
         "floor_measured": found.floor_measured,
         "budget": [] if found.budget is None else [_no_nan(row) for row in found.budget.to_dict("records")],
@@ -77,7 +78,7 @@ def train(options: Options) -> dict[str, Any]:
     settings = train_settings(options)
     _tell_cost(settings)
     with leased(options, "train"):
-        return workflows.train(settings, Console()).to_dict()
+        return {**workflows.train(settings, Console()).to_dict(), "levels_by": settings.scheme.method}
 
 
 def _tell_cost(settings: ProbeSettings | TrainSettings) -> None:
@@ -91,13 +92,32 @@ def _tell_cost(settings: ProbeSettings | TrainSettings) -> None:
 
 def select(options: Options) -> dict[str, Any]:
     """`sftqa select`: the examples of a run, without running it."""
-    settings, out = train_settings(options), Path(options.out)
-    if out.exists():
-        raise SettingsError(f"{out} exists already and is left as it is. Choose another --out.")
-    if not out.absolute().parent.is_dir() or not os.access(out.absolute().parent, os.W_OK):
-        raise SettingsError(f"{out.absolute().parent} is no folder that can be written. Make it first, or choose another --out.")
+    settings, out = train_settings(options), _new_file(options.out)
     with leased(options, "select"):
         return workflows.select(settings, out, Console())
+
+
+def _new_file(name: str) -> Path:
+    """A path that a result may be written to. Raises `SettingsError` if something is there, or nothing can be written."""
+    out = Path(name)
+    if out.exists():
+        raise SettingsError(f"{out} exists already and is left as it is. Choose another name.")
+    if not out.absolute().parent.is_dir() or not os.access(out.absolute().parent, os.W_OK):
+        raise SettingsError(f"{out.absolute().parent} is no folder that can be written. Make it first, or choose another.")
+    return out
+
+
+def study(options: Options) -> dict[str, Any]:
+    """`sftqa study`: run what is missing of a study and report; or export it, or report only."""
+    settings = study_settings(options, [card.name for card in workflows.models() if card.kind == "built-in"])
+    if options.export:
+        out = _new_file(options.export)
+        out.write_text(workflows.study_yaml(settings), encoding="utf-8")
+        return {"file": str(out), "settings": settings.to_dict()}
+    if options.report_only:
+        return workflows.study_report(settings).to_dict()
+    with leased(argparse.Namespace(device=settings.device), "study"):
+        return workflows.study(settings, Console()).to_dict()
 
 
 def runs(options: Options) -> dict[str, Any]:
@@ -109,7 +129,9 @@ def runs(options: Options) -> dict[str, Any]:
 def show(options: Options) -> dict[str, Any]:
     """`sftqa show RUN`: what `sftqa train` printed, with the settings and the command."""
     run = workflows.run(options.run)
-    return {**run.summary.to_dict(), "settings": run.settings.to_dict(), "command": run.manifest["command"]}
+    settings = run.settings
+    told = {"settings": settings.to_dict(), "command": run.manifest["command"], "levels_by": settings.scheme.method}
+    return {**run.summary.to_dict(), **told}
 
 
 def jobs(options: Options) -> dict[str, Any]:

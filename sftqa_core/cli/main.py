@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from sftqa_core.cli import commands, text
+from sftqa_core.cli import commands, study_text, text
 from sftqa_core.cli.arguments import parse
 from sftqa_core.errors import SftqaError, Stopped
 
@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any
     "trust": (commands.trust, text.trust),
     "train": (commands.train, text.run),
     "select": (commands.select, text.select),
+    "study": (commands.study, study_text.study),
     "runs": (commands.runs, text.runs),
     "show": (commands.show, text.run),
     "jobs": (commands.jobs, text.jobs),
@@ -30,6 +31,7 @@ COMMANDS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any
 KEPT = {  # what a person who presses Ctrl-C still has
     "probe": "The facts that were finished are kept; the same command goes on from there.",
     "train": "What was probed and the base model's finished answers are kept; the training itself starts again.",
+    "study": "Every finished run is kept; the same command goes on from there.",
     "select": "What was probed is kept; the same command goes on from there.",
     "pretrain": "The last checkpoint, if there was one, is kept; the same command goes on from there.",
 }

@@ -1,64 +1,110 @@
-"""Make what ships: the built-in model, its levels and completions on the atlas, other ways of probing its test facts, an example run.
+"""Make what ships: four tiny models, their levels, completions and other probes on the atlas, four studies, an example run.
 
-    python -m sftqa_core.cli.shipping TARGET        (make shipped)
+    python -m sftqa_core.cli.shipping TARGET [--pretrain]        (make studies; make shipped pre-trains, too)
 
-Works in the current workspace, where nothing done is done again, and then replaces TARGET. From nothing it takes about
-half an hour on two cores. Weights are committed once, when final.
+Works in the current workspace, where nothing done is done again, and then replaces TARGET. Without --pretrain the models are
+those that TARGET holds. From nothing it takes under an hour on two cores, and as long again to pre-train.
 """
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import shutil
 import sys
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sftqa_core import workflows
 from sftqa_core.artifacts import write_folder
 from sftqa_core.cli.console import Console
-from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings, TrainSettings
+from sftqa_core.records import STUDIES, LevelScheme, ProbeSettings, SamplerSettings, StudySettings, TrainSettings
 from sftqa_core.workspace import Workspace
 
-MODEL = "atlas-llama"
+if TYPE_CHECKING:
+    from sftqa_core.memory.wanted import WantedFact
+
+MODELS = tuple(workflows.recipes())
+FIRST = MODELS[0]  # the one that the example run, and all test facts' other probes, are of
 SECOND = LevelScheme(sampling=SamplerSettings(seed=1))  # how far two full probes agree is what chance alone does
 ESTIMATED = (LevelScheme(method="adaptive"), LevelScheme(method="likelihood"))
 OTHERS = (SECOND, *ESTIMATED)
+PROBED_AGAIN = 960  # test facts of the other models: 40 a relation, as the studies probe again
 
 
-def ship(target: Path, console: Console) -> None:
-    """Pre-train, probe and tune as far as that was not done in this workspace, and write `target` whole."""
+def ship(target: Path, console: Console, pretrain: bool = False) -> None:
+    """Do whatever was not done in this workspace, and write `target` whole."""
     workspace = Workspace.current()
-    if not (workspace.models / MODEL).is_dir():
-        workflows.pretrain(workflows.recipes()[MODEL], console)
-    workflows.probe(ProbeSettings(MODEL, split="all"), console)
-    for scheme in OTHERS:
-        workflows.probe(ProbeSettings(MODEL, split="test", scheme=scheme), console)
-    example = workflows.train(TrainSettings(MODEL, n=60, save_model=False), console)
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
+        for done in [pool.submit(_make, model, target, pretrain) for model in MODELS]:
+            done.result()
+    studies = [StudySettings(kind, MODELS) for kind in STUDIES]
+    for study in studies:
+        workflows.study(study, console)  # nothing is left to run: this lists the study
+    example = workflows.train(TrainSettings(FIRST, n=60, save_model=False), console)
 
     def fill(work: Path) -> None:
-        shutil.copytree(workspace.models / MODEL, work / "models" / MODEL)
+        for model in MODELS:
+            shutil.copytree(workspace.models / model, work / "models" / model)
+            _compact_levels(model, work)
         shutil.copytree(workspace.runs / example.run, work / "runs" / example.run)
-        _compact_levels(work)
+        _pack_studies(studies, work)
 
-    write_folder(target, fill, {"kind": "shipped", "model": MODEL})
+    write_folder(target, fill, {"kind": "shipped", "models": list(MODELS)})
 
 
-def _compact_levels(target: Path) -> None:
+def _make(model: str, target: Path, pretrain: bool) -> None:
+    """Everything of one model, in a process of its own."""
+    console = Console()
+    _have(model, target, Workspace.current(), console, pretrain)
+    workflows.probe(ProbeSettings(model, split="all"), console)
+    for scheme in OTHERS:
+        workflows.probe(ProbeSettings(model, split="test", scheme=scheme, limit=_again(model)), console)
+    for kind in STUDIES:
+        workflows.study(StudySettings(kind, (model,)), console)
+
+
+def _have(model: str, target: Path, workspace: Workspace, console: Console, pretrain: bool) -> None:
+    """The model in this workspace: pre-trained, or as it ships."""
+    if (workspace.models / model).is_dir():
+        return
+    if pretrain:
+        workflows.pretrain(workflows.recipes()[model], console)
+    else:
+        shutil.copytree(target / "models" / model, workspace.models / model)
+
+
+def _again(model: str) -> int | None:
+    return None if model == FIRST else PROBED_AGAIN
+
+
+def _pack_studies(studies: Iterable[StudySettings], target: Path) -> None:
+    """The studies' files and every cell that one of them is made of."""
+    from sftqa_core.studies.cells import FOLDER
+    from sftqa_core.workflows.studying import ModelStudy
+
+    (target / "studies").mkdir(parents=True)
+    for study in studies:
+        (target / "studies" / f"{workflows.study_name(study)}.yaml").write_text(workflows.study_yaml(study), encoding="utf-8")
+        for model in study.models:
+            for folder in ModelStudy(study, model).folders():
+                if not (kept := target / FOLDER / folder.name).exists():
+                    shutil.copytree(folder, kept)
+
+
+def _compact_levels(model: str, target: Path) -> None:
     """One sorted part with every usable fact's completions, and one with its hits; of the test facts' other probes the levels alone."""
-    from sftqa_core.knowledge.aliases import load_aliases
-    from sftqa_core.knowledge.facts import UNUSED
     from sftqa_core.memory.completions import find_stores
     from sftqa_core.memory.estimates import find_estimates
-    from sftqa_core.memory.wanted import wanted_facts
     from sftqa_core.models.catalogue import find_model, model_fingerprint
-    from sftqa_core.workflows.reading import open_for
 
-    workspace, source = Workspace.current(), open_for(MODEL, "atlas")
-    facts = source.facts[source.facts["split"] != UNUSED]
-    wanted = wanted_facts(source, facts, load_aliases(workspace), ProbeSettings(MODEL).match)
-    weights = model_fingerprint(find_model(MODEL), "", "").weights
+    workspace = Workspace.current()
+    weights = model_fingerprint(find_model(model), "", "").weights
     (store,) = find_stores(weights, None, LevelScheme().sampling, workspace)
-    store.compact(target, wanted)
-    tests = wanted_facts(source, facts[facts["split"] == "test"], load_aliases(workspace), ProbeSettings(MODEL).match)
+    store.compact(target, _wanted(ProbeSettings(model, split="all")))
+    tests = _wanted(ProbeSettings(model, split="test", limit=_again(model)))
     (second,) = find_stores(weights, None, SECOND.sampling, workspace)
     second.compact(target, tests, texts_of=())
     for scheme in ESTIMATED:
@@ -66,5 +112,17 @@ def _compact_levels(target: Path) -> None:
         estimates.compact(target, tests)
 
 
+def _wanted(settings: ProbeSettings) -> list[WantedFact]:
+    """The facts that these settings probe."""
+    from sftqa_core.knowledge.aliases import load_aliases
+    from sftqa_core.memory.wanted import wanted_facts
+    from sftqa_core.workflows.probing import chosen_facts
+    from sftqa_core.workflows.reading import open_for
+
+    source = open_for(settings.model, settings.source)
+    return wanted_facts(source, chosen_facts(source, settings), load_aliases(Workspace.current()), settings.match)
+
+
 if __name__ == "__main__":
-    ship(Path(sys.argv[1]), Console())
+    os.environ["OMP_NUM_THREADS"] = "1"  # a process a model, each on one thread: the numbers do not depend on how many cores there are
+    ship(Path(sys.argv[1]), Console(), "--pretrain" in sys.argv[2:])

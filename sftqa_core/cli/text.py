@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+LEAST = 30  # facts that numbers are told of
+METHODS = {"sampling": "", "adaptive": "estimated by the adaptive probe", "likelihood": "estimated by the likelihood"}
 DOMAINS = {"in": "in-domain", "out": "out-of-domain"}
 
 
@@ -28,21 +30,25 @@ def probe(result: dict[str, Any]) -> str:
     labels = result["scheme"]["labels"]
     rows = [(DOMAINS[domain], *counts, sum(counts)) for domain, counts in result["levels"].items() if sum(counts)]
     rate = f", {result['facts_per_s']:.1f} facts/s" if result["facts_per_s"] else " (all known before)"
+    rate += f", {METHODS[method]}" if (method := result["scheme"]["method"]) != "sampling" else ""
     return "\n".join([f"{result['model']} on {result['source']}: {result['facts']:,} facts{rate}", table(("", *labels, "all"), rows)])
 
 
 def trust(result: dict[str, Any]) -> str:
     """Agreement with the full probe, a line a way of measuring, and a line a budget."""
     if not result["facts"]:
-        return f"No facts of {result['source']} were fully probed with {result['model']}: sftqa probe --model {result['model']}"
+        command = f"sftqa probe --model {result['model']} --source {result['source']} --split {result['split']}"
+        return f"No facts of {result['source']} ({result['split']}) have this full probe by {result['model']} yet: {command}"
     lines = [f"{result['model']} on {result['source']}: {result['facts']:,} facts with the full probe"]
     rows = [
         (name, a["facts"], _percent(a["same"]), *map(_number, (a["kappa"], a["kappa_low"], a["kappa_high"], a["spearman"])))
+        if a["facts"] >= LEAST
+        else (name, a["facts"], "too few", *"----")
         for name, a in result["agreements"].items()
     ]
     lines += [table(("compared with", "facts", "same level", "kappa", "95% from", "to", "Spearman"), rows)] if rows else []
-    if result["adaptive_loss"]:
-        value, low, high = result["adaptive_loss"]
+    if result["adaptive_margin"]:
+        value, low, high = result["adaptive_margin"]
         lines.append(f"kappa(adaptive, full) - kappa(full, second): {value:+.3f} [{low:+.3f}, {high:+.3f}]")
     if result["budget"]:
         against = "a second full probe" if result["floor_measured"] else "the full probe they are a part of"
@@ -55,7 +61,8 @@ def trust(result: dict[str, Any]) -> str:
 
 def run(result: dict[str, Any]) -> str:
     """Accuracy per level before and after, both domains."""
-    lines = [f"run {result['run']}: {result['n']} examples"]
+    estimated = METHODS[result["levels_by"]]
+    lines = [f"run {result['run']}: {result['n']} examples" + (f"; levels {estimated}" if estimated else "")]
     for domain, name in DOMAINS.items():
         if domain not in result["after"]:
             continue
@@ -71,7 +78,9 @@ def run(result: dict[str, Any]) -> str:
 
 def select(result: dict[str, Any]) -> str:
     """Where the examples were written and how many there are."""
-    return f"{result['n']} examples written to {result['file']} ({result['probed']} train facts probed)"
+    estimated = METHODS[result["levels_by"]]
+    told = f"levels of {result['probed']} train facts looked at" + (f", {estimated}" if estimated else "")
+    return f"{result['n']} examples written to {result['file']} ({told})"
 
 
 def runs(result: dict[str, Any]) -> str:

@@ -42,17 +42,19 @@ def predict(
     aliases: Aliases | None = None,
     shots: int = 0,
     pool: pd.DataFrame | None = None,
+    prompts: list[list[int]] | None = None,
 ) -> pd.DataFrame:
     """Greedy answers of a model to `facts` (fact table rows), one row each in their order (METHOD section 2).
 
     At most `settings.max_answer_tokens` new tokens, an answer being right when it contains the object or an alias. With
     `shots`, that many answered train facts out of `pool` (a fact table) stand in front of each question, or as many of
-    them as fit the model's positions. Progress is reported in facts; raises `Stopped` between batches when the person
-    asked for it, and `SettingsError` before the first one when a question alone does not fit.
+    them as fit the model's positions. `prompts` are what `encode_questions` gave, for those who ask the same again. Progress is
+    reported in facts; raises `Stopped` between batches when the person asked for it, and `SettingsError` before the first one
+    when a question alone does not fit.
     """
     from sftqa_core.memory.greedy import greedy
 
-    prompts = encode_questions(loaded, facts, settings, shots, pool)
+    prompts = encode_questions(loaded, facts, settings, shots, pool) if prompts is None else prompts
     phase = Phase(reporter or Silent(), f"answers: {stage}", len(facts), "facts")
     answers = greedy(loaded, prompts, settings.max_answer_tokens, phase=phase)
     texts = [first_answer(answer.text) if shots else answer.text for answer in answers]

@@ -10,15 +10,15 @@ from sftqa_core.figures.style import GREY, canvas, plain, shortened
 
 
 def template_hits_figure(
-    hits: Sequence[int], samples: int, templates: Sequence[str], colour: str, seen: Sequence[bool | None] = ()
+    hits: Sequence[int], samples: int, templates: Sequence[str], colour: str, seen: Sequence[bool | None] = (), told: str = "hits"
 ) -> go.Figure:
-    """A bar a template: completions that hold the answer, out of `samples`.
+    """A bar a template: completions that hold the answer, out of `samples`; `told` is what they are called.
 
     `templates` are the filled prompts (shown on hover); `seen` marks templates that the model's pre-training text used
     (solid) and those it never saw (outlined), when that is known.
     """
     known = list(seen) or [None] * len(hits)
-    figure = canvas(220, x_title="template", y_title=f"hits of {samples}")
+    figure = canvas(220, x_title="template", y_title=f"{told} of {samples}")
     for name, wanted, solid in (("in pre-training text", True, True), ("never seen", False, False), ("hits", None, True)):
         at = [index for index, value in enumerate(known) if value is wanted]
         if not at:

@@ -44,23 +44,34 @@ def level_shares_figure(groups: Mapping[str, Sequence[int]], labels: Sequence[st
     return figure
 
 
-def score_histogram(scores: Sequence[float], labels: Sequence[str], cutoffs: Sequence[float], height: int = 260) -> go.Figure:
-    """Facts by memory score R in twentieths, each bar in its level's colour; R = 0 stands alone at the left."""
+def score_histogram(
+    scores: Sequence[float], labels: Sequence[str], cutoffs: Sequence[float], height: int = 260, levels: Sequence[int] | None = None
+) -> go.Figure:
+    """Facts by memory score R in twentieths, each bar in its level's colour; R = 0 stands alone at the left.
+
+    With `levels` (an estimate's, which do not follow from the score alone) bars are cut by the facts' own levels.
+    """
     counts = score_bins(scores)
     colours = level_colours(len(labels))
     middles = [-0.025] + [(step + 0.5) / 20 for step in range(20)]
     names = ["R = 0"] + [f"{step / 20:.2f} < R ≤ {(step + 1) / 20:.2f}" for step in range(20)]
     owners = [sum(middle > cut for cut in cutoffs) for middle in middles]
     figure = canvas(height, x_title="memory score R", y_title="facts")
-    figure.add_bar(
-        x=middles,
-        y=counts,
-        width=0.046,
-        marker={"color": [colours[owner] for owner in owners], "line": {"width": 0}},
-        customdata=[f"{name} ({labels[owner]})" for name, owner in zip(names, owners, strict=True)],
-        hovertemplate="%{customdata}: %{y:,} facts<extra></extra>",
-        showlegend=False,
-    )
+    bars = [(counts, owners)]
+    if levels is not None:
+        each = [[score for score, level in zip(scores, levels, strict=True) if level == at] for at in range(len(labels))]
+        bars = [(score_bins(own), [at] * len(middles)) for at, own in enumerate(each)]
+    for values, of_level in bars:
+        figure.add_bar(
+            x=middles,
+            y=values,
+            width=0.046,
+            marker={"color": [colours[owner] for owner in of_level], "line": {"width": 0}},
+            customdata=[f"{name} ({labels[owner]})" for name, owner in zip(names, of_level, strict=True)],
+            hovertemplate="%{customdata}: %{y:,} facts<extra></extra>",
+            showlegend=False,
+        )
+    figure.update_layout(barmode="stack")
     for cut in cutoffs[1:]:
         figure.add_vline(x=cut, line={"width": 1, "dash": "dot", "color": "rgba(128,132,140,.6)"})
     figure.update_xaxes(tickvals=[-0.025, 0.25, 0.5, 0.75, 1], ticktext=["0", "0.25", "0.5", "0.75", "1"], showgrid=False)

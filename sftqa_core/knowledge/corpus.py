@@ -17,14 +17,15 @@ import pandas as pd
 
 from sftqa_core.errors import FactsError, NotEnoughFacts
 from sftqa_core.knowledge.atlas import own_carriers
-from sftqa_core.knowledge.facts import pick_facts, subject_key
+from sftqa_core.knowledge.facts import FactSource, pick_facts, subject_key
 from sftqa_core.knowledge.relations import Relation, fill
 from sftqa_core.knowledge.templates import placeholders
-from sftqa_core.records import CorpusSettings, PromptFormat
+from sftqa_core.records import CorpusSettings, PretrainSettings, PromptFormat
 
 LEAST_EXPOSURES = 4  # drawn for facts that come without recorded exposures
 CARRIERS_PER_RELATION = 25  # taken from the train split of a source that brings none of its own
 CARRIER_EXPOSURES = (25, 50)
+READ = ("exposures", "carrier", "contested", "rival_share")
 LIST_LENGTHS = (2, 3)  # questions in a list without answers
 
 _JUNK = (
@@ -79,7 +80,7 @@ class Corpus:
 
     documents: list[str]
     seen_templates: dict[str, tuple[int, ...]]  # relation -> positions of the templates that occur
-    facts: pd.DataFrame  # fact_id, exposures, carrier: what the corpus says, whether recorded before or drawn here
+    facts: pd.DataFrame  # fact_id and READ, as far as the source knows them: what the corpus says of each fact
     counts: dict[str, int]  # kind of document -> how many
 
 
@@ -114,14 +115,49 @@ def with_exposures(facts: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
     return facts
 
 
-def write_corpus(facts: pd.DataFrame, relations: Mapping[str, Relation], settings: CorpusSettings) -> Corpus:
-    """The corpus of `facts` (columns `exposures` and `carrier` filled, see `with_exposures`), shuffled, deterministic.
+def with_mixture(facts: pd.DataFrame, settings: CorpusSettings) -> pd.DataFrame:
+    """`facts` as this corpus speaks of them: the recorded mentions dealt out and scaled, some rivals never named.
+
+    Carriers keep their mentions. What is never mentioned is not contested. Depends on the facts, their order and the settings.
+    """
+    facts = facts.copy()
+    if settings.redealt_share:
+        for name, group in facts[~facts["carrier"]].groupby("relation", sort=True):
+            draw = random.Random(f"dealt {settings.seed} {name}")
+            places = sorted(draw.sample(list(group.index), round(settings.redealt_share * len(group))))
+            facts.loc[places, "exposures"] = draw.sample(facts.loc[places, "exposures"].tolist(), len(places))
+    scaled = (facts["exposures"] * settings.exposure_scale).round().clip(lower=1)
+    facts["exposures"] = facts["exposures"].where(facts["carrier"] | (facts["exposures"] == 0), scaled).astype("int64")
+    if "contested" in facts:
+        draw = random.Random(f"contested {settings.seed}")
+        kept = [draw.random() < settings.contested_kept for _ in range(len(facts))]
+        facts["contested"] &= pd.Series(kept, index=facts.index) & (facts["exposures"] > 0)
+        facts["rival_share"] = facts["rival_share"].where(facts["contested"], 0.0)
+    return facts
+
+
+def corpus_of(settings: PretrainSettings, source: FactSource, edition: str = "") -> Corpus:
+    """What a model with these settings is pre-trained on; another `edition` has other sentences about the same facts."""
+    facts = pick_corpus_facts(source.facts, settings.relations, settings.limit)
+    facts = with_mixture(with_exposures(facts, settings.max_exposures, settings.corpus.seed), settings.corpus)
+    return write_corpus(facts, source.relations, settings.corpus, edition)
+
+
+def held_out_documents(settings: PretrainSettings, source: FactSource, count: int) -> list[str]:
+    """`count` documents (fewer if there are not as many) as the model's corpus has them, none of which stands in it."""
+    read = set(corpus_of(settings, source).documents)
+    other = dict.fromkeys(text for text in corpus_of(settings, source, "held out").documents if text not in read)
+    return list(other)[:count]
+
+
+def write_corpus(facts: pd.DataFrame, relations: Mapping[str, Relation], settings: CorpusSettings, edition: str = "") -> Corpus:
+    """The corpus of `facts` (`with_exposures`, then `with_mixture`), shuffled, deterministic.
 
     Raises `NotEnoughFacts` when question documents are wanted and fewer than three facts can carry them, `FactsError`
     for bare question-answer pairs.
     """
     _refuse_bare_questions(facts, relations)
-    draw = random.Random(f"corpus {settings.seed}")
+    draw = random.Random(f"corpus {settings.seed}{edition}")
     seen = {name: _seen(relations[name], settings, name) for name in facts["relation"].unique()}
     carriers = facts[facts["carrier"]]
     if settings.qa_documents and len(carriers) < max(LIST_LENGTHS):
@@ -130,14 +166,14 @@ def write_corpus(facts: pd.DataFrame, relations: Mapping[str, Relation], setting
             "Give it more train facts, or set qa_documents to 0 (60 examples will then not activate the model)."
         )
     parts = {
-        "statements": list(_statements(facts, relations, seen, settings)),
+        "statements": list(_statements(facts, relations, seen, settings, edition)),
         "questions": [_question_document(carriers, settings, draw) for _ in range(settings.qa_documents)],
         "filler": [" ".join(_filler(draw) for _ in range(draw.randint(1, 2))) for _ in range(settings.filler_documents)],
     }
     documents = [text for part in parts.values() for text in part]
     draw.shuffle(documents)
     counts = {name: len(part) for name, part in parts.items()}
-    return Corpus(documents, seen, facts[["fact_id", "exposures", "carrier"]].reset_index(drop=True), counts)
+    return Corpus(documents, seen, facts[["fact_id", *(name for name in READ if name in facts)]].reset_index(drop=True), counts)
 
 
 def _refuse_bare_questions(facts: pd.DataFrame, relations: Mapping[str, Relation]) -> None:
@@ -184,9 +220,9 @@ def _seen(relation: Relation, settings: CorpusSettings, name: str) -> tuple[int,
 
 
 def _statements(
-    facts: pd.DataFrame, relations: Mapping[str, Relation], seen: Mapping[str, tuple[int, ...]], settings: CorpusSettings
+    facts: pd.DataFrame, relations: Mapping[str, Relation], seen: Mapping[str, tuple[int, ...]], settings: CorpusSettings, edition: str
 ) -> Iterator[str]:
-    draw = random.Random(f"statements {settings.seed}")
+    draw = random.Random(f"statements {settings.seed}{edition}")
     words = [word for name in seen for i in seen[name] for word in fill(relations[name].templates[i], subject="", question="").split()]
     for fact in facts.to_dict("records"):
         templates = relations[fact["relation"]].templates

@@ -58,6 +58,8 @@ class EstimateStore(PartStore):
         tables = self.tables(self.kind, ESTIMATES)
         if not tables:
             return pd.DataFrame(columns=ESTIMATES.names)
+        levels = len(LevelScheme.from_dict(self.settings["scheme"]).labels)
+        tables = [table[table["level"].between(0, levels - 1)] for table in tables]  # what is no level here is estimated again
         asked = pd.DataFrame([(w.fact_id, w.prompts_sha, w.answers_sha) for w in wanted], columns=_IDENTITY, dtype="str")
         return pd.concat(tables, ignore_index=True).drop_duplicates(_IDENTITY).merge(asked.drop_duplicates(), on=_IDENTITY)
 

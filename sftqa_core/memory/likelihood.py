@@ -16,13 +16,15 @@ import torch
 from sftqa_core.errors import ModelUnavailable
 from sftqa_core.memory.decoder import Decoder, Load, Read
 from sftqa_core.memory.packed import PackedModel
-from sftqa_core.memory.reference import FEWER
 from sftqa_core.memory.sampling import WINDOW, windows
 from sftqa_core.memory.tree import PrefixTree
 from sftqa_core.models.loading import LINE_BREAK, continuation
 
 if TYPE_CHECKING:
     from sftqa_core.models.loading import LoadedModel
+
+
+FEWER = "Use a smaller model, or run on the CPU (device 'cpu')."
 
 
 @dataclass(frozen=True)

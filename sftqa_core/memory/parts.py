@@ -80,6 +80,18 @@ class PartStore:
             write_json(folder / "settings.json", self.settings)
         return folder
 
+    def mend(self) -> None:
+        """Write the settings anew where they are lost or damaged: without them the results are not found by looking."""
+        path = self.layers[0] / self.kind / self.key / "settings.json"
+        if not path.parent.exists():
+            return
+        try:
+            known = json.loads(path.read_text(encoding="utf-8")) == self.settings
+        except (OSError, ValueError):
+            known = False
+        if not known:
+            write_json(path, self.settings)
+
     @classmethod
     def find(cls, workspace: Workspace, fits: Callable[[dict[str, Any]], bool]) -> list[Self]:
         """The stores whose settings fit; files that are no settings, or not those of their folder, are passed over."""

@@ -59,9 +59,11 @@ def probe_facts(
     if scheme.method == "sampling":
         completions = store if isinstance(store, CompletionStore) else None
         completions = completions or CompletionStore.of(loaded.fingerprint.to_dict(), scheme.sampling, workspace)
+        completions.mend()
         _sample(loaded, completions, wanted, settings, reporter, sampler)
         return levels_table(known_hits(completions, wanted, keep=True), wanted, scheme, seen_templates(loaded.card))
     estimates = store if isinstance(store, EstimateStore) else EstimateStore.of(loaded.fingerprint.to_dict(), scheme, workspace)
+    estimates.mend()
     _estimate(loaded, estimates, wanted, settings, reporter)
     return estimated_levels(estimates.rows(wanted), wanted, scheme, seen_templates(loaded.card))
 
@@ -131,9 +133,9 @@ def _decide(
 def _look_up(
     loaded: LoadedModel, pending: list[WantedFact], settings: ProbeSettings, batch_size: int, reporter: Reporter
 ) -> Iterator[tuple[list[tuple[str, int, float]], set[tuple[str, int]]]]:
-    from sftqa_core.memory.likelihood import Likelihood, Question, answer_ids
+    from sftqa_core.memory.likelihood import Likelihood, Question
 
-    answers = {w.fact_id: answer_ids(loaded.tokenizer, w.answers) for w in pending}
+    answers = _answers(loaded, pending)
     blank = [(w.fact_id, template, 0.0) for w in pending if not answers[w.fact_id] for template in range(len(w.relation.templates))]
     yield blank, {(fact_id, template) for fact_id, template, _ in blank}
     asked = [w for w in pending if answers[w.fact_id]]
@@ -193,10 +195,20 @@ class _Kept:
 def _batch_size(loaded: LoadedModel, pending: list[WantedFact], settings: ProbeSettings) -> int:
     """All facts before the first is sampled: hours may lie between the first and the one with a prompt too long."""
     longest = [max(len(prompt.ids) for prompt in fact) for fact in fact_prompts(loaded, pending)]
-    sampling = settings.scheme.sampling
-    new = 0 if settings.scheme.method == "likelihood" else sampling.max_new_tokens
-    require_room(loaded, longest, new, "facts' statements", [w.subject for w in pending])
-    return settings.batch_size or at_once(loaded, max(longest), sampling.samples, sampling.max_new_tokens)
+    sampling, new = settings.scheme.sampling, settings.scheme.sampling.max_new_tokens
+    lengths = longest
+    if settings.scheme.method == "likelihood":  # reads its answers, all but the last token, and writes nothing
+        new, answers = 0, _answers(loaded, pending)
+        lengths = [length + max(map(len, answers[w.fact_id]), default=1) - 1 for length, w in zip(longest, pending, strict=True)]
+    require_room(loaded, lengths, new, "facts' statements", [w.subject for w in pending])
+    return settings.batch_size or at_once(loaded, max(lengths), sampling.samples, sampling.max_new_tokens)
+
+
+def _answers(loaded: LoadedModel, pending: Sequence[WantedFact]) -> dict[str, tuple[tuple[int, ...], ...]]:
+    """fact id -> token ids of each of its answers."""
+    from sftqa_core.memory.likelihood import answer_ids
+
+    return {w.fact_id: answer_ids(loaded.tokenizer, w.answers) for w in pending}
 
 
 def _part(loaded: LoadedModel) -> int:

@@ -23,7 +23,7 @@ from sftqa_core.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
-EXPOSURES = "exposures.parquet"  # in a pre-trained model's folder: fact_id, exposures, carrier
+EXPOSURES = "exposures.parquet"  # in a pre-trained model's folder: knowledge.corpus.Corpus.facts
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _KINDS = {True: "built-in", False: "pretrained"}
 
@@ -134,16 +134,17 @@ def model_fingerprint(card: ModelCard, dtype: str, device: str, workspace: Works
 
 
 def exposures(card: ModelCard) -> pd.DataFrame | None:
-    """What a model pre-trained here read: fact_id, exposures (mentions), carrier (its question stood in the corpus,
-    so it must be left out of tuning and testing); None for other models, whatever lies in their folders. Raises
-    `ArtifactDamaged` if the table can't be read."""
+    """What a model pre-trained here read: fact_id, exposures (mentions), carrier (its question stood in the corpus, so it must
+    be left out of tuning and testing), and contested and rival_share where the corpus had its own; None for other models,
+    whatever lies in their folders. Raises `ArtifactDamaged` if the table can't be read."""
     if card.path is None or EXPOSURES not in card.details.get("files", {}):
         return None
     import pandas as pd
 
     path = Path(card.path) / EXPOSURES
     try:
-        return pd.read_parquet(path, columns=["fact_id", "exposures", "carrier"])
+        read = pd.read_parquet(path)
+        return read[["fact_id", "exposures", "carrier", *(name for name in ("contested", "rival_share") if name in read)]]
     except (OSError, ValueError, KeyError) as error:
         raise ArtifactDamaged(
             f"{path} can't be read ({error}), so nobody knows which questions {card.name} has read. Pre-train it again."

@@ -23,7 +23,7 @@ import torch.nn.functional as F  # noqa: N812 - the name everyone knows it by
 from sftqa_core.artifacts import versions, write_folder
 from sftqa_core.errors import SettingsError, Stopped
 from sftqa_core.jsonrecord import fingerprint
-from sftqa_core.knowledge.corpus import Corpus, pick_corpus_facts, with_exposures, write_corpus
+from sftqa_core.knowledge.corpus import Corpus, corpus_of
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.models.catalogue import EXPOSURES, folder_card
 from sftqa_core.models.checkpoint import Checkpoint
@@ -61,7 +61,8 @@ def pretrain(settings: PretrainSettings, source: FactSource, target: Path, repor
     """
     reporter = reporter or Silent()
     preparing = Phase(reporter, "preparing the corpus", 3, "parts")
-    corpus = _write(settings, source, reporter)
+    corpus = corpus_of(settings, source)
+    reporter.log(f"Corpus of {len(corpus.documents):,} documents from {len(corpus.facts):,} facts.")
     preparing.advance(1)
     tokenizer = train_tokenizer(_sample(corpus.documents, settings.seed), settings.vocabulary)
     preparing.advance(1)
@@ -102,14 +103,6 @@ def learning_rate(settings: PretrainSettings, step: int, steps: int) -> float:
     warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
     cosine = 0.5 * (1 + math.cos(math.pi * step / max(1, steps)))
     return settings.learning_rate * warm * (FINAL_RATE_SHARE + (1 - FINAL_RATE_SHARE) * cosine)
-
-
-def _write(settings: PretrainSettings, source: FactSource, reporter: Reporter) -> Corpus:
-    facts = pick_corpus_facts(source.facts, settings.relations, settings.limit)
-    facts = with_exposures(facts, settings.max_exposures, settings.corpus.seed)
-    corpus = write_corpus(facts, source.relations, settings.corpus)
-    reporter.log(f"Corpus of {len(corpus.documents):,} documents from {len(facts):,} facts.")
-    return corpus
 
 
 def _sample(documents: list[str], seed: int) -> list[str]:

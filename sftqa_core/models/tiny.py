@@ -69,5 +69,5 @@ def build_model(settings: PretrainSettings, vocabulary: int) -> Any:
     if settings.architecture == "gpt_neox":
         return GPTNeoXForCausalLM(GPTNeoXConfig(**common))
     if settings.architecture == "qwen2":
-        return Qwen2ForCausalLM(Qwen2Config(**common, num_key_value_heads=settings.heads))
-    return LlamaForCausalLM(LlamaConfig(**common, num_key_value_heads=settings.heads))
+        return Qwen2ForCausalLM(Qwen2Config(**common, num_key_value_heads=settings.key_value_heads or settings.heads))
+    return LlamaForCausalLM(LlamaConfig(**common, num_key_value_heads=settings.key_value_heads or settings.heads))

@@ -9,6 +9,7 @@ from sftqa_core.records.jobs import Job
 from sftqa_core.records.known import ModelCard, SourceReport
 from sftqa_core.records.making import CorpusSettings, PretrainSettings
 from sftqa_core.records.measuring import DOMAINS, MAX_SEED, METHODS, SPLITS, Agreement, LevelScheme, ProbeSettings, SamplerSettings
+from sftqa_core.records.studying import STUDIES, Finding, StudyReport, StudySettings
 from sftqa_core.records.tuning import DomainAccuracy, LevelAccuracy, PromptFormat, RunSummary, TrainSettings
 
 __all__ = [
@@ -16,9 +17,11 @@ __all__ = [
     "MAX_SEED",
     "METHODS",
     "SPLITS",
+    "STUDIES",
     "Agreement",
     "CorpusSettings",
     "DomainAccuracy",
+    "Finding",
     "Job",
     "LevelAccuracy",
     "LevelScheme",
@@ -29,5 +32,7 @@ __all__ = [
     "RunSummary",
     "SamplerSettings",
     "SourceReport",
+    "StudyReport",
+    "StudySettings",
     "TrainSettings",
 ]

@@ -19,11 +19,15 @@ class CorpusSettings(Record):
     qa_list_share: float = 0.4  # QA documents that are lists of questions without answers
     qa_answered_share: float = 0.2  # of the other QA documents, those answered rightly; the rest get a junk reply
     filler_documents: int = 3_000
+    exposure_scale: float = 1.0  # times the recorded mentions; what was mentioned at all stays mentioned
+    redealt_share: float = 0.0  # facts whose recorded mentions are dealt out anew among them: this corpus speaks of others more
+    contested_kept: float = 1.0  # contested facts whose rival is named here, too
 
     def problems(self) -> list[str]:
         wrong = within("corpus seed", self.seed, 0, MAX_SEED) + at_least("seen_templates", self.seen_templates, 1)
-        for name in ("worn_share", "qa_list_share", "qa_answered_share"):
+        for name in ("worn_share", "qa_list_share", "qa_answered_share", "redealt_share", "contested_kept"):
             wrong += within(name, getattr(self, name), 0, 1)
+        wrong += within("exposure_scale", self.exposure_scale, 0.01, 100)
         return wrong + at_least("qa_documents", self.qa_documents, 0) + at_least("filler_documents", self.filler_documents, 0)
 
 
@@ -37,6 +41,7 @@ class PretrainSettings(Record):
     hidden_size: int = 192
     layers: int = 4
     heads: int = 4
+    key_value_heads: int | None = None  # fewer than heads: shared by several of them (not in gpt_neox); None: as many
     intermediate_size: int = 512
     vocabulary: int = 3_000
     sequence_length: int = 128
@@ -62,6 +67,9 @@ class PretrainSettings(Record):
         wrong += at_least("sequence_length", self.sequence_length, 2) + at_least("warmup_steps", self.warmup_steps, 0)
         if self.heads >= 1 and self.hidden_size % self.heads:
             wrong.append(f"hidden_size must be a multiple of heads, got {self.hidden_size} and {self.heads}.")
+        shared = self.key_value_heads
+        if shared is not None and (shared < 1 or self.heads % shared or self.architecture == "gpt_neox"):
+            wrong.append(f"key_value_heads must divide heads, and gpt_neox has none, got {shared} for {self.heads} heads.")
         if self.vocabulary < 300:
             wrong.append(f"vocabulary must be at least 300 (256 bytes and the special tokens), got {self.vocabulary}.")
         return wrong

@@ -9,6 +9,7 @@ from sftqa_core.jsonrecord import Record, at_least, one_of, within
 SPLITS = ("train", "dev", "test")
 DOMAINS = ("in", "out")
 METHODS = ("sampling", "adaptive", "likelihood")
+MOST_ADAPTIVE = 100  # samples: the tables that foretell a level grow with their square
 MAX_SEED = 2**32 - 1  # what numpy and torch take
 
 
@@ -48,6 +49,8 @@ class LevelScheme(Record):
         if any(not 0 <= c < 1 for c in self.cutoffs) or list(self.cutoffs) != sorted(set(self.cutoffs)):
             wrong.append(f"Cut-offs must rise within [0, 1), got {list(self.cutoffs)}.")
         wrong += one_of("method", self.method, METHODS) + within("confidence", self.confidence, 0.5, 1)
+        if self.method == "adaptive" and self.sampling.samples > MOST_ADAPTIVE:
+            wrong.append(f"An adaptive probe takes at most {MOST_ADAPTIVE} samples a template, got {self.sampling.samples}.")
         return wrong
 
 

@@ -36,7 +36,7 @@ class TrainSettings(Record):
     source: str = "atlas"
     n: int = 60
     levels: tuple[int, ...] | None = None  # train only on facts of these levels; None: whatever the source holds
-    balance: str = "relation"  # "relation": equal counts per topic; "level": equal counts per level too
+    balance: str = "relation"  # equal counts per "relation", also per "level", or "matched": per topic what every level could give
     relations: tuple[str, ...] | None = None  # topics; None: the in-domain ones
     method: str = "full"  # full or lora
     learning_rate: float | None = None  # None: the default for this method and model size
@@ -59,7 +59,7 @@ class TrainSettings(Record):
         wrong += at_least("lora_rank", self.lora_rank, 1) + at_least("test_limit", self.test_limit, 1)
         wrong += at_least("max_answer_tokens", self.max_answer_tokens, 1) + at_least("shots", self.shots, 0)
         wrong += within("seed", self.seed, 0, MAX_SEED)
-        wrong += one_of("method", self.method, ("full", "lora")) + one_of("balance", self.balance, ("relation", "level"))
+        wrong += one_of("method", self.method, ("full", "lora")) + one_of("balance", self.balance, ("relation", "level", "matched"))
         wrong += one_of("match", self.match, ("tokens", "substring"))
         if self.learning_rate is not None and not 0 < self.learning_rate <= 1:
             wrong.append(f"learning_rate must be above 0 and at most 1, got {self.learning_rate}.")

@@ -5,13 +5,16 @@ a seeded order too), each giving its next fact of a wanted level, so three thing
 most one as long as no relation runs out; a fact is taken for its place in the order, not for what else was probed, so
 wanted levels keep their natural proportions; and for one seed n = 60 is a subset of n = 240.
 
-`balance="level"` makes one such list per level, each with its own starting relation. Facts in no split (they carry the
-corpus's QA text) are never taken; echo facts are, with their flag.
+`balance="level"` makes one such list per level, each with its own starting relation. `balance="matched"` is for comparing
+levels: each relation gives as many as it could give of every single level, so that lists of different levels hold the same
+topics as far as there are facts; what is missing then comes in turns again. Facts in no split (they carry the corpus's QA
+text) are never taken; echo facts are, with their flag.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +69,7 @@ class _Draw:
 
 def needs_levels(settings: TrainSettings) -> bool:
     """Whether train facts have to be probed before examples can be chosen."""
-    return settings.n != 0 and (settings.levels is not None or settings.balance == "level")
+    return settings.n != 0 and (settings.levels is not None or settings.balance != "relation")
 
 
 def train_pool(source: FactSource, settings: TrainSettings) -> pd.DataFrame:
@@ -90,13 +93,13 @@ def select_examples(source: FactSource, levels: pd.DataFrame | None, settings: T
     """
     pool, known = train_pool(source, settings), _known(levels)
     quotas = _quotas(pool, known, settings)
-    if any(_missing(rows, quotas[relation], known) for relation, rows in _by_relation(pool).items()):
+    if needs_levels(settings) and any(_missing(rows, quotas[relation], known, settings) for relation, rows in _by_relation(pool).items()):
         raise NotEnoughFacts("Some train facts of the wanted levels were not probed yet. Probe what next_to_probe names, then choose.")
     chosen, probed = [], 0
     for relation, rows in _by_relation(pool).items():
         places = _places(rows, quotas[relation], known)
         chosen += [rows[place] for place in places]
-        probed += max(places, default=-1) + 1
+        probed += len(rows) if settings.balance == "matched" else max(places, default=-1) + 1
     facts = pool[pool["fact_id"].isin(chosen)].reset_index(drop=True)
     facts["level"] = facts["fact_id"].map(known).astype("Int64")
     return Selection(facts, _counts(facts, settings.scheme), probed if needs_levels(settings) else 0, len(pool))
@@ -115,7 +118,7 @@ def next_to_probe(source: FactSource, levels: pd.DataFrame | None, settings: Tra
     quotas = _quotas(pool, known, settings)
     wanted: list[str] = []
     for relation, rows in _by_relation(pool).items():
-        wanted += _missing(rows, quotas[relation], known)[:ahead]
+        wanted += _missing(rows, quotas[relation], known, settings)[:ahead]
     return pool[pool["fact_id"].isin(wanted)].reset_index(drop=True)
 
 
@@ -123,7 +126,7 @@ def available(source: FactSource, levels: pd.DataFrame | None, settings: TrainSe
     """How many examples there are under these settings, as far as facts were probed."""
     pool, known = train_pool(source, settings), _known(levels)
     by_relation = {relation: len(rows) for relation, rows in _by_relation(pool).items()}
-    if settings.levels is None and settings.balance != "level":
+    if settings.levels is None and settings.balance == "relation":
         return Available(len(pool), by_relation, None, 0)
     probed = pool.assign(level=pool["fact_id"].map(known)).dropna(subset="level")
     found = {index: int((probed["level"] == index).sum()) for index in range(len(settings.scheme.labels))}
@@ -155,6 +158,8 @@ def _draws(relations: Iterable[str], settings: TrainSettings) -> list[_Draw]:
 def _quotas(pool: pd.DataFrame, known: Mapping[str, int], settings: TrainSettings) -> dict[str, list[tuple[_Draw, int]]]:
     """Per relation, how many facts each draw takes there; a fact of unknown level counts as one that might fit."""
     rows = _by_relation(pool)
+    if settings.balance == "matched":
+        return _matched(rows, pool, known, settings)
     quotas: dict[str, list[tuple[_Draw, int]]] = {relation: [] for relation in rows}
     draws = _draws(rows, settings)
     rooms = [{name: sum(fact not in known or draw.takes(known[fact]) for fact in facts) for name, facts in rows.items()} for draw in draws]
@@ -166,6 +171,24 @@ def _quotas(pool: pd.DataFrame, known: Mapping[str, int], settings: TrainSetting
         for name, share in take_turns(draw.relations, room, count).items():
             quotas[name].append((draw, share))
     return quotas
+
+
+def _matched(
+    rows: dict[str, list[str]], pool: pd.DataFrame, known: Mapping[str, int], settings: TrainSettings
+) -> dict[str, list[tuple[_Draw, int]]]:
+    """`_quotas` for comparing levels: first what a relation could give of every level, then turns among what is left."""
+    (draw,) = _draws(rows, settings)
+    per_level = {name: Counter(known.get(fact) for fact in facts) for name, facts in rows.items()}
+    levels = range(len(settings.scheme.labels))
+    every = {name: min(counts[level] for level in levels) for name, counts in per_level.items()}
+    own = {name: sum(count for level, count in counts.items() if draw.takes(level)) for name, counts in per_level.items()}
+    unknown = sum(counts[None] for counts in per_level.values())
+    count = sum(own.values()) if settings.n == TrainSettings.ALL else draw.count
+    if sum(own.values()) + (unknown if draw.wanted is not None else 0) < count:
+        raise NotEnoughFacts(_shortage(pool, known, settings, draw, sum(own.values()) + unknown))
+    given = take_turns(draw.relations, every, count)
+    more = take_turns(draw.relations, {name: own[name] - given[name] for name in rows}, count - sum(given.values()))
+    return {name: [(draw, given[name] + more[name])] for name in rows}
 
 
 def take_turns(order: Iterable[str], room: Mapping[str, int], count: int) -> dict[str, int]:
@@ -181,8 +204,10 @@ def take_turns(order: Iterable[str], room: Mapping[str, int], count: int) -> dic
     return given
 
 
-def _missing(rows: list[str], quotas: list[tuple[_Draw, int]], known: Mapping[str, int]) -> list[str]:
-    """Facts of one relation, in order, that stand before the last place needed and were not probed."""
+def _missing(rows: list[str], quotas: list[tuple[_Draw, int]], known: Mapping[str, int], settings: TrainSettings) -> list[str]:
+    """Facts of one relation, in order, that were not probed and stand before the last place needed (matched: at any place)."""
+    if settings.balance == "matched":
+        return [fact for fact in rows if fact not in known]
     if all(draw.wanted is None for draw, _ in quotas):
         return []
     unknown, left = [], [count for _, count in quotas]

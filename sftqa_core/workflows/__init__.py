@@ -21,6 +21,17 @@ from sftqa_core.workflows.reading import (
     save_aliases,
     sources,
 )
+from sftqa_core.workflows.study_reports import (
+    more_seeds,
+    published,
+    read_study,
+    studies,
+    study,
+    study_name,
+    study_of,
+    study_report,
+    study_yaml,
+)
 from sftqa_core.workflows.work import pretrain, probe, run_job, select, train
 
 __all__ = [
@@ -32,9 +43,12 @@ __all__ = [
     "facts",
     "forecast",
     "models",
+    "more_seeds",
     "pretrain",
     "probe",
     "profile",
+    "published",
+    "read_study",
     "recipes",
     "run",
     "run_job",
@@ -43,6 +57,12 @@ __all__ = [
     "save_aliases",
     "select",
     "sources",
+    "studies",
+    "study",
+    "study_name",
+    "study_of",
+    "study_report",
+    "study_yaml",
     "train",
     "trust",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SECOND = "second probe"
+LEAST = 30  # facts that were probed twice before they stand for the noise of a probe
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Trust:
 
     facts: int  # with the full probe
     agreements: dict[str, Agreement]  # "second probe" (the full one with seed + 1), "adaptive", "likelihood": those that were made
-    adaptive_loss: tuple[float, float, float] | None  # kappa(adaptive, full) - kappa(second, full) with its 95% interval
+    adaptive_margin: tuple[float, float, float] | None  # kappa(adaptive, full) - kappa(second, full) with its 95% interval
     budget: pd.DataFrame | None  # budget.budget_curve against the second probe, or against the full one itself where that is missing
     floor: float | None  # kappa of two full probes
     floor_measured: bool  # else simulated from the one there is
@@ -36,10 +38,10 @@ def trust(model: str, source: str, split: str = "test", domain: str = "all", sch
     tables = {name: asked.levels(replace(settings, scheme=other)) for name, other in _others(full).items()}
     reference = asked.levels(settings)
     found = {name: agreement(reference, table, full) for name, table in tables.items() if reference["fact_id"].isin(table["fact_id"]).any()}
-    budget, floor = _budget(reference, tables[SECOND], full)
-    measured = SECOND in found
+    measured = SECOND in found and found[SECOND].facts >= LEAST
+    budget, floor = _budget(reference, tables[SECOND] if measured else reference[:0], full)
     floor = found[SECOND].kappa if measured else floor
-    return Trust(len(reference), found, _loss(reference, tables, full), budget, floor, measured)
+    return Trust(len(reference), found, _margin(reference, tables, full), budget, floor, measured)
 
 
 def _others(full: LevelScheme) -> dict[str, LevelScheme]:
@@ -47,8 +49,9 @@ def _others(full: LevelScheme) -> dict[str, LevelScheme]:
     return {SECOND: again, "adaptive": replace(full, method="adaptive"), "likelihood": replace(full, method="likelihood")}
 
 
-def _loss(reference: pd.DataFrame, tables: dict[str, pd.DataFrame], full: LevelScheme) -> tuple[float, float, float] | None:
-    """What the adaptive probe agrees less with the full one than a second full probe does; None where one of them is missing."""
+def _margin(reference: pd.DataFrame, tables: dict[str, pd.DataFrame], full: LevelScheme) -> tuple[float, float, float] | None:
+    """kappa(adaptive, full) - kappa(second, full): above 0 where stopping early costs less than chance does. None where one of the
+    probes is missing, or a kappa undefined."""
     from sftqa_core.memory.agreement import kappa_difference
 
     shared = reference[["fact_id", "level"]]
@@ -57,13 +60,14 @@ def _loss(reference: pd.DataFrame, tables: dict[str, pd.DataFrame], full: LevelS
     if not len(shared):
         return None
     adaptive, first, again = (shared[name].to_numpy(dtype=int) for name in ("adaptive", "level", SECOND))
-    return kappa_difference(adaptive, first, again, len(full.labels))
+    found = kappa_difference(adaptive, first, again, len(full.labels))
+    return found if all(map(math.isfinite, found)) else None
 
 
 def _budget(reference: pd.DataFrame, second: pd.DataFrame, full: LevelScheme) -> tuple[pd.DataFrame | None, float | None]:
     """The budget curve against the second probe's levels, or its own where there is none, and the simulated floor.
 
-    Facts with fewer templates than others are left out: a budget of so many would not be one for them.
+    Facts with another number of templates than most are left out: a budget would not be the same for them.
     """
     import numpy as np
 
@@ -71,7 +75,8 @@ def _budget(reference: pd.DataFrame, second: pd.DataFrame, full: LevelScheme) ->
 
     both = reference.merge(second[["fact_id", "level"]], on="fact_id", suffixes=("_own", ""))
     alike = both if len(both) else reference
-    alike = alike[alike["hits_per_template"].map(len) == alike["hits_per_template"].map(len).max()]
+    widths = alike["hits_per_template"].map(len)
+    alike = alike[widths == widths.mode().max()]
     if not len(alike):
         return None, None
     hits, samples = np.array(alike["hits_per_template"].tolist()).round().astype(int), full.sampling.samples

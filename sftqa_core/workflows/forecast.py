@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sftqa_core.errors import NotEnoughFacts
 from sftqa_core.progress import Silent
-from sftqa_core.records import ProbeSettings, TrainSettings
+from sftqa_core.records import ProbeSettings, StudySettings, TrainSettings
 from sftqa_core.workflows.speeds import PROBES
 
 if TYPE_CHECKING:
@@ -34,10 +34,23 @@ class Forecast:
     seconds_high: float
     notes: tuple[str, ...]  # where the numbers come from
     problems: tuple[str, ...]  # why it can't be done; empty when it can
+    runs: int = 1  # of a study those that are left
+
+    def plus(self, other: Forecast) -> Forecast:
+        """Both, one after the other, on the same test facts."""
+        notes = tuple(dict.fromkeys((*self.notes, *other.notes)))
+        sums = [one + two for one, two in zip(self._counted(), other._counted(), strict=True)]
+        examples, steps, probes, low, high = sums
+        return Forecast(int(examples), int(steps), max(self.test_facts, other.test_facts), int(probes), low, high, notes, self.problems)
+
+    def _counted(self) -> tuple[float, ...]:
+        return (self.examples, self.steps, self.probes_needed, self.seconds_low, self.seconds_high)
 
 
-def forecast(settings: TrainSettings | ProbeSettings) -> Forecast:
-    """The cost of a training run or a probe. Raises `SftqaError` for a model or source that can't be had."""
+def forecast(settings: TrainSettings | ProbeSettings | StudySettings) -> Forecast:
+    """The cost of a training run, a probe or a study. Raises `SftqaError` for a model or source that can't be had."""
+    if isinstance(settings, StudySettings):
+        return _study(settings)
     return _probe(settings) if isinstance(settings, ProbeSettings) else _train(settings)
 
 
@@ -55,6 +68,29 @@ def _probe(settings: ProbeSettings) -> Forecast:
     left = _unknown(prober, chosen_facts(prober.source, settings))
     low, high, notes = _seconds(prober, {PROBES[settings.scheme.method]: left})
     return Forecast(0, 0, 0, left, low, high, notes, ())
+
+
+def _study(settings: StudySettings) -> Forecast:
+    """Everything that is left of a study; `steps` counts those of all runs."""
+    from sftqa_core.workflows.studying import ModelStudy
+
+    found, runs, problems = Forecast(0, 0, 0, 0, 0.0, 0.0, (), ()), 0, []
+    for model in settings.models:
+        part = ModelStudy(settings, model)
+        left, pool = part.left(), part.train_facts
+        if short := [run.n for run in left if run.n > len(pool)]:
+            problems.append(f"{max(short):,} examples were asked for, but {settings.source} has {len(pool):,} train facts for {model}.")
+        if not len(part.facts):
+            problems.append(f"{settings.source} holds no test facts for {model}, so nothing could be measured.")
+        sizes = [len(pool) if run.n == TrainSettings.ALL else run.n for run in left]
+        probes = sum(_unknown(part.prober.under(scheme), facts) for scheme, facts in part.wanted_levels())
+        probes += len(part.again) * sum(part.shifts_levels(run) for run in left)
+        pieces = {PROBES[settings.scheme.method]: probes, "train": sum(sizes) * settings.epochs, "answer": len(part.facts) * len(left)}
+        low, high, notes = _seconds(part.prober, pieces)
+        steps = sum(-(-n // settings.batch_size) for n in sizes) * settings.epochs
+        found = found.plus(Forecast(sum(sizes), steps, len(part.facts), probes, low, high, notes, ()))
+        runs += len(left)
+    return replace(found, runs=runs, problems=tuple(problems))
 
 
 def _train(settings: TrainSettings) -> Forecast:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from sftqa_core.memory.stored import levels_in
 from sftqa_core.models.catalogue import ModelFingerprint, find_model, model_fingerprint
 from sftqa_core.models.devices import NUMBER_FORMATS, resolve_device
 from sftqa_core.progress import Reporter
-from sftqa_core.records import ProbeSettings
+from sftqa_core.records import LevelScheme, ProbeSettings
 from sftqa_core.workflows.speeds import PROBES, remember
 from sftqa_core.workspace import Workspace
 
@@ -38,8 +39,9 @@ class Prober:
     that can't be used here, whether the model will be needed or not.
     """
 
-    def __init__(self, source: FactSource, settings: ProbeSettings, reporter: Reporter):
+    def __init__(self, source: FactSource, settings: ProbeSettings, reporter: Reporter, loads: Prober | None = None):
         self.source = source
+        self._loads = loads  # who loads the model in place of this one
         self.settings = settings
         self.reporter = reporter
         self.device = resolve_device(settings.device)
@@ -50,12 +52,18 @@ class Prober:
     @cached_property
     def loaded(self) -> LoadedModel:
         """The model, loaded when first asked for."""
+        if self._loads:
+            return self._loads.loaded
         from sftqa_core.models.loading import load_model
 
         self.reporter.log(f"Loading {self.settings.model} ...")
         loaded = load_model(self.card, self.device)
         self.card = loaded.card  # a hub model is on this machine from now on
         return loaded
+
+    def under(self, scheme: LevelScheme) -> Prober:
+        """The same model and facts under another scheme; the model is loaded once for both."""
+        return Prober(self.source, replace(self.settings, scheme=scheme), self.reporter, self)
 
     @cached_property
     def fingerprint(self) -> ModelFingerprint:

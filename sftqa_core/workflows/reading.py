@@ -187,17 +187,19 @@ def open_for(model: str, source: str) -> FactSource:
     """A source as it may be used with a model.
 
     For a model that was pre-trained here on this source, only the facts that its corpus was written from are left, with
-    their recorded exposures, and those whose question and answer stood in the corpus belong to no split.
+    their recorded exposures, and those whose question and answer stood in the corpus belong to no split. Another model read
+    none of this, so its facts say nothing of exposures and rivals.
     """
-    from sftqa_core.knowledge.facts import UNUSED
+    from sftqa_core.knowledge.facts import OPTIONAL, UNUSED
     from sftqa_core.knowledge.sources import open_source
     from sftqa_core.models.catalogue import exposures, find_model
 
     opened = open_source(source)
     read = exposures(find_model(model))
     if read is None or not read["fact_id"].isin(opened.facts["fact_id"]).any():
-        return opened
-    table = opened.facts.drop(columns="exposures", errors="ignore").merge(read, on="fact_id", validate="one_to_one")
+        return replace(opened, facts=opened.facts.drop(columns=list(OPTIONAL), errors="ignore"))
+    own = [name for name in read if name != "fact_id"]
+    table = opened.facts.drop(columns=own, errors="ignore").merge(read, on="fact_id", validate="one_to_one")
     table["exposures"] = table["exposures"].astype("Int64")
     table.loc[table["carrier"], "split"] = UNUSED
     left_out = len(opened.facts) - len(table)

@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 class TrainingRun:
     """The state of one run while it is made. Use it once: `finish`, or `selection` alone."""
 
-    def __init__(self, settings: TrainSettings, reporter: Reporter):
+    def __init__(self, settings: TrainSettings, reporter: Reporter, prober: Prober | None = None):
         self.settings = settings
         self.reporter = reporter
-        self.source = open_for(settings.model, settings.source)
-        self.prober = Prober(self.source, probe_settings(settings), reporter)
+        self.prober = prober or Prober(open_for(settings.model, settings.source), probe_settings(settings), reporter)
+        self.source = self.prober.source
         self.seconds: dict[str, float] = {}
 
     @cached_property

@@ -11,8 +11,9 @@ from typing import Any
 from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import Record
 from sftqa_core.progress import Reporter, Silent
-from sftqa_core.records import DOMAINS, LevelScheme, ModelCard, PretrainSettings, ProbeSettings, RunSummary, TrainSettings
+from sftqa_core.records import DOMAINS, LevelScheme, ModelCard, PretrainSettings, ProbeSettings, RunSummary, StudySettings, TrainSettings
 from sftqa_core.workflows.reading import open_for
+from sftqa_core.workflows.study_reports import study
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ def select(settings: TrainSettings, out: Path, reporter: Reporter | None = None)
     run = TrainingRun(settings, reporter or Silent())
     selection = run.selection(label=True)
     write_bytes(out, example_lines(selection.facts).encode())
-    return {"file": str(out), "n": len(selection.facts), "counts": selection.counts, "probed": selection.probed}
+    told = {"file": str(out), "n": len(selection.facts), "counts": selection.counts, "probed": selection.probed}
+    return {**told, "levels_by": settings.scheme.method}
 
 
 def pretrain(settings: PretrainSettings, reporter: Reporter | None = None) -> ModelCard:
@@ -91,6 +93,7 @@ def run_job(kind: str, settings: dict[str, Any], reporter: Reporter) -> str:
     jobs: dict[str, Callable[[], str]] = {
         "probe": lambda: probe(ProbeSettings.from_dict(settings), reporter).artifact,
         "train": lambda: train(TrainSettings.from_dict(settings), reporter).run,
+        "study": lambda: study(StudySettings.from_dict(settings), reporter).settings.kind,
         "pretrain": lambda: pretrain(PretrainSettings.from_dict(settings), reporter).name,
     }
     if kind not in jobs:

@@ -148,3 +148,32 @@ def test_nan_logits_are_named(tiny, workspace, known, monkeypatch):
     monkeypatch.setattr(tiny.model.lm_head, "forward", lambda hidden: hidden @ (head.T * float("nan")))
     with pytest.raises(ModelUnavailable, match="logits are not numbers"):
         probe_facts(tiny, known, known.facts, settings("likelihood"), NONE, workspace)
+
+
+def test_an_answer_longer_than_the_model_is_told_before_anything_is_read(tiny, workspace, known):
+    """The likelihood reads prompt and answer, so both have to fit; nothing of the other facts is lost."""
+    long = replace(known, facts=known.facts.assign(answers=[["Paris " * 200], *known.facts["answers"].tolist()[1:]]))
+    with pytest.raises(SettingsError, match="1 of 6 facts' statements do not fit the model's 128 positions"):
+        probe_facts(tiny, long, long.facts, settings("likelihood"), NONE, workspace)
+    assert not (workspace.root / "estimates").exists()
+
+
+def test_settings_that_were_damaged_are_written_anew(tiny, workspace, known):
+    """Without them the results would not be found by looking; probing what is known already mends them."""
+    from sftqa_core.memory.estimates import find_estimates
+
+    scheme = settings("likelihood").scheme
+    probe_facts(tiny, known, known.facts, settings("likelihood"), NONE, workspace)
+    (path,) = (workspace.root / "estimates").rglob("settings.json")
+    path.write_text("{")
+    assert find_estimates("w" * 16, None, scheme, workspace) == []
+    probe_facts(tiny, known, known.facts, settings("likelihood"), NONE, workspace)
+    assert len(find_estimates("w" * 16, None, scheme, workspace)) == 1
+
+
+def test_a_level_that_is_none_is_estimated_again(tiny, workspace, known):
+    """A readable part with a level outside the scheme counts as not known."""
+    first = probe_facts(tiny, known, known.facts, settings("likelihood"), NONE, workspace)
+    (part,) = (workspace.root / "estimates").rglob("part-*.parquet")
+    pd.read_parquet(part).assign(level=np.int8(7)).to_parquet(part, index=False)
+    pd.testing.assert_frame_equal(first, probe_facts(tiny, known, known.facts, settings("likelihood"), NONE, workspace))

@@ -99,20 +99,24 @@ def test_memory_shows_how_far_levels_can_be_trusted(explorer):
     assert "The full probe against a second full probe" in words(app)
     assert "kappa 0.880 (0.850 to 0.910)" in words(app)
     assert "at the dotted line nothing is lost" in words(app)
-    app.segmented_control(key="trust-other").set_value("likelihood").run()
+    app.segmented_control(key="trust-other-sampling").set_value("likelihood").run()
     assert "The full probe against the likelihood" in words(app)
-    assert [button for button in app.button if button.key == "probe-again"] == []
+    assert app.button(key="probe-again").label == "Finish the second probe (60 facts left)"
+    assert "So far 240 of 300 facts were probed twice" in words(app)
 
 
 def test_memory_offers_a_second_probe(explorer, jobs):
-    """Without one the noise is simulated and said to be, and a button starts the full probe with another seed."""
+    """Without one nothing is claimed about two probes; a button tells the cost, starts the other seed, and its job stands there."""
     app = explorer("memory", second_probe=False)
     app.toggle(key="trust").set_value(True).run()
     assert "Only the full probe was made" in words(app)
-    assert "simulated from this probe" in words(app)
+    assert "that flatters small probes" in words(app)
     app.button(key="probe-again").click().run()
     (job,) = jobs.newest_first()
     assert (job.kind, job.settings["scheme"]["sampling"]["seed"]) == ("probe", 1)
+    assert app.button(key="probe-again").disabled
+    assert app.button(key="probe-again").label == "Under way"
+    assert [button.key for button in app.button if str(button.key).startswith("cancel-")] == [f"cancel-trust-{job.id}"]
 
 
 def test_memory_takes_the_method_from_the_address(explorer):

@@ -192,6 +192,95 @@ def test_facts_that_carry_qa_text_are_never_chosen_and_echo_is_counted(source):
     assert select_examples(dataclasses.replace(source, facts=facts), None, SETTINGS).echo == 10
 
 
+def uneven(source):
+    """P17 has 8 facts of each level, P19 20 of L0 and 5 of the others, P20 none of L4 and 10 of the others."""
+    counts = {"P17": (8, 8, 8, 8, 8), "P19": (20, 5, 5, 5, 5), "P20": (10, 10, 10, 10, 0)}
+    train = source.facts[source.facts["split"] == "train"]
+    pattern = {name: iter([level for level, count in enumerate(row) for _ in range(count)]) for name, row in counts.items()}
+    return level_table(train, [next(pattern[relation]) for relation in train["relation"]])
+
+
+def matched(level, n, seed=0, **more):
+    return with_(n=n, levels=(level,), balance="matched", seed=seed, **more)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_matched_lists_of_all_levels_hold_the_same_topics(source, seed):
+    """Up to 13, what every level can give: 8 of P17, 5 of P19, none of P20, in turns; only the wanted level is taken."""
+    levels = uneven(source)
+    for n, counts in ((13, {"P17": 8, "P19": 5}), (12, {"P17": 7, "P19": 5}), (6, {"P17": 3, "P19": 3})):
+        lists = [select_examples(source, levels, matched(level, n, seed)) for level in range(5)]
+        assert [per_relation(chosen) for chosen in lists] == [counts] * 5
+        assert [set(chosen.facts["level"]) for chosen in lists] == [{level} for level in range(5)]
+
+
+def test_what_is_missing_comes_in_turns_from_what_is_left(source):
+    """Fifteen of L1: after 8 and 5 the other two come from P20; of L0 as well from P19's 15 that are left; all 38 of it."""
+    levels = uneven(source)
+    assert per_relation(select_examples(source, levels, matched(1, 15))) == {"P17": 8, "P19": 5, "P20": 2}
+    chosen = per_relation(select_examples(source, levels, matched(0, 15)))
+    assert (chosen["P17"], chosen["P19"] + chosen["P20"], chosen["P20"]) == (8, 7, 1)
+    everything = matched(0, TrainSettings.ALL)
+    assert len(select_examples(source, levels, everything).facts) == available(source, levels, everything).total == 38
+
+
+def test_smaller_matched_lists_are_part_of_larger_ones(source):
+    """For one seed the 6 are among the 13 and these among the 20; another seed chooses others."""
+    six, thirteen, twenty = (set(select_examples(source, uneven(source), matched(2, n)).facts["fact_id"]) for n in (6, 13, 20))
+    assert six < thirteen < twenty
+    assert six != set(select_examples(source, uneven(source), matched(2, 6, 1)).facts["fact_id"])
+
+
+def test_matched_counts_come_from_the_scheme():
+    """With four levels a relation gives what each of four has, whatever a fifth would."""
+    source = small_source(train=20)
+    scheme = LevelScheme("four", ("A", "B", "C", "D"), (0.0, 0.3, 0.6))
+    levels = levels_of(source, (0, 1, 2, 3))
+    chosen = select_examples(source, levels, matched(3, 15, scheme=scheme))
+    assert per_relation(chosen) == dict.fromkeys(IN_DOMAIN, 5)
+    assert chosen.counts["P17"] == {"D": 5}
+
+
+def test_too_few_facts_of_a_matched_level_are_told_with_all_counts(source):
+    """29 of L4 where there are 13: all counts are named."""
+    with pytest.raises(NotEnoughFacts) as error:
+        select_examples(source, uneven(source), matched(4, 29))
+    assert "29 examples were asked for, 29 of them from L4, but small has at most 13 there" in str(error.value)
+    assert "probed so far 120 (L0 38, L1 23, L2 23, L3 23, L4 13)" in str(error.value)
+
+
+def test_matched_lists_need_the_level_of_every_train_fact(source):
+    """next_to_probe names a share of each topic until none is unknown; before that choosing is refused; then all agree."""
+    everything = uneven(source)
+    settings = matched(4, 6)
+    assert needs_levels(settings)
+    levels = everything.head(0)
+    while len(asked := next_to_probe(source, levels, settings, ahead=16)):
+        assert asked["relation"].value_counts().to_dict() == dict.fromkeys(IN_DOMAIN, min(16, 40 - len(levels) // 3))
+        with pytest.raises(NotEnoughFacts, match="not probed yet"):
+            select_examples(source, levels, settings)
+        levels = everything[everything["fact_id"].isin([*levels["fact_id"], *asked["fact_id"]])]
+    assert len(levels) == 120
+    assert per_relation(select_examples(source, levels, settings)) == {"P17": 3, "P19": 3}
+
+
+def test_no_matched_examples_need_no_levels(source):
+    """n = 0 is an empty list in every balance."""
+    assert not needs_levels(matched(1, 0))
+    assert select_examples(source, None, matched(1, 0)).facts.empty
+
+
+def test_a_shortage_before_probing_tells_what_there_could_be(source):
+    """500 of L3 among 120 unknown facts: at most 120, as without matching."""
+    with pytest.raises(NotEnoughFacts, match="small has at most 120 there"):
+        next_to_probe(source, None, matched(3, 500))
+
+
+def test_matched_lists_tell_how_many_levels_they_needed(source):
+    """All 120 train facts had to be probed for six examples."""
+    assert select_examples(source, uneven(source), matched(4, 6)).probed == 120
+
+
 def test_what_the_browser_reads_loads_no_torch():
     """Choosing, reading runs, accuracy and comparisons are importable in a process that must stay light."""
     light = "training.selection training.prompts training.recipes training.schedule training.command training.runs"

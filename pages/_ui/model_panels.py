@@ -1,0 +1,90 @@
+"""The parts of the page that compares models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from pages._ui import resources, study_panels
+from pages._ui.charts import draw
+from pages._ui.wording import percent
+from sftqa_core.figures.model_comparison import shares_figure
+from sftqa_core.figures.planted import planted_figure
+from sftqa_core.records import StudySettings
+
+TEMPLATES = {"all": "all wordings", "seen": "those of its text", "unseen": "others"}
+_LISTED = 300  # facts handed to the browser
+
+
+def shares(table: pd.DataFrame, labels: tuple[str, ...]) -> None:
+    """Levels of every model, with the published ones below when wanted."""
+    beside = st.toggle("Published beside", key="models-published", help="What the follow-up paper measured on large models.")
+    reference, source = resources.published("shares") if beside else (None, "")
+    for domain, column in study_panels.domain_columns(table):
+        figure = shares_figure(table, domain, labels, reference)
+        draw(figure, key=f"shares-{domain}", alt=f"Facts by level for each model, {domain}-domain", place=column)
+    st.caption("Test facts of each model." + (f" Published: {source}; other facts, so compare shapes." if beside else ""))
+
+
+def known_by(table: pd.DataFrame, models: int) -> None:
+    """Facts that all models know best, and those that none knows."""
+    every, nobody = table[table["best"] == models], table[table["none"] == models]
+    st.markdown(
+        f"**{len(every):,} facts are at the highest level in all {models} models, {len(nobody):,} at the lowest**, of {len(table):,}"
+    )
+    which = st.segmented_control("Facts", ["all know", "none knows", "split"], default="all know", required=True, key="known-by")
+    split = table[(table["best"] > 0) & (table["none"] > 0)]
+    chosen = {"all know": every, "none knows": nobody, "split": split}[which]
+    names = resources.relation_labels()
+    shown = chosen.head(_LISTED).assign(
+        answers=[" | ".join(map(str, answers)) for answers in chosen["answers"].head(_LISTED)],
+        relation=[names.get(relation, relation) for relation in chosen["relation"].head(_LISTED)],
+    )
+    st.dataframe(shown[["subject", "relation", "answers", "best", "none", "mean_score"]], hide_index=True, height=230, column_config=_KNOWN)
+    if which == "split":
+        st.caption(f"{len(split):,} facts are at the highest level in one model and at the lowest in another.")
+
+
+def planted(settings: StudySettings, table: pd.DataFrame) -> None:
+    """Memory score against mentions for one model, and the rank correlations of all."""
+    first, second = st.columns(2, vertical_alignment="bottom")
+    with first:
+        model = study_panels.pick_one_model(settings)
+    templates = second.segmented_control(
+        "Statements", list(TEMPLATES), format_func=TEMPLATES.get, default="all", required=True, key="planted-templates"
+    )
+    left, right = st.columns([3, 2], gap="large")
+    facts = resources.profile(model, settings.source, "test", "all", settings.scheme, resources.stamp()).table
+    with left:
+        if "exposures" not in facts:
+            st.caption("What this model read is not known.")
+        else:
+            figure = planted_figure(facts, templates)
+            draw(figure, key="planted", alt="Memory score against mentions in the pre-training text")
+    with right:
+        st.markdown("**Rank correlation of mentions and memory score**")
+        overall = table[(table["relation"] == "all")]
+        wide = overall.pivot_table(index="model", columns=["facts_are", "templates"], values="spearman")
+        wide.columns = [f"{kind}, {TEMPLATES[which]}" for kind, which in wide.columns]
+        st.dataframe(wide.round(2))
+        st.caption(_guessing(overall))
+        relations = table[(table["model"] == model) & (table["relation"] != "all") & (table["facts_are"] == "uncontested")]
+        if len(relations):
+            lowest, highest = relations["spearman"].min(), relations["spearman"].max()
+            st.caption(f"{model}, relation by relation (uncontested): {lowest:.2f} to {highest:.2f}. The end of the page has all of them.")
+
+
+def _guessing(overall: Any) -> str:
+    """Facts that were never mentioned have a score, too."""
+    own = overall[(overall["facts_are"] == "uncontested") & (overall["templates"] == "all") & overall["mean_unseen"].notna()]
+    told = ", ".join(f"{row.model} {percent(row.mean_unseen)}" for row in own.itertuples())
+    return f"Mean memory score of facts that were never mentioned, which is guessing: {told}." if told else ""
+
+
+_KNOWN = {
+    "best": st.column_config.NumberColumn("models that know", width="small"),
+    "none": st.column_config.NumberColumn("that do not", width="small"),
+    "mean_score": st.column_config.NumberColumn("mean R", format="%.2f", width="small"),
+}

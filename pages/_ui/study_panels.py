@@ -1,0 +1,191 @@
+"""What the four study pages share: which study, how far it is, what it found, its numbers and its file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from pages._ui import panels, pickers, resources, state
+from pages._ui.charts import draw
+from pages._ui.downloads import csv_button
+from pages._ui.job_panel import ACTIVE, job_panel
+from pages._ui.study_form import file_button
+from pages._ui.titles import study_title
+from pages._ui.wording import literal, percent
+from sftqa_core.figures.level_matrix import matrix_figure
+from sftqa_core.records import Finding, Job, StudyReport, StudySettings
+
+REDRAWN_S = 20.0  # while a study runs
+_VERDICTS = {"yes": ("yes", "green"), "no": ("no", "orange"), "cannot tell": ("cannot tell", "gray")}
+ENOUGH_COLUMNS = {
+    "relative": st.column_config.NumberColumn("share of the best", format="percent"),
+    "low": st.column_config.NumberColumn("95% from", format="percent"),
+    "high": st.column_config.NumberColumn("to", format="percent"),
+    "smallest": st.column_config.NumberColumn("smallest within 95%", format="percent", help="Share of resamples in which it is."),
+    "chosen": st.column_config.CheckboxColumn("here"),
+}
+PAIR_COLUMNS = {
+    name: st.column_config.NumberColumn(name.replace("_", " "), format="percent")
+    for name in ("accuracy", "other_accuracy", "difference", "low", "high")
+} | {"p": st.column_config.NumberColumn(format="%.3f"), "p_holm": st.column_config.NumberColumn("p after Holm", format="%.3f")}
+DOMAINS = {"in": "In-domain facts", "out": "Out-of-domain facts"}
+
+
+def study_head(kind: str) -> tuple[StudySettings, StudyReport, dict[str, pd.DataFrame]]:
+    """Pick a study of this kind, tell how far it is, offer to go on; returns it with its report and the report's tables.
+
+    Ends the page where there is no such study, or nothing of it is done.
+    """
+    with panels.told():
+        known = {study.name: study for study in resources.studies() if study.settings.kind == kind}
+        if not known:
+            panels.empty("No study of this kind was started here yet.", "pages/lab.py", "Start one in the Lab")
+            st.stop()
+        name = _pick(known)
+        settings = known[name].settings
+        jobs = [job for job in state.watched_jobs("study") if _same(job, settings)]
+        active = [job for job in jobs if job.state in ACTIVE]
+        report = resources.study_report(settings, f"{resources.stamp()} {_finished_runs(active)}")
+    _bar(settings, report, bool(active))
+    for job in jobs:
+        job_panel(job, f"study-{kind}", charts=False)
+    if active:
+        _redraw_while_running(active[0].id)
+    if not report.done:
+        panels.empty("None of this study's runs is done yet.")
+        st.stop()
+    return settings, report, {name: pd.DataFrame(rows) for name, rows in report.tables.items()}
+
+
+def pick_one_model(settings: StudySettings) -> str:
+    """One of the study's models, kept in the address."""
+    return pickers.linked("Model", settings.models, "model")
+
+
+def domain_columns(table: pd.DataFrame) -> list[tuple[str, Any]]:
+    """A column for each domain that the table holds, with its heading drawn."""
+    found = [domain for domain in DOMAINS if "domain" in table and (table["domain"] == domain).any()]
+    columns = list(zip(found, st.columns(max(1, len(found)), gap="large"), strict=False))
+    for domain, column in columns:
+        column.markdown(f"**{DOMAINS[domain]}**")
+    return columns
+
+
+def findings(report: StudyReport, model: str | None = None) -> None:
+    """What was found, in plain words: of one model, or of all, question by question."""
+    st.subheader("In plain words", anchor=False)
+    chosen = [finding for finding in report.findings if model is None or finding.about.split(",")[0] == model]
+    if not chosen:
+        st.caption("There is nothing to say yet: too few of the runs are done.")
+    for question in dict.fromkeys(finding.question for finding in chosen):
+        own = [finding for finding in chosen if finding.question == question]
+        with st.container(border=True):
+            _question(question, own)
+    with st.expander("How these words are decided, what the papers say, what the models read", icon=":material/gavel:"):
+        for note in report.notes:
+            st.markdown(f"- {literal(note)}")
+
+
+def _question(question: str, own: list[Finding]) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{literal(question)}**", width="content")
+        for verdict, count in Counter(finding.verdict for finding in own).items():
+            name, colour = _VERDICTS[verdict]
+            st.badge(name if count == len(own) == 1 else f"{name} {count}×", color=colour)
+    for finding in own:
+        st.caption(f"**{literal(finding.verdict)}** · {literal(finding.about)}: {literal(finding.text)}")
+
+
+def numbers(kind: str, tables: dict[str, pd.DataFrame]) -> None:
+    """Every table behind the page, to look into and to take away."""
+    with st.expander("All the numbers", icon=":material/table:"):
+        name = st.segmented_control("Table", list(tables), default=next(iter(tables)), required=True, key=f"{kind}-table")
+        st.dataframe(tables[name], hide_index=True)
+        csv_button("Download this table", tables[name], f"study-{kind}-{name}", f"{kind}-csv")
+
+
+def retest_words(retest: pd.DataFrame, model: str) -> None:
+    """How sure the levels of rows and columns are (METHOD 8.6)."""
+    own = retest[(retest["model"] == model) & retest["moved"].notna()] if len(retest) else retest
+    if len(own):
+        shares = ", ".join(f"{row.level} {percent(row.moved, 0)}" for row in own.itertuples())
+        told = f"{int(own['facts'].sum()):,} facts of the untouched model were probed twice. Both kinds of level have this error."
+        st.caption(f"Levels are labels with an error. A second probe puts elsewhere: {shares}.", help=told)
+
+
+def published_matrices() -> None:
+    """The follow-up paper's matrices, drawn as one's own."""
+    table, source = resources.published("matrix")
+    labels = tuple(dict.fromkeys(table["train"]))
+    names = list(dict.fromkeys(table["model"]))
+    name = st.segmented_control("Published model", names, default=names[0], required=True, key="level-paper")
+    for domain, column in domain_columns(table[table["model"] == name]):
+        figure = matrix_figure(table, name, domain, labels)
+        draw(figure, key=f"published-{domain}", alt=f"Published accuracy of {name}, {domain}-domain", place=column)
+    st.caption(f"{name}: {source}. Models of billions of parameters: compare shapes, not values.")
+
+
+def forgetting(table: pd.DataFrame, model: str) -> None:
+    """Perplexity of pre-training text before and after."""
+    st.markdown("**Pre-training text that it has not read**")
+    own = table[table["model"] == model] if len(table) else table
+    if not len(own):
+        st.caption("What this model was pre-trained on is not known here, so nothing can be said about forgetting other text.")
+        return
+    for row in own.itertuples():
+        seeds = "seeds: " + ", ".join(f"{value:.2f}" for value in row.per_seed)
+        change = f"{row.now - row.before:+.2f}"
+        st.metric(f"Perplexity after tuning on {row.after}", f"{row.now:.2f}", change, delta_color="inverse", help=seeds)
+    st.caption("Lower is better; 1,000 documents as in pre-training, none of which it read.")
+
+
+def _pick(known: dict[str, Any]) -> str:
+    titles = {name: study_title(study.settings) + (" · shipped" if study.shipped else "") for name, study in known.items()}
+    return pickers.linked("Study", list(known), "study", titles.__getitem__, keep=False, first="the newest")
+
+
+def _same(job: Job, settings: StudySettings) -> bool:
+    return job.settings == settings.to_dict()
+
+
+def _finished_runs(active: list[Job]) -> int:
+    """Runs that the job under way has told of; part of the report's key, in steps, so that a redraw is worth its time."""
+    told = [step.done for job in active for step in state.progress_history(job.id) if step.phase == "study"]
+    return max(told, default=0)
+
+
+def _bar(settings: StudySettings, report: StudyReport, active: bool) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{report.done:,} of {report.planned:,} runs done**", width="content")
+        if report.done < report.planned and not active and st.button("Run what is left", icon=":material/play_arrow:"):
+            _start(settings)
+        if report.done == report.planned and not active:
+            more = resources.more_seeds(settings)
+            told = f"Runs everything with the seeds {', '.join(map(str, more.seeds[len(settings.seeds) :]))} too; what is done stays."
+            if st.button("Add two seeds", icon=":material/add:", help=told):
+                _start(more)
+        file_button(settings)
+        with st.popover("Command", icon=":material/terminal:"):
+            st.code(f"sftqa study --config {resources.study_name(settings)}.yaml", language="bash")
+
+
+def _start(settings: StudySettings) -> None:
+    with panels.told():
+        state.watch(resources.submit("study", settings).id)
+    st.query_params["study"] = resources.study_name(settings)
+    st.rerun()
+
+
+def _redraw_while_running(job_id: str) -> None:
+    """Draws the page anew as runs are finished, at most every so many seconds."""
+    seen = len(state.progress_history(job_id))
+
+    @st.fragment(run_every=REDRAWN_S)
+    def watch() -> None:
+        if len(state.progress_history(job_id)) > seen:
+            st.rerun()
+
+    watch()

@@ -1,0 +1,44 @@
+"""How much data does it take? Accuracy against the number of examples, and the smallest number that is enough."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages._ui import panels, resources, study_panels
+from pages._ui.charts import draw
+from sftqa_core.figures.amount import amount_figure, levels_by_amount_figure
+
+MEAN = "mean over levels"
+LEVELS_HELP = "All test facts, or those of one level."
+
+st.title("How much data?")
+st.caption("The same models tuned on more and more facts. Each point is a run with its own examples; lines are means over seeds.")
+settings, report, tables = study_panels.study_head("amount")
+curve, enough = tables["curve"], tables["enough"]
+
+first, second = st.columns([4, 1], vertical_alignment="bottom")
+levels = list(dict.fromkeys(curve["level"]))
+level = first.segmented_control("Accuracy of", levels, default=MEAN, required=True, key="amount-level", help=LEVELS_HELP, wrap=True)
+beside = second.toggle("Published beside", key="amount-published", help="What the follow-up paper measured on a large model.")
+reference, paper = resources.published("means") if beside and level == MEAN else (None, "")
+for domain, column in study_panels.domain_columns(curve):
+    figure = amount_figure(curve, domain, level, reference)
+    draw(figure, key=f"amount-{domain}", alt=f"Accuracy against examples, {domain}-domain", place=column)
+st.caption("Bars: 95% intervals, facts resampled after averaging each over seeds. Small points: seeds.")
+if beside:
+    told = f"Dashes: {paper}. One line a training level; compare shapes, not values." if paper else "Published are means over levels only."
+    st.caption(told)
+
+st.subheader("One model, level by level", anchor=False)
+model = study_panels.pick_one_model(settings)
+for domain, column in study_panels.domain_columns(curve[curve["model"] == model]):
+    figure = levels_by_amount_figure(curve, model, domain, settings.scheme.labels)
+    draw(figure, key=f"levels-{domain}", alt=f"Accuracy by level against examples, {domain}-domain", place=column)
+
+study_panels.findings(report, model)
+if len(enough):
+    with st.expander("Share of the best, size by size", icon=":material/straighten:"):
+        st.dataframe(enough[enough["model"] == model].drop(columns="model"), hide_index=True, column_config=study_panels.ENOUGH_COLUMNS)
+study_panels.numbers("amount", tables)
+if settings.source == "atlas":
+    panels.planted()

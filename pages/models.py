@@ -1,0 +1,38 @@
+"""Which model? What several models know, and what the same examples do to each."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages._ui import model_panels, panels, study_panels
+from pages._ui.charts import draw
+from sftqa_core.figures.amount import amount_figure
+from sftqa_core.figures.model_comparison import ranks_figure
+
+st.title("Which model?")
+st.caption("The same facts asked of several models, and the same examples trained into each.")
+settings, report, tables = study_panels.study_head("models")
+
+st.subheader("What they know before tuning", anchor=False)
+model_panels.shares(tables["shares"], settings.scheme.labels)
+left, right = st.columns([2, 3], gap="large")
+with left:
+    st.markdown("**Do they know the same facts?** Rank correlation of memory scores")
+    draw(ranks_figure(tables["ranks"]), key="ranks", alt="Rank correlations between models")
+with right:
+    model_panels.known_by(tables["known_by"], len(settings.models))
+
+st.subheader("The same examples", anchor=False)
+for domain, column in study_panels.domain_columns(tables["curve"]):
+    figure = amount_figure(tables["curve"], domain, "mean over levels")
+    draw(figure, key=f"same-{domain}", alt=f"Accuracy before and after, {domain}-domain", place=column)
+with st.expander("Every pair of models", icon=":material/compare_arrows:"):
+    st.dataframe(tables["differences"], hide_index=True, column_config=study_panels.PAIR_COLUMNS)
+
+if len(tables["planted"]):
+    st.subheader("How well the probe finds what was planted", anchor=False)
+    model_panels.planted(settings, tables["planted"])
+study_panels.findings(report)
+study_panels.numbers("models", tables)
+if settings.source == "atlas":
+    panels.planted()

@@ -1,0 +1,46 @@
+"""What moves? Memory levels probed again after tuning, beside the untouched model probed again."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages._ui import panels, study_panels
+from pages._ui.charts import draw
+from sftqa_core.figures.shift import moves_figure, sankey_figure
+
+UNTOUCHED = "untouched, probed again"
+
+st.title("What moves?")
+st.caption("Levels are labels with an error: probing an untouched model again moves some facts, too. Only what goes beyond that is change.")
+settings, report, tables = study_panels.study_head("shift")
+transitions, moves = tables["transitions"], tables["moves"]
+if transitions.empty:
+    panels.empty("The levels of the test facts, and those of a second probe, are not all known yet.")
+    st.stop()
+
+first, second, third = st.columns([2, 2, 2], vertical_alignment="bottom")
+with first:
+    model = study_panels.pick_one_model(settings)
+own = transitions[transitions["model"] == model]
+tuned = [name for name in dict.fromkeys(own["after"]) if name != UNTOUCHED]
+after = second.selectbox("Tuned on", tuned or [UNTOUCHED], key="shift-after")
+domains = {"in": "in-domain", "out": "out-of-domain"}
+domain = third.segmented_control("Domain", list(domains), format_func=domains.get, default="in", required=True, key="shift-domain")
+
+labels = settings.scheme.labels
+for name, column in zip(dict.fromkeys((after, UNTOUCHED)), st.columns(2, gap="large"), strict=False):
+    with column:
+        st.markdown(f"**{'After tuning, ' + name if name != UNTOUCHED else 'Untouched, probed again: chance alone'}**")
+        figure = sankey_figure(transitions, model, domain, name, labels)
+        draw(figure, key=f"sankey-{name}", alt=f"Facts by level before and after: {name}")
+left, right = st.columns([3, 2], gap="large")
+with left:
+    st.markdown("**Kept, lost, gained**")
+    draw(moves_figure(moves, model, domain), key="moves", alt="Shares of facts that kept or changed their level")
+with right:
+    study_panels.forgetting(tables["forgetting"], model)
+
+study_panels.findings(report, model)
+study_panels.numbers("shift", tables)
+if settings.source == "atlas":
+    panels.planted()

@@ -1,0 +1,165 @@
+"""Levels before and after tuning (the study of what moves)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+
+from sftqa_core.figures.style import FEW, GREY, GRID, canvas, level_colours, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# move -> colour, sign, what the chart calls it, and on which axis: most facts stay, so that shares that move need their own
+_MOVES = {
+    "kept": (GREY, "circle", "same level", "y2"),
+    "gained": ("#2e866e", "triangle-up", "higher level", "y"),
+    "lost": ("#d1495b", "triangle-down", "lower level", "y"),
+}
+_SPLIT = (0.56, 0.66)  # of the height: top of the lower part, bottom of the upper one
+
+
+def sankey_figure(transitions: pd.DataFrame, model: str, domain: str, after: str, labels: Sequence[str], height: int = 380) -> go.Figure:
+    """Facts flowing from their level before (left) to the one after: `transitions` as studies.shift.transitions makes it.
+
+    What leaves a level with fewer than 30 facts is a grey shadow; a level without facts is not drawn.
+    """
+    rows = [row for row in _own(transitions, model=model, domain=domain, after=after) if row["facts"] > 0]
+    colours = dict(zip(labels, level_colours(len(labels)), strict=True))
+    totals = {
+        (side, label): total
+        for side in ("before", "now")
+        for label in labels
+        if (total := sum(row["facts"] for row in rows if row[side] == label))  # plotly loses the order where there is nothing
+    }
+    nodes = list(totals)
+    figure = canvas(height)
+    figure.add_sankey(
+        arrangement="snap",
+        node={
+            "label": [f"{plain(label)}  {total:,.0f}" for (_, label), total in totals.items()],
+            "color": [colours[label] for _, label in nodes],
+            "pad": 14,
+            "thickness": 16,
+            "line": {"width": 0},
+            "x": [0.001 if side == "before" else 0.999 for side, _ in nodes],
+            "y": [place for side in ("before", "now") for place in _heights([total for node, total in totals.items() if node[0] == side])],
+            "customdata": ["before" if side == "before" else "after" for side, _ in nodes],
+            "hovertemplate": "%{label} facts %{customdata}<extra></extra>",
+        },
+        link={
+            "source": [nodes.index(("before", row["before"])) for row in rows],
+            "target": [nodes.index(("now", row["now"])) for row in rows],
+            "value": [row["facts"] for row in rows],
+            "color": [_faint(colours[row["before"]], row, totals["before", row["before"]]) for row in rows],
+            "customdata": [_flow(row, totals["before", row["before"]]) for row in rows],
+            "hovertemplate": "%{customdata}<extra></extra>",
+        },
+    )
+    figure.update_layout(margin={"t": 16, "b": 16})
+    return figure
+
+
+def moves_figure(moves: pd.DataFrame, model: str, domain: str, height: int = 320) -> go.Figure:
+    """Shares of facts that kept their level, rose and fell, for the untouched model probed again and for each tuned one.
+
+    `moves` as studies.shift.moves makes it; bars are 95% intervals. The upper part holds what stayed, on a scale of its own.
+    """
+    rows = _own(moves, model=model, domain=domain)
+    names = list(dict.fromkeys(row["after"] for row in rows))
+    figure = canvas(height, y_title="moved", percent="y")
+    for move, (colour, sign, told, axis) in _MOVES.items():
+        own = [row for row in rows if row["move"] == move]
+        if own:
+            aside = {"kept": 0, "gained": -0.12, "lost": 0.12}[move]
+            figure.add_trace(_points(own, [names.index(row["after"]) + aside for row in own], colour, sign, told, axis))
+    upper = figure.layout.yaxis.to_plotly_json() | {"title": {"text": "stayed"}, "domain": [_SPLIT[1], 1], "range": _around(rows)}
+    most = max((row["high"] for row in rows if row["move"] != "kept"), default=0.9)
+    figure.update_layout(yaxis2=upper, yaxis={"domain": [0, _SPLIT[0]], "range": [0, max(0.05, 1.08 * most)]})
+    ticks = [plain(name).replace(", ", ",<br>") for name in names]
+    ends = [-0.5, max(1, len(names)) - 0.5]
+    figure.update_xaxes(tickvals=list(range(len(names))), ticktext=ticks, range=ends, showgrid=False, tickangle=0)
+    return figure
+
+
+def _own(table: pd.DataFrame, **wanted: str) -> list[dict[Any, Any]]:
+    """Rows with these values; an empty table may have no columns at all."""
+    if not len(table):
+        return []
+    return table[(table[list(wanted)] == list(wanted.values())).all(axis=1)].to_dict("records")
+
+
+def _points(own: list[dict[Any, Any]], x: list[float], colour: str, sign: str, told: str, axis: str) -> go.Scatter:
+    return go.Scatter(
+        name=told,
+        x=x,
+        y=[row["share"] for row in own],
+        yaxis=axis,
+        mode="markers",
+        marker={
+            "size": 9,
+            "color": colour,
+            "symbol": [sign + ("-open" if row["facts"] < FEW else "") for row in own],
+            "line": {"color": colour, "width": 1.5},
+        },
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": [row["high"] - row["share"] for row in own],
+            "arrayminus": [row["share"] - row["low"] for row in own],
+            "color": GREY,
+            "thickness": 1.4,
+            "width": 4,
+        },
+        text=[_hover(row, told) for row in own],
+        hovertemplate="%{text}<extra></extra>",
+        cliponaxis=False,
+        showlegend=True,
+    )
+
+
+def _around(rows: Sequence[dict[Any, Any]]) -> list[float]:
+    """A little more than the intervals of what stayed."""
+    kept = [row for row in rows if row["move"] == "kept"]
+    low, high = min((row["low"] for row in kept), default=0.0), max((row["high"] for row in kept), default=1.0)
+    room = max(0.02, 0.2 * (high - low))
+    return [max(0.0, low - room), min(1.0, high + room)]
+
+
+def _heights(sums: Sequence[float]) -> list[float]:
+    """Middles of the nodes from top to bottom, so that levels keep their order."""
+    total, above, found = sum(sums) or 1.0, 0.0, []
+    for value in sums:
+        found.append(min(0.999, max(0.001, (above + value / 2) / total)))
+        above += value
+    return found
+
+
+def _faint(colour: str, row: dict[Any, Any], total: float) -> str:
+    """What moved is stronger than what stayed; both let the page through."""
+    if total < FEW:
+        return GRID
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, {0.28 if row['before'] == row['now'] else 0.55})"
+
+
+def _flow(row: dict[Any, Any], total: float) -> str:
+    told = f"<b>{plain(row['before'])} to {plain(row['now'])}</b><br>{_counted(row['facts'])} of {_counted(total)} facts"
+    return told + (f", {row['facts'] / total:.1%}" if total >= FEW else "<br>too few facts to tell")
+
+
+def _counted(facts: float) -> str:
+    """Means over seeds may be broken numbers."""
+    return f"{facts:,.0f}" if abs(facts - round(facts)) < 0.05 else f"{facts:,.1f}"
+
+
+def _hover(row: dict[Any, Any], told: str) -> str:
+    seeds = f"{row['seeds']} seed{'' if row['seeds'] == 1 else 's'}"
+    share = f"{row['share']:.1%} (95%: {row['low']:.1%} to {row['high']:.1%})"
+    text = f"<b>{plain(row['after'])}: {told}</b><br>{share}<br>{row['facts']:,} facts, {seeds}"
+    if row["excess"] is not None and row["excess"] == row["excess"]:
+        ends = f"{row['excess_low'] * 100:+.1f} to {row['excess_high'] * 100:+.1f}"
+        text += f"<br>{row['excess'] * 100:+.1f} points against the untouched model ({ends})"
+    return text + ("<br>too few facts to tell" if row["facts"] < FEW else "")

@@ -1,0 +1,110 @@
+"""One cell of a study on disk: what a tuned model answered to every test fact, or which levels it has afterwards.
+
+    <layer>/cells/<key>/answers.parquet   correct, rival (bool): one row a test fact, in the facts' order
+                        levels.parquet    score (float64), level (int64): one row a fact that was probed again, in their order
+                        manifest.json     written last: the key's settings, what was trained on, numbers of the run, versions
+
+A cell has one of the two tables. The key is a hash of everything that its numbers depend on, so equal cells of two studies
+are one. Facts are named by the fingerprint of their list: whoever reads a cell has the list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sftqa_core.artifacts import MANIFEST, read_manifest, write_folder
+from sftqa_core.errors import ArtifactDamaged, NotFound
+from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.records import LevelScheme, TrainSettings
+from sftqa_core.studies.grid import canonical
+from sftqa_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FOLDER = "cells"
+TABLES = {"answers": {"correct": "bool", "rival": "bool"}, "levels": {"score": "float64", "level": "int64"}}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A finished cell."""
+
+    table: pd.DataFrame  # the columns of TABLES, rows as the facts
+    n: int  # examples really trained on
+    counts: dict[str, dict[str, int]]  # relation -> level label ("any" when not known) -> examples
+    numbers: dict[str, float]  # seconds, final loss, perplexity of held-out text: what the run told
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of one model on one list of facts, in both layers of a workspace."""
+
+    workspace: Workspace
+    model: dict[str, Any]  # fingerprint
+    source: str  # fingerprint
+    aliases: str  # fingerprint
+    facts: str  # fingerprint of the facts' ids, in order
+    learning_rate: float  # what a run without one uses
+
+    @classmethod
+    def of(cls, workspace: Workspace, model: dict[str, Any], source: str, aliases: str, fact_ids: list[str], learning_rate: float) -> Cells:
+        """The cells of these facts, in this order."""
+        return cls(workspace, model, source, aliases, fingerprint(fact_ids), learning_rate)
+
+    def has(self, run: TrainSettings, scheme: LevelScheme | None = None) -> bool:
+        """Whether `read` finds it: a damaged cell has to be made again."""
+        return self.read(run, scheme) is not None
+
+    def folder(self, run: TrainSettings, scheme: LevelScheme | None = None) -> Path | None:
+        """Where it lies, the person's layer first; None if it is not finished."""
+        name = fingerprint(self._key(run, scheme))
+        folders = [layer / FOLDER / name for layer in self.workspace.layers]
+        return next((folder for folder in folders if (folder / MANIFEST).exists()), None)
+
+    def read(self, run: TrainSettings, scheme: LevelScheme | None = None) -> Cell | None:
+        """The answers of that run or, with a scheme, its levels afterwards; None if it is not there or damaged."""
+        import pandas as pd
+        import pyarrow
+
+        key = self._key(run, scheme)
+        kind = _kind(scheme)
+        for layer in self.workspace.layers:
+            folder = layer / FOLDER / fingerprint(key)
+            try:
+                manifest = read_manifest(folder)
+                if manifest["settings"] != key:
+                    continue
+                table = pd.read_parquet(folder / f"{kind}.parquet").astype(TABLES[kind])
+                return Cell(table, manifest["n"], manifest["counts"], manifest["numbers"])
+            except (NotFound, ArtifactDamaged, OSError, KeyError, ValueError, pyarrow.ArrowException):
+                continue  # it is made again, in its place
+        return None
+
+    def write(
+        self,
+        run: TrainSettings,
+        table: pd.DataFrame,
+        n: int,
+        counts: Mapping[str, Mapping[str, int]],
+        numbers: Mapping[str, float],
+        scheme: LevelScheme | None = None,
+    ) -> Path:
+        """Keep a finished cell; `table` has its rows in the facts' order."""
+        key, kind = self._key(run, scheme), _kind(scheme)
+        folder = self.workspace.root / FOLDER / fingerprint(key)
+        columns = table[list(TABLES[kind])].astype(TABLES[kind])
+        manifest = {"kind": f"cell of {kind}", "settings": key, "n": n, "counts": counts, "numbers": dict(numbers)}
+        return write_folder(folder, lambda work: columns.to_parquet(work / f"{kind}.parquet", index=False), manifest)
+
+    def _key(self, run: TrainSettings, scheme: LevelScheme | None) -> dict[str, Any]:
+        same = {"model": self.model, "source": self.source, "aliases": self.aliases, "facts": self.facts}
+        settings = canonical(run, self.learning_rate).to_dict()
+        return {**same, "run": settings, **({"scheme": scheme.to_dict()} if scheme else {})}
+
+
+def _kind(scheme: LevelScheme | None) -> str:
+    return "levels" if scheme else "answers"

@@ -1,0 +1,66 @@
+"""A study as one YAML file: what the page exports the command line reads, and the other way round."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import yaml
+
+from sftqa_core.errors import SettingsError
+from sftqa_core.records import StudySettings, TrainSettings
+
+MAX_CHARACTERS = 100_000
+_ALWAYS = ("kind", "models", "source", "seeds", "sizes")
+_HEAD = "# A study of SFT-QA Explorer. Run it with: sftqa study --config THIS_FILE\n"
+
+
+def to_yaml(study: StudySettings) -> str:
+    """The study as text; what stands at its default is left out, but what the study is about is always told."""
+    values = study.to_dict()
+    plain = StudySettings(study.kind, study.models).to_dict()
+    told: dict[str, Any] = {f.name: values[f.name] for f in dataclasses.fields(study)}
+    told["sizes"] = ["all" if n == TrainSettings.ALL else n for n in study.examples]
+    kept = {name: value for name, value in told.items() if name in _ALWAYS or value != plain[name]}
+    return _HEAD + yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+
+
+def from_yaml(text: str) -> StudySettings:
+    """The study that `to_yaml`, or a person, wrote. Raises `SettingsError` with every problem at once; nothing in it is executed."""
+    if len(text) > MAX_CHARACTERS:
+        raise SettingsError(f"A study's file has at most {MAX_CHARACTERS:,} characters, got {len(text):,}.")
+    try:
+        values = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        place = getattr(error, "problem_mark", None)
+        where = f" in line {place.line + 1}" if place else ""
+        reason = getattr(error, "problem", None) or str(error).split("\n")[0]
+        raise SettingsError(f"The study's file is no YAML{where}: {reason}.") from error
+    if not isinstance(values, dict):
+        raise SettingsError(f"A study's file must hold settings such as 'kind: amount', got {type(values).__name__}.")
+    values = {str(name): value for name, value in values.items()}
+    for name in ("models", "seeds", "sizes"):
+        if name in values and not isinstance(values[name], list | None):
+            values[name] = [values[name]]
+    if isinstance(values.get("sizes"), list):
+        values["sizes"] = [TrainSettings.ALL if n == "all" else n for n in values["sizes"]]
+    if isinstance(values.get("learning_rate"), str):  # YAML takes 4e-4 for a word
+        values["learning_rate"] = _number(values["learning_rate"])
+    return StudySettings.from_dict(values)
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain values only, and no setting twice: which of both was meant nobody knows."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise yaml.constructor.ConstructorError(None, None, f"'{twice}' stands there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text

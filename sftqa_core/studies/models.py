@@ -1,0 +1,162 @@
+"""How do models differ? Levels, ranks and the same training facts on several models (METHOD section 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from sftqa_core.records import TrainSettings
+from sftqa_core.studies.outcomes import Outcomes
+from sftqa_core.studies.statistics import bootstrap_p, holm, percentiles, resampled
+
+LEAST = 10  # facts that a rank correlation is told of
+
+
+def level_shares(models: Sequence[Outcomes]) -> pd.DataFrame:
+    """Test facts by level: model, domain, level, facts, share, low, high (Wilson)."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    rows = []
+    for outcomes in models:
+        for domain, inside in outcomes.domains():
+            levels = outcomes.levels()[inside]
+            known = int((levels >= 0).sum())
+            for at, label in enumerate(outcomes.scheme.labels):
+                count = int((levels == at).sum())
+                low, high = proportion_confint(count, known, method="wilson") if known else (None, None)
+                rows.append((outcomes.model, domain, label, count, count / known if known else None, low, high))
+    return pd.DataFrame(rows, columns=["model", "domain", "level", "facts", "share", "low", "high"])
+
+
+def ranks(models: Sequence[Outcomes]) -> pd.DataFrame:
+    """Spearman of the memory scores of each pair of models on their common test facts: model, other, facts, spearman, same_level."""
+    rows = []
+    for one, other in combinations(models, 2):
+        both = _common([one, other])
+        if len(both) >= LEAST:
+            same = float((both["level_0"] == both["level_1"]).mean())
+            rows.append((one.model, other.model, len(both), _spearman(both["score_0"], both["score_1"]), same))
+    return pd.DataFrame(rows, columns=["model", "other", "facts", "spearman", "same_level"])
+
+
+def known_by(models: Sequence[Outcomes]) -> pd.DataFrame:
+    """Common test facts by how many models have them at the highest level, and how many at the lowest.
+
+    fact_id, domain, relation, subject, answers, best (models at the highest level), none (models at the lowest), mean_score.
+    """
+    both = _common(models)
+    if both.empty:
+        return pd.DataFrame(columns=["fact_id", "domain", "relation", "subject", "answers", "best", "none", "mean_score"])
+    levels = both[[f"level_{at}" for at in range(len(models))]].to_numpy(dtype=int)
+    scores = both[[f"score_{at}" for at in range(len(models))]].to_numpy(dtype=float)
+    top = len(models[0].scheme.labels) - 1
+    facts = models[0].facts.set_index("fact_id").loc[both["fact_id"], ["domain", "relation", "subject", "answers"]].reset_index()
+    counted = facts.assign(best=(levels == top).sum(axis=1), none=(levels == 0).sum(axis=1), mean_score=scores.mean(axis=1))
+    return counted.sort_values(["best", "mean_score"], ascending=False, ignore_index=True)
+
+
+def differences(models: Sequence[Outcomes]) -> pd.DataFrame:
+    """Accuracy of each pair of models after training on the same facts, on their common test facts as they come.
+
+    model, other, domain, n, facts, accuracy, other_accuracy, difference, low, high (paired bootstrap over facts), p (from its
+    standard error), p_holm over all pairs and domains. Only seeds that both have run: with the same seed the examples are the same.
+    """
+    rows = []
+    for one, other in combinations(models, 2):
+        trained, trained_other = _same_seeds(_trained(one), _trained(other))
+        if not trained:
+            continue
+        common = one.facts["fact_id"].isin(other.facts["fact_id"]).to_numpy()
+        place = pd.Index(other.facts["fact_id"]).get_indexer(one.facts.loc[common, "fact_id"])
+        scores = np.stack([one.over_seeds(trained)[common], other.over_seeds(trained_other)[place]], axis=1)
+        n = one.runs[trained[0]].n
+        for domain, inside in one.domains():
+            own = scores[inside[common]]
+            if len(own):
+                draws = resampled(own)
+                moved, means = draws[:, 0] - draws[:, 1], own.mean(axis=0)
+                value = float(means[0] - means[1])
+                told = (*map(float, means), value, *percentiles(moved), bootstrap_p(value, moved))
+                rows.append((one.model, other.model, domain, n, len(own), *told))
+    columns = ["model", "other", "domain", "n", "facts", "accuracy", "other_accuracy", "difference", "low", "high", "p"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.assign(p_holm=holm(table["p"].tolist()))
+
+
+def planted(models: Sequence[Outcomes]) -> pd.DataFrame:
+    """How well the probe measures what was planted: rank correlation of mentions and memory score.
+
+    model, facts_are ("uncontested" or "contested"), templates ("all", "seen", "unseen"), relation ("all" or one), facts,
+    spearman, mean_unseen (mean score of facts that were never mentioned: guessing). Only for models whose corpus is known.
+    """
+    rows = []
+    for outcomes in models:
+        table = outcomes.facts
+        if "exposures" not in table or table["exposures"].isna().all():
+            continue
+        contested = table["contested"].fillna(False).astype(bool) if "contested" in table else pd.Series(False, index=table.index)
+        for kind, chosen in (("uncontested", ~contested), ("contested", contested)):
+            own = table[chosen & table["score"].notna() & table["exposures"].notna()]
+            for templates, column in (("all", "score"), ("seen", "seen_score"), ("unseen", "unseen_score")):
+                groups = [("all", own), *(own.groupby("relation", sort=True) if templates == "all" else ())]
+                for relation, group in groups:
+                    scores = group[column].astype(float)
+                    if len(group) >= LEAST and scores.notna().all():
+                        never = scores[group["exposures"] == 0]
+                        found = _spearman(group["exposures"], scores)
+                        guessed = float(never.mean()) if len(never) else None
+                        rows.append((outcomes.model, kind, templates, relation, len(group), found, guessed))
+    return pd.DataFrame(rows, columns=["model", "facts_are", "templates", "relation", "facts", "spearman", "mean_unseen"])
+
+
+def alike(models: Sequence[Outcomes], alpha: float = 0.05) -> pd.DataFrame:
+    """Whether two models agree less on levels than each does with itself when it is probed again.
+
+    model, other, facts (probed twice with both), same_level, same_again (mean of both models), difference, low, high (paired
+    bootstrap over facts, the middle 1 - `alpha`).
+    """
+    rows = []
+    for one, other in combinations(models, 2):
+        if one.retest is None or other.retest is None:
+            continue
+        columns = {"own": one.facts, "again": one.retest, "other": other.facts, "other_again": other.retest}
+        tables = [table.set_index("fact_id")["level"].rename(name) for name, table in columns.items()]
+        both = pd.concat(tables, axis=1, join="inner").dropna()
+        if len(both):
+            same = (both["own"] == both["other"]).to_numpy(dtype=float)
+            again = (
+                (both["own"] == both["again"]).to_numpy(dtype=float) + (both["other"] == both["other_again"]).to_numpy(dtype=float)
+            ) / 2
+            draws = resampled(np.stack([same, again], axis=1))
+            ends = percentiles(draws[:, 0] - draws[:, 1], alpha)
+            rows.append((one.model, other.model, len(both), float(same.mean()), float(again.mean()), float((same - again).mean()), *ends))
+    return pd.DataFrame(rows, columns=["model", "other", "facts", "same_level", "same_again", "difference", "low", "high"])
+
+
+def _same_seeds(one: list[TrainSettings], other: list[TrainSettings]) -> tuple[list[TrainSettings], list[TrainSettings]]:
+    seeds = {run.seed for run in one} & {run.seed for run in other}
+    return [run for run in one if run.seed in seeds], [run for run in other if run.seed in seeds]
+
+
+def _common(models: Sequence[Outcomes]) -> pd.DataFrame:
+    """fact_id, level_0, score_0, level_1, ...: the test facts that every model was probed on."""
+    if not models:
+        return pd.DataFrame(columns=["fact_id"])
+    tables = [m.facts.loc[m.facts["level"].notna(), ["fact_id", "level", "score"]].set_index("fact_id") for m in models]
+    joined = pd.concat([table.add_suffix(f"_{at}") for at, table in enumerate(tables)], axis=1, join="inner")
+    return joined.reset_index()
+
+
+def _trained(outcomes: Outcomes) -> list[TrainSettings]:
+    return [run for run in outcomes.runs if run.n != 0 and run.levels is None]
+
+
+def _spearman(first: pd.Series, second: pd.Series) -> float | None:
+    from scipy.stats import spearmanr
+
+    if first.nunique() < 2 or second.nunique() < 2:
+        return None
+    return float(spearmanr(first.astype(float), second.astype(float)).statistic)

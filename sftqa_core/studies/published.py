@@ -1,0 +1,93 @@
+"""Published numbers to lay beside one's own, each with its paper and what the table shows.
+
+All are from arXiv 2509.16596, which restates and extends the method of arXiv 2409.15825; the latter's own tables were not at
+hand. Models are real ones of 7 to 70 billion parameters, so only shapes can be compared with a tiny model's, never values.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+PAPER = "arXiv 2509.16596"
+LEVELS = ("L0", "L1", "L2", "L3", "L4")
+TABLE_OF = {
+    "shares": f"{PAPER}, facts by memory level",
+    "matrix": f"{PAPER}, accuracy by train and test level, n = 1,920",
+    "means": f"{PAPER}, mean accuracy by train level, n = 240 and 1,920",
+}
+
+_SHARES = {  # model -> in-domain (75,944 train facts), out-of-domain (11,613 facts); per cent at L0 to L4
+    "LLaMA-2-7B": ((29.9, 40.2, 12.3, 9.9, 7.6), (44.8, 36.0, 8.9, 6.8, 3.6)),
+    "LLaMA-2-13B": ((27.5, 40.2, 12.9, 10.5, 8.8), (40.2, 36.5, 10.6, 8.4, 4.2)),
+    "LLaMA-2-70B": ((20.2, 38.8, 17.6, 12.3, 11.0), (28.8, 39.1, 13.0, 11.5, 7.6)),
+    "LLaMA-3-8B": ((24.3, 38.9, 15.2, 11.7, 9.8), (35.5, 39.1, 10.9, 9.6, 4.8)),
+    "LLaMA-3-70B": ((16.5, 35.3, 19.7, 15.2, 13.3), (24.1, 38.9, 14.7, 13.3, 9.1)),
+}
+_MATRIX = {  # model, domain -> rows: train level; columns: test level; per cent
+    ("LLaMA-3-8B", "in"): (
+        (1.75, 16.07, 55.03, 71.06, 83.46),
+        (0.98, 40.12, 63.93, 74.19, 84.22),
+        (0.78, 36.56, 75.61, 83.98, 90.71),
+        (0.64, 27.20, 70.33, 85.90, 91.66),
+        (0.64, 24.26, 68.28, 83.29, 93.19),
+    ),
+    ("LLaMA-3-8B", "out"): (
+        (1.91, 15.89, 59.01, 74.08, 80.33),
+        (1.66, 23.88, 65.03, 79.63, 83.84),
+        (1.45, 25.02, 70.52, 83.66, 87.89),
+        (1.39, 21.66, 63.91, 81.34, 86.87),
+        (0.93, 17.72, 63.64, 80.55, 88.43),
+    ),
+    ("LLaMA-3-70B", "in"): (
+        (3.72, 22.68, 47.28, 57.97, 72.08),
+        (1.94, 43.85, 63.45, 66.22, 79.54),
+        (1.23, 38.17, 71.68, 77.58, 85.89),
+        (1.00, 31.52, 68.32, 81.11, 88.49),
+        (0.90, 26.16, 64.27, 78.00, 89.83),
+    ),
+    ("LLaMA-3-70B", "out"): (
+        (3.08, 25.90, 67.04, 82.61, 85.74),
+        (2.61, 31.01, 72.63, 84.69, 86.22),
+        (2.06, 31.26, 74.51, 88.63, 92.01),
+        (1.91, 26.70, 69.60, 89.61, 91.22),
+        (0.81, 21.80, 66.52, 84.85, 92.29),
+    ),
+}
+_MEANS = {  # domain, n -> LLaMA-3-8B's mean accuracy by train level; per cent
+    ("in", 240): (55.33, 57.96, 59.32, 59.12, 53.97),
+    ("out", 240): (52.37, 51.70, 55.35, 55.23, 50.69),
+    ("in", 1920): (44.96, 52.43, 58.80, 57.70, 55.22),
+    ("out", 1920): (49.40, 52.38, 54.04, 53.79, 51.70),
+}
+
+
+def shares() -> pd.DataFrame:
+    """model, domain, level, share: facts by level."""
+    rows = [
+        (model, domain, level, value / 100)
+        for model, domains in _SHARES.items()
+        for domain, values in zip(("in", "out"), domains, strict=True)
+        for level, value in zip(LEVELS, values, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["model", "domain", "level", "share"])
+
+
+def matrix() -> pd.DataFrame:
+    """model, domain, train, test, accuracy: n = 1,920."""
+    rows = [
+        (model, domain, train, test, value / 100)
+        for (model, domain), lines in _MATRIX.items()
+        for train, line in zip(LEVELS, lines, strict=True)
+        for test, value in zip(LEVELS, line, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["model", "domain", "train", "test", "accuracy"])
+
+
+def means() -> pd.DataFrame:
+    """model, domain, n, train, accuracy: mean over test levels."""
+    rows = [
+        ("LLaMA-3-8B", domain, n, train, value / 100)
+        for (domain, n), values in _MEANS.items()
+        for train, value in zip(LEVELS, values, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["model", "domain", "n", "train", "accuracy"])

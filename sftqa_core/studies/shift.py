@@ -1,0 +1,111 @@
+"""What moved? Levels before and after tuning, beside those of the untouched model probed again (METHOD 8.6)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from sftqa_core.records import TrainSettings
+from sftqa_core.studies.outcomes import Outcomes
+from sftqa_core.studies.statistics import percentiles, resampled
+
+UNTOUCHED = "untouched, probed again"
+MOVES = ("kept", "lost", "gained")  # on the same level, on a lower one, on a higher one
+
+
+def transitions(outcomes: Outcomes) -> pd.DataFrame:
+    """Facts by level before and after: model, domain, after (what was done: UNTOUCHED, or "n = 60"), before, now, facts.
+
+    `facts` is the mean over seeds. All pairs of levels are listed.
+    """
+    labels, rows = outcomes.scheme.labels, []
+    before, now = _levels(outcomes)
+    for domain, inside in _domains(outcomes):
+        for name, seeds in now.items():
+            counts = np.mean([_crossed(before[inside], after[inside], len(labels)) for after in seeds], axis=0)
+            rows += [
+                (outcomes.model, domain, name, labels[i], labels[j], float(counts[i, j]))
+                for i in range(len(labels))
+                for j in range(len(labels))
+            ]
+    return pd.DataFrame(rows, columns=["model", "domain", "after", "before", "now", "facts"])
+
+
+def moves(outcomes: Outcomes, alpha: float = 0.05) -> pd.DataFrame:
+    """Shares of facts kept, lost and gained, and how much of it is more than chance.
+
+    A row for each domain, what was done and move: model, domain, after, move, facts, seeds, share, low, high (bootstrap over
+    facts); `excess` over the untouched model's share with a paired interval (excess_low, excess_high: the middle 1 - `alpha`), null
+    for the untouched one.
+    """
+    before, now = _levels(outcomes)
+    rows = []
+    for domain, inside in _domains(outcomes):
+        for move in MOVES:
+            names = list(now)
+            scores = np.stack([np.mean([_is(move, before[inside], seed[inside]) for seed in now[name]], axis=0) for name in names], axis=1)
+            if not len(scores):
+                continue
+            draws = resampled(scores)
+            for at, name in enumerate(names):
+                excess: tuple[float | None, ...] = (None, None, None)
+                if name != UNTOUCHED and UNTOUCHED in names:
+                    base = names.index(UNTOUCHED)
+                    excess = (float((scores[:, at] - scores[:, base]).mean()), *percentiles(draws[:, at] - draws[:, base], alpha))
+                low, high = percentiles(draws[:, at])
+                share = float(scores[:, at].mean())
+                rows.append((outcomes.model, domain, name, move, len(scores), len(now[name]), share, low, high, *excess))
+    columns = ["model", "domain", "after", "move", "facts", "seeds", "share", "low", "high", "excess", "excess_low", "excess_high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def forgetting(outcomes: Outcomes) -> pd.DataFrame:
+    """Perplexity of held-out pre-training text: model, after, seeds, before, now (mean over seeds), per_seed; and `log_ratio`, ln of
+    now / before, with its standard error over documents (the mean of the seeds': they read the same documents)."""
+    rows = []
+    for name, runs in _tuned(outcomes).items():
+        told = [outcomes.shifts[run].numbers for run in runs if "perplexity" in outcomes.shifts[run].numbers]
+        if told:
+            seeds = [numbers["perplexity"] for numbers in told]
+            ratio, error = (float(np.mean([numbers[key] for numbers in told])) for key in ("log_ratio", "log_ratio_se"))
+            rows.append((outcomes.model, name, len(told), told[0]["perplexity_before"], float(np.mean(seeds)), seeds, ratio, error))
+    return pd.DataFrame(rows, columns=["model", "after", "seeds", "before", "now", "per_seed", "log_ratio", "log_ratio_se"])
+
+
+def _tuned(outcomes: Outcomes) -> dict[str, list[TrainSettings]]:
+    found: dict[str, list[TrainSettings]] = {}
+    for run in sorted(outcomes.shifts, key=lambda run: outcomes.shifts[run].n):
+        found.setdefault(f"n = {outcomes.shifts[run].n:,}", []).append(run)
+    return found
+
+
+def _levels(outcomes: Outcomes) -> tuple[np.ndarray, dict[str, list[np.ndarray]]]:
+    """Levels of the facts that were probed again: before [facts], and after each treatment, a seed each."""
+    if outcomes.retest is None:
+        return np.empty(0, dtype=np.int64), {}
+    before = _aligned(outcomes)["level"].to_numpy(dtype=np.int64)
+    again = {UNTOUCHED: [outcomes.retest["level"].to_numpy(dtype=np.int64)]}
+    tuned = {
+        name: [outcomes.shifts[run].table["level"].to_numpy(dtype=np.int64) for run in runs] for name, runs in _tuned(outcomes).items()
+    }
+    return before, {**again, **tuned}
+
+
+def _aligned(outcomes: Outcomes) -> pd.DataFrame:
+    assert outcomes.retest is not None
+    return outcomes.facts.set_index("fact_id").loc[outcomes.retest["fact_id"]]
+
+
+def _domains(outcomes: Outcomes) -> list[tuple[str, np.ndarray]]:
+    if outcomes.retest is None:
+        return []
+    domain = _aligned(outcomes)["domain"].to_numpy()
+    return [(name, domain == name) for name, _ in outcomes.domains() if (domain == name).any()]
+
+
+def _crossed(before: np.ndarray, now: np.ndarray, count: int) -> np.ndarray:
+    return np.bincount(before * count + now, minlength=count * count).reshape(count, count)
+
+
+def _is(move: str, before: np.ndarray, now: np.ndarray) -> np.ndarray:
+    return ({"kept": now == before, "lost": now < before, "gained": now > before}[move]).astype(float)

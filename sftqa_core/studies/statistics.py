@@ -1,0 +1,105 @@
+"""Intervals and tests of studies: facts are resampled, the same ones for all settings that are compared (METHOD 8.9)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+DRAWS = 2_000  # bootstrap resamples
+PERMUTATIONS = 5_000
+_CELLS_AT_ONCE = 4_000_000  # resampling weights held in memory at a time (32 MB)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95% interval; all None where it is not known."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+def resampled(scores: np.ndarray, seed: int = 0, draws: int = DRAWS) -> np.ndarray:
+    """Mean scores of facts drawn anew: [facts, settings] -> [draws, settings]. The same facts for all settings."""
+    rng, facts = np.random.default_rng(seed), len(scores)
+    means = np.empty((draws, scores.shape[1]))
+    step = max(1, _CELLS_AT_ONCE // max(facts, 1))
+    for start in range(0, draws, step):
+        size = min(step, draws - start)
+        means[start : start + size] = rng.multinomial(facts, np.full(facts, 1 / facts), size=size) @ scores / facts
+    return means
+
+
+def by_level(scores: np.ndarray, levels: np.ndarray, count: int) -> list[np.ndarray]:
+    """Scores [facts, settings] of each level's facts."""
+    return [scores[levels == level] for level in range(count)]
+
+
+def macro_resampled(strata: Sequence[np.ndarray], seed: int = 0, draws: int = DRAWS) -> np.ndarray:
+    """Means over levels [draws, settings], facts drawn anew within each level."""
+    return np.mean([resampled(group, seed + at, draws) for at, group in enumerate(strata)], axis=0)
+
+
+def percentiles(values: np.ndarray, alpha: float = 0.05) -> tuple[float, float]:
+    """The middle 1 - alpha of the resamples [draws]."""
+    low, high = np.quantile(values, (alpha / 2, 1 - alpha / 2))
+    return float(low), float(high)
+
+
+def mean_interval(scores: np.ndarray, seeds: int, draws: np.ndarray) -> Estimate:
+    """Mean of scores [facts], each an average over `seeds`; `draws` are its resamples.
+
+    One seed: Wilson. Several: the bootstrap over facts, whose ends are Wilson's where all facts are right or all are wrong,
+    since resampling can't show doubt there.
+    """
+    from statsmodels.stats.proportion import proportion_confint
+
+    if not len(scores):
+        return Estimate(None, None, None)
+    value = float(scores.mean())
+    wilson = proportion_confint(value * len(scores), len(scores), method="wilson")
+    if seeds == 1 or value in (0.0, 1.0):
+        return Estimate(value, max(0.0, float(wilson[0])), min(1.0, float(wilson[1])))
+    return Estimate(value, *percentiles(draws))
+
+
+def sign_flip(differences: np.ndarray, seed: int = 0) -> float:
+    """Two-sided p of a mean paired difference [facts] being 0, by flipping signs; 1.0 where nothing differs."""
+    from scipy.stats import permutation_test
+
+    moved = differences[differences != 0]  # zeros do not change under a flip
+    if len(moved) < 2:
+        return 1.0  # both signs of one fact are as far from 0
+    test = permutation_test(
+        (moved,), np.sum, permutation_type="samples", n_resamples=PERMUTATIONS, vectorized=True,
+        batch=max(1, _CELLS_AT_ONCE // (8 * len(moved))), rng=np.random.default_rng(seed),
+    )  # fmt: skip
+    return float(test.pvalue)
+
+
+def bootstrap_p(difference: float, draws: np.ndarray) -> float:
+    """Two-sided p of a difference being 0, from the bootstrap's standard error and the normal distribution.
+
+    Counting resamples beyond 0 could not tell p-values below 2 / draws apart, which Holm's correction needs.
+    """
+    from scipy.stats import norm
+
+    spread = float(draws.std(ddof=1))
+    if spread == 0:
+        return 1.0 if difference == 0 else 0.0
+    return float(2 * norm.sf(abs(difference) / spread))
+
+
+def winners(means: np.ndarray) -> np.ndarray:
+    """Share of resamples [draws, settings] in which each setting is the best; a tie is shared out among those that tie."""
+    best = means == means.max(axis=1, keepdims=True)
+    return (best / best.sum(axis=1, keepdims=True)).mean(axis=0)
+
+
+def holm(pvalues: Sequence[float]) -> list[float]:
+    """p-values after Holm's correction for all of them together."""
+    from statsmodels.stats.multitest import multipletests
+
+    return [float(p) for p in multipletests(list(pvalues), method="holm")[1]] if len(pvalues) else []

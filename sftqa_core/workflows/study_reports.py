@@ -1,0 +1,175 @@
+"""Studies from settings to report: run what is missing, say what is known. Importing this loads neither torch nor pandas."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sftqa_core.errors import ModelUnavailable, SettingsError
+from sftqa_core.progress import Reporter, Silent
+from sftqa_core.records import StudyReport, StudySettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sftqa_core.studies.outcomes import Outcomes
+
+CORRECTION = (
+    "Yes and no follow intervals that are corrected for asking the same of several models and domains (Bonferroni), or p-values after "
+    "Holm's correction; everything else is 'cannot tell'. Each fact is averaged over seeds first, then facts are resampled."
+)
+PLANTED = (
+    "In the built-in world some things are true by construction: contested facts make L1 to L3 mean conflicting evidence, so accuracy "
+    "rises with the level; questions with junk replies make the untouched model answer badly and learn quickly. It shows the mechanism "
+    "and is no evidence about large models."
+)
+PAPER = {  # what the papers report (METHOD sections 3 and 4); of the first one only the title's claim is used
+    "amount": "The first paper says that 60 examples suffice; the follow-up sees accuracy rise to about n = 240 and fall after.",
+    "level": "The follow-up: in-domain, every test level is answered best after training on that level; L2 is the best for the mean; "
+    "training on L0 loses 13 to 21 points on L1 to L3 (LLaMA-3, n = 1,920).",
+    "models": "The follow-up: larger models have fewer facts at L0 and more at L4 (LLaMA-2 7B to 70B, LLaMA-3 8B and 70B).",
+    "shift": "The papers look at accuracy, not at levels after tuning; there is nothing published to compare with.",
+}
+
+
+@dataclass(frozen=True)
+class KnownStudy:
+    """A study that was started here, or ships."""
+
+    name: str  # of its file; tells apart
+    settings: StudySettings
+    shipped: bool
+
+
+def study(settings: StudySettings, reporter: Reporter | None = None) -> StudyReport:
+    """Run every cell that is not done, then report. Stopped at any cell, the same call goes on from there.
+
+    The study is listed by `studies` from its start.
+    """
+    from sftqa_core.artifacts import write_bytes
+    from sftqa_core.workflows.study_runs import run_study
+    from sftqa_core.workspace import Workspace
+
+    write_bytes(Workspace.current().studies / f"{study_name(settings)}.yaml", study_yaml(settings).encode())
+    run_study(settings, reporter or Silent())
+    return study_report(settings)
+
+
+def study_name(settings: StudySettings) -> str:
+    """A name that tells studies apart: kind and settings."""
+    return f"{settings.kind}-{settings.fingerprint()[:8]}"
+
+
+def studies() -> list[KnownStudy]:
+    """Studies that were started here, the latest first, then those that ship; files that hold none are passed over."""
+    from sftqa_core.workspace import Workspace
+
+    found: dict[str, KnownStudy] = {}
+    workspace = Workspace.current()
+    for layer in workspace.layers:
+        files = [(path.stat().st_mtime, path) for path in (layer / workspace.studies.name).glob("*.yaml")]
+        for _, path in sorted(files, reverse=layer == workspace.root):
+            with contextlib.suppress(SettingsError):
+                settings = read_study(path)
+                found.setdefault(study_name(settings), KnownStudy(study_name(settings), settings, layer == workspace.shipped))
+    return list(found.values())
+
+
+def study_report(settings: StudySettings) -> StudyReport:
+    """What is known of a study now, finished or not; runs nothing and never loads torch."""
+    from sftqa_core.studies.findings import FINDINGS
+
+    outcomes = study_outcomes(settings)
+    planned, done = sum(one.planned for one in outcomes), sum(len(one.runs) for one in outcomes)
+    if settings.kind == "shift":
+        done = sum(len(one.shifts) + sum(run.n == 0 for run in one.runs) for one in outcomes)
+    notes = [
+        CORRECTION,
+        PAPER[settings.kind],
+        *([PLANTED] if settings.source == "atlas" else []),
+        *(m.mixture for m in outcomes if m.mixture),
+    ]
+    tables = {name: _plain(table) for name, table in study_tables(settings, outcomes).items()}
+    return StudyReport(settings, done, planned, tuple(FINDINGS[settings.kind](outcomes)), tuple(notes), tables)
+
+
+def study_outcomes(settings: StudySettings) -> list[Outcomes]:
+    """The tables that a study's analyses start from, a model each; models that are not on this machine are left out."""
+    from sftqa_core.workflows.studying import ModelStudy
+
+    found = []
+    for model in settings.models:
+        try:
+            found.append(ModelStudy(settings, model).outcomes())
+        except ModelUnavailable:
+            continue
+    return found
+
+
+def study_tables(settings: StudySettings, outcomes: list[Outcomes]) -> dict[str, pd.DataFrame]:
+    """Every table of a study by name; their columns are documented where they are made."""
+    import pandas as pd
+
+    from sftqa_core.studies import amount, level, models, shift
+
+    each = {
+        "amount": {"curve": amount.curve, "enough": amount.enough},
+        "level": {"matrix": level.matrix, "best": level.best_rows, "composition": level.composition, "retest": level.retest},
+        "models": {"curve": amount.curve, "retest": level.retest},
+        "shift": {"moves": shift.moves, "transitions": shift.transitions, "forgetting": shift.forgetting},
+    }[settings.kind]
+    tables = {name: pd.concat([make(one) for one in outcomes], ignore_index=True) for name, make in each.items() if outcomes}
+    if settings.kind == "models" and outcomes:
+        together = {
+            "shares": models.level_shares, "ranks": models.ranks, "differences": models.differences, "planted": models.planted,
+            "known_by": models.known_by,
+        }  # fmt: skip
+        tables |= {name: make(outcomes) for name, make in together.items()}
+    return tables
+
+
+def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as JSON has them: numbers of Python, what is missing null."""
+    rows = table.astype(object).where(table.notna(), None).to_dict("records") if len(table) else []
+    return [{str(name): value.item() if hasattr(value, "item") else value for name, value in row.items()} for row in rows]
+
+
+def published(name: str) -> tuple[pd.DataFrame, str]:
+    """A published table ("shares", "matrix" or "means") to lay beside one's own, and which paper and table it is."""
+    from sftqa_core.studies import published as tables
+
+    return {"shares": tables.shares, "matrix": tables.matrix, "means": tables.means}[name](), tables.TABLE_OF[name]
+
+
+def read_study(path: Path) -> StudySettings:
+    """The study in a YAML file. Raises `SettingsError` for a file that can't be read or is none."""
+    from sftqa_core.studies.config import MAX_CHARACTERS, from_yaml
+
+    try:
+        with path.open("rb") as handle:
+            text = handle.read(4 * MAX_CHARACTERS + 4).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} can't be read as a study: {error}. Give a YAML file in UTF-8.") from error
+    return from_yaml(text)
+
+
+def study_yaml(settings: StudySettings) -> str:
+    """The study as the text of a YAML file."""
+    from sftqa_core.studies.config import to_yaml
+
+    return to_yaml(settings)
+
+
+def study_of(text: str) -> StudySettings:
+    """The study in the text of a YAML file. Raises `SettingsError`."""
+    from sftqa_core.studies.config import from_yaml
+
+    return from_yaml(text)
+
+
+def more_seeds(settings: StudySettings, count: int) -> StudySettings:
+    """The same study with `count` seeds more, the next numbers that are not taken."""
+    fresh = [seed for seed in range(len(settings.seeds) + count + max(settings.seeds)) if seed not in settings.seeds]
+    return replace(settings, seeds=(*settings.seeds, *fresh[:count]))

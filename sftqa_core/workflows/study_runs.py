@@ -1,0 +1,149 @@
+"""Running what is left of a study. Each model is loaded once, and its test questions are encoded once."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sftqa_core.errors import NotEnoughFacts
+from sftqa_core.evaluation.perplexity import Surprise, surprise
+from sftqa_core.evaluation.predictions import encode_questions, predict
+from sftqa_core.memory.probing import probe_facts
+from sftqa_core.progress import Phase, Progress, Reporter
+from sftqa_core.records import PretrainSettings, StudySettings, TrainSettings
+from sftqa_core.training.trainer import TuneResult, fine_tune
+from sftqa_core.workflows.studying import ModelStudy
+from sftqa_core.workflows.training import TrainingRun
+
+if TYPE_CHECKING:
+    from sftqa_core.models.loading import LoadedModel
+    from sftqa_core.training.selection import Selection
+
+PHASE = "study"
+HELD_OUT_DOCUMENTS = 1_000  # of pre-training text, for perplexity
+
+
+class Quiet:
+    """Passes on only the wish to stop: the steps of one run are not told in a study of hundreds."""
+
+    def __init__(self, reporter: Reporter):
+        self.check = reporter.check
+
+    def progress(self, update: Progress) -> None:
+        """Not told."""
+
+    def log(self, line: str) -> None:
+        """Not told."""
+
+
+def run_study(study: StudySettings, reporter: Reporter) -> None:
+    """Probe and run everything that is missing, model after model. What is finished is kept when the work stops."""
+    parts = [ModelStudy(study, model, reporter) for model in study.models]
+    for part in parts:
+        _require_facts(part)
+    phase = Phase(reporter, PHASE, sum(len(part.left()) for part in parts if part.prober.card.path), "runs")
+    while parts:
+        part = parts.pop(0)  # let go of each model before the next is loaded
+        reporter.log(f"{part.model}: levels of the test facts")
+        _measure(part)
+        if part.comparable() == 0:
+            raise NotEnoughFacts(
+                f"{part.model} has no train facts at one of the levels {', '.join(study.scheme.labels)}, so the levels can't be compared. "
+                "Choose another model or source, or a level scheme with fewer levels."
+            )
+        left = part.left()
+        reporter.log(f"{part.model}: {len(left)} of {len(part.grid())} runs are left")
+        runs = StudyRuns(part, reporter)
+        for run in left:
+            runs.finish(run)
+            phase.total = max(phase.total, phase.done + 1)
+            phase.advance(1)
+
+
+def _require_facts(part: ModelStudy) -> None:
+    """Raise `NotEnoughFacts` for a size that the source can't supply, before anything costs time."""
+    most = len(part.train_facts)
+    if large := [n for n in part.study.examples if n > most]:
+        sizes = ", ".join(f"{n:,}" for n in large)
+        raise NotEnoughFacts(f"{part.study.source} has {most:,} train facts for {part.model}, fewer than {sizes}. Leave these sizes out.")
+    if not len(part.facts):
+        raise NotEnoughFacts(f"{part.study.source} holds no test facts for {part.model}, so nothing could be measured.")
+
+
+def _measure(part: ModelStudy) -> None:
+    """The levels that the study needs, as far as they are not known."""
+    for scheme, facts in part.wanted_levels():
+        prober = part.prober if scheme == part.study.scheme else part.prober.under(scheme)
+        prober.levels(facts)
+
+
+class StudyRuns:
+    """Runs of one model."""
+
+    def __init__(self, part: ModelStudy, reporter: Reporter):
+        self.part, self.reporter, self.quiet = part, reporter, Quiet(reporter)
+
+    @property
+    def loaded(self) -> LoadedModel:
+        """The untouched model."""
+        return self.part.prober.loaded
+
+    @cached_property
+    def questions(self) -> list[list[int]]:
+        """The test facts' prompts as token ids."""
+        return encode_questions(self.loaded, self.part.facts, self.part.base)
+
+    @cached_property
+    def held_out(self) -> list[str]:
+        """Text of the kind that the model was pre-trained on, which it did not read; empty for models not made here."""
+        from sftqa_core.knowledge.corpus import held_out_documents
+        from sftqa_core.knowledge.sources import open_source
+
+        details = self.loaded.card.details
+        if details.get("kind") != "model":
+            return []
+        made = PretrainSettings.from_dict(details["settings"])
+        return held_out_documents(made, open_source(made.source), HELD_OUT_DOCUMENTS)
+
+    def finish(self, run: TrainSettings) -> None:
+        """Train and store what the study wants to know."""
+        began = time.monotonic()
+        work = TrainingRun(run, self.quiet, self.part.prober)
+        selection = work.selection()
+        with tempfile.TemporaryDirectory() as scratch:
+            tuned = fine_tune(self.loaded, selection.facts, run, Path(scratch), self.quiet)
+        if not self.part.cells.has(run):
+            self._answers(run, selection, tuned, began)
+        if self.part.shifts_levels(run):
+            self._levels(run, selection, tuned, began)
+
+    def _answers(self, run: TrainSettings, selection: Selection, tuned: TuneResult, began: float) -> None:
+        part = self.part
+        table = predict(tuned.loaded, part.facts, run, self.quiet, stage="after", aliases=part.prober.aliases, prompts=self.questions)
+        part.cells.write(run, table, len(selection.facts), selection.counts, _numbers(tuned, began))
+
+    def _levels(self, run: TrainSettings, selection: Selection, tuned: TuneResult, began: float) -> None:
+        """Probed with the random numbers of the second probe: what moves beyond that one is the training's doing."""
+        part = self.part
+        settings = replace(part.prober.settings, scheme=part.retest_scheme)
+        table = probe_facts(tuned.loaded, part.source, part.again, settings, part.prober.aliases, reporter=self.quiet)
+        more = {}
+        if self.held_out:
+            after = surprise(tuned.loaded, self.held_out)
+            ratio, error = after.log_ratio(self._before)
+            more = {"perplexity": after.perplexity, "perplexity_before": self._before.perplexity, "log_ratio": ratio, "log_ratio_se": error}
+        part.shifts.write(run, table, len(selection.facts), selection.counts, {**_numbers(tuned, began), **more}, part.retest_scheme)
+
+    @cached_property
+    def _before(self) -> Surprise:
+        return surprise(self.loaded, self.held_out)
+
+
+def _numbers(tuned: TuneResult, began: float) -> dict[str, float]:
+    told = {"learning_rate": tuned.learning_rate, "steps": tuned.steps, "train_s": round(tuned.seconds, 3)}
+    loss = {} if tuned.final_loss is None else {"final_loss": tuned.final_loss}
+    return {**told, **loss, "seconds": round(time.monotonic() - began, 3)}

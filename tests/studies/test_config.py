@@ -1,0 +1,197 @@
+"""A study as YAML: there and back, and what hostile or careless files are told."""
+
+import dataclasses
+
+import pytest
+
+from sftqa_core.errors import SettingsError
+from sftqa_core.records import LevelScheme, PromptFormat, StudySettings, TrainSettings
+from sftqa_core.records.studying import SIZES, STUDIES
+from sftqa_core.studies.config import MAX_CHARACTERS, from_yaml, to_yaml
+from tests.studies.small_study import FOUR
+
+ALL = TrainSettings.ALL
+HEAD = "kind: shift\nmodels: [m]\n"
+
+
+def refused(text):
+    with pytest.raises(SettingsError) as error:
+        from_yaml(text)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("kind", STUDIES)
+def test_every_kind_comes_back_as_it_was(kind):
+    """With nothing but defaults, the sizes are told in words that a person reads."""
+    study = StudySettings(kind, ("m", "o"))
+    text = to_yaml(study)
+    assert from_yaml(text) == study
+    assert text.startswith("# A study of SFT-QA Explorer. Run it with: sftqa study --config ")
+    told = ", ".join("all" if n == ALL else str(n) for n in SIZES[kind])
+    assert f"\nkind: {kind}\nmodels: [m, o]\nsource: atlas\nseeds: [0, 1, 2]\nsizes: [{told}]\n" in text
+
+
+def test_every_setting_comes_back_as_it_was():
+    """None is lost; what stands at its default is left out."""
+    study = StudySettings(
+        "amount",
+        ("Größe 模型 🦙", "yes", "1e5", "null", "a: b # c"),
+        "C:\\facts 'new'.csv",
+        (7, 0),
+        (0, 3, ALL),
+        "lora",
+        1e-05,
+        3,
+        4,
+        16,
+        PromptFormat("bare", "{question}\n\n", "{answer}!"),
+        dataclasses.replace(FOUR, method="adaptive", confidence=0.9),
+        "substring",
+        8,
+        50,
+        None,
+        "cpu",
+    )
+    plain = StudySettings("amount", ("m",))
+    assert all(getattr(study, f.name) != getattr(plain, f.name) for f in dataclasses.fields(study) if f.name != "kind")
+    assert from_yaml(to_yaml(study)) == study
+    assert "lora_rank" not in to_yaml(plain)
+    assert "retest_limit: null" in to_yaml(study)
+    assert "Größe 模型 🦙" in to_yaml(study)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes"), [("models", (60,)), ("shift", (60,)), ("level", (240,)), ("shift", (240, 60)), ("amount", (ALL, 10))]
+)
+def test_sizes_come_back_as_they_were(kind, sizes):
+    """Usual sizes that were named, and any order: the same record, or at least the same fingerprint, by which studies are told apart."""
+    study = StudySettings(kind, ("m",), sizes=sizes)
+    assert from_yaml(to_yaml(study)).fingerprint() == study.fingerprint()
+
+
+def test_what_a_person_writes_is_understood():
+    """One model, seed or size needs no list; all is a word; 4e-4 and 0.0004 are numbers, though YAML takes the first for a word."""
+    study = from_yaml("kind: amount\nmodels: atlas-llama\nseeds: 3\nsizes: all\nlearning_rate: 4e-4\n")
+    assert study == StudySettings("amount", ("atlas-llama",), seeds=(3,), sizes=(ALL,), learning_rate=4e-4)
+    assert from_yaml(HEAD + "learning_rate: 0.0004").learning_rate == 4e-4
+    assert from_yaml(HEAD + "sizes: [60, all, 10]").examples == (10, 60, ALL)
+    assert from_yaml("kind: level\nmodels: m\nscheme: {name: two, labels: [a, b], cutoffs: [0.5]}").scheme == LevelScheme(
+        "two", ("a", "b"), (0.5,)
+    )
+
+
+def test_the_usual_sizes_are_the_usual_ones_however_they_were_told():
+    """Named or left out, the study is the same."""
+    assert from_yaml(HEAD + "sizes: [60]") == from_yaml(HEAD + "sizes: 60") == from_yaml(HEAD + "sizes:") == from_yaml(HEAD)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "A study's file must hold settings such as 'kind: amount', got NoneType."),
+        ("- kind: amount", "A study's file must hold settings such as 'kind: amount', got list."),
+        ("amount", "A study's file must hold settings such as 'kind: amount', got str."),
+        ("kind: shift\nmodels: [m\nseeds: 1", "The study's file is no YAML in line 3: expected ',' or ']', but got ':'."),
+        (HEAD + "---\n" + HEAD, "The study's file is no YAML in line 3: but found another document."),
+        (HEAD + "? [a]\n: b", "The study's file is no YAML in line 3: found unhashable key."),
+        (HEAD + "source: 2020-13-45", "The study's file is no YAML: month must be in 1..12."),
+        (HEAD + "\x00", "The study's file is no YAML: unacceptable character #x0000: special characters are not allowed."),
+        ("x" * (MAX_CHARACTERS + 1), "A study's file has at most 100,000 characters, got 100,001."),
+    ],
+    ids=["empty", "list", "word", "syntax", "two documents", "key", "date", "control character", "huge"],
+)
+def test_what_is_no_study_is_told_where_and_why(text, message):
+    """The message says what was seen, with the line where YAML gives one."""
+    assert refused(text) == message
+
+
+@pytest.mark.parametrize("tag", ["!!python/object/apply:os.system ['touch hacked']", "!!python/name:os.system", "!new {a: 1}"])
+def test_tags_are_refused_and_nothing_is_executed(tag, tmp_path, monkeypatch):
+    """Python's tags and unknown ones have no constructor."""
+    monkeypatch.chdir(tmp_path)
+    message = refused(f"kind: shift\nmodels: {tag}")
+    assert message.startswith("The study's file is no YAML in line 2: could not determine a constructor for the tag '")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_deep_nesting_and_self_reference_are_refused():
+    """50,000 brackets, or a list that holds itself, are a sentence."""
+    assert refused("[" * 50_000).startswith("The study's file is no YAML: maximum recursion depth exceeded")
+    assert refused("kind: shift\nmodels: &a [*a]") == "StudySettings.models: must be str, got [[[...]]]."
+
+
+def test_aliases_stand_for_what_they_name():
+    """An anchor used twice is a list used twice."""
+    assert from_yaml("kind: shift\nmodels: [m]\nseeds: &few [30, 90]\nsizes: *few").sizes == (30, 90)
+
+
+def test_nested_aliases_do_not_blow_up_the_message():
+    """Six levels of five aliases, 15,625 words, where a model's name should stand: a short sentence."""
+    bomb = "a: &a [x, x, x, x, x]\n"
+    for name, last in zip("bcdef", "abcde", strict=True):
+        bomb += f"{name}: &{name} [{', '.join([f'*{last}'] * 5)}]\n"
+    assert len(refused(f"{bomb}kind: shift\nmodels: *f")) < 5_000
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("seeds: 1.5", "StudySettings.seeds: must be int, got 1.5."),
+        ("seeds: [true]", "StudySettings.seeds: must be int, got True."),
+        ("seeds: []", "A study needs one or more seeds."),
+        ("seeds: [1, 1]", "seeds must be named once each, got [1, 1]."),
+        ("seeds: [-1]", "seed must be 0 to 4,294,967,295, got -1."),
+        ("sizes: []", "sizes must hold one or more numbers of examples, or be left out."),
+        ("sizes: [-2]", "sizes must be 1 or more, got -2."),
+        ("sizes: most", "StudySettings.sizes: must be int, got 'most'."),
+        ("learning_rate: fast", "StudySettings.learning_rate: must be float, got 'fast'."),
+        ("learning_rate: nan", "learning_rate must be above 0 and at most 1, got nan."),
+        ("method: adapter", "method must be one of full, lora, got 'adapter'."),
+        ("scheme: 3", "LevelScheme must be a JSON object, got int."),
+        ("prompt: {prompt: what}", "The prompt must hold {question} exactly once, got 'what'."),
+        ("source: 2020-01-01", "StudySettings.source: must be str, got datetime.date(2020, 1, 1)."),
+        ("test_limit: 0", "test_limit must be 1 or more, got 0."),
+        ("retest_limit: 0", "retest_limit must be 1 or more, got 0."),
+    ],
+)
+def test_values_of_the_wrong_kind_are_told_by_name(line, message):
+    """Each setting says what it must be and what it got."""
+    assert refused(HEAD + line) == message
+
+
+def test_kind_and_models_are_needed_and_known():
+    """The kinds are listed; a lacking model is asked for; some kinds look at one number of examples."""
+    assert refused("kind: speed\nmodels: m") == "A study must be one of amount, level, models, shift, got 'speed'."
+    assert refused("source: atlas") == "StudySettings needs 'kind'.\nStudySettings needs 'models'."
+    assert refused("kind: amount\nmodels: []") == "A study needs one or more models."
+    assert refused("kind: amount\nmodels:") == "StudySettings.models: must be a list, got None."
+    assert refused("kind: level\nmodels: m\nsizes: [60, 120]") == "A study of kind level looks at one number of examples, got [60, 120]."
+
+
+def test_unknown_settings_are_refused_all_at_once():
+    """A misspelt name is never passed over; the known ones are listed."""
+    problems = refused(HEAD + "seed: 1\n7: 2\nsizes: x").split("\n")
+    assert len(problems) == 3
+    assert problems[0].startswith("StudySettings has no setting 'seed'; it knows kind, models, source, seeds, sizes, method, ")
+    assert problems[1].startswith("StudySettings has no setting '7'; ")
+    assert problems[2] == "StudySettings.sizes: must be int, got 'x'."
+
+
+def test_a_setting_that_stands_twice_is_refused():
+    """Which of both was meant nobody knows."""
+    assert "kind" in refused("kind: shift\nkind: amount\nmodels: [m]")
+
+
+def test_a_kind_in_brackets_is_told_like_any_other():
+    """As without sizes: must be str, got a list."""
+    assert refused("kind: [shift]\nmodels: [m]\nsizes: [60]") == "StudySettings.kind: must be str, got ['shift']."
+
+
+def test_a_seed_of_thousands_of_digits_is_told_like_any_other():
+    """In hexadecimal it passes YAML; the message must not need all its digits."""
+    assert refused(HEAD + f"seeds: [0x{'F' * 5_000}]").startswith("seed must be 0 to 4,294,967,295")
+
+
+def test_a_huge_learning_rate_is_told_like_any_other():
+    """1 with 400 zeros is no float."""
+    assert "learning_rate" in refused(HEAD + "learning_rate: 1" + "0" * 400)

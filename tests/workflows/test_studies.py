@@ -1,0 +1,178 @@
+"""A study from settings to report: cells are run once, it can be stopped at any of them, and each cell is what a run would give."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sftqa_core import workflows
+from sftqa_core.errors import NotEnoughFacts, SettingsError, Stopped
+from sftqa_core.progress import Silent
+from sftqa_core.records import LevelScheme, SamplerSettings, StudySettings, TrainSettings
+from sftqa_core.workflows import study_runs
+from sftqa_core.workflows.studying import ModelStudy
+
+TWO = LevelScheme("two", ("low", "high"), (0.15,), sampling=SamplerSettings(samples=2, max_new_tokens=4))
+
+
+def settings(world: str, kind: str = "amount", **changes) -> StudySettings:
+    base = {"sizes": (0, 4, 8) if kind == "amount" else (4,), "seeds": (0, 1), "scheme": TWO, "max_answer_tokens": 4, "retest_limit": 4}
+    return StudySettings(kind, ("tiny",), world, device="cpu", **{**base, **changes})
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The sizes of all trainings, in order."""
+    sizes, inner = [], study_runs.fine_tune
+    monkeypatch.setattr(study_runs, "fine_tune", lambda *args: sizes.append(len(args[1])) or inner(*args))
+    return sizes
+
+
+class Stopping(Silent):
+    """Stops after so many finished runs."""
+
+    def __init__(self, after: int):
+        self.after, self.done = after, 0
+
+    def progress(self, update):
+        self.done = update.done if update.phase == study_runs.PHASE else self.done
+
+    def check(self):
+        if self.done >= self.after:
+            raise Stopped("Stopped.")
+
+
+def test_every_cell_is_run_once(world, trained):
+    """The untouched model once, each other size once a seed; asked again nothing is trained, and the report is the same."""
+    report = workflows.study(settings(world))
+    assert trained == [0, 4, 8, 4, 8]
+    assert (report.done, report.planned) == (5, 5)
+    assert workflows.study(settings(world)) == report
+    assert len(trained) == 5
+
+
+def test_a_stopped_study_goes_on_at_the_next_cell(world, trained):
+    """What was finished is kept and reported; the same call ends with the report of an undisturbed study."""
+    with pytest.raises(Stopped):
+        workflows.study(settings(world), Stopping(after=2))
+    assert workflows.study_report(settings(world)).done == 2
+    report = workflows.study(settings(world))
+    assert trained == [0, 4, 8, 4, 8]
+    rows = [row for row in report.tables["curve"] if (row["domain"], row["level"]) == ("in", "as facts come")]
+    assert [(row["n"], row["seeds"]) for row in rows] == [(0, 1), (4, 2), (8, 2)]
+
+
+def test_more_seeds_run_only_what_is_new(world, trained):
+    """A study with two seeds more trains those alone."""
+    workflows.study(settings(world))
+    more = workflows.more_seeds(settings(world), 2)
+    assert more.seeds == (0, 1, 2, 3)
+    workflows.study(more)
+    assert trained[5:] == [4, 8, 4, 8]
+
+
+def test_a_cell_is_what_a_run_gives(world, workspace):
+    """The answers of a study's cell are those of `sftqa train` with the same settings, fact by fact."""
+    study = settings(world)
+    workflows.study(study)
+    run = study.run("tiny", 8, 1)
+    predictions = workflows.run(workflows.train(run).run).predictions("after").set_index("fact_id")
+    part = ModelStudy(study, "tiny")
+    cell = part.cells.read(run)
+    assert cell.n == 8
+    assert cell.table["correct"].tolist() == predictions.loc[part.facts["fact_id"], "correct"].tolist()
+
+
+def test_levels_of_a_level_study_share_n_and_topics(world, trained):
+    """Where a level lacks facts all rows get its number, and as far as it goes the same number of each relation."""
+    report = workflows.study(settings(world, "level", sizes=(30,), seeds=(0,)))
+    sizes = {row["n"] for row in report.tables["matrix"]}
+    assert len(sizes) == 1
+    assert max(sizes) <= 30
+    assert {row["train"] for row in report.tables["matrix"]} == {"low", "high", "natural mix"}
+    assert len(report.tables["retest"]) == 2
+
+
+def test_a_level_without_facts_is_told(world, trained):
+    """A level study of a model that has no train facts at a level ends before any run, and says which levels it looked for."""
+    none = replace(TWO, labels=("low", "middle", "high"), cutoffs=(0.98, 0.99))
+    with pytest.raises(NotEnoughFacts, match="no train facts at one of the levels low, middle, high"):
+        workflows.study(settings(world, "level", scheme=none))
+    assert trained == []
+
+
+def test_a_shift_study_probes_again_and_reads_unread_text(world, trained):
+    """Levels before, after, and of the untouched model again; perplexity of text that the model was not pre-trained on."""
+    report = workflows.study(settings(world, "shift", seeds=(0,)))
+    assert trained == [0, 4]
+    moves = {(row["after"], row["move"]): row for row in report.tables["moves"] if row["domain"] == "in"}
+    assert {after for after, _ in moves} == {"untouched, probed again", "n = 4"}
+    assert sum(moves["n = 4", move]["share"] for move in ("kept", "lost", "gained")) == pytest.approx(1)
+    (told,) = report.tables["forgetting"]
+    assert told["before"] > 1
+    assert told["now"] > 1
+    assert told["now"] != told["before"]
+    assert sum(row["facts"] for row in report.tables["transitions"] if (row["after"], row["domain"]) == ("n = 4", "in")) == 12
+
+
+def test_models_are_compared_on_the_same_examples(world, workspace):
+    """A copy of the model knows the same facts and answers the same after the same examples."""
+    shutil.copytree(workspace.models / "tiny", workspace.models / "twin")
+    report = workflows.study(replace(settings(world, "models", seeds=(0,)), models=("tiny", "twin")))
+    (ranks,) = report.tables["ranks"]
+    assert ranks["same_level"] == 1.0
+    assert [row["difference"] for row in report.tables["differences"]] == [0.0, 0.0]
+    assert {finding.verdict for finding in report.findings if "answer differently" in finding.question} == {"cannot tell"}
+
+
+def test_a_study_is_listed_from_its_start(world, workspace):
+    """With its settings as YAML under the workspace's studies; a damaged file hides nothing else."""
+    with pytest.raises(Stopped):
+        workflows.study(settings(world), Stopping(after=1))
+    (workspace.studies / "broken.yaml").write_text("kind: [")
+    own = [study for study in workflows.studies() if not study.shipped]
+    assert [(study.name, study.settings) for study in own] == [(workflows.study_name(settings(world)), settings(world))]
+
+
+def test_what_a_study_will_cost_is_told(world):
+    """Runs, steps and probes that are left; nothing once it is done; too few facts for a size is a problem before the start."""
+    cost = workflows.forecast(settings(world))
+    assert (cost.runs, cost.steps, cost.examples) == (5, 2 * (1 + 1), 2 * (4 + 8))
+    assert cost.probes_needed == cost.test_facts > 0
+    workflows.study(settings(world))
+    after = workflows.forecast(settings(world))
+    assert (after.runs, after.probes_needed) == (0, 0)
+    (problem,) = workflows.forecast(settings(world, sizes=(4, 5_000))).problems
+    assert problem.startswith("5,000 examples were asked for, but")
+
+
+def test_all_examples_are_as_many_as_there_are(world, trained):
+    """The size 'all' trains on every train fact."""
+    workflows.study(settings(world, sizes=(TrainSettings.ALL,), seeds=(0,)))
+    assert trained == [len(ModelStudy(settings(world), "tiny").train_facts)]
+
+
+def test_a_study_file_that_cannot_be_read_is_told(tmp_path):
+    """A missing file, and one that is no text."""
+    with pytest.raises(SettingsError, match="can't be read as a study"):
+        workflows.read_study(tmp_path / "none.yaml")
+    (tmp_path / "binary.yaml").write_bytes(bytes(range(128, 256)))
+    with pytest.raises(SettingsError, match="Give a YAML file in UTF-8"):
+        workflows.read_study(tmp_path / "binary.yaml")
+
+
+def test_the_report_is_json(world):
+    """Every table of every kind is plain values, without NaN."""
+    import json
+
+    for kind in ("amount", "level", "models", "shift"):
+        report = workflows.study_report(settings(world, kind))
+        assert report.done == 0
+        json.dumps(report.to_dict(), allow_nan=False)
+    workflows.study(settings(world, seeds=(0,)))
+    report = workflows.study_report(settings(world, seeds=(0,)))
+    json.dumps(report.to_dict(), allow_nan=False)
+    assert np.isfinite([row["accuracy"] for row in report.tables["curve"] if row["level"] == "as facts come"]).all()
