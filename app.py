@@ -22,6 +22,7 @@ PAGES = {
         st.Page("pages/memory.py", title="Memory"),
         st.Page("pages/lab.py", title="Lab"),
         st.Page("pages/results.py", title="Results"),
+        st.Page("pages/jobs.py", title="Jobs"),
     ],
     "Studies": [
         st.Page("pages/amount.py", title="How much data?"),
@@ -29,7 +30,6 @@ PAGES = {
         st.Page("pages/models.py", title="Which model?"),
         st.Page("pages/shift.py", title="What moves?"),
     ],
-    " ": [st.Page("pages/jobs.py", title="Jobs")],
 }
 
 page = st.navigation(PAGES, position="top")

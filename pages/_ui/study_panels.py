@@ -19,7 +19,7 @@ from sftqa_core.figures.level_matrix import matrix_figure
 from sftqa_core.records import Finding, Job, StudyReport, StudySettings
 
 REDRAWN_S = 20.0  # while a study runs
-_VERDICTS = {"yes": ("yes", "green"), "no": ("no", "orange"), "cannot tell": ("cannot tell", "gray")}
+_VERDICTS = {"yes": "blue", "no": "violet", "cannot tell": "gray"}  # neither is the good one
 ENOUGH_COLUMNS = {
     "relative": st.column_config.NumberColumn("share of the best", format="percent"),
     "low": st.column_config.NumberColumn("95% from", format="percent"),
@@ -93,10 +93,9 @@ def _question(question: str, own: list[Finding]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{literal(question)}**", width="content")
         for verdict, count in Counter(finding.verdict for finding in own).items():
-            name, colour = _VERDICTS[verdict]
-            st.badge(name if count == len(own) == 1 else f"{name} {count}×", color=colour)
+            st.badge(verdict if len(own) == 1 else f"{count} {verdict}", color=_VERDICTS[verdict])
     for finding in own:
-        st.caption(f"**{literal(finding.verdict)}** · {literal(finding.about)}: {literal(finding.text)}")
+        st.markdown(f"{literal(finding.about)}: **{literal(finding.verdict)}**. {literal(finding.text)}")
 
 
 def numbers(kind: str, tables: dict[str, pd.DataFrame]) -> None:

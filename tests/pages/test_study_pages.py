@@ -1,0 +1,130 @@
+"""The study pages over the real core: a study of made-up cells in a test's own workspace, and what ships."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from sftqa_core.artifacts import write_bytes
+from sftqa_core.records import StudySettings
+from tests.pages.conftest import ROOT, words
+
+RATES = (0.0, 0.1, 0.4, 0.7, 0.95)
+
+
+@pytest.fixture
+def study(workspace):
+    """Writes cells of atlas-llama in which so large a share of each level is right, and lists the study."""
+
+    def write(kind: str = "amount", all_but: int = 0, **changes) -> StudySettings:
+        from sftqa_core import workflows
+        from sftqa_core.workflows.studying import ModelStudy
+
+        settings = StudySettings(kind, ("atlas-llama",), **changes)
+        part = ModelStudy(settings, "atlas-llama")
+        levels = part.outcomes().levels()
+        runs = part.grid()
+        for at, run in enumerate(runs[: len(runs) - all_but]):
+            draw = np.random.default_rng(at).random(len(levels))
+            right = draw < np.array(RATES)[levels] * (0.2 if run.n == 0 else 1 - 1 / run.n)
+            part.cells.write(run, pd.DataFrame({"correct": right, "rival": False}), run.n, {"P17": {"any": run.n}}, {"seconds": 1.0})
+        write_bytes(workspace.studies / "mine.yaml", workflows.study_yaml(settings).encode())
+        return settings
+
+    return write
+
+
+@pytest.fixture
+def page(jobs):
+    """Opens a page of the real app."""
+
+    def open_page(name: str, **query: str) -> AppTest:
+        st.cache_data.clear()
+        st.cache_resource.clear()
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
+        app.switch_page(f"pages/{name}.py")
+        for key, value in query.items():
+            app.query_params[key] = value
+        app.run()
+        assert not app.exception, app.exception
+        return app
+
+    return open_page
+
+
+def test_an_own_study_is_drawn_and_put_in_words(study, page):
+    """Its curve by domain and by level, whether 60 are enough, and all its numbers."""
+    study(sizes=(0, 60, 240), seeds=(0, 1))
+    app = page("amount")
+    assert len(app.get("plotly_chart")) == 4
+    assert "**5 of 5 runs done**" in words(app)
+    assert "Do 60 examples reach 95% of the best?" in words(app)
+    assert "atlas\\-llama, in\\-domain: **" in words(app)
+    app.segmented_control(key="amount-table").set_value("enough").run()
+    assert app.dataframe[-1].value["n"].tolist() == [60, 240, 60, 240]
+
+
+def test_a_half_done_study_offers_the_rest(study, page, jobs):
+    """What is there is drawn; a button starts what is left, once, and the page then follows the job."""
+    settings = study(sizes=(0, 60, 240), seeds=(0,), all_but=1)
+    app = page("amount")
+    assert "**2 of 3 runs done**" in words(app)
+    next(button for button in app.button if button.label == "Run what is left").click().run()
+    (job,) = jobs.newest_first()
+    assert (job.kind, StudySettings.from_dict(job.settings)) == ("study", settings)
+    assert "Run what is left" not in [button.label for button in app.button]
+    assert job.id in str(app.query_params["job"])
+
+
+def test_a_finished_study_takes_more_seeds(study, page, jobs):
+    """Two more, which are not there yet; the new study is then the one that is looked at."""
+    study(sizes=(0, 60), seeds=(0,))
+    app = page("amount")
+    next(button for button in app.button if button.label == "Add two seeds").click().run()
+    (job,) = jobs.newest_first()
+    assert job.settings["seeds"] == [0, 1, 2]
+
+
+def test_a_study_without_a_finished_run_says_so(study, page):
+    """No chart, no word, but the way to start it."""
+    study(sizes=(0, 60), seeds=(0,), epochs=7, all_but=2)
+    app = page("amount")
+    assert "None of this study's runs is done yet" in words(app)
+    assert len(app.get("plotly_chart")) == 0
+    assert "Run what is left" in [button.label for button in app.button]
+
+
+def test_published_numbers_are_laid_beside_on_request(study, page):
+    """Named by paper and table; another line in the chart of means."""
+    study(sizes=(0, 60, 240), seeds=(0,))
+    app = page("amount")
+    app.toggle(key="amount-published").set_value(True).run()
+    assert "arXiv 2509.16596, mean accuracy by train level" in words(app).replace("\\", "")
+
+
+def test_the_lab_makes_a_study(page, jobs):
+    """Fields to settings to one job; its file is what the command line reads."""
+    app = page("lab")
+    app.segmented_control(key="lab-kind").set_value("study").run()
+    app.segmented_control(key="study-kind").set_value("level").run()
+    app.multiselect(key="study-models").set_value(["atlas-llama"]).run()
+    app.number_input(key="study-seeds").set_value(2).run()
+    app.number_input(key="study-epochs").set_value(2).run()
+    next(button for button in app.button if button.label == "Launch").click().run()
+    (job,) = jobs.newest_first()
+    assert StudySettings.from_dict(job.settings) == StudySettings("level", ("atlas-llama",), seeds=(0, 1), epochs=2)
+    assert "These very settings are under way" in words(app)
+
+
+def test_the_lab_tells_what_a_study_lacks(page, jobs):
+    """No models and no number for a rate: both are said, and nothing can be launched."""
+    app = page("lab")
+    app.segmented_control(key="lab-kind").set_value("study").run()
+    app.multiselect(key="study-models").set_value([]).run()
+    assert "A study needs one or more models" in words(app)
+    app.text_input(key="study-rate").set_value("fast").run()
+    assert "Learning rate must be a number such as 4e-4, got 'fast'." in words(app).replace("\\", "")
+    assert next(button for button in app.button if button.label == "Launch").disabled
