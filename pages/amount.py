@@ -17,7 +17,7 @@ settings, report, tables = study_panels.study_head("amount")
 curve, enough = tables["curve"], tables["enough"]
 
 first, second = st.columns([4, 1], vertical_alignment="bottom")
-levels = list(dict.fromkeys(curve["level"]))
+levels = [MEAN, *(name for name in dict.fromkeys(curve["level"]) if name != MEAN)]
 level = first.segmented_control("Accuracy of", levels, default=MEAN, required=True, key="amount-level", help=LEVELS_HELP, wrap=True)
 beside = second.toggle("Published beside", key="amount-published", help="What the follow-up paper measured on a large model.")
 reference, paper = resources.published("means") if beside and level == MEAN else (None, "")

@@ -77,6 +77,11 @@ class Workspace:
         return self.root / "studies"
 
     @property
+    def reports(self) -> Path:
+        """Reports of finished studies, which can be counted anew from their cells."""
+        return self.root / "reports"
+
+    @property
     def aliases(self) -> Path:
         """The table of objects that count as the same, as the person edited it."""
         return self.root / "aliases.csv"

@@ -57,13 +57,15 @@ def ship(target: Path, console: Console, pretrain: bool = False) -> None:
 
 def _make(model: str, target: Path, pretrain: bool) -> None:
     """Everything of one model, in a process of its own."""
+    from sftqa_core.workflows.study_runs import run_study
+
     console = Console()
     _have(model, target, Workspace.current(), console, pretrain)
     workflows.probe(ProbeSettings(model, split="all"), console)
     for scheme in OTHERS:
         workflows.probe(ProbeSettings(model, split="test", scheme=scheme, limit=_again(model)), console)
     for kind in STUDIES:
-        workflows.study(StudySettings(kind, (model,)), console)
+        run_study(StudySettings(kind, (model,)), console)
 
 
 def _have(model: str, target: Path, workspace: Workspace, console: Console, pretrain: bool) -> None:
@@ -83,11 +85,14 @@ def _again(model: str) -> int | None:
 def _pack_studies(studies: Iterable[StudySettings], target: Path) -> None:
     """The studies' files and every cell that one of them is made of."""
     from sftqa_core.studies.cells import FOLDER
+    from sftqa_core.workflows.study_reports import report_name
     from sftqa_core.workflows.studying import ModelStudy
 
     (target / "studies").mkdir(parents=True)
     for study in studies:
         (target / "studies" / f"{workflows.study_name(study)}.yaml").write_text(workflows.study_yaml(study), encoding="utf-8")
+        (target / "reports").mkdir(exist_ok=True)
+        shutil.copy(Workspace.current().reports / f"{report_name(study)}.json", target / "reports")
         for model in study.models:
             for folder in ModelStudy(study, model).folders():
                 if not (kept := target / FOLDER / folder.name).exists():

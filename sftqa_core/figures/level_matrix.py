@@ -25,7 +25,7 @@ def matrix_figure(matrix: pd.DataFrame, model: str, domain: str, labels: Sequenc
     """Rows: training level (the natural mix last), columns: test level and their mean; the first level is at the top left.
 
     `matrix` as studies.level.matrix or studies.published.matrix make it; `value` is "accuracy" or "difference" (from the natural
-    mix, in points). The best training level of each column is outlined, all of them where several are equal. Cells of fewer
+    mix, in points). The best training level of each column is outlined, none where several are equal. Cells of fewer
     than 30 facts, and differences that can't be told from chance, have no shade.
     """
     cells = _cells(matrix, model, domain, labels)
@@ -49,9 +49,8 @@ def matrix_figure(matrix: pd.DataFrame, model: str, domain: str, labels: Sequenc
     )
     _texts(figure, cells, trains, tests, value)
     for at, test in enumerate(tests):
-        for best in _best(cells, labels, test):
-            if best in trains:
-                _outline(figure, at, trains.index(best))
+        if (best := _best(cells, labels, test)) in trains:
+            _outline(figure, at, trains.index(best))
     columns, rows = [_tick(test) for test in tests], [_tick(train) for train in trains]
     figure.update_xaxes(tickvals=list(range(len(tests))), ticktext=columns, range=[-0.5, len(tests) - 0.5])
     figure.update_yaxes(tickvals=list(range(len(trains))), ticktext=rows, range=[len(trains) - 0.5, -0.5], title_standoff=14)
@@ -94,14 +93,16 @@ def _outline(figure: go.Figure, x: int, y: int) -> None:
     figure.add_shape(type="rect", x0=x - 0.485, x1=x + 0.485, y0=y - 0.465, y1=y + 0.465, line={"color": GREY, "width": 2})
 
 
-def _best(cells: Cells, labels: Sequence[str], test: str) -> list[str]:
-    """Training levels with the highest accuracy for these test facts, if they are enough to tell; the natural mix does not take part."""
+def _best(cells: Cells, labels: Sequence[str], test: str) -> str | None:
+    """The training level with the highest accuracy for these test facts, if they are enough to tell and it is alone; the natural
+    mix does not take part."""
     known = {
         train: cells[train, test]["accuracy"]
         for train in labels
         if _known(cells.get((train, test)), "accuracy") and not _few(cells[train, test])
     }
-    return [train for train, accuracy in known.items() if accuracy == max(known.values())]
+    best = [train for train, accuracy in known.items() if accuracy == max(known.values())]
+    return best[0] if len(best) == 1 else None
 
 
 def _most(cells: Cells) -> float:

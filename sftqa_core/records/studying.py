@@ -15,7 +15,7 @@ SIZES = {  # a study -> its usual numbers of examples
     "amount": (0, 10, 30, 60, 120, 240, 480, 960, 1920, ALL),
     "level": (240,),
     "models": (60,),
-    "shift": (60,),
+    "shift": (60, 1920),
 }
 MANY_SIZES = ("amount", "shift")  # the other studies look at one number of examples
 

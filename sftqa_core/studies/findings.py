@@ -92,7 +92,7 @@ def _unknown_facts(about: str, row: Row, least: int) -> Finding:
     verdict = OPEN if row["p_holm"] >= ALPHA else YES if row["difference"] < 0 else NO
     text = (
         f"{row['n']:,} examples of {row['train']} give a mean over levels of {row['accuracy']:.1%}: {_points(row['difference'])} "
-        f"against the natural mix ({_span(row['diff_low'], row['diff_high'])}; Holm p {row['p_holm']:.3f})."
+        f"against the natural mix ({_span(row['diff_low'], row['diff_high'])}; Holm {_p(row['p_holm'])})."
     )
     return _finding(about, f"Does training on {row['train']} (unknown facts) hurt?", verdict, text, least)
 
@@ -138,7 +138,7 @@ def models_findings(outcomes: Sequence[Outcomes]) -> Iterator[Finding]:
     for row in _rows(models.differences(outcomes)):
         text = (
             f"After the same {row['n']:,} examples they answer {row['accuracy']:.1%} and {row['other_accuracy']:.1%} of {row['facts']:,} "
-            f"facts: {_points(row['difference'])} ({_span(row['low'], row['high'])}; Holm p {row['p_holm']:.3f})."
+            f"facts: {_points(row['difference'])} ({_span(row['low'], row['high'])}; Holm {_p(row['p_holm'])})."
         )
         about = f"{row['model']} and {row['other']}, {DOMAINS[row['domain']]}"
         verdict = YES if row["p_holm"] < ALPHA else OPEN
@@ -214,3 +214,8 @@ def _points(share: float) -> str:
 def _span(low: float, high: float) -> str:
     """An interval of points: "+1.0 to +5.2"."""
     return f"{low * 100:+.1f} to {high * 100:+.1f}"
+
+
+def _p(value: float) -> str:
+    """A p-value in words: "p = 0.012", "p < 0.001"."""
+    return f"p = {value:.3f}" if value >= 0.001 else "p < 0.001"

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sftqa_core.artifacts import write_bytes, write_json
 from sftqa_core.errors import ModelUnavailable, SettingsError
+from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import StudyReport, StudySettings
+from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from sftqa_core.studies.outcomes import Outcomes
 
+REPORT_SCHEMA = 1  # raised when the same cells are counted or worded otherwise
+UNFINISHED = "The study is not finished: some settings have more seeds than others, and some of the questions can't be asked yet."
 CORRECTION = (
     "Yes and no follow intervals that are corrected for asking the same of several models and domains (Bonferroni), or p-values after "
     "Holm's correction; everything else is 'cannot tell'. Each fact is averaged over seeds first, then facts are resampled."
@@ -48,9 +54,7 @@ def study(settings: StudySettings, reporter: Reporter | None = None) -> StudyRep
 
     The study is listed by `studies` from its start.
     """
-    from sftqa_core.artifacts import write_bytes
     from sftqa_core.workflows.study_runs import run_study
-    from sftqa_core.workspace import Workspace
 
     write_bytes(Workspace.current().studies / f"{study_name(settings)}.yaml", study_yaml(settings).encode())
     run_study(settings, reporter or Silent())
@@ -64,8 +68,6 @@ def study_name(settings: StudySettings) -> str:
 
 def studies() -> list[KnownStudy]:
     """Studies that were started here, the latest first, then those that ship; files that hold none are passed over."""
-    from sftqa_core.workspace import Workspace
-
     found: dict[str, KnownStudy] = {}
     workspace = Workspace.current()
     for layer in workspace.layers:
@@ -78,21 +80,47 @@ def studies() -> list[KnownStudy]:
 
 
 def study_report(settings: StudySettings) -> StudyReport:
-    """What is known of a study now, finished or not; runs nothing and never loads torch."""
+    """What is known of a study now, finished or not; runs nothing and never loads torch.
+
+    The report of a finished study is kept, since counting it takes longer than a person wants to wait.
+    """
+    name = report_name(settings)
+    if name and (kept := _kept_report(name)):
+        return kept
     from sftqa_core.studies.findings import FINDINGS
 
     outcomes = study_outcomes(settings)
     planned, done = sum(one.planned for one in outcomes), sum(len(one.runs) for one in outcomes)
     if settings.kind == "shift":
         done = sum(len(one.shifts) + sum(run.n == 0 for run in one.runs) for one in outcomes)
-    notes = [
-        CORRECTION,
-        PAPER[settings.kind],
-        *([PLANTED] if settings.source == "atlas" else []),
-        *(m.mixture for m in outcomes if m.mixture),
-    ]
-    tables = {name: _plain(table) for name, table in study_tables(settings, outcomes).items()}
-    return StudyReport(settings, done, planned, tuple(FINDINGS[settings.kind](outcomes)), tuple(notes), tables)
+    planted = [PLANTED] if settings.source == "atlas" else []
+    unfinished = [UNFINISHED] if done < planned else []
+    notes = [CORRECTION, *unfinished, PAPER[settings.kind], *planted, *(one.mixture for one in outcomes if one.mixture)]
+    tables = {title: _plain(table) for title, table in study_tables(settings, outcomes).items()}
+    report = StudyReport(settings, done, planned, tuple(FINDINGS[settings.kind](outcomes)), tuple(notes), tables)
+    if name and 0 < planned == done:
+        write_json(Workspace.current().reports / f"{name}.json", report.to_dict())
+    return report
+
+
+def report_name(settings: StudySettings) -> str | None:
+    """A hash of everything that a finished study's report depends on; None where a model is not on this machine."""
+    from sftqa_core.workflows.studying import ModelStudy
+
+    try:
+        parts = [ModelStudy(settings, model).identity() for model in settings.models]
+    except ModelUnavailable:
+        return None
+    return fingerprint({"schema": REPORT_SCHEMA, "study": replace(settings, device="auto").to_dict(), "models": parts})
+
+
+def _kept_report(name: str) -> StudyReport | None:
+    for layer in Workspace.current().layers:
+        try:
+            return StudyReport.from_dict(json.loads((layer / "reports" / f"{name}.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, SettingsError):
+            continue  # not there, or damaged: it is counted anew
+    return None
 
 
 def study_outcomes(settings: StudySettings) -> list[Outcomes]:

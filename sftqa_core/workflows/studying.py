@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sftqa_core.evaluation.choosing import held_out_facts
 from sftqa_core.knowledge.facts import pick_facts
@@ -95,13 +95,23 @@ class ModelStudy:
         counts = levels["level"].value_counts()
         return int(min(counts.get(level, 0) for level in range(len(self.study.scheme.labels))))
 
+    def identity(self) -> dict[str, Any]:
+        """Everything that a finished study's numbers depend on, beside its settings; cheap, and the same wherever files lie."""
+        answers, _ = self._fullest(self._view_grid())
+        return {"model": answers.model, "source": self.source.fingerprint, "aliases": answers.aliases, "facts": answers.facts}
+
+    def _view_grid(self) -> list[TrainSettings]:
+        """The grid by levels from whatever device measured them."""
+        known = stored_levels(self.prober.card, self.source, self.train_facts, self.prober.settings) if self.study.kind == "level" else None
+        return grid(self.study, self.model, self._scarcest(known))
+
     def outcomes(self) -> Outcomes:
         """What is known now. Levels come from whatever device measured them, answers from the one that has most."""
         card, settings = self.prober.card, self.prober.settings
         levels = stored_levels(card, self.source, self.facts, settings)
         facts = self.facts.merge(levels, on="fact_id", how="left", validate="one_to_one").astype({"level": "Int64"})
         retest = stored_levels(card, self.source, self.again, replace(settings, scheme=self.retest_scheme))
-        wanted = grid(self.study, self.model, self._scarcest(stored_levels(card, self.source, self.train_facts, settings)))
+        wanted = self._view_grid()
         answers, shifts = self._fullest(wanted)
         found = {run: cell for run in wanted if (cell := answers.read(run))}
         moved = {run: cell for run in wanted if self.shifts_levels(run) and (cell := shifts.read(run, self.retest_scheme))}
@@ -113,7 +123,7 @@ class ModelStudy:
         made = self.prober.fingerprint.to_dict()
         devices = [{"device": name, "dtype": NUMBER_FORMATS[name]} for name in dict.fromkeys((self.prober.device, *NUMBER_FORMATS))]
         both = [(replace(self.cells, model=made | device), replace(self.shifts, model=made | device)) for device in devices]
-        return max(both, key=lambda pair: sum(pair[0].has(run) for run in wanted))
+        return max(both, key=lambda pair: sum(pair[0].folder(run) is not None for run in wanted))
 
     def folders(self) -> list[Path]:
         """Where the finished cells of this model lie."""

@@ -82,7 +82,8 @@ def test_what_a_person_writes_is_understood():
 
 def test_the_usual_sizes_are_the_usual_ones_however_they_were_told():
     """Named or left out, the study is the same."""
-    assert from_yaml(HEAD + "sizes: [60]") == from_yaml(HEAD + "sizes: 60") == from_yaml(HEAD + "sizes:") == from_yaml(HEAD)
+    assert from_yaml(HEAD + "sizes: [1920, 60]") == from_yaml(HEAD + "sizes:") == from_yaml(HEAD)
+    assert from_yaml("kind: models\nmodels: [m]\nsizes: 60") == from_yaml("kind: models\nmodels: [m]")
 
 
 @pytest.mark.parametrize(

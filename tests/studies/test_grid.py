@@ -25,8 +25,9 @@ def test_an_amount_study_goes_seed_after_seed_and_asks_the_untouched_model_once(
 
 @pytest.mark.parametrize("kind", ["models", "shift"])
 def test_other_studies_have_the_untouched_model_beside_each_seed(kind):
-    """One run of n = 0, then one of the usual 60 examples a seed."""
-    assert told(grid(StudySettings(kind, ("m", "o"), seeds=(0, 1)), "o")) == [(0, None, 0), (60, None, 0), (60, None, 1)]
+    """One run of n = 0, then one of each size a seed."""
+    study = StudySettings(kind, ("m", "o"), seeds=(0, 1), sizes=(60,))
+    assert told(grid(study, "o")) == [(0, None, 0), (60, None, 0), (60, None, 1)]
     assert {one.model for one in grid(StudySettings(kind, ("m", "o")), "o")} == {"o"}
 
 
