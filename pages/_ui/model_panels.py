@@ -66,9 +66,9 @@ def planted(settings: StudySettings, table: pd.DataFrame) -> None:
     with right:
         st.markdown("**Rank correlation of mentions and memory score**")
         overall = table[(table["relation"] == "all")]
-        wide = overall.pivot_table(index="model", columns=["facts_are", "templates"], values="spearman")
-        wide.columns = [f"{kind}, {TEMPLATES[which]}" for kind, which in wide.columns]
-        st.dataframe(wide.round(2))
+        wide = overall.pivot_table(index=["facts_are", "templates"], columns="model", values="spearman", sort=False)
+        wide.index = [f"{kind}, {TEMPLATES[which]}" for kind, which in wide.index]
+        st.dataframe(wide[list(settings.models)].round(2))
         st.caption(_guessing(overall))
         relations = table[(table["model"] == model) & (table["relation"] != "all") & (table["facts_are"] == "uncontested")]
         if len(relations):
@@ -84,7 +84,7 @@ def _guessing(overall: Any) -> str:
 
 
 _KNOWN = {
-    "best": st.column_config.NumberColumn("models that know", width="small"),
-    "none": st.column_config.NumberColumn("that do not", width="small"),
+    "best": st.column_config.NumberColumn("highest in", width="small", help="In how many models it is at the highest level."),
+    "none": st.column_config.NumberColumn("lowest in", width="small", help="In how many models it is at the lowest level."),
     "mean_score": st.column_config.NumberColumn("mean R", format="%.2f", width="small"),
 }

@@ -6,20 +6,19 @@ the same facts for every setting compared, so that the comparison is paired.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sftqa_core.evaluation.resampling import DRAWS, macro_resampled
 from sftqa_core.records import LevelScheme
 
 if TYPE_CHECKING:
     import pandas as pd
 
-DRAWS = 2_000  # bootstrap resamples
 PERCENTILES = (2.5, 97.5)
-_CELLS_AT_ONCE = 4_000_000  # resampling weights held in memory at a time (32 MB)
 
 
 @dataclass(frozen=True)
@@ -64,9 +63,9 @@ def paired_ratio(
     if missing:
         return Ratio(None, None, None, missing)
     observed = _observed(strata)
-    resampled = _resampled(strata, seed, draws)
-    best = resampled[:, 1:].max(axis=1)
-    kept = resampled[best > 0, 0] / best[best > 0]
+    drawn = macro_resampled(strata, seed, draws)
+    best = drawn[:, 1:].max(axis=1)
+    kept = drawn[best > 0, 0] / best[best > 0]
     if observed[1:].max() == 0 or not len(kept):
         return Ratio(None, None, None)
     low, high = np.percentile(kept, PERCENTILES)
@@ -89,18 +88,3 @@ def _strata(scores: Sequence[pd.Series], levels: pd.Series | None, scheme: Level
 
 def _observed(strata: Sequence[np.ndarray]) -> np.ndarray:
     return np.mean([group.mean(axis=0) for group in strata], axis=0)
-
-
-def _resampled(strata: Sequence[np.ndarray], seed: int, draws: int) -> np.ndarray:
-    """(draws, settings): macro means when the facts of each level are drawn anew, the same ones for all settings."""
-    rng = np.random.default_rng(seed)
-    means = np.zeros((draws, strata[0].shape[1]))
-    for group in strata:
-        for rows in _pieces(draws, max(1, _CELLS_AT_ONCE // len(group))):
-            weights = rng.multinomial(len(group), np.full(len(group), 1 / len(group)), size=rows.stop - rows.start)
-            means[rows] += weights @ group / len(group)
-    return means / len(strata)
-
-
-def _pieces(total: int, size: int) -> Iterator[slice]:
-    return (slice(start, min(start + size, total)) for start in range(0, total, size))

@@ -33,7 +33,7 @@ def shares_figure(shares: pd.DataFrame, domain: str, labels: Sequence[str], refe
     published = _bars(reference, domain, labels, PUBLISHED) if reference is not None else []
     rows = own + published
     places = [at + (_GAP if at >= len(own) and own else 0) for at in range(len(rows))]
-    figure = canvas(30 * len(rows) + 70 + (18 if own and published else 0), percent="x")
+    figure = canvas(30 * len(rows) + 96 + (18 if own and published else 0), percent="x")
     for label, colour in zip(labels, level_colours(len(labels)), strict=True):
         _segments(figure, rows, places, label, colour)
     _texts(figure, rows, places, labels)

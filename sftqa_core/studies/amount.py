@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from sftqa_core.evaluation.resampling import DRAWS, by_level, macro_resampled, resampled
 from sftqa_core.records import TrainSettings
 from sftqa_core.studies.outcomes import Outcomes, by_setting
-from sftqa_core.studies.statistics import DRAWS, Estimate, by_level, macro_resampled, mean_interval, percentiles, resampled
+from sftqa_core.studies.statistics import Estimate, mean_interval, percentiles
 
 MACRO, NATURAL = "mean over levels", "as facts come"
 ENOUGH = 0.95  # of the best

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-DRAWS = 2_000  # bootstrap resamples
+from sftqa_core.evaluation.resampling import CELLS_AT_ONCE
+
 PERMUTATIONS = 5_000
-_CELLS_AT_ONCE = 4_000_000  # resampling weights held in memory at a time (32 MB)
 
 
 @dataclass(frozen=True)
@@ -19,27 +19,6 @@ class Estimate:
     value: float | None
     low: float | None
     high: float | None
-
-
-def resampled(scores: np.ndarray, seed: int = 0, draws: int = DRAWS) -> np.ndarray:
-    """Mean scores of facts drawn anew: [facts, settings] -> [draws, settings]. The same facts for all settings."""
-    rng, facts = np.random.default_rng(seed), len(scores)
-    means = np.empty((draws, scores.shape[1]))
-    step = max(1, _CELLS_AT_ONCE // max(facts, 1))
-    for start in range(0, draws, step):
-        size = min(step, draws - start)
-        means[start : start + size] = rng.multinomial(facts, np.full(facts, 1 / facts), size=size) @ scores / facts
-    return means
-
-
-def by_level(scores: np.ndarray, levels: np.ndarray, count: int) -> list[np.ndarray]:
-    """Scores [facts, settings] of each level's facts."""
-    return [scores[levels == level] for level in range(count)]
-
-
-def macro_resampled(strata: Sequence[np.ndarray], seed: int = 0, draws: int = DRAWS) -> np.ndarray:
-    """Means over levels [draws, settings], facts drawn anew within each level."""
-    return np.mean([resampled(group, seed + at, draws) for at, group in enumerate(strata)], axis=0)
 
 
 def percentiles(values: np.ndarray, alpha: float = 0.05) -> tuple[float, float]:
@@ -74,7 +53,7 @@ def sign_flip(differences: np.ndarray, seed: int = 0) -> float:
         return 1.0  # both signs of one fact are as far from 0
     test = permutation_test(
         (moved,), np.sum, permutation_type="samples", n_resamples=PERMUTATIONS, vectorized=True,
-        batch=max(1, _CELLS_AT_ONCE // (8 * len(moved))), rng=np.random.default_rng(seed),
+        batch=max(1, CELLS_AT_ONCE // (8 * len(moved))), rng=np.random.default_rng(seed),
     )  # fmt: skip
     return float(test.pvalue)
 

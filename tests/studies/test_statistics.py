@@ -8,8 +8,9 @@ import pytest
 from scipy.stats import ttest_1samp
 from statsmodels.stats.proportion import proportion_confint
 
-from sftqa_core.studies import statistics
-from sftqa_core.studies.statistics import by_level, holm, macro_resampled, mean_interval, percentiles, resampled, sign_flip
+from sftqa_core.evaluation import resampling
+from sftqa_core.evaluation.resampling import by_level, macro_resampled, resampled
+from sftqa_core.studies.statistics import holm, mean_interval, percentiles, sign_flip
 
 Z2 = 1.959963984540054**2
 
@@ -36,7 +37,7 @@ def test_resampling_in_pieces_changes_nothing(monkeypatch):
     scores = np.random.default_rng(1).random((30, 2))
     whole = resampled(scores, draws=100)
     assert (resampled(scores, seed=1, draws=100) != whole).any()
-    monkeypatch.setattr(statistics, "_CELLS_AT_ONCE", 70)
+    monkeypatch.setattr(resampling, "CELLS_AT_ONCE", 70)
     assert np.allclose(resampled(scores, draws=100), whole)
 
 
