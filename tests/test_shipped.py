@@ -6,18 +6,21 @@ import pytest
 
 from sftqa_core import workflows
 from sftqa_core.artifacts import damaged_files, read_manifest
-from sftqa_core.records import LevelScheme, ProbeSettings
+from sftqa_core.records import STUDIES, LevelScheme, ProbeSettings, StudySettings
 from sftqa_core.workspace import shipped_folder
 
 MODEL = "atlas-llama"
+MODELS = tuple(workflows.recipes())
 SAMPLE = 24  # facts that are probed again: one of each relation
-MOST_BYTES = 9_000_000
+MOST_BYTES = 40_000_000
+MOST_WEIGHTS = 25_000_000
+ANOTHER_MACHINE = 0.01  # of the test facts may be answered otherwise where numbers are added in another order
 
 
 def test_shipped_files_match_their_manifests():
-    """The folder's manifest, the model's and the run's each name every file with its checksum."""
-    folders = [shipped_folder(), shipped_folder() / "models" / MODEL, *sorted((shipped_folder() / "runs").iterdir())]
-    assert len(folders) >= 3
+    """The folder's manifest, each model's, run's and cell's name every file with its checksum."""
+    folders = [shipped_folder(), *(path for kind in ("models", "runs", "cells") for path in sorted((shipped_folder() / kind).iterdir()))]
+    assert len(folders) >= 1 + len(MODELS) + 1 + 200
     for folder in folders:
         assert damaged_files(folder) == []
         assert read_manifest(folder)["files"].keys() == {
@@ -26,14 +29,34 @@ def test_shipped_files_match_their_manifests():
 
 
 def test_shipped_files_stay_small():
-    """All of it takes at most 9 MB."""
+    """All of it takes at most 40 MB, the weights of all models at most 25 MB."""
     assert sum(path.stat().st_size for path in shipped_folder().rglob("*") if path.is_file()) <= MOST_BYTES
+    assert sum(path.stat().st_size for path in shipped_folder().rglob("*.safetensors")) <= MOST_WEIGHTS
+
+
+def test_shipped_models_are_what_their_recipes_say():
+    """Four models of three architectures; one pair differs in the architecture alone, one in the mixture alone."""
+    from dataclasses import replace
+
+    from sftqa_core.knowledge.sources import open_source
+    from sftqa_core.models.catalogue import same_recipe
+
+    recipes = workflows.recipes()
+    cards = {card.name: card for card in workflows.models() if card.kind == "built-in"}
+    assert cards.keys() == recipes.keys()
+    assert {card.architecture for card in cards.values()} == {"llama", "qwen2", "gpt_neox"}
+    assert all(same_recipe(cards[name], recipes[name], open_source("atlas").fingerprint) for name in recipes)
+    named = ("atlas-llama", "atlas-llama-sparse", "atlas-qwen")
+    llama, sparse, qwen = (replace(recipes[name], name="x", max_exposures=1) for name in named)
+    assert replace(sparse, corpus=llama.corpus) == llama != sparse
+    assert replace(qwen, architecture="llama", key_value_heads=None) == llama != qwen
 
 
 @pytest.mark.parametrize("domain", ["in", "out"])
-def test_every_level_holds_its_share(domain):
+@pytest.mark.parametrize("model", MODELS)
+def test_every_level_holds_its_share(model, domain):
     """Each level has at least 5% of a domain's facts, 80 of its test facts and, in domain, 240 train facts."""
-    table = workflows.profile(MODEL, "atlas", "all", domain).table
+    table = workflows.profile(model, "atlas", "all", domain).table
     assert table["level"].notna().all()
     assert table["level"].value_counts(normalize=True).reindex(range(5), fill_value=0).min() >= 0.05
     assert table[table["split"] == "test"]["level"].value_counts().reindex(range(5), fill_value=0).min() >= 80
@@ -98,3 +121,48 @@ def test_the_example_run_is_complete():
         == "sftqa train --model atlas-llama --source atlas --n 60 --method full --lr 0.0004 --seed 0 --no-save-model"
     )
     assert len(run.predictions("after")) == len(run.facts())
+
+
+@pytest.mark.parametrize("kind", STUDIES)
+def test_every_study_ships_whole(kind):
+    """All four models, three seeds, every run done; it is found without asking for it by its settings."""
+    settings = StudySettings(kind, MODELS)
+    assert settings in [study.settings for study in workflows.studies() if study.shipped]
+    report = workflows.study_report(settings)
+    assert report.done == report.planned > 0
+    assert len(settings.seeds) == 3
+    assert {finding.about.split(",")[0].split(" and ")[0] for finding in report.findings} <= set(MODELS)
+    assert len(report.findings) >= len(MODELS)
+
+
+def test_a_shipped_report_is_what_its_cells_say(monkeypatch):
+    """Counted anew from the shipped cells and levels the numbers and the words are the same."""
+    from sftqa_core.workflows import study_reports
+
+    settings = StudySettings("shift", MODELS)
+    kept = workflows.study_report(settings)
+    monkeypatch.setattr(study_reports, "_kept_report", lambda name: None)
+    fresh = study_reports.study_report(settings)
+    assert [finding.verdict for finding in fresh.findings] == [finding.verdict for finding in kept.findings]
+    for name, rows in fresh.tables.items():
+        for one, other in zip(rows, kept.tables[name], strict=True):
+            assert one == pytest.approx(other)
+
+
+def test_a_shipped_cell_is_made_again_by_its_settings(workspace):
+    """Trained anew from the shipped weights and settings the same test facts are answered rightly."""
+    from sftqa_core.progress import Silent
+    from sftqa_core.workflows.study_runs import StudyRuns
+    from sftqa_core.workflows.studying import ModelStudy
+
+    part = ModelStudy(StudySettings("amount", (MODEL,), device="cpu"), MODEL)
+    run = next(run for run in part.grid() if run.n == 10)
+    shipped = part.cells.read(run)
+    StudyRuns(part, Silent()).finish(run)
+    assert not part.cells.folder(run).is_relative_to(workspace.root)  # what is there is not written again
+    alone = type(part.cells)(type(workspace)(workspace.root, workspace.root / "nothing"), *list(vars(part.cells).values())[1:])
+    part.__dict__["cells"] = alone
+    StudyRuns(part, Silent()).finish(run)
+    fresh = alone.read(run)
+    assert (fresh.n, fresh.counts) == (shipped.n, shipped.counts)
+    assert (fresh.table["correct"] != shipped.table["correct"]).mean() <= ANOTHER_MACHINE

@@ -49,19 +49,21 @@ def known_by(table: pd.DataFrame, models: int) -> None:
 
 def planted(settings: StudySettings, table: pd.DataFrame) -> None:
     """Memory score against mentions for one model, and the rank correlations of all."""
-    first, second = st.columns(2, vertical_alignment="bottom")
+    first, second, third = st.columns(3, vertical_alignment="bottom")
     with first:
         model = study_panels.pick_one_model(settings)
     templates = second.segmented_control(
         "Statements", list(TEMPLATES), format_func=TEMPLATES.get, default="all", required=True, key="planted-templates"
     )
+    names = resources.relation_labels()
+    relation = third.selectbox("Relation", ["all", *names], format_func=lambda name: names.get(name, name), key="planted-relation")
     left, right = st.columns([3, 2], gap="large")
     facts = resources.profile(model, settings.source, "test", "all", settings.scheme, resources.stamp()).table
     with left:
         if "exposures" not in facts:
             st.caption("What this model read is not known.")
         else:
-            figure = planted_figure(facts, templates)
+            figure = planted_figure(facts if relation == "all" else facts[facts["relation"] == relation], templates)
             draw(figure, key="planted", alt="Memory score against mentions in the pre-training text")
     with right:
         st.markdown("**Rank correlation of mentions and memory score**")

@@ -16,17 +16,15 @@ from sftqa_core.records import DOMAINS, DomainAccuracy, LevelAccuracy, LevelSche
 if TYPE_CHECKING:
     import pandas as pd
 
-_Z = 1.959963984540054  # the normal distribution's 97.5% point
-
 
 def wilson(correct: int, n: int) -> tuple[float, float]:
     """Wilson's 95% interval of a share, within [0, 1]. (0, 1) when nothing was seen."""
     if n == 0:
         return 0.0, 1.0
-    share, square = correct / n, _Z * _Z / n
-    middle = (share + square / 2) / (1 + square)
-    half = _Z / (1 + square) * math.sqrt(share * (1 - share) / n + square / (4 * n))
-    return (0.0 if correct == 0 else middle - half), (1.0 if correct == n else middle + half)
+    from statsmodels.stats.proportion import proportion_confint
+
+    low, high = proportion_confint(correct, n, method="wilson")
+    return (0.0 if correct == 0 else float(low)), (1.0 if correct == n else float(high))
 
 
 def accuracy_by_level(

@@ -89,10 +89,12 @@ def kappa_difference(
 
 def spearman(first: ArrayLike, second: ArrayLike) -> float:
     """Rank correlation of two arrays [facts], ties at their mean rank; NaN where one of them is constant or empty."""
-    ranks = [pd.Series(np.asarray(values, dtype=np.float64)).rank().to_numpy() for values in (first, second)]
-    one, two = (rank - (len(rank) + 1) / 2 for rank in ranks)
-    spread = np.sqrt((one * one).sum() * (two * two).sum())
-    return float((one * two).sum() / spread) if spread > 0 else float("nan")
+    from scipy.stats import spearmanr
+
+    one, two = (np.asarray(values, dtype=np.float64) for values in (first, second))
+    if min(len(np.unique(one)), len(np.unique(two))) < 2:
+        return float("nan")
+    return float(spearmanr(one, two).statistic)
 
 
 def _difference(joint: NDArray[np.int64]) -> NDArray[np.float64]:

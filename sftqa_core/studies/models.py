@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sftqa_core.evaluation.resampling import resampled
+from sftqa_core.memory.agreement import spearman
 from sftqa_core.records import TrainSettings
 from sftqa_core.studies.outcomes import Outcomes
 from sftqa_core.studies.statistics import bootstrap_p, holm, percentiles
@@ -156,8 +157,5 @@ def _trained(outcomes: Outcomes) -> list[TrainSettings]:
 
 
 def _spearman(first: pd.Series, second: pd.Series) -> float | None:
-    from scipy.stats import spearmanr
-
-    if first.nunique() < 2 or second.nunique() < 2:
-        return None
-    return float(spearmanr(first.astype(float), second.astype(float)).statistic)
+    found = spearman(first.astype(float), second.astype(float))
+    return found if found == found else None
