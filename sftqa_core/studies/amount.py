@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sftqa_core.evaluation.resampling import DRAWS, by_level, macro_resampled, resampled
+from sftqa_core.evaluation.resampling import by_level, macro_resampled, resampled
 from sftqa_core.records import TrainSettings
 from sftqa_core.studies.outcomes import Outcomes, by_setting
-from sftqa_core.studies.statistics import Estimate, mean_interval, percentiles
+from sftqa_core.studies.statistics import Estimate, mean_interval, normal_interval, percentiles
 
 MACRO, NATURAL = "mean over levels", "as facts come"
 ENOUGH = 0.95  # of the best
@@ -90,7 +90,8 @@ def falls(outcomes: Outcomes, alpha: float = 0.05) -> pd.DataFrame:
     """The largest size against each smaller one above 0: model, domain, n, largest, least, difference, low, high.
 
     `difference` is the largest size's mean over levels less this one's, on the same resampled facts; low and high hold for all
-    smaller sizes together (Bonferroni: `alpha` shared out among them), so that the best of many is not taken for better by luck.
+    smaller sizes together (Bonferroni: `alpha` shared out among them, from the bootstrap's standard error), so that the best of
+    many is not taken for better by luck.
     """
     sizes, levels = _Sizes.of(outcomes), outcomes.levels()
     kept = [at for at, n in enumerate(sizes.n) if n > 0]
@@ -99,12 +100,12 @@ def falls(outcomes: Outcomes, alpha: float = 0.05) -> pd.DataFrame:
         strata = by_level(sizes.scores[inside][:, kept], levels[inside], len(outcomes.scheme.labels))
         if len(kept) < 2 or any(not len(group) for group in strata):
             continue
-        drawn = macro_resampled(strata, draws=10 * DRAWS)  # the ends of narrow intervals need many
+        drawn = macro_resampled(strata)
         seen = np.mean([group.mean(axis=0) for group in strata], axis=0)
         for place, at in enumerate(kept[:-1]):
-            ends = percentiles(drawn[:, -1] - drawn[:, place], alpha / (len(kept) - 1))
-            told = (sizes.n[at], sizes.n[kept[-1]], min(map(len, strata)), float(seen[-1] - seen[place]))
-            rows.append((outcomes.model, domain, *told, *ends))
+            value = float(seen[-1] - seen[place])
+            ends = normal_interval(value, drawn[:, -1] - drawn[:, place], alpha / (len(kept) - 1))
+            rows.append((outcomes.model, domain, sizes.n[at], sizes.n[kept[-1]], min(map(len, strata)), value, *ends))
     return pd.DataFrame(rows, columns=["model", "domain", "n", "largest", "least", "difference", "low", "high"])
 
 

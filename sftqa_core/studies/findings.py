@@ -80,12 +80,8 @@ def level_findings(outcomes: Sequence[Outcomes]) -> Iterator[Finding]:
 
 def _lowest(one: Outcomes) -> list[Row]:
     """The mean over levels after training on the lowest level, in each domain that has it and the natural mix."""
-    rows = _rows(level.matrix(one))
-    return [
-        row
-        for row in rows
-        if (row["train"], row["test"]) == (one.scheme.labels[0], MACRO) and row["p"] is not None and row["p"] == row["p"]
-    ]
+    table = level.against_mix(one)
+    return _rows(table[(table["train"] == one.scheme.labels[0]) & table["p"].notna()])
 
 
 def _unknown_facts(about: str, row: Row, least: int) -> Finding:

@@ -45,6 +45,20 @@ def matrix(outcomes: Outcomes) -> pd.DataFrame:
     return table.assign(p_holm=pd.Series(holm(table.loc[known, "p"].tolist()), index=table.index[known], dtype="float64"))[list(MATRIX)]
 
 
+def against_mix(outcomes: Outcomes) -> pd.DataFrame:
+    """The rows of `matrix` for the mean over levels, without its correction."""
+    names, runs = _rows(outcomes)
+    rows = []
+    if names:
+        scores = np.stack([outcomes.over_seeds(group) for group in runs], axis=1)
+        n, seeds = [outcomes.runs[group[0]].n for group in runs], [len(group) for group in runs]
+        against = names.index(MIX) if MIX in names else None
+        for domain, inside in outcomes.domains():
+            strata = by_level(scores[inside], outcomes.levels()[inside], len(outcomes.scheme.labels))
+            rows += _macro_cells(outcomes.model, domain, strata, names, n, seeds, against)
+    return pd.DataFrame(rows, columns=list(MATRIX[:-1]))
+
+
 def best_rows(outcomes: Outcomes) -> pd.DataFrame:
     """Which training level is best for which test level: model, domain, test (MACRO too), train, best, seen, least.
 

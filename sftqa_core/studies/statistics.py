@@ -58,6 +58,15 @@ def sign_flip(differences: np.ndarray, seed: int = 0) -> float:
     return float(test.pvalue)
 
 
+def normal_interval(value: float, draws: np.ndarray, alpha: float) -> tuple[float, float]:
+    """The middle 1 - alpha of a normal distribution with the bootstrap's standard error: where so little of the tails is asked for
+    that resamples hardly reach it."""
+    from scipy.stats import norm
+
+    half = float(norm.isf(alpha / 2)) * float(draws.std(ddof=1))
+    return value - half, value + half
+
+
 def bootstrap_p(difference: float, draws: np.ndarray) -> float:
     """Two-sided p of a difference being 0, from the bootstrap's standard error and the normal distribution.
 
