@@ -15,7 +15,7 @@ from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.memory.completions import CompletionStore
 from sftqa_core.memory.estimates import EstimateStore, estimated_levels
 from sftqa_core.memory.fitting import packs
-from sftqa_core.memory.room import at_once, require_room
+from sftqa_core.memory.room import at_once, give_back, require_room
 from sftqa_core.memory.sampling import Sampler, fact_prompts, make_sampler
 from sftqa_core.memory.scores import levels_table
 from sftqa_core.memory.stored import known_hits
@@ -183,6 +183,7 @@ class _Kept:
     def _write(self, count: int) -> None:
         whole, self._whole = self._whole[:count], self._whole[count:]
         self._keep([row for w in whole for row in self._rows.pop(w.fact_id)], whole)
+        give_back()
 
     def __enter__(self) -> _Kept:
         return self

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -60,6 +62,15 @@ def at_once(loaded: LoadedModel, prompt_length: int, rows: int, new_tokens: int)
         _TOKENS // prompt_length,
     )
     return max(1, min(limits))
+
+
+def give_back() -> None:
+    """Hand freed memory back to the system, where that can be asked for (glibc).
+
+    It keeps blocks that were freed between small things that stay: 2 MB a probed fact, measured on a GPT-NeoX, without end.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _free_bytes(device: str) -> float:

@@ -13,6 +13,7 @@ from sftqa_core.errors import NotEnoughFacts
 from sftqa_core.evaluation.perplexity import Surprise, surprise
 from sftqa_core.evaluation.predictions import encode_questions, predict
 from sftqa_core.memory.probing import probe_facts
+from sftqa_core.memory.room import give_back
 from sftqa_core.progress import Phase, Progress, Reporter
 from sftqa_core.records import PretrainSettings, StudySettings, TrainSettings
 from sftqa_core.training.trainer import TuneResult, fine_tune
@@ -120,6 +121,7 @@ class StudyRuns:
             self._answers(run, selection, tuned, began)
         if self.part.shifts_levels(run):
             self._levels(run, selection, tuned, began)
+        give_back()
 
     def _answers(self, run: TrainSettings, selection: Selection, tuned: TuneResult, began: float) -> None:
         part = self.part

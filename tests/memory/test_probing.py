@@ -229,3 +229,13 @@ def test_no_facts_give_an_empty_table(tiny, workspace):
     source = source_of(2)
     table = probe_facts(tiny, source, source.facts[:0], SETTINGS, NONE, workspace, sampler=knowing_sampler(tiny, source))
     assert (len(table), list(table.columns)) == (0, list(LEVELS))
+
+
+def test_memory_is_given_back_with_every_part(tiny, workspace, monkeypatch):
+    """What is freed does not stay with the process until a probe of thousands of facts ends: asked for at each part on disk."""
+    asked = []
+    monkeypatch.setattr(probing, "give_back", lambda: asked.append(len(list((workspace.root / "completions").rglob("part-*")))))
+    monkeypatch.setattr(probing, "_PART_FACTS", ((1 << 62, 2),))
+    source = source_of(5)
+    probe_facts(tiny, source, source.facts, ProbeSettings("tiny", "test", scheme=SETTINGS.scheme), NONE, workspace)
+    assert asked == [1, 2, 3]
