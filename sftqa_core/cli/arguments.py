@@ -156,7 +156,7 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
 
 def _add_pretrain(parser: argparse.ArgumentParser) -> None:
     default = PretrainSettings("default")
-    parser.add_argument("name", help="name of the new model; atlas-llama takes that model's settings")
+    parser.add_argument("name", help="name of the new model; a built-in model's name takes its settings")
     parser.add_argument("--source", help="atlas, entity-questions, or a path")
     parser.add_argument("--limit", type=int, help="at most this many facts, spread over relations")
     parser.add_argument("--relations", type=_names, help="only these relations: P17,P19")

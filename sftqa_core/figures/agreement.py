@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 from plotly.colors import n_colors
 
-from sftqa_core.figures.style import FEW, GREY, canvas, plain
+from sftqa_core.figures.style import FEW, GREY, SHADES, canvas, plain
 from sftqa_core.records import Agreement
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# Translucent up to .35, so that the page's own text colour reads on every cell, light or dark.
-_SHADES = [[0, "rgba(63, 118, 191, 0.05)"], [1, "rgba(63, 118, 191, 0.35)"]]
 _PALE, _STRONG = "rgb(222, 150, 84)", "rgb(168, 36, 72)"  # no level's colour; a contrast of 2.3 or more on white and on dark
 _TICKS = tuple(digit * 10**power for power in range(6) for digit in (1, 2, 5))
 
@@ -37,7 +35,7 @@ def confusion_figure(agreement: Agreement, reference_name: str, other_name: str)
         z=[[count / total if total >= FEW else None for count in row] for row, total in zip(agreement.confusion, totals, strict=True)],
         zmin=0,
         zmax=1,
-        colorscale=_SHADES,
+        colorscale=SHADES,
         showscale=False,
         xgap=3,
         ygap=3,

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from sftqa_core.figures.style import FEW, GREY, canvas, plain
+from sftqa_core.figures.style import FEW, GREY, SHADES, canvas, plain
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MIX, MEAN = "natural mix", "mean over levels"
-# Translucent, so that the page's own text colour reads on every cell, light or dark.
-_SHADES = [[0, "rgba(63, 118, 191, 0.04)"], [1, "rgba(63, 118, 191, 0.45)"]]
 _SIDES = [[0, "rgba(209, 73, 91, 0.5)"], [0.5, "rgba(138, 143, 152, 0.03)"], [1, "rgba(46, 134, 110, 0.5)"]]
 _SIGNIFICANT = 0.05
 
@@ -39,7 +37,7 @@ def matrix_figure(matrix: pd.DataFrame, model: str, domain: str, labels: Sequenc
         z=[[_shade(cells.get((train, test)), value) for test in tests] for train in trains],
         zmin=-most if value == "difference" else 0,
         zmax=most,
-        colorscale=_SIDES if value == "difference" else _SHADES,
+        colorscale=_SIDES if value == "difference" else SHADES,
         showscale=False,
         xgap=3,
         ygap=3,

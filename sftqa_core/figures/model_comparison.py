@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from sftqa_core.figures.style import FEW, GRID, canvas, ink_on, level_colours, plain, shortened
+from sftqa_core.figures.style import FEW, GRID, SHADES, canvas, ink_on, level_colours, plain, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PUBLISHED = " (published)"
-_SHADES = [[0, "rgba(63, 118, 191, 0.04)"], [1, "rgba(63, 118, 191, 0.45)"]]
 _LETTER = 0.032  # of the width: a letter of a share's figures on a chart of 420 px
 _LINE = 12  # letters of a name below its column
 _GAP = 0.6  # of a row, between one's own models and the published ones
@@ -63,7 +62,7 @@ def ranks_figure(ranks: pd.DataFrame) -> go.Figure:
         texts[y][x] = _pair(names[y], names[x], row)
     figure = canvas(44 * max(1, len(names)) + 44)
     figure.add_heatmap(
-        x=places, y=places, z=grid, zmin=0, zmax=1, colorscale=_SHADES, showscale=False, xgap=3, ygap=3, hoverinfo="skip",
+        x=places, y=places, z=grid, zmin=0, zmax=1, colorscale=SHADES, showscale=False, xgap=3, ygap=3, hoverinfo="skip",
     )  # fmt: skip
     figure.add_scatter(  # the pointer finds the text, so that empty cells on the diagonal stay silent
         x=[x for x, _, _ in cells], y=[y for _, y, _ in cells], text=[f"{row['spearman']:.2f}" for *_, row in cells], mode="text",

@@ -14,6 +14,8 @@ import plotly.graph_objects as go
 FEW = 30  # below this many facts a marker is hollow and nothing is claimed in words (METHOD 8.9)
 GREY = "#8a8f98"  # baselines and anything that is not a level
 GRID = "rgba(128, 132, 140, 0.22)"
+# Of a table's cells: translucent, so that the page's own text colour reads on every one, light or dark.
+SHADES = [[0, "rgba(63, 118, 191, 0.04)"], [1, "rgba(63, 118, 191, 0.4)"]]
 CHART_CONFIG = {"displayModeBar": False, "displaylogo": False, "scrollZoom": False, "doubleClick": False}
 
 _SCALE = ((116, 83, 166), (63, 118, 191), (29, 154, 156), (87, 176, 90), (196, 168, 33))
