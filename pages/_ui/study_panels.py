@@ -18,6 +18,7 @@ from pages._ui.wording import literal, percent
 from sftqa_core.figures.level_matrix import matrix_figure
 from sftqa_core.records import Finding, Job, StudyReport, StudySettings
 
+SHOWN_AT_ONCE = 4  # answers to one question
 REDRAWN_S = 20.0  # while a study runs
 _VERDICTS = {"yes": "blue", "no": "violet", "cannot tell": "gray"}  # neither is the good one
 ENOUGH_COLUMNS = {
@@ -94,8 +95,9 @@ def _question(question: str, own: list[Finding]) -> None:
         st.markdown(f"**{literal(question)}**", width="content")
         for verdict, count in Counter(finding.verdict for finding in own).items():
             st.badge(verdict if len(own) == 1 else f"{count} {verdict}", color=_VERDICTS[verdict])
+    box = st.container() if len(own) <= SHOWN_AT_ONCE else st.expander(f"All {len(own)} answers")
     for finding in own:
-        st.markdown(f"{literal(finding.about)}: **{literal(finding.verdict)}**. {literal(finding.text)}")
+        box.markdown(f"{literal(finding.about)}: **{literal(finding.verdict)}**. {literal(finding.text)}")
 
 
 def numbers(kind: str, tables: dict[str, pd.DataFrame]) -> None:
