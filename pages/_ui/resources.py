@@ -114,10 +114,16 @@ def forecast(settings: TrainSettings | ProbeSettings | StudySettings, stamp: str
 
 
 def studies() -> list[Any]:
-    """Studies that were started here, the latest first, then those that ship."""
+    """Studies that wait or run, those that were started here before, the latest first, then those that ship.
+
+    A study is listed by its job from the click on: its file is only written when the job begins.
+    """
     from sftqa_core import workflows
 
-    return workflows.studies()
+    asked = [StudySettings.from_dict(job.settings) for job in jobs() if job.kind == "study" and not job.finished]
+    known = {study.name: study for study in workflows.studies()}
+    fresh = {name: workflows.KnownStudy(name, study, False) for study in asked if (name := workflows.study_name(study)) not in known}
+    return [*fresh.values(), *known.values()]
 
 
 @st.cache_resource(show_spinner="Counting what the study says…", max_entries=12, ttl=600)

@@ -153,7 +153,7 @@ def _same(job: Job, settings: StudySettings) -> bool:
 
 
 def _finished_runs(active: list[Job]) -> int:
-    """Runs that the job under way has told of; part of the report's key, in steps, so that a redraw is worth its time."""
+    """Runs that the job under way has told of; part of the report's key."""
     told = [step.done for job in active for step in state.progress_history(job.id) if step.phase == "study"]
     return max(told, default=0)
 

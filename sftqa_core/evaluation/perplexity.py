@@ -53,8 +53,3 @@ def surprise(loaded: LoadedModel, documents: Sequence[str]) -> Surprise:
         each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
         nats[batch] = each.double().sum(1).cpu().numpy()
     return Surprise(nats, tokens)
-
-
-def perplexity(loaded: LoadedModel, documents: Sequence[str]) -> float:
-    """exp of the mean negative log-probability a token; NaN without documents."""
-    return surprise(loaded, documents).perplexity

@@ -31,9 +31,9 @@ class _Sizes:
     def of(cls, outcomes: Outcomes) -> _Sizes:
         found = {n: runs for (n, levels), runs in by_setting(outcomes).items() if levels is None}
         real = {asked: outcomes.runs[runs[0]].n for asked, runs in found.items()}
-        once = {n: asked for asked, n in real.items() if asked != TrainSettings.ALL} | {
-            n: asked for asked, n in real.items() if n not in {other for size, other in real.items() if size != TrainSettings.ALL}
-        }  # "all" may be a size that was asked for by its number, too
+        once: dict[int, int] = {}
+        for size in sorted(real, reverse=True):  # "all" (-1) comes last: it may be a size that was asked for by its number, too
+            once.setdefault(real[size], size)
         asked = [once[n] for n in sorted(once)]
         scores = np.stack([outcomes.over_seeds(found[size]) for size in asked], axis=1) if asked else np.empty((len(outcomes.facts), 0))
         return cls(asked, [found[size] for size in asked], [real[size] for size in asked], scores)

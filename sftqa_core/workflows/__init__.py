@@ -22,6 +22,7 @@ from sftqa_core.workflows.reading import (
     sources,
 )
 from sftqa_core.workflows.study_reports import (
+    KnownStudy,
     more_seeds,
     published,
     read_study,
@@ -35,6 +36,7 @@ from sftqa_core.workflows.study_reports import (
 from sftqa_core.workflows.work import pretrain, probe, run_job, select, train
 
 __all__ = [
+    "KnownStudy",
     "add_upload",
     "alias_rows",
     "completions",

@@ -86,6 +86,9 @@ def test_a_finished_study_takes_more_seeds(study, page, jobs):
     next(button for button in app.button if button.label == "Add two seeds").click().run()
     (job,) = jobs.newest_first()
     assert job.settings["seeds"] == [0, 1, 2]
+    assert "3 seeds" in app.selectbox(key="pick-study").options[0]
+    assert "2 of 4 runs done" in words(app)  # what is done stays
+    assert not app.warning
 
 
 def test_a_study_without_a_finished_run_says_so(study, page):
