@@ -19,7 +19,7 @@ from sftqa_core.figures.level_matrix import matrix_figure
 from sftqa_core.records import Finding, Job, StudyReport, StudySettings
 
 SHOWN_AT_ONCE = 4  # answers to one question
-REDRAWN_S = 20.0  # while a study runs
+REDRAWN_S = 60.0  # while a study runs: counting it takes seconds, in which the page fades
 _VERDICTS = {"yes": "blue", "no": "violet", "cannot tell": "gray"}  # neither is the good one
 ENOUGH_COLUMNS = {
     "relative": st.column_config.NumberColumn("share of the best", format="percent"),
