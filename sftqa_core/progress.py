@@ -62,14 +62,15 @@ class Phase:
     started_s: float = field(default_factory=time.monotonic)
 
     def advance(self, pieces: int, **values: float) -> None:
-        """Report `pieces` more as done, then give the person a chance to stop.
+        """`tell`, then give the person a chance to stop. Raises `Stopped` through the reporter's check."""
+        self.tell(pieces, **values)
+        self.reporter.check()
 
-        `values` (a loss, say) go along. Raises `Stopped` through the reporter's check.
-        """
+    def tell(self, pieces: int, **values: float) -> None:
+        """Report `pieces` more as done; `values` (a loss, say) go along."""
         self.done += pieces
         elapsed_s = max(time.monotonic() - self.started_s, 1e-9)
         rate = self.done / elapsed_s
         known = elapsed_s >= WARM_S or self.done * 20 >= self.total  # the first pieces pay for the start and foretell hours
         left_s = (self.total - self.done) / rate if rate > 0 and known else None
         self.reporter.progress(Progress(self.name, self.done, self.total, self.unit, rate, left_s, dict(values)))
-        self.reporter.check()

@@ -82,6 +82,11 @@ class Workspace:
         return self.root / "reports"
 
     @property
+    def unfinished(self) -> Path:
+        """Checkpoints of trainings that were cut off, which the same training goes on from."""
+        return self.root / "unfinished"
+
+    @property
     def aliases(self) -> Path:
         """The table of objects that count as the same, as the person edited it."""
         return self.root / "aliases.csv"

@@ -14,16 +14,24 @@ from sftqa_core.progress import Phase
 
 
 class CurveWriter(TrainerCallback):
-    """Appends step, loss and learning_rate to the curve, reports progress, and lets the person stop."""
+    """Appends step, loss and learning_rate to the curve and reports progress."""
 
     def __init__(self, path: Path, phase: Phase, peak_rate: float):
         self._path, self._phase, self._peak_rate = path, phase, peak_rate
         self.last_loss: float | None = None
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Called before the first step: the curve is what the steps done before say, which are none unless the run was resumed."""
+        steps = [entry for entry in state.log_history if "loss" in entry]
+        self._path.write_text("".join(_line(entry["step"], entry["loss"], entry["learning_rate"]) for entry in steps), encoding="utf-8")
+        self._phase.done = state.global_step
+        if steps:
+            self.last_loss = steps[-1]["loss"]
+
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         """Called after each step, and once with the run's totals, which have no "loss".
 
-        Raises `Stopped` through the reporter and `SettingsError` when the loss is not a number.
+        Raises `SettingsError` when the loss is not a number.
         """
         if not logs or "loss" not in logs:
             return
@@ -35,5 +43,9 @@ class CurveWriter(TrainerCallback):
             )
         self.last_loss = loss
         with self._path.open("a", encoding="utf-8") as handle:
-            handle.write(json.dumps({"step": state.global_step, "loss": loss, "learning_rate": rate}) + "\n")
-        self._phase.advance(1, loss=loss, learning_rate=rate)
+            handle.write(_line(state.global_step, loss, rate))
+        self._phase.tell(1, loss=loss, learning_rate=rate)
+
+
+def _line(step: int, loss: float, rate: float) -> str:
+    return json.dumps({"step": step, "loss": loss, "learning_rate": rate}) + "\n"

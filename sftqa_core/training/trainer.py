@@ -26,6 +26,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from sftqa_core.errors import OutOfMemory
 from sftqa_core.memory.room import require_room
+from sftqa_core.models.loading import no_progress_bar
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import TrainSettings
 from sftqa_core.training.curve import CurveWriter
@@ -33,6 +34,7 @@ from sftqa_core.training.prompts import IGNORED, EncodedExample, encode_example
 from sftqa_core.training.recipes import default_learning_rate
 from sftqa_core.training.saving import save_tuned, tuned_fingerprint
 from sftqa_core.training.schedule import learning_rate_factor, training_steps
+from sftqa_core.training.unfinished import Keeper, Unfinished
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +57,13 @@ class TuneResult:
     learning_rate: float  # the peak, resolved from the default when the settings left it open
     final_loss: float | None  # mean over the last step's answer tokens
     trained_parameters: int
-    seconds: float
+    seconds: float  # those before an interruption included
+    unfinished: Unfinished | None = None
+
+    def settle(self) -> None:
+        """Forget the training's checkpoints: what came of it is stored."""
+        if self.unfinished is not None:
+            self.unfinished.forget()
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,7 @@ def fine_tune(
 ) -> TuneResult:
     """Train on `examples` (fact table rows; the first answer is taught) and write curve.jsonl and model/ into `folder`.
 
+    A training that was cut off before goes on from its last checkpoint (unfinished.py) until its result is `settle`d.
     The same seed gives the same weights on the same machine, versions and thread count; the process's random state is
     set by it. Raises `Stopped` when the person asked for it, `OutOfMemory`, and `SettingsError` when an example does not
     fit the model (before the first step) or the loss stops being a number.
@@ -90,17 +99,19 @@ def fine_tune(
     if examples.empty:
         return TuneResult(loaded, 0, 0, rate, None, 0, time.monotonic() - started)
     encoded = encode_examples(loaded, examples, settings)
-    with _own_gradients(loaded.model), _memory_errors(settings):
+    steps = training_steps(len(encoded), settings.batch_size, settings.epochs)
+    curve = CurveWriter(folder / CURVE, Phase(reporter or Silent(), "train", steps, "steps"), rate)
+    with _own_gradients(loaded.model), _memory_errors(settings), Unfinished.of(loaded, encoded, settings, rate) as unfinished:
         set_seed(settings.seed)  # before the adapter's random start
         model = _trainable_copy(loaded, settings)
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        steps = training_steps(len(encoded), settings.batch_size, settings.epochs)
-        curve = CurveWriter(folder / CURVE, Phase(reporter or Silent(), "train", steps, "steps"), rate)
-        _run(model, encoded, loaded, settings, rate, curve, folder)
+        keeper = Keeper(unfinished, reporter or Silent(), trained)
+        _run(make_trainer(model, encoded, loaded, settings, rate, unfinished.folder if unfinished else folder), curve, keeper)
     tuned = _finished(model, loaded, settings)
     if settings.save_model:
         save_tuned(tuned, folder / MODEL)
-    return TuneResult(tuned, steps, len(encoded) * settings.epochs, rate, curve.last_loss, trained, time.monotonic() - started)
+    seconds = time.monotonic() - started + (unfinished.seconds if unfinished else 0.0)
+    return TuneResult(tuned, steps, len(encoded) * settings.epochs, rate, curve.last_loss, trained, seconds, unfinished)
 
 
 def encode_examples(loaded: LoadedModel, examples: pd.DataFrame, settings: TrainSettings) -> list[EncodedExample]:
@@ -116,7 +127,7 @@ def encode_examples(loaded: LoadedModel, examples: pd.DataFrame, settings: Train
 def make_trainer(
     model: Any, encoded: list[EncodedExample], loaded: LoadedModel, settings: TrainSettings, rate: float, folder: Path
 ) -> Trainer:
-    """The Trainer that `fine_tune` runs; its batches are what the model sees."""
+    """The Trainer that `fine_tune` runs; its batches are what the model sees. `folder`: where its checkpoints go."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
     steps = training_steps(len(encoded), settings.batch_size, settings.epochs)
@@ -158,16 +169,19 @@ def _arguments(loaded: LoadedModel, settings: TrainSettings, rate: float, folder
     return arguments
 
 
-def _run(
-    model: Any, encoded: list[EncodedExample], loaded: LoadedModel, settings: TrainSettings, rate: float, curve: CurveWriter, folder: Path
-) -> None:
-    use_cache = model.config.use_cache
-    trainer = make_trainer(model, encoded, loaded, settings, rate, folder)
-    trainer.add_callback(curve)
+def _run(trainer: Trainer, curve: CurveWriter, keeper: Keeper) -> None:
+    """All steps that are left. Raises `Stopped` after the checkpoint that a request to stop brings about."""
+    for callback in (curve, keeper):
+        trainer.add_callback(callback)
+    start = keeper.unfinished.newest() if keeper.unfinished else None
+    if start:
+        keeper.reporter.log(f"Going on from step {start.name.rpartition('-')[2]}, where this training was cut off.")
     try:
-        trainer.train()
+        with no_progress_bar():
+            trainer.train(resume_from_checkpoint=str(start) if start else None)
+        if keeper.stopped:
+            raise keeper.stopped
     finally:
-        model.config.use_cache = use_cache  # the Trainer turns it off; generation and the saved config want it back
         trainer.model = trainer.model_wrapped = trainer.optimizer = trainer.lr_scheduler = None
         trainer.accelerator.free_memory()  # collects, too: Trainer and callbacks refer to each other and to the optimizer's state
 
@@ -195,6 +209,7 @@ def _trainable_copy(loaded: LoadedModel, settings: TrainSettings) -> Any:
 def _finished(model: Any, loaded: LoadedModel, settings: TrainSettings) -> LoadedModel:
     """The tuned model in the base model's precision, ready to generate, under a fingerprint of its own."""
     model.eval()
+    model.config.use_cache = loaded.model.config.use_cache  # the Trainer turned it off; generation and the saved config want it back
     if settings.method == "full":
         model.to(loaded.model.dtype)
     return replace(loaded, model=model, fingerprint=tuned_fingerprint(model, loaded))

@@ -121,6 +121,7 @@ class StudyRuns:
             self._answers(run, selection, tuned, began)
         if self.part.shifts_levels(run):
             self._levels(run, selection, tuned, began)
+        tuned.settle()
         give_back()
 
     def _answers(self, run: TrainSettings, selection: Selection, tuned: TuneResult, began: float) -> None:

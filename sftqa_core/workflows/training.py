@@ -68,7 +68,9 @@ class TrainingRun:
             self.settings = replace(self.settings, learning_rate=tuned.learning_rate)
             stages = {**before, "after": after}
             self._remember(len(selection.facts), len(facts))
-            return self._store(Path(scratch), selection, facts, levels, stages, tuned, began)
+            summary = self._store(Path(scratch), selection, facts, levels, stages, tuned, began)
+        tuned.settle()
+        return summary
 
     def selection(self, label: bool = False) -> Selection:
         """The examples, probing train facts as far as the wanted levels need it; with `label`, every example's level."""
