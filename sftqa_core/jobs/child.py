@@ -1,4 +1,4 @@
-"""One job's own process: takes the device's lease, runs the workflow, writes how it ended.
+"""One job's own process: leases what it needs, runs the workflow, writes how it ended.
 
     python -m sftqa_core.jobs.child JOB ATTEMPT
 
@@ -7,6 +7,7 @@ SFTQA_JOB_MODULE names another module with `run_job(kind, settings, reporter) ->
 
 from __future__ import annotations
 
+import errno
 import faulthandler
 import importlib
 import os
@@ -15,15 +16,17 @@ import sys
 import threading
 import traceback
 from contextlib import ExitStack
+from dataclasses import dataclass
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from sftqa_core.errors import SftqaError, Stopped
 from sftqa_core.jobs.folder import FolderReporter, JobFolder
 from sftqa_core.jobs.lease import device_lease
 from sftqa_core.jobs.process import BEAT_S, ProcessId
+from sftqa_core.jobs.recovery import kept
 from sftqa_core.jobs.store import JobStore
-from sftqa_core.records import Job
+from sftqa_core.records import Job, Resources
 from sftqa_core.workspace import Workspace
 
 
@@ -41,47 +44,59 @@ def main(arguments: list[str]) -> int:
     _beat(folder)
     reporter = FolderReporter(folder)
     with ExitStack() as held:  # the lease is kept until the end is written
-        state, result, error = _work(job, store.device(job_id), reporter, folder, held)
+        end = _work(job, store.needs(job_id), reporter, folder, held)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         reporter.flush()
-        store.finish(job_id, attempt, state, result, error)
+        store.finish(job_id, attempt, **vars(end))
     return 0
 
 
-def _work(job: Job, device: str, reporter: FolderReporter, folder: JobFolder, held: ExitStack) -> tuple[str, str | None, str | None]:
-    """State, result and error of the job."""
+@dataclass(frozen=True)
+class _End:
+    """How a job ended: the columns of the queue that say so."""
 
+    state: str
+    result: str | None = None
+    error: str | None = None
+    reason: str | None = None
+
+
+def _work(job: Job, needs: Resources, reporter: FolderReporter, folder: JobFolder, held: ExitStack) -> _End:
     def waiting(holder: str) -> None:
-        reporter.log(f"Waiting for {device}, which {holder} has.")
+        reporter.log(f"Waiting for the device, which {holder} has.")
 
     try:
-        held.enter_context(device_lease(device, f"job {job.id}", waiting, reporter.check))
+        held.enter_context(device_lease(needs, f"job {job.id}", waiting, reporter.check))
         reporter.check()
         workflows = importlib.import_module(os.environ.get("SFTQA_JOB_MODULE", "sftqa_core.workflows"))
-        return "done", str(workflows.run_job(job.kind, job.settings, reporter)), None
+        return _End("done", str(workflows.run_job(job.kind, job.settings, reporter)))
     except Stopped as error:
-        return ("cancelled" if folder.stop.exists() else "failed"), None, str(error)
+        asked = folder.stop.exists()
+        return _End("cancelled" if asked else "failed", error=kept(str(error), job.kind))
     except SftqaError as error:
         reporter.log(str(error))
-        return "failed", None, str(error)
+        return _End("failed", error=str(error), reason=_reason(error))
     except Exception as error:
         reporter.log(traceback.format_exc())
-        return "failed", None, memory_sentence(error, job.settings) or f"{type(error).__name__}: {error}"
+        return _End("failed", error=_sentence(error, job), reason=_reason(error))
 
 
-def memory_sentence(error: BaseException, settings: dict[str, Any]) -> str | None:
-    """What to change when the device had no room; None when the error is another one. Knows torch's by name only."""
+def _reason(error: BaseException) -> str | None:
+    """One of `records.jobs.REASONS`, or None. Knows torch's errors by name only."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    if not names & {"MemoryError", "OutOfMemoryError"} and "can't allocate memory" not in str(error):
-        return None
-    advice = []
-    if "batch_size" in settings:
-        advice.append(f"lower batch_size (now {settings['batch_size']})")
-    if settings.get("method") == "full":
-        advice.append("use method lora instead of full")
-    if settings.get("sequence_length"):
-        advice.append(f"lower sequence_length (now {settings['sequence_length']})")
-    return f"Memory ran out: {', or '.join([*advice, 'take a smaller model'])}."
+    if names & {"MemoryError", "OutOfMemoryError", "OutOfMemory"} or "can't allocate memory" in str(error):
+        return "memory"
+    return "disk" if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) else None
+
+
+def _sentence(error: Exception, job: Job) -> str:
+    """What a person is told of an exception that nothing below has put into words."""
+    reason = _reason(error)
+    if reason == "memory":
+        return "Memory ran out. Use a smaller batch size or model, or train with LoRA."
+    if reason == "disk":
+        return kept(f"The disk is full ({error}). Free some space.", job.kind)
+    return f"{type(error).__name__}: {error}"
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:

@@ -23,6 +23,17 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX jobs_by_state ON jobs (state, seq)",
         "CREATE TABLE worker (only INTEGER PRIMARY KEY CHECK (only = 1), process TEXT NOT NULL)",
     ),
+    (  # the queue's order apart from the order of submission, resources in place of one device, turns
+        "ALTER TABLE jobs ADD COLUMN place REAL NOT NULL DEFAULT 0",
+        "ALTER TABLE jobs ADD COLUMN gpus INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE jobs ADD COLUMN memory INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE jobs ADD COLUMN turn INTEGER NOT NULL DEFAULT 1",
+        "ALTER TABLE jobs ADD COLUMN tries INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE jobs ADD COLUMN reason TEXT",
+        "ALTER TABLE jobs ADD COLUMN expected TEXT NOT NULL DEFAULT '[]'",
+        "UPDATE jobs SET place = seq, gpus = device LIKE 'cuda%', tries = attempt",
+        "CREATE INDEX jobs_by_place ON jobs (state, place)",
+    ),
 )
 
 

@@ -7,15 +7,14 @@ person asked to stop), `alive` (touched every few seconds by the job's process).
 from __future__ import annotations
 
 import json
-import re
 import time
 from pathlib import Path
 
 from sftqa_core.errors import NotFound, SettingsError, Stopped
+from sftqa_core.jobs.rows import named_rightly
 from sftqa_core.progress import Progress
 from sftqa_core.workspace import Workspace
 
-_ID = re.compile(r"[a-z][a-z0-9_]*-\d{8}-\d{6}-[0-9a-f]{8}")  # what executor.py makes; nothing else may become a path
 _TAIL_BYTES = 256 * 1024  # of a log: enough for any page, little enough for a log of gigabytes
 _CURSOR_BYTES = 1024 * 1024  # of progress handed over in one call
 
@@ -24,7 +23,7 @@ class JobFolder:
     """Paths of one job's files, and how to read them while they grow."""
 
     def __init__(self, workspace: Workspace, job_id: str):
-        if not _ID.fullmatch(job_id):
+        if not named_rightly(job_id):
             raise NotFound(f"There is no job {job_id[:80]!r}. 'sftqa jobs' lists those that exist.")
         self.path = workspace.jobs / job_id
         self.settings = self.path / "settings.json"
@@ -37,6 +36,16 @@ class JobFolder:
         """Leave the request that `FolderReporter.check` finds."""
         self.path.mkdir(parents=True, exist_ok=True)
         self.stop.touch()
+
+    def forget_stop(self) -> None:
+        """Take the request back: the job is to run again."""
+        self.stop.unlink(missing_ok=True)
+
+    def note(self, line: str) -> None:
+        """Append a line to the job's log."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with self.log.open("a", encoding="utf-8") as handle:
+            handle.write(line.rstrip("\n") + "\n")
 
     def log_tail(self, lines: int = 200) -> list[str]:
         """The log's last lines; of a progress bar that rewrote its line, what it showed last."""
@@ -101,8 +110,7 @@ class FolderReporter:
 
     def log(self, line: str) -> None:
         """Append a line to the log, between whatever the process prints."""
-        with self._folder.log.open("a", encoding="utf-8") as handle:
-            handle.write(line.rstrip("\n") + "\n")
+        self._folder.note(line)
 
     def check(self) -> None:
         """Raise `Stopped` once the person asked to stop."""

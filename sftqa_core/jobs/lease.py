@@ -1,14 +1,18 @@
-"""One job a device: whoever computes holds the device's lease, a command line as much as a job's process.
+"""Who computes where: the one scheduler of the machine's devices, for background jobs and command lines alike.
 
-The lease is a file lock in <state>/leases, which the system frees when its holder dies. The JSON beside it only
-says who holds it, for people and for the worker, which leaves jobs queued while their device is taken.
+The processor and each GPU are slots; whoever computes holds the slots it needs, all of them or none. A slot is a file lock in
+<state>/leases, which the system frees when its holder dies. The JSON beside it only says who holds it, for people and for the
+worker, which leaves jobs queued while their slots are taken. Choosing happens under a lock of its own, so that two that want
+several GPUs can't each hold half of them. A GPU is known by the name it has in CUDA_VISIBLE_DEVICES.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,89 +24,148 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.jobs.process import ProcessId
 from sftqa_core.jobs.store import now
 from sftqa_core.jsonrecord import Record
-from sftqa_core.models.devices import resolve_device
+from sftqa_core.models.devices import resolve_device, visible_gpus
+from sftqa_core.records import Resources
 from sftqa_core.workspace import Workspace
 
-_LEASES = {"cpu": "cpu", "cuda": "cuda:0"}  # device -> its lease's name, which stands in the queue
+CPU = "cpu"
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)
 class Lease(Record):
-    """Who holds a device."""
+    """Who holds a slot."""
 
-    device: str
-    holder: str  # "job train-..." or "sftqa probe (process 4711)"
+    slot: str  # "cpu" or "gpu-" with the GPU's name
+    holder: str  # "job train-..." or "sftqa probe"
     since: str  # ISO 8601, UTC
     process: ProcessId
 
 
-def leased_device(device: str) -> str:
-    """The lease, "cpu" or "cuda:0", that a `device` setting stands for; a lease's own name stays as it is.
+def needs_of_device(device: str, memory_bytes: int = 0) -> Resources:
+    """What a `device` setting stands for: the processor or one GPU.
 
     Decided without torch and as loading decides (models/devices.py). Raises `SettingsError` for a device that can't be used.
     """
-    return device if device in _LEASES.values() else _LEASES[resolve_device(device)]
+    return Resources(1 if resolve_device(device) == "cuda" else 0, memory_bytes)
 
 
 @contextmanager
 def device_lease(
-    device: str,
+    needs: Resources | str,
     holder: str,
     on_wait: Callable[[str], None] | None = None,
     check: Callable[[], None] | None = None,
     poll_s: float = 0.25,
     workspace: Workspace | None = None,
-) -> Iterator[str]:
-    """Hold `device` alone; yields the device's name once it is free.
+) -> Iterator[tuple[str, ...]]:
+    """Hold what is needed (`Resources`, or a `device` setting) alone; yields the slots once they are free.
 
-    While another one holds it, `on_wait` hears that holder's name (once for each holder) and `check` is called
-    every `poll_s`; what `check` raises (`Stopped`) ends the waiting.
+    While others hold them, `on_wait` hears the name of one (once for each) and `check` is called every `poll_s`; what `check`
+    raises (`Stopped`) ends the waiting. Inside, CUDA_VISIBLE_DEVICES names the GPUs that are held and no other. Raises
+    `SettingsError` where the machine has fewer GPUs than are needed.
     """
-    name = leased_device(device)
-    lock_path, note = _paths(name, workspace)
-    lock_path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(lock_path)
-    _wait(lock, name, on_wait, check, poll_s, workspace)
+    wanted = needs_of_device(needs) if isinstance(needs, str) else needs
+    place = (workspace or Workspace.current()).state / "leases"
+    place.mkdir(parents=True, exist_ok=True)
+    locks = _wait(place, _slots(wanted), max(wanted.gpus, 1), on_wait, check, poll_s)
+    before = os.environ.get(_VISIBLE)
     try:
-        write_json(note, Lease(name, holder, now(), ProcessId.current()).to_dict())
-        yield name
+        for slot in locks:
+            write_json(place / f"{slot}.json", Lease(slot, holder, now(), ProcessId.current()).to_dict())
+        if wanted.gpus:
+            names = {_slot(name): name for name in visible_gpus()}
+            os.environ[_VISIBLE] = ",".join(names[slot] for slot in locks)
+        yield tuple(locks)
     finally:
-        note.unlink(missing_ok=True)
-        lock.release()
+        _restore(before)
+        for slot, lock in locks.items():
+            (place / f"{slot}.json").unlink(missing_ok=True)
+            lock.release()
 
 
-def lease_holder(device: str, workspace: Workspace | None = None) -> Lease | None:
-    """Who holds a device now; None when it is free or its holder died."""
-    try:
-        lease = Lease.from_dict(json.loads(_paths(leased_device(device), workspace)[1].read_text(encoding="utf-8")))
-    except (OSError, ValueError, SettingsError):
-        return None
-    return lease if lease.process.alive() else None
+def leases(workspace: Workspace | None = None) -> list[Lease]:
+    """The slots that are held now; those of dead holders are not."""
+    found = []
+    for path in sorted(((workspace or Workspace.current()).state / "leases").glob("*.json")):
+        try:
+            lease = Lease.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, RecursionError, SettingsError):
+            continue
+        if lease.process.alive():
+            found.append(lease)
+    return found
+
+
+def lease_holder(slot: str, workspace: Workspace | None = None) -> Lease | None:
+    """Who holds a slot now; None when it is free or its holder died."""
+    return next((lease for lease in leases(workspace) if lease.slot == slot), None)
+
+
+def _slots(needs: Resources) -> list[str]:
+    """The slots that would do, one of each kind of device."""
+    if not needs.gpus:
+        return [CPU]
+    found = [_slot(name) for name in visible_gpus()]
+    if len(found) < needs.gpus:
+        raise SettingsError(f"The work needs {needs.gpus} GPUs, and this machine has {len(found)} that can be used. Ask for fewer.")
+    return found
+
+
+def _slot(gpu: str) -> str:
+    return f"gpu-{re.sub(r'[^A-Za-z0-9-]', '-', gpu)}"
 
 
 def _wait(
-    lock: FileLock,
-    name: str,
+    place: Path,
+    slots: Sequence[str],
+    count: int,
     on_wait: Callable[[str], None] | None,
     check: Callable[[], None] | None,
     poll_s: float,
-    workspace: Workspace | None,
-) -> None:
+) -> dict[str, FileLock]:
+    """The locks of `count` of these slots, once so many are free at the same time."""
     told: str | None = None
     while True:
         if check is not None:
             check()
-        try:
-            lock.acquire(blocking=False)
-            return
-        except Timeout:
-            held = lease_holder(name, workspace)
-        if held is not None and on_wait is not None and held.holder != told:
-            told = held.holder
+        with FileLock(place / "choosing.lock"):
+            held = _take(place, slots, count)
+        if held:
+            return held
+        other = next((lease for slot in slots if (lease := _noted(place, slot))), None)
+        if other is not None and on_wait is not None and other.holder != told:
+            told = other.holder
             on_wait(told)
         time.sleep(poll_s)
 
 
-def _paths(device: str, workspace: Workspace | None) -> tuple[Path, Path]:
-    folder = (workspace or Workspace.current()).state / "leases"
-    return folder / f"{device.replace(':', '-')}.lock", folder / f"{device.replace(':', '-')}.json"
+def _take(place: Path, slots: Sequence[str], count: int) -> dict[str, FileLock]:
+    """All or none."""
+    held: dict[str, FileLock] = {}
+    for slot in slots:
+        lock = FileLock(place / f"{slot}.lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            continue
+        held[slot] = lock
+        if len(held) == count:
+            return held
+    for lock in held.values():
+        lock.release()
+    return {}
+
+
+def _noted(place: Path, slot: str) -> Lease | None:
+    try:
+        return Lease.from_dict(json.loads((place / f"{slot}.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError, SettingsError):
+        return None
+
+
+def _restore(visible: str | None) -> None:
+    if visible is None:
+        os.environ.pop(_VISIBLE, None)
+    else:
+        os.environ[_VISIBLE] = visible

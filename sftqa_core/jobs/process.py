@@ -36,7 +36,22 @@ class ProcessId(Record):
     @classmethod
     def current(cls) -> ProcessId:
         """This process."""
-        return cls(platform.node(), _boot_id(), os.getpid(), _started(os.getpid()) or "")
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessId:
+        """The process of this host that has this number now."""
+        return cls(platform.node(), _boot_id(), pid, _started(pid) or "gone")
+
+    @classmethod
+    def nobody(cls) -> ProcessId:
+        """A process of this host that does not live."""
+        return cls(platform.node(), _boot_id(), os.getpid(), "never")
+
+    @property
+    def before_restart(self) -> bool:
+        """Whether it belonged to an earlier boot of this machine."""
+        return self.host == platform.node() and self.boot != _boot_id()
 
     def alive(self, beat: Path | None = None) -> bool:
         """Whether the process still runs; on another host, whether its `beat` file was touched lately."""

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from sftqa_core.jobs.folder import JobFolder
-from sftqa_core.jobs.lease import Lease, lease_holder
+from sftqa_core.jobs.lease import CPU, Lease, leases
 from sftqa_core.jobs.recovery import reconcile
-from sftqa_core.jobs.store import OVER, JobStore
+from sftqa_core.jobs.rows import OVER
+from sftqa_core.jobs.store import JobStore
 from sftqa_core.progress import Progress
 from sftqa_core.records import Job
 from sftqa_core.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A queued job."""
+
+    job: Job
+    starts_in_s: tuple[float, float] | None  # at best and at worst, as if one device did all; None when not known
 
 
 def jobs_list(limit: int | None = None, workspace: Workspace | None = None) -> list[Job]:
@@ -44,10 +55,45 @@ def queue_position(job_id: str, workspace: Workspace | None = None) -> int | Non
 
 
 def blocked_by(job_id: str, workspace: Workspace | None = None) -> Lease | None:
-    """Who has the device that a job waits for; None when nobody has, or when the job has it itself."""
+    """Who has the kind of device that a job waits for; None when nobody has, or when the job has it itself."""
     place = workspace or Workspace.current()
-    lease = lease_holder(JobStore(place).device(job_id), place)
-    return None if lease is not None and lease.holder == f"job {job_id}" else lease
+    wants_gpu = JobStore(place).needs(job_id).gpus > 0
+    others = [lease for lease in leases(place) if (lease.slot != CPU) == wants_gpu and lease.holder != f"job {job_id}"]
+    return others[0] if others else None
+
+
+def queue(workspace: Workspace | None = None) -> list[Waiting]:
+    """Queued jobs in the order in which they start, with the time until then as far as it is known."""
+    place = workspace or Workspace.current()
+    store = JobStore(place)
+    if not store.path.exists():
+        return []
+    left: dict[bool, tuple[float, float] | None] = {False: (0.0, 0.0), True: (0.0, 0.0)}
+    for claim in store.active():
+        job = store.get(claim.id)
+        left[job.gpus > 0] = _plus(left[job.gpus > 0], _still(job))
+    found = []
+    for job in store.queued():
+        found.append(Waiting(job, left[job.gpus > 0]))
+        left[job.gpus > 0] = _plus(left[job.gpus > 0], _span(job))
+    return found
+
+
+def _span(job: Job) -> tuple[float, float] | None:
+    return (job.expected_s[0], job.expected_s[1]) if len(job.expected_s) == 2 else None
+
+
+def _still(job: Job) -> tuple[float, float] | None:
+    """What is left of a running job by its forecast; never less than nothing."""
+    expected = _span(job)
+    if expected is None or job.started is None:
+        return None
+    spent = (datetime.now(UTC) - datetime.fromisoformat(job.started)).total_seconds()
+    return (max(expected[0] - spent, 0.0), max(expected[1] - spent, 0.0))
+
+
+def _plus(one: tuple[float, float] | None, other: tuple[float, float] | None) -> tuple[float, float] | None:
+    return None if one is None or other is None else (one[0] + other[0], one[1] + other[1])
 
 
 def remove_jobs(ids: Iterable[str] | None = None, workspace: Workspace | None = None) -> list[str]:

@@ -6,14 +6,16 @@ import signal
 from pathlib import Path
 
 from sftqa_core.jobs.folder import JobFolder
-from sftqa_core.jobs.store import Claim, JobStore
+from sftqa_core.jobs.rows import Claim
+from sftqa_core.jobs.store import JobStore
+from sftqa_core.records import KEPT
 from sftqa_core.workspace import Workspace
 
-MOST_ATTEMPTS = 5  # a job before whose start the worker died so often is given up
+MOST_TRIES = 5  # a job that was cut off so often in one turn is given up
+CONTINUE = "Continue it, and it goes on from there."
+INTERRUPTED = "It was cut off when its process and the worker ended, as when the machine is restarted, and goes on by itself."
 _LAST_LINES = 5
-_GIVEN_UP = (
-    f"The worker died {MOST_ATTEMPTS} times before the job could start. Look into worker.log in the state folder, then start it again."
-)
+_GIVEN_UP = f"It was cut off {MOST_TRIES} times, each time together with the worker. Look into worker.log in the state folder."
 
 
 def reconcile(workspace: Workspace) -> int:
@@ -31,17 +33,24 @@ def reconcile(workspace: Workspace) -> int:
 def settle(store: JobStore, workspace: Workspace, claim: Claim, exit_status: int | None = None) -> bool:
     """Write the end of a job whose process is dead; False when the process had written it before it died.
 
-    Asked to stop: cancelled. Never begun because the worker died: queued again. Anything else: failed.
+    Asked to stop: cancelled. Nobody saw it end (the worker or the machine died with it): queued again, to go on. Else: failed.
     """
     if claim.state == "stopping":
-        return store.finish(claim.id, claim.attempt, "cancelled", error="Stopped on request; its process had to be ended.")
-    if not claim.begun and exit_status is None:
-        if claim.attempt < MOST_ATTEMPTS:
-            return store.requeue(claim)
-        return store.finish(claim.id, claim.attempt, "failed", error=_GIVEN_UP)
+        return store.finish(
+            claim.id, claim.attempt, "cancelled", error=kept("Stopped on request; its process had to be ended.", claim.kind)
+        )
+    if exit_status is None and claim.tries < MOST_TRIES:
+        return store.requeue(claim, INTERRUPTED if claim.begun else None)
     lines = JobFolder(workspace, claim.id).log_tail(_LAST_LINES)
     last = "\n".join(["Last lines of its log:", *lines]) if lines else "It wrote no log."
-    return store.finish(claim.id, claim.attempt, "failed", error=f"{_sentence(exit_status)}\n{last}")
+    told = kept(_GIVEN_UP if exit_status is None else _sentence(exit_status), claim.kind)
+    reason = "memory" if exit_status == -signal.SIGKILL else None
+    return store.finish(claim.id, claim.attempt, "failed", error=f"{told}\n{last}", reason=reason)
+
+
+def kept(sentence: str, kind: str) -> str:
+    """How a job ended, what is kept of it, and what can be done."""
+    return f"{sentence} {KEPT[kind]} {CONTINUE}" if kind in KEPT else sentence
 
 
 def beat_of(claim: Claim, workspace: Workspace) -> Path:
@@ -49,14 +58,12 @@ def beat_of(claim: Claim, workspace: Workspace) -> Path:
     return JobFolder(workspace, claim.id).alive if claim.begun else JobStore(workspace).beat
 
 
-def _sentence(exit_status: int | None) -> str:
-    if exit_status is None:
-        return "The job's process ended without a word: it was killed, or the machine was restarted. Start it again."
+def _sentence(exit_status: int) -> str:
     if exit_status >= 0:
         return f"The job's process ended with exit status {exit_status} before it wrote a result."
     name = _signal_name(-exit_status)
     if name == "SIGKILL":
-        return "The job's process was killed (SIGKILL), often because memory ran out: lower batch_size, or start it again."
+        return "The job's process was killed (SIGKILL), often because memory ran out."
     return f"The job's process was killed by {name}."
 
 

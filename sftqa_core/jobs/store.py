@@ -8,31 +8,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
-from sftqa_core.errors import NotFound
+from sftqa_core.errors import NotFound, SettingsError
 from sftqa_core.jobs.database import changing, reading
 from sftqa_core.jobs.process import ProcessId
-from sftqa_core.records import Job
+from sftqa_core.jobs.rows import Claim, claim_of, job_of, named_rightly, needs_of, process_of
+from sftqa_core.records import Job, Resources
 from sftqa_core.workspace import Workspace
 
-OVER = ("done", "failed", "cancelled")
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A job that is running or stopping, as the worker sees it."""
-
-    id: str
-    state: str
-    device: str
-    cwd: str  # where it was submitted: what a relative path in its settings is relative to
-    attempt: int  # how often it was claimed; a process of an earlier attempt may not write
-    begun: bool  # its own process has reported; until then `process` is the worker that claimed it
-    process: ProcessId
+_AT_THE_END = "(SELECT coalesce(max(place), 0) + 1 FROM jobs)"
+MOVES = ("first", "up", "down", "last")  # ways to change a queued job's place
 
 
 class JobStore:
@@ -45,55 +31,87 @@ class JobStore:
 
     # --- what people do
 
-    def insert(self, job: Job, device: str, cwd: str, key: str | None = None) -> Job:
+    def insert(self, job: Job, needs: Resources, cwd: str, key: str | None = None) -> Job:
         """Put a job at the queue's end, or return the one that was submitted with the same `key`."""
-        values = (job.id, key, job.kind, json.dumps(job.settings), device, cwd, job.created)
+        values = (job.id, key, job.kind, json.dumps(job.settings), _pool(needs), cwd, job.created, json.dumps(job.expected_s))
         with changing(self.path) as db:
             known = db.execute("SELECT * FROM jobs WHERE submission = ?", (key,)).fetchone() if key else None
             if known is not None:
                 return self._job(known)
-            columns = "id, submission, kind, settings, device, cwd, created, state"
-            db.execute(f"INSERT INTO jobs ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, 'queued')", values)
+            columns = "id, submission, kind, settings, device, cwd, created, expected, gpus, memory, place, state"
+            db.execute(
+                f"INSERT INTO jobs ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {_AT_THE_END}, 'queued')",
+                (*values, needs.gpus, needs.memory_bytes),
+            )
         return job
 
     def get(self, job_id: str) -> Job:
         """One job. Raises `NotFound`."""
-        with reading(self.path) as db:
-            row = db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
-        if row is None:
-            raise NotFound(f"There is no job {job_id!r}. 'sftqa jobs' lists those that exist.")
-        return self._job(row)
+        return self._job(self._row(job_id))
 
     def jobs(self, limit: int | None = None) -> list[Job]:
         """Jobs, the newest first."""
         with reading(self.path) as db:
             rows = db.execute("SELECT * FROM jobs ORDER BY seq DESC LIMIT ?", (-1 if limit is None else limit,)).fetchall()
-        return [self._job(row) for row in rows]
+        return [self._job(row) for row in rows if named_rightly(row["id"])]
 
-    def cancel(self, job_id: str) -> Job:
-        """A queued job is cancelled, a running one is 'stopping', any other stays as it is. Raises `NotFound`."""
+    def queued(self) -> list[Job]:
+        """Queued jobs in the order in which they start."""
+        with reading(self.path) as db:
+            rows = db.execute("SELECT * FROM jobs WHERE state = 'queued' ORDER BY place").fetchall()
+        return [self._job(row) for row in rows if named_rightly(row["id"])]
+
+    def cancel(self, job_id: str, turn: int | None = None) -> Job:
+        """A queued job is cancelled, a running one is 'stopping', any other stays as it is. Raises `NotFound`.
+
+        With `turn`, only if the job is still in that turn: a page left open since must not end what was started later.
+        """
+        mine = "id = ? AND (? IS NULL OR turn = ?)"
         with changing(self.path) as db:
-            db.execute("UPDATE jobs SET state = 'cancelled', finished = ? WHERE id = ? AND state = 'queued'", (now(), job_id))
-            db.execute("UPDATE jobs SET state = 'stopping' WHERE id = ? AND state = 'running'", (job_id,))
+            db.execute(f"UPDATE jobs SET state = 'cancelled', finished = ? WHERE {mine} AND state = 'queued'", (now(), job_id, turn, turn))
+            db.execute(f"UPDATE jobs SET state = 'stopping' WHERE {mine} AND state = 'running'", (job_id, turn, turn))
         return self.get(job_id)
 
+    def resume(self, job_id: str) -> Job:
+        """Put a failed or cancelled job at the queue's end again; any other stays as it is. Raises `NotFound`."""
+        with changing(self.path) as db:
+            db.execute(
+                f"""UPDATE jobs SET state = 'queued', turn = turn + 1, tries = 0, place = {_AT_THE_END}, begun = 0, process = NULL,
+                    started = NULL, finished = NULL, error = NULL, reason = NULL WHERE id = ? AND state IN ('failed', 'cancelled')""",
+                (job_id,),
+            )
+        return self.get(job_id)
+
+    def move(self, job_id: str, where: str) -> bool:
+        """Change a queued job's place: `where` is one of `MOVES`; False when it is not queued any more, or there already."""
+        with changing(self.path) as db:
+            rows = db.execute("SELECT id, place FROM jobs WHERE state = 'queued' ORDER BY place").fetchall()
+            ids = [row["id"] for row in rows]
+            moved = moved_ids(ids, job_id, where)
+            places = [(row["place"], name) for row, name in zip(rows, moved, strict=True)]
+            db.executemany("UPDATE jobs SET place = ? WHERE id = ?", places)
+        return moved != ids
+
+    def empty(self) -> list[str]:
+        """Cancel all queued jobs; their ids."""
+        with changing(self.path) as db:
+            ids = [row["id"] for row in db.execute("SELECT id FROM jobs WHERE state = 'queued'")]
+            db.execute("UPDATE jobs SET state = 'cancelled', finished = ? WHERE state = 'queued'", (now(),))
+        return ids
+
     def position(self, job_id: str) -> int | None:
-        """1 for the job that starts next on its device, 2 for the one after it; None when it is not queued."""
+        """1 for the job that starts next on its kind of device, 2 for the one after it; None when it is not queued."""
         with reading(self.path) as db:
             row = db.execute(
                 """SELECT count(*) FROM jobs AS ahead, jobs AS mine WHERE mine.id = ? AND mine.state = 'queued'
-                   AND ahead.state = 'queued' AND ahead.device = mine.device AND ahead.seq <= mine.seq""",
+                   AND ahead.state = 'queued' AND (ahead.gpus = 0) = (mine.gpus = 0) AND ahead.place <= mine.place""",
                 (job_id,),
             ).fetchone()
         return row[0] or None
 
-    def device(self, job_id: str) -> str:
-        """The device a job has or waits for. Raises `NotFound`."""
-        with reading(self.path) as db:
-            row = db.execute("SELECT device FROM jobs WHERE id = ?", (job_id,)).fetchone()
-        if row is None:
-            raise NotFound(f"There is no job {job_id!r}. 'sftqa jobs' lists those that exist.")
-        return row[0]
+    def needs(self, job_id: str) -> Resources:
+        """What a job needs of the machine. Raises `NotFound`."""
+        return needs_of(self._row(job_id))
 
     def remove(self, job_id: str) -> bool:
         """Forget a job that is over; False when it is not, or is not there."""
@@ -103,40 +121,46 @@ class JobStore:
 
     # --- what the worker does
 
-    def claim(self, worker: ProcessId, busy: Collection[str] = ()) -> Claim | None:
-        """Make the oldest queued job running whose device no job has and `busy` does not name; None without one."""
-        unwanted = ", ".join("?" * len(busy))
+    def claim(self, worker: ProcessId, free: dict[str, int], there: dict[str, int]) -> Claim | None:
+        """Make the first queued job running whose needs are free ("cpu" and "gpu" -> how many); None without one.
+
+        A job that does not fit lets none of its kind pass: many small ones would keep a large one waiting for ever. One that
+        needs more than is `there` at all is claimed, too: its process then says what is missing.
+        """
+        left = dict(free)
         with changing(self.path) as db:  # no RETURNING: SQLite before 3.35 does not know it
-            row = db.execute(
-                f"""SELECT id FROM jobs WHERE state = 'queued' AND device NOT IN ({unwanted})
-                    AND device NOT IN (SELECT device FROM jobs WHERE state IN ('running', 'stopping')) ORDER BY seq LIMIT 1""",
-                tuple(busy),
-            ).fetchone()
-            if row is None:
-                return None
-            db.execute(
-                "UPDATE jobs SET state = 'running', started = ?, attempt = attempt + 1, begun = 0, process = ? WHERE id = ?",
-                (now(), _text(worker), row["id"]),
-            )
-            return _claim(db.execute("SELECT * FROM jobs WHERE id = ?", (row["id"],)).fetchone())
+            for row in db.execute("SELECT * FROM jobs WHERE state = 'queued' ORDER BY place").fetchall():
+                needs = needs_of(row)
+                if not named_rightly(row["id"]):
+                    continue
+                if left[_pool(needs)] >= max(needs.gpus, 1) or needs.gpus > there["gpu"]:
+                    db.execute(
+                        """UPDATE jobs SET state = 'running', started = ?, attempt = attempt + 1, tries = tries + 1, begun = 0,
+                           error = NULL, process = ? WHERE id = ?""",
+                        (now(), _text(worker), row["id"]),
+                    )
+                    return claim_of(db.execute("SELECT * FROM jobs WHERE id = ?", (row["id"],)).fetchone())
+                left[_pool(needs)] = 0
+        return None
 
     def active(self) -> list[Claim]:
         """Jobs that are running or stopping, the oldest first."""
         with reading(self.path) as db:
-            return [_claim(row) for row in db.execute("SELECT * FROM jobs WHERE state IN ('running', 'stopping') ORDER BY seq")]
+            rows = db.execute("SELECT * FROM jobs WHERE state IN ('running', 'stopping') ORDER BY seq").fetchall()
+        return [claim_of(row) for row in rows if named_rightly(row["id"])]
 
-    def queued_devices(self) -> list[str]:
-        """Devices that queued jobs wait for."""
+    def waiting(self) -> bool:
+        """Whether any job is queued."""
         with reading(self.path) as db:
-            return [row[0] for row in db.execute("SELECT DISTINCT device FROM jobs WHERE state = 'queued' ORDER BY device")]
+            return db.execute("SELECT 1 FROM jobs WHERE state = 'queued' LIMIT 1").fetchone() is not None
 
-    def requeue(self, claim: Claim) -> bool:
-        """Put a claimed job whose own process never reported back in its old place."""
+    def requeue(self, claim: Claim, told: str | None = None) -> bool:
+        """Put a claimed job whose process is gone in its old place; `told` says why to whoever looks."""
         with changing(self.path) as db:
             done = db.execute(
-                """UPDATE jobs SET state = 'queued', started = NULL, process = NULL
-                   WHERE id = ? AND attempt = ? AND begun = 0 AND state = 'running'""",
-                (claim.id, claim.attempt),
+                """UPDATE jobs SET state = 'queued', started = NULL, process = NULL, begun = 0, error = ?
+                   WHERE id = ? AND attempt = ? AND state = 'running'""",
+                (told, claim.id, claim.attempt),
             )
         return done.rowcount == 1
 
@@ -178,24 +202,47 @@ class JobStore:
             )
         return self.get(job_id) if done.rowcount == 1 else None
 
-    def finish(self, job_id: str, attempt: int, state: str, result: str | None = None, error: str | None = None) -> bool:
+    def finish(
+        self, job_id: str, attempt: int, state: str, result: str | None = None, error: str | None = None, reason: str | None = None
+    ) -> bool:
         """Write how this attempt ended (one of `OVER`); False when that was already written."""
         with changing(self.path) as db:
             done = db.execute(
-                """UPDATE jobs SET state = ?, result = ?, error = ?, finished = ?
+                """UPDATE jobs SET state = ?, result = ?, error = ?, reason = ?, finished = ?
                    WHERE id = ? AND attempt = ? AND state IN ('running', 'stopping')""",
-                (state, result, error, now(), job_id, attempt),
+                (state, result, error, reason, now(), job_id, attempt),
             )
         return done.rowcount == 1
 
+    def _row(self, job_id: str) -> sqlite3.Row:
+        with reading(self.path) as db:
+            row = db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        if row is None:
+            raise NotFound(f"There is no job {job_id!r}. 'sftqa jobs' lists those that exist.")
+        return row
+
     def _job(self, row: sqlite3.Row) -> Job:
-        fields: dict[str, Any] = {name: row[name] for name in ("id", "kind", "state", "created", "started", "finished", "result", "error")}
-        return Job(settings=json.loads(row["settings"]), folder=str(self._jobs / row["id"]), **fields)
+        return job_of(row, self._jobs)
+
+
+def moved_ids(ids: list[str], job_id: str, where: str) -> list[str]:
+    """The order after one is moved; unchanged when it is not among them. Raises `SettingsError` unless `where` is one of `MOVES`."""
+    if where not in MOVES:
+        raise SettingsError(f"A job can be moved {', '.join(MOVES)}, got {where!r}.")
+    if job_id not in ids:
+        return ids
+    at, others = ids.index(job_id), [name for name in ids if name != job_id]
+    to = {"first": 0, "up": max(at - 1, 0), "down": at + 1, "last": len(others)}[where]
+    return [*others[:to], job_id, *others[to:]]
 
 
 def now() -> str:
     """The time as ISO 8601, UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _pool(needs: Resources) -> str:
+    return "gpu" if needs.gpus else "cpu"
 
 
 def _text(process: ProcessId) -> str:
@@ -204,9 +251,4 @@ def _text(process: ProcessId) -> str:
 
 def _worker(db: sqlite3.Connection) -> ProcessId | None:
     row = db.execute("SELECT process FROM worker").fetchone()
-    return None if row is None else ProcessId.from_dict(json.loads(row[0]))
-
-
-def _claim(row: sqlite3.Row) -> Claim:
-    process = ProcessId.from_dict(json.loads(row["process"]))
-    return Claim(row["id"], row["state"], row["device"], row["cwd"], row["attempt"], bool(row["begun"]), process)
+    return None if row is None else process_of(row[0])

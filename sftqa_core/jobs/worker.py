@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 import traceback
@@ -19,22 +18,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from sftqa_core.jobs.folder import JobFolder
-from sftqa_core.jobs.launcher import Timing, start_job
-from sftqa_core.jobs.lease import lease_holder
+from sftqa_core.jobs.launcher import Timing
+from sftqa_core.jobs.lease import CPU, leases
 from sftqa_core.jobs.process import BEAT_S, ProcessId
 from sftqa_core.jobs.recovery import beat_of, settle
-from sftqa_core.jobs.store import Claim, JobStore
+from sftqa_core.jobs.rows import Claim
+from sftqa_core.jobs.starting import Started, Starter
+from sftqa_core.jobs.store import JobStore
+from sftqa_core.models.devices import visible_gpus
 from sftqa_core.workspace import Workspace
 
 _MOST_TROUBLE = 50  # rounds in a row that may fail (a full disk, say) before the worker gives up
-
-
-@dataclass
-class _Own:
-    """A job's process that this worker started."""
-
-    process: subprocess.Popen
-    claim: Claim
 
 
 @dataclass
@@ -53,7 +47,8 @@ class Worker:
         self.timing = timing
         self.store = JobStore(workspace)
         self.me = ProcessId.current()
-        self.own: dict[str, _Own] = {}
+        self.starter = Starter(workspace, timing.warm)
+        self.own: dict[str, Started] = {}
         self.requests: dict[str, _Request] = {}
         self._beat_s = -1e9
 
@@ -78,23 +73,23 @@ class Worker:
 
     def tick(self) -> bool:
         """Settle what ended, press stop requests, start what can start; whether there is any work."""
+        self.starter.listen()
         self._settle_own()
         active = self.store.active()
         for claim in active:
             self._watch(claim)
-        queued = self.store.queued_devices()
-        if queued:
-            self._start_next(queued)
-        return bool(active or self.own or queued)
+        waiting = self.store.waiting()
+        if waiting:
+            self._start_next()
+        return bool(active or self.own or waiting)
 
     def _settle_own(self) -> None:
         for job_id, own in list(self.own.items()):
-            status = own.process.poll()
-            if status is not None:
-                _signal_group(own.process.pid, signal.SIGKILL)  # what it started and left behind
-                claim = next((claim for claim in self.store.active() if claim.id == job_id), None)
+            if own.over():
+                _signal_group(own.pid, signal.SIGKILL)  # what it started and left behind
+                claim = next((claim for claim in self.store.active() if (claim.id, claim.attempt) == (job_id, own.claim.attempt)), None)
                 if claim is not None:
-                    settle(self.store, self.workspace, claim, status)
+                    settle(self.store, self.workspace, claim, own.status)
                 del self.own[job_id]
                 self.requests.pop(job_id, None)
 
@@ -103,7 +98,7 @@ class Worker:
         if own is None and (claim.process == self.me or not claim.process.alive(beat_of(claim, self.workspace))):
             settle(self.store, self.workspace, claim)
         elif claim.state == "stopping":
-            self._press(claim, own.process.pid if own else claim.process.pid)
+            self._press(claim, own.pid if own else claim.process.pid)
 
     def _press(self, claim: Claim, pid: int) -> None:
         """Ask, after `ask_s` terminate, after `terminate_s` more kill."""
@@ -112,22 +107,34 @@ class Worker:
         JobFolder(self.workspace, claim.id).ask_to_stop()
         if claim.process.host != self.me.host:
             return  # no process here to signal
+        if not pid:  # not forked yet: when it is, it finds itself unwanted
+            self.store.finish(claim.id, claim.attempt, "cancelled", error="Stopped on request before it began.")
         if waited_s >= self.timing.ask_s + self.timing.terminate_s:
             _signal_group(pid, signal.SIGKILL)
         elif waited_s >= self.timing.ask_s and not request.terminated:
             request.terminated = True
             _signal_group(pid, signal.SIGTERM)
 
-    def _start_next(self, queued: list[str]) -> None:
-        leaving = {own.claim.device for own in self.own.values()}  # a process that has finished may still hold memory
-        taken = {device for device in queued if lease_holder(device, self.workspace) is not None}
-        claim = self.store.claim(self.me, leaving | taken)
+    def _start_next(self) -> None:
+        there = {"cpu": 1, "gpu": len(visible_gpus())}
+        claim = self.store.claim(self.me, self._free(there), there)
         if claim is None:
             return
         try:
-            self.own[claim.id] = _Own(start_job(claim, self.workspace), claim)
+            self.own[claim.id] = self.starter.start(claim)
         except Exception as error:
             self.store.finish(claim.id, claim.attempt, "failed", error=f"The job's process could not be started: {error}.")
+
+    def _free(self, there: dict[str, int]) -> dict[str, int]:
+        """Devices that neither a job, nor a job's process that has finished and may still hold memory, nor a command line has."""
+        taken = {claim.id: claim.needs for claim in (*self.store.active(), *(own.claim for own in self.own.values()))}
+        left = dict(there)
+        for needs in taken.values():
+            left["gpu" if needs.gpus else "cpu"] -= max(needs.gpus, 1)
+        for lease in leases(self.workspace):
+            if lease.holder.removeprefix("job ") not in taken:
+                left["cpu" if lease.slot == CPU else "gpu"] -= 1
+        return left
 
     def _in_office(self) -> bool:
         """Whether this is still the registered worker; the state folder may have been deleted."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import itertools
 import os
 import re
 from pathlib import Path
@@ -47,6 +48,16 @@ def why_no_gpu() -> str | None:
     if driver < built_for:
         return f"the GPU's driver is made for CUDA {driver}, older than the CUDA {built_for} of the installed torch"
     return None
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them: numbers from 0, or what the variable says."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    here = [str(number) for number in range(_driver()[0])]
+    if chosen is None or not here:
+        return here
+    named = (name.strip() for name in chosen.split(","))
+    return list(itertools.takewhile(lambda name: name in here or not re.fullmatch(r"-?\d*", name), named))  # as the driver reads it
 
 
 def _torch_cuda() -> int | None:

@@ -5,7 +5,7 @@ here: it travels as tables whose columns are documented in knowledge/facts.py, m
 evaluation/predictions.py.
 """
 
-from sftqa_core.records.jobs import Job
+from sftqa_core.records.jobs import KEPT, Job, Resources
 from sftqa_core.records.known import ModelCard, SourceReport
 from sftqa_core.records.making import CorpusSettings, PretrainSettings
 from sftqa_core.records.measuring import DOMAINS, MAX_SEED, METHODS, SPLITS, Agreement, LevelScheme, ProbeSettings, SamplerSettings
@@ -14,6 +14,7 @@ from sftqa_core.records.tuning import DomainAccuracy, LevelAccuracy, PromptForma
 
 __all__ = [
     "DOMAINS",
+    "KEPT",
     "MAX_SEED",
     "METHODS",
     "SPLITS",
@@ -29,6 +30,7 @@ __all__ = [
     "PretrainSettings",
     "ProbeSettings",
     "PromptFormat",
+    "Resources",
     "RunSummary",
     "SamplerSettings",
     "SourceReport",

@@ -33,7 +33,7 @@ from sftqa_core.workflows.study_reports import (
     study_report,
     study_yaml,
 )
-from sftqa_core.workflows.work import pretrain, probe, run_job, select, train
+from sftqa_core.workflows.work import preload, pretrain, probe, run_job, select, train
 
 __all__ = [
     "KnownStudy",
@@ -46,6 +46,7 @@ __all__ = [
     "forecast",
     "models",
     "more_seeds",
+    "preload",
     "pretrain",
     "probe",
     "profile",

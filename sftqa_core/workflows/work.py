@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,15 @@ from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import DOMAINS, LevelScheme, ModelCard, PretrainSettings, ProbeSettings, RunSummary, StudySettings, TrainSettings
 from sftqa_core.workflows.reading import open_for
 from sftqa_core.workflows.study_reports import study
+
+# Importing these takes seconds, and brings torch, transformers and peft.
+HEAVY = (
+    "sftqa_core.models.loading",
+    "sftqa_core.memory.probing",
+    "sftqa_core.training.trainer",
+    "sftqa_core.workflows.study_runs",
+    "sftqa_core.workflows.training",
+)
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,12 @@ def pretrain(settings: PretrainSettings, reporter: Reporter | None = None) -> Mo
     refuse_other_recipe(settings, source.fingerprint)
     run(settings, source, target, reporter or Silent())
     return find_model(settings.name)
+
+
+def preload() -> None:
+    """Import what a job needs and what takes long; nothing is computed, and no thread is started."""
+    for name in HEAVY:
+        importlib.import_module(name)
 
 
 def run_job(kind: str, settings: dict[str, Any], reporter: Reporter) -> str:

@@ -13,6 +13,10 @@ from sftqa_core.errors import NotEnoughFacts
 from sftqa_core.progress import Phase, Reporter
 
 
+def preload() -> None:
+    """Nothing takes long here."""
+
+
 def run_job(kind: str, settings: dict[str, Any], reporter: Reporter) -> str:
     """Do what `kind` names; the answer of 'quick' is its settings' name."""
     return {
@@ -26,6 +30,8 @@ def run_job(kind: str, settings: dict[str, Any], reporter: Reporter) -> str:
         "where": _where,
         "torchless": _torchless,
         "settles": _settles,
+        "gpu": _gpu,
+        "whose": _whose,
     }[kind](settings, reporter)
 
 
@@ -90,6 +96,16 @@ def _leaves(settings: dict[str, Any], reporter: Reporter) -> str:
 
 def _where(settings: dict[str, Any], reporter: Reporter) -> str:
     return str(Path.cwd())
+
+
+def _gpu(settings: dict[str, Any], reporter: Reporter) -> str:
+    """Like steps; the answer is the GPUs it was shown."""
+    _steps(settings, reporter)
+    return os.environ["CUDA_VISIBLE_DEVICES"]
+
+
+def _whose(settings: dict[str, Any], reporter: Reporter) -> str:
+    return f"{os.getppid()} {os.getpid()}"
 
 
 def _torchless(settings: dict[str, Any], reporter: Reporter) -> str:

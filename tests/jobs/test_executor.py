@@ -11,7 +11,7 @@ from sftqa_core.errors import NotFound, SettingsError
 from sftqa_core.jobs.executor import Executor, LocalExecutor
 from sftqa_core.jobs.fake import FakeExecutor
 from sftqa_core.jobs.lease import device_lease
-from sftqa_core.jobs.store import OVER
+from sftqa_core.jobs.rows import OVER
 from sftqa_core.workspace import Workspace
 from tests.jobs.job_processes import CPU, FAST, end_processes, until
 from tests.jobs.job_workloads import run_job
@@ -78,6 +78,40 @@ class ExecutorContract:
             assert executor.submit("quick", CPU, key="click 1").id == first.id
             assert executor.submit("quick", CPU, key="click 2").id != first.id
             assert executor.submit("quick", CPU).id != executor.submit("quick", CPU).id
+
+    def test_what_failed_or_was_cancelled_can_be_continued(self, executor: Executor):
+        """It is queued behind the others, in a turn of its own; what is queued or done stays as it is."""
+        with self.still(executor):
+            first, second, third = (executor.submit("quick", {**CPU, "name": name}) for name in "abc")
+            executor.cancel(first.id)
+            again = executor.resume(first.id)
+            assert (again.state, again.turn, again.finished, again.error) == ("queued", 2, None, None)
+            assert executor.resume(second.id) == executor.status(second.id)
+            assert executor.cancel(first.id, turn=1).state == "queued"
+        self.run_empty(executor, [first.id, second.id, third.id])
+        assert executor.status(third.id).started <= executor.status(first.id).started
+        assert executor.status(first.id).result == "a"
+        assert executor.resume(third.id).state == "done"
+
+    def test_the_queue_can_be_reordered_and_emptied(self, executor: Executor):
+        """Jobs start in the new order; an emptied queue starts none."""
+        with self.still(executor):
+            first, second, third = (executor.submit("quick", {**CPU, "name": name}).id for name in "abc")
+            assert executor.move(third, "first") is True
+            assert executor.move(third, "up") is False
+        self.run_empty(executor, [first, second, third])
+        assert executor.status(third).started <= executor.status(first).started <= executor.status(second).started
+        with self.still(executor):
+            ids = [executor.submit("quick", CPU).id for _ in range(3)]
+            assert executor.empty() == ids
+        assert [executor.status(job_id).state for job_id in ids] == ["cancelled"] * 3
+
+    def test_the_forecast_goes_with_the_job(self, executor: Executor):
+        """So that the queue can say when the next one starts."""
+        with self.still(executor):
+            job = executor.submit("quick", CPU, expected_s=(20.0, 60.0))
+            assert executor.status(job.id).expected_s == (20.0, 60.0)
+            executor.cancel(job.id)
 
     def test_an_unknown_job_is_named(self, executor: Executor):
         """Status and cancel say which job is not there."""

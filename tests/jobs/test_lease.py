@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import threading
 import time
 from contextlib import nullcontext
 
 import pytest
 
 from sftqa_core.errors import SettingsError, Stopped
-from sftqa_core.jobs.lease import device_lease, lease_holder, leased_device
+from sftqa_core.jobs import lease
+from sftqa_core.jobs.lease import device_lease, lease_holder, leases, needs_of_device
 from sftqa_core.models import devices
+from sftqa_core.records import Resources
 from tests.jobs.job_processes import until
 
 HOLD = "import time; from sftqa_core.jobs.lease import device_lease\nwith device_lease('cpu', 'another command'): time.sleep(60)"
 
 
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch):
+    """Pretend so many GPUs, whatever this process is shown."""
+
+    def pretend(gpus: int) -> None:
+        monkeypatch.setattr(lease, "visible_gpus", lambda: [str(number) for number in range(gpus)])
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    return pretend
+
+
 def test_a_free_device_is_held_and_given_back():
     """The note says who holds it, and goes with the lease."""
     assert lease_holder("cpu") is None
-    with device_lease("cpu", "sftqa probe") as device:
-        assert device == "cpu"
-        lease = lease_holder("cpu")
-        assert lease is not None
-        assert (lease.holder, lease.device) == ("sftqa probe", "cpu")
-        with device_lease("cuda:0", "sftqa train"):
-            assert lease_holder("cuda:0").holder == "sftqa train"
+    with device_lease("cpu", "sftqa probe") as slots:
+        assert slots == ("cpu",)
+        held = lease_holder("cpu")
+        assert held is not None
+        assert (held.holder, held.slot) == ("sftqa probe", "cpu")
     assert lease_holder("cpu") is None
 
 
@@ -76,19 +89,86 @@ def test_an_error_inside_gives_the_device_back():
         assert lease_holder("cpu").holder == "sftqa probe"
 
 
-@pytest.mark.parametrize(("gpu", "auto"), [(None, "cuda:0"), ("no GPU is here", "cpu")])
-def test_auto_leases_what_loading_takes(monkeypatch: pytest.MonkeyPatch, gpu: str | None, auto: str):
-    """The lease follows models/devices.py; 'cuda' is the first GPU, and is refused without one."""
+@pytest.mark.parametrize(("gpu", "auto"), [(None, 1), ("no GPU is here", 0)])
+def test_auto_leases_what_loading_takes(monkeypatch: pytest.MonkeyPatch, gpu: str | None, auto: int):
+    """The lease follows models/devices.py; 'cuda' is refused without a GPU, and so is what can't be used yet."""
     monkeypatch.setattr(devices, "why_no_gpu", lambda: gpu)
-    assert leased_device("auto") == auto == {"cpu": "cpu", "cuda": "cuda:0"}[devices.resolve_device("auto")]
-    assert leased_device("cpu") == "cpu"
+    assert needs_of_device("auto").gpus == auto == {"cpu": 0, "cuda": 1}[devices.resolve_device("auto")]
+    assert needs_of_device("cpu").gpus == 0
     with nullcontext() if gpu is None else pytest.raises(SettingsError, match="but no GPU is here"):
-        assert leased_device("cuda") == "cuda:0"
-
-
-def test_devices_have_one_name_each():
-    """A lease's own name stands for itself, also where the queue was filled on another machine; anything else is refused."""
-    assert [leased_device(name) for name in ("cpu", "cuda:0")] == ["cpu", "cuda:0"]
+        assert needs_of_device("cuda").gpus == 1
     for setting in ("mps", "cuda:1", "../gpu"):
         with pytest.raises(SettingsError, match=f"device must be auto, cpu or cuda, got '{setting}'"):
-            leased_device(setting)
+            needs_of_device(setting)
+
+
+def test_gpus_are_held_together_or_not_at_all(machine):
+    """Of three GPUs two are held; who wants two more waits, who wants one gets the third, and each sees only its own."""
+    machine(3)
+    with device_lease(Resources(2), "the first") as slots:
+        assert slots == ("gpu-0", "gpu-1")
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"
+        with device_lease("cpu", "another kind") as cpu:
+            assert cpu == ("cpu",)
+        heard: list[str] = []
+        with pytest.raises(Stopped), device_lease(Resources(2), "the second", heard.append, _give_up_after(3), poll_s=0.01):
+            raise AssertionError("two were not free")
+        assert heard == ["the first"]
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ
+    assert leases() == []
+
+
+def test_more_gpus_than_there_are_are_refused(machine):
+    """At once, instead of waiting for ever."""
+    machine(2)
+    with pytest.raises(SettingsError, match="needs 3 GPUs, and this machine has 2 that can be used"), device_lease(Resources(3), "it"):
+        pass
+
+
+def test_two_that_want_all_gpus_at_once_never_hold_half_of_them_each(machine):
+    """Twenty threads that want two or three of three: all get them, one after the other."""
+    machine(3)
+    most, held, wrong = 3, [0], []
+    guard = threading.Lock()
+
+    def work(gpus: int) -> None:
+        with device_lease(Resources(gpus), f"one of {gpus}", poll_s=0.001) as slots:
+            with guard:
+                held[0] += len(slots)
+                wrong.extend([held[0]] if held[0] > most or len(slots) != gpus else [])
+            time.sleep(0.002)
+            with guard:
+                held[0] -= len(slots)
+
+    threads = [threading.Thread(target=work, args=(2 + number % 2,)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads)
+    assert wrong == []
+
+
+def test_the_gpus_of_a_process_are_those_it_is_shown(monkeypatch: pytest.MonkeyPatch):
+    """CUDA_VISIBLE_DEVICES chooses by number or by name; a number that is not there ends the list."""
+    monkeypatch.setattr(devices, "_driver", lambda: (4, 13))
+    all_of_them = ["0", "1", "2", "3"]
+    cases = {None: all_of_them, "2,0": ["2", "0"], "": [], "7,1": [], "1,-1,2": ["1"], "GPU-5c1, 3": ["GPU-5c1", "3"]}
+    for shown, found in cases.items():
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        if shown is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+        assert devices.visible_gpus() == found
+    monkeypatch.setattr(devices, "_driver", lambda: (0, 0))
+    assert devices.visible_gpus() == []
+
+
+def _give_up_after(times: int):
+    left = [times]
+
+    def check() -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Stopped("Stopped on request.")
+
+    return check

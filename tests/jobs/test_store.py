@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sqlite3
 
 import pytest
 
-from sftqa_core.errors import ArtifactDamaged, NotFound, SftqaError
+from sftqa_core.errors import ArtifactDamaged, NotFound, SettingsError, SftqaError
+from sftqa_core.jobs.database import MIGRATIONS
 from sftqa_core.jobs.executor import new_job
 from sftqa_core.jobs.process import ProcessId
 from sftqa_core.jobs.reading import jobs_list, remove_jobs
-from sftqa_core.jobs.recovery import MOST_ATTEMPTS, reconcile, settle
+from sftqa_core.jobs.recovery import MOST_TRIES, reconcile, settle
 from sftqa_core.jobs.store import JobStore
-from sftqa_core.records import Job
+from sftqa_core.records import Job, Resources
 from sftqa_core.workspace import Workspace
 
 ME = ProcessId.current()
@@ -24,26 +26,45 @@ def store(workspace: Workspace) -> JobStore:
     return JobStore(workspace)
 
 
-def queue(store: JobStore, device: str = "cpu") -> Job:
-    return store.insert(new_job("train", {"n": 60}), device, "/")
+ONE = {"cpu": 1, "gpu": 1}
 
 
-def test_claims_come_oldest_first_one_a_device(store: JobStore):
-    """A device with a running job, or one named busy, gets none."""
-    first, second, gpu = queue(store), queue(store), queue(store, "cuda:0")
-    assert store.claim(ME).id == first.id
-    assert store.claim(ME, busy=["cuda:0"]) is None
-    assert store.claim(ME).id == gpu.id
-    assert store.claim(ME) is None
+def queue(store: JobStore, gpus: int = 0) -> Job:
+    return store.insert(new_job("train", {"n": 60}), Resources(gpus), "/")
+
+
+def test_claims_come_in_order_as_devices_are_free(store: JobStore):
+    """A kind of device of which none is free gets no job."""
+    first, second, gpu = queue(store), queue(store), queue(store, 1)
+    assert store.claim(ME, ONE, ONE).id == first.id
+    assert store.claim(ME, {"cpu": 0, "gpu": 0}, ONE) is None
+    assert store.claim(ME, {"cpu": 0, "gpu": 1}, ONE).id == gpu.id
+    assert store.claim(ME, {"cpu": 0, "gpu": 0}, ONE) is None
     assert store.finish(first.id, 1, "done", "run-1") is True
-    claim = store.claim(ME)
-    assert (claim.id, claim.attempt, claim.begun, claim.device, claim.process) == (second.id, 1, False, "cpu", ME)
+    claim = store.claim(ME, {"cpu": 1, "gpu": 0}, ONE)
+    assert (claim.id, claim.attempt, claim.begun, claim.needs, claim.process) == (second.id, 1, False, Resources(), ME)
+
+
+def test_a_job_of_several_gpus_is_not_overtaken(store: JobStore):
+    """While two GPUs are wanted and one is free, a later job of one GPU waits; a job of the processor does not."""
+    four = {"cpu": 1, "gpu": 4}
+    large, small, cpu = queue(store, 2), queue(store, 1), queue(store)
+    assert store.claim(ME, {"cpu": 1, "gpu": 1}, four).id == cpu.id
+    assert store.claim(ME, {"cpu": 0, "gpu": 1}, four) is None
+    assert store.claim(ME, {"cpu": 0, "gpu": 2}, four).id == large.id
+    assert store.claim(ME, {"cpu": 0, "gpu": 1}, four).id == small.id
+
+
+def test_a_job_that_needs_more_gpus_than_there_are_is_not_stuck(store: JobStore):
+    """It is claimed, and its own process says what is missing."""
+    job = queue(store, 3)
+    assert store.claim(ME, {"cpu": 1, "gpu": 0}, {"cpu": 1, "gpu": 2}).id == job.id
 
 
 def test_an_end_is_written_once(store: JobStore):
     """The second writer is told that it came late."""
     job = queue(store)
-    store.claim(ME)
+    store.claim(ME, ONE, ONE)
     assert store.finish(job.id, 1, "done", "run-1") is True
     assert store.finish(job.id, 1, "failed", error="late") is False
     assert (store.get(job.id).state, store.get(job.id).result, store.get(job.id).error) == ("done", "run-1", None)
@@ -52,31 +73,122 @@ def test_an_end_is_written_once(store: JobStore):
 def test_a_process_of_an_earlier_attempt_may_not_begin_or_finish(store: JobStore, workspace: Workspace):
     """So a job never runs twice at once."""
     job = queue(store)
-    claim = store.claim(DEAD)
+    claim = store.claim(DEAD, ONE, ONE)
     assert reconcile(workspace) == 1
     assert store.get(job.id).state == "queued"
     assert store.begin(job.id, claim.attempt, ME) is None
-    assert store.claim(ME).attempt == 2
+    assert store.claim(ME, ONE, ONE).attempt == 2
     assert store.begin(job.id, 1, ME) is None
     assert store.finish(job.id, 1, "done") is False
     assert store.begin(job.id, 2, ME).id == job.id
     assert store.begin(job.id, 2, ME) is None
 
 
-def test_a_job_before_whose_start_the_worker_keeps_dying_is_given_up(store: JobStore, workspace: Workspace):
-    """It fails instead of going round for ever."""
-    job = queue(store)
-    for _ in range(MOST_ATTEMPTS):
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_job_that_is_cut_off_goes_on_by_itself_but_not_for_ever(store: JobStore, workspace: Workspace, begun: bool):
+    """When job and worker are gone, as after a restart, it is queued in its old place; after five times in a row it has failed."""
+    job, later = queue(store), queue(store)
+    for tries in range(1, MOST_TRIES + 1):
         assert store.get(job.id).state == "queued"
-        settle(store, workspace, store.claim(DEAD))
+        assert store.queued()[0].id == job.id
+        claim = store.claim(DEAD, ONE, ONE)
+        assert (claim.id, claim.tries) == (job.id, tries)
+        assert (store.begin(job.id, claim.attempt, DEAD) is not None) if begun else True
+        settle(store, workspace, store.active()[0])
+        told = store.get(job.id).error
+        assert (told or "").startswith("It was cut off") is (begun or tries == MOST_TRIES)
     assert store.get(job.id).state == "failed"
-    assert store.get(job.id).error.startswith("The worker died 5 times before the job could start.")
+    assert store.get(job.id).error.startswith("It was cut off 5 times, each time together with the worker.")
+    assert store.resume(job.id).state == "queued"
+    assert [one.id for one in store.queued()] == [later.id, job.id]
+    assert store.get(job.id).turn == 2
+
+
+def test_a_job_of_an_earlier_boot_is_dead(store: JobStore, workspace: Workspace):
+    """Its number and start time may belong to another process now; the boot id tells."""
+    job = queue(store)
+    claim = store.claim(ME, ONE, ONE)
+    store.begin(job.id, claim.attempt, dataclasses.replace(ME, boot="an earlier one"))
+    assert jobs_list()[0].state == "queued"
+
+
+def test_a_page_of_an_earlier_turn_cancels_nothing(store: JobStore):
+    """A tab left open since the job was cancelled and continued shows turn 1; the job is in turn 2."""
+    job = queue(store)
+    store.cancel(job.id)
+    store.resume(job.id)
+    assert store.cancel(job.id, turn=1).state == "queued"
+    assert store.cancel(job.id, turn=2).state == "cancelled"
+
+
+@pytest.mark.parametrize(("where", "order"), [("first", "cabd"), ("up", "acbd"), ("down", "abdc"), ("last", "abdc")])
+def test_the_queue_can_be_reordered(store: JobStore, where: str, order: str):
+    """The third of four moves; running jobs keep out of it."""
+    jobs = {name: queue(store) for name in "abcd"}
+    assert store.move(jobs["c"].id, where) is True
+    assert [next(name for name, one in jobs.items() if one.id == job.id) for job in store.queued()] == list(order)
+    assert store.position(jobs[order[0]].id) == 1
+    assert store.move(jobs[order[0]].id, "up") is False
+    assert store.claim(ME, ONE, ONE).id == jobs[order[0]].id
+    assert store.move(jobs[order[0]].id, "last") is False
+    with pytest.raises(SettingsError, match="first, up, down, last, got 'sideways'"):
+        store.move(jobs["a"].id, "sideways")
+
+
+def test_emptying_the_queue_leaves_what_runs(store: JobStore):
+    """Only queued jobs are cancelled."""
+    _, *queued = (queue(store) for _ in range(4))
+    store.claim(ME, ONE, ONE)
+    assert store.empty() == [job.id for job in queued]
+    assert [job.state for job in store.jobs()] == ["cancelled"] * 3 + ["running"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "settings = '{'", "settings = '[1'", "settings = '[]'", "settings = 'null'", "expected = 'x'", "turn = 'two'", "created = x'00ff'",
+        "kind = x'80'", "process = '{\"pid\": -1}'", "process = NULL", "process = '[[[['", "gpus = 'many'", "memory = -5",
+    ],
+)  # fmt: skip
+def test_a_damaged_row_hides_no_other(store: JobStore, workspace: Workspace, damage: str):
+    """The others are listed, claimed and settled as ever, and the damaged one can be removed."""
+    bad, good = queue(store), queue(store)
+    store.claim(ME, ONE, ONE)
+    db = sqlite3.connect(store.path)
+    db.execute(f"UPDATE jobs SET {damage} WHERE id = ?", (bad.id,))
+    db.commit()
+    db.close()
+    assert {job.id for job in jobs_list()} == {bad.id, good.id}
+    assert store.get(good.id).settings == {"n": 60}
+    for claim in store.active():
+        settle(store, workspace, claim, 1)
+    ended = set()
+    while claim := store.claim(ME, ONE, ONE):
+        assert store.finish(claim.id, claim.attempt, "done")
+        ended.add(claim.id)
+    assert good.id in ended
+    assert remove_jobs([bad.id]) == [bad.id]
+
+
+def test_a_row_with_a_name_that_is_no_jobs_is_nobodys(store: JobStore):
+    """A name becomes a folder's; one with slashes is never shown, claimed or removed with its folder."""
+    good = queue(store)
+    db = sqlite3.connect(store.path)
+    db.execute(
+        "INSERT INTO jobs (id, kind, settings, device, cwd, state, created) VALUES ('../../x', 'train', '{}', 'cpu', '/', 'queued', '')"
+    )
+    db.commit()
+    db.close()
+    assert [job.id for job in store.jobs()] == [job.id for job in store.queued()] == [good.id]
+    assert store.claim(ME, ONE, ONE).id == good.id
+    assert store.claim(ME, ONE, ONE) is None
+    assert remove_jobs(["../../x"]) == []
 
 
 def test_a_stopping_job_whose_process_died_is_cancelled(store: JobStore, workspace: Workspace):
     """The person got what they asked for."""
     job = queue(store)
-    store.claim(ME)
+    store.claim(ME, ONE, ONE)
     store.begin(job.id, 1, DEAD)
     assert store.cancel(job.id).state == "stopping"
     assert jobs_list()[0].state == "cancelled"
@@ -85,7 +197,7 @@ def test_a_stopping_job_whose_process_died_is_cancelled(store: JobStore, workspa
 def test_a_living_worker_settles_by_itself(store: JobStore, workspace: Workspace):
     """It knows the exit status, so nobody comes before it."""
     job = queue(store)
-    store.claim(ME)
+    store.claim(ME, ONE, ONE)
     store.begin(job.id, 1, DEAD)
     assert store.register(ME) is True
     assert reconcile(workspace) == 0
@@ -113,7 +225,7 @@ def test_a_worker_on_another_host_lives_while_its_beat_is_young(store: JobStore)
 def test_jobs_that_are_over_can_be_removed(store: JobStore, workspace: Workspace):
     """With their folders; those that are not over stay, whoever asks."""
     done, queued = queue(store), queue(store)
-    store.claim(ME)
+    store.claim(ME, ONE, ONE)
     store.finish(done.id, 1, "done")
     folder = workspace.jobs / done.id
     folder.mkdir(parents=True)
@@ -151,5 +263,21 @@ def test_the_journal_survives_and_writers_wait(store: JobStore):
     queue(store)
     db = sqlite3.connect(store.path)
     assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert db.execute("PRAGMA user_version").fetchone() == (1,)
+    assert db.execute("PRAGMA user_version").fetchone() == (2,)
     db.close()
+
+
+def test_a_queue_of_the_first_version_is_taken_over(store: JobStore):
+    """Its jobs keep order, device and state."""
+    store.path.parent.mkdir(parents=True)
+    db = sqlite3.connect(store.path)
+    for statement in MIGRATIONS[0]:
+        db.execute(statement)
+    db.execute("PRAGMA user_version = 1")
+    rows = [("train-20260101-000000-0000000a", "cpu"), ("probe-20260101-000001-0000000b", "cuda:0")]
+    columns = "id, kind, settings, device, cwd, state, created"
+    db.executemany(f"INSERT INTO jobs ({columns}) VALUES (?, 'train', '{{}}', ?, '/', 'queued', '2026')", rows)
+    db.commit()
+    db.close()
+    assert [job.id for job in store.queued()] == [row[0] for row in rows]
+    assert [store.needs(row[0]) for row in rows] == [Resources(0), Resources(1)]

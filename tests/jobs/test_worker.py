@@ -10,15 +10,17 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from sftqa_core.jobs.executor import LocalExecutor
+from sftqa_core.jobs.executor import LocalExecutor, new_job
 from sftqa_core.jobs.launcher import Timing, ensure_worker
 from sftqa_core.jobs.lease import device_lease, lease_holder
 from sftqa_core.jobs.process import ProcessId
 from sftqa_core.jobs.reading import blocked_by, jobs_list, latest_progress, log_tail, queue_position
 from sftqa_core.jobs.store import JobStore
 from sftqa_core.jobs.worker import Worker
+from sftqa_core.records import Resources
 from sftqa_core.workspace import Workspace
 from tests.jobs.job_processes import CPU, FAST, ended, job_process, kill, logged, until
 
@@ -34,11 +36,11 @@ def test_a_job_leaves_its_result_log_and_progress(executor: LocalExecutor):
     assert (last.phase, last.done, last.total, last.values) == ("training", 5, 5, {"loss": 0.2})
 
 
-def test_running_out_of_memory_names_the_setting_to_change(executor: LocalExecutor):
-    """The traceback goes to the log, the sentence to the person."""
+def test_running_out_of_memory_is_told_apart(executor: LocalExecutor):
+    """The traceback goes to the log, the sentence to the person, and the reason to the page, which offers smaller settings."""
     job = ended(executor, executor.submit("full", {**CPU, "batch_size": 64, "method": "full"}))
-    assert job.state == "failed"
-    assert job.error == "Memory ran out: lower batch_size (now 64), or use method lora instead of full, or take a smaller model."
+    assert (job.state, job.reason) == ("failed", "memory")
+    assert job.error == "Memory ran out. Use a smaller batch size or model, or train with LoRA."
     assert log_tail(job.id)[-1] == "job_workloads.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
 
 
@@ -77,10 +79,9 @@ def test_a_killed_job_fails_with_its_last_lines_and_the_next_one_runs(executor: 
     logged(job, "the first step is done")
     kill(job_process(executor, job))
     over = ended(executor, job)
-    assert over.state == "failed"
+    assert (over.state, over.reason) == ("failed", "memory")
     assert over.error == (
-        "The job's process was killed (SIGKILL), often because memory ran out: lower batch_size, or start it again.\n"
-        "Last lines of its log:\nthe first step is done"
+        "The job's process was killed (SIGKILL), often because memory ran out.\nLast lines of its log:\nthe first step is done"
     )
     assert ended(executor, after).state == "done"
 
@@ -104,24 +105,35 @@ def test_a_job_outlives_its_worker_and_the_next_worker_goes_on(executor: LocalEx
     assert marks.read_text().splitlines() == ["a start", "a end", "b start", "b end"]
 
 
-def test_when_worker_and_job_die_the_page_shows_it_and_waking_goes_on(executor: LocalExecutor):
-    """As after a power cut: no process is left, the queue is."""
-    running, queued = executor.submit("steps", {**CPU, "steps": 5000}), executor.submit("quick", CPU)
+def test_when_worker_and_job_die_the_job_is_queued_again_and_waking_goes_on(executor: LocalExecutor, tmp_path: Path):
+    """As after a power cut: no process is left, the queue is; the job that was cut off comes first and runs again."""
+    settings = {**CPU, "steps": 30, "marks": str(tmp_path / "marks"), "name": "a"}
+    running, queued = executor.submit("steps", settings), executor.submit("quick", CPU)
     process = job_process(executor, running)
     logged(running, "the first step is done")
     kill(executor.store.worker())
     kill(process)
     shown = {job.id: job for job in jobs_list()}
-    assert shown[running.id].state == "failed"
-    assert shown[running.id].error.splitlines() == [
-        "The job's process ended without a word: it was killed, or the machine was restarted. Start it again.",
-        "Last lines of its log:",
-        "the first step is done",
-    ]
-    assert shown[queued.id].state == "queued"
+    assert shown[running.id].state == shown[queued.id].state == "queued"
+    assert shown[running.id].error == (
+        "It was cut off when its process and the worker ended, as when the machine is restarted, and goes on by itself."
+    )
     assert executor.wake() is True
     assert ended(executor, queued).state == "done"
+    assert executor.status(running.id).result == "trained"
+    assert executor.status(running.id).error is None
+    assert (tmp_path / "marks").read_text().splitlines() == ["a start", "a start", "a end"]
     assert executor.wake() is False
+
+
+def test_a_cancelled_job_is_continued(executor: LocalExecutor):
+    """The request to stop of its first turn does not stop the second."""
+    job = executor.submit("steps", {**CPU, "steps": 30})
+    logged(job, "the first step is done")
+    executor.cancel(job.id)
+    assert ended(executor, job).state == "cancelled"
+    assert executor.resume(job.id).turn == 2
+    assert ended(executor, job).result == "trained"
 
 
 def test_a_deaf_job_whose_worker_died_is_still_killed(executor: LocalExecutor):
@@ -161,15 +173,17 @@ def test_a_job_waits_for_a_command_line_and_a_command_line_for_a_job(executor: L
     assert heard == [f"job {job.id}"]
 
 
-def test_jobs_of_two_devices_run_side_by_side(executor: LocalExecutor, tmp_path: Path):
-    """A job on the processor does not wait for one on a GPU."""
+def test_jobs_of_several_devices_run_side_by_side(executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """On a machine of two GPUs (pretended): one job on each, one on the processor, and the third GPU job waits its turn."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent / "two_gpus"), os.environ["PYTHONPATH"]]))
     marks = str(tmp_path / "marks")
-    first = executor.submit("steps", {"device": "cuda:0", "steps": 400, "marks": marks, "name": "gpu"})
-    second = executor.submit("quick", CPU)
-    assert ended(executor, second).state == "done"
-    assert executor.status(first.id).state == "running"
-    executor.cancel(first.id)
-    assert ended(executor, first).state == "cancelled"
+    jobs = [new_job("gpu", {"marks": marks, "name": name, "steps": 100}) for name in ("a", "b", "c")]
+    for job in jobs:
+        executor.store.insert(job, Resources(1), str(tmp_path))
+    cpu = executor.submit("quick", CPU)
+    assert ended(executor, cpu).state == "done"
+    until(lambda: [executor.status(job.id).state for job in jobs] == ["running", "running", "queued"])
+    assert [ended(executor, job).result for job in jobs] == ["0", "1", "0"]
 
 
 def test_a_job_submitted_while_the_worker_leaves_is_not_lost(workspace: Workspace):
@@ -228,6 +242,39 @@ def test_a_job_runs_where_it_was_submitted(executor: LocalExecutor, tmp_path: Pa
     assert ended(executor, gone).result == gone.folder
 
 
+def test_a_warm_process_serves_many_jobs_each_in_its_own(executor: LocalExecutor):
+    """What was imported is there for the second job; a crash of the first took nothing with it."""
+    first = ended(executor, executor.submit("leaves", CPU))
+    jobs = [ended(executor, executor.submit("whose", CPU)) for _ in range(2)]
+    assert first.state == "failed"
+    parents, pids = zip(*(job.result.split() for job in jobs), strict=True)
+    assert len(set(parents)) == 1
+    assert len(set(pids)) == 2
+    if sys.platform == "linux":
+        assert "jobs.warm" in Path(f"/proc/{parents[0]}/cmdline").read_text()
+
+
+def test_without_a_warm_process_jobs_start_by_themselves(executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch):
+    """One that can't import the work says so in each job, and leaves the queue working."""
+    monkeypatch.setenv("SFTQA_JOB_MODULE", "no_such_module")
+    job = ended(executor, executor.submit("quick", CPU))
+    assert (job.state, job.error) == ("failed", "ModuleNotFoundError: No module named 'no_such_module'")
+
+
+def test_killing_the_warm_process_ends_no_job(executor: LocalExecutor):
+    """The job that it started goes on, and the next one is started directly."""
+    job = executor.submit("steps", {**CPU, "steps": 60})
+    logged(job, "the first step is done")
+    warm = psutil.Process(job_process(executor, job).pid).ppid()
+    assert "sftqa_core.jobs.warm" in psutil.Process(warm).cmdline()
+    os.kill(warm, signal.SIGKILL)
+    after = executor.submit("whose", CPU)
+    assert ended(executor, job).result == "trained"
+    worker = executor.store.worker()
+    assert worker is not None
+    assert ended(executor, after).result.split()[0] == str(worker.pid)
+
+
 def test_worker_and_job_process_load_neither_torch_nor_pandas(executor: LocalExecutor):
     """Only a workflow does; the worker and what the browser imports stay light."""
     assert ended(executor, executor.submit("torchless", CPU)).result == ""
@@ -244,4 +291,6 @@ def test_a_job_told_to_end_from_outside_has_failed(executor: LocalExecutor):
     os.kill(job_process(executor, job).pid, signal.SIGTERM)
     over = ended(executor, job)
     assert (over.state, over.error) == ("failed", "The job's process was told to end (SIGTERM).")
+    assert executor.resume(job.id).state == "queued"
+    executor.cancel(job.id)
     until(lambda: lease_holder("cpu") is None)
