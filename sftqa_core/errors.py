@@ -5,6 +5,9 @@ these where they enter the program (loading.py for transformers and the hub, sou
 page, the command line and the worker can show `str(error)` as it is.
 """
 
+import os
+from typing import Any
+
 
 class SftqaError(Exception):
     """The root: anything the program tells a person instead of a traceback."""
@@ -40,6 +43,27 @@ class MissingPackage(SftqaError):
 
 class ArtifactDamaged(SftqaError):
     """A stored result is incomplete or does not match its manifest."""
+
+
+class OtherVersion(ArtifactDamaged):
+    """A stored result that another version of the program wrote. It is not damaged: nothing replaces, moves or removes it."""
+
+
+class StorageError(SftqaError, OSError):
+    """The disk refused: it is full, read-only, someone else's, gone. `errno` says which.
+
+    It is an `OSError` too, so that work which can do without writing passes over it as over any other.
+    """
+
+    def __init__(self, message: str, number: int | None = None):
+        super().__init__(message)
+        self.errno, self.strerror = number, os.strerror(number) if number else message
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.args[0], self.errno)
 
 
 class NotFound(SftqaError):

@@ -1,5 +1,6 @@
 """A result is complete or it is not there."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from sftqa_core import artifacts
-from sftqa_core.artifacts import damaged_files, read_manifest, write_folder
-from sftqa_core.errors import ArtifactDamaged, NotFound
+from sftqa_core.artifacts import damaged_files, place_of, read_kept, read_manifest, require_whole, write_folder
+from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion
 
 
 def _write(target: Path, text: str) -> Path:
@@ -136,3 +137,74 @@ def test_no_manifest_is_no_result(tmp_path: Path):
     (tmp_path / "result" / "text").write_text("half")
     assert damaged_files(tmp_path / "result") == ["text"]
     assert read_manifest(tmp_path / "result")["schema"] == artifacts.SCHEMA
+
+
+def test_a_changed_manifest_is_damaged(tmp_path: Path):
+    """One digit of a number that no file's checksum covers is enough; a manifest without a digest, of the first version, is read."""
+    folder = write_folder(tmp_path / "result", lambda folder: None, {"kind": "test", "n": 240, "by": {1: 0.1}})
+    path, text = folder / "manifest.json", (folder / "manifest.json").read_text()
+    assert read_manifest(folder)["by"] == {"1": 0.1}
+    path.write_text(text.replace("240", "241"))
+    with pytest.raises(ArtifactDamaged, match="was changed since it was written"):
+        read_manifest(folder)
+    told = json.loads(text)
+    del told["digest"]
+    path.write_text(json.dumps({**told, "n": 241}))
+    assert read_manifest(folder)["n"] == 241
+
+
+def _of_version(folder: Path, schema: object) -> str:
+    """Make a result look like another version's; returns its manifest's text."""
+    told = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**told, "schema": schema}))
+    return (folder / "manifest.json").read_text()
+
+
+@pytest.mark.parametrize("schema", [99, 0, "2.0", None, [1]])
+def test_another_versions_result_is_never_replaced(tmp_path: Path, schema: object):
+    """Newer, older or unreadable: writing in its place is refused with what to do, and not a byte of it changes."""
+    folder = _write(tmp_path / "result", "theirs")
+    text = _of_version(folder, schema)
+    with pytest.raises(OtherVersion, match=r"this version reads 1: another version of the program wrote it.*SFTQA_CACHE"):
+        _write(folder, "ours")
+    assert (folder / "manifest.json").read_text() == text
+    assert (folder / "text").read_text() == "theirs"
+    assert _names(tmp_path) == ["result"]
+
+
+def _parse(manifest: dict, content: bytes) -> str:
+    return content.decode()
+
+
+def test_what_the_same_work_makes_again_lies_beside_another_versions(tmp_path: Path):
+    """Both versions of the program keep their own result on one cache, and neither hides the other's."""
+    folder = tmp_path / "key"
+    write_folder(folder, lambda work: (work / "text").write_text("theirs") and None, {"settings": 1})
+    _of_version(folder, 99)
+    assert read_kept(folder, 1, "text", _parse, own=True) is None
+    assert place_of(folder) == tmp_path / "key.schema-1"
+    write_folder(place_of(folder), lambda work: (work / "text").write_text("ours") and None, {"settings": 1})
+    assert read_kept(folder, 1, "text", _parse, own=True) == "ours"
+    assert (folder / "text").read_text() == "theirs"
+    assert _names(tmp_path) == ["key", "key.schema-1"]
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_damaged_result_that_can_be_made_again_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture, own: bool):
+    """The log says which file and why. In the person's layer it is set aside; what ships stays."""
+    folder = write_folder(tmp_path / "key", lambda work: (work / "text").write_text("whole") and None, {"settings": 1})
+    assert read_kept(folder, 1, "text", _parse, own) == "whole"
+    (folder / "text").write_text("whale")
+    assert read_kept(folder, 1, "text", _parse, own) is None
+    assert "key/text is not what was written: its checksum differs. Its work is done again" in caplog.text
+    assert ("it was set aside as key.damaged" in caplog.text) == own
+    assert _names(tmp_path) == ["key.damaged" if own else "key"]
+
+
+def test_a_model_or_run_that_must_be_whole_says_what_makes_it_again(tmp_path: Path):
+    """Nothing for a whole folder; else the files and the command."""
+    folder = _write(tmp_path / "result", "whole")
+    require_whole(folder, "Pre-train it again.")
+    (folder / "text").unlink()
+    with pytest.raises(ArtifactDamaged, match=r"result is damaged; not as it was written: text\. Pre-train it again\."):
+        require_whole(folder, "Pre-train it again.")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sftqa_core.artifacts import MANIFEST, damaged_files, read_manifest, write_folder
-from sftqa_core.errors import ArtifactDamaged, NotFound
+from sftqa_core.artifacts import is_finished, place_of, read_kept, write_folder
+from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.workspace import Workspace
 
@@ -26,7 +27,7 @@ def is_kept(
     stage: str, model: ModelFingerprint, facts: pd.DataFrame, source: FactSource, settings: TrainSettings, aliases: Aliases
 ) -> bool:
     """Whether `kept_predictions` would find them; reads nothing but whether the folder is finished."""
-    return (_folder(_key(stage, model, facts, source, settings, aliases)) / MANIFEST).exists()
+    return is_finished(_folder(_key(stage, model, facts, source, settings, aliases)))
 
 
 def kept_predictions(
@@ -39,18 +40,24 @@ def kept_predictions(
     make: Callable[[], pd.DataFrame],
 ) -> tuple[pd.DataFrame, bool]:
     """The predictions table of a base-model stage and whether it was known; `make` is called, and its table kept, if not."""
-    import pandas as pd
-
     key = _key(stage, model, facts, source, settings, aliases)
     folder = _folder(key)
-    try:
-        if read_manifest(folder)["settings"] == key and not damaged_files(folder):
-            return pd.read_parquet(folder / FILE), True
-    except (NotFound, ArtifactDamaged):
-        pass  # made anew, in its place
+    known = read_kept(folder, key, FILE, _table, own=True)
+    if known is not None:
+        return known, True
     table = make()
-    write_folder(folder, lambda work: table.to_parquet(work / FILE), {"kind": "answers", "settings": key})
+    write_folder(place_of(folder), lambda work: table.to_parquet(work / FILE), {"kind": "answers", "settings": key})
     return table, False
+
+
+def _table(manifest: dict[str, Any], content: bytes) -> pd.DataFrame:
+    import pandas as pd
+    import pyarrow
+
+    try:
+        return pd.read_parquet(io.BytesIO(content))
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
+        raise ArtifactDamaged(f"{FILE} of kept answers can't be read ({error}).") from error
 
 
 def _folder(key: dict[str, Any]) -> Path:

@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sftqa_core.artifacts import write_bytes, write_json
 from sftqa_core.errors import ArtifactDamaged
-from sftqa_core.memory.parts import PartStore, part_name
-from sftqa_core.memory.tables import COMPLETIONS, HITS, PROBED, parquet_bytes, read_parquet
+from sftqa_core.memory.parts import PartStore
+from sftqa_core.memory.tables import COMPLETIONS, HITS, PROBED, parquet_bytes, part_name, read_parquet, require_parquet
 from sftqa_core.memory.wanted import WantedFact
 from sftqa_core.records import SamplerSettings
 from sftqa_core.workspace import Workspace
@@ -68,15 +66,16 @@ class CompletionStore(PartStore):
 
     def add(self, completions: pd.DataFrame, probed: Sequence[WantedFact]) -> None:
         """Keep the completions of whole facts."""
-        name = part_name()
-        folder = self.writable()
-        write_bytes(folder / f"part-{name}", parquet_bytes(_sorted(completions, probed), COMPLETIONS))
-        write_bytes(folder / f"facts-{name}", parquet_bytes(_probed_table(probed), PROBED))
+        part, facts = parquet_bytes(_sorted(completions, probed), COMPLETIONS), parquet_bytes(_probed_table(probed), PROBED)
+        name, folder = part_name(part, facts), self.writable()
+        write_bytes(folder / f"part-{name}", part)
+        write_bytes(folder / f"facts-{name}", facts)
         self.added += len(probed)
 
     def add_hits(self, hits: pd.DataFrame) -> None:
         """Keep what was judged."""
-        write_bytes(self.layers[0] / "hits" / self.key / f"part-{part_name()}", parquet_bytes(hits, HITS))
+        part = parquet_bytes(hits, HITS)
+        write_bytes(self.layers[0] / "hits" / self.key / f"part-{part_name(part)}", part)
 
     def compact(self, target: Path, wanted: Sequence[WantedFact], texts_of: Sequence[WantedFact] | None = None) -> Path:
         """Write these facts' hits, and the completions of `texts_of` (None: of all), as one sorted part each under the layer `target`.
@@ -103,8 +102,8 @@ class CompletionStore(PartStore):
     def _holding(self, facts_file: Path, part: Path, wanted: dict[str, WantedFact]) -> list[str]:
         try:
             table = read_parquet(facts_file, PROBED)
-            pq.read_metadata(part)  # a part cut short has no footer
-        except (OSError, pa.ArrowException) as error:
+            require_parquet(part)
+        except ArtifactDamaged as error:
             self.set_part_aside(part, error)
             return []
         rows = zip(*(table[name] for name in PROBED.names), strict=True)
@@ -127,7 +126,7 @@ class CompletionStore(PartStore):
     def _rows(self, part: Path, fact_ids: list[str]) -> pd.DataFrame:
         try:
             return read_parquet(part, COMPLETIONS, fact_ids)
-        except (OSError, pa.ArrowException) as error:
+        except ArtifactDamaged as error:
             self.set_part_aside(part, error)
             raise ArtifactDamaged(f"{part} can't be read and was set aside; its facts will be probed again.") from error
 
@@ -137,7 +136,8 @@ def find_stores(weights: str, adapter: str | None, sampler: SamplerSettings, wor
 
     def fits(settings: dict[str, Any]) -> bool:
         model = settings["model"]
-        return (model["weights"], model["adapter"], settings["sampler"]) == (weights, adapter, sampler.to_dict())
+        known = (model["weights"], model["adapter"], settings["sampler"], settings["schema"])
+        return known == (weights, adapter, sampler.to_dict(), SCHEMA)
 
     return CompletionStore.find(workspace, fits)
 

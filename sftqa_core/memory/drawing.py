@@ -12,6 +12,7 @@ from transformers import GenerationConfig
 
 from sftqa_core.errors import ModelUnavailable, OutOfMemory
 from sftqa_core.knowledge.answers import CompiledAnswers
+from sftqa_core.models.loading import tokenizer_panics
 
 if TYPE_CHECKING:
     from sftqa_core.models.loading import LoadedModel
@@ -88,9 +89,22 @@ def decode(tokenizer: Any, rows: list[list[int]]) -> list[str]:
     """Texts of rows of token ids, spaces left as they are; special tokens vanish."""
     if not rows:
         return []
-    if tokenizer.is_fast:  # the same texts, in a third of the time
-        return list(tokenizer.backend_tokenizer.decode_batch(rows, skip_special_tokens=True))
-    return list(tokenizer.batch_decode(rows, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+    with tokenizer_panics():
+        if tokenizer.is_fast:  # the same texts, in a third of the time
+            return list(tokenizer.backend_tokenizer.decode_batch(rows, skip_special_tokens=True))
+        return list(tokenizer.batch_decode(rows, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+@contextlib.contextmanager
+def naming(loaded: LoadedModel) -> Iterator[None]:
+    """What is wrong with the model at work is told with its name: several may be under way."""
+    name = loaded.card.name
+    try:
+        yield
+    except ModelUnavailable as error:
+        if name in str(error):
+            raise
+        raise ModelUnavailable(f"{name}: {error}") from error
 
 
 @contextlib.contextmanager
@@ -140,4 +154,5 @@ def halving(batches: Sequence[list[T]], run: Callable[[list[T]], Any], settings_
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that a device's memory was full."""
     text = str(error).lower()
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "not enough memory" in text or "out of memory" in text
+    words = ("not enough memory", "out of memory", "can't allocate memory")
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(word in text for word in words)

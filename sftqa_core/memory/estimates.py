@@ -24,9 +24,9 @@ import pandas as pd
 import pyarrow as pa
 
 from sftqa_core.artifacts import write_bytes, write_json
-from sftqa_core.memory.parts import PartStore, part_name
+from sftqa_core.memory.parts import PartStore
 from sftqa_core.memory.scores import level_of, split_scores
-from sftqa_core.memory.tables import INTERVALS, LEVELS, parquet_bytes
+from sftqa_core.memory.tables import INTERVALS, LEVELS, parquet_bytes, part_name
 from sftqa_core.memory.wanted import WantedFact
 from sftqa_core.records import LevelScheme
 from sftqa_core.workspace import Workspace
@@ -67,7 +67,8 @@ class EstimateStore(PartStore):
         """Keep the estimates of whole facts."""
         scheme = LevelScheme.from_dict(self.settings["scheme"])
         table = _decided(rows, facts) if scheme.method == "adaptive" else _looked_up(rows, facts, scheme)  # type: ignore[arg-type]
-        write_bytes(self.writable() / f"part-{part_name()}", parquet_bytes(table, ESTIMATES))
+        part = parquet_bytes(table, ESTIMATES)
+        write_bytes(self.writable() / f"part-{part_name(part)}", part)
         self.added += len(facts)
 
     def compact(self, target: Path, wanted: Sequence[WantedFact]) -> Path:

@@ -11,7 +11,7 @@ import torch
 
 from sftqa_core.errors import ModelUnavailable
 from sftqa_core.memory.decoder import Decoder, Load, Read
-from sftqa_core.memory.drawing import decode, halving, only_this_generation_config
+from sftqa_core.memory.drawing import decode, halving, naming, only_this_generation_config
 from sftqa_core.memory.fitting import packs
 from sftqa_core.memory.packed import PackedModel
 from sftqa_core.memory.room import at_once
@@ -47,10 +47,11 @@ def greedy(
     """
     found: dict[int, _Found] = {}
     items = sorted(enumerate(prompts), key=lambda item: tuple(item[1]))
-    for some in _continuations(loaded, items, max_new_tokens, batch_size):
-        found.update((row[0], row) for row in some)
-        if phase:
-            phase.advance(len(some))
+    with naming(loaded):
+        for some in _continuations(loaded, items, max_new_tokens, batch_size):
+            found.update((row[0], row) for row in some)
+            if phase:
+                phase.advance(len(some))
     rows = [found[position] for position in range(len(prompts))]
     texts = decode(loaded.tokenizer, [ids[:-1] if ids[-1] in loaded.end_ids else ids for _, ids, _ in rows])
     return [Answer(text, total / len(ids), len(ids)) for text, (_, ids, total) in zip(texts, rows, strict=True)]

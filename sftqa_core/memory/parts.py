@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +16,8 @@ from typing import Any, ClassVar, Self
 import pandas as pd
 import pyarrow as pa
 
-from sftqa_core.artifacts import write_json
-from sftqa_core.errors import SettingsError
+from sftqa_core.artifacts import set_aside, write_json
+from sftqa_core.errors import ArtifactDamaged, SettingsError
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.memory.tables import read_parquet
 from sftqa_core.workspace import Workspace
@@ -51,11 +49,12 @@ class PartStore:
         return next((folder for folder in folders if folder.exists()), folders[0])
 
     def set_aside(self, paths: list[Path], error: Exception) -> None:
-        """Never read these files of one part again; its facts count as not probed."""
+        """Never read these files of one part again; its facts count as not probed. Where nothing can be renamed, this object
+        remembers."""
         for path in paths:
             self.damaged.append(str(path))
-            if path.is_relative_to(self.layers[0]) and path.exists():
-                path.rename(path.with_name(path.name + ".damaged"))
+            if path.is_relative_to(self.layers[0]):
+                set_aside(path)
         _log.warning("%s is damaged (%s): set aside, its facts will be probed again.", paths[-1], str(error).split("\n")[0])
 
     def newest_first(self, kind: str, pattern: str) -> list[Path]:
@@ -64,12 +63,12 @@ class PartStore:
         return [path for path in found if str(path) not in self.damaged]
 
     def tables(self, kind: str, schema: pa.Schema) -> list[pd.DataFrame]:
-        """All parts under `kind` that can be read, in the order of `newest_first`; others are set aside."""
+        """All parts under `kind` that can be read, in the order of `newest_first`; damaged ones are set aside."""
         found = []
         for path in self.newest_first(kind, "part-*.parquet"):
             try:
                 found.append(read_parquet(path, schema))
-            except (OSError, pa.ArrowException) as error:
+            except ArtifactDamaged as error:
                 self.set_aside([path], error)
         return found
 
@@ -107,8 +106,3 @@ class PartStore:
                 if fit and path.parent.name == fingerprint(settings):
                     found.setdefault(path.parent.name, cls(path.parent.name, workspace.layers, settings))
         return list(found.values())
-
-
-def part_name() -> str:
-    """A name for a part; names rise with time: the newest holds."""
-    return f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.parquet"

@@ -13,6 +13,7 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.knowledge.aliases import Aliases, load_aliases
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.memory.completions import CompletionStore
+from sftqa_core.memory.drawing import naming
 from sftqa_core.memory.estimates import EstimateStore, estimated_levels
 from sftqa_core.memory.fitting import packs
 from sftqa_core.memory.room import at_once, give_back, require_room
@@ -60,11 +61,13 @@ def probe_facts(
         completions = store if isinstance(store, CompletionStore) else None
         completions = completions or CompletionStore.of(loaded.fingerprint.to_dict(), scheme.sampling, workspace)
         completions.mend()
-        _sample(loaded, completions, wanted, settings, reporter, sampler)
+        with naming(loaded):
+            _sample(loaded, completions, wanted, settings, reporter, sampler)
         return levels_table(known_hits(completions, wanted, keep=True), wanted, scheme, seen_templates(loaded.card))
     estimates = store if isinstance(store, EstimateStore) else EstimateStore.of(loaded.fingerprint.to_dict(), scheme, workspace)
     estimates.mend()
-    _estimate(loaded, estimates, wanted, settings, reporter)
+    with naming(loaded):
+        _estimate(loaded, estimates, wanted, settings, reporter)
     return estimated_levels(estimates.rows(wanted), wanted, scheme, seen_templates(loaded.card))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sftqa_core.errors import SettingsError
+from sftqa_core.models.devices import device_memory
 
 if TYPE_CHECKING:
     from sftqa_core.models.loading import LoadedModel
@@ -76,9 +77,8 @@ def give_back() -> None:
 def _free_bytes(device: str) -> float:
     """What keys and values may take."""
     if device == "cpu":
-        import psutil
-
-        return _SHARE_FOR_KEYS * psutil.virtual_memory().available
+        memory = device_memory("cpu")
+        return _SHARE_FOR_KEYS * (memory.free if memory else 0)
     import torch
 
     return _SHARE_FOR_KEYS * torch.cuda.mem_get_info()[0]

@@ -38,12 +38,19 @@ Levels that were estimated, and not fully sampled, have no intervals (NaN); esti
 
 from __future__ import annotations
 
+import hashlib
 import io
+import re
+import time
+import uuid
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from sftqa_core.artifacts import fetching
+from sftqa_core.errors import ArtifactDamaged, StorageError
 
 _WORD = pa.dictionary(pa.int32(), pa.string())
 COMPLETIONS = pa.schema(
@@ -66,6 +73,7 @@ LEVELS = (
     "fact_id", "hits", "completions", "score", *INTERVALS, "seen_score", "unseen_score", "level", "confidence", "hits_per_template",
 )  # fmt: skip
 _SMALL_NUMBERS = ("template", "count", "tokens")  # compress best as bytes
+_NAMED = re.compile(r"(?P<kind>part|facts)-\d{20}-(?P<part>[0-9a-f]{8})(?P<facts>[0-9a-f]{8})\.parquet")
 _ONE_PAGE = 64 << 20  # bytes: pages are compressed apart, and texts repeat over the whole part
 
 
@@ -88,13 +96,49 @@ def parquet_bytes(table: pd.DataFrame, schema: pa.Schema, compression_level: int
     return target.getvalue()
 
 
+def part_name(part: bytes, beside: bytes | None = None) -> str:
+    """What follows `part-` in the name of a part with this content, and `facts-` in that of the list `beside` it.
+
+    Names rise with time: the newest holds. The last 16 hex digits are checksums, 8 of the part and 8 of the list beside it (random
+    where there is none): a file is checked before anything is made of its bytes, since some damage makes the reader of parquet
+    files hang.
+    """
+    return f"{time.time_ns():020d}-{_checksum(part)}{uuid.uuid4().hex[:8] if beside is None else _checksum(beside)}.parquet"
+
+
 def read_parquet(path: Path, schema: pa.Schema, fact_ids: list[str] | None = None) -> pd.DataFrame:
     """A table from disk, all of it or these facts' rows.
 
-    Raises pyarrow's errors or OSError for a damaged file, and for one that lacks a column of `schema`.
+    Raises `ArtifactDamaged` for a file that is missing, altered or no parquet, or that lacks a column of `schema`; `StorageError`
+    when the disk refuses.
     """
-    lacking = [name for name in schema.names if name not in pq.read_schema(path).names]
-    if lacking:
-        raise pa.ArrowInvalid(f"it lacks the columns {', '.join(lacking)}")
     chosen = None if fact_ids is None else [("fact_id", "in", fact_ids)]
-    return pq.read_table(path, columns=schema.names, filters=chosen, page_checksum_verification=True).to_pandas()
+    try:
+        with fetching(path):
+            content = path.read_bytes()
+        if (named := _NAMED.fullmatch(path.name)) and _checksum(content) != named[named["kind"]]:
+            raise ArtifactDamaged(f"{path}: its checksum differs from the one in its name")
+        lacking = [name for name in schema.names if name not in pq.read_schema(pa.BufferReader(content)).names]
+        if lacking:
+            raise ArtifactDamaged(f"{path} lacks the columns {', '.join(lacking)}")
+        table = pq.read_table(pa.BufferReader(content), columns=schema.names, filters=chosen, page_checksum_verification=True)
+        return table.to_pandas()
+    except StorageError:
+        raise
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise ArtifactDamaged(f"{path}: {error}") from error
+
+
+def require_parquet(path: Path) -> None:
+    """Raise as `read_parquet` does unless there is a parquet file, which one that was cut short is not; reads only its end."""
+    try:
+        with fetching(path):
+            pq.read_metadata(path)
+    except StorageError:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        raise ArtifactDamaged(f"{path}: {error}") from error
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:8]

@@ -6,8 +6,8 @@ on. It belongs to one piece of work: another recipe, source or library version s
 
 from __future__ import annotations
 
-import os
-import pickle
+import io
+import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from sftqa_core.artifacts import read_file, read_manifest, set_aside, write_folder
+from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion
+
+STATE = "state.pt"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,8 +36,7 @@ class Checkpoint:
         return cls(target.with_name(f".{target.name}.unfinished"), work)
 
     def save(self, step: int, seconds: float, model: Any, optimizers: Sequence[torch.optim.Optimizer]) -> None:
-        """Keep the state after `step` steps; a reader sees the old state or the new one."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Keep the state after `step` steps; a reader sees the old state or the new one. Raises `StorageError`."""
         state = {
             "work": self.work,
             "step": step,
@@ -40,17 +45,30 @@ class Checkpoint:
             "optimizers": [optimizer.state_dict() for optimizer in optimizers],
             "random": torch.get_rng_state(),
         }
-        partial = self.folder / "state.partial"
-        torch.save(state, partial)
-        os.replace(partial, self.folder / "state.pt")
+
+        def fill(work: Path) -> None:
+            with (work / STATE).open("wb") as handle:  # a path would leave the writing, and its errors, to C++
+                torch.save(state, handle)
+
+        write_folder(self.folder, fill, {"kind": "checkpoint", "work": self.work, "step": step})
 
     def restore(self, model: Any, optimizers: Sequence[torch.optim.Optimizer]) -> tuple[int, float]:
-        """Steps done and seconds spent before; (0, 0.0) and nothing changed if there is no state of this work."""
+        """Steps done and seconds spent before; (0, 0.0) and nothing changed if there is no whole state of this work.
+
+        A damaged one is named in the log and set aside. Raises `OtherVersion` for one that `save` may not replace.
+        """
         try:
-            state = torch.load(self.folder / "state.pt", map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
+            manifest = read_manifest(self.folder)
+            if manifest.get("work") != self.work:
+                return 0, 0.0
+            state = torch.load(io.BytesIO(read_file(self.folder, STATE, manifest)), map_location="cpu", weights_only=True)
+        except NotFound:
             return 0, 0.0
-        if state.get("work") != self.work:
+        except OtherVersion:
+            raise
+        except ArtifactDamaged as error:
+            moved = set_aside(self.folder)
+            _log.warning("%s The pre-training starts afresh%s.", error, f"; it was set aside as {moved.name}" if moved else "")
             return 0, 0.0
         model.load_state_dict(state["model"])
         for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):

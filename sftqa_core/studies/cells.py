@@ -10,13 +10,15 @@ are one. Facts are named by the fingerprint of their list: whoever reads a cell 
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sftqa_core.artifacts import MANIFEST, read_manifest, write_folder
-from sftqa_core.errors import ArtifactDamaged, NotFound
+from sftqa_core.artifacts import beside, is_finished, place_of, read_kept, write_folder
+from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.records import LevelScheme, TrainSettings
 from sftqa_core.studies.grid import canonical
@@ -62,26 +64,20 @@ class Cells:
     def folder(self, run: TrainSettings, scheme: LevelScheme | None = None) -> Path | None:
         """Where it lies, the person's layer first; None if it is not finished."""
         name = fingerprint(self._key(run, scheme))
-        folders = [layer / FOLDER / name for layer in self.workspace.layers]
-        return next((folder for folder in folders if (folder / MANIFEST).exists()), None)
+        folders = [place for layer in self.workspace.layers for place in (beside(layer / FOLDER / name), layer / FOLDER / name)]
+        return next((folder for folder in folders if is_finished(folder)), None)
 
     def read(self, run: TrainSettings, scheme: LevelScheme | None = None) -> Cell | None:
-        """The answers of that run or, with a scheme, its levels afterwards; None if it is not there or damaged."""
-        import pandas as pd
-        import pyarrow
+        """The answers of that run or, with a scheme, its levels afterwards; None if it is not there or damaged.
 
-        key = self._key(run, scheme)
-        kind = _kind(scheme)
+        A damaged one in the person's layer is set aside: it is made again, in its place.
+        """
+        key, kind = self._key(run, scheme), _kind(scheme)
         for layer in self.workspace.layers:
             folder = layer / FOLDER / fingerprint(key)
-            try:
-                manifest = read_manifest(folder)
-                if manifest["settings"] != key:
-                    continue
-                table = pd.read_parquet(folder / f"{kind}.parquet").astype(TABLES[kind])
-                return Cell(table, manifest["n"], manifest["counts"], manifest["numbers"])
-            except (NotFound, ArtifactDamaged, OSError, KeyError, ValueError, pyarrow.ArrowException):
-                continue  # it is made again, in its place
+            found = read_kept(folder, key, f"{kind}.parquet", partial(_cell, kind), own=layer == self.workspace.root)
+            if found is not None:
+                return found
         return None
 
     def write(
@@ -95,7 +91,7 @@ class Cells:
     ) -> Path:
         """Keep a finished cell; `table` has its rows in the facts' order."""
         key, kind = self._key(run, scheme), _kind(scheme)
-        folder = self.workspace.root / FOLDER / fingerprint(key)
+        folder = place_of(self.workspace.root / FOLDER / fingerprint(key))
         columns = table[list(TABLES[kind])].astype(TABLES[kind])
         manifest = {"kind": f"cell of {kind}", "settings": key, "n": n, "counts": counts, "numbers": dict(numbers)}
         return write_folder(folder, lambda work: columns.to_parquet(work / f"{kind}.parquet", index=False), manifest)
@@ -104,6 +100,17 @@ class Cells:
         same = {"model": self.model, "source": self.source, "aliases": self.aliases, "facts": self.facts}
         settings = canonical(run, self.learning_rate).to_dict()
         return {**same, "run": settings, **({"scheme": scheme.to_dict()} if scheme else {})}
+
+
+def _cell(kind: str, manifest: dict[str, Any], content: bytes) -> Cell:
+    import pandas as pd
+    import pyarrow
+
+    try:
+        table = pd.read_parquet(io.BytesIO(content)).astype(TABLES[kind])
+        return Cell(table, manifest["n"], manifest["counts"], manifest["numbers"])
+    except (OSError, KeyError, ValueError, pyarrow.ArrowException) as error:
+        raise ArtifactDamaged(f"A cell of {kind} holds something else ({error}).") from error
 
 
 def _kind(scheme: LevelScheme | None) -> str:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sftqa_core.knowledge.relations import fill
-from sftqa_core.models.loading import continuation, plain_ids
+from sftqa_core.models.loading import continuation, plain_ids, require_known
 from sftqa_core.records import PromptFormat
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ def answer_text(answer: str, form: PromptFormat) -> str:
 
 def encode_prompt(loaded: LoadedModel, text: str) -> tuple[int, ...]:
     """Token ids of a prompt as the model reads it: BOS where the tokenizer would put one, no end token."""
-    return (*loaded.bos_ids, *plain_ids(loaded.tokenizer, text))
+    ids = (*loaded.bos_ids, *plain_ids(loaded.tokenizer, text))
+    require_known(loaded, [ids], [text])
+    return ids
 
 
 def encode_example(loaded: LoadedModel, question: str, answer: str, form: PromptFormat) -> EncodedExample:
@@ -65,6 +67,7 @@ def encode_example(loaded: LoadedModel, question: str, answer: str, form: Prompt
     prompt, reply = prompt_text(question, form), answer_text(answer, form)
     ids = encode_prompt(loaded, prompt)
     answer_ids = continuation(loaded.tokenizer, prompt, reply)
+    require_known(loaded, [(*ids, *answer_ids)], [reply])
     return EncodedExample((*ids, *answer_ids, loaded.end_ids[0]), len(ids))
 
 

@@ -15,20 +15,21 @@ Runs lie in the person's layer or in the shipped one under it; a name in both me
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sftqa_core.artifacts import finished, read_manifest, write_folder, write_json
-from sftqa_core.errors import ArtifactDamaged, NotFound, SftqaError
+from sftqa_core.artifacts import finished, read_file, read_manifest, write_folder, write_json
+from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion, SftqaError, StorageError
 from sftqa_core.records import RunSummary, TrainSettings
 from sftqa_core.training.command import command_of
 from sftqa_core.workspace import Workspace
@@ -67,8 +68,13 @@ class Run:
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        """manifest.json. Raises `ArtifactDamaged` when it can't be read."""
-        return read_manifest(self.folder)
+        """manifest.json. Raises `ArtifactDamaged`, with what makes the run again as far as that is known, when it can't be read."""
+        try:
+            return read_manifest(self.folder)
+        except OtherVersion:
+            raise
+        except ArtifactDamaged as error:
+            raise ArtifactDamaged(f"{error} {_again(self.folder)}".strip()) from error
 
     @cached_property
     def settings(self) -> TrainSettings:
@@ -104,30 +110,33 @@ class Run:
         return self.folder / "model" if (self.folder / "model").is_dir() else None
 
     def _json(self, name: str) -> dict[str, Any]:
-        try:
-            return json.loads((self.folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise _damaged(self.folder / name, error) from error
+        return self._parsed(name, json.loads)
 
     def _lines(self, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
         import pandas as pd
 
-        try:
-            rows = [json.loads(line) for line in (self.folder / name).read_text(encoding="utf-8").splitlines()]
-        except (OSError, ValueError) as error:
-            raise _damaged(self.folder / name, error) from error
+        rows = self._parsed(name, lambda content: [json.loads(line) for line in content.decode("utf-8").splitlines()])
         return pd.DataFrame(rows, columns=list(columns))
 
     def _parquet(self, name: str) -> pd.DataFrame:
         import pyarrow
         import pyarrow.parquet
 
-        try:
-            stored = pyarrow.parquet.read_table(self.folder / name)
-        except (OSError, pyarrow.ArrowException) as error:
-            raise _damaged(self.folder / name, error) from error
+        stored = self._parsed(name, lambda content: pyarrow.parquet.read_table(pyarrow.BufferReader(content)))
         lists = {field.name: stored.column(field.name).to_pylist() for field in stored.schema if pyarrow.types.is_list(field.type)}
         return stored.to_pandas().assign(**lists)  # lists again: Parquet alone gives arrays
+
+    def _parsed(self, name: str, parse: Callable[[bytes], Any]) -> Any:
+        """What a file holds. Raises `ArtifactDamaged` when it is not what was written, `StorageError` when the disk refuses."""
+        manifest = self.manifest
+        try:
+            return parse(read_file(self.folder, name, manifest))
+        except StorageError:
+            raise
+        except (ArtifactDamaged, OSError, ValueError) as error:  # pyarrow says OSError or ArrowInvalid, which is a ValueError
+            raise ArtifactDamaged(
+                f"{self.folder / name} of the finished run can't be read ({error}). {_again(self.folder, manifest)}"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -195,7 +204,7 @@ def facts_with_levels(facts: pd.DataFrame, levels: pd.DataFrame | None) -> pd.Da
 
 
 def list_runs(workspace: Workspace | None = None) -> list[RunInfo]:
-    """Every finished run of both layers, newest first; folders whose manifest can't be read are passed over."""
+    """Every finished run of both layers, newest first; those that can't be read are passed over (`workflows.cache` tells of them)."""
     place = workspace or Workspace.current()
     found = []
     for name, folder in _folders(place).items():
@@ -219,6 +228,15 @@ def read_run(run_id: str, workspace: Workspace | None = None) -> Run:
     raise NotFound(f"There is no run {run_id!r}. Runs that come near: {', '.join(near)}. `sftqa runs` lists all {len(folders)}.")
 
 
+def run_of_token(token: str, workspace: Workspace | None = None) -> Run | None:
+    """The run that was made for the wish of that name (a job, say); None while there is none."""
+    for name, folder in _folders(workspace or Workspace.current()).items():
+        with contextlib.suppress(SftqaError):
+            if read_manifest(folder).get("token") == token:
+                return Run(name, folder)
+    return None
+
+
 def _folders(workspace: Workspace) -> dict[str, Path]:
     return finished(layer / "runs" for layer in workspace.layers)
 
@@ -233,5 +251,12 @@ def _level(value: Any) -> int | None:
     return int(value) if isinstance(value, int | float) and value == value else None
 
 
-def _damaged(path: Path, error: Exception) -> ArtifactDamaged:
-    return ArtifactDamaged(f"{path} of the finished run can't be read ({error}). Delete the run's folder and train again.")
+def _again(folder: Path, manifest: Mapping[str, Any] | None = None) -> str:
+    """How to make a damaged run again, if its settings can be read."""
+    try:
+        command = (
+            manifest["command"] if manifest else command_of(TrainSettings.from_dict(json.loads((folder / "settings.json").read_bytes())))
+        )
+    except (OSError, ValueError, KeyError, SftqaError):
+        return ""
+    return f"`sftqa cache verify --set-aside` moves it out of the way; then train again: {command}"

@@ -25,6 +25,7 @@ from transformers import Trainer, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
 from sftqa_core.errors import OutOfMemory
+from sftqa_core.memory.drawing import is_out_of_memory
 from sftqa_core.memory.room import require_room
 from sftqa_core.models.loading import no_progress_bar
 from sftqa_core.progress import Phase, Reporter, Silent
@@ -230,7 +231,9 @@ def _own_gradients(base: Any) -> Iterator[None]:
 def _memory_errors(settings: TrainSettings) -> Iterator[None]:
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
         less = "batch_size" if settings.method == "lora" else "batch_size, or method lora in place of full"
         raise OutOfMemory(
             f"Fine-tuning needs more memory than the device has (batch size {settings.batch_size}). Use a smaller {less}."

@@ -23,7 +23,7 @@ import torch
 from filelock import FileLock, Timeout
 from transformers import TrainerCallback
 
-from sftqa_core.artifacts import MANIFEST, SCHEMA, checksums, damaged_files, read_manifest, versions, write_json
+from sftqa_core.artifacts import damaged_files, read_manifest, seal, versions
 from sftqa_core.errors import SftqaError, Stopped
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.progress import Reporter
@@ -89,8 +89,7 @@ class Unfinished:
     def seal(self, step: int, seconds: float) -> None:
         """Call a written checkpoint whole and remove the others."""
         newest = self.folder / f"{_PREFIX}{step}"
-        told = {"kind": "checkpoint", "step": step, "seconds": round(self.seconds + seconds, 3)}
-        write_json(newest / MANIFEST, {**told, "schema": SCHEMA, "versions": versions(), "files": checksums(newest)})
+        seal(newest, {"kind": "checkpoint", "step": step, "seconds": round(self.seconds + seconds, 3)})
         for path in self.folder.glob(f"{_PREFIX}*"):
             if path != newest:
                 shutil.rmtree(path, ignore_errors=True)

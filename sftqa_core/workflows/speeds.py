@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from sftqa_core.artifacts import write_json
+from sftqa_core.artifacts import keep_json
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -20,14 +20,15 @@ PROBES = {"sampling": "probe", "adaptive": "adaptive", "likelihood": "likelihood
 def remember(model: ModelFingerprint, **work: tuple[int, float]) -> None:
     """Keep the rates of a model on its device from `kind=(pieces, seconds)`.
 
-    Little work says little, because batches were not full and the start weighs too much: it is not remembered.
+    Little work says little, because batches were not full and the start weighs too much: it is not remembered. Nothing is where
+    the disk refuses: a forecast is not worth a finished run.
     """
     known = _read()
     rates = known.setdefault(_key(model.weights, model.device), {})
     for kind, (pieces, seconds) in work.items():
         if seconds > 0 and pieces >= ENOUGH[kind]:
             rates[kind] = pieces / seconds
-    write_json(Workspace.current().state / "speeds.json", known)
+    keep_json(Workspace.current().state / "speeds.json", known)
 
 
 def measured(weights: str, device: str) -> dict[str, float]:

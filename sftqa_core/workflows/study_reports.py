@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sftqa_core.artifacts import write_bytes, write_json
-from sftqa_core.errors import ModelUnavailable, SettingsError
+from sftqa_core.artifacts import keep_json, set_aside, write_bytes
+from sftqa_core.errors import ArtifactDamaged, ModelUnavailable, SettingsError
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import StudyReport, StudySettings
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from sftqa_core.studies.outcomes import Outcomes
 
+_DIGEST = "digest"  # in a kept report: the fingerprint of all else in it
+_log = logging.getLogger(__name__)
 REPORT_SCHEMA = 1  # raised when the same cells are counted or worded otherwise
 UNFINISHED = "The study is not finished: some settings have more seeds than others, and some of the questions can't be asked yet."
 CORRECTION = (
@@ -56,7 +59,10 @@ def study(settings: StudySettings, reporter: Reporter | None = None) -> StudyRep
     """
     from sftqa_core.workflows.study_runs import run_study
 
-    write_bytes(Workspace.current().studies / f"{study_name(settings)}.yaml", study_yaml(settings).encode())
+    path, text = Workspace.current().studies / f"{study_name(settings)}.yaml", study_yaml(settings).encode()
+    if path.exists() and path.read_bytes() != text:  # the name is a hash of the settings: this is no longer what was written
+        set_aside(path)
+    write_bytes(path, text)
     run_study(settings, reporter or Silent())
     return study_report(settings)
 
@@ -99,7 +105,8 @@ def study_report(settings: StudySettings) -> StudyReport:
     tables = {title: _plain(table) for title, table in study_tables(settings, outcomes).items()}
     report = StudyReport(settings, done, planned, tuple(FINDINGS[settings.kind](outcomes)), tuple(notes), tables)
     if name and 0 < planned == done:
-        write_json(Workspace.current().reports / f"{name}.json", report.to_dict())
+        told = report.to_dict()
+        keep_json(Workspace.current().reports / f"{name}.json", {**told, _DIGEST: fingerprint(told)})
     return report
 
 
@@ -115,12 +122,31 @@ def report_name(settings: StudySettings) -> str | None:
 
 
 def _kept_report(name: str) -> StudyReport | None:
-    for layer in Workspace.current().layers:
+    workspace = Workspace.current()
+    for layer in workspace.layers:
+        path = layer / workspace.reports.name / f"{name}.json"
         try:
-            return StudyReport.from_dict(json.loads((layer / "reports" / f"{name}.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError, SettingsError):
-            continue  # not there, or damaged: it is counted anew
+            return read_report(path)
+        except ArtifactDamaged as error:
+            moved = set_aside(path) if layer == workspace.root else None
+            _log.warning("%s It is counted anew%s.", error, f"; the file was set aside as {moved.name}" if moved else "")
+        except OSError:
+            continue  # not there, or not to be had: it is counted anew
     return None
+
+
+def read_report(path: Path) -> StudyReport:
+    """The kept report in a file. Raises `ArtifactDamaged` for one that is not what was written, OSError when it can't be read."""
+    content = path.read_bytes()
+    try:
+        told = json.loads(content)
+        digest = told.pop(_DIGEST, None)  # those of the first version have none
+        if digest not in (None, fingerprint(told)):
+            raise ArtifactDamaged(f"{path} is not what was written: its checksum differs.")
+        tables = {str(name): list(rows) for name, rows in told["tables"].items()}
+        return replace(StudyReport.from_dict({**told, "tables": {}}), tables=tables)  # rows are plain JSON, of columns without a type
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError, SettingsError) as error:
+        raise ArtifactDamaged(f"{path} is no report of a study ({error}).") from error
 
 
 def study_outcomes(settings: StudySettings) -> list[Outcomes]:

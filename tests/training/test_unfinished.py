@@ -1,7 +1,6 @@
 """A training that was cut off at any moment goes on from its checkpoint and ends like an undisturbed one."""
 
 import dataclasses
-import json
 import os
 import random
 import signal
@@ -11,6 +10,7 @@ import time
 
 import pytest
 
+from sftqa_core.artifacts import seal
 from sftqa_core.errors import Stopped
 from sftqa_core.training import unfinished
 from sftqa_core.training.trainer import fine_tune
@@ -176,7 +176,5 @@ def test_the_time_before_an_interruption_counts(tmp_path):
     """The result's seconds are those of all its steps."""
     with pytest.raises(Stopped):
         fine_tune(tiny_loaded(), EXAMPLES, LONG, tmp_path / "cut", Recorder(stop_after=4))
-    manifest = folders()[0] / "checkpoint-4" / "manifest.json"
-    told = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps({**told, "seconds": 1000.0}))
+    seal(folders()[0] / "checkpoint-4", {"kind": "checkpoint", "step": 4, "seconds": 1000.0})
     assert 1000 < fine_tune(tiny_loaded(), EXAMPLES, LONG, tmp_path / "cut").seconds < 1100
