@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import reprlib
 import types
 import typing
@@ -15,6 +16,10 @@ from sftqa_core.errors import SettingsError
 _QUOTED = reprlib.Repr()
 _QUOTED.maxlevel, _QUOTED.maxlist, _QUOTED.maxtuple, _QUOTED.maxdict = 2, 12, 12, 6
 _QUOTED.maxstring = _QUOTED.maxother = 120
+MAX_LISTED = 20  # problems told one by one
+_LARGEST = 2**63 - 1  # what tables and databases hold
+_DEEPEST = 50  # levels of lists and objects where a record holds any JSON
+_HALF = re.compile(r"[\ud800-\udfff]")
 
 
 class Record:
@@ -24,9 +29,9 @@ class Record:
     """
 
     def __post_init__(self) -> None:
-        found = self.problems()
+        found = _halves(self) or self.problems()
         if found:
-            raise SettingsError(found)
+            raise SettingsError(listed(found))
 
     def problems(self) -> list[str]:
         """Sentences that say what is wrong with the values; empty when they can be used."""
@@ -43,7 +48,7 @@ class Record:
             raise SettingsError(f"{cls.__name__} must be a JSON object, got {type(data).__name__}.")
         fields = {f.name: f for f in dataclasses.fields(typing.cast(Any, cls))}
         hints = typing.get_type_hints(cls)
-        wrong = [f"{cls.__name__} has no setting '{key}'; it knows {', '.join(fields)}." for key in data if key not in fields]
+        wrong = [f"{cls.__name__} has no setting {shown(key)}; it knows {', '.join(fields)}." for key in data if key not in fields]
         wrong += [f"{cls.__name__} needs '{name}'." for name, f in fields.items() if name not in data and _required(f)]
         values = {}
         for key in fields.keys() & data.keys():
@@ -54,7 +59,7 @@ class Record:
             except (TypeError, ValueError, OverflowError) as error:
                 wrong.append(f"{cls.__name__}.{key}: {error}.")
         if wrong:
-            raise SettingsError(wrong)
+            raise SettingsError(listed(wrong))
         return cls(**values)
 
     def fingerprint(self) -> str:
@@ -70,17 +75,41 @@ def fingerprint(value: Any) -> str:
 
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> list[str]:
     """For `problems`: a sentence if `value` is none of `allowed`."""
-    return [] if value in allowed else [f"{name} must be one of {', '.join(allowed)}, got {value!r}."]
+    return [] if value in allowed else [f"{name} must be one of {', '.join(allowed)}, got {shown(value)}."]
 
 
 def at_least(name: str, value: int | None, least: int) -> list[str]:
     """For `problems`: a sentence if `value` is given and below `least`."""
-    return [] if value is None or value >= least else [f"{name} must be {least} or more, got {value}."]
+    return [] if value is None or value >= least else [f"{name} must be {least} or more, got {shown(value)}."]
 
 
-def within(name: str, value: float, low: float, high: float) -> list[str]:
-    """For `problems`: a sentence if `value` does not lie from `low` to `high` (NaN never does)."""
-    return [] if low <= value <= high else [f"{name} must be {low:,} to {high:,}, got {shown(value)}."]
+def within(name: str, value: float | None, low: float, high: float) -> list[str]:
+    """For `problems`: a sentence if `value` is given and does not lie from `low` to `high` (NaN never does)."""
+    return [] if value is None or low <= value <= high else [f"{name} must be {low:,} to {high:,}, got {shown(value)}."]
+
+
+def at_most(name: str, text: str, most: int) -> list[str]:
+    """For `problems`: a sentence if `text` has more than `most` characters."""
+    return [] if len(text) <= most else [f"{name} may have {most:,} characters, got {len(text):,}."]
+
+
+def listed(problems: list[str]) -> list[str]:
+    """The first problems, and how many more there are: a file of a million bad rows must not fill the screen."""
+    more = len(problems) - MAX_LISTED
+    return problems if more <= 0 else [*problems[:MAX_LISTED], f"... and {more:,} more."]
+
+
+def parse_json(text: str) -> Any:
+    """JSON from outside. Raises ValueError, in plain words, also for a name that stands twice in an object, for numbers of
+    thousands of digits and for nesting that goes too deep."""
+    try:
+        return json.loads(text, object_pairs_hook=_once)
+    except (json.JSONDecodeError, _Twice):
+        raise
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except ValueError as error:
+        raise ValueError("it holds a number of thousands of digits" if "digits" in str(error) else str(error)) from None
 
 
 def shown(value: Any) -> str:
@@ -89,6 +118,41 @@ def shown(value: Any) -> str:
         return _QUOTED.repr(value)
     except ValueError:  # a number of thousands of digits
         return f"a number of {value.bit_length():,} bits" if isinstance(value, int) else type(value).__name__
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _Twice(f"{shown(name)} stands there twice")
+        found[name] = value
+    return found
+
+
+class _Twice(ValueError):
+    """A name stands twice in a JSON object."""
+
+
+def _halves(record: Any) -> list[str]:
+    """Texts with half a character (out of a file name in another encoding, or of JSON) can be stored nowhere."""
+    fields = dataclasses.fields(record)
+    return [f"{f.name} holds half a character: {shown(bad)}." for f in fields if (bad := _half(getattr(record, f.name))) is not None]
+
+
+def _half(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value if not value.isascii() and _HALF.search(value) else None
+    inside: typing.Iterable[Any] = ()
+    if isinstance(value, (list, tuple)):
+        inside = value
+    elif isinstance(value, dict):
+        inside = (*value, *value.values())
+    return next((bad for item in inside if (bad := _half(item)) is not None), None)
+
+
+def _too_deep(value: Any, levels: int = _DEEPEST) -> bool:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return levels < 0 or any(_too_deep(item, levels - 1) for item in inside)
 
 
 def _required(field: dataclasses.Field) -> bool:
@@ -114,18 +178,22 @@ def _typed(hint: Any, value: Any) -> Any:
         return _typed(next(a for a in arguments if a is not type(None)), value)
     if isinstance(hint, type) and issubclass(hint, Record):
         return hint.from_dict(value)
-    if origin is tuple:
+    if origin in (tuple, list):
         if not isinstance(value, (list, tuple)):
             raise TypeError(f"must be a list, got {shown(value)}")
-        return tuple(_typed(arguments[0], item) for item in value)
+        return origin(_typed(arguments[0], item) for item in value)
     if origin is dict:
         if not isinstance(value, dict):
             raise TypeError(f"must be an object, got {shown(value)}")
         return {key: _typed(arguments[1], item) for key, item in value.items()}
     if hint is Any:
+        if _too_deep(value):
+            raise TypeError(f"must not be nested more than {_DEEPEST} levels deep")
         return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise TypeError(f"must be {hint.__name__}, got {shown(value)}")
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise TypeError(f"must be a whole number of at most 18 digits, got {shown(value)}")
     return value

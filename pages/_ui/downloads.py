@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from sftqa_core.knowledge.spreadsheet import protect_cell
+
 if TYPE_CHECKING:
     import pandas as pd
 
-_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def csv_button(label: str, table: pd.DataFrame, name: str, key: str) -> None:
@@ -27,12 +31,16 @@ def csv_button(label: str, table: pd.DataFrame, name: str, key: str) -> None:
 
 
 def csv_bytes(table: pd.DataFrame) -> bytes:
-    """UTF-8 with a byte-order mark, so that spreadsheets read accents; text cells neutralised."""
-    return table.map(neutral).to_csv(index=False).encode("utf-8-sig")
+    """UTF-8 with a byte-order mark, so that spreadsheets read accents; names and text cells neutralised.
+
+    Every text stands in quotes: where a spreadsheet takes semicolons for commas, one inside a text would begin a cell of its own.
+    """
+    safe = table.map(neutral).rename(columns=neutral)
+    return safe.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC).encode("utf-8-sig")
 
 
 def neutral(cell: Any) -> Any:
-    """A text that begins like a formula gets an apostrophe in front; a list becomes text; numbers stay numbers."""
+    """A text that may be a formula gets an apostrophe in front, control characters are replaced; a list becomes text; numbers stay."""
     if isinstance(cell, list | tuple):
         cell = " | ".join(map(str, cell))
-    return f"'{cell}" if isinstance(cell, str) and cell.lstrip(" ").startswith(_STARTS) else cell
+    return protect_cell(_CONTROL.sub("\ufffd", cell)) if isinstance(cell, str) else cell

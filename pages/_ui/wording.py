@@ -32,7 +32,18 @@ NOTE_HELP = {  # part of a note -> what stands behind it
     "new to it. They stay in; the number says how many there are.",
 }
 
-_MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])")
+_MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&=^])")
+# control characters, halves of characters, and marks that turn the reading direction round
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_JOINER = "\u2060"  # not seen; keeps apart what the page would take for one thing
+# Icons, emoji, addresses and arrows are looked for after escapes were taken out, so these need something between their signs.
+_SPELLS = (
+    (re.compile(r":(?=\S)"), f":{_JOINER}"),
+    (re.compile(r"(?i)\b(www)(?=\.)"), rf"\1{_JOINER}"),
+    (re.compile(r"(?<=\S)@(?=\S)"), f"{_JOINER}@"),
+    (re.compile(r"(?<!\S)(<-|-|>|<|~)(?=[->=](?!\S))"), rf"\1{_JOINER}"),
+)
+_INDENT = re.compile(r"^[ \t]+", re.MULTILINE)
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -87,5 +98,17 @@ def step_of(kind: str, phases: Sequence[str]) -> tuple[int, int]:
 
 
 def literal(text: object) -> str:
-    """Text of models, data or errors for a place that renders markdown: every sign that could mean something is escaped."""
-    return _MARKUP.sub(r"\\\1", str(text)).replace("\n", "  \n")
+    """Text of models, data or errors for a place that renders markdown: it is shown as it stands, whatever it holds.
+
+    Control characters become a sign that something was there; indented and empty lines stay lines of one paragraph.
+    """
+    plain = _UNSEEN.sub("\ufffd", str(text).replace("\r\n", "\n"))
+    for spell, broken in _SPELLS:
+        plain = spell.sub(broken, plain)
+    plain = _INDENT.sub(lambda found: _JOINER + "\u00a0" * len(found[0].expandtabs(4)), plain)
+    return "  \n".join(line or "\u00a0" for line in _MARKUP.sub(r"\\\1", plain).split("\n")) if plain else ""
+
+
+def in_badge(text: object) -> str:
+    """The same for `st.badge`, which escapes brackets by itself."""
+    return literal(text).replace("\\[", "[").replace("\\]", "]")

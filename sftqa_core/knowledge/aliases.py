@@ -17,15 +17,16 @@ from typing import Any
 
 from sftqa_core.artifacts import write_bytes
 from sftqa_core.errors import FactsError
-from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.jsonrecord import fingerprint, listed, shown
 from sftqa_core.knowledge.answers import CASE_SENSITIVE_LENGTH, normalise
-from sftqa_core.knowledge.facts import has_control, listed, subject_key
+from sftqa_core.knowledge.facts import MAX_TEXT, has_control, subject_key
 from sftqa_core.knowledge.spreadsheet import csv_cells, protect_cell, unprotect_cell
 from sftqa_core.workspace import Workspace
 
 COLUMNS = ("name", "same_as")
 SHIPPED = Path(__file__).with_name("aliases.csv")
 MAX_BYTES = 4_000_000
+MAX_GROUPS = 50_000
 _BETWEEN = "|"
 
 
@@ -81,9 +82,10 @@ def load_aliases(workspace: Workspace | None = None) -> Aliases:
 
 
 def save_aliases(aliases: Aliases, workspace: Workspace | None = None) -> Path:
-    """Store the person's table, whole or not at all."""
-    path = (workspace or Workspace.current()).aliases
-    write_bytes(path, aliases.to_csv())
+    """Store the person's table, whole or not at all. Raises `FactsError` for one that is too large to be read again."""
+    path, content = (workspace or Workspace.current()).aliases, aliases.to_csv()
+    _refuse_large(len(content), "The alias table")
+    write_bytes(path, content)
     return path
 
 
@@ -94,20 +96,27 @@ def reset_aliases(workspace: Workspace | None = None) -> None:
 
 def read_aliases(path: Path) -> Aliases:
     """The table in a file. Raises `FactsError` with every problem."""
-    return parse_aliases(path.read_bytes(), path.name)
+    try:
+        if not path.is_file():
+            raise FactsError(f"{path} is no file. Take it away, and the table that came with the program is used.")
+        _refuse_large(path.stat().st_size, path.name)
+        return parse_aliases(path.read_bytes(), path.name)
+    except OSError as error:
+        raise FactsError(f"{path} can't be read: {error.strerror or error}.") from error
 
 
 def parse_aliases(content: bytes, name: str = "The alias table") -> Aliases:
     """The table in a file's bytes (comma, semicolon or tab between the columns). Raises `FactsError` with every problem."""
-    if len(content) > MAX_BYTES:
-        raise FactsError(f"{name} has {len(content):,} bytes; an alias table may have {MAX_BYTES:,}.")
+    _refuse_large(len(content), name)
     header, table, delimiter = csv_cells(content, name)
     if header[:2] != list(COLUMNS):
-        raise FactsError(f"{name} must begin with the columns {', '.join(COLUMNS)}; its first line is {delimiter.join(header)[:80]!r}.")
+        raise FactsError(f"{name} must begin with the columns {', '.join(COLUMNS)}; its first line is {shown(delimiter.join(header))}.")
     wide = [number for number, row in enumerate(table, 2) if any(row[2:])]
     if wide:
         said = f"more than two columns; names are separated by '{_BETWEEN}', and one that holds {delimiter!r} needs quotes."
         raise FactsError(listed([f"{name}, row {number}: {said}" for number in wide]))
+    if len(table) > MAX_GROUPS:
+        raise FactsError(f"{name} has {len(table):,} rows; an alias table may have {MAX_GROUPS:,}.")
     return Aliases.from_rows(dict(zip(COLUMNS, map(unprotect_cell, row), strict=False)) for row in table)
 
 
@@ -117,10 +126,18 @@ def _problems(groups: tuple[tuple[str, ...], ...]) -> list[str]:
     for number, group in enumerate(groups, 1):
         for name in group:
             if _BETWEEN in name or has_control(name) or not name.strip():
-                found.append(f"Group {number}: {name!r} is empty or holds '{_BETWEEN}' or a control character.")
+                found.append(f"Group {number}: {shown(name)} is empty or holds '{_BETWEEN}' or a control character.")
+            elif len(name) > MAX_TEXT:
+                found.append(f"Group {number}: {shown(name)} has {len(name):,} characters, the most is {MAX_TEXT:,}.")
             elif (other := first.setdefault(_key(name), number)) != number:
-                found.append(f"Group {number} ({group[0]}): {name!r} already stands in group {other}. Put each name into one group.")
+                there = f"{shown(name)} already stands in group {other}"
+                found.append(f"Group {number} ({shown(group[0])[1:-1]}): {there}. Put each name into one group.")
     return found
+
+
+def _refuse_large(size: int, name: str) -> None:
+    if size > MAX_BYTES:
+        raise FactsError(f"{name} has {size:,} bytes; an alias table may have {MAX_BYTES:,}.")
 
 
 def _key(name: str) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sftqa_core.errors import SettingsError
+from sftqa_core.jsonrecord import shown
 
 MATCHES = ("tokens", "substring")
 CASE_SENSITIVE_LENGTH = 3  # "R", "US" and "Oka" would otherwise be found in ordinary words
@@ -79,7 +80,7 @@ class Matcher:
 
     def __post_init__(self) -> None:
         if self.match not in MATCHES:
-            raise SettingsError(f"match must be one of {', '.join(MATCHES)}, got {self.match!r}.")
+            raise SettingsError(f"match must be one of {', '.join(MATCHES)}, got {shown(self.match)}.")
 
     def compile(self, answers: Iterable[str]) -> CompiledAnswers:
         """`answers` (aliases already added) for repeated use. Empty answers are passed over."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -21,10 +21,10 @@ from typing import Any
 
 from sftqa_core.artifacts import damaged_files, read_manifest, write_folder
 from sftqa_core.errors import FactsError, SftqaError
-from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.jsonrecord import fingerprint, listed, parse_json, shown
 from sftqa_core.knowledge.answers import stands_inside
-from sftqa_core.knowledge.facts import FactSource, fact_table, has_control, listed, read_facts, write_facts
-from sftqa_core.knowledge.merging import Row, merge_rows
+from sftqa_core.knowledge.facts import FactSource, fact_table, read_facts, text_fault, write_facts
+from sftqa_core.knowledge.merging import MAX_ANSWERS, Row, merge_rows
 from sftqa_core.knowledge.relations import Relation, builtin_relations
 from sftqa_core.knowledge.spreadsheet import decode_text
 from sftqa_core.records import SPLITS, SourceReport
@@ -34,8 +34,10 @@ NAME = "entity-questions"
 PARSER = 1  # raised when the same files would give another table
 LAYOUT = "train/P17.train.json, dev/P17.dev.json, test/P17.test.json and so on"
 MAX_MEMBERS = 5_000
+MAX_DIRECTORY_BYTES = 2_000_000
 MAX_FILE_BYTES = 50_000_000
 MAX_TOTAL_BYTES = 400_000_000
+_LAST_RECORD = 22  # bytes
 _CHECKSUMS = Path(__file__).with_name("entity_questions.sha256")
 _FILE = re.compile(r"(?:[^/]+/)?(train|dev|test)/(P\d+)\.\1\.json")
 
@@ -100,6 +102,10 @@ def _folder_files(folder: Path) -> dict[str, bytes]:
         raise FactsError(f"{folder} does not exist. EntityQuestions is a folder or zip with {LAYOUT}.")
     found = _Collected(str(folder))
     for file in _candidates(folder):
+        if not file.is_file():
+            raise FactsError(f"{file} is no file.")  # reading a pipe would wait for ever
+        if not file.resolve().is_relative_to(folder.resolve()):
+            raise FactsError(f"{file} is a link that leads out of its folder. Copy the file it points to in its place.")
         with file.open("rb") as handle:
             found.add(file.relative_to(folder).as_posix(), file.stat().st_size, handle.read)
     return found.files
@@ -107,6 +113,7 @@ def _folder_files(folder: Path) -> dict[str, bytes]:
 
 def _zip_files(path: Path) -> dict[str, bytes]:
     found = _Collected(path.name)
+    _refuse_long_directory(path)
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -114,13 +121,23 @@ def _zip_files(path: Path) -> dict[str, bytes]:
                 raise FactsError(f"{path.name} holds {len(members):,} files; EntityQuestions has fewer than {MAX_MEMBERS:,}.")
             for member in members:
                 if member.filename.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", member.filename):
-                    raise FactsError(f"{path.name} holds the name {member.filename!r}, which leads out of the zip. It was not opened.")
+                    raise FactsError(f"{path.name} holds the name {shown(member.filename)}, which leads out of the zip. It was not opened.")
                 if not member.filename.startswith("__MACOSX/"):
                     with archive.open(member) as handle:
                         found.add(member.filename, member.file_size, handle.read)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
         raise FactsError(f"{path.name} is not a zip that can be read ({error}). Download or pack it again.") from error
     return found.files
+
+
+def _refuse_long_directory(path: Path) -> None:
+    """Before zipfile reads it: a list of millions of files would fill the memory. The last record of a zip tells its size."""
+    with path.open("rb") as handle:
+        handle.seek(max(0, path.stat().st_size - _LAST_RECORD - 65_535))
+        tail = handle.read()
+    at = tail.rfind(b"PK\5\6")
+    if 0 <= at <= len(tail) - _LAST_RECORD and struct.unpack_from("<L", tail, at + 12)[0] > MAX_DIRECTORY_BYTES:
+        raise FactsError(f"{path.name} lists far more files than EntityQuestions has. It was not opened.")
 
 
 @dataclass
@@ -211,8 +228,8 @@ def _parse(files: dict[str, bytes], relations: dict[str, Relation]) -> _Parsed:
         split, relation = name.split("/")[0], _relation_id(name)
         if relation in relations:
             try:
-                entries = json.loads(decode_text(content, name))
-            except (ValueError, RecursionError) as error:
+                entries = parse_json(decode_text(content, name))
+            except ValueError as error:
                 parsed.problems.append(f"{name} is not readable JSON: {error}.")
                 continue
             except FactsError as error:
@@ -245,8 +262,12 @@ def _entry_fault(entry: Any) -> str | None:
     if not isinstance(entry, dict) or not {"question", "answers"} <= entry.keys():
         return 'must be an object with "question" and "answers".'
     question, answers = entry["question"], entry["answers"]
-    if not isinstance(question, str) or not question.strip() or has_control(question):
-        return f"question must be text, got {question!r}."
-    if not isinstance(answers, list) or not answers or not all(isinstance(a, str) and a.strip() and not has_control(a) for a in answers):
-        return f"answers must be a list of one or more texts, got {answers!r}."
+    if not _is_text(question):
+        return f"question must be text, got {shown(question)}."
+    if not isinstance(answers, list) or not 0 < len(answers) <= MAX_ANSWERS or not all(map(_is_text, answers)):
+        return f"answers must be a list of one or more texts, got {shown(answers)}."
     return None
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and text_fault(value) is None

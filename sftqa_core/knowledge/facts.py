@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sftqa_core.errors import FactsError
-from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.jsonrecord import fingerprint, listed, shown
 from sftqa_core.knowledge.answers import is_echo
 from sftqa_core.records import DOMAINS, SPLITS, SourceReport
 
@@ -49,8 +49,11 @@ OPTIONAL = {"exposures": "Int64", "contested": "bool", "rival": "str", "rival_sh
 UNUSED = "none"  # the split of facts that no one trains, tunes or tests on
 LARGE_FACTS = 10_000  # sources above this are tested on a sample
 LARGE_TEST_LIMIT = 100  # test facts a relation of a large source, unless asked otherwise
-MAX_LISTED = 20  # problems told one by one
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")  # and halves of characters, which no file can hold
+MAX_TEXT = 2_000  # characters of a subject, question or answer
+# control characters, halves of characters (which no file can hold), line and paragraph separators, and those that turn the direction of
+# the text after them round, so that it reads as something else
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_UNSEEN = ("Cf", "Cc", "Zs", "Zl", "Zp")
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def fact_table(rows: Iterable[Mapping[str, Any]] | pd.DataFrame, source: str) ->
     if "subject_in_train" not in table:
         table["subject_in_train"] = shared_subjects(table)
     doubled = table[table["fact_id"].duplicated()]
-    _refuse([f"Fact {r}, subject {s!r}: stands more than once." for r, s in zip(doubled["relation"], doubled["subject"], strict=True)])
+    _refuse([f"Fact {r}, subject {shown(s)}: stands more than once." for r, s in zip(doubled["relation"], doubled["subject"], strict=True)])
     return _typed(table[[*COLUMNS, *(name for name in OPTIONAL if name in table)]])
 
 
@@ -179,15 +182,20 @@ def read_facts(path: Path) -> pd.DataFrame:
     return _typed(facts)
 
 
-def listed(problems: list[str]) -> list[str]:
-    """The first problems, and how many more there are: a file of a million bad rows must not fill the screen."""
-    more = len(problems) - MAX_LISTED
-    return problems if more <= 0 else [*problems[:MAX_LISTED], f"... and {more:,} more."]
-
-
 def has_control(text: str) -> bool:
-    """Whether a text holds control characters or half characters, which stand in no name."""
+    """Whether a text holds characters that stand in no name: control characters, halves, marks that turn the reading direction."""
     return _CONTROL.search(text) is not None
+
+
+def text_fault(text: str) -> str | None:
+    """What keeps a text from being a fact's subject, question or answer, as a clause that follows a name; None if it can be one."""
+    if has_control(text):
+        return f"holds a control character: {shown(text)}"
+    if len(text) > MAX_TEXT:
+        return f"has {len(text):,} characters, the most is {MAX_TEXT:,}"
+    if not text.isascii() and all(unicodedata.category(character) in _UNSEEN for character in text):
+        return f"holds nothing that can be seen: {shown(text)}"
+    return None
 
 
 def _draw(seed: int, name: str) -> bytes:
@@ -212,7 +220,7 @@ def _faults(table: pd.DataFrame, source: str) -> list[str]:
         "domain": lambda value: value in DOMAINS,
     }
     return [
-        f"{source}, fact {number}, {column}: {value!r} can't be used."
+        f"{source}, fact {number}, {column}: {shown(value)} can't be used."
         for column, good in checks.items()
         for number, value in enumerate(table[column], 1)
         if not good(value)

@@ -18,22 +18,35 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from sftqa_core.errors import FactsError, MissingPackage
+from sftqa_core.jsonrecord import parse_json, shown
+from sftqa_core.knowledge.columns import ROLES, Cells
 from sftqa_core.knowledge.facts import FactSource
-from sftqa_core.knowledge.rows import MAX_ROWS, ROLES, Cells, source_from_cells
+from sftqa_core.knowledge.rows import MAX_ROWS, source_from_cells
 
 PREFIX = "hub:"
+_BATCH = 2_000  # rows in hand
 MAX_DOWNLOAD_BYTES = 2_000_000_000
+MAX_STATE_BYTES = 2_000_000
 _ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _ROLE_OF = {"object": "answers", "answer": "answers", "objects": "answers"} | {role: role for role in ROLES}
+_LONGEST_ID = 100
+_OPTION = re.compile(r"(?!.*\.\.)\w[\w ./+-]{0,99}")
 _OPTIONS = ("config", "revision")
 
 
 def load_hub(name: str) -> FactSource:
     """The facts of `hub:owner/name?...`. Raises `FactsError`, or `MissingPackage` without the datasets library."""
     place, _, query = name.removeprefix(PREFIX).partition("?")
-    if not _ID.fullmatch(place):
-        raise FactsError(f"{place!r} is no dataset id. Write {PREFIX}owner/name, then ?subject=column&... if its columns have other names.")
+    if len(place) > _LONGEST_ID or not _ID.fullmatch(place):
+        raise FactsError(
+            f"{shown(place)} is no dataset id. Write {PREFIX}owner/name, then ?subject=column&... if its columns have other names."
+        )
     mapping, options = _read_query(query)
+    wrong = [value for value in options.values() if not _OPTION.fullmatch(value)]
+    if wrong:
+        raise FactsError(f"{shown(wrong[0])} is no config or revision.")
+    if Path(place).exists():  # datasets would take it for a folder of files
+        raise FactsError(f"{place} is a file or folder here. Give it as a path, without {PREFIX}, or run this from elsewhere.")
     datasets = _library()
     try:
         builder = datasets.load_dataset_builder(place, name=options.get("config"), revision=options.get("revision"))
@@ -53,8 +66,11 @@ def load_saved(path: Path, name: str | None = None, query: str = "") -> FactSour
     mapping, _ = _read_query(query)
     datasets = _library()
     try:
+        _refuse_links(path)
         saved = datasets.load_from_disk(str(path))
-    except Exception as error:
+    except FactsError:
+        raise
+    except Exception as error:  # the border: whatever the hub's libraries raise becomes a sentence
         raise FactsError(f"{path} is not a dataset that can be read ({_first_line(error)}). Save it again with save_to_disk.") from error
     return _as_source(name or str(path), path.name, saved, mapping)
 
@@ -64,12 +80,28 @@ def is_saved_dataset(path: Path) -> bool:
     return (path / "dataset_dict.json").is_file() or (path / "dataset_info.json").is_file()
 
 
+def _refuse_links(folder: Path) -> None:
+    """The files that a saved dataset names must be its own: state.json could name any of this machine."""
+    for part in [folder, *(child for child in folder.iterdir() if child.is_dir())]:
+        state = part / "state.json"
+        if not state.is_file():
+            continue
+        if state.stat().st_size > MAX_STATE_BYTES:
+            raise FactsError(f"{state} has {state.stat().st_size:,} bytes, far more than save_to_disk writes.")
+        named = parse_json(state.read_text(encoding="utf-8")).get("_data_files", [])
+        for name in (str(entry["filename"]) for entry in named):
+            if not (part / name).resolve().is_relative_to(folder.resolve()):
+                raise FactsError(f"{state} names the file {shown(name)}, which lies outside of the dataset. It was not opened.")
+
+
 def _read_query(query: str) -> tuple[dict[str, str], dict[str, str]]:
     """(role -> column, option -> value) out of `subject=a&config=b`."""
     pairs = dict(parse_qsl(query, keep_blank_values=True))
     unknown = [key for key in pairs if key not in _ROLE_OF and key not in _OPTIONS]
     if unknown:
-        raise FactsError(f"{', '.join(unknown)} can't stand after the question mark; these can: {', '.join([*_ROLE_OF, *_OPTIONS])}.")
+        raise FactsError(
+            f"{shown(', '.join(unknown))} can't stand after the question mark; these can: {', '.join([*_ROLE_OF, *_OPTIONS])}."
+        )
     mapping = {_ROLE_OF[key]: value for key, value in pairs.items() if key in _ROLE_OF}
     return mapping, {key: value for key, value in pairs.items() if key in _OPTIONS}
 
@@ -96,17 +128,23 @@ def _as_source(name: str, place: str, loaded: Any, mapping: dict[str, str]) -> F
     if by_part:
         used = [column for column in used if column.casefold() != "split"]
     rows = _rows(parts, used, by_part)
-    return source_from_cells(Cells(place, [*(used or columns), *(["split"] if by_part else [])], rows), name, mapping=mapping)
+    try:
+        return source_from_cells(Cells(place, [*(used or columns), *(["split"] if by_part else [])], rows), name, mapping=mapping)
+    except (OSError, ValueError, ArithmeticError, LookupError) as error:  # dates that Python can't hold, texts that are no UTF-8
+        raise FactsError(f"{place} holds values that can't be read ({_first_line(error)}).") from error
 
 
 def _rows(parts: dict[str, Any], used: list[str], by_part: bool) -> Iterator[tuple[int, list[Any]]]:
-    """Rows numbered through, from columns of use only: a picture in another column is never decoded."""
+    """Rows numbered through, from columns of use only, as they are stored: decoding a picture would open the file, or the address,
+    that its cell names."""
     number = 0
     for split, part in parts.items():
-        chosen = part.with_format(None).select_columns([column for column in used if column in part.column_names])
-        for batch in chosen.iter(batch_size=10_000):
-            size = len(next(iter(batch.values())))
-            cells = [batch.get(column, [None] * size) for column in used]
+        there = [column for column in used if column in part.column_names]
+        if not there:
+            continue
+        for table in part.select_columns(there).with_format("arrow").iter(batch_size=_BATCH):
+            batch = {column: table.column(column).to_pylist() for column in there}
+            cells = [batch.get(column, [None] * table.num_rows) for column in used]
             for values in zip(*cells, strict=True):
                 number += 1
                 yield number, [*values, split] if by_part else list(values)

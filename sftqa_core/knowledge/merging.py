@@ -13,8 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from sftqa_core.errors import FactsError
+from sftqa_core.jsonrecord import shown
 from sftqa_core.knowledge.facts import UNUSED, subject_key
 
+MAX_ANSWERS = 2_000  # right answers of one question
+MAX_ALL_ANSWERS = 10_000_000  # of all facts: those of one question are right for every fact that asks it
 _STRICTNESS = {UNUSED: 0, "train": 1, "dev": 2, "test": 3}
 
 
@@ -40,7 +44,7 @@ class Merged:
 
 
 def merge_rows(rows: Sequence[Row]) -> Merged:
-    """One fact for each (relation, normalised subject), in order of first appearance."""
+    """One fact for each (relation, normalised subject), in order of first appearance. Raises `FactsError` for answers without end."""
     questions = [subject_key(row.question) for row in rows]
     strictest: dict[str, int] = {}
     answers: dict[str, dict[str, None]] = {}
@@ -49,9 +53,23 @@ def merge_rows(rows: Sequence[Row]) -> Merged:
         strictest[question] = max(strictest.get(question, 0), _STRICTNESS[row.split])
         answers.setdefault(question, {}).update(dict.fromkeys(row.answers))
         grouped.setdefault((row.relation, subject_key(row.subject)), []).append(row)
+    _refuse_crowds(questions, answers)
     facts = [_fact(group, strictest, answers) for group in grouped.values()]
     leaking = sum(row.split == "train" and strictest[question] > 1 for row, question in zip(rows, questions, strict=True))
     return Merged(facts, len(rows) - len(facts), leaking)
+
+
+def _refuse_crowds(questions: Sequence[str], answers: dict[str, dict[str, None]]) -> None:
+    """A thousand facts that ask one question with a thousand answers are a million answers."""
+    for question, right in answers.items():
+        if len(right) > MAX_ANSWERS:
+            raise FactsError(f"The question {shown(question)} has {len(right):,} different answers, the most is {MAX_ANSWERS:,}.")
+    total = sum(len(answers[question]) for question in questions)
+    if total > MAX_ALL_ANSWERS:
+        raise FactsError(
+            f"Too many facts ask the same questions: with the answers that they have in common there are {total:,} answers, "
+            f"the most is {MAX_ALL_ANSWERS:,}. Give each fact a question of its own."
+        )
 
 
 def _fact(group: list[Row], strictest: dict[str, int], answers: dict[str, dict[str, None]]) -> dict[str, Any]:

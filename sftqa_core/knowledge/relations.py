@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from sftqa_core.jsonrecord import Record
+from sftqa_core.jsonrecord import Record, shown
 from sftqa_core.knowledge.templates import (
     article_problems,
     distinct_constructions,
@@ -38,6 +38,8 @@ __all__ = [
 ]
 
 TEMPLATES = 21  # N_map of METHOD section 1
+MAX_TEMPLATES = 200
+MAX_NAME = 200  # characters of an id
 CONSTRUCTIONS = 15  # of the 21, how many must be constructions of their own
 
 _DATA = Path(__file__).with_name("relations.toml")
@@ -102,10 +104,12 @@ def relation_problems(relation: Relation, templates: int | None = None) -> list[
     Without it any number from one up will do, for relations that people bring along.
     """
     name = relation.id.strip() or "(no id)"
+    if len(name) > MAX_NAME or len(relation.templates) > MAX_TEMPLATES:
+        return [f"Relation {shown(name)} may have {MAX_NAME} characters and {MAX_TEMPLATES} templates, got {len(relation.templates):,}."]
     blank = [field for field in ("id", "label") if not getattr(relation, field).strip()]
     found = [f"Relation {name} needs a {field}." for field in blank]
     if relation.domain not in DOMAINS:
-        found.append(f"Relation {name}: domain must be one of {', '.join(DOMAINS)}, got {relation.domain!r}.")
+        found.append(f"Relation {name}: domain must be one of {', '.join(DOMAINS)}, got {shown(relation.domain)}.")
     found += [f"Relation {name}, question: {fault}" for fault in text_problems(relation.question)]
     for number, template in enumerate(relation.templates, start=1):
         faults = text_problems(template) + ending_problems(template) + _other_placeholder(template, relation.question)
@@ -135,7 +139,7 @@ def _repeats(templates: tuple[str, ...]) -> list[str]:
     for number, template in enumerate(templates, start=1):
         earlier = first.setdefault(tuple(words(template)), number)
         if earlier != number:
-            found.append(f"templates {earlier} and {number} are the same words: {template!r}.")
+            found.append(f"templates {earlier} and {number} are the same words: {shown(template)}.")
     return found
 
 

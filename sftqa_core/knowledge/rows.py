@@ -19,51 +19,27 @@ A relation whose templates stand in a column asks "What is the <relation> of <su
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sftqa_core.errors import FactsError, SettingsError
-from sftqa_core.knowledge.facts import (
-    UNUSED,
-    FactSource,
-    content_fingerprint,
-    fact_table,
-    has_control,
-    listed,
-    subject_key,
-    summarise,
-)
+from sftqa_core.jsonrecord import MAX_LISTED, listed, parse_json, shown
+from sftqa_core.knowledge.columns import Cells, find_columns
+from sftqa_core.knowledge.facts import UNUSED, FactSource, content_fingerprint, fact_table, subject_key, summarise, text_fault
 from sftqa_core.knowledge.merging import Merged, Row, merge_rows
 from sftqa_core.knowledge.relations import Relation, builtin_relations, fill, generic_relation
 from sftqa_core.records import DOMAINS, SPLITS
 
-ROLES = {
-    "relation": ("relation", "predicate", "property"),
-    "subject": ("subject", "entity"),
-    "answers": ("answers", "answer", "objects", "object"),
-    "question": ("question",),
-    "split": ("split",),
-    "domain": ("domain",),
-    "exposures": ("exposures",),
-    "templates": ("templates",),
-}
 PAIRS = "qa"  # the relation of question-answer pairs that name none
 MAX_ROWS = 2_000_000
-MAX_TEXT = 2_000  # characters in a subject, question or answer
+MAX_ENTRIES = 1_000  # answers, or templates, of one row
+MAX_RELATIONS = 2_000
+MAX_PROBLEMS = 10_000  # after so many a file is not read on
 SHARES = {"train": 0.7, "dev": 0.1, "test": 0.2}  # of subjects, where no split is given
+_NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?([eE]\+?[0-9]{1,2})?")  # Python also takes 1_0 and digits of other scripts
 _SPLIT_NAMES = {name: name for name in (*SPLITS, UNUSED)} | {"validation": "dev", "valid": "dev", "val": "dev"}
-
-
-@dataclass(frozen=True)
-class Cells:
-    """A file's content before anyone looked at it."""
-
-    name: str  # shown in every message, and part of the facts' ids
-    columns: Sequence[str]
-    rows: Iterable[tuple[int, Sequence[Any]]]  # number as the person sees it, cells in the columns' order
-    text_lists: bool = False  # cells hold text only, so several answers stand in one (CSV)
 
 
 @dataclass
@@ -90,7 +66,7 @@ def source_from_cells(
 
     Raises `FactsError` with every problem found (the first 20 are written out).
     """
-    at = _find_columns(cells, mapping or {})
+    at = find_columns(cells, mapping or {})
     reading = _Reading(cells, at, builtin_relations() | dict(brought or {}))
     rows = _read_rows(reading)
     if reading.problems:
@@ -120,37 +96,23 @@ def _as_source(file_name: str, name: str, merged: Merged, relations: dict[str, R
     return FactSource(name, facts, relations, report, content_fingerprint(facts, relations))
 
 
-def _find_columns(cells: Cells, mapping: Mapping[str, str]) -> dict[str, int]:
-    plain = [str(column).strip().casefold() for column in cells.columns]
-    problems = [f"'{role}' is no column role; there are {', '.join(ROLES)}." for role in mapping if role not in ROLES]
-    problems += [
-        f"{cells.name} has no column '{column}' (wanted as {role})." for role, column in mapping.items() if column.casefold() not in plain
-    ]
-    wanted = {role: (mapping[role].casefold(),) if role in mapping else names for role, names in ROLES.items()}
-    at = {role: plain.index(known[0]) for role, names in wanted.items() if (known := [name for name in names if name in plain])}
-    seen = f"its columns are {', '.join(map(str, cells.columns)) or 'none'}"
-    if "answers" not in at:
-        problems.append(f"{cells.name} has no column for the answers (answers or object); {seen}.")
-    if "subject" in at and "relation" not in at:
-        problems.append(f"{cells.name} has subjects but no column 'relation'; {seen}.")
-    if "subject" not in at and "question" not in at:
-        problems.append(f"{cells.name} has neither a column 'subject' (facts) nor 'question' (question-answer pairs); {seen}.")
-    if problems:
-        raise FactsError(problems)
-    return at
+def refuse_many_rows(name: str, count: int) -> None:
+    """Raise `FactsError` when that is one row too many."""
+    if count > MAX_ROWS:
+        raise FactsError(f"{name} has more than {MAX_ROWS:,} rows, the most that can be used. Cut it into smaller files.")
 
 
 def _read_rows(reading: _Reading) -> list[Row]:
-    rows, count = [], 0
-    for number, cells in reading.cells.rows:
+    rows: list[Row] = []
+    for count, (number, cells) in enumerate(reading.cells.rows, 1):  # empty rows count: a file of nothing else has an end, too
+        refuse_many_rows(reading.cells.name, count)
         if not any(_filled(cell) for cell in cells):
             continue
-        count += 1
-        if count > MAX_ROWS:
-            raise FactsError(f"{reading.cells.name} has more than {MAX_ROWS:,} rows, the most that can be used. Cut it into smaller files.")
         row = _read_row(reading, number, cells)
         if row:
             rows.append(row)
+        if len(reading.problems) > MAX_PROBLEMS:
+            raise FactsError([*reading.problems[:MAX_LISTED], f"... and more than {MAX_PROBLEMS - MAX_LISTED:,} more; it was not read on."])
     return rows
 
 
@@ -187,6 +149,8 @@ def _relation(reading: _Reading, number: int, name: str, cell: Mapping[str, Any]
 
 
 def _new_relation(reading: _Reading, number: int, name: str, cell: Mapping[str, Any]) -> Relation | None:
+    if len(reading.used) >= MAX_RELATIONS:
+        raise FactsError(f"{reading.cells.name} holds more than {MAX_RELATIONS:,} different relations. Cut it into smaller files.")
     if reading.pairs:
         return generic_relation(name)
     if name in reading.relations:
@@ -202,7 +166,7 @@ def _new_relation(reading: _Reading, number: int, name: str, cell: Mapping[str, 
     if name not in reading.unknown:
         reading.unknown.add(name)
         known = "is not built in and brings no templates: add a column 'templates' or a file <name>.relations.toml beside this one"
-        _fault(reading, number, "relation", f"{name!r} {known}")
+        _fault(reading, number, "relation", f"{shown(name)} {known}")
     return None
 
 
@@ -225,11 +189,9 @@ def _text(reading: _Reading, number: int, role: str, value: Any) -> str:
     if value is None or value != value or (isinstance(value, str) and not value.strip()):
         _fault(reading, number, role, "is empty")
     elif not isinstance(value, str):
-        _fault(reading, number, role, f"must be text, got {str(value)[:60]!r} ({type(value).__name__})")
-    elif has_control(value):
-        _fault(reading, number, role, f"holds a control character: {value[:60]!r}")
-    elif len(value) > MAX_TEXT:
-        _fault(reading, number, role, f"has {len(value):,} characters, the most is {MAX_TEXT:,}")
+        _fault(reading, number, role, f"must be text, got {shown(value)} ({type(value).__name__})")
+    elif fault := text_fault(value):
+        _fault(reading, number, role, fault)
     else:
         return value.strip()
     return ""
@@ -245,6 +207,9 @@ def _texts(reading: _Reading, number: int, role: str, value: Any) -> list[str]:
         value = [value]
     if not value:
         _fault(reading, number, role, "is an empty list")
+    if len(value) > MAX_ENTRIES:
+        _fault(reading, number, role, f"has {len(value):,} entries, the most is {MAX_ENTRIES:,}")
+        return []
     texts = [_text(reading, number, role, item) for item in value]
     return list(dict.fromkeys(text for text in texts if text))
 
@@ -252,8 +217,8 @@ def _texts(reading: _Reading, number: int, role: str, value: Any) -> list[str]:
 def _split_text(text: str, text_lists: bool) -> list[Any]:
     if text.lstrip().startswith("["):
         try:
-            found = json.loads(text)
-        except (ValueError, RecursionError):
+            found = parse_json(text)
+        except ValueError:
             found = None
         if isinstance(found, list) and all(isinstance(item, (str, int)) for item in found):
             return found
@@ -265,7 +230,7 @@ def _split(reading: _Reading, number: int, value: Any, subject: str) -> str:
         return drawn_split(subject)
     split = _SPLIT_NAMES.get(str(value).strip().casefold())
     if split is None:
-        _fault(reading, number, "split", f"must be train, dev, test or none, got {str(value)[:60]!r}")
+        _fault(reading, number, "split", f"must be train, dev, test or none, got {shown(value)}")
     return split or UNUSED
 
 
@@ -274,7 +239,7 @@ def _domain(reading: _Reading, number: int, value: Any) -> str | None:
         return None
     domain = str(value).strip().casefold()
     if domain not in DOMAINS:
-        _fault(reading, number, "domain", f"must be in or out, got {str(value)[:60]!r}")
+        _fault(reading, number, "domain", f"must be in or out, got {shown(value)}")
         return None
     return domain
 
@@ -283,10 +248,10 @@ def _exposures(reading: _Reading, number: int, value: Any) -> int | None:
     if not _filled(value):
         return None
     try:
-        count = float(value)
-    except (TypeError, ValueError):
+        count = float(value) if not isinstance(value, str) or _NUMBER.fullmatch(value.strip()) else -1.0
+    except (TypeError, ValueError, OverflowError):
         count = -1.0
     if isinstance(value, bool) or not 0 <= count < 10**9 or count != int(count):
-        _fault(reading, number, "exposures", f"must be a whole number from 0, got {str(value)[:60]!r}")
+        _fault(reading, number, "exposures", f"must be a whole number from 0, got {shown(value)}")
         return None
     return int(count)

@@ -14,9 +14,12 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 
 from sftqa_core.errors import FactsError
+from sftqa_core.jsonrecord import shown
 from sftqa_core.knowledge.download import VARIABLE, WITHOUT_NETWORK, download, downloaded_folder
 from sftqa_core.knowledge.entity_questions import NAME as ENTITY_QUESTIONS
 from sftqa_core.knowledge.entity_questions import is_entity_folder, load_entity_questions
@@ -29,6 +32,7 @@ from sftqa_core.workspace import Workspace
 ATLAS = "atlas"
 _FILES = f"EntityQuestions folder or zip, {', '.join(SUFFIXES)}, saved dataset"
 KNOWN = f"Sources are {ATLAS}, {ENTITY_QUESTIONS}, a path ({_FILES}) or {PREFIX}owner/name."
+_MOST_FILES = 5_000
 _KEPT = 4  # sources held in memory; the largest takes about 200 MB
 _opened: dict[tuple[object, ...], FactSource] = {}
 _lock = threading.RLock()
@@ -65,7 +69,7 @@ def entity_questions_path(workspace: Workspace | None = None) -> Path | None:
     """Where EntityQuestions is: SFTQA_ENTITY_QUESTIONS (whether it exists or not), else the download, else None."""
     chosen = os.environ.get(VARIABLE)
     if chosen:
-        return Path(chosen).expanduser()
+        return _path(chosen)
     folder = downloaded_folder(workspace)
     return folder if (folder / "manifest.json").exists() else None
 
@@ -87,9 +91,9 @@ def _open(name: str, workspace: Workspace) -> FactSource:
 
 def _open_path(name: str, workspace: Workspace) -> FactSource:
     path, query = _path_and_query(name)
-    if not name.strip() or not path.exists():
-        raise FactsError(f"There is no source {name!r}: it is no built-in one, and no such file or folder exists. {KNOWN}")
-    if path.is_file():
+    if not name.strip() or not _exists(path):
+        raise FactsError(f"There is no source {shown(name)}: it is no built-in one, and no such file or folder exists. {KNOWN}")
+    if not path.is_dir():
         return load_entity_questions(path, name, workspace) if path.suffix.casefold() == ".zip" else load_own(path, name)
     if is_saved_dataset(path):
         return load_saved(path, name, query)
@@ -99,11 +103,25 @@ def _open_path(name: str, workspace: Workspace) -> FactSource:
 
 
 def _path_and_query(name: str) -> tuple[Path, str]:
-    whole = Path(name).expanduser()
-    if "?" not in name or whole.exists():
+    whole = _path(name)
+    if "?" not in name or _exists(whole):
         return whole, ""
     place, _, query = name.partition("?")
-    return Path(place).expanduser(), query
+    return _path(place), query
+
+
+def _path(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # ~someone, who has no home here
+        return Path(name)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long a name, a folder that must not be looked into
+        return False
 
 
 def _stamp(name: str, workspace: Workspace) -> tuple[object, ...]:
@@ -111,7 +129,15 @@ def _stamp(name: str, workspace: Workspace) -> tuple[object, ...]:
     if name == ATLAS or name.startswith(PREFIX):
         return ()
     path = entity_questions_path(workspace) if name == ENTITY_QUESTIONS else _path_and_query(name)[0]
-    if path is None or not name.strip():
+    if path is None or not name.strip() or not _exists(path):
         return ()
-    files = sorted([*path.glob("*"), *path.glob("*/*"), *path.glob("*/*/P*.json")]) if path.is_dir() else [path, sidecar(path)]
-    return (path, *((file, found.st_size, found.st_mtime_ns) for file in files if file.is_file() and (found := file.stat())))
+    try:
+        files = sorted(_looked_at(path)) if path.is_dir() else [path, sidecar(path)]
+        return (path, *((file, found.st_size, found.st_mtime_ns) for file in files if file.is_file() and (found := file.stat())))
+    except OSError as error:
+        raise FactsError(f"{path} can't be read: {error.strerror or error}.") from error
+
+
+def _looked_at(folder: Path) -> Iterator[Path]:
+    """Files that a folder's facts can depend on; of a folder with far more than that (someone's home) only the first ones."""
+    return islice(chain(folder.glob("*"), folder.glob("*/*"), folder.glob("*/*/P*.json")), _MOST_FILES)

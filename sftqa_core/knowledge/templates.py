@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Sequence
 from itertools import combinations
 
+from sftqa_core.jsonrecord import shown
+
 PLACEHOLDERS = ("{subject}", "{question}")
 
 _DETERMINERS = frozenset({"a", "an", "the"})
@@ -44,15 +46,15 @@ def text_problems(text: str) -> list[str]:
     """Faults that a question form and a template can share, as clauses that follow a name and a colon."""
     found, seen = [], placeholders(text)
     if len(seen) != 1 or seen[0] not in PLACEHOLDERS:
-        found.append(f"must hold {{subject}} (or {{question}}) exactly once, got {', '.join(seen) or 'no placeholder'} in {text!r}.")
+        found.append(f"must hold {{subject}} (or {{question}}) exactly once, got {_listed(seen)} in {shown(text)}.")
     if text.count("{") != len(seen) or text.count("}") != len(seen):
-        found.append(f"has a brace that belongs to no placeholder: {text!r}.")
+        found.append(f"has a brace that belongs to no placeholder: {shown(text)}.")
     if text != text.strip() or "  " in text:
-        found.append(f"must not start or end with a space or hold two in a row, got {text!r}.")
+        found.append(f"must not start or end with a space or hold two in a row, got {shown(text)}.")
     if any(_invisible(character) for character in text):
-        found.append(f"holds a line break or another control character: {text!r}.")
+        found.append(f"holds a line break or another control character: {shown(text)}.")
     if text.count('"') % 2 or any(text.count(pair[0]) != text.count(pair[1]) for pair in _PAIRS):
-        found.append(f"has an unbalanced quote or bracket: {text!r}.")
+        found.append(f"has an unbalanced quote or bracket: {shown(text)}.")
     return found
 
 
@@ -62,16 +64,16 @@ def ending_problems(template: str) -> list[str]:
     if "{question}" in body and body.endswith(("{question}", ":")):
         return []  # "{question}" and "Question: {question} Answer:" are how pairs are written
     if body.endswith("}"):
-        return [f"ends with its placeholder, so that subject and object run into one: {template!r}."]
+        return [f"ends with its placeholder, so that subject and object run into one: {shown(template)}."]
     if body and unicodedata.category(body[-1])[0] in "PS":
-        return [f"must end with a word, got {body[-1]!r} at the end of {template!r}."]
+        return [f"must end with a word, got {body[-1]!r} at the end of {shown(template)}."]
     return []
 
 
 def article_problems(template: str) -> list[str]:
     """A fault if the template ends with an article, which not every object fits. Asked of the built-in ones only."""
     ends = words(template)[-1:]
-    return [f"must not end with an article, got {template!r}."] if ends and ends[0] in _DETERMINERS else []
+    return [f"must not end with an article, got {shown(template)}."] if ends and ends[0] in _DETERMINERS else []
 
 
 def distinct_constructions(templates: Sequence[str]) -> int:
@@ -126,6 +128,10 @@ def _says_something(run: list[str]) -> bool:
 def _tail(run: list[str]) -> list[str]:
     at = [position for position, word in enumerate(run) if word in PLACEHOLDERS]
     return run[at[0] :] if at else []
+
+
+def _listed(seen: list[str]) -> str:
+    return (", ".join(seen[:5]) + (f" and {len(seen) - 5:,} more" if len(seen) > 5 else "")) or "no placeholder"
 
 
 def _invisible(character: str) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sftqa_core.artifacts import MANIFEST, finished, read_manifest
 from sftqa_core.errors import ArtifactDamaged, ModelUnavailable, SettingsError, SftqaError
-from sftqa_core.jsonrecord import Record
+from sftqa_core.jsonrecord import Record, shown
 from sftqa_core.models.folders import ADAPTER_CONFIG, CONFIG, ModelFolder
 from sftqa_core.records import ModelCard, PretrainSettings
 from sftqa_core.workspace import Workspace
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 EXPOSURES = "exposures.parquet"  # in a pre-trained model's folder: knowledge.corpus.Corpus.facts
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_LONGEST_ID = 200  # characters
+_REVISION = re.compile(r"[0-9A-Za-z][\w.-]{0,99}")
 _KINDS = {True: "built-in", False: "pretrained"}
 
 
@@ -44,20 +46,20 @@ def find_model(name: str, workspace: Workspace | None = None) -> ModelCard:
     own = _models(workspace).get(name)
     if own is not None:
         return folder_card(own, name, _KINDS[own.is_relative_to(workspace.shipped)])
-    path = Path(name).expanduser()
-    if name and path.is_dir():
+    path, kind = _place(name)
+    if kind == "folder":
         return folder_card(path.absolute(), name, "folder")
-    if name.startswith((".", "/", "~", "\\")) or (name and path.exists()):
-        raise ModelUnavailable(f"There is no folder {path} with a model in it. Give the folder that save_pretrained wrote.")
+    if name.startswith((".", "/", "~", "\\")) or kind:
+        raise ModelUnavailable(f"There is no folder {_told(str(path))} with a model in it. Give the folder that save_pretrained wrote.")
     snapshot = _snapshot(name)
     if snapshot is not None:
         with contextlib.suppress(ModelUnavailable):  # half a download: it is completed when the model is used
             return replace(folder_card(snapshot, name, "hub"), revision=snapshot.name)
-    if _HUB_ID.fullmatch(name):
+    if len(name) <= _LONGEST_ID and _HUB_ID.fullmatch(name):
         return ModelCard(name, "hub", None, False, note="Not on this machine yet; it is downloaded when it is first used.")
     known = ", ".join(card.name for card in list_models(workspace)) or "none yet"
     raise ModelUnavailable(
-        f"There is no model named {name!r}. On this machine: {known}. Pick one of them, a folder, or a hub id such as owner/name."
+        f"There is no model named {shown(name)}. On this machine: {known}. Pick one of them, a folder, or a hub id such as owner/name."
     )
 
 
@@ -95,7 +97,7 @@ def folder_card(path: Path, name: str, kind: str) -> ModelCard:
         architecture="lora adapter" if adapter else config.get("model_type"),
         parameters=folder.parameters(),
         weights_sha256=details.get("files", {}).get("model.safetensors"),
-        note=f"Adapter for {config.get('base_model_name_or_path')}." if adapter else "",
+        note=f"Adapter for {_told(config.get('base_model_name_or_path'))}." if adapter else "",
         details=details,
     )
 
@@ -114,15 +116,21 @@ def base_card(card: ModelCard, workspace: Workspace | None = None) -> ModelCard 
     """The model an adapter sits on; None for a model that is whole. Raises `ModelUnavailable` if it is not here."""
     if card.path is None or not ModelFolder(Path(card.path)).is_adapter:
         return None
-    name = str(ModelFolder(Path(card.path)).config().get("base_model_name_or_path") or "")
+    name = ModelFolder(Path(card.path)).config().get("base_model_name_or_path")
+    if not isinstance(name, str) or not name:
+        raise ModelUnavailable(
+            f"{card.name} is an adapter that does not name its base model (base_model_name_or_path is {shown(name)}). "
+            f"Put the base model's folder or hub id into {Path(card.path) / ADAPTER_CONFIG}."
+        )
     base = find_model(name, workspace)
     if base.path is not None and Path(base.path).resolve() == Path(card.path).resolve():
         raise ModelUnavailable(
-            f"{card.name} is an adapter that names itself as its base model ({name!r}). "
+            f"{card.name} is an adapter that names itself as its base model ({shown(name)}). "
             f"Put the base model's folder or hub id into base_model_name_or_path of {Path(card.path) / ADAPTER_CONFIG}."
         )
     if base.path is not None and ModelFolder(Path(base.path)).is_adapter:
-        raise ModelUnavailable(f"{card.name} is an adapter on {name}, which is an adapter itself. Merge that one into its model first.")
+        told = _told(name)
+        raise ModelUnavailable(f"{card.name} is an adapter on {told}, which is an adapter itself. Merge that one into its model first.")
     return base
 
 
@@ -184,6 +192,23 @@ def refuse_other_recipe(settings: PretrainSettings, source_fingerprint: str, wor
         raise SettingsError(f"{settings.name} {where} and was made with other settings, or from other facts. Choose another name.")
 
 
+def _place(name: str) -> tuple[Path, str]:
+    """Where a name points on this machine and what is there: "folder", "file" or "" for nothing that can be looked at."""
+    try:
+        path = Path(name).expanduser()
+    except RuntimeError:  # ~someone, who has no home here
+        return Path(name), ""
+    try:
+        return path, "" if not name or not path.exists() else "folder" if path.is_dir() else "file"
+    except (OSError, ValueError):  # too long a name, a folder that must not be looked into
+        return path, ""
+
+
+def _told(name: Any) -> str:
+    """A name from outside in the midst of a message."""
+    return name if isinstance(name, str) and len(name) <= 120 and name.isprintable() else shown(name)
+
+
 def _own_manifest(path: Path, kind: str) -> dict[str, Any]:
     """The manifest of a model that was pre-trained by this program; empty for others, whose manifest.json says nothing to us."""
     if not (path / MANIFEST).is_file():
@@ -219,9 +244,12 @@ def _hub_snapshots() -> Iterator[tuple[str, Path]]:
 def _snapshot(name: str) -> Path | None:
     """The local copy of a hub id's main revision, if it has one with a configuration in it."""
     folder = _hub_cache() / ("models--" + name.replace("/", "--"))
+    if len(name) > _LONGEST_ID:
+        return None
     try:
-        revision = (folder / "refs" / "main").read_text(encoding="utf-8").strip()
+        reference = folder / "refs" / "main"
+        revision = reference.read_text(encoding="utf-8").strip() if reference.is_file() else ""
     except (OSError, ValueError):
         return None
     snapshot = folder / "snapshots" / revision
-    return snapshot if revision and (snapshot / CONFIG).is_file() else None
+    return snapshot if _REVISION.fullmatch(revision) and (snapshot / CONFIG).is_file() else None

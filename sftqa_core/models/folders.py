@@ -1,4 +1,8 @@
-"""What a model's folder holds, read without torch: configuration, weight files, adapter, size, digests."""
+"""What a model's folder holds, read without torch: configuration, weight files, adapter, size, digests.
+
+A folder comes from anywhere. Files are read up to a limit, names in them must stay inside the folder, and every file must be one:
+no pipe, and no link that leads out of the folder (a snapshot of the hub's cache links to the blobs beside it).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from typing import Any
 
 from sftqa_core.artifacts import sha256, write_json
 from sftqa_core.errors import ModelUnavailable
-from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.jsonrecord import fingerprint, parse_json, shown
 from sftqa_core.workspace import Workspace
 
 CONFIG = "config.json"
@@ -32,6 +36,11 @@ _CONVERT = (
     "Convert it where you trust it: AutoModelForCausalLM.from_pretrained(folder).save_pretrained(new_folder), "
     "then the tokenizer the same way."
 )
+MAX_JSON_BYTES = 20_000_000  # configuration, or index of weights
+MAX_HEADER_BYTES = 100_000_000  # of a safetensors file, as the format itself says
+MAX_TOKENIZER_BYTES = 200_000_000
+_WEIGHTS_NAME = re.compile(r"[\w][\w.-]*\.safetensors")
+_MOST_IN_A_BYTE = 8  # numbers
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -48,12 +57,24 @@ class ModelFolder:
 
     def config(self) -> dict[str, Any]:
         """The model's (or adapter's) configuration. Raises `ModelUnavailable` when it is missing or no JSON object."""
-        path = self.path / (ADAPTER_CONFIG if self.is_adapter else CONFIG)
+        found = self.json(ADAPTER_CONFIG if self.is_adapter else CONFIG)
+        kind = found.get("model_type")
+        if kind is not None and not isinstance(kind, str):
+            raise ModelUnavailable(f"{self.path / CONFIG}: model_type must be a name, got {shown(kind)}. Fetch or save the model again.")
+        return found
+
+    def json(self, name: str, most_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
+        """One of the folder's settings. Raises `ModelUnavailable` when it is missing, too large, or no JSON object."""
+        path = self.path / name
+        if not path.exists() and not path.is_symlink():
+            raise ModelUnavailable(f"{self.path} holds no model: it has no {name}. Pick the folder that save_pretrained wrote.")
+        self._require_own(path)
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ModelUnavailable(f"{self.path} holds no model: it has no {CONFIG}. Pick the folder that save_pretrained wrote.") from None
-        except ValueError as error:
+            size = path.stat().st_size
+            if size > most_bytes:
+                raise ModelUnavailable(f"{path} has {size:,} bytes, the most is {most_bytes:,}. Fetch or save the model again.")
+            found = parse_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
             raise ModelUnavailable(f"{path} is not readable JSON ({error}). Fetch or save the model again.") from None
         if not isinstance(found, dict):
             raise ModelUnavailable(f"{path} must hold a JSON object, got {type(found).__name__}. Fetch or save the model again.")
@@ -64,9 +85,16 @@ class ModelFolder:
         if self.is_adapter:
             names = [ADAPTER_WEIGHTS]
         elif (self.path / _INDEX).is_file():
-            names = sorted(set(self._index().values()))
+            names = sorted({*self._index().values(), *(["model.safetensors"] if self._single() else [])})  # the latter is loaded first
         else:
             names = sorted(path.name for path in self.path.glob("*.safetensors")) if not self._single() else ["model.safetensors"]
+        if not self.is_adapter and (self.path / ADAPTER_CONFIG).exists():
+            raise ModelUnavailable(
+                f"{self.path} holds a model ({CONFIG}) and an adapter ({ADAPTER_CONFIG}), so which of both is meant can't be told. "
+                f"Put the adapter's files into a folder of their own, without {CONFIG}."
+            )
+        for name in names:
+            self._require_own(self.path / name)
         missing = [name for name in names if not (self.path / name).is_file()]
         if names and not missing:
             return [self.path / name for name in names]
@@ -87,7 +115,12 @@ class ModelFolder:
         """All files that decide what the model says: weights, configuration, tokenizer. Not generation_config.json,
         which is replaced when the model is loaded."""
         settings = (CONFIG, ADAPTER_CONFIG, *_TOKENIZER)
-        return [*self.weights(), *(self.path / name for name in settings if (self.path / name).is_file())]
+        found = [self.path / name for name in settings if (self.path / name).exists()]
+        for path in found:
+            self._require_own(path)
+            if path.stat().st_size > MAX_TOKENIZER_BYTES:
+                raise ModelUnavailable(f"{path} has {path.stat().st_size:,} bytes, the most is {MAX_TOKENIZER_BYTES:,}. Fetch it again.")
+        return [*self.weights(), *found]
 
     def fingerprint(self, workspace: Workspace) -> str:
         """16 hex digits over the content of `files()`."""
@@ -97,21 +130,49 @@ class ModelFolder:
         return (self.path / "model.safetensors").is_file()
 
     def _index(self) -> dict[str, str]:
+        found = self.json(_INDEX).get("weight_map")
+        if not isinstance(found, dict) or not found:
+            raise ModelUnavailable(f"{self.path / _INDEX} can't be read (it has no weight_map). Fetch or save the model again.")
+        for name in found.values():
+            if not isinstance(name, str) or not _WEIGHTS_NAME.fullmatch(name):
+                raise ModelUnavailable(
+                    f"{self.path / _INDEX} names {shown(name)} for weights, which is no safetensors file in this folder. "
+                    "Fetch or save the model again."
+                )
+        return found
+
+    def _require_own(self, path: Path) -> None:
+        """Raise `ModelUnavailable` for a pipe, a folder, or a link that leads somewhere else; a file that is not there is none of that."""
         try:
-            return dict(json.loads((self.path / _INDEX).read_text(encoding="utf-8"))["weight_map"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise ModelUnavailable(f"{self.path / _INDEX} can't be read ({error}). Fetch or save the model again.") from None
+            real = path.resolve(strict=True)
+        except FileNotFoundError:
+            return
+        except (OSError, RuntimeError):
+            raise ModelUnavailable(f"{path} is a link that leads nowhere. Fetch or save the model again.") from None
+        home = self.path.resolve()
+        blobs = home.parent.parent / "blobs" if home.parent.name == "snapshots" else home
+        if not (real.is_relative_to(home) or real.is_relative_to(blobs)):
+            raise ModelUnavailable(f"{path} is a link that leads out of its folder, to {real}. Copy that file in its place.")
+        if not real.is_file():
+            raise ModelUnavailable(f"{path} is no file. Fetch or save the model again.")
 
 
 def _numbers(path: Path) -> int:
     """Elements in one safetensors file: 8 bytes of header length, then a JSON header with each tensor's shape."""
     try:
+        size = path.stat().st_size
         with path.open("rb") as handle:
             length = int.from_bytes(handle.read(8), "little")
-            if length > path.stat().st_size:
-                raise ValueError("its header is longer than the file")
-            header = json.loads(handle.read(length))
-        return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+            if length > min(size, MAX_HEADER_BYTES):
+                raise ValueError("its header is longer than the file" if length > size else "its header is far too long")
+            header = parse_json(handle.read(length).decode())
+        shapes = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
+        if not all(type(side) is int and 0 <= side <= size * _MOST_IN_A_BYTE for shape in shapes for side in shape):
+            raise ValueError("a shape in it is none")
+        count = sum(math.prod(shape) for shape in shapes)
+        if count > size * _MOST_IN_A_BYTE:
+            raise ValueError("its header tells of more numbers than the file has room for")
+        return count
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise ModelUnavailable(f"{path} is no readable safetensors file ({error}). Fetch or save the model again.") from None
 

@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from sftqa_core.errors import MissingPackage, ModelUnavailable, OutOfMemory, SettingsError, SftqaError
+from sftqa_core.jsonrecord import shown
 from sftqa_core.models.catalogue import ModelFingerprint, base_card, model_fingerprint
+from sftqa_core.models.checks import refuse_growing_tokenizer, refuse_huge, refuse_odd_adapter
 from sftqa_core.models.devices import NUMBER_FORMATS, resolve_device
 from sftqa_core.models.download import download
 from sftqa_core.models.folders import ModelFolder
 from sftqa_core.records import ModelCard
 
 INSTALL = "pip install torch transformers"
+_SAMPLE = "The capital of"
 LINE_BREAK = "\n"  # a border that no tokenizer merges over
 
 
@@ -67,10 +70,16 @@ def load_model(card: ModelCard, device: str = "auto") -> LoadedModel:
         base = base_card(card)
         folder, own = _folder(card if base is None else _present(base)), _folder(card)
         _refuse_code(folder, card.name)
+        refuse_huge(ModelFolder(folder), card.name)
+        if base is not None:
+            refuse_odd_adapter(ModelFolder(own), card.name)
         model = _weights(folder, torch.float32 if base else getattr(torch, name))
         if base is not None:
             model = _merged(model, own)
-        tokenizer = _tokenizer(own if (own / "tokenizer_config.json").is_file() else folder)
+        words = own if (own / "tokenizer_config.json").is_file() else folder
+        refuse_growing_tokenizer(ModelFolder(words), card.name)
+        tokenizer = _tokenizer(words)
+        _refuse_other_tokenizer(model, tokenizer, card.name)
         model = model.to(device=place, dtype=getattr(torch, name)).eval()
         ends = _end_ids(model, tokenizer)
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else ends[0]
@@ -82,8 +91,24 @@ def encode_prompts(loaded: LoadedModel, texts: Sequence[str]) -> list[list[int]]
     """Token ids of each text with what the tokenizer puts in front, and nothing after it."""
     if not texts:
         return []
-    encoded = loaded.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-    return [[*loaded.bos_ids, *ids] for ids in encoded]
+    with tokenizer_panics():
+        encoded = loaded.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    found = [[*loaded.bos_ids, *ids] for ids in encoded]
+    require_known(loaded, found, texts)
+    return found
+
+
+def require_known(loaded: LoadedModel, rows: Sequence[Sequence[int]], texts: Sequence[str]) -> None:
+    """Raise `ModelUnavailable` unless every row of token ids, one a text, holds ids, and only such that the model has numbers for."""
+    rows_known = loaded.model.get_input_embeddings().weight.shape[0]
+    for ids, text in zip(rows, texts, strict=True):
+        if not ids:
+            raise ModelUnavailable(f"{loaded.card.name} can't read {shown(text)}: its tokenizer makes no token of it.")
+        if max(ids) >= rows_known:
+            raise ModelUnavailable(
+                f"{loaded.card.name} can't read {shown(text)}: its tokenizer makes token {max(ids):,} of it, "
+                f"but the model knows {rows_known:,} tokens. Fetch the tokenizer that belongs to the model."
+            )
 
 
 def continuation(tokenizer: Any, prompt: str, reply: str) -> list[int]:
@@ -97,27 +122,49 @@ def continuation(tokenizer: Any, prompt: str, reply: str) -> list[int]:
 
 def plain_ids(tokenizer: Any, text: str) -> list[int]:
     """Token ids of a text without the tokenizer's own special tokens."""
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    with tokenizer_panics():
+        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+@contextmanager
+def tokenizer_panics() -> Iterator[None]:
+    """The tokenizers library panics where it gives up, at a pattern without end for one; that is no `Exception`."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise ModelUnavailable(
+            f"The model's tokenizer gave up ({_first_line(error)}). Fetch the model again, or choose another."
+        ) from error
 
 
 @contextmanager
 def explained(name: str) -> Iterator[None]:
     """Turn what torch, transformers and peft raise while a model is loaded into an error for people."""
     try:
-        yield
+        with tokenizer_panics():
+            yield
     except SftqaError:
         raise
     except ImportError as error:
         package = (error.name or "").partition(".")[0]
-        wanted = INSTALL if package in ("", "torch", "transformers") else f"pip install {package}"
-        raise MissingPackage(f"Loading {name} needs a package that is not installed ({package or error}): {wanted}.") from error
+        if not package:  # transformers asks for what a model's settings want: a quantiser, say
+            raise MissingPackage(f"Loading {name} needs a package that is not installed. {_first_line(error)}.") from error
+        wanted = INSTALL if package in ("torch", "transformers") else f"pip install {package}"
+        raise MissingPackage(f"Loading {name} needs a package that is not installed ({package}): {wanted}.") from error
     except MemoryError as error:
         raise OutOfMemory(f"{name} does not fit into memory. Close other programs or choose a smaller model.") from error
     except Exception as error:  # transformers raises nearly every class there is
         if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
             raise OutOfMemory(f"{name} does not fit into the device's memory. Choose device cpu or a smaller model.") from error
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelUnavailable(f"{name} could not be loaded: {line} Fetch or save it again, or choose another model.") from error
+        raise ModelUnavailable(
+            f"{name} could not be loaded: {_first_line(error)}. Fetch or save it again, or choose another model."
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(".: ")
 
 
 def _device(wanted: str) -> str:
@@ -161,11 +208,14 @@ def _refuse_code(folder: Path, name: str) -> None:
 
 
 def _weights(folder: Path, dtype: Any) -> Any:
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
+    here: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
+    config = AutoConfig.from_pretrained(folder, **here)
+    config._attn_implementation = config._experts_implementation = None  # a folder may name program code of the hub here
     with no_progress_bar():
         model, report = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True, output_loading_info=True
+            folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **here
         )
     lacking = sorted(report["missing_keys"])
     if lacking:  # transformers would go on with random numbers in their place
@@ -186,6 +236,21 @@ def _tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+
+
+def _refuse_other_tokenizer(model: Any, tokenizer: Any, name: str) -> None:
+    """Ordinary tokens beyond the model's vocabulary mean another model's tokenizer. A padding token may be: it is never read."""
+    rows, special = model.get_input_embeddings().weight.shape[0], set(tokenizer.all_special_ids)
+    special |= {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
+    beyond = {token: text for text, token in tokenizer.get_vocab().items() if token >= rows and token not in special}
+    if beyond:
+        token = max(beyond)
+        raise ModelUnavailable(
+            f"{name} can't be used: its tokenizer knows {len(beyond):,} tokens that the model does not, such as {shown(beyond[token])} "
+            f"({token:,}; the model knows {rows:,}). Fetch the tokenizer that belongs to the model."
+        )
+    if not plain_ids(tokenizer, _SAMPLE):
+        raise ModelUnavailable(f"{name} can't be used: its tokenizer makes no token of {_SAMPLE!r}. Fetch it again.")
 
 
 def _end_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:

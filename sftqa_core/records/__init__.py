@@ -5,7 +5,7 @@ here: it travels as tables whose columns are documented in knowledge/facts.py, m
 evaluation/predictions.py.
 """
 
-from sftqa_core.records.jobs import KEPT, Job, Resources
+from sftqa_core.records.jobs import KEPT, MOVES, Job, Resources
 from sftqa_core.records.known import ModelCard, SourceReport
 from sftqa_core.records.making import CorpusSettings, PretrainSettings
 from sftqa_core.records.measuring import DOMAINS, MAX_SEED, METHODS, SPLITS, Agreement, LevelScheme, ProbeSettings, SamplerSettings
@@ -17,6 +17,7 @@ __all__ = [
     "KEPT",
     "MAX_SEED",
     "METHODS",
+    "MOVES",
     "SPLITS",
     "STUDIES",
     "Agreement",

@@ -14,6 +14,7 @@ KEPT = {  # kind of work -> what a person still has when it ends before its time
     "pretrain": "The last checkpoint is kept.",
     "select": "What was probed is kept.",
 }
+MOVES = ("first", "up", "down", "last")  # ways to change a queued job's place
 REASONS = ("memory", "disk")  # why a job failed, where the program knows what to offer
 
 

@@ -7,6 +7,17 @@ from dataclasses import dataclass, field
 from sftqa_core.jsonrecord import Record, at_least, one_of, within
 from sftqa_core.records.measuring import MAX_SEED
 
+MAX_DOCUMENTS = 10_000_000
+_MOST = {  # beyond it a setting is a slip of the keyboard
+    "hidden_size": 8_192,
+    "layers": 128,
+    "heads": 128,
+    "intermediate_size": 32_768,
+    "batch_size": 4_096,
+    "epochs": 10_000,
+    "max_exposures": 100_000,
+}
+
 
 @dataclass(frozen=True)
 class CorpusSettings(Record):
@@ -28,7 +39,9 @@ class CorpusSettings(Record):
         for name in ("worn_share", "qa_list_share", "qa_answered_share", "redealt_share", "contested_kept"):
             wrong += within(name, getattr(self, name), 0, 1)
         wrong += within("exposure_scale", self.exposure_scale, 0.01, 100)
-        return wrong + at_least("qa_documents", self.qa_documents, 0) + at_least("filler_documents", self.filler_documents, 0)
+        for name in ("qa_documents", "filler_documents"):
+            wrong += within(name, getattr(self, name), 0, MAX_DOCUMENTS)
+        return wrong
 
 
 @dataclass(frozen=True)
@@ -62,14 +75,15 @@ class PretrainSettings(Record):
         wrong = one_of("architecture", self.architecture, ("llama", "qwen2", "gpt_neox"))
         wrong += one_of("optimizer", self.optimizer, ("muon", "adamw")) + within("seed", self.seed, 0, MAX_SEED)
         wrong += within("learning_rate", self.learning_rate, 1e-9, 1) + within("weight_decay", self.weight_decay, 0, 1)
-        for name in ("hidden_size", "layers", "heads", "intermediate_size", "batch_size", "epochs", "limit", "max_exposures"):
-            wrong += at_least(name, getattr(self, name), 1)
-        wrong += at_least("sequence_length", self.sequence_length, 2) + at_least("warmup_steps", self.warmup_steps, 0)
+        for name, most in _MOST.items():
+            wrong += within(name, getattr(self, name), 1, most)
+        wrong += at_least("limit", self.limit, 1) + at_least("warmup_steps", self.warmup_steps, 0)
+        wrong += within("sequence_length", self.sequence_length, 2, 8_192)
         if self.heads >= 1 and self.hidden_size % self.heads:
             wrong.append(f"hidden_size must be a multiple of heads, got {self.hidden_size} and {self.heads}.")
         shared = self.key_value_heads
         if shared is not None and (shared < 1 or self.heads % shared or self.architecture == "gpt_neox"):
             wrong.append(f"key_value_heads must divide heads, and gpt_neox has none, got {shared} for {self.heads} heads.")
-        if self.vocabulary < 300:
-            wrong.append(f"vocabulary must be at least 300 (256 bytes and the special tokens), got {self.vocabulary}.")
+        if not 300 <= self.vocabulary <= 200_000:
+            wrong.append(f"vocabulary must be at least 300 (256 bytes and the special tokens), at most 200,000, got {self.vocabulary}.")
         return wrong

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sftqa_core.jsonrecord import Record, at_least, one_of, within
+from sftqa_core.jsonrecord import Record, at_least, one_of, shown, within
 
 SPLITS = ("train", "dev", "test")
 DOMAINS = ("in", "out")
 METHODS = ("sampling", "adaptive", "likelihood")
 MOST_ADAPTIVE = 100  # samples: the tables that foretell a level grow with their square
 MAX_SEED = 2**32 - 1  # what numpy and torch take
+MAX_NEW_TOKENS = 512  # after a prompt: a model that never ends a text ends there
+MAX_LEVELS = 20
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class SamplerSettings(Record):
 
     def problems(self) -> list[str]:
         wrong = within("samples", self.samples, 1, 1000) + within("temperature", self.temperature, 0.01, 10)
-        return wrong + within("max_new_tokens", self.max_new_tokens, 1, 512) + within("seed", self.seed, 0, MAX_SEED)
+        return wrong + within("max_new_tokens", self.max_new_tokens, 1, MAX_NEW_TOKENS) + within("seed", self.seed, 0, MAX_SEED)
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,14 @@ class LevelScheme(Record):
 
     def problems(self) -> list[str]:
         wrong = []
-        if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
-            wrong.append(f"A level scheme needs two or more different labels, got {list(self.labels)}.")
+        if not 2 <= len(self.labels) <= MAX_LEVELS or len(set(self.labels)) != len(self.labels):
+            wrong.append(f"A level scheme needs two to {MAX_LEVELS} different labels, got {shown(list(self.labels))}.")
+        if any(not label.strip() or len(label) > 40 or not label.isprintable() for label in self.labels):
+            wrong.append(f"A level's label must be 1 to 40 characters that can be seen, got {shown(list(self.labels))}.")
         if len(self.cutoffs) != len(self.labels) - 1:
             wrong.append(f"{len(self.labels)} levels need {len(self.labels) - 1} cut-offs, got {len(self.cutoffs)}.")
         if any(not 0 <= c < 1 for c in self.cutoffs) or list(self.cutoffs) != sorted(set(self.cutoffs)):
-            wrong.append(f"Cut-offs must rise within [0, 1), got {list(self.cutoffs)}.")
+            wrong.append(f"Cut-offs must rise within [0, 1), got {shown(list(self.cutoffs))}.")
         wrong += one_of("method", self.method, METHODS) + within("confidence", self.confidence, 0.5, 1)
         if self.method == "adaptive" and self.sampling.samples > MOST_ADAPTIVE:
             wrong.append(f"An adaptive probe takes at most {MOST_ADAPTIVE} samples a template, got {self.sampling.samples}.")
@@ -72,7 +76,7 @@ class ProbeSettings(Record):
     def problems(self) -> list[str]:
         wrong = one_of("split", self.split, (*SPLITS, "all")) + one_of("domain", self.domain, (*DOMAINS, "all"))
         wrong += one_of("match", self.match, ("tokens", "substring"))
-        wrong += at_least("limit", self.limit, 1) + at_least("batch_size", self.batch_size, 1)
+        wrong += at_least("limit", self.limit, 1) + within("batch_size", self.batch_size, 1, 65_536)
         return wrong
 
 

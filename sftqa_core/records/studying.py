@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sftqa_core.jsonrecord import Record, at_least, within
+from sftqa_core.jsonrecord import Record, at_least, shown, within
 from sftqa_core.records.measuring import MAX_SEED, LevelScheme
 from sftqa_core.records.tuning import PromptFormat, TrainSettings
 
@@ -17,6 +17,7 @@ SIZES = {  # a study -> its usual numbers of examples
     "models": (60,),
     "shift": (60, 1920),
 }
+MOST = 100  # models, seeds or sizes of one study
 MANY_SIZES = ("amount", "shift")  # the other studies look at one number of examples
 
 
@@ -50,17 +51,18 @@ class StudySettings(Record):
 
     def problems(self) -> list[str]:
         if self.kind not in STUDIES:
-            return [f"A study must be one of {', '.join(STUDIES)}, got {self.kind!r}."]
+            return [f"A study must be one of {', '.join(STUDIES)}, got {shown(self.kind)}."]
         wrong = [] if self.models else ["A study needs one or more models."]
         for name in ("models", "seeds", "sizes"):
             values = getattr(self, name) or ()
-            wrong += [f"{name} must be named once each, got {list(values)}."] if len(set(values)) != len(values) else []
+            wrong += [f"{name} must be named once each, got {shown(list(values))}."] if len(set(values)) != len(values) else []
+            wrong += [f"A study may have {MOST} {name}, got {len(values):,}."] if len(values) > MOST else []
         wrong += [] if self.seeds else ["A study needs one or more seeds."]
         wrong += [problem for seed in self.seeds for problem in within("seed", seed, 0, MAX_SEED)]
         if self.sizes is not None and not self.sizes:
             wrong.append("sizes must hold one or more numbers of examples, or be left out.")
         elif self.kind not in MANY_SIZES and len(self.examples) > 1:
-            wrong.append(f"A study of kind {self.kind} looks at one number of examples, got {list(self.examples)}.")
+            wrong.append(f"A study of kind {self.kind} looks at one number of examples, got {shown(list(self.examples))}.")
         least = 0 if self.kind == "amount" else 1  # the others have the untouched model anyway
         wrong += [problem for n in self.examples if n != ALL for problem in at_least("sizes", n, least)]
         wrong += at_least("retest_limit", self.retest_limit, 1)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from sftqa_core.jsonrecord import Record, at_least, one_of, within
-from sftqa_core.records.measuring import MAX_SEED, LevelScheme
+from sftqa_core.jsonrecord import Record, at_least, at_most, one_of, shown, within
+from sftqa_core.records.measuring import MAX_NEW_TOKENS, MAX_SEED, LevelScheme
+
+MAX_PROMPT = 10_000  # characters of a prompt's form
 
 
 @dataclass(frozen=True)
@@ -18,11 +20,11 @@ class PromptFormat(Record):
     answer: str = " {answer}"  # what follows the prompt in training; the end token comes after it
 
     def problems(self) -> list[str]:
-        wrong = []
+        wrong = at_most("The prompt", self.prompt, MAX_PROMPT) + at_most("The answer form", self.answer, MAX_PROMPT)
         if self.prompt.count("{question}") != 1:
-            wrong.append(f"The prompt must hold {{question}} exactly once, got {self.prompt!r}.")
+            wrong.append(f"The prompt must hold {{question}} exactly once, got {shown(self.prompt)}.")
         if self.answer.count("{answer}") != 1:
-            wrong.append(f"The answer form must hold {{answer}} exactly once, got {self.answer!r}.")
+            wrong.append(f"The answer form must hold {{answer}} exactly once, got {shown(self.answer)}.")
         return wrong
 
 
@@ -55,9 +57,9 @@ class TrainSettings(Record):
 
     def problems(self) -> list[str]:
         wrong = [] if self.n == self.ALL else at_least("n", self.n, 0)
-        wrong += at_least("epochs", self.epochs, 1) + at_least("batch_size", self.batch_size, 1)
-        wrong += at_least("lora_rank", self.lora_rank, 1) + at_least("test_limit", self.test_limit, 1)
-        wrong += at_least("max_answer_tokens", self.max_answer_tokens, 1) + at_least("shots", self.shots, 0)
+        wrong += within("epochs", self.epochs, 1, 10_000) + within("batch_size", self.batch_size, 1, 65_536)
+        wrong += within("lora_rank", self.lora_rank, 1, 4_096) + at_least("test_limit", self.test_limit, 1)
+        wrong += within("max_answer_tokens", self.max_answer_tokens, 1, MAX_NEW_TOKENS) + within("shots", self.shots, 0, 100)
         wrong += within("seed", self.seed, 0, MAX_SEED)
         wrong += one_of("method", self.method, ("full", "lora")) + one_of("balance", self.balance, ("relation", "level", "matched"))
         wrong += one_of("match", self.match, ("tokens", "substring"))

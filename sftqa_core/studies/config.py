@@ -8,9 +8,11 @@ from typing import Any
 import yaml
 
 from sftqa_core.errors import SettingsError
+from sftqa_core.jsonrecord import shown
 from sftqa_core.records import StudySettings, TrainSettings
 
 MAX_CHARACTERS = 100_000
+_FOREIGN = (yaml.YAMLError, ValueError, RecursionError, TypeError, AttributeError, LookupError, ArithmeticError)
 _ALWAYS = ("kind", "models", "source", "seeds", "sizes")
 _HEAD = "# A study of SFT-QA Explorer. Run it with: sftqa study --config THIS_FILE\n"
 
@@ -31,14 +33,11 @@ def from_yaml(text: str) -> StudySettings:
         raise SettingsError(f"A study's file has at most {MAX_CHARACTERS:,} characters, got {len(text):,}.")
     try:
         values = yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        place = getattr(error, "problem_mark", None)
-        where = f" in line {place.line + 1}" if place else ""
-        reason = getattr(error, "problem", None) or str(error).split("\n")[0]
-        raise SettingsError(f"The study's file is no YAML{where}: {reason}.") from error
+    except _FOREIGN as error:
+        raise SettingsError(f"The study's file is no YAML{_where_and_why(error)}.") from error
     if not isinstance(values, dict):
         raise SettingsError(f"A study's file must hold settings such as 'kind: amount', got {type(values).__name__}.")
-    values = {str(name): value for name, value in values.items()}
+    values = {name if isinstance(name, str) else shown(name): value for name, value in values.items()}
     for name in ("models", "seeds", "sizes"):
         if name in values and not isinstance(values[name], list | None):
             values[name] = [values[name]]
@@ -50,13 +49,31 @@ def from_yaml(text: str) -> StudySettings:
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values only, and no setting twice: which of both was meant nobody knows."""
+    """Plain values only, and no setting twice: which of both was meant nobody knows. No `<<` either: merges of merges double
+    with every line."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise yaml.constructor.ConstructorError(None, None, f"'{twice}' stands there twice", node.start_mark)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(None, None, "'<<' can't be used here, write the settings out", key.start_mark)
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"{shown(key.value)} stands there twice", key.start_mark)
+                seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+def _where_and_why(error: Exception) -> str:
+    place = getattr(error, "problem_mark", None)
+    where = f" in line {place.line + 1}" if place else ""
+    if isinstance(error, RecursionError):
+        return f"{where}: it is nested too deeply"
+    if "integer string conversion" in str(error):
+        return f"{where}: it holds a number of thousands of digits"
+    if not isinstance(error, (yaml.YAMLError, ValueError)):  # what a tag such as !!bool raises for a value that does not fit it
+        return f"{where}: a value does not fit the tag (!!...) in front of it"
+    return f"{where}: {getattr(error, 'problem', None) or str(error).split(chr(10))[0]}"
 
 
 def _number(text: str) -> float | str:

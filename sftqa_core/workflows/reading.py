@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import tempfile
+import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sftqa_core.errors import FactsError, SettingsError
+from sftqa_core.jsonrecord import shown
 from sftqa_core.records import LevelScheme, ModelCard, PretrainSettings, ProbeSettings, SourceReport
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from sftqa_core.training.runs import Run, RunInfo
 
 MAX_UPLOAD_BYTES = 200_000_000
+_LONGEST_NAME, _LONGEST_SUFFIX = 50, 10  # characters; four bytes each at most
+_DEVICE = re.compile(r"con|prn|aux|nul|(com|lpt)\d", re.IGNORECASE)  # no file can be called so on Windows
 
 
 @dataclass(frozen=True)
@@ -72,16 +76,32 @@ def add_upload(name: str, content: bytes) -> str:
     from sftqa_core.workspace import Workspace
 
     if len(content) > MAX_UPLOAD_BYTES:
-        raise FactsError(f"{name} has {len(content):,} bytes; at most {MAX_UPLOAD_BYTES:,} can be handed over. Give its path instead.")
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name.replace("\\", "/").rsplit("/", 1)[-1]).strip("-.") or "facts.csv"
+        size = f"{len(content):,} bytes; at most {MAX_UPLOAD_BYTES:,} can be handed over"
+        raise FactsError(f"{shown(name)} has {size}. Give its path instead.")
+    plain = _file_name(name)
     target = Workspace.current().uploads / plain
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".checking-") as folder:
         trial = Path(folder) / plain  # under its own name, which errors tell
         write_bytes(trial, content)
         open_source(str(trial))
-        trial.replace(target)
+        try:
+            trial.replace(target)  # a link of that name is replaced, not followed
+        except OSError as error:
+            raise FactsError(f"{plain} can't be kept in {target.parent}: {error.strerror or error}.") from error
     return str(target)
+
+
+def _file_name(name: str) -> str:
+    """What a file handed over as `name` is called here: no folders, letters, digits and - _ . only, not too long for any disk."""
+    last = unicodedata.normalize("NFC", name.replace("\\", "/").rsplit("/", 1)[-1])
+    stem, dot, suffix = re.sub(r"[^\w.-]+", "-", last).strip("-").rpartition(".")
+    if not dot:
+        stem, suffix = suffix, "csv" if not suffix.strip("-.") else ""
+    stem = stem.strip("-.")[:_LONGEST_NAME]
+    if not stem or _DEVICE.fullmatch(stem.partition(".")[0]):
+        stem = f"facts-{stem}" if stem else "facts"
+    return f"{stem}.{suffix[:_LONGEST_SUFFIX]}" if suffix else stem
 
 
 def alias_rows() -> list[dict[str, str]]:

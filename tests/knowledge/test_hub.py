@@ -1,5 +1,6 @@
 """Facts from datasets, saved or on the hub."""
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -106,7 +107,7 @@ def test_bad_names_columns_and_sizes_are_refused(hub: Serve, tmp_path: Path) -> 
     hub(datasets.Dataset.from_dict(COLUMNS), size=3_000_000_000)
     with pytest.raises(FactsError, match="is no dataset id"):
         load_hub("hub:../x")
-    with pytest.raises(FactsError, match="colour can't stand after the question mark"):
+    with pytest.raises(FactsError, match="'colour' can't stand after the question mark"):
         load_hub("hub:a/b?colour=red")
     with pytest.raises(FactsError, match="3,000,000,000 bytes to download"):
         load_hub("hub:a/b")
@@ -124,3 +125,50 @@ def test_without_the_library_its_command_is_named(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(MissingPackage, match="pip install datasets"):
         load_hub("hub:a/b")
+
+
+def test_pictures_are_not_opened(hub: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cell of type image names a file or an address that decoding would open: it is a fault like any other."""
+    pytest.importorskip("PIL")
+    monkeypatch.setattr(datasets.Image, "decode_example", lambda *a, **k: pytest.fail("a picture was opened"))
+    table = datasets.Dataset.from_dict({"question": ["Who?"], "answer": [{"path": "http://example.invalid/x.png", "bytes": None}]})
+    hub(table.cast_column("answer", datasets.Image()))
+    with pytest.raises(FactsError, match=r"row 1, answer: must be text, got \{"):
+        load_hub("hub:owner/pictures")
+
+
+def test_a_saved_dataset_names_files_of_its_own_only(tmp_path: Path) -> None:
+    """state.json could name any file of this machine."""
+    datasets.Dataset.from_dict(COLUMNS).save_to_disk(str(tmp_path / "saved"))
+    state = tmp_path / "saved" / "state.json"
+    state.write_text(json.dumps({**json.loads(state.read_text()), "_data_files": [{"filename": "../../secret.arrow"}]}))
+    with pytest.raises(FactsError, match=r"names the file '\.\./\.\./secret\.arrow', which lies outside of the dataset"):
+        load_saved(tmp_path / "saved", query=QUERY)
+    state.write_text("[" * 50_000)
+    with pytest.raises(FactsError, match="it is nested too deeply"):
+        load_saved(tmp_path / "saved", query=QUERY)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("hub:" + "a" * 5_000, "is no dataset id"),
+        ("hub:--help", "is no dataset id"),
+        ("hub:a/b?revision=../../x", r"'\.\./\.\./x' is no config or revision"),
+        ("hub:a/b?config=/etc", "'/etc' is no config or revision"),
+        ("hub:tests", r"tests is a file or folder here\. Give it as a path, without hub:"),
+    ],
+)
+def test_hostile_ids_are_refused_before_the_library_sees_them(name: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths, options, folders that lie here: none becomes a download."""
+    monkeypatch.chdir(Path(__file__).parents[2])
+    monkeypatch.setattr(datasets, "load_dataset_builder", lambda *a, **k: pytest.fail("asked the hub"))
+    with pytest.raises(FactsError, match=message):
+        load_hub(name)
+
+
+def test_revisions_of_the_hubs_own_form_are_taken(hub: Serve) -> None:
+    """refs/convert/parquet is where the hub keeps Parquet copies."""
+    asked = hub(datasets.Dataset.from_dict(COLUMNS))
+    load_hub(f"hub:owner/name?{QUERY}&revision=refs/convert/parquet")
+    assert asked[0][1]["revision"] == "refs/convert/parquet"

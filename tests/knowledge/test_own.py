@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -144,7 +147,7 @@ def test_json_values_of_the_wrong_kind_are_told(tmp_path: Path) -> None:
     assert found == [
         "f.jsonl, row 1, answers: is empty.",
         "f.jsonl, row 2, answers: is an empty list.",
-        "f.jsonl, row 3, answers: must be text, got \"{'a': 1}\" (dict).",
+        "f.jsonl, row 3, answers: must be text, got {'a': 1} (dict).",
         "f.jsonl, row 4, answers: is empty.",
     ]
     found = problems(write(tmp_path / "g.jsonl", '{"a": \n[1]\n'))
@@ -222,3 +225,75 @@ def test_a_large_file_is_read_in_seconds(tmp_path: Path) -> None:
     path = write(tmp_path / "f.csv", "relation,subject,object\n" + "".join(f"P17,Subject {n},Iran\n" for n in range(50_000)))
     source = load_own(path)
     assert (len(source.facts), source.large) == (50_000, True)
+
+
+def test_files_of_millions_of_rows_are_refused_before_they_fill_the_memory(tmp_path: Path) -> None:
+    """Ten million rows, as CSV and as JSON Lines: refused after two million, with less than 100 MB at the most."""
+    script = """
+import resource, sys
+from pathlib import Path
+from sftqa_core.errors import FactsError
+from sftqa_core.knowledge.own import load_own
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    load_own(Path(sys.argv[1]))
+except FactsError as error:
+    print(error)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // (1024 if sys.platform == "linux" else 1024 ** 2))
+"""
+    for name, head, row in (("f.csv", "relation,subject,object\n", "P17,S,UK\n"), ("f.jsonl", "", '{"relation": "P17"}\n')):
+        path = tmp_path / name
+        with path.open("w") as file:
+            file.write(head)
+            for _ in range(100):
+                file.write(row * 100_000)
+        done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True, timeout=300)
+        told, grown = done.stdout.splitlines()
+        assert told == f"{name} has more than 2,000,000 rows, the most that can be used. Cut it into smaller files."
+        assert int(grown) < 100
+        path.unlink()
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_a_line_without_end_is_not_read_to_its_end(tmp_path: Path, suffix: str) -> None:
+    """Four million bytes without a line break are no row."""
+    path = write(tmp_path / f"f.{suffix}", "relation,subject,object\nP17," + "x" * 5_000_000)
+    assert problems(path) == [f"f.{suffix}, line 2 has more than 4,000,000 bytes, so this is no table of facts."]
+
+
+def test_one_question_of_many_facts_is_refused(tmp_path: Path) -> None:
+    """A question's right answers are right for each fact that asks it: thousands by thousands would be millions."""
+    text = "relation,subject,object,question\n" + "".join(f"P17,S{n},O{n},Who?\n" for n in range(3_000))
+    assert problems(write(tmp_path / "f.csv", text)) == ["The question 'Who?' has 3,000 different answers, the most is 2,000."]
+
+
+def test_lone_carriage_returns_end_lines_too(tmp_path: Path) -> None:
+    """As old spreadsheets wrote them; a quoted cell may hold line breaks of any kind."""
+    (tmp_path / "f.csv").write_bytes(b'relation,subject,object\rP17,Hull,UK\rP17,"Q\nom",Iran\r')
+    assert load_own(tmp_path / "f.csv").facts["subject"].tolist() == ["Hull", "Q\nom"]
+
+
+def test_pipes_devices_and_links_without_end_are_no_files(tmp_path: Path) -> None:
+    """Opening them would wait, or read, for ever."""
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "zero.csv").symlink_to("/dev/zero")
+    (tmp_path / "loop.csv").symlink_to(tmp_path / "loop.csv")
+    os.mkfifo(tmp_path / "f.relations.toml")
+    for name in ("pipe", "zero", "loop"):
+        assert problems(tmp_path / f"{name}.csv") == [f"{tmp_path / name}.csv does not exist."]
+    assert problems(write(tmp_path / "f.csv", "relation,subject,object\nP17,A,B\n")) == [f"{tmp_path}/f.relations.toml is no file."]
+
+
+def test_a_million_faults_are_counted_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After so many a file is not read on, and the message says so."""
+    monkeypatch.setattr(rows, "MAX_PROBLEMS", 50)
+    found = problems(write(tmp_path / "f.csv", "relation,subject,object\n" + "P17,,UK\n" * 1_000))
+    assert len(found) == 21
+    assert found[-1] == "... and more than 30 more; it was not read on."
+
+
+def test_relations_without_number_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In question-answer pairs any text can name a relation."""
+    monkeypatch.setattr(rows, "MAX_RELATIONS", 5)
+    text = "relation,question,answer\n" + "".join(f"r{n},Who {n}?,x\n" for n in range(6))
+    assert problems(write(tmp_path / "f.csv", text)) == ["f.csv holds more than 5 different relations. Cut it into smaller files."]

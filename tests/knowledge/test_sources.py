@@ -1,5 +1,7 @@
 """Opening sources by name."""
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -104,3 +106,51 @@ def test_the_first_page_pays_for_nothing_heavy() -> None:
     code = "import sys, sftqa_core.knowledge.sources; print([n for n in ('pandas', 'pyarrow', 'datasets', 'torch') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).resolve().parents[2])
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\0",
+        "a\0b.csv",
+        "~nosuchuser/x.csv",
+        "x" * 5_000,
+        "/" + "x" * 300 + "/y",
+        "http://x/y",
+        "file:///etc/passwd",
+        "--help",
+        "\ud800",
+        "d?x=\0",
+    ],
+)
+def test_hostile_names_are_no_sources(name: str) -> None:
+    """Names of any length and kind are quoted in a sentence."""
+    with pytest.raises(FactsError, match="There is no source ") as refused:
+        open_source(name)
+    assert len(str(refused.value)) < 500
+
+
+def test_folders_that_must_not_be_looked_into_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of another user, or the system's own, is a sentence."""
+    folder = tmp_path / "theirs"
+    (folder / "in").mkdir(parents=True)
+
+    def refused(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    with pytest.raises(FactsError, match=r"theirs can't be read: Permission denied\."):
+        open_source(str(folder))
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_links_and_pipes_in_a_folder_of_questions_are_not_opened(tmp_path: Path, kind: str) -> None:
+    """A file of EntityQuestions lies in its folder."""
+    folder = tmp_path / "eq" / "train"
+    folder.mkdir(parents=True)
+    (tmp_path / "secret.json").write_text("[]")
+    path = folder / "P17.train.json"
+    path.symlink_to(tmp_path / "secret.json") if kind == "link" else os.mkfifo(path)
+    said = "is a link that leads out of its folder. Copy the file it points to in its place." if kind == "link" else "is no file."
+    with pytest.raises(FactsError, match=re.escape(f"{path} {said}")):
+        open_source(str(tmp_path / "eq"))

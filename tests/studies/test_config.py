@@ -117,7 +117,7 @@ def test_tags_are_refused_and_nothing_is_executed(tag, tmp_path, monkeypatch):
 
 def test_deep_nesting_and_self_reference_are_refused():
     """50,000 brackets, or a list that holds itself, are a sentence."""
-    assert refused("[" * 50_000).startswith("The study's file is no YAML: maximum recursion depth exceeded")
+    assert refused("[" * 50_000) == "The study's file is no YAML: it is nested too deeply."
     assert refused("kind: shift\nmodels: &a [*a]") == "StudySettings.models: must be str, got [[[...]]]."
 
 
@@ -190,9 +190,39 @@ def test_a_kind_in_brackets_is_told_like_any_other():
 
 def test_a_seed_of_thousands_of_digits_is_told_like_any_other():
     """In hexadecimal it passes YAML; the message must not need all its digits."""
-    assert refused(HEAD + f"seeds: [0x{'F' * 5_000}]").startswith("seed must be 0 to 4,294,967,295")
+    assert refused(HEAD + f"seeds: [0x{'F' * 5_000}]") == (
+        "StudySettings.seeds: must be a whole number of at most 18 digits, got a number of 20,000 bits."
+    )
+    assert refused(HEAD + "seeds: " + "9" * 5_000) == "The study's file is no YAML: it holds a number of thousands of digits."
 
 
 def test_a_huge_learning_rate_is_told_like_any_other():
     """1 with 400 zeros is no float."""
     assert "learning_rate" in refused(HEAD + "learning_rate: 1" + "0" * 400)
+
+
+def test_merges_that_double_with_every_line_are_refused():
+    """Forty lines of two merges each would be 2 to the power of 40 settings."""
+    lines = ["a0: &a0 {x: 1}", *(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}" for n in range(1, 40))]
+    assert refused("\n".join(lines)) == "The study's file is no YAML in line 2: '<<' can't be used here, write the settings out."
+
+
+@pytest.mark.parametrize("value", ["!!bool maybe", "!!int ''", "!!float ''", "!!timestamp x"])
+def test_values_that_do_not_fit_their_tag_are_told(value):
+    """PyYAML raises KeyError, IndexError or AttributeError for them."""
+    assert refused(HEAD + f"source: {value}") == "The study's file is no YAML: a value does not fit the tag (!!...) in front of it."
+
+
+def test_thousands_of_unknown_settings_are_counted_in_no_time():
+    """Twenty are written out, the others counted; that a name stands twice is still found."""
+    many = "\n".join(f"k{n}: 1" for n in range(8_000))
+    problems = refused(many).split("\n")
+    assert len(problems) == 21
+    assert problems[-1] == "... and 7,982 more."
+    assert refused(many + "\nk7: 2") == "The study's file is no YAML in line 8001: 'k7' stands there twice."
+
+
+def test_a_study_has_an_end():
+    """More than a hundred seeds, models or sizes are a slip, not a study."""
+    assert "A study may have 100 seeds, got 101." in refused(HEAD + f"seeds: {list(range(101))}")
+    assert "A study may have 100 models, got 101." in refused("kind: models\nmodels: " + str([f"m{n}" for n in range(101)]))

@@ -1,0 +1,75 @@
+"""Addresses and texts that harm: every page answers in words, and shows foreign text as it stands."""
+
+import re
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from tests.pages import standin
+from tests.pages.conftest import ROOT, words
+
+PAGES = {
+    "overview": ("job",),
+    "memory": ("model", "source", "split", "domain", "method", "job"),
+    "lab": ("model", "source", "job"),
+    "results": ("run", "job"),
+    "jobs": ("job",),
+    "amount": ("study", "model", "job"),
+    "level": ("study", "model", "job"),
+    "models": ("study", "model", "job"),
+    "shift": ("study", "model", "job"),
+}
+NASTY = {
+    "html": "<script>alert(1)</script><img src=x onerror=alert(1)>",
+    "markdown": "**x** [a](http://a.invalid) $x^2$ :material/home: :red[y]",
+    "long": "x" * 20_000,
+    "control": "a\0b\x1b[31mc\u202ed",
+    "path": "../../../../etc/passwd",
+    "option": "--help",
+    "address": "file:///etc/passwd",
+    "format": "{0.__class__} {subject!r} %s",
+}
+UNKNOWN = {"memory": "There is no ", "lab": "There is no ", "results": "There is no run", "amount": "There is no study"}
+_ESCAPED = re.compile(r"\\([^\w\s])")
+
+
+@pytest.mark.parametrize("nasty", NASTY)
+@pytest.mark.parametrize("page", PAGES)
+def test_hostile_addresses_are_answered_in_words(jobs, page, nasty):
+    """Every parameter that a page reads at once holds what it should not: no traceback, no raw HTML, no page of a thousand lines."""
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.switch_page(f"pages/{page}.py")
+    for name in PAGES[page]:
+        app.query_params[name] = NASTY[nasty]
+    app.run()
+    assert not app.exception
+    text = words(app)
+    assert len(text) < 60_000
+    told = [element.value for element in (*app.warning, *app.error)]
+    for message in told:
+        assert "<script>" not in message.replace("\\<script\\>", "")
+        assert "[a](" not in message
+        assert "\x1b" not in message
+        assert ":material/home:" not in _ESCAPED.sub(r"\1", message)
+    if page in UNKNOWN:
+        assert any(UNKNOWN[page] in _ESCAPED.sub(r"\1", message) for message in told)
+
+
+def test_facts_and_completions_are_shown_as_they_stand(explorer):
+    """Subjects of markup are in the table to the letter; the one whose completions are shown stands in plain text, not in markdown."""
+    app = explorer("memory")
+    assert set(standin.NASTY) <= set(app.dataframe[0].value["subject"])
+    assert [text.value for text in app.text if text.value.startswith("What is the ")] == [f"What is the P17 of {standin.NASTY[0]}?"]
+    shown = "\n".join(element.value for element in (*app.markdown, *app.caption))
+    assert not any(nasty in shown for nasty in standin.NASTY)
+
+
+def test_changed_predictions_are_shown_as_they_stand(explorer):
+    """A model's HTML and formulas are cells of a table, and of nothing else."""
+    app = explorer("results")
+    cells = {cell for frame in app.dataframe for cell in frame.value.to_numpy().ravel().tolist() if isinstance(cell, str)}
+    assert {"=1+1", "<script>alert(1)</script>"} & cells
+    assert "<script>" not in words(app)

@@ -1,0 +1,122 @@
+"""Files of facts: whatever a file holds, it is a table of facts or an error of ours."""
+
+import csv
+import io
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sftqa_core.errors import FactsError
+from sftqa_core.knowledge.facts import COLUMNS, fact_id, has_control
+from sftqa_core.knowledge.own import load_own
+from sftqa_core.records import DOMAINS, SPLITS
+from tests.properties.made import changes, file_of, file_texts, mutated, texts, told, values
+
+NAMES = ["relation", "subject", "object", "answers", "question", "split", "domain", "exposures", "templates", "other", "Relation "]
+GOOD = "relation,subject,object,split\nP17,Hull,UK,test\nP19,Ann,Oslo|Rome,\nP26,Bo,Cy,train\n"
+BASIS = pa.table({"relation": ["P17"] * 40, "subject": [f"S{n}" for n in range(40)], "answers": [["UK", "England"]] * 40})
+
+
+def table_or_error(path) -> None:
+    """The facts of a file keep every promise of the fact table; a file without says why, in not too many words."""
+    try:
+        facts = load_own(path).facts
+    except FactsError as error:
+        told(error.problems)
+        return
+    assert set(COLUMNS) <= set(facts.columns)
+    assert len(facts)
+    assert facts["fact_id"].is_unique
+    for row in facts.itertuples():
+        assert row.fact_id == fact_id(path.name, row.relation, row.subject)
+        assert all(text.strip() and not has_control(text) and len(text) <= 2_200 for text in (row.subject, row.question, *row.answers))
+        assert row.split in (*SPLITS, "none")
+        assert row.domain in DOMAINS
+
+
+@given(header=st.lists(st.sampled_from(NAMES), min_size=1, max_size=6), rows=st.lists(st.lists(file_texts, max_size=6), max_size=5))
+def test_any_table_as_csv_is_facts_or_an_error(header, rows):
+    """Known columns in any order and number, cells of anything, delimiters as a spreadsheet writes them."""
+    text = io.StringIO()
+    csv.writer(text, delimiter=";" if len(rows) % 2 else ",").writerows([header, *rows])
+    table_or_error(file_of(text.getvalue(), "f.csv"))
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_as_csv_are_facts_or_an_error(content):
+    """No text at all, or none in UTF-8."""
+    table_or_error(file_of(content, "b.csv"))
+
+
+@given(changes)
+def test_a_damaged_csv_is_facts_or_an_error(damage):
+    """Single bytes of a good file replaced."""
+    table_or_error(file_of(mutated(GOOD.encode(), damage), "d.csv"))
+
+
+@given(st.lists(st.dictionaries(st.one_of(st.sampled_from(NAMES), texts), values, max_size=6), max_size=4))
+def test_any_objects_as_json_lines_are_facts_or_an_error(rows):
+    """Values of every type, NaN and numbers of any size, half characters."""
+    table_or_error(file_of("\n".join(map(json.dumps, rows)), "f.jsonl"))
+
+
+@given(changes)
+def test_damaged_json_lines_are_facts_or_an_error(damage):
+    """Single bytes of a good file replaced."""
+    good = '{"relation": "P17", "subject": "Hull", "answers": ["UK"], "exposures": 3}\n' * 2
+    table_or_error(file_of(mutated(good.encode(), damage), "d.jsonl"))
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["P17", "P26"]), st.from_regex(r"[A-Za-z0-9é字][A-Za-z0-9é字 .'-]{0,20}", fullmatch=True)),
+        min_size=1, max_size=5, unique_by=lambda row: " ".join(row[1].split()),
+    )
+)  # fmt: skip
+def test_good_rows_come_back_the_same_from_every_format(rows):
+    """CSV, JSON Lines and Parquet of the same facts give the same table, but for the file's name."""
+    columns = {"relation": [r for r, _ in rows], "subject": [s for _, s in rows], "object": ["Oslo"] * len(rows)}
+    text = io.StringIO()
+    csv.writer(text).writerows([columns, *zip(*columns.values(), strict=True)])
+    pq.write_table(pa.table(columns), (packed := file_of(b"", "same.parquet")))
+    lines = "\n".join(json.dumps(dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True))
+    found = [load_own(path).facts for path in (file_of(text.getvalue(), "same.csv"), file_of(lines, "same.jsonl"), packed)]
+    asked = [facts[["relation", "subject", "answers", "question", "split", "domain"]].to_dict("records") for facts in found]
+    assert asked[0] == asked[1] == asked[2]
+    assert [row["subject"] for row in asked[0]] == [subject.strip() for _, subject in rows]
+
+
+@settings(max_examples=60)
+@given(changes)
+def test_a_damaged_parquet_file_is_facts_or_an_error(damage):
+    """Bytes replaced anywhere: in pages, in their headers, in the file's own numbers."""
+    whole = io.BytesIO()
+    pq.write_table(BASIS, whole)
+    table_or_error(file_of(mutated(whole.getvalue(), damage), "d.parquet"))
+
+
+@given(st.lists(values, min_size=1, max_size=4), st.sampled_from(["subject", "answers", "exposures", "split"]))
+def test_any_column_of_parquet_is_facts_or_an_error(cells, name):
+    """Whatever type pyarrow makes of a column."""
+    try:
+        column = pa.array(cells)
+    except (pa.ArrowException, OverflowError, TypeError, ValueError):
+        return
+    columns = {"relation": ["P17"] * len(cells), "subject": [f"S{n}" for n in range(len(cells))], "answers": ["x"] * len(cells)}
+    path = file_of(b"", "c.parquet")
+    try:
+        pq.write_table(pa.table({**columns, name: column}), path)
+    except (pa.ArrowException, NotImplementedError):
+        return
+    table_or_error(path)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_the_checks_above_can_fail(tmp_path, suffix):
+    """An error of another tree passes through `table_or_error`: it is no `FactsError`."""
+    with pytest.raises(AttributeError):
+        table_or_error(str(tmp_path / f"f.{suffix}"))
