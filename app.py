@@ -6,6 +6,10 @@ sftqa app        (or: streamlit run app.py)
 from __future__ import annotations
 
 import streamlit as st
+from starlette.middleware import Middleware
+
+from pages._ui import entrance
+from sftqa_core.cli.guard.middleware import Guard
 
 # Five rising bars in the level colours. Spelled out, and pages have no icons, because a named icon is fetched from another host.
 ICON = "data:image/svg+xml," + "".join(
@@ -16,22 +20,25 @@ ICON = "data:image/svg+xml," + "".join(
     ]
     + ["%3C/svg%3E"]
 )
-PAGES = {
-    "": [
-        st.Page("pages/overview.py", title="Overview", default=True),
-        st.Page("pages/memory.py", title="Memory"),
-        st.Page("pages/lab.py", title="Lab"),
-        st.Page("pages/results.py", title="Results"),
-        st.Page("pages/jobs.py", title="Jobs"),
-    ],
-    "Studies": [
-        st.Page("pages/amount.py", title="How much data?"),
-        st.Page("pages/level.py", title="Which data?"),
-        st.Page("pages/models.py", title="Which model?"),
-        st.Page("pages/shift.py", title="What moves?"),
-    ],
-}
 
-page = st.navigation(PAGES, position="top")
-st.set_page_config(page_title=f"{page.title} · SFT-QA Explorer", page_icon=ICON, layout="wide")
-page.run()
+if __name__ != "__main__":  # imported by the server that `streamlit run` starts: however it is started, the guard is in front
+    app = st.App(__file__, middleware=[Middleware(Guard, entrance=entrance.opened())], lifespan=entrance.announced)
+else:  # one run for one person's session
+    PAGES = {
+        "": [
+            st.Page("pages/overview.py", title="Overview", default=True),
+            st.Page("pages/memory.py", title="Memory"),
+            st.Page("pages/lab.py", title="Lab"),
+            st.Page("pages/results.py", title="Results"),
+            st.Page("pages/jobs.py", title="Jobs"),
+        ],
+        "Studies": [
+            st.Page("pages/amount.py", title="How much data?"),
+            st.Page("pages/level.py", title="Which data?"),
+            st.Page("pages/models.py", title="Which model?"),
+            st.Page("pages/shift.py", title="What moves?"),
+        ],
+    }
+    page = st.navigation({**PAGES, **entrance.let_in()}, position="top")
+    st.set_page_config(page_title=f"{page.title} · SFT-QA Explorer", page_icon=ICON, layout="wide")
+    page.run()

@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+from sftqa_core.cli import upkeep
+from sftqa_core.cli.values import PROMPTS, count_or_all, json_scheme, names, numbers, prompt, sizes
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import (
     METHODS,
@@ -18,7 +20,6 @@ from sftqa_core.records import (
     LevelScheme,
     PretrainSettings,
     ProbeSettings,
-    PromptFormat,
     StudySettings,
     TrainSettings,
 )
@@ -26,10 +27,6 @@ from sftqa_core.records import (
 _STUDY_OPTIONS = (
     "models", "source", "seeds", "sizes", "method", "learning_rate", "epochs", "batch_size", "test_limit", "retest_limit", "device",
 )  # fmt: skip
-PROMPTS = {
-    "qa": PromptFormat(),
-    "plain": PromptFormat("plain", "Question: {question}\nAnswer:"),
-}
 
 
 class Parser(argparse.ArgumentParser):
@@ -54,11 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     output = Parser(add_help=False)
     output.add_argument("--json", action="store_true", help="print exactly one JSON object on standard output")
 
-    app = commands.add_parser("app", help="open the explorer in the browser")
-    app.add_argument("--port", type=_port, default=8501)
-    app.add_argument("--host", default="127.0.0.1", help="address to listen on; the default is reachable from this machine only")
-    app.add_argument("--no-browser", action="store_true", help="do not open a browser window")
-
+    upkeep.add_app(commands.add_parser("app", help="open the explorer in the browser"))
     facts = commands.add_parser("facts", parents=[output], help="what a fact source holds")
     facts.add_argument("--source", default="atlas", help="atlas, entity-questions, or a path")
     facts.add_argument("--download", action="store_true", help="fetch entity-questions from its official address first")
@@ -79,9 +72,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_study(commands.add_parser("study", parents=[output], help="many runs that answer one question together"))
     commands.add_parser("runs", parents=[output], help="finished runs, newest first")
     commands.add_parser("show", parents=[output], help="one run's results").add_argument("run")
-    jobs = commands.add_parser("jobs", parents=[output], help="background jobs; cancel one or read its log")
-    jobs.add_argument("action", nargs="?", choices=("cancel", "log"))
-    jobs.add_argument("id", nargs="?")
+    upkeep.add_jobs(commands.add_parser("jobs", parents=[output], help="background jobs; cancel one or read its log"))
+    upkeep.add_cache(commands.add_parser("cache", parents=[output], help="which results are on the disk; check them, clear leftovers"))
     _add_pretrain(commands.add_parser("pretrain", parents=[output], help="train a tiny model from nothing on a fact source"))
     commands.add_parser("doctor", parents=[output], help="check the installation, devices and folders")
     return parser
@@ -106,7 +98,7 @@ def _add_sampling(parser: argparse.ArgumentParser, method: str | None) -> None:
         told = "sampling: every sample (default); adaptive: until the level is clear; likelihood: none, an estimate"
         parser.add_argument(method, dest="level_method", choices=METHODS, help=told)
     parser.add_argument("--confidence", type=float, help=f"of adaptive: how sure a level must be (default: {plain.confidence})")
-    parser.add_argument("--scheme", type=_json_scheme, help="a level scheme as JSON, in place of the paper's five levels")
+    parser.add_argument("--scheme", type=json_scheme, help="a level scheme as JSON, in place of the paper's five levels")
 
 
 def _add_subject(parser: argparse.ArgumentParser) -> None:
@@ -119,16 +111,16 @@ def _add_subject(parser: argparse.ArgumentParser) -> None:
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     _add_subject(parser)
-    parser.add_argument("--n", required=True, type=_count_or_all, help="examples to train on, or all")
-    parser.add_argument("--levels", type=_numbers, help="train only on facts of these levels: 0,1,2")
+    parser.add_argument("--n", required=True, type=count_or_all, help="examples to train on, or all")
+    parser.add_argument("--levels", type=numbers, help="train only on facts of these levels: 0,1,2")
     parser.add_argument("--balance", default="relation", choices=("relation", "level", "matched"))
-    parser.add_argument("--relations", type=_names, help="topics to train on: P17,P19 (default: the in-domain ones)")
+    parser.add_argument("--relations", type=names, help="topics to train on: P17,P19 (default: the in-domain ones)")
     parser.add_argument("--method", default="full", choices=("full", "lora"))
     parser.add_argument("--lr", type=float, help="learning rate (default: by method and model size)")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--lora-rank", type=int, default=8)
-    parser.add_argument("--prompt", type=_prompt, default=PROMPTS["qa"], help="qa, plain, or your own text with {question}")
+    parser.add_argument("--prompt", type=prompt, default=PROMPTS["qa"], help="qa, plain, or your own text with {question}")
     parser.add_argument("--max-answer-tokens", type=int, default=16)
     parser.add_argument("--shots", type=int, default=4, help="examples in the few-shot base line's prompt; 0 leaves it out")
     parser.add_argument("--no-save-model", action="store_true", help="do not keep the tuned weights")
@@ -141,10 +133,10 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", help="a study as YAML; the name and options given beside it go before what it says")
     parser.add_argument("--export", help="write the study as YAML to this file, which must not exist, and run nothing")
     parser.add_argument("--report-only", action="store_true", help="say what is known now and run nothing")
-    parser.add_argument("--models", type=_names, help="models, with commas (default: the built-in ones)")
+    parser.add_argument("--models", type=names, help="models, with commas (default: the built-in ones)")
     parser.add_argument("--source", help="atlas, entity-questions, or a path (default: atlas)")
-    parser.add_argument("--seeds", type=_numbers, help="seeds, with commas: 0,1,2")
-    parser.add_argument("--sizes", type=_sizes, help="numbers of examples, with commas: 0,60,240,all")
+    parser.add_argument("--seeds", type=numbers, help="seeds, with commas: 0,1,2")
+    parser.add_argument("--sizes", type=sizes, help="numbers of examples, with commas: 0,60,240,all")
     parser.add_argument("--method", choices=("full", "lora"))
     parser.add_argument("--lr", type=float, dest="learning_rate", help="learning rate (default: by method and model size)")
     parser.add_argument("--epochs", type=int)
@@ -159,7 +151,7 @@ def _add_pretrain(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="name of the new model; a built-in model's name takes its settings")
     parser.add_argument("--source", help="atlas, entity-questions, or a path")
     parser.add_argument("--limit", type=int, help="at most this many facts, spread over relations")
-    parser.add_argument("--relations", type=_names, help="only these relations: P17,P19")
+    parser.add_argument("--relations", type=names, help="only these relations: P17,P19")
     parser.add_argument("--architecture", choices=("llama", "qwen2", "gpt_neox"))
     for name in ("hidden_size", "layers", "heads", "intermediate_size", "vocabulary", "batch_size", "epochs", "seed", "max_exposures"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"default {getattr(default, name)}")
@@ -246,54 +238,3 @@ def _scheme(options: argparse.Namespace, seeded: bool = True) -> LevelScheme:
     told = {"method": getattr(options, "level_method", None), "confidence": options.confidence}
     measured = {name: value for name, value in told.items() if value is not None}
     return replace(scheme, sampling=replace(scheme.sampling, **drawn), **measured)
-
-
-def _count_or_all(text: str) -> int:
-    if text == "all":
-        return TrainSettings.ALL
-    if (count := _whole(text)) < 0:
-        raise argparse.ArgumentTypeError(f"must be 0 or more, or all, got {text!r}")
-    return count
-
-
-def _port(text: str) -> int:
-    if not 1 <= (port := _whole(text)) <= 65535:
-        raise argparse.ArgumentTypeError(f"must be 1 to 65535, got {text!r}")
-    return port
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(_whole(piece) for piece in text.split(",") if piece.strip())
-
-
-def _sizes(text: str) -> tuple[int, ...]:
-    return tuple(_count_or_all(piece.strip()) for piece in text.split(",") if piece.strip())
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(piece.strip() for piece in text.split(",") if piece.strip())
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}") from None
-
-
-def _json_scheme(text: str) -> LevelScheme:
-    try:
-        return LevelScheme.from_dict(json.loads(text))
-    except (ValueError, SettingsError) as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _prompt(text: str) -> PromptFormat:
-    if text in PROMPTS:
-        return PROMPTS[text]
-    try:
-        if text.startswith("{") and '"prompt"' in text:
-            return PromptFormat.from_dict(json.loads(text))
-        return PromptFormat("own", text.replace("\\n", "\n"))
-    except SettingsError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None

@@ -14,7 +14,7 @@ from sftqa_core import workflows
 from sftqa_core.cli.arguments import pretrain_settings, probe_settings, study_settings, train_settings, trust_scheme
 from sftqa_core.cli.console import Console
 from sftqa_core.errors import SettingsError
-from sftqa_core.records import ProbeSettings, TrainSettings
+from sftqa_core.records import MOVES, ProbeSettings, TrainSettings
 
 Options = argparse.Namespace
 
@@ -87,7 +87,8 @@ def _tell_cost(settings: ProbeSettings | TrainSettings) -> None:
     pieces = {"examples": cost.examples, "steps": cost.steps, "test facts": cost.test_facts, "facts to probe": cost.probes_needed}
     counted = ", ".join(f"{count:,} {name}" for name, count in pieces.items() if count) or "nothing left to compute"
     span = f"about {cost.seconds_low:.0f} to {cost.seconds_high:.0f} s. " if cost.seconds_high else ""
-    print(f"{counted}: {span}{' '.join(cost.notes)}", file=sys.stderr, flush=True)
+    memory = f"Memory: {cost.memory.line().rstrip('.')}. " if cost.memory else ""
+    print(f"{counted}: {span}{memory}{' '.join(cost.notes)}", file=sys.stderr, flush=True)
 
 
 def select(options: Options) -> dict[str, Any]:
@@ -135,16 +136,22 @@ def show(options: Options) -> dict[str, Any]:
 
 
 def jobs(options: Options) -> dict[str, Any]:
-    """`sftqa jobs [cancel ID | log ID]`."""
+    """`sftqa jobs [ACTION ID]`."""
     from sftqa_core.jobs.executor import LocalExecutor
-    from sftqa_core.jobs.reading import jobs_list, log_tail
+    from sftqa_core.jobs.reading import jobs_list, log_tail, queue_position
 
-    if options.action and not options.id:
-        raise SettingsError(f"'sftqa jobs {options.action}' needs a job's id; 'sftqa jobs' lists them.")
-    if options.action == "cancel":
-        return {"job": LocalExecutor().cancel(options.id).to_dict()}
-    if options.action == "log":
+    executor, action = LocalExecutor(), options.action
+    if action == "empty":
+        return {"cancelled": executor.empty()}
+    if action and not options.id:
+        raise SettingsError(f"'sftqa jobs {action}' needs a job's id; 'sftqa jobs' lists them.")
+    if action == "log":
         return {"id": options.id, "log": list(log_tail(options.id, 200))}
+    if action in MOVES:
+        executor.move(options.id, action)
+        return {"job": executor.status(options.id).to_dict(), "position": queue_position(options.id)}
+    if action:
+        return {"job": {"cancel": executor.cancel, "resume": executor.resume}[action](options.id).to_dict()}
     return {"jobs": [job.to_dict() for job in jobs_list()]}
 
 

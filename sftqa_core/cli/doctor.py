@@ -6,11 +6,12 @@ import importlib.metadata
 import platform
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from sftqa_core.artifacts import damaged_files, write_bytes
 from sftqa_core.models.devices import resolve_device, why_no_gpu
-from sftqa_core.workspace import Workspace
+from sftqa_core.workspace import Workspace, network_disk
 
 # package -> (what needs it, may be missing)
 PACKAGES = {
@@ -72,10 +73,17 @@ def _folders() -> list[dict[str, Any]]:
         try:
             write_bytes(probe, b"")
             probe.unlink()
-            rows.append(_row(name, True, str(folder)))
+            rows.append(_row(name, True, str(folder)) if name == "cache" else _state(folder))
         except OSError as error:
             rows.append(_row(name, False, f"{folder} can't be written ({error.strerror}); set SFTQA_{name.upper()} to a folder that can"))
     return rows
+
+
+def _state(folder: Path) -> dict[str, Any]:
+    if kind := network_disk(folder):
+        told = f"{folder} is on a network disk ({kind}), where locks and the queue's file can't be relied on; set SFTQA_STATE to a folder"
+        return _row("state", False, f"{told} on this machine's own disk", True)
+    return _row("state", True, str(folder))
 
 
 def _shipped() -> list[dict[str, Any]]:

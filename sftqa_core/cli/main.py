@@ -9,9 +9,11 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from sftqa_core.cli import commands, study_text, text
+from sftqa_core.artifacts import in_sentence
+from sftqa_core.cli import cache, commands, study_text, text
 from sftqa_core.cli.arguments import parse
 from sftqa_core.errors import SftqaError, Stopped
+from sftqa_core.records import KEPT
 
 COMMANDS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any]], str]]] = {
     "facts": (commands.facts, text.facts),
@@ -24,16 +26,9 @@ COMMANDS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any
     "runs": (commands.runs, text.runs),
     "show": (commands.show, text.run),
     "jobs": (commands.jobs, text.jobs),
+    "cache": (cache.cache, cache.as_text),
     "pretrain": (commands.pretrain, text.pretrain),
     "doctor": (commands.doctor, text.doctor),
-}
-
-KEPT = {  # what a person who presses Ctrl-C still has
-    "probe": "The facts that were finished are kept; the same command goes on from there.",
-    "train": "What was probed and the base model's finished answers are kept; the training itself starts again.",
-    "study": "Every finished run is kept; the same command goes on from there.",
-    "select": "What was probed is kept; the same command goes on from there.",
-    "pretrain": "The last checkpoint, if there was one, is kept; the same command goes on from there.",
 }
 
 
@@ -48,13 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         result = run(options)
     except KeyboardInterrupt:
-        _fail(f"Stopped. {KEPT.get(options.command, '')}".strip(), options.json, 130)
+        kept = f" {KEPT[options.command]} The same command goes on from there." if options.command in KEPT else ""
+        _fail(f"Stopped.{kept}", options.json, 130)
     except Stopped as stopped:
         _fail(str(stopped), options.json, 130)
     except SftqaError as error:
         _fail(str(error), options.json, 1)
     except OSError as error:
-        _fail(f"A file can't be used: {error}. Check the path, the disk's free space and your rights.", options.json, 1)
+        told = f"A file can't be used: {error}. Check the path, the disk's free space and your rights."
+        _fail(str(in_sentence(error) or told), options.json, 1)
     except Exception as error:  # a fault of ours: the person gets one sentence, the traceback goes beside it
         traceback.print_exc()
         _fail(f"Something went wrong inside: {type(error).__name__}: {error}", options.json, 1)

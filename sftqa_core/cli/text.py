@@ -95,8 +95,11 @@ def jobs(result: dict[str, Any]) -> str:
     """The queue, one job's new state, or a log."""
     if "log" in result:
         return "\n".join(result["log"])
+    if "cancelled" in result:
+        return f"{len(result['cancelled']):,} jobs that waited were cancelled."
     if "job" in result:
-        return f"{result['job']['id']}: {result['job']['state']}"
+        place = f", number {result['position']} of those that wait" if result.get("position") else ""
+        return f"{result['job']['id']}: {result['job']['state']}{place}"
     if not result["jobs"]:
         return "No jobs. Runs started in the browser are listed here."
     return table(

@@ -34,3 +34,15 @@ def test_a_torch_that_does_not_import_is_told(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
     row = doctor._device()
     assert (row["ok"], row["message"]) == (False, "torch can't be used: ImportError: libc10.so")
+
+
+def test_a_queue_on_a_network_disk_is_told(monkeypatch: pytest.MonkeyPatch, workspace):
+    """Locks can't be relied on there; the message names the variable to set. The folder above decides, the nearest one first."""
+    disks = [SimpleNamespace(mountpoint="/", fstype="ext4"), SimpleNamespace(mountpoint=str(workspace.state.parent), fstype="nfs4")]
+    monkeypatch.setattr("psutil.disk_partitions", lambda all: disks)
+    row = next(row for row in doctor._folders() if row["check"] == "state")
+    assert (row["ok"], row["optional"]) == (False, True)
+    assert "network disk (nfs4)" in row["message"]
+    assert "set SFTQA_STATE" in row["message"]
+    disks.append(SimpleNamespace(mountpoint=str(workspace.state), fstype="ext4"))
+    assert next(row for row in doctor._folders() if row["check"] == "state")["ok"] is True

@@ -1,0 +1,38 @@
+"""Parsers of the commands that keep the house: the app, background jobs, the results on disk."""
+
+from __future__ import annotations
+
+import argparse
+
+from sftqa_core.cli.values import port
+from sftqa_core.records import MOVES
+
+
+# ---- app ----
+def add_app(parser: argparse.ArgumentParser) -> None:
+    """`sftqa app`."""
+    parser.add_argument("--port", type=port, default=8501)
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; the default is reachable from this machine only (and by ssh -L)"
+    )
+    parser.add_argument("--share", action="store_true", help="let other machines in on --host, after a login")
+    login = "ask everyone for the token in SFTQA_TOKEN (with --share the default), or for your organisation's login ([auth] of Streamlit)"
+    parser.add_argument("--login", choices=("token", "streamlit"), help=login)
+    parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
+
+
+# ---- jobs ----
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """`sftqa jobs [ACTION ID]`."""
+    told = "cancel: out of the queue, or stop; resume: queue what failed or was cancelled again, to go on; log: its output; "
+    told += "first, up, down, last: move it in the queue; empty: cancel all that wait (needs no ID)"
+    parser.add_argument("action", nargs="?", choices=("cancel", "resume", "log", *MOVES, "empty"), help=told)
+    parser.add_argument("id", nargs="?", metavar="ID", help="a job's name, as 'sftqa jobs' lists it")
+
+
+# ---- cache ----
+def add_cache(parser: argparse.ArgumentParser) -> None:
+    """`sftqa cache ls | verify | gc`."""
+    parser.add_argument("action", choices=("ls", "verify", "gc"), help="what is there; is it whole; what can go")
+    parser.add_argument("--set-aside", action="store_true", help="verify: rename what is damaged, so that it is made again")
+    parser.add_argument("--yes", action="store_true", help="gc: really remove what it would only list")

@@ -1,0 +1,73 @@
+"""What an option's text means: numbers, lists, schemes, prompts; each mistake is told as argparse tells its own."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from sftqa_core.errors import SettingsError
+from sftqa_core.records import LevelScheme, PromptFormat, TrainSettings
+
+PROMPTS = {
+    "qa": PromptFormat(),
+    "plain": PromptFormat("plain", "Question: {question}\nAnswer:"),
+}
+
+
+def count_or_all(text: str) -> int:
+    """A number of examples from 0; `all` is TrainSettings.ALL."""
+    if text == "all":
+        return TrainSettings.ALL
+    if (count := whole(text)) < 0:
+        raise argparse.ArgumentTypeError(f"must be 0 or more, or all, got {text!r}")
+    return count
+
+
+def port(text: str) -> int:
+    """A port from 1 to 65535."""
+    if not 1 <= (number := whole(text)) <= 65535:
+        raise argparse.ArgumentTypeError(f"must be 1 to 65535, got {text!r}")
+    return number
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Whole numbers with commas between."""
+    return tuple(whole(piece) for piece in text.split(",") if piece.strip())
+
+
+def sizes(text: str) -> tuple[int, ...]:
+    """Numbers of examples with commas between."""
+    return tuple(count_or_all(piece.strip()) for piece in text.split(",") if piece.strip())
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names with commas between."""
+    return tuple(piece.strip() for piece in text.split(",") if piece.strip())
+
+
+def whole(text: str) -> int:
+    """A whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}") from None
+
+
+def json_scheme(text: str) -> LevelScheme:
+    """A level scheme as JSON."""
+    try:
+        return LevelScheme.from_dict(json.loads(text))
+    except (ValueError, SettingsError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def prompt(text: str) -> PromptFormat:
+    """A prompt format: by name, as a text with {question}, or as JSON."""
+    if text in PROMPTS:
+        return PROMPTS[text]
+    try:
+        if text.startswith("{") and '"prompt"' in text:
+            return PromptFormat.from_dict(json.loads(text))
+        return PromptFormat("own", text.replace("\\n", "\n"))
+    except SettingsError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -1,0 +1,30 @@
+"""The line that the command line prints before work starts."""
+
+from __future__ import annotations
+
+import pytest
+
+from sftqa_core import workflows
+from sftqa_core.cli.commands import _tell_cost
+from sftqa_core.records import TrainSettings
+from sftqa_core.workflows.forecast import Forecast
+from sftqa_core.workflows.memory import Memory
+
+GB = 10**9
+
+
+@pytest.mark.parametrize(
+    ("memory", "told"),
+    [
+        (Memory("cpu", int(0.6 * GB), GB, 18 * GB, 24 * GB), "Memory: about 0.6 GB, 18 GB free. From before."),
+        (Memory("cuda", None, None, GB, GB, "not known before the model is on this machine."),
+         "Memory: not known before the model is on this machine. From before."),
+        (None, "From before."),
+    ],
+)  # fmt: skip
+def test_memory_stands_between_time_and_notes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], memory, told: str):
+    """On standard error, as one line; without an estimate there is nothing in its place."""
+    monkeypatch.setattr(workflows, "forecast", lambda settings: Forecast(60, 8, 100, 0, 20.0, 60.0, ("From before.",), (), memory=memory))
+    _tell_cost(TrainSettings("any"))
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", f"60 examples, 8 steps, 100 test facts: about 20 to 60 s. {told}\n")
