@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages._ui import resources
+from pages._ui import background, resources
 from pages._ui.panels import problem
 from pages._ui.wording import literal, span
 from sftqa_core.errors import SftqaError
@@ -16,7 +16,7 @@ from sftqa_core.records import ProbeSettings, StudySettings, TrainSettings
 def cost_panel(settings: TrainSettings | ProbeSettings | StudySettings) -> bool:
     """Draw the forecast; True when the work can start."""
     try:
-        forecast = resources.forecast(settings, resources.stamp())
+        forecast = resources.forecast(settings, background.stamp())
     except SftqaError as error:
         problem(str(error))
         return False
@@ -33,6 +33,8 @@ def cost_panel(settings: TrainSettings | ProbeSettings | StudySettings) -> bool:
         st.caption("All of it is done already.")
         return False
     st.markdown(f"**About {span(forecast.seconds_low, forecast.seconds_high)}** on this machine.")
+    if (memory := forecast.memory) is not None:
+        st.markdown(f"**Memory:** {literal(memory.line())}")
     for note in forecast.notes:
         st.caption(literal(note))
     return True

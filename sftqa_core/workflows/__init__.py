@@ -4,7 +4,9 @@
 """
 
 from sftqa_core.workflows.agreement import trust
+from sftqa_core.workflows.cache import unreadable_results
 from sftqa_core.workflows.forecast import forecast
+from sftqa_core.workflows.memory import less_memory
 from sftqa_core.workflows.parts import run_part
 from sftqa_core.workflows.reading import (
     add_upload,
@@ -44,6 +46,7 @@ __all__ = [
     "download",
     "facts",
     "forecast",
+    "less_memory",
     "models",
     "more_seeds",
     "preload",
@@ -68,4 +71,5 @@ __all__ = [
     "study_yaml",
     "train",
     "trust",
+    "unreadable_results",
 ]

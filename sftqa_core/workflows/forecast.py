@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import reduce
+from typing import TYPE_CHECKING, Any
 
 from sftqa_core.errors import NotEnoughFacts
+from sftqa_core.jsonrecord import Record
+from sftqa_core.models.devices import resolve_device
 from sftqa_core.progress import Silent
 from sftqa_core.records import ProbeSettings, StudySettings, TrainSettings
+from sftqa_core.workflows.memory import Estimator, Memory, verdict
 from sftqa_core.workflows.speeds import PROBES
 
 if TYPE_CHECKING:
@@ -35,6 +40,12 @@ class Forecast:
     notes: tuple[str, ...]  # where the numbers come from
     problems: tuple[str, ...]  # why it can't be done; empty when it can
     runs: int = 1  # of a study those that are left
+    memory: Memory | None = None  # None where nothing has to be computed
+
+    def within(self, memory: Memory, kind: str, settings: Record, again: Callable[[dict[str, Any]], Memory]) -> Forecast:
+        """The same with the memory that it needs, and what stands against that; `again` estimates other settings."""
+        problems, notes = verdict(memory, kind, settings.to_dict(), again)
+        return replace(self, memory=memory, problems=(*self.problems, *problems), notes=(*self.notes, *notes))
 
     def plus(self, other: Forecast) -> Forecast:
         """Both, one after the other, on the same test facts."""
@@ -65,9 +76,18 @@ def _probe(settings: ProbeSettings) -> Forecast:
     from sftqa_core.workflows.probing import chosen_facts
 
     prober = _prober(settings)
-    left = _unknown(prober, chosen_facts(prober.source, settings))
+    facts = chosen_facts(prober.source, settings)
+    left = _unknown(prober, facts)
     low, high, notes = _seconds(prober, {PROBES[settings.scheme.method]: left})
-    return Forecast(0, 0, 0, left, low, high, notes, ())
+    told = Forecast(0, 0, 0, left, low, high, notes, ())
+    if not left:
+        return told
+
+    def needed(data: dict[str, Any]) -> Memory:
+        other = ProbeSettings.from_dict(data)
+        return Estimator(prober.card, resolve_device(other.device)).probing(prober.source, facts, other.scheme, other.batch_size)
+
+    return told.within(needed(settings.to_dict()), "probe", settings, needed)
 
 
 def _study(settings: StudySettings) -> Forecast:
@@ -75,6 +95,7 @@ def _study(settings: StudySettings) -> Forecast:
     from sftqa_core.workflows.studying import ModelStudy
 
     found, runs, problems = Forecast(0, 0, 0, 0, 0.0, 0.0, (), ()), 0, []
+    parts: list[tuple[ModelStudy, int, int]] = []
     for model in settings.models:
         part = ModelStudy(settings, model)
         left, pool = part.left(), part.train_facts
@@ -90,7 +111,15 @@ def _study(settings: StudySettings) -> Forecast:
         steps = sum(-(-n // settings.batch_size) for n in sizes) * settings.epochs
         found = found.plus(Forecast(sum(sizes), steps, len(part.facts), probes, low, high, notes, ()))
         runs += len(left)
-    return replace(found, runs=runs, problems=tuple(problems))
+        parts += [(part, max(sizes, default=0), probes)] if sizes or probes else []
+    found = replace(found, runs=runs, problems=tuple(problems))
+
+    def needed(data: dict[str, Any]) -> Memory:
+        other = StudySettings.from_dict(data)
+        planned = [(part, other.run(part.model, n, 0), n, probes) for part, n, probes in parts]
+        return reduce(Memory.larger, [_run_memory(p.prober, run, p.train_facts, p.facts, probes, n) for p, run, n, probes in planned])
+
+    return found.within(needed(settings.to_dict()), "study", settings, needed) if parts and not problems else found
 
 
 def _train(settings: TrainSettings) -> Forecast:
@@ -121,7 +150,19 @@ def _train(settings: TrainSettings) -> Forecast:
         prober, {PROBES[settings.scheme.method]: to_probe, "train": n * settings.epochs, **_answers(prober, facts, settings, notes)}
     )
     steps = -(-n // settings.batch_size) * settings.epochs
-    return Forecast(n, steps, len(facts), to_probe, low, high, (*notes, *basis), tuple(problems))
+    told = Forecast(n, steps, len(facts), to_probe, low, high, (*notes, *basis), tuple(problems))
+
+    def needed(data: dict[str, Any]) -> Memory:
+        return _run_memory(prober, TrainSettings.from_dict(data), pool, facts, to_probe, n)
+
+    return told if problems else told.within(needed(settings.to_dict()), "train", settings, needed)
+
+
+def _run_memory(prober: Prober, settings: TrainSettings, pool: pd.DataFrame, tests: pd.DataFrame, probes: int, n: int) -> Memory:
+    """The most that a run needs at any time: while `probes` facts are probed, while it is trained, or while it answers."""
+    estimator = Estimator(prober.card, resolve_device(settings.device))
+    training = estimator.training(settings, pool, tests, n)
+    return training.larger(estimator.probing(prober.source, tests, settings.scheme, None) if probes else None)
 
 
 def _prober(settings: ProbeSettings) -> Prober:

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 class TrainingRun:
     """The state of one run while it is made. Use it once: `finish`, or `selection` alone."""
 
-    def __init__(self, settings: TrainSettings, reporter: Reporter, prober: Prober | None = None):
+    def __init__(self, settings: TrainSettings, reporter: Reporter, prober: Prober | None = None, token: str | None = None):
         self.settings = settings
+        self.token = token
         self.reporter = reporter
         self.prober = prober or Prober(open_for(settings.model, settings.source), probe_settings(settings), reporter)
         self.source = self.prober.source
@@ -164,6 +165,7 @@ class TrainingRun:
         guesses = majority_objects(self._all_facts, self.prober.aliases)
         return {
             "model": {"name": self.settings.model, "revision": loaded.card.revision, **loaded.fingerprint.to_dict()},
+            "token": self.token,
             "source": {"name": self.source.name, "fingerprint": self.source.fingerprint},
             "aliases": self.prober.aliases.fingerprint(),
             "device": loaded.device,

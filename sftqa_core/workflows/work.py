@@ -62,11 +62,17 @@ def probe(settings: ProbeSettings, reporter: Reporter | None = None) -> ProbeRes
     )
 
 
-def train(settings: TrainSettings, reporter: Reporter | None = None) -> RunSummary:
-    """One fine-tuning run with its evaluation, stored as a run folder."""
+def train(settings: TrainSettings, reporter: Reporter | None = None, token: str | None = None) -> RunSummary:
+    """One fine-tuning run with its evaluation, stored as a run folder.
+
+    `token` names the wish for this run. One that was fulfilled before, by a process that died before it could say so, is not
+    fulfilled twice: its run is returned.
+    """
+    from sftqa_core.training.runs import run_of_token
     from sftqa_core.workflows.training import TrainingRun
 
-    return TrainingRun(settings, reporter or Silent()).finish()
+    stored = run_of_token(token) if token else None
+    return stored.summary if stored else TrainingRun(settings, reporter or Silent(), token=token).finish()
 
 
 def select(settings: TrainSettings, out: Path, reporter: Reporter | None = None) -> dict[str, Any]:
@@ -104,11 +110,11 @@ def preload() -> None:
         importlib.import_module(name)
 
 
-def run_job(kind: str, settings: dict[str, Any], reporter: Reporter) -> str:
-    """What a background job does; returns the name of what it made."""
+def run_job(kind: str, settings: dict[str, Any], reporter: Reporter, token: str) -> str:
+    """What a background job does; returns the name of what it made. `token`: the job's name, the same when it goes on."""
     jobs: dict[str, Callable[[], str]] = {
         "probe": lambda: probe(ProbeSettings.from_dict(settings), reporter).artifact,
-        "train": lambda: train(TrainSettings.from_dict(settings), reporter).run,
+        "train": lambda: train(TrainSettings.from_dict(settings), reporter, token).run,
         "study": lambda: study(StudySettings.from_dict(settings), reporter).settings.kind,
         "pretrain": lambda: pretrain(PretrainSettings.from_dict(settings), reporter).name,
     }

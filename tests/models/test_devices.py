@@ -13,7 +13,7 @@ import pytest
 from sftqa_core.errors import SettingsError
 from sftqa_core.models import devices
 from sftqa_core.models.catalogue import find_model
-from sftqa_core.models.devices import resolve_device, why_no_gpu
+from sftqa_core.models.devices import DeviceMemory, device_memory, resolve_device, why_no_gpu
 from sftqa_core.models.loading import load_model
 
 
@@ -139,3 +139,65 @@ def test_loading_takes_the_processor_where_the_rule_does(machine, tiny_folder: P
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     loaded = load_model(find_model(str(tiny_folder)), "auto")
     assert (loaded.device, loaded.dtype) == ("cpu", "float32")
+
+
+@pytest.fixture
+def nvml(monkeypatch: pytest.MonkeyPatch):
+    """A driver library with two GPUs of 80 and 24 GB, told apart by number and by identifier; returns what was asked for."""
+    asked: list[object] = []
+    sizes = {0: (80, 70), 1: (24, 20)}
+    names = {b"GPU-5c1": 1}
+
+    def handle(number: int | None, reference) -> int:
+        asked.append(number)
+        if number not in sizes:
+            return 6
+        reference._obj.value = number + 1  # 0 would be a null pointer
+        return 0
+
+    def memory(gpu, reference) -> int:
+        total, free = sizes[gpu.value - 1]
+        reference._obj.total, reference._obj.free = total * 10**9, free * 10**9
+        return 0
+
+    library = SimpleNamespace(
+        nvmlInit_v2=lambda: 0,
+        nvmlShutdown=lambda: 0,
+        nvmlDeviceGetHandleByIndex_v2=lambda number, reference: handle(number.value, reference),
+        nvmlDeviceGetHandleByUUID=lambda name, reference: handle(names.get(name), reference),
+        nvmlDeviceGetMemoryInfo=memory,
+    )
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return asked
+
+
+@pytest.mark.parametrize(("visible", "free"), [(None, 70), ("0,1", 70), ("1", 20), ("GPU-5c1", 20)])
+def test_the_first_visible_gpus_memory_is_the_drivers(nvml, monkeypatch: pytest.MonkeyPatch, visible: str | None, free: int):
+    """Free and total bytes are those of the GPU that work would run on, by number or identifier."""
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert device_memory("cuda") == DeviceMemory(free * 10**9, {70: 80, 20: 24}[free] * 10**9)
+
+
+def test_a_gpu_that_the_driver_does_not_know_has_no_memory_to_tell(nvml, monkeypatch: pytest.MonkeyPatch):
+    """A failed call, like a library that is missing, gives None and no error."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    assert device_memory("cuda") is None
+    assert nvml == [7]
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(nvmlInit_v2=lambda: 9))
+    assert device_memory("cuda") is None
+
+
+def test_a_container_has_the_memory_of_its_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Of a limit of 4 GB with 3 GB in use, 1 GB of it cached files, 2 GB are free; without a limit the machine's own numbers count."""
+    machine = SimpleNamespace(available=20 * 10**9, total=24 * 10**9)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: machine)
+    monkeypatch.setattr(devices, "_CGROUP", tmp_path)
+    assert device_memory("cpu") == DeviceMemory(20 * 10**9, 24 * 10**9)
+    (tmp_path / "memory.max").write_text("max\n")
+    assert device_memory("cpu") == DeviceMemory(20 * 10**9, 24 * 10**9)
+    (tmp_path / "memory.max").write_text("4000000000\n")
+    (tmp_path / "memory.current").write_text("3000000000\n")
+    (tmp_path / "memory.stat").write_text("anon 1999999999\ninactive_file 1000000000\n")
+    assert device_memory("cpu") == DeviceMemory(2 * 10**9, 4 * 10**9)

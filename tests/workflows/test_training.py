@@ -51,6 +51,14 @@ def test_every_stage_is_told_without_echo_facts(world, workspace):
 def test_what_does_not_fit_the_model_is_told_before_anything_is_measured(world, workspace, prompt, told, monkeypatch):
     """A prompt of hundreds of words, or answers as long as the model's positions, end the run before the probe."""
     monkeypatch.setattr("sftqa_core.memory.probing.probe_facts", lambda *_, **__: pytest.fail("probed"))
-    changes = {"prompt": PromptFormat("own", prompt)} if prompt else {"max_answer_tokens": 10_000}
+    changes = {"prompt": PromptFormat("own", prompt)} if prompt else {"max_answer_tokens": 512}
     with pytest.raises(SettingsError, match=told):
         workflows.train(settings(world, **changes), Silent())
+
+
+def test_a_wish_is_fulfilled_once(world, workspace):
+    """A job that died between storing its run and saying so gets that run when it goes on; another wish gets its own."""
+    first = workflows.run_job("train", settings(world).to_dict(), Silent(), "train-1")
+    assert workflows.run_job("train", settings(world).to_dict(), Silent(), "train-1") == first
+    assert workflows.run_job("train", settings(world).to_dict(), Silent(), "train-2") != first
+    assert [run.shipped for run in workflows.runs()].count(False) == 2

@@ -1,0 +1,275 @@
+"""How much memory work with a model takes, from its configuration alone: arithmetic, no torch.
+
+Bytes at the peak, beside what the process holds before a model is loaded. P is the model's number of parameters, s the bytes
+of a loaded number (4 on a processor, 2 on a GPU, devices.NUMBER_FORMATS), h, q, k, i and V the widths of the residual stream, of all
+queries, of all keys, of the feed-forward layer and of the vocabulary.
+
+**Full fine-tuning** works on a float32 copy beside the base model: sP + 4P, gradients 4P, AdamW's two moments 8P. A backward
+pass gives up an activation wherever it makes a gradient, so the peak lies at one of its two ends:
+- where it begins, all activations and three arrays [tokens, V] in float32 are there: the log-probabilities, the gradient of
+  the loss, the gradient of the logits. On a GPU the weights cast to bfloat16 are there, too (2P).
+- where the optimizer steps, the gradients and its temporaries are there: the square root and the quotient of one tensor at a time
+  on a processor (two of the largest), of all at once on a GPU (4P).
+What autograd keeps of a layer for a token, in numbers: of a root-mean-square norm its input, the normalised input and the result
+(3h; of a layer norm 2h, and the two of a parallel residual share their input); of attention query, key and value after rotation,
+and the result (4q, keys being repeated to the heads; where they come out of one matrix, its q + 2k and a copy of the result as
+well); of a gated feed-forward layer gate, activated gate, other factor and product (4i; without a gate 2i). Under bfloat16
+autocast the residual stream and what norms keep stay float32, and the rest takes two bytes.
+
+**LoRA** shares the base weights: sP, and 16 bytes a parameter of the adapter, which has r (in + out) of them on each matrix.
+Frozen norms keep no normalised input; each matrix keeps r numbers more a token.
+
+**Probing and answering** hold sP, keys and values 2k s of each layer, place and slot, the logits of all rows, and what one layer
+has in hand: a gated feed-forward layer three arrays [tokens, i] beside three of h. Slots grow by half of what is needed
+(memory/keys.py). How many prompts are under way is decided by `prompts_at_once`.
+
+**Holes.** On a processor, glibc takes blocks below 32 MB out of one heap. Blocks of changing sizes that come and go between living
+ones leave about as much of it free as is used (Knuth's fifty-percent rule), so what is in hand, or kept for a backward pass, counts
+twice; so does a fifth of a probe's keys and values, which moved while they were small. benchmarks/memory.py measures all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sftqa_core.models.devices import NUMBER_FORMATS
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+SHARE_FOR_KEYS = 0.25  # of the free memory: what keys and values of a batch may take
+_AT_ONCE = ((20_000_000, 512), (2_000_000_000, 256), (1 << 62, 128))  # model size in parameters -> prompts
+_LOGITS = 1 << 27  # numbers
+_TOKENS = 1 << 16  # of prompts that are read in one pass
+_GROWTH = 1.5  # memory/keys.py
+_MEAN_GROWTH = 1.2  # between 1 and that
+_HALF_WAY = 0.6
+_DRAWING = 1 << 26  # float64 numbers in hand while tokens are drawn on a GPU (memory/drawing.py)
+_ENTER = 4  # a quarter of the prompts enters together (memory/decoder.py)
+_MOVED = 0.2  # of keys and values: holes that they left in the heap as they grew
+_DISTINCT = 0.5  # tokens of prompts that enter together to be read, the rest being shared: measured 0.4 to 0.5 on statements
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A decoder's widths."""
+
+    parameters: int  # in the weight files, so tied embeddings count once
+    hidden: int
+    layers: int
+    heads: int
+    key_heads: int
+    head_size: int
+    intermediate: int
+    vocabulary: int
+    gated: bool  # three matrices in the feed-forward layer
+    rms_norm: bool  # norms written in single steps, of which autograd keeps one more
+    parallel: bool  # attention and feed-forward layer read the same residual stream
+    fused: bool  # queries, keys and values are one matrix
+    stored_bytes: int  # of a number in the weight files
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], parameters: int) -> Shape | None:
+        """From a model's config.json; None where it does not name the widths, or has experts, of which only some work at a time."""
+        config = {**config, **(config.get("text_config") or {})}
+        if any(config.get(name) for name in ("num_local_experts", "num_experts", "n_routed_experts")):
+            return None
+        widths = {name: _first(config, names) for name, names in _NAMES.items()}
+        hidden, layers, heads, vocabulary = (widths[name] for name in ("hidden", "layers", "heads", "vocabulary"))
+        if not (hidden and layers and heads and vocabulary):
+            return None
+        key_heads, size = widths["key_heads"] or heads, widths["head_size"] or hidden // heads
+        inner = widths["intermediate"] or 4 * hidden
+        rms = config.get("rms_norm_eps") is not None
+        return cls(
+            parameters, hidden, layers, heads, key_heads, size, inner, vocabulary,
+            gated=rms or str(config.get("hidden_act")) in ("silu", "swish"),
+            rms_norm=rms,
+            parallel=bool(config.get("use_parallel_residual", config.get("parallel_attn"))),
+            fused=config.get("model_type") in ("gpt_neox", "gpt2", "bloom", "falcon", "phi3"),
+            stored_bytes=BYTES.get(str(config.get("dtype") or config.get("torch_dtype")), 4),
+        )  # fmt: skip
+
+    @property
+    def queries(self) -> int:
+        """Numbers in all heads' queries of a token."""
+        return self.heads * self.head_size
+
+    @property
+    def keys(self) -> int:
+        """Numbers in all heads' keys of a token; as many are in its values."""
+        return self.key_heads * self.head_size
+
+    @property
+    def matrices(self) -> int:
+        """Matrices of a layer."""
+        return (2 if self.fused else 4) + (3 if self.gated else 2)
+
+    @property
+    def largest(self) -> int:
+        """Numbers in the largest tensor."""
+        return self.hidden * max(self.vocabulary, self.intermediate)
+
+    def adapter(self, rank: int) -> int:
+        """Parameters of a LoRA adapter of this rank on every matrix but the output head: rank x (in + out) each."""
+        attention = 2 * (self.hidden + self.queries) + 2 * (self.hidden + self.keys)
+        if self.fused:
+            attention -= 2 * self.hidden
+        return rank * self.layers * (attention + (3 if self.gated else 2) * (self.hidden + self.intermediate))
+
+
+_NAMES = {
+    "hidden": ("hidden_size", "n_embd", "d_model"),
+    "layers": ("num_hidden_layers", "n_layer", "n_layers"),
+    "heads": ("num_attention_heads", "n_head", "n_heads"),
+    "key_heads": ("num_key_value_heads",),
+    "head_size": ("head_dim",),
+    "intermediate": ("intermediate_size", "n_inner", "ffn_dim"),
+    "vocabulary": ("vocab_size",),
+}
+
+
+def _first(config: Mapping[str, Any], names: tuple[str, ...]) -> int:
+    """The first of these settings that is a positive whole number, else 0."""
+    found = (config.get(name) for name in names)
+    return next((value for value in found if isinstance(value, int) and not isinstance(value, bool) and value > 0), 0)
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes at the peak, by what they are for. The parts need not be there at the same moment, so `total` may be less than their sum."""
+
+    weights: int  # base model and, in full fine-tuning, its copy; or base and adapter
+    gradients: int = 0
+    optimizer: int = 0  # moments and, while it steps, temporaries
+    activations: int = 0
+    keys_values: int = 0
+    logits: int = 0
+    reading: int = 0  # pages of weight files while they are converted, which the system can take back when it must
+    total: int = 0
+
+    @property
+    def least(self) -> int:
+        """What there must be: the total without what the system can take back."""
+        held = self.weights + self.gradients + self.optimizer + self.activations + self.keys_values + self.logits
+        return min(self.total, held)
+
+
+def tuning(shape: Shape, device: str, method: str, rank: int, batch_size: int, length: int) -> Footprint:
+    """Fine-tuning, "full" or "lora", on batches whose longest example has `length` tokens; later steps, when there are moments."""
+    full, gpu, tokens = method == "full", device == "cuda", batch_size * length
+    base, trained = _number(device) * shape.parameters, shape.parameters if full else shape.adapter(rank)
+    weights, gradients, moments = base + 4 * trained, 4 * trained, 8 * trained
+    largest = shape.largest if full else rank * max(shape.hidden, shape.intermediate)
+    stepping = 4 * trained if gpu else 2 * 4 * largest
+    kept = tokens * (shape.layers * _kept(shape, gpu, full, 0 if full else rank) + 3 * 4 * shape.hidden)
+    cast = 2 * trained if gpu else 0
+    logits = 3 * 4 * tokens * shape.vocabulary
+    begins, steps = weights + moments + kept + cast + logits, weights + moments + gradients + stepping
+    holes = 0 if gpu else kept
+    whole = Footprint(weights, gradients, moments + stepping, kept + cast + holes, 0, logits, total=max(begins, steps) + holes)
+    return _with_reading(shape, device, whole)
+
+
+def _kept(shape: Shape, gpu: bool, full: bool, rank: int) -> int:
+    """Bytes that autograd keeps of one layer for one token."""
+    half = 2 if gpu else 4
+    norms = 1 if shape.parallel else 2  # inputs of norms; each of the two norms has a result
+    stream = 4 * shape.hidden * (norms + (2 if shape.rms_norm and full else 0))
+    results = 2 * shape.hidden
+    attention = 4 * shape.queries + (shape.queries + 2 * shape.keys if shape.fused else 0)
+    inner = (4 if shape.gated else 2) * shape.intermediate
+    if gpu and not full:  # peft casts its input anew for each matrix
+        results = (5 if shape.gated else 2) * shape.hidden if not shape.fused else 2 * shape.hidden
+        inner += shape.intermediate
+        attention += shape.queries
+    return stream + half * (results + attention + inner + rank * shape.matrices)
+
+
+def decoding(shape: Shape, device: str, places: int, rows: int, length: int, new_tokens: int, open_share: float = 1.0) -> Footprint:
+    """Probing: `places` prompts of at most `length` tokens under way, each split into up to `rows` rows of `new_tokens`.
+
+    `open_share` is the share of those rows that are there at a time; 1: samples differ from the first token on, and none stops
+    early. Where some do, rows of every age are under way, so that they hold little more than half of their tokens.
+    """
+    number = _number(device)
+    open_rows = max(places, round(open_share * places * rows))
+    needed = length + round(_HALF_WAY * open_share * rows * new_tokens)
+    slots = _slots(length, rows, new_tokens) if open_share == 1 else round(_MEAN_GROWTH * needed)
+    entering = round(_DISTINCT * length * -(-places // _ENTER))
+    tokens = entering + (1 - 1 / _ENTER) * open_rows if new_tokens else _DISTINCT * length * places
+    cells = shape.heads * slots * max(open_rows, entering)
+    busy = _in_hand(shape, device, int(max(tokens, open_rows)), cells)
+    drawing = min(_DRAWING, open_rows * shape.vocabulary) * 8 if device == "cuda" else 0
+    moved = _MOVED if device == "cpu" and new_tokens else 0
+    kept = round((1 + moved) * 2 * number * shape.keys * shape.layers * places * slots)
+    return _running(shape, device, busy, kept, number * open_rows * shape.vocabulary + drawing)
+
+
+def answering(shape: Shape, device: str, places: int, length: int, new_tokens: int) -> Footprint:
+    """The most probable answers to `places` questions of at most `length` tokens at a time."""
+    number = _number(device)
+    slots = _slots(length, 1, new_tokens)
+    tokens = max(places, length * -(-places // _ENTER))
+    busy = _in_hand(shape, device, tokens, shape.heads * slots * tokens)
+    kept = 2 * number * shape.keys * shape.layers * places * slots
+    # the log-probability is taken in float64: the logits so, and their exponentials
+    return _running(shape, device, busy, kept, (number + 8 + 8) * places * shape.vocabulary)
+
+
+def coarse(parameters: int, device: str, method: str | None = None) -> Footprint:
+    """What can be told from the number of parameters alone: weights and, in full fine-tuning (`method`), gradients and moments."""
+    weights = _number(device) * parameters
+    if method != "full":
+        return Footprint(weights, total=weights)
+    return Footprint(weights + 4 * parameters, 4 * parameters, 8 * parameters, total=weights + 16 * parameters)
+
+
+def prompts_at_once(shape: Shape, device: str, length: int, rows: int, new_tokens: int, free_bytes: float) -> int:
+    """How many prompts are under way together (see memory/room.py); `free_bytes` beside the weights."""
+    token_bytes = 2 * _number(device) * shape.layers * shape.keys
+    limits = (
+        next(prompts for parameters, prompts in _AT_ONCE if shape.parameters <= parameters),
+        _LOGITS // (shape.vocabulary * rows),
+        int(SHARE_FOR_KEYS * free_bytes) // (token_bytes * (length + rows * new_tokens)),
+        _TOKENS // length,
+    )
+    return max(1, min(limits))
+
+
+def _number(device: str) -> int:
+    return BYTES[NUMBER_FORMATS[device]]
+
+
+def _slots(length: int, rows: int, new_tokens: int) -> int:
+    """Slots that a place has in the end: each step needs one a row, and room grows when there is too little."""
+    slots = 0
+    for needed in range(length, length + rows * new_tokens + 1, rows):
+        slots = slots if needed <= slots else int(_GROWTH * needed)
+    return slots
+
+
+def _in_hand(shape: Shape, device: str, tokens: int, cells: int) -> int:
+    """Bytes of what one layer works on: widths of `tokens`, or `cells` (heads x queries x keys) of attention in float32, twice."""
+    wide = (3 if shape.gated else 2) * shape.intermediate + 3 * shape.hidden
+    attending = tokens * _number(device) * (2 * shape.hidden + 3 * shape.queries + 4 * shape.keys) + (
+        0 if device == "cuda" else 2 * 4 * cells
+    )
+    return max(tokens * _number(device) * wide, attending)
+
+
+def _running(shape: Shape, device: str, busy: int, keys_values: int, logits: int) -> Footprint:
+    weights = _number(device) * shape.parameters
+    if device == "cpu":  # twice, and still there when the logits are
+        busy = 2 * busy
+    together = busy + logits if device == "cpu" else max(busy, logits)
+    whole = Footprint(weights, 0, 0, busy, keys_values, logits, total=weights + keys_values + together)
+    return _with_reading(shape, device, whole)
+
+
+def _with_reading(shape: Shape, device: str, found: Footprint) -> Footprint:
+    """On a processor a file's numbers are converted while its pages are in memory."""
+    if device != "cpu" or shape.stored_bytes == 4:
+        return found
+    reading = shape.stored_bytes * shape.parameters
+    return replace(found, reading=reading, total=max(found.total, _number(device) * shape.parameters + reading))

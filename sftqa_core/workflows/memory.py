@@ -1,0 +1,249 @@
+"""How much memory work will need beside what there is, told before it starts; and which settings need less. Never loads torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sftqa_core.errors import SftqaError
+from sftqa_core.models.catalogue import base_card, find_model
+from sftqa_core.models.devices import DeviceMemory, device_memory, resolve_device
+from sftqa_core.models.folders import ModelFolder
+from sftqa_core.models.footprint import Footprint, Shape, answering, coarse, decoding, prompts_at_once, tuning
+from sftqa_core.models.token_lengths import CountTokens, longest_tokens, token_counter
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sftqa_core.knowledge.facts import FactSource
+    from sftqa_core.records import LevelScheme, ModelCard, TrainSettings
+
+# What a process takes before it holds a model: Python and the libraries (benchmarks/memory.py prints it), or a GPU's context
+PROCESS_BYTES = {"cpu": 560_000_000, "cuda": 500_000_000}
+# Rows under way at a time, of all samples: a model that was made here ends its sentence, and says the same again and again
+# (measured on two built-in ones: 0.29 and 0.37); of others nothing is known, and all is the most there can be
+OPEN = {"built-in": 1 / 3, "pretrained": 1 / 3}
+_FEW_PROMPTS = 16  # for a probe that chose its own number and found no room
+_USUAL_LENGTH = 32  # tokens of an example, where only a comparison is wanted
+_COUNTED = 16  # examples of a relation whose mean length stands for all
+WORDS = {"batch_size": "batch size {}", "method": "method {}", "device": "device {}"}
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What work needs on its device and what the device has, in bytes."""
+
+    device: str  # cpu or cuda
+    needed: int | None  # at the peak, the process itself included; None where it is not known
+    least: int | None  # of that, what can't be had back from the system; what must fit
+    free: int | None  # now; None where the device can't be asked
+    total: int | None
+    note: str = ""  # what `needed` leaves out, or why it is None
+    parts: Footprint | None = None  # of `needed`, without the process
+
+    def larger(self, other: Memory | None) -> Memory:
+        """The one that needs more of two that do not run at once."""
+        return self if other is None or (self.needed or 0) >= (other.needed or 0) else other
+
+    def line(self) -> str:
+        """ "about 0.6 GB, 18 GB free", with what is left out; the reason where nothing is known."""
+        if self.needed is None:
+            return self.note
+        free = "" if self.free is None else f", {gigabytes(self.free)} free{' on the GPU' if self.device == 'cuda' else ''}"
+        return f"about {gigabytes(self.needed)}{free}{f'. {self.note}' if self.note else ''}"
+
+
+def gigabytes(size: float) -> str:
+    """Bytes as people say them: "0.6 GB", "18 GB"."""
+    value = size / 1e9
+    return f"{value:.0f} GB" if value >= 9.95 else f"{max(value, 0.1):.1f} GB"
+
+
+class Estimator:
+    """Memory of one model on one device. Raises `SftqaError` for an adapter whose base model is not here."""
+
+    def __init__(self, card: ModelCard, device: str):
+        self.device = device
+        self.kind = card.kind
+        self.shape, self.parameters, base = _shape(card)
+        own = Path(card.path) if card.path else None
+        self.count = token_counter(own if own is not None and (own / "tokenizer_config.json").is_file() else base)
+        self.room = device_memory(device)
+
+    def probing(self, source: FactSource, facts: pd.DataFrame, scheme: LevelScheme, batch_size: int | None) -> Memory:
+        """Probing `facts` (fact table rows), one or more."""
+        sampling, length = scheme.sampling, longest_statement(source, facts, self.count)
+        reads = scheme.method == "likelihood"
+        rows, new = (1, 0) if reads else (sampling.samples, sampling.max_new_tokens)  # likelihood writes nothing
+        share = 1.0 if reads else OPEN.get(self.kind, 1.0)
+
+        def work(shape: Shape) -> Footprint:
+            chosen = prompts_at_once(shape, self.device, length, sampling.samples, sampling.max_new_tokens, self._beside(shape))
+            places = batch_size or chosen
+            return decoding(shape, self.device, places, rows, length, new, share)
+
+        return self._told(work)
+
+    def training(self, settings: TrainSettings, pool: pd.DataFrame, tests: pd.DataFrame, n: int) -> Memory:
+        """Fine-tuning on `n` examples of the pool and answering the test questions before and after, whichever needs more."""
+        length = longest_example(settings, pool, n, self.count)
+        asked = longest_question(settings, pool, tests, self.count)
+        batch = max(1, min(settings.batch_size, n))
+
+        def work(shape: Shape) -> Footprint:
+            free = self._beside(shape)
+            places = prompts_at_once(shape, self.device, asked, 1, settings.max_answer_tokens, free)
+            asking = answering(shape, self.device, places, asked, settings.max_answer_tokens)
+            if not n:
+                return asking
+            tuned = tuning(shape, self.device, settings.method, settings.lora_rank, batch, length)
+            own = tuned.weights - asking.weights  # of the tuned model, which answers while the base model is still there
+            after = replace(asking, weights=asking.weights + own, total=asking.total + own)
+            return max(tuned, after, key=lambda found: found.total)
+
+        return self._told(work, settings.method if n else None)
+
+    def _told(self, work: Callable[[Shape], Footprint], method: str | None = None) -> Memory:
+        room = self.room or DeviceMemory(0, 0)
+        free, total = (room.free, room.total) if self.room else (None, None)
+        note, own = "", PROCESS_BYTES[self.device]
+        if self.shape is not None:
+            found = work(self.shape)
+        elif self.parameters:
+            found = coarse(self.parameters, self.device, method)
+            note = "Without what it works on: its configuration does not say how wide it is."
+        else:
+            return Memory(self.device, None, None, free, total, "not known before the model is on this machine.")
+        return Memory(self.device, found.total + own, found.least + own, free, total, note, found)
+
+    def _beside(self, shape: Shape) -> float:
+        """Bytes that will be free once the model is loaded; as much as the model takes where the device can't be asked."""
+        weights = coarse(shape.parameters, self.device).total
+        return max(0, self.room.free - PROCESS_BYTES[self.device] - weights) if self.room else weights
+
+
+def _shape(card: ModelCard) -> tuple[Shape | None, int | None, Path | None]:
+    """Shape, as far as its configuration says it, number of parameters and folder of a model, or of the model under an adapter."""
+    base = base_card(card) or card
+    if base.path is None:
+        return None, base.parameters, None
+    folder = ModelFolder(Path(base.path))
+    parameters = folder.parameters()
+    return Shape.of(folder.config(), parameters), parameters, folder.path
+
+
+def longest_statement(source: FactSource, facts: pd.DataFrame, count: CountTokens) -> int:
+    """Tokens of the longest prompt: each relation's templates filled with its longest subject."""
+    from sftqa_core.knowledge.relations import statement_prompts
+
+    longest = facts.assign(size=facts["subject"].str.len() + facts["question"].str.len()).sort_values("size").groupby("relation").tail(1)
+    rows = zip(longest["relation"], longest["subject"], longest["question"], strict=True)
+    prompts = [text for relation, subject, question in rows for text in statement_prompts(source.relations[relation], subject, question)]
+    return longest_tokens(prompts, count)
+
+
+def longest_example(settings: TrainSettings, pool: pd.DataFrame, n: int, count: CountTokens) -> int:
+    """Tokens of the longest of `n` examples, to be expected of a draw from the pool, with the end token."""
+    texts = sorted(_examples(settings, pool), key=len)
+    rank = max(1, round(len(texts) * n / (n + 1)))
+    return 1 + longest_tokens(texts[:rank], count)
+
+
+def longest_question(settings: TrainSettings, pool: pd.DataFrame, tests: pd.DataFrame, count: CountTokens) -> int:
+    """Tokens of the longest test prompt, with the examples that the base model is shown: of the relation with the longest ones."""
+    asked = [settings.prompt.prompt.replace("{question}", question) for question in tests["question"]]
+    few = pool.groupby("relation").head(_COUNTED)
+    means = [_mean([count(text) for text in _examples(settings, some)]) for _, some in few.groupby("relation")]
+    return longest_tokens(asked, count) + round(settings.shots * max(means, default=0))
+
+
+def _examples(settings: TrainSettings, facts: pd.DataFrame) -> list[str]:
+    pairs = zip(facts["question"], facts["answers"], strict=True)
+    form = settings.prompt
+    return [form.prompt.replace("{question}", q) + form.answer.replace("{answer}", answers[0]) for q, answers in pairs]
+
+
+def _mean(numbers: list[int]) -> float:
+    return sum(numbers) / max(1, len(numbers))
+
+
+def verdict(memory: Memory, kind: str, settings: Settings, again: Callable[[Settings], Memory]) -> tuple[list[str], list[str]]:
+    """Problems and notes: work that needs more than the device has can't start, and what needs more than is free now may fail.
+
+    `again` estimates other settings; both sentences name those that would fit.
+    """
+    needed, least = memory.needed, memory.least
+    if needed is None or least is None or memory.total is None or memory.free is None:
+        return [], []
+    place = "the GPU" if memory.device == "cuda" else "this machine"
+    needs, in_all = f"It needs about {gigabytes(least)} of memory, and", gigabytes(memory.total)
+    if least > memory.total:
+        advice = _advice(kind, settings, again, lambda found: found.total)
+        return [f"{needs} {place} has {in_all} in all. {advice}"], []
+    if least > memory.free:
+        now = f"of {in_all} on {place} {gigabytes(memory.free)} are free now, so it may fail. Close what takes the rest."
+        return [], [f"{needs} {now} {_advice(kind, settings, again, lambda found: found.free)}"]
+    return [], []
+
+
+def _advice(kind: str, settings: Settings, again: Callable[[Settings], Memory], room: Callable[[Memory], int | None]) -> str:
+    """A sentence with the settings that fit the room of their device, or come as near as settings do."""
+    now: Settings = settings
+    changes: Settings = {}
+    while less := less_memory(kind, now):
+        now, changes = {**now, **less}, {**changes, **less}
+        found = again(now)
+        if found.least is None or found.least <= (room(found) or found.least):
+            return f"Set {_words(changes)}."
+    return f"Set {_words(changes)} and choose a smaller model." if changes else "Choose a smaller model."
+
+
+def _words(changes: Settings) -> str:
+    return " and ".join(WORDS[name].format(value) for name, value in changes.items() if name in WORDS)
+
+
+def less_memory(kind: str, settings: Settings) -> Settings | None:
+    """The settings to change so that a job needs less memory, filled in; None where nothing is left to lower.
+
+    `kind` is a job's (probe, train, study or pretrain) and `settings` its record as JSON. One step at a time: half the batch, and LoRA
+    in place of full fine-tuning, which comes first unless activations are most of what is needed; in the end the processor for a GPU.
+    """
+    batch, full = settings.get("batch_size"), settings.get("method") == "full" and kind in ("train", "study")
+    if kind == "probe" and batch is None:
+        return {"batch_size": _FEW_PROMPTS}
+    if full and not _batch_weighs(settings):
+        return _lora(settings)
+    if isinstance(batch, int) and batch > 1:
+        return {"batch_size": batch // 2}
+    if full:
+        return _lora(settings)
+    return _processor(settings)
+
+
+def _lora(settings: Settings) -> Settings:
+    """LoRA, at its own learning rate: one that suits full fine-tuning is too small for it."""
+    return {"method": "lora", **({"learning_rate": None} if settings.get("learning_rate") is not None else {})}
+
+
+def _processor(settings: Settings) -> Settings | None:
+    try:
+        return {"device": "cpu"} if resolve_device(str(settings.get("device", "auto"))) == "cuda" else None
+    except SftqaError:
+        return None
+
+
+def _batch_weighs(settings: Settings) -> bool:
+    """Whether what grows with the batch is most of what full fine-tuning of the largest model takes."""
+    try:
+        device = resolve_device(str(settings.get("device", "auto")))
+        found = [_shape(find_model(name))[0] for name in settings.get("models") or [settings["model"]]]
+    except (SftqaError, KeyError, OSError):
+        return False
+    largest = max((shape for shape in found if shape is not None), key=lambda shape: shape.parameters, default=None)
+    if largest is None:
+        return False
+    used = tuning(largest, device, "full", 0, settings.get("batch_size") or 1, _USUAL_LENGTH)
+    return used.activations + used.logits > used.total / 2

@@ -1,0 +1,178 @@
+"""Memory is told before work starts, and so are the settings that need less."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sftqa_core import workflows
+from sftqa_core.knowledge.sources import open_source
+from sftqa_core.models.catalogue import find_model
+from sftqa_core.models.devices import DeviceMemory
+from sftqa_core.records import ModelCard, PretrainSettings, ProbeSettings, StudySettings, TrainSettings
+from sftqa_core.workflows import memory
+from sftqa_core.workflows.memory import Estimator, Memory, gigabytes, less_memory, verdict
+
+GB = 10**9
+MODEL = "atlas-llama"
+
+
+@pytest.fixture
+def room(monkeypatch: pytest.MonkeyPatch):
+    """Pretend this much memory, free and in all."""
+
+    def pretend(free: float, total: float) -> None:
+        monkeypatch.setattr(memory, "device_memory", lambda device: DeviceMemory(int(free), int(total)))
+
+    return pretend
+
+
+def told(needed: float, least: float | None = None, free: float = 8 * GB, total: float = 16 * GB, device: str = "cpu") -> Memory:
+    return Memory(device, int(needed), int(least or needed), int(free), int(total))
+
+
+def test_sizes_are_said_as_people_say_them():
+    """One digit below ten gigabytes, none above, and never 0.0."""
+    assert [gigabytes(size) for size in (3 * 10**6, 0.62 * GB, 9.94 * GB, 18.4 * GB)] == ["0.1 GB", "0.6 GB", "9.9 GB", "18 GB"]
+    assert told(0.62 * GB, free=18.4 * GB).line() == "about 0.6 GB, 18 GB free"
+    assert told(2 * GB, device="cuda").line() == "about 2.0 GB, 8.0 GB free on the GPU"
+    assert replace(told(2 * GB), free=None).line() == "about 2.0 GB"
+
+
+def test_work_that_fits_is_not_spoken_of():
+    """As much as is free will do, and so does a device that can't be asked."""
+    for fits in (told(8 * GB), replace(told(9 * GB), free=None, total=None), replace(told(9 * GB), needed=None)):
+        assert verdict(fits, "train", {}, lambda settings: told(GB)) == ([], [])
+
+
+def test_more_than_the_device_has_is_a_problem_and_more_than_is_free_a_note(room):
+    """Both sentences name the numbers and the settings that would fit: the first of them that do."""
+    room(8 * GB, 16 * GB)
+    settings = TrainSettings(MODEL, method="lora", batch_size=16, device="cpu").to_dict()
+
+    def by_batch(changed: dict) -> Memory:
+        return told(changed["batch_size"] * 1.2 * GB)
+
+    problems, notes = verdict(by_batch(settings), "train", settings, by_batch)
+    assert problems == ["It needs about 19 GB of memory, and this machine has 16 GB in all. Set batch size 8."]
+    assert notes == []
+    smaller = {**settings, "batch_size": 8}
+    problems, notes = verdict(by_batch(smaller), "train", smaller, by_batch)
+    assert problems == []
+    assert notes == [
+        "It needs about 9.6 GB of memory, and of 16 GB on this machine 8.0 GB are free now, so it may fail. "
+        "Close what takes the rest. Set batch size 4."
+    ]
+
+
+def test_where_no_setting_is_enough_a_smaller_model_is_named():
+    """With what can be lowered, if anything can."""
+    settings = TrainSettings("owner/large", batch_size=2, learning_rate=1e-5, device="cpu").to_dict()
+    (problem,), _ = verdict(told(99 * GB), "train", settings, lambda changed: told(99 * GB))
+    assert problem.endswith("has 16 GB in all. Set method lora and batch size 1 and choose a smaller model.")
+    nothing = {**settings, "method": "lora", "batch_size": 1}
+    (problem,), _ = verdict(told(99 * GB), "train", nothing, lambda changed: told(99 * GB))
+    assert problem.endswith("in all. Choose a smaller model.")
+
+
+def test_pages_that_the_system_can_take_back_stop_nothing():
+    """A weight file's pages count in what is told, not in what must fit."""
+    assert verdict(told(20 * GB, least=7 * GB), "probe", {}, lambda settings: told(GB)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "less"),
+    [
+        ("probe", ProbeSettings(MODEL), {"batch_size": 16}),
+        ("probe", ProbeSettings(MODEL, batch_size=5), {"batch_size": 2}),
+        ("probe", ProbeSettings(MODEL, batch_size=1), None),
+        ("train", TrainSettings(MODEL, batch_size=8), {"batch_size": 4}),  # of so small a model, activations are most
+        ("train", TrainSettings(MODEL, batch_size=1), {"method": "lora"}),
+        ("train", TrainSettings("owner/unknown", batch_size=8, learning_rate=1e-5), {"method": "lora", "learning_rate": None}),
+        ("train", TrainSettings(MODEL, batch_size=8, method="lora"), {"batch_size": 4}),
+        ("train", TrainSettings(MODEL, batch_size=1, method="lora"), None),
+        ("study", StudySettings("amount", ("atlas-qwen", MODEL)), {"batch_size": 4}),
+        ("study", StudySettings("amount", (MODEL,), method="lora", batch_size=1), None),
+        ("pretrain", PretrainSettings("new", batch_size=8), {"batch_size": 4}),
+        ("pretrain", PretrainSettings("new", batch_size=1), None),
+    ],
+)
+def test_less_memory_changes_one_setting_at_a_time(kind, settings, less):
+    """What comes back makes a record that can be built, and None says that nothing is left."""
+    data = json.loads(json.dumps({**settings.to_dict(), "device": "cpu"}))
+    assert less_memory(kind, data) == less
+    assert less is None or type(settings).from_dict({**data, **less}) != settings
+
+
+def test_the_processor_is_the_last_way_out_of_a_full_gpu(monkeypatch: pytest.MonkeyPatch):
+    """Where the setting stands for a GPU; and never where it is the processor already."""
+    monkeypatch.setattr(memory, "resolve_device", lambda setting: "cpu" if setting == "cpu" else "cuda")
+    least = TrainSettings(MODEL, method="lora", batch_size=1).to_dict()
+    assert less_memory("train", least) == {"device": "cpu"}
+    assert less_memory("train", {**least, "device": "cpu"}) is None
+
+
+def test_a_model_that_is_not_here_is_not_guessed(room):
+    """The reason stands in the number's place; of a size alone, only what it decides is told, and that is said."""
+    room(8 * GB, 16 * GB)
+    unknown = Estimator(ModelCard("owner/model", "hub", None, False), "cpu").probing
+    source = open_source("atlas")
+    facts = source.facts.head(3)
+    scheme = ProbeSettings(MODEL).scheme
+    assert unknown(source, facts, scheme, None).line() == "not known before the model is on this machine."
+    sized = Estimator(ModelCard("owner/model", "hub", None, False, parameters=GB), "cpu").probing(source, facts, scheme, None)
+    assert sized.line() == "about 4.6 GB, 8.0 GB free. Without what it works on: its configuration does not say how wide it is."
+
+
+def test_batches_and_prompts_under_way_decide(room):
+    """A batch of 256 takes more than one of 8, which can't be larger than the examples; sixteen prompts far less than 256."""
+    room(20 * GB, 24 * GB)
+    estimator, source = Estimator(find_model(MODEL), "cpu"), open_source("atlas")
+    train, test = (source.facts[source.facts["split"] == split].head(300) for split in ("train", "test"))
+
+    def training(n: int, batch_size: int) -> int:
+        found = estimator.training(TrainSettings(MODEL, batch_size=batch_size, shots=0, method="lora"), train, test, n)
+        return found.needed or 0
+
+    assert training(300, 256) > training(300, 8) + 500 * 10**6
+    assert training(8, 256) == training(8, 8)
+    few, many = (estimator.probing(source, test, ProbeSettings(MODEL).scheme, size) for size in (16, 256))
+    assert few.parts is not None
+    assert many.parts is not None
+    assert few.parts.keys_values * 10 < many.parts.keys_values
+
+
+def test_a_run_that_the_machine_cannot_hold_is_refused_with_settings(room):
+    """The forecast has a problem with less memory than the process alone takes, and a note where it is only in use."""
+    room(0.3 * GB, 0.5 * GB)
+    refused = workflows.forecast(TrainSettings(MODEL, n=60, device="cpu"))
+    assert len(refused.problems) == 1
+    assert refused.problems[0].startswith("It needs about 0.")
+    assert "this machine has 0.5 GB in all." in refused.problems[0]
+    room(0.3 * GB, 24 * GB)
+    warned = workflows.forecast(TrainSettings(MODEL, n=60, device="cpu"))
+    assert warned.problems == ()
+    assert "0.3 GB are free now, so it may fail." in warned.notes[-1]
+
+
+def test_a_study_tells_the_run_that_needs_most(room, workspace):
+    """Of two models the larger one's; what is left to do decides, and nothing is told where all is done."""
+    room(20 * GB, 24 * GB)
+    alone, both = (
+        workflows.forecast(StudySettings("amount", models, sizes=(30,), seeds=(9,), device="cpu")).memory
+        for models in (("atlas-neox",), (MODEL, "atlas-neox"))
+    )
+    assert both == alone
+    assert workflows.forecast(ProbeSettings(MODEL, device="cpu")).memory is None
+
+
+def test_memory_is_told_without_torch():
+    """The browser asks it."""
+    code = "import sys; from sftqa_core.workflows import memory; print(sorted({'torch', 'transformers', 'pandas'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    assert done.stdout.strip() == "[]"
