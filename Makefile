@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: app test test-browser check format wheel bench studies shipped clean
+.PHONY: app test test-browser faults check format wheel bench studies shipped clean
 
 app: .venv/.app
 	$(BIN)/sftqa app
@@ -16,6 +16,10 @@ test: .venv/.dev
 
 test-browser: .venv/.dev
 	$(BIN)/python -m pytest -m browser tests/browser
+
+# Does every harm its full number of times (the tests do a tenth) and prints the table: harm, times tried, outcome. Half an hour.
+faults: .venv/.dev
+	SFTQA_FAULTS=full $(BIN)/python -m pytest tests/faults
 
 check: .venv/.dev
 	$(BIN)/ruff check .

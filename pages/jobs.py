@@ -4,34 +4,40 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages._ui import panels, resources
-from pages._ui.job_panel import ACTIVE, job_panel
+from pages._ui import background, panels, state
+from pages._ui.job_panel import job_panel
+from pages._ui.queue_panel import queue_panel
 
 SHOWN = 30
 
 st.title("Jobs")
 
 with panels.told():
-    resources.wake()
-    jobs = resources.jobs()
+    background.wake()
+    counts = background.job_counts()
 
-if not jobs:
+if not counts:
     panels.empty("Nothing has been started yet. Runs and probes go on here when you close the tab.", "pages/lab.py", "Open the Lab")
     st.stop()
-
-active = [job for job in jobs if job.state in ACTIVE]
-over = [job for job in jobs if job.state not in ACTIVE]
+if warning := background.state_warning():
+    st.warning(warning, icon=":material/lan:")
+if (trouble := state.kept_problem()) is not None:
+    panels.problem(trouble)
 
 with panels.told():
-    st.subheader(f"Under way ({len(active)})" if active else "Nothing is running", anchor=False)
-    for job in reversed(active):
+    running = background.jobs(states=("running", "stopping"))
+    st.subheader(f"Running ({len(running)})" if running else "Nothing is running", anchor=False)
+    for job in reversed(running):
         job_panel(job, "jobs", charts=False)
+    if counts.get("queued"):
+        queue_panel(tuple(waiting.job.id for waiting in background.queue()))
+    ended = sum(counts.get(state_name, 0) for state_name in background.OVER)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.subheader(f"Over ({len(over)})", anchor=False)
-        if over and st.button("Clear the list", icon=":material/clear_all:", help="Takes these jobs and their logs away. Results stay."):
-            resources.clear_jobs()
+        st.subheader(f"Over ({ended:,})", anchor=False)
+        if ended and st.button("Clear the list", icon=":material/clear_all:", help="Takes these jobs and their logs away. Results stay."):
+            background.clear_jobs()
             st.rerun()
-    for job in over[:SHOWN]:
+    for job in background.jobs(SHOWN, states=background.OVER):
         job_panel(job, "jobs", charts=False)
-    if len(over) > SHOWN:
-        st.caption(f"The {SHOWN} newest of {len(over):,} are shown; 'sftqa jobs' lists them all.")
+    if ended > SHOWN:
+        st.caption(f"The {SHOWN} newest of {ended:,} are shown; 'sftqa jobs' lists them all.")

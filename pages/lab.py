@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages._ui import forms, panels, resources, state, study_form
+from pages._ui import background, forms, panels, resources, state, study_form
 from pages._ui.cost_panel import cost_panel
-from pages._ui.job_panel import ACTIVE, job_panel
+from pages._ui.job_panel import job_panel
 from sftqa_core.errors import SftqaError
 
 st.title("Lab")
@@ -39,7 +39,9 @@ with right:
     st.subheader("What it will cost", anchor=False)
     with panels.told():
         watched = state.watched_jobs(kind)
-    twin = settings is not None and any(job.state in ACTIVE and job.settings == settings.to_dict() for job in watched)
+        twin = settings is not None and any(
+            job.settings == settings.to_dict() for job in background.jobs(kind=kind, states=background.ACTIVE)
+        )
     if settings is None:
         st.caption("Fix the field named at the left.")
     ready = settings is not None and cost_panel(settings) and not twin
@@ -48,7 +50,7 @@ with right:
         ready = False
     if st.button("Launch", type="primary", icon=":material/rocket_launch:", disabled=not ready, width="stretch") and settings:
         with panels.told():
-            state.watch(resources.submit(kind, settings).id)
+            state.watch(background.submit(kind, settings).id)
         st.rerun()
     if kind == "study" and settings is not None:
         study_form.file_button(settings)
@@ -56,3 +58,4 @@ with right:
         st.caption("These very settings are under way. Change something to start another run; it waits its turn.")
     for job in watched:
         job_panel(job, "lab")
+    state.waits_elsewhere(watched)

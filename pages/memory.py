@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages._ui import memory_panels, panels, pickers, resources, state
+from pages._ui import background, memory_panels, panels, pickers, resources, state
 from pages._ui.alias_panel import alias_button
 from pages._ui.job_panel import job_panel
 from pages._ui.probe_panel import is_second, probe_button, upload_button
@@ -30,7 +30,7 @@ with panels.told():
         scheme = LevelScheme(method=pickers.pick_method())
 
 with panels.told():
-    stamp = resources.stamp()
+    stamp = background.stamp()
     profile = resources.profile(model, source, split, domain, scheme, stamp)
 
 with st.container(horizontal=True, vertical_alignment="center"):

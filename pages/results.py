@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from pages._ui import change_panel, panels, pickers, resources, result_panels
+from pages._ui import background, change_panel, panels, pickers, resources, result_panels
 from pages._ui.charts import draw
 from pages._ui.downloads import csv_button
 from sftqa_core.figures.training import loss_figure
@@ -13,8 +13,9 @@ from sftqa_core.figures.training import loss_figure
 st.title("Results")
 
 with panels.told():
-    runs = resources.runs(resources.stamp())
+    runs = resources.runs(background.stamp())
 
+panels.unreadable(resources.unreadable(background.stamp()))
 if not runs:
     panels.empty("There is no finished run yet.", "pages/lab.py", "Start one in the Lab")
     st.stop()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
+_NETWORK = ("nfs", "cifs", "smb", "afs", "ceph", "lustre", "gpfs", "beegfs", "gluster", "fuse.sshfs", "fuse.gluster", "9p", "davfs")
 
 
 def app_folder() -> Path:
@@ -25,6 +26,16 @@ def shipped_folder() -> Path:
         return Path(chosen).expanduser().absolute()
     bundle = PACKAGE / "bundle" / "shipped"
     return bundle if bundle.exists() else PACKAGE.parent / "cache" / "shipped"
+
+
+def network_disk(path: Path) -> str | None:
+    """The kind of network file system ("nfs4") that a path lies on, or will; None for a disk of this machine, or an unknown one."""
+    import psutil
+
+    place = path.absolute()
+    mounts = {Path(part.mountpoint): part.fstype for part in psutil.disk_partitions(all=True)}
+    kind = next((mounts[folder] for folder in (place, *place.parents) if folder in mounts), "")
+    return kind if kind.lower().startswith(_NETWORK) else None
 
 
 @dataclass(frozen=True)

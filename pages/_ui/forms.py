@@ -45,6 +45,30 @@ def train_form() -> TrainSettings:
     return settings
 
 
+def fill_in(settings: TrainSettings) -> None:
+    """Put a run's settings into the form, for the person to look at before anything is started."""
+    size = "all" if settings.n == TrainSettings.ALL else settings.n if settings.n in SIZES else "other"
+    filled = {
+        "pick-model": settings.model,
+        "pick-source": settings.source,
+        "lab-kind": "train",
+        "lab-size": size,
+        "lab-levels": list(settings.levels or ()),
+        "lab-balance": settings.balance,
+        "lab-method": settings.method,
+        "lab-rate": "" if settings.learning_rate is None else f"{settings.learning_rate:g}",
+        "lab-seed": settings.seed,
+        "lab-epochs": settings.epochs,
+        "lab-batch": settings.batch_size,
+        "lab-rank": settings.lora_rank,
+        "lab-relations": list(settings.relations or ()),
+        "lab-limit": settings.test_limit,
+        "lab-prompt": settings.prompt.prompt,
+        "lab-answer": settings.prompt.answer,
+    }
+    st.session_state.update(filled | ({"lab-n": settings.n} if size == "other" else {}))
+
+
 def _examples() -> dict[str, Any]:
     sizes = [*SIZES, "all", "other"]
     size = st.segmented_control("Examples (n)", sizes, default=SIZES[0], required=True, key="lab-size", wrap=True, persist_state="session")

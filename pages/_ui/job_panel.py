@@ -1,4 +1,4 @@
-"""One background job on a page: where it stands, how far it is, its log, and a way to stop it.
+"""One background job on a page: where it stands, how far it is, its log, and a way to stop it or go on with it.
 
 While the job is under way the panel is a fragment that reruns itself once a second and nothing else; when the job
 ends it reruns the page once, so that the link to the result appears and the polling stops.
@@ -10,16 +10,16 @@ from typing import Any
 
 import streamlit as st
 
-from pages._ui import resources, state
+from pages._ui import background, forms, resources, state
 from pages._ui.charts import draw
 from pages._ui.panels import problem
-from pages._ui.titles import job_title
+from pages._ui.titles import changed_words, job_title
 from pages._ui.wording import PHASES, duration, literal, moment, step_of
+from sftqa_core.errors import SftqaError
 from sftqa_core.figures.training import loss_figure
-from sftqa_core.records import Job
+from sftqa_core.records import KEPT, Job, TrainSettings
 
 STUDY_PAGES = {"amount": "pages/amount.py", "level": "pages/level.py", "models": "pages/models.py", "shift": "pages/shift.py"}
-ACTIVE = ("queued", "running", "stopping")
 STATES = {
     "queued": ("waiting", "gray", ":material/hourglass_empty:"),
     "running": ("running", "blue", ":material/play_circle:"),
@@ -33,24 +33,26 @@ STATES = {
 def job_panel(job: Job, where: str, *, charts: bool = True) -> None:
     """Draw a job in a bordered box; `where` keeps the widgets of two pages or places apart."""
     with st.container(border=True, key=f"job-{where}-{job.id}"):
-        if job.state in ACTIVE:
+        if job.state in background.ACTIVE:
             st.fragment(_body, run_every=1.0)(job.id, where, charts)
         else:
             _over(job, where)
 
 
 def _body(job_id: str, where: str, charts: bool) -> None:
-    job = resources.job(job_id)
-    if job is None or job.state not in ACTIVE:
+    job = background.job(job_id)
+    if job is None or job.state not in background.ACTIVE:
         st.rerun()
     _head(job)
     steps = state.progress_history(job_id)
-    if steps:
+    if job.state == "queued":
+        st.progress(0.0, text=literal(background.waits_for(job)))
+    elif steps:
         at, of = step_of(job.kind, [step.phase for step in steps])
         share = min(steps[-1].done / steps[-1].total, 1.0) if steps[-1].total else 1.0
         st.progress((at - 1 + share) / of, text=_progress_words(steps[-1], at, of))
     else:
-        st.progress(0.0, text=literal(resources.waits_for(job_id)) if job.state == "queued" else "Starting…")
+        st.progress(0.0, text="Starting…")
     losses = [(step.done, step.values["loss"]) for step in steps if "loss" in step.values]
     if charts and losses:
         total = next(step.total for step in reversed(steps) if "loss" in step.values)
@@ -58,24 +60,64 @@ def _body(job_id: str, where: str, charts: bool) -> None:
         draw(figure, key=f"loss-{where}-{job_id}", alt="Training loss by step")
     _log(job_id, st.expander("Log", key=f"log-{where}-{job_id}", icon=":material/notes:"))
     if job.state == "stopping":
-        st.caption("Stopping after the piece of work at hand. What is finished is kept.")
+        st.caption("Stopping after the piece of work at hand; after half a minute it is ended. What is finished is kept.")
     elif st.button("Cancel", key=f"cancel-{where}-{job_id}", icon=":material/stop:"):
-        resources.cancel(job_id)
+        background.cancel(job)
         st.rerun(scope="fragment")
 
 
 def _over(job: Job, where: str) -> None:
     _head(job)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if job.state == "done" and job.result and (job.kind, where) != ("probe", "memory"):
-            _result_link(job)
-        if job.state != "failed":
-            _log(job.id, st.popover("Log", icon=":material/notes:", key=f"log-{where}-{job.id}"))
+    if job.state == "cancelled" and job.error:
+        st.caption(literal(job.error))
     if job.state == "failed":
         sentence, _, lines = (job.error or "").strip().partition("\n")  # a process that died leaves its last log lines below
         problem(sentence or "The job's process ended without saying why.")
         st.caption("The last lines of its log:")
-        st.code("\n".join(resources.log(job.id, 12)) or lines or "The log is empty.", language=None, wrap_lines=True)
+        st.code("\n".join(background.log(job.id, 12)) or lines or "The log is empty.", language=None, wrap_lines=True)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if job.state == "done" and job.result and (job.kind, where) != ("probe", "memory"):
+            _result_link(job)
+        if job.state == "failed" and job.reason == "memory":
+            _smaller(job, where)
+        if job.state in ("failed", "cancelled") and job.kind in KEPT:
+            _again(job, where)
+        if job.state != "failed":
+            _log(job.id, st.popover("Log", icon=":material/notes:", key=f"log-{where}-{job.id}"))
+
+
+def _again(job: Job, where: str) -> None:
+    """The button that goes on with a job from what is kept of it."""
+    label, icon = ("Continue", ":material/resume:") if job.state == "cancelled" else ("Try again", ":material/replay:")
+    st.button(label, key=f"again-{where}-{job.id}", icon=icon, on_click=_resume, args=(job.id,), help=KEPT[job.kind])
+
+
+def _resume(job_id: str) -> None:
+    try:
+        state.watch(background.resume(job_id).id)
+    except SftqaError as error:
+        state.keep_problem(str(error))
+
+
+def _smaller(job: Job, where: str) -> None:
+    """The button that starts the work anew with settings that need less memory, or fills the Lab's form with them."""
+    less = background.less_memory(job)
+    if less is None:
+        return
+    wanted = {**job.settings, **less}
+    label = f"With {changed_words(less)}"
+    if job.kind != "train" or "device" in less:  # the form has no such field
+        st.button(label, key=f"less-{where}-{job.id}", icon=":material/compress:", on_click=_submit, args=(job.kind, wanted))
+    elif st.button(label, key=f"less-{where}-{job.id}", icon=":material/compress:", help="Fills in the Lab's form; nothing is started."):
+        forms.fill_in(TrainSettings.from_dict(wanted))
+        st.switch_page("pages/lab.py")
+
+
+def _submit(kind: str, settings: dict[str, Any]) -> None:
+    try:
+        state.watch(background.submit_again(kind, settings).id)
+    except SftqaError as error:
+        state.keep_problem(str(error))
 
 
 def _result_link(job: Job) -> None:
@@ -96,11 +138,12 @@ def _head(job: Job) -> None:
         st.text(job_title(job))
     began = f"started {moment(job.started)}" if job.started else f"asked for {moment(job.created)}"
     ended = f", ended {moment(job.finished)}" if job.finished else ""
-    st.caption(literal(f"{began}{ended} · {job.id}"))
+    turn = f" · turn {job.turn}" if job.turn > 1 else ""
+    st.caption(literal(f"{began}{ended} · {job.id}{turn}"))
 
 
 def _log(job_id: str, box: Any) -> None:
-    box.code("\n".join(resources.log(job_id, 40)) or "Nothing yet.", language=None, wrap_lines=True, height=220)
+    box.code("\n".join(background.log(job_id, 40)) or "Nothing yet.", language=None, wrap_lines=True, height=220)
 
 
 def _progress_words(now: Any, at: int, of: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import resources, study_panels
+from pages._ui import background, resources, study_panels
 from pages._ui.charts import draw
 from pages._ui.wording import percent
 from sftqa_core.figures.model_comparison import shares_figure
@@ -58,7 +58,7 @@ def planted(settings: StudySettings, table: pd.DataFrame) -> None:
     names = resources.relation_labels()
     relation = third.selectbox("Relation", ["all", *names], format_func=lambda name: names.get(name, name), key="planted-relation")
     left, right = st.columns([3, 2], gap="large")
-    facts = resources.profile(model, settings.source, "test", "all", settings.scheme, resources.stamp()).table
+    facts = resources.profile(model, settings.source, "test", "all", settings.scheme, background.stamp()).table
     with left:
         if "exposures" not in facts:
             st.caption("What this model read is not known.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import streamlit as st
@@ -11,6 +11,7 @@ from pages._ui.wording import TERMS, literal, percent
 from sftqa_core.errors import SftqaError
 from sftqa_core.records import LevelScheme, TrainSettings
 
+MOST_REASONS = 5  # why results are not shown, at once
 INSTALL = "pip install torch transformers peft accelerate"
 
 
@@ -36,6 +37,17 @@ def empty(text: str, page: str | None = None, label: str = "") -> None:
         st.markdown(text, text_alignment="center")
         if page:
             st.page_link(page, label=label, icon=":material/arrow_forward:")
+
+
+def unreadable(reasons: Sequence[str]) -> None:
+    """Results that are there and can't be shown: how many, and why."""
+    if not reasons:
+        return
+    count = len(reasons)
+    with st.expander(f"{count:,} result{' is' if count == 1 else 's are'} not shown", icon=":material/warning:"):
+        st.markdown("\n".join(f"- {literal(why)}" for why in reasons[:MOST_REASONS]))
+        if count > MOST_REASONS:
+            st.caption(f"{count - MOST_REASONS:,} more: 'sftqa cache verify' names them all.")
 
 
 def no_models() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import streamlit as st
 
-from pages._ui import resources, state
+from pages._ui import background, resources, state
 from pages._ui.cost_panel import cost_panel
-from pages._ui.job_panel import ACTIVE, job_panel
+from pages._ui.job_panel import job_panel
 from pages._ui.panels import needs_torch
 from pages._ui.wording import span
 from sftqa_core.errors import SftqaError
@@ -41,8 +41,8 @@ def second_probe(model: str, source: str, split: str, domain: str, left: int, be
     How far two full probes agree is what chance alone does.
     """
     settings = ProbeSettings(model, source, split, domain, scheme=LevelScheme(sampling=SamplerSettings(seed=1)))
-    jobs = [job for job in state.watched_jobs("probe") if is_second(job)]
-    active = any(job.state in ACTIVE for job in jobs)
+    jobs = state.watched_jobs("probe", is_second)
+    active = any(job.state in background.ACTIVE for job in jobs)
     words = f"Finish the second probe ({left:,} facts left)" if begun else "Probe again with other random numbers"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
@@ -54,7 +54,7 @@ def second_probe(model: str, source: str, split: str, domain: str, left: int, be
             disabled=active,
         )
         if not active:
-            cost = resources.forecast(settings, resources.stamp())
+            cost = resources.forecast(settings, background.stamp())
             st.caption(f"{cost.probes_needed:,} facts, about {span(cost.seconds_low, cost.seconds_high)} on this machine.", width="content")
     for job in jobs:
         job_panel(job, "trust", charts=False)
@@ -86,7 +86,7 @@ def upload_button() -> None:
 
 def _probe(settings: ProbeSettings) -> None:
     try:
-        state.watch(resources.submit("probe", settings).id)
+        state.watch(background.submit("probe", settings).id)
     except SftqaError as error:
         state.keep_problem(str(error))
     st.session_state["probe-box"] = False

@@ -11,8 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from sftqa_core.progress import Progress
-from sftqa_core.records import SPLITS, Job, LevelScheme, ModelCard, ProbeSettings, RunSummary, StudyReport, StudySettings, TrainSettings
+from sftqa_core.records import SPLITS, LevelScheme, ModelCard, ProbeSettings, RunSummary, StudyReport, StudySettings, TrainSettings
 
 
 @st.cache_data(show_spinner=False)
@@ -85,6 +84,14 @@ def runs(stamp: str) -> list[Any]:
     return list(workflows.runs())
 
 
+@st.cache_data(show_spinner=False, ttl=60)
+def unreadable(stamp: str) -> list[str]:
+    """Why runs and models that lie in the cache are on no list, a sentence each."""
+    from sftqa_core import workflows
+
+    return [why for _, why in workflows.unreadable_results()]
+
+
 def run(run_id: str) -> Any:
     from sftqa_core import workflows
 
@@ -111,19 +118,6 @@ def forecast(settings: TrainSettings | ProbeSettings | StudySettings, stamp: str
     from sftqa_core import workflows
 
     return workflows.forecast(settings)
-
-
-def studies() -> list[Any]:
-    """Studies that wait or run, those that were started here before, the latest first, then those that ship.
-
-    A study is listed by its job from the click on: its file is only written when the job begins.
-    """
-    from sftqa_core import workflows
-
-    asked = [StudySettings.from_dict(job.settings) for job in jobs() if job.kind == "study" and not job.finished]
-    known = {study.name: study for study in workflows.studies()}
-    fresh = {name: workflows.KnownStudy(name, study, False) for study in asked if (name := workflows.study_name(study)) not in known}
-    return [*fresh.values(), *known.values()]
 
 
 @st.cache_resource(show_spinner="Counting what the study says…", max_entries=12, ttl=600)
@@ -220,74 +214,3 @@ def missing_torch() -> bool:
     from importlib.util import find_spec
 
     return find_spec("torch") is None
-
-
-def jobs() -> list[Job]:
-    from sftqa_core.jobs.reading import jobs_list
-
-    return jobs_list()
-
-
-def job(job_id: str) -> Job | None:
-    return next((job for job in jobs() if job.id == job_id), None)
-
-
-def clear_jobs() -> None:
-    """Take jobs that are over off the list; their results stay."""
-    from sftqa_core.jobs.reading import remove_jobs
-
-    remove_jobs()
-
-
-def submit(kind: str, settings: TrainSettings | ProbeSettings | StudySettings) -> Job:
-    """Queue the work once: a second click, or the same click in another tab, gets the job that the first one made.
-
-    The key names the settings and the last finished job that had them, so the same work can be asked for again later.
-    """
-    from sftqa_core.jobs.executor import LocalExecutor
-    from sftqa_core.jsonrecord import fingerprint
-
-    wanted = settings.to_dict()
-    over = [job.id for job in jobs() if job.finished and job.kind == kind and job.settings == wanted]
-    return LocalExecutor().submit(kind, wanted, key=fingerprint([kind, wanted, over[:1]]))
-
-
-def cancel(job_id: str) -> Job:
-    from sftqa_core.jobs.executor import LocalExecutor
-
-    return LocalExecutor().cancel(job_id)
-
-
-def wake() -> None:
-    """Go on with a queue whose worker died."""
-    from sftqa_core.jobs.executor import LocalExecutor
-
-    LocalExecutor().wake()
-
-
-def progress_since(job_id: str, offset: int) -> tuple[list[Progress], int]:
-    from sftqa_core.jobs.reading import progress_since
-
-    return progress_since(job_id, offset)
-
-
-def waits_for(job_id: str) -> str:
-    """Why a queued job does not run yet, in words."""
-    from sftqa_core.jobs.reading import blocked_by, queue_position
-
-    position, lease = queue_position(job_id), blocked_by(job_id)
-    ahead = f"{position - 1} ahead in the queue. " if position and position > 1 else ""
-    return f"Waiting. {ahead}" + (f"The device is in use by {lease.holder}." if lease else "")
-
-
-def log(job_id: str, lines: int = 40) -> list[str]:
-    from sftqa_core.jobs.reading import log_tail
-
-    return log_tail(job_id, lines)
-
-
-def stamp() -> str:
-    """Changes when a job ends: part of the key of everything a job can change."""
-    from sftqa_core.jsonrecord import fingerprint
-
-    return fingerprint([[job.id, job.state] for job in jobs() if job.finished])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
-from pages._ui import resources
+from pages._ui import background
 from pages._ui.wording import literal
 from sftqa_core.progress import Progress
 from sftqa_core.records import Job
 
-_ACTIVE = ("queued", "running", "stopping")
+_MOST_WAITING = 2  # queued jobs on a page that is not the queue's
 
 
 def watch(job_id: str) -> None:
@@ -17,16 +19,30 @@ def watch(job_id: str) -> None:
     st.query_params["job"] = job_id
 
 
-def watched_jobs(kind: str) -> list[Job]:
-    """Jobs whose panel belongs on a page: those under way, and the one that was started or looked at last."""
+def watched_jobs(kind: str, fits: Callable[[Job], bool] = lambda job: True) -> list[Job]:
+    """Jobs whose panel belongs on a page: those that run, the one that was started or looked at last, and the next in the queue.
+
+    With `fits` only those.
+    """
     if "woken" not in st.session_state:  # a queue whose worker died goes on when somebody looks
-        resources.wake()
+        background.wake()
         st.session_state["woken"] = True
-    wanted, jobs = st.query_params.get("job"), resources.jobs()
-    if wanted is not None and all(job.id != wanted for job in jobs):
+    wanted = st.query_params.get("job")
+    looked_at = None if wanted is None else background.job(wanted)
+    if wanted is not None and looked_at is None:
         del st.query_params["job"]
         st.warning(f"There is no job '{literal(wanted[:80])}' here.", icon=":material/link_off:")
-    return [job for job in jobs if job.kind == kind and (job.state in _ACTIVE or job.id == wanted)]
+    active = [job for job in reversed(background.jobs(kind=kind, states=background.ACTIVE)) if fits(job)]
+    others = {job.id for job in [job for job in active if job.state == "queued" and job.id != wanted][_MOST_WAITING:]}
+    shown = [job for job in active if job.id not in others]
+    mine = looked_at is not None and looked_at.kind == kind and fits(looked_at) and wanted not in {job.id for job in shown}
+    return [looked_at, *shown] if mine and looked_at else shown
+
+
+def waits_elsewhere(shown: list[Job]) -> None:
+    """Say how many jobs wait that a page does not show, and where they are."""
+    if more := background.job_counts().get("queued", 0) - sum(job.state == "queued" for job in shown):
+        st.page_link("pages/jobs.py", label=f"{more:,} more wait in the queue", icon=":material/hourglass_empty:")
 
 
 def keep_problem(text: str) -> None:
@@ -62,6 +78,6 @@ def progress_history(job_id: str) -> list[Progress]:
     """Everything a job has told so far; each redraw reads only what is new."""
     kept = st.session_state.setdefault("progress", {})
     seen, offset = kept.get(job_id, ([], 0))
-    news, offset = resources.progress_since(job_id, offset)
+    news, offset = background.progress_since(job_id, offset)
     kept[job_id] = (seen + news, offset)
     return kept[job_id][0]

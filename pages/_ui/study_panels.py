@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import panels, pickers, resources, state
+from pages._ui import background, panels, pickers, resources, state
 from pages._ui.charts import draw
 from pages._ui.downloads import csv_button
-from pages._ui.job_panel import ACTIVE, job_panel
+from pages._ui.job_panel import job_panel
 from pages._ui.study_form import file_button
 from pages._ui.titles import study_title
 from pages._ui.wording import literal, percent
@@ -41,15 +41,15 @@ def study_head(kind: str) -> tuple[StudySettings, StudyReport, dict[str, pd.Data
     Ends the page where there is no such study, or nothing of it is done.
     """
     with panels.told():
-        known = {study.name: study for study in resources.studies() if study.settings.kind == kind}
+        known = {study.name: study for study in background.studies() if study.settings.kind == kind}
         if not known:
             panels.empty("No study of this kind was started here yet.", "pages/lab.py", "Start one in the Lab")
             st.stop()
         name = _pick(known)
         settings = known[name].settings
-        jobs = [job for job in state.watched_jobs("study") if _same(job, settings)]
-        active = [job for job in jobs if job.state in ACTIVE]
-        report = resources.study_report(settings, f"{resources.stamp()} {_finished_runs(active)}")
+        jobs = state.watched_jobs("study", lambda job: _same(job, settings))
+        active = [job for job in jobs if job.state in background.ACTIVE]
+        report = resources.study_report(settings, f"{background.stamp()} {_finished_runs(active)}")
     _bar(settings, report, bool(active))
     for job in jobs:
         job_panel(job, f"study-{kind}", charts=False)
@@ -175,7 +175,7 @@ def _bar(settings: StudySettings, report: StudyReport, active: bool) -> None:
 
 def _start(settings: StudySettings) -> None:
     with panels.told():
-        state.watch(resources.submit("study", settings).id)
+        state.watch(background.submit("study", settings).id)
     st.query_params["study"] = resources.study_name(settings)
     st.rerun()
 

@@ -122,6 +122,14 @@ def _short(name: str, value: Any, settings: Any) -> str:
     return f"{label[0].lower() + label[1:] if label[1:2].islower() else label} {value}"
 
 
+def changed_words(settings: dict[str, Any]) -> str:
+    """Settings by the names that the pages use: "LoRA, default learning rate"."""
+    words = {name: f"{FIELDS.get(name, name).lower()} {value}" for name, value in settings.items()}
+    words |= {"method": METHODS.get(str(settings.get("method")), "")} if "method" in settings else {}
+    words |= {"learning_rate": "its default learning rate"} if settings.get("learning_rate", 0) is None else {}
+    return ", ".join(words.values())
+
+
 def run_title(run: Any) -> str:
     """Model, facts, n, what is trained, every setting that differs, and when (or that it came with the program)."""
     settings = getattr(run, "settings", None)

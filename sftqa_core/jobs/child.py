@@ -2,7 +2,8 @@
 
     python -m sftqa_core.jobs.child JOB ATTEMPT
 
-SFTQA_JOB_MODULE names another module with `run_job(kind, settings, reporter) -> str` than sftqa_core.workflows.
+SFTQA_JOB_MODULE names another module with `run_job(kind, settings, reporter, token) -> str` and `preload()` than
+sftqa_core.workflows.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import NoReturn
 
+from sftqa_core.artifacts import refusal
 from sftqa_core.errors import SftqaError, Stopped
 from sftqa_core.jobs.folder import FolderReporter, JobFolder
 from sftqa_core.jobs.lease import device_lease
@@ -69,13 +71,14 @@ def _work(job: Job, needs: Resources, reporter: FolderReporter, folder: JobFolde
         held.enter_context(device_lease(needs, f"job {job.id}", waiting, reporter.check))
         reporter.check()
         workflows = importlib.import_module(os.environ.get("SFTQA_JOB_MODULE", "sftqa_core.workflows"))
-        return _End("done", str(workflows.run_job(job.kind, job.settings, reporter)))
+        return _End("done", str(workflows.run_job(job.kind, job.settings, reporter, job.id)))
     except Stopped as error:
         asked = folder.stop.exists()
         return _End("cancelled" if asked else "failed", error=kept(str(error), job.kind))
     except SftqaError as error:
         reporter.log(str(error))
-        return _End("failed", error=str(error), reason=_reason(error))
+        reason = _reason(error)
+        return _End("failed", error=kept(str(error), job.kind) if reason else str(error), reason=reason)
     except Exception as error:
         reporter.log(traceback.format_exc())
         return _End("failed", error=_sentence(error, job), reason=_reason(error))
@@ -86,7 +89,7 @@ def _reason(error: BaseException) -> str | None:
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & {"MemoryError", "OutOfMemoryError", "OutOfMemory"} or "can't allocate memory" in str(error):
         return "memory"
-    return "disk" if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) else None
+    return "disk" if refusal(error) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else None
 
 
 def _sentence(error: Exception, job: Job) -> str:

@@ -12,6 +12,7 @@ from filelock import FileLock
 from sftqa_core.errors import ArtifactDamaged, SftqaError
 
 BUSY_S = 15.0  # how long a writer waits for another one
+_whole: dict[Path, tuple[int, int, int]] = {}  # queue -> the state of its file that was found whole
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         """CREATE TABLE jobs (
@@ -49,7 +50,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
             f"The job queue {path} cannot be used now: {error}. Check the disk's free space and the folder's rights."
         ) from error
     except sqlite3.DatabaseError as error:
-        raise ArtifactDamaged(f"The job queue {path} is damaged: {error}. Move the file away to start an empty queue.") from error
+        raise ArtifactDamaged(f"The job queue {path} is damaged: {error}. Look again: it is made anew from the jobs' folders.") from error
     finally:
         if db is not None:
             db.close()
@@ -74,12 +75,25 @@ def _open(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
     try:
         db.row_factory = sqlite3.Row
+        _check(db, path)
         if _version(db) != len(MIGRATIONS):
             _migrate(db, path)
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _check(db: sqlite3.Connection, path: Path) -> None:
+    """Raise `sqlite3.DatabaseError` for a damaged file, whichever part of it will be asked for; looks once at each state of it."""
+    found = path.stat()
+    state = (found.st_ino, found.st_mtime_ns, found.st_size)
+    if _whole.get(path) == state:
+        return
+    told = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if told != "ok":
+        raise sqlite3.DatabaseError(told)
+    _whole[path] = state
 
 
 def _migrate(db: sqlite3.Connection, path: Path) -> None:

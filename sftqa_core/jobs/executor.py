@@ -65,8 +65,10 @@ class LocalExecutor:
         job = new_job(kind, settings, expected_s)
         needs = needs_of_device(str(job.settings.get("device", "auto")))
         folder = JobFolder(self.workspace, job.id)
+        reconcile(self.workspace)
         try:
-            write_json(folder.settings, {"kind": kind, "settings": job.settings})  # before the row: the worker may be quick
+            told = {"kind": kind, "settings": job.settings, "created": job.created, "gpus": needs.gpus}
+            write_json(folder.settings, told)  # before the row: the worker may be quick
         except OSError as error:
             raise SftqaError(f"The job could not be written to {folder.path}: {error}. Check the disk's free space and rights.") from error
         known = None

@@ -16,7 +16,7 @@ from sftqa_core.records import Job
 class FakeExecutor:
     """Keeps jobs in memory; nothing runs until `run_all` is called."""
 
-    def __init__(self, run_job: Callable[[str, dict[str, Any], Reporter], str] = lambda kind, settings, reporter: "result"):
+    def __init__(self, run_job: Callable[[str, dict[str, Any], Reporter, str], str] = lambda *arguments: "result"):
         self.jobs: dict[str, Job] = {}
         self._keys: dict[str, str] = {}
         self._run_job = run_job
@@ -68,7 +68,7 @@ class FakeExecutor:
         for job in [job for job in self.jobs.values() if job.state == "queued"]:
             running = self._set(job, state="running", started=now())
             try:
-                result = self._run_job(job.kind, job.settings, Silent())
+                result = self._run_job(job.kind, job.settings, Silent(), job.id)
                 self._set(running, state="done", result=result, finished=now())
             except Stopped as error:
                 self._set(running, state="cancelled", error=str(error), finished=now())

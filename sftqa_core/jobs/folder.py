@@ -1,11 +1,12 @@
 """A job's folder: what the job tells while it runs, as files that only grow, and the request to stop.
 
-settings.json (as submitted), progress.jsonl (one `Progress` a line), log.txt (all output), `stop` (exists once the
-person asked to stop), `alive` (touched every few seconds by the job's process).
+settings.json (as submitted), end.json (how it ended), progress.jsonl (one `Progress` a line), log.txt (all output), `stop`
+(exists once the person asked to stop), `alive` (touched every few seconds by the job's process).
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -27,6 +28,7 @@ class JobFolder:
             raise NotFound(f"There is no job {job_id[:80]!r}. 'sftqa jobs' lists those that exist.")
         self.path = workspace.jobs / job_id
         self.settings = self.path / "settings.json"
+        self.end = self.path / "end.json"
         self.progress = self.path / "progress.jsonl"
         self.log = self.path / "log.txt"
         self.stop = self.path / "stop"
@@ -43,9 +45,10 @@ class JobFolder:
 
     def note(self, line: str) -> None:
         """Append a line to the job's log."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with self.log.open("a", encoding="utf-8") as handle:
-            handle.write(line.rstrip("\n") + "\n")
+        with contextlib.suppress(OSError):  # a full disk must not end the work
+            self.path.mkdir(parents=True, exist_ok=True)
+            with self.log.open("a", encoding="utf-8") as handle:
+                handle.write(line.rstrip("\n") + "\n")
 
     def log_tail(self, lines: int = 200) -> list[str]:
         """The log's last lines; of a progress bar that rewrote its line, what it showed last."""
@@ -104,7 +107,7 @@ class FolderReporter:
             return
         values = {name: float(value) for name, value in self._held.values.items()}  # numpy's numbers are not JSON
         line = json.dumps({**self._held.to_dict(), "values": values})
-        with self._folder.progress.open("a", encoding="utf-8") as handle:
+        with contextlib.suppress(OSError), self._folder.progress.open("a", encoding="utf-8") as handle:  # a full disk must not end the work
             handle.write(line + "\n")
         self._held, self._written_s = None, time.monotonic()
 

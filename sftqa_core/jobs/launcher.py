@@ -22,7 +22,7 @@ from sftqa_core.jsonrecord import Record
 from sftqa_core.workspace import PACKAGE, Workspace
 
 _LOG_BYTES = 1024 * 1024
-_SECRET = "SFTQA_TOKEN"  # opens the explorer to others; no job needs it
+_SERVERS_OWN = ("SFTQA_TOKEN", "SFTQA_LOGIN")  # who may see the explorer: no job needs that
 _started: list[subprocess.Popen] = []  # kept so that a finished worker is reaped and does not stay a zombie
 
 
@@ -97,7 +97,8 @@ def worker_log(workspace: Workspace) -> Path:
 
 def _environment(workspace: Workspace) -> dict[str, str]:
     found = {**os.environ, "SFTQA_CACHE": str(workspace.root), "SFTQA_STATE": str(workspace.state), "PYTHONUNBUFFERED": "1"}
-    found.pop(_SECRET, None)
+    for name in _SERVERS_OWN:
+        found.pop(name, None)
     if (PACKAGE.parent / "app.py").exists():  # a checkout may run without being installed
         found["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]))
     return found

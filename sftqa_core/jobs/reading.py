@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -25,13 +25,24 @@ class Waiting:
     starts_in_s: tuple[float, float] | None  # at best and at worst, as if one device did all; None when not known
 
 
-def jobs_list(limit: int | None = None, workspace: Workspace | None = None) -> list[Job]:
-    """Jobs, the newest first; one whose process died is shown as failed."""
-    place = workspace or Workspace.current()
-    if not JobStore(place).path.exists():
-        return []  # looking must not create a state folder
-    reconcile(place)
-    return JobStore(place).jobs(limit)
+def jobs_list(
+    limit: int | None = None, workspace: Workspace | None = None, kind: str | None = None, states: Sequence[str] | None = None
+) -> list[Job]:
+    """Jobs, the newest first, with `kind` or `states` only those; what became of dead processes is settled first."""
+    store = _settled(workspace)
+    return store.jobs(limit, kind, states) if store else []
+
+
+def job_counts(workspace: Workspace | None = None) -> dict[str, int]:
+    """How many jobs are in each state."""
+    store = _settled(workspace)
+    return store.counts() if store else {}
+
+
+def job_stamp(workspace: Workspace | None = None) -> str:
+    """Changes whenever a job ends: part of the key of everything a job can change."""
+    store = _settled(workspace)
+    return store.stamp() if store else ""
 
 
 def log_tail(job_id: str, lines: int = 200, workspace: Workspace | None = None) -> list[str]:
@@ -105,6 +116,16 @@ def remove_jobs(ids: Iterable[str] | None = None, workspace: Workspace | None = 
     for job_id in removed:
         shutil.rmtree(JobFolder(place, job_id).path, ignore_errors=True)
     return removed
+
+
+def _settled(workspace: Workspace | None) -> JobStore | None:
+    """The queue, with dead processes' jobs settled; None where there is none: looking must not create a state folder."""
+    place = workspace or Workspace.current()
+    store = JobStore(place)
+    if not store.path.exists():
+        return None
+    reconcile(place)
+    return store
 
 
 def _folder(job_id: str, workspace: Workspace | None) -> JobFolder:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.jobs.folder import JobFolder
+from sftqa_core.jobs.rebuilding import rebuild
 from sftqa_core.jobs.rows import Claim
 from sftqa_core.jobs.store import JobStore
 from sftqa_core.records import KEPT
@@ -19,12 +21,17 @@ _GIVEN_UP = f"It was cut off {MOST_TRIES} times, each time together with the wor
 
 
 def reconcile(workspace: Workspace) -> int:
-    """Settle jobs whose process died while no worker lives; how many were settled.
+    """Settle jobs whose process died while no worker lives, and make a damaged queue anew; how many were settled.
 
-    A living worker does this itself, and knows more: the exit status.
+    A living worker does the first itself, and knows more: the exit status.
     """
     store = JobStore(workspace)
-    dead = [claim for claim in store.active() if not claim.process.alive(beat_of(claim, workspace))]
+    try:
+        active = store.active()
+    except ArtifactDamaged:
+        rebuild(workspace)
+        return 0
+    dead = [claim for claim in active if not claim.process.alive(beat_of(claim, workspace))]
     if not dead or store.worker() is not None:
         return 0
     return sum(settle(store, workspace, claim) for claim in dead)

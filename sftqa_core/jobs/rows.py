@@ -14,7 +14,9 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.jobs.process import ProcessId
 from sftqa_core.records import Job, Resources
 
+ACTIVE = ("queued", "running", "stopping")
 OVER = ("done", "failed", "cancelled")
+STATES = (*ACTIVE, *OVER)
 _ID = re.compile(r"[a-z][a-z0-9_]*-\d{8}-\d{6}-[0-9a-f]{8}")  # what executor.py makes; nothing else may become a path
 _PLAIN = ("id", "kind", "state", "created", "started", "finished", "result", "error", "turn", "gpus", "reason")
 _UNREADABLE = (ValueError, TypeError, RecursionError, SettingsError)

@@ -6,19 +6,22 @@ own process can all write without undoing each other.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sftqa_core.errors import NotFound, SettingsError
+from sftqa_core.artifacts import write_json
+from sftqa_core.errors import NotFound, SettingsError, SftqaError
 from sftqa_core.jobs.database import changing, reading
 from sftqa_core.jobs.process import ProcessId
-from sftqa_core.jobs.rows import Claim, claim_of, job_of, named_rightly, needs_of, process_of
-from sftqa_core.records import Job, Resources
+from sftqa_core.jobs.rows import STATES, Claim, claim_of, job_of, named_rightly, needs_of, process_of
+from sftqa_core.records import MOVES, Job, Resources
 from sftqa_core.workspace import Workspace
 
+_END = ("state", "started", "finished", "result", "error", "reason", "turn")  # columns that say how a job ended
 _AT_THE_END = "(SELECT coalesce(max(place), 0) + 1 FROM jobs)"
-MOVES = ("first", "up", "down", "last")  # ways to change a queued job's place
 
 
 class JobStore:
@@ -38,10 +41,10 @@ class JobStore:
             known = db.execute("SELECT * FROM jobs WHERE submission = ?", (key,)).fetchone() if key else None
             if known is not None:
                 return self._job(known)
-            columns = "id, submission, kind, settings, device, cwd, created, expected, gpus, memory, place, state"
+            columns = "id, submission, kind, settings, device, cwd, created, expected, gpus, memory, state, place"
             db.execute(
-                f"INSERT INTO jobs ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {_AT_THE_END}, 'queued')",
-                (*values, needs.gpus, needs.memory_bytes),
+                f"INSERT INTO jobs ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {_AT_THE_END})",
+                (*values, needs.gpus, needs.memory_bytes, job.state),
             )
         return job
 
@@ -49,11 +52,24 @@ class JobStore:
         """One job. Raises `NotFound`."""
         return self._job(self._row(job_id))
 
-    def jobs(self, limit: int | None = None) -> list[Job]:
-        """Jobs, the newest first."""
+    def jobs(self, limit: int | None = None, kind: str | None = None, states: Sequence[str] | None = None) -> list[Job]:
+        """Jobs, the newest first; with `kind` or `states` only those."""
+        chosen = f"(? IS NULL OR kind = ?) AND state IN ({', '.join('?' * len(states or STATES))})"
+        values = (kind, kind, *(states or STATES), -1 if limit is None else limit)
         with reading(self.path) as db:
-            rows = db.execute("SELECT * FROM jobs ORDER BY seq DESC LIMIT ?", (-1 if limit is None else limit,)).fetchall()
+            rows = db.execute(f"SELECT * FROM jobs WHERE {chosen} ORDER BY seq DESC LIMIT ?", values).fetchall()
         return [self._job(row) for row in rows if named_rightly(row["id"])]
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs are in each state that any is in."""
+        with reading(self.path) as db:
+            return {row["state"]: row["jobs"] for row in db.execute("SELECT state, count(*) AS jobs FROM jobs GROUP BY state")}
+
+    def stamp(self) -> str:
+        """Changes whenever a job ends, is continued or is removed."""
+        with reading(self.path) as db:
+            row = db.execute("SELECT count(*), coalesce(max(finished), ''), coalesce(sum(turn), 0) FROM jobs WHERE finished IS NOT NULL")
+            return " ".join(map(str, row.fetchone()))
 
     def queued(self) -> list[Job]:
         """Queued jobs in the order in which they start."""
@@ -205,14 +221,27 @@ class JobStore:
     def finish(
         self, job_id: str, attempt: int, state: str, result: str | None = None, error: str | None = None, reason: str | None = None
     ) -> bool:
-        """Write how this attempt ended (one of `OVER`); False when that was already written."""
+        """Write how this attempt ended (one of `OVER`); False when that was already written.
+
+        It is told in the job's folder, too: rebuilding.py reads that when the queue is lost.
+        """
         with changing(self.path) as db:
             done = db.execute(
                 """UPDATE jobs SET state = ?, result = ?, error = ?, reason = ?, finished = ?
                    WHERE id = ? AND attempt = ? AND state IN ('running', 'stopping')""",
                 (state, result, error, reason, now(), job_id, attempt),
             )
+        if done.rowcount == 1:
+            told = {name: value for name, value in self.get(job_id).to_dict().items() if name in _END}
+            with contextlib.suppress(OSError, SftqaError):  # the queue has it
+                write_json(self._jobs / job_id / "end.json", told)
         return done.rowcount == 1
+
+    def put(self, job: Job) -> None:
+        """Make a job's row what `job` says of its end."""
+        with changing(self.path) as db:
+            columns = ", ".join(f"{name} = ?" for name in _END)
+            db.execute(f"UPDATE jobs SET {columns} WHERE id = ?", (*(getattr(job, name) for name in _END), job.id))
 
     def _row(self, job_id: str) -> sqlite3.Row:
         with reading(self.path) as db:

@@ -17,10 +17,12 @@ import traceback
 from contextlib import suppress
 from dataclasses import dataclass
 
+from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.jobs.folder import JobFolder
 from sftqa_core.jobs.launcher import Timing
 from sftqa_core.jobs.lease import CPU, leases
 from sftqa_core.jobs.process import BEAT_S, ProcessId
+from sftqa_core.jobs.rebuilding import rebuild
 from sftqa_core.jobs.recovery import beat_of, settle
 from sftqa_core.jobs.rows import Claim
 from sftqa_core.jobs.starting import Started, Starter
@@ -28,7 +30,8 @@ from sftqa_core.jobs.store import JobStore
 from sftqa_core.models.devices import visible_gpus
 from sftqa_core.workspace import Workspace
 
-_MOST_TROUBLE = 50  # rounds in a row that may fail (a full disk, say) before the worker gives up
+_MOST_TROUBLE = 200  # rounds in a row that may fail (a full disk, say) before the worker gives up
+_LONGEST_S = 5.0  # between two rounds when they fail
 
 
 @dataclass
@@ -66,10 +69,12 @@ class Worker:
                 elif time.monotonic() - idle_since_s >= self.timing.idle_s and self.store.retire(self.me):
                     return
                 trouble = 0
-            except Exception:  # whatever one round met must not end the queue
+            except Exception as error:  # whatever one round met must not end the queue
                 traceback.print_exc()
                 trouble += 1
-            time.sleep(self.timing.poll_s)
+                if isinstance(error, ArtifactDamaged):
+                    rebuild(self.workspace)
+            time.sleep(min(self.timing.poll_s * 2 ** min(trouble, 5), _LONGEST_S))
 
     def tick(self) -> bool:
         """Settle what ended, press stop requests, start what can start; whether there is any work."""

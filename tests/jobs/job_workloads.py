@@ -17,7 +17,7 @@ def preload() -> None:
     """Nothing takes long here."""
 
 
-def run_job(kind: str, settings: dict[str, Any], reporter: Reporter) -> str:
+def run_job(kind: str, settings: dict[str, Any], reporter: Reporter, token: str) -> str:
     """Do what `kind` names; the answer of 'quick' is its settings' name."""
     return {
         "quick": _quick,

@@ -9,13 +9,16 @@ import pytest
 
 from sftqa_core.errors import ArtifactDamaged, NotFound, SettingsError, SftqaError
 from sftqa_core.jobs.database import MIGRATIONS
-from sftqa_core.jobs.executor import new_job
+from sftqa_core.jobs.executor import LocalExecutor, new_job
+from sftqa_core.jobs.lease import device_lease
 from sftqa_core.jobs.process import ProcessId
 from sftqa_core.jobs.reading import jobs_list, remove_jobs
+from sftqa_core.jobs.rebuilding import TOLD
 from sftqa_core.jobs.recovery import MOST_TRIES, reconcile, settle
 from sftqa_core.jobs.store import JobStore
 from sftqa_core.records import Job, Resources
 from sftqa_core.workspace import Workspace
+from tests.jobs.job_processes import ended, kill
 
 ME = ProcessId.current()
 DEAD = ProcessId(ME.host, ME.boot, ME.pid, "1")  # this pid, but another start time
@@ -228,7 +231,7 @@ def test_jobs_that_are_over_can_be_removed(store: JobStore, workspace: Workspace
     store.claim(ME, ONE, ONE)
     store.finish(done.id, 1, "done")
     folder = workspace.jobs / done.id
-    folder.mkdir(parents=True)
+    assert folder.is_dir()
     assert remove_jobs([queued.id, "../x"]) == []
     assert remove_jobs() == [done.id]
     assert not folder.exists()
@@ -254,8 +257,27 @@ def test_a_damaged_or_newer_queue_is_named(store: JobStore):
     for path in store.path.parent.glob("jobs.sqlite*"):
         path.unlink()
     store.path.write_bytes(b"this is no database" * 100)
-    with pytest.raises(ArtifactDamaged, match=r"jobs\.sqlite is damaged: file is not a database\. Move the file away"):
+    with pytest.raises(ArtifactDamaged, match=r"jobs\.sqlite is damaged: file is not a database\. Look again"):
         store.jobs()
+
+
+def test_a_damaged_queue_is_made_anew_from_the_jobs_folders(executor: LocalExecutor):
+    """What ended is as it was; what had not can be continued; the damaged file is kept beside the new one."""
+    done = ended(executor, executor.submit("quick", {"device": "cpu", "name": "x"}))
+    failed = ended(executor, executor.submit("few", {"device": "cpu"}))
+    with device_lease("cpu", "the test"):
+        waiting = executor.submit("quick", {"device": "cpu", "name": "y"})
+        kill(executor.store.worker())
+        for path in executor.workspace.state.glob("jobs.sqlite-*"):
+            path.unlink()
+        executor.store.path.write_bytes(b"torn" * 5000)
+        found = {job.id: job for job in jobs_list()}
+        assert [found[job.id] for job in (done, failed)] == [done, failed]
+        lost = found[waiting.id]
+        assert (lost.state, lost.settings, lost.error) == ("failed", waiting.settings, TOLD)
+    assert [path.read_bytes()[:4] for path in executor.workspace.state.glob("jobs.sqlite.damaged-*")] == [b"torn"]
+    executor.resume(waiting.id)
+    assert ended(executor, waiting).result == "y"
 
 
 def test_the_journal_survives_and_writers_wait(store: JobStore):

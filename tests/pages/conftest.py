@@ -1,6 +1,7 @@
 """The real app over made-up results (standin.py), with jobs kept in memory."""
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,18 @@ ROOT = Path(__file__).parents[2]
 class Jobs(FakeExecutor):
     """The fake executor, which a page can also list and wake."""
 
-    def newest_first(self, limit=None, workspace=None):
-        return list(reversed(self.jobs.values()))
+    def newest_first(self, limit=None, workspace=None, kind=None, states=None):
+        found = [job for job in reversed(self.jobs.values()) if kind in (None, job.kind) and (states is None or job.state in states)]
+        return found[:limit]
+
+    def counts(self, workspace=None):
+        return dict(Counter(job.state for job in self.jobs.values()))
+
+    def stamp(self, workspace=None):
+        return str([(job.id, job.turn) for job in self.jobs.values() if job.finished])
+
+    def waiting(self, workspace=None):
+        return [reading.Waiting(job, (60.0, 120.0)) for job in self.jobs.values() if job.state == "queued"]
 
     def wake(self):
         return False
@@ -31,6 +42,9 @@ def jobs(monkeypatch) -> Jobs:
     kept = Jobs()
     monkeypatch.setattr(executor, "LocalExecutor", lambda: kept)
     monkeypatch.setattr(reading, "jobs_list", kept.newest_first)
+    monkeypatch.setattr(reading, "job_counts", kept.counts)
+    monkeypatch.setattr(reading, "job_stamp", kept.stamp)
+    monkeypatch.setattr(reading, "queue", kept.waiting)
     monkeypatch.setattr(reading, "queue_position", lambda job_id: 1)
     monkeypatch.setattr(reading, "blocked_by", lambda job_id: None)
     return kept

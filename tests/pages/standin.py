@@ -177,6 +177,9 @@ def workflows(
         tables = {"predictions": lambda: predictions(facts), "facts": lambda: facts, "curve": lambda: curve}
         return SimpleNamespace(id=RUN, settings=TrainSettings(model="stand-in"), summary=summary(), manifest=manifest, **tables)
 
+    def less_memory(kind: str, settings: dict) -> dict | None:
+        return {"batch_size": settings["batch_size"] // 2} if settings.get("batch_size", 1) > 1 else None
+
     def forecast(settings: object) -> SimpleNamespace:
         if getattr(settings, "n", 0) > 5000:
             raise SettingsError("Asked for too many examples.")
@@ -190,6 +193,7 @@ def workflows(
             seconds_high=60.0,
             notes=["Measured on 2 cores."],
             problems=problems,
+            memory=None,
         )
 
     def add_upload(name: str, content: bytes) -> str:
@@ -208,5 +212,6 @@ def workflows(
     module.default_learning_rate = lambda method, model: 4e-4 if method == "full" else 3e-3
     module.trust = trust
     module.run_part = lambda run_id, part: summary(30)
-    module.add_upload = add_upload
+    module.add_upload, module.less_memory = add_upload, less_memory
+    module.unreadable_results = lambda: []
     return module

@@ -6,8 +6,9 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+import streamlit as st
 
-from pages._ui import resources
+from pages._ui import background, resources
 from sftqa_core.errors import FactsError, ModelUnavailable
 from sftqa_core.progress import Progress
 from sftqa_core.records import Job, ProbeSettings, TrainSettings
@@ -54,7 +55,7 @@ def test_overview_needs_no_table_library():
     """Nothing on the way to the first chart imports pandas, numpy, pyarrow, scipy, torch or the hub's client."""
     script = """
 import sys
-from pages._ui import panels, resources
+from pages._ui import background, panels, resources
 from pages._ui.result_panels import accuracy_charts
 from sftqa_core.figures.accuracy import accuracy_figure
 from sftqa_core.records import DomainAccuracy, LevelAccuracy
@@ -254,16 +255,16 @@ def test_launching_twice_starts_one_run(explorer, jobs):
     assert button(app, "Launch").disabled
     other = explorer("lab")
     assert "These very settings are under way" in words(other)
-    resources.submit("train", TrainSettings(model="stand-in"))
+    background.submit("train", TrainSettings(model="stand-in"))
     assert [job.settings for job in jobs.jobs.values()] == [TrainSettings(model="stand-in").to_dict()]
 
 
 def test_the_same_settings_can_run_again_later(explorer, jobs):
     """Once a run is over, launching its settings makes a new job."""
     settings = TrainSettings(model="stand-in")
-    first = resources.submit("train", settings)
+    first = background.submit("train", settings)
     jobs.run_all()
-    assert resources.submit("train", settings).id != first.id
+    assert background.submit("train", settings).id != first.id
 
 
 def test_lab_tells_problems_before_anything_starts(explorer):
@@ -503,8 +504,22 @@ def test_titles_tell_jobs_apart(explorer, jobs):
 def test_a_broken_queue_is_told_on_every_page(explorer, page, monkeypatch):
     """When the queue can't be read, a page says so in words."""
 
-    def broken(limit=None, workspace=None):
+    def broken(*arguments, **more):
         raise ModelUnavailable("The queue can't be read.")
 
-    monkeypatch.setattr("sftqa_core.jobs.reading.jobs_list", broken)
+    for name in ("jobs_list", "job_counts", "job_stamp", "queue"):
+        monkeypatch.setattr(f"sftqa_core.jobs.reading.{name}", broken)
     assert r"The queue can't be read\." in [error.value for error in explorer(page).error]
+
+
+def test_results_that_cannot_be_read_are_counted(explorer, monkeypatch):
+    """A run of a newer version is not silently missing: Results says that it is there, and why it is not shown."""
+    app = explorer("results")
+    assert not app.expander or "not shown" not in " ".join(box.label for box in app.expander)
+    st.cache_data.clear()
+    reasons = [(None, f"run-{number}/manifest.json has schema 99: *another* version wrote it.") for number in range(7)]
+    monkeypatch.setattr(sys.modules["sftqa_core.workflows"], "unreadable_results", lambda: reasons)
+    app.run()
+    assert "7 results are not shown" in [box.label for box in app.expander]
+    assert r"\*another\* version wrote it" in words(app)
+    assert "2 more: 'sftqa cache verify' names them all." in words(app)

@@ -1,0 +1,80 @@
+"""The harm that is done, how often, and what came of it: a table at the end.
+
+`make faults` does the full number of harms; the default suite a tenth of them. SFTQA_FAULTS=full chooses.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from sftqa_core.jobs.executor import LocalExecutor
+from sftqa_core.workspace import Workspace
+from tests.jobs.job_processes import FAST, end_processes
+
+FULL = os.environ.get("SFTQA_FAULTS") == "full"
+_TABLE: dict[str, Harm] = {}
+
+
+@dataclass
+class Harm:
+    """One kind of harm."""
+
+    name: str
+    times: int = 0
+    outcomes: list[str] = field(default_factory=list)
+
+    def done(self, outcome: str) -> None:
+        """Count one harm, and keep each new kind of outcome."""
+        self.times += 1
+        if outcome not in self.outcomes:
+            self.outcomes.append(outcome)
+
+
+@pytest.fixture
+def harm() -> Callable[[str], Harm]:
+    """The row of a kind of harm."""
+    return lambda name: _TABLE.setdefault(name, Harm(name))
+
+
+@pytest.fixture
+def often() -> Callable[[int], int]:
+    """How often a harm is to be done: so often in full, a tenth of it in the default suite."""
+    return lambda times: times if FULL else max(times // 10, 1)
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """Random moments, other ones in every run; the seed is printed where a test fails."""
+    seed = int(os.environ.get("SFTQA_FAULTS_SEED", random.SystemRandom().randrange(10**6)))
+    print(f"SFTQA_FAULTS_SEED={seed}")
+    return random.Random(seed)
+
+
+@pytest.fixture(autouse=True)
+def job_workloads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs run fault_workloads.py unless a test says otherwise."""
+    monkeypatch.setenv("SFTQA_JOB_MODULE", "fault_workloads")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+
+
+@pytest.fixture
+def executor(workspace: Workspace):
+    """A local executor on a fast clock; whatever it started ends with the test."""
+    yield LocalExecutor(workspace, FAST)
+    end_processes(workspace)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table."""
+    if not _TABLE:
+        return
+    terminalreporter.section("harm, times tried, outcome")
+    width = max(len(name) for name in _TABLE)
+    for row in _TABLE.values():
+        terminalreporter.write_line(f"{row.name:<{width}}  {row.times:>6,}  {'; '.join(row.outcomes)}")

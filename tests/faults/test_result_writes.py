@@ -1,0 +1,41 @@
+"""Writers of results, ended before each of their steps on the disk (tests/artifacts has the details, and damage of every kind)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sftqa_core.artifacts import damaged_files
+from tests.artifacts.test_kills import KILLING
+from tests.artifacts.test_racing import FOLDER, all_succeeded, race
+
+HOW = {"folder": "a result's folder", "file": "a single file"}
+MODES = {"kill": "kill -9", "cut": "power cut (what was not flushed is gone or half)"}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("how", "swap"), [("folder", "exchange"), ("folder", "renames"), ("file", "exchange")])
+def test_ended_inside_each_step_of_a_write(tmp_path: Path, harm, how: str, swap: str, mode: str):
+    """The old one or the new one is there, and the next write works."""
+    row = harm(f"{MODES[mode]} inside each step of writing {HOW[how]}")
+    done = subprocess.run([sys.executable, str(KILLING), str(tmp_path), how, mode, swap], capture_output=True, text=True, check=True)
+    for _, found, after, left in json.loads(done.stdout):
+        assert found in ("old", "new")
+        assert (after, left) == ("3rd", ["result"])
+        row.done("old or new, never half; the next write worked")
+    assert row.times
+
+
+def test_racing_writers(tmp_path: Path, harm, often):
+    """Two apps on one cache that make the same result: all succeed, and a whole one stays."""
+    row = harm("four processes write the same result at once")
+    for number in range(often(20)):
+        target = tmp_path / str(number) / "result"
+        target.parent.mkdir()
+        all_succeeded(race(FOLDER, target, writes=5))
+        assert damaged_files(target) == []
+        row.done("all succeeded, a whole one stayed")

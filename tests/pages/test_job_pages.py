@@ -1,0 +1,111 @@
+"""Jobs on pages: the queue, stopping, going on, and settings that need less memory."""
+
+import dataclasses
+
+import pytest
+
+from sftqa_core.records import Job, PromptFormat, StudySettings, TrainSettings
+from tests.pages import standin
+from tests.pages.conftest import words
+
+SETTINGS = TrainSettings(model="stand-in", n=100, batch_size=64, learning_rate=2e-4, seed=3, levels=(2, 3))
+
+
+def over(jobs, state, **more):
+    """A job that is over, as the queue shows it."""
+    job = jobs.submit("train", SETTINGS.to_dict())
+    told = {"state": state, "started": job.created, "finished": "2026-11-23T12:01:00.000+00:00", **more}
+    jobs.jobs[job.id] = dataclasses.replace(job, **told)
+    return job.id
+
+
+def keyed(app, key):
+    return next(button for button in app.button if button.key == key)
+
+
+def test_the_queue_stands_in_order_with_the_time_until_each_starts(explorer, jobs):
+    """Place, title and forecast; the first can't move up, the last can't move down."""
+    ids = [jobs.submit("train", {**SETTINGS.to_dict(), "seed": seed}).id for seed in range(3)]
+    app = explorer("jobs")
+    assert "Waiting (3)" in words(app)
+    assert "starts in about 60 s to 2 min" in words(app).replace("\\", "")
+    assert [keyed(app, f"up-{name}").disabled for name in ids] == [True, False, False]
+    assert [keyed(app, f"down-{name}").disabled for name in ids] == [False, False, True]
+    keyed(app, f"first-{ids[2]}").click().run()
+    assert list(jobs.jobs) == [ids[2], ids[0], ids[1]]
+    keyed(app, f"queue-cancel-{ids[0]}").click().run()
+    assert [jobs.status(name).state for name in ids] == ["cancelled", "queued", "queued"]
+
+
+def test_the_queue_can_be_emptied(explorer, jobs):
+    """One button, after a word of what it does."""
+    ids = [jobs.submit("train", {**SETTINGS.to_dict(), "seed": seed}).id for seed in range(25)]
+    app = explorer("jobs")
+    assert "The first 20 of 25 are shown" in words(app)
+    assert "Cancels all 25 jobs that wait. What runs goes on." in words(app)
+    keyed(app, "queue-empty").click().run()
+    assert {jobs.status(name).state for name in ids} == {"cancelled"}
+    assert "Nothing is running" in words(app)
+
+
+def test_a_cancelled_job_says_what_is_kept_and_goes_on(explorer, jobs):
+    """The button queues the same job again, and looks at it."""
+    job = over(jobs, "cancelled", error="Stopped on request. The last checkpoint is kept.")
+    app = explorer("jobs")
+    assert "The last checkpoint is kept" in words(app)
+    keyed(app, f"again-jobs-{job}").click().run()
+    assert (jobs.status(job).state, jobs.status(job).turn) == ("queued", 2)
+    assert app.query_params["job"] == job
+
+
+def test_a_failed_job_can_be_tried_again(explorer, jobs):
+    """From the Lab as well, where it is looked at."""
+    job = over(jobs, "failed", error="The job's process was killed by SIGSEGV.")
+    app = explorer("lab", query={"job": job})
+    keyed(app, f"again-lab-{job}").click().run()
+    assert jobs.status(job).state == "queued"
+
+
+def test_a_job_that_ran_out_of_memory_fills_the_form_with_less(explorer, jobs):
+    """Every field is as the job had it but the one that needs less; nothing is started by that."""
+    own = dataclasses.replace(SETTINGS, prompt=PromptFormat("own", "Ask {question}:"), relations=("P17",), test_limit=7)
+    job = over(jobs, "failed", error="Memory ran out.", reason="memory", settings=own.to_dict())
+    app = explorer("jobs")
+    button = keyed(app, f"less-jobs-{job}")
+    assert button.label == "With batch size 32"
+    button.click().run()
+    app.switch_page("pages/lab.py").run()
+    values = {one.key: one.value for kind in ("number_input", "text_input", "text_area", "multiselect") for one in app.get(kind)}
+    assert values["lab-batch"] == 32
+    assert (values["lab-n"], values["lab-seed"], values["lab-rate"], values["lab-limit"]) == (100, 3, "0.0002", 7)
+    assert (values["lab-prompt"], values["lab-levels"], values["lab-relations"]) == ("Ask {question}:", [2, 3], ["P17"])
+    assert [one.state for one in jobs.jobs.values()] == ["failed"]
+
+
+def test_a_study_that_ran_out_of_memory_starts_anew_with_less(explorer, jobs):
+    """It has no such form: the button queues the study with the other setting."""
+    study = StudySettings("amount", ("stand-in",), "atlas", batch_size=64)
+    first = over(jobs, "failed", error="Memory ran out.", reason="memory", kind="study", settings=study.to_dict())
+    app = explorer("jobs")
+    keyed(app, f"less-jobs-{first}").click().run()
+    new = [job for job in jobs.jobs.values() if job.id != first]
+    assert [(job.kind, job.settings["batch_size"]) for job in new] == [("study", 32)]
+
+
+def test_a_page_shows_two_of_many_that_wait_and_where_the_others_are(explorer, jobs):
+    """Two hundred panels would drown the form."""
+    for seed in range(10):
+        jobs.submit("train", {**SETTINGS.to_dict(), "seed": seed})
+    app = explorer("lab")
+    assert [link.proto.label for link in app.get("page_link")] == ["8 more wait in the queue"]
+
+
+@pytest.mark.parametrize("damage", [{"settings": {}}, {"kind": "unreadable", "settings": {}}, {"settings": {"model": ["x"], "n": "<b>"}}])
+def test_a_job_with_damaged_settings_is_shown_and_hides_no_other(explorer, jobs, damage):
+    """Rows of the database are not trusted."""
+    over(jobs, "failed", error="This job's row in the queue is damaged.", **damage)
+    base = {"kind": "train", "settings": SETTINGS.to_dict(), "created": "2026-11-23T12:00:00+00:00"}
+    jobs.jobs["b"] = Job(id="b", state="done", result=standin.RUN, finished="2026-11-23T12:01:00", **base)
+    app = explorer("jobs")
+    assert "Over (2)" in words(app)
+    assert [link.proto.label for link in app.get("page_link")] == ["**See the results**"]
