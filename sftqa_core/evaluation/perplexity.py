@@ -44,7 +44,7 @@ class Surprise:
 
 def surprise(loaded: LoadedModel, documents: Sequence[str]) -> Surprise:
     """Each document by itself, as in pre-training: the model's start, the text, its end."""
-    rows = [[*ids, loaded.end_ids[0]] for ids in encode_prompts(loaded, documents)]
+    rows = [[*ids, loaded.end_ids[0]] for ids in encode_prompts(loaded, [text for text in documents if text])]
     nats, tokens = np.zeros(len(rows)), np.array([len(row) - 1 for row in rows], dtype=np.int64)
     for batch in batches_by_length([len(row) for row in rows], BATCH):
         ids = torch.tensor([rows[place] for place in batch], device=loaded.model.device)

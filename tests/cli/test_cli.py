@@ -115,7 +115,8 @@ def test_what_nobody_foresaw_is_one_json_object_too(capsys, monkeypatch, raised)
         main(["models", "--json"])
     printed = capsys.readouterr()
     assert ended.value.code == 1
-    assert str(raised) in json.loads(printed.out)["error"]
+    told = json.loads(printed.out)["error"]
+    assert (str(raised) if isinstance(raised, ValueError) else raised.filename) in told
     assert ("Traceback" in printed.err) == isinstance(raised, ValueError)
 
 
