@@ -22,6 +22,7 @@ VARIABLE = "SFTQA_ENTITY_QUESTIONS"
 MAX_ZIP_BYTES = 200_000_000
 TIMEOUT_S = 30
 _PIECE = 1 << 18
+_LONGEST = 300  # characters of another library's words
 WITHOUT_NETWORK = f"If you have the files, set {VARIABLE} to their folder or zip ({LAYOUT}), or give that path as the source."
 
 Open = Callable[[str], AbstractContextManager[Any]]
@@ -83,3 +84,12 @@ def _write(files: dict[str, bytes], folder: Path) -> None:
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception of another library says, in one line that can be shown: the hub's token never stands in it."""
+    from huggingface_hub import get_token
+
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    token = get_token()
+    return (said.replace(token, "(token)") if token else said)[:_LONGEST].rstrip(".: ")

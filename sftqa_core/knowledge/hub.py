@@ -11,6 +11,7 @@ single split are divided by subject. Only data files are read: datasets that bri
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,11 +21,13 @@ from urllib.parse import parse_qsl
 from sftqa_core.errors import FactsError, MissingPackage
 from sftqa_core.jsonrecord import parse_json, shown
 from sftqa_core.knowledge.columns import ROLES, Cells
+from sftqa_core.knowledge.download import first_line
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.knowledge.rows import MAX_ROWS, source_from_cells
 
 PREFIX = "hub:"
 _BATCH = 2_000  # rows in hand
+ASK_S = 5.0  # until the hub counts as out of reach
 MAX_DOWNLOAD_BYTES = 2_000_000_000
 MAX_STATE_BYTES = 2_000_000
 _ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
@@ -49,16 +52,45 @@ def load_hub(name: str) -> FactSource:
         raise FactsError(f"{place} is a file or folder here. Give it as a path, without {PREFIX}, or run this from elsewhere.")
     datasets = _library()
     try:
-        builder = datasets.load_dataset_builder(place, name=options.get("config"), revision=options.get("revision"))
-        size = builder.info.download_size or 0
-        if size <= MAX_DOWNLOAD_BYTES:
-            builder.download_and_prepare()
-            return _as_source(name, place, builder.as_dataset(), mapping)
+        with contextlib.nullcontext() if _reachable(place, options.get("revision")) else _local_only(datasets):
+            builder = datasets.load_dataset_builder(place, name=options.get("config"), revision=options.get("revision"))
+            size = builder.info.download_size or 0
+            if size <= MAX_DOWNLOAD_BYTES:
+                builder.download_and_prepare()
+                return _as_source(name, place, builder.as_dataset(), mapping)
     except FactsError:
         raise
     except Exception as error:  # the border: whatever the hub's libraries raise becomes a sentence
         raise FactsError(_explain(place, error)) from error
     raise FactsError(f"{place} is {size:,} bytes to download; the most is {MAX_DOWNLOAD_BYTES:,}.")
+
+
+def _reachable(place: str, revision: str | None) -> bool:
+    """Whether the hub answers at all. Asked once, with a short limit: the datasets library tries for minutes."""
+    from huggingface_hub import HfApi, constants, errors
+
+    if constants.is_offline_mode():
+        return False
+    try:
+        HfApi().dataset_info(place, revision=revision, timeout=ASK_S)
+    except errors.HfHubHTTPError:  # it says no, and datasets will hear the same
+        return True
+    except Exception:  # whatever the client's HTTP library raises where there is no network
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _local_only(datasets: Any) -> Iterator[None]:
+    """Within it both libraries look at this machine alone, as if the person had asked for that."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = before
 
 
 def load_saved(path: Path, name: str | None = None, query: str = "") -> FactSource:
@@ -71,7 +103,7 @@ def load_saved(path: Path, name: str | None = None, query: str = "") -> FactSour
     except FactsError:
         raise
     except Exception as error:  # the border: whatever the hub's libraries raise becomes a sentence
-        raise FactsError(f"{path} is not a dataset that can be read ({_first_line(error)}). Save it again with save_to_disk.") from error
+        raise FactsError(f"{path} is not a dataset that can be read ({first_line(error)}). Save it again with save_to_disk.") from error
     return _as_source(name or str(path), path.name, saved, mapping)
 
 
@@ -131,7 +163,7 @@ def _as_source(name: str, place: str, loaded: Any, mapping: dict[str, str]) -> F
     try:
         return source_from_cells(Cells(place, [*(used or columns), *(["split"] if by_part else [])], rows), name, mapping=mapping)
     except (OSError, ValueError, ArithmeticError, LookupError) as error:  # dates that Python can't hold, texts that are no UTF-8
-        raise FactsError(f"{place} holds values that can't be read ({_first_line(error)}).") from error
+        raise FactsError(f"{place} holds values that can't be read ({first_line(error)}).") from error
 
 
 def _rows(parts: dict[str, Any], used: list[str], by_part: bool) -> Iterator[tuple[int, list[Any]]]:
@@ -152,7 +184,7 @@ def _rows(parts: dict[str, Any], used: list[str], by_part: bool) -> Iterator[tup
 
 def _explain(place: str, error: Exception) -> str:
     kinds = {kind.__name__ for kind in type(error).__mro__}
-    said = _first_line(error)
+    said = first_line(error)
     if "scripts are no longer supported" in said:
         return f"{place} brings code of its own, which is not run here. Convert it to Parquet and use the files."
     if "OfflineModeIsEnabled" in kinds or isinstance(error, ConnectionError | TimeoutError) or kinds & {"ConnectError", "ConnectTimeout"}:
@@ -161,7 +193,3 @@ def _explain(place: str, error: Exception) -> str:
     if kinds & {"DatasetNotFoundError", "RepositoryNotFoundError"}:
         return f"The hub has no dataset {place}, or it asks for a login that is missing here ({said})."
     return f"{place} can't be read ({type(error).__name__}: {said})."
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sftqa_core.errors import MissingPackage, ModelUnavailable
+from sftqa_core.knowledge.download import first_line
 
 _WANTED = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.model", "merges.txt", "vocab.txt")
+ASK_S = 5.0  # until the hub counts as out of reach
 _TOP_LEVEL_ONLY = ("*/*",)  # repositories keep other formats of the same weights in sub-folders
 
 
@@ -22,7 +24,7 @@ def download(name: str) -> Path:
         from huggingface_hub.constants import HF_HUB_OFFLINE
 
         if not HF_HUB_OFFLINE:
-            _require_safetensors(name, [entry.rfilename for entry in HfApi().model_info(name, timeout=20).siblings or ()])
+            _require_safetensors(name, [entry.rfilename for entry in HfApi().model_info(name, timeout=ASK_S).siblings or ()])
         return Path(snapshot_download(name, allow_patterns=list(_WANTED), ignore_patterns=list(_TOP_LEVEL_ONLY)))
 
 
@@ -49,13 +51,13 @@ def hub_errors(name: str) -> Iterator[None]:
             "pick the folder."
         ) from None
     except (errors.RevisionNotFoundError, errors.EntryNotFoundError, errors.HFValidationError) as error:
-        raise ModelUnavailable(f"The hub can't give {name!r}: {_first_line(error)}. Check the id, it has the form owner/name.") from None
+        raise ModelUnavailable(f"The hub can't give {name!r}: {first_line(error)}. Check the id, it has the form owner/name.") from None
     except Exception as error:
         # The client's HTTP library has changed name twice; its errors are known by their module.
         foreign = type(error).__module__.partition(".")[0] in ("httpx", "httpx2", "httpcore", "requests")
         if not foreign and not isinstance(error, (errors.HfHubHTTPError, errors.CorruptedCacheException, OSError)):
             raise
-        raise ModelUnavailable(f"Fetching {name} failed: {_first_line(error)}. Check the connection and the free disk space.") from None
+        raise ModelUnavailable(f"Fetching {name} failed: {first_line(error)}. Check the connection and the free disk space.") from None
 
 
 def _require_safetensors(name: str, files: list[str]) -> None:
@@ -64,7 +66,3 @@ def _require_safetensors(name: str, files: list[str]) -> None:
             f"{name} has no safetensors weights on the hub, and other formats can run code when they are opened. "
             "Look for a converted copy, or convert it where you trust it and pick that folder."
         )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -14,6 +14,7 @@ from typing import Any
 
 from sftqa_core.errors import MissingPackage, ModelUnavailable, OutOfMemory, SettingsError, SftqaError
 from sftqa_core.jsonrecord import shown
+from sftqa_core.knowledge.download import first_line
 from sftqa_core.models.catalogue import ModelFingerprint, base_card, model_fingerprint
 from sftqa_core.models.checks import refuse_growing_tokenizer, refuse_huge, refuse_odd_adapter
 from sftqa_core.models.devices import NUMBER_FORMATS, resolve_device
@@ -134,9 +135,7 @@ def tokenizer_panics() -> Iterator[None]:
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise
-        raise ModelUnavailable(
-            f"The model's tokenizer gave up ({_first_line(error)}). Fetch the model again, or choose another."
-        ) from error
+        raise ModelUnavailable(f"The model's tokenizer gave up ({first_line(error)}). Fetch the model again, or choose another.") from error
 
 
 @contextmanager
@@ -150,7 +149,7 @@ def explained(name: str) -> Iterator[None]:
     except ImportError as error:
         package = (error.name or "").partition(".")[0]
         if not package:  # transformers asks for what a model's settings want: a quantiser, say
-            raise MissingPackage(f"Loading {name} needs a package that is not installed. {_first_line(error)}.") from error
+            raise MissingPackage(f"Loading {name} needs a package that is not installed. {first_line(error)}.") from error
         wanted = INSTALL if package in ("torch", "transformers") else f"pip install {package}"
         raise MissingPackage(f"Loading {name} needs a package that is not installed ({package}): {wanted}.") from error
     except MemoryError as error:
@@ -159,12 +158,8 @@ def explained(name: str) -> Iterator[None]:
         if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
             raise OutOfMemory(f"{name} does not fit into the device's memory. Choose device cpu or a smaller model.") from error
         raise ModelUnavailable(
-            f"{name} could not be loaded: {_first_line(error)}. Fetch or save it again, or choose another model."
+            f"{name} could not be loaded: {first_line(error)}. Fetch or save it again, or choose another model."
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(".: ")
 
 
 def _device(wanted: str) -> str:

@@ -1,8 +1,8 @@
 """The corpus says exactly what the fact table and its settings say."""
 
 import os
-from collections import Counter
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd

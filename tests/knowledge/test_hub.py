@@ -86,7 +86,7 @@ def test_a_saved_dataset_is_read(tmp_path: Path) -> None:
         (ConnectionError("no route"), "this machine is offline and has no copy of it"),
         (RuntimeError("Dataset scripts are no longer supported, but found x.py"), "brings code of its own, which is not run here"),
         (datasets.exceptions.DatasetNotFoundError("absent"), "The hub has no dataset owner/name, or it asks for a login"),
-        (ValueError("Config name is missing.\nPick one"), r"owner/name can't be read \(ValueError: Config name is missing\.\)"),
+        (ValueError("Config name is missing.\nPick one"), r"owner/name can't be read \(ValueError: Config name is missing\)"),
     ],
 )
 def test_the_hubs_errors_become_sentences(hub: Serve, error: Exception, message: str) -> None:

@@ -93,7 +93,7 @@ class Echo(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.parametrize("status", [401, 404, 500])
+@pytest.mark.parametrize("status", [401, 403, 404, 500])
 def test_no_error_of_the_hub_holds_the_token(tmp_path, monkeypatch, status):
     """Whatever the hub answers, even the token itself: the sentence, the log and the traceback go without it."""
     monkeypatch.setattr(Echo, "status", status)
