@@ -110,7 +110,8 @@ def _new_file(name: str) -> Path:
 
 def study(options: Options) -> dict[str, Any]:
     """`sftqa study`: run what is missing of a study and report; or export it, or report only."""
-    settings = study_settings(options, [card.name for card in workflows.models() if card.kind == "built-in"])
+    there = {card.name for card in workflows.models() if card.kind == "built-in"}
+    settings = study_settings(options, [name for name in workflows.recipes() if name in there])  # in the order of what ships
     if options.export:
         out = _new_file(options.export)
         out.write_text(workflows.study_yaml(settings), encoding="utf-8")

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 
 DRAWS = 2_000  # bootstrap resamples
 CELLS_AT_ONCE = 4_000_000  # resampling weights held in memory at a time (32 MB)
 
+KEPT_FACTS = 2_000  # draws of up to so many facts are kept, 8 MB each
+
 
 def resampled(scores: np.ndarray, seed: int = 0, draws: int = DRAWS) -> np.ndarray:
     """Mean scores of facts drawn anew: [facts, settings] -> [draws, settings]. The same facts for all settings."""
-    rng, facts = np.random.default_rng(seed), len(scores)
-    means = np.empty((draws, scores.shape[1]))
+    facts = len(scores)
+    drawn = _drawn(facts, seed, draws) if facts <= KEPT_FACTS else _drawing(facts, seed, draws)
+    return np.concatenate([weights.astype(np.int64) @ scores / facts for weights in drawn])
+
+
+def _drawing(facts: int, seed: int, draws: int) -> Iterator[np.ndarray]:
+    """How often each resample has each fact: [draws, facts], in pieces."""
+    rng = np.random.default_rng(seed)
     step = max(1, CELLS_AT_ONCE // max(facts, 1))
     for start in range(0, draws, step):
-        size = min(step, draws - start)
-        means[start : start + size] = rng.multinomial(facts, np.full(facts, 1 / facts), size=size) @ scores / facts
-    return means
+        yield rng.multinomial(facts, np.full(facts, 1 / facts), size=min(step, draws - start))
+
+
+@lru_cache(maxsize=16)
+def _drawn(facts: int, seed: int, draws: int) -> tuple[np.ndarray, ...]:
+    """The same, kept: a study asks for the same draws hundreds of times, and drawing takes longer than all that is done with them."""
+    return tuple(weights.astype(np.uint16) for weights in _drawing(facts, seed, draws))
 
 
 def by_level(scores: np.ndarray, levels: np.ndarray, count: int) -> list[np.ndarray]:

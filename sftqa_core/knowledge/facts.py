@@ -39,6 +39,7 @@ from sftqa_core.knowledge.answers import is_echo
 from sftqa_core.records import DOMAINS, SPLITS, SourceReport
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from sftqa_core.knowledge.relations import Relation
@@ -136,12 +137,13 @@ def pick_facts(
     chosen = facts[facts["split"] == split] if split else facts[facts["split"] != UNUSED]
     if domain not in (None, "all"):
         chosen = chosen[chosen["domain"] == domain]
-    order = chosen.assign(_draw=[_draw(seed, name) for name in chosen["fact_id"]]).sort_values("_draw")
-    order["_turn"] = order.groupby("relation", sort=False).cumcount()
+    order = _draws(seed, chosen["fact_id"].tolist()).argsort(kind="stable")
+    relations = chosen["relation"].iloc[order]
+    turns = relations.groupby(relations, sort=False).cumcount().to_numpy()
     if per_relation is not None:
-        order = order[order["_turn"] < per_relation]
-    order = order.sort_values(["_turn", "_draw"]).drop(columns=["_draw", "_turn"])
-    return (order if limit is None else order.head(limit)).reset_index(drop=True)
+        order, turns = order[turns < per_relation], turns[turns < per_relation]
+    order = order[turns.argsort(kind="stable")]  # of one turn still in the order of the draws
+    return chosen.iloc[order if limit is None else order[:limit]].reset_index(drop=True)
 
 
 def summarise(name: str, facts: pd.DataFrame, unparsed: int = 0, merged: int = 0, excluded_from_train: int = 0) -> SourceReport:
@@ -198,8 +200,16 @@ def text_fault(text: str) -> str | None:
     return None
 
 
-def _draw(seed: int, name: str) -> bytes:
-    return hashlib.sha256(f"{seed}\x1f{name}".encode()).digest()[:8]
+def _draws(seed: int, names: list[str]) -> np.ndarray:
+    """A number for each name that hangs on it and the seed alone: uint64."""
+    import numpy as np
+
+    start, digests = hashlib.sha256(f"{seed}\x1f".encode()), []
+    for name in names:
+        own = start.copy()
+        own.update(name.encode())
+        digests.append(own.digest()[:8])
+    return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
 
 
 def _refuse(problems: list[str]) -> None:

@@ -103,6 +103,8 @@ def require_known(loaded: LoadedModel, rows: Sequence[Sequence[int]], texts: Seq
     """Raise `ModelUnavailable` unless every row of token ids, one a text, holds ids, and only such that the model has numbers for."""
     rows_known = loaded.model.get_input_embeddings().weight.shape[0]
     for ids, text in zip(rows, texts, strict=True):
+        if not ids and not text:
+            continue  # an empty document, which only its end token follows
         if not ids:
             raise ModelUnavailable(f"{loaded.card.name} can't read {shown(text)}: its tokenizer makes no token of it.")
         if max(ids) >= rows_known:

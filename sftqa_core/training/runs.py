@@ -24,11 +24,11 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sftqa_core.artifacts import finished, read_file, read_manifest, write_folder, write_json
+from sftqa_core.artifacts import MANIFEST, finished, read_file, read_manifest, write_folder, write_json
 from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion, SftqaError, StorageError
 from sftqa_core.records import RunSummary, TrainSettings
 from sftqa_core.training.command import command_of
@@ -207,14 +207,10 @@ def list_runs(workspace: Workspace | None = None) -> list[RunInfo]:
     """Every finished run of both layers, newest first; those that can't be read are passed over (`workflows.cache` tells of them)."""
     place = workspace or Workspace.current()
     found = []
-    for name, folder in _folders(place).items():
-        try:
-            manifest = read_manifest(folder)
-            settings = TrainSettings.from_dict(manifest["settings"])
-        except (SftqaError, KeyError, AttributeError):  # a damaged run must not hide the others; opening it tells what is wrong
-            continue
-        found.append(_info(name, folder, place, manifest, settings))
-    return sorted(found, key=lambda info: (info.created, info.id), reverse=True)
+    for folder in _folders(place).values():
+        with contextlib.suppress(OSError):  # removed since it was listed
+            found.append(_info(folder, (folder / MANIFEST).stat().st_mtime_ns, place.shipped / "runs"))
+    return sorted(filter(None, found), key=lambda info: (info.created, info.id), reverse=True)
 
 
 def read_run(run_id: str, workspace: Workspace | None = None) -> Run:
@@ -241,10 +237,17 @@ def _folders(workspace: Workspace) -> dict[str, Path]:
     return finished(layer / "runs" for layer in workspace.layers)
 
 
-def _info(name: str, folder: Path, workspace: Workspace, manifest: Mapping[str, Any], settings: TrainSettings) -> RunInfo:
-    shipped = folder.parent == workspace.shipped / "runs"
-    created, n = str(manifest.get("created", "")), int(manifest.get("n", settings.n))
-    return RunInfo(name, folder, shipped, created, settings.model, settings.source, n, settings.method, settings.seed, settings)
+@lru_cache(maxsize=20_000)
+def _info(folder: Path, written_ns: int, shipped: Path) -> RunInfo | None:
+    """A line of the list, kept while the manifest stays as it was written; None for a damaged run, which must not hide the others."""
+    try:
+        manifest = read_manifest(folder)
+        settings = TrainSettings.from_dict(manifest["settings"])
+        created, n = str(manifest.get("created", "")), int(manifest.get("n", settings.n))
+    except (SftqaError, KeyError, AttributeError, TypeError, ValueError):  # opening it tells what is wrong
+        return None
+    told = (settings.model, settings.source, n, settings.method, settings.seed, settings)
+    return RunInfo(folder.name, folder, folder.parent == shipped, created, *told)
 
 
 def _level(value: Any) -> int | None:

@@ -114,7 +114,11 @@ READING = [
     ("models",), ("runs",), ("show", "the-run"), ("facts",), ("trust", "--model", "atlas-llama"), ("cache", "ls"), ("cache", "gc"),
     ("cache", "verify"), ("study", "models", "--models", "atlas-llama", "--report-only"),
 ]  # fmt: skip
-WRITING = [("probe", "--model", "atlas-llama", "--limit", "2", "--seed", "7"), ("pretrain", "small", "--limit", "200", "--epochs", "1")]
+SMALL = "--limit 60 --epochs 1 --qa-documents 10 --hidden-size 32 --layers 1 --heads 2 --intermediate-size 48 --vocabulary 400"
+WRITING = [
+    ("probe", "--model", "atlas-llama", "--limit", "2", "--seed", "7"),
+    ("pretrain", "small", "--max-exposures", "2", *SMALL.split()),
+]
 
 
 def test_a_read_only_cache_is_read_and_writing_says_why_not(tmp_path, monkeypatch, workspace):
