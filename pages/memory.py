@@ -9,7 +9,7 @@ from pages._ui.alias_panel import alias_button
 from pages._ui.job_panel import job_panel
 from pages._ui.probe_panel import is_second, probe_button, upload_button
 from pages._ui.trust_panel import trust_panel
-from pages._ui.wording import NOTE_HELP
+from pages._ui.wording import NOTE_HELP, literal
 from sftqa_core.records import LevelScheme, TrainSettings
 
 st.title("Memory")
@@ -46,7 +46,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
 if (trouble := state.kept_problem()) is not None:
     panels.problem(trouble)
 for note in profile.notes:
-    st.caption(note, help=next((text for part, text in NOTE_HELP.items() if part in note), None))
+    st.caption(literal(note), help=next((text for part, text in NOTE_HELP.items() if part in note), None))
 read = memory_panels.what_was_read(model, source)
 for job in state.watched_jobs("probe"):
     if not (is_second(job) and st.session_state.get("trust")):  # shown where it was started

@@ -13,7 +13,7 @@ from pages._ui.downloads import csv_button
 from pages._ui.panels import planted
 from pages._ui.pickers import METHOD_NAMES
 from pages._ui.titles import source_name
-from pages._ui.wording import between, literal, percent
+from pages._ui.wording import between, in_badge, literal, percent
 from sftqa_core.figures.fact import template_hits_figure
 from sftqa_core.figures.levels import level_counts, level_names, level_shares_figure, score_histogram
 from sftqa_core.figures.style import level_colours
@@ -202,7 +202,7 @@ def _flags(fact: Any) -> None:
             st.badge("echo: the answer stands in the subject", color="orange")
         if pd.notna(fact.get("contested")) and fact["contested"]:
             rival = fact.get("rival")
-            st.badge(f"contested: the text also says {literal(rival)}" if isinstance(rival, str) else "contested", color="violet")
+            st.badge(f"contested: the text also says {in_badge(rival)}" if isinstance(rival, str) else "contested", color="violet")
         if pd.notna(fact.get("exposures")):
             st.badge(f"stated {int(fact['exposures'])} times in pre-training", color="gray")
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages._ui import background, resources, study_panels
 from pages._ui.charts import draw
-from pages._ui.wording import percent
+from pages._ui.wording import literal, percent
 from sftqa_core.figures.model_comparison import shares_figure
 from sftqa_core.figures.planted import planted_figure
 from sftqa_core.records import StudySettings
@@ -75,13 +75,15 @@ def planted(settings: StudySettings, table: pd.DataFrame) -> None:
         relations = table[(table["model"] == model) & (table["relation"] != "all") & (table["facts_are"] == "uncontested")]
         if len(relations):
             lowest, highest = relations["spearman"].min(), relations["spearman"].max()
-            st.caption(f"{model}, relation by relation (uncontested): {lowest:.2f} to {highest:.2f}. The end of the page has all of them.")
+            st.caption(
+                f"{literal(model)}, relation by relation (uncontested): {lowest:.2f} to {highest:.2f}. The end of the page has all of them."
+            )
 
 
 def _guessing(overall: Any) -> str:
     """Facts that were never mentioned have a score, too."""
     own = overall[(overall["facts_are"] == "uncontested") & (overall["templates"] == "all") & overall["mean_unseen"].notna()]
-    told = ", ".join(f"{row.model} {percent(row.mean_unseen)}" for row in own.itertuples())
+    told = ", ".join(f"{literal(row.model)} {percent(row.mean_unseen)}" for row in own.itertuples())
     return f"Mean memory score of facts that were never mentioned, which is guessing: {told}." if told else ""
 
 

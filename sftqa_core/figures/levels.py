@@ -36,7 +36,7 @@ def level_shares_figure(groups: Mapping[str, Sequence[int]], labels: Sequence[st
             textangle=0,
             textfont={"color": ink_on(colours[level])},
             customdata=[counts[level] for counts in groups.values()],
-            hovertemplate=f"<b>{label}</b>: %{{customdata:,}} facts, %{{x:.1%}}<extra></extra>",
+            hovertemplate=f"<b>{plain(label)}</b>: %{{customdata:,}} facts, %{{x:.1%}}<extra></extra>",
         )
     figure.update_layout(barmode="stack", bargap=0.28, legend={"traceorder": "normal"}, margin={"r": 24})
     figure.update_xaxes(range=[0, 1], tickvals=[0, 0.25, 0.5, 0.75, 1], showgrid=False)

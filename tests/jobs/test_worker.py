@@ -183,7 +183,9 @@ def test_jobs_of_several_devices_run_side_by_side(executor: LocalExecutor, tmp_p
     cpu = executor.submit("quick", CPU)
     assert ended(executor, cpu).state == "done"
     until(lambda: [executor.status(job.id).state for job in jobs] == ["running", "running", "queued"])
-    assert [ended(executor, job).result for job in jobs] == ["0", "1", "0"]
+    first, second, third = (ended(executor, job).result for job in jobs)
+    assert {first, second} == {"0", "1"}
+    assert third in ("0", "1")
 
 
 def test_a_job_submitted_while_the_worker_leaves_is_not_lost(workspace: Workspace):
