@@ -45,12 +45,13 @@ with right:
     if settings is None:
         st.caption("Fix the field named at the left.")
     ready = settings is not None and cost_panel(settings) and not twin
+    expected = background.expected_s(settings) if ready and settings else ()
     if resources.missing_torch():
         panels.needs_torch("Fine-tuning")
         ready = False
     if st.button("Launch", type="primary", icon=":material/rocket_launch:", disabled=not ready, width="stretch") and settings:
         with panels.told():
-            state.watch(background.submit(kind, settings).id)
+            state.watch(background.submit(kind, settings, expected).id)
         st.rerun()
     if kind == "study" and settings is not None:
         study_form.file_button(settings)

@@ -75,7 +75,7 @@ def clear_jobs() -> None:
     remove_jobs()
 
 
-def submit(kind: str, settings: TrainSettings | ProbeSettings | StudySettings) -> Job:
+def submit(kind: str, settings: TrainSettings | ProbeSettings | StudySettings, expected_s: Sequence[float] = ()) -> Job:
     """Queue the work once: a second click, or the same click in another tab, gets the job that the first one made.
 
     The key names the settings and the last finished job that had them, so the same work can be asked for again later.
@@ -85,11 +85,14 @@ def submit(kind: str, settings: TrainSettings | ProbeSettings | StudySettings) -
 
     wanted = settings.to_dict()
     over = [job.id for job in jobs(kind=kind, states=OVER) if job.settings == wanted]
-    return LocalExecutor().submit(kind, wanted, fingerprint([kind, wanted, over[:1]]), _expected_s(settings))
+    return LocalExecutor().submit(kind, wanted, fingerprint([kind, wanted, over[:1]]), expected_s)
 
 
-def _expected_s(settings: TrainSettings | ProbeSettings | StudySettings) -> tuple[float, ...]:
-    """The forecast that the page has shown before the click; nothing where there is none: the job itself tells what is wrong."""
+def expected_s(settings: TrainSettings | ProbeSettings | StudySettings) -> tuple[float, ...]:
+    """Seconds at best and at worst; nothing where there is no forecast: the job itself tells what is wrong.
+
+    Asked for before a button is drawn: a second click may end the script at any call of Streamlit's, and a cached one is such a call.
+    """
     from sftqa_core.errors import SftqaError
 
     try:
@@ -166,7 +169,8 @@ def less_memory(failed: Job) -> dict[str, Any] | None:
 def submit_again(kind: str, settings: dict[str, Any]) -> Job:
     """Queue settings that were taken from a job. Raises `SftqaError` when they can't be used."""
     records = {"probe": ProbeSettings, "train": TrainSettings, "study": StudySettings}
-    return submit(kind, records[kind].from_dict(settings))
+    wanted = records[kind].from_dict(settings)
+    return submit(kind, wanted, expected_s(wanted))
 
 
 def log(job_id: str, lines: int = 40) -> list[str]:

@@ -86,7 +86,7 @@ def upload_button() -> None:
 
 def _probe(settings: ProbeSettings) -> None:
     try:
-        state.watch(background.submit("probe", settings).id)
+        state.watch(background.submit("probe", settings, background.expected_s(settings)).id)
     except SftqaError as error:
         state.keep_problem(str(error))
     st.session_state["probe-box"] = False

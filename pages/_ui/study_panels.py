@@ -175,7 +175,7 @@ def _bar(settings: StudySettings, report: StudyReport, active: bool) -> None:
 
 def _start(settings: StudySettings) -> None:
     with panels.told():
-        state.watch(background.submit("study", settings).id)
+        state.watch(background.submit("study", settings, background.expected_s(settings)).id)
     st.query_params["study"] = resources.study_name(settings)
     st.rerun()
 

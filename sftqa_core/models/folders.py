@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sftqa_core.artifacts import sha256, write_json
+from sftqa_core.artifacts import keep_json, sha256
 from sftqa_core.errors import ModelUnavailable
 from sftqa_core.jsonrecord import fingerprint, parse_json, shown
 from sftqa_core.workspace import Workspace
@@ -197,5 +197,5 @@ def _digests(files: list[Path], workspace: Workspace) -> dict[str, str]:
             known[key], changed = sha256(real), True
         found[path.name] = known[key]
     if changed:
-        write_json(store, {key: digest for key, digest in known.items() if Path(key.rsplit("|", 2)[0]).exists()})
+        keep_json(store, {key: digest for key, digest in known.items() if Path(key.rsplit("|", 2)[0]).exists()})
     return found

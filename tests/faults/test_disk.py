@@ -164,6 +164,8 @@ def test_any_file_cut_to_a_random_length(finished, world, workspace, harm, often
         assert all(sentence.strip() for sentence in told)
         if name.parts[0] != "models":  # which most of what is asked needs
             assert len(set(told)) <= 2, told
+        if name.name == "aliases.csv":  # a person's own table, which no work makes again
+            workflows.save_aliases(None)
         with suppress(SftqaError):
             workflows.probe(ProbeSettings("tiny", world, split="all", scheme=SCHEME, device="cpu"))
         _made_again(world, name)
