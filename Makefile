@@ -17,7 +17,7 @@ test: .venv/.dev
 test-browser: .venv/.dev
 	$(BIN)/python -m pytest -m browser tests/browser
 
-# Does every harm its full number of times (the tests do a tenth) and prints the table: harm, times tried, outcome. Half an hour.
+# Does every harm its full number of times (the tests do a tenth) and prints the table: harm, times tried, outcome.
 faults: .venv/.dev
 	SFTQA_FAULTS=full $(BIN)/python -m pytest tests/faults
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,8 +22,12 @@ def studies() -> list[Any]:
     A study is listed by its job from the click on: its file is only written when the job begins.
     """
     from sftqa_core import workflows
+    from sftqa_core.errors import SettingsError
 
-    asked = [StudySettings.from_dict(job.settings) for job in jobs(kind="study", states=ACTIVE)]
+    asked = []
+    for job in jobs(kind="study", states=ACTIVE):
+        with contextlib.suppress(SettingsError):  # a row of another version, or a damaged one: the Jobs page shows it
+            asked.append(StudySettings.from_dict(job.settings))
     known = {study.name: study for study in workflows.studies()}
     fresh = {name: workflows.KnownStudy(name, study, False) for study in asked if (name := workflows.study_name(study)) not in known}
     return [*fresh.values(), *known.values()]

@@ -6,6 +6,7 @@ ends it reruns the page once, so that the link to the result appears and the pol
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import streamlit as st
@@ -15,7 +16,7 @@ from pages._ui.charts import draw
 from pages._ui.panels import problem
 from pages._ui.titles import changed_words, job_title
 from pages._ui.wording import PHASES, duration, literal, moment, step_of
-from sftqa_core.errors import SftqaError
+from sftqa_core.errors import SettingsError, SftqaError
 from sftqa_core.figures.training import loss_figure
 from sftqa_core.records import KEPT, Job, TrainSettings
 
@@ -77,9 +78,11 @@ def _over(job: Job, where: str) -> None:
         st.code("\n".join(background.log(job.id, 12)) or lines or "The log is empty.", language=None, wrap_lines=True)
     with st.container(horizontal=True, vertical_alignment="center"):
         if job.state == "done" and job.result and (job.kind, where) != ("probe", "memory"):
-            _result_link(job)
+            with contextlib.suppress(SftqaError):  # settings of another version, or damaged ones, lead nowhere
+                _result_link(job)
         if job.state == "failed" and job.reason == "memory":
-            _smaller(job, where)
+            with contextlib.suppress(SettingsError):
+                _smaller(job, where)
         if job.state in ("failed", "cancelled") and job.kind in KEPT:
             _again(job, where)
         if job.state != "failed":

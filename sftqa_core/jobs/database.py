@@ -27,7 +27,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (  # the queue's order apart from the order of submission, resources in place of one device, turns
         "ALTER TABLE jobs ADD COLUMN place REAL NOT NULL DEFAULT 0",
         "ALTER TABLE jobs ADD COLUMN gpus INTEGER NOT NULL DEFAULT 0",
-        "ALTER TABLE jobs ADD COLUMN memory INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE jobs ADD COLUMN turn INTEGER NOT NULL DEFAULT 1",
         "ALTER TABLE jobs ADD COLUMN tries INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE jobs ADD COLUMN reason TEXT",

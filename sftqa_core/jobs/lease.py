@@ -42,12 +42,12 @@ class Lease(Record):
     process: ProcessId
 
 
-def needs_of_device(device: str, memory_bytes: int = 0) -> Resources:
+def needs_of_device(device: str) -> Resources:
     """What a `device` setting stands for: the processor or one GPU.
 
     Decided without torch and as loading decides (models/devices.py). Raises `SettingsError` for a device that can't be used.
     """
-    return Resources(1 if resolve_device(device) == "cuda" else 0, memory_bytes)
+    return Resources(1 if resolve_device(device) == "cuda" else 0)
 
 
 @contextmanager

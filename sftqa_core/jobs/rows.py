@@ -63,7 +63,7 @@ def claim_of(row: sqlite3.Row) -> Claim:
 def needs_of(row: sqlite3.Row) -> Resources:
     """What a row's job needs of the machine."""
     try:
-        return Resources(int(row["gpus"]), int(row["memory"]))
+        return Resources(int(row["gpus"]))
     except _UNREADABLE:
         return Resources()
 

@@ -41,10 +41,9 @@ class JobStore:
             known = db.execute("SELECT * FROM jobs WHERE submission = ?", (key,)).fetchone() if key else None
             if known is not None:
                 return self._job(known)
-            columns = "id, submission, kind, settings, device, cwd, created, expected, gpus, memory, state, place"
+            columns = "id, submission, kind, settings, device, cwd, created, expected, gpus, state, place"
             db.execute(
-                f"INSERT INTO jobs ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {_AT_THE_END})",
-                (*values, needs.gpus, needs.memory_bytes, job.state),
+                f"INSERT INTO jobs ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {_AT_THE_END})", (*values, needs.gpus, job.state)
             )
         return job
 

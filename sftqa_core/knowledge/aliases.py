@@ -110,7 +110,8 @@ def parse_aliases(content: bytes, name: str = "The alias table") -> Aliases:
     _refuse_large(len(content), name)
     header, table, delimiter = csv_cells(content, name)
     if header[:2] != list(COLUMNS):
-        raise FactsError(f"{name} must begin with the columns {', '.join(COLUMNS)}; its first line is {shown(delimiter.join(header))}.")
+        seen = f"its first line is {shown(delimiter.join(header))}"
+        raise FactsError(f"{name} must begin with the columns {', '.join(COLUMNS)}; {seen}. Mend it, or delete it for the shipped table.")
     wide = [number for number, row in enumerate(table, 2) if any(row[2:])]
     if wide:
         said = f"more than two columns; names are separated by '{_BETWEEN}', and one that holds {delimiter!r} needs quotes."

@@ -9,9 +9,9 @@ from sftqa_core.jsonrecord import Record, at_least
 
 KEPT = {  # kind of work -> what a person still has when it ends before its time
     "probe": "The facts that were finished are kept.",
-    "train": "What was probed, the base model's answers and the training's last checkpoint are kept.",
-    "study": "Every finished run is kept, and the last checkpoint of the one at hand.",
-    "pretrain": "The last checkpoint is kept.",
+    "train": "What was probed, the base model's answers and the training's last checkpoint, if there was one, are kept.",
+    "study": "Every finished run is kept, and the last checkpoint, if there was one, of the run at hand.",
+    "pretrain": "The last checkpoint, if there was one, is kept.",
     "select": "What was probed is kept.",
 }
 MOVES = ("first", "up", "down", "last")  # ways to change a queued job's place
@@ -20,13 +20,12 @@ REASONS = ("memory", "disk")  # why a job failed, where the program knows what t
 
 @dataclass(frozen=True)
 class Resources(Record):
-    """What work needs of the machine; it starts when all of it is free at once."""
+    """What work needs of the machine; it starts when all of it is free at once. Memory is forecast, not leased."""
 
     gpus: int = 0  # 0: the processor
-    memory_bytes: int = 0  # on each of the GPUs, or in the machine's memory; 0: not known
 
     def problems(self) -> list[str]:
-        return at_least("gpus", self.gpus, 0) + at_least("memory_bytes", self.memory_bytes, 0)
+        return at_least("gpus", self.gpus, 0)
 
 
 @dataclass(frozen=True)

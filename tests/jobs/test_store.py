@@ -150,7 +150,7 @@ def test_emptying_the_queue_leaves_what_runs(store: JobStore):
     "damage",
     [
         "settings = '{'", "settings = '[1'", "settings = '[]'", "settings = 'null'", "expected = 'x'", "turn = 'two'", "created = x'00ff'",
-        "kind = x'80'", "process = '{\"pid\": -1}'", "process = NULL", "process = '[[[['", "gpus = 'many'", "memory = -5",
+        "kind = x'80'", "process = '{\"pid\": -1}'", "process = NULL", "process = '[[[['", "gpus = 'many'", "gpus = -5",
     ],
 )  # fmt: skip
 def test_a_damaged_row_hides_no_other(store: JobStore, workspace: Workspace, damage: str):

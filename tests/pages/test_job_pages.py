@@ -1,9 +1,12 @@
 """Jobs on pages: the queue, stopping, going on, and settings that need less memory."""
 
 import dataclasses
+import sys
+from types import SimpleNamespace
 
 import pytest
 
+from pages._ui import background
 from sftqa_core.records import Job, PromptFormat, StudySettings, TrainSettings
 from tests.pages import standin
 from tests.pages.conftest import words
@@ -14,7 +17,7 @@ SETTINGS = TrainSettings(model="stand-in", n=100, batch_size=64, learning_rate=2
 def over(jobs, state, **more):
     """A job that is over, as the queue shows it."""
     job = jobs.submit("train", SETTINGS.to_dict())
-    told = {"state": state, "started": job.created, "finished": "2026-11-23T12:01:00.000+00:00", **more}
+    told = {"started": job.created, "finished": "2026-11-23T12:01:00.000+00:00", **more, "state": state}
     jobs.jobs[job.id] = dataclasses.replace(job, **told)
     return job.id
 
@@ -100,12 +103,29 @@ def test_a_page_shows_two_of_many_that_wait_and_where_the_others_are(explorer, j
     assert [link.proto.label for link in app.get("page_link")] == ["8 more wait in the queue"]
 
 
-@pytest.mark.parametrize("damage", [{"settings": {}}, {"kind": "unreadable", "settings": {}}, {"settings": {"model": ["x"], "n": "<b>"}}])
+DAMAGED = [
+    {"state": "failed", "settings": {}},
+    {"state": "failed", "kind": "unreadable", "settings": {}},
+    {"state": "failed", "settings": {"model": ["x"], "n": "<b>"}, "reason": "memory"},
+    {"state": "done", "kind": "study", "settings": {}, "result": "amount"},
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
 def test_a_job_with_damaged_settings_is_shown_and_hides_no_other(explorer, jobs, damage):
     """Rows of the database are not trusted."""
-    over(jobs, "failed", error="This job's row in the queue is damaged.", **damage)
+    over(jobs, **damage, error="This job's row in the queue is damaged.")
     base = {"kind": "train", "settings": SETTINGS.to_dict(), "created": "2026-11-23T12:00:00+00:00"}
     jobs.jobs["b"] = Job(id="b", state="done", result=standin.RUN, finished="2026-11-23T12:01:00", **base)
     app = explorer("jobs")
     assert "Over (2)" in words(app)
     assert [link.proto.label for link in app.get("page_link")] == ["**See the results**"]
+
+
+def test_a_study_job_with_damaged_settings_hides_no_study(explorer, jobs, monkeypatch):
+    """The study pages list jobs that wait; one that can't be read is left to the Jobs page."""
+    explorer("overview")
+    known = SimpleNamespace(name="amount-1")
+    monkeypatch.setattr(sys.modules["sftqa_core.workflows"], "studies", lambda: [known], raising=False)
+    jobs.submit("study", {})
+    assert background.studies() == [known]
