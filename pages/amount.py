@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from pages._ui import panels, resources, study_panels
@@ -22,8 +24,8 @@ level = first.segmented_control("Accuracy of", levels, default=MEAN, required=Tr
 beside = second.toggle("Published beside", key="amount-published", help="What the follow-up paper measured on a large model.")
 reference, paper = resources.published("means") if beside and level == MEAN else (None, "")
 for domain, column in study_panels.domain_columns(curve):
-    figure = amount_figure(curve, domain, level, reference)
-    draw(figure, key=f"amount-{domain}", alt=f"Accuracy against examples, {domain}-domain", place=column)
+    figure, of = partial(amount_figure, curve, domain, level, reference), (tables, domain, level, reference is not None)
+    draw(figure, key=f"amount-{domain}", alt=f"Accuracy against examples, {domain}-domain", place=column, of=of)
 st.caption("Bars: 95% intervals, facts resampled after averaging each over seeds. Small points: seeds.")
 if beside:
     told = f"Dashes: {paper}. One line a training level; compare shapes, not values." if paper else "Published are means over levels only."
@@ -32,8 +34,9 @@ if beside:
 st.subheader("One model, level by level", anchor=False)
 model = study_panels.pick_one_model(settings)
 for domain, column in study_panels.domain_columns(curve[curve["model"] == model]):
-    figure = levels_by_amount_figure(curve, model, domain, settings.scheme.labels)
-    draw(figure, key=f"levels-{domain}", alt=f"Accuracy by level against examples, {domain}-domain", place=column)
+    figure = partial(levels_by_amount_figure, curve, model, domain, settings.scheme.labels)
+    alt = f"Accuracy by level against examples, {domain}-domain"
+    draw(figure, key=f"levels-{domain}", alt=alt, place=column, of=(tables, domain, model))
 
 study_panels.findings(report, model)
 if len(enough):

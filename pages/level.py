@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from pages._ui import panels, study_panels
@@ -23,8 +25,8 @@ published = third.toggle("Published beside", key="level-published", help="What t
 
 labels = settings.scheme.labels
 for domain, column in study_panels.domain_columns(matrix[matrix["model"] == model]):
-    figure = matrix_figure(matrix, model, domain, labels, value)
-    draw(figure, key=f"matrix-{domain}", alt=f"Accuracy by train and test level, {domain}-domain", place=column)
+    figure, of = partial(matrix_figure, matrix, model, domain, labels, value), (tables, model, domain, value)
+    draw(figure, key=f"matrix-{domain}", alt=f"Accuracy by train and test level, {domain}-domain", place=column, of=of)
 own = matrix[matrix["model"] == model]
 if len(own):
     st.caption(

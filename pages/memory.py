@@ -31,7 +31,7 @@ with panels.told():
 
 with panels.told():
     stamp = background.stamp()
-    profile = resources.profile(model, source, split, domain, scheme, stamp)
+    profile = resources.profile(model, source, split, domain, scheme)
 
 with st.container(horizontal=True, vertical_alignment="center"):
     told = "probed" if scheme.method == "sampling" else "estimated"
@@ -41,8 +41,8 @@ with st.container(horizontal=True, vertical_alignment="center"):
     alias_button()
     panels.glossary(TrainSettings(model), 21 * scheme.sampling.samples)
     state.tell_now()
-    echo = int(profile.table["echo"].astype(bool).sum())
-    without_echo = st.toggle("Leave out echo facts" if echo else "No echo facts", help=NOTE_HELP["echo facts"], disabled=not echo)
+    told = "Leave out echo facts" if profile.echo else "No echo facts"
+    without_echo = st.toggle(told, help=NOTE_HELP["echo facts"], disabled=not profile.echo)
 if (trouble := state.kept_problem()) is not None:
     panels.problem(trouble)
 for note in profile.notes:
@@ -52,7 +52,7 @@ for job in state.watched_jobs("probe"):
     if not (is_second(job) and st.session_state.get("trust")):  # shown where it was started
         job_panel(job, "memory", charts=False)
 
-table = profile.table[~profile.table["echo"].astype(bool)] if without_echo else profile.table
+shown = profile.without_echo if without_echo else profile
 if not profile.facts:
     panels.empty("This source has no facts in that split and domain. Pick another.")
     st.stop()
@@ -60,13 +60,13 @@ if not profile.probed:
     how = "probed with this model" if scheme.method == "sampling" else f"measured by the {pickers.METHOD_NAMES[scheme.method]} yet"
     panels.empty(f"None of these facts has been {how}. Use Probe above: it goes on in the background.")
 else:
-    memory_panels.spread(table, profile.scheme, read)
+    memory_panels.spread(shown, read)
 with panels.told():
     trust_panel(model, source, split, domain, scheme.method, stamp)
 
 st.subheader("Facts", anchor=False)
 with panels.told():
-    fact = memory_panels.facts_table(table, profile.scheme, source)
+    fact = memory_panels.facts_table(shown, source)
     if fact is None:
         st.caption("No fact fits these filters.")
     else:

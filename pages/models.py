@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from pages._ui import model_panels, panels, study_panels
@@ -14,18 +16,18 @@ st.caption("The same facts asked of several models, and the same examples traine
 settings, report, tables = study_panels.study_head("models")
 
 st.subheader("What they know before tuning", anchor=False)
-model_panels.shares(tables["shares"], settings.scheme.labels)
+model_panels.shares(tables, settings.scheme.labels)
 left, right = st.columns([2, 3], gap="large")
 with left:
     st.markdown("**Do they know the same facts?** Rank correlation of memory scores")
-    draw(ranks_figure(tables["ranks"]), key="ranks", alt="Rank correlations between models")
+    draw(partial(ranks_figure, tables["ranks"]), key="ranks", alt="Rank correlations between models", of=tables)
 with right:
     model_panels.known_by(tables["known_by"], len(settings.models))
 
 st.subheader("The same examples", anchor=False)
 for domain, column in study_panels.domain_columns(tables["curve"]):
-    figure = amount_figure(tables["curve"], domain, "mean over levels")
-    draw(figure, key=f"same-{domain}", alt=f"Accuracy before and after, {domain}-domain", place=column)
+    figure = partial(amount_figure, tables["curve"], domain, "mean over levels")
+    draw(figure, key=f"same-{domain}", alt=f"Accuracy before and after, {domain}-domain", place=column, of=(tables, domain))
 with st.expander("Every pair of models", icon=":material/compare_arrows:"):
     st.dataframe(tables["differences"], hide_index=True, column_config=study_panels.PAIR_COLUMNS)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 import streamlit as st
 
@@ -13,7 +15,8 @@ from sftqa_core.figures.training import loss_figure
 st.title("Results")
 
 with panels.told():
-    runs = resources.runs(background.stamp())
+    stamp = background.stamp()
+    runs = resources.runs(stamp)
 
 panels.unreadable(resources.unreadable(background.stamp()))
 if not runs:
@@ -21,7 +24,7 @@ if not runs:
     st.stop()
 
 with panels.told():
-    run = resources.run(pickers.pick_run(runs))
+    run = resources.run(pickers.pick_run(stamp))
     summary, settings = run.summary, run.settings
     predictions, facts, curve = resources.run_tables(run.id)
 
@@ -29,7 +32,7 @@ part = result_panels.parts_picker(facts)
 if part != "all":
     with panels.told():
         summary = resources.run_part(run.id, part)
-    predictions, facts = result_panels.part_of((predictions, facts), part)
+    _, facts = result_panels.part_of((predictions, facts), part)
     st.caption(f"Everything below counts {part} test facts only.")
 result_panels.headline(summary)
 with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
@@ -44,12 +47,12 @@ if settings.source == "atlas":
     panels.planted()
 
 st.subheader("Predictions that changed", anchor=False)
-change_panel.change_panel(run.id, predictions, facts, settings.scheme.labels)
+change_panel.change_panel(run.id, part, settings.scheme.labels)
 
 with st.expander("Loss while training", icon=":material/show_chart:"):
     steps, losses = result_panels.loss_points(curve)
     if steps:
-        draw(loss_figure(steps, losses), key="results-loss", alt="Training loss by step")
+        draw(partial(loss_figure, steps, losses), key="results-loss", alt="Training loss by step", of=run.id)
     else:
         st.caption("Nothing was trained in this run.")
 with st.expander("All the numbers", icon=":material/table:"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from pages._ui import panels, study_panels
@@ -31,12 +33,13 @@ labels = settings.scheme.labels
 for name, column in zip(dict.fromkeys((after, UNTOUCHED)), st.columns(2, gap="large"), strict=False):
     with column:
         st.markdown(f"**{'After tuning, ' + name if name != UNTOUCHED else 'Untouched, probed again: chance alone'}**")
-        figure = sankey_figure(transitions, model, domain, name, labels)
-        draw(figure, key=f"sankey-{name}", alt=f"Facts by level before and after: {name}")
+        figure = partial(sankey_figure, transitions, model, domain, name, labels)
+        draw(figure, key=f"sankey-{name}", alt=f"Facts by level before and after: {name}", of=(tables, model, domain))
 left, right = st.columns([3, 2], gap="large")
 with left:
     st.markdown("**Kept, lost, gained**")
-    draw(moves_figure(moves, model, domain), key="moves", alt="Shares of facts that kept or changed their level")
+    figure = partial(moves_figure, moves, model, domain)
+    draw(figure, key="moves", alt="Shares of facts that kept or changed their level", of=(tables, model, domain))
 with right:
     study_panels.forgetting(tables["forgetting"], model)
 

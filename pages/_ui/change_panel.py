@@ -7,9 +7,10 @@ import streamlit as st
 
 from pages._ui import resources
 from pages._ui.downloads import csv_button
+from pages._ui.result_panels import part_of
 from sftqa_core.figures.changes import CHANGES, change_counts, change_table
 
-SHOWN = 20_000  # rows a browser is handed at once; a download has them all
+SHOWN = 2_000  # rows a browser is handed at once; a download has them all
 COLUMNS = {
     "subject": st.column_config.TextColumn("Subject"),
     "answers": st.column_config.TextColumn("Right answers"),
@@ -21,18 +22,27 @@ COLUMNS = {
 }
 
 
-def change_panel(run_id: str, predictions: pd.DataFrame, facts: pd.DataFrame, labels: tuple[str, ...]) -> None:
-    """The table of a run's changes with its filters, counts and download."""
+@st.cache_resource(show_spinner=False, max_entries=24)
+def _changes(run_id: str, part: str, labels: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+    """A run's changes, their counts by level, and the words on contested facts. Shared: the page does not change them."""
+    predictions, facts, _ = resources.run_tables(run_id)
+    predictions, facts = part_of((predictions, facts), part)
     table = change_table(predictions, facts, labels)
+    names = resources.relation_labels()
+    table["relation"] = table["relation"].map(lambda relation: names.get(relation, relation))
+    return table, change_counts(table, labels), _rivals(predictions, facts)
+
+
+def change_panel(run_id: str, part: str, labels: tuple[str, ...]) -> None:
+    """The table of a run's changes with its filters, counts and download."""
+    table, counts, rivals = _changes(run_id, part, labels)
     if table.empty:
         st.caption("No predictions before and after are stored in this run.")
         return
-    names = resources.relation_labels()
-    table["relation"] = table["relation"].map(lambda relation: names.get(relation, relation))
     left, right = st.columns([2, 5], gap="large")
     with left:
-        st.dataframe(change_counts(table, labels), width="stretch", alt="Facts gained, lost and kept per level")
-        st.caption(f"{_rivals(predictions, facts)}An untouched model would change none: answers are greedy, without chance.")
+        st.dataframe(counts, width="stretch", alt="Facts gained, lost and kept per level")
+        st.caption(f"{rivals}An untouched model would change none: answers are greedy, without chance.")
     with right:
         chosen = _filtered(table, labels)
         st.dataframe(chosen[list(COLUMNS)].head(SHOWN), hide_index=True, height=330, column_config=COLUMNS)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
 from typing import Any
 
 import streamlit as st
@@ -12,16 +15,47 @@ _INK = {"light": "#262730", "dark": "#fafafa"}
 _TOOLS = {"light": "#4b4f5a", "dark": "#c4c7cf"}  # axis labels and titles: 4.5 to 1 or more on either background
 
 
-def draw(figure: Any, key: str, alt: str, place: Any = st) -> None:
-    """Draw a figure at `place` (a column, or where the script stands); `alt` says what it shows."""
+_KEPT = 400  # figures; each some 50 kB
+_drawn: OrderedDict[Any, Any] = OrderedDict()
+_lock = threading.Lock()
+
+
+def draw(figure: Any, key: str, alt: str, place: Any = st, of: Hashable = None) -> None:
+    """Draw a figure at `place` (a column, or where the script stands); `alt` says what it shows.
+
+    `figure` may be a function that makes it. With `of`, which names everything that the figure hangs on, it is made once and kept
+    for all who look: making it takes plotly longer than everything else on a page together.
+    """
     theme = st.context.theme.type or "light"
-    figure.update_layout(font_color=_INK[theme], legend_font_color=_INK[theme])
-    figure.update_xaxes(tickfont_color=_TOOLS[theme], title_font_color=_TOOLS[theme])
-    figure.update_yaxes(tickfont_color=_TOOLS[theme], title_font_color=_TOOLS[theme])
-    figure.for_each_trace(lambda trace: trace.update(textfont_color=_INK[theme]), selector=_is_text)
-    place.plotly_chart(figure, config=CHART_CONFIG, key=key, alt=alt)
+    drawn = _coloured(figure, theme) if of is None else _kept(figure, theme, (key, of))
+    place.plotly_chart(drawn, config=CHART_CONFIG, key=key, alt=alt)
 
 
-def _is_text(trace: Any) -> bool:
-    """Words that stand on the page itself, or on a translucent cell."""
-    return trace.type == "scatter" and trace.mode == "text" and trace.textfont.color is None
+def _kept(figure: Any, theme: str, of: Hashable) -> Any:
+    with _lock:
+        if (known := _drawn.pop((theme, of), None)) is not None:
+            _drawn[theme, of] = known
+            return known
+    made = _coloured(figure, theme)
+    with _lock:
+        _drawn[theme, of] = made
+        while len(_drawn) > _KEPT:
+            _drawn.popitem(last=False)
+    return made
+
+
+def _coloured(figure: Any, theme: str) -> Any:
+    """The figure in the page's colours, worked on as plain values: plotly's own updates take five times as long."""
+    from plotly.graph_objects import Figure
+
+    content = (figure() if callable(figure) else figure).to_dict()
+    layout = content["layout"]
+    layout.setdefault("font", {})["color"] = layout.setdefault("legend", {}).setdefault("font", {})["color"] = _INK[theme]
+    for name in {"xaxis", "yaxis", *(name for name in layout if name.startswith(("xaxis", "yaxis")))}:
+        axis = layout.setdefault(name, {})
+        axis.setdefault("tickfont", {})["color"] = _TOOLS[theme]
+        axis.setdefault("title", {}).setdefault("font", {})["color"] = _TOOLS[theme]
+    for trace in content["data"]:
+        if trace["type"] == "scatter" and trace.get("mode") == "text" and trace.get("textfont", {}).get("color") is None:
+            trace.setdefault("textfont", {})["color"] = _INK[theme]  # words that stand on the page itself, or on a translucent cell
+    return Figure(content, _validate=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -16,17 +17,18 @@ if TYPE_CHECKING:
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-def csv_button(label: str, table: pd.DataFrame, name: str, key: str) -> None:
-    """A download that is only built when somebody asks for it."""
+def csv_button(label: str, table: pd.DataFrame | Callable[[], pd.DataFrame], name: str, key: str, empty: bool = False) -> None:
+    """A download that is only built when somebody asks for it; a large table can be handed over as a function that makes it."""
+    made = table if callable(table) else lambda: table
     st.download_button(
         label,
-        lambda: csv_bytes(table),
+        lambda: csv_bytes(made()),
         f"{name}.csv",
         "text/csv",
         key=key,
         icon=":material/download:",
         on_click="ignore",
-        disabled=table.empty,
+        disabled=empty if callable(table) else table.empty,
     )
 
 

@@ -21,6 +21,7 @@ from sftqa_core.figures.training import loss_figure
 from sftqa_core.records import KEPT, Job, TrainSettings
 
 STUDY_PAGES = {"amount": "pages/amount.py", "level": "pages/level.py", "models": "pages/models.py", "shift": "pages/shift.py"}
+RUNNING_S, WAITING_S = 1.0, 3.0  # how often a job is asked for news
 STATES = {
     "queued": ("waiting", "gray", ":material/hourglass_empty:"),
     "running": ("running", "blue", ":material/play_circle:"),
@@ -35,17 +36,18 @@ def job_panel(job: Job, where: str, *, charts: bool = True) -> None:
     """Draw a job in a bordered box; `where` keeps the widgets of two pages or places apart."""
     with st.container(border=True, key=f"job-{where}-{job.id}"):
         if job.state in background.ACTIVE:
-            st.fragment(_body, run_every=1.0)(job.id, where, charts)
+            waits = job.state == "queued"
+            st.fragment(_body, run_every=WAITING_S if waits else RUNNING_S)(job.id, where, charts, waits)
         else:
             _over(job, where)
 
 
-def _body(job_id: str, where: str, charts: bool) -> None:
+def _body(job_id: str, where: str, charts: bool, waits: bool) -> None:
     job = background.job(job_id)
-    if job is None or job.state not in background.ACTIVE:
-        st.rerun()
+    if job is None or job.state not in background.ACTIVE or (waits and job.state != "queued"):
+        st.rerun()  # over, or started: then it is asked for news more often
     _head(job)
-    steps = state.progress_history(job_id)
+    steps = state.progress_history(job_id) if not waits else []
     if job.state == "queued":
         st.progress(0.0, text=literal(background.waits_for(job)))
     elif steps:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -15,11 +16,11 @@ from pages._ui.pickers import METHOD_NAMES
 from pages._ui.titles import source_name
 from pages._ui.wording import between, in_badge, literal, percent
 from sftqa_core.figures.fact import template_hits_figure
-from sftqa_core.figures.levels import level_counts, level_names, level_shares_figure, score_histogram
+from sftqa_core.figures.levels import level_shares_figure, score_histogram
 from sftqa_core.figures.style import level_colours
 from sftqa_core.jsonrecord import fingerprint
 
-SHOWN = 20_000  # rows a browser is handed at once
+SHOWN = 2_000  # rows a browser is handed at once
 SPLITS = {"domain": "domain", "relation": "relation", "contested": "contested or not", "echo": "echo or not"}
 GROUP_NAMES = {
     "domain": {"in": "In-domain", "out": "Out-of-domain"},
@@ -51,9 +52,10 @@ def what_was_read(model: str, source: str) -> bool:
     return True
 
 
-def spread(table: Any, scheme: Any, read: bool) -> None:
+def spread(profile: Any, read: bool) -> None:
     """Shares of levels by a chosen split, and the histogram of R; `read`: the model may have read these facts."""
-    known = [name for name in SPLITS if name in table and table[name].nunique() > 1] or ["domain"]
+    scheme, columns = profile.scheme, profile.whole.table
+    known = [name for name in SPLITS if name in columns and len(profile.groups(name)) > 1] or ["domain"]
     left, right = st.columns([3, 2], gap="large")
     with left:
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
@@ -61,63 +63,68 @@ def spread(table: Any, scheme: Any, read: bool) -> None:
             by = st.segmented_control(
                 "by", known, format_func=SPLITS.get, default=known[0], required=True, key="by", label_visibility="collapsed"
             )
-        counts = level_counts(table, by, len(scheme.labels))
+        counts = profile.groups(by)
         names = {**GROUP_NAMES.get(by, {}), **(resources.relation_labels() if by == "relation" else {})}
         groups = {names.get(name, name): counts[name] for name in _ordered(counts, by)}
-        figure = level_shares_figure(groups, scheme.labels, 56 if len(groups) <= 3 else 30)
-        draw(figure, key="shares", alt="Share of facts per memory level")
+        figure = partial(level_shares_figure, groups, scheme.labels, 56 if len(groups) <= 3 else 30)
+        draw(figure, key="shares", alt="Share of facts per memory level", of=(repr(groups), scheme.labels))
     with right:
         st.markdown(
             "**Memory score R**" if scheme.method == "sampling" else f"**Expected memory score R**, by {METHOD_NAMES[scheme.method]}"
         )
-        probed = table[table["score"].notna()]
-        levels = None if scheme.method == "sampling" else probed["level"].astype(int).tolist()
-        figure = score_histogram(probed["score"].tolist(), scheme.labels, scheme.cutoffs, levels=levels)
-        draw(figure, key="scores", alt="Facts by memory score")
+        figure = partial(score_histogram, profile.scores, scheme.labels, scheme.cutoffs, estimated=scheme.method != "sampling")
+        draw(figure, key="scores", alt="Facts by memory score", of=(repr(profile.scores), scheme))
         told = "Dotted lines: where levels change."
         if scheme.method == "likelihood":
             told += f" {scheme.labels[0]} is what the full probe would more likely than not have without a hit, so its R is not quite 0."
-        st.caption(told + (_templates_words(table) if read and scheme.method != "likelihood" else ""))
+        st.caption(told + (_templates_words(profile) if read and scheme.method != "likelihood" else ""))
 
 
-def facts_table(table: Any, scheme: Any, place: str) -> Any:
+def facts_table(profile: Any, place: str) -> Any:
     """The facts with filters; returns the fact picked last at `place` (the first one until somebody picks), or None."""
-    names = resources.relation_labels()
-    shown = table.assign(
-        level=level_names(table["level"], scheme.labels, "not probed"),
-        relation_label=table["relation"].map(lambda relation: names.get(relation, relation)),
-    )
-    first, second, third = st.columns([2, 3, 3])
-    levels = first.multiselect("Level", [*scheme.labels, "not probed"], key="fact-levels", placeholder="all")
-    relations = second.multiselect("Relation", sorted(shown["relation_label"].unique()), key="fact-relations", placeholder="all")
-    words = third.text_input("Search", key="fact-search", placeholder="subject or answer")
-    if levels:
-        shown = shown[shown["level"].isin(levels)]
-    if relations:
-        shown = shown[shown["relation_label"].isin(relations)]
-    if words.strip():
-        text = shown["subject"] + "\n" + shown["answers"].map("\n".join)
-        shown = shown[text.str.contains(words.strip(), case=False, regex=False)]
-    shown = shown.iloc[shown["score"].isna().to_numpy().argsort(kind="stable")]  # what is known comes first
-    columns = [name for name in COLUMNS if name in shown]
+    names, labels = resources.relation_labels(), [*profile.scheme.labels, "not probed"]
+    rows = _filtered(profile, names, labels)
+    told = [name for name in (*COLUMNS, "fact_id", "relation") if name in profile.whole.table]
+    shown = _named(profile, rows[:SHOWN], names, labels, told)
     picked = st.dataframe(
-        shown[columns].head(SHOWN),
+        shown[[name for name in COLUMNS if name in shown]],
         hide_index=True,
         height=320,
         placeholder="",
         column_config=COLUMNS,
         on_select="rerun",
         selection_mode="single-row",
-        key=f"facts-{fingerprint(list(shown['fact_id']))}",  # a tick is kept by row number: other rows, another table
+        key=f"facts-{fingerprint([place, len(rows), list(shown['fact_id'])])}",  # a tick is kept by row number: other rows, another table
     )
-    first_ones = f" The first {SHOWN:,} are listed: filter to find the others." if len(shown) > SHOWN else ""
+    first_ones = f" The first {SHOWN:,} are listed: filter to find the others." if len(rows) > SHOWN else ""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.caption(f"{len(shown):,} of {len(table):,} facts. Click the box at the left of a row to see its completions.{first_ones}")
-        csv_button("Download these facts", shown, "facts", "facts-csv")
-    rows = [row for row in picked.selection.rows if row < len(shown)]
-    wanted = state.remembered_fact(place, shown.iloc[rows[0]]["fact_id"] if rows else None)
-    kept = shown[shown["fact_id"] == wanted]
-    return kept.iloc[0] if len(kept) else (shown.iloc[0] if len(shown) else None)
+        told = "Click the box at the left of a row to see its completions."
+        st.caption(f"{len(rows):,} of {profile.facts:,} facts. {told}{first_ones}")
+        csv_button("Download these facts", lambda: _named(profile, rows, names, labels), "facts", "facts-csv", not len(rows))
+    ticked = [row for row in picked.selection.rows if row < len(shown)]
+    wanted = state.remembered_fact(place, shown.iloc[ticked[0]]["fact_id"] if ticked else None)
+    if wanted is not None and len(at := profile.find(wanted, rows)):
+        return _named(profile, at, names, labels).iloc[0]
+    return _named(profile, rows[:1], names, labels).iloc[0] if len(rows) else None
+
+
+def _filtered(profile: Any, names: dict[str, str], labels: list[str]) -> Any:
+    """Row numbers of the facts that fit what is filled in."""
+    relations = {names.get(relation, relation): relation for relation in profile.relations}
+    first, second, third = st.columns([2, 3, 3])
+    levels = first.multiselect("Level", labels, key="fact-levels", placeholder="all")
+    chosen = second.multiselect("Relation", sorted(relations), key="fact-relations", placeholder="all")
+    words = third.text_input("Search", key="fact-search", placeholder="subject or answer").strip()
+    at = [-1 if label == labels[-1] else labels.index(label) for label in levels]
+    return profile.choose(at, [relations[label] for label in chosen], words)
+
+
+def _named(profile: Any, rows: Any, names: dict[str, str], labels: list[str], columns: list[str] | None = None) -> Any:
+    """The facts of these rows with levels and relations as words."""
+    table = profile.take(rows, columns)
+    relations = table["relation"].astype("str")
+    levels = [labels[-1] if pd.isna(level) else labels[int(level)] for level in table["level"]]
+    return table.assign(level=levels, relation_label=relations.map(lambda relation: names.get(relation, relation)))
 
 
 def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, read: bool) -> None:
@@ -141,8 +148,8 @@ def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, rea
         seen = rows.drop_duplicates("template").set_index("template")["seen"].to_dict() if read and "seen" in rows else {}
         order = range(len(hits))
         told = "hits" if scheme.method != "likelihood" else "expected hits"
-        figure = template_hits_figure(hits, samples, [prompts.get(at, "") for at in order], colour, [seen.get(at) for at in order], told)
-        draw(figure, key="fact-templates", alt="Hits per template")
+        what = (hits, samples, [prompts.get(at, "") for at in order], colour, [seen.get(at) for at in order], told)
+        draw(partial(template_hits_figure, *what), key="fact-templates", alt="Hits per template", of=repr(what))
         if not len(rows):
             st.caption("The completions behind these levels are not stored here; probing again would write them.")
             return
@@ -207,10 +214,11 @@ def _flags(fact: Any) -> None:
             st.badge(f"stated {int(fact['exposures'])} times in pre-training", color="gray")
 
 
-def _templates_words(table: Any) -> str:
+def _templates_words(profile: Any) -> str:
     """Hit rates on wordings of the pre-training text and on others, over facts that are known to stand in it."""
-    if "seen_score" not in table or "exposures" not in table:
+    if "exposures" not in profile.whole.table:
         return ""
+    table = profile.take(profile.rows, ["seen_score", "unseen_score", "exposures"])
     stated = table[table["seen_score"].notna() & table["exposures"].notna()]
     if not len(stated):
         return ""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from pages._ui import background, resources, study_panels
+from pages._ui import resources, study_panels
 from pages._ui.charts import draw
 from pages._ui.wording import literal, percent
 from sftqa_core.figures.model_comparison import shares_figure
@@ -18,13 +19,14 @@ TEMPLATES = {"all": "all wordings", "seen": "those of its text", "unseen": "othe
 _LISTED = 300  # facts handed to the browser
 
 
-def shares(table: pd.DataFrame, labels: tuple[str, ...]) -> None:
+def shares(tables: resources.Tables, labels: tuple[str, ...]) -> None:
     """Levels of every model, with the published ones below when wanted."""
     beside = st.toggle("Published beside", key="models-published", help="What the follow-up paper measured on large models.")
     reference, source = resources.published("shares") if beside else (None, "")
+    table = tables["shares"]
     for domain, column in study_panels.domain_columns(table):
-        figure = shares_figure(table, domain, labels, reference)
-        draw(figure, key=f"shares-{domain}", alt=f"Facts by level for each model, {domain}-domain", place=column)
+        figure, of = partial(shares_figure, table, domain, labels, reference), (tables, domain, beside)
+        draw(figure, key=f"shares-{domain}", alt=f"Facts by level for each model, {domain}-domain", place=column, of=of)
     st.caption("Test facts of each model." + (f" Published: {source}; other facts, so compare shapes." if beside else ""))
 
 
@@ -58,13 +60,14 @@ def planted(settings: StudySettings, table: pd.DataFrame) -> None:
     names = resources.relation_labels()
     relation = third.selectbox("Relation", ["all", *names], format_func=lambda name: names.get(name, name), key="planted-relation")
     left, right = st.columns([3, 2], gap="large")
-    facts = resources.profile(model, settings.source, "test", "all", settings.scheme, background.stamp()).table
+    profile = resources.profile(model, settings.source, "test", "all", settings.scheme)
     with left:
-        if "exposures" not in facts:
+        if "exposures" not in profile.whole.table:
             st.caption("What this model read is not known.")
         else:
-            figure = planted_figure(facts if relation == "all" else facts[facts["relation"] == relation], templates)
-            draw(figure, key="planted", alt="Memory score against mentions in the pre-training text")
+            figure = partial(_planted, profile, relation, templates)
+            alt, of = "Memory score against mentions in the pre-training text", (profile.whole, relation, templates)
+            draw(figure, key="planted", alt=alt, of=of)
     with right:
         st.markdown("**Rank correlation of mentions and memory score**")
         overall = table[(table["relation"] == "all")]
@@ -78,6 +81,11 @@ def planted(settings: StudySettings, table: pd.DataFrame) -> None:
             st.caption(
                 f"{literal(model)}, relation by relation (uncontested): {lowest:.2f} to {highest:.2f}. The end of the page has all of them."
             )
+
+
+def _planted(profile: Any, relation: str, templates: str) -> Any:
+    facts = profile.table
+    return planted_figure(facts if relation == "all" else facts[facts["relation"] == relation], templates)
 
 
 def _guessing(overall: Any) -> str:

@@ -78,9 +78,15 @@ def pick_method() -> str:
     return linked("Measured by", METHODS, "method", lambda method: METHOD_NAMES[method], help=METHOD_HELP)
 
 
-def pick_run(runs: Sequence[Any]) -> str:
-    """A run's id; `runs` stand newest first."""
-    titles = {run.id: run_title(run) for run in runs}
+@st.cache_resource(show_spinner=False, ttl=60)
+def _run_names(stamp: str) -> dict[str, str]:
+    """Title of each run by its id; titles that stand twice end in the id's last signs."""
+    titles = {run.id: run_title(run) for run in resources.runs(stamp)}
     twice = {title for title, times in Counter(titles.values()).items() if times > 1}
-    names = {key: f"{title} · {key[-4:]}" if title in twice else title for key, title in titles.items()}
+    return {key: f"{title} · {key[-4:]}" if title in twice else title for key, title in titles.items()}
+
+
+def pick_run(stamp: str) -> str:
+    """The id of one of `resources.runs(stamp)`, the newest first."""
+    names = _run_names(stamp)
     return linked("Run", list(names), "run", names.__getitem__, keep=False, first="the newest")

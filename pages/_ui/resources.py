@@ -7,6 +7,7 @@ between sessions (cache_resource), because copying 100,000 rows at every click w
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import streamlit as st
@@ -55,11 +56,18 @@ def relation_labels() -> dict[str, str]:
     return {name: relation.label for name, relation in builtin_relations().items()}
 
 
-@st.cache_resource(show_spinner="Reading what is known of these facts…", max_entries=8, ttl=600)
-def profile(model: str, source: str, split: str, domain: str, scheme: LevelScheme, stamp: str) -> Any:
+@st.cache_resource(show_spinner="Reading what is known of these facts…", max_entries=24)
+def _profile(model: str, source: str, split: str, domain: str, scheme: LevelScheme, stamp: str) -> Any:
     from sftqa_core import workflows
 
     return workflows.profile(model, source, split, domain, scheme)
+
+
+def profile(model: str, source: str, split: str, domain: str, scheme: LevelScheme) -> Any:
+    """What is known of these facts; counted anew when a probe, the aliases or the source's files change."""
+    from sftqa_core import workflows
+
+    return _profile(model, source, split, domain, scheme, workflows.profile_stamp(model, source, scheme))
 
 
 @st.cache_resource(show_spinner="Comparing what was probed…", max_entries=8, ttl=600)
@@ -77,7 +85,7 @@ def completions(model: str, source: str, fact_id: str, stamp: str) -> Any:
     return workflows.completions(model, source, fact_id)
 
 
-@st.cache_data(show_spinner=False, ttl=60)
+@st.cache_resource(show_spinner=False, ttl=60)
 def runs(stamp: str) -> list[Any]:
     from sftqa_core import workflows
 
@@ -120,12 +128,22 @@ def forecast(settings: TrainSettings | ProbeSettings | StudySettings, stamp: str
     return workflows.forecast(settings)
 
 
+class Tables(dict[str, Any]):
+    """A study's tables by name, known by identity: figures of them are kept as long as these very tables are shown."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+    __eq__ = object.__eq__
+
+
 @st.cache_resource(show_spinner="Counting what the study says…", max_entries=12, ttl=600)
-def study_report(settings: StudySettings, stamp: str) -> StudyReport:
-    """`stamp` changes when a job ends, or with the runs that a job under way has finished."""
+def study_report(settings: StudySettings, stamp: str) -> tuple[StudyReport, Tables]:
+    """A study's report, and its tables as data frames. `stamp` changes when a job ends, or with the runs of a job under way."""
+    import pandas as pd
+
     from sftqa_core import workflows
 
-    return workflows.study_report(settings)
+    report = workflows.study_report(settings)
+    return report, Tables((name, pd.DataFrame(rows)) for name, rows in report.tables.items())
 
 
 def more_seeds(settings: StudySettings) -> StudySettings:
@@ -194,7 +212,6 @@ def save_aliases(rows: list[dict[str, str]] | None) -> None:
     from sftqa_core import workflows
 
     workflows.save_aliases(rows)
-    profile.clear()
     trust.clear()
     study_report.clear()
     completions.clear()
@@ -209,6 +226,7 @@ def default_learning_rate(method: str, model: str) -> float:
     return workflows.default_learning_rate(method, model)
 
 
+@lru_cache(maxsize=1)
 def missing_torch() -> bool:
     """True where models cannot be run; looks for the package without importing it."""
     from importlib.util import find_spec

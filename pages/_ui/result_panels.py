@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -22,6 +23,7 @@ DOMAIN_TITLES = {"in": "In-domain facts", "out": "Out-of-domain facts"}
 
 def accuracy_charts(summary: RunSummary, settings: TrainSettings, where: str, height: int = 380) -> None:
     """In and out of domain side by side (one above the other where it is narrow)."""
+    of = repr((summary.before, summary.after, summary.baselines, height, settings.shots))
     for domain, column in zip(summary.after, st.columns(len(summary.after), gap="large"), strict=True):
         title = DOMAIN_TITLES.get(domain, domain)
         few_shot, majority = (summary.baselines.get(name, {}).get(domain) for name in ("few_shot", "majority"))
@@ -30,8 +32,8 @@ def accuracy_charts(summary: RunSummary, settings: TrainSettings, where: str, he
             if not summary.after[domain].natural_n:
                 st.caption("There are no test facts of this kind here.")
                 continue
-            figure = accuracy_figure(summary.before[domain], summary.after[domain], few_shot, majority, height, settings.shots)
-            draw(figure, key=f"accuracy-{where}-{domain}", alt=f"Accuracy per memory level. {title}.")
+            figure = partial(accuracy_figure, summary.before[domain], summary.after[domain], few_shot, majority, height, settings.shots)
+            draw(figure, key=f"accuracy-{where}-{domain}", alt=f"Accuracy per memory level. {title}.", of=of)
 
 
 def _domain_words(domain: str, settings: TrainSettings) -> str:

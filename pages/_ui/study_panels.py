@@ -49,7 +49,7 @@ def study_head(kind: str) -> tuple[StudySettings, StudyReport, dict[str, pd.Data
         settings = known[name].settings
         jobs = state.watched_jobs("study", lambda job: _same(job, settings))
         active = [job for job in jobs if job.state in background.ACTIVE]
-        report = resources.study_report(settings, f"{background.stamp()} {_finished_runs(active)}")
+        report, tables = resources.study_report(settings, f"{background.stamp()} {_finished_runs(active)}")
     _bar(settings, report, bool(active))
     for job in jobs:
         job_panel(job, f"study-{kind}", charts=False)
@@ -58,7 +58,7 @@ def study_head(kind: str) -> tuple[StudySettings, StudyReport, dict[str, pd.Data
     if not report.done:
         panels.empty("None of this study's runs is done yet.")
         st.stop()
-    return settings, report, {name: pd.DataFrame(rows) for name, rows in report.tables.items()}
+    return settings, report, tables
 
 
 def pick_one_model(settings: StudySettings) -> str:

@@ -45,22 +45,21 @@ def level_shares_figure(groups: Mapping[str, Sequence[int]], labels: Sequence[st
 
 
 def score_histogram(
-    scores: Sequence[float], labels: Sequence[str], cutoffs: Sequence[float], height: int = 260, levels: Sequence[int] | None = None
+    scores: Sequence[Sequence[int]], labels: Sequence[str], cutoffs: Sequence[float], height: int = 260, estimated: bool = False
 ) -> go.Figure:
     """Facts by memory score R in twentieths, each bar in its level's colour; R = 0 stands alone at the left.
 
-    With `levels` (an estimate's, which do not follow from the score alone) bars are cut by the facts' own levels.
+    `scores`: 21 counts for each level, of R = 0, (0, 0.05] ... (0.95, 1]. Of an estimate, whose levels do not follow from the score
+    alone, bars are cut by the facts' own levels.
     """
-    counts = score_bins(scores)
     colours = level_colours(len(labels))
     middles = [-0.025] + [(step + 0.5) / 20 for step in range(20)]
     names = ["R = 0"] + [f"{step / 20:.2f} < R ≤ {(step + 1) / 20:.2f}" for step in range(20)]
     owners = [sum(middle > cut for cut in cutoffs) for middle in middles]
     figure = canvas(height, x_title="memory score R", y_title="facts")
-    bars = [(counts, owners)]
-    if levels is not None:
-        each = [[score for score, level in zip(scores, levels, strict=True) if level == at] for at in range(len(labels))]
-        bars = [(score_bins(own), [at] * len(middles)) for at, own in enumerate(each)]
+    bars = [([sum(counts) for counts in zip(*scores, strict=True)], owners)]
+    if estimated:
+        bars = [(list(own), [at] * len(middles)) for at, own in enumerate(scores)]
     for values, of_level in bars:
         figure.add_bar(
             x=middles,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from sftqa_core.jobs.folder import JobFolder
 from sftqa_core.jobs.lease import CPU, Lease, leases
@@ -124,8 +126,14 @@ def _settled(workspace: Workspace | None) -> JobStore | None:
     store = JobStore(place)
     if not store.path.exists():
         return None
-    reconcile(place)
+    if time.monotonic() - _reconciled.get(place.state, -_LOOK_S) >= _LOOK_S:
+        reconcile(place)
+        _reconciled[place.state] = time.monotonic()
     return store
+
+
+_LOOK_S = 1.0  # how often is looked for jobs whose process died without a word
+_reconciled: dict[Path, float] = {}
 
 
 def _folder(job_id: str, workspace: Workspace | None) -> JobFolder:

@@ -12,6 +12,7 @@ A saved folder takes `?subject=column&...` behind its path, as the hub's names d
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from sftqa_core.knowledge.entity_questions import is_entity_folder, load_entity_
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.knowledge.hub import PREFIX, is_saved_dataset, load_hub, load_saved
 from sftqa_core.knowledge.own import SUFFIXES, load_own, sidecar
+from sftqa_core.knowledge.prepared import keep, prepared
 from sftqa_core.progress import Reporter
 from sftqa_core.workspace import Workspace
 
@@ -48,13 +50,19 @@ def open_source(name: str, workspace: Workspace | None = None, fetch: bool = Fal
     if name == ENTITY_QUESTIONS and fetch and entity_questions_path(workspace) is None:
         download(workspace, reporter)
     with _lock:  # two pages that ask at once wait for one reading
-        key = (name, workspace.root, _stamp(name, workspace))
+        stamp = _stamp(name, workspace)
+        key = (name, workspace.root, stamp)
         if key not in _opened:
-            source = _open(name, workspace)
+            source = prepared(name, stamp, workspace) or _read(name, stamp, workspace)
             while len(_opened) >= _KEPT:
                 del _opened[next(iter(_opened))]
             _opened[key] = source
         return _opened[key]
+
+
+def source_stamp(name: str, workspace: Workspace | None = None) -> tuple[object, ...]:
+    """What changes when the files behind a source do; empty for what has no files."""
+    return _stamp(name, workspace or Workspace.current())
 
 
 def source_names(workspace: Workspace | None = None) -> list[str]:
@@ -72,6 +80,13 @@ def entity_questions_path(workspace: Workspace | None = None) -> Path | None:
         return _path(chosen)
     folder = downloaded_folder(workspace)
     return folder if (folder / "manifest.json").exists() else None
+
+
+def _read(name: str, stamp: tuple[object, ...], workspace: Workspace) -> FactSource:
+    source = _open(name, workspace)
+    with contextlib.suppress(OSError):  # a full or read-only disk: it is read anew the next time
+        keep(source, stamp, workspace)
+    return source
 
 
 def _open(name: str, workspace: Workspace) -> FactSource:

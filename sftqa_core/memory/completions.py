@@ -57,9 +57,9 @@ class CompletionStore(PartStore):
         empty = pd.DataFrame(columns=COMPLETIONS.names)
         return pd.concat(tables, ignore_index=True) if tables else empty
 
-    def hits(self) -> pd.DataFrame:
-        """Every HITS row known, the newest of each (fact, prompts, answers)."""
-        tables = self.tables("hits", HITS)
+    def hits(self, fact_ids: list[str] | None = None) -> pd.DataFrame:
+        """Every HITS row known, or those of these facts, the newest of each (fact, prompts, answers)."""
+        tables = [table for table in self.tables("hits", HITS, fact_ids) if len(table)]
         if not tables:
             return pd.DataFrame(columns=HITS.names)
         return pd.concat(tables, ignore_index=True).drop_duplicates(["fact_id", "prompts_sha", "answers_sha"])

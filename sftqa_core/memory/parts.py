@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -62,15 +62,17 @@ class PartStore:
         found = [path for layer in self.layers for path in sorted((layer / kind / self.key).glob(pattern), reverse=True)]
         return [path for path in found if str(path) not in self.damaged]
 
-    def tables(self, kind: str, schema: pa.Schema) -> list[pd.DataFrame]:
-        """All parts under `kind` that can be read, in the order of `newest_first`; damaged ones are set aside."""
-        found = []
+    def tables(self, kind: str, schema: pa.Schema, fact_ids: list[str] | None = None) -> list[pd.DataFrame]:
+        """All parts under `kind` that can be read, or these facts' rows of them, as `newest_first` has them; damaged ones are set aside."""
+        return list(self.each(kind, schema, fact_ids))
+
+    def each(self, kind: str, schema: pa.Schema, fact_ids: list[str] | None = None) -> Iterator[pd.DataFrame]:
+        """The same one after the other: of a million facts only one part is in memory."""
         for path in self.newest_first(kind, "part-*.parquet"):
             try:
-                found.append(read_parquet(path, schema))
+                yield read_parquet(path, schema, fact_ids)
             except ArtifactDamaged as error:
                 self.set_aside([path], error)
-        return found
 
     def writable(self) -> Path:
         """The user's folder, with the settings in it."""

@@ -89,7 +89,7 @@ def known_hits(store: CompletionStore, wanted: Sequence[WantedFact], keep: bool)
     is set aside, and facts of which nothing else is known are left out.
     """
     asked = pd.DataFrame([(w.fact_id, w.prompts_sha, w.answers_sha) for w in wanted], columns=HITS.names[:3], dtype="str")
-    known = store.hits().merge(asked.drop_duplicates(), on=HITS.names[:3])
+    known = store.hits(asked["fact_id"].tolist()).merge(asked.drop_duplicates(), on=HITS.names[:3])
     unjudged = {w.fact_id: w for w in wanted}
     for fact_id in known["fact_id"]:
         unjudged.pop(fact_id, None)

@@ -215,9 +215,12 @@ def list_runs(workspace: Workspace | None = None) -> list[RunInfo]:
 
 def read_run(run_id: str, workspace: Workspace | None = None) -> Run:
     """The run of that name, the person's layer first. Raises `NotFound` naming runs that are called alike."""
-    folders = _folders(workspace or Workspace.current())
-    if run_id in folders:
-        return Run(run_id, folders[run_id])
+    place = workspace or Workspace.current()
+    if run_id and Path(run_id).name == run_id and not run_id.startswith("."):  # without a look at all the others
+        for folder in (layer / "runs" / run_id for layer in place.layers):
+            if (folder / MANIFEST).exists():
+                return Run(run_id, folder)
+    folders = _folders(place)
     if not folders:
         raise NotFound(f"There is no run {run_id!r}: no run has finished here yet. Start one with `sftqa train` or in the Lab.")
     near = difflib.get_close_matches(run_id, folders, _LISTED, 0.3) or sorted(folders, reverse=True)[:_LISTED]

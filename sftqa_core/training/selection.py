@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sftqa_core.artifacts.kept import Kept
 from sftqa_core.errors import NotEnoughFacts, SettingsError
 from sftqa_core.knowledge.facts import FactSource, pick_facts
 from sftqa_core.records import LevelScheme, TrainSettings
@@ -74,14 +75,26 @@ def needs_levels(settings: TrainSettings) -> bool:
 
 def train_pool(source: FactSource, settings: TrainSettings) -> pd.DataFrame:
     """Train facts of the wanted topics in the seeded order in which they are probed and taken, relations in turns."""
-    known = dict.fromkeys(source.facts["relation"])
-    facts = pick_facts(source.facts, "train", None if settings.relations else "in", seed=settings.seed)
-    if settings.relations is None:
-        return facts
-    unknown = [f"{source.name} has no relation {name!r}; it has {', '.join(known)}." for name in settings.relations if name not in known]
-    if unknown:
-        raise SettingsError(unknown)
-    return facts[facts["relation"].isin(settings.relations)].reset_index(drop=True)
+    if settings.relations is not None:
+        known = source.facts["relation"].unique()
+        strange = [name for name in settings.relations if name not in known]
+        unknown = [f"{source.name} has no relation {name!r}; it has {', '.join(known)}." for name in strange]
+        if unknown:
+            raise SettingsError(unknown)
+
+    def make() -> tuple[pd.DataFrame, pd.DataFrame]:
+        facts = pick_facts(source.facts, "train", None if settings.relations else "in", seed=settings.seed)
+        return source.facts, facts if settings.relations is None else _of_relations(facts, settings.relations)
+
+    return _pools.get((id(source.facts), settings.relations, settings.seed), make)[1]
+
+
+# A form asks for the same pool at every change. The facts are kept beside it, so that no other table gets their identity.
+_pools: Kept[tuple[pd.DataFrame, pd.DataFrame]] = Kept(3)
+
+
+def _of_relations(facts: pd.DataFrame, relations: Iterable[str]) -> pd.DataFrame:
+    return facts[facts["relation"].isin(list(relations))].reset_index(drop=True)
 
 
 def select_examples(source: FactSource, levels: pd.DataFrame | None, settings: TrainSettings) -> Selection:
@@ -113,7 +126,8 @@ def next_to_probe(source: FactSource, levels: pd.DataFrame | None, settings: Tra
     """
     pool, known = train_pool(source, settings), _known(levels)
     if not needs_levels(settings):
-        _quotas(pool, known, settings)  # tells a number that can't be supplied
+        if settings.n != TrainSettings.ALL and settings.n > len(pool):
+            raise NotEnoughFacts(_shortage(pool, known, settings, _Draw(None, settings.n, ()), len(pool)))
         return pool.head(0)
     quotas = _quotas(pool, known, settings)
     wanted: list[str] = []
@@ -125,7 +139,7 @@ def next_to_probe(source: FactSource, levels: pd.DataFrame | None, settings: Tra
 def available(source: FactSource, levels: pd.DataFrame | None, settings: TrainSettings) -> Available:
     """How many examples there are under these settings, as far as facts were probed."""
     pool, known = train_pool(source, settings), _known(levels)
-    by_relation = {relation: len(rows) for relation, rows in _by_relation(pool).items()}
+    by_relation = {str(name): int(count) for name, count in pool["relation"].value_counts(sort=False).items()}
     if settings.levels is None and settings.balance == "relation":
         return Available(len(pool), by_relation, None, 0)
     probed = pool.assign(level=pool["fact_id"].map(known)).dropna(subset="level")
@@ -162,7 +176,7 @@ def _quotas(pool: pd.DataFrame, known: Mapping[str, int], settings: TrainSetting
         return _matched(rows, pool, known, settings)
     quotas: dict[str, list[tuple[_Draw, int]]] = {relation: [] for relation in rows}
     draws = _draws(rows, settings)
-    rooms = [{name: sum(fact not in known or draw.takes(known[fact]) for fact in facts) for name, facts in rows.items()} for draw in draws]
+    rooms = [{name: _room(facts, known, draw) for name, facts in rows.items()} for draw in draws]
     most = min(sum(room.values()) for room in rooms)  # per draw: levels that are balanced get as many as the scarcest has
     for draw, room in zip(draws, rooms, strict=True):
         count = most if settings.n == TrainSettings.ALL else draw.count
@@ -171,6 +185,10 @@ def _quotas(pool: pd.DataFrame, known: Mapping[str, int], settings: TrainSetting
         for name, share in take_turns(draw.relations, room, count).items():
             quotas[name].append((draw, share))
     return quotas
+
+
+def _room(facts: list[str], known: Mapping[str, int], draw: _Draw) -> int:
+    return len(facts) if draw.wanted is None else sum(fact not in known or known[fact] in draw.wanted for fact in facts)
 
 
 def _matched(
@@ -250,12 +268,12 @@ def _known(levels: pd.DataFrame | None) -> dict[str, int]:
     if levels is None or not len(levels):
         return {}
     kept = levels.dropna(subset="level")
-    return {fact: int(level) for fact, level in zip(kept["fact_id"], kept["level"], strict=True)}
+    return {fact: int(level) for fact, level in zip(kept["fact_id"].tolist(), kept["level"].tolist(), strict=True)}
 
 
 def _by_relation(pool: pd.DataFrame) -> dict[str, list[str]]:
     rows: dict[str, list[str]] = {}
-    for relation, fact in zip(pool["relation"], pool["fact_id"], strict=True):
+    for relation, fact in zip(pool["relation"].tolist(), pool["fact_id"].tolist(), strict=True):
         rows.setdefault(relation, []).append(fact)
     return rows
 

@@ -8,6 +8,7 @@ from sftqa_core.workflows.cache import unreadable_results
 from sftqa_core.workflows.forecast import forecast
 from sftqa_core.workflows.memory import less_memory
 from sftqa_core.workflows.parts import run_part
+from sftqa_core.workflows.profiles import profile_stamp, whole_profile
 from sftqa_core.workflows.reading import (
     add_upload,
     alias_rows,
@@ -53,6 +54,7 @@ __all__ = [
     "pretrain",
     "probe",
     "profile",
+    "profile_stamp",
     "published",
     "read_study",
     "recipes",
@@ -72,4 +74,5 @@ __all__ = [
     "train",
     "trust",
     "unreadable_results",
+    "whole_profile",
 ]

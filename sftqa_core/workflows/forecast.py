@@ -124,12 +124,13 @@ def _study(settings: StudySettings) -> Forecast:
 
 def _train(settings: TrainSettings) -> Forecast:
     from sftqa_core.evaluation.choosing import held_out_facts
-    from sftqa_core.training.selection import available, train_pool
+    from sftqa_core.training.selection import available, needs_levels, train_pool
+    from sftqa_core.workflows.profiles import known_levels
 
     prober = _prober(probe_settings(settings))
     source = prober.source
     facts, pool = held_out_facts(source, settings), train_pool(source, settings)
-    levels = prober.known(pool)
+    levels = known_levels(prober, pool) if needs_levels(settings) else None
     n = there = available(source, levels, settings).total
     if settings.n != TrainSettings.ALL:
         n = settings.n
@@ -174,7 +175,9 @@ def _prober(settings: ProbeSettings) -> Prober:
 
 def _unknown(prober: Prober, facts: pd.DataFrame) -> int:
     """Facts whose level would have to be measured."""
-    known = prober.known(facts)
+    from sftqa_core.workflows.profiles import known_levels
+
+    known = known_levels(prober, facts)
     return len(facts) - (0 if known is None else len(known))
 
 

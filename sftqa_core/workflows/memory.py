@@ -27,6 +27,7 @@ PROCESS_BYTES = {"cpu": 560_000_000, "cuda": 500_000_000}
 OPEN = {"built-in": 1 / 3, "pretrained": 1 / 3}
 _FEW_PROMPTS = 16  # for a probe that chose its own number and found no room
 _USUAL_LENGTH = 32  # tokens of an example, where only a comparison is wanted
+_DRAWN = 20_000  # facts of a pool that stand for all of it
 _COUNTED = 16  # examples of a relation whose mean length stands for all
 WORDS = {"batch_size": "batch size {}", "method": "method {}", "device": "device {}"}
 Settings = dict[str, Any]
@@ -147,7 +148,7 @@ def longest_statement(source: FactSource, facts: pd.DataFrame, count: CountToken
 
 def longest_example(settings: TrainSettings, pool: pd.DataFrame, n: int, count: CountTokens) -> int:
     """Tokens of the longest of `n` examples, to be expected of a draw from the pool, with the end token."""
-    texts = sorted(_examples(settings, pool), key=len)
+    texts = sorted(_examples(settings, pool.head(max(n, _DRAWN))), key=len)  # a pool stands in the order of a draw
     rank = max(1, round(len(texts) * n / (n + 1)))
     return 1 + longest_tokens(texts[:rank], count)
 
@@ -155,7 +156,7 @@ def longest_example(settings: TrainSettings, pool: pd.DataFrame, n: int, count: 
 def longest_question(settings: TrainSettings, pool: pd.DataFrame, tests: pd.DataFrame, count: CountTokens) -> int:
     """Tokens of the longest test prompt, with the examples that the base model is shown: of the relation with the longest ones."""
     asked = [settings.prompt.prompt.replace("{question}", question) for question in tests["question"]]
-    few = pool.groupby("relation").head(_COUNTED)
+    few = pool.head(_DRAWN).groupby("relation").head(_COUNTED)
     means = [_mean([count(text) for text in _examples(settings, some)]) for _, some in few.groupby("relation")]
     return longest_tokens(asked, count) + round(settings.shots * max(means, default=0))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sftqa_core.artifacts.kept import Kept
 from sftqa_core.errors import FactsError, SettingsError
 from sftqa_core.jsonrecord import shown
 from sftqa_core.records import LevelScheme, ModelCard, PretrainSettings, ProbeSettings, SourceReport
@@ -19,21 +20,11 @@ if TYPE_CHECKING:
     from sftqa_core.knowledge.facts import FactSource
     from sftqa_core.progress import Reporter
     from sftqa_core.training.runs import Run, RunInfo
+    from sftqa_core.workflows.profiles import Profile
 
 MAX_UPLOAD_BYTES = 200_000_000
 _LONGEST_NAME, _LONGEST_SUFFIX = 50, 10  # characters; four bytes each at most
 _DEVICE = re.compile(r"con|prn|aux|nul|(com|lpt)\d", re.IGNORECASE)  # no file can be called so on Windows
-
-
-@dataclass(frozen=True)
-class Profile:
-    """What is known of a model's memory of some facts."""
-
-    table: pd.DataFrame  # the fact table's rows with the levels table's columns; those are null where a fact was not probed
-    scheme: LevelScheme
-    facts: int
-    probed: int
-    notes: tuple[str, ...]  # sentences for people
 
 
 def models() -> list[ModelCard]:
@@ -184,10 +175,10 @@ def chosen(settings: ProbeSettings) -> Facts:
 
 def profile(model: str, source: str, split: str = "test", domain: str = "all", scheme: LevelScheme | None = None) -> Profile:
     """Levels of a source's facts as far as they were probed."""
-    settings = ProbeSettings(model, source, split, domain, scheme=scheme or LevelScheme())
-    asked = chosen(settings)
-    table = asked.table.merge(asked.levels(settings), on="fact_id", how="left").astype({"level": "Int64"})
-    return Profile(table, settings.scheme, len(table), int(table["level"].notna().sum()), _notes(asked.source, asked.table))
+    from sftqa_core.workflows.profiles import whole_profile
+
+    ProbeSettings(model, source, split, domain)  # refuses what is no split or domain
+    return whole_profile(model, source, scheme).profile(split, domain)
 
 
 def completions(model: str, source: str, fact_id: str, scheme: LevelScheme | None = None) -> pd.DataFrame:
@@ -210,29 +201,28 @@ def open_for(model: str, source: str) -> FactSource:
     their recorded exposures, and those whose question and answer stood in the corpus belong to no split. Another model read
     none of this, so its facts say nothing of exposures and rivals.
     """
-    from sftqa_core.knowledge.facts import OPTIONAL, UNUSED
     from sftqa_core.knowledge.sources import open_source
-    from sftqa_core.models.catalogue import exposures, find_model
+    from sftqa_core.models.catalogue import find_model
 
-    opened = open_source(source)
-    read = exposures(find_model(model))
-    if read is None or not read["fact_id"].isin(opened.facts["fact_id"]).any():
+    opened, card = open_source(source), find_model(model)
+    key = (model, source, card.path, card.weights_sha256, opened.fingerprint)
+    return _joined.get(key, lambda: _as_read_by(card, opened))
+
+
+_joined: Kept[FactSource] = Kept(6)  # sources as some model may use them; they share their columns
+
+
+def _as_read_by(card: ModelCard, opened: FactSource) -> FactSource:
+    from sftqa_core.knowledge.facts import OPTIONAL, UNUSED
+    from sftqa_core.models.catalogue import exposures
+
+    read = exposures(card)
+    if read is None or not opened.facts["fact_id"].isin(read["fact_id"]).any():
         return replace(opened, facts=opened.facts.drop(columns=list(OPTIONAL), errors="ignore"))
     own = [name for name in read if name != "fact_id"]
     table = opened.facts.drop(columns=own, errors="ignore").merge(read, on="fact_id", validate="one_to_one")
     table["exposures"] = table["exposures"].astype("Int64")
     table.loc[table["carrier"], "split"] = UNUSED
     left_out = len(opened.facts) - len(table)
-    told = f"{model} was pre-trained on {len(table):,} facts of {source}; the other {left_out:,} are left out."
+    told = f"{card.name} was pre-trained on {len(table):,} facts of {opened.name}; the other {left_out:,} are left out."
     return replace(opened, facts=table.drop(columns="carrier"), notes=(*opened.notes, told) if left_out else opened.notes)
-
-
-def _notes(source: FactSource, chosen: pd.DataFrame) -> tuple[str, ...]:
-    notes = list(source.notes)
-    if (echo := int(chosen["echo"].sum())) > 0:
-        notes.append(
-            f"{echo:,} of these facts are echo facts: an answer stands inside the subject, so repeating the subject counts as a hit."
-        )
-    if (shared := int(chosen["subject_in_train"].sum())) > 0:
-        notes.append(f"{shared:,} out-of-domain test facts have a subject that also stands in in-domain train facts.")
-    return tuple(notes)

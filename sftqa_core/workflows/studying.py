@@ -20,6 +20,7 @@ from sftqa_core.training.recipes import default_learning_rate
 from sftqa_core.training.selection import train_pool
 from sftqa_core.workflows.forecast import probe_settings
 from sftqa_core.workflows.probing import Prober
+from sftqa_core.workflows.profiles import known_levels, whole_profile
 from sftqa_core.workflows.reading import open_for
 from sftqa_core.workspace import Workspace
 
@@ -87,7 +88,7 @@ class ModelStudy:
 
     def comparable(self) -> int | None:
         """Train facts of the scarcest level; None where that is not known, or does not matter."""
-        return self._scarcest(self.prober.known(self.train_facts)) if self.study.kind == "level" else None
+        return self._scarcest(known_levels(self.prober, self.train_facts)) if self.study.kind == "level" else None
 
     def _scarcest(self, levels: pd.DataFrame | None) -> int | None:
         if self.study.kind != "level" or levels is None or len(levels) < len(self.train_facts):
@@ -102,7 +103,11 @@ class ModelStudy:
 
     def _view_grid(self) -> list[TrainSettings]:
         """The grid by levels from whatever device measured them."""
-        known = stored_levels(self.prober.card, self.source, self.train_facts, self.prober.settings) if self.study.kind == "level" else None
+        known = None
+        if self.study.kind == "level" and self.source.large:
+            known = whole_profile(self.model, self.study.source, self.study.scheme).levels(self.train_facts)
+        elif self.study.kind == "level":
+            known = stored_levels(self.prober.card, self.source, self.train_facts, self.prober.settings)
         return grid(self.study, self.model, self._scarcest(known))
 
     def outcomes(self) -> Outcomes:

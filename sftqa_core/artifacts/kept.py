@@ -1,0 +1,42 @@
+"""What is worked out once and kept for all threads of a process while it is asked for."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Kept(Generic[T]):
+    """Values by key, up to a total size; who was asked for longest ago goes first.
+
+    Two threads that ask for the same at once wait for one making; what is there is given out without waiting for anyone.
+    """
+
+    def __init__(self, most: int, size: Callable[[T], int] = lambda value: 1):
+        self._most, self._size = most, size
+        self._values: OrderedDict[Hashable, T] = OrderedDict()
+        self._making: dict[Hashable, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The value of `key`, made if it is not there. Whatever `make` raises passes through and nothing is kept."""
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+                return self._values[key]
+            making = self._making.setdefault(key, threading.Lock())
+        with making:
+            with self._lock:
+                if key in self._values:
+                    return self._values[key]
+            value = make()
+            with self._lock:
+                self._values[key] = value
+                self._making.pop(key, None)
+                while len(self._values) > 1 and sum(map(self._size, self._values.values())) > self._most:
+                    self._values.popitem(last=False)
+            return value
