@@ -18,6 +18,7 @@ _QUOTED.maxlevel, _QUOTED.maxlist, _QUOTED.maxtuple, _QUOTED.maxdict = 2, 12, 12
 _QUOTED.maxstring = _QUOTED.maxother = 120
 MAX_LISTED = 20  # problems told one by one
 _LARGEST = 2**63 - 1  # what tables and databases hold
+_LATER = "later"  # in a field's metadata
 _DEEPEST = 50  # levels of lists and objects where a record holds any JSON
 _HALF = re.compile(r"[\ud800-\udfff]")
 
@@ -38,7 +39,7 @@ class Record:
         return []
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values: tuples become lists, nested records become objects."""
+        """Plain JSON values: tuples become lists, nested records become objects. What is `later` and unchanged is left out."""
         return _plain(self)
 
     @classmethod
@@ -65,6 +66,12 @@ class Record:
     def fingerprint(self) -> str:
         """16 hex digits over the whole record: the only way a cache key is made from settings."""
         return fingerprint(self.to_dict())
+
+
+def later(default: Any) -> Any:
+    """A field that came to a record after results were stored under it: JSON, and so every key, is without it while it holds its
+    default, which must do what was done before."""
+    return dataclasses.field(default=default, metadata={_LATER: True})
 
 
 def fingerprint(value: Any) -> str:
@@ -161,7 +168,8 @@ def _required(field: dataclasses.Field) -> bool:
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        told = [(f, getattr(value, f.name)) for f in dataclasses.fields(value)]
+        return {f.name: _plain(item) for f, item in told if not (_LATER in f.metadata and item == f.default)}
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):

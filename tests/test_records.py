@@ -8,7 +8,7 @@ import pytest
 
 from sftqa_core import records
 from sftqa_core.errors import SettingsError
-from sftqa_core.jsonrecord import Record, fingerprint
+from sftqa_core.jsonrecord import Record, fingerprint, later
 from sftqa_core.records import CorpusSettings, LevelScheme, PretrainSettings, ProbeSettings, PromptFormat, SamplerSettings, TrainSettings
 
 SETTINGS = [
@@ -24,6 +24,24 @@ SETTINGS = [
 def test_records_survive_json(record):
     """A record written as JSON text and read back is equal, nested records and tuples included."""
     assert type(record).from_dict(json.loads(json.dumps(record.to_dict()))) == record
+
+
+def test_a_field_that_came_later_changes_no_key_while_it_holds_its_default():
+    """Results that were stored before it are found again; another value is another result."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Before(Record):
+        seed: int = 0
+
+    @dataclasses.dataclass(frozen=True)
+    class After(Record):
+        seed: int = 0
+        top_k: int | None = later(None)
+
+    assert After(3).fingerprint() == Before(3).fingerprint()
+    assert After(3, 40).to_dict() == {"seed": 3, "top_k": 40}
+    assert After.from_dict({"seed": 3}) == After(3)
+    assert After.from_dict(After(3, 40).to_dict()) == After(3, 40)
 
 
 def test_every_record_is_frozen():
