@@ -156,7 +156,10 @@ def _moved_aside(parent: Path) -> tuple[str, ...]:
 
 @lru_cache(64)
 def _listed(parent: Path, changed_ns: int) -> tuple[str, ...]:
-    found = [(path.lstat().st_ctime, path.name) for path, left in left_behind(parent) if left["old"]]
+    found = []
+    for path, left in left_behind(parent):
+        with contextlib.suppress(OSError):  # another process has just put it back
+            found += [(path.lstat().st_ctime, path.name)] if left["old"] else []
     return tuple(name for _, name in sorted(found, reverse=True))  # the one moved last first
 
 

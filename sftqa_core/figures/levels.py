@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import plotly.graph_objects as go
 
 from sftqa_core.figures.style import canvas, ink_on, level_colours, plain
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def level_shares_figure(groups: Mapping[str, Sequence[int]], labels: Sequence[str], row_height: int = 40) -> go.Figure:
@@ -75,23 +71,6 @@ def score_histogram(
         figure.add_vline(x=cut, line={"width": 1, "dash": "dot", "color": "rgba(128,132,140,.6)"})
     figure.update_xaxes(tickvals=[-0.025, 0.25, 0.5, 0.75, 1], ticktext=["0", "0.25", "0.5", "0.75", "1"], showgrid=False)
     return figure
-
-
-def score_bins(scores: Sequence[float]) -> list[int]:
-    """Facts with R = 0, then in (0, 0.05], (0.05, 0.1] ... (0.95, 1]: 21 counts."""
-    counts = [0] * 21
-    for score in scores:
-        counts[0 if score <= 0 else max(1, min(20, math.ceil(score * 20 - 1e-9)))] += 1
-    return counts
-
-
-def level_counts(table: pd.DataFrame, by: str, levels: int) -> dict[str, list[int]]:
-    """Facts per level in each group of the column `by`; rows without a level (not probed) are left out."""
-    probed = table[table["level"].notna() & table[by].notna()]
-    counts = {str(name): [0] * levels for name in table[by].dropna().unique()}
-    for name, level in zip(probed[by], probed["level"], strict=True):
-        counts[str(name)][int(level)] += 1
-    return counts
 
 
 def level_names(levels: Iterable[Any], labels: Sequence[str], missing: str) -> list[str]:

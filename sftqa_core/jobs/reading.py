@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
+from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.jobs.folder import JobFolder
 from sftqa_core.jobs.lease import CPU, Lease, leases
 from sftqa_core.jobs.recovery import reconcile
@@ -17,6 +19,8 @@ from sftqa_core.jobs.store import JobStore
 from sftqa_core.progress import Progress
 from sftqa_core.records import Job
 from sftqa_core.workspace import Workspace
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -31,20 +35,17 @@ def jobs_list(
     limit: int | None = None, workspace: Workspace | None = None, kind: str | None = None, states: Sequence[str] | None = None
 ) -> list[Job]:
     """Jobs, the newest first, with `kind` or `states` only those; what became of dead processes is settled first."""
-    store = _settled(workspace)
-    return store.jobs(limit, kind, states) if store else []
+    return _asked(workspace, lambda store: store.jobs(limit, kind, states), [])
 
 
 def job_counts(workspace: Workspace | None = None) -> dict[str, int]:
     """How many jobs are in each state."""
-    store = _settled(workspace)
-    return store.counts() if store else {}
+    return _asked(workspace, lambda store: store.counts(), {})
 
 
 def job_stamp(workspace: Workspace | None = None) -> str:
     """Changes whenever a job ends: part of the key of everything a job can change."""
-    store = _settled(workspace)
-    return store.stamp() if store else ""
+    return _asked(workspace, lambda store: store.stamp(), "")
 
 
 def log_tail(job_id: str, lines: int = 200, workspace: Workspace | None = None) -> list[str]:
@@ -120,9 +121,21 @@ def remove_jobs(ids: Iterable[str] | None = None, workspace: Workspace | None = 
     return removed
 
 
-def _settled(workspace: Workspace | None) -> JobStore | None:
-    """The queue, with dead processes' jobs settled; None where there is none: looking must not create a state folder."""
+def _asked(workspace: Workspace | None, question: Callable[[JobStore], T], without: T) -> T:
+    """What the queue answers; `without` where there is none. One that proves damaged is made anew and asked again."""
     place = workspace or Workspace.current()
+    store = _settled(place)
+    if store is None:
+        return without
+    try:
+        return question(store)
+    except ArtifactDamaged:
+        reconcile(place)
+        return question(store)
+
+
+def _settled(place: Workspace) -> JobStore | None:
+    """The queue, with dead processes' jobs settled; None where there is none: looking must not create a state folder."""
     store = JobStore(place)
     if not store.path.exists():
         return None

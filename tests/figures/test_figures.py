@@ -7,7 +7,7 @@ from sftqa_core.figures.accuracy import accuracy_figure
 from sftqa_core.figures.agreement import budget_figure, confusion_figure
 from sftqa_core.figures.changes import change_counts, change_table
 from sftqa_core.figures.fact import template_hits_figure
-from sftqa_core.figures.levels import level_counts, level_names, level_shares_figure, score_bins, score_histogram
+from sftqa_core.figures.levels import level_names, level_shares_figure, score_histogram
 from sftqa_core.figures.style import GREY, ink_on, level_colours, plain, shortened
 from sftqa_core.figures.training import loss_figure
 from sftqa_core.records import Agreement, DomainAccuracy, LevelAccuracy
@@ -95,26 +95,26 @@ def test_level_shares_sum_to_one_per_group():
     assert list(figure.data[1].customdata) == [3, 0]
 
 
-def test_scores_on_a_bins_edge_belong_below_it():
-    """Bins are closed at the right, as levels are; zero has its own."""
-    counts = score_bins([0.0, 0.05, 0.0501, 0.55, 1.0])
-    assert len(counts) == 21
-    assert [at for at, count in enumerate(counts) if count] == [0, 1, 2, 11, 20]
-
-
 def test_score_bars_have_their_levels_colour():
     """The paper's four cut-offs colour 1, 5, 5, 5 and 5 bars."""
-    figure = score_histogram([0.0, 0.3], ["L0", "L1", "L2", "L3", "L4"], [0.0, 0.25, 0.5, 0.75])
+    one, none = [1] + [0] * 20, [0] * 21
+    scores = [one, none, one[-6:] + one[:-6], none, none]  # a fact with R = 0, another with R = 0.3
+    figure = score_histogram(scores, ["L0", "L1", "L2", "L3", "L4"], [0.0, 0.25, 0.5, 0.75])
     colours = list(figure.data[0].marker.color)
     assert [colours.count(colour) for colour in level_colours(5)] == [1, 5, 5, 5, 5]
-    assert sum(figure.data[0].y) == 2
+    assert [at for at, facts in enumerate(figure.data[0].y) if facts] == [0, 6]
+
+
+def test_bars_of_an_estimate_are_cut_by_level():
+    """Its levels don't follow from the score: every level has bars of its own, stacked."""
+    figure = score_histogram([[2] + [0] * 20, [1, 3] + [0] * 19], ["known", "unknown"], [0.0], estimated=True)
+    assert [list(trace.y[:2]) for trace in figure.data] == [[2, 0], [1, 3]]
 
 
 def test_unprobed_facts_are_no_level():
-    """Counting leaves them out, naming calls them what it is told to."""
-    table = pd.DataFrame({"domain": ["in", "in", "out"], "level": pd.array([0, 1, None], "Int64")})
-    assert level_counts(table, "domain", 2) == {"in": [1, 1], "out": [0, 0]}
-    assert level_names(table["level"], ["L0", "L1"], "not probed") == ["L0", "L1", "not probed"]
+    """Naming calls them what it is told to."""
+    levels = pd.array([0, 1, None], "Int64")
+    assert level_names(levels, ["L0", "L1"], "not probed") == ["L0", "L1", "not probed"]
     assert level_names([None, float("nan"), 1.0], ["L0", "L1"], "?") == ["?", "?", "L1"]
 
 

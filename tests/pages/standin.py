@@ -11,8 +11,10 @@ import pandas as pd
 
 from sftqa_core.artifacts import write_folder
 from sftqa_core.errors import FactsError, ModelUnavailable, NotFound, SettingsError
+from sftqa_core.memory.columns import Ids
 from sftqa_core.records import Agreement, DomainAccuracy, LevelAccuracy, LevelScheme, ModelCard, RunSummary, TrainSettings
 from sftqa_core.workflows.agreement import Trust
+from sftqa_core.workflows.profiles import Profile, Whole
 
 RELATIONS = {"P17": "in", "P19": "in", "P36": "in", "P106": "out", "P26": "out"}
 NASTY = ["<b>bold</b> $x^2$ :smile:", "=HYPERLINK(1)", "[link](http://example.invalid) **x**"]
@@ -35,7 +37,7 @@ def facts_and_levels(per_relation: int = 60) -> pd.DataFrame:
             contested = bool(draw.random() < 0.4)
             rows.append(
                 {
-                    "fact_id": f"{relation}{at:04d}".ljust(16, "0"), "source": "atlas", "relation": relation, "subject": subject,
+                    "fact_id": f"{relation[1:]}{at:04d}".ljust(16, "0"), "source": "atlas", "relation": relation, "subject": subject,
                     "answers": [f"Answer {at % 7}"], "question": f"What is the {relation} of {subject}?", "split": "test", "domain": domain,
                     "echo": at % 20 == 3, "subject_in_train": False, "exposures": int(draw.integers(0, 200)), "contested": contested,
                     "rival": "Rival" if contested else None, "rival_share": 0.4 if contested else 0.0,
@@ -143,14 +145,13 @@ def workflows(
         )
     ]
 
-    def profile(model: str, source: str, split: str = "test", domain: str = "all", scheme: object = None) -> SimpleNamespace:
+    def profile(model: str, source: str, split: str = "test", domain: str = "all", scheme: object = None) -> Profile:
         if model != "stand-in":
             raise ModelUnavailable(f"There is no model {model!r} here. Pick one from the list.")
         table = facts_and_levels()
-        table = table if domain == "all" else table[table["domain"] == domain]
         if not probed:
             table = table.assign(score=np.nan, level=pd.NA)
-        return SimpleNamespace(table=table, scheme=LevelScheme(), facts=len(table), probed=int(table["score"].notna().sum()), notes=())
+        return Whole(table, LevelScheme(), (), Ids(table)).profile(split, domain)
 
     def trust(model: str, source: str, split: str = "test", domain: str = "all") -> Trust:
         cells = tuple(tuple(40 if row == column else 2 for column in range(5)) for row in range(5))
@@ -205,6 +206,7 @@ def workflows(
     module.facts = lambda source: SimpleNamespace(relations={"P19": {"train": 6, "dev": 0, "test": 3}, "qa": {"train": 3, "test": 1}})
     module.sources = lambda: ["atlas", "entity-questions"]
     module.profile, module.completions, module.run, module.forecast = profile, completions, run, forecast
+    module.profile_stamp = lambda model, source, scheme: model
     info = SimpleNamespace(
         id=RUN, model="stand-in", source="atlas", n=60, method="full", seed=0, created="2026-11-23T12:00:00+00:00", shipped=True
     )
