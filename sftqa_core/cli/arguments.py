@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from sftqa_core.cli import upkeep
-from sftqa_core.cli.values import PROMPTS, count_or_all, json_scheme, names, numbers, prompt, sizes
+from sftqa_core.cli.values import count_or_all, json_scheme, names, numbers, prompt, sizes
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import (
     METHODS,
+    PROMPTS,
     STUDIES,
     CorpusSettings,
     LevelScheme,
@@ -25,8 +26,10 @@ from sftqa_core.records import (
 )
 
 _STUDY_OPTIONS = (
-    "models", "source", "seeds", "sizes", "method", "learning_rate", "epochs", "batch_size", "test_limit", "retest_limit", "device",
+    "models", "source", "seeds", "sizes", "method", "learning_rate", "epochs", "batch_size", "prompt", "test_limit", "retest_limit",
+    "device",
 )  # fmt: skip
+_PROMPT = "qa, plain, chat (the model's own chat template), or your own text with {question}"
 
 
 class Parser(argparse.ArgumentParser):
@@ -120,7 +123,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--lora-rank", type=int, default=8)
-    parser.add_argument("--prompt", type=prompt, default=PROMPTS["qa"], help="qa, plain, or your own text with {question}")
+    parser.add_argument("--prompt", type=prompt, default=PROMPTS["qa"], help=_PROMPT)
     parser.add_argument("--max-answer-tokens", type=int, default=16)
     parser.add_argument("--shots", type=int, default=4, help="examples in the few-shot base line's prompt; 0 leaves it out")
     parser.add_argument("--no-save-model", action="store_true", help="do not keep the tuned weights")
@@ -141,6 +144,7 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lr", type=float, dest="learning_rate", help="learning rate (default: by method and model size)")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--batch", type=int, dest="batch_size")
+    parser.add_argument("--prompt", type=prompt, help=_PROMPT)
     parser.add_argument("--test-limit", type=int, help="test facts a relation")
     parser.add_argument("--retest-limit", type=int, help="facts a relation that are probed again (default: 40)")
     parser.add_argument("--device", help="auto, cpu or cuda")

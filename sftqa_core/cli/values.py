@@ -6,12 +6,7 @@ import argparse
 import json
 
 from sftqa_core.errors import SettingsError
-from sftqa_core.records import LevelScheme, PromptFormat, TrainSettings
-
-PROMPTS = {
-    "qa": PromptFormat(),
-    "plain": PromptFormat("plain", "Question: {question}\nAnswer:"),
-}
+from sftqa_core.records import LevelScheme, PromptFormat, TrainSettings, prompt_format
 
 
 def count_or_all(text: str) -> int:
@@ -63,11 +58,9 @@ def json_scheme(text: str) -> LevelScheme:
 
 def prompt(text: str) -> PromptFormat:
     """A prompt format: by name, as a text with {question}, or as JSON."""
-    if text in PROMPTS:
-        return PROMPTS[text]
     try:
         if text.startswith("{") and '"prompt"' in text:
             return PromptFormat.from_dict(json.loads(text))
-        return PromptFormat("own", text.replace("\\n", "\n"))
+        return prompt_format(text.replace("\\n", "\n"))
     except SettingsError as error:
         raise argparse.ArgumentTypeError(str(error)) from None

@@ -4,7 +4,7 @@
 |---|---|---|
 | fact_id | str | the fact that was asked about |
 | stage | str | `before` (base model, the plain prompt), `few_shot`, `majority` or `after` |
-| text | str | what was answered, special tokens left out; of a few-shot answer the part before the separator |
+| text | str | what was answered, special tokens left out; of a few-shot answer in plain text the part before the separator |
 | matched | str, null | the answer (or alias) that stands in the text; null (NaN) when none does |
 | correct | bool | whether there is one |
 | rival | bool | not correct, and the rival object of a contested fact stands in the text (METHOD 8.8) |
@@ -20,7 +20,8 @@ from sftqa_core.knowledge.answers import Matcher
 from sftqa_core.memory.room import positions, require_room
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import TrainSettings
-from sftqa_core.training.prompts import ExamplePool, encode_prompt, few_shot_prompt, first_answer
+from sftqa_core.training.asking import asking
+from sftqa_core.training.prompts import ExamplePool
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,8 +57,9 @@ def predict(
 
     prompts = encode_questions(loaded, facts, settings, shots, pool) if prompts is None else prompts
     phase = Phase(reporter or Silent(), f"answers: {stage}", len(facts), "facts")
-    answers = greedy(loaded, prompts, settings.max_answer_tokens, phase=phase)
-    texts = [first_answer(answer.text) if shots else answer.text for answer in answers]
+    asked = asking(loaded, settings.prompt)
+    answers = greedy(asked.answering, prompts, settings.max_answer_tokens, phase=phase)
+    texts = [asked.answer_of(answer.text, shots) for answer in answers]
     table = score_texts(facts, texts, stage, settings.match, aliases)
     return table.assign(mean_logprob=[float(a.mean_logprob) for a in answers], tokens=[int(a.tokens) for a in answers])
 
@@ -68,15 +70,15 @@ def encode_questions(
     """Each question's prompt as token ids (see `predict`). Raises `SettingsError` when one does not fit the model."""
     if shots and pool is None:
         raise ValueError("A few-shot prompt needs the fact table to take its examples from.")
-    room = positions(loaded)
+    room, asked = positions(loaded), asking(loaded, settings.prompt)
     examples = ExamplePool(pool, settings.seed) if shots and pool is not None else None
     prompts = []
     for fact, relation, question in zip(facts["fact_id"], facts["relation"], facts["question"], strict=True):
         shown = examples.draw(fact, relation, question, shots) if examples else []
-        ids = encode_prompt(loaded, few_shot_prompt(question, shown, settings.prompt))
+        ids = asked.prompt(question, shown)
         while shown and room is not None and len(ids) + settings.max_answer_tokens > room:
             shown = shown[:-1]
-            ids = encode_prompt(loaded, few_shot_prompt(question, shown, settings.prompt))
+            ids = asked.prompt(question, shown)
         prompts.append(list(ids))
     require_room(loaded, [len(ids) for ids in prompts], settings.max_answer_tokens, "test questions", facts["question"].tolist())
     return prompts

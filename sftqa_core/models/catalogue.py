@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sftqa_core.artifacts import MANIFEST, finished, read_manifest
 from sftqa_core.errors import ArtifactDamaged, ModelUnavailable, SettingsError, SftqaError
-from sftqa_core.jsonrecord import Record, shown
+from sftqa_core.jsonrecord import Record, later, shown
 from sftqa_core.models.folders import ADAPTER_CONFIG, CONFIG, ModelFolder
 from sftqa_core.records import ModelCard, PretrainSettings
 from sftqa_core.workspace import Workspace
@@ -38,6 +38,7 @@ class ModelFingerprint(Record):
     adapter: str | None  # the same of the adapter on top of it
     dtype: str
     device: str  # cpu or cuda
+    template: str | None = later(None)  # ChatTemplate.fingerprint, where questions are put by it
 
 
 def find_model(name: str, workspace: Workspace | None = None) -> ModelCard:

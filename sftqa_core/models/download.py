@@ -9,7 +9,7 @@ from pathlib import Path
 from sftqa_core.errors import MissingPackage, ModelUnavailable
 from sftqa_core.knowledge.download import first_line
 
-_WANTED = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.model", "merges.txt", "vocab.txt")
+_WANTED = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.model", "merges.txt", "vocab.txt", "chat_template.jinja")
 ASK_S = 5.0  # until the hub counts as out of reach
 _TOP_LEVEL_ONLY = ("*/*",)  # repositories keep other formats of the same weights in sub-folders
 

@@ -66,6 +66,17 @@ class ModelFolder:
     def json(self, name: str, most_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
         """One of the folder's settings. Raises `ModelUnavailable` when it is missing, too large, or no JSON object."""
         path = self.path / name
+        try:
+            found = parse_json(self.text(name, most_bytes))
+        except ValueError as error:
+            raise ModelUnavailable(f"{path} is not readable JSON ({error}). Fetch or save the model again.") from None
+        if not isinstance(found, dict):
+            raise ModelUnavailable(f"{path} must hold a JSON object, got {type(found).__name__}. Fetch or save the model again.")
+        return found
+
+    def text(self, name: str, most_bytes: int) -> str:
+        """A text file of the folder. Raises `ModelUnavailable` when it is missing, too large, or no UTF-8."""
+        path = self.path / name
         if not path.exists() and not path.is_symlink():
             raise ModelUnavailable(f"{self.path} holds no model: it has no {name}. Pick the folder that save_pretrained wrote.")
         self._require_own(path)
@@ -73,12 +84,10 @@ class ModelFolder:
             size = path.stat().st_size
             if size > most_bytes:
                 raise ModelUnavailable(f"{path} has {size:,} bytes, the most is {most_bytes:,}. Fetch or save the model again.")
-            found = parse_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ModelUnavailable(f"{path} is not readable JSON ({error}). Fetch or save the model again.") from None
-        if not isinstance(found, dict):
-            raise ModelUnavailable(f"{path} must hold a JSON object, got {type(found).__name__}. Fetch or save the model again.")
-        return found
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            kind = "JSON" if path.suffix == ".json" else "text"
+            raise ModelUnavailable(f"{path} is not readable {kind} ({error}). Fetch or save the model again.") from None
 
     def weights(self) -> list[Path]:
         """The safetensors files. Raises `ModelUnavailable` for pickled weights alone, none, or missing parts."""

@@ -10,7 +10,7 @@ from sftqa_core.records.known import ModelCard, SourceReport
 from sftqa_core.records.making import CorpusSettings, PretrainSettings
 from sftqa_core.records.measuring import DOMAINS, MAX_SEED, METHODS, SPLITS, Agreement, LevelScheme, ProbeSettings, SamplerSettings
 from sftqa_core.records.studying import STUDIES, Finding, StudyReport, StudySettings
-from sftqa_core.records.tuning import DomainAccuracy, LevelAccuracy, PromptFormat, RunSummary, TrainSettings
+from sftqa_core.records.tuning import PROMPTS, DomainAccuracy, LevelAccuracy, PromptFormat, RunSummary, TrainSettings, prompt_format
 
 __all__ = [
     "DOMAINS",
@@ -18,6 +18,7 @@ __all__ = [
     "MAX_SEED",
     "METHODS",
     "MOVES",
+    "PROMPTS",
     "SPLITS",
     "STUDIES",
     "Agreement",
@@ -38,4 +39,5 @@ __all__ = [
     "StudyReport",
     "StudySettings",
     "TrainSettings",
+    "prompt_format",
 ]

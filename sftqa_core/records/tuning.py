@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from sftqa_core.jsonrecord import Record, at_least, at_most, one_of, shown, within
+from sftqa_core.jsonrecord import Record, at_least, at_most, later, one_of, shown, within
 from sftqa_core.records.measuring import MAX_NEW_TOKENS, MAX_SEED, LevelScheme
 
 MAX_PROMPT = 10_000  # characters of a prompt's form
@@ -13,11 +13,15 @@ MAX_PROMPT = 10_000  # characters of a prompt's form
 
 @dataclass(frozen=True)
 class PromptFormat(Record):
-    """The question-answer form of training and test. Filled by literal replacement, never by str.format."""
+    """The question-answer form of training and test. Filled by literal replacement, never by str.format.
+
+    As a chat, the prompt is what the user says and the answer what the model replies; the model's own template is put around both.
+    """
 
     name: str = "qa"
     prompt: str = "Q: {question}\nA:"
     answer: str = " {answer}"  # what follows the prompt in training; the end token comes after it
+    chat: bool = later(False)
 
     def problems(self) -> list[str]:
         wrong = at_most("The prompt", self.prompt, MAX_PROMPT) + at_most("The answer form", self.answer, MAX_PROMPT)
@@ -25,7 +29,22 @@ class PromptFormat(Record):
             wrong.append(f"The prompt must hold {{question}} exactly once, got {shown(self.prompt)}.")
         if self.answer.count("{answer}") != 1:
             wrong.append(f"The answer form must hold {{answer}} exactly once, got {shown(self.answer)}.")
+        if self.chat and (self.prompt != self.prompt.strip() or self.answer != self.answer.strip()):
+            said = f"{shown(self.prompt)} and {shown(self.answer)}"
+            wrong.append(f"In a chat the prompt and the answer form can't begin or end with a blank or a line break, got {said}.")
         return wrong
+
+
+PROMPTS = {  # the ones with a name: for pages, commands and YAML files
+    "qa": PromptFormat(),
+    "plain": PromptFormat("plain", "Question: {question}\nAnswer:"),
+    "chat": PromptFormat("chat", "{question}", "{answer}", chat=True),
+}
+
+
+def prompt_format(text: str) -> PromptFormat:
+    """A prompt by its name, or as a text of one's own that holds {question}. Raises `SettingsError`."""
+    return PROMPTS.get(text) or PromptFormat("own", text)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import yaml
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import shown
-from sftqa_core.records import StudySettings, TrainSettings
+from sftqa_core.records import PROMPTS, StudySettings, TrainSettings, prompt_format
 
 MAX_CHARACTERS = 100_000
 _FOREIGN = (yaml.YAMLError, ValueError, RecursionError, TypeError, AttributeError, LookupError, ArithmeticError)
@@ -21,9 +21,11 @@ def to_yaml(study: StudySettings) -> str:
     """The study as text; what stands at its default is left out, but what the study is about is always told."""
     values = study.to_dict()
     plain = StudySettings(study.kind, study.models).to_dict()
-    told: dict[str, Any] = {f.name: values[f.name] for f in dataclasses.fields(study)}
+    told: dict[str, Any] = {f.name: values[f.name] for f in dataclasses.fields(study) if f.name in values}
     told["sizes"] = ["all" if n == TrainSettings.ALL else n for n in study.examples]
-    kept = {name: value for name, value in told.items() if name in _ALWAYS or value != plain[name]}
+    kept = {name: value for name, value in told.items() if name in _ALWAYS or value != plain.get(name)}
+    if "prompt" in kept and PROMPTS.get(study.prompt.name) == study.prompt:
+        kept["prompt"] = study.prompt.name
     return _HEAD + yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
 
 
@@ -45,6 +47,8 @@ def from_yaml(text: str) -> StudySettings:
         values["sizes"] = [TrainSettings.ALL if n == "all" else n for n in values["sizes"]]
     if isinstance(values.get("learning_rate"), str):  # YAML takes 4e-4 for a word
         values["learning_rate"] = _number(values["learning_rate"])
+    if isinstance(values.get("prompt"), str):
+        values["prompt"] = prompt_format(values["prompt"]).to_dict()
     return StudySettings.from_dict(values)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from sftqa_core.records import LevelScheme, PromptFormat, TrainSettings
+from sftqa_core.records import PROMPTS, LevelScheme, PromptFormat, TrainSettings
 
 _VALUES = (  # flag, field: written when it differs from the default
     ("--balance", "balance"),
@@ -53,9 +53,11 @@ def _changed(flags: Iterable[tuple[str, str]], settings: Any, plain: Any) -> lis
 def _prompt(form: PromptFormat) -> list[str]:
     if form == PromptFormat():
         return []
-    if form.answer != PromptFormat().answer:
+    if PROMPTS.get(form.name) == form:
+        return ["--prompt", form.name]
+    if form.chat or form.name != "own" or form.answer != PromptFormat().answer:
         return ["--prompt", json.dumps(form.to_dict(), ensure_ascii=False)]
-    return ["--prompt", form.prompt.replace("\n", "\\n") if form.name == "own" else form.name]
+    return ["--prompt", form.prompt.replace("\n", "\\n")]
 
 
 def _scheme(scheme: LevelScheme) -> list[str]:

@@ -82,6 +82,31 @@ def first_answer(text: str) -> str:
     return text.split(SEPARATOR)[0]
 
 
+@dataclass(frozen=True)
+class Plain:
+    """One model asked by a prompt in plain text; `chat.Chat` is its counterpart, `asking.asking` chooses."""
+
+    loaded: LoadedModel
+    form: PromptFormat
+
+    @property
+    def answering(self) -> LoadedModel:
+        """The model that stops where an answer ends."""
+        return self.loaded
+
+    def prompt(self, question: str, examples: Sequence[tuple[str, str]] = ()) -> tuple[int, ...]:
+        """Token ids of the test prompt, the examples in front."""
+        return encode_prompt(self.loaded, few_shot_prompt(question, examples, self.form))
+
+    def example(self, question: str, answer: str) -> EncodedExample:
+        """One training example."""
+        return encode_example(self.loaded, question, answer, self.form)
+
+    def answer_of(self, text: str, shots: int) -> str:
+        """A completion as it is judged."""
+        return first_answer(text) if shots else text
+
+
 class ExamplePool:
     """Train facts to show in few-shot prompts.
 

@@ -30,8 +30,9 @@ from sftqa_core.memory.room import require_room
 from sftqa_core.models.loading import no_progress_bar
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import TrainSettings
+from sftqa_core.training.asking import asking
 from sftqa_core.training.curve import CurveWriter
-from sftqa_core.training.prompts import IGNORED, EncodedExample, encode_example
+from sftqa_core.training.prompts import IGNORED, EncodedExample
 from sftqa_core.training.recipes import default_learning_rate
 from sftqa_core.training.saving import save_tuned, tuned_fingerprint
 from sftqa_core.training.schedule import learning_rate_factor, training_steps
@@ -117,10 +118,8 @@ def fine_tune(
 
 def encode_examples(loaded: LoadedModel, examples: pd.DataFrame, settings: TrainSettings) -> list[EncodedExample]:
     """What is trained on, one a row of `examples`. Raises `SettingsError` when one does not fit the model's positions."""
-    encoded = [
-        encode_example(loaded, question, answers[0], settings.prompt)
-        for question, answers in zip(examples["question"], examples["answers"], strict=True)
-    ]
+    asked = asking(loaded, settings.prompt)
+    encoded = [asked.example(question, answers[0]) for question, answers in zip(examples["question"], examples["answers"], strict=True)]
     require_room(loaded, [len(example.ids) for example in encoded], 0, "training examples", examples["question"].tolist())
     return encoded
 

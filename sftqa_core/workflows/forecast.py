@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sftqa_core.errors import NotEnoughFacts
 from sftqa_core.jsonrecord import Record
+from sftqa_core.models.chat_templates import asked_by, chat_notes
 from sftqa_core.models.devices import resolve_device
 from sftqa_core.progress import Silent
 from sftqa_core.records import ProbeSettings, StudySettings, TrainSettings
@@ -134,7 +135,7 @@ def _train(settings: TrainSettings) -> Forecast:
     n = there = available(source, levels, settings).total
     if settings.n != TrainSettings.ALL:
         n = settings.n
-    notes: list[str] = []
+    notes: list[str] = chat_notes(prober.card, settings.prompt)
     problems = [] if len(facts) else [f"{source.name} holds no test facts, so nothing could be measured."]
     train_probes = 0
     try:
@@ -189,7 +190,9 @@ def _answers(prober: Prober, facts: pd.DataFrame, settings: TrainSettings, notes
     asked = {"answer": len(facts), "few_shot": 0}
     known = []
     for stage, kind in stages.items():
-        if prober.card.path and is_kept(stage, prober.fingerprint, facts, prober.source, settings, prober.aliases):
+        if prober.card.path and is_kept(
+            stage, asked_by(prober.fingerprint, prober.card, settings.prompt), facts, prober.source, settings, prober.aliases
+        ):
             known.append(stage)
         else:
             asked[kind] += len(facts)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sftqa_core.errors import SftqaError
 from sftqa_core.models.catalogue import base_card, find_model
+from sftqa_core.models.chat_templates import Layout, layout, require_chat_template
 from sftqa_core.models.devices import DeviceMemory, device_memory, resolve_device
 from sftqa_core.models.folders import ModelFolder
 from sftqa_core.models.footprint import Footprint, Shape, answering, coarse, decoding, prompts_at_once, tuning
@@ -68,7 +69,7 @@ class Estimator:
 
     def __init__(self, card: ModelCard, device: str):
         self.device = device
-        self.kind = card.kind
+        self.card, self.kind = card, card.kind
         self.shape, self.parameters, base = _shape(card)
         own = Path(card.path) if card.path else None
         self.count = token_counter(own if own is not None and (own / "tokenizer_config.json").is_file() else base)
@@ -90,8 +91,9 @@ class Estimator:
 
     def training(self, settings: TrainSettings, pool: pd.DataFrame, tests: pd.DataFrame, n: int) -> Memory:
         """Fine-tuning on `n` examples of the pool and answering the test questions before and after, whichever needs more."""
-        length = longest_example(settings, pool, n, self.count)
-        asked = longest_question(settings, pool, tests, self.count)
+        chat = layout(require_chat_template(self.card)) if settings.prompt.chat and self.card.path else None
+        length = longest_example(settings, pool, n, self.count, chat)
+        asked = longest_question(settings, pool, tests, self.count, chat)
         batch = max(1, min(settings.batch_size, n))
 
         def work(shape: Shape) -> Footprint:
@@ -146,25 +148,33 @@ def longest_statement(source: FactSource, facts: pd.DataFrame, count: CountToken
     return longest_tokens(prompts, count)
 
 
-def longest_example(settings: TrainSettings, pool: pd.DataFrame, n: int, count: CountTokens) -> int:
-    """Tokens of the longest of `n` examples, to be expected of a draw from the pool, with the end token."""
-    texts = sorted(_examples(settings, pool.head(max(n, _DRAWN))), key=len)  # a pool stands in the order of a draw
+def longest_example(settings: TrainSettings, pool: pd.DataFrame, n: int, count: CountTokens, chat: Layout | None = None) -> int:
+    """Tokens of the longest of `n` examples, to be expected of a draw from the pool, with the end token; `chat` is put around them."""
+    texts = sorted(_examples(settings, pool.head(max(n, _DRAWN)), chat), key=len)  # a pool stands in the order of a draw
     rank = max(1, round(len(texts) * n / (n + 1)))
     return 1 + longest_tokens(texts[:rank], count)
 
 
-def longest_question(settings: TrainSettings, pool: pd.DataFrame, tests: pd.DataFrame, count: CountTokens) -> int:
+def longest_question(
+    settings: TrainSettings, pool: pd.DataFrame, tests: pd.DataFrame, count: CountTokens, chat: Layout | None = None
+) -> int:
     """Tokens of the longest test prompt, with the examples that the base model is shown: of the relation with the longest ones."""
-    asked = [settings.prompt.prompt.replace("{question}", question) for question in tests["question"]]
+    asked = [_prompt(settings, question, chat) for question in tests["question"]]
     few = pool.head(_DRAWN).groupby("relation").head(_COUNTED)
-    means = [_mean([count(text) for text in _examples(settings, some)]) for _, some in few.groupby("relation")]
+    means = [_mean([count(text) for text in _examples(settings, some, chat)]) for _, some in few.groupby("relation")]
     return longest_tokens(asked, count) + round(settings.shots * max(means, default=0))
 
 
-def _examples(settings: TrainSettings, facts: pd.DataFrame) -> list[str]:
+def _examples(settings: TrainSettings, facts: pd.DataFrame, chat: Layout | None) -> list[str]:
     pairs = zip(facts["question"], facts["answers"], strict=True)
     form = settings.prompt
-    return [form.prompt.replace("{question}", q) + form.answer.replace("{answer}", answers[0]) for q, answers in pairs]
+    if chat is not None:  # a system text counts with each: a little too much for those that are shown
+        return [_prompt(settings, q, chat) + chat.reply(answers[0], form) + chat.tail for q, answers in pairs]
+    return [_prompt(settings, q, None) + form.answer.replace("{answer}", answers[0]) for q, answers in pairs]
+
+
+def _prompt(settings: TrainSettings, question: str, chat: Layout | None) -> str:
+    return chat.prompt(question, (), settings.prompt) if chat else settings.prompt.prompt.replace("{question}", question)
 
 
 def _mean(numbers: list[int]) -> float:

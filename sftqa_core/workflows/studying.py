@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from sftqa_core.evaluation.choosing import held_out_facts
 from sftqa_core.knowledge.facts import pick_facts
 from sftqa_core.memory.stored import stored_levels
+from sftqa_core.models.catalogue import ModelFingerprint
+from sftqa_core.models.chat_templates import asked_by
 from sftqa_core.models.devices import NUMBER_FORMATS
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import CorpusSettings, LevelScheme, ModelCard, StudySettings, TrainSettings
@@ -59,9 +61,14 @@ class ModelStudy:
         """What examples are chosen from."""
         return train_pool(self.source, self.base)
 
+    @property
+    def _fingerprint(self) -> ModelFingerprint:
+        """What answers. Raises `SettingsError` for a chat with a model that knows none."""
+        return asked_by(self.prober.fingerprint, self.prober.card, self.study.prompt)
+
     def _cells(self, facts: pd.DataFrame) -> Cells:
         rate = default_learning_rate(self.study.method, self.prober.card.parameters)
-        model, aliases = self.prober.fingerprint.to_dict(), self.prober.aliases.fingerprint()
+        model, aliases = self._fingerprint.to_dict(), self.prober.aliases.fingerprint()
         return Cells.of(Workspace.current(), model, self.source.fingerprint, aliases, list(facts["fact_id"]), rate)
 
     @property
@@ -125,7 +132,7 @@ class ModelStudy:
 
     def _fullest(self, wanted: list[TrainSettings]) -> tuple[Cells, Cells]:
         """The cells of the device that has done most of the runs: this machine's need not be the one that shipped them."""
-        made = self.prober.fingerprint.to_dict()
+        made = self._fingerprint.to_dict()
         devices = [{"device": name, "dtype": NUMBER_FORMATS[name]} for name in dict.fromkeys((self.prober.device, *NUMBER_FORMATS))]
         both = [(replace(self.cells, model=made | device), replace(self.shifts, model=made | device)) for device in devices]
         return max(both, key=lambda pair: sum(pair[0].folder(run) is not None for run in wanted))

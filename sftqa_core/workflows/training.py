@@ -17,6 +17,7 @@ from sftqa_core.evaluation.choosing import held_out_facts
 from sftqa_core.evaluation.kept import kept_predictions
 from sftqa_core.evaluation.predictions import encode_questions, predict
 from sftqa_core.knowledge.sources import open_source
+from sftqa_core.models.chat_templates import asked_by, chat_notes
 from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Reporter
 from sftqa_core.records import DomainAccuracy, RunSummary, TrainSettings
@@ -58,6 +59,8 @@ class TrainingRun:
         facts = held_out_facts(self.source, self.settings)
         encode_examples(self.prober.loaded, selection.facts, self.settings)  # what does not fit is told first, too
         encode_questions(self.prober.loaded, facts, self.settings)
+        for note in chat_notes(self.prober.loaded.card, self.settings.prompt):
+            self.reporter.log(note)
         with self._timed("probe"):
             levels = self.prober.levels(facts)
         before = self._base_answers(facts)
@@ -101,6 +104,7 @@ class TrainingRun:
     def _base_answers(self, facts: pd.DataFrame) -> dict[str, pd.DataFrame]:
         """Predictions of the base model without and with examples, and of the majority object."""
         settings, loaded, aliases = self.settings, self.prober.loaded, self.prober.aliases
+        model = asked_by(loaded.fingerprint, loaded.card, settings.prompt)
 
         def plain() -> pd.DataFrame:
             return predict(loaded, facts, settings, self.reporter, stage="before", aliases=aliases)
@@ -112,7 +116,7 @@ class TrainingRun:
         work: dict[str, Callable[[], pd.DataFrame]] = {"before": plain, **({"few_shot": few_shot} if settings.shots else {})}
         for stage, make in work.items():
             with self._timed(stage):
-                answers[stage], known = kept_predictions(stage, loaded.fingerprint, facts, self.source, settings, aliases, make)
+                answers[stage], known = kept_predictions(stage, model, facts, self.source, settings, aliases, make)
             if known:
                 self.reporter.log(f"The base model's answers ({stage}) were known already.")
                 self.seconds[stage] = 0.0
@@ -162,9 +166,10 @@ class TrainingRun:
         return accuracy_by_level(kept, plain, levels, self.settings.scheme)
 
     def _manifest(self, loaded: LoadedModel, selection: Selection, tuned: TuneResult) -> dict[str, Any]:
+        model = asked_by(loaded.fingerprint, loaded.card, self.settings.prompt)
         guesses = majority_objects(self._all_facts, self.prober.aliases)
         return {
-            "model": {"name": self.settings.model, "revision": loaded.card.revision, **loaded.fingerprint.to_dict()},
+            "model": {"name": self.settings.model, "revision": loaded.card.revision, **model.to_dict()},
             "token": self.token,
             "source": {"name": self.source.name, "fingerprint": self.source.fingerprint},
             "aliases": self.prober.aliases.fingerprint(),

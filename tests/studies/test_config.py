@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from sftqa_core.errors import SettingsError
-from sftqa_core.records import LevelScheme, PromptFormat, StudySettings, TrainSettings
+from sftqa_core.records import PROMPTS, LevelScheme, PromptFormat, StudySettings, TrainSettings
 from sftqa_core.records.studying import SIZES, STUDIES
 from sftqa_core.studies.config import MAX_CHARACTERS, from_yaml, to_yaml
 from tests.studies.small_study import FOUR
@@ -29,6 +29,17 @@ def test_every_kind_comes_back_as_it_was(kind):
     assert text.startswith("# A study of SFT-QA Explorer. Run it with: sftqa study --config ")
     told = ", ".join("all" if n == ALL else str(n) for n in SIZES[kind])
     assert f"\nkind: {kind}\nmodels: [m, o]\nsource: atlas\nseeds: [0, 1, 2]\nsizes: [{told}]\n" in text
+
+
+@pytest.mark.parametrize("name", ["plain", "chat"])
+def test_prompts_with_a_name_are_told_by_it(name):
+    """As a person writes them; a text of one's own is one, too."""
+    study = dataclasses.replace(StudySettings("amount", ("m",)), prompt=PROMPTS[name])
+    assert f"\nprompt: {name}\n" in to_yaml(study)
+    assert from_yaml(to_yaml(study)) == study
+    assert from_yaml(HEAD + 'prompt: "Say {question}"').prompt == PromptFormat("own", "Say {question}")
+    assert from_yaml(HEAD + "prompt: qa") == from_yaml(HEAD)
+    assert "The prompt must hold {question} exactly once, got 'huh'." in refused(HEAD + "prompt: huh")
 
 
 def test_every_setting_comes_back_as_it_was():

@@ -13,7 +13,7 @@ from sftqa_core.cli.arguments import parse, train_settings
 from sftqa_core.errors import ArtifactDamaged, NotFound
 from sftqa_core.evaluation.accuracy import accuracy_by_level
 from sftqa_core.evaluation.predictions import score_texts
-from sftqa_core.records import LevelScheme, PromptFormat, RunSummary, SamplerSettings, TrainSettings
+from sftqa_core.records import PROMPTS, LevelScheme, PromptFormat, RunSummary, SamplerSettings, TrainSettings
 from sftqa_core.training.command import command_of
 from sftqa_core.training.runs import RunContents, list_runs, new_run_id, read_run, write_run
 from sftqa_core.training.selection import select_examples
@@ -144,6 +144,9 @@ OWN_SCHEME = LevelScheme(sampling=SamplerSettings(samples=3, temperature=0.5, ma
         {"levels": (0, 3), "balance": "level", "relations": ("P17", "P19")},
         {"n": TrainSettings.ALL, "epochs": 2, "batch_size": 4, "lora_rank": 16, "method": "full"},
         {"prompt": PromptFormat("own", "It's {question}\n?"), "test_limit": 7, "match": "substring", "device": "cpu"},
+        {"prompt": PROMPTS["chat"]},
+        {"prompt": PromptFormat("own", "Say {question}", "{answer}", chat=True)},
+        {"prompt": PromptFormat("qa", "Say {question}")},
         {"prompt": PromptFormat("plain", "Question: {question}\nAnswer:"), "scheme": OWN_SCHEME, "learning_rate": 1.5e-05},
     ],
 )

@@ -1,0 +1,94 @@
+"""A process of its own that renders chat templates, since a template is a program of strangers: see chat_templates.py.
+
+Reads {"template", "tokens", "chats": [{"messages", "generate"}]} as JSON on standard input; writes {"texts": [...], "dated": bool} or
+{"error": "..."} on standard output. transformers' own sandbox renders (immutable, without underscored names); around it stand limits
+that no template gets past: processor time, memory, length of a text. "Today" is a fixed day, because a text that changes from day to
+day would change results; every text is rendered twice, with other random numbers, and must be the same. This file imports nothing of
+the program: it is run by its path.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import random
+import signal
+import sys
+from typing import Any
+
+CPU_S = 5  # of rendering, all texts together
+WALL_S = 60  # a machine may be busy
+MEMORY_BYTES = 1_000_000_000  # beyond what the process takes by itself
+MAX_CHARACTERS = 500_000  # of a text
+TODAY = datetime.datetime(2024, 7, 26, 12)  # the day that Llama 3's template itself takes where it can't ask
+_ANOTHER_DAY = datetime.datetime(2031, 11, 3, 3)
+
+
+def main() -> None:
+    """Answer one request."""
+    wanted = json.load(sys.stdin)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            told = _rendered(wanted)
+    except MemoryError:
+        told = {"error": f"it wants more than {MEMORY_BYTES / 1e9:.0f} GB of memory"}
+    except RecursionError:
+        told = {"error": "it is nested too deeply"}
+    except Exception as error:  # jinja's, and whatever a template's own expressions raise
+        told = {"error": f"{type(error).__name__}: {str(error).splitlines()[0][:300] if str(error) else 'no reason given'}"}
+    json.dump(told, sys.stdout)
+
+
+def _rendered(wanted: dict[str, Any]) -> dict[str, Any]:
+    from transformers.utils import chat_template_utils as rendering
+
+    _limit()
+
+    def all_texts(day: datetime.datetime, seed: int) -> list[str]:
+        rendering.datetime = _Calendar(day)  # what strftime_now asks
+        random.seed(seed)  # what the filter `random` asks
+        return [_text(rendering, wanted, chat) for chat in wanted["chats"]]
+
+    texts = all_texts(TODAY, 0)
+    if all_texts(TODAY, 1) != texts:
+        return {"error": "it writes something else each time"}
+    return {"texts": texts, "dated": all_texts(_ANOTHER_DAY, 0) != texts}
+
+
+def _text(rendering: Any, wanted: dict[str, Any], chat: dict[str, Any]) -> str:
+    rendered, _ = rendering.render_jinja_template(
+        [chat["messages"]], chat_template=wanted["template"], add_generation_prompt=chat["generate"], **wanted["tokens"]
+    )
+    if len(rendered[0]) > MAX_CHARACTERS:
+        raise ValueError(f"it writes {len(rendered[0]):,} characters, the most is {MAX_CHARACTERS:,}")
+    return rendered[0]
+
+
+class _Calendar:
+    """Stands for the class `datetime` where only `now` is asked for."""
+
+    def __init__(self, day: datetime.datetime):
+        self._day = day
+
+    def now(self, *_: Any) -> datetime.datetime:
+        """The fixed day."""
+        return self._day
+
+
+def _limit() -> None:
+    """From here on the system ends the process that takes more; the signals' own action can't be caught by a template."""
+    with contextlib.suppress(ImportError, ValueError, OSError):  # Windows has none of this; the parent ends the process then
+        import resource
+
+        signal.alarm(WALL_S)
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        spent = int(used.ru_utime + used.ru_stime) + 1
+        resource.setrlimit(resource.RLIMIT_CPU, (spent + CPU_S, spent + CPU_S))
+        with open("/proc/self/statm", encoding="ascii") as pages:
+            taken = int(pages.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY_BYTES, taken + MEMORY_BYTES))
+
+
+if __name__ == "__main__":
+    main()

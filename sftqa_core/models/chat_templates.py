@@ -1,0 +1,239 @@
+"""A model's chat template: found in its files without torch, and turned into plain pieces of text.
+
+A template is a program of strangers. It is rendered by transformers' own sandbox in a process of its own (chat_child.py), which the
+system ends after 5 s of processor time, 60 s in all, 1 GB of memory or 500,000 characters; that process gets no environment but its
+search paths. And it never sees a question: it is rendered for made-up exchanges, whose words are then taken out, and what is left
+are pieces that questions and answers are put between by literal replacement. Two different exchanges must leave the same pieces, so
+a template that cuts, changes or repeats what is said is refused and not half followed.
+
+The prompt ends where the answer begins in a finished conversation, so it is a prefix of the training example by construction, also
+where a template knows no generation prompt, or one with more in it (the beginning of a thought). Nothing is said as "system"; what a
+template says there by itself stays.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from sftqa_core.errors import ModelUnavailable, SettingsError
+from sftqa_core.jsonrecord import fingerprint, shown
+from sftqa_core.models import chat_child
+from sftqa_core.models.catalogue import ModelFingerprint, base_card
+from sftqa_core.models.folders import MAX_TOKENIZER_BYTES, ModelFolder
+from sftqa_core.records import ModelCard, PromptFormat
+
+TEMPLATE = "chat_template.jinja"
+MAX_TEMPLATE_BYTES = 1_000_000
+MAX_TURNS = 101  # exchanges of one conversation: the most examples that can be shown, and the question
+_SETTINGS, _TOKENS = "tokenizer_config.json", "special_tokens_map.json"
+_INSTEAD = "Choose prompt qa or plain, or write your own."
+_STARTS = (0, 1, 5, 17)  # numbers of examples that are rendered together: up to the next one
+_RULES = 1  # raised when pieces are taken out of a rendered template otherwise
+_PASSED_ON = ("PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "LANG")
+_TRIALS = (
+    ("ask {} now", "say {} then"),
+    ("Who's <{}> & \u201c\u00dc\u201d {{x}}?", "It's {}, \u00e9: 'a' </b> {{{{y}}}}!"),
+)  # to be filled in
+
+
+@dataclass(frozen=True)
+class ChatTemplate:
+    """A template and the special tokens that it may write."""
+
+    text: str
+    tokens: tuple[tuple[str, str], ...] = ()  # bos_token and the like -> its text
+
+    def fingerprint(self) -> str:
+        """16 hex digits over the text; the tokens belong to the tokenizer, and so to the model's fingerprint."""
+        return fingerprint({"template": self.text, "rules": _RULES})
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a template puts around `shots` answered questions and one that is asked.
+
+    The prompt is pieces[0], a question, pieces[1], an answer, pieces[2] and so on, up to pieces[-1] after the last question; the reply
+    is `lead`, the answer, `tail`.
+    """
+
+    pieces: tuple[str, ...]  # 2 * shots + 2 of them
+    lead: str  # blanks
+    tail: str
+    dated: bool  # the template writes the day, here always 26 July 2024
+
+    def prompt(self, question: str, examples: Sequence[tuple[str, str]], form: PromptFormat) -> str:
+        """What the model reads before it answers; `examples` are as many as the layout has room for."""
+        said = [text for q, a in examples for text in (_said(form.prompt, "{question}", q), _said(form.answer, "{answer}", a))]
+        said.append(_said(form.prompt, "{question}", question))
+        return "".join(text for pair in zip(self.pieces, said, strict=False) for text in pair) + self.pieces[-1]
+
+    def reply(self, answer: str, form: PromptFormat) -> str:
+        """What follows it in training, up to where the template ends the turn."""
+        return f"{self.lead}{_said(form.answer, '{answer}', answer)}"
+
+
+def chat_template(card: ModelCard) -> ChatTemplate | None:
+    """The template that transformers would use for this model; None where it has none, or is not on this machine.
+
+    Raises `ModelUnavailable` for files that can't be read.
+    """
+    if card.path is None:
+        return None
+    own = ModelFolder(Path(card.path))
+    base = None if (own.path / _SETTINGS).is_file() else base_card(card)
+    folder = own if base is None or base.path is None else ModelFolder(Path(base.path))
+    settings = _json(folder, _SETTINGS)
+    text = _file(folder) or _named(settings.get("chat_template"))
+    return ChatTemplate(text, _special_tokens({**_json(folder, _TOKENS), **settings})) if text else None
+
+
+def require_chat_template(card: ModelCard) -> ChatTemplate:
+    """The same; raises `SettingsError` with what to do where there is none."""
+    if found := chat_template(card):
+        return found
+    if card.path is None:
+        raise SettingsError(
+            f"{card.name} is not on this machine yet, so its chat template is not known. Use the model once, or download it."
+        )
+    raise SettingsError(
+        f"{card.name} has no chat template, so it can't be asked as a chat. Choose prompt qa or plain, as is usual for base models, or "
+        "pick the chat version of the model (its name often ends in Instruct, Chat or it)."
+    )
+
+
+def asked_by(model: ModelFingerprint, card: ModelCard, form: PromptFormat) -> ModelFingerprint:
+    """The identity of what answers: with the template's, where the form is a chat. Raises as `require_chat_template` does."""
+    return replace(model, template=require_chat_template(card).fingerprint()) if form.chat else model
+
+
+def chat_notes(card: ModelCard, form: PromptFormat) -> list[str]:
+    """What a person should know of the template before it is used; raises `SettingsError` where it can't be."""
+    if not form.chat or card.path is None or not layout(require_chat_template(card)).dated:
+        return []
+    return [f"The chat template writes the day's date; it is told {chat_child.TODAY:%d %B %Y} every day, so that answers stay the same."]
+
+
+def layout(template: ChatTemplate, shots: int = 0) -> Layout:
+    """The pieces of a conversation of `shots` answered questions and one that is asked.
+
+    Raises `SettingsError` for a template that can't be rendered within the limits, or changes what is said.
+    """
+    if shots >= MAX_TURNS:
+        raise SettingsError(f"A chat may show {MAX_TURNS - 1} examples, got {shots:,}.")
+    first = max(start for start in _STARTS if start <= shots)
+    found = _worked_out(template, range(first, next((start for start in _STARTS if start > shots), MAX_TURNS)))
+    if isinstance(found, str):
+        raise SettingsError(found)
+    return found[shots - first]
+
+
+@lru_cache(maxsize=256)
+def _worked_out(template: ChatTemplate, counts: range) -> list[Layout] | str:
+    """The layouts for these numbers of examples, or why there are none: what a hostile template takes is spent once."""
+    trials = [[[(q.format(at), a.format(at)) for at in range(count + 1)] for q, a in _TRIALS] for count in counts]
+    chats = [chat for trial in trials for chat in _chats(trial)]
+    try:
+        told = _render(template, chats)
+        texts = [told["texts"][at : at + 3] for at in range(0, len(chats), 3)]
+        return [_layout(trial, said, bool(told["dated"])) for trial, said in zip(trials, texts, strict=True)]
+    except SettingsError as error:
+        return str(error)
+
+
+def _chats(trial: list[list[tuple[str, str]]]) -> list[dict[str, Any]]:
+    """Both made-up conversations, finished, and the first one up to where the model is to reply."""
+    finished = [{"messages": _messages(exchanges), "generate": False} for exchanges in trial]
+    return [*finished, {"messages": _messages(trial[0])[:-1], "generate": True}]
+
+
+def _layout(trial: list[list[tuple[str, str]]], texts: list[str], dated: bool) -> Layout:
+    *finished, opened = texts
+    first, second = (_between(text, exchanges) for text, exchanges in zip(finished, trial, strict=True))
+    if first != second:
+        raise SettingsError(f"The model's chat template puts different things around different questions. {_INSTEAD}")
+    *pieces, last, tail = first
+    lead = _lead(finished[0][: finished[0].rindex(trial[0][-1][1])], opened)
+    return Layout((*pieces, last[: len(last) - len(lead)]), lead, tail, dated)
+
+
+def _lead(before: str, opened: str) -> str:
+    """Blanks that belong to the answer: `before` is all that stands in front of it, `opened` what the template opens a reply with.
+
+    "[INST] Who? [/INST] " is read by its model without the last blank, which is part of the answer's first word.
+    """
+    if before.startswith(opened) and not before[len(opened) :].strip():
+        return before[len(opened) :]
+    return before[len(before.rstrip(" ")) :]
+
+
+def _between(text: str, exchanges: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """What stands before, between and after the things that were said. Raises `SettingsError` unless each stands there once, in order."""
+    found, rest = [], text
+    for said in (text for exchange in exchanges for text in exchange):
+        before, mark, rest = rest.partition(said)
+        if not mark or text.count(said) != 1:
+            raise SettingsError(f"The model's chat template leaves out, changes or repeats what is said ({shown(said)}). {_INSTEAD}")
+        found.append(before)
+    return (*found, rest)
+
+
+def _messages(exchanges: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"role": role, "content": said} for q, a in exchanges for role, said in (("user", q), ("assistant", a))]
+
+
+def _said(form: str, name: str, value: str) -> str:
+    """Without blanks around it: templates differ in whether they keep those."""
+    return form.replace(name, value).strip()
+
+
+def _render(template: ChatTemplate, chats: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the child process says. Raises `SettingsError` with the reason when it ends without an answer."""
+    asked = json.dumps({"template": template.text, "tokens": dict(template.tokens), "chats": chats})
+    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    environment |= {"HF_HUB_OFFLINE": "1", "USE_TORCH": "0", "PYTHONIOENCODING": "utf-8"}
+    command = [sys.executable, "-P", chat_child.__file__]
+    try:
+        done = subprocess.run(
+            command, input=asked.encode(), capture_output=True, env=environment, timeout=2 * chat_child.WALL_S, check=False
+        )
+        told = json.loads(done.stdout)
+    except (subprocess.TimeoutExpired, ValueError):
+        limits = f"{chat_child.CPU_S} s of processor time or {chat_child.MEMORY_BYTES / 1e9:.0f} GB of memory"
+        raise SettingsError(f"The model's chat template was stopped: it took more than {limits}. {_INSTEAD}") from None
+    if "error" in told:
+        raise SettingsError(f"The model's chat template can't be rendered ({told['error']}). {_INSTEAD}")
+    return told
+
+
+def _file(folder: ModelFolder) -> str | None:
+    text = folder.text(TEMPLATE, MAX_TEMPLATE_BYTES) if (folder.path / TEMPLATE).exists() else None
+    return text or None
+
+
+def _named(found: Any) -> str | None:
+    """Of several templates the default one."""
+    if isinstance(found, list):
+        found = {one.get("name"): one.get("template") for one in found if isinstance(one, dict)}
+    text = found.get("default") if isinstance(found, dict) else found
+    if isinstance(text, str) and len(text) > MAX_TEMPLATE_BYTES:
+        raise ModelUnavailable(f"The chat template has {len(text):,} characters, the most is {MAX_TEMPLATE_BYTES:,}.")
+    return text if isinstance(text, str) and text else None
+
+
+def _json(folder: ModelFolder, name: str) -> dict[str, Any]:
+    return folder.json(name, MAX_TOKENIZER_BYTES) if (folder.path / name).exists() else {}
+
+
+def _special_tokens(settings: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    found = {
+        name: value.get("content") if isinstance(value, dict) else value for name, value in settings.items() if name.endswith("_token")
+    }
+    return tuple(sorted((name, value) for name, value in found.items() if isinstance(value, str)))
