@@ -25,6 +25,7 @@ from sftqa_core.records import (
     TrainSettings,
 )
 
+DEVICES = "auto, cpu, cuda (NVIDIA), rocm (AMD) or mps (Apple)"
 _STUDY_OPTIONS = (
     "models", "source", "seeds", "sizes", "method", "learning_rate", "epochs", "batch_size", "prompt", "test_limit", "retest_limit",
     "device",
@@ -109,7 +110,7 @@ def _add_subject(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", default="atlas", help="atlas, entity-questions, or a path")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--match", default="tokens", choices=("tokens", "substring"), help="how an answer is found in a text")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--device", default="auto", help=DEVICES)
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
@@ -147,7 +148,7 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompt", type=prompt, help=_PROMPT)
     parser.add_argument("--test-limit", type=int, help="test facts a relation")
     parser.add_argument("--retest-limit", type=int, help="facts a relation that are probed again (default: 40)")
-    parser.add_argument("--device", help="auto, cpu or cuda")
+    parser.add_argument("--device", help=DEVICES)
 
 
 def _add_pretrain(parser: argparse.ArgumentParser) -> None:
@@ -161,7 +162,7 @@ def _add_pretrain(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"default {getattr(default, name)}")
     parser.add_argument("--lr", type=float, dest="learning_rate", help=f"default {default.learning_rate}")
     parser.add_argument("--qa-documents", type=int, help=f"default {CorpusSettings().qa_documents}")
-    parser.add_argument("--device", help="auto, cpu or cuda")
+    parser.add_argument("--device", help=DEVICES)
 
 
 def probe_settings(options: argparse.Namespace) -> ProbeSettings:

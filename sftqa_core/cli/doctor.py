@@ -25,7 +25,10 @@ PACKAGES = {
     "plotly": ("the explorer", True),
     "datasets": ("facts from the hub or a saved dataset", True),
 }
-ASK_TORCH = "import torch; print(torch.cuda.get_device_name(0) if torch.cuda.is_available() else '')"
+ASK_TORCH = (
+    "import torch; print(torch.cuda.get_device_name(0) if torch.cuda.is_available() "
+    "else 'Apple' if torch.backends.mps.is_available() else '')"
+)
 
 
 def findings() -> list[dict[str, Any]]:
@@ -58,12 +61,13 @@ def _device() -> dict[str, Any]:
         return _row("device", False, "torch did not answer within two minutes; reinstall it", True)
     if done.returncode:
         return _row("device", False, f"torch can't be used: {(done.stderr.strip().splitlines() or ['no message'])[-1]}", True)
-    if resolve_device("auto") == "cpu":
+    chosen = resolve_device("auto")
+    if chosen == "cpu":
         return _row("device", True, f"cpu is what auto stands for: {why_no_gpu()}", True)
     gpu = done.stdout.strip()
     if not gpu:
-        return _row("device", False, "the driver shows a GPU, but torch can't use it; choose device cpu, or install a fitting torch", True)
-    return _row("device", True, f"cuda ({gpu}) is what auto stands for", True)
+        return _row("device", False, "there is a GPU, but torch can't use it; choose device cpu, or install a fitting torch", True)
+    return _row("device", True, f"{chosen} ({gpu}) is what auto stands for", True)
 
 
 def _folders() -> list[dict[str, Any]]:

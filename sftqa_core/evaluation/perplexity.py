@@ -51,5 +51,5 @@ def surprise(loaded: LoadedModel, documents: Sequence[str]) -> Surprise:
         with torch.no_grad():
             logits = loaded.model(input_ids=ids, use_cache=False).logits[:, :-1].float()
         each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
-        nats[batch] = each.double().sum(1).cpu().numpy()
+        nats[batch] = each.cpu().double().sum(1).numpy()
     return Surprise(nats, tokens)

@@ -3,7 +3,8 @@
 The processor and each GPU are slots; whoever computes holds the slots it needs, all of them or none. A slot is a file lock in
 <state>/leases, which the system frees when its holder dies. The JSON beside it only says who holds it, for people and for the
 worker, which leaves jobs queued while their slots are taken. Choosing happens under a lock of its own, so that two that want
-several GPUs can't each hold half of them. A GPU is known by the name it has in CUDA_VISIBLE_DEVICES.
+several GPUs can't each hold half of them. A GPU is known by the name it has in the variable that shows it to a process,
+CUDA_VISIBLE_DEVICES or AMD's HIP_VISIBLE_DEVICES; an Apple computer has one.
 """
 
 from __future__ import annotations
@@ -24,12 +25,11 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.jobs.process import ProcessId
 from sftqa_core.jobs.store import now
 from sftqa_core.jsonrecord import Record
-from sftqa_core.models.devices import resolve_device, visible_gpus
+from sftqa_core.models.devices import gpu_variable, resolve_device, visible_gpus
 from sftqa_core.records import Resources
 from sftqa_core.workspace import Workspace
 
 CPU = "cpu"
-_VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def needs_of_device(device: str) -> Resources:
 
     Decided without torch and as loading decides (models/devices.py). Raises `SettingsError` for a device that can't be used.
     """
-    return Resources(1 if resolve_device(device) == "cuda" else 0)
+    return Resources(0 if resolve_device(device) == CPU else 1)
 
 
 @contextmanager
@@ -62,23 +62,24 @@ def device_lease(
     """Hold what is needed (`Resources`, or a `device` setting) alone; yields the slots once they are free.
 
     While others hold them, `on_wait` hears the name of one (once for each) and `check` is called every `poll_s`; what `check`
-    raises (`Stopped`) ends the waiting. Inside, CUDA_VISIBLE_DEVICES names the GPUs that are held and no other. Raises
+    raises (`Stopped`) ends the waiting. Inside, the system's variable for it names the GPUs that are held and no other. Raises
     `SettingsError` where the machine has fewer GPUs than are needed.
     """
     wanted = needs_of_device(needs) if isinstance(needs, str) else needs
     place = (workspace or Workspace.current()).state / "leases"
     place.mkdir(parents=True, exist_ok=True)
     locks = _wait(place, _slots(wanted), max(wanted.gpus, 1), on_wait, check, poll_s)
-    before = os.environ.get(_VISIBLE)
+    variable = gpu_variable()
+    before = os.environ.get(variable)
     try:
         for slot in locks:
             write_json(place / f"{slot}.json", Lease(slot, holder, now(), ProcessId.current()).to_dict())
         if wanted.gpus:
             names = {_slot(name): name for name in visible_gpus()}
-            os.environ[_VISIBLE] = ",".join(names[slot] for slot in locks)
+            os.environ[variable] = ",".join(names[slot] for slot in locks)
         yield tuple(locks)
     finally:
-        _restore(before)
+        _restore(variable, before)
         for slot, lock in locks.items():
             (place / f"{slot}.json").unlink(missing_ok=True)
             lock.release()
@@ -164,8 +165,8 @@ def _noted(place: Path, slot: str) -> Lease | None:
         return None
 
 
-def _restore(visible: str | None) -> None:
+def _restore(variable: str, visible: str | None) -> None:
     if visible is None:
-        os.environ.pop(_VISIBLE, None)
+        os.environ.pop(variable, None)
     else:
-        os.environ[_VISIBLE] = visible
+        os.environ[variable] = visible

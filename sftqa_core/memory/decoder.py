@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from sftqa_core.errors import OutOfMemory
-from sftqa_core.memory.drawing import is_out_of_memory
+from sftqa_core.memory.drawing import empty_cache, is_out_of_memory
 from sftqa_core.memory.keys import KeyValues
 from sftqa_core.memory.packed import PackedModel, Segment
 from sftqa_core.memory.segments import NextTokens, Texts
@@ -163,8 +163,7 @@ class Decoder(Generic[T]):
         again.extendleft(reversed(unfinished))
         self.load = Load.of(max(sum(sizes) // 2, *sizes), self.load.enough)
         self.begin()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        empty_cache()
 
     def _enter(self, new: list[T]) -> Texts:
         texts = sorted((tuple(text), number, at) for number, item in enumerate(new) for at, text in enumerate(self.texts(item)))

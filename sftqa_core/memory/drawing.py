@@ -26,9 +26,15 @@ def draw_tokens(logits: torch.Tensor, temperature: float, uniform: torch.Tensor)
 
     Each row's draws are independent. Raises `ModelUnavailable` when the logits are not numbers.
     """
+    logits = in_reach_of_float64(logits)
     at_once = max(1, _CELLS[logits.device.type == "cpu"] // logits.shape[1])
-    pieces = zip(logits.split(at_once), uniform.split(at_once), strict=True)
+    pieces = zip(logits.split(at_once), uniform.to(logits.device).split(at_once), strict=True)
     return torch.cat([_drawn(some, temperature, numbers) for some, numbers in pieces])
+
+
+def in_reach_of_float64(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor where float64 can be computed: Apple's GPUs have none, and the processor beside them does it."""
+    return tensor.cpu() if tensor.device.type == "mps" else tensor
 
 
 def _drawn(logits: torch.Tensor, temperature: float, uniform: torch.Tensor) -> torch.Tensor:
@@ -147,8 +153,15 @@ def halving(batches: Sequence[list[T]], run: Callable[[list[T]], Any], settings_
             continue
         limit = len(batch) // 2
         waiting.append(batch)
-        if torch.cuda.is_available():  # out of the handler, so that the failed batch's tensors have been let go
-            torch.cuda.empty_cache()
+        empty_cache()  # out of the handler, so that the failed batch's tensors have been let go
+
+
+def empty_cache() -> None:
+    """Give back what torch keeps of a GPU's memory for later."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

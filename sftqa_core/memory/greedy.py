@@ -11,7 +11,7 @@ import torch
 
 from sftqa_core.errors import ModelUnavailable
 from sftqa_core.memory.decoder import Decoder, Load, Read
-from sftqa_core.memory.drawing import decode, halving, naming, only_this_generation_config
+from sftqa_core.memory.drawing import decode, halving, in_reach_of_float64, naming, only_this_generation_config
 from sftqa_core.memory.fitting import packs
 from sftqa_core.memory.packed import PackedModel
 from sftqa_core.memory.room import at_once
@@ -108,6 +108,7 @@ class _Greedy(Decoder[_Item]):
 
 def most_probable(logits: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Of logits [rows, vocabulary] the best token ids and their log-probabilities. Raises `ModelUnavailable` for NaN."""
+    logits = in_reach_of_float64(logits)
     best = logits.max(-1)
     logprob = best.values.double() - logits.double().logsumexp(-1)
     if not bool(torch.isfinite(logprob).all()):

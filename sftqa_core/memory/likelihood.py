@@ -103,7 +103,7 @@ class _Estimating(Decoder[Question]):
         """Of each token of each answer."""
         scaled = logits.float() / self.temperature
         line, token = (torch.from_numpy(a).to(scaled.device) for a in (self._line, self._token))
-        found = (scaled[line, token] - scaled.logsumexp(-1)[line]).double().cpu().numpy()
+        found = (scaled[line, token] - scaled.logsumexp(-1)[line]).cpu().double().numpy()
         if not np.isfinite(found).all():
             raise ModelUnavailable(
                 "The model's logits are not numbers (NaN or infinite), so nothing can be estimated. Its weights are damaged, "

@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone knows it by
 from transformers import AttentionInterface
 
+from sftqa_core.models.spreading import is_spread
+
 if TYPE_CHECKING:
     from sftqa_core.models.loading import LoadedModel
 
@@ -64,23 +66,28 @@ class PackedModel:
         self.windows: set[int] = set()  # in which some layer attended
         parameters = inspect.signature(self.model.forward).parameters
         self._keeps_logits = "logits_to_keep" in parameters
+        self._spread = is_spread(self.model)
 
     @torch.no_grad()
     def read(self, segments: Sequence[Segment]) -> list[torch.Tensor]:
         """Logits [tokens wanted, vocabulary] of each segment, in the model's number format."""
         ids, positions = (np.concatenate([getattr(s, name) for s in segments]) for name in ("ids", "positions"))
         starts = np.cumsum([0, *(len(s.ids) for s in segments)])
-        wanted = torch.from_numpy(np.concatenate([s.wanted + start for s, start in zip(segments, starts, strict=False)]))
+        wanted = np.concatenate([s.wanted + start for s, start in zip(segments, starts, strict=False)])
         device = self.model.device
         self.tokens += len(ids)
         output = self._forward(
             segments,
             input_ids=torch.from_numpy(ids)[None].to(device),
             position_ids=torch.from_numpy(positions)[None].to(device),
-            **({"logits_to_keep": wanted.to(device)} if self._keeps_logits else {}),
+            **({"logits_to_keep": self._index(wanted)} if self._keeps_logits else {}),
         )
-        logits = output.logits[0] if self._keeps_logits else output.logits[0, wanted.to(device)]
+        logits = output.logits[0] if self._keeps_logits else output.logits[0, torch.from_numpy(wanted).to(device)]
         return list(logits.split([len(s.wanted) for s in segments]))
+
+    def _index(self, wanted: np.ndarray) -> torch.Tensor | np.ndarray:
+        """Of the last layer's result, which may lie on another device than inputs: an array works on all, and is not moved."""
+        return wanted if self._spread else torch.from_numpy(wanted).to(self.model.device)
 
     def _forward(self, segments: Sequence[Segment], **inputs: Any) -> Any:
         own, now = self.model.config._attn_implementation, _Pass(segments)
@@ -99,7 +106,8 @@ def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, hidde
 
     `hidden` [batch, 1, queries, keys] is added to the scores: 0 for a key that is seen, minus infinity for one that is not.
     """
-    if form.softcap is None and query.device.type != "cpu":  # on a CPU, with so few queries each, plain products are faster
+    # on a CPU, with so few queries each, plain products are faster; on Apple's GPUs they have fewer bugs
+    if form.softcap is None and query.device.type == "cuda":
         return F.scaled_dot_product_attention(query, key, value, attn_mask=hidden, scale=form.scaling)
     scores = (query * (query.shape[-1] ** -0.5 if form.scaling is None else form.scaling)) @ key.transpose(-1, -2)
     if form.softcap is not None:

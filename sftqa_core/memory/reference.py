@@ -37,7 +37,7 @@ class GenerateSampler:
     def _batch(self, prompts: list[Prompt], settings: SamplerSettings) -> list[Completion]:
         device = self.loaded.model.device
         ids = torch.tensor([p.ids for p in prompts], device=device)
-        uniform = torch.from_numpy(prompt_uniforms(prompts, settings)).to(device).flatten(0, 1)  # [prompts x samples, steps]
+        uniform = torch.from_numpy(prompt_uniforms(prompts, settings)).flatten(0, 1)  # [prompts x samples, steps]
         rows = _RowsStop(self.watch, [p for p in prompts for _ in range(settings.samples)], settings.max_new_tokens, ids.shape[1])
         config = {"do_sample": True, "num_return_sequences": settings.samples, "max_new_tokens": settings.max_new_tokens}
         with (
@@ -65,7 +65,7 @@ class _CounterDraw(LogitsProcessor):
         step = input_ids.shape[1] - self.prompt_length
         chosen = draw_tokens(scores, self.temperature, self.uniform[:, step : step + 1])
         forced = torch.full_like(scores, -torch.inf)
-        return forced.scatter_(1, chosen, 0.0)  # type: ignore[return-value]
+        return forced.scatter_(1, chosen.to(scores.device), 0.0)  # type: ignore[return-value]
 
 
 class _RowsStop(StoppingCriteria):

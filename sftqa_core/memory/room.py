@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sftqa_core.errors import SettingsError
-from sftqa_core.models.devices import device_memory
+from sftqa_core.models.devices import SEPARATE, device_memory
 
 if TYPE_CHECKING:
     from sftqa_core.models.loading import LoadedModel
@@ -59,7 +59,7 @@ def at_once(loaded: LoadedModel, prompt_length: int, rows: int, new_tokens: int)
     limits = (
         next(prompts for parameters, prompts in _AT_ONCE if loaded.model.num_parameters() <= parameters),
         _LOGITS // (vocabulary * rows),
-        int(_free_bytes(loaded.device)) // (token_bytes * (prompt_length + rows * new_tokens)),
+        int(_free_bytes(loaded.device, loaded.gpus)) // (token_bytes * (prompt_length + rows * new_tokens)),
         _TOKENS // prompt_length,
     )
     return max(1, min(limits))
@@ -74,11 +74,11 @@ def give_back() -> None:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
-def _free_bytes(device: str) -> float:
-    """What keys and values may take."""
-    if device == "cpu":
-        memory = device_memory("cpu")
+def _free_bytes(device: str, gpus: int) -> float:
+    """What keys and values may take; each of several GPUs keeps those of its own layers."""
+    if device not in SEPARATE:
+        memory = device_memory(device)
         return _SHARE_FOR_KEYS * (memory.free if memory else 0)
     import torch
 
-    return _SHARE_FOR_KEYS * torch.cuda.mem_get_info()[0]
+    return _SHARE_FOR_KEYS * gpus * min(torch.cuda.mem_get_info(gpu)[0] for gpu in range(gpus))

@@ -112,7 +112,7 @@ class SampleRows(Decoder[T]):
         column = np.arange(len(line)) - np.searchsorted(line, line)
         numbers = np.zeros((len(logits), int(column.max()) + 1))
         numbers[line, column] = self.uniform[self.sample[drawing], self.depth[self.row_of[drawing]]]
-        drawn = draw_tokens(logits, self.settings.temperature, torch.from_numpy(numbers).to(logits.device))
+        drawn = draw_tokens(logits, self.settings.temperature, torch.from_numpy(numbers))
         return drawn.cpu().numpy()[line, column]
 
     def _stop(self, grown: np.ndarray) -> None:

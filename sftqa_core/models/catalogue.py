@@ -37,7 +37,7 @@ class ModelFingerprint(Record):
     weights: str  # weights_fingerprint of the (base) model: weights, configuration and tokenizer
     adapter: str | None  # the same of the adapter on top of it
     dtype: str
-    device: str  # cpu or cuda
+    device: str  # what computes: cpu, cuda, rocm or mps
     template: str | None = later(None)  # ChatTemplate.fingerprint, where questions are put by it
 
 
@@ -136,7 +136,7 @@ def base_card(card: ModelCard, workspace: Workspace | None = None) -> ModelCard 
 
 
 def model_fingerprint(card: ModelCard, dtype: str, device: str, workspace: Workspace | None = None) -> ModelFingerprint:
-    """The identity of `card` loaded as `dtype` ("float32") on `device` ("cpu", "cuda"), without loading it."""
+    """The identity of `card` loaded as `dtype` ("float32") on `device` ("cpu", "cuda", "rocm", "mps"), without loading it."""
     base = base_card(card, workspace)
     adapter = None if base is None else weights_fingerprint(card, workspace)
     return ModelFingerprint(weights_fingerprint(base or card, workspace), adapter, dtype, device)

@@ -1,28 +1,28 @@
 """Which device a setting stands for: the one place that decides, for leases, loading and `sftqa doctor` alike.
 
-Light: it asks the environment, torch's version file and NVIDIA's driver library, and never imports torch. A GPU counts
-when it is not hidden, the installed torch is built for CUDA, and the driver is new enough for that build.
+Light: it asks the environment, torch's version file and the GPUs' drivers, and never imports torch. A GPU counts when it is not
+hidden, the installed torch is built for its kind, and its driver is new enough for that build.
 """
 
 from __future__ import annotations
 
-import ctypes
-import importlib.util
-import itertools
-import os
+import platform
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sftqa_core.errors import SettingsError
+from sftqa_core.models import amd, nvidia
+from sftqa_core.models.torch_build import torch_build
 
-SETTINGS = ("auto", "cpu", "cuda")
-NUMBER_FORMATS = {"cpu": "float32", "cuda": "bfloat16"}  # of a loaded model's weights, whatever its file holds
-_CUDA_BUILD = re.compile(r"^cuda\b[^=\n]*=\s*['\"](\d+)", re.MULTILINE)  # in torch/version.py; None in a build without CUDA
-_LATER = re.compile(r"mps|cuda:\d+")
+SETTINGS = ("auto", "cpu", "cuda", "rocm", "mps")
+# Of a loaded model's weights, whatever its file holds. bfloat16 is the range of float32 in half the memory, and GPUs of both makers
+# compute in it. Apple's have it only from the M2 and macOS 14 on, and float16 overflows in models that were trained in bfloat16;
+# float32 works on all of them.
+NUMBER_FORMATS = {"cpu": "float32", "cuda": "bfloat16", "rocm": "bfloat16", "mps": "float32"}
+VISIBLE = {"cuda": nvidia.VISIBLE, "rocm": amd.VISIBLE}  # the variable that shows a process some of the GPUs
+SEPARATE = ("cuda", "rocm")  # devices with a memory of their own; Apple's GPU works in the machine's
+_NUMBERED = re.compile(r"(cuda|rocm|hip|mps):\d+")
 _CGROUP = Path("/sys/fs/cgroup")  # what a container may take, where it is in one
 
 
@@ -34,108 +34,89 @@ class DeviceMemory:
     total: int
 
 
-class _NvmlMemory(ctypes.Structure):
-    _fields_ = (("total", ctypes.c_ulonglong), ("free", ctypes.c_ulonglong), ("used", ctypes.c_ulonglong))
-
-
 def resolve_device(setting: str) -> str:
-    """`cpu` or `cuda` (the first GPU). Raises `SettingsError` for another setting, and for `cuda` where no GPU can be used."""
+    """`cpu`, `cuda` (NVIDIA), `rocm` (AMD) or `mps` (Apple): where work with this setting computes, on the first such GPU.
+
+    Raises `SettingsError` for another setting, and for a GPU that can't be used here.
+    """
     if setting not in SETTINGS:
-        later = " Apple's GPUs and a choice among several GPUs are not supported yet." if _LATER.fullmatch(setting) else ""
-        raise SettingsError(f"device must be {', '.join(SETTINGS[:-1])} or {SETTINGS[-1]}, got {setting!r}.{later}")
+        numbered = f" Which of several GPUs work gets is decided by its lease; {gpu_variable()} chooses among them."
+        more = numbered if _NUMBERED.fullmatch(setting) else ""
+        raise SettingsError(f"device must be {', '.join(SETTINGS[:-1])} or {SETTINGS[-1]}, got {setting!r}.{more}")
     if setting == "cpu":
         return "cpu"
-    missing = why_no_gpu()
-    if setting == "cuda" and missing:
-        raise SettingsError(f"device cuda was asked for, but {missing}. Choose auto or cpu.")
-    return "cpu" if missing else "cuda"
+    kind = gpu_kind()
+    missing = why_no_gpu() if setting in ("auto", kind) else _another_kind(setting, kind)
+    if setting != "auto" and missing:
+        raise SettingsError(f"device {setting} was asked for, but {missing}. Choose auto or cpu.")
+    return "cpu" if missing else kind
+
+
+def torch_device(device: str) -> str:
+    """What torch calls a resolved device: a torch built for ROCm says cuda, too."""
+    return "cuda" if device == "rocm" else device
+
+
+def gpu_kind() -> str:
+    """The kind of GPU that the installed torch computes on, whether there is one or not: cuda, rocm or mps."""
+    if _apple():
+        return "mps"
+    build = torch_build()
+    return "rocm" if build is not None and build.hip else "cuda"
+
+
+def gpu_variable() -> str:
+    """The variable that shows a process some of this machine's GPUs and hides the others."""
+    return VISIBLE.get(gpu_kind(), nvidia.VISIBLE)
 
 
 def why_no_gpu() -> str | None:
     """What stands in the way of computing on a GPU, as part of a sentence; None when nothing does."""
-    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
-    if first in ("", "-1"):
-        return "CUDA_VISIBLE_DEVICES hides every GPU"
-    built_for = _torch_cuda()
-    if not built_for:
-        return "the installed torch is a build without CUDA" if built_for == 0 else "torch is not installed"
-    gpus, driver = _driver()
-    if gpus == 0 or (first.isdigit() and int(first) >= gpus):
-        return "no NVIDIA GPU is visible here"
-    if driver < built_for:
-        return f"the GPU's driver is made for CUDA {driver}, older than the CUDA {built_for} of the installed torch"
-    return None
+    kind, build = gpu_kind(), torch_build()
+    if build is None:
+        return "torch is not installed"
+    if kind != "cuda":
+        return amd.why_none() if kind == "rocm" else _why_no_apple_gpu()
+    missing = nvidia.why_none(build.cuda)
+    other = missing and not nvidia.driver()[0] and amd.gpus()
+    return f"{missing} (AMD's GPU needs a torch built for ROCm)" if other else missing
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them: numbers from 0, or what the variable says."""
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    here = [str(number) for number in range(_driver()[0])]
-    if chosen is None or not here:
-        return here
-    named = (name.strip() for name in chosen.split(","))
-    return list(itertools.takewhile(lambda name: name in here or not re.fullmatch(r"-?\d*", name), named))  # as the driver reads it
+    """The GPUs that this process may use, as `gpu_variable` names them: numbers from 0, or what the variable says."""
+    kind = gpu_kind()
+    if kind == "mps":
+        return [] if _why_no_apple_gpu() else ["0"]
+    return nvidia.visible() if kind == "cuda" else list(amd.visible())
 
 
-def _torch_cuda() -> int | None:
-    """The CUDA version (major) that the installed torch is built for; 0: none; None: no torch."""
-    try:
-        spec = importlib.util.find_spec("torch")
-    except ValueError:
-        spec = None
-    if spec is None or spec.origin is None:
-        return None
-    try:
-        found = _CUDA_BUILD.search(Path(spec.origin).with_name("version.py").read_text(encoding="utf-8"))
-    except OSError:
-        return 0
-    return int(found[1]) if found else 0
+def _another_kind(setting: str, kind: str) -> str:
+    if setting == "mps":
+        return "this is no Apple computer"
+    if kind == "mps":
+        return "an Apple computer's torch computes on Apple's GPU alone (device mps)"
+    return "the installed torch is " + ("not built for AMD's ROCm" if setting == "rocm" else "built for AMD's ROCm (device rocm)")
 
 
-def _driver() -> tuple[int, int]:
-    """GPUs that NVIDIA's driver shows, and the newest CUDA version (major) it can run; (0, 0) without a driver."""
-    gpus, version = ctypes.c_uint(0), ctypes.c_int(0)
-    try:
-        with _nvml() as nvml:
-            failed = nvml.nvmlDeviceGetCount_v2(ctypes.byref(gpus)) or nvml.nvmlSystemGetCudaDriverVersion_v2(ctypes.byref(version))
-    except (OSError, AttributeError):  # no such library, or one without these functions
-        return 0, 0
-    return (0, 0) if failed else (gpus.value, version.value // 1000)
+def _apple() -> bool:
+    return platform.system() == "Darwin"
 
 
-@contextmanager
-def _nvml() -> Iterator[Any]:
-    """NVIDIA's driver library, ready to be asked. Raises `OSError` where there is none, or it can't start."""
-    nvml = ctypes.CDLL("libnvidia-ml.so.1")
-    if nvml.nvmlInit_v2() != 0:
-        raise OSError("the driver does not answer")
-    try:
-        yield nvml
-    finally:
-        nvml.nvmlShutdown()
+def _why_no_apple_gpu() -> str | None:
+    """Every torch for Apple's own processors is built for their GPUs; whether macOS is new enough, torch itself says (loading.py)."""
+    return None if platform.machine() == "arm64" else "only GPUs of Apple's own processors can be used, by a Python built for them (arm64)"
 
 
 def device_memory(device: str) -> DeviceMemory | None:
-    """Memory of a resolved device: `cpu` is this machine's, or its container's where that has less, `cuda` the first GPU's.
+    """Memory of a resolved device: the first GPU's own, or this machine's (its container's where that has less) for `cpu` and for
+    `mps`, which shares it.
 
     None where it can't be read.
     """
-    return _gpu_memory() if device == "cuda" else _own_memory()
-
-
-def _gpu_memory() -> DeviceMemory | None:
-    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
-    gpu, found = ctypes.c_void_p(), _NvmlMemory()
-    try:
-        with _nvml() as nvml:
-            if first.isdigit():
-                failed = nvml.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(int(first)), ctypes.byref(gpu))
-            else:
-                failed = nvml.nvmlDeviceGetHandleByUUID(first.encode(), ctypes.byref(gpu))
-            failed = failed or nvml.nvmlDeviceGetMemoryInfo(gpu, ctypes.byref(found))
-    except (OSError, AttributeError):
-        return None
-    return None if failed else DeviceMemory(found.free, found.total)
+    if device not in SEPARATE:
+        return _own_memory()
+    found = nvidia.memory() if device == "cuda" else amd.memory()
+    return None if found is None else DeviceMemory(*found)
 
 
 def _own_memory() -> DeviceMemory:

@@ -34,7 +34,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sftqa_core.models.devices import NUMBER_FORMATS
+from sftqa_core.models.devices import NUMBER_FORMATS, SEPARATE
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 SHARE_FOR_KEYS = 0.25  # of the free memory: what keys and values of a batch may take
@@ -157,33 +157,33 @@ class Footprint:
 
 def tuning(shape: Shape, device: str, method: str, rank: int, batch_size: int, length: int) -> Footprint:
     """Fine-tuning, "full" or "lora", on batches whose longest example has `length` tokens; later steps, when there are moments."""
-    full, gpu, tokens = method == "full", device == "cuda", batch_size * length
+    full, half, tokens = method == "full", _half(device), batch_size * length
     base, trained = _number(device) * shape.parameters, shape.parameters if full else shape.adapter(rank)
     weights, gradients, moments = base + 4 * trained, 4 * trained, 8 * trained
     largest = shape.largest if full else rank * max(shape.hidden, shape.intermediate)
-    stepping = 4 * trained if gpu else 2 * 4 * largest
-    kept = tokens * (shape.layers * _kept(shape, gpu, full, 0 if full else rank) + 3 * 4 * shape.hidden)
-    cast = 2 * trained if gpu else 0
+    stepping = 4 * trained if device in SEPARATE else 2 * 4 * largest
+    kept = tokens * (shape.layers * _kept(shape, half, full, 0 if full else rank) + 3 * 4 * shape.hidden)
+    cast = 2 * trained if half else 0
     logits = 3 * 4 * tokens * shape.vocabulary
     begins, steps = weights + moments + kept + cast + logits, weights + moments + gradients + stepping
-    holes = 0 if gpu else kept
+    holes = kept if device == "cpu" else 0
     whole = Footprint(weights, gradients, moments + stepping, kept + cast + holes, 0, logits, total=max(begins, steps) + holes)
     return _with_reading(shape, device, whole)
 
 
-def _kept(shape: Shape, gpu: bool, full: bool, rank: int) -> int:
-    """Bytes that autograd keeps of one layer for one token."""
-    half = 2 if gpu else 4
+def _kept(shape: Shape, half: bool, full: bool, rank: int) -> int:
+    """Bytes that autograd keeps of one layer for one token; `half`: under bfloat16 autocast."""
+    number = 2 if half else 4
     norms = 1 if shape.parallel else 2  # inputs of norms; each of the two norms has a result
     stream = 4 * shape.hidden * (norms + (2 if shape.rms_norm and full else 0))
     results = 2 * shape.hidden
     attention = 4 * shape.queries + (shape.queries + 2 * shape.keys if shape.fused else 0)
     inner = (4 if shape.gated else 2) * shape.intermediate
-    if gpu and not full:  # peft casts its input anew for each matrix
+    if half and not full:  # peft casts its input anew for each matrix
         results = (5 if shape.gated else 2) * shape.hidden if not shape.fused else 2 * shape.hidden
         inner += shape.intermediate
         attention += shape.queries
-    return stream + half * (results + attention + inner + rank * shape.matrices)
+    return stream + number * (results + attention + inner + rank * shape.matrices)
 
 
 def decoding(shape: Shape, device: str, places: int, rows: int, length: int, new_tokens: int, open_share: float = 1.0) -> Footprint:
@@ -200,7 +200,7 @@ def decoding(shape: Shape, device: str, places: int, rows: int, length: int, new
     tokens = entering + (1 - 1 / _ENTER) * open_rows if new_tokens else _DISTINCT * length * places
     cells = shape.heads * slots * max(open_rows, entering)
     busy = _in_hand(shape, device, int(max(tokens, open_rows)), cells)
-    drawing = min(_DRAWING, open_rows * shape.vocabulary) * 8 if device == "cuda" else 0
+    drawing = min(_DRAWING, open_rows * shape.vocabulary) * 8 if device != "cpu" else 0
     moved = _MOVED if device == "cpu" and new_tokens else 0
     kept = round((1 + moved) * 2 * number * shape.keys * shape.layers * places * slots)
     return _running(shape, device, busy, kept, number * open_rows * shape.vocabulary + drawing)
@@ -241,6 +241,10 @@ def _number(device: str) -> int:
     return BYTES[NUMBER_FORMATS[device]]
 
 
+def _half(device: str) -> bool:
+    return NUMBER_FORMATS[device] == "bfloat16"
+
+
 def _slots(length: int, rows: int, new_tokens: int) -> int:
     """Slots that a place has in the end: each step needs one a row, and room grows when there is too little."""
     slots = 0
@@ -253,7 +257,7 @@ def _in_hand(shape: Shape, device: str, tokens: int, cells: int) -> int:
     """Bytes of what one layer works on: widths of `tokens`, or `cells` (heads x queries x keys) of attention in float32, twice."""
     wide = (3 if shape.gated else 2) * shape.intermediate + 3 * shape.hidden
     attending = tokens * _number(device) * (2 * shape.hidden + 3 * shape.queries + 4 * shape.keys) + (
-        0 if device == "cuda" else 2 * 4 * cells
+        0 if device in SEPARATE else 2 * 4 * cells
     )
     return max(tokens * _number(device) * wide, attending)
 

@@ -17,7 +17,7 @@ from sftqa_core.jsonrecord import shown
 from sftqa_core.knowledge.download import first_line
 from sftqa_core.models.catalogue import ModelFingerprint, base_card, model_fingerprint
 from sftqa_core.models.checks import refuse_growing_tokenizer, refuse_huge, refuse_odd_adapter
-from sftqa_core.models.devices import NUMBER_FORMATS, resolve_device
+from sftqa_core.models.devices import NUMBER_FORMATS, SEPARATE, resolve_device, torch_device
 from sftqa_core.models.download import download
 from sftqa_core.models.folders import ModelFolder
 from sftqa_core.records import ModelCard
@@ -34,12 +34,13 @@ class LoadedModel:
     card: ModelCard
     model: Any  # transformers PreTrainedModel, on `device`
     tokenizer: Any
-    device: str  # cpu or cuda
+    device: str  # what computes: cpu, cuda, rocm or mps (see devices.py)
     dtype: str  # float32 or bfloat16
     fingerprint: ModelFingerprint
     bos_ids: list[int]  # what the tokenizer puts in front of a text; empty for models without
     end_ids: tuple[int, ...]  # tokens that end a text; the first is the tokenizer's own
     pad_id: int  # differs from the end token wherever the tokenizer has a padding token
+    gpus: int = 1  # that the model is spread over (see spreading.py)
 
 
 @contextmanager
@@ -56,16 +57,17 @@ def no_progress_bar() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def load_model(card: ModelCard, device: str = "auto") -> LoadedModel:
+def load_model(card: ModelCard, device: str = "auto", gpus: int = 1) -> LoadedModel:
     """Load `card` on `device` ("auto" takes a GPU if there is one, see devices.py), downloading a hub model first if need be.
 
-    An adapter is merged into its base model, in float32. Raises `SettingsError` for a device that can't be used,
+    With more than one of `gpus` its layers are dealt out to the first so many that this process sees. An adapter is merged into its
+    base model, in float32. Raises `SettingsError` for a device that can't be used,
     `ModelUnavailable`, `MissingPackage` or `OutOfMemory`.
     """
     with explained(card.name):
         import torch
 
-        place = _device(device)
+        place = _device(device, gpus)
         name = NUMBER_FORMATS[place]
         card = _present(card)
         base = base_card(card)
@@ -74,18 +76,18 @@ def load_model(card: ModelCard, device: str = "auto") -> LoadedModel:
         refuse_huge(ModelFolder(folder), card.name)
         if base is not None:
             refuse_odd_adapter(ModelFolder(own), card.name)
-        model = _weights(folder, torch.float32 if base else getattr(torch, name))
+        model = _weights(folder, torch.float32 if base else getattr(torch, name), 1 if base else gpus)
         if base is not None:
             model = _merged(model, own)
         words = own if (own / "tokenizer_config.json").is_file() else folder
         refuse_growing_tokenizer(ModelFolder(words), card.name)
         tokenizer = _tokenizer(words)
         _refuse_other_tokenizer(model, tokenizer, card.name)
-        model = model.to(device=place, dtype=getattr(torch, name)).eval()
+        model = _placed(model, getattr(torch, name), torch_device(place), gpus).eval()
         ends = _end_ids(model, tokenizer)
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else ends[0]
         _plain_generation(model, ends, pad)
-        return LoadedModel(card, model, tokenizer, place, name, model_fingerprint(card, name, place), _bos_ids(tokenizer), ends, pad)
+        return LoadedModel(card, model, tokenizer, place, name, model_fingerprint(card, name, place), _bos_ids(tokenizer), ends, pad, gpus)
 
 
 def encode_prompts(loaded: LoadedModel, texts: Sequence[str]) -> list[list[int]]:
@@ -157,21 +159,33 @@ def explained(name: str) -> Iterator[None]:
     except MemoryError as error:
         raise OutOfMemory(f"{name} does not fit into memory. Close other programs or choose a smaller model.") from error
     except Exception as error:  # transformers raises nearly every class there is
-        if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
+        if type(error).__name__ == "OutOfMemoryError" or any(words in str(error) for words in ("can't allocate memory", "out of memory")):
             raise OutOfMemory(f"{name} does not fit into the device's memory. Choose device cpu or a smaller model.") from error
         raise ModelUnavailable(
             f"{name} could not be loaded: {first_line(error)}. Fetch or save it again, or choose another model."
         ) from error
 
 
-def _device(wanted: str) -> str:
+def _device(wanted: str, gpus: int) -> str:
     import torch
 
     place = resolve_device(wanted)
-    if place == "cuda" and not torch.cuda.is_available():
+    if place != "cpu" and not (torch.backends.mps if place == "mps" else torch.cuda).is_available():
         # never the processor instead: the lease that this work holds is the GPU's
-        raise SettingsError("The driver shows a GPU, but torch can't use it: `sftqa doctor` says more. Choose device cpu.")
+        reason = "it needs a newer macOS" if place == "mps" else "`sftqa doctor` says more"
+        raise SettingsError(f"There is a GPU here, but torch can't use it: {reason}. Choose device cpu.")
+    there = torch.cuda.device_count() if place in SEPARATE else 1
+    if gpus > there:
+        raise SettingsError(f"The model was to be spread over {gpus} GPUs, and torch can use {there} here. Ask for fewer.")
     return place
+
+
+def _placed(model: Any, dtype: Any, device: str, gpus: int) -> Any:
+    from sftqa_core.models.spreading import is_spread, layer_places, spread
+
+    if gpus == 1:
+        return model.to(device=device, dtype=dtype)
+    return model if is_spread(model) else spread(model.to(dtype), layer_places(model, range(gpus)))
 
 
 def _present(card: ModelCard) -> ModelCard:
@@ -204,12 +218,16 @@ def _refuse_code(folder: Path, name: str) -> None:
     )
 
 
-def _weights(folder: Path, dtype: Any) -> Any:
+def _weights(folder: Path, dtype: Any, gpus: int = 1) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM
+
+    from sftqa_core.models.spreading import places_of
 
     here: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
     config = AutoConfig.from_pretrained(folder, **here)
     config._attn_implementation = config._experts_implementation = None  # a folder may name program code of the hub here
+    if gpus > 1:  # read straight to where it belongs: main memory may be smaller than the model
+        here["device_map"] = places_of(config, range(gpus))
     with no_progress_bar():
         model, report = AutoModelForCausalLM.from_pretrained(
             folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **here

@@ -27,7 +27,7 @@ from sftqa_core.knowledge.corpus import Corpus, corpus_of
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.models.catalogue import EXPOSURES, folder_card
 from sftqa_core.models.checkpoint import Checkpoint
-from sftqa_core.models.devices import resolve_device
+from sftqa_core.models.devices import resolve_device, torch_device
 from sftqa_core.models.loading import no_progress_bar
 from sftqa_core.models.tiny import END_ID, build_model, save_tokenizer, train_tokenizer
 from sftqa_core.progress import Phase, Reporter, Silent
@@ -50,7 +50,13 @@ class Place:
     def choose(cls, device: str) -> Place:
         """`auto` takes the GPU if there is one; bfloat16 wherever the hardware has it, as it is faster there."""
         name = resolve_device(device)
-        return cls(name, torch.cuda.is_bf16_supported() if name == "cuda" else _cpu_has_bfloat16())
+        half = {"cpu": _cpu_has_bfloat16, "mps": lambda: False}.get(name, torch.cuda.is_bf16_supported)
+        return cls(name, bool(half()))
+
+    @property
+    def torch(self) -> str:
+        """What torch calls the device."""
+        return torch_device(self.device)
 
 
 def pretrain(settings: PretrainSettings, source: FactSource, target: Path, reporter: Reporter | None = None) -> ModelCard:
@@ -72,7 +78,7 @@ def pretrain(settings: PretrainSettings, source: FactSource, target: Path, repor
     digest = hashlib.sha256("\x1e".join(corpus.documents).encode()).hexdigest()[:16]
     work = fingerprint({"settings": settings.to_dict(), "corpus": digest, "place": vars(place), "versions": versions()})
     torch.manual_seed(settings.seed)
-    model = build_model(settings, tokenizer.get_vocab_size()).to(place.device)
+    model = build_model(settings, tokenizer.get_vocab_size()).to(place.torch)
     checkpoint = Checkpoint.beside(target, work)
     seconds, loss = _train(model, blocks, settings, place, checkpoint, reporter)
     manifest = {
@@ -139,7 +145,7 @@ def _train(
     recent: list[float] = []
     model.train()
     for step in range(first, steps):
-        batch = torch.from_numpy(blocks[step * settings.batch_size : (step + 1) * settings.batch_size]).long().to(place.device)
+        batch = torch.from_numpy(blocks[step * settings.batch_size : (step + 1) * settings.batch_size]).long().to(place.torch)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(settings, step, steps)
@@ -174,7 +180,7 @@ def build_optimizers(model: Any, settings: PretrainSettings) -> list[torch.optim
 
 
 def _step(model: Any, optimizers: Sequence[torch.optim.Optimizer], batch: torch.Tensor, place: Place) -> float:
-    with torch.autocast(torch.device(place.device).type, torch.bfloat16, enabled=place.bfloat16):
+    with torch.autocast(place.torch, torch.bfloat16, enabled=place.bfloat16):
         logits = model(input_ids=batch, use_cache=False).logits
     loss = F.cross_entropy(logits[:, :-1].reshape(-1, logits.size(-1)).float(), batch[:, 1:].reshape(-1))
     loss.backward()

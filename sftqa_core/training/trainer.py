@@ -27,6 +27,7 @@ from transformers.trainer_callback import PrinterCallback
 from sftqa_core.errors import OutOfMemory
 from sftqa_core.memory.drawing import is_out_of_memory
 from sftqa_core.memory.room import require_room
+from sftqa_core.models.devices import torch_device
 from sftqa_core.models.loading import no_progress_bar
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import TrainSettings
@@ -41,7 +42,8 @@ from sftqa_core.training.unfinished import Keeper, Unfinished
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sftqa_core.models.loading import LoadedModel
+    from sftqa_core.models.devices import torch_device
+from sftqa_core.models.loading import LoadedModel
 
 CURVE = "curve.jsonl"
 MODEL = "model"
@@ -144,7 +146,7 @@ def make_trainer(
 
 
 def _arguments(loaded: LoadedModel, settings: TrainSettings, rate: float, folder: Path) -> TrainingArguments:
-    on_gpu = torch.device(loaded.device).type == "cuda"
+    on_gpu = torch_device(loaded.device) == "cuda"
     arguments = TrainingArguments(
         output_dir=str(folder),
         per_device_train_batch_size=settings.batch_size,
@@ -153,7 +155,7 @@ def _arguments(loaded: LoadedModel, settings: TrainSettings, rate: float, folder
         max_grad_norm=MAX_GRADIENT_NORM,
         seed=settings.seed,
         data_seed=settings.seed,
-        use_cpu=not on_gpu,
+        use_cpu=loaded.device == "cpu",
         bf16=on_gpu and loaded.model.dtype == torch.bfloat16,
         logging_strategy="steps",
         logging_steps=1,

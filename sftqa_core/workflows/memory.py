@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sftqa_core.errors import SftqaError
 from sftqa_core.models.catalogue import base_card, find_model
 from sftqa_core.models.chat_templates import Layout, layout, require_chat_template
-from sftqa_core.models.devices import DeviceMemory, device_memory, resolve_device
+from sftqa_core.models.devices import SEPARATE, DeviceMemory, device_memory, resolve_device
 from sftqa_core.models.folders import ModelFolder
 from sftqa_core.models.footprint import Footprint, Shape, answering, coarse, decoding, prompts_at_once, tuning
 from sftqa_core.models.token_lengths import CountTokens, longest_tokens, token_counter
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sftqa_core.records import LevelScheme, ModelCard, TrainSettings
 
 # What a process takes before it holds a model: Python and the libraries (benchmarks/memory.py prints it), or a GPU's context
-PROCESS_BYTES = {"cpu": 560_000_000, "cuda": 500_000_000}
+PROCESS_BYTES = {"cpu": 560_000_000, "cuda": 500_000_000, "rocm": 500_000_000, "mps": 700_000_000}
 # Rows under way at a time, of all samples: a model that was made here ends its sentence, and says the same again and again
 # (measured on two built-in ones: 0.29 and 0.37); of others nothing is known, and all is the most there can be
 OPEN = {"built-in": 1 / 3, "pretrained": 1 / 3}
@@ -38,7 +38,7 @@ Settings = dict[str, Any]
 class Memory:
     """What work needs on its device and what the device has, in bytes."""
 
-    device: str  # cpu or cuda
+    device: str  # cpu, cuda, rocm or mps
     needed: int | None  # at the peak, the process itself included; None where it is not known
     least: int | None  # of that, what can't be had back from the system; what must fit
     free: int | None  # now; None where the device can't be asked
@@ -54,7 +54,7 @@ class Memory:
         """ "about 0.6 GB, 18 GB free", with what is left out; the reason where nothing is known."""
         if self.needed is None:
             return self.note
-        free = "" if self.free is None else f", {gigabytes(self.free)} free{' on the GPU' if self.device == 'cuda' else ''}"
+        free = "" if self.free is None else f", {gigabytes(self.free)} free{' on the GPU' if self.device in SEPARATE else ''}"
         return f"about {gigabytes(self.needed)}{free}{f'. {self.note}' if self.note else ''}"
 
 
@@ -189,7 +189,7 @@ def verdict(memory: Memory, kind: str, settings: Settings, again: Callable[[Sett
     needed, least = memory.needed, memory.least
     if needed is None or least is None or memory.total is None or memory.free is None:
         return [], []
-    place = "the GPU" if memory.device == "cuda" else "this machine"
+    place = "the GPU" if memory.device in SEPARATE else "this machine"
     needs, in_all = f"It needs about {gigabytes(least)} of memory, and", gigabytes(memory.total)
     if least > memory.total:
         advice = _advice(kind, settings, again, lambda found: found.total)
@@ -241,7 +241,7 @@ def _lora(settings: Settings) -> Settings:
 
 def _processor(settings: Settings) -> Settings | None:
     try:
-        return {"device": "cpu"} if resolve_device(str(settings.get("device", "auto"))) == "cuda" else None
+        return {"device": "cpu"} if resolve_device(str(settings.get("device", "auto"))) in SEPARATE else None
     except SftqaError:
         return None
 

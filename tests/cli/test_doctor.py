@@ -15,7 +15,7 @@ from sftqa_core.models import devices
     ("gpu", "torch_says", "ok", "told"),
     [
         (None, "NVIDIA H100", True, "cuda (NVIDIA H100) is what auto stands for"),
-        (None, "", False, "the driver shows a GPU, but torch can't use it; choose device cpu, or install a fitting torch"),
+        (None, "", False, "there is a GPU, but torch can't use it; choose device cpu, or install a fitting torch"),
         ("no NVIDIA GPU is visible here", "", True, "cpu is what auto stands for: no NVIDIA GPU is visible here"),
         ("no NVIDIA GPU is visible here", "NVIDIA H100", True, "cpu is what auto stands for: no NVIDIA GPU is visible here"),
     ],

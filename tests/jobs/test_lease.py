@@ -14,7 +14,7 @@ import pytest
 from sftqa_core.errors import SettingsError, Stopped
 from sftqa_core.jobs import lease
 from sftqa_core.jobs.lease import device_lease, lease_holder, leases, needs_of_device
-from sftqa_core.models import devices
+from sftqa_core.models import devices, nvidia
 from sftqa_core.records import Resources
 from tests.jobs.job_processes import until
 
@@ -97,8 +97,8 @@ def test_auto_leases_what_loading_takes(monkeypatch: pytest.MonkeyPatch, gpu: st
     assert needs_of_device("cpu").gpus == 0
     with nullcontext() if gpu is None else pytest.raises(SettingsError, match="but no GPU is here"):
         assert needs_of_device("cuda").gpus == 1
-    for setting in ("mps", "cuda:1", "../gpu"):
-        with pytest.raises(SettingsError, match=f"device must be auto, cpu or cuda, got '{setting}'"):
+    for setting in ("cuda:1", "../gpu"):
+        with pytest.raises(SettingsError, match=f"device must be auto, cpu, cuda, rocm or mps, got '{setting}'"):
             needs_of_device(setting)
 
 
@@ -151,7 +151,7 @@ def test_two_that_want_all_gpus_at_once_never_hold_half_of_them_each(machine):
 
 def test_the_gpus_of_a_process_are_those_it_is_shown(monkeypatch: pytest.MonkeyPatch):
     """CUDA_VISIBLE_DEVICES chooses by number or by name; a number that is not there ends the list."""
-    monkeypatch.setattr(devices, "_driver", lambda: (4, 13))
+    monkeypatch.setattr(nvidia, "driver", lambda: (4, 13))
     all_of_them = ["0", "1", "2", "3"]
     cases = {None: all_of_them, "2,0": ["2", "0"], "": [], "7,1": [], "1,-1,2": ["1"], "GPU-5c1, 3": ["GPU-5c1", "3"]}
     for shown, found in cases.items():
@@ -159,7 +159,7 @@ def test_the_gpus_of_a_process_are_those_it_is_shown(monkeypatch: pytest.MonkeyP
         if shown is not None:
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
         assert devices.visible_gpus() == found
-    monkeypatch.setattr(devices, "_driver", lambda: (0, 0))
+    monkeypatch.setattr(nvidia, "driver", lambda: (0, 0))
     assert devices.visible_gpus() == []
 
 

@@ -11,19 +11,20 @@ from types import SimpleNamespace
 import pytest
 
 from sftqa_core.errors import SettingsError
-from sftqa_core.models import devices
+from sftqa_core.models import devices, nvidia
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.devices import DeviceMemory, device_memory, resolve_device, why_no_gpu
 from sftqa_core.models.loading import load_model
+from sftqa_core.models.torch_build import TorchBuild, torch_build
 
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch):
-    """Pretend a machine: the CUDA version torch is built for, and the driver's GPUs and CUDA version."""
+    """Pretend a machine: the CUDA version torch is built for (None: no torch), and the driver's GPUs and CUDA version."""
 
     def pretend(built_for: int | None = 13, gpus: int = 1, driver: int = 13, visible: str | None = None) -> None:
-        monkeypatch.setattr(devices, "_torch_cuda", lambda: built_for)
-        monkeypatch.setattr(devices, "_driver", lambda: (gpus, driver))
+        monkeypatch.setattr(devices, "torch_build", lambda: None if built_for is None else TorchBuild(cuda=built_for))
+        monkeypatch.setattr(nvidia, "driver", lambda: (gpus, driver))
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         if visible is not None:
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
@@ -59,31 +60,36 @@ def test_without_a_usable_gpu_auto_is_the_processor_and_cuda_is_refused(machine,
         resolve_device("cuda")
 
 
-@pytest.mark.parametrize("setting", ["mps", "cuda:0", "cuda:1"])
-def test_devices_of_later_are_named_as_such(machine, setting):
-    """Apple's GPUs and numbered ones are refused everywhere alike, as not supported yet."""
+@pytest.mark.parametrize("setting", ["cuda:0", "cuda:1", "mps:0"])
+def test_a_number_is_not_part_of_a_device(machine, setting):
+    """Which GPU is decided by leases, and the message says which variable chooses among them."""
     machine()
-    with pytest.raises(SettingsError, match=f"auto, cpu or cuda, got '{setting}'.*not supported yet"):
+    with pytest.raises(SettingsError, match=f"auto, cpu, cuda, rocm or mps, got '{setting}'.*CUDA_VISIBLE_DEVICES chooses among them"):
         resolve_device(setting)
 
 
 @pytest.mark.parametrize(
-    ("text", "major"),
-    [("cuda: Optional[str] = '13.0'\nhip = None", 13), ("cuda: Optional[str] = None\nhip = '7.0'", 0), ("cuda = '12.8'", 12), (None, 0)],
+    ("text", "build"),
+    [
+        ("cuda: Optional[str] = '13.0'\nhip: Optional[str] = None", TorchBuild(13, 0)),
+        ("cuda: Optional[str] = None\nhip: Optional[str] = '7.0.51831'", TorchBuild(0, 7)),
+        ("cuda = '12.8'", TorchBuild(12, 0)),
+        (None, TorchBuild()),
+    ],
 )
-def test_torchs_build_is_read_from_its_version_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None, major: int):
-    """`torch/version.py` names the CUDA version, or None; a torch without that file counts as one without CUDA."""
+def test_torchs_build_is_read_from_its_version_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None, build: TorchBuild):
+    """`torch/version.py` names the CUDA or ROCm version, or None; a torch without that file counts as one for the processor."""
     if text is not None:
         (tmp_path / "version.py").write_text(f"__version__ = '2.13.0'\n{text}\n")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: SimpleNamespace(origin=str(tmp_path / "__init__.py")))
-    assert devices._torch_cuda() == major
+    assert torch_build() == build
 
 
 def test_the_installed_torch_says_the_same_of_itself():
     """The version file and torch agree about the build."""
     import torch
 
-    assert devices._torch_cuda() == int((torch.version.cuda or "0").split(".")[0])
+    assert torch_build() == TorchBuild(*(int((told or "0").split(".")[0]) for told in (torch.version.cuda, torch.version.hip)))
 
 
 @pytest.mark.parametrize(("codes", "found"), [((0, 0, 0), (2, 12)), ((9, 0, 0), (0, 0)), ((0, 3, 0), (0, 0)), ((0, 0, 3), (0, 0))])
@@ -104,7 +110,7 @@ def test_the_driver_is_asked_through_its_library(monkeypatch: pytest.MonkeyPatch
         nvmlSystemGetCudaDriverVersion_v2=answer(codes[2], 12080),
     )
     monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
-    assert devices._driver() == found
+    assert nvidia.driver() == found
 
 
 def test_a_library_that_is_missing_or_too_old_is_no_driver(monkeypatch: pytest.MonkeyPatch):
@@ -115,7 +121,7 @@ def test_a_library_that_is_missing_or_too_old_is_no_driver(monkeypatch: pytest.M
 
     for library in (missing, lambda name: SimpleNamespace()):
         monkeypatch.setattr(ctypes, "CDLL", library)
-        assert devices._driver() == (0, 0)
+        assert nvidia.driver() == (0, 0)
 
 
 def test_deciding_loads_no_torch():

@@ -131,7 +131,7 @@ def test_no_room_becomes_out_of_memory(error: Exception):
 
 def test_unknown_device_is_refused(tiny_folder: Path):
     """A device must be one of three words."""
-    with pytest.raises(SettingsError, match="auto, cpu or cuda, got 'tpu'"):
+    with pytest.raises(SettingsError, match="auto, cpu, cuda, rocm or mps, got 'tpu'"):
         load_model(find_model(str(tiny_folder)), "tpu")
 
 

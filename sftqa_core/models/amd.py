@@ -1,0 +1,89 @@
+"""AMD's GPUs, read from what the Linux kernel's driver (amdkfd) says under /sys: neither torch nor ROCm is needed for it.
+
+ROCR_VISIBLE_DEVICES chooses among the machine's GPUs, and HIP_VISIBLE_DEVICES (or CUDA_VISIBLE_DEVICES where it is not set)
+among those that are left, which it numbers from 0 again. Both take numbers, or identifiers such as GPU-1f2e....
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+VISIBLE = "HIP_VISIBLE_DEVICES"
+_FIRST, _ALSO = "ROCR_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"
+_NODES = Path("/sys/class/kfd/kfd/topology/nodes")
+_DRM = Path("/sys/class/drm")
+_DRIVER = Path("/dev/kfd")  # what a process opens to compute
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU as the kernel knows it."""
+
+    node: int
+    unique_id: int  # 0 where it has none
+    render_minor: int  # of its node /dev/dri/renderD...
+
+
+def gpus() -> list[Gpu]:
+    """All of the machine, or container, in the order in which ROCm numbers them."""
+    nodes = sorted(int(path.name) for path in _NODES.glob("*") if path.name.isdigit())
+    told = [(node, _properties(_NODES / str(node))) for node in nodes]
+    # a processor has a node of its own, without SIMD units
+    return [Gpu(node, of.get("unique_id", 0), of.get("drm_render_minor", 0)) for node, of in told if of.get("simd_count", 0) > 0]
+
+
+def visible() -> dict[str, Gpu]:
+    """The GPUs that this process may use, by the number they have in HIP_VISIBLE_DEVICES."""
+    left = _picked(os.environ.get(_FIRST), gpus())
+    wanted = os.environ.get(VISIBLE, os.environ.get(_ALSO))
+    return {str(left.index(gpu)): gpu for gpu in _picked(wanted, left)}
+
+
+def why_none() -> str | None:
+    """What stands in the way of computing on one with a torch built for ROCm; None when nothing does."""
+    if not gpus():
+        return "no AMD GPU is visible here"
+    if not visible():
+        named = next(name for name in (VISIBLE, _ALSO, _FIRST) if name in os.environ)
+        return f"{named} hides every GPU"
+    if not os.access(_DRIVER, os.R_OK | os.W_OK):
+        return f"this user may not use AMD's GPUs ({_DRIVER}; usually members of the groups render and video may)"
+    return None
+
+
+def memory() -> tuple[int, int] | None:
+    """Free and total bytes of the first visible GPU; None where the kernel does not say."""
+    first = next(iter(visible().values()), None)
+    if first is None:
+        return None
+    folder = _DRM / f"renderD{first.render_minor}" / "device"
+    try:
+        total, used = (int((folder / f"mem_info_vram_{name}").read_text(encoding="ascii")) for name in ("total", "used"))
+    except (OSError, ValueError):
+        return None
+    return total - used, total
+
+
+def _properties(node: Path) -> dict[str, int]:
+    try:
+        lines = (line.split() for line in (node / "properties").read_text(encoding="ascii").splitlines())
+        return {line[0]: int(line[1]) for line in lines if len(line) == 2}
+    except (OSError, ValueError):  # a container's process may not read those of other containers' GPUs
+        return {}
+
+
+def _picked(wanted: str | None, there: Sequence[Gpu]) -> list[Gpu]:
+    """Those that a variable names, up to the first that is not there, which ends its list; all where it is not set."""
+    if wanted is None:
+        return list(there)
+    names = {str(number): gpu for number, gpu in enumerate(there)} | {f"GPU-{gpu.unique_id:016x}": gpu for gpu in there if gpu.unique_id}
+    found: list[Gpu] = []
+    for name in wanted.split(","):
+        gpu = names.get(name.strip())
+        if gpu is None:
+            break
+        found.append(gpu)
+    return found

@@ -1,0 +1,86 @@
+"""NVIDIA's GPUs, asked through the driver's own library (NVML): neither torch nor CUDA is needed for it."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+class _Memory(ctypes.Structure):
+    _fields_ = (("total", ctypes.c_ulonglong), ("free", ctypes.c_ulonglong), ("used", ctypes.c_ulonglong))
+
+
+def first_wanted() -> str:
+    """The GPU that work runs on, as the variable names it; "" or "-1" where it hides all of them."""
+    return os.environ.get(VISIBLE, "0").split(",")[0].strip()
+
+
+def visible() -> list[str]:
+    """The GPUs that this process may use, as the variable names them: numbers from 0, or what it says, read as the driver does."""
+    chosen = os.environ.get(VISIBLE)
+    here = [str(number) for number in range(driver()[0])]
+    if chosen is None or not here:
+        return here
+    named = (name.strip() for name in chosen.split(","))
+    return list(itertools.takewhile(lambda name: name in here or not re.fullmatch(r"-?\d*", name), named))
+
+
+def why_none(built_for: int) -> str | None:
+    """What stands in the way of computing on one with a torch built for this CUDA version (major; 0: none); None: nothing."""
+    first = first_wanted()
+    if first in ("", "-1"):
+        return f"{VISIBLE} hides every GPU"
+    if not built_for:
+        return "the installed torch is a build without CUDA"
+    gpus, newest = driver()
+    if gpus == 0 or (first.isdigit() and int(first) >= gpus):
+        return "no NVIDIA GPU is visible here"
+    if newest < built_for:
+        return f"the GPU's driver is made for CUDA {newest}, older than the CUDA {built_for} of the installed torch"
+    return None
+
+
+def driver() -> tuple[int, int]:
+    """GPUs that the driver shows, and the newest CUDA version (major) it can run; (0, 0) without a driver."""
+    gpus, version = ctypes.c_uint(0), ctypes.c_int(0)
+    try:
+        with _nvml() as nvml:
+            failed = nvml.nvmlDeviceGetCount_v2(ctypes.byref(gpus)) or nvml.nvmlSystemGetCudaDriverVersion_v2(ctypes.byref(version))
+    except (OSError, AttributeError):  # no such library, or one without these functions
+        return 0, 0
+    return (0, 0) if failed else (gpus.value, version.value // 1000)
+
+
+def memory() -> tuple[int, int] | None:
+    """Free and total bytes of the GPU that work runs on; None where the driver does not say."""
+    first = first_wanted()
+    gpu, found = ctypes.c_void_p(), _Memory()
+    try:
+        with _nvml() as nvml:
+            if first.isdigit():
+                failed = nvml.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(int(first)), ctypes.byref(gpu))
+            else:
+                failed = nvml.nvmlDeviceGetHandleByUUID(first.encode(), ctypes.byref(gpu))
+            failed = failed or nvml.nvmlDeviceGetMemoryInfo(gpu, ctypes.byref(found))
+    except (OSError, AttributeError):
+        return None
+    return None if failed else (found.free, found.total)
+
+
+@contextmanager
+def _nvml() -> Iterator[Any]:
+    """The driver's library, ready to be asked. Raises `OSError` where there is none, or it can't start."""
+    nvml = ctypes.CDLL("libnvidia-ml.so.1")
+    if nvml.nvmlInit_v2() != 0:
+        raise OSError("the driver does not answer")
+    try:
+        yield nvml
+    finally:
+        nvml.nvmlShutdown()
