@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from sftqa_core.cli import upkeep
-from sftqa_core.cli.values import count_or_all, json_scheme, names, numbers, prompt, sizes
+from sftqa_core.cli.values import count_or_all, json_scheme, names, numbers, prompt, shots, sizes
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import (
     METHODS,
@@ -28,7 +28,7 @@ from sftqa_core.records import (
 DEVICES = "auto, cpu, cuda (NVIDIA), rocm (AMD) or mps (Apple)"
 _STUDY_OPTIONS = (
     "models", "source", "seeds", "sizes", "method", "learning_rate", "epochs", "batch_size", "prompt", "test_limit", "retest_limit",
-    "device",
+    "device", "shots",
 )  # fmt: skip
 _PROMPT = "qa, plain, chat (the model's own chat template), or your own text with {question}"
 
@@ -126,7 +126,8 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lora-rank", type=int, default=8)
     parser.add_argument("--prompt", type=prompt, default=PROMPTS["qa"], help=_PROMPT)
     parser.add_argument("--max-answer-tokens", type=int, default=16)
-    parser.add_argument("--shots", type=int, default=4, help="examples in the few-shot base line's prompt; 0 leaves it out")
+    parser.add_argument("--shots", type=shots, default="4", help="examples shown to the base model: 4, or 0,1,4,16; 0 alone: none")
+    parser.add_argument("--more-shots", type=numbers, default=(), help="more such numbers, each a base line of its own")
     parser.add_argument("--no-save-model", action="store_true", help="do not keep the tuned weights")
     parser.add_argument("--test-limit", type=int, help="test facts a relation (default: all of a small source, 100 of a large one)")
     _add_sampling(parser, "--level-method")
@@ -148,7 +149,13 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompt", type=prompt, help=_PROMPT)
     parser.add_argument("--test-limit", type=int, help="test facts a relation")
     parser.add_argument("--retest-limit", type=int, help="facts a relation that are probed again (default: 40)")
+    parser.add_argument("--shots", type=_in_context, help="study amount: examples shown to the untouched model, with commas: 1,4,16")
     parser.add_argument("--device", help=DEVICES)
+
+
+def _in_context(text: str) -> tuple[int, ...]:
+    """Numbers of examples that are shown in place of tuning on them; 0 is the untouched model, which is there anyway."""
+    return tuple(sorted({*numbers(text)} - {0}))
 
 
 def _add_pretrain(parser: argparse.ArgumentParser) -> None:
@@ -205,7 +212,8 @@ def train_settings(options: argparse.Namespace) -> TrainSettings:
         scheme=_scheme(options, seeded=False),
         match=options.match,
         max_answer_tokens=options.max_answer_tokens,
-        shots=options.shots,
+        shots=options.shots[0],
+        more_shots=tuple(sorted({*options.shots[1], *options.more_shots} - {0, options.shots[0]})),
         device=options.device,
         save_model=not options.no_save_model,
     )

@@ -8,6 +8,8 @@ import json
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import LevelScheme, PromptFormat, TrainSettings, prompt_format
 
+USUAL_SHOTS = TrainSettings(model="").shots
+
 
 def count_or_all(text: str) -> int:
     """A number of examples from 0; `all` is TrainSettings.ALL."""
@@ -33,6 +35,19 @@ def numbers(text: str) -> tuple[int, ...]:
 def sizes(text: str) -> tuple[int, ...]:
     """Numbers of examples with commas between."""
     return tuple(count_or_all(piece.strip()) for piece in text.split(",") if piece.strip())
+
+
+def shots(text: str) -> tuple[int, tuple[int, ...]]:
+    """How many examples the base line is shown, and the other numbers: of several the usual one, where it is among them, else the
+    first above 0; 0 is what every run has anyway."""
+    counts = list(dict.fromkeys(numbers(text)))
+    if len(counts) == 1:
+        return counts[0], ()
+    some = [count for count in counts if count != 0]
+    if not some:
+        raise argparse.ArgumentTypeError(f"must be one or more numbers with commas between, got {text!r}")
+    first = USUAL_SHOTS if USUAL_SHOTS in some else some[0]
+    return first, tuple(sorted(count for count in some if count != first))
 
 
 def names(text: str) -> tuple[str, ...]:

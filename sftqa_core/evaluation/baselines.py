@@ -61,9 +61,17 @@ def few_shot_predictions(
     settings: TrainSettings,
     reporter: Reporter | None = None,
     aliases: Aliases | None = None,
+    stage: str = "few_shot",
 ) -> pd.DataFrame:
-    """The base model's answers with `settings.shots` answered train facts in front of each question, or as many as fit."""
-    return predict(loaded, facts, settings, reporter, stage="few_shot", aliases=aliases, shots=settings.shots, pool=source_facts)
+    """The base model's answers with the stage's number of answered train facts in front of each question, or as many as fit."""
+    shots = settings.few_shot_stages[stage]
+    return predict(loaded, facts, settings, reporter, stage=stage, aliases=aliases, shots=shots, pool=source_facts)
+
+
+def fewer_shown(stages: dict[str, pd.DataFrame], settings: TrainSettings) -> dict[str, float]:
+    """Few-shot stages in which some questions had no room for all examples -> how many they were shown on average."""
+    means = {name: float(stages[name]["shown"].mean()) for name in settings.few_shot_stages if "shown" in stages.get(name, ())}
+    return {name: round(mean, 2) for name, mean in means.items() if mean < settings.few_shot_stages[name]}
 
 
 def _commonest(answers: Iterable[list[str]], split: str, aliases: Aliases | None) -> MajorityObject:

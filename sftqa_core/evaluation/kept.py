@@ -68,9 +68,10 @@ def _key(
     stage: str, model: ModelFingerprint, facts: pd.DataFrame, source: FactSource, settings: TrainSettings, aliases: Aliases
 ) -> dict[str, Any]:
     """Everything that the answers and their judgement depend on."""
-    few_shot = {"shots": settings.shots, "seed": settings.seed, "answer": settings.prompt.answer} if stage == "few_shot" else {}
+    shots = settings.few_shot_stages.get(stage)
+    few_shot = {"shots": shots, "seed": settings.seed, "answer": settings.prompt.answer} if shots else {}
     return {
-        "stage": stage,
+        "stage": "few_shot" if shots else stage,  # the same whether it is a run's one base line of the kind or one of several
         "model": model.to_dict(),
         "source": source.fingerprint,
         "facts": fingerprint(list(facts["fact_id"])),

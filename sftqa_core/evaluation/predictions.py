@@ -3,13 +3,14 @@
 | column | type | meaning |
 |---|---|---|
 | fact_id | str | the fact that was asked about |
-| stage | str | `before` (base model, the plain prompt), `few_shot`, `majority` or `after` |
+| stage | str | `before` (base model, the plain prompt), `few_shot`, `few_shot_16` and the like, `majority` or `after` |
 | text | str | what was answered, special tokens left out; of a few-shot answer in plain text the part before the separator |
 | matched | str, null | the answer (or alias) that stands in the text; null (NaN) when none does |
 | correct | bool | whether there is one |
 | rival | bool | not correct, and the rival object of a contested fact stands in the text (METHOD 8.8) |
 | mean_logprob | float | mean log-probability (natural) of the generated tokens; NaN where nothing was generated |
 | tokens | int | generated tokens, the end token counted when it came |
+| shown | int | few-shot stages only (null in others): answered examples in front of the question |
 """
 
 from __future__ import annotations
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from sftqa_core.knowledge.aliases import Aliases
     from sftqa_core.models.loading import LoadedModel
 
-STAGES = ("before", "few_shot", "majority", "after")
 COLUMNS = ("fact_id", "stage", "text", "matched", "correct", "rival", "mean_logprob", "tokens")
 
 
@@ -55,24 +55,34 @@ def predict(
     """
     from sftqa_core.memory.greedy import greedy
 
-    prompts = encode_questions(loaded, facts, settings, shots, pool) if prompts is None else prompts
+    shown: list[int] = []
+    if prompts is None:
+        prompts, shown = encode_shown(loaded, facts, settings, shots, pool)
     phase = Phase(reporter or Silent(), f"answers: {stage}", len(facts), "facts")
     asked = asking(loaded, settings.prompt)
     answers = greedy(asked.answering, prompts, settings.max_answer_tokens, phase=phase)
     texts = [asked.answer_of(answer.text, shots) for answer in answers]
     table = score_texts(facts, texts, stage, settings.match, aliases)
-    return table.assign(mean_logprob=[float(a.mean_logprob) for a in answers], tokens=[int(a.tokens) for a in answers])
+    table = table.assign(mean_logprob=[float(a.mean_logprob) for a in answers], tokens=[int(a.tokens) for a in answers])
+    return table.assign(shown=shown).astype({"shown": "Int64"}) if shots else table
 
 
 def encode_questions(
     loaded: LoadedModel, facts: pd.DataFrame, settings: TrainSettings, shots: int = 0, pool: pd.DataFrame | None = None
 ) -> list[list[int]]:
     """Each question's prompt as token ids (see `predict`). Raises `SettingsError` when one does not fit the model."""
+    return encode_shown(loaded, facts, settings, shots, pool)[0]
+
+
+def encode_shown(
+    loaded: LoadedModel, facts: pd.DataFrame, settings: TrainSettings, shots: int = 0, pool: pd.DataFrame | None = None
+) -> tuple[list[list[int]], list[int]]:
+    """The same, and how many examples stand in front of each question."""
     if shots and pool is None:
         raise ValueError("A few-shot prompt needs the fact table to take its examples from.")
     room, asked = positions(loaded), asking(loaded, settings.prompt)
     examples = ExamplePool(pool, settings.seed) if shots and pool is not None else None
-    prompts = []
+    prompts, counts = [], []
     for fact, relation, question in zip(facts["fact_id"], facts["relation"], facts["question"], strict=True):
         shown = examples.draw(fact, relation, question, shots) if examples else []
         ids = asked.prompt(question, shown)
@@ -80,8 +90,9 @@ def encode_questions(
             shown = shown[:-1]
             ids = asked.prompt(question, shown)
         prompts.append(list(ids))
+        counts.append(len(shown))
     require_room(loaded, [len(ids) for ids in prompts], settings.max_answer_tokens, "test questions", facts["question"].tolist())
-    return prompts
+    return prompts, counts
 
 
 def score_texts(facts: pd.DataFrame, texts: list[str], stage: str, match: str, aliases: Aliases | None = None) -> pd.DataFrame:

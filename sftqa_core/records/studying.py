@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sftqa_core.jsonrecord import Record, at_least, shown, within
+from sftqa_core.jsonrecord import Record, at_least, later, shown, within
 from sftqa_core.records.measuring import MAX_SEED, LevelScheme
-from sftqa_core.records.tuning import PromptFormat, TrainSettings
+from sftqa_core.records.tuning import PromptFormat, TrainSettings, shots_problems
 
 ALL = TrainSettings.ALL
 STUDIES = ("amount", "level", "models", "shift")
@@ -42,6 +42,7 @@ class StudySettings(Record):
     test_limit: int | None = None  # test facts a relation; None: all of a small source, 100 of a large one
     retest_limit: int | None = 40  # facts a relation that are probed again: after tuning, and untouched with another seed
     device: str = "auto"
+    shots: tuple[int, ...] = later(())  # examples shown to the untouched model, beside tuning on them; of kind amount
 
     def __post_init__(self) -> None:
         """One study has one record: seeds and sizes in order, and the kind's usual sizes as None."""
@@ -65,7 +66,9 @@ class StudySettings(Record):
             wrong.append(f"A study of kind {self.kind} looks at one number of examples, got {shown(list(self.examples))}.")
         least = 0 if self.kind == "amount" else 1  # the others have the untouched model anyway
         wrong += [problem for n in self.examples if n != ALL for problem in at_least("sizes", n, least)]
-        wrong += at_least("retest_limit", self.retest_limit, 1)
+        wrong += at_least("retest_limit", self.retest_limit, 1) + shots_problems("shots", self.shots)
+        if self.shots and self.kind != "amount":
+            wrong.append("Only a study of kind amount shows examples to the untouched model: leave shots out.")
         if wrong:
             return wrong
         return self._run_problems()

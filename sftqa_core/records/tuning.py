@@ -9,6 +9,7 @@ from sftqa_core.jsonrecord import Record, at_least, at_most, later, one_of, show
 from sftqa_core.records.measuring import MAX_NEW_TOKENS, MAX_SEED, LevelScheme
 
 MAX_PROMPT = 10_000  # characters of a prompt's form
+MAX_SHOTS = 100  # examples in front of a question
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,14 @@ class TrainSettings(Record):
     shots: int = 4  # examples in front of the few-shot base line's question
     device: str = "auto"
     save_model: bool = True  # keep the tuned weights or adapter in the run folder
+    more_shots: tuple[int, ...] = later(())  # other numbers of examples that the base model is shown, each a base line of its own
 
     def problems(self) -> list[str]:
         wrong = [] if self.n == self.ALL else at_least("n", self.n, 0)
         wrong += within("epochs", self.epochs, 1, 10_000) + within("batch_size", self.batch_size, 1, 65_536)
         wrong += within("lora_rank", self.lora_rank, 1, 4_096) + at_least("test_limit", self.test_limit, 1)
-        wrong += within("max_answer_tokens", self.max_answer_tokens, 1, MAX_NEW_TOKENS) + within("shots", self.shots, 0, 100)
-        wrong += within("seed", self.seed, 0, MAX_SEED)
+        wrong += within("max_answer_tokens", self.max_answer_tokens, 1, MAX_NEW_TOKENS) + within("shots", self.shots, 0, MAX_SHOTS)
+        wrong += within("seed", self.seed, 0, MAX_SEED) + shots_problems("more_shots", self.more_shots, self.shots)
         wrong += one_of("method", self.method, ("full", "lora")) + one_of("balance", self.balance, ("relation", "level", "matched"))
         wrong += one_of("match", self.match, ("tokens", "substring"))
         if self.learning_rate is not None and not 0 < self.learning_rate <= 1:
@@ -88,6 +90,20 @@ class TrainSettings(Record):
         if self.levels is not None and (not self.levels or any(level not in known for level in self.levels)):
             wrong.append(f"levels must be one or more of {', '.join(map(str, known))}, got {list(self.levels)}.")
         return wrong
+
+    @property
+    def few_shot_stages(self) -> dict[str, int]:
+        """Stages in which the base model is shown answered examples -> how many; `shots` is the one called few_shot."""
+        stages = {"few_shot": self.shots} if self.shots else {}
+        return stages | {f"few_shot_{shots}": shots for shots in self.more_shots}
+
+
+def shots_problems(name: str, shots: tuple[int, ...], but: int = 0) -> list[str]:
+    """For `problems`: sentences about numbers of examples that stand beside the number `but`."""
+    wrong = [problem for count in shots for problem in within(name, count, 1, MAX_SHOTS)]
+    if list(shots) != sorted({*shots} - {but}):
+        wrong.append(f"{name} must be in ascending order, each once and none of them {but}, got {list(shots)}.")
+    return wrong
 
 
 @dataclass(frozen=True)
@@ -125,6 +141,8 @@ class RunSummary(Record):
     n: int  # examples really trained on
     before: dict[str, DomainAccuracy]  # domain -> base model, the same prompt without examples
     after: dict[str, DomainAccuracy]
-    baselines: dict[str, dict[str, DomainAccuracy]]  # "few_shot", "majority" -> domain -> accuracy
+    baselines: dict[str, dict[str, DomainAccuracy]]  # "few_shot", "few_shot_16", "majority" -> domain -> accuracy
     seconds: dict[str, float]  # "train", "eval", and others that were needed
     without_echo: dict[str, dict[str, DomainAccuracy]] = field(default_factory=dict)  # stage -> domain -> accuracy
+    # few-shot stage -> examples that fitted, on average, where not all did
+    shown: dict[str, float] | None = later(None)  # noqa: RUF009 - it is a field

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,8 @@ from sftqa_core.studies.statistics import Estimate, mean_interval, normal_interv
 MACRO, NATURAL = "mean over levels", "as facts come"
 ENOUGH = 0.95  # of the best
 CURVE = ("model", "domain", "level", "asked", "n", "facts", "seeds", "accuracy", "low", "high", "per_seed")
+
+IN_CONTEXT = ("model", "domain", "level", "shots", "shown", "facts", "seeds", "accuracy", "low", "high", "per_seed")
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,22 @@ def curve(outcomes: Outcomes) -> pd.DataFrame:
                 rows.append(_row(outcomes, domain, name, asked, sizes.n[at], int(chosen.sum()), seeds, found))
         rows += _macro_rows(outcomes, sizes, domain, inside)
     return pd.DataFrame(rows, columns=list(CURVE))
+
+
+def in_context(outcomes: Outcomes) -> pd.DataFrame:
+    """The untouched model with answered examples in front of each question, beside tuning on as many: IN_CONTEXT.
+
+    A row for each domain, level (and both kinds of mean) and number of examples, counted as `curve` counts a size; `shown`: examples
+    that fitted the model, on average.
+    """
+    counts = sorted({run.more_shots[0] for run in outcomes.runs if run.more_shots})
+    rows = []
+    for shots in counts:
+        runs = {replace(run, more_shots=()): cell for run, cell in outcomes.runs.items() if run.more_shots == (shots,)}
+        shown = float(np.mean([cell.numbers.get("shown", shots) for cell in runs.values()]))
+        alone = curve(replace(outcomes, runs=runs))
+        rows.append(alone.drop(columns=["asked", "n"]).assign(shots=shots, shown=shown))
+    return pd.concat(rows, ignore_index=True)[list(IN_CONTEXT)] if rows else pd.DataFrame(columns=list(IN_CONTEXT))
 
 
 def enough(outcomes: Outcomes, share: float = ENOUGH, alpha: float = 0.05) -> pd.DataFrame:

@@ -12,7 +12,8 @@ def grid(study: StudySettings, model: str, most: int | None = None) -> list[Trai
     """The runs of one model, seed after seed, so that a study that is stopped in the middle has whole seeds.
 
     A level study has one run a training level, beside the natural mix, all of the same n: at most `most`, the number of
-    facts of the scarcest level (METHOD 8.7). Without examples no seed matters, so the untouched model is listed once.
+    facts of the scarcest level (METHOD 8.7). Without examples no seed matters, so the untouched model is listed once; which examples it
+    is shown (`shots`) is the seed's choice again.
     """
     cells = [] if study.kind == "amount" else [study.run(model, 0, study.seeds[0])]
     for seed in study.seeds:
@@ -22,6 +23,7 @@ def grid(study: StudySettings, model: str, most: int | None = None) -> list[Trai
                 cells += [study.run(model, n, seed, levels=(level,), balance="matched") for level in range(len(study.scheme.labels))]
             if n != 0 or seed == study.seeds[0]:
                 cells.append(study.run(model, n, seed))
+        cells += [study.run(model, 0, seed, more_shots=(shots,)) for shots in study.shots]
     return cells
 
 
@@ -30,9 +32,11 @@ def canonical(run: TrainSettings, learning_rate: float | None = None) -> TrainSe
 
     Names of model and source are replaced by their fingerprints elsewhere; `learning_rate` is what None stands for.
     """
-    same = replace(run, model="", source="", device="auto", shots=0, save_model=False, test_limit=None)
+    same = replace(run, model="", source="", device="auto", shots=0, more_shots=(), save_model=False, test_limit=None)
     if run.n == 0:
-        return replace(TrainSettings(model="", source="", n=0, shots=0, save_model=False), **_asking(run))
+        seed = run.seed if run.more_shots else 0
+        bare = TrainSettings(model="", source="", n=0, shots=0, save_model=False, more_shots=run.more_shots, seed=seed)
+        return replace(bare, **_asking(run))
     scheme = run.scheme if needs_levels(run) else LevelScheme()
     lora_rank = run.lora_rank if run.method == "lora" else 8
     return replace(same, scheme=scheme, lora_rank=lora_rank, learning_rate=run.learning_rate or learning_rate)

@@ -51,5 +51,6 @@ def by_setting(outcomes: Outcomes) -> dict[tuple[int, tuple[int, ...] | None], l
     """
     found: dict[tuple[int, tuple[int, ...] | None], list[TrainSettings]] = {}
     for run in outcomes.runs:
-        found.setdefault((run.n, run.levels), []).append(run)
+        if not run.more_shots:  # what the untouched model answered with examples in front is no tuned model's
+            found.setdefault((run.n, run.levels), []).append(run)
     return found

@@ -21,7 +21,7 @@ _VALUES = (  # flag, field: written when it differs from the default
     ("--shots", "shots"),
     ("--device", "device"),
 )
-_LISTS = (("--levels", "levels"), ("--relations", "relations"))
+_LISTS = (("--levels", "levels"), ("--relations", "relations"), ("--more-shots", "more_shots"))
 _SAMPLING = (("--samples", "samples"), ("--temperature", "temperature"), ("--max-new-tokens", "max_new_tokens"))
 
 
@@ -36,7 +36,7 @@ def command_of(settings: TrainSettings) -> str:
     words = ["sftqa", "train", "--model", settings.model, "--source", settings.source, "--n", "all" if everything else str(settings.n)]
     words += ["--method", settings.method]
     for flag, name in _LISTS:
-        if getattr(settings, name) is not None:
+        if getattr(settings, name):
             words += [flag, ",".join(map(str, getattr(settings, name)))]
     if settings.learning_rate is not None:
         words += ["--lr", repr(settings.learning_rate)]

@@ -14,7 +14,7 @@ from sftqa_core.models.devices import resolve_device
 from sftqa_core.progress import Silent
 from sftqa_core.records import ProbeSettings, StudySettings, TrainSettings
 from sftqa_core.workflows.memory import Estimator, Memory, verdict
-from sftqa_core.workflows.speeds import PROBES
+from sftqa_core.workflows.speeds import PROBES, few_shot_pieces
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,7 +108,10 @@ def _study(settings: StudySettings) -> Forecast:
         sizes = [len(pool) if run.n == TrainSettings.ALL else run.n for run in left]
         probes = sum(_unknown(part.prober.under(scheme), facts) for scheme, facts in part.wanted_levels())
         probes += len(part.again) * sum(part.shifts_levels(run) for run in left)
-        pieces = {PROBES[settings.scheme.method]: probes, "train": sum(sizes) * settings.epochs, "answer": len(part.facts) * len(left)}
+        shown = [run.more_shots[0] for run in left if run.more_shots]
+        pieces = {PROBES[settings.scheme.method]: probes, "train": sum(sizes) * settings.epochs}
+        pieces["answer"] = len(part.facts) * (len(left) - len(shown))
+        pieces["few_shot"] = sum(few_shot_pieces(len(part.facts), shots) for shots in shown)
         low, high, notes = _seconds(part.prober, pieces)
         steps = sum(-(-n // settings.batch_size) for n in sizes) * settings.epochs
         found = found.plus(Forecast(sum(sizes), steps, len(part.facts), probes, low, high, notes, ()))
@@ -118,7 +121,7 @@ def _study(settings: StudySettings) -> Forecast:
 
     def needed(data: dict[str, Any]) -> Memory:
         other = StudySettings.from_dict(data)
-        planned = [(part, other.run(part.model, n, 0), n, probes) for part, n, probes in parts]
+        planned = [(part, other.run(part.model, n, 0, more_shots=other.shots), n, probes) for part, n, probes in parts]
         return reduce(Memory.larger, [_run_memory(p.prober, run, p.train_facts, p.facts, probes, n) for p, run, n, probes in planned])
 
     return found.within(needed(settings.to_dict()), "study", settings, needed) if parts and not problems else found
@@ -187,16 +190,16 @@ def _answers(prober: Prober, facts: pd.DataFrame, settings: TrainSettings, notes
     """Questions to be asked, by kind; those that the base model answered before in the same way cost nothing."""
     from sftqa_core.evaluation.kept import is_kept
 
-    stages = {"before": "answer", **({"few_shot": "few_shot"} if settings.shots else {})}
+    stages = {"before": 0, **settings.few_shot_stages}
     asked = {"answer": len(facts), "few_shot": 0}
     known = []
-    for stage, kind in stages.items():
+    for stage, shots in stages.items():
         if prober.card.path and is_kept(
             stage, asked_by(prober.fingerprint, prober.card, settings.prompt), facts, prober.source, settings, prober.aliases
         ):
             known.append(stage)
         else:
-            asked[kind] += len(facts)
+            asked["few_shot" if shots else "answer"] += few_shot_pieces(len(facts), shots) if shots else len(facts)
     if len(known) == len(stages):
         notes.append("The base model's answers are known already.")
     return asked

@@ -162,7 +162,7 @@ def longest_question(
     asked = [_prompt(settings, question, chat) for question in tests["question"]]
     few = pool.head(_DRAWN).groupby("relation").head(_COUNTED)
     means = [_mean([count(text) for text in _examples(settings, some, chat)]) for _, some in few.groupby("relation")]
-    return longest_tokens(asked, count) + round(settings.shots * max(means, default=0))
+    return longest_tokens(asked, count) + round(max(settings.shots, *settings.more_shots, 0) * max(means, default=0))
 
 
 def _examples(settings: TrainSettings, facts: pd.DataFrame, chat: Layout | None) -> list[str]:

@@ -17,6 +17,11 @@ ENOUGH = {"probe": 100, "adaptive": 100, "likelihood": 100, "train": 40, "answer
 PROBES = {"sampling": "probe", "adaptive": "adaptive", "likelihood": "likelihood"}  # a scheme's method -> kind of work
 
 
+def few_shot_pieces(questions: int, shots: int) -> int:
+    """Questions with examples in front, counted in those with four: reading is nearly all of the work."""
+    return round(questions * (1 + shots) / 5)
+
+
 def remember(model: ModelFingerprint, **work: tuple[int, float]) -> None:
     """Keep the rates of a model on its device from `kind=(pieces, seconds)`.
 

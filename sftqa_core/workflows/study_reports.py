@@ -174,6 +174,8 @@ def study_tables(settings: StudySettings, outcomes: list[Outcomes]) -> dict[str,
         "models": {"curve": amount.curve, "retest": level.retest},
         "shift": {"moves": shift.moves, "transitions": shift.transitions, "forgetting": shift.forgetting},
     }[settings.kind]
+    if settings.shots:
+        each["in_context"] = amount.in_context
     tables = {name: pd.concat([make(one) for one in outcomes], ignore_index=True) for name, make in each.items() if outcomes}
     if settings.kind == "models" and outcomes:
         together = {

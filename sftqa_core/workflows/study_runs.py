@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sftqa_core.errors import NotEnoughFacts
+from sftqa_core.evaluation.baselines import few_shot_predictions
 from sftqa_core.evaluation.perplexity import Surprise, surprise
 from sftqa_core.evaluation.predictions import encode_questions, predict
 from sftqa_core.memory.probing import probe_facts
@@ -126,8 +127,13 @@ class StudyRuns:
 
     def _answers(self, run: TrainSettings, selection: Selection, tuned: TuneResult, began: float) -> None:
         part = self.part
-        table = predict(tuned.loaded, part.facts, run, self.quiet, stage="after", aliases=part.prober.aliases, prompts=self.questions)
-        part.cells.write(run, table, len(selection.facts), selection.counts, _numbers(tuned, began))
+        if run.more_shots:
+            (stage,) = run.few_shot_stages
+            table = few_shot_predictions(tuned.loaded, part.facts, self.part.source.facts, run, self.quiet, part.prober.aliases, stage)
+        else:
+            table = predict(tuned.loaded, part.facts, run, self.quiet, stage="after", aliases=part.prober.aliases, prompts=self.questions)
+        shown = {"shown": float(table["shown"].mean())} if "shown" in table and len(table) else {}
+        part.cells.write(run, table, len(selection.facts), selection.counts, {**_numbers(tuned, began), **shown})
 
     def _levels(self, run: TrainSettings, selection: Selection, tuned: TuneResult, began: float) -> None:
         """Probed with the random numbers of the second probe: what moves beyond that one is the training's doing."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sftqa_core.evaluation.accuracy import accuracy_by_level
-from sftqa_core.evaluation.baselines import few_shot_predictions, majority_objects, majority_predictions
+from sftqa_core.evaluation.baselines import few_shot_predictions, fewer_shown, majority_objects, majority_predictions
 from sftqa_core.evaluation.choosing import held_out_facts
 from sftqa_core.evaluation.kept import kept_predictions
 from sftqa_core.evaluation.predictions import encode_questions, predict
@@ -27,7 +27,7 @@ from sftqa_core.training.trainer import TuneResult, encode_examples, fine_tune
 from sftqa_core.workflows.forecast import probe_settings
 from sftqa_core.workflows.probing import Prober
 from sftqa_core.workflows.reading import open_for
-from sftqa_core.workflows.speeds import remember
+from sftqa_core.workflows.speeds import few_shot_pieces, remember
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -109,14 +109,14 @@ class TrainingRun:
         def plain() -> pd.DataFrame:
             return predict(loaded, facts, settings, self.reporter, stage="before", aliases=aliases)
 
-        def few_shot() -> pd.DataFrame:
-            return few_shot_predictions(loaded, facts, self.source.facts, settings, self.reporter, aliases)
+        def few_shot(stage: str) -> Callable[[], pd.DataFrame]:
+            return lambda: few_shot_predictions(loaded, facts, self.source.facts, settings, self.reporter, aliases, stage)
 
         answers = {}
-        work: dict[str, Callable[[], pd.DataFrame]] = {"before": plain, **({"few_shot": few_shot} if settings.shots else {})}
-        for stage, make in work.items():
+        for stage, make in {"before": plain, **{stage: few_shot(stage) for stage in settings.few_shot_stages}}.items():
             with self._timed(stage):
-                answers[stage], known = kept_predictions(stage, model, facts, self.source, settings, aliases, make)
+                table, known = kept_predictions(stage, model, facts, self.source, settings, aliases, make)
+                answers[stage] = table.assign(stage=stage)
             if known:
                 self.reporter.log(f"The base model's answers ({stage}) were known already.")
                 self.seconds[stage] = 0.0
@@ -124,8 +124,11 @@ class TrainingRun:
         return answers
 
     def _remember(self, examples: int, facts: int) -> None:
-        done = {"train": (examples * self.settings.epochs, "train"), "answer": (facts, "after"), "few_shot": (facts, "few_shot")}
+        done = {"train": (examples * self.settings.epochs, "train"), "answer": (facts, "after")}
         work = {kind: (pieces, self.seconds.get(stage, 0.0)) for kind, (pieces, stage) in done.items()}
+        for stage, shots in self.settings.few_shot_stages.items():
+            if self.seconds.get(stage):  # one that was not known already
+                work["few_shot"] = (few_shot_pieces(facts, shots), self.seconds[stage])
         remember(self.prober.loaded.fingerprint, **work)
 
     def _store(
@@ -141,7 +144,7 @@ class TrainingRun:
         import pandas as pd
 
         run_id = new_run_id(self.settings)
-        self.seconds["eval"] = sum(self.seconds.get(stage, 0.0) for stage in ("before", "few_shot", "after"))
+        self.seconds["eval"] = sum(self.seconds.get(stage, 0.0) for stage in ("before", *self.settings.few_shot_stages, "after"))
         self.seconds["all"] = time.monotonic() - began
         accuracy = {stage: accuracy_by_level(table, facts, levels, self.settings.scheme) for stage, table in stages.items()}
         plain = facts[~facts["echo"]]
@@ -150,9 +153,10 @@ class TrainingRun:
             len(selection.facts),
             accuracy["before"],
             accuracy["after"],
-            {stage: accuracy[stage] for stage in ("few_shot", "majority") if stage in accuracy},
+            {stage: accuracy[stage] for stage in (*self.settings.few_shot_stages, "majority")},
             {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
             {stage: self._without_echo(stages[stage], plain, levels) for stage in stages},
+            fewer_shown(stages, self.settings) or None,
         )
         manifest = self._manifest(self.prober.loaded, selection, tuned)
         predictions = pd.concat(stages.values(), ignore_index=True)

@@ -1,11 +1,13 @@
 """Accuracy against the number of examples, from outcomes whose numbers are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 from sftqa_core.records import TrainSettings
-from sftqa_core.studies.amount import CURVE, MACRO, NATURAL, curve, enough
+from sftqa_core.studies.amount import CURVE, IN_CONTEXT, MACRO, NATURAL, curve, enough, in_context
 from tests.studies.small_study import FOUR, answers, facts_of, only, outcomes_of, right, run
 
 FACTS = facts_of((40, 40, 40, 40, 80))
@@ -99,6 +101,21 @@ def test_domains_are_apart_and_schemes_may_have_four_levels():
     assert list(dict.fromkeys(table["level"])) == ["A", "B", "C", "D", NATURAL, MACRO]
     assert only(table, domain="in", level=MACRO)["accuracy"] == 0.5
     assert only(table, domain="out", level=MACRO)["accuracy"] == 0.0
+
+
+def test_shown_examples_are_a_table_of_their_own():
+    """They are no size of the curve; each number is averaged over its seeds, with how many examples fitted."""
+    shown = {seed: TrainSettings(model="m", n=0, seed=seed, shots=0, save_model=False, more_shots=(16,)) for seed in (0, 1)}
+    cells = {shown[seed]: answers(right(FACTS, 0.25 + 0.25 * seed), 0) for seed in shown}
+    cells[shown[0]] = replace(cells[shown[0]], numbers={"shown": 8.0})
+    outcomes = outcomes_of(FACTS, {run(0): right(FACTS, 0.0), run(60): right(FACTS, 0.5), **cells})
+    assert set(curve(outcomes)["n"]) == {0, 60}
+    table = in_context(outcomes)
+    row = only(table, level=MACRO)
+    assert (row["shots"], row["shown"], row["seeds"], row["accuracy"]) == (16, 12.0, 2, pytest.approx(0.375))
+    assert row["low"] <= row["accuracy"] <= row["high"]
+    assert row["per_seed"] == [pytest.approx(0.25), pytest.approx(0.5)]
+    assert (tuple(table), tuple(in_context(three_sizes())), len(in_context(three_sizes()))) == (IN_CONTEXT, IN_CONTEXT, 0)
 
 
 def test_nothing_done_is_an_empty_table():

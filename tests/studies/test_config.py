@@ -62,6 +62,7 @@ def test_every_setting_comes_back_as_it_was():
         50,
         None,
         "cpu",
+        (1, 16),
     )
     plain = StudySettings("amount", ("m",))
     assert all(getattr(study, f.name) != getattr(plain, f.name) for f in dataclasses.fields(study) if f.name != "kind")

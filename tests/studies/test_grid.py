@@ -73,6 +73,18 @@ def test_runs_without_examples_are_one_whatever_they_would_have_trained_with():
         assert canonical(dataclasses.replace(bare, **change)) != canonical(bare)
 
 
+def test_shown_examples_are_runs_of_the_untouched_model_a_seed_each():
+    """A number of examples and its seed tell two of them apart; other settings of training do not, and tuned models show none."""
+    study = StudySettings("amount", ("m",), seeds=(0, 1), sizes=(0, 60), shots=(1, 16))
+    shown = [(one.more_shots, one.seed) for one in grid(study, "m") if one.more_shots]
+    assert sorted(shown) == [((1,), 0), ((1,), 1), ((16,), 0), ((16,), 1)]
+    assert len({canonical(one) for one in grid(study, "m")}) == len(grid(study, "m")) == 7
+    bare = TrainSettings(model="m", n=0, more_shots=(16,))
+    assert canonical(bare) == canonical(dataclasses.replace(bare, epochs=3, method="lora"))
+    assert canonical(bare) != canonical(dataclasses.replace(bare, more_shots=()))
+    assert canonical(TrainSettings(model="m", more_shots=(16,))) == canonical(TrainSettings(model="m"))
+
+
 def test_the_scheme_matters_only_where_examples_are_chosen_by_level():
     """As they come, the examples know no levels."""
     plain, other = (TrainSettings(model="m", scheme=scheme) for scheme in (LevelScheme(), FOUR))

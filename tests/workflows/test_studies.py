@@ -54,6 +54,22 @@ def test_every_cell_is_run_once(world, trained):
     assert len(trained) == 5
 
 
+def test_examples_are_shown_to_the_untouched_model_where_a_study_asks_for_it(world, trained):
+    """Each number once a seed, counted in the forecast; a number that is added later is all that is left; the tables beside stay."""
+    plain = workflows.study(settings(world))
+    wish = settings(world, shots=(1, 2))
+    assert workflows.forecast(wish).runs == 4
+    report = workflows.study(wish)
+    assert trained[5:] == [0] * 4
+    assert (report.done, report.planned) == (9, 9)
+    assert [{**row, "model": "tiny"} for row in report.tables["curve"]] == plain.tables["curve"]
+    assert {(row["shots"], row["seeds"], row["shown"]) for row in report.tables["in_context"]} == {(1, 2, 1.0), (2, 2, 2.0)}
+    assert "in_context" not in plain.tables
+    assert workflows.forecast(settings(world, shots=(1, 2, 3))).runs == 2
+    with pytest.raises(SettingsError, match="Only a study of kind amount shows examples"):
+        settings(world, "shift", shots=(1,))
+
+
 def test_a_stopped_study_goes_on_at_the_next_cell(world, trained):
     """What was finished is kept and reported; the same call ends with the report of an undisturbed study."""
     with pytest.raises(Stopped):

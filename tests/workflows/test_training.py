@@ -44,6 +44,31 @@ def test_every_stage_is_told_without_echo_facts(world, workspace):
     assert workflows.run(summary.run).summary == summary
 
 
+def test_other_numbers_of_examples_are_base_lines_of_their_own(world, workspace):
+    """Kept like the usual one, under its number: a run that has it for its one base line finds it; no room for all is told."""
+    summary = workflows.train(settings(world, n=0, more_shots=(2, 90)))
+    assert list(summary.baselines) == ["few_shot", "few_shot_2", "few_shot_90", "majority"]
+    run = workflows.run(summary.run)
+    shown = run.predictions("few_shot_90")["shown"]
+    assert 2 < shown.max() < 90
+    assert summary.shown == {"few_shot_90": round(float(shown.mean()), 2)}
+    assert run.predictions("few_shot_2")["shown"].eq(2).all()
+    assert run.predictions("after")["shown"].isna().all()
+    again = workflows.run(workflows.train(settings(world, n=0, shots=2)).run)
+    assert again.summary.seconds["few_shot"] == 0.0
+    assert again.predictions("few_shot")["text"].tolist() == run.predictions("few_shot_2")["text"].tolist()
+    assert again.summary.shown is None
+
+
+def test_the_forecast_counts_every_base_line(world, workspace):
+    """Until they are known: then they cost nothing."""
+    few, many = (workflows.forecast(settings(world, more_shots=more)) for more in ((), (16,)))
+    assert many.seconds_high > few.seconds_high
+    assert many.memory.needed > few.memory.needed
+    workflows.train(settings(world, n=0, more_shots=(16,)))
+    assert "The base model's answers are known already." in workflows.forecast(settings(world, more_shots=(16,))).notes
+
+
 @pytest.mark.parametrize(
     ("prompt", "told"),
     [("Q: {question}" + " and" * 300 + "\nA:", "4 of 4 training examples do not fit"), (None, "8 of 8 test questions do not fit")],
