@@ -33,10 +33,13 @@ class Kept(Generic[T]):
             with self._lock:
                 if key in self._values:
                     return self._values[key]
-            value = make()
+            try:
+                value = make()
+            finally:
+                with self._lock:
+                    self._making.pop(key, None)
             with self._lock:
                 self._values[key] = value
-                self._making.pop(key, None)
                 while len(self._values) > 1 and sum(map(self._size, self._values.values())) > self._most:
                     self._values.popitem(last=False)
             return value

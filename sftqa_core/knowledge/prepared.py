@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sftqa_core.artifacts import read_manifest, write_folder
-from sftqa_core.errors import ArtifactDamaged, NotFound, SettingsError
+from sftqa_core.errors import SftqaError
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.facts import FactSource, read_facts, write_facts
 from sftqa_core.knowledge.relations import Relation
@@ -35,7 +35,7 @@ def prepared(name: str, stamp: tuple[object, ...], workspace: Workspace) -> Fact
         facts = read_facts(folder / _FILE)
         gc.freeze()  # a million lists that live as long as the process need not be walked through by every collection
         return FactSource(name, facts, relations, report, manifest["fingerprint"], tuple(manifest["notes"]))
-    except (NotFound, ArtifactDamaged, SettingsError, KeyError, OSError, ValueError):
+    except (SftqaError, KeyError, OSError, ValueError, TypeError, AttributeError):
         return None
 
 

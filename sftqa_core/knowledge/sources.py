@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
 
-from sftqa_core.errors import FactsError
+from sftqa_core.errors import FactsError, OtherVersion
 from sftqa_core.jsonrecord import shown
 from sftqa_core.knowledge.download import VARIABLE, WITHOUT_NETWORK, download, downloaded_folder
 from sftqa_core.knowledge.entity_questions import NAME as ENTITY_QUESTIONS
@@ -84,7 +84,7 @@ def entity_questions_path(workspace: Workspace | None = None) -> Path | None:
 
 def _read(name: str, stamp: tuple[object, ...], workspace: Workspace) -> FactSource:
     source = _open(name, workspace)
-    with contextlib.suppress(OSError):  # a full or read-only disk: it is read anew the next time
+    with contextlib.suppress(OSError, OtherVersion):  # a full or read-only disk, another version's: it is read anew the next time
         keep(source, stamp, workspace)
     return source
 

@@ -94,7 +94,7 @@ def verify(move: bool = False, workspace: Workspace | None = None) -> tuple[int,
 
 
 def removable(in_use: Callable[[str, str, float], bool], workspace: Workspace | None = None) -> list[Removable]:
-    """What no run needs: leftovers of dead writers, what was set aside, kept reports, old unfinished work.
+    """What no run needs: leftovers of dead writers, what was set aside, kept reports, sources as they were read, old unfinished work.
 
     `in_use(kind, name, when)` says whether a job may go on with the checkpoint of that name ("pretrain" and a model, "train" and
     a key) that was last written at `when` (seconds since 1970). Runs, models, facts, what was probed or answered, studies,
@@ -104,6 +104,7 @@ def removable(in_use: Callable[[str, str, float], bool], workspace: Workspace | 
     root = place.root
     found = [*_left(place), *((path, "set aside as damaged") for path, _ in _set_aside(root) if not _whole(path))]
     found += [(path, "kept report, counted anew when it is asked for") for path in _reports(root)]
+    found += [(path, "a large source as it was read, read anew when it is asked for") for path in KINDS["prepared facts"].find(root)]
     found += [(path, "unfinished work that no job goes on with") for path in _old_work(root, in_use)]
     return [Removable(str(path), what, size_bytes(path)) for path, what in found]
 

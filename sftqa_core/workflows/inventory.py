@@ -222,7 +222,13 @@ def _check_readable(path: Path) -> Iterator[tuple[Path, Exception]]:
 
 
 _PARTS = ("completions", "hits", "estimates")
-FOLDERS = {"downloads": "datasets", "parsed facts": "datasets/parsed", "half-made models": "models", "aliases": "."}  # where not by name
+FOLDERS = {  # where not by name
+    "downloads": "datasets",
+    "prepared facts": "sources",
+    "parsed facts": "datasets/parsed",
+    "half-made models": "models",
+    "aliases": ".",
+}
 KINDS = {
     "models": Kind(_in("models"), _check_folder),
     "runs": Kind(_in("runs"), _check_folder),
@@ -234,6 +240,7 @@ KINDS = {
     "studies": Kind(_files("studies/*.yaml"), _check_study),
     "reports": Kind(_files("reports/*.json"), _check_report),
     "downloads": Kind(_with_manifest("datasets/[!.]*"), _check_folder),
+    "prepared facts": Kind(_with_manifest("sources/[!.]*"), _check_folder),
     "parsed facts": Kind(_with_manifest("datasets/parsed/[!.]*"), _check_folder),
     "uploads": Kind(_files("uploads/*"), _check_readable, movable=False),
     "aliases": Kind(_files("aliases.csv"), _check_aliases, movable=False),

@@ -180,6 +180,20 @@ def test_what_no_run_needs_can_go(place):
     assert [name for name in files(place) if name not in ("reports", "unfinished")] == before
 
 
+def test_large_sources_as_they_were_read_are_known_checked_and_can_always_go(place):
+    """They are counted, a damaged one is named and set aside, and whatever is left may go: the person's file is read again."""
+    for name in ("0" * 16, "1" * 16):
+        write_folder(place.root / "sources" / name, lambda folder: (folder / "facts.parquet").write_text("x") and None, {"kind": "source"})
+    assert {row.kind: row.results for row in holdings()}["prepared facts"] == 2
+    (place.root / "sources" / ("0" * 16) / "facts.parquet").write_text("y")
+    checked, (fault,), moved = verify(move=True)
+    assert (checked, fault.kind, len(moved)) == (11, "prepared facts", 1)
+    items = removable(nothing_in_use)
+    assert [item.what.partition(",")[0] for item in items] == ["set aside as damaged", "a large source as it was read"]
+    assert clear(items) == items
+    assert list((place.root / "sources").iterdir()) == []
+
+
 @pytest.mark.parametrize("why", ["young", "in use", "locked", "unknown", "half-made"])
 def test_unfinished_work_that_may_go_on_stays(place, why):
     """Of the last week; of a job in the queue; held by a process; of no known form; all that there is of a model."""
