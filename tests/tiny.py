@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from sftqa_core.models.catalogue import ModelFingerprint
-from sftqa_core.models.loading import LoadedModel, _bos_ids
+from sftqa_core.models.loading import LoadedModel, beginning_ids
 from sftqa_core.records import ModelCard
 
 END = "<|end|>"
@@ -47,4 +47,4 @@ def tiny_loaded(seed: int = 0, tokenizer: Any = None, name: str = "tiny") -> Loa
     end = tokenizer.eos_token_id
     model.generation_config = GenerationConfig(eos_token_id=[end], pad_token_id=tokenizer.pad_token_id, do_sample=False)
     fingerprint = ModelFingerprint("w" * 16, None, "float32", "cpu")
-    return LoadedModel(card, model, tokenizer, "cpu", "float32", fingerprint, _bos_ids(tokenizer), (end,), tokenizer.pad_token_id)
+    return LoadedModel(card, model, tokenizer, "cpu", "float32", fingerprint, beginning_ids(tokenizer), (end,), tokenizer.pad_token_id)

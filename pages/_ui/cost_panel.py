@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from pages._ui import background, resources
+from pages._ui.checks_panel import checks_panel
 from pages._ui.panels import problem
 from pages._ui.wording import literal, span
 from sftqa_core.errors import SftqaError
@@ -35,9 +36,11 @@ def cost_panel(settings: TrainSettings | ProbeSettings | StudySettings) -> bool:
     st.markdown(f"**About {span(forecast.seconds_low, forecast.seconds_high)}** on this machine.")
     if (memory := forecast.memory) is not None:
         st.markdown(f"**Memory:** {literal(memory.line())}")
+    told = memory.stands_against if memory is not None else ""
     for note in forecast.notes:
-        st.caption(literal(note))
-    return True
+        if note != told:  # stands among the checks
+            st.caption(literal(note))
+    return checks_panel(resources.preflight(settings, background.stamp(), forecast))
 
 
 def _cells(forecast: Any, settings: Any) -> list[tuple[str, str | None]]:

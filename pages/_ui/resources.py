@@ -12,7 +12,17 @@ from typing import Any
 
 import streamlit as st
 
-from sftqa_core.records import SPLITS, LevelScheme, ModelCard, ProbeSettings, RunSummary, StudyReport, StudySettings, TrainSettings
+from sftqa_core.records import (
+    SPLITS,
+    LevelScheme,
+    ModelCard,
+    Preflight,
+    ProbeSettings,
+    RunSummary,
+    StudyReport,
+    StudySettings,
+    TrainSettings,
+)
 
 
 @st.cache_data(show_spinner=False)
@@ -126,6 +136,14 @@ def forecast(settings: TrainSettings | ProbeSettings | StudySettings, stamp: str
     from sftqa_core import workflows
 
     return workflows.forecast(settings)
+
+
+@st.cache_data(show_spinner=False, ttl=60, max_entries=64)
+def preflight(settings: TrainSettings | ProbeSettings | StudySettings, stamp: str, _cost: Any) -> Preflight:
+    """What stands in the way, beside a forecast that is known already (and is no part of the key)."""
+    from sftqa_core import workflows
+
+    return workflows.preflight(settings, _cost)
 
 
 class Tables(dict[str, Any]):

@@ -69,6 +69,9 @@ def build_parser() -> argparse.ArgumentParser:
     trust.add_argument("--domain", default="all", choices=("in", "out", "all"))
     _add_sampling(trust, None)
     _add_train(commands.add_parser("train", parents=[output], help="fine-tune on n facts and evaluate before and after"))
+    preflight = commands.add_parser("preflight", parents=[output], help="look at whatever could stand in a run's way")
+    _add_train(preflight, n=60)
+    preflight.add_argument("--trial", action="store_true", help="also load the model and try one training step on the device")
     select = commands.add_parser("select", parents=[output], help="write the n examples a run would train on, as JSON Lines")
     _add_train(select)
     select.add_argument("--out", required=True, help="file to write; it must not exist")
@@ -113,9 +116,10 @@ def _add_subject(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help=DEVICES)
 
 
-def _add_train(parser: argparse.ArgumentParser) -> None:
+def _add_train(parser: argparse.ArgumentParser, n: int | None = None) -> None:
     _add_subject(parser)
-    parser.add_argument("--n", required=True, type=count_or_all, help="examples to train on, or all")
+    usual = "" if n is None else f" (default: {n})"
+    parser.add_argument("--n", required=n is None, default=n, type=count_or_all, help=f"examples to train on, or all{usual}")
     parser.add_argument("--levels", type=numbers, help="train only on facts of these levels: 0,1,2")
     parser.add_argument("--balance", default="relation", choices=("relation", "level", "matched"))
     parser.add_argument("--relations", type=names, help="topics to train on: P17,P19 (default: the in-domain ones)")

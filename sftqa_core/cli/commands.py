@@ -89,6 +89,8 @@ def _tell_cost(settings: ProbeSettings | TrainSettings) -> None:
     span = f"about {cost.seconds_low:.0f} to {cost.seconds_high:.0f} s. " if cost.seconds_high else ""
     memory = f"Memory: {cost.memory.line().rstrip('.')}. " if cost.memory else ""
     print(f"{counted}: {span}{memory}{' '.join(cost.notes)}", file=sys.stderr, flush=True)
+    if any((cost.examples, cost.probes_needed)):
+        workflows.tell(workflows.preflight(settings, cost), Console())
 
 
 def select(options: Options) -> dict[str, Any]:
@@ -118,6 +120,7 @@ def study(options: Options) -> dict[str, Any]:
         return {"file": str(out), "settings": settings.to_dict()}
     if options.report_only:
         return workflows.study_report(settings).to_dict()
+    workflows.tell(workflows.preflight(settings), Console())
     with leased(argparse.Namespace(device=settings.device), "study"):
         return workflows.study(settings, Console()).to_dict()
 

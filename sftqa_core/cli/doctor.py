@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sftqa_core.artifacts import damaged_files, write_bytes
+from sftqa_core.models.asking import has_token
 from sftqa_core.models.devices import resolve_device, why_no_gpu
+from sftqa_core.workflows.preflight_machine import disk_check
 from sftqa_core.workspace import Workspace, network_disk
 
 # package -> (what needs it, may be missing)
@@ -33,7 +35,8 @@ ASK_TORCH = (
 
 def findings() -> list[dict[str, Any]]:
     """One row a check: name, ok, optional (its failure leaves the rest usable), and a sentence."""
-    return [_python(), *[_package(name, *rest) for name, rest in PACKAGES.items()], _device(), *_folders(), *_shipped()]
+    packages = [_package(name, *rest) for name, rest in PACKAGES.items()]
+    return [_python(), *packages, _device(), *_folders(), _disk(), _login(), *_shipped()]
 
 
 def _row(name: str, ok: bool, message: str, optional: bool = False) -> dict[str, Any]:
@@ -88,6 +91,16 @@ def _state(folder: Path) -> dict[str, Any]:
         told = f"{folder} is on a network disk ({kind}), where locks and the queue's file can't be relied on; set SFTQA_STATE to a folder"
         return _row("state", False, f"{told} on this machine's own disk", True)
     return _row("state", True, str(folder))
+
+
+def _disk() -> dict[str, Any]:
+    found = disk_check([], Workspace.current().root)
+    return _row("disk", found.state == "ok", found.line, True)
+
+
+def _login() -> dict[str, Any]:
+    told = "this machine has a login for the hub" if has_token() else "no login for the hub; only gated models need one: hf auth login"
+    return _row("hub login", True, told, True)
 
 
 def _shipped() -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from sftqa_core.artifacts import in_sentence
-from sftqa_core.cli import cache, commands, study_text, text
+from sftqa_core.cli import cache, commands, preflight, study_text, text
 from sftqa_core.cli.arguments import parse
 from sftqa_core.errors import SftqaError, Stopped
 from sftqa_core.records import KEPT
@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any
     "probe": (commands.probe, text.probe),
     "trust": (commands.trust, text.trust),
     "train": (commands.train, text.run),
+    "preflight": (preflight.preflight, preflight.as_text),
     "select": (commands.select, text.select),
     "study": (commands.study, study_text.study),
     "runs": (commands.runs, text.runs),

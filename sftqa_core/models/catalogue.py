@@ -227,7 +227,8 @@ def _models(workspace: Workspace) -> dict[str, Path]:
     return finished(layer / "models" for layer in workspace.layers)
 
 
-def _hub_cache() -> Path:
+def hub_cache() -> Path:
+    """Where models of the hub lie on this machine."""
     chosen = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
     return Path(chosen or Path(home) / "hub").expanduser()
@@ -235,7 +236,7 @@ def _hub_cache() -> Path:
 
 def _hub_snapshots() -> Iterator[tuple[str, Path]]:
     """Hub models on this machine: id and folder of the newest revision that was fetched."""
-    for folder in sorted(_hub_cache().glob("models--*")):
+    for folder in sorted(hub_cache().glob("models--*")):
         name = folder.name.removeprefix("models--").replace("--", "/")
         snapshot = _snapshot(name)
         if snapshot is not None:
@@ -244,7 +245,7 @@ def _hub_snapshots() -> Iterator[tuple[str, Path]]:
 
 def _snapshot(name: str) -> Path | None:
     """The local copy of a hub id's main revision, if it has one with a configuration in it."""
-    folder = _hub_cache() / ("models--" + name.replace("/", "--"))
+    folder = hub_cache() / ("models--" + name.replace("/", "--"))
     if len(name) > _LONGEST_ID:
         return None
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
 from sftqa_core.errors import MissingPackage, ModelUnavailable
@@ -26,6 +27,11 @@ def download(name: str) -> Path:
         if not HF_HUB_OFFLINE:
             _require_safetensors(name, [entry.rfilename for entry in HfApi().model_info(name, timeout=ASK_S).siblings or ()])
         return Path(snapshot_download(name, allow_patterns=list(_WANTED), ignore_patterns=list(_TOP_LEVEL_ONLY)))
+
+
+def wanted_file(name: str) -> bool:
+    """Whether a file of a hub repository is fetched."""
+    return any(fnmatch(name, pattern) for pattern in _WANTED) and not any(fnmatch(name, pattern) for pattern in _TOP_LEVEL_ONLY)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ here: it travels as tables whose columns are documented in knowledge/facts.py, m
 evaluation/predictions.py.
 """
 
+from sftqa_core.records.checking import Check, Preflight
 from sftqa_core.records.jobs import KEPT, MOVES, Job, Resources
 from sftqa_core.records.known import ModelCard, SourceReport
 from sftqa_core.records.making import CorpusSettings, PretrainSettings
@@ -22,6 +23,7 @@ __all__ = [
     "SPLITS",
     "STUDIES",
     "Agreement",
+    "Check",
     "CorpusSettings",
     "DomainAccuracy",
     "Finding",
@@ -29,6 +31,7 @@ __all__ = [
     "LevelAccuracy",
     "LevelScheme",
     "ModelCard",
+    "Preflight",
     "PretrainSettings",
     "ProbeSettings",
     "PromptFormat",

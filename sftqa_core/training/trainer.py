@@ -11,9 +11,10 @@ that would write into the shared base weights; reload it from the run's folder f
 from __future__ import annotations
 
 import copy
+import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -118,6 +119,19 @@ def fine_tune(
     return TuneResult(tuned, steps, len(encoded) * settings.epochs, rate, curve.last_loss, trained, seconds, unfinished)
 
 
+def one_step(loaded: LoadedModel, batch: Sequence[EncodedExample], settings: TrainSettings) -> None:
+    """Train one step on a batch and throw all of it away (trying.py). Changes the random state; raises `OutOfMemory`."""
+    with _own_gradients(loaded.model), _memory_errors(settings), tempfile.TemporaryDirectory() as folder:
+        set_seed(settings.seed)
+        model = _trainable_copy(loaded, settings)
+        trainer = make_trainer(model, list(batch), loaded, replace(settings, epochs=1), settings.learning_rate or 1e-5, Path(folder))
+        try:
+            with no_progress_bar():
+                trainer.train()
+        finally:
+            _let_go(trainer)
+
+
 def encode_examples(loaded: LoadedModel, examples: pd.DataFrame, settings: TrainSettings) -> list[EncodedExample]:
     """What is trained on, one a row of `examples`. Raises `SettingsError` when one does not fit the model's positions."""
     asked = asking(loaded, settings.prompt)
@@ -184,8 +198,13 @@ def _run(trainer: Trainer, curve: CurveWriter, keeper: Keeper) -> None:
         if keeper.stopped:
             raise keeper.stopped
     finally:
-        trainer.model = trainer.model_wrapped = trainer.optimizer = trainer.lr_scheduler = None
-        trainer.accelerator.free_memory()  # collects, too: Trainer and callbacks refer to each other and to the optimizer's state
+        _let_go(trainer)
+
+
+def _let_go(trainer: Trainer) -> None:
+    """Give model and optimizer back to the system."""
+    trainer.model = trainer.model_wrapped = trainer.optimizer = trainer.lr_scheduler = None
+    trainer.accelerator.free_memory()  # collects, too: Trainer and callbacks refer to each other and to the optimizer's state
 
 
 def _trainable_copy(loaded: LoadedModel, settings: TrainSettings) -> Any:

@@ -1,6 +1,6 @@
 """The verbs: what pages, command line and jobs all call. Importing this loads neither torch nor pandas.
 
-`reading` looks things up, `forecast` tells what work will cost, `work` does it.
+`reading` looks things up, `forecast` tells what work will cost, `preflight` what stands in its way, `work` does it.
 """
 
 from sftqa_core.workflows.agreement import trust
@@ -8,6 +8,7 @@ from sftqa_core.workflows.cache import unreadable_results
 from sftqa_core.workflows.forecast import forecast
 from sftqa_core.workflows.memory import less_memory
 from sftqa_core.workflows.parts import run_part
+from sftqa_core.workflows.preflight import preflight, tell
 from sftqa_core.workflows.profiles import profile_stamp, whole_profile
 from sftqa_core.workflows.reading import (
     add_upload,
@@ -36,6 +37,7 @@ from sftqa_core.workflows.study_reports import (
     study_report,
     study_yaml,
 )
+from sftqa_core.workflows.trial import trial
 from sftqa_core.workflows.work import preload, pretrain, probe, run_job, select, train
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "less_memory",
     "models",
     "more_seeds",
+    "preflight",
     "preload",
     "pretrain",
     "probe",
@@ -71,7 +74,9 @@ __all__ = [
     "study_of",
     "study_report",
     "study_yaml",
+    "tell",
     "train",
+    "trial",
     "trust",
     "unreadable_results",
     "whole_profile",

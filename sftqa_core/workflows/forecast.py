@@ -47,6 +47,7 @@ class Forecast:
     def within(self, memory: Memory, kind: str, settings: Record, again: Callable[[dict[str, Any]], Memory]) -> Forecast:
         """The same with the memory that it needs, and what stands against that; `again` estimates other settings."""
         problems, notes = verdict(memory, kind, settings.to_dict(), again)
+        memory = replace(memory, stands_against=" ".join((*problems, *notes)))
         return replace(self, memory=memory, problems=(*self.problems, *problems), notes=(*self.notes, *notes))
 
     def plus(self, other: Forecast) -> Forecast:

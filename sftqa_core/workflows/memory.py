@@ -45,6 +45,7 @@ class Memory:
     total: int | None
     note: str = ""  # what `needed` leaves out, or why it is None
     parts: Footprint | None = None  # of `needed`, without the process
+    stands_against: str = ""  # the sentence of `verdict`, if it has one
 
     def larger(self, other: Memory | None) -> Memory:
         """The one that needs more of two that do not run at once."""
@@ -126,6 +127,11 @@ class Estimator:
         """Bytes that will be free once the model is loaded; as much as the model takes where the device can't be asked."""
         weights = coarse(shape.parameters, self.device).total
         return max(0, self.room.free - PROCESS_BYTES[self.device] - weights) if self.room else weights
+
+
+def model_shape(card: ModelCard) -> Shape | None:
+    """The widths of a model, or of the model under an adapter; None where they are not known."""
+    return _shape(card)[0]
 
 
 def _shape(card: ModelCard) -> tuple[Shape | None, int | None, Path | None]:

@@ -50,6 +50,7 @@ def run_study(study: StudySettings, reporter: Reporter) -> None:
     phase = Phase(reporter, PHASE, sum(len(part.left()) for part in parts if part.prober.card.path), "runs")
     while parts:
         part = parts.pop(0)  # let go of each model before the next is loaded
+        _try_first(part, reporter)
         reporter.log(f"{part.model}: levels of the test facts")
         _measure(part)
         if part.comparable() == 0:
@@ -74,6 +75,14 @@ def _require_facts(part: ModelStudy) -> None:
         raise NotEnoughFacts(f"{part.study.source} has {most:,} train facts for {part.model}, fewer than {sizes}. Leave these sizes out.")
     if not len(part.facts):
         raise NotEnoughFacts(f"{part.study.source} holds no test facts for {part.model}, so nothing could be measured.")
+
+
+def _try_first(part: ModelStudy, reporter: Reporter) -> None:
+    """Try one step of the largest run that is left, where work on this device begins with that. Raises `OutOfMemory`."""
+    left = [run for run in part.left() if run.n != 0]
+    if left:
+        largest = max(left, key=lambda run: len(part.train_facts) if run.n == TrainSettings.ALL else run.n)
+        TrainingRun(largest, reporter, part.prober).try_first()
 
 
 def _measure(part: ModelStudy) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sftqa_core.errors import SettingsError
 from sftqa_core.evaluation.accuracy import accuracy_by_level
 from sftqa_core.evaluation.baselines import few_shot_predictions, fewer_shown, majority_objects, majority_predictions
 from sftqa_core.evaluation.choosing import held_out_facts
@@ -24,10 +26,12 @@ from sftqa_core.records import DomainAccuracy, RunSummary, TrainSettings
 from sftqa_core.training.runs import RunContents, new_run_id, write_run
 from sftqa_core.training.selection import Selection, available, needs_levels, next_to_probe, select_examples
 from sftqa_core.training.trainer import TuneResult, encode_examples, fine_tune
+from sftqa_core.training.trying import tried_first
 from sftqa_core.workflows.forecast import probe_settings
 from sftqa_core.workflows.probing import Prober
 from sftqa_core.workflows.reading import open_for
 from sftqa_core.workflows.speeds import few_shot_pieces, remember
+from sftqa_core.workflows.trial import likely_longest, try_examples
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -44,6 +48,7 @@ class TrainingRun:
         self.prober = prober or Prober(open_for(settings.model, settings.source), probe_settings(settings), reporter)
         self.source = self.prober.source
         self.seconds: dict[str, float] = {}
+        self._tried = False
 
     @cached_property
     def _all_facts(self) -> pd.DataFrame:
@@ -61,6 +66,7 @@ class TrainingRun:
         encode_questions(self.prober.loaded, facts, self.settings)
         for note in chat_notes(self.prober.loaded.card, self.settings.prompt):
             self.reporter.log(note)
+        self._try_first(selection.facts)
         with self._timed("probe"):
             levels = self.prober.levels(facts)
         before = self._base_answers(facts)
@@ -85,20 +91,40 @@ class TrainingRun:
         if settings.n == TrainSettings.ALL:
             self.settings = settings = replace(settings, n=available(self.source, levels, settings).total)
         while needs_levels(settings) and len(wanted := next_to_probe(self.source, levels, settings)):
+            self.try_first()
             levels = _joined(levels, self.prober.levels(wanted))
         chosen = select_examples(self.source, levels, settings)
         if label and not needs_levels(settings):
             return select_examples(self.source, self.prober.levels(chosen.facts), settings)
         return chosen
 
+    def try_first(self) -> None:
+        """Where work on this device begins with a trial (training/trying.py): try the longest examples that may be drawn.
+
+        Raises `OutOfMemory`.
+        """
+        from sftqa_core.training.selection import train_pool
+
+        pool = train_pool(self.source, self.settings)
+        n = len(pool) if self.settings.n == TrainSettings.ALL else self.settings.n
+        with contextlib.suppress(SettingsError):  # one that does not fit the model need not be drawn; if it is, it will be told
+            self._try_first(likely_longest(self.settings, pool, n))
+
+    def _try_first(self, examples: pd.DataFrame) -> None:
+        if not self._tried and tried_first(self.prober.device, self.prober.card.parameters):
+            self._tried = True
+            try_examples(self.prober.loaded, examples, self.settings, self.reporter)
+
     def _levels_of_train(self) -> pd.DataFrame | None:
         """Levels of train facts known already; of all of them when every fact of a level is wanted."""
         from sftqa_core.training.selection import train_pool
 
         pool = train_pool(self.source, self.settings)
-        if self.settings.n == TrainSettings.ALL:
-            return self.prober.levels(pool)
         known = self.prober.known(pool)
+        if self.settings.n == TrainSettings.ALL:
+            if known is None or len(known) < len(pool):
+                self.try_first()
+            return self.prober.levels(pool)
         return known if known is not None and len(known) else None
 
     def _base_answers(self, facts: pd.DataFrame) -> dict[str, pd.DataFrame]:

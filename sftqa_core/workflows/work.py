@@ -13,6 +13,7 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import Record
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import DOMAINS, LevelScheme, ModelCard, PretrainSettings, ProbeSettings, RunSummary, StudySettings, TrainSettings
+from sftqa_core.workflows.preflight import preflight, tell
 from sftqa_core.workflows.reading import open_for
 from sftqa_core.workflows.study_reports import study
 
@@ -110,6 +111,15 @@ def preload() -> None:
         importlib.import_module(name)
 
 
+def _look_first(kind: str, settings: dict[str, Any], reporter: Reporter) -> None:
+    """Write into the log what a preflight finds. It stops nothing: what can't be done the work itself says, with its own error."""
+    records: dict[str, type[TrainSettings | ProbeSettings | StudySettings]] = {
+        "probe": ProbeSettings, "train": TrainSettings, "study": StudySettings
+    }  # fmt: skip
+    if kind in records:
+        tell(preflight(records[kind].from_dict(settings)), reporter)
+
+
 def run_job(kind: str, settings: dict[str, Any], reporter: Reporter, token: str) -> str:
     """What a background job does; returns the name of what it made. `token`: the job's name, the same when it goes on."""
     jobs: dict[str, Callable[[], str]] = {
@@ -120,6 +130,7 @@ def run_job(kind: str, settings: dict[str, Any], reporter: Reporter, token: str)
     }
     if kind not in jobs:
         raise SettingsError(f"A job must be one of {', '.join(jobs)}, got {kind!r}.")
+    _look_first(kind, settings, reporter)
     began = time.monotonic()
     result = jobs[kind]()
     reporter.log(f"Finished in {time.monotonic() - began:.1f} s: {result}")

@@ -6,11 +6,12 @@ import pytest
 
 from sftqa_core import workflows
 from sftqa_core.cli.commands import _tell_cost
-from sftqa_core.records import TrainSettings
+from sftqa_core.records import Check, Preflight, TrainSettings
 from sftqa_core.workflows.forecast import Forecast
 from sftqa_core.workflows.memory import Memory
 
 GB = 10**9
+CHECKED = "Checked: nothing stands in the way, 1 to know (1 point).\nnote: A chat model. Choose the prompt chat.\n"
 
 
 @pytest.mark.parametrize(
@@ -23,8 +24,10 @@ GB = 10**9
     ],
 )  # fmt: skip
 def test_memory_stands_between_time_and_notes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], memory, told: str):
-    """On standard error, as one line; without an estimate there is nothing in its place."""
+    """On standard error, as one line; without an estimate there is nothing in its place. What was looked at comes after it."""
     monkeypatch.setattr(workflows, "forecast", lambda settings: Forecast(60, 8, 100, 0, 20.0, 60.0, ("From before.",), (), memory=memory))
+    note = Check("chat", "note", "A chat model.", "Choose the prompt chat.")
+    monkeypatch.setattr(workflows, "preflight", lambda settings, cost: Preflight("train", (note,)))
     _tell_cost(TrainSettings("any"))
     printed = capsys.readouterr()
-    assert (printed.out, printed.err) == ("", f"60 examples, 8 steps, 100 test facts: about 20 to 60 s. {told}\n")
+    assert (printed.out, printed.err) == ("", f"60 examples, 8 steps, 100 test facts: about 20 to 60 s. {told}\n{CHECKED}")

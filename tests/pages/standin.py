@@ -12,7 +12,17 @@ import pandas as pd
 from sftqa_core.artifacts import write_folder
 from sftqa_core.errors import FactsError, ModelUnavailable, NotFound, SettingsError
 from sftqa_core.memory.columns import Ids
-from sftqa_core.records import Agreement, DomainAccuracy, LevelAccuracy, LevelScheme, ModelCard, RunSummary, TrainSettings
+from sftqa_core.records import (
+    Agreement,
+    Check,
+    DomainAccuracy,
+    LevelAccuracy,
+    LevelScheme,
+    ModelCard,
+    Preflight,
+    RunSummary,
+    TrainSettings,
+)
 from sftqa_core.workflows.agreement import Trust
 from sftqa_core.workflows.profiles import Profile, Whole
 
@@ -202,6 +212,11 @@ def workflows(
             raise FactsError(["Row 1: no question.", "Row 2: no answer."])
         return name
 
+    def preflight(settings: object, cost: object = None) -> Preflight:
+        problem = [Check("disk", "problem", "The disk is full.", "Free some space.")] if getattr(settings, "n", 0) == 960 else []
+        return Preflight("train", (Check("model", "ok", "It is here."), *problem))
+
+    module.preflight = preflight
     module.models = lambda: cards if with_models else []
     module.facts = lambda source: SimpleNamespace(relations={"P19": {"train": 6, "dev": 0, "test": 3}, "qa": {"train": 3, "test": 1}})
     module.sources = lambda: ["atlas", "entity-questions"]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from sftqa_core.records import Check, Preflight
 from sftqa_core.workflows.forecast import Forecast
 from sftqa_core.workflows.memory import Memory
 
 GB = 10**9
+WELL = Preflight("train", (Check("model", "ok", "It is here."),))
 
 
 def page() -> None:
@@ -20,23 +22,36 @@ def page() -> None:
     st.text(f"can start: {cost_panel(TrainSettings('any'))}")
 
 
-def shown(monkeypatch: pytest.MonkeyPatch, memory: Memory | None, notes: tuple[str, ...] = (), problems: tuple[str, ...] = ()) -> AppTest:
+def shown(
+    monkeypatch: pytest.MonkeyPatch,
+    memory: Memory | None,
+    notes: tuple[str, ...] = (),
+    problems: tuple[str, ...] = (),
+    checks: Preflight = WELL,
+) -> AppTest:
     told = Forecast(60, 8, 100, 0, 20.0, 60.0, notes, problems, memory=memory)
     monkeypatch.setattr("pages._ui.resources.forecast", lambda settings, stamp: told)
+    monkeypatch.setattr("pages._ui.resources.preflight", lambda settings, stamp, cost: checks)
     monkeypatch.setattr("pages._ui.background.stamp", lambda: "now")
     app = AppTest.from_function(page).run()
     assert not app.exception
     return app
 
 
+def memory_line(app: AppTest) -> str:
+    return next(line.value for line in app.markdown if "Memory" in line.value)
+
+
 def test_memory_stands_in_one_line_below_the_time(monkeypatch):
     """What is needed and what is free, in gigabytes; and what was left out."""
     memory = Memory("cpu", int(0.6 * GB), int(0.6 * GB), 18 * GB, 24 * GB)
     app = shown(monkeypatch, memory)
-    assert [line.value for line in app.markdown][-1] == r"**Memory:** about 0\.6 GB, 18 GB free"
+    assert memory_line(app) == r"**Memory:** about 0\.6 GB, 18 GB free"
     assert app.text[0].value == "can start: True"
     unknown = shown(monkeypatch, Memory("cpu", None, None, 18 * GB, 24 * GB, "not known before the model is on this machine."))
-    assert [line.value for line in unknown.markdown][-1] == r"**Memory:** not known before the model is on this machine\."
+    assert [line.value for line in unknown.markdown if "Memory" in line.value][
+        -1
+    ] == r"**Memory:** not known before the model is on this machine\."
 
 
 def test_too_little_memory_now_is_a_note_and_at_all_a_problem(monkeypatch):
@@ -53,3 +68,48 @@ def test_too_little_memory_now_is_a_note_and_at_all_a_problem(monkeypatch):
 def test_where_nothing_is_computed_no_memory_is_told(monkeypatch):
     """A forecast without it draws no line."""
     assert not [line for line in shown(monkeypatch, None).markdown if "Memory" in line.value]
+
+
+# --- what was looked at --------------------------------------------------------------------------------------
+
+NASTY = Check("answers", "note", "It reads <b>x</b> as :smile: [x](http://x.invalid).", "Take `it` out.", "owner/name")
+
+
+def test_all_well_is_one_closed_line(monkeypatch):
+    """The number of points stands in it, the points behind it."""
+    app = shown(monkeypatch, None)
+    (box,) = app.expander
+    assert (box.label, box.proto.expanded) == ("Checked: nothing stands in the way (1 point)", False)
+    assert box.markdown[0].value == r"- :green[:material/check:] It is here\."
+    assert app.text[0].value == "can start: True"
+
+
+def test_a_problem_opens_the_list_and_keeps_the_work_from_starting(monkeypatch):
+    """Problems first, each with its fix."""
+    full = Check("disk", "problem", "The disk is full.", "Free some space.")
+    app = shown(monkeypatch, None, checks=Preflight("train", (Check("model", "ok", "It is here."), NASTY, full)))
+    (box,) = app.expander
+    assert (box.label, box.proto.expanded) == ("Checked: 1 thing stands in the way, 1 to know (3 points)", True)
+    lines = box.markdown[0].value.splitlines()
+    assert lines[0] == r"- :red[:material/block:] The disk is full\. :gray[→ Free some space\.]"
+    assert [line.split("]")[0] for line in lines] == ["- :red[:material/block:", "- :orange[:material/info:", "- :green[:material/check:"]
+    assert app.text[0].value == "can start: False"
+
+
+def test_words_of_models_in_findings_are_text(monkeypatch):
+    """No markup of theirs is drawn."""
+    (box,) = shown(monkeypatch, None, checks=Preflight("train", (NASTY,))).expander
+    drawn = box.markdown[0].value
+    assert "**owner/name**" in drawn
+    assert r"\<b\>x\</b\>" in drawn
+    assert r"\[x\]\(http" in drawn
+    assert r"\`it\`" in drawn
+
+
+def test_the_memory_sentence_stands_among_the_checks_alone(monkeypatch):
+    """It is a note of the forecast, too, which is not drawn a second time."""
+    against = "It may fail. Close what takes the rest."
+    memory = Memory("cpu", 30 * GB, 20 * GB, 18 * GB, 24 * GB, stands_against=against)
+    checks = Preflight("train", (Check("memory", "note", "It may fail.", "Close what takes the rest."),))
+    app = shown(monkeypatch, memory, notes=(against, "From before."), checks=checks)
+    assert [caption.value for caption in app.caption] == [r"From before\."]

@@ -1,0 +1,122 @@
+"""Preflight, the machine's part: packages, device, memory, the trial step, disk. Never loads torch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from sftqa_core.errors import SettingsError
+from sftqa_core.models.devices import NUMBER_FORMATS, device_memory, resolve_device, why_no_gpu
+from sftqa_core.models.footprint import coarse
+from sftqa_core.records import Check
+from sftqa_core.training.trying import tried_first
+from sftqa_core.workflows.memory import Memory, gigabytes
+
+PACKAGES = {"probe": ("torch", "transformers"), "train": ("torch", "transformers", "accelerate", "peft")}
+LITTLE = 1_000_000_000  # bytes that should be left beside what is written
+_FREE_SOME = "Free some space, or set {} to a folder on another disk."
+
+
+def packages_check(kind: str) -> Check:
+    """Whether what the work imports is installed. It is looked for, not imported."""
+    missing = [name for name in PACKAGES.get(kind, PACKAGES["train"]) if find_spec(name) is None]
+    if missing:
+        return Check("packages", "problem", f"{', '.join(missing)} must be installed first.", f"pip install {' '.join(missing)}")
+    return Check("packages", "ok", "Everything that models need is installed.")
+
+
+def device_check(setting: str) -> tuple[Check, str]:
+    """What the device setting stands for here, and the device ("cpu" where it can't be used)."""
+    try:
+        device = resolve_device(setting)
+    except SettingsError as error:
+        return Check("device", "problem", str(error), "Choose device cpu."), "cpu"
+    if device == "cpu":
+        why = "as chosen" if setting == "cpu" else why_no_gpu() or "no GPU can be used"
+        return Check("device", "ok", f"It runs on the processor, in {NUMBER_FORMATS[device]} ({why})."), device
+    return Check("device", "ok", f"It runs on the GPU ({device}), in {NUMBER_FORMATS[device]}."), device
+
+
+def memory_check(memory: Memory | None, device: str, method: str | None = None, parameters: int | None = None) -> Check:
+    """The estimate beside what there is; for a model that is not here, by the size that the hub tells."""
+    if memory is None:
+        return Check("memory", "ok", "Nothing has to be computed, so no memory is needed.")
+    if memory.needed is None or memory.least is None:
+        room = device_memory(device)
+        if not parameters or room is None:
+            return Check("memory", "unknown", "How much memory it needs is not known before the model is on this machine.")
+        least = coarse(parameters, device, method).total
+        said = f"By its size alone it needs {gigabytes(least)} of memory or more"
+        if least > room.total:
+            fix = "Choose a smaller model" + (" or LoRA." if method == "full" else ".")
+            return Check("memory", "problem", f"{said}, and there are {gigabytes(room.total)} in all.", fix)
+        return Check("memory", "note", f"{said}; {gigabytes(room.free)} are free.", "More is known when the model is on this machine.")
+    if memory.stands_against:
+        said, _, fix = memory.stands_against.partition(". ")
+        return Check("memory", "problem" if memory.least > (memory.total or 0) else "note", f"{said}.", fix or "Choose a smaller model.")
+    return Check("memory", "ok", f"Memory: {memory.line().rstrip('.')}.")
+
+
+def trial_check(device: str, parameters: int | None, trains: bool) -> Check:
+    """Whether one step is tried on the device before the work (training/trying.py)."""
+    if trains and tried_first(device, parameters):
+        place = "the processor" if device == "cpu" else "the GPU"
+        return Check("trial", "ok", f"One step is tried on {place} first, so that too little memory shows before any time is lost.")
+    why = "the model is small and runs on the processor" if trains else "a probe that is short of memory goes on with fewer prompts at once"
+    return Check("trial", "ok", f"No step has to be tried first: {why}.")
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Bytes that the work writes somewhere."""
+
+    what: str
+    folder: Path
+    size: int
+    variable: str = "SFTQA_CACHE"  # that names another folder
+
+
+def tuned_files(root: Path, size: int) -> list[Writing]:
+    """A tuned model's files, which are first written beside other temporary ones and then moved."""
+    temporary = Path(tempfile.gettempdir())
+    moved = [] if _disk(temporary) == _disk(root) else [Writing("the tuned model on its way", temporary, size, "TMPDIR")]
+    return [Writing("the tuned model", root, size), *moved]
+
+
+def disk_check(writings: Sequence[Writing], root: Path, checkpoint: int = 0) -> Check:
+    """Room for all of it, disk by disk. `checkpoint`: bytes beside the cache that a training can do without, but not go on from."""
+    by_disk: dict[int, list[Writing]] = {}
+    for writing in [Writing("results", root, 0), *writings]:
+        by_disk.setdefault(_disk(writing.folder), []).append(writing)
+    least_left = None
+    for some in by_disk.values():
+        size, free = sum(writing.size for writing in some), shutil.disk_usage(_existing(some[0].folder)).free
+        if size > free:
+            most = max(some, key=lambda writing: writing.size)
+            said = f"The disk has {gigabytes(free)} free beside {most.folder}, and {most.what} needs {gigabytes(size)}."
+            return Check("disk", "problem", said, _FREE_SOME.format(most.variable))
+        least_left = min(free - size, least_left if least_left is not None else free)
+    return _left(least_left or 0, sum(writing.size for writing in writings), checkpoint, root)
+
+
+def _left(left: int, size: int, checkpoint: int, root: Path) -> Check:
+    if left < LITTLE:
+        return Check("disk", "note", f"Only {gigabytes(left)} will be left on the disk of {root}.", _FREE_SOME.format("SFTQA_CACHE"))
+    if checkpoint > left:
+        said = f"There is no room for a checkpoint ({gigabytes(checkpoint)}), so a training that is cut off would begin again."
+        return Check("disk", "note", said, _FREE_SOME.format("SFTQA_CACHE"))
+    written = f"{gigabytes(size)} will be written, and " if size >= LITTLE / 10 else ""
+    return Check("disk", "ok", f"Disk: {written}{gigabytes(left)} stay free.")
+
+
+def _existing(folder: Path) -> Path:
+    return next((path for path in (folder, *folder.parents) if path.exists()), Path("/"))
+
+
+def _disk(folder: Path) -> int:
+    return os.stat(_existing(folder)).st_dev

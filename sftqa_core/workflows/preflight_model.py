@@ -1,0 +1,152 @@
+"""Preflight, the model's part: is it here or can it be had, under which licence, does its tokenizer fit, base or chat.
+
+The network is asked only for a model that is not on this machine (models/asking.py). Never loads torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from sftqa_core.errors import SftqaError
+from sftqa_core.models.asking import HubAnswer, ask_hub, has_token
+from sftqa_core.models.catalogue import base_card, find_model
+from sftqa_core.models.chat_hints import has_chat_template, kind_of_model
+from sftqa_core.models.folders import ModelFolder
+from sftqa_core.models.tokenizer_checks import tokenizer_checks
+from sftqa_core.records import Check, ModelCard
+from sftqa_core.workflows.memory import gigabytes
+
+FREE_LICENCES = ("apache-2.0", "mit", "bsd-3-clause", "bsd-2-clause", "cc0-1.0", "unlicense", "isc")
+_MADE = ("built-in", "pretrained")
+_LOGIN = "Accept its terms on its hub page, log in here with `hf auth login`, then try again."
+
+
+@dataclass(frozen=True)
+class Looked:
+    """One model, looked at without loading it."""
+
+    name: str
+    checks: tuple[Check, ...]
+    card: ModelCard | None = None  # None where there is no such model
+    words: Path | None = None  # the folder of its tokenizer; None where it is not on this machine
+    config: dict[str, Any] = field(default_factory=dict)  # of the model, or of the one under an adapter
+    hub: HubAnswer | None = None  # what the hub says of one that has to be fetched
+    parameters: int | None = None  # of the model, or of the one under an adapter
+
+
+def look_at(name: str) -> Looked:
+    """What can be told of the model that a person means: model, licence, access, the tokenizer's points."""
+    try:
+        card = find_model(name)
+        base = base_card(card)
+    except SftqaError as error:
+        return Looked(name, (_refused(error),))
+    whole = base or card
+    if whole.path is None:
+        return _on_the_hub(name, card, whole)
+    folder = ModelFolder(Path(whole.path))
+    try:
+        config = folder.config()
+        folder.weights()
+    except SftqaError as error:
+        return Looked(name, (_refused(error),), card)
+    own = Path(card.path or whole.path)
+    words = own if (own / "tokenizer_config.json").is_file() else folder.path
+    here = [_here(card, config), _licence(whole, None), Check("access", "ok", "Its files are here; nobody has to be asked for them.")]
+    return Looked(name, (*here, *tokenizer_checks(words, config)), card, words, config, parameters=whole.parameters)
+
+
+def _refused(error: SftqaError) -> Check:
+    said, dot, fix = str(error).partition(". ")
+    return Check("model", "problem", said + dot.strip(), fix or "Choose another model, or fetch this one again.")
+
+
+def _here(card: ModelCard, config: dict[str, Any]) -> Check:
+    size = f", {card.parameters:,} parameters" if card.parameters else ""
+    kinds = [str(kind) for kind in config.get("architectures") or ()]
+    if kinds and not any(kind.endswith(("ForCausalLM", "LMHeadModel")) for kind in kinds):
+        fix = "Choose one whose architecture ends in ForCausalLM, unless you know that this one can write."
+        return Check("model", "note", f"Its configuration names {kinds[0]}, which is no causal language model.", fix)
+    if config.get("auto_map"):
+        said = "It names program code of its own (auto_map), which is never run: it loads only if transformers knows its type itself."
+        return Check("model", "note", said, "Look whether the library has this type, or choose another model.")
+    return Check("model", "ok", f"{card.name} is on this machine with all its weights ({card.architecture}{size}).")
+
+
+def _on_the_hub(name: str, card: ModelCard, whole: ModelCard) -> Looked:
+    try:
+        hub = ask_hub(whole.name)
+    except SftqaError as error:
+        return Looked(name, (_refused(error),), card)
+    size = f", {gigabytes(hub.size_bytes)} to fetch" if hub.size_bytes else ""
+    found = Check("model", "ok", f"{whole.name} is not on this machine yet; the hub has it{size}.")
+    later = Check("tokenizer", "unknown", "The tokenizer can't be looked at yet.", "It is, as soon as its files are on this machine.")
+    return Looked(name, (found, _licence(whole, hub), _access(hub), later), card, hub=hub, parameters=whole.parameters or hub.parameters)
+
+
+def _licence(card: ModelCard, hub: HubAnswer | None) -> Check:
+    if card.kind in _MADE:
+        told = "comes with this program, under its licence (MIT)" if card.kind == "built-in" else "was made here: it is yours"
+        return Check("licence", "ok", f"The model {told}.")
+    named = (hub.licence if hub else None) or getattr(card, "licence", None)
+    if not named:
+        return Check("licence", "unknown", "Its licence is not known here.", "Read it on the model's page before you publish anything.")
+    if str(named).lower() in FREE_LICENCES:
+        return Check("licence", "ok", f"Licence: {named}.")
+    fix = "Read it on the model's page before you publish results or weights."
+    return Check("licence", "note", f"Its licence is {named}, which may set conditions.", fix)
+
+
+def _access(hub: HubAnswer) -> Check:
+    if not hub.gated:
+        return Check("access", "ok", "It can be fetched without a login.")
+    if hub.refused is None:
+        return Check("access", "ok", "It is gated, and the login of this machine may fetch it.")
+    if not has_token():
+        return Check("access", "problem", "It is gated, and this machine has no login for the hub.", _LOGIN)
+    return Check("access", "problem", "It is gated, and the hub does not give it to the login of this machine.", _LOGIN)
+
+
+def chat_check(looked: Looked, trains: bool, chat_prompt: bool) -> Check:
+    """Base or chat model, and which prompt fits. `chat_prompt`: the model's own template is chosen."""
+    made = looked.card is not None and looked.card.kind in _MADE
+    template = _template(looked)
+    if template is None:
+        return Check("chat", "unknown", "Whether it is a base or a chat model can't be told before its files are here.")
+    kind = "base" if made else kind_of_model(looked.name, template, looked.config)
+    if chat_prompt and not template:
+        return Check("chat", "problem", "The prompt is the model's chat template, but it has none.", "Choose the prompt qa or plain.")
+    if not trains:
+        return _statements(kind)
+    if kind == "base":
+        if chat_prompt:
+            return Check("chat", "note", "Its name says base model, and the prompt is a chat template.", "Choose the prompt qa or plain.")
+        return Check("chat", "ok", "A base model, and a plain prompt fits it.")
+    if chat_prompt:
+        return Check("chat", "ok", "The questions are put in the model's own chat template.")
+    if kind == "either":
+        said = "It has a chat template, as some base models do; whether it was tuned to chat its name does not say."
+        return Check("chat", "unknown", said, "If the model's page calls it a chat or instruct model, choose the prompt chat.")
+    if not template:
+        return Check("chat", "note", "Its name says chat model, but it has no chat template.", "See its page for the prompt it expects.")
+    return Check("chat", "note", "This is a chat model, and the prompt is a plain one that it was not made for.", "Choose the prompt chat.")
+
+
+def _statements(kind: str) -> Check:
+    if kind == "chat":
+        said = "This is a chat model: levels are measured by completing plain statements, which it may do less well than a base model."
+        return Check("chat", "note", said, "Compare it with its own base model, not with others.")
+    return Check("chat", "ok", "Levels are measured by completing plain statements, which needs no chat template.")
+
+
+def _template(looked: Looked) -> bool | None:
+    if looked.words is not None:
+        return has_chat_template(looked.words)
+    return looked.hub.chat_template if looked.hub else None
+
+
+def about(checks: tuple[Check, ...] | list[Check], name: str) -> list[Check]:
+    """The same findings under a model's name."""
+    return [replace(check, about=name) for check in checks]
