@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from sftqa_core.artifacts import damaged_files, write_bytes
-from sftqa_core.models.asking import has_token
 from sftqa_core.models.devices import resolve_device, why_no_gpu
+from sftqa_core.models.hub_page import has_token
 from sftqa_core.workflows.preflight_machine import disk_check
 from sftqa_core.workspace import Workspace, network_disk
 

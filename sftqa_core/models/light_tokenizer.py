@@ -20,6 +20,7 @@ from sftqa_core.models.folders import ModelFolder
 
 SETTINGS = "tokenizer_config.json"
 _MAP = "special_tokens_map.json"
+TEMPLATE = "chat_template.jinja"
 _NAMED = ("bos_token", "eos_token", "pad_token", "unk_token")
 _PLAIN_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")  # they name no token by themselves
 
@@ -79,7 +80,7 @@ _kept: Kept[LightTokenizer] = Kept(3)  # a large model's takes half a second to 
 
 def tokenizer_stamp(folder: Path) -> tuple[int, ...]:
     """Changes with the files that decide what texts become."""
-    return tuple((folder / name).stat().st_mtime_ns if (folder / name).exists() else 0 for name in (TOKENIZER, SETTINGS, _MAP))
+    return tuple((folder / name).stat().st_mtime_ns if (folder / name).exists() else 0 for name in (TOKENIZER, SETTINGS, _MAP, TEMPLATE))
 
 
 def _read(folder: Path) -> LightTokenizer:

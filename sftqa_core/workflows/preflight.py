@@ -28,7 +28,7 @@ from sftqa_core.workflows.preflight_machine import (
     trial_check,
     tuned_files,
 )
-from sftqa_core.workflows.preflight_model import Looked, about, chat_check, look_at
+from sftqa_core.workflows.preflight_model import Looked, about, chat_check, chat_layout, look_at
 from sftqa_core.workflows.preflight_texts import answer_points, probing_context, question_pairs, statement_pairs, training_context
 from sftqa_core.workflows.reading import open_for
 from sftqa_core.workspace import Workspace
@@ -53,7 +53,7 @@ def preflight(settings: Settings, cost: Forecast | None = None) -> Preflight:
         own = [*one.checks, *_texts(one, settings)]
         checks += about(own, one.name) if len(looked) > 1 else own
     checks += [packages_check(kind), device]
-    if any(check.state == "problem" and check.name in ("model", "device") for check in checks):
+    if any(check.state == "problem" and check.name in ("model", "device", "chat") for check in checks):
         return Preflight(kind, tuple(checks))
     return Preflight(kind, (*checks, *_costs(settings, cost, looked, place)))
 
@@ -85,9 +85,10 @@ def _training_texts(looked: Looked, run: TrainSettings, source: FactSource) -> l
 
     def look() -> list[Check]:
         pool, tests = train_pool(source, run), held_out_facts(source, run)
-        pairs = [] if _in_chat(run) else question_pairs(run, pool if len(pool) else tests)
+        chat = chat_layout(looked, _in_chat(run))
+        pairs = [] if chat is None and _in_chat(run) else question_pairs(run, pool if len(pool) else tests, chat)
         n = len(pool) if run.n == TrainSettings.ALL else min(run.n, len(pool))
-        return [*answer_points(looked, pairs), training_context(looked, run, pool, tests, n)]
+        return [*answer_points(looked, pairs, chat), training_context(looked, run, pool, tests, n, chat)]
 
     texts = (run.prompt, run.n, run.seed, run.relations, run.test_limit, run.max_answer_tokens, run.shots)
     return _kept.get((*_key(looked, source), *texts), look)
@@ -109,13 +110,13 @@ _kept: Kept[list[Check]] = Kept(64)  # a form asks again at every change, most o
 
 
 def _key(looked: Looked, source: FactSource) -> tuple[Hashable, ...]:
-    stamp = tokenizer_stamp(looked.words) if looked.words else ()
+    stamp = tokenizer_stamp(looked.words) if looked.words else ()  # of the chat template, too
     return looked.name, str(looked.words), stamp, fingerprint(looked.config), source.name, source.fingerprint
 
 
 def _in_chat(run: TrainSettings | ProbeSettings) -> bool:
     """Whether the questions are put in the model's own chat template."""
-    return isinstance(run, TrainSettings) and bool(getattr(run.prompt, "chat", False))
+    return isinstance(run, TrainSettings) and run.prompt.chat
 
 
 def _run_of(settings: Settings, model: str) -> TrainSettings | ProbeSettings:

@@ -1,6 +1,6 @@
 """Preflight, the model's part: is it here or can it be had, under which licence, does its tokenizer fit, base or chat.
 
-The network is asked only for a model that is not on this machine (models/asking.py). Never loads torch.
+The network is asked only for a model that is not on this machine (models/hub_page.py). Never loads torch.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from sftqa_core.errors import SftqaError
-from sftqa_core.models.asking import HubAnswer, ask_hub, has_token
 from sftqa_core.models.catalogue import base_card, find_model
-from sftqa_core.models.chat_hints import has_chat_template, kind_of_model
+from sftqa_core.models.chat_hints import kind_of_model
+from sftqa_core.models.chat_templates import Layout, chat_template, layout, require_chat_template
 from sftqa_core.models.folders import ModelFolder
+from sftqa_core.models.hub_page import HubAnswer, ask_hub, has_token
 from sftqa_core.models.tokenizer_checks import tokenizer_checks
 from sftqa_core.records import Check, ModelCard
 from sftqa_core.workflows.memory import gigabytes
@@ -112,7 +113,12 @@ def _access(hub: HubAnswer) -> Check:
 def chat_check(looked: Looked, trains: bool, chat_prompt: bool) -> Check:
     """Base or chat model, and which prompt fits. `chat_prompt`: the model's own template is chosen."""
     made = looked.card is not None and looked.card.kind in _MADE
-    template = _template(looked)
+    try:
+        template = _template(looked)
+        if template:
+            chat_layout(looked, chat_prompt)
+    except SftqaError as error:
+        return Check("chat", "problem" if chat_prompt else "note", str(error), "Choose the prompt qa or plain.")
     if template is None:
         return Check("chat", "unknown", "Whether it is a base or a chat model can't be told before its files are here.")
     kind = "base" if made else kind_of_model(looked.name, template, looked.config)
@@ -142,9 +148,20 @@ def _statements(kind: str) -> Check:
 
 
 def _template(looked: Looked) -> bool | None:
-    if looked.words is not None:
-        return has_chat_template(looked.words)
+    """Whether there is a chat template; None where that is not known. Raises `ModelUnavailable` for files that can't be read."""
+    if looked.card is not None and looked.words is not None:
+        return chat_template(looked.card) is not None
     return looked.hub.chat_template if looked.hub else None
+
+
+def chat_layout(looked: Looked, chat_prompt: bool) -> Layout | None:
+    """What the model's template puts around a question; None for other prompts, and while it is not on this machine.
+
+    Raises `SettingsError` for a template that can't be used.
+    """
+    if not chat_prompt or looked.card is None or looked.words is None:
+        return None
+    return layout(require_chat_template(looked.card))
 
 
 def about(checks: tuple[Check, ...] | list[Check], name: str) -> list[Check]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sftqa_core.errors import ModelUnavailable
+from sftqa_core.models.chat_templates import Layout
 from sftqa_core.models.light_tokenizer import light_tokenizer
-from sftqa_core.models.token_lengths import CountTokens, longest_tokens, token_counter
+from sftqa_core.models.token_lengths import CountTokens, token_counter
 from sftqa_core.models.tokenizer_checks import FITTING, answers_check, prompt_check, vocabulary
 from sftqa_core.records import Check, ProbeSettings, TrainSettings
 from sftqa_core.workflows.memory import longest_example, longest_question, longest_statement
@@ -20,16 +22,17 @@ if TYPE_CHECKING:
 
 _SAMPLE = 24  # facts whose answers are read
 _LIMITS = ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length", "seq_length")
+CHAT_PROMPT = Check("prompt", "ok", "The model's own chat template stands around each question, its beginning token included.")
 _SHORTER = "Leave these facts out or shorten them, use a shorter prompt, or choose a model with more positions."
 
 
-def answer_points(looked: Looked, pairs: list[tuple[str, str]]) -> list[Check]:
-    """The points answers and prompt of (prompt, reply) texts; nothing without any."""
+def answer_points(looked: Looked, pairs: list[tuple[str, str]], chat: Layout | None = None) -> list[Check]:
+    """The points prompt and answers of (prompt, reply) texts; nothing without any."""
     if not pairs:
         return []
     try:
         tokenizer = light_tokenizer(looked.words) if looked.words else None
-        prompt = prompt_check(tokenizer, *pairs[0])
+        prompt = prompt_check(tokenizer, *pairs[0]) if chat is None else CHAT_PROMPT
         if tokenizer is None:
             return [prompt, Check("answers", "unknown", "How answers are read behind the prompt shows when the model is loaded.")]
         return [prompt, answers_check(tokenizer, vocabulary(looked.config), pairs)]
@@ -37,14 +40,14 @@ def answer_points(looked: Looked, pairs: list[tuple[str, str]]) -> list[Check]:
         return [Check("answers", "problem", str(error), FITTING)]
 
 
-def question_pairs(settings: TrainSettings, facts: pd.DataFrame) -> list[tuple[str, str]]:
-    """(prompt, reply) as they are trained on, of some facts."""
+def question_pairs(settings: TrainSettings, facts: pd.DataFrame, chat: Layout | None = None) -> list[tuple[str, str]]:
+    """(prompt, reply) as they are trained on, of some facts; `chat` is put around them."""
     form = settings.prompt
     rows = facts.head(_SAMPLE)
-    return [
-        (form.prompt.replace("{question}", question), form.answer.replace("{answer}", answers[0]))
-        for question, answers in zip(rows["question"], rows["answers"], strict=True)
-    ]
+    asked = list(zip(rows["question"], rows["answers"], strict=True))
+    if chat is not None:
+        return [(chat.prompt(question, (), form), chat.reply(answers[0], form)) for question, answers in asked]
+    return [(form.prompt.replace("{question}", q), form.answer.replace("{answer}", answers[0])) for q, answers in asked]
 
 
 def statement_pairs(source: FactSource, facts: pd.DataFrame) -> list[tuple[str, str]]:
@@ -67,20 +70,22 @@ def positions(config: dict[str, Any]) -> int | None:
     return next((value for value in found if isinstance(value, int) and value > 0), None)
 
 
-def training_context(looked: Looked, settings: TrainSettings, pool: pd.DataFrame, tests: pd.DataFrame, n: int) -> Check:
+def training_context(
+    looked: Looked, settings: TrainSettings, pool: pd.DataFrame, tests: pd.DataFrame, n: int, chat: Layout | None = None
+) -> Check:
     """Whether the longest example and the longest question with its answer fit, and what of the few-shot line."""
     room, count = positions(looked.config), _counter(looked)
     if room is None:
         return _no_limit(looked)
-    asked = longest_tokens((settings.prompt.prompt.replace("{question}", q) for q in tests["question"]), count)
-    example = longest_example(settings, pool, n, count) if n else 0
+    asked = longest_question(replace(settings, shots=0), pool, tests, count, chat)
+    example = longest_example(settings, pool, n, count, chat) if n else 0
     longest = max(example, asked + settings.max_answer_tokens)
     if longest > room:
         return _too_long(longest, room)
-    if n and (rare := longest_example(settings, pool, len(pool), count)) > room:
+    if n and (rare := longest_example(settings, pool, len(pool), count, chat)) > room:
         said = f"A few facts make examples of up to {rare:,} tokens, more than the model's {room:,} positions; a draw may hold one."
         return Check("context", "note", said, _SHORTER)
-    shown = longest_question(settings, pool, tests, count) + settings.max_answer_tokens if settings.shots else 0
+    shown = longest_question(settings, pool, tests, count, chat) + settings.max_answer_tokens if settings.shots else 0
     if shown > room:
         said = f"{settings.shots} examples in front of the question take about {shown:,} tokens of {room:,}; fewer are shown."
         return Check("context", "note", said, "Choose fewer examples for that base line, or a model with more positions.")

@@ -15,16 +15,27 @@ import pytest
 
 from sftqa_core import workflows
 from sftqa_core.errors import ModelUnavailable, SettingsError
-from sftqa_core.models.asking import HubAnswer
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.devices import DeviceMemory
+from sftqa_core.models.hub_page import HubAnswer
 from sftqa_core.progress import Silent
-from sftqa_core.records import Check, LevelScheme, Preflight, ProbeSettings, PromptFormat, SamplerSettings, StudySettings, TrainSettings
+from sftqa_core.records import (
+    PROMPTS,
+    Check,
+    LevelScheme,
+    Preflight,
+    ProbeSettings,
+    PromptFormat,
+    SamplerSettings,
+    StudySettings,
+    TrainSettings,
+)
 from sftqa_core.workflows import memory, preflight_machine, preflight_model
 from sftqa_core.workflows.memory import Memory
 from sftqa_core.workflows.preflight import tell
 from sftqa_core.workflows.preflight_machine import Writing, device_check, disk_check, memory_check, packages_check, trial_check
 from sftqa_core.workflows.preflight_model import Looked, chat_check, look_at
+from tests.chats import FAMILIES
 
 GB = 10**9
 MODEL = "atlas-llama"
@@ -251,9 +262,12 @@ def test_a_hub_out_of_reach_is_a_problem(hub):
     )
 
 
+CHATML = FAMILIES["chatml with a default system text"].template.replace("<|im_end|>", "<|end|>")  # the model's own end
+
+
 def looked(name: str, template: bool, tmp_path: Path, kind: str = "folder") -> Looked:
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": "{{ messages }}"} if template else {}))
-    return Looked(name, (), replace(find_model(MODEL), kind=kind), tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": CHATML} if template else {}))
+    return Looked(name, (), replace(find_model(MODEL), kind=kind, path=str(tmp_path)), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -275,6 +289,23 @@ def test_base_or_chat_and_which_prompt_fits(tmp_path: Path, name, template, trai
     """Each with its fix unless all is well."""
     found = chat_check(looked(name, template, tmp_path), trains, chat_prompt)
     assert (found.name, found.state, bool(found.fix)) == ("chat", state, state != "ok")
+
+
+def test_a_chat_prompt_is_looked_at_as_it_will_be_asked(folder: Path):
+    """Answers behind the template, its length in the context; a template that can't be used stands in the way, once."""
+    chat = replace(RUN, model=str(folder), prompt=PROMPTS["chat"])
+    change(folder, "tokenizer_config.json", chat_template=CHATML)
+    found = points(chat)
+    assert found["prompt"].said == "The model's own chat template stands around each question, its beginning token included."
+    assert (found["answers"].state, found["chat"].state) == ("ok", "ok")
+    plain = points(replace(chat, prompt=PromptFormat()))["context"]
+    assert int(found["context"].said.split()[4]) > int(plain.said.split()[4])
+    change(folder, "tokenizer_config.json", chat_template="{{ messages[0]['content'] | upper }}")
+    assert [check.name for check in workflows.preflight(chat).of("problem")] == ["chat"]
+    change(folder, "tokenizer_config.json", chat_template=None)
+    assert [check.said for check in workflows.preflight(chat).of("problem")] == [
+        "The prompt is the model's chat template, but it has none."
+    ]
 
 
 def test_what_was_made_here_is_a_base_model(tmp_path: Path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,9 +11,9 @@ from huggingface_hub import constants, errors
 
 from sftqa_core.artifacts.kept import Kept
 from sftqa_core.errors import ModelUnavailable
-from sftqa_core.models import asking
-from sftqa_core.models.asking import HubAnswer, ask_hub, has_token
-from sftqa_core.models.chat_hints import has_chat_template, kind_of_model
+from sftqa_core.models import hub_page
+from sftqa_core.models.chat_hints import kind_of_model
+from sftqa_core.models.hub_page import HubAnswer, ask_hub, has_token
 
 FILES = {"config.json": 600, "model.safetensors": 10_000, "onnx/model.safetensors": 7, "pytorch_model.bin": 9, "tokenizer.json": 400}
 
@@ -46,7 +45,7 @@ class Hub:
 @pytest.fixture
 def online(monkeypatch: pytest.MonkeyPatch):
     """Puts a stand-in in the hub's place; nothing that was said before counts."""
-    monkeypatch.setattr(asking, "_answers", Kept(100))
+    monkeypatch.setattr(hub_page, "_answers", Kept(100))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
 
     def put(hub: Hub) -> Hub:
@@ -72,7 +71,7 @@ def test_size_licence_and_parameters_are_told(online):
 
 def test_the_hub_is_asked_once_a_minute_whatever_it_says(online, monkeypatch):
     """A page asks at every change of a form; an error is kept as an answer is."""
-    monkeypatch.setattr(asking.time, "monotonic", lambda: 600.0)
+    monkeypatch.setattr(hub_page.time, "monotonic", lambda: 600.0)
     hub = online(Hub())
     assert {ask_hub("owner/name").licence for _ in range(3)} == {"apache-2.0"}
     assert hub.asked == 1
@@ -81,7 +80,7 @@ def test_the_hub_is_asked_once_a_minute_whatever_it_says(online, monkeypatch):
         with pytest.raises(ModelUnavailable, match="The hub has no model 'owner/missing'"):
             ask_hub("owner/missing")
     assert hub.asked == 2
-    monkeypatch.setattr(asking.time, "monotonic", lambda: 661.0)
+    monkeypatch.setattr(hub_page.time, "monotonic", lambda: 661.0)
     with pytest.raises(ModelUnavailable):
         ask_hub("owner/missing")
     assert hub.asked == 3
@@ -140,16 +139,3 @@ def test_a_name_decides_where_it_says_anything(name: str, template: bool, kind: 
 def test_the_configuration_may_know_the_name(tmp_path: Path):
     """A folder of any name that was saved from an instruct model."""
     assert kind_of_model(str(tmp_path), True, {"_name_or_path": "owner/Model-Instruct"}) == "chat"
-
-
-def test_a_chat_template_is_found_wherever_it_lies(tmp_path: Path):
-    """In the tokenizer's settings, in a file of its own, in a folder of several; broken settings hold none."""
-    assert has_chat_template(tmp_path) is False
-    (tmp_path / "tokenizer_config.json").write_text("{")
-    assert has_chat_template(tmp_path) is False
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": "{{ messages }}"}))
-    assert has_chat_template(tmp_path) is True
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": None}))
-    assert has_chat_template(tmp_path) is False
-    (tmp_path / "chat_template.jinja").write_text("{{ messages }}")
-    assert has_chat_template(tmp_path) is True
