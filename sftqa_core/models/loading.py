@@ -87,7 +87,9 @@ def load_model(card: ModelCard, device: str = "auto", gpus: int = 1) -> LoadedMo
         ends = _end_ids(model, tokenizer, card.name)
         pad = _pad_id(model, tokenizer, ends)
         _plain_generation(model, ends, pad)
-        return LoadedModel(card, model, tokenizer, place, name, model_fingerprint(card, name, place), beginning_ids(tokenizer), ends, pad, gpus)
+        return LoadedModel(
+            card, model, tokenizer, place, name, model_fingerprint(card, name, place), beginning_ids(tokenizer), ends, pad, gpus
+        )
 
 
 def encode_prompts(loaded: LoadedModel, texts: Sequence[str]) -> list[list[int]]:

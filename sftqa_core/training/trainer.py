@@ -43,8 +43,7 @@ from sftqa_core.training.unfinished import Keeper, Unfinished
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sftqa_core.models.devices import torch_device
-from sftqa_core.models.loading import LoadedModel
+    from sftqa_core.models.loading import LoadedModel
 
 CURVE = "curve.jsonl"
 MODEL = "model"

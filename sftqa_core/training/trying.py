@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sftqa_core.models.devices import torch_device
+
 if TYPE_CHECKING:
     from sftqa_core.models.loading import LoadedModel
     from sftqa_core.records import TrainSettings
@@ -80,6 +82,7 @@ def _random_state() -> Iterator[None]:
 
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    on_apples = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
     try:
         yield
     finally:
@@ -88,6 +91,8 @@ def _random_state() -> Iterator[None]:
         torch.set_rng_state(before[2])
         if on_gpus is not None:
             torch.cuda.set_rng_state_all(on_gpus)
+        if on_apples is not None:
+            torch.mps.set_rng_state(on_apples)
 
 
 @contextmanager
@@ -96,7 +101,7 @@ def _peak(device: str) -> Iterator[list[int | None]]:
     import torch
 
     found: list[int | None] = [None]
-    on_gpu = torch.device(device).type == "cuda"
+    on_gpu = torch_device(device) == "cuda"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
     try:
@@ -105,7 +110,7 @@ def _peak(device: str) -> Iterator[list[int | None]]:
         if on_gpu:
             found[0] = torch.cuda.max_memory_reserved()
             torch.cuda.empty_cache()
-        else:
+        elif device == "cpu":
             found[0] = _most_resident()
 
 
