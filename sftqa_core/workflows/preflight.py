@@ -90,7 +90,7 @@ def _training_texts(looked: Looked, run: TrainSettings, source: FactSource) -> l
         n = len(pool) if run.n == TrainSettings.ALL else min(run.n, len(pool))
         return [*answer_points(looked, pairs, chat), training_context(looked, run, pool, tests, n, chat)]
 
-    texts = (run.prompt, run.n, run.seed, run.relations, run.test_limit, run.max_answer_tokens, run.shots)
+    texts = (run.prompt, run.n, run.seed, run.relations, run.test_limit, run.max_answer_tokens, run.shots, run.more_shots)
     return _kept.get((*_key(looked, source), *texts), look)
 
 
@@ -124,7 +124,9 @@ def _run_of(settings: Settings, model: str) -> TrainSettings | ProbeSettings:
     if not isinstance(settings, StudySettings):
         return settings
     sizes = settings.examples
-    return settings.run(model, TrainSettings.ALL if TrainSettings.ALL in sizes else max(sizes), settings.seeds[0])
+    return settings.run(
+        model, TrainSettings.ALL if TrainSettings.ALL in sizes else max(sizes), settings.seeds[0], more_shots=settings.shots
+    )
 
 
 def _costs(settings: Settings, cost: Forecast | None, looked: list[Looked], device: str) -> list[Check]:

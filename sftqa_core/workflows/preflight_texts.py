@@ -77,7 +77,7 @@ def training_context(
     room, count = positions(looked.config), _counter(looked)
     if room is None:
         return _no_limit(looked)
-    asked = longest_question(replace(settings, shots=0), pool, tests, count, chat)
+    asked = longest_question(replace(settings, shots=0, more_shots=()), pool, tests, count, chat)
     example = longest_example(settings, pool, n, count, chat) if n else 0
     longest = max(example, asked + settings.max_answer_tokens)
     if longest > room:
@@ -85,9 +85,10 @@ def training_context(
     if n and (rare := longest_example(settings, pool, len(pool), count, chat)) > room:
         said = f"A few facts make examples of up to {rare:,} tokens, more than the model's {room:,} positions; a draw may hold one."
         return Check("context", "note", said, _SHORTER)
-    shown = longest_question(settings, pool, tests, count, chat) + settings.max_answer_tokens if settings.shots else 0
+    most = max(settings.shots, *settings.more_shots, 0)
+    shown = longest_question(settings, pool, tests, count, chat) + settings.max_answer_tokens if most else 0
     if shown > room:
-        said = f"{settings.shots} examples in front of the question take about {shown:,} tokens of {room:,}; fewer are shown."
+        said = f"{most} examples in front of the question take about {shown:,} tokens of {room:,}; fewer are shown."
         return Check("context", "note", said, "Choose fewer examples for that base line, or a model with more positions.")
     return Check("context", "ok", f"The longest text takes {max(longest, shown):,} of the model's {room:,} positions.")
 
