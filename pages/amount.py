@@ -43,5 +43,4 @@ if len(enough):
     with st.expander("Share of the best, size by size", icon=":material/straighten:"):
         st.dataframe(enough[enough["model"] == model].drop(columns="model"), hide_index=True, column_config=study_panels.ENOUGH_COLUMNS)
 study_panels.numbers("amount", tables)
-if settings.source == "atlas":
-    panels.planted()
+panels.planted(settings.source)

@@ -44,5 +44,4 @@ with st.expander("What each row was trained on", icon=":material/pie_chart:"):
     st.caption("Examples of each relation, mean over seeds. Relations that give every level the same number don't disturb the comparison.")
     st.dataframe(table[[name for name in (*labels, "natural mix") if name in table]].round(1))
 study_panels.numbers("level", tables)
-if settings.source == "atlas":
-    panels.planted()
+panels.planted(settings.source)

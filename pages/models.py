@@ -36,5 +36,4 @@ if len(tables["planted"]):
     model_panels.planted(settings, tables["planted"])
 study_panels.findings(report)
 study_panels.numbers("models", tables)
-if settings.source == "atlas":
-    panels.planted()
+panels.planted(settings.source)

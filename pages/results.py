@@ -43,8 +43,7 @@ st.caption(
     "Levels are the base model's. Bars: Wilson 95% intervals. Hollow markers: fewer than 30 facts, too few to tell. "
     "Probing an untouched model again moves some facts to another level: 11% of atlas-llama's test facts. Memory shows it for your model."
 )
-if settings.source == "atlas":
-    panels.planted()
+panels.planted(settings.source)
 
 st.subheader("Predictions that changed", anchor=False)
 change_panel.change_panel(run.id, part, settings.scheme.labels)

@@ -45,5 +45,4 @@ with right:
 
 study_panels.findings(report, model)
 study_panels.numbers("shift", tables)
-if settings.source == "atlas":
-    panels.planted()
+panels.planted(settings.source)

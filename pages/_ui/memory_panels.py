@@ -19,6 +19,7 @@ from sftqa_core.figures.fact import template_hits_figure
 from sftqa_core.figures.levels import level_shares_figure, score_histogram
 from sftqa_core.figures.style import level_colours
 from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.knowledge.atlas import is_atlas
 
 SHOWN = 2_000  # rows a browser is handed at once
 SPLITS = {"domain": "domain", "relation": "relation", "contested": "contested or not", "echo": "echo or not"}
@@ -44,11 +45,10 @@ def what_was_read(model: str, source: str) -> bool:
     """Says how the model came to the facts, where the program made it; False when it never read them."""
     own = resources.own_source(model)
     if own is not None and source_name(own) != source_name(source):
-        read = "its invented world" if own == "atlas" else source_name(own)
+        read = "its invented world" if is_atlas(own) else source_name(own)
         st.info(f"{literal(model)} has read only {literal(read)}; expect L0 here.", icon=":material/menu_book:")
         return False
-    if source == "atlas":
-        planted()
+    planted(source)
     return True
 
 

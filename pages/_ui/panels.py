@@ -9,6 +9,7 @@ import streamlit as st
 
 from pages._ui.wording import TERMS, literal, percent
 from sftqa_core.errors import SftqaError
+from sftqa_core.knowledge.atlas import is_atlas
 from sftqa_core.records import LevelScheme, TrainSettings
 
 MOST_REASONS = 5  # why results are not shown, at once
@@ -56,8 +57,10 @@ def no_models() -> None:
     st.stop()
 
 
-def planted() -> None:
-    """METHOD 8.8, in words anyone understands."""
+def planted(source: str = "atlas") -> None:
+    """METHOD 8.8, in words anyone understands; nothing for facts that nobody invented."""
+    if not is_atlas(source):
+        return
     st.info(
         "**The built-in world is planted.** Its people and places are invented, and its text was written so that a small model "
         "knows some facts well and others badly. It demonstrates the mechanism. It is no evidence about large models.",

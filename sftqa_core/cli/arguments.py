@@ -11,21 +11,19 @@ from pathlib import Path
 from typing import NoReturn
 
 from sftqa_core.cli import upkeep
-from sftqa_core.cli.values import count_or_all, json_scheme, names, numbers, prompt, shots, sizes
+from sftqa_core.cli.making import add_pretrain
+from sftqa_core.cli.values import DEVICES, count_or_all, json_scheme, names, numbers, prompt, shots, sizes
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import (
     METHODS,
     PROMPTS,
     STUDIES,
-    CorpusSettings,
     LevelScheme,
-    PretrainSettings,
     ProbeSettings,
     StudySettings,
     TrainSettings,
 )
 
-DEVICES = "auto, cpu, cuda (NVIDIA), rocm (AMD) or mps (Apple)"
 _STUDY_OPTIONS = (
     "models", "source", "seeds", "sizes", "method", "learning_rate", "epochs", "batch_size", "prompt", "test_limit", "retest_limit",
     "device", "shots",
@@ -57,14 +55,14 @@ def build_parser() -> argparse.ArgumentParser:
 
     upkeep.add_app(commands.add_parser("app", help="open the explorer in the browser"))
     facts = commands.add_parser("facts", parents=[output], help="what a fact source holds")
-    facts.add_argument("--source", default="atlas", help="atlas, entity-questions, or a path")
+    facts.add_argument("--source", default="atlas", help="atlas, a larger one (atlas:8), entity-questions, or a path")
     facts.add_argument("--download", action="store_true", help="fetch entity-questions from its official address first")
 
     commands.add_parser("models", parents=[output], help="models that can be picked")
     _add_probe(commands.add_parser("probe", parents=[output], help="measure how much of a set of facts a model has memorised"))
     trust = commands.add_parser("trust", parents=[output], help="how far other ways of probing agree with the full probe, as far as made")
     trust.add_argument("--model", required=True, help="a built-in or pre-trained model, a folder, or a hub id")
-    trust.add_argument("--source", default="atlas", help="atlas, entity-questions, or a path")
+    trust.add_argument("--source", default="atlas", help="atlas, a larger one (atlas:8), entity-questions, or a path")
     trust.add_argument("--split", default="test", choices=("train", "dev", "test", "all"))
     trust.add_argument("--domain", default="all", choices=("in", "out", "all"))
     _add_sampling(trust, None)
@@ -81,7 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands.add_parser("show", parents=[output], help="one run's results").add_argument("run")
     upkeep.add_jobs(commands.add_parser("jobs", parents=[output], help="background jobs; cancel one or read its log"))
     upkeep.add_cache(commands.add_parser("cache", parents=[output], help="which results are on the disk; check them, clear leftovers"))
-    _add_pretrain(commands.add_parser("pretrain", parents=[output], help="train a tiny model from nothing on a fact source"))
+    add_pretrain(commands.add_parser("pretrain", parents=[output], help="train a tiny model from nothing on a fact source"))
     commands.add_parser("doctor", parents=[output], help="check the installation, devices and folders")
     return parser
 
@@ -110,7 +108,7 @@ def _add_sampling(parser: argparse.ArgumentParser, method: str | None) -> None:
 
 def _add_subject(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="a built-in or pre-trained model, a folder, or a hub id")
-    parser.add_argument("--source", default="atlas", help="atlas, entity-questions, or a path")
+    parser.add_argument("--source", default="atlas", help="atlas, a larger one (atlas:8), entity-questions, or a path")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--match", default="tokens", choices=("tokens", "substring"), help="how an answer is found in a text")
     parser.add_argument("--device", default="auto", help=DEVICES)
@@ -160,20 +158,6 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
 def _in_context(text: str) -> tuple[int, ...]:
     """Numbers of examples that are shown in place of tuning on them; 0 is the untouched model, which is there anyway."""
     return tuple(sorted({*numbers(text)} - {0}))
-
-
-def _add_pretrain(parser: argparse.ArgumentParser) -> None:
-    default = PretrainSettings("default")
-    parser.add_argument("name", help="name of the new model; a built-in model's name takes its settings")
-    parser.add_argument("--source", help="atlas, entity-questions, or a path")
-    parser.add_argument("--limit", type=int, help="at most this many facts, spread over relations")
-    parser.add_argument("--relations", type=names, help="only these relations: P17,P19")
-    parser.add_argument("--architecture", choices=("llama", "qwen2", "gpt_neox"))
-    for name in ("hidden_size", "layers", "heads", "intermediate_size", "vocabulary", "batch_size", "epochs", "seed", "max_exposures"):
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"default {getattr(default, name)}")
-    parser.add_argument("--lr", type=float, dest="learning_rate", help=f"default {default.learning_rate}")
-    parser.add_argument("--qa-documents", type=int, help=f"default {CorpusSettings().qa_documents}")
-    parser.add_argument("--device", help=DEVICES)
 
 
 def probe_settings(options: argparse.Namespace) -> ProbeSettings:
@@ -236,14 +220,6 @@ def study_settings(options: argparse.Namespace, builtin: Sequence[str]) -> Study
     if not options.name:
         raise SettingsError(f"Name a study ({', '.join(STUDIES)}), or a file with --config.")
     return StudySettings(options.name, **{"models": tuple(builtin), **given})
-
-
-def pretrain_settings(options: argparse.Namespace, recipes: dict[str, PretrainSettings]) -> PretrainSettings:
-    """`sftqa pretrain`'s options over the recipe of that name, or over the defaults."""
-    start = recipes.get(options.name, PretrainSettings(options.name))
-    given = {k: v for k, v in vars(options).items() if v is not None and k not in ("command", "json", "name", "qa_documents")}
-    corpus = start.corpus if options.qa_documents is None else replace(start.corpus, qa_documents=options.qa_documents)
-    return replace(start, corpus=corpus, **given)
 
 
 def _scheme(options: argparse.Namespace, seeded: bool = True) -> LevelScheme:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from sftqa_core import workflows
-from sftqa_core.cli.arguments import pretrain_settings, probe_settings, study_settings, train_settings, trust_scheme
+from sftqa_core.cli.arguments import probe_settings, study_settings, train_settings, trust_scheme
 from sftqa_core.cli.console import Console
+from sftqa_core.cli.making import pretrain_settings
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import MOVES, ProbeSettings, TrainSettings
 
@@ -161,7 +162,7 @@ def jobs(options: Options) -> dict[str, Any]:
 
 def pretrain(options: Options) -> dict[str, Any]:
     """`sftqa pretrain NAME`: a tiny model from nothing."""
-    settings = pretrain_settings(options, workflows.recipes())
+    settings = pretrain_settings(options, {**workflows.recipes(), **workflows.unmade_recipes()})
     console = Console()
     with leased(argparse.Namespace(device=settings.device), "pretrain"), console.gentle():
         return workflows.pretrain(settings, console).to_dict()

@@ -9,6 +9,7 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.records import LevelScheme, PromptFormat, TrainSettings, prompt_format
 
 USUAL_SHOTS = TrainSettings(model="").shots
+DEVICES = "auto, cpu, cuda (NVIDIA), rocm (AMD) or mps (Apple)"
 
 
 def count_or_all(text: str) -> int:

@@ -1,5 +1,8 @@
 """The built-in world: invented facts for every relation, with how often each stands in the corpus.
 
+`atlas` is the world that ships. `atlas:8` is another one, with eight times as many names and facts of every relation, for
+models that `atlas` is too small for.
+
 Nothing in it is true of the real world and nobody can have read it before, so a model that is pre-trained on its
 corpus (corpus.py) knows exactly what this table says it was shown. Some facts are never shown; of the others some
 are contested: a share of their mentions names one rival object. Facts of split "none" carry the corpus's
@@ -11,10 +14,12 @@ from __future__ import annotations
 import functools
 import math
 import random
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sftqa_core.jsonrecord import Record
+from sftqa_core.errors import FactsError
+from sftqa_core.jsonrecord import Record, shown
 from sftqa_core.knowledge.facts import UNUSED, FactSource, content_fingerprint, fact_table, summarise
 from sftqa_core.knowledge.invented import NameMaker
 from sftqa_core.knowledge.relations import builtin_relations, fill
@@ -24,6 +29,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NAME = "atlas"
+MOST_TIMES = 16  # beyond it the world takes minutes to invent, and its corpus more memory than most machines have
+_TIMES = re.compile(r"atlas:(\d{1,4})")
+_SEED_OF_LARGER = 1_000  # a larger world draws from streams of its own
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,16 @@ class AtlasSettings(Record):
     contested_share: float = 0.45  # of the exposed facts
     rival_shares: tuple[float, ...] = (0.25, 0.8)  # of a contested fact's mentions, uniform
     object_skew: float = 0.6  # how much commoner a pool's first objects are: weight 1 / (rank + 3) ** skew
+    pools: int = 1  # times as many named objects; of common nouns there are no more
+
+    @classmethod
+    def times(cls, times: int) -> AtlasSettings:
+        """The world with `times` as many facts and names of every relation; another one than the shipped, which is 1."""
+        one = cls()
+        if times == 1:
+            return one
+        inside, outside = (tuple(times * count for count in counts) for counts in (one.in_splits, one.out_splits))
+        return cls(_SEED_OF_LARGER + times, inside, outside, carriers=times * one.carriers, pools=times)
 
 
 @dataclass(frozen=True)
@@ -117,8 +135,8 @@ _COMMON_NOUNS = {  # objects that are no names
 def atlas_world(settings: AtlasSettings | None = None) -> list[dict[str, Any]]:
     """The world's facts as rows of the fact table (knowledge/facts.py), all splits, deterministic in `settings`."""
     settings = settings or AtlasSettings()
-    names = NameMaker(settings.seed)
-    objects = {pool: names.names(kind, count) for pool, (kind, count) in _OBJECTS.items()}
+    names = NameMaker(settings.seed, longer=settings.pools > 1)
+    objects = {pool: names.names(kind, settings.pools * count) for pool, (kind, count) in _OBJECTS.items()}
     objects |= {pool: words.split() for pool, words in _COMMON_NOUNS.items()}
     subjects, carriers = _subject_pools(names, settings)
     rows = []
@@ -131,22 +149,27 @@ def atlas_world(settings: AtlasSettings | None = None) -> list[dict[str, Any]]:
     return rows
 
 
-def atlas_source(seed: int = 0) -> FactSource:
-    """The world as a fact source named "atlas"; the same object for the same seed."""
-    return _source(seed)
+def is_atlas(name: str) -> bool:
+    """Whether a source of this name is an invented world: `atlas`, or a larger one such as `atlas:8`."""
+    return name == NAME or _TIMES.fullmatch(name) is not None
+
+
+@functools.lru_cache(maxsize=2)
+def atlas_source(name: str = NAME) -> FactSource:
+    """The world called `name` as a fact source; the same object for the same name. Raises `FactsError` for no such world."""
+    found = _TIMES.fullmatch(name)
+    times = 1 if name == NAME else int(found[1]) if found else 0
+    if not 1 < times <= MOST_TIMES and name != NAME:
+        raise FactsError(f"The invented worlds are {NAME} and {NAME}:2 to {NAME}:{MOST_TIMES}, got {shown(name)}.")
+    facts = fact_table(atlas_world(AtlasSettings.times(times)), name)
+    relations = {relation: builtin_relations()[relation] for relation in facts["relation"].unique()}
+    return FactSource(name, facts, relations, summarise(name, facts), content_fingerprint(facts, relations))
 
 
 def own_carriers(facts: pd.DataFrame) -> pd.Series:
-    """bool per fact: made to carry the corpus's question-and-answer text. Only this world has such facts: elsewhere the
+    """bool per fact: made to carry the corpus's question-and-answer text. Only these worlds have such facts: elsewhere the
     split "none" holds facts whose question is a test question."""
-    return (facts["source"] == NAME) & (facts["split"] == UNUSED)
-
-
-@functools.lru_cache(maxsize=4)
-def _source(seed: int) -> FactSource:
-    facts = fact_table(atlas_world(AtlasSettings(seed=seed)), NAME)
-    relations = {name: builtin_relations()[name] for name in facts["relation"].unique()}
-    return FactSource(NAME, facts, relations, summarise(NAME, facts), content_fingerprint(facts, relations))
+    return facts["source"].map(is_atlas).astype(bool) & (facts["split"] == UNUSED)
 
 
 def _splits(settings: AtlasSettings, relation: str) -> tuple[int, ...]:

@@ -19,9 +19,14 @@ lever tiger safer later paler ruler super total tofu judo sumo guru zulu peru ma
 
 
 class NameMaker:
-    """Draws invented names from one seeded stream; no invented word comes twice."""
+    """Draws invented names from one seeded stream; no invented word comes twice.
 
-    def __init__(self, seed: int):
+    Of two syllables there are some 90,000 words. `longer` words are for worlds that need more.
+    """
+
+    def __init__(self, seed: int, longer: bool = False):
+        self._syllables = (2, 3, 3) if longer else (2, 2, 3)
+        self._of_person: tuple[int, ...] = (2, 3) if longer else (2,)
         self._random = random.Random(f"names {seed}")
         self._used: set[str] = set(_TAKEN.split())
         self._sounds = _SOUNDS.split()
@@ -39,9 +44,13 @@ class NameMaker:
     def name(self, kind: str) -> str:
         """A name of a kind of thing, say "company". Raises `KeyError` for a kind without a pattern."""
         if kind == "person":
-            return f"{self._random.choice(self._first)} {self.word()}"
+            return f"{self._random.choice(self._first)} {self.word(self._length(self._of_person))}"
         pattern = self._random.choice(_PATTERNS[kind])
-        return pattern.replace("*", self.word(self._random.choice((2, 2, 3))))
+        return pattern.replace("*", self.word(self._length(self._syllables)))
+
+    def _length(self, lengths: tuple[int, ...]) -> int:
+        """Syllables of the next word. A choice of one draws nothing: the shipped world's stream must stay as it is."""
+        return lengths[0] if len(lengths) == 1 else self._random.choice(lengths)
 
     def names(self, kind: str, count: int) -> list[str]:
         """`count` different names of a kind."""

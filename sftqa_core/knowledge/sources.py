@@ -3,6 +3,7 @@
 | name | facts |
 |---|---|
 | `atlas` | the built-in invented world |
+| `atlas:8` | another invented world, eight times as large (2 to 16) |
 | `entity-questions` | the folder or zip in SFTQA_ENTITY_QUESTIONS, else what was downloaded |
 | a path | EntityQuestions as folder or zip; CSV, JSON Lines or Parquet (own.py); a folder saved by datasets |
 | `hub:owner/name` | a dataset of the hub (hub.py) |
@@ -21,6 +22,8 @@ from pathlib import Path
 
 from sftqa_core.errors import FactsError, OtherVersion
 from sftqa_core.jsonrecord import shown
+from sftqa_core.knowledge.atlas import NAME as ATLAS
+from sftqa_core.knowledge.atlas import atlas_source, is_atlas
 from sftqa_core.knowledge.download import VARIABLE, WITHOUT_NETWORK, download, downloaded_folder
 from sftqa_core.knowledge.entity_questions import NAME as ENTITY_QUESTIONS
 from sftqa_core.knowledge.entity_questions import is_entity_folder, load_entity_questions
@@ -31,7 +34,6 @@ from sftqa_core.knowledge.prepared import keep, prepared
 from sftqa_core.progress import Reporter
 from sftqa_core.workspace import Workspace
 
-ATLAS = "atlas"
 _FILES = f"EntityQuestions folder or zip, {', '.join(SUFFIXES)}, saved dataset"
 KNOWN = f"Sources are {ATLAS}, {ENTITY_QUESTIONS}, a path ({_FILES}) or {PREFIX}owner/name."
 _MOST_FILES = 5_000
@@ -90,10 +92,8 @@ def _read(name: str, stamp: tuple[object, ...], workspace: Workspace) -> FactSou
 
 
 def _open(name: str, workspace: Workspace) -> FactSource:
-    if name == ATLAS:
-        from sftqa_core.knowledge.atlas import atlas_source
-
-        return atlas_source()
+    if is_atlas(name):
+        return atlas_source(name)
     if name == ENTITY_QUESTIONS:
         path = entity_questions_path(workspace)
         if path is None:
@@ -141,7 +141,7 @@ def _exists(path: Path) -> bool:
 
 def _stamp(name: str, workspace: Workspace) -> tuple[object, ...]:
     """What changes when the files behind a name do: sizes and times; empty for what has no files."""
-    if name == ATLAS or name.startswith(PREFIX):
+    if is_atlas(name) or name.startswith(PREFIX):
         return ()
     path = entity_questions_path(workspace) if name == ENTITY_QUESTIONS else _path_and_query(name)[0]
     if path is None or not name.strip() or not _exists(path):

@@ -11,14 +11,11 @@ import hashlib
 import math
 import random
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name everyone knows it by
 
 from sftqa_core.artifacts import versions, write_folder
 from sftqa_core.errors import SettingsError, Stopped
@@ -27,36 +24,16 @@ from sftqa_core.knowledge.corpus import Corpus, corpus_of
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.models.catalogue import EXPOSURES, folder_card
 from sftqa_core.models.checkpoint import Checkpoint
-from sftqa_core.models.devices import resolve_device, torch_device
 from sftqa_core.models.loading import no_progress_bar
+from sftqa_core.models.stepping import Place, compiled, step
 from sftqa_core.models.tiny import END_ID, build_model, save_tokenizer, train_tokenizer
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import ModelCard, PretrainSettings
 
 CHECKPOINT_STEPS = 250
 FINAL_RATE_SHARE = 0.03  # the cosine ends here, as a share of the learning rate
-CLIP_NORM = 1.0
 TOKENIZER_SAMPLE = 60_000  # documents the tokenizer is trained on
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where and in which number format the training runs."""
-
-    device: str
-    bfloat16: bool  # matrix products in bfloat16; weights and optimizer stay float32
-
-    @classmethod
-    def choose(cls, device: str) -> Place:
-        """`auto` takes the GPU if there is one; bfloat16 wherever the hardware has it, as it is faster there."""
-        name = resolve_device(device)
-        half = {"cpu": _cpu_has_bfloat16, "mps": lambda: False}.get(name, torch.cuda.is_bf16_supported)
-        return cls(name, bool(half()))
-
-    @property
-    def torch(self) -> str:
-        """What torch calls the device."""
-        return torch_device(self.device)
+_ENCODED_AT_ONCE = 100_000  # documents; an encoding takes a hundred times the memory of its ids
 
 
 def pretrain(settings: PretrainSettings, source: FactSource, target: Path, reporter: Reporter | None = None) -> ModelCard:
@@ -74,11 +51,11 @@ def pretrain(settings: PretrainSettings, source: FactSource, target: Path, repor
     preparing.advance(1)
     blocks = _blocks(settings, corpus.documents, tokenizer)
     preparing.advance(1)
-    place = Place.choose(settings.device)
+    place = Place.choose(settings.device, settings.precision)
     digest = hashlib.sha256("\x1e".join(corpus.documents).encode()).hexdigest()[:16]
     work = fingerprint({"settings": settings.to_dict(), "corpus": digest, "place": vars(place), "versions": versions()})
     torch.manual_seed(settings.seed)
-    model = build_model(settings, tokenizer.get_vocab_size()).to(place.torch)
+    model = build_model(settings, tokenizer.get_vocab_size(), place.attention).to(place.torch)
     checkpoint = Checkpoint.beside(target, work)
     seconds, loss = _train(model, blocks, settings, place, checkpoint, reporter)
     manifest = {
@@ -95,6 +72,7 @@ def pretrain(settings: PretrainSettings, source: FactSource, target: Path, repor
             "final_loss": round(loss, 4),
             "device": place.device,
             "bfloat16": place.bfloat16,
+            "attention": place.attention,
             "threads": torch.get_num_threads(),
         },
     }
@@ -117,7 +95,11 @@ def _sample(documents: list[str], seed: int) -> list[str]:
 
 def _blocks(settings: PretrainSettings, documents: list[str], tokenizer: Any) -> np.ndarray:
     """Token ids [blocks, sequence_length]: each epoch's documents in an order of their own, packed without gaps."""
-    encoded = [np.array(encoding.ids, dtype=np.int32) for encoding in tokenizer.encode_batch(documents)]
+    encoded = [
+        np.array(encoding.ids, dtype=np.int32)
+        for start in range(0, len(documents), _ENCODED_AT_ONCE)
+        for encoding in tokenizer.encode_batch(documents[start : start + _ENCODED_AT_ONCE])
+    ]
     order = random.Random(f"order {settings.seed}")
     parts = []
     for _ in range(settings.epochs):
@@ -144,21 +126,21 @@ def _train(
     phase = Phase(reporter, "pre-training", steps, "steps", done=first, started_s=started - before_s)
     recent: list[float] = []
     model.train()
-    for step in range(first, steps):
-        batch = torch.from_numpy(blocks[step * settings.batch_size : (step + 1) * settings.batch_size]).long().to(place.torch)
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(settings, step, steps)
-        recent = [*recent[-49:], _step(model, optimizers, batch, place)]
-        due = (step + 1) % CHECKPOINT_STEPS == 0 and step + 1 < steps
-        spent = before_s + time.monotonic() - started
-        if due:
-            checkpoint.save(step + 1, spent, model, optimizers)
-        try:
-            phase.advance(1, loss=sum(recent) / len(recent))
-        except Stopped:
-            checkpoint.save(step + 1, spent, model, optimizers)
-            raise
+    with compiled(model, settings.compile) as called:
+        for at in range(first, steps):
+            batch = torch.from_numpy(blocks[at * settings.batch_size : (at + 1) * settings.batch_size]).long().to(place.torch)
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate(settings, at, steps)
+            recent = [*recent[-49:], step(called, optimizers, batch, place, settings.accumulate)]
+            spent = before_s + time.monotonic() - started
+            if (at + 1) % CHECKPOINT_STEPS == 0 and at + 1 < steps:
+                checkpoint.save(at + 1, spent, model, optimizers)
+            try:
+                phase.advance(1, loss=sum(recent) / len(recent))
+            except Stopped:
+                checkpoint.save(at + 1, spent, model, optimizers)
+                raise
     return before_s + time.monotonic() - started, sum(recent) / max(1, len(recent))
 
 
@@ -179,26 +161,8 @@ def build_optimizers(model: Any, settings: PretrainSettings) -> list[torch.optim
     return found
 
 
-def _step(model: Any, optimizers: Sequence[torch.optim.Optimizer], batch: torch.Tensor, place: Place) -> float:
-    with torch.autocast(place.torch, torch.bfloat16, enabled=place.bfloat16):
-        logits = model(input_ids=batch, use_cache=False).logits
-    loss = F.cross_entropy(logits[:, :-1].reshape(-1, logits.size(-1)).float(), batch[:, 1:].reshape(-1))
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
-    for optimizer in optimizers:
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-    return loss.item()
-
-
 def _save(folder: Path, model: Any, tokenizer: Any, corpus: Corpus) -> None:
     with no_progress_bar():
         model.half().save_pretrained(folder)
     save_tokenizer(tokenizer, folder)
     corpus.facts.to_parquet(folder / EXPOSURES, index=False)
-
-
-def _cpu_has_bfloat16() -> bool:
-    """Native bfloat16 arithmetic; emulating it would be slower than float32."""
-    capability = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return bool(capability.get("amx_bf16") or capability.get("avx512_bf16"))

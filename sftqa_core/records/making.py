@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sftqa_core.jsonrecord import Record, at_least, one_of, within
+from sftqa_core.jsonrecord import Record, at_least, later, one_of, within
 from sftqa_core.records.measuring import MAX_SEED
 
 MAX_DOCUMENTS = 10_000_000
@@ -16,6 +16,7 @@ _MOST = {  # beyond it a setting is a slip of the keyboard
     "batch_size": 4_096,
     "epochs": 10_000,
     "max_exposures": 100_000,
+    "accumulate": 4_096,
 }
 
 
@@ -70,9 +71,13 @@ class PretrainSettings(Record):
     limit: int | None = None  # at most this many facts of the source, spread over relations
     relations: tuple[str, ...] | None = None  # only facts of these relations; None: all
     device: str = "auto"
+    precision: str = later("auto")  # of matrix products: bfloat16, float32, or auto: bfloat16 where the hardware has it
+    compile: bool = later(False)  # torch.compile: minutes once, then faster steps
+    accumulate: int = later(1)  # a batch goes through the model in so many parts: less memory, the same effective batch
 
     def problems(self) -> list[str]:
         wrong = one_of("architecture", self.architecture, ("llama", "qwen2", "gpt_neox"))
+        wrong += one_of("precision", self.precision, ("auto", "float32", "bfloat16"))
         wrong += one_of("optimizer", self.optimizer, ("muon", "adamw")) + within("seed", self.seed, 0, MAX_SEED)
         wrong += within("learning_rate", self.learning_rate, 1e-9, 1) + within("weight_decay", self.weight_decay, 0, 1)
         for name, most in _MOST.items():
@@ -81,6 +86,8 @@ class PretrainSettings(Record):
         wrong += within("sequence_length", self.sequence_length, 2, 8_192)
         if self.heads >= 1 and self.hidden_size % self.heads:
             wrong.append(f"hidden_size must be a multiple of heads, got {self.hidden_size} and {self.heads}.")
+        if self.accumulate >= 1 and self.batch_size % self.accumulate:
+            wrong.append(f"batch_size must be a multiple of accumulate, got {self.batch_size} and {self.accumulate}.")
         shared = self.key_value_heads
         if shared is not None and (shared < 1 or self.heads % shared or self.architecture == "gpt_neox"):
             wrong.append(f"key_value_heads must divide heads, and gpt_neox has none, got {shared} for {self.heads} heads.")

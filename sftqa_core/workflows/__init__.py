@@ -24,6 +24,7 @@ from sftqa_core.workflows.reading import (
     runs,
     save_aliases,
     sources,
+    unmade_recipes,
 )
 from sftqa_core.workflows.study_reports import (
     KnownStudy,
@@ -78,6 +79,7 @@ __all__ = [
     "train",
     "trial",
     "trust",
+    "unmade_recipes",
     "unreadable_results",
     "whole_profile",
 ]

@@ -120,6 +120,13 @@ def recipes() -> dict[str, PretrainSettings]:
     return dict(RECIPES)
 
 
+def unmade_recipes() -> dict[str, PretrainSettings]:
+    """Settings of larger models that nobody has made yet, by name."""
+    from sftqa_core.models.recipes import UNMADE
+
+    return dict(UNMADE)
+
+
 def default_learning_rate(method: str, model: str) -> float:
     """The learning rate that is used when none is given."""
     from sftqa_core.models.catalogue import find_model

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sftqa_core.artifacts import keep_json, set_aside, write_bytes
 from sftqa_core.errors import ArtifactDamaged, ModelUnavailable, SettingsError
 from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.knowledge.atlas import is_atlas
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import StudyReport, StudySettings
 from sftqa_core.workspace import Workspace
@@ -99,7 +100,7 @@ def study_report(settings: StudySettings) -> StudyReport:
     planned, done = sum(one.planned for one in outcomes), sum(len(one.runs) for one in outcomes)
     if settings.kind == "shift":
         done = sum(len(one.shifts) + sum(run.n == 0 for run in one.runs) for one in outcomes)
-    planted = [PLANTED] if settings.source == "atlas" else []
+    planted = [PLANTED] if is_atlas(settings.source) else []
     unfinished = [UNFINISHED] if done < planned else []
     notes = [CORRECTION, *unfinished, PAPER[settings.kind], *planted, *(one.mixture for one in outcomes if one.mixture)]
     tables = {title: _plain(table) for title, table in study_tables(settings, outcomes).items()}

@@ -6,9 +6,13 @@ from collections import Counter
 import pandas as pd
 import pytest
 
-from sftqa_core.knowledge.atlas import AtlasSettings, atlas_source, atlas_world
-from sftqa_core.knowledge.facts import fact_id
+from sftqa_core.errors import FactsError
+from sftqa_core.knowledge.atlas import AtlasSettings, atlas_source, atlas_world, is_atlas, own_carriers
+from sftqa_core.knowledge.facts import FactSource, fact_id
 from sftqa_core.knowledge.relations import builtin_relations
+from sftqa_core.knowledge.sources import open_source
+
+SHIPPED = "68b1ba8c68ac087e"  # fingerprint of the world that the shipped models have read
 
 
 @pytest.fixture(scope="module")
@@ -110,5 +114,47 @@ def test_source_report():
     assert source.report.relations["P50"] == {"train": 0, "dev": 22, "test": 110}
     assert source.report.facts == len(source.facts)
     assert (source.name, source.large) == ("atlas", False)
-    assert atlas_source(0) is source
-    assert atlas_source(1).fingerprint != source.fingerprint
+    assert source.fingerprint == SHIPPED
+    assert atlas_source() is source
+
+
+@pytest.fixture(scope="module")
+def double() -> FactSource:
+    return atlas_source("atlas:2")
+
+
+def test_a_larger_world_has_so_many_times_the_facts(facts: pd.DataFrame, double: FactSource):
+    """Twice as many facts in every split of every relation, twice as many carriers, and twice as many cities for them to be in."""
+    assert double.report.relations == {
+        name: {split: 2 * count for split, count in counts.items()} for name, counts in atlas_source().report.relations.items()
+    }
+    assert Counter(double.facts["split"])["none"] == 2 * Counter(facts["split"])["none"]
+    cities = [len({a[0] for a in table.loc[table["relation"] == "P19", "answers"]}) for table in (facts, double.facts)]
+    assert cities[1] > 1.5 * cities[0]
+    assert double.large
+    assert open_source("atlas:2") is double
+
+
+def test_a_larger_world_is_another_one(facts: pd.DataFrame, double: FactSource):
+    """It shares no fact's name and hardly a subject with the shipped world, is the same each time, and keeps carriers apart."""
+    other = double.facts
+    assert double.name == "atlas:2" != atlas_source().name
+    assert not set(other["fact_id"]) & set(facts["fact_id"])
+    assert len(set(other["subject"]) & set(facts["subject"])) < len(facts) / 50
+    assert pd.DataFrame(atlas_world(AtlasSettings.times(2)))["subject"].tolist() == other["subject"].tolist()
+    assert not other["echo"].any()
+    assert own_carriers(other).sum() == (other["split"] == "none").sum() == 2 * 24 * AtlasSettings().carriers
+    assert not set(other.loc[own_carriers(other), "subject"]) & set(other.loc[other["split"] != "none", "subject"])
+
+
+@pytest.mark.parametrize("name", ["atlas:1", "atlas:0", "atlas:17", "atlas:9999"])
+def test_a_world_of_another_size_is_refused(name: str):
+    """The message says which there are."""
+    with pytest.raises(FactsError, match=f"The invented worlds are atlas and atlas:2 to atlas:16, got '{name}'"):
+        open_source(name)
+
+
+def test_what_counts_as_an_invented_world():
+    """The shipped one and the larger ones; no path, however it begins."""
+    assert all(map(is_atlas, ("atlas", "atlas:2", "atlas:16")))
+    assert not any(map(is_atlas, ("atlas.csv", "atlas:", "atlas:x", "atlas:2.csv", "/tmp/atlas", "entity-questions")))

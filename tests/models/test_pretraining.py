@@ -1,6 +1,5 @@
 """Tiny models from nothing: seeded, resumable, with a manifest that says how."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -9,62 +8,18 @@ import pytest
 
 from sftqa_core.artifacts import damaged_files, read_manifest
 from sftqa_core.errors import FactsError, SettingsError, Stopped
-from sftqa_core.knowledge.facts import FactSource, fact_table, summarise
-from sftqa_core.knowledge.relations import builtin_relations, generic_relation
+from sftqa_core.knowledge.facts import FactSource
+from sftqa_core.knowledge.relations import generic_relation
 from sftqa_core.models.catalogue import exposures, seen_templates
 from sftqa_core.models.loading import encode_prompts, load_model
 from sftqa_core.models.pretraining import learning_rate, pretrain
-from sftqa_core.progress import Progress, Silent
-from sftqa_core.records import CorpusSettings, PretrainSettings
-
-SMALL = PretrainSettings(
-    name="small",
-    hidden_size=32,
-    layers=1,
-    heads=2,
-    intermediate_size=48,
-    vocabulary=400,
-    sequence_length=32,
-    warmup_steps=2,
-    corpus=CorpusSettings(qa_documents=10, filler_documents=5),
-)
-
-
-class StopsAfter(Silent):
-    """Asks the work to stop once so many steps are done."""
-
-    def __init__(self, steps: int):
-        self.steps, self.done = steps, 0
-
-    def progress(self, update: Progress) -> None:
-        if update.phase == "pre-training":
-            self.done = update.done
-
-    def check(self) -> None:
-        if self.done >= self.steps:
-            raise Stopped("Stopped as asked.")
+from sftqa_core.records import PretrainSettings
+from tests.models.toy import SMALL, StopsAfter, toy_source, weights
 
 
 @pytest.fixture(scope="module")
 def source() -> FactSource:
-    rows = [
-        {
-            "relation": "P19",
-            "subject": f"Person {i}",
-            "answers": [["Tamil", "Velor"][i % 2]],
-            "question": f"Where was Person {i} born?",
-            "split": ["train", "train", "test", "train"][i % 4],
-            "domain": "in",
-            "exposures": i,
-        }
-        for i in range(16)
-    ]
-    facts = fact_table(rows, "toy")
-    return FactSource("toy", facts, {"P19": builtin_relations()["P19"]}, summarise("toy", facts), "f" * 16)
-
-
-def _weights(folder: Path) -> str:
-    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    return toy_source()
 
 
 def test_a_finished_model_is_complete(source: FactSource, tmp_path: Path):
@@ -107,7 +62,7 @@ def test_stopped_and_resumed_gives_the_same_weights(source: FactSource, tmp_path
         assert not (tmp_path / "parts").exists()
     resumed = StopsAfter(10**9)
     pretrain(SMALL, source, tmp_path / "parts", resumed)
-    assert _weights(tmp_path / "parts") == _weights(tmp_path / "whole")
+    assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["parts", "whole"]
 
 
@@ -118,7 +73,7 @@ def test_a_checkpoint_of_other_settings_is_not_used(source: FactSource, tmp_path
     with pytest.raises(Stopped):
         pretrain(SMALL, source, tmp_path / "parts", StopsAfter(3))
     pretrain(other, source, tmp_path / "parts")
-    assert _weights(tmp_path / "parts") == _weights(tmp_path / "whole")
+    assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
 
 
 def test_a_damaged_checkpoint_means_a_fresh_start(source: FactSource, tmp_path: Path):
