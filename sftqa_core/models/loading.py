@@ -20,6 +20,7 @@ from sftqa_core.models.checks import refuse_growing_tokenizer, refuse_huge, refu
 from sftqa_core.models.devices import NUMBER_FORMATS, SEPARATE, resolve_device, torch_device
 from sftqa_core.models.download import download
 from sftqa_core.models.folders import ModelFolder
+from sftqa_core.models.special_tokens import beginning_ids, end_ids, pad_id
 from sftqa_core.records import ModelCard
 
 INSTALL = "pip install torch transformers"
@@ -84,8 +85,8 @@ def load_model(card: ModelCard, device: str = "auto", gpus: int = 1) -> LoadedMo
         tokenizer = _tokenizer(words)
         _refuse_other_tokenizer(model, tokenizer, card.name)
         model = _placed(model, getattr(torch, name), torch_device(place), gpus).eval()
-        ends = _end_ids(model, tokenizer, card.name)
-        pad = _pad_id(model, tokenizer, ends)
+        ends = end_ids(model, tokenizer, card.name)
+        pad = pad_id(model, tokenizer, ends)
         _plain_generation(model, ends, pad)
         return LoadedModel(
             card, model, tokenizer, place, name, model_fingerprint(card, name, place), beginning_ids(tokenizer), ends, pad, gpus
@@ -270,39 +271,8 @@ def _refuse_other_tokenizer(model: Any, tokenizer: Any, name: str) -> None:
         raise ModelUnavailable(f"{name} can't be used: its tokenizer makes no token of {_SAMPLE!r}. Fetch it again.")
 
 
-def _end_ids(model: Any, tokenizer: Any, name: str) -> tuple[int, ...]:
-    """The tokenizer's end token, which tuning teaches, then the configuration's: some models name several."""
-    named = model.config.eos_token_id
-    candidates = [tokenizer.eos_token_id, *(named if isinstance(named, (list, tuple)) else [named])]
-    ends = tuple(dict.fromkeys(int(token) for token in candidates if token is not None))
-    if not ends:
-        raise ModelUnavailable(f"{model.config.model_type} names no end token, so nothing would ever stop. Set eos_token in its tokenizer.")
-    if ends[0] >= (rows := model.get_input_embeddings().weight.shape[0]):
-        raise ModelUnavailable(
-            f"{name} can't be used: the end token is number {ends[0]:,}, but the model knows {rows:,} tokens. "
-            "Fetch the tokenizer that belongs to the model, or set eos_token in its tokenizer_config.json to a token that is there."
-        )
-    return ends
-
-
-def _pad_id(model: Any, tokenizer: Any, ends: tuple[int, ...]) -> int:
-    """The padding token where the model has numbers for it: it is never attended to, but looked up. Else the end token."""
-    own = tokenizer.pad_token_id
-    return int(own) if own is not None and own < model.get_input_embeddings().weight.shape[0] else ends[0]
-
-
 def _plain_generation(model: Any, ends: tuple[int, ...], pad: int) -> None:
     """Replace the model's generation settings: its own top-p or repetition penalty would survive a merge."""
     from transformers import GenerationConfig
 
     model.generation_config = GenerationConfig(eos_token_id=list(ends), pad_token_id=pad, do_sample=False)
-
-
-def beginning_ids(tokenizer: Any) -> list[int]:
-    """What the tokenizer puts before a text (its beginning token, or nothing)."""
-    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
-    whole = tokenizer("a")["input_ids"]
-    for start in range(len(whole) - len(plain) + 1):
-        if whole[start : start + len(plain)] == plain:
-            return list(whole[:start])
-    return []

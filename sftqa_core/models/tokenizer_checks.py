@@ -13,7 +13,8 @@ from sftqa_core.artifacts.kept import Kept
 from sftqa_core.errors import ModelUnavailable
 from sftqa_core.jsonrecord import fingerprint, shown
 from sftqa_core.models.light_tokenizer import LightTokenizer, light_tokenizer, tokenizer_stamp
-from sftqa_core.models.loading import beginning_ids, continuation, plain_ids, tokenizer_panics
+from sftqa_core.models.loading import continuation, plain_ids, tokenizer_panics
+from sftqa_core.models.special_tokens import beginning_ids
 from sftqa_core.records import Check
 
 FITTING = "Fetch the tokenizer that belongs to the model."
