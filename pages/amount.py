@@ -23,9 +23,13 @@ levels = [MEAN, *(name for name in dict.fromkeys(curve["level"]) if name != MEAN
 level = first.segmented_control("Accuracy of", levels, default=MEAN, required=True, key="amount-level", help=LEVELS_HELP, wrap=True)
 beside = second.toggle("Published beside", key="amount-published", help="What the follow-up paper measured on a large model.")
 reference, paper = resources.published("means") if beside and level == MEAN else (None, "")
+shown = study_panels.shown_beside(tables.get("in_context"))
 for domain, column in study_panels.domain_columns(curve):
-    figure, of = partial(amount_figure, curve, domain, level, reference), (tables, domain, level, reference is not None)
+    figure = partial(amount_figure, curve, domain, level, reference, in_context=shown)
+    of = (tables, domain, level, reference is not None, None if shown is None else tuple(shown["shots"].unique()))
     draw(figure, key=f"amount-{domain}", alt=f"Accuracy against examples, {domain}-domain", place=column, of=of)
+if shown is not None:
+    st.caption("Dashed lines across: the untouched model with so many answered questions in front of each question, in place of tuning.")
 st.caption("Bars: 95% intervals, facts resampled after averaging each over seeds. Small points: seeds.")
 if beside:
     told = f"Dashes: {paper}. One line a training level; compare shapes, not values." if paper else "Published are means over levels only."

@@ -43,6 +43,8 @@ st.caption(
     "Levels are the base model's. Bars: Wilson 95% intervals. Hollow markers: fewer than 30 facts, too few to tell. "
     "Probing an untouched model again moves some facts to another level: 11% of atlas-llama's test facts. Memory shows it for your model."
 )
+if few := result_panels.shown_words(summary, settings):
+    st.caption(few)
 panels.planted(settings.source)
 
 st.subheader("Predictions that changed", anchor=False)

@@ -5,18 +5,16 @@ What is filled in holds for the session, on other pages and while something in t
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import streamlit as st
 
-from pages._ui import pickers, resources
+from pages._ui import pickers, prompt_form, resources
 from pages._ui.titles import BALANCES, FIELDS, METHODS
 from sftqa_core.errors import SettingsError, SftqaError
-from sftqa_core.records import LevelScheme, PromptFormat, TrainSettings
+from sftqa_core.records import LevelScheme, TrainSettings
 
 SIZES = (60, 120, 240, 480, 960, 1920)
-_PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 
 
 def train_form() -> TrainSettings:
@@ -30,12 +28,8 @@ def train_form() -> TrainSettings:
     values = {"model": model, "source": source, **_examples(), **_recipe(model, wrong)}
     with st.expander("More settings"):
         values |= _more()
-        prompt, answer = _prompt()
-    try:
-        own = (prompt, answer) != (PromptFormat().prompt, PromptFormat().answer)
-        values["prompt"] = PromptFormat("own" if own else "qa", prompt, answer)
-    except SettingsError as error:
-        wrong += error.problems
+        values["prompt"] = prompt_form.prompt_field(model, wrong)
+        values |= prompt_form.shots_field()
     try:
         settings = TrainSettings(**values)
     except SettingsError as error:
@@ -63,9 +57,7 @@ def fill_in(settings: TrainSettings) -> None:
         "lab-rank": settings.lora_rank,
         "lab-relations": list(settings.relations or ()),
         "lab-limit": settings.test_limit,
-        "lab-prompt": settings.prompt.prompt,
-        "lab-answer": settings.prompt.answer,
-    }
+    } | prompt_form.filled(settings)
     st.session_state.update(filled | ({"lab-n": settings.n} if size == "other" else {}))
 
 
@@ -153,25 +145,6 @@ def _more() -> dict[str, Any]:
         "relations": tuple(relations) or None,
         "test_limit": int(limit) if limit else None,
     }
-
-
-def _prompt() -> tuple[str, str]:
-    form = PromptFormat()
-    prompt = st.text_area(
-        FIELDS["prompt"], form.prompt, height=80, help="Must hold {question} once.", key="lab-prompt", persist_state="session"
-    )
-    answer = st.text_input(
-        "Answer form",
-        form.answer,
-        help="Must hold {answer} once; it starts with a space.",
-        key="lab-answer",
-        persist_state="session",
-    )
-    others = [name for name in _PLACEHOLDER.findall(prompt) if name != "{question}"]
-    others += [name for name in _PLACEHOLDER.findall(answer) if name != "{answer}"]
-    if others:
-        st.warning(f"Only {{question}} and {{answer}} are filled in; `{' '.join(others)}` is handed to the model as it stands.")
-    return prompt, answer
 
 
 def read_rate(text: str, wrong: list[str]) -> float | None:

@@ -71,10 +71,11 @@ def planted(source: str = "atlas") -> None:
 def glossary(settings: TrainSettings, completions: int) -> None:
     """A button that says what the words and signs of the charts mean. `completions`: of one fact (METHOD section 1)."""
     with st.popover("What the words mean", icon=":material/help:", type="tertiary"):
-        st.markdown("\n".join(f"- **{term}**: {text}" for term, text in terms(settings.scheme, completions, settings.shots).items()))
+        shown = ", ".join(map(str, sorted(settings.few_shot_stages.values()))) or "none"
+        st.markdown("\n".join(f"- **{term}**: {text}" for term, text in terms(settings.scheme, completions, shown).items()))
 
 
-def terms(scheme: LevelScheme, completions: int, shots: int) -> dict[str, str]:
+def terms(scheme: LevelScheme, completions: int, shots: str) -> dict[str, str]:
     """Each term and its line."""
     labels, ends = scheme.labels, (*scheme.cutoffs, 1.0)
     ranges = [f"{labels[0]}: never"]

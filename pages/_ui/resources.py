@@ -18,6 +18,7 @@ from sftqa_core.records import (
     ModelCard,
     Preflight,
     ProbeSettings,
+    PromptFormat,
     RunSummary,
     StudyReport,
     StudySettings,
@@ -242,6 +243,22 @@ def default_learning_rate(method: str, model: str) -> float:
     from sftqa_core import workflows
 
     return workflows.default_learning_rate(method, model)
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def why_no_chat(model: str) -> str:
+    """Why the model can't be asked by its chat template; empty where it can."""
+    from sftqa_core import workflows
+
+    return workflows.why_no_chat(model)
+
+
+@st.cache_data(ttl=600, show_spinner="Rendering the prompt…", max_entries=64)
+def prompt_preview(model: str, form: PromptFormat) -> tuple[str, str]:
+    """What the model reads and what it is to write, of one made-up question."""
+    from sftqa_core import workflows
+
+    return workflows.prompt_preview(model, form)
 
 
 @lru_cache(maxsize=1)

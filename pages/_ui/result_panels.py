@@ -24,6 +24,7 @@ DOMAIN_TITLES = {"in": "In-domain facts", "out": "Out-of-domain facts"}
 def accuracy_charts(summary: RunSummary, settings: TrainSettings, where: str, height: int = 380) -> None:
     """In and out of domain side by side (one above the other where it is narrow)."""
     of = repr((summary.before, summary.after, summary.baselines, height, settings.shots))
+    others = {shots: stage for stage, shots in settings.few_shot_stages.items() if stage != "few_shot" and stage in summary.baselines}
     for domain, column in zip(summary.after, st.columns(len(summary.after), gap="large"), strict=True):
         title = DOMAIN_TITLES.get(domain, domain)
         few_shot, majority = (summary.baselines.get(name, {}).get(domain) for name in ("few_shot", "majority"))
@@ -32,8 +33,16 @@ def accuracy_charts(summary: RunSummary, settings: TrainSettings, where: str, he
             if not summary.after[domain].natural_n:
                 st.caption("There are no test facts of this kind here.")
                 continue
-            figure = partial(accuracy_figure, summary.before[domain], summary.after[domain], few_shot, majority, height, settings.shots)
+            more = {shots: summary.baselines[stage][domain] for shots, stage in others.items()}
+            both = (summary.before[domain], summary.after[domain], few_shot, majority)
+            figure = partial(accuracy_figure, *both, height, settings.shots, more)
             draw(figure, key=f"accuracy-{where}-{domain}", alt=f"Accuracy per memory level. {title}.", of=of)
+
+
+def shown_words(summary: RunSummary, settings: TrainSettings) -> str:
+    """Where fewer examples fitted in front of the question than were asked for; empty where all did."""
+    told = [f"of {settings.few_shot_stages[stage]} {mean:g} on average" for stage, mean in (summary.shown or {}).items()]
+    return f"The base model could not be shown all examples, for lack of positions: {', '.join(told)}." if told else ""
 
 
 def _domain_words(domain: str, settings: TrainSettings) -> str:

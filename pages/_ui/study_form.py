@@ -10,9 +10,10 @@ from pages._ui import resources
 from pages._ui.forms import SIZES as ONE_SIZE
 from pages._ui.forms import read_rate
 from pages._ui.pickers import pick_source
-from pages._ui.titles import FIELDS, METHODS, STUDY_NAMES
+from pages._ui.prompt_form import SHOTS
+from pages._ui.titles import FIELDS, METHODS, PROMPT_NAMES, STUDY_NAMES
 from sftqa_core.errors import SettingsError
-from sftqa_core.records import StudySettings, TrainSettings
+from sftqa_core.records import PROMPTS, StudySettings, TrainSettings
 from sftqa_core.records.studying import MANY_SIZES, SIZES
 
 MAX_SEEDS = 20
@@ -48,7 +49,7 @@ def study_form() -> StudySettings:
     wrong: list[str] = []
     values = {"sizes": _sizes(kind), **_training(wrong)}
     with st.expander("More settings"):
-        values |= _more()
+        values |= _more(kind)
     if wrong:
         raise SettingsError(wrong)
     return StudySettings(kind, tuple(models), source, **values)
@@ -84,7 +85,7 @@ def _training(wrong: list[str]) -> dict[str, Any]:
     return {"seeds": tuple(range(int(seeds))), "method": method, "learning_rate": read_rate(rate, wrong)}
 
 
-def _more() -> dict[str, Any]:
+def _more(kind: str) -> dict[str, Any]:
     first, second = st.columns(2)
     usual = "all of a small source, 100 of a large one"
     epochs = first.number_input(FIELDS["epochs"], 1, 1000, 1, key="study-epochs", **KEPT)
@@ -92,4 +93,11 @@ def _more() -> dict[str, Any]:
     test = first.number_input(FIELDS["test_limit"], 1, None, None, placeholder=usual, key="study-test", **KEPT)
     told = "After tuning, and of the untouched model: how much moves by chance."
     again = second.number_input(FIELDS["retest_limit"], 1, None, 40, key="study-again", help=told, **KEPT)
-    return {"epochs": int(epochs), "batch_size": int(batch), "test_limit": int(test) if test else None, "retest_limit": int(again)}
+    told = "How a question is put, in training and at test. Only models with a chat template can be asked by it."
+    prompt = first.selectbox(FIELDS["prompt"], list(PROMPTS), format_func=PROMPT_NAMES.get, help=told, key="study-prompt", **KEPT)
+    shots: list[int] = []
+    if kind == "amount":
+        told = "The untouched model with so many answered questions in front of each question: a line across the chart."
+        shots = second.multiselect("Examples shown in place of tuning", SHOTS, placeholder="none", help=told, key="study-shots", **KEPT)
+    more = {"prompt": PROMPTS[prompt], "shots": tuple(sorted(shots))}
+    return more | {"epochs": int(epochs), "batch_size": int(batch), "test_limit": int(test) if test else None, "retest_limit": int(again)}

@@ -75,6 +75,18 @@ def domain_columns(table: pd.DataFrame) -> list[tuple[str, Any]]:
     return columns
 
 
+def shown_beside(table: pd.DataFrame | None) -> pd.DataFrame | None:
+    """The lines of examples shown in place of tuning that a person wants to see, where the study has any: the most at first."""
+    if table is None or not len(table):
+        return None
+    counts = sorted(int(count) for count in table["shots"].unique())
+    chosen = st.pills(
+        "Examples shown in place of tuning", counts, selection_mode="multi", default=counts[-1:], key="amount-shown",
+        help="Answered questions in front of each question: what the untouched model can do without any tuning.",
+    )  # fmt: skip
+    return table[table["shots"].isin(chosen)]
+
+
 def findings(report: StudyReport, model: str | None = None) -> None:
     """What was found, in plain words: of one model, or of all, question by question."""
     st.subheader("In plain words", anchor=False)

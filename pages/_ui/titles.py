@@ -9,7 +9,7 @@ from typing import Any
 from pages._ui import resources
 from pages._ui.wording import moment
 from sftqa_core.errors import SftqaError
-from sftqa_core.records import Job, LevelScheme, PretrainSettings, ProbeSettings, StudySettings, TrainSettings
+from sftqa_core.records import PROMPTS, Job, LevelScheme, PretrainSettings, ProbeSettings, PromptFormat, StudySettings, TrainSettings
 
 METHODS = {"full": "all weights", "lora": "LoRA"}
 BALANCES = {
@@ -17,6 +17,7 @@ BALANCES = {
     "level": "equal counts per level too",
     "matched": "the topics that every level has",
 }
+PROMPT_NAMES = {"qa": "The paper's prompt", "plain": "Question/Answer prompt", "chat": "Model's chat template", "own": "Own prompt"}
 FIELDS = {  # a setting's name -> what the pages call it
     "levels": "Memory levels to train on",
     "balance": "Balance",
@@ -31,6 +32,7 @@ FIELDS = {  # a setting's name -> what the pages call it
     "test_limit": "Test facts per relation",
     "match": "How an answer is found",
     "shots": "Examples shown to the base model",
+    "more_shots": "Other numbers of them",
     "max_answer_tokens": "Answer length in tokens",
     "device": "Device",
     "save_model": "Keep the tuned weights",
@@ -45,12 +47,13 @@ _SHORT: dict[str, Callable[[Any], str]] = {  # as part of a title
     "balance": lambda value: "balanced by level",
     "relations": lambda value: "+".join(value) if len(value) < 4 else f"{len(value)} relations",
     "method": lambda value: METHODS.get(value, value),
-    "prompt": lambda value: "own prompt",
+    "prompt": lambda value: PROMPT_NAMES[prompt_kind(value)].lower(),
     "learning_rate": lambda value: f"learning rate {value:g}",
     "epochs": lambda value: f"{value} epochs",
     "test_limit": lambda value: f"{value:,} test facts a relation",
     "match": lambda value: f"matching by {value}",
-    "shots": lambda value: f"{value} example{'' if value == 1 else 's'} shown",
+    "shots": lambda value: _shown(value),
+    "more_shots": lambda value: f"{_shown(value)} too",
     "lora_rank": lambda value: f"LoRA rank {value}",
     "limit": lambda value: f"at most {value:,} facts",
     "scheme": lambda value: _scheme_words(value),
@@ -58,6 +61,17 @@ _SHORT: dict[str, Callable[[Any], str]] = {  # as part of a title
 }
 _ALWAYS_SAID = ("model", "source", "n", "split", "name", "kind", "models", "seeds", "sizes")
 STUDY_NAMES = {"amount": "How much data?", "level": "Which data?", "models": "Which model?", "shift": "What moves?"}
+
+
+def prompt_kind(form: PromptFormat) -> str:
+    """Which of PROMPT_NAMES a prompt is."""
+    return form.name if PROMPTS.get(form.name) == form else "own"
+
+
+def _shown(shots: int | tuple[int, ...]) -> str:
+    """Examples shown: of a run, or of a study."""
+    counts = shots if isinstance(shots, tuple) else (shots,)
+    return f"{', '.join(map(str, counts))} example{'' if counts == (1,) else 's'} shown"
 
 
 def differing(settings: Any) -> dict[str, Any]:
@@ -84,7 +98,8 @@ def shown_value(name: str, value: Any, settings: Any) -> str:
     if name == "levels":
         return ", ".join(settings.scheme.labels[at] for at in value)
     if name == "prompt":
-        return f"{value.prompt}{value.answer}"
+        told = f"{value.prompt}{value.answer}{' (as a chat)' if value.chat else ''}"
+        return PROMPT_NAMES["chat"] if prompt_kind(value) == "chat" else told
     if name in ("method", "balance"):
         return {**METHODS, **BALANCES}.get(value, value)
     if name == "scheme":

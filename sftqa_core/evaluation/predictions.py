@@ -58,7 +58,7 @@ def predict(
     shown: list[int] = []
     if prompts is None:
         prompts, shown = encode_shown(loaded, facts, settings, shots, pool)
-    phase = Phase(reporter or Silent(), f"answers: {stage}", len(facts), "facts")
+    phase = Phase(reporter or Silent(), f"answers: {'few_shot' if shots else stage}", len(facts), "facts")
     asked = asking(loaded, settings.prompt)
     answers = greedy(asked.answering, prompts, settings.max_answer_tokens, phase=phase)
     texts = [asked.answer_of(answer.text, shots) for answer in answers]

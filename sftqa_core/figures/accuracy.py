@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
 from sftqa_core.figures.style import FEW, GREY, canvas, level_colours
 from sftqa_core.records import DomainAccuracy, LevelAccuracy
+
+_DASHES = ("dot", "dash", "dashdot", "longdash")
 
 
 def accuracy_figure(
@@ -17,12 +19,13 @@ def accuracy_figure(
     majority: DomainAccuracy | None = None,
     height: int = 380,
     shots: int = 4,
+    more: Mapping[int, DomainAccuracy] | None = None,
 ) -> go.Figure:
     """One domain. Markers with Wilson 95% intervals, base model left of the tuned one at each level.
 
-    Baselines are small grey signs without intervals; `shots` examples stood in front of the base model's question. A
-    level with fewer than 30 facts has hollow markers; an empty level has none. Colours repeat the level; before and
-    after differ by place and shape.
+    Baselines are small grey signs without intervals; `shots` examples stood in front of the base model's question, and `more` has the
+    same with other numbers of examples: thin lines, each dashed in its own way. A level with fewer than 30 facts has hollow markers;
+    an empty level has none. Colours repeat the level; before and after differ by place and shape.
     """
     levels = after.per_level
     figure = canvas(height, y_title="accuracy", percent="y")
@@ -41,7 +44,10 @@ def accuracy_figure(
     if majority is not None:
         figure.add_trace(_baseline("majority object", majority.per_level, "line-ew", 4))
     if few_shot is not None:
-        figure.add_trace(_baseline(f"base, {shots} example{'' if shots == 1 else 's'} shown", few_shot.per_level, "triangle-up", 3))
+        figure.add_trace(_baseline(_shown(shots), few_shot.per_level, "triangle-up", 3))
+    for at, (count, found) in enumerate(sorted((more or {}).items())):
+        line = {"color": GREY, "width": 1.2, "dash": _DASHES[at % len(_DASHES)]}
+        figure.add_trace(_baseline(_shown(count), found.per_level, "circle", 5 + at).update(mode="lines+markers", line=line, marker_size=3))
     figure.add_trace(_measured("before", before.per_level, -0.14, "square", [GREY] * len(levels)))
     figure.add_trace(_measured("after", levels, 0.14, "circle", colours))
     for rank, name, symbol in ((1, "before", "square"), (2, "after", "circle")):
@@ -55,6 +61,10 @@ def accuracy_figure(
     )
     figure.update_yaxes(range=[-0.02, 1.02], tickvals=[0, 0.25, 0.5, 0.75, 1])
     return figure
+
+
+def _shown(shots: int) -> str:
+    return f"base, {shots} example{'' if shots == 1 else 's'} shown"
 
 
 def _measured(name: str, levels: Sequence[LevelAccuracy], shift: float, symbol: str, colours: Sequence[str]) -> go.Scatter:

@@ -18,20 +18,50 @@ if TYPE_CHECKING:
 MODEL_COLOURS = ("#c42e4f", "#de702c", "#c565b4", "#8f6242")
 MODEL_SIGNS = ("circle", "square", "diamond", "triangle-up", "star")
 PUBLISHED = " (published)"
+_DASHES = {1: "dot", 4: "dash", 16: "longdash"}  # examples shown -> the line's dash
 _APART = 0.01  # of the axis, between lines at one n, so that their bars do not cover each other
 _LETTER = 0.021  # of the axis: a letter of a label on a chart of 420 px
 
 
-def amount_figure(curve: pd.DataFrame, domain: str, level: str, reference: pd.DataFrame | None = None, height: int = 380) -> go.Figure:
+def amount_figure(
+    curve: pd.DataFrame,
+    domain: str,
+    level: str,
+    reference: pd.DataFrame | None = None,
+    height: int = 380,
+    in_context: pd.DataFrame | None = None,
+) -> go.Figure:
     """One line a model: `curve` as studies.amount.curve makes it, its rows of one domain and one level (or mean).
 
     Bars are 95% intervals, small points the seeds; fewer than 30 facts give hollow markers. `reference` (model, n, accuracy;
     where they exist, its columns domain, level and train tell rows and lines apart) is drawn in grey dashes, as published.
+    `in_context` (as studies.amount.in_context makes it) gives a dashed line across in the model's colour for each number of examples
+    that the untouched model was shown.
     """
     rows = _known(curve, domain=domain, level=level)
     names = list(dict.fromkeys(curve["model"])) if len(curve) else []  # all of them: a model keeps its colour from level to level
     lines = [(name, *_style(at), rows[rows["model"] == name]) for at, name in enumerate(names)]
-    return _lines(lines, height, _known(reference, domain=domain, level=level) if reference is not None else None)
+    figure = _lines(lines, height, _known(reference, domain=domain, level=level) if reference is not None else None)
+    for row in _known(in_context, domain=domain, level=level).to_dict("records") if in_context is not None and len(in_context) else ():
+        _across(figure, row, _style(names.index(row["model"]))[0] if row["model"] in names else GREY)
+    return figure
+
+
+def _across(figure: go.Figure, row: dict[Any, Any], colour: str) -> None:
+    """What the untouched model answers with examples in front, at every size that is drawn."""
+    places = sorted({x for trace in figure.data for x in trace.x or () if x is not None} or {0.0})
+    name = f"{plain(row['model'])}, {row['shots']} shown"
+    fewer = f"<br>{row['shown']:.1f} fitted on average" if row["shown"] < row["shots"] else ""
+    figure.add_scatter(
+        name=name,
+        x=places,
+        y=[row["accuracy"]] * len(places),
+        mode="lines",
+        line={"color": colour, "width": 1.2, "dash": _DASHES.get(row["shots"], "dashdot")},
+        text=[f"<b>{name} to the untouched model</b><br>{_numbers(row)}{fewer}"] * len(places),
+        hovertemplate="%{text}<extra></extra>",
+        legendrank=1000,
+    )
 
 
 def levels_by_amount_figure(curve: pd.DataFrame, model: str, domain: str, labels: Sequence[str], height: int = 380) -> go.Figure:
@@ -151,7 +181,11 @@ def _length(axis: LogAxis) -> float:
 
 
 def _hover(name: str, row: dict[Any, Any]) -> str:
-    told = f"<b>{name}, n = {row['n']:,}</b><br>{row['accuracy']:.1%}"
+    return f"<b>{name}, n = {row['n']:,}</b><br>{_numbers(row)}"
+
+
+def _numbers(row: dict[Any, Any]) -> str:
+    told = f"{row['accuracy']:.1%}"
     if row["low"] == row["low"] and row["low"] is not None:
         told += f" (95%: {row['low']:.1%} to {row['high']:.1%})"
     told += f"<br>{row['facts']:,} facts, {row['seeds']} seed{'' if row['seeds'] == 1 else 's'}"

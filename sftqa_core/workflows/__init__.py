@@ -10,6 +10,7 @@ from sftqa_core.workflows.memory import less_memory
 from sftqa_core.workflows.parts import run_part
 from sftqa_core.workflows.preflight import preflight, tell
 from sftqa_core.workflows.profiles import profile_stamp, whole_profile
+from sftqa_core.workflows.prompts import prompt_preview, why_no_chat
 from sftqa_core.workflows.reading import (
     add_upload,
     alias_rows,
@@ -59,6 +60,7 @@ __all__ = [
     "probe",
     "profile",
     "profile_stamp",
+    "prompt_preview",
     "published",
     "read_study",
     "recipes",
@@ -82,4 +84,5 @@ __all__ = [
     "unmade_recipes",
     "unreadable_results",
     "whole_profile",
+    "why_no_chat",
 ]

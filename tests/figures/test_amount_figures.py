@@ -51,6 +51,23 @@ def test_models_keep_their_colour_where_others_have_no_numbers():
     assert (found["b"].line.color, found["b"].marker.symbol) == (MODEL_COLOURS[1], ("square",))
 
 
+def test_shown_examples_are_dashed_lines_across_in_the_models_colour():
+    """At every size that is drawn, one a number of examples; how many fitted is told where not all did, and nothing that was not asked."""
+    table = curve(row("a", 0, 0.2), row("b", 0, 0.3), row("b", 60, 0.7))
+    shown = curve(row("b", 0, 0.5), row("b", 0, 0.6), row("b", 0, None, "L0")).assign(shots=[4, 16, 16], shown=[4.0, 9.5, 16.0])
+    figure = amount_figure(table, "in", MACRO, in_context=shown)
+    found = lines(figure)
+    assert list(found) == ["a", "b", "b, 4 shown", "b, 16 shown"]
+    assert list(found["b, 16 shown"].y) == [0.6] * len(found["b, 16 shown"].x)
+    assert found["b, 16 shown"].line.color == MODEL_COLOURS[1]
+    assert found["b, 4 shown"].line.dash != found["b, 16 shown"].line.dash
+    told = found["b, 16 shown"].text[0]
+    assert told.startswith("<b>b, 16 shown to the untouched model</b><br>60.0% (95%: 50.0% to 65.0%)<br>200 facts, 1 seed")
+    assert told.endswith("9.5 fitted on average")
+    assert "fitted" not in found["b, 4 shown"].text[0]
+    assert list(lines(amount_figure(table, "in", "L0", in_context=shown))) == []
+
+
 @pytest.mark.parametrize("count", [4, 5])
 def test_model_colours_are_no_levels_and_read_on_both_backgrounds(count):
     """None is near a level's colour, each keeps a contrast of 2.2 on white and near-black, and any two differ clearly."""

@@ -52,6 +52,17 @@ def test_ink_is_dark_on_light_levels():
     assert [ink_on("#7453a6"), ink_on("#c4a821")] == ["#ffffff", "#111111"]
 
 
+def test_other_numbers_of_shown_examples_are_thin_dashed_lines():
+    """One each, apart by their dashes, under the measured ones in the legend, with numbers where the pointer is."""
+    some = accuracy([0.1, 0.2], [50, 50])
+    figure = accuracy_figure(some, some, few_shot=some, shots=4, more={16: accuracy([0.3, 0.5], [50, 50]), 1: some})
+    one, many = named(figure, "base, 1 example shown"), named(figure, "base, 16 examples shown")
+    assert list(many.y) == [0.3, 0.5]
+    assert one.line.dash != many.line.dash
+    assert one.line.width < 2
+    assert many.text[1].startswith("<b>L1, base, 16 examples shown</b><br>25 of 50 right<br>50.0% (Wilson 95%: 40.0% to 60.0%)")
+
+
 def test_accuracy_draws_before_left_of_after_with_intervals():
     """Each level has its base and tuned marker with asymmetric Wilson ends."""
     figure = accuracy_figure(accuracy([0.1, 0.2], [50, 50]), accuracy([0.3, 0.9], [50, 50]))

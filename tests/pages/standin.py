@@ -229,6 +229,8 @@ def workflows(
     module.default_learning_rate = lambda method, model: 4e-4 if method == "full" else 3e-3
     module.trust = trust
     module.run_part = lambda run_id, part: summary(30)
+    module.why_no_chat = lambda model: "" if model == "stand-in-chat" else f"{model} has no chat template."
+    module.prompt_preview = lambda model, form: ("<|user|>" + form.prompt, form.answer) if form.chat else (form.prompt, form.answer)
     module.add_upload, module.less_memory = add_upload, less_memory
     module.unreadable_results = lambda: []
     return module

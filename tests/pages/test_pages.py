@@ -325,6 +325,7 @@ def test_lab_is_as_it_was_after_a_visit_elsewhere(explorer):
 def test_lab_warns_of_placeholders_that_nothing_fills(explorer):
     """A prompt with a sign other than {question} is allowed, and said."""
     app = explorer("lab")
+    app.selectbox(key="lab-prompt-kind").set_value("own").run()
     app.text_area(key="lab-prompt").set_value("{name}: {question}").run()
     assert "`{name}` is handed to the model as it stands" in words(app)
 
