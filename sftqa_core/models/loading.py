@@ -15,6 +15,7 @@ from typing import Any
 from sftqa_core.errors import MissingPackage, ModelUnavailable, OutOfMemory, SettingsError, SftqaError
 from sftqa_core.jsonrecord import shown
 from sftqa_core.knowledge.download import first_line
+from sftqa_core.models.adapter import merged
 from sftqa_core.models.catalogue import ModelFingerprint, base_card, model_fingerprint
 from sftqa_core.models.checks import refuse_growing_tokenizer, refuse_huge, refuse_odd_adapter
 from sftqa_core.models.devices import NUMBER_FORMATS, SEPARATE, resolve_device, torch_device
@@ -79,7 +80,7 @@ def load_model(card: ModelCard, device: str = "auto", gpus: int = 1) -> LoadedMo
             refuse_odd_adapter(ModelFolder(own), card.name)
         model = _weights(folder, torch.float32 if base else getattr(torch, name), 1 if base else gpus)
         if base is not None:
-            model = _merged(model, own)
+            model = merged(model, own)
         words = own if (own / "tokenizer_config.json").is_file() else folder
         refuse_growing_tokenizer(ModelFolder(words), card.name)
         tokenizer = _tokenizer(words)
@@ -242,12 +243,6 @@ def _weights(folder: Path, dtype: Any, gpus: int = 1) -> Any:
             "language model. Fetch or save it again, or choose another model."
         )
     return model
-
-
-def _merged(model: Any, adapter: Path) -> Any:
-    from peft import PeftModel
-
-    return PeftModel.from_pretrained(model, adapter, local_files_only=True).merge_and_unload()
 
 
 def _tokenizer(folder: Path) -> Any:

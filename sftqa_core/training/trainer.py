@@ -13,7 +13,6 @@ from __future__ import annotations
 import copy
 import tempfile
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,6 +27,7 @@ from transformers.trainer_callback import PrinterCallback
 from sftqa_core.errors import OutOfMemory
 from sftqa_core.memory.drawing import is_out_of_memory
 from sftqa_core.memory.room import require_room
+from sftqa_core.models.adapter import transposed, without_stale_warning
 from sftqa_core.models.devices import torch_device
 from sftqa_core.models.loading import no_progress_bar
 from sftqa_core.progress import Phase, Reporter, Silent
@@ -220,9 +220,9 @@ def _trainable_copy(loaded: LoadedModel, settings: TrainSettings) -> Any:
         lora_dropout=0.0,
         target_modules="all-linear",  # every linear layer but the output head
         task_type="CAUSAL_LM",
+        fan_in_fan_out=transposed(base),
     )
-    with warnings.catch_warnings():  # peft reads a name that transformers has deprecated
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+    with without_stale_warning():
         return get_peft_model(copy.deepcopy(base, shared), config)
 
 
