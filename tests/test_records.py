@@ -9,7 +9,20 @@ import pytest
 from sftqa_core import records
 from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import Record, fingerprint, later
-from sftqa_core.records import CorpusSettings, LevelScheme, PretrainSettings, ProbeSettings, PromptFormat, SamplerSettings, TrainSettings
+from sftqa_core.records import (
+    PAPER,
+    SLICK,
+    CorpusSettings,
+    LevelScheme,
+    PretrainSettings,
+    ProbeSettings,
+    PromptFormat,
+    SamplerSettings,
+    TrainSettings,
+    read_cutoffs,
+    with_cutoffs,
+    written_cutoffs,
+)
 
 SETTINGS = [
     SamplerSettings(samples=3),
@@ -71,6 +84,16 @@ def test_unknown_and_missing_keys_are_refused_together():
         (lambda: SamplerSettings(temperature=float("nan")), "temperature must be 0.01 to 10"),
         (lambda: LevelScheme(cutoffs=(0.5, 0.25, 0.0, 0.75)), "Cut-offs must rise"),
         (lambda: LevelScheme(labels=("a", "b")), "2 levels need 1 cut-offs, got 4"),
+        (lambda: LevelScheme(prompts="questions"), "prompts must be one of statements, few-shot, got 'questions'"),
+        (lambda: LevelScheme(sampling=SamplerSettings(greedy=True)), "A greedy completion is part of few-shot prompts only"),
+        (lambda: dataclasses.replace(SLICK, cutoffs=(0.5,)), "Levels by few-shot prompts are 4, without cut-offs, got 4 and 1"),
+        (lambda: dataclasses.replace(SLICK, method="adaptive"), "know no other method than sampling, got 'adaptive'"),
+        (lambda: dataclasses.replace(SLICK, sampling=SamplerSettings()), "need the greedy completion, too"),
+        (lambda: SamplerSettings(top_k=0), "top_k must be 1 to 1,000,000, got 0"),
+        (lambda: with_cutoffs([0.1] * 8), "Give one to 7 cut-offs, for two to 8 levels, got 8"),
+        (lambda: with_cutoffs([0.5, 0.2]), "Cut-offs must rise within"),
+        (lambda: with_cutoffs([0.0], SLICK), "SliCK's levels have no cut-offs"),
+        (lambda: read_cutoffs("0,much"), "Cut-offs are numbers with commas between, such as 0,0.25,0.5,0.75, got '0,much'"),
         (lambda: PretrainSettings("m", hidden_size=100, heads=3), "multiple of heads"),
         (lambda: PretrainSettings("m", seed=-1), "seed must be 0"),
         (lambda: CorpusSettings(qa_list_share=1.5), "qa_list_share must be 0 to 1"),
@@ -93,3 +116,21 @@ def test_a_fingerprint_covers_the_whole_record():
     ]
     assert len({record.fingerprint() for record in [base, *changed]}) == 4
     assert base.fingerprint() == fingerprint(base.to_dict()) == ProbeSettings("m").fingerprint()
+
+
+def test_cutoffs_of_ones_own_name_their_levels_and_are_written_as_they_are_read():
+    """Cut-offs give L0 upwards; the paper's own give the paper's scheme; a third is written so that it is read back to the last bit."""
+    own = with_cutoffs(read_cutoffs("0,0.2, 0.4,0.6,0.8"))
+    assert own.labels == ("L0", "L1", "L2", "L3", "L4", "L5")
+    assert own.cutoffs == (0.0, 0.2, 0.4, 0.6, 0.8)
+    assert own.sampling == PAPER.sampling
+    assert with_cutoffs((0, 0.25, 0.5, 0.75)) is PAPER
+    assert written_cutoffs(own) == "0,0.2,0.4,0.6,0.8"
+    assert read_cutoffs(written_cutoffs(with_cutoffs((0.0, 1 / 3)))) == (0.0, 1 / 3)
+
+
+def test_what_slick_added_to_records_changes_no_older_key():
+    """The paper's scheme is written without the settings that came with SliCK, and SliCK's is read back whole."""
+    assert not {"contexts", "shots", "top_k", "greedy"} & {*PAPER.to_dict(), *PAPER.sampling.to_dict()}
+    assert LevelScheme.from_dict(SLICK.to_dict()) == SLICK
+    assert (PAPER.asking, SLICK.asking) == ({}, {"prompts": {"kind": "few-shot", "contexts": 10, "shots": 4}})

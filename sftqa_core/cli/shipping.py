@@ -125,7 +125,7 @@ def _wanted(settings: ProbeSettings) -> list[WantedFact]:
     from sftqa_core.workflows.reading import open_for
 
     source = open_for(settings.model, settings.source)
-    return wanted_facts(source, chosen_facts(source, settings), load_aliases(Workspace.current()), settings.match)
+    return wanted_facts(source, chosen_facts(source, settings), load_aliases(Workspace.current()), settings.match, settings.scheme)
 
 
 if __name__ == "__main__":

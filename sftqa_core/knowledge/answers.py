@@ -54,6 +54,10 @@ class CompiledAnswers:
                 return answer
         return None
 
+    def over(self, text: str) -> bool:
+        """Whether nothing that follows `text` can count any more: an answer may always come later."""
+        return False
+
     def _stands(self, text: str, needle: str, closed: bool) -> bool:
         start = text.find(needle)
         while start >= 0:

@@ -5,7 +5,7 @@ The numbers are those of `stored.stored_levels` and `levels_in`, without an obje
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,7 +20,7 @@ from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.memory.completions import CompletionStore, find_stores
 from sftqa_core.memory.estimates import ESTIMATES, EstimateStore, find_estimates
 from sftqa_core.memory.parts import PartStore
-from sftqa_core.memory.scores import level_of
+from sftqa_core.memory.scores import levels_of
 from sftqa_core.memory.stored import levels_in
 from sftqa_core.memory.tables import HITS, INTERVALS, LEVELS
 from sftqa_core.memory.wanted import identities
@@ -59,7 +59,7 @@ class _Asked:
     source: FactSource
     facts: pd.DataFrame
     aliases: Aliases
-    match: str
+    settings: ProbeSettings
     ids: Ids
 
     def __post_init__(self) -> None:
@@ -69,8 +69,8 @@ class _Asked:
     def identify(self, rows: NDArray[np.int64]) -> None:
         """Fill in `prompts` and `answers` of these rows."""
         rows = np.unique(rows[~self._identified[rows]])
-        named = identities(self.source, self.facts.iloc[rows], self.aliases, self.match)
-        pairs = [(prompts, answers) for prompts, answers, _ in named]
+        named = identities(self.source, self.facts.iloc[rows], self.aliases, self.settings.match, self.settings.scheme)
+        pairs = [(prompts, answers) for prompts, answers, *_ in named]
         if pairs:
             self.prompts[rows], self.answers[rows] = (numbers(list(column)) for column in zip(*pairs, strict=True))
         self._identified[rows] = True
@@ -84,7 +84,7 @@ def stores_of(card: ModelCard, settings: ProbeSettings, workspace: Workspace | N
     model = model_fingerprint(card, "", "", workspace)
     if settings.scheme.method != "sampling":
         return find_estimates(model.weights, model.adapter, settings.scheme, workspace)
-    return find_stores(model.weights, model.adapter, settings.scheme.sampling, workspace)
+    return find_stores(model.weights, model.adapter, settings.scheme.sampling, workspace, settings.scheme.asking)
 
 
 def level_columns(
@@ -120,7 +120,7 @@ def _known(
         own = _estimated(store, facts)
         return _placed(levels_in(store, card, source, own, settings, aliases), own, len(facts))
     assert isinstance(store, CompletionStore)
-    asked = _Asked(source, facts, aliases, settings.match, ids)
+    asked = _Asked(source, facts, aliases, settings, ids)
     there, columns = _judged(store, asked)
     left = _unjudged(store, asked, there)
     if not there.any() and not len(left):
@@ -175,6 +175,7 @@ def _with_levels(
     there: NDArray[np.bool_], columns: dict[str, np.ndarray], facts: pd.DataFrame, card: ModelCard, settings: ProbeSettings
 ) -> pd.DataFrame:
     completions, hits, lists, widths = (columns[name] for name in ("completions", "hits", "hits_per_template", "widths"))
+    read = {} if settings.scheme.few_shot else seen_templates(card)
     with np.errstate(invalid="ignore"):
         score = np.where(there, hits / np.where(there, completions, 1), np.nan)
     found: dict[str, object] = {
@@ -182,8 +183,8 @@ def _with_levels(
         "completions": pd.array(completions, dtype="Int32"),
         "score": score,
         **{name: np.where(there, columns[name].astype(np.float64).round(4), np.nan).astype(np.float32) for name in INTERVALS},
-        **_seen_and_unseen(lists * (widths / np.where(there, completions, 1))[:, None].astype(np.float32), widths, facts, card),
-        "level": pd.array(level_of(np.nan_to_num(score), settings.scheme).astype(np.int8), dtype="Int8"),
+        **_seen_and_unseen(lists * (widths / np.where(there, completions, 1))[:, None].astype(np.float32), widths, facts, read),
+        "level": pd.array(levels_of(lists, np.nan_to_num(score), settings.scheme).astype(np.int8), dtype="Int8"),
         "confidence": np.full(len(score), np.nan, dtype=np.float32),
         "hits_per_template": _lists(lists, np.where(there, widths, 0), there),
     }
@@ -192,10 +193,12 @@ def _with_levels(
     return pd.DataFrame(found)[list(LEVELS[1:])]
 
 
-def _seen_and_unseen(rates: NDArray[np.float32], widths: NDArray[np.int32], facts: pd.DataFrame, card: ModelCard) -> dict[str, np.ndarray]:
+def _seen_and_unseen(
+    rates: NDArray[np.float32], widths: NDArray[np.int32], facts: pd.DataFrame, read: Mapping[str, Sequence[int]]
+) -> dict[str, np.ndarray]:
     """Mean rates on the templates that the model's corpus used and on the others; NaN where there are none or it is unknown."""
     found = np.full((2, len(rates)), np.nan, dtype=np.float32)
-    for relation, positions in seen_templates(card).items():
+    for relation, positions in read.items():
         rows = np.flatnonzero((facts["relation"] == relation).to_numpy())
         for width in np.unique(widths[rows]) if positions else ():
             alike, used = rows[widths[rows] == width], np.isin(np.arange(width), positions)

@@ -18,7 +18,7 @@ from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.memory.parts import PartStore
 from sftqa_core.memory.tables import COMPLETIONS, HITS, PROBED, parquet_bytes, part_name, read_parquet, require_parquet
 from sftqa_core.memory.wanted import WantedFact
-from sftqa_core.records import SamplerSettings
+from sftqa_core.records import LevelScheme, SamplerSettings
 from sftqa_core.workspace import Workspace
 
 SCHEMA = 1  # of the parts; part of every key, so that an old reader never meets a new part
@@ -30,9 +30,16 @@ class CompletionStore(PartStore):
     kind: ClassVar[str] = "completions"
 
     @classmethod
-    def of(cls, model: dict[str, Any], sampler: SamplerSettings, workspace: Workspace) -> CompletionStore:
-        """The store of a model fingerprint's JSON (weights, adapter, dtype, tokenizer, device type)."""
-        return cls.under({"model": model, "sampler": sampler.to_dict(), "schema": SCHEMA}, workspace)
+    def of(
+        cls, model: dict[str, Any], sampler: SamplerSettings, workspace: Workspace, asking: dict[str, Any] | None = None
+    ) -> CompletionStore:
+        """The store of a model fingerprint's JSON (weights, adapter, dtype, tokenizer, device type); `asking` is a scheme's."""
+        return cls.under({"model": model, "sampler": sampler.to_dict(), "schema": SCHEMA, **(asking or {})}, workspace)
+
+    @classmethod
+    def under_scheme(cls, model: dict[str, Any], scheme: LevelScheme, workspace: Workspace) -> CompletionStore:
+        """The store whose completions decide this scheme's levels."""
+        return cls.of(model, scheme.sampling, workspace, scheme.asking)
 
     def locate(self, wanted: Sequence[WantedFact]) -> dict[str, Path]:
         """Fact id -> the newest part whose completions hold for it; a fact without one must be probed.
@@ -131,13 +138,15 @@ class CompletionStore(PartStore):
             raise ArtifactDamaged(f"{part} can't be read and was set aside; its facts will be probed again.") from error
 
 
-def find_stores(weights: str, adapter: str | None, sampler: SamplerSettings, workspace: Workspace) -> list[CompletionStore]:
-    """Stores of a model, whatever device and number format drew them; for reading without torch."""
+def find_stores(
+    weights: str, adapter: str | None, sampler: SamplerSettings, workspace: Workspace, asking: dict[str, Any] | None = None
+) -> list[CompletionStore]:
+    """Stores of a model, whatever device and number format drew them; for reading without torch. `asking` is a scheme's."""
 
     def fits(settings: dict[str, Any]) -> bool:
         model = settings["model"]
-        known = (model["weights"], model["adapter"], settings["sampler"], settings["schema"])
-        return known == (weights, adapter, sampler.to_dict(), SCHEMA)
+        known = (model["weights"], model["adapter"], settings["sampler"], settings["schema"], settings.get("prompts"))
+        return known == (weights, adapter, sampler.to_dict(), SCHEMA, (asking or {}).get("prompts"))
 
     return CompletionStore.find(workspace, fits)
 

@@ -12,6 +12,8 @@ from transformers import GenerationConfig
 
 from sftqa_core.errors import ModelUnavailable, OutOfMemory
 from sftqa_core.knowledge.answers import CompiledAnswers
+from sftqa_core.knowledge.exact import ExactAnswers
+from sftqa_core.memory.randomness import GREEDY
 from sftqa_core.models.loading import tokenizer_panics
 
 if TYPE_CHECKING:
@@ -21,15 +23,17 @@ T = TypeVar("T")
 _CELLS = (1 << 26, 1 << 18)  # float64 numbers in hand while drawing, on a GPU and on the CPU, where 2 MB stay in its cache
 
 
-def draw_tokens(logits: torch.Tensor, temperature: float, uniform: torch.Tensor) -> torch.Tensor:
+def draw_tokens(logits: torch.Tensor, temperature: float, uniform: torch.Tensor, top_k: int | None = None) -> torch.Tensor:
     """Tokens by inverse CDF in float64 (METHOD 8.1): logits [rows, vocabulary], uniforms [rows, draws] -> ids [rows, draws].
 
-    Each row's draws are independent. Raises `ModelUnavailable` when the logits are not numbers.
+    Each row's draws are independent. With `top_k` only so many tokens of the largest logits can be drawn: exactly that many, of
+    equal ones those that stand first in the vocabulary. The CDF runs in the vocabulary's order. Where `GREEDY` stands for a uniform
+    number, the token of the largest logit, the first of equal ones. Raises `ModelUnavailable` when the logits are not numbers.
     """
     logits = in_reach_of_float64(logits)
     at_once = max(1, _CELLS[logits.device.type == "cpu"] // logits.shape[1])
     pieces = zip(logits.split(at_once), uniform.to(logits.device).split(at_once), strict=True)
-    return torch.cat([_drawn(some, temperature, numbers) for some, numbers in pieces])
+    return torch.cat([_drawn(some, temperature, numbers, top_k) for some, numbers in pieces])
 
 
 def in_reach_of_float64(tensor: torch.Tensor) -> torch.Tensor:
@@ -37,9 +41,12 @@ def in_reach_of_float64(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.cpu() if tensor.device.type == "mps" else tensor
 
 
-def _drawn(logits: torch.Tensor, temperature: float, uniform: torch.Tensor) -> torch.Tensor:
+def _drawn(logits: torch.Tensor, temperature: float, uniform: torch.Tensor, top_k: int | None) -> torch.Tensor:
     scaled = logits.to(torch.float64, copy=True)  # copied, since the steps after it work in place
-    cdf = scaled.sub_(scaled.amax(-1, keepdim=True)).div_(temperature).exp_().cumsum_(-1)
+    chances = scaled.sub_(scaled.amax(-1, keepdim=True)).div_(temperature).exp_()
+    if top_k is not None and top_k < logits.shape[1]:
+        chances.mul_(_largest(logits, top_k))  # times 0, so that what is no number stays none
+    cdf = chances.cumsum_(-1)
     total = cdf[:, -1:]
     if not bool(torch.isfinite(total).all()):
         raise ModelUnavailable(
@@ -48,7 +55,16 @@ def _drawn(logits: torch.Tensor, temperature: float, uniform: torch.Tensor) -> t
         )
     # below the total, or rounding could choose a token of probability 0 at the end of the vocabulary
     target = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
-    return torch.searchsorted(cdf, target.contiguous(), right=True)
+    drawn = torch.searchsorted(cdf, target.contiguous(), right=True)
+    greedy = uniform == GREEDY
+    return torch.where(greedy, logits.max(-1, keepdim=True).indices, drawn) if bool(greedy.any()) else drawn
+
+
+def _largest(logits: torch.Tensor, count: int) -> torch.Tensor:
+    """Which of logits [rows, vocabulary] are among the `count` largest of their row, of equal ones the first: bool, as many in each row."""
+    least = logits.topk(count).values[:, -1:]
+    above, level = logits > least, logits == least
+    return above | (level & (level.cumsum(-1) <= count - above.sum(-1, keepdim=True)))
 
 
 class StopWatch:
@@ -71,7 +87,7 @@ class StopWatch:
         return cls(loaded.tokenizer, loaded.end_ids, vocabulary)
 
     def check(
-        self, drawn: np.ndarray, depth: np.ndarray, answers: Sequence[CompiledAnswers], max_new_tokens: int
+        self, drawn: np.ndarray, depth: np.ndarray, answers: Sequence[CompiledAnswers | ExactAnswers], max_new_tokens: int
     ) -> dict[int, tuple[str, str]]:
         """row -> (stop, text) of the rows that stopped with their last token: token ids [rows, room], of which `depth` [rows] are drawn."""
         last = drawn[np.arange(len(drawn)), depth - 1]
@@ -86,6 +102,8 @@ class StopWatch:
                 found[r] = ("end", text)
             elif answers[r].find(text, closed=False) is not None:
                 found[r] = ("hit", text)
+            elif answers[r].over(text):
+                found[r] = ("line", text)
             elif full[r]:
                 found[r] = ("length", text)
         return found

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 # model size in parameters -> facts kept together: more take less room on disk, fewer are lost when the process dies
 _PART_FACTS = ((20_000_000, 128), (500_000_000, 64), (1 << 62, 16))
+_BLOCK = 1200  # facts of few-shot prompts whose relations are brought together
 _GENERATE_SHARE = 16  # of the prompts that fit the memory with shared keys, one has room when each sample is a row of its own
 
 
@@ -54,12 +55,10 @@ def probe_facts(
     """
     workspace, reporter = workspace or Workspace.current(), reporter or Silent()
     scheme = settings.scheme
-    if scheme.prompts != "statements":
-        raise SettingsError(f"Probing knows the prompts 'statements', got {scheme.prompts!r} in scheme {scheme.name}.")
-    wanted = wanted_facts(source, facts, aliases or load_aliases(workspace), settings.match)
+    wanted = wanted_facts(source, facts, aliases or load_aliases(workspace), settings.match, scheme)
     if scheme.method == "sampling":
         completions = store if isinstance(store, CompletionStore) else None
-        completions = completions or CompletionStore.of(loaded.fingerprint.to_dict(), scheme.sampling, workspace)
+        completions = completions or CompletionStore.under_scheme(loaded.fingerprint.to_dict(), scheme, workspace)
         completions.mend()
         with naming(loaded):
             _sample(loaded, completions, wanted, settings, reporter, sampler)
@@ -84,6 +83,7 @@ def _sample(
     pending = _pending(wanted, set(known_hits(store, wanted, keep=True)["fact_id"]), reporter)
     if not pending:
         return
+    pending = _alike(pending) if settings.scheme.few_shot else pending
     batch_size = _batch_size(loaded, pending, settings)
     sampling = settings.scheme.sampling
     if sampling.sampler == "shared" and not sampler and not packs(loaded):
@@ -94,7 +94,7 @@ def _sample(
     with kept:
         phase = Phase(reporter, "probe", len(pending), "facts")
         for batch in sampler.sample((prompt for fact in fact_prompts(loaded, pending) for prompt in fact), sampling):
-            kept.take(batch, {(row.fact_id, row.template) for row in batch})
+            kept.take(batch, {(row.fact_id, row.template) for row in batch if row.template >= 0})
             phase.advance(kept.progress())
 
 
@@ -155,12 +155,19 @@ def _pending(wanted: Sequence[WantedFact], known: set[str], reporter: Reporter) 
     return pending
 
 
+def _alike(pending: list[WantedFact]) -> list[WantedFact]:
+    """Facts of one relation side by side, since they share what stands before their questions; block by block, so that a probe that
+    is stopped has facts of every relation."""
+    blocks = [pending[start : start + _BLOCK] for start in range(0, len(pending), _BLOCK)]
+    return [fact for block in blocks for fact in sorted(block, key=lambda fact: fact.relation.id)]
+
+
 class _Kept:
     """Results on their way to disk, whole facts together. Used as a context: what is whole is kept however the work ends."""
 
     def __init__(self, pending: list[WantedFact], part: int, keep: Callable[[list, list[WantedFact]], None]):
         self._facts = {w.fact_id: w for w in pending}
-        self._left = {w.fact_id: len(w.relation.templates) for w in pending}  # prompts of a fact still to come
+        self._left = {w.fact_id: w.count for w in pending}  # prompts of a fact still to come
         self._part, self._keep = part, keep
         self._rows: dict[str, list] = defaultdict(list)
         self._whole: list[WantedFact] = []
@@ -204,8 +211,9 @@ def _batch_size(loaded: LoadedModel, pending: list[WantedFact], settings: ProbeS
     if settings.scheme.method == "likelihood":  # reads its answers, all but the last token, and writes nothing
         new, answers = 0, _answers(loaded, pending)
         lengths = [length + max(map(len, answers[w.fact_id]), default=1) - 1 for length, w in zip(longest, pending, strict=True)]
-    require_room(loaded, lengths, new, "facts' statements", [w.subject for w in pending])
-    return settings.batch_size or at_once(loaded, max(lengths), sampling.samples, sampling.max_new_tokens)
+    what = "facts' questions with their examples" if settings.scheme.few_shot else "facts' statements"
+    require_room(loaded, lengths, new, what, [w.subject for w in pending])
+    return settings.batch_size or at_once(loaded, max(lengths), sampling.draws, sampling.max_new_tokens)
 
 
 def _answers(loaded: LoadedModel, pending: Sequence[WantedFact]) -> dict[str, tuple[tuple[int, ...], ...]]:

@@ -14,6 +14,7 @@ _WEYL = (0x9E3779B9, 0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 _ROUNDS = 10
+GREEDY = -1.0  # in place of a uniform number: asks for the most probable token
 
 
 def fact_key(fact_id: str) -> int:

@@ -11,7 +11,7 @@ import torch
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from sftqa_core.memory.drawing import StopWatch, draw_tokens, halving, only_this_generation_config
-from sftqa_core.memory.sampling import WINDOW, Completion, Prompt, batches_by_length, prompt_uniforms, windows
+from sftqa_core.memory.sampling import WINDOW, Completion, Prompt, batches_by_length, place_of, prompt_uniforms, windows
 from sftqa_core.records import SamplerSettings
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ class GenerateSampler:
     def _batch(self, prompts: list[Prompt], settings: SamplerSettings) -> list[Completion]:
         device = self.loaded.model.device
         ids = torch.tensor([p.ids for p in prompts], device=device)
-        uniform = torch.from_numpy(prompt_uniforms(prompts, settings)).flatten(0, 1)  # [prompts x samples, steps]
-        rows = _RowsStop(self.watch, [p for p in prompts for _ in range(settings.samples)], settings.max_new_tokens, ids.shape[1])
-        config = {"do_sample": True, "num_return_sequences": settings.samples, "max_new_tokens": settings.max_new_tokens}
+        uniform = torch.from_numpy(prompt_uniforms(prompts, settings)).flatten(0, 1)  # [prompts x draws, steps]
+        rows = _RowsStop(self.watch, [p for p in prompts for _ in range(settings.draws)], settings.max_new_tokens, ids.shape[1])
+        config = {"do_sample": True, "num_return_sequences": settings.draws, "max_new_tokens": settings.max_new_tokens}
         with (
             torch.no_grad(),
             torch.random.fork_rng(devices=[]),  # the forced choice still takes a number from torch's generator
@@ -49,21 +49,21 @@ class GenerateSampler:
                 input_ids=ids,
                 attention_mask=torch.ones_like(ids),  # else a start token equal to the pad token would be masked
                 generation_config=generation_config,
-                logits_processor=LogitsProcessorList([_CounterDraw(uniform, settings.temperature, ids.shape[1])]),
+                logits_processor=LogitsProcessorList([_CounterDraw(uniform, settings, ids.shape[1])]),
                 stopping_criteria=StoppingCriteriaList([rows]),
             )
-        return [Completion(*row[:3], count, *row[3:]) for row, count in Counter(rows.finished()).items()]
+        return [Completion(*row[:3], count, *row[3:]) for row, count in Counter(rows.finished(settings)).items()]
 
 
 class _CounterDraw(LogitsProcessor):
     """Draws each row's token with its own uniform and leaves `generate` no other choice."""
 
-    def __init__(self, uniform: torch.Tensor, temperature: float, prompt_length: int):
-        self.uniform, self.temperature, self.prompt_length = uniform, temperature, prompt_length
+    def __init__(self, uniform: torch.Tensor, settings: SamplerSettings, prompt_length: int):
+        self.uniform, self.settings, self.prompt_length = uniform, settings, prompt_length
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         step = input_ids.shape[1] - self.prompt_length
-        chosen = draw_tokens(scores, self.temperature, self.uniform[:, step : step + 1])
+        chosen = draw_tokens(scores, self.settings.temperature, self.uniform[:, step : step + 1], self.settings.top_k)
         forced = torch.full_like(scores, -torch.inf)
         return forced.scatter_(1, chosen.to(scores.device), 0.0)  # type: ignore[return-value]
 
@@ -85,8 +85,10 @@ class _RowsStop(StoppingCriteria):
             self.stops[live[at]] = (*stop, drawn.shape[1])
         return torch.tensor([stop is not None for stop in self.stops], device=input_ids.device)  # type: ignore[return-value]
 
-    def finished(self) -> list[tuple[str, int, str, int, str]]:
+    def finished(self, settings: SamplerSettings) -> list[tuple[str, int, str, int, str]]:
         """(fact id, template, text, tokens, stop) of every row."""
         assert all(self.stops), "generate returned before every row had stopped"
-        rows = zip(self.prompts, [stop for stop in self.stops if stop], strict=True)
-        return [(p.fact_id, p.template, text, tokens, stop) for p, (stop, text, tokens) in rows]
+        rows = enumerate(zip(self.prompts, [stop for stop in self.stops if stop], strict=True))
+        return [
+            (p.fact_id, place_of(p.template, row % settings.draws, settings), text, tokens, stop) for row, (p, (stop, text, tokens)) in rows
+        ]

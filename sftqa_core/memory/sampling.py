@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -16,7 +16,8 @@ import numpy as np
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.knowledge.answers import CompiledAnswers
-from sftqa_core.memory.randomness import fact_key, uniforms
+from sftqa_core.knowledge.exact import ExactAnswers
+from sftqa_core.memory.randomness import GREEDY, fact_key, uniforms
 from sftqa_core.memory.wanted import WantedFact
 from sftqa_core.records import SamplerSettings
 
@@ -31,12 +32,12 @@ WINDOW = 6  # batches whose prompts are ordered together
 
 @dataclass(frozen=True)
 class Prompt:
-    """One filled template of one fact, as token ids."""
+    """One prompt of one fact (a filled template, or a question after examples), as token ids."""
 
     fact_id: str
     template: int
     ids: tuple[int, ...]
-    answers: CompiledAnswers  # a row stops as soon as one of them certainly stands in its text
+    answers: CompiledAnswers | ExactAnswers  # a row stops as soon as they can be told of its text
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -44,18 +45,18 @@ class Completion:
     """One distinct outcome of one prompt and how many of its samples ended so."""
 
     fact_id: str
-    template: int
+    template: int  # the prompt's; -1 - template for its greedy completion (see `place_of`)
     text: str  # without the end token
     count: int
     tokens: int  # drawn, the end token included
-    stop: str  # "end" (end token), "hit" (an answer stands in the text) or "length"
+    stop: str  # "end" (end token), "hit" (an answer stands in the text), "line" (a line ended, where that counts) or "length"
 
 
 class Sampler(Protocol):
-    """Draws `settings.samples` completions of every prompt.
+    """Draws `settings.samples` completions of every prompt, and the greedy one where `settings.greedy` asks for it.
 
-    A row stops only at the end token, at a certain hit, or at `settings.max_new_tokens` (METHOD 8.1), and its tokens
-    are drawn by inverse CDF from the counter's uniforms, so that two samplers can be compared row by row.
+    A row stops only at the end token, at a certain hit (of exact answers: at the end of a line), or at `settings.max_new_tokens`
+    (METHOD 8.1), and its tokens are drawn by inverse CDF from the counter's uniforms, so that two samplers can be compared row by row.
     """
 
     def sample(self, prompts: Iterable[Prompt], settings: SamplerSettings) -> Iterator[list[Completion]]:
@@ -89,15 +90,21 @@ def fact_prompts(loaded: LoadedModel, facts: Sequence[WantedFact]) -> Iterator[l
         some = facts[start : start + _ENCODED]
         ids = iter(encode_prompts(loaded, [text for w in some for text in w.prompts]))
         for w in some:
-            yield [Prompt(w.fact_id, template, tuple(next(ids)), w.compiled) for template in range(len(w.relation.templates))]
+            yield [Prompt(w.fact_id, template, tuple(next(ids)), w.compiled) for template in range(w.count)]
+
+
+def place_of(template: int, number: int, settings: SamplerSettings) -> int:
+    """What a completion's `template` says of draw `number` of a prompt: the greedy one comes after all samples."""
+    return template if number < settings.samples else -1 - template
 
 
 def prompt_uniforms(prompts: Sequence[Prompt], settings: SamplerSettings) -> np.ndarray:
-    """The numbers that draw these prompts' tokens: float64 [prompts, samples, max_new_tokens]."""
+    """The numbers that draw these prompts' tokens: float64 [prompts, draws, max_new_tokens]; of a greedy completion `GREEDY`."""
     facts = np.array([fact_key(p.fact_id) for p in prompts], dtype=np.uint64)[:, None, None]
     templates = np.array([p.template for p in prompts], dtype=np.uint64)[:, None, None]
     samples = np.arange(settings.samples, dtype=np.uint64)[:, None]
-    return uniforms(settings.seed, facts, templates, samples, np.arange(settings.max_new_tokens, dtype=np.uint64))
+    drawn = uniforms(settings.seed, facts, templates, samples, np.arange(settings.max_new_tokens, dtype=np.uint64))
+    return np.pad(drawn, ((0, 0), (0, 1), (0, 0)), constant_values=GREEDY) if settings.greedy else drawn
 
 
 def windows(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -132,8 +139,10 @@ class FakeSampler:
 
     def _complete(self, prompt: Prompt, settings: SamplerSettings) -> list[Completion]:
         drawn = prompt_uniforms([prompt], settings)[0, :, 0]
-        texts = Counter(self.text_of(prompt, float(u)) for u in drawn)
-        return [self._row(prompt, text, count, settings.max_new_tokens) for text, count in texts.items()]
+        texts = Counter((place_of(prompt.template, at, settings), self.text_of(prompt, float(u))) for at, u in enumerate(drawn))
+        return [
+            replace(self._row(prompt, text, count, settings.max_new_tokens), template=template) for (template, text), count in texts.items()
+        ]
 
     def _row(self, prompt: Prompt, text: str, count: int, limit: int) -> Completion:
         words = text.split()

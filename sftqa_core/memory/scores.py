@@ -34,20 +34,24 @@ def judge(completions: pd.DataFrame, wanted: Sequence[WantedFact], samples: int)
     if broken:
         raise ArtifactDamaged(f"{len(broken)} facts do not have {samples} completions for every template, {broken[0]} among them.")
     matched = matched_answers(completions, {w.fact_id: w for w in wanted})
-    hits = _per_template(completions[[answer is not None for answer in matched]], wanted)
-    per_template = [hits[row, : len(w.relation.templates)] for row, w in enumerate(wanted)]
+    hits = _per_slot(completions[[answer is not None for answer in matched]], wanted)
+    sampled = [hits[row, : w.count] for row, w in enumerate(wanted)]
     identity = pd.DataFrame([(w.fact_id, w.prompts_sha, w.answers_sha) for w in wanted], columns=HITS.names[:3])
-    numbers = {"completions": [samples * len(h) for h in per_template], "hits": [int(h.sum()) for h in per_template]}
-    return identity.assign(**numbers, hits_per_template=[h.tolist() for h in per_template], **_intervals(per_template, samples))
+    numbers = {"completions": [samples * len(h) for h in sampled], "hits": [int(h.sum()) for h in sampled]}
+    lists = [hits[row, : w.slots].tolist() for row, w in enumerate(wanted)]
+    return identity.assign(**numbers, hits_per_template=lists, **_intervals(sampled, samples))
 
 
 def miscounted(completions: pd.DataFrame, wanted: Sequence[WantedFact], samples: int) -> list[str]:
-    """Ids of the wanted facts that have not exactly `samples` COMPLETIONS of each of their templates, and of no other."""
+    """Ids of the wanted facts that have not exactly `samples` COMPLETIONS of each of their prompts, with one greedy one where those
+    are drawn, and of no other prompt."""
     columns = completions[["fact_id", "template", "count"]]
-    templates = {w.fact_id: len(w.relation.templates) for w in wanted}
-    odd = columns.isna().any(axis=1) | ~columns["template"].between(0, columns["fact_id"].map(templates).astype(float) - 1)
-    drawn = _per_template(columns[~odd], wanted)
-    wrong = {w.fact_id for row, w in enumerate(wanted) if (drawn[row, : len(w.relation.templates)] != samples).any()}
+    most = columns["fact_id"].map({w.fact_id: w.count for w in wanted}).astype(float) - 1
+    least = columns["fact_id"].map({w.fact_id: w.count - w.slots for w in wanted}).astype(float)
+    odd = columns.isna().any(axis=1) | ~columns["template"].between(least, most)
+    drawn = _per_slot(columns[~odd], wanted)
+    right = {(w.count, w.slots): np.repeat([samples, 1], [w.count, w.slots - w.count]) for w in wanted}
+    wrong = {w.fact_id for row, w in enumerate(wanted) if (drawn[row, : w.slots] != right[w.count, w.slots]).any()}
     return [w.fact_id for w in wanted if w.fact_id in wrong.union(columns.loc[odd, "fact_id"])]
 
 
@@ -94,6 +98,20 @@ def level_of(scores: ArrayLike, scheme: LevelScheme) -> NDArray[np.int64]:
     return np.searchsorted(np.asarray(scheme.cutoffs), np.asarray(scores, dtype=np.float64), side="left")
 
 
+def levels_of(hits: ArrayLike, scores: ArrayLike, scheme: LevelScheme) -> NDArray[np.int64]:
+    """Positions in `scheme.labels` of facts with these `hits_per_template` [facts, slots] and memory scores [facts].
+
+    By R and the cut-offs, or with few-shot prompts SliCK's (METHOD section 1): 3 where every greedy completion is right, 2 where
+    some are, 1 where none of them but some sample is, 0 where nothing is.
+    """
+    if not scheme.few_shot:
+        return level_of(scores, scheme)
+    counts = np.asarray(hits, dtype=np.float64)
+    counts = counts if counts.ndim == 2 else np.zeros((len(np.asarray(scores)), 0))
+    sampled, greedy = (counts[:, part].sum(axis=1) for part in (slice(scheme.contexts), slice(scheme.contexts, None)))
+    return np.select([greedy >= scheme.contexts, greedy > 0, sampled > 0], [3, 2, 1], 0)
+
+
 def levels_table(
     hits: pd.DataFrame, wanted: Sequence[WantedFact], scheme: LevelScheme, seen_templates: Mapping[str, Sequence[int]] | None = None
 ) -> pd.DataFrame:
@@ -103,9 +121,10 @@ def levels_table(
     table = by_fact.loc[[w.fact_id for w in known]].reset_index()
     table["hits_per_template"] = [list(map(int, row)) for row in table["hits_per_template"]]
     table["score"] = table["hits"].astype("int64") / table["completions"].astype("int64")
-    table["level"] = level_of(table["score"], scheme)
-    rates = [np.array(row) * len(row) / n for row, n in zip(table["hits_per_template"], table["completions"], strict=True)]
-    table[["seen_score", "unseen_score"]] = split_scores(rates, known, seen_templates)
+    lists = table["hits_per_template"].tolist()
+    table["level"] = levels_of(lists if scheme.few_shot else [], table["score"], scheme)
+    rates = [np.array(row) * len(row) / n for row, n in zip(lists, table["completions"], strict=True)]
+    table[["seen_score", "unseen_score"]] = split_scores(rates, known, None if scheme.few_shot else seen_templates)
     table["confidence"] = float("nan")
     table = table[list(LEVELS)].astype({"hits": "int64", "completions": "int64", **dict.fromkeys(INTERVALS, "float64")})
     return table.round(dict.fromkeys(INTERVALS, 4))  # the same numbers whether judged just now or read from disk
@@ -124,14 +143,15 @@ def split_scores(
     return found
 
 
-def _per_template(completions: pd.DataFrame, wanted: Sequence[WantedFact]) -> NDArray[np.int64]:
-    """Counts added up: int64 [facts, templates of the relation that has most]."""
+def _per_slot(completions: pd.DataFrame, wanted: Sequence[WantedFact]) -> NDArray[np.int64]:
+    """Counts added up: int64 [facts, slots of the fact that has most]; the greedy completion of prompt t is told as template -1 - t."""
     place = {w.fact_id: row for row, w in enumerate(wanted)}
-    found = np.zeros((len(wanted), max((len(w.relation.templates) for w in wanted), default=0)), dtype=np.int64)
+    found = np.zeros((len(wanted), max((w.slots for w in wanted), default=0)), dtype=np.int64)
     rows, templates, counts = (
         column.to_numpy(dtype=np.int64) for column in (completions["fact_id"].map(place), completions["template"], completions["count"])
     )
-    np.add.at(found, (rows, templates), counts)
+    prompts = np.array([w.count for w in wanted], dtype=np.int64)
+    np.add.at(found, (rows, np.where(templates < 0, prompts[rows] - 1 - templates, templates)), counts)
     return found
 
 

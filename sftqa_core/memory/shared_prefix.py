@@ -18,7 +18,7 @@ from sftqa_core.memory.decoder import Decoder, Load, Read, T
 from sftqa_core.memory.drawing import StopWatch, draw_tokens
 from sftqa_core.memory.packed import PackedModel
 from sftqa_core.memory.reference import FEWER
-from sftqa_core.memory.sampling import WINDOW, Completion, Prompt, prompt_uniforms, windows
+from sftqa_core.memory.sampling import WINDOW, Completion, Prompt, place_of, prompt_uniforms, windows
 from sftqa_core.records import SamplerSettings
 
 if TYPE_CHECKING:
@@ -36,15 +36,15 @@ class SharedPrefixSampler:
     def sample(self, prompts: Iterable[Prompt], settings: SamplerSettings) -> Iterator[list[Completion]]:
         """See `Sampler`. Prompts that begin alike go together."""
         ordered = (p for window in windows(prompts, WINDOW * self.batch_size) for p in sorted(window, key=lambda prompt: prompt.ids))
-        load = Load.of(self.batch_size, enough=self.batch_size * settings.samples)
+        load = Load.of(self.batch_size, enough=self.batch_size * settings.draws)
         return _Sampling(self.model, load, settings, self.watch).run(ordered)
 
 
 class SampleRows(Decoder[T]):
-    """Rows with their samples: `sample` lists the live ones, place x samples + number, and `row_of` the row of each, ascending.
+    """Rows with their samples: `sample` lists the live ones, place x draws + number, and `row_of` the row of each, ascending.
 
-    Rows without a sample below their place's number in `allowed` wait. Samples from that number on that have drawn the same as
-    one below it come along at no cost.
+    A prompt's greedy completion is the last of its draws. Rows without a sample below their place's number in `allowed` wait. Samples
+    from that number on that have drawn the same as one below it come along at no cost.
     """
 
     def __init__(self, model: PackedModel, load: Load, settings: SamplerSettings, watch: StopWatch):
@@ -57,11 +57,11 @@ class SampleRows(Decoder[T]):
         self.prompts: dict[int, Prompt] = {}  # place -> prompt
         self.sample, self.row_of = np.empty((2, 0), dtype=np.int64)
         self.allowed = np.zeros(self.load.places, dtype=np.int64)
-        self.uniform = np.empty((self.load.places * self.settings.samples, self.max_new_tokens))  # [places x samples, steps]
+        self.uniform = np.empty((self.load.places * self.settings.draws, self.max_new_tokens))  # [places x draws, steps]
 
     def take(self, prompts: Sequence[Prompt], places: np.ndarray, allowed: int) -> None:
         """Prompts have got these places, with all their samples in the row that is there."""
-        samples = self.settings.samples
+        samples = self.settings.draws
         numbers = (places[:, None] * samples + np.arange(samples)).ravel()
         self.uniform[numbers] = prompt_uniforms(prompts, self.settings).reshape(-1, self.max_new_tokens)
         self.allowed[places] = allowed
@@ -75,7 +75,7 @@ class SampleRows(Decoder[T]):
 
     def ready(self) -> np.ndarray:
         """See `Decoder`."""
-        samples = self.settings.samples
+        samples = self.settings.draws
         return np.unique(self.row_of[self.sample % samples < self.allowed[self.sample // samples]])
 
     def remove(self, rows: np.ndarray) -> None:
@@ -112,7 +112,7 @@ class SampleRows(Decoder[T]):
         column = np.arange(len(line)) - np.searchsorted(line, line)
         numbers = np.zeros((len(logits), int(column.max()) + 1))
         numbers[line, column] = self.uniform[self.sample[drawing], self.depth[self.row_of[drawing]]]
-        drawn = draw_tokens(logits, self.settings.temperature, torch.from_numpy(numbers))
+        drawn = draw_tokens(logits, self.settings.temperature, torch.from_numpy(numbers), self.settings.top_k)
         return drawn.cpu().numpy()[line, column]
 
     def _stop(self, grown: np.ndarray) -> None:
@@ -131,7 +131,7 @@ class _Sampling(SampleRows[Prompt]):
     def begin(self) -> None:
         """See `Decoder`."""
         super().begin()
-        self._counted: dict[int, Counter[tuple[str, int, str]]] = {}  # place -> (text, tokens, stop) -> samples
+        self._counted: dict[int, Counter[tuple[int, str, int, str]]] = {}  # place -> (template, text, tokens, stop) -> samples
 
     def texts(self, item: Prompt) -> list[tuple[int, ...]]:
         """See `Decoder`."""
@@ -139,7 +139,7 @@ class _Sampling(SampleRows[Prompt]):
 
     def entered(self, items: list[tuple[Prompt, np.ndarray]]) -> None:
         """See `Decoder`."""
-        self.take([prompt for prompt, _ in items], np.concatenate([places for _, places in items]), self.settings.samples)
+        self.take([prompt for prompt, _ in items], np.concatenate([places for _, places in items]), self.settings.draws)
         self._counted.update((int(places[0]), Counter()) for _, places in items)
 
     def advance(self, reads: list[Read]) -> list[Completion]:
@@ -150,9 +150,13 @@ class _Sampling(SampleRows[Prompt]):
 
     def stopped(self, row: int, stop: str, text: str, samples: np.ndarray) -> None:
         """See `SampleRows`."""
-        self._counted[int(self.place[row])][text, int(self.depth[row]), stop] += len(samples)
+        place, template = int(self.place[row]), self.prompts[int(self.place[row])].template
+        greedy = int((samples % self.settings.draws >= self.settings.samples).sum())
+        for number, count in ((0, len(samples) - greedy), (self.settings.samples, greedy)):
+            if count:
+                self._counted[place][place_of(template, number, self.settings), text, int(self.depth[row]), stop] += count
 
     def _completions(self, place: int) -> list[Completion]:
         said, counted = self.prompts[place], self._counted.pop(place)
         self.finish(place)
-        return [Completion(said.fact_id, said.template, text, n, tokens, stop) for (text, tokens, stop), n in counted.items()]
+        return [Completion(said.fact_id, at, text, n, tokens, stop) for (at, text, tokens, stop), n in counted.items()]

@@ -33,7 +33,7 @@ def stored_levels(
     know most of the facts are taken. Probes nothing; a damaged part it meets is set aside.
     """
     workspace = workspace or Workspace.current()
-    wanted = wanted_facts(source, facts, aliases or load_aliases(workspace), settings.match)
+    wanted = wanted_facts(source, facts, aliases or load_aliases(workspace), settings.match, settings.scheme)
     if settings.scheme.method != "sampling":
         return _estimated(card, settings, wanted, workspace)
     store = _fullest(card, settings, wanted, workspace)
@@ -49,7 +49,7 @@ def levels_in(
     aliases: Aliases,
 ) -> pd.DataFrame:
     """LEVELS of those facts that this one store knows: what `probe_facts` would not probe again. A damaged part is set aside."""
-    wanted = wanted_facts(source, facts, aliases, settings.match)
+    wanted = wanted_facts(source, facts, aliases, settings.match, settings.scheme)
     if isinstance(store, EstimateStore):
         return estimated_levels(store.rows(wanted), wanted, settings.scheme, seen_templates(card))
     return _levels(store, card, wanted, settings)
@@ -63,13 +63,14 @@ def stored_completions(
     aliases: Aliases | None = None,
     workspace: Workspace | None = None,
 ) -> pd.DataFrame:
-    """One fact's COMPLETIONS with two columns more: `prompt`, the filled template, and `answer`, the answer found (missing where none).
+    """One fact's COMPLETIONS with columns more: `prompt`, the filled template, `answer`, the answer found (missing where none), and
+    of few-shot prompts `greedy`, whether it is the most probable completion; `template` is then the prompt's number for all.
 
     In the templates' order, the commonest first; empty if the fact was not probed.
     """
     workspace = workspace or Workspace.current()
     facts = source.facts[source.facts["fact_id"] == fact_id]
-    wanted = wanted_facts(source, facts, aliases or load_aliases(workspace), settings.match)
+    wanted = wanted_facts(source, facts, aliases or load_aliases(workspace), settings.match, settings.scheme)
     store = _fullest(card, settings, wanted, workspace)
     rows = pd.DataFrame(columns=COMPLETIONS.names)
     if store:
@@ -77,9 +78,15 @@ def stored_completions(
             rows = store.completions(store.locate(wanted))
         except ArtifactDamaged:
             rows = store.completions(store.locate(wanted))  # the broken part was set aside; an older one may hold
-    rows["prompt"] = [wanted[0].prompts[t] for t in rows["template"]]
     rows["answer"] = matched_answers(rows, {w.fact_id: w for w in wanted})
-    return rows.sort_values(["template", "count", "text"], ascending=[True, False, True], ignore_index=True)
+    if settings.scheme.few_shot:
+        rows["greedy"] = [t < 0 for t in rows["template"]]
+        rows["template"] = [-1 - t if t < 0 else t for t in rows["template"]]
+    prompts = wanted[0].prompts if wanted else []
+    rows["prompt"] = [prompts[t] for t in rows["template"]]
+    first = ["greedy"] if settings.scheme.few_shot else []
+    order = ["template", *first, "count", "text"]
+    return rows.sort_values(order, ascending=[True, *(False for _ in first), False, True], ignore_index=True)
 
 
 def known_hits(store: CompletionStore, wanted: Sequence[WantedFact], keep: bool) -> pd.DataFrame:
@@ -128,7 +135,7 @@ def _fullest(card: ModelCard, settings: ProbeSettings, wanted: Sequence[WantedFa
     if card.path is None:
         return None  # never on this machine, so never probed on it
     model = model_fingerprint(card, "", "", workspace)  # format and device are what this looks for
-    stores = find_stores(model.weights, model.adapter, settings.scheme.sampling, workspace)
+    stores = find_stores(model.weights, model.adapter, settings.scheme.sampling, workspace, settings.scheme.asking)
     if len(stores) < 2:
         return stores[0] if stores else None
     return max(stores, key=lambda store: len(known_hits(store, wanted, keep=False)))

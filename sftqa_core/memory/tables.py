@@ -2,11 +2,11 @@
 
 COMPLETIONS (what the model said; one row a distinct outcome of one prompt)
 | fact_id | str | the fact, 16 hex digits |
-| template | int | position in the relation's templates |
+| template | int | position in the relation's templates, or of a few-shot prompt; -1 - position for its greedy completion |
 | text | str | what was generated, without the end token |
 | count | int | samples with this outcome |
 | tokens | int | tokens drawn, the end token included |
-| stop | str | `end` (end token), `hit` (an answer stood in the text) or `length` |
+| stop | str | `end` (end token), `hit` (an answer stood in the text), `line` (few-shot: a line ended) or `length` |
 
 PROBED (which facts have completions; one row a fact)
 | fact_id | str | |
@@ -17,9 +17,9 @@ PROBED (which facts have completions; one row a fact)
 HITS (completions judged; one row a fact, prompts and answers)
 | fact_id, prompts_sha | str | |
 | answers_sha | str | hash of the matching rule and the answers, aliases included |
-| completions | int | samples over all templates |
+| completions | int | samples over all templates; greedy completions are not counted |
 | hits | int | samples that contain an answer |
-| hits_per_template | list[int] | in the templates' order |
+| hits_per_template | list[int] | in the templates' order; of few-shot prompts then 1 or 0 for each one's greedy completion |
 | low_samples, high_samples | float | interval of R over samples, templates fixed (scores.samples_interval) |
 | low_templates, high_templates | float | interval of R over templates (scores.templates_interval) |
 

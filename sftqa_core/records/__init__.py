@@ -10,6 +10,7 @@ from sftqa_core.records.jobs import KEPT, MOVES, Job, Resources
 from sftqa_core.records.known import ModelCard, SourceReport
 from sftqa_core.records.making import CorpusSettings, PretrainSettings
 from sftqa_core.records.measuring import DOMAINS, MAX_SEED, METHODS, SPLITS, Agreement, LevelScheme, ProbeSettings, SamplerSettings
+from sftqa_core.records.schemes import PAPER, SCHEMES, SLICK, read_cutoffs, with_cutoffs, written_cutoffs
 from sftqa_core.records.studying import STUDIES, Finding, StudyReport, StudySettings
 from sftqa_core.records.tuning import PROMPTS, DomainAccuracy, LevelAccuracy, PromptFormat, RunSummary, TrainSettings, prompt_format
 
@@ -19,7 +20,10 @@ __all__ = [
     "MAX_SEED",
     "METHODS",
     "MOVES",
+    "PAPER",
     "PROMPTS",
+    "SCHEMES",
+    "SLICK",
     "SPLITS",
     "STUDIES",
     "Agreement",
@@ -43,4 +47,7 @@ __all__ = [
     "StudySettings",
     "TrainSettings",
     "prompt_format",
+    "read_cutoffs",
+    "with_cutoffs",
+    "written_cutoffs",
 ]

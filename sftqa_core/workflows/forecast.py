@@ -14,7 +14,7 @@ from sftqa_core.models.devices import resolve_device
 from sftqa_core.progress import Silent
 from sftqa_core.records import ProbeSettings, StudySettings, TrainSettings
 from sftqa_core.workflows.memory import Estimator, Memory, verdict
-from sftqa_core.workflows.speeds import PROBES, few_shot_pieces
+from sftqa_core.workflows.speeds import few_shot_pieces, kind_of_probe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 START_S = (4.0, 15.0)  # importing torch and loading a small model
 # Forward-pass tokens of one piece of work, about; training counts threefold.
-TOKENS = {"probe": 900, "adaptive": 700, "likelihood": 260, "train": 90, "answer": 30, "few_shot": 120}
+TOKENS = {"probe": 900, "adaptive": 700, "likelihood": 260, "few_shot_probe": 700, "train": 90, "answer": 30, "few_shot": 120}
 # A small laptop to a workstation; an old GPU to a new one; the smallest Apple GPU to the largest
 FLOPS_PER_S = {"cpu": (2e10, 2e11), "cuda": (1e13, 2e14), "rocm": (1e13, 2e14), "mps": (1e12, 2e13)}
 
@@ -81,7 +81,7 @@ def _probe(settings: ProbeSettings) -> Forecast:
     prober = _prober(settings)
     facts = chosen_facts(prober.source, settings)
     left = _unknown(prober, facts)
-    low, high, notes = _seconds(prober, {PROBES[settings.scheme.method]: left})
+    low, high, notes = _seconds(prober, {kind_of_probe(settings.scheme): left})
     told = Forecast(0, 0, 0, left, low, high, notes, ())
     if not left:
         return told
@@ -110,7 +110,7 @@ def _study(settings: StudySettings) -> Forecast:
         probes = sum(_unknown(part.prober.under(scheme), facts) for scheme, facts in part.wanted_levels())
         probes += len(part.again) * sum(part.shifts_levels(run) for run in left)
         shown = [run.more_shots[0] for run in left if run.more_shots]
-        pieces = {PROBES[settings.scheme.method]: probes, "train": sum(sizes) * settings.epochs}
+        pieces = {kind_of_probe(settings.scheme): probes, "train": sum(sizes) * settings.epochs}
         pieces["answer"] = len(part.facts) * (len(left) - len(shown))
         pieces["few_shot"] = sum(few_shot_pieces(len(part.facts), shots) for shots in shown)
         low, high, notes = _seconds(part.prober, pieces)
@@ -154,7 +154,7 @@ def _train(settings: TrainSettings) -> Forecast:
         notes.append(f"Up to {train_probes:,} train facts have no known level yet; they are probed until the wanted levels are filled.")
     to_probe = _unknown(prober, facts) + train_probes
     low, high, basis = _seconds(
-        prober, {PROBES[settings.scheme.method]: to_probe, "train": n * settings.epochs, **_answers(prober, facts, settings, notes)}
+        prober, {kind_of_probe(settings.scheme): to_probe, "train": n * settings.epochs, **_answers(prober, facts, settings, notes)}
     )
     steps = -(-n // settings.batch_size) * settings.epochs
     told = Forecast(n, steps, len(facts), to_probe, low, high, (*notes, *basis), tuple(problems))

@@ -78,13 +78,14 @@ class Estimator:
 
     def probing(self, source: FactSource, facts: pd.DataFrame, scheme: LevelScheme, batch_size: int | None) -> Memory:
         """Probing `facts` (fact table rows), one or more."""
-        sampling, length = scheme.sampling, longest_statement(source, facts, self.count)
+        asked = longest_few_shot if scheme.few_shot else longest_statement
+        sampling, length = scheme.sampling, asked(source, facts, self.count, scheme)
         reads = scheme.method == "likelihood"
-        rows, new = (1, 0) if reads else (sampling.samples, sampling.max_new_tokens)  # likelihood writes nothing
+        rows, new = (1, 0) if reads else (sampling.draws, sampling.max_new_tokens)  # likelihood writes nothing
         share = 1.0 if reads else OPEN.get(self.kind, 1.0)
 
         def work(shape: Shape) -> Footprint:
-            chosen = prompts_at_once(shape, self.device, length, sampling.samples, sampling.max_new_tokens, self._beside(shape))
+            chosen = prompts_at_once(shape, self.device, length, sampling.draws, sampling.max_new_tokens, self._beside(shape))
             places = batch_size or chosen
             return decoding(shape, self.device, places, rows, length, new, share)
 
@@ -144,11 +145,26 @@ def _shape(card: ModelCard) -> tuple[Shape | None, int | None, Path | None]:
     return Shape.of(folder.config(), parameters), parameters, folder.path
 
 
-def longest_statement(source: FactSource, facts: pd.DataFrame, count: CountTokens) -> int:
+def longest_few_shot(source: FactSource, facts: pd.DataFrame, count: CountTokens, scheme: LevelScheme) -> int:
+    """Tokens of the longest few-shot prompt: each relation's examples before its longest question."""
+    from sftqa_core.memory.few_shot import contexts_of, question_prompts
+
+    longest, contexts = _longest(facts), contexts_of(source, scheme)
+    rows = zip(longest["fact_id"], longest["relation"], longest["question"], strict=True)
+    prompts = [text for fact, relation, asked in rows for text in question_prompts(contexts.shown(relation).to(fact, asked)[0], asked)]
+    return longest_tokens(prompts, count)
+
+
+def _longest(facts: pd.DataFrame) -> pd.DataFrame:
+    """Of each relation the fact with the longest subject and question."""
+    return facts.assign(size=facts["subject"].str.len() + facts["question"].str.len()).sort_values("size").groupby("relation").tail(1)
+
+
+def longest_statement(source: FactSource, facts: pd.DataFrame, count: CountTokens, scheme: LevelScheme | None = None) -> int:
     """Tokens of the longest prompt: each relation's templates filled with its longest subject."""
     from sftqa_core.knowledge.relations import statement_prompts
 
-    longest = facts.assign(size=facts["subject"].str.len() + facts["question"].str.len()).sort_values("size").groupby("relation").tail(1)
+    longest = _longest(facts)
     rows = zip(longest["relation"], longest["subject"], longest["question"], strict=True)
     prompts = [text for relation, subject, question in rows for text in statement_prompts(source.relations[relation], subject, question)]
     return longest_tokens(prompts, count)

@@ -17,7 +17,7 @@ from sftqa_core.models.catalogue import ModelFingerprint, find_model, model_fing
 from sftqa_core.models.devices import NUMBER_FORMATS, resolve_device
 from sftqa_core.progress import Reporter
 from sftqa_core.records import LevelScheme, ProbeSettings
-from sftqa_core.workflows.speeds import PROBES, remember
+from sftqa_core.workflows.speeds import kind_of_probe, remember
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Prober:
         """This model's completions, or estimates, on this device. Raises `ModelUnavailable` while its files are not on this machine."""
         scheme, model = self.settings.scheme, self.fingerprint.to_dict()
         if scheme.method == "sampling":
-            return CompletionStore.of(model, scheme.sampling, Workspace.current())
+            return CompletionStore.under_scheme(model, scheme, Workspace.current())
         return EstimateStore.of(model, scheme, Workspace.current())
 
     def known(self, facts: pd.DataFrame) -> pd.DataFrame | None:
@@ -96,7 +96,7 @@ class Prober:
         table = probe_facts(loaded, self.source, facts, self.settings, self.aliases, reporter=self.reporter, store=self.store)
         if self.probed > before:
             self.seconds += time.monotonic() - began
-            remember(loaded.fingerprint, **{PROBES[self.settings.scheme.method]: (self.probed, self.seconds)})
+            remember(loaded.fingerprint, **{kind_of_probe(self.settings.scheme): (self.probed, self.seconds)})
         return table
 
     @property

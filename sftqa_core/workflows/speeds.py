@@ -6,13 +6,14 @@ import json
 from typing import TYPE_CHECKING
 
 from sftqa_core.artifacts import keep_json
+from sftqa_core.records import LevelScheme
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
     from sftqa_core.models.catalogue import ModelFingerprint
 
 # kind of work -> least pieces that tell a rate: facts, examples, questions, questions with examples in front
-ENOUGH = {"probe": 100, "adaptive": 100, "likelihood": 100, "train": 40, "answer": 200, "few_shot": 200}
+ENOUGH = {"probe": 100, "adaptive": 100, "likelihood": 100, "few_shot_probe": 100, "train": 40, "answer": 200, "few_shot": 200}
 
 PROBES = {"sampling": "probe", "adaptive": "adaptive", "likelihood": "likelihood"}  # a scheme's method -> kind of work
 
@@ -20,6 +21,11 @@ PROBES = {"sampling": "probe", "adaptive": "adaptive", "likelihood": "likelihood
 def few_shot_pieces(questions: int, shots: int) -> int:
     """Questions with examples in front, counted in those with four: reading is nearly all of the work."""
     return round(questions * (1 + shots) / 5)
+
+
+def kind_of_probe(scheme: LevelScheme) -> str:
+    """What probing under a scheme is called here: few-shot prompts take another time than statements."""
+    return "few_shot_probe" if scheme.few_shot else PROBES[scheme.method]
 
 
 def remember(model: ModelFingerprint, **work: tuple[int, float]) -> None:

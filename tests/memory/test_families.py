@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -45,6 +46,14 @@ from tests.memory.family_models import (
 
 STARTS = {"start token": (0,), "no start token": ()}
 TABLE_OF_T_11 = 2.201  # Student's t, 97.5%, 11 degrees of freedom
+
+
+def _shared(loaded):
+    return make_sampler("shared", loaded, 64)
+
+
+def _reference(loaded):
+    return GenerateSampler(loaded, 64)
 
 
 def expected(loaded, prompts):
@@ -97,6 +106,14 @@ class TestFamily:
         assert type(sampler) is (SharedPrefixSampler if family.packs else GenerateSampler)
         if family.packs:
             assert sampler.model.tokens < 0.9 * sum(row.count * row.tokens for row in rows)
+
+    def test_top_k_and_greedy_draws_are_generates(self, family):
+        """With a k and the greedy completion beside the samples, both samplers draw the same again."""
+        settings = replace(SETTINGS, samples=6, top_k=4, greedy=True)
+        prompts = prompts_of(family.loaded)[3:7]
+        rows, slow = (rows_of(make(family.loaded), prompts, settings) for make in (_shared, _reference))
+        assert agreement(rows, slow) >= 0.98
+        assert {row.template < 0 for row in rows} == {True, False}
 
     def test_plain_passes_draw_the_same(self, family):
         """Whole texts through the model at every step, with the same numbers, end as the completions do."""

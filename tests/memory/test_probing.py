@@ -217,13 +217,6 @@ def test_prompts_may_fill_the_positions_to_the_last(tiny, workspace, monkeypatch
             )
 
 
-def test_unknown_kind_of_prompt_is_refused(tiny, workspace):
-    """A scheme for prompts this probe can't write is refused by name."""
-    source = source_of(2)
-    with pytest.raises(SettingsError, match="got 'questions' in scheme x"):
-        probe_facts(tiny, source, source.facts, ProbeSettings("tiny", scheme=LevelScheme("x", prompts="questions")), NONE, workspace)
-
-
 def test_no_facts_give_an_empty_table(tiny, workspace):
     """Nothing asked, nothing sampled, and the columns are there."""
     source = source_of(2)

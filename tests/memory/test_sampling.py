@@ -11,8 +11,11 @@ from transformers import GenerationConfig
 
 from sftqa_core.errors import ModelUnavailable, OutOfMemory, SettingsError
 from sftqa_core.knowledge.answers import Matcher
+from sftqa_core.knowledge.exact import exact_answers
 from sftqa_core.memory.drawing import StopWatch, draw_tokens, halving
+from sftqa_core.memory.greedy import greedy
 from sftqa_core.memory.packed import PackedModel
+from sftqa_core.memory.randomness import GREEDY
 from sftqa_core.memory.sampling import FakeSampler, Prompt, batches_by_length, make_sampler
 from sftqa_core.memory.shared_prefix import SharedPrefixSampler
 from sftqa_core.records import SamplerSettings
@@ -238,6 +241,59 @@ def test_inverse_cdf_hits_the_right_token():
     uniform = torch.tensor([[0.0, 0.2499, 0.25, 0.74, 0.76, 1 - 2.0**-53]], dtype=torch.float64)
     assert draw_tokens(logits, 1.0, uniform).tolist() == [[0, 0, 2, 2, 3, 3]]
     assert draw_tokens(logits, 0.5, uniform).tolist() == [[0, 2, 2, 2, 2, 3]]  # 1/6, 0, 4/6, 1/6, 0
+
+
+def test_top_k_draws_among_exactly_k_tokens():
+    """Of equal logits at the border those that stand first count; the rest have no chance; k beyond the vocabulary changes nothing."""
+    logits = torch.tensor([[1.0, 0.0, 1.0, 2.0, 1.0, -math.inf]])  # the largest, then three equal ones
+    uniform = torch.linspace(0, 1 - 2.0**-53, 4001, dtype=torch.float64)[None]
+    assert set(draw_tokens(logits, 1.0, uniform, 3)[0].tolist()) == {0, 2, 3}
+    assert set(draw_tokens(logits, 1.0, uniform, 1)[0].tolist()) == {3}
+    shares = torch.bincount(draw_tokens(logits, 0.5, uniform, 3)[0], minlength=6) / 4001
+    total = 2 * math.e**2 + math.e**4
+    assert shares.tolist() == pytest.approx([math.e**2 / total, 0, math.e**2 / total, math.e**4 / total, 0, 0], abs=1e-3)
+    assert torch.equal(draw_tokens(logits, 1.0, uniform, 6), draw_tokens(logits, 1.0, uniform))
+
+
+def test_a_greedy_draw_takes_the_first_of_the_largest_logits():
+    """Whatever the temperature and k, in a row beside plain draws."""
+    logits = torch.tensor([[0.0, 3.0, 3.0, 1.0]])
+    uniform = torch.tensor([[GREEDY, 0.999999, 0.0]], dtype=torch.float64)
+    assert draw_tokens(logits, 10.0, uniform).tolist() == [[1, 3, 0]]
+    assert draw_tokens(logits, 10.0, uniform, 2).tolist() == [[1, 2, 1]]
+
+
+@pytest.mark.parametrize("top_k", [None, 1, 3, 40, 10_000])
+@pytest.mark.parametrize("rule", ["tokens", "exact"])
+def test_top_k_and_greedy_draw_what_generate_draws(tiny, top_k, rule):
+    """Both samplers give the same rows with any k, greedy ones among them, by either way of matching; the greedy row is `greedy`'s."""
+    settings = replace(SETTINGS, samples=6, top_k=top_k, greedy=True, seed=2)
+    prompts = prompts_of(tiny)
+    prompts = prompts if rule == "tokens" else [replace(p, answers=exact_answers([answer_of(p)])) for p in prompts]
+    fast, slow = (rows_of(make_sampler(name, tiny, 64), prompts, settings) for name in ("shared", "generate"))
+    assert fast == slow
+    assert sum(row.count for row in fast if row.template >= 0) == 6 * len(prompts)
+    told = {(row.fact_id, -1 - row.template): (row.text, row.count) for row in fast if row.template < 0}
+    if rule == "exact":  # nothing stops a row before its end token, so whole answers can be compared
+        assert {row.stop for row in fast} <= {"end", "length", "line"}
+        answers = greedy(tiny, [p.ids for p in prompts], 12)
+        assert told == {(p.fact_id, p.template): (a.text, 1) for p, a in zip(prompts, answers, strict=True)}
+    if top_k == 1:
+        assert all(row.text == told[row.fact_id, row.template][0] for row in fast if row.template >= 0)
+
+
+def test_rows_of_exact_answers_stop_at_the_end_of_a_line(tiny):
+    """A line break ends the row whatever stands in the line, and keeps the text as it was drawn."""
+    watch, answers = StopWatch.of(tiny), [exact_answers(["Paris"])]
+
+    def check(text):
+        drawn = np.array([tiny.tokenizer(text)["input_ids"]])
+        return watch.check(drawn, np.array([drawn.shape[1]]), answers, 32).get(0)
+
+    assert check(" Paris.") is None
+    assert check(" Paris\n") == ("line", " Paris\n")
+    assert check("\n") == ("line", "\n")
+    assert check(" Paris" + "." * 31) == ("length", " Paris" + "." * 31)
 
 
 def test_word_still_open_is_no_hit(tiny):
