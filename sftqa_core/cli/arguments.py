@@ -12,16 +12,18 @@ from typing import NoReturn
 
 from sftqa_core.cli import upkeep
 from sftqa_core.cli.making import add_pretrain
-from sftqa_core.cli.values import DEVICES, count_or_all, json_scheme, names, numbers, prompt, shots, sizes
+from sftqa_core.cli.values import DEVICES, count_or_all, cutoffs, json_scheme, names, numbers, prompt, shots, sizes
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import (
     METHODS,
     PROMPTS,
+    SCHEMES,
     STUDIES,
     LevelScheme,
     ProbeSettings,
     StudySettings,
     TrainSettings,
+    with_cutoffs,
 )
 
 _STUDY_OPTIONS = (
@@ -103,7 +105,8 @@ def _add_sampling(parser: argparse.ArgumentParser, method: str | None) -> None:
         told = "sampling: every sample (default); adaptive: until the level is clear; likelihood: none, an estimate"
         parser.add_argument(method, dest="level_method", choices=METHODS, help=told)
     parser.add_argument("--confidence", type=float, help=f"of adaptive: how sure a level must be (default: {plain.confidence})")
-    parser.add_argument("--scheme", type=json_scheme, help="a level scheme as JSON, in place of the paper's five levels")
+    parser.add_argument("--scheme", type=json_scheme, help="paper (default), slick (SliCK's four levels), or a level scheme as JSON")
+    parser.add_argument("--cutoffs", type=cutoffs, help="other levels of the same completions, by where R changes them: 0,0.2,0.4,0.6")
 
 
 def _add_subject(parser: argparse.ArgumentParser) -> None:
@@ -225,8 +228,10 @@ def study_settings(options: argparse.Namespace, builtin: Sequence[str]) -> Study
 def _scheme(options: argparse.Namespace, seeded: bool = True) -> LevelScheme:
     """The scheme that --scheme gives, or the paper's, with what the other options say in place of its own."""
     scheme = options.scheme or LevelScheme()
+    if options.cutoffs is not None:
+        scheme = with_cutoffs(options.cutoffs, scheme)
     drawn = {name: value for name in ("samples", "temperature", "max_new_tokens") if (value := getattr(options, name)) is not None}
-    if seeded and options.scheme is None:
+    if seeded and options.scheme in (None, *SCHEMES.values()):
         drawn["seed"] = options.seed  # train --seed draws examples; the levels keep the probe's own seed
     told = {"method": getattr(options, "level_method", None), "confidence": options.confidence}
     measured = {name: value for name, value in told.items() if value is not None}

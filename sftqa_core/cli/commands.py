@@ -65,6 +65,7 @@ def trust(options: Options) -> dict[str, Any]:
         "adaptive_margin": list(found.adaptive_margin) if found.adaptive_margin else None,
         "floor": found.floor,
         "floor_measured": found.floor_measured,
+        "slick": found.slick.to_dict() if found.slick else None,
         "budget": [] if found.budget is None else [_no_nan(row) for row in found.budget.to_dict("records")],
     }
 

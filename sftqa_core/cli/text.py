@@ -47,6 +47,7 @@ def trust(result: dict[str, Any]) -> str:
         for name, a in result["agreements"].items()
     ]
     lines += [table(("compared with", "facts", "same level", "kappa", "95% from", "to", "Spearman"), rows)] if rows else []
+    lines += _slick(result["slick"]) if result.get("slick") else []
     if result["adaptive_margin"]:
         value, low, high = result["adaptive_margin"]
         lines.append(f"kappa(adaptive, full) - kappa(full, second): {value:+.3f} [{low:+.3f}, {high:+.3f}]")
@@ -57,6 +58,14 @@ def trust(result: dict[str, Any]) -> str:
     return "\n".join(
         [*lines, f"Two full probes: kappa {_number(result['floor'])} ({'measured' if result['floor_measured'] else 'simulated'})"]
     )
+
+
+def _slick(cross: dict[str, Any]) -> list[str]:
+    """The levels beside SliCK's: facts, and how far the orders agree."""
+    rows = [(label, *counts, sum(counts)) for label, counts in zip(cross["rows"], cross["counts"], strict=True)]
+    tau = f"{_number(cross['tau'])} [{_number(cross['tau_low'])}, {_number(cross['tau_high'])}]"
+    told = f"Beside SliCK's levels, {cross['facts']:,} facts, Kendall's tau-b {tau}:"
+    return ["", told, table(("", *cross["columns"], "all"), rows), ""]
 
 
 def run(result: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ import argparse
 import json
 
 from sftqa_core.errors import SettingsError
-from sftqa_core.records import LevelScheme, PromptFormat, TrainSettings, prompt_format
+from sftqa_core.records import SCHEMES, LevelScheme, PromptFormat, TrainSettings, prompt_format, read_cutoffs
 
 USUAL_SHOTS = TrainSettings(model="").shots
 DEVICES = "auto, cpu, cuda (NVIDIA), rocm (AMD) or mps (Apple)"
@@ -65,10 +65,20 @@ def whole(text: str) -> int:
 
 
 def json_scheme(text: str) -> LevelScheme:
-    """A level scheme as JSON."""
+    """A level scheme: by name (paper, slick), or as JSON."""
+    if text in SCHEMES:
+        return SCHEMES[text]
     try:
         return LevelScheme.from_dict(json.loads(text))
     except (ValueError, SettingsError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def cutoffs(text: str) -> tuple[float, ...]:
+    """Where levels change, with commas between."""
+    try:
+        return read_cutoffs(text)
+    except SettingsError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 

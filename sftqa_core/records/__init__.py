@@ -9,7 +9,17 @@ from sftqa_core.records.checking import Check, Preflight
 from sftqa_core.records.jobs import KEPT, MOVES, Job, Resources
 from sftqa_core.records.known import ModelCard, SourceReport
 from sftqa_core.records.making import CorpusSettings, PretrainSettings
-from sftqa_core.records.measuring import DOMAINS, MAX_SEED, METHODS, SPLITS, Agreement, LevelScheme, ProbeSettings, SamplerSettings
+from sftqa_core.records.measuring import (
+    DOMAINS,
+    MAX_SEED,
+    METHODS,
+    SPLITS,
+    Agreement,
+    CrossTable,
+    LevelScheme,
+    ProbeSettings,
+    SamplerSettings,
+)
 from sftqa_core.records.schemes import PAPER, SCHEMES, SLICK, read_cutoffs, with_cutoffs, written_cutoffs
 from sftqa_core.records.studying import STUDIES, Finding, StudyReport, StudySettings
 from sftqa_core.records.tuning import PROMPTS, DomainAccuracy, LevelAccuracy, PromptFormat, RunSummary, TrainSettings, prompt_format
@@ -29,6 +39,7 @@ __all__ = [
     "Agreement",
     "Check",
     "CorpusSettings",
+    "CrossTable",
     "DomainAccuracy",
     "Finding",
     "Job",

@@ -123,6 +123,20 @@ class ProbeSettings(Record):
 
 
 @dataclass(frozen=True)
+class CrossTable(Record):
+    """Two level schemes side by side, on the facts that both measured (memory/crossing.py). Their levels are not the same things, so
+    only how far their orders agree is told, not a kappa."""
+
+    rows: tuple[str, ...]  # labels of the first scheme, lowest first
+    columns: tuple[str, ...]  # of the second
+    facts: int
+    counts: tuple[tuple[int, ...], ...]  # facts
+    tau: float | None  # Kendall's tau-b; None with fewer than 2 facts, or where one scheme puts all on one level
+    tau_low: float | None  # 95%, bootstrap over facts
+    tau_high: float | None
+
+
+@dataclass(frozen=True)
 class Agreement(Record):
     """How far a second way of measuring agrees with a reference, on the facts that both measured (memory/agreement.py)."""
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from sftqa_core.records import PROMPTS, LevelScheme, PromptFormat, TrainSettings
+from sftqa_core.records import PROMPTS, SLICK, LevelScheme, PromptFormat, TrainSettings, with_cutoffs, written_cutoffs
+from sftqa_core.records.schemes import OWN
 
 _VALUES = (  # flag, field: written when it differs from the default
     ("--balance", "balance"),
@@ -64,4 +65,8 @@ def _scheme(scheme: LevelScheme) -> list[str]:
     sampling = {name: getattr(scheme.sampling, name) for _, name in _SAMPLING}
     if scheme == replace(LevelScheme(), sampling=replace(LevelScheme().sampling, **sampling)):
         return _changed(_SAMPLING, scheme.sampling, LevelScheme().sampling)
+    if scheme == SLICK:
+        return ["--scheme", "slick"]
+    if scheme.name == OWN and scheme == with_cutoffs(scheme.cutoffs):
+        return ["--cutoffs", written_cutoffs(scheme)]
     return ["--scheme", json.dumps(scheme.to_dict(), ensure_ascii=False)]

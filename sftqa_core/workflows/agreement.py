@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sftqa_core.records import Agreement, LevelScheme, ProbeSettings
+from sftqa_core.errors import SettingsError
+from sftqa_core.records import SLICK, Agreement, CrossTable, LevelScheme, ProbeSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +26,7 @@ class Trust:
     budget: pd.DataFrame | None  # budget.budget_curve against the second probe, or against the full one itself where that is missing
     floor: float | None  # kappa of two full probes
     floor_measured: bool  # else simulated from the one there is
+    slick: CrossTable | None = None  # these levels beside SliCK's, where facts have both
 
 
 def trust(model: str, source: str, split: str = "test", domain: str = "all", scheme: LevelScheme | None = None) -> Trust:
@@ -33,6 +35,8 @@ def trust(model: str, source: str, split: str = "test", domain: str = "all", sch
     from sftqa_core.workflows.reading import chosen
 
     full = replace(scheme or LevelScheme(), method="sampling")
+    if full.few_shot:
+        raise SettingsError("What is compared are levels by statements, SliCK's levels among what is beside them. Leave the scheme out.")
     settings = ProbeSettings(model, source, split, domain, scheme=full)
     asked = chosen(settings)
     tables = {name: asked.levels(replace(settings, scheme=other)) for name, other in _others(full).items()}
@@ -41,7 +45,15 @@ def trust(model: str, source: str, split: str = "test", domain: str = "all", sch
     measured = SECOND in found and found[SECOND].facts >= LEAST
     budget, floor = _budget(reference, tables[SECOND] if measured else reference[:0], full)
     floor = found[SECOND].kappa if measured else floor
-    return Trust(len(reference), found, _margin(reference, tables, full), budget, floor, measured)
+    slick = _slick(reference, asked.levels(replace(settings, scheme=SLICK)), full)
+    return Trust(len(reference), found, _margin(reference, tables, full), budget, floor, measured, slick)
+
+
+def _slick(reference: pd.DataFrame, levels: pd.DataFrame, full: LevelScheme) -> CrossTable | None:
+    from sftqa_core.memory.crossing import cross_table
+
+    found = cross_table(reference, levels, full, SLICK)
+    return found if found.facts else None
 
 
 def _others(full: LevelScheme) -> dict[str, LevelScheme]:
