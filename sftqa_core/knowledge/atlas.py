@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NAME = "atlas"
-MOST_TIMES = 16  # beyond it the world takes minutes to invent, and its corpus more memory than most machines have
+MOST_TIMES = 16  # beyond it a corpus takes more memory than most machines have
 _TIMES = re.compile(r"atlas:(\d{1,4})")
 _SEED_OF_LARGER = 1_000  # a larger world draws from streams of its own
 
