@@ -35,6 +35,8 @@ FIELDS = {  # a setting's name -> what the pages call it
     "more_shots": "Other numbers of them",
     "max_answer_tokens": "Answer length in tokens",
     "device": "Device",
+    "gpus": "GPUs",
+    "sharding": "Shared as",
     "save_model": "Keep the tuned weights",
     "scheme": "Level scheme",
     "limit": "At most this many facts",

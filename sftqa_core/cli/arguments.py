@@ -18,6 +18,7 @@ from sftqa_core.records import (
     METHODS,
     PROMPTS,
     SCHEMES,
+    SHARDINGS,
     STUDIES,
     LevelScheme,
     ProbeSettings,
@@ -26,9 +27,10 @@ from sftqa_core.records import (
     with_cutoffs,
 )
 
+SHARDING_HELP = "with several GPUs: each holds the whole model (ddp, default), or a part of it (fsdp)"
 _STUDY_OPTIONS = (
     "models", "source", "seeds", "sizes", "method", "learning_rate", "epochs", "batch_size", "prompt", "test_limit", "retest_limit",
-    "device", "shots",
+    "device", "shots", "gpus", "sharding",
 )  # fmt: skip
 _PROMPT = "qa, plain, chat (the model's own chat template), or your own text with {question}"
 
@@ -92,6 +94,7 @@ def _add_probe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--domain", default="all", choices=("in", "out", "all"))
     parser.add_argument("--limit", type=int, help="at most this many facts, spread over relations")
     parser.add_argument("--batch", type=int, help="prompts under way together (default: by model size and free memory)")
+    parser.add_argument("--gpus", type=int, default=1, help="spread a model larger than one GPU over so many (unverified)")
     _add_sampling(parser, "--method")
 
 
@@ -133,6 +136,8 @@ def _add_train(parser: argparse.ArgumentParser, n: int | None = None) -> None:
     parser.add_argument("--max-answer-tokens", type=int, default=16)
     parser.add_argument("--shots", type=shots, default="4", help="examples shown to the base model: 4, or 0,1,4,16; 0 alone: none")
     parser.add_argument("--more-shots", type=numbers, default=(), help="more such numbers, each a base line of its own")
+    parser.add_argument("--gpus", type=int, default=1, help="GPUs that train together and share each batch (unverified)")
+    parser.add_argument("--sharding", choices=SHARDINGS, default="ddp", help=SHARDING_HELP)
     parser.add_argument("--no-save-model", action="store_true", help="do not keep the tuned weights")
     parser.add_argument("--test-limit", type=int, help="test facts a relation (default: all of a small source, 100 of a large one)")
     _add_sampling(parser, "--level-method")
@@ -153,6 +158,8 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, dest="batch_size")
     parser.add_argument("--prompt", type=prompt, help=_PROMPT)
     parser.add_argument("--test-limit", type=int, help="test facts a relation")
+    parser.add_argument("--gpus", type=int, help="GPUs that train together and share each batch (unverified)")
+    parser.add_argument("--sharding", choices=SHARDINGS, help=SHARDING_HELP)
     parser.add_argument("--retest-limit", type=int, help="facts a relation that are probed again (default: 40)")
     parser.add_argument("--shots", type=_in_context, help="study amount: examples shown to the untouched model, with commas: 1,4,16")
     parser.add_argument("--device", help=DEVICES)
@@ -175,6 +182,7 @@ def probe_settings(options: argparse.Namespace) -> ProbeSettings:
         match=options.match,
         device=options.device,
         batch_size=options.batch,
+        gpus=options.gpus,
     )
 
 
@@ -206,6 +214,8 @@ def train_settings(options: argparse.Namespace) -> TrainSettings:
         shots=options.shots[0],
         more_shots=tuple(sorted({*options.shots[1], *options.more_shots} - {0, options.shots[0]})),
         device=options.device,
+        gpus=options.gpus,
+        sharding=options.sharding,
         save_model=not options.no_save_model,
     )
 

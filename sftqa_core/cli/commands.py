@@ -23,12 +23,12 @@ Options = argparse.Namespace
 @contextmanager
 def leased(options: Options, what: str) -> Iterator[None]:
     """Hold the device that background jobs use too, so that the two never run at once."""
-    from sftqa_core.jobs.lease import device_lease
+    from sftqa_core.jobs.lease import device_lease, needs_of_device
 
     def waiting(holder: str) -> None:
         print(f"Waiting: the device is in use by {holder}.", file=sys.stderr, flush=True)
 
-    with device_lease(options.device, f"sftqa {what}", on_wait=waiting):
+    with device_lease(needs_of_device(options.device, getattr(options, "gpus", 1)), f"sftqa {what}", on_wait=waiting):
         yield
 
 
@@ -123,7 +123,7 @@ def study(options: Options) -> dict[str, Any]:
     if options.report_only:
         return workflows.study_report(settings).to_dict()
     workflows.tell(workflows.preflight(settings), Console())
-    with leased(argparse.Namespace(device=settings.device), "study"):
+    with leased(argparse.Namespace(device=settings.device, gpus=settings.gpus), "study"):
         return workflows.study(settings, Console()).to_dict()
 
 

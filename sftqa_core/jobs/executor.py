@@ -61,9 +61,9 @@ class LocalExecutor:
         self.store = JobStore(self.workspace)
 
     def submit(self, kind: str, settings: dict[str, Any], key: str | None = None, expected_s: Sequence[float] = ()) -> Job:
-        """See `Executor`. The job runs on the device its settings name ('auto' without one)."""
+        """See `Executor`. The job runs on the device, and so many GPUs, as its settings name ('auto', and one)."""
         job = new_job(kind, settings, expected_s)
-        needs = needs_of_device(str(job.settings.get("device", "auto")))
+        needs = needs_of_device(str(job.settings.get("device", "auto")), _gpus(job.settings))
         folder = JobFolder(self.workspace, job.id)
         reconcile(self.workspace)
         try:
@@ -121,6 +121,12 @@ class LocalExecutor:
         if not (self.store.active() or self.store.waiting()):
             return False
         return ensure_worker(self.workspace, self.timing)
+
+
+def _gpus(settings: dict[str, Any]) -> int:
+    """How many GPUs the settings ask for; the record that they become refuses what is no number."""
+    asked = settings.get("gpus", 1)
+    return asked if isinstance(asked, int) and asked > 1 else 1
 
 
 def new_job(kind: str, settings: dict[str, Any], expected_s: Sequence[float] = ()) -> Job:

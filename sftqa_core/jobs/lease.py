@@ -25,7 +25,7 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.jobs.process import ProcessId
 from sftqa_core.jobs.store import now
 from sftqa_core.jsonrecord import Record
-from sftqa_core.models.devices import gpu_variable, resolve_device, visible_gpus
+from sftqa_core.models.devices import gpu_variable, resolve_device, visible_gpus, why_no_gpu
 from sftqa_core.records import Resources
 from sftqa_core.workspace import Workspace
 
@@ -42,12 +42,19 @@ class Lease(Record):
     process: ProcessId
 
 
-def needs_of_device(device: str) -> Resources:
-    """What a `device` setting stands for: the processor or one GPU.
+def needs_of_device(device: str, gpus: int = 1) -> Resources:
+    """What a `device` setting stands for: the processor, or one GPU, or so many `gpus`.
 
-    Decided without torch and as loading decides (models/devices.py). Raises `SettingsError` for a device that can't be used.
+    Decided without torch and as loading decides (models/devices.py). Raises `SettingsError` for a device that can't be used, and
+    for more GPUs than there are.
     """
-    return Resources(0 if resolve_device(device) == CPU else 1)
+    chosen = resolve_device(device)
+    if gpus > 1:
+        there = 0 if chosen == CPU else len(visible_gpus())
+        if gpus > there:
+            why = f" ({why_no_gpu() or 'the device is cpu'})" if not there else ""
+            raise SettingsError(f"The work needs {gpus} GPUs, and this machine has {there} that can be used{why}. Ask for fewer.")
+    return Resources(0 if chosen == CPU else gpus)
 
 
 @contextmanager

@@ -22,7 +22,16 @@ from sftqa_core.records.measuring import (
 )
 from sftqa_core.records.schemes import PAPER, SCHEMES, SLICK, read_cutoffs, with_cutoffs, written_cutoffs
 from sftqa_core.records.studying import STUDIES, Finding, StudyReport, StudySettings
-from sftqa_core.records.tuning import PROMPTS, DomainAccuracy, LevelAccuracy, PromptFormat, RunSummary, TrainSettings, prompt_format
+from sftqa_core.records.tuning import (
+    PROMPTS,
+    SHARDINGS,
+    DomainAccuracy,
+    LevelAccuracy,
+    PromptFormat,
+    RunSummary,
+    TrainSettings,
+    prompt_format,
+)
 
 __all__ = [
     "DOMAINS",
@@ -33,6 +42,7 @@ __all__ = [
     "PAPER",
     "PROMPTS",
     "SCHEMES",
+    "SHARDINGS",
     "SLICK",
     "SPLITS",
     "STUDIES",

@@ -16,6 +16,7 @@ MOST_ADAPTIVE = 100  # samples: the tables that foretell a level grow with their
 MAX_SEED = 2**32 - 1  # what numpy and torch take
 MAX_NEW_TOKENS = 512  # after a prompt: a model that never ends a text ends there
 MAX_LEVELS = 20
+MOST_GPUS = 64  # of one machine
 
 
 @dataclass(frozen=True)
@@ -114,11 +115,13 @@ class ProbeSettings(Record):
     device: str = "auto"
     batch_size: int | None = None  # prompts under way together; None: by the model's size and the free memory
     facts_seed: int = 0  # order in which facts are taken when there is a limit
+    gpus: int = later(1)  # that the model's layers are spread over, for one larger than a GPU; no result depends on it
 
     def problems(self) -> list[str]:
         wrong = one_of("split", self.split, (*SPLITS, "all")) + one_of("domain", self.domain, (*DOMAINS, "all"))
         wrong += one_of("match", self.match, ("tokens", "substring"))
         wrong += at_least("limit", self.limit, 1) + within("batch_size", self.batch_size, 1, 65_536)
+        wrong += within("gpus", self.gpus, 1, MOST_GPUS)
         return wrong
 
 

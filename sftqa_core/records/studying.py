@@ -43,6 +43,8 @@ class StudySettings(Record):
     retest_limit: int | None = 40  # facts a relation that are probed again: after tuning, and untouched with another seed
     device: str = "auto"
     shots: tuple[int, ...] = later(())  # examples shown to the untouched model, beside tuning on them; of kind amount
+    gpus: int = later(1)  # as in TrainSettings
+    sharding: str = later("ddp")
 
     def __post_init__(self) -> None:
         """One study has one record: seeds and sizes in order, and the kind's usual sizes as None."""
@@ -97,7 +99,7 @@ class StudySettings(Record):
 
 _SHARED = (
     "source", "method", "learning_rate", "epochs", "batch_size", "lora_rank", "prompt", "scheme", "match", "max_answer_tokens",
-    "test_limit", "device",
+    "test_limit", "device", "gpus", "sharding",
 )  # fmt: skip
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from sftqa_core.jsonrecord import Record, at_least, at_most, later, one_of, shown, within
-from sftqa_core.records.measuring import MAX_NEW_TOKENS, MAX_SEED, LevelScheme
+from sftqa_core.records.measuring import MAX_NEW_TOKENS, MAX_SEED, MOST_GPUS, LevelScheme
 
+SHARDINGS = ("ddp", "fsdp")
 MAX_PROMPT = 10_000  # characters of a prompt's form
 MAX_SHOTS = 100  # examples in front of a question
 
@@ -75,6 +76,8 @@ class TrainSettings(Record):
     device: str = "auto"
     save_model: bool = True  # keep the tuned weights or adapter in the run folder
     more_shots: tuple[int, ...] = later(())  # other numbers of examples that the base model is shown, each a base line of its own
+    gpus: int = later(1)  # that train together; batch_size is that of all
+    sharding: str = later("ddp")  # of several: each holds the whole model (ddp), or a part of it (fsdp)
 
     def problems(self) -> list[str]:
         wrong = [] if self.n == self.ALL else at_least("n", self.n, 0)
@@ -84,6 +87,9 @@ class TrainSettings(Record):
         wrong += within("seed", self.seed, 0, MAX_SEED) + shots_problems("more_shots", self.more_shots, self.shots)
         wrong += one_of("method", self.method, ("full", "lora")) + one_of("balance", self.balance, ("relation", "level", "matched"))
         wrong += one_of("match", self.match, ("tokens", "substring"))
+        wrong += within("gpus", self.gpus, 1, MOST_GPUS) + one_of("sharding", self.sharding, SHARDINGS)
+        if 1 < self.gpus <= MOST_GPUS and self.batch_size % self.gpus:
+            wrong.append(f"batch_size must be a multiple of gpus, which share each batch, got {self.batch_size} for {self.gpus}.")
         if self.learning_rate is not None and not 0 < self.learning_rate <= 1:
             wrong.append(f"learning_rate must be above 0 and at most 1, got {self.learning_rate}.")
         known = range(len(self.scheme.labels))

@@ -32,7 +32,8 @@ def canonical(run: TrainSettings, learning_rate: float | None = None) -> TrainSe
 
     Names of model and source are replaced by their fingerprints elsewhere; `learning_rate` is what None stands for.
     """
-    same = replace(run, model="", source="", device="auto", shots=0, more_shots=(), save_model=False, test_limit=None)
+    same = replace(run, model="", source="", device="auto", gpus=1, sharding="ddp")
+    same = replace(same, shots=0, more_shots=(), save_model=False, test_limit=None)
     if run.n == 0:
         seed = run.seed if run.more_shots else 0
         bare = TrainSettings(model="", source="", n=0, shots=0, save_model=False, more_shots=run.more_shots, seed=seed)

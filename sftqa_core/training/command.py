@@ -21,6 +21,8 @@ _VALUES = (  # flag, field: written when it differs from the default
     ("--max-answer-tokens", "max_answer_tokens"),
     ("--shots", "shots"),
     ("--device", "device"),
+    ("--gpus", "gpus"),
+    ("--sharding", "sharding"),
 )
 _LISTS = (("--levels", "levels"), ("--relations", "relations"), ("--more-shots", "more_shots"))
 _SAMPLING = (("--samples", "samples"), ("--temperature", "temperature"), ("--max-new-tokens", "max_new_tokens"))

@@ -17,16 +17,21 @@ class CurveWriter(TrainerCallback):
     """Appends step, loss and learning_rate to the curve and reports progress."""
 
     def __init__(self, path: Path, phase: Phase, peak_rate: float):
-        self._path, self._phase, self._peak_rate = path, phase, peak_rate
+        self.path, self._phase, self._peak_rate = path, phase, peak_rate
         self.last_loss: float | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Called before the first step: the curve is what the steps done before say, which are none unless the run was resumed."""
         steps = [entry for entry in state.log_history if "loss" in entry]
-        self._path.write_text("".join(_line(entry["step"], entry["loss"], entry["learning_rate"]) for entry in steps), encoding="utf-8")
+        self.path.write_text("".join(_line(entry["step"], entry["loss"], entry["learning_rate"]) for entry in steps), encoding="utf-8")
         self._phase.done = state.global_step
         if steps:
             self.last_loss = steps[-1]["loss"]
+
+    def read_again(self) -> None:
+        """Where another process wrote the curve: what it says last."""
+        lines = self.path.read_text(encoding="utf-8").splitlines()
+        self.last_loss = json.loads(lines[-1])["loss"] if lines else None
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         """Called after each step, and once with the run's totals, which have no "loss".
@@ -42,7 +47,7 @@ class CurveWriter(TrainerCallback):
                 "Lower the learning rate."
             )
         self.last_loss = loss
-        with self._path.open("a", encoding="utf-8") as handle:
+        with self.path.open("a", encoding="utf-8") as handle:
             handle.write(_line(state.global_step, loss, rate))
         self._phase.tell(1, loss=loss, learning_rate=rate)
 

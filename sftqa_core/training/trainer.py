@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import Trainer, TrainingArguments, set_seed
+from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
 from sftqa_core.errors import OutOfMemory
@@ -38,6 +38,7 @@ from sftqa_core.training.prompts import IGNORED, EncodedExample
 from sftqa_core.training.recipes import default_learning_rate
 from sftqa_core.training.saving import save_tuned, tuned_fingerprint
 from sftqa_core.training.schedule import learning_rate_factor, training_steps
+from sftqa_core.training.shared_trainer import together_arguments
 from sftqa_core.training.unfinished import Keeper, Unfinished
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ def fine_tune(
     set by it. Raises `Stopped` when the person asked for it, `OutOfMemory`, and `SettingsError` when an example does not
     fit the model (before the first step) or the loss stops being a number.
     """
+    from sftqa_core.training.several import train_together  # which needs this module
+
     started = time.monotonic()
     rate = settings.learning_rate or default_learning_rate(settings.method, loaded.card.parameters or _size(loaded.model))
     folder.mkdir(parents=True, exist_ok=True)
@@ -105,12 +108,11 @@ def fine_tune(
     encoded = encode_examples(loaded, examples, settings)
     steps = training_steps(len(encoded), settings.batch_size, settings.epochs)
     curve = CurveWriter(folder / CURVE, Phase(reporter or Silent(), "train", steps, "steps"), rate)
-    with _own_gradients(loaded.model), _memory_errors(settings), Unfinished.of(loaded, encoded, settings, rate) as unfinished:
+    with _own_gradients(loaded.model), memory_errors(settings), Unfinished.of(loaded, encoded, settings, rate) as unfinished:
         set_seed(settings.seed)  # before the adapter's random start
-        model = _trainable_copy(loaded, settings)
+        how = (loaded, encoded, settings, rate, unfinished, folder, curve, reporter or Silent())
+        model = _trained_here(*how) if settings.gpus == 1 else train_together(*how)
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        keeper = Keeper(unfinished, reporter or Silent(), trained)
-        _run(make_trainer(model, encoded, loaded, settings, rate, unfinished.folder if unfinished else folder), curve, keeper)
     tuned = _finished(model, loaded, settings)
     if settings.save_model:
         save_tuned(tuned, folder / MODEL)
@@ -120,15 +122,34 @@ def fine_tune(
 
 def one_step(loaded: LoadedModel, batch: Sequence[EncodedExample], settings: TrainSettings) -> None:
     """Train one step on a batch and throw all of it away (trying.py). Changes the random state; raises `OutOfMemory`."""
-    with _own_gradients(loaded.model), _memory_errors(settings), tempfile.TemporaryDirectory() as folder:
+    with _own_gradients(loaded.model), memory_errors(settings), tempfile.TemporaryDirectory() as folder:
         set_seed(settings.seed)
-        model = _trainable_copy(loaded, settings)
-        trainer = make_trainer(model, list(batch), loaded, replace(settings, epochs=1), settings.learning_rate or 1e-5, Path(folder))
+        alone = replace(settings, epochs=1, gpus=1)
+        model = trainable_copy(loaded, settings)
+        trainer = make_trainer(model, list(batch), loaded, alone, settings.learning_rate or 1e-5, Path(folder))
         try:
             with no_progress_bar():
                 trainer.train()
         finally:
             _let_go(trainer)
+
+
+def _trained_here(
+    loaded: LoadedModel,
+    encoded: list[EncodedExample],
+    settings: TrainSettings,
+    rate: float,
+    unfinished: Unfinished | None,
+    folder: Path,
+    curve: CurveWriter,
+    reporter: Reporter,
+) -> Any:
+    """The model after all steps."""
+    model = trainable_copy(loaded, settings)
+    keeper = Keeper(unfinished, reporter, sum(p.numel() for p in model.parameters() if p.requires_grad))
+    trainer = make_trainer(model, encoded, loaded, settings, rate, unfinished.folder if unfinished else folder)
+    run_trainer(trainer, [curve, keeper], keeper)
+    return model
 
 
 def encode_examples(loaded: LoadedModel, examples: pd.DataFrame, settings: TrainSettings) -> list[EncodedExample]:
@@ -140,16 +161,25 @@ def encode_examples(loaded: LoadedModel, examples: pd.DataFrame, settings: Train
 
 
 def make_trainer(
-    model: Any, encoded: list[EncodedExample], loaded: LoadedModel, settings: TrainSettings, rate: float, folder: Path
+    model: Any,
+    encoded: list[EncodedExample],
+    loaded: LoadedModel,
+    settings: TrainSettings,
+    rate: float,
+    folder: Path,
+    kind: type[Trainer] = Trainer,
 ) -> Trainer:
-    """The Trainer that `fine_tune` runs; its batches are what the model sees. `folder`: where its checkpoints go."""
+    """The Trainer that `fine_tune` runs; its batches are what the model sees. `folder`: where its checkpoints go.
+
+    `kind`: what trains, `SharedTrainer` where several processes do it together.
+    """
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
     steps = training_steps(len(encoded), settings.batch_size, settings.epochs)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps))
-    trainer = Trainer(
+    trainer = kind(
         model=model,
-        args=_arguments(loaded, settings, rate, folder),
+        args=_arguments(loaded, settings, rate, folder, **together_arguments(model, settings)),
         data_collator=Collator(loaded.pad_id),
         train_dataset=[{"input_ids": list(example.ids), "labels": list(example.labels)} for example in encoded],
         optimizers=(optimizer, schedule),
@@ -158,7 +188,7 @@ def make_trainer(
     return trainer
 
 
-def _arguments(loaded: LoadedModel, settings: TrainSettings, rate: float, folder: Path) -> TrainingArguments:
+def _arguments(loaded: LoadedModel, settings: TrainSettings, rate: float, folder: Path, **more: Any) -> TrainingArguments:
     on_gpu = torch_device(loaded.device) == "cuda"
     arguments = TrainingArguments(
         output_dir=str(folder),
@@ -169,7 +199,7 @@ def _arguments(loaded: LoadedModel, settings: TrainSettings, rate: float, folder
         seed=settings.seed,
         data_seed=settings.seed,
         use_cpu=loaded.device == "cpu",
-        bf16=on_gpu and loaded.model.dtype == torch.bfloat16,
+        bf16=on_gpu and loaded.dtype == "bfloat16",
         logging_strategy="steps",
         logging_steps=1,
         logging_nan_inf_filter=False,  # a loss that is no number must be seen, not averaged away
@@ -178,15 +208,16 @@ def _arguments(loaded: LoadedModel, settings: TrainSettings, rate: float, folder
         disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_pin_memory=on_gpu,
+        **more,
     )
     if on_gpu:
         arguments._n_gpu = 1  # the job leased one device; the Trainer would spread over all it sees
     return arguments
 
 
-def _run(trainer: Trainer, curve: CurveWriter, keeper: Keeper) -> None:
+def run_trainer(trainer: Trainer, callbacks: Sequence[TrainerCallback], keeper: Keeper) -> None:
     """All steps that are left. Raises `Stopped` after the checkpoint that a request to stop brings about."""
-    for callback in (curve, keeper):
+    for callback in callbacks:
         trainer.add_callback(callback)
     start = keeper.unfinished.newest() if keeper.unfinished else None
     if start:
@@ -206,7 +237,7 @@ def _let_go(trainer: Trainer) -> None:
     trainer.accelerator.free_memory()  # collects, too: Trainer and callbacks refer to each other and to the optimizer's state
 
 
-def _trainable_copy(loaded: LoadedModel, settings: TrainSettings) -> Any:
+def trainable_copy(loaded: LoadedModel, settings: TrainSettings) -> Any:
     if settings.method == "full":
         model = copy.deepcopy(loaded.model)
         for parameter in model.parameters():
@@ -247,7 +278,7 @@ def _own_gradients(base: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _memory_errors(settings: TrainSettings) -> Iterator[None]:
+def memory_errors(settings: TrainSettings) -> Iterator[None]:
     try:
         yield
     except Exception as error:

@@ -148,11 +148,12 @@ class Keeper(TrainerCallback):
 
 def _key(loaded: LoadedModel, encoded: Sequence[EncodedExample], settings: TrainSettings, rate: float) -> str:
     own = ("method", "epochs", "batch_size", "lora_rank", "seed")
+    several = {} if settings.gpus == 1 else {"gpus": settings.gpus, "sharding": settings.sharding}
     return fingerprint(
         {
             "model": loaded.fingerprint.to_dict(),
             "examples": [[list(example.ids), list(example.labels)] for example in encoded],
-            "settings": {name: getattr(settings, name) for name in own},
+            "settings": {name: getattr(settings, name) for name in own} | several,
             "learning_rate": rate,
             "threads": torch.get_num_threads(),
             "versions": versions(),

@@ -13,7 +13,7 @@ from sftqa_core.models.chat_templates import asked_by, chat_notes
 from sftqa_core.models.devices import resolve_device
 from sftqa_core.progress import Silent
 from sftqa_core.records import ProbeSettings, StudySettings, TrainSettings
-from sftqa_core.workflows.memory import Estimator, Memory, verdict
+from sftqa_core.workflows.memory import Estimator, Memory, parts_of, verdict
 from sftqa_core.workflows.speeds import few_shot_pieces, kind_of_probe
 
 if TYPE_CHECKING:
@@ -71,7 +71,13 @@ def forecast(settings: TrainSettings | ProbeSettings | StudySettings) -> Forecas
 def probe_settings(settings: TrainSettings) -> ProbeSettings:
     """How a run's levels are measured."""
     return ProbeSettings(
-        model=settings.model, source=settings.source, split="all", scheme=settings.scheme, match=settings.match, device=settings.device
+        model=settings.model,
+        source=settings.source,
+        split="all",
+        scheme=settings.scheme,
+        match=settings.match,
+        device=settings.device,
+        gpus=parts_of(settings),
     )
 
 
@@ -88,7 +94,9 @@ def _probe(settings: ProbeSettings) -> Forecast:
 
     def needed(data: dict[str, Any]) -> Memory:
         other = ProbeSettings.from_dict(data)
-        return Estimator(prober.card, resolve_device(other.device)).probing(prober.source, facts, other.scheme, other.batch_size)
+        return Estimator(prober.card, resolve_device(other.device)).probing(
+            prober.source, facts, other.scheme, other.batch_size, other.gpus
+        )
 
     return told.within(needed(settings.to_dict()), "probe", settings, needed)
 
@@ -169,7 +177,7 @@ def _run_memory(prober: Prober, settings: TrainSettings, pool: pd.DataFrame, tes
     """The most that a run needs at any time: while `probes` facts are probed, while it is trained, or while it answers."""
     estimator = Estimator(prober.card, resolve_device(settings.device))
     training = estimator.training(settings, pool, tests, n)
-    return training.larger(estimator.probing(prober.source, tests, settings.scheme, None) if probes else None)
+    return training.larger(estimator.probing(prober.source, tests, settings.scheme, None, parts_of(settings)) if probes else None)
 
 
 def _prober(settings: ProbeSettings) -> Prober:

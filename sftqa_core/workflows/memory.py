@@ -13,6 +13,7 @@ from sftqa_core.models.chat_templates import Layout, layout, require_chat_templa
 from sftqa_core.models.devices import SEPARATE, DeviceMemory, device_memory, resolve_device
 from sftqa_core.models.folders import ModelFolder
 from sftqa_core.models.footprint import Footprint, Shape, answering, coarse, decoding, prompts_at_once, tuning
+from sftqa_core.models.shares import spread_over, tuning_together
 from sftqa_core.models.token_lengths import CountTokens, longest_tokens, token_counter
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Memory:
     note: str = ""  # what `needed` leaves out, or why it is None
     parts: Footprint | None = None  # of `needed`, without the process
     stands_against: str = ""  # the sentence of `verdict`, if it has one
+    gpus: int = 1  # that each need this much
 
     def larger(self, other: Memory | None) -> Memory:
         """The one that needs more of two that do not run at once."""
@@ -56,7 +58,8 @@ class Memory:
         if self.needed is None:
             return self.note
         free = "" if self.free is None else f", {gigabytes(self.free)} free{' on the GPU' if self.device in SEPARATE else ''}"
-        return f"about {gigabytes(self.needed)}{free}{f'. {self.note}' if self.note else ''}"
+        each = f" on each of {self.gpus} GPUs" if self.gpus > 1 else ""
+        return f"about {gigabytes(self.needed)}{each}{free}{f'. {self.note}' if self.note else ''}"
 
 
 def gigabytes(size: float) -> str:
@@ -76,8 +79,8 @@ class Estimator:
         self.count = token_counter(own if own is not None and (own / "tokenizer_config.json").is_file() else base)
         self.room = device_memory(device)
 
-    def probing(self, source: FactSource, facts: pd.DataFrame, scheme: LevelScheme, batch_size: int | None) -> Memory:
-        """Probing `facts` (fact table rows), one or more."""
+    def probing(self, source: FactSource, facts: pd.DataFrame, scheme: LevelScheme, batch_size: int | None, gpus: int = 1) -> Memory:
+        """Probing `facts` (fact table rows), one or more; with several GPUs, on each of them."""
         asked = longest_few_shot if scheme.few_shot else longest_statement
         sampling, length = scheme.sampling, asked(source, facts, self.count, scheme)
         reads = scheme.method == "likelihood"
@@ -85,11 +88,11 @@ class Estimator:
         share = 1.0 if reads else OPEN.get(self.kind, 1.0)
 
         def work(shape: Shape) -> Footprint:
-            chosen = prompts_at_once(shape, self.device, length, sampling.draws, sampling.max_new_tokens, self._beside(shape))
+            chosen = prompts_at_once(shape, self.device, length, sampling.draws, sampling.max_new_tokens, self._beside(shape, gpus))
             places = batch_size or chosen
-            return decoding(shape, self.device, places, rows, length, new, share)
+            return spread_over(decoding(shape, self.device, places, rows, length, new, share), gpus)
 
-        return self._told(work)
+        return self._told(work, None, gpus, gpus)
 
     def training(self, settings: TrainSettings, pool: pd.DataFrame, tests: pd.DataFrame, n: int) -> Memory:
         """Fine-tuning on `n` examples of the pool and answering the test questions before and after, whichever needs more."""
@@ -97,37 +100,44 @@ class Estimator:
         length = longest_example(settings, pool, n, self.count, chat)
         asked = longest_question(settings, pool, tests, self.count, chat)
         batch = max(1, min(settings.batch_size, n))
+        parts = parts_of(settings)
 
         def work(shape: Shape) -> Footprint:
-            free = self._beside(shape)
+            free = self._beside(shape, parts)
             places = prompts_at_once(shape, self.device, asked, 1, settings.max_answer_tokens, free)
-            asking = answering(shape, self.device, places, asked, settings.max_answer_tokens)
+            asking = spread_over(answering(shape, self.device, places, asked, settings.max_answer_tokens), parts)
             if not n:
                 return asking
-            tuned = tuning(shape, self.device, settings.method, settings.lora_rank, batch, length)
-            own = tuned.weights - asking.weights  # of the tuned model, which answers while the base model is still there
+            how = (settings.method, settings.lora_rank, batch, length, settings.gpus, settings.sharding)
+            tuned = tuning_together(shape, self.device, *how)
+            own = max(0, tuned.weights - asking.weights)  # of the tuned model, which answers while the base model is still there
             after = replace(asking, weights=asking.weights + own, total=asking.total + own)
             return max(tuned, after, key=lambda found: found.total)
 
-        return self._told(work, settings.method if n else None)
+        return self._told(work, settings.method if n else None, parts, settings.gpus)
 
-    def _told(self, work: Callable[[Shape], Footprint], method: str | None = None) -> Memory:
+    def _told(self, work: Callable[[Shape], Footprint], method: str | None, parts: int, gpus: int) -> Memory:
         room = self.room or DeviceMemory(0, 0)
         free, total = (room.free, room.total) if self.room else (None, None)
         note, own = "", PROCESS_BYTES[self.device]
         if self.shape is not None:
             found = work(self.shape)
         elif self.parameters:
-            found = coarse(self.parameters, self.device, method)
+            found = spread_over(coarse(self.parameters, self.device, method), parts)
             note = "Without what it works on: its configuration does not say how wide it is."
         else:
             return Memory(self.device, None, None, free, total, "not known before the model is on this machine.")
-        return Memory(self.device, found.total + own, found.least + own, free, total, note, found)
+        return Memory(self.device, found.total + own, found.least + own, free, total, note, found, gpus=gpus)
 
-    def _beside(self, shape: Shape) -> float:
-        """Bytes that will be free once the model is loaded; as much as the model takes where the device can't be asked."""
+    def _beside(self, shape: Shape, gpus: int) -> float:
+        """Bytes that will be free on these GPUs once the model is loaded; as much as it takes where the device can't be asked."""
         weights = coarse(shape.parameters, self.device).total
-        return max(0, self.room.free - PROCESS_BYTES[self.device] - weights) if self.room else weights
+        return max(0, gpus * (self.room.free - PROCESS_BYTES[self.device]) - weights) if self.room else weights
+
+
+def parts_of(settings: TrainSettings) -> int:
+    """GPUs that a run's model is spread over where it answers: one is enough where each of them trains on the whole of it."""
+    return settings.gpus if settings.sharding == "fsdp" else 1
 
 
 def model_shape(card: ModelCard) -> Shape | None:
@@ -212,7 +222,8 @@ def verdict(memory: Memory, kind: str, settings: Settings, again: Callable[[Sett
     if needed is None or least is None or memory.total is None or memory.free is None:
         return [], []
     place = "the GPU" if memory.device in SEPARATE else "this machine"
-    needs, in_all = f"It needs about {gigabytes(least)} of memory, and", gigabytes(memory.total)
+    each = f" on each of {memory.gpus} GPUs" if memory.gpus > 1 else ""
+    needs, in_all = f"It needs about {gigabytes(least)} of memory{each}, and", gigabytes(memory.total)
     if least > memory.total:
         advice = _advice(kind, settings, again, lambda found: found.total)
         return [f"{needs} {place} has {in_all} in all. {advice}"], []
@@ -249,8 +260,9 @@ def less_memory(kind: str, settings: Settings) -> Settings | None:
         return {"batch_size": _FEW_PROMPTS}
     if full and not _batch_weighs(settings):
         return _lora(settings)
-    if isinstance(batch, int) and batch > 1:
-        return {"batch_size": batch // 2}
+    gpus = _gpus(settings) if kind != "probe" else 1
+    if isinstance(batch, int) and batch > gpus:
+        return {"batch_size": max(gpus, batch // 2 // gpus * gpus)}  # GPUs share it evenly
     if full:
         return _lora(settings)
     return _processor(settings)
@@ -263,9 +275,15 @@ def _lora(settings: Settings) -> Settings:
 
 def _processor(settings: Settings) -> Settings | None:
     try:
-        return {"device": "cpu"} if resolve_device(str(settings.get("device", "auto"))) in SEPARATE else None
+        cpu = {"device": "cpu", **({"gpus": 1} if _gpus(settings) > 1 else {})}
+        return cpu if resolve_device(str(settings.get("device", "auto"))) in SEPARATE else None
     except SftqaError:
         return None
+
+
+def _gpus(settings: Settings) -> int:
+    asked = settings.get("gpus", 1)
+    return asked if isinstance(asked, int) and asked > 1 else 1
 
 
 def _batch_weighs(settings: Settings) -> bool:

@@ -111,7 +111,8 @@ class TrainingRun:
             self._try_first(likely_longest(self.settings, pool, n))
 
     def _try_first(self, examples: pd.DataFrame) -> None:
-        if not self._tried and tried_first(self.prober.device, self.prober.card.parameters):
+        alone = self.settings.gpus == 1  # one GPU's step would not be that of several that share it
+        if alone and not self._tried and tried_first(self.prober.device, self.prober.card.parameters):
             self._tried = True
             try_examples(self.prober.loaded, examples, self.settings, self.reporter)
 

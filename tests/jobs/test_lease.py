@@ -172,3 +172,14 @@ def _give_up_after(times: int):
             raise Stopped("Stopped on request.")
 
     return check
+
+
+def test_what_asks_for_several_gpus_leases_as_many(monkeypatch: pytest.MonkeyPatch, machine):
+    """More than there are, or any on the processor, are refused before anything waits."""
+    machine(2)
+    monkeypatch.setattr(devices, "why_no_gpu", lambda: None)
+    assert needs_of_device("auto", 2) == Resources(2)
+    with pytest.raises(SettingsError, match=r"The work needs 3 GPUs, and this machine has 2 that can be used\. Ask for fewer\."):
+        needs_of_device("auto", 3)
+    with pytest.raises(SettingsError, match=r"needs 2 GPUs, and this machine has 0 that can be used \(.+\)\. Ask for fewer\."):
+        needs_of_device("cpu", 2)

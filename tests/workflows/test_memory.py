@@ -176,3 +176,17 @@ def test_memory_is_told_without_torch():
     code = "import sys; from sftqa_core.workflows import memory; print(sorted({'torch', 'transformers', 'pandas'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     assert done.stdout.strip() == "[]"
+
+
+def test_several_gpus_are_told_and_batches_stay_divisible(room, monkeypatch: pytest.MonkeyPatch):
+    """The estimate is that of each; less memory keeps a multiple of them; the processor takes one process."""
+    monkeypatch.setattr(memory, "resolve_device", lambda setting: "cpu" if setting == "cpu" else "cuda")
+    room(8 * GB, 16 * GB)
+    source = open_source("atlas")
+    probing = Estimator(find_model(MODEL), "cuda").probing(source, source.facts.head(3), ProbeSettings(MODEL).scheme, None, 2)
+    assert probing.line().startswith(f"about {gigabytes(probing.needed)} on each of 2 GPUs, 8.0 GB free on the GPU")
+    settings = TrainSettings(MODEL, method="lora", batch_size=12, gpus=4).to_dict()
+    assert less_memory("train", settings) == {"batch_size": 4}
+    assert less_memory("train", {**settings, "batch_size": 4}) == {"device": "cpu", "gpus": 1}
+    problems, _ = verdict(replace(probing, least=20 * GB), "train", settings, lambda data: probing)
+    assert problems[0].startswith("It needs about 20 GB of memory on each of 2 GPUs, and the GPU has 16 GB in all.")

@@ -1,0 +1,176 @@
+"""Several processes train one model as one process would, and end together. Two on the processor stand in for two GPUs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import psutil
+import pytest
+import torch
+
+from sftqa_core.errors import OutOfMemory, SettingsError, SftqaError, Stopped
+from sftqa_core.models.catalogue import find_model
+from sftqa_core.models.loading import load_model
+from sftqa_core.progress import Silent
+from sftqa_core.training import several
+from sftqa_core.training.process import WORK, Work
+from sftqa_core.training.prompts import IGNORED
+from sftqa_core.training.shared_trainer import Share, together_arguments
+from sftqa_core.training.trainer import Collator, fine_tune
+from sftqa_core.workspace import Workspace
+from tests.tiny import tiny_loaded
+from tests.training.test_trainer import EXAMPLES, SETTINGS, Recorder
+
+TWO = dataclasses.replace(SETTINGS, gpus=2, epochs=2, save_model=False)
+SOME = EXAMPLES.head(17)  # three batches of at most 8: in the last one the second process has no example
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    """A model on the disk, from where every process reads it."""
+    folder, tiny, threads = tmp_path_factory.mktemp("model"), tiny_loaded(), torch.get_num_threads()
+    tiny.model.save_pretrained(folder)
+    tiny.tokenizer.save_pretrained(folder)
+    torch.set_num_threads(1)
+    yield load_model(find_model(str(folder)), "cpu")
+    torch.set_num_threads(threads)
+
+
+def curve(folder):
+    return [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
+
+
+def require_alike(one, two, folder):
+    """The same weights, counts and curve but for rounding."""
+    for ours, theirs in zip(one.loaded.model.parameters(), two.loaded.model.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-6)
+    assert (one.steps, one.examples_seen, one.trained_parameters) == (two.steps, two.examples_seen, two.trained_parameters)
+    assert [row["step"] for row in curve(folder / "two")] == [1, 2, 3, 4, 5, 6]
+    for name in ("loss", "learning_rate"):
+        assert [row[name] for row in curve(folder / "two")] == pytest.approx([row[name] for row in curve(folder / "one")], rel=1e-5)
+    assert two.final_loss == curve(folder / "two")[-1]["loss"]
+
+
+def test_two_processes_do_what_one_does(loaded, tmp_path):
+    """Full fine-tuning: the same examples in the same order, the loss over the whole batch, and progress as ever."""
+    recorder = Recorder()
+    one = fine_tune(loaded, SOME, dataclasses.replace(TWO, gpus=1), tmp_path / "one")
+    two = fine_tune(loaded, SOME, TWO, tmp_path / "two", recorder)
+    require_alike(one, two, tmp_path)
+    assert [(update.phase, update.done, update.total) for update in recorder.updates] == [("train", step, 6) for step in range(1, 7)]
+    assert not psutil.Process().children()
+    assert list(Workspace.current().unfinished.iterdir()) == []
+
+
+def test_a_stopped_training_goes_on_and_ends_the_same(loaded, tmp_path):
+    """LoRA: both processes stop in the same step after writing a checkpoint, from which both go on."""
+    settings = dataclasses.replace(TWO, method="lora")
+    one = fine_tune(loaded, SOME, dataclasses.replace(settings, gpus=1), tmp_path / "one")
+    with pytest.raises(Stopped):
+        fine_tune(loaded, SOME, settings, tmp_path / "two", Recorder(stop_after=1))
+    steps = len(curve(tmp_path / "two"))
+    (folder,) = (path for path in Workspace.current().unfinished.iterdir() if path.is_dir())
+    assert [path.name for path in folder.iterdir()] == [f"checkpoint-{steps}"]
+    rest = Recorder()
+    two = fine_tune(loaded, SOME, settings, tmp_path / "two", rest)
+    require_alike(one, two, tmp_path)
+    assert [update.done for update in rest.updates] == list(range(steps + 1, 7))
+
+
+def test_all_end_when_one_is_killed(loaded, tmp_path):
+    """As the system does when memory runs out: nobody waits for the dead one, and the sentence says what may help."""
+
+    class Kills(Recorder):
+        def progress(self, update):
+            if not self.updates:
+                psutil.Process().children()[1].kill()
+            super().progress(update)
+
+    settings = dataclasses.replace(TWO, epochs=2000)
+    with pytest.raises(OutOfMemory, match="One of the training's 2 processes was killed, most likely because the machine's memory ran out"):
+        fine_tune(loaded, SOME, settings, tmp_path / "two", Kills())
+    assert not psutil.Process().children()
+
+
+@pytest.fixture
+def pretended(monkeypatch):
+    """Processes of a training that run code of a test: {FOLDER} is theirs, and each knows its RANK."""
+
+    def pretend(code: str) -> Work:
+        def start(folder, rank, work):
+            told = f"import sys, time, os, signal; from pathlib import Path; folder, rank = Path({str(folder)!r}), {rank}\n{code}"
+            return subprocess.Popen([sys.executable, "-c", told], stdin=subprocess.PIPE)
+
+        monkeypatch.setattr(several, "_start", start)
+        monkeypatch.setattr(several, "_GRACE_S", 0.5)
+        return Work(tiny_loaded().card, "cpu", TWO, 1e-3, (), "curve.jsonl", None)
+
+    return pretend
+
+
+FAILS = '(folder / \'failed-1.json\').write_text(\'{"kind": "%s", "text": "%s"}\') if rank else time.sleep(60); sys.exit(1)'
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "told"),
+    [
+        (FAILS % ("OutOfMemory", "Fine-tuning needs more."), OutOfMemory, "Fine-tuning needs more."),
+        (FAILS % ("SettingsError", "The loss became nan."), SettingsError, "The loss became nan."),
+        (
+            FAILS % ("", "no such operator"),
+            SftqaError,
+            "One of the training's 2 processes ended with status 1 (no such operator). Its log says more",
+        ),
+        ("sys.exit(3) if rank else time.sleep(60)", SftqaError, "One of the training's 2 processes ended with status 3."),
+        ("os.kill(os.getpid(), 11) if rank else time.sleep(60)", SftqaError, "One of the training's 2 processes ended by signal 11."),
+    ],
+)
+def test_what_one_process_says_is_raised_here_and_the_others_end(pretended, code, kind, told):
+    """The usual errors come over as they are; anything else names what happened."""
+    with several.Group.of(pretended(code)) as group:
+        assert Work.from_dict(json.loads((group.folder / WORK).read_text())).settings == TWO
+        with pytest.raises(kind) as error:
+            group.finish(Silent())
+        assert type(error.value) is kind
+        assert str(error.value).startswith(told)
+    assert all(process.poll() is not None for process in group.processes)
+
+
+def test_a_process_ends_with_the_one_that_started_it():
+    """Killed like a cancelled job, that one can't say so: its end of the pipe closes."""
+    code = "from sftqa_core.training.process import _end_with_the_starter; print('up', flush=True); _end_with_the_starter()"
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"up\n"
+    assert process.poll() is None
+    process.stdin.close()
+    assert process.wait(20) == 1
+    process.stdout.close()
+
+
+def test_each_process_takes_its_part_of_a_batch():
+    """Together they have every example once; who gets none reads one without learning from it."""
+    examples = [{"input_ids": [number] * 3, "labels": [IGNORED, number, number]} for number in range(5)]
+    parts = [Share(Collator(0), rank, 2)(examples)["input_ids"][:, 0].tolist() for rank in range(2)]
+    assert parts == [[0, 1, 2], [3, 4]]
+    alone = Share(Collator(0), 1, 2)(examples[:1])
+    assert (alone["input_ids"].tolist(), alone["labels"].tolist()) == ([[0, 0, 0]], [[IGNORED] * 3])
+
+
+def test_fsdp_divides_the_model_layer_by_layer():
+    """Its configuration; with accelerate it runs on GPUs only, so it is not tested further."""
+    model = tiny_loaded().model
+    assert together_arguments(model, SETTINGS) == {}
+    assert together_arguments(model, TWO) == {"ddp_find_unused_parameters": False}
+    sharded = together_arguments(model, dataclasses.replace(TWO, sharding="fsdp"))
+    assert sharded == {"fsdp": True, "fsdp_config": {"version": 2, "transformer_layer_cls_to_wrap": ["LlamaDecoderLayer"]}}
+
+
+def test_settings_that_do_not_fit_several_gpus_are_refused():
+    """Every problem in a sentence."""
+    with pytest.raises(SettingsError, match="batch_size must be a multiple of gpus, which share each batch, got 8 for 3"):
+        dataclasses.replace(SETTINGS, gpus=3)
+    with pytest.raises(SettingsError, match=r"gpus must be 1 to 64, got 0\.\nsharding must be one of ddp, fsdp, got 'zero'"):
+        dataclasses.replace(SETTINGS, gpus=0, sharding="zero")
