@@ -10,6 +10,8 @@ from typing import Any
 import streamlit as st
 
 from pages._ui import pickers, prompt_form, resources
+from pages._ui.gpu_fields import filled_in as gpus_filled_in
+from pages._ui.gpu_fields import gpu_fields
 from pages._ui.titles import BALANCES, FIELDS, METHODS
 from sftqa_core.errors import SettingsError, SftqaError
 from sftqa_core.records import LevelScheme, TrainSettings
@@ -28,6 +30,7 @@ def train_form() -> TrainSettings:
     values = {"model": model, "source": source, **_examples(), **_recipe(model, wrong)}
     with st.expander("More settings"):
         values |= _more()
+        values |= gpu_fields()
         values["prompt"] = prompt_form.prompt_field(model, wrong)
         values |= prompt_form.shots_field()
     try:
@@ -42,22 +45,26 @@ def train_form() -> TrainSettings:
 def fill_in(settings: TrainSettings) -> None:
     """Put a run's settings into the form, for the person to look at before anything is started."""
     size = "all" if settings.n == TrainSettings.ALL else settings.n if settings.n in SIZES else "other"
-    filled = {
-        "pick-model": settings.model,
-        "pick-source": settings.source,
-        "lab-kind": "train",
-        "lab-size": size,
-        "lab-levels": list(settings.levels or ()),
-        "lab-balance": settings.balance,
-        "lab-method": settings.method,
-        "lab-rate": "" if settings.learning_rate is None else f"{settings.learning_rate:g}",
-        "lab-seed": settings.seed,
-        "lab-epochs": settings.epochs,
-        "lab-batch": settings.batch_size,
-        "lab-rank": settings.lora_rank,
-        "lab-relations": list(settings.relations or ()),
-        "lab-limit": settings.test_limit,
-    } | prompt_form.filled(settings)
+    filled = (
+        {
+            "pick-model": settings.model,
+            "pick-source": settings.source,
+            "lab-kind": "train",
+            "lab-size": size,
+            "lab-levels": list(settings.levels or ()),
+            "lab-balance": settings.balance,
+            "lab-method": settings.method,
+            "lab-rate": "" if settings.learning_rate is None else f"{settings.learning_rate:g}",
+            "lab-seed": settings.seed,
+            "lab-epochs": settings.epochs,
+            "lab-batch": settings.batch_size,
+            "lab-rank": settings.lora_rank,
+            "lab-relations": list(settings.relations or ()),
+            "lab-limit": settings.test_limit,
+        }
+        | prompt_form.filled(settings)
+        | gpus_filled_in(settings)
+    )
     st.session_state.update(filled | ({"lab-n": settings.n} if size == "other" else {}))
 
 

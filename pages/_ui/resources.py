@@ -267,3 +267,10 @@ def missing_torch() -> bool:
     from importlib.util import find_spec
 
     return find_spec("torch") is None
+
+
+def gpus() -> int:
+    """GPUs that work could have together; asks the driver, never torch."""
+    from sftqa_core.models.devices import SEPARATE, resolve_device, visible_gpus
+
+    return len(visible_gpus()) if resolve_device("auto") in SEPARATE else 0

@@ -12,6 +12,7 @@ from sftqa_core.errors import SftqaError
 from sftqa_core.records import PROMPTS, Job, LevelScheme, PretrainSettings, ProbeSettings, PromptFormat, StudySettings, TrainSettings
 
 METHODS = {"full": "all weights", "lora": "LoRA"}
+SHARDINGS = {"ddp": "the whole model", "fsdp": "a part of it"}
 BALANCES = {
     "relation": "equal counts per relation",
     "level": "equal counts per level too",
@@ -36,7 +37,7 @@ FIELDS = {  # a setting's name -> what the pages call it
     "max_answer_tokens": "Answer length in tokens",
     "device": "Device",
     "gpus": "GPUs",
-    "sharding": "Shared as",
+    "sharding": "Each GPU holds",
     "save_model": "Keep the tuned weights",
     "scheme": "Level scheme",
     "limit": "At most this many facts",
@@ -57,6 +58,8 @@ _SHORT: dict[str, Callable[[Any], str]] = {  # as part of a title
     "shots": lambda value: _shown(value),
     "more_shots": lambda value: f"{_shown(value)} too",
     "lora_rank": lambda value: f"LoRA rank {value}",
+    "gpus": lambda value: f"{value} GPUs",
+    "sharding": lambda value: f"each with {SHARDINGS.get(value, value)}",
     "limit": lambda value: f"at most {value:,} facts",
     "scheme": lambda value: _scheme_words(value),
     "corpus": lambda value: "own text settings",
@@ -102,8 +105,8 @@ def shown_value(name: str, value: Any, settings: Any) -> str:
     if name == "prompt":
         told = f"{value.prompt}{value.answer}{' (as a chat)' if value.chat else ''}"
         return PROMPT_NAMES["chat"] if prompt_kind(value) == "chat" else told
-    if name in ("method", "balance"):
-        return {**METHODS, **BALANCES}.get(value, value)
+    if name in ("method", "balance", "sharding"):
+        return {**METHODS, **BALANCES, **SHARDINGS}.get(value, value)
     if name == "scheme":
         return _scheme_words(value)
     if isinstance(value, bool):

@@ -47,7 +47,7 @@ def preflight(settings: Settings, cost: Forecast | None = None) -> Preflight:
     kind = KINDS[type(settings)]
     models = settings.models if isinstance(settings, StudySettings) else (settings.model,)
     looked = [look_at(name) for name in models]
-    device, place = device_check(settings.device)
+    device, place = device_check(settings.device, settings.gpus)
     checks: list[Check] = []
     for one in looked:
         own = [*one.checks, *_texts(one, settings)]
@@ -142,7 +142,7 @@ def _costs(settings: Settings, cost: Forecast | None, looked: list[Looked], devi
     return [
         _facts(settings, cost),
         memory_check(cost.memory, device, method, largest),
-        trial_check(device, largest, trains),
+        trial_check(device, largest, trains, getattr(run, "gpus", 1)),
         _disk(settings, run, cost, looked, device),
     ]
 

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from sftqa_core.errors import SettingsError
-from sftqa_core.models.devices import NUMBER_FORMATS, device_memory, resolve_device, why_no_gpu
+from sftqa_core.models.devices import NUMBER_FORMATS, device_memory, resolve_device, visible_gpus, why_no_gpu
 from sftqa_core.models.footprint import coarse
 from sftqa_core.records import Check
 from sftqa_core.training.trying import tried_first
@@ -30,16 +30,20 @@ def packages_check(kind: str) -> Check:
     return Check("packages", "ok", "Everything that models need is installed.")
 
 
-def device_check(setting: str) -> tuple[Check, str]:
-    """What the device setting stands for here, and the device ("cpu" where it can't be used)."""
+def device_check(setting: str, gpus: int = 1) -> tuple[Check, str]:
+    """What the device setting stands for here, and the device ("cpu" where it can't be used); whether there are so many GPUs."""
     try:
         device = resolve_device(setting)
     except SettingsError as error:
         return Check("device", "problem", str(error), "Choose device cpu."), "cpu"
+    there = 0 if device == "cpu" else len(visible_gpus())
+    if gpus > 1 and gpus > there:
+        return Check("device", "problem", f"{gpus} GPUs are asked for, and {there} can be used here.", "Ask for fewer GPUs."), device
     if device == "cpu":
         why = "as chosen" if setting == "cpu" else why_no_gpu() or "no GPU can be used"
         return Check("device", "ok", f"It runs on the processor, in {NUMBER_FORMATS[device]} ({why})."), device
-    return Check("device", "ok", f"It runs on the GPU ({device}), in {NUMBER_FORMATS[device]}."), device
+    where = f"{gpus} GPUs" if gpus > 1 else "the GPU"
+    return Check("device", "ok", f"It runs on {where} ({device}), in {NUMBER_FORMATS[device]}."), device
 
 
 def memory_check(memory: Memory | None, device: str, method: str | None = None, parameters: int | None = None) -> Check:
@@ -62,8 +66,10 @@ def memory_check(memory: Memory | None, device: str, method: str | None = None, 
     return Check("memory", "ok", f"Memory: {memory.line().rstrip('.')}.")
 
 
-def trial_check(device: str, parameters: int | None, trains: bool) -> Check:
+def trial_check(device: str, parameters: int | None, trains: bool, gpus: int = 1) -> Check:
     """Whether one step is tried on the device before the work (training/trying.py)."""
+    if trains and gpus > 1:
+        return Check("trial", "ok", f"No step is tried first: that of one GPU would say little of {gpus} that share the work.")
     if trains and tried_first(device, parameters):
         place = "the processor" if device == "cpu" else "the GPU"
         return Check("trial", "ok", f"One step is tried on {place} first, so that too little memory shows before any time is lost.")

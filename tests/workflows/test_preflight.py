@@ -380,6 +380,12 @@ def test_the_device_is_told_or_refused(monkeypatch):
     assert (found.state, place) == ("problem", "cpu")
     monkeypatch.setattr(preflight_machine, "resolve_device", lambda setting: "cuda")
     assert device_check("auto") == (Check("device", "ok", "It runs on the GPU (cuda), in bfloat16."), "cuda")
+    monkeypatch.setattr(preflight_machine, "visible_gpus", lambda: ["0", "1"])
+    assert device_check("auto", 2) == (Check("device", "ok", "It runs on 2 GPUs (cuda), in bfloat16."), "cuda")
+    few = Check("device", "problem", "3 GPUs are asked for, and 2 can be used here.", "Ask for fewer GPUs.")
+    assert device_check("auto", 3) == (few, "cuda")
+    monkeypatch.setattr(preflight_machine, "resolve_device", lambda setting: "cpu")
+    assert device_check("auto", 2)[0].said == "2 GPUs are asked for, and 0 can be used here."
 
 
 def test_memory_that_suffices_may_suffice_or_does_not(monkeypatch):
@@ -403,6 +409,7 @@ def test_a_trial_is_announced_for_gpus_and_large_models():
     assert "on the GPU first" in trial_check("cuda", 1000, True).said
     assert "on the processor first" in trial_check("cpu", 2 * GB, True).said
     assert trial_check("cpu", 1000, True).said.startswith("No step has to be tried first: the model is small")
+    assert trial_check("cuda", 1000, True, 4).said == "No step is tried first: that of one GPU would say little of 4 that share the work."
     assert trial_check("cuda", 1000, False).said.startswith("No step has to be tried first: a probe")
 
 
