@@ -31,6 +31,7 @@ def tuning_together(shape: Shape, device: str, method: str, rank: int, batch_siz
         return replace(alone, gradients=2 * alone.gradients, total=alone.total + alone.gradients)
     trained = alone.gradients // 4
     weights = (4 * trained if method == "full" else alone.weights) // gpus
-    moments = 8 * trained * (gpus - 1) // gpus
-    saved = alone.weights - weights + moments
-    return replace(alone, weights=weights, gradients=alone.gradients // gpus, optimizer=alone.optimizer // gpus, total=alone.total - saved)
+    gradients, optimizer, moments = alone.gradients // gpus, alone.optimizer // gpus, 8 * trained // gpus
+    # the peak is where a backward pass begins, or where the optimizer steps (footprint.py)
+    peak = max(moments + alone.activations + alone.logits, optimizer + gradients)
+    return replace(alone, weights=weights, gradients=gradients, optimizer=optimizer, total=weights + peak)

@@ -65,6 +65,15 @@ def test_two_processes_do_what_one_does(loaded, tmp_path):
     assert list(Workspace.current().unfinished.iterdir()) == []
 
 
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_model_in_parts_is_trained_as_a_whole_one(loaded, tmp_path, monkeypatch, method):
+    """FSDP, which accelerate would use on GPUs only: every process holds a part of each layer."""
+    monkeypatch.setattr(several, "_MODULE", "tests.training.fsdp_on_cpu")
+    settings = dataclasses.replace(TWO, method=method, sharding="fsdp")
+    one = fine_tune(loaded, SOME, dataclasses.replace(settings, gpus=1), tmp_path / "one")
+    require_alike(one, fine_tune(loaded, SOME, settings, tmp_path / "two"), tmp_path)
+
+
 def test_a_stopped_training_goes_on_and_ends_the_same(loaded, tmp_path):
     """LoRA: both processes stop in the same step after writing a checkpoint, from which both go on."""
     settings = dataclasses.replace(TWO, method="lora")
@@ -160,7 +169,7 @@ def test_each_process_takes_its_part_of_a_batch():
 
 
 def test_fsdp_divides_the_model_layer_by_layer():
-    """Its configuration; with accelerate it runs on GPUs only, so it is not tested further."""
+    """Its configuration."""
     model = tiny_loaded().model
     assert together_arguments(model, SETTINGS) == {}
     assert together_arguments(model, TWO) == {"ddp_find_unused_parameters": False}

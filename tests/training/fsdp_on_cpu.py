@@ -1,0 +1,22 @@
+"""A training's process (training/process.py) in which accelerate uses FSDP on the processor as well, which it does on GPUs only."""
+
+import sys
+from typing import Any
+
+from accelerate import state
+from accelerate.utils import DistributedType
+
+from sftqa_core.training.process import main
+
+_init = state.AcceleratorState.__init__
+
+
+def _also_on_the_processor(self: Any, *arguments: Any, fsdp_plugin: Any = None, **more: Any) -> None:
+    _init(self, *arguments, fsdp_plugin=fsdp_plugin, **more)
+    if fsdp_plugin is not None:
+        self.distributed_type, self.fsdp_plugin = DistributedType.FSDP, fsdp_plugin
+
+
+if __name__ == "__main__":
+    state.AcceleratorState.__init__ = _also_on_the_processor  # type: ignore[method-assign]
+    sys.exit(main(sys.argv[1:]))
