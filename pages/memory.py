@@ -8,16 +8,17 @@ from pages._ui import background, memory_panels, panels, pickers, resources, sta
 from pages._ui.alias_panel import alias_button
 from pages._ui.job_panel import job_panel
 from pages._ui.probe_panel import is_second, probe_button, upload_button
+from pages._ui.scheme_picker import pick_scheme
 from pages._ui.trust_panel import trust_panel
 from pages._ui.wording import NOTE_HELP, literal
-from sftqa_core.records import LevelScheme, TrainSettings
+from sftqa_core.records import TrainSettings
 
 st.title("Memory")
 
 with panels.told():
     if not resources.models():
         panels.no_models()
-    first, second, third, fourth, fifth = st.columns([3, 3, 2, 2, 2])
+    first, second, third, fourth, fifth, sixth = st.columns([3, 3, 2, 2, 2, 2], vertical_alignment="bottom")
     with first:
         model = pickers.pick_model()
     with second:
@@ -26,8 +27,7 @@ with panels.told():
         split = pickers.pick_split()
     with fourth:
         domain = pickers.pick_domain()
-    with fifth:
-        scheme = LevelScheme(method=pickers.pick_method())
+    scheme = pick_scheme(fifth, sixth)
 
 with panels.told():
     stamp = background.stamp()
@@ -39,7 +39,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
     probe_button(model, source, split, domain, scheme, profile.facts - profile.probed)
     upload_button()
     alias_button()
-    panels.glossary(TrainSettings(model), 21 * scheme.sampling.samples)
+    panels.glossary(TrainSettings(model, scheme=scheme), 21 * scheme.sampling.samples)
     state.tell_now()
     told = "Leave out echo facts" if profile.echo else "No echo facts"
     without_echo = st.toggle(told, help=NOTE_HELP["echo facts"], disabled=not profile.echo)

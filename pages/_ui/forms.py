@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages._ui import pickers, prompt_form, resources
+from pages._ui import pickers, prompt_form, resources, scheme_picker
 from pages._ui.gpu_fields import filled_in as gpus_filled_in
 from pages._ui.gpu_fields import gpu_fields
 from pages._ui.titles import BALANCES, FIELDS, METHODS
@@ -27,7 +27,7 @@ def train_form() -> TrainSettings:
         model = pickers.pick_model()
     with second:
         source = pickers.pick_source()
-    values = {"model": model, "source": source, **_examples(), **_recipe(model, wrong)}
+    values = {"model": model, "source": source, **_examples(wrong), **_recipe(model, wrong)}
     with st.expander("More settings"):
         values |= _more()
         values |= gpu_fields()
@@ -64,17 +64,23 @@ def fill_in(settings: TrainSettings) -> None:
         }
         | prompt_form.filled(settings)
         | gpus_filled_in(settings)
+        | scheme_picker.filled(settings.scheme)
     )
     st.session_state.update(filled | ({"lab-n": settings.n} if size == "other" else {}))
 
 
-def _examples() -> dict[str, Any]:
+def _examples(wrong: list[str]) -> dict[str, Any]:
     sizes = [*SIZES, "all", "other"]
     size = st.segmented_control("Examples (n)", sizes, default=SIZES[0], required=True, key="lab-size", wrap=True, persist_state="session")
     n = st.number_input("How many", 1, 1_000_000, 100, key="lab-n", persist_state="session") if size == "other" else size
     n = TrainSettings.ALL if n == "all" else int(n)
-    labels = LevelScheme().labels
-    first, second = st.columns(2)
+    zeroth, first, second = st.columns([2, 3, 3], vertical_alignment="bottom")
+    with zeroth:
+        scheme = _scheme(wrong)
+    labels = scheme.labels
+    kept = st.session_state.get("lab-levels")
+    if kept and max(kept) >= len(labels):  # levels of a scheme that had more
+        st.session_state["lab-levels"] = [at for at in kept if at < len(labels)]
     chosen = first.multiselect(
         FIELDS["levels"],
         range(len(labels)),
@@ -93,7 +99,16 @@ def _examples() -> dict[str, Any]:
         key="lab-balance",
         persist_state="session",
     )
-    return {"n": n, "levels": tuple(sorted(chosen)) or None, "balance": balance}
+    return {"n": n, "levels": tuple(sorted(chosen)) or None, "balance": balance, "scheme": scheme}
+
+
+def _scheme(wrong: list[str]) -> LevelScheme:
+    """The levels of the run, as Memory shows them; the paper's while something is wrong with one's own."""
+    try:
+        return scheme_picker.picked_scheme()
+    except SettingsError as error:
+        wrong += error.problems
+        return LevelScheme()
 
 
 def _recipe(model: str, wrong: list[str]) -> dict[str, Any]:

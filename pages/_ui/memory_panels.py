@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import resources, state
+from pages._ui import resources, slick_panels, state
 from pages._ui.charts import draw
 from pages._ui.downloads import csv_button
 from pages._ui.panels import planted
@@ -69,6 +69,9 @@ def spread(profile: Any, read: bool) -> None:
         figure = partial(level_shares_figure, groups, scheme.labels, 56 if len(groups) <= 3 else 30)
         draw(figure, key="shares", alt="Share of facts per memory level", of=(repr(groups), scheme.labels))
     with right:
+        if scheme.few_shot:
+            slick_panels.right_answers(profile)
+            return
         st.markdown(
             "**Memory score R**" if scheme.method == "sampling" else f"**Expected memory score R**, by {METHOD_NAMES[scheme.method]}"
         )
@@ -138,11 +141,16 @@ def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, rea
         if pd.isna(fact["score"]):
             st.caption("This fact has not been probed. Use the Probe button above.")
             return
-        _score_row(fact, read)
+        if scheme.few_shot:
+            greedy = round(sum(list(fact["hits_per_template"])[scheme.contexts :]))
+            told = f"{greedy} of {scheme.contexts} greedy answers and {int(fact['hits'])} of {int(fact['completions'])} samples right"
+            st.caption(f"{told} · level {fact['level']}")
+        else:
+            _score_row(fact, read)
         counted = scheme.method == "sampling"
-        rows = resources.completions(model, source, fact["fact_id"], stamp)
+        rows = resources.completions(model, source, fact["fact_id"], stamp, scheme if scheme.few_shot else None)
         prompts = rows.drop_duplicates("template").set_index("template")["prompt"].to_dict() if len(rows) else {}
-        hits = list(fact["hits_per_template"])
+        hits = list(fact["hits_per_template"])[: scheme.contexts if scheme.few_shot else None]  # without the greedy answers
         samples = round(fact["completions"] / max(len(hits), 1)) or scheme.sampling.samples  # a likelihood: hits to be expected of these
         colour = level_colours(len(scheme.labels))[list(scheme.labels).index(fact["level"])]
         seen = rows.drop_duplicates("template").set_index("template")["seen"].to_dict() if read and "seen" in rows else {}
@@ -159,7 +167,7 @@ def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, rea
             rows.assign(hit=rows["matched"].notna(), matched=rows["matched"].fillna(""), template=rows["template"] + 1),
             hide_index=True,
             height=300,
-            column_order=["template", "prompt", "text", "count", "hit", "matched", "stop"],
+            column_order=["template", "prompt", "text", *(["greedy"] if scheme.few_shot else []), "count", "hit", "matched", "stop"],
             column_config=COMPLETION_COLUMNS,
         )
 
@@ -168,6 +176,7 @@ COMPLETION_COLUMNS = {
     "template": st.column_config.NumberColumn("Template", width="small"),
     "prompt": st.column_config.TextColumn("Prompt"),
     "text": st.column_config.TextColumn("The model went on"),
+    "greedy": st.column_config.CheckboxColumn("Greedy", width="small"),
     "count": st.column_config.NumberColumn("Times", width="small"),
     "hit": st.column_config.CheckboxColumn("Hit", width="small"),
     "matched": st.column_config.TextColumn("Answer found", width="small"),

@@ -78,9 +78,13 @@ def glossary(settings: TrainSettings, completions: int) -> None:
 def terms(scheme: LevelScheme, completions: int, shots: str) -> dict[str, str]:
     """Each term and its line."""
     labels, ends = scheme.labels, (*scheme.cutoffs, 1.0)
-    ranges = [f"{labels[0]}: never"]
+    if scheme.few_shot:
+        told = f"{labels[3]}: all of {scheme.contexts} greedy answers, each after {scheme.shots} examples, are right; {labels[2]}: some; "
+        told += f"{labels[1]}: none, but one of {scheme.sampling.samples} samples each; {labels[0]}: nothing."
+        return {t: told if t == "Memory levels" else text.format(shots=shots) for t, text in TERMS.items()}
+    ranges = [f"{labels[0]}: {f'up to {ends[0]:.0%}' if ends[0] else 'never'}"]
     ranges += [f"{label}: more than {low:.0%}, up to {high:.0%}" for label, low, high in zip(labels[1:], ends, ends[1:], strict=False)]
-    ranges[1:2] = [f"{labels[1]}: at least once, up to {ends[1]:.0%}"]
+    ranges[1:2] = ranges[1:2] if ends[0] else [f"{labels[1]}: at least once, up to {ends[1]:.0%}"]
     return {term: text.format(completions=completions, shots=shots, levels="; ".join(ranges) + ".") for term, text in TERMS.items()}
 
 

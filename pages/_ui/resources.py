@@ -90,10 +90,10 @@ def trust(model: str, source: str, split: str, domain: str, stamp: str) -> Any:
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
-def completions(model: str, source: str, fact_id: str, stamp: str) -> Any:
+def completions(model: str, source: str, fact_id: str, stamp: str, scheme: LevelScheme | None = None) -> Any:
     from sftqa_core import workflows
 
-    return workflows.completions(model, source, fact_id)
+    return workflows.completions(model, source, fact_id, scheme) if scheme else workflows.completions(model, source, fact_id)
 
 
 @st.cache_resource(show_spinner=False, ttl=60)

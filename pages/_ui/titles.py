@@ -9,7 +9,7 @@ from typing import Any
 from pages._ui import resources
 from pages._ui.wording import moment
 from sftqa_core.errors import SftqaError
-from sftqa_core.records import PROMPTS, Job, LevelScheme, PretrainSettings, ProbeSettings, PromptFormat, StudySettings, TrainSettings
+from sftqa_core.records import PROMPTS, SLICK, Job, LevelScheme, PretrainSettings, ProbeSettings, PromptFormat, StudySettings, TrainSettings
 
 METHODS = {"full": "all weights", "lora": "LoRA"}
 SHARDINGS = {"ddp": "the whole model", "fsdp": "a part of it"}
@@ -117,6 +117,8 @@ def shown_value(name: str, value: Any, settings: Any) -> str:
 def _scheme_words(scheme: LevelScheme) -> str:
     """What a level scheme does otherwise than the paper's."""
     plain, drawn = LevelScheme(), scheme.sampling
+    if scheme.few_shot:
+        return "SliCK's levels" if scheme == SLICK else f"SliCK's levels, other settings ({scheme.fingerprint()[:4]})"
     words = {
         f"levels {'/'.join(scheme.labels)}": scheme.labels != plain.labels,
         f"cut-offs {'/'.join(f'{cut:.0%}' for cut in scheme.cutoffs)}": scheme.cutoffs != plain.cutoffs,

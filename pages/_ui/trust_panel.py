@@ -10,6 +10,7 @@ from pages._ui import resources
 from pages._ui.charts import draw
 from pages._ui.pickers import METHOD_NAMES
 from pages._ui.probe_panel import second_probe
+from pages._ui.slick_panels import crossed
 from pages._ui.wording import percent
 from sftqa_core.figures.agreement import budget_figure, confusion_figure
 
@@ -41,6 +42,8 @@ def trust_panel(model: str, source: str, split: str, domain: str, method: str, s
         missing = found.facts - (second.facts if second else 0)
         with left:
             _agreements(found, method)
+            if found.slick is not None:
+                crossed(found.slick)
             if missing:
                 second_probe(model, source, split, domain, missing, second is not None)
         with right:

@@ -76,3 +76,19 @@ def score_histogram(
 def level_names(levels: Iterable[Any], labels: Sequence[str], missing: str) -> list[str]:
     """The label of each level; `missing` where there is none."""
     return [missing if str(at) in ("None", "nan", "<NA>") else labels[int(at)] for at in levels]
+
+
+def right_answers_figure(counts: Sequence[Sequence[int]], labels: Sequence[str], height: int = 150) -> go.Figure:
+    """Facts by how many of their answers are right, bars cut by level: `counts` [levels][0 right, 1 right, ...]."""
+    figure = canvas(height, y_title="facts")
+    for colour, label, own in zip(level_colours(len(labels)), labels, counts, strict=True):
+        figure.add_bar(
+            x=list(range(len(own))),
+            y=list(own),
+            marker={"color": colour, "line": {"width": 0}},
+            hovertemplate=f"{plain(label)}, %{{x}} right: %{{y:,}} facts<extra></extra>",
+            showlegend=False,
+        )
+    figure.update_layout(barmode="stack", bargap=0.12)
+    figure.update_xaxes(dtick=1, showgrid=False)
+    return figure

@@ -7,7 +7,7 @@ from sftqa_core.figures.accuracy import accuracy_figure
 from sftqa_core.figures.agreement import budget_figure, confusion_figure
 from sftqa_core.figures.changes import change_counts, change_table
 from sftqa_core.figures.fact import template_hits_figure
-from sftqa_core.figures.levels import level_names, level_shares_figure, score_histogram
+from sftqa_core.figures.levels import level_names, level_shares_figure, right_answers_figure, score_histogram
 from sftqa_core.figures.style import GREY, ink_on, level_colours, plain, shortened
 from sftqa_core.figures.training import loss_figure
 from sftqa_core.records import Agreement, DomainAccuracy, LevelAccuracy
@@ -253,3 +253,12 @@ def test_budget_lines_darken_with_templates_and_read_on_both_backgrounds():
     assert steps == sorted(steps, reverse=True)
     assert all(1.05 / (step + 0.05) > 2.2 and (step + 0.05) / (luminance("#0f141b") + 0.05) > 2.2 for step in steps)
     assert not set(colours) & set(level_colours(5))
+
+
+def test_right_answers_are_counted_level_by_level():
+    """A bar for each number of right answers, cut by the facts' levels, in the levels' colours."""
+    figure = right_answers_figure([[5, 0, 0], [2, 0, 0], [0, 3, 0], [0, 0, 4]], ("a", "b", "c", "d"))
+    assert [list(bar.y) for bar in figure.data] == [[5, 0, 0], [2, 0, 0], [0, 3, 0], [0, 0, 4]]
+    assert [list(bar.x) for bar in figure.data] == [[0, 1, 2]] * 4
+    assert figure.layout.barmode == "stack"
+    assert len({bar.marker.color for bar in figure.data}) == 4
