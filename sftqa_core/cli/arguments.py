@@ -16,6 +16,7 @@ from sftqa_core.cli.values import DEVICES, count_or_all, cutoffs, json_scheme, n
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import (
     METHODS,
+    OPTIMIZERS,
     PROMPTS,
     SCHEMES,
     SHARDINGS,
@@ -30,7 +31,7 @@ from sftqa_core.records import (
 SHARDING_HELP = "with several GPUs: each holds the whole model (ddp, default), or a part of it (fsdp)"
 _STUDY_OPTIONS = (
     "models", "source", "seeds", "sizes", "method", "learning_rate", "epochs", "batch_size", "prompt", "test_limit", "retest_limit",
-    "device", "shots", "gpus", "sharding",
+    "device", "shots", "gpus", "sharding", "optimizer", "micro_batch", "gradient_checkpointing",
 )  # fmt: skip
 _PROMPT = "qa, plain, chat (the model's own chat template), or your own text with {question}"
 
@@ -137,6 +138,12 @@ def _add_train(parser: argparse.ArgumentParser, n: int | None = None) -> None:
     parser.add_argument("--shots", type=shots, default="4", help="examples shown to the base model: 4, or 0,1,4,16; 0 alone: none")
     parser.add_argument("--more-shots", type=numbers, default=(), help="more such numbers, each a base line of its own")
     parser.add_argument("--gpus", type=int, default=1, help="GPUs that train together and share each batch (unverified)")
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adamw", help="adamw_8bit needs bitsandbytes and a GPU (unverified)")
+    parser.add_argument("--micro-batch", type=int, help="examples on the device at once; a step has --batch of them all the same")
+    parser.add_argument("--gradient-checkpointing", action="store_true", help="compute activations twice: less memory, more time")
+    parser.add_argument("--eval-every", type=int, help="look at dev facts every so many steps")
+    parser.add_argument("--eval-facts", type=int, default=200, help="dev facts that are looked at")
+    parser.add_argument("--patience", type=int, help="end after so many looks without an improvement, with the best weights")
     parser.add_argument("--sharding", choices=SHARDINGS, default="ddp", help=SHARDING_HELP)
     parser.add_argument("--no-save-model", action="store_true", help="do not keep the tuned weights")
     parser.add_argument("--test-limit", type=int, help="test facts a relation (default: all of a small source, 100 of a large one)")
@@ -159,6 +166,9 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompt", type=prompt, help=_PROMPT)
     parser.add_argument("--test-limit", type=int, help="test facts a relation")
     parser.add_argument("--gpus", type=int, help="GPUs that train together and share each batch (unverified)")
+    parser.add_argument("--optimizer", choices=OPTIMIZERS)
+    parser.add_argument("--micro-batch", type=int, help="examples on the device at once; a step has --batch of them all the same")
+    parser.add_argument("--gradient-checkpointing", action="store_true", default=None, help="compute activations twice: less memory")
     parser.add_argument("--sharding", choices=SHARDINGS, help=SHARDING_HELP)
     parser.add_argument("--retest-limit", type=int, help="facts a relation that are probed again (default: 40)")
     parser.add_argument("--shots", type=_in_context, help="study amount: examples shown to the untouched model, with commas: 1,4,16")
@@ -216,6 +226,12 @@ def train_settings(options: argparse.Namespace) -> TrainSettings:
         device=options.device,
         gpus=options.gpus,
         sharding=options.sharding,
+        optimizer=options.optimizer,
+        micro_batch=options.micro_batch,
+        gradient_checkpointing=options.gradient_checkpointing,
+        eval_every=options.eval_every,
+        eval_facts=options.eval_facts,
+        patience=options.patience,
         save_model=not options.no_save_model,
     )
 

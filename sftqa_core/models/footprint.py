@@ -36,6 +36,7 @@ from typing import Any
 
 from sftqa_core.models.devices import NUMBER_FORMATS, SEPARATE
 
+STATE_BYTES = {"adamw": 8, "adamw_8bit": 2, "adafactor": 0.1, "sgd": 4}  # of optimizers (training/optimizers.py), a trained parameter
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 SHARE_FOR_KEYS = 0.25  # of the free memory: what keys and values of a batch may take
 _AT_ONCE = ((20_000_000, 512), (2_000_000_000, 256), (1 << 62, 128))  # model size in parameters -> prompts
@@ -155,14 +156,28 @@ class Footprint:
         return min(self.total, held)
 
 
-def tuning(shape: Shape, device: str, method: str, rank: int, batch_size: int, length: int) -> Footprint:
-    """Fine-tuning, "full" or "lora", on batches whose longest example has `length` tokens; later steps, when there are moments."""
+def tuning(
+    shape: Shape,
+    device: str,
+    method: str,
+    rank: int,
+    batch_size: int,
+    length: int,
+    state_bytes: float = 8,
+    checkpointing: bool = False,
+) -> Footprint:
+    """Fine-tuning, "full" or "lora", on batches whose longest example has `length` tokens; later steps, when there are moments.
+
+    `batch_size`: examples on the device at once. `state_bytes`: of the optimizer, a trained parameter. With `checkpointing` autograd
+    keeps each layer's input alone, and all of one layer at a time while it is computed again.
+    """
     full, half, tokens = method == "full", _half(device), batch_size * length
     base, trained = _number(device) * shape.parameters, shape.parameters if full else shape.adapter(rank)
-    weights, gradients, moments = base + 4 * trained, 4 * trained, 8 * trained
+    weights, gradients, moments = base + 4 * trained, 4 * trained, round(state_bytes * trained)
     largest = shape.largest if full else rank * max(shape.hidden, shape.intermediate)
     stepping = 4 * trained if device in SEPARATE else 2 * 4 * largest
-    kept = tokens * (shape.layers * _kept(shape, half, full, 0 if full else rank) + 3 * 4 * shape.hidden)
+    layer = _kept(shape, half, full, 0 if full else rank)
+    kept = tokens * ((shape.layers * 4 * shape.hidden + layer if checkpointing else shape.layers * layer) + 3 * 4 * shape.hidden)
     cast = 2 * trained if half else 0
     logits = 3 * 4 * tokens * shape.vocabulary
     begins, steps = weights + moments + kept + cast + logits, weights + moments + gradients + stepping

@@ -23,6 +23,7 @@ from sftqa_core.records.measuring import (
 from sftqa_core.records.schemes import PAPER, SCHEMES, SLICK, read_cutoffs, with_cutoffs, written_cutoffs
 from sftqa_core.records.studying import STUDIES, Finding, StudyReport, StudySettings
 from sftqa_core.records.tuning import (
+    OPTIMIZERS,
     PROMPTS,
     SHARDINGS,
     DomainAccuracy,
@@ -39,6 +40,7 @@ __all__ = [
     "MAX_SEED",
     "METHODS",
     "MOVES",
+    "OPTIMIZERS",
     "PAPER",
     "PROMPTS",
     "SCHEMES",

@@ -45,6 +45,9 @@ class StudySettings(Record):
     shots: tuple[int, ...] = later(())  # examples shown to the untouched model, beside tuning on them; of kind amount
     gpus: int = later(1)  # as in TrainSettings
     sharding: str = later("ddp")
+    optimizer: str = later("adamw")
+    micro_batch: int | None = later(None)  # examples on the device at once; a step is made of batch_size examples all the same
+    gradient_checkpointing: bool = later(False)
 
     def __post_init__(self) -> None:
         """One study has one record: seeds and sizes in order, and the kind's usual sizes as None."""
@@ -99,7 +102,7 @@ class StudySettings(Record):
 
 _SHARED = (
     "source", "method", "learning_rate", "epochs", "batch_size", "lora_rank", "prompt", "scheme", "match", "max_answer_tokens",
-    "test_limit", "device", "gpus", "sharding",
+    "test_limit", "device", "gpus", "sharding", "optimizer", "micro_batch", "gradient_checkpointing",
 )  # fmt: skip
 
 

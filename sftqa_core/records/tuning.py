@@ -11,6 +11,7 @@ from sftqa_core.records.measuring import MAX_NEW_TOKENS, MAX_SEED, MOST_GPUS, Le
 SHARDINGS = ("ddp", "fsdp")
 MAX_PROMPT = 10_000  # characters of a prompt's form
 MAX_SHOTS = 100  # examples in front of a question
+OPTIMIZERS = ("adamw", "adafactor", "sgd", "adamw_8bit")  # training/optimizers.py says what each is
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,12 @@ class TrainSettings(Record):
     more_shots: tuple[int, ...] = later(())  # other numbers of examples that the base model is shown, each a base line of its own
     gpus: int = later(1)  # that train together; batch_size is that of all
     sharding: str = later("ddp")  # of several: each holds the whole model (ddp), or a part of it (fsdp)
+    optimizer: str = later("adamw")  # one of OPTIMIZERS
+    micro_batch: int | None = later(None)  # examples on the device at once; a step is made of batch_size examples all the same
+    gradient_checkpointing: bool = later(False)  # activations are computed again where they are needed: less memory, more time
+    eval_every: int | None = later(None)  # steps between two looks at dev facts; None: none
+    eval_facts: int = later(200)  # dev facts that are looked at
+    patience: int | None = later(None)  # looks without an improvement that end the training; None: never (METHOD 8.5)
 
     def problems(self) -> list[str]:
         wrong = [] if self.n == self.ALL else at_least("n", self.n, 0)
@@ -90,11 +97,24 @@ class TrainSettings(Record):
         wrong += within("gpus", self.gpus, 1, MOST_GPUS) + one_of("sharding", self.sharding, SHARDINGS)
         if 1 < self.gpus <= MOST_GPUS and self.batch_size % self.gpus:
             wrong.append(f"batch_size must be a multiple of gpus, which share each batch, got {self.batch_size} for {self.gpus}.")
+        wrong += one_of("optimizer", self.optimizer, OPTIMIZERS) + self._step_problems()
         if self.learning_rate is not None and not 0 < self.learning_rate <= 1:
             wrong.append(f"learning_rate must be above 0 and at most 1, got {self.learning_rate}.")
         known = range(len(self.scheme.labels))
         if self.levels is not None and (not self.levels or any(level not in known for level in self.levels)):
             wrong.append(f"levels must be one or more of {', '.join(map(str, known))}, got {list(self.levels)}.")
+        return wrong
+
+    def _step_problems(self) -> list[str]:
+        """How a step is made, and what is looked at between steps."""
+        wrong = within("eval_every", self.eval_every, 1, 1_000_000) + within("eval_facts", self.eval_facts, 1, 100_000)
+        wrong += within("patience", self.patience, 1, 10_000)
+        if self.micro_batch is not None and (self.micro_batch < 1 or self.batch_size % self.micro_batch):
+            wrong.append(f"micro_batch must divide batch_size ({self.batch_size}), got {self.micro_batch}.")
+        if self.gpus > 1 and (self.micro_batch is not None or self.eval_every is not None):
+            wrong.append(f"micro_batch and eval_every are for a training on one device, got {self.gpus} gpus.")
+        if self.patience is not None and self.eval_every is None:
+            wrong.append("patience counts looks at dev facts: give eval_every, the steps between two of them, too.")
         return wrong
 
     @property

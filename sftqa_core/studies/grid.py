@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from sftqa_core.records import LevelScheme, StudySettings, TrainSettings
 from sftqa_core.training.selection import needs_levels
@@ -27,12 +28,20 @@ def grid(study: StudySettings, model: str, most: int | None = None) -> list[Trai
     return cells
 
 
+_UNSEEN: dict[str, Any] = {  # what is only looked at, and how the same steps are computed: equal but for rounding
+    "micro_batch": None,
+    "gradient_checkpointing": False,
+    "eval_every": None,
+    "eval_facts": 200,
+}
+
+
 def canonical(run: TrainSettings, learning_rate: float | None = None) -> TrainSettings:
     """Settings that decide a run's answers, others at their defaults: equal for runs that do the same.
 
     Names of model and source are replaced by their fingerprints elsewhere; `learning_rate` is what None stands for.
     """
-    same = replace(run, model="", source="", device="auto", gpus=1, sharding="ddp")
+    same = replace(run, model="", source="", device="auto", gpus=1, sharding="ddp", **_UNSEEN)
     same = replace(same, shots=0, more_shots=(), save_model=False, test_limit=None)
     if run.n == 0:
         seed = run.seed if run.more_shots else 0

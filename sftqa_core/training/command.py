@@ -23,6 +23,11 @@ _VALUES = (  # flag, field: written when it differs from the default
     ("--device", "device"),
     ("--gpus", "gpus"),
     ("--sharding", "sharding"),
+    ("--optimizer", "optimizer"),
+    ("--micro-batch", "micro_batch"),
+    ("--eval-every", "eval_every"),
+    ("--eval-facts", "eval_facts"),
+    ("--patience", "patience"),
 )
 _LISTS = (("--levels", "levels"), ("--relations", "relations"), ("--more-shots", "more_shots"))
 _SAMPLING = (("--samples", "samples"), ("--temperature", "temperature"), ("--max-new-tokens", "max_new_tokens"))
@@ -45,6 +50,7 @@ def command_of(settings: TrainSettings) -> str:
         words += ["--lr", repr(settings.learning_rate)]
     words += _changed(_VALUES, settings, plain) + _prompt(settings.prompt) + _scheme(settings.scheme)
     words += ["--seed", str(settings.seed)]
+    words += ["--gradient-checkpointing"] if settings.gradient_checkpointing else []
     return shlex.join([*words, *([] if settings.save_model else ["--no-save-model"])])
 
 

@@ -28,11 +28,12 @@ from sftqa_core.jsonrecord import Record
 from sftqa_core.models.loading import LoadedModel, load_model
 from sftqa_core.progress import Phase, Progress, Reporter, Silent
 from sftqa_core.records import ModelCard, TrainSettings
+from sftqa_core.training.adapters import trainable_copy
 from sftqa_core.training.curve import CurveWriter
 from sftqa_core.training.prompts import EncodedExample
 from sftqa_core.training.schedule import training_steps
 from sftqa_core.training.shared_trainer import SharedTrainer, Together
-from sftqa_core.training.trainer import make_trainer, memory_errors, run_trainer, trainable_copy
+from sftqa_core.training.trainer import make_trainer, memory_errors, run_trainer
 from sftqa_core.training.unfinished import Keeper, Unfinished
 
 WORK, TOLD, TUNED, STOP = "work.json", "told.jsonl", "tuned.safetensors", "stop"
@@ -143,7 +144,7 @@ def _loaded(work: Work) -> LoadedModel:
 def _trainable(loaded: LoadedModel, settings: TrainSettings) -> Any:
     if settings.method == "full":  # nobody needs the base model in this process
         return loaded.model.float().requires_grad_(True)
-    return trainable_copy(loaded, settings)
+    return trainable_copy(loaded.model, settings)
 
 
 def _whole(parameter: torch.Tensor) -> torch.Tensor:

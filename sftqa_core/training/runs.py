@@ -168,7 +168,7 @@ def write_run(workspace: Workspace, run_id: str, contents: RunContents, scratch:
     def fill(folder: Path) -> None:
         write_json(folder / "settings.json", contents.settings.to_dict())
         write_json(folder / "summary.json", contents.summary.to_dict())
-        for name in ("curve.jsonl", "model"):
+        for name in ("curve.jsonl", "dev.jsonl", "model"):
             if scratch is not None and (scratch / name).exists():
                 shutil.move(scratch / name, folder / name)
         (folder / "curve.jsonl").touch()

@@ -30,8 +30,8 @@ from sftqa_core.models.devices import torch_device
 from sftqa_core.models.spreading import layer_places, spread
 from sftqa_core.progress import Progress, Reporter
 from sftqa_core.records import TrainSettings
+from sftqa_core.training.adapters import trainable_copy
 from sftqa_core.training.process import STOP, TOLD, TUNED, WORK, Work
-from sftqa_core.training.trainer import trainable_copy
 
 if TYPE_CHECKING:
     from sftqa_core.models.loading import LoadedModel
@@ -141,7 +141,7 @@ def train_together(
     with _waiting(loaded), Group.of(work) as group:
         group.finish(reporter)
         curve.read_again()
-        model = trainable_copy(loaded, settings)
+        model = trainable_copy(loaded.model, settings)
         found = model.load_state_dict(load_file(group.folder / TUNED), strict=False)
         trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
         if found.unexpected_keys or trained & set(found.missing_keys):

@@ -10,36 +10,36 @@ that would write into the shared base weights; reload it from the run's folder f
 
 from __future__ import annotations
 
-import copy
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import LoraConfig, get_peft_model
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
 from sftqa_core.errors import OutOfMemory
 from sftqa_core.memory.drawing import is_out_of_memory
 from sftqa_core.memory.room import require_room
-from sftqa_core.models.adapter import transposed, without_stale_warning
 from sftqa_core.models.devices import torch_device
 from sftqa_core.models.loading import no_progress_bar
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import TrainSettings
+from sftqa_core.training.adapters import lora_modules, trainable_copy
 from sftqa_core.training.asking import asking
+from sftqa_core.training.batches import Collator
 from sftqa_core.training.curve import CurveWriter
-from sftqa_core.training.prompts import IGNORED, EncodedExample
-from sftqa_core.training.recipes import default_learning_rate
+from sftqa_core.training.optimizers import learning_rate, make_optimizer
+from sftqa_core.training.prompts import EncodedExample
 from sftqa_core.training.saving import save_tuned, tuned_fingerprint
 from sftqa_core.training.schedule import learning_rate_factor, training_steps
 from sftqa_core.training.shared_trainer import together_arguments
 from sftqa_core.training.unfinished import Keeper, Unfinished
+from sftqa_core.training.watching import DEV, Right, Watcher
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 CURVE = "curve.jsonl"
 MODEL = "model"
 MAX_GRADIENT_NORM = 1.0
-LORA_ALPHA_PER_RANK = 2  # alpha = 2 r, as in the miniature study (METHOD section 6: r = 8, alpha 16)
 
 
 @dataclass(frozen=True)
@@ -57,13 +56,15 @@ class TuneResult:
     """A tuned model and what was done to get it."""
 
     loaded: LoadedModel  # use it wherever the base model was used; for n = 0 it is the base model
-    steps: int
-    examples_seen: int  # examples times epochs
+    steps: int  # that were made: all, or those before it was stopped early
+    examples_seen: int  # in those steps; an example counts in each epoch
     learning_rate: float  # the peak, resolved from the default when the settings left it open
     final_loss: float | None  # mean over the last step's answer tokens
     trained_parameters: int
     seconds: float  # those before an interruption included
     unfinished: Unfinished | None = None
+    kept_step: int | None = None  # whose weights these are, if not the last one's (patience)
+    modules: tuple[str, ...] = ()  # that LoRA sits on
 
     def settle(self) -> None:
         """Forget the training's checkpoints: what came of it is stored."""
@@ -71,26 +72,17 @@ class TuneResult:
             self.unfinished.forget()
 
 
-@dataclass(frozen=True)
-class Collator:
-    """Pads a batch on the right. Labels are masked by position, never by token id, so pad = eos loses no end token."""
-
-    pad_id: int
-
-    def __call__(self, examples: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
-        """int64 tensors of shape (batch, longest): input_ids, attention_mask, labels."""
-        width = max(len(example["input_ids"]) for example in examples)
-        return {
-            "input_ids": _padded([example["input_ids"] for example in examples], width, self.pad_id),
-            "attention_mask": _padded([[1] * len(example["input_ids"]) for example in examples], width, 0),
-            "labels": _padded([example["labels"] for example in examples], width, IGNORED),
-        }
-
-
 def fine_tune(
-    loaded: LoadedModel, examples: pd.DataFrame, settings: TrainSettings, folder: Path, reporter: Reporter | None = None
+    loaded: LoadedModel,
+    examples: pd.DataFrame,
+    settings: TrainSettings,
+    folder: Path,
+    reporter: Reporter | None = None,
+    look: Callable[[LoadedModel], Right] | None = None,
 ) -> TuneResult:
     """Train on `examples` (fact table rows; the first answer is taught) and write curve.jsonl and model/ into `folder`.
+
+    `look` says how many dev facts a model answers rightly; it is asked as the settings say (watching.py).
 
     A training that was cut off before goes on from its last checkpoint (unfinished.py) until its result is `settle`d.
     The same seed gives the same weights on the same machine, versions and thread count; the process's random state is
@@ -100,7 +92,7 @@ def fine_tune(
     from sftqa_core.training.several import train_together  # which needs this module
 
     started = time.monotonic()
-    rate = settings.learning_rate or default_learning_rate(settings.method, loaded.card.parameters or _size(loaded.model))
+    rate = learning_rate(settings, loaded.card.parameters or _size(loaded.model))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CURVE).touch()
     if examples.empty:
@@ -108,16 +100,18 @@ def fine_tune(
     encoded = encode_examples(loaded, examples, settings)
     steps = training_steps(len(encoded), settings.batch_size, settings.epochs)
     curve = CurveWriter(folder / CURVE, Phase(reporter or Silent(), "train", steps, "steps"), rate)
+    watcher = _watcher(loaded, settings, folder, reporter or Silent(), look)
     with _own_gradients(loaded.model), memory_errors(settings), Unfinished.of(loaded, encoded, settings, rate) as unfinished:
         set_seed(settings.seed)  # before the adapter's random start
         how = (loaded, encoded, settings, rate, unfinished, folder, curve, reporter or Silent())
-        model = _trained_here(*how) if settings.gpus == 1 else train_together(*how)
+        model, made = _trained_here(*how, watcher) if settings.gpus == 1 else (train_together(*how), steps)
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     tuned = _finished(model, loaded, settings)
     if settings.save_model:
         save_tuned(tuned, folder / MODEL)
     seconds = time.monotonic() - started + (unfinished.seconds if unfinished else 0.0)
-    return TuneResult(tuned, steps, len(encoded) * settings.epochs, rate, curve.last_loss, trained, seconds, unfinished)
+    seen, kept = examples_in(made, len(encoded), settings), watcher.kept_step if watcher else None
+    return TuneResult(tuned, made, seen, rate, curve.last_loss, trained, seconds, unfinished, kept, lora_modules(model))
 
 
 def one_step(loaded: LoadedModel, batch: Sequence[EncodedExample], settings: TrainSettings) -> None:
@@ -125,7 +119,7 @@ def one_step(loaded: LoadedModel, batch: Sequence[EncodedExample], settings: Tra
     with _own_gradients(loaded.model), memory_errors(settings), tempfile.TemporaryDirectory() as folder:
         set_seed(settings.seed)
         alone = replace(settings, epochs=1, gpus=1)
-        model = trainable_copy(loaded, settings)
+        model = trainable_copy(loaded.model, settings)
         trainer = make_trainer(model, list(batch), loaded, alone, settings.learning_rate or 1e-5, Path(folder))
         try:
             with no_progress_bar():
@@ -143,13 +137,15 @@ def _trained_here(
     folder: Path,
     curve: CurveWriter,
     reporter: Reporter,
-) -> Any:
-    """The model after all steps."""
-    model = trainable_copy(loaded, settings)
+    watcher: Watcher | None,
+) -> tuple[Any, int]:
+    """The model after all steps, and how many there were."""
+    model = trainable_copy(loaded.model, settings)
     keeper = Keeper(unfinished, reporter, sum(p.numel() for p in model.parameters() if p.requires_grad))
     trainer = make_trainer(model, encoded, loaded, settings, rate, unfinished.folder if unfinished else folder)
-    run_trainer(trainer, [curve, keeper], keeper)
-    return model
+    if watcher and unfinished:
+        watcher.best = unfinished.folder
+    return model, run_trainer(trainer, [curve, *([watcher] if watcher else []), keeper], keeper)
 
 
 def encode_examples(loaded: LoadedModel, examples: pd.DataFrame, settings: TrainSettings) -> list[EncodedExample]:
@@ -173,8 +169,7 @@ def make_trainer(
 
     `kind`: what trains, `SharedTrainer` where several processes do it together.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
+    optimizer = make_optimizer(settings.optimizer, [p for p in model.parameters() if p.requires_grad], rate)
     steps = training_steps(len(encoded), settings.batch_size, settings.epochs)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps))
     trainer = kind(
@@ -192,7 +187,10 @@ def _arguments(loaded: LoadedModel, settings: TrainSettings, rate: float, folder
     on_gpu = torch_device(loaded.device) == "cuda"
     arguments = TrainingArguments(
         output_dir=str(folder),
-        per_device_train_batch_size=settings.batch_size,
+        per_device_train_batch_size=settings.micro_batch or settings.batch_size,
+        gradient_accumulation_steps=settings.batch_size // (settings.micro_batch or settings.batch_size),
+        activation_checkpointing=settings.gradient_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False} if settings.gradient_checkpointing else None,
         num_train_epochs=settings.epochs,
         learning_rate=rate,
         max_grad_norm=MAX_GRADIENT_NORM,
@@ -215,8 +213,27 @@ def _arguments(loaded: LoadedModel, settings: TrainSettings, rate: float, folder
     return arguments
 
 
-def run_trainer(trainer: Trainer, callbacks: Sequence[TrainerCallback], keeper: Keeper) -> None:
-    """All steps that are left. Raises `Stopped` after the checkpoint that a request to stop brings about."""
+def _watcher(
+    loaded: LoadedModel, settings: TrainSettings, folder: Path, reporter: Reporter, look: Callable[[LoadedModel], Right] | None
+) -> Watcher | None:
+    if look is None or settings.eval_every is None:
+        return None
+
+    def ask(model: Any) -> Right:
+        return look(replace(loaded, model=model))
+
+    return Watcher(ask, settings.eval_every, folder / DEV, settings.patience, folder / "best", reporter.log)
+
+
+def examples_in(steps: int, examples: int, settings: TrainSettings) -> int:
+    """How many examples that many steps have seen; the last step of an epoch may be a short one."""
+    epochs, rest = divmod(steps, training_steps(examples, settings.batch_size, 1))
+    return epochs * examples + min(examples, rest * settings.batch_size)
+
+
+def run_trainer(trainer: Trainer, callbacks: Sequence[TrainerCallback], keeper: Keeper) -> int:
+    """All steps that are left; returns how many were made in all. Raises `Stopped` after the checkpoint that a request to stop
+    brings about."""
     for callback in callbacks:
         trainer.add_callback(callback)
     start = keeper.unfinished.newest() if keeper.unfinished else None
@@ -227,6 +244,7 @@ def run_trainer(trainer: Trainer, callbacks: Sequence[TrainerCallback], keeper: 
             trainer.train(resume_from_checkpoint=str(start) if start else None)
         if keeper.stopped:
             raise keeper.stopped
+        return int(trainer.state.global_step)
     finally:
         _let_go(trainer)
 
@@ -235,26 +253,6 @@ def _let_go(trainer: Trainer) -> None:
     """Give model and optimizer back to the system."""
     trainer.model = trainer.model_wrapped = trainer.optimizer = trainer.lr_scheduler = None
     trainer.accelerator.free_memory()  # collects, too: Trainer and callbacks refer to each other and to the optimizer's state
-
-
-def trainable_copy(loaded: LoadedModel, settings: TrainSettings) -> Any:
-    if settings.method == "full":
-        model = copy.deepcopy(loaded.model)
-        for parameter in model.parameters():
-            parameter.requires_grad_(True)
-        return model.float()
-    base = loaded.model
-    shared = {id(tensor): tensor for tensor in (*base.parameters(), *base.buffers())}
-    config = LoraConfig(
-        r=settings.lora_rank,
-        lora_alpha=LORA_ALPHA_PER_RANK * settings.lora_rank,
-        lora_dropout=0.0,
-        target_modules="all-linear",  # every linear layer but the output head
-        task_type="CAUSAL_LM",
-        fan_in_fan_out=transposed(base),
-    )
-    with without_stale_warning():
-        return get_peft_model(copy.deepcopy(base, shared), config)
 
 
 def _finished(model: Any, loaded: LoadedModel, settings: TrainSettings) -> LoadedModel:
@@ -284,15 +282,15 @@ def memory_errors(settings: TrainSettings) -> Iterator[None]:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        less = "batch_size" if settings.method == "lora" else "batch_size, or method lora in place of full"
+        at_once = settings.micro_batch or settings.batch_size
+        told = f"batch size {settings.batch_size}" + (f", {at_once} at once" if settings.micro_batch else "")
+        less = ["a smaller micro_batch"] if at_once > 1 else []
+        less += [] if settings.gradient_checkpointing else ["gradient_checkpointing"]
+        less += ["method lora in place of full"] if settings.method == "full" else []
         raise OutOfMemory(
-            f"Fine-tuning needs more memory than the device has (batch size {settings.batch_size}). Use a smaller {less}."
+            f"Fine-tuning needs more memory than the device has ({told}). Use {' or '.join(less) or 'a smaller model'}."
         ) from error
 
 
 def _size(model: Any) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
-
-
-def _padded(rows: list[list[int]], width: int, value: int) -> torch.Tensor:
-    return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows], dtype=torch.int64)

@@ -116,13 +116,13 @@ class Keeper(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         """Called when a step is in the curve, before the checkpoint, if `control` asks for one, is written; once more at the end."""
-        if "loss" not in (logs or {}):
-            return
+        last = state.global_step >= state.max_steps
+        if "loss" not in (logs or {}) or (control.should_training_stop and not last):
+            return  # ended early, and over: going on from here would train a step too many
         try:
             self.reporter.check()
         except Stopped as stopped:
             self.stopped, control.should_training_stop = stopped, True
-        last = state.global_step >= state.max_steps
         due = time.monotonic() - self._last_s >= max(EVERY_S, self._cost_s / MOST_SHARE)
         if (due or self.stopped or (last and self._saves)) and self._fits():
             control.should_save, self._writing_s = True, time.monotonic()
@@ -147,7 +147,8 @@ class Keeper(TrainerCallback):
 
 
 def _key(loaded: LoadedModel, encoded: Sequence[EncodedExample], settings: TrainSettings, rate: float) -> str:
-    own = ("method", "epochs", "batch_size", "lora_rank", "seed")
+    own: tuple[str, ...] = ("method", "epochs", "batch_size", "lora_rank", "seed", "optimizer", "micro_batch", "gradient_checkpointing")
+    own += ("eval_every", "eval_facts", "patience")
     several = {} if settings.gpus == 1 else {"gpus": settings.gpus, "sharding": settings.sharding}
     return fingerprint(
         {

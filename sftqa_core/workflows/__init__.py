@@ -6,7 +6,7 @@
 from sftqa_core.workflows.agreement import trust
 from sftqa_core.workflows.cache import unreadable_results
 from sftqa_core.workflows.forecast import forecast
-from sftqa_core.workflows.memory import less_memory
+from sftqa_core.workflows.lowering import less_memory
 from sftqa_core.workflows.parts import run_part
 from sftqa_core.workflows.preflight import preflight, tell
 from sftqa_core.workflows.profiles import profile_stamp, whole_profile

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sftqa_core.errors import SftqaError
-from sftqa_core.models.catalogue import base_card, find_model
+from sftqa_core.models.catalogue import base_card
 from sftqa_core.models.chat_templates import Layout, layout, require_chat_template
-from sftqa_core.models.devices import SEPARATE, DeviceMemory, device_memory, resolve_device
+from sftqa_core.models.devices import SEPARATE, DeviceMemory, device_memory
 from sftqa_core.models.folders import ModelFolder
-from sftqa_core.models.footprint import Footprint, Shape, answering, coarse, decoding, prompts_at_once, tuning
+from sftqa_core.models.footprint import STATE_BYTES, Footprint, Shape, answering, coarse, decoding, prompts_at_once
 from sftqa_core.models.shares import spread_over, tuning_together
 from sftqa_core.models.token_lengths import CountTokens, longest_tokens, token_counter
+from sftqa_core.workflows.lowering import Settings, less_memory
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,12 +27,15 @@ PROCESS_BYTES = {"cpu": 560_000_000, "cuda": 500_000_000, "rocm": 500_000_000, "
 # Rows under way at a time, of all samples: a model that was made here ends its sentence, and says the same again and again
 # (measured on two built-in ones: 0.29 and 0.37); of others nothing is known, and all is the most there can be
 OPEN = {"built-in": 1 / 3, "pretrained": 1 / 3}
-_FEW_PROMPTS = 16  # for a probe that chose its own number and found no room
-_USUAL_LENGTH = 32  # tokens of an example, where only a comparison is wanted
 _DRAWN = 20_000  # facts of a pool that stand for all of it
 _COUNTED = 16  # examples of a relation whose mean length stands for all
-WORDS = {"batch_size": "batch size {}", "method": "method {}", "device": "device {}"}
-Settings = dict[str, Any]
+WORDS = {
+    "batch_size": "batch size {}",
+    "micro_batch": "micro-batch {}",
+    "gradient_checkpointing": "gradient checkpointing",
+    "method": "method {}",
+    "device": "device {}",
+}
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ class Estimator:
         chat = layout(require_chat_template(self.card)) if settings.prompt.chat and self.card.path else None
         length = longest_example(settings, pool, n, self.count, chat)
         asked = longest_question(settings, pool, tests, self.count, chat)
-        batch = max(1, min(settings.batch_size, n))
+        batch = max(1, min(settings.micro_batch or settings.batch_size, n))
         parts = parts_of(settings)
 
         def work(shape: Shape) -> Footprint:
@@ -109,7 +112,7 @@ class Estimator:
             if not n:
                 return asking
             how = (settings.method, settings.lora_rank, batch, length, settings.gpus, settings.sharding)
-            tuned = tuning_together(shape, self.device, *how)
+            tuned = tuning_together(shape, self.device, *how, STATE_BYTES[settings.optimizer], settings.gradient_checkpointing)
             own = max(0, tuned.weights - asking.weights)  # of the tuned model, which answers while the base model is still there
             after = replace(asking, weights=asking.weights + own, total=asking.total + own)
             return max(tuned, after, key=lambda found: found.total)
@@ -247,54 +250,3 @@ def _advice(kind: str, settings: Settings, again: Callable[[Settings], Memory], 
 
 def _words(changes: Settings) -> str:
     return " and ".join(WORDS[name].format(value) for name, value in changes.items() if name in WORDS)
-
-
-def less_memory(kind: str, settings: Settings) -> Settings | None:
-    """The settings to change so that a job needs less memory, filled in; None where nothing is left to lower.
-
-    `kind` is a job's (probe, train, study or pretrain) and `settings` its record as JSON. One step at a time: half the batch, and LoRA
-    in place of full fine-tuning, which comes first unless activations are most of what is needed; in the end the processor for a GPU.
-    """
-    batch, full = settings.get("batch_size"), settings.get("method") == "full" and kind in ("train", "study")
-    if kind == "probe" and batch is None:
-        return {"batch_size": _FEW_PROMPTS}
-    if full and not _batch_weighs(settings):
-        return _lora(settings)
-    gpus = _gpus(settings) if kind != "probe" else 1
-    if isinstance(batch, int) and batch > gpus:
-        return {"batch_size": max(gpus, batch // 2 // gpus * gpus)}  # GPUs share it evenly
-    if full:
-        return _lora(settings)
-    return _processor(settings)
-
-
-def _lora(settings: Settings) -> Settings:
-    """LoRA, at its own learning rate: one that suits full fine-tuning is too small for it."""
-    return {"method": "lora", **({"learning_rate": None} if settings.get("learning_rate") is not None else {})}
-
-
-def _processor(settings: Settings) -> Settings | None:
-    try:
-        cpu = {"device": "cpu", **({"gpus": 1} if _gpus(settings) > 1 else {})}
-        return cpu if resolve_device(str(settings.get("device", "auto"))) in SEPARATE else None
-    except SftqaError:
-        return None
-
-
-def _gpus(settings: Settings) -> int:
-    asked = settings.get("gpus", 1)
-    return asked if isinstance(asked, int) and asked > 1 else 1
-
-
-def _batch_weighs(settings: Settings) -> bool:
-    """Whether what grows with the batch is most of what full fine-tuning of the largest model takes."""
-    try:
-        device = resolve_device(str(settings.get("device", "auto")))
-        found = [_shape(find_model(name))[0] for name in settings.get("models") or [settings["model"]]]
-    except (SftqaError, KeyError, OSError):
-        return False
-    largest = max((shape for shape in found if shape is not None), key=lambda shape: shape.parameters, default=None)
-    if largest is None:
-        return False
-    used = tuning(largest, device, "full", 0, settings.get("batch_size") or 1, _USUAL_LENGTH)
-    return used.activations + used.logits > used.total / 2

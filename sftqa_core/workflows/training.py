@@ -22,7 +22,7 @@ from sftqa_core.knowledge.sources import open_source
 from sftqa_core.models.chat_templates import asked_by, chat_notes
 from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Reporter
-from sftqa_core.records import DomainAccuracy, RunSummary, TrainSettings
+from sftqa_core.records import DOMAINS, DomainAccuracy, RunSummary, TrainSettings
 from sftqa_core.training.runs import RunContents, new_run_id, write_run
 from sftqa_core.training.selection import Selection, available, needs_levels, next_to_probe, select_examples
 from sftqa_core.training.trainer import TuneResult, encode_examples, fine_tune
@@ -71,7 +71,7 @@ class TrainingRun:
             levels = self.prober.levels(facts)
         before = self._base_answers(facts)
         with tempfile.TemporaryDirectory() as scratch:
-            tuned = fine_tune(self.prober.loaded, selection.facts, self.settings, Path(scratch), self.reporter)
+            tuned = fine_tune(self.prober.loaded, selection.facts, self.settings, Path(scratch), self.reporter, self._look())
             self.seconds["train"] = tuned.seconds
             with self._timed("after"):
                 after = predict(tuned.loaded, facts, self.settings, self.reporter, stage="after", aliases=self.prober.aliases)
@@ -115,6 +115,20 @@ class TrainingRun:
         if alone and not self._tried and tried_first(self.prober.device, self.prober.card.parameters):
             self._tried = True
             try_examples(self.prober.loaded, examples, self.settings, self.reporter)
+
+    def _look(self) -> Callable[[LoadedModel], dict[str, tuple[int, int]]] | None:
+        """Counts right answers to a sample of dev facts, relations in turns; None where nobody wants to look."""
+        if self.settings.eval_every is None:
+            return None
+        facts = held_out_facts(self.source, self.settings, "dev").head(self.settings.eval_facts)
+        prompts = encode_questions(self.prober.loaded, facts, self.settings)
+
+        def look(tuned: LoadedModel) -> dict[str, tuple[int, int]]:
+            right = predict(tuned, facts, self.settings, stage="dev", aliases=self.prober.aliases, prompts=prompts)["correct"]
+            domains = facts["domain"].reset_index(drop=True)
+            return {domain: (int((domains == domain).sum()), int(right[domains == domain].sum())) for domain in DOMAINS}
+
+        return look
 
     def _levels_of_train(self) -> pd.DataFrame | None:
         """Levels of train facts known already; of all of them when every fact of a level is wanted."""
@@ -207,7 +221,13 @@ class TrainingRun:
             "device": loaded.device,
             "dtype": loaded.dtype,
             "examples": {"counts": selection.counts, "probed": selection.probed, "echo": selection.echo, "seen": tuned.examples_seen},
-            "training": {"steps": tuned.steps, "trained_parameters": tuned.trained_parameters, "final_loss": tuned.final_loss},
+            "training": {
+                "steps": tuned.steps,
+                "kept_step": tuned.kept_step,
+                "trained_parameters": tuned.trained_parameters,
+                "modules": list(tuned.modules),
+                "final_loss": tuned.final_loss,
+            },
             "majority": {relation: {"answer": g.answer, "split": g.split, "facts": g.facts, "of": g.of} for relation, g in guesses.items()},
         }
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sftqa_core.errors import OutOfMemory
 from sftqa_core.models.catalogue import find_model
-from sftqa_core.models.footprint import tuning
+from sftqa_core.models.footprint import STATE_BYTES, tuning
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import Check, ModelCard, TrainSettings
 from sftqa_core.training.trying import Trial, try_one_step
@@ -62,5 +62,7 @@ def _expected(card: ModelCard, device: str, settings: TrainSettings, done: Trial
     shape = model_shape(card)
     if shape is None:
         return None
-    found = tuning(shape, device, settings.method, settings.lora_rank, done.examples, done.tokens)
+    at_once = min(settings.micro_batch or settings.batch_size, done.examples)
+    state, again = STATE_BYTES[settings.optimizer], settings.gradient_checkpointing
+    found = tuning(shape, device, settings.method, settings.lora_rank, at_once, done.tokens, state, again)
     return found.total + (PROCESS_BYTES[device] if device == "cpu" else 0)

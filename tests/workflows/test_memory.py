@@ -15,7 +15,7 @@ from sftqa_core.knowledge.sources import open_source
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.devices import DeviceMemory
 from sftqa_core.records import ModelCard, PretrainSettings, ProbeSettings, StudySettings, TrainSettings
-from sftqa_core.workflows import memory
+from sftqa_core.workflows import lowering, memory
 from sftqa_core.workflows.memory import Estimator, Memory, gigabytes, less_memory, verdict
 
 GB = 10**9
@@ -56,17 +56,17 @@ def test_more_than_the_device_has_is_a_problem_and_more_than_is_free_a_note(room
     settings = TrainSettings(MODEL, method="lora", batch_size=16, device="cpu").to_dict()
 
     def by_batch(changed: dict) -> Memory:
-        return told(changed["batch_size"] * 1.2 * GB)
+        return told((changed.get("micro_batch") or changed["batch_size"]) * 1.2 * GB)
 
     problems, notes = verdict(by_batch(settings), "train", settings, by_batch)
-    assert problems == ["It needs about 19 GB of memory, and this machine has 16 GB in all. Set batch size 8."]
+    assert problems == ["It needs about 19 GB of memory, and this machine has 16 GB in all. Set micro-batch 8."]
     assert notes == []
-    smaller = {**settings, "batch_size": 8}
+    smaller = {**settings, "micro_batch": 8}
     problems, notes = verdict(by_batch(smaller), "train", smaller, by_batch)
     assert problems == []
     assert notes == [
         "It needs about 9.6 GB of memory, and of 16 GB on this machine 8.0 GB are free now, so it may fail. "
-        "Close what takes the rest. Set batch size 4."
+        "Close what takes the rest. Set micro-batch 4."
     ]
 
 
@@ -74,8 +74,8 @@ def test_where_no_setting_is_enough_a_smaller_model_is_named():
     """With what can be lowered, if anything can."""
     settings = TrainSettings("owner/large", batch_size=2, learning_rate=1e-5, device="cpu").to_dict()
     (problem,), _ = verdict(told(99 * GB), "train", settings, lambda changed: told(99 * GB))
-    assert problem.endswith("has 16 GB in all. Set method lora and batch size 1 and choose a smaller model.")
-    nothing = {**settings, "method": "lora", "batch_size": 1}
+    assert problem.endswith("has 16 GB in all. Set method lora and micro-batch 1 and gradient checkpointing and choose a smaller model.")
+    nothing = {**settings, "method": "lora", "batch_size": 1, "gradient_checkpointing": True}
     (problem,), _ = verdict(told(99 * GB), "train", nothing, lambda changed: told(99 * GB))
     assert problem.endswith("in all. Choose a smaller model.")
 
@@ -91,13 +91,17 @@ def test_pages_that_the_system_can_take_back_stop_nothing():
         ("probe", ProbeSettings(MODEL), {"batch_size": 16}),
         ("probe", ProbeSettings(MODEL, batch_size=5), {"batch_size": 2}),
         ("probe", ProbeSettings(MODEL, batch_size=1), None),
-        ("train", TrainSettings(MODEL, batch_size=8), {"batch_size": 4}),  # of so small a model, activations are most
-        ("train", TrainSettings(MODEL, batch_size=1), {"method": "lora"}),
+        ("train", TrainSettings(MODEL, batch_size=8), {"micro_batch": 4}),  # of so small a model, activations are most
+        ("train", TrainSettings(MODEL, batch_size=9), {"micro_batch": 3}),  # what divides the batch
+        ("train", TrainSettings(MODEL, batch_size=8, micro_batch=4), {"method": "lora"}),  # activations are less than half now
+        ("train", TrainSettings(MODEL, batch_size=8, micro_batch=4, method="lora"), {"micro_batch": 2}),
+        ("train", TrainSettings(MODEL, batch_size=8, micro_batch=1, gradient_checkpointing=True), {"method": "lora"}),
         ("train", TrainSettings("owner/unknown", batch_size=8, learning_rate=1e-5), {"method": "lora", "learning_rate": None}),
-        ("train", TrainSettings(MODEL, batch_size=8, method="lora"), {"batch_size": 4}),
-        ("train", TrainSettings(MODEL, batch_size=1, method="lora"), None),
-        ("study", StudySettings("amount", ("atlas-qwen", MODEL)), {"batch_size": 4}),
-        ("study", StudySettings("amount", (MODEL,), method="lora", batch_size=1), None),
+        ("train", TrainSettings(MODEL, batch_size=8, method="lora"), {"micro_batch": 4}),
+        ("train", TrainSettings(MODEL, batch_size=1, method="lora"), {"gradient_checkpointing": True}),
+        ("train", TrainSettings(MODEL, batch_size=1, method="lora", gradient_checkpointing=True), None),
+        ("study", StudySettings("amount", ("atlas-qwen", MODEL)), {"micro_batch": 4}),
+        ("study", StudySettings("amount", (MODEL,), method="lora", batch_size=1, gradient_checkpointing=True), None),
         ("pretrain", PretrainSettings("new", batch_size=8), {"batch_size": 4}),
         ("pretrain", PretrainSettings("new", batch_size=1), None),
     ],
@@ -111,8 +115,8 @@ def test_less_memory_changes_one_setting_at_a_time(kind, settings, less):
 
 def test_the_processor_is_the_last_way_out_of_a_full_gpu(monkeypatch: pytest.MonkeyPatch):
     """Where the setting stands for a GPU; and never where it is the processor already."""
-    monkeypatch.setattr(memory, "resolve_device", lambda setting: "cpu" if setting == "cpu" else "cuda")
-    least = TrainSettings(MODEL, method="lora", batch_size=1).to_dict()
+    monkeypatch.setattr(lowering, "resolve_device", lambda setting: "cpu" if setting == "cpu" else "cuda")
+    least = TrainSettings(MODEL, method="lora", batch_size=1, gradient_checkpointing=True).to_dict()
     assert less_memory("train", least) == {"device": "cpu"}
     assert less_memory("train", {**least, "device": "cpu"}) is None
 
@@ -180,13 +184,13 @@ def test_memory_is_told_without_torch():
 
 def test_several_gpus_are_told_and_batches_stay_divisible(room, monkeypatch: pytest.MonkeyPatch):
     """The estimate is that of each; less memory keeps a multiple of them; the processor takes one process."""
-    monkeypatch.setattr(memory, "resolve_device", lambda setting: "cpu" if setting == "cpu" else "cuda")
+    monkeypatch.setattr(lowering, "resolve_device", lambda setting: "cpu" if setting == "cpu" else "cuda")
     room(8 * GB, 16 * GB)
     source = open_source("atlas")
     probing = Estimator(find_model(MODEL), "cuda").probing(source, source.facts.head(3), ProbeSettings(MODEL).scheme, None, 2)
     assert probing.line().startswith(f"about {gigabytes(probing.needed)} on each of 2 GPUs, 8.0 GB free on the GPU")
     settings = TrainSettings(MODEL, method="lora", batch_size=12, gpus=4).to_dict()
     assert less_memory("train", settings) == {"batch_size": 4}
-    assert less_memory("train", {**settings, "batch_size": 4}) == {"device": "cpu", "gpus": 1}
+    assert less_memory("train", {**settings, "batch_size": 4, "gradient_checkpointing": True}) == {"device": "cpu", "gpus": 1}
     problems, _ = verdict(replace(probing, least=20 * GB), "train", settings, lambda data: probing)
     assert problems[0].startswith("It needs about 20 GB of memory on each of 2 GPUs, and the GPU has 16 GB in all.")

@@ -1,0 +1,118 @@
+"""Looks at dev facts while a model is trained, never at test facts (METHOD 8.5), and ends the training early if that is wanted.
+
+A look leaves no trace: random numbers, training mode and weights are as they were, so the training goes on as if nobody had looked.
+What was seen stands in the trainer's own history, which its checkpoints hold, and in `dev.jsonl` beside the curve:
+
+    step, and for each domain ("in", "out"): n, correct
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import TrainerCallback
+
+DEV = "dev.jsonl"
+_SEEN = "dev"  # in the trainer's history
+Right = dict[str, tuple[int, int]]  # domain -> facts, facts answered rightly
+
+
+@dataclass
+class Watcher(TrainerCallback):
+    """Every `every` steps, and at the end, asks `look` how many dev facts the model answers rightly."""
+
+    look: Callable[[Any], Right]  # called with the model in evaluation mode
+    every: int
+    path: Path
+    patience: int | None = None
+    best: Path | None = None  # folder of the best weights so far; needed with patience
+    told: Callable[[str], None] = lambda sentence: None
+    kept_step: int | None = None  # whose weights the model has in the end, if not the last one's
+    _looked: set[int] = field(default_factory=set)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Called before the first step: what was seen before an interruption is what the history says."""
+        rows = [entry for entry in state.log_history if _SEEN in entry]
+        self._looked = {row["step"] for row in rows}
+        self.path.write_text("".join(_line(row["step"], row[_SEEN]) for row in rows), encoding="utf-8")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        """Called after each step, before it is in the curve."""
+        step = state.global_step
+        if step in self._looked or (step % self.every and step < state.max_steps):
+            return
+        seen = self._seen(model)
+        state.log_history.append({"step": step, _SEEN: seen})
+        self._looked.add(step)
+        with self.path.open("a", encoding="utf-8") as handle:
+            handle.write(_line(step, seen))
+        self.told(f"Step {step:,}: {_words(seen)}.")
+        if self.patience is not None:
+            self._judge(state, control, model)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        """Called after the last step: with patience the best look's weights are put back."""
+        if self.patience is None or self.best is None:
+            return
+        best = _best(state.log_history)
+        path = self.best / f"best-{best}.safetensors"
+        if best is not None and best != state.global_step and path.exists():
+            saved = load_file(path)
+            for name, parameter in model.named_parameters():
+                if name in saved:
+                    parameter.data.copy_(saved[name])
+            self.kept_step = best
+
+    def _seen(self, model: Any) -> Right:
+        was, cached = model.training, model.config.use_cache
+        with torch.random.fork_rng(devices=_devices(model)), torch.no_grad():
+            model.eval()
+            try:
+                return {domain: (int(facts), int(right)) for domain, (facts, right) in self.look(model).items()}
+            finally:
+                model.train(was)
+                model.config.use_cache = cached
+
+    def _judge(self, state: Any, control: Any, model: Any) -> None:
+        looks = [entry["step"] for entry in state.log_history if _SEEN in entry]
+        best = _best(state.log_history)
+        if best == state.global_step and self.best is not None:
+            self.best.mkdir(parents=True, exist_ok=True)
+            weights = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
+            save_file(weights, self.best / f"best-{best}.safetensors")
+        since = len([step for step in looks if best is not None and step > best])
+        if self.patience is not None and since >= self.patience:
+            control.should_training_stop = True
+            self.told(f"Stopped early: {since} looks at dev facts without an improvement over step {best}.")
+
+
+def _best(history: list[dict[str, Any]]) -> int | None:
+    """The first step with the highest share of right answers."""
+    looks = [(entry["step"], entry[_SEEN]) for entry in history if _SEEN in entry]
+    return max(looks, key=lambda look: (_share(look[1]), -look[0]))[0] if looks else None
+
+
+def _share(seen: Right) -> float:
+    facts = sum(facts for facts, _ in seen.values())
+    return sum(right for _, right in seen.values()) / facts if facts else 0.0
+
+
+def _words(seen: Right) -> str:
+    told = [f"{right} of {facts} {domain}-domain dev facts right" for domain, (facts, right) in seen.items() if facts]
+    return ", ".join(told) or "there are no dev facts to look at"
+
+
+def _line(step: int, seen: Right) -> str:
+    rows = {domain: {"n": facts, "correct": right} for domain, (facts, right) in seen.items()}
+    return json.dumps({"step": step, **rows}) + "\n"
+
+
+def _devices(model: Any) -> list[Any]:
+    """Devices whose random numbers must be as they were; the processor's always are."""
+    return sorted({p.device for p in model.parameters() if p.device.type == "cuda"}, key=str)
