@@ -32,7 +32,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sftqa_core.errors import FactsError
 from sftqa_core.jsonrecord import fingerprint, listed, shown
@@ -174,8 +174,8 @@ def write_facts(facts: pd.DataFrame, path: Path) -> None:
     facts.to_parquet(path, index=False)
 
 
-def read_facts(path: Path) -> pd.DataFrame:
-    """The table that `write_facts` stored, with answers as lists again (Parquet alone gives arrays)."""
+def read_facts(path: Path | BinaryIO) -> pd.DataFrame:
+    """The table that `write_facts` stored, in a file or what a file held, with answers as lists again (Parquet alone gives arrays)."""
     import pyarrow.parquet
 
     stored = pyarrow.parquet.read_table(path).combine_chunks()  # a few rows are taken out of one piece many times as fast

@@ -7,10 +7,11 @@ the rest of the source. A file that changes, or another version of the rules (SC
 from __future__ import annotations
 
 import gc
+import io
 from pathlib import Path
 from typing import Any
 
-from sftqa_core.artifacts import read_manifest, write_folder
+from sftqa_core.artifacts import read_file, read_manifest, write_folder
 from sftqa_core.errors import SftqaError
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.facts import FactSource, read_facts, write_facts
@@ -32,7 +33,7 @@ def prepared(name: str, stamp: tuple[object, ...], workspace: Workspace) -> Fact
             return None
         relations = {key: Relation.from_dict(value) for key, value in manifest["relations"].items()}
         report = SourceReport.from_dict(manifest["report"])
-        facts = read_facts(folder / _FILE)
+        facts = read_facts(io.BytesIO(read_file(folder, _FILE, manifest)))  # its checksum first: damage can look like other facts
         gc.freeze()  # a million lists that live as long as the process need not be walked through by every collection
         return FactSource(name, facts, relations, report, manifest["fingerprint"], tuple(manifest["notes"]))
     except (SftqaError, KeyError, OSError, ValueError, TypeError, AttributeError):

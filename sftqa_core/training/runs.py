@@ -28,7 +28,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sftqa_core.artifacts import MANIFEST, finished, read_file, read_manifest, write_folder, write_json
+from sftqa_core.artifacts import MANIFEST, finished, is_set_aside, read_file, read_manifest, write_folder, write_json
 from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion, SftqaError, StorageError
 from sftqa_core.records import RunSummary, TrainSettings
 from sftqa_core.training.command import command_of
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 EXAMPLE_COLUMNS = ("fact_id", "relation", "subject", "question", "answers", "domain", "echo", "level")
 FACT_COLUMNS = ("fact_id", "relation", "domain", "subject", "question", "answers", "echo")
 OPTIONAL_FACT_COLUMNS = ("subject_in_train", "exposures", "contested", "rival", "rival_share")
+_LONGEST = 255  # bytes of a folder's name
 _LISTED = 5  # runs named in an error
 
 
@@ -216,7 +217,8 @@ def list_runs(workspace: Workspace | None = None) -> list[RunInfo]:
 def read_run(run_id: str, workspace: Workspace | None = None) -> Run:
     """The run of that name, the person's layer first. Raises `NotFound` naming runs that are called alike."""
     place = workspace or Workspace.current()
-    if run_id and Path(run_id).name == run_id and not run_id.startswith("."):  # without a look at all the others
+    plain = run_id and Path(run_id).name == run_id and len(run_id.encode()) <= _LONGEST and not run_id.startswith(".")
+    if plain and not is_set_aside(run_id):  # without a look at all the others
         for folder in (layer / "runs" / run_id for layer in place.layers):
             if (folder / MANIFEST).exists():
                 return Run(run_id, folder)

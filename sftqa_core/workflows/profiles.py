@@ -250,7 +250,10 @@ def _stamp(source: str, stores: Sequence[PartStore]) -> str:
     from sftqa_core.workspace import Workspace
 
     aliases = Workspace.current().aliases
-    parts = [str(path) for store in stores for kind in ("hits", store.kind) for path in store.newest_first(kind, "part-*.parquet")]
+    # a part of completions counts once its list of facts is written, which comes last
+    lists = {"completions": "facts-*.parquet"}
+    kinds = [(store, kind) for store in stores for kind in ("hits", store.kind)]
+    parts = [str(path) for store, kind in kinds for path in store.newest_first(kind, lists.get(kind, "part-*.parquet"))]
     edited = aliases.stat().st_mtime_ns if aliases.exists() else 0
     return fingerprint([list(map(str, source_stamp(source))), parts, edited])
 

@@ -182,10 +182,14 @@ def chosen(settings: ProbeSettings) -> Facts:
 
 def profile(model: str, source: str, split: str = "test", domain: str = "all", scheme: LevelScheme | None = None) -> Profile:
     """Levels of a source's facts as far as they were probed."""
+    from sftqa_core.memory.columns import stores_of
+    from sftqa_core.models.catalogue import find_model
     from sftqa_core.workflows.profiles import whole_profile
 
-    ProbeSettings(model, source, split, domain)  # refuses what is no split or domain
-    return whole_profile(model, source, scheme).profile(split, domain)
+    settings = ProbeSettings(model, source, split, domain, scheme=scheme or LevelScheme())
+    stores = stores_of(find_model(model), settings)  # one a kind of device: the one that knows most of these very facts is told
+    wholes = [whole_profile(model, source, scheme, [store]) for store in stores] or [whole_profile(model, source, scheme)]
+    return max((whole.profile(split, domain) for whole in wholes), key=lambda profile: profile.probed)
 
 
 def completions(model: str, source: str, fact_id: str, scheme: LevelScheme | None = None) -> pd.DataFrame:

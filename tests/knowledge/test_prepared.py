@@ -9,6 +9,7 @@ import pytest
 from sftqa_core.artifacts import folders as artifact_folders
 from sftqa_core.artifacts import read_manifest, write_folder
 from sftqa_core.knowledge import prepared, sources
+from sftqa_core.knowledge.facts import write_facts
 from sftqa_core.knowledge.sources import open_source
 
 
@@ -62,7 +63,7 @@ def test_another_file_is_read_anew(file, workspace, monkeypatch):
     assert len(folders(workspace)) == 1
 
 
-@pytest.mark.parametrize("harm", ["cut", "manifest", "rules", "nothing of a source"])
+@pytest.mark.parametrize("harm", ["cut", "another fact", "manifest", "rules", "nothing of a source"])
 def test_what_was_kept_and_is_damaged_or_older_is_read_anew(file, workspace, monkeypatch, harm):
     """A file cut short, a manifest of nonsense or other rules: the person's file is read again, to the same facts."""
     first = opened(file, monkeypatch)
@@ -71,6 +72,9 @@ def test_what_was_kept_and_is_damaged_or_older_is_read_anew(file, workspace, mon
         monkeypatch.setattr(prepared, "SCHEMA", 2)
     elif harm == "nothing of a source":
         write_folder(folder, lambda work: None, {"kind": "source", "of": read_manifest(folder)["of"], "relations": 3})
+    elif harm == "another fact":
+        other = first.facts.assign(answers=[["Elsewhere"]] * len(first.facts))
+        write_facts(other, folder / "facts.parquet")
     else:
         broken = folder / ("facts.parquet" if harm == "cut" else "manifest.json")
         broken.write_bytes(broken.read_bytes()[:-30])

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shlex
+import shutil
 from datetime import UTC, datetime
 
 import pandas as pd
@@ -105,6 +106,11 @@ def test_an_unknown_run_is_told_with_names_that_come_near(run, tmp_path, workspa
         read_run(run.id[:-1])
     with pytest.raises(NotFound, match=r"There is no run '\.\./x'"):
         read_run("../x")
+    with pytest.raises(NotFound, match="There is no run 'xxx"):
+        read_run("x" * 300)
+    shutil.copytree(run.folder, run.folder.with_name("r1.damaged"))
+    with pytest.raises(NotFound, match=r"There is no run 'r1\.damaged'"):  # set aside
+        read_run("r1.damaged")
     empty = dataclasses.replace(workspace, root=tmp_path / "none", shipped=tmp_path / "none")
     with pytest.raises(NotFound, match="no run has finished here yet"):
         read_run("x", empty)
@@ -147,6 +153,8 @@ OWN_SCHEME = LevelScheme(sampling=SamplerSettings(samples=3, temperature=0.5, ma
         {"prompt": PROMPTS["chat"], "more_shots": (1, 16)},
         {"shots": 1, "more_shots": (4, 16)},
         {"shots": 0, "more_shots": (4,)},
+        {"optimizer": "sgd", "micro_batch": 2, "gradient_checkpointing": True, "learning_rate": 0.1},
+        {"eval_every": 5, "eval_facts": 50, "patience": 3},
         {"prompt": PromptFormat("own", "Say {question}", "{answer}", chat=True)},
         {"prompt": PromptFormat("qa", "Say {question}")},
         {"prompt": PromptFormat("plain", "Question: {question}\nAnswer:"), "scheme": OWN_SCHEME, "learning_rate": 1.5e-05},

@@ -11,7 +11,7 @@ from sftqa_core.errors import SftqaError
 from sftqa_core.knowledge.facts import UNUSED, FactSource
 from sftqa_core.memory.stored import stored_levels
 from sftqa_core.models.catalogue import find_model
-from sftqa_core.records import LevelScheme, ProbeSettings, TrainSettings
+from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings, TrainSettings
 from sftqa_core.workflows.profiles import NOT_PROBED, profile_stamp, whole_profile
 from sftqa_core.workflows.reading import open_for
 
@@ -143,3 +143,17 @@ def test_forecasts_count_the_levels_of_large_sources_from_the_same_profile(monke
         after = workflows.forecast(one)
         for name in ("examples", "steps", "test_facts", "probes_needed", "problems"):
             assert getattr(after, name) == getattr(before, name)
+
+
+def test_of_two_devices_the_one_that_knows_most_of_these_facts_is_told(own, monkeypatch):
+    """Few test facts were measured on one device, many train facts on another: each split shows what is known of it."""
+    from sftqa_core.memory import columns
+
+    workflows.probe(ProbeSettings("tiny", own, "test", limit=4, device="cpu"))
+    here = columns.stores_of(find_model("tiny"), ProbeSettings("tiny", own))
+    workflows.probe(ProbeSettings("tiny", own, "train", limit=9, device="cpu", scheme=LevelScheme(sampling=SamplerSettings(seed=1))))
+    there = columns.stores_of(
+        find_model("tiny"), ProbeSettings("tiny", own, scheme=LevelScheme(sampling=SamplerSettings(seed=1)))
+    )  # it stands in for another device: what is looked at is the store alone
+    monkeypatch.setattr(columns, "stores_of", lambda card, settings, workspace=None: [*here, *there])
+    assert [workflows.profile("tiny", own, split).probed for split in ("test", "train")] == [4, 9]
