@@ -43,7 +43,7 @@ app = AppTest.from_file({str(ROOT / "app.py")!r}, default_timeout=60).run()
 for name in ("overview", "memory", "lab", "results", "jobs"):
     app.switch_page(f"pages/{{name}}.py").run()
     assert not app.exception and not app.error, (name, app.exception, app.error)
-    print(name, len(app.get("plotly_chart")), "|".join(w.value for w in app.warning), "|".join(c.value for c in app.code))
+    print(name, len(app.get("plotly_chart")), "|".join(w.value for w in app.warning), "|".join(" ".join(c.value.split()) for c in app.code))
 """
     pages = {line.split()[0]: line for line in run_without(("torch", "transformers", "peft"), script).splitlines() if line.strip()}
     assert int(pages["overview"].split()[1]) >= 1

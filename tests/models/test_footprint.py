@@ -139,7 +139,7 @@ def test_as_many_prompts_are_foretold_as_the_probe_takes(name, length, rows, new
     known = shape(folder.config(), folder.parameters())
     loaded = load_model(find_model(name), "cpu")
     for free in (10**11, 10**8):
-        monkeypatch.setattr(room, "_free_bytes", lambda device, free=free: 0.25 * free)
+        monkeypatch.setattr(room, "_free_bytes", lambda device, gpus, free=free: 0.25 * free)
         assert prompts_at_once(known, "cpu", length, rows, new, free) == room.at_once(loaded, length, rows, new)
 
 
