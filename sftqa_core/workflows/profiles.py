@@ -263,7 +263,7 @@ def known_levels(prober: Prober, facts: pd.DataFrame) -> pd.DataFrame | None:
     if prober.card.path is None:
         return None
     settings = prober.settings
-    if not prober.source.large or settings.match != ProbeSettings(settings.model).match:
+    if settings.match != ProbeSettings(settings.model).match:
         return prober.known(facts)
     return whole_profile(settings.model, settings.source, settings.scheme, [prober.store]).levels(facts)
 
