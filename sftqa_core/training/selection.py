@@ -1,32 +1,35 @@
 """Which facts are trained on: n examples, balanced over topics, from chosen memory levels.
 
-Every relation has one seeded order of its train facts. An example list is made by letting the relations take turns (in
-a seeded order too), each giving its next fact of a wanted level, so three things hold: counts per relation differ by at
-most one as long as no relation runs out; a fact is taken for its place in the order, not for what else was probed, so
-wanted levels keep their natural proportions; and for one seed n = 60 is a subset of n = 240.
+An example list is made by letting the relations of a pool (pools.py) take turns, in a seeded order too, each giving its next
+fact of a wanted level, so three things hold: counts per relation differ by at most one as long as no relation runs out; a fact
+is taken for its place in the order, not for what else was probed, so wanted levels keep their natural proportions; and for one
+seed n = 60 is a subset of n = 240.
 
 `balance="level"` makes one such list per level, each with its own starting relation. `balance="matched"` is for comparing
 levels: each relation gives as many as it could give of every single level, so that lists of different levels hold the same
-topics as far as there are facts; what is missing then comes in turns again. Facts in no split (they carry the corpus's QA
-text) are never taken; echo facts are, with their flag.
+topics as far as there are facts; what is missing then comes in turns again. Echo facts are taken, with their flag.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sftqa_core.artifacts.kept import Kept
-from sftqa_core.errors import NotEnoughFacts, SettingsError
-from sftqa_core.knowledge.facts import FactSource, pick_facts
+import numpy as np
+
+from sftqa_core.errors import NotEnoughFacts
+from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.records import LevelScheme, TrainSettings
+from sftqa_core.training.pools import UNKNOWN, pool_of
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
+
+    from sftqa_core.training.pools import Levelled, Levels, Rows
 
 PROBE_AHEAD = 16  # facts a relation probed at a time, so that the last missing one does not cost a call of its own
 
@@ -64,37 +67,13 @@ class _Draw:
     count: int
     relations: tuple[str, ...]
 
-    def takes(self, level: int | None) -> bool:
-        return self.wanted is None or level in self.wanted
+    def takes(self, level: Levels) -> NDArray[np.bool_]:
+        return np.ones(len(level), dtype=bool) if self.wanted is None else np.isin(level, list(self.wanted))
 
 
 def needs_levels(settings: TrainSettings) -> bool:
     """Whether train facts have to be probed before examples can be chosen."""
     return settings.n != 0 and (settings.levels is not None or settings.balance != "relation")
-
-
-def train_pool(source: FactSource, settings: TrainSettings) -> pd.DataFrame:
-    """Train facts of the wanted topics in the seeded order in which they are probed and taken, relations in turns."""
-    if settings.relations is not None:
-        known = source.facts["relation"].unique()
-        strange = [name for name in settings.relations if name not in known]
-        unknown = [f"{source.name} has no relation {name!r}; it has {', '.join(known)}." for name in strange]
-        if unknown:
-            raise SettingsError(unknown)
-
-    def make() -> tuple[pd.DataFrame, pd.DataFrame]:
-        facts = pick_facts(source.facts, "train", None if settings.relations else "in", seed=settings.seed)
-        return source.facts, facts if settings.relations is None else _of_relations(facts, settings.relations)
-
-    return _pools.get((id(source.facts), settings.relations, settings.seed), make)[1]
-
-
-# A form asks for the same pool at every change. The facts are kept beside it, so that no other table gets their identity.
-_pools: Kept[tuple[pd.DataFrame, pd.DataFrame]] = Kept(3)
-
-
-def _of_relations(facts: pd.DataFrame, relations: Iterable[str]) -> pd.DataFrame:
-    return facts[facts["relation"].isin(list(relations))].reset_index(drop=True)
 
 
 def select_examples(source: FactSource, levels: pd.DataFrame | None, settings: TrainSettings) -> Selection:
@@ -104,18 +83,19 @@ def select_examples(source: FactSource, levels: pd.DataFrame | None, settings: T
     when `needs_levels` is false, and then only labels the examples. Raises `NotEnoughFacts` with the number of facts
     there are, in all and per level.
     """
-    pool, known = train_pool(source, settings), _known(levels)
-    quotas = _quotas(pool, known, settings)
-    if needs_levels(settings) and any(_missing(rows, quotas[relation], known, settings) for relation, rows in _by_relation(pool).items()):
+    pool = pool_of(source, settings).under(levels)
+    quotas = _quotas(pool, settings)
+    if needs_levels(settings) and any(len(_missing(pool, relation, quotas[relation], settings)) for relation in pool.rows):
         raise NotEnoughFacts("Some train facts of the wanted levels were not probed yet. Probe what next_to_probe names, then choose.")
-    chosen, probed = [], 0
-    for relation, rows in _by_relation(pool).items():
-        places = _places(rows, quotas[relation], known)
-        chosen += [rows[place] for place in places]
+    chosen: list[int] = []
+    probed = 0
+    for relation, rows in pool.rows.items():
+        places = _places(pool.level[rows], quotas[relation])
+        chosen += rows[places].tolist()
         probed += len(rows) if settings.balance == "matched" else max(places, default=-1) + 1
-    facts = pool[pool["fact_id"].isin(chosen)].reset_index(drop=True)
-    facts["level"] = facts["fact_id"].map(known).astype("Int64")
-    return Selection(facts, _counts(facts, settings.scheme), probed if needs_levels(settings) else 0, len(pool))
+    facts = pool.take(chosen)
+    facts["level"] = _nullable(pool.level[sorted(chosen)])
+    return Selection(facts, _counts(facts, settings.scheme), probed if needs_levels(settings) else 0, len(pool.facts))
 
 
 def next_to_probe(source: FactSource, levels: pd.DataFrame | None, settings: TrainSettings, ahead: int = PROBE_AHEAD) -> pd.DataFrame:
@@ -124,31 +104,27 @@ def next_to_probe(source: FactSource, levels: pd.DataFrame | None, settings: Tra
     Call it, probe what it returns, and again with the longer levels table. Relations that have their share are left
     alone. Raises `NotEnoughFacts` as soon as the rest of the pool could not make up the number, even at best.
     """
-    pool, known = train_pool(source, settings), _known(levels)
+    pool = pool_of(source, settings).under(levels)
     if not needs_levels(settings):
-        if settings.n != TrainSettings.ALL and settings.n > len(pool):
-            raise NotEnoughFacts(_shortage(pool, known, settings, _Draw(None, settings.n, ()), len(pool)))
-        return pool.head(0)
-    quotas = _quotas(pool, known, settings)
-    wanted: list[str] = []
-    for relation, rows in _by_relation(pool).items():
-        wanted += _missing(rows, quotas[relation], known, settings)[:ahead]
-    return pool[pool["fact_id"].isin(wanted)].reset_index(drop=True)
+        if settings.n != TrainSettings.ALL and settings.n > len(pool.facts):
+            raise NotEnoughFacts(_shortage(pool, settings, _Draw(None, settings.n, ()), len(pool.facts)))
+        return pool.facts.head(0)
+    quotas = _quotas(pool, settings)
+    return pool.take([row for relation in pool.rows for row in _missing(pool, relation, quotas[relation], settings)[:ahead].tolist()])
 
 
 def available(source: FactSource, levels: pd.DataFrame | None, settings: TrainSettings) -> Available:
     """How many examples there are under these settings, as far as facts were probed."""
-    pool, known = train_pool(source, settings), _known(levels)
-    by_relation = {str(name): int(count) for name, count in pool["relation"].value_counts(sort=False).items()}
+    pool = pool_of(source, settings).under(levels)
     if settings.levels is None and settings.balance == "relation":
-        return Available(len(pool), by_relation, None, 0)
-    probed = pool.assign(level=pool["fact_id"].map(known)).dropna(subset="level")
-    found = {index: int((probed["level"] == index).sum()) for index in range(len(settings.scheme.labels))}
-    wanted = _wanted(settings)
-    total = sum(found[index] for index in wanted) if settings.balance != "level" else len(wanted) * min(found[index] for index in wanted)
-    kept = probed[probed["level"].isin(wanted)]
-    counts = dict.fromkeys(by_relation, 0) | {relation: len(rows) for relation, rows in _by_relation(kept).items()}
-    return Available(total, counts, {settings.scheme.labels[index]: count for index, count in found.items()}, len(probed))
+        return Available(len(pool.facts), {relation: len(rows) for relation, rows in pool.rows.items()}, None, 0)
+    labels, wanted = settings.scheme.labels, _wanted(settings)
+    found = {relation: pool.counts(relation, len(labels))[0] for relation in pool.rows}
+    per_level = [sum(counts[level] for counts in found.values()) for level in range(len(labels))]
+    fitting = [per_level[level] for level in wanted]
+    total = sum(fitting) if settings.balance != "level" else len(fitting) * min(fitting)
+    per_relation = {relation: sum(counts[level] for level in wanted) for relation, counts in found.items()}
+    return Available(total, per_relation, dict(zip(labels, per_level, strict=True)), sum(per_level))
 
 
 def _wanted(settings: TrainSettings) -> tuple[int, ...]:
@@ -169,44 +145,40 @@ def _draws(relations: Iterable[str], settings: TrainSettings) -> list[_Draw]:
     return draws
 
 
-def _quotas(pool: pd.DataFrame, known: Mapping[str, int], settings: TrainSettings) -> dict[str, list[tuple[_Draw, int]]]:
+def _quotas(pool: Levelled, settings: TrainSettings) -> dict[str, list[tuple[_Draw, int]]]:
     """Per relation, how many facts each draw takes there; a fact of unknown level counts as one that might fit."""
-    rows = _by_relation(pool)
     if settings.balance == "matched":
-        return _matched(rows, pool, known, settings)
-    quotas: dict[str, list[tuple[_Draw, int]]] = {relation: [] for relation in rows}
-    draws = _draws(rows, settings)
-    rooms = [{name: _room(facts, known, draw) for name, facts in rows.items()} for draw in draws]
+        return _matched(pool, settings)
+    quotas: dict[str, list[tuple[_Draw, int]]] = {relation: [] for relation in pool.rows}
+    draws = _draws(pool.rows, settings)
+    rooms = [{relation: _room(pool.level[rows], draw) for relation, rows in pool.rows.items()} for draw in draws]
     most = min(sum(room.values()) for room in rooms)  # per draw: levels that are balanced get as many as the scarcest has
     for draw, room in zip(draws, rooms, strict=True):
         count = most if settings.n == TrainSettings.ALL else draw.count
         if sum(room.values()) < count:
-            raise NotEnoughFacts(_shortage(pool, known, settings, draw, sum(room.values())))
+            raise NotEnoughFacts(_shortage(pool, settings, draw, sum(room.values())))
         for name, share in take_turns(draw.relations, room, count).items():
             quotas[name].append((draw, share))
     return quotas
 
 
-def _room(facts: list[str], known: Mapping[str, int], draw: _Draw) -> int:
-    return len(facts) if draw.wanted is None else sum(fact not in known or known[fact] in draw.wanted for fact in facts)
+def _room(level: Levels, draw: _Draw) -> int:
+    return int((draw.takes(level) | (level == UNKNOWN)).sum())
 
 
-def _matched(
-    rows: dict[str, list[str]], pool: pd.DataFrame, known: Mapping[str, int], settings: TrainSettings
-) -> dict[str, list[tuple[_Draw, int]]]:
+def _matched(pool: Levelled, settings: TrainSettings) -> dict[str, list[tuple[_Draw, int]]]:
     """`_quotas` for comparing levels: first what a relation could give of every level, then turns among what is left."""
-    (draw,) = _draws(rows, settings)
-    per_level = {name: Counter(known.get(fact) for fact in facts) for name, facts in rows.items()}
-    levels = range(len(settings.scheme.labels))
-    every = {name: min(counts[level] for level in levels) for name, counts in per_level.items()}
-    own = {name: sum(count for level, count in counts.items() if draw.takes(level)) for name, counts in per_level.items()}
-    unknown = sum(counts[None] for counts in per_level.values())
+    (draw,) = _draws(pool.rows, settings)
+    counted = {relation: pool.counts(relation, len(settings.scheme.labels)) for relation in pool.rows}
+    every = {relation: min(counts) for relation, (counts, _) in counted.items()}
+    own = {relation: int(draw.takes(pool.level[rows]).sum()) for relation, rows in pool.rows.items()}
+    unknown = sum(missing for _, missing in counted.values())
     count = sum(own.values()) if settings.n == TrainSettings.ALL else draw.count
     if sum(own.values()) + (unknown if draw.wanted is not None else 0) < count:
-        raise NotEnoughFacts(_shortage(pool, known, settings, draw, sum(own.values()) + unknown))
+        raise NotEnoughFacts(_shortage(pool, settings, draw, sum(own.values()) + unknown))
     given = take_turns(draw.relations, every, count)
-    more = take_turns(draw.relations, {name: own[name] - given[name] for name in rows}, count - sum(given.values()))
-    return {name: [(draw, given[name] + more[name])] for name in rows}
+    more = take_turns(draw.relations, {name: own[name] - given[name] for name in own}, count - sum(given.values()))
+    return {name: [(draw, given[name] + more[name])] for name in own}
 
 
 def take_turns(order: Iterable[str], room: Mapping[str, int], count: int) -> dict[str, int]:
@@ -222,60 +194,54 @@ def take_turns(order: Iterable[str], room: Mapping[str, int], count: int) -> dic
     return given
 
 
-def _missing(rows: list[str], quotas: list[tuple[_Draw, int]], known: Mapping[str, int], settings: TrainSettings) -> list[str]:
+def _missing(pool: Levelled, relation: str, quotas: list[tuple[_Draw, int]], settings: TrainSettings) -> Rows:
     """Facts of one relation, in order, that were not probed and stand before the last place needed (matched: at any place)."""
+    rows = pool.rows[relation]
+    level = pool.level[rows]
     if settings.balance == "matched":
-        return [fact for fact in rows if fact not in known]
+        return rows[level == UNKNOWN]
     if all(draw.wanted is None for draw, _ in quotas):
-        return []
-    unknown, left = [], [count for _, count in quotas]
-    for fact in rows:
-        if not any(left):
-            break
-        if fact not in known:
-            unknown.append(fact)
-            continue
-        for index, (draw, _) in enumerate(quotas):
-            left[index] -= left[index] > 0 and draw.takes(known[fact])
-    return unknown
+        return rows[:0]
+    needed = max(_place_of(draw.takes(level), count) for draw, count in quotas)
+    return rows[:needed][level[:needed] == UNKNOWN]
 
 
-def _places(rows: list[str], quotas: list[tuple[_Draw, int]], known: Mapping[str, int]) -> list[int]:
+def _place_of(fits: NDArray[np.bool_], count: int) -> int:
+    """How many places a draw looks at until it has `count`: all, where it does not get them."""
+    if not count:
+        return 0
+    places = np.flatnonzero(fits)
+    return int(places[count - 1]) + 1 if len(places) >= count else len(fits)
+
+
+def _places(level: Levels, quotas: list[tuple[_Draw, int]]) -> list[int]:
     """Places, in the relation's order, of the facts that its draws take; no two draws want the same level."""
-    return [place for draw, count in quotas for place in [place for place, fact in enumerate(rows) if draw.takes(known.get(fact))][:count]]
+    return [place for draw, count in quotas for place in np.flatnonzero(draw.takes(level))[:count].tolist()]
 
 
-def _shortage(pool: pd.DataFrame, known: Mapping[str, int], settings: TrainSettings, draw: _Draw, room: int) -> str:
+def _shortage(pool: Levelled, settings: TrainSettings, draw: _Draw, room: int) -> str:
     labels = settings.scheme.labels
     asked = f"{settings.n:,} examples were asked for"
-    count = pool["relation"].nunique()
-    topics = f"{len(pool):,} train facts in {count} topic{'' if count == 1 else 's'}"
+    count, facts = len(pool.rows), len(pool.facts)
+    topics = f"{facts:,} train facts in {count} topic{'' if count == 1 else 's'}"
     source = Path(settings.source).name  # of a file its name: where it lies says nothing here
-    if not len(pool):
+    if not facts:
         return f"{asked}, but {', '.join(settings.relations or ('the in-domain topics',))} of {source} have no train facts. Choose others."
     if draw.wanted is None:
         return f"{asked}, but {source} has {topics}. Ask for {room:,} or fewer, or add topics."
-    per_level = ", ".join(f"{label} {sum(known.get(fact) == index for fact in pool['fact_id']):,}" for index, label in enumerate(labels))
-    unknown = sum(fact not in known for fact in pool["fact_id"])
+    found = [int((pool.level == level).sum()) for level in range(len(labels))]
+    per_level = ", ".join(f"{label} {count:,}" for label, count in zip(labels, found, strict=True))
     names = "+".join(labels[index] for index in sorted(draw.wanted))
     return (
         f"{asked}, {draw.count:,} of them from {names}, but {source} has at most {room:,} there: of {topics}, probed so far "
-        f"{len(pool) - unknown:,} ({per_level}). Ask for fewer, or for other levels or topics."
+        f"{sum(found):,} ({per_level}). Ask for fewer, or for other levels or topics."
     )
 
 
-def _known(levels: pd.DataFrame | None) -> dict[str, int]:
-    if levels is None or not len(levels):
-        return {}
-    kept = levels.dropna(subset="level")
-    return {fact: int(level) for fact, level in zip(kept["fact_id"].tolist(), kept["level"].tolist(), strict=True)}
+def _nullable(level: Levels) -> pd.Series:
+    import pandas as pd
 
-
-def _by_relation(pool: pd.DataFrame) -> dict[str, list[str]]:
-    rows: dict[str, list[str]] = {}
-    for relation, fact in zip(pool["relation"].tolist(), pool["fact_id"].tolist(), strict=True):
-        rows.setdefault(relation, []).append(fact)
-    return rows
+    return pd.Series(level, dtype="Int64").mask(level == UNKNOWN)
 
 
 def _counts(facts: pd.DataFrame, scheme: LevelScheme) -> dict[str, dict[str, int]]:

@@ -138,7 +138,8 @@ def _study(settings: StudySettings) -> Forecast:
 
 def _train(settings: TrainSettings) -> Forecast:
     from sftqa_core.evaluation.choosing import held_out_facts
-    from sftqa_core.training.selection import available, needs_levels, train_pool
+    from sftqa_core.training.pools import train_pool
+    from sftqa_core.training.selection import available, needs_levels
     from sftqa_core.workflows.profiles import known_levels
 
     prober = _prober(probe_settings(settings))

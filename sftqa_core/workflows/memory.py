@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sftqa_core.models.catalogue import base_card
 from sftqa_core.models.chat_templates import Layout, layout, require_chat_template
 from sftqa_core.models.devices import SEPARATE, DeviceMemory, device_memory
@@ -28,6 +30,7 @@ PROCESS_BYTES = {"cpu": 560_000_000, "cuda": 500_000_000, "rocm": 500_000_000, "
 # (measured on two built-in ones: 0.29 and 0.37); of others nothing is known, and all is the most there can be
 OPEN = {"built-in": 1 / 3, "pretrained": 1 / 3}
 _DRAWN = 20_000  # facts of a pool that stand for all of it
+_LIKELY = 64  # examples with the most characters, one of which has the most tokens
 _COUNTED = 16  # examples of a relation whose mean length stands for all
 WORDS = {
     "batch_size": "batch size {}",
@@ -185,9 +188,12 @@ def longest_statement(source: FactSource, facts: pd.DataFrame, count: CountToken
 
 def longest_example(settings: TrainSettings, pool: pd.DataFrame, n: int, count: CountTokens, chat: Layout | None = None) -> int:
     """Tokens of the longest of `n` examples, to be expected of a draw from the pool, with the end token; `chat` is put around them."""
-    texts = sorted(_examples(settings, pool.head(max(n, _DRAWN)), chat), key=len)  # a pool stands in the order of a draw
-    rank = max(1, round(len(texts) * n / (n + 1)))
-    return 1 + longest_tokens(texts[:rank], count)
+    drawn = pool.head(max(n, _DRAWN))  # a pool stands in the order of a draw
+    asked = drawn["question"].str.len().to_numpy() * max(1, settings.prompt.prompt.count("{question}"))
+    sizes = asked + np.fromiter((len(answers[0]) for answers in drawn["answers"]), dtype=np.int64, count=len(drawn))
+    rank = max(1, round(len(drawn) * n / (n + 1)))
+    likely = sizes.argsort(kind="stable")[:rank][-_LIKELY:]
+    return 1 + longest_tokens(_examples(settings, drawn.iloc[likely], chat), count)
 
 
 def longest_question(

@@ -81,7 +81,7 @@ def _texts(looked: Looked, settings: Settings) -> list[Check]:
 
 def _training_texts(looked: Looked, run: TrainSettings, source: FactSource) -> list[Check]:
     from sftqa_core.evaluation.choosing import held_out_facts
-    from sftqa_core.training.selection import train_pool
+    from sftqa_core.training.pools import train_pool
 
     def look() -> list[Check]:
         pool, tests = train_pool(source, run), held_out_facts(source, run)

@@ -18,8 +18,8 @@ from sftqa_core.records import CorpusSettings, LevelScheme, ModelCard, StudySett
 from sftqa_core.studies.cells import Cells
 from sftqa_core.studies.grid import grid
 from sftqa_core.studies.outcomes import Outcomes
+from sftqa_core.training.pools import train_pool
 from sftqa_core.training.recipes import default_learning_rate
-from sftqa_core.training.selection import train_pool
 from sftqa_core.workflows.forecast import probe_settings
 from sftqa_core.workflows.probing import Prober
 from sftqa_core.workflows.profiles import known_levels, whole_profile

@@ -103,7 +103,7 @@ class TrainingRun:
 
         Raises `OutOfMemory`.
         """
-        from sftqa_core.training.selection import train_pool
+        from sftqa_core.training.pools import train_pool
 
         pool = train_pool(self.source, self.settings)
         n = len(pool) if self.settings.n == TrainSettings.ALL else self.settings.n
@@ -132,7 +132,7 @@ class TrainingRun:
 
     def _levels_of_train(self) -> pd.DataFrame | None:
         """Levels of train facts known already; of all of them when every fact of a level is wanted."""
-        from sftqa_core.training.selection import train_pool
+        from sftqa_core.training.pools import train_pool
 
         pool = train_pool(self.source, self.settings)
         known = self.prober.known(pool)

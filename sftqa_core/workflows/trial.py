@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def trial(settings: TrainSettings, reporter: Reporter | None = None) -> Check:
     """Load the model and try one step now, on whatever device; memory that does not suffice is the check's problem."""
     from sftqa_core.models.loading import load_model
-    from sftqa_core.training.selection import train_pool
+    from sftqa_core.training.pools import train_pool
 
     try:
         loaded = load_model(find_model(settings.model), settings.device)

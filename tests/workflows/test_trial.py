@@ -9,7 +9,7 @@ from sftqa_core.errors import OutOfMemory
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.progress import Silent
 from sftqa_core.records import LevelScheme, PromptFormat, SamplerSettings, StudySettings, TrainSettings
-from sftqa_core.training.selection import train_pool
+from sftqa_core.training.pools import train_pool
 from sftqa_core.workflows import training
 from sftqa_core.workflows.reading import open_for
 from sftqa_core.workflows.trial import likely_longest
