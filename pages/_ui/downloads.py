@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import streamlit as st
 
 from sftqa_core.knowledge.spreadsheet import protect_cell
@@ -37,12 +38,16 @@ def csv_bytes(table: pd.DataFrame) -> bytes:
 
     Every text stands in quotes: where a spreadsheet takes semicolons for commas, one inside a text would begin a cell of its own.
     """
-    safe = table.map(neutral).rename(columns=neutral)
+    single = table.select_dtypes("float32").columns  # their digits, not those of the double next to each
+    shares = {name: table[name].astype("float64").round(6) for name in single}
+    safe = table.assign(**shares).map(neutral).rename(columns=neutral)
     return safe.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC).encode("utf-8-sig")
 
 
 def neutral(cell: Any) -> Any:
     """A text that may be a formula gets an apostrophe in front, control characters are replaced; a list becomes text; numbers stay."""
+    if isinstance(cell, np.ndarray):
+        cell = [f"{value:g}" if isinstance(value, float) else value for value in cell.tolist()]
     if isinstance(cell, list | tuple):
         cell = " | ".join(map(str, cell))
     return protect_cell(_CONTROL.sub("\ufffd", cell)) if isinstance(cell, str) else cell

@@ -67,7 +67,7 @@ def relation_labels() -> dict[str, str]:
     return {name: relation.label for name, relation in builtin_relations().items()}
 
 
-@st.cache_resource(show_spinner="Reading what is known of these facts…", max_entries=24)
+@st.cache_resource(show_spinner="Reading what is known of these facts…", max_entries=24, ttl=600)
 def _profile(model: str, source: str, split: str, domain: str, scheme: LevelScheme, stamp: str) -> Any:
     from sftqa_core import workflows
 

@@ -1,13 +1,14 @@
 """Large sources as they were read once: reading a million rows of a person's file takes a minute, reading its fact table seconds.
 
 `<cache>/sources/<hash of the name>/` holds the fact table as Parquet; its manifest says of which files, by size and time, and holds
-the rest of the source. A file that changes, or another version of the rules (SCHEMA), makes it be read anew.
+the rest of the source. A file that changes, other built-in templates, or another version of the rules (SCHEMA) make it be read anew.
 """
 
 from __future__ import annotations
 
 import gc
 import io
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from sftqa_core.artifacts import read_file, read_manifest, write_folder
 from sftqa_core.errors import SftqaError
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.facts import FactSource, read_facts, write_facts
-from sftqa_core.knowledge.relations import Relation
+from sftqa_core.knowledge.relations import Relation, builtin_relations
 from sftqa_core.records import SourceReport
 from sftqa_core.workspace import Workspace
 
@@ -60,4 +61,11 @@ def _folder(name: str, workspace: Workspace) -> Path:
 
 
 def _of(name: str, stamp: tuple[object, ...]) -> dict[str, Any]:
-    return {"name": name, "files": [list(map(str, entry)) if isinstance(entry, tuple) else str(entry) for entry in stamp], "rules": SCHEMA}
+    files = [list(map(str, entry)) if isinstance(entry, tuple) else str(entry) for entry in stamp]
+    return {"name": name, "files": files, "rules": SCHEMA, "wording": _wording()}
+
+
+@lru_cache(maxsize=1)
+def _wording() -> str:
+    """Changes with the built-in relations, whose templates a source may have taken over."""
+    return fingerprint({name: relation.to_dict() for name, relation in builtin_relations().items()})

@@ -213,10 +213,10 @@ def _unjudged(store: CompletionStore, asked: _Asked, judged: NDArray[np.bool_]) 
     sampled = np.zeros(len(judged), dtype=bool)
     for path in store.newest_first(store.kind, "facts-*.parquet") if not judged.all() else ():
         try:
-            ids = pq.read_table(path, columns=["fact_id"]).column("fact_id").to_pylist()
-        except (OSError, pa.ArrowException):
-            continue  # `levels_in` sets it aside
-        rows, fits = asked.ids.places(numbers(ids))
+            ids = numbers(pq.read_table(path, columns=["fact_id"]).column("fact_id").to_pylist())
+        except (OSError, ValueError, TypeError, pa.ArrowException):
+            continue  # damaged: the next probe, or `cache verify`, sets it aside
+        rows, fits = asked.ids.places(ids)
         sampled[rows[fits]] = True
     return np.flatnonzero(sampled & ~judged)
 

@@ -88,13 +88,13 @@ class Whole:
         return Profile(self, np.flatnonzero(kept.to_numpy()).astype("int32"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # known by identity
 class Profile:
     """Some facts of a source and what is known of them."""
 
     whole: Whole
     rows: np.ndarray  # int32: positions in the whole's table, in its order
-    _kept: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)  # what was counted before
+    _kept: dict[Any, Any] = field(default_factory=dict, repr=False)  # what was counted before
 
     @property
     def scheme(self) -> LevelScheme:
@@ -216,7 +216,7 @@ def whole_profile(model: str, source: str, scheme: LevelScheme | None = None, st
     settings = ProbeSettings(model, source, "all", scheme=scheme or LevelScheme())
     card = find_model(model)
     stores = stores_of(card, settings) if stores is None else stores
-    key = (model, source, settings.scheme, _stamp(source, stores))
+    key = (model, card.path, card.weights_sha256, source, settings.scheme, _stamp(source, stores))
 
     def make() -> Whole:
         opened = open_for(model, source)
@@ -254,7 +254,7 @@ def _stamp(source: str, stores: Sequence[PartStore]) -> str:
     lists = {"completions": "facts-*.parquet"}
     kinds = [(store, kind) for store in stores for kind in ("hits", store.kind)]
     parts = [str(path) for store, kind in kinds for path in store.newest_first(kind, lists.get(kind, "part-*.parquet"))]
-    edited = aliases.stat().st_mtime_ns if aliases.exists() else 0
+    edited = (aliases.stat().st_mtime_ns, aliases.stat().st_size) if aliases.exists() else ()
     return fingerprint([list(map(str, source_stamp(source))), parts, edited])
 
 

@@ -109,3 +109,12 @@ def test_a_disk_that_takes_nothing_is_no_trouble(file, workspace, monkeypatch):
     workspace.root.mkdir(parents=True, exist_ok=True)
     (workspace.root / "sources").write_text("in the way")
     assert len(opened(file, monkeypatch).facts) == 30
+
+
+def test_other_built_in_templates_make_it_read_anew(file, workspace, monkeypatch):
+    """A newer version of the program may word a relation otherwise: what was kept with the old words is not used."""
+    opened(file, monkeypatch)
+    monkeypatch.setattr(prepared, "_wording", lambda: "other words")
+    reads: list[str] = []
+    opened(file, monkeypatch, reads)
+    assert reads == ["read"]

@@ -3,6 +3,7 @@
 import math
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from pages._ui.downloads import csv_bytes, neutral
@@ -84,6 +85,14 @@ def test_numbers_and_plain_text_stay_as_they_are():
     """Only text is touched, and the file is UTF-8 with a mark."""
     assert [neutral(-1.5), neutral("Paris"), neutral(None), neutral(["a", "b"]), neutral(["=a"])] == [-1.5, "Paris", None, "a | b", "'=a"]
     assert csv_bytes(pd.DataFrame({"a": ["=1"], "b": [-2]})) == '\ufeff"a","b"\n"\'=1",-2\n'.encode()
+
+
+def test_an_export_has_hits_as_whole_numbers_and_shares_with_their_own_digits():
+    """Lists that a table keeps as arrays read like other lists; single precision shows no digits that it does not have."""
+    hits = pd.Series([[0.0, 1.0, 10.0], [0.25]], dtype=pd.ArrowDtype(pa.list_(pa.float32())))
+    table = pd.DataFrame({"hits": hits, "low": pd.Series([0.1, 0.0672], dtype="float32"), "score": [1 / 3, 0.5]})
+    lines = csv_bytes(table).decode("utf-8-sig").splitlines()
+    assert lines == ['"hits","low","score"', '"0 | 1 | 10",0.1,0.3333333333333333', '"0.25",0.0672,0.5']
 
 
 @pytest.mark.parametrize(
