@@ -116,6 +116,10 @@ def made_with(run: Any) -> None:
     if command:
         st.markdown("**The command that repeats it**")
         st.code(command if isinstance(command, str) else shlex.join(map(str, command)), language="bash", wrap_lines=True)
+    if getattr(run, "model", None) is not None:
+        merge = " (with --merge, the adapter is merged into its model)" if run.settings.method == "lora" else ""
+        st.markdown(f"**The command that writes the tuned model as a folder for other tools**{merge}")
+        st.code(f"sftqa export {shlex.quote(run.id)} --out tuned-model", language="bash", wrap_lines=True)
     told = {TIMES[name]: seconds for name, seconds in run.summary.seconds.items() if name in TIMES and seconds >= 0.5}
     times = ", ".join(f"{name} {duration(seconds)}" for name, seconds in told.items())
     st.text(f"Took: {times}" if times else "")

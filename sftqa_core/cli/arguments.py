@@ -82,6 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_study(commands.add_parser("study", parents=[output], help="many runs that answer one question together"))
     commands.add_parser("runs", parents=[output], help="finished runs, newest first")
     commands.add_parser("show", parents=[output], help="one run's results").add_argument("run")
+    upkeep.add_export(commands.add_parser("export", parents=[output], help="write a run's tuned model as a folder for other tools"))
     upkeep.add_jobs(commands.add_parser("jobs", parents=[output], help="background jobs; cancel one or read its log"))
     upkeep.add_cache(commands.add_parser("cache", parents=[output], help="which results are on the disk; check them, clear leftovers"))
     add_pretrain(commands.add_parser("pretrain", parents=[output], help="train a tiny model from nothing on a fact source"))

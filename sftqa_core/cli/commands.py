@@ -141,6 +141,15 @@ def show(options: Options) -> dict[str, Any]:
     return {**run.summary.to_dict(), **told}
 
 
+def export(options: Options) -> dict[str, Any]:
+    """`sftqa export RUN`: the tuned model as a folder for other tools."""
+    out = _new_file(options.out)
+    if not options.merge:
+        return workflows.export(options.run, out)
+    with leased(argparse.Namespace(device="cpu"), "export"):
+        return workflows.export(options.run, out, merge=True)
+
+
 def jobs(options: Options) -> dict[str, Any]:
     """`sftqa jobs [ACTION ID]`."""
     from sftqa_core.jobs.executor import LocalExecutor

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any
     "study": (commands.study, study_text.study),
     "runs": (commands.runs, text.runs),
     "show": (commands.show, text.run),
+    "export": (commands.export, text.export),
     "jobs": (commands.jobs, text.jobs),
     "cache": (cache.cache, cache.as_text),
     "pretrain": (commands.pretrain, text.pretrain),

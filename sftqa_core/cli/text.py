@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -98,6 +99,11 @@ def runs(result: dict[str, Any]) -> str:
         return "No runs yet. Make one: sftqa train --model atlas-llama --source atlas --n 60"
     rows = [(r["run"], r["model"], r["source"], r["n"], r["method"], r["created"]) for r in result["runs"]]
     return table(("run", "model", "source", "n", "method", "made"), rows)
+
+
+def export(result: dict[str, Any]) -> str:
+    """Where the model was written, and how to use it."""
+    return f"{result['folder']}: {', '.join(result['files'])}\nNext: sftqa probe --model {shlex.quote(result['folder'])}"
 
 
 def jobs(result: dict[str, Any]) -> str:

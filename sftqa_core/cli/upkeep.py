@@ -1,4 +1,4 @@
-"""Parsers of the commands that keep the house: the app, background jobs, the results on disk."""
+"""Parsers of the commands that keep the house: the app, exported models, background jobs, the results on disk."""
 
 from __future__ import annotations
 
@@ -19,6 +19,14 @@ def add_app(parser: argparse.ArgumentParser) -> None:
     login = "ask everyone for the token in SFTQA_TOKEN (with --share the default), or for your organisation's login ([auth] of Streamlit)"
     parser.add_argument("--login", choices=("token", "streamlit"), help=login)
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
+
+
+# ---- export ----
+def add_export(parser: argparse.ArgumentParser) -> None:
+    """`sftqa export RUN`."""
+    parser.add_argument("run", help="a run's name, as 'sftqa runs' lists it")
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="folder to write; it must not exist")
+    parser.add_argument("--merge", action="store_true", help="of LoRA: the adapter merged into its model (in float32), a model of its own")
 
 
 # ---- jobs ----

@@ -5,6 +5,7 @@
 
 from sftqa_core.workflows.agreement import trust
 from sftqa_core.workflows.cache import unreadable_results
+from sftqa_core.workflows.exporting import export
 from sftqa_core.workflows.forecast import forecast
 from sftqa_core.workflows.lowering import less_memory
 from sftqa_core.workflows.parts import run_part
@@ -49,6 +50,7 @@ __all__ = [
     "completions",
     "default_learning_rate",
     "download",
+    "export",
     "facts",
     "forecast",
     "less_memory",

@@ -1,0 +1,91 @@
+"""A run's tuned model as a folder that other tools read: what `save_pretrained` writes, and a card that says what it is.
+
+    OUT/config.json, model.safetensors, generation_config.json    after full fine-tuning, or with the adapter merged (in float32)
+        adapter_config.json, adapter_model.safetensors            after LoRA: the adapter, which names its base model and revision
+        tokenizer files, chat template
+        README.md                                                 settings, examples, accuracy, the base model and its licence
+        manifest.json                                             written last: the run, its settings, checksums
+
+Copying needs no torch; only merging loads the model.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sftqa_core.artifacts import require_whole, write_folder
+from sftqa_core.errors import NotFound, SettingsError
+from sftqa_core.models.catalogue import base_card, find_model, folder_card, weights_fingerprint
+from sftqa_core.models.folders import ADAPTER_CONFIG, ModelFolder
+from sftqa_core.training.model_card import model_card
+
+if TYPE_CHECKING:
+    from sftqa_core.records import ModelCard
+    from sftqa_core.training.runs import Run
+
+
+def export_model(run: Run, out: Path, merge: bool = False) -> Path:
+    """Write the run's model to `out`, a new folder, whole or not at all.
+
+    Raises `NotFound` for a run that kept no weights, `SettingsError` where `out` exists, there is nothing to merge, or an adapter's
+    base model is not the one it was trained on any more.
+    """
+    folder = _kept(run)
+    if out.exists() or out.is_symlink():
+        raise SettingsError(f"{out} exists already and is left as it is. Choose another name.")
+    adapter = ModelFolder(folder).is_adapter
+    if merge and not adapter:
+        raise SettingsError(f"Run {run.id} tuned all weights, so there is no adapter to merge. Export it without --merge.")
+    require_whole(run.folder, f"Train again: {run.manifest['command']}")
+    base = _same_base(run) if adapter else None
+
+    def fill(work: Path) -> None:
+        if merge:
+            _merge(folder, work)
+        else:
+            shutil.copytree(folder, work, dirs_exist_ok=True)
+        if base is not None and not merge:
+            _name_base(work, base, run.manifest["model"].get("revision"))
+        (work / "README.md").write_text(model_card(run, merged=merge, adapter=adapter and not merge), encoding="utf-8")
+
+    told = {"run": run.id, "settings": run.settings.to_dict(), "command": run.manifest["command"], "merged": merge}
+    return write_folder(out.absolute(), fill, {"kind": "export", **told})
+
+
+def _kept(run: Run) -> Path:
+    if run.model is None:
+        raise NotFound(f"Run {run.id} did not keep its weights. Train again without --no-save-model: {run.manifest['command']}")
+    return run.model
+
+
+def _same_base(run: Run) -> ModelCard:
+    """The adapter's base model. Raises `SettingsError` where other weights lie under its name now."""
+    card = find_model(run.settings.model)
+    if weights_fingerprint(base_card(card) or card) != run.manifest["model"]["weights"]:
+        raise SettingsError(
+            f"{run.settings.model} is not what run {run.id} was trained on any more: its files have changed. Put those back, or train "
+            f"again: {run.manifest['command']}"
+        )
+    return card
+
+
+def _name_base(work: Path, base: ModelCard, revision: str | None) -> None:
+    """By hub id and revision; a folder by its place. Built-in models have a name that this program knows."""
+    path = work / ADAPTER_CONFIG
+    told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    told["base_model_name_or_path"] = str(base.path) if base.kind in ("folder", "pretrained") else base.name
+    told["revision"] = revision
+    path.write_text(json.dumps(told, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _merge(adapter: Path, work: Path) -> None:
+    """Heavy."""
+    from sftqa_core.models.loading import load_model, no_progress_bar
+
+    loaded = load_model(folder_card(adapter, adapter.parent.name, "folder"), "cpu")
+    with no_progress_bar():
+        loaded.model.save_pretrained(work)
+        loaded.tokenizer.save_pretrained(work)
