@@ -19,7 +19,10 @@ def checks_panel(found: Preflight) -> bool:
     """Draw the findings, problems first, open only where there are some; True when nothing stands in the way."""
     icon = ":material/task_alt:" if found.ok else ":material/block:"
     with st.expander(found.headline(), expanded=not found.ok, icon=icon):
-        st.markdown("\n".join(f"- {_finding(check)}" for state in ICONS for check in found.of(state)))
+        if worth := [_finding(check) for state in ("problem", "note", "unknown") for check in found.of(state)]:
+            st.markdown("\n\n".join(worth))
+        if well := found.of("ok"):
+            st.caption("  \n".join(map(_finding, well)))
     return found.ok
 
 

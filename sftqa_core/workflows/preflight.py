@@ -29,7 +29,15 @@ from sftqa_core.workflows.preflight_machine import (
     tuned_files,
 )
 from sftqa_core.workflows.preflight_model import Looked, about, chat_check, chat_layout, look_at
-from sftqa_core.workflows.preflight_texts import answer_points, probing_context, question_pairs, statement_pairs, training_context
+from sftqa_core.workflows.preflight_texts import (
+    CHAT_PROMPT,
+    STATEMENTS,
+    answer_points,
+    probing_context,
+    question_pairs,
+    statement_pairs,
+    training_context,
+)
 from sftqa_core.workflows.reading import open_for
 from sftqa_core.workspace import Workspace
 
@@ -88,7 +96,7 @@ def _training_texts(looked: Looked, run: TrainSettings, source: FactSource) -> l
         chat = chat_layout(looked, _in_chat(run))
         pairs = [] if chat is None and _in_chat(run) else question_pairs(run, pool if len(pool) else tests, chat)
         n = len(pool) if run.n == TrainSettings.ALL else min(run.n, len(pool))
-        return [*answer_points(looked, pairs, chat), training_context(looked, run, pool, tests, n, chat)]
+        return [*answer_points(looked, pairs, CHAT_PROMPT if chat else None), training_context(looked, run, pool, tests, n, chat)]
 
     texts = (run.prompt, run.n, run.seed, run.relations, run.test_limit, run.max_answer_tokens, run.shots, run.more_shots)
     return _kept.get((*_key(looked, source), *texts), look)
@@ -101,7 +109,9 @@ def _probing_texts(looked: Looked, run: ProbeSettings, source: FactSource) -> li
         facts = chosen_facts(source, run)
         if facts.empty:
             return []
-        return [*answer_points(looked, statement_pairs(source, facts)), probing_context(looked, run, source, facts)]
+        pairs = statement_pairs(source, facts)
+        border = None if any(prompt[-1:].isspace() for prompt, _ in pairs) else STATEMENTS
+        return [*answer_points(looked, pairs, border), probing_context(looked, run, source, facts)]
 
     return _kept.get((*_key(looked, source), run.split, run.domain, run.limit, run.facts_seed, run.scheme), look)
 

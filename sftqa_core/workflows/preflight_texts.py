@@ -23,16 +23,17 @@ if TYPE_CHECKING:
 _SAMPLE = 24  # facts whose answers are read
 _LIMITS = ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length", "seq_length")
 CHAT_PROMPT = Check("prompt", "ok", "The model's own chat template stands around each question, its beginning token included.")
+STATEMENTS = Check("prompt", "ok", "Statements end where the answer would follow, without a space.")
 _SHORTER = "Leave these facts out or shorten them, use a shorter prompt, or choose a model with more positions."
 
 
-def answer_points(looked: Looked, pairs: list[tuple[str, str]], chat: Layout | None = None) -> list[Check]:
-    """The points prompt and answers of (prompt, reply) texts; nothing without any."""
+def answer_points(looked: Looked, pairs: list[tuple[str, str]], border: Check | None = None) -> list[Check]:
+    """The points prompt and answers of (prompt, reply) texts; nothing without any. `border`: what is said where no person wrote it."""
     if not pairs:
         return []
     try:
         tokenizer = light_tokenizer(looked.words) if looked.words else None
-        prompt = prompt_check(tokenizer, *pairs[0]) if chat is None else CHAT_PROMPT
+        prompt = border or prompt_check(tokenizer, *pairs[0])
         if tokenizer is None:
             return [prompt, Check("answers", "unknown", "How answers are read behind the prompt shows when the model is loaded.")]
         return [prompt, answers_check(tokenizer, vocabulary(looked.config), pairs)]

@@ -59,7 +59,7 @@ def test_too_little_memory_now_is_a_note_and_at_all_a_problem(monkeypatch):
     memory = Memory("cpu", 30 * GB, 30 * GB, 18 * GB, 24 * GB)
     noted = shown(monkeypatch, memory, notes=("Close what takes the rest. Set batch size 4.",))
     assert noted.text[0].value == "can start: True"
-    assert noted.caption[-1].value == r"Close what takes the rest\. Set batch size 4\."
+    assert noted.caption[0].value == r"Close what takes the rest\. Set batch size 4\."
     refused = shown(monkeypatch, memory, problems=("It needs about 30 GB of memory.",))
     assert refused.text[0].value == "can start: False"
     assert not [line for line in refused.markdown if "Memory" in line.value]
@@ -80,7 +80,8 @@ def test_all_well_is_one_closed_line(monkeypatch):
     app = shown(monkeypatch, None)
     (box,) = app.expander
     assert (box.label, box.proto.expanded) == ("Checked: nothing stands in the way (1 point)", False)
-    assert box.markdown[0].value == r"- :green[:material/check:] It is here\."
+    assert not box.markdown
+    assert box.caption[0].value == r":green[:material/check:] It is here\."
     assert app.text[0].value == "can start: True"
 
 
@@ -90,9 +91,10 @@ def test_a_problem_opens_the_list_and_keeps_the_work_from_starting(monkeypatch):
     app = shown(monkeypatch, None, checks=Preflight("train", (Check("model", "ok", "It is here."), NASTY, full)))
     (box,) = app.expander
     assert (box.label, box.proto.expanded) == ("Checked: 1 thing stands in the way, 1 to know (3 points)", True)
-    lines = box.markdown[0].value.splitlines()
-    assert lines[0] == r"- :red[:material/block:] The disk is full\. :gray[→ Free some space\.]"
-    assert [line.split("]")[0] for line in lines] == ["- :red[:material/block:", "- :orange[:material/info:", "- :green[:material/check:"]
+    lines = box.markdown[0].value.split("\n\n")
+    assert lines[0] == r":red[:material/block:] The disk is full\. :gray[→ Free some space\.]"
+    assert [line.split("]")[0] for line in lines] == [":red[:material/block:", ":orange[:material/info:"]
+    assert box.caption[0].value.startswith(":green[:material/check:]")
     assert app.text[0].value == "can start: False"
 
 
