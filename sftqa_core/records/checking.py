@@ -25,6 +25,12 @@ class Check(Record):
             wrong.append(f"A problem must come with its fix, got {self.said!r} alone.")
         return wrong
 
+    @classmethod
+    def of_error(cls, name: str, message: str, fix: str) -> Check:
+        """A problem out of an error's message: its first sentence, and what to do, which stands behind it (else `fix`)."""
+        said, dot, rest = message.partition(". ")
+        return cls(name, "problem", said + dot.strip(), rest or fix)
+
     @property
     def line(self) -> str:
         """Finding and fix, with the model in front where there are several."""

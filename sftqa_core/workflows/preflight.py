@@ -144,7 +144,7 @@ def _costs(settings: Settings, cost: Forecast | None, looked: list[Looked], devi
     try:
         cost = cost or forecast(settings)
     except SftqaError as error:
-        return [Check("facts", "problem", str(error), "Choose other facts.")]
+        return [Check.of_error("facts", str(error), "Choose other facts.")]
     run = _run_of(settings, looked[0].name)
     trains = isinstance(run, TrainSettings) and run.n != 0
     method = run.method if isinstance(run, TrainSettings) and trains else None
@@ -161,7 +161,7 @@ def _facts(settings: Settings, cost: Forecast) -> Check:
     against = cost.memory.stands_against if cost.memory else ""
     problems = [problem for problem in cost.problems if problem != against]
     if problems:
-        return Check("facts", "problem", " ".join(problems), "Choose other facts, fewer examples, or other levels.")
+        return Check.of_error("facts", " ".join(problems), "Choose other facts, fewer examples, or other levels.")
     if isinstance(settings, ProbeSettings):
         return Check("facts", "ok", f"{cost.probes_needed:,} facts have to be probed.")
     return Check("facts", "ok", f"{settings.source} has the {cost.examples:,} examples and {cost.test_facts:,} test facts.")

@@ -60,8 +60,7 @@ def look_at(name: str) -> Looked:
 
 
 def _refused(error: SftqaError) -> Check:
-    said, dot, fix = str(error).partition(". ")
-    return Check("model", "problem", said + dot.strip(), fix or "Choose another model, or fetch this one again.")
+    return Check.of_error("model", str(error), "Choose another model, or fetch this one again.")
 
 
 def _here(card: ModelCard, config: dict[str, Any]) -> Check:

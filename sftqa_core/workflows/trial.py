@@ -30,8 +30,7 @@ def trial(settings: TrainSettings, reporter: Reporter | None = None) -> Check:
         n = len(pool) if settings.n == TrainSettings.ALL else settings.n
         done = try_examples(loaded, likely_longest(settings, pool, n), settings, reporter or Silent())
     except OutOfMemory as error:
-        said, dot, fix = str(error).partition(". ")
-        return Check("trial", "problem", said + dot.strip(), fix or "Choose a smaller model.")
+        return Check.of_error("trial", str(error), "Choose a smaller model.")
     if done is None:
         return Check("trial", "ok", "There are no examples, so no step was tried.")
     return Check("trial", "ok", done.line(_expected(loaded.card, loaded.device, settings, done)))
