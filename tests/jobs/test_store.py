@@ -8,6 +8,7 @@ import sqlite3
 import pytest
 
 from sftqa_core.errors import ArtifactDamaged, NotFound, SettingsError, SftqaError
+from sftqa_core.jobs import database
 from sftqa_core.jobs.database import MIGRATIONS
 from sftqa_core.jobs.executor import LocalExecutor, new_job
 from sftqa_core.jobs.lease import device_lease
@@ -287,6 +288,19 @@ def test_the_journal_survives_and_writers_wait(store: JobStore):
     assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert db.execute("PRAGMA user_version").fetchone() == (2,)
     db.close()
+
+
+@pytest.mark.parametrize("lock", ["IMMEDIATE", "EXCLUSIVE"])
+def test_a_queue_held_by_a_suspended_process_is_told_as_that(store: JobStore, monkeypatch: pytest.MonkeyPatch, lock: str):
+    queue(store)
+    monkeypatch.setattr(database, "BUSY_S", 0.05)
+    holder = sqlite3.connect(store.path, isolation_level=None)
+    holder.execute(f"BEGIN {lock}")
+    with pytest.raises(SftqaError, match=r"cannot be used now: database is locked\. Another process has held it .*ps lists it as T"):
+        queue(store)
+    holder.close()
+    queue(store)
+    assert len(store.jobs()) == 2
 
 
 def test_a_queue_of_the_first_version_is_taken_over(store: JobStore):

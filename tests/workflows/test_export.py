@@ -44,6 +44,7 @@ def test_an_exported_model_answers_as_the_run_recorded(world, workspace, tmp_pat
     assert chat_template(find_model(str(tmp_path / "out"))).text == TEMPLATE
 
 
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft asks transformers for it
 def test_plain_libraries_read_it(world, workspace, tmp_path):
     """A model by transformers, an adapter by peft, which names its base; weights are safetensors that others may read."""
     from peft import AutoPeftModelForCausalLM
