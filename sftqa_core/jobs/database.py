@@ -47,7 +47,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     except (sqlite3.OperationalError, OSError) as error:
         advice = "Check the disk's free space and the folder's rights."
         if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            advice = f"Another process has held it for {BUSY_S:.0f} seconds: wake or end one that is suspended (ps lists it as T), then try again."
+            advice = f"Another process has held it for {BUSY_S:.0f} seconds: wake or end one that is suspended (T in ps), then try again."
         raise SftqaError(f"The job queue {path} cannot be used now: {error}. {advice}") from error
     except sqlite3.DatabaseError as error:
         raise ArtifactDamaged(f"The job queue {path} is damaged: {error}. Look again: it is made anew from the jobs' folders.") from error
