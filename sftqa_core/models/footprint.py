@@ -19,6 +19,9 @@ autocast the residual stream and what norms keep stay float32, and the rest take
 **LoRA** shares the base weights: sP, and 16 bytes a parameter of the adapter, which has r (in + out) of them on each matrix.
 Frozen norms keep no normalised input; each matrix keeps r numbers more a token.
 
+**4 bits** (QLoRA, arXiv 2305.14314): of the matrices in the layers a number takes half a byte and its share of the scales (`NF4`);
+embeddings, norms and the output head keep the device's format. A matrix is widened while it is used, one at a time.
+
 **Probing and answering** hold sP, keys and values 2k s of each layer, place and slot, the logits of all rows, and what one layer
 has in hand: a gated feed-forward layer three arrays [tokens, i] beside three of h. Slots grow by half of what is needed
 (memory/keys.py). How many prompts are under way is decided by `prompts_at_once`.
@@ -30,14 +33,13 @@ twice; so does a fifth of a probe's keys and values, which moved while they were
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
+from sftqa_core.errors import SettingsError
 from sftqa_core.models.devices import NUMBER_FORMATS, SEPARATE
+from sftqa_core.models.shape import BYTES, NF4, Shape
 
 STATE_BYTES = {"adamw": 8, "adamw_8bit": 2, "adafactor": 0.1, "sgd": 4}  # of optimizers (training/optimizers.py), a trained parameter
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 SHARE_FOR_KEYS = 0.25  # of the free memory: what keys and values of a batch may take
 _AT_ONCE = ((20_000_000, 512), (2_000_000_000, 256), (1 << 62, 128))  # model size in parameters -> prompts
 _LOGITS = 1 << 27  # numbers
@@ -49,91 +51,6 @@ _DRAWING = 1 << 26  # float64 numbers in hand while tokens are drawn on a GPU (m
 _ENTER = 4  # a quarter of the prompts enters together (memory/decoder.py)
 _MOVED = 0.2  # of keys and values: holes that they left in the heap as they grew
 _DISTINCT = 0.5  # tokens of prompts that enter together to be read, the rest being shared: measured 0.4 to 0.5 on statements
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A decoder's widths."""
-
-    parameters: int  # in the weight files, so tied embeddings count once
-    hidden: int
-    layers: int
-    heads: int
-    key_heads: int
-    head_size: int
-    intermediate: int
-    vocabulary: int
-    gated: bool  # three matrices in the feed-forward layer
-    rms_norm: bool  # norms written in single steps, of which autograd keeps one more
-    parallel: bool  # attention and feed-forward layer read the same residual stream
-    fused: bool  # queries, keys and values are one matrix
-    stored_bytes: int  # of a number in the weight files
-
-    @classmethod
-    def of(cls, config: Mapping[str, Any], parameters: int) -> Shape | None:
-        """From a model's config.json; None where it does not name the widths, or has experts, of which only some work at a time."""
-        config = {**config, **(config.get("text_config") or {})}
-        if any(config.get(name) for name in ("num_local_experts", "num_experts", "n_routed_experts")):
-            return None
-        widths = {name: _first(config, names) for name, names in _NAMES.items()}
-        hidden, layers, heads, vocabulary = (widths[name] for name in ("hidden", "layers", "heads", "vocabulary"))
-        if not (hidden and layers and heads and vocabulary):
-            return None
-        key_heads, size = widths["key_heads"] or heads, widths["head_size"] or hidden // heads
-        inner = widths["intermediate"] or 4 * hidden
-        rms = config.get("rms_norm_eps") is not None
-        return cls(
-            parameters, hidden, layers, heads, key_heads, size, inner, vocabulary,
-            gated=rms or str(config.get("hidden_act")) in ("silu", "swish"),
-            rms_norm=rms,
-            parallel=bool(config.get("use_parallel_residual", config.get("parallel_attn"))),
-            fused=config.get("model_type") in ("gpt_neox", "gpt2", "bloom", "falcon", "phi3"),
-            stored_bytes=BYTES.get(str(config.get("dtype") or config.get("torch_dtype")), 4),
-        )  # fmt: skip
-
-    @property
-    def queries(self) -> int:
-        """Numbers in all heads' queries of a token."""
-        return self.heads * self.head_size
-
-    @property
-    def keys(self) -> int:
-        """Numbers in all heads' keys of a token; as many are in its values."""
-        return self.key_heads * self.head_size
-
-    @property
-    def matrices(self) -> int:
-        """Matrices of a layer."""
-        return (2 if self.fused else 4) + (3 if self.gated else 2)
-
-    @property
-    def largest(self) -> int:
-        """Numbers in the largest tensor."""
-        return self.hidden * max(self.vocabulary, self.intermediate)
-
-    def adapter(self, rank: int) -> int:
-        """Parameters of a LoRA adapter of this rank on every matrix but the output head: rank x (in + out) each."""
-        attention = 2 * (self.hidden + self.queries) + 2 * (self.hidden + self.keys)
-        if self.fused:
-            attention -= 2 * self.hidden
-        return rank * self.layers * (attention + (3 if self.gated else 2) * (self.hidden + self.intermediate))
-
-
-_NAMES = {
-    "hidden": ("hidden_size", "n_embd", "d_model"),
-    "layers": ("num_hidden_layers", "n_layer", "n_layers"),
-    "heads": ("num_attention_heads", "n_head", "n_heads"),
-    "key_heads": ("num_key_value_heads",),
-    "head_size": ("head_dim",),
-    "intermediate": ("intermediate_size", "n_inner", "ffn_dim"),
-    "vocabulary": ("vocab_size",),
-}
-
-
-def _first(config: Mapping[str, Any], names: tuple[str, ...]) -> int:
-    """The first of these settings that is a positive whole number, else 0."""
-    found = (config.get(name) for name in names)
-    return next((value for value in found if isinstance(value, int) and not isinstance(value, bool) and value > 0), 0)
 
 
 @dataclass(frozen=True)
@@ -169,15 +86,19 @@ def tuning(
     """Fine-tuning, "full" or "lora", on batches whose longest example has `length` tokens; later steps, when there are moments.
 
     `batch_size`: examples on the device at once. `state_bytes`: of the optimizer, a trained parameter. With `checkpointing` autograd
-    keeps each layer's input alone, and all of one layer at a time while it is computed again.
+    keeps each layer's input alone, and all of one layer at a time while it is computed again. Raises `SettingsError` for full
+    fine-tuning of a model in 4 bits.
     """
     full, half, tokens = method == "full", _half(device), batch_size * length
-    base, trained = _number(device) * shape.parameters, shape.parameters if full else shape.adapter(rank)
+    if full and shape.nf4:
+        raise SettingsError("Weights in 4 bits can't be tuned themselves. Choose method lora, or load the model whole.")
+    base, trained = loaded(shape, device), shape.parameters if full else shape.adapter(rank)
     weights, gradients, moments = base + 4 * trained, 4 * trained, round(state_bytes * trained)
     largest = shape.largest if full else rank * max(shape.hidden, shape.intermediate)
     stepping = 4 * trained if device in SEPARATE else 2 * 4 * largest
     layer = _kept(shape, half, full, 0 if full else rank)
     kept = tokens * ((shape.layers * 4 * shape.hidden + layer if checkpointing else shape.layers * layer) + 3 * 4 * shape.hidden)
+    kept += _widened(shape, device)
     cast = 2 * trained if half else 0
     logits = 3 * 4 * tokens * shape.vocabulary
     begins, steps = weights + moments + kept + cast + logits, weights + moments + gradients + stepping
@@ -240,6 +161,12 @@ def coarse(parameters: int, device: str, method: str | None = None) -> Footprint
     return Footprint(weights + 4 * parameters, 4 * parameters, 8 * parameters, total=weights + 16 * parameters)
 
 
+def loaded(shape: Shape, device: str) -> int:
+    """Bytes of a model's weights on a device."""
+    whole = shape.parameters - (shape.linear if shape.nf4 else 0)
+    return _number(device) * whole + (round(NF4 * shape.linear) if shape.nf4 else 0)
+
+
 def prompts_at_once(shape: Shape, device: str, length: int, rows: int, new_tokens: int, free_bytes: float) -> int:
     """How many prompts are under way together (see memory/room.py); `free_bytes` beside the weights."""
     token_bytes = 2 * _number(device) * shape.layers * shape.keys
@@ -278,7 +205,7 @@ def _in_hand(shape: Shape, device: str, tokens: int, cells: int) -> int:
 
 
 def _running(shape: Shape, device: str, busy: int, keys_values: int, logits: int) -> Footprint:
-    weights = _number(device) * shape.parameters
+    weights, busy = loaded(shape, device), busy + _widened(shape, device)
     if device == "cpu":  # twice, and still there when the logits are
         busy = 2 * busy
     together = busy + logits if device == "cpu" else max(busy, logits)
@@ -291,4 +218,9 @@ def _with_reading(shape: Shape, device: str, found: Footprint) -> Footprint:
     if device != "cpu" or shape.stored_bytes == 4:
         return found
     reading = shape.stored_bytes * shape.parameters
-    return replace(found, reading=reading, total=max(found.total, _number(device) * shape.parameters + reading))
+    return replace(found, reading=reading, total=max(found.total, loaded(shape, device) + reading))
+
+
+def _widened(shape: Shape, device: str) -> int:
+    """Bytes of the largest matrix while it is used."""
+    return _number(device) * shape.hidden * max(shape.intermediate, shape.queries) if shape.nf4 else 0

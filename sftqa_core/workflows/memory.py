@@ -13,7 +13,7 @@ from sftqa_core.models.catalogue import base_card
 from sftqa_core.models.chat_templates import Layout, layout, require_chat_template
 from sftqa_core.models.devices import SEPARATE, DeviceMemory, device_memory
 from sftqa_core.models.folders import ModelFolder
-from sftqa_core.models.footprint import STATE_BYTES, Footprint, Shape, answering, coarse, decoding, prompts_at_once
+from sftqa_core.models.footprint import STATE_BYTES, Footprint, Shape, answering, coarse, decoding, loaded, prompts_at_once
 from sftqa_core.models.shares import spread_over, tuning_together
 from sftqa_core.models.token_lengths import CountTokens, longest_tokens, token_counter
 from sftqa_core.workflows.lowering import Settings, less_memory
@@ -137,7 +137,7 @@ class Estimator:
 
     def _beside(self, shape: Shape, gpus: int) -> float:
         """Bytes that will be free on these GPUs once the model is loaded; as much as it takes where the device can't be asked."""
-        weights = coarse(shape.parameters, self.device).total
+        weights = loaded(shape, self.device)
         return max(0, gpus * (self.room.free - PROCESS_BYTES[self.device]) - weights) if self.room else weights
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from sftqa_core.errors import SettingsError
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.folders import ModelFolder
-from sftqa_core.models.footprint import Shape, answering, coarse, decoding, prompts_at_once, tuning
+from sftqa_core.models.footprint import NF4, Shape, answering, coarse, decoding, loaded, prompts_at_once, tuning
 
 LLAMA = {
     "model_type": "llama", "hidden_size": 512, "num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 2,
@@ -126,6 +127,38 @@ def test_of_a_number_of_parameters_only_what_it_decides_is_told():
     assert coarse(1_000, "cuda").total == 2_000
     assert coarse(1_000, "cpu", "lora").total == 4_000
     assert coarse(1_000, "cpu", "full").total == 20_000
+
+
+LLAMA_7B = {
+    "model_type": "llama", "hidden_size": 4_096, "num_hidden_layers": 32, "num_attention_heads": 32, "intermediate_size": 11_008,
+    "vocab_size": 32_000, "rms_norm_eps": 1e-5, "hidden_act": "silu", "torch_dtype": "float16",
+}  # fmt: skip
+
+
+def test_in_4_bits_the_matrices_take_half_a_byte_and_their_scales():
+    """4.127 bits a number of the layers' matrices; Llama-2 7B: 3.34 GB of them, and 0.52 GB of embeddings and norms in 16 bits."""
+    assert round(8 * NF4 - 4, 3) == 0.127
+    whole = shape(LLAMA_7B, 6_738_415_616)
+    assert whole.linear == 32 * (4 * 4_096**2 + 3 * 4_096 * 11_008) == 6_476_005_376
+    rest = 2 * (6_738_415_616 - 6_476_005_376)
+    assert loaded(whole, "cuda") == 2 * 6_738_415_616
+    assert loaded(whole.in_4_bits(), "cuda") == rest + round(6_476_005_376 * (4 + 1 / 8 + 1 / 512) / 8)
+    assert round(loaded(whole.in_4_bits(), "cuda") / 1e9, 2) == 3.87
+
+
+def test_lora_on_4_bits_saves_the_matrices_and_holds_one_of_them_widened():
+    """Gradients and moments are the adapter's as ever; full fine-tuning of weights in 4 bits is refused, with the way out."""
+    whole = shape(LLAMA_7B, 6_738_415_616)
+    lora, in_4_bits = tuning(whole, "cuda", "lora", 8, 8, 32), tuning(whole.in_4_bits(), "cuda", "lora", 8, 8, 32)
+    saved = loaded(whole, "cuda") - loaded(whole.in_4_bits(), "cuda")
+    widened = 2 * 4_096 * 11_008
+    assert (in_4_bits.gradients, in_4_bits.optimizer) == (lora.gradients, lora.optimizer)
+    assert in_4_bits.activations == lora.activations + widened
+    assert lora.weights - in_4_bits.weights == saved
+    probing, probed = decoding(whole, "cuda", 24, 10, 24, 32), decoding(whole.in_4_bits(), "cuda", 24, 10, 24, 32)
+    assert (probing.weights - probed.weights, probed.keys_values) == (saved, probing.keys_values)
+    with pytest.raises(SettingsError, match=r"4 bits can't be tuned themselves\. Choose method lora"):
+        tuning(whole.in_4_bits(), "cuda", "full", 8, 8, 32)
 
 
 @pytest.mark.parametrize("name", ["atlas-llama", "atlas-qwen", "atlas-neox"])
