@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pandas as pd
 import streamlit as st
 
 from pages._ui import background, change_panel, panels, pickers, resources, result_panels
-from pages._ui.charts import draw
 from pages._ui.downloads import csv_button
-from sftqa_core.figures.training import loss_figure
 
 st.title("Results")
 
@@ -50,12 +46,8 @@ panels.planted(settings.source)
 st.subheader("Predictions that changed", anchor=False)
 change_panel.change_panel(run.id, part, settings.scheme.labels)
 
-with st.expander("Loss while training", icon=":material/show_chart:"):
-    steps, losses = result_panels.loss_points(curve)
-    if steps:
-        draw(partial(loss_figure, steps, losses), key="results-loss", alt="Training loss by step", of=run.id)
-    else:
-        st.caption("Nothing was trained in this run.")
+with st.expander("While it was trained", icon=":material/show_chart:"), panels.told():
+    result_panels.training_charts(run, curve)
 with st.expander("All the numbers", icon=":material/table:"):
     table = pd.DataFrame(result_panels.numbers_table(summary))
     st.dataframe(table, hide_index=True, column_config=result_panels.NUMBER_COLUMNS)

@@ -5,17 +5,19 @@ What is filled in holds for the session, on other pages and while something in t
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import streamlit as st
 
-from pages._ui import pickers, prompt_form, resources, scheme_picker
+from pages._ui import pickers, prompt_form, resources, scheme_picker, step_form
 from pages._ui.gpu_fields import filled_in as gpus_filled_in
 from pages._ui.gpu_fields import gpu_fields
 from pages._ui.titles import BALANCES, FIELDS, METHODS
 from sftqa_core.errors import SettingsError, SftqaError
 from sftqa_core.records import LevelScheme, TrainSettings
 
+_SETTING = re.compile(r"\b[a-z]+_[a-z]+\b")
 SIZES = (60, 120, 240, 480, 960, 1920)
 
 
@@ -29,10 +31,12 @@ def train_form() -> TrainSettings:
         source = pickers.pick_source()
     values = {"model": model, "source": source, **_examples(wrong), **_recipe(model, wrong)}
     with st.expander("More settings"):
-        values |= _more()
+        values |= _more(values["method"])
+        values |= step_form.step_fields()
         values |= gpu_fields()
         values["prompt"] = prompt_form.prompt_field(model, wrong)
         values |= prompt_form.shots_field()
+        values |= step_form.look_fields()
     try:
         settings = TrainSettings(**values)
     except SettingsError as error:
@@ -64,6 +68,7 @@ def fill_in(settings: TrainSettings) -> None:
         }
         | prompt_form.filled(settings)
         | gpus_filled_in(settings)
+        | step_form.filled(settings)
         | scheme_picker.filled(settings.scheme)
     )
     st.session_state.update(filled | ({"lab-n": settings.n} if size == "other" else {}))
@@ -135,13 +140,17 @@ def _recipe(model: str, wrong: list[str]) -> dict[str, Any]:
     return {"method": method, "learning_rate": read_rate(rate, wrong), "seed": int(seed)}
 
 
-def _more() -> dict[str, Any]:
+def _more(method: str) -> dict[str, Any]:
     first, second, third = st.columns(3)
     epochs = first.number_input(
         FIELDS["epochs"], 1, 1000, 1, key="lab-epochs", help="How often each example is seen.", persist_state="session"
     )
     batch = second.number_input(FIELDS["batch_size"], 1, 1024, 8, key="lab-batch", help="Examples a step.", persist_state="session")
-    rank = third.number_input(FIELDS["lora_rank"], 1, 512, 8, key="lab-rank", help="Used with LoRA only.", persist_state="session")
+    rank = (
+        third.number_input(FIELDS["lora_rank"], 1, 512, 8, key="lab-rank", help="More: a larger addition.", persist_state="session")
+        if method == "lora"
+        else TrainSettings(model="").lora_rank
+    )
     labels = resources.relation_labels()
     relations = st.multiselect(
         FIELDS["relations"],
@@ -181,4 +190,4 @@ def read_rate(text: str, wrong: list[str]) -> float | None:
 def _by_label(problem: str) -> str:
     """A record's sentence with the field's visible name in place of the setting's."""
     name, _, rest = problem.partition(" ")
-    return f"{FIELDS.get(name, name)} {rest}"
+    return f"{FIELDS.get(name, name)} {_SETTING.sub(lambda found: FIELDS.get(found[0], found[0]), rest)}"

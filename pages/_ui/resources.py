@@ -125,6 +125,14 @@ def run_tables(run_id: str) -> tuple[Any, Any, Any]:
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
+def run_looks(run_id: str) -> Any:
+    """Dev facts answered rightly while the run was trained; without rows where it did not look."""
+    from sftqa_core import workflows
+
+    return workflows.run_looks(run_id)
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
 def run_part(run_id: str, part: str) -> RunSummary:
     """The run's accuracies on its "contested" or "uncontested" test facts only."""
     from sftqa_core import workflows

@@ -8,12 +8,14 @@ from typing import Any
 
 import streamlit as st
 
+from pages._ui import resources
 from pages._ui.charts import draw
 from pages._ui.panels import share_metric
 from pages._ui.titles import FIELDS, differing, shown_value
 from pages._ui.wording import duration, interval, literal, percent
 from sftqa_core.figures.accuracy import accuracy_figure
 from sftqa_core.figures.style import FEW
+from sftqa_core.figures.training import looks_figure, loss_figure
 from sftqa_core.records import DomainAccuracy, RunSummary, TrainSettings
 
 PARTS = {"all": "all test facts", "uncontested": "uncontested only", "contested": "contested only"}
@@ -147,7 +149,24 @@ NUMBER_COLUMNS = {
 }
 
 
-def loss_points(curve: Any) -> tuple[list[int], list[float]]:
-    """Steps and losses of a run's curve table; steps without a loss are left out."""
+def training_charts(run: Any, curve: Any) -> None:
+    """The loss, and beside it the dev facts answered rightly, where the run looked at some."""
     told = curve[curve["loss"].notna()]
-    return [int(step) for step in told["step"]], [float(loss) for loss in told["loss"]]
+    if not len(told):
+        st.caption("Nothing was trained in this run.")
+        return
+    loss = partial(loss_figure, told["step"].tolist(), told["loss"].tolist())
+    if run.settings.eval_every is None:
+        draw(loss, key="results-loss", alt="Training loss by step", of=run.id)
+        return
+    left, right = st.columns(2, gap="large")
+    draw(loss, key="results-loss", alt="Training loss by step", of=run.id, place=left)
+    looks, training = resources.run_looks(run.id), run.manifest.get("training", {})
+    if not len(looks):
+        right.caption("These facts have no dev split, so there was nothing to look at.")
+        return
+    kept = training.get("kept_step")
+    draw(partial(looks_figure, looks, kept), key="results-looks", alt="Dev facts answered rightly by step", of=run.id, place=right)
+    if run.settings.patience is not None:
+        told_kept = f"the weights of step {kept:,} were kept" if kept else "the last weights were the best and were kept"
+        right.caption(f"Patience {run.settings.patience}: over after step {training.get('steps', 0):,}, {told_kept}.")

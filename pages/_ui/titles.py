@@ -13,6 +13,7 @@ from sftqa_core.records import PROMPTS, SLICK, Job, LevelScheme, PretrainSetting
 
 METHODS = {"full": "all weights", "lora": "LoRA"}
 SHARDINGS = {"ddp": "the whole model", "fsdp": "a part of it"}
+OPTIMIZER_NAMES = {"adamw": "AdamW", "adafactor": "Adafactor", "sgd": "SGD", "adamw_8bit": "AdamW in 8 bits (unverified)"}
 BALANCES = {
     "relation": "equal counts per relation",
     "level": "equal counts per level too",
@@ -38,6 +39,12 @@ FIELDS = {  # a setting's name -> what the pages call it
     "device": "Device",
     "gpus": "GPUs",
     "sharding": "Each GPU holds",
+    "optimizer": "Optimizer",
+    "micro_batch": "Micro-batch size",
+    "gradient_checkpointing": "Gradient checkpointing",
+    "eval_every": "Look at dev facts every ... steps",
+    "eval_facts": "Dev facts looked at",
+    "patience": "Patience (looks)",
     "save_model": "Keep the tuned weights",
     "scheme": "Level scheme",
     "limit": "At most this many facts",
@@ -60,6 +67,12 @@ _SHORT: dict[str, Callable[[Any], str]] = {  # as part of a title
     "lora_rank": lambda value: f"LoRA rank {value}",
     "gpus": lambda value: f"{value} GPUs",
     "sharding": lambda value: f"each with {SHARDINGS.get(value, value)}",
+    "optimizer": lambda value: OPTIMIZER_NAMES.get(value, value),
+    "micro_batch": lambda value: f"micro-batches of {value}",
+    "gradient_checkpointing": lambda value: "gradient checkpointing",
+    "eval_every": lambda value: f"dev facts looked at every {value:,} steps",
+    "eval_facts": lambda value: f"{value:,} dev facts",
+    "patience": lambda value: f"patience {value}",
     "limit": lambda value: f"at most {value:,} facts",
     "scheme": lambda value: _scheme_words(value),
     "corpus": lambda value: "own text settings",
@@ -146,7 +159,7 @@ def _short(name: str, value: Any, settings: Any) -> str:
 
 def changed_words(settings: dict[str, Any]) -> str:
     """Settings by the names that the pages use: "LoRA, default learning rate"."""
-    words = {name: f"{FIELDS.get(name, name).lower()} {value}" for name, value in settings.items()}
+    words = {name: FIELDS.get(name, name).lower() + ("" if value is True else f" {value}") for name, value in settings.items()}
     words |= {"method": METHODS.get(str(settings.get("method")), "")} if "method" in settings else {}
     words |= {"learning_rate": "its default learning rate"} if settings.get("learning_rate", 0) is None else {}
     return ", ".join(words.values())

@@ -3,6 +3,7 @@
     settings.json        TrainSettings as frozen at the start, learning rate resolved
     summary.json         RunSummary
     curve.jsonl          step, loss, learning_rate: one line a step
+    dev.jsonl            looks at dev facts (training/watching.py), in runs that took some
     examples.jsonl       what was trained on: fact_id, relation, subject, question, answers, domain, echo, level
     predictions.parquet  the predictions table, all stages (evaluation/predictions.py)
     levels.parquet       the test facts: fact_id, relation, domain, subject, question, answers, echo, the source's optional
@@ -30,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 from sftqa_core.artifacts import MANIFEST, finished, is_set_aside, read_file, read_manifest, write_folder, write_json
 from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion, SftqaError, StorageError
-from sftqa_core.records import RunSummary, TrainSettings
+from sftqa_core.records import DOMAINS, RunSummary, TrainSettings
 from sftqa_core.training.command import command_of
 from sftqa_core.workspace import Workspace
 
@@ -99,6 +100,17 @@ class Run:
     def curve(self) -> pd.DataFrame:
         """step, loss, learning_rate; empty for n = 0."""
         return self._lines("curve.jsonl", ("step", "loss", "learning_rate"))
+
+    def looks(self) -> pd.DataFrame:
+        """step, domain, n, correct: dev facts answered rightly while it was trained; empty for runs that did not look."""
+        import pandas as pd
+
+        columns = ["step", "domain", "n", "correct"]
+        if "dev.jsonl" not in self.manifest["files"]:
+            return pd.DataFrame(columns=columns)
+        table = self._lines("dev.jsonl", ("step", *DOMAINS))
+        rows = [(row["step"], domain, row[domain]["n"], row[domain]["correct"]) for row in table.to_dict("records") for domain in DOMAINS]
+        return pd.DataFrame(rows, columns=columns)
 
     def examples(self) -> pd.DataFrame:
         """What was trained on, with levels as far as known."""

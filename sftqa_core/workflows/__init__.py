@@ -8,7 +8,7 @@ from sftqa_core.workflows.cache import unreadable_results
 from sftqa_core.workflows.exporting import export
 from sftqa_core.workflows.forecast import forecast
 from sftqa_core.workflows.lowering import less_memory
-from sftqa_core.workflows.parts import run_part
+from sftqa_core.workflows.parts import run_looks, run_part
 from sftqa_core.workflows.preflight import preflight, tell
 from sftqa_core.workflows.profiles import profile_stamp, whole_profile
 from sftqa_core.workflows.prompts import prompt_preview, why_no_chat
@@ -68,6 +68,7 @@ __all__ = [
     "recipes",
     "run",
     "run_job",
+    "run_looks",
     "run_part",
     "runs",
     "save_aliases",

@@ -9,7 +9,7 @@ from sftqa_core.figures.changes import change_counts, change_table
 from sftqa_core.figures.fact import template_hits_figure
 from sftqa_core.figures.levels import level_names, level_shares_figure, right_answers_figure, score_histogram
 from sftqa_core.figures.style import GREY, ink_on, level_colours, plain, shortened
-from sftqa_core.figures.training import loss_figure
+from sftqa_core.figures.training import looks_figure, loss_figure
 from sftqa_core.records import Agreement, DomainAccuracy, LevelAccuracy
 
 
@@ -144,6 +144,25 @@ def test_a_running_loss_keeps_its_axis():
     """With the number of steps known the axis does not grow under the eye; no steps are no error."""
     assert loss_figure([1, 2], [3.0, 2.0], 100).layout.xaxis.range == (0, 103.0)
     assert loss_figure([], []).data[0].x == ()
+
+
+def test_looks_are_drawn_a_line_a_domain_with_their_intervals():
+    """Few facts give hollow markers; the step whose weights were kept is marked, and nothing is where none were put back."""
+    looks = pd.DataFrame(
+        {
+            "step": [5, 5, 10, 10], "domain": ["in", "out"] * 2, "n": [100, 20] * 2, "correct": [30, 5, 40, 6],
+            "accuracy": [0.3, 0.25, 0.4, 0.3], "low": [0.2, 0.1, 0.3, 0.15], "high": [0.4, 0.5, 0.5, 0.5],
+        }
+    )  # fmt: skip
+    figure = looks_figure(looks, kept_step=5)
+    inside, outside = figure.data
+    assert (inside.name, inside.x, inside.y) == ("in-domain", (5, 10), (0.3, 0.4))
+    assert inside.error_y.array == pytest.approx((0.1, 0.1))
+    assert outside.error_y.arrayminus == pytest.approx((0.15, 0.15))
+    assert (inside.marker.symbol, outside.marker.symbol) == (("circle",) * 2, ("square-open",) * 2)
+    assert "30 of 100" in inside.text[0]
+    assert (figure.layout.shapes[0].x0, figure.layout.annotations[0].text) == (5, "weights kept")
+    assert not looks_figure(looks).layout.shapes
 
 
 def test_changes_name_what_happened_to_each_fact():

@@ -87,3 +87,14 @@ def test_a_wish_is_fulfilled_once(world, workspace):
     assert workflows.run_job("train", settings(world).to_dict(), Silent(), "train-1") == first
     assert workflows.run_job("train", settings(world).to_dict(), Silent(), "train-2") != first
     assert [run.shipped for run in workflows.runs()].count(False) == 2
+
+
+def test_looks_at_dev_facts_are_read_back_with_intervals(world, workspace):
+    """One row for each look and domain that has dev facts; a run that did not look has none."""
+    looked = workflows.run_looks(workflows.train(settings(world, n=8, batch_size=4, eval_every=1, eval_facts=6)).run)
+    assert looked["step"].unique().tolist() == [1, 2]
+    assert looked.groupby("step")["n"].sum().tolist() == [6, 6]
+    assert (looked["low"] <= looked["accuracy"]).all()
+    assert (looked["accuracy"] <= looked["high"]).all()
+    assert looked["accuracy"].tolist() == (looked["correct"] / looked["n"]).tolist()
+    assert workflows.run_looks(workflows.train(settings(world)).run).empty
