@@ -15,7 +15,7 @@ from pages._ui.gpu_fields import filled_in as gpus_filled_in
 from pages._ui.gpu_fields import gpu_fields
 from pages._ui.titles import BALANCES, FIELDS, METHODS
 from sftqa_core.errors import SettingsError, SftqaError
-from sftqa_core.records import LevelScheme, TrainSettings
+from sftqa_core.records import TrainSettings
 
 _SETTING = re.compile(r"\b[a-z]+_[a-z]+\b")
 SIZES = (60, 120, 240, 480, 960, 1920)
@@ -81,7 +81,7 @@ def _examples(wrong: list[str]) -> dict[str, Any]:
     n = TrainSettings.ALL if n == "all" else int(n)
     zeroth, first, second = st.columns([2, 3, 3], vertical_alignment="bottom")
     with zeroth:
-        scheme = _scheme(wrong)
+        scheme = scheme_picker.picked_scheme(wrong)
     labels = scheme.labels
     kept = st.session_state.get("lab-levels")
     if kept and max(kept) >= len(labels):  # levels of a scheme that had more
@@ -105,15 +105,6 @@ def _examples(wrong: list[str]) -> dict[str, Any]:
         persist_state="session",
     )
     return {"n": n, "levels": tuple(sorted(chosen)) or None, "balance": balance, "scheme": scheme}
-
-
-def _scheme(wrong: list[str]) -> LevelScheme:
-    """The levels of the run, as Memory shows them; the paper's while something is wrong with one's own."""
-    try:
-        return scheme_picker.picked_scheme()
-    except SettingsError as error:
-        wrong += error.problems
-        return LevelScheme()
 
 
 def _recipe(model: str, wrong: list[str]) -> dict[str, Any]:

@@ -30,10 +30,14 @@ def pick_scheme(first: Any, second: Any) -> LevelScheme:
         return _own() if by == "cutoffs" else SCHEMES[by]
 
 
-def picked_scheme() -> LevelScheme:
-    """The same in one column, as the Lab asks for it: by the full probe."""
+def picked_scheme(wrong: list[str]) -> LevelScheme:
+    """The same in one column, as the Lab asks for it: by the full probe. What is wrong is added to `wrong`."""
     by = _pick()
-    return _own() if by == "cutoffs" else SCHEMES[by]
+    try:
+        return _own() if by == "cutoffs" else SCHEMES[by]
+    except SettingsError as error:
+        wrong += error.problems
+        return PAPER
 
 
 def _pick() -> str:

@@ -110,6 +110,10 @@ def _add_sampling(parser: argparse.ArgumentParser, method: str | None) -> None:
         told = "sampling: every sample (default); adaptive: until the level is clear; likelihood: none, an estimate"
         parser.add_argument(method, dest="level_method", choices=METHODS, help=told)
     parser.add_argument("--confidence", type=float, help=f"of adaptive: how sure a level must be (default: {plain.confidence})")
+    _add_scheme(parser)
+
+
+def _add_scheme(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scheme", type=json_scheme, help="paper (default), slick (SliCK's four levels), or a level scheme as JSON")
     parser.add_argument("--cutoffs", type=cutoffs, help="other levels of the same completions, by where R changes them: 0,0.2,0.4,0.6")
 
@@ -174,6 +178,7 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--retest-limit", type=int, help="facts a relation that are probed again (default: 40)")
     parser.add_argument("--shots", type=_in_context, help="study amount: examples shown to the untouched model, with commas: 1,4,16")
     parser.add_argument("--device", help=DEVICES)
+    _add_scheme(parser)
 
 
 def _in_context(text: str) -> tuple[int, ...]:
@@ -246,10 +251,16 @@ def study_settings(options: argparse.Namespace, builtin: Sequence[str]) -> Study
         start = read_study(Path(options.config))
         if options.name and options.name != start.kind:
             raise SettingsError(f"{options.config} holds a study of kind {start.kind}, and {options.name} was asked for.")
-        return replace(start, **given)
+        return replace(start, scheme=_study_scheme(options, start.scheme), **given)
     if not options.name:
         raise SettingsError(f"Name a study ({', '.join(STUDIES)}), or a file with --config.")
-    return StudySettings(options.name, **{"models": tuple(builtin), **given})
+    return StudySettings(options.name, **{"models": tuple(builtin), "scheme": _study_scheme(options, LevelScheme()), **given})
+
+
+def _study_scheme(options: argparse.Namespace, start: LevelScheme) -> LevelScheme:
+    """`start`, or what options give in its place."""
+    scheme = options.scheme or start
+    return scheme if options.cutoffs is None else with_cutoffs(options.cutoffs, scheme)
 
 
 def _scheme(options: argparse.Namespace, seeded: bool = True) -> LevelScheme:

@@ -12,7 +12,7 @@ from sftqa_core.cli import study_text
 from sftqa_core.cli.arguments import parse, probe_settings, study_settings, trust_scheme
 from sftqa_core.cli.main import main
 from sftqa_core.errors import SettingsError
-from sftqa_core.records import LevelScheme, StudySettings, TrainSettings
+from sftqa_core.records import SCHEMES, LevelScheme, StudySettings, TrainSettings
 from tests.cli.test_cli import run
 
 FOUR = '{"name": "four", "labels": ["a", "b", "c", "d"], "cutoffs": [0.1, 0.4, 0.7]}'
@@ -39,6 +39,17 @@ def test_options_go_before_what_a_file_says(tmp_path):
         settings("amount", "--config", str(file))
     with pytest.raises(SettingsError, match="Name a study"):
         settings()
+
+
+def test_a_studys_levels_come_from_options_or_its_file(tmp_path):
+    """Cut-offs change what the file says; SliCK's levels have none."""
+    file = tmp_path / "study.yaml"
+    file.write_text("kind: level\nmodels: [m]\nscheme: {sampling: {samples: 3}}\n")
+    assert settings("level", "--scheme", "slick").scheme == SCHEMES["slick"]
+    cut = settings("--config", str(file), "--cutoffs", "0,0.5").scheme
+    assert (cut.labels, cut.cutoffs, cut.sampling.samples) == (("L0", "L1", "L2"), (0.0, 0.5), 3)
+    with pytest.raises(SettingsError, match="SliCK's levels have no cut-offs"):
+        settings("level", "--scheme", "slick", "--cutoffs", "0,0.5")
 
 
 def test_an_exported_study_is_the_same_study(capsys, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from pages._ui.panels import terms
 from pages._ui.titles import differences
-from sftqa_core.records import SLICK, TrainSettings, with_cutoffs
+from sftqa_core.records import SLICK, StudySettings, TrainSettings, with_cutoffs
 from tests.pages.conftest import ROOT, words
 
 
@@ -64,6 +64,17 @@ def test_the_lab_takes_over_the_levels_of_memory(shipped):
     assert picker(app, "Levels by").value == "slick"
     box = next(box for box in app.multiselect if box.label.startswith("Memory levels") or "level" in box.label.lower())
     assert list(box.options) == list(SLICK.labels)
+
+
+def test_a_study_is_launched_with_the_levels_that_are_picked(shipped, jobs):
+    app = shipped("lab", {"levels": "slick"})
+    app.segmented_control(key="lab-kind").set_value("study").run()
+    app.segmented_control(key="study-kind").set_value("models").run()
+    app.number_input(key="study-test").set_value(2).run()
+    next(button for button in app.button if button.label == "Launch").click().run()
+    (job,) = jobs.newest_first()
+    assert StudySettings.from_dict(job.settings).scheme == SLICK
+    assert "SliCK's levels" in words(app)
 
 
 def test_words_for_schemes():

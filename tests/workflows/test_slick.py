@@ -9,7 +9,7 @@ import pytest
 from sftqa_core import workflows
 from sftqa_core.errors import SettingsError
 from sftqa_core.progress import Silent
-from sftqa_core.records import PAPER, SLICK, ProbeSettings, SamplerSettings, TrainSettings, with_cutoffs
+from sftqa_core.records import PAPER, SLICK, ProbeSettings, SamplerSettings, StudySettings, TrainSettings, with_cutoffs
 from sftqa_core.training.command import command_of
 from sftqa_core.workflows import agreement
 from sftqa_core.workflows.probing import Prober, chosen_facts
@@ -53,6 +53,17 @@ def test_a_run_can_choose_and_report_by_slicks_levels(world, workspace):
     assert [level.level for level in summary.after["in"].per_level] == list(SLICK.labels)
     examples = workflows.run(summary.run).manifest["examples"]["counts"]
     assert {label for row in examples.values() for label in row} == {"Unknown"}
+
+
+def test_a_study_can_look_at_slicks_levels(world, workspace):
+    """Before, after tuning and untouched again, each by the same prompts with other random numbers; nothing is lost on the way."""
+    plan = StudySettings("shift", ("tiny",), world, sizes=(4,), seeds=(0,), scheme=SMALL, max_answer_tokens=4, retest_limit=2, device="cpu")
+    report = workflows.study(plan)
+    rows = report.tables["transitions"]
+    assert {row["before"] for row in rows} <= set(SLICK.labels)
+    assert {row["after"] for row in rows} == {"untouched, probed again", "n = 4"}
+    counts = [sum(row["facts"] for row in rows if row["after"] == after) for after in ("untouched, probed again", "n = 4")]
+    assert counts[0] == counts[1] > 0
 
 
 def test_own_cutoffs_cost_no_probe(world, workspace):
