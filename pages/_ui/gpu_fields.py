@@ -1,4 +1,4 @@
-"""How many GPUs train together: asked only on a machine that has several."""
+"""How many GPUs train together, or hold a model that is probed: asked only on a machine that has several."""
 
 from __future__ import annotations
 
@@ -32,6 +32,15 @@ def gpu_fields() -> dict[str, Any]:
         persist_state="session",
     )
     return {"gpus": gpus, "sharding": sharding}
+
+
+def probe_gpus() -> int:
+    """How many GPUs a probed model is spread over; 1 where there are not several."""
+    there = resources.gpus()
+    if there < 2:
+        return 1
+    told = "For a model larger than one GPU: its layers are spread, and the GPUs work one after the other. Not yet tried on real GPUs."
+    return int(st.number_input("GPUs the model is spread over", 1, there, 1, key="probe-gpus", help=told))
 
 
 def filled_in(settings: TrainSettings) -> dict[str, Any]:

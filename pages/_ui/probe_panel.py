@@ -8,6 +8,7 @@ import streamlit as st
 
 from pages._ui import background, resources, state
 from pages._ui.cost_panel import cost_panel
+from pages._ui.gpu_fields import probe_gpus
 from pages._ui.job_panel import job_panel
 from pages._ui.panels import needs_torch
 from pages._ui.wording import span
@@ -27,7 +28,7 @@ def probe_button(model: str, source: str, split: str, domain: str, scheme: Level
         if not box.open:
             return
         limit = st.number_input("At most this many facts", 1, None, None, placeholder=f"all {left:,} that are left", key="probe-limit")
-        settings = ProbeSettings(model, source, split, domain, int(limit) if limit else None, scheme)
+        settings = ProbeSettings(model, source, split, domain, int(limit) if limit else None, scheme, gpus=probe_gpus())
         ready = cost_panel(settings)
         if resources.missing_torch():
             needs_torch("Probing")

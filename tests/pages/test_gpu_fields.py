@@ -44,3 +44,15 @@ def test_a_runs_gpus_are_filled_in_where_there_are_so_many(monkeypatch: pytest.M
     monkeypatch.setattr("pages._ui.resources.gpus", lambda: there)
     assert filled_in(TrainSettings("any", gpus=2, sharding="fsdp")) == filled
     assert filled_in(TrainSettings("any")) == ({"lab-gpus": 1} if there > 1 else {})
+
+
+def test_a_probe_can_be_spread_where_there_are_several(explorer, jobs, monkeypatch: pytest.MonkeyPatch):
+    """What is launched says over how many."""
+    monkeypatch.setattr("pages._ui.resources.gpus", lambda: 2)
+    app = explorer("memory", probed=False)
+    app.session_state["probe-box"] = True
+    app.run()
+    app.number_input(key="probe-gpus").set_value(2).run()
+    app.button(key="probe-start").click().run()
+    (job,) = jobs.jobs.values()
+    assert job.settings["gpus"] == 2
