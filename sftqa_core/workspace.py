@@ -103,6 +103,11 @@ class Workspace:
         return self.root / "aliases.csv"
 
     @property
+    def added_models(self) -> Path:
+        """Names of models that the person put on the lists."""
+        return self.root / "added_models.json"
+
+    @property
     def state(self) -> Path:
         """Queue and leases (SQLite and locks): a local disk; SFTQA_STATE overrides."""
         chosen = os.environ.get("SFTQA_STATE")

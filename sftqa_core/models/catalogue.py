@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 from sftqa_core.artifacts import MANIFEST, finished, read_manifest
 from sftqa_core.errors import ArtifactDamaged, ModelUnavailable, SettingsError, SftqaError
 from sftqa_core.jsonrecord import Record, later, shown
+from sftqa_core.models.added import added_models
 from sftqa_core.models.folders import ADAPTER_CONFIG, CONFIG, ModelFolder
+from sftqa_core.models.hub_models import hub_models
 from sftqa_core.records import ModelCard, PretrainSettings
 from sftqa_core.workspace import Workspace
 
@@ -44,28 +46,37 @@ class ModelFingerprint(Record):
 def find_model(name: str, workspace: Workspace | None = None) -> ModelCard:
     """The card of the model a person means. Raises `ModelUnavailable` saying what to do when there is none."""
     workspace = workspace or Workspace.current()
+    card = _found(name, workspace)
+    if card is not None:
+        return card
+    known = ", ".join(card.name for card in list_models(workspace) if card.path) or "none yet"
+    raise ModelUnavailable(
+        f"There is no model named {shown(name)}. On this machine: {known}. Pick one of them, a folder, or a hub id such as owner/name."
+    )
+
+
+def _found(name: str, workspace: Workspace) -> ModelCard | None:
     own = _models(workspace).get(name)
     if own is not None:
         return folder_card(own, name, _KINDS[own.is_relative_to(workspace.shipped)])
     path, kind = _place(name)
     if kind == "folder":
         return folder_card(path.absolute(), name, "folder")
-    if name.startswith((".", "/", "~", "\\")) or kind:
+    if _is_path(name) or kind:
         raise ModelUnavailable(f"There is no folder {_told(str(path))} with a model in it. Give the folder that save_pretrained wrote.")
     snapshot = _snapshot(name)
     if snapshot is not None:
         with contextlib.suppress(ModelUnavailable):  # half a download: it is completed when the model is used
             return replace(folder_card(snapshot, name, "hub"), revision=snapshot.name)
     if len(name) <= _LONGEST_ID and _HUB_ID.fullmatch(name):
-        return ModelCard(name, "hub", None, False, note="Not on this machine yet; it is downloaded when it is first used.")
-    known = ", ".join(card.name for card in list_models(workspace)) or "none yet"
-    raise ModelUnavailable(
-        f"There is no model named {shown(name)}. On this machine: {known}. Pick one of them, a folder, or a hub id such as owner/name."
-    )
+        known = hub_models().get(name)
+        note = "Not on this machine yet; it is downloaded when it is first used."
+        return ModelCard(name, "hub", None, False, parameters=known.parameters if known else None, note=note)
+    return None
 
 
 def list_models(workspace: Workspace | None = None) -> list[ModelCard]:
-    """Models that are on this machine: built-in, pre-trained here, and causal ones in the local hub cache."""
+    """Models that are on this machine (built-in, pre-trained here, causal ones in the local hub cache), and those that were added."""
     workspace = workspace or Workspace.current()
     cards = []
     for name, path in _models(workspace).items():
@@ -80,7 +91,25 @@ def list_models(workspace: Workspace | None = None) -> list[ModelCard]:
             continue  # data sets' companions, diffusion models, half a download: nothing a person could pick here
         if any(str(kind).endswith(("ForCausalLM", "LMHeadModel")) for kind in ModelFolder(snapshot).config().get("architectures") or ()):
             cards.append(replace(card, revision=snapshot.name))
-    return sorted(cards, key=lambda card: (("built-in", "pretrained", "folder", "hub").index(card.kind), card.name))
+    cards += _added(workspace, {card.name for card in cards})
+    return sorted(cards, key=lambda card: (("built-in", "pretrained", "folder", "hub").index(card.kind), card.path is None, card.name))
+
+
+def _added(workspace: Workspace, listed: set[str]) -> Iterator[ModelCard]:
+    """Models that the person put on the list, wherever they are. A list that can't be read hides no other model: who shows the
+    list tells of it (workflows/offered.py)."""
+    names: list[str] = []
+    with contextlib.suppress(SftqaError):
+        names = added_models(workspace)
+    for name in names:
+        if name in listed:
+            continue
+        told = "It is neither a folder nor a hub id."
+        try:
+            card = _found(name, workspace)
+        except SftqaError as error:
+            card, told = None, str(error)
+        yield card or ModelCard(name, "folder" if _is_path(name) else "hub", None, False, note=told)
 
 
 def folder_card(path: Path, name: str, kind: str) -> ModelCard:
@@ -191,6 +220,11 @@ def refuse_other_recipe(settings: PretrainSettings, source_fingerprint: str, wor
     if not same_recipe(card, settings, source_fingerprint):
         where = "is a built-in model" if kind == "built-in" else f"stands in {path}"
         raise SettingsError(f"{settings.name} {where} and was made with other settings, or from other facts. Choose another name.")
+
+
+def _is_path(name: str) -> bool:
+    """Whether a name can only mean a folder."""
+    return name.startswith((".", "/", "~", "\\"))
 
 
 def _place(name: str) -> tuple[Path, str]:

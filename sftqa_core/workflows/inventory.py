@@ -212,6 +212,15 @@ def _check_aliases(path: Path) -> Iterator[tuple[Path, Exception]]:
         yield path, error
 
 
+def _check_added(path: Path) -> Iterator[tuple[Path, Exception]]:
+    from sftqa_core.models.added import read_added
+
+    try:
+        read_added(path)
+    except (SftqaError, OSError) as error:
+        yield path, error
+
+
 def _check_readable(path: Path) -> Iterator[tuple[Path, Exception]]:
     try:
         with path.open("rb") as handle:
@@ -228,6 +237,7 @@ FOLDERS = {  # where not by name
     "parsed facts": "datasets/parsed",
     "half-made models": "models",
     "aliases": ".",
+    "added models": ".",
 }
 KINDS = {
     "models": Kind(_in("models"), _check_folder),
@@ -244,6 +254,7 @@ KINDS = {
     "parsed facts": Kind(_with_manifest("datasets/parsed/[!.]*"), _check_folder),
     "uploads": Kind(_files("uploads/*"), _check_readable, movable=False),
     "aliases": Kind(_files("aliases.csv"), _check_aliases, movable=False),
+    "added models": Kind(_files("added_models.json"), _check_added, movable=False),
     "unfinished": Kind(_with_manifest("unfinished/*/[!.]*"), _check_folder),
     "half-made models": Kind(_with_manifest("models/.*.unfinished"), _check_folder),
 }

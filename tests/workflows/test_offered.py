@@ -1,0 +1,183 @@
+"""The table of all models: what is here, what was added, what is known, and what fits."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sftqa_core.errors import ModelUnavailable, NotFound, SettingsError
+from sftqa_core.models.added import added_models
+from sftqa_core.models.catalogue import find_model
+from sftqa_core.models.devices import DeviceMemory
+from sftqa_core.models.hub_models import hub_models
+from sftqa_core.workflows import cache, offered
+from sftqa_core.workspace import Workspace
+
+GB = 10**9
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """16 GB of which 6 are free, no GPU, an empty hub cache and no login."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(offered, "resolve_device", lambda setting: "cpu")
+    monkeypatch.setattr(offered, "device_memory", lambda device: DeviceMemory(6 * GB, 16 * GB))
+    monkeypatch.setattr(offered, "has_token", lambda: False)
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path) -> Path:
+    """A model of a person's own: the smallest built-in one, copied."""
+    folder = tmp_path / "mine"
+    shutil.copytree(str(find_model("atlas-llama").path), folder)
+    (folder / "manifest.json").unlink()
+    return folder
+
+
+def of(table: offered.Offered, name: str) -> offered.Offer:
+    return next(offer for offer in table.offers if offer.card.name == name)
+
+
+def test_what_is_here_stands_first_and_no_model_twice(own_folder: Path):
+    """Built-in, own folder, what was added and is not here, then the table of known ones."""
+    offered.add_model(str(own_folder))
+    offered.add_model("owner/later")
+    offered.add_model("Qwen/Qwen2-0.5B")
+    table = offered.offered()
+    names = [offer.card.name for offer in table.offers]
+    assert len(names) == len(set(names))
+    assert [offer.state for offer in table.offers][:5] == ["here"] * 5
+    assert names[4:8] == [str(own_folder), "Qwen/Qwen2-0.5B", "owner/later", "meta-llama/Llama-2-7b-hf"]
+    assert {offer.card.name for offer in table.offers if offer.added} == {str(own_folder), "owner/later", "Qwen/Qwen2-0.5B"}
+    assert set(hub_models()) <= set(names)
+
+
+def test_a_gated_model_says_what_to_do(monkeypatch: pytest.MonkeyPatch):
+    """Accept the terms, log in; with a login here, whose it must be. Others can be fetched as they are."""
+    gated = of(offered.offered(), "meta-llama/Llama-3.2-1B")
+    assert gated.state == "gated"
+    assert "open https://huggingface.co/meta-llama/Llama-3.2-1B" in gated.todo
+    assert "`hf auth login`" in gated.todo
+    monkeypatch.setattr(offered, "has_token", lambda: True)
+    assert "This machine has a login for the hub; it must be of that account." in of(offered.offered(), "meta-llama/Llama-3.2-1B").todo
+    plain = of(offered.offered(), "HuggingFaceTB/SmolLM2-135M")
+    assert (plain.state, plain.todo, plain.licence, plain.size_bytes) == ("downloadable", "", "apache-2.0", 269_030_016)
+
+
+def test_what_fits_is_told_for_each_kind_of_work():
+    """Of 16 GB 6 are free: Qwen2 0.5B can be probed and tuned by LoRA now, tuned whole when memory is freed; 7B not at all."""
+    table = offered.offered()
+    assert (table.device, table.free, table.total) == ("cpu", 6 * GB, 16 * GB)
+    small, large = of(table, "Qwen/Qwen2-0.5B"), of(table, "Qwen/Qwen2-7B")
+    assert {need.work: need.fits for need in small.needs} == {"probe": "now", "lora": "now", "full": "not now"}
+    assert {need.fits for need in large.needs} == {"no"}
+    full = small.need("full")
+    assert full is not None
+    assert 20 * 494_032_768 < full.size_bytes < 13 * GB
+    assert small.need("lora_4bit") is None  # the 4-bit kernels are the GPU's
+
+
+def test_memory_of_a_gpu_that_is_not_here(monkeypatch: pytest.MonkeyPatch):
+    """It is told, and whether it fits is not known; in 4 bits LoRA on a 7B model needs well under half."""
+
+    def none(setting: str) -> str:
+        raise SettingsError("no GPU")
+
+    monkeypatch.setattr(offered, "resolve_device", none)
+    table = offered.offered("cuda")
+    assert (table.device, table.free, table.total) == ("cuda", None, None)
+    llama = of(table, "meta-llama/Llama-2-7b-hf")
+    assert {need.fits for need in llama.needs} == {"unknown"}
+    lora, in_4_bits = llama.need("lora"), llama.need("lora_4bit")
+    assert lora is not None
+    assert in_4_bits is not None
+    assert in_4_bits.size_bytes < 0.45 * lora.size_bytes
+    with pytest.raises(SettingsError):
+        offered.offered("quantum")
+
+
+def test_larger_models_of_a_family_need_more():
+    """Whatever the machine has free: a probe is counted with the same number of prompts."""
+    table = offered.offered()
+    for family in {model.family for model in hub_models().values()}:
+        sizes = sorted((o.card.parameters, *(need.size_bytes for need in o.needs)) for o in table.offers if o.family == family)
+        for column in range(1, 4):
+            assert [row[column] for row in sizes] == sorted(row[column] for row in sizes), (family, column)
+
+
+def test_a_model_in_the_hub_cache_is_here_with_its_licence_and_revision(tmp_path: Path):
+    """The table adds what the folder does not say; no network is asked."""
+    folder = tmp_path / "hub" / "models--HuggingFaceTB--SmolLM2-135M"
+    commit = "1234567890" * 4
+    shutil.copytree(str(find_model("atlas-llama").path), folder / "snapshots" / commit)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text(commit)
+    here = of(offered.offered(), "HuggingFaceTB/SmolLM2-135M")
+    assert (here.state, here.licence, here.family, here.card.revision) == ("here", "apache-2.0", "SmolLM2", commit)
+
+
+def test_a_folder_is_kept_by_its_whole_path(own_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """So that it means the same wherever the program is started."""
+    monkeypatch.chdir(own_folder.parent)
+    card, told = offered.add_model("  ./mine ")
+    assert (card.name, card.kind, told) == (str(own_folder), "folder", "")
+    assert added_models() == [str(own_folder)]
+
+
+@pytest.mark.parametrize("name", ["", "no such thing", "../../etc", "a/b/c", "o/<b>", "o/n\nx", "x" * 9_999, "./gone", "~nobody/x", "\x00"])
+def test_what_can_be_no_model_is_refused_in_a_sentence(name: str):
+    """And nothing is kept."""
+    with pytest.raises(ModelUnavailable, match=r"There is no (model named|folder)"):
+        offered.add_model(name)
+    assert added_models() == []
+
+
+def test_built_in_models_need_no_adding():
+    """The sentence says why."""
+    with pytest.raises(SettingsError, match="atlas-llama is listed anyway: it is built in"):
+        offered.add_model("atlas-llama")
+
+
+def test_an_added_folder_that_went_away_says_so(own_folder: Path):
+    """It stays on the list until it is taken off, and is on no list of what is here."""
+    offered.add_model(str(own_folder))
+    shutil.rmtree(own_folder)
+    gone = of(offered.offered(), str(own_folder))
+    assert (gone.state, gone.added) == ("unusable", True)
+    assert "There is no folder" in gone.todo
+    offered.remove_model(str(own_folder))
+    assert str(own_folder) not in [offer.card.name for offer in offered.offered().offers]
+    with pytest.raises(NotFound):
+        offered.remove_model(str(own_folder))
+
+
+def test_a_damaged_list_is_told_beside_the_table(workspace: Workspace):
+    """The rest of the table stands; `sftqa cache` names the file and never moves it, since a person wrote it."""
+    workspace.root.mkdir(parents=True)
+    workspace.added_models.write_text("{")
+    table = offered.offered()
+    assert len(table.notes) == 1
+    assert "added_models.json, the list of added models, can't be read" in table.notes[0]
+    assert of(table, "atlas-llama").state == "here"
+    assert [fault.kind for fault in cache.verify(move=True)[1]] == ["added models"]
+    assert workspace.added_models.read_text() == "{"
+
+
+def test_the_list_is_on_the_inventory_and_never_removable(workspace: Workspace):
+    """As a kind of its own."""
+    offered.add_model("owner/later")
+    held = {held.kind: held for held in cache.holdings() if held.own}
+    assert held["added models"].results == 1
+    assert str(workspace.added_models) not in [item.path for item in cache.removable(lambda *_: False)]
+
+
+def test_the_table_goes_through_json_and_loads_no_torch():
+    """The browser's side draws it."""
+    table = offered.offered()
+    assert offered.Offered.from_dict(table.to_dict()) == table
+    code = "import sys; from sftqa_core.workflows.offered import offered; offered(); print({'torch', 'transformers'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "set()"
