@@ -63,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     facts.add_argument("--source", default="atlas", help="atlas, a larger one (atlas:8), entity-questions, or a path")
     facts.add_argument("--download", action="store_true", help="fetch entity-questions from its official address first")
 
-    commands.add_parser("models", parents=[output], help="models that can be picked")
+    upkeep.add_models(commands.add_parser("models", parents=[output], help="models that can be picked, and what each needs; add one"))
     _add_probe(commands.add_parser("probe", parents=[output], help="measure how much of a set of facts a model has memorised"))
     trust = commands.add_parser("trust", parents=[output], help="how far other ways of probing agree with the full probe, as far as made")
     trust.add_argument("--model", required=True, help="a built-in or pre-trained model, a folder, or a hub id")

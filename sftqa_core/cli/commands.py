@@ -40,11 +40,6 @@ def facts(options: Options) -> dict[str, Any]:
     return {"source": report.pop("source"), **report}
 
 
-def models(options: Options) -> dict[str, Any]:
-    """`sftqa models`: models that can be picked."""
-    return {"models": [card.to_dict() for card in workflows.models()]}
-
-
 def probe(options: Options) -> dict[str, Any]:
     """`sftqa probe`: levels of a set of facts."""
     settings = probe_settings(options)

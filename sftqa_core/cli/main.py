@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from sftqa_core.artifacts import in_sentence
-from sftqa_core.cli import cache, commands, preflight, study_text, text
+from sftqa_core.cli import cache, commands, models, preflight, study_text, text
 from sftqa_core.cli.arguments import parse
 from sftqa_core.errors import SftqaError, Stopped
 from sftqa_core.records import KEPT
 
 COMMANDS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any]], str]]] = {
     "facts": (commands.facts, text.facts),
-    "models": (commands.models, text.models),
+    "models": (models.models, models.as_text),
     "probe": (commands.probe, text.probe),
     "trust": (commands.trust, text.trust),
     "train": (commands.train, text.run),

@@ -20,12 +20,6 @@ def facts(result: dict[str, Any]) -> str:
     return "\n".join([result["source"], table(("relation", "train", "dev", "test"), rows), *notes])
 
 
-def models(result: dict[str, Any]) -> str:
-    """A line a model."""
-    rows = [(m["name"], m["kind"], _count(m["parameters"]), "yes" if m["available"] else "no", m["note"]) for m in result["models"]]
-    return table(("model", "kind", "parameters", "here", ""), rows)
-
-
 def probe(result: dict[str, Any]) -> str:
     """Facts per level in each domain."""
     labels = result["scheme"]["labels"]
@@ -125,7 +119,7 @@ def jobs(result: dict[str, Any]) -> str:
 
 def pretrain(result: dict[str, Any]) -> str:
     """The new model's name and place."""
-    return f"{result['name']}: {_count(result['parameters'])} parameters, in {result['path']}\nNext: sftqa probe --model {result['name']}"
+    return f"{result['name']}: {count(result['parameters'])} parameters, in {result['path']}\nNext: sftqa probe --model {result['name']}"
 
 
 def doctor(result: dict[str, Any]) -> str:
@@ -168,5 +162,6 @@ def _natural(domain: dict[str, Any]) -> str:
     return f"{_percent(domain['natural'])} [{_percent(domain['natural_low'])}, {_percent(domain['natural_high'])}]"
 
 
-def _count(value: int | None) -> str:
+def count(value: int | None) -> str:
+    """A number of parameters as people say it."""
     return "?" if value is None else f"{value / 1e9:.1f}B" if value >= 1e9 else f"{value / 1e6:.1f}M"

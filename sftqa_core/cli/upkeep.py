@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from sftqa_core.cli.values import port
+from sftqa_core.cli.values import DEVICES, port
 from sftqa_core.records import MOVES
 
 
@@ -19,6 +19,15 @@ def add_app(parser: argparse.ArgumentParser) -> None:
     login = "ask everyone for the token in SFTQA_TOKEN (with --share the default), or for your organisation's login ([auth] of Streamlit)"
     parser.add_argument("--login", choices=("token", "streamlit"), help=login)
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
+
+
+# ---- models ----
+def add_models(parser: argparse.ArgumentParser) -> None:
+    """`sftqa models`."""
+    change = parser.add_mutually_exclusive_group()
+    change.add_argument("--add", metavar="NAME", help="put a hub id (owner/name) or a folder on the lists; nothing is fetched")
+    change.add_argument("--remove", metavar="NAME", help="take an added one off the lists; its files stay")
+    parser.add_argument("--device", default="auto", help=f"whose memory is told, here or not: {DEVICES}")
 
 
 # ---- export ----

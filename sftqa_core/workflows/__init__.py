@@ -8,6 +8,7 @@ from sftqa_core.workflows.cache import unreadable_results
 from sftqa_core.workflows.exporting import export
 from sftqa_core.workflows.forecast import forecast
 from sftqa_core.workflows.lowering import less_memory
+from sftqa_core.workflows.offered import add_model, offered_models, remove_model
 from sftqa_core.workflows.parts import run_looks, run_part
 from sftqa_core.workflows.preflight import preflight, tell
 from sftqa_core.workflows.profiles import profile_stamp, whole_profile
@@ -45,6 +46,7 @@ from sftqa_core.workflows.work import preload, pretrain, probe, run_job, select,
 
 __all__ = [
     "KnownStudy",
+    "add_model",
     "add_upload",
     "alias_rows",
     "completions",
@@ -56,6 +58,7 @@ __all__ = [
     "less_memory",
     "models",
     "more_seeds",
+    "offered_models",
     "preflight",
     "preload",
     "pretrain",
@@ -66,6 +69,7 @@ __all__ = [
     "published",
     "read_study",
     "recipes",
+    "remove_model",
     "run",
     "run_job",
     "run_looks",

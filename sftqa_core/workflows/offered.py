@@ -74,7 +74,7 @@ class Offered(Record):
     notes: tuple[str, ...] = field(default=())  # what went wrong, a sentence each
 
 
-def offered(device: str = "auto", workspace: Workspace | None = None) -> Offered:
+def offered_models(device: str = "auto", workspace: Workspace | None = None) -> Offered:
     """The table for a device: of a setting (auto: this machine's), or of one that is not here, whose room is then unknown.
 
     Raises `SettingsError` for what is no device.

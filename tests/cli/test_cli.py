@@ -107,10 +107,10 @@ def test_what_nobody_foresaw_is_one_json_object_too(capsys, monkeypatch, raised)
     """An unexpected exception becomes one sentence as JSON; only a fault of the program's own leaves a traceback beside it."""
     from sftqa_core import workflows
 
-    def broken():
+    def broken(device):
         raise raised
 
-    monkeypatch.setattr(workflows, "models", broken)
+    monkeypatch.setattr(workflows, "offered_models", broken)
     with pytest.raises(SystemExit) as ended:
         main(["models", "--json"])
     printed = capsys.readouterr()

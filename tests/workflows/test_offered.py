@@ -47,7 +47,7 @@ def test_what_is_here_stands_first_and_no_model_twice(own_folder: Path):
     offered.add_model(str(own_folder))
     offered.add_model("owner/later")
     offered.add_model("Qwen/Qwen2-0.5B")
-    table = offered.offered()
+    table = offered.offered_models()
     names = [offer.card.name for offer in table.offers]
     assert len(names) == len(set(names))
     assert [offer.state for offer in table.offers][:5] == ["here"] * 5
@@ -58,19 +58,21 @@ def test_what_is_here_stands_first_and_no_model_twice(own_folder: Path):
 
 def test_a_gated_model_says_what_to_do(monkeypatch: pytest.MonkeyPatch):
     """Accept the terms, log in; with a login here, whose it must be. Others can be fetched as they are."""
-    gated = of(offered.offered(), "meta-llama/Llama-3.2-1B")
+    gated = of(offered.offered_models(), "meta-llama/Llama-3.2-1B")
     assert gated.state == "gated"
     assert "open https://huggingface.co/meta-llama/Llama-3.2-1B" in gated.todo
     assert "`hf auth login`" in gated.todo
     monkeypatch.setattr(offered, "has_token", lambda: True)
-    assert "This machine has a login for the hub; it must be of that account." in of(offered.offered(), "meta-llama/Llama-3.2-1B").todo
-    plain = of(offered.offered(), "HuggingFaceTB/SmolLM2-135M")
+    assert (
+        "This machine has a login for the hub; it must be of that account." in of(offered.offered_models(), "meta-llama/Llama-3.2-1B").todo
+    )
+    plain = of(offered.offered_models(), "HuggingFaceTB/SmolLM2-135M")
     assert (plain.state, plain.todo, plain.licence, plain.size_bytes) == ("downloadable", "", "apache-2.0", 269_030_016)
 
 
 def test_what_fits_is_told_for_each_kind_of_work():
     """Of 16 GB 6 are free: Qwen2 0.5B can be probed and tuned by LoRA now, tuned whole when memory is freed; 7B not at all."""
-    table = offered.offered()
+    table = offered.offered_models()
     assert (table.device, table.free, table.total) == ("cpu", 6 * GB, 16 * GB)
     small, large = of(table, "Qwen/Qwen2-0.5B"), of(table, "Qwen/Qwen2-7B")
     assert {need.work: need.fits for need in small.needs} == {"probe": "now", "lora": "now", "full": "not now"}
@@ -88,7 +90,7 @@ def test_memory_of_a_gpu_that_is_not_here(monkeypatch: pytest.MonkeyPatch):
         raise SettingsError("no GPU")
 
     monkeypatch.setattr(offered, "resolve_device", none)
-    table = offered.offered("cuda")
+    table = offered.offered_models("cuda")
     assert (table.device, table.free, table.total) == ("cuda", None, None)
     llama = of(table, "meta-llama/Llama-2-7b-hf")
     assert {need.fits for need in llama.needs} == {"unknown"}
@@ -97,12 +99,12 @@ def test_memory_of_a_gpu_that_is_not_here(monkeypatch: pytest.MonkeyPatch):
     assert in_4_bits is not None
     assert in_4_bits.size_bytes < 0.45 * lora.size_bytes
     with pytest.raises(SettingsError):
-        offered.offered("quantum")
+        offered.offered_models("quantum")
 
 
 def test_larger_models_of_a_family_need_more():
     """Whatever the machine has free: a probe is counted with the same number of prompts."""
-    table = offered.offered()
+    table = offered.offered_models()
     for family in {model.family for model in hub_models().values()}:
         sizes = sorted((o.card.parameters, *(need.size_bytes for need in o.needs)) for o in table.offers if o.family == family)
         for column in range(1, 4):
@@ -116,7 +118,7 @@ def test_a_model_in_the_hub_cache_is_here_with_its_licence_and_revision(tmp_path
     shutil.copytree(str(find_model("atlas-llama").path), folder / "snapshots" / commit)
     (folder / "refs").mkdir()
     (folder / "refs" / "main").write_text(commit)
-    here = of(offered.offered(), "HuggingFaceTB/SmolLM2-135M")
+    here = of(offered.offered_models(), "HuggingFaceTB/SmolLM2-135M")
     assert (here.state, here.licence, here.family, here.card.revision) == ("here", "apache-2.0", "SmolLM2", commit)
 
 
@@ -146,11 +148,11 @@ def test_an_added_folder_that_went_away_says_so(own_folder: Path):
     """It stays on the list until it is taken off, and is on no list of what is here."""
     offered.add_model(str(own_folder))
     shutil.rmtree(own_folder)
-    gone = of(offered.offered(), str(own_folder))
+    gone = of(offered.offered_models(), str(own_folder))
     assert (gone.state, gone.added) == ("unusable", True)
     assert "There is no folder" in gone.todo
     offered.remove_model(str(own_folder))
-    assert str(own_folder) not in [offer.card.name for offer in offered.offered().offers]
+    assert str(own_folder) not in [offer.card.name for offer in offered.offered_models().offers]
     with pytest.raises(NotFound):
         offered.remove_model(str(own_folder))
 
@@ -159,7 +161,7 @@ def test_a_damaged_list_is_told_beside_the_table(workspace: Workspace):
     """The rest of the table stands; `sftqa cache` names the file and never moves it, since a person wrote it."""
     workspace.root.mkdir(parents=True)
     workspace.added_models.write_text("{")
-    table = offered.offered()
+    table = offered.offered_models()
     assert len(table.notes) == 1
     assert "added_models.json, the list of added models, can't be read" in table.notes[0]
     assert of(table, "atlas-llama").state == "here"
@@ -177,7 +179,7 @@ def test_the_list_is_on_the_inventory_and_never_removable(workspace: Workspace):
 
 def test_the_table_goes_through_json_and_loads_no_torch():
     """The browser's side draws it."""
-    table = offered.offered()
+    table = offered.offered_models()
     assert offered.Offered.from_dict(table.to_dict()) == table
-    code = "import sys; from sftqa_core.workflows.offered import offered; offered(); print({'torch', 'transformers'} & set(sys.modules))"
+    code = "import sys; from sftqa_core import workflows; workflows.offered_models(); print({'torch', 'transformers'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "set()"

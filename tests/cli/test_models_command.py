@@ -1,0 +1,64 @@
+"""`sftqa models`: the table, and models that are added to it."""
+
+import json
+
+import pytest
+
+from sftqa_core.cli.main import main
+from sftqa_core.models.devices import DeviceMemory
+from sftqa_core.workflows import offered
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch, tmp_path):
+    """16 GB of which 6 are free, no GPU, an empty hub cache."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(offered, "device_memory", lambda device: DeviceMemory(6 * 10**9, 16 * 10**9) if device == "cpu" else None)
+
+
+def run(capsys, *words, status=0):
+    with pytest.raises(SystemExit) as ended:
+        main(["models", *words])
+    assert ended.value.code == status
+    return capsys.readouterr().out
+
+
+def test_what_is_here_stands_first_with_marks_for_what_does_not_fit(capsys):
+    """A line a model: parameters, licence, memory; a star where memory must be freed, two where there is too little."""
+    lines = run(capsys, "--device", "cpu").splitlines()
+    assert lines[1].split()[:3] == ["atlas-llama", "built-in", "2.3M"]
+    found = {words[0]: words for line in lines if (words := line.split())}
+    assert found["meta-llama/Llama-2-7b-hf"][1:4] == ["gated", "6.7B", "llama2"]
+    assert "".join(found["meta-llama/Llama-2-7b-hf"][-2:]) == "139GB**"
+    assert "".join(found["Qwen/Qwen2-0.5B"][-2:]) == "12GB*"
+    assert "6.0 GB of 16 GB are free" in "\n".join(lines)
+    assert "gated: accept the model's terms" in lines[-1]
+
+
+def test_memory_of_another_device_is_told_in_4_bits_too(capsys):
+    """Llama-2 7B by LoRA in 4 bits on a GPU that this machine does not have."""
+    told = json.loads(run(capsys, "--device", "cuda", "--json"))
+    assert (told["device"], told["total"]) == ("cuda", None)
+    llama = next(model for model in told["models"] if model["name"] == "meta-llama/Llama-2-7b-hf")
+    assert [need["work"] for need in llama["needs"]] == ["probe", "lora", "lora_4bit", "full"]
+    assert 6e9 < llama["needs"][2]["size_bytes"] < 7e9
+    assert "must be" in json.loads(run(capsys, "--device", "toaster", "--json", status=1))["error"]
+
+
+def test_a_model_is_added_and_taken_off(capsys):
+    """Both say what they did; what can be no model is refused."""
+    assert "owner/small is on the lists (not on this machine yet" in run(capsys, "--add", "owner/small")
+    listed = {model["name"]: model for model in json.loads(run(capsys, "--json"))["models"]}
+    assert (listed["owner/small"]["state"], listed["owner/small"]["added"], listed["owner/small"]["revision"]) == ("not asked", True, None)
+    assert "owner/small not asked ? ? - - - -" in " ".join(run(capsys).split())
+    assert json.loads(run(capsys, "--remove", "owner/small", "--json")) == {"removed": "owner/small", "notes": []}
+    assert "not among the added models" in json.loads(run(capsys, "--remove", "owner/small", "--json", status=1))["error"]
+    assert "There is no model named" in json.loads(run(capsys, "--add", "no such", "--json", status=1))["error"]
+
+
+def test_a_damaged_list_is_told(capsys, workspace):
+    """Under the table, and again with its new name when a model is added."""
+    workspace.root.mkdir(parents=True)
+    workspace.added_models.write_text("{")
+    assert "added_models.json, the list of added models, can't be read" in run(capsys)
+    assert "set aside as added_models.json.damaged" in run(capsys, "--add", "owner/small")
