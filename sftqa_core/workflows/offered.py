@@ -25,7 +25,7 @@ from sftqa_core.workspace import Workspace
 WORKS = ("probe", "lora", "lora_4bit", "full")  # what memory is told for
 FITS = ("now", "not now", "no", "unknown")  # beside what is free; beside all there is; not at all; the device can't be asked
 STATES = ("here", "downloadable", "gated", "not asked", "unusable")
-FOUR_BIT = ("cuda",)  # devices whose 4-bit kernels the program uses
+FOUR_BIT = ("cpu", "cuda", "rocm")  # devices on which weights can be held in 4 bits
 LENGTH = 32  # tokens of a statement, or of an example; the longest statement of the built-in world has 25
 PLACES = 8  # prompts of a probe that are under way together
 _USUAL = TrainSettings("any")

@@ -75,12 +75,19 @@ def test_what_fits_is_told_for_each_kind_of_work():
     table = offered.offered_models()
     assert (table.device, table.free, table.total) == ("cpu", 6 * GB, 16 * GB)
     small, large = of(table, "Qwen/Qwen2-0.5B"), of(table, "Qwen/Qwen2-7B")
-    assert {need.work: need.fits for need in small.needs} == {"probe": "now", "lora": "now", "full": "not now"}
-    assert {need.fits for need in large.needs} == {"no"}
+    assert {need.work: need.fits for need in small.needs} == {"probe": "now", "lora": "now", "lora_4bit": "now", "full": "not now"}
+    assert {need.work: need.fits for need in large.needs} == {"probe": "no", "lora": "no", "lora_4bit": "not now", "full": "no"}
     full = small.need("full")
     assert full is not None
     assert 20 * 494_032_768 < full.size_bytes < 13 * GB
-    assert small.need("lora_4bit") is None  # the 4-bit kernels are the GPU's
+
+
+def test_apples_gpu_has_no_4_bits(monkeypatch: pytest.MonkeyPatch):
+    """So nothing is told of them there."""
+    monkeypatch.setattr(offered, "resolve_device", lambda setting: "mps")
+    small = of(offered.offered_models(), "Qwen/Qwen2-0.5B")
+    assert small.need("lora") is not None
+    assert small.need("lora_4bit") is None
 
 
 def test_memory_of_a_gpu_that_is_not_here(monkeypatch: pytest.MonkeyPatch):
@@ -107,7 +114,7 @@ def test_larger_models_of_a_family_need_more():
     table = offered.offered_models()
     for family in {model.family for model in hub_models().values()}:
         sizes = sorted((o.card.parameters, *(need.size_bytes for need in o.needs)) for o in table.offers if o.family == family)
-        for column in range(1, 4):
+        for column in range(1, 5):
             assert [row[column] for row in sizes] == sorted(row[column] for row in sizes), (family, column)
 
 
