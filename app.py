@@ -36,6 +36,7 @@ else:  # one run for one person's session
             st.Page("pages/lab.py", title="Lab"),
             st.Page("pages/results.py", title="Results"),
             st.Page("pages/jobs.py", title="Jobs"),
+            st.Page("pages/catalogue.py", title="Models"),
         ],
         "Studies": [
             st.Page("pages/amount.py", title="How much data?"),

@@ -56,7 +56,12 @@ def typed(label: str, options: Sequence[str], key: str, help_text: str, names: C
 def pick_model() -> str:
     """A model's name: one that is on this machine, or a folder or hub id that the person types."""
     names = [card.name for card in resources.models()]
-    return typed("Model", names, "model", "Pick one, or type a local folder or a hub id (safetensors only, no remote code).")
+    return typed(
+        "Model",
+        names,
+        "model",
+        "Pick one, or type a local folder or a hub id (safetensors only, no remote code). The page Models shows what there is.",
+    )
 
 
 def pick_source() -> str:

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 
 TOKEN = "a-token-of-enough-characters"
 PAGE_MS = 60_000
-PAGES = ("", "memory", "lab", "results", "jobs", "amount", "level", "models", "shift")
+PAGES = ("", "memory", "lab", "results", "jobs", "catalogue", "amount", "level", "models", "shift")
 CHART = ".js-plotly-plot .main-svg"
 
 

@@ -1,0 +1,197 @@
+"""The catalogue's pieces: filters, the table of models, one model's card, and the box that adds one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from pages._ui import model_lists, state
+from pages._ui.wording import literal
+from sftqa_core.errors import SftqaError
+from sftqa_core.jsonrecord import fingerprint
+
+WORKS = {"probe": "probe", "lora": "LoRA", "lora_4bit": "4-bit LoRA", "full": "full"}
+STATES = {  # a state -> its words, colour and icon
+    "here": ("on this machine", "green", ":material/check_circle:"),
+    "downloadable": ("downloadable", "blue", ":material/download:"),
+    "gated": ("gated", "orange", ":material/lock:"),
+    "not asked": ("not looked up", "gray", ":material/help:"),
+    "unusable": ("can't be used", "red", ":material/error:"),
+}
+FITS = {  # how memory fits -> colour and words
+    "now": ("green", "fits now"),
+    "not now": ("orange", "more than is free now; it fits when the rest is closed"),
+    "no": ("red", "more than there is"),
+    "unknown": ("gray", "this machine has no such device, so whether it fits is not known"),
+}
+DEVICES = {"cpu": "the processor", "cuda": "the NVIDIA GPU", "rocm": "the AMD GPU", "mps": "Apple's GPU"}
+WHERE = ("all", "on this machine", "added")
+_GB = st.column_config.NumberColumn
+_COLUMNS = {
+    "model": st.column_config.TextColumn("Model", width=265),
+    "state": st.column_config.MultiselectColumn(
+        "State", options=[words for words, _, _ in STATES.values()], color=[colour for _, colour, _ in STATES.values()], width=135
+    ),
+    "parameters": st.column_config.NumberColumn("Parameters", format="compact", width="small"),
+    "fits": st.column_config.MultiselectColumn(
+        "Fits now", options=list(WORKS.values()), color="green", width=235, help="With the memory that is free at this moment."
+    ),
+    "probe": _GB("Probe, GB", format="%.1f", width="small"),
+    "lora": _GB("LoRA, GB", format="%.1f", width="small"),
+    "lora_4bit": _GB("4-bit, GB", format="%.1f", width="small", help="LoRA on the base model in 4 bits (QLoRA)."),
+    "full": _GB("Full, GB", format="%.1f", width="small", help="Full fine-tuning: all weights, with AdamW."),
+    "licence": st.column_config.TextColumn("Licence", width="small"),
+    "kind": st.column_config.TextColumn("Kind", width="small"),
+}
+
+
+def filters() -> tuple[str, Callable[[Any], bool]]:
+    """Whose memory is told, and which models are shown."""
+    first, second, third, fourth = st.columns([3, 3, 3, 3], vertical_alignment="bottom")
+    where = first.selectbox("Show", WHERE, key="models-where", persist_state="session")
+    families = sorted({offer.family for offer in model_lists.offered("auto").offers if offer.family})
+    chosen = second.multiselect("Family", families, key="models-family", placeholder="all", persist_state="session")
+    device = third.selectbox("Memory of", ("auto", "cuda"), format_func=_device, key="models-device", persist_state="session")
+    work = fourth.selectbox("Fits now for", ("", *WORKS), format_func=lambda name: WORKS.get(name, "anything"), key="models-fits")
+
+    def kept(offer: Any) -> bool:
+        need = offer.need(work) if work else None
+        return (
+            (where == "all" or (offer.added if where == "added" else offer.state == "here"))
+            and (not chosen or offer.family in chosen)
+            and (not work or (need is not None and need.fits == "now"))
+        )
+
+    return device, kept
+
+
+def _device(name: str) -> str:
+    return "this machine" if name == "auto" else "an NVIDIA GPU"
+
+
+def machine(table: Any) -> str:
+    """What the memory is of."""
+    if table.total is None:
+        return f"Memory on {DEVICES[table.device]}. This machine has none that can be used, so nothing is said of what fits."
+    return f"Memory on {DEVICES[table.device]}: {table.free / 1e9:.1f} of {table.total / 1e9:.1f} GB are free now."
+
+
+def offers_table(offers: Sequence[Any], device: str) -> Any:
+    """The models as a table; returns the one whose row is ticked, else the one in the address, else None."""
+    rows = pd.DataFrame([_row(offer) for offer in offers], columns=list(_COLUMNS))
+    names = [offer.card.name for offer in offers]
+    picked = st.dataframe(
+        rows,
+        hide_index=True,
+        height=min(38 + 35 * len(rows), 458),
+        placeholder="",
+        column_config=_COLUMNS,
+        on_select="rerun",
+        selection_mode="single-row",
+        key=f"models-{fingerprint([device, names])}",  # a tick is kept by row number: other rows, another table
+    )
+    ticked = [row for row in picked.selection.rows if row < len(offers)]
+    if ticked:
+        st.query_params["model"] = names[ticked[0]]
+    wanted = st.query_params.get("model")
+    return next((offer for offer in offers if offer.card.name == wanted), None)
+
+
+def _row(offer: Any) -> dict[str, Any]:
+    needs = {need.work: need for need in offer.needs}
+    return {
+        "model": offer.card.name,
+        "state": [STATES[offer.state][0]],
+        "parameters": offer.card.parameters,
+        "fits": [words for work, words in WORKS.items() if work in needs and needs[work].fits == "now"],
+        **{work: needs[work].size_bytes / 1e9 if work in needs else None for work in WORKS},
+        "licence": offer.licence or "not known",
+        "kind": _kind(offer),
+    }
+
+
+def _kind(offer: Any) -> str:
+    return {True: "chat", False: "base", None: "not known"}[offer.chat]
+
+
+def details(offer: Any | None) -> None:
+    """One model: how things stand with it, what it needs, what to do next."""
+    if offer is None:
+        return
+    card = offer.card
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{literal(card.name)}**", width="content")
+            words, colour, icon = STATES[offer.state]
+            st.badge(words, icon=icon, color=colour)
+            if offer.added:
+                st.badge("added", icon=":material/playlist_add_check:", color="gray")
+            for need in offer.needs:
+                tone, told = FITS[need.fits]
+                st.badge(f"{WORKS[need.work]} {need.size_bytes / 1e9:.1f} GB", color=tone, help=f"{told[0].upper()}{told[1:]}.")
+        st.caption(" · ".join(_facts(offer)))
+        if offer.todo:
+            st.markdown(literal(offer.todo))
+        with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+            _links(offer)
+
+
+def _facts(offer: Any) -> list[str]:
+    card = offer.card
+    told = [f"{card.parameters:,} parameters" if card.parameters else "size not known"]
+    told.append(f"{_kind(offer)} model" if offer.chat is not None else "")
+    told.append(f"reads {offer.context:,} tokens" if offer.context else "")
+    told.append(f"licence {literal(offer.licence)}" if offer.licence else "licence not known: read it on the model's page")
+    if card.kind == "hub":
+        told.append(f"{offer.size_bytes / 1e9:.1f} GB to download" if offer.size_bytes and not card.available else "")
+        told.append(f"revision {card.revision[:12]}" if card.revision else "revision: resolved when it is first downloaded")
+    return [piece for piece in told if piece]
+
+
+def _links(offer: Any) -> None:
+    name = offer.card.name
+    if offer.state != "unusable":
+        link = {"model": name}
+        st.page_link("pages/memory.py", label="Open in Memory", icon=":material/psychology:", query_params=link)
+        st.page_link("pages/lab.py", label="Open in the Lab", icon=":material/science:", query_params=link)
+    if offer.added:
+        help_text = "It is taken off the lists. Its files stay."
+        st.button(
+            "Take off the list", icon=":material/playlist_remove:", key="model-remove", on_click=_remove, args=(name,), help=help_text
+        )
+
+
+def add_button() -> None:
+    """A popover that takes a hub id or a folder."""
+    with st.popover("Add a model", icon=":material/playlist_add:", on_change="rerun", key="model-box", width="stretch"):
+        st.markdown("A hub id such as `owner/name`, or a folder that `save_pretrained` wrote. Nothing is fetched by adding it.")
+        name = st.text_input("Hub id or folder", key="model-name", placeholder="owner/name")
+        st.button("Add", type="primary", disabled=not name.strip(), key="model-add", on_click=_add, args=(name,))
+
+
+def _add(name: str) -> None:
+    try:
+        card, note = model_lists.add_model(name)
+    except SftqaError as error:
+        state.keep_problem(str(error))
+    else:
+        st.query_params["model"] = card.name
+        state.tell(f"{literal(card.name)} is on the lists now.")
+        if note:
+            state.keep_problem(note)
+        st.session_state["model-name"] = ""
+    st.session_state["model-box"] = False
+
+
+def _remove(name: str) -> None:
+    try:
+        if note := model_lists.remove_model(name):
+            state.keep_problem(note)
+    except SftqaError as error:
+        state.keep_problem(str(error))
+    else:
+        st.query_params.pop("model", None)
+        state.tell(f"{literal(name)} is off the lists.")

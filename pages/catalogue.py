@@ -1,0 +1,36 @@
+"""Which models can be chosen? What is here, what can be had, and what fits this machine."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages._ui import catalogue_panels, model_lists, panels, state
+from pages._ui.wording import literal
+
+st.title("Models")
+
+with panels.told():
+    left, right = st.columns([4, 1], vertical_alignment="bottom")
+    with left:
+        device, kept = catalogue_panels.filters()
+    table = model_lists.offered(device)
+    st.caption(catalogue_panels.machine(table))
+    with right:
+        catalogue_panels.add_button()
+
+state.tell_now()
+if (trouble := state.kept_problem()) is not None:
+    panels.problem(trouble)
+for note in table.notes:
+    st.warning(literal(note), icon=":material/warning:")
+
+shown = [offer for offer in table.offers if kept(offer)]
+if shown:
+    picked = catalogue_panels.offers_table(shown, device)
+    st.caption(
+        f"{len(shown):,} of {len(table.offers):,} models. Click the box at the left of a row to see more of it. The memory is what must "
+        "be there for a batch of 8 short texts; a probe takes more where there is more, and is faster then."
+    )
+    catalogue_panels.details(picked)
+else:
+    st.caption("No model fits these filters.")

@@ -1,0 +1,160 @@
+"""The catalogue: every model with its state, what fits, one model's card, and models that are added."""
+
+import pytest
+
+from pages._ui import catalogue_panels
+from sftqa_core.models.added import added_models, keep_added
+from sftqa_core.models.devices import DeviceMemory
+from sftqa_core.workflows import offered
+from sftqa_core.workspace import PACKAGE
+from tests.pages.conftest import words
+
+LLAMA = "meta-llama/Llama-3.2-1B"
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch, tmp_path):
+    """16 GB of which 6 are free, no GPU, an empty hub cache, no login."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(offered, "device_memory", lambda device: DeviceMemory(6 * 10**9, 16 * 10**9) if device == "cpu" else None)
+    monkeypatch.setattr(offered, "resolve_device", lambda setting: setting if setting != "auto" else "cpu")
+    monkeypatch.setattr(offered, "has_token", lambda: False)
+
+
+@pytest.fixture
+def page(explorer, monkeypatch):
+    """Opens the catalogue on the real core; `shipped` with the built-in models."""
+
+    def open_page(query=None, shipped=False, name="catalogue"):
+        if shipped:
+            monkeypatch.setattr("sftqa_core.workspace.shipped_folder", lambda: PACKAGE.parent / "cache" / "shipped")
+        return explorer(name, query=query, real=True, example=False)
+
+    return open_page
+
+
+def keyed(elements, key):
+    return next(element for element in elements if element.key == key)
+
+
+def rows(app):
+    return app.dataframe[0].value.set_index("model")
+
+
+def badges(app):
+    return [element.value for element in app.markdown if "-badge[" in element.value]
+
+
+def test_the_table_shows_what_is_here_first_and_what_fits(page):
+    """States, parameters, works that fit what is free, memory in GB, licence."""
+    table = rows(page(shipped=True))
+    assert list(table.index[:2]) == ["atlas-llama", "atlas-llama-sparse"]
+    assert list(table.loc["atlas-llama", "state"]) == ["on this machine"]
+    assert list(table.loc["Qwen/Qwen2-0.5B", "state"]) == ["downloadable"]
+    assert list(table.loc["Qwen/Qwen2-0.5B", "fits"]) == ["probe", "LoRA", "4-bit LoRA"]
+    assert list(table.loc[LLAMA, "state"]) == ["gated"]
+    assert (table.loc[LLAMA, "parameters"], table.loc[LLAMA, "licence"], table.loc[LLAMA, "kind"]) == (1_235_814_400, "llama3.2", "base")
+    assert 28 < table.loc[LLAMA, "full"] < 29
+
+
+def test_filters_leave_what_fits(page):
+    """By family, by what is here, by work that fits now; and they say when nothing is left."""
+    app = page(shipped=True)
+    keyed(app.multiselect, "models-family").set_value(["Qwen 2"]).run()
+    assert list(rows(app).index) == ["Qwen/Qwen2-0.5B", "Qwen/Qwen2-1.5B", "Qwen/Qwen2-7B", "Qwen/Qwen2-72B"]
+    keyed(app.selectbox, "models-fits").set_value("lora").run()
+    assert list(rows(app).index) == ["Qwen/Qwen2-0.5B"]
+    keyed(app.selectbox, "models-where").set_value("added").run()
+    assert "No model fits these filters." in words(app)
+    keyed(app.multiselect, "models-family").set_value([])
+    keyed(app.selectbox, "models-fits").set_value("")
+    keyed(app.selectbox, "models-where").set_value("on this machine").run()
+    assert len(rows(app)) == 4
+
+
+def test_memory_of_a_gpu_that_is_not_here_says_nothing_of_what_fits(page):
+    """The numbers change, the works that fit are gone, and the line above says why."""
+    app = page()
+    whole = rows(app).loc["meta-llama/Llama-2-7b-hf", "lora_4bit"]
+    keyed(app.selectbox, "models-device").set_value("cuda").run()
+    assert rows(app).loc["meta-llama/Llama-2-7b-hf", "lora_4bit"] < whole
+    assert list(rows(app).loc["Qwen/Qwen2-0.5B", "fits"]) == []
+    assert "Memory on the NVIDIA GPU. This machine has none that can be used" in words(app)
+
+
+def test_a_gated_models_card_says_what_to_do(page):
+    """A link may name the model: how much memory each work needs, in the colour of whether it fits; terms, login, links."""
+    app = page({"model": LLAMA})
+    told = words(app).replace("\\", "").replace("\u2060", "")
+    assert "open https://huggingface.co/meta-llama/Llama-3.2-1B with your account" in told
+    assert "hf auth login" in told
+    assert "1,235,814,400 parameters · base model · reads 131,072 tokens · licence llama3.2 · 2.5 GB to download" in told
+    assert "revision: resolved when it is first downloaded" in told
+    assert any("gated" in badge and badge.startswith(":orange") for badge in badges(app))
+    assert any("full 28.3 GB" in badge and badge.startswith(":red") for badge in badges(app))
+    links = {link.proto.label: link.proto.query_string for link in app.get("page_link")}
+    assert set(links) >= {"Open in Memory", "Open in the Lab"}
+    assert "Llama-3.2-1B" in links["Open in Memory"]
+
+
+def test_a_model_is_added_and_taken_off(page):
+    """It is shown at once, with its card; the hub is not asked."""
+    app = page()
+    app.session_state["model-box"] = True
+    app.run()
+    keyed(app.text_input, "model-name").set_value(" owner/small ").run()
+    keyed(app.button, "model-add").click().run()
+    assert added_models() == ["owner/small"]
+    assert app.query_params["model"] in ("owner/small", ["owner/small"])  # AppTest gives a list
+    assert list(rows(app).loc["owner/small", "state"]) == ["not looked up"]
+    assert "The hub is asked for it" in words(app)
+    keyed(app.button, "model-remove").click().run()
+    assert added_models() == []
+    assert "owner/small" not in rows(app).index
+
+
+@pytest.mark.parametrize("name", ["no such thing", "<b>x</b>", "./gone", "a/b/c"])
+def test_what_can_be_no_model_is_told_as_text(page, name):
+    """An error in words; nothing is kept, nothing is rendered."""
+    app = page()
+    app.session_state["model-box"] = True
+    app.run()
+    keyed(app.text_input, "model-name").set_value(name).run()
+    keyed(app.button, "model-add").click().run()
+    assert [error.value.startswith("There is no ") for error in app.error] == [True]
+    assert "<b>" not in app.error[0].value
+    assert added_models() == []
+
+
+def test_a_damaged_list_is_told_and_hides_nothing(page, workspace):
+    """Its name stands above the table."""
+    workspace.root.mkdir(parents=True)
+    workspace.added_models.write_text("{")
+    app = page()
+    assert "the list of added models, can't be read" in app.warning[0].value
+    assert len(rows(app)) > 30
+
+
+def test_names_from_a_hand_edited_list_are_shown_as_text(page):
+    """Markup in them is not rendered."""
+    name = "/gone/$x$ :smile: [a](http://example.invalid)"
+    keep_added(name)
+    app = page({"model": name})
+    assert list(rows(app).loc[name, "state"]) == ["can't be used"]
+    assert any("There is no folder" in element.value for element in app.markdown)
+    assert all("[a](http" not in element.value for element in app.markdown)
+
+
+def test_pickers_offer_added_models(page):
+    """After those that are on this machine."""
+    keep_added("owner/small")
+    app = page(shipped=True, name="memory")
+    options = keyed(app.selectbox, "pick-model").options
+    assert options == ["atlas-llama", "atlas-llama-sparse", "atlas-neox", "atlas-qwen", "owner/small"]
+
+
+def test_every_state_and_fit_has_its_words():
+    """So that none of the core's words falls through."""
+    assert set(catalogue_panels.STATES) == set(offered.STATES)
+    assert set(catalogue_panels.FITS) == set(offered.FITS)
+    assert set(catalogue_panels.WORKS) == set(offered.WORKS)
