@@ -10,6 +10,17 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
+@pytest.fixture
+def fake_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A hub on this machine that takes the hub's place, for this process and what it starts."""
+    from tests.fake_hub import FakeHub, online
+
+    hub = FakeHub()
+    with online(hub, tmp_path / "hf", monkeypatch):
+        yield hub
+    hub.close()
+
+
 @pytest.fixture(autouse=True)
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A temporary user layer over the shipped one."""

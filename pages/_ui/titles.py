@@ -189,6 +189,8 @@ def job_title(job: Job) -> str:
         return _study_words(s) + more
     if job.kind == "pretrain":
         return f"Pre-train {s.get('name')} on {source_name(str(s.get('source')))}{more}"
+    if job.kind == "fetch":
+        return f"Download {s.get('model')}"
     return f"{job.kind.capitalize()} {s.get('name', '')}".strip() + more
 
 

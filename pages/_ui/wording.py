@@ -14,6 +14,7 @@ PHASES = {  # what a job tells it is doing -> what a page says
     "preparing the corpus": "preparing the text",
     "pre-training": "pre-training",
     "study": "runs of the study",
+    "download": "downloading",
 }
 STEPS = {  # a job's kind -> its phases, in order
     "train": ("probe", "answers: before", "answers: few_shot", "train", "answers: after"),

@@ -64,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     facts.add_argument("--download", action="store_true", help="fetch entity-questions from its official address first")
 
     upkeep.add_models(commands.add_parser("models", parents=[output], help="models that can be picked, and what each needs; add one"))
+    upkeep.add_fetch(commands.add_parser("fetch", parents=[output], help="bring a model of the hub to this machine now"))
     _add_probe(commands.add_parser("probe", parents=[output], help="measure how much of a set of facts a model has memorised"))
     trust = commands.add_parser("trust", parents=[output], help="how far other ways of probing agree with the full probe, as far as made")
     trust.add_argument("--model", required=True, help="a built-in or pre-trained model, a folder, or a hub id")

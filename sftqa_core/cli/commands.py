@@ -15,7 +15,7 @@ from sftqa_core.cli.arguments import probe_settings, study_settings, train_setti
 from sftqa_core.cli.console import Console
 from sftqa_core.cli.making import pretrain_settings
 from sftqa_core.errors import SettingsError
-from sftqa_core.records import MOVES, ProbeSettings, TrainSettings
+from sftqa_core.records import MOVES, FetchSettings, ProbeSettings, TrainSettings
 
 Options = argparse.Namespace
 
@@ -38,6 +38,13 @@ def facts(options: Options) -> dict[str, Any]:
         workflows.download(options.source, Console())
     report = workflows.facts(options.source).to_dict()
     return {"source": report.pop("source"), **report}
+
+
+def fetch(options: Options) -> dict[str, Any]:
+    """`sftqa fetch NAME`: a model of the hub, brought here now. It waits for no device."""
+    console = Console()
+    with console.gentle():
+        return workflows.fetch(FetchSettings(options.name), console).to_dict()
 
 
 def probe(options: Options) -> dict[str, Any]:

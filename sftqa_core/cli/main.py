@@ -16,6 +16,7 @@ from sftqa_core.errors import SftqaError, Stopped
 from sftqa_core.records import KEPT
 
 COMMANDS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any]], str]]] = {
+    "fetch": (commands.fetch, text.fetch),
     "facts": (commands.facts, text.facts),
     "models": (models.models, models.as_text),
     "probe": (commands.probe, text.probe),

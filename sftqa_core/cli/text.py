@@ -20,6 +20,12 @@ def facts(result: dict[str, Any]) -> str:
     return "\n".join([result["source"], table(("relation", "train", "dev", "test"), rows), *notes])
 
 
+def fetch(result: dict[str, Any]) -> str:
+    """Where the model is now, and what it is."""
+    size = f", {result['parameters']:,} parameters" if result["parameters"] else ""
+    return f"{result['name']} is on this machine, commit {result['revision']}{size}: {result['path']}"
+
+
 def probe(result: dict[str, Any]) -> str:
     """Facts per level in each domain."""
     labels = result["scheme"]["labels"]

@@ -1,4 +1,4 @@
-"""Parsers of the commands that keep the house: the app, exported models, background jobs, the results on disk."""
+"""Parsers of the commands that keep the house: the app, fetched and exported models, background jobs, the results on disk."""
 
 from __future__ import annotations
 
@@ -28,6 +28,12 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     change.add_argument("--add", metavar="NAME", help="put a hub id (owner/name) or a folder on the lists; nothing is fetched")
     change.add_argument("--remove", metavar="NAME", help="take an added one off the lists; its files stay")
     parser.add_argument("--device", default="auto", help=f"whose memory is told, here or not: {DEVICES}")
+
+
+# ---- fetch ----
+def add_fetch(parser: argparse.ArgumentParser) -> None:
+    """`sftqa fetch NAME`."""
+    parser.add_argument("name", help="owner/name, or owner/name@revision with a branch, a tag or a commit of 40 digits")
 
 
 # ---- export ----

@@ -28,7 +28,7 @@ from sftqa_core.jobs.lease import device_lease
 from sftqa_core.jobs.process import BEAT_S, ProcessId
 from sftqa_core.jobs.recovery import kept
 from sftqa_core.jobs.store import JobStore
-from sftqa_core.records import Job, Resources
+from sftqa_core.records import DEVICELESS, Job, Resources
 from sftqa_core.workspace import Workspace
 
 
@@ -68,7 +68,8 @@ def _work(job: Job, needs: Resources, reporter: FolderReporter, folder: JobFolde
         reporter.log(f"Waiting for the device, which {holder} has.")
 
     try:
-        held.enter_context(device_lease(needs, f"job {job.id}", waiting, reporter.check))
+        if job.kind not in DEVICELESS:
+            held.enter_context(device_lease(needs, f"job {job.id}", waiting, reporter.check))
         reporter.check()
         workflows = importlib.import_module(os.environ.get("SFTQA_JOB_MODULE", "sftqa_core.workflows"))
         return _End("done", str(workflows.run_job(job.kind, job.settings, reporter, job.id)))

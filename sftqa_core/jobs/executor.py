@@ -18,7 +18,7 @@ from sftqa_core.jobs.launcher import Timing, ensure_worker
 from sftqa_core.jobs.lease import needs_of_device
 from sftqa_core.jobs.recovery import reconcile
 from sftqa_core.jobs.store import JobStore, now
-from sftqa_core.records import Job
+from sftqa_core.records import DEVICELESS, Job
 from sftqa_core.workspace import Workspace
 
 RESUMABLE = ("failed", "cancelled")
@@ -63,7 +63,8 @@ class LocalExecutor:
     def submit(self, kind: str, settings: dict[str, Any], key: str | None = None, expected_s: Sequence[float] = ()) -> Job:
         """See `Executor`. The job runs on the device, and so many GPUs, as its settings name ('auto', and one)."""
         job = new_job(kind, settings, expected_s)
-        needs = needs_of_device(str(job.settings.get("device", "auto")), _gpus(job.settings))
+        device = "cpu" if kind in DEVICELESS else str(job.settings.get("device", "auto"))
+        needs = needs_of_device(device, _gpus(job.settings))
         folder = JobFolder(self.workspace, job.id)
         reconcile(self.workspace)
         try:

@@ -14,10 +14,10 @@ from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.jobs.folder import JobFolder
 from sftqa_core.jobs.lease import CPU, Lease, leases
 from sftqa_core.jobs.recovery import reconcile
-from sftqa_core.jobs.rows import OVER
+from sftqa_core.jobs.rows import OVER, pool_of
 from sftqa_core.jobs.store import JobStore
 from sftqa_core.progress import Progress
-from sftqa_core.records import Job
+from sftqa_core.records import DEVICELESS, Job
 from sftqa_core.workspace import Workspace
 
 T = TypeVar("T")
@@ -71,7 +71,10 @@ def queue_position(job_id: str, workspace: Workspace | None = None) -> int | Non
 def blocked_by(job_id: str, workspace: Workspace | None = None) -> Lease | None:
     """Who has the kind of device that a job waits for; None when nobody has, or when the job has it itself."""
     place = workspace or Workspace.current()
-    wants_gpu = JobStore(place).needs(job_id).gpus > 0
+    job = JobStore(place).get(job_id)
+    if job.kind in DEVICELESS:
+        return None
+    wants_gpu = job.gpus > 0
     others = [lease for lease in leases(place) if (lease.slot != CPU) == wants_gpu and lease.holder != f"job {job_id}"]
     return others[0] if others else None
 
@@ -82,14 +85,16 @@ def queue(workspace: Workspace | None = None) -> list[Waiting]:
     store = JobStore(place)
     if not store.path.exists():
         return []
-    left: dict[bool, tuple[float, float] | None] = {False: (0.0, 0.0), True: (0.0, 0.0)}
+    left: dict[str, tuple[float, float] | None] = dict.fromkeys(("cpu", "gpu", "network"), (0.0, 0.0))
     for claim in store.active():
         job = store.get(claim.id)
-        left[job.gpus > 0] = _plus(left[job.gpus > 0], _still(job))
+        pool = pool_of(job.kind, job.gpus)
+        left[pool] = _plus(left[pool], _still(job))
     found = []
     for job in store.queued():
-        found.append(Waiting(job, left[job.gpus > 0]))
-        left[job.gpus > 0] = _plus(left[job.gpus > 0], _span(job))
+        pool = pool_of(job.kind, job.gpus)
+        found.append(Waiting(job, left[pool]))
+        left[pool] = _plus(left[pool], _span(job))
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.jobs.process import ProcessId
-from sftqa_core.records import Job, Resources
+from sftqa_core.records import DEVICELESS, Job, Resources
 
 ACTIVE = ("queued", "running", "stopping")
 OVER = ("done", "failed", "cancelled")
@@ -22,6 +22,9 @@ _ID = re.compile(r"[a-z][a-z0-9_]*-\d{8}-\d{6}-[0-9a-f]{8}")  # what executor.py
 _PLAIN = ("id", "kind", "state", "created", "started", "finished", "result", "error", "turn", "gpus", "reason")
 _UNREADABLE = (ValueError, TypeError, RecursionError, SettingsError)
 _log = logging.getLogger(__name__)
+
+
+NETWORK = 3  # jobs of DEVICELESS at once: more would only share the line
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,11 @@ def claim_of(row: sqlite3.Row) -> Claim:
     """A row as the worker sees it."""
     told = (row["attempt"], row["tries"], bool(row["begun"]), process_of(row["process"]))
     return Claim(row["id"], row["kind"], row["state"], needs_of(row), str(row["cwd"]), *told)
+
+
+def pool_of(kind: str, gpus: int) -> str:
+    """What a job waits for: "cpu", "gpu", or "network" for work that takes no device."""
+    return "network" if kind in DEVICELESS else "gpu" if gpus else "cpu"
 
 
 def needs_of(row: sqlite3.Row) -> Resources:

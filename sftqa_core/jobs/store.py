@@ -16,7 +16,7 @@ from sftqa_core.artifacts import write_json
 from sftqa_core.errors import NotFound, SettingsError, SftqaError
 from sftqa_core.jobs.database import changing, reading
 from sftqa_core.jobs.process import ProcessId
-from sftqa_core.jobs.rows import STATES, Claim, claim_of, job_of, named_rightly, needs_of, process_of
+from sftqa_core.jobs.rows import STATES, Claim, claim_of, job_of, named_rightly, needs_of, pool_of, process_of
 from sftqa_core.records import MOVES, Job, Resources
 from sftqa_core.workspace import Workspace
 
@@ -36,7 +36,16 @@ class JobStore:
 
     def insert(self, job: Job, needs: Resources, cwd: str, key: str | None = None) -> Job:
         """Put a job at the queue's end, or return the one that was submitted with the same `key`."""
-        values = (job.id, key, job.kind, json.dumps(job.settings), _pool(needs), cwd, job.created, json.dumps(job.expected_s))
+        values = (
+            job.id,
+            key,
+            job.kind,
+            json.dumps(job.settings),
+            pool_of(job.kind, needs.gpus),
+            cwd,
+            job.created,
+            json.dumps(job.expected_s),
+        )
         with changing(self.path) as db:
             known = db.execute("SELECT * FROM jobs WHERE submission = ?", (key,)).fetchone() if key else None
             if known is not None:
@@ -115,14 +124,12 @@ class JobStore:
         return ids
 
     def position(self, job_id: str) -> int | None:
-        """1 for the job that starts next on its kind of device, 2 for the one after it; None when it is not queued."""
+        """1 for the job that starts next of those that wait for the same kind of device, 2 for the one after it; None when not queued."""
         with reading(self.path) as db:
-            row = db.execute(
-                """SELECT count(*) FROM jobs AS ahead, jobs AS mine WHERE mine.id = ? AND mine.state = 'queued'
-                   AND ahead.state = 'queued' AND (ahead.gpus = 0) = (mine.gpus = 0) AND ahead.place <= mine.place""",
-                (job_id,),
-            ).fetchone()
-        return row[0] or None
+            rows = db.execute("SELECT id, kind, gpus FROM jobs WHERE state = 'queued' ORDER BY place").fetchall()
+        pools = {row["id"]: pool_of(row["kind"], needs_of(row).gpus) for row in rows}
+        same = [name for name, pool in pools.items() if pool == pools.get(job_id)]
+        return same.index(job_id) + 1 if job_id in pools else None
 
     def needs(self, job_id: str) -> Resources:
         """What a job needs of the machine. Raises `NotFound`."""
@@ -137,7 +144,7 @@ class JobStore:
     # --- what the worker does
 
     def claim(self, worker: ProcessId, free: dict[str, int], there: dict[str, int]) -> Claim | None:
-        """Make the first queued job running whose needs are free ("cpu" and "gpu" -> how many); None without one.
+        """Make the first queued job running whose needs are free ("cpu", "gpu" and "network" -> how many); None without one.
 
         A job that does not fit lets none of its kind pass: many small ones would keep a large one waiting for ever. One that
         needs more than is `there` at all is claimed, too: its process then says what is missing.
@@ -146,16 +153,17 @@ class JobStore:
         with changing(self.path) as db:  # no RETURNING: SQLite before 3.35 does not know it
             for row in db.execute("SELECT * FROM jobs WHERE state = 'queued' ORDER BY place").fetchall():
                 needs = needs_of(row)
+                pool = pool_of(row["kind"], needs.gpus)
                 if not named_rightly(row["id"]):
                     continue
-                if left[_pool(needs)] >= max(needs.gpus, 1) or needs.gpus > there["gpu"]:
+                if left[pool] >= max(needs.gpus, 1) or needs.gpus > there["gpu"]:
                     db.execute(
                         """UPDATE jobs SET state = 'running', started = ?, attempt = attempt + 1, tries = tries + 1, begun = 0,
                            error = NULL, process = ? WHERE id = ?""",
                         (now(), _text(worker), row["id"]),
                     )
                     return claim_of(db.execute("SELECT * FROM jobs WHERE id = ?", (row["id"],)).fetchone())
-                left[_pool(needs)] = 0
+                left[pool] = 0
         return None
 
     def active(self) -> list[Claim]:
@@ -267,10 +275,6 @@ def moved_ids(ids: list[str], job_id: str, where: str) -> list[str]:
 def now() -> str:
     """The time as ISO 8601, UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _pool(needs: Resources) -> str:
-    return "gpu" if needs.gpus else "cpu"
 
 
 def _text(process: ProcessId) -> str:

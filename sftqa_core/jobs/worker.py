@@ -24,7 +24,7 @@ from sftqa_core.jobs.lease import CPU, leases
 from sftqa_core.jobs.process import BEAT_S, ProcessId
 from sftqa_core.jobs.rebuilding import rebuild
 from sftqa_core.jobs.recovery import beat_of, settle
-from sftqa_core.jobs.rows import Claim
+from sftqa_core.jobs.rows import NETWORK, Claim, pool_of
 from sftqa_core.jobs.starting import Started, Starter
 from sftqa_core.jobs.store import JobStore
 from sftqa_core.models.devices import visible_gpus
@@ -121,7 +121,7 @@ class Worker:
             _signal_group(pid, signal.SIGTERM)
 
     def _start_next(self) -> None:
-        there = {"cpu": 1, "gpu": len(visible_gpus())}
+        there = {"cpu": 1, "gpu": len(visible_gpus()), "network": NETWORK}
         claim = self.store.claim(self.me, self._free(there), there)
         if claim is None:
             return
@@ -132,10 +132,10 @@ class Worker:
 
     def _free(self, there: dict[str, int]) -> dict[str, int]:
         """Devices that neither a job, nor a job's process that has finished and may still hold memory, nor a command line has."""
-        taken = {claim.id: claim.needs for claim in (*self.store.active(), *(own.claim for own in self.own.values()))}
+        taken = {claim.id: claim for claim in (*self.store.active(), *(own.claim for own in self.own.values()))}
         left = dict(there)
-        for needs in taken.values():
-            left["gpu" if needs.gpus else "cpu"] -= max(needs.gpus, 1)
+        for claim in taken.values():
+            left[pool_of(claim.kind, claim.needs.gpus)] -= max(claim.needs.gpus, 1)
         for lease in leases(self.workspace):
             if lease.holder.removeprefix("job ") not in taken:
                 left["cpu" if lease.slot == CPU else "gpu"] -= 1

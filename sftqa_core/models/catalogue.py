@@ -1,13 +1,12 @@
 """Which models there are and where, without loading any of them.
 
-A name is looked up as a model that was pre-trained here, a built-in one, a local folder, then a hub id.
+A name is looked up as a model that was pre-trained here, a built-in one, a local folder, then a hub id, maybe with a revision
+(hub_cache.py).
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,8 @@ from sftqa_core.artifacts import MANIFEST, finished, read_manifest
 from sftqa_core.errors import ArtifactDamaged, ModelUnavailable, SettingsError, SftqaError
 from sftqa_core.jsonrecord import Record, later, shown
 from sftqa_core.models.added import added_models
-from sftqa_core.models.folders import ADAPTER_CONFIG, CONFIG, ModelFolder
+from sftqa_core.models.folders import ADAPTER_CONFIG, ModelFolder
+from sftqa_core.models.hub_cache import HubName, commit_of, hub_name, local_snapshot, local_snapshots
 from sftqa_core.models.hub_models import hub_models
 from sftqa_core.records import ModelCard, PretrainSettings
 from sftqa_core.workspace import Workspace
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EXPOSURES = "exposures.parquet"  # in a pre-trained model's folder: knowledge.corpus.Corpus.facts
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_LONGEST_ID = 200  # characters
-_REVISION = re.compile(r"[0-9A-Za-z][\w.-]{0,99}")
 _KINDS = {True: "built-in", False: "pretrained"}
 
 
@@ -64,12 +61,13 @@ def _found(name: str, workspace: Workspace) -> ModelCard | None:
         return folder_card(path.absolute(), name, "folder")
     if _is_path(name) or kind:
         raise ModelUnavailable(f"There is no folder {_told(str(path))} with a model in it. Give the folder that save_pretrained wrote.")
-    snapshot = _snapshot(name)
+    hub = hub_name(name)
+    snapshot = local_snapshot(hub) if hub else None
     if snapshot is not None:
         with contextlib.suppress(ModelUnavailable):  # half a download: it is completed when the model is used
-            return replace(folder_card(snapshot, name, "hub"), revision=snapshot.name)
-    if len(name) <= _LONGEST_ID and _HUB_ID.fullmatch(name):
-        known = hub_models().get(name)
+            return replace(folder_card(snapshot, name, "hub"), revision=commit_of(snapshot))
+    if hub is not None and "/" in hub.repository:
+        known = hub_models().get(hub.repository)
         note = "Not on this machine yet; it is downloaded when it is first used."
         return ModelCard(name, "hub", None, False, parameters=known.parameters if known else None, note=note)
     return None
@@ -84,13 +82,13 @@ def list_models(workspace: Workspace | None = None) -> list[ModelCard]:
             cards.append(folder_card(path, name, _KINDS[path.is_relative_to(workspace.shipped)]))
         except SftqaError as error:
             cards.append(ModelCard(name, _KINDS[path.is_relative_to(workspace.shipped)], str(path), False, note=str(error)))
-    for name, snapshot in _hub_snapshots():
+    for hub, snapshot in local_snapshots():
         try:
-            card = folder_card(snapshot, name, "hub")
+            card = folder_card(snapshot, str(hub), "hub")
         except SftqaError:
             continue  # data sets' companions, diffusion models, half a download: nothing a person could pick here
         if any(str(kind).endswith(("ForCausalLM", "LMHeadModel")) for kind in ModelFolder(snapshot).config().get("architectures") or ()):
-            cards.append(replace(card, revision=snapshot.name))
+            cards.append(replace(card, revision=commit_of(snapshot)))
     cards += _added(workspace, {card.name for card in cards})
     return sorted(cards, key=lambda card: (("built-in", "pretrained", "folder", "hub").index(card.kind), card.path is None, card.name))
 
@@ -146,13 +144,14 @@ def base_card(card: ModelCard, workspace: Workspace | None = None) -> ModelCard 
     """The model an adapter sits on; None for a model that is whole. Raises `ModelUnavailable` if it is not here."""
     if card.path is None or not ModelFolder(Path(card.path)).is_adapter:
         return None
-    name = ModelFolder(Path(card.path)).config().get("base_model_name_or_path")
+    config = ModelFolder(Path(card.path)).config()
+    name = config.get("base_model_name_or_path")
     if not isinstance(name, str) or not name:
         raise ModelUnavailable(
             f"{card.name} is an adapter that does not name its base model (base_model_name_or_path is {shown(name)}). "
             f"Put the base model's folder or hub id into {Path(card.path) / ADAPTER_CONFIG}."
         )
-    base = find_model(name, workspace)
+    base = find_model(_at_revision(name, config.get("revision"), workspace), workspace)
     if base.path is not None and Path(base.path).resolve() == Path(card.path).resolve():
         raise ModelUnavailable(
             f"{card.name} is an adapter that names itself as its base model ({shown(name)}). "
@@ -162,6 +161,13 @@ def base_card(card: ModelCard, workspace: Workspace | None = None) -> ModelCard 
         told = _told(name)
         raise ModelUnavailable(f"{card.name} is an adapter on {told}, which is an adapter itself. Merge that one into its model first.")
     return base
+
+
+def _at_revision(name: str, revision: Any, workspace: Workspace | None) -> str:
+    """A base model's name with the revision that its adapter names; folders and models that were made here have none."""
+    if not isinstance(revision, str) or not revision or find_model(name, workspace).kind != "hub":
+        return name
+    return str(HubName(name.partition("@")[0], revision))
 
 
 def model_fingerprint(card: ModelCard, dtype: str, device: str, workspace: Workspace | None = None) -> ModelFingerprint:
@@ -259,33 +265,3 @@ def _own_manifest(path: Path, kind: str) -> dict[str, Any]:
 
 def _models(workspace: Workspace) -> dict[str, Path]:
     return finished(layer / "models" for layer in workspace.layers)
-
-
-def hub_cache() -> Path:
-    """Where models of the hub lie on this machine."""
-    chosen = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
-    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
-    return Path(chosen or Path(home) / "hub").expanduser()
-
-
-def _hub_snapshots() -> Iterator[tuple[str, Path]]:
-    """Hub models on this machine: id and folder of the newest revision that was fetched."""
-    for folder in sorted(hub_cache().glob("models--*")):
-        name = folder.name.removeprefix("models--").replace("--", "/")
-        snapshot = _snapshot(name)
-        if snapshot is not None:
-            yield name, snapshot
-
-
-def _snapshot(name: str) -> Path | None:
-    """The local copy of a hub id's main revision, if it has one with a configuration in it."""
-    folder = hub_cache() / ("models--" + name.replace("/", "--"))
-    if len(name) > _LONGEST_ID:
-        return None
-    try:
-        reference = folder / "refs" / "main"
-        revision = reference.read_text(encoding="utf-8").strip() if reference.is_file() else ""
-    except (OSError, ValueError):
-        return None
-    snapshot = folder / "snapshots" / revision
-    return snapshot if _REVISION.fullmatch(revision) and (snapshot / CONFIG).is_file() else None

@@ -23,7 +23,7 @@ ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-_TOKENIZER = (
+TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
     "tokenizer.model",
@@ -123,7 +123,7 @@ class ModelFolder:
     def files(self) -> list[Path]:
         """All files that decide what the model says: weights, configuration, tokenizer. Not generation_config.json,
         which is replaced when the model is loaded."""
-        settings = (CONFIG, ADAPTER_CONFIG, *_TOKENIZER)
+        settings = (CONFIG, ADAPTER_CONFIG, *TOKENIZER_FILES)
         found = [self.path / name for name in settings if (self.path / name).exists()]
         for path in found:
             self._require_own(path)
@@ -181,6 +181,9 @@ def _numbers(path: Path) -> int:
         count = sum(math.prod(shape) for shape in shapes)
         if count > size * _MOST_IN_A_BYTE:
             raise ValueError("its header tells of more numbers than the file has room for")
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        if (told := 8 + length + max(ends, default=0)) > size:
+            raise ValueError(f"it is cut off: it has {size:,} bytes, and its header tells of {told:,}")
         return count
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise ModelUnavailable(f"{path} is no readable safetensors file ({error}). Fetch or save the model again.") from None

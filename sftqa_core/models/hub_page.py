@@ -8,7 +8,9 @@ from typing import Any
 
 from sftqa_core.artifacts.kept import Kept
 from sftqa_core.errors import ModelUnavailable, SftqaError
-from sftqa_core.models.download import ASK_S, hub_errors, wanted_file
+from sftqa_core.models.download import ASK_S, as_hub_name, ask, model_info
+from sftqa_core.models.folders import CONFIG
+from sftqa_core.models.hub_errors import hub_errors
 
 KEPT_S = 60.0  # a page asks at every change of a form, and an unreachable hub takes ASK_S to say nothing
 
@@ -23,10 +25,14 @@ class HubAnswer:
     gated: bool  # its terms have to be accepted by an account
     refused: str | None = None  # why this account can't have it, in a sentence; only looked into where it is gated
     chat_template: bool | None = None  # None where the hub does not say
+    commit: str | None = None  # that the branch or tag points to now
 
 
 def ask_hub(name: str) -> HubAnswer:
-    """What the hub says of `name`. Raises `ModelUnavailable` when it can't be reached, has no such model, or no safetensors of it."""
+    """What the hub says of `name`, maybe with @revision.
+
+    Raises `ModelUnavailable` when it can't be reached, has no such model, or no safetensors of it.
+    """
 
     def ask() -> HubAnswer | SftqaError:
         try:
@@ -53,33 +59,30 @@ def has_token() -> bool:
 
 
 def _asked(name: str) -> HubAnswer:
-    with hub_errors(name):
-        from huggingface_hub import HfApi, hf_hub_url
-        from huggingface_hub.constants import HF_HUB_OFFLINE
-        from huggingface_hub.errors import OfflineModeIsEnabled
-
-        if HF_HUB_OFFLINE:
-            raise OfflineModeIsEnabled("offline")
-        api = HfApi()
-        info = api.model_info(name, timeout=ASK_S, files_metadata=True)
-        files = [entry for entry in info.siblings or () if wanted_file(entry.rfilename)]
-        answer = HubAnswer(
-            sum(entry.size or 0 for entry in files),
-            info.safetensors.total if info.safetensors else None,
-            _licence(info),
-            bool(info.gated),
-            chat_template=_chat_template(info),
-        )
-    if not any(entry.rfilename.endswith(".safetensors") for entry in files):
-        raise ModelUnavailable(f"{name} has no safetensors weights on the hub. Look for a converted copy.")
-    return answer if not answer.gated else replace(answer, refused=_refused(api, name, hf_hub_url(name, "config.json")))
+    hub = as_hub_name(name)
+    info = model_info(hub)
+    promised = ask(hub, info)
+    answer = HubAnswer(
+        sum(size or 0 for size in promised.sizes.values()),
+        info.safetensors.total if info.safetensors else None,
+        _licence(info),
+        bool(info.gated),
+        chat_template=_chat_template(info),
+        commit=promised.commit,
+    )
+    if not answer.gated:
+        return answer
+    file = CONFIG if CONFIG in promised.sizes else next(iter(promised.sizes))
+    return replace(answer, refused=_refused(hub.repository, file, promised.commit))
 
 
-def _refused(api: Any, name: str, url: str) -> str | None:
+def _refused(repository: str, file: str, commit: str) -> str | None:
     """Why the files are not given out to this machine's login; None where they are."""
     try:
-        with hub_errors(name):
-            api.get_hf_file_metadata(url=url, timeout=ASK_S)
+        with hub_errors(repository):
+            from huggingface_hub import HfApi, hf_hub_url
+
+            HfApi().get_hf_file_metadata(url=hf_hub_url(repository, file, revision=commit), timeout=ASK_S)
     except ModelUnavailable as error:
         return str(error)
     return None

@@ -21,7 +21,9 @@ from sftqa_core.models.checks import refuse_growing_tokenizer, refuse_huge, refu
 from sftqa_core.models.devices import NUMBER_FORMATS, SEPARATE, resolve_device, torch_device
 from sftqa_core.models.download import download
 from sftqa_core.models.folders import ModelFolder
+from sftqa_core.models.hub_cache import commit_of
 from sftqa_core.models.special_tokens import beginning_ids, end_ids, pad_id
+from sftqa_core.progress import Reporter
 from sftqa_core.records import ModelCard
 
 INSTALL = "pip install torch transformers"
@@ -59,7 +61,7 @@ def no_progress_bar() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def load_model(card: ModelCard, device: str = "auto", gpus: int = 1) -> LoadedModel:
+def load_model(card: ModelCard, device: str = "auto", gpus: int = 1, reporter: Reporter | None = None) -> LoadedModel:
     """Load `card` on `device` ("auto" takes a GPU if there is one, see devices.py), downloading a hub model first if need be.
 
     With more than one of `gpus` its layers are dealt out to the first so many that this process sees. An adapter is merged into its
@@ -71,9 +73,9 @@ def load_model(card: ModelCard, device: str = "auto", gpus: int = 1) -> LoadedMo
 
         place = _device(device, gpus)
         name = NUMBER_FORMATS[place]
-        card = _present(card)
+        card = _present(card, reporter)
         base = base_card(card)
-        folder, own = _folder(card if base is None else _present(base)), _folder(card)
+        folder, own = _folder(card if base is None else _present(base, reporter)), _folder(card)
         _refuse_code(folder, card.name)
         refuse_huge(ModelFolder(folder), card.name)
         if base is not None:
@@ -192,11 +194,11 @@ def _placed(model: Any, dtype: Any, device: str, gpus: int) -> Any:
     return model if is_spread(model) else spread(model.to(dtype), layer_places(model, range(gpus)))
 
 
-def _present(card: ModelCard) -> ModelCard:
+def _present(card: ModelCard, reporter: Reporter | None) -> ModelCard:
     """`card` with its files on this machine, complete."""
     if card.path is None:
-        folder = download(card.name)
-        card = replace(card, path=str(folder), available=True, revision=folder.name)
+        folder = download(card.name, reporter)
+        card = replace(card, path=str(folder), available=True, revision=commit_of(folder))
     ModelFolder(_folder(card)).weights()
     return card
 

@@ -6,8 +6,8 @@ evaluation/predictions.py.
 """
 
 from sftqa_core.records.checking import Check, Preflight
-from sftqa_core.records.jobs import KEPT, MOVES, Job, Resources
-from sftqa_core.records.known import ModelCard, SourceReport
+from sftqa_core.records.jobs import DEVICELESS, KEPT, MOVES, Job, Resources
+from sftqa_core.records.known import FetchSettings, ModelCard, SourceReport
 from sftqa_core.records.making import CorpusSettings, PretrainSettings
 from sftqa_core.records.measuring import (
     DOMAINS,
@@ -35,6 +35,7 @@ from sftqa_core.records.tuning import (
 )
 
 __all__ = [
+    "DEVICELESS",
     "DOMAINS",
     "KEPT",
     "MAX_SEED",
@@ -53,6 +54,7 @@ __all__ = [
     "CorpusSettings",
     "CrossTable",
     "DomainAccuracy",
+    "FetchSettings",
     "Finding",
     "Job",
     "LevelAccuracy",

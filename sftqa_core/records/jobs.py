@@ -13,7 +13,9 @@ KEPT = {  # kind of work -> what a person still has when it ends before its time
     "study": "Every finished run is kept, and the last checkpoint, if there was one, of the run at hand.",
     "pretrain": "The last checkpoint, if there was one, is kept.",
     "select": "What was probed is kept.",
+    "fetch": "Files that were fetched whole are kept.",
 }
+DEVICELESS = ("fetch",)  # kinds of work that wait for the network: they take no device, and none has to be free for them
 MOVES = ("first", "up", "down", "last")  # ways to change a queued job's place
 REASONS = ("memory", "disk")  # why a job failed, where the program knows what to offer
 
@@ -33,7 +35,7 @@ class Job(Record):
     """One row of the queue. Progress and log are files in `folder`, not here."""
 
     id: str
-    kind: str  # probe, train, study or pretrain
+    kind: str  # probe, train, study, pretrain or fetch
     settings: dict[str, Any]  # the settings record as JSON, frozen at submission
     state: str  # queued, running, stopping, done, failed or cancelled
     created: str  # ISO 8601, UTC

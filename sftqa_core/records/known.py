@@ -25,6 +25,16 @@ class ModelCard(Record):
 
 
 @dataclass(frozen=True)
+class FetchSettings(Record):
+    """A model of the hub that is to be brought to this machine."""
+
+    model: str  # owner/name, or owner/name@revision: a branch, a tag or a commit of 40 digits
+
+    def problems(self) -> list[str]:
+        return [] if "/" in self.model else [f"model must be a hub id (owner/name, owner/name@revision), got {self.model!r}."]
+
+
+@dataclass(frozen=True)
 class SourceReport(Record):
     """What a fact source holds; `sftqa facts --json` prints it."""
 

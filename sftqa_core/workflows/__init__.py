@@ -6,6 +6,7 @@
 from sftqa_core.workflows.agreement import trust
 from sftqa_core.workflows.cache import unreadable_results
 from sftqa_core.workflows.exporting import export
+from sftqa_core.workflows.fetching import fetch
 from sftqa_core.workflows.forecast import forecast
 from sftqa_core.workflows.lowering import less_memory
 from sftqa_core.workflows.offered import add_model, offered_models, remove_model
@@ -54,6 +55,7 @@ __all__ = [
     "download",
     "export",
     "facts",
+    "fetch",
     "forecast",
     "less_memory",
     "models",

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from sftqa_core.artifacts.kept import Kept
 from sftqa_core.errors import SftqaError
 from sftqa_core.jsonrecord import fingerprint
-from sftqa_core.models.catalogue import hub_cache
 from sftqa_core.models.devices import NUMBER_FORMATS
 from sftqa_core.models.footprint import BYTES, Shape
+from sftqa_core.models.hub_cache import hub_cache
 from sftqa_core.models.light_tokenizer import tokenizer_stamp
 from sftqa_core.progress import Reporter
 from sftqa_core.records import Check, Preflight, ProbeSettings, StudySettings, TrainSettings

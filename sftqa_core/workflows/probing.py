@@ -57,7 +57,7 @@ class Prober:
         from sftqa_core.models.loading import load_model
 
         self.reporter.log(f"Loading {self.settings.model} ...")
-        loaded = load_model(self.card, self.device, self.settings.gpus)
+        loaded = load_model(self.card, self.device, self.settings.gpus, self.reporter)
         self.card = loaded.card  # a hub model is on this machine from now on
         return loaded
 

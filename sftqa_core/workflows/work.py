@@ -12,7 +12,18 @@ from typing import Any
 from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import Record
 from sftqa_core.progress import Reporter, Silent
-from sftqa_core.records import DOMAINS, LevelScheme, ModelCard, PretrainSettings, ProbeSettings, RunSummary, StudySettings, TrainSettings
+from sftqa_core.records import (
+    DOMAINS,
+    FetchSettings,
+    LevelScheme,
+    ModelCard,
+    PretrainSettings,
+    ProbeSettings,
+    RunSummary,
+    StudySettings,
+    TrainSettings,
+)
+from sftqa_core.workflows.fetching import fetch
 from sftqa_core.workflows.preflight import preflight, tell
 from sftqa_core.workflows.reading import open_for
 from sftqa_core.workflows.study_reports import study
@@ -126,6 +137,7 @@ def run_job(kind: str, settings: dict[str, Any], reporter: Reporter, token: str)
         "probe": lambda: probe(ProbeSettings.from_dict(settings), reporter).artifact,
         "train": lambda: train(TrainSettings.from_dict(settings), reporter, token).run,
         "study": lambda: study(StudySettings.from_dict(settings), reporter).settings.kind,
+        "fetch": lambda: fetch(FetchSettings.from_dict(settings), reporter).name,
         "pretrain": lambda: pretrain(PretrainSettings.from_dict(settings), reporter).name,
     }
     if kind not in jobs:

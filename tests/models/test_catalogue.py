@@ -15,6 +15,8 @@ from sftqa_core.models import catalogue
 from sftqa_core.records import PretrainSettings
 from sftqa_core.workspace import Workspace
 
+COMMIT = "0123456789" * 4
+
 
 def _install(workspace: Workspace, tiny_folder: Path, layer: Path, name: str, **settings: object) -> None:
     def fill(folder: Path) -> None:
@@ -31,10 +33,10 @@ def _install(workspace: Workspace, tiny_folder: Path, layer: Path, name: str, **
 def _hub(root: Path, tiny_folder: Path, name: str) -> Path:
     folder = root / ("models--" + name.replace("/", "--"))
     (folder / "refs").mkdir(parents=True)
-    (folder / "refs" / "main").write_text("abc123")
+    (folder / "refs" / "main").write_text(COMMIT)
     (folder / "snapshots").mkdir()
-    tiny_folder.rename(folder / "snapshots" / "abc123")
-    return folder / "snapshots" / "abc123"
+    tiny_folder.rename(folder / "snapshots" / COMMIT)
+    return folder / "snapshots" / COMMIT
 
 
 @pytest.fixture
@@ -148,7 +150,7 @@ def test_hub_model_on_this_machine(tiny_folder: Path, hub_cache: Path, workspace
     """A cached hub model is available with its revision, and is listed; another hub id is a card without files."""
     snapshot = _hub(hub_cache, tiny_folder, "owner/small")
     card = catalogue.find_model("owner/small", workspace)
-    assert (card.kind, card.available, card.revision, card.path) == ("hub", True, "abc123", str(snapshot))
+    assert (card.kind, card.available, card.revision, card.path) == ("hub", True, COMMIT, str(snapshot))
     assert "owner/small" in [listed.name for listed in catalogue.list_models(workspace)]
     other = catalogue.find_model("owner/other", workspace)
     assert (other.available, other.path) == (False, None)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from huggingface_hub import constants, errors
+from huggingface_hub import constants
 
 from sftqa_core.artifacts.kept import Kept
 from sftqa_core.errors import ModelUnavailable
@@ -15,97 +13,71 @@ from sftqa_core.models import hub_page
 from sftqa_core.models.chat_hints import kind_of_model
 from sftqa_core.models.hub_page import HubAnswer, ask_hub, has_token
 
-FILES = {"config.json": 600, "model.safetensors": 10_000, "onnx/model.safetensors": 7, "pytorch_model.bin": 9, "tokenizer.json": 400}
+FILES = {"config.json": b"{}" * 300, "model.safetensors": b"w" * 10_000, "tokenizer.json": b"t" * 400}
+MORE = {"onnx/model.safetensors": b"w" * 7, "pytorch_model.bin": b"w" * 9, "consolidated.safetensors": b"w" * 90}
 
 
-class Hub:
-    """Stands in for the hub's client."""
-
-    def __init__(self, gate: Exception | None = None, **told: Any):
-        self.asked, self.gate = 0, gate
-        plain = {"gated": False, "card_data": SimpleNamespace(license="apache-2.0"), "tags": [], "config": {}, "safetensors": None}
-        siblings = [SimpleNamespace(rfilename=name, size=size) for name, size in FILES.items()]
-        self.info = SimpleNamespace(**{"siblings": siblings, **plain, **told})
-
-    def model_info(self, name: str, timeout: float, files_metadata: bool) -> Any:
-        assert timeout == 5.0
-        assert files_metadata
-        self.asked += 1
-        if isinstance(self.info, Exception):
-            raise self.info
-        return self.info
-
-    def get_hf_file_metadata(self, url: str, timeout: float) -> None:
-        assert url.endswith("/config.json")
-        assert timeout == 5.0
-        if self.gate:
-            raise self.gate
-
-
-@pytest.fixture
-def online(monkeypatch: pytest.MonkeyPatch):
-    """Puts a stand-in in the hub's place; nothing that was said before counts."""
+@pytest.fixture(autouse=True)
+def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was said before does not count."""
     monkeypatch.setattr(hub_page, "_answers", Kept(100))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-
-    def put(hub: Hub) -> Hub:
-        monkeypatch.setattr("huggingface_hub.HfApi", lambda: hub)
-        return hub
-
-    return put
 
 
-def made(kind: type[Exception]) -> Exception:
-    error = kind.__new__(kind, "no luck")
-    error.args = ("no luck",)
-    return error
-
-
-def test_size_licence_and_parameters_are_told(online):
+def test_size_licence_and_parameters_are_told(fake_hub):
     """Only files that would be fetched count."""
-    online(Hub(safetensors=SimpleNamespace(total=5_000), config={"tokenizer_config": {"chat_template": "{{ messages }}"}}))
-    assert ask_hub("owner/name") == HubAnswer(11_000, 5_000, "apache-2.0", False, None, True)
-    online(Hub(card_data=None, tags=["text-generation", "license:llama3"], gated="manual"))
-    assert ask_hub("owner/other") == HubAnswer(11_000, None, "llama3", True, None, None)
+    page = {"tags": ["license:apache-2.0"], "safetensors": {"parameters": {"F32": 5_000}, "total": 5_000}}
+    told = {**page, "config": {"tokenizer_config": {"chat_template": "{{ messages }}"}}}
+    commit = fake_hub.put("owner/name", {**FILES, **MORE}, told=told).branches["main"]
+    assert ask_hub("owner/name") == HubAnswer(11_000, 5_000, "apache-2.0", False, None, True, commit)
+    other = fake_hub.put("owner/other", FILES, told={"tags": ["text-generation", "license:llama3"]})
+    assert ask_hub("owner/other") == HubAnswer(11_000, None, "llama3", False, None, None, other.branches["main"])
 
 
-def test_the_hub_is_asked_once_a_minute_whatever_it_says(online, monkeypatch):
+def test_another_revision_has_its_own_size(fake_hub):
+    """A branch is asked for by its name."""
+    fake_hub.put("owner/name", FILES).move({**FILES, "model.safetensors": b"w" * 20_000}, "refs/pr/1")
+    assert ask_hub("owner/name").size_bytes == 11_000
+    assert ask_hub("owner/name@refs/pr/1").size_bytes == 21_000
+
+
+def test_the_hub_is_asked_once_a_minute_whatever_it_says(fake_hub, monkeypatch):
     """A page asks at every change of a form; an error is kept as an answer is."""
     monkeypatch.setattr(hub_page.time, "monotonic", lambda: 600.0)
-    hub = online(Hub())
-    assert {ask_hub("owner/name").licence for _ in range(3)} == {"apache-2.0"}
-    assert hub.asked == 1
-    hub.info = made(errors.RepositoryNotFoundError)
+    fake_hub.put("owner/name", FILES, told={"tags": ["license:mit"]})
+    assert {ask_hub("owner/name").licence for _ in range(3)} == {"mit"}
+    assert len(fake_hub.asked) == 1
     for _ in range(3):
         with pytest.raises(ModelUnavailable, match="The hub has no model 'owner/missing'"):
             ask_hub("owner/missing")
-    assert hub.asked == 2
+    assert len(fake_hub.asked) == 2
     monkeypatch.setattr(hub_page.time, "monotonic", lambda: 661.0)
     with pytest.raises(ModelUnavailable):
         ask_hub("owner/missing")
-    assert hub.asked == 3
+    assert len(fake_hub.asked) == 3
 
 
-def test_a_gated_model_is_asked_for_with_the_login_of_this_machine(online):
+def test_a_gated_model_is_asked_for_with_the_login_of_this_machine(fake_hub):
     """Refused, it says why; given out, it does not."""
-    online(Hub(made(errors.GatedRepoError), gated="auto"))
+    repository = fake_hub.put("owner/name", FILES, "gated")
     assert "is gated: accept its terms" in str(ask_hub("owner/name").refused)
+    hub_page._answers = Kept(100)
+    repository.trouble, repository.told = "", {"gated": "auto"}
+    assert (ask_hub("owner/name").gated, ask_hub("owner/name").refused) == (True, None)
 
 
-def test_a_model_without_safetensors_is_refused(online):
+def test_a_model_without_safetensors_is_refused(fake_hub):
     """As the download does."""
-    online(Hub(siblings=[SimpleNamespace(rfilename="pytorch_model.bin", size=1)]))
+    fake_hub.put("owner/name", {"config.json": b"{}", **MORE})
     with pytest.raises(ModelUnavailable, match="has no safetensors weights on the hub"):
         ask_hub("owner/name")
 
 
-def test_offline_nobody_is_asked(online, monkeypatch):
+def test_offline_nobody_is_asked(fake_hub, monkeypatch):
     """The sentence says how to go on."""
-    hub = online(Hub())
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ModelUnavailable, match="is not on this machine and the hub can't be reached"):
         ask_hub("owner/name")
-    assert hub.asked == 0
+    assert fake_hub.asked == []
 
 
 def test_a_login_is_seen_and_never_told(monkeypatch):

@@ -1,0 +1,210 @@
+"""A hub on this machine: it speaks as much of the hub's protocol as its client asks for, well or badly.
+
+A repository has commits with files, and branches that point to commits. `trouble` says how it fails:
+
+    gated      the page is there, its files are refused         limited   429 with Retry-After, for whatever is asked
+    stalled    half of each large file comes, then nothing       cut       half of each large file comes, then the end
+    short      the page promises a byte more than is sent
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import threading
+import time
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+LARGE_BYTES = 4_000  # stands for what the hub keeps as large files, named by their SHA-256
+
+
+@dataclass
+class Repository:
+    """One model's page."""
+
+    commits: dict[str, dict[str, bytes]]
+    branches: dict[str, str]
+    trouble: str = ""
+    retry_s: int = 300
+    told: dict[str, Any] = field(default_factory=lambda: {"tags": ["license:mit"]})
+
+    def move(self, files: dict[str, bytes], branch: str = "main") -> str:
+        """A new commit with these files, which the branch points to from now on."""
+        digest = hashlib.sha1(repr((branch, len(self.commits), sorted(files.items()))).encode()).hexdigest()
+        self.commits[digest] = files
+        self.branches[branch] = digest
+        return digest
+
+
+class FakeHub:
+    """The server, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.repositories: dict[str, Repository] = {}
+        self.asked: list[str] = []
+        self.over = threading.Event()
+        hub = self
+
+        class Handler(_Handler):
+            fake = hub
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True, kwargs={"poll_interval": 0.02}).start()
+
+    @property
+    def address(self) -> str:
+        """What HF_ENDPOINT has to be."""
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def put(self, name: str, files: dict[str, bytes] | Path, trouble: str = "", **settings: Any) -> Repository:
+        """A repository with one commit, or the same one with new files on main."""
+        if isinstance(files, Path):
+            files = {path.name: path.read_bytes() for path in sorted(files.iterdir())}
+        repository = self.repositories.setdefault(name, Repository({}, {}, trouble, **settings))
+        repository.move(files)
+        return repository
+
+    def close(self) -> None:
+        """End it, and whoever waits for it."""
+        self.over.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    fake: FakeHub
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._answer()
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def _answer(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        self.fake.asked.append(f"{self.command} {path}")
+        if path.startswith("/api/models/"):
+            owner, name, *rest = path.removeprefix("/api/models/").split("/")
+            file = ""
+        elif "/resolve/" in path:
+            owner, name, *rest = path.lstrip("/").split("/")
+            file = rest[-1]
+        else:
+            return self._refuse(404, "", "Not found")
+        kind, revision = (rest[0], "/".join(rest[1 : -1 if file else None])) if rest else ("revision", "main")
+        repository = self.fake.repositories.get(f"{owner}/{name}")
+        if repository is None:
+            return self._refuse(401, "RepoNotFound", "Repository not found")
+        if repository.trouble == "limited":
+            return self._send(429, b"", {"Retry-After": str(repository.retry_s)})
+        commit = repository.branches.get(revision, revision)
+        files = repository.commits.get(commit)
+        if files is None:
+            return self._refuse(404, "RevisionNotFound", "Invalid rev id")
+        if file:
+            return self._file(repository, commit, files, file)
+        self._json(_tree(files) if kind == "tree" else _page(f"{owner}/{name}", repository, commit, files))
+
+    def _file(self, repository: Repository, commit: str, files: dict[str, bytes], name: str) -> None:
+        if repository.trouble == "gated":
+            return self._refuse(403, "GatedRepo", "Access to this model is restricted")
+        if name not in files:
+            return self._refuse(404, "EntryNotFound", "Entry not found")
+        content = files[name]
+        headers = {"ETag": f'"{_oid(content)}"', "X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
+        bad = len(content) >= LARGE_BYTES and self.command == "GET" and repository.trouble in ("cut", "stalled")
+        if not bad:
+            return self._send(200, content, headers)
+        self._send(200, content, headers, half=True)
+        if repository.trouble == "stalled":
+            self.fake.over.wait(60)
+        self.close_connection = True
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        self._send(status, b"{}", {"X-Error-Code": code, "X-Error-Message": message})
+
+    def _json(self, value: Any) -> None:
+        self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
+
+    def _send(self, status: int, content: bytes, headers: dict[str, str], half: bool = False) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content[: len(content) // 2] if half else content)
+            self.wfile.flush()
+
+
+def _oid(content: bytes) -> str:
+    """As the hub names content: large files by SHA-256, others as git does."""
+    if len(content) >= LARGE_BYTES:
+        return hashlib.sha256(content).hexdigest()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def _lfs(content: bytes, oid: str) -> dict[str, Any]:
+    large = {"size": len(content), "pointerSize": 134, oid: _oid(content)}
+    return {"lfs": large} if len(content) >= LARGE_BYTES else {}
+
+
+def _tree(files: dict[str, bytes]) -> list[dict[str, Any]]:
+    return [
+        {"type": "file", "path": name, "oid": "0" * 40, "size": len(content), **_lfs(content, "oid")} for name, content in files.items()
+    ]
+
+
+def _page(name: str, repository: Repository, commit: str, files: dict[str, bytes]) -> dict[str, Any]:
+    more = 1 if repository.trouble == "short" else 0
+    siblings = [
+        {"rfilename": file, "size": len(content) + more, "blobId": "0" * 40, **_lfs(content, "sha256")} for file, content in files.items()
+    ]
+    gated = "auto" if repository.trouble == "gated" else False
+    return {"id": name, "sha": commit, "private": False, "gated": gated, "siblings": siblings, "lastModified": None, **repository.told}
+
+
+@contextlib.contextmanager
+def online(hub: FakeHub, place: Path, patch: pytest.MonkeyPatch):
+    """This process, and what it starts, take the fake for the hub, and keep what they fetch under `place`."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import close_session
+
+    for name, value in {
+        "HF_ENDPOINT": hub.address,
+        "HF_HOME": str(place),
+        "HF_HUB_CACHE": str(place / "hub"),
+        "NO_PROXY": "127.0.0.1",
+    }.items():
+        patch.setenv(name, value)
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_TOKEN"):
+        patch.delenv(name, raising=False)
+    for name, value in {
+        "HF_HUB_OFFLINE": False,
+        "ENDPOINT": hub.address,
+        "HF_HUB_CACHE": str(place / "hub"),
+        "HF_HOME": str(place),
+    }.items():
+        patch.setattr(constants, name, value)
+    patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.address + "/{repo_id}/resolve/{revision}/{filename}")
+    patch.setattr(constants, "HF_TOKEN_PATH", str(place / "token"))
+    close_session()
+    yield
+    close_session()
+
+
+def seconds(began_s: float) -> float:
+    """Since then."""
+    return time.monotonic() - began_s
