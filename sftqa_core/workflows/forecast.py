@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 START_S = (4.0, 15.0)  # importing torch and loading a small model
 # Forward-pass tokens of one piece of work, about; training counts threefold.
-TOKENS = {"probe": 900, "adaptive": 700, "likelihood": 260, "few_shot_probe": 700, "train": 90, "answer": 30, "few_shot": 120}
+TOKENS = {"probe": 900, "adaptive": 700, "likelihood": 260, "few_shot_probe": 1500, "train": 90, "answer": 30, "few_shot": 120}
 # A small laptop to a workstation; an old GPU to a new one; the smallest Apple GPU to the largest
 FLOPS_PER_S = {"cpu": (2e10, 2e11), "cuda": (1e13, 2e14), "rocm": (1e13, 2e14), "mps": (1e12, 2e13)}
 
