@@ -82,14 +82,29 @@ class Watcher(TrainerCallback):
     def _judge(self, state: Any, control: Any, model: Any) -> None:
         looks = [entry["step"] for entry in state.log_history if _SEEN in entry]
         best = _best(state.log_history)
-        if best == state.global_step and self.best is not None:
+        if best is not None and best == state.global_step and self.best is not None:
             self.best.mkdir(parents=True, exist_ok=True)
             weights = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
             save_file(weights, self.best / f"best-{best}.safetensors")
+            self._clear(best)
         since = len([step for step in looks if best is not None and step > best])
         if self.patience is not None and since >= self.patience:
             control.should_training_stop = True
             self.told(f"Stopped early: {since} looks at dev facts without an improvement over step {best}.")
+
+    def _clear(self, best: int) -> None:
+        """Remove earlier best weights, but those that a training which goes on from a checkpoint would put back."""
+        saved = {_number(path): path for path in (self.best or Path()).glob("best-*.safetensors")}
+        checkpoints = [_number(path) for path in (self.best or Path()).glob("checkpoint-*")]
+        needed = {best, *(max((step for step in saved if step <= at), default=best) for at in checkpoints)}
+        for step in saved.keys() - needed:
+            saved[step].unlink()
+
+
+def _number(path: Path) -> int:
+    """The step in a name such as checkpoint-40 or best-40.safetensors; -1 in any other."""
+    told = path.name.partition(".")[0].rpartition("-")[2]
+    return int(told) if told.isdecimal() else -1
 
 
 def _best(history: list[dict[str, Any]]) -> int | None:

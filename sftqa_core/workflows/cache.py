@@ -181,7 +181,7 @@ def _old_work(root: Path, in_use: Callable[[str, str, float], bool]) -> Iterator
     """Checkpoints that are a week old and that nothing refers to: no job, no process, no half-made model."""
     free: list[Path] = []
     for path in sorted((root / "unfinished").glob("*/")):
-        ours = any(path.glob(f"checkpoint-*/{MANIFEST}"))
+        ours = any(path.glob(f"checkpoint-*/{MANIFEST}")) or any(path.glob("best-*.safetensors"))  # killed before its first checkpoint
         if ours and _is_old(path) and not in_use("train", path.name, _written(path)):
             with contextlib.suppress(Timeout, OSError), _unused(path, root):
                 free.append(path)

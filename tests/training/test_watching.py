@@ -8,6 +8,8 @@ import torch
 from sftqa_core.errors import Stopped
 from sftqa_core.training import unfinished
 from sftqa_core.training.trainer import fine_tune
+from sftqa_core.training.watching import Watcher
+from sftqa_core.workspace import Workspace
 from tests.tiny import tiny_loaded
 from tests.training.test_steps import losses, weights
 from tests.training.test_trainer import EXAMPLES, Recorder, with_
@@ -83,3 +85,23 @@ def test_looks_and_patience_go_on_after_an_interruption(cut, tmp_path, monkeypat
     assert (result.steps, result.kept_step, result.examples_seen) == (whole.steps, whole.kept_step, whole.examples_seen)
     assert torch.equal(weights(result), weights(whole))
     assert (kept / "curve.jsonl").read_text() == (tmp_path / "whole" / "curve.jsonl").read_text()
+
+
+@pytest.mark.parametrize(("every_s", "kept"), [(1e9, {6}), (0.0, {5, 6})])
+def test_only_the_best_weights_that_may_be_put_back_are_kept(every_s, kept, tmp_path, monkeypatch):
+    """Without checkpoints the last best; with one at each step also that of the newest one, from which step 6 may be made again."""
+    monkeypatch.setattr(unfinished, "EVERY_S", every_s)
+    monkeypatch.setattr(unfinished, "MOST_SHARE", 1e9)
+    settings = with_(epochs=2, eval_every=1, patience=2, save_model=False)
+    fine_tune(tiny_loaded(), EXAMPLES, settings, tmp_path, Recorder(), Look(1, 2, 3, 4, 5, 6))
+    saved = {int(path.stem.removeprefix("best-")) for path in Workspace.current().unfinished.glob("*/best-*.safetensors")}
+    assert saved == kept
+
+
+def test_best_weights_that_a_checkpoint_would_put_back_stay(tmp_path):
+    """The best up to the oldest checkpoint, and the newest of all; what lies between is of no use to anybody."""
+    watcher = Watcher(Look(), 1, tmp_path / "dev.jsonl", patience=1, best=tmp_path)
+    for name in ("best-1.safetensors", "best-3.safetensors", "best-5.safetensors", "best-8.safetensors", "checkpoint-4", "notes.txt"):
+        (tmp_path / name).touch()
+    watcher._clear(8)
+    assert {path.name for path in tmp_path.iterdir()} == {"best-3.safetensors", "best-8.safetensors", "checkpoint-4", "notes.txt"}

@@ -216,6 +216,14 @@ def test_unfinished_work_that_may_go_on_stays(place, why):
     assert folder.exists()
 
 
+def test_best_weights_of_a_training_that_died_before_its_first_checkpoint_can_go(place):
+    folder = place.unfinished / "key"
+    folder.mkdir(parents=True)
+    (folder / "best-5.safetensors").write_bytes(b"x")
+    aged(folder)
+    assert [item.what for item in removable(nothing_in_use)] == ["unfinished work that no job goes on with"]
+
+
 def test_a_checkpoint_that_is_taken_up_meanwhile_is_not_removed(place):
     """Between the list and the removal a process has begun to work on it."""
     folder = aged(checkpoint(place, "key"))
