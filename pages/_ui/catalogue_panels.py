@@ -31,9 +31,9 @@ DEVICES = {"cpu": "the processor", "cuda": "the NVIDIA GPU", "rocm": "the AMD GP
 WHERE = ("all", "on this machine", "added")
 _GB = st.column_config.NumberColumn
 _COLUMNS = {
-    "model": st.column_config.TextColumn("Model", width=265),
+    "model": st.column_config.TextColumn("Model", width=220),
     "state": st.column_config.MultiselectColumn(
-        "State", options=[words for words, _, _ in STATES.values()], color=[colour for _, colour, _ in STATES.values()], width=135
+        "State", options=[words for words, _, _ in STATES.values()], color=[colour for _, colour, _ in STATES.values()], width=130
     ),
     "parameters": st.column_config.NumberColumn("Parameters", format="compact", width="small"),
     "fits": st.column_config.MultiselectColumn(
@@ -157,11 +157,12 @@ def _links(offer: Any) -> None:
         link = {"model": name}
         st.page_link("pages/memory.py", label="Open in Memory", icon=":material/psychology:", query_params=link)
         st.page_link("pages/lab.py", label="Open in the Lab", icon=":material/science:", query_params=link)
+    if offer.state == "gated":
+        page = f"https://huggingface.co/{name.partition('@')[0]}"
+        st.link_button("Open its hub page", page, icon=":material/open_in_new:", type="tertiary")
     if offer.added:
-        help_text = "It is taken off the lists. Its files stay."
-        st.button(
-            "Take off the list", icon=":material/playlist_remove:", key="model-remove", on_click=_remove, args=(name,), help=help_text
-        )
+        icon = ":material/playlist_remove:"
+        st.button("Take off the list", icon=icon, key="model-remove", on_click=_remove, args=(name,), help="Its files stay.")
 
 
 def add_button() -> None:
