@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages._ui import catalogue_panels, model_lists, panels, state
+from pages._ui import background, catalogue_panels, model_lists, panels, state
+from pages._ui.job_panel import job_panel
 from pages._ui.wording import literal
 
 st.title("Models")
 
 with panels.told():
+    stamp = background.stamp()
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     with left:
-        device, kept = catalogue_panels.filters()
-    table = model_lists.offered(device)
+        device, kept = catalogue_panels.filters(stamp)
+    table = model_lists.offered(device, stamp)
     st.caption(catalogue_panels.machine(table))
     with right:
         catalogue_panels.add_button()
@@ -23,6 +25,8 @@ if (trouble := state.kept_problem()) is not None:
     panels.problem(trouble)
 for note in table.notes:
     st.warning(literal(note), icon=":material/warning:")
+for job in state.watched_jobs("fetch"):
+    job_panel(job, "catalogue", charts=False)
 
 shown = [offer for offer in table.offers if kept(offer)]
 if shown:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from pages._ui import resources
 from sftqa_core.progress import Progress
-from sftqa_core.records import Job, ProbeSettings, StudySettings, TrainSettings
+from sftqa_core.records import FetchSettings, Job, ProbeSettings, StudySettings, TrainSettings
 
 ACTIVE = ("queued", "running", "stopping")
 OVER = ("done", "failed", "cancelled")
@@ -80,7 +80,7 @@ def clear_jobs() -> None:
     remove_jobs()
 
 
-def submit(kind: str, settings: TrainSettings | ProbeSettings | StudySettings, expected_s: Sequence[float] = ()) -> Job:
+def submit(kind: str, settings: TrainSettings | ProbeSettings | StudySettings | FetchSettings, expected_s: Sequence[float] = ()) -> Job:
     """Queue the work once: a second click, or the same click in another tab, gets the job that the first one made.
 
     The key names the settings and the last finished job that had them, so the same work can be asked for again later.

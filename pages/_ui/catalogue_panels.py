@@ -8,10 +8,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import model_lists, state
+from pages._ui import background, model_lists, state
 from pages._ui.wording import literal
 from sftqa_core.errors import SftqaError
 from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.records import FetchSettings
 
 WORKS = {"probe": "probe", "lora": "LoRA", "lora_4bit": "4-bit LoRA", "full": "full"}
 STATES = {  # a state -> its words, colour and icon
@@ -48,11 +49,11 @@ _COLUMNS = {
 }
 
 
-def filters() -> tuple[str, Callable[[Any], bool]]:
+def filters(stamp: str) -> tuple[str, Callable[[Any], bool]]:
     """Whose memory is told, and which models are shown."""
     first, second, third, fourth = st.columns([3, 3, 3, 3], vertical_alignment="bottom")
     where = first.selectbox("Show", WHERE, key="models-where", persist_state="session")
-    families = sorted({offer.family for offer in model_lists.offered("auto").offers if offer.family})
+    families = sorted({offer.family for offer in model_lists.offered("auto", stamp).offers if offer.family})
     chosen = second.multiselect("Family", families, key="models-family", placeholder="all", persist_state="session")
     device = third.selectbox("Memory of", ("auto", "cuda"), format_func=_device, key="models-device", persist_state="session")
     work = fourth.selectbox("Fits now for", ("", *WORKS), format_func=lambda name: WORKS.get(name, "anything"), key="models-fits")
@@ -153,6 +154,8 @@ def _facts(offer: Any) -> list[str]:
 
 def _links(offer: Any) -> None:
     name = offer.card.name
+    if offer.state in ("downloadable", "gated", "not asked"):
+        st.button("Download", type="primary", icon=":material/download:", key="model-fetch", on_click=_fetch, args=(name,))
     if offer.state != "unusable":
         link = {"model": name}
         st.page_link("pages/memory.py", label="Open in Memory", icon=":material/psychology:", query_params=link)
@@ -163,6 +166,13 @@ def _links(offer: Any) -> None:
     if offer.added:
         icon = ":material/playlist_remove:"
         st.button("Take off the list", icon=icon, key="model-remove", on_click=_remove, args=(name,), help="Its files stay.")
+
+
+def _fetch(name: str) -> None:
+    try:
+        state.watch(background.submit("fetch", FetchSettings(name)).id)
+    except SftqaError as error:
+        state.keep_problem(str(error))
 
 
 def add_button() -> None:

@@ -131,6 +131,9 @@ def _result_link(job: Job) -> None:
     elif job.kind == "study" and job.result in STUDY_PAGES:
         link = {"study": resources.study_name(job.settings)}
         st.page_link(STUDY_PAGES[job.result], label="**See the study**", icon=":material/insights:", query_params=link)
+    elif job.kind == "fetch":
+        link = {"model": str(job.settings["model"])}
+        st.page_link("pages/memory.py", label="**Open it in Memory**", icon=":material/psychology:", query_params=link)
     elif job.kind == "probe":
         link = {key: str(job.settings[key]) for key in ("model", "source", "split", "domain") if key in job.settings}
         st.page_link("pages/memory.py", label="**See the levels**", icon=":material/psychology:", query_params=link)

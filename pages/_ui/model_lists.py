@@ -11,10 +11,12 @@ from sftqa_core.records import ModelCard
 
 
 @st.cache_data(ttl=30, show_spinner=False)  # what is free changes
-def offered(device: str) -> Any:
-    """Every model that can be chosen, with what it needs on that device (workflows.offered)."""
+def offered(device: str, stamp: str) -> Any:
+    """Every model that can be chosen, with what it needs on that device (workflows.offered). `stamp` changes when a job ends: what
+    it fetched is then on the pickers' lists, too."""
     from sftqa_core import workflows
 
+    resources.models.clear()
     return workflows.offered_models(device)
 
 

@@ -18,7 +18,7 @@ from sftqa_core.jsonrecord import Record, later, shown
 from sftqa_core.models.added import added_models
 from sftqa_core.models.folders import ADAPTER_CONFIG, ModelFolder
 from sftqa_core.models.hub_cache import HubName, commit_of, hub_name, local_snapshot, local_snapshots
-from sftqa_core.models.hub_models import hub_models
+from sftqa_core.models.hub_models import known_model
 from sftqa_core.records import ModelCard, PretrainSettings
 from sftqa_core.workspace import Workspace
 
@@ -67,7 +67,7 @@ def _found(name: str, workspace: Workspace) -> ModelCard | None:
         with contextlib.suppress(ModelUnavailable):  # half a download: it is completed when the model is used
             return replace(folder_card(snapshot, name, "hub"), revision=commit_of(snapshot))
     if hub is not None and "/" in hub.repository:
-        known = hub_models().get(hub.repository)
+        known = known_model(hub.repository)
         note = "Not on this machine yet; it is downloaded when it is first used."
         return ModelCard(name, "hub", None, False, parameters=known.parameters if known else None, note=note)
     return None

@@ -49,3 +49,8 @@ def hub_models() -> dict[str, HubModel]:
     """The table, by hub id, in its own order."""
     rows = tomllib.loads(TABLE.read_text(encoding="utf-8"))["model"]
     return {row["name"]: HubModel.from_dict(row) for row in rows}
+
+
+def known_model(name: str) -> HubModel | None:
+    """The row of a hub id, whatever revision it names; None where the table has none."""
+    return hub_models().get(name.partition("@")[0])

@@ -14,7 +14,7 @@ from sftqa_core.models.chat_templates import Layout, layout, require_chat_templa
 from sftqa_core.models.devices import SEPARATE, DeviceMemory, device_memory
 from sftqa_core.models.folders import ModelFolder
 from sftqa_core.models.footprint import STATE_BYTES, Footprint, Shape, answering, coarse, decoding, loaded, prompts_at_once
-from sftqa_core.models.hub_models import hub_models
+from sftqa_core.models.hub_models import known_model
 from sftqa_core.models.shares import spread_over, tuning_together
 from sftqa_core.models.token_lengths import CountTokens, longest_tokens, token_counter
 from sftqa_core.workflows.lowering import Settings, less_memory
@@ -156,7 +156,7 @@ def _shape(card: ModelCard) -> tuple[Shape | None, int | None, Path | None]:
     """Shape, as far as its configuration says it, number of parameters and folder of a model, or of the model under an adapter."""
     base = base_card(card) or card
     if base.path is None:
-        known = hub_models().get(base.name)
+        known = known_model(base.name)
         return known.shape if known else None, base.parameters, None
     folder = ModelFolder(Path(base.path))
     parameters = folder.parameters()

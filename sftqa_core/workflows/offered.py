@@ -16,7 +16,7 @@ from sftqa_core.models.chat_hints import kind_of_model
 from sftqa_core.models.devices import DeviceMemory, device_memory, resolve_device
 from sftqa_core.models.folders import ModelFolder
 from sftqa_core.models.footprint import Shape, decoding, tuning
-from sftqa_core.models.hub_models import HubModel, hub_models
+from sftqa_core.models.hub_models import HubModel, hub_models, known_model
 from sftqa_core.models.hub_page import has_token
 from sftqa_core.records import LevelScheme, ModelCard, TrainSettings
 from sftqa_core.workflows.memory import OPEN, PROCESS_BYTES, model_shape
@@ -124,7 +124,7 @@ def _room(device: str) -> tuple[str, DeviceMemory | None]:
 
 
 def _listed(card: ModelCard, added: bool, device: str, room: DeviceMemory | None, login: bool) -> Offer:
-    known = hub_models().get(card.name) if card.kind == "hub" else None
+    known = known_model(card.name) if card.kind == "hub" else None
     if card.path is None and known is not None:
         return _known(known, device, room, login, card, added)
     if card.path is None and card.kind == "hub" and card.note.startswith("Not on"):

@@ -1,5 +1,7 @@
 """The catalogue: every model with its state, what fits, one model's card, and models that are added."""
 
+import dataclasses
+
 import pytest
 
 from pages._ui import catalogue_panels
@@ -111,6 +113,30 @@ def test_a_model_is_added_and_taken_off(page):
     keyed(app.button, "model-remove").click().run()
     assert added_models() == []
     assert "owner/small" not in rows(app).index
+
+
+def test_a_download_is_a_background_job(page, jobs):
+    """It starts by a click, once, and is watched on the page; when it is over the table is read anew."""
+    app = page({"model": "HuggingFaceTB/SmolLM2-135M"})
+    keyed(app.button, "model-fetch").click().run()
+    (job,) = jobs.jobs.values()
+    assert (job.kind, job.settings, job.state) == ("fetch", {"model": "HuggingFaceTB/SmolLM2-135M"}, "queued")
+    assert "Download HuggingFaceTB/SmolLM2" in words(app).replace("\\", "")
+    keyed(app.button, "model-fetch").click().run()
+    assert len(jobs.jobs) == 1
+    keep_added("owner/meanwhile")
+    jobs.jobs[job.id] = dataclasses.replace(job, state="done", finished="2026-11-23T12:01:00.000+00:00", result=job.settings["model"])
+    app.run()
+    assert "owner/meanwhile" in rows(app).index
+    assert "**Open it in Memory**" in [link.proto.label for link in app.get("page_link")]
+
+
+def test_what_is_here_needs_no_download(page):
+    """Nor can what is no model be fetched."""
+    keep_added("/gone/folder")
+    for name in ("atlas-llama", "/gone/folder"):
+        app = page({"model": name}, shipped=True)
+        assert "model-fetch" not in [button.key for button in app.button]
 
 
 @pytest.mark.parametrize("name", ["no such thing", "<b>x</b>", "./gone", "a/b/c"])

@@ -129,6 +129,16 @@ def test_a_model_in_the_hub_cache_is_here_with_its_licence_and_revision(tmp_path
     assert (here.state, here.licence, here.family, here.card.revision) == ("here", "apache-2.0", "SmolLM2", commit)
 
 
+def test_a_revision_of_a_known_model_has_its_numbers():
+    """A pinned name is a model of its own on the lists, with licence, terms and memory of the table's row."""
+    name = "meta-llama/Llama-3.2-1B@" + "0123456789" * 4
+    offered.add_model(name)
+    table = offered.offered_models()
+    pinned, plain = of(table, name), of(table, "meta-llama/Llama-3.2-1B")
+    assert (pinned.state, pinned.licence, pinned.needs, pinned.todo) == ("gated", "llama3.2", plain.needs, plain.todo)
+    assert (pinned.added, plain.added, pinned.card.parameters) == (True, False, 1_235_814_400)
+
+
 def test_a_folder_is_kept_by_its_whole_path(own_folder: Path, monkeypatch: pytest.MonkeyPatch):
     """So that it means the same wherever the program is started."""
     monkeypatch.chdir(own_folder.parent)
