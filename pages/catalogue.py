@@ -25,9 +25,6 @@ if (trouble := state.kept_problem()) is not None:
     panels.problem(trouble)
 for note in table.notes:
     st.warning(literal(note), icon=":material/warning:")
-for job in state.watched_jobs("fetch"):
-    job_panel(job, "catalogue", charts=False)
-
 shown = [offer for offer in table.offers if kept(offer)]
 if shown:
     picked = catalogue_panels.offers_table(shown, device)
@@ -38,3 +35,5 @@ if shown:
     catalogue_panels.details(picked)
 else:
     st.caption("No model fits these filters.")
+for job in state.watched_jobs("fetch"):
+    job_panel(job, "catalogue", charts=False)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EXPOSURES = "exposures.parquet"  # in a pre-trained model's folder: knowledge.corpus.Corpus.facts
+NOT_HERE = "Not on this machine yet; it is downloaded when it is first used."
 _KINDS = {True: "built-in", False: "pretrained"}
 
 
@@ -68,8 +69,7 @@ def _found(name: str, workspace: Workspace) -> ModelCard | None:
             return replace(folder_card(snapshot, name, "hub"), revision=commit_of(snapshot))
     if hub is not None and "/" in hub.repository:
         known = known_model(hub.repository)
-        note = "Not on this machine yet; it is downloaded when it is first used."
-        return ModelCard(name, "hub", None, False, parameters=known.parameters if known else None, note=note)
+        return ModelCard(name, "hub", None, False, parameters=known.parameters if known else None, note=NOT_HERE)
     return None
 
 

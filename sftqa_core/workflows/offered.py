@@ -11,7 +11,7 @@ from pathlib import Path
 from sftqa_core.errors import SettingsError, SftqaError
 from sftqa_core.jsonrecord import Record
 from sftqa_core.models.added import added_models, drop_added, keep_added
-from sftqa_core.models.catalogue import find_model, list_models
+from sftqa_core.models.catalogue import NOT_HERE, find_model, list_models
 from sftqa_core.models.chat_hints import kind_of_model
 from sftqa_core.models.devices import DeviceMemory, device_memory, resolve_device
 from sftqa_core.models.folders import ModelFolder
@@ -127,7 +127,7 @@ def _listed(card: ModelCard, added: bool, device: str, room: DeviceMemory | None
     known = known_model(card.name) if card.kind == "hub" else None
     if card.path is None and known is not None:
         return _known(known, device, room, login, card, added)
-    if card.path is None and card.kind == "hub" and card.note.startswith("Not on"):
+    if card.note == NOT_HERE:
         return Offer(card, "not asked", "The hub is asked for it, and for its terms, when it is fetched.", added)
     try:
         shape = model_shape(card) if card.available else None
