@@ -25,6 +25,7 @@ if (trouble := state.kept_problem()) is not None:
     panels.problem(trouble)
 for note in table.notes:
     st.warning(literal(note), icon=":material/warning:")
+
 shown = [offer for offer in table.offers if kept(offer)]
 if shown:
     picked = catalogue_panels.offers_table(shown, device)
@@ -35,5 +36,6 @@ if shown:
     catalogue_panels.details(picked)
 else:
     st.caption("No model fits these filters.")
+
 for job in state.watched_jobs("fetch"):
     job_panel(job, "catalogue", charts=False)
