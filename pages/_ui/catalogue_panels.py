@@ -74,10 +74,12 @@ def _device(name: str) -> str:
 
 
 def machine(table: Any) -> str:
-    """What the memory is of."""
+    """What the memory is of, and what is lacking here."""
     if table.total is None:
-        return f"Memory on {DEVICES[table.device]}. This machine has none that can be used, so nothing is said of what fits."
-    return f"Memory on {DEVICES[table.device]}: {table.free / 1e9:.1f} of {table.total / 1e9:.1f} GB are free now."
+        told = f"Memory on {DEVICES[table.device]}. This machine has none that can be used, so nothing is said of what fits."
+    else:
+        told = f"Memory on {DEVICES[table.device]}: {table.free / 1e9:.1f} of {table.total / 1e9:.1f} GB are free now."
+    return f"{told} {table.lacking}".strip()
 
 
 def offers_table(offers: Sequence[Any], device: str) -> Any:

@@ -53,6 +53,8 @@ def _explained(result: dict[str, Any]) -> list[str]:
         lines = [f"Memory on {device}, of which this machine has none that can be used."]
     else:
         lines = [f"Memory on {device}: {gigabytes(free)} of {gigabytes(total)} are free. *: more than is free now. **: more than there is."]
+    if result["lacking"]:
+        lines.append(result["lacking"])
     if any(model["state"] == "gated" for model in result["models"]):
         lines.append("gated: accept the model's terms at https://huggingface.co/NAME, and log in here: hf auth login.")
     if any(model["state"] == "not asked" for model in result["models"]):

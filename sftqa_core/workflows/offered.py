@@ -6,6 +6,7 @@ sftqa models [--add NAME | --remove NAME]
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from sftqa_core.errors import SettingsError, SftqaError
@@ -26,6 +27,7 @@ WORKS = ("probe", "lora", "lora_4bit", "full")  # what memory is told for
 FITS = ("now", "not now", "no", "unknown")  # beside what is free; beside all there is; not at all; the device can't be asked
 STATES = ("here", "downloadable", "gated", "not asked", "unusable")
 FOUR_BIT = ("cpu", "cuda", "rocm")  # devices on which weights can be held in 4 bits
+FOUR_BIT_PACKAGE = "bitsandbytes"
 LENGTH = 32  # tokens of a statement, or of an example; the longest statement of the built-in world has 25
 PLACES = 8  # prompts of a probe that are under way together
 _USUAL = TrainSettings("any")
@@ -70,6 +72,7 @@ class Offered(Record):
     device: str  # that memory is told for: cpu, cuda, rocm or mps
     free: int | None  # bytes of its memory now; None where this machine has no such device
     total: int | None
+    lacking: str = ""  # what has to be installed before all of WORKS can be done, in a sentence
     offers: tuple[Offer, ...] = ()  # what is here first, then what was added, then what is known of
     notes: tuple[str, ...] = field(default=())  # what went wrong, a sentence each
 
@@ -91,7 +94,7 @@ def offered_models(device: str = "auto", workspace: Workspace | None = None) -> 
     there = {offer.card.name for offer in offers}
     offers.sort(key=lambda offer: offer.state != "here")  # the lists' order otherwise
     offers += [_known(model, kind, room, login) for model in hub_models().values() if model.name not in there]
-    return Offered(kind, room.free if room else None, room.total if room else None, tuple(offers), tuple(notes))
+    return Offered(kind, room.free if room else None, room.total if room else None, _lacking(kind), tuple(offers), tuple(notes))
 
 
 def add_model(name: str, workspace: Workspace | None = None) -> tuple[ModelCard, str]:
@@ -121,6 +124,12 @@ def _room(device: str) -> tuple[str, DeviceMemory | None]:
             raise
         return device, None
     return kind, device_memory(kind)
+
+
+def _lacking(device: str) -> str:
+    if device not in FOUR_BIT or find_spec(FOUR_BIT_PACKAGE) is not None:
+        return ""
+    return f"Work in 4 bits needs {FOUR_BIT_PACKAGE}, which is not installed: pip install {FOUR_BIT_PACKAGE}."
 
 
 def _listed(card: ModelCard, added: bool, device: str, room: DeviceMemory | None, login: bool) -> Offer:

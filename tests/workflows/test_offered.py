@@ -82,6 +82,17 @@ def test_what_fits_is_told_for_each_kind_of_work():
     assert 20 * 494_032_768 < full.size_bytes < 13 * GB
 
 
+def test_what_4_bits_need_is_told_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch):
+    """With the command; not where 4 bits can't be had anyway, nor where the package is there."""
+    monkeypatch.setattr(offered, "find_spec", lambda name: None)
+    assert offered.offered_models().lacking.endswith("pip install bitsandbytes.")
+    monkeypatch.setattr(offered, "resolve_device", lambda setting: "mps")
+    assert offered.offered_models().lacking == ""
+    monkeypatch.undo()
+    monkeypatch.setattr(offered, "find_spec", lambda name: object())
+    assert offered.offered_models().lacking == ""
+
+
 def test_apples_gpu_has_no_4_bits(monkeypatch: pytest.MonkeyPatch):
     """So nothing is told of them there."""
     monkeypatch.setattr(offered, "resolve_device", lambda setting: "mps")
