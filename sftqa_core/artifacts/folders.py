@@ -23,7 +23,7 @@ SCHEMA = 1  # of every manifest; raised when a reader of the old one would misre
 MANIFEST = "manifest.json"
 _DIGEST = "digest"  # in a manifest: the fingerprint of all else in it
 _TRIES = 10  # to read a result that others replace meanwhile
-_RECORDED = ("torch", "transformers", "tokenizers", "peft", "numpy", "pandas", "datasets")
+_RECORDED = ("torch", "transformers", "tokenizers", "peft", "numpy", "pandas", "datasets", "bitsandbytes")
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 

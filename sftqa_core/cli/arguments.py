@@ -18,6 +18,7 @@ from sftqa_core.records import (
     METHODS,
     OPTIMIZERS,
     PROMPTS,
+    QUANTIZATIONS,
     SCHEMES,
     SHARDINGS,
     STUDIES,
@@ -28,10 +29,12 @@ from sftqa_core.records import (
     with_cutoffs,
 )
 
+QUANTIZE_HELP = "of the model's weights: nf4 holds them in 4 bits; to tune, with --method lora (QLoRA; unverified on a GPU)"
 SHARDING_HELP = "with several GPUs: each holds the whole model (ddp, default), or a part of it (fsdp)"
 _STUDY_OPTIONS = (
     "models", "source", "seeds", "sizes", "method", "learning_rate", "epochs", "batch_size", "prompt", "test_limit", "retest_limit",
     "device", "shots", "gpus", "sharding", "optimizer", "micro_batch", "gradient_checkpointing",
+    "quantization",
 )  # fmt: skip
 _PROMPT = "qa, plain, chat (the model's own chat template), or your own text with {question}"
 
@@ -125,6 +128,7 @@ def _add_subject(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--match", default="tokens", choices=("tokens", "substring"), help="how an answer is found in a text")
     parser.add_argument("--device", default="auto", help=DEVICES)
+    parser.add_argument("--quantize", dest="quantization", choices=QUANTIZATIONS, default="none", help=QUANTIZE_HELP)
 
 
 def _add_train(parser: argparse.ArgumentParser, n: int | None = None) -> None:
@@ -180,6 +184,7 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shots", type=_in_context, help="study amount: examples shown to the untouched model, with commas: 1,4,16")
     parser.add_argument("--device", help=DEVICES)
     _add_scheme(parser)
+    parser.add_argument("--quantize", dest="quantization", choices=QUANTIZATIONS, help=QUANTIZE_HELP)
 
 
 def _in_context(text: str) -> tuple[int, ...]:
@@ -200,6 +205,7 @@ def probe_settings(options: argparse.Namespace) -> ProbeSettings:
         device=options.device,
         batch_size=options.batch,
         gpus=options.gpus,
+        quantization=options.quantization,
     )
 
 
@@ -239,6 +245,7 @@ def train_settings(options: argparse.Namespace) -> TrainSettings:
         eval_every=options.eval_every,
         eval_facts=options.eval_facts,
         patience=options.patience,
+        quantization=options.quantization,
         save_model=not options.no_save_model,
     )
 

@@ -28,7 +28,8 @@ def leased(options: Options, what: str) -> Iterator[None]:
     def waiting(holder: str) -> None:
         print(f"Waiting: the device is in use by {holder}.", file=sys.stderr, flush=True)
 
-    with device_lease(needs_of_device(options.device, getattr(options, "gpus", 1)), f"sftqa {what}", on_wait=waiting):
+    needs = needs_of_device(options.device, getattr(options, "gpus", 1), getattr(options, "quantization", "none"))
+    with device_lease(needs, f"sftqa {what}", on_wait=waiting):
         yield
 
 
@@ -125,7 +126,7 @@ def study(options: Options) -> dict[str, Any]:
     if options.report_only:
         return workflows.study_report(settings).to_dict()
     workflows.tell(workflows.preflight(settings), Console())
-    with leased(argparse.Namespace(device=settings.device, gpus=settings.gpus), "study"):
+    with leased(argparse.Namespace(device=settings.device, gpus=settings.gpus, quantization=settings.quantization), "study"):
         return workflows.study(settings, Console()).to_dict()
 
 

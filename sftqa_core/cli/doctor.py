@@ -12,6 +12,7 @@ from typing import Any
 from sftqa_core.artifacts import damaged_files, write_bytes
 from sftqa_core.models.devices import resolve_device, why_no_gpu
 from sftqa_core.models.hub_page import has_token
+from sftqa_core.models.quantising import INSTALL, PACKAGE
 from sftqa_core.workflows.preflight_machine import disk_check
 from sftqa_core.workspace import Workspace, network_disk
 
@@ -26,6 +27,7 @@ PACKAGES = {
     "streamlit": ("the explorer", True),
     "plotly": ("the explorer", True),
     "datasets": ("facts from the hub or a saved dataset", True),
+    PACKAGE: ("weights in 4 bits (--quantize nf4)", True),
 }
 ASK_TORCH = (
     "import torch; print(torch.cuda.get_device_name(0) if torch.cuda.is_available() "
@@ -52,7 +54,7 @@ def _package(name: str, used_for: str, optional: bool) -> dict[str, Any]:
     try:
         return _row(name, True, importlib.metadata.version(name), optional)
     except importlib.metadata.PackageNotFoundError:
-        wanted = "torch==2.13.0" if name == "torch" else name
+        wanted = {"torch": "torch==2.13.0", PACKAGE: INSTALL.removeprefix("pip install ")}.get(name, name)
         return _row(name, False, f"not installed; needed for {used_for}. Install: pip install {wanted}", optional)
 
 

@@ -103,7 +103,11 @@ def runs(result: dict[str, Any]) -> str:
 
 def export(result: dict[str, Any]) -> str:
     """Where the model was written, and how to use it."""
-    return f"{result['folder']}: {', '.join(result['files'])}\nNext: sftqa probe --model {shlex.quote(result['folder'])}"
+    lines, four_bits = [f"{result['folder']}: {', '.join(result['files'])}"], result["quantization"] == "nf4"
+    if four_bits:
+        lines.append("The run's numbers were measured with base weights in 4 bits (nf4); with whole ones they are somewhat others.")
+    told = " --quantize nf4" if four_bits and not result["merged"] else ""
+    return "\n".join([*lines, f"Next: sftqa probe --model {shlex.quote(result['folder'])}{told}"])
 
 
 def jobs(result: dict[str, Any]) -> str:

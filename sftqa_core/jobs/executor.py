@@ -64,7 +64,7 @@ class LocalExecutor:
         """See `Executor`. The job runs on the device, and so many GPUs, as its settings name ('auto', and one)."""
         job = new_job(kind, settings, expected_s)
         device = "cpu" if kind in DEVICELESS else str(job.settings.get("device", "auto"))
-        needs = needs_of_device(device, _gpus(job.settings))
+        needs = needs_of_device(device, _gpus(job.settings), str(job.settings.get("quantization", "none")))
         folder = JobFolder(self.workspace, job.id)
         reconcile(self.workspace)
         try:

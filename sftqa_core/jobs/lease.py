@@ -26,6 +26,7 @@ from sftqa_core.jobs.process import ProcessId
 from sftqa_core.jobs.store import now
 from sftqa_core.jsonrecord import Record
 from sftqa_core.models.devices import gpu_variable, resolve_device, visible_gpus, why_no_gpu
+from sftqa_core.models.quantising import require_quantiser
 from sftqa_core.records import Resources
 from sftqa_core.workspace import Workspace
 
@@ -42,13 +43,14 @@ class Lease(Record):
     process: ProcessId
 
 
-def needs_of_device(device: str, gpus: int = 1) -> Resources:
+def needs_of_device(device: str, gpus: int = 1, quantization: str = "none") -> Resources:
     """What a `device` setting stands for: the processor, or one GPU, or so many `gpus`.
 
     Decided without torch and as loading decides (models/devices.py). Raises `SettingsError` for a device that can't be used, and
-    for more GPUs than there are.
+    for more GPUs than there are; `MissingPackage` where weights can't be quantised.
     """
     chosen = resolve_device(device)
+    require_quantiser(quantization, chosen)
     if gpus > 1:
         there = 0 if chosen == CPU else len(visible_gpus())
         if gpus > there:

@@ -83,8 +83,8 @@ def stores_of(card: ModelCard, settings: ProbeSettings, workspace: Workspace | N
         return []
     model = model_fingerprint(card, "", "", workspace)
     if settings.scheme.method != "sampling":
-        return find_estimates(model.weights, model.adapter, settings.scheme, workspace)
-    return find_stores(model.weights, model.adapter, settings.scheme.sampling, workspace, settings.scheme.asking)
+        return find_estimates(model.weights, model.adapter, settings.scheme, workspace, settings.quantization)
+    return find_stores(model.weights, model.adapter, settings.scheme.sampling, workspace, settings.scheme.asking, settings.quantization)
 
 
 def level_columns(

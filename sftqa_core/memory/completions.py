@@ -18,6 +18,7 @@ from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.memory.parts import PartStore
 from sftqa_core.memory.tables import COMPLETIONS, HITS, PROBED, parquet_bytes, part_name, read_parquet, require_parquet
 from sftqa_core.memory.wanted import WantedFact
+from sftqa_core.models.quantising import is_of
 from sftqa_core.records import LevelScheme, SamplerSettings
 from sftqa_core.workspace import Workspace
 
@@ -139,14 +140,23 @@ class CompletionStore(PartStore):
 
 
 def find_stores(
-    weights: str, adapter: str | None, sampler: SamplerSettings, workspace: Workspace, asking: dict[str, Any] | None = None
+    weights: str,
+    adapter: str | None,
+    sampler: SamplerSettings,
+    workspace: Workspace,
+    asking: dict[str, Any] | None = None,
+    quantization: str = "none",
 ) -> list[CompletionStore]:
-    """Stores of a model, whatever device and number format drew them; for reading without torch. `asking` is a scheme's."""
+    """Stores of a model, whatever device and number format of it drew them; for reading without torch. `asking` is a scheme's.
+
+    A model in 4 bits is another model, so those of the one are none of the other.
+    """
 
     def fits(settings: dict[str, Any]) -> bool:
         model = settings["model"]
         known = (model["weights"], model["adapter"], settings["sampler"], settings["schema"], settings.get("prompts"))
-        return known == (weights, adapter, sampler.to_dict(), SCHEMA, (asking or {}).get("prompts"))
+        told = (weights, adapter, sampler.to_dict(), SCHEMA, (asking or {}).get("prompts"))
+        return known == told and is_of(model["dtype"], quantization)
 
     return CompletionStore.find(workspace, fits)
 

@@ -28,6 +28,7 @@ from sftqa_core.memory.parts import PartStore
 from sftqa_core.memory.scores import level_of, split_scores
 from sftqa_core.memory.tables import INTERVALS, LEVELS, parquet_bytes, part_name
 from sftqa_core.memory.wanted import WantedFact
+from sftqa_core.models.quantising import is_of
 from sftqa_core.records import LevelScheme
 from sftqa_core.workspace import Workspace
 
@@ -135,11 +136,14 @@ def _looked_up(rows: Sequence[tuple[str, int, float]], facts: Sequence[WantedFac
     return pd.DataFrame(table, columns=ESTIMATES.names)
 
 
-def find_estimates(weights: str, adapter: str | None, scheme: LevelScheme, workspace: Workspace) -> list[EstimateStore]:
-    """Estimates of a model under this scheme, whatever device and number format made them; for reading without torch."""
+def find_estimates(
+    weights: str, adapter: str | None, scheme: LevelScheme, workspace: Workspace, quantization: str = "none"
+) -> list[EstimateStore]:
+    """Estimates of a model under this scheme, whatever device and number format of it made them; for reading without torch."""
 
     def fits(settings: dict[str, Any]) -> bool:
         model, known = settings["model"], LevelScheme.from_dict(settings["scheme"])
-        return (model["weights"], model["adapter"], known, settings["schema"]) == (weights, adapter, scheme, SCHEMA)
+        same = (model["weights"], model["adapter"], known, settings["schema"]) == (weights, adapter, scheme, SCHEMA)
+        return same and is_of(model["dtype"], quantization)
 
     return EstimateStore.find(workspace, fits)

@@ -127,7 +127,8 @@ def _estimated(card: ModelCard, settings: ProbeSettings, wanted: Sequence[Wanted
     tables = [pd.DataFrame(columns=ESTIMATES.names)]
     if card.path is not None:
         model = model_fingerprint(card, "", "", workspace)
-        tables += [store.rows(wanted) for store in find_estimates(model.weights, model.adapter, settings.scheme, workspace)]
+        stores = find_estimates(model.weights, model.adapter, settings.scheme, workspace, settings.quantization)
+        tables += [store.rows(wanted) for store in stores]
     return estimated_levels(max(tables, key=len), wanted, settings.scheme, seen_templates(card))
 
 
@@ -135,7 +136,8 @@ def _fullest(card: ModelCard, settings: ProbeSettings, wanted: Sequence[WantedFa
     if card.path is None:
         return None  # never on this machine, so never probed on it
     model = model_fingerprint(card, "", "", workspace)  # format and device are what this looks for
-    stores = find_stores(model.weights, model.adapter, settings.scheme.sampling, workspace, settings.scheme.asking)
+    scheme = settings.scheme
+    stores = find_stores(model.weights, model.adapter, scheme.sampling, workspace, scheme.asking, settings.quantization)
     if len(stores) < 2:
         return stores[0] if stores else None
     return max(stores, key=lambda store: len(known_hits(store, wanted, keep=False)))

@@ -171,7 +171,7 @@ def _at_revision(name: str, revision: Any, workspace: Workspace | None) -> str:
 
 
 def model_fingerprint(card: ModelCard, dtype: str, device: str, workspace: Workspace | None = None) -> ModelFingerprint:
-    """The identity of `card` loaded as `dtype` ("float32") on `device` ("cpu", "cuda", "rocm", "mps"), without loading it."""
+    """The identity of `card` loaded as `dtype` ("float32", or "nf4") on `device` ("cpu", "cuda", "rocm", "mps"), without loading it."""
     base = base_card(card, workspace)
     adapter = None if base is None else weights_fingerprint(card, workspace)
     return ModelFingerprint(weights_fingerprint(base or card, workspace), adapter, dtype, device)

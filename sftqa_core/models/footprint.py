@@ -153,9 +153,12 @@ def answering(shape: Shape, device: str, places: int, length: int, new_tokens: i
     return _running(shape, device, busy, kept, (number + 8 + 8) * places * shape.vocabulary)
 
 
-def coarse(parameters: int, device: str, method: str | None = None) -> Footprint:
-    """What can be told from the number of parameters alone: weights and, in full fine-tuning (`method`), gradients and moments."""
-    weights = _number(device) * parameters
+def coarse(parameters: int, device: str, method: str | None = None, nf4: bool = False) -> Footprint:
+    """What can be told from the number of parameters alone: weights and, in full fine-tuning (`method`), gradients and moments.
+
+    With `nf4` it is the least there can be: how many parameters are in embeddings, which stay whole, is not known.
+    """
+    weights = round(NF4 * parameters) if nf4 else _number(device) * parameters
     if method != "full":
         return Footprint(weights, total=weights)
     return Footprint(weights + 4 * parameters, 4 * parameters, 8 * parameters, total=weights + 16 * parameters)

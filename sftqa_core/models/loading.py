@@ -15,13 +15,14 @@ from typing import Any
 from sftqa_core.errors import MissingPackage, ModelUnavailable, OutOfMemory, SettingsError, SftqaError
 from sftqa_core.jsonrecord import shown
 from sftqa_core.knowledge.download import first_line
-from sftqa_core.models.adapter import merged
+from sftqa_core.models.adapter import beside, merged
 from sftqa_core.models.catalogue import ModelFingerprint, base_card, model_fingerprint
 from sftqa_core.models.checks import refuse_growing_tokenizer, refuse_huge, refuse_odd_adapter
 from sftqa_core.models.devices import NUMBER_FORMATS, SEPARATE, resolve_device, torch_device
 from sftqa_core.models.download import download
 from sftqa_core.models.folders import ModelFolder
 from sftqa_core.models.hub_cache import commit_of
+from sftqa_core.models.quantising import NF4, keep_as_loaded, nf4_settings, number_format, refuse_quantised, require_quantiser
 from sftqa_core.models.special_tokens import beginning_ids, end_ids, pad_id
 from sftqa_core.progress import Reporter
 from sftqa_core.records import ModelCard
@@ -39,7 +40,7 @@ class LoadedModel:
     model: Any  # transformers PreTrainedModel, on `device`
     tokenizer: Any
     device: str  # what computes: cpu, cuda, rocm or mps (see devices.py)
-    dtype: str  # float32 or bfloat16
+    dtype: str  # that it computes in, float32 or bfloat16; of its weights the fingerprint says it
     fingerprint: ModelFingerprint
     bos_ids: list[int]  # what the tokenizer puts in front of a text; empty for models without
     end_ids: tuple[int, ...]  # tokens that end a text; the first is the tokenizer's own
@@ -61,18 +62,21 @@ def no_progress_bar() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def load_model(card: ModelCard, device: str = "auto", gpus: int = 1, reporter: Reporter | None = None) -> LoadedModel:
+def load_model(
+    card: ModelCard, device: str = "auto", gpus: int = 1, reporter: Reporter | None = None, quantization: str = "none"
+) -> LoadedModel:
     """Load `card` on `device` ("auto" takes a GPU if there is one, see devices.py), downloading a hub model first if need be.
 
     With more than one of `gpus` its layers are dealt out to the first so many that this process sees. An adapter is merged into its
-    base model, in float32. Raises `SettingsError` for a device that can't be used,
-    `ModelUnavailable`, `MissingPackage` or `OutOfMemory`.
+    base model, in float32; with `quantization` "nf4" (quantising.py) it stays beside it. Raises `SettingsError` for a device that can't
+    be used, `ModelUnavailable`, `MissingPackage` or `OutOfMemory`.
     """
     with explained(card.name):
         import torch
 
         place = _device(device, gpus)
-        name = NUMBER_FORMATS[place]
+        name, nf4 = NUMBER_FORMATS[place], quantization == NF4
+        require_quantiser(quantization, place)
         card = _present(card, reporter)
         base = base_card(card)
         folder, own = _folder(card if base is None else _present(base, reporter)), _folder(card)
@@ -80,20 +84,24 @@ def load_model(card: ModelCard, device: str = "auto", gpus: int = 1, reporter: R
         refuse_huge(ModelFolder(folder), card.name)
         if base is not None:
             refuse_odd_adapter(ModelFolder(own), card.name)
-        model = _weights(folder, torch.float32 if base else getattr(torch, name), 1 if base else gpus)
+        if nf4:
+            model = _four_bits(folder, getattr(torch, name), torch_device(place), card.name)
+        else:
+            model = _weights(folder, torch.float32 if base else getattr(torch, name), 1 if base else gpus)
         if base is not None:
-            model = merged(model, own)
+            model = (beside if nf4 else merged)(model, own)
         words = own if (own / "tokenizer_config.json").is_file() else folder
         refuse_growing_tokenizer(ModelFolder(words), card.name)
         tokenizer = _tokenizer(words)
         _refuse_other_tokenizer(model, tokenizer, card.name)
-        model = _placed(model, getattr(torch, name), torch_device(place), gpus).eval()
+        model = (model if nf4 else _placed(model, getattr(torch, name), torch_device(place), gpus)).eval()
         ends = end_ids(model, tokenizer, card.name)
         pad = pad_id(model, tokenizer, ends)
         _plain_generation(model, ends, pad)
         return LoadedModel(
-            card, model, tokenizer, place, name, model_fingerprint(card, name, place), beginning_ids(tokenizer), ends, pad, gpus
-        )
+            card, model, tokenizer, place, name, model_fingerprint(card, number_format(place, quantization), place),
+            beginning_ids(tokenizer), ends, pad, gpus,
+        )  # fmt: skip
 
 
 def encode_prompts(loaded: LoadedModel, texts: Sequence[str]) -> list[list[int]]:
@@ -224,19 +232,28 @@ def _refuse_code(folder: Path, name: str) -> None:
     )
 
 
-def _weights(folder: Path, dtype: Any, gpus: int = 1) -> Any:
+def _four_bits(folder: Path, compute: Any, device: str, name: str) -> Any:
+    """The model of a folder in 4 bits, on its device: it is quantised there while it is read."""
+    refuse_quantised(ModelFolder(folder).config(), name)
+    model = _weights(folder, compute, quantization_config=nf4_settings(compute), device_map={"": device})
+    keep_as_loaded(model, name)
+    return model
+
+
+def _weights(folder: Path, dtype: Any, gpus: int = 1, **more: Any) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     from sftqa_core.models.spreading import places_of
 
     here: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
+    told = {**here, **more}
     config = AutoConfig.from_pretrained(folder, **here)
     config._attn_implementation = config._experts_implementation = None  # a folder may name program code of the hub here
     if gpus > 1:  # read straight to where it belongs: main memory may be smaller than the model
-        here["device_map"] = places_of(config, range(gpus))
+        told["device_map"] = places_of(config, range(gpus))
     with no_progress_bar():
         model, report = AutoModelForCausalLM.from_pretrained(
-            folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **here
+            folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **told
         )
     lacking = sorted(report["missing_keys"])
     if lacking:  # transformers would go on with random numbers in their place

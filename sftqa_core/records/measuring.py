@@ -11,6 +11,7 @@ SPLITS = ("train", "dev", "test")
 DOMAINS = ("in", "out")
 METHODS = ("sampling", "adaptive", "likelihood")
 PROMPTS = ("statements", "few-shot")
+QUANTIZATIONS = ("none", "nf4")  # of a model's weights: as the device has them, or 4-bit NormalFloat (models/quantising.py)
 SLICK_LEVELS = 4  # of few-shot prompts: none right, some sample, some most probable answer, every most probable answer
 MOST_ADAPTIVE = 100  # samples: the tables that foretell a level grow with their square
 MAX_SEED = 2**32 - 1  # what numpy and torch take
@@ -116,13 +117,22 @@ class ProbeSettings(Record):
     batch_size: int | None = None  # prompts under way together; None: by the model's size and the free memory
     facts_seed: int = 0  # order in which facts are taken when there is a limit
     gpus: int = later(1)  # that the model's layers are spread over, for one larger than a GPU; no result depends on it
+    quantization: str = later("none")  # of the model's weights, one of QUANTIZATIONS
 
     def problems(self) -> list[str]:
         wrong = one_of("split", self.split, (*SPLITS, "all")) + one_of("domain", self.domain, (*DOMAINS, "all"))
         wrong += one_of("match", self.match, ("tokens", "substring"))
         wrong += at_least("limit", self.limit, 1) + within("batch_size", self.batch_size, 1, 65_536)
-        wrong += within("gpus", self.gpus, 1, MOST_GPUS)
+        wrong += within("gpus", self.gpus, 1, MOST_GPUS) + quantization_problems(self.quantization, self.gpus)
         return wrong
+
+
+def quantization_problems(quantization: str, gpus: int) -> list[str]:
+    """For `problems`: sentences about weights in 4 bits."""
+    wrong = one_of("quantization", quantization, QUANTIZATIONS)
+    if quantization == "nf4" and gpus > 1:
+        wrong.append(f"quantization nf4 is for work on one device, got {gpus} gpus.")
+    return wrong
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ class StudySettings(Record):
     optimizer: str = later("adamw")
     micro_batch: int | None = later(None)  # examples on the device at once; a step is made of batch_size examples all the same
     gradient_checkpointing: bool = later(False)
+    quantization: str = later("none")
 
     def __post_init__(self) -> None:
         """One study has one record: seeds and sizes in order, and the kind's usual sizes as None."""
@@ -103,6 +104,7 @@ class StudySettings(Record):
 _SHARED = (
     "source", "method", "learning_rate", "epochs", "batch_size", "lora_rank", "prompt", "scheme", "match", "max_answer_tokens",
     "test_limit", "device", "gpus", "sharding", "optimizer", "micro_batch", "gradient_checkpointing",
+    "quantization",
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from sftqa_core.jsonrecord import Record, at_least, at_most, later, one_of, shown, within
-from sftqa_core.records.measuring import MAX_NEW_TOKENS, MAX_SEED, MOST_GPUS, LevelScheme
+from sftqa_core.records.measuring import MAX_NEW_TOKENS, MAX_SEED, MOST_GPUS, LevelScheme, quantization_problems
 
 SHARDINGS = ("ddp", "fsdp")
 MAX_PROMPT = 10_000  # characters of a prompt's form
@@ -85,6 +85,7 @@ class TrainSettings(Record):
     eval_every: int | None = later(None)  # steps between two looks at dev facts; None: none
     eval_facts: int = later(200)  # dev facts that are looked at
     patience: int | None = later(None)  # looks without an improvement that end the training; None: never (METHOD 8.5)
+    quantization: str = later("none")  # of the base model's weights while it is measured and tuned; with nf4 and lora this is QLoRA
 
     def problems(self) -> list[str]:
         wrong = [] if self.n == self.ALL else at_least("n", self.n, 0)
@@ -98,6 +99,9 @@ class TrainSettings(Record):
         if 1 < self.gpus <= MOST_GPUS and self.batch_size % self.gpus:
             wrong.append(f"batch_size must be a multiple of gpus, which share each batch, got {self.batch_size} for {self.gpus}.")
         wrong += one_of("optimizer", self.optimizer, OPTIMIZERS) + self._step_problems()
+        wrong += quantization_problems(self.quantization, self.gpus)
+        if self.quantization == "nf4" and self.method == "full":
+            wrong.append("Weights in 4 bits (quantization nf4) can't be tuned themselves: choose method lora, or quantization none.")
         if self.learning_rate is not None and not 0 < self.learning_rate <= 1:
             wrong.append(f"learning_rate must be above 0 and at most 1, got {self.learning_rate}.")
         known = range(len(self.scheme.labels))

@@ -41,7 +41,7 @@ def canonical(run: TrainSettings, learning_rate: float | None = None) -> TrainSe
 
     Names of model and source are replaced by their fingerprints elsewhere; `learning_rate` is what None stands for.
     """
-    same = replace(run, model="", source="", device="auto", gpus=1, sharding="ddp", **_UNSEEN)
+    same = replace(run, model="", source="", device="auto", gpus=1, sharding="ddp", quantization="none", **_UNSEEN)
     same = replace(same, shots=0, more_shots=(), save_model=False, test_limit=None)
     if run.n == 0:
         seed = run.seed if run.more_shots else 0

@@ -2,7 +2,8 @@
 
 LoRA goes to every linear layer but the output head, as QLoRA found best (arXiv 2305.14314, section 4). The layers are found by
 walking the model, never guessed from its family's name: transformers' families call them differently, join some of them, and GPT-2
-stores them the other way round (Conv1D).
+stores them the other way round (Conv1D). Layers in 4 bits (models/quantising.py) are linear layers like others: their weights are
+read, and gradients go through them to the adapter.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from transformers.pytorch_utils import Conv1D
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.models.adapter import transposed, without_stale_warning
+from sftqa_core.models.quantising import scales
 from sftqa_core.records import TrainSettings
 
 LORA_ALPHA_PER_RANK = 2  # alpha = 2 r, as in the miniature study (METHOD section 6: r = 8, alpha 16)
@@ -28,7 +30,7 @@ def trainable_copy(base: Any, settings: TrainSettings) -> Any:
         for parameter in model.parameters():
             parameter.requires_grad_(True)
         return model.float()
-    shared = {id(tensor): tensor for tensor in (*base.parameters(), *base.buffers())}
+    shared = {id(own): own for own in (*base.parameters(), *base.buffers(), *scales(base))}
     with without_stale_warning():
         return get_peft_model(copy.deepcopy(base, shared), lora_config(base, settings.lora_rank))
 

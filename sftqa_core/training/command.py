@@ -24,6 +24,7 @@ _VALUES = (  # flag, field: written when it differs from the default
     ("--gpus", "gpus"),
     ("--sharding", "sharding"),
     ("--optimizer", "optimizer"),
+    ("--quantize", "quantization"),
     ("--micro-batch", "micro_batch"),
     ("--eval-every", "eval_every"),
     ("--eval-facts", "eval_facts"),

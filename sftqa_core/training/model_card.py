@@ -23,6 +23,11 @@ def model_card(run: Run, *, merged: bool, adapter: bool) -> str:
     )  # fmt: skip
     revision = f", revision {_code(told['revision'])}" if told.get("revision") else ""
     kind = "A LoRA adapter for" if adapter else "A LoRA adapter merged (in float32) into" if merged else "All weights of"
+    measured = (
+        "**4 bits.** The adapter was tuned on, and the accuracy below measured with, base weights in 4 bits (NF4, QLoRA). "
+        + ("Merged into whole weights it" if merged else "On whole weights it")
+        + " gives somewhat other answers."
+    )
     lines = [
         f"---\n{head}---",
         f"# {_code(settings.model)} tuned on {run.summary.n:,} questions",
@@ -30,6 +35,7 @@ def model_card(run: Run, *, merged: bool, adapter: bool) -> str:
         f"**Licence.** These weights come from {_code(settings.model)}: its licence and terms hold for them, too; look them up there.",
         f"**Data.** {run.summary.n:,} questions of {_code(settings.source)}, asked as {_code(settings.prompt.prompt)}"
         f"{', in the chat template of the model' if settings.prompt.chat else ''}; seed {settings.seed}.",
+        *([measured] if settings.quantization == "nf4" else []),
         "**Accuracy** on held-out facts, with 95% intervals; levels are what the base model knew before.",
         _table(run),
         f"**Made again by**\n\n```\n{_fenced(run.manifest['command'])}\n```",

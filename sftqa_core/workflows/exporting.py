@@ -17,4 +17,4 @@ def export(run_id: str, out: Path, merge: bool = False) -> dict[str, Any]:
     run = read_run(run_id)
     folder = export_model(run, out, merge)
     files = sorted(path.name for path in folder.iterdir())
-    return {"run": run.id, "folder": str(folder), "merged": merge, "files": files}
+    return {"run": run.id, "folder": str(folder), "merged": merge, "quantization": run.settings.quantization, "files": files}

@@ -78,6 +78,7 @@ def probe_settings(settings: TrainSettings) -> ProbeSettings:
         match=settings.match,
         device=settings.device,
         gpus=parts_of(settings),
+        quantization=settings.quantization,
     )
 
 
@@ -94,9 +95,8 @@ def _probe(settings: ProbeSettings) -> Forecast:
 
     def needed(data: dict[str, Any]) -> Memory:
         other = ProbeSettings.from_dict(data)
-        return Estimator(prober.card, resolve_device(other.device)).probing(
-            prober.source, facts, other.scheme, other.batch_size, other.gpus
-        )
+        estimator = Estimator(prober.card, resolve_device(other.device), other.quantization)
+        return estimator.probing(prober.source, facts, other.scheme, other.batch_size, other.gpus)
 
     return told.within(needed(settings.to_dict()), "probe", settings, needed)
 
@@ -176,7 +176,7 @@ def _train(settings: TrainSettings) -> Forecast:
 
 def _run_memory(prober: Prober, settings: TrainSettings, pool: pd.DataFrame, tests: pd.DataFrame, probes: int, n: int) -> Memory:
     """The most that a run needs at any time: while `probes` facts are probed, while it is trained, or while it answers."""
-    estimator = Estimator(prober.card, resolve_device(settings.device))
+    estimator = Estimator(prober.card, resolve_device(settings.device), settings.quantization)
     training = estimator.training(settings, pool, tests, n)
     return training.larger(estimator.probing(prober.source, tests, settings.scheme, None, parts_of(settings)) if probes else None)
 
@@ -232,7 +232,7 @@ def _seconds(prober: Prober, pieces: dict[str, int]) -> tuple[float, float, tupl
     card, kind = prober.card, prober.device
     if not any(pieces.values()):
         return 0.0, 0.0, ("All of it is known already.",)
-    rates = measured(prober.fingerprint.weights, kind) if card.path else {}
+    rates = measured(prober.fingerprint) if card.path else {}
     rough = [name for name, count in pieces.items() if count and name not in rates]
     low, high = START_S
     for name, count in pieces.items():

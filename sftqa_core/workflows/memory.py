@@ -15,6 +15,7 @@ from sftqa_core.models.devices import SEPARATE, DeviceMemory, device_memory
 from sftqa_core.models.folders import ModelFolder
 from sftqa_core.models.footprint import STATE_BYTES, Footprint, Shape, answering, coarse, decoding, loaded, prompts_at_once
 from sftqa_core.models.hub_models import known_model
+from sftqa_core.models.quantising import NF4
 from sftqa_core.models.shares import spread_over, tuning_together
 from sftqa_core.models.token_lengths import CountTokens, longest_tokens, token_counter
 from sftqa_core.workflows.lowering import Settings, less_memory
@@ -78,10 +79,11 @@ def gigabytes(size: float) -> str:
 class Estimator:
     """Memory of one model on one device. Raises `SftqaError` for an adapter whose base model is not here."""
 
-    def __init__(self, card: ModelCard, device: str):
-        self.device = device
+    def __init__(self, card: ModelCard, device: str, quantization: str = "none"):
+        self.device, self.quantization = device, quantization
         self.card, self.kind = card, card.kind
-        self.shape, self.parameters, base = _shape(card)
+        shape, self.parameters, base = _shape(card)
+        self.shape = shape_held(shape, quantization)
         own = Path(card.path) if card.path else None
         self.count = token_counter(own if own is not None and (own / "tokenizer_config.json").is_file() else base)
         self.room = device_memory(device)
@@ -130,7 +132,7 @@ class Estimator:
         if self.shape is not None:
             found = work(self.shape)
         elif self.parameters:
-            found = spread_over(coarse(self.parameters, self.device, method), parts)
+            found = spread_over(coarse(self.parameters, self.device, method, self.quantization == NF4), parts)
             note = "Without what it works on: its configuration does not say how wide it is."
         else:
             return Memory(self.device, None, None, free, total, "not known before the model is on this machine.")
@@ -150,6 +152,11 @@ def parts_of(settings: TrainSettings) -> int:
 def model_shape(card: ModelCard) -> Shape | None:
     """The widths of a model, or of the model under an adapter; None where they are not known."""
     return _shape(card)[0]
+
+
+def shape_held(shape: Shape | None, quantization: str) -> Shape | None:
+    """The shape of a model as its weights are held."""
+    return shape.in_4_bits() if shape is not None and quantization == NF4 else shape
 
 
 def _shape(card: ModelCard) -> tuple[Shape | None, int | None, Path | None]:

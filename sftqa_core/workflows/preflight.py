@@ -55,12 +55,12 @@ def preflight(settings: Settings, cost: Forecast | None = None) -> Preflight:
     kind = KINDS[type(settings)]
     models = settings.models if isinstance(settings, StudySettings) else (settings.model,)
     looked = [look_at(name) for name in models]
-    device, place = device_check(settings.device, settings.gpus)
+    device, place = device_check(settings.device, settings.gpus, settings.quantization)
     checks: list[Check] = []
     for one in looked:
         own = [*one.checks, *_texts(one, settings)]
         checks += about(own, one.name) if len(looked) > 1 else own
-    checks += [packages_check(kind), device]
+    checks += [packages_check(kind, settings.quantization), device]
     if any(check.state == "problem" and check.name in ("model", "device", "chat") for check in checks):
         return Preflight(kind, tuple(checks))
     return Preflight(kind, (*checks, *_costs(settings, cost, looked, place)))
@@ -151,7 +151,7 @@ def _costs(settings: Settings, cost: Forecast | None, looked: list[Looked], devi
     largest = max((one.parameters or 0 for one in looked), default=0) or None
     return [
         _facts(settings, cost),
-        memory_check(cost.memory, device, method, largest),
+        memory_check(cost.memory, device, method, largest, settings.quantization),
         trial_check(device, largest, trains, getattr(run, "gpus", 1)),
         _disk(settings, run, cost, looked, device),
     ]

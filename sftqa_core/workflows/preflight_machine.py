@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -10,9 +11,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from sftqa_core.errors import SettingsError
+from sftqa_core.errors import MissingPackage, SettingsError
 from sftqa_core.models.devices import NUMBER_FORMATS, device_memory, resolve_device, visible_gpus, why_no_gpu
 from sftqa_core.models.footprint import coarse
+from sftqa_core.models.quantising import INSTALL, NF4, PACKAGE, require_quantiser
 from sftqa_core.records import Check
 from sftqa_core.training.trying import tried_first
 from sftqa_core.workflows.memory import Memory, gigabytes
@@ -22,31 +24,43 @@ LITTLE = 1_000_000_000  # bytes that should be left beside what is written
 _FREE_SOME = "Free some space, or set {} to a folder on another disk."
 
 
-def packages_check(kind: str) -> Check:
+def packages_check(kind: str, quantization: str = "none") -> Check:
     """Whether what the work imports is installed. It is looked for, not imported."""
     missing = [name for name in PACKAGES.get(kind, PACKAGES["train"]) if find_spec(name) is None]
     if missing:
         return Check("packages", "problem", f"{', '.join(missing)} must be installed first.", f"pip install {' '.join(missing)}")
+    try:
+        require_quantiser(quantization, "cpu")
+    except MissingPackage:
+        return Check("packages", "problem", f"Weights in 4 bits need {PACKAGE}, which must be installed first.", INSTALL)
     return Check("packages", "ok", "Everything that models need is installed.")
 
 
-def device_check(setting: str, gpus: int = 1) -> tuple[Check, str]:
+def device_check(setting: str, gpus: int = 1, quantization: str = "none") -> tuple[Check, str]:
     """What the device setting stands for here, and the device ("cpu" where it can't be used); whether there are so many GPUs."""
     try:
         device = resolve_device(setting)
+        with contextlib.suppress(MissingPackage):  # another point's matter
+            require_quantiser(quantization, device)
     except SettingsError as error:
         return Check("device", "problem", str(error), "Choose device cpu."), "cpu"
     there = 0 if device == "cpu" else len(visible_gpus())
     if gpus > 1 and gpus > there:
         return Check("device", "problem", f"{gpus} GPUs are asked for, and {there} can be used here.", "Ask for fewer GPUs."), device
+    form = NUMBER_FORMATS[device] + (", its weights in 4 bits" if quantization == NF4 else "")
     if device == "cpu":
         why = "as chosen" if setting == "cpu" else why_no_gpu() or "no GPU can be used"
-        return Check("device", "ok", f"It runs on the processor, in {NUMBER_FORMATS[device]} ({why})."), device
+        return Check("device", "ok", f"It runs on the processor, in {form} ({why})."), device
     where = f"{gpus} GPUs" if gpus > 1 else "the GPU"
-    return Check("device", "ok", f"It runs on {where} ({device}), in {NUMBER_FORMATS[device]}."), device
+    if quantization == NF4:
+        said = f"It runs on {where} ({device}), in {form}, which has not been verified on a GPU."
+        return Check("device", "note", said, "Compare levels with those of the whole model on some facts first."), device
+    return Check("device", "ok", f"It runs on {where} ({device}), in {form}."), device
 
 
-def memory_check(memory: Memory | None, device: str, method: str | None = None, parameters: int | None = None) -> Check:
+def memory_check(
+    memory: Memory | None, device: str, method: str | None = None, parameters: int | None = None, quantization: str = "none"
+) -> Check:
     """The estimate beside what there is; for a model that is not here, by the size that the hub tells."""
     if memory is None:
         return Check("memory", "ok", "Nothing has to be computed, so no memory is needed.")
@@ -54,7 +68,7 @@ def memory_check(memory: Memory | None, device: str, method: str | None = None, 
         room = device_memory(device)
         if not parameters or room is None:
             return Check("memory", "unknown", "How much memory it needs is not known before the model is on this machine.")
-        least = coarse(parameters, device, method).total
+        least = coarse(parameters, device, method, quantization == NF4).total
         said = f"By its size alone it needs {gigabytes(least)} of memory or more"
         if least > room.total:
             fix = "Choose a smaller model" + (" or LoRA." if method == "full" else ".")

@@ -14,7 +14,8 @@ from sftqa_core.memory.completions import CompletionStore
 from sftqa_core.memory.estimates import EstimateStore
 from sftqa_core.memory.stored import levels_in
 from sftqa_core.models.catalogue import ModelFingerprint, find_model, model_fingerprint
-from sftqa_core.models.devices import NUMBER_FORMATS, resolve_device
+from sftqa_core.models.devices import resolve_device
+from sftqa_core.models.quantising import number_format
 from sftqa_core.progress import Reporter
 from sftqa_core.records import LevelScheme, ProbeSettings
 from sftqa_core.workflows.speeds import kind_of_probe, remember
@@ -56,8 +57,9 @@ class Prober:
             return self._loads.loaded
         from sftqa_core.models.loading import load_model
 
-        self.reporter.log(f"Loading {self.settings.model} ...")
-        loaded = load_model(self.card, self.device, self.settings.gpus, self.reporter)
+        how = self.settings.quantization
+        self.reporter.log(f"Loading {self.settings.model}{'' if how == 'none' else f' in {how}'} ...")
+        loaded = load_model(self.card, self.device, self.settings.gpus, self.reporter, how)
         self.card = loaded.card  # a hub model is on this machine from now on
         return loaded
 
@@ -68,7 +70,7 @@ class Prober:
     @cached_property
     def fingerprint(self) -> ModelFingerprint:
         """What the model is on this device, without loading it. Raises `ModelUnavailable` while it is not on this machine."""
-        return model_fingerprint(self.card, NUMBER_FORMATS[self.device], self.device)
+        return model_fingerprint(self.card, number_format(self.device, self.settings.quantization), self.device)
 
     @cached_property
     def store(self) -> CompletionStore | EstimateStore:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from sftqa_core.artifacts import keep_json
+from sftqa_core.models.quantising import NF4
 from sftqa_core.records import LevelScheme
 from sftqa_core.workspace import Workspace
 
@@ -35,20 +36,21 @@ def remember(model: ModelFingerprint, **work: tuple[int, float]) -> None:
     the disk refuses: a forecast is not worth a finished run.
     """
     known = _read()
-    rates = known.setdefault(_key(model.weights, model.device), {})
+    rates = known.setdefault(_key(model), {})
     for kind, (pieces, seconds) in work.items():
         if seconds > 0 and pieces >= ENOUGH[kind]:
             rates[kind] = pieces / seconds
     keep_json(Workspace.current().state / "speeds.json", known)
 
 
-def measured(weights: str, device: str) -> dict[str, float]:
-    """Rates measured on this machine for the model with these weights; empty when it never ran here."""
-    return _read().get(_key(weights, device), {})
+def measured(model: ModelFingerprint) -> dict[str, float]:
+    """Rates measured on this machine for a model, whatever adapter it has; empty when it never ran here."""
+    return _read().get(_key(model), {})
 
 
-def _key(weights: str, device: str) -> str:
-    return f"{weights}@{device.partition(':')[0]}"
+def _key(model: ModelFingerprint) -> str:
+    """Weights in 4 bits are read at another speed."""
+    return f"{model.weights}@{model.device.partition(':')[0]}{f' {NF4}' if model.dtype == NF4 else ''}"
 
 
 def _read() -> dict[str, dict[str, float]]:

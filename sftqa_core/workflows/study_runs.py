@@ -15,6 +15,7 @@ from sftqa_core.evaluation.perplexity import Surprise, surprise
 from sftqa_core.evaluation.predictions import encode_questions, predict
 from sftqa_core.memory.probing import probe_facts
 from sftqa_core.memory.room import give_back
+from sftqa_core.models.quantising import refuse_second_adapter
 from sftqa_core.progress import Phase, Progress, Reporter
 from sftqa_core.records import PretrainSettings, StudySettings, TrainSettings
 from sftqa_core.training.trainer import TuneResult, fine_tune
@@ -69,6 +70,8 @@ def run_study(study: StudySettings, reporter: Reporter) -> None:
 
 def _require_facts(part: ModelStudy) -> None:
     """Raise `NotEnoughFacts` for a size that the source can't supply, before anything costs time."""
+    for run in part.grid():
+        refuse_second_adapter(part.prober.card, run)
     most = len(part.train_facts)
     if large := [n for n in part.study.examples if n > most]:
         sizes = ", ".join(f"{n:,}" for n in large)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from sftqa_core.evaluation.choosing import held_out_facts
 from sftqa_core.knowledge.facts import pick_facts
+from sftqa_core.memory.columns import stores_of
 from sftqa_core.memory.stored import stored_levels
 from sftqa_core.models.catalogue import ModelFingerprint
 from sftqa_core.models.chat_templates import asked_by
 from sftqa_core.models.devices import NUMBER_FORMATS
+from sftqa_core.models.quantising import number_format
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import CorpusSettings, LevelScheme, ModelCard, StudySettings, TrainSettings
 from sftqa_core.studies.cells import Cells
@@ -112,7 +114,8 @@ class ModelStudy:
         """The grid by levels from whatever device measured them."""
         known = None
         if self.study.kind == "level" and self.source.large:
-            known = whole_profile(self.model, self.study.source, self.study.scheme).levels(self.train_facts)
+            stores = stores_of(self.prober.card, self.prober.settings)
+            known = whole_profile(self.model, self.study.source, self.study.scheme, stores).levels(self.train_facts)
         elif self.study.kind == "level":
             known = stored_levels(self.prober.card, self.source, self.train_facts, self.prober.settings)
         return grid(self.study, self.model, self._scarcest(known))
@@ -133,7 +136,8 @@ class ModelStudy:
     def _fullest(self, wanted: list[TrainSettings]) -> tuple[Cells, Cells]:
         """The cells of the device that has done most of the runs: this machine's need not be the one that shipped them."""
         made = self._fingerprint.to_dict()
-        devices = [{"device": name, "dtype": NUMBER_FORMATS[name]} for name in dict.fromkeys((self.prober.device, *NUMBER_FORMATS))]
+        names = dict.fromkeys((self.prober.device, *NUMBER_FORMATS))
+        devices = [{"device": name, "dtype": number_format(name, self.study.quantization)} for name in names]
         both = [(replace(self.cells, model=made | device), replace(self.shifts, model=made | device)) for device in devices]
         return max(both, key=lambda pair: sum(pair[0].folder(run) is not None for run in wanted))
 

@@ -21,6 +21,7 @@ from sftqa_core.evaluation.predictions import encode_questions, predict
 from sftqa_core.knowledge.sources import open_source
 from sftqa_core.models.chat_templates import asked_by, chat_notes
 from sftqa_core.models.loading import LoadedModel
+from sftqa_core.models.quantising import refuse_second_adapter
 from sftqa_core.progress import Reporter
 from sftqa_core.records import DOMAINS, DomainAccuracy, RunSummary, TrainSettings
 from sftqa_core.training.runs import RunContents, new_run_id, write_run
@@ -58,6 +59,7 @@ class TrainingRun:
     def finish(self) -> RunSummary:
         """Do everything and store it; returns the headline."""
         began = time.monotonic()
+        refuse_second_adapter(self.prober.card, self.settings)
         with self._timed("select"):
             selection = self.selection()  # first: a number that can't be supplied is told before anything costs time
         self.settings = replace(self.settings, n=len(selection.facts))
@@ -219,7 +221,7 @@ class TrainingRun:
             "source": {"name": self.source.name, "fingerprint": self.source.fingerprint},
             "aliases": self.prober.aliases.fingerprint(),
             "device": loaded.device,
-            "dtype": loaded.dtype,
+            "dtype": loaded.fingerprint.dtype,
             "examples": {"counts": selection.counts, "probed": selection.probed, "echo": selection.echo, "seen": tuned.examples_seen},
             "training": {
                 "steps": tuned.steps,

@@ -10,7 +10,7 @@ from sftqa_core.models.footprint import STATE_BYTES, tuning
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import Check, ModelCard, TrainSettings
 from sftqa_core.training.trying import Trial, try_one_step
-from sftqa_core.workflows.memory import PROCESS_BYTES, model_shape
+from sftqa_core.workflows.memory import PROCESS_BYTES, model_shape, shape_held
 from sftqa_core.workflows.reading import open_for
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def trial(settings: TrainSettings, reporter: Reporter | None = None) -> Check:
     from sftqa_core.training.pools import train_pool
 
     try:
-        loaded = load_model(find_model(settings.model), settings.device)
+        loaded = load_model(find_model(settings.model), settings.device, quantization=settings.quantization)
         pool = train_pool(open_for(settings.model, settings.source), settings)
         n = len(pool) if settings.n == TrainSettings.ALL else settings.n
         done = try_examples(loaded, likely_longest(settings, pool, n), settings, reporter or Silent())
@@ -58,7 +58,7 @@ def likely_longest(settings: TrainSettings, pool: pd.DataFrame, n: int) -> pd.Da
 
 def _expected(card: ModelCard, device: str, settings: TrainSettings, done: Trial) -> int | None:
     """The estimate for that very step, in bytes as they were measured: of a GPU what torch holds, of a processor the whole process."""
-    shape = model_shape(card)
+    shape = shape_held(model_shape(card), settings.quantization)
     if shape is None:
         return None
     at_once = min(settings.micro_batch or settings.batch_size, done.examples)

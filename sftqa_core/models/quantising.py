@@ -1,0 +1,85 @@
+"""Base weights in 4 bits: NF4 with double quantisation, as QLoRA has them (arXiv 2305.14314, section 3). Light until a model is loaded.
+
+The layers' matrices are quantised while their file is read. Embeddings, norms and the output head keep the device's number format, and
+all is computed in it: a matrix is widened when it is used. bitsandbytes does that, an optional package.
+
+On a processor its own bfloat16 kernels are left out. They would pack the weights anew, with coarser scales, as soon as a model answers,
+so that it would not be trained on the weights it was loaded with, and other processors would give other numbers.
+
+Such a model is another one than the whole: it has stores, answers and cells of its own, by the number format in its fingerprint.
+Verified on a processor; it has never run on a GPU here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Any
+
+from sftqa_core.errors import MissingPackage, ModelUnavailable, SettingsError
+from sftqa_core.models.catalogue import base_card
+from sftqa_core.models.devices import NUMBER_FORMATS
+from sftqa_core.records import ModelCard, TrainSettings
+
+NF4 = "nf4"
+PACKAGE = "bitsandbytes"
+INSTALL = "pip install bitsandbytes==0.50.2"
+
+
+def number_format(device: str, quantization: str) -> str:
+    """Of a model's weights in its fingerprint: "nf4", or the format of the resolved device."""
+    return NF4 if quantization == NF4 else NUMBER_FORMATS[device]
+
+
+def is_of(dtype: str, quantization: str) -> bool:
+    """Whether a fingerprint's number format is that of the quantisation: results in 4 bits and whole ones are never mixed."""
+    return (dtype == NF4) == (quantization == NF4)
+
+
+def require_quantiser(quantization: str, device: str) -> None:
+    """Raise `SettingsError` or `MissingPackage` where weights can't be quantised so for the resolved device."""
+    if quantization != NF4:
+        return
+    if device == "mps":
+        raise SettingsError("Weights in 4 bits (nf4) can't be used on Apple's GPU. Choose device cpu, or quantization none.")
+    if find_spec(PACKAGE) is None:
+        raise MissingPackage(f"Weights in 4 bits (nf4) need {PACKAGE}, which is not installed: {INSTALL}. Or choose quantization none.")
+
+
+def refuse_second_adapter(card: ModelCard, settings: TrainSettings) -> None:
+    """Raise `SettingsError` for training on an adapter's model in 4 bits: the adapter can't be merged into such weights without loss,
+    so it stays beside them, where a second one has no place."""
+    if settings.quantization == NF4 and settings.n != 0 and base_card(card) is not None:
+        raise SettingsError(
+            f"{card.name} is an adapter, and with its model in 4 bits (nf4) no other can be trained on it. "
+            "Merge it first (sftqa export --merge), or choose quantization none."
+        )
+
+
+def refuse_quantised(config: Mapping[str, Any], name: str) -> None:
+    """Raise `ModelUnavailable` for a model whose file holds quantised weights already."""
+    if config.get("quantization_config"):
+        raise ModelUnavailable(f"{name} is quantised already, in its own way. Choose the whole model that it was made of.")
+
+
+def nf4_settings(compute: Any) -> Any:
+    """Heavy: what transformers is told; `compute` is the torch dtype that is computed in."""
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type=NF4, bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute
+    )  # fmt: skip
+
+
+def keep_as_loaded(model: Any, name: str) -> None:
+    """Heavy: forbid every layer in 4 bits to pack its weights anew. Raises `SettingsError` for a model without such a layer."""
+    layers = [module for module in model.modules() if hasattr(module, "support_avx512bf16_for_cpu")]
+    if not layers:
+        raise SettingsError(f"{name} has no linear layers that could be held in 4 bits. Choose quantization none.")
+    for layer in layers:
+        layer.support_avx512bf16_for_cpu = False
+
+
+def scales(model: Any) -> list[Any]:
+    """What the layers in 4 bits keep beside their weights: scales and how to read them, an object a layer; empty for a whole model."""
+    return [state for module in model.modules() if (state := getattr(module, "quant_state", None)) is not None]
