@@ -43,8 +43,10 @@ def test_prompts_with_a_name_are_told_by_it(name):
 
 
 def test_every_setting_comes_back_as_it_was():
-    """None is lost; what stands at its default is left out. (Parts of a batch and several GPUs exclude each other.)"""
-    assert from_yaml(to_yaml(StudySettings("level", ("m",), micro_batch=2))).micro_batch == 2
+    """None is lost; what stands at its default is left out. (Parts of a batch, or 4 bits, and several GPUs exclude each other.)"""
+    alone = {"micro_batch": 2, "quantization": "nf4"}
+    found = from_yaml(to_yaml(StudySettings("level", ("m",), method="lora", **alone)))
+    assert {name: getattr(found, name) for name in alone} == alone
     study = StudySettings(
         "amount",
         ("Größe 模型 🦙", "yes", "1e5", "null", "a: b # c"),
@@ -71,7 +73,7 @@ def test_every_setting_comes_back_as_it_was():
         True,
     )
     plain = StudySettings("amount", ("m",))
-    assert all(getattr(study, f.name) != getattr(plain, f.name) for f in dataclasses.fields(study) if f.name not in ("kind", "micro_batch"))
+    assert all(getattr(study, f.name) != getattr(plain, f.name) for f in dataclasses.fields(study) if f.name not in ("kind", *alone))
     assert from_yaml(to_yaml(study)) == study
     assert "lora_rank" not in to_yaml(plain)
     assert "retest_limit: null" in to_yaml(study)
