@@ -2,9 +2,10 @@
 
 A repository has commits with files, and branches that point to commits. `trouble` says how it fails:
 
-    gated      the page is there, its files are refused         limited   429 with Retry-After, for whatever is asked
-    stalled    half of each large file comes, then nothing       cut       half of each large file comes, then the end
-    short      the page promises a byte more than is sent
+    gated      the page is there, its files are refused         limited         429 with Retry-After, for whatever is asked
+    stalled    half of each large file comes, then nothing       limited files   the same for files only, `refusals` times
+    short      the page promises a byte more than is sent        cut             half of each large file comes, then the end
+    echo       every answer fails with `status`, and holds the token that was sent
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import contextlib
 import hashlib
 import json
 import threading
-import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -33,6 +33,8 @@ class Repository:
     branches: dict[str, str]
     trouble: str = ""
     retry_s: int = 300
+    refusals: int = 1_000
+    status: int = 500
     told: dict[str, Any] = field(default_factory=lambda: {"tags": ["license:mit"]})
 
     def move(self, files: dict[str, bytes], branch: str = "main") -> str:
@@ -108,7 +110,12 @@ class _Handler(BaseHTTPRequestHandler):
         repository = self.fake.repositories.get(f"{owner}/{name}")
         if repository is None:
             return self._refuse(401, "RepoNotFound", "Repository not found")
-        if repository.trouble == "limited":
+        if repository.trouble == "echo":
+            sent = self.headers.get("Authorization") or "no token was sent"
+            return self._send(repository.status, json.dumps({"error": sent}).encode(), {"X-Error-Message": sent})
+        limited = repository.trouble == "limited" or (repository.trouble == "limited files" and file)
+        if limited and repository.refusals > 0:
+            repository.refusals -= 1
             return self._send(429, b"", {"Retry-After": str(repository.retry_s)})
         commit = repository.branches.get(revision, revision)
         files = repository.commits.get(commit)
@@ -203,8 +210,3 @@ def online(hub: FakeHub, place: Path, patch: pytest.MonkeyPatch):
     close_session()
     yield
     close_session()
-
-
-def seconds(began_s: float) -> float:
-    """Since then."""
-    return time.monotonic() - began_s

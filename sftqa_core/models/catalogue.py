@@ -125,7 +125,7 @@ def folder_card(path: Path, name: str, kind: str) -> ModelCard:
         architecture="lora adapter" if adapter else config.get("model_type"),
         parameters=folder.parameters(),
         weights_sha256=details.get("files", {}).get("model.safetensors"),
-        note=f"Adapter for {_told(config.get('base_model_name_or_path'))}." if adapter else "",
+        note=f"Adapter for {_told(config.get('base_model_name_or_path'))}{_revision_told(config.get('revision'))}." if adapter else "",
         details=details,
     )
 
@@ -248,6 +248,10 @@ def _place(name: str) -> tuple[Path, str]:
 def _told(name: Any) -> str:
     """A name from outside in the midst of a message."""
     return name if isinstance(name, str) and len(name) <= 120 and name.isprintable() else shown(name)
+
+
+def _revision_told(revision: Any) -> str:
+    return f" at {_told(revision)}" if revision else ""
 
 
 def _own_manifest(path: Path, kind: str) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from sftqa_core.workspace import PACKAGE
 
 ASK_S = 5.0  # until the hub counts as out of reach
 STILL_S = 60.0  # without a byte, and the connection counts as stalled
+_START_S = 60.0  # that importing the client may take besides, from a cold disk
 _LOOK_S = 0.25
 _SPARE_BYTES = 50_000_000  # that a disk should have left afterwards
 
@@ -144,7 +145,7 @@ def _fetch(promised: Promised, missing: list[str], size: int, reporter: Reporter
 
 def _watched(promised: Promised, lines: queue.Queue[dict[str, Any]], phase: Phase) -> dict[str, Any]:
     """What the process says at its end. Raises `ModelUnavailable` after STILL_S without a byte, `Stopped`."""
-    most, since_s, patience_s = 0, time.monotonic(), 0.0
+    most, since_s, patience_s = 0, time.monotonic(), _START_S
     while True:
         phase.reporter.check()
         try:
@@ -153,9 +154,10 @@ def _watched(promised: Promised, lines: queue.Queue[dict[str, Any]], phase: Phas
             told = {}
         if "folder" in told or "error" in told:
             return told
+        if "waits_s" in told or "ready" in told:
+            since_s, patience_s = time.monotonic(), told.get("waits_s", 0)
         if "waits_s" in told:
             phase.reporter.log(f"The hub asks to wait {told['waits_s']} s.")
-            since_s, patience_s = time.monotonic(), told["waits_s"]
         if "done" in told:
             phase.advance(max(min(told["done"], phase.total) - phase.done, 0))
         arrived = told.get("moved", 0) + told.get("done", 0) + _bytes_under_way(promised.name)  # another process may have the lock

@@ -3,8 +3,9 @@
     python -m sftqa_core.models.hub_child
 
 Reads {"repository", "commit"} as one line of JSON on standard input, and ends when that is closed. Writes lines of JSON on standard
-output: {"done": bytes on the disk, "moved": bytes off the network} now and then, {"waits_s": seconds} when the hub asks for patience,
-and at the end {"folder": ...} or {"error": sentence, "kind": class, "number": of the disk's refusal}.
+output: {"ready": true} when its libraries are there, {"done": bytes on the disk, "moved": bytes off the network} now and then,
+{"waits_s": seconds} when the hub asks for patience, and at the end {"folder": ...} or {"error": sentence, "kind": class, "number": of
+the disk's refusal}.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ def _fetched(repository: str, commit: str) -> str:
 
         constants.DOWNLOAD_CHUNK_SIZE = PIECE_BYTES
         _be_told_of_limits()
+        _say({"ready": True})
         return snapshot_download(
             repository, revision=commit, allow_patterns=list(WANTED), ignore_patterns=list(UNWANTED), max_workers=4, tqdm_class=_counter()
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,8 @@ from sftqa_core.models.adapter import beside, merged
 from sftqa_core.models.catalogue import ModelFingerprint, base_card, model_fingerprint
 from sftqa_core.models.checks import refuse_growing_tokenizer, refuse_huge, refuse_odd_adapter
 from sftqa_core.models.devices import NUMBER_FORMATS, SEPARATE, resolve_device, torch_device
-from sftqa_core.models.download import download
 from sftqa_core.models.folders import ModelFolder
-from sftqa_core.models.hub_cache import commit_of
+from sftqa_core.models.present import present, present_base
 from sftqa_core.models.quantising import NF4, keep_as_loaded, nf4_settings, number_format, refuse_quantised, require_quantiser
 from sftqa_core.models.special_tokens import beginning_ids, end_ids, pad_id
 from sftqa_core.progress import Reporter
@@ -77,9 +76,9 @@ def load_model(
         place = _device(device, gpus)
         name, nf4 = NUMBER_FORMATS[place], quantization == NF4
         require_quantiser(quantization, place)
-        card = _present(card, reporter)
+        card = present(card, reporter)
         base = base_card(card)
-        folder, own = _folder(card if base is None else _present(base, reporter)), _folder(card)
+        folder, own = _folder(card if base is None else present_base(card, base, reporter)), _folder(card)
         _refuse_code(folder, card.name)
         refuse_huge(ModelFolder(folder), card.name)
         if base is not None:
@@ -200,15 +199,6 @@ def _placed(model: Any, dtype: Any, device: str, gpus: int) -> Any:
     if gpus == 1:
         return model.to(device=device, dtype=dtype)
     return model if is_spread(model) else spread(model.to(dtype), layer_places(model, range(gpus)))
-
-
-def _present(card: ModelCard, reporter: Reporter | None) -> ModelCard:
-    """`card` with its files on this machine, complete."""
-    if card.path is None:
-        folder = download(card.name, reporter)
-        card = replace(card, path=str(folder), available=True, revision=commit_of(folder))
-    ModelFolder(_folder(card)).weights()
-    return card
 
 
 def _folder(card: ModelCard) -> Path:

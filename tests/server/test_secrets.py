@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -72,35 +70,10 @@ def test_the_search_finds_what_it_looks_for(tmp_path):
     assert sorted(Path(name).name for name in holding(tmp_path, HF, DOOR)) == ["a.bin", DOOR]
 
 
-class Echo(BaseHTTPRequestHandler):
-    """A hub that fails, and gives back in every way what it was sent."""
-
-    status = 500
-
-    def do_GET(self) -> None:
-        sent = self.headers.get("Authorization") or "no token was sent"
-        body = f'{{"error": "{sent}"}}'.encode()
-        self.send_response(self.status)
-        self.send_header("X-Error-Message", sent)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.mark.parametrize("status", [401, 403, 404, 500])
-def test_no_error_of_the_hub_holds_the_token(tmp_path, monkeypatch, status):
+def test_no_error_of_the_hub_holds_the_token(fake_hub, status):
     """Whatever the hub answers, even the token itself: the sentence, the log and the traceback go without it."""
-    monkeypatch.setattr(Echo, "status", status)
-    hub = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    threading.Thread(target=hub.serve_forever, daemon=True).start()
-    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
-    environment |= {"HF_TOKEN": HF, "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}", "HF_HOME": str(tmp_path / "hf")}
+    fake_hub.put("owner/model", {"config.json": b"{}"}, "echo", status=status)
     script = """
 from sftqa_core.errors import SftqaError
 from sftqa_core.models.download import download
@@ -109,10 +82,8 @@ try:
 except SftqaError as error:
     print("told:", error)
 """
-    try:
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=120, check=False)
-    finally:
-        hub.shutdown()
-        hub.server_close()
+    environment = {**os.environ, "HF_TOKEN": HF}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=120, check=False)
+    assert fake_hub.asked
     assert done.stdout.startswith("told: "), done.stderr[-2000:]
     assert HF not in done.stdout + done.stderr

@@ -1,0 +1,285 @@
+"""Models come from a hub that behaves, and from hubs that do not: nothing half-made ever counts as a model."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from huggingface_hub import constants
+
+from sftqa_core.errors import ModelUnavailable, Stopped, StorageError
+from sftqa_core.models import download as fetching
+from sftqa_core.models.catalogue import find_model, list_models, weights_fingerprint
+from sftqa_core.models.download import download
+from sftqa_core.models.folders import ModelFolder
+from sftqa_core.models.hub_cache import hub_cache, hub_name
+from sftqa_core.models.loading import load_model
+from sftqa_core.progress import Progress
+from tests.fake_hub import LARGE_BYTES, FakeHub
+
+NAME = "owner/small"
+UNWANTED = {"onnx/model.safetensors": b"o", "pytorch_model.bin": b"p", "modeling.py": b"raise SystemExit", "consolidated.safetensors": b"c"}
+
+
+class Told:
+    """What a reporter was told; stops the work at the first progress where asked to."""
+
+    def __init__(self, stop: bool = False):
+        self.lines: list[str] = []
+        self.updates: list[Progress] = []
+        self.stop = stop
+
+    def progress(self, update: Progress) -> None:
+        self.updates.append(update)
+
+    def log(self, line: str) -> None:
+        self.lines.append(line)
+
+    def check(self) -> None:
+        if self.stop and any(hub_cache().rglob("*.incomplete")):
+            raise Stopped("Stopped.")
+
+
+@pytest.fixture
+def files(tiny_folder: Path) -> dict[str, bytes]:
+    found = {path.name: path.read_bytes() for path in tiny_folder.iterdir()}
+    assert {name for name, content in found.items() if len(content) >= LARGE_BYTES} >= {"model.safetensors", "tokenizer.json"}
+    return found
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A standstill is one after a second."""
+    monkeypatch.setattr(fetching, "STILL_S", 1.0)
+
+
+def sent(hub: FakeHub) -> set[str]:
+    """Files whose content was asked for."""
+    return {line.rsplit("/", 1)[-1] for line in hub.asked if line.startswith("GET") and "/resolve/" in line}
+
+
+def left() -> list[Path]:
+    """What half a download would leave in the cache."""
+    return [*hub_cache().rglob("*.incomplete"), *hub_cache().rglob("refs/*")]
+
+
+def test_a_model_is_fetched_at_the_commit_of_its_branch(fake_hub, files):
+    """Weights and settings come, code and other formats do not; the card knows the commit; the progress counts bytes."""
+    commit = fake_hub.put(NAME, {**files, **UNWANTED}).branches["main"]
+    assert (find_model(NAME).path, find_model(NAME).revision) == (None, None)
+    told = Told()
+    folder = download(NAME, told)
+    assert sent(fake_hub) == set(files)
+    card = find_model(NAME)
+    assert (card.path, card.revision, card.kind) == (str(folder), commit, "hub")
+    assert NAME in [listed.name for listed in list_models()]
+    assert (hub_cache() / "models--owner--small" / "refs" / "main").read_text() == commit
+    size = sum(map(len, files.values()))
+    assert (told.updates[-1].done, told.updates[-1].total, told.updates[-1].unit) == (size, size, "bytes")
+    assert load_model(card, "cpu").fingerprint.weights == weights_fingerprint(card)
+    fake_hub.asked.clear()
+    assert download(NAME) == folder
+    assert fake_hub.asked == [f"GET /api/models/{NAME}"]
+
+
+BAD = {
+    "gated": "is gated: accept its terms",
+    "limited": r"is rate limited \(429\): try again in 300 s, or log in with `hf auth login`",
+    "limited files": r"is rate limited \(429\): try again in 300 s, or log in with `hf auth login`",
+    "short": r"What came of owner/bad is not what the hub promised: .*model\.safetensors has [\d,]+ bytes of [\d,]+.*thrown away",
+    "stalled": r"Fetching owner/bad stands still: nothing came for 1 s, and .*model\.safetensors.* not here yet",
+    "cut": r"Fetching owner/bad stands still: nothing came for 1 s, and .*model\.safetensors.* not here yet",
+}
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("trouble", BAD)
+def test_a_bad_hub_is_told_in_bounded_time(fake_hub, files, trouble: str):
+    """The sentence says what to do; nothing half-made counts, by branch or by commit; a good model can still be had, and later this one."""
+    repository = fake_hub.put("owner/bad", files, trouble)
+    began = time.monotonic()
+    with pytest.raises(ModelUnavailable, match=BAD[trouble]):
+        download("owner/bad")
+    assert time.monotonic() - began < 20
+    for name in ("owner/bad", f"owner/bad@{repository.branches['main']}"):
+        assert find_model(name).path is None
+    assert [card.name for card in list_models() if card.kind == "hub"] == []
+    assert left() == []
+    fake_hub.put(NAME, files)
+    download(NAME)
+    repository.trouble = ""
+    download("owner/bad")
+    assert weights_fingerprint(find_model("owner/bad")) == weights_fingerprint(find_model(NAME))
+
+
+def test_what_is_not_there_is_told(fake_hub, files):
+    """No such model, no such revision, no weights that could be loaded; none of it is tried for long."""
+    fake_hub.put("owner/pickled", {"config.json": b"{}", **UNWANTED})
+    fake_hub.put(NAME, files)
+    for name, message in {
+        "owner/missing": "The hub has no model 'owner/missing', or it is private",
+        "owner/pickled": "owner/pickled has no safetensors weights on the hub",
+        f"{NAME}@v9": "The hub has no such revision of it as 'owner/small@v9' names",
+        f"{NAME}@{'a' * 40}": "The hub has no such revision",
+    }.items():
+        with pytest.raises(ModelUnavailable, match=message):
+            download(name)
+        assert find_model(name).path is None
+    assert sent(fake_hub) == set()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_second_try_fetches_only_what_is_missing(fake_hub, files):
+    """What came whole the first time is kept."""
+    repository = fake_hub.put(NAME, files, "cut")
+    with pytest.raises(ModelUnavailable):
+        download(NAME)
+    fake_hub.asked.clear()
+    repository.trouble = ""
+    download(NAME)
+    assert sent(fake_hub) == {"model.safetensors", "tokenizer.json"}
+
+
+def test_a_short_wait_is_waited_for(fake_hub, files):
+    """A hub that asks for a second of patience gets it, and the log says so."""
+    fake_hub.put(NAME, files, "limited files", retry_s=0, refusals=1)
+    told = Told()
+    download(NAME, told)
+    assert find_model(NAME).available
+    assert "The hub asks to wait 0 s." in told.lines
+
+
+def test_weights_that_are_cut_off_on_the_hub_are_named(fake_hub, files):
+    """Whatever sizes the hub tells: the file's own header tells how long it has to be."""
+    fake_hub.put(NAME, {**files, "model.safetensors": files["model.safetensors"][:-100]})
+    with pytest.raises(ModelUnavailable, match=r"model\.safetensors is no readable safetensors file \(it is cut off: it has"):
+        download(NAME)
+    assert find_model(NAME).path is None
+    assert left() == []
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json"])
+def test_a_file_that_lost_its_end_later_is_fetched_again(fake_hub, files, file: str):
+    """A full disk or a copy that broke off: it is no model until the file is whole again."""
+    fake_hub.put(NAME, files)
+    folder = download(NAME)
+    (folder / file).resolve().write_bytes(files[file][:-10])
+    assert find_model(NAME).path is None
+    fake_hub.asked.clear()
+    download(NAME)
+    assert sent(fake_hub) == {file}
+    assert (folder / file).read_bytes() == files[file]
+    assert find_model(NAME).path == str(folder)
+
+
+def test_content_that_is_not_the_promised_one_is_thrown_away(fake_hub, files, monkeypatch):
+    """Large files are named by their SHA-256, which every fingerprint here relies on."""
+    fake_hub.put(NAME, files)
+    monkeypatch.setattr(fetching, "sha256", lambda path: "0" * 64)
+    with pytest.raises(ModelUnavailable, match=r"model\.safetensors has another content"):
+        download(NAME)
+    assert find_model(NAME).path is None
+    assert left() == []
+
+
+def test_a_branch_that_moves_on_is_followed_and_a_commit_stays(fake_hub, files):
+    """Another download of the branch is another model; the commit that a name pins is the same for ever."""
+    repository = fake_hub.put(NAME, files)
+    first = repository.branches["main"]
+    repository.branches["v1"] = first
+    download(NAME)
+    other = {**files, "config.json": files["config.json"] + b"\n"}
+    second = repository.move(other)
+    assert find_model(NAME).revision == first
+    assert download(NAME).name == second
+    assert find_model(NAME).revision == second
+    pinned = find_model(f"{NAME}@{first}")
+    assert (pinned.revision, pinned.available) == (first, True)
+    assert weights_fingerprint(pinned) != weights_fingerprint(find_model(NAME))
+    assert find_model(f"{NAME}@v1").path is None  # nobody has asked where it points
+    fake_hub.asked.clear()
+    assert download(f"{NAME}@v1").name == first
+    assert sent(fake_hub) == set()
+    assert {card.name for card in list_models() if card.kind == "hub"} == {NAME, f"{NAME}@v1"}
+
+
+@pytest.mark.parametrize("revision", ["v1.0", "refs/pr/1", "feature/x", "commit"])
+def test_a_revision_is_fetched_alone(fake_hub, files, revision: str):
+    """A tag, a pull request, a branch in a folder, a commit: main is not here then."""
+    commit = fake_hub.put(NAME, {**files, "config.json": b"{}"}).move(files, revision)
+    revision = commit if revision == "commit" else revision
+    assert download(f"{NAME}@{revision}").name == commit
+    card = find_model(f"{NAME}@{revision}")
+    assert (card.revision, card.available) == (commit, True)
+    assert find_model(NAME).path is None
+    assert [card.name for card in list_models() if card.kind == "hub"] == [f"{NAME}@{revision}"]
+
+
+def test_offline_afterwards_everything_is_there(fake_hub, files, monkeypatch):
+    """Nothing is asked any more."""
+    fake_hub.put(NAME, files)
+    download(NAME)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    fake_hub.asked.clear()
+    assert load_model(find_model(NAME), "cpu").card.revision == find_model(NAME).revision
+    with pytest.raises(ModelUnavailable, match=r"owner/small@v1 is not on this machine and the hub can't be reached"):
+        load_model(find_model(f"{NAME}@v1"), "cpu")
+    assert fake_hub.asked == []
+
+
+def test_a_person_can_stop_it_at_any_moment(fake_hub, files):
+    """In the midst of a file that does not come: the process is gone at once, and what it wrote."""
+    fake_hub.put(NAME, files, "stalled")
+    began = time.monotonic()
+    with pytest.raises(Stopped):
+        download(NAME, Told(stop=True))
+    assert time.monotonic() - began < 20
+    assert left() == []
+    assert find_model(NAME).path is None
+
+
+def test_a_disk_without_room_is_told_before_anything_comes(fake_hub, files, monkeypatch):
+    """With the place to change."""
+    fake_hub.put(NAME, files)
+    monkeypatch.setattr(fetching.shutil, "disk_usage", lambda place: type("Usage", (), {"free": 1_000})())
+    with pytest.raises(StorageError, match=r"owner/small takes .* and 1\.0 kB are free in .*set HF_HOME"):
+        download(NAME)
+    assert sent(fake_hub) == set()
+
+
+@pytest.mark.parametrize(
+    "revision", ["", "..", "../x", "a/../b", "/etc", "a//b", "a/", ".git", "x.lock", "a b", "a\0b", "-x", "x" * 101, "@", "é", "a:b", "~"]
+)
+def test_hostile_revisions_are_refused(revision: str):
+    """They would become paths and addresses."""
+    with pytest.raises(ModelUnavailable, match=r"There is no model named .*after @ stands a branch, a tag or a commit"):
+        find_model(f"{NAME}@{revision}")
+
+
+def test_names_are_taken_apart():
+    """The repository, the revision, and whether that is a commit."""
+    commit = "0123456789" * 4
+    for text, parts in {
+        "owner/name": ("owner/name", None, None),
+        "owner/name@v1": ("owner/name", "v1", None),
+        "gpt2@refs/pr/1": ("gpt2", "refs/pr/1", None),
+        f"owner/name@{commit}": ("owner/name", commit, commit),
+        f"owner/name@{commit[:39]}": ("owner/name", commit[:39], None),
+    }.items():
+        found = hub_name(text)
+        assert found is not None
+        assert (found.repository, found.revision, found.commit, str(found)) == (*parts, text)
+    assert [hub_name(text) for text in ("a/b/c", "", "@v1", "o w/n@v1", "é/x", "a" * 201 + "/b")] == [None] * 6
+
+
+def test_a_snapshot_that_is_named_by_no_commit_has_no_revision(fake_hub, tiny_folder):
+    """Someone put it there by hand; a revision is never invented."""
+    place = hub_cache() / "models--owner--small"
+    (place / "refs").mkdir(parents=True)
+    (place / "refs" / "main").write_text("mine")
+    (place / "snapshots").mkdir()
+    tiny_folder.rename(place / "snapshots" / "mine")
+    card = find_model(NAME)
+    assert (card.available, card.revision) == (True, None)
+    assert ModelFolder(Path(card.path or "")).parameters() > 0
