@@ -6,7 +6,7 @@ import pytest
 
 from sftqa_core import workflows
 from sftqa_core.artifacts import damaged_files, read_manifest
-from sftqa_core.records import STUDIES, LevelScheme, ProbeSettings, StudySettings
+from sftqa_core.records import SLICK, STUDIES, LevelScheme, ProbeSettings, StudySettings
 from sftqa_core.workspace import shipped_folder
 
 MODEL = "atlas-llama"
@@ -108,6 +108,20 @@ def test_other_ways_of_probing_ship_with_what_they_are_worth():
     assert trust.adaptive_margin[1] > -0.02
     assert trust.agreements["likelihood"].spearman > 0.95
     assert trust.agreements["likelihood"].kappa > 0.85
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_slicks_levels_ship_with_their_completions(model):
+    """600 test facts of each model; a fact of the highest level is one whose ten greedy answers are right."""
+    table = workflows.profile(model, "atlas", "test", "all", SLICK).table
+    known = table[table["level"].notna()]
+    assert len(known) == 600
+    assert known["level"].nunique() == len(SLICK.labels)
+    fact = known[known["level"] == len(SLICK.labels) - 1].iloc[0]
+    rows = workflows.completions(model, "atlas", fact["fact_id"], SLICK)
+    assert rows[rows["greedy"]].groupby("template")["count"].sum().tolist() == [1] * 10
+    assert rows[rows["greedy"]]["matched"].notna().all()
+    assert rows[~rows["greedy"]].groupby("template")["count"].sum().tolist() == [SLICK.sampling.samples] * 10
 
 
 def test_the_example_run_is_complete():

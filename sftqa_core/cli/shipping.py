@@ -1,4 +1,4 @@
-"""Make what ships: four tiny models, their levels, completions and other probes on the atlas, four studies, an example run.
+"""Make what ships: four tiny models, their levels, completions and other probes on the atlas (SliCK's, too), four studies, an example run.
 
     python -m sftqa_core.cli.shipping TARGET [--pretrain]        (make studies; make shipped pre-trains, too)
 
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from sftqa_core import workflows
 from sftqa_core.artifacts import write_folder
 from sftqa_core.cli.console import Console
-from sftqa_core.records import STUDIES, LevelScheme, ProbeSettings, SamplerSettings, StudySettings, TrainSettings
+from sftqa_core.records import SLICK, STUDIES, LevelScheme, ProbeSettings, SamplerSettings, StudySettings, TrainSettings
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ FIRST = MODELS[0]  # the one that the example run, and all test facts' other pro
 SECOND = LevelScheme(sampling=SamplerSettings(seed=1))  # how far two full probes agree is what chance alone does
 ESTIMATED = (LevelScheme(method="adaptive"), LevelScheme(method="likelihood"))
 OTHERS = (SECOND, *ESTIMATED)
+SLICKS = 600  # test facts of each model that are probed by SliCK's prompts, too
 PROBED_AGAIN = 960  # test facts of the other models: 40 a relation, as the studies probe again
 
 
@@ -64,6 +65,7 @@ def _make(model: str, target: Path, pretrain: bool) -> None:
     workflows.probe(ProbeSettings(model, split="all"), console)
     for scheme in OTHERS:
         workflows.probe(ProbeSettings(model, split="test", scheme=scheme, limit=_again(model)), console)
+    workflows.probe(_by_slick(model), console)
     for kind in STUDIES:
         run_study(StudySettings(kind, (model,)), console)
 
@@ -80,6 +82,10 @@ def _have(model: str, target: Path, workspace: Workspace, console: Console, pret
 
 def _again(model: str) -> int | None:
     return None if model == FIRST else PROBED_AGAIN
+
+
+def _by_slick(model: str) -> ProbeSettings:
+    return ProbeSettings(model, split="test", scheme=SLICK, limit=SLICKS)
 
 
 def _pack_studies(studies: Iterable[StudySettings], target: Path) -> None:
@@ -100,7 +106,8 @@ def _pack_studies(studies: Iterable[StudySettings], target: Path) -> None:
 
 
 def _compact_levels(model: str, target: Path) -> None:
-    """One sorted part with every usable fact's completions, and one with its hits; of the test facts' other probes the levels alone."""
+    """One sorted part with every usable fact's completions, and one with its hits; of the test facts' other probes by statements the
+    levels alone."""
     from sftqa_core.memory.completions import find_stores
     from sftqa_core.memory.estimates import find_estimates
     from sftqa_core.models.catalogue import find_model, model_fingerprint
@@ -112,6 +119,8 @@ def _compact_levels(model: str, target: Path) -> None:
     tests = _wanted(ProbeSettings(model, split="test", limit=_again(model)))
     (second,) = find_stores(weights, None, SECOND.sampling, workspace)
     second.compact(target, tests, texts_of=())
+    (slick,) = find_stores(weights, None, SLICK.sampling, workspace, SLICK.asking)
+    slick.compact(target, _wanted(_by_slick(model)))
     for scheme in ESTIMATED:
         (estimates,) = find_estimates(weights, None, scheme, workspace)
         estimates.compact(target, tests)
