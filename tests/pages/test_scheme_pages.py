@@ -48,10 +48,10 @@ def test_memory_tells_of_cutoffs_in_a_link_that_are_none(shipped):
     assert number(app, "Levels").value == 5
 
 
-def test_memory_under_slick_says_that_nothing_is_probed_and_what_the_levels_mean(shipped):
-    """Without SliCK's completions the page offers the probe; the glossary says what makes each level."""
+def test_memory_under_slick_says_how_much_is_probed_and_what_the_levels_mean(shipped):
+    """What ships is counted; the glossary says what makes each level."""
     app = shipped("memory", {"model": "atlas-llama", "source": "atlas", "levels": "slick"})
-    assert "0 of 3,060 facts probed" in words(app)
+    assert "**600 of 3,060 facts probed**" in words(app)
     assert "HighlyKnown: all of 10 greedy answers" in words(app)
     assert picker(app, "Levels by").value == "slick"
 
