@@ -12,6 +12,7 @@ from sftqa_core.knowledge.aliases import load_aliases
 from sftqa_core.knowledge.facts import FactSource, pick_facts
 from sftqa_core.memory.completions import CompletionStore
 from sftqa_core.memory.estimates import EstimateStore
+from sftqa_core.memory.room import give_back
 from sftqa_core.memory.stored import levels_in
 from sftqa_core.models.catalogue import ModelFingerprint, find_model, model_fingerprint
 from sftqa_core.models.devices import resolve_device
@@ -60,6 +61,7 @@ class Prober:
         how = self.settings.quantization
         self.reporter.log(f"Loading {self.settings.model}{'' if how == 'none' else f' in {how}'} ...")
         loaded = load_model(self.card, self.device, self.settings.gpus, self.reporter, how)
+        give_back()  # quantising leaves holes
         self.card = loaded.card  # a hub model is on this machine from now on
         return loaded
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sftqa_core.errors import OutOfMemory
+from sftqa_core.memory.room import give_back
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.footprint import STATE_BYTES, tuning
 from sftqa_core.progress import Reporter, Silent
@@ -26,6 +27,7 @@ def trial(settings: TrainSettings, reporter: Reporter | None = None) -> Check:
 
     try:
         loaded = load_model(find_model(settings.model), settings.device, quantization=settings.quantization)
+        give_back()  # quantising leaves holes
         pool = train_pool(open_for(settings.model, settings.source), settings)
         n = len(pool) if settings.n == TrainSettings.ALL else settings.n
         done = try_examples(loaded, likely_longest(settings, pool, n), settings, reporter or Silent())

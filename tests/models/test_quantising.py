@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +19,7 @@ from sftqa_core.memory.completions import CompletionStore, find_stores
 from sftqa_core.memory.estimates import EstimateStore, find_estimates
 from sftqa_core.models import quantising
 from sftqa_core.models.catalogue import ModelFingerprint, find_model
-from sftqa_core.models.footprint import coarse
+from sftqa_core.models.footprint import coarse, tuning
 from sftqa_core.models.footprint import loaded as foretold
 from sftqa_core.models.loading import load_model
 from sftqa_core.models.quantising import INSTALL, is_of, number_format, require_quantiser
@@ -121,6 +122,10 @@ def test_memory_is_foretold_of_weights_in_4_bits():
     assert foretold(small.shape, "cpu") < 0.4 * foretold(whole.shape, "cpu")
     assert coarse(8_000_000_000, "cuda", "lora", nf4=True).total / 8e9 == pytest.approx(0.516, abs=0.001)
     assert coarse(8_000_000_000, "cuda", "lora").total == 16_000_000_000
+    held = model_shape(find_model(MODEL)).in_4_bits()
+    stepping = tuning(held, "cpu", "lora", 8, 8, 32)
+    assert stepping.reading > held.stored_bytes * held.parameters  # pages of the file, and holes
+    assert stepping.reading > tuning(replace(held, nf4=False), "cpu", "lora", 8, 8, 32).reading == 0  # float32 numbers are used as they lie
 
 
 def test_a_model_that_is_quantised_already_is_refused():
