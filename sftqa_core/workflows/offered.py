@@ -19,6 +19,7 @@ from sftqa_core.models.folders import ModelFolder
 from sftqa_core.models.footprint import Shape, decoding, tuning
 from sftqa_core.models.hub_models import HubModel, hub_models, known_model
 from sftqa_core.models.hub_page import has_token
+from sftqa_core.models.quantising import INSTALL, PACKAGE
 from sftqa_core.records import LevelScheme, ModelCard, TrainSettings
 from sftqa_core.workflows.memory import OPEN, PROCESS_BYTES, model_shape
 from sftqa_core.workspace import Workspace
@@ -27,7 +28,6 @@ WORKS = ("probe", "lora", "lora_4bit", "full")  # what memory is told for
 FITS = ("now", "not now", "no", "unknown")  # beside what is free; beside all there is; not at all; the device can't be asked
 STATES = ("here", "downloadable", "gated", "not asked", "unusable")
 FOUR_BIT = ("cpu", "cuda", "rocm")  # devices on which weights can be held in 4 bits
-FOUR_BIT_PACKAGE = "bitsandbytes"
 LENGTH = 32  # tokens of a statement, or of an example; the longest statement of the built-in world has 25
 PLACES = 8  # prompts of a probe that are under way together
 _USUAL = TrainSettings("any")
@@ -127,9 +127,9 @@ def _room(device: str) -> tuple[str, DeviceMemory | None]:
 
 
 def _lacking(device: str) -> str:
-    if device not in FOUR_BIT or find_spec(FOUR_BIT_PACKAGE) is not None:
+    if device not in FOUR_BIT or find_spec(PACKAGE) is not None:
         return ""
-    return f"Work in 4 bits needs {FOUR_BIT_PACKAGE}, which is not installed: pip install {FOUR_BIT_PACKAGE}."
+    return f"Work in 4 bits needs {PACKAGE}, which is not installed: {INSTALL}."
 
 
 def _listed(card: ModelCard, added: bool, device: str, room: DeviceMemory | None, login: bool) -> Offer:

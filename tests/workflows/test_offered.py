@@ -85,7 +85,7 @@ def test_what_fits_is_told_for_each_kind_of_work():
 def test_what_4_bits_need_is_told_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch):
     """With the command; not where 4 bits can't be had anyway, nor where the package is there."""
     monkeypatch.setattr(offered, "find_spec", lambda name: None)
-    assert offered.offered_models().lacking.endswith("pip install bitsandbytes.")
+    assert offered.offered_models().lacking.endswith("pip install bitsandbytes==0.50.2.")
     monkeypatch.setattr(offered, "resolve_device", lambda setting: "mps")
     assert offered.offered_models().lacking == ""
     monkeypatch.undo()
