@@ -38,15 +38,17 @@ def kept_predictions(
     settings: TrainSettings,
     aliases: Aliases,
     make: Callable[[], pd.DataFrame],
+    origin: dict[str, Any] | None = None,
 ) -> tuple[pd.DataFrame, bool]:
-    """The predictions table of a base-model stage and whether it was known; `make` is called, and its table kept, if not."""
+    """The predictions table of a base-model stage and whether it was known; `make` is called, and its table kept, if not,
+    with the model's `origin` (models/origin.py)."""
     key = _key(stage, model, facts, source, settings, aliases)
     folder = _folder(key)
     known = read_kept(folder, key, FILE, _table, own=True)
     if known is not None:
         return known, True
     table = make()
-    write_folder(place_of(folder), lambda work: table.to_parquet(work / FILE), {"kind": "answers", "settings": key})
+    write_folder(place_of(folder), lambda work: table.to_parquet(work / FILE), {"kind": "answers", "settings": key, "origin": origin})
     return table, False
 
 

@@ -1,7 +1,8 @@
 """What the stores of probe results have in common: a key made of all that a result depends on, and parts that are added,
 never changed, in the person's layer over the shipped one.
 
-`<layer>/<kind>/<key>/` holds the parts and `settings.json`, the settings that the key is a hash of.
+`<layer>/<kind>/<key>/` holds the parts and `settings.json`, the settings that the key is a hash of, and
+`origin.json`.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from typing import Any, ClassVar, Self
 import pandas as pd
 import pyarrow as pa
 
-from sftqa_core.artifacts import set_aside, write_json
+from sftqa_core.artifacts import keep_json, set_aside, write_json
 from sftqa_core.errors import ArtifactDamaged, SettingsError
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.memory.tables import read_parquet
 from sftqa_core.workspace import Workspace
 
+ORIGINS = "origin.json"  # beside settings.json: where the model came from, each place once
 _log = logging.getLogger(__name__)
 
 
@@ -80,6 +82,19 @@ class PartStore:
         if not (folder / "settings.json").exists():
             write_json(folder / "settings.json", self.settings)
         return folder
+
+    def tell_origin(self, origin: dict[str, Any]) -> None:
+        """Note where the model came from (models/origin.py) beside what it said. The same weights may come from several places, and
+        the key is none of them: results of a model that was fetched elsewhere, or at another commit with the same files, are found."""
+        path = self.writable() / ORIGINS
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            known = []
+        if not isinstance(known, list):
+            known = []
+        if origin not in known:
+            keep_json(path, [*known, origin])
 
     def mend(self) -> None:
         """Write the settings anew where they are lost or damaged: without them the results are not found by looking."""

@@ -2,7 +2,8 @@
 
     <layer>/cells/<key>/answers.parquet   correct, rival (bool): one row a test fact, in the facts' order
                         levels.parquet    score (float64), level (int64): one row a fact that was probed again, in their order
-                        manifest.json     written last: the key's settings, what was trained on, numbers of the run, versions
+                        manifest.json     written last: the key's settings, the model's origin, what was trained on, numbers of
+                                          the run, versions
 
 A cell has one of the two tables. The key is a hash of everything that its numbers depend on, so equal cells of two studies
 are one. Facts are named by the fingerprint of their list: whoever reads a cell has the list.
@@ -88,12 +89,14 @@ class Cells:
         counts: Mapping[str, Mapping[str, int]],
         numbers: Mapping[str, float],
         scheme: LevelScheme | None = None,
+        origin: Mapping[str, Any] | None = None,
     ) -> Path:
-        """Keep a finished cell; `table` has its rows in the facts' order."""
+        """Keep a finished cell; `table` has its rows in the facts' order, `origin` (models/origin.py) says where the model came from."""
         key, kind = self._key(run, scheme), _kind(scheme)
         folder = place_of(self.workspace.root / FOLDER / fingerprint(key))
         columns = table[list(TABLES[kind])].astype(TABLES[kind])
-        manifest = {"kind": f"cell of {kind}", "settings": key, "n": n, "counts": counts, "numbers": dict(numbers)}
+        manifest: dict[str, Any] = {"kind": f"cell of {kind}", "settings": key, "n": n, "counts": counts, "numbers": dict(numbers)}
+        manifest["origin"] = None if origin is None else dict(origin)
         return write_folder(folder, lambda work: columns.to_parquet(work / f"{kind}.parquet", index=False), manifest)
 
     def _key(self, run: TrainSettings, scheme: LevelScheme | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ from sftqa_core.artifacts import require_whole, write_folder
 from sftqa_core.errors import NotFound, SettingsError
 from sftqa_core.models.catalogue import base_card, find_model, folder_card, weights_fingerprint
 from sftqa_core.models.folders import ADAPTER_CONFIG, ModelFolder
+from sftqa_core.models.hub_cache import HubName, hub_name
+from sftqa_core.models.origin import repository
 from sftqa_core.training.model_card import model_card
 
 if TYPE_CHECKING:
@@ -44,7 +47,7 @@ def export_model(run: Run, out: Path, merge: bool = False) -> Path:
 
     def fill(work: Path) -> None:
         if merge:
-            _merge(folder, work)
+            _merge(folder, work, base, run.manifest["model"].get("revision"))
         else:
             shutil.copytree(folder, work, dirs_exist_ok=True)
         if base is not None and not merge:
@@ -63,7 +66,12 @@ def _kept(run: Run) -> Path:
 
 def _same_base(run: Run) -> ModelCard:
     """The adapter's base model. Raises `SettingsError` where other weights lie under its name now."""
-    card = find_model(run.settings.model)
+    card, told = find_model(run.settings.model), run.manifest["model"].get("revision")
+    hub = hub_name(card.name) if card.kind == "hub" else None
+    if hub and told and card.revision != told:  # its branch has moved on since, or it was removed
+        card = find_model(str(HubName(hub.repository, told)))
+        if card.path is None:
+            raise SettingsError(f"Run {run.id} was trained on {card.name}, which is not on this machine: sftqa fetch {card.name}")
     if weights_fingerprint(base_card(card) or card) != run.manifest["model"]["weights"]:
         raise SettingsError(
             f"{run.settings.model} is not what run {run.id} was trained on any more: its files have changed. Put those back, or train "
@@ -76,16 +84,19 @@ def _name_base(work: Path, base: ModelCard, revision: str | None) -> None:
     """By hub id and revision; a folder by its place. Built-in models have a name that this program knows."""
     path = work / ADAPTER_CONFIG
     told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    told["base_model_name_or_path"] = str(base.path) if base.kind in ("folder", "pretrained") else base.name
+    told["base_model_name_or_path"] = str(base.path) if base.kind in ("folder", "pretrained") else repository(base.name, base.kind)
     told["revision"] = revision
     path.write_text(json.dumps(told, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _merge(adapter: Path, work: Path) -> None:
-    """Heavy."""
+def _merge(adapter: Path, work: Path, base: ModelCard | None, revision: str | None) -> None:
+    """Heavy. The adapter is read from a copy that names the base as it is known now: an old run's may say no revision."""
     from sftqa_core.models.loading import load_model, no_progress_bar
 
-    loaded = load_model(folder_card(adapter, adapter.parent.name, "folder"), "cpu")
-    with no_progress_bar():
+    with tempfile.TemporaryDirectory() as copied, no_progress_bar():
+        place = Path(shutil.copytree(adapter, Path(copied) / adapter.parent.name))
+        if base is not None:
+            _name_base(place, base, revision)
+        loaded = load_model(folder_card(place, adapter.parent.name, "folder"), "cpu")
         loaded.model.save_pretrained(work)
         loaded.tokenizer.save_pretrained(work)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from sftqa_core.models.origin import repository
+
 if TYPE_CHECKING:
     from sftqa_core.records import DomainAccuracy
     from sftqa_core.training.runs import Run
@@ -17,8 +19,9 @@ _DOMAINS = {"in": "in-domain", "out": "out-of-domain"}
 def model_card(run: Run, *, merged: bool, adapter: bool) -> str:
     """Markdown with a head of settings, as model hubs read it. Names from outside stand in code marks."""
     settings, told = run.settings, run.manifest["model"]
+    base = repository(settings.model, told.get("kind"))
     head = yaml.safe_dump(
-        {"base_model": settings.model, "library_name": "peft" if adapter else "transformers", "pipeline_tag": "text-generation"},
+        {"base_model": base, "library_name": "peft" if adapter else "transformers", "pipeline_tag": "text-generation"},
         sort_keys=False, allow_unicode=True,
     )  # fmt: skip
     revision = f", revision {_code(told['revision'])}" if told.get("revision") else ""
@@ -30,9 +33,9 @@ def model_card(run: Run, *, merged: bool, adapter: bool) -> str:
     )
     lines = [
         f"---\n{head}---",
-        f"# {_code(settings.model)} tuned on {run.summary.n:,} questions",
-        f"{kind} {_code(settings.model)}{revision}, tuned by SFT-QA Explorer (run {_code(run.id)}).",
-        f"**Licence.** These weights come from {_code(settings.model)}: its licence and terms hold for them, too; look them up there.",
+        f"# {_code(base)} tuned on {run.summary.n:,} questions",
+        f"{kind} {_code(base)}{revision}, tuned by SFT-QA Explorer (run {_code(run.id)}).",
+        f"**Licence.** These weights come from {_code(base)}: its licence and terms hold for them, too; look them up there.",
         f"**Data.** {run.summary.n:,} questions of {_code(settings.source)}, asked as {_code(settings.prompt.prompt)}"
         f"{', in the chat template of the model' if settings.prompt.chat else ''}; seed {settings.seed}.",
         *([measured] if settings.quantization == "nf4" else []),

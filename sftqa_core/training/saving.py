@@ -17,6 +17,7 @@ from peft import PeftModel, get_peft_model_state_dict
 
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.models.loading import no_progress_bar
+from sftqa_core.models.origin import repository
 
 if TYPE_CHECKING:
     from sftqa_core.models.catalogue import ModelFingerprint
@@ -36,7 +37,9 @@ def _save_model(tuned: LoadedModel, folder: Path) -> None:
     if isinstance(model, PeftModel):
         # Built-in models are told by name: where they lie differs from machine to machine.
         portable = tuned.card.path is None or tuned.card.kind in ("built-in", "hub")
-        model.peft_config["default"].base_model_name_or_path = tuned.card.name if portable else tuned.card.path
+        config = model.peft_config["default"]
+        config.base_model_name_or_path = repository(tuned.card.name, tuned.card.kind) if portable else tuned.card.path
+        config.revision = tuned.card.revision  # None unless it is the hub's
         model.save_pretrained(folder, save_embedding_layers=False)  # "auto" would ask the hub about the vocabulary
         (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
     else:

@@ -14,8 +14,10 @@ from sftqa_core.memory.completions import CompletionStore
 from sftqa_core.memory.estimates import EstimateStore
 from sftqa_core.memory.room import give_back
 from sftqa_core.memory.stored import levels_in
-from sftqa_core.models.catalogue import ModelFingerprint, find_model, model_fingerprint
+from sftqa_core.models.catalogue import ModelFingerprint, base_card, find_model, model_fingerprint
 from sftqa_core.models.devices import resolve_device
+from sftqa_core.models.origin import origin
+from sftqa_core.models.present import present, present_base
 from sftqa_core.models.quantising import number_format
 from sftqa_core.progress import Reporter
 from sftqa_core.records import LevelScheme, ProbeSettings
@@ -65,6 +67,17 @@ class Prober:
         self.card = loaded.card  # a hub model is on this machine from now on
         return loaded
 
+    def bring_here(self) -> None:
+        """Fetch the model, and the one under an adapter, if they are not on this machine. Raises `ModelUnavailable`."""
+        self.card = present(self.card, self.reporter)
+        base = base_card(self.card)
+        if base is not None:
+            present_base(self.card, base, self.reporter)
+
+    def _is_here(self) -> bool:
+        base = base_card(self.card) if self.card.path else None
+        return self.card.path is not None and (base is None or base.path is not None)
+
     def under(self, scheme: LevelScheme) -> Prober:
         """The same model and facts under another scheme; the model is loaded once for both."""
         return Prober(self.source, replace(self.settings, scheme=scheme), self.reporter, self)
@@ -84,7 +97,7 @@ class Prober:
 
     def known(self, facts: pd.DataFrame) -> pd.DataFrame | None:
         """The levels table of those facts whose levels are known; None for a model that is not on this machine."""
-        if self.card.path is None:
+        if not self._is_here():
             return None
         return levels_in(self.store, self.card, self.source, facts, self.settings, self.aliases)
 
@@ -99,6 +112,7 @@ class Prober:
         began, before = time.monotonic(), self.probed
         table = probe_facts(loaded, self.source, facts, self.settings, self.aliases, reporter=self.reporter, store=self.store)
         if self.probed > before:
+            self.store.tell_origin(origin(loaded.card))
             self.seconds += time.monotonic() - began
             remember(loaded.fingerprint, **{kind_of_probe(self.settings.scheme): (self.probed, self.seconds)})
         return table

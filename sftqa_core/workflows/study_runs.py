@@ -15,6 +15,7 @@ from sftqa_core.evaluation.perplexity import Surprise, surprise
 from sftqa_core.evaluation.predictions import encode_questions, predict
 from sftqa_core.memory.probing import probe_facts
 from sftqa_core.memory.room import give_back
+from sftqa_core.models.origin import origin
 from sftqa_core.models.quantising import refuse_second_adapter
 from sftqa_core.progress import Phase, Progress, Reporter
 from sftqa_core.records import PretrainSettings, StudySettings, TrainSettings
@@ -48,7 +49,9 @@ def run_study(study: StudySettings, reporter: Reporter) -> None:
     parts = [ModelStudy(study, model, reporter) for model in study.models]
     for part in parts:
         _require_facts(part)
-    phase = Phase(reporter, PHASE, sum(len(part.left()) for part in parts if part.prober.card.path), "runs")
+    for part in parts:
+        part.prober.bring_here()  # one that can't be had is told before another has taken hours
+    phase = Phase(reporter, PHASE, sum(len(part.left()) for part in parts), "runs")
     while parts:
         part = parts.pop(0)  # let go of each model before the next is loaded
         _try_first(part, reporter)
@@ -145,7 +148,8 @@ class StudyRuns:
         else:
             table = predict(tuned.loaded, part.facts, run, self.quiet, stage="after", aliases=part.prober.aliases, prompts=self.questions)
         shown = {"shown": float(table["shown"].mean())} if "shown" in table and len(table) else {}
-        part.cells.write(run, table, len(selection.facts), selection.counts, {**_numbers(tuned, began), **shown})
+        numbers = {**_numbers(tuned, began), **shown}
+        part.cells.write(run, table, len(selection.facts), selection.counts, numbers, origin=origin(self.loaded.card))
 
     def _levels(self, run: TrainSettings, selection: Selection, tuned: TuneResult, began: float) -> None:
         """Probed with the random numbers of the second probe: what moves beyond that one is the training's doing."""
@@ -157,7 +161,8 @@ class StudyRuns:
             after = surprise(tuned.loaded, self.held_out)
             ratio, error = after.log_ratio(self._before)
             more = {"perplexity": after.perplexity, "perplexity_before": self._before.perplexity, "log_ratio": ratio, "log_ratio_se": error}
-        part.shifts.write(run, table, len(selection.facts), selection.counts, {**_numbers(tuned, began), **more}, part.retest_scheme)
+        told = (selection.counts, {**_numbers(tuned, began), **more}, part.retest_scheme, origin(self.loaded.card))
+        part.shifts.write(run, table, len(selection.facts), *told)
 
     @cached_property
     def _before(self) -> Surprise:

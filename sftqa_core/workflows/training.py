@@ -21,6 +21,7 @@ from sftqa_core.evaluation.predictions import encode_questions, predict
 from sftqa_core.knowledge.sources import open_source
 from sftqa_core.models.chat_templates import asked_by, chat_notes
 from sftqa_core.models.loading import LoadedModel
+from sftqa_core.models.origin import origin
 from sftqa_core.models.quantising import refuse_second_adapter
 from sftqa_core.progress import Reporter
 from sftqa_core.records import DOMAINS, DomainAccuracy, RunSummary, TrainSettings
@@ -158,7 +159,7 @@ class TrainingRun:
         answers = {}
         for stage, make in {"before": plain, **{stage: few_shot(stage) for stage in settings.few_shot_stages}}.items():
             with self._timed(stage):
-                table, known = kept_predictions(stage, model, facts, self.source, settings, aliases, make)
+                table, known = kept_predictions(stage, model, facts, self.source, settings, aliases, make, origin(loaded.card))
                 answers[stage] = table.assign(stage=stage)
             if known:
                 self.reporter.log(f"The base model's answers ({stage}) were known already.")
@@ -216,7 +217,7 @@ class TrainingRun:
         model = asked_by(loaded.fingerprint, loaded.card, self.settings.prompt)
         guesses = majority_objects(self._all_facts, self.prober.aliases)
         return {
-            "model": {"name": self.settings.model, "revision": loaded.card.revision, **model.to_dict()},
+            "model": {**origin(loaded.card), **model.to_dict()},
             "token": self.token,
             "source": {"name": self.source.name, "fingerprint": self.source.fingerprint},
             "aliases": self.prober.aliases.fingerprint(),

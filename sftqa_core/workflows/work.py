@@ -137,8 +137,8 @@ def run_job(kind: str, settings: dict[str, Any], reporter: Reporter, token: str)
         "probe": lambda: probe(ProbeSettings.from_dict(settings), reporter).artifact,
         "train": lambda: train(TrainSettings.from_dict(settings), reporter, token).run,
         "study": lambda: study(StudySettings.from_dict(settings), reporter).settings.kind,
-        "fetch": lambda: fetch(FetchSettings.from_dict(settings), reporter).name,
         "pretrain": lambda: pretrain(PretrainSettings.from_dict(settings), reporter).name,
+        "fetch": lambda: fetch(FetchSettings.from_dict(settings), reporter).name,
     }
     if kind not in jobs:
         raise SettingsError(f"A job must be one of {', '.join(jobs)}, got {kind!r}.")

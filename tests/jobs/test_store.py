@@ -49,6 +49,17 @@ def test_claims_come_in_order_as_devices_are_free(store: JobStore):
     assert (claim.id, claim.attempt, claim.begun, claim.needs, claim.process) == (second.id, 1, False, Resources(), ME)
 
 
+def test_a_download_starts_whatever_devices_do(store: JobStore):
+    """It waits for other downloads only, and nobody waits for it."""
+    cpu = queue(store)
+    one, two = (store.insert(new_job("fetch", {"model": f"owner/{name}"}), Resources(), "/") for name in "ab")
+    assert [store.position(job.id) for job in (cpu, one, two)] == [1, 1, 2]
+    assert store.claim(ME, {"cpu": 0, "gpu": 0, "network": 1}, ONE).id == one.id
+    assert store.claim(ME, {"cpu": 0, "gpu": 0, "network": 0}, ONE) is None
+    assert store.claim(ME, {"cpu": 1, "gpu": 0, "network": 0}, ONE).id == cpu.id
+    assert store.claim(ME, {"cpu": 0, "gpu": 0, "network": 1}, ONE).id == two.id
+
+
 def test_a_job_of_several_gpus_is_not_overtaken(store: JobStore):
     """While two GPUs are wanted and one is free, a later job of one GPU waits; a job of the processor does not."""
     four = {"cpu": 1, "gpu": 4}
