@@ -32,6 +32,7 @@ def train_form() -> TrainSettings:
     values = {"model": model, "source": source, **_examples(wrong), **_recipe(model, wrong)}
     with st.expander("More settings"):
         values |= _more(values["method"])
+        values |= step_form.weights_field(values["method"])
         values |= step_form.step_fields()
         values |= gpu_fields()
         values["prompt"] = prompt_form.prompt_field(model, wrong)

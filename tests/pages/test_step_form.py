@@ -24,12 +24,14 @@ def test_lab_launches_what_the_fields_say(explorer, jobs):
     app.number_input(key="lab-patience").set_value(3).run()
     app.segmented_control(key="lab-method").set_value("lora").run()
     app.number_input(key="lab-rank").set_value(16).run()
+    app.toggle(key="lab-nf4").set_value(True).run()
     button(app, "Launch").click().run()
     (job,) = jobs.jobs.values()
-    wanted = TrainSettings(
-        "stand-in", method="lora", lora_rank=16, optimizer="adafactor", gradient_checkpointing=True, micro_batch=2, eval_every=4, patience=3
-    )
+    steps = {"optimizer": "adafactor", "gradient_checkpointing": True, "micro_batch": 2, "eval_every": 4, "patience": 3}
+    wanted = TrainSettings("stand-in", method="lora", lora_rank=16, quantization="nf4", **steps)
     assert job.settings == wanted.to_dict()
+    app.segmented_control(key="lab-method").set_value("full").run()
+    assert not [box for box in app.toggle if box.key == "lab-nf4"]
 
 
 def test_lab_names_what_does_not_divide_by_its_label(explorer):
@@ -42,6 +44,7 @@ def test_lab_names_what_does_not_divide_by_its_label(explorer):
 def test_a_runs_settings_fill_the_fields():
     settings = TrainSettings("any", optimizer="sgd", micro_batch=4, eval_every=9, eval_facts=50, patience=2)
     assert step_form.filled(settings) == {
+        "lab-nf4": False,
         "lab-optimizer": "sgd", "lab-micro": 4, "lab-checkpointing": False, "lab-every": 9, "lab-dev-facts": 50, "lab-patience": 2,
     }  # fmt: skip
 
