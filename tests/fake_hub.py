@@ -5,6 +5,7 @@ A repository has commits with files, and branches that point to commits. `troubl
     gated      the page is there, its files are refused         limited         429 with Retry-After, for whatever is asked
     stalled    half of each large file comes, then nothing       limited files   the same for files only, `refusals` times
     short      the page promises a byte more than is sent        cut             half of each large file comes, then the end
+    slow       a large file comes in ten pieces, one every quarter of a second
     echo       every answer fails with `status`, and holds the token that was sent
 """
 
@@ -132,8 +133,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(404, "EntryNotFound", "Entry not found")
         content = files[name]
         headers = {"ETag": f'"{_oid(content)}"', "X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
-        bad = len(content) >= LARGE_BYTES and self.command == "GET" and repository.trouble in ("cut", "stalled")
-        if not bad:
+        large = len(content) >= LARGE_BYTES and self.command == "GET"
+        if large and repository.trouble == "slow":
+            return self._send(200, content, headers, pieces=10)
+        if not (large and repository.trouble in ("cut", "stalled")):
             return self._send(200, content, headers)
         self._send(200, content, headers, half=True)
         if repository.trouble == "stalled":
@@ -146,14 +149,18 @@ class _Handler(BaseHTTPRequestHandler):
     def _json(self, value: Any) -> None:
         self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
-    def _send(self, status: int, content: bytes, headers: dict[str, str], half: bool = False) -> None:
+    def _send(self, status: int, content: bytes, headers: dict[str, str], half: bool = False, pieces: int = 1) -> None:
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(content))}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command == "GET":
-            self.wfile.write(content[: len(content) // 2] if half else content)
-            self.wfile.flush()
+            sent = content[: len(content) // 2] if half else content
+            size = -(-len(sent) // pieces) or 1
+            for start in range(0, len(sent), size):
+                self.wfile.write(sent[start : start + size])
+                self.wfile.flush()
+                self.fake.over.wait(0.25 if pieces > 1 else 0)
 
 
 def _oid(content: bytes) -> str:

@@ -16,6 +16,7 @@ from pages._ui.charts import draw
 from pages._ui.panels import problem
 from pages._ui.titles import changed_words, job_title
 from pages._ui.wording import PHASES, duration, literal, moment, step_of
+from sftqa_core.artifacts import in_words
 from sftqa_core.errors import SettingsError, SftqaError
 from sftqa_core.figures.training import loss_figure
 from sftqa_core.records import KEPT, Job, TrainSettings
@@ -157,9 +158,11 @@ def _log(job_id: str, box: Any) -> None:
 def _progress_words(now: Any, at: int, of: int) -> str:
     name = PHASES.get(now.phase, now.phase)
     words = literal(f"Step {at} of {of}, {name}: " if of > 1 else f"{name[:1].upper()}{name[1:]}: ")
-    words += f"{now.done:,} of {now.total:,} {literal(now.unit)}"
-    if now.rate:
-        words += f", {now.rate:,.1f} a second"
+    if now.unit == "bytes":
+        done, total, rate = in_words(now.done), in_words(now.total), in_words(now.rate or 0)
+    else:
+        done, total, rate = f"{now.done:,}", f"{now.total:,} {literal(now.unit)}", f"{now.rate or 0:,.1f}"
+    words += f"{done} of {total}" + (f", {rate} a second" if now.rate else "")
     if now.left_s is not None and now.done < now.total:
         words += f", about {duration(now.left_s)} left" + (" in this step" if of > 1 else "")
     return words

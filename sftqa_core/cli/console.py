@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+from sftqa_core.artifacts import in_words
 from sftqa_core.errors import Stopped
 from sftqa_core.progress import Progress
 
@@ -27,7 +28,10 @@ class Console:
     def progress(self, update: Progress) -> None:
         left = f", {update.left_s:.0f} s left" if update.left_s is not None else ""
         values = "".join(f", {name} {value:.3g}" for name, value in update.values.items())
-        line = f"{update.phase}: {update.done:,} of {update.total:,} {update.unit}, {update.rate or 0:.1f}/s{left}{values}"
+        done, total, rate = f"{update.done:,}", f"{update.total:,} {update.unit}", f"{update.rate or 0:.1f}"
+        if update.unit == "bytes":
+            done, total, rate = (in_words(number) for number in (update.done, update.total, update.rate or 0))
+        line = f"{update.phase}: {done} of {total}, {rate}/s{left}{values}"
         if sys.stderr.isatty():
             print(f"\r\x1b[2K{line}", end="\n" if update.done >= update.total else "", file=sys.stderr, flush=True)
         elif update.done >= update.total or update.phase != self.phase or time.monotonic() - self.told_s > EVERY_S:

@@ -21,7 +21,7 @@ from sftqa_core.errors import ModelUnavailable, SftqaError
 from sftqa_core.models.hub_cache import UNWANTED, WANTED, hub_cache
 
 LONGEST_WAIT_S = 20  # that a hub may ask for before it is told to the person instead
-PIECE_BYTES = 1 << 20  # that are written at once: the client's own 10 MB look like a standstill on a slow line
+PIECE_BYTES = 1 << 16  # that are written at once: the client's own 10 MB look like a standstill on a slow line
 _TOLD_EVERY_S = 0.3
 _counted = {"done": 0, "moved": 0}
 _BARS = {"huggingface_hub.snapshot_download": "done", "huggingface_hub.snapshot_download.transfer": "moved"}
@@ -60,14 +60,14 @@ def _be_told_of_limits() -> None:
     from huggingface_hub.utils import set_client_factory
     from huggingface_hub.utils._http import default_client_factory
 
-    from sftqa_core.models.hub_errors import rate_limited, wait_s
+    from sftqa_core.models.hub_errors import busy, wait_s
 
     def look(response: Any) -> None:
         seconds = wait_s(response)
         if seconds is None:
             return
         if seconds > LONGEST_WAIT_S:
-            raise ModelUnavailable(rate_limited("The hub", seconds))
+            raise ModelUnavailable(busy("The hub", response.status_code, seconds))
         _say({"waits_s": seconds})
 
     def client() -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import unquote
 
@@ -34,9 +36,11 @@ def hub_errors(name: str) -> Iterator[None]:
         raise ModelUnavailable(told) from None
 
 
-def rate_limited(who: str, seconds: int | None) -> str:
-    """The hub has had enough of this address for now."""
+def busy(who: str, status: int, seconds: int | None) -> str:
+    """The hub has had enough for now: of this address (429), or of everybody."""
     wait = "in some minutes" if seconds is None else f"in {seconds:,} s"
+    if status != 429:
+        return f"{who} is busy ({status}): try again {wait}."
     return f"{who} is rate limited (429): try again {wait}, or log in with `hf auth login`, which raises the limit."
 
 
@@ -50,7 +54,12 @@ def wait_s(response: Any) -> int | None:
     if limit is not None and limit.remaining == 0:
         return limit.reset_in_seconds
     told = str(response.headers.get("Retry-After") or "").strip()
-    return int(told) if told.isascii() and told.isdigit() and len(told) < 10 else None
+    if told.isascii() and told.isdigit() and len(told) < 10:
+        return int(told)
+    try:  # or a date
+        return max(round(parsedate_to_datetime(told).timestamp() - time.time()), 0)
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def _sentence(name: str, error: Exception) -> str | None:
@@ -70,8 +79,9 @@ def _sentence(name: str, error: Exception) -> str | None:
         return f"The hub has no such revision of it as {name!r} names. Its page on the hub lists branches, tags and commits."
     if isinstance(error, errors.EntryNotFoundError | errors.HFValidationError):
         return f"The hub can't give {name!r}: {first_line(error)}. Check the id, it has the form owner/name."
-    if isinstance(error, errors.HfHubHTTPError) and getattr(getattr(error, "response", None), "status_code", None) == 429:
-        return rate_limited(f"The hub, asked for {name},", wait_s(error.response))
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(error, errors.HfHubHTTPError) and status in (429, 503):
+        return busy(f"The hub, asked for {name},", status, wait_s(error.response))
     foreign = type(error).__module__.partition(".")[0] in _HTTP_LIBRARIES
     if not foreign and not isinstance(error, errors.HfHubHTTPError | errors.CorruptedCacheException | OSError):
         return None

@@ -167,7 +167,8 @@ class RunContents:
 
 def new_run_id(settings: TrainSettings, now: datetime | None = None) -> str:
     """A new name that sorts by time and can be told apart by eye: 20260131-142501-atlas-llama-n60-lora-s0-3f9c."""
-    model = re.sub(r"[^A-Za-z0-9.]+", "-", Path(settings.model).name).strip("-.")[:40] or "model"
+    path, at, revision = settings.model.partition("@")
+    model = re.sub(r"[^A-Za-z0-9.]+", "-", Path(path).name + at + revision).strip("-.")[:40] or "model"
     moment = (now or datetime.now(UTC)).strftime("%Y%m%d-%H%M%S")
     return f"{moment}-{model}-n{settings.n}-{settings.method}-s{settings.seed}-{secrets.token_hex(2)}"
 

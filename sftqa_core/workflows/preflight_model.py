@@ -81,7 +81,8 @@ def _on_the_hub(name: str, card: ModelCard, whole: ModelCard) -> Looked:
     except SftqaError as error:
         return Looked(name, (_refused(error),), card)
     size = f", {gigabytes(hub.size_bytes)} to fetch" if hub.size_bytes else ""
-    found = Check("model", "ok", f"{whole.name} is not on this machine yet; the hub has it{size}.")
+    at = f" at commit {hub.commit[:12]}" if hub.commit else ""
+    found = Check("model", "ok", f"{whole.name} is not on this machine yet; the hub has it{at}{size}.")
     later = Check("tokenizer", "unknown", "The tokenizer can't be looked at yet.", "It is, as soon as its files are on this machine.")
     return Looked(name, (found, _licence(whole, hub), _access(hub), later), card, hub=hub, parameters=whole.parameters or hub.parameters)
 

@@ -141,6 +141,21 @@ def test_a_second_try_fetches_only_what_is_missing(fake_hub, files):
     assert sent(fake_hub) == {"model.safetensors", "tokenizer.json"}
 
 
+@pytest.mark.usefixtures("quick")
+def test_a_slow_line_is_no_standstill(fake_hub, files):
+    """It takes longer than a standstill may, and something comes all the while."""
+    fake_hub.put(
+        NAME, {"model.safetensors": files["model.safetensors"], "config.json": files["config.json"], "large.json": b" " * 700_000}, "slow"
+    )
+    told, began = Told(), time.monotonic()
+    download(NAME, told)
+    assert time.monotonic() - began > 2
+    done = [update.done for update in told.updates]
+    assert len(set(done)) > 3
+    assert done == sorted(done)
+    assert find_model(NAME).available
+
+
 def test_a_short_wait_is_waited_for(fake_hub, files):
     """A hub that asks for a second of patience gets it, and the log says so."""
     fake_hub.put(NAME, files, "limited files", retry_s=0, refusals=1)
