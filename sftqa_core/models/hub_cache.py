@@ -122,8 +122,9 @@ def commit_of(snapshot: Path) -> str | None:
 
 def keep_reference(name: HubName, commit: str) -> None:
     """Note what the name's branch or tag points to: only now it counts as fetched. Raises `StorageError`."""
-    if name.commit is None:
-        write_bytes(name.folder / "refs" / (name.revision or MAIN), commit.encode())
+    revision = name.revision or MAIN
+    if name.commit is None and _reference(name.folder, revision) != commit:  # a cache that others share may be read-only
+        write_bytes(name.folder / "refs" / revision, commit.encode())
 
 
 def wanted_file(name: str) -> bool:

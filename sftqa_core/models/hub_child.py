@@ -98,7 +98,7 @@ def _counter() -> type:
 
 
 def _tell() -> None:
-    told: dict[str, int] = {}
+    told = dict(_counted)
     while True:
         threading.Event().wait(_TOLD_EVERY_S)
         if _counted != told:

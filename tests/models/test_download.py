@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from huggingface_hub import constants
 
 from sftqa_core.errors import ModelUnavailable, Stopped, StorageError
 from sftqa_core.models import download as fetching
+from sftqa_core.models import hub_cache as hub_cache_module
 from sftqa_core.models.catalogue import find_model, list_models, weights_fingerprint
 from sftqa_core.models.download import download
 from sftqa_core.models.folders import ModelFolder
@@ -252,6 +256,32 @@ def test_a_person_can_stop_it_at_any_moment(fake_hub, files):
     assert time.monotonic() - began < 20
     assert left() == []
     assert find_model(NAME).path is None
+
+
+def test_the_process_that_fetches_ends_with_its_parent(fake_hub, files):
+    """However the parent ended: it is told by the pipe that closes."""
+    repository = fake_hub.put(NAME, files, "stalled")
+    command = [sys.executable, "-m", "sftqa_core.models.hub_child"]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdin is not None
+    assert child.stdout is not None
+    try:
+        child.stdin.write(json.dumps({"repository": NAME, "commit": repository.branches["main"]}) + "\n")
+        child.stdin.flush()
+        assert json.loads(child.stdout.readline()) == {"ready": True}
+        child.stdin.close()
+        assert child.wait(10) == 1
+    finally:
+        child.kill()
+        child.stdout.close()
+
+
+def test_a_shared_cache_that_is_read_only_is_used(fake_hub, files, monkeypatch):
+    """A model that is there whole is written to in no way when it is asked for again."""
+    fake_hub.put(NAME, files)
+    folder = download(NAME)
+    monkeypatch.setattr(hub_cache_module, "write_bytes", lambda *_: pytest.fail("written"))
+    assert download(NAME) == folder
 
 
 def test_a_disk_without_room_is_told_before_anything_comes(fake_hub, files, monkeypatch):
