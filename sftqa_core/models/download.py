@@ -90,7 +90,7 @@ def ask(hub: HubName, info: Any = None) -> Promised:
             f"{hub} has no safetensors weights on the hub, and other formats can run code when they are opened. "
             "Look for a converted copy, or convert it where you trust it and pick that folder."
         )
-    sizes = {entry.rfilename: entry.size for entry in files}
+    sizes = {entry.rfilename: entry.size if isinstance(entry.size, int) else None for entry in files}
     return Promised(hub, info.sha, sizes, {entry.rfilename: entry.lfs.sha256 for entry in files if entry.lfs})
 
 

@@ -46,13 +46,14 @@ def busy(who: str, status: int, seconds: int | None) -> str:
 
 def wait_s(response: Any) -> int | None:
     """How many seconds the hub asks to wait; None for an answer that asks for nothing."""
-    from huggingface_hub.utils import parse_ratelimit_headers
+    from huggingface_hub import utils
 
     if getattr(response, "status_code", None) not in (429, 503):
         return None
-    limit = parse_ratelimit_headers(response.headers)
+    read = getattr(utils, "parse_ratelimit_headers", lambda headers: None)  # the client's first 1.x had none
+    limit = read(response.headers)
     if limit is not None and limit.remaining == 0:
-        return limit.reset_in_seconds
+        return int(limit.reset_in_seconds)
     told = str(response.headers.get("Retry-After") or "").strip()
     if told.isascii() and told.isdigit() and len(told) < 10:
         return int(told)
