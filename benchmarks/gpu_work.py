@@ -19,7 +19,7 @@ from sftqa_core.memory.room import at_once
 from sftqa_core.memory.sampling import fact_prompts
 from sftqa_core.models.catalogue import ModelFingerprint
 from sftqa_core.models.devices import device_memory
-from sftqa_core.models.footprint import Shape, decoding, tuning
+from sftqa_core.models.footprint import Shape, TuningStep, decoding, tuning
 from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Progress, Silent
 from sftqa_core.records import ModelCard, SamplerSettings, TrainSettings
@@ -106,7 +106,7 @@ def tune_row(loaded: LoadedModel, peak: Peak, method: str, examples: int) -> dic
     facts = open_for("atlas-llama", "atlas").facts.query("split == 'train'").head(examples)
     settings = TrainSettings("any", method=method, lora_rank=RANK, batch_size=BATCH, learning_rate=1e-5, save_model=False)
     encoded = [len(example.ids) for example in encode_examples(loaded, facts, settings)]
-    foretold = tuning(shape_of(loaded), loaded.device, method, RANK, BATCH, max(encoded)).total
+    foretold = tuning(shape_of(loaded), loaded.device, TuningStep(method, RANK, BATCH, max(encoded))).total
     row = {"model": loaded.card.name, "parameters": loaded.model.num_parameters(), "method": method}
     room = device_memory(loaded.device)
     if room and foretold > room.total:

@@ -160,7 +160,7 @@ def shape_of(loaded: Any) -> Any:
 
 def tune(loaded: Any, work: str, options: argparse.Namespace) -> dict[str, int]:
     """Fine-tune on train facts of the atlas."""
-    from sftqa_core.models.footprint import tuning
+    from sftqa_core.models.footprint import TuningStep, tuning
     from sftqa_core.records import TrainSettings
     from sftqa_core.training.trainer import encode_examples, fine_tune
     from sftqa_core.workflows.reading import open_for
@@ -170,7 +170,7 @@ def tune(loaded: Any, work: str, options: argparse.Namespace) -> dict[str, int]:
     longest = max(len(example.ids) for example in encode_examples(loaded, facts, settings))
     with tempfile.TemporaryDirectory() as scratch:
         fine_tune(loaded, facts, settings, Path(scratch))
-    return asdict(tuning(shape_of(loaded), options.device, work, RANK, BATCH, longest))
+    return asdict(tuning(shape_of(loaded), options.device, TuningStep(work, RANK, BATCH, longest)))
 
 
 def answer(loaded: Any, work: str, options: argparse.Namespace) -> dict[str, int]:

@@ -74,31 +74,29 @@ class Footprint:
         return min(self.total, held)
 
 
-def tuning(
-    shape: Shape,
-    device: str,
-    method: str,
-    rank: int,
-    batch_size: int,
-    length: int,
-    state_bytes: float = 8,
-    checkpointing: bool = False,
-) -> Footprint:
-    """Fine-tuning, "full" or "lora", on batches whose longest example has `length` tokens; later steps, when there are moments.
+@dataclass(frozen=True)
+class TuningStep:
+    """What a step of fine-tuning is made of, as far as memory goes."""
 
-    `batch_size`: examples on the device at once. `state_bytes`: of the optimizer, a trained parameter. With `checkpointing` autograd
-    keeps each layer's input alone, and all of one layer at a time while it is computed again. Raises `SettingsError` for full
-    fine-tuning of a model in 4 bits.
-    """
-    full, half, tokens = method == "full", _half(device), batch_size * length
+    method: str  # full or lora
+    rank: int  # of lora
+    examples: int  # on the device at once; of several GPUs, on all of them
+    length: int  # tokens of the longest one
+    state_bytes: float = 8  # of the optimizer, a trained parameter
+    checkpointing: bool = False  # autograd keeps each layer's input alone, and all of one layer while it is computed again
+
+
+def tuning(shape: Shape, device: str, step: TuningStep) -> Footprint:
+    """Fine-tuning on one device; later steps, when there are moments. Raises `SettingsError` for tuning all of a model in 4 bits."""
+    full, half, tokens, rank = step.method == "full", _half(device), step.examples * step.length, step.rank
     if full and shape.nf4:
         raise SettingsError("Weights in 4 bits can't be tuned themselves. Choose method lora, or load the model whole.")
     base, trained = loaded(shape, device), shape.parameters if full else shape.adapter(rank)
-    weights, gradients, moments = base + 4 * trained, 4 * trained, round(state_bytes * trained)
+    weights, gradients, moments = base + 4 * trained, 4 * trained, round(step.state_bytes * trained)
     largest = shape.largest if full else rank * max(shape.hidden, shape.intermediate)
     stepping = 4 * trained if device in SEPARATE else 2 * 4 * largest
     layer = _kept(shape, half, full, 0 if full else rank)
-    kept = tokens * ((shape.layers * 4 * shape.hidden + layer if checkpointing else shape.layers * layer) + 3 * 4 * shape.hidden)
+    kept = tokens * ((shape.layers * 4 * shape.hidden + layer if step.checkpointing else shape.layers * layer) + 3 * 4 * shape.hidden)
     kept += _widened(shape, device)
     cast = 2 * trained if half else 0
     logits = 3 * 4 * tokens * shape.vocabulary

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sftqa_core.models.footprint import Footprint, Shape, tuning
+from sftqa_core.models.footprint import Footprint, Shape, TuningStep, tuning
 
 
 def spread_over(found: Footprint, gpus: int) -> Footprint:
@@ -22,27 +22,16 @@ def spread_over(found: Footprint, gpus: int) -> Footprint:
     return replace(found, weights=weights, keys_values=kept, total=found.total - saved)
 
 
-def tuning_together(
-    shape: Shape,
-    device: str,
-    method: str,
-    rank: int,
-    batch_size: int,
-    length: int,
-    gpus: int,
-    sharding: str,
-    state_bytes: float = 8,
-    checkpointing: bool = False,
-) -> Footprint:
-    """Fine-tuning on so many GPUs, "ddp" or "fsdp"; `batch_size` is the whole batch's."""
-    alone = tuning(shape, device, method, rank, -(-batch_size // gpus), length, state_bytes, checkpointing)
+def tuning_together(shape: Shape, device: str, step: TuningStep, gpus: int, sharding: str) -> Footprint:
+    """Fine-tuning on so many GPUs, "ddp" or "fsdp", which share the step's examples."""
+    alone = tuning(shape, device, replace(step, examples=-(-step.examples // gpus)))
     if gpus == 1:
         return alone
     if sharding == "ddp":
         return replace(alone, gradients=2 * alone.gradients, total=alone.total + alone.gradients)
     trained = alone.gradients // 4
-    weights = (4 * trained if method == "full" else alone.weights) // gpus
-    gradients, optimizer, moments = alone.gradients // gpus, alone.optimizer // gpus, round(state_bytes * trained) // gpus
+    weights = (4 * trained if step.method == "full" else alone.weights) // gpus
+    gradients, optimizer, moments = alone.gradients // gpus, alone.optimizer // gpus, round(step.state_bytes * trained) // gpus
     # the peak is where a backward pass begins, or where the optimizer steps (footprint.py)
     peak = max(moments + alone.activations + alone.logits, optimizer + gradients)
     return replace(alone, weights=weights, gradients=gradients, optimizer=optimizer, total=weights + peak)

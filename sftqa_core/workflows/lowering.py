@@ -7,7 +7,7 @@ from typing import Any
 from sftqa_core.errors import SftqaError
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.devices import SEPARATE, resolve_device
-from sftqa_core.models.footprint import tuning
+from sftqa_core.models.footprint import TuningStep, tuning
 
 _FEW_PROMPTS = 16  # for a probe that chose its own number and found no room
 _USUAL_LENGTH = 32  # tokens of an example, where only a comparison is wanted
@@ -72,5 +72,5 @@ def _batch_weighs(settings: Settings) -> bool:
     largest = max((shape for shape in found if shape is not None), key=lambda shape: shape.parameters, default=None)
     if largest is None:
         return False
-    used = tuning(largest, device, "full", 0, settings.get("micro_batch") or settings.get("batch_size") or 1, _USUAL_LENGTH)
+    used = tuning(largest, device, TuningStep("full", 0, settings.get("micro_batch") or settings.get("batch_size") or 1, _USUAL_LENGTH))
     return used.activations + used.logits > used.total / 2

@@ -13,7 +13,7 @@ from sftqa_core.models.catalogue import base_card
 from sftqa_core.models.chat_templates import Layout, layout, require_chat_template
 from sftqa_core.models.devices import SEPARATE, DeviceMemory, device_memory
 from sftqa_core.models.folders import ModelFolder
-from sftqa_core.models.footprint import STATE_BYTES, Footprint, Shape, answering, coarse, decoding, loaded, prompts_at_once
+from sftqa_core.models.footprint import STATE_BYTES, Footprint, Shape, TuningStep, answering, coarse, decoding, loaded, prompts_at_once
 from sftqa_core.models.hub_models import known_model
 from sftqa_core.models.quantising import NF4
 from sftqa_core.models.shares import spread_over, tuning_together
@@ -117,8 +117,9 @@ class Estimator:
             asking = spread_over(answering(shape, self.device, places, asked, settings.max_answer_tokens), parts)
             if not n:
                 return asking
-            how = (settings.method, settings.lora_rank, batch, length, settings.gpus, settings.sharding)
-            tuned = tuning_together(shape, self.device, *how, STATE_BYTES[settings.optimizer], settings.gradient_checkpointing)
+            state, again = STATE_BYTES[settings.optimizer], settings.gradient_checkpointing
+            step = TuningStep(settings.method, settings.lora_rank, batch, length, state, again)
+            tuned = tuning_together(shape, self.device, step, settings.gpus, settings.sharding)
             own = max(0, tuned.weights - asking.weights)  # of the tuned model, which answers while the base model is still there
             after = replace(asking, weights=asking.weights + own, total=asking.total + own)
             return max(tuned, after, key=lambda found: found.total)

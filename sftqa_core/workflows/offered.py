@@ -16,7 +16,7 @@ from sftqa_core.models.catalogue import NOT_HERE, find_model, list_models
 from sftqa_core.models.chat_hints import kind_of_model
 from sftqa_core.models.devices import DeviceMemory, device_memory, resolve_device
 from sftqa_core.models.folders import ModelFolder
-from sftqa_core.models.footprint import Shape, decoding, tuning
+from sftqa_core.models.footprint import Shape, TuningStep, decoding, tuning
 from sftqa_core.models.hub_models import HubModel, hub_models, known_model
 from sftqa_core.models.hub_page import has_token
 from sftqa_core.models.quantising import INSTALL, PACKAGE
@@ -186,7 +186,7 @@ def needs(shape: Shape | None, device: str, room: DeviceMemory | None, open_shar
     tuned = {"lora": (shape, "lora"), "lora_4bit": (shape.in_4_bits(), "lora"), "full": (shape, "full")}
     for work, (held, method) in tuned.items():
         if work != "lora_4bit" or device in FOUR_BIT:
-            found[work] = tuning(held, device, method, _USUAL.lora_rank, _USUAL.batch_size, LENGTH)
+            found[work] = tuning(held, device, TuningStep(method, _USUAL.lora_rank, _USUAL.batch_size, LENGTH))
     return tuple(_need(work, footprint.least + PROCESS_BYTES[device], room) for work, footprint in found.items())
 
 

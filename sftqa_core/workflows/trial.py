@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sftqa_core.errors import OutOfMemory
 from sftqa_core.memory.room import give_back
 from sftqa_core.models.catalogue import find_model
-from sftqa_core.models.footprint import STATE_BYTES, tuning
+from sftqa_core.models.footprint import STATE_BYTES, TuningStep, tuning
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import Check, ModelCard, TrainSettings
 from sftqa_core.training.trying import Trial, try_one_step
@@ -65,5 +65,5 @@ def _expected(card: ModelCard, device: str, settings: TrainSettings, done: Trial
         return None
     at_once = min(settings.micro_batch or settings.batch_size, done.examples)
     state, again = STATE_BYTES[settings.optimizer], settings.gradient_checkpointing
-    found = tuning(shape, device, settings.method, settings.lora_rank, at_once, done.tokens, state, again)
+    found = tuning(shape, device, TuningStep(settings.method, settings.lora_rank, at_once, done.tokens, state, again))
     return found.total + (PROCESS_BYTES[device] if device == "cpu" else 0)

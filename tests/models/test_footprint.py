@@ -13,7 +13,7 @@ import pytest
 from sftqa_core.errors import SettingsError
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.folders import ModelFolder
-from sftqa_core.models.footprint import NF4, Shape, answering, coarse, decoding, loaded, prompts_at_once, tuning
+from sftqa_core.models.footprint import NF4, Shape, TuningStep, answering, coarse, decoding, loaded, prompts_at_once, tuning
 
 LLAMA = {
     "model_type": "llama", "hidden_size": 512, "num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 2,
@@ -51,19 +51,19 @@ def test_a_shape_that_is_not_told_is_not_made_up(config):
 
 def test_full_fine_tuning_takes_twenty_bytes_a_parameter_and_lora_the_adapter():
     """On a processor: base and copy 8, gradients 4, moments 8; the optimizer steps with two of the largest tensor (32.8 MB) in hand."""
-    full = tuning(shape(), "cpu", "full", 8, 8, 18)
+    full = tuning(shape(), "cpu", TuningStep("full", 8, 8, 18))
     largest = 4 * 512 * 8_000
     assert (full.weights, full.gradients, full.optimizer) == (8 * 29_000_000, 4 * 29_000_000, 8 * 29_000_000 + 2 * largest)
-    lora = tuning(shape(), "cpu", "lora", 8, 8, 18)
+    lora = tuning(shape(), "cpu", TuningStep("lora", 8, 8, 18))
     adapter = 8 * 8 * (2 * (512 + 512) + 2 * (512 + 128) + 3 * (512 + 1_376))
     assert (lora.weights, lora.gradients, lora.optimizer) == (4 * (29_000_000 + adapter), 4 * adapter, 8 * adapter + 8 * 8 * 1_376)
     assert lora.total < full.total / 2
-    assert tuning(shape(), "cpu", "lora", 8, 16, 18).activations == 2 * lora.activations
+    assert tuning(shape(), "cpu", TuningStep("lora", 8, 16, 18)).activations == 2 * lora.activations
 
 
 def test_a_gpu_holds_the_base_in_half_and_steps_with_all_roots_at_once():
     """bfloat16 base 2 bytes, float32 copy 4; the optimizer's moments 8 and temporaries 4 a parameter."""
-    full = tuning(shape(), "cuda", "full", 8, 8, 18)
+    full = tuning(shape(), "cuda", TuningStep("full", 8, 8, 18))
     assert (full.weights, full.optimizer) == (6 * 29_000_000, 12 * 29_000_000)
     assert full.total >= 22 * 29_000_000
 
@@ -98,7 +98,7 @@ def test_activations_are_what_autograd_keeps(kind: str, method: str):
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         model(input_ids=ids, attention_mask=mask, labels=ids, use_cache=False)
     kept = sum(tensor.untyped_storage().nbytes() for tensor in saved.values()) - 4 * 8 * 24 * 300  # without the log-probabilities
-    told = tuning(shape(config.to_dict(), 500_000), "cpu", method, 8, 8, 24).activations / 2
+    told = tuning(shape(config.to_dict(), 500_000), "cpu", TuningStep(method, 8, 8, 24)).activations / 2
     assert kept == pytest.approx(told, rel=0.05)
 
 
@@ -149,7 +149,7 @@ def test_in_4_bits_the_matrices_take_half_a_byte_and_their_scales():
 def test_lora_on_4_bits_saves_the_matrices_and_holds_one_of_them_widened():
     """Gradients and moments are the adapter's as ever; full fine-tuning of weights in 4 bits is refused, with the way out."""
     whole = shape(LLAMA_7B, 6_738_415_616)
-    lora, in_4_bits = tuning(whole, "cuda", "lora", 8, 8, 32), tuning(whole.in_4_bits(), "cuda", "lora", 8, 8, 32)
+    lora, in_4_bits = tuning(whole, "cuda", TuningStep("lora", 8, 8, 32)), tuning(whole.in_4_bits(), "cuda", TuningStep("lora", 8, 8, 32))
     saved = loaded(whole, "cuda") - loaded(whole.in_4_bits(), "cuda")
     widened = 2 * 4_096 * 11_008
     assert (in_4_bits.gradients, in_4_bits.optimizer) == (lora.gradients, lora.optimizer)
@@ -158,7 +158,7 @@ def test_lora_on_4_bits_saves_the_matrices_and_holds_one_of_them_widened():
     probing, probed = decoding(whole, "cuda", 24, 10, 24, 32), decoding(whole.in_4_bits(), "cuda", 24, 10, 24, 32)
     assert (probing.weights - probed.weights, probed.keys_values) == (saved, probing.keys_values)
     with pytest.raises(SettingsError, match=r"4 bits can't be tuned themselves\. Choose method lora"):
-        tuning(whole.in_4_bits(), "cuda", "full", 8, 8, 32)
+        tuning(whole.in_4_bits(), "cuda", TuningStep("full", 8, 8, 32))
 
 
 @pytest.mark.parametrize("name", ["atlas-llama", "atlas-qwen", "atlas-neox"])

@@ -19,7 +19,7 @@ from sftqa_core.memory.completions import CompletionStore, find_stores
 from sftqa_core.memory.estimates import EstimateStore, find_estimates
 from sftqa_core.models import quantising
 from sftqa_core.models.catalogue import ModelFingerprint, find_model
-from sftqa_core.models.footprint import coarse, tuning
+from sftqa_core.models.footprint import TuningStep, coarse, tuning
 from sftqa_core.models.footprint import loaded as foretold
 from sftqa_core.models.loading import load_model
 from sftqa_core.models.quantising import INSTALL, is_of, number_format, require_quantiser
@@ -124,8 +124,8 @@ def test_memory_is_foretold_of_weights_in_4_bits():
     assert coarse(8_000_000_000, "cuda", "lora").total == 16_000_000_000
     for stored, pages in ((4, 0), (2, 2)):  # float32 numbers are used as they lie in the file, others are converted from it
         shape = replace(model_shape(find_model(MODEL)), stored_bytes=stored)
-        assert tuning(shape, "cpu", "lora", 8, 8, 32).reading == pages * shape.parameters
-        assert tuning(shape.in_4_bits(), "cpu", "lora", 8, 8, 32).reading > stored * shape.parameters  # pages, and holes
+        assert tuning(shape, "cpu", TuningStep("lora", 8, 8, 32)).reading == pages * shape.parameters
+        assert tuning(shape.in_4_bits(), "cpu", TuningStep("lora", 8, 8, 32)).reading > stored * shape.parameters  # pages, and holes
 
 
 def test_a_model_that_is_quantised_already_is_refused():
