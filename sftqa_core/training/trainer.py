@@ -37,7 +37,7 @@ from sftqa_core.training.optimizers import learning_rate, make_optimizer
 from sftqa_core.training.prompts import EncodedExample
 from sftqa_core.training.saving import save_tuned, tuned_fingerprint
 from sftqa_core.training.schedule import learning_rate_factor, training_steps
-from sftqa_core.training.shared_trainer import together_arguments
+from sftqa_core.training.several.trainer import together_arguments
 from sftqa_core.training.unfinished import Keeper, Unfinished
 from sftqa_core.training.watching import DEV, Right, Watcher
 
@@ -89,7 +89,7 @@ def fine_tune(
     set by it. Raises `Stopped` when the person asked for it, `OutOfMemory`, and `SettingsError` when an example does not
     fit the model (before the first step) or the loss stops being a number.
     """
-    from sftqa_core.training.several import train_together  # which needs this module
+    from sftqa_core.training.several.group import train_together  # which needs this module
 
     started = time.monotonic()
     rate = learning_rate(settings, loaded.card.parameters or _size(loaded.model))

@@ -31,7 +31,7 @@ from sftqa_core.models.spreading import layer_places, spread
 from sftqa_core.progress import Progress, Reporter
 from sftqa_core.records import TrainSettings
 from sftqa_core.training.adapters import trainable_copy
-from sftqa_core.training.process import STOP, TOLD, TUNED, WORK, Work
+from sftqa_core.training.several.process import STOP, TOLD, TUNED, WORK, Work
 
 if TYPE_CHECKING:
     from sftqa_core.models.loading import LoadedModel
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.05
 _GRACE_S = 5.0  # for the others to say why they failed, once one has
-_MODULE = "sftqa_core.training.process"
+_MODULE = "sftqa_core.training.several.process"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""Heavy: one of the processes that train together (several.py starts them, one a GPU).
+"""Heavy: one of the processes that train together (group.py starts them, one a GPU).
 
-    RANK=0 WORLD_SIZE=2 LOCAL_RANK=0 python -m sftqa_core.training.process FOLDER
+    RANK=0 WORLD_SIZE=2 LOCAL_RANK=0 python -m sftqa_core.training.several.process FOLDER
 
 It reads FOLDER/work.json and takes its part of every batch. The first process tells progress in FOLDER/told.jsonl and writes the
 trained numbers to FOLDER/tuned.safetensors; one that fails leaves FOLDER/failed-RANK.json. It ends when the process that started
@@ -32,7 +32,7 @@ from sftqa_core.training.adapters import trainable_copy
 from sftqa_core.training.curve import CurveWriter
 from sftqa_core.training.prompts import EncodedExample
 from sftqa_core.training.schedule import training_steps
-from sftqa_core.training.shared_trainer import SharedTrainer, Together
+from sftqa_core.training.several.trainer import SharedTrainer, Together
 from sftqa_core.training.trainer import make_trainer, memory_errors, run_trainer
 from sftqa_core.training.unfinished import Keeper, Unfinished
 
