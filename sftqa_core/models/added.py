@@ -21,16 +21,16 @@ _WAIT_S = 10
 
 
 def added_models(workspace: Workspace | None = None) -> list[str]:
-    """Hub ids and folders in the order in which they were added; none where nothing was.
+    """Hub ids and folders in the order in which they were added, the first MOST of them; none where nothing was.
 
     Raises `ArtifactDamaged` for a file that can't be read, `OtherVersion` for one of a newer program, `StorageError` where the
     disk does not give it out.
     """
-    return read_added((workspace or Workspace.current()).added_models)
+    return read_added((workspace or Workspace.current()).added_models)[:MOST]
 
 
 def read_added(path: Path) -> list[str]:
-    """The same of one file."""
+    """All of one file, however many a person wrote into it."""
     if not path.exists() and not path.is_symlink():
         return []
     with fetching(path):
@@ -47,7 +47,9 @@ def read_added(path: Path) -> list[str]:
     names = found.get("models")
     if not isinstance(names, list) or not all(isinstance(name, str) and 0 < len(name) <= _LONGEST for name in names):
         raise _damaged(path, f"its models must be a list of names, got {shown(names)}")
-    return list(dict.fromkeys(names))[:MOST]
+    if any("\ud800" <= letter <= "\udfff" for name in names for letter in name):
+        raise _damaged(path, f"its models must be whole characters, got {shown(names)}")
+    return list(dict.fromkeys(names))
 
 
 def keep_added(name: str, workspace: Workspace | None = None) -> str:

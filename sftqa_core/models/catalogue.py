@@ -85,9 +85,10 @@ def list_models(workspace: Workspace | None = None) -> list[ModelCard]:
     for hub, snapshot in local_snapshots():
         try:
             card = folder_card(snapshot, str(hub), "hub")
+            kinds = ModelFolder(snapshot).config().get("architectures") or ()
         except SftqaError:
             continue  # data sets' companions, diffusion models, half a download: nothing a person could pick here
-        if any(str(kind).endswith(("ForCausalLM", "LMHeadModel")) for kind in ModelFolder(snapshot).config().get("architectures") or ()):
+        if any(str(kind).endswith(("ForCausalLM", "LMHeadModel")) for kind in kinds):
             cards.append(replace(card, revision=commit_of(snapshot)))
     cards += _added(workspace, {card.name for card in cards})
     return sorted(cards, key=lambda card: (("built-in", "pretrained", "folder", "hub").index(card.kind), card.path is None, card.name))

@@ -41,6 +41,7 @@ MAX_HEADER_BYTES = 100_000_000  # of a safetensors file, as the format itself sa
 MAX_TOKENIZER_BYTES = 200_000_000
 _WEIGHTS_NAME = re.compile(r"[\w][\w.-]*\.safetensors")
 _MOST_IN_A_BYTE = 8  # numbers
+_KINDS = {"model_type": (str, "a name"), "architectures": (list, "a list of names"), "text_config": (dict, "a JSON object")}
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -56,11 +57,14 @@ class ModelFolder:
         return (self.path / ADAPTER_CONFIG).is_file() and not (self.path / CONFIG).is_file()
 
     def config(self) -> dict[str, Any]:
-        """The model's (or adapter's) configuration. Raises `ModelUnavailable` when it is missing or no JSON object."""
-        found = self.json(ADAPTER_CONFIG if self.is_adapter else CONFIG)
-        kind = found.get("model_type")
-        if kind is not None and not isinstance(kind, str):
-            raise ModelUnavailable(f"{self.path / CONFIG}: model_type must be a name, got {shown(kind)}. Fetch or save the model again.")
+        """The model's (or adapter's) configuration. Raises `ModelUnavailable` when it is missing, no JSON object, or one of its
+        settings that are read everywhere is of another kind than it has to be."""
+        name = ADAPTER_CONFIG if self.is_adapter else CONFIG
+        found = self.json(name)
+        for setting, (kind, words) in _KINDS.items():
+            value = found.get(setting)
+            if value is not None and not isinstance(value, kind):
+                raise ModelUnavailable(f"{self.path / name}: {setting} must be {words}, got {shown(value)}. Fetch or save the model again.")
         return found
 
     def json(self, name: str, most_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:

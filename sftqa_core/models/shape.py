@@ -91,6 +91,7 @@ class Shape:
         return rank * self.layers * (attention + (3 if self.gated else 2) * (self.hidden + self.intermediate))
 
 
+_MOST = 10**9  # of anything that makes a width: memory is reckoned in floats, too, and a configuration can say anything
 _NAMES = {
     "hidden": ("hidden_size", "n_embd", "d_model"),
     "layers": ("num_hidden_layers", "n_layer", "n_layers"),
@@ -103,6 +104,6 @@ _NAMES = {
 
 
 def _first(config: Mapping[str, Any], names: tuple[str, ...]) -> int:
-    """The first of these settings that is a positive whole number, else 0."""
+    """The first of these settings that is a positive whole number no larger than any model's, else 0."""
     found = (config.get(name) for name in names)
-    return next((value for value in found if isinstance(value, int) and not isinstance(value, bool) and value > 0), 0)
+    return next((value for value in found if type(value) is int and 0 < value <= _MOST), 0)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
-from sftqa_core.errors import SettingsError, SftqaError
+from sftqa_core.errors import ArtifactDamaged, SettingsError, SftqaError
 from sftqa_core.jsonrecord import Record
 from sftqa_core.models.added import added_models, drop_added, keep_added
 from sftqa_core.models.catalogue import NOT_HERE, find_model, list_models
@@ -88,7 +88,8 @@ def offered_models(device: str = "auto", workspace: Workspace | None = None) -> 
     try:
         added = added_models(workspace)
     except SftqaError as error:
-        notes.append(f"{error} Models that were added are not shown. The file is set aside, and kept, as soon as you add a model.")
+        kept = " The file is set aside, and kept, as soon as you add a model." if type(error) is ArtifactDamaged else ""
+        notes.append(f"{error} Models that were added are not shown.{kept}")
     login = has_token()
     offers = [_listed(card, card.name in added, kind, room, login) for card in list_models(workspace)]
     there = {offer.card.name for offer in offers}

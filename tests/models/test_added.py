@@ -32,7 +32,18 @@ def test_what_is_not_there_can_not_be_taken_off():
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", "7", "null", '{"models": ["o/n"]}', '{"schema": 1, "models": [3]}', '{"schema": 1}', "\ud800x"]
+    "text",
+    [
+        "{",
+        "[]",
+        "7",
+        "null",
+        '{"models": ["o/n"]}',
+        '{"schema": 1, "models": [3]}',
+        '{"schema": 1}',
+        "\ud800x",
+        '{"schema": 1, "models": ["\\ud800/n"]}',
+    ],
 )
 def test_a_damaged_list_is_named_and_set_aside_when_it_changes(workspace: Workspace, text: str):
     """Reading only tells of it; the next change moves it aside, byte for byte, and begins anew."""
@@ -67,6 +78,17 @@ def test_a_list_has_an_end(monkeypatch: pytest.MonkeyPatch, workspace: Workspace
     monkeypatch.setattr(added, "MAX_BYTES", 10)
     with pytest.raises(ArtifactDamaged, match="more than 10 bytes"):
         added_models()
+
+
+def test_what_a_person_wrote_beyond_the_end_is_not_lost(monkeypatch: pytest.MonkeyPatch, workspace: Workspace):
+    """The lists show the first ones; a change keeps the others in the file, and takes off any of them."""
+    monkeypatch.setattr(added, "MOST", 2)
+    workspace.root.mkdir(parents=True)
+    workspace.added_models.write_text('{"schema": 1, "models": ["o/1", "o/2", "o/3", "o/4"]}')
+    drop_added("o/4")
+    assert added_models() == ["o/1", "o/2"]
+    drop_added("o/1")
+    assert added_models() == ["o/2", "o/3"]
 
 
 def test_two_that_add_at_once_lose_nothing():

@@ -1,6 +1,7 @@
 """Models are found by name without loading any of them."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -217,3 +218,19 @@ def test_catalogue_and_fingerprint_work_without_torch(tiny_folder: Path):
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (found.stdout, found.stderr) == ("16\n", "")
+
+
+def test_a_hub_model_whose_configuration_lies_hides_no_other(tiny_folder, monkeypatch, tmp_path):
+    """Whoever fetched it: the cache of the hub's models is shared with other programs."""
+    from sftqa_core.workflows.offered import offered_models
+
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    lies = {"architectures": {"architectures": 5}, "inner": {"text_config": [1]}, "huge": {"hidden_size": 10**400}}
+    for name, lie in lies.items():
+        snapshot = tmp_path / "hub" / f"models--lying--{name}" / "snapshots" / ("a" * 40)
+        shutil.copytree(tiny_folder, snapshot)
+        config = json.loads((snapshot / "config.json").read_text())
+        (snapshot / "config.json").write_text(json.dumps({**config, **lie}))
+    names = [offer.card.name for offer in offered_models("cpu").offers]
+    assert "atlas-llama" in names
+    assert [name for name in names if name.startswith("lying/")] == [f"lying/huge@{'a' * 40}"]

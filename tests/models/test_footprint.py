@@ -42,7 +42,14 @@ def test_the_widths_are_read_from_a_configuration():
 
 
 @pytest.mark.parametrize(
-    "config", [{}, {"hidden_size": "512"}, {**LLAMA, "num_local_experts": 8}, {"model_type": "mamba", "hidden_size": 9}]
+    "config",
+    [
+        {},
+        {"hidden_size": "512"},
+        {**LLAMA, "num_local_experts": 8},
+        {"model_type": "mamba", "hidden_size": 9},
+        {**LLAMA, "hidden_size": 10**400},
+    ],
 )
 def test_a_shape_that_is_not_told_is_not_made_up(config):
     """Without widths, or with experts of which some work at a time, there is none."""

@@ -84,9 +84,11 @@ def test_links_inside_a_folder_and_to_a_folder_are_followed(tiny_folder: Path, t
         (b'{"model_type": "a", "model_type": "b"}', "is not readable JSON ('model_type' stands there twice)."),
         (b"\xff\xfe\0", "is not readable JSON ('utf-8' codec can't decode byte 0xff"),
         (b'{"model_type": ["llama"]}', "model_type must be a name, got ['llama']."),
+        (b'{"model_type": "llama", "architectures": 5}', "architectures must be a list of names, got 5."),
+        (b'{"model_type": "llama", "text_config": "x"}', "text_config must be a JSON object, got 'x'."),
         (b'{"x": "' + b"y" * 20_000_000 + b'"}', "config.json has 20,000,009 bytes, the most is 20,000,000."),
     ],
-    ids=["deep", "digits", "twice", "binary", "list", "huge"],
+    ids=["deep", "digits", "twice", "binary", "list", "architectures", "inner", "huge"],
 )
 def test_hostile_configurations_are_told(tiny_folder: Path, content: bytes, message: str):
     """Whatever config.json holds, it is read to a limit and in no time."""

@@ -192,9 +192,18 @@ def test_a_damaged_list_is_told_beside_the_table(workspace: Workspace):
     table = offered.offered_models()
     assert len(table.notes) == 1
     assert "added_models.json, the list of added models, can't be read" in table.notes[0]
+    assert "The file is set aside, and kept, as soon as you add a model." in table.notes[0]
     assert of(table, "atlas-llama").state == "here"
     assert [fault.kind for fault in cache.verify(move=True)[1]] == ["added models"]
     assert workspace.added_models.read_text() == "{"
+
+
+def test_a_newer_programs_list_is_not_said_to_be_set_aside(workspace: Workspace):
+    """Adding leaves it alone, so nothing else may be promised."""
+    workspace.root.mkdir(parents=True)
+    workspace.added_models.write_text('{"schema": 2, "models": []}')
+    (note,) = offered.offered_models().notes
+    assert note.endswith("Use that one, or move it. Models that were added are not shown.")
 
 
 def test_the_list_is_on_the_inventory_and_never_removable(workspace: Workspace):
