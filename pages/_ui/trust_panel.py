@@ -14,7 +14,12 @@ from pages._ui.slick_panels import crossed
 from pages._ui.wording import percent
 from sftqa_core.figures.agreement import budget_figure, confusion_figure
 
-_NAMES = {"second probe": "a second full probe", "adaptive": "the adaptive probe", "likelihood": "the likelihood"}
+_NAMES = {
+    "second probe": "a second full probe",
+    "adaptive": "the adaptive probe",
+    "likelihood": "the likelihood",
+    "4 bits": "the same weights in 4 bits",
+}
 _KAPPA = (
     "Cohen's kappa with linear weights: 1 is full agreement, 0 what chance would give; a level one step off counts less "
     "than one further away. The interval is a 95% bootstrap over facts."
@@ -25,6 +30,7 @@ _ASIDE = {  # what to make of each agreement
     "second probe": "Nothing but chance: the same model, asked again. No cheaper way can be judged more closely than this.",
     "adaptive": "It counts the first samples of this very probe, so chance does not come between the two; only stopping early does.",
     "likelihood": "It draws nothing, so it has only the full probe's chance in it; two full probes have twice as much.",
+    "4 bits": "The same prompts and random numbers, asked of the model with its weights in 4 bits (NF4): another model, if a near one.",
 }
 
 

@@ -12,7 +12,7 @@ from sftqa_core.records import SLICK, Agreement, CrossTable, LevelScheme, ProbeS
 if TYPE_CHECKING:
     import pandas as pd
 
-SECOND = "second probe"
+SECOND, IN_4_BITS = "second probe", "4 bits"
 LEAST = 30  # facts that were probed twice before they stand for the noise of a probe
 
 
@@ -21,7 +21,8 @@ class Trust:
     """What is known of one model's levels on some facts. The full probe is the reference throughout."""
 
     facts: int  # with the full probe
-    agreements: dict[str, Agreement]  # "second probe" (the full one with seed + 1), "adaptive", "likelihood": those that were made
+    # "second probe" (the full one with seed + 1), "adaptive", "likelihood", "4 bits" (the same weights as NF4): those that were made
+    agreements: dict[str, Agreement]
     adaptive_margin: tuple[float, float, float] | None  # kappa(adaptive, full) - kappa(second, full) with its 95% interval
     budget: pd.DataFrame | None  # budget.budget_curve against the second probe, or against the full one itself where that is missing
     floor: float | None  # kappa of two full probes
@@ -39,7 +40,7 @@ def trust(model: str, source: str, split: str = "test", domain: str = "all", sch
         raise SettingsError("What is compared are levels by statements, SliCK's levels among what is beside them. Leave the scheme out.")
     settings = ProbeSettings(model, source, split, domain, scheme=full)
     asked = chosen(settings)
-    tables = {name: asked.levels(replace(settings, scheme=other)) for name, other in _others(full).items()}
+    tables = {name: asked.levels(other) for name, other in _others(settings).items()}
     reference = asked.levels(settings)
     found = {name: agreement(reference, table, full) for name, table in tables.items() if reference["fact_id"].isin(table["fact_id"]).any()}
     measured = SECOND in found and found[SECOND].facts >= LEAST
@@ -56,9 +57,11 @@ def _slick(reference: pd.DataFrame, levels: pd.DataFrame, full: LevelScheme) -> 
     return found if found.facts else None
 
 
-def _others(full: LevelScheme) -> dict[str, LevelScheme]:
+def _others(settings: ProbeSettings) -> dict[str, ProbeSettings]:
+    full = settings.scheme
     again = replace(full, sampling=replace(full.sampling, seed=full.sampling.seed + 1))
-    return {SECOND: again, "adaptive": replace(full, method="adaptive"), "likelihood": replace(full, method="likelihood")}
+    schemes = {SECOND: again, "adaptive": replace(full, method="adaptive"), "likelihood": replace(full, method="likelihood")}
+    return {name: replace(settings, scheme=scheme) for name, scheme in schemes.items()} | {IN_4_BITS: replace(settings, quantization="nf4")}
 
 
 def _margin(reference: pd.DataFrame, tables: dict[str, pd.DataFrame], full: LevelScheme) -> tuple[float, float, float] | None:

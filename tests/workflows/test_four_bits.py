@@ -134,3 +134,12 @@ def test_a_study_in_4_bits_has_cells_of_its_own(world, workspace):
     assert workflows.study_report(small).done == 0
     assert workflows.study(small).done == 2
     assert workflows.forecast(small).runs == 0
+
+
+@needs_bitsandbytes
+def test_trust_lays_the_levels_of_both_side_by_side(world, workspace):
+    """Those facts that were probed in both ways; without any in 4 bits there is nothing to compare."""
+    workflows.probe(probing(world, "none"))
+    assert "4 bits" not in workflows.trust("tiny", world, scheme=SCHEME).agreements
+    workflows.probe(probing(world, limit=8))
+    assert workflows.trust("tiny", world, scheme=SCHEME).agreements["4 bits"].facts == 8
