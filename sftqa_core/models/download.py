@@ -29,7 +29,7 @@ from sftqa_core.artifacts import in_words, sha256
 from sftqa_core.errors import ModelUnavailable, StorageError
 from sftqa_core.jsonrecord import shown
 from sftqa_core.knowledge.download import first_line
-from sftqa_core.models.folders import ModelFolder
+from sftqa_core.models.folders import ADAPTER_CONFIG, CONFIG, ModelFolder
 from sftqa_core.models.hub_cache import HubName, hub_cache, hub_name, is_whole, keep_reference, wanted_file
 from sftqa_core.models.hub_errors import hub_errors
 from sftqa_core.progress import Phase, Reporter, Silent
@@ -89,6 +89,10 @@ def ask(hub: HubName, info: Any = None) -> Promised:
         raise ModelUnavailable(
             f"{hub} has no safetensors weights on the hub, and other formats can run code when they are opened. "
             "Look for a converted copy, or convert it where you trust it and pick that folder."
+        )
+    if not {CONFIG, ADAPTER_CONFIG} & {entry.rfilename for entry in files}:
+        raise ModelUnavailable(
+            f"{hub} has weights on the hub and no {CONFIG}, so nobody can load it. Look for a copy in the transformers layout."
         )
     sizes = {entry.rfilename: entry.size if isinstance(entry.size, int) else None for entry in files}
     return Promised(hub, info.sha, sizes, {entry.rfilename: entry.lfs.sha256 for entry in files if entry.lfs})
@@ -172,7 +176,8 @@ def _watched(promised: Promised, lines: queue.Queue[dict[str, Any]], phase: Phas
 
 
 def _require_promised(promised: Promised, fetched: list[str], reporter: Reporter) -> None:
-    """Raise `ModelUnavailable` unless everything came with the promised size and, of what came now, the promised content."""
+    """Raise `ModelUnavailable` unless everything came with the promised size and, of what came now, the promised content, and it is a
+    model that can be read: else it would count as fetched and still not be here."""
     wrong = promised.missing()
     for file in fetched:
         reporter.check()
@@ -182,7 +187,9 @@ def _require_promised(promised: Promised, fetched: list[str], reporter: Reporter
         came = "; ".join(_difference(promised, file) for file in wrong[:3])
         _discard(promised, wrong)
         raise ModelUnavailable(f"What came of {promised.name} is not what the hub promised: {came}. It was thrown away; try again.")
-    ModelFolder(promised.folder).parameters()
+    folder = ModelFolder(promised.folder)
+    folder.config()
+    folder.parameters()
 
 
 def _difference(promised: Promised, file: str) -> str:
@@ -198,9 +205,10 @@ def _discard(promised: Promised, files: list[str]) -> None:
     blobs = (promised.name.folder / "blobs").resolve()
     for file in files:
         path = promised.folder / file
-        real = path.resolve()
-        if real.parent == blobs:
-            real.unlink(missing_ok=True)
+        with contextlib.suppress(RuntimeError):  # a link to itself, which Python 3.13 resolves to itself
+            real = path.resolve()
+            if real.parent == blobs:
+                real.unlink(missing_ok=True)
         path.unlink(missing_ok=True)
 
 

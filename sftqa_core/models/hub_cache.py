@@ -26,7 +26,7 @@ MAIN = "main"
 WANTED = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.model", "merges.txt", "vocab.txt", "chat_template.jinja")
 UNWANTED = ("*/*", "consolidated*")  # sub-folders and Mistral's own format hold the same weights once more
 _NEEDED = ("*.safetensors", "*.safetensors.index.json", CONFIG, ADAPTER_CONFIG, *TOKENIZER_FILES, "chat_template.jinja")
-_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+_REPOSITORY = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)  # the hub itself allows no -- or ..
 _REVISION = re.compile(r"(?!.*(\.\.|\.lock(/|$)))\w[\w.-]*(/\w[\w.-]*)*", re.ASCII)
 _FOLDER = re.compile(r"[0-9A-Za-z][\w.-]{0,99}", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -80,7 +80,7 @@ def hub_cache() -> Path:
     """Where models of the hub lie on this machine."""
     chosen = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
-    return Path(chosen or Path(home) / "hub").expanduser()
+    return Path(os.path.expandvars(chosen or Path(home) / "hub")).expanduser()
 
 
 def local_snapshot(name: HubName) -> Path | None:

@@ -51,7 +51,13 @@ def _fetched(repository: str, commit: str) -> str:
         _be_told_of_limits()
         _say({"ready": True})
         return snapshot_download(
-            repository, revision=commit, allow_patterns=list(WANTED), ignore_patterns=list(UNWANTED), max_workers=4, tqdm_class=_counter()
+            repository,
+            revision=commit,
+            cache_dir=hub_cache(),
+            allow_patterns=list(WANTED),
+            ignore_patterns=list(UNWANTED),
+            max_workers=4,
+            tqdm_class=_counter(),
         )
 
 

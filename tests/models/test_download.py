@@ -120,10 +120,12 @@ def test_a_bad_hub_is_told_in_bounded_time(fake_hub, files, trouble: str):
 def test_what_is_not_there_is_told(fake_hub, files):
     """No such model, no such revision, no weights that could be loaded; none of it is tried for long."""
     fake_hub.put("owner/pickled", {"config.json": b"{}", **UNWANTED})
+    fake_hub.put("owner/bare", {"model.safetensors": files["model.safetensors"]})
     fake_hub.put(NAME, files)
     for name, message in {
         "owner/missing": "The hub has no model 'owner/missing', or it is private",
         "owner/pickled": "owner/pickled has no safetensors weights on the hub",
+        "owner/bare": r"owner/bare has weights on the hub and no config\.json",
         f"{NAME}@v9": "The hub has no such revision of it as 'owner/small@v9' names",
         f"{NAME}@{'a' * 40}": "The hub has no such revision",
     }.items():
@@ -176,6 +178,33 @@ def test_weights_that_are_cut_off_on_the_hub_are_named(fake_hub, files):
         download(NAME)
     assert find_model(NAME).path is None
     assert left() == []
+
+
+def test_a_configuration_that_can_not_be_read_is_no_success(fake_hub, files):
+    """It came as the hub promised and is no model all the same: that is said now, not when a run needs it."""
+    fake_hub.put(NAME, {**files, "config.json": b'{"architectures": 5}'})
+    with pytest.raises(ModelUnavailable, match="architectures must be a list of names, got 5"):
+        download(NAME)
+    assert find_model(NAME).path is None
+    assert left() == []
+
+
+def test_a_link_to_itself_is_replaced(fake_hub, files):
+    """In the place of a file; it is removed, and the file fetched."""
+    commit = fake_hub.put(NAME, files).branches["main"]
+    snapshot = hub_cache() / "models--owner--small" / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").symlink_to("config.json")
+    assert download(NAME) == snapshot
+    assert (snapshot / "config.json").read_bytes() == files["config.json"]
+
+
+def test_a_cache_is_named_by_variables_too(fake_hub, files, tmp_path, monkeypatch):
+    """As the hub's own client reads it, so both mean the same folder."""
+    monkeypatch.setenv("MY_DISK", str(tmp_path / "disk"))
+    monkeypatch.setenv("HF_HUB_CACHE", "$MY_DISK/hub")
+    fake_hub.put(NAME, files)
+    assert download(NAME).is_relative_to(tmp_path / "disk" / "hub")
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json"])
@@ -315,7 +344,15 @@ def test_names_are_taken_apart():
         found = hub_name(text)
         assert found is not None
         assert (found.repository, found.revision, found.commit, str(found)) == (*parts, text)
-    assert [hub_name(text) for text in ("a/b/c", "", "@v1", "o w/n@v1", "é/x", "a" * 201 + "/b")] == [None] * 6
+    assert [hub_name(text) for text in ("a/b/c", "", "@v1", "o w/n@v1", "é/x", "a" * 201 + "/b", "owner/a..b")] == [None] * 7
+
+
+def test_the_folder_of_a_model_is_no_second_name_of_it(fake_hub, files):
+    """The client writes owner/small as owner--small, which no model of the hub can be called."""
+    fake_hub.put(NAME, files)
+    download(NAME)
+    with pytest.raises(ModelUnavailable, match="There is no model named 'owner--small'"):
+        find_model("owner--small")
 
 
 def test_a_snapshot_that_is_named_by_no_commit_has_no_revision(fake_hub, tiny_folder):
