@@ -149,7 +149,7 @@ def _fetch(promised: Promised, missing: list[str], size: int, reporter: Reporter
 
 def _watched(promised: Promised, lines: queue.Queue[dict[str, Any]], phase: Phase) -> dict[str, Any]:
     """What the process says at its end. Raises `ModelUnavailable` after STILL_S without a byte, `Stopped`."""
-    most, since_s, patience_s = 0, time.monotonic(), _START_S
+    lay, since_s, patience_s = 0, time.monotonic(), _START_S
     while True:
         phase.reporter.check()
         try:
@@ -164,9 +164,9 @@ def _watched(promised: Promised, lines: queue.Queue[dict[str, Any]], phase: Phas
             phase.reporter.log(f"The hub asks to wait {told['waits_s']} s.")
         if "done" in told:
             phase.advance(max(min(told["done"], phase.total) - phase.done, 0))
-        arrived = told.get("moved", 0) + told.get("done", 0) + _bytes_under_way(promised.name)  # another process may have the lock
-        if arrived > most:
-            most, since_s, patience_s = arrived, time.monotonic(), 0.0
+        before, lay = lay, _bytes_under_way(promised.name)  # another process may have the lock, and be the one that fetches
+        if "moved" in told or lay > before:
+            since_s, patience_s = time.monotonic(), 0.0
         if time.monotonic() - since_s > STILL_S + patience_s:
             waits = promised.missing()
             raise ModelUnavailable(

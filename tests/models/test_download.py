@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from sftqa_core.models.download import download
 from sftqa_core.models.folders import ModelFolder
 from sftqa_core.models.hub_cache import hub_cache, hub_name
 from sftqa_core.models.loading import load_model
-from sftqa_core.progress import Progress
+from sftqa_core.progress import Phase, Progress
 from tests.fake_hub import LARGE_BYTES, FakeHub
 
 NAME = "owner/small"
@@ -160,6 +161,26 @@ def test_a_slow_line_is_no_standstill(fake_hub, files):
     assert len(set(done)) > 3
     assert done == sorted(done)
     assert find_model(NAME).available
+
+
+def test_another_process_that_fetches_is_waited_for(fake_hub, files, monkeypatch):
+    """It has the lock of a file that comes slowly, after one came whole, while nothing comes to this process any more."""
+    fake_hub.put(NAME, files)
+    promised, sizes = fetching.ask(fetching.as_hub_name(NAME)), iter([9_000, 9_500, 100, 200, 300, 400, 500, 600, 700, 800])
+    lines: queue.Queue[dict] = queue.Queue()
+    lines.put({"ready": True})
+    lines.put({"done": 50_000, "moved": 50_000})
+
+    def lay(name: object) -> int:
+        size = next(sizes)
+        if size == 800:
+            lines.put({"folder": "there"})
+        return size
+
+    monkeypatch.setattr(fetching, "_bytes_under_way", lay)
+    monkeypatch.setattr(fetching, "_LOOK_S", 0.1)
+    monkeypatch.setattr(fetching, "STILL_S", 0.4)
+    assert fetching._watched(promised, lines, Phase(Told(), "download", 60_000, "bytes")) == {"folder": "there"}
 
 
 def test_a_short_wait_is_waited_for(fake_hub, files):
