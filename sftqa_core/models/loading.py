@@ -81,6 +81,7 @@ def load_model(
         folder, own = _folder(card if base is None else present_base(card, base, reporter)), _folder(card)
         _refuse_code(folder, card.name)
         refuse_huge(ModelFolder(folder), card.name)
+        refuse_quantised(ModelFolder(folder).config(), card.name, quantization)
         if base is not None:
             refuse_odd_adapter(ModelFolder(own), card.name)
         if nf4:
@@ -224,7 +225,6 @@ def _refuse_code(folder: Path, name: str) -> None:
 
 def _four_bits(folder: Path, compute: Any, device: str, name: str) -> Any:
     """The model of a folder in 4 bits, on its device: it is quantised there while it is read."""
-    refuse_quantised(ModelFolder(folder).config(), name)
     model = _weights(folder, compute, quantization_config=nf4_settings(compute), device_map={"": device})
     keep_as_loaded(model, name)
     return model

@@ -56,9 +56,12 @@ def refuse_second_adapter(card: ModelCard, settings: TrainSettings) -> None:
         )
 
 
-def refuse_quantised(config: Mapping[str, Any], name: str) -> None:
-    """Raise `ModelUnavailable` for a model whose file holds quantised weights already."""
-    if config.get("quantization_config"):
+def refuse_quantised(config: Mapping[str, Any], name: str, quantization: str) -> None:
+    """Raise `ModelUnavailable` for a model whose files hold quantised weights already: of any kind, where they are to be quantised; else
+    by bitsandbytes, whose weights take no other number format. Other kinds are widened when they are loaded, or lack their package."""
+    found = config.get("quantization_config")
+    by_package = isinstance(found, Mapping) and str(found.get("quant_method")).startswith(PACKAGE)
+    if found and (quantization == NF4 or by_package):
         raise ModelUnavailable(f"{name} is quantised already, in its own way. Choose the whole model that it was made of.")
 
 

@@ -119,7 +119,11 @@ def _share(seen: Right) -> float:
 
 
 def _words(seen: Right) -> str:
-    told = [f"{right} of {facts} {domain}-domain dev facts right" for domain, (facts, right) in seen.items() if facts]
+    told = [
+        f"{right} of {facts} {'out-of' if domain == 'out' else domain}-domain dev facts right"
+        for domain, (facts, right) in seen.items()
+        if facts
+    ]
     return ", ".join(told) or "there are no dev facts to look at"
 
 

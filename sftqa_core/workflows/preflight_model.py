@@ -15,6 +15,7 @@ from sftqa_core.models.chat_hints import kind_of_model
 from sftqa_core.models.chat_templates import Layout, chat_template, layout, require_chat_template
 from sftqa_core.models.folders import ModelFolder
 from sftqa_core.models.hub_page import HubAnswer, ask_hub, has_token
+from sftqa_core.models.quantising import refuse_quantised
 from sftqa_core.models.tokenizer_checks import tokenizer_checks
 from sftqa_core.records import Check, ModelCard
 from sftqa_core.workflows.memory import gigabytes
@@ -51,6 +52,7 @@ def look_at(name: str) -> Looked:
     try:
         config = folder.config()
         folder.weights()
+        refuse_quantised(config, card.name, "none")
     except SftqaError as error:
         return Looked(name, (_refused(error),), card)
     own = Path(card.path or whole.path)

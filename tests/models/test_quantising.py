@@ -25,6 +25,7 @@ from sftqa_core.models.loading import load_model
 from sftqa_core.models.quantising import INSTALL, is_of, number_format, require_quantiser
 from sftqa_core.records import LevelScheme, ProbeSettings, StudySettings, TrainSettings
 from sftqa_core.workflows.memory import Estimator, model_shape
+from sftqa_core.workflows.preflight_model import look_at
 from sftqa_core.workspace import Workspace
 from tests.four_bits import four_bit_layers, needs_bitsandbytes, weight_bytes
 
@@ -129,10 +130,25 @@ def test_memory_is_foretold_of_weights_in_4_bits():
 
 
 def test_a_model_that_is_quantised_already_is_refused():
-    """Its file's own scales are not quantised again."""
-    with pytest.raises(ModelUnavailable, match=r"x is quantised already, in its own way. Choose the whole model"):
-        quantising.refuse_quantised({"quantization_config": {"quant_method": "gptq"}}, "x")
-    quantising.refuse_quantised({"model_type": "llama"}, "x")
+    """Its file's own scales are not quantised again, and bitsandbytes' own weights are of no use as whole ones."""
+    gptq, packed = ({"quantization_config": {"quant_method": method}} for method in ("gptq", "bitsandbytes"))
+    for config, quantization in ((gptq, "nf4"), (packed, "nf4"), (packed, "none")):
+        with pytest.raises(ModelUnavailable, match=r"x is quantised already, in its own way. Choose the whole model"):
+            quantising.refuse_quantised(config, "x", quantization)
+    quantising.refuse_quantised(gptq, "x", "none")
+    quantising.refuse_quantised({"model_type": "llama"}, "x", "nf4")
+
+
+def test_a_model_in_4_bits_of_its_own_is_told_before_and_when_it_is_loaded(tiny_folder):
+    """With what to do, which is not to fetch it again."""
+    path = tiny_folder / "config.json"
+    packed = {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **packed}))
+    (found,) = look_at(str(tiny_folder)).checks
+    assert (found.name, found.state) == ("model", "problem")
+    assert "is quantised already" in found.said
+    with pytest.raises(ModelUnavailable, match="is quantised already, in its own way"):
+        load_model(find_model(str(tiny_folder)), "cpu")
 
 
 def test_an_adapter_gets_no_second_one(monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sftqa_core.errors import Stopped
-from sftqa_core.training import unfinished
+from sftqa_core.training import unfinished, watching
 from sftqa_core.training.trainer import fine_tune
 from sftqa_core.training.watching import Watcher
 from sftqa_core.workspace import Workspace
@@ -58,6 +58,12 @@ def test_patience_ends_the_training_and_keeps_the_best_weights(tmp_path):
     assert len(losses(told)) == 4
     kept = dict(result.loaded.model.named_parameters())
     assert all(torch.equal(kept[name], value) for name, value in look.asked[1].items())
+
+
+def test_a_look_is_told_in_words():
+    """With the names of domains that stand everywhere else; a domain without dev facts is left out."""
+    assert watching._words({"in": (9, 2), "out": (11, 1)}) == "2 of 9 in-domain dev facts right, 1 of 11 out-of-domain dev facts right"
+    assert watching._words({"in": (9, 2), "out": (0, 0)}) == "2 of 9 in-domain dev facts right"
 
 
 def test_the_last_weights_stay_where_they_are_the_best(tmp_path):
