@@ -15,7 +15,7 @@ from pages._ui.gpu_fields import filled_in as gpus_filled_in
 from pages._ui.gpu_fields import gpu_fields
 from pages._ui.titles import BALANCES, FIELDS, METHODS
 from sftqa_core.errors import SettingsError, SftqaError
-from sftqa_core.records import TrainSettings
+from sftqa_core.records import MAX_SEED, TrainSettings
 
 _SETTING = re.compile(r"\b[a-z]+_[a-z]+\b")
 SIZES = (60, 120, 240, 480, 960, 1920)
@@ -127,7 +127,7 @@ def _recipe(model: str, wrong: list[str]) -> dict[str, Any]:
         wrong.append(str(error))
     rate = second.text_input(FIELDS["learning_rate"], placeholder=default, key="lab-rate", persist_state="session")
     seed = third.number_input(
-        FIELDS["seed"], 0, 2**31 - 1, 0, key="lab-seed", help="Another seed picks other examples.", persist_state="session"
+        FIELDS["seed"], 0, MAX_SEED, 0, key="lab-seed", help="Another seed picks other examples.", persist_state="session"
     )
     return {"method": method, "learning_rate": read_rate(rate, wrong), "seed": int(seed)}
 
@@ -135,11 +135,11 @@ def _recipe(model: str, wrong: list[str]) -> dict[str, Any]:
 def _more(method: str) -> dict[str, Any]:
     first, second, third = st.columns(3)
     epochs = first.number_input(
-        FIELDS["epochs"], 1, 1000, 1, key="lab-epochs", help="How often each example is seen.", persist_state="session"
+        FIELDS["epochs"], 1, 10_000, 1, key="lab-epochs", help="How often each example is seen.", persist_state="session"
     )
-    batch = second.number_input(FIELDS["batch_size"], 1, 1024, 8, key="lab-batch", help="Examples a step.", persist_state="session")
+    batch = second.number_input(FIELDS["batch_size"], 1, 65_536, 8, key="lab-batch", help="Examples a step.", persist_state="session")
     rank = (
-        third.number_input(FIELDS["lora_rank"], 1, 512, 8, key="lab-rank", help="More: a larger addition.", persist_state="session")
+        third.number_input(FIELDS["lora_rank"], 1, 4_096, 8, key="lab-rank", help="More: a larger addition.", persist_state="session")
         if method == "lora"
         else TrainSettings(model="").lora_rank
     )

@@ -31,7 +31,7 @@ def step_fields() -> dict[str, Any]:
         help="What it keeps beside the weights: AdamW two numbers for each, Adafactor next to nothing, SGD nothing.", **KEPT,
     )  # fmt: skip
     micro = second.number_input(
-        FIELDS["micro_batch"], 1, 1024, None, placeholder="the whole batch", key="lab-micro",
+        FIELDS["micro_batch"], 1, 65_536, None, placeholder="the whole batch", key="lab-micro",
         help="Examples on the device at once; must divide the batch size. A step is made of the whole batch all the same.", **KEPT,
     )  # fmt: skip
     told = "Activations are computed twice instead of kept: less memory, about a third more time, the same numbers."

@@ -117,4 +117,4 @@ def _damaged(path: Path, why: str) -> ArtifactDamaged:
 
 
 def _quoted(name: str) -> str:
-    return name if name.isprintable() and len(name) <= 120 else shown(name)
+    return name if name and name.isprintable() and len(name) <= 120 else shown(name)

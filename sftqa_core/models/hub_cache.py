@@ -31,7 +31,7 @@ _REVISION = re.compile(r"(?!.*(\.\.|\.lock(/|$)))\w[\w.-]*(/\w[\w.-]*)*", re.ASC
 _FOLDER = re.compile(r"[0-9A-Za-z][\w.-]{0,99}", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _LONGEST_REPOSITORY, _LONGEST_REVISION = 200, 100  # characters
-_MOST_TREE_BYTES = 20_000_000
+_MOST_TREE_BYTES, _MOST_REFERENCE_BYTES = 20_000_000, 1_000
 
 
 @dataclass(frozen=True)
@@ -133,24 +133,28 @@ def wanted_file(name: str) -> bool:
 
 
 def _reference(folder: Path, revision: str) -> str | None:
-    path = folder / "refs" / revision
     try:
-        return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+        return _small_text(folder / "refs" / revision, _MOST_REFERENCE_BYTES).strip()
     except (OSError, ValueError):
         return None
 
 
 def _missing(folder: Path, snapshot: Path) -> list[str]:
     """Files of the model that the client's list of that commit has and this machine has not, or not whole; none without a list."""
-    path = folder / "trees" / f"{snapshot.name}.json"
     try:
-        if path.stat().st_size > _MOST_TREE_BYTES:
-            return []
-        files = parse_json(path.read_text(encoding="utf-8"))["files"]
+        files = parse_json(_small_text(folder / "trees" / f"{snapshot.name}.json", _MOST_TREE_BYTES))["files"]
         sizes = {name: entry.get("lfs_size") or entry["size"] for name, entry in files.items() if _is_needed(name)}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []
     return [name for name, size in sizes.items() if not is_whole(snapshot / name, size)]
+
+
+def _small_text(path: Path, most_bytes: int) -> str:
+    """Raises `ValueError` for a pipe or a device, which would be waited for, and for a file that has more: the cache is other programs',
+    too."""
+    if not path.is_file() or path.stat().st_size > most_bytes:
+        raise ValueError(f"{path} is no file of at most {most_bytes:,} bytes")
+    return path.read_text(encoding="utf-8")
 
 
 def is_whole(path: Path, size_bytes: int | None) -> bool:

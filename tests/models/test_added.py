@@ -29,6 +29,8 @@ def test_what_is_not_there_can_not_be_taken_off():
     keep_added("o/one")
     with pytest.raises(NotFound, match=r"o/two is not among the added models\. Added are: o/one\."):
         drop_added("o/two")
+    with pytest.raises(NotFound, match=r"^'' is not among the added models"):
+        drop_added("")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -341,6 +342,26 @@ def test_a_disk_without_room_is_told_before_anything_comes(fake_hub, files, monk
     with pytest.raises(StorageError, match=r"owner/small takes .* and 1\.0 kB are free in .*set HF_HOME"):
         download(NAME)
     assert sent(fake_hub) == set()
+
+
+@pytest.mark.parametrize(("place", "here"), [("refs/main", False), ("trees/COMMIT.json", True)])
+@pytest.mark.parametrize("kind", ["pipe", "device", "huge"])
+def test_what_others_put_into_the_cache_is_not_waited_for(fake_hub, files, place: str, here: bool, kind: str):
+    """A pipe, a device without end, a file as large as a disk in the place of a branch, or of the hub's list of files."""
+    fake_hub.put(NAME, files)
+    commit = download(NAME).name
+    path = hub_cache() / "models--owner--small" / place.replace("COMMIT", commit)
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.write_bytes(b"")
+        os.truncate(path, 10**12)
+    assert find_model(NAME).available is here
+    assert NAME in [card.name.partition("@")[0] for card in list_models()]
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import sys
 
 import pandas as pd
 
-from pages._ui import step_form
-from sftqa_core.records import TrainSettings
+from pages._ui import forms, step_form
+from sftqa_core.records import MAX_SEED, TrainSettings
 from tests.pages import standin
 from tests.pages.conftest import words
 from tests.pages.test_pages import button, charts
@@ -47,6 +47,25 @@ def test_a_runs_settings_fill_the_fields():
         "lab-nf4": False,
         "lab-optimizer": "sgd", "lab-micro": 4, "lab-checkpointing": False, "lab-every": 9, "lab-dev-facts": 50, "lab-patience": 2,
     }  # fmt: skip
+
+
+def test_the_largest_settings_that_a_run_can_have_fit_the_fields(explorer, monkeypatch):
+    """Where a run's settings are filled in: a field that is too small would go back to its default without a word."""
+    most = {
+        "lora_rank": 4_096, "epochs": 10_000, "batch_size": 65_536, "micro_batch": 65_536, "seed": MAX_SEED,
+        "eval_every": 1_000_000, "eval_facts": 100_000, "patience": 10_000,
+    }  # fmt: skip
+    filled: dict = {}
+    with monkeypatch.context() as patch:
+        patch.setattr(forms.st, "session_state", filled)
+        forms.fill_in(TrainSettings("stand-in", method="lora", quantization="nf4", **most))
+    app = explorer("lab")
+    for key, value in filled.items():
+        app.session_state[key] = value
+    app.run()
+    shown = {box.key: box.value for box in app.number_input if box.key in filled}
+    assert shown == {key: filled[key] for key in shown}
+    assert {"lab-batch", "lab-epochs", "lab-rank", "lab-seed", "lab-micro", "lab-every", "lab-dev-facts", "lab-patience"} <= set(shown)
 
 
 def test_results_draw_looks_beside_the_loss(explorer, monkeypatch):
