@@ -17,7 +17,7 @@ from sftqa_core.errors import ArtifactDamaged, ModelUnavailable, SettingsError, 
 from sftqa_core.jsonrecord import Record, later, shown
 from sftqa_core.models.added import added_models
 from sftqa_core.models.folders import ADAPTER_CONFIG, ModelFolder
-from sftqa_core.models.hub_cache import HubName, commit_of, hub_name, local_snapshot, local_snapshots
+from sftqa_core.models.hub_cache import HubName, commit_of, hub_name, local_snapshot, local_snapshots, without_revision
 from sftqa_core.models.hub_models import known_model
 from sftqa_core.records import ModelCard, PretrainSettings
 from sftqa_core.workspace import Workspace
@@ -168,7 +168,7 @@ def _at_revision(name: str, revision: Any, workspace: Workspace | None) -> str:
     """A base model's name with the revision that its adapter names; folders and models that were made here have none."""
     if not isinstance(revision, str) or not revision or find_model(name, workspace).kind != "hub":
         return name
-    return str(HubName(name.partition("@")[0], revision))
+    return str(HubName(without_revision(name), revision))
 
 
 def model_fingerprint(card: ModelCard, dtype: str, device: str, workspace: Workspace | None = None) -> ModelFingerprint:

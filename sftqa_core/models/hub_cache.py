@@ -71,9 +71,10 @@ def hub_name(text: str) -> HubName | None:
     return HubName(repository, revision or None)
 
 
-def pinned(repository: str, revision: str | None) -> str:
-    """The name of a model at a revision."""
-    return str(HubName(repository, revision))
+def without_revision(name: str) -> str:
+    """A hub model's name without @revision; any other name, such as a path with an @ in it, as it is."""
+    repository = name.partition("@")[0]
+    return repository if _REPOSITORY.fullmatch(repository) else name
 
 
 def hub_cache() -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sftqa_core.jsonrecord import Record
+from sftqa_core.models.hub_cache import without_revision
 from sftqa_core.models.shape import Shape
 
 TABLE = Path(__file__).with_name("hub_models.toml")
@@ -53,4 +54,4 @@ def hub_models() -> dict[str, HubModel]:
 
 def known_model(name: str) -> HubModel | None:
     """The row of a hub id, whatever revision it names; None where the table has none."""
-    return hub_models().get(name.partition("@")[0])
+    return hub_models().get(without_revision(name))

@@ -22,6 +22,7 @@ from sftqa_core.models.hub_page import has_token
 from sftqa_core.models.quantising import INSTALL, PACKAGE
 from sftqa_core.records import LevelScheme, ModelCard, TrainSettings
 from sftqa_core.workflows.memory import OPEN, PROCESS_BYTES, model_shape
+from sftqa_core.workflows.preflight_texts import positions
 from sftqa_core.workspace import Workspace
 
 WORKS = ("probe", "lora", "lora_4bit", "full")  # what memory is told for
@@ -140,8 +141,8 @@ def _listed(card: ModelCard, added: bool, device: str, room: DeviceMemory | None
     if card.note == NOT_HERE:
         return Offer(card, "not asked", "The hub is asked for it, and for its terms, when it is fetched.", added)
     try:
-        shape = model_shape(card) if card.available else None
-    except SftqaError as error:  # an adapter whose base model is not here
+        shape, context = (model_shape(card), _context(card)) if card.available else (None, None)
+    except SftqaError as error:  # an adapter whose base model is not here, a folder that went away meanwhile
         return Offer(card, "unusable", str(error), added)
     if not card.available:
         return Offer(card, "unusable", card.note, added)
@@ -152,7 +153,7 @@ def _listed(card: ModelCard, added: bool, device: str, room: DeviceMemory | None
         family=known.family if known else None,
         licence=known.licence if known else _own_licence(card),
         chat=known.chat if known else _chats(card),
-        context=known.context if known else _context(card),
+        context=known.context if known else context,
         needs=needs(shape, device, room, OPEN.get(card.kind, 1.0)),
     )
 
@@ -208,6 +209,4 @@ def _chats(card: ModelCard) -> bool | None:
 
 def _context(card: ModelCard) -> int | None:
     """Tokens that a model in a folder can read at once, where its configuration says so."""
-    config = ModelFolder(Path(card.path)).config() if card.path else {}
-    found = (config.get(name) for name in ("max_position_embeddings", "n_positions"))
-    return next((value for value in found if type(value) is int and value > 0), None)
+    return positions(ModelFolder(Path(card.path)).config()) if card.path else None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sftqa_core.knowledge.facts import FactSource
 
 _SAMPLE = 24  # facts whose answers are read
+_MOST = 10**9  # positions: beyond, a configuration says no limit
 _LIMITS = ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length", "seq_length")
 CHAT_PROMPT = Check("prompt", "ok", "The model's own chat template stands around each question, its beginning token included.")
 STATEMENTS = Check("prompt", "ok", "Statements end where the answer would follow, without a space.")
@@ -68,7 +69,7 @@ def positions(config: dict[str, Any]) -> int | None:
     """Tokens that the model can hold at once; None where its configuration sets no limit."""
     config = {**config, **(config.get("text_config") or {})}
     found = (config.get(name) for name in _LIMITS)
-    return next((value for value in found if isinstance(value, int) and value > 0), None)
+    return next((value for value in found if type(value) is int and 0 < value <= _MOST), None)
 
 
 def training_context(

@@ -110,4 +110,6 @@ def test_a_name_decides_where_it_says_anything(name: str, template: bool, kind: 
 
 def test_the_configuration_may_know_the_name(tmp_path: Path):
     """A folder of any name that was saved from an instruct model."""
+    assert kind_of_model("/data/me@work/Model-Instruct", True) == "chat"
+    assert kind_of_model("owner/Model@chat", True) == "either"
     assert kind_of_model(str(tmp_path), True, {"_name_or_path": "owner/Model-Instruct"}) == "chat"

@@ -52,6 +52,8 @@ def test_run_names_sort_by_time_and_say_what_they_are():
     assert name.startswith("20260131-142501-My-Model-n3-lora-s2-")
     assert new_run_id(SETTINGS, NOW) != name
     assert "/" not in new_run_id(dataclasses.replace(SETTINGS, model="/a/b/../"), NOW)
+    for model, part in {"o/n@feature/x": "-n-feature-x-n", "/data/me@work/some-model": "-some-model-n"}.items():
+        assert part in new_run_id(dataclasses.replace(SETTINGS, model=model), NOW)
 
 
 def test_a_run_reads_back_as_it_was_written(run, workspace):

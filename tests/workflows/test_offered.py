@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -183,6 +184,17 @@ def test_an_added_folder_that_went_away_says_so(own_folder: Path):
     assert str(own_folder) not in [offer.card.name for offer in offered.offered_models().offers]
     with pytest.raises(NotFound):
         offered.remove_model(str(own_folder))
+
+
+def test_a_folder_says_how_much_it_reads_where_that_can_be(own_folder: Path):
+    """As the preflight reads it: of the text model within, and no number without end."""
+    offered.add_model(str(own_folder))
+    path = own_folder / "config.json"
+    config = json.loads(path.read_text())
+    limit = config.pop("max_position_embeddings")
+    for told, read in (({"text_config": {"max_position_embeddings": limit}}, limit), ({"max_position_embeddings": 10**400}, None)):
+        path.write_text(json.dumps({**config, **told}))
+        assert of(offered.offered_models(), str(own_folder)).context == read
 
 
 def test_a_damaged_list_is_told_beside_the_table(workspace: Workspace):
