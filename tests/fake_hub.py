@@ -6,6 +6,8 @@ A repository has commits with files, and branches that point to commits. `troubl
     stalled    half of each large file comes, then nothing       limited files   the same for files only, `refusals` times
     short      the page promises a byte more than is sent        cut             half of each large file comes, then the end
     slow       a large file comes in ten pieces, one every quarter of a second
+    portal     a login page of the network answers
+    list       JSON comes that is no model's page
     echo       every answer fails with `status`, and holds the token that was sent
 """
 
@@ -114,6 +116,10 @@ class _Handler(BaseHTTPRequestHandler):
         if repository.trouble == "echo":
             sent = self.headers.get("Authorization") or "no token was sent"
             return self._send(repository.status, json.dumps({"error": sent}).encode(), {"X-Error-Message": sent})
+        if repository.trouble in ("portal", "list"):
+            return self._send(
+                200, {"portal": b"<html>Log in</html>", "list": b'[{"id": 5}]'}[repository.trouble], {"Content-Type": "text/html"}
+            )
         limited = repository.trouble == "limited" or (repository.trouble == "limited files" and file)
         if limited and repository.refusals > 0:
             repository.refusals -= 1

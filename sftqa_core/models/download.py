@@ -99,7 +99,10 @@ def ask(hub: HubName, info: Any = None) -> Promised:
 
 
 def model_info(hub: HubName) -> Any:
-    """The client's record of a model at a revision, with sizes. One request, of ASK_S at most. Raises `ModelUnavailable`."""
+    """The client's record of a model at a revision, with sizes. One request, with ASK_S at most between two bytes of the answer.
+
+    Raises `ModelUnavailable`.
+    """
     with hub_errors(str(hub)):
         from huggingface_hub import HfApi
         from huggingface_hub.constants import HF_HUB_OFFLINE
@@ -107,7 +110,13 @@ def model_info(hub: HubName) -> Any:
 
         if HF_HUB_OFFLINE:
             raise OfflineModeIsEnabled("offline")
-        info = HfApi().model_info(hub.repository, revision=hub.revision, timeout=ASK_S, files_metadata=True)
+        try:
+            info = HfApi().model_info(hub.repository, revision=hub.revision, timeout=ASK_S, files_metadata=True)
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError):  # the client takes whatever comes for the hub's answer
+            raise ModelUnavailable(
+                f"What answered when the hub was asked for {hub} is not the hub: a login page of the network, or a proxy, may stand in "
+                "between. Open a web page in a browser here, or look at HF_ENDPOINT, then try again."
+            ) from None
     if not isinstance(info.sha, str) or HubName(hub.repository, info.sha).commit is None:
         raise ModelUnavailable(f"The hub does not say which commit of {hub} it has (got {shown(info.sha)}), so it can't be fetched.")
     return info

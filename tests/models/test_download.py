@@ -93,6 +93,8 @@ BAD = {
     "gated": "is gated: accept its terms",
     "limited": r"is rate limited \(429\): try again in 300 s, or log in with `hf auth login`",
     "limited files": r"is rate limited \(429\): try again in 300 s, or log in with `hf auth login`",
+    "portal": r"What answered when the hub was asked for owner/bad is not the hub: a login page of the network",
+    "list": r"What answered when the hub was asked for owner/bad is not the hub",
     "short": r"What came of owner/bad is not what the hub promised: .*model\.safetensors has [\d,]+ bytes of [\d,]+.*thrown away",
     "stalled": r"Fetching owner/bad stands still: nothing came for 1 s, and .*model\.safetensors.* not here yet",
     "cut": r"Fetching owner/bad stands still: nothing came for 1 s, and .*model\.safetensors.* not here yet",
