@@ -12,7 +12,7 @@ from pathlib import Path
 from sftqa_core.errors import ArtifactDamaged, SettingsError, SftqaError
 from sftqa_core.jsonrecord import Record
 from sftqa_core.models.added import added_models, drop_added, keep_added
-from sftqa_core.models.catalogue import NOT_HERE, find_model, list_models
+from sftqa_core.models.catalogue import NOT_HERE, base_card, find_model, list_models
 from sftqa_core.models.chat_hints import kind_of_model
 from sftqa_core.models.devices import DeviceMemory, device_memory, resolve_device
 from sftqa_core.models.folders import ModelFolder
@@ -141,15 +141,16 @@ def _listed(card: ModelCard, added: bool, device: str, room: DeviceMemory | None
     if card.note == NOT_HERE:
         return Offer(card, "not asked", "The hub is asked for it, and for its terms, when it is fetched.", added)
     try:
-        shape, context = (model_shape(card), _context(card)) if card.available else (None, None)
-    except SftqaError as error:  # an adapter whose base model is not here, a folder that went away meanwhile
+        shape, context, todo = (model_shape(card), _context(card), _base_todo(card)) if card.available else (None, None, "")
+    except SftqaError as error:  # an adapter whose base model is nowhere, a folder that went away meanwhile
         return Offer(card, "unusable", str(error), added)
     if not card.available:
         return Offer(card, "unusable", card.note, added)
     return Offer(
         card,
         "here",
-        added=added,
+        todo,
+        added,
         family=known.family if known else None,
         licence=known.licence if known else _own_licence(card),
         chat=known.chat if known else _chats(card),
@@ -194,6 +195,14 @@ def needs(shape: Shape | None, device: str, room: DeviceMemory | None, open_shar
 
 def _need(work: str, size: int, room: DeviceMemory | None) -> Need:
     return Need(work, size, "unknown" if room is None else "now" if size <= room.free else "not now" if size <= room.total else "no")
+
+
+def _base_todo(card: ModelCard) -> str:
+    """Of an adapter that is here and its model is not."""
+    base = base_card(card)
+    if base is None or base.path is not None:
+        return ""
+    return f"It is an adapter on {base.name}, which is not on this machine yet; that one is downloaded when it is first used."
 
 
 def _own_licence(card: ModelCard) -> str | None:

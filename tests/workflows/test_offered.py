@@ -199,6 +199,17 @@ def test_a_folder_says_how_much_it_reads_where_that_can_be(own_folder: Path):
         assert of(offered.offered_models(), str(own_folder)).context == read
 
 
+def test_an_adapter_says_that_its_model_has_to_be_fetched(own_folder: Path):
+    """Its own files are here, and not enough."""
+    (own_folder / "config.json").unlink()
+    (own_folder / "model.safetensors").rename(own_folder / "adapter_model.safetensors")
+    for base, todo in {"owner/later": "It is an adapter on owner/later, which is not on this machine yet", "atlas-llama": ""}.items():
+        (own_folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "base_model_name_or_path": base}))
+        offered.add_model(str(own_folder))
+        found = of(offered.offered_models(), str(own_folder))
+        assert (found.state, found.todo[: len(todo) or 1]) == ("here", todo)
+
+
 def test_a_damaged_list_is_told_beside_the_table(workspace: Workspace):
     """The rest of the table stands; `sftqa cache` names the file and never moves it, since a person wrote it."""
     workspace.root.mkdir(parents=True)
