@@ -28,12 +28,12 @@ kind = st.segmented_control(
     label_visibility="collapsed",
 )
 left, right = st.columns([3, 2], gap="large")
-settings = None
+settings, wrong = None, ""
 with left:
     try:
         settings = forms.train_form() if kind == "train" else study_form.study_form()
     except SftqaError as error:
-        panels.problem(str(error))
+        wrong = str(error)
 
 with right:
     st.subheader("What it will cost", anchor=False)
@@ -43,7 +43,7 @@ with right:
             job.settings == settings.to_dict() for job in background.jobs(kind=kind, states=background.ACTIVE)
         )
     if settings is None:
-        st.caption("Fix the field named at the left.")
+        panels.problem(wrong)
     ready = settings is not None and cost_panel(settings) and not twin
     expected = background.expected_s(settings) if ready and settings else ()
     if resources.missing_torch():

@@ -62,7 +62,7 @@ if not profile.probed:
 else:
     memory_panels.spread(shown, read)
 with panels.told():
-    trust_panel(model, source, split, domain, scheme.method, stamp)
+    trust_panel(model, source, split, domain, scheme, stamp)
 
 st.subheader("Facts", anchor=False)
 with panels.told():

@@ -66,6 +66,9 @@ def filters(stamp: str) -> tuple[str, Callable[[Any], bool]]:
             and (not work or (need is not None and need.fits == "now"))
         )
 
+    if work and model_lists.offered(device, stamp).total is None:  # nothing is known of what fits: the filter would hide everything
+        work = ""
+        fourth.caption("Not known without such a GPU here.")
     return device, kept
 
 
@@ -147,7 +150,7 @@ def _facts(offer: Any) -> list[str]:
     told = [f"{card.parameters:,} parameters" if card.parameters else "size not known"]
     told.append(f"{_kind(offer)} model" if offer.chat is not None else "")
     told.append(f"reads {offer.context:,} tokens" if offer.context else "")
-    told.append(f"licence {literal(offer.licence)}" if offer.licence else "licence not known: read it on the model's page")
+    told.append(f"licence {literal(offer.licence)}" if offer.licence else "licence not known")
     if card.kind == "hub":
         told.append(f"{offer.size_bytes / 1e9:.1f} GB to download" if offer.size_bytes and not card.available else "")
         told.append(f"revision {card.revision[:12]}" if card.revision else "revision: resolved when it is first downloaded")
@@ -181,17 +184,20 @@ def add_button() -> None:
     """A popover that takes a hub id or a folder."""
     with st.popover("Add a model", icon=":material/playlist_add:", on_change="rerun", key="model-box", width="stretch"):
         st.markdown("A hub id such as `owner/name`, or a folder that `save_pretrained` wrote. Nothing is fetched by adding it.")
-        name = st.text_input("Hub id or folder", key="model-name", placeholder="owner/name")
-        st.button("Add", type="primary", disabled=not name.strip(), key="model-add", on_click=_add, args=(name,))
+        with st.form("model-form", border=False):
+            st.text_input("Hub id or folder", key="model-name", placeholder="owner/name")
+            st.form_submit_button("Add", type="primary", key="model-add", on_click=_add)
 
 
-def _add(name: str) -> None:
+def _add() -> None:
+    name = st.session_state["model-name"].strip()
     try:
         card, note = model_lists.add_model(name)
     except SftqaError as error:
         state.keep_problem(str(error))
     else:
         st.query_params["model"] = card.name
+        st.session_state.update({"models-where": "all", "models-family": [], "models-fits": ""})  # else it might not be seen
         state.tell(f"{literal(card.name)} is on the lists now.")
         if note:
             state.keep_problem(note)

@@ -80,7 +80,7 @@ def _examples(wrong: list[str]) -> dict[str, Any]:
     size = st.segmented_control("Examples (n)", sizes, default=SIZES[0], required=True, key="lab-size", wrap=True, persist_state="session")
     n = st.number_input("How many", 1, 1_000_000, 100, key="lab-n", persist_state="session") if size == "other" else size
     n = TrainSettings.ALL if n == "all" else int(n)
-    zeroth, first, second = st.columns([2, 3, 3], vertical_alignment="bottom")
+    zeroth, first, second = st.columns([2, 3, 3])
     with zeroth:
         scheme = scheme_picker.picked_scheme(wrong)
     labels = scheme.labels

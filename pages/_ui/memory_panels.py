@@ -132,7 +132,7 @@ def _named(profile: Any, rows: Any, names: dict[str, str], labels: list[str], co
 
 def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, read: bool) -> None:
     """One fact: its score with both intervals, hits per template, and what the model really wrote."""
-    read = read and pd.notna(fact.get("exposures"))  # only then did these very sentences stand in its text
+    read = read and pd.notna(fact.get("exposures")) and not scheme.few_shot  # only then did these very sentences stand in its text
     with st.container(border=True):
         st.markdown("**One fact**")
         st.text(fact["question"])
@@ -163,6 +163,8 @@ def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, rea
             return
         if not counted:
             st.caption("For comparison, the completions of the full probe:")
+        if scheme.few_shot:
+            st.caption("The examples in front are read from the first line of a prompt; its last two lines are the question itself.")
         st.dataframe(
             rows.assign(hit=rows["matched"].notna(), matched=rows["matched"].fillna(""), template=rows["template"] + 1),
             hide_index=True,

@@ -82,11 +82,11 @@ def profile(model: str, source: str, split: str, domain: str, scheme: LevelSchem
 
 
 @st.cache_resource(show_spinner="Comparing what was probed…", max_entries=8, ttl=600)
-def trust(model: str, source: str, split: str, domain: str, stamp: str) -> Any:
+def trust(model: str, source: str, split: str, domain: str, stamp: str, scheme: LevelScheme | None = None) -> Any:
     """How far other ways of probing, and smaller budgets, agree with the full probe."""
     from sftqa_core import workflows
 
-    return workflows.trust(model, source, split, domain)
+    return workflows.trust(model, source, split, domain, scheme) if scheme else workflows.trust(model, source, split, domain)
 
 
 @st.cache_data(show_spinner=False, max_entries=64)

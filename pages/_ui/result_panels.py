@@ -168,5 +168,7 @@ def training_charts(run: Any, curve: Any) -> None:
     kept = training.get("kept_step")
     draw(partial(looks_figure, looks, kept), key="results-looks", alt="Dev facts answered rightly by step", of=run.id, place=right)
     if run.settings.patience is not None:
-        told_kept = f"the weights of step {kept:,} were kept" if kept else "the last weights were the best and were kept"
-        right.caption(f"Patience {run.settings.patience}: over after step {training.get('steps', 0):,}, {told_kept}.")
+        told_kept = f"the weights of step {kept:,} were put back" if kept else "the last look was the best"
+        steps, planned = training.get("steps", 0), training.get("planned_steps", 0)
+        over = f"ended early, after step {steps:,} of {planned:,}" if steps < planned else f"went to the last step, {steps:,}"
+        right.caption(f"Patience {run.settings.patience}: it {over}; {told_kept}.")

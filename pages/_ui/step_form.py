@@ -1,4 +1,4 @@
-"""The Lab's fields for how a training step is made, and for looks at dev facts between steps."""
+"""The Lab's fields for how a training step is made, of a run or a study, and for a run's looks at dev facts between steps."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from sftqa_core.records import TrainSettings
 KEPT: dict[str, Any] = {"persist_state": "session"}
 
 
-def weights_field(method: str) -> dict[str, Any]:
+def weights_field(method: str, form: str = "lab") -> dict[str, Any]:
     """How the model's own weights are held: asked where they are not tuned themselves."""
     if method != "lora":
         return {}
     told = (
-        "Tuned, asked and probed with its weights in 4 bits (NF4), a model takes a quarter of the memory and knows a little less: its "
-        "levels are measured anew. Together with LoRA this is QLoRA. Needs bitsandbytes; not yet tried on a GPU."
+        "In 4 bits (NF4) weights take about a quarter of the memory. It is another model, if a near one, so its levels are measured "
+        "anew. Together with LoRA this is QLoRA. Needs bitsandbytes; not yet tried on a GPU."
     )
-    return {"quantization": "nf4" if st.toggle(FIELDS["quantization"], key="lab-nf4", help=told, **KEPT) else "none"}
+    return {"quantization": "nf4" if st.toggle(FIELDS["quantization"], key=f"{form}-nf4", help=told, **KEPT) else "none"}
 
 
-def step_fields() -> dict[str, Any]:
+def step_fields(form: str = "lab") -> dict[str, Any]:
     """Optimizer, examples on the device at once, and whether activations are computed twice."""
     first, second, third = st.columns(3, vertical_alignment="bottom")
     optimizer = first.selectbox(
-        FIELDS["optimizer"], list(OPTIMIZER_NAMES), format_func=OPTIMIZER_NAMES.get, key="lab-optimizer",
+        FIELDS["optimizer"], list(OPTIMIZER_NAMES), format_func=OPTIMIZER_NAMES.get, key=f"{form}-optimizer",
         help="What it keeps beside the weights: AdamW two numbers for each, Adafactor next to nothing, SGD nothing.", **KEPT,
     )  # fmt: skip
     micro = second.number_input(
-        FIELDS["micro_batch"], 1, 65_536, None, placeholder="the whole batch", key="lab-micro",
+        FIELDS["micro_batch"], 1, 65_536, None, placeholder="the whole batch", key=f"{form}-micro",
         help="Examples on the device at once; must divide the batch size. A step is made of the whole batch all the same.", **KEPT,
     )  # fmt: skip
     told = "Activations are computed twice instead of kept: less memory, about a third more time, the same numbers."
-    twice = third.toggle(FIELDS["gradient_checkpointing"], key="lab-checkpointing", help=told, **KEPT)
+    twice = third.toggle(FIELDS["gradient_checkpointing"], key=f"{form}-checkpointing", help=told, **KEPT)
     return {"optimizer": optimizer, "micro_batch": int(micro) if micro else None, "gradient_checkpointing": twice}
 
 

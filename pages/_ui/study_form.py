@@ -12,6 +12,7 @@ from pages._ui.forms import read_rate
 from pages._ui.pickers import pick_source
 from pages._ui.prompt_form import SHOTS
 from pages._ui.scheme_picker import picked_scheme
+from pages._ui.step_form import step_fields, weights_field
 from pages._ui.titles import FIELDS, METHODS, PROMPT_NAMES, STUDY_NAMES
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import PROMPTS, StudySettings, TrainSettings
@@ -51,6 +52,7 @@ def study_form() -> StudySettings:
     values = {"sizes": _sizes(kind), **_training(wrong)}
     with st.expander("More settings"):
         values |= _more(kind)
+        values |= weights_field(values["method"], "study") | step_fields("study")
         values["scheme"] = picked_scheme(wrong)
     if wrong:
         raise SettingsError(wrong)

@@ -13,6 +13,7 @@ from pages._ui.probe_panel import second_probe
 from pages._ui.slick_panels import crossed
 from pages._ui.wording import percent
 from sftqa_core.figures.agreement import budget_figure, confusion_figure
+from sftqa_core.records import PAPER, LevelScheme
 
 _NAMES = {
     "second probe": "a second full probe",
@@ -34,12 +35,15 @@ _ASIDE = {  # what to make of each agreement
 }
 
 
-def trust_panel(model: str, source: str, split: str, domain: str, method: str, stamp: str) -> None:
-    """A closed section; what is in it is computed when it is opened. `method` is how the page's levels are measured."""
+def trust_panel(model: str, source: str, split: str, domain: str, scheme: LevelScheme, stamp: str) -> None:
+    """A closed section; what is in it is computed when it is opened. `scheme`: the page's levels."""
     if not st.toggle("How far can these levels be trusted?", key="trust", help="Lays what was probed side by side."):
         return
-    found = resources.trust(model, source, split, domain, stamp)
+    own = None if scheme.few_shot or scheme.cutoffs == PAPER.cutoffs else scheme
+    found = resources.trust(model, source, split, domain, stamp, own)
     with st.container(border=True):
+        if scheme.few_shot:
+            st.caption("What is compared are the paper's levels, by statements; SliCK's stand beside them in the table below.")
         if not found.facts:
             st.caption("None of these facts has the full probe yet, so there is nothing to compare with.")
             return
@@ -47,7 +51,7 @@ def trust_panel(model: str, source: str, split: str, domain: str, method: str, s
         second = found.agreements.get("second probe")
         missing = found.facts - (second.facts if second else 0)
         with left:
-            _agreements(found, method)
+            _agreements(found, scheme.method)
             if found.slick is not None:
                 crossed(found.slick)
             if missing:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from sftqa_core.models.catalogue import base_card, find_model, folder_card, weig
 from sftqa_core.models.folders import ADAPTER_CONFIG, ModelFolder
 from sftqa_core.models.hub_cache import HubName, hub_name
 from sftqa_core.models.origin import repository
+from sftqa_core.training.command import command_of
 from sftqa_core.training.model_card import model_card
 
 if TYPE_CHECKING:
@@ -60,7 +62,8 @@ def export_model(run: Run, out: Path, merge: bool = False) -> Path:
 
 def _kept(run: Run) -> Path:
     if run.model is None:
-        raise NotFound(f"Run {run.id} did not keep its weights. Train again without --no-save-model: {run.manifest['command']}")
+        again = command_of(replace(run.settings, save_model=True))
+        raise NotFound(f"Run {run.id} did not keep its weights. Train again with them kept: {again}")
     return run.model
 
 

@@ -62,7 +62,9 @@ class Watcher(TrainerCallback):
             return
         best = _best(state.log_history)
         path = self.best / f"best-{best}.safetensors"
-        if best is not None and best != state.global_step and path.exists():
+        if best is not None and best != state.global_step and not path.exists():
+            self.told(f"The weights of step {best}, the best look, are gone from {self.best}: the last ones are kept.")
+        elif best is not None and best != state.global_step:
             saved = load_file(path)
             for name, parameter in model.named_parameters():
                 if name in saved:

@@ -162,10 +162,10 @@ def _train(settings: TrainSettings) -> Forecast:
     elif train_probes:
         notes.append(f"Up to {train_probes:,} train facts have no known level yet; they are probed until the wanted levels are filled.")
     to_probe = _unknown(prober, facts) + train_probes
-    low, high, basis = _seconds(
-        prober, {kind_of_probe(settings.scheme): to_probe, "train": n * settings.epochs, **_answers(prober, facts, settings, notes)}
-    )
     steps = -(-n // settings.batch_size) * settings.epochs
+    asked = _answers(prober, facts, settings, notes)
+    asked["answer"] += _looked_at(source, settings, steps)
+    low, high, basis = _seconds(prober, {kind_of_probe(settings.scheme): to_probe, "train": n * settings.epochs, **asked})
     told = Forecast(n, steps, len(facts), to_probe, low, high, (*notes, *basis), tuple(problems))
 
     def needed(data: dict[str, Any]) -> Memory:
@@ -213,6 +213,16 @@ def _answers(prober: Prober, facts: pd.DataFrame, settings: TrainSettings, notes
     if len(known) == len(stages):
         notes.append("The base model's answers are known already.")
     return asked
+
+
+def _looked_at(source: FactSource, settings: TrainSettings, steps: int) -> int:
+    """Dev facts that are asked in all looks between steps, should none of them end the training."""
+    from sftqa_core.evaluation.choosing import held_out_facts
+
+    if settings.eval_every is None or not steps:
+        return 0
+    facts = min(settings.eval_facts, len(held_out_facts(source, settings, "dev")))
+    return facts * -(-steps // settings.eval_every)
 
 
 def _train_probes(source: FactSource, levels: pd.DataFrame | None, settings: TrainSettings, pool: pd.DataFrame) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 from sftqa_core.errors import SftqaError
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.devices import SEPARATE, resolve_device
 from sftqa_core.models.footprint import TuningStep, tuning
+from sftqa_core.models.quantising import NF4, PACKAGE
 
 _FEW_PROMPTS = 16  # for a probe that chose its own number and found no room
 _USUAL_LENGTH = 32  # tokens of an example, where only a comparison is wanted
@@ -19,7 +21,8 @@ def less_memory(kind: str, settings: Settings) -> Settings | None:
 
     `kind` is a job's (probe, train, study or pretrain) and `settings` its record as JSON. One step at a time, what leaves the results
     as they are first: fewer prompts, or examples of a batch, at once; activations computed again. Then LoRA in place of full
-    fine-tuning, which comes first where activations are little of what is needed; in the end the processor for a GPU.
+    fine-tuning, which comes first where activations are little of what is needed; then, where bitsandbytes is installed, LoRA on
+    weights in 4 bits; in the end the processor for a GPU.
     """
     batch, full = settings.get("batch_size"), settings.get("method") == "full"
     if kind not in ("train", "study"):
@@ -28,7 +31,7 @@ def less_memory(kind: str, settings: Settings) -> Settings | None:
         return {"batch_size": batch // 2} if isinstance(batch, int) and batch > 1 else _processor(settings)
     if full and not _batch_weighs(settings):
         return _lora(settings)
-    return _fewer_at_once(settings) or (_lora(settings) if full else _processor(settings))
+    return _fewer_at_once(settings) or (_lora(settings) if full else _four_bits(settings) or _processor(settings))
 
 
 def _fewer_at_once(settings: Settings) -> Settings | None:
@@ -45,6 +48,16 @@ def _fewer_at_once(settings: Settings) -> Settings | None:
 def _lora(settings: Settings) -> Settings:
     """LoRA, at its own learning rate: one that suits full fine-tuning is too small for it."""
     return {"method": "lora", **({"learning_rate": None} if settings.get("learning_rate") is not None else {})}
+
+
+def _four_bits(settings: Settings) -> Settings | None:
+    """The base model's weights in 4 bits, on a device that can hold them so."""
+    if settings.get("quantization") == NF4 or _gpus(settings) > 1 or find_spec(PACKAGE) is None:
+        return None
+    try:
+        return None if resolve_device(str(settings.get("device", "auto"))) == "mps" else {"quantization": NF4}
+    except SftqaError:
+        return None
 
 
 def _processor(settings: Settings) -> Settings | None:

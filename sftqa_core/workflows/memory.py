@@ -39,6 +39,7 @@ WORDS = {
     "micro_batch": "micro-batch {}",
     "gradient_checkpointing": "gradient checkpointing",
     "method": "method {}",
+    "quantization": "weights in 4 bits",
     "device": "device {}",
 }
 
@@ -67,7 +68,9 @@ class Memory:
             return self.note
         free = "" if self.free is None else f", {gigabytes(self.free)} free{' on the GPU' if self.device in SEPARATE else ''}"
         each = f" on each of {self.gpus} GPUs" if self.gpus > 1 else ""
-        return f"about {gigabytes(self.needed)}{each}{free}{f'. {self.note}' if self.note else ''}"
+        fits = self.free is not None and self.least is not None and self.least <= self.free < self.needed
+        least = f" ({gigabytes(self.least or 0)} must be free)" if fits else ""
+        return f"about {gigabytes(self.needed)}{least}{each}{free}{f'. {self.note}' if self.note else ''}"
 
 
 def gigabytes(size: float) -> str:
@@ -261,7 +264,7 @@ def _advice(kind: str, settings: Settings, again: Callable[[Settings], Memory], 
         found = again(now)
         if found.least is None or found.least <= (room(found) or found.least):
             return f"Set {_words(changes)}."
-    return f"Set {_words(changes)} and choose a smaller model." if changes else "Choose a smaller model."
+    return f"Even with {_words(changes)} it does not fit. Choose a smaller model." if changes else "Choose a smaller model."
 
 
 def _words(changes: Settings) -> str:

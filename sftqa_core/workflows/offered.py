@@ -32,7 +32,7 @@ FOUR_BIT = ("cpu", "cuda", "rocm")  # devices on which weights can be held in 4 
 LENGTH = 32  # tokens of a statement, or of an example; the longest statement of the built-in world has 25
 PLACES = 8  # prompts of a probe that are under way together
 _USUAL = TrainSettings("any")
-_ACCEPT = "Its terms have to be accepted once: open https://huggingface.co/{} with your account and agree to them."
+_ACCEPT = "Its terms have to be accepted once, with your account, on its page huggingface.co/{}."
 _LOGIN = "Then log in on this machine: `hf auth login`."
 _LOGGED_IN = "This machine has a login for the hub; it must be of that account."
 

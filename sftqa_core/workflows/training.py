@@ -26,6 +26,7 @@ from sftqa_core.models.quantising import refuse_second_adapter
 from sftqa_core.progress import Reporter
 from sftqa_core.records import DOMAINS, DomainAccuracy, RunSummary, TrainSettings
 from sftqa_core.training.runs import RunContents, new_run_id, write_run
+from sftqa_core.training.schedule import training_steps
 from sftqa_core.training.selection import Selection, available, needs_levels, next_to_probe, select_examples
 from sftqa_core.training.trainer import TuneResult, encode_examples, fine_tune
 from sftqa_core.training.trying import tried_first
@@ -169,6 +170,8 @@ class TrainingRun:
 
     def _remember(self, examples: int, facts: int) -> None:
         done = {"train": (examples * self.settings.epochs, "train"), "answer": (facts, "after")}
+        if self.settings.eval_every is not None:
+            done.pop("train")  # its time holds looks, which are answers, and it may have ended early
         work = {kind: (pieces, self.seconds.get(stage, 0.0)) for kind, (pieces, stage) in done.items()}
         for stage, shots in self.settings.few_shot_stages.items():
             if self.seconds.get(stage):  # one that was not known already
@@ -226,6 +229,7 @@ class TrainingRun:
             "examples": {"counts": selection.counts, "probed": selection.probed, "echo": selection.echo, "seen": tuned.examples_seen},
             "training": {
                 "steps": tuned.steps,
+                "planned_steps": training_steps(len(selection.facts), self.settings.batch_size, self.settings.epochs),
                 "kept_step": tuned.kept_step,
                 "trained_parameters": tuned.trained_parameters,
                 "modules": list(tuned.modules),

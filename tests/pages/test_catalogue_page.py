@@ -88,7 +88,7 @@ def test_a_gated_models_card_says_what_to_do(page):
     """A link may name the model: how much memory each work needs, in the colour of whether it fits; terms, login, links."""
     app = page({"model": LLAMA})
     told = words(app).replace("\\", "").replace("\u2060", "")
-    assert "open https://huggingface.co/meta-llama/Llama-3.2-1B with your account" in told
+    assert "with your account, on its page huggingface.co/meta-llama/Llama-3.2-1B" in told
     assert "hf auth login" in told
     assert "1,235,814,400 parameters · base model · reads 131,072 tokens · licence llama3.2 · 2.5 GB to download" in told
     assert "revision: resolved when it is first downloaded" in told
@@ -104,7 +104,7 @@ def test_a_model_is_added_and_taken_off(page):
     app = page()
     app.session_state["model-box"] = True
     app.run()
-    keyed(app.text_input, "model-name").set_value(" owner/small ").run()
+    keyed(app.text_input, "model-name").set_value(" owner/small ")
     keyed(app.button, "model-add").click().run()
     assert added_models() == ["owner/small"]
     assert app.query_params["model"] in ("owner/small", ["owner/small"])  # AppTest gives a list

@@ -75,10 +75,10 @@ def test_results_draw_looks_beside_the_loss(explorer, monkeypatch):
     module = sys.modules["sftqa_core.workflows"]
     run = module.run(standin.RUN)
     run.settings = TrainSettings("stand-in", eval_every=4, patience=1)
-    run.manifest["training"] = {"steps": 8, "kept_step": 4}
+    run.manifest["training"] = {"steps": 8, "planned_steps": 16, "kept_step": 4}
     looks = pd.DataFrame({"step": [4, 8], "domain": "in", "n": 40, "correct": [9, 8], "accuracy": [0.2, 0.2], "low": 0.1, "high": 0.4})
     monkeypatch.setattr(module, "run", lambda run_id: run)
     monkeypatch.setattr(module, "run_looks", lambda run_id: looks, raising=False)
     app.run()
     assert charts(app)[-1]["layout"]["yaxis"]["title"]["text"] == "dev accuracy"
-    assert "Patience 1: over after step 8, the weights of step 4 were kept." in words(app).replace("\\", "")
+    assert "Patience 1: it ended early, after step 8 of 16; the weights of step 4 were put back." in words(app).replace("\\", "")

@@ -70,11 +70,29 @@ def test_more_than_the_device_has_is_a_problem_and_more_than_is_free_a_note(room
     ]
 
 
+@pytest.fixture(autouse=True)
+def without_bitsandbytes(monkeypatch: pytest.MonkeyPatch):
+    """Whether it is installed or not, the tests' advice is the same."""
+    monkeypatch.setattr(lowering, "find_spec", lambda name: None)
+
+
+def test_weights_in_4_bits_come_before_the_processor(monkeypatch: pytest.MonkeyPatch):
+    """Where bitsandbytes is installed, the device can hold them, and nothing else is left to lower."""
+    monkeypatch.setattr(lowering, "find_spec", lambda name: object())
+    least = TrainSettings(MODEL, method="lora", batch_size=1, gradient_checkpointing=True, device="cpu").to_dict()
+    assert less_memory("train", least) == {"quantization": "nf4"}
+    assert less_memory("train", {**least, "quantization": "nf4"}) is None
+    monkeypatch.setattr(lowering, "resolve_device", lambda setting: "cpu" if setting == "cpu" else "mps")
+    assert less_memory("train", {**least, "device": "auto"}) is None
+
+
 def test_where_no_setting_is_enough_a_smaller_model_is_named():
     """With what can be lowered, if anything can."""
     settings = TrainSettings("owner/large", batch_size=2, learning_rate=1e-5, device="cpu").to_dict()
     (problem,), _ = verdict(told(99 * GB), "train", settings, lambda changed: told(99 * GB))
-    assert problem.endswith("has 16 GB in all. Set method lora and micro-batch 1 and gradient checkpointing and choose a smaller model.")
+    assert problem.endswith(
+        "has 16 GB in all. Even with method lora and micro-batch 1 and gradient checkpointing it does not fit. Choose a smaller model."
+    )
     nothing = {**settings, "method": "lora", "batch_size": 1, "gradient_checkpointing": True}
     (problem,), _ = verdict(told(99 * GB), "train", nothing, lambda changed: told(99 * GB))
     assert problem.endswith("in all. Choose a smaller model.")

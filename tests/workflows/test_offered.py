@@ -61,7 +61,7 @@ def test_a_gated_model_says_what_to_do(monkeypatch: pytest.MonkeyPatch):
     """Accept the terms, log in; with a login here, whose it must be. Others can be fetched as they are."""
     gated = of(offered.offered_models(), "meta-llama/Llama-3.2-1B")
     assert gated.state == "gated"
-    assert "open https://huggingface.co/meta-llama/Llama-3.2-1B" in gated.todo
+    assert "on its page huggingface.co/meta-llama/Llama-3.2-1B." in gated.todo
     assert "`hf auth login`" in gated.todo
     monkeypatch.setattr(offered, "has_token", lambda: True)
     assert (
