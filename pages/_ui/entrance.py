@@ -15,7 +15,6 @@ import streamlit as st
 from streamlit.errors import StreamlitSecretNotFoundError
 from streamlit.runtime.pages_manager import PagesManager
 
-from pages._ui import background
 from sftqa_core.cli.guard import entrance as guard
 from sftqa_core.cli.guard.access import LOGIN_VARIABLE, TOKEN_VARIABLE, Access, address, checked, notice, take_token
 from sftqa_core.cli.guard.middleware import LOGOUT
@@ -60,6 +59,8 @@ async def announced(app: Any) -> AsyncIterator[dict[str, Any]]:
 
 def _wake() -> None:
     """Go on with the queue where the last server, or the machine, left it; nobody has to open a page for that."""
+    from pages._ui import background  # when there is a server: streamlit warns of what is to be cached before there is one
+
     with suppress(SftqaError):  # the Jobs page tells
         background.wake()
 
