@@ -234,3 +234,8 @@ def test_a_hub_model_whose_configuration_lies_hides_no_other(tiny_folder, monkey
     names = [offer.card.name for offer in offered_models("cpu").offers]
     assert "atlas-llama" in names
     assert [name for name in names if name.startswith("lying/")] == [f"lying/huge@{'a' * 40}"]
+
+
+def test_an_address_in_place_of_an_id_is_told(workspace):
+    with pytest.raises(ModelUnavailable, match=r"is an address\. Give the model's id, .*: owner/name"):
+        find_model("https://huggingface.co/Qwen/Qwen3-0.6B", workspace)
