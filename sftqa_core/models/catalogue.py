@@ -48,7 +48,7 @@ def find_model(name: str, workspace: Workspace | None = None) -> ModelCard:
     if card is not None:
         return card
     if "://" in name:
-        raise ModelUnavailable(f"There is no model named {shown(name)}, which is an address. Give the last two parts of its page's: owner/name.")
+        raise ModelUnavailable(f"There is no model named {shown(name)}, an address. Give the last two parts of it: owner/name.")
     known = ", ".join(card.name for card in list_models(workspace) if card.path) or "none yet"
     raise ModelUnavailable(
         f"There is no model named {shown(name)}. On this machine: {known}. Pick one of them, a folder, or a hub id such as owner/name."

@@ -237,5 +237,5 @@ def test_a_hub_model_whose_configuration_lies_hides_no_other(tiny_folder, monkey
 
 
 def test_an_address_in_place_of_an_id_is_told(workspace):
-    with pytest.raises(ModelUnavailable, match=r"which is an address\. Give the last two parts of its page's: owner/name\."):
+    with pytest.raises(ModelUnavailable, match=r"an address\. Give the last two parts of it: owner/name\."):
         catalogue.find_model("https://huggingface.co/Qwen/Qwen3-0.6B", workspace)
