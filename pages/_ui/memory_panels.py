@@ -156,8 +156,16 @@ def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, rea
         seen = rows.drop_duplicates("template").set_index("template")["seen"].to_dict() if read and "seen" in rows else {}
         order = range(len(hits))
         told = "hits" if scheme.method != "likelihood" else "expected hits"
-        what = (hits, samples, [prompts.get(at, "") for at in order], colour, [seen.get(at) for at in order], told)
-        draw(partial(template_hits_figure, *what), key="fact-templates", alt="Hits per template", of=repr(what))
+        what = (
+            hits,
+            samples,
+            [prompts.get(at, "") for at in order],
+            colour,
+            [seen.get(at) for at in order],
+            told,
+            "prompt" if scheme.few_shot else "template",
+        )
+        draw(partial(template_hits_figure, *what), key="fact-templates", alt="Hits per prompt", of=repr(what))
         if not len(rows):
             st.caption("The completions behind these levels are not stored here; probing again would write them.")
             return

@@ -138,6 +138,7 @@ def test_template_bars_split_seen_from_unseen():
     ]
     assert figure.data[0].customdata[1] == "&lt;c&gt;"
     assert len(template_hits_figure([3, 0], 10, [], "#1d9a9c").data) == 1
+    assert template_hits_figure([3], 10, [], "#1d9a9c", each="prompt").layout.xaxis.title.text == "prompt"
 
 
 def test_a_running_loss_keeps_its_axis():
