@@ -52,6 +52,20 @@ MAX_GRADIENT_NORM = 1.0
 
 
 @dataclass(frozen=True)
+class Training:
+    """One training, wherever it is done: here, or by several processes."""
+
+    loaded: LoadedModel  # the base model
+    encoded: list[EncodedExample]
+    settings: TrainSettings
+    rate: float  # the learning rate's peak
+    unfinished: Unfinished | None  # its checkpoints; None where another process holds them
+    folder: Path
+    curve: CurveWriter
+    reporter: Reporter
+
+
+@dataclass(frozen=True)
 class TuneResult:
     """A tuned model and what was done to get it."""
 
@@ -103,8 +117,8 @@ def fine_tune(
     watcher = _watcher(loaded, settings, folder, reporter or Silent(), look)
     with _own_gradients(loaded.model), memory_errors(settings), Unfinished.of(loaded, encoded, settings, rate) as unfinished:
         set_seed(settings.seed)  # before the adapter's random start
-        how = (loaded, encoded, settings, rate, unfinished, folder, curve, reporter or Silent())
-        model, made = _trained_here(*how, watcher) if settings.gpus == 1 else (train_together(*how), steps)
+        training = Training(loaded, encoded, settings, rate, unfinished, folder, curve, reporter or Silent())
+        model, made = _trained_here(training, watcher) if settings.gpus == 1 else (train_together(training), steps)
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     tuned = _finished(model, loaded, settings)
     if settings.save_model:
@@ -128,24 +142,14 @@ def one_step(loaded: LoadedModel, batch: Sequence[EncodedExample], settings: Tra
             _let_go(trainer)
 
 
-def _trained_here(
-    loaded: LoadedModel,
-    encoded: list[EncodedExample],
-    settings: TrainSettings,
-    rate: float,
-    unfinished: Unfinished | None,
-    folder: Path,
-    curve: CurveWriter,
-    reporter: Reporter,
-    watcher: Watcher | None,
-) -> tuple[Any, int]:
+def _trained_here(training: Training, watcher: Watcher | None) -> tuple[Any, int]:
     """The model after all steps, and how many there were."""
-    model = trainable_copy(loaded.model, settings)
-    keeper = Keeper(unfinished, reporter, sum(p.numel() for p in model.parameters() if p.requires_grad))
-    trainer = make_trainer(model, encoded, loaded, settings, rate, unfinished.folder if unfinished else folder)
+    model, unfinished = trainable_copy(training.loaded.model, training.settings), training.unfinished
+    keeper = Keeper(unfinished, training.reporter, sum(p.numel() for p in model.parameters() if p.requires_grad))
+    trainer = make_trainer(model, training.encoded, training.loaded, training.settings, training.rate, (unfinished or training).folder)
     if watcher and unfinished:
         watcher.best = unfinished.folder
-    return model, run_trainer(trainer, [curve, *([watcher] if watcher else []), keeper], keeper)
+    return model, run_trainer(trainer, [training.curve, *([watcher] if watcher else []), keeper], keeper)
 
 
 def encode_examples(loaded: LoadedModel, examples: pd.DataFrame, settings: TrainSettings) -> list[EncodedExample]:

@@ -29,15 +29,12 @@ from sftqa_core.memory.drawing import empty_cache
 from sftqa_core.models.devices import torch_device
 from sftqa_core.models.spreading import layer_places, spread
 from sftqa_core.progress import Progress, Reporter
-from sftqa_core.records import TrainSettings
 from sftqa_core.training.adapters import trainable_copy
 from sftqa_core.training.several.process import STOP, TOLD, TUNED, WORK, Work
 
 if TYPE_CHECKING:
     from sftqa_core.models.loading import LoadedModel
-    from sftqa_core.training.curve import CurveWriter
-    from sftqa_core.training.prompts import EncodedExample
-    from sftqa_core.training.unfinished import Unfinished
+    from sftqa_core.training.trainer import Training
 
 _POLL_S = 0.05
 _GRACE_S = 5.0  # for the others to say why they failed, once one has
@@ -121,25 +118,17 @@ class Group:
             raise SftqaError(f"One of the training's {len(codes)} processes ended {what}{why}. Its log says more; start it again to go on.")
 
 
-def train_together(
-    loaded: LoadedModel,
-    encoded: list[EncodedExample],
-    settings: TrainSettings,
-    rate: float,
-    unfinished: Unfinished | None,
-    folder: Path,
-    curve: CurveWriter,
-    reporter: Reporter,
-) -> Any:
+def train_together(training: Training) -> Any:
     """The tuned model, on the devices of the base model, after `settings.gpus` processes trained it. Raises as `fine_tune` does."""
-    examples = tuple(asdict(example) for example in encoded)
+    loaded, settings, curve = training.loaded, training.settings, training.curve
+    examples = tuple(asdict(example) for example in training.encoded)
     place = None
-    if unfinished:
-        unfinished.newest()  # for the seconds that were spent before
-        place = str(unfinished.folder)
-    work = Work(loaded.card, loaded.device, settings, rate, examples, str(curve.path.absolute()), place)
+    if training.unfinished:
+        training.unfinished.newest()  # for the seconds that were spent before
+        place = str(training.unfinished.folder)
+    work = Work(loaded.card, loaded.device, settings, training.rate, examples, str(curve.path.absolute()), place)
     with _waiting(loaded), Group.of(work) as group:
-        group.finish(reporter)
+        group.finish(training.reporter)
         curve.read_again()
         model = trainable_copy(loaded.model, settings)
         found = model.load_state_dict(load_file(group.folder / TUNED), strict=False)
