@@ -11,7 +11,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from pages._ui import entrance
-from sftqa_core.cli.guard.middleware import Guard
+from sftqa_core.server.middleware import Guard
 
 # One visitor's long count must not make the others wait 5 ms for every piece of their pages.
 sys.setswitchinterval(0.0005)

@@ -28,7 +28,7 @@ from gpu_work import SHAPES, Peak, options_of, probe_rows, random_model, tune_ro
 
 from sftqa_core import workflows
 from sftqa_core.artifacts import versions
-from sftqa_core.cli.console import Console
+from sftqa_core.cli.text import Console
 from sftqa_core.errors import SftqaError
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.loading import load_model
@@ -170,8 +170,8 @@ def draw(tables: dict[str, Any], settings: StudySettings, folder: Path) -> None:
     try:
         import pandas as pd
 
-        from sftqa_core.figures.amount import amount_figure
-        from sftqa_core.figures.level_matrix import matrix_figure
+        from sftqa_core.figures.curves import amount_figure
+        from sftqa_core.figures.matrices import matrix_figure
     except ImportError:
         return
     if settings.kind == "amount":

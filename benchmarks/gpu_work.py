@@ -15,16 +15,17 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 from probing import ROWS, body, generate, our_ways, some_facts, timed
 
-from sftqa_core.memory.room import at_once
-from sftqa_core.memory.sampling import fact_prompts
+from sftqa_core.engine.capacity import at_once
+from sftqa_core.engine.sampling import fact_prompts
+from sftqa_core.memory.profiles import open_for
 from sftqa_core.models.catalogue import ModelFingerprint
 from sftqa_core.models.devices import device_memory
 from sftqa_core.models.footprint import Shape, TuningStep, decoding, tuning
 from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Progress, Silent
 from sftqa_core.records import ModelCard, SamplerSettings, TrainSettings
-from sftqa_core.training.trainer import encode_examples, fine_tune
-from sftqa_core.workflows.reading import open_for
+from sftqa_core.training.fine_tuning import fine_tune
+from sftqa_core.training.trainer import encode_examples
 
 # Dense bfloat16 matrix products with float32 sums, TFLOP/s, as the makers state them; the first name that fits counts
 CARDS = {

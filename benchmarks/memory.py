@@ -151,8 +151,8 @@ def do(work: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 def shape_of(loaded: Any) -> Any:
     """The shape as the forecast reads it from the folder."""
-    from sftqa_core.models.folders import ModelFolder
     from sftqa_core.models.footprint import Shape
+    from sftqa_core.models.model_files import ModelFolder
 
     folder = ModelFolder(Path(loaded.card.path))
     return Shape.of(folder.config(), folder.parameters())
@@ -160,10 +160,11 @@ def shape_of(loaded: Any) -> Any:
 
 def tune(loaded: Any, work: str, options: argparse.Namespace) -> dict[str, int]:
     """Fine-tune on train facts of the atlas."""
+    from sftqa_core.memory.profiles import open_for
     from sftqa_core.models.footprint import TuningStep, tuning
     from sftqa_core.records import TrainSettings
-    from sftqa_core.training.trainer import encode_examples, fine_tune
-    from sftqa_core.workflows.reading import open_for
+    from sftqa_core.training.fine_tuning import fine_tune
+    from sftqa_core.training.trainer import encode_examples
 
     facts = open_for("atlas-llama", "atlas").facts.query("split == 'train'").head(EXAMPLES)
     settings = TrainSettings("any", method=work, lora_rank=RANK, batch_size=BATCH, save_model=False, device=options.device)
@@ -175,11 +176,11 @@ def tune(loaded: Any, work: str, options: argparse.Namespace) -> dict[str, int]:
 
 def answer(loaded: Any, work: str, options: argparse.Namespace) -> dict[str, int]:
     """Answer questions with four examples in front of each."""
+    from sftqa_core.engine.greedy import greedy
     from sftqa_core.evaluation.predictions import encode_questions
-    from sftqa_core.memory.greedy import greedy
+    from sftqa_core.memory.profiles import open_for
     from sftqa_core.models.footprint import answering
     from sftqa_core.records import TrainSettings
-    from sftqa_core.workflows.reading import open_for
 
     facts = open_for("atlas-llama", "atlas").facts
     prompts = encode_questions(loaded, facts.query("split == 'test'").head(2 * options.places), TrainSettings("any"), 4, facts)
@@ -189,13 +190,13 @@ def answer(loaded: Any, work: str, options: argparse.Namespace) -> dict[str, int
 
 def probe(loaded: Any, work: str, options: argparse.Namespace) -> dict[str, int]:
     """Complete statements, ten samples each."""
+    from sftqa_core.engine.probe_prompts import wanted_facts
+    from sftqa_core.engine.sampling import fact_prompts, make_sampler
     from sftqa_core.knowledge.aliases import load_aliases
-    from sftqa_core.memory.sampling import fact_prompts, make_sampler
-    from sftqa_core.memory.wanted import wanted_facts
+    from sftqa_core.memory.prober import chosen_facts
+    from sftqa_core.memory.profiles import open_for
     from sftqa_core.models.footprint import decoding
     from sftqa_core.records import ProbeSettings, SamplerSettings
-    from sftqa_core.workflows.probing import chosen_facts
-    from sftqa_core.workflows.reading import open_for
     from sftqa_core.workspace import Workspace
 
     source = open_for("atlas-llama", "atlas")

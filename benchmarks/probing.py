@@ -22,19 +22,19 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
+from sftqa_core.engine.capacity import at_once
+from sftqa_core.engine.decoder import Decoder, Load
+from sftqa_core.engine.likelihood import Likelihood, Question, answer_ids
+from sftqa_core.engine.packed import PackedModel
+from sftqa_core.engine.probe_prompts import WantedFact, wanted_facts
+from sftqa_core.engine.sampling import Prompt, fact_prompts, make_sampler
 from sftqa_core.knowledge.aliases import load_aliases
 from sftqa_core.memory.adaptive import AdaptiveProbe
-from sftqa_core.memory.decoder import Decoder, Load
-from sftqa_core.memory.likelihood import Likelihood, Question, answer_ids
-from sftqa_core.memory.packed import PackedModel
-from sftqa_core.memory.room import at_once
-from sftqa_core.memory.sampling import Prompt, fact_prompts, make_sampler
-from sftqa_core.memory.wanted import WantedFact, wanted_facts
+from sftqa_core.memory.prober import chosen_facts
+from sftqa_core.memory.profiles import open_for
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.loading import LoadedModel, load_model
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings
-from sftqa_core.workflows.probing import chosen_facts
-from sftqa_core.workflows.reading import open_for
 from sftqa_core.workspace import Workspace
 
 MODEL = "atlas-llama"

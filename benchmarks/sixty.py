@@ -17,16 +17,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from sftqa_core.evaluation.accuracy import accuracy_by_level
-from sftqa_core.evaluation.choosing import held_out_facts
-from sftqa_core.evaluation.comparing import mean_over_seeds, paired_ratio
-from sftqa_core.evaluation.predictions import predict
+from sftqa_core.evaluation.intervals import accuracy_by_level, mean_over_seeds, paired_ratio
+from sftqa_core.evaluation.predictions import held_out_facts, predict
+from sftqa_core.memory.prober import Prober
+from sftqa_core.memory.profiles import open_for
 from sftqa_core.records import DomainAccuracy, TrainSettings
+from sftqa_core.records.tuning import probe_settings
+from sftqa_core.training.fine_tuning import fine_tune
 from sftqa_core.training.selection import select_examples
-from sftqa_core.training.trainer import fine_tune
-from sftqa_core.workflows.forecast import probe_settings
-from sftqa_core.workflows.probing import Prober
-from sftqa_core.workflows.reading import open_for
 
 SIZES = (60, 240, 960)
 

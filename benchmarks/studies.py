@@ -35,7 +35,7 @@ def measure(cells: int) -> None:
     from sftqa_core import workflows
     from sftqa_core.progress import Silent
     from sftqa_core.records import StudySettings
-    from sftqa_core.workflows.studying import ModelStudy
+    from sftqa_core.studies.model_study import ModelStudy
 
     seeds = tuple(range(-(-cells // len(SIZES))))
     study = StudySettings("amount", (MODEL,), seeds=seeds, sizes=SIZES, test_limit=TEST_LIMIT, device="cpu")

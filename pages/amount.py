@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages._ui import panels, resources, study_panels
 from pages._ui.charts import draw
-from sftqa_core.figures.amount import amount_figure, levels_by_amount_figure
+from sftqa_core.figures.curves import amount_figure, levels_by_amount_figure
 
 MEAN = "mean over levels"
 LEVELS_HELP = "All test facts, or those of one level."

@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages._ui import panels, study_panels
 from pages._ui.charts import draw
-from sftqa_core.figures.level_matrix import matrix_figure
+from sftqa_core.figures.matrices import matrix_figure
 
 VALUES = {"accuracy": "accuracy", "difference": "difference from the natural mix"}
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages._ui import model_panels, panels, study_panels
 from pages._ui.charts import draw
-from sftqa_core.figures.amount import amount_figure
+from sftqa_core.figures.curves import amount_figure
 from sftqa_core.figures.model_comparison import ranks_figure
 
 st.title("Which model?")

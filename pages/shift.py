@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages._ui import panels, study_panels
 from pages._ui.charts import draw
-from sftqa_core.figures.shift import moves_figure, sankey_figure
+from sftqa_core.figures.level_shift import moves_figure, sankey_figure
 
 UNTOUCHED = "untouched, probed again"
 

@@ -5,6 +5,8 @@ these where they enter the program (loading.py for transformers and the hub, sou
 page, the command line and the worker can show `str(error)` as it is.
 """
 
+from __future__ import annotations
+
 import os
 from typing import Any
 
@@ -76,3 +78,15 @@ class OutOfMemory(SftqaError):
 
 class Stopped(SftqaError):
     """The person asked the work to stop; what was finished is kept."""
+
+
+_LONGEST = 300  # characters of another library's words
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception of another library says, in one line that can be shown: the hub's token never stands in it."""
+    from huggingface_hub import get_token
+
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    token = get_token()
+    return (said.replace(token, "(token)") if token else said)[:_LONGEST].rstrip(".: ")

@@ -3,6 +3,8 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -16,18 +18,20 @@ ORDER = [
     {"artifacts"},
     {"knowledge"},
     {"models"},
+    {"engine"},
     {"memory"},
     {"training"},
     {"evaluation"},
     {"studies"},
+    {"planning"},
     {"workflows"},
     {"jobs"},
-    {"cli"},
+    {"cli", "server"},
 ]
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 VOCABULARY = ORDER[0]
 HEAVY = {"torch", "peft", "transformers", "accelerate"}
-HEAVY_PACKAGES = {"models", "memory", "training", "evaluation"}
+HEAVY_PACKAGES = {"models", "engine", "memory", "training", "evaluation"}
 SOURCES = sorted(CORE.rglob("*.py"))
 PAGES = [ROOT / "app.py", *sorted((ROOT / "pages").rglob("*.py"))]
 
@@ -75,6 +79,24 @@ def test_heavy_libraries_stay_in_their_packages(path):
         assert not top & HEAVY
 
 
+def test_no_module_is_part_of_a_circle():
+    """Following imports, wherever in a file they stand, never leads back to where one began."""
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in SOURCES}
+    needs = {name: {found for found in _modules(imports(path), names) if found != name} for name, path in names.items()}
+    TopologicalSorter(needs).prepare()  # raises CycleError, which names the circle
+
+
+def _modules(found: set[str], names: dict[str, Path]) -> set[str]:
+    """The modules behind dotted names: `a.b.name` is the module a.b.name where there is one, else the module a.b."""
+    return {name if name in names else name.rpartition(".")[0] for name in found} & names.keys()
+
+
+def test_a_file_name_occurs_once():
+    """A name stands for one thing over the whole core."""
+    counts = Counter(path.name for path in SOURCES if not path.name.startswith("__"))
+    assert [name for name, count in counts.items() if count > 1] == []
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_pages_hold_no_machinery(path):
     """Pages import neither torch nor a database, and none renders raw HTML."""
@@ -85,9 +107,9 @@ def test_pages_hold_no_machinery(path):
 
 @pytest.mark.parametrize("path", [*SOURCES, *PAGES], ids=lambda p: str(p.relative_to(ROOT)))
 def test_files_and_functions_stay_small(path):
-    """No file has more than 300 lines and no function more than 60; pages have at most 80, app.py 60."""
+    """No file has more than 450 lines and no function more than 60; pages have at most 80, serve.py 60."""
     text = path.read_text(encoding="utf-8")
-    limit = 60 if path.name == "app.py" else 80 if path.parent.name == "pages" else 300
+    limit = 60 if path.name == "app.py" else 80 if path.parent.name == "pages" else 450
     assert text.count("\n") <= limit
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

@@ -29,20 +29,19 @@ import pytest
 
 # Where keys are made, and what they are made of. Those that load torch are imported in `checkpoints` and `pretrainings`.
 from sftqa_core.artifacts import versions
-from sftqa_core.evaluation.kept import is_kept, kept_predictions
+from sftqa_core.engine.probe_prompts import wanted_facts
+from sftqa_core.evaluation.predictions import is_kept, kept_predictions
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.aliases import load_aliases
 from sftqa_core.knowledge.entity_questions import load_entity_questions
 from sftqa_core.knowledge.facts import FactSource
-from sftqa_core.knowledge.own import load_own
-from sftqa_core.knowledge.prepared import LARGE, keep
-from sftqa_core.knowledge.sources import open_source
-from sftqa_core.memory.completions import CompletionStore
-from sftqa_core.memory.estimates import EstimateStore
-from sftqa_core.memory.wanted import wanted_facts
+from sftqa_core.knowledge.files import load_own
+from sftqa_core.knowledge.sources import LARGE, keep, open_source
+from sftqa_core.memory.speeds import remember
+from sftqa_core.memory.stores import CompletionStore, EstimateStore
 from sftqa_core.models.catalogue import ModelFingerprint, find_model, model_fingerprint
 from sftqa_core.models.chat_templates import ChatTemplate
-from sftqa_core.models.recipes import RECIPES, UNMADE
+from sftqa_core.models.lists import RECIPES, UNMADE
 from sftqa_core.records import (
     PAPER,
     PROMPTS,
@@ -58,12 +57,11 @@ from sftqa_core.records import (
     TrainSettings,
 )
 from sftqa_core.studies.cells import Cells
+from sftqa_core.studies.model_study import ModelStudy
 from sftqa_core.training.command import command_of
-from sftqa_core.training.recipes import default_learning_rate
+from sftqa_core.training.learning_rates import default_learning_rate
 from sftqa_core.training.runs import new_run_id, read_run
-from sftqa_core.workflows.speeds import remember
 from sftqa_core.workflows.study_reports import read_report, read_study, report_name, study_name, study_yaml
-from sftqa_core.workflows.studying import ModelStudy
 from sftqa_core.workspace import Workspace, shipped_folder
 from tests.golden_settings import DEFAULTS, MODEL, VARIED, field_of, varied
 
@@ -368,8 +366,8 @@ def checkpoints(patch: pytest.MonkeyPatch, tmp: Path) -> dict[str, Any]:
     """Checkpoints of a fine-tuning, for fixed examples, versions and threads; and what tuned weights are known by."""
     import torch
 
-    from sftqa_core.training.prompts import EncodedExample
-    from sftqa_core.training.saving import state_sha256
+    from sftqa_core.training.adapters import state_sha256
+    from sftqa_core.training.encoding import EncodedExample
     from sftqa_core.training.unfinished import Unfinished
 
     patch.setattr(sys.modules[Unfinished.__module__], "versions", lambda: {"python": "3.11.7", "torch": "2.13.0"})
@@ -393,9 +391,7 @@ class Reached(Exception):
 
 def pretrainings(patch: pytest.MonkeyPatch, tmp: Path) -> dict[str, Any]:
     """Checkpoints of a pre-training, for fixed versions on a processor."""
-    from sftqa_core.models.checkpoint import Checkpoint
-    from sftqa_core.models.pretraining import pretrain
-    from sftqa_core.models.stepping import Place
+    from sftqa_core.models.pretraining import Checkpoint, Place, pretrain
 
     def beside(target: Path, work: str) -> Checkpoint:
         raise Reached(work)

@@ -30,7 +30,7 @@ def hub_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from sftqa_core.artifacts import sha256
-    from sftqa_core.models.tiny import build_model, save_tokenizer, train_tokenizer
+    from sftqa_core.models.pretraining import build_model, save_tokenizer, train_tokenizer
     from sftqa_core.records import PretrainSettings
 
     home = tmp_path_factory.mktemp("hub")

@@ -69,11 +69,11 @@ def test_probing_again_with_the_reloaded_file_gives_the_shipped_levels(workspace
 
     Another processor may add numbers in another order and tip a near-tie, so two hits of 210 may differ.
     """
+    from sftqa_core.memory.prober import chosen_facts
     from sftqa_core.memory.probing import probe_facts
+    from sftqa_core.memory.profiles import open_for
     from sftqa_core.models.catalogue import find_model
     from sftqa_core.models.loading import load_model
-    from sftqa_core.workflows.probing import chosen_facts
-    from sftqa_core.workflows.reading import open_for
     from sftqa_core.workspace import Workspace
 
     settings = ProbeSettings(MODEL, limit=SAMPLE, device="cpu")
@@ -166,8 +166,8 @@ def test_a_shipped_report_is_what_its_cells_say(monkeypatch):
 def test_a_shipped_cell_is_made_again_by_its_settings(workspace):
     """Trained anew from the shipped weights and settings the same test facts are answered rightly."""
     from sftqa_core.progress import Silent
+    from sftqa_core.studies.model_study import ModelStudy
     from sftqa_core.workflows.study_runs import StudyRuns
-    from sftqa_core.workflows.studying import ModelStudy
 
     part = ModelStudy(StudySettings("amount", (MODEL,), device="cpu"), MODEL)
     run = next(run for run in part.grid() if run.n == 10)

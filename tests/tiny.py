@@ -9,8 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from sftqa_core.models.catalogue import ModelFingerprint
-from sftqa_core.models.loading import LoadedModel
-from sftqa_core.models.special_tokens import beginning_ids
+from sftqa_core.models.loading import LoadedModel, beginning_ids
 from sftqa_core.records import ModelCard
 
 END = "<|end|>"

@@ -35,7 +35,7 @@ def studies() -> list[Any]:
 
 def jobs(limit: int | None = None, kind: str | None = None, states: Sequence[str] | None = None) -> list[Job]:
     """Jobs, the newest first; with `kind` or `states` only those."""
-    from sftqa_core.jobs.reading import jobs_list
+    from sftqa_core.jobs.listing import jobs_list
 
     return jobs_list(limit, kind=kind, states=states)
 
@@ -52,14 +52,14 @@ def job(job_id: str) -> Job | None:
 
 def job_counts() -> dict[str, int]:
     """How many jobs are in each state."""
-    from sftqa_core.jobs.reading import job_counts
+    from sftqa_core.jobs.listing import job_counts
 
     return job_counts()
 
 
 def queue() -> list[Any]:
     """Jobs that wait, in the order in which they start, with the time until then."""
-    from sftqa_core.jobs.reading import queue
+    from sftqa_core.jobs.listing import queue
 
     return queue()
 
@@ -75,7 +75,7 @@ def state_warning() -> str | None:
 
 def clear_jobs() -> None:
     """Take jobs that are over off the list; their results stay."""
-    from sftqa_core.jobs.reading import remove_jobs
+    from sftqa_core.jobs.listing import remove_jobs
 
     remove_jobs()
 
@@ -142,14 +142,14 @@ def wake() -> None:
 
 
 def progress_since(job_id: str, offset: int) -> tuple[list[Progress], int]:
-    from sftqa_core.jobs.reading import progress_since
+    from sftqa_core.jobs.listing import progress_since
 
     return progress_since(job_id, offset)
 
 
 def waits_for(queued: Job) -> str:
     """Why a queued job does not run yet, in words."""
-    from sftqa_core.jobs.reading import queue_position
+    from sftqa_core.jobs.listing import queue_position
 
     position, who = queue_position(queued.id), holder(queued)
     ahead = f"{position - 1} ahead in the queue. " if position and position > 1 else ""
@@ -158,7 +158,7 @@ def waits_for(queued: Job) -> str:
 
 def holder(queued: Job) -> str | None:
     """Who has the device that a queued job waits for: a command line, or a job by its name."""
-    from sftqa_core.jobs.reading import blocked_by
+    from sftqa_core.jobs.listing import blocked_by
 
     lease = blocked_by(queued.id)
     return lease.holder if lease else None
@@ -179,13 +179,13 @@ def submit_again(kind: str, settings: dict[str, Any]) -> Job:
 
 
 def log(job_id: str, lines: int = 40) -> list[str]:
-    from sftqa_core.jobs.reading import log_tail
+    from sftqa_core.jobs.listing import log_tail
 
     return log_tail(job_id, lines)
 
 
 def stamp() -> str:
     """Changes when a job ends: part of the key of everything a job can change."""
-    from sftqa_core.jobs.reading import job_stamp
+    from sftqa_core.jobs.listing import job_stamp
 
     return job_stamp()

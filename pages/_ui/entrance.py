@@ -15,17 +15,17 @@ import streamlit as st
 from streamlit.errors import StreamlitSecretNotFoundError
 from streamlit.runtime.pages_manager import PagesManager
 
-from sftqa_core.cli.guard import entrance as guard
-from sftqa_core.cli.guard.access import LOGIN_VARIABLE, TOKEN_VARIABLE, Access, address, checked, notice, take_token
-from sftqa_core.cli.guard.middleware import LOGOUT
 from sftqa_core.errors import MissingPackage, SettingsError, SftqaError
+from sftqa_core.server import access as guard
+from sftqa_core.server.access import LOGIN_VARIABLE, TOKEN_VARIABLE, Access, address, checked, notice, take_token
+from sftqa_core.server.middleware import LOGOUT
 
 UNGUARDED = "This server was started in a way that leaves the explorer open to other machines. Start it with: sftqa app"
 
 
 def opened() -> guard.Entrance:
-    """The entrance of the server that imports app.py. Ends the process with a sentence where that would not be safe."""
-    PagesManager.uses_pages_directory = False  # no page may run but through app.py (see pages/_ui/__init__.py)
+    """The entrance of the server that imports serve.py. Ends the process with a sentence where that would not be safe."""
+    PagesManager.uses_pages_directory = False  # no page may run but through serve.py (see pages/_ui/__init__.py)
     token, new = None, False
     try:
         access = _access()

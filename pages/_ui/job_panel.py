@@ -18,7 +18,7 @@ from pages._ui.titles import changed_words, job_title
 from pages._ui.wording import PHASES, duration, literal, moment, step_of
 from sftqa_core.artifacts import in_words
 from sftqa_core.errors import SettingsError, SftqaError
-from sftqa_core.figures.training import loss_figure
+from sftqa_core.figures.curves import loss_figure
 from sftqa_core.records import KEPT, Job, TrainSettings
 
 STUDY_PAGES = {"amount": "pages/amount.py", "level": "pages/level.py", "models": "pages/models.py", "shift": "pages/shift.py"}

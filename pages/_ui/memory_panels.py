@@ -15,8 +15,7 @@ from pages._ui.panels import planted
 from pages._ui.pickers import METHOD_NAMES
 from pages._ui.titles import source_name
 from pages._ui.wording import between, in_badge, literal, percent
-from sftqa_core.figures.fact import template_hits_figure
-from sftqa_core.figures.levels import level_shares_figure, score_histogram
+from sftqa_core.figures.levels import level_shares_figure, score_histogram, template_hits_figure
 from sftqa_core.figures.style import level_colours
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.atlas import is_atlas

@@ -11,8 +11,7 @@ import streamlit as st
 from pages._ui import resources, study_panels
 from pages._ui.charts import draw
 from pages._ui.wording import literal, percent
-from sftqa_core.figures.model_comparison import shares_figure
-from sftqa_core.figures.planted import planted_figure
+from sftqa_core.figures.model_comparison import planted_figure, shares_figure
 from sftqa_core.records import StudySettings
 
 TEMPLATES = {"all": "all wordings", "seen": "those of its text", "unseen": "others"}

@@ -15,7 +15,7 @@ from pages._ui.job_panel import job_panel
 from pages._ui.study_form import file_button
 from pages._ui.titles import study_title
 from pages._ui.wording import literal, percent
-from sftqa_core.figures.level_matrix import matrix_figure
+from sftqa_core.figures.matrices import matrix_figure
 from sftqa_core.records import Finding, Job, StudyReport, StudySettings
 
 SHOWN_AT_ONCE = 4  # answers to one question

@@ -12,7 +12,7 @@ from pages._ui.pickers import METHOD_NAMES
 from pages._ui.probe_panel import second_probe
 from pages._ui.slick_panels import crossed
 from pages._ui.wording import percent
-from sftqa_core.figures.agreement import budget_figure, confusion_figure
+from sftqa_core.figures.matrices import budget_figure, confusion_figure
 from sftqa_core.records import PAPER, LevelScheme
 
 _NAMES = {

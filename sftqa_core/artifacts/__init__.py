@@ -5,7 +5,7 @@ file) is written last, all is flushed to the disk, and the folder is renamed int
 never finished. `disk` writes, `folders` holds results, `leftovers` what kills leave, `refusals` what a disk says.
 """
 
-from sftqa_core.artifacts.disk import keep_json, write_bytes, write_json
+from sftqa_core.artifacts.disk import is_dead, is_set_aside, keep_json, left_behind, remove, set_aside, write_bytes, write_json
 from sftqa_core.artifacts.folders import (
     MANIFEST,
     SCHEMA,
@@ -25,7 +25,6 @@ from sftqa_core.artifacts.folders import (
     versions,
     write_folder,
 )
-from sftqa_core.artifacts.leftovers import is_dead, is_set_aside, left_behind, remove, set_aside
 from sftqa_core.artifacts.refusals import fetching, in_sentence, in_words, refusal, storing
 
 __all__ = [

@@ -13,8 +13,20 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sftqa_core.artifacts.disk import flush, make_folder, put, write_json
-from sftqa_core.artifacts.leftovers import held, identity, is_set_aside, moved_aside, prefix, returned, set_aside, sweep
+from sftqa_core.artifacts.disk import (
+    flush,
+    held,
+    identity,
+    is_set_aside,
+    make_folder,
+    moved_aside,
+    prefix,
+    put,
+    returned,
+    set_aside,
+    sweep,
+    write_json,
+)
 from sftqa_core.artifacts.refusals import fetching, storing
 from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion, StorageError
 from sftqa_core.jsonrecord import fingerprint

@@ -1,4 +1,9 @@
-"""What can be typed: one parser a command, and the settings record each one means."""
+"""`sftqa pretrain`: what can be typed, and the settings record it means.
+
+Parsers of the commands that keep the house: the app, fetched and exported models, background jobs, the results on disk.
+
+What can be typed: one parser a command, and the settings record each one means.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +13,128 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from sftqa_core.cli import upkeep
-from sftqa_core.cli.making import add_pretrain
-from sftqa_core.cli.values import DEVICES, count_or_all, cutoffs, json_scheme, names, numbers, prompt, shots, sizes
+from sftqa_core.cli.values import DEVICES, count_or_all, cutoffs, json_scheme, names, numbers, port, prompt, shots, sizes
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import (
     METHODS,
+    MOVES,
     OPTIMIZERS,
     PROMPTS,
     QUANTIZATIONS,
     SCHEMES,
     SHARDINGS,
     STUDIES,
+    CorpusSettings,
     LevelScheme,
+    PretrainSettings,
     ProbeSettings,
     StudySettings,
     TrainSettings,
     with_cutoffs,
 )
+
+_NUMBERS = (
+    "hidden_size", "layers", "heads", "intermediate_size", "vocabulary", "sequence_length", "batch_size", "accumulate", "epochs",
+    "warmup_steps", "seed", "max_exposures",
+)  # fmt: skip
+_NO_SETTINGS = ("command", "json", "name", "qa_documents", "batch_tokens")
+
+
+def add_pretrain(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    default = PretrainSettings("default")
+    parser.add_argument("name", help="name of the new model; a built-in model's name, or atlas-100m, takes its settings")
+    parser.add_argument("--source", help="atlas, atlas:8 (an invented world eight times as large; 2 to 16), entity-questions, or a path")
+    parser.add_argument("--limit", type=int, help="at most this many facts, spread over relations")
+    parser.add_argument("--relations", type=names, help="only these relations: P17,P19")
+    parser.add_argument("--architecture", choices=("llama", "qwen2", "gpt_neox"))
+    for name in _NUMBERS:
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"default {getattr(default, name)}")
+    parser.add_argument("--batch-tokens", type=int, help="tokens of a batch, in place of --batch-size: large ones keep a GPU busy")
+    parser.add_argument("--optimizer", choices=("muon", "adamw"))
+    parser.add_argument("--lr", type=float, dest="learning_rate", help=f"default {default.learning_rate}")
+    parser.add_argument("--qa-documents", type=int, help=f"default {CorpusSettings().qa_documents}")
+    parser.add_argument("--device", help=DEVICES)
+    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), help="auto: bfloat16 where the hardware has it")
+    told = "compile the model first (torch.compile): minutes once, then faster steps; not tried on a GPU yet"
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=None, help=told)
+
+
+def pretrain_settings(options: argparse.Namespace, recipes: dict[str, PretrainSettings]) -> PretrainSettings:
+    """The options over the recipe of that name, or over the defaults."""
+    start = recipes.get(options.name, PretrainSettings(options.name))
+    given: dict[str, Any] = {k: v for k, v in vars(options).items() if v is not None and k not in _NO_SETTINGS}
+    corpus = start.corpus if options.qa_documents is None else replace(start.corpus, qa_documents=options.qa_documents)
+    return replace(start, corpus=corpus, **given | _batch(options, start))
+
+
+def _batch(options: argparse.Namespace, start: PretrainSettings) -> dict[str, int]:
+    """--batch-tokens as a number of sequences; a remainder is left out, so that a batch never has more."""
+    if options.batch_tokens is None:
+        return {}
+    if options.batch_size is not None:
+        raise SettingsError("Give --batch-tokens or --batch-size, not both: one is the other times --sequence-length.")
+    length, parts = options.sequence_length or start.sequence_length, options.accumulate or start.accumulate
+    sequences = options.batch_tokens // length // parts * parts if length > 0 and parts > 0 else 0
+    if sequences < 1:
+        raise SettingsError(f"--batch-tokens must hold a sequence ({length} tokens) for each of {parts} parts, got {options.batch_tokens}.")
+    return {"batch_size": sequences}
+
+
+# ---- app ----
+def add_app(parser: argparse.ArgumentParser) -> None:
+    """`sftqa app`."""
+    parser.add_argument("--port", type=port, default=8501)
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; the default is reachable from this machine only (and by ssh -L)"
+    )
+    parser.add_argument("--share", action="store_true", help="let other machines in on --host, after a login")
+    login = "ask everyone for the token in SFTQA_TOKEN (with --share the default), or for your organisation's login ([auth] of Streamlit)"
+    parser.add_argument("--login", choices=("token", "streamlit"), help=login)
+    parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
+
+
+# ---- models ----
+def add_models(parser: argparse.ArgumentParser) -> None:
+    """`sftqa models`."""
+    change = parser.add_mutually_exclusive_group()
+    change.add_argument("--add", metavar="NAME", help="put a hub id (owner/name) or a folder on the lists; nothing is fetched")
+    change.add_argument("--remove", metavar="NAME", help="take an added one off the lists; its files stay")
+    parser.add_argument("--device", default="auto", help=f"whose memory is told, here or not: {DEVICES}")
+
+
+# ---- fetch ----
+def add_fetch(parser: argparse.ArgumentParser) -> None:
+    """`sftqa fetch NAME`."""
+    parser.add_argument("name", help="owner/name, or owner/name@revision with a branch, a tag or a commit of 40 digits")
+
+
+# ---- export ----
+def add_export(parser: argparse.ArgumentParser) -> None:
+    """`sftqa export RUN`."""
+    parser.add_argument("run", help="a run's name, as 'sftqa runs' lists it")
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="folder to write; it must not exist")
+    parser.add_argument("--merge", action="store_true", help="of LoRA: the adapter merged into its model (in float32), a model of its own")
+
+
+# ---- jobs ----
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """`sftqa jobs [ACTION ID]`."""
+    told = "cancel: out of the queue, or stop; resume: queue what failed or was cancelled again, to go on; log: its output; "
+    told += "first, up, down, last: move it in the queue; empty: cancel all that wait (needs no ID)"
+    parser.add_argument("action", nargs="?", choices=("cancel", "resume", "log", *MOVES, "empty"), help=told)
+    parser.add_argument("id", nargs="?", metavar="ID", help="a job's name, as 'sftqa jobs' lists it")
+
+
+# ---- cache ----
+def add_cache(parser: argparse.ArgumentParser) -> None:
+    """`sftqa cache ls | verify | gc`."""
+    parser.add_argument("action", choices=("ls", "verify", "gc"), help="what is there; is it whole; what can go")
+    parser.add_argument("--set-aside", action="store_true", help="verify: rename what is damaged, so that it is made again")
+    parser.add_argument("--yes", action="store_true", help="gc: really remove what it would only list")
+
 
 QUANTIZE_HELP = "of the model's weights: nf4 holds them in 4 bits; to tune, with --method lora (QLoRA; unverified on a GPU)"
 SHARDING_HELP = "with several GPUs: each holds the whole model (ddp, default), or a part of it (fsdp)"
@@ -61,13 +168,13 @@ def build_parser() -> argparse.ArgumentParser:
     output = Parser(add_help=False)
     output.add_argument("--json", action="store_true", help="print exactly one JSON object on standard output")
 
-    upkeep.add_app(commands.add_parser("app", help="open the explorer in the browser"))
+    add_app(commands.add_parser("app", help="open the explorer in the browser"))
     facts = commands.add_parser("facts", parents=[output], help="what a fact source holds")
     facts.add_argument("--source", default="atlas", help="atlas, a larger one (atlas:8), entity-questions, or a path")
     facts.add_argument("--download", action="store_true", help="fetch entity-questions from its official address first")
 
-    upkeep.add_models(commands.add_parser("models", parents=[output], help="models that can be picked, and what each needs; add one"))
-    upkeep.add_fetch(commands.add_parser("fetch", parents=[output], help="bring a model of the hub to this machine now"))
+    add_models(commands.add_parser("models", parents=[output], help="models that can be picked, and what each needs; add one"))
+    add_fetch(commands.add_parser("fetch", parents=[output], help="bring a model of the hub to this machine now"))
     _add_probe(commands.add_parser("probe", parents=[output], help="measure how much of a set of facts a model has memorised"))
     trust = commands.add_parser("trust", parents=[output], help="how far other ways of probing agree with the full probe, as far as made")
     trust.add_argument("--model", required=True, help="a built-in or pre-trained model, a folder, or a hub id")
@@ -86,9 +193,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_study(commands.add_parser("study", parents=[output], help="many runs that answer one question together"))
     commands.add_parser("runs", parents=[output], help="finished runs, newest first")
     commands.add_parser("show", parents=[output], help="one run's results").add_argument("run")
-    upkeep.add_export(commands.add_parser("export", parents=[output], help="write a run's tuned model as a folder for other tools"))
-    upkeep.add_jobs(commands.add_parser("jobs", parents=[output], help="background jobs; cancel one or read its log"))
-    upkeep.add_cache(commands.add_parser("cache", parents=[output], help="which results are on the disk; check them, clear leftovers"))
+    add_export(commands.add_parser("export", parents=[output], help="write a run's tuned model as a folder for other tools"))
+    add_jobs(commands.add_parser("jobs", parents=[output], help="background jobs; cancel one or read its log"))
+    add_cache(commands.add_parser("cache", parents=[output], help="which results are on the disk; check them, clear leftovers"))
     add_pretrain(commands.add_parser("pretrain", parents=[output], help="train a tiny model from nothing on a fact source"))
     commands.add_parser("doctor", parents=[output], help="check the installation, devices and folders")
     return parser

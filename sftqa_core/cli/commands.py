@@ -1,4 +1,9 @@
-"""What each command does: options to records, records to workflows; returns the JSON object that --json prints."""
+"""What each command does: options to records, records to workflows; returns the JSON object that --json prints.
+
+`sftqa preflight`: what could stand in the way of a run, with the fix for each.
+
+`sftqa models [--add NAME | --remove NAME]`: every model that can be chosen, and what it needs.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +12,17 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sftqa_core import workflows
-from sftqa_core.cli.arguments import probe_settings, study_settings, train_settings, trust_scheme
-from sftqa_core.cli.console import Console
-from sftqa_core.cli.making import pretrain_settings
+from sftqa_core.cli.arguments import pretrain_settings, probe_settings, study_settings, train_settings, trust_scheme
+from sftqa_core.cli.text import Console, count, table
 from sftqa_core.errors import SettingsError
-from sftqa_core.records import MOVES, FetchSettings, ProbeSettings, TrainSettings
+from sftqa_core.planning.fit import gigabytes
+from sftqa_core.planning.offers import WORKS
+from sftqa_core.records import MOVES, Check, FetchSettings, Preflight, ProbeSettings, TrainSettings
 
 Options = argparse.Namespace
 
@@ -156,7 +163,7 @@ def export(options: Options) -> dict[str, Any]:
 def jobs(options: Options) -> dict[str, Any]:
     """`sftqa jobs [ACTION ID]`."""
     from sftqa_core.jobs.executor import LocalExecutor
-    from sftqa_core.jobs.reading import jobs_list, log_tail, queue_position
+    from sftqa_core.jobs.listing import jobs_list, log_tail, queue_position
 
     executor, action = LocalExecutor(), options.action
     if action == "empty":
@@ -187,3 +194,86 @@ def doctor(options: Options) -> dict[str, Any]:
 
     rows = findings()
     return {"ok": all(row["ok"] or row["optional"] for row in rows), "checks": rows}
+
+
+SIGNS = {"ok": "ok", "note": "note", "unknown": "?", "problem": "PROBLEM"}
+
+
+def preflight(options: argparse.Namespace) -> dict[str, Any]:
+    """Every point; with --trial one training step too, when nothing else stands in the way. `ok` decides the exit status."""
+    settings = train_settings(options)
+    found = workflows.preflight(settings)
+    if options.trial and found.ok:
+        with leased(options, "preflight"):
+            found = _with(found, workflows.trial(settings, Console()))
+    return {"ok": found.ok, "headline": found.headline(), **found.to_dict()}
+
+
+def _with(found: Preflight, tried: Check) -> Preflight:
+    """The same with the trial that was made in the place of the one that was announced."""
+    return replace(found, checks=tuple(tried if check.name == tried.name else check for check in found.checks))
+
+
+def preflight_text(result: dict[str, Any]) -> str:
+    """A line a point, problems first, each fix below its finding."""
+    checks = sorted(result["checks"], key=lambda check: list(SIGNS)[::-1].index(check["state"]))
+    width = max(len(check["name"]) for check in checks)
+    lines = [result["headline"]]
+    for check in checks:
+        about = f"{check['about']}: " if check["about"] else ""
+        lines.append(f"{SIGNS[check['state']]:8}{check['name']:{width}}  {about}{check['said']}")
+        if check["fix"]:
+            lines.append(f"{'':8}{'':{width}}  -> {check['fix']}")
+    return "\n".join(lines)
+
+
+_MARKS = {"now": "", "not now": "*", "no": "**", "unknown": ""}
+_HEAD = {"probe": "probe", "lora": "LoRA", "lora_4bit": "4-bit LoRA", "full": "full"}
+
+
+def models(options: argparse.Namespace) -> dict[str, Any]:
+    """The command."""
+    if options.add is not None:
+        card, note = workflows.add_model(options.add)
+        return {"added": card.to_dict(), "notes": [note] if note else []}
+    if options.remove is not None:
+        note = workflows.remove_model(options.remove)
+        return {"removed": options.remove, "notes": [note] if note else []}
+    found = workflows.offered_models(options.device).to_dict()
+    return {"models": [{**offer.pop("card"), **offer} for offer in found.pop("offers")], **found}
+
+
+def models_text(result: dict[str, Any]) -> str:
+    """A line a model, those that are here first; or what was added or taken off."""
+    notes = result["notes"]
+    if "added" in result:
+        card = result["added"]
+        where = "on this machine" if card["available"] else "not on this machine yet; it is downloaded when it is first used"
+        return "\n".join([f"{card['name']} is on the lists ({where}).", *notes])
+    if "removed" in result:
+        return "\n".join([f"{result['removed']} is off the lists; its files stay.", *notes])
+    rows = [_row(model) for model in result["models"]]
+    head = ("model", "", "parameters", "licence", *_HEAD.values())
+    todo = [f"{model['name']}: {model['todo']}" for model in result["models"] if model["state"] == "unusable" and model["todo"]]
+    return "\n".join([table(head, rows), "", *_explained(result), *todo, *notes])
+
+
+def _row(model: dict[str, Any]) -> tuple[str, ...]:
+    needs = {need["work"]: f"{gigabytes(need['size_bytes'])}{_MARKS[need['fits']]}" for need in model["needs"]}
+    state = model["kind"] if model["state"] == "here" and model["kind"] != "hub" else model["state"]
+    return (model["name"], state, count(model["parameters"]), model["licence"] or "?", *(needs.get(work, "-") for work in WORKS))
+
+
+def _explained(result: dict[str, Any]) -> list[str]:
+    device, free, total = result["device"], result["free"], result["total"]
+    if total is None:
+        lines = [f"Memory on {device}, of which this machine has none that can be used."]
+    else:
+        lines = [f"Memory on {device}: {gigabytes(free)} of {gigabytes(total)} are free. *: more than is free now. **: more than there is."]
+    if result["lacking"]:
+        lines.append(result["lacking"])
+    if any(model["state"] == "gated" for model in result["models"]):
+        lines.append("gated: accept the model's terms at https://huggingface.co/NAME, and log in here: hf auth login.")
+    if any(model["state"] == "not asked" for model in result["models"]):
+        lines.append("not asked: the hub is asked for it when it is fetched.")
+    return lines

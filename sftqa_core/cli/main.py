@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from sftqa_core.artifacts import in_sentence
-from sftqa_core.cli import cache, commands, models, preflight, study_text, text
+from sftqa_core.cli import cache_commands, commands, text
 from sftqa_core.cli.arguments import parse
 from sftqa_core.errors import SftqaError, Stopped
 from sftqa_core.records import KEPT
@@ -18,18 +18,18 @@ from sftqa_core.records import KEPT
 COMMANDS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any]], str]]] = {
     "fetch": (commands.fetch, text.fetch),
     "facts": (commands.facts, text.facts),
-    "models": (models.models, models.as_text),
+    "models": (commands.models, commands.models_text),
     "probe": (commands.probe, text.probe),
     "trust": (commands.trust, text.trust),
     "train": (commands.train, text.run),
-    "preflight": (preflight.preflight, preflight.as_text),
+    "preflight": (commands.preflight, commands.preflight_text),
     "select": (commands.select, text.select),
-    "study": (commands.study, study_text.study),
+    "study": (commands.study, text.study),
     "runs": (commands.runs, text.runs),
     "show": (commands.show, text.run),
     "export": (commands.export, text.export),
     "jobs": (commands.jobs, text.jobs),
-    "cache": (cache.cache, cache.as_text),
+    "cache": (cache_commands.cache, cache_commands.as_text),
     "pretrain": (commands.pretrain, text.pretrain),
     "doctor": (commands.doctor, text.doctor),
 }
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. Exits with 0, or with 1 and the reason: on standard error, or as JSON when --json was given."""
     options = parse(arguments)
     if options.command == "app":
-        from sftqa_core.cli.app import open_app
+        from sftqa_core.cli.serve import open_app
 
         raise SystemExit(open_app(options))
     run, as_text = COMMANDS[options.command]

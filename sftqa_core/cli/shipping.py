@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 
 from sftqa_core import workflows
 from sftqa_core.artifacts import write_folder
-from sftqa_core.cli.console import Console
+from sftqa_core.cli.text import Console
 from sftqa_core.records import SLICK, STUDIES, LevelScheme, ProbeSettings, SamplerSettings, StudySettings, TrainSettings
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from sftqa_core.memory.wanted import WantedFact
+    from sftqa_core.engine.probe_prompts import WantedFact
 
 MODELS = tuple(workflows.recipes())
 FIRST = MODELS[0]  # the one that the example run, and all test facts' other probes, are of
@@ -91,8 +91,8 @@ def _by_slick(model: str) -> ProbeSettings:
 def _pack_studies(studies: Iterable[StudySettings], target: Path) -> None:
     """The studies' files and every cell that one of them is made of."""
     from sftqa_core.studies.cells import FOLDER
+    from sftqa_core.studies.model_study import ModelStudy
     from sftqa_core.workflows.study_reports import report_name
-    from sftqa_core.workflows.studying import ModelStudy
 
     (target / "studies").mkdir(parents=True)
     for study in studies:
@@ -108,8 +108,7 @@ def _pack_studies(studies: Iterable[StudySettings], target: Path) -> None:
 def _compact_levels(model: str, target: Path) -> None:
     """One sorted part with every usable fact's completions, and one with its hits; of the test facts' other probes by statements the
     levels alone."""
-    from sftqa_core.memory.completions import find_stores
-    from sftqa_core.memory.estimates import find_estimates
+    from sftqa_core.memory.stores import find_estimates, find_stores
     from sftqa_core.models.catalogue import find_model, model_fingerprint
 
     workspace = Workspace.current()
@@ -128,10 +127,10 @@ def _compact_levels(model: str, target: Path) -> None:
 
 def _wanted(settings: ProbeSettings) -> list[WantedFact]:
     """The facts that these settings probe."""
+    from sftqa_core.engine.probe_prompts import wanted_facts
     from sftqa_core.knowledge.aliases import load_aliases
-    from sftqa_core.memory.wanted import wanted_facts
-    from sftqa_core.workflows.probing import chosen_facts
-    from sftqa_core.workflows.reading import open_for
+    from sftqa_core.memory.prober import chosen_facts
+    from sftqa_core.memory.profiles import open_for
 
     source = open_for(settings.model, settings.source)
     return wanted_facts(source, chosen_facts(source, settings), load_aliases(Workspace.current()), settings.match, settings.scheme)

@@ -1,10 +1,25 @@
-"""What people read on the terminal: each command's JSON object as plain lines."""
+"""What people read on the terminal: each command's JSON object as plain lines.
+
+A study's report as people read it on the terminal: what was found, then the numbers.
+
+Progress for people at a terminal.
+"""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
 from typing import Any
+
+from sftqa_core.artifacts import in_words
+from sftqa_core.errors import Stopped
+from sftqa_core.progress import Progress
 
 LEAST = 30  # facts that numbers are told of
 METHODS = {"sampling": "", "adaptive": "estimated by the adaptive probe", "likelihood": "estimated by the likelihood"}
@@ -175,3 +190,103 @@ def _natural(domain: dict[str, Any]) -> str:
 def count(value: int | None) -> str:
     """A number of parameters as people say it."""
     return "?" if value is None else f"{value / 1e9:.1f}B" if value >= 1e9 else f"{value / 1e6:.1f}M"
+
+
+MEAN = "mean over levels"
+
+
+def study(result: dict[str, Any]) -> str:
+    """What `sftqa study` prints; of an export the file's name."""
+    if "file" in result:
+        return f"Written to {result['file']}. Run it with: sftqa study --config {result['file']}"
+    settings = result["settings"]
+    head = f"study {settings['kind']} of {', '.join(settings['models'])} on {settings['source']}: "
+    lines = [f"{head}{result['done']:,} of {result['planned']:,} runs are done, seeds {', '.join(map(str, settings['seeds']))}", ""]
+    lines += _numbers(settings["kind"], result["tables"])
+    question = ""
+    for finding in sorted(result["findings"], key=lambda finding: finding["question"]):
+        if finding["question"] != question:
+            lines += ["", question := finding["question"]]
+        lines.append(f"  {finding['verdict']:<12}{finding['about']}: {finding['text']}")
+    return "\n".join([*lines, "", *(f"- {note}" for note in result["notes"])])
+
+
+def _numbers(kind: str, tables: dict[str, list[dict[str, Any]]]) -> list[str]:
+    if kind == "amount":
+        return [_wide([row for row in tables.get("curve", []) if row["level"] == MEAN], "n", "accuracy", ("model", "domain"))]
+    if kind == "level":
+        return [_wide(tables.get("matrix", []), "test", "accuracy", ("model", "domain", "train"))]
+    if kind == "models":
+        rows = tables.get("ranks", [])
+        pairs = [
+            (row["model"], row["other"], f"{row['facts']:,}", _two_places(row["spearman"]), _percent(row["same_level"])) for row in rows
+        ]
+        shares = _wide(tables.get("shares", []), "level", "share", ("model", "domain"))
+        return [shares, "", table(("model", "other", "facts", "Spearman", "same level"), pairs)] if pairs else [shares]
+    return [_wide(tables.get("moves", []), "move", "share", ("model", "domain", "after"))]
+
+
+def _wide(rows: list[dict[str, Any]], across: str, value: str, down: tuple[str, ...]) -> str:
+    """One line for each combination of `down`, one column for each value of `across`."""
+    columns = list(dict.fromkeys(row[across] for row in rows))
+    lines: dict[tuple, dict[Any, Any]] = {}
+    for row in rows:
+        lines.setdefault(tuple(DOMAINS.get(row[name], row[name]) for name in down), {})[row[across]] = row[value]
+    return table(
+        (*down, *map(str, columns)), [(*key, *(_percent(cells.get(column)) for column in columns)) for key, cells in lines.items()]
+    )
+
+
+def _two_places(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+EVERY_S = 10.0  # between lines where standard error is a file
+
+
+@dataclass
+class Console:
+    """Progress as one rewritten line on standard error; where that is not a terminal, a whole line now and then."""
+
+    phase: str = ""
+    stopping: bool = False
+    told_s: float = 0.0
+
+    def progress(self, update: Progress) -> None:
+        left = f", {update.left_s:.0f} s left" if update.left_s is not None else ""
+        values = "".join(f", {name} {value:.3g}" for name, value in update.values.items())
+        done, total, rate = f"{update.done:,}", f"{update.total:,} {update.unit}", f"{update.rate or 0:.1f}"
+        if update.unit == "bytes":
+            done, total, rate = (in_words(number) for number in (update.done, update.total, update.rate or 0))
+        line = f"{update.phase}: {done} of {total}, {rate}/s{left}{values}"
+        if sys.stderr.isatty():
+            print(f"\r\x1b[2K{line}", end="\n" if update.done >= update.total else "", file=sys.stderr, flush=True)
+        elif update.done >= update.total or update.phase != self.phase or time.monotonic() - self.told_s > EVERY_S:
+            print(line, file=sys.stderr, flush=True)
+            self.told_s = time.monotonic()
+        self.phase = update.phase
+
+    def log(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    def check(self) -> None:
+        if self.stopping:
+            raise Stopped("Stopped. What was done is kept; the same command goes on from there.")
+
+    @contextmanager
+    def gentle(self) -> Iterator[None]:
+        """Within it a first Ctrl-C ends the work at its next step, so that its state is saved; a second one ends it at once.
+
+        Elsewhere Ctrl-C arrives as KeyboardInterrupt, wherever the work stands.
+        """
+
+        def ask(number: int, frame: FrameType | None) -> None:
+            self.stopping = True
+            signal.signal(signal.SIGINT, before)
+            self.log("Stopping at the next step. Press Ctrl-C again to stop at once.")
+
+        before = signal.signal(signal.SIGINT, ask)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from sftqa_core.memory.sampling import batches_by_length
+from sftqa_core.engine.sampling import batches_by_length
 from sftqa_core.models.loading import encode_prompts
 
 if TYPE_CHECKING:

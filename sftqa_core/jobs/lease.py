@@ -22,8 +22,8 @@ from filelock import FileLock, Timeout
 
 from sftqa_core.artifacts import write_json
 from sftqa_core.errors import SettingsError
-from sftqa_core.jobs.process import ProcessId
-from sftqa_core.jobs.store import now
+from sftqa_core.jobs.process_id import ProcessId
+from sftqa_core.jobs.queue import now
 from sftqa_core.jsonrecord import Record
 from sftqa_core.models.devices import gpu_variable, resolve_device, visible_gpus, why_no_gpu
 from sftqa_core.models.quantising import require_quantiser

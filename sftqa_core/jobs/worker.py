@@ -18,15 +18,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from sftqa_core.errors import ArtifactDamaged
-from sftqa_core.jobs.folder import JobFolder
-from sftqa_core.jobs.launcher import Timing
+from sftqa_core.jobs.job_folder import JobFolder
+from sftqa_core.jobs.launching import Started, Starter, Timing
 from sftqa_core.jobs.lease import CPU, leases
-from sftqa_core.jobs.process import BEAT_S, ProcessId
-from sftqa_core.jobs.rebuilding import rebuild
-from sftqa_core.jobs.recovery import beat_of, settle
-from sftqa_core.jobs.rows import NETWORK, Claim, pool_of
-from sftqa_core.jobs.starting import Started, Starter
-from sftqa_core.jobs.store import JobStore
+from sftqa_core.jobs.process_id import BEAT_S, ProcessId
+from sftqa_core.jobs.queue import NETWORK, Claim, JobStore, pool_of
+from sftqa_core.jobs.recovery import beat_of, rebuild, settle
 from sftqa_core.models.devices import visible_gpus
 from sftqa_core.workspace import Workspace
 

@@ -18,8 +18,8 @@ from typing import Any
 from sftqa_core.artifacts import write_bytes
 from sftqa_core.errors import FactsError
 from sftqa_core.jsonrecord import fingerprint, listed, shown
-from sftqa_core.knowledge.answers import CASE_SENSITIVE_LENGTH, normalise
 from sftqa_core.knowledge.facts import MAX_TEXT, has_control, subject_key
+from sftqa_core.knowledge.matching import CASE_SENSITIVE_LENGTH, normalise
 from sftqa_core.knowledge.spreadsheet import csv_cells, protect_cell, unprotect_cell
 from sftqa_core.workspace import Workspace
 

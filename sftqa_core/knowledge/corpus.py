@@ -18,8 +18,7 @@ import pandas as pd
 from sftqa_core.errors import FactsError, NotEnoughFacts
 from sftqa_core.knowledge.atlas import own_carriers
 from sftqa_core.knowledge.facts import FactSource, pick_facts, subject_key
-from sftqa_core.knowledge.relations import Relation, fill
-from sftqa_core.knowledge.templates import placeholders
+from sftqa_core.knowledge.relations import Relation, fill, placeholders
 from sftqa_core.records import CorpusSettings, PretrainSettings, PromptFormat
 
 LEAST_EXPOSURES = 4  # drawn for facts that come without recorded exposures

@@ -3,17 +3,24 @@
 Layout, in a folder or a zip: train/P17.train.json, dev/P17.dev.json, test/P17.test.json and so on, one folder around
 them allowed, each a list of {"question", "answers"}. The relation is taken from the file's name, because P131 and P276
 ask the same question; the subject is what stands in the question form's gap.
+
+Fetch EntityQuestions from its official address, check every file, and keep it in the workspace.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import http.client
+import os
 import re
 import struct
+import tempfile
+import urllib.request
 import zipfile
 import zlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -22,11 +29,12 @@ from typing import Any
 from sftqa_core.artifacts import damaged_files, read_manifest, write_folder
 from sftqa_core.errors import FactsError, SftqaError
 from sftqa_core.jsonrecord import fingerprint, listed, parse_json, shown
-from sftqa_core.knowledge.answers import stands_inside
 from sftqa_core.knowledge.facts import FactSource, fact_table, read_facts, text_fault, write_facts
-from sftqa_core.knowledge.merging import MAX_ANSWERS, Row, merge_rows
+from sftqa_core.knowledge.matching import stands_inside
 from sftqa_core.knowledge.relations import Relation, builtin_relations
+from sftqa_core.knowledge.rows import MAX_ANSWERS, Row, merge_rows
 from sftqa_core.knowledge.spreadsheet import decode_text
+from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import SPLITS, SourceReport
 from sftqa_core.workspace import Workspace
 
@@ -271,3 +279,71 @@ def _entry_fault(entry: Any) -> str | None:
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip()) and text_fault(value) is None
+
+
+URL = "https://nlp.cs.princeton.edu/projects/entity-questions/dataset.zip"
+VARIABLE = "SFTQA_ENTITY_QUESTIONS"
+MAX_ZIP_BYTES = 200_000_000
+TIMEOUT_S = 30
+_PIECE = 1 << 18
+WITHOUT_NETWORK = f"If you have the files, set {VARIABLE} to their folder or zip ({LAYOUT}), or give that path as the source."
+
+Open = Callable[[str], AbstractContextManager[Any]]
+
+
+def downloaded_folder(workspace: Workspace | None = None) -> Path:
+    """Where the downloaded files lie, once they do."""
+    return (workspace or Workspace.current()).datasets / NAME
+
+
+def download(workspace: Workspace | None = None, reporter: Reporter | None = None, connect: Open | None = None) -> Path:
+    """The folder with the 72 files, downloaded and checked against their SHA-256; nothing stays behind on failure.
+
+    Raises `FactsError` when the address can't be reached or what came is not the published dataset, `Stopped` when the
+    person stops it. `connect` opens a URL (tests hand in their own).
+    """
+    target = downloaded_folder(workspace)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".download-", suffix=".zip", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            _fetch(connect or _connect, out, reporter or Silent())
+        files = read_entity_files(Path(name))
+    finally:
+        Path(name).unlink(missing_ok=True)
+    wrong = differing_files(files)
+    if wrong:
+        some = ", ".join(wrong[:5]) + (" and others" if len(wrong) > 5 else "")
+        raise FactsError(
+            f"What {URL} sent is not the published dataset: {len(wrong)} files are missing or differ ({some}). {WITHOUT_NETWORK}"
+        )
+    known = {name: content for name, content in files.items() if name in published_checksums()}
+    return write_folder(target, lambda work: _write(known, work), {"kind": "dataset", "url": URL})
+
+
+def _connect(url: str) -> AbstractContextManager[Any]:
+    return urllib.request.urlopen(url, timeout=TIMEOUT_S)
+
+
+def _fetch(connect: Open, out: Any, reporter: Reporter) -> None:
+    try:
+        with connect(URL) as answer:
+            size = int(answer.headers.get("Content-Length") or 0)
+            phase = Phase(reporter, "download", max(size, 1), "bytes")
+            while piece := answer.read(_PIECE):
+                out.write(piece)
+                if phase.done + len(piece) > MAX_ZIP_BYTES:
+                    raise FactsError(f"{URL} sends more than {MAX_ZIP_BYTES:,} bytes, so it is not EntityQuestions. {WITHOUT_NETWORK}")
+                phase.advance(len(piece))
+    except (OSError, http.client.HTTPException, ValueError) as error:  # URLError and time-outs are OSErrors
+        reason = getattr(error, "reason", None) or error
+        raise FactsError(
+            f"EntityQuestions could not be downloaded from {URL}: {reason}. Is this machine online? {WITHOUT_NETWORK}"
+        ) from error
+
+
+def _write(files: dict[str, bytes], folder: Path) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)

@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sftqa_core.errors import FactsError
 from sftqa_core.jsonrecord import fingerprint, listed, shown
-from sftqa_core.knowledge.answers import is_echo
+from sftqa_core.knowledge.matching import is_echo
 from sftqa_core.records import DOMAINS, SPLITS, SourceReport
 
 if TYPE_CHECKING:

@@ -1,4 +1,14 @@
-"""A person's rows become facts: columns are found by name, every cell is checked, every fault is told with row and column.
+"""Which column of a table is what: found by name, the first known name counts (rows.py says what the roles mean).
+
+From rows as they stand in files to facts: one key, one fact, and nothing trained on that is tested (METHOD 8.4).
+
+- Rows of one (relation, subject) become one fact. It belongs to the strictest split that any of them is in: test,
+  else dev, else train. So a key that stands in dev and test is a test fact.
+- A train fact whose question text stands in dev or test (under another relation), and a dev fact whose question stands
+  in test, get the split `none`. Two rows of one key ask the same question, so looking at questions covers keys too.
+- Right answers are the union over identical question texts, the fact's own first.
+
+A person's rows become facts: columns are found by name, every cell is checked, every fault is told with row and column.
 
 Columns (the first name found counts; others are ignored):
 
@@ -20,17 +30,144 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sftqa_core.errors import FactsError, SettingsError
 from sftqa_core.jsonrecord import MAX_LISTED, listed, parse_json, shown
-from sftqa_core.knowledge.columns import Cells, find_columns
 from sftqa_core.knowledge.facts import UNUSED, FactSource, content_fingerprint, fact_table, subject_key, summarise, text_fault
-from sftqa_core.knowledge.merging import Merged, Row, merge_rows
 from sftqa_core.knowledge.relations import Relation, builtin_relations, fill, generic_relation
 from sftqa_core.records import DOMAINS, SPLITS
+
+ROLES = {
+    "relation": ("relation", "predicate", "property"),
+    "subject": ("subject", "entity"),
+    "answers": ("answers", "answer", "objects", "object"),
+    "question": ("question",),
+    "split": ("split",),
+    "domain": ("domain",),
+    "exposures": ("exposures",),
+    "templates": ("templates",),
+}
+COLUMN_NAMES = frozenset(name for names in ROLES.values() for name in names)
+MAX_COLUMNS = 1_000
+_LISTED = 20  # columns that a message names
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A file's content before anyone looked at it."""
+
+    name: str  # shown in every message, and part of the facts' ids
+    columns: Sequence[str]
+    rows: Iterable[tuple[int, Sequence[Any]]]  # number as the person sees it, cells in the columns' order
+    text_lists: bool = False  # cells hold text only, so several answers stand in one (CSV)
+
+
+def find_columns(cells: Cells, mapping: Mapping[str, str]) -> dict[str, int]:
+    """Role -> column index. `mapping`: role -> column, over the usual names. Raises `FactsError` with every problem."""
+    if len(cells.columns) > MAX_COLUMNS:
+        raise FactsError(f"{cells.name} has {len(cells.columns):,} columns, the most is {MAX_COLUMNS:,}.")
+    plain = [str(column).strip().casefold() for column in cells.columns]
+    problems = [f"'{role}' is no column role; there are {', '.join(ROLES)}." for role in mapping if role not in ROLES]
+    problems += [
+        f"{cells.name} has no column {shown(column)} (wanted as {role})."
+        for role, column in mapping.items()
+        if column.casefold() not in plain
+    ]
+    wanted = {role: (mapping[role].casefold(),) if role in mapping else names for role, names in ROLES.items()}
+    at = {role: plain.index(known[0]) for role, names in wanted.items() if (known := [name for name in names if name in plain])}
+    problems += [
+        f"{cells.name} has the column '{plain[index]}' twice. Take one of them away."
+        for index in at.values()
+        if plain.count(plain[index]) > 1
+    ]
+    seen = f"its columns are {_names(cells.columns)}"
+    if "answers" not in at:
+        problems.append(f"{cells.name} has no column for the answers (answers or object); {seen}.")
+    if "subject" in at and "relation" not in at:
+        problems.append(f"{cells.name} has subjects but no column 'relation'; {seen}.")
+    if "subject" not in at and "question" not in at:
+        problems.append(f"{cells.name} has neither a column 'subject' (facts) nor 'question' (question-answer pairs); {seen}.")
+    if problems:
+        raise FactsError(problems)
+    return at
+
+
+def _names(columns: Sequence[str]) -> str:
+    """A file's columns as a message lists them, however many and long they are."""
+    some = [name if len(name) <= 40 and name.isprintable() else shown(name[:40]) for name in map(str, columns[:_LISTED])]
+    return (", ".join(some) or "none") + (f" and {len(columns) - _LISTED:,} more" if len(columns) > _LISTED else "")
+
+
+MAX_ANSWERS = 2_000  # right answers of one question
+MAX_ALL_ANSWERS = 10_000_000  # of all facts: those of one question are right for every fact that asks it
+_STRICTNESS = {UNUSED: 0, "train": 1, "dev": 2, "test": 3}
+
+
+class Row(NamedTuple):
+    """One checked row of a file."""
+
+    relation: str
+    subject: str
+    answers: Sequence[str]
+    question: str
+    split: str
+    domain: str
+    exposures: int | None = None
+
+
+@dataclass
+class Merged:
+    """Facts as `fact_table` takes them, and what became of the rows."""
+
+    facts: list[dict[str, Any]] = field(default_factory=list)
+    merged: int = 0  # rows that joined another row of the same key
+    excluded_from_train: int = 0  # train rows whose key or question stands in dev or test
+
+
+def merge_rows(rows: Sequence[Row]) -> Merged:
+    """One fact for each (relation, normalised subject), in order of first appearance. Raises `FactsError` for answers without end."""
+    questions = [subject_key(row.question) for row in rows]
+    strictest: dict[str, int] = {}
+    answers: dict[str, dict[str, None]] = {}
+    grouped: dict[tuple[str, str], list[Row]] = {}
+    for row, question in zip(rows, questions, strict=True):
+        strictest[question] = max(strictest.get(question, 0), _STRICTNESS[row.split])
+        answers.setdefault(question, {}).update(dict.fromkeys(row.answers))
+        grouped.setdefault((row.relation, subject_key(row.subject)), []).append(row)
+    _refuse_crowds(questions, answers)
+    facts = [_fact(group, strictest, answers) for group in grouped.values()]
+    leaking = sum(row.split == "train" and strictest[question] > 1 for row, question in zip(rows, questions, strict=True))
+    return Merged(facts, len(rows) - len(facts), leaking)
+
+
+def _refuse_crowds(questions: Sequence[str], answers: dict[str, dict[str, None]]) -> None:
+    """A thousand facts that ask one question with a thousand answers are a million answers."""
+    for question, right in answers.items():
+        if len(right) > MAX_ANSWERS:
+            raise FactsError(f"The question {shown(question)} has {len(right):,} different answers, the most is {MAX_ANSWERS:,}.")
+    total = sum(len(answers[question]) for question in questions)
+    if total > MAX_ALL_ANSWERS:
+        raise FactsError(
+            f"Too many facts ask the same questions: with the answers that they have in common there are {total:,} answers, "
+            f"the most is {MAX_ALL_ANSWERS:,}. Give each fact a question of its own."
+        )
+
+
+def _fact(group: list[Row], strictest: dict[str, int], answers: dict[str, dict[str, None]]) -> dict[str, Any]:
+    first = group[0]
+    split = max((row.split for row in group), key=_STRICTNESS.__getitem__)
+    asked = {subject_key(row.question) for row in group}
+    right = dict.fromkeys(answer for row in group for answer in row.answers)
+    for question in asked:
+        right.update(answers[question])
+        split = split if strictest[question] <= _STRICTNESS[split] else UNUSED
+    known = [row.exposures for row in group if row.exposures is not None]
+    fact = first._asdict() | {"answers": list(right), "split": split, "exposures": max(known, default=None)}
+    return fact
+
 
 PAIRS = "qa"  # the relation of question-answer pairs that name none
 MAX_ROWS = 2_000_000

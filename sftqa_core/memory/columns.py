@@ -15,15 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from sftqa_core.engine.probe_prompts import identities
 from sftqa_core.knowledge.aliases import Aliases, load_aliases
 from sftqa_core.knowledge.facts import FactSource
-from sftqa_core.memory.completions import CompletionStore, find_stores
-from sftqa_core.memory.estimates import ESTIMATES, EstimateStore, find_estimates
-from sftqa_core.memory.parts import PartStore
 from sftqa_core.memory.scores import levels_of
 from sftqa_core.memory.stored import levels_in
-from sftqa_core.memory.tables import HITS, INTERVALS, LEVELS
-from sftqa_core.memory.wanted import identities
+from sftqa_core.memory.stores import ESTIMATES, CompletionStore, EstimateStore, find_estimates, find_stores
+from sftqa_core.memory.tables import HITS, INTERVALS, LEVELS, PartStore
 from sftqa_core.models.catalogue import model_fingerprint, seen_templates
 from sftqa_core.records import ModelCard, ProbeSettings
 from sftqa_core.workspace import Workspace

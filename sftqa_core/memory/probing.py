@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from sftqa_core.engine.capacity import at_once, give_back, require_room
+from sftqa_core.engine.drawing import naming
+from sftqa_core.engine.fitting import packs
+from sftqa_core.engine.probe_prompts import WantedFact, wanted_facts
+from sftqa_core.engine.sampling import Sampler, fact_prompts, make_sampler
 from sftqa_core.errors import SettingsError
 from sftqa_core.knowledge.aliases import Aliases, load_aliases
 from sftqa_core.knowledge.facts import FactSource
-from sftqa_core.memory.completions import CompletionStore
-from sftqa_core.memory.drawing import naming
-from sftqa_core.memory.estimates import EstimateStore, estimated_levels
-from sftqa_core.memory.fitting import packs
-from sftqa_core.memory.room import at_once, give_back, require_room
-from sftqa_core.memory.sampling import Sampler, fact_prompts, make_sampler
 from sftqa_core.memory.scores import levels_table
 from sftqa_core.memory.stored import known_hits
-from sftqa_core.memory.wanted import WantedFact, wanted_facts
+from sftqa_core.memory.stores import CompletionStore, EstimateStore, estimated_levels
 from sftqa_core.models.catalogue import seen_templates
 from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Phase, Reporter, Silent
@@ -136,7 +135,7 @@ def _decide(
 def _look_up(
     loaded: LoadedModel, pending: list[WantedFact], settings: ProbeSettings, batch_size: int, reporter: Reporter
 ) -> Iterator[tuple[list[tuple[str, int, float]], set[tuple[str, int]]]]:
-    from sftqa_core.memory.likelihood import Likelihood, Question
+    from sftqa_core.engine.likelihood import Likelihood, Question
 
     answers = _answers(loaded, pending)
     blank = [(w.fact_id, template, 0.0) for w in pending if not answers[w.fact_id] for template in range(len(w.relation.templates))]
@@ -218,7 +217,7 @@ def _batch_size(loaded: LoadedModel, pending: list[WantedFact], settings: ProbeS
 
 def _answers(loaded: LoadedModel, pending: Sequence[WantedFact]) -> dict[str, tuple[tuple[int, ...], ...]]:
     """fact id -> token ids of each of its answers."""
-    from sftqa_core.memory.likelihood import answer_ids
+    from sftqa_core.engine.likelihood import answer_ids
 
     return {w.fact_id: answer_ids(loaded.tokenizer, w.answers) for w in pending}
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from sftqa_core.engine.probe_prompts import WantedFact
 from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.memory.tables import HITS, INTERVALS, LEVELS
-from sftqa_core.memory.wanted import WantedFact
 from sftqa_core.records import LevelScheme
 
 _Z = 1.959963984540054  # two-sided 95%

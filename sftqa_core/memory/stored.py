@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from sftqa_core.engine.probe_prompts import WantedFact, wanted_facts
 from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.knowledge.aliases import Aliases, load_aliases
 from sftqa_core.knowledge.facts import FactSource
-from sftqa_core.memory.completions import CompletionStore, find_stores
-from sftqa_core.memory.estimates import ESTIMATES, EstimateStore, estimated_levels, find_estimates
 from sftqa_core.memory.scores import judge, levels_table, matched_answers, miscounted
+from sftqa_core.memory.stores import ESTIMATES, CompletionStore, EstimateStore, estimated_levels, find_estimates, find_stores
 from sftqa_core.memory.tables import COMPLETIONS, HITS
-from sftqa_core.memory.wanted import WantedFact, wanted_facts
 from sftqa_core.models.catalogue import model_fingerprint, seen_templates
 from sftqa_core.records import ModelCard, ProbeSettings
 from sftqa_core.workspace import Workspace

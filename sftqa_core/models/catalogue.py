@@ -1,4 +1,6 @@
-"""Which models there are and where, without loading any of them.
+"""Where a model came from, for the papers of a result: beside its key, never in it. What decides numbers is the weights' fingerprint.
+
+Which models there are and where, without loading any of them.
 
 A name is looked up as a model that was pre-trained here, a built-in one, a local folder, then a hub id, maybe with a revision
 (hub_cache.py).
@@ -15,15 +17,28 @@ from typing import TYPE_CHECKING, Any
 from sftqa_core.artifacts import MANIFEST, finished, read_manifest
 from sftqa_core.errors import ArtifactDamaged, ModelUnavailable, SettingsError, SftqaError
 from sftqa_core.jsonrecord import Record, later, shown
-from sftqa_core.models.added import added_models
-from sftqa_core.models.folders import ADAPTER_CONFIG, ModelFolder
-from sftqa_core.models.hub_cache import HubName, commit_of, hub_name, local_snapshot, local_snapshots, without_revision
-from sftqa_core.models.hub_models import known_model
+from sftqa_core.models.hub.hub_cache import HubName, commit_of, hub_name, local_snapshot, local_snapshots, without_revision
+from sftqa_core.models.lists import added_models, known_model
+from sftqa_core.models.model_files import ADAPTER_CONFIG, ModelFolder
 from sftqa_core.records import ModelCard, PretrainSettings
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def origin(card: ModelCard) -> dict[str, Any]:
+    """name, kind and revision (the hub's commit, None where it is not known) of a model; of an adapter its base's too, as "base"."""
+    base = base_card(card)
+    told = {"name": card.name, "kind": card.kind, "revision": card.revision}
+    return told if base is None else {**told, "base": origin(base)}
+
+
+def repository(name: str, kind: str | None) -> str:
+    """A model's name for other tools, which have the revision in a field of its own: of a hub model without @revision."""
+    hub = hub_name(name) if kind == "hub" else None
+    return hub.repository if hub else name
+
 
 EXPOSURES = "exposures.parquet"  # in a pre-trained model's folder: knowledge.corpus.Corpus.facts
 NOT_HERE = "Not on this machine yet; it is downloaded when it is first used."
@@ -98,7 +113,7 @@ def list_models(workspace: Workspace | None = None) -> list[ModelCard]:
 
 def _added(workspace: Workspace, listed: set[str]) -> Iterator[ModelCard]:
     """Models that the person put on the list, wherever they are. A list that can't be read hides no other model: who shows the
-    list tells of it (workflows/offered.py)."""
+    list tells of it (planning/offers.py)."""
     names: list[str] = []
     with contextlib.suppress(SftqaError):
         names = added_models(workspace)

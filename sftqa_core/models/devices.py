@@ -1,4 +1,6 @@
-"""Which device a setting stands for: the one place that decides, for leases, loading and `sftqa doctor` alike.
+"""What the installed torch is built for, read from its version file: importing torch takes seconds and may fail.
+
+Which device a setting stands for: the one place that decides, for leases, loading and `sftqa doctor` alike.
 
 Light: it asks the environment, torch's version file and the GPUs' drivers, and never imports torch. A GPU counts when it is not
 hidden, the installed torch is built for its kind, and its driver is new enough for that build.
@@ -6,6 +8,7 @@ hidden, the installed torch is built for its kind, and its driver is new enough 
 
 from __future__ import annotations
 
+import importlib.util
 import platform
 import re
 from dataclasses import dataclass
@@ -13,7 +16,37 @@ from pathlib import Path
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.models import amd, nvidia
-from sftqa_core.models.torch_build import torch_build
+
+_MAJOR = r"^{}\b[^=\n]*=\s*['\"](\d+)"  # None, without quotes, in a build for something else
+
+
+@dataclass(frozen=True)
+class TorchBuild:
+    """Major versions; 0: the build is not for it. Both 0: a build for the processor, or for Apple's computers."""
+
+    cuda: int = 0
+    hip: int = 0  # AMD's ROCm
+
+
+def torch_build() -> TorchBuild | None:
+    """None where torch is not installed; one without a version file counts as a build for the processor."""
+    try:
+        spec = importlib.util.find_spec("torch")
+    except ValueError:
+        spec = None
+    if spec is None or spec.origin is None:
+        return None
+    try:
+        text = Path(spec.origin).with_name("version.py").read_text(encoding="utf-8")
+    except OSError:
+        return TorchBuild()
+    return TorchBuild(*(_major(name, text) for name in ("cuda", "hip")))
+
+
+def _major(name: str, text: str) -> int:
+    found = re.search(_MAJOR.format(name), text, re.MULTILINE)
+    return int(found[1]) if found else 0
+
 
 SETTINGS = ("auto", "cpu", "cuda", "rocm", "mps")
 # Of a loaded model's weights, whatever its file holds. bfloat16 is the range of float32 in half the memory, and GPUs of both makers

@@ -1,4 +1,6 @@
-"""How much memory work with a model takes, from its configuration alone: arithmetic, no torch.
+"""A decoder's widths, from its config.json alone: what memory is counted from (footprint.py). No torch.
+
+How much memory work with a model takes, from its configuration alone: arithmetic, no torch.
 
 Bytes at the peak, beside what the process holds before a model is loaded. P is the model's number of parameters, s the bytes
 of a loaded number (4 on a processor, 2 on a GPU, devices.NUMBER_FORMATS), h, q, k, i and V the widths of the residual stream, of all
@@ -24,31 +26,144 @@ embeddings, norms and the output head keep the device's format. A matrix is wide
 
 **Probing and answering** hold sP, keys and values 2k s of each layer, place and slot, the logits of all rows, and what one layer
 has in hand: a gated feed-forward layer three arrays [tokens, i] beside three of h. Slots grow by half of what is needed
-(memory/keys.py). How many prompts are under way is decided by `prompts_at_once`.
+(engine/packed.py). How many prompts are under way is decided by `prompts_at_once`.
 
 **Holes.** On a processor, glibc takes blocks below 32 MB out of one heap. Blocks of changing sizes that come and go between living
 ones leave about as much of it free as is used (Knuth's fifty-percent rule), so what is in hand, or kept for a backward pass, counts
 twice; so does a fifth of a probe's keys and values, which moved while they were small. benchmarks/memory.py measures all of it.
+
+Memory on one of several GPUs that share a model or its training (footprint.py says it for one GPU).
+
+- A model whose layers are spread (spreading.py): weights, keys and values are divided; what one layer has in hand and the logits
+  are not, since the GPUs work one after the other.
+- DDP: every GPU holds the whole model and all that one GPU alone would, for its part of the batch, and its gradients once more
+  in the buckets in which they are added up.
+- FSDP: weights, gradients and moments are divided, and the base model is not kept beside the one that is trained. Activations are
+  those of its part of the batch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.models.devices import NUMBER_FORMATS, SEPARATE
-from sftqa_core.models.shape import BYTES, NF4, Shape
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+# Bytes of a number in 4-bit NormalFloat with double quantisation (QLoRA, section 3): a scale of 8 bits to 64 numbers, and one of 32
+# bits to 256 of those scales, 0.127 bits a number
+NF4 = (4 + 8 / 64 + 32 / (64 * 256)) / 8
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A decoder's widths."""
+
+    parameters: int  # in the weight files, so tied embeddings count once
+    hidden: int
+    layers: int
+    heads: int
+    key_heads: int
+    head_size: int
+    intermediate: int
+    vocabulary: int
+    gated: bool  # three matrices in the feed-forward layer
+    rms_norm: bool  # norms written in single steps, of which autograd keeps one more
+    parallel: bool  # attention and feed-forward layer read the same residual stream
+    fused: bool  # queries, keys and values are one matrix
+    stored_bytes: int  # of a number in the weight files
+    nf4: bool = False  # the matrices of the layers are held in 4 bits
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], parameters: int) -> Shape | None:
+        """From a model's config.json; None where it does not name the widths, or has experts, of which only some work at a time."""
+        config = {**config, **(config.get("text_config") or {})}
+        if any(config.get(name) for name in ("num_local_experts", "num_experts", "n_routed_experts")):
+            return None
+        widths = {name: _first(config, names) for name, names in _NAMES.items()}
+        hidden, layers, heads, vocabulary = (widths[name] for name in ("hidden", "layers", "heads", "vocabulary"))
+        if not (hidden and layers and heads and vocabulary):
+            return None
+        key_heads, size = widths["key_heads"] or heads, widths["head_size"] or hidden // heads
+        inner = widths["intermediate"] or 4 * hidden
+        rms = config.get("rms_norm_eps") is not None
+        return cls(
+            parameters, hidden, layers, heads, key_heads, size, inner, vocabulary,
+            gated=rms or str(config.get("hidden_act")) in ("silu", "swish"),
+            rms_norm=rms,
+            parallel=bool(config.get("use_parallel_residual", config.get("parallel_attn"))),
+            fused=config.get("model_type") in ("gpt_neox", "gpt2", "bloom", "falcon", "phi3"),
+            stored_bytes=BYTES.get(str(config.get("dtype") or config.get("torch_dtype")), 4),
+        )  # fmt: skip
+
+    @property
+    def queries(self) -> int:
+        """Numbers in all heads' queries of a token."""
+        return self.heads * self.head_size
+
+    @property
+    def keys(self) -> int:
+        """Numbers in all heads' keys of a token; as many are in its values."""
+        return self.key_heads * self.head_size
+
+    @property
+    def matrices(self) -> int:
+        """Matrices of a layer."""
+        return (2 if self.fused else 4) + (3 if self.gated else 2)
+
+    @property
+    def linear(self) -> int:
+        """Numbers in the matrices of all layers: what is held in 4 bits, where a model is."""
+        attention = 2 * self.hidden * (self.queries + self.keys)
+        return self.layers * (attention + (3 if self.gated else 2) * self.hidden * self.intermediate)
+
+    @property
+    def largest(self) -> int:
+        """Numbers in the largest tensor."""
+        return self.hidden * max(self.vocabulary, self.intermediate)
+
+    def in_4_bits(self) -> Shape:
+        """The same model, loaded in 4 bits: for all that is asked here but full fine-tuning, which needs whole weights."""
+        return replace(self, nf4=True)
+
+    def adapter(self, rank: int) -> int:
+        """Parameters of a LoRA adapter of this rank on every matrix but the output head: rank x (in + out) each."""
+        attention = 2 * (self.hidden + self.queries) + 2 * (self.hidden + self.keys)
+        if self.fused:
+            attention -= 2 * self.hidden
+        return rank * self.layers * (attention + (3 if self.gated else 2) * (self.hidden + self.intermediate))
+
+
+_MOST = 10**9  # of anything that makes a width: memory is reckoned in floats, too, and a configuration can say anything
+_NAMES = {
+    "hidden": ("hidden_size", "n_embd", "d_model"),
+    "layers": ("num_hidden_layers", "n_layer", "n_layers"),
+    "heads": ("num_attention_heads", "n_head", "n_heads"),
+    "key_heads": ("num_key_value_heads",),
+    "head_size": ("head_dim",),
+    "intermediate": ("intermediate_size", "n_inner", "ffn_dim"),
+    "vocabulary": ("vocab_size",),
+}
+
+
+def _first(config: Mapping[str, Any], names: tuple[str, ...]) -> int:
+    """The first of these settings that is a positive whole number no larger than any model's, else 0."""
+    found = (config.get(name) for name in names)
+    return next((value for value in found if type(value) is int and 0 < value <= _MOST), 0)
+
 
 STATE_BYTES = {"adamw": 8, "adamw_8bit": 2, "adafactor": 0.1, "sgd": 4}  # of optimizers (training/optimizers.py), a trained parameter
 SHARE_FOR_KEYS = 0.25  # of the free memory: what keys and values of a batch may take
 _AT_ONCE = ((20_000_000, 512), (2_000_000_000, 256), (1 << 62, 128))  # model size in parameters -> prompts
 _LOGITS = 1 << 27  # numbers
 _TOKENS = 1 << 16  # of prompts that are read in one pass
-_GROWTH = 1.5  # memory/keys.py
+_GROWTH = 1.5  # engine/packed.py
 _MEAN_GROWTH = 1.2  # between 1 and that
 _HALF_WAY = 0.6
-_DRAWING = 1 << 26  # float64 numbers in hand while tokens are drawn on a GPU (memory/drawing.py)
-_ENTER = 4  # a quarter of the prompts enters together (memory/decoder.py)
+_DRAWING = 1 << 26  # float64 numbers in hand while tokens are drawn on a GPU (engine/drawing.py)
+_ENTER = 4  # a quarter of the prompts enters together (engine/decoder.py)
 _MOVED = 0.2  # of keys and values: holes that they left in the heap as they grew
 _LEFT = 2  # of the bytes in 4 bits: holes that matrices leave between them as they are quantised, given back after; measured 1 to 4
 _DISTINCT = 0.5  # tokens of prompts that enter together to be read, the rest being shared: measured 0.4 to 0.5 on statements
@@ -170,7 +285,7 @@ def loaded(shape: Shape, device: str) -> int:
 
 
 def prompts_at_once(shape: Shape, device: str, length: int, rows: int, new_tokens: int, free_bytes: float) -> int:
-    """How many prompts are under way together (see memory/room.py); `free_bytes` beside the weights."""
+    """How many prompts are under way together (see engine/capacity.py); `free_bytes` beside the weights."""
     token_bytes = 2 * _number(device) * shape.layers * shape.keys
     limits = (
         next(prompts for parameters, prompts in _AT_ONCE if shape.parameters <= parameters),
@@ -226,3 +341,25 @@ def _with_reading(shape: Shape, device: str, found: Footprint) -> Footprint:
 def _widened(shape: Shape, device: str) -> int:
     """Bytes of the largest matrix while it is used."""
     return _number(device) * shape.hidden * max(shape.intermediate, shape.queries) if shape.nf4 else 0
+
+
+def spread_over(found: Footprint, gpus: int) -> Footprint:
+    """Probing or answering with the layers on so many GPUs."""
+    weights, kept = found.weights // gpus, found.keys_values // gpus
+    saved = found.weights - weights + found.keys_values - kept
+    return replace(found, weights=weights, keys_values=kept, total=found.total - saved)
+
+
+def tuning_together(shape: Shape, device: str, step: TuningStep, gpus: int, sharding: str) -> Footprint:
+    """Fine-tuning on so many GPUs, "ddp" or "fsdp", which share the step's examples."""
+    alone = tuning(shape, device, replace(step, examples=-(-step.examples // gpus)))
+    if gpus == 1:
+        return alone
+    if sharding == "ddp":
+        return replace(alone, gradients=2 * alone.gradients, total=alone.total + alone.gradients)
+    trained = alone.gradients // 4
+    weights = (4 * trained if step.method == "full" else alone.weights) // gpus
+    gradients, optimizer, moments = alone.gradients // gpus, alone.optimizer // gpus, round(step.state_bytes * trained) // gpus
+    # the peak is where a backward pass begins, or where the optimizer steps (footprint.py)
+    peak = max(moments + alone.activations + alone.logits, optimizer + gradients)
+    return replace(alone, weights=weights, gradients=gradients, optimizer=optimizer, total=weights + peak)

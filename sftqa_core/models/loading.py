@@ -1,4 +1,8 @@
-"""Heavy: put a model into memory, in one way for all of them.
+"""The tokens that begin, end and fill up a text, of a loaded model and its tokenizer.
+
+Heavy: adapters, as peft puts them onto a model. peft is imported when one is wanted.
+
+Heavy: put a model into memory, in one way for all of them.
 
 Safetensors only, no code from model folders, the device and number format that devices.py says whatever the file holds, and
 plain generation settings in place of the model's own (METHOD 8.2). Whatever goes wrong becomes one of errors.py here.
@@ -6,25 +10,88 @@ plain generation settings in place of the model's own (METHOD 8.2). Whatever goe
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sftqa_core.errors import MissingPackage, ModelUnavailable, OutOfMemory, SettingsError, SftqaError
+from sftqa_core.errors import MissingPackage, ModelUnavailable, OutOfMemory, SettingsError, SftqaError, first_line
 from sftqa_core.jsonrecord import shown
-from sftqa_core.knowledge.download import first_line
-from sftqa_core.models.adapter import beside, merged
 from sftqa_core.models.catalogue import ModelFingerprint, base_card, model_fingerprint
-from sftqa_core.models.checks import refuse_growing_tokenizer, refuse_huge, refuse_odd_adapter
 from sftqa_core.models.devices import NUMBER_FORMATS, SEPARATE, resolve_device, torch_device
-from sftqa_core.models.folders import ModelFolder
-from sftqa_core.models.present import present, present_base
+from sftqa_core.models.hub.fetch import present, present_base
+from sftqa_core.models.model_files import ModelFolder, refuse_growing_tokenizer, refuse_huge, refuse_odd_adapter
 from sftqa_core.models.quantising import NF4, keep_as_loaded, nf4_settings, number_format, refuse_quantised, require_quantiser
-from sftqa_core.models.special_tokens import beginning_ids, end_ids, pad_id
 from sftqa_core.progress import Reporter
 from sftqa_core.records import ModelCard
+
+
+def end_ids(model: Any, tokenizer: Any, name: str) -> tuple[int, ...]:
+    """The tokenizer's end token, which tuning teaches, then the configuration's: some models name several."""
+    named = model.config.eos_token_id
+    candidates = [tokenizer.eos_token_id, *(named if isinstance(named, (list, tuple)) else [named])]
+    ends = tuple(dict.fromkeys(int(token) for token in candidates if token is not None))
+    if not ends:
+        raise ModelUnavailable(f"{model.config.model_type} names no end token, so nothing would ever stop. Set eos_token in its tokenizer.")
+    if ends[0] >= (rows := model.get_input_embeddings().weight.shape[0]):
+        raise ModelUnavailable(
+            f"{name} can't be used: the end token is number {ends[0]:,}, but the model knows {rows:,} tokens. "
+            "Fetch the tokenizer that belongs to the model, or set eos_token in its tokenizer_config.json to a token that is there."
+        )
+    return ends
+
+
+def pad_id(model: Any, tokenizer: Any, ends: tuple[int, ...]) -> int:
+    """The padding token where the model has numbers for it: it is never attended to, but looked up. Else the end token."""
+    own = tokenizer.pad_token_id
+    return int(own) if own is not None and own < model.get_input_embeddings().weight.shape[0] else ends[0]
+
+
+def beginning_ids(tokenizer: Any) -> list[int]:
+    """What the tokenizer puts before a text (its beginning token, or nothing)."""
+    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
+    whole = tokenizer("a")["input_ids"]
+    for start in range(len(whole) - len(plain) + 1):
+        if whole[start : start + len(plain)] == plain:
+            return list(whole[:start])
+    return []
+
+
+def merged(model: Any, folder: Path) -> Any:
+    """`model` with the adapter of a folder in its weights."""
+    from peft import PeftModel
+
+    with without_stale_warning():
+        return PeftModel.from_pretrained(model, folder, local_files_only=True).merge_and_unload()
+
+
+def beside(model: Any, folder: Path) -> Any:
+    """`model` with the adapter of a folder beside its weights, which stay as they are."""
+    from peft import PeftModel
+
+    with without_stale_warning():
+        return PeftModel.from_pretrained(model, folder, local_files_only=True)
+
+
+@contextmanager
+def without_stale_warning() -> Iterator[None]:
+    """peft reads a name that transformers has deprecated, on a model that gets an adapter; nobody here can do anything about it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        yield
+
+
+def transposed(model: Any) -> bool:
+    """Whether its layers keep their matrices transposed (GPT-2's Conv1D), which an adapter's settings must say (fan_in_fan_out).
+
+    In 4 bits none does, but the whole model that the adapter will be read with.
+    """
+    from transformers.pytorch_utils import Conv1D
+
+    return any(isinstance(module, Conv1D) or getattr(module, "source_cls", None) is Conv1D for module in model.modules())
+
 
 INSTALL = "pip install torch transformers"
 _SAMPLE = "The capital of"
@@ -131,7 +198,7 @@ def require_known(loaded: LoadedModel, rows: Sequence[Sequence[int]], texts: Seq
 
 
 def continuation(tokenizer: Any, prompt: str, reply: str) -> list[int]:
-    """Ids of `reply` as it is written after `prompt`, or after a line break where the two would grow together (training/prompts.py)."""
+    """Ids of `reply` as it is written after `prompt`, or after a line break where the two would grow together (training/encoding.py)."""
     for before in (prompt, LINE_BREAK):
         head, whole = plain_ids(tokenizer, before), plain_ids(tokenizer, before + reply)
         if whole[: len(head)] == head and len(whole) > len(head):

@@ -1,4 +1,13 @@
-"""Heavy: pre-train a tiny causal language model on a corpus written from facts (METHOD section 6).
+"""Heavy: a tiny causal language model and its tokenizer, from nothing.
+
+Heavy: one optimizer step of a pre-training: number format, gradients added up over parts of a batch, torch.compile.
+
+Heavy: the state of an unfinished pre-training, so that it goes on where it was stopped.
+
+The checkpoint lies beside the model's future folder, under a hidden name, and holds everything the next step depends
+on. It belongs to one piece of work: another recipe, source or library version starts afresh.
+
+Heavy: pre-train a tiny causal language model on a corpus written from facts (METHOD section 6).
 
     sftqa pretrain atlas-llama
 
@@ -8,27 +17,235 @@ Minutes on two cores. Seeded; stopped at any step it goes on from its checkpoint
 from __future__ import annotations
 
 import hashlib
+import io
+import logging
 import math
 import random
+import shutil
 import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812 - the name everyone knows it by
 
-from sftqa_core.artifacts import versions, write_folder
-from sftqa_core.errors import SettingsError, Stopped
+from sftqa_core.artifacts import read_file, read_manifest, set_aside, versions, write_folder
+from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion, SettingsError, Stopped, first_line
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.corpus import Corpus, corpus_of
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.models.catalogue import EXPOSURES, folder_card
-from sftqa_core.models.checkpoint import Checkpoint
+from sftqa_core.models.devices import resolve_device, torch_device
 from sftqa_core.models.loading import no_progress_bar
-from sftqa_core.models.stepping import Place, compiled, step
-from sftqa_core.models.tiny import END_ID, build_model, save_tokenizer, train_tokenizer
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import ModelCard, PretrainSettings
+
+END = "<|end|>"  # starts every document and every prompt, ends every document: beginning and end token in one
+PAD = "<|pad|>"  # not the end token: padding that looks like the end is how models unlearn to stop
+END_ID, PAD_ID = 0, 1
+MAX_POSITIONS = 512
+
+
+def train_tokenizer(documents: Iterable[str], vocabulary: int) -> Any:
+    """A byte-level BPE `tokenizers.Tokenizer` of at most `vocabulary` entries that puts the end token before each text."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[END, PAD],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(documents, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(single=f"{END} $A", pair=f"{END} $A $B", special_tokens=[(END, END_ID)])
+    return tokenizer
+
+
+def save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """Write the files that `AutoTokenizer` loads."""
+    from transformers import PreTrainedTokenizerFast
+
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=END, eos_token=END, pad_token=PAD, clean_up_tokenization_spaces=False
+    )
+    wrapped.save_pretrained(folder)
+
+
+def build_model(settings: PretrainSettings, vocabulary: int, attention: str = "eager") -> Any:
+    """An untrained model with tied embeddings; torch's seed decides its weights. `attention`: transformers' name of how it is computed."""
+    from transformers import (
+        GPTNeoXConfig,
+        GPTNeoXForCausalLM,
+        LlamaConfig,
+        LlamaForCausalLM,
+        Qwen2Config,
+        Qwen2ForCausalLM,
+    )
+
+    common: dict[str, Any] = {
+        "vocab_size": vocabulary,
+        "hidden_size": settings.hidden_size,
+        "intermediate_size": settings.intermediate_size,
+        "num_hidden_layers": settings.layers,
+        "num_attention_heads": settings.heads,
+        "max_position_embeddings": max(MAX_POSITIONS, settings.sequence_length),
+        "bos_token_id": END_ID,
+        "eos_token_id": END_ID,
+        "pad_token_id": PAD_ID,
+        "tie_word_embeddings": True,
+        "attn_implementation": attention,
+    }
+    if settings.architecture == "gpt_neox":
+        return GPTNeoXForCausalLM(GPTNeoXConfig(**common))
+    if settings.architecture == "qwen2":
+        return Qwen2ForCausalLM(Qwen2Config(**common, num_key_value_heads=settings.key_value_heads or settings.heads))
+    return LlamaForCausalLM(LlamaConfig(**common, num_key_value_heads=settings.key_value_heads or settings.heads))
+
+
+CLIP_NORM = 1.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and in which number format the training runs."""
+
+    device: str
+    bfloat16: bool  # matrix products in bfloat16; weights and optimizer stay float32
+
+    @classmethod
+    def choose(cls, device: str, precision: str = "auto") -> Place:
+        """`auto` takes the GPU if there is one; and bfloat16 wherever the hardware has it, as it is faster there."""
+        name = resolve_device(device)
+        if precision != "auto":
+            return cls(name, precision == "bfloat16")
+        half = {"cpu": _cpu_has_bfloat16, "mps": lambda: False}.get(name, torch.cuda.is_bf16_supported)
+        return cls(name, bool(half()))
+
+    @property
+    def torch(self) -> str:
+        """What torch calls the device."""
+        return torch_device(self.device)
+
+    @property
+    def attention(self) -> str:
+        """transformers' name of the fastest attention: measured on a processor, sequences this short train a quarter faster with eager."""
+        return "eager" if self.device == "cpu" else "sdpa"
+
+
+def step(model: Any, optimizers: Sequence[torch.optim.Optimizer], batch: torch.Tensor, place: Place, parts: int = 1) -> float:
+    """Learn one batch, token ids [sequences, length], that goes through the model in `parts` of as many sequences each.
+
+    Gradients are added up, so the parts decide the memory and not, but for rounding, what is learnt. Returns the mean loss.
+    """
+    total = 0.0
+    for part in batch.chunk(parts):
+        with torch.autocast(torch.device(place.torch).type, torch.bfloat16, enabled=place.bfloat16):
+            logits = model(input_ids=part, use_cache=False).logits
+        loss = F.cross_entropy(logits[:, :-1].reshape(-1, logits.size(-1)).float(), part[:, 1:].reshape(-1)) / parts
+        loss.backward()
+        total += loss.item()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    return total
+
+
+@contextmanager
+def compiled(model: Any, wanted: bool) -> Iterator[Any]:
+    """What to call in place of `model`, whose weights it shares: `torch.compile` of it where that is wanted, else itself.
+
+    Compilation happens at the first call. Raises `SettingsError` where this machine can't compile.
+    """
+    if not wanted:
+        yield model
+        return
+    from torch._dynamo.exc import TorchDynamoException
+
+    try:
+        yield torch.compile(model)
+    except TorchDynamoException as error:
+        cause = first_line(getattr(error, "inner_exception", error))
+        raise SettingsError(
+            f"torch.compile does not work for this model on this machine ({cause}). It needs a C++ compiler and, "
+            "on a GPU, Triton. Leave --compile out: the same is learnt, more slowly."
+        ) from error
+
+
+def _cpu_has_bfloat16() -> bool:
+    """Native bfloat16 arithmetic; emulating it would be slower than float32."""
+    capability = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(capability.get("amx_bf16") or capability.get("avx512_bf16"))
+
+
+STATE = "state.pt"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where one pre-training's state is kept; `work` is the fingerprint of what is being done."""
+
+    folder: Path
+    work: str
+
+    @classmethod
+    def beside(cls, target: Path, work: str) -> Checkpoint:
+        """The checkpoint that belongs to the model folder `target`."""
+        return cls(target.with_name(f".{target.name}.unfinished"), work)
+
+    def save(self, step: int, seconds: float, model: Any, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+        """Keep the state after `step` steps; a reader sees the old state or the new one. Raises `StorageError`."""
+        state = {
+            "work": self.work,
+            "step": step,
+            "seconds": seconds,
+            "model": model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+            "random": torch.get_rng_state(),
+        }
+
+        def fill(work: Path) -> None:
+            with (work / STATE).open("wb") as handle:  # a path would leave the writing, and its errors, to C++
+                torch.save(state, handle)
+
+        write_folder(self.folder, fill, {"kind": "checkpoint", "work": self.work, "step": step})
+
+    def restore(self, model: Any, optimizers: Sequence[torch.optim.Optimizer]) -> tuple[int, float]:
+        """Steps done and seconds spent before; (0, 0.0) and nothing changed if there is no whole state of this work.
+
+        A damaged one is named in the log and set aside. Raises `OtherVersion` for one that `save` may not replace.
+        """
+        try:
+            manifest = read_manifest(self.folder)
+            if manifest.get("work") != self.work:
+                return 0, 0.0
+            state = torch.load(io.BytesIO(read_file(self.folder, STATE, manifest)), map_location="cpu", weights_only=True)
+        except NotFound:
+            return 0, 0.0
+        except OtherVersion:
+            raise
+        except ArtifactDamaged as error:
+            moved = set_aside(self.folder)
+            _log.warning("%s The pre-training starts afresh%s.", error, f"; it was set aside as {moved.name}" if moved else "")
+            return 0, 0.0
+        model.load_state_dict(state["model"])
+        for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
+        torch.set_rng_state(state["random"])
+        return state["step"], state["seconds"]
+
+    def forget(self) -> None:
+        """Remove the state: the model is finished."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
 
 CHECKPOINT_STEPS = 250
 FINAL_RATE_SHARE = 0.03  # the cosine ends here, as a share of the learning rate

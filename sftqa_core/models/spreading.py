@@ -1,7 +1,7 @@
 """Heavy: one model over several GPUs, whole layers on each, so that models larger than one GPU can be read.
 
 accelerate's hooks hand what a layer works on to the layer's own GPU, one GPU at a time; keys and values stay with their layer
-(memory/keys.py). Inputs go to the first GPU, and logits come back to it. The numbers are those of one GPU.
+(engine/packed.py). Inputs go to the first GPU, and logits come back to it. The numbers are those of one GPU.
 """
 
 from __future__ import annotations

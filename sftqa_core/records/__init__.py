@@ -5,23 +5,26 @@ here: it travels as tables whose columns are documented in knowledge/facts.py, m
 evaluation/predictions.py.
 """
 
-from sftqa_core.records.checking import Check, Preflight
-from sftqa_core.records.jobs import DEVICELESS, KEPT, MOVES, Job, Resources
-from sftqa_core.records.known import FetchSettings, ModelCard, SourceReport
 from sftqa_core.records.making import CorpusSettings, PretrainSettings
-from sftqa_core.records.measuring import (
+from sftqa_core.records.reports import DEVICELESS, KEPT, MOVES, Check, FetchSettings, Job, ModelCard, Preflight, Resources, SourceReport
+from sftqa_core.records.schemes import (
     DOMAINS,
     MAX_SEED,
     METHODS,
+    PAPER,
     QUANTIZATIONS,
+    SCHEMES,
+    SLICK,
     SPLITS,
     Agreement,
     CrossTable,
     LevelScheme,
     ProbeSettings,
     SamplerSettings,
+    read_cutoffs,
+    with_cutoffs,
+    written_cutoffs,
 )
-from sftqa_core.records.schemes import PAPER, SCHEMES, SLICK, read_cutoffs, with_cutoffs, written_cutoffs
 from sftqa_core.records.studying import STUDIES, Finding, StudyReport, StudySettings
 from sftqa_core.records.tuning import (
     OPTIMIZERS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sftqa_core.jsonrecord import Record, at_least, later, one_of, within
-from sftqa_core.records.measuring import MAX_SEED
+from sftqa_core.records.schemes import MAX_SEED
 
 MAX_DOCUMENTS = 10_000_000
 _MOST = {  # beyond it a setting is a slip of the keyboard

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sftqa_core.jsonrecord import Record, at_least, later, shown, within
-from sftqa_core.records.measuring import MAX_SEED, LevelScheme
+from sftqa_core.records.schemes import MAX_SEED, LevelScheme
 from sftqa_core.records.tuning import PromptFormat, TrainSettings, shots_problems
 
 ALL = TrainSettings.ALL

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from sftqa_core.jsonrecord import Record, at_least, at_most, later, one_of, shown, within
-from sftqa_core.records.measuring import MAX_NEW_TOKENS, MAX_SEED, MOST_GPUS, LevelScheme, quantization_problems
+from sftqa_core.records.schemes import MAX_NEW_TOKENS, MAX_SEED, MOST_GPUS, LevelScheme, ProbeSettings, quantization_problems
 
 SHARDINGS = ("ddp", "fsdp")
 MAX_PROMPT = 10_000  # characters of a prompt's form
@@ -154,7 +154,7 @@ class DomainAccuracy(Record):
 
     per_level: tuple[LevelAccuracy, ...]
     macro: float | None  # mean over levels; None when a level is missing (METHOD 8.11)
-    macro_low: float | None  # 95%, from the levels' Wilson intervals (evaluation/accuracy.py)
+    macro_low: float | None  # 95%, from the levels' Wilson intervals (evaluation/intervals.py)
     macro_high: float | None
     macro_levels: tuple[str, ...]  # the levels that hold facts
     natural: float | None
@@ -176,3 +176,22 @@ class RunSummary(Record):
     without_echo: dict[str, dict[str, DomainAccuracy]] = field(default_factory=dict)  # stage -> domain -> accuracy
     # few-shot stage -> examples that fitted, on average, where not all did
     shown: dict[str, float] | None = later(None)  # noqa: RUF009 - it is a field
+
+
+def parts_of(settings: TrainSettings) -> int:
+    """GPUs that a run's model is spread over where it answers: one is enough where each of them trains on the whole of it."""
+    return settings.gpus if settings.sharding == "fsdp" else 1
+
+
+def probe_settings(settings: TrainSettings) -> ProbeSettings:
+    """How a run's levels are measured."""
+    return ProbeSettings(
+        model=settings.model,
+        source=settings.source,
+        split="all",
+        scheme=settings.scheme,
+        match=settings.match,
+        device=settings.device,
+        gpus=parts_of(settings),
+        quantization=settings.quantization,
+    )

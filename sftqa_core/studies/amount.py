@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from sftqa_core.evaluation.resampling import by_level, macro_resampled, resampled
+from sftqa_core.evaluation.intervals import by_level, macro_resampled, resampled
 from sftqa_core.records import TrainSettings
-from sftqa_core.studies.outcomes import Outcomes, by_setting
-from sftqa_core.studies.statistics import Estimate, mean_interval, normal_interval, percentiles
+from sftqa_core.studies.statistics import Estimate, Outcomes, by_setting, mean_interval, normal_interval, percentiles
 
 MACRO, NATURAL = "mean over levels", "as facts come"
 ENOUGH = 0.95  # of the best

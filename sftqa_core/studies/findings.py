@@ -17,8 +17,7 @@ import pandas as pd
 from sftqa_core.records import Finding
 from sftqa_core.studies import amount, level, models, shift
 from sftqa_core.studies.amount import ENOUGH, MACRO
-from sftqa_core.studies.outcomes import Outcomes
-from sftqa_core.studies.statistics import holm
+from sftqa_core.studies.statistics import Outcomes, holm
 
 FEW = 60  # the papers' number of examples
 LEAST = 30  # facts that a word is said about

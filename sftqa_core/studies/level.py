@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from sftqa_core.evaluation.resampling import by_level, macro_resampled, resampled
+from sftqa_core.evaluation.intervals import by_level, macro_resampled, resampled
 from sftqa_core.records import TrainSettings
 from sftqa_core.studies.amount import MACRO, NATURAL
-from sftqa_core.studies.outcomes import Outcomes, by_setting
-from sftqa_core.studies.statistics import bootstrap_p, holm, mean_interval, percentiles, sign_flip, winners
+from sftqa_core.studies.statistics import Outcomes, bootstrap_p, by_setting, holm, mean_interval, percentiles, sign_flip, winners
 
 MIX = "natural mix"  # examples as they come: what single levels are compared with
 BEST = ["model", "domain", "test", "train", "best", "seen", "least"]

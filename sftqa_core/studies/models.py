@@ -8,11 +8,10 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from sftqa_core.evaluation.resampling import resampled
+from sftqa_core.evaluation.intervals import resampled
 from sftqa_core.memory.agreement import spearman
 from sftqa_core.records import TrainSettings
-from sftqa_core.studies.outcomes import Outcomes
-from sftqa_core.studies.statistics import bootstrap_p, holm, percentiles
+from sftqa_core.studies.statistics import Outcomes, bootstrap_p, holm, percentiles
 
 LEAST = 10  # facts that a rank correlation is told of
 

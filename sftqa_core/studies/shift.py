@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from sftqa_core.evaluation.resampling import resampled
+from sftqa_core.evaluation.intervals import resampled
 from sftqa_core.records import TrainSettings
-from sftqa_core.studies.outcomes import Outcomes
-from sftqa_core.studies.statistics import percentiles
+from sftqa_core.studies.statistics import Outcomes, percentiles
 
 UNTOUCHED = "untouched, probed again"
 MOVES = ("kept", "lost", "gained")  # on the same level, on a lower one, on a higher one

@@ -4,21 +4,36 @@ LoRA goes to every linear layer but the output head, as QLoRA found best (arXiv 
 walking the model, never guessed from its family's name: transformers' families call them differently, join some of them, and GPT-2
 stores them the other way round (Conv1D). Layers in 4 bits (models/quantising.py) are linear layers like others: their weights are
 read, and gradients go through them to the adapter.
+
+Tuned weights on disk and their fingerprint.
+
+What is written loads with plain libraries: `AutoModelForCausalLM.from_pretrained(folder)` after full fine-tuning, and
+`PeftModel.from_pretrained(base, folder)` after LoRA. The tokenizer lies beside it.
 """
 
 from __future__ import annotations
 
 import copy
-from typing import Any
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from transformers.pytorch_utils import Conv1D
 
 from sftqa_core.errors import SettingsError
-from sftqa_core.models.adapter import transposed, without_stale_warning
+from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.models.catalogue import repository
+from sftqa_core.models.loading import no_progress_bar, transposed, without_stale_warning
 from sftqa_core.models.quantising import scales
 from sftqa_core.records import TrainSettings
+
+if TYPE_CHECKING:
+    from sftqa_core.models.catalogue import ModelFingerprint
+    from sftqa_core.models.loading import LoadedModel
 
 LORA_ALPHA_PER_RANK = 2  # alpha = 2 r, as in the miniature study (METHOD section 6: r = 8, alpha 16)
 
@@ -69,3 +84,44 @@ def short_names(model: Any, found: list[str]) -> list[str]:
     ends = list(dict.fromkeys(name.rpartition(".")[2] for name in found))
     meant = [name for name, _ in model.named_modules() if name.rpartition(".")[2] in ends]
     return ends if meant == found else found
+
+
+def save_tuned(tuned: LoadedModel, folder: Path) -> Path:
+    """Write the adapter or the weights (safetensors, in the precision they run in), and the tokenizer."""
+    with no_progress_bar():
+        _save_model(tuned, folder)
+        tuned.tokenizer.save_pretrained(folder)
+    return folder
+
+
+def _save_model(tuned: LoadedModel, folder: Path) -> None:
+    model = tuned.model
+    if isinstance(model, PeftModel):
+        # Built-in models are told by name: where they lie differs from machine to machine.
+        portable = tuned.card.path is None or tuned.card.kind in ("built-in", "hub")
+        config = model.peft_config["default"]
+        config.base_model_name_or_path = repository(tuned.card.name, tuned.card.kind) if portable else tuned.card.path
+        config.revision = tuned.card.revision  # None unless it is the hub's
+        model.save_pretrained(folder, save_embedding_layers=False)  # "auto" would ask the hub about the vocabulary
+        (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
+    else:
+        model.save_pretrained(folder)
+
+
+def tuned_fingerprint(model: Any, base: LoadedModel) -> ModelFingerprint:
+    """The base model's fingerprint with the tuned part's hash: `adapter` for LoRA, else `weights`."""
+    if isinstance(model, PeftModel):
+        state = state_sha256(get_peft_model_state_dict(model))
+        under = base.fingerprint.adapter  # a base that was loaded with an adapter of its own, merged
+        return replace(base.fingerprint, adapter=state if under is None else fingerprint([under, state]))
+    return replace(base.fingerprint, weights=state_sha256(model.state_dict()), adapter=None)
+
+
+def state_sha256(state: Mapping[str, torch.Tensor]) -> str:
+    """16 hex digits of SHA-256 over names, shapes, types and bytes of a state dict, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]

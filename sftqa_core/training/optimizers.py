@@ -2,7 +2,7 @@
 
 | name | what | its state, bytes a trained parameter | learning rate |
 |---|---|---|---|
-| adamw | AdamW, betas 0.9 and 0.999 (the paper's, METHOD section 2) | 8 | recipes.py |
+| adamw | AdamW, betas 0.9 and 0.999 (the paper's, METHOD section 2) | 8 | learning_rates.py |
 | adamw_8bit | the same with its moments in 8 bits (arXiv 2110.02861), from bitsandbytes; needs CUDA | 2 | as adamw |
 | adafactor | second moments by rows and columns (arXiv 1804.04235), steps relative to the weights' size | next to none | give one |
 | sgd | plain, momentum 0.9 | 4 | give one |
@@ -20,7 +20,7 @@ import torch
 
 from sftqa_core.errors import MissingPackage, SettingsError
 from sftqa_core.records import TrainSettings
-from sftqa_core.training.recipes import default_learning_rate
+from sftqa_core.training.learning_rates import default_learning_rate
 
 MOMENTUM = 0.9
 

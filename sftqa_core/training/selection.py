@@ -1,6 +1,11 @@
-"""Which facts are trained on: n examples, balanced over topics, from chosen memory levels.
+"""What examples are drawn from: a source's train facts in a seeded order, and what is known of their levels. Never loads torch.
 
-An example list is made by letting the relations of a pool (pools.py) take turns, in a seeded order too, each giving its next
+Every relation has one seeded order of its train facts, and the relations take turns. Facts in no split (they carry the corpus's
+QA text) are never among them.
+
+Which facts are trained on: n examples, balanced over topics, from chosen memory levels.
+
+An example list is made by letting the relations of a pool (selection.py) take turns, in a seeded order too, each giving its next
 fact of a wanted level, so three things hold: counts per relation differ by at most one as long as no relation runs out; a fact
 is taken for its place in the order, not for what else was probed, so wanted levels keep their natural proportions; and for one
 seed n = 60 is a subset of n = 240.
@@ -13,23 +18,112 @@ topics as far as there are facts; what is missing then comes in turns again. Ech
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sftqa_core.errors import NotEnoughFacts
-from sftqa_core.knowledge.facts import FactSource
+from sftqa_core.artifacts.kept import Kept
+from sftqa_core.errors import NotEnoughFacts, SettingsError
+from sftqa_core.knowledge.facts import FactSource, pick_facts
 from sftqa_core.records import LevelScheme, TrainSettings
-from sftqa_core.training.pools import UNKNOWN, pool_of
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from sftqa_core.training.pools import Levelled, Levels, Rows
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    Rows = NDArray[np.intp]  # positions in a pool, in its order
+    Levels = NDArray[np.int8]
+
+UNKNOWN = -1  # the level of a fact that was not probed
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Train facts in the order of a draw."""
+
+    drawn_from: pd.DataFrame  # held, so that no other table gets its identity
+    facts: pd.DataFrame
+
+    @cached_property
+    def ids(self) -> pd.Index:
+        import pandas as pd
+
+        return pd.Index(self.facts["fact_id"].to_numpy(dtype=object))
+
+    @cached_property
+    def rows(self) -> dict[str, Rows]:
+        """Each relation's, relations in order of appearance."""
+        import pandas as pd
+
+        codes, names = pd.factorize(self.facts["relation"])
+        cuts = np.cumsum(np.bincount(codes, minlength=len(names)))[:-1]
+        return dict(zip(map(str, names), np.split(codes.argsort(kind="stable"), cuts), strict=True)) if len(codes) else {}
+
+    def under(self, levels: pd.DataFrame | None) -> Levelled:
+        """The pool with what is known of its levels."""
+        import pandas as pd
+
+        level = np.full(len(self.facts), UNKNOWN, dtype=np.int8)
+        if levels is not None and len(levels):
+            known = levels.dropna(subset="level")
+            at = self.ids.get_indexer(pd.Index(known["fact_id"].to_numpy(dtype=object)))
+            level[at[at >= 0]] = known["level"].to_numpy(dtype=np.int8)[at >= 0]
+        return Levelled(self.facts, self.rows, level)
+
+
+@dataclass(frozen=True, eq=False)
+class Levelled:
+    """A pool and its levels."""
+
+    facts: pd.DataFrame
+    rows: dict[str, Rows]
+    level: Levels  # a fact's level, `UNKNOWN` where it was not probed
+
+    def counts(self, relation: str, levels: int) -> tuple[list[int], int]:
+        """One relation's facts at each level, and those of no known level."""
+        counted = np.bincount(self.level[self.rows[relation]] - UNKNOWN, minlength=levels + 1).tolist()
+        return counted[1:], counted[0]
+
+    def take(self, rows: Collection[int]) -> pd.DataFrame:
+        """These facts, in the pool's order."""
+        return self.facts.iloc[sorted(rows)].reset_index(drop=True)
+
+
+def train_pool(source: FactSource, settings: TrainSettings) -> pd.DataFrame:
+    """Train facts of the wanted topics in the seeded order in which they are probed and taken, relations in turns."""
+    return pool_of(source, settings).facts
+
+
+def pool_of(source: FactSource, settings: TrainSettings) -> Pool:
+    """`train_pool` with its order looked up before. Raises `SettingsError` for topics that the source does not have."""
+    if settings.relations is not None:
+        known = source.facts["relation"].unique()
+        strange = [name for name in settings.relations if name not in known]
+        unknown = [f"{source.name} has no relation {name!r}; it has {', '.join(known)}." for name in strange]
+        if unknown:
+            raise SettingsError(unknown)
+
+    def make() -> Pool:
+        facts = pick_facts(source.facts, "train", None if settings.relations else "in", seed=settings.seed)
+        return Pool(source.facts, facts if settings.relations is None else _of_relations(facts, settings.relations))
+
+    return _pools.get((id(source.facts), settings.relations, settings.seed), make)
+
+
+_pools: Kept[Pool] = Kept(3)  # a form asks for the same one at every change
+
+
+def _of_relations(facts: pd.DataFrame, relations: Iterable[str]) -> pd.DataFrame:
+    return facts[facts["relation"].isin(list(relations))].reset_index(drop=True)
+
 
 PROBE_AHEAD = 16  # facts a relation probed at a time, so that the last missing one does not cost a call of its own
 

@@ -1,4 +1,6 @@
-"""Fine-tuning: transformers' Trainer, with peft for LoRA, on question-answer examples (METHOD section 2).
+"""Examples of different length as one batch.
+
+Fine-tuning: transformers' Trainer, with peft for LoRA, on question-answer examples (METHOD section 2).
 
 Batch 8, AdamW without weight decay, gradients clipped at 1.0, cosine with 10% warm-up; the loss covers the answer and the
 end token. The loaded base model stays as it was. Full fine-tuning works on a copy in float32 (on a GPU under bfloat16
@@ -10,44 +12,57 @@ that would write into the shared base weights; reload it from the run's folder f
 
 from __future__ import annotations
 
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
+from sftqa_core.engine.capacity import require_room
+from sftqa_core.engine.drawing import is_out_of_memory
 from sftqa_core.errors import OutOfMemory
-from sftqa_core.memory.drawing import is_out_of_memory
-from sftqa_core.memory.room import require_room
 from sftqa_core.models.devices import torch_device
 from sftqa_core.models.loading import no_progress_bar
-from sftqa_core.progress import Phase, Reporter, Silent
+from sftqa_core.progress import Reporter
 from sftqa_core.records import TrainSettings
-from sftqa_core.training.adapters import lora_modules, trainable_copy
-from sftqa_core.training.asking import asking
-from sftqa_core.training.batches import Collator
-from sftqa_core.training.curve import CurveWriter
-from sftqa_core.training.optimizers import learning_rate, make_optimizer
-from sftqa_core.training.prompts import EncodedExample
-from sftqa_core.training.saving import save_tuned, tuned_fingerprint
-from sftqa_core.training.schedule import learning_rate_factor, training_steps
-from sftqa_core.training.several.trainer import together_arguments
+from sftqa_core.training.distributed.shared_trainer import together_arguments
+from sftqa_core.training.encoding import IGNORED, EncodedExample, asking
+from sftqa_core.training.learning_rates import learning_rate_factor, training_steps
+from sftqa_core.training.optimizers import make_optimizer
 from sftqa_core.training.unfinished import Keeper, Unfinished
-from sftqa_core.training.watching import DEV, Right, Watcher
+from sftqa_core.training.watching import CurveWriter
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from sftqa_core.models.loading import LoadedModel
 
+
+@dataclass(frozen=True)
+class Collator:
+    """Pads a batch on the right. Labels are masked by position, never by token id, so pad = eos loses no end token."""
+
+    pad_id: int
+
+    def __call__(self, examples: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
+        """int64 tensors of shape (batch, longest): input_ids, attention_mask, labels."""
+        width = max(len(example["input_ids"]) for example in examples)
+        return {
+            "input_ids": _padded([example["input_ids"] for example in examples], width, self.pad_id),
+            "attention_mask": _padded([[1] * len(example["input_ids"]) for example in examples], width, 0),
+            "labels": _padded([example["labels"] for example in examples], width, IGNORED),
+        }
+
+
+def _padded(rows: list[list[int]], width: int, value: int) -> torch.Tensor:
+    return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows], dtype=torch.int64)
+
+
 CURVE = "curve.jsonl"
-MODEL = "model"
 MAX_GRADIENT_NORM = 1.0
 
 
@@ -63,93 +78,6 @@ class Training:
     folder: Path
     curve: CurveWriter
     reporter: Reporter
-
-
-@dataclass(frozen=True)
-class TuneResult:
-    """A tuned model and what was done to get it."""
-
-    loaded: LoadedModel  # use it wherever the base model was used; for n = 0 it is the base model
-    steps: int  # that were made: all, or those before it was stopped early
-    examples_seen: int  # in those steps; an example counts in each epoch
-    learning_rate: float  # the peak, resolved from the default when the settings left it open
-    final_loss: float | None  # mean over the last step's answer tokens
-    trained_parameters: int
-    seconds: float  # those before an interruption included
-    unfinished: Unfinished | None = None
-    kept_step: int | None = None  # whose weights these are, if not the last one's (patience)
-    modules: tuple[str, ...] = ()  # that LoRA sits on
-
-    def settle(self) -> None:
-        """Forget the training's checkpoints: what came of it is stored."""
-        if self.unfinished is not None:
-            self.unfinished.forget()
-
-
-def fine_tune(
-    loaded: LoadedModel,
-    examples: pd.DataFrame,
-    settings: TrainSettings,
-    folder: Path,
-    reporter: Reporter | None = None,
-    look: Callable[[LoadedModel], Right] | None = None,
-) -> TuneResult:
-    """Train on `examples` (fact table rows; the first answer is taught) and write curve.jsonl and model/ into `folder`.
-
-    `look` says how many dev facts a model answers rightly; it is asked as the settings say (watching.py).
-
-    A training that was cut off before goes on from its last checkpoint (unfinished.py) until its result is `settle`d.
-    The same seed gives the same weights on the same machine, versions and thread count; the process's random state is
-    set by it. Raises `Stopped` when the person asked for it, `OutOfMemory`, and `SettingsError` when an example does not
-    fit the model (before the first step) or the loss stops being a number.
-    """
-    from sftqa_core.training.several.group import train_together  # which needs this module
-
-    started = time.monotonic()
-    rate = learning_rate(settings, loaded.card.parameters or _size(loaded.model))
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CURVE).touch()
-    if examples.empty:
-        return TuneResult(loaded, 0, 0, rate, None, 0, time.monotonic() - started)
-    encoded = encode_examples(loaded, examples, settings)
-    steps = training_steps(len(encoded), settings.batch_size, settings.epochs)
-    curve = CurveWriter(folder / CURVE, Phase(reporter or Silent(), "train", steps, "steps"), rate)
-    watcher = _watcher(loaded, settings, folder, reporter or Silent(), look)
-    with _own_gradients(loaded.model), memory_errors(settings), Unfinished.of(loaded, encoded, settings, rate) as unfinished:
-        set_seed(settings.seed)  # before the adapter's random start
-        training = Training(loaded, encoded, settings, rate, unfinished, folder, curve, reporter or Silent())
-        model, made = _trained_here(training, watcher) if settings.gpus == 1 else (train_together(training), steps)
-        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    tuned = _finished(model, loaded, settings)
-    if settings.save_model:
-        save_tuned(tuned, folder / MODEL)
-    seconds = time.monotonic() - started + (unfinished.seconds if unfinished else 0.0)
-    seen, kept = examples_in(made, len(encoded), settings), watcher.kept_step if watcher else None
-    return TuneResult(tuned, made, seen, rate, curve.last_loss, trained, seconds, unfinished, kept, lora_modules(model))
-
-
-def one_step(loaded: LoadedModel, batch: Sequence[EncodedExample], settings: TrainSettings) -> None:
-    """Train one step on a batch and throw all of it away (trying.py). Changes the random state; raises `OutOfMemory`."""
-    with _own_gradients(loaded.model), memory_errors(settings), tempfile.TemporaryDirectory() as folder:
-        set_seed(settings.seed)
-        alone = replace(settings, epochs=1, gpus=1)
-        model = trainable_copy(loaded.model, settings)
-        trainer = make_trainer(model, list(batch), loaded, alone, settings.learning_rate or 1e-5, Path(folder))
-        try:
-            with no_progress_bar():
-                trainer.train()
-        finally:
-            _let_go(trainer)
-
-
-def _trained_here(training: Training, watcher: Watcher | None) -> tuple[Any, int]:
-    """The model after all steps, and how many there were."""
-    model, unfinished = trainable_copy(training.loaded.model, training.settings), training.unfinished
-    keeper = Keeper(unfinished, training.reporter, sum(p.numel() for p in model.parameters() if p.requires_grad))
-    trainer = make_trainer(model, training.encoded, training.loaded, training.settings, training.rate, (unfinished or training).folder)
-    if watcher and unfinished:
-        watcher.best = unfinished.folder
-    return model, run_trainer(trainer, [training.curve, *([watcher] if watcher else []), keeper], keeper)
 
 
 def encode_examples(loaded: LoadedModel, examples: pd.DataFrame, settings: TrainSettings) -> list[EncodedExample]:
@@ -217,18 +145,6 @@ def _arguments(loaded: LoadedModel, settings: TrainSettings, rate: float, folder
     return arguments
 
 
-def _watcher(
-    loaded: LoadedModel, settings: TrainSettings, folder: Path, reporter: Reporter, look: Callable[[LoadedModel], Right] | None
-) -> Watcher | None:
-    if look is None or settings.eval_every is None:
-        return None
-
-    def ask(model: Any) -> Right:
-        return look(replace(loaded, model=model))
-
-    return Watcher(ask, settings.eval_every, folder / DEV, settings.patience, folder / "best", reporter.log)
-
-
 def examples_in(steps: int, examples: int, settings: TrainSettings) -> int:
     """How many examples that many steps have seen; the last step of an epoch may be a short one."""
     epochs, rest = divmod(steps, training_steps(examples, settings.batch_size, 1))
@@ -250,33 +166,13 @@ def run_trainer(trainer: Trainer, callbacks: Sequence[TrainerCallback], keeper: 
             raise keeper.stopped
         return int(trainer.state.global_step)
     finally:
-        _let_go(trainer)
+        let_go(trainer)
 
 
-def _let_go(trainer: Trainer) -> None:
+def let_go(trainer: Trainer) -> None:
     """Give model and optimizer back to the system."""
     trainer.model = trainer.model_wrapped = trainer.optimizer = trainer.lr_scheduler = None
     trainer.accelerator.free_memory()  # collects, too: Trainer and callbacks refer to each other and to the optimizer's state
-
-
-def _finished(model: Any, loaded: LoadedModel, settings: TrainSettings) -> LoadedModel:
-    """The tuned model in the base model's precision, ready to generate, under a fingerprint of its own."""
-    model.eval()
-    model.config.use_cache = loaded.model.config.use_cache  # the Trainer turned it off; generation and the saved config want it back
-    if settings.method == "full":
-        model.to(loaded.model.dtype)
-    return replace(loaded, model=model, fingerprint=tuned_fingerprint(model, loaded))
-
-
-@contextmanager
-def _own_gradients(base: Any) -> Iterator[None]:
-    """Give the base model's parameters their requires_grad flags back: peft freezes the shared ones."""
-    flags = [(parameter, parameter.requires_grad) for parameter in base.parameters()]
-    try:
-        yield
-    finally:
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)
 
 
 @contextmanager
@@ -294,7 +190,3 @@ def memory_errors(settings: TrainSettings) -> Iterator[None]:
         raise OutOfMemory(
             f"Fine-tuning needs more memory than the device has ({told}). Use {' or '.join(less) or 'a smaller model'}."
         ) from error
-
-
-def _size(model: Any) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())

@@ -23,7 +23,7 @@ from sftqa_core.models.devices import torch_device
 if TYPE_CHECKING:
     from sftqa_core.models.loading import LoadedModel
     from sftqa_core.records import TrainSettings
-    from sftqa_core.training.prompts import EncodedExample
+    from sftqa_core.training.encoding import EncodedExample
 
 LARGE = 300_000_000  # parameters
 
@@ -65,7 +65,7 @@ def try_one_step(loaded: LoadedModel, encoded: Sequence[EncodedExample], setting
     """
     if not encoded:
         return None
-    from sftqa_core.training.trainer import one_step
+    from sftqa_core.training.fine_tuning import one_step
 
     batch = longest_batch(encoded, settings.batch_size)
     began = time.monotonic()

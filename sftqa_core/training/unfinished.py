@@ -32,7 +32,7 @@ from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
     from sftqa_core.models.loading import LoadedModel
-    from sftqa_core.training.prompts import EncodedExample
+    from sftqa_core.training.encoding import EncodedExample
 
 EVERY_S = 60.0  # at least so long between two checkpoints
 MOST_SHARE = 0.05  # of the time goes to writing them

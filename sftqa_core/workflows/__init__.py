@@ -3,32 +3,30 @@
 `reading` looks things up, `forecast` tells what work will cost, `preflight` what stands in its way, `work` does it.
 """
 
-from sftqa_core.workflows.agreement import trust
-from sftqa_core.workflows.cache import unreadable_results
-from sftqa_core.workflows.exporting import export
-from sftqa_core.workflows.fetching import fetch
-from sftqa_core.workflows.forecast import forecast
-from sftqa_core.workflows.lowering import less_memory
-from sftqa_core.workflows.offered import add_model, offered_models, remove_model
-from sftqa_core.workflows.parts import run_looks, run_part
-from sftqa_core.workflows.preflight import preflight, tell
-from sftqa_core.workflows.profiles import profile_stamp, whole_profile
-from sftqa_core.workflows.prompts import prompt_preview, why_no_chat
+from sftqa_core.memory.profiles import completions, profile, profile_stamp, whole_profile
+from sftqa_core.planning.fit import less_memory
+from sftqa_core.planning.forecast import forecast
+from sftqa_core.planning.offers import add_model, offered_models, remove_model
+from sftqa_core.planning.preflight import preflight, tell
+from sftqa_core.planning.preflight_machine import trial
 from sftqa_core.workflows.reading import (
     add_upload,
     alias_rows,
-    completions,
     default_learning_rate,
     download,
     facts,
     models,
-    profile,
+    prompt_preview,
     recipes,
     run,
+    run_looks,
+    run_part,
     runs,
     save_aliases,
     sources,
+    trust,
     unmade_recipes,
+    why_no_chat,
 )
 from sftqa_core.workflows.study_reports import (
     KnownStudy,
@@ -42,8 +40,8 @@ from sftqa_core.workflows.study_reports import (
     study_report,
     study_yaml,
 )
-from sftqa_core.workflows.trial import trial
-from sftqa_core.workflows.work import preload, pretrain, probe, run_job, select, train
+from sftqa_core.workflows.upkeep import unreadable_results
+from sftqa_core.workflows.work import export, fetch, preload, pretrain, probe, run_job, select, train
 
 __all__ = [
     "KnownStudy",

@@ -151,7 +151,7 @@ def _check_hits(folder: Path) -> Iterator[tuple[Path, Exception]]:
 
 
 def _check_estimates(folder: Path) -> Iterator[tuple[Path, Exception]]:
-    from sftqa_core.memory.estimates import ESTIMATES
+    from sftqa_core.memory.stores import ESTIMATES
 
     yield from _check_settings(folder)
     yield from _check_parts(folder, "part", ESTIMATES)
@@ -213,7 +213,7 @@ def _check_aliases(path: Path) -> Iterator[tuple[Path, Exception]]:
 
 
 def _check_added(path: Path) -> Iterator[tuple[Path, Exception]]:
-    from sftqa_core.models.added import read_added
+    from sftqa_core.models.lists import read_added
 
     try:
         read_added(path)

@@ -1,7 +1,15 @@
-"""Looking things up: models, sources, levels known so far, runs. Never loads torch."""
+"""Looking things up: models, sources, levels known so far, runs. Never loads torch.
+
+What a finished run says beyond its summary: a part of its test facts (METHOD 8.8), and dev facts while it was trained.
+
+What a prompt looks like to a model, without loading it.
+
+How far levels can be trusted: other ways of measuring, and smaller budgets, beside the full probe. Never loads torch.
+"""
 
 from __future__ import annotations
 
+import math
 import re
 import tempfile
 import unicodedata
@@ -9,18 +17,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sftqa_core.artifacts.kept import Kept
-from sftqa_core.errors import FactsError, SettingsError
+from sftqa_core.errors import FactsError, NotFound, SettingsError, SftqaError
 from sftqa_core.jsonrecord import shown
-from sftqa_core.records import LevelScheme, ModelCard, PretrainSettings, ProbeSettings, SourceReport
+from sftqa_core.knowledge.relations import fill
+from sftqa_core.models.catalogue import find_model
+from sftqa_core.models.chat_templates import layout, require_chat_template
+from sftqa_core.records import (
+    SLICK,
+    Agreement,
+    CrossTable,
+    LevelScheme,
+    ModelCard,
+    PretrainSettings,
+    ProbeSettings,
+    PromptFormat,
+    RunSummary,
+    SourceReport,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sftqa_core.knowledge.facts import FactSource
     from sftqa_core.progress import Reporter
     from sftqa_core.training.runs import Run, RunInfo
-    from sftqa_core.workflows.profiles import Profile
 
 MAX_UPLOAD_BYTES = 200_000_000
 _LONGEST_NAME, _LONGEST_SUFFIX = 50, 10  # characters; four bytes each at most
@@ -115,14 +134,14 @@ def save_aliases(rows: list[dict[str, str]] | None) -> None:
 
 def recipes() -> dict[str, PretrainSettings]:
     """Settings of the built-in models by name."""
-    from sftqa_core.models.recipes import RECIPES
+    from sftqa_core.models.lists import RECIPES
 
     return dict(RECIPES)
 
 
 def unmade_recipes() -> dict[str, PretrainSettings]:
     """Settings of larger models that nobody has made yet, by name."""
-    from sftqa_core.models.recipes import UNMADE
+    from sftqa_core.models.lists import UNMADE
 
     return dict(UNMADE)
 
@@ -130,7 +149,7 @@ def unmade_recipes() -> dict[str, PretrainSettings]:
 def default_learning_rate(method: str, model: str) -> float:
     """The learning rate that is used when none is given."""
     from sftqa_core.models.catalogue import find_model
-    from sftqa_core.training.recipes import default_learning_rate as by_size
+    from sftqa_core.training.learning_rates import default_learning_rate as by_size
 
     return by_size(method, find_model(model).parameters)
 
@@ -149,91 +168,146 @@ def run(run_id: str) -> Run:
     return read_run(run_id)
 
 
-@dataclass(frozen=True)
-class Facts:
-    """Some facts of a source beside the model that is asked about them."""
+def run_part(run_id: str, part: str) -> RunSummary:
+    """The summary of run `run_id` with only its "contested" or "uncontested" test facts counted.
 
-    card: ModelCard
-    source: FactSource
-    table: pd.DataFrame  # the chosen rows of the source's fact table
-
-    def levels(self, settings: ProbeSettings) -> pd.DataFrame:
-        """LEVELS of those facts that were probed with these settings."""
-        import pandas as pd
-
-        from sftqa_core.memory.stored import stored_levels
-        from sftqa_core.memory.tables import LEVELS
-
-        return stored_levels(self.card, self.source, self.table, settings) if self.card.path else pd.DataFrame(columns=list(LEVELS))
-
-
-def chosen(settings: ProbeSettings) -> Facts:
-    """All facts of the split and domain that the settings name, without their limit."""
-    from sftqa_core.knowledge.facts import UNUSED
-    from sftqa_core.models.catalogue import find_model
-
-    card, opened = find_model(settings.model), open_for(settings.model, settings.source)
-    table = opened.facts
-    table = table[table["split"] != UNUSED] if settings.split == "all" else table[table["split"] == settings.split]
-    if settings.domain != "all":
-        table = table[table["domain"] == settings.domain]
-    return Facts(card, opened, table.reset_index(drop=True))
-
-
-def profile(model: str, source: str, split: str = "test", domain: str = "all", scheme: LevelScheme | None = None) -> Profile:
-    """Levels of a source's facts as far as they were probed."""
-    from sftqa_core.memory.columns import stores_of
-    from sftqa_core.models.catalogue import find_model
-    from sftqa_core.workflows.profiles import whole_profile
-
-    settings = ProbeSettings(model, source, split, domain, scheme=scheme or LevelScheme())
-    stores = stores_of(find_model(model), settings)  # one a kind of device: the one that knows most of these very facts is told
-    wholes = [whole_profile(model, source, scheme, [store]) for store in stores] or [whole_profile(model, source, scheme)]
-    return max((whole.profile(split, domain) for whole in wholes), key=lambda profile: profile.probed)
-
-
-def completions(model: str, source: str, fact_id: str, scheme: LevelScheme | None = None) -> pd.DataFrame:
-    """One fact's completions: template, prompt, text, count, stop, matched, and seen where the model's corpus is known."""
-    from sftqa_core.memory.stored import stored_completions
-    from sftqa_core.models.catalogue import find_model, seen_templates
-
-    card, opened = find_model(model), open_for(model, source)
-    settings = ProbeSettings(model, source, scheme=scheme or LevelScheme())
-    rows = stored_completions(card, opened, fact_id, settings).rename(columns={"answer": "matched"})
-    relation = opened.facts.loc[opened.facts["fact_id"] == fact_id, "relation"].iloc[0]
-    seen = seen_templates(card).get(relation)
-    return rows if seen is None else rows.assign(seen=rows["template"].isin(seen))
-
-
-def open_for(model: str, source: str) -> FactSource:
-    """A source as it may be used with a model.
-
-    For a model that was pre-trained here on this source, only the facts that its corpus was written from are left, with
-    their recorded exposures, and those whose question and answer stood in the corpus belong to no split. Another model read
-    none of this, so its facts say nothing of exposures and rivals.
+    Raises `NotFound` when the run does not exist, or its facts do not say whether they are contested.
     """
-    from sftqa_core.knowledge.sources import open_source
-    from sftqa_core.models.catalogue import find_model
+    from sftqa_core.evaluation.intervals import accuracy_by_level
+    from sftqa_core.training.runs import read_run
 
-    opened, card = open_source(source), find_model(model)
-    key = (model, source, card.path, card.weights_sha256, opened.fingerprint)
-    return _joined.get(key, lambda: _as_read_by(card, opened))
+    run = read_run(run_id)
+    facts, predictions = run.facts(), run.predictions()
+    if "contested" not in facts:
+        raise NotFound(f"The facts of run {run_id} do not say which ones are contested.")
+    chosen = facts[facts["contested"].fillna(False).astype(bool) == (part == "contested")]
+    levels = chosen[chosen["level"].notna()]
+    stages = {
+        str(name): accuracy_by_level(rows, chosen, levels, run.settings.scheme)
+        for name, rows in predictions[predictions["fact_id"].isin(chosen["fact_id"])].groupby("stage")
+    }
+    baselines = {name: accuracy for name, accuracy in stages.items() if name not in ("before", "after")}
+    return replace(run.summary, before=stages["before"], after=stages["after"], baselines=baselines, without_echo={})
 
 
-_joined: Kept[FactSource] = Kept(6)  # sources as some model may use them; they share their columns
+def run_looks(run_id: str) -> pd.DataFrame:
+    """`Run.looks` of run `run_id`, domains without dev facts left out, with accuracy and its Wilson interval (low, high).
+
+    Raises `NotFound` when the run does not exist, `ArtifactDamaged` when the looks can't be read.
+    """
+    from sftqa_core.evaluation.intervals import wilson
+    from sftqa_core.training.runs import read_run
+
+    looks = read_run(run_id).looks()
+    looks = looks[looks["n"] > 0].reset_index(drop=True)
+    bounds = [wilson(int(correct), int(n)) for correct, n in zip(looks["correct"], looks["n"], strict=True)]
+    return looks.assign(accuracy=looks["correct"] / looks["n"], low=[low for low, _ in bounds], high=[high for _, high in bounds])
 
 
-def _as_read_by(card: ModelCard, opened: FactSource) -> FactSource:
-    from sftqa_core.knowledge.facts import OPTIONAL, UNUSED
-    from sftqa_core.models.catalogue import exposures
+QUESTION, ANSWER = "Where was Ada Lovelace born?", "London"
 
-    read = exposures(card)
-    if read is None or not opened.facts["fact_id"].isin(read["fact_id"]).any():
-        return replace(opened, facts=opened.facts.drop(columns=list(OPTIONAL), errors="ignore"))
-    own = [name for name in read if name != "fact_id"]
-    table = opened.facts.drop(columns=own, errors="ignore").merge(read, on="fact_id", validate="one_to_one")
-    table["exposures"] = table["exposures"].astype("Int64")
-    table.loc[table["carrier"], "split"] = UNUSED
-    left_out = len(opened.facts) - len(table)
-    told = f"{card.name} was pre-trained on {len(table):,} facts of {opened.name}; the other {left_out:,} are left out."
-    return replace(opened, facts=table.drop(columns="carrier"), notes=(*opened.notes, told) if left_out else opened.notes)
+
+def prompt_preview(model: str, form: PromptFormat) -> tuple[str, str]:
+    """An example as the model reads it and what it is to write, up to the sign that ends it.
+
+    Raises `SettingsError` where the form is a chat and the model's template can't be used.
+    """
+    if not form.chat:
+        return fill(form.prompt, question=QUESTION), fill(form.answer, answer=ANSWER)
+    made = layout(require_chat_template(find_model(model)))
+    return made.prompt(QUESTION, (), form), made.reply(ANSWER, form)
+
+
+def why_no_chat(model: str) -> str:
+    """Why a model can't be asked by a chat template, in a sentence; empty where it can."""
+    try:
+        require_chat_template(find_model(model))
+    except SftqaError as error:
+        return str(error)
+    return ""
+
+
+SECOND, IN_4_BITS = "second probe", "4 bits"
+LEAST = 30  # facts that were probed twice before they stand for the noise of a probe
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What is known of one model's levels on some facts. The full probe is the reference throughout."""
+
+    facts: int  # with the full probe
+    # "second probe" (the full one with seed + 1), "adaptive", "likelihood", "4 bits" (the same weights as NF4): those that were made
+    agreements: dict[str, Agreement]
+    adaptive_margin: tuple[float, float, float] | None  # kappa(adaptive, full) - kappa(second, full) with its 95% interval
+    budget: pd.DataFrame | None  # budget.budget_curve against the second probe, or against the full one itself where that is missing
+    floor: float | None  # kappa of two full probes
+    floor_measured: bool  # else simulated from the one there is
+    slick: CrossTable | None = None  # these levels beside SliCK's, where facts have both
+
+
+def trust(model: str, source: str, split: str = "test", domain: str = "all", scheme: LevelScheme | None = None) -> Trust:
+    """Compares what was probed before; probes nothing. `sftqa probe --seed 1` makes the second probe."""
+    from sftqa_core.memory.agreement import agreement
+    from sftqa_core.memory.profiles import chosen
+
+    full = replace(scheme or LevelScheme(), method="sampling")
+    if full.few_shot:
+        raise SettingsError("What is compared are levels by statements, SliCK's levels among what is beside them. Leave the scheme out.")
+    settings = ProbeSettings(model, source, split, domain, scheme=full)
+    asked = chosen(settings)
+    tables = {name: asked.levels(other) for name, other in _others(settings).items()}
+    reference = asked.levels(settings)
+    found = {name: agreement(reference, table, full) for name, table in tables.items() if reference["fact_id"].isin(table["fact_id"]).any()}
+    measured = SECOND in found and found[SECOND].facts >= LEAST
+    budget, floor = _budget(reference, tables[SECOND] if measured else reference[:0], full)
+    floor = found[SECOND].kappa if measured else floor
+    slick = _slick(reference, asked.levels(replace(settings, scheme=SLICK)), full)
+    return Trust(len(reference), found, _margin(reference, tables, full), budget, floor, measured, slick)
+
+
+def _slick(reference: pd.DataFrame, levels: pd.DataFrame, full: LevelScheme) -> CrossTable | None:
+    from sftqa_core.memory.agreement import cross_table
+
+    found = cross_table(reference, levels, full, SLICK)
+    return found if found.facts else None
+
+
+def _others(settings: ProbeSettings) -> dict[str, ProbeSettings]:
+    full = settings.scheme
+    again = replace(full, sampling=replace(full.sampling, seed=full.sampling.seed + 1))
+    schemes = {SECOND: again, "adaptive": replace(full, method="adaptive"), "likelihood": replace(full, method="likelihood")}
+    return {name: replace(settings, scheme=scheme) for name, scheme in schemes.items()} | {IN_4_BITS: replace(settings, quantization="nf4")}
+
+
+def _margin(reference: pd.DataFrame, tables: dict[str, pd.DataFrame], full: LevelScheme) -> tuple[float, float, float] | None:
+    """kappa(adaptive, full) - kappa(second, full): above 0 where stopping early costs less than chance does. None where one of the
+    probes is missing, or a kappa undefined."""
+    from sftqa_core.memory.agreement import kappa_difference
+
+    shared = reference[["fact_id", "level"]]
+    for name in (SECOND, "adaptive"):
+        shared = shared.merge(tables[name][["fact_id", "level"]].rename(columns={"level": name}), on="fact_id")
+    if not len(shared):
+        return None
+    adaptive, first, again = (shared[name].to_numpy(dtype=int) for name in ("adaptive", "level", SECOND))
+    found = kappa_difference(adaptive, first, again, len(full.labels))
+    return found if all(map(math.isfinite, found)) else None
+
+
+def _budget(reference: pd.DataFrame, second: pd.DataFrame, full: LevelScheme) -> tuple[pd.DataFrame | None, float | None]:
+    """The budget curve against the second probe's levels, or its own where there is none, and the simulated floor.
+
+    Facts with another number of templates than most are left out: a budget would not be the same for them.
+    """
+    import numpy as np
+
+    from sftqa_core.memory.agreement import budget_curve, simulated_floor
+
+    both = reference.merge(second[["fact_id", "level"]], on="fact_id", suffixes=("_own", ""))
+    alike = both if len(both) else reference
+    widths = alike["hits_per_template"].map(len)
+    alike = alike[widths == widths.mode().max()]
+    if not len(alike):
+        return None, None
+    hits, samples = np.array(alike["hits_per_template"].tolist()).round().astype(int), full.sampling.samples
+    return budget_curve(hits, samples, alike["level"].to_numpy(dtype=int), full), simulated_floor(hits, samples, full)

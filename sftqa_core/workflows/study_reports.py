@@ -20,7 +20,7 @@ from sftqa_core.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sftqa_core.studies.outcomes import Outcomes
+    from sftqa_core.studies.statistics import Outcomes
 
 _DIGEST = "digest"  # in a kept report: the fingerprint of all else in it
 _log = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ def study_report(settings: StudySettings) -> StudyReport:
 
 def report_name(settings: StudySettings) -> str | None:
     """A hash of everything that a finished study's report depends on; None where a model is not on this machine."""
-    from sftqa_core.workflows.studying import ModelStudy
+    from sftqa_core.studies.model_study import ModelStudy
 
     try:
         parts = [ModelStudy(settings, model).identity() for model in settings.models]
@@ -152,7 +152,7 @@ def read_report(path: Path) -> StudyReport:
 
 def study_outcomes(settings: StudySettings) -> list[Outcomes]:
     """The tables that a study's analyses start from, a model each; models that are not on this machine are left out."""
-    from sftqa_core.workflows.studying import ModelStudy
+    from sftqa_core.studies.model_study import ModelStudy
 
     found = []
     for model in settings.models:

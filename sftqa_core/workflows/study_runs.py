@@ -9,18 +9,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sftqa_core.engine.capacity import give_back
 from sftqa_core.errors import NotEnoughFacts
-from sftqa_core.evaluation.baselines import few_shot_predictions
 from sftqa_core.evaluation.perplexity import Surprise, surprise
-from sftqa_core.evaluation.predictions import encode_questions, predict
+from sftqa_core.evaluation.predictions import encode_questions, few_shot_predictions, predict
 from sftqa_core.memory.probing import probe_facts
-from sftqa_core.memory.room import give_back
-from sftqa_core.models.origin import origin
+from sftqa_core.models.catalogue import origin
 from sftqa_core.models.quantising import refuse_second_adapter
 from sftqa_core.progress import Phase, Progress, Reporter
 from sftqa_core.records import PretrainSettings, StudySettings, TrainSettings
-from sftqa_core.training.trainer import TuneResult, fine_tune
-from sftqa_core.workflows.studying import ModelStudy
+from sftqa_core.studies.model_study import ModelStudy
+from sftqa_core.training.fine_tuning import TuneResult, fine_tune
 from sftqa_core.workflows.training import TrainingRun
 
 if TYPE_CHECKING:

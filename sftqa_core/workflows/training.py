@@ -13,28 +13,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sftqa_core.errors import SettingsError
-from sftqa_core.evaluation.accuracy import accuracy_by_level
-from sftqa_core.evaluation.baselines import few_shot_predictions, fewer_shown, majority_objects, majority_predictions
-from sftqa_core.evaluation.choosing import held_out_facts
-from sftqa_core.evaluation.kept import kept_predictions
-from sftqa_core.evaluation.predictions import encode_questions, predict
+from sftqa_core.evaluation.intervals import accuracy_by_level
+from sftqa_core.evaluation.predictions import (
+    encode_questions,
+    few_shot_predictions,
+    fewer_shown,
+    held_out_facts,
+    kept_predictions,
+    majority_objects,
+    majority_predictions,
+    predict,
+)
 from sftqa_core.knowledge.sources import open_source
+from sftqa_core.memory.prober import Prober
+from sftqa_core.memory.profiles import open_for
+from sftqa_core.memory.speeds import few_shot_pieces, remember
+from sftqa_core.models.catalogue import origin
 from sftqa_core.models.chat_templates import asked_by, chat_notes
 from sftqa_core.models.loading import LoadedModel
-from sftqa_core.models.origin import origin
 from sftqa_core.models.quantising import refuse_second_adapter
+from sftqa_core.planning.preflight_machine import likely_longest, try_examples
 from sftqa_core.progress import Reporter
 from sftqa_core.records import DOMAINS, DomainAccuracy, RunSummary, TrainSettings
+from sftqa_core.records.tuning import probe_settings
+from sftqa_core.training.fine_tuning import TuneResult, fine_tune
+from sftqa_core.training.learning_rates import training_steps
 from sftqa_core.training.runs import RunContents, new_run_id, write_run
-from sftqa_core.training.schedule import training_steps
 from sftqa_core.training.selection import Selection, available, needs_levels, next_to_probe, select_examples
-from sftqa_core.training.trainer import TuneResult, encode_examples, fine_tune
+from sftqa_core.training.trainer import encode_examples
 from sftqa_core.training.trying import tried_first
-from sftqa_core.workflows.forecast import probe_settings
-from sftqa_core.workflows.probing import Prober
-from sftqa_core.workflows.reading import open_for
-from sftqa_core.workflows.speeds import few_shot_pieces, remember
-from sftqa_core.workflows.trial import likely_longest, try_examples
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -107,7 +114,7 @@ class TrainingRun:
 
         Raises `OutOfMemory`.
         """
-        from sftqa_core.training.pools import train_pool
+        from sftqa_core.training.selection import train_pool
 
         pool = train_pool(self.source, self.settings)
         n = len(pool) if self.settings.n == TrainSettings.ALL else self.settings.n
@@ -136,7 +143,7 @@ class TrainingRun:
 
     def _levels_of_train(self) -> pd.DataFrame | None:
         """Levels of train facts known already; of all of them when every fact of a level is wanted."""
-        from sftqa_core.training.pools import train_pool
+        from sftqa_core.training.selection import train_pool
 
         pool = train_pool(self.source, self.settings)
         known = self.prober.known(pool)

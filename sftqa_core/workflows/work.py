@@ -1,4 +1,9 @@
-"""The work itself: probe, train, select, pretrain. Torch is imported when work starts, not before."""
+"""A run's tuned model as a folder for other tools.
+
+Fetch a model of the hub now, before anything needs it. Takes no device and never loads torch.
+
+The work itself: probe, train, select, pretrain. Torch is imported when work starts, not before.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sftqa_core.errors import SettingsError
+from sftqa_core.errors import ModelUnavailable, SettingsError
 from sftqa_core.jsonrecord import Record
+from sftqa_core.memory.profiles import open_for
+from sftqa_core.models.catalogue import base_card, find_model
+from sftqa_core.models.hub.fetch import download
+from sftqa_core.models.hub.hub_cache import hub_name
+from sftqa_core.planning.preflight import preflight, tell
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import (
     DOMAINS,
@@ -23,10 +33,52 @@ from sftqa_core.records import (
     StudySettings,
     TrainSettings,
 )
-from sftqa_core.workflows.fetching import fetch
-from sftqa_core.workflows.preflight import preflight, tell
-from sftqa_core.workflows.reading import open_for
 from sftqa_core.workflows.study_reports import study
+
+
+def export(run_id: str, out: Path, merge: bool = False) -> dict[str, Any]:
+    """Write the tuned model of run `run_id` to the new folder `out`; with `merge`, an adapter merged into its base model.
+
+    Raises `NotFound` for a run that is not there or kept no weights, `SettingsError`, `ArtifactDamaged`, `StorageError`.
+    """
+    from sftqa_core.training.exporting import export_model
+    from sftqa_core.training.runs import read_run
+
+    run = read_run(run_id)
+    folder = export_model(run, out, merge)
+    files = sorted(path.name for path in folder.iterdir())
+    return {"run": run.id, "folder": str(folder), "merged": merge, "quantization": run.settings.quantization, "files": files}
+
+
+def fetch(settings: FetchSettings, reporter: Reporter | None = None) -> ModelCard:
+    """The model's card, with its files on this machine; under an adapter its base model, too.
+
+    A branch or tag is brought to the commit that it points to now, where the hub can be asked; what is here already stays usable.
+    Raises `SettingsError` for a model that is not of the hub, else what `download` raises.
+    """
+    reporter = reporter or Silent()
+    card = find_model(settings.model)
+    if card.kind != "hub":
+        raise SettingsError(f"{settings.model} is on this machine already ({card.kind}). Only models of the hub are fetched: owner/name.")
+    card = _present(card, reporter)
+    base = base_card(card)
+    if base is not None and base.kind == "hub":
+        _present(base, reporter)
+    return card
+
+
+def _present(card: ModelCard, reporter: Reporter) -> ModelCard:
+    hub = hub_name(card.name)
+    if card.path is not None and hub is not None and hub.commit:
+        return card  # a commit never changes
+    try:
+        download(card.name, reporter)
+    except ModelUnavailable as error:
+        if card.path is None:
+            raise
+        reporter.log(f"{card.name} is here at commit {card.revision}; whether the hub has a newer one is not known. {error}")
+    return find_model(card.name)
+
 
 # Importing these takes seconds, and brings torch, transformers and peft.
 HEAVY = (
@@ -53,7 +105,7 @@ class ProbeResult(Record):
 
 def probe(settings: ProbeSettings, reporter: Reporter | None = None) -> ProbeResult:
     """Levels of the chosen facts; what was probed before is not probed again (METHOD section 1)."""
-    from sftqa_core.workflows.probing import Prober, chosen_facts
+    from sftqa_core.memory.prober import Prober, chosen_facts
 
     opened = open_for(settings.model, settings.source)
     facts = chosen_facts(opened, settings)

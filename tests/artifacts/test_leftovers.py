@@ -19,7 +19,7 @@ from sftqa_core.artifacts import (
     write_bytes,
     write_folder,
 )
-from sftqa_core.artifacts.leftovers import prefix
+from sftqa_core.artifacts.disk import prefix
 from tests.artifacts.disks import make_read_only, mounted
 
 DAY_S = 86_400
@@ -35,7 +35,7 @@ def names(folder: Path) -> list[str]:
 
 def left_by_the_dead(name: str) -> str:
     """A working folder's name as a process that has ended leaves it."""
-    code = f"from sftqa_core.artifacts.leftovers import prefix; print(prefix({name!r}) + 'abcd_123')"
+    code = f"from sftqa_core.artifacts.disk import prefix; print(prefix({name!r}) + 'abcd_123')"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from sftqa_core.artifacts import set_aside, write_folder, write_json
-from sftqa_core.cli.cache import in_use
-from sftqa_core.jobs.store import JobStore
+from sftqa_core.cli.cache_commands import in_use
+from sftqa_core.jobs.queue import JobStore
 from sftqa_core.records import Job
 from sftqa_core.training.runs import write_run
 from tests.artifacts.disks import fill_up, make_read_only, mounted
@@ -91,7 +91,7 @@ HOUR_S = 3600
 )
 def test_jobs_that_wait_or_can_be_resumed_keep_their_checkpoints(workspace, monkeypatch, state, kind, settings, used):
     """A queued job keeps every training's, one that ended before its time those of its hours, a pre-training its model's."""
-    from sftqa_core.jobs import reading
+    from sftqa_core.jobs import listing as reading
 
     JobStore(workspace).path.parent.mkdir(parents=True, exist_ok=True)
     finished = None if state == "queued" else "2026-01-31T15:00:00+00:00"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sftqa_core.cli.console import Console
+from sftqa_core.cli.text import Console
 from sftqa_core.errors import Stopped
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from sftqa_core import workflows
 from sftqa_core.cli.commands import _tell_cost
+from sftqa_core.planning.fit import Memory
+from sftqa_core.planning.forecast import Forecast
 from sftqa_core.records import Check, Preflight, TrainSettings
-from sftqa_core.workflows.forecast import Forecast
-from sftqa_core.workflows.memory import Memory
 
 GB = 10**9
 CHECKED = "Checked: nothing stands in the way, 1 to know (1 point).\nnote: A chat model. Choose the prompt chat.\n"

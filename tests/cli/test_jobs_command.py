@@ -8,7 +8,7 @@ import pytest
 
 from sftqa_core.cli.main import main
 from sftqa_core.jobs.executor import new_job
-from sftqa_core.jobs.store import JobStore
+from sftqa_core.jobs.queue import JobStore
 from sftqa_core.records import Resources
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from sftqa_core.cli.main import main
 from sftqa_core.models.devices import DeviceMemory
-from sftqa_core.workflows import offered
+from sftqa_core.planning import offers as offered
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from sftqa_core import workflows
-from sftqa_core.cli import study_text
+from sftqa_core.cli import text as study_text
 from sftqa_core.cli.arguments import parse, probe_settings, study_settings, trust_scheme
 from sftqa_core.cli.main import main
 from sftqa_core.errors import SettingsError

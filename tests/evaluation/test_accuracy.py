@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sftqa_core.evaluation.accuracy import accuracy_by_level, wilson
+from sftqa_core.evaluation.intervals import accuracy_by_level, wilson
 from sftqa_core.records import LevelScheme
 
 FOUR = LevelScheme("four", ("A", "B", "C", "D"), (0.0, 0.3, 0.6))

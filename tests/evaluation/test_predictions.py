@@ -8,14 +8,22 @@ import pytest
 import torch
 
 from sftqa_core.errors import SettingsError
-from sftqa_core.evaluation.baselines import MajorityObject, few_shot_predictions, majority_objects, majority_predictions
-from sftqa_core.evaluation.choosing import held_out_facts
-from sftqa_core.evaluation.predictions import COLUMNS, encode_questions, predict, score_texts
+from sftqa_core.evaluation.predictions import (
+    COLUMNS,
+    MajorityObject,
+    encode_questions,
+    few_shot_predictions,
+    held_out_facts,
+    majority_objects,
+    majority_predictions,
+    predict,
+    score_texts,
+)
 from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.progress import Silent
 from sftqa_core.records import TrainSettings
-from sftqa_core.training.prompts import encode_prompt, prompt_text
-from sftqa_core.training.trainer import fine_tune
+from sftqa_core.training.encoding import encode_prompt, prompt_text
+from sftqa_core.training.fine_tuning import fine_tune
 from tests.small import small_source
 from tests.tiny import tiny_loaded
 
@@ -148,7 +156,7 @@ def test_the_majority_object_is_counted_on_train_else_dev_facts():
 
 def test_few_shot_answers_stop_before_the_next_question(loaded, source, monkeypatch):
     """The few-shot base line reads four examples before the question, and only its answer up to an empty line counts."""
-    from sftqa_core.memory import greedy as module
+    from sftqa_core.engine import greedy as module
 
     read = []
 
@@ -186,7 +194,7 @@ def test_few_shot_prompts_hold_as_many_examples_as_fit(loaded, source):
 
 def test_questions_too_long_are_told_before_any_is_answered(loaded, source, monkeypatch):
     """A question that leaves no room for its answer is quoted, with the model's positions and what to do; nothing is generated."""
-    monkeypatch.setattr("sftqa_core.memory.greedy.greedy", lambda *_, **__: pytest.fail("answered"))
+    monkeypatch.setattr("sftqa_core.engine.greedy.greedy", lambda *_, **__: pytest.fail("answered"))
     table = held_out_facts(source, SETTINGS).head(3).assign(question=["Who?", "Why " * 300, "Where?"])
     for shots in (0, 2):
         with pytest.raises(SettingsError, match=r"1 of 3 test questions do not fit the model's 256 positions with 5 new tokens: 'Why Why"):

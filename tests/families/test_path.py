@@ -15,8 +15,8 @@ from sftqa_core.knowledge.sources import open_source
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.loading import LoadedModel, encode_prompts, load_model
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings, TrainSettings
-from sftqa_core.training.saving import state_sha256
-from sftqa_core.training.trainer import fine_tune
+from sftqa_core.training.adapters import state_sha256
+from sftqa_core.training.fine_tuning import fine_tune
 from tests.families.checkpoints import CHECKPOINTS, HOSTILE, tokenizer_of, write_checkpoint, write_facts
 
 pytestmark = pytest.mark.filterwarnings("error")  # a deprecation is a fault

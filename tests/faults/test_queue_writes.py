@@ -11,10 +11,10 @@ import pytest
 
 from sftqa_core.artifacts import write_json
 from sftqa_core.jobs.executor import new_job
-from sftqa_core.jobs.folder import JobFolder
-from sftqa_core.jobs.process import ProcessId
-from sftqa_core.jobs.reading import jobs_list
-from sftqa_core.jobs.store import JobStore
+from sftqa_core.jobs.job_folder import JobFolder
+from sftqa_core.jobs.listing import jobs_list
+from sftqa_core.jobs.process_id import ProcessId
+from sftqa_core.jobs.queue import JobStore
 from sftqa_core.records import Resources
 from sftqa_core.workspace import Workspace
 
@@ -24,8 +24,8 @@ LIFE = """
 import os, sqlite3, sys
 from sftqa_core.jobs import database
 from sftqa_core.jobs.executor import new_job
-from sftqa_core.jobs.process import ProcessId
-from sftqa_core.jobs.store import JobStore
+from sftqa_core.jobs.process_id import ProcessId
+from sftqa_core.jobs.queue import JobStore
 from sftqa_core.records import Resources
 from sftqa_core.workspace import Workspace
 
@@ -143,7 +143,7 @@ FULL = """
 import sys
 from sftqa_core.errors import SftqaError
 from sftqa_core.jobs.executor import new_job
-from sftqa_core.jobs.store import JobStore
+from sftqa_core.jobs.queue import JobStore
 from sftqa_core.records import Resources
 from sftqa_core.workspace import Workspace
 import resource, signal

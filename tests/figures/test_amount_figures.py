@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from sftqa_core.figures.amount import MODEL_COLOURS, amount_figure, levels_by_amount_figure
+from sftqa_core.figures.curves import MODEL_COLOURS, amount_figure, levels_by_amount_figure
 from sftqa_core.figures.style import GREY, level_colours
 
 COLUMNS = ["model", "domain", "level", "asked", "n", "facts", "seeds", "accuracy", "low", "high", "per_seed"]

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from sftqa_core.figures.level_matrix import MEAN, MIX, matrix_figure
+from sftqa_core.figures.matrices import MEAN, MIX, matrix_figure
 from sftqa_core.studies import level, published
 from sftqa_core.studies.amount import MACRO
 

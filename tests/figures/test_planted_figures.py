@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from sftqa_core.figures.planted import planted_figure
+from sftqa_core.figures.model_comparison import planted_figure
 from sftqa_core.figures.style import GREY, level_colours
 
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from sftqa_core.figures.shift import moves_figure, sankey_figure
+from sftqa_core.figures.level_shift import moves_figure, sankey_figure
 from sftqa_core.figures.style import GRID, level_colours
 from sftqa_core.studies.shift import UNTOUCHED
 

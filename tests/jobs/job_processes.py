@@ -10,10 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from sftqa_core.jobs.executor import LocalExecutor
-from sftqa_core.jobs.launcher import Timing
-from sftqa_core.jobs.process import ProcessId
-from sftqa_core.jobs.rows import OVER
-from sftqa_core.jobs.store import JobStore
+from sftqa_core.jobs.launching import Timing
+from sftqa_core.jobs.process_id import ProcessId
+from sftqa_core.jobs.queue import OVER, JobStore
 from sftqa_core.records import Job
 from sftqa_core.workspace import Workspace
 

@@ -8,10 +8,9 @@ from contextlib import contextmanager
 import pytest
 
 from sftqa_core.errors import NotFound, SettingsError
-from sftqa_core.jobs.executor import Executor, LocalExecutor
-from sftqa_core.jobs.fake import FakeExecutor
+from sftqa_core.jobs.executor import Executor, FakeExecutor, LocalExecutor
 from sftqa_core.jobs.lease import device_lease
-from sftqa_core.jobs.rows import OVER
+from sftqa_core.jobs.queue import OVER
 from sftqa_core.workspace import Workspace
 from tests.jobs.job_processes import CPU, FAST, end_processes, until
 from tests.jobs.job_workloads import run_job

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from sftqa_core.errors import NotFound, Stopped
-from sftqa_core.jobs.folder import FolderReporter, JobFolder
-from sftqa_core.jobs.reading import latest_progress, log_tail, progress_since
+from sftqa_core.jobs.job_folder import FolderReporter, JobFolder
+from sftqa_core.jobs.listing import latest_progress, log_tail, progress_since
 from sftqa_core.progress import Progress
 from sftqa_core.workspace import Workspace
 

@@ -12,11 +12,10 @@ from sftqa_core.jobs import database
 from sftqa_core.jobs.database import MIGRATIONS
 from sftqa_core.jobs.executor import LocalExecutor, new_job
 from sftqa_core.jobs.lease import device_lease
-from sftqa_core.jobs.process import ProcessId
-from sftqa_core.jobs.reading import jobs_list, remove_jobs
-from sftqa_core.jobs.rebuilding import TOLD
-from sftqa_core.jobs.recovery import MOST_TRIES, reconcile, settle
-from sftqa_core.jobs.store import JobStore
+from sftqa_core.jobs.listing import jobs_list, remove_jobs
+from sftqa_core.jobs.process_id import ProcessId
+from sftqa_core.jobs.queue import JobStore
+from sftqa_core.jobs.recovery import MOST_TRIES, TOLD, reconcile, settle
 from sftqa_core.records import Job, Resources
 from sftqa_core.workspace import Workspace
 from tests.jobs.job_processes import ended, kill

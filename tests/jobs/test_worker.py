@@ -14,11 +14,11 @@ import psutil
 import pytest
 
 from sftqa_core.jobs.executor import LocalExecutor, new_job
-from sftqa_core.jobs.launcher import Timing, ensure_worker
+from sftqa_core.jobs.launching import Timing, ensure_worker
 from sftqa_core.jobs.lease import device_lease, lease_holder
-from sftqa_core.jobs.process import ProcessId
-from sftqa_core.jobs.reading import blocked_by, jobs_list, latest_progress, log_tail, queue_position
-from sftqa_core.jobs.store import JobStore
+from sftqa_core.jobs.listing import blocked_by, jobs_list, latest_progress, log_tail, queue_position
+from sftqa_core.jobs.process_id import ProcessId
+from sftqa_core.jobs.queue import JobStore
 from sftqa_core.jobs.worker import Worker
 from sftqa_core.records import Resources
 from sftqa_core.workspace import Workspace
@@ -280,9 +280,7 @@ def test_killing_the_warm_process_ends_no_job(executor: LocalExecutor):
 def test_worker_and_job_process_load_neither_torch_nor_pandas(executor: LocalExecutor):
     """Only a workflow does; the worker and what the browser imports stay light."""
     assert ended(executor, executor.submit("torchless", CPU)).result == ""
-    seen = (
-        "import sys, sftqa_core.jobs.worker, sftqa_core.jobs.fake, sftqa_core.jobs.reading; print({'torch', 'pandas'} & set(sys.modules))"
-    )
+    seen = "import sys; from sftqa_core.jobs import executor, listing, worker; print({'torch', 'pandas'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 

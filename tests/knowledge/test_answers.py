@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 
 from sftqa_core.errors import SettingsError
-from sftqa_core.knowledge.answers import Matcher, in_word, is_echo, normalise, stands_inside
+from sftqa_core.knowledge.matching import Matcher, in_word, is_echo, normalise, stands_inside
 
 TOKENS, SUBSTRING = Matcher(), Matcher("substring")
 

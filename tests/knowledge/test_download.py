@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from sftqa_core.errors import FactsError, Stopped
-from sftqa_core.knowledge import download as module
 from sftqa_core.knowledge import entity_questions
-from sftqa_core.knowledge.download import URL, download, downloaded_folder
+from sftqa_core.knowledge import entity_questions as module
+from sftqa_core.knowledge.entity_questions import URL, download, downloaded_folder
 from sftqa_core.knowledge.sources import entity_questions_path, open_source
 from sftqa_core.progress import Silent
 from sftqa_core.workspace import Workspace

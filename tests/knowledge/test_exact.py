@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from sftqa_core.knowledge.exact import exact_answers, first_line, plain_form
+from sftqa_core.knowledge.matching import exact_answers, first_line, plain_form
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from sftqa_core.errors import FactsError
-from sftqa_core.knowledge import own, rows
-from sftqa_core.knowledge.own import load_own
+from sftqa_core.knowledge import files as own
+from sftqa_core.knowledge import rows
+from sftqa_core.knowledge.files import load_own
 from sftqa_core.knowledge.relations import statement_prompts
 from sftqa_core.knowledge.rows import drawn_split
 
@@ -233,7 +234,7 @@ def test_files_of_millions_of_rows_are_refused_before_they_fill_the_memory(tmp_p
 import resource, sys
 from pathlib import Path
 from sftqa_core.errors import FactsError
-from sftqa_core.knowledge.own import load_own
+from sftqa_core.knowledge.files import load_own
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     load_own(Path(sys.argv[1]))

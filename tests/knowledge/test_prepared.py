@@ -8,7 +8,8 @@ import pytest
 
 from sftqa_core.artifacts import folders as artifact_folders
 from sftqa_core.artifacts import read_manifest, write_folder
-from sftqa_core.knowledge import prepared, sources
+from sftqa_core.knowledge import sources
+from sftqa_core.knowledge import sources as prepared
 from sftqa_core.knowledge.facts import write_facts
 from sftqa_core.knowledge.sources import open_source
 

@@ -2,14 +2,7 @@
 
 import pytest
 
-from sftqa_core.knowledge.templates import (
-    article_problems,
-    distinct_constructions,
-    ending_problems,
-    fill,
-    same_construction,
-    text_problems,
-)
+from sftqa_core.knowledge.relations import article_problems, distinct_constructions, ending_problems, fill, same_construction, text_problems
 
 
 def test_fill_is_literal():

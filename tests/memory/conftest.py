@@ -50,7 +50,7 @@ def tiny():
 @pytest.fixture(scope="session")
 def windowed():
     """One packed family for what does not depend on the family."""
-    from sftqa_core.memory.fitting import packs
+    from sftqa_core.engine.fitting import packs
     from tests.memory.family_models import build
 
     loaded = build("qwen2-window")
@@ -61,7 +61,7 @@ def windowed():
 @pytest.fixture(scope="session")
 def whole(windowed):
     """What is drawn when all prompts are under way together."""
-    from sftqa_core.memory.sampling import make_sampler
+    from sftqa_core.engine.sampling import make_sampler
     from tests.memory.family_models import prompts_of, rows_of
 
     return rows_of(make_sampler("shared", windowed, 16), prompts_of(windowed))

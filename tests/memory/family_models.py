@@ -18,13 +18,13 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import GenerationConfig, PreTrainedTokenizerFast
 
-from sftqa_core.knowledge.answers import Matcher
-from sftqa_core.memory import greedy as greedy_module
-from sftqa_core.memory.decoder import Decoder, Load, Read
-from sftqa_core.memory.drawing import StopWatch
-from sftqa_core.memory.greedy import greedy
-from sftqa_core.memory.packed import PackedModel
-from sftqa_core.memory.sampling import Prompt, batches_by_length, prompt_uniforms
+from sftqa_core.engine import greedy as greedy_module
+from sftqa_core.engine.decoder import Decoder, Load, Read
+from sftqa_core.engine.drawing import StopWatch
+from sftqa_core.engine.greedy import greedy
+from sftqa_core.engine.packed import PackedModel
+from sftqa_core.engine.sampling import Prompt, batches_by_length, prompt_uniforms
+from sftqa_core.knowledge.matching import Matcher
 from sftqa_core.models.catalogue import ModelFingerprint
 from sftqa_core.models.loading import LoadedModel
 from sftqa_core.records import ModelCard, SamplerSettings

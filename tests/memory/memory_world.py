@@ -2,9 +2,9 @@
 
 import pandas as pd
 
+from sftqa_core.engine.sampling import FakeSampler
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.knowledge.relations import Relation
-from sftqa_core.memory.sampling import FakeSampler
 from sftqa_core.records import SourceReport
 
 BORN = ("{subject} was born in", "{subject} is a native of")

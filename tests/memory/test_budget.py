@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sftqa_core.memory.budget import COLUMNS, budget_curve, simulated_floor
+from sftqa_core.memory.agreement import COLUMNS, budget_curve, simulated_floor
 from sftqa_core.memory.scores import level_of
 from sftqa_core.records import LevelScheme
 

@@ -6,13 +6,13 @@ import pytest
 
 from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.memory.columns import Ids, level_columns, numbers
-from sftqa_core.memory.completions import CompletionStore
 from sftqa_core.memory.probing import probe_facts
+from sftqa_core.memory.profiles import open_for
 from sftqa_core.memory.stored import levels_in, stored_levels
+from sftqa_core.memory.stores import CompletionStore
 from sftqa_core.memory.tables import LEVELS
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.records import LevelScheme, ModelCard, ProbeSettings, SamplerSettings
-from sftqa_core.workflows.reading import open_for
 from sftqa_core.workspace import Workspace
 from tests.memory.memory_world import knowing_sampler, source_of
 

@@ -7,13 +7,13 @@ import sys
 import pandas as pd
 import pytest
 
+from sftqa_core.engine.probe_prompts import wanted_facts
 from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.memory import stored
-from sftqa_core.memory.completions import CompletionStore, find_stores
 from sftqa_core.memory.probing import probe_facts
 from sftqa_core.memory.stored import stored_completions, stored_levels
-from sftqa_core.memory.wanted import wanted_facts
+from sftqa_core.memory.stores import CompletionStore, find_stores
 from sftqa_core.models.catalogue import ModelFingerprint
 from sftqa_core.records import LevelScheme, ModelCard, ProbeSettings, SamplerSettings
 from sftqa_core.workspace import Workspace

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import kendalltau
 
-from sftqa_core.memory.crossing import cross_table, tau_b
+from sftqa_core.memory.agreement import cross_table, tau_b
 from sftqa_core.records import PAPER, SLICK
 
 

@@ -6,11 +6,11 @@ import math
 import pytest
 import torch
 
+from sftqa_core.engine import fitting
+from sftqa_core.engine.greedy import greedy
 from sftqa_core.errors import ModelUnavailable, SettingsError
 from sftqa_core.evaluation.predictions import predict
 from sftqa_core.knowledge.aliases import Aliases
-from sftqa_core.memory import fitting
-from sftqa_core.memory.greedy import greedy
 from sftqa_core.memory.probing import probe_facts
 from sftqa_core.models.loading import encode_prompts
 from sftqa_core.records import LevelScheme, ProbeSettings, PromptFormat, SamplerSettings, TrainSettings

@@ -10,19 +10,17 @@ import pytest
 import torch
 from transformers import GenerationConfig
 
+from sftqa_core.engine.decoder import Load
+from sftqa_core.engine.fitting import packs
+from sftqa_core.engine.packed import PrefixTree
+from sftqa_core.engine.probe_prompts import wanted_facts
+from sftqa_core.engine.sampling import GenerateSampler, Prompt, SharedPrefixSampler, make_sampler
 from sftqa_core.knowledge.aliases import load_aliases
-from sftqa_core.memory.decoder import Load
-from sftqa_core.memory.fitting import packs
-from sftqa_core.memory.reference import GenerateSampler
-from sftqa_core.memory.sampling import Prompt, make_sampler
-from sftqa_core.memory.shared_prefix import SharedPrefixSampler
-from sftqa_core.memory.tree import PrefixTree
-from sftqa_core.memory.wanted import wanted_facts
+from sftqa_core.memory.prober import chosen_facts
+from sftqa_core.memory.profiles import open_for
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.loading import encode_prompts, load_model
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings
-from sftqa_core.workflows.probing import chosen_facts
-from sftqa_core.workflows.reading import open_for
 from tests.memory.family_models import (
     FAMILIES,
     GROUPED,

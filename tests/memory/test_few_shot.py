@@ -7,18 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sftqa_core.engine.packed import PrefixTree
+from sftqa_core.engine.probe_prompts import Contexts, contexts_of, wanted_facts
+from sftqa_core.engine.sampling import FakeSampler, fact_prompts
 from sftqa_core.errors import Stopped
 from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.memory import probing
-from sftqa_core.memory.completions import CompletionStore
-from sftqa_core.memory.few_shot import Contexts, contexts_of
 from sftqa_core.memory.probing import probe_facts
-from sftqa_core.memory.sampling import FakeSampler, fact_prompts
 from sftqa_core.memory.scores import judge, levels_of, levels_table, miscounted
+from sftqa_core.memory.stores import CompletionStore
 from sftqa_core.memory.tables import LEVELS
-from sftqa_core.memory.tree import PrefixTree
-from sftqa_core.memory.wanted import wanted_facts
 from sftqa_core.records import PAPER, SLICK, ProbeSettings, SamplerSettings
 from tests.memory.test_probing import Recorder
 from tests.small import small_source

@@ -5,12 +5,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from sftqa_core.engine import greedy as greedy_module
+from sftqa_core.engine import packed as segments
+from sftqa_core.engine import sampling as shared_prefix
+from sftqa_core.engine.greedy import greedy
+from sftqa_core.engine.packed import PackedModel
+from sftqa_core.engine.sampling import make_sampler
 from sftqa_core.errors import OutOfMemory
-from sftqa_core.memory import greedy as greedy_module
-from sftqa_core.memory import segments, shared_prefix
-from sftqa_core.memory.greedy import greedy
-from sftqa_core.memory.packed import PackedModel
-from sftqa_core.memory.sampling import make_sampler
 from tests.memory.family_models import SETTINGS, build, chosen, prompts_of, rows_of, untraced
 
 FULL = "CUDA out of memory. Tried to allocate 2.00 GiB"

@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import GenerationConfig
 
+from sftqa_core.engine.greedy import greedy
 from sftqa_core.errors import ModelUnavailable, Stopped
-from sftqa_core.memory.greedy import greedy
 from sftqa_core.progress import Phase, Silent
 
 TEXTS = ["Ada was born in", "Bo lives in", "Cy is", "Di", "", "Ed is from Lima. Ada", "Bo was", "Zü"]

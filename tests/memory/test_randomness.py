@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sftqa_core.memory.randomness import fact_key, philox, uniforms
+from sftqa_core.engine.randomness import fact_key, philox, uniforms
 
 # philox4x32-10 lines of Random123's kat_vectors: counter, key, result
 KNOWN = [

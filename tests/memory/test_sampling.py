@@ -9,15 +9,13 @@ import torch
 import transformers
 from transformers import GenerationConfig
 
+from sftqa_core.engine.drawing import StopWatch, draw_tokens, halving
+from sftqa_core.engine.greedy import greedy
+from sftqa_core.engine.packed import PackedModel
+from sftqa_core.engine.randomness import GREEDY
+from sftqa_core.engine.sampling import FakeSampler, Prompt, SharedPrefixSampler, batches_by_length, make_sampler
 from sftqa_core.errors import ModelUnavailable, OutOfMemory, SettingsError
-from sftqa_core.knowledge.answers import Matcher
-from sftqa_core.knowledge.exact import exact_answers
-from sftqa_core.memory.drawing import StopWatch, draw_tokens, halving
-from sftqa_core.memory.greedy import greedy
-from sftqa_core.memory.packed import PackedModel
-from sftqa_core.memory.randomness import GREEDY
-from sftqa_core.memory.sampling import FakeSampler, Prompt, batches_by_length, make_sampler
-from sftqa_core.memory.shared_prefix import SharedPrefixSampler
+from sftqa_core.knowledge.matching import Matcher, exact_answers
 from sftqa_core.records import SamplerSettings
 
 SETTINGS = SamplerSettings(samples=10, temperature=1.0, max_new_tokens=12, seed=3)

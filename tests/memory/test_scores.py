@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sftqa_core.engine.probe_prompts import wanted_facts
 from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.memory.scores import judge, level_of, levels_table, matched_answers, samples_interval, templates_interval
-from sftqa_core.memory.wanted import wanted_facts
 from sftqa_core.records import LevelScheme
 from tests.memory.memory_world import source_of
 

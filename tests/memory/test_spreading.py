@@ -7,18 +7,13 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from sftqa_core.engine.fitting import packs
+from sftqa_core.engine.greedy import greedy
+from sftqa_core.engine.packed import KeyValues, NextTokens, PackedModel, PrefixTree, Texts
+from sftqa_core.engine.sampling import GenerateSampler, Prompt, SharedPrefixSampler
 from sftqa_core.errors import SettingsError
 from sftqa_core.evaluation.perplexity import surprise
-from sftqa_core.knowledge.answers import Matcher
-from sftqa_core.memory.fitting import packs
-from sftqa_core.memory.greedy import greedy
-from sftqa_core.memory.keys import KeyValues
-from sftqa_core.memory.packed import PackedModel
-from sftqa_core.memory.reference import GenerateSampler
-from sftqa_core.memory.sampling import Prompt
-from sftqa_core.memory.segments import NextTokens, Texts
-from sftqa_core.memory.shared_prefix import SharedPrefixSampler
-from sftqa_core.memory.tree import PrefixTree
+from sftqa_core.knowledge.matching import Matcher
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.loading import load_model
 from sftqa_core.models.spreading import is_spread, layer_places, places_of, spread

@@ -12,7 +12,7 @@ TEXTS = ["Velor was born in Tamil.", "Q: Where was Velor born?\nA: Tamil", "The 
 def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
-    from sftqa_core.models.tiny import build_model, save_tokenizer, train_tokenizer
+    from sftqa_core.models.pretraining import build_model, save_tokenizer, train_tokenizer
     from sftqa_core.records import PretrainSettings
 
     folder = tmp_path_factory.mktemp("made") / "tiny"

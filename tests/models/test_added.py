@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion, SettingsError
-from sftqa_core.models import added, catalogue
-from sftqa_core.models.added import added_models, drop_added, keep_added
+from sftqa_core.models import catalogue
+from sftqa_core.models import lists as added
+from sftqa_core.models.lists import added_models, drop_added, keep_added
 from sftqa_core.workspace import Workspace
 
 

@@ -222,7 +222,7 @@ def test_catalogue_and_fingerprint_work_without_torch(tiny_folder: Path):
 
 def test_a_hub_model_whose_configuration_lies_hides_no_other(tiny_folder, monkeypatch, tmp_path):
     """Whoever fetched it: the cache of the hub's models is shared with other programs."""
-    from sftqa_core.workflows.offered import offered_models
+    from sftqa_core.planning.offers import offered_models
 
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     lies = {"architectures": {"architectures": 5}, "inner": {"text_config": [1]}, "huge": {"hidden_size": 10**400}}

@@ -13,9 +13,8 @@ import pytest
 from sftqa_core.errors import SettingsError
 from sftqa_core.models import devices, nvidia
 from sftqa_core.models.catalogue import find_model
-from sftqa_core.models.devices import DeviceMemory, device_memory, resolve_device, why_no_gpu
+from sftqa_core.models.devices import DeviceMemory, TorchBuild, device_memory, resolve_device, torch_build, why_no_gpu
 from sftqa_core.models.loading import load_model
-from sftqa_core.models.torch_build import TorchBuild, torch_build
 
 
 @pytest.fixture

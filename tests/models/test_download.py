@@ -14,13 +14,13 @@ import pytest
 from huggingface_hub import constants
 
 from sftqa_core.errors import ModelUnavailable, Stopped, StorageError
-from sftqa_core.models import download as fetching
-from sftqa_core.models import hub_cache as hub_cache_module
 from sftqa_core.models.catalogue import find_model, list_models, weights_fingerprint
-from sftqa_core.models.download import download
-from sftqa_core.models.folders import ModelFolder
-from sftqa_core.models.hub_cache import hub_cache, hub_name
+from sftqa_core.models.hub import fetch as fetching
+from sftqa_core.models.hub import hub_cache as hub_cache_module
+from sftqa_core.models.hub.fetch import download
+from sftqa_core.models.hub.hub_cache import hub_cache, hub_name
 from sftqa_core.models.loading import load_model
+from sftqa_core.models.model_files import ModelFolder
 from sftqa_core.progress import Phase, Progress
 from tests.fake_hub import LARGE_BYTES, FakeHub
 
@@ -314,7 +314,7 @@ def test_a_person_can_stop_it_at_any_moment(fake_hub, files):
 def test_the_process_that_fetches_ends_with_its_parent(fake_hub, files):
     """However the parent ended: it is told by the pipe that closes."""
     repository = fake_hub.put(NAME, files, "stalled")
-    command = [sys.executable, "-m", "sftqa_core.models.hub_child"]
+    command = [sys.executable, "-m", "sftqa_core.models.hub.fetch_child"]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdin is not None
     assert child.stdout is not None

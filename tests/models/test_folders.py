@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sftqa_core.errors import ModelUnavailable
-from sftqa_core.models.folders import ModelFolder
+from sftqa_core.models.model_files import ModelFolder
 from sftqa_core.workspace import Workspace
 
 
@@ -71,7 +71,7 @@ def test_damaged_digests_are_made_again(tiny_folder: Path, workspace: Workspace,
 
 def test_digests_are_remembered_and_noticed_when_stale(tiny_folder: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
     """An unchanged file is not read twice, a changed one is."""
-    from sftqa_core.models import folders
+    from sftqa_core.models import model_files as folders
 
     first = ModelFolder(tiny_folder).fingerprint(workspace)
     read: list[str] = []

@@ -12,8 +12,8 @@ import pytest
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.models.catalogue import find_model
-from sftqa_core.models.folders import ModelFolder
 from sftqa_core.models.footprint import NF4, Shape, TuningStep, answering, coarse, decoding, loaded, prompts_at_once, tuning
+from sftqa_core.models.model_files import ModelFolder
 
 LLAMA = {
     "model_type": "llama", "hidden_size": 512, "num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 2,
@@ -171,8 +171,8 @@ def test_lora_on_4_bits_saves_the_matrices_and_holds_one_of_them_widened():
 @pytest.mark.parametrize("name", ["atlas-llama", "atlas-qwen", "atlas-neox"])
 @pytest.mark.parametrize(("length", "rows", "new"), [(24, 10, 32), (90, 1, 16), (400, 10, 100), (20_000, 1, 1)])
 def test_as_many_prompts_are_foretold_as_the_probe_takes(name, length, rows, new, monkeypatch):
-    """memory/room.py, asked with the loaded model, gives the same number: with much memory, and with little."""
-    from sftqa_core.memory import room
+    """engine/capacity.py, asked with the loaded model, gives the same number: with much memory, and with little."""
+    from sftqa_core.engine import capacity as room
     from sftqa_core.models.loading import load_model
 
     folder = ModelFolder(Path(find_model(name).path or ""))

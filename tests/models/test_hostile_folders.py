@@ -10,8 +10,8 @@ import pytest
 
 from sftqa_core.errors import ModelUnavailable, SftqaError
 from sftqa_core.models.catalogue import base_card, find_model, list_models, model_fingerprint
-from sftqa_core.models.folders import ModelFolder
 from sftqa_core.models.loading import load_model
+from sftqa_core.models.model_files import ModelFolder
 
 INDEX = "model.safetensors.index.json"
 

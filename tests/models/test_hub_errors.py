@@ -6,7 +6,7 @@ import pytest
 from huggingface_hub import errors
 
 from sftqa_core.errors import ModelUnavailable
-from sftqa_core.models.hub_errors import busy, hub_errors, wait_s
+from sftqa_core.models.hub.hub_cache import busy, hub_errors, wait_s
 
 RAISED = {  # what snapshot_download and model_info raise -> what the person reads
     errors.GatedRepoError: r"is gated: accept its terms.*hf auth login",

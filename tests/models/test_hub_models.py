@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sftqa_core.models import catalogue
-from sftqa_core.models.hub_models import HubModel, hub_models
+from sftqa_core.models.lists import HubModel, hub_models
 
 MODELS = list(hub_models().values())
 

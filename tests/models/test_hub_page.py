@@ -9,9 +9,9 @@ from huggingface_hub import constants
 
 from sftqa_core.artifacts.kept import Kept
 from sftqa_core.errors import ModelUnavailable
-from sftqa_core.models import hub_page
-from sftqa_core.models.chat_hints import kind_of_model
-from sftqa_core.models.hub_page import HubAnswer, ask_hub, has_token
+from sftqa_core.models.chat_templates import kind_of_model
+from sftqa_core.models.hub import fetch as hub_page
+from sftqa_core.models.hub.fetch import HubAnswer, ask_hub, has_token
 
 FILES = {"config.json": b"{}" * 300, "model.safetensors": b"w" * 10_000, "tokenizer.json": b"t" * 400}
 MORE = {"onnx/model.safetensors": b"w" * 7, "pytorch_model.bin": b"w" * 9, "consolidated.safetensors": b"w" * 90}

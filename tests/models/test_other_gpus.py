@@ -9,14 +9,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from sftqa_core.engine.drawing import in_reach_of_float64
 from sftqa_core.errors import SettingsError
 from sftqa_core.jobs.lease import device_lease, needs_of_device
-from sftqa_core.memory.drawing import in_reach_of_float64
 from sftqa_core.models import amd, devices, nvidia
 from sftqa_core.models.catalogue import find_model
-from sftqa_core.models.devices import DeviceMemory, device_memory, resolve_device, torch_device, visible_gpus, why_no_gpu
+from sftqa_core.models.devices import DeviceMemory, TorchBuild, device_memory, resolve_device, torch_device, visible_gpus, why_no_gpu
 from sftqa_core.models.loading import load_model
-from sftqa_core.models.torch_build import TorchBuild
 from sftqa_core.records import Resources
 
 GB = 10**9

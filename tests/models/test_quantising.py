@@ -15,17 +15,16 @@ import torch
 from sftqa_core.errors import MissingPackage, ModelUnavailable, SettingsError
 from sftqa_core.jobs.executor import LocalExecutor
 from sftqa_core.jobs.lease import needs_of_device
-from sftqa_core.memory.completions import CompletionStore, find_stores
-from sftqa_core.memory.estimates import EstimateStore, find_estimates
+from sftqa_core.memory.stores import CompletionStore, EstimateStore, find_estimates, find_stores
 from sftqa_core.models import quantising
 from sftqa_core.models.catalogue import ModelFingerprint, find_model
 from sftqa_core.models.footprint import TuningStep, coarse, tuning
 from sftqa_core.models.footprint import loaded as foretold
 from sftqa_core.models.loading import load_model
 from sftqa_core.models.quantising import INSTALL, is_of, number_format, require_quantiser
+from sftqa_core.planning.fit import Estimator, model_shape
+from sftqa_core.planning.preflight_model import look_at
 from sftqa_core.records import LevelScheme, ProbeSettings, StudySettings, TrainSettings
-from sftqa_core.workflows.memory import Estimator, model_shape
-from sftqa_core.workflows.preflight_model import look_at
 from sftqa_core.workspace import Workspace
 from tests.four_bits import four_bit_layers, needs_bitsandbytes, weight_bytes
 

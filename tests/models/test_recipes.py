@@ -3,8 +3,8 @@
 import torch
 
 from sftqa_core.knowledge.atlas import atlas_source
-from sftqa_core.models.recipes import RECIPES, UNMADE
-from sftqa_core.models.tiny import build_model
+from sftqa_core.models.lists import RECIPES, UNMADE
+from sftqa_core.models.pretraining import build_model
 
 
 def test_recipes_are_known_by_their_own_name():

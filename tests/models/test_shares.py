@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sftqa_core.models.footprint import Shape, TuningStep, decoding, tuning
-from sftqa_core.models.shares import spread_over, tuning_together
+from sftqa_core.models.footprint import Shape, TuningStep, decoding, spread_over, tuning, tuning_together
 
 CONFIG = {
     "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, "intermediate_size": 14336,

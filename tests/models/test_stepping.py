@@ -12,10 +12,8 @@ import torch
 from sftqa_core.artifacts import read_manifest
 from sftqa_core.errors import SettingsError, Stopped
 from sftqa_core.knowledge.facts import FactSource
-from sftqa_core.models import stepping
-from sftqa_core.models.pretraining import pretrain
-from sftqa_core.models.stepping import Place, compiled, step
-from sftqa_core.models.tiny import build_model
+from sftqa_core.models import pretraining as stepping
+from sftqa_core.models.pretraining import Place, build_model, compiled, pretrain, step
 from sftqa_core.records import PretrainSettings
 from tests.models.toy import SMALL, StopsAfter, toy_source, weights
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sftqa_core.models.catalogue import find_model
-from sftqa_core.models.token_lengths import longest_tokens, token_counter
+from sftqa_core.models.tokenizer_files import longest_tokens, token_counter
 
 
 def test_a_models_own_tokenizer_counts():

@@ -11,11 +11,9 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from sftqa_core.errors import ModelUnavailable
 from sftqa_core.models.catalogue import find_model
-from sftqa_core.models.folders import ModelFolder
-from sftqa_core.models.light_tokenizer import light_tokenizer
-from sftqa_core.models.loading import continuation, load_model
-from sftqa_core.models.special_tokens import beginning_ids
-from sftqa_core.models.tokenizer_checks import answers_check, prompt_check, tokenizer_checks
+from sftqa_core.models.loading import beginning_ids, continuation, load_model
+from sftqa_core.models.model_files import ModelFolder
+from sftqa_core.models.tokenizer_files import answers_check, light_tokenizer, prompt_check, tokenizer_checks
 from sftqa_core.records import Check
 
 END = "<|end|>"

@@ -9,8 +9,9 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 import sftqa_core
-from sftqa_core.jobs import executor, reading
-from sftqa_core.jobs.fake import FakeExecutor
+from sftqa_core.jobs import executor
+from sftqa_core.jobs import listing as reading
+from sftqa_core.jobs.executor import FakeExecutor
 from tests.pages import standin
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +53,7 @@ def jobs(monkeypatch) -> Jobs:
 
 @pytest.fixture
 def explorer(monkeypatch, tmp_path, jobs):
-    """Opens a page through app.py: `explorer("memory", query={...}, with_models=False)`. With `real` the core reads the files."""
+    """Opens a page through serve.py: `explorer("memory", query={...}, with_models=False)`. With `real` the core reads the files."""
     shipped = tmp_path / "shipped"
     monkeypatch.setattr("sftqa_core.workspace.shipped_folder", lambda: shipped)
 

@@ -12,19 +12,9 @@ import pandas as pd
 from sftqa_core.artifacts import write_folder
 from sftqa_core.errors import FactsError, ModelUnavailable, NotFound, SettingsError
 from sftqa_core.memory.columns import Ids
-from sftqa_core.records import (
-    Agreement,
-    Check,
-    DomainAccuracy,
-    LevelAccuracy,
-    LevelScheme,
-    ModelCard,
-    Preflight,
-    RunSummary,
-    TrainSettings,
-)
-from sftqa_core.workflows.agreement import Trust
-from sftqa_core.workflows.profiles import Profile, Whole
+from sftqa_core.memory.profiles import Profile, Whole
+from sftqa_core.records import Agreement, Check, DomainAccuracy, LevelAccuracy, LevelScheme, ModelCard, Preflight, RunSummary, TrainSettings
+from sftqa_core.workflows.reading import Trust
 
 RELATIONS = {"P17": "in", "P19": "in", "P36": "in", "P106": "out", "P26": "out"}
 NASTY = ["<b>bold</b> $x^2$ :smile:", "=HYPERLINK(1)", "[link](http://example.invalid) **x**"]

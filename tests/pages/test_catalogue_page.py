@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 
 from pages._ui import catalogue_panels
-from sftqa_core.models.added import added_models, keep_added
 from sftqa_core.models.devices import DeviceMemory
-from sftqa_core.workflows import offered
+from sftqa_core.models.lists import added_models, keep_added
+from sftqa_core.planning import offers as offered
 from sftqa_core.workspace import PACKAGE
 from tests.pages.conftest import words
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from sftqa_core.planning.fit import Memory
+from sftqa_core.planning.forecast import Forecast
 from sftqa_core.records import Check, Preflight
-from sftqa_core.workflows.forecast import Forecast
-from sftqa_core.workflows.memory import Memory
 
 GB = 10**9
 WELL = Preflight("train", (Check("model", "ok", "It is here."),))

@@ -342,7 +342,7 @@ def test_lab_shows_a_running_job_in_any_tab(explorer, jobs, monkeypatch):
     job = jobs.submit("train", TrainSettings(model="stand-in").to_dict())
     jobs._set(job, state="running", started=job.created)
     told = [Progress("train", step, 8, "steps", 2.0, 3.0, {"loss": 2.0 / step}) for step in (1, 2)]
-    monkeypatch.setattr("sftqa_core.jobs.reading.progress_since", lambda job_id, offset: (told[offset:], 2))
+    monkeypatch.setattr("sftqa_core.jobs.listing.progress_since", lambda job_id, offset: (told[offset:], 2))
     app = explorer("lab")
     assert [bar.text for bar in app.get("progress")] == ["Step 1 of 2, training\\: 2 of 8 steps, 2.0 a second, about 3 s left in this step"]
     assert app.get("progress")[0].value == 12
@@ -459,7 +459,7 @@ def test_jobs_without_any_point_to_the_lab(explorer):
 
 def test_failed_jobs_show_their_error_and_last_log_lines(explorer, jobs, monkeypatch):
     """A failed job tells its error and the end of its log; a finished one links to its result."""
-    monkeypatch.setattr("sftqa_core.jobs.reading.log_tail", lambda job_id, lines: ["step 3", "<b>died</b>"])
+    monkeypatch.setattr("sftqa_core.jobs.listing.log_tail", lambda job_id, lines: ["step 3", "<b>died</b>"])
     base = {"kind": "train", "settings": TrainSettings(model="stand-in").to_dict(), "created": "2026-11-23T12:00:00+00:00"}
     jobs.jobs["a"] = Job(
         id="a", state="failed", error="The device had no room. Use a smaller batch size.\nstep 3", finished="2026-11-23T12:01:00", **base
@@ -476,7 +476,7 @@ def test_jobs_that_are_over_can_be_cleared(explorer, jobs, monkeypatch):
     base = {"kind": "train", "settings": TrainSettings(model="stand-in").to_dict(), "created": "2026-11-23T12:00:00+00:00"}
     waiting = jobs.submit("train", base["settings"]).id
     jobs.jobs["b"] = Job(id="b", state="done", result=standin.RUN, finished="2026-11-23T12:01:00", **base)
-    monkeypatch.setattr("sftqa_core.jobs.reading.remove_jobs", lambda: jobs.jobs.pop("b"))
+    monkeypatch.setattr("sftqa_core.jobs.listing.remove_jobs", lambda: jobs.jobs.pop("b"))
     app = explorer("jobs")
     button(app, "Clear the list").click().run()
     assert not app.exception
@@ -508,7 +508,7 @@ def test_a_broken_queue_is_told_on_every_page(explorer, page, monkeypatch):
         raise ModelUnavailable("The queue can't be read.")
 
     for name in ("jobs_list", "job_counts", "job_stamp", "queue"):
-        monkeypatch.setattr(f"sftqa_core.jobs.reading.{name}", broken)
+        monkeypatch.setattr(f"sftqa_core.jobs.listing.{name}", broken)
     assert r"The queue can't be read\." in [error.value for error in explorer(page).error]
 
 

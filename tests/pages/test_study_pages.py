@@ -21,7 +21,7 @@ def study(workspace):
 
     def write(kind: str = "amount", all_but: int = 0, **changes) -> StudySettings:
         from sftqa_core import workflows
-        from sftqa_core.workflows.studying import ModelStudy
+        from sftqa_core.studies.model_study import ModelStudy
 
         settings = StudySettings(kind, ("atlas-llama",), **{"epochs": 3, **changes})  # no cells of these ship
         part = ModelStudy(settings, "atlas-llama")

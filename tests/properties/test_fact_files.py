@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sftqa_core.errors import FactsError
 from sftqa_core.knowledge.facts import COLUMNS, fact_id, has_control
-from sftqa_core.knowledge.own import load_own
+from sftqa_core.knowledge.files import load_own
 from sftqa_core.records import DOMAINS, SPLITS
 from tests.properties.made import changes, file_of, file_texts, mutated, texts, told, values
 

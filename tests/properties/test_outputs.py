@@ -14,7 +14,7 @@ from pages._ui.wording import literal
 from sftqa_core.errors import ModelUnavailable, SftqaError
 from sftqa_core.knowledge.spreadsheet import is_formula, protect_cell, unprotect_cell
 from sftqa_core.models.catalogue import find_model
-from sftqa_core.models.folders import ModelFolder
+from sftqa_core.models.model_files import ModelFolder
 from sftqa_core.workflows.reading import _file_name
 from tests.properties.made import changes, file_of, mutated, texts, told, values
 

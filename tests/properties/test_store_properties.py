@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from sftqa_core.artifacts import disk, finished, is_set_aside, left_behind, read_kept, write_bytes, write_folder
-from sftqa_core.artifacts.disk import exchange
-from sftqa_core.artifacts.leftovers import _LEFT, prefix, sweep
+from sftqa_core.artifacts.disk import _LEFT, exchange, prefix, sweep
 
 STEPS = ("open", "mkdir", "chmod", "fsync", "replace", "rename", "unlink", "rmdir")
 REAL = {name: getattr(os, name) for name in STEPS}

@@ -7,12 +7,11 @@ from hypothesis import strategies as st
 
 from sftqa_core.errors import FactsError, SettingsError
 from sftqa_core.knowledge.aliases import Aliases, parse_aliases
-from sftqa_core.knowledge.answers import Matcher, is_echo, normalise
-from sftqa_core.knowledge.own import read_relations
-from sftqa_core.knowledge.relations import Relation, statement_prompts
-from sftqa_core.knowledge.templates import distinct_constructions, ending_problems, fill, text_problems
+from sftqa_core.knowledge.files import read_relations
+from sftqa_core.knowledge.matching import Matcher, is_echo, normalise
+from sftqa_core.knowledge.relations import Relation, distinct_constructions, ending_problems, fill, statement_prompts, text_problems
 from sftqa_core.records import PromptFormat
-from sftqa_core.training.prompts import answer_text, few_shot_prompt, prompt_text
+from sftqa_core.training.encoding import answer_text, few_shot_prompt, prompt_text
 from tests.properties.made import changes, file_of, file_texts, mutated, texts, told, values
 
 SIDECAR = '[rivers]\nlabel = "mouth"\ndomain = "out"\nquestion = "Where does {subject} end?"\ntemplates = ["{subject} flows into"]\n'

@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from sftqa_core.cli.guard.access import Access, address, checked, is_loopback, notice, take_token
 from sftqa_core.errors import SettingsError
+from sftqa_core.server.access import Access, address, checked, is_loopback, notice, take_token
 
 TOKEN = "a-token-of-enough-characters"
 

@@ -2,8 +2,7 @@
 
 import hmac
 
-from sftqa_core.cli.guard.access import Access
-from sftqa_core.cli.guard.entrance import Attempts, Entrance, Sessions, sender, session_cookie, user_key
+from sftqa_core.server.access import Access, Attempts, Entrance, Sessions, sender, session_cookie, user_key
 
 TOKEN = "a-token-of-enough-characters"
 

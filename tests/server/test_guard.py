@@ -7,9 +7,8 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from sftqa_core.cli.guard.access import Access
-from sftqa_core.cli.guard.entrance import Attempts, Entrance, Sessions
-from sftqa_core.cli.guard.middleware import HEADERS, LOGIN, LOGOUT, Guard
+from sftqa_core.server.access import Access, Attempts, Entrance, Sessions
+from sftqa_core.server.middleware import HEADERS, LOGIN, LOGOUT, Guard
 
 TOKEN = "a-token-of-enough-characters"
 PAGE = {"accept": "text/html"}
@@ -348,7 +347,7 @@ def test_before_streamlits_login_only_its_shell_is_open():
 def test_after_streamlits_login_the_rest_is_open():
     """Once a script run saw the user logged in, requests with that login's cookies pass, until the time is over."""
     door = Door(Access("0.0.0.0", "streamlit"), "http://explorer.example:8501", "10.0.0.7")
-    from sftqa_core.cli.guard.entrance import user_key
+    from sftqa_core.server.access import user_key
 
     door.entrance.sessions.open(user_key(STREAMLIT_USER))
     door.browser.cookies = STREAMLIT_USER

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sftqa_core.cli.guard.access import take_token
 from sftqa_core.jobs.executor import LocalExecutor
-from sftqa_core.jobs.folder import JobFolder
+from sftqa_core.jobs.job_folder import JobFolder
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings, TrainSettings
+from sftqa_core.server.access import take_token
 from tests.jobs.job_processes import FAST, end_processes, until
 from tests.workflows.conftest import pretrain_settings, write_world
 
@@ -76,7 +76,7 @@ def test_no_error_of_the_hub_holds_the_token(fake_hub, status):
     fake_hub.put("owner/model", {"config.json": b"{}"}, "echo", status=status)
     script = """
 from sftqa_core.errors import SftqaError
-from sftqa_core.models.download import download
+from sftqa_core.models.hub.fetch import download
 try:
     download("owner/model")
 except SftqaError as error:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sftqa_core.records import LevelScheme, TrainSettings
 from sftqa_core.studies.cells import Cell
-from sftqa_core.studies.outcomes import Outcomes
+from sftqa_core.studies.statistics import Outcomes
 
 FOUR = LevelScheme("four", ("A", "B", "C", "D"), (0.0, 0.3, 0.6))
 TWO = LevelScheme("two", ("low", "high"), (0.5,))

@@ -6,7 +6,7 @@ import pytest
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import LevelScheme, PromptFormat, StudySettings, TrainSettings
-from sftqa_core.studies.grid import canonical, grid
+from sftqa_core.studies.cells import canonical, grid
 from tests.studies.small_study import FOUR
 
 ALL = TrainSettings.ALL

@@ -8,8 +8,8 @@ import pytest
 from scipy.stats import ttest_1samp
 from statsmodels.stats.proportion import proportion_confint
 
-from sftqa_core.evaluation import resampling
-from sftqa_core.evaluation.resampling import by_level, macro_resampled, resampled
+from sftqa_core.evaluation import intervals as resampling
+from sftqa_core.evaluation.intervals import by_level, macro_resampled, resampled
 from sftqa_core.studies.statistics import holm, mean_interval, percentiles, sign_flip
 
 Z2 = 1.959963984540054**2

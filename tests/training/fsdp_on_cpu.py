@@ -1,4 +1,4 @@
-"""A training's process (training/several/process.py) in which accelerate uses FSDP on the processor as well, which it does on GPUs only."""
+"""A training's process (training/distributed/process.py) where accelerate uses FSDP on the processor, though it does so on GPUs only."""
 
 import sys
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from accelerate import state
 from accelerate.utils import DistributedType
 
-from sftqa_core.training.several.process import main
+from sftqa_core.training.distributed.process import main
 
 _init = state.AcceleratorState.__init__
 

@@ -4,13 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from sftqa_core.engine.greedy import greedy
 from sftqa_core.errors import SettingsError
-from sftqa_core.memory.greedy import greedy
 from sftqa_core.models.chat_child import TODAY
 from sftqa_core.records import PROMPTS, PromptFormat
-from sftqa_core.training.asking import asking
-from sftqa_core.training.chat import Chat
-from sftqa_core.training.prompts import IGNORED, Plain
+from sftqa_core.training.encoding import IGNORED, Chat, Plain, asking
 from tests.chats import FAMILIES, tokenizer_of
 from tests.tiny import byte_level_tokenizer, tiny_loaded
 

@@ -5,7 +5,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, processors
 
 from sftqa_core.models.loading import encode_prompts
 from sftqa_core.records import PromptFormat
-from sftqa_core.training.prompts import (
+from sftqa_core.training.encoding import (
     IGNORED,
     ExamplePool,
     continuation,

@@ -15,9 +15,8 @@ from sftqa_core.models.catalogue import find_model, folder_card
 from sftqa_core.models.loading import LoadedModel, load_model
 from sftqa_core.models.quantising import scales
 from sftqa_core.records import TrainSettings
-from sftqa_core.training.adapters import trainable_copy
-from sftqa_core.training.saving import state_sha256
-from sftqa_core.training.trainer import fine_tune
+from sftqa_core.training.adapters import state_sha256, trainable_copy
+from sftqa_core.training.fine_tuning import fine_tune
 from tests.families.checkpoints import write_checkpoint, write_facts
 from tests.four_bits import four_bit_layers, needs_bitsandbytes
 from tests.training.test_trainer import Recorder

@@ -12,7 +12,7 @@ import pytest
 from sftqa_core.artifacts import damaged_files
 from sftqa_core.cli.arguments import parse, train_settings
 from sftqa_core.errors import ArtifactDamaged, NotFound
-from sftqa_core.evaluation.accuracy import accuracy_by_level
+from sftqa_core.evaluation.intervals import accuracy_by_level
 from sftqa_core.evaluation.predictions import score_texts
 from sftqa_core.records import PROMPTS, LevelScheme, PromptFormat, RunSummary, SamplerSettings, TrainSettings
 from sftqa_core.training.command import command_of

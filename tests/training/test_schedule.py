@@ -3,8 +3,7 @@
 import pytest
 
 from sftqa_core.errors import SettingsError
-from sftqa_core.training.recipes import default_learning_rate
-from sftqa_core.training.schedule import learning_rate_factor, training_steps, warmup_steps
+from sftqa_core.training.learning_rates import default_learning_rate, learning_rate_factor, training_steps, warmup_steps
 
 
 def test_sixty_examples_are_eight_steps():

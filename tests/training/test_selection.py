@@ -9,8 +9,7 @@ import pytest
 
 from sftqa_core.errors import NotEnoughFacts, SettingsError
 from sftqa_core.records import LevelScheme, TrainSettings
-from sftqa_core.training.pools import train_pool
-from sftqa_core.training.selection import available, needs_levels, next_to_probe, select_examples, take_turns
+from sftqa_core.training.selection import available, needs_levels, next_to_probe, select_examples, take_turns, train_pool
 from tests.small import level_table, small_source
 
 SETTINGS = TrainSettings(model="m", source="small", n=10)

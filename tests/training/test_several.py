@@ -15,11 +15,12 @@ from sftqa_core.errors import OutOfMemory, SettingsError, SftqaError, Stopped
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.loading import load_model
 from sftqa_core.progress import Silent
-from sftqa_core.training.prompts import IGNORED
-from sftqa_core.training.several import group as several
-from sftqa_core.training.several.process import WORK, Work
-from sftqa_core.training.several.trainer import Share, together_arguments
-from sftqa_core.training.trainer import Collator, fine_tune
+from sftqa_core.training.distributed import group as several
+from sftqa_core.training.distributed.process import WORK, Work
+from sftqa_core.training.distributed.shared_trainer import Share, together_arguments
+from sftqa_core.training.encoding import IGNORED
+from sftqa_core.training.fine_tuning import fine_tune
+from sftqa_core.training.trainer import Collator
 from sftqa_core.workspace import Workspace
 from tests.tiny import tiny_loaded
 from tests.training.test_trainer import EXAMPLES, SETTINGS, Recorder
@@ -157,7 +158,7 @@ def test_what_one_process_says_is_raised_here_and_the_others_end(pretended, code
 
 def test_a_process_ends_with_the_one_that_started_it():
     """Killed like a cancelled job, that one can't say so: its end of the pipe closes."""
-    code = "from sftqa_core.training.several.process import _end_with_the_starter; print('up', flush=True); _end_with_the_starter()"
+    code = "from sftqa_core.training.distributed.process import _end_with_the_starter; print('up', flush=True); _end_with_the_starter()"
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"up\n"
     assert process.poll() is None

@@ -10,8 +10,9 @@ import torch
 from sftqa_core.errors import MissingPackage, SettingsError
 from sftqa_core.records import TrainSettings
 from sftqa_core.training import optimizers
+from sftqa_core.training.fine_tuning import fine_tune
 from sftqa_core.training.optimizers import learning_rate, make_optimizer
-from sftqa_core.training.trainer import examples_in, fine_tune
+from sftqa_core.training.trainer import examples_in
 from tests.memory.family_models import build
 from tests.training.test_trainer import EXAMPLES, SETTINGS, Recorder, loaded, with_  # noqa: F401 - a fixture
 

@@ -13,10 +13,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from sftqa_core.errors import SettingsError, Stopped
 from sftqa_core.progress import Silent
 from sftqa_core.records import TrainSettings
-from sftqa_core.training.prompts import IGNORED, encode_example
-from sftqa_core.training.saving import state_sha256
-from sftqa_core.training.schedule import learning_rate_factor
-from sftqa_core.training.trainer import fine_tune, make_trainer
+from sftqa_core.training.adapters import state_sha256
+from sftqa_core.training.encoding import IGNORED, encode_example
+from sftqa_core.training.fine_tuning import fine_tune
+from sftqa_core.training.learning_rates import learning_rate_factor
+from sftqa_core.training.trainer import make_trainer
 from tests.small import small_source
 from tests.tiny import tiny_loaded
 

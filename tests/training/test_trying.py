@@ -12,9 +12,10 @@ import torch
 from sftqa_core.errors import OutOfMemory
 from sftqa_core.records import TrainSettings
 from sftqa_core.training import trainer, trying
-from sftqa_core.training.prompts import EncodedExample
-from sftqa_core.training.saving import state_sha256
-from sftqa_core.training.trainer import encode_examples, fine_tune
+from sftqa_core.training.adapters import state_sha256
+from sftqa_core.training.encoding import EncodedExample
+from sftqa_core.training.fine_tuning import fine_tune
+from sftqa_core.training.trainer import encode_examples
 from sftqa_core.training.trying import Trial, longest_batch, tried_first, try_one_step
 from tests.small import small_source
 from tests.tiny import tiny_loaded

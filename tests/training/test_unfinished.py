@@ -13,7 +13,7 @@ import pytest
 from sftqa_core.artifacts import seal
 from sftqa_core.errors import Stopped
 from sftqa_core.training import unfinished
-from sftqa_core.training.trainer import fine_tune
+from sftqa_core.training.fine_tuning import fine_tune
 from sftqa_core.workspace import Workspace
 from tests.tiny import tiny_loaded
 from tests.training.test_trainer import EXAMPLES, SETTINGS, Recorder

@@ -7,7 +7,7 @@ import torch
 
 from sftqa_core.errors import Stopped
 from sftqa_core.training import unfinished, watching
-from sftqa_core.training.trainer import fine_tune
+from sftqa_core.training.fine_tuning import fine_tune
 from sftqa_core.training.watching import Watcher
 from sftqa_core.workspace import Workspace
 from tests.tiny import tiny_loaded

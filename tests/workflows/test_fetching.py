@@ -12,13 +12,13 @@ from sftqa_core import workflows
 from sftqa_core.cli.main import main
 from sftqa_core.errors import ModelUnavailable, SettingsError
 from sftqa_core.jobs.executor import LocalExecutor
-from sftqa_core.jobs.folder import JobFolder
+from sftqa_core.jobs.job_folder import JobFolder
 from sftqa_core.jobs.lease import device_lease
-from sftqa_core.jobs.reading import blocked_by, queue_position
+from sftqa_core.jobs.listing import blocked_by, queue_position
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.loading import load_model
+from sftqa_core.planning.preflight_model import look_at
 from sftqa_core.records import FetchSettings
-from sftqa_core.workflows.preflight_model import look_at
 from tests.families.checkpoints import write_checkpoint
 from tests.jobs.job_processes import FAST, end_processes, until
 

@@ -14,9 +14,10 @@ from sftqa_core import workflows
 from sftqa_core.knowledge.sources import open_source
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.devices import DeviceMemory
+from sftqa_core.planning import fit as lowering
+from sftqa_core.planning import fit as memory
+from sftqa_core.planning.fit import Estimator, Memory, gigabytes, less_memory, verdict
 from sftqa_core.records import ModelCard, PretrainSettings, ProbeSettings, StudySettings, TrainSettings
-from sftqa_core.workflows import lowering, memory
-from sftqa_core.workflows.memory import Estimator, Memory, gigabytes, less_memory, verdict
 
 GB = 10**9
 MODEL = "atlas-llama"

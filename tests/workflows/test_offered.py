@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from sftqa_core.errors import ModelUnavailable, NotFound, SettingsError
-from sftqa_core.models.added import added_models
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.devices import DeviceMemory
-from sftqa_core.models.hub_models import hub_models
-from sftqa_core.workflows import cache, offered
+from sftqa_core.models.lists import added_models, hub_models
+from sftqa_core.planning import offers as offered
+from sftqa_core.workflows import upkeep as cache
 from sftqa_core.workspace import Workspace
 
 GB = 10**9

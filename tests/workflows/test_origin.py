@@ -11,10 +11,9 @@ from huggingface_hub import constants
 
 from sftqa_core import workflows
 from sftqa_core.errors import SettingsError
-from sftqa_core.models.catalogue import base_card, find_model
-from sftqa_core.models.hub_cache import hub_cache
+from sftqa_core.models.catalogue import base_card, find_model, origin
+from sftqa_core.models.hub.hub_cache import hub_cache
 from sftqa_core.models.loading import load_model
-from sftqa_core.models.origin import origin
 from sftqa_core.records import FetchSettings, LevelScheme, ProbeSettings, SamplerSettings, StudySettings, TrainSettings
 from tests.families.checkpoints import write_checkpoint, write_facts
 

@@ -17,7 +17,13 @@ from sftqa_core import workflows
 from sftqa_core.errors import ModelUnavailable, SettingsError
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.devices import DeviceMemory
-from sftqa_core.models.hub_page import HubAnswer
+from sftqa_core.models.hub.fetch import HubAnswer
+from sftqa_core.planning import fit as memory
+from sftqa_core.planning import preflight_machine, preflight_model
+from sftqa_core.planning.fit import Memory
+from sftqa_core.planning.preflight import tell
+from sftqa_core.planning.preflight_machine import Writing, device_check, disk_check, memory_check, packages_check, trial_check
+from sftqa_core.planning.preflight_model import Looked, chat_check, look_at
 from sftqa_core.progress import Silent
 from sftqa_core.records import (
     PROMPTS,
@@ -30,11 +36,6 @@ from sftqa_core.records import (
     StudySettings,
     TrainSettings,
 )
-from sftqa_core.workflows import memory, preflight_machine, preflight_model
-from sftqa_core.workflows.memory import Memory
-from sftqa_core.workflows.preflight import tell
-from sftqa_core.workflows.preflight_machine import Writing, device_check, disk_check, memory_check, packages_check, trial_check
-from sftqa_core.workflows.preflight_model import Looked, chat_check, look_at
 from tests.chats import FAMILIES
 
 GB = 10**9
@@ -106,7 +107,7 @@ def test_a_forecast_that_is_known_is_not_made_again(monkeypatch):
     """A page has it already, and the findings are the same."""
     cost = workflows.forecast(RUN)
     wanted = workflows.preflight(RUN)
-    monkeypatch.setattr(sys.modules["sftqa_core.workflows.preflight"], "forecast", lambda settings: pytest.fail("made again"))
+    monkeypatch.setattr(sys.modules["sftqa_core.planning.preflight"], "forecast", lambda settings: pytest.fail("made again"))
     found = workflows.preflight(RUN, cost)
     assert [c for c in found.checks if c.name not in ("memory", "disk")] == [c for c in wanted.checks if c.name not in ("memory", "disk")]
 

@@ -11,9 +11,8 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from sftqa_core import workflows
 from sftqa_core.models.catalogue import find_model
-from sftqa_core.models.light_tokenizer import light_tokenizer
-from sftqa_core.models.loading import continuation, load_model
-from sftqa_core.models.special_tokens import beginning_ids
+from sftqa_core.models.loading import beginning_ids, continuation, load_model
+from sftqa_core.models.tokenizer_files import light_tokenizer
 from sftqa_core.records import TrainSettings
 from tests.memory.family_models import GROUPED, build
 from tests.tiny import byte_level_tokenizer

@@ -9,12 +9,12 @@ import pytest
 
 from sftqa_core import workflows
 from sftqa_core.errors import SettingsError
+from sftqa_core.memory.prober import Prober, chosen_facts
+from sftqa_core.memory.profiles import open_for
 from sftqa_core.memory.stored import stored_levels
 from sftqa_core.models import devices
 from sftqa_core.progress import Silent
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings
-from sftqa_core.workflows.probing import Prober, chosen_facts
-from sftqa_core.workflows.reading import open_for
 
 SCHEME = LevelScheme("four", ("unknown", "weak", "maybe", "sure"), (0.0, 0.3, 0.6), sampling=SamplerSettings(samples=2, max_new_tokens=4))
 

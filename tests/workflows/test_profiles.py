@@ -9,11 +9,10 @@ import pytest
 from sftqa_core import workflows
 from sftqa_core.errors import SftqaError
 from sftqa_core.knowledge.facts import UNUSED, FactSource
+from sftqa_core.memory.profiles import NOT_PROBED, open_for, profile_stamp, whole_profile
 from sftqa_core.memory.stored import stored_levels
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings, TrainSettings
-from sftqa_core.workflows.profiles import NOT_PROBED, profile_stamp, whole_profile
-from sftqa_core.workflows.reading import open_for
 
 MODEL = "atlas-llama"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from sftqa_core.memory.speeds import measured, remember
 from sftqa_core.models.catalogue import ModelFingerprint
-from sftqa_core.workflows.speeds import measured, remember
 from sftqa_core.workspace import Workspace
 
 MODEL = ModelFingerprint("w" * 16, None, "float32", "cpu")

@@ -12,8 +12,8 @@ from sftqa_core import workflows
 from sftqa_core.errors import NotEnoughFacts, SettingsError, Stopped
 from sftqa_core.progress import Silent
 from sftqa_core.records import LevelScheme, SamplerSettings, StudySettings, TrainSettings
+from sftqa_core.studies.model_study import ModelStudy
 from sftqa_core.workflows import study_runs
-from sftqa_core.workflows.studying import ModelStudy
 
 TWO = LevelScheme("two", ("low", "high"), (0.15,), sampling=SamplerSettings(samples=2, max_new_tokens=4))
 

@@ -7,9 +7,9 @@ import pytest
 from sftqa_core import workflows
 from sftqa_core.errors import SettingsError
 from sftqa_core.knowledge.sources import open_source
+from sftqa_core.memory.profiles import open_for
 from sftqa_core.progress import Silent
 from sftqa_core.records import LevelScheme, PromptFormat, SamplerSettings, TrainSettings
-from sftqa_core.workflows.reading import open_for
 
 SCHEME = LevelScheme(sampling=SamplerSettings(samples=2, max_new_tokens=4))
 

@@ -7,12 +7,12 @@ import pytest
 from sftqa_core import workflows
 from sftqa_core.errors import OutOfMemory
 from sftqa_core.knowledge.facts import FactSource
+from sftqa_core.memory.profiles import open_for
+from sftqa_core.planning.preflight_machine import likely_longest
 from sftqa_core.progress import Silent
 from sftqa_core.records import LevelScheme, PromptFormat, SamplerSettings, StudySettings, TrainSettings
-from sftqa_core.training.pools import train_pool
+from sftqa_core.training.selection import train_pool
 from sftqa_core.workflows import training
-from sftqa_core.workflows.reading import open_for
-from sftqa_core.workflows.trial import likely_longest
 
 SCHEME = LevelScheme(sampling=SamplerSettings(samples=2, max_new_tokens=4))
 
@@ -107,7 +107,7 @@ def test_the_command_tries_at_once(world, workspace, monkeypatch):
     def full(*args):
         raise OutOfMemory("Fine-tuning needs more memory than the device has (batch size 8). Use a smaller batch_size.")
 
-    monkeypatch.setattr("sftqa_core.training.trainer.one_step", full)
+    monkeypatch.setattr("sftqa_core.training.fine_tuning.one_step", full)
     found = workflows.trial(settings(world))
     assert (found.state, found.fix) == ("problem", "Use a smaller batch_size.")
 

@@ -143,7 +143,7 @@ def test_levels_restrict_the_examples(world, workspace):
 
 def test_the_models_own_question_texts_are_in_no_split(world, workspace):
     """Facts whose question and answer stood in the corpus are neither trained on nor tested."""
-    from sftqa_core.workflows.reading import open_for
+    from sftqa_core.memory.profiles import open_for
 
     facts = open_for("tiny", world).facts
     assert (facts["split"] == "none").sum() > 0

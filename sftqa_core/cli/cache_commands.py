@@ -1,0 +1,125 @@
+"""`sftqa cache ls | verify | gc`: what lies on the disk, whether it is whole, and what can go."""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from sftqa_core.artifacts import in_words
+from sftqa_core.cli.text import table
+from sftqa_core.errors import SettingsError, SftqaError
+from sftqa_core.records import Job
+from sftqa_core.workflows import upkeep as stored
+from sftqa_core.workspace import Workspace
+
+SLACK_S = 3600.0  # between a job's times in the queue and those of what it wrote, a shared disk's clock included
+STATES = ("damaged", "other version", "not readable now")
+
+
+def cache(options: argparse.Namespace) -> dict[str, Any]:
+    """The command."""
+    for flag, action in (("set_aside", "verify"), ("yes", "gc")):
+        if getattr(options, flag) and options.action != action:
+            raise SettingsError(f"--{flag.replace('_', '-')} belongs to 'sftqa cache {action}', not to 'sftqa cache {options.action}'.")
+    workspace = Workspace.current()
+    place = {"cache": str(workspace.root), "shipped": str(workspace.shipped)}
+    if options.action == "ls":
+        return {**place, "kinds": [row.to_dict() for row in stored.holdings(workspace)]}
+    if options.action == "verify":
+        checked, faults, moved = stored.verify(options.set_aside, workspace)
+        whole = not any(fault.state != "other version" for fault in faults)
+        told = {"checked": checked, "faults": [fault.to_dict() for fault in faults]}
+        return {"ok": whole, **place, **told, "set_aside": [{"path": path, "now": now} for path, now in moved]}
+    items = stored.removable(in_use(), workspace)
+    gone = stored.clear(items, workspace) if options.yes else []
+    total = sum(item.size_bytes for item in (gone if options.yes else items))
+    return {**place, "removed": options.yes, "size_bytes": total, "items": [item.to_dict() for item in (gone if options.yes else items)]}
+
+
+def in_use() -> Callable[[str, str, float], bool]:
+    """Whether a job in the queue, or one that can be resumed, may go on with a checkpoint. All are in use where the queue can't be
+    read."""
+    from sftqa_core.jobs.listing import jobs_list
+
+    try:
+        jobs = [job for job in jobs_list() if job.state != "done"]
+    except (SftqaError, OSError):
+        return lambda kind, name, when: True
+
+    def used(kind: str, name: str, when: float) -> bool:
+        if kind == "pretrain":
+            return any(job.kind == kind and job.settings.get("name") == name for job in jobs)
+        return any(job.kind != "pretrain" and _may_have_written(job, when) for job in jobs)
+
+    return used
+
+
+def _may_have_written(job: Job, when: float) -> bool:
+    """Whether a checkpoint of that time can be the job's: its name does not tell whose it is."""
+    if job.state not in ("failed", "cancelled") or job.finished is None:
+        return True
+    return _seconds(job.created) - SLACK_S <= when <= _seconds(job.finished) + SLACK_S
+
+
+def _seconds(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp()
+
+
+def as_text(result: dict[str, Any]) -> str:
+    """What people read of any of the three."""
+    if "kinds" in result:
+        return _listed(result)
+    return _verified(result) if "faults" in result else _cleared(result)
+
+
+def _listed(result: dict[str, Any]) -> str:
+    """A line a kind and layer."""
+    head = ("", "kind", "results", "size", "set aside", "damaged", "other version")
+    rows = [
+        ("here" if row["own"] else "shipped", row["kind"], row["results"], in_words(row["size_bytes"]), *_counts(row))
+        for row in result["kinds"]
+    ]
+    size = sum(row["size_bytes"] for row in result["kinds"] if row["own"])
+    lines = [f"{result['cache']}: {in_words(size)}; what ships is in {result['shipped']}", table(head, rows)]
+    if any(row["set_aside"] for row in result["kinds"]):
+        lines.append("What was set aside is damaged; its work is done again. `sftqa cache gc` lists it.")
+    if any(row["other_version"] for row in result["kinds"]):
+        lines.append("Results of another version of the program are left as they are. `sftqa cache verify` names them.")
+    return "\n".join([*lines, "Every file is checked by `sftqa cache verify`."])
+
+
+def _counts(row: dict[str, Any]) -> list[str]:
+    return [str(row[name]) if row[name] else "-" for name in ("set_aside", "damaged", "other_version")]
+
+
+def _verified(result: dict[str, Any]) -> str:
+    """What is wrong, a line each, and what can be done."""
+    lines = []
+    for state in STATES:
+        found = [fault for fault in result["faults"] if fault["state"] == state]
+        lines += [f"{state}: {fault['path']}\n  {fault['why']}" for fault in found]
+    lines += [f"set aside: {row['path']}\n  is now {row['now']}" for row in result["set_aside"]]
+    bad = [fault for fault in result["faults"] if fault["state"] == "damaged" and fault["own"]]
+    if bad and not result["set_aside"]:
+        lines.append("`sftqa cache verify --set-aside` renames what is damaged, so that the same work makes it again.")
+    if not lines:
+        return f"All {result['checked']:,} results are as they were written."
+    return "\n".join([*lines, f"{result['checked']:,} results were checked."])
+
+
+def _cleared(result: dict[str, Any]) -> str:
+    """What can go, or has gone: a line a reason."""
+    sizes: dict[str, list[int]] = defaultdict(list)
+    for item in result["items"]:
+        sizes[item["what"]].append(item["size_bytes"])
+    if not sizes:
+        return "There is nothing that can go."
+    lines = [table(("", "number", "size"), [(what, len(found), in_words(sum(found))) for what, found in sizes.items()])]
+    if result["removed"]:
+        return "\n".join([*lines, f"Removed: {in_words(result['size_bytes'])}."])
+    names = [f"  {item['path']}" for item in result["items"][:20]]
+    more = [f"  ... and {len(result['items']) - 20:,} more"] if len(result["items"]) > 20 else []
+    return "\n".join([*lines, *names, *more, f"`sftqa cache gc --yes` removes these {in_words(result['size_bytes'])}."])

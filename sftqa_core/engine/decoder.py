@@ -1,0 +1,225 @@
+"""Keeps a model busy with many texts: rows split, those that are over leave, and new prompts enter in their place.
+
+A row is what has been drawn after a prompt so far. Rows of one prompt share its keys and values, and those of the tokens that
+they have in common: nothing is copied when a row splits. A slot is free again when no row sees it any more.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import torch
+
+from sftqa_core.engine.drawing import empty_cache, is_out_of_memory
+from sftqa_core.engine.packed import KeyValues, NextTokens, PackedModel, PrefixTree, Segment, Texts
+from sftqa_core.errors import OutOfMemory
+
+T = TypeVar("T")
+Read = tuple[np.ndarray, torch.Tensor]  # rows (ascending indexes), and the logits after each [rows, vocabulary]
+
+
+@dataclass(frozen=True)
+class Load:
+    """How much is under way together. No result depends on it."""
+
+    places: int  # prompts under way at most
+    enter: int  # prompts that enter together, about
+    enough: int  # tokens of a pass: while there are so many, nothing enters
+
+    @classmethod
+    def of(cls, places: int, enough: int) -> Load:
+        """New prompts enter a quarter at a time, so that passes hold rows of every age and are alike."""
+        return cls(places, max(1, places // 4), enough)
+
+
+class Decoder(Generic[T]):
+    """The loop that every use shares. A subclass says what an item's texts are and what logits mean.
+
+    `place`, `depth`, `drawn` and `sees` have one entry a row; rows stand in the order of their places.
+    """
+
+    def __init__(self, model: PackedModel, load: Load, max_new_tokens: int, hint: str):
+        self.model, self.load, self.max_new_tokens, self.hint = model, load, max_new_tokens, hint
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget everything that is under way."""
+        self.items: dict[int, T] = {}  # under way: first place -> item
+        self.places_of: dict[int, np.ndarray] = {}  # first place -> places
+        self.keys = KeyValues(self.load.places)
+        self.place, self.depth = np.empty((2, 0), dtype=np.int64)
+        self.drawn = np.empty((0, self.max_new_tokens), dtype=np.int64)
+        self.sees = np.empty((0, 0), dtype=bool)  # [rows, slots]
+        self._length = np.zeros(self.load.places, dtype=np.int64)  # tokens of the prompt at each place
+        self._key_positions = np.zeros((self.load.places, 0), dtype=np.int64)  # [places, slots]
+
+    # --- for subclasses --------------------------------------------------------------------------------------
+
+    def texts(self, item: T) -> Sequence[Sequence[int]]:
+        """The token ids that an item has to be read with, one text a place."""
+        raise NotImplementedError
+
+    def entered(self, items: list[tuple[T, np.ndarray]]) -> None:
+        """The texts of these items, in the order of `texts`, have got these places, and a row each."""
+
+    def moved(self, position: np.ndarray) -> None:
+        """Rows stand elsewhere now: `position` [rows that there were], their new indexes. New rows have depth 0."""
+
+    def ready(self) -> np.ndarray:
+        """Rows that may go on (ascending indexes)."""
+        return np.arange(len(self.place))
+
+    def advance(self, reads: list[Read]) -> list[Any]:
+        """Draw the next tokens (`split`), let rows go (`keep`), `finish` items; returns results."""
+        raise NotImplementedError
+
+    def wanted(self, tree: PrefixTree, places: np.ndarray) -> np.ndarray:
+        """Nodes after which logits are needed, of entering texts at these places."""
+        return tree.paths[np.arange(len(tree.lengths)), tree.lengths - 1]
+
+    def split(self, parents: np.ndarray, tokens: np.ndarray) -> None:
+        """Replace the rows by children of them: one token more each, or the row itself for a token of -1. Parents must be ascending."""
+        self.place, self.depth = self.place[parents], self.depth[parents]
+        self.drawn, self.sees = self.drawn[parents], self.sees[parents]
+        grown = np.flatnonzero(tokens >= 0)
+        self.drawn[grown, self.depth[grown]] = tokens[grown]
+        self.depth[grown] += 1
+
+    def keep(self, rows: np.ndarray) -> None:
+        """Only these rows (ascending indexes) go on."""
+        self.place, self.depth, self.drawn, self.sees = (a[rows] for a in (self.place, self.depth, self.drawn, self.sees))
+
+    def finish(self, first_place: int) -> None:
+        """The item at this place, whose rows are gone, is over."""
+        del self.items[first_place], self.places_of[first_place]
+
+    # --- the loop --------------------------------------------------------------------------------------------
+
+    def run(self, items: Iterable[T]) -> Iterator[list[Any]]:
+        """Results of all items, some at a time; the items are asked for as they are needed and enter in their order.
+
+        When the memory is full, what is under way begins again with half as many. Raises `OutOfMemory` when there is no
+        room for a single item.
+        """
+        source, again = iter(items), deque[T]()
+        while True:
+            new = self._next(again, source)
+            if not new and not self.items:
+                return
+            try:
+                results, full = self._step(new), None
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                results, full = [], error.with_traceback(None)  # the traceback would keep the failed pass's tensors alive
+            if full is not None:
+                self._begin_again(again, new, full)
+            if results:
+                yield results
+
+    def _next(self, again: deque[T], source: Iterator[T]) -> list[T]:
+        """Items that enter now."""
+        due = len(self.ready())
+        room = self.load.places - sum(map(len, self.places_of.values()))
+        if self.items and (due >= self.load.enough or room < self.load.enter):
+            return []
+        found: list[T] = []
+        left = min(self.load.enter, room)
+        while left > 0 and (item := again.popleft() if again else next(source, None)) is not None:
+            size = len(self.texts(item))
+            if size > left and (found or self.items):
+                again.appendleft(item)
+                break
+            if size > self.load.places:
+                self.load = replace(self.load, places=size)
+                self.begin()
+            found.append(item)
+            left -= size
+        return found
+
+    def _step(self, new: list[T]) -> list[Any]:
+        """One pass: new items enter, and the newest token of every row that is ready is read."""
+        entering = self._enter(new) if new else None
+        due = self.ready()
+        due = due[self.depth[due] > 0]
+        segments: list[tuple[np.ndarray, Segment]] = [(np.flatnonzero(self.depth == 0), entering)] if entering else []
+        segments += [(due, self._due(due))] if len(due) else []
+        rows, read = zip(*segments, strict=True)
+        return self.advance(list(zip(rows, self.model.read(read), strict=True)))
+
+    def _begin_again(self, again: deque[T], new: list[T], full: BaseException) -> None:
+        unfinished = list(self.items.values())
+        unfinished += [item for item in new if not any(item is other for other in unfinished)]
+        sizes = [len(self.texts(item)) for item in unfinished]
+        if len(unfinished) == 1 and self.load.places <= sizes[0]:
+            raise OutOfMemory(f"The device has no room for a batch of one. {self.hint}") from full
+        again.extendleft(reversed(unfinished))
+        self.load = Load.of(max(sum(sizes) // 2, *sizes), self.load.enough)
+        self.begin()
+        empty_cache()
+
+    def _enter(self, new: list[T]) -> Texts:
+        texts = sorted((tuple(text), number, at) for number, item in enumerate(new) for at, text in enumerate(self.texts(item)))
+        places = self._free_places(len(texts))
+        tree = PrefixTree.of([ids for ids, _, _ in texts])
+        where: list[dict[int, int]] = [{} for _ in new]
+        for place, (_, number, at) in zip(places, texts, strict=True):
+            where[number][at] = int(place)
+        self._length[places] = tree.lengths
+        longest = int(tree.lengths.max())
+        self._widen(longest)
+        self._key_positions[places, :longest] = np.arange(longest)
+        rows = len(self.place)
+        self.place = np.concatenate([self.place, places])
+        self.depth = np.concatenate([self.depth, np.zeros(len(places), dtype=np.int64)])
+        self.drawn = np.concatenate([self.drawn, np.zeros((len(places), self.max_new_tokens), dtype=np.int64)])
+        self.sees = np.concatenate([self.sees, np.arange(self.sees.shape[1]) < tree.lengths[:, None]])
+        order = np.argsort(self.place, kind="stable")
+        self.keep(order)
+        position = np.empty_like(order)
+        position[order] = np.arange(len(order))
+        self.moved(position[:rows])
+        placed = [(item, np.array([found[at] for at in range(len(found))])) for item, found in zip(new, where, strict=True)]
+        for item, own in placed:
+            self.items[int(own[0])], self.places_of[int(own[0])] = item, own
+        self.entered(placed)
+        return Texts(self.keys, tree, places, self.wanted(tree, places))
+
+    def _free_places(self, count: int) -> np.ndarray:
+        free = np.ones(self.keys.places, dtype=bool)
+        for taken in self.places_of.values():
+            free[taken] = False
+        return np.flatnonzero(free)[:count]
+
+    def _widen(self, slots: int) -> None:
+        more = max(0, slots - self.sees.shape[1])
+        self.sees, self._key_positions = (np.pad(a, ((0, 0), (0, more))) for a in (self.sees, self._key_positions))
+
+    def _due(self, rows: np.ndarray) -> NextTokens:
+        """The newest tokens of these rows."""
+        places = self.place[rows]
+        slots = self._free_slots(places)
+        self.sees[rows, slots] = True
+        positions = self._length[places] + self.depth[rows] - 1
+        self._key_positions[places, slots] = positions
+        sees, tokens = self.sees[rows], self.drawn[rows, self.depth[rows] - 1]
+        width = int(np.flatnonzero(sees.any(axis=0))[-1]) + 1
+        return NextTokens(self.keys, tokens, positions, places, slots, sees[:, :width], self._key_positions[places, :width])
+
+    def _free_slots(self, places: np.ndarray) -> np.ndarray:
+        """A slot for each due row, of these places, that no row of its prompt sees."""
+        busy, line = np.unique(places, return_inverse=True)
+        column = np.arange(len(places)) - np.searchsorted(places, places)
+        all_lines = np.searchsorted(busy, self.place)
+        here = np.flatnonzero(busy[np.minimum(all_lines, len(busy) - 1)] == self.place)  # rows of busy places, due or not
+        starts = np.flatnonzero(np.diff(self.place[here], prepend=-1))
+        used = np.logical_or.reduceat(self.sees[here], starts, axis=0)
+        lacking = int((column + 1 - (~used).sum(axis=1)[line]).max())
+        if lacking > 0:
+            used = np.pad(used, ((0, 0), (0, lacking)))
+            self._widen(used.shape[1])
+        return np.argsort(used, axis=1, kind="stable")[line, column]

@@ -1,0 +1,328 @@
+"""Keys and values of the prompts under way, each prompt at a place of its own.
+
+Prompts as a tree of tokens: what several of them begin with stands, and is computed, once.
+
+A model that reads many texts as one flat sequence: nothing is padded where the work is, in its matrix products.
+
+Every token says its own position, and attention is taken out of the model's hands: each `Segment` of the sequence keeps its
+own keys and values and says what its tokens see. transformers' attention interface makes this possible for the model
+families that use it; `fitting.packs` finds out by comparing numbers, so that no family is trusted by name.
+
+The two kinds of `packed.Segment`: texts that enter, and the next token of rows under way.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everyone knows it by
+from transformers import AttentionInterface
+
+from sftqa_core.models.spreading import is_spread
+
+if TYPE_CHECKING:
+    from sftqa_core.models.loading import LoadedModel
+
+_GROWTH = 1.5  # room that there is, to what was needed, when there was too little: all keys and values move then
+
+
+class KeyValues:
+    """Per layer two tensors [places, key heads, slots, head size], which keep their memory while prompts come and go.
+
+    What stands in a slot that no row sees is anything finite: it counts for nothing.
+    """
+
+    def __init__(self, places: int):
+        self.places = places
+        self._layers: list[list[torch.Tensor]] = []
+
+    def put(
+        self, layer: int, places: torch.Tensor, slots: slice | torch.Tensor, needed: int, states: tuple[torch.Tensor, torch.Tensor]
+    ) -> None:
+        """Keep keys and values: whole texts [places, heads, tokens, size] at a slice of slots, or a token each [places, heads, size].
+
+        `needed`: slots that there must be.
+        """
+        if layer == len(self._layers):
+            self._layers.append([new.new_zeros((self.places, new.shape[1], 0, new.shape[-1])) for new in states])
+        for at, new in enumerate(states):
+            self._with_room(layer, at, needed)[places, :, slots] = new
+
+    def at(self, layer: int, places: torch.Tensor | None, slots: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values [places, heads, slots, size] of these places (None: of all) in the first slots."""
+        keys, values = (kept[:, :, :slots] if places is None else kept[places, :, :slots] for kept in self._layers[layer])
+        return keys, values
+
+    def _with_room(self, layer: int, at: int, slots: int) -> torch.Tensor:
+        kept = self._layers[layer][at]
+        if slots > kept.shape[2]:
+            wider = kept.new_zeros((*kept.shape[:2], int(_GROWTH * slots), kept.shape[3]))
+            wider[:, :, : kept.shape[2]] = kept
+            kept = self._layers[layer][at] = wider
+        return kept
+
+
+@dataclass(frozen=True)
+class PrefixTree:
+    """Nodes are tokens, in the order of the sorted texts; a text is a path from a root to one of them."""
+
+    ids: np.ndarray  # [nodes]
+    positions: np.ndarray  # [nodes], from 0 at the beginning of a text
+    owner: np.ndarray  # [nodes], the first text that a node belongs to
+    rank: np.ndarray  # [nodes], place among the nodes of its owner
+    paths: np.ndarray  # [texts, longest], the nodes of each text in turn; 0 behind its end
+    lengths: np.ndarray  # [texts]
+
+    @classmethod
+    def of(cls, texts: Sequence[Sequence[int]]) -> PrefixTree:
+        """The tree of these token ids, each at least one. They must be sorted, so that like stands beside like."""
+        lengths = np.array([len(text) for text in texts])
+        grid = np.full((len(texts), lengths.max()), -1, dtype=np.int64)
+        within = np.arange(grid.shape[1]) < lengths[:, None]
+        grid[within] = np.fromiter((token for text in texts for token in text), dtype=np.int64, count=int(lengths.sum()))
+        same = np.zeros_like(within)
+        same[1:] = np.logical_and.accumulate((grid[1:] == grid[:-1]) & within[1:], axis=1)
+        new = within & ~same
+        numbers = np.cumsum(new.ravel()).reshape(new.shape) - 1
+        # a shared token's node is the newest one of its column, because texts that share stand together
+        paths = np.maximum.accumulate(np.where(new, numbers, -1), axis=0)
+        owner, positions = np.nonzero(new)
+        rank = positions - same.sum(axis=1)[owner]
+        return cls(grid[new], positions, owner, rank, np.where(within, paths, 0), lengths)
+
+
+_NAME = "sftqa_packed"
+
+
+@dataclass(frozen=True)
+class AttentionForm:
+    """How one layer of the model attends."""
+
+    scaling: float | None
+    window: int | None  # a token sees the keys of fewer than this many positions before it, itself included
+    softcap: float | None
+
+
+class Segment(Protocol):
+    """Some tokens of one pass. Arrays are one entry a token."""
+
+    ids: np.ndarray
+    positions: np.ndarray
+    wanted: np.ndarray  # indexes of the tokens after which logits are needed, in the order in which they are handed back
+
+    def attend(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, form: AttentionForm) -> torch.Tensor:
+        """Take in the tokens' keys and values, [tokens, heads, size], and return [tokens, heads, size] of attention."""
+        ...
+
+
+@dataclass
+class _Pass:
+    segments: Sequence[Segment]
+    layer: int = 0
+    windows: set[int] = field(default_factory=set)  # that layers attended within
+
+
+_PASS: ContextVar[_Pass] = ContextVar("sftqa_pass")
+
+
+class PackedModel:
+    """Runs segments through a loaded model. The model is as it was before and after each pass."""
+
+    def __init__(self, loaded: LoadedModel):
+        self.model = loaded.model
+        self.tokens = 0  # that went through it so far
+        self.windows: set[int] = set()  # in which some layer attended
+        parameters = inspect.signature(self.model.forward).parameters
+        self._keeps_logits = "logits_to_keep" in parameters
+        self._spread = is_spread(self.model)
+
+    @torch.no_grad()
+    def read(self, segments: Sequence[Segment]) -> list[torch.Tensor]:
+        """Logits [tokens wanted, vocabulary] of each segment, in the model's number format."""
+        ids, positions = (np.concatenate([getattr(s, name) for s in segments]) for name in ("ids", "positions"))
+        starts = np.cumsum([0, *(len(s.ids) for s in segments)])
+        wanted = np.concatenate([s.wanted + start for s, start in zip(segments, starts, strict=False)])
+        device = self.model.device
+        self.tokens += len(ids)
+        output = self._forward(
+            segments,
+            input_ids=torch.from_numpy(ids)[None].to(device),
+            position_ids=torch.from_numpy(positions)[None].to(device),
+            **({"logits_to_keep": self._index(wanted)} if self._keeps_logits else {}),
+        )
+        logits = output.logits[0] if self._keeps_logits else output.logits[0, torch.from_numpy(wanted).to(device)]
+        return list(logits.split([len(s.wanted) for s in segments]))
+
+    def _index(self, wanted: np.ndarray) -> torch.Tensor | np.ndarray:
+        """Of the last layer's result, which may lie on another device than inputs: an array works on all, and is not moved."""
+        return wanted if self._spread else torch.from_numpy(wanted).to(self.model.device)
+
+    def _forward(self, segments: Sequence[Segment], **inputs: Any) -> Any:
+        own, now = self.model.config._attn_implementation, _Pass(segments)
+        token = _PASS.set(now)
+        try:
+            self.model.set_attn_implementation(_NAME)
+            return self.model(**inputs, use_cache=False)
+        finally:
+            self.model.set_attn_implementation(own)
+            _PASS.reset(token)
+            self.windows |= now.windows
+
+
+def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, hidden: torch.Tensor, form: AttentionForm) -> torch.Tensor:
+    """Softmax attention of [batch, heads, queries, size] over [batch, heads, keys, size].
+
+    `hidden` [batch, 1, queries, keys] is added to the scores: 0 for a key that is seen, minus infinity for one that is not.
+    """
+    # on a CPU, with so few queries each, plain products are faster; on Apple's GPUs they have fewer bugs
+    if form.softcap is None and query.device.type == "cuda":
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=hidden, scale=form.scaling)
+    scores = (query * (query.shape[-1] ** -0.5 if form.scaling is None else form.scaling)) @ key.transpose(-1, -2)
+    if form.softcap is not None:
+        scores = form.softcap * torch.tanh(scores / form.softcap)
+    return torch.softmax(scores.add_(hidden), dim=-1, dtype=torch.float32).to(value.dtype) @ value
+
+
+def fold_heads(query: torch.Tensor, key_heads: int) -> torch.Tensor:
+    """[batch, queries, heads, size] -> [batch, key heads, groups x queries, size]: query heads of one key head as more queries."""
+    batch, queries, heads, size = query.shape
+    folded = query.view(batch, queries, key_heads, heads // key_heads, size).permute(0, 2, 3, 1, 4)
+    return folded.reshape(batch, key_heads, heads // key_heads * queries, size)
+
+
+def unfold_heads(result: torch.Tensor, queries: int) -> torch.Tensor:
+    """What `fold_heads` did, undone: [batch, key heads, groups x queries, size] -> [batch, queries, heads, size]."""
+    batch, key_heads, folded, size = result.shape
+    groups = folded // queries
+    return result.view(batch, key_heads, groups, queries, size).permute(0, 3, 1, 2, 4).reshape(batch, queries, key_heads * groups, size)
+
+
+def _attend(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: Any = None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **ignored: Any,
+) -> tuple[torch.Tensor, None]:
+    """The attention function that transformers calls in every layer: [1, heads, tokens, size] in, [1, tokens, heads, size] out."""
+    now = _PASS.get()
+    layer, now.layer = now.layer, now.layer + 1
+    form = AttentionForm(scaling, sliding_window, softcap)
+    now.windows |= {sliding_window} if sliding_window else set()
+    states = [s[0].transpose(0, 1).split([len(segment.ids) for segment in now.segments]) for s in (query, key, value)]
+    parts = [segment.attend(layer, *s, form) for segment, *s in zip(now.segments, *states, strict=True)]
+    return (parts[0] if len(parts) == 1 else torch.cat(parts))[None], None
+
+
+AttentionInterface.register(_NAME, _attend)
+
+
+_MOST = 0.5  # with a larger share of busy places, looking at all costs less than picking them out
+
+
+class _Segment:
+    """Puts queries into a grid of lines (places) and columns, and gets their attention out of it."""
+
+    def __init__(self, keys: KeyValues, ids: np.ndarray, positions: np.ndarray, wanted: np.ndarray):
+        self.keys, self.ids, self.positions, self.wanted = keys, ids, positions, wanted
+        self._on_device: dict[str, torch.Tensor] = {}
+
+    def _attended(
+        self,
+        query: torch.Tensor,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        grid: tuple[np.ndarray, np.ndarray],
+        sees: Callable[[], np.ndarray],
+        form: AttentionForm,
+    ) -> torch.Tensor:
+        """Attention of [tokens, heads, size] queries at their place in the grid; `sees` [tokens, slots] is made at most once."""
+        shape = (len(keys), int(grid[1].max()) + 1)
+        line, column = (self._tensor(name, query, lambda a=a: a) for name, a in zip(("line", "column"), grid, strict=True))  # type: ignore[misc]
+        hidden = self._tensor(f"hidden {form.window}", query, lambda: _hidden(shape, grid, sees()))
+        spread = query.new_zeros((*shape, *query.shape[1:]))  # [lines, columns, heads, size]
+        spread[line, column] = query
+        groups = query.shape[1] // keys.shape[1]
+        hidden = (hidden.repeat(1, 1, groups, 1) if groups > 1 else hidden).to(query.dtype)
+        result = attention(fold_heads(spread, keys.shape[1]), keys, values, hidden, form)
+        return unfold_heads(result, shape[1])[line, column]
+
+    def _tensor(self, name: str, like: torch.Tensor, make: Callable[[], np.ndarray]) -> torch.Tensor:
+        """Made once for all layers, or once a device where they lie on several."""
+        known = f"{name} {like.device}"
+        if known not in self._on_device:
+            self._on_device[known] = torch.from_numpy(np.ascontiguousarray(make())).to(like.device)
+        return self._on_device[known]
+
+
+def _hidden(shape: tuple[int, int], grid: tuple[np.ndarray, np.ndarray], sees: np.ndarray) -> np.ndarray:
+    """0 for what a query sees and minus infinity for what it does not: float32 [lines, 1, columns, slots]; 0 where no query stands."""
+    mask = np.zeros((shape[0], 1, shape[1], sees.shape[1]), dtype=np.float32)
+    mask[grid[0], 0, grid[1]] = np.where(sees, np.float32(0), np.float32(-np.inf))
+    return mask
+
+
+class Texts(_Segment):
+    """Whole texts; what they begin with in common is read once."""
+
+    def __init__(self, keys: KeyValues, tree: PrefixTree, places: np.ndarray, wanted: np.ndarray):
+        super().__init__(keys, tree.ids, tree.positions, wanted)
+        self.tree, self.places = tree, places
+
+    def attend(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, form: AttentionForm) -> torch.Tensor:
+        """See `packed.Segment`."""
+        paths = self._tensor("paths", query, lambda: self.tree.paths)
+        places = self._tensor("places", query, lambda: self.places)
+        keys, values = (states[paths].transpose(1, 2) for states in (key, value))  # [texts, heads, tokens, size]
+        self.keys.put(layer, places, slice(0, paths.shape[1]), paths.shape[1], (keys, values))
+        return self._attended(query, keys, values, (self.tree.owner, self.tree.rank), lambda: self._sees(form.window), form)
+
+    def _sees(self, window: int | None) -> np.ndarray:
+        back = self.positions[:, None] - np.arange(self.tree.paths.shape[1])
+        return (back >= 0) & (back < (window or back.shape[1]))
+
+
+class NextTokens(_Segment):
+    """One token of each of some rows."""
+
+    def __init__(
+        self,
+        keys: KeyValues,
+        ids: np.ndarray,
+        positions: np.ndarray,
+        places: np.ndarray,
+        slots: np.ndarray,
+        sees: np.ndarray,
+        key_positions: np.ndarray,
+    ):
+        """Of each row its place (ascending), the slot that its token's key and value go to, the slots that it `sees`, and the
+        positions of the tokens in them."""
+        super().__init__(keys, ids, positions, np.arange(len(ids)))
+        self.places, self.slots = places, slots
+        self.busy, self.line = np.unique(places, return_inverse=True)
+        self.column = np.arange(len(places)) - np.searchsorted(places, places)
+        self.sees, self.key_positions = sees, key_positions
+        self.all = len(self.busy) > _MOST * keys.places
+
+    def attend(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, form: AttentionForm) -> torch.Tensor:
+        """See `packed.Segment`."""
+        places, slots = self._tensor("places", query, lambda: self.places), self._tensor("slots", query, lambda: self.slots)
+        self.keys.put(layer, places, slots, self.sees.shape[1], (key, value))
+        busy = None if self.all else self._tensor("busy", query, lambda: self.busy)
+        keys, values = self.keys.at(layer, busy, self.sees.shape[1])
+        grid = (self.places if self.all else self.line, self.column)
+        return self._attended(query, keys, values, grid, lambda: self._sees(form.window), form)
+
+    def _sees(self, window: int | None) -> np.ndarray:
+        return self.sees if window is None else self.sees & (self.positions[:, None] - self.key_positions < window)

@@ -1,0 +1,237 @@
+"""SliCK's prompts: a question after answered ones of the same relation (METHOD section 1).
+
+A relation has `contexts` lists of `shots` answered questions, drawn at random and shared by all its facts, so that what stands
+before the questions is read once; only a fact that stands in a list itself (or asks the very question) gets that list with the
+next examples in place of its own. Examples are train facts; a relation with too few of them (one that is out of domain here) adds
+dev facts, and then train facts of other relations. Test facts are never shown, nor are echo facts. Which ones are drawn depends on
+the sampler's seed, the context's number and the examples' ids alone.
+
+What is asked of a store: a fact with the identity of its prompts and of its answers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from sftqa_core.artifacts.kept import Kept
+from sftqa_core.engine.randomness import fact_key, uniforms
+from sftqa_core.knowledge.aliases import Aliases
+from sftqa_core.knowledge.facts import FactSource, subject_key
+from sftqa_core.knowledge.matching import EXACT, CompiledAnswers, ExactAnswers, Matcher, exact_answers
+from sftqa_core.knowledge.relations import Relation, fill, statement_prompts
+from sftqa_core.records import LevelScheme, PromptFormat
+
+FORM = PromptFormat()  # "Q: ...", a line break, "A:" and, of an example, a space and its first answer
+SEPARATOR = "\n\n"  # after each example
+_SPARE = 8  # examples beyond a context's own, to stand in for those that a fact may not be shown
+_DRAWS_EXAMPLES = np.uint64(0xFFFF)  # a sample's number that no completion has: the numbers that order the examples
+
+
+@dataclass(frozen=True)
+class Example:
+    """One answered question as it is shown."""
+
+    fact_id: str
+    question: str
+    text: str  # with the separator
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What stands before the questions of one relation's facts."""
+
+    examples: tuple[tuple[Example, ...], ...]  # a list a context, spare ones at its end
+    shots: int
+
+    @cached_property
+    def prefixes(self) -> tuple[str, ...]:
+        """Of a fact that is none of the examples: a text a context."""
+        return tuple(_joined(own[: self.shots]) for own in self.examples)
+
+    @cached_property
+    def sha(self) -> str:
+        return _sha(self.prefixes)
+
+    @cached_property
+    def _own(self) -> set[str]:
+        """Ids and questions of the facts that are shown."""
+        return {name for own in self.examples for example in own[: self.shots] for name in (example.fact_id, example.question)}
+
+    def to(self, fact_id: str, question: str) -> tuple[tuple[str, ...], str]:
+        """The texts before one fact's question, and their hash."""
+        if fact_id not in self._own and question not in self._own:
+            return self.prefixes, self.sha
+        kept = [[e for e in own if e.fact_id != fact_id and e.question != question][: self.shots] for own in self.examples]
+        prefixes = tuple(map(_joined, kept))
+        return prefixes, _sha(prefixes)
+
+
+class Contexts:
+    """The examples of one source under one few-shot scheme, relation by relation as they are asked for."""
+
+    def __init__(self, source: FactSource, scheme: LevelScheme):
+        self._facts, self._scheme = source.facts[~source.facts["echo"]], scheme
+        self._known: dict[str, Shown] = {}
+
+    def shown(self, relation: str) -> Shown:
+        """What the facts of a relation are shown."""
+        if relation not in self._known:
+            wanted = self._scheme.shots + _SPARE
+            drawn: list[list[Example]] = [[] for _ in range(self._scheme.contexts)]
+            for pool in self._pools(relation):
+                if len(drawn[0]) < self._scheme.shots + 1:  # one more than is shown: the fact itself may be among them
+                    drawn = [own + more for own, more in zip(drawn, self._drawn(pool, wanted - len(drawn[0])), strict=True)]
+            self._known[relation] = Shown(tuple(map(tuple, drawn)), self._scheme.shots)
+        return self._known[relation]
+
+    def _pools(self, relation: str) -> Iterable[pd.DataFrame]:
+        """Where examples come from, the first choice first."""
+        train, own = self._facts["split"] == "train", self._facts["relation"] == relation
+        yield self._facts[train & own]
+        yield self._facts[(self._facts["split"] == "dev") & own]
+        yield self._facts[train & ~own]
+
+    def _drawn(self, pool: pd.DataFrame, count: int) -> list[list[Example]]:
+        """The first `count` of the pool in each context's own random order."""
+        if not len(pool):
+            return [[] for _ in range(self._scheme.contexts)]
+        keys = np.array([fact_key(fact_id) for fact_id in pool["fact_id"]], dtype=np.uint64)
+        numbers = np.arange(self._scheme.contexts, dtype=np.uint64)[:, None]
+        order = uniforms(self._scheme.sampling.seed, keys, numbers, _DRAWS_EXAMPLES, 0).argsort(axis=1, kind="stable")
+        return [[_example(*row) for row in _rows(pool.iloc[places[:count]])] for places in order]
+
+
+def contexts_of(source: FactSource, scheme: LevelScheme) -> Contexts:
+    """The same object for the same facts and settings: what is read of a store asks for it part by part."""
+    facts = source.facts  # kept beside it, so that no other table gets its identity
+    key = (id(facts), scheme.contexts, scheme.shots, scheme.sampling.seed)
+    return _kept.get(key, lambda: (facts, Contexts(source, scheme)))[1]
+
+
+_kept: Kept[tuple[pd.DataFrame, Contexts]] = Kept(4)
+
+
+def question_prompts(prefixes: Iterable[str], question: str) -> list[str]:
+    """A question after each of these texts, up to where its answer follows."""
+    asked = fill(FORM.prompt, question=question)
+    return [prefix + asked for prefix in prefixes]
+
+
+def identity(shown_sha: str, question: str) -> str:
+    """The hash of a fact's prompts."""
+    return _sha((FORM.prompt, shown_sha, question))
+
+
+def _rows(pool: pd.DataFrame) -> Iterable[tuple[str, str, str]]:
+    return zip(pool["fact_id"], pool["question"], (answers[0] for answers in pool["answers"]), strict=True)
+
+
+def _example(fact_id: str, question: str, answer: str) -> Example:
+    return Example(fact_id, question, fill(FORM.prompt, question=question) + fill(FORM.answer, answer=answer) + SEPARATOR)
+
+
+def _joined(examples: Iterable[Example]) -> str:
+    return "".join(example.text for example in examples)
+
+
+def _sha(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
+
+
+_REMEMBERED = 50_000  # answers whose hash is kept while the rows go by
+
+
+@dataclass(frozen=True)
+class WantedFact:
+    """One fact to score. With the same `prompts_sha` a fact has the same completions, with the same `answers_sha` too the same hits."""
+
+    fact_id: str
+    relation: Relation
+    subject: str
+    question: str
+    answers: tuple[str, ...]  # aliases included
+    match: str
+    prompts_sha: str
+    answers_sha: str
+    prefixes: tuple[str, ...] = ()  # what stands before the question in each of its few-shot prompts; empty: statements are completed
+
+    @cached_property
+    def compiled(self) -> CompiledAnswers | ExactAnswers:
+        """The answers, ready to be looked for."""
+        return exact_answers(self.answers) if self.match == EXACT else Matcher(self.match).compile(self.answers)
+
+    @property
+    def prompts(self) -> list[str]:
+        """Its prompts in order: the filled templates, or the question after each list of examples."""
+        if self.prefixes:
+            return question_prompts(self.prefixes, self.question)
+        return statement_prompts(self.relation, self.subject, self.question)
+
+    @property
+    def count(self) -> int:
+        """How many prompts it has."""
+        return len(self.prefixes) or len(self.relation.templates)
+
+    @property
+    def slots(self) -> int:
+        """How many numbers `hits_per_template` has: those of the samples and, of few-shot prompts, of the greedy completions after them."""
+        return (1 + bool(self.prefixes)) * self.count
+
+
+def match_of(match: str, scheme: LevelScheme | None) -> str:
+    """The rule by which a scheme's completions are judged: SliCK has its own, whatever the settings say of others."""
+    return EXACT if scheme and scheme.few_shot else match
+
+
+def wanted_facts(
+    source: FactSource, facts: pd.DataFrame, aliases: Aliases, match: str, scheme: LevelScheme | None = None
+) -> list[WantedFact]:
+    """The rows of `facts` (a fact table of `source`), in order, as a scheme asks for them (None: by statements)."""
+    columns = (facts[name].tolist() for name in ("fact_id", "relation", "subject", "question"))
+    rows = zip(*columns, identities(source, facts, aliases, match, scheme), strict=True)
+    used = match_of(match, scheme)
+    return [
+        WantedFact(fact_id, source.relations[relation], subject, question, names, used, prompts_sha, answers_sha, prefixes)
+        for fact_id, relation, subject, question, (prompts_sha, answers_sha, names, prefixes) in rows
+    ]
+
+
+def identities(
+    source: FactSource, facts: pd.DataFrame, aliases: Aliases, match: str, scheme: LevelScheme | None = None
+) -> Iterator[tuple[str, str, tuple[str, ...], tuple[str, ...]]]:
+    """`prompts_sha`, `answers_sha`, the answers, aliases included, and `WantedFact.prefixes` of each row in order."""
+    match = match_of(match, scheme)
+    known: dict[tuple[str, ...], tuple[str, tuple[str, ...]]] = {}  # many facts have the same answers
+    asked = _questions(source, facts, scheme) if scheme and scheme.few_shot else _statements(source, facts)
+    for (prompts_sha, prefixes), answers in zip(asked, facts["answers"].tolist(), strict=True):
+        if (given := tuple(answers)) not in known:
+            if len(known) >= _REMEMBERED:
+                known.clear()
+            names = aliases.expand(given)
+            known[given] = _sha((match, *sorted(names))), names
+        yield prompts_sha, *known[given], prefixes
+
+
+def _questions(source: FactSource, facts: pd.DataFrame, scheme: LevelScheme) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """`prompts_sha` and prefixes of few-shot prompts."""
+    contexts = contexts_of(source, scheme)
+    for fact_id, relation, question in zip(*(facts[name].tolist() for name in ("fact_id", "relation", "question")), strict=True):
+        prefixes, sha = contexts.shown(relation).to(fact_id, question)
+        yield identity(sha, question), prefixes
+
+
+def _statements(source: FactSource, facts: pd.DataFrame) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """`prompts_sha` of filled templates, which have no prefixes."""
+    templates_sha = {name: _sha(relation.templates) for name, relation in source.relations.items()}
+    asks = {name: any("{question}" in t for t in relation.templates) for name, relation in source.relations.items()}
+    for relation, subject, question in zip(*(facts[name].tolist() for name in ("relation", "subject", "question")), strict=True):
+        # the fact id says the relation and the subject as `subject_key` writes it, so the usual fact needs no hash of its own
+        fills = [subject] if subject != subject_key(subject) else []
+        fills += [question] if asks[relation] and question != subject else []
+        yield (_sha((templates_sha[relation], *fills)) if fills else templates_sha[relation]), ()

@@ -1,0 +1,377 @@
+"""What a sampler is: prompts in, counted completions out; and the scripted one that tests use.
+
+The real ones need torch and stand in sampling.py ("generate") and sampling.py ("shared"); `make_sampler`
+loads them by name. One contract test class runs on all of them.
+
+The reference sampler: transformers' `generate`, every choice of a token taken from it (METHOD 8.1, 8.2).
+
+The sampler for everyday use: samples of a prompt that have drawn the same tokens so far share one row.
+
+Exact, not an approximation (METHOD 8.1): each sample draws with its own uniform from the shared row's distribution, and
+a row splits where its samples differ. What prompts begin with in common is read once, a row that has stopped leaves, and
+new prompts enter in its place.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+
+from sftqa_core.engine.decoder import Decoder, Load, Read, T
+from sftqa_core.engine.drawing import StopWatch, draw_tokens, halving, only_this_generation_config
+from sftqa_core.engine.packed import PackedModel
+from sftqa_core.engine.probe_prompts import WantedFact
+from sftqa_core.engine.randomness import GREEDY, fact_key, uniforms
+from sftqa_core.errors import SettingsError
+from sftqa_core.knowledge.matching import CompiledAnswers, ExactAnswers
+from sftqa_core.records import SamplerSettings
+
+if TYPE_CHECKING:
+    from sftqa_core.models.loading import LoadedModel
+
+SAMPLERS = ("shared", "generate")
+_ENCODED = 64  # facts whose prompts are encoded together
+WINDOW = 6  # batches whose prompts are ordered together
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One prompt of one fact (a filled template, or a question after examples), as token ids."""
+
+    fact_id: str
+    template: int
+    ids: tuple[int, ...]
+    answers: CompiledAnswers | ExactAnswers  # a row stops as soon as they can be told of its text
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Completion:
+    """One distinct outcome of one prompt and how many of its samples ended so."""
+
+    fact_id: str
+    template: int  # the prompt's; -1 - template for its greedy completion (see `place_of`)
+    text: str  # without the end token
+    count: int
+    tokens: int  # drawn, the end token included
+    stop: str  # "end" (end token), "hit" (an answer stands in the text), "line" (a line ended, where that counts) or "length"
+
+
+class Sampler(Protocol):
+    """Draws `settings.samples` completions of every prompt, and the greedy one where `settings.greedy` asks for it.
+
+    A row stops only at the end token, at a certain hit (of exact answers: at the end of a line), or at `settings.max_new_tokens`
+    (METHOD 8.1), and its tokens are drawn by inverse CDF from the counter's uniforms, so that two samplers can be compared row by row.
+    """
+
+    def sample(self, prompts: Iterable[Prompt], settings: SamplerSettings) -> Iterator[list[Completion]]:
+        """Yield the completions of some whole prompts at a time, each prompt once, the earlier ones not much later than others."""
+        ...
+
+
+def make_sampler(name: str, loaded: LoadedModel, batch_size: int) -> Sampler:
+    """The sampler called `name`, about `batch_size` prompts at a time. Raises `SettingsError` for an unknown name.
+
+    A model that can't be read in packed form gets "generate" in place of "shared": both draw the same completions.
+    """
+    if name not in SAMPLERS:
+        raise SettingsError(f"sampler must be one of {', '.join(SAMPLERS)}, got {name!r}.")
+    from sftqa_core.engine.fitting import packs
+
+    if name == "shared" and packs(loaded):
+        return SharedPrefixSampler(loaded, batch_size)
+
+    return GenerateSampler(loaded, batch_size)
+
+
+def fact_prompts(loaded: LoadedModel, facts: Sequence[WantedFact]) -> Iterator[list[Prompt]]:
+    """Each fact's prompts in the templates' order, encoded when they are asked for: the ids of all would fill the memory."""
+    from sftqa_core.models.loading import encode_prompts
+
+    for start in range(0, len(facts), _ENCODED):
+        some = facts[start : start + _ENCODED]
+        ids = iter(encode_prompts(loaded, [text for w in some for text in w.prompts]))
+        for w in some:
+            yield [Prompt(w.fact_id, template, tuple(next(ids)), w.compiled) for template in range(w.count)]
+
+
+def place_of(template: int, number: int, settings: SamplerSettings) -> int:
+    """What a completion's `template` says of draw `number` of a prompt: the greedy one comes after all samples."""
+    return template if number < settings.samples else -1 - template
+
+
+def prompt_uniforms(prompts: Sequence[Prompt], settings: SamplerSettings) -> np.ndarray:
+    """The numbers that draw these prompts' tokens: float64 [prompts, draws, max_new_tokens]; of a greedy completion `GREEDY`."""
+    facts = np.array([fact_key(p.fact_id) for p in prompts], dtype=np.uint64)[:, None, None]
+    templates = np.array([p.template for p in prompts], dtype=np.uint64)[:, None, None]
+    samples = np.arange(settings.samples, dtype=np.uint64)[:, None]
+    drawn = uniforms(settings.seed, facts, templates, samples, np.arange(settings.max_new_tokens, dtype=np.uint64))
+    return np.pad(drawn, ((0, 0), (0, 1), (0, 0)), constant_values=GREEDY) if settings.greedy else drawn
+
+
+def windows(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items, `size` at a time: within a window they may be ordered as suits the work, and none waits for the end."""
+    source = iter(items)
+    while window := list(islice(source, size)):
+        yield window
+
+
+def batches_by_length(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Positions in batches of one length each, so that nothing is padded; long ones first, to meet a full memory early."""
+    buckets: dict[int, list[int]] = defaultdict(list)
+    for position, length in enumerate(lengths):
+        buckets[length].append(position)
+    ordered = sorted(buckets.items(), reverse=True)
+    return [bucket[start : start + batch_size] for _, bucket in ordered for start in range(0, len(bucket), batch_size)]
+
+
+class FakeSampler:
+    """A sampler without a model: `text_of(prompt, uniform)` writes each sample, and `prompts_seen` counts the work."""
+
+    def __init__(self, text_of: Callable[[Prompt, float], str], batch_size: int = 64):
+        self.text_of = text_of
+        self.batch_size = batch_size
+        self.prompts_seen = 0
+
+    def sample(self, prompts: Iterable[Prompt], settings: SamplerSettings) -> Iterator[list[Completion]]:
+        for window in windows(prompts, WINDOW * self.batch_size):
+            for batch in batches_by_length([len(p.ids) for p in window], self.batch_size):
+                self.prompts_seen += len(batch)
+                yield [row for position in batch for row in self._complete(window[position], settings)]
+
+    def _complete(self, prompt: Prompt, settings: SamplerSettings) -> list[Completion]:
+        drawn = prompt_uniforms([prompt], settings)[0, :, 0]
+        texts = Counter((place_of(prompt.template, at, settings), self.text_of(prompt, float(u))) for at, u in enumerate(drawn))
+        return [
+            replace(self._row(prompt, text, count, settings.max_new_tokens), template=template) for (template, text), count in texts.items()
+        ]
+
+    def _row(self, prompt: Prompt, text: str, count: int, limit: int) -> Completion:
+        words = text.split()
+        for used in range(1, min(len(words), limit) + 1):
+            so_far = " ".join(words[:used])
+            if prompt.answers.find(so_far + " ", closed=False):
+                return Completion(prompt.fact_id, prompt.template, so_far + " ", count, used, "hit")
+        if len(words) < limit:
+            return Completion(prompt.fact_id, prompt.template, text, count, len(words) + 1, "end")
+        return Completion(prompt.fact_id, prompt.template, " ".join(words[:limit]), count, limit, "length")
+
+
+FEWER = "Use a smaller model, fewer samples or fewer new tokens, or run on the CPU (device 'cpu')."
+
+
+class GenerateSampler:
+    """Plain `generate` with one row a sample: slow, and what every faster sampler is compared with."""
+
+    def __init__(self, loaded: LoadedModel, batch_size: int = 64):
+        self.loaded = loaded
+        self.batch_size = batch_size
+        self.watch = StopWatch.of(loaded)
+
+    def sample(self, prompts: Iterable[Prompt], settings: SamplerSettings) -> Iterator[list[Completion]]:
+        for window in windows(prompts, WINDOW * self.batch_size):
+            batches = batches_by_length([len(p.ids) for p in window], self.batch_size)
+            for _, rows in halving(batches, lambda batch, some=window: self._batch([some[i] for i in batch], settings), FEWER):  # type: ignore[misc]
+                yield rows
+
+    def _batch(self, prompts: list[Prompt], settings: SamplerSettings) -> list[Completion]:
+        device = self.loaded.model.device
+        ids = torch.tensor([p.ids for p in prompts], device=device)
+        uniform = torch.from_numpy(prompt_uniforms(prompts, settings)).flatten(0, 1)  # [prompts x draws, steps]
+        rows = _RowsStop(self.watch, [p for p in prompts for _ in range(settings.draws)], settings.max_new_tokens, ids.shape[1])
+        config = {"do_sample": True, "num_return_sequences": settings.draws, "max_new_tokens": settings.max_new_tokens}
+        with (
+            torch.no_grad(),
+            torch.random.fork_rng(devices=[]),  # the forced choice still takes a number from torch's generator
+            only_this_generation_config(self.loaded.model, pad_token_id=self.loaded.pad_id, **config) as generation_config,
+        ):
+            self.loaded.model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),  # else a start token equal to the pad token would be masked
+                generation_config=generation_config,
+                logits_processor=LogitsProcessorList([_CounterDraw(uniform, settings, ids.shape[1])]),
+                stopping_criteria=StoppingCriteriaList([rows]),
+            )
+        return [Completion(*row[:3], count, *row[3:]) for row, count in Counter(rows.finished(settings)).items()]
+
+
+class _CounterDraw(LogitsProcessor):
+    """Draws each row's token with its own uniform and leaves `generate` no other choice."""
+
+    def __init__(self, uniform: torch.Tensor, settings: SamplerSettings, prompt_length: int):
+        self.uniform, self.settings, self.prompt_length = uniform, settings, prompt_length
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        step = input_ids.shape[1] - self.prompt_length
+        chosen = draw_tokens(scores, self.settings.temperature, self.uniform[:, step : step + 1], self.settings.top_k)
+        forced = torch.full_like(scores, -torch.inf)
+        return forced.scatter_(1, chosen.to(scores.device), 0.0)  # type: ignore[return-value]
+
+
+class _RowsStop(StoppingCriteria):
+    """Keeps for each row how it stopped; `generate` goes on until all have."""
+
+    def __init__(self, watch: StopWatch, prompts: list[Prompt], max_new_tokens: int, prompt_length: int):
+        self.watch, self.prompts = watch, prompts
+        self.max_new_tokens, self.prompt_length = max_new_tokens, prompt_length
+        self.stops: list[tuple[str, str, int] | None] = [None] * len(prompts)
+
+    def __call__(self, input_ids: torch.LongTensor, scores: Any, **kwargs: Any) -> torch.BoolTensor:
+        drawn = np.asarray(input_ids[:, self.prompt_length :].cpu())
+        live = [row for row, stop in enumerate(self.stops) if stop is None]
+        depth = np.full(len(live), drawn.shape[1])
+        stops = self.watch.check(drawn[live], depth, [self.prompts[r].answers for r in live], self.max_new_tokens)
+        for at, stop in stops.items():
+            self.stops[live[at]] = (*stop, drawn.shape[1])
+        return torch.tensor([stop is not None for stop in self.stops], device=input_ids.device)  # type: ignore[return-value]
+
+    def finished(self, settings: SamplerSettings) -> list[tuple[str, int, str, int, str]]:
+        """(fact id, template, text, tokens, stop) of every row."""
+        assert all(self.stops), "generate returned before every row had stopped"
+        rows = enumerate(zip(self.prompts, [stop for stop in self.stops if stop], strict=True))
+        return [
+            (p.fact_id, place_of(p.template, row % settings.draws, settings), text, tokens, stop) for row, (p, (stop, text, tokens)) in rows
+        ]
+
+
+class SharedPrefixSampler:
+    """Rows carry the set of their samples. At most `batch_size` prompts are under way together."""
+
+    def __init__(self, loaded: LoadedModel, batch_size: int):
+        self.model = PackedModel(loaded)
+        self.batch_size = batch_size
+        self.watch = StopWatch.of(loaded)
+
+    def sample(self, prompts: Iterable[Prompt], settings: SamplerSettings) -> Iterator[list[Completion]]:
+        """See `Sampler`. Prompts that begin alike go together."""
+        ordered = (p for window in windows(prompts, WINDOW * self.batch_size) for p in sorted(window, key=lambda prompt: prompt.ids))
+        load = Load.of(self.batch_size, enough=self.batch_size * settings.draws)
+        return _Sampling(self.model, load, settings, self.watch).run(ordered)
+
+
+class SampleRows(Decoder[T]):
+    """Rows with their samples: `sample` lists the live ones, place x draws + number, and `row_of` the row of each, ascending.
+
+    A prompt's greedy completion is the last of its draws. Rows without a sample below their place's number in `allowed` wait. Samples
+    from that number on that have drawn the same as one below it come along at no cost.
+    """
+
+    def __init__(self, model: PackedModel, load: Load, settings: SamplerSettings, watch: StopWatch):
+        self.settings, self.watch = settings, watch
+        super().__init__(model, load, settings.max_new_tokens, FEWER)
+
+    def begin(self) -> None:
+        """See `Decoder`."""
+        super().begin()
+        self.prompts: dict[int, Prompt] = {}  # place -> prompt
+        self.sample, self.row_of = np.empty((2, 0), dtype=np.int64)
+        self.allowed = np.zeros(self.load.places, dtype=np.int64)
+        self.uniform = np.empty((self.load.places * self.settings.draws, self.max_new_tokens))  # [places x draws, steps]
+
+    def take(self, prompts: Sequence[Prompt], places: np.ndarray, allowed: int) -> None:
+        """Prompts have got these places, with all their samples in the row that is there."""
+        samples = self.settings.draws
+        numbers = (places[:, None] * samples + np.arange(samples)).ravel()
+        self.uniform[numbers] = prompt_uniforms(prompts, self.settings).reshape(-1, self.max_new_tokens)
+        self.allowed[places] = allowed
+        self.prompts.update(zip(places.tolist(), prompts, strict=True))
+        self.sample = np.concatenate([self.sample, numbers])
+        self.row_of = np.concatenate([self.row_of, np.repeat(np.searchsorted(self.place, places), samples)])
+
+    def moved(self, position: np.ndarray) -> None:
+        """See `Decoder`."""
+        self.row_of = position[self.row_of]
+
+    def ready(self) -> np.ndarray:
+        """See `Decoder`."""
+        samples = self.settings.draws
+        return np.unique(self.row_of[self.sample % samples < self.allowed[self.sample // samples]])
+
+    def remove(self, rows: np.ndarray) -> None:
+        """These rows and their samples end here."""
+        going = np.ones(len(self.place), dtype=bool)
+        going[rows] = False
+        position = np.cumsum(going) - 1
+        stay = going[self.row_of]
+        self.sample, self.row_of = self.sample[stay], position[self.row_of[stay]]
+        self.keep(np.flatnonzero(going))
+
+    def stopped(self, row: int, stop: str, text: str, samples: np.ndarray) -> None:
+        """A row has stopped with these samples."""
+        raise NotImplementedError
+
+    def draw(self, reads: list[Read]) -> None:
+        """One more token of every sample whose row was read; rows split where they differ, and those that stop are gone."""
+        order = np.argsort(self.row_of, kind="stable")
+        self.sample, self.row_of = self.sample[order], self.row_of[order]
+        token = np.full(len(self.sample), -1)  # of each sample; -1: its row waits
+        for rows, logits in reads:
+            line = np.searchsorted(rows, self.row_of)
+            drawing = np.flatnonzero(rows[np.minimum(line, len(rows) - 1)] == self.row_of)
+            token[drawing] = self._tokens(logits, line[drawing], drawing)
+        choices = int(token.max()) + 2
+        pairs, row_of = np.unique(self.row_of * choices + token + 1, return_inverse=True)
+        order = np.argsort(row_of, kind="stable")
+        self.sample, self.row_of = self.sample[order], row_of[order]
+        self.split(pairs // choices, pairs % choices - 1)
+        self._stop(np.flatnonzero(pairs % choices))
+
+    def _tokens(self, logits: torch.Tensor, line: np.ndarray, drawing: np.ndarray) -> np.ndarray:
+        """What these samples draw, each from its line of the logits."""
+        column = np.arange(len(line)) - np.searchsorted(line, line)
+        numbers = np.zeros((len(logits), int(column.max()) + 1))
+        numbers[line, column] = self.uniform[self.sample[drawing], self.depth[self.row_of[drawing]]]
+        drawn = draw_tokens(logits, self.settings.temperature, torch.from_numpy(numbers), self.settings.top_k)
+        return drawn.cpu().numpy()[line, column]
+
+    def _stop(self, grown: np.ndarray) -> None:
+        answers = [self.prompts[place].answers for place in self.place[grown].tolist()]
+        stops = self.watch.check(self.drawn[grown], self.depth[grown], answers, self.max_new_tokens)
+        starts = np.searchsorted(self.row_of, np.arange(len(self.place) + 1))
+        for at, (stop, text) in stops.items():
+            row = grown[at]
+            self.stopped(row, stop, text, self.sample[starts[row] : starts[row + 1]])
+        self.remove(grown[list(stops)])
+
+
+class _Sampling(SampleRows[Prompt]):
+    """All samples of every prompt."""
+
+    def begin(self) -> None:
+        """See `Decoder`."""
+        super().begin()
+        self._counted: dict[int, Counter[tuple[int, str, int, str]]] = {}  # place -> (template, text, tokens, stop) -> samples
+
+    def texts(self, item: Prompt) -> list[tuple[int, ...]]:
+        """See `Decoder`."""
+        return [item.ids]
+
+    def entered(self, items: list[tuple[Prompt, np.ndarray]]) -> None:
+        """See `Decoder`."""
+        self.take([prompt for prompt, _ in items], np.concatenate([places for _, places in items]), self.settings.draws)
+        self._counted.update((int(places[0]), Counter()) for _, places in items)
+
+    def advance(self, reads: list[Read]) -> list[Completion]:
+        """Completions of the prompts that are through."""
+        self.draw(reads)
+        over = self.items.keys() - set(self.place.tolist())
+        return [row for place in sorted(over) for row in self._completions(place)]
+
+    def stopped(self, row: int, stop: str, text: str, samples: np.ndarray) -> None:
+        """See `SampleRows`."""
+        place, template = int(self.place[row]), self.prompts[int(self.place[row])].template
+        greedy = int((samples % self.settings.draws >= self.settings.samples).sum())
+        for number, count in ((0, len(samples) - greedy), (self.settings.samples, greedy)):
+            if count:
+                self._counted[place][place_of(template, number, self.settings), text, int(self.depth[row]), stop] += count
+
+    def _completions(self, place: int) -> list[Completion]:
+        said, counted = self.prompts[place], self._counted.pop(place)
+        self.finish(place)
+        return [Completion(said.fact_id, at, text, n, tokens, stop) for (at, text, tokens, stop), n in counted.items()]

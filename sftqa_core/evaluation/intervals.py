@@ -1,0 +1,197 @@
+"""Drawing facts anew, the same ones for all settings that are compared (METHOD 8.9).
+
+Accuracy per memory level and domain, with intervals (METHOD sections 2, 8.9 and 8.11).
+
+Levels come from a `LevelScheme`, so nothing here knows how many there are. The headline is the unweighted mean of the
+per-level accuracies (macro); the accuracy on the facts as they come stands beside it (natural).
+
+Comparisons between runs on the same test facts: ratios of macro means, with paired intervals.
+
+Rule (METHOD 8.9): each fact is first averaged over the seeds of a setting, then facts are resampled within their levels,
+the same facts for every setting compared, so that the comparison is paired.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sftqa_core.artifacts.kept import Kept
+from sftqa_core.records import DOMAINS, DomainAccuracy, LevelAccuracy, LevelScheme
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DRAWS = 2_000  # bootstrap resamples
+CELLS_AT_ONCE = 4_000_000  # resampling weights held in memory at a time (32 MB)
+
+KEPT_FACTS = 2_000  # draws of up to so many facts are kept, 8 MB each at most
+KEPT_BYTES = 100_000_000  # of all of them
+
+
+def resampled(scores: np.ndarray, seed: int = 0, draws: int = DRAWS) -> np.ndarray:
+    """Mean scores of facts drawn anew: [facts, settings] -> [draws, settings]. The same facts for all settings."""
+    facts = len(scores)
+    drawn: Iterable[np.ndarray] = _drawing(facts, seed, draws)
+    if facts <= KEPT_FACTS:  # a study asks for the same draws hundreds of times, and drawing takes longer than all that is done with them
+        drawn = _drawn.get((facts, seed, draws), lambda: [weights.astype(np.uint16) for weights in _drawing(facts, seed, draws)])
+    return np.concatenate([weights.astype(np.int64) @ scores / facts for weights in drawn])
+
+
+def _drawing(facts: int, seed: int, draws: int) -> Iterator[np.ndarray]:
+    """How often each resample has each fact: [draws, facts], in pieces."""
+    rng = np.random.default_rng(seed)
+    step = max(1, CELLS_AT_ONCE // max(facts, 1))
+    for start in range(0, draws, step):
+        yield rng.multinomial(facts, np.full(facts, 1 / facts), size=min(step, draws - start))
+
+
+_drawn: Kept[list[np.ndarray]] = Kept(KEPT_BYTES, lambda pieces: sum(piece.nbytes for piece in pieces))
+
+
+def by_level(scores: np.ndarray, levels: np.ndarray, count: int) -> list[np.ndarray]:
+    """Scores [facts, settings] of each level's facts."""
+    return [scores[levels == level] for level in range(count)]
+
+
+def macro_resampled(strata: Sequence[np.ndarray], seed: int = 0, draws: int = DRAWS) -> np.ndarray:
+    """Means over levels [draws, settings], facts drawn anew within each level."""
+    return np.mean([resampled(group, seed + at, draws) for at, group in enumerate(strata)], axis=0)
+
+
+def wilson(correct: int, n: int) -> tuple[float, float]:
+    """Wilson's 95% interval of a share, within [0, 1]. (0, 1) when nothing was seen."""
+    if n == 0:
+        return 0.0, 1.0
+    from statsmodels.stats.proportion import proportion_confint
+
+    low, high = proportion_confint(correct, n, method="wilson")
+    return (0.0 if correct == 0 else float(low)), (1.0 if correct == n else float(high))
+
+
+def accuracy_by_level(
+    predictions: pd.DataFrame,
+    facts: pd.DataFrame,
+    levels: pd.DataFrame | None,
+    scheme: LevelScheme,
+) -> dict[str, DomainAccuracy]:
+    """Both domains' accuracy from one stage of predictions.
+
+    `facts` gives the domain, `levels` (columns fact_id, level) the level: a fact without one counts in the natural
+    accuracy only. A domain without facts has n = 0 everywhere.
+    """
+    if predictions["stage"].nunique() > 1:
+        raise ValueError(f"Accuracy is of one stage at a time, got {', '.join(predictions['stage'].unique())}.")
+    table = predictions[["fact_id", "correct"]].merge(facts[["fact_id", "domain"]], on="fact_id", validate="one_to_one")
+    known = {} if levels is None else dict(zip(levels["fact_id"], levels["level"], strict=True))
+    table["level"] = table["fact_id"].map(known)
+    return {domain: _domain(table[table["domain"] == domain], scheme) for domain in DOMAINS}
+
+
+def _domain(table: pd.DataFrame, scheme: LevelScheme) -> DomainAccuracy:
+    groups = [table.loc[table["level"] == index, "correct"] for index in range(len(scheme.labels))]
+    per_level = tuple(_level(label, len(group), int(group.sum())) for label, group in zip(scheme.labels, groups, strict=True))
+    macro, low, high = _macro(per_level)
+    n, correct = len(table), int(table["correct"].sum())
+    natural_low, natural_high = wilson(correct, n) if n else (None, None)
+    present = tuple(level.level for level in per_level if level.n)
+    return DomainAccuracy(per_level, macro, low, high, present, correct / n if n else None, natural_low, natural_high, n)
+
+
+def _level(label: str, n: int, correct: int) -> LevelAccuracy:
+    if n == 0:
+        return LevelAccuracy(label, 0, 0, None, None, None)
+    low, high = wilson(correct, n)
+    return LevelAccuracy(label, n, correct, correct / n, low, high)
+
+
+def _macro(per_level: tuple[LevelAccuracy, ...]) -> tuple[float | None, float | None, float | None]:
+    """The mean over levels and its 95% interval; three times None when a level holds no fact (METHOD 8.11).
+
+    The interval is put together from the levels' Wilson intervals (MOVER, Zou and Donner 2008): each side's distances
+    from the shares add up as squares. Unlike a bootstrap it does not shrink to a point when every level is all right or
+    all wrong, and it always holds the mean.
+    """
+    if any(level.n == 0 for level in per_level):
+        return None, None, None
+    shares = np.array([level.correct / level.n for level in per_level])
+    lows, highs = np.array([wilson(level.correct, level.n) for level in per_level]).T
+    mean = float(shares.mean())
+    below, above = (math.sqrt(((shares - side) ** 2).sum()) / len(shares) for side in (lows, highs))
+    return mean, mean - below, mean + above
+
+
+PERCENTILES = (2.5, 97.5)
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A ratio of two macro means with its paired bootstrap interval. All None when a level holds no fact."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    missing: tuple[str, ...] = ()  # levels without facts
+
+
+def mean_over_seeds(predictions: Sequence[pd.DataFrame]) -> pd.Series:
+    """fact_id -> share of the seeds' predictions tables (one stage each) in which it was right.
+
+    Raises `ValueError` when the tables are not about the same facts.
+    """
+    import pandas as pd
+
+    columns = [table.set_index("fact_id")["correct"].astype(float) for table in predictions]
+    if any(len(column) != len(columns[0]) or set(column.index) != set(columns[0].index) for column in columns):
+        raise ValueError("Runs can only be averaged over seeds when they were tested on the same facts.")
+    return pd.concat(columns, axis=1).mean(axis=1)
+
+
+def paired_ratio(
+    numerator: pd.Series,
+    denominators: pd.Series | Mapping[int, pd.Series],
+    levels: pd.Series | None,
+    scheme: LevelScheme,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> Ratio:
+    """Macro mean of `numerator` over that of `denominators`; of several, over the best one, found anew in each resample.
+
+    Scores come from `mean_over_seeds`; `levels` is fact_id -> level index (None: the plain mean over all facts). For
+    "n = 60 against the best of 60, 240 and 960" the denominators include the n = 60 scores. The value is None when a
+    level is missing or the denominator is 0; resamples with a denominator of 0 are left out of the interval.
+    """
+    others = list(denominators.values()) if isinstance(denominators, Mapping) else [denominators]
+    strata, missing = _strata([numerator, *others], levels, scheme)
+    if missing:
+        return Ratio(None, None, None, missing)
+    observed = _observed(strata)
+    drawn = macro_resampled(strata, seed, draws)
+    best = drawn[:, 1:].max(axis=1)
+    kept = drawn[best > 0, 0] / best[best > 0]
+    if observed[1:].max() == 0 or not len(kept):
+        return Ratio(None, None, None)
+    low, high = np.percentile(kept, PERCENTILES)
+    return Ratio(float(observed[0] / observed[1:].max()), float(low), float(high))
+
+
+def _strata(scores: Sequence[pd.Series], levels: pd.Series | None, scheme: LevelScheme) -> tuple[list[np.ndarray], tuple[str, ...]]:
+    """One array (facts, settings) per level, and the labels of levels without facts. Facts without a level are left out."""
+    import pandas as pd
+
+    table = pd.concat(list(scores), axis=1, join="inner")
+    if any(len(series) != len(table) for series in scores):
+        raise ValueError("Runs can only be compared on the same test facts.")
+    if levels is None:
+        return [table.to_numpy()], () if len(table) else ("any",)
+    at = table.index.to_series().map(levels).to_numpy()
+    groups = [table.to_numpy()[at == index] for index in range(len(scheme.labels))]
+    return groups, tuple(label for label, group in zip(scheme.labels, groups, strict=True) if not len(group))
+
+
+def _observed(strata: Sequence[np.ndarray]) -> np.ndarray:
+    return np.mean([group.mean(axis=0) for group in strata], axis=0)

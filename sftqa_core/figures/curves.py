@@ -1,0 +1,247 @@
+"""Accuracy against the number of examples (the study of how much data).
+
+What happened while a model was trained: the loss, and dev facts answered rightly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+
+from sftqa_core.figures.style import FEW, GREY, LogAxis, canvas, level_colours, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Crimson, orange, magenta and brown: no level's colours, and each reads on white and on dark. There is one sign more than
+# there are colours, so that the pair repeats only after 20 models.
+MODEL_COLOURS = ("#c42e4f", "#de702c", "#c565b4", "#8f6242")
+MODEL_SIGNS = ("circle", "square", "diamond", "triangle-up", "star")
+PUBLISHED = " (published)"
+_DASHES = {1: "dot", 4: "dash", 16: "longdash"}  # examples shown -> the line's dash
+_APART = 0.01  # of the axis, between lines at one n, so that their bars do not cover each other
+_LETTER = 0.021  # of the axis: a letter of a label on a chart of 420 px
+
+
+def amount_figure(
+    curve: pd.DataFrame,
+    domain: str,
+    level: str,
+    reference: pd.DataFrame | None = None,
+    height: int = 380,
+    in_context: pd.DataFrame | None = None,
+) -> go.Figure:
+    """One line a model: `curve` as studies.amount.curve makes it, its rows of one domain and one level (or mean).
+
+    Bars are 95% intervals, small points the seeds; fewer than 30 facts give hollow markers. `reference` (model, n, accuracy;
+    where they exist, its columns domain, level and train tell rows and lines apart) is drawn in grey dashes, as published.
+    `in_context` (as studies.amount.in_context makes it) gives a dashed line across in the model's colour for each number of examples
+    that the untouched model was shown.
+    """
+    rows = _known(curve, domain=domain, level=level)
+    names = list(dict.fromkeys(curve["model"])) if len(curve) else []  # all of them: a model keeps its colour from level to level
+    lines = [(name, *_style(at), rows[rows["model"] == name]) for at, name in enumerate(names)]
+    figure = _lines(lines, height, _known(reference, domain=domain, level=level) if reference is not None else None)
+    for row in _known(in_context, domain=domain, level=level).to_dict("records") if in_context is not None and len(in_context) else ():
+        _across(figure, row, _style(names.index(row["model"]))[0] if row["model"] in names else GREY)
+    return figure
+
+
+def _across(figure: go.Figure, row: dict[Any, Any], colour: str) -> None:
+    """What the untouched model answers with examples in front, at every size that is drawn."""
+    places = sorted({x for trace in figure.data for x in trace.x or () if x is not None} or {0.0})
+    name = f"{plain(row['model'])}, {row['shots']} shown"
+    fewer = f"<br>{row['shown']:.1f} fitted on average" if row["shown"] < row["shots"] else ""
+    figure.add_scatter(
+        name=name,
+        x=places,
+        y=[row["accuracy"]] * len(places),
+        mode="lines",
+        line={"color": colour, "width": 1.2, "dash": _DASHES.get(row["shots"], "dashdot")},
+        text=[f"<b>{name} to the untouched model</b><br>{_numbers(row)}{fewer}"] * len(places),
+        hovertemplate="%{text}<extra></extra>",
+        legendrank=1000,
+    )
+
+
+def levels_by_amount_figure(curve: pd.DataFrame, model: str, domain: str, labels: Sequence[str], height: int = 380) -> go.Figure:
+    """One line a level, for one model and domain, in the level colours."""
+    rows = _known(curve, model=model, domain=domain)
+    colours = level_colours(len(labels)) if len(rows) else []
+    lines = [(label, colour, "circle", rows[rows["level"] == label]) for label, colour in zip(labels, colours, strict=False)]
+    return _lines(lines, height)
+
+
+def _known(table: pd.DataFrame, **wanted: str) -> pd.DataFrame:
+    """Rows with an accuracy and these values, as far as the table has such columns; an empty table may have none at all."""
+    for column, value in wanted.items():
+        if column in table:
+            table = table[table[column] == value]
+    return table[table["accuracy"].notna()] if len(table) else table
+
+
+def _style(at: int) -> tuple[str, str]:
+    return MODEL_COLOURS[at % len(MODEL_COLOURS)], MODEL_SIGNS[at % len(MODEL_SIGNS)]
+
+
+def _lines(lines: list[tuple[str, str, str, pd.DataFrame]], height: int, reference: pd.DataFrame | None = None) -> go.Figure:
+    figure = canvas(height, x_title="examples trained on", y_title="accuracy", percent="y")
+    drawn = [line for line in lines if len(line[3])]
+    others = reference["n"].tolist() if reference is not None and len(reference) else []
+    axis = LogAxis([*(n for *_, rows in drawn for n in rows["n"]), *others])
+    if reference is not None and others:
+        _published(figure, reference, axis)
+    for at, (name, colour, sign, rows) in enumerate(drawn):
+        shift = _APART * _length(axis) * (at - (len(drawn) - 1) / 2)
+        ordered = rows.sort_values("n")
+        _seeds(figure, ordered, axis, shift, colour)
+        figure.add_scatter(
+            name=plain(name),
+            x=[axis.place(n) + shift for n in ordered["n"]],
+            y=ordered["accuracy"].tolist(),
+            mode="lines+markers",
+            line={"color": colour, "width": 2},
+            marker={"size": 9, "color": colour, "symbol": [sign + ("-open" if facts < FEW else "") for facts in ordered["facts"]]},
+            error_y=_bars(ordered, colour),
+            text=[_hover(plain(name), row) for row in ordered.to_dict("records")],
+            hovertemplate="%{text}<extra></extra>",
+            cliponaxis=False,
+            showlegend=True,
+        )
+    axis.draw(figure, _ticks(axis))
+    figure.update_xaxes(tickangle=0)
+    figure.update_yaxes(rangemode="tozero", range=None if axis.numbers else [0, 1])
+    return figure
+
+
+def _published(figure: go.Figure, reference: pd.DataFrame, axis: LogAxis) -> None:
+    by = [column for column in ("model", "train") if column in reference]
+    seen = set()
+    for names, rows in reference.groupby(by, sort=False):
+        name = plain(names[0]) + PUBLISHED
+        told = name + (f", trained on {plain(names[1])}" if len(names) > 1 else "")
+        ordered = rows.sort_values("n")
+        figure.add_scatter(
+            name=name,
+            legendgroup=name,
+            x=[axis.place(n) for n in ordered["n"]],
+            y=ordered["accuracy"].tolist(),
+            mode="lines+markers",
+            line={"color": GREY, "width": 1.2, "dash": "dash"},
+            marker={"size": 6, "color": GREY, "symbol": "cross-thin", "line": {"color": GREY, "width": 1.5}},
+            text=[f"<b>{told}, n = {row['n']:,}</b><br>{row['accuracy']:.1%}" for row in ordered.to_dict("records")],
+            hovertemplate="%{text}<extra></extra>",
+            cliponaxis=False,
+            showlegend=name not in seen,
+            legendrank=1001,  # below one's own
+        )
+        seen.add(name)
+
+
+def _seeds(figure: go.Figure, rows: pd.DataFrame, axis: LogAxis, shift: float, colour: str) -> None:
+    """Each seed as a small point; one seed alone is the mean itself."""
+    points = [(axis.place(row["n"]) + shift, value) for row in rows.to_dict("records") if row["seeds"] > 1 for value in row["per_seed"]]
+    if points:
+        figure.add_scatter(
+            x=[x for x, _ in points],
+            y=[y for _, y in points],
+            mode="markers",
+            marker={"size": 5, "color": colour, "opacity": 0.5},
+            hoverinfo="skip",
+            cliponaxis=False,
+            showlegend=False,
+        )
+
+
+def _bars(rows: pd.DataFrame, colour: str) -> dict[str, Any]:
+    above = (rows["high"].astype(float) - rows["accuracy"].astype(float)).tolist()
+    below = (rows["accuracy"].astype(float) - rows["low"].astype(float)).tolist()
+    return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "color": colour, "thickness": 1, "width": 3}
+
+
+def _ticks(axis: LogAxis) -> list[float]:
+    """Sizes that have room for their label: the largest, then downwards; 0 keeps its own, at the cost of its neighbour's."""
+    kept: list[float] = []
+    for number in reversed(axis.numbers):
+        if number == 0 and len(kept) > 1 and not _room(axis, 0, kept[-1]):
+            kept.pop()
+        if number == 0 or not kept or _room(axis, number, kept[-1]):
+            kept.append(number)
+    return kept
+
+
+def _room(axis: LogAxis, low: float, high: float) -> bool:
+    """Whether the labels of two sizes fit side by side."""
+    letters = (len(f"{low:,.0f}") + len(f"{high:,.0f}")) / 2 + 1
+    return axis.place(high) - axis.place(low) >= _LETTER * letters * _length(axis)
+
+
+def _length(axis: LogAxis) -> float:
+    return axis.place(axis.numbers[-1]) - axis.place(axis.numbers[0]) + 0.3 if axis.numbers else 1.0
+
+
+def _hover(name: str, row: dict[Any, Any]) -> str:
+    return f"<b>{name}, n = {row['n']:,}</b><br>{_numbers(row)}"
+
+
+def _numbers(row: dict[Any, Any]) -> str:
+    told = f"{row['accuracy']:.1%}"
+    if row["low"] == row["low"] and row["low"] is not None:
+        told += f" (95%: {row['low']:.1%} to {row['high']:.1%})"
+    told += f"<br>{row['facts']:,} facts, {row['seeds']} seed{'' if row['seeds'] == 1 else 's'}"
+    if row["seeds"] > 1:
+        told += ": " + ", ".join(f"{value:.1%}" for value in row["per_seed"])
+    return told + ("<br>too few facts to tell" if row["facts"] < FEW else "")
+
+
+_DOMAINS = {"in": ("in-domain", "#3f76bf", "circle"), "out": ("out-of-domain", "#de702c", "square")}
+
+
+def loss_figure(steps: Sequence[int], losses: Sequence[float], total_steps: int | None = None, height: int = 220) -> go.Figure:
+    """Loss against step; with `total_steps` the axis keeps its length while the run goes on, so nothing jumps."""
+    figure = canvas(height, x_title="step", y_title="loss")
+    figure.add_scatter(
+        x=list(steps),
+        y=list(losses),
+        mode="lines+markers" if len(steps) <= 60 else "lines",
+        line={"color": level_colours(5)[1], "width": 2},
+        marker={"size": 5},
+        hovertemplate="step %{x}: loss %{y:.3f}<extra></extra>",
+        showlegend=False,
+    )
+    figure.update_xaxes(range=[0, max(total_steps or 0, steps[-1] if len(steps) else 0, 1) * 1.03], showgrid=False)
+    figure.update_yaxes(rangemode="tozero", zeroline=True, zerolinecolor=GREY)
+    return figure
+
+
+def looks_figure(looks: pd.DataFrame, kept_step: int | None = None, height: int = 220) -> go.Figure:
+    """Share of dev facts answered rightly against step: `looks` as workflows.run_looks gives it, a line a domain.
+
+    Bars are Wilson 95% intervals; fewer than 30 facts give hollow markers. `kept_step` is marked as the step whose weights the run kept.
+    """
+    figure = canvas(height, x_title="step", y_title="dev accuracy", percent="y")
+    for domain, rows in looks.groupby("domain", sort=False):
+        name, colour, sign = _DOMAINS.get(str(domain), (str(domain), GREY, "diamond"))
+        figure.add_scatter(
+            name=name,
+            x=rows["step"].tolist(),
+            y=rows["accuracy"].tolist(),
+            mode="lines+markers",
+            line={"color": colour, "width": 2},
+            marker={"size": 7, "symbol": [sign + ("-open" if facts < FEW else "") for facts in rows["n"]]},
+            error_y={
+                "type": "data", "symmetric": False, "thickness": 1, "width": 3, "color": colour,
+                "array": (rows["high"] - rows["accuracy"]).tolist(), "arrayminus": (rows["accuracy"] - rows["low"]).tolist(),
+            },
+            text=[f"{row.correct:,} of {row.n:,}, 95% {row.low:.1%} to {row.high:.1%}" for row in rows.itertuples()],
+            hovertemplate="step %{x}: %{y:.1%}<br>%{text}<extra>" + name + "</extra>",
+            showlegend=True,
+        )  # fmt: skip
+    if kept_step is not None:
+        figure.add_vline(x=kept_step, line={"color": GREY, "width": 1.2, "dash": "dash"}, annotation_text="weights kept")
+        figure.update_annotations(yanchor="bottom", y=0, xanchor="left", x=kept_step, yref="y")
+    figure.update_xaxes(range=[0, max(looks["step"].max() if len(looks) else 0, 1) * 1.03], showgrid=False)
+    figure.update_yaxes(rangemode="tozero", zeroline=True, zerolinecolor=GREY)
+    return figure

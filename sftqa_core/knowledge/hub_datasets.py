@@ -1,0 +1,193 @@
+"""Facts from a dataset of the Hugging Face hub, or from a folder that `datasets` saved.
+
+`hub:owner/name` names a dataset; what follows a question mark says which of its columns to use, where they are not
+called as in rows.py, and may pick a config and a revision:
+
+    hub:owner/name?subject=entity_name&relation=property&object=value&config=en
+
+The dataset's own train / validation / test become the facts' splits when it has at least two of them; the rows of a
+single split are divided by subject. Only data files are read: datasets that bring code are refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from sftqa_core.errors import FactsError, MissingPackage, first_line
+from sftqa_core.jsonrecord import parse_json, shown
+from sftqa_core.knowledge.facts import FactSource
+from sftqa_core.knowledge.rows import MAX_ROWS, ROLES, Cells, source_from_cells
+
+PREFIX = "hub:"
+_BATCH = 2_000  # rows in hand
+ASK_S = 5.0  # until the hub counts as out of reach
+MAX_DOWNLOAD_BYTES = 2_000_000_000
+MAX_STATE_BYTES = 2_000_000
+_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+_ROLE_OF = {"object": "answers", "answer": "answers", "objects": "answers"} | {role: role for role in ROLES}
+_LONGEST_ID = 100
+_OPTION = re.compile(r"(?!.*\.\.)\w[\w ./+-]{0,99}")
+_OPTIONS = ("config", "revision")
+
+
+def load_hub(name: str) -> FactSource:
+    """The facts of `hub:owner/name?...`. Raises `FactsError`, or `MissingPackage` without the datasets library."""
+    place, _, query = name.removeprefix(PREFIX).partition("?")
+    if len(place) > _LONGEST_ID or not _ID.fullmatch(place):
+        raise FactsError(
+            f"{shown(place)} is no dataset id. Write {PREFIX}owner/name, then ?subject=column&... if its columns have other names."
+        )
+    mapping, options = _read_query(query)
+    wrong = [value for value in options.values() if not _OPTION.fullmatch(value)]
+    if wrong:
+        raise FactsError(f"{shown(wrong[0])} is no config or revision.")
+    if Path(place).exists():  # datasets would take it for a folder of files
+        raise FactsError(f"{place} is a file or folder here. Give it as a path, without {PREFIX}, or run this from elsewhere.")
+    datasets = _library()
+    try:
+        with contextlib.nullcontext() if _reachable(place, options.get("revision")) else _local_only(datasets):
+            builder = datasets.load_dataset_builder(place, name=options.get("config"), revision=options.get("revision"))
+            size = builder.info.download_size or 0
+            if size <= MAX_DOWNLOAD_BYTES:
+                builder.download_and_prepare()
+                return _as_source(name, place, builder.as_dataset(), mapping)
+    except FactsError:
+        raise
+    except Exception as error:  # the border: whatever the hub's libraries raise becomes a sentence
+        raise FactsError(_explain(place, error)) from error
+    raise FactsError(f"{place} is {size:,} bytes to download; the most is {MAX_DOWNLOAD_BYTES:,}.")
+
+
+def _reachable(place: str, revision: str | None) -> bool:
+    """Whether the hub answers at all. Asked once, with a short limit: the datasets library tries for minutes."""
+    from huggingface_hub import HfApi, constants, errors
+
+    if constants.is_offline_mode():
+        return False
+    try:
+        HfApi().dataset_info(place, revision=revision, timeout=ASK_S)
+    except errors.HfHubHTTPError:  # it says no, and datasets will hear the same
+        return True
+    except Exception:  # whatever the client's HTTP library raises where there is no network
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _local_only(datasets: Any) -> Iterator[None]:
+    """Within it both libraries look at this machine alone, as if the person had asked for that."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = before
+
+
+def load_saved(path: Path, name: str | None = None, query: str = "") -> FactSource:
+    """The facts of a folder that `Dataset.save_to_disk` or `DatasetDict.save_to_disk` wrote. Errors as `load_hub`."""
+    mapping, _ = _read_query(query)
+    datasets = _library()
+    try:
+        _refuse_links(path)
+        saved = datasets.load_from_disk(str(path))
+    except FactsError:
+        raise
+    except Exception as error:  # the border: whatever the hub's libraries raise becomes a sentence
+        raise FactsError(f"{path} is not a dataset that can be read ({first_line(error)}). Save it again with save_to_disk.") from error
+    return _as_source(name or str(path), path.name, saved, mapping)
+
+
+def is_saved_dataset(path: Path) -> bool:
+    """Whether a folder was written by save_to_disk."""
+    return (path / "dataset_dict.json").is_file() or (path / "dataset_info.json").is_file()
+
+
+def _refuse_links(folder: Path) -> None:
+    """The files that a saved dataset names must be its own: state.json could name any of this machine."""
+    for part in [folder, *(child for child in folder.iterdir() if child.is_dir())]:
+        state = part / "state.json"
+        if not state.is_file():
+            continue
+        if state.stat().st_size > MAX_STATE_BYTES:
+            raise FactsError(f"{state} has {state.stat().st_size:,} bytes, far more than save_to_disk writes.")
+        named = parse_json(state.read_text(encoding="utf-8")).get("_data_files", [])
+        for name in (str(entry["filename"]) for entry in named):
+            if not (part / name).resolve().is_relative_to(folder.resolve()):
+                raise FactsError(f"{state} names the file {shown(name)}, which lies outside of the dataset. It was not opened.")
+
+
+def _read_query(query: str) -> tuple[dict[str, str], dict[str, str]]:
+    """(role -> column, option -> value) out of `subject=a&config=b`."""
+    pairs = dict(parse_qsl(query, keep_blank_values=True))
+    unknown = [key for key in pairs if key not in _ROLE_OF and key not in _OPTIONS]
+    if unknown:
+        raise FactsError(
+            f"{shown(', '.join(unknown))} can't stand after the question mark; these can: {', '.join([*_ROLE_OF, *_OPTIONS])}."
+        )
+    mapping = {_ROLE_OF[key]: value for key, value in pairs.items() if key in _ROLE_OF}
+    return mapping, {key: value for key, value in pairs.items() if key in _OPTIONS}
+
+
+def _library() -> Any:
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingPackage(
+            "Datasets need the datasets library: pip install datasets. CSV, JSON Lines and Parquet files work without."
+        ) from error
+    return datasets
+
+
+def _as_source(name: str, place: str, loaded: Any, mapping: dict[str, str]) -> FactSource:
+    parts = dict(loaded) if isinstance(loaded, dict) else {"": loaded}
+    count = sum(len(part) for part in parts.values())
+    if count > MAX_ROWS:
+        raise FactsError(f"{place} has {count:,} rows, the most is {MAX_ROWS:,}. Save a part of it and use that.")
+    columns = list(dict.fromkeys(column for part in parts.values() for column in part.column_names))
+    known = {*mapping.values(), *(name for names in ROLES.values() for name in names)}
+    used = [column for column in columns if column in known or column.casefold() in known]
+    by_part = len(parts) > 1 and "split" not in mapping
+    if by_part:
+        used = [column for column in used if column.casefold() != "split"]
+    rows = _rows(parts, used, by_part)
+    try:
+        return source_from_cells(Cells(place, [*(used or columns), *(["split"] if by_part else [])], rows), name, mapping=mapping)
+    except (OSError, ValueError, ArithmeticError, LookupError) as error:  # dates that Python can't hold, texts that are no UTF-8
+        raise FactsError(f"{place} holds values that can't be read ({first_line(error)}).") from error
+
+
+def _rows(parts: dict[str, Any], used: list[str], by_part: bool) -> Iterator[tuple[int, list[Any]]]:
+    """Rows numbered through, from columns of use only, as they are stored: decoding a picture would open the file, or the address,
+    that its cell names."""
+    number = 0
+    for split, part in parts.items():
+        there = [column for column in used if column in part.column_names]
+        if not there:
+            continue
+        for table in part.select_columns(there).with_format("arrow").iter(batch_size=_BATCH):
+            batch = {column: table.column(column).to_pylist() for column in there}
+            cells = [batch.get(column, [None] * table.num_rows) for column in used]
+            for values in zip(*cells, strict=True):
+                number += 1
+                yield number, [*values, split] if by_part else list(values)
+
+
+def _explain(place: str, error: Exception) -> str:
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    said = first_line(error)
+    if "scripts are no longer supported" in said:
+        return f"{place} brings code of its own, which is not run here. Convert it to Parquet and use the files."
+    if "OfflineModeIsEnabled" in kinds or isinstance(error, ConnectionError | TimeoutError) or kinds & {"ConnectError", "ConnectTimeout"}:
+        advice = "Save it with save_to_disk where there is a network and give the folder."
+        return f"{place} can't be had: this machine is offline and has no copy of it ({said}). {advice}"
+    if kinds & {"DatasetNotFoundError", "RepositoryNotFoundError"}:
+        return f"The hub has no dataset {place}, or it asks for a login that is missing here ({said})."
+    return f"{place} can't be read ({type(error).__name__}: {said})."

@@ -1,0 +1,131 @@
+"""Levels of facts for a workflow: what is stored is read, the rest is probed; the model is loaded once and only if needed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sftqa_core.engine.capacity import give_back
+from sftqa_core.knowledge.aliases import load_aliases
+from sftqa_core.knowledge.facts import FactSource, pick_facts
+from sftqa_core.memory.speeds import kind_of_probe, remember
+from sftqa_core.memory.stored import levels_in
+from sftqa_core.memory.stores import CompletionStore, EstimateStore
+from sftqa_core.models.catalogue import ModelFingerprint, base_card, find_model, model_fingerprint, origin
+from sftqa_core.models.devices import resolve_device
+from sftqa_core.models.hub.fetch import present, present_base
+from sftqa_core.models.quantising import number_format
+from sftqa_core.progress import Reporter
+from sftqa_core.records import LevelScheme, ProbeSettings
+from sftqa_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sftqa_core.models.loading import LoadedModel
+
+
+def chosen_facts(source: FactSource, settings: ProbeSettings) -> pd.DataFrame:
+    """The facts that probe settings name, in seeded order; a larger limit only adds facts."""
+    split = None if settings.split == "all" else settings.split
+    return pick_facts(source.facts, split, settings.domain, settings.limit, settings.facts_seed)
+
+
+class Prober:
+    """Gives the levels of any facts of one source under one set of settings, on one device.
+
+    Levels measured on another device or in another number format are not its levels. Raises `SettingsError` for a device
+    that can't be used here, whether the model will be needed or not.
+    """
+
+    def __init__(self, source: FactSource, settings: ProbeSettings, reporter: Reporter, loads: Prober | None = None):
+        self.source = source
+        self._loads = loads  # who loads the model in place of this one
+        self.settings = settings
+        self.reporter = reporter
+        self.device = resolve_device(settings.device)
+        self.card = find_model(settings.model)
+        self.aliases = load_aliases(Workspace.current())
+        self.seconds = 0.0  # spent sampling them
+
+    @cached_property
+    def loaded(self) -> LoadedModel:
+        """The model, loaded when first asked for."""
+        if self._loads:
+            return self._loads.loaded
+        from sftqa_core.models.loading import load_model
+
+        how = self.settings.quantization
+        self.reporter.log(f"Loading {self.settings.model}{'' if how == 'none' else f' in {how}'} ...")
+        loaded = load_model(self.card, self.device, self.settings.gpus, self.reporter, how)
+        give_back()  # quantising leaves holes
+        self.card = loaded.card  # a hub model is on this machine from now on
+        return loaded
+
+    def bring_here(self) -> None:
+        """Fetch the model, and the one under an adapter, if they are not on this machine. Raises `ModelUnavailable`."""
+        self.card = present(self.card, self.reporter)
+        base = base_card(self.card)
+        if base is not None:
+            present_base(self.card, base, self.reporter)
+
+    def _is_here(self) -> bool:
+        base = base_card(self.card) if self.card.path else None
+        return self.card.path is not None and (base is None or base.path is not None)
+
+    def under(self, scheme: LevelScheme) -> Prober:
+        """The same model and facts under another scheme; the model is loaded once for both."""
+        return Prober(self.source, replace(self.settings, scheme=scheme), self.reporter, self)
+
+    @cached_property
+    def fingerprint(self) -> ModelFingerprint:
+        """What the model is on this device, without loading it. Raises `ModelUnavailable` while it is not on this machine."""
+        return model_fingerprint(self.card, number_format(self.device, self.settings.quantization), self.device)
+
+    @cached_property
+    def store(self) -> CompletionStore | EstimateStore:
+        """This model's completions, or estimates, on this device. Raises `ModelUnavailable` while its files are not on this machine."""
+        scheme, model = self.settings.scheme, self.fingerprint.to_dict()
+        if scheme.method == "sampling":
+            return CompletionStore.under_scheme(model, scheme, Workspace.current())
+        return EstimateStore.of(model, scheme, Workspace.current())
+
+    def known(self, facts: pd.DataFrame) -> pd.DataFrame | None:
+        """The levels table of those facts whose levels are known; None for a model that is not on this machine."""
+        if not self._is_here():
+            return None
+        return levels_in(self.store, self.card, self.source, facts, self.settings, self.aliases)
+
+    def levels(self, facts: pd.DataFrame) -> pd.DataFrame:
+        """The levels table of `facts`; probes those that are not known, and loads the model only for that."""
+        known = self.known(facts)
+        if known is not None and len(known) == len(facts):
+            return known
+        loaded = self.loaded  # first: where a package is missing this says which, the next line only that it is
+        from sftqa_core.memory.probing import probe_facts
+
+        began, before = time.monotonic(), self.probed
+        table = probe_facts(loaded, self.source, facts, self.settings, self.aliases, reporter=self.reporter, store=self.store)
+        if self.probed > before:
+            self.store.tell_origin(origin(loaded.card))
+            self.seconds += time.monotonic() - began
+            remember(loaded.fingerprint, **{kind_of_probe(self.settings.scheme): (self.probed, self.seconds)})
+        return table
+
+    @property
+    def probed(self) -> int:
+        """Facts sampled now."""
+        return self.store.added if self.card.path else 0
+
+    @property
+    def rate(self) -> float | None:
+        """Facts sampled a second; None when all were known."""
+        return self.probed / self.seconds if self.probed else None
+
+    @property
+    def folder(self) -> Path:
+        """Where the completions lie."""
+        return self.store.folder if self.card.path else Workspace.current().root / "completions"

@@ -1,0 +1,372 @@
+"""What is known of a model's memory of a source, held once and looked at in many ways: by split, domain, level, relation, words.
+
+A `Profile` is a list of row numbers of one table that all of them share, so that twenty people who look at a million facts need
+the memory of one. Never loads torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from sftqa_core.artifacts.kept import Kept
+from sftqa_core.records import LevelScheme, ModelCard, ProbeSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from sftqa_core.knowledge.facts import FactSource
+    from sftqa_core.memory.columns import Ids
+    from sftqa_core.memory.prober import Prober
+    from sftqa_core.memory.tables import PartStore
+
+_WORDS = ("source", "relation", "split", "domain")  # few different ones: kept as numbers
+NOT_PROBED = -1
+
+
+@dataclass(frozen=True, eq=False)  # known by identity
+class Whole:
+    """All facts of a source with their levels. The table must not be changed: it is shared."""
+
+    table: pd.DataFrame  # the fact table's columns, then those of LEVELS; null where a fact was not probed
+    scheme: LevelScheme
+    notes: tuple[str, ...]
+    ids: Ids
+
+    @cached_property
+    def level(self) -> np.ndarray:
+        """int8: each fact's level, `NOT_PROBED` where it is not known."""
+        return self.table["level"].to_numpy(dtype="int8", na_value=NOT_PROBED)
+
+    @cached_property
+    def score(self) -> np.ndarray:
+        """float64: each fact's memory score, NaN where it is not known."""
+        return self.table["score"].to_numpy()
+
+    @cached_property
+    def echo(self) -> np.ndarray:
+        return self.table["echo"].to_numpy(dtype=bool)
+
+    @cached_property
+    def texts(self) -> tuple[Any, Any]:
+        """Subjects, and the answers of each fact with line breaks between them, as Arrow's texts."""
+        import pyarrow as pa
+
+        return pa.array(self.table["subject"]), pa.array(["\n".join(answers) for answers in self.table["answers"]])
+
+    def levels(self, facts: pd.DataFrame) -> pd.DataFrame:
+        """`fact_id` and `level` of those facts whose level is known."""
+        import numpy as np
+        import pandas as pd
+
+        from sftqa_core.memory.columns import numbers
+
+        rows, there = self.ids.places(numbers(facts["fact_id"].tolist()))
+        level = np.where(there, self.level[rows], NOT_PROBED)
+        known = level != NOT_PROBED
+        return pd.DataFrame({"fact_id": facts["fact_id"].to_numpy()[known], "level": level[known]})
+
+    def place(self, fact_id: str) -> int | None:
+        """Where a fact stands in the table."""
+        from sftqa_core.memory.columns import numbers
+
+        rows, there = self.ids.places(numbers([fact_id]))
+        return int(rows[0]) if there[0] else None
+
+    def profile(self, split: str = "test", domain: str = "all") -> Profile:
+        """The facts of a split ("all": of all usable ones) and domain."""
+        import numpy as np
+
+        from sftqa_core.knowledge.facts import UNUSED
+
+        splits, domains = self.table["split"], self.table["domain"]
+        kept = (splits != UNUSED) if split == "all" else (splits == split)
+        kept = kept if domain == "all" else kept & (domains == domain)
+        return Profile(self, np.flatnonzero(kept.to_numpy()).astype("int32"))
+
+
+@dataclass(frozen=True, eq=False)  # known by identity
+class Profile:
+    """Some facts of a source and what is known of them."""
+
+    whole: Whole
+    rows: np.ndarray  # int32: positions in the whole's table, in its order
+    _kept: dict[Any, Any] = field(default_factory=dict, repr=False)  # what was counted before
+
+    @property
+    def scheme(self) -> LevelScheme:
+        return self.whole.scheme
+
+    @property
+    def facts(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def probed(self) -> int:
+        return int((self.whole.level[self.rows] != NOT_PROBED).sum())
+
+    @cached_property
+    def echo(self) -> int:
+        """Facts with an answer inside the subject."""
+        return int(self.whole.echo[self.rows].sum())
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for people."""
+        notes = list(self.whole.notes)
+        if self.echo:
+            notes.append(
+                f"{self.echo:,} of these facts are echo facts: an answer stands inside the subject, so repeating the subject counts "
+                "as a hit."
+            )
+        if shared := int(self.whole.table["subject_in_train"].to_numpy(dtype=bool)[self.rows].sum()):
+            notes.append(f"{shared:,} out-of-domain test facts have a subject that also stands in in-domain train facts.")
+        return tuple(notes)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The facts as a table of their own: a copy, so not for every redraw of a large source."""
+        return self.take(self.rows)
+
+    @cached_property
+    def without_echo(self) -> Profile:
+        """The same without echo facts."""
+        return replace(self, rows=self.rows[~self.whole.echo[self.rows]], _kept={})
+
+    @cached_property
+    def relations(self) -> list[str]:
+        """Relations of these facts."""
+        return sorted(map(str, self.column("relation").unique()))
+
+    def column(self, name: str) -> pd.Series:
+        """One column of these facts."""
+        return self.whole.table[name].iloc[self.rows]
+
+    def take(self, rows: np.ndarray, columns: list[str] | None = None) -> pd.DataFrame:
+        """Rows by position in the whole's table."""
+        table = self.whole.table if columns is None else self.whole.table[columns]
+        return table.iloc[rows].reset_index(drop=True)
+
+    def groups(self, by: str) -> Mapping[str, list[int]]:
+        """Facts per level in each group of a column; facts without a level are left out."""
+        import numpy as np
+        import pandas as pd
+
+        if ("groups", by) not in self._kept:
+            codes, names = pd.factorize(self.column(by))
+            level, levels = self.whole.level[self.rows], len(self.scheme.labels)
+            known = (level != NOT_PROBED) & (codes >= 0)
+            counts = np.bincount(codes[known] * levels + level[known].astype(int), minlength=len(names) * levels).reshape(-1, levels)
+            self._kept["groups", by] = {str(name): row.tolist() for name, row in zip(names, counts, strict=True)}
+        return self._kept["groups", by]
+
+    @cached_property
+    def scores(self) -> list[list[int]]:
+        """Facts by memory score, a list of 21 for each level: R = 0, then (0, 0.05] ... (0.95, 1]."""
+        import numpy as np
+
+        level, score = self.whole.level[self.rows], self.whole.score[self.rows]
+        known = level != NOT_PROBED
+        bins = np.where(score[known] <= 0, 0, np.ceil(score[known] * 20 - 1e-9).clip(1, 20)).astype(int)
+        counts = np.bincount(level[known].astype(int) * 21 + bins, minlength=21 * len(self.scheme.labels))
+        return counts.reshape(-1, 21).tolist()
+
+    def choose(self, levels: Collection[int] = (), relations: Collection[str] = (), words: str = "") -> np.ndarray:
+        """Positions of the facts at these levels (`NOT_PROBED` for those without; empty: any), of these relations, with these words in
+        the subject or an answer, whatever their case. Facts whose level is known come first."""
+        import numpy as np
+
+        rows = self.rows
+        if levels:
+            rows = rows[np.isin(self.whole.level[rows], list(levels))]
+        if relations:
+            rows = rows[self.whole.table["relation"].iloc[rows].isin(list(relations)).to_numpy()]
+        if words:
+            rows = rows[self._says(rows, words)]
+        known = self.whole.level[rows] != NOT_PROBED
+        return rows if known.all() else np.concatenate([rows[known], rows[~known]])
+
+    def find(self, fact_id: str, rows: np.ndarray) -> np.ndarray:
+        """The position of a fact, if it is among these rows; else nothing."""
+        import numpy as np
+
+        at = self.whole.place(fact_id)
+        return rows[rows == at] if at is not None else np.empty(0, dtype=rows.dtype)
+
+    def _says(self, rows: np.ndarray, words: str) -> np.ndarray:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        found = [pc.match_substring(texts.take(pa.array(rows)), words, ignore_case=True).fill_null(False) for texts in self.whole.texts]
+        return pc.or_(*found).to_numpy(zero_copy_only=False)
+
+
+def whole_profile(model: str, source: str, scheme: LevelScheme | None = None, stores: Sequence[PartStore] | None = None) -> Whole:
+    """Every fact of a source with its level as far as it was probed; by default as told by the device that knows most.
+
+    Kept while nothing changes that it depends on: pages and forecasts share it.
+    """
+    from sftqa_core.memory.columns import level_columns, stores_of
+    from sftqa_core.models.catalogue import find_model
+
+    settings = ProbeSettings(model, source, "all", scheme=scheme or LevelScheme())
+    card = find_model(model)
+    stores = stores_of(card, settings) if stores is None else stores
+    key = (model, card.path, card.weights_sha256, source, settings.scheme, _stamp(source, stores))
+
+    def make() -> Whole:
+        opened = open_for(model, source)
+        facts, ids = _plain(opened)
+        levels = level_columns(card, opened, opened.facts, settings, stores=stores, ids=ids)
+        return Whole(facts.assign(**{str(name): column for name, column in levels.items()}), settings.scheme, opened.notes, ids)
+
+    return _wholes.get(key, make)
+
+
+def _size(whole: Whole) -> int:
+    """Facts whose levels take memory: those that nobody knows share one table of nothing."""
+    return int((whole.level != NOT_PROBED).sum()) + len(whole.table) // 20
+
+
+_MOST_FACTS = 3_000_000  # of all kept profiles together; a million take some 140 MB beside the source's own
+_wholes: Kept[Whole] = Kept(_MOST_FACTS, _size)
+
+
+def profile_stamp(model: str, source: str, scheme: LevelScheme | None = None) -> str:
+    """Changes with anything that a profile depends on: the source's files, the aliases, what was probed."""
+    from sftqa_core.memory.columns import stores_of
+    from sftqa_core.models.catalogue import find_model
+
+    return _stamp(source, stores_of(find_model(model), ProbeSettings(model, source, "all", scheme=scheme or LevelScheme())))
+
+
+def _stamp(source: str, stores: Sequence[PartStore]) -> str:
+    from sftqa_core.jsonrecord import fingerprint
+    from sftqa_core.knowledge.sources import source_stamp
+    from sftqa_core.workspace import Workspace
+
+    aliases = Workspace.current().aliases
+    # a part of completions counts once its list of facts is written, which comes last
+    lists = {"completions": "facts-*.parquet"}
+    kinds = [(store, kind) for store in stores for kind in ("hits", store.kind)]
+    parts = [str(path) for store, kind in kinds for path in store.newest_first(kind, lists.get(kind, "part-*.parquet"))]
+    edited = (aliases.stat().st_mtime_ns, aliases.stat().st_size) if aliases.exists() else ()
+    return fingerprint([list(map(str, source_stamp(source))), parts, edited])
+
+
+def known_levels(prober: Prober, facts: pd.DataFrame) -> pd.DataFrame | None:
+    """`fact_id` and `level` of those facts whose level the prober's device knows; None for a model that is not here."""
+    if prober.card.path is None:
+        return None
+    settings = prober.settings
+    if settings.match != ProbeSettings(settings.model).match:
+        return prober.known(facts)
+    return whole_profile(settings.model, settings.source, settings.scheme, [prober.store]).levels(facts)
+
+
+def _plain(source: FactSource) -> tuple[pd.DataFrame, Ids]:
+    """The fact table with words that repeat kept as numbers, and its ids; models that say the same of a source share both."""
+    from sftqa_core.memory.columns import Ids
+
+    def make() -> tuple[pd.DataFrame, Ids]:
+        facts = source.facts.reset_index(drop=True).astype(dict.fromkeys(_WORDS, "category"))
+        return facts, Ids(facts)
+
+    if "exposures" in source.facts:  # of the one model that read them
+        return make()
+    return _facts.get((source.name, source.fingerprint, tuple(source.facts.columns), len(source.facts), source.notes), make)
+
+
+_facts: Kept[tuple[pd.DataFrame, Ids]] = Kept(2)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Some facts of a source beside the model that is asked about them."""
+
+    card: ModelCard
+    source: FactSource
+    table: pd.DataFrame  # the chosen rows of the source's fact table
+
+    def levels(self, settings: ProbeSettings) -> pd.DataFrame:
+        """LEVELS of those facts that were probed with these settings."""
+        import pandas as pd
+
+        from sftqa_core.memory.stored import stored_levels
+        from sftqa_core.memory.tables import LEVELS
+
+        return stored_levels(self.card, self.source, self.table, settings) if self.card.path else pd.DataFrame(columns=list(LEVELS))
+
+
+def chosen(settings: ProbeSettings) -> Facts:
+    """All facts of the split and domain that the settings name, without their limit."""
+    from sftqa_core.knowledge.facts import UNUSED
+    from sftqa_core.models.catalogue import find_model
+
+    card, opened = find_model(settings.model), open_for(settings.model, settings.source)
+    table = opened.facts
+    table = table[table["split"] != UNUSED] if settings.split == "all" else table[table["split"] == settings.split]
+    if settings.domain != "all":
+        table = table[table["domain"] == settings.domain]
+    return Facts(card, opened, table.reset_index(drop=True))
+
+
+def profile(model: str, source: str, split: str = "test", domain: str = "all", scheme: LevelScheme | None = None) -> Profile:
+    """Levels of a source's facts as far as they were probed."""
+    from sftqa_core.memory.columns import stores_of
+    from sftqa_core.models.catalogue import find_model
+
+    settings = ProbeSettings(model, source, split, domain, scheme=scheme or LevelScheme())
+    stores = stores_of(find_model(model), settings)  # one a kind of device: the one that knows most of these very facts is told
+    wholes = [whole_profile(model, source, scheme, [store]) for store in stores] or [whole_profile(model, source, scheme)]
+    return max((whole.profile(split, domain) for whole in wholes), key=lambda profile: profile.probed)
+
+
+def completions(model: str, source: str, fact_id: str, scheme: LevelScheme | None = None) -> pd.DataFrame:
+    """One fact's completions: template, prompt, text, count, stop, matched, and seen where the model's corpus is known."""
+    from sftqa_core.memory.stored import stored_completions
+    from sftqa_core.models.catalogue import find_model, seen_templates
+
+    card, opened = find_model(model), open_for(model, source)
+    settings = ProbeSettings(model, source, scheme=scheme or LevelScheme())
+    rows = stored_completions(card, opened, fact_id, settings).rename(columns={"answer": "matched"})
+    relation = opened.facts.loc[opened.facts["fact_id"] == fact_id, "relation"].iloc[0]
+    seen = seen_templates(card).get(relation)
+    return rows if seen is None else rows.assign(seen=rows["template"].isin(seen))
+
+
+def open_for(model: str, source: str) -> FactSource:
+    """A source as it may be used with a model.
+
+    For a model that was pre-trained here on this source, only the facts that its corpus was written from are left, with
+    their recorded exposures, and those whose question and answer stood in the corpus belong to no split. Another model read
+    none of this, so its facts say nothing of exposures and rivals.
+    """
+    from sftqa_core.knowledge.sources import open_source
+    from sftqa_core.models.catalogue import find_model
+
+    opened, card = open_source(source), find_model(model)
+    key = (model, source, card.path, card.weights_sha256, opened.fingerprint)
+    return _joined.get(key, lambda: _as_read_by(card, opened))
+
+
+_joined: Kept[FactSource] = Kept(6)  # sources as some model may use them; they share their columns
+
+
+def _as_read_by(card: ModelCard, opened: FactSource) -> FactSource:
+    from sftqa_core.knowledge.facts import OPTIONAL, UNUSED
+    from sftqa_core.models.catalogue import exposures
+
+    read = exposures(card)
+    if read is None or not opened.facts["fact_id"].isin(read["fact_id"]).any():
+        return replace(opened, facts=opened.facts.drop(columns=list(OPTIONAL), errors="ignore"))
+    own = [name for name in read if name != "fact_id"]
+    table = opened.facts.drop(columns=own, errors="ignore").merge(read, on="fact_id", validate="one_to_one")
+    table["exposures"] = table["exposures"].astype("Int64")
+    table.loc[table["carrier"], "split"] = UNUSED
+    left_out = len(opened.facts) - len(table)
+    told = f"{card.name} was pre-trained on {len(table):,} facts of {opened.name}; the other {left_out:,} are left out."
+    return replace(opened, facts=table.drop(columns="carrier"), notes=(*opened.notes, told) if left_out else opened.notes)

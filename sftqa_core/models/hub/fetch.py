@@ -1,0 +1,397 @@
+"""Fetch a model from the hub: safetensors and settings only, never code.
+
+First one short question: which commit, which files, how large. Then a process of its own (fetch_child.py) fetches that commit, so that a
+standstill ends and a person can stop it at any moment. What came is compared with what was promised, and only then is the branch or
+tag noted as being here (hub_cache.py): half a download is never a model, and the next try goes on with the files that are missing.
+
+A model's files, brought to this machine where they are not here yet.
+
+What the hub says of a model that is not on this machine: one short request, kept for a minute, whatever came of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sftqa_core import errors
+from sftqa_core.artifacts import in_words, sha256
+from sftqa_core.artifacts.kept import Kept
+from sftqa_core.errors import ModelUnavailable, SftqaError, StorageError, first_line
+from sftqa_core.jsonrecord import shown
+from sftqa_core.models.hub.hub_cache import HubName, commit_of, hub_cache, hub_errors, hub_name, is_whole, keep_reference, wanted_file
+from sftqa_core.models.model_files import ADAPTER_CONFIG, CONFIG, ModelFolder
+from sftqa_core.progress import Phase, Reporter, Silent
+from sftqa_core.records import ModelCard
+from sftqa_core.workspace import PACKAGE
+
+ASK_S = 5.0  # until the hub counts as out of reach
+STILL_S = 60.0  # without a byte, and the connection counts as stalled
+_START_S = 60.0  # that importing the client may take besides, from a cold disk
+_LOOK_S = 0.25
+_SPARE_BYTES = 50_000_000  # that a disk should have left afterwards
+
+
+@dataclass(frozen=True)
+class Promised:
+    """What the hub has of a model at one commit, of the files that are fetched."""
+
+    name: HubName
+    commit: str
+    sizes: dict[str, int | None]  # file -> bytes
+    digests: dict[str, str]  # file -> SHA-256, of the large ones
+
+    @property
+    def folder(self) -> Path:
+        """Where they come to lie."""
+        return self.name.folder / "snapshots" / self.commit
+
+    def missing(self) -> list[str]:
+        """Files that are not here, or not with the promised size."""
+        return [file for file, size in self.sizes.items() if not is_whole(self.folder / file, size)]
+
+
+def download(name: str, reporter: Reporter | None = None) -> Path:
+    """The folder of hub model `name`, maybe with @revision, at the commit that this is on the hub now; fetched if it is not here whole.
+
+    Raises `ModelUnavailable` when the hub can't be reached, doesn't know it, wants a login or patience, has no safetensors, or sends
+    something else than it promised; `StorageError` when the disk refuses; `Stopped` through the reporter.
+    """
+    hub, reporter = as_hub_name(name), reporter or Silent()
+    promised = ask(hub)
+    _discard(promised, [file for file in promised.missing() if os.path.lexists(promised.folder / file)])
+    missing = promised.missing()
+    if missing:
+        _require_room(promised, missing)
+        size = sum(promised.sizes[file] or 0 for file in missing)
+        reporter.log(f"Fetching {hub} from the hub, commit {promised.commit}: {len(missing)} files, {in_words(size)}.")
+        _fetch(promised, missing, size, reporter)
+    _require_promised(promised, missing, reporter)
+    keep_reference(hub, promised.commit)
+    return promised.folder
+
+
+def ask(hub: HubName, info: Any = None) -> Promised:
+    """What the hub promises, from one request (or its answer). Raises `ModelUnavailable`."""
+    info = info or model_info(hub)
+    files = [entry for entry in info.siblings or () if wanted_file(entry.rfilename)]
+    if not any(entry.rfilename.endswith(".safetensors") for entry in files):
+        raise ModelUnavailable(
+            f"{hub} has no safetensors weights on the hub, and other formats can run code when they are opened. "
+            "Look for a converted copy, or convert it where you trust it and pick that folder."
+        )
+    if not {CONFIG, ADAPTER_CONFIG} & {entry.rfilename for entry in files}:
+        raise ModelUnavailable(
+            f"{hub} has weights on the hub and no {CONFIG}, so nobody can load it. Look for a copy in the transformers layout."
+        )
+    sizes = {entry.rfilename: entry.size if isinstance(entry.size, int) else None for entry in files}
+    return Promised(hub, info.sha, sizes, {entry.rfilename: entry.lfs.sha256 for entry in files if entry.lfs})
+
+
+def model_info(hub: HubName) -> Any:
+    """The client's record of a model at a revision, with sizes. One request, with ASK_S at most between two bytes of the answer.
+
+    Raises `ModelUnavailable`.
+    """
+    with hub_errors(str(hub)):
+        from huggingface_hub import HfApi
+        from huggingface_hub.constants import HF_HUB_OFFLINE
+        from huggingface_hub.errors import OfflineModeIsEnabled
+
+        if HF_HUB_OFFLINE:
+            raise OfflineModeIsEnabled("offline")
+        try:
+            info = HfApi().model_info(hub.repository, revision=hub.revision, timeout=ASK_S, files_metadata=True)
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError):  # the client takes whatever comes for the hub's answer
+            raise ModelUnavailable(
+                f"What answered when the hub was asked for {hub} is not the hub: a login page of the network, or a proxy, may stand in "
+                "between. Open a web page in a browser here, or look at HF_ENDPOINT, then try again."
+            ) from None
+    if not isinstance(info.sha, str) or HubName(hub.repository, info.sha).commit is None:
+        raise ModelUnavailable(f"The hub does not say which commit of {hub} it has (got {shown(info.sha)}), so it can't be fetched.")
+    return info
+
+
+def as_hub_name(name: str) -> HubName:
+    """`hub_name`, where nothing else can be meant. Raises `ModelUnavailable`."""
+    hub = hub_name(name)
+    if hub is None:
+        raise ModelUnavailable(f"{shown(name)} is no model of the hub: its id has the form owner/name, maybe with @revision.")
+    return hub
+
+
+def _require_room(promised: Promised, missing: list[str]) -> None:
+    wanted, place = sum(promised.sizes[file] or 0 for file in missing), hub_cache()
+    there = next(folder for folder in (place, *place.parents) if folder.exists())
+    free = shutil.disk_usage(there).free
+    if free < wanted + _SPARE_BYTES:
+        raise StorageError(
+            f"{promised.name} takes {in_words(wanted)} and {in_words(free)} are free in {there}. Make room, or set HF_HOME to a folder on "
+            "another disk, then start it again.",
+            errno.ENOSPC,
+        )
+
+
+def _fetch(promised: Promised, missing: list[str], size: int, reporter: Reporter) -> None:
+    """Run the process that fetches, to its end. Raises what it ended with."""
+    phase = Phase(reporter, "download", max(size, 1), "bytes")
+    try:
+        with _child(promised) as lines:
+            end = _watched(promised, lines, phase)
+    finally:
+        _sweep(promised.name)
+    if "error" in end:
+        kind = getattr(errors, str(end.get("kind")), ModelUnavailable)
+        raise StorageError(end["error"], end.get("number")) if kind is StorageError else kind(end["error"])
+    phase.tell(phase.total - phase.done)
+
+
+def _watched(promised: Promised, lines: queue.Queue[dict[str, Any]], phase: Phase) -> dict[str, Any]:
+    """What the process says at its end. Raises `ModelUnavailable` after STILL_S without a byte, `Stopped`."""
+    lay, since_s, patience_s = 0, time.monotonic(), _START_S
+    while True:
+        phase.reporter.check()
+        try:
+            told = lines.get(timeout=_LOOK_S)
+        except queue.Empty:
+            told = {}
+        if "folder" in told or "error" in told:
+            return told
+        if "waits_s" in told or "ready" in told:
+            since_s, patience_s = time.monotonic(), told.get("waits_s", 0)
+        if "waits_s" in told:
+            phase.reporter.log(f"The hub asks to wait {told['waits_s']} s.")
+        if "done" in told:
+            phase.advance(max(min(told["done"], phase.total) - phase.done, 0))
+        before, lay = lay, _bytes_under_way(promised.name)  # another process may have the lock, and be the one that fetches
+        if "moved" in told or lay > before:
+            since_s, patience_s = time.monotonic(), 0.0
+        if time.monotonic() - since_s > STILL_S + patience_s:
+            waits = promised.missing()
+            raise ModelUnavailable(
+                f"Fetching {promised.name} stands still: nothing came for {STILL_S:.0f} s, and {_listed(waits)} "
+                f"{'is' if len(waits) == 1 else 'are'} not here yet. Check the connection, then try again: it goes on with what is missing."
+            )
+
+
+def _require_promised(promised: Promised, fetched: list[str], reporter: Reporter) -> None:
+    """Raise `ModelUnavailable` unless everything came with the promised size and, of what came now, the promised content, and it is a
+    model that can be read: else it would count as fetched and still not be here."""
+    wrong = promised.missing()
+    for file in fetched:
+        reporter.check()
+        if file not in wrong and promised.digests.get(file, "") not in ("", sha256(promised.folder / file)):
+            wrong.append(file)
+    if wrong:
+        came = "; ".join(_difference(promised, file) for file in wrong[:3])
+        _discard(promised, wrong)
+        raise ModelUnavailable(f"What came of {promised.name} is not what the hub promised: {came}. It was thrown away; try again.")
+    folder = ModelFolder(promised.folder)
+    folder.config()
+    folder.parameters()
+
+
+def _difference(promised: Promised, file: str) -> str:
+    path, size = promised.folder / file, promised.sizes[file]
+    if not path.is_file():
+        return f"{file} did not come"
+    there = path.stat().st_size
+    return f"{file} has {there:,} bytes of {size:,}" if size is not None and size != there else f"{file} has another content"
+
+
+def _discard(promised: Promised, files: list[str]) -> None:
+    """Remove files that are not whole, with what they link to, so that the client fetches them anew."""
+    blobs = (promised.name.folder / "blobs").resolve()
+    for file in files:
+        path = promised.folder / file
+        with contextlib.suppress(RuntimeError):  # a link to itself, which Python 3.13 resolves to itself
+            real = path.resolve()
+            if real.parent == blobs:
+                real.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+
+
+def _sweep(name: HubName) -> None:
+    """Remove what a fetching process left when it was ended: files that nobody holds the client's lock of."""
+    from filelock import FileLock, Timeout
+
+    for path in (name.folder / "blobs").glob("*.incomplete"):
+        lock = hub_cache() / ".locks" / name.folder.name / f"{path.name.partition('.')[0]}.lock"
+        with contextlib.suppress(OSError, Timeout, NotImplementedError), FileLock(lock, timeout=0):
+            path.unlink(missing_ok=True)
+
+
+def _bytes_under_way(name: HubName) -> int:
+    total = 0
+    for path in (name.folder / "blobs").glob("*.incomplete"):
+        with contextlib.suppress(OSError):
+            total += path.stat().st_size
+    return total
+
+
+def _listed(files: list[str]) -> str:
+    return ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
+
+
+@contextmanager
+def _child(promised: Promised) -> Iterator[queue.Queue[dict[str, Any]]]:
+    """The process that fetches: a queue of what it says. It does not outlive the block."""
+    lines: queue.Queue[dict[str, Any]] = queue.Queue()
+    path = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]))
+    command = [sys.executable, "-P", "-m", "sftqa_core.models.hub.fetch_child"]
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, encoding="utf-8", env={**os.environ, "PYTHONPATH": path}
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        reader = threading.Thread(target=_read, args=(process.stdout, lines, log), daemon=True)
+        reader.start()
+        try:
+            with contextlib.suppress(BrokenPipeError):  # it died at once; the queue says so
+                process.stdin.write(json.dumps({"repository": promised.name.repository, "commit": promised.commit}) + "\n")
+                process.stdin.flush()
+            yield lines
+        finally:
+            process.kill()
+            process.wait()
+            reader.join(timeout=5)
+            process.stdout.close()
+
+
+def _read(stream: Any, lines: queue.Queue[dict[str, Any]], log: Any) -> None:
+    """Pass on what the process says; the last line of its log where it ends without a word."""
+    told: dict[str, Any] = {}
+    for line in stream:
+        with contextlib.suppress(ValueError):  # not ours
+            found = json.loads(line)
+            if isinstance(found, dict):
+                told = found
+                lines.put(told)
+    if not {"folder", "error"} & set(told):
+        log.seek(0)
+        last = (log.read().decode(errors="replace").strip().splitlines() or ["it wrote no log"])[-1]
+        told = {"error": f"The process that fetches the model ended early ({first_line(ChildProcessError(last))}). Try again."}
+        lines.put(told)
+
+
+def present(card: ModelCard, reporter: Reporter | None) -> ModelCard:
+    """`card` with its files on this machine, complete."""
+    if card.path is None:
+        folder = download(card.name, reporter)
+        card = replace(card, path=str(folder), available=True, revision=commit_of(folder))
+    ModelFolder(Path(card.path or "")).weights()
+    return card
+
+
+def present_base(card: ModelCard, base: ModelCard, reporter: Reporter | None) -> ModelCard:
+    """The model under an adapter, at the revision that the adapter names."""
+    try:
+        return present(base, reporter)
+    except ModelUnavailable as error:
+        if base.path is not None:
+            raise
+        raise ModelUnavailable(f"{card.name} is an adapter on {base.name}, which is not on this machine. {error}") from error
+
+
+KEPT_S = 60.0  # a page asks at every change of a form, and an unreachable hub takes ASK_S to say nothing
+
+
+@dataclass(frozen=True)
+class HubAnswer:
+    """One model's page on the hub."""
+
+    size_bytes: int  # of the files that would be fetched; 0 where the hub does not say
+    parameters: int | None
+    licence: str | None
+    gated: bool  # its terms have to be accepted by an account
+    refused: str | None = None  # why this account can't have it, in a sentence; only looked into where it is gated
+    chat_template: bool | None = None  # None where the hub does not say
+    commit: str | None = None  # that the branch or tag points to now
+
+
+def ask_hub(name: str) -> HubAnswer:
+    """What the hub says of `name`, maybe with @revision.
+
+    Raises `ModelUnavailable` when it can't be reached, has no such model, or no safetensors of it.
+    """
+
+    def ask() -> HubAnswer | SftqaError:
+        try:
+            return _asked(name)
+        except SftqaError as error:
+            return error
+
+    found = _answers.get((name, has_token(), int(time.monotonic() // KEPT_S)), ask)
+    if isinstance(found, SftqaError):
+        raise found
+    return found
+
+
+_answers: Kept[HubAnswer | SftqaError] = Kept(100)
+
+
+def has_token() -> bool:
+    """Whether there is a login for the hub here: HF_TOKEN or a stored one. It is never shown."""
+    try:
+        from huggingface_hub import get_token
+    except ImportError:
+        return False
+    return get_token() is not None
+
+
+def _asked(name: str) -> HubAnswer:
+    hub = as_hub_name(name)
+    info = model_info(hub)
+    promised = ask(hub, info)
+    answer = HubAnswer(
+        sum(size or 0 for size in promised.sizes.values()),
+        info.safetensors.total if info.safetensors else None,
+        _licence(info),
+        bool(info.gated),
+        chat_template=_chat_template(info),
+        commit=promised.commit,
+    )
+    if not answer.gated:
+        return answer
+    file = CONFIG if CONFIG in promised.sizes else next(iter(promised.sizes))
+    return replace(answer, refused=_refused(hub.repository, file, promised.commit))
+
+
+def _refused(repository: str, file: str, commit: str) -> str | None:
+    """Why the files are not given out to this machine's login; None where they are."""
+    try:
+        with hub_errors(repository):
+            from huggingface_hub import HfApi, hf_hub_url
+
+            HfApi().get_hf_file_metadata(url=hf_hub_url(repository, file, revision=commit), timeout=ASK_S)
+    except ModelUnavailable as error:
+        return str(error)
+    return None
+
+
+def _licence(info: Any) -> str | None:
+    told = getattr(info.card_data, "license", None)
+    named = told[0] if isinstance(told, list) and told else told
+    tags = (tag.partition(":")[2] for tag in info.tags or () if tag.startswith("license:"))
+    return named if isinstance(named, str) else next(tags, None)
+
+
+def _chat_template(info: Any) -> bool | None:
+    if not isinstance(info.config, dict) or not isinstance(info.config.get("tokenizer_config"), dict):
+        return None
+    return bool(info.config["tokenizer_config"].get("chat_template"))

@@ -1,0 +1,129 @@
+"""A process of its own that fetches one commit of a model, so that whoever waits can end it at any moment: see fetch.py.
+
+    python -m sftqa_core.models.hub.fetch_child
+
+Reads {"repository", "commit"} as one line of JSON on standard input, and ends when that is closed. Writes lines of JSON on standard
+output: {"ready": true} when its libraries are there, {"done": bytes on the disk, "moved": bytes off the network} now and then,
+{"waits_s": seconds} when the hub asks for patience, and at the end {"folder": ...} or {"error": sentence, "kind": class, "number": of
+the disk's refusal}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+from sftqa_core.errors import ModelUnavailable, SftqaError
+from sftqa_core.models.hub.hub_cache import UNWANTED, WANTED, hub_cache
+
+LONGEST_WAIT_S = 20  # that a hub may ask for before it is told to the person instead
+PIECE_BYTES = 1 << 16  # that are written at once: the client's own 10 MB look like a standstill on a slow line
+_TOLD_EVERY_S = 0.3
+_counted = {"done": 0, "moved": 0}
+_BARS = {"huggingface_hub.snapshot_download": "done", "huggingface_hub.snapshot_download.transfer": "moved"}
+
+
+def main() -> None:
+    """Fetch what the first line asks for."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends this process
+    wanted = json.loads(sys.stdin.readline())
+    for work in (_end_with_parent, _tell):
+        threading.Thread(target=work, daemon=True).start()
+    try:
+        end: dict[str, Any] = {"folder": _fetched(wanted["repository"], wanted["commit"])}
+    except SftqaError as error:
+        end = {"error": str(error), "kind": type(error).__name__, "number": getattr(error, "errno", None)}
+    _say(end)
+
+
+def _fetched(repository: str, commit: str) -> str:
+    from sftqa_core.artifacts import storing
+    from sftqa_core.models.hub.hub_cache import hub_errors
+
+    with hub_errors(repository), storing(hub_cache()):
+        from huggingface_hub import constants, snapshot_download
+
+        constants.DOWNLOAD_CHUNK_SIZE = PIECE_BYTES
+        _be_told_of_limits()
+        _say({"ready": True})
+        return snapshot_download(
+            repository,
+            revision=commit,
+            cache_dir=hub_cache(),
+            allow_patterns=list(WANTED),
+            ignore_patterns=list(UNWANTED),
+            max_workers=4,
+            tqdm_class=_counter(),
+        )
+
+
+def _be_told_of_limits() -> None:
+    """The client waits as long as the hub says, up to five times for every file; beyond LONGEST_WAIT_S the person decides."""
+    from huggingface_hub.utils import set_client_factory
+    from huggingface_hub.utils._http import default_client_factory
+
+    from sftqa_core.models.hub.hub_cache import busy, wait_s
+
+    def look(response: Any) -> None:
+        seconds = wait_s(response)
+        if seconds is None:
+            return
+        if seconds > LONGEST_WAIT_S:
+            raise ModelUnavailable(busy("The hub", response.status_code, seconds))
+        _say({"waits_s": seconds})
+
+    def client() -> Any:
+        made = default_client_factory()
+        made.event_hooks = {**made.event_hooks, "response": [*made.event_hooks.get("response", ()), look]}
+        return made
+
+    set_client_factory(client)
+
+
+def _counter() -> type:
+    """A progress bar that draws nothing and counts bytes."""
+    from huggingface_hub.utils import tqdm
+
+    lock = threading.Lock()
+
+    class Counter(tqdm):
+        def __init__(self, *values: Any, **settings: Any):
+            self._counts = _BARS.get(settings.get("name", ""))
+            super().__init__(*values, **{**settings, "disable": True})
+
+        def update(self, n: float | None = 1) -> None:
+            if self._counts:
+                with lock:
+                    _counted[self._counts] += int(n or 0)
+
+    return Counter
+
+
+def _tell() -> None:
+    told = dict(_counted)
+    while True:
+        threading.Event().wait(_TOLD_EVERY_S)
+        if _counted != told:
+            told = dict(_counted)
+            _say(told)
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(1)
+
+
+_saying = threading.Lock()
+
+
+def _say(told: dict[str, Any]) -> None:
+    with _saying:
+        print(json.dumps(told), flush=True)
+
+
+if __name__ == "__main__":
+    main()

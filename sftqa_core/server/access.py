@@ -1,0 +1,236 @@
+"""Where the explorer listens, who may come in, and what a person is told about it at start.
+
+Who came in: sessions that end, wrong tokens that are counted, and the one comparison of the token.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import secrets
+import socket
+import time
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import TextIO
+
+from sftqa_core.errors import SettingsError
+
+LOGINS = ("none", "token", "streamlit")
+TOKEN_VARIABLE = "SFTQA_TOKEN"
+LOGIN_VARIABLE = "SFTQA_LOGIN"  # how `sftqa app --login` reaches the server that takes its process's place
+SHORTEST_TOKEN = 16
+_MEBIBYTE = 1024 * 1024
+_RECIPE = f"Make one: export {TOKEN_VARIABLE}=\"$(python3 -c 'import secrets; print(secrets.token_urlsafe(32))')\""
+
+
+@dataclass(frozen=True)
+class Access:
+    """What one server lets in. Made by `checked`, which refuses what is not safe."""
+
+    host: str  # the address it listens on; empty means every address
+    login: str = "none"  # none, token, or streamlit (the organisation's own, configured there as [auth])
+    base: str = ""  # what stands before every path, as "/explorer"
+    origins: tuple[str, ...] = ()  # other origins that may connect (server.corsAllowedOrigins)
+    upload_mebibytes: int = 200  # the largest file a person may upload
+
+    @property
+    def local(self) -> bool:
+        """Whether only programs of this machine can connect."""
+        return is_loopback(self.host)
+
+    def body_limit(self, path: str) -> int:
+        """The largest request body in bytes: uploads as configured plus what their form adds, everything else 1 MiB."""
+        upload = path.startswith(f"{self.base}/_stcore/upload_file/")
+        return (self.upload_mebibytes + 1 if upload else 1) * _MEBIBYTE
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address can only mean this machine. A name that merely resolves to it does not count."""
+    name = host.strip("[]").lower()
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
+
+
+def checked(access: Access, port: int = 8501) -> Access:
+    """The same access. Raises `SettingsError` when others could connect and nothing asks who they are."""
+    if access.login not in LOGINS:
+        raise SettingsError(f"The login must be one of {', '.join(LOGINS)}, got {access.login!r}.")
+    if not access.local and access.login == "none":
+        place = f"On {access.host}" if access.host else "On every address of this machine"
+        raise SettingsError(
+            f"{place} others could open the explorer and start jobs as you, so it does not start that way.\n"
+            f"For yourself, from another machine: leave it on 127.0.0.1 and run there\n    {tunnel(port)}\n"
+            f"For others: sftqa app --host {access.host or '0.0.0.0'} --share, which asks everyone for a token ({TOKEN_VARIABLE}), or\n"
+            f"--share --login streamlit for your organisation's own login."
+        )
+    return access
+
+
+def check_token(environment: Mapping[str, str], terminal: TextIO) -> str | None:
+    """The token that the environment holds, None when a new one can be made up.
+
+    Raises `SettingsError` when it is too short, or when there is none and a new one would be printed into a file. Only a
+    terminal is told a token: what else standard output is, is kept by somebody.
+    """
+    told = environment.get(TOKEN_VARIABLE)
+    if told is None and not terminal.isatty():
+        raise SettingsError(
+            f"A token is needed, {TOKEN_VARIABLE} is not set, and a new one is shown on a terminal only, which this is not.\n{_RECIPE}"
+        )
+    if told is not None and len(told.strip()) < SHORTEST_TOKEN:
+        raise SettingsError(f"{TOKEN_VARIABLE} must have at least {SHORTEST_TOKEN} characters, got {len(told.strip())}.\n{_RECIPE}")
+    return told and told.strip()
+
+
+def take_token(environment: MutableMapping[str, str], terminal: TextIO) -> tuple[str, bool]:
+    """The token, and whether it was made up here. It leaves the environment, so that no job's process inherits it.
+
+    Raises as `check_token`.
+    """
+    told = check_token(environment, terminal)
+    environment.pop(TOKEN_VARIABLE, None)
+    return told or secrets.token_urlsafe(32), told is None
+
+
+def tunnel(port: int, host: str | None = None) -> str:
+    """The command that brings a loopback port of this machine to the one it is typed on."""
+    return f"ssh -L {port}:127.0.0.1:{port} {host or socket.gethostname() or 'HOST'}"
+
+
+def address(access: Access, port: int, tls: bool = False) -> str:
+    """What to type into the browser's address bar."""
+    host = socket.gethostname() if access.host in ("", "0.0.0.0", "::") else access.host
+    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}{access.base}"
+
+
+def notice(access: Access, port: int, tls: bool = False, new_token: str | None = None) -> str:
+    """What is open to whom. `new_token` is told here and nowhere else."""
+    everyone = f"everyone who reaches {access.host or 'any address'} port {port} of this machine"
+    where = "every account of this machine, and of no other" if access.local else everyone
+    asks = {"none": "", "token": ", who has the token", "streamlit": ", whom your organisation's login lets in"}[access.login]
+    lines = [f"SFT-QA Explorer: {address(access, port, tls)}", f"Open to: {where}{asks}. Who is in can start jobs as you."]
+    if access.local and access.login == "none":
+        lines.append("If other people have accounts here: sftqa app --login token")
+    if access.local:
+        lines.append(f"From another machine, type there: {tunnel(port)}")
+    elif not tls:
+        lines.append(f"Not encrypted. Where the network is not yours alone, leave it on 127.0.0.1 and use: {tunnel(port)}")
+    if new_token is not None:
+        lines.append(f"Token, shown this once: {new_token}")
+    return "\n".join(f"  {line}" for line in lines)
+
+
+SESSION_S = 12 * 3600.0
+_USER_COOKIES = "_streamlit_user"  # streamlit signs these and spreads a long one over several with this beginning
+Clock = Callable[[], float]
+
+
+class Sessions:
+    """Keys that are valid for a limited time, kept as digests; the oldest go when there are too many."""
+
+    def __init__(self, lifetime_s: float = SESSION_S, most: int = 1000, clock: Clock = time.monotonic):
+        self._ends: dict[bytes, float] = {}
+        self._lifetime_s, self._most, self._clock = lifetime_s, most, clock
+
+    def open(self, key: str | None = None) -> str:
+        """Let a key in, a random one if none is given; returns it."""
+        key = key or secrets.token_urlsafe(32)
+        self._ends.pop(_digest(key), None)
+        while len(self._ends) >= self._most:
+            del self._ends[next(iter(self._ends))]
+        self._ends[_digest(key)] = self._clock() + self._lifetime_s
+        return key
+
+    def holds(self, key: str | None) -> bool:
+        """Whether the key was let in and has not ended."""
+        return bool(key) and self._ends.get(_digest(str(key)), -1.0) > self._clock()
+
+    def close(self, key: str | None) -> None:
+        """End a session now."""
+        self._ends.pop(_digest(str(key)), None)
+
+
+class Attempts:
+    """Wrong tokens a minute, by sender. A full table lets no new sender try, so that neither memory nor guesses grow."""
+
+    def __init__(self, allowed: int = 5, window_s: float = 60.0, most: int = 256, clock: Clock = time.monotonic):
+        self._failures: dict[str, tuple[int, float]] = {}  # sender -> wrong tokens, when they are forgotten
+        self._allowed, self._window_s, self._most, self._clock = allowed, window_s, most, clock
+
+    def wait_s(self, sender: str) -> int:
+        """Seconds until this sender may try again; 0 means now."""
+        now = self._clock()
+        self._failures = {who: entry for who, entry in self._failures.items() if entry[1] > now}
+        count, end = self._failures.get(sender, (0, now))
+        if count < self._allowed and (count or len(self._failures) < self._most):
+            return 0
+        end = end if count else min(other for _, other in self._failures.values())
+        return max(1, round(end - now + 0.5))
+
+    def failed(self, sender: str) -> None:
+        """Count a wrong token."""
+        count, _ = self._failures.get(sender, (0, 0.0))
+        self._failures[sender] = (count + 1, self._clock() + self._window_s)
+
+
+class Entrance:
+    """One server's door: its access, its token's digest and those who are in."""
+
+    def __init__(self, access: Access, token: str | None = None, sessions: Sessions | None = None, attempts: Attempts | None = None):
+        self.access = access
+        self.sessions, self.attempts = sessions or Sessions(), attempts or Attempts()
+        self._token = None if token is None else _digest(token)
+        self.new_token: str | None = None  # one that was made up at start and is still to be shown, once
+
+    def knows(self, token: str) -> bool:
+        """Whether this is the token; digests of one length are compared, in constant time."""
+        return self._token is not None and hmac.compare_digest(self._token, _digest(token.strip()))
+
+    def key(self, cookies: Mapping[str, str], port: int) -> str | None:
+        """What a request shows to be let in: our session's cookie, or all of what streamlit's own login left."""
+        if self.access.login == "streamlit":
+            return user_key(cookies)
+        return cookies.get(session_cookie(port))
+
+
+def session_cookie(port: int) -> str:
+    """The session cookie's name: cookies do not tell ports apart, and two explorers on one machine must not share one."""
+    return f"sftqa-session-{port}"
+
+
+def user_key(cookies: Mapping[str, str]) -> str | None:
+    """The cookies of streamlit's own login as one text; None when there are none."""
+    found = sorted((name, value) for name, value in cookies.items() if name.startswith(_USER_COOKIES))
+    return repr(found) if found else None
+
+
+def sender(client: object) -> str:
+    """Whom wrong tokens are counted for: an IPv4 address, or the /64 network of an IPv6 one, which one person has whole."""
+    host = str(client[0]) if isinstance(client, list | tuple) and client else "unknown"
+    try:
+        found = ipaddress.ip_address(host)
+    except ValueError:
+        return host[:64]
+    return str(ipaddress.ip_network((host, 64), strict=False)) if found.version == 6 else host
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+
+
+_current: Entrance | None = None
+
+
+def install(entrance: Entrance | None) -> None:
+    """Remember this server's entrance for the page scripts that run in it."""
+    global _current
+    _current = entrance
+
+
+def current() -> Entrance | None:
+    """The entrance of the server this code runs in; None where there is no guarded server."""
+    return _current

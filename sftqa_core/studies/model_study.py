@@ -1,0 +1,173 @@
+"""A study, model by model: which cells there are, which are left, what has to be probed. Never loads torch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sftqa_core.evaluation.predictions import held_out_facts
+from sftqa_core.knowledge.facts import pick_facts
+from sftqa_core.memory.columns import stores_of
+from sftqa_core.memory.prober import Prober
+from sftqa_core.memory.profiles import known_levels, open_for, whole_profile
+from sftqa_core.memory.stored import stored_levels
+from sftqa_core.models.catalogue import ModelFingerprint
+from sftqa_core.models.chat_templates import asked_by
+from sftqa_core.models.devices import NUMBER_FORMATS
+from sftqa_core.models.quantising import number_format
+from sftqa_core.progress import Reporter, Silent
+from sftqa_core.records import CorpusSettings, LevelScheme, ModelCard, StudySettings, TrainSettings
+from sftqa_core.records.tuning import probe_settings
+from sftqa_core.studies.cells import Cells, grid
+from sftqa_core.studies.statistics import Outcomes
+from sftqa_core.training.learning_rates import default_learning_rate
+from sftqa_core.training.selection import train_pool
+from sftqa_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class ModelStudy:
+    """One model's part of a study."""
+
+    def __init__(self, study: StudySettings, model: str, reporter: Reporter | None = None):
+        self.study, self.model = study, model
+        self.reporter = reporter or Silent()
+        self.base = study.run(model, 0, study.seeds[0])
+        self.prober = Prober(open_for(model, study.source), probe_settings(self.base), self.reporter)
+        self.source = self.prober.source
+        self.facts = held_out_facts(self.source, self.base)
+
+    @cached_property
+    def cells(self) -> Cells:
+        """Answers to the test facts."""
+        return self._cells(self.facts)
+
+    @cached_property
+    def again(self) -> pd.DataFrame:
+        """The test facts that are probed a second time: by the shift study after tuning too."""
+        return pick_facts(self.facts, None, None, seed=0, per_relation=self.study.retest_limit)
+
+    @cached_property
+    def shifts(self) -> Cells:
+        """Levels afterwards of the facts that are probed again."""
+        return self._cells(self.again)
+
+    @cached_property
+    def train_facts(self) -> pd.DataFrame:
+        """What examples are chosen from."""
+        return train_pool(self.source, self.base)
+
+    @property
+    def _fingerprint(self) -> ModelFingerprint:
+        """What answers. Raises `SettingsError` for a chat with a model that knows none."""
+        return asked_by(self.prober.fingerprint, self.prober.card, self.study.prompt)
+
+    def _cells(self, facts: pd.DataFrame) -> Cells:
+        rate = default_learning_rate(self.study.method, self.prober.card.parameters)
+        model, aliases = self._fingerprint.to_dict(), self.prober.aliases.fingerprint()
+        return Cells.of(Workspace.current(), model, self.source.fingerprint, aliases, list(facts["fact_id"]), rate)
+
+    @property
+    def retest_scheme(self) -> LevelScheme:
+        """The same levels by other random numbers: what chance alone moves."""
+        scheme = self.study.scheme
+        return replace(scheme, sampling=replace(scheme.sampling, seed=scheme.sampling.seed + 1))
+
+    def grid(self) -> list[TrainSettings]:
+        """All runs of this model. A level study's n is lowered as soon as the levels of all train facts are known."""
+        return grid(self.study, self.model, self.comparable())
+
+    def left(self) -> list[TrainSettings]:
+        """Runs that are not done."""
+        return [run for run in self.grid() if not self.done(run)]
+
+    def done(self, run: TrainSettings) -> bool:
+        """Whether everything that the study wants of this run is there."""
+        return self.cells.has(run) and (not self.shifts_levels(run) or self.shifts.has(run, self.retest_scheme))
+
+    def shifts_levels(self, run: TrainSettings) -> bool:
+        """Whether the run's model is probed again."""
+        return self.study.kind == "shift" and run.n != 0
+
+    def comparable(self) -> int | None:
+        """Train facts of the scarcest level; None where that is not known, or does not matter."""
+        return self._scarcest(known_levels(self.prober, self.train_facts)) if self.study.kind == "level" else None
+
+    def _scarcest(self, levels: pd.DataFrame | None) -> int | None:
+        if self.study.kind != "level" or levels is None or len(levels) < len(self.train_facts):
+            return None
+        counts = levels["level"].value_counts()
+        return int(min(counts.get(level, 0) for level in range(len(self.study.scheme.labels))))
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that a finished study's numbers depend on, beside its settings; cheap, and the same wherever files lie."""
+        answers, _ = self._fullest(self._view_grid())
+        return {"model": answers.model, "source": self.source.fingerprint, "aliases": answers.aliases, "facts": answers.facts}
+
+    def _view_grid(self) -> list[TrainSettings]:
+        """The grid by levels from whatever device measured them."""
+        known = None
+        if self.study.kind == "level" and self.source.large:
+            stores = stores_of(self.prober.card, self.prober.settings)
+            known = whole_profile(self.model, self.study.source, self.study.scheme, stores).levels(self.train_facts)
+        elif self.study.kind == "level":
+            known = stored_levels(self.prober.card, self.source, self.train_facts, self.prober.settings)
+        return grid(self.study, self.model, self._scarcest(known))
+
+    def outcomes(self) -> Outcomes:
+        """What is known now. Levels come from whatever device measured them, answers from the one that has most."""
+        card, settings = self.prober.card, self.prober.settings
+        levels = stored_levels(card, self.source, self.facts, settings)
+        facts = self.facts.merge(levels, on="fact_id", how="left", validate="one_to_one").astype({"level": "Int64"})
+        retest = stored_levels(card, self.source, self.again, replace(settings, scheme=self.retest_scheme))
+        wanted = self._view_grid()
+        answers, shifts = self._fullest(wanted)
+        found = {run: cell for run in wanted if (cell := answers.read(run))}
+        moved = {run: cell for run in wanted if self.shifts_levels(run) and (cell := shifts.read(run, self.retest_scheme))}
+        whole = retest if len(retest) == len(self.again) and facts["level"].notna().all() else None
+        return Outcomes(self.model, self.study.scheme, facts, found, len(wanted), whole, moved, _mixture(card))
+
+    def _fullest(self, wanted: list[TrainSettings]) -> tuple[Cells, Cells]:
+        """The cells of the device that has done most of the runs: this machine's need not be the one that shipped them."""
+        made = self._fingerprint.to_dict()
+        names = dict.fromkeys((self.prober.device, *NUMBER_FORMATS))
+        devices = [{"device": name, "dtype": number_format(name, self.study.quantization)} for name in names]
+        both = [(replace(self.cells, model=made | device), replace(self.shifts, model=made | device)) for device in devices]
+        return max(both, key=lambda pair: sum(pair[0].folder(run) is not None for run in wanted))
+
+    def folders(self) -> list[Path]:
+        """Where the finished cells of this model lie."""
+        wanted = self.grid()
+        found = [self.cells.folder(run) for run in wanted]
+        found += [self.shifts.folder(run, self.retest_scheme) for run in wanted if self.shifts_levels(run)]
+        return [folder for folder in found if folder is not None]
+
+    def wanted_levels(self) -> list[tuple[LevelScheme, pd.DataFrame]]:
+        """What has to be probed before the first run: under which scheme, and which facts."""
+        scheme = self.study.scheme
+        wanted = [(scheme, self.facts)]
+        if self.study.kind == "level":
+            wanted.append((scheme, self.train_facts))
+        if self.study.kind != "amount":
+            wanted.append((self.retest_scheme, self.again))
+        return wanted
+
+
+def _mixture(card: ModelCard) -> str:
+    """What a model that was made here read, in a sentence."""
+    corpus, made = card.details.get("corpus", {}), card.details.get("settings", {})
+    if not corpus or not made:
+        return ""
+    documents, mix = corpus["documents"], CorpusSettings.from_dict(made["corpus"])
+    told = f"{card.name} ({card.architecture}, {card.parameters or 0:,} parameters) read {documents['statements']:,} statements"
+    told += f" and {documents['questions']:,} question documents, {mix.qa_answered_share:.0%} of those with a reply answered rightly"
+    changed = [
+        f"mentions times {mix.exposure_scale:g}" if mix.exposure_scale != 1 else "",
+        f"those of {mix.redealt_share:.0%} of the facts dealt out anew" if mix.redealt_share else "",
+        f"{mix.contested_kept:.0%} of the contested facts contested" if mix.contested_kept != 1 else "",
+    ]
+    return f"{told}; {', '.join(filter(None, changed)) or 'mentions as the world has them'}."

@@ -1,0 +1,248 @@
+"""Questions and answers as token ids, the same for training and for testing.
+
+A training example is `prompt ids + answer ids + end token`. The prompt ids are made from the prompt's text alone, so the
+test prompt is a prefix of the training example by construction, whatever the tokenizer merges.
+
+The answer ids are those of the answer *after* the prompt in running text: prompt and answer are encoded together and the
+prompt's ids taken off the front. For a byte-level BPE that equals encoding " Paris" alone; a SentencePiece tokenizer would
+put a second word mark in front of a lone " Paris" (or of "Paris"), which never occurs inside a text. When the prompt's
+ids are not a prefix of the whole text's (a prompt that ends in a space, whose last token would have merged with the
+answer), the answer is encoded after a line break instead, a border that no tokenizer merges over: the text stays the same.
+
+The tokenizer's own special tokens are never asked for: `LoadedModel.bos_ids` says what stands in front, and exactly one
+end token is appended, so a tokenizer that adds its own end token, or has no BOS, makes no difference.
+
+Questions and answers as token ids where the model's chat template is put around them (models/chat_templates.py).
+
+The template writes its own beginning token, or none, so none is added. The turn ends with the first sign of the template's after the
+answer that is one token of its own: it is the last token of a training example, and ends an answer at test. Where the template writes
+no such sign, that is the tokenizer's end token, right after the answer.
+
+How a model is asked: in plain text, or by its chat template.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from sftqa_core.errors import SettingsError
+from sftqa_core.jsonrecord import shown
+from sftqa_core.knowledge.relations import fill
+from sftqa_core.models.chat_templates import ChatTemplate, Layout, layout, require_chat_template
+from sftqa_core.models.loading import continuation, plain_ids, require_known
+from sftqa_core.records import PromptFormat
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sftqa_core.models.loading import LoadedModel
+
+IGNORED = -100  # the label that the loss leaves out
+SEPARATOR = "\n\n"  # between the examples of a few-shot prompt
+
+
+@dataclass(frozen=True)
+class EncodedExample:
+    """One training example. `labels` has the length of `ids` and holds `IGNORED` on the prompt."""
+
+    ids: tuple[int, ...]
+    prompt_length: int
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        return (IGNORED,) * self.prompt_length + self.ids[self.prompt_length :]
+
+
+def prompt_text(question: str, form: PromptFormat) -> str:
+    """What the model reads before it answers."""
+    return fill(form.prompt, question=question)
+
+
+def answer_text(answer: str, form: PromptFormat) -> str:
+    """What it is to write, up to the end token."""
+    return fill(form.answer, answer=answer)
+
+
+def encode_prompt(loaded: LoadedModel, text: str) -> tuple[int, ...]:
+    """Token ids of a prompt as the model reads it: BOS where the tokenizer would put one, no end token."""
+    ids = (*loaded.bos_ids, *plain_ids(loaded.tokenizer, text))
+    require_known(loaded, [ids], [text])
+    return ids
+
+
+def encode_example(loaded: LoadedModel, question: str, answer: str, form: PromptFormat) -> EncodedExample:
+    """One training example; its first `prompt_length` ids are exactly the test prompt's."""
+    prompt, reply = prompt_text(question, form), answer_text(answer, form)
+    ids = encode_prompt(loaded, prompt)
+    answer_ids = continuation(loaded.tokenizer, prompt, reply)
+    require_known(loaded, [(*ids, *answer_ids)], [reply])
+    return EncodedExample((*ids, *answer_ids, loaded.end_ids[0]), len(ids))
+
+
+def few_shot_prompt(question: str, examples: Sequence[tuple[str, str]], form: PromptFormat) -> str:
+    """Answered questions in the same form, then the one that is asked. Without examples: the plain prompt."""
+    shown = [prompt_text(q, form) + answer_text(a, form) for q, a in examples]
+    return SEPARATOR.join([*shown, prompt_text(question, form)])
+
+
+def first_answer(text: str) -> str:
+    """A few-shot completion up to the separator: what follows is the model's own next question."""
+    return text.split(SEPARATOR)[0]
+
+
+@dataclass(frozen=True)
+class Plain:
+    """One model asked by a prompt in plain text; `chat.Chat` is its counterpart, `asking.asking` chooses."""
+
+    loaded: LoadedModel
+    form: PromptFormat
+
+    @property
+    def answering(self) -> LoadedModel:
+        """The model that stops where an answer ends."""
+        return self.loaded
+
+    def prompt(self, question: str, examples: Sequence[tuple[str, str]] = ()) -> tuple[int, ...]:
+        """Token ids of the test prompt, the examples in front."""
+        return encode_prompt(self.loaded, few_shot_prompt(question, examples, self.form))
+
+    def example(self, question: str, answer: str) -> EncodedExample:
+        """One training example."""
+        return encode_example(self.loaded, question, answer, self.form)
+
+    def answer_of(self, text: str, shots: int) -> str:
+        """A completion as it is judged."""
+        return first_answer(text) if shots else text
+
+
+class ExamplePool:
+    """Train facts to show in few-shot prompts.
+
+    For each tested fact `shots` examples of its own relation, and of any relation where its own has too few. The draw
+    depends on seed and fact id only. The tested fact, and any fact that asks the same question, is never shown.
+    """
+
+    def __init__(self, facts: pd.DataFrame, seed: int):
+        train = facts[(facts["split"] == "train") & ~facts["echo"]]
+        self._seed = seed
+        self._rows = list(zip(train["fact_id"], train["question"], (answers[0] for answers in train["answers"]), strict=True))
+        self._places: dict[str, list[int]] = {}
+        for place, relation in enumerate(train["relation"]):
+            self._places.setdefault(relation, []).append(place)
+
+    def draw(self, fact_id: str, relation: str, question: str, shots: int) -> list[tuple[str, str]]:
+        """(question, answer) pairs, `shots` of them or as many as there are."""
+        own = self._places.get(relation, [])
+        chosen = self._take(fact_id, question, own, shots, ())
+        if len(chosen) < shots:
+            chosen += self._take(fact_id, question, range(len(self._rows)), shots - len(chosen), chosen)
+        return [self._rows[place][1:] for place in chosen]
+
+    def _take(self, fact_id: str, question: str, places: Sequence[int], count: int, taken: Sequence[int]) -> list[int]:
+        """Up to `count` different places in seeded order."""
+        import numpy as np
+
+        if not places:
+            return []
+        digest = hashlib.sha256(f"{self._seed}\x1f{fact_id}\x1f{len(places)}".encode()).digest()
+        rng = np.random.default_rng(int.from_bytes(digest[:8]))
+        found: list[int] = []
+        for index in _order(rng, len(places), count + len(taken) + 1):
+            row = self._rows[places[index]]
+            if row[0] != fact_id and row[1] != question and places[index] not in taken and len(found) < count:
+                found.append(places[index])
+        return found
+
+
+def _order(rng: Any, size: int, wanted: int) -> list[int]:
+    """Distinct random indexes below `size`: a few more than wanted, because some may have to be passed over."""
+    return [int(index) for index in rng.choice(size, size=min(size, wanted + 8), replace=False)]
+
+
+@dataclass(frozen=True)
+class Chat:
+    """One model asked by its chat template."""
+
+    loaded: LoadedModel
+    form: PromptFormat
+    template: ChatTemplate
+    signs: dict[int, str]  # token id -> its text
+    end_id: int  # ends the turn
+
+    @classmethod
+    def of(cls, loaded: LoadedModel, form: PromptFormat) -> Chat:
+        """Raises `SettingsError` for a model without a template, or with one that can't be used."""
+        template = _template(loaded)
+        made = layout(template)
+        signs = _signs(loaded.tokenizer, made.tail)
+        after = continuation(loaded.tokenizer, made.prompt("Who?", (), form), made.reply("x", form) + made.tail)
+        end_id = next((token for token in after if token in signs), loaded.end_ids[0])
+        return cls(loaded, form, template, signs, end_id)
+
+    @property
+    def answering(self) -> LoadedModel:
+        """The model that stops where its turn ends."""
+        return replace(self.loaded, end_ids=tuple(dict.fromkeys((*self.loaded.end_ids, self.end_id))))
+
+    def prompt(self, question: str, examples: Sequence[tuple[str, str]] = ()) -> tuple[int, ...]:
+        """Token ids of the test prompt, the examples as earlier turns."""
+        self._refuse_signs([question, *(text for pair in examples for text in pair)])
+        text = self._layout(len(examples)).prompt(question, examples, self.form)
+        ids = tuple(plain_ids(self.loaded.tokenizer, text))
+        require_known(self.loaded, [ids], [text])
+        return ids
+
+    def example(self, question: str, answer: str) -> EncodedExample:
+        """One training example: the test prompt, the answer, the token that ends the turn."""
+        self._refuse_signs([answer])
+        ids, made = self.prompt(question), self._layout(0)
+        reply = self._reply(made.prompt(question, (), self.form), made.reply(answer, self.form))
+        require_known(self.loaded, [(*ids, *reply)], [answer])
+        return EncodedExample((*ids, *reply), len(ids))
+
+    def answer_of(self, text: str, shots: int) -> str:
+        """A completion as it is judged: the turn has ended by itself."""
+        return text
+
+    def _layout(self, shots: int) -> Layout:
+        return layout(self.template, shots)
+
+    def _reply(self, prompt: str, reply: str) -> list[int]:
+        """Ids of the answer in running text, its end token last."""
+        whole = continuation(self.loaded.tokenizer, prompt, reply + self._layout(0).tail)
+        if self.end_id in whole:
+            return whole[: whole.index(self.end_id) + 1]
+        return [*continuation(self.loaded.tokenizer, prompt, reply), self.end_id]
+
+    def _refuse_signs(self, texts: Sequence[str]) -> None:
+        """A sign inside a question or an answer would end it, or speak for somebody else."""
+        for text in texts:
+            if sign := next((sign for sign in self.signs.values() if sign in text), None):
+                raise SettingsError(
+                    f"{shown(text)} holds {shown(sign)}, which the model reads as a sign of its chat template. Leave this fact out, or "
+                    "choose prompt qa or plain."
+                )
+
+
+def _template(loaded: LoadedModel) -> ChatTemplate:
+    """As the tokenizer was loaded with it."""
+    tokenizer = loaded.tokenizer
+    if not tokenizer.chat_template:
+        return require_chat_template(loaded.card)
+    tokens = {name: str(value) for name, value in tokenizer.special_tokens_map.items() if isinstance(value, str)}
+    return ChatTemplate(tokenizer.get_chat_template(), tuple(sorted(tokens.items())))
+
+
+def _signs(tokenizer: Any, tail: str) -> dict[int, str]:
+    """Tokens that are signs and no words: the special ones, and added ones that the template writes after an answer."""
+    added = {token: str(one.content) for token, one in tokenizer.added_tokens_decoder.items()}
+    special = {token for token, one in tokenizer.added_tokens_decoder.items() if one.special} | set(tokenizer.all_special_ids)
+    return {token: text for token, text in added.items() if text.strip() and (token in special or text in tail)}
+
+
+def asking(loaded: LoadedModel, form: PromptFormat) -> Plain | Chat:
+    """Makes prompts and training examples of questions. Raises `SettingsError` for a chat with a model that knows none."""
+    return Chat.of(loaded, form) if form.chat else Plain(loaded, form)
