@@ -8,7 +8,7 @@ import pytest
 
 from sftqa_core import records
 from sftqa_core.errors import SettingsError
-from sftqa_core.jsonrecord import Record, fingerprint, later
+from sftqa_core.jsonrecord import Keys, Record, declared, fingerprint, has_effect, keyed, like, setting
 from sftqa_core.records import (
     PAPER,
     SLICK,
@@ -49,7 +49,7 @@ def test_a_field_that_came_later_changes_no_key_while_it_holds_its_default():
     @dataclasses.dataclass(frozen=True)
     class After(Record):
         seed: int = 0
-        top_k: int | None = later(None)
+        top_k: int | None = setting(None, later=True)
 
     assert After(3).fingerprint() == Before(3).fingerprint()
     assert After(3, 40).to_dict() == {"seed": 3, "top_k": 40}

@@ -12,7 +12,6 @@ from sftqa_core.records.schemes import (
     MAX_SEED,
     METHODS,
     PAPER,
-    QUANTIZATIONS,
     SCHEMES,
     SLICK,
     SPLITS,
@@ -27,9 +26,7 @@ from sftqa_core.records.schemes import (
 )
 from sftqa_core.records.studying import STUDIES, Finding, StudyReport, StudySettings
 from sftqa_core.records.tuning import (
-    OPTIMIZERS,
     PROMPTS,
-    SHARDINGS,
     DomainAccuracy,
     LevelAccuracy,
     PromptFormat,
@@ -45,12 +42,9 @@ __all__ = [
     "MAX_SEED",
     "METHODS",
     "MOVES",
-    "OPTIMIZERS",
     "PAPER",
     "PROMPTS",
-    "QUANTIZATIONS",
     "SCHEMES",
-    "SHARDINGS",
     "SLICK",
     "SPLITS",
     "STUDIES",

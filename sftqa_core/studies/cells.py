@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sftqa_core.artifacts import beside, is_finished, place_of, read_kept, write_folder
 from sftqa_core.errors import ArtifactDamaged
-from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.jsonrecord import Keys, declared, fingerprint, has_effect
 from sftqa_core.records import LevelScheme, StudySettings, TrainSettings
 from sftqa_core.training.selection import needs_levels
 from sftqa_core.workspace import Workspace
@@ -50,33 +50,23 @@ def grid(study: StudySettings, model: str, most: int | None = None) -> list[Trai
     return cells
 
 
-_UNSEEN: dict[str, Any] = {  # what is only looked at, and how the same steps are computed: equal but for rounding
-    "micro_batch": None,
-    "gradient_checkpointing": False,
-    "eval_every": None,
-    "eval_facts": 200,
-}
-
-
 def canonical(run: TrainSettings, learning_rate: float | None = None) -> TrainSettings:
     """Settings that decide a run's answers, others at their defaults: equal for runs that do the same.
 
     Names of model and source are replaced by their fingerprints elsewhere; `learning_rate` is what None stands for.
     """
-    same = replace(run, model="", source="", device="auto", gpus=1, sharding="ddp", quantization="none", **_UNSEEN)
-    same = replace(same, shots=0, more_shots=(), save_model=False, test_limit=None)
+    decide = {f.name: getattr(run, f.name) for f in fields(run) if has_effect(run, f.name) and _decides(f.name, untuned=run.n == 0)}
+    bare = TrainSettings(model="", source="", shots=0, save_model=False)
     if run.n == 0:
-        seed = run.seed if run.more_shots else 0
-        bare = TrainSettings(model="", source="", n=0, shots=0, save_model=False, more_shots=run.more_shots, seed=seed)
-        return replace(bare, **_asking(run))
-    scheme = run.scheme if needs_levels(run) else LevelScheme()
-    lora_rank = run.lora_rank if run.method == "lora" else 8
-    return replace(same, scheme=scheme, lora_rank=lora_rank, learning_rate=run.learning_rate or learning_rate)
+        return replace(bare, n=0, more_shots=run.more_shots, seed=run.seed if run.more_shots else 0, **decide)
+    decide["scheme"] = run.scheme if needs_levels(run) else LevelScheme()
+    decide["learning_rate"] = run.learning_rate or learning_rate
+    return replace(bare, **decide)
 
 
-def _asking(run: TrainSettings) -> dict:
-    """What an untuned model's answers depend on."""
-    return {"prompt": run.prompt, "match": run.match, "max_answer_tokens": run.max_answer_tokens}
+def _decides(name: str, untuned: bool) -> bool:
+    """Whether the answers of a tuned, or of the untouched, model depend on a setting."""
+    return (Keys.ASKING if untuned else Keys.ANSWERS) in (declared(TrainSettings)[name].keys or Keys.NONE)
 
 
 FOLDER = "cells"
