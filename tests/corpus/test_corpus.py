@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow
 import pytest
-from sftqa_core.knowledge.own import load_own, read_relations
+from sftqa_core.knowledge.files import load_own, read_relations
 
 from sftqa_core.errors import SftqaError
 from sftqa_core.knowledge.aliases import read_aliases
