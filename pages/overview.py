@@ -43,8 +43,8 @@ with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
     st.page_link("pages/memory.py", label="or look at what the model knows, fact by fact", icon=":material/psychology:")
 st.subheader("Hundreds of runs: four studies", anchor=False)
 with st.container(horizontal=True, gap="large"):
-    st.page_link("pages/amount.py", label="How much data?", icon=":material/stacked_line_chart:")
-    st.page_link("pages/level.py", label="Which data?", icon=":material/grid_on:")
-    st.page_link("pages/models.py", label="Which model?", icon=":material/compare_arrows:")
-    st.page_link("pages/shift.py", label="What moves?", icon=":material/swap_vert:")
+    st.page_link("pages/how_much_data.py", label="How much data?", icon=":material/stacked_line_chart:")
+    st.page_link("pages/which_data.py", label="Which data?", icon=":material/grid_on:")
+    st.page_link("pages/which_model.py", label="Which model?", icon=":material/compare_arrows:")
+    st.page_link("pages/what_moves.py", label="What moves?", icon=":material/swap_vert:")
 panels.planted()

@@ -21,7 +21,12 @@ from sftqa_core.errors import SettingsError, SftqaError
 from sftqa_core.figures.curves import loss_figure
 from sftqa_core.records import KEPT, Job, TrainSettings
 
-STUDY_PAGES = {"amount": "pages/amount.py", "level": "pages/level.py", "models": "pages/models.py", "shift": "pages/shift.py"}
+STUDY_PAGES = {
+    "amount": "pages/how_much_data.py",
+    "level": "pages/which_data.py",
+    "models": "pages/which_model.py",
+    "shift": "pages/what_moves.py",
+}
 RUNNING_S, WAITING_S = 1.0, 3.0  # how often a job is asked for news
 STATES = {
     "queued": ("waiting", "gray", ":material/hourglass_empty:"),

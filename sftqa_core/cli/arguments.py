@@ -297,7 +297,7 @@ _REFERENCE = """# Command line
 <!-- made by: python -m sftqa_core.cli.arguments > docs/command-line.md -->
 
 Every command but `app` takes `--json`: exactly one JSON object on standard output, also on failure (`{"error": ...}` and a non-zero
-exit status); progress goes to standard error.
+exit status); progress goes to standard error. [facts.md](facts.md) says which models and sources of facts can be named.
 """
 
 
