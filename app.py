@@ -11,6 +11,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from pages._ui import entrance
+from sftqa_core.records import STUDIES
 from sftqa_core.server.middleware import Guard
 
 # One visitor's long count must not make the others wait 5 ms for every piece of their pages.
@@ -38,12 +39,7 @@ else:  # one run for one person's session
             st.Page("pages/jobs.py", title="Jobs"),
             st.Page("pages/catalogue.py", title="Models"),
         ],
-        "Studies": [
-            st.Page("pages/amount.py", title="How much data?"),
-            st.Page("pages/level.py", title="Which data?"),
-            st.Page("pages/models.py", title="Which model?"),
-            st.Page("pages/shift.py", title="What moves?"),
-        ],
+        "Studies": [st.Page(study.page, title=study.title) for study in STUDIES.values()],
     }
     page = st.navigation({**PAGES, **entrance.let_in()}, position="top")
     st.set_page_config(page_title=f"{page.title} · SFT-QA Explorer", page_icon=ICON, layout="wide")
