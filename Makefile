@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: app test test-browser faults check format wheel bench studies shipped clean
+.PHONY: app test test-browser faults check format wheel bench studies shipped pictures clean
 
 app: .venv/.app
 	$(BIN)/sftqa app
@@ -44,6 +44,10 @@ studies: .venv/.dev
 # The same with the models pre-trained anew, which takes about as long again.
 shipped: .venv/.dev
 	SFTQA_CACHE=build/shipping SFTQA_SHIPPED=build/nothing $(BIN)/python -m sftqa_core.cli.shipping cache/shipped --pretrain
+
+# Needs an installed Chrome or Chromium, as test-browser does.
+pictures: .venv/.dev
+	$(BIN)/python docs/pictures/take.py
 
 # torch comes first and alone: the pinned release is found in one step, and its build (CPU or CUDA) is not chosen anew by another package.
 .venv/.app: pyproject.toml constraints.txt

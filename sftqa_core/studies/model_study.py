@@ -11,7 +11,7 @@ from sftqa_core.evaluation.predictions import held_out_facts
 from sftqa_core.knowledge.facts import pick_facts
 from sftqa_core.memory.columns import stores_of
 from sftqa_core.memory.prober import Prober
-from sftqa_core.memory.profiles import known_levels, open_for, whole_profile
+from sftqa_core.memory.profiles import known_levels, level_table, open_for
 from sftqa_core.memory.stored import stored_levels
 from sftqa_core.models.catalogue import ModelFingerprint
 from sftqa_core.models.chat_templates import asked_by
@@ -114,7 +114,7 @@ class ModelStudy:
         known = None
         if self.kind.by_level and self.source.large:
             stores = stores_of(self.prober.card, self.prober.settings)
-            known = whole_profile(self.model, self.study.source, self.study.scheme, stores).levels(self.train_facts)
+            known = level_table(self.model, self.study.source, self.study.scheme, stores).levels(self.train_facts)
         elif self.kind.by_level:
             known = stored_levels(self.prober.card, self.source, self.train_facts, self.prober.settings)
         return grid(self.study, self.model, self._scarcest(known))
