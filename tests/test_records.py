@@ -8,7 +8,7 @@ import pytest
 
 from sftqa_core import records
 from sftqa_core.errors import SettingsError
-from sftqa_core.jsonrecord import Keys, Record, declared, fingerprint, has_effect, keyed, like, setting
+from sftqa_core.jsonrecord import Record, fingerprint, setting
 from sftqa_core.records import (
     PAPER,
     SLICK,

@@ -12,22 +12,15 @@ import streamlit as st
 
 from pages._ui import pickers, resources
 from pages._ui.fields import KEPT, by_label, field, filled, label, other_fields
-from pages._ui.titles import PROMPT_NAMES, STUDY_NAMES, prompt_kind
+from pages._ui.titles import PROMPT_NAMES, prompt_kind
 from sftqa_core.errors import SettingsError, SftqaError
-from sftqa_core.records import PROMPTS, PromptFormat, StudySettings, TrainSettings
-from sftqa_core.records.studying import MANY_SIZES, SIZES
+from sftqa_core.records import PROMPTS, STUDIES, PromptFormat, StudySettings, TrainSettings
 
 ONE_SIZE = (60, 120, 240, 480, 960, 1920)
 SHOTS = (1, 4, 16)
 MAX_SEEDS = 20
 UNASKED = ("device",)  # a job of the pages takes this machine's device
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
-_WHAT = {
-    "amount": "Accuracy against the number of examples, and the smallest number that is enough.",
-    "level": "Training on facts of one memory level, asked about every level.",
-    "models": "What each model knows, and what the same examples do to each.",
-    "shift": "Levels probed again after tuning, beside the untouched model probed again.",
-}
 
 
 # ---- one run ----
@@ -177,10 +170,10 @@ def study_form() -> StudySettings:
         except UnicodeDecodeError as error:
             raise SettingsError(f"{file.name} is no text in UTF-8: {error}.") from error
     kind = st.segmented_control(
-        "Question", list(STUDY_NAMES), format_func=STUDY_NAMES.get, default="amount", required=True, key="study-kind", wrap=True,
-        **KEPT,
+        "Question", list(STUDIES), format_func=lambda kind: STUDIES[kind].title, default=next(iter(STUDIES)), required=True,
+        key="study-kind", wrap=True, **KEPT,
     )  # fmt: skip
-    st.caption(_WHAT[kind])
+    st.caption(STUDIES[kind].about)
     names = [card.name for card in resources.models()]
     models = st.multiselect("Models", names, default=names[:1], key="study-models", accept_new_options=True, **KEPT)
     wrong: list[str] = []
@@ -196,7 +189,7 @@ def study_form() -> StudySettings:
         about = label(StudySettings, "prompt")
         prompt = first.selectbox(about, list(PROMPTS), format_func=PROMPT_NAMES.get, help=told, key="study-prompt", **KEPT)
         values["prompt"] = PROMPTS[prompt]
-        if kind == "amount":
+        if STUDIES[kind].shots:
             told = "The untouched model with k answered questions in front of each question: a line across the chart."
             about = label(StudySettings, "shots")
             values["shots"] = tuple(sorted(second.multiselect(about, SHOTS, placeholder="none", help=told, key="study-shots", **KEPT)))
@@ -216,9 +209,10 @@ def file_button(settings: StudySettings) -> None:
 
 
 def _sizes(kind: str) -> tuple[int, ...] | None:
-    usual, about = SIZES[kind], label(StudySettings, "sizes")
-    words = {n: "all" if n == TrainSettings.ALL else str(n) for n in dict.fromkeys((*SIZES["amount"], *ONE_SIZE))}
-    if kind in MANY_SIZES:
+    usual, about = STUDIES[kind].sizes, label(StudySettings, "sizes")
+    sizes = dict.fromkeys((*(n for study in STUDIES.values() for n in study.sizes), *ONE_SIZE))
+    words = {n: "all" if n == TrainSettings.ALL else str(n) for n in sizes}
+    if STUDIES[kind].many_sizes:
         chosen = st.multiselect(about, list(words), default=usual, format_func=words.get, key=f"study-sizes-{kind}", **KEPT)
     else:
         options = [n for n in words if n != 0]

@@ -8,7 +8,6 @@ from streamlit.testing.v1 import AppTest
 
 def page() -> None:
     import streamlit as st
-
     from pages._ui.gpu_fields import gpu_fields
 
     st.text(repr(gpu_fields()))
@@ -39,6 +38,7 @@ def test_of_several_as_many_as_there_are_can_be_had(monkeypatch: pytest.MonkeyPa
 def test_a_runs_gpus_are_filled_in_where_there_are_so_many(monkeypatch: pytest.MonkeyPatch, there: int, filled: dict):
     """A run from another machine is no reason for a number that can't be had."""
     from pages._ui.gpu_fields import filled_in
+
     from sftqa_core.records import TrainSettings
 
     monkeypatch.setattr("pages._ui.resources.gpus", lambda: there)
