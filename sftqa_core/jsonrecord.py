@@ -90,9 +90,13 @@ def like(kind: Any, name: str, **changes: Any) -> Any:
     return dataclasses.field(default=same.default, default_factory=same.default_factory, metadata=metadata)  # type: ignore[call-overload]
 
 
-@functools.cache
 def declared(kind: Any) -> dict[str, Setting]:
     """A record's settings by name, in their order."""
+    return _declared(kind)
+
+
+@functools.cache
+def _declared(kind: Any) -> dict[str, Setting]:
     hints, found = typing.get_type_hints(kind), {}
     for field in dataclasses.fields(kind):
         inner = [hint for hint in typing.get_args(hints[field.name]) if hint is not type(None)]

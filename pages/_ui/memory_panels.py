@@ -18,6 +18,7 @@ from sftqa_core.figures.levels import level_shares_figure, score_histogram, temp
 from sftqa_core.figures.style import level_colours
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.atlas import is_atlas
+from sftqa_core.records import METHODS
 
 SHOWN = 2_000  # rows a browser is handed at once
 SPLITS = {"domain": "domain", "relation": "relation", "contested": "contested or not", "echo": "echo or not"}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sftqa_core.jsonrecord import Record, like, setting, within
 from sftqa_core.records.schemes import MAX_SEED, ProbeSettings
 
 MAX_DOCUMENTS = 10_000_000
-_SHARE = {"low": 0, "high": 1}
+_SHARE: dict[str, Any] = {"low": 0, "high": 1}
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class CorpusSettings(Record):
         return within("corpus seed", self.seed, 0, MAX_SEED)
 
 
-def _size(default: int, most: int, name: str, help: str = "", **more: int | str | bool) -> int:
+def _size(default: int, most: int, name: str, help: str = "", **more: Any) -> Any:
     """A number from 1 up to what is a slip of the keyboard beyond it."""
     return setting(default, **{"low": 1, "high": most, "flag": f"--{name}", "help": help or name.replace("-", " "), **more})
 
