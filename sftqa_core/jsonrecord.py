@@ -87,7 +87,7 @@ def like(kind: Any, name: str, **changes: Any) -> Any:
     """A field that is another record's, with what it says about itself; `changes` say what is otherwise here."""
     (same,) = (field for field in dataclasses.fields(kind) if field.name == name)
     metadata = {_SETTING: dataclasses.replace(same.metadata[_SETTING], **changes)}
-    return dataclasses.field(default=same.default, default_factory=same.default_factory, metadata=metadata)  # type: ignore[call-overload]
+    return dataclasses.field(default=same.default, default_factory=same.default_factory, metadata=metadata)
 
 
 def declared(kind: Any) -> dict[str, Setting]:

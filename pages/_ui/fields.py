@@ -12,6 +12,7 @@ from pages._ui import resources
 from sftqa_core.jsonrecord import Setting, declared
 
 KEPT: dict[str, Any] = {"persist_state": "session"}
+SCALARS = (bool, int, float, str)  # kinds of settings that a field can be drawn of
 FEW = 2  # choices that are shown side by side
 _NAME = re.compile(r"\b[a-z]+(?:_[a-z]+)+\b")
 
@@ -58,7 +59,7 @@ def other_fields(kind: type, form: str, values: dict[str, Any], wrong: list[str]
     """
     known, gpus, drawn = declared(kind), resources.gpus(), 0
     for name, about in known.items():
-        asked = about.label and about.kind in (bool, int, float, str) and name not in {*values, *but}
+        asked = about.label and about.kind in SCALARS and name not in {*values, *but}
         if not asked or not _counts(known, about, values) or (name == "gpus" and gpus < 2):
             continue
         if drawn % 3 == 0:
@@ -71,7 +72,7 @@ def other_fields(kind: type, form: str, values: dict[str, Any], wrong: list[str]
 
 def filled(settings: Any, form: str) -> dict[str, Any]:
     """What these fields hold for a record's settings; GPUs as far as this machine has so many."""
-    found = {f"{form}-{name}": getattr(settings, name) for name, about in declared(type(settings)).items() if about.label}
+    found = {f"{form}-{name}": getattr(settings, name) for name, about in declared(type(settings)).items() if about.kind in SCALARS}
     gpus = resources.gpus()
     if gpus < 2 or settings.gpus > gpus:
         found |= {f"{form}-gpus": 1, f"{form}-sharding": "ddp"}

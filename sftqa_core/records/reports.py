@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sftqa_core.jsonrecord import Record, setting
+from sftqa_core.jsonrecord import Record, one_of, setting
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,16 @@ class Check(Record):
     """One point that was looked at: how it stands, and what to do about it."""
 
     name: str  # the point: model, licence, access, end, chat ...
-    state: str = setting(choices=STATES)
+    state: str  # one of STATES
     said: str  # one plain sentence
     fix: str = ""  # what to do; a problem always has one
     about: str = ""  # the model, where a study has several
 
     def problems(self) -> list[str]:
-        return [f"A problem must come with its fix, got {self.said!r} alone."] if self.state == "problem" and not self.fix else []
+        wrong = one_of("state", self.state, tuple(STATES))
+        if self.state == "problem" and not self.fix:
+            wrong.append(f"A problem must come with its fix, got {self.said!r} alone.")
+        return wrong
 
     @classmethod
     def of_error(cls, name: str, message: str, fix: str) -> Check:

@@ -79,8 +79,8 @@ def test_a_job_that_ran_out_of_memory_fills_the_form_with_less(explorer, jobs):
     button.click().run()
     app.switch_page("pages/lab.py").run()
     values = {one.key: one.value for kind in ("number_input", "text_input", "text_area", "multiselect") for one in app.get(kind)}
-    assert values["lab-batch"] == 32
-    assert (values["lab-n"], values["lab-seed"], values["lab-rate"], values["lab-limit"]) == (100, 3, "0.0002", 7)
+    assert values["lab-batch_size"] == 32
+    assert (values["lab-n"], values["lab-seed"], values["lab-learning_rate"], values["lab-test_limit"]) == (100, 3, "0.0002", 7)
     assert app.selectbox(key="lab-prompt-kind").value == "own"
     assert (values["lab-prompt"], values["lab-levels"], values["lab-relations"]) == ("Ask {question}:", [2, 3], ["P17"])
     assert [one.state for one in jobs.jobs.values()] == ["failed"]
