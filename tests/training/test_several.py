@@ -6,6 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -22,18 +23,36 @@ from sftqa_core.training.encoding import IGNORED
 from sftqa_core.training.fine_tuning import fine_tune
 from sftqa_core.training.trainer import Collator
 from sftqa_core.workspace import Workspace
+from tests.jobs.job_processes import until
 from tests.tiny import tiny_loaded
+from tests.training.nursery import Forked
 from tests.training.test_trainer import EXAMPLES, SETTINGS, Recorder
 
 TWO = dataclasses.replace(SETTINGS, gpus=2, epochs=2, save_model=False)
 SOME = EXAMPLES.head(17)  # three batches of at most 8: in the last one the second process has no example
 
 
+STARTED: list[int] = []
+
+
 def working() -> list[psutil.Process]:
-    """This training's processes: what other tests have left behind, dead and not yet cleared away, is none of them."""
-    return [
-        child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE and "process" in " ".join(child.cmdline())
-    ]
+    """The processes of the test's training that live."""
+    living = [psutil.Process(pid) for pid in STARTED if psutil.pid_exists(pid)]
+    return [process for process in living if process.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.fixture(autouse=True)
+def forked(monkeypatch, request):
+    """Processes are forked, not started anew, unless a test is marked so; their ids are kept."""
+    kind = subprocess.Popen if request.node.get_closest_marker("anew") else Forked
+
+    def start(*arguments, **more):
+        process = kind(*arguments, **more)
+        STARTED.append(process.pid)
+        return process
+
+    STARTED.clear()
+    monkeypatch.setattr(several, "subprocess", SimpleNamespace(Popen=start, PIPE=subprocess.PIPE))
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +81,7 @@ def require_alike(one, two, folder):
     assert two.final_loss == curve(folder / "two")[-1]["loss"]
 
 
+@pytest.mark.anew
 def test_two_processes_do_what_one_does(loaded, tmp_path):
     """Full fine-tuning: the same examples in the same order, the loss over the whole batch, and progress as ever."""
     recorder = Recorder()
@@ -69,6 +89,7 @@ def test_two_processes_do_what_one_does(loaded, tmp_path):
     two = fine_tune(loaded, SOME, TWO, tmp_path / "two", recorder)
     require_alike(one, two, tmp_path)
     assert [(update.phase, update.done, update.total) for update in recorder.updates] == [("train", step, 6) for step in range(1, 7)]
+    assert len(STARTED) == 2
     assert working() == []
     assert list(Workspace.current().unfinished.iterdir()) == []
 
@@ -156,15 +177,16 @@ def test_what_one_process_says_is_raised_here_and_the_others_end(pretended, code
     assert all(process.poll() is not None for process in group.processes)
 
 
-def test_a_process_ends_with_the_one_that_started_it():
-    """Killed like a cancelled job, that one can't say so: its end of the pipe closes."""
-    code = "from sftqa_core.training.distributed.process import _end_with_the_starter; print('up', flush=True); _end_with_the_starter()"
-    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdout.readline() == b"up\n"
+def test_a_process_ends_with_the_one_that_started_it(tmp_path):
+    """Killed like a cancelled job, that one can't say so: its end of the pipe closes, and the process, which waits for another, ends."""
+    work = Work(tiny_loaded().card, "cpu", TWO, 1e-3, (), "curve.jsonl", None)
+    (tmp_path / WORK).write_text(json.dumps(work.to_dict()))
+    process = several._start(tmp_path, 0, work)
+    until((tmp_path / "meeting").exists)
     assert process.poll() is None
     process.stdin.close()
-    assert process.wait(20) == 1
-    process.stdout.close()
+    assert process.wait(60) == 1
+    assert list(tmp_path.glob("failed-*")) == []
 
 
 def test_each_process_takes_its_part_of_a_batch():
