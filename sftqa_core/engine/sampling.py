@@ -27,8 +27,8 @@ from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria,
 from sftqa_core.engine.decoder import Decoder, Load, Read, T
 from sftqa_core.engine.drawing import StopCriteria, draw_tokens, halving, only_this_generation_config
 from sftqa_core.engine.packed import PackedModel
-from sftqa_core.engine.probe_prompts import WantedFact
 from sftqa_core.engine.randomness import GREEDY, fact_key, uniforms
+from sftqa_core.engine.wanted_facts import WantedFact
 from sftqa_core.errors import SettingsError
 from sftqa_core.knowledge.matching import CompiledAnswers, ExactAnswers
 from sftqa_core.records import SamplerSettings

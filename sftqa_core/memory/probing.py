@@ -12,14 +12,13 @@ import pandas as pd
 from sftqa_core.engine.capacity import at_once, give_back, require_room
 from sftqa_core.engine.drawing import naming
 from sftqa_core.engine.fitting import packs
-from sftqa_core.engine.probe_prompts import WantedFact, wanted_facts
 from sftqa_core.engine.sampling import Sampler, fact_prompts, make_sampler
+from sftqa_core.engine.wanted_facts import WantedFact
 from sftqa_core.errors import SettingsError
 from sftqa_core.knowledge.aliases import Aliases, load_aliases
 from sftqa_core.knowledge.facts import FactSource
-from sftqa_core.memory.scores import levels_table
-from sftqa_core.memory.stored import known_hits
-from sftqa_core.memory.stores import CompletionStore, EstimateStore, estimated_levels
+from sftqa_core.memory.probe_stores import CompletionStore, EstimateStore, estimated_levels
+from sftqa_core.memory.stored_levels import AskedFacts, known_hits, level_rows
 from sftqa_core.models.catalogue import seen_templates
 from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Phase, Reporter, Silent
@@ -54,34 +53,35 @@ def probe_facts(
     """
     workspace, reporter = workspace or Workspace.current(), reporter or Silent()
     scheme = settings.scheme
-    wanted = wanted_facts(source, facts, aliases or load_aliases(workspace), settings.match, scheme)
+    asked = AskedFacts(source, facts, settings, aliases or load_aliases(workspace))
+    wanted = asked.wanted()
     if scheme.method == "sampling":
         completions = store if isinstance(store, CompletionStore) else None
         completions = completions or CompletionStore.under_scheme(loaded.fingerprint.to_dict(), scheme, workspace)
         completions.mend()
         with naming(loaded):
-            _sample(loaded, completions, wanted, settings, reporter, sampler)
-        return levels_table(known_hits(completions, wanted, keep=True), wanted, scheme, seen_templates(loaded.card))
+            # judging reads every part that is needed, so a damaged one shows now and its facts are probed
+            judged = facts["fact_id"][known_hits(completions, asked, keep=True).there]
+            if pending := _pending(wanted, set(judged), reporter):
+                _sample(loaded, completions, pending, settings, reporter, sampler)
+        return level_rows(known_hits(completions, asked, keep=True), loaded.card)
     estimates = store if isinstance(store, EstimateStore) else EstimateStore.of(loaded.fingerprint.to_dict(), scheme, workspace)
     estimates.mend()
     with naming(loaded):
-        _estimate(loaded, estimates, wanted, settings, reporter)
+        if pending := _pending(wanted, set(estimates.rows(wanted)["fact_id"]), reporter):
+            _estimate(loaded, estimates, pending, settings, reporter)
     return estimated_levels(estimates.rows(wanted), wanted, scheme, seen_templates(loaded.card))
 
 
 def _sample(
     loaded: LoadedModel,
     store: CompletionStore,
-    wanted: list[WantedFact],
+    pending: list[WantedFact],
     settings: ProbeSettings,
     reporter: Reporter,
     sampler: Sampler | None,
 ) -> None:
-    """Draw the completions that are not known."""
-    # judging reads every part that is needed, so a damaged one shows now and its facts are probed
-    pending = _pending(wanted, set(known_hits(store, wanted, keep=True)["fact_id"]), reporter)
-    if not pending:
-        return
+    """Draw the completions of facts that have none."""
     pending = _alike(pending) if settings.scheme.few_shot else pending
     batch_size = _batch_size(loaded, pending, settings)
     sampling = settings.scheme.sampling
@@ -97,12 +97,9 @@ def _sample(
             phase.advance(kept.progress())
 
 
-def _estimate(loaded: LoadedModel, store: EstimateStore, wanted: list[WantedFact], settings: ProbeSettings, reporter: Reporter) -> None:
+def _estimate(loaded: LoadedModel, store: EstimateStore, pending: list[WantedFact], settings: ProbeSettings, reporter: Reporter) -> None:
     """Estimate what is not known, adaptively or by likelihood."""
     scheme = settings.scheme
-    pending = _pending(wanted, set(store.rows(wanted)["fact_id"]), reporter)
-    if not pending:
-        return
     if not packs(loaded):
         raise SettingsError(
             f"{loaded.card.name} can't be read in packed form, so the method {scheme.method!r} can't be used. Choose 'sampling'."

@@ -137,7 +137,7 @@ def _check_folder(folder: Path) -> Iterator[tuple[Path, Exception]]:
 
 
 def _check_completions(folder: Path) -> Iterator[tuple[Path, Exception]]:
-    from sftqa_core.memory.tables import COMPLETIONS, PROBED
+    from sftqa_core.memory.probe_tables import COMPLETIONS, PROBED
 
     yield from _check_settings(folder)
     yield from _check_parts(folder, "part", COMPLETIONS)
@@ -145,13 +145,13 @@ def _check_completions(folder: Path) -> Iterator[tuple[Path, Exception]]:
 
 
 def _check_hits(folder: Path) -> Iterator[tuple[Path, Exception]]:
-    from sftqa_core.memory.tables import HITS
+    from sftqa_core.memory.probe_tables import HITS
 
     yield from _check_parts(folder, "part", HITS)
 
 
 def _check_estimates(folder: Path) -> Iterator[tuple[Path, Exception]]:
-    from sftqa_core.memory.stores import ESTIMATES
+    from sftqa_core.memory.probe_stores import ESTIMATES
 
     yield from _check_settings(folder)
     yield from _check_parts(folder, "part", ESTIMATES)
@@ -175,7 +175,7 @@ def _check_settings(folder: Path) -> Iterator[tuple[Path, Exception]]:
 
 
 def _check_parts(folder: Path, prefix: str, schema: object) -> Iterator[tuple[Path, Exception]]:
-    from sftqa_core.memory.tables import read_parquet
+    from sftqa_core.memory.probe_tables import read_parquet
 
     for path in sorted(folder.glob(f"{prefix}-*.parquet")):
         try:

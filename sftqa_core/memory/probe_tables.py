@@ -33,7 +33,7 @@ LEVELS (what the browser and training read; one row a fact, in the order of the 
 | confidence | float | adaptive probe: probability that the full probe gives this level; NaN for other methods |
 | hits_per_template | list[int] | for a likelihood estimate list[float]: the hits to be expected of the scheme's samples |
 
-Levels that were estimated, and not fully sampled, have no intervals (NaN); stores.py has the table behind them.
+Levels that were estimated, and not fully sampled, have no intervals (NaN); probe_stores.py has the table behind them.
 
 What the stores of probe results have in common: a key made of all that a result depends on, and parts that are added,
 never changed, in the person's layer over the shipped one.

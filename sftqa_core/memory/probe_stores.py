@@ -11,7 +11,7 @@ in `settings.json`. ESTIMATES has one row a fact, prompts and answers:
 
 | column | type | meaning |
 |---|---|---|
-| fact_id, prompts_sha, answers_sha | str | as in HITS (tables.py) |
+| fact_id, prompts_sha, answers_sha | str | as in HITS (probe_tables.py) |
 | rates | list[float] | per template: hits / samples (adaptive), or the answer's probability (likelihood) |
 | samples | int | of each template, that the rates come from; 0 for the likelihood |
 | score | float | the memory score that the full probe is expected to give |
@@ -30,10 +30,9 @@ import pandas as pd
 import pyarrow as pa
 
 from sftqa_core.artifacts import write_bytes, write_json
-from sftqa_core.engine.probe_prompts import WantedFact
+from sftqa_core.engine.wanted_facts import WantedFact
 from sftqa_core.errors import ArtifactDamaged
-from sftqa_core.memory.scores import level_of, split_scores
-from sftqa_core.memory.tables import (
+from sftqa_core.memory.probe_tables import (
     COMPLETIONS,
     HITS,
     INTERVALS,
@@ -45,6 +44,7 @@ from sftqa_core.memory.tables import (
     read_parquet,
     require_parquet,
 )
+from sftqa_core.memory.scores import level_of, split_scores
 from sftqa_core.models.quantising import is_of
 from sftqa_core.records import LevelScheme, SamplerSettings
 from sftqa_core.workspace import Workspace
@@ -248,7 +248,7 @@ class EstimateStore(PartStore):
 
 
 def estimated_levels(
-    rows: pd.DataFrame, wanted: Sequence[WantedFact], scheme: LevelScheme, seen_templates: Mapping[str, Sequence[int]] | None = None
+    rows: pd.DataFrame, wanted: Sequence[WantedFact], scheme: LevelScheme, seen_templates: Mapping[str, Sequence[int]]
 ) -> pd.DataFrame:
     """LEVELS of the wanted facts that `rows` (ESTIMATES) knows, in their order. Their intervals are NaN: those of a fixed number of
     samples are not valid here."""
@@ -256,13 +256,19 @@ def estimated_levels(
     known = [w for w in wanted if w.fact_id in by_fact.index]
     table = by_fact.loc[[w.fact_id for w in known]].reset_index()
     rates = [np.asarray(row, dtype=np.float64) for row in table["rates"]]
-    samples = table["samples"].astype("int64")
-    table["completions"] = [len(row) * n for row, n in zip(rates, samples, strict=True)]
+    samples, widths = table["samples"].astype("int64"), np.array([len(row) for row in rates], dtype=np.int64)
     per_template = [row * (n or scheme.sampling.samples) for row, n in zip(rates, samples, strict=True)]
-    table["hits_per_template"] = [row.round(2).tolist() for row in per_template]
-    table["hits"] = [round(float(row.sum())) if n else 0 for row, n in zip(per_template, samples, strict=True)]
-    table[["seen_score", "unseen_score"]] = split_scores(rates, known, seen_templates)
-    table = table.assign(**dict.fromkeys(INTERVALS, float("nan")))[list(LEVELS)]
+    side_by_side = np.zeros((len(rates), max(widths, default=0)))
+    for row, own in zip(side_by_side, rates, strict=True):
+        row[: len(own)] = own
+    relations = np.array([w.relation.id for w in known], dtype=object)
+    table = table.assign(
+        completions=widths * samples,
+        hits_per_template=[row.round(2).tolist() for row in per_template],
+        hits=[round(float(row.sum())) if n else 0 for row, n in zip(per_template, samples, strict=True)],
+        **split_scores(side_by_side, widths, np.ones(len(known)), relations, seen_templates),
+        **dict.fromkeys(INTERVALS, float("nan")),
+    )[list(LEVELS)]
     return table.astype({"hits": "int64", "completions": "int64", "level": "int64", "score": "float64", "confidence": "float64"})
 
 
