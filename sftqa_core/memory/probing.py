@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from sftqa_core.engine.capacity import at_once, give_back, require_room
+from sftqa_core.engine.decoder import packs
 from sftqa_core.engine.drawing import naming
-from sftqa_core.engine.fitting import packs
 from sftqa_core.engine.sampling import Sampler, fact_prompts, make_sampler
 from sftqa_core.engine.wanted_facts import WantedFact
 from sftqa_core.errors import SettingsError

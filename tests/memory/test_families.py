@@ -10,8 +10,7 @@ import pytest
 import torch
 from transformers import GenerationConfig
 
-from sftqa_core.engine.decoder import Load
-from sftqa_core.engine.fitting import packs
+from sftqa_core.engine.decoder import Load, packs
 from sftqa_core.engine.packed import PrefixTree
 from sftqa_core.engine.sampling import GenerateSampler, Prompt, SharedPrefixSampler, make_sampler
 from sftqa_core.engine.wanted_facts import wanted_facts
