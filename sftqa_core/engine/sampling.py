@@ -25,7 +25,7 @@ from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria,
 from sftqa_core.engine.decoder import Decoder, Load, Read, T, packs
 from sftqa_core.engine.drawing import StopCriteria, draw_tokens, halving, only_this_generation_config
 from sftqa_core.engine.packed import PackedModel
-from sftqa_core.engine.randomness import GREEDY, fact_key, uniforms
+from sftqa_core.engine.randomness import GREEDY, keys_of, uniforms
 from sftqa_core.engine.wanted_facts import WantedFact
 from sftqa_core.errors import SettingsError
 from sftqa_core.knowledge.matching import CompiledAnswers, ExactAnswers
@@ -97,7 +97,7 @@ def place_of(template: int, number: int, settings: SamplerSettings) -> int:
 
 def prompt_uniforms(prompts: Sequence[Prompt], settings: SamplerSettings) -> np.ndarray:
     """The numbers that draw these prompts' tokens: float64 [prompts, draws, max_new_tokens]; of a greedy completion `GREEDY`."""
-    facts = np.array([fact_key(p.fact_id) for p in prompts], dtype=np.uint64)[:, None, None]
+    facts = keys_of([p.fact_id for p in prompts])[:, None, None]
     templates = np.array([p.template for p in prompts], dtype=np.uint64)[:, None, None]
     samples = np.arange(settings.samples, dtype=np.uint64)[:, None]
     drawn = uniforms(settings.seed, facts, templates, samples, np.arange(settings.max_new_tokens, dtype=np.uint64))

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from sftqa_core.artifacts.kept import Kept
-from sftqa_core.engine.randomness import fact_key, uniforms
+from sftqa_core.engine.randomness import keys_of, uniforms
 from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.knowledge.facts import FactSource, subject_key
 from sftqa_core.knowledge.matching import EXACT, CompiledAnswers, ExactAnswers, Matcher, exact_answers
@@ -106,7 +106,7 @@ class Contexts:
         """The first `count` of the pool in each context's own random order."""
         if not len(pool):
             return [[] for _ in range(self._scheme.contexts)]
-        keys = np.array([fact_key(fact_id) for fact_id in pool["fact_id"]], dtype=np.uint64)
+        keys = keys_of(pool["fact_id"].tolist())
         numbers = np.arange(self._scheme.contexts, dtype=np.uint64)[:, None]
         order = uniforms(self._scheme.sampling.seed, keys, numbers, _DRAWS_EXAMPLES, 0).argsort(axis=1, kind="stable")
         drawn = [pool.iloc[places[:count]] for places in order]

@@ -1,13 +1,11 @@
-"""Completions on disk: parts are added, never changed.
+"""What probes found, on disk: completions with the hits judged of them, and estimates.
 
-`<layer>/completions/<key>/` holds `part-*.parquet` with a `facts-*.parquet` beside each, written after it: a part
+Completions: `<layer>/completions/<key>/` holds `part-*.parquet` with a `facts-*.parquet` beside each, written after it: a part
 without one was interrupted and is not read. `<layer>/hits/<key>/` holds what was judged of them. The key is a hash of the
 model fingerprint and the sampler's settings, which stand in `settings.json`.
 
-Levels that were not fully sampled, on disk: one row a fact, parts are added and never changed.
-
-`<layer>/estimates/<key>/part-*.parquet`; the key is a hash of the model fingerprint and the whole level scheme, which stand
-in `settings.json`. ESTIMATES has one row a fact, prompts and answers:
+Estimates, levels that were not fully sampled: `<layer>/estimates/<key>/part-*.parquet`; the key is a hash of the model fingerprint
+and the whole level scheme, which stand in `settings.json`. ESTIMATES has one row a fact, prompts and answers:
 
 | column | type | meaning |
 |---|---|---|
@@ -97,7 +95,7 @@ class CompletionStore(PartStore):
 
     def hits(self, fact_ids: list[str] | None = None) -> pd.DataFrame:
         """Every HITS row known, or those of these facts, the newest of each (fact, prompts, answers)."""
-        tables = [table for table in self.tables("hits", HITS, fact_ids) if len(table)]
+        tables = [table for table in self.each("hits", HITS, fact_ids) if len(table)]
         if not tables:
             return pd.DataFrame(columns=HITS.names)
         return pd.concat(tables, ignore_index=True).drop_duplicates(["fact_id", "prompts_sha", "answers_sha"])
@@ -169,6 +167,13 @@ class CompletionStore(PartStore):
             raise ArtifactDamaged(f"{part} can't be read and was set aside; its facts will be probed again.") from error
 
 
+def store_for(model: dict[str, Any], scheme: LevelScheme, workspace: Workspace) -> CompletionStore | EstimateStore:
+    """Where the results lie that decide a model's levels under this scheme; `model` is its fingerprint's JSON."""
+    if scheme.method == "sampling":
+        return CompletionStore.under_scheme(model, scheme, workspace)
+    return EstimateStore.of(model, scheme, workspace)
+
+
 def find_stores(
     weights: str,
     adapter: str | None,
@@ -223,7 +228,7 @@ class EstimateStore(PartStore):
 
     def rows(self, wanted: Sequence[WantedFact]) -> pd.DataFrame:
         """ESTIMATES of the wanted facts that are known, the newest of each."""
-        tables = self.tables(self.kind, ESTIMATES)
+        tables = list(self.each(self.kind, ESTIMATES))
         if not tables:
             return pd.DataFrame(columns=ESTIMATES.names)
         levels = len(LevelScheme.from_dict(self.settings["scheme"]).labels)

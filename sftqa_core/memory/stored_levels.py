@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from sftqa_core.engine.randomness import keys_of
 from sftqa_core.engine.wanted_facts import WantedFact, identities, wanted_facts
 from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.knowledge.aliases import Aliases, load_aliases
@@ -32,7 +33,6 @@ _LISTS = pd.ArrowDtype(pa.list_(pa.float32()))  # hits of each template; a likel
 _COMPACT = dict.fromkeys((*INTERVALS, "seen_score", "unseen_score", "confidence"), "float32") | {
     "hits": "Int32", "completions": "Int32", "level": "Int8", "score": "float64"
 }  # fmt: skip
-Names = NDArray[np.uint64]  # 16 hex digits as a number
 Rows = NDArray[np.int64]
 
 
@@ -40,13 +40,13 @@ class Ids:
     """The ids of facts as numbers, to look rows up by: 16 bytes a fact."""
 
     def __init__(self, facts: pd.DataFrame):
-        self.fact = numbers(facts["fact_id"].tolist())
+        self.fact = keys_of(facts["fact_id"].tolist())
         self.order = self.fact.argsort(kind="stable").astype(np.int32)
         self.sorted = self.fact[self.order]
 
-    def places(self, facts: Names | list[str]) -> tuple[Rows, NDArray[np.bool_]]:
+    def places(self, facts: NDArray[np.uint64] | list[str]) -> tuple[Rows, NDArray[np.bool_]]:
         """For each id its first row, and whether there is one."""
-        facts = numbers(facts) if isinstance(facts, list) else facts
+        facts = keys_of(facts) if isinstance(facts, list) else facts
         if not len(self.fact):
             return np.zeros(len(facts), dtype=np.int64), np.zeros(len(facts), dtype=bool)
         order = facts.argsort()  # looking up in order is several times as fast
@@ -54,11 +54,6 @@ class Ids:
         at[order] = np.searchsorted(self.sorted, facts[order])
         rows = self.order[at.clip(max=len(self.fact) - 1)].astype(np.int64)
         return rows, self.fact[rows] == facts
-
-
-def numbers(names: list[str]) -> Names:
-    """Names of 16 hex digits as numbers."""
-    return np.frombuffer(bytes.fromhex("".join(names)), dtype=">u8").astype(np.uint64)
 
 
 class AskedFacts:
@@ -89,7 +84,7 @@ class AskedFacts:
 
     def _keep(self, rows: Rows | slice, named: list[tuple[str, str]]) -> None:
         if named:
-            self.prompts[rows], self.answers[rows] = (numbers(list(column)) for column in zip(*named, strict=True))
+            self.prompts[rows], self.answers[rows] = (keys_of(list(column)) for column in zip(*named, strict=True))
         self._identified[rows] = True
 
 
@@ -105,7 +100,7 @@ class KnownHits:
 
     def take(self, part: pd.DataFrame) -> None:
         """The rows of a HITS table that hold for facts of which nothing is known yet: what is newest comes first."""
-        fact, prompts, answers = (numbers(part[name].tolist()) for name in _IDENTITY)
+        fact, prompts, answers = (keys_of(part[name].tolist()) for name in _IDENTITY)
         asked = self.asked
         rows, fits = asked.ids.places(fact)
         asked.identify(rows[fits])

@@ -11,7 +11,7 @@ from sftqa_core.memory.probe_stores import CompletionStore
 from sftqa_core.memory.probe_tables import LEVELS
 from sftqa_core.memory.probing import probe_facts
 from sftqa_core.memory.profiles import open_for
-from sftqa_core.memory.stored_levels import Ids, level_columns, numbers, stored_levels
+from sftqa_core.memory.stored_levels import Ids, level_columns, stored_levels
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.records import PAPER, SLICK, LevelScheme, ModelCard, ProbeSettings, SamplerSettings
 from sftqa_core.workspace import Workspace
@@ -129,10 +129,10 @@ def test_without_a_store_or_facts_there_is_nothing():
 def test_ids_are_found_as_numbers():
     """Each id at its row, whatever the order; what is not there is told."""
     facts = source_of(5).facts.iloc[::-1].reset_index(drop=True)
-    rows, there = Ids(facts).places(numbers(["0" * 15 + "5", "0" * 15 + "1", "f" * 16]))
+    rows, there = Ids(facts).places(["0" * 15 + "5", "0" * 15 + "1", "f" * 16])
     assert there.tolist() == [True, True, False]
     assert rows[:2].tolist() == [0, 4]
-    assert not Ids(facts[:0]).places(numbers(["f" * 16]))[1].any()
+    assert not Ids(facts[:0]).places(["f" * 16])[1].any()
 
 
 def test_a_fact_asked_for_twice_has_its_levels_twice(tiny, workspace, store):
