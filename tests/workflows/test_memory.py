@@ -196,7 +196,7 @@ def test_a_study_tells_the_run_that_needs_most(room, workspace):
 
 def test_memory_is_told_without_torch():
     """The browser asks it."""
-    code = "import sys; from sftqa_core.workflows import memory; print(sorted({'torch', 'transformers', 'pandas'} & set(sys.modules)))"
+    code = "import sys; from sftqa_core.planning import fit; print(sorted({'torch', 'transformers', 'pandas'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     assert done.stdout.strip() == "[]"
 
