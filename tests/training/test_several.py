@@ -6,6 +6,8 @@ import dataclasses
 import json
 import subprocess
 import sys
+from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
 
 import psutil
 import pytest
@@ -22,7 +24,7 @@ from sftqa_core.training.fine_tuning import fine_tune
 from sftqa_core.training.trainer import Collator
 from sftqa_core.workspace import Workspace
 from tests.tiny import tiny_loaded
-from tests.training import fsdp_on_cpu
+from tests.training import fsdp_on_cpu, nursery
 from tests.training.pretended import exits, fails, killed
 from tests.training.test_trainer import EXAMPLES, SETTINGS, Recorder
 
@@ -30,10 +32,16 @@ TWO = dataclasses.replace(SETTINGS, gpus=2, epochs=2, save_model=False)
 SOME = EXAMPLES.head(17)  # three batches of at most 8: in the last one the second process has no example
 
 
-def working() -> list[psutil.Process]:
-    """This training's processes: what other tests have left behind, dead and not yet cleared away, is none of them."""
-    children = psutil.Process().children()
-    return [child for child in children if child.status() != psutil.STATUS_ZOMBIE and "spawn_main" in " ".join(child.cmdline())]
+def working() -> list[BaseProcess]:
+    """This training's processes."""
+    return active_children()
+
+
+@pytest.fixture(autouse=True)
+def forked(monkeypatch, request):
+    """Processes are forked from one that has imported everything (nursery.py), not started anew, unless a test is marked so."""
+    if not request.node.get_closest_marker("anew"):
+        monkeypatch.setattr(several, "_START", nursery.START)
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +70,7 @@ def require_alike(one, two, folder):
     assert two.final_loss == curve(folder / "two")[-1]["loss"]
 
 
+@pytest.mark.anew
 def test_two_processes_do_what_one_does(loaded, tmp_path):
     """Full fine-tuning: the same examples in the same order, the loss over the whole batch, and progress as ever."""
     recorder = Recorder()

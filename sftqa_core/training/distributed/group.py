@@ -8,6 +8,7 @@ out of memory, all of them end; what they wrote to the last checkpoint stays, as
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import tempfile
 import time
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from sftqa_core.training.unfinished import Unfinished
     from sftqa_core.training.watching import CurveWriter
 
+_START = "spawn"  # how processes are started; tests have a quicker way
 _POLL_S = 0.05
 _GRACE_S = 5.0  # for the others to say why they failed, once one has
 
@@ -54,7 +56,8 @@ class Group:
     @contextmanager
     def started(cls, count: int, target: Callable[..., None], *arguments: Any) -> Iterator[Group]:
         """Start `count` of them, each calling target(rank, connection, *arguments); whatever happens, none is left afterwards."""
-        context, group = get_context("spawn"), cls()
+        os.environ.setdefault("PYTHONSAFEPATH", "1")  # a random.py in the person's folder is not imported
+        context, group = get_context(_START), cls()
         try:
             for rank in range(count):
                 ours, theirs = context.Pipe()
