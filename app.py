@@ -39,7 +39,7 @@ else:  # one run for one person's session
             st.Page("pages/jobs.py", title="Jobs"),
             st.Page("pages/available_models.py", title="Models", url_path="catalogue"),
         ],
-        "Studies": [st.Page(study.page, title=study.title, url_path=kind) for kind, study in STUDIES.items()],
+        "Studies": [st.Page(study.page, title=study.title, url_path=name) for name, study in STUDIES.items()],
     }
     page = st.navigation({**PAGES, **entrance.let_in()}, position="top")
     st.set_page_config(page_title=f"{page.title} · SFT-QA Explorer", page_icon=ICON, layout="wide")

@@ -53,7 +53,7 @@ class LevelScheme(Record):
     name: str = "paper-5"
     labels: tuple[str, ...] = ("L0", "L1", "L2", "L3", "L4")
     cutoffs: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75)  # level i holds cutoffs[i-1] < R <= cutoffs[i]; the last goes to 1
-    # which prompts are completed (engine/probe_prompts.py)
+    # which prompts are completed (engine/wanted_facts.py)
     prompts: str = setting("statements", choices={"statements": "statements", "few-shot": "questions after answered ones"})
     sampling: SamplerSettings = setting(make=SamplerSettings)
     method: str = setting(

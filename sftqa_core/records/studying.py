@@ -79,7 +79,7 @@ class StudySettings(Record):
     )  # fmt: skip
     device: str = like(TrainSettings, "device")
     shots: tuple[int, ...] = setting(
-        (), label="k-shot baselines of the untouched model", flag="--shots", later=True,
+        (), label="k-shot examples instead of tuning", flag="--shots", later=True,
         help="study amount: the untouched model with k answered questions in front of each question, in place of tuning: 1,4,16",
     )  # fmt: skip
     gpus: int = like(TrainSettings, "gpus")

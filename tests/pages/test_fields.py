@@ -28,7 +28,7 @@ def test_lab_launches_what_the_fields_say(explorer, jobs):
     app.number_input(key="lab-lora_rank").set_value(16).run()
     app.segmented_control(key="lab-quantization").set_value("nf4").run()
     button(app, "Launch").click().run()
-    (job,) = jobs.jobs.values()
+    (job,) = jobs.kept.values()
     steps = {"optimizer": "adafactor", "gradient_checkpointing": True, "micro_batch": 2, "eval_every": 4, "patience": 3}
     wanted = TrainSettings("stand-in", method="lora", lora_rank=16, quantization="nf4", **steps)
     assert job.settings == wanted.to_dict()
@@ -132,7 +132,7 @@ def test_of_several_gpus_as_many_as_there_are_can_be_had(explorer, jobs, monkeyp
     number.set_value(2).run()
     assert app.segmented_control(key="lab-sharding").value == "ddp"
     button(app, "Launch").click().run()
-    (job,) = jobs.jobs.values()
+    (job,) = jobs.kept.values()
     assert job.settings == TrainSettings("stand-in", gpus=2).to_dict()
 
 
@@ -153,5 +153,5 @@ def test_a_probe_can_be_spread_where_there_are_several(explorer, jobs, monkeypat
     app.run()
     app.number_input(key="probe-gpus").set_value(2).run()
     app.button(key="probe-start").click().run()
-    (job,) = jobs.jobs.values()
+    (job,) = jobs.kept.values()
     assert job.settings["gpus"] == 2
