@@ -58,12 +58,16 @@ def test_a_runs_settings_fill_the_fields():
 def test_every_setting_of_a_run_is_asked_in_the_lab_or_named_as_unasked(explorer):
     """A setting that is added to the record appears by itself; its field starts at the record's default and has its help."""
     app = explorer("lab")
-    app.segmented_control(key="lab-method").set_value("lora").run()
-    app.number_input(key="lab-eval_every").set_value(4).run()
+    known = declared(TrainSettings)
+    for above in dict.fromkeys(about.under for about in known.values() if about.under not in ("", "gpus")):  # what others stand under
+        if known[above].choices:
+            app.segmented_control(key=f"lab-{above}").set_value(list(known[above].choices)[-1]).run()
+        else:
+            app.number_input(key=f"lab-{above}").set_value(4 if known[above].kind is int else 0.5).run()
     boxes = (app.number_input, app.text_input, app.selectbox, app.multiselect, app.segmented_control, app.toggle)
     keys = {box.key: box for kind in boxes for box in kind}
     elsewhere = {"model", "source", "n", "prompt", "scheme", "more_shots", "gpus", "sharding"}  # under other keys, or with several GPUs
-    for name, about in declared(TrainSettings).items():
+    for name, about in known.items():
         if name not in {*elsewhere, *forms.UNASKED}:
             assert f"lab-{name}" in keys, name
             assert keys[f"lab-{name}"].label == about.label
