@@ -109,11 +109,11 @@ def _declared(kind: Any) -> dict[str, Setting]:
     return found
 
 
-def has_effect(record: Any, name: str) -> bool:
-    """Whether a setting changes anything beside the others of the record."""
-    known = declared(type(record))
+def has_effect(kind: Any, values: Mapping[str, Any], name: str) -> bool:
+    """Whether a setting changes anything beside the other values of its record; those not given are at their defaults."""
+    known = declared(kind)
     above = known[name].under
-    return not above or (getattr(record, above) != known[above].default and has_effect(record, above))
+    return not above or (values.get(above, known[above].default) != known[above].default and has_effect(kind, values, above))
 
 
 def keyed(record: Any, whose: Keys) -> dict[str, Any]:

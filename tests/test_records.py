@@ -177,8 +177,8 @@ def test_a_field_can_be_like_another_records():
 
 
 def test_a_setting_under_another_has_an_effect_only_with_it():
-    assert not has_effect(Drawn(share=0.1), "share")
-    assert has_effect(Drawn(method="some"), "share")
+    assert not has_effect(Drawn, {"share": 0.1}, "share")
+    assert has_effect(Drawn, vars(Drawn(method="some")), "share")
 
 
 def test_a_key_holds_what_its_result_depends_on():

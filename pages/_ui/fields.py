@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from pages._ui import resources
-from sftqa_core.jsonrecord import Setting, declared
+from sftqa_core.jsonrecord import declared, has_effect
 
 KEPT: dict[str, Any] = {"persist_state": "session"}
 SCALARS = (bool, int, float, str)  # kinds of settings that a field can be drawn of
@@ -60,7 +60,7 @@ def other_fields(kind: type, form: str, values: dict[str, Any], wrong: list[str]
     known, gpus, drawn = declared(kind), resources.gpus(), 0
     for name, about in known.items():
         asked = about.label and about.kind in SCALARS and name not in {*values, *but}
-        if not asked or not _counts(known, about, values) or (name == "gpus" and gpus < 2):
+        if not asked or not has_effect(kind, values, name) or (name == "gpus" and gpus < 2):
             continue
         if drawn % 3 == 0:
             row = st.columns(3, vertical_alignment="bottom")
@@ -84,12 +84,6 @@ def by_label(kind: type, problem: str) -> str:
     name, _, rest = problem.partition(" ")
     known = {name: about.label for name, about in declared(kind).items() if about.label}
     return f"{known.get(name, name)} {_NAME.sub(lambda found: known.get(found[0], found[0]), rest)}"
-
-
-def _counts(known: dict[str, Setting], about: Setting, values: dict[str, Any]) -> bool:
-    """`has_effect` of a form that is being filled in."""
-    above = about.under
-    return not above or (values.get(above, known[above].default) != known[above].default and _counts(known, known[above], values))
 
 
 def _sentences(text: str) -> str:

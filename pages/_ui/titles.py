@@ -35,14 +35,12 @@ def prompt_kind(form: PromptFormat) -> str:
 
 def differing(settings: Any) -> dict[str, Any]:
     """Settings that are not the default: name -> value. A learning rate that is the model's own default is none of them."""
-    about = (
-        (settings.kind, settings.models) if isinstance(settings, StudySettings) else (getattr(settings, "model", None) or settings.name,)
-    )
-    plain = type(settings)(*about)
-    found = {name: value for name, value in vars(settings).items() if value != getattr(plain, name) and has_effect(settings, name)}
+    kind, values = type(settings), vars(settings)
+    found = {name: values[name] for name, about in declared(kind).items() if values[name] != about.default}
+    found = {name: value for name, value in found.items() if name not in _ALWAYS_SAID and has_effect(kind, values, name)}
     if isinstance(settings, TrainSettings) and settings.learning_rate is not None and _is_default_rate(settings):
         del found["learning_rate"]
-    return {name: value for name, value in found.items() if name not in _ALWAYS_SAID}
+    return found
 
 
 def differences(settings: Any, but: str = "") -> list[str]:

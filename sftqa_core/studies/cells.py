@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,18 +34,15 @@ def canonical(run: TrainSettings, learning_rate: float | None = None) -> TrainSe
 
     Names of model and source are replaced by their fingerprints elsewhere; `learning_rate` is what None stands for.
     """
-    decide = {f.name: getattr(run, f.name) for f in fields(run) if has_effect(run, f.name) and _decides(f.name, untuned=run.n == 0)}
+    whose, values = Keys.ASKING if run.n == 0 else Keys.ANSWERS, vars(run)
+    deciding = [name for name, about in declared(TrainSettings).items() if whose in (about.keys or Keys.NONE)]
+    decide = {name: values[name] for name in deciding if has_effect(TrainSettings, values, name)}
     bare = TrainSettings(model="", source="", shots=0, save_model=False)
     if run.n == 0:
         return replace(bare, n=0, more_shots=run.more_shots, seed=run.seed if run.more_shots else 0, **decide)
     decide["scheme"] = run.scheme if needs_levels(run) else LevelScheme()
     decide["learning_rate"] = run.learning_rate or learning_rate
     return replace(bare, **decide)
-
-
-def _decides(name: str, untuned: bool) -> bool:
-    """Whether the answers of a tuned, or of the untouched, model depend on a setting."""
-    return (Keys.ASKING if untuned else Keys.ANSWERS) in (declared(TrainSettings)[name].keys or Keys.NONE)
 
 
 FOLDER = "cells"
