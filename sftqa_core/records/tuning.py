@@ -172,6 +172,24 @@ class TrainSettings(Record):
         help="nf4 holds the base model's weights in 4 bits while it is measured and tuned (with LoRA this is QLoRA): about a quarter of "
         "the memory. Its levels are measured separately. Needs bitsandbytes; not yet tried on a GPU",
     )  # fmt: skip
+    dropout: float | None = setting(
+        None, label="Dropout", flag="--dropout", low=0, high=0.9, unset="as the model has it", title="dropout {value:g}",
+        keys=_TUNED | Keys.IF_SET, later=True,
+        help="dropout of the model's own layers (in Llama and Qwen2 that is attention's) while it is tuned",
+    )  # fmt: skip
+    dropout_from: float = setting(
+        0.0, label="Dropout from", flag="--dropout-from", low=0, high=1, title="from {value:.0%} of the steps", under="dropout",
+        keys=_TUNED | Keys.IF_SET, later=True, help="share of the steps after which that dropout holds; before, it is as the model has it",
+    )  # fmt: skip
+    lora_dropout: float = setting(
+        0.0, label="LoRA dropout", flag="--lora-dropout", low=0, high=0.9, title="LoRA dropout {value:g}", under="method",
+        keys=_TUNED | Keys.IF_SET, later=True, help="dropout in front of LoRA's matrices",
+    )  # fmt: skip
+    lora_dropout_from: float = setting(
+        0.0, label="LoRA dropout from", flag="--lora-dropout-from", low=0, high=1, title="from {value:.0%} of the steps",
+        under="lora_dropout", keys=_TUNED | Keys.IF_SET, later=True,
+        help="share of the steps after which LoRA's dropout holds; before, it is 0",
+    )  # fmt: skip
 
     def problems(self) -> list[str]:
         wrong = shots_problems("more_shots", self.more_shots, self.shots) + self._step_problems()
