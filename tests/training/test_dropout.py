@@ -12,8 +12,6 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 from pages._ui.titles import differences
 from sftqa_core.errors import SettingsError, Stopped
 from sftqa_core.jsonrecord import Keys, keyed
-from sftqa_core.models.catalogue import find_model
-from sftqa_core.models.loading import load_model
 from sftqa_core.records import TrainSettings
 from sftqa_core.records.command import command_of
 from sftqa_core.training import unfinished
@@ -102,27 +100,6 @@ def test_a_training_with_dropout_is_repeatable_another_one_and_resumed(method, t
         again = fine_tune(loaded, EXAMPLES, settings, tmp_path / "cut")
         again.settle()
         assert (again.loaded.fingerprint, again.final_loss) == (whole.loaded.fingerprint, whole.final_loss)
-
-
-def test_processes_that_train_together_drop_out_too(tmp_path):
-    """Twice the same, stopped in between as well, and not what comes of it without dropout; before it holds, the same."""
-    tiny, threads = tiny_loaded(), torch.get_num_threads()
-    tiny.model.save_pretrained(tmp_path / "model")
-    tiny.tokenizer.save_pretrained(tmp_path / "model")
-    torch.set_num_threads(1)
-    try:
-        loaded, settings = load_model(find_model(str(tmp_path / "model")), "cpu"), dataclasses.replace(RUNS["lora"], gpus=2)
-        whole = fine_tune(loaded, EXAMPLES, settings, tmp_path / "whole")
-        whole.settle()
-        with pytest.raises(Stopped):
-            fine_tune(loaded, EXAMPLES, settings, tmp_path / "cut", Recorder(stop_after=1))
-        again = fine_tune(loaded, EXAMPLES, settings, tmp_path / "cut")
-        fine_tune(loaded, EXAMPLES, dataclasses.replace(settings, lora_dropout=0.0), tmp_path / "plain")
-    finally:
-        torch.set_num_threads(threads)
-    assert again.loaded.fingerprint == whole.loaded.fingerprint
-    curves = [(tmp_path / name / "curve.jsonl").read_text().splitlines() for name in ("whole", "plain")]
-    assert [ours == theirs for ours, theirs in zip(*curves, strict=True)] == [True] * 3 + [False] * 3
 
 
 def test_both_appear_wherever_settings_do():
