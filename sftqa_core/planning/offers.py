@@ -12,11 +12,10 @@ from pathlib import Path
 from sftqa_core.errors import ArtifactDamaged, SettingsError, SftqaError
 from sftqa_core.jsonrecord import Record
 from sftqa_core.models.catalogue import NOT_HERE, base_card, find_model, list_models
-from sftqa_core.models.chat_templates import kind_of_model
 from sftqa_core.models.devices import DeviceMemory, device_memory, resolve_device
 from sftqa_core.models.footprint import Shape, TuningStep, decoding, tuning
 from sftqa_core.models.hub.fetch import has_token
-from sftqa_core.models.lists import HubModel, added_models, drop_added, hub_models, keep_added, known_model
+from sftqa_core.models.lists import HubModel, added_models, drop_added, hub_models, keep_added, kind_of_model, known_model
 from sftqa_core.models.model_files import ModelFolder
 from sftqa_core.models.quantising import INSTALL, PACKAGE
 from sftqa_core.planning.fit import OPEN, PROCESS_BYTES, model_shape
@@ -152,7 +151,7 @@ def _listed(card: ModelCard, added: bool, device: str, room: DeviceMemory | None
         added,
         family=known.family if known else None,
         licence=known.licence if known else _own_licence(card),
-        chat=known.chat if known else _chats(card),
+        chat={"chat": True, "base": False}.get(kind_of_model(card.name, kind=card.kind)),
         context=known.context if known else context,
         needs=needs(shape, device, room, OPEN.get(card.kind, 1.0)),
     )
@@ -206,13 +205,6 @@ def _base_todo(card: ModelCard) -> str:
 
 def _own_licence(card: ModelCard) -> str | None:
     return {"built-in": "MIT", "pretrained": "yours"}.get(card.kind)
-
-
-def _chats(card: ModelCard) -> bool | None:
-    """Whether it is a chat model, as far as its name gives it away."""
-    if card.kind in OPEN:
-        return False
-    return {"chat": True, "base": False}.get(kind_of_model(card.name, template=True))
 
 
 def _context(card: ModelCard) -> int | None:

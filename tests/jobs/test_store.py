@@ -8,7 +8,6 @@ import sqlite3
 import pytest
 
 from sftqa_core.errors import ArtifactDamaged, NotFound, SettingsError, SftqaError
-from sftqa_core.jobs import database
 from sftqa_core.jobs.database import MIGRATIONS
 from sftqa_core.jobs.lease import device_lease
 from sftqa_core.jobs.local import LocalExecutor
@@ -304,7 +303,8 @@ def test_the_journal_survives_and_writers_wait(store: JobStore):
 @pytest.mark.parametrize("lock", ["IMMEDIATE", "EXCLUSIVE"])
 def test_a_queue_held_by_a_suspended_process_is_told_as_that(store: JobStore, monkeypatch: pytest.MonkeyPatch, lock: str):
     queue(store)
-    monkeypatch.setattr(database, "BUSY_S", 0.05)
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda path, **settings: connect(path, **{**settings, "timeout": 0.05}))
     holder = sqlite3.connect(store.path, isolation_level=None)
     holder.execute(f"BEGIN {lock}")
     with pytest.raises(SftqaError, match=r"cannot be used now: database is locked\. Another process has held it .*suspended \(T in ps\)"):

@@ -158,7 +158,7 @@ def test_what_one_process_says_is_raised_here_and_the_others_end(pretended, code
 
 def test_a_process_ends_with_the_one_that_started_it():
     """Killed like a cancelled job, that one can't say so: its end of the pipe closes."""
-    code = "from sftqa_core.training.distributed.process import _end_with_the_starter; print('up', flush=True); _end_with_the_starter()"
+    code = "import time; from sftqa_core.processes import end_with_starter; end_with_starter(); print('up', flush=True); time.sleep(60)"
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"up\n"
     assert process.poll() is None

@@ -7,10 +7,8 @@ memory, all of them end; what they wrote to the last checkpoint stays, as in a t
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -28,6 +26,7 @@ from sftqa_core.engine.drawing import empty_cache
 from sftqa_core.errors import OutOfMemory, SftqaError, Stopped
 from sftqa_core.models.devices import torch_device
 from sftqa_core.models.spreading import layer_places, spread
+from sftqa_core.processes import our_environment, start
 from sftqa_core.progress import Progress, Reporter
 from sftqa_core.training.adapters import trainable_copy
 from sftqa_core.training.distributed.process import STOP, TOLD, TUNED, WORK, Work
@@ -169,6 +168,6 @@ def _start(folder: Path, rank: int, work: Work) -> subprocess.Popen[bytes]:
         own |= {"OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // count)), "GLOO_SOCKET_IFNAME": "lo"}
     if work.settings.sharding == "fsdp":
         own["ACCELERATE_USE_FSDP"] = "true"
-    environment = {**os.environ, **own, **{name: str(value) for name, value in about.items()}}
+    environment = {**our_environment(), **own, **{name: str(value) for name, value in about.items()}}
     # standard output belongs to the command line's JSON, and standard input tells them when this process ends
-    return subprocess.Popen([sys.executable, "-m", _MODULE, str(folder)], stdin=subprocess.PIPE, stdout=2, env=environment)
+    return start(_MODULE, [str(folder)], environment, stdin=subprocess.PIPE, stdout=2)

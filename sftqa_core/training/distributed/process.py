@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from torch.distributed.tensor import DTensor
 from sftqa_core.errors import SftqaError, Stopped
 from sftqa_core.jsonrecord import Record
 from sftqa_core.models.loading import LoadedModel, load_model
+from sftqa_core.processes import end_with_starter
 from sftqa_core.progress import Phase, Progress, Reporter, Silent
 from sftqa_core.records import ModelCard, TrainSettings
 from sftqa_core.training.adapters import trainable_copy
@@ -78,7 +78,7 @@ class Relay:
 
 def main(arguments: list[str]) -> int:
     """Train along; 0 also when the training was stopped on request."""
-    threading.Thread(target=_end_with_the_starter, daemon=True).start()
+    end_with_starter()
     folder, rank = Path(arguments[0]), int(os.environ["RANK"])
     work = Work.from_dict(json.loads((folder / WORK).read_text(encoding="utf-8")))
     try:
@@ -94,12 +94,6 @@ def main(arguments: list[str]) -> int:
         return 1
     distributed.destroy_process_group()
     return 0
-
-
-def _end_with_the_starter() -> None:
-    while os.read(0, 1):  # nothing is ever written there; not by sys.stdin, whose lock Python wants when it ends
-        pass
-    os._exit(1)
 
 
 def _meet(folder: Path, rank: int, work: Work) -> None:
