@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import FrameType
@@ -34,23 +35,26 @@ from sftqa_core.workspace import Workspace
 
 def main(arguments: list[str]) -> int:
     """Run one attempt of one job."""
-    job_id, attempt = arguments[0], int(arguments[1])
-    workspace = Workspace.current()
-    store, folder = JobStore(workspace), JobFolder(workspace, job_id)
     signal.signal(signal.SIGTERM, _terminated)
     faulthandler.enable()
+    run_attempt(Workspace.current(), arguments[0], int(arguments[1]), lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN))
+    return 0
+
+
+def run_attempt(workspace: Workspace, job_id: str, attempt: int, on_end: Callable[[], object] = lambda: None) -> None:
+    """Begin one attempt of a claimed job, do its work in this thread, and write how it ended; `on_end` is called before that."""
+    store, folder = JobStore(workspace), JobFolder(workspace, job_id)
     job = store.begin(job_id, attempt, ProcessId.current())
     if job is None:
         print(f"Attempt {attempt} of {job_id} is no longer wanted.")
-        return 0
+        return
     _beat(folder)
     reporter = FolderReporter(folder)
     with ExitStack() as held:  # the lease is kept until the end is written
         end = _work(job, store.needs(job_id), reporter, folder, held)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        on_end()
         reporter.flush()
         store.finish(job_id, attempt, **vars(end))
-    return 0
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class _End:
 
 def _work(job: Job, needs: Resources, reporter: FolderReporter, folder: JobFolder, held: ExitStack) -> _End:
     def waiting(holder: str) -> None:
-        reporter.log(f"Waiting for the device, which {holder} has.")
+        reporter.log(f"Waiting: device in use by {holder}.")
 
     try:
         if job.kind not in DEVICELESS:

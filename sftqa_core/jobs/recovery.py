@@ -22,7 +22,7 @@ from sftqa_core.jobs.queue import Claim, JobStore, named_rightly
 from sftqa_core.records import KEPT, Job, Resources
 from sftqa_core.workspace import Workspace
 
-TOLD = "The queue's file was damaged and set aside, and how this job stood is not known. What it had finished is kept. Continue it."
+TOLD = "The queue's file was damaged and set aside, and how this job stood is not known. What it had finished is kept. Resume it."
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, RecursionError, SettingsError)
 _log = logging.getLogger(__name__)
 
@@ -75,11 +75,11 @@ def _age(name: str) -> str:
     return name.split("-", 1)[1]
 
 
-MOST_TRIES = 5  # a job that was cut off so often in one turn is given up
-CONTINUE = "Continue it, and it goes on from there."
-INTERRUPTED = "It was cut off when its process and the worker ended, as when the machine is restarted, and goes on by itself."
+MOST_TRIES = 5  # a job that was interrupted so often in one turn is given up
+CONTINUE = "Resume it, and it continues from there."
+INTERRUPTED = "Interrupted: its process and the worker ended, as when the machine restarts. It will resume automatically."
 _LAST_LINES = 5
-_GIVEN_UP = f"It was cut off {MOST_TRIES} times, each time together with the worker. Look into worker.log in the state folder."
+_GIVEN_UP = f"Interrupted {MOST_TRIES} times, each time together with the worker. See worker.log in the state folder."
 
 
 def reconcile(workspace: Workspace) -> int:
@@ -106,7 +106,7 @@ def settle(store: JobStore, workspace: Workspace, claim: Claim, exit_status: int
     """
     if claim.state == "stopping":
         return store.finish(
-            claim.id, claim.attempt, "cancelled", error=kept("Stopped on request; its process had to be ended.", claim.kind)
+            claim.id, claim.attempt, "cancelled", error=kept("Stopped on request; its process had to be killed.", claim.kind)
         )
     if exit_status is None and claim.tries < MOST_TRIES:
         return store.requeue(claim, INTERRUPTED if claim.begun else None)

@@ -53,7 +53,7 @@ def test_the_answers_read_like_sentences(queue, capsys):
     """For people, without --json."""
     for words, line in (
         (("last", queue[0]), f"{queue[0]}: queued, number 4 of those that wait"),
-        (("empty",), "4 jobs that waited were cancelled."),
+        (("empty",), "4 queued jobs were cancelled."),
     ):
         with pytest.raises(SystemExit):
             main(["jobs", *words])

@@ -110,9 +110,9 @@ def test_a_job_that_is_cut_off_goes_on_by_itself_but_not_for_ever(store: JobStor
         assert (store.begin(job.id, claim.attempt, DEAD) is not None) if begun else True
         settle(store, workspace, store.active()[0])
         told = store.get(job.id).error
-        assert (told or "").startswith("It was cut off") is (begun or tries == MOST_TRIES)
+        assert (told or "").startswith("Interrupted") is (begun or tries == MOST_TRIES)
     assert store.get(job.id).state == "failed"
-    assert store.get(job.id).error.startswith("It was cut off 5 times, each time together with the worker.")
+    assert store.get(job.id).error.startswith("Interrupted 5 times, each time together with the worker.")
     assert store.resume(job.id).state == "queued"
     assert [one.id for one in store.queued()] == [later.id, job.id]
     assert store.get(job.id).turn == 2
