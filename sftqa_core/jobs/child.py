@@ -16,8 +16,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import NoReturn
@@ -48,9 +48,8 @@ def run_attempt(workspace: Workspace, job_id: str, attempt: int, on_end: Callabl
     if job is None:
         print(f"Attempt {attempt} of {job_id} is no longer wanted.")
         return
-    _beat(folder)
     reporter = FolderReporter(folder)
-    with ExitStack() as held:  # the lease is kept until the end is written
+    with _beating(folder), ExitStack() as held:  # the lease is kept until the end is written
         end = _work(job, store.needs(job_id), reporter, folder, held)
         on_end()
         reporter.flush()
@@ -111,16 +110,21 @@ def _terminated(number: int, frame: FrameType | None) -> NoReturn:
     raise Stopped("The job's process was told to end (SIGTERM).")
 
 
-def _beat(folder: JobFolder) -> None:
-    """Touch the job's beat file for as long as the process lives."""
+@contextmanager
+def _beating(folder: JobFolder) -> Iterator[None]:
+    """Touch the job's beat file now and then inside the block."""
+    ended = threading.Event()
 
-    def beats() -> None:
-        while True:
+    def beat() -> None:
+        folder.alive.touch()
+        while not ended.wait(BEAT_S):
             folder.alive.touch()
-            threading.Event().wait(BEAT_S)
 
-    folder.path.mkdir(parents=True, exist_ok=True)
-    threading.Thread(target=beats, name="beat", daemon=True).start()
+    threading.Thread(target=beat, name="beat", daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 if __name__ == "__main__":
