@@ -97,7 +97,7 @@ def _reason(error: BaseException) -> str | None:
 
 
 def _sentence(error: Exception, job: Job) -> str:
-    """What a person is told of an exception that nothing below has put into words."""
+    """What a person reads of an exception that nothing below has put into words."""
     reason = _reason(error)
     if reason == "memory":
         return "Memory ran out. Use a smaller batch size or model, or train with LoRA."
