@@ -164,11 +164,11 @@ def holder(queued: Job) -> str | None:
     return lease.holder if lease else None
 
 
-def less_memory(failed: Job) -> dict[str, Any] | None:
+def smaller_footprint(failed: Job) -> dict[str, Any] | None:
     """The settings to change so that a job that ran out of memory needs less; None where nothing is left to lower."""
     from sftqa_core import workflows
 
-    return workflows.less_memory(failed.kind, failed.settings)
+    return workflows.smaller_footprint(failed.kind, failed.settings)
 
 
 def submit_again(kind: str, settings: dict[str, Any]) -> Job:

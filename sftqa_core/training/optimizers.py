@@ -14,15 +14,18 @@ default would be a guess. adamw_8bit has never run on a GPU here.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, cast
-
-import torch
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, cast
 
 from sftqa_core.errors import MissingPackage, SettingsError
 from sftqa_core.records import TrainSettings
 from sftqa_core.training.learning_rates import default_learning_rate
 
+if TYPE_CHECKING:
+    import torch
+
 MOMENTUM = 0.9
+_LACKING = "Optimizer adamw_8bit needs bitsandbytes: pip install bitsandbytes. Or choose adamw."
 
 
 def learning_rate(settings: TrainSettings, parameters: int) -> float:
@@ -34,22 +37,29 @@ def learning_rate(settings: TrainSettings, parameters: int) -> float:
     return default_learning_rate(settings.method, parameters)
 
 
+def require_optimizer(name: str, torch_device: str) -> None:
+    """Raise `SettingsError` or `MissingPackage` where the optimizer of that name can't be had on a device, by torch's name."""
+    if name != "adamw_8bit":
+        return
+    if torch_device != "cuda":
+        raise SettingsError("Optimizer adamw_8bit needs a GPU with CUDA. Choose adamw.")
+    if find_spec("bitsandbytes") is None:
+        raise MissingPackage(_LACKING)
+
+
 def make_optimizer(name: str, parameters: list[Any], rate: float) -> torch.optim.Optimizer:
-    """The optimizer of that name. Raises `MissingPackage` or `SettingsError` where it can't be had."""
+    """The optimizer of that name. Heavy. Raises what `require_optimizer` does."""
+    import torch
+
+    require_optimizer(name, parameters[0].device.type if name == "adamw_8bit" else "")
     if name == "adafactor":
         return torch.optim.Adafactor(parameters, lr=rate, weight_decay=0.0)
     if name == "sgd":
         return torch.optim.SGD(parameters, lr=rate, momentum=MOMENTUM, weight_decay=0.0)
     if name == "adamw_8bit":
-        return _adamw_8bit(parameters, rate)
+        try:
+            optimizers = import_module("bitsandbytes.optim")
+        except ImportError as error:  # installed, and broken
+            raise MissingPackage(_LACKING) from error
+        return cast(torch.optim.Optimizer, optimizers.AdamW8bit(parameters, lr=rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0))
     return torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
-
-
-def _adamw_8bit(parameters: list[Any], rate: float) -> torch.optim.Optimizer:
-    if parameters[0].device.type != "cuda":
-        raise SettingsError("Optimizer adamw_8bit needs a GPU with CUDA. Choose adamw.")
-    try:
-        optimizers = import_module("bitsandbytes.optim")
-    except ImportError as error:
-        raise MissingPackage("Optimizer adamw_8bit needs bitsandbytes: pip install bitsandbytes. Or choose adamw.") from error
-    return cast(torch.optim.Optimizer, optimizers.AdamW8bit(parameters, lr=rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0))
