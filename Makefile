@@ -4,20 +4,22 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 BIN := .venv/bin
+WORKERS ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: app test test-browser faults check format wheel bench studies shipped clean
+.PHONY: app test test-browser faults check format wheel bench studies shipped pictures clean
 
 app: .venv/.app
 	$(BIN)/sftqa app
 
+# Two workers, one a core; who is through takes over half of what the other has left. More cores: make test WORKERS=8.
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 test-browser: .venv/.dev
 	$(BIN)/python -m pytest -m browser tests/browser
 
-# Does every harm its full number of times (the tests do a tenth) and prints the table: harm, times tried, outcome.
+# Does every harm its full number of times (the tests do each once) and prints the table: harm, times tried, outcome.
 faults: .venv/.dev
 	SFTQA_FAULTS=full $(BIN)/python -m pytest tests/faults
 
@@ -44,6 +46,10 @@ studies: .venv/.dev
 # The same with the models pre-trained anew, which takes about as long again.
 shipped: .venv/.dev
 	SFTQA_CACHE=build/shipping SFTQA_SHIPPED=build/nothing $(BIN)/python -m sftqa_core.cli.shipping cache/shipped --pretrain
+
+# Needs an installed Chrome or Chromium, as test-browser does.
+pictures: .venv/.dev
+	$(BIN)/python docs/pictures/take.py
 
 # torch comes first and alone: the pinned release is found in one step, and its build (CPU or CUDA) is not chosen anew by another package.
 .venv/.app: pyproject.toml constraints.txt

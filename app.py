@@ -11,6 +11,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from pages._ui import entrance
+from sftqa_core.records import STUDIES
 from sftqa_core.server.middleware import Guard
 
 # One visitor's long count must not make the others wait 5 ms for every piece of their pages.
@@ -29,21 +30,16 @@ ICON = "data:image/svg+xml," + "".join(
 if __name__ != "__main__":  # imported by the server that `streamlit run` starts: however it is started, the guard is in front
     app = st.App(__file__, middleware=[Middleware(Guard, entrance=entrance.opened())], lifespan=entrance.announced)
 else:  # one run for one person's session
-    PAGES = {
+    PAGES = {  # a file's name says the question; where an address differs it is an older one, which people have bookmarked
         "": [
             st.Page("pages/overview.py", title="Overview", default=True),
             st.Page("pages/memory.py", title="Memory"),
             st.Page("pages/lab.py", title="Lab"),
             st.Page("pages/results.py", title="Results"),
             st.Page("pages/jobs.py", title="Jobs"),
-            st.Page("pages/catalogue.py", title="Models"),
+            st.Page("pages/available_models.py", title="Models", url_path="catalogue"),
         ],
-        "Studies": [
-            st.Page("pages/amount.py", title="How much data?"),
-            st.Page("pages/level.py", title="Which data?"),
-            st.Page("pages/models.py", title="Which model?"),
-            st.Page("pages/shift.py", title="What moves?"),
-        ],
+        "Studies": [st.Page(study.page, title=study.title, url_path=name) for name, study in STUDIES.items()],
     }
     page = st.navigation({**PAGES, **entrance.let_in()}, position="top")
     st.set_page_config(page_title=f"{page.title} · SFT-QA Explorer", page_icon=ICON, layout="wide")

@@ -14,7 +14,6 @@ from sftqa_core.records import PROMPTS, PromptFormat, TrainSettings
 
 SHOTS = (1, 4, 16)
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
-_CHAT_NAME = re.compile(r"(?i)(instruct|chat|[-_.]it)(?![a-z])")
 _HELP = (
     "How a question is put, in training and at test. A chat model (its name often says Instruct, Chat or it) was made to be asked by its "
     "own template; a base model by plain text."
@@ -63,7 +62,7 @@ def filled(settings: TrainSettings) -> dict[str, Any]:
 
 
 def _advice(model: str) -> str:
-    return ", recommended" if _CHAT_NAME.search(model) else ""
+    return ", recommended" if resources.is_chat_model(model) else ""
 
 
 def _own(no_chat: bool, wrong: list[str]) -> PromptFormat:

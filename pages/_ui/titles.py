@@ -9,7 +9,18 @@ from typing import Any
 from pages._ui import resources
 from pages._ui.wording import moment
 from sftqa_core.errors import SftqaError
-from sftqa_core.records import PROMPTS, SLICK, Job, LevelScheme, PretrainSettings, ProbeSettings, PromptFormat, StudySettings, TrainSettings
+from sftqa_core.records import (
+    PROMPTS,
+    SLICK,
+    STUDIES,
+    Job,
+    LevelScheme,
+    PretrainSettings,
+    ProbeSettings,
+    PromptFormat,
+    StudySettings,
+    TrainSettings,
+)
 
 METHODS = {"full": "all weights", "lora": "LoRA"}
 SHARDINGS = {"ddp": "the whole model", "fsdp": "a part of it"}
@@ -80,7 +91,6 @@ _SHORT: dict[str, Callable[[Any], str]] = {  # as part of a title
     "corpus": lambda value: "own text settings",
 }
 _ALWAYS_SAID = ("model", "source", "n", "split", "name", "kind", "models", "seeds", "sizes")
-STUDY_NAMES = {"amount": "How much data?", "level": "Which data?", "models": "Which model?", "shift": "What moves?"}
 
 
 def prompt_kind(form: PromptFormat) -> str:
@@ -207,7 +217,8 @@ def study_title(settings: StudySettings) -> str:
 
 def _study_words(settings: dict[str, Any]) -> str:
     models = _counted_names([str(name) for name in settings.get("models") or []])
-    return f"Study {STUDY_NAMES.get(str(settings.get('kind')), settings.get('kind'))} with {models}"
+    kind = str(settings.get("kind"))
+    return f"Study {STUDIES[kind].title if kind in STUDIES else kind} with {models}"
 
 
 def _counted_names(models: Sequence[str]) -> str:

@@ -6,13 +6,16 @@ Predictions before and after, side by side: what was gained, lost and kept (afte
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import plotly.graph_objects as go
 
 from sftqa_core.figures.levels import level_names
 from sftqa_core.figures.style import FEW, GREY, canvas, level_colours
 from sftqa_core.records import DomainAccuracy, LevelAccuracy
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _DASHES = ("dot", "dash", "dashdot", "longdash")
 
@@ -136,6 +139,8 @@ def change_table(predictions: pd.DataFrame, facts: pd.DataFrame, labels: Sequenc
     fact columns joined; level is "unknown" where a fact was not probed. Greedy decoding has no chance in it, so an
     untouched model would change nothing.
     """
+    import pandas as pd  # the first chart of the Overview needs none
+
     stages = {name: part.set_index("fact_id") for name, part in predictions.groupby("stage")}
     before, after = (stages[stage][["text", "correct"]].add_suffix(f"_{stage}") for stage in ("before", "after"))
     both = before.join(after, how="inner")
@@ -161,6 +166,8 @@ def change_table(predictions: pd.DataFrame, facts: pd.DataFrame, labels: Sequenc
 
 def change_counts(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     """Rows: levels that occur; columns: gained, lost, kept, still wrong (facts)."""
+    import pandas as pd
+
     counts = pd.crosstab(table["level"], table["change"])
     order = [label for label in (*labels, "unknown") if label in counts.index]
     return counts.reindex(index=order, columns=list(CHANGES), fill_value=0)

@@ -1,6 +1,4 @@
-"""Base or chat model, by what a name gives away and whether there is a chat template (chat_templates.py).
-
-A model's chat template: found in its files without torch, and turned into plain pieces of text.
+"""A model's chat template: found in its files without torch, and turned into plain pieces of text.
 
 A template is a program of strangers. It is rendered by transformers' own sandbox in a process of its own (chat_child.py), which the
 system ends after 5 s of processor time, 60 s in all, 1 GB of memory or 500,000 characters; that process gets no environment but its
@@ -17,7 +15,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -30,24 +27,8 @@ from sftqa_core.errors import ModelUnavailable, SettingsError
 from sftqa_core.jsonrecord import fingerprint, shown
 from sftqa_core.models import chat_child
 from sftqa_core.models.catalogue import ModelFingerprint, base_card
-from sftqa_core.models.hub.hub_cache import without_revision
 from sftqa_core.models.model_files import MAX_TOKENIZER_BYTES, ModelFolder
 from sftqa_core.records import ModelCard, PromptFormat
-
-_CHAT_NAME = re.compile(r"(?<![a-z])(instruct|chat|it|sft|dpo|rlhf|assistant)(?![a-z])")
-_BASE_NAME = re.compile(r"(?<![a-z])(base|pretrained|pt)(?![a-z])")
-
-
-def kind_of_model(name: str, template: bool, config: dict[str, Any] | None = None) -> str:
-    """ "base", "chat", or "either": base models of some families bring a chat template too, so a name decides where it says anything."""
-    names = (without_revision(name), str((config or {}).get("_name_or_path") or ""))
-    said = [Path(part).name.lower().replace("_", "-") for part in names]
-    if any(_CHAT_NAME.search(part) for part in said):
-        return "chat"
-    if any(_BASE_NAME.search(part) for part in said) or not template:
-        return "base"
-    return "either"
-
 
 TEMPLATE = "chat_template.jinja"
 MAX_TEMPLATE_BYTES = 1_000_000

@@ -12,11 +12,10 @@ from sftqa_core.engine.capacity import context_window
 from sftqa_core.errors import ArtifactDamaged, MissingPackage, SettingsError, SftqaError
 from sftqa_core.jsonrecord import Record
 from sftqa_core.models.catalogue import NOT_HERE, base_card, find_model, list_models
-from sftqa_core.models.chat_templates import kind_of_model
 from sftqa_core.models.devices import DeviceRam, device_ram, resolve_device
 from sftqa_core.models.footprint import Shape, TuningStep, decoding, tuning
 from sftqa_core.models.hub.fetch import has_token
-from sftqa_core.models.lists import HubModel, added_models, drop_added, hub_models, keep_added, known_model
+from sftqa_core.models.lists import HubModel, added_models, drop_added, hub_models, keep_added, kind_of_model, known_model
 from sftqa_core.models.model_files import ModelFolder
 from sftqa_core.models.quantising import DEVICES, INSTALL, NF4, PACKAGE, require_quantiser
 from sftqa_core.planning.fit import OPEN, PROCESS_BYTES, model_shape
@@ -157,7 +156,7 @@ def _listed(card: ModelCard, added: bool, device: str, ram: DeviceRam | None, lo
         added,
         family=known.family if known else None,
         licence=known.licence if known else {"built-in": "MIT", "pretrained": "yours"}.get(card.kind),
-        chat=known.chat if known else _chats(card),
+        chat={"chat": True, "base": False}.get(kind_of_model(card.name, kind=card.kind)),
         context=known.context if known else context,
         needs=needs(shape, device, ram, OPEN.get(card.kind, 1.0)),
     )
@@ -203,10 +202,3 @@ def _base_todo(card: ModelCard) -> str:
     if base is None or base.path is not None:
         return ""
     return f"It is an adapter on {base.name}, which is not on this machine yet; that one is downloaded when it is first used."
-
-
-def _chats(card: ModelCard) -> bool | None:
-    """Whether it is a chat model, as far as its name gives it away."""
-    if card.kind in OPEN:
-        return False
-    return {"chat": True, "base": False}.get(kind_of_model(card.name, template=True))

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from sftqa_core.engine.capacity import completion_tokens, context_window, fits_window
 from sftqa_core.errors import ModelUnavailable, SftqaError
 from sftqa_core.models.catalogue import base_card, find_model
-from sftqa_core.models.chat_templates import Layout, chat_template, kind_of_model, layout, require_chat_template
+from sftqa_core.models.chat_templates import Layout, chat_template, layout, require_chat_template
 from sftqa_core.models.hub.fetch import HubAnswer, ask_hub, has_token
+from sftqa_core.models.lists import MADE, kind_of_model
 from sftqa_core.models.model_files import ModelFolder
 from sftqa_core.models.quantising import refuse_second_adapter, refuse_unusable
 from sftqa_core.models.tokenizer_files import (
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 FREE_LICENCES = ("apache-2.0", "mit", "bsd-3-clause", "bsd-2-clause", "cc0-1.0", "unlicense", "isc")
 CHAT_PROMPT = Check("prompt", "ok", "The model's own chat template stands around each question, its beginning token included.")
 STATEMENTS = Check("prompt", "ok", "Statements end where the answer would follow, without a space.")
-_MADE = ("built-in", "pretrained")
 _LOGIN = "Accept its terms on its hub page, log in here with `hf auth login`, then try again."
 _SHORTER = "Leave these facts out or shorten them, use a shorter prompt, or choose a model with a larger context window."
 _SAMPLE = 24  # facts whose answers are read
@@ -107,7 +107,7 @@ def _on_the_hub(name: str, card: ModelCard, whole: ModelCard) -> Looked:
 
 
 def _licence(card: ModelCard, hub: HubAnswer | None) -> Check:
-    if card.kind in _MADE:
+    if card.kind in MADE:
         origin = "comes with this program, under its licence (MIT)" if card.kind == "built-in" else "was made here: it is yours"
         return Check("licence", "ok", f"The model {origin}.")
     named = (hub.licence if hub else None) or getattr(card, "licence", None)
@@ -121,7 +121,7 @@ def _licence(card: ModelCard, hub: HubAnswer | None) -> Check:
 
 def chat_check(looked: Looked, trains: bool, chat_prompt: bool) -> Check:
     """Base or chat model, and which prompt fits. `chat_prompt`: the model's own template is chosen."""
-    made, plain = looked.card is not None and looked.card.kind in _MADE, "Choose the prompt qa or plain."
+    plain = "Choose the prompt qa or plain."
     template = looked.hub.chat_template if looked.hub else None  # None: not known
     try:
         if looked.card is not None and looked.words is not None:
@@ -131,7 +131,7 @@ def chat_check(looked: Looked, trains: bool, chat_prompt: bool) -> Check:
         return Check("chat", "problem" if chat_prompt else "note", str(error), plain)
     if template is None:
         return Check("chat", "unknown", "Whether it is a base or a chat model is unknown until it is downloaded.")
-    kind = "base" if made else kind_of_model(looked.name, template, looked.config)
+    kind = kind_of_model(looked.name, template, looked.config, looked.card.kind if looked.card is not None else "hub")
     if chat_prompt and not template:
         return Check("chat", "problem", "The prompt is the model's chat template, but it has none.", plain)
     if not trains and kind == "chat":

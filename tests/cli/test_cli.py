@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from sftqa_core.cli import commands
 from sftqa_core.cli.main import main
 
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ACCURACY = ["per_level", "macro", "macro_low", "macro_high", "macro_levels", "natural", "natural_low", "natural_high", "natural_n"]
 
 
@@ -154,17 +158,23 @@ def test_text_output_is_for_people(capsys):
 
 
 def test_every_documented_option_exists():
-    """Each command line of the README parses."""
-    from pathlib import Path
-
+    """Each command line of the README and of docs/ parses."""
     from sftqa_core.cli.arguments import parse
 
-    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    lines = [line.strip() for line in text.splitlines() if line.startswith("    sftqa ") and "[" not in line and "|" not in line]
+    texts = [path.read_text(encoding="utf-8") for path in DOCUMENTS]
+    lines = [line.strip() for text in texts for line in text.splitlines() if line.startswith("    sftqa ") and "[" not in line]
     assert len(lines) >= 3
     for line in lines:
         words = line.split("   ")[0].split()[1:]
         assert parse(words).command == words[0]
+
+
+def test_the_readme_is_a_map():
+    """At most 150 lines, and every file that it or docs/ links to is there."""
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+    for document in DOCUMENTS:
+        links = re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8"))
+        assert [link for link in links if not (document.parent / link).exists()] == []
 
 
 def test_a_number_that_is_missing_is_null():

@@ -11,11 +11,11 @@ from typing import Any
 
 import pyarrow
 import pytest
-from sftqa_core.knowledge.own import load_own, read_relations
 
 from sftqa_core.errors import SftqaError
 from sftqa_core.knowledge.aliases import read_aliases
 from sftqa_core.knowledge.entity_questions import load_entity_questions
+from sftqa_core.knowledge.files import load_own, read_relations
 from sftqa_core.studies.config import from_yaml
 
 FILES = Path(__file__).with_name("files")

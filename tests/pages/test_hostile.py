@@ -15,10 +15,10 @@ PAGES = {
     "lab": ("model", "source", "job"),
     "results": ("run", "job"),
     "jobs": ("job",),
-    "amount": ("study", "model", "job"),
-    "level": ("study", "model", "job"),
-    "models": ("study", "model", "job"),
-    "shift": ("study", "model", "job"),
+    "how_much_data": ("study", "model", "job"),
+    "which_data": ("study", "model", "job"),
+    "which_model": ("study", "model", "job"),
+    "what_moves": ("study", "model", "job"),
 }
 NASTY = {
     "html": "<script>alert(1)</script><img src=x onerror=alert(1)>",
@@ -30,7 +30,7 @@ NASTY = {
     "address": "file:///etc/passwd",
     "format": "{0.__class__} {subject!r} %s",
 }
-UNKNOWN = {"memory": "There is no ", "lab": "There is no ", "results": "There is no run", "amount": "There is no study"}
+UNKNOWN = {"memory": "There is no ", "lab": "There is no ", "results": "There is no run", "how_much_data": "There is no study"}
 _ESCAPED = re.compile(r"\\([^\w\s])")
 
 
@@ -40,7 +40,7 @@ def test_hostile_addresses_are_answered_in_words(jobs, page, nasty):
     """Every parameter that a page reads at once holds what it should not: no traceback, no raw HTML, no page of a thousand lines."""
     st.cache_data.clear()
     st.cache_resource.clear()
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
     app.switch_page(f"pages/{page}.py")
     for name in PAGES[page]:
         app.query_params[name] = NASTY[nasty]

@@ -46,7 +46,15 @@ def test_lab_asks_chat_models_by_their_template(explorer, monkeypatch, jobs):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("Qwen2-0.5B-Instruct", True), ("gemma-2-2b-it", True), ("Llama-2-7b-chat-hf", True), ("a-italic", False)]
+    ("name", "said"),
+    [
+        ("Qwen2-0.5B-Instruct", True),
+        ("gemma-2-2b-it", True),
+        ("Llama-2-7b-chat-hf", True),
+        ("a-italic", False),
+        ("HuggingFaceH4/mistral-7b-sft-beta", True),
+        ("owner/snapchat-lm", False),
+    ],
 )
 def test_chat_models_are_known_by_their_names(name, said):
     """Many base models bring a template, too: only a name that says so makes it recommended."""

@@ -58,7 +58,7 @@ def page(jobs):
 def test_an_own_study_is_drawn_and_put_in_words(study, page):
     """Its curve by domain and by level, whether 60 are enough, and all its numbers."""
     study(sizes=(0, 60, 240), seeds=(0, 1))
-    app = page("amount")
+    app = page("how_much_data")
     assert len(app.get("plotly_chart")) == 4
     assert "**5 of 5 runs done**" in words(app)
     assert "Do 60 examples reach 95% of the best?" in words(app)
@@ -70,7 +70,7 @@ def test_an_own_study_is_drawn_and_put_in_words(study, page):
 def test_a_half_done_study_offers_the_rest(study, page, jobs):
     """What is there is drawn; a button starts what is left, once, and the page then follows the job."""
     settings = study(sizes=(0, 60, 240), seeds=(0,), all_but=1)
-    app = page("amount")
+    app = page("how_much_data")
     assert "**2 of 3 runs done**" in words(app)
     next(button for button in app.button if button.label == "Run what is left").click().run()
     (job,) = jobs.newest_first()
@@ -82,7 +82,7 @@ def test_a_half_done_study_offers_the_rest(study, page, jobs):
 def test_a_finished_study_takes_more_seeds(study, page, jobs):
     """Two more, which are not there yet; the new study is then the one that is looked at."""
     study(sizes=(0, 60), seeds=(0,))
-    app = page("amount")
+    app = page("how_much_data")
     next(button for button in app.button if button.label == "Add two seeds").click().run()
     (job,) = jobs.newest_first()
     assert job.settings["seeds"] == [0, 1, 2]
@@ -94,7 +94,7 @@ def test_a_finished_study_takes_more_seeds(study, page, jobs):
 def test_a_study_without_a_finished_run_says_so(study, page):
     """No chart, no word, but the way to start it."""
     study(sizes=(60,), seeds=(0,), all_but=1)
-    app = page("amount")
+    app = page("how_much_data")
     assert "None of this study's runs is done yet" in words(app)
     assert len(app.get("plotly_chart")) == 0
     assert "Run what is left" in [button.label for button in app.button]
@@ -103,7 +103,7 @@ def test_a_study_without_a_finished_run_says_so(study, page):
 def test_published_numbers_are_laid_beside_on_request(study, page):
     """Named by paper and table; another line in the chart of means."""
     study(sizes=(0, 60, 240), seeds=(0,))
-    app = page("amount")
+    app = page("how_much_data")
     app.toggle(key="amount-published").set_value(True).run()
     assert "arXiv 2509.16596, mean accuracy by train level" in words(app).replace("\\", "")
 

@@ -27,7 +27,7 @@ def machine(monkeypatch, tmp_path):
 def page(explorer, monkeypatch):
     """Opens the catalogue on the real core; `shipped` with the built-in models."""
 
-    def open_page(query=None, shipped=False, name="catalogue"):
+    def open_page(query=None, shipped=False, name="available_models"):
         if shipped:
             monkeypatch.setattr("sftqa_core.workspace.shipped_folder", lambda: PACKAGE.parent / "cache" / "shipped")
         return explorer(name, query=query, real=True, example=False)
