@@ -4,6 +4,7 @@ step (training/trying.py). Never loads torch, but for that step.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,7 +42,7 @@ PROCESS_BYTES = {"cpu": 560_000_000, "cuda": 500_000_000, "rocm": 500_000_000, "
 OPEN = {"built-in": 1 / 3, "pretrained": 1 / 3}
 _DRAWN = 20_000  # facts of a pool that stand for all of it
 _LIKELY = 64  # examples with the most characters, one of which has the most tokens
-_COUNTED = 16  # examples of a relation whose mean length stands for all
+_COUNTED = 16  # facts of a relation: examples whose mean length stands for all, or those with the most characters
 _FEW_PROMPTS = 16  # for a probe that chose its own number and found no room
 _USUAL_LENGTH = 32  # tokens of an example, where only a comparison is wanted
 WORDS = {
@@ -187,20 +188,20 @@ def _described(card: ModelCard, quantization: str) -> tuple[Shape | None, int | 
 
 
 def longest_prompt(source: FactSource, facts: pd.DataFrame, count: CountTokens, scheme: LevelScheme) -> int:
-    """Tokens of a probe's longest prompt: of each relation's longest fact, its templates or its question behind examples, and by
+    """Tokens of a probe's longest prompt: of each relation's longest facts, the templates or the question behind examples, and by
     likelihood the longest answer that is read behind it."""
     from sftqa_core.engine.probe_prompts import contexts_of, question_prompts
     from sftqa_core.knowledge.relations import statement_prompts
 
-    sizes = facts["subject"].str.len() + facts["question"].str.len()
-    longest, prompts = facts.loc[sizes.groupby(facts["relation"]).idxmax()], list[str]()
+    sized = facts.assign(size=facts["subject"].str.len() + facts["question"].str.len())
+    longest, prompts = sized.sort_values("size").groupby("relation").tail(_COUNTED), defaultdict[str, list[str]](list)
     columns = (longest[name] for name in ("fact_id", "relation", "subject", "question"))
     for fact, relation, subject, question in zip(*columns, strict=True):
         if scheme.few_shot:
-            prompts += question_prompts(contexts_of(source, scheme).shown(relation).to(fact, question)[0], question)
+            prompts[relation] += question_prompts(contexts_of(source, scheme).shown(relation).to(fact, question)[0], question)
         else:
-            prompts += statement_prompts(source.relations[relation], subject, question)
-    length = longest_tokens(prompts, count)
+            prompts[relation] += statement_prompts(source.relations[relation], subject, question)
+    length = max(longest_tokens(texts, count) for texts in prompts.values())
     if scheme.method != "likelihood":
         return length
     likely = sorted({f" {answer}" for answers in facts["answers"] for answer in answers}, key=len)[-_LIKELY:]

@@ -120,10 +120,11 @@ def _training_texts(looked: Looked, run: TrainSettings, source: FactSource) -> l
         chat = chat_layout(looked, _in_chat(run))
         pairs = [] if chat is None and _in_chat(run) else question_pairs(run, pool if len(pool) else tests, chat)
         n = len(pool) if run.n == TrainSettings.ALL else min(run.n, len(pool))
-        return [*answer_points(looked, pairs, CHAT_PROMPT if chat else None), training_context(looked, run, pool, tests, n, chat)]
+        return [*answer_points(looked, pairs, CHAT_PROMPT if chat else None), training_context(looked, run, source, pool, tests, n, chat)]
 
     texts = (run.prompt, run.n, run.seed, run.relations, run.test_limit, run.max_answer_tokens, run.shots, run.more_shots)
-    return _kept.get((*_key(looked, source), *texts), look)
+    levels = (run.scheme, run.levels, run.balance)
+    return _kept.get((*_key(looked, source), *texts, *levels), look)
 
 
 def _probing_texts(looked: Looked, run: ProbeSettings, source: FactSource) -> list[Check]:

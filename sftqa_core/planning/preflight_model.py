@@ -28,7 +28,7 @@ from sftqa_core.models.tokenizer_files import (
     vocabulary,
 )
 from sftqa_core.planning.fit import gigabytes, longest_example, longest_prompt, longest_question, prompt_pairs
-from sftqa_core.records import Check, ModelCard, ProbeSettings, TrainSettings
+from sftqa_core.records import Check, LevelScheme, ModelCard, ProbeSettings, TrainSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -199,12 +199,17 @@ def statement_pairs(source: FactSource, facts: pd.DataFrame) -> list[tuple[str, 
 
 
 def training_context(
-    looked: Looked, settings: TrainSettings, pool: pd.DataFrame, tests: pd.DataFrame, n: int, chat: Layout | None = None
+    looked: Looked, settings: TrainSettings, source: FactSource, pool: pd.DataFrame, tests: pd.DataFrame, n: int, chat: Layout | None = None
 ) -> Check:
-    """Whether the longest example and the longest question with its answer fit, and what of the few-shot baseline."""
+    """Whether the longest example, the longest question with its answer and the longest prompt of a probe fit, and what of the few-shot
+    baseline. Levels of the test facts are always measured, of the train facts where examples are chosen by them."""
+    from sftqa_core.training.selection import needs_levels
+
     window, count, new = context_window(looked.config), token_counter(looked.words), settings.max_answer_tokens
     example = longest_example(settings, pool, n, count, chat)
     longest = max(example, new + longest_question(replace(settings, shots=0, more_shots=()), pool, tests, count, chat))
+    for facts in (tests, pool if needs_levels(settings) else tests.head(0)):
+        longest = max(longest, 0 if facts.empty else _longest_probe(looked, settings.scheme, source, facts))
     if window is None or not fits_window(window, longest):
         return _context(looked, window, longest)
     if n and not fits_window(window, rare := longest_example(settings, pool, len(pool), count, chat)):
@@ -222,8 +227,11 @@ def training_context(
 
 def probing_context(looked: Looked, settings: ProbeSettings, source: FactSource, facts: pd.DataFrame) -> Check:
     """Whether the longest prompt with its completion fits."""
-    longest = longest_prompt(source, facts, token_counter(looked.words), settings.scheme) + completion_tokens(settings.scheme)
-    return _context(looked, context_window(looked.config), longest)
+    return _context(looked, context_window(looked.config), _longest_probe(looked, settings.scheme, source, facts))
+
+
+def _longest_probe(looked: Looked, scheme: LevelScheme, source: FactSource, facts: pd.DataFrame) -> int:
+    return longest_prompt(source, facts, token_counter(looked.words), scheme) + completion_tokens(scheme)
 
 
 def _context(looked: Looked, window: int | None, longest: int) -> Check:
