@@ -17,8 +17,9 @@ from importlib.util import find_spec
 from typing import Any
 
 from sftqa_core.errors import MissingPackage, ModelUnavailable, SettingsError
+from sftqa_core.models import devices
 from sftqa_core.models.catalogue import base_card
-from sftqa_core.models.devices import NUMBER_FORMATS, require_gpus, resolve_device, visible_gpus
+from sftqa_core.models.devices import NUMBER_FORMATS
 from sftqa_core.models.model_files import ModelFolder, refuse_huge, refuse_odd_adapter
 from sftqa_core.records import ModelCard, TrainSettings
 
@@ -44,9 +45,9 @@ def usable_device(setting: str, gpus: int = 1, quantization: str = "none") -> st
     Raises `SettingsError` for a device that can't be used, more GPUs than there are, and weights that it can't hold so;
     `MissingPackage` where what quantises them is not installed.
     """
-    device = resolve_device(setting)
+    device = devices.resolve_device(setting)
     if gpus > 1:
-        require_gpus(gpus, 0 if device == "cpu" else len(visible_gpus()))
+        devices.require_gpus(gpus, 0 if device == "cpu" else len(devices.visible_gpus()))
     require_quantiser(quantization, device)
     return device
 

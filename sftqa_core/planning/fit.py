@@ -26,6 +26,7 @@ from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import Check, TrainSettings
 from sftqa_core.records.schemes import quantization_problems
 from sftqa_core.records.tuning import parts_of
+from sftqa_core.training.objectives import objective_of
 from sftqa_core.training.trying import Trial, try_one_step
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class Estimator:
             answers = footprint.spread_over(footprint.answering(shape, self.device, questions, asked, new), parts)
             if not n:
                 return answers
-            tuned = footprint.tuning_together(shape, self.device, TuningStep.of(settings, n, length), settings.gpus, settings.sharding)
+            tuned = _step(shape, self.device, settings, n, length, settings.gpus)
             own = max(0, tuned.weights - answers.weights)  # of the tuned model, which answers while the base model is still there
             after = replace(answers, weights=answers.weights + own, total=answers.total + own)
             return max(tuned, after, key=lambda work: work.total)
@@ -164,6 +165,14 @@ class Estimator:
         """Bytes that will be free on these GPUs once the model is loaded; as much as it takes where the device can't be asked."""
         weights = footprint.weight_bytes(shape, self.device)
         return max(0, gpus * (self.ram.free - PROCESS_BYTES[self.device]) - weights) if self.ram else weights
+
+
+def _step(shape: Shape, device: str, settings: TrainSettings, examples: int, length: int, gpus: int = 1) -> Footprint:
+    """A run's step on one of its GPUs, with what its objective needs beside (a teacher)."""
+    step = TuningStep.of(settings, examples, length)
+    tuned = footprint.tuning_together(shape, device, step, gpus, settings.sharding)
+    beside = objective_of(settings).memory(shape, device, step)
+    return replace(tuned, weights=tuned.weights + beside, total=tuned.total + beside)
 
 
 def model_shape(card: ModelCard, quantization: str = "none") -> Shape | None:
@@ -190,7 +199,7 @@ def _described(card: ModelCard, quantization: str) -> tuple[Shape | None, int | 
 def longest_prompt(source: FactSource, facts: pd.DataFrame, count: CountTokens, scheme: LevelScheme) -> int:
     """Tokens of a probe's longest prompt: of each relation's longest facts, the templates or the question behind examples, and by
     likelihood the longest answer that is read behind it."""
-    from sftqa_core.engine.probe_prompts import contexts_of, question_prompts
+    from sftqa_core.engine.wanted_facts import contexts_of, question_prompts
     from sftqa_core.knowledge.relations import statement_prompts
 
     sized = facts.assign(size=facts["subject"].str.len() + facts["question"].str.len())
@@ -389,5 +398,5 @@ def _expected(loaded: LoadedModel, settings: TrainSettings, done: Trial) -> int 
     shape = model_shape(loaded.card, settings.quantization)
     if shape is None:
         return None
-    step = footprint.tuning(shape, loaded.device, TuningStep.of(settings, done.examples, done.tokens))
+    step = _step(shape, loaded.device, settings, done.examples, done.tokens)
     return step.total + (PROCESS_BYTES["cpu"] if loaded.device == "cpu" else 0)

@@ -16,7 +16,7 @@ from sftqa_core.planning.fit import Estimator, Fit, verdict
 from sftqa_core.progress import Silent
 from sftqa_core.records import ProbeSettings, StudySettings, TrainSettings
 from sftqa_core.records.tuning import parts_of, probe_settings
-from sftqa_core.training.learning_rates import training_steps
+from sftqa_core.training.optimizers import training_steps
 
 if TYPE_CHECKING:
     import pandas as pd

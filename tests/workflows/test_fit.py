@@ -12,7 +12,7 @@ import pytest
 
 from sftqa_core import workflows
 from sftqa_core.knowledge.sources import open_source
-from sftqa_core.models import quantising
+from sftqa_core.models import devices, quantising
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.devices import DeviceRam
 from sftqa_core.planning import fit as planned
@@ -83,7 +83,7 @@ def test_weights_in_4_bits_come_before_the_processor(monkeypatch: pytest.MonkeyP
     least = TrainSettings(MODEL, method="lora", batch_size=1, gradient_checkpointing=True, device="cpu").to_dict()
     assert smaller_footprint("train", least) == {"quantization": "nf4"}
     assert smaller_footprint("train", {**least, "quantization": "nf4"}) is None
-    for module in (planned, quantising):
+    for module in (planned, devices):
         monkeypatch.setattr(module, "resolve_device", lambda setting: "cpu" if setting == "cpu" else "mps")
     assert smaller_footprint("train", {**least, "device": "auto"}) is None
 

@@ -16,7 +16,7 @@ import torch
 from sftqa_core import workflows
 from sftqa_core.errors import MissingPackage, ModelUnavailable, NotEnoughFacts, SettingsError, SftqaError, StorageError
 from sftqa_core.jobs.lease import needs_of_device
-from sftqa_core.models import quantising
+from sftqa_core.models import devices, quantising
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.footprint import checkpoint_bytes
 from sftqa_core.models.hub import fetch
@@ -106,8 +106,8 @@ def test_a_run_refuses_the_texts_that_were_said_to_be_too_long(world, tmp_path):
 def test_a_device_that_cannot_be_used(monkeypatch, device, gpus, quantization, machine):
     """The lease's sentence is preflight's; loading refuses as well."""
     if machine:
-        monkeypatch.setattr(quantising, "resolve_device", lambda setting: machine)
-        monkeypatch.setattr(quantising, "visible_gpus", lambda: ["0", "1"])
+        monkeypatch.setattr(devices, "resolve_device", lambda setting: machine)
+        monkeypatch.setattr(devices, "visible_gpus", lambda: ["0", "1"])
     found, _ = device_check(device, gpus, quantization)
     assert found.state == "problem"
     assert found == Check.of_error(found.name, refusal(SettingsError, needs_of_device, device, gpus, quantization), found.fix)

@@ -15,7 +15,7 @@ import pytest
 
 from sftqa_core import workflows
 from sftqa_core.errors import ModelUnavailable, SettingsError
-from sftqa_core.models import quantising
+from sftqa_core.models import devices
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.devices import DeviceRam
 from sftqa_core.models.hub.fetch import HubAnswer
@@ -380,13 +380,13 @@ def test_the_device_is_told_or_refused(monkeypatch):
     assert (found.state, place) == ("ok", "cpu")
     found, place = device_check("cuda")
     assert (found.state, place) == ("problem", "cpu")
-    monkeypatch.setattr(quantising, "resolve_device", lambda setting: "cuda")
+    monkeypatch.setattr(devices, "resolve_device", lambda setting: "cuda")
     assert device_check("auto") == (Check("device", "ok", "It runs on the GPU (cuda), in bfloat16."), "cuda")
-    monkeypatch.setattr(quantising, "visible_gpus", lambda: ["0", "1"])
+    monkeypatch.setattr(devices, "visible_gpus", lambda: ["0", "1"])
     assert device_check("auto", 2) == (Check("device", "ok", "It runs on 2 GPUs (cuda), in bfloat16."), "cuda")
     few = Check("device", "problem", "The work needs 3 GPUs, and this machine has 2 that can be used.", "Ask for fewer.")
     assert device_check("auto", 3) == (few, "cpu")
-    monkeypatch.setattr(quantising, "resolve_device", lambda setting: "cpu")
+    monkeypatch.setattr(devices, "resolve_device", lambda setting: "cpu")
     assert device_check("auto", 2)[0].said.startswith("The work needs 2 GPUs, and this machine has 0 that can be used (")
 
 
