@@ -117,7 +117,7 @@ class StudySettings(Record):
     def run(self, model: str, n: int, seed: int, **more: Any) -> TrainSettings:
         """The settings of one cell's run."""
         same = {name: getattr(self, name) for name in _SHARED}
-        return TrainSettings(model=model, n=n, seed=seed, shots=0, save_model=False, **same, **more)
+        return TrainSettings(model=model, n=n, seed=seed, shots=0, save_model=False, **{**same, **more})
 
     def _run_problems(self) -> list[str]:
         """What a run would refuse, told before the first one."""
