@@ -46,16 +46,11 @@ def canonical(run: TrainSettings, learning_rate: float | None = None) -> TrainSe
     same = replace(same, shots=0, more_shots=(), save_model=False, test_limit=None)
     if run.n == 0:
         seed = run.seed if run.more_shots else 0
-        bare = TrainSettings(model="", source="", n=0, shots=0, save_model=False, more_shots=run.more_shots, seed=seed)
-        return replace(bare, **_asking(run))
+        asked = {"prompt": run.prompt, "match": run.match, "max_answer_tokens": run.max_answer_tokens}  # what its answers depend on
+        return TrainSettings(model="", source="", n=0, shots=0, save_model=False, more_shots=run.more_shots, seed=seed, **asked)
     scheme = run.scheme if needs_levels(run) else LevelScheme()
     lora_rank = run.lora_rank if run.method == "lora" else 8
     return replace(same, scheme=scheme, lora_rank=lora_rank, learning_rate=run.learning_rate or learning_rate)
-
-
-def _asking(run: TrainSettings) -> dict:
-    """What an untuned model's answers depend on."""
-    return {"prompt": run.prompt, "match": run.match, "max_answer_tokens": run.max_answer_tokens}
 
 
 FOLDER = "cells"
@@ -112,15 +107,9 @@ class Cells:
         return None
 
     def write(
-        self,
-        run: TrainSettings,
-        table: pd.DataFrame,
-        n: int,
-        counts: Mapping[str, Mapping[str, int]],
-        numbers: Mapping[str, float],
-        scheme: LevelScheme | None = None,
-        origin: Mapping[str, Any] | None = None,
-    ) -> Path:
+        self, run: TrainSettings, table: pd.DataFrame, n: int, counts: Mapping[str, Mapping[str, int]], numbers: Mapping[str, float],
+        scheme: LevelScheme | None = None, origin: Mapping[str, Any] | None = None,
+    ) -> Path:  # fmt: skip
         """Keep a finished cell; `table` has its rows in the facts' order, `origin` (models/catalogue.py) says where the model came from."""
         key, kind = self._key(run, scheme), _kind(scheme)
         folder = place_of(self.workspace.root / FOLDER / fingerprint(key))

@@ -146,13 +146,11 @@ def study_outcomes(settings: StudySettings) -> list[Outcomes]:
     """The tables that a study's analyses start from, a model each; models that are not on this machine are left out."""
     from sftqa_core.studies.model_study import ModelStudy
 
-    found = []
+    outcomes = []
     for model in settings.models:
-        try:
-            found.append(ModelStudy(settings, model).outcomes())
-        except ModelUnavailable:
-            continue
-    return found
+        with contextlib.suppress(ModelUnavailable):
+            outcomes.append(ModelStudy(settings, model).outcomes())
+    return outcomes
 
 
 def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
