@@ -49,10 +49,10 @@ def score_histogram(
     if estimated:
         bars = [(list(own), [at] * len(middles)) for at, own in enumerate(scores)]
     for values, of_level in bars:
-        bars = [f"{name} ({labels[owner]})" for name, owner in zip(names, of_level, strict=True)]
+        hovers = [f"{name} ({labels[owner]})" for name, owner in zip(names, of_level, strict=True)]
         marker = {"color": [colours[owner] for owner in of_level], "line": {"width": 0}}
         hover = "%{customdata}: %{y:,} facts<extra></extra>"
-        figure.add_bar(x=middles, y=values, width=0.046, marker=marker, customdata=bars, hovertemplate=hover, showlegend=False)
+        figure.add_bar(x=middles, y=values, width=0.046, marker=marker, customdata=hovers, hovertemplate=hover, showlegend=False)
     figure.update_layout(barmode="stack")
     for cut in cutoffs[1:]:
         figure.add_vline(x=cut, line={"width": 1, "dash": "dot", "color": "rgba(128,132,140,.6)"})

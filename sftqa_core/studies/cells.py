@@ -46,7 +46,7 @@ def canonical(run: TrainSettings, learning_rate: float | None = None) -> TrainSe
     same = replace(same, shots=0, more_shots=(), save_model=False, test_limit=None)
     if run.n == 0:
         seed = run.seed if run.more_shots else 0
-        asked = {"prompt": run.prompt, "match": run.match, "max_answer_tokens": run.max_answer_tokens}  # what its answers depend on
+        asked: dict[str, Any] = {"prompt": run.prompt, "match": run.match, "max_answer_tokens": run.max_answer_tokens}
         return TrainSettings(model="", source="", n=0, shots=0, save_model=False, more_shots=run.more_shots, seed=seed, **asked)
     scheme = run.scheme if needs_levels(run) else LevelScheme()
     lora_rank = run.lora_rank if run.method == "lora" else 8
