@@ -173,11 +173,11 @@ def _mixture(card: ModelCard) -> str:
     if not corpus or not made:
         return ""
     documents, mix = corpus["documents"], CorpusSettings.from_dict(made["corpus"])
-    told = f"{card.name} ({card.architecture}, {card.parameters or 0:,} parameters) read {documents['statements']:,} statements"
-    told += f" and {documents['questions']:,} question documents, {mix.qa_answered_share:.0%} of those with a reply answered rightly"
+    words = f"{card.name} ({card.architecture}, {card.parameters or 0:,} parameters) read {documents['statements']:,} statements"
+    words += f" and {documents['questions']:,} question documents, {mix.qa_answered_share:.0%} of those with a reply answered rightly"
     changed = [
         f"mentions times {mix.exposure_scale:g}" if mix.exposure_scale != 1 else "",
         f"those of {mix.redealt_share:.0%} of the facts dealt out anew" if mix.redealt_share else "",
         f"{mix.contested_kept:.0%} of the contested facts contested" if mix.contested_kept != 1 else "",
     ]
-    return f"{told}; {', '.join(filter(None, changed)) or 'mentions as the world has them'}."
+    return f"{words}; {', '.join(filter(None, changed)) or 'mentions as the world has them'}."

@@ -8,6 +8,7 @@ from sftqa_core.planning.fit import smaller_footprint, trial
 from sftqa_core.planning.forecast import forecast
 from sftqa_core.planning.offers import add_model, offered_models, remove_model
 from sftqa_core.planning.preflight import preflight, tell
+from sftqa_core.studies.config import read_study, study_of, study_yaml
 from sftqa_core.workflows.reading import (
     add_upload,
     alias_rows,
@@ -31,13 +32,10 @@ from sftqa_core.workflows.study_reports import (
     KnownStudy,
     more_seeds,
     published,
-    read_study,
     studies,
     study,
     study_name,
-    study_of,
     study_report,
-    study_yaml,
 )
 from sftqa_core.workflows.upkeep import unreadable_results
 from sftqa_core.workflows.work import export, fetch, preload, pretrain, probe, run_job, select, train

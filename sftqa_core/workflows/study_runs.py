@@ -16,7 +16,7 @@ from sftqa_core.memory.probing import probe_facts
 from sftqa_core.models.catalogue import origin
 from sftqa_core.models.devices import return_freed_ram
 from sftqa_core.models.quantising import refuse_second_adapter
-from sftqa_core.progress import Phase, Progress, Reporter
+from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import PretrainSettings, StudySettings, TrainSettings
 from sftqa_core.studies.model_study import ModelStudy
 from sftqa_core.training.fine_tuning import TuneResult, fine_tune
@@ -30,17 +30,11 @@ PHASE = "study"
 HELD_OUT_DOCUMENTS = 1_000  # of pre-training text, for perplexity
 
 
-class Quiet:
-    """Passes on only the wish to stop: the steps of one run are not told in a study of hundreds."""
+class Quiet(Silent):
+    """Passes on only the wish to stop: the steps of one run are not shown in a study of hundreds."""
 
     def __init__(self, reporter: Reporter):
-        self.check = reporter.check
-
-    def progress(self, update: Progress) -> None:
-        """Not told."""
-
-    def log(self, line: str) -> None:
-        """Not told."""
+        self.check = reporter.check  # type: ignore[method-assign]
 
 
 def run_study(study: StudySettings, reporter: Reporter) -> None:
@@ -150,8 +144,8 @@ class StudyRuns:
             after = perplexity_of(tuned.loaded, self.held_out)
             ratio, error = after.log_ratio(self._before)
             more = {"perplexity": after.value, "perplexity_before": self._before.value, "log_ratio": ratio, "log_ratio_se": error}
-        told = (selection.counts, {**_numbers(tuned, began), **more}, part.retest_scheme, origin(self.loaded.card))
-        part.shifts.write(run, table, len(selection.facts), *told)
+        numbers = {**_numbers(tuned, began), **more}
+        part.shifts.write(run, table, len(selection.facts), selection.counts, numbers, part.retest_scheme, origin(self.loaded.card))
 
     @cached_property
     def _before(self) -> Perplexity:
@@ -159,6 +153,6 @@ class StudyRuns:
 
 
 def _numbers(tuned: TuneResult, began: float) -> dict[str, float]:
-    told = {"learning_rate": tuned.learning_rate, "steps": tuned.steps, "train_s": round(tuned.seconds, 3)}
+    known = {"learning_rate": tuned.learning_rate, "steps": tuned.steps, "train_s": round(tuned.seconds, 3)}
     loss = {} if tuned.final_loss is None else {"final_loss": tuned.final_loss}
-    return {**told, **loss, "seconds": round(time.monotonic() - began, 3)}
+    return {**known, **loss, "seconds": round(time.monotonic() - began, 3)}
