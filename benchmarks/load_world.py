@@ -23,8 +23,7 @@ import pyarrow.parquet as pq
 
 from sftqa_core.artifacts import finished, read_manifest, write_folder, write_json
 from sftqa_core.engine.wanted_facts import wanted_facts
-from sftqa_core.jobs.executor import new_job
-from sftqa_core.jobs.queue import JobStore
+from sftqa_core.jobs.queue import JobStore, new_job
 from sftqa_core.knowledge.aliases import load_aliases
 from sftqa_core.knowledge.sources import open_source
 from sftqa_core.memory.probe_stores import CompletionStore

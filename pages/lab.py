@@ -8,6 +8,8 @@ from pages._ui import background, forms, panels, resources, state, study_form
 from pages._ui.cost_panel import cost_panel
 from pages._ui.job_panel import job_panel
 from sftqa_core.errors import SftqaError
+from sftqa_core.jobs import current_executor
+from sftqa_core.records import ACTIVE
 
 st.title("Lab")
 st.caption("Fine-tune a model on a few question-answer pairs. The run goes on in the background when you leave or close this page.")
@@ -39,9 +41,7 @@ with right:
     st.subheader("What it will cost", anchor=False)
     with panels.told():
         watched = state.watched_jobs(kind)
-        twin = settings is not None and any(
-            job.settings == settings.to_dict() for job in background.jobs(kind=kind, states=background.ACTIVE)
-        )
+        twin = settings is not None and any(job.settings == settings.to_dict() for job in current_executor().jobs(kind=kind, states=ACTIVE))
     if settings is None:
         panels.problem(wrong)
     ready = settings is not None and cost_panel(settings) and not twin

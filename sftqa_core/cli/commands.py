@@ -162,22 +162,22 @@ def export(options: Options) -> dict[str, Any]:
 
 def jobs(options: Options) -> dict[str, Any]:
     """`sftqa jobs [ACTION ID]`."""
-    from sftqa_core.jobs.executor import LocalExecutor
-    from sftqa_core.jobs.listing import jobs_list, log_tail, queue_position
+    from sftqa_core.jobs import current_executor
 
-    executor, action = LocalExecutor(), options.action
+    executor, action = current_executor(), options.action
     if action == "empty":
         return {"cancelled": executor.empty()}
     if action and not options.id:
         raise SettingsError(f"'sftqa jobs {action}' needs a job's id; 'sftqa jobs' lists them.")
     if action == "log":
-        return {"id": options.id, "log": list(log_tail(options.id, 200))}
+        return {"id": options.id, "log": executor.log(options.id)}
     if action in MOVES:
         executor.move(options.id, action)
-        return {"job": executor.status(options.id).to_dict(), "position": queue_position(options.id)}
+        position = next((queued.position for queued in executor.queue() if queued.job.id == options.id), None)
+        return {"job": executor.status(options.id).to_dict(), "position": position}
     if action:
         return {"job": {"cancel": executor.cancel, "resume": executor.resume}[action](options.id).to_dict()}
-    return {"jobs": [job.to_dict() for job in jobs_list()]}
+    return {"jobs": [job.to_dict() for job in executor.jobs()]}
 
 
 def pretrain(options: Options) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import contextlib
 import json
 import logging
 import re
+import secrets
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,14 +24,12 @@ from typing import Any
 from sftqa_core.artifacts import write_json
 from sftqa_core.errors import NotFound, SettingsError, SftqaError
 from sftqa_core.jobs.database import changing, reading
-from sftqa_core.jobs.process_id import ProcessId
-from sftqa_core.records import DEVICELESS, MOVES, Job, Resources
+from sftqa_core.processes import ProcessId
+from sftqa_core.records import ACTIVE, DEVICELESS, MOVES, OVER, Job, Resources
 from sftqa_core.workspace import Workspace
 
-ACTIVE = ("queued", "running", "stopping")
-OVER = ("done", "failed", "cancelled")
 STATES = (*ACTIVE, *OVER)
-_ID = re.compile(r"[a-z][a-z0-9_]*-\d{8}-\d{6}-[0-9a-f]{8}")  # what executor.py makes; nothing else may become a path
+_ID = re.compile(r"[a-z][a-z0-9_]*-\d{8}-\d{6}-[0-9a-f]{8}")  # what `new_job` makes; nothing else may become a path
 _PLAIN = ("id", "kind", "state", "created", "started", "finished", "result", "error", "turn", "gpus", "reason")
 _UNREADABLE = (ValueError, TypeError, RecursionError, SettingsError)
 _log = logging.getLogger(__name__)
@@ -206,14 +205,6 @@ class JobStore:
             db.execute("UPDATE jobs SET state = 'cancelled', finished = ? WHERE state = 'queued'", (now(),))
         return ids
 
-    def position(self, job_id: str) -> int | None:
-        """1 for the job that starts next of those that wait for the same kind of device, 2 for the one after it; None when not queued."""
-        with reading(self.path) as db:
-            rows = db.execute("SELECT id, kind, gpus FROM jobs WHERE state = 'queued' ORDER BY place").fetchall()
-        pools = {row["id"]: pool_of(row["kind"], needs_of(row).gpus) for row in rows}
-        same = [name for name, pool in pools.items() if pool == pools.get(job_id)]
-        return same.index(job_id) + 1 if job_id in pools else None
-
     def needs(self, job_id: str) -> Resources:
         """What a job needs of the machine. Raises `NotFound`."""
         return needs_of(self._row(job_id))
@@ -353,6 +344,18 @@ def moved_ids(ids: list[str], job_id: str, where: str) -> list[str]:
     at, others = ids.index(job_id), [name for name in ids if name != job_id]
     to = {"first": 0, "up": max(at - 1, 0), "down": at + 1, "last": len(others)}[where]
     return [*others[:to], job_id, *others[to:]]
+
+
+def new_job(kind: str, settings: dict[str, Any], expected_s: Sequence[float] = ()) -> Job:
+    """A queued job with a fresh id and a frozen copy of `settings`. Raises `SettingsError` when it is not JSON."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", kind):
+        raise SettingsError(f"A job's kind must be a lower-case word, got {kind!r}.")
+    try:
+        frozen = json.loads(json.dumps(settings, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"The settings of a job must be plain JSON values: {error}.") from error
+    job_id = f"{kind}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
+    return Job(id=job_id, kind=kind, settings=frozen, state="queued", created=now(), expected_s=tuple(expected_s))
 
 
 def now() -> str:

@@ -26,8 +26,6 @@ from typing import Any
 from sftqa_core.jobs import child
 
 _POLL_S = 0.05
-# pyarrow's second allocator starts a thread when it is loaded, and OpenBLAS one a core; neither is needed here.
-ENVIRONMENT = {"JE_ARROW_MALLOC_CONF": "background_thread:false", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def main(arguments: list[str]) -> int:

@@ -36,6 +36,7 @@ from sftqa_core.models.model_files import ModelFolder
 from sftqa_core.models.quantising import NF4, PACKAGE
 from sftqa_core.models.tokenizer_files import CountTokens, longest_tokens, token_counter
 from sftqa_core.records.tuning import parts_of
+from sftqa_core.training.objectives import objective_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,6 +141,8 @@ class Estimator:
             state, again = STATE_BYTES[settings.optimizer], settings.gradient_checkpointing
             step = TuningStep(settings.method, settings.lora_rank, batch, length, state, again)
             tuned = tuning_together(shape, self.device, step, settings.gpus, settings.sharding)
+            beside = objective_of(settings).memory(shape, self.device, step)
+            tuned = replace(tuned, weights=tuned.weights + beside, total=tuned.total + beside)
             own = max(0, tuned.weights - asking.weights)  # of the tuned model, which answers while the base model is still there
             after = replace(asking, weights=asking.weights + own, total=asking.total + own)
             return max(tuned, after, key=lambda found: found.total)

@@ -25,6 +25,7 @@ from sftqa_core.models.quantising import INSTALL, NF4, PACKAGE, require_quantise
 from sftqa_core.planning.fit import PROCESS_BYTES, Memory, gigabytes, model_shape, shape_held
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import Check, ModelCard, TrainSettings
+from sftqa_core.training.objectives import objective_of
 from sftqa_core.training.trying import Trial, tried_first, try_one_step
 
 if TYPE_CHECKING:
@@ -78,8 +79,9 @@ def _expected(card: ModelCard, device: str, settings: TrainSettings, done: Trial
         return None
     at_once = min(settings.micro_batch or settings.batch_size, done.examples)
     state, again = STATE_BYTES[settings.optimizer], settings.gradient_checkpointing
-    found = tuning(shape, device, TuningStep(settings.method, settings.lora_rank, at_once, done.tokens, state, again))
-    return found.total + (PROCESS_BYTES[device] if device == "cpu" else 0)
+    step = TuningStep(settings.method, settings.lora_rank, at_once, done.tokens, state, again)
+    beside = objective_of(settings).memory(shape, device, step)
+    return tuning(shape, device, step).total + beside + (PROCESS_BYTES[device] if device == "cpu" else 0)
 
 
 PACKAGES = {"probe": ("torch", "transformers"), "train": ("torch", "transformers", "accelerate", "peft")}

@@ -6,7 +6,20 @@ evaluation/predictions.py.
 """
 
 from sftqa_core.records.making import CorpusSettings, PretrainSettings
-from sftqa_core.records.reports import DEVICELESS, KEPT, MOVES, Check, FetchSettings, Job, ModelCard, Preflight, Resources, SourceReport
+from sftqa_core.records.reports import (
+    ACTIVE,
+    DEVICELESS,
+    KEPT,
+    MOVES,
+    OVER,
+    Check,
+    FetchSettings,
+    Job,
+    ModelCard,
+    Preflight,
+    Resources,
+    SourceReport,
+)
 from sftqa_core.records.schemes import (
     DOMAINS,
     MAX_SEED,
@@ -39,6 +52,7 @@ from sftqa_core.records.tuning import (
 )
 
 __all__ = [
+    "ACTIVE",
     "DEVICELESS",
     "DOMAINS",
     "KEPT",
@@ -46,6 +60,7 @@ __all__ = [
     "METHODS",
     "MOVES",
     "OPTIMIZERS",
+    "OVER",
     "PAPER",
     "PROMPTS",
     "QUANTIZATIONS",

@@ -122,6 +122,7 @@ KEPT = {  # kind of work -> what a person still has when it ends before its time
     "fetch": "Files that were fetched whole are kept.",
 }
 DEVICELESS = ("fetch",)  # kinds of work that wait for the network: they take no device, and none has to be free for them
+ACTIVE, OVER = ("queued", "running", "stopping"), ("done", "failed", "cancelled")  # states of a job
 MOVES = ("first", "up", "down", "last")  # ways to change a queued job's place
 REASONS = ("memory", "disk")  # why a job failed, where the program knows what to offer
 

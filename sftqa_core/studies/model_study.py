@@ -22,7 +22,7 @@ from sftqa_core.records.tuning import probe_settings
 from sftqa_core.studies.cells import Cells
 from sftqa_core.studies.registry import find_study, grid
 from sftqa_core.studies.statistics import Outcomes
-from sftqa_core.training.learning_rates import default_learning_rate
+from sftqa_core.training.optimizers import default_learning_rate
 from sftqa_core.training.selection import train_pool
 from sftqa_core.workspace import Workspace
 

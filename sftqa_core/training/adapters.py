@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from sftqa_core.models.catalogue import repository
 from sftqa_core.models.loading import no_progress_bar, transposed, without_stale_warning
 from sftqa_core.models.quantising import scales
 from sftqa_core.records import TrainSettings
+from sftqa_core.training.objectives import PLAIN, Objective
 
 if TYPE_CHECKING:
     from sftqa_core.models.catalogue import ModelFingerprint
@@ -38,16 +40,35 @@ if TYPE_CHECKING:
 LORA_ALPHA_PER_RANK = 2  # alpha = 2 r, as in the miniature study (METHOD section 6: r = 8, alpha 16)
 
 
-def trainable_copy(base: Any, settings: TrainSettings) -> Any:
-    """A model to train beside `base`, which stays as it is: a float32 copy, or a copy that shares the base model's tensors."""
+def trainable(base: Any, settings: TrainSettings, objective: Objective = PLAIN, *, copied: bool = True) -> Any:
+    """A model to train beside `base`, which stays as it is: a float32 copy, or a copy that shares the base model's tensors.
+
+    Without `copied` full fine-tuning takes `base` itself, for a process in which nobody else needs it.
+    """
     if settings.method == "full":
-        model = copy.deepcopy(base)
-        for parameter in model.parameters():
-            parameter.requires_grad_(True)
-        return model.float()
-    shared = {id(own): own for own in (*base.parameters(), *base.buffers(), *scales(base))}
-    with without_stale_warning():
-        return get_peft_model(copy.deepcopy(base, shared), lora_config(base, settings.lora_rank))
+        model = (copy.deepcopy(base) if copied else base).requires_grad_(True).float()
+    else:
+        shared = {id(own): own for own in (*base.parameters(), *base.buffers(), *scales(base))}
+        with without_stale_warning():
+            model = get_peft_model(copy.deepcopy(base, shared), lora_config(base, settings.lora_rank))
+    objective.prepare(model)
+    return model
+
+
+def trained_parameters(model: Any) -> int:
+    """How many numbers the optimizer moves."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+@contextmanager
+def own_gradients(base: Any) -> Iterator[None]:
+    """Give the base model's parameters their requires_grad flags back: peft freezes the shared ones."""
+    flags = [(parameter, parameter.requires_grad) for parameter in base.parameters()]
+    try:
+        yield
+    finally:
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
 
 
 def lora_config(model: Any, rank: int) -> LoraConfig:

@@ -28,6 +28,7 @@ from sftqa_core.errors import SftqaError, Stopped
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.progress import Reporter
 from sftqa_core.records import TrainSettings
+from sftqa_core.training.objectives import PLAIN, Objective
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -50,13 +51,13 @@ class Unfinished:
     @classmethod
     @contextlib.contextmanager
     def of(
-        cls, loaded: LoadedModel, encoded: Sequence[EncodedExample], settings: TrainSettings, rate: float
+        cls, loaded: LoadedModel, encoded: Sequence[EncodedExample], settings: TrainSettings, rate: float, objective: Objective = PLAIN
     ) -> Iterator[Unfinished | None]:
         """The checkpoints of this training, held for this process; None where another process holds them.
 
         The second one of two that do the same at once works without checkpoints: sharing them would mix two states.
         """
-        key = _key(loaded, encoded, settings, rate)
+        key = _key(loaded, encoded, settings, rate, objective)
         folder = Workspace.current().unfinished / key
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder.parent / f"{key}.lock")
@@ -146,18 +147,19 @@ class Keeper(TrainerCallback):
         return False
 
 
-def _key(loaded: LoadedModel, encoded: Sequence[EncodedExample], settings: TrainSettings, rate: float) -> str:
+def _key(loaded: LoadedModel, encoded: Sequence[EncodedExample], settings: TrainSettings, rate: float, objective: Objective) -> str:
     own: tuple[str, ...] = ("method", "epochs", "batch_size", "lora_rank", "seed", "optimizer", "micro_batch", "gradient_checkpointing")
     own += ("eval_every", "eval_facts", "patience")
     several = {} if settings.gpus == 1 else {"gpus": settings.gpus, "sharding": settings.sharding}
     return fingerprint(
         {
             "model": loaded.fingerprint.to_dict(),
-            "examples": [[list(example.ids), list(example.labels)] for example in encoded],
+            "examples": [[list(e.ids), list(e.labels), *([e.columns] if e.columns else [])] for e in encoded],
             "settings": {name: getattr(settings, name) for name in own} | several,
             "learning_rate": rate,
             "threads": torch.get_num_threads(),
             "versions": versions(),
+            **({"objective": identity} if (identity := objective.identity()) else {}),
         }
     )
 

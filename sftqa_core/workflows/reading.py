@@ -149,7 +149,7 @@ def unmade_recipes() -> dict[str, PretrainSettings]:
 def default_learning_rate(method: str, model: str) -> float:
     """The learning rate that is used when none is given."""
     from sftqa_core.models.catalogue import find_model
-    from sftqa_core.training.learning_rates import default_learning_rate as by_size
+    from sftqa_core.training.optimizers import default_learning_rate as by_size
 
     return by_size(method, find_model(model).parameters)
 

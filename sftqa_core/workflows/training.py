@@ -37,7 +37,7 @@ from sftqa_core.progress import Reporter
 from sftqa_core.records import DOMAINS, DomainAccuracy, RunSummary, TrainSettings
 from sftqa_core.records.tuning import probe_settings
 from sftqa_core.training.fine_tuning import TuneResult, fine_tune
-from sftqa_core.training.learning_rates import training_steps
+from sftqa_core.training.optimizers import training_steps
 from sftqa_core.training.runs import RunContents, new_run_id, write_run
 from sftqa_core.training.selection import Selection, available, needs_levels, next_to_probe, select_examples
 from sftqa_core.training.trainer import encode_examples

@@ -119,13 +119,13 @@ def test_a_download_is_a_background_job(page, jobs):
     """It starts by a click, once, and is watched on the page; when it is over the table is read anew."""
     app = page({"model": "HuggingFaceTB/SmolLM2-135M"})
     keyed(app.button, "model-fetch").click().run()
-    (job,) = jobs.jobs.values()
+    (job,) = jobs.kept.values()
     assert (job.kind, job.settings, job.state) == ("fetch", {"model": "HuggingFaceTB/SmolLM2-135M"}, "queued")
     assert "Download HuggingFaceTB/SmolLM2" in words(app).replace("\\", "")
     keyed(app.button, "model-fetch").click().run()
-    assert len(jobs.jobs) == 1
+    assert len(jobs.kept) == 1
     keep_added("owner/meanwhile")
-    jobs.jobs[job.id] = dataclasses.replace(job, state="done", finished="2026-11-23T12:01:00.000+00:00", result=job.settings["model"])
+    jobs.kept[job.id] = dataclasses.replace(job, state="done", finished="2026-11-23T12:01:00.000+00:00", result=job.settings["model"])
     app.run()
     assert "owner/meanwhile" in rows(app).index
     assert "**Open it in Memory**" in [link.proto.label for link in app.get("page_link")]

@@ -54,5 +54,5 @@ def test_a_probe_can_be_spread_where_there_are_several(explorer, jobs, monkeypat
     app.run()
     app.number_input(key="probe-gpus").set_value(2).run()
     app.button(key="probe-start").click().run()
-    (job,) = jobs.jobs.values()
+    (job,) = jobs.kept.values()
     assert job.settings["gpus"] == 2

@@ -40,7 +40,7 @@ def test_lab_asks_chat_models_by_their_template(explorer, monkeypatch, jobs):
     assert "<|user|>{question}\u2588{answer}" in code(app)
     app.multiselect(key="lab-shots").set_value([1, 4, 16]).run()
     button(app, "Launch").click().run()
-    (job,) = jobs.jobs.values()
+    (job,) = jobs.kept.values()
     assert job.settings["prompt"] == {"name": "chat", "prompt": "{question}", "answer": "{answer}", "chat": True}
     assert (job.settings["shots"], job.settings["more_shots"]) == (4, [1, 16])
 

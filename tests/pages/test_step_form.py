@@ -26,7 +26,7 @@ def test_lab_launches_what_the_fields_say(explorer, jobs):
     app.number_input(key="lab-rank").set_value(16).run()
     app.toggle(key="lab-nf4").set_value(True).run()
     button(app, "Launch").click().run()
-    (job,) = jobs.jobs.values()
+    (job,) = jobs.kept.values()
     steps = {"optimizer": "adafactor", "gradient_checkpointing": True, "micro_batch": 2, "eval_every": 4, "patience": 3}
     wanted = TrainSettings("stand-in", method="lora", lora_rank=16, quantization="nf4", **steps)
     assert job.settings == wanted.to_dict()

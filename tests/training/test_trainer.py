@@ -16,8 +16,9 @@ from sftqa_core.records import TrainSettings
 from sftqa_core.training.adapters import state_sha256
 from sftqa_core.training.encoding import IGNORED, encode_example
 from sftqa_core.training.fine_tuning import fine_tune
-from sftqa_core.training.learning_rates import learning_rate_factor
-from sftqa_core.training.trainer import make_trainer
+from sftqa_core.training.objectives import PLAIN
+from sftqa_core.training.optimizers import learning_rate_factor
+from sftqa_core.training.trainer import Training, make_trainer
 from tests.small import small_source
 from tests.tiny import tiny_loaded
 
@@ -144,7 +145,7 @@ def test_the_end_token_is_in_the_loss_even_where_pad_is_eos(loaded, tmp_path):
     """In the very batches that the Trainer feeds, each row's labels are answer and end token, and padding is ignored."""
     assert loaded.pad_id == loaded.end_ids[0]
     encoded = [encode_example(loaded, "Q" * (1 + i % 3), "Paris" * (1 + i % 2), SETTINGS.prompt) for i in range(10)]
-    trainer = make_trainer(loaded.model, encoded, loaded, SETTINGS, 1e-3, tmp_path)
+    trainer = make_trainer(loaded.model, Training(loaded, encoded, SETTINGS, PLAIN, 1e-3), tmp_path)
     seen = []
     for batch in trainer.get_train_dataloader():
         for ids, labels, mask in zip(batch["input_ids"], batch["labels"], batch["attention_mask"], strict=True):
