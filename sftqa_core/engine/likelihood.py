@@ -115,9 +115,7 @@ def answer_ids(tokenizer: Any, answers: Sequence[str]) -> tuple[tuple[int, ...],
 
     Empty where no answer has anything but spaces.
     """
-    shortest_first = sorted(
-        {tuple(continuation(tokenizer, LINE_BREAK, f" {answer.strip()}")) for answer in answers if answer.strip()}, key=len
-    )
+    encoded = {tuple(continuation(tokenizer, LINE_BREAK, f" {answer.strip()}")) for answer in answers if answer.strip()}
     kept: list[tuple[int, ...]] = []
     for ids in sorted(encoded, key=len):
         if not any(ids[: len(shorter)] == shorter for shorter in kept):
