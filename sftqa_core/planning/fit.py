@@ -141,10 +141,10 @@ class Estimator:
             state, again = STATE_BYTES[settings.optimizer], settings.gradient_checkpointing
             step = TuningStep(settings.method, settings.lora_rank, batch, length, state, again)
             tuned = tuning_together(shape, self.device, step, settings.gpus, settings.sharding)
-            beside = objective_of(settings).memory(shape, self.device, step)
-            tuned = replace(tuned, weights=tuned.weights + beside, total=tuned.total + beside)
             own = max(0, tuned.weights - asking.weights)  # of the tuned model, which answers while the base model is still there
             after = replace(asking, weights=asking.weights + own, total=asking.total + own)
+            beside = objective_of(settings).memory(shape, self.device, step)
+            tuned = replace(tuned, weights=tuned.weights + beside, total=tuned.total + beside)
             return max(tuned, after, key=lambda found: found.total)
 
         return self._told(work, settings.method if n else None, parts, settings.gpus)
