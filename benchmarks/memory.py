@@ -190,8 +190,8 @@ def answer(loaded: Any, work: str, options: argparse.Namespace) -> dict[str, int
 
 def probe(loaded: Any, work: str, options: argparse.Namespace) -> dict[str, int]:
     """Complete statements, ten samples each."""
-    from sftqa_core.engine.probe_prompts import wanted_facts
     from sftqa_core.engine.sampling import fact_prompts, make_sampler
+    from sftqa_core.engine.wanted_facts import wanted_facts
     from sftqa_core.knowledge.aliases import load_aliases
     from sftqa_core.memory.prober import chosen_facts
     from sftqa_core.memory.profiles import open_for

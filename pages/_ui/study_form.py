@@ -95,7 +95,7 @@ def _more(kind: str) -> dict[str, Any]:
     prompt = first.selectbox(FIELDS["prompt"], list(PROMPTS), format_func=PROMPT_NAMES.get, help=told, key="study-prompt", **KEPT)
     shots: list[int] = []
     if STUDIES[kind].shots:
-        told = "The untouched model with so many answered questions in front of each question: a line across the chart."
-        shots = second.multiselect("Examples shown in place of tuning", SHOTS, placeholder="none", help=told, key="study-shots", **KEPT)
+        told = "The untouched model with as many answered questions in front of each question: a line across the chart."
+        shots = second.multiselect("k-shot examples instead of tuning", SHOTS, placeholder="none", help=told, key="study-shots", **KEPT)
     more = {"prompt": PROMPTS[prompt], "shots": tuple(sorted(shots))}
     return more | {"epochs": int(epochs), "batch_size": int(batch), "test_limit": int(test) if test else None, "retest_limit": int(again)}

@@ -191,7 +191,7 @@ def _shape(card: ModelCard) -> tuple[Shape | None, int | None, Path | None]:
 
 def longest_few_shot(source: FactSource, facts: pd.DataFrame, count: CountTokens, scheme: LevelScheme) -> int:
     """Tokens of the longest few-shot prompt: each relation's examples before its longest question."""
-    from sftqa_core.engine.probe_prompts import contexts_of, question_prompts
+    from sftqa_core.engine.wanted_facts import contexts_of, question_prompts
 
     longest, contexts = _longest(facts), contexts_of(source, scheme)
     rows = zip(longest["fact_id"], longest["relation"], longest["question"], strict=True)

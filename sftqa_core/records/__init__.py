@@ -1,7 +1,7 @@
 """The vocabulary: every record that crosses a border between parts of the program.
 
 Settings say what to do, results say what came out; both are frozen and both become JSON. Per-fact data is not
-here: it travels as tables whose columns are documented in knowledge/facts.py, memory/tables.py and
+here: it travels as tables whose columns are documented in knowledge/facts.py, memory/probe_tables.py and
 evaluation/predictions.py.
 """
 

@@ -58,7 +58,7 @@ class LevelScheme(Record):
     name: str = "paper-5"
     labels: tuple[str, ...] = ("L0", "L1", "L2", "L3", "L4")
     cutoffs: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75)  # level i holds cutoffs[i-1] < R <= cutoffs[i]; the last goes to 1
-    prompts: str = "statements"  # which prompts are completed: statements, or few-shot questions (engine/probe_prompts.py)
+    prompts: str = "statements"  # which prompts are completed: statements, or few-shot questions (engine/wanted_facts.py)
     sampling: SamplerSettings = field(default_factory=SamplerSettings)
     method: str = "sampling"  # every sample (sampling), samples until the level is clear (adaptive), or none (likelihood)
     confidence: float = 0.95  # adaptive: how probable a level must be to count as clear

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from sftqa_core.evaluation.predictions import held_out_facts
 from sftqa_core.knowledge.facts import pick_facts
-from sftqa_core.memory.columns import stores_of
 from sftqa_core.memory.prober import Prober
 from sftqa_core.memory.profiles import known_levels, level_table, open_for
-from sftqa_core.memory.stored import stored_levels
+from sftqa_core.memory.stored_levels import stored_levels, stores_of
 from sftqa_core.models.catalogue import ModelFingerprint
 from sftqa_core.models.chat_templates import asked_by
 from sftqa_core.models.devices import NUMBER_FORMATS

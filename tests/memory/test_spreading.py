@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from sftqa_core.engine.fitting import packs
+from sftqa_core.engine.decoder import packs
 from sftqa_core.engine.greedy import greedy
 from sftqa_core.engine.packed import KeyValues, NextTokens, PackedModel, PrefixTree, Texts
 from sftqa_core.engine.sampling import GenerateSampler, Prompt, SharedPrefixSampler

@@ -15,7 +15,7 @@ import torch
 from sftqa_core.errors import MissingPackage, ModelUnavailable, SettingsError
 from sftqa_core.jobs.lease import needs_of_device
 from sftqa_core.jobs.local import LocalExecutor
-from sftqa_core.memory.stores import CompletionStore, EstimateStore, find_estimates, find_stores
+from sftqa_core.memory.probe_stores import CompletionStore, EstimateStore, find_estimates, find_stores
 from sftqa_core.models import quantising
 from sftqa_core.models.catalogue import ModelFingerprint, find_model
 from sftqa_core.models.footprint import TuningStep, coarse, tuning

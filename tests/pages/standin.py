@@ -11,8 +11,8 @@ import pandas as pd
 
 from sftqa_core.artifacts import write_folder
 from sftqa_core.errors import FactsError, ModelUnavailable, NotFound, SettingsError
-from sftqa_core.memory.columns import Ids
 from sftqa_core.memory.profiles import LevelTable, Profile
+from sftqa_core.memory.stored_levels import Ids
 from sftqa_core.records import Agreement, Check, DomainAccuracy, LevelAccuracy, LevelScheme, ModelCard, Preflight, RunSummary, TrainSettings
 from sftqa_core.workflows.reading import Trust
 

@@ -95,7 +95,7 @@ def test_a_study_without_a_finished_run_says_so(study, page):
     """No chart, no word, but the way to start it."""
     study(sizes=(60,), seeds=(0,), all_but=1)
     app = page("how_much_data")
-    assert "None of this study's runs is done yet" in words(app)
+    assert "No run of this study has finished yet" in words(app)
     assert len(app.get("plotly_chart")) == 0
     assert "Run what is left" in [button.label for button in app.button]
 

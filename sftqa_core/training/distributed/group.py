@@ -57,7 +57,8 @@ class Group:
     def started(cls, count: int, target: Callable[..., None], *arguments: Any) -> Iterator[Group]:
         """Start `count` of them, each calling target(rank, connection, *arguments); whatever happens, none is left afterwards."""
         os.environ.setdefault("PYTHONSAFEPATH", "1")  # a random.py in the person's folder is not imported
-        context, group = get_context(_START), cls()
+        context: Any = get_context(_START)  # typeshed knows no processes of a context whose name is not literal
+        group = cls()
         try:
             for rank in range(count):
                 ours, theirs = context.Pipe()
