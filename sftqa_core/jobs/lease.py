@@ -130,7 +130,7 @@ def _wait(
     poll_s: float,
 ) -> dict[str, FileLock]:
     """The locks of `count` of these slots, once so many are free at the same time."""
-    told: str | None = None
+    announced: str | None = None
     while True:
         if check is not None:
             check()
@@ -139,9 +139,9 @@ def _wait(
         if held:
             return held
         other = next((lease for slot in slots if (lease := _noted(place / f"{slot}.json"))), None)
-        if other is not None and on_wait is not None and other.holder != told:
-            told = other.holder
-            on_wait(told)
+        if other is not None and on_wait is not None and other.holder != announced:
+            announced = other.holder
+            on_wait(announced)
         time.sleep(poll_s)
 
 

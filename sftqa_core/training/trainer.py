@@ -27,6 +27,7 @@ from sftqa_core.errors import OutOfMemory, SettingsError
 from sftqa_core.models.devices import torch_device
 from sftqa_core.models.loading import no_progress_bar
 from sftqa_core.records import TrainSettings
+from sftqa_core.training.adapters import Dropout
 from sftqa_core.training.encoding import IGNORED, EncodedExample
 from sftqa_core.training.objectives import PLAIN, Objective
 from sftqa_core.training.optimizers import learning_rate_factor, make_optimizer, training_steps
@@ -140,6 +141,8 @@ def make_trainer(model: Any, training: Training, folder: Path, kind: type[Object
         training=training,
     )
     trainer.remove_callback(PrinterCallback)  # standard output belongs to the command line's JSON
+    if settings.dropout is not None or settings.lora_dropout:
+        trainer.add_callback(Dropout(model, settings))
     return trainer
 
 

@@ -25,7 +25,7 @@ from transformers import TrainerCallback
 
 from sftqa_core.artifacts import damaged_files, read_manifest, seal, versions
 from sftqa_core.errors import SftqaError, Stopped
-from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.jsonrecord import Keys, fingerprint, keyed
 from sftqa_core.progress import Reporter
 from sftqa_core.records import TrainSettings
 from sftqa_core.training.objectives import PLAIN, Objective
@@ -148,14 +148,11 @@ class Keeper(TrainerCallback):
 
 
 def _key(loaded: LoadedModel, encoded: Sequence[EncodedExample], settings: TrainSettings, rate: float, objective: Objective) -> str:
-    own: tuple[str, ...] = ("method", "epochs", "batch_size", "lora_rank", "seed", "optimizer", "micro_batch", "gradient_checkpointing")
-    own += ("eval_every", "eval_facts", "patience")
-    several = {} if settings.gpus == 1 else {"gpus": settings.gpus, "sharding": settings.sharding}
     return fingerprint(
         {
             "model": loaded.fingerprint.to_dict(),
             "examples": [[list(e.ids), list(e.labels), *([e.columns] if e.columns else [])] for e in encoded],
-            "settings": {name: getattr(settings, name) for name in own} | several,
+            "settings": keyed(settings, Keys.TRAINING),
             "learning_rate": rate,
             "threads": torch.get_num_threads(),
             "versions": versions(),

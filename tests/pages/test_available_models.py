@@ -128,7 +128,7 @@ def test_a_download_is_a_background_job(page, jobs):
     jobs.kept[job.id] = dataclasses.replace(job, state="done", finished="2026-11-23T12:01:00.000+00:00", result=job.settings["model"])
     app.run()
     assert "owner/meanwhile" in rows(app).index
-    assert "**Open it in Memory**" in [link.proto.label for link in app.get("page_link")]
+    assert "**Open in Memory**" in [link.proto.label for link in app.get("page_link")]
 
 
 def test_what_is_here_needs_no_download(page):
