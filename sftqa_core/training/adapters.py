@@ -5,8 +5,6 @@ walking the model, never guessed from its family's name: transformers' families 
 stores them the other way round (Conv1D). Layers in 4 bits (models/quantising.py) are linear layers like others: their weights are
 read, and gradients go through them to the adapter.
 
-Tuned weights on disk and their fingerprint.
-
 What is written loads with plain libraries: `AutoModelForCausalLM.from_pretrained(folder)` after full fine-tuning, and
 `PeftModel.from_pretrained(base, folder)` after LoRA. The tokenizer lies beside it.
 """
@@ -143,24 +141,20 @@ def short_names(model: Any, found: list[str]) -> list[str]:
 
 def save_tuned(tuned: LoadedModel, folder: Path) -> Path:
     """Write the adapter or the weights (safetensors, in the precision they run in), and the tokenizer."""
+    model, card = tuned.model, tuned.card
     with no_progress_bar():
-        _save_model(tuned, folder)
+        if isinstance(model, PeftModel):
+            config = model.peft_config["default"]
+            # built-in models are named, not located: where they lie differs from machine to machine
+            portable = card.path is None or card.kind in ("built-in", "hub")
+            config.base_model_name_or_path = repository(card.name, card.kind) if portable else card.path
+            config.revision = card.revision  # None unless it is the hub's
+            model.save_pretrained(folder, save_embedding_layers=False)  # "auto" would ask the hub about the vocabulary
+            (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
+        else:
+            model.save_pretrained(folder)
         tuned.tokenizer.save_pretrained(folder)
     return folder
-
-
-def _save_model(tuned: LoadedModel, folder: Path) -> None:
-    model = tuned.model
-    if isinstance(model, PeftModel):
-        # Built-in models are told by name: where they lie differs from machine to machine.
-        portable = tuned.card.path is None or tuned.card.kind in ("built-in", "hub")
-        config = model.peft_config["default"]
-        config.base_model_name_or_path = repository(tuned.card.name, tuned.card.kind) if portable else tuned.card.path
-        config.revision = tuned.card.revision  # None unless it is the hub's
-        model.save_pretrained(folder, save_embedding_layers=False)  # "auto" would ask the hub about the vocabulary
-        (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
-    else:
-        model.save_pretrained(folder)
 
 
 def tuned_fingerprint(model: Any, base: LoadedModel) -> ModelFingerprint:

@@ -12,13 +12,10 @@ answer), the answer is encoded after a line break instead, a border that no toke
 The tokenizer's own special tokens are never asked for: `LoadedModel.bos_ids` says what stands in front, and exactly one
 end token is appended, so a tokenizer that adds its own end token, or has no BOS, makes no difference.
 
-Questions and answers as token ids where the model's chat template is put around them (models/chat_templates.py).
-
-The template writes its own beginning token, or none, so none is added. The turn ends with the first sign of the template's after the
-answer that is one token of its own: it is the last token of a training example, and ends an answer at test. Where the template writes
-no such sign, that is the tokenizer's end token, right after the answer.
-
-How a model is asked: in plain text, or by its chat template.
+In a chat the model's template (models/chat_templates.py) is put around both. It writes its own beginning token, or none, so none is
+added. The turn ends with the first sign of the template's after the answer that is one token of its own: it is the last token of a
+training example, and ends an answer at test. Where the template writes no such sign, that is the tokenizer's end token, right after
+the answer.
 """
 
 from __future__ import annotations
@@ -26,12 +23,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import shown
 from sftqa_core.knowledge.relations import fill
-from sftqa_core.models.chat_templates import ChatTemplate, Layout, layout, require_chat_template
+from sftqa_core.models.chat_templates import ChatTemplate, layout, require_chat_template
 from sftqa_core.models.loading import continuation, plain_ids, require_known
 from sftqa_core.records import PromptFormat
 
@@ -96,7 +94,7 @@ def first_answer(text: str) -> str:
 
 @dataclass(frozen=True)
 class Plain:
-    """One model asked by a prompt in plain text; `chat.Chat` is its counterpart, `asking.asking` chooses."""
+    """One model asked by a prompt in plain text; `Chat` is its counterpart, `asking` chooses."""
 
     loaded: LoadedModel
     form: PromptFormat
@@ -150,17 +148,10 @@ class ExamplePool:
             return []
         digest = hashlib.sha256(f"{self._seed}\x1f{fact_id}\x1f{len(places)}".encode()).digest()
         rng = np.random.default_rng(int.from_bytes(digest[:8]))
-        found: list[int] = []
-        for index in _order(rng, len(places), count + len(taken) + 1):
-            row = self._rows[places[index]]
-            if row[0] != fact_id and row[1] != question and places[index] not in taken and len(found) < count:
-                found.append(places[index])
-        return found
-
-
-def _order(rng: Any, size: int, wanted: int) -> list[int]:
-    """Distinct random indexes below `size`: a few more than wanted, because some may have to be passed over."""
-    return [int(index) for index in rng.choice(size, size=min(size, wanted + 8), replace=False)]
+        more = count + len(taken) + 9  # than wanted, because some may have to be passed over
+        drawn = [places[index] for index in rng.choice(len(places), size=min(len(places), more), replace=False)]
+        usable = (place for place in drawn if self._rows[place][0] != fact_id and self._rows[place][1] != question and place not in taken)
+        return list(islice(usable, count))
 
 
 @dataclass(frozen=True)
@@ -176,10 +167,15 @@ class Chat:
     @classmethod
     def of(cls, loaded: LoadedModel, form: PromptFormat) -> Chat:
         """Raises `SettingsError` for a model without a template, or with one that can't be used."""
-        template = _template(loaded)
+        tokenizer = loaded.tokenizer
+        if tokenizer.chat_template:  # as the tokenizer was loaded with it
+            tokens = {name: str(value) for name, value in tokenizer.special_tokens_map.items() if isinstance(value, str)}
+            template = ChatTemplate(tokenizer.get_chat_template(), tuple(sorted(tokens.items())))
+        else:
+            template = require_chat_template(loaded.card)
         made = layout(template)
-        signs = _signs(loaded.tokenizer, made.tail)
-        after = continuation(loaded.tokenizer, made.prompt("Who?", (), form), made.reply("x", form) + made.tail)
+        signs = _signs(tokenizer, made.tail)
+        after = continuation(tokenizer, made.prompt("Who?", (), form), made.reply("x", form) + made.tail)
         end_id = next((token for token in after if token in signs), loaded.end_ids[0])
         return cls(loaded, form, template, signs, end_id)
 
@@ -191,7 +187,7 @@ class Chat:
     def prompt(self, question: str, examples: Sequence[tuple[str, str]] = ()) -> tuple[int, ...]:
         """Token ids of the test prompt, the examples as earlier turns."""
         self._refuse_signs([question, *(text for pair in examples for text in pair)])
-        text = self._layout(len(examples)).prompt(question, examples, self.form)
+        text = layout(self.template, len(examples)).prompt(question, examples, self.form)
         ids = tuple(plain_ids(self.loaded.tokenizer, text))
         require_known(self.loaded, [ids], [text])
         return ids
@@ -199,8 +195,10 @@ class Chat:
     def example(self, question: str, answer: str) -> EncodedExample:
         """One training example: the test prompt, the answer, the token that ends the turn."""
         self._refuse_signs([answer])
-        ids, made = self.prompt(question), self._layout(0)
-        reply = self._reply(made.prompt(question, (), self.form), made.reply(answer, self.form))
+        ids, made, tokenizer = self.prompt(question), layout(self.template, 0), self.loaded.tokenizer
+        prompt, text = made.prompt(question, (), self.form), made.reply(answer, self.form)
+        whole = continuation(tokenizer, prompt, text + made.tail)
+        reply = whole[: whole.index(self.end_id) + 1] if self.end_id in whole else [*continuation(tokenizer, prompt, text), self.end_id]
         require_known(self.loaded, [(*ids, *reply)], [answer])
         return EncodedExample((*ids, *reply), len(ids))
 
@@ -208,33 +206,14 @@ class Chat:
         """A completion as it is judged: the turn has ended by itself."""
         return text
 
-    def _layout(self, shots: int) -> Layout:
-        return layout(self.template, shots)
-
-    def _reply(self, prompt: str, reply: str) -> list[int]:
-        """Ids of the answer in running text, its end token last."""
-        whole = continuation(self.loaded.tokenizer, prompt, reply + self._layout(0).tail)
-        if self.end_id in whole:
-            return whole[: whole.index(self.end_id) + 1]
-        return [*continuation(self.loaded.tokenizer, prompt, reply), self.end_id]
-
     def _refuse_signs(self, texts: Sequence[str]) -> None:
         """A sign inside a question or an answer would end it, or speak for somebody else."""
         for text in texts:
             if sign := next((sign for sign in self.signs.values() if sign in text), None):
                 raise SettingsError(
-                    f"{shown(text)} holds {shown(sign)}, which the model reads as a sign of its chat template. Leave this fact out, or "
+                    f"{shown(text)} contains {shown(sign)}, a special token of the model's chat template. Leave this fact out, or "
                     "choose prompt qa or plain."
                 )
-
-
-def _template(loaded: LoadedModel) -> ChatTemplate:
-    """As the tokenizer was loaded with it."""
-    tokenizer = loaded.tokenizer
-    if not tokenizer.chat_template:
-        return require_chat_template(loaded.card)
-    tokens = {name: str(value) for name, value in tokenizer.special_tokens_map.items() if isinstance(value, str)}
-    return ChatTemplate(tokenizer.get_chat_template(), tuple(sorted(tokens.items())))
 
 
 def _signs(tokenizer: Any, tail: str) -> dict[int, str]:

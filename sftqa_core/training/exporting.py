@@ -1,11 +1,9 @@
-"""What an exported model's README.md says: settings, examples, accuracy with intervals, and whose licence holds.
-
-A run's tuned model as a folder that other tools read: what `save_pretrained` writes, and a card that says what it is.
+"""A run's tuned model as a folder that other tools read: what `save_pretrained` writes, and a card that says what it is.
 
     OUT/config.json, model.safetensors, generation_config.json    after full fine-tuning, or with the adapter merged (in float32)
         adapter_config.json, adapter_model.safetensors            after LoRA: the adapter, which names its base model and revision
         tokenizer files, chat template
-        README.md                                                 settings, examples, accuracy, the base model and its licence
+        README.md                                                 settings, examples, accuracy with intervals, base model, licence
         manifest.json                                             written last: the run, its settings, checksums
 
 Copying needs no torch; only merging loads the model.
@@ -30,7 +28,7 @@ from sftqa_core.models.model_files import ADAPTER_CONFIG, ModelFolder
 from sftqa_core.records.command import command_of
 
 if TYPE_CHECKING:
-    from sftqa_core.records import DomainAccuracy, ModelCard
+    from sftqa_core.records import ModelCard
     from sftqa_core.training.runs import Run
 
 _DOMAINS = {"in": "in-domain", "out": "out-of-domain"}
@@ -47,9 +45,9 @@ def model_card(run: Run, *, merged: bool, adapter: bool) -> str:
     revision = f", revision {_code(told['revision'])}" if told.get("revision") else ""
     kind = "A LoRA adapter for" if adapter else "A LoRA adapter merged (in float32) into" if merged else "All weights of"
     measured = (
-        "**4 bits.** The adapter was tuned on, and the accuracy below measured with, base weights in 4 bits (NF4, QLoRA). "
-        + ("Merged into whole weights it" if merged else "On whole weights it")
-        + " gives somewhat other answers."
+        "**4 bits.** The adapter was tuned on base weights in 4 bits (NF4, QLoRA), and the accuracy below was measured with them. "
+        + ("Merged into" if merged else "On")
+        + " unquantised weights some answers differ."
     )
     lines = [
         f"---\n{head}---",
@@ -73,15 +71,13 @@ def _table(run: Run) -> str:
     for domain, name in _DOMAINS.items():
         for stage, found in (("before", run.summary.before), ("after", run.summary.after)):
             if domain in found and found[domain].natural_n:
-                rows.append([f"{name}, {stage}", *_cells(found[domain])])
+                accuracy = found[domain]
+                levels = [f"{_share(level.accuracy)} (n = {level.n:,})" for level in accuracy.per_level]
+                macro = _with_interval(accuracy.macro, accuracy.macro_low, accuracy.macro_high)
+                natural = _with_interval(accuracy.natural, accuracy.natural_low, accuracy.natural_high)
+                rows.append([f"{name}, {stage}", *levels, macro, natural])
     rows.insert(1, ["---"] * len(rows[0]))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def _cells(found: DomainAccuracy) -> list[str]:
-    levels = [f"{_share(level.accuracy)} (n = {level.n:,})" for level in found.per_level]
-    macro = _with_interval(found.macro, found.macro_low, found.macro_high)
-    return [*levels, macro, _with_interval(found.natural, found.natural_low, found.natural_high)]
 
 
 def _with_interval(value: float | None, low: float | None, high: float | None) -> str:
@@ -107,7 +103,10 @@ def export_model(run: Run, out: Path, merge: bool = False) -> Path:
     Raises `NotFound` for a run that kept no weights, `SettingsError` where `out` exists, there is nothing to merge, or an adapter's
     base model is not the one it was trained on any more.
     """
-    folder = _kept(run)
+    folder = run.model
+    if folder is None:
+        again = command_of(replace(run.settings, save_model=True))
+        raise NotFound(f"Run {run.id} did not keep its weights. Train again with them kept: {again}")
     if out.exists() or out.is_symlink():
         raise SettingsError(f"{out} exists already and is left as it is. Choose another name.")
     adapter = ModelFolder(folder).is_adapter
@@ -127,13 +126,6 @@ def export_model(run: Run, out: Path, merge: bool = False) -> Path:
 
     told = {"run": run.id, "settings": run.settings.to_dict(), "command": run.manifest["command"], "merged": merge}
     return write_folder(out.absolute(), fill, {"kind": "export", **told})
-
-
-def _kept(run: Run) -> Path:
-    if run.model is None:
-        again = command_of(replace(run.settings, save_model=True))
-        raise NotFound(f"Run {run.id} did not keep its weights. Train again with them kept: {again}")
-    return run.model
 
 
 def _same_base(run: Run) -> ModelCard:

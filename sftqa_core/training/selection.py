@@ -1,11 +1,7 @@
-"""What examples are drawn from: a source's train facts in a seeded order, and what is known of their levels. Never loads torch.
+"""Which facts are trained on: n examples, balanced over topics, from chosen memory levels. Never loads torch.
 
-Every relation has one seeded order of its train facts, and the relations take turns. Facts in no split (they carry the corpus's
-QA text) are never among them.
-
-Which facts are trained on: n examples, balanced over topics, from chosen memory levels.
-
-An example list is made by letting the relations of a pool (selection.py) take turns, in a seeded order too, each giving its next
+They are drawn from a pool: a source's train facts, one seeded order a relation. Facts in no split (they carry the corpus's QA text)
+are never among them. An example list is made by letting the relations take turns, in a seeded order too, each giving its next
 fact of a wanted level, so three things hold: counts per relation differ by at most one as long as no relation runs out; a fact
 is taken for its place in the order, not for what else was probed, so wanted levels keep their natural proportions; and for one
 seed n = 60 is a subset of n = 240.
@@ -35,14 +31,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import NDArray
-
     Rows = NDArray[np.intp]  # positions in a pool, in its order
     Levels = NDArray[np.int8]
 
 UNKNOWN = -1  # the level of a fact that was not probed
+PROBE_AHEAD = 16  # facts a relation probed at a time, so that the last missing one does not cost a call of its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,19 +106,14 @@ def pool_of(source: FactSource, settings: TrainSettings) -> Pool:
 
     def make() -> Pool:
         facts = pick_facts(source.facts, "train", None if settings.relations else "in", seed=settings.seed)
-        return Pool(source.facts, facts if settings.relations is None else _of_relations(facts, settings.relations))
+        if settings.relations is not None:
+            facts = facts[facts["relation"].isin(list(settings.relations))].reset_index(drop=True)
+        return Pool(source.facts, facts)
 
     return _pools.get((id(source.facts), settings.relations, settings.seed), make)
 
 
 _pools: Kept[Pool] = Kept(3)  # a form asks for the same one at every change
-
-
-def _of_relations(facts: pd.DataFrame, relations: Iterable[str]) -> pd.DataFrame:
-    return facts[facts["relation"].isin(list(relations))].reset_index(drop=True)
-
-
-PROBE_AHEAD = 16  # facts a relation probed at a time, so that the last missing one does not cost a call of its own
 
 
 @dataclass(frozen=True)
@@ -177,18 +165,21 @@ def select_examples(source: FactSource, levels: pd.DataFrame | None, settings: T
     when `needs_levels` is false, and then only labels the examples. Raises `NotEnoughFacts` with the number of facts
     there are, in all and per level.
     """
+    import pandas as pd
+
     pool = pool_of(source, settings).under(levels)
     quotas = _quotas(pool, settings)
     if needs_levels(settings) and any(len(_missing(pool, relation, quotas[relation], settings)) for relation in pool.rows):
         raise NotEnoughFacts("Some train facts of the wanted levels were not probed yet. Probe what next_to_probe names, then choose.")
     chosen: list[int] = []
     probed = 0
-    for relation, rows in pool.rows.items():
-        places = _places(pool.level[rows], quotas[relation])
+    for relation, rows in pool.rows.items():  # no two draws want the same level
+        level = pool.level[rows]
+        places = [place for draw, count in quotas[relation] for place in np.flatnonzero(draw.takes(level))[:count].tolist()]
         chosen += rows[places].tolist()
         probed += len(rows) if settings.balance == "matched" else max(places, default=-1) + 1
     facts = pool.take(chosen)
-    facts["level"] = _nullable(pool.level[sorted(chosen)])
+    facts["level"] = pd.Series(pool.level[sorted(chosen)], dtype="Int64").mask(pool.level[sorted(chosen)] == UNKNOWN)
     return Selection(facts, _counts(facts, settings.scheme), probed if needs_levels(settings) else 0, len(pool.facts))
 
 
@@ -308,11 +299,6 @@ def _place_of(fits: NDArray[np.bool_], count: int) -> int:
     return int(places[count - 1]) + 1 if len(places) >= count else len(fits)
 
 
-def _places(level: Levels, quotas: list[tuple[_Draw, int]]) -> list[int]:
-    """Places, in the relation's order, of the facts that its draws take; no two draws want the same level."""
-    return [place for draw, count in quotas for place in np.flatnonzero(draw.takes(level))[:count].tolist()]
-
-
 def _shortage(pool: Levelled, settings: TrainSettings, draw: _Draw, room: int) -> str:
     labels = settings.scheme.labels
     asked = f"{settings.n:,} examples were asked for"
@@ -330,12 +316,6 @@ def _shortage(pool: Levelled, settings: TrainSettings, draw: _Draw, room: int) -
         f"{asked}, {draw.count:,} of them from {names}, but {source} has at most {room:,} there: of {topics}, probed so far "
         f"{sum(found):,} ({per_level}). Ask for fewer, or for other levels or topics."
     )
-
-
-def _nullable(level: Levels) -> pd.Series:
-    import pandas as pd
-
-    return pd.Series(level, dtype="Int64").mask(level == UNKNOWN)
 
 
 def _counts(facts: pd.DataFrame, scheme: LevelScheme) -> dict[str, dict[str, int]]:

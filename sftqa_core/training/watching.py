@@ -1,11 +1,10 @@
-"""The training curve: one line of JSON a step, written as it happens, so that a page can follow the run.
+"""What is written and watched while a model is trained.
 
-Looks at dev facts while a model is trained, never at test facts (METHOD 8.5), and ends the training early if that is wanted.
+The curve: one line of JSON a step, written as it happens, so that a page can follow the run: step, loss, learning_rate.
 
-A look leaves no trace: random numbers, training mode and weights are as they were, so the training goes on as if nobody had looked.
-What was seen stands in the trainer's own history, which its checkpoints hold, and in `dev.jsonl` beside the curve:
-
-    step, and for each domain ("in", "out"): n, correct
+Evaluations on dev facts, never on test facts (METHOD 8.5), which may end the training early. One leaves no trace: random numbers,
+training mode and weights are as they were, so the training goes on as without it. What was counted stands in the trainer's own
+history, which its checkpoints hold, and in `dev.jsonl` beside the curve: step, and for each domain ("in", "out") n, correct.
 """
 
 from __future__ import annotations
@@ -34,10 +33,8 @@ class CurveWriter(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Called before the first step: the curve is what the steps done before say, which are none unless the run was resumed."""
-        steps = [entry for entry in state.log_history if "loss" in entry]
-        self.path.write_text(
-            "".join(_curve_line(entry["step"], entry["loss"], entry["learning_rate"]) for entry in steps), encoding="utf-8"
-        )
+        steps = [{name: entry[name] for name in ("step", "loss", "learning_rate")} for entry in state.log_history if "loss" in entry]
+        self.path.write_text("".join(f"{json.dumps(entry)}\n" for entry in steps), encoding="utf-8")
         self._phase.done = state.global_step
         if steps:
             self.last_loss = steps[-1]["loss"]
@@ -62,12 +59,8 @@ class CurveWriter(TrainerCallback):
             )
         self.last_loss = loss
         with self.path.open("a", encoding="utf-8") as handle:
-            handle.write(_curve_line(state.global_step, loss, rate))
+            handle.write(json.dumps({"step": state.global_step, "loss": loss, "learning_rate": rate}) + "\n")
         self._phase.tell(1, loss=loss, learning_rate=rate)
-
-
-def _curve_line(step: int, loss: float, rate: float) -> str:
-    return json.dumps({"step": step, "loss": loss, "learning_rate": rate}) + "\n"
 
 
 DEV = "dev.jsonl"
@@ -115,7 +108,7 @@ class Watcher(TrainerCallback):
         best = _best(state.log_history)
         path = self.best / f"best-{best}.safetensors"
         if best is not None and best != state.global_step and not path.exists():
-            self.log(f"The weights of step {best}, the best look, are gone from {self.best}: the last ones are kept.")
+            self.log(f"The weights of step {best}, the best evaluation, are missing from {self.best}: the last ones are kept.")
         elif best is not None and best != state.global_step:
             saved = load_file(path)
             for name, parameter in model.named_parameters():
@@ -125,7 +118,8 @@ class Watcher(TrainerCallback):
 
     def _seen(self, model: Any) -> Right:
         was, cached = model.training, model.config.use_cache
-        with torch.random.fork_rng(devices=_devices(model)), torch.no_grad():
+        devices = sorted({p.device for p in model.parameters() if p.device.type == "cuda"}, key=str)  # the processor's are kept anyway
+        with torch.random.fork_rng(devices=devices), torch.no_grad():
             model.eval()
             try:
                 return {domain: (int(facts), int(right)) for domain, (facts, right) in self.look(model).items()}
@@ -144,7 +138,7 @@ class Watcher(TrainerCallback):
         since = len([step for step in looks if best is not None and step > best])
         if self.patience is not None and since >= self.patience:
             control.should_training_stop = True
-            self.log(f"Stopped early: {since} looks at dev facts without an improvement over step {best}.")
+            self.log(f"Stopped early: {since} evaluations on dev facts without an improvement over step {best}.")
 
     def _clear(self, best: int) -> None:
         """Remove earlier best weights, but those that a training which goes on from a checkpoint would put back."""
@@ -164,12 +158,12 @@ def _number(path: Path) -> int:
 def _best(history: list[dict[str, Any]]) -> int | None:
     """The first step with the highest share of right answers."""
     looks = [(entry["step"], entry[_SEEN]) for entry in history if _SEEN in entry]
-    return max(looks, key=lambda look: (_share(look[1]), -look[0]))[0] if looks else None
 
+    def share(seen: Right) -> float:
+        facts = sum(facts for facts, _ in seen.values())
+        return sum(right for _, right in seen.values()) / facts if facts else 0.0
 
-def _share(seen: Right) -> float:
-    facts = sum(facts for facts, _ in seen.values())
-    return sum(right for _, right in seen.values()) / facts if facts else 0.0
+    return max(looks, key=lambda look: (share(look[1]), -look[0]))[0] if looks else None
 
 
 def _words(seen: Right) -> str:
@@ -178,14 +172,9 @@ def _words(seen: Right) -> str:
         for domain, (facts, right) in seen.items()
         if facts
     ]
-    return ", ".join(told) or "there are no dev facts to look at"
+    return ", ".join(told) or "no dev facts to evaluate on"
 
 
 def _line(step: int, seen: Right) -> str:
     rows = {domain: {"n": facts, "correct": right} for domain, (facts, right) in seen.items()}
     return json.dumps({"step": step, **rows}) + "\n"
-
-
-def _devices(model: Any) -> list[Any]:
-    """Devices whose random numbers must be as they were; the processor's always are."""
-    return sorted({p.device for p in model.parameters() if p.device.type == "cuda"}, key=str)

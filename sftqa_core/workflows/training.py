@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.evaluation.intervals import accuracy_by_level
@@ -35,18 +37,15 @@ from sftqa_core.models.loading import LoadedModel
 from sftqa_core.models.quantising import refuse_second_adapter
 from sftqa_core.planning.fit import likely_longest, try_examples
 from sftqa_core.progress import Reporter
-from sftqa_core.records import DOMAINS, DomainAccuracy, RunSummary, TrainSettings
+from sftqa_core.records import DOMAINS, RunSummary, TrainSettings
 from sftqa_core.records.tuning import probe_settings
 from sftqa_core.training.fine_tuning import TuneResult, fine_tune
 from sftqa_core.training.optimizers import training_steps
 from sftqa_core.training.runs import RunContents, new_run_id, write_run
-from sftqa_core.training.selection import Selection, available, needs_levels, next_to_probe, select_examples
+from sftqa_core.training.selection import Selection, available, needs_levels, next_to_probe, select_examples, train_pool
 from sftqa_core.training.trainer import encode_examples
 from sftqa_core.training.trying import tried_first
 from sftqa_core.workspace import Workspace
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class TrainingRun:
@@ -105,7 +104,8 @@ class TrainingRun:
             self.settings = settings = replace(settings, n=available(self.source, levels, settings).total)
         while needs_levels(settings) and len(wanted := next_to_probe(self.source, levels, settings)):
             self.try_first()
-            levels = _joined(levels, self.prober.levels(wanted))
+            more = self.prober.levels(wanted)
+            levels = more if levels is None else pd.concat([levels, more], ignore_index=True).drop_duplicates("fact_id", keep="last")
         chosen = select_examples(self.source, levels, settings)
         if label and not needs_levels(settings):
             return select_examples(self.source, self.prober.levels(chosen.facts), settings)
@@ -116,8 +116,6 @@ class TrainingRun:
 
         Raises `OutOfMemory`.
         """
-        from sftqa_core.training.selection import train_pool
-
         pool = train_pool(self.source, self.settings)
         n = len(pool) if self.settings.n == TrainSettings.ALL else self.settings.n
         with contextlib.suppress(SettingsError):  # one that does not fit the model need not be drawn; if it is, it will be told
@@ -144,8 +142,6 @@ class TrainingRun:
 
     def _levels_of_train(self) -> pd.DataFrame | None:
         """Levels of train facts known already; of all of them when every fact of a level is wanted."""
-        from sftqa_core.training.selection import train_pool
-
         pool = train_pool(self.source, self.settings)
         known = self.prober.known(pool)
         if self.settings.n == TrainSettings.ALL:
@@ -159,19 +155,18 @@ class TrainingRun:
         settings, loaded, aliases = self.settings, self.prober.loaded, self.prober.aliases
         model = asked_by(loaded.fingerprint, loaded.card, settings.prompt)
 
-        def plain() -> pd.DataFrame:
-            return predict(loaded, facts, settings, self.reporter, stage="before", aliases=aliases)
-
         def few_shot(stage: str) -> Callable[[], pd.DataFrame]:
             return lambda: few_shot_predictions(loaded, facts, self.source.facts, settings, self.reporter, aliases, stage)
 
+        makers = {"before": lambda: predict(loaded, facts, settings, self.reporter, stage="before", aliases=aliases)}
+        makers |= {stage: few_shot(stage) for stage in settings.few_shot_stages}
         answers = {}
-        for stage, make in {"before": plain, **{stage: few_shot(stage) for stage in settings.few_shot_stages}}.items():
+        for stage, make in makers.items():
             with self._timed(stage):
                 table, known = kept_predictions(stage, model, facts, self.source, settings, aliases, make, origin(loaded.card))
                 answers[stage] = table.assign(stage=stage)
             if known:
-                self.reporter.log(f"The base model's answers ({stage}) were known already.")
+                self.reporter.log(f"The base model's answers ({stage}) were cached.")
                 self.seconds[stage] = 0.0
         answers["majority"] = majority_predictions(facts, self._all_facts, settings.match, aliases)
         return answers
@@ -196,13 +191,12 @@ class TrainingRun:
         tuned: TuneResult,
         began: float,
     ) -> RunSummary:
-        import pandas as pd
-
         run_id = new_run_id(self.settings)
         self.seconds["eval"] = sum(self.seconds.get(stage, 0.0) for stage in ("before", *self.settings.few_shot_stages, "after"))
         self.seconds["all"] = time.monotonic() - began
         accuracy = {stage: accuracy_by_level(table, facts, levels, self.settings.scheme) for stage, table in stages.items()}
         plain = facts[~facts["echo"]]
+        answered = {stage: table[table["fact_id"].isin(plain["fact_id"])] for stage, table in stages.items()}
         summary = RunSummary(
             run_id,
             len(selection.facts),
@@ -210,21 +204,16 @@ class TrainingRun:
             accuracy["after"],
             {stage: accuracy[stage] for stage in (*self.settings.few_shot_stages, "majority")},
             {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
-            {stage: self._without_echo(stages[stage], plain, levels) for stage in stages},
+            {stage: accuracy_by_level(table, plain, levels, self.settings.scheme) for stage, table in answered.items()},
             fewer_shown(stages, self.settings) or None,
         )
-        manifest = self._manifest(self.prober.loaded, selection, tuned)
-        predictions = pd.concat(stages.values(), ignore_index=True)
-        write_run(
-            Workspace.current(), run_id, RunContents(self.settings, summary, predictions, facts, levels, selection.facts, manifest), scratch
-        )
+        predictions, manifest = pd.concat(stages.values(), ignore_index=True), self._manifest(selection, tuned)
+        contents = RunContents(self.settings, summary, predictions, facts, levels, selection.facts, manifest)
+        write_run(Workspace.current(), run_id, contents, scratch)
         return summary
 
-    def _without_echo(self, predictions: pd.DataFrame, plain: pd.DataFrame, levels: pd.DataFrame) -> dict[str, DomainAccuracy]:
-        kept = predictions[predictions["fact_id"].isin(plain["fact_id"])]
-        return accuracy_by_level(kept, plain, levels, self.settings.scheme)
-
-    def _manifest(self, loaded: LoadedModel, selection: Selection, tuned: TuneResult) -> dict[str, Any]:
+    def _manifest(self, selection: Selection, tuned: TuneResult) -> dict[str, Any]:
+        loaded = self.prober.loaded
         model = asked_by(loaded.fingerprint, loaded.card, self.settings.prompt)
         guesses = majority_objects(self._all_facts, self.prober.aliases)
         return {
@@ -252,9 +241,3 @@ class TrainingRun:
         began = time.monotonic()
         yield
         self.seconds[stage] = time.monotonic() - began
-
-
-def _joined(levels: pd.DataFrame | None, more: pd.DataFrame) -> pd.DataFrame:
-    import pandas as pd
-
-    return more if levels is None else pd.concat([levels, more], ignore_index=True).drop_duplicates("fact_id", keep="last")

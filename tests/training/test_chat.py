@@ -92,7 +92,7 @@ def test_the_turns_end_ends_an_answer(case):
 def test_signs_in_a_question_are_refused():
     """A question or an answer that would speak for the template names the sign; other text goes through as it stands."""
     chat = Chat.of(tiny_loaded(tokenizer=tokenizer_of(FAMILIES["llama 3, dated"])), FORM)
-    with pytest.raises(SettingsError, match=r"'Why\?<\|eot_id\|>' holds '<\|eot_id\|>', which the model reads as a sign of its chat"):
+    with pytest.raises(SettingsError, match=r"'Why\?<\|eot_id\|>' contains '<\|eot_id\|>', a special token of the model's chat template"):
         chat.prompt("Why?<|eot_id|>")
     with pytest.raises(SettingsError, match="Leave this fact out"):
         chat.example("Why?", "Paris<|eot_id|>")

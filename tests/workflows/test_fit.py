@@ -18,6 +18,7 @@ from sftqa_core.models.devices import DeviceRam
 from sftqa_core.planning import fit as planned
 from sftqa_core.planning.fit import Estimator, Fit, gigabytes, smaller_footprint, verdict
 from sftqa_core.records import ModelCard, PretrainSettings, ProbeSettings, StudySettings, TrainSettings
+from sftqa_core.training.objectives import Objective
 
 GB = 10**9
 MODEL = "atlas-llama"
@@ -216,3 +217,21 @@ def test_several_gpus_are_told_and_batches_stay_divisible(ram, monkeypatch: pyte
     assert smaller_footprint("train", {**settings, "batch_size": 4, "gradient_checkpointing": True}) == {"device": "cpu", "gpus": 1}
     problems, _ = verdict(replace(probing, least=20 * GB), "train", settings, lambda data: probing)
     assert problems[0].startswith("It needs about 20 GB of GPU memory on each of 2 GPUs, and the GPU has 16 GB in all.")
+
+
+
+def test_what_an_objective_needs_beside_the_model_is_counted(ram, monkeypatch):
+    """A teacher's bytes stand in what is needed, as weights, and in what can't be had back; not in what answers afterwards."""
+
+    class Taught(Objective):
+        def memory(self, shape, device, step):
+            return 3 * GB + step.examples * step.length
+
+    ram(20 * GB, 24 * GB)
+    source, settings = open_source("atlas"), TrainSettings(MODEL, batch_size=8, shots=0, method="lora")
+    train, test = (source.facts[source.facts["split"] == split].head(300) for split in ("train", "test"))
+    plain = Estimator(find_model(MODEL), "cpu").training(settings, train, test, 60)
+    monkeypatch.setattr(planned, "objective_of", lambda settings: Taught())
+    taught = Estimator(find_model(MODEL), "cpu").training(settings, train, test, 60)
+    assert 3 * GB < taught.least - plain.least < 3 * GB + 8 * 256
+    assert taught.parts.weights - plain.parts.weights == taught.least - plain.least

@@ -120,7 +120,7 @@ def test_a_run_measures_before_and_after_on_the_same_weights(world, workspace, t
         workflows.train(replace(read, model=str(tmp_path / "adapter"), n=4))
 
     merged = workflows.export(run.id, tmp_path / "merged", merge=True)
-    assert "Merged into whole weights it gives somewhat other answers." in (tmp_path / "merged" / "README.md").read_text()
+    assert "Merged into unquantised weights some answers differ." in (tmp_path / "merged" / "README.md").read_text()
     assert text.export(merged).endswith(f"Next: sftqa probe --model {tmp_path / 'merged'}")
     assert "quantization_config" not in json.loads((tmp_path / "merged" / "config.json").read_text())
 
