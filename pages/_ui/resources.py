@@ -253,6 +253,12 @@ def default_learning_rate(method: str, model: str) -> float:
     return workflows.default_learning_rate(method, model)
 
 
+def is_chat_model(model: str) -> bool:
+    from sftqa_core.models.lists import kind_of_model
+
+    return kind_of_model(model) == "chat"
+
+
 @st.cache_data(ttl=60, show_spinner=False)
 def why_no_chat(model: str) -> str:
     """Why the model can't be asked by its chat template; empty where it can."""

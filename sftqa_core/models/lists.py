@@ -7,6 +7,7 @@ The models that a person added to the lists, by hub id or folder: one JSON file 
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -112,6 +113,28 @@ def hub_models() -> dict[str, HubModel]:
 def known_model(name: str) -> HubModel | None:
     """The row of a hub id, whatever revision it names; None where the table has none."""
     return hub_models().get(without_revision(name))
+
+
+MADE = ("built-in", "pretrained")  # kinds of models that this program made from nothing
+_CHAT_NAME = re.compile(r"(?<![a-z])(instruct|chat|it|sft|dpo|rlhf|assistant)(?![a-z])")
+_BASE_NAME = re.compile(r"(?<![a-z])(base|pretrained|pt)(?![a-z])")
+
+
+def kind_of_model(name: str, template: bool = True, config: dict[str, Any] | None = None, kind: str = "hub") -> str:
+    """Whether a model is a "chat" model, a "base" model or "either": the one place that decides it.
+
+    What was made here is a base model; the table knows its own. Else the last part of the name decides, or of the name in its `config`,
+    where one says anything; without a chat `template` it is a base model. Base models of some families bring a template, too.
+    """
+    if kind in MADE:
+        return "base"
+    if known := known_model(name):
+        return "chat" if known.chat else "base"
+    names = (without_revision(name), str((config or {}).get("_name_or_path") or ""))
+    last = [Path(part).name.lower().replace("_", "-") for part in names]
+    if any(_CHAT_NAME.search(part) for part in last):
+        return "chat"
+    return "base" if any(_BASE_NAME.search(part) for part in last) or not template else "either"
 
 
 SCHEMA = 1

@@ -2,59 +2,98 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from typing import Any
 
-from sftqa_core.jsonrecord import Record, at_least, later, shown, within
+from sftqa_core.errors import SettingsError
+from sftqa_core.jsonrecord import Record, at_least, like, setting, shown, within
 from sftqa_core.records.schemes import MAX_SEED, LevelScheme
 from sftqa_core.records.tuning import PromptFormat, TrainSettings, shots_problems
 
 ALL = TrainSettings.ALL
-STUDIES = ("amount", "level", "models", "shift")
-SIZES = {  # a study -> its usual numbers of examples
-    "amount": (0, 10, 30, 60, 120, 240, 480, 960, 1920, ALL),
-    "level": (240,),
-    "models": (60,),
-    "shift": (60, 1920),
-}
+
+
+@dataclass(frozen=True)
+class StudyKind:
+    """What a kind of study is called, where it is shown, and what its settings may say; studies/ holds how it is done."""
+
+    title: str  # the question that it answers
+    about: str  # how, in a sentence
+    page: str
+    icon: str
+    sizes: tuple[int, ...]  # usual numbers of examples
+    many_sizes: bool = False  # whether a study may have several of them
+    untouched_as_size: bool = False  # whether 0 is one of them; other kinds have the untouched model anyway
+    shots: bool = False  # whether the untouched model may be shown examples
+
+
+STUDIES = {
+    "amount": StudyKind(
+        "How much data?", "Accuracy against the number of examples, and the smallest number that is enough.",
+        "pages/how_much_data.py", ":material/stacked_line_chart:", (0, 10, 30, 60, 120, 240, 480, 960, 1920, ALL),
+        many_sizes=True, untouched_as_size=True, shots=True,
+    ),
+    "level": StudyKind(
+        "Which data?", "Training on facts of one memory level, tested on every level.",
+        "pages/which_data.py", ":material/grid_on:", (240,),
+    ),
+    "models": StudyKind(
+        "Which model?", "What each model knows, and what the same examples do to each.",
+        "pages/which_model.py", ":material/compare_arrows:", (60,),
+    ),
+    "shift": StudyKind(
+        "What moves?", "Levels probed again after tuning, beside the untouched model probed again.",
+        "pages/what_moves.py", ":material/swap_vert:", (60, 1920), many_sizes=True,
+    ),
+}  # fmt: skip
 MOST = 100  # models, seeds or sizes of one study
-MANY_SIZES = ("amount", "shift")  # the other studies look at one number of examples
 
 
 @dataclass(frozen=True)
 class StudySettings(Record):
     """One study as it is written in a YAML file. Everything but `kind` and `models` has the value that the paper, or the Lab, takes."""
 
-    kind: str  # amount, level, models or shift
-    models: tuple[str, ...]
-    source: str = "atlas"
-    seeds: tuple[int, ...] = (0, 1, 2)  # of examples and training; each is a run of every cell
-    sizes: tuple[int, ...] | None = None  # numbers of examples, -1 for all; None: this kind's usual ones
-    method: str = "full"
-    learning_rate: float | None = None
-    epochs: int = 1
-    batch_size: int = 8
-    lora_rank: int = 8
-    prompt: PromptFormat = field(default_factory=PromptFormat)
-    scheme: LevelScheme = field(default_factory=LevelScheme)
-    match: str = "tokens"
-    max_answer_tokens: int = 16
-    test_limit: int | None = None  # test facts a relation; None: all of a small source, 100 of a large one
-    retest_limit: int | None = 40  # facts a relation that are probed again: after tuning, and untouched with another seed
-    device: str = "auto"
-    shots: tuple[int, ...] = later(())  # examples shown to the untouched model, beside tuning on them; of kind amount
-    gpus: int = later(1)  # as in TrainSettings
-    sharding: str = later("ddp")
-    optimizer: str = later("adamw")
-    micro_batch: int | None = later(None)  # examples on the device at once; a step is made of batch_size examples all the same
-    gradient_checkpointing: bool = later(False)
-    quantization: str = later("none")
+    kind: str = setting(flag="kind", rank=0, help="which question: how much data, which level, which model, what moves")
+    models: tuple[str, ...] = setting(label="Models", flag="--models", rank=0, help="models, with commas (default: the built-in ones)")
+    source: str = like(TrainSettings, "source")
+    seeds: tuple[int, ...] = setting(
+        (0, 1, 2), label="Seeds", flag="--seeds", help="every run is made once with each of them; of examples and training"
+    )
+    sizes: tuple[int, ...] | None = setting(
+        None, label="Examples (n)", flag="--sizes", named={"all": ALL}, unset="the study's usual ones",
+        help="numbers of examples, with commas: 0,60,240,all",
+    )  # fmt: skip
+    method: str = like(TrainSettings, "method", rank=1)
+    learning_rate: float | None = like(TrainSettings, "learning_rate")
+    epochs: int = like(TrainSettings, "epochs")
+    batch_size: int = like(TrainSettings, "batch_size")
+    lora_rank: int = like(TrainSettings, "lora_rank")
+    prompt: PromptFormat = like(TrainSettings, "prompt")
+    scheme: LevelScheme = like(TrainSettings, "scheme")
+    match: str = like(TrainSettings, "match")
+    max_answer_tokens: int = like(TrainSettings, "max_answer_tokens")
+    test_limit: int | None = like(TrainSettings, "test_limit")
+    retest_limit: int | None = setting(
+        40, label="Facts per relation probed again", flag="--retest-limit", low=1, unit="facts", unset="all",
+        help="after tuning, and of the untouched model with another seed: how much moves by chance",
+    )  # fmt: skip
+    device: str = like(TrainSettings, "device")
+    shots: tuple[int, ...] = setting(
+        (), label="k-shot examples instead of tuning", flag="--shots", later=True,
+        help="study amount: the untouched model with k answered questions in front of each question, in place of tuning: 1,4,16",
+    )  # fmt: skip
+    gpus: int = like(TrainSettings, "gpus")
+    sharding: str = like(TrainSettings, "sharding")
+    optimizer: str = like(TrainSettings, "optimizer")
+    micro_batch: int | None = like(TrainSettings, "micro_batch")
+    gradient_checkpointing: bool = like(TrainSettings, "gradient_checkpointing")
+    quantization: str = like(TrainSettings, "quantization")
 
     def __post_init__(self) -> None:
         """One study has one record: seeds and sizes in order, and the kind's usual sizes as None."""
         super().__post_init__()
         object.__setattr__(self, "seeds", tuple(sorted(self.seeds)))
-        object.__setattr__(self, "sizes", None if self.examples == SIZES[self.kind] else self.examples)
+        object.__setattr__(self, "sizes", None if self.examples == self._kind.sizes else self.examples)
 
     def problems(self) -> list[str]:
         if self.kind not in STUDIES:
@@ -68,44 +107,36 @@ class StudySettings(Record):
         wrong += [problem for seed in self.seeds for problem in within("seed", seed, 0, MAX_SEED)]
         if self.sizes is not None and not self.sizes:
             wrong.append("sizes must hold one or more numbers of examples, or be left out.")
-        elif self.kind not in MANY_SIZES and len(self.examples) > 1:
-            wrong.append(f"A study of kind {self.kind} looks at one number of examples, got {shown(list(self.examples))}.")
-        least = 0 if self.kind == "amount" else 1  # the others have the untouched model anyway
+        elif not self._kind.many_sizes and len(self.examples) > 1:
+            wrong.append(f"A study of kind {self.kind} takes one number of examples, got {shown(list(self.examples))}.")
+        least = 0 if self._kind.untouched_as_size else 1
         wrong += [problem for n in self.examples if n != ALL for problem in at_least("sizes", n, least)]
-        wrong += at_least("retest_limit", self.retest_limit, 1) + shots_problems("shots", self.shots)
-        if self.shots and self.kind != "amount":
-            wrong.append("Only a study of kind amount shows examples to the untouched model: leave shots out.")
+        wrong += shots_problems("shots", self.shots)
+        if self.shots and not self._kind.shots:
+            wrong.append(f"A study of kind {self.kind} does not show examples to the untouched model: leave shots out.")
         if wrong:
             return wrong
-        return self._run_problems()
+        try:  # what a run would refuse is reported before the first one
+            self.run(self.models[0], 0, 0)
+        except SettingsError as error:
+            wrong += error.problems
+        return wrong
+
+    @property
+    def _kind(self) -> StudyKind:
+        return STUDIES[self.kind]
 
     @property
     def examples(self) -> tuple[int, ...]:
         """Numbers of examples, with the kind's usual ones filled in; all (-1) comes last."""
-        sizes = SIZES[self.kind] if self.sizes is None else self.sizes
+        sizes = self._kind.sizes if self.sizes is None else self.sizes
         return tuple(sorted(sizes, key=lambda n: (n == ALL, n)))
 
     def run(self, model: str, n: int, seed: int, **more: Any) -> TrainSettings:
         """The settings of one cell's run."""
-        same = {name: getattr(self, name) for name in _SHARED}
-        return TrainSettings(model=model, n=n, seed=seed, shots=0, save_model=False, **same, **more)
-
-    def _run_problems(self) -> list[str]:
-        """What a run would refuse, told before the first one."""
-        from sftqa_core.errors import SettingsError
-
-        try:
-            self.run(self.models[0], 0, 0)
-        except SettingsError as error:
-            return list(error.problems)
-        return []
-
-
-_SHARED = (
-    "source", "method", "learning_rate", "epochs", "batch_size", "lora_rank", "prompt", "scheme", "match", "max_answer_tokens",
-    "test_limit", "device", "gpus", "sharding", "optimizer", "micro_batch", "gradient_checkpointing",
-    "quantization",
-)  # fmt: skip
+        own = {f.name for f in fields(TrainSettings)} - {"shots"}  # a study's are baselines beside its runs
+        same = {f.name: getattr(self, f.name) for f in fields(self) if f.name in own}
+        return TrainSettings(model=model, n=n, seed=seed, shots=0, save_model=False, **{**same, **more})
 
 
 @dataclass(frozen=True)

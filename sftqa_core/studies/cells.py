@@ -1,6 +1,4 @@
-"""A study as a grid of runs.
-
-One cell of a study on disk: what a tuned model answered to every test fact, or which levels it has afterwards.
+"""One cell of a study on disk: what a tuned model answered to every test fact, or which levels it has afterwards.
 
     <layer>/cells/<key>/answers.parquet   correct, rival (bool): one row a test fact, in the facts' order
                         levels.parquet    score (float64), level (int64): one row a fact that was probed again, in their order
@@ -22,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from sftqa_core.artifacts import beside, is_finished, place_of, read_kept, write_folder
 from sftqa_core.errors import ArtifactDamaged
-from sftqa_core.jsonrecord import fingerprint
-from sftqa_core.records import LevelScheme, StudySettings, TrainSettings
+from sftqa_core.jsonrecord import Keys, declared, fingerprint, has_effect
+from sftqa_core.records import LevelScheme, TrainSettings
 from sftqa_core.training.selection import needs_levels
 from sftqa_core.workspace import Workspace
 
@@ -31,52 +29,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def grid(study: StudySettings, model: str, most: int | None = None) -> list[TrainSettings]:
-    """The runs of one model, seed after seed, so that a study that is stopped in the middle has whole seeds.
-
-    A level study has one run a training level, beside the natural mix, all of the same n: at most `most`, the number of
-    facts of the scarcest level (METHOD 8.7). Without examples no seed matters, so the untouched model is listed once; which examples it
-    is shown (`shots`) is the seed's choice again.
-    """
-    cells = [] if study.kind == "amount" else [study.run(model, 0, study.seeds[0])]
-    for seed in study.seeds:
-        for n in study.examples:
-            if study.kind == "level":
-                n = n if most is None else most if n == TrainSettings.ALL else min(n, most)
-                cells += [study.run(model, n, seed, levels=(level,), balance="matched") for level in range(len(study.scheme.labels))]
-            if n != 0 or seed == study.seeds[0]:
-                cells.append(study.run(model, n, seed))
-        cells += [study.run(model, 0, seed, more_shots=(shots,)) for shots in study.shots]
-    return cells
-
-
-_UNSEEN: dict[str, Any] = {  # what is only looked at, and how the same steps are computed: equal but for rounding
-    "micro_batch": None,
-    "gradient_checkpointing": False,
-    "eval_every": None,
-    "eval_facts": 200,
-}
-
-
 def canonical(run: TrainSettings, learning_rate: float | None = None) -> TrainSettings:
     """Settings that decide a run's answers, others at their defaults: equal for runs that do the same.
 
     Names of model and source are replaced by their fingerprints elsewhere; `learning_rate` is what None stands for.
     """
-    same = replace(run, model="", source="", device="auto", gpus=1, sharding="ddp", quantization="none", **_UNSEEN)
-    same = replace(same, shots=0, more_shots=(), save_model=False, test_limit=None)
+    whose, values = Keys.ASKING if run.n == 0 else Keys.ANSWERS, vars(run)
+    deciding = [name for name, about in declared(TrainSettings).items() if whose in (about.keys or Keys.NONE)]
+    decide = {name: values[name] for name in deciding if has_effect(TrainSettings, values, name)}
+    bare = TrainSettings(model="", source="", shots=0, save_model=False)
     if run.n == 0:
-        seed = run.seed if run.more_shots else 0
-        bare = TrainSettings(model="", source="", n=0, shots=0, save_model=False, more_shots=run.more_shots, seed=seed)
-        return replace(bare, **_asking(run))
-    scheme = run.scheme if needs_levels(run) else LevelScheme()
-    lora_rank = run.lora_rank if run.method == "lora" else 8
-    return replace(same, scheme=scheme, lora_rank=lora_rank, learning_rate=run.learning_rate or learning_rate)
-
-
-def _asking(run: TrainSettings) -> dict:
-    """What an untuned model's answers depend on."""
-    return {"prompt": run.prompt, "match": run.match, "max_answer_tokens": run.max_answer_tokens}
+        return replace(bare, n=0, more_shots=run.more_shots, seed=run.seed if run.more_shots else 0, **decide)
+    decide["scheme"] = run.scheme if needs_levels(run) else LevelScheme()
+    decide["learning_rate"] = run.learning_rate or learning_rate
+    return replace(bare, **decide)
 
 
 FOLDER = "cells"
@@ -133,15 +99,9 @@ class Cells:
         return None
 
     def write(
-        self,
-        run: TrainSettings,
-        table: pd.DataFrame,
-        n: int,
-        counts: Mapping[str, Mapping[str, int]],
-        numbers: Mapping[str, float],
-        scheme: LevelScheme | None = None,
-        origin: Mapping[str, Any] | None = None,
-    ) -> Path:
+        self, run: TrainSettings, table: pd.DataFrame, n: int, counts: Mapping[str, Mapping[str, int]], numbers: Mapping[str, float],
+        scheme: LevelScheme | None = None, origin: Mapping[str, Any] | None = None,
+    ) -> Path:  # fmt: skip
         """Keep a finished cell; `table` has its rows in the facts' order, `origin` (models/catalogue.py) says where the model came from."""
         key, kind = self._key(run, scheme), _kind(scheme)
         folder = place_of(self.workspace.root / FOLDER / fingerprint(key))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -10,7 +11,12 @@ import pandas as pd
 
 from sftqa_core.evaluation.intervals import resampled
 from sftqa_core.memory.agreement import spearman
-from sftqa_core.records import TrainSettings
+from sftqa_core.records import Finding
+from sftqa_core.studies import findings
+from sftqa_core.studies.amount import curve
+from sftqa_core.studies.findings import NO, OPEN, YES
+from sftqa_core.studies.level import retest
+from sftqa_core.studies.registry import Crossed, Listed, Study, Tables
 from sftqa_core.studies.statistics import Outcomes, bootstrap_p, holm, percentiles
 
 LEAST = 10  # facts that a rank correlation is told of
@@ -67,7 +73,9 @@ def differences(models: Sequence[Outcomes]) -> pd.DataFrame:
     """
     rows = []
     for one, other in combinations(models, 2):
-        trained, trained_other = _same_seeds(_trained(one), _trained(other))
+        trained, trained_other = ([run for run in own.runs if run.n != 0 and run.levels is None] for own in (one, other))
+        both = {run.seed for run in trained} & {run.seed for run in trained_other}
+        trained, trained_other = ([run for run in runs if run.seed in both] for runs in (trained, trained_other))
         if not trained:
             continue
         common = one.facts["fact_id"].isin(other.facts["fact_id"]).to_numpy()
@@ -123,23 +131,17 @@ def alike(models: Sequence[Outcomes], alpha: float = 0.05) -> pd.DataFrame:
     for one, other in combinations(models, 2):
         if one.retest is None or other.retest is None:
             continue
-        columns = {"own": one.facts, "again": one.retest, "other": other.facts, "other_again": other.retest}
+        columns = {"own": one.facts, "own_again": one.retest, "other": other.facts, "other_again": other.retest}
         tables = [table.set_index("fact_id")["level"].rename(name) for name, table in columns.items()]
         both = pd.concat(tables, axis=1, join="inner").dropna()
         if len(both):
             same = (both["own"] == both["other"]).to_numpy(dtype=float)
-            again = (
-                (both["own"] == both["again"]).to_numpy(dtype=float) + (both["other"] == both["other_again"]).to_numpy(dtype=float)
-            ) / 2
+            repeated = [(both[name] == both[f"{name}_again"]).to_numpy(dtype=float) for name in ("own", "other")]
+            again = (repeated[0] + repeated[1]) / 2
             draws = resampled(np.stack([same, again], axis=1))
             ends = percentiles(draws[:, 0] - draws[:, 1], alpha)
             rows.append((one.model, other.model, len(both), float(same.mean()), float(again.mean()), float((same - again).mean()), *ends))
     return pd.DataFrame(rows, columns=["model", "other", "facts", "same_level", "same_again", "difference", "low", "high"])
-
-
-def _same_seeds(one: list[TrainSettings], other: list[TrainSettings]) -> tuple[list[TrainSettings], list[TrainSettings]]:
-    seeds = {run.seed for run in one} & {run.seed for run in other}
-    return [run for run in one if run.seed in seeds], [run for run in other if run.seed in seeds]
 
 
 def _common(models: Sequence[Outcomes]) -> pd.DataFrame:
@@ -151,10 +153,42 @@ def _common(models: Sequence[Outcomes]) -> pd.DataFrame:
     return joined.reset_index()
 
 
-def _trained(outcomes: Outcomes) -> list[TrainSettings]:
-    return [run for run in outcomes.runs if run.n != 0 and run.levels is None]
-
-
 def _spearman(first: pd.Series, second: pd.Series) -> float | None:
     found = spearman(first.astype(float), second.astype(float))
     return found if found == found else None
+
+
+def models_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Finding]:
+    """Do models know different facts, and do they answer differently after the same examples?"""
+    pairs = max(1, len(outcomes) * (len(outcomes) - 1) // 2)
+    ranks = {(row["model"], row["other"]): row["spearman"] for row in findings.rows_of(tables["ranks"])}
+    for row in findings.rows_of(alike(outcomes, findings.ALPHA / pairs)):
+        rank = ranks.get((row["model"], row["other"]))
+        known = "" if rank is None or math.isnan(rank) else f" Their memory scores have a rank correlation of {rank:.2f}."
+        text = (
+            f"{row['same_level']:.0%} of {row['facts']:,} facts are on the same level in both; probed again, a model has "
+            f"{row['same_again']:.0%} where they were: {findings.change(row['difference'], row['low'], row['high'])}."
+        )
+        verdict = YES if row["high"] < 0 else NO if row["low"] > 0 else OPEN
+        yield findings.judged(f"{row['model']} and {row['other']}", "Do they know different facts?", verdict, text + known, row["facts"])
+    for row in findings.rows_of(tables["differences"]):
+        text = (
+            f"After the same {row['n']:,} examples they answer {row['accuracy']:.1%} and {row['other_accuracy']:.1%} of {row['facts']:,} "
+            f"facts: {findings.change(row['difference'], row['low'], row['high'], row['p_holm'])}."
+        )
+        about = f"{row['model']} and {row['other']}, {findings.DOMAINS[row['domain']]}"
+        verdict = YES if row["p_holm"] < findings.ALPHA else OPEN
+        yield findings.judged(about, "Do they answer differently after the same examples?", verdict, text, row["facts"])
+
+
+_RANKED = {"facts": ("facts", ","), "spearman": ("Spearman", ".2f"), "same_level": ("same level", ".1%")}  # as they are printed
+STUDY = Study(
+    tables={"curve": curve, "retest": retest},
+    tables_of_all={"shares": level_shares, "ranks": ranks, "differences": differences, "planted": planted, "known_by": known_by},
+    findings=models_findings,
+    printed=(
+        Crossed("shares", ("model", "domain"), "level", "share"),
+        Listed("ranks", {name: (name, "") for name in ("model", "other")} | _RANKED),
+    ),
+    papers="The follow-up: larger models have fewer facts at L0 and more at L4 (LLaMA-2 7B to 70B, LLaMA-3 8B and 70B).",
+)

@@ -15,6 +15,7 @@ from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.atlas import is_atlas
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import StudyReport, StudySettings
+from sftqa_core.studies.config import read_study, study_yaml
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -35,13 +36,6 @@ PLANTED = (
     "rises with the level; questions with junk replies make the untouched model answer badly and learn quickly. It shows the mechanism "
     "and is no evidence about large models."
 )
-PAPER = {  # what the papers report (METHOD sections 3 and 4); of the first one only the title's claim is used
-    "amount": "The first paper says that 60 examples suffice; the follow-up sees accuracy rise to about n = 240 and fall after.",
-    "level": "The follow-up: in-domain, every test level is answered best after training on that level; L2 is the best for the mean; "
-    "training on L0 loses 13 to 21 points on L1 to L3 (LLaMA-3, n = 1,920).",
-    "models": "The follow-up: larger models have fewer facts at L0 and more at L4 (LLaMA-2 7B to 70B, LLaMA-3 8B and 70B).",
-    "shift": "The papers look at accuracy, not at levels after tuning; there is nothing published to compare with.",
-}
 
 
 @dataclass(frozen=True)
@@ -94,20 +88,18 @@ def study_report(settings: StudySettings) -> StudyReport:
     name = report_name(settings)
     if name and (kept := _kept_report(name)):
         return kept
-    from sftqa_core.studies.findings import FINDINGS
+    from sftqa_core.studies.registry import find_study
 
-    outcomes = study_outcomes(settings)
-    planned, done = sum(one.planned for one in outcomes), sum(len(one.runs) for one in outcomes)
-    if settings.kind == "shift":
-        done = sum(len(one.shifts) + sum(run.n == 0 for run in one.runs) for one in outcomes)
+    outcomes, kind = study_outcomes(settings), find_study(settings.kind)
+    planned, done = sum(one.planned for one in outcomes), sum(one.done for one in outcomes)
     planted = [PLANTED] if is_atlas(settings.source) else []
     unfinished = [UNFINISHED] if done < planned else []
-    notes = [CORRECTION, *unfinished, PAPER[settings.kind], *planted, *(one.mixture for one in outcomes if one.mixture)]
-    tables = {title: _plain(table) for title, table in study_tables(settings, outcomes).items()}
-    report = StudyReport(settings, done, planned, tuple(FINDINGS[settings.kind](outcomes)), tuple(notes), tables)
+    notes = (CORRECTION, *unfinished, kind.papers, *planted, *(one.mixture for one in outcomes if one.mixture))
+    tables, found = kind.counted(settings, outcomes)
+    report = StudyReport(settings, done, planned, found, notes, {title: _plain(table) for title, table in tables.items()})
     if name and 0 < planned == done:
-        told = report.to_dict()
-        keep_json(Workspace.current().reports / f"{name}.json", {**told, _DIGEST: fingerprint(told)})
+        content = report.to_dict()
+        keep_json(Workspace.current().reports / f"{name}.json", {**content, _DIGEST: fingerprint(content)})
     return report
 
 
@@ -130,7 +122,7 @@ def _kept_report(name: str) -> StudyReport | None:
             return read_report(path)
         except ArtifactDamaged as error:
             moved = set_aside(path) if layer == workspace.root else None
-            _log.warning("%s It is counted anew%s.", error, f"; the file was set aside as {moved.name}" if moved else "")
+            _log.warning("%s It is computed again%s.", error, f"; the file was set aside as {moved.name}" if moved else "")
         except OSError:
             continue  # not there, or not to be had: it is counted anew
     return None
@@ -154,37 +146,11 @@ def study_outcomes(settings: StudySettings) -> list[Outcomes]:
     """The tables that a study's analyses start from, a model each; models that are not on this machine are left out."""
     from sftqa_core.studies.model_study import ModelStudy
 
-    found = []
+    outcomes = []
     for model in settings.models:
-        try:
-            found.append(ModelStudy(settings, model).outcomes())
-        except ModelUnavailable:
-            continue
-    return found
-
-
-def study_tables(settings: StudySettings, outcomes: list[Outcomes]) -> dict[str, pd.DataFrame]:
-    """Every table of a study by name; their columns are documented where they are made."""
-    import pandas as pd
-
-    from sftqa_core.studies import amount, level, models, shift
-
-    each = {
-        "amount": {"curve": amount.curve, "enough": amount.enough},
-        "level": {"matrix": level.matrix, "best": level.best_rows, "composition": level.composition, "retest": level.retest},
-        "models": {"curve": amount.curve, "retest": level.retest},
-        "shift": {"moves": shift.moves, "transitions": shift.transitions, "forgetting": shift.forgetting},
-    }[settings.kind]
-    if settings.shots:
-        each["in_context"] = amount.in_context
-    tables = {name: pd.concat([make(one) for one in outcomes], ignore_index=True) for name, make in each.items() if outcomes}
-    if settings.kind == "models" and outcomes:
-        together = {
-            "shares": models.level_shares, "ranks": models.ranks, "differences": models.differences, "planted": models.planted,
-            "known_by": models.known_by,
-        }  # fmt: skip
-        tables |= {name: make(outcomes) for name, make in together.items()}
-    return tables
+        with contextlib.suppress(ModelUnavailable):
+            outcomes.append(ModelStudy(settings, model).outcomes())
+    return outcomes
 
 
 def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -198,32 +164,6 @@ def published(name: str) -> tuple[pd.DataFrame, str]:
     from sftqa_core.studies import published as tables
 
     return {"shares": tables.shares, "matrix": tables.matrix, "means": tables.means}[name](), tables.TABLE_OF[name]
-
-
-def read_study(path: Path) -> StudySettings:
-    """The study in a YAML file. Raises `SettingsError` for a file that can't be read or is none."""
-    from sftqa_core.studies.config import MAX_CHARACTERS, from_yaml
-
-    try:
-        with path.open("rb") as handle:
-            text = handle.read(4 * MAX_CHARACTERS + 4).decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} can't be read as a study: {error}. Give a YAML file in UTF-8.") from error
-    return from_yaml(text)
-
-
-def study_yaml(settings: StudySettings) -> str:
-    """The study as the text of a YAML file."""
-    from sftqa_core.studies.config import to_yaml
-
-    return to_yaml(settings)
-
-
-def study_of(text: str) -> StudySettings:
-    """The study in the text of a YAML file. Raises `SettingsError`."""
-    from sftqa_core.studies.config import from_yaml
-
-    return from_yaml(text)
 
 
 def more_seeds(settings: StudySettings, count: int) -> StudySettings:

@@ -9,9 +9,9 @@ from huggingface_hub import constants
 
 from sftqa_core.artifacts.kept import Kept
 from sftqa_core.errors import ModelUnavailable
-from sftqa_core.models.chat_templates import kind_of_model
 from sftqa_core.models.hub import fetch as hub_page
 from sftqa_core.models.hub.fetch import HubAnswer, ask_hub, has_token
+from sftqa_core.models.lists import kind_of_model
 
 FILES = {"config.json": b"{}" * 300, "model.safetensors": b"w" * 10_000, "tokenizer.json": b"t" * 400}
 MORE = {"onnx/model.safetensors": b"w" * 7, "pytorch_model.bin": b"w" * 9, "consolidated.safetensors": b"w" * 90}
@@ -95,7 +95,11 @@ def test_a_login_is_seen_and_never_told(monkeypatch):
         ("meta-llama/Llama-2-7b-chat-hf", True, "chat"),
         ("google/gemma-2-2b-it", True, "chat"),
         ("meta-llama/Llama-2-7b-hf", False, "base"),
-        ("Qwen/Qwen2.5-7B", True, "either"),
+        ("owner/Qwen2.5-7B", True, "either"),
+        ("Qwen/Qwen2.5-7B", True, "base"),
+        ("HuggingFaceH4/mistral-7b-sft-beta", True, "chat"),
+        ("owner/snapchat-lm", True, "either"),
+        ("owner/snapchat-lm", False, "base"),
         ("google/gemma-3-1b-pt", True, "base"),
         ("Qwen/Qwen3-8B-Base", True, "base"),
         ("/models/chat/gpt2", False, "base"),
@@ -104,8 +108,9 @@ def test_a_login_is_seen_and_never_told(monkeypatch):
     ],
 )
 def test_a_name_decides_where_it_says_anything(name: str, template: bool, kind: str):
-    """Base models of some families bring a chat template, too."""
+    """The table of known models comes first; base models of some families bring a chat template, too."""
     assert kind_of_model(name, template) == kind
+    assert kind_of_model(name, template, kind="pretrained") == "base"
 
 
 def test_the_configuration_may_know_the_name(tmp_path: Path):

@@ -1,5 +1,6 @@
 """A training's process (training/distributed/process.py) where accelerate uses FSDP on the processor, though it does so on GPUs only."""
 
+from multiprocessing.connection import Connection
 from typing import Any
 
 from accelerate import state
@@ -16,7 +17,7 @@ def _also_on_the_processor(self: Any, *arguments: Any, fsdp_plugin: Any = None, 
         self.distributed_type, self.fsdp_plugin = DistributedType.FSDP, fsdp_plugin
 
 
-def main(arguments: list[str]) -> int:
-    """Train along."""
+def take_part(rank: int, connection: Connection, work: process.Work) -> None:
+    """As process.py does."""
     state.AcceleratorState.__init__ = _also_on_the_processor  # type: ignore[method-assign]
-    return process.main(arguments)
+    process.take_part(rank, connection, work)

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from multiprocessing.connection import Connection
 
-_CONTEXT = multiprocessing.get_context("forkserver")
+START = "forkserver"
+_CONTEXT = multiprocessing.get_context(START)
 _CONTEXT.set_forkserver_preload(["sftqa_core.training.distributed.process", "sftqa_core.training.fine_tuning", "tests.tiny"])
 
 
