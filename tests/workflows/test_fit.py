@@ -219,7 +219,6 @@ def test_several_gpus_are_told_and_batches_stay_divisible(ram, monkeypatch: pyte
     assert problems[0].startswith("It needs about 20 GB of GPU memory on each of 2 GPUs, and the GPU has 16 GB in all.")
 
 
-
 def test_what_an_objective_needs_beside_the_model_is_counted(ram, monkeypatch):
     """A teacher's bytes stand in what is needed, as weights, and in what can't be had back; not in what answers afterwards."""
 
