@@ -102,7 +102,7 @@ def test_a_page_shows_two_of_many_that_wait_and_where_the_others_are(explorer, j
     for seed in range(10):
         jobs.submit("train", {**SETTINGS.to_dict(), "seed": seed})
     app = explorer("lab")
-    assert [link.proto.label for link in app.get("page_link")] == ["8 more wait in the queue"]
+    assert [link.proto.label for link in app.get("page_link")] == ["8 more are queued"]
 
 
 DAMAGED = [
@@ -120,7 +120,7 @@ def test_a_job_with_damaged_settings_is_shown_and_hides_no_other(explorer, jobs,
     base = {"kind": "train", "settings": SETTINGS.to_dict(), "created": "2026-11-23T12:00:00+00:00"}
     jobs.kept["b"] = Job(id="b", state="done", result=standin.RUN, finished="2026-11-23T12:01:00", **base)
     app = explorer("jobs")
-    assert "Over (2)" in words(app)
+    assert "Ended (2)" in words(app)
     assert [link.proto.label for link in app.get("page_link")] == ["**See the results**"]
 
 

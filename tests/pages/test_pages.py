@@ -457,7 +457,7 @@ def test_an_unknown_run_in_a_link_falls_back_to_the_newest(explorer):
 
 def test_jobs_without_any_point_to_the_lab(explorer):
     """No job is an empty state."""
-    assert "Nothing has been started yet" in words(explorer("jobs"))
+    assert "No jobs yet" in words(explorer("jobs"))
 
 
 def test_failed_jobs_show_their_error_and_last_log_lines(explorer, jobs):
