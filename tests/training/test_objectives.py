@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy, kl_div, log_softmax
 from sftqa_core.errors import SettingsError, Stopped
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.footprint import Shape, TuningStep
-from sftqa_core.models.footprint import loaded as weights_of
+from sftqa_core.models.footprint import weight_bytes
 from sftqa_core.models.loading import load_model
 from sftqa_core.training import unfinished
 from sftqa_core.training.encoding import IGNORED
@@ -76,7 +76,7 @@ class Taught(Objective):
 
     def memory(self, shape: Shape, device: str, step: TuningStep) -> int:
         """The teacher's weights, and its logits."""
-        return weights_of(shape, device) + 4 * step.examples * step.length * shape.vocabulary
+        return weight_bytes(shape, device) + 4 * step.examples * step.length * shape.vocabulary
 
 
 @pytest.fixture(scope="module")
