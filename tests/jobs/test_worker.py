@@ -250,7 +250,7 @@ def test_a_warm_process_serves_many_jobs_each_in_its_own(executor: LocalExecutor
     assert len(set(parents)) == 1
     assert len(set(pids)) == 2
     if sys.platform == "linux":
-        assert "jobs.warm" in Path(f"/proc/{parents[0]}/cmdline").read_text()
+        assert "jobs.child\0warm" in Path(f"/proc/{parents[0]}/cmdline").read_text()
 
 
 def test_without_a_warm_process_jobs_start_by_themselves(executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch):
@@ -265,7 +265,7 @@ def test_killing_the_warm_process_ends_no_job(executor: LocalExecutor):
     job = executor.submit("steps", {**CPU, "steps": 60})
     logged(job, "the first step is done")
     warm = psutil.Process(job_process(executor, job).pid).ppid()
-    assert "sftqa_core.jobs.warm" in psutil.Process(warm).cmdline()
+    assert psutil.Process(warm).cmdline()[-3:-1] == ["sftqa_core.jobs.child", "warm"]
     os.kill(warm, signal.SIGKILL)
     after = executor.submit("whose", CPU)
     assert ended(executor, job).result == "trained"
