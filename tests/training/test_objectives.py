@@ -13,8 +13,7 @@ from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
 from sftqa_core.errors import SettingsError, Stopped
 from sftqa_core.models.catalogue import find_model
-from sftqa_core.models.footprint import Shape, TuningStep
-from sftqa_core.models.footprint import weight_bytes
+from sftqa_core.models.footprint import Shape, TuningStep, weight_bytes
 from sftqa_core.models.loading import load_model
 from sftqa_core.training import unfinished
 from sftqa_core.training.encoding import IGNORED
