@@ -7,7 +7,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: app test test-browser faults check format wheel bench studies shipped pictures clean
+.PHONY: app test test-full test-browser faults check format wheel bench studies shipped pictures clean
 
 app: .venv/.app
 	$(BIN)/sftqa app
@@ -16,12 +16,16 @@ app: .venv/.app
 test: .venv/.dev
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
+# The same with every harm its full number of times, every family of models in every test, and four times as many random examples.
+test-full: .venv/.dev
+	SFTQA_TESTS=full $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+
 test-browser: .venv/.dev
 	$(BIN)/python -m pytest -m browser tests/browser
 
 # Does every harm its full number of times (the tests do each once) and prints the table: harm, times tried, outcome.
 faults: .venv/.dev
-	SFTQA_FAULTS=full $(BIN)/python -m pytest tests/faults
+	SFTQA_TESTS=full $(BIN)/python -m pytest tests/faults
 
 check: .venv/.dev
 	$(BIN)/ruff check .

@@ -33,15 +33,15 @@ with panels.told():
     profile = resources.profile(model, source, split, domain, scheme)
 
 with st.container(horizontal=True, vertical_alignment="center"):
-    told = "probed" if scheme.method == "sampling" else "estimated"
-    st.markdown(f"**{profile.probed:,} of {profile.facts:,} facts {told}**")
+    measured = "probed" if scheme.method == "sampling" else "estimated"
+    st.markdown(f"**{profile.probed:,} of {profile.facts:,} facts {measured}**")
     probe_button(model, source, split, domain, scheme, profile.facts - profile.probed)
     upload_button()
     alias_button()
     panels.glossary(TrainSettings(model, scheme=scheme), 21 * scheme.sampling.samples)
     state.tell_now()
-    told = "Leave out echo facts" if profile.echo else "No echo facts"
-    without_echo = st.toggle(told, help=NOTE_HELP["echo facts"], disabled=not profile.echo)
+    label = "Leave out echo facts" if profile.echo else "No echo facts"
+    without_echo = st.toggle(label, help=NOTE_HELP["echo facts"], disabled=not profile.echo)
 if (trouble := state.kept_problem()) is not None:
     panels.problem(trouble)
 for note in profile.notes:
@@ -57,7 +57,7 @@ if not profile.facts:
     st.stop()
 if not profile.probed:
     how = "probed with this model" if scheme.method == "sampling" else f"measured by the {METHODS[scheme.method]} yet"
-    panels.empty(f"None of these facts has been {how}. Use Probe above: it goes on in the background.")
+    panels.empty(f"None of these facts has been {how}. Use Probe above; it runs in the background.")
 else:
     memory_panels.spread(shown, read)
 with panels.told():

@@ -22,7 +22,7 @@ def alias_button() -> None:
 
 @st.dialog("Objects that count as the same", width="large")
 def _editor() -> None:
-    st.caption("Used for the memory score and for accuracy. A new name re-scores what is stored; a removed one probes again.")
+    st.caption("Used for the memory score and for accuracy. A new name re-scores stored completions; a removed one needs a new probe.")
     try:
         rows = resources.alias_rows()
     except SftqaError as error:
@@ -36,16 +36,16 @@ def _editor() -> None:
             resources.save_aliases(edited)
             state.tell("Saved. Levels and later runs use this table.")
             st.rerun()
-        if reset.button("Back to the shipped table", width="stretch"):
+        if reset.button("Reset to the shipped table", width="stretch"):
             resources.save_aliases(None)
-            state.tell("Saved. The shipped table is used again.")
+            state.tell("Reset. Levels and later runs use the shipped table.")
             st.rerun()
     except SftqaError as error:
         problem(str(error))
 
 
 def _check(rows: list[dict[str, str]]) -> None:
-    """Raises `FactsError` for every row with a cell of separators only: it would be passed over without a word."""
+    """Raises `FactsError` that lists every cell of separators only: such a row would be ignored silently."""
     empty = [
         f"Row {number}: '{cell}' holds no name. Write names with | between them, or delete the row."
         for number, row in enumerate(rows, 1)

@@ -107,7 +107,7 @@ def _resume(job_id: str) -> None:
 
 def _smaller(job: Job, where: str) -> None:
     """The button that starts the work anew with settings that need less memory, or fills the Lab's form with them."""
-    less = background.less_memory(job)
+    less = background.smaller_footprint(job)
     if less is None:
         return
     wanted = {**job.settings, **less}

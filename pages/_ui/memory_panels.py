@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import resources, slick_panels, state
+from pages._ui import resources, state
 from pages._ui.charts import draw
 from pages._ui.downloads import csv_button
 from pages._ui.panels import planted
 from pages._ui.titles import source_name
 from pages._ui.wording import between, in_badge, literal, percent
-from sftqa_core.figures.levels import level_shares_figure, score_histogram, template_hits_figure
+from sftqa_core.figures.levels import level_shares_figure, right_answers_figure, score_histogram, template_hits_figure
 from sftqa_core.figures.style import level_colours
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.atlas import is_atlas
@@ -25,7 +25,7 @@ SPLITS = {"domain": "domain", "relation": "relation", "contested": "contested or
 GROUP_NAMES = {
     "domain": {"in": "In-domain", "out": "Out-of-domain"},
     "contested": {"True": "Contested", "False": "Uncontested"},
-    "echo": {"True": "Answer stands in the subject", "False": "It does not"},
+    "echo": {"True": "Answer in the subject", "False": "Answer not in the subject"},
 }
 COLUMNS = {
     "subject": st.column_config.TextColumn("Subject"),
@@ -36,16 +36,16 @@ COLUMNS = {
     "domain": st.column_config.TextColumn("Domain", width="small"),
     "exposures": st.column_config.NumberColumn("Exposures", width="small", help="How often the pre-training text states the fact."),
     "contested": st.column_config.CheckboxColumn("Contested", width="small", help="The pre-training text also names a rival."),
-    "echo": st.column_config.CheckboxColumn("Echo", width="small", help="An answer stands inside the subject's own text."),
+    "echo": st.column_config.CheckboxColumn("Echo", width="small", help="An answer is part of the subject's own text."),
 }
 
 
 def what_was_read(model: str, source: str) -> bool:
-    """Says how the model came to the facts, where the program made it; False when it never read them."""
+    """Tells what a model that was made here was pre-trained on; False when that is another source."""
     own = resources.own_source(model)
     if own is not None and source_name(own) != source_name(source):
         read = "its invented world" if is_atlas(own) else source_name(own)
-        st.info(f"{literal(model)} has read only {literal(read)}; expect L0 here.", icon=":material/menu_book:")
+        st.info(f"{literal(model)} was pre-trained only on {literal(read)}; expect L0 here.", icon=":material/menu_book:")
         return False
     planted(source)
     return True
@@ -69,23 +69,46 @@ def spread(profile: Any, read: bool) -> None:
         draw(figure, key="shares", alt="Share of facts per memory level", of=(repr(groups), scheme.labels))
     with right:
         if scheme.few_shot:
-            slick_panels.right_answers(profile)
+            _right_answers(profile)
             return
         st.markdown("**Memory score R**" if scheme.method == "sampling" else f"**Expected memory score R**, by {METHODS[scheme.method]}")
         figure = partial(score_histogram, profile.scores, scheme.labels, scheme.cutoffs, estimated=scheme.method != "sampling")
         draw(figure, key="scores", alt="Facts by memory score", of=(repr(profile.scores), scheme))
-        told = "Dotted lines: where levels change."
+        caption = "Dotted lines: cut-offs between levels."
         if scheme.method == "likelihood":
-            told += f" {scheme.labels[0]} is what the full probe would more likely than not have without a hit, so its R is not quite 0."
-        st.caption(told + (_templates_words(profile) if read and scheme.method != "likelihood" else ""))
+            caption += f" {scheme.labels[0]}: the full probe would more likely than not find no hit, so the expected R is just above 0."
+        st.caption(caption + (_templates_words(profile) if read and scheme.method != "likelihood" else ""))
+
+
+def _right_answers(profile: Any) -> None:
+    """Facts by how many of their greedy answers, and which share of their samples, are right."""
+    scheme = profile.scheme
+    known = profile.take(profile.rows, ["hits_per_template", "score", "level"]).dropna(subset="level")
+    greedy = [round(sum(hits[scheme.contexts :])) for hits in known["hits_per_template"]]
+    shares = (known["score"] * 10).round().astype(int)
+    levels = known["level"].astype(int)
+    for name, title, at_each, most in (
+        ("greedy", "Right greedy answers", greedy, scheme.contexts),
+        ("sampled", "Right samples, in tenths", shares, 10),
+    ):
+        counts = [[0] * (most + 1) for _ in scheme.labels]
+        for level, at in zip(levels, at_each, strict=True):
+            counts[level][at] += 1
+        st.markdown(f"**{title}**")
+        draw(partial(right_answers_figure, counts, scheme.labels), key=f"right-{name}", alt=title, of=(repr(counts), scheme.labels))
+    unknown, weakly, maybe, highly = scheme.labels
+    st.caption(
+        f"{scheme.contexts} prompts per fact, each answered once greedily and {scheme.sampling.samples} times by sampling. All greedy "
+        f"answers right: {highly}; some: {maybe}; none, but a sample: {weakly}; no answer: {unknown}."
+    )
 
 
 def facts_table(profile: Any, place: str) -> Any:
     """The facts with filters; returns the fact picked last at `place` (the first one until somebody picks), or None."""
     names, labels = resources.relation_labels(), [*profile.scheme.labels, "not probed"]
     rows = _filtered(profile, names, labels)
-    told = [name for name in (*COLUMNS, "fact_id", "relation") if name in profile.level_table.table]
-    shown = _named(profile, rows[:SHOWN], names, labels, told)
+    columns = [name for name in (*COLUMNS, "fact_id", "relation") if name in profile.level_table.table]
+    shown = _named(profile, rows[:SHOWN], names, labels, columns)
     picked = st.dataframe(
         shown[[name for name in COLUMNS if name in shown]],
         hide_index=True,
@@ -96,10 +119,9 @@ def facts_table(profile: Any, place: str) -> Any:
         selection_mode="single-row",
         key=f"facts-{fingerprint([place, len(rows), list(shown['fact_id'])])}",  # a tick is kept by row number: other rows, another table
     )
-    first_ones = f" The first {SHOWN:,} are listed: filter to find the others." if len(rows) > SHOWN else ""
+    first_ones = f" Only the first {SHOWN:,} are listed; filter to find the others." if len(rows) > SHOWN else ""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        told = "Click the box at the left of a row to see its completions."
-        st.caption(f"{len(rows):,} of {profile.facts:,} facts. {told}{first_ones}")
+        st.caption(f"{len(rows):,} of {profile.facts:,} facts. Tick the box at the left of a row to see its completions.{first_ones}")
         csv_button("Download these facts", lambda: _named(profile, rows, names, labels), "facts", "facts-csv", not len(rows))
     ticked = [row for row in picked.selection.rows if row < len(shown)]
     wanted = state.remembered_fact(place, shown.iloc[ticked[0]]["fact_id"] if ticked else None)
@@ -140,8 +162,8 @@ def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, rea
             return
         if scheme.few_shot:
             greedy = round(sum(list(fact["hits_per_template"])[scheme.contexts :]))
-            told = f"{greedy} of {scheme.contexts} greedy answers and {int(fact['hits'])} of {int(fact['completions'])} samples right"
-            st.caption(f"{told} · level {fact['level']}")
+            right = f"{greedy} of {scheme.contexts} greedy answers and {int(fact['hits'])} of {int(fact['completions'])} samples right"
+            st.caption(f"{right} · level {fact['level']}")
         else:
             _score_row(fact, read)
         counted = scheme.method == "sampling"
@@ -152,14 +174,14 @@ def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, rea
         colour = level_colours(len(scheme.labels))[list(scheme.labels).index(fact["level"])]
         seen = rows.drop_duplicates("template").set_index("template")["seen"].to_dict() if read and "seen" in rows else {}
         order = range(len(hits))
-        told = "hits" if scheme.method != "likelihood" else "expected hits"
+        unit = "hits" if scheme.method != "likelihood" else "expected hits"
         what = (
             hits,
             samples,
             [prompts.get(at, "") for at in order],
             colour,
             [seen.get(at) for at in order],
-            told,
+            unit,
             "prompt" if scheme.few_shot else "template",
         )
         draw(partial(template_hits_figure, *what), key="fact-templates", alt="Hits per prompt", of=repr(what))
@@ -169,7 +191,7 @@ def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, rea
         if not counted:
             st.caption("For comparison, the completions of the full probe:")
         if scheme.few_shot:
-            st.caption("The examples in front are read from the first line of a prompt; its last two lines are the question itself.")
+            st.caption("A prompt starts with its examples; its last two lines are the question.")
         st.dataframe(
             rows.assign(hit=rows["matched"].notna(), matched=rows["matched"].fillna(""), template=rows["template"] + 1),
             hide_index=True,
@@ -182,12 +204,12 @@ def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, rea
 COMPLETION_COLUMNS = {
     "template": st.column_config.NumberColumn("Template", width="small"),
     "prompt": st.column_config.TextColumn("Prompt"),
-    "text": st.column_config.TextColumn("The model went on"),
+    "text": st.column_config.TextColumn("Completion"),
     "greedy": st.column_config.CheckboxColumn("Greedy", width="small"),
-    "count": st.column_config.NumberColumn("Times", width="small"),
+    "count": st.column_config.NumberColumn("Count", width="small"),
     "hit": st.column_config.CheckboxColumn("Hit", width="small"),
-    "matched": st.column_config.TextColumn("Answer found", width="small"),
-    "stop": st.column_config.TextColumn("Stopped at", width="small", help="end token, a hit, or the length limit"),
+    "matched": st.column_config.TextColumn("Matched answer", width="small"),
+    "stop": st.column_config.TextColumn("Stopped at", width="small", help="End token, hit, end of the line (few-shot) or length limit."),
 }
 
 
@@ -199,30 +221,30 @@ def _score_row(fact: Any, read: bool) -> None:
         first.metric("Memory score R", f"{fact['score']:.3f}", help=f"{int(fact['hits'])} hits in {int(fact['completions'])} completions")
         first.caption(f"{int(fact['hits'])} of {int(fact['completions'])} completions · level {fact['level']}")
         second.metric("Interval over samples", between(fact["low_samples"], fact["high_samples"]))
-        second.caption("95%, had the same templates been sampled again")
+        second.caption("95%, if the same templates were sampled again")
         third.metric("Interval over templates", between(fact["low_templates"], fact["high_templates"]))
-        third.caption("95%, had other templates been written (bootstrap)")
+        third.caption("95%, if other templates had been written (bootstrap)")
     seen, unseen = fact.get("seen_score"), fact.get("unseen_score")
     if read and pd.notna(seen):
         fourth.metric("Seen / unseen templates", f"{seen:.2f} / {unseen:.2f}")
-        fourth.caption("R on the wordings that the pre-training text used, and on others")
+        fourth.caption("R on templates that the pre-training text used, and on others")
 
 
 def _estimate(first: Any, second: Any, fact: Any) -> None:
     """A score that was not fully sampled: what the full probe is expected to give, and how sure its level is."""
-    first.metric("Expected R", f"{fact['score']:.3f}", help="What the full probe is expected to give; its intervals do not hold here.")
+    first.metric("Expected R", f"{fact['score']:.3f}", help="Expected of the full probe, whose intervals do not apply here.")
     if pd.isna(fact["confidence"]):
         first.caption(f"likelihood estimate · level {fact['level']}")
         return
     first.caption(f"adaptive, {int(fact['completions'])} completions counted · level {fact['level']}")
-    second.metric("Level is clear", percent(fact["confidence"]))
+    second.metric("Confidence", percent(fact["confidence"]))
     second.caption("probability that the full probe gives this level")
 
 
 def _flags(fact: Any) -> None:
     with st.container(horizontal=True):
         if bool(fact["echo"]):
-            st.badge("echo: the answer stands in the subject", color="orange")
+            st.badge("echo: the answer is in the subject", color="orange")
         if pd.notna(fact.get("contested")) and fact["contested"]:
             rival = fact.get("rival")
             st.badge(f"contested: the text also says {in_badge(rival)}" if isinstance(rival, str) else "contested", color="violet")
@@ -239,7 +261,7 @@ def _templates_words(profile: Any) -> str:
     if not len(stated):
         return ""
     seen, unseen = percent(stated["seen_score"].mean()), percent(stated["unseen_score"].mean())
-    return f" Mean hit rate {seen} on wordings that the pre-training text used, {unseen} on others."
+    return f" Mean hit rate {seen} on templates that the pre-training text used, {unseen} on others."
 
 
 def _ordered(counts: dict[str, list[int]], by: str) -> list[str]:

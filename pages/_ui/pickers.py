@@ -18,8 +18,8 @@ from sftqa_core.records.schemes import MOST_CUTOFFS
 
 LEVELS_BY = {"paper": "paper's five", "cutoffs": "own cut-offs", "slick": "SliCK"}
 _SCHEME_HELP = (
-    "Paper's five: how often 21 statements are completed rightly. Own cut-offs: the same completions, with other borders between the "
-    "levels. SliCK: four levels by which answers to a question after examples are right."
+    "Paper's five: how often 21 statements are completed correctly. Own cut-offs: the same completions, with other cut-offs between the "
+    "levels. SliCK: four levels by which answers to a question after examples are correct."
 )
 METHOD_HELP = (
     "Full probe: every statement is completed ten times. Adaptive probe: fewer completions where the level is clear early. "

@@ -45,7 +45,7 @@ def accuracy_charts(summary: RunSummary, settings: TrainSettings, where: str, he
 def shown_words(summary: RunSummary, settings: TrainSettings) -> str:
     """Where fewer examples fitted in front of the question than were asked for; empty where all did."""
     told = [f"of {settings.few_shot_stages[stage]} {mean:g} on average" for stage, mean in (summary.shown or {}).items()]
-    return f"The base model could not be shown all examples, for lack of positions: {', '.join(told)}." if told else ""
+    return f"The context window is too short for all k-shot examples: {', '.join(told)}." if told else ""
 
 
 def _domain_words(domain: str, settings: TrainSettings) -> str:
@@ -164,12 +164,12 @@ def training_charts(run: Any, curve: Any) -> None:
     draw(loss, key="results-loss", alt="Training loss by step", of=run.id, place=left)
     looks, training = resources.run_looks(run.id), run.manifest.get("training", {})
     if not len(looks):
-        right.caption("These facts have no dev split, so there was nothing to look at.")
+        right.caption("These facts have no dev split, so nothing was evaluated during training.")
         return
     kept = training.get("kept_step")
     draw(partial(looks_figure, looks, kept), key="results-looks", alt="Dev facts answered rightly by step", of=run.id, place=right)
     if run.settings.patience is not None:
-        told_kept = f"the weights of step {kept:,} were put back" if kept else "the last look was the best"
+        told_kept = f"the weights of step {kept:,} were put back" if kept else "the last evaluation was the best"
         steps, planned = training.get("steps", 0), training.get("planned_steps", 0)
         over = f"ended early, after step {steps:,} of {planned:,}" if steps < planned else f"went to the last step, {steps:,}"
         right.caption(f"Patience {run.settings.patience}: it {over}; {told_kept}.")

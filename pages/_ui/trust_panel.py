@@ -1,15 +1,15 @@
-"""How far levels can be trusted: other ways of measuring them, and smaller budgets, beside the full probe."""
+"""How far levels can be trusted: other methods, smaller budgets and SliCK's levels, beside the full probe."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from pages._ui import resources
 from pages._ui.charts import draw
 from pages._ui.probe_panel import second_probe
-from pages._ui.slick_panels import crossed
 from pages._ui.wording import percent
 from sftqa_core.figures.matrices import budget_figure, confusion_figure
 from sftqa_core.records import METHODS, PAPER, LevelScheme
@@ -24,27 +24,30 @@ _KAPPA = (
     "Cohen's kappa with linear weights: 1 is full agreement, 0 what chance would give; a level one step off counts less "
     "than one further away. The interval is a 95% bootstrap over facts."
 )
-
-
+_TAU = (
+    "Kendall's tau-b: of all pairs of facts, those that both kinds of levels order alike less those ordered the other way round; 1 is "
+    "the same order, 0 none in common. It allows for ties and for different numbers of levels, where a kappa would say nothing. The "
+    "interval is a 95% bootstrap over facts."
+)
 _ASIDE = {  # what to make of each agreement
-    "second probe": "Nothing but chance: the same model, asked again. No cheaper way can be judged more closely than this.",
-    "adaptive": "It counts the first samples of this very probe, so chance does not come between the two; only stopping early does.",
-    "likelihood": "It draws nothing, so it has only the full probe's chance in it; two full probes have twice as much.",
-    "4 bits": "The same prompts and random numbers, asked of the model with its weights in 4 bits (NF4): another model, if a near one.",
+    "second probe": "Sampling noise alone: the same model, probed again. No cheaper method can be judged more precisely than this.",
+    "adaptive": "It counts the first samples of the same probe, so both share their sampling noise; the difference is stopping early.",
+    "likelihood": "It samples nothing, so the only sampling noise is the full probe's; between two full probes there is twice as much.",
+    "4 bits": "The same prompts and random numbers, with the model's weights in 4 bits (NF4): another model, though a close one.",
 }
 
 
 def trust_panel(model: str, source: str, split: str, domain: str, scheme: LevelScheme, stamp: str) -> None:
     """A closed section; what is in it is computed when it is opened. `scheme`: the page's levels."""
-    if not st.toggle("How far can these levels be trusted?", key="trust", help="Lays what was probed side by side."):
+    if not st.toggle("How far can these levels be trusted?", key="trust", help="Compares the probes that were made of these facts."):
         return
     own = None if scheme.few_shot or scheme.cutoffs == PAPER.cutoffs else scheme
     found = resources.trust(model, source, split, domain, stamp, own)
     with st.container(border=True):
         if scheme.few_shot:
-            st.caption("What is compared are the paper's levels, by statements; SliCK's stand beside them in the table below.")
+            st.caption("This compares the paper's levels, by statements; the table below sets SliCK's beside them.")
         if not found.facts:
-            st.caption("None of these facts has the full probe yet, so there is nothing to compare with.")
+            st.caption("None of these facts has a full probe yet, so there is nothing to compare.")
             return
         left, right = st.columns([2, 3], gap="large")
         second = found.agreements.get("second probe")
@@ -52,7 +55,7 @@ def trust_panel(model: str, source: str, split: str, domain: str, scheme: LevelS
         with left:
             _agreements(found, scheme.method)
             if found.slick is not None:
-                crossed(found.slick)
+                _crossed(found.slick)
             if missing:
                 second_probe(model, source, split, domain, missing, second is not None)
         with right:
@@ -61,7 +64,7 @@ def trust_panel(model: str, source: str, split: str, domain: str, scheme: LevelS
 
 def _agreements(found: Any, method: str) -> None:
     if not found.agreements:
-        st.caption("Only the full probe was made. Pick another way under 'Measured by' and probe, to see how far it agrees.")
+        st.caption("Only the full probe was made. Pick another method under 'Measured by' and probe to see how well it agrees.")
         return
     names = list(found.agreements)
     name = st.segmented_control(
@@ -73,11 +76,23 @@ def _agreements(found: Any, method: str) -> None:
     st.markdown(f"**The full probe against {_NAMES[name]}**, {counted} facts")
     figure = confusion_figure(agreement, "full probe", METHODS.get(name, name))
     draw(figure, key="trust-confusion", alt="Facts by level in both ways of measuring")
-    kappa = "too few facts to tell" if agreement.kappa is None else f"{agreement.kappa:.3f}"
+    kappa = "cannot tell: too few facts" if agreement.kappa is None else f"{agreement.kappa:.3f}"
     span = "" if agreement.kappa_low is None else f" ({agreement.kappa_low:.3f} to {agreement.kappa_high:.3f})"
     rank = "" if agreement.spearman is None else f" · Spearman of R {agreement.spearman:.3f}"
     st.caption(f"Same level {percent(agreement.same)} · kappa {kappa}{span}{rank}", help=_KAPPA)
     st.caption(_ASIDE[name])
+
+
+def _crossed(cross: Any) -> None:
+    """The paper's levels down, SliCK's across: facts, and how far the orders agree."""
+    st.markdown(f"**Beside SliCK's levels**, {cross.facts:,} facts")
+    table = pd.DataFrame([list(row) for row in cross.counts], index=list(cross.rows), columns=list(cross.columns))
+    totals = table.sum(axis=1)
+    cells = {name: [f"{n:,} ({n / total:.0%})" if total else "0" for n, total in zip(table[name], totals, strict=True)] for name in table}
+    st.dataframe(pd.DataFrame({"level": list(cross.rows), **cells, "all": totals.tolist()}), hide_index=True)
+    tau = "cannot tell: too few facts" if cross.tau is None else f"{cross.tau:.3f}"
+    span = "" if cross.tau_low is None else f" ({cross.tau_low:.3f} to {cross.tau_high:.3f})"
+    st.caption(f"Facts, and their share of the row · Kendall's tau-b {tau}{span}", help=_TAU)
 
 
 def _budget(found: Any, missing: int) -> None:
@@ -92,12 +107,12 @@ def _budget(found: Any, missing: int) -> None:
     if found.floor_measured:
         part = f" So far {found.facts - missing:,} of {found.facts:,} facts were probed twice." if missing else ""
         st.caption(
-            "Part of one full probe's templates and samples, against the levels of another: at the dotted line nothing is lost." + part
+            "Some of one full probe's templates and samples, against the levels of another: at the dotted line nothing is lost." + part
         )
     else:
         st.caption(
-            "Part of the templates and samples, against the very probe that they are part of: that flatters small probes. A second "
-            "probe would show how far two full ones agree, which is the most that any way can reach."
+            "Some of the templates and samples, against the probe that they are taken from: that flatters small probes. A second "
+            "probe would show how far two full probes agree, which no method can exceed."
         )
 
 
@@ -110,5 +125,5 @@ def _cheapest(curve: Any) -> str | None:
     best, full = small.loc[small["kappa"].idxmax()], known.loc[known["completions"].idxmax()]
     return (
         f"{best['templates']:.0f} templates × {best['samples']:.0f} samples: kappa {best['kappa']:.3f} with {best['completions']:.0f} "
-        f"completions a fact, in place of {full['kappa']:.3f} with {full['completions']:.0f}."
+        f"completions per fact, against {full['kappa']:.3f} with {full['completions']:.0f}."
     )

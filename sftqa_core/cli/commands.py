@@ -101,8 +101,8 @@ def _tell_cost(settings: ProbeSettings | TrainSettings) -> None:
     pieces = {"examples": cost.examples, "steps": cost.steps, "test facts": cost.test_facts, "facts to probe": cost.probes_needed}
     counted = ", ".join(f"{count:,} {name}" for name, count in pieces.items() if count) or "nothing left to compute"
     span = f"about {cost.seconds_low:.0f} to {cost.seconds_high:.0f} s. " if cost.seconds_high else ""
-    memory = f"Memory: {cost.memory.line().rstrip('.')}. " if cost.memory else ""
-    print(f"{counted}: {span}{memory}{' '.join(cost.notes)}", file=sys.stderr, flush=True)
+    needs = f"{cost.fit.resource}: {cost.fit.line().rstrip('.')}. " if cost.fit else ""
+    print(f"{counted}: {span}{needs}{' '.join(cost.notes)}", file=sys.stderr, flush=True)
     if any((cost.examples, cost.probes_needed)):
         workflows.tell(workflows.preflight(settings, cost), Console())
 

@@ -95,17 +95,17 @@ class StopCriteria:
         inside = self._inside[last]
         look = [r for r in range(len(drawn)) if full[r] or ended[r] or not (inside[r] and answers[r].whole_words)]
         texts = decode(self.tokenizer, [drawn[r, : depth[r] - ended[r]].tolist() for r in look])
-        found: dict[int, tuple[str, str]] = {}
+        stopped: dict[int, tuple[str, str]] = {}
         for r, text in zip(look, texts, strict=True):
             if ended[r]:
-                found[r] = ("end", text)
+                stopped[r] = ("end", text)
             elif answers[r].find(text, closed=False) is not None:
-                found[r] = ("hit", text)
+                stopped[r] = ("hit", text)
             elif answers[r].over(text):
-                found[r] = ("line", text)
+                stopped[r] = ("line", text)
             elif full[r]:
-                found[r] = ("length", text)
-        return found
+                stopped[r] = ("length", text)
+        return stopped
 
 
 def decode(tokenizer: Any, rows: list[list[int]]) -> list[str]:

@@ -32,7 +32,7 @@ class Answer:
 
 
 _Item = tuple[int, Sequence[int]]  # position among the prompts, token ids
-_Found = tuple[int, list[int], float]  # position, tokens chosen, sum of their log-probabilities
+_Continuation = tuple[int, list[int], float]  # position, tokens chosen, sum of their log-probabilities
 
 
 def greedy(
@@ -44,24 +44,24 @@ def greedy(
     way together. `phase` counts finished prompts and lets the person stop in between. Raises `OutOfMemory` when a single
     prompt has no room, `ModelUnavailable` for logits that are not numbers.
     """
-    found: dict[int, _Found] = {}
+    by_position: dict[int, _Continuation] = {}
     items = sorted(enumerate(prompts), key=lambda item: tuple(item[1]))
     with naming(loaded):
         for some in _continuations(loaded, items, max_new_tokens, batch_size):
-            found.update((row[0], row) for row in some)
+            by_position.update((row[0], row) for row in some)
             if phase:
                 phase.advance(len(some))
-    rows = [found[position] for position in range(len(prompts))]
+    rows = [by_position[position] for position in range(len(prompts))]
     texts = decode(loaded.tokenizer, [ids[:-1] if ids[-1] in loaded.end_ids else ids for _, ids, _ in rows])
     return [Answer(text, total / len(ids), len(ids)) for text, (_, ids, total) in zip(texts, rows, strict=True)]
 
 
-def _continuations(loaded: LoadedModel, items: list[_Item], max_new_tokens: int, batch_size: int | None) -> Iterator[list[_Found]]:
+def _continuations(loaded: LoadedModel, items: list[_Item], max_new_tokens: int, batch_size: int | None) -> Iterator[list[_Continuation]]:
     if not items:
         return iter(())
     if not packs(loaded):
         alone = halving([[item] for item in items], lambda batch: [_generated(loaded, batch[0], max_new_tokens)], FEWER)
-        return (found for _, found in alone)
+        return (continued for _, continued in alone)
     size = batch_size or at_once(loaded, max(len(ids) for _, ids in items), 1, max_new_tokens)
     return _Greedy(PackedModel(loaded), Load.of(size, enough=size), max_new_tokens, loaded.end_ids).run(items)
 
@@ -86,7 +86,7 @@ class _Greedy(Decoder[_Item]):
         """See `Decoder`."""
         self._total.update((int(places[0]), 0.0) for _, places in items)
 
-    def advance(self, reads: list[Read]) -> list[_Found]:
+    def advance(self, reads: list[Read]) -> list[_Continuation]:
         """The next token of every row; returns those that ended."""
         tokens, logprob = np.empty(len(self.place), dtype=np.int64), np.empty(len(self.place))
         for rows, logits in reads:
@@ -97,12 +97,10 @@ class _Greedy(Decoder[_Item]):
         over = np.isin(tokens, self.ends) | (self.depth >= self.max_new_tokens)
         ended = [(int(self.place[row]), self.drawn[row, : self.depth[row]].tolist()) for row in np.flatnonzero(over)]
         self.keep(np.flatnonzero(~over))
-        return [self._found(place, ids) for place, ids in ended]
-
-    def _found(self, place: int, ids: list[int]) -> _Found:
-        position = self.items[place][0]
-        self.finish(place)
-        return position, ids, self._total.pop(place)
+        answered = [(self.items[place][0], ids, self._total.pop(place)) for place, ids in ended]
+        for place, _ in ended:
+            self.finish(place)
+        return answered
 
 
 def most_probable(logits: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -117,7 +115,7 @@ def most_probable(logits: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     return best.indices.cpu().numpy(), logprob.cpu().numpy()
 
 
-def _generated(loaded: LoadedModel, item: _Item, max_new_tokens: int) -> _Found:
+def _generated(loaded: LoadedModel, item: _Item, max_new_tokens: int) -> _Continuation:
     """By transformers' `generate`, for models that can't be read in packed form."""
     ids = torch.tensor([list(item[1])], device=loaded.model.device)
     options = {"do_sample": False, "max_new_tokens": max_new_tokens, "eos_token_id": list(loaded.end_ids)}

@@ -101,13 +101,13 @@ class _Estimating(Decoder[Question]):
         """Of each token of each answer."""
         scaled = logits.float() / self.temperature
         line, token = (torch.from_numpy(a).to(scaled.device) for a in (self._line, self._token))
-        found = (scaled[line, token] - scaled.logsumexp(-1)[line]).cpu().double().numpy()
-        if not np.isfinite(found).all():
+        logprob = (scaled[line, token] - scaled.logsumexp(-1)[line]).cpu().double().numpy()
+        if not np.isfinite(logprob).all():
             raise ModelUnavailable(
                 "The model's logits are not numbers (NaN or infinite), so nothing can be estimated. Its weights are damaged, "
                 "or overflow in this number format: load it in float32, or get the model again."
             )
-        return found
+        return logprob
 
 
 def answer_ids(tokenizer: Any, answers: Sequence[str]) -> tuple[tuple[int, ...], ...]:
@@ -115,9 +115,9 @@ def answer_ids(tokenizer: Any, answers: Sequence[str]) -> tuple[tuple[int, ...],
 
     Empty where no answer has anything but spaces.
     """
-    found = sorted({tuple(continuation(tokenizer, LINE_BREAK, f" {answer.strip()}")) for answer in answers if answer.strip()}, key=len)
+    encoded = {tuple(continuation(tokenizer, LINE_BREAK, f" {answer.strip()}")) for answer in answers if answer.strip()}
     kept: list[tuple[int, ...]] = []
-    for ids in found:
+    for ids in sorted(encoded, key=len):
         if not any(ids[: len(shorter)] == shorter for shorter in kept):
             kept.append(ids)
     return tuple(kept)

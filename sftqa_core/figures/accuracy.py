@@ -55,12 +55,8 @@ def accuracy_figure(
     for rank, name, symbol in ((1, "before", "square"), (2, "after", "circle")):
         marker = {"size": 11, "symbol": symbol, "color": GREY}  # drawn apart: a level's own marker has its colour, or is hollow
         figure.add_scatter(name=name, x=[None], y=[None], mode="markers", marker=marker, legendrank=rank, hoverinfo="skip")
-    figure.update_xaxes(
-        tickvals=list(range(len(levels))),
-        ticktext=[f"<b>{level.level}</b><br>n = {level.n:,}" for level in levels],
-        range=[-0.5, len(levels) - 0.5],
-        showgrid=False,
-    )
+    ticks = [f"<b>{level.level}</b><br>n = {level.n:,}" for level in levels]
+    figure.update_xaxes(tickvals=list(range(len(levels))), ticktext=ticks, range=[-0.5, len(levels) - 0.5], showgrid=False)
     figure.update_yaxes(range=[-0.02, 1.02], tickvals=[0, 0.25, 0.5, 0.75, 1])
     return figure
 

@@ -67,17 +67,11 @@ def budget_figure(curve: pd.DataFrame, floor: float | None, floor_name: str, ref
     colours = n_colors(_PALE, _STRONG, len(counts), "rgb") if len(counts) > 1 else [_STRONG] * len(counts)
     for templates, colour in zip(counts, colours, strict=True):
         line = known[known["templates"] == templates].sort_values("completions")
+        rows = line[["templates", "samples", "completions", "kappa", "low", "high"]].itertuples(index=False)
         figure.add_scatter(
-            name=str(templates),
-            x=line["completions"].tolist(),
-            y=line["kappa"].tolist(),
-            mode="lines+markers",
-            line={"color": colour, "width": 2},
-            marker={"size": 7, "color": colour},
-            text=[_budget(*row) for row in line[["templates", "samples", "completions", "kappa", "low", "high"]].itertuples(index=False)],
-            **POINTED,
-            showlegend=True,
-        )
+            name=str(templates), x=line["completions"].tolist(), y=line["kappa"].tolist(), mode="lines+markers", showlegend=True,
+            line={"color": colour, "width": 2}, marker={"size": 7, "color": colour}, text=[_budget(*row) for row in rows], **POINTED,
+        )  # fmt: skip
     lowest = [float(known["kappa"].min())] if counts else []
     if floor is not None and math.isfinite(floor):
         lowest.append(floor)

@@ -75,14 +75,14 @@ class CompletionStore(PartStore):
 
         Completions hold if the prompts are the same and no row stopped on an answer that is no longer one.
         """
-        found: dict[str, Path] = {}
+        located: dict[str, Path] = {}
         for facts_file in self.newest_first(self.kind, "facts-*.parquet"):
-            missing = {w.fact_id: w for w in wanted if w.fact_id not in found}
+            missing = {w.fact_id: w for w in wanted if w.fact_id not in located}
             if not missing:
                 break
             part = facts_file.with_name(facts_file.name.replace("facts-", "part-", 1))
-            found |= dict.fromkeys(self._holding(facts_file, part, missing), part)
-        return found
+            located |= dict.fromkeys(self._holding(facts_file, part, missing), part)
+        return located
 
     def completions(self, located: dict[str, Path]) -> pd.DataFrame:
         """COMPLETIONS rows of located facts. Raises `ArtifactDamaged` after setting a broken part aside: locate again."""
@@ -184,14 +184,14 @@ def find_stores(
 ) -> list[CompletionStore]:
     """Stores of a model, whatever device and number format of it drew them; for reading without torch. `asking` is a scheme's.
 
-    A model in 4 bits is another model, so those of the one are none of the other.
+    A model in 4 bits is another model: completions of one are not results of the other.
     """
 
     def fits(settings: dict[str, Any]) -> bool:
         model = settings["model"]
-        known = (model["weights"], model["adapter"], settings["sampler"], settings["schema"], settings.get("prompts"))
-        told = (weights, adapter, sampler.to_dict(), SCHEMA, (asking or {}).get("prompts"))
-        return known == told and is_of(model["dtype"], quantization)
+        stored = (model["weights"], model["adapter"], settings["sampler"], settings["schema"], settings.get("prompts"))
+        same = stored == (weights, adapter, sampler.to_dict(), SCHEMA, (asking or {}).get("prompts"))
+        return same and is_of(model["dtype"], quantization)
 
     return CompletionStore.find(workspace, fits)
 
@@ -291,15 +291,12 @@ def likelihood_levels(rates: np.ndarray, scheme: LevelScheme) -> np.ndarray:
 
 
 def _decided(rows: Sequence[Decided], facts: Sequence[WantedFact]) -> pd.DataFrame:
-    found = {row.fact_id: row for row in rows}
-    of = [(w, found[w.fact_id]) for w in facts]
-    return pd.DataFrame(
-        [
-            (w.fact_id, w.prompts_sha, w.answers_sha, [h / d.seen for h in d.hits], d.seen, d.score, d.level, d.confidence)
-            for w, d in of
-        ],
-        columns=ESTIMATES.names,
-    )  # fmt: skip
+    decided, table = {row.fact_id: row for row in rows}, []
+    for w in facts:
+        own = decided[w.fact_id]
+        rates = [hits / own.seen for hits in own.hits]
+        table.append((w.fact_id, w.prompts_sha, w.answers_sha, rates, own.seen, own.score, own.level, own.confidence))
+    return pd.DataFrame(table, columns=ESTIMATES.names)
 
 
 def _looked_up(rows: Sequence[tuple[str, int, float]], facts: Sequence[WantedFact], scheme: LevelScheme) -> pd.DataFrame:

@@ -192,8 +192,8 @@ class PartStore:
 
     def newest_first(self, kind: str, pattern: str) -> list[Path]:
         """Files of this key under `kind`: the user's before shipped ones, late ones before early ones, damaged ones left out."""
-        found = [path for layer in self.layers for path in sorted((layer / kind / self.key).glob(pattern), reverse=True)]
-        return [path for path in found if str(path) not in self.damaged]
+        paths = [path for layer in self.layers for path in sorted((layer / kind / self.key).glob(pattern), reverse=True)]
+        return [path for path in paths if str(path) not in self.damaged]
 
     def each(self, kind: str, schema: pa.Schema, fact_ids: list[str] | None = None) -> Iterator[pd.DataFrame]:
         """Each part under `kind` that can be read, or these facts' rows of it, as `newest_first` has them; damaged ones are set aside."""
@@ -238,7 +238,7 @@ class PartStore:
     @classmethod
     def find(cls, workspace: Workspace, fits: Callable[[dict[str, Any]], bool]) -> list[Self]:
         """The stores whose settings fit; files that are no settings, or not those of their folder, are passed over."""
-        found: dict[str, Self] = {}
+        stores: dict[str, Self] = {}
         for layer in workspace.layers:
             for path in sorted((layer / cls.kind).glob("*/settings.json")):
                 try:
@@ -248,5 +248,5 @@ class PartStore:
                     _log.warning("%s can't be read (%s): its results are not shown.", path, error)
                     continue
                 if fit and path.parent.name == fingerprint(settings):
-                    found.setdefault(path.parent.name, cls(path.parent.name, workspace.layers, settings))
-        return list(found.values())
+                    stores.setdefault(path.parent.name, cls(path.parent.name, workspace.layers, settings))
+        return list(stores.values())

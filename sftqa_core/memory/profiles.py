@@ -184,14 +184,14 @@ class Profile:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        found = [
+        matches = [
             pc.match_substring(texts.take(pa.array(rows)), words, ignore_case=True).fill_null(False) for texts in self.level_table.texts
         ]
-        return pc.or_(*found).to_numpy(zero_copy_only=False)
+        return pc.or_(*matches).to_numpy(zero_copy_only=False)
 
 
 def level_table(model: str, source: str, scheme: LevelScheme | None = None, stores: Sequence[PartStore] | None = None) -> LevelTable:
-    """Every fact of a source with its level as far as it was probed; by default as told by the device that knows most.
+    """Every fact of a source with its level as far as it was probed; by default of the device that knows most.
 
     Kept while nothing changes that it depends on: pages and forecasts share it.
     """
@@ -293,7 +293,7 @@ def profile(model: str, source: str, split: str = "test", domain: str = "all", s
     from sftqa_core.models.catalogue import find_model
 
     settings = ProbeSettings(model, source, split, domain, scheme=scheme or LevelScheme())
-    stores = stores_of(find_model(model), settings)  # one a kind of device: the one that knows most of these very facts is told
+    stores = stores_of(find_model(model), settings)  # one a kind of device: the one that knows most of these facts counts
     tables = [level_table(model, source, scheme, [store]) for store in stores] or [level_table(model, source, scheme)]
     return max((table.profile(split, domain) for table in tables), key=lambda profile: profile.probed)
 
@@ -341,5 +341,5 @@ def _as_read_by(card: ModelCard, opened: FactSource) -> FactSource:
     table["exposures"] = table["exposures"].astype("Int64")
     table.loc[table["carrier"], "split"] = UNUSED
     left_out = len(opened.facts) - len(table)
-    told = f"{card.name} was pre-trained on {len(table):,} facts of {opened.name}; the other {left_out:,} are left out."
-    return replace(opened, facts=table.drop(columns="carrier"), notes=(*opened.notes, told) if left_out else opened.notes)
+    note = f"{card.name} was pre-trained on {len(table):,} facts of {opened.name}; the other {left_out:,} are left out."
+    return replace(opened, facts=table.drop(columns="carrier"), notes=(*opened.notes, note) if left_out else opened.notes)

@@ -21,12 +21,12 @@ _RESAMPLES = 1000
 def matched_answers(completions: pd.DataFrame, wanted: Mapping[str, WantedFact]) -> list[str | None]:
     """For each COMPLETIONS row the answer its text contains, as it was given, or None. Every fact must be in `wanted`."""
     seen: dict[tuple[str, str], str | None] = {}
-    found = []
+    matched = []
     for pair in zip(completions["fact_id"], completions["text"], strict=True):
         if pair not in seen:
             seen[pair] = wanted[pair[0]].compiled.find(pair[1])
-        found.append(seen[pair])
-    return found
+        matched.append(seen[pair])
+    return matched
 
 
 def judge(completions: pd.DataFrame, wanted: Sequence[WantedFact], samples: int) -> pd.DataFrame:
@@ -134,15 +134,15 @@ def split_scores(
 
 
 def _per_slot(completions: pd.DataFrame, wanted: Sequence[WantedFact]) -> NDArray[np.int64]:
-    """Counts added up: int64 [facts, slots of the fact that has most]; the greedy completion of prompt t is told as template -1 - t."""
+    """Counts added up: int64 [facts, slots of the fact that has most]; template -1 - t is the greedy completion of prompt t."""
     place = {w.fact_id: row for row, w in enumerate(wanted)}
-    found = np.zeros((len(wanted), max((w.slots for w in wanted), default=0)), dtype=np.int64)
+    added = np.zeros((len(wanted), max((w.slots for w in wanted), default=0)), dtype=np.int64)
     rows, templates, counts = (
         column.to_numpy(dtype=np.int64) for column in (completions["fact_id"].map(place), completions["template"], completions["count"])
     )
     prompts = np.array([w.count for w in wanted], dtype=np.int64)
-    np.add.at(found, (rows, np.where(templates < 0, prompts[rows] - 1 - templates, templates)), counts)
-    return found
+    np.add.at(added, (rows, np.where(templates < 0, prompts[rows] - 1 - templates, templates)), counts)
+    return added
 
 
 def _intervals(per_template: list[NDArray[np.int64]], samples: int) -> dict[str, NDArray[np.float64]]:

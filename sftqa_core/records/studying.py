@@ -136,7 +136,7 @@ class StudySettings(Record):
         """The settings of one cell's run."""
         own = {f.name for f in fields(TrainSettings)} - {"shots"}  # a study's are baselines beside its runs
         same = {f.name: getattr(self, f.name) for f in fields(self) if f.name in own}
-        return TrainSettings(model=model, n=n, seed=seed, shots=0, save_model=False, **same, **more)
+        return TrainSettings(model=model, n=n, seed=seed, shots=0, save_model=False, **{**same, **more})
 
 
 @dataclass(frozen=True)

@@ -99,15 +99,9 @@ class Cells:
         return None
 
     def write(
-        self,
-        run: TrainSettings,
-        table: pd.DataFrame,
-        n: int,
-        counts: Mapping[str, Mapping[str, int]],
-        numbers: Mapping[str, float],
-        scheme: LevelScheme | None = None,
-        origin: Mapping[str, Any] | None = None,
-    ) -> Path:
+        self, run: TrainSettings, table: pd.DataFrame, n: int, counts: Mapping[str, Mapping[str, int]], numbers: Mapping[str, float],
+        scheme: LevelScheme | None = None, origin: Mapping[str, Any] | None = None,
+    ) -> Path:  # fmt: skip
         """Keep a finished cell; `table` has its rows in the facts' order, `origin` (models/catalogue.py) says where the model came from."""
         key, kind = self._key(run, scheme), _kind(scheme)
         folder = place_of(self.workspace.root / FOLDER / fingerprint(key))

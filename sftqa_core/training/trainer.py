@@ -21,7 +21,7 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from sftqa_core.engine.capacity import require_room
+from sftqa_core.engine.capacity import require_window
 from sftqa_core.engine.drawing import is_out_of_memory
 from sftqa_core.errors import OutOfMemory, SettingsError
 from sftqa_core.models.devices import torch_device
@@ -113,9 +113,9 @@ class _Ordered(torch.utils.data.Sampler[int]):
 def encode_examples(
     loaded: LoadedModel, examples: pd.DataFrame, settings: TrainSettings, objective: Objective = PLAIN
 ) -> list[EncodedExample]:
-    """What is trained on, one a row of `examples`. Raises `SettingsError` when one does not fit the model's positions."""
+    """What is trained on, one a row of `examples`. Raises `SettingsError` when one does not fit the model's context window."""
     encoded = objective.encode(loaded, examples, settings)
-    require_room(loaded, [len(example.ids) for example in encoded], 0, "training examples", examples["question"].tolist())
+    require_window(loaded, [len(example.ids) for example in encoded], 0, "training examples", examples["question"].tolist())
     return encoded
 
 

@@ -26,6 +26,7 @@ from transformers import TrainerCallback
 from sftqa_core.artifacts import damaged_files, read_manifest, seal, versions
 from sftqa_core.errors import SftqaError, Stopped
 from sftqa_core.jsonrecord import Keys, fingerprint, keyed
+from sftqa_core.models.footprint import checkpoint_bytes
 from sftqa_core.progress import Reporter
 from sftqa_core.records import TrainSettings
 from sftqa_core.training.objectives import PLAIN, Objective
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 EVERY_S = 60.0  # at least so long between two checkpoints
 MOST_SHARE = 0.05  # of the time goes to writing them
-BYTES_PER_PARAMETER = 12  # weight and two moments in float32
 _PREFIX = "checkpoint-"  # transformers' name
 
 
@@ -140,7 +140,7 @@ class Keeper(TrainerCallback):
         if self.unfinished is None:
             return False
         free = shutil.disk_usage(self.unfinished.folder.parent).free
-        if free > 2 * self.trained * BYTES_PER_PARAMETER:
+        if free > checkpoint_bytes(self.trained):
             return True
         self.reporter.log(f"No checkpoint was written: {free / 1e9:.1f} GB are free beside {self.unfinished.folder}.")
         self._last_s = time.monotonic()

@@ -3,13 +3,14 @@
 import json
 import os
 import sqlite3
-import subprocess
-import sys
+from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
 from sftqa_core.artifacts import set_aside, write_folder, write_json
 from sftqa_core.cli.cache_commands import in_use
+from sftqa_core.cli.main import main
 from sftqa_core.jobs import use_executor
 from sftqa_core.jobs.executor import FakeExecutor
 from sftqa_core.jobs.queue import JobStore
@@ -20,8 +21,18 @@ from tests.artifacts.test_leftovers import left_by_the_dead
 from tests.training.test_runs import contents
 
 
-def sftqa(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "sftqa_core.cli", *words], capture_output=True, text=True, check=False)
+@pytest.fixture
+def sftqa(capsys: pytest.CaptureFixture[str]) -> Callable[..., SimpleNamespace]:
+    """The command line: its exit status and what it prints."""
+
+    def run(*words: str) -> SimpleNamespace:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(list(words))
+        printed = capsys.readouterr()
+        return SimpleNamespace(returncode=ended.value.code or 0, stdout=printed.out, stderr=printed.err)
+
+    return run
 
 
 @pytest.fixture
@@ -29,7 +40,7 @@ def run(workspace):
     return write_run(workspace, "the-run", contents())
 
 
-def test_ls_counts_what_is_here_and_what_ships(run, workspace):
+def test_ls_counts_what_is_here_and_what_ships(run, workspace, sftqa):
     """As lines and as JSON."""
     lines = sftqa("cache", "ls").stdout.splitlines()
     assert lines[0].startswith(f"{workspace.root}: ")
@@ -39,7 +50,7 @@ def test_ls_counts_what_is_here_and_what_ships(run, workspace):
     assert [(row["kind"], row["results"]) for row in told["kinds"] if row["own"]] == [("runs", 1)]
 
 
-def test_verify_ends_with_1_where_something_is_damaged(run):
+def test_verify_ends_with_1_where_something_is_damaged(run, sftqa):
     """It names the folder, the file and what to do; set aside, the same command ends with 0."""
     done = sftqa("cache", "verify")
     assert (done.returncode, done.stdout) == (0, "All 242 results are as they were written.\n")
@@ -53,7 +64,7 @@ def test_verify_ends_with_1_where_something_is_damaged(run):
     assert sftqa("cache", "verify").returncode == 0
 
 
-def test_gc_lists_first_and_removes_when_told(run, workspace):
+def test_gc_lists_first_and_removes_when_told(run, workspace, sftqa):
     """Without --yes every file stays."""
     assert sftqa("cache", "gc").stdout == "There is nothing that can go.\n"
     (workspace.runs / left_by_the_dead("x")).mkdir()
@@ -71,7 +82,7 @@ def test_gc_lists_first_and_removes_when_told(run, workspace):
     assert list(workspace.runs.iterdir()) == []
 
 
-def test_an_option_of_another_action_is_refused():
+def test_an_option_of_another_action_is_refused(sftqa):
     """One sentence says where it belongs."""
     done = sftqa("cache", "ls", "--yes")
     assert (done.returncode, done.stderr) == (1, "--yes belongs to 'sftqa cache gc', not to 'sftqa cache ls'.\n")
@@ -121,7 +132,7 @@ WRITING = [
 ]
 
 
-def test_a_read_only_cache_is_read_and_writing_says_why_not(tmp_path, monkeypatch, workspace):
+def test_a_read_only_cache_is_read_and_writing_says_why_not(tmp_path, monkeypatch, workspace, sftqa):
     """Every looking command answers; each writing one ends with one sentence; a damaged part there is passed over."""
     with mounted(tmp_path / "disk", "40m") as disk:
         monkeypatch.setenv("SFTQA_CACHE", str(disk / "cache"))
@@ -145,7 +156,7 @@ def test_a_read_only_cache_is_read_and_writing_says_why_not(tmp_path, monkeypatc
         assert not os.access(disk / "cache" / "reports", os.F_OK)
 
 
-def test_a_full_disk_stops_a_probe_with_a_sentence_and_it_goes_on_when_there_is_room(tmp_path, monkeypatch):
+def test_a_full_disk_stops_a_probe_with_a_sentence_and_it_goes_on_when_there_is_room(tmp_path, monkeypatch, sftqa):
     """What was kept before stays; after making room the same command finishes."""
     with mounted(tmp_path / "disk", "2m") as disk:
         monkeypatch.setenv("SFTQA_CACHE", str(disk / "cache"))
@@ -159,7 +170,7 @@ def test_a_full_disk_stops_a_probe_with_a_sentence_and_it_goes_on_when_there_is_
         assert json.loads(sftqa("cache", "verify", "--json").stdout)["ok"]
 
 
-def test_results_survive_a_folder_that_is_no_result(workspace, run):
+def test_results_survive_a_folder_that_is_no_result(workspace, run, sftqa):
     """A folder of one's own among the runs is named by verify and never removed by gc."""
     (workspace.runs / "mine").mkdir()
     (workspace.runs / "mine" / "notes.txt").write_text("mine")

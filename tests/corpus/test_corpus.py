@@ -16,7 +16,7 @@ from sftqa_core.errors import SftqaError
 from sftqa_core.knowledge.aliases import read_aliases
 from sftqa_core.knowledge.entity_questions import load_entity_questions
 from sftqa_core.knowledge.files import load_own, read_relations
-from sftqa_core.studies.config import from_yaml
+from sftqa_core.studies.config import study_of
 
 FILES = Path(__file__).with_name("files")
 UTF8 = "Save it as UTF-8 (in a spreadsheet: 'CSV UTF-8') and try again."
@@ -112,7 +112,7 @@ def reader(path: Path) -> Callable[[Path], Any]:
     """What a file of that name is given to."""
     if path.name.endswith(".aliases.csv"):
         return read_aliases
-    return {".zip": load_entity_questions, ".toml": read_relations, ".yaml": lambda p: from_yaml(p.read_text("utf-8"))}.get(
+    return {".zip": load_entity_questions, ".toml": read_relations, ".yaml": lambda p: study_of(p.read_text("utf-8"))}.get(
         path.suffix, load_own
     )
 

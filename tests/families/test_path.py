@@ -11,14 +11,19 @@ import torch
 from safetensors import safe_open
 
 from sftqa_core import workflows
+from sftqa_core.engine.decoder import packs
 from sftqa_core.knowledge.sources import open_source
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.loading import LoadedModel, encode_prompts, load_model
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings, TrainSettings
 from sftqa_core.training.adapters import state_sha256
 from sftqa_core.training.fine_tuning import fine_tune
+from tests.amount import FULL
 from tests.families.checkpoints import CHECKPOINTS, HOSTILE, tokenizer_of, write_checkpoint, write_facts
+from tests.memory.family_models import FAMILIES
 
+# Two that differ in everything: words, beginning and padding, shards, windows, generation settings. The others are loaded and read packed.
+WHOLE_WAY = list(CHECKPOINTS) if FULL else ["llama", "qwen2"]
 pytestmark = pytest.mark.filterwarnings("error")  # a deprecation is a fault
 SCHEME = LevelScheme(sampling=SamplerSettings(samples=2, max_new_tokens=4))
 
@@ -33,6 +38,7 @@ def loaded(folder: Path) -> LoadedModel:
     return load_model(find_model(str(folder)), "cpu")
 
 
+@pytest.mark.parametrize("folder", WHOLE_WAY, indirect=True)
 def test_a_checkpoint_goes_the_whole_way(folder: Path, tmp_path: Path):
     """Nothing stands in its way, every fact gets a level, both methods train it, and the tuned model answers alike when read again."""
     facts, model = write_facts(tmp_path / "facts.csv"), str(folder)
@@ -63,6 +69,7 @@ def test_a_checkpoint_goes_the_whole_way(folder: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("folder", WHOLE_WAY, indirect=True)
 def test_the_same_settings_give_the_same_weights(loaded: LoadedModel, tmp_path: Path, method: str):
     """Tuned twice with one seed every number is the same; the base model is left alone."""
     facts = open_source(write_facts(tmp_path / "facts.csv")).facts.query("split == 'train'").reset_index(drop=True)
@@ -75,7 +82,8 @@ def test_the_same_settings_give_the_same_weights(loaded: LoadedModel, tmp_path: 
 
 
 def test_what_is_in_the_folder_is_what_is_loaded(folder: Path, loaded: LoadedModel):
-    """Beginning, end and padding are the tokenizer's, numbers are float32 whatever the file holds, heads are tied or not as it says."""
+    """Beginning, end and padding are the tokenizer's, numbers are float32 whatever the file holds, heads are tied or not as it says;
+    read in packed form it gives its own logits."""
     made = CHECKPOINTS[folder.name]
     assert loaded.card.parameters == sum(parameter.numel() for parameter in loaded.model.parameters())
     words = tokenizer_of(made.words, made.start, made.pad)
@@ -86,6 +94,7 @@ def test_what_is_in_the_folder_is_what_is_loaded(folder: Path, loaded: LoadedMod
     assert encode_prompts(loaded, ["p17 test 1"])[0] == [*loaded.bos_ids, *words("p17 test 1", add_special_tokens=False)["input_ids"]]
     head, embeddings = loaded.model.get_output_embeddings().weight, loaded.model.get_input_embeddings().weight
     assert (head.data_ptr() == embeddings.data_ptr()) == bool(loaded.model.config.tie_word_embeddings)
+    assert packs(loaded) is FAMILIES[made.family].packs
 
 
 def test_the_checkpoints_hold_what_real_ones_do(tmp_path: Path):

@@ -1,6 +1,6 @@
 """The harm that is done, how often, and what came of it: a table at the end (tests/conftest.py prints it).
 
-`make faults` does the full number of harms; the default suite one of each. SFTQA_FAULTS=full chooses.
+`make faults` does the full number of harms; the default suite one of each (SFTQA_TESTS=full chooses).
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ import pytest
 
 from sftqa_core.jobs.local import LocalExecutor
 from sftqa_core.workspace import Workspace
+from tests.amount import FULL
 from tests.jobs.job_processes import FAST, end_processes
-
-FULL = os.environ.get("SFTQA_FAULTS") == "full"
 
 
 @dataclass

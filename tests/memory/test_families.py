@@ -20,6 +20,7 @@ from sftqa_core.memory.profiles import open_for
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.loading import encode_prompts, load_model
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings
+from tests.amount import FULL
 from tests.memory.family_models import (
     FAMILIES,
     GROUPED,
@@ -41,6 +42,7 @@ from tests.memory.family_models import (
     walked,
 )
 
+SOME = list(FAMILIES) if FULL else ["llama", "mistral-window", "bloom-alibi"]  # whole attention, a window, not packed
 STARTS = {"start token": (0,), "no start token": ()}
 TABLE_OF_T_11 = 2.201  # Student's t, 97.5%, 11 degrees of freedom
 
@@ -129,6 +131,7 @@ class TestFamily:
         assert chosen(family.loaded, prompts, monkeypatch) == want
         assert len({tuple(ids) for _, _, ids in want}) >= 3
 
+    @pytest.mark.parametrize("family", SOME, indirect=True)
     def test_batch_size_does_not_matter(self, family, monkeypatch):
         """One, two or five prompts under way at a time give the completions and the answers that all together give."""
         prompts = prompts_of(family.loaded)[3:8]
@@ -140,6 +143,7 @@ class TestFamily:
             assert sum(row.count for row in rows) == SETTINGS.samples * len(prompts)
             assert not family.packs or chosen(family.loaded, prompts, monkeypatch, batch_size=size) == want
 
+    @pytest.mark.parametrize("family", SOME, indirect=True)
     def test_bfloat16_agrees_mostly(self, family, monkeypatch, record_property):
         """In bfloat16 the samplers, and greedy and `generate`, agree on most completions; how far is printed."""
         loaded = build(family.name, torch.bfloat16)

@@ -40,12 +40,12 @@ def explorer(monkeypatch, tmp_path, jobs):
             monkeypatch.setattr(sftqa_core, "workflows", fake, raising=False)
         if example:
             standin.write_run(shipped / "runs")
-        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
         if page != "overview":
             app.switch_page(f"pages/{page}.py")
             for name, value in (query or {}).items():
                 app.query_params[name] = value
-            app.run()
+        app.run()
         assert not app.exception, app.exception
         return app
 

@@ -40,7 +40,7 @@ def test_hostile_addresses_are_answered_in_words(jobs, page, nasty):
     """Every parameter that a page reads at once holds what it should not: no traceback, no raw HTML, no page of a thousand lines."""
     st.cache_data.clear()
     st.cache_resource.clear()
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     app.switch_page(f"pages/{page}.py")
     for name in PAGES[page]:
         app.query_params[name] = NASTY[nasty]

@@ -233,11 +233,11 @@ def test_a_picked_fact_stays_while_filters_change(explorer):
 def test_memory_does_not_claim_that_a_models_text_held_foreign_facts(explorer):
     """Facts that a pre-trained model never read are said to be so, without hit rates on wordings of its text."""
     app = explorer("memory", read="elsewhere")
-    assert [info.value for info in app.info] == [r"stand\-in has read only elsewhere; expect L0 here."]
+    assert [info.value for info in app.info] == [r"stand\-in was pre-trained only on elsewhere; expect L0 here."]
     assert "pre-training text used" not in words(app)
     own = explorer("memory", read="atlas")
     assert "It is no evidence about large models" in words(own)
-    assert "on wordings that the pre-training text used" in words(own)
+    assert "on templates that the pre-training text used" in words(own)
 
 
 # --- Lab

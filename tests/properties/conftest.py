@@ -2,9 +2,11 @@
 
 from hypothesis import HealthCheck, settings
 
+from tests.amount import FULL
+
 settings.register_profile(
     "steady",
-    max_examples=80,
+    max_examples=80 if FULL else 20,
     deadline=None,
     derandomize=True,
     database=None,

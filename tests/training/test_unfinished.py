@@ -93,14 +93,20 @@ def test_a_half_written_checkpoint_is_passed_over(tmp_path, often):
     assert [update.done for update in rest.updates] == list(range(1, 13))
 
 
+def first_step(*training):
+    """The number of the first step that such a training makes."""
+    told = Recorder(stop_after=1)
+    with pytest.raises(Stopped):
+        fine_tune(*training, told)
+    return told.updates[0].done
+
+
 @pytest.mark.parametrize("change", [{"seed": 1}, {"learning_rate": 2e-2}, {"batch_size": 4}, {"epochs": 5}, {"method": "lora"}])
 def test_other_settings_never_go_on_from_it(change, tmp_path):
     """Whatever the next step depends on is part of the key."""
     with pytest.raises(Stopped):
         fine_tune(tiny_loaded(), EXAMPLES, LONG, tmp_path / "cut", Recorder(stop_after=4))
-    rest = Recorder()
-    fine_tune(tiny_loaded(), EXAMPLES, dataclasses.replace(LONG, **change), tmp_path / "other", rest)
-    assert rest.updates[0].done == 1
+    assert first_step(tiny_loaded(), EXAMPLES, dataclasses.replace(LONG, **change), tmp_path / "other") == 1
 
 
 def test_other_examples_or_another_model_never_go_on_from_it(tmp_path):
@@ -110,9 +116,7 @@ def test_other_examples_or_another_model_never_go_on_from_it(tmp_path):
     other = tiny_loaded(seed=1)
     other = dataclasses.replace(other, fingerprint=dataclasses.replace(other.fingerprint, weights="x" * 16))
     for loaded, examples in ((tiny_loaded(), EXAMPLES.head(19)), (other, EXAMPLES)):
-        rest = Recorder()
-        fine_tune(loaded, examples, LONG, tmp_path / "other", rest)
-        assert rest.updates[0].done == 1
+        assert first_step(loaded, examples, LONG, tmp_path / "other") == 1
 
 
 def test_a_short_training_writes_no_checkpoint(tmp_path):

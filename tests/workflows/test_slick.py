@@ -27,7 +27,7 @@ def probe(world) -> ProbeSettings:
 def test_a_probe_is_foretold_made_and_read_back_as_columns(probe, workspace):
     """All facts are counted before, none afterwards; columns say what the table says; the completions tell which are greedy."""
     assert workflows.forecast(probe).probes_needed == 32
-    assert workflows.forecast(probe).memory.needed > 0
+    assert workflows.forecast(probe).fit.needed > 0
     result = workflows.probe(probe)
     assert {len(counts) for counts in result.levels.values()} == {4}
     assert sum(map(sum, result.levels.values())) == 32

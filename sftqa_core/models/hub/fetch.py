@@ -128,11 +128,16 @@ def as_hub_name(name: str) -> HubName:
     return hub
 
 
+def lacks_room(free: int, size: int) -> bool:
+    """Whether a disk with so many bytes free is too full for `size` bytes more; what writes nothing has room."""
+    return size > 0 and free < size + _SPARE_BYTES
+
+
 def _require_room(promised: Promised, missing: list[str]) -> None:
     wanted, place = sum(promised.sizes[file] or 0 for file in missing), hub_cache()
     there = next(folder for folder in (place, *place.parents) if folder.exists())
     free = shutil.disk_usage(there).free
-    if free < wanted + _SPARE_BYTES:
+    if lacks_room(free, wanted):
         raise StorageError(
             f"{promised.name} takes {in_words(wanted)} and {in_words(free)} are free in {there}. Make room, or set HF_HOME to a folder on "
             "another disk, then start it again.",
