@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 
 from sftqa_core import workflows
-from sftqa_core.engine.fitting import packs
+from sftqa_core.engine.decoder import packs
 from sftqa_core.knowledge.sources import open_source
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.loading import LoadedModel, encode_prompts, load_model
