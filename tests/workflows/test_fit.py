@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -198,13 +195,6 @@ def test_a_study_tells_the_run_that_needs_most(ram, workspace):
     assert workflows.forecast(ProbeSettings(MODEL, device="cpu")).fit is None
 
 
-def test_the_footprint_is_estimated_without_torch():
-    """The browser asks it."""
-    code = "import sys; from sftqa_core.planning import fit; print(sorted({'torch', 'transformers', 'pandas'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
-    assert done.stdout.strip() == "[]"
-
-
 def test_several_gpus_are_told_and_batches_stay_divisible(ram, monkeypatch: pytest.MonkeyPatch):
     """The estimate is that of each; less memory keeps a multiple of them; the processor takes one process."""
     monkeypatch.setattr(planned, "resolve_device", lambda setting: "cpu" if setting == "cpu" else "cuda")
@@ -217,7 +207,6 @@ def test_several_gpus_are_told_and_batches_stay_divisible(ram, monkeypatch: pyte
     assert smaller_footprint("train", {**settings, "batch_size": 4, "gradient_checkpointing": True}) == {"device": "cpu", "gpus": 1}
     problems, _ = verdict(replace(probing, least=20 * GB), "train", settings, lambda data: probing)
     assert problems[0].startswith("It needs about 20 GB of GPU memory on each of 2 GPUs, and the GPU has 16 GB in all.")
-
 
 
 def test_what_an_objective_needs_beside_the_model_is_counted(ram, monkeypatch):
