@@ -103,11 +103,11 @@ def job(model: str, work: str, device: str) -> dict[str, Any]:
     before = resident()
     if work == "probe":
         probing = ProbeSettings(model, limit=100, scheme=fresh, device=device)
-        memory = workflows.forecast(probing).memory
+        memory = workflows.forecast(probing).fit
         workflows.probe(probing)
     else:
         training = TrainSettings(model, method=work, lora_rank=RANK, test_limit=40, save_model=False, device=device)
-        memory = workflows.forecast(training).memory
+        memory = workflows.forecast(training).fit
         workflows.train(training)
     if memory is None or memory.parts is None or memory.needed is None:
         raise RuntimeError(f"{model}: nothing was foretold")

@@ -20,7 +20,7 @@ with panels.told():
     counts = executor.counts()
 
 if not counts:
-    panels.empty("Nothing has been started yet. Runs and probes go on here when you close the tab.", "pages/lab.py", "Open the Lab")
+    panels.empty("No jobs yet. Runs and probes continue here when you close the tab.", "pages/lab.py", "Open the Lab")
     st.stop()
 if warning := background.state_warning():
     st.warning(warning, icon=":material/lan:")
@@ -36,8 +36,8 @@ with panels.told():
         queue_panel(tuple(queued.job.id for queued in executor.queue()))
     ended = sum(counts.get(state_name, 0) for state_name in OVER)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.subheader(f"Over ({ended:,})", anchor=False)
-        if ended and st.button("Clear the list", icon=":material/clear_all:", help="Takes these jobs and their logs away. Results stay."):
+        st.subheader(f"Ended ({ended:,})", anchor=False)
+        if ended and st.button("Clear the list", icon=":material/clear_all:", help="Removes these jobs and their logs. Results stay."):
             executor.remove()
             st.rerun()
     for job in executor.jobs(SHOWN, states=OVER):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages._ui import background, forms, panels, resources, state, study_form
+from pages._ui import background, forms, panels, resources, state
 from pages._ui.cost_panel import cost_panel
 from pages._ui.job_panel import job_panel
 from sftqa_core.errors import SftqaError
@@ -33,7 +33,7 @@ left, right = st.columns([3, 2], gap="large")
 settings, wrong = None, ""
 with left:
     try:
-        settings = forms.train_form() if kind == "train" else study_form.study_form()
+        settings = forms.train_form() if kind == "train" else forms.study_form()
     except SftqaError as error:
         wrong = str(error)
 
@@ -54,9 +54,9 @@ with right:
             state.watch(background.submit(kind, settings, expected).id)
         st.rerun()
     if kind == "study" and settings is not None:
-        study_form.file_button(settings)
+        forms.file_button(settings)
     if twin:
-        st.caption("These very settings are under way. Change something to start another run; it waits its turn.")
+        st.caption("A run with these settings is already in progress. Change something to queue another one.")
     for job in watched:
         job_panel(job, "lab")
     state.waits_elsewhere(watched)

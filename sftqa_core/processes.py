@@ -159,9 +159,15 @@ def _read(stream: Any, log: Any, lines: queue.Queue[dict[str, Any]]) -> None:
 
 
 def asked() -> dict[str, Any]:
-    """In a process that answers: the request. From then on it ends with the process that asked."""
+    """In a process that answers: the request. From then on it ends with the process that asked, which never writes there again."""
     request = json.loads(sys.stdin.readline())
-    end_with_starter()
+
+    def end_with_starter() -> None:
+        while os.read(0, 1):  # not by sys.stdin, whose lock Python wants when it ends
+            pass
+        os._exit(1)
+
+    threading.Thread(target=end_with_starter, daemon=True).start()
     return request
 
 
@@ -169,14 +175,3 @@ def say(message: Mapping[str, Any]) -> None:
     """In a process that answers: say one thing, from any thread."""
     with _saying:
         print(json.dumps(message), flush=True)
-
-
-def end_with_starter() -> None:
-    """From now on this process ends when the one that holds its standard input does, which never writes there again."""
-
-    def wait() -> None:
-        while os.read(0, 1):  # not by sys.stdin, whose lock Python wants when it ends
-            pass
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()

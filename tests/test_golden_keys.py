@@ -56,9 +56,9 @@ from sftqa_core.records import (
     StudySettings,
     TrainSettings,
 )
+from sftqa_core.records.command import command_of
 from sftqa_core.studies.cells import Cells
 from sftqa_core.studies.model_study import ModelStudy
-from sftqa_core.training.command import command_of
 from sftqa_core.training.optimizers import default_learning_rate
 from sftqa_core.training.runs import new_run_id, read_run
 from sftqa_core.workflows.study_reports import read_report, read_study, report_name, study_name, study_yaml

@@ -83,11 +83,11 @@ def expected_s(settings: TrainSettings | ProbeSettings | StudySettings) -> tuple
     return (cost.seconds_low, cost.seconds_high)
 
 
-def less_memory(failed: Job) -> dict[str, Any] | None:
+def smaller_footprint(failed: Job) -> dict[str, Any] | None:
     """The settings to change so that a job that ran out of memory needs less; None where nothing is left to lower."""
     from sftqa_core import workflows
 
-    return workflows.less_memory(failed.kind, failed.settings)
+    return workflows.smaller_footprint(failed.kind, failed.settings)
 
 
 def holder_words(holder: str) -> str:

@@ -24,7 +24,7 @@ from sftqa_core.records import ACTIVE, KEPT, STUDIES, Job, StudySettings, TrainS
 
 RUNNING_S, WAITING_S = 1.0, 3.0  # how often a job is asked for news
 STATES = {
-    "queued": ("waiting", "gray", ":material/hourglass_empty:"),
+    "queued": ("queued", "gray", ":material/hourglass_empty:"),
     "running": ("running", "blue", ":material/play_circle:"),
     "stopping": ("stopping", "orange", ":material/stop_circle:"),
     "done": ("done", "green", ":material/check_circle:"),
@@ -64,7 +64,7 @@ def _body(job_id: str, where: str, charts: bool, waits: bool) -> None:
         draw(figure, key=f"loss-{where}-{job_id}", alt="Training loss by step")
     _log(job_id, st.expander("Log", key=f"log-{where}-{job_id}", icon=":material/notes:"))
     if job.state == "stopping":
-        st.caption("Stopping after the piece of work at hand; after half a minute it is ended. What is finished is kept.")
+        st.caption("Stopping after the current step; killed after 30 s. What is finished is kept.")
     elif st.button("Cancel", key=f"cancel-{where}-{job_id}", icon=":material/stop:"):
         current_executor().cancel(job.id, job.turn)
         st.rerun(scope="fragment")
@@ -94,7 +94,7 @@ def _over(job: Job, where: str) -> None:
 
 def _again(job: Job, where: str) -> None:
     """The button that goes on with a job from what is kept of it."""
-    label, icon = ("Continue", ":material/resume:") if job.state == "cancelled" else ("Try again", ":material/replay:")
+    label, icon = ("Resume", ":material/resume:") if job.state == "cancelled" else ("Try again", ":material/replay:")
     st.button(label, key=f"again-{where}-{job.id}", icon=icon, on_click=_resume, args=(job.id,), help=KEPT[job.kind])
 
 
@@ -107,7 +107,7 @@ def _resume(job_id: str) -> None:
 
 def _smaller(job: Job, where: str) -> None:
     """The button that starts the work anew with settings that need less memory, or fills the Lab's form with them."""
-    less = background.less_memory(job)
+    less = background.smaller_footprint(job)
     if less is None:
         return
     wanted = {**job.settings, **less}
@@ -134,7 +134,7 @@ def _result_link(job: Job) -> None:
         st.page_link(STUDIES[job.result].page, label="**See the study**", icon=":material/insights:", query_params=link)
     elif job.kind == "fetch":
         link = {"model": str(job.settings["model"])}
-        st.page_link("pages/memory.py", label="**Open it in Memory**", icon=":material/psychology:", query_params=link)
+        st.page_link("pages/memory.py", label="**Open in Memory**", icon=":material/psychology:", query_params=link)
     elif job.kind == "probe":
         link = {key: str(job.settings[key]) for key in ("model", "source", "split", "domain") if key in job.settings}
         st.page_link("pages/memory.py", label="**See the levels**", icon=":material/psychology:", query_params=link)
@@ -145,7 +145,7 @@ def _head(job: Job) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(name, color=colour, icon=icon)
         st.text(job_title(job))
-    began = f"started {moment(job.started)}" if job.started else f"asked for {moment(job.created)}"
+    began = f"started {moment(job.started)}" if job.started else f"submitted {moment(job.created)}"
     ended = f", ended {moment(job.finished)}" if job.finished else ""
     turn = f" · turn {job.turn}" if job.turn > 1 else ""
     st.caption(literal(f"{began}{ended} · {job.id}{turn}"))

@@ -43,7 +43,7 @@ def watched_jobs(kind: str, fits: Callable[[Job], bool] = lambda job: True) -> l
 def waits_elsewhere(shown: list[Job]) -> None:
     """Say how many jobs wait that a page does not show, and where they are."""
     if more := current_executor().counts().get("queued", 0) - sum(job.state == "queued" for job in shown):
-        st.page_link("pages/jobs.py", label=f"{more:,} more wait in the queue", icon=":material/hourglass_empty:")
+        st.page_link("pages/jobs.py", label=f"{more:,} more are queued", icon=":material/hourglass_empty:")
 
 
 def keep_problem(text: str) -> None:

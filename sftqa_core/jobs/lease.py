@@ -25,7 +25,7 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.jobs.queue import now
 from sftqa_core.jsonrecord import Record
 from sftqa_core.models import devices
-from sftqa_core.models.quantising import require_quantiser
+from sftqa_core.models.quantising import usable_device
 from sftqa_core.processes import ProcessId
 from sftqa_core.records import Resources
 from sftqa_core.workspace import Workspace
@@ -46,17 +46,9 @@ class Lease(Record):
 def needs_of_device(device: str, gpus: int = 1, quantization: str = "none") -> Resources:
     """What a `device` setting stands for: the processor, or one GPU, or so many `gpus`.
 
-    Decided without torch and as loading decides (models/devices.py). Raises `SettingsError` for a device that can't be used, and
-    for more GPUs than there are; `MissingPackage` where weights can't be quantised.
+    Decided without torch and as loading decides. Raises what `usable_device` does.
     """
-    chosen = devices.resolve_device(device)
-    require_quantiser(quantization, chosen)
-    if gpus > 1:
-        there = 0 if chosen == CPU else len(devices.visible_gpus())
-        if gpus > there:
-            why = f" ({devices.why_no_gpu() or 'the device is cpu'})" if not there else ""
-            raise SettingsError(f"The work needs {gpus} GPUs, and this machine has {there} that can be used{why}. Ask for fewer.")
-    return Resources(0 if chosen == CPU else gpus)
+    return Resources(0 if usable_device(device, gpus, quantization) == CPU else gpus)
 
 
 @contextmanager
@@ -111,10 +103,9 @@ def _slots(needs: Resources) -> list[str]:
     """The slots that would do, one of each kind of device."""
     if not needs.gpus:
         return [CPU]
-    found = [_slot(name) for name in devices.visible_gpus()]
-    if len(found) < needs.gpus:
-        raise SettingsError(f"The work needs {needs.gpus} GPUs, and this machine has {len(found)} that can be used. Ask for fewer.")
-    return found
+    slots = [_slot(name) for name in devices.visible_gpus()]
+    devices.require_gpus(needs.gpus, len(slots))
+    return slots
 
 
 def _slot(gpu: str) -> str:
@@ -130,7 +121,7 @@ def _wait(
     poll_s: float,
 ) -> dict[str, FileLock]:
     """The locks of `count` of these slots, once so many are free at the same time."""
-    told: str | None = None
+    announced: str | None = None
     while True:
         if check is not None:
             check()
@@ -139,9 +130,9 @@ def _wait(
         if held:
             return held
         other = next((lease for slot in slots if (lease := _noted(place / f"{slot}.json"))), None)
-        if other is not None and on_wait is not None and other.holder != told:
-            told = other.holder
-            on_wait(told)
+        if other is not None and on_wait is not None and other.holder != announced:
+            announced = other.holder
+            on_wait(announced)
         time.sleep(poll_s)
 
 

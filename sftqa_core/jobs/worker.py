@@ -163,17 +163,17 @@ class Starter:
         except OSError:
             self._give_up()
 
-    def _hear(self, told: dict[str, Any]) -> None:
-        if "ready" in told:
-            self._ready = told["ready"]
-        elif "job" in told:
-            asked = next((one for one in self._asked if (one.claim.id, one.claim.attempt) == (told["job"], told["attempt"])), None)
+    def _hear(self, message: dict[str, Any]) -> None:
+        if "ready" in message:
+            self._ready = message["ready"]
+        elif "job" in message:
+            asked = next((job for job in self._asked if (job.claim.id, job.claim.attempt) == (message["job"], message["attempt"])), None)
             if asked:
                 self._asked.remove(asked)
-                asked.forked = ProcessId.of(told["pid"])
-                self._forked[told["pid"]] = asked
-        elif told["pid"] in self._forked:
-            self._forked.pop(told["pid"]).status = told["status"]
+                asked.forked = ProcessId.of(message["pid"])
+                self._forked[message["pid"]] = asked
+        elif message["pid"] in self._forked:
+            self._forked.pop(message["pid"]).status = message["status"]
 
     def _warmed(self) -> bool:
         """Whether there is a warm process, or one that warms up."""

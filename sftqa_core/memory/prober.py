@@ -8,14 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sftqa_core.engine.capacity import give_back
 from sftqa_core.knowledge.aliases import load_aliases
 from sftqa_core.knowledge.facts import FactSource, pick_facts
 from sftqa_core.memory.probe_stores import CompletionStore, EstimateStore, store_for
 from sftqa_core.memory.speeds import kind_of_probe, remember
 from sftqa_core.memory.stored_levels import stored_levels
 from sftqa_core.models.catalogue import ModelFingerprint, base_card, find_model, model_fingerprint, origin
-from sftqa_core.models.devices import resolve_device
+from sftqa_core.models.devices import resolve_device, return_freed_ram
 from sftqa_core.models.hub.fetch import present, present_base
 from sftqa_core.models.quantising import number_format
 from sftqa_core.progress import Reporter
@@ -61,7 +60,7 @@ class Prober:
         how = self.settings.quantization
         self.reporter.log(f"Loading {self.settings.model}{'' if how == 'none' else f' in {how}'} ...")
         loaded = load_model(self.card, self.device, self.settings.gpus, self.reporter, how)
-        give_back()  # quantising leaves holes
+        return_freed_ram()  # quantising leaves holes
         self.card = loaded.card  # a hub model is on this machine from now on
         return loaded
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from sftqa_core.engine.capacity import at_once, give_back, require_room
+from sftqa_core.engine.capacity import at_once, completion_tokens, require_window
 from sftqa_core.engine.decoder import packs
 from sftqa_core.engine.drawing import naming
 from sftqa_core.engine.sampling import Sampler, fact_prompts, make_sampler
@@ -20,6 +20,7 @@ from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.memory.probe_stores import CompletionStore, EstimateStore, estimated_levels, store_for
 from sftqa_core.memory.stored_levels import AskedFacts, known_hits, level_rows
 from sftqa_core.models.catalogue import seen_templates
+from sftqa_core.models.devices import return_freed_ram
 from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import ProbeSettings
@@ -185,7 +186,7 @@ class _Unwritten:
     def _write(self, count: int) -> None:
         whole, self._whole = self._whole[:count], self._whole[count:]
         self._keep([row for w in whole for row in self._rows.pop(w.fact_id)], whole)
-        give_back()
+        return_freed_ram()
 
     def __enter__(self) -> _Unwritten:
         return self
@@ -198,13 +199,12 @@ class _Unwritten:
 def _batch_size(loaded: LoadedModel, pending: list[WantedFact], settings: ProbeSettings) -> int:
     """All facts before the first is sampled: hours may lie between the first and the one with a prompt too long."""
     longest = [max(len(prompt.ids) for prompt in fact) for fact in fact_prompts(loaded, pending)]
-    sampling, new = settings.scheme.sampling, settings.scheme.sampling.max_new_tokens
-    lengths = longest
-    if settings.scheme.method == "likelihood":  # reads its answers, all but the last token, and writes nothing
-        new, answers = 0, _answers(loaded, pending)
+    sampling, lengths = settings.scheme.sampling, longest
+    if settings.scheme.method == "likelihood":  # reads its answers, all but the last token
+        answers = _answers(loaded, pending)
         lengths = [length + max(map(len, answers[w.fact_id]), default=1) - 1 for length, w in zip(longest, pending, strict=True)]
     what = "facts' questions with their examples" if settings.scheme.few_shot else "facts' statements"
-    require_room(loaded, lengths, new, what, [w.subject for w in pending])
+    require_window(loaded, lengths, completion_tokens(settings.scheme), what, [w.subject for w in pending])
     return settings.batch_size or at_once(loaded, max(lengths), sampling.draws, sampling.max_new_tokens)
 
 

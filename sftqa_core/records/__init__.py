@@ -25,7 +25,6 @@ from sftqa_core.records.schemes import (
     MAX_SEED,
     METHODS,
     PAPER,
-    QUANTIZATIONS,
     SCHEMES,
     SLICK,
     SPLITS,
@@ -40,9 +39,7 @@ from sftqa_core.records.schemes import (
 )
 from sftqa_core.records.studying import STUDIES, Finding, StudyReport, StudySettings
 from sftqa_core.records.tuning import (
-    OPTIMIZERS,
     PROMPTS,
-    SHARDINGS,
     DomainAccuracy,
     LevelAccuracy,
     PromptFormat,
@@ -59,13 +56,10 @@ __all__ = [
     "MAX_SEED",
     "METHODS",
     "MOVES",
-    "OPTIMIZERS",
     "OVER",
     "PAPER",
     "PROMPTS",
-    "QUANTIZATIONS",
     "SCHEMES",
-    "SHARDINGS",
     "SLICK",
     "SPLITS",
     "STUDIES",

@@ -7,7 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sftqa_core.evaluation.predictions import held_out_facts
+from sftqa_core.errors import NotEnoughFacts
+from sftqa_core.evaluation.predictions import held_out_facts, require_test_facts
 from sftqa_core.knowledge.facts import pick_facts
 from sftqa_core.memory.prober import Prober
 from sftqa_core.memory.profiles import known_levels, level_table, open_for
@@ -76,6 +77,14 @@ class ModelStudy:
         """The same levels by other random numbers: what chance alone moves."""
         scheme = self.study.scheme
         return replace(scheme, sampling=replace(scheme.sampling, seed=scheme.sampling.seed + 1))
+
+    def require_facts(self) -> None:
+        """Raise `NotEnoughFacts` for a size that the source can't supply, and where there is nothing to measure on."""
+        most, source = len(self.train_facts), self.study.source
+        if large := [n for n in self.study.examples if n > most]:
+            asked = f"{max(large):,} examples were asked for, but {source} has {most:,} train facts for {self.model}."
+            raise NotEnoughFacts(f"{asked} Leave out the sizes {', '.join(f'{n:,}' for n in large)}.")
+        require_test_facts(self.facts, source, self.model)
 
     def grid(self) -> list[TrainSettings]:
         """All runs of this model. A level study's n is lowered as soon as the levels of all train facts are known."""

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import math
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
 from sftqa_core.errors import MissingPackage, SettingsError
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 MOMENTUM = 0.9
 WARMUP_SHARE = 0.1
+_LACKING = "Optimizer adamw_8bit needs bitsandbytes: pip install bitsandbytes. Or choose adamw."
 _RATES = ((50e6, 4e-4, 3e-3), (400e6, 6e-5, 8e-4), (30e9, 1e-5, 2e-4), (float("inf"), 1e-5, 1e-4))
 _UNKNOWN_SIZE = 1_000_000_000  # a model whose size nobody wrote down is most likely a real one: be careful with it
 
@@ -84,8 +86,18 @@ def learning_rate_factor(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm))))
 
 
+def require_optimizer(name: str, torch_device: str) -> None:
+    """Raise `SettingsError` or `MissingPackage` where the optimizer of that name can't be had on a device, by torch's name."""
+    if name != "adamw_8bit":
+        return
+    if torch_device != "cuda":
+        raise SettingsError("Optimizer adamw_8bit needs a GPU with CUDA. Choose adamw.")
+    if find_spec("bitsandbytes") is None:
+        raise MissingPackage(_LACKING)
+
+
 def make_optimizer(name: str, parameters: list[Any], rate: float) -> torch.optim.Optimizer:
-    """The optimizer of that name. Raises `MissingPackage` or `SettingsError` where it can't be had."""
+    """The optimizer of that name. Raises what `require_optimizer` does."""
     from torch import optim
 
     if name == "adafactor":
@@ -94,10 +106,9 @@ def make_optimizer(name: str, parameters: list[Any], rate: float) -> torch.optim
         return optim.SGD(parameters, lr=rate, momentum=MOMENTUM, weight_decay=0.0)
     adamw: Any = optim.AdamW
     if name == "adamw_8bit":
-        if parameters[0].device.type != "cuda":
-            raise SettingsError("Optimizer adamw_8bit needs a GPU with CUDA. Choose adamw.")
+        require_optimizer(name, parameters[0].device.type)
         try:
             adamw = import_module("bitsandbytes.optim").AdamW8bit
-        except ImportError as error:
-            raise MissingPackage("Optimizer adamw_8bit needs bitsandbytes: pip install bitsandbytes. Or choose adamw.") from error
+        except ImportError as error:  # installed, and broken
+            raise MissingPackage(_LACKING) from error
     return cast("optim.Optimizer", adamw(parameters, lr=rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0))

@@ -21,12 +21,13 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from sftqa_core.engine.capacity import require_room
+from sftqa_core.engine.capacity import require_window
 from sftqa_core.engine.drawing import is_out_of_memory
 from sftqa_core.errors import OutOfMemory, SettingsError
 from sftqa_core.models.devices import torch_device
 from sftqa_core.models.loading import no_progress_bar
 from sftqa_core.records import TrainSettings
+from sftqa_core.training.adapters import Dropout
 from sftqa_core.training.encoding import IGNORED, EncodedExample
 from sftqa_core.training.objectives import PLAIN, Objective
 from sftqa_core.training.optimizers import learning_rate_factor, make_optimizer, training_steps
@@ -112,9 +113,9 @@ class _Ordered(torch.utils.data.Sampler[int]):
 def encode_examples(
     loaded: LoadedModel, examples: pd.DataFrame, settings: TrainSettings, objective: Objective = PLAIN
 ) -> list[EncodedExample]:
-    """What is trained on, one a row of `examples`. Raises `SettingsError` when one does not fit the model's positions."""
+    """What is trained on, one a row of `examples`. Raises `SettingsError` when one does not fit the model's context window."""
     encoded = objective.encode(loaded, examples, settings)
-    require_room(loaded, [len(example.ids) for example in encoded], 0, "training examples", examples["question"].tolist())
+    require_window(loaded, [len(example.ids) for example in encoded], 0, "training examples", examples["question"].tolist())
     return encoded
 
 
@@ -140,6 +141,8 @@ def make_trainer(model: Any, training: Training, folder: Path, kind: type[Object
         training=training,
     )
     trainer.remove_callback(PrinterCallback)  # standard output belongs to the command line's JSON
+    if settings.dropout is not None or settings.lora_dropout:
+        trainer.add_callback(Dropout(model, settings))
     return trainer
 
 

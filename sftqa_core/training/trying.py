@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 LARGE = 300_000_000  # parameters
 
 
-def tried_first(device: str, parameters: int | None) -> bool:
+def tried_first(device: str, parameters: int | None, gpus: int = 1) -> bool:
     """Whether work on this device with a model of this size begins with a trial; see the module."""
-    return device != "cpu" or (parameters or 0) >= LARGE
+    return gpus == 1 and (device != "cpu" or (parameters or 0) >= LARGE)  # one GPU's step is not that of several that share it
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sftqa_core.engine.capacity import give_back
 from sftqa_core.errors import NotEnoughFacts
 from sftqa_core.evaluation.perplexity import Perplexity, perplexity_of
 from sftqa_core.evaluation.predictions import encode_questions, few_shot_predictions, predict
 from sftqa_core.memory.probing import probe_facts
 from sftqa_core.models.catalogue import origin
+from sftqa_core.models.devices import return_freed_ram
 from sftqa_core.models.quantising import refuse_second_adapter
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import PretrainSettings, StudySettings, TrainSettings
@@ -40,8 +40,10 @@ class Quiet(Silent):
 def run_study(study: StudySettings, reporter: Reporter) -> None:
     """Probe and run everything that is missing, model after model. What is finished is kept when the work stops."""
     parts = [ModelStudy(study, model, reporter) for model in study.models]
-    for part in parts:
-        _require_facts(part)
+    for part in parts:  # before anything costs time
+        for run in part.grid():
+            refuse_second_adapter(part.prober.card, run)
+        part.require_facts()
     for part in parts:
         part.prober.bring_here()  # one that can't be had is told before another has taken hours
     phase = Phase(reporter, PHASE, sum(len(part.left()) for part in parts), "runs")
@@ -62,18 +64,6 @@ def run_study(study: StudySettings, reporter: Reporter) -> None:
             runs.finish(run)
             phase.total = max(phase.total, phase.done + 1)
             phase.advance(1)
-
-
-def _require_facts(part: ModelStudy) -> None:
-    """Raise `NotEnoughFacts` for a size that the source can't supply, before anything costs time."""
-    for run in part.grid():
-        refuse_second_adapter(part.prober.card, run)
-    most = len(part.train_facts)
-    if large := [n for n in part.study.examples if n > most]:
-        sizes = ", ".join(f"{n:,}" for n in large)
-        raise NotEnoughFacts(f"{part.study.source} has {most:,} train facts for {part.model}, fewer than {sizes}. Leave these sizes out.")
-    if not len(part.facts):
-        raise NotEnoughFacts(f"{part.study.source} holds no test facts for {part.model}, so nothing could be measured.")
 
 
 def _try_first(part: ModelStudy, reporter: Reporter) -> None:
@@ -131,7 +121,7 @@ class StudyRuns:
         if self.part.shifts_levels(run):
             self._levels(run, selection, tuned, began)
         tuned.settle()
-        give_back()
+        return_freed_ram()
 
     def _answers(self, run: TrainSettings, selection: Selection, tuned: TuneResult, began: float) -> None:
         part = self.part

@@ -52,8 +52,8 @@ def test_an_action_without_a_job_is_told(queue, capsys):
 def test_the_answers_read_like_sentences(queue, capsys):
     """For people, without --json."""
     for words, line in (
-        (("last", queue[0]), f"{queue[0]}: queued, number 4 of those that wait"),
-        (("empty",), "4 jobs that waited were cancelled."),
+        (("last", queue[0]), f"{queue[0]}: queued, position 4 in the queue"),
+        (("empty",), "4 queued jobs were cancelled."),
     ):
         with pytest.raises(SystemExit):
             main(["jobs", *words])

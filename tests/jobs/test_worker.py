@@ -66,7 +66,7 @@ def test_a_deaf_job_is_killed_within_the_limits(executor: LocalExecutor):
     asked_s = time.monotonic()
     executor.cancel(job.id)
     over = ended(executor, job)
-    assert (over.state, over.error) == ("cancelled", "Stopped on request; its process had to be ended.")
+    assert (over.state, over.error) == ("cancelled", "Stopped on request; its process had to be killed.")
     assert FAST.ask_s + FAST.terminate_s <= time.monotonic() - asked_s < FAST.ask_s + FAST.terminate_s + 5
 
 
@@ -113,7 +113,7 @@ def test_when_worker_and_job_die_the_job_is_queued_again_and_waking_goes_on(exec
     shown = {job.id: job for job in executor.jobs()}
     assert shown[running.id].state == shown[queued.id].state == "queued"
     assert shown[running.id].error == (
-        "It was cut off when its process and the worker ended, as when the machine is restarted, and goes on by itself."
+        "Interrupted: its process and the worker ended, as when the machine restarts. It will resume automatically."
     )
     assert executor.wake() is True
     assert ended(executor, queued).state == "done"

@@ -110,7 +110,7 @@ def test_prompts_without_room_are_told_before_anything_is_asked(tiny, workspace)
     """A form of thousands of characters, for a model of 128 positions: how many do not fit, and what helps."""
     form = PromptFormat("long", "word " * 200 + "{question}")
     with pytest.raises(
-        SettingsError, match=r"3 of 3 test questions do not fit the model's 128 positions with 16 new tokens.*shorter prompt"
+        SettingsError, match=r"3 of 3 test questions do not fit the model's context window of 128 tokens with 16 new tokens.*shorter prompt"
     ):
         predict(tiny, source_of(3).facts, TrainSettings("tiny", prompt=form, shots=0))
     with pytest.raises(SettingsError, match=r"The prompt may have 10,000 characters, got 60,010"):

@@ -153,7 +153,7 @@ def test_nan_logits_are_named(tiny, workspace, known, monkeypatch):
 def test_an_answer_longer_than_the_model_is_told_before_anything_is_read(tiny, workspace, known):
     """The likelihood reads prompt and answer, so both have to fit; nothing of the other facts is lost."""
     long = replace(known, facts=known.facts.assign(answers=[["Paris " * 200], *known.facts["answers"].tolist()[1:]]))
-    with pytest.raises(SettingsError, match="1 of 6 facts' statements do not fit the model's 128 positions"):
+    with pytest.raises(SettingsError, match="1 of 6 facts' statements do not fit the model's context window of 128 tokens"):
         probe_facts(tiny, long, long.facts, settings("likelihood"), NONE, workspace)
     assert not (workspace.root / "estimates").exists()
 

@@ -19,7 +19,7 @@ from sftqa_core.memory.probe_stores import CompletionStore, EstimateStore, find_
 from sftqa_core.models import quantising
 from sftqa_core.models.catalogue import ModelFingerprint, find_model
 from sftqa_core.models.footprint import TuningStep, coarse, tuning
-from sftqa_core.models.footprint import loaded as foretold
+from sftqa_core.models.footprint import weight_bytes as foretold
 from sftqa_core.models.loading import load_model
 from sftqa_core.models.quantising import INSTALL, is_of, number_format, require_quantiser
 from sftqa_core.planning.fit import Estimator, model_shape

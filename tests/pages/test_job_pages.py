@@ -80,8 +80,8 @@ def test_a_job_that_ran_out_of_memory_fills_the_form_with_less(explorer, jobs):
     button.click().run()
     app.switch_page("pages/lab.py").run()
     values = {one.key: one.value for kind in ("number_input", "text_input", "text_area", "multiselect") for one in app.get(kind)}
-    assert values["lab-batch"] == 32
-    assert (values["lab-n"], values["lab-seed"], values["lab-rate"], values["lab-limit"]) == (100, 3, "0.0002", 7)
+    assert values["lab-batch_size"] == 32
+    assert (values["lab-n"], values["lab-seed"], values["lab-learning_rate"], values["lab-test_limit"]) == (100, 3, "0.0002", 7)
     assert app.selectbox(key="lab-prompt-kind").value == "own"
     assert (values["lab-prompt"], values["lab-levels"], values["lab-relations"]) == ("Ask {question}:", [2, 3], ["P17"])
     assert [one.state for one in jobs.kept.values()] == ["failed"]
@@ -102,7 +102,7 @@ def test_a_page_shows_two_of_many_that_wait_and_where_the_others_are(explorer, j
     for seed in range(10):
         jobs.submit("train", {**SETTINGS.to_dict(), "seed": seed})
     app = explorer("lab")
-    assert [link.proto.label for link in app.get("page_link")] == ["8 more wait in the queue"]
+    assert [link.proto.label for link in app.get("page_link")] == ["8 more are queued"]
 
 
 DAMAGED = [
@@ -120,7 +120,7 @@ def test_a_job_with_damaged_settings_is_shown_and_hides_no_other(explorer, jobs,
     base = {"kind": "train", "settings": SETTINGS.to_dict(), "created": "2026-11-23T12:00:00+00:00"}
     jobs.kept["b"] = Job(id="b", state="done", result=standin.RUN, finished="2026-11-23T12:01:00", **base)
     app = explorer("jobs")
-    assert "Over (2)" in words(app)
+    assert "Ended (2)" in words(app)
     assert [link.proto.label for link in app.get("page_link")] == ["**See the results**"]
 
 

@@ -119,7 +119,7 @@ def test_memory_offers_a_second_probe(explorer, jobs):
     (job,) = jobs.jobs()
     assert (job.kind, job.settings["scheme"]["sampling"]["seed"]) == ("probe", 1)
     assert app.button(key="probe-again").disabled
-    assert app.button(key="probe-again").label == "Under way"
+    assert app.button(key="probe-again").label == "In progress"
     assert [button.key for button in app.button if str(button.key).startswith("cancel-")] == [f"cancel-trust-{job.id}"]
 
 
@@ -248,7 +248,7 @@ def test_lab_shows_the_cost_before_launch(explorer):
     app = explorer("lab")
     assert {metric.label: metric.value for metric in app.metric} == {"Examples": "60", "Steps": "8", "Test facts": "3,000"}
     assert "**About 20 s to 60 s** on this machine." in words(app)
-    assert app.text_input(key="lab-rate").placeholder == "0.0004 (default for this model)"
+    assert app.text_input(key="lab-learning_rate").placeholder == "0.0004 (default for this model)"
 
 
 def test_launching_twice_starts_one_run(explorer, jobs):
@@ -257,7 +257,7 @@ def test_launching_twice_starts_one_run(explorer, jobs):
     button(app, "Launch").click().run()
     assert button(app, "Launch").disabled
     other = explorer("lab")
-    assert "These very settings are under way" in words(other)
+    assert "A run with these settings is already in progress" in words(other)
     background.submit("train", TrainSettings(model="stand-in"))
     assert [job.settings for job in jobs.kept.values()] == [TrainSettings(model="stand-in").to_dict()]
 
@@ -283,7 +283,7 @@ def test_lab_tells_problems_before_anything_starts(explorer):
 def test_lab_refuses_a_learning_rate_that_is_no_number(explorer):
     """A form that makes no settings says what was seen."""
     app = explorer("lab")
-    app.text_input(key="lab-rate").set_value("fast").run()
+    app.text_input(key="lab-learning_rate").set_value("fast").run()
     assert [error.value for error in app.error] == [r"Learning rate must be a number such as 4e\-4, got 'fast'\."]
     assert button(app, "Launch").disabled
 
@@ -292,10 +292,10 @@ def test_lab_keeps_its_other_fields_while_one_is_wrong(explorer):
     """A learning rate out of range or an unknown model leaves epochs as they were, and is told by the fields' names."""
     app = explorer("lab")
     app.number_input(key="lab-epochs").set_value(7).run()
-    app.text_input(key="lab-rate").set_value("5").run()
+    app.text_input(key="lab-learning_rate").set_value("5").run()
     assert [error.value for error in app.error] == [r"Learning rate must be above 0 and at most 1, got 5\.0\."]
     assert app.number_input(key="lab-epochs").value == 7
-    app.text_input(key="lab-rate").set_value("").run()
+    app.text_input(key="lab-learning_rate").set_value("").run()
     assert not app.error
     assert app.number_input(key="lab-epochs").value == 7
 
@@ -363,7 +363,7 @@ def test_titles_tell_runs_apart(explorer):
     run = SimpleNamespace(model="stand-in", source="/tmp/mine.csv", **line)
     assert run_title(run) == "stand-in · mine.csv · n = 60 · LoRA · 2026-11-23 12:00 UTC"
     run.settings = settings
-    assert run_title(run) == "stand-in · mine.csv · n = 60 · LoRA · 20 test facts a relation · 2026-11-23 12:00 UTC"
+    assert run_title(run) == "stand-in · mine.csv · n = 60 · LoRA · 20 test facts per relation · 2026-11-23 12:00 UTC"
 
 
 def test_a_runs_settings_are_told_as_a_short_table(explorer):
@@ -457,7 +457,7 @@ def test_an_unknown_run_in_a_link_falls_back_to_the_newest(explorer):
 
 def test_jobs_without_any_point_to_the_lab(explorer):
     """No job is an empty state."""
-    assert "Nothing has been started yet" in words(explorer("jobs"))
+    assert "No jobs yet" in words(explorer("jobs"))
 
 
 def test_failed_jobs_show_their_error_and_last_log_lines(explorer, jobs):
@@ -497,7 +497,8 @@ def test_titles_tell_jobs_apart(explorer, jobs):
     probe = ProbeSettings("stand-in", split="all", limit=50, domain="in")
     titles = [job_title(jobs.submit(kind, s.to_dict())) for kind, s in (("train", special), ("train", usual), ("probe", probe))]
     assert titles == [
-        "Fine-tune stand-in on 60 examples of atlas · levels L2+L3 · balanced by level · LoRA · learning rate 0.01 · 3 epochs · seed 3",
+        "Fine-tune stand-in on 60 examples of atlas · levels L2+L3 · balanced by relation and level · LoRA · learning rate 0.01 · 3 epochs"
+        " · seed 3",
         "Fine-tune stand-in on 60 examples of atlas",
         "Probe stand-in on atlas (all splits) · in-domain · at most 50 facts",
     ]

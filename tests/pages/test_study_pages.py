@@ -119,7 +119,7 @@ def test_the_lab_makes_a_study(page, jobs):
     next(button for button in app.button if button.label == "Launch").click().run()
     (job,) = jobs.jobs()
     assert StudySettings.from_dict(job.settings) == StudySettings("level", ("atlas-llama",), seeds=(0, 1), epochs=2)
-    assert "These very settings are under way" in words(app)
+    assert "A run with these settings is already in progress" in words(app)
 
 
 def test_the_lab_tells_what_a_study_lacks(page, jobs):
@@ -128,6 +128,6 @@ def test_the_lab_tells_what_a_study_lacks(page, jobs):
     app.segmented_control(key="lab-kind").set_value("study").run()
     app.multiselect(key="study-models").set_value([]).run()
     assert "A study needs one or more models" in words(app)
-    app.text_input(key="study-rate").set_value("fast").run()
+    app.text_input(key="study-learning_rate").set_value("fast").run()
     assert "Learning rate must be a number such as 4e-4, got 'fast'." in words(app).replace("\\", "")
     assert next(button for button in app.button if button.label == "Launch").disabled

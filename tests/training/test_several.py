@@ -106,6 +106,21 @@ def test_a_stopped_training_goes_on_and_ends_the_same(loaded, tmp_path):
     assert [update.done for update in rest.updates] == list(range(steps + 1, 7))
 
 
+def test_processes_that_train_together_drop_out_too(loaded, tmp_path):
+    """Stopped in between and gone on with, the same again; and from the fourth of six steps on, where dropout begins, another loss than
+    without it."""
+    settings = dataclasses.replace(TWO, method="lora", lora_dropout=0.5, lora_dropout_from=0.5)
+    whole = fine_tune(loaded, SOME, settings, tmp_path / "whole")
+    whole.settle()
+    with pytest.raises(Stopped):
+        fine_tune(loaded, SOME, settings, tmp_path / "cut", Recorder(stop_after=1))
+    again = fine_tune(loaded, SOME, settings, tmp_path / "cut")
+    fine_tune(loaded, SOME, dataclasses.replace(settings, lora_dropout=0.0), tmp_path / "plain")
+    assert again.loaded.fingerprint == whole.loaded.fingerprint
+    held, plain = ([row["loss"] for row in curve(tmp_path / name)] for name in ("whole", "plain"))
+    assert [ours == theirs for ours, theirs in zip(held, plain, strict=True)] == [True] * 3 + [False] * 3
+
+
 def test_all_end_when_one_is_killed(loaded, tmp_path):
     """As the system does when memory runs out: nobody waits for the dead one, and the sentence says what may help."""
 

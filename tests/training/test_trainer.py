@@ -209,8 +209,10 @@ def test_nothing_is_printed_and_the_default_rate_is_resolved(loaded, tmp_path, c
 
 
 def test_examples_too_long_are_told_before_the_first_step(loaded, tmp_path):
-    """An example beyond the model's positions is quoted; one of exactly that length trains."""
+    """An example beyond the model's context window is quoted; one of exactly that length trains."""
     examples = EXAMPLES.head(3).assign(question=["Who?", "Why " * 300, "Where?"])
-    with pytest.raises(SettingsError, match=r"1 of 3 training examples do not fit the model's 256 positions: 'Why Why .* shorten them"):
+    with pytest.raises(
+        SettingsError, match=r"1 of 3 training examples do not fit the model's context window of 256 tokens: 'Why Why .* shorten them"
+    ):
         fine_tune(loaded, examples, with_(), tmp_path)
     assert (tmp_path / "curve.jsonl").read_text() == ""

@@ -8,7 +8,7 @@ from sftqa_core import workflows
 from sftqa_core.errors import OutOfMemory
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.memory.profiles import open_for
-from sftqa_core.planning.preflight_machine import likely_longest
+from sftqa_core.planning.fit import likely_longest
 from sftqa_core.progress import Silent
 from sftqa_core.records import LevelScheme, PromptFormat, SamplerSettings, StudySettings, TrainSettings
 from sftqa_core.training.selection import train_pool
@@ -33,7 +33,7 @@ def settings(world: str, **changes) -> TrainSettings:
 @pytest.fixture
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a GPU."""
-    monkeypatch.setattr(training, "tried_first", lambda device, parameters: True)
+    monkeypatch.setattr(training, "tried_first", lambda *of: True)
 
 
 def tried(log: Log) -> list[str]:
@@ -43,7 +43,7 @@ def tried(log: Log) -> list[str]:
 def test_a_run_with_a_trial_has_the_numbers_of_one_without(world, workspace, monkeypatch):
     """Curve and answers; the log tells what it took beside what was expected."""
     plain, log = workflows.train(settings(world)), Log()
-    monkeypatch.setattr(training, "tried_first", lambda device, parameters: True)
+    monkeypatch.setattr(training, "tried_first", lambda *of: True)
     after = workflows.train(settings(world), log)
     assert tried(log)[0].startswith("Tried one step on the 4 longest examples (up to ")
     assert "were expected (" in tried(log)[0]
