@@ -9,7 +9,18 @@ from typing import Any
 from pages._ui import resources
 from pages._ui.wording import moment
 from sftqa_core.errors import SftqaError
-from sftqa_core.records import PROMPTS, SLICK, Job, LevelScheme, PretrainSettings, ProbeSettings, PromptFormat, StudySettings, TrainSettings
+from sftqa_core.records import (
+    DOMAIN_NAMES,
+    PROMPTS,
+    SLICK,
+    Job,
+    LevelScheme,
+    PretrainSettings,
+    ProbeSettings,
+    PromptFormat,
+    StudySettings,
+    TrainSettings,
+)
 
 METHODS = {"full": "all weights", "lora": "LoRA"}
 SHARDINGS = {"ddp": "the whole model", "fsdp": "a part of it"}
@@ -152,7 +163,7 @@ def _short(name: str, value: Any, settings: Any) -> str:
     if name == "levels":
         return f"levels {'+'.join(settings.scheme.labels[at] for at in value)}"
     if name == "domain":
-        return {"in": "in-domain", "out": "out-of-domain"}.get(value, value)
+        return DOMAIN_NAMES.get(value, value)
     if name in _SHORT:
         return _SHORT[name](value)
     label = FIELDS.get(name, name.replace("_", " "))

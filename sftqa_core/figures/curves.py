@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from sftqa_core.figures.style import FEW, GREY, LogAxis, canvas, level_colours, plain
+from sftqa_core.records import DOMAIN_NAMES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -196,7 +197,7 @@ def _numbers(row: dict[Any, Any]) -> str:
     return told + ("<br>too few facts to tell" if row["facts"] < FEW else "")
 
 
-_DOMAINS = {"in": ("in-domain", "#3f76bf", "circle"), "out": ("out-of-domain", "#de702c", "square")}
+_DOMAIN_STYLES = {"in": ("#3f76bf", "circle"), "out": ("#de702c", "square")}
 
 
 def loss_figure(steps: Sequence[int], losses: Sequence[float], total_steps: int | None = None, height: int = 220) -> go.Figure:
@@ -223,7 +224,7 @@ def looks_figure(looks: pd.DataFrame, kept_step: int | None = None, height: int 
     """
     figure = canvas(height, x_title="step", y_title="dev accuracy", percent="y")
     for domain, rows in looks.groupby("domain", sort=False):
-        name, colour, sign = _DOMAINS.get(str(domain), (str(domain), GREY, "diamond"))
+        name, (colour, sign) = DOMAIN_NAMES.get(str(domain), str(domain)), _DOMAIN_STYLES.get(str(domain), (GREY, "diamond"))
         figure.add_scatter(
             name=name,
             x=rows["step"].tolist(),

@@ -8,6 +8,7 @@ evaluation/predictions.py.
 from sftqa_core.records.making import CorpusSettings, PretrainSettings
 from sftqa_core.records.reports import DEVICELESS, KEPT, MOVES, Check, FetchSettings, Job, ModelCard, Preflight, Resources, SourceReport
 from sftqa_core.records.schemes import (
+    DOMAIN_NAMES,
     DOMAINS,
     MAX_SEED,
     METHODS,
@@ -41,6 +42,7 @@ from sftqa_core.records.tuning import (
 __all__ = [
     "DEVICELESS",
     "DOMAINS",
+    "DOMAIN_NAMES",
     "KEPT",
     "MAX_SEED",
     "METHODS",

@@ -13,7 +13,8 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import Record, at_least, later, one_of, shown, within
 
 SPLITS = ("train", "dev", "test")
-DOMAINS = ("in", "out")
+DOMAIN_NAMES = {"in": "in-domain", "out": "out-of-domain"}
+DOMAINS = tuple(DOMAIN_NAMES)
 METHODS = ("sampling", "adaptive", "likelihood")
 PROMPTS = ("statements", "few-shot")
 QUANTIZATIONS = ("none", "nf4")  # of a model's weights: as the device has them, or 4-bit NormalFloat (models/quantising.py)

@@ -14,14 +14,13 @@ from typing import Any
 
 import pandas as pd
 
-from sftqa_core.records import Finding
+from sftqa_core.records import DOMAIN_NAMES, Finding
 from sftqa_core.studies import amount, level, models, shift
 from sftqa_core.studies.amount import ENOUGH, MACRO
 from sftqa_core.studies.statistics import Outcomes, holm
 
 FEW = 60  # the papers' number of examples
 LEAST = 30  # facts that a word is said about
-DOMAINS = {"in": "in-domain", "out": "out-of-domain"}
 ALPHA = 0.05
 YES, NO, OPEN = "yes", "no", "cannot tell"
 Row = dict[str, Any]
@@ -33,7 +32,7 @@ def amount_findings(outcomes: Sequence[Outcomes]) -> Iterator[Finding]:
     for one in outcomes:
         falls = dict(_groups(amount.falls(one, alpha), "domain"))
         for domain, rows in _groups(amount.enough(one, alpha=alpha), "domain"):
-            about = f"{one.model}, {DOMAINS[domain]}"
+            about = f"{one.model}, {DOMAIN_NAMES[domain]}"
             few = next((row for row in rows if row["n"] == FEW), None)
             if few and len(rows) > 1:
                 yield _enough(about, few, next(row for row in rows if row["chosen"]))
@@ -68,7 +67,7 @@ def level_findings(outcomes: Sequence[Outcomes]) -> Iterator[Finding]:
     sure = 1 - ALPHA / 2 / _asked(outcomes)
     for one in outcomes:
         for domain, rows in _groups(level.best_rows(one), "domain"):
-            about = f"{one.model}, {DOMAINS[domain]}"
+            about = f"{one.model}, {DOMAIN_NAMES[domain]}"
             overall = [row for row in rows if row["test"] == MACRO]
             if hurt := lowest.get((one.model, domain)):
                 yield _unknown_facts(about, hurt, min(row["least"] for row in overall))
@@ -135,7 +134,7 @@ def models_findings(outcomes: Sequence[Outcomes]) -> Iterator[Finding]:
             f"After the same {row['n']:,} examples they answer {row['accuracy']:.1%} and {row['other_accuracy']:.1%} of {row['facts']:,} "
             f"facts: {_points(row['difference'])} ({_span(row['low'], row['high'])}; Holm {_p(row['p_holm'])})."
         )
-        about = f"{row['model']} and {row['other']}, {DOMAINS[row['domain']]}"
+        about = f"{row['model']} and {row['other']}, {DOMAIN_NAMES[row['domain']]}"
         verdict = YES if row["p_holm"] < ALPHA else OPEN
         yield _finding(about, "Do they answer differently after the same examples?", verdict, text, row["facts"])
 
@@ -153,7 +152,7 @@ def shift_findings(outcomes: Sequence[Outcomes]) -> Iterator[Finding]:
                     f"{row['share'] - row['excess']:.1%}. The excess is {_points(row['excess'])} "
                     f"({_span(row['excess_low'], row['excess_high'])})."
                 )
-                about = f"{one.model}, {row['after']}, {DOMAINS[row['domain']]}"
+                about = f"{one.model}, {row['after']}, {DOMAIN_NAMES[row['domain']]}"
                 yield _finding(about, questions[row["move"]], _side(row["excess_low"], row["excess_high"], 0), text, row["facts"])
         for row in _rows(shift.forgetting(one)):
             yield _other_text(one.model, row, ALPHA / max(1, len(outcomes) * sizes))
