@@ -21,7 +21,7 @@ from sftqa_core.models.hub.hub_cache import HubName, commit_of, hub_name, local_
 from sftqa_core.models.lists import added_models, known_model
 from sftqa_core.models.model_files import ADAPTER_CONFIG, ModelFolder
 from sftqa_core.records import ModelCard, PretrainSettings
-from sftqa_core.workspace import Workspace
+from sftqa_core.workspace import Workspace, typed_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +74,7 @@ def _found(name: str, workspace: Workspace) -> ModelCard | None:
     own = _models(workspace).get(name)
     if own is not None:
         return folder_card(own, name, _KINDS[own.is_relative_to(workspace.shipped)])
-    path, kind = _place(name)
+    path, kind = typed_path(name)
     if kind == "folder":
         return folder_card(path.absolute(), name, "folder")
     if _is_path(name) or kind:
@@ -249,18 +249,6 @@ def refuse_other_recipe(settings: PretrainSettings, source_fingerprint: str, wor
 def _is_path(name: str) -> bool:
     """Whether a name can only mean a folder."""
     return name.startswith((".", "/", "~", "\\"))
-
-
-def _place(name: str) -> tuple[Path, str]:
-    """Where a name points on this machine and what is there: "folder", "file" or "" for nothing that can be looked at."""
-    try:
-        path = Path(name).expanduser()
-    except RuntimeError:  # ~someone, who has no home here
-        return Path(name), ""
-    try:
-        return path, "" if not name or not path.exists() else "folder" if path.is_dir() else "file"
-    except (OSError, ValueError):  # too long a name, a folder that must not be looked into
-        return path, ""
 
 
 def _told(name: Any) -> str:
