@@ -4,6 +4,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 BIN := .venv/bin
+WORKERS ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .PHONY: app test test-browser faults check format wheel bench studies shipped pictures clean
@@ -11,13 +12,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 app: .venv/.app
 	$(BIN)/sftqa app
 
+# Two workers, one a core; who is through takes over half of what the other has left. More cores: make test WORKERS=8.
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 test-browser: .venv/.dev
 	$(BIN)/python -m pytest -m browser tests/browser
 
-# Does every harm its full number of times (the tests do a tenth) and prints the table: harm, times tried, outcome.
+# Does every harm its full number of times (the tests do each once) and prints the table: harm, times tried, outcome.
 faults: .venv/.dev
 	SFTQA_FAULTS=full $(BIN)/python -m pytest tests/faults
 

@@ -7,6 +7,7 @@ import streamlit as st
 from pages._ui import panels, resources
 from pages._ui.result_panels import accuracy_charts
 from pages._ui.wording import literal, percent
+from sftqa_core.records import STUDIES
 
 TEMPLATES = 21  # of each relation (METHOD section 1)
 
@@ -41,10 +42,15 @@ with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
     if st.button("Run it yourself in the Lab", type="primary", icon=":material/science:"):
         st.switch_page("pages/lab.py")
     st.page_link("pages/memory.py", label="or look at what the model knows, fact by fact", icon=":material/psychology:")
-st.subheader("Hundreds of runs: four studies", anchor=False)
+st.subheader("Studies of hundreds of runs", anchor=False)
 with st.container(horizontal=True, gap="large"):
+<<<<<<< HEAD
+    for study in STUDIES.values():
+        st.page_link(study.page, label=study.title, icon=study.icon)
+=======
     st.page_link("pages/how_much_data.py", label="How much data?", icon=":material/stacked_line_chart:")
     st.page_link("pages/which_data.py", label="Which data?", icon=":material/grid_on:")
     st.page_link("pages/which_model.py", label="Which model?", icon=":material/compare_arrows:")
     st.page_link("pages/what_moves.py", label="What moves?", icon=":material/swap_vert:")
+>>>>>>> e9743ed6e949777bbbbbd0ce88141af11d1f5b08
 panels.planted()

@@ -1,9 +1,12 @@
-"""Every test works in a workspace of its own."""
+"""Every test works in a workspace of its own; what takes long to make is made once for all workers of a run (pytest-xdist)."""
 
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -29,3 +32,39 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SFTQA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("SFTQA_STATE", str(tmp_path / "state"))
     return Workspace.current()
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """`made_once(name, make)`: the folder that `make(folder)` has filled, for every worker of the run the same. Nobody may change it."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def folder(name: str, make: Callable[[Path], object]) -> Path:
+        place, whole = root / name, root / f"{name}.whole"
+        with FileLock(root / f"{name}.lock"):
+            if not whole.exists():
+                shutil.rmtree(place, ignore_errors=True)
+                place.mkdir()
+                make(place)
+                whole.touch()
+        return place
+
+    return folder
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What harm tests/faults did, if any: its kind, how often, and what came of it."""
+    table: dict[str, tuple[int, list[str]]] = {}
+    for report in (report for reports in terminalreporter.stats.values() for report in reports):
+        if getattr(report, "when", None) == "teardown":
+            for name, times, outcomes in (row for kind, row in report.user_properties if kind == "harm"):
+                before = table.get(name, (0, []))
+                table[name] = before[0] + times, list(dict.fromkeys([*before[1], *outcomes]))
+    if not table:
+        return
+    terminalreporter.section("harm, times tried, outcome")
+    width = max(map(len, table))
+    for name, (times, outcomes) in table.items():
+        terminalreporter.write_line(f"{name:<{width}}  {times:>6,}  {'; '.join(outcomes)}")

@@ -19,14 +19,17 @@ from pages._ui.wording import PHASES, duration, literal, moment, step_of
 from sftqa_core.artifacts import in_words
 from sftqa_core.errors import SettingsError, SftqaError
 from sftqa_core.figures.curves import loss_figure
-from sftqa_core.records import KEPT, Job, TrainSettings
+from sftqa_core.records import KEPT, STUDIES, Job, TrainSettings
 
+<<<<<<< HEAD
+=======
 STUDY_PAGES = {
     "amount": "pages/how_much_data.py",
     "level": "pages/which_data.py",
     "models": "pages/which_model.py",
     "shift": "pages/what_moves.py",
 }
+>>>>>>> e9743ed6e949777bbbbbd0ce88141af11d1f5b08
 RUNNING_S, WAITING_S = 1.0, 3.0  # how often a job is asked for news
 STATES = {
     "queued": ("waiting", "gray", ":material/hourglass_empty:"),
@@ -134,9 +137,9 @@ def _submit(kind: str, settings: dict[str, Any]) -> None:
 def _result_link(job: Job) -> None:
     if job.kind == "train":
         st.page_link("pages/results.py", label="**See the results**", icon=":material/insights:", query_params={"run": str(job.result)})
-    elif job.kind == "study" and job.result in STUDY_PAGES:
+    elif job.kind == "study" and job.result in STUDIES:
         link = {"study": resources.study_name(job.settings)}
-        st.page_link(STUDY_PAGES[job.result], label="**See the study**", icon=":material/insights:", query_params=link)
+        st.page_link(STUDIES[job.result].page, label="**See the study**", icon=":material/insights:", query_params=link)
     elif job.kind == "fetch":
         link = {"model": str(job.settings["model"])}
         st.page_link("pages/memory.py", label="**Open it in Memory**", icon=":material/psychology:", query_params=link)

@@ -54,7 +54,7 @@ def what_was_read(model: str, source: str) -> bool:
 
 def spread(profile: Any, read: bool) -> None:
     """Shares of levels by a chosen split, and the histogram of R; `read`: the model may have read these facts."""
-    scheme, columns = profile.scheme, profile.whole.table
+    scheme, columns = profile.scheme, profile.level_table.table
     known = [name for name in SPLITS if name in columns and len(profile.groups(name)) > 1] or ["domain"]
     left, right = st.columns([3, 2], gap="large")
     with left:
@@ -87,7 +87,7 @@ def facts_table(profile: Any, place: str) -> Any:
     """The facts with filters; returns the fact picked last at `place` (the first one until somebody picks), or None."""
     names, labels = resources.relation_labels(), [*profile.scheme.labels, "not probed"]
     rows = _filtered(profile, names, labels)
-    told = [name for name in (*COLUMNS, "fact_id", "relation") if name in profile.whole.table]
+    told = [name for name in (*COLUMNS, "fact_id", "relation") if name in profile.level_table.table]
     shown = _named(profile, rows[:SHOWN], names, labels, told)
     picked = st.dataframe(
         shown[[name for name in COLUMNS if name in shown]],
@@ -235,7 +235,7 @@ def _flags(fact: Any) -> None:
 
 def _templates_words(profile: Any) -> str:
     """Hit rates on wordings of the pre-training text and on others, over facts that are known to stand in it."""
-    if "exposures" not in profile.whole.table:
+    if "exposures" not in profile.level_table.table:
         return ""
     table = profile.take(profile.rows, ["seen_score", "unseen_score", "exposures"])
     stated = table[table["seen_score"].notna() & table["exposures"].notna()]

@@ -61,11 +61,11 @@ def planted(settings: StudySettings, table: pd.DataFrame) -> None:
     left, right = st.columns([3, 2], gap="large")
     profile = resources.profile(model, settings.source, "test", "all", settings.scheme)
     with left:
-        if "exposures" not in profile.whole.table:
+        if "exposures" not in profile.level_table.table:
             st.caption("What this model read is not known.")
         else:
             figure = partial(_planted, profile, relation, templates)
-            alt, of = "Memory score against mentions in the pre-training text", (profile.whole, relation, templates)
+            alt, of = "Memory score against mentions in the pre-training text", (profile.level_table, relation, templates)
             draw(figure, key="planted", alt=alt, of=of)
     with right:
         st.markdown("**Rank correlation of mentions and memory score**")

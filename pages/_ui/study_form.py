@@ -13,19 +13,12 @@ from pages._ui.pickers import pick_source
 from pages._ui.prompt_form import SHOTS
 from pages._ui.scheme_picker import picked_scheme
 from pages._ui.step_form import step_fields, weights_field
-from pages._ui.titles import FIELDS, METHODS, PROMPT_NAMES, STUDY_NAMES
+from pages._ui.titles import FIELDS, METHODS, PROMPT_NAMES
 from sftqa_core.errors import SettingsError
-from sftqa_core.records import PROMPTS, StudySettings, TrainSettings
-from sftqa_core.records.studying import MANY_SIZES, SIZES
+from sftqa_core.records import PROMPTS, STUDIES, StudySettings, TrainSettings
 
 MAX_SEEDS = 20
 KEPT: dict[str, Any] = {"persist_state": "session"}  # what is filled in holds on other pages too
-_WHAT = {
-    "amount": "Accuracy against the number of examples, and the smallest number that is enough.",
-    "level": "Training on facts of one memory level, asked about every level.",
-    "models": "What each model knows, and what the same examples do to each.",
-    "shift": "Levels probed again after tuning, beside the untouched model probed again.",
-}
 
 
 def study_form() -> StudySettings:
@@ -41,10 +34,10 @@ def study_form() -> StudySettings:
         except UnicodeDecodeError as error:
             raise SettingsError(f"{file.name} is no text in UTF-8: {error}.") from error
     kind = st.segmented_control(
-        "Question", list(STUDY_NAMES), format_func=STUDY_NAMES.get, default="amount", required=True, key="study-kind", wrap=True,
-        **KEPT,
+        "Question", list(STUDIES), format_func=lambda kind: STUDIES[kind].title, default=next(iter(STUDIES)), required=True,
+        key="study-kind", wrap=True, **KEPT,
     )  # fmt: skip
-    st.caption(_WHAT[kind])
+    st.caption(STUDIES[kind].about)
     names = [card.name for card in resources.models()]
     models = st.multiselect("Models", names, default=names[:1], key="study-models", accept_new_options=True, **KEPT)
     source = pick_source()
@@ -68,9 +61,10 @@ def file_button(settings: StudySettings) -> None:
 
 
 def _sizes(kind: str) -> tuple[int, ...] | None:
-    usual = SIZES[kind]
-    words = {n: "all" if n == TrainSettings.ALL else str(n) for n in dict.fromkeys((*SIZES["amount"], *ONE_SIZE))}
-    if kind in MANY_SIZES:
+    usual = STUDIES[kind].sizes
+    sizes = dict.fromkeys((*(n for study in STUDIES.values() for n in study.sizes), *ONE_SIZE))
+    words = {n: "all" if n == TrainSettings.ALL else str(n) for n in sizes}
+    if STUDIES[kind].many_sizes:
         chosen = st.multiselect(FIELDS["sizes"], list(words), default=usual, format_func=words.get, key=f"study-sizes-{kind}", **KEPT)
     else:
         options = [n for n in words if n != 0]
@@ -100,7 +94,7 @@ def _more(kind: str) -> dict[str, Any]:
     told = "How a question is put, in training and at test. Only models with a chat template can be asked by it."
     prompt = first.selectbox(FIELDS["prompt"], list(PROMPTS), format_func=PROMPT_NAMES.get, help=told, key="study-prompt", **KEPT)
     shots: list[int] = []
-    if kind == "amount":
+    if STUDIES[kind].shots:
         told = "The untouched model with so many answered questions in front of each question: a line across the chart."
         shots = second.multiselect("Examples shown in place of tuning", SHOTS, placeholder="none", help=told, key="study-shots", **KEPT)
     more = {"prompt": PROMPTS[prompt], "shots": tuple(sorted(shots))}

@@ -13,6 +13,7 @@ from sftqa_core.records import (
     DOMAIN_NAMES,
     PROMPTS,
     SLICK,
+    STUDIES,
     Job,
     LevelScheme,
     PretrainSettings,
@@ -91,7 +92,6 @@ _SHORT: dict[str, Callable[[Any], str]] = {  # as part of a title
     "corpus": lambda value: "own text settings",
 }
 _ALWAYS_SAID = ("model", "source", "n", "split", "name", "kind", "models", "seeds", "sizes")
-STUDY_NAMES = {"amount": "How much data?", "level": "Which data?", "models": "Which model?", "shift": "What moves?"}
 
 
 def prompt_kind(form: PromptFormat) -> str:
@@ -218,7 +218,8 @@ def study_title(settings: StudySettings) -> str:
 
 def _study_words(settings: dict[str, Any]) -> str:
     models = _counted_names([str(name) for name in settings.get("models") or []])
-    return f"Study {STUDY_NAMES.get(str(settings.get('kind')), settings.get('kind'))} with {models}"
+    kind = str(settings.get("kind"))
+    return f"Study {STUDIES[kind].title if kind in STUDIES else kind} with {models}"
 
 
 def _counted_names(models: Sequence[str]) -> str:

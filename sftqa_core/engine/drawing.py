@@ -66,7 +66,7 @@ def _largest(logits: torch.Tensor, count: int) -> torch.Tensor:
     return above | (level & (level.cumsum(-1) <= count - above.sum(-1, keepdim=True)))
 
 
-class StopWatch:
+class StopCriteria:
     """Says which rows have stopped, and why. Samplers ask it after every token, so they stop alike."""
 
     def __init__(self, tokenizer: Any, ends: Sequence[int], vocabulary: int):
@@ -80,8 +80,8 @@ class StopWatch:
             self._inside[token] = all(part and part.isascii() and part.isalnum() for part in (piece, marker))
 
     @classmethod
-    def of(cls, loaded: LoadedModel) -> StopWatch:
-        """The watch over a loaded model's rows."""
+    def of(cls, loaded: LoadedModel) -> StopCriteria:
+        """What stops the rows of a loaded model."""
         vocabulary = loaded.model.get_output_embeddings().weight.shape[0]
         return cls(loaded.tokenizer, loaded.end_ids, vocabulary)
 

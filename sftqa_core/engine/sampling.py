@@ -25,7 +25,7 @@ import torch
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from sftqa_core.engine.decoder import Decoder, Load, Read, T
-from sftqa_core.engine.drawing import StopWatch, draw_tokens, halving, only_this_generation_config
+from sftqa_core.engine.drawing import StopCriteria, draw_tokens, halving, only_this_generation_config
 from sftqa_core.engine.packed import PackedModel
 from sftqa_core.engine.probe_prompts import WantedFact
 from sftqa_core.engine.randomness import GREEDY, fact_key, uniforms
@@ -172,7 +172,7 @@ class GenerateSampler:
     def __init__(self, loaded: LoadedModel, batch_size: int = 64):
         self.loaded = loaded
         self.batch_size = batch_size
-        self.watch = StopWatch.of(loaded)
+        self.stopping = StopCriteria.of(loaded)
 
     def sample(self, prompts: Iterable[Prompt], settings: SamplerSettings) -> Iterator[list[Completion]]:
         for window in windows(prompts, WINDOW * self.batch_size):
@@ -184,7 +184,7 @@ class GenerateSampler:
         device = self.loaded.model.device
         ids = torch.tensor([p.ids for p in prompts], device=device)
         uniform = torch.from_numpy(prompt_uniforms(prompts, settings)).flatten(0, 1)  # [prompts x draws, steps]
-        rows = _RowsStop(self.watch, [p for p in prompts for _ in range(settings.draws)], settings.max_new_tokens, ids.shape[1])
+        rows = _RowsStop(self.stopping, [p for p in prompts for _ in range(settings.draws)], settings.max_new_tokens, ids.shape[1])
         config = {"do_sample": True, "num_return_sequences": settings.draws, "max_new_tokens": settings.max_new_tokens}
         with (
             torch.no_grad(),
@@ -217,8 +217,8 @@ class _CounterDraw(LogitsProcessor):
 class _RowsStop(StoppingCriteria):
     """Keeps for each row how it stopped; `generate` goes on until all have."""
 
-    def __init__(self, watch: StopWatch, prompts: list[Prompt], max_new_tokens: int, prompt_length: int):
-        self.watch, self.prompts = watch, prompts
+    def __init__(self, stopping: StopCriteria, prompts: list[Prompt], max_new_tokens: int, prompt_length: int):
+        self.stopping, self.prompts = stopping, prompts
         self.max_new_tokens, self.prompt_length = max_new_tokens, prompt_length
         self.stops: list[tuple[str, str, int] | None] = [None] * len(prompts)
 
@@ -226,7 +226,7 @@ class _RowsStop(StoppingCriteria):
         drawn = np.asarray(input_ids[:, self.prompt_length :].cpu())
         live = [row for row, stop in enumerate(self.stops) if stop is None]
         depth = np.full(len(live), drawn.shape[1])
-        stops = self.watch.check(drawn[live], depth, [self.prompts[r].answers for r in live], self.max_new_tokens)
+        stops = self.stopping.check(drawn[live], depth, [self.prompts[r].answers for r in live], self.max_new_tokens)
         for at, stop in stops.items():
             self.stops[live[at]] = (*stop, drawn.shape[1])
         return torch.tensor([stop is not None for stop in self.stops], device=input_ids.device)  # type: ignore[return-value]
@@ -246,13 +246,13 @@ class SharedPrefixSampler:
     def __init__(self, loaded: LoadedModel, batch_size: int):
         self.model = PackedModel(loaded)
         self.batch_size = batch_size
-        self.watch = StopWatch.of(loaded)
+        self.stopping = StopCriteria.of(loaded)
 
     def sample(self, prompts: Iterable[Prompt], settings: SamplerSettings) -> Iterator[list[Completion]]:
         """See `Sampler`. Prompts that begin alike go together."""
         ordered = (p for window in windows(prompts, WINDOW * self.batch_size) for p in sorted(window, key=lambda prompt: prompt.ids))
         load = Load.of(self.batch_size, enough=self.batch_size * settings.draws)
-        return _Sampling(self.model, load, settings, self.watch).run(ordered)
+        return _Sampling(self.model, load, settings, self.stopping).run(ordered)
 
 
 class SampleRows(Decoder[T]):
@@ -262,8 +262,8 @@ class SampleRows(Decoder[T]):
     from that number on that have drawn the same as one below it come along at no cost.
     """
 
-    def __init__(self, model: PackedModel, load: Load, settings: SamplerSettings, watch: StopWatch):
-        self.settings, self.watch = settings, watch
+    def __init__(self, model: PackedModel, load: Load, settings: SamplerSettings, stopping: StopCriteria):
+        self.settings, self.stopping = settings, stopping
         super().__init__(model, load, settings.max_new_tokens, FEWER)
 
     def begin(self) -> None:
@@ -332,7 +332,7 @@ class SampleRows(Decoder[T]):
 
     def _stop(self, grown: np.ndarray) -> None:
         answers = [self.prompts[place].answers for place in self.place[grown].tolist()]
-        stops = self.watch.check(self.drawn[grown], self.depth[grown], answers, self.max_new_tokens)
+        stops = self.stopping.check(self.drawn[grown], self.depth[grown], answers, self.max_new_tokens)
         starts = np.searchsorted(self.row_of, np.arange(len(self.place) + 1))
         for at, (stop, text) in stops.items():
             row = grown[at]

@@ -20,21 +20,21 @@ BATCH = 64  # documents
 
 
 @dataclass(frozen=True)
-class Surprise:
+class Perplexity:
     """How a model predicts documents, one by one."""
 
     nats: np.ndarray  # negative log-probability of each document, its end token included: float64 [documents]
     tokens: np.ndarray  # predicted in each: int64 [documents]
 
     @property
-    def perplexity(self) -> float:
+    def value(self) -> float:
         """exp of the mean a token; infinite for a model that has diverged, NaN without text."""
         if not self.tokens.sum():
             return float("nan")
         mean = float(self.nats.sum() / self.tokens.sum())
         return math.exp(mean) if mean < 700 else math.inf
 
-    def log_ratio(self, before: Surprise) -> tuple[float, float]:
+    def log_ratio(self, before: Perplexity) -> tuple[float, float]:
         """ln(perplexity / the one before) of the same documents, and its standard error over documents (a ratio estimate)."""
         change = self.nats - before.nats
         value = float(change.sum() / self.tokens.sum())
@@ -42,7 +42,7 @@ class Surprise:
         return value, float(np.sqrt(len(spread) / max(1, len(spread) - 1) * (spread**2).sum()) / self.tokens.sum())
 
 
-def surprise(loaded: LoadedModel, documents: Sequence[str]) -> Surprise:
+def perplexity_of(loaded: LoadedModel, documents: Sequence[str]) -> Perplexity:
     """Each document by itself, as in pre-training: the model's start, the text, its end."""
     rows = [[*ids, loaded.end_ids[0]] for ids in encode_prompts(loaded, [text for text in documents if text])]
     nats, tokens = np.zeros(len(rows)), np.array([len(row) - 1 for row in rows], dtype=np.int64)
@@ -52,4 +52,4 @@ def surprise(loaded: LoadedModel, documents: Sequence[str]) -> Surprise:
             logits = loaded.model(input_ids=ids, use_cache=False).logits[:, :-1].float()
         each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
         nats[batch] = each.cpu().double().sum(1).numpy()
-    return Surprise(nats, tokens)
+    return Perplexity(nats, tokens)

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sftqa_core.engine.decoder import Load, Read
-from sftqa_core.engine.drawing import StopWatch
+from sftqa_core.engine.drawing import StopCriteria
 from sftqa_core.engine.packed import PackedModel
 from sftqa_core.engine.sampling import Prompt, SampleRows
 from sftqa_core.memory.scores import level_of
@@ -120,21 +120,21 @@ class AdaptiveProbe:
     def __init__(self, loaded: LoadedModel, batch_size: int):
         self.model = PackedModel(loaded)
         self.batch_size = batch_size
-        self.watch = StopWatch.of(loaded)
+        self.stopping = StopCriteria.of(loaded)
 
     def decide(self, facts: Iterable[list[Prompt]], scheme: LevelScheme) -> Iterator[list[Decided]]:
         """The levels of facts, some at a time. A fact is the list of all its prompts, in the templates' order."""
         load = Load(self.batch_size, max(1, self.batch_size // 8), self.batch_size)
-        return _Deciding(self.model, load, scheme, self.watch).run(facts)
+        return _Deciding(self.model, load, scheme, self.stopping).run(facts)
 
 
 class _Deciding(SampleRows[list[Prompt]]):
     """Facts in rounds: `allowed` grows where the level is open, and rows go where it is clear."""
 
-    def __init__(self, model: PackedModel, load: Load, scheme: LevelScheme, watch: StopWatch):
+    def __init__(self, model: PackedModel, load: Load, scheme: LevelScheme, stopping: StopCriteria):
         self.scheme = scheme
         self.rounds = sorted({max(1, round(share * scheme.sampling.samples)) for share in ROUNDS})
-        super().__init__(model, load, scheme.sampling, watch)
+        super().__init__(model, load, scheme.sampling, stopping)
 
     def begin(self) -> None:
         """See `Decoder`."""

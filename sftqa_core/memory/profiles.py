@@ -28,7 +28,7 @@ NOT_PROBED = -1
 
 
 @dataclass(frozen=True, eq=False)  # known by identity
-class Whole:
+class LevelTable:
     """All facts of a source with their levels. The table must not be changed: it is shared."""
 
     table: pd.DataFrame  # the fact table's columns, then those of LEVELS; null where a fact was not probed
@@ -92,13 +92,13 @@ class Whole:
 class Profile:
     """Some facts of a source and what is known of them."""
 
-    whole: Whole
-    rows: np.ndarray  # int32: positions in the whole's table, in its order
+    level_table: LevelTable
+    rows: np.ndarray  # int32: positions in the level table, in its order
     _kept: dict[Any, Any] = field(default_factory=dict, repr=False)  # what was counted before
 
     @property
     def scheme(self) -> LevelScheme:
-        return self.whole.scheme
+        return self.level_table.scheme
 
     @property
     def facts(self) -> int:
@@ -106,23 +106,23 @@ class Profile:
 
     @cached_property
     def probed(self) -> int:
-        return int((self.whole.level[self.rows] != NOT_PROBED).sum())
+        return int((self.level_table.level[self.rows] != NOT_PROBED).sum())
 
     @cached_property
     def echo(self) -> int:
         """Facts with an answer inside the subject."""
-        return int(self.whole.echo[self.rows].sum())
+        return int(self.level_table.echo[self.rows].sum())
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """Sentences for people."""
-        notes = list(self.whole.notes)
+        notes = list(self.level_table.notes)
         if self.echo:
             notes.append(
                 f"{self.echo:,} of these facts are echo facts: an answer stands inside the subject, so repeating the subject counts "
                 "as a hit."
             )
-        if shared := int(self.whole.table["subject_in_train"].to_numpy(dtype=bool)[self.rows].sum()):
+        if shared := int(self.level_table.table["subject_in_train"].to_numpy(dtype=bool)[self.rows].sum()):
             notes.append(f"{shared:,} out-of-domain test facts have a subject that also stands in in-domain train facts.")
         return tuple(notes)
 
@@ -134,7 +134,7 @@ class Profile:
     @cached_property
     def without_echo(self) -> Profile:
         """The same without echo facts."""
-        return replace(self, rows=self.rows[~self.whole.echo[self.rows]], _kept={})
+        return replace(self, rows=self.rows[~self.level_table.echo[self.rows]], _kept={})
 
     @cached_property
     def relations(self) -> list[str]:
@@ -143,11 +143,11 @@ class Profile:
 
     def column(self, name: str) -> pd.Series:
         """One column of these facts."""
-        return self.whole.table[name].iloc[self.rows]
+        return self.level_table.table[name].iloc[self.rows]
 
     def take(self, rows: np.ndarray, columns: list[str] | None = None) -> pd.DataFrame:
-        """Rows by position in the whole's table."""
-        table = self.whole.table if columns is None else self.whole.table[columns]
+        """Rows by position in the level table."""
+        table = self.level_table.table if columns is None else self.level_table.table[columns]
         return table.iloc[rows].reset_index(drop=True)
 
     def groups(self, by: str) -> Mapping[str, list[int]]:
@@ -157,7 +157,7 @@ class Profile:
 
         if ("groups", by) not in self._kept:
             codes, names = pd.factorize(self.column(by))
-            level, levels = self.whole.level[self.rows], len(self.scheme.labels)
+            level, levels = self.level_table.level[self.rows], len(self.scheme.labels)
             known = (level != NOT_PROBED) & (codes >= 0)
             counts = np.bincount(codes[known] * levels + level[known].astype(int), minlength=len(names) * levels).reshape(-1, levels)
             self._kept["groups", by] = {str(name): row.tolist() for name, row in zip(names, counts, strict=True)}
@@ -168,7 +168,7 @@ class Profile:
         """Facts by memory score, a list of 21 for each level: R = 0, then (0, 0.05] ... (0.95, 1]."""
         import numpy as np
 
-        level, score = self.whole.level[self.rows], self.whole.score[self.rows]
+        level, score = self.level_table.level[self.rows], self.level_table.score[self.rows]
         known = level != NOT_PROBED
         bins = np.where(score[known] <= 0, 0, np.ceil(score[known] * 20 - 1e-9).clip(1, 20)).astype(int)
         counts = np.bincount(level[known].astype(int) * 21 + bins, minlength=21 * len(self.scheme.labels))
@@ -181,30 +181,32 @@ class Profile:
 
         rows = self.rows
         if levels:
-            rows = rows[np.isin(self.whole.level[rows], list(levels))]
+            rows = rows[np.isin(self.level_table.level[rows], list(levels))]
         if relations:
-            rows = rows[self.whole.table["relation"].iloc[rows].isin(list(relations)).to_numpy()]
+            rows = rows[self.level_table.table["relation"].iloc[rows].isin(list(relations)).to_numpy()]
         if words:
             rows = rows[self._says(rows, words)]
-        known = self.whole.level[rows] != NOT_PROBED
+        known = self.level_table.level[rows] != NOT_PROBED
         return rows if known.all() else np.concatenate([rows[known], rows[~known]])
 
     def find(self, fact_id: str, rows: np.ndarray) -> np.ndarray:
         """The position of a fact, if it is among these rows; else nothing."""
         import numpy as np
 
-        at = self.whole.place(fact_id)
+        at = self.level_table.place(fact_id)
         return rows[rows == at] if at is not None else np.empty(0, dtype=rows.dtype)
 
     def _says(self, rows: np.ndarray, words: str) -> np.ndarray:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        found = [pc.match_substring(texts.take(pa.array(rows)), words, ignore_case=True).fill_null(False) for texts in self.whole.texts]
+        found = [
+            pc.match_substring(texts.take(pa.array(rows)), words, ignore_case=True).fill_null(False) for texts in self.level_table.texts
+        ]
         return pc.or_(*found).to_numpy(zero_copy_only=False)
 
 
-def whole_profile(model: str, source: str, scheme: LevelScheme | None = None, stores: Sequence[PartStore] | None = None) -> Whole:
+def level_table(model: str, source: str, scheme: LevelScheme | None = None, stores: Sequence[PartStore] | None = None) -> LevelTable:
     """Every fact of a source with its level as far as it was probed; by default as told by the device that knows most.
 
     Kept while nothing changes that it depends on: pages and forecasts share it.
@@ -217,22 +219,22 @@ def whole_profile(model: str, source: str, scheme: LevelScheme | None = None, st
     stores = stores_of(card, settings) if stores is None else stores
     key = (model, card.path, card.weights_sha256, source, settings.scheme, _stamp(source, stores))
 
-    def make() -> Whole:
+    def make() -> LevelTable:
         opened = open_for(model, source)
         facts, ids = _plain(opened)
         levels = level_columns(card, opened, opened.facts, settings, stores=stores, ids=ids)
-        return Whole(facts.assign(**{str(name): column for name, column in levels.items()}), settings.scheme, opened.notes, ids)
+        return LevelTable(facts.assign(**{str(name): column for name, column in levels.items()}), settings.scheme, opened.notes, ids)
 
-    return _wholes.get(key, make)
+    return _level_tables.get(key, make)
 
 
-def _size(whole: Whole) -> int:
+def _size(known: LevelTable) -> int:
     """Facts whose levels take memory: those that nobody knows share one table of nothing."""
-    return int((whole.level != NOT_PROBED).sum()) + len(whole.table) // 20
+    return int((known.level != NOT_PROBED).sum()) + len(known.table) // 20
 
 
 _MOST_FACTS = 3_000_000  # of all kept profiles together; a million take some 140 MB beside the source's own
-_wholes: Kept[Whole] = Kept(_MOST_FACTS, _size)
+_level_tables: Kept[LevelTable] = Kept(_MOST_FACTS, _size)
 
 
 def profile_stamp(model: str, source: str, scheme: LevelScheme | None = None) -> str:
@@ -264,7 +266,7 @@ def known_levels(prober: Prober, facts: pd.DataFrame) -> pd.DataFrame | None:
     settings = prober.settings
     if settings.match != ProbeSettings(settings.model).match:
         return prober.known(facts)
-    return whole_profile(settings.model, settings.source, settings.scheme, [prober.store]).levels(facts)
+    return level_table(settings.model, settings.source, settings.scheme, [prober.store]).levels(facts)
 
 
 def _plain(source: FactSource) -> tuple[pd.DataFrame, Ids]:
@@ -321,8 +323,8 @@ def profile(model: str, source: str, split: str = "test", domain: str = "all", s
 
     settings = ProbeSettings(model, source, split, domain, scheme=scheme or LevelScheme())
     stores = stores_of(find_model(model), settings)  # one a kind of device: the one that knows most of these very facts is told
-    wholes = [whole_profile(model, source, scheme, [store]) for store in stores] or [whole_profile(model, source, scheme)]
-    return max((whole.profile(split, domain) for whole in wholes), key=lambda profile: profile.probed)
+    tables = [level_table(model, source, scheme, [store]) for store in stores] or [level_table(model, source, scheme)]
+    return max((table.profile(split, domain) for table in tables), key=lambda profile: profile.probed)
 
 
 def completions(model: str, source: str, fact_id: str, scheme: LevelScheme | None = None) -> pd.DataFrame:

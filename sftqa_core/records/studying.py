@@ -10,22 +10,49 @@ from sftqa_core.records.schemes import MAX_SEED, LevelScheme
 from sftqa_core.records.tuning import PromptFormat, TrainSettings, shots_problems
 
 ALL = TrainSettings.ALL
-STUDIES = ("amount", "level", "models", "shift")
-SIZES = {  # a study -> its usual numbers of examples
-    "amount": (0, 10, 30, 60, 120, 240, 480, 960, 1920, ALL),
-    "level": (240,),
-    "models": (60,),
-    "shift": (60, 1920),
-}
+
+
+@dataclass(frozen=True)
+class StudyKind:
+    """What a kind of study is called, where it is shown, and what its settings may say; studies/ holds how it is done."""
+
+    title: str  # the question that it answers
+    about: str  # how, in a sentence
+    page: str
+    icon: str
+    sizes: tuple[int, ...]  # usual numbers of examples
+    many_sizes: bool = False  # whether a study may have several of them
+    untouched_as_size: bool = False  # whether 0 is one of them; other kinds have the untouched model anyway
+    shots: bool = False  # whether the untouched model may be shown examples
+
+
+STUDIES = {
+    "amount": StudyKind(
+        "How much data?", "Accuracy against the number of examples, and the smallest number that is enough.",
+        "pages/amount.py", ":material/stacked_line_chart:", (0, 10, 30, 60, 120, 240, 480, 960, 1920, ALL),
+        many_sizes=True, untouched_as_size=True, shots=True,
+    ),
+    "level": StudyKind(
+        "Which data?", "Training on facts of one memory level, tested on every level.",
+        "pages/level.py", ":material/grid_on:", (240,),
+    ),
+    "models": StudyKind(
+        "Which model?", "What each model knows, and what the same examples do to each.",
+        "pages/models.py", ":material/compare_arrows:", (60,),
+    ),
+    "shift": StudyKind(
+        "What moves?", "Levels probed again after tuning, beside the untouched model probed again.",
+        "pages/shift.py", ":material/swap_vert:", (60, 1920), many_sizes=True,
+    ),
+}  # fmt: skip
 MOST = 100  # models, seeds or sizes of one study
-MANY_SIZES = ("amount", "shift")  # the other studies look at one number of examples
 
 
 @dataclass(frozen=True)
 class StudySettings(Record):
     """One study as it is written in a YAML file. Everything but `kind` and `models` has the value that the paper, or the Lab, takes."""
 
-    kind: str  # amount, level, models or shift
+    kind: str  # a name of STUDIES
     models: tuple[str, ...]
     source: str = "atlas"
     seeds: tuple[int, ...] = (0, 1, 2)  # of examples and training; each is a run of every cell
@@ -54,7 +81,7 @@ class StudySettings(Record):
         """One study has one record: seeds and sizes in order, and the kind's usual sizes as None."""
         super().__post_init__()
         object.__setattr__(self, "seeds", tuple(sorted(self.seeds)))
-        object.__setattr__(self, "sizes", None if self.examples == SIZES[self.kind] else self.examples)
+        object.__setattr__(self, "sizes", None if self.examples == self._kind.sizes else self.examples)
 
     def problems(self) -> list[str]:
         if self.kind not in STUDIES:
@@ -68,21 +95,23 @@ class StudySettings(Record):
         wrong += [problem for seed in self.seeds for problem in within("seed", seed, 0, MAX_SEED)]
         if self.sizes is not None and not self.sizes:
             wrong.append("sizes must hold one or more numbers of examples, or be left out.")
-        elif self.kind not in MANY_SIZES and len(self.examples) > 1:
-            wrong.append(f"A study of kind {self.kind} looks at one number of examples, got {shown(list(self.examples))}.")
-        least = 0 if self.kind == "amount" else 1  # the others have the untouched model anyway
+        elif not self._kind.many_sizes and len(self.examples) > 1:
+            wrong.append(f"A study of kind {self.kind} takes one number of examples, got {shown(list(self.examples))}.")
+        least = 0 if self._kind.untouched_as_size else 1
         wrong += [problem for n in self.examples if n != ALL for problem in at_least("sizes", n, least)]
         wrong += at_least("retest_limit", self.retest_limit, 1) + shots_problems("shots", self.shots)
-        if self.shots and self.kind != "amount":
-            wrong.append("Only a study of kind amount shows examples to the untouched model: leave shots out.")
-        if wrong:
-            return wrong
-        return self._run_problems()
+        if self.shots and not self._kind.shots:
+            wrong.append(f"A study of kind {self.kind} does not show examples to the untouched model: leave shots out.")
+        return wrong or self._run_problems()
+
+    @property
+    def _kind(self) -> StudyKind:
+        return STUDIES[self.kind]
 
     @property
     def examples(self) -> tuple[int, ...]:
         """Numbers of examples, with the kind's usual ones filled in; all (-1) comes last."""
-        sizes = SIZES[self.kind] if self.sizes is None else self.sizes
+        sizes = self._kind.sizes if self.sizes is None else self.sizes
         return tuple(sorted(sizes, key=lambda n: (n == ALL, n)))
 
     def run(self, model: str, n: int, seed: int, **more: Any) -> TrainSettings:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from sftqa_core.evaluation.intervals import by_level, macro_resampled, resampled
-from sftqa_core.records import TrainSettings
+from sftqa_core.evaluation.intervals import by_level, macro_resampled
+from sftqa_core.records import DOMAIN_NAMES, Finding, TrainSettings
+from sftqa_core.studies import findings
+from sftqa_core.studies.findings import NO, OPEN, YES, Row
+from sftqa_core.studies.registry import Crossed, Study, Tables
 from sftqa_core.studies.statistics import Estimate, Outcomes, by_setting, mean_interval, normal_interval, percentiles
 
 MACRO, NATURAL = "mean over levels", "as facts come"
 ENOUGH = 0.95  # of the best
+FEW = 60  # the papers' number of examples
 CURVE = ("model", "domain", "level", "asked", "n", "facts", "seeds", "accuracy", "low", "high", "per_seed")
-
 IN_CONTEXT = ("model", "domain", "level", "shots", "shown", "facts", "seeds", "accuracy", "low", "high", "per_seed")
 
 
@@ -30,14 +33,14 @@ class _Sizes:
 
     @classmethod
     def of(cls, outcomes: Outcomes) -> _Sizes:
-        found = {n: runs for (n, levels), runs in by_setting(outcomes).items() if levels is None}
-        real = {asked: outcomes.runs[runs[0]].n for asked, runs in found.items()}
+        runs_of = {n: runs for (n, levels), runs in by_setting(outcomes).items() if levels is None}
+        real = {asked: outcomes.runs[runs[0]].n for asked, runs in runs_of.items()}
         once: dict[int, int] = {}
         for size in sorted(real, reverse=True):  # "all" (-1) comes last: it may be a size that was asked for by its number, too
             once.setdefault(real[size], size)
         asked = [once[n] for n in sorted(once)]
-        scores = np.stack([outcomes.over_seeds(found[size]) for size in asked], axis=1) if asked else np.empty((len(outcomes.facts), 0))
-        return cls(asked, [found[size] for size in asked], [real[size] for size in asked], scores)
+        scores = np.stack([outcomes.over_seeds(runs_of[size]) for size in asked], axis=1) if asked else np.empty((len(outcomes.facts), 0))
+        return cls(asked, [runs_of[size] for size in asked], [real[size] for size in asked], scores)
 
 
 def curve(outcomes: Outcomes) -> pd.DataFrame:
@@ -46,17 +49,22 @@ def curve(outcomes: Outcomes) -> pd.DataFrame:
     `per_seed` lists each seed's accuracy; the interval is `statistics.mean_interval`'s, for the mean over levels the
     bootstrap within levels. Means over levels are missing where a level has no facts (METHOD 8.11).
     """
-    sizes, levels, labels = _Sizes.of(outcomes), outcomes.levels(), outcomes.scheme.labels
-    rows = []
+    sizes, levels, rows = _Sizes.of(outcomes), outcomes.levels(), []
     for domain, inside in outcomes.domains():
-        groups = [(label, inside & (levels == at)) for at, label in enumerate(labels)] + [(NATURAL, inside)]
-        for name, chosen in groups:
-            draws = resampled(sizes.scores[chosen]) if chosen.any() else None
-            for at, asked in enumerate(sizes.asked):
-                found = mean_interval(sizes.scores[chosen, at], len(sizes.runs[at]), draws[:, at] if draws is not None else np.empty(0))
-                seeds = [float(_correct(outcomes, run)[chosen].mean()) if chosen.any() else None for run in sizes.runs[at]]
-                rows.append(_row(outcomes, domain, name, asked, sizes.n[at], int(chosen.sum()), seeds, found))
-        rows += _macro_rows(outcomes, sizes, domain, inside)
+        strata = [inside & (levels == at) for at in range(len(outcomes.scheme.labels))]
+        single = [(label, [chosen]) for label, chosen in zip(outcomes.scheme.labels, strata, strict=True)]
+        for name, groups in [*single, (NATURAL, [inside]), (MACRO, strata)]:
+            known, facts = all(group.any() for group in groups), sum(int(group.sum()) for group in groups)
+            draws = macro_resampled([sizes.scores[group] for group in groups]) if known else None
+            for at, runs in enumerate(sizes.runs):
+                mean, seeds = Estimate(None, None, None), []
+                if draws is not None:
+                    mean = mean_interval(sizes.scores[groups[0], at], len(runs), draws[:, at])
+                    seeds = [float(np.mean([outcomes.correct(run)[group].mean() for group in groups])) for run in runs]
+                    if name == MACRO:
+                        value = float(np.mean([sizes.scores[group][:, at].mean() for group in groups]))
+                        mean = Estimate(value, *percentiles(draws[:, at]))
+                rows.append((outcomes.model, domain, name, sizes.asked[at], sizes.n[at], facts, len(runs), *mean, seeds))
     return pd.DataFrame(rows, columns=list(CURVE))
 
 
@@ -84,22 +92,16 @@ def enough(outcomes: Outcomes, share: float = ENOUGH, alpha: float = 0.05) -> pd
     resamples in which this n was the smallest that is enough; `chosen`: whether it is in the facts as they are. Empty where a level
     has no facts.
     """
-    sizes, levels = _Sizes.of(outcomes), outcomes.levels()
-    kept = [at for at, n in enumerate(sizes.n) if n > 0]
     rows = []
-    for domain, inside in outcomes.domains():
-        strata = by_level(sizes.scores[inside][:, kept], levels[inside], len(outcomes.scheme.labels))
-        if not kept or any(not len(group) for group in strata):
-            continue
+    for domain, sizes, strata in _tuned(outcomes):
         drawn = _relative(macro_resampled(strata))
         seen = _relative(np.mean([group.mean(axis=0) for group in strata], axis=0)[None])[0]
         first = (drawn >= share).argmax(axis=1)
-        for place, at in enumerate(kept):
+        for place, n in enumerate(sizes):
             low, high = percentiles(drawn[:, place], alpha)
-            smallest = float((first == place).mean())
             chosen = bool((seen >= share).argmax() == place)
-            least = min(map(len, strata))
-            rows.append((outcomes.model, domain, sizes.n[at], least, float(seen[place]), low, high, smallest, chosen))
+            smallest = float((first == place).mean())
+            rows.append((outcomes.model, domain, n, min(map(len, strata)), float(seen[place]), low, high, smallest, chosen))
     return pd.DataFrame(rows, columns=["model", "domain", "n", "least", "relative", "low", "high", "smallest", "chosen"])
 
 
@@ -110,20 +112,25 @@ def falls(outcomes: Outcomes, alpha: float = 0.05) -> pd.DataFrame:
     smaller sizes together (Bonferroni: `alpha` shared out among them, from the bootstrap's standard error), so that the best of
     many is not taken for better by luck.
     """
-    sizes, levels = _Sizes.of(outcomes), outcomes.levels()
-    kept = [at for at, n in enumerate(sizes.n) if n > 0]
     rows = []
-    for domain, inside in outcomes.domains():
-        strata = by_level(sizes.scores[inside][:, kept], levels[inside], len(outcomes.scheme.labels))
-        if len(kept) < 2 or any(not len(group) for group in strata):
-            continue
+    for domain, sizes, strata in _tuned(outcomes):
         drawn = macro_resampled(strata)
         seen = np.mean([group.mean(axis=0) for group in strata], axis=0)
-        for place, at in enumerate(kept[:-1]):
+        for place, n in enumerate(sizes[:-1]):
             value = float(seen[-1] - seen[place])
-            ends = normal_interval(value, drawn[:, -1] - drawn[:, place], alpha / (len(kept) - 1))
-            rows.append((outcomes.model, domain, sizes.n[at], sizes.n[kept[-1]], min(map(len, strata)), value, *ends))
+            ends = normal_interval(value, drawn[:, -1] - drawn[:, place], alpha / (len(sizes) - 1))
+            rows.append((outcomes.model, domain, n, sizes[-1], min(map(len, strata)), value, *ends))
     return pd.DataFrame(rows, columns=["model", "domain", "n", "largest", "least", "difference", "low", "high"])
+
+
+def _tuned(outcomes: Outcomes) -> Iterator[tuple[str, list[int], list[np.ndarray]]]:
+    """Domains in which every level has facts, with the sizes above 0 and each level's scores [facts, sizes]."""
+    sizes, levels = _Sizes.of(outcomes), outcomes.levels()
+    kept = [at for at, n in enumerate(sizes.n) if n > 0]
+    for domain, inside in outcomes.domains():
+        strata = by_level(sizes.scores[inside][:, kept], levels[inside], len(outcomes.scheme.labels))
+        if kept and all(len(group) for group in strata):
+            yield domain, [sizes.n[at] for at in kept], strata
 
 
 def _relative(means: np.ndarray) -> np.ndarray:
@@ -132,33 +139,45 @@ def _relative(means: np.ndarray) -> np.ndarray:
     return np.divide(means, best, out=np.ones_like(means), where=best > 0)
 
 
-def _macro_rows(outcomes: Outcomes, sizes: _Sizes, domain: str, inside: np.ndarray) -> list[tuple]:
-    levels = outcomes.levels()[inside]
-    strata = by_level(sizes.scores[inside], levels, len(outcomes.scheme.labels))
-    facts = sum(map(len, strata))
-    if any(not len(group) for group in strata):
-        nothing = Estimate(None, None, None)
-        each = zip(sizes.asked, sizes.n, sizes.runs, strict=True)
-        return [_row(outcomes, domain, MACRO, asked, n, facts, [None] * len(runs), nothing) for asked, n, runs in each]
-    draws = macro_resampled(strata)
-    rows = []
-    for at, asked in enumerate(sizes.asked):
-        value = float(np.mean([group[:, at].mean() for group in strata]))
-        seeds = [_macro(_correct(outcomes, run)[inside], levels, len(strata)) for run in sizes.runs[at]]
-        rows.append(_row(outcomes, domain, MACRO, asked, sizes.n[at], facts, seeds, Estimate(value, *percentiles(draws[:, at]))))
-    return rows
+def amount_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Finding]:
+    """Are 60 examples enough, and does accuracy fall again with more? Intervals of its own: narrower ones than the tables'."""
+    alpha = findings.ALPHA / findings.times_asked(outcomes)
+    for one in outcomes:
+        falling = dict(findings.groups_of(falls(one, alpha), "domain"))
+        for domain, rows in findings.groups_of(enough(one, alpha=alpha), "domain"):
+            about = f"{one.model}, {DOMAIN_NAMES[domain]}"
+            few = next((row for row in rows if row["n"] == FEW), None)
+            if few and len(rows) > 1:
+                yield _few_finding(about, few, next(row for row in rows if row["chosen"]))
+            if domain in falling:
+                yield _trend_finding(about, falling[domain])
 
 
-def _row(
-    outcomes: Outcomes, domain: str, level: str, asked: int, n: int, facts: int, seeds: Sequence[float | None], found: Estimate
-) -> tuple:
-    known = [value for value in seeds if value is not None]
-    return (outcomes.model, domain, level, asked, n, facts, len(seeds), found.value, found.low, found.high, known)
+def _few_finding(about: str, few: Row, chosen: Row) -> Finding:
+    text = (
+        f"{FEW} examples reach {few['relative']:.1%} of the best mean over levels ({few['low']:.1%} to {few['high']:.1%}). The smallest "
+        f"number within {ENOUGH:.0%} of the best is {chosen['n']:,}; it is the smallest in {chosen['smallest']:.0%} of the resamples."
+    )
+    verdict = findings.side(few["low"], few["high"], ENOUGH)
+    return findings.judged(about, f"Do {FEW} examples reach {ENOUGH:.0%} of the best?", verdict, text, few["least"])
 
 
-def _correct(outcomes: Outcomes, run: TrainSettings) -> np.ndarray:
-    return outcomes.runs[run].table["correct"].to_numpy(dtype=float)
+def _trend_finding(about: str, rows: list[Row]) -> Finding:
+    """The largest number of examples against the smaller one that it falls furthest behind, or leads by least."""
+    worst = min(rows, key=lambda row: row["difference"])
+    verdict = YES if any(row["high"] < 0 for row in rows) else NO if all(row["low"] > 0 for row in rows) else OPEN
+    text = (
+        f"Against {worst['n']:,} examples, {worst['largest']:,} change the mean over levels by "
+        f"{findings.change(worst['difference'], worst['low'], worst['high'])}."
+    )
+    return findings.judged(about, "Does accuracy fall again with more examples?", verdict, text, worst["least"])
 
 
-def _macro(correct: np.ndarray, levels: np.ndarray, count: int) -> float:
-    return float(np.mean([correct[levels == level].mean() for level in range(count)]))
+STUDY = Study(
+    tables={"curve": curve, "enough": enough},
+    tables_of_shots={"in_context": in_context},
+    findings=amount_findings,
+    printed=(Crossed("curve", ("model", "domain"), "n", "accuracy", {"level": MACRO}),),
+    papers="The first paper says that 60 examples suffice; the follow-up sees accuracy rise to about n = 240 and fall after.",
+    probed_twice=False,
+)

@@ -1,6 +1,4 @@
-"""A study as a grid of runs.
-
-One cell of a study on disk: what a tuned model answered to every test fact, or which levels it has afterwards.
+"""One cell of a study on disk: what a tuned model answered to every test fact, or which levels it has afterwards.
 
     <layer>/cells/<key>/answers.parquet   correct, rival (bool): one row a test fact, in the facts' order
                         levels.parquet    score (float64), level (int64): one row a fact that was probed again, in their order
@@ -23,31 +21,12 @@ from typing import TYPE_CHECKING, Any
 from sftqa_core.artifacts import beside, is_finished, place_of, read_kept, write_folder
 from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.jsonrecord import fingerprint
-from sftqa_core.records import LevelScheme, StudySettings, TrainSettings
+from sftqa_core.records import LevelScheme, TrainSettings
 from sftqa_core.training.selection import needs_levels
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-def grid(study: StudySettings, model: str, most: int | None = None) -> list[TrainSettings]:
-    """The runs of one model, seed after seed, so that a study that is stopped in the middle has whole seeds.
-
-    A level study has one run a training level, beside the natural mix, all of the same n: at most `most`, the number of
-    facts of the scarcest level (METHOD 8.7). Without examples no seed matters, so the untouched model is listed once; which examples it
-    is shown (`shots`) is the seed's choice again.
-    """
-    cells = [] if study.kind == "amount" else [study.run(model, 0, study.seeds[0])]
-    for seed in study.seeds:
-        for n in study.examples:
-            if study.kind == "level":
-                n = n if most is None else most if n == TrainSettings.ALL else min(n, most)
-                cells += [study.run(model, n, seed, levels=(level,), balance="matched") for level in range(len(study.scheme.labels))]
-            if n != 0 or seed == study.seeds[0]:
-                cells.append(study.run(model, n, seed))
-        cells += [study.run(model, 0, seed, more_shots=(shots,)) for shots in study.shots]
-    return cells
 
 
 _UNSEEN: dict[str, Any] = {  # what is only looked at, and how the same steps are computed: equal but for rounding

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import pandas as pd
 
-from sftqa_core.evaluation.intervals import by_level, macro_resampled, resampled
-from sftqa_core.records import TrainSettings
+from sftqa_core.evaluation.intervals import by_level, macro_resampled
+from sftqa_core.records import DOMAIN_NAMES, Finding, StudySettings, TrainSettings
+from sftqa_core.studies import findings
 from sftqa_core.studies.amount import MACRO, NATURAL
+from sftqa_core.studies.findings import NO, OPEN, YES, Row
+from sftqa_core.studies.registry import Crossed, Study, Tables
 from sftqa_core.studies.statistics import Outcomes, bootstrap_p, by_setting, holm, mean_interval, percentiles, sign_flip, winners
 
 MIX = "natural mix"  # examples as they come: what single levels are compared with
@@ -18,6 +23,16 @@ MATRIX = (
 )  # fmt: skip
 
 
+def matched_runs(settings: StudySettings, model: str, n: int, seed: int, most: int | None) -> list[TrainSettings]:
+    """A run for each training level, and the natural mix, all of the same n: at most the number of facts of the scarcest level
+    (METHOD 8.7)."""
+    if most is not None:
+        n = most if n == TrainSettings.ALL else min(n, most)
+    levels = range(len(settings.scheme.labels))
+    single = [settings.run(model, n, seed, levels=(level,), balance="matched") for level in levels]
+    return [*single, settings.run(model, n, seed)]
+
+
 def matrix(outcomes: Outcomes) -> pd.DataFrame:
     """Train level x test level: MATRIX, a row for each domain, training level (and the natural mix) and test level (and both means).
 
@@ -26,36 +41,46 @@ def matrix(outcomes: Outcomes) -> pd.DataFrame:
     test levels, means and domains of the model. The row of the mix has no difference. Accuracy and intervals as in `amount.curve`;
     null for a test level without facts, and then for the mean over levels too (METHOD 8.11).
     """
-    names, runs = _rows(outcomes)
-    if not names:
+    runs_of, labels, levels, rows = _trained(outcomes), outcomes.scheme.labels, outcomes.levels(), []
+    if not runs_of:
         return pd.DataFrame(columns=list(MATRIX))
-    scores = np.stack([outcomes.over_seeds(group) for group in runs], axis=1)
-    n, seeds = [outcomes.runs[group[0]].n for group in runs], [len(group) for group in runs]
-    against = names.index(MIX) if MIX in names else None
-    levels, labels = outcomes.levels(), outcomes.scheme.labels
-    rows = []
+    scores = np.stack([outcomes.over_seeds(runs) for runs in runs_of.values()], axis=1)
+    against = len(runs_of) - 1 if MIX in runs_of else None
     for domain, inside in outcomes.domains():
-        tests = [(label, inside & (levels == at)) for at, label in enumerate(labels)] + [(NATURAL, inside)]
-        for test, chosen in tests:
-            rows += _cells(outcomes.model, domain, test, scores[chosen], names, n, seeds, against)
-        rows += _macro_cells(outcomes.model, domain, by_level(scores[inside], levels[inside], len(labels)), names, n, seeds, against)
+        strata = by_level(scores[inside], levels[inside], len(labels))
+        single = [(label, [group]) for label, group in zip(labels, strata, strict=True)]
+        for test, groups in [*single, (NATURAL, [scores[inside]]), (MACRO, strata)]:
+            draws = macro_resampled(groups) if all(len(group) for group in groups) else None
+            for at, (train, runs) in enumerate(runs_of.items()):
+                numbers: tuple[float | None, ...] = (None,) * 7
+                if draws is not None:
+                    compare = _compared_means if test == MACRO else _compared
+                    numbers = compare(groups, draws, len(runs), at, against)
+                n, facts = outcomes.runs[runs[0]].n, sum(map(len, groups))
+                rows.append((outcomes.model, domain, train, test, n, facts, len(runs), *numbers))
     table = pd.DataFrame(rows, columns=list(MATRIX[:-1]))
     known = table["p"].notna()
     return table.assign(p_holm=pd.Series(holm(table.loc[known, "p"].tolist()), index=table.index[known], dtype="float64"))[list(MATRIX)]
 
 
-def against_mix(outcomes: Outcomes) -> pd.DataFrame:
-    """The rows of `matrix` for the mean over levels, without its correction."""
-    names, runs = _rows(outcomes)
-    rows = []
-    if names:
-        scores = np.stack([outcomes.over_seeds(group) for group in runs], axis=1)
-        n, seeds = [outcomes.runs[group[0]].n for group in runs], [len(group) for group in runs]
-        against = names.index(MIX) if MIX in names else None
-        for domain, inside in outcomes.domains():
-            strata = by_level(scores[inside], outcomes.levels()[inside], len(outcomes.scheme.labels))
-            rows += _macro_cells(outcomes.model, domain, strata, names, n, seeds, against)
-    return pd.DataFrame(rows, columns=list(MATRIX[:-1]))
+def _compared(groups: list[np.ndarray], draws: np.ndarray, seeds: int, at: int, against: int | None) -> tuple[float | None, ...]:
+    """accuracy, low, high, difference, diff_low, diff_high, p of one group of facts [facts, training levels]."""
+    (scores,) = groups
+    mean = mean_interval(scores[:, at], seeds, draws[:, at])
+    if against is None or at == against:
+        return (*mean, *(None,) * 4)
+    differences = scores[:, at] - scores[:, against]
+    return (*mean, float(differences.mean()), *percentiles(draws[:, at] - draws[:, against]), sign_flip(differences))
+
+
+def _compared_means(groups: list[np.ndarray], draws: np.ndarray, seeds: int, at: int, against: int | None) -> tuple[float | None, ...]:
+    """The same of the mean over groups."""
+    means = np.mean([group.mean(axis=0) for group in groups], axis=0)
+    mean = (float(means[at]), *percentiles(draws[:, at]))
+    if against is None or at == against:
+        return (*mean, *(None,) * 4)
+    drawn, value = draws[:, at] - draws[:, against], float(means[at] - means[against])
+    return (*mean, value, *percentiles(drawn), bootstrap_p(value, drawn))
 
 
 def best_rows(outcomes: Outcomes) -> pd.DataFrame:
@@ -64,35 +89,31 @@ def best_rows(outcomes: Outcomes) -> pd.DataFrame:
     `best` is the share of resamples in which this training level is the best one (a tie is shared out; the natural mix does not
     take part), `seen` whether it is in the facts as they are, alone; `least`: test facts of the scarcest level that counts.
     """
-    names, runs = _rows(outcomes)
-    single = [at for at, name in enumerate(names) if name != MIX]
+    single = {name: runs for name, runs in _trained(outcomes).items() if name != MIX}
     if not single:
         return pd.DataFrame(columns=BEST)
-    scores = np.stack([outcomes.over_seeds(runs[at]) for at in single], axis=1)
+    scores = np.stack([outcomes.over_seeds(runs) for runs in single.values()], axis=1)
     levels, labels = outcomes.levels(), outcomes.scheme.labels
     rows = []
     for domain, inside in outcomes.domains():
         strata = by_level(scores[inside], levels[inside], len(labels))
         for test, groups in [*((label, [group]) for label, group in zip(labels, strata, strict=True)), (MACRO, strata)]:
-            if any(not len(group) for group in groups):
+            least = min(map(len, groups))
+            if not least:
                 continue
             won = winners(macro_resampled(groups))
             means = np.mean([group.mean(axis=0) for group in groups], axis=0)
-            alone = (means == means.max()).sum() == 1
-            least = min(map(len, groups))
-            for place, at in enumerate(single):
-                rows.append(
-                    (outcomes.model, domain, test, names[at], float(won[place]), bool(alone and means[place] == means.max()), least)
-                )
+            first = means == means.max()
+            for at, train in enumerate(single):
+                rows.append((outcomes.model, domain, test, train, float(won[at]), bool(first[at] and first.sum() == 1), least))
     return pd.DataFrame(rows, columns=BEST)
 
 
 def composition(outcomes: Outcomes) -> pd.DataFrame:
     """What was trained on: model, train, relation, examples (mean over seeds). Equal columns mean that levels differ in level alone."""
     rows = []
-    for name, runs in zip(*_rows(outcomes), strict=True):
-        relations = dict.fromkeys(relation for run in runs for relation in outcomes.runs[run].counts)
-        for relation in sorted(relations):
+    for name, runs in _trained(outcomes).items():
+        for relation in sorted({relation for run in runs for relation in outcomes.runs[run].counts}):
             counts = [sum(outcomes.runs[run].counts.get(relation, {}).values()) for run in runs]
             rows.append((outcomes.model, name, relation, float(np.mean(counts))))
     return pd.DataFrame(rows, columns=["model", "train", "relation", "examples"])
@@ -111,49 +132,78 @@ def retest(outcomes: Outcomes) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def _rows(outcomes: Outcomes) -> tuple[list[str], list[list[TrainSettings]]]:
+def _trained(outcomes: Outcomes) -> dict[str, list[TrainSettings]]:
     """Training levels that were run, in order, and the natural mix last; with the seeds of each."""
-    found = {levels: runs for (n, levels), runs in by_setting(outcomes).items() if n != 0}
-    single = sorted((levels for levels in found if levels is not None), key=lambda levels: levels[0])
-    names = [outcomes.scheme.labels[levels[0]] for levels in single] + ([MIX] if None in found else [])
-    return names, [found[levels] for levels in [*single, *([None] if None in found else [])]]
+    tuned = {levels: runs for (n, levels), runs in by_setting(outcomes).items() if n != 0}
+    single = sorted(levels for levels in tuned if levels is not None)
+    mix = {MIX: tuned[None]} if None in tuned else {}
+    return {outcomes.scheme.labels[levels[0]]: tuned[levels] for levels in single} | mix
 
 
-def _cells(
-    model: str, domain: str, test: str, scores: np.ndarray, names: list[str], n: list[int], seeds: list[int], against: int | None
-) -> list[tuple]:
-    """One test level: scores [facts, training levels]."""
-    if not len(scores):
-        return _unknown(model, domain, test, 0, names, n, seeds)
-    draws, rows = resampled(scores), []
-    for at, name in enumerate(names):
-        found = mean_interval(scores[:, at], seeds[at], draws[:, at])
-        compared: tuple[float | None, ...] = (None,) * 4
-        if against is not None and at != against:
-            differences = scores[:, at] - scores[:, against]
-            compared = (float(differences.mean()), *percentiles(draws[:, at] - draws[:, against]), sign_flip(differences))
-        rows.append((model, domain, name, test, n[at], len(scores), seeds[at], found.value, found.low, found.high, *compared))
-    return rows
+def level_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Finding]:
+    """Do unknown facts hurt, which level is best, and does each level teach itself best?"""
+    lowest = _after_lowest(outcomes, tables["matrix"])
+    sure = 1 - findings.ALPHA / 2 / findings.times_asked(outcomes)
+    for one in outcomes:
+        best = tables["best"]
+        for domain, rows in findings.groups_of(best[best["model"] == one.model], "domain"):
+            about = f"{one.model}, {DOMAIN_NAMES[domain]}"
+            overall = [row for row in rows if row["test"] == MACRO]
+            if hurt := lowest.get((one.model, domain)):
+                yield _unknown_finding(about, hurt, min(row["least"] for row in overall))
+            if {row["train"] for row in rows} == set(one.scheme.labels):
+                own = [row for row in rows if row["test"] == row["train"]]
+                yield from _best_finding(about, overall, sure)
+                yield from _own_finding(about, own, 1 - (1 - sure) / len(one.scheme.labels))
 
 
-def _macro_cells(
-    model: str, domain: str, strata: list[np.ndarray], names: list[str], n: list[int], seeds: list[int], against: int | None
-) -> list[tuple]:
-    facts = sum(map(len, strata))
-    if any(not len(group) for group in strata):
-        return _unknown(model, domain, MACRO, facts, names, n, seeds)
-    draws, rows = macro_resampled(strata), []
-    means = np.mean([group.mean(axis=0) for group in strata], axis=0)
-    for at, name in enumerate(names):
-        compared: tuple[float | None, ...] = (None,) * 4
-        if against is not None and at != against:
-            drawn, value = draws[:, at] - draws[:, against], float(means[at] - means[against])
-            compared = (value, *percentiles(drawn), bootstrap_p(value, drawn))
-        low, high = percentiles(draws[:, at])
-        rows.append((model, domain, name, MACRO, n[at], facts, seeds[at], float(means[at]), low, high, *compared))
-    return rows
+def _after_lowest(outcomes: Sequence[Outcomes], table: pd.DataFrame) -> dict[tuple[str, str], Row]:
+    """The mean over levels after training on the lowest level, for each model and domain that has it and the natural mix; p-values
+    corrected over these alone."""
+    lowest = {one.model: one.scheme.labels[0] for one in outcomes}
+    rows = findings.rows_of(table[(table["train"] == table["model"].map(lowest)) & (table["test"] == MACRO) & table["p"].notna()])
+    return {(row["model"], row["domain"]): {**row, "p_holm": p} for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True)}
 
 
-def _unknown(model: str, domain: str, test: str, facts: int, names: list[str], n: list[int], seeds: list[int]) -> list[tuple]:
-    """Rows of a test level without facts, or of the mean over levels where one of them has none."""
-    return [(model, domain, name, test, n[at], facts, seeds[at], *(None,) * 7) for at, name in enumerate(names)]
+def _unknown_finding(about: str, row: Row, least: int) -> Finding:
+    verdict = OPEN if row["p_holm"] >= findings.ALPHA else YES if row["difference"] < 0 else NO
+    text = (
+        f"{row['n']:,} examples of {row['train']} give a mean over levels of {row['accuracy']:.1%}: "
+        f"{findings.change(row['difference'], row['diff_low'], row['diff_high'], row['p_holm'], ' against the natural mix')}."
+    )
+    return findings.judged(about, f"Does training on {row['train']} (unknown facts) hurt?", verdict, text, least)
+
+
+def _best_finding(about: str, rows: list[Row], sure: float) -> Iterator[Finding]:
+    ranked = sorted(rows, key=lambda row: -row["best"])
+    if ranked:
+        shares = ", ".join(f"{row['train']} {row['best']:.0%}" for row in ranked)
+        text = f"Best mean over levels, share of resamples: {shares}."
+        verdict = YES if ranked[0]["best"] >= sure else OPEN
+        yield findings.judged(about, "Is one training level the best?", verdict, text, min(row["least"] for row in rows))
+
+
+def _own_finding(about: str, own: list[Row], sure: float) -> Iterator[Finding]:
+    """The papers: in-domain, each test level is answered best after training on that level."""
+    known = [row for row in own if row["least"] >= findings.LEAST]
+    if not known:
+        return
+    levels_of = {
+        YES: [row["test"] for row in known if row["best"] >= sure],
+        NO: [row["test"] for row in known if row["best"] <= 1 - sure],
+        OPEN: [row["test"] for row in known if 1 - sure < row["best"] < sure],
+    }
+    verdict = next((word for word, levels in levels_of.items() if len(levels) == len(own)), OPEN)
+    text = "; ".join(f"{word}: {', '.join(levels)}" for word, levels in levels_of.items() if levels)
+    yield Finding(about, "Is each level answered best after training on it?", verdict, f"{text[:1].upper()}{text[1:]}.")
+
+
+STUDY = Study(
+    runs=matched_runs,
+    tables={"matrix": matrix, "best": best_rows, "composition": composition, "retest": retest},
+    findings=level_findings,
+    printed=(Crossed("matrix", ("model", "domain", "train"), "test", "accuracy"),),
+    papers="The follow-up: in-domain, every test level is answered best after training on that level; L2 is the best for the mean; "
+    "training on L0 loses 13 to 21 points on L1 to L3 (LLaMA-3, n = 1,920).",
+    by_level=True,
+)

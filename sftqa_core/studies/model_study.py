@@ -11,7 +11,7 @@ from sftqa_core.evaluation.predictions import held_out_facts
 from sftqa_core.knowledge.facts import pick_facts
 from sftqa_core.memory.columns import stores_of
 from sftqa_core.memory.prober import Prober
-from sftqa_core.memory.profiles import known_levels, open_for, whole_profile
+from sftqa_core.memory.profiles import known_levels, level_table, open_for
 from sftqa_core.memory.stored import stored_levels
 from sftqa_core.models.catalogue import ModelFingerprint
 from sftqa_core.models.chat_templates import asked_by
@@ -20,7 +20,8 @@ from sftqa_core.models.quantising import number_format
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import CorpusSettings, LevelScheme, ModelCard, StudySettings, TrainSettings
 from sftqa_core.records.tuning import probe_settings
-from sftqa_core.studies.cells import Cells, grid
+from sftqa_core.studies.cells import Cells
+from sftqa_core.studies.registry import find_study, grid
 from sftqa_core.studies.statistics import Outcomes
 from sftqa_core.training.learning_rates import default_learning_rate
 from sftqa_core.training.selection import train_pool
@@ -34,7 +35,7 @@ class ModelStudy:
     """One model's part of a study."""
 
     def __init__(self, study: StudySettings, model: str, reporter: Reporter | None = None):
-        self.study, self.model = study, model
+        self.study, self.model, self.kind = study, model, find_study(study.kind)
         self.reporter = reporter or Silent()
         self.base = study.run(model, 0, study.seeds[0])
         self.prober = Prober(open_for(model, study.source), probe_settings(self.base), self.reporter)
@@ -91,14 +92,14 @@ class ModelStudy:
 
     def shifts_levels(self, run: TrainSettings) -> bool:
         """Whether the run's model is probed again."""
-        return self.study.kind == "shift" and run.n != 0
+        return self.kind.probed_after and run.n != 0
 
     def comparable(self) -> int | None:
         """Train facts of the scarcest level; None where that is not known, or does not matter."""
-        return self._scarcest(known_levels(self.prober, self.train_facts)) if self.study.kind == "level" else None
+        return self._scarcest(known_levels(self.prober, self.train_facts)) if self.kind.by_level else None
 
     def _scarcest(self, levels: pd.DataFrame | None) -> int | None:
-        if self.study.kind != "level" or levels is None or len(levels) < len(self.train_facts):
+        if not self.kind.by_level or levels is None or len(levels) < len(self.train_facts):
             return None
         counts = levels["level"].value_counts()
         return int(min(counts.get(level, 0) for level in range(len(self.study.scheme.labels))))
@@ -111,10 +112,10 @@ class ModelStudy:
     def _view_grid(self) -> list[TrainSettings]:
         """The grid by levels from whatever device measured them."""
         known = None
-        if self.study.kind == "level" and self.source.large:
+        if self.kind.by_level and self.source.large:
             stores = stores_of(self.prober.card, self.prober.settings)
-            known = whole_profile(self.model, self.study.source, self.study.scheme, stores).levels(self.train_facts)
-        elif self.study.kind == "level":
+            known = level_table(self.model, self.study.source, self.study.scheme, stores).levels(self.train_facts)
+        elif self.kind.by_level:
             known = stored_levels(self.prober.card, self.source, self.train_facts, self.prober.settings)
         return grid(self.study, self.model, self._scarcest(known))
 
@@ -129,7 +130,8 @@ class ModelStudy:
         found = {run: cell for run in wanted if (cell := answers.read(run))}
         moved = {run: cell for run in wanted if self.shifts_levels(run) and (cell := shifts.read(run, self.retest_scheme))}
         whole = retest if len(retest) == len(self.again) and facts["level"].notna().all() else None
-        return Outcomes(self.model, self.study.scheme, facts, found, len(wanted), whole, moved, _mixture(card))
+        done = sum(run in found and (run in moved or not self.shifts_levels(run)) for run in wanted)
+        return Outcomes(self.model, self.study.scheme, facts, found, len(wanted), whole, moved, _mixture(card), done)
 
     def _fullest(self, wanted: list[TrainSettings]) -> tuple[Cells, Cells]:
         """The cells of the device that has done most of the runs: this machine's need not be the one that shipped them."""
@@ -150,9 +152,9 @@ class ModelStudy:
         """What has to be probed before the first run: under which scheme, and which facts."""
         scheme = self.study.scheme
         wanted = [(scheme, self.facts)]
-        if self.study.kind == "level":
+        if self.kind.by_level:
             wanted.append((scheme, self.train_facts))
-        if self.study.kind != "amount":
+        if self.kind.probed_twice:
             wanted.append((self.retest_scheme, self.again))
         return wanted
 

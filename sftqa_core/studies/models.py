@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -10,7 +11,12 @@ import pandas as pd
 
 from sftqa_core.evaluation.intervals import resampled
 from sftqa_core.memory.agreement import spearman
-from sftqa_core.records import TrainSettings
+from sftqa_core.records import DOMAIN_NAMES, Finding, TrainSettings
+from sftqa_core.studies import findings
+from sftqa_core.studies.amount import curve
+from sftqa_core.studies.findings import NO, OPEN, YES
+from sftqa_core.studies.level import retest
+from sftqa_core.studies.registry import Crossed, Listed, Study, Tables
 from sftqa_core.studies.statistics import Outcomes, bootstrap_p, holm, percentiles
 
 LEAST = 10  # facts that a rank correlation is told of
@@ -158,3 +164,39 @@ def _trained(outcomes: Outcomes) -> list[TrainSettings]:
 def _spearman(first: pd.Series, second: pd.Series) -> float | None:
     found = spearman(first.astype(float), second.astype(float))
     return found if found == found else None
+
+
+def models_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Finding]:
+    """Do models know different facts, and do they answer differently after the same examples?"""
+    pairs = max(1, len(outcomes) * (len(outcomes) - 1) // 2)
+    ranks = {(row["model"], row["other"]): row["spearman"] for row in findings.rows_of(tables["ranks"])}
+    for row in findings.rows_of(alike(outcomes, findings.ALPHA / pairs)):
+        rank = ranks.get((row["model"], row["other"]))
+        known = "" if rank is None or math.isnan(rank) else f" Their memory scores have a rank correlation of {rank:.2f}."
+        text = (
+            f"{row['same_level']:.0%} of {row['facts']:,} facts are on the same level in both; probed again, a model has "
+            f"{row['same_again']:.0%} where they were: {findings.change(row['difference'], row['low'], row['high'])}."
+        )
+        verdict = YES if row["high"] < 0 else NO if row["low"] > 0 else OPEN
+        yield findings.judged(f"{row['model']} and {row['other']}", "Do they know different facts?", verdict, text + known, row["facts"])
+    for row in findings.rows_of(tables["differences"]):
+        text = (
+            f"After the same {row['n']:,} examples they answer {row['accuracy']:.1%} and {row['other_accuracy']:.1%} of {row['facts']:,} "
+            f"facts: {findings.change(row['difference'], row['low'], row['high'], row['p_holm'])}."
+        )
+        about = f"{row['model']} and {row['other']}, {DOMAIN_NAMES[row['domain']]}"
+        verdict = YES if row["p_holm"] < findings.ALPHA else OPEN
+        yield findings.judged(about, "Do they answer differently after the same examples?", verdict, text, row["facts"])
+
+
+_RANKED = {"facts": ("facts", ","), "spearman": ("Spearman", ".2f"), "same_level": ("same level", ".1%")}  # as they are printed
+STUDY = Study(
+    tables={"curve": curve, "retest": retest},
+    tables_of_all={"shares": level_shares, "ranks": ranks, "differences": differences, "planted": planted, "known_by": known_by},
+    findings=models_findings,
+    printed=(
+        Crossed("shares", ("model", "domain"), "level", "share"),
+        Listed("ranks", {name: (name, "") for name in ("model", "other")} | _RANKED),
+    ),
+    papers="The follow-up: larger models have fewer facts at L0 and more at L4 (LLaMA-2 7B to 70B, LLaMA-3 8B and 70B).",
+)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import pandas as pd
 
 from sftqa_core.evaluation.intervals import resampled
-from sftqa_core.records import TrainSettings
+from sftqa_core.records import DOMAIN_NAMES, Finding, TrainSettings
+from sftqa_core.studies import findings
+from sftqa_core.studies.findings import Row
+from sftqa_core.studies.registry import Crossed, Study, Tables
 from sftqa_core.studies.statistics import Outcomes, percentiles
 
 UNTOUCHED = "untouched, probed again"
@@ -109,3 +115,46 @@ def _crossed(before: np.ndarray, now: np.ndarray, count: int) -> np.ndarray:
 
 def _is(move: str, before: np.ndarray, now: np.ndarray) -> np.ndarray:
     return ({"kept": now == before, "lost": now < before, "gained": now > before}[move]).astype(float)
+
+
+def shift_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Finding]:
+    """Do levels move more than by chance, and is other text predicted worse?"""
+    questions = {"lost": "Do facts fall to lower levels?", "gained": "Do facts rise to higher levels?"}
+    sizes = max(1, len({cell.n for one in outcomes for cell in one.shifts.values()}))
+    alpha = findings.ALPHA / (findings.times_asked(outcomes) * sizes)
+    for one in outcomes:
+        for row in findings.rows_of(moves(one, alpha)):
+            if row["move"] in questions and row["after"] != UNTOUCHED and row["excess"] == row["excess"]:
+                text = (
+                    f"{row['share']:.1%} of {row['facts']:,} facts did; of the untouched model's, probed again, "
+                    f"{row['share'] - row['excess']:.1%}. The excess is "
+                    f"{findings.change(row['excess'], row['excess_low'], row['excess_high'])}."
+                )
+                about = f"{one.model}, {row['after']}, {DOMAIN_NAMES[row['domain']]}"
+                yield findings.judged(
+                    about, questions[row["move"]], findings.side(row["excess_low"], row["excess_high"], 0), text, row["facts"]
+                )
+        for row in findings.rows_of(forgetting(one)):
+            yield _other_text(one.model, row, findings.ALPHA / max(1, len(outcomes) * sizes))
+
+
+def _other_text(model: str, row: Row, alpha: float) -> Finding:
+    from scipy.stats import norm
+
+    half = float(norm.isf(alpha / 2)) * row["log_ratio_se"]
+    low, value, high = (math.expm1(row["log_ratio"] + step) for step in (-half, 0, half))
+    seeds = ", ".join(f"{seed:.2f}" for seed in row["per_seed"])
+    text = (
+        f"Perplexity of pre-training text that it has not read: {row['before']:.2f} before, {row['now']:.2f} after (seeds: {seeds}), "
+        f"{value:+.1%} ({low:+.1%} to {high:+.1%}, over documents)."
+    )
+    return Finding(f"{model}, {row['after']}", "Is other text predicted worse?", findings.side(low, high, 0), text)
+
+
+STUDY = Study(
+    tables={"moves": moves, "transitions": transitions, "forgetting": forgetting},
+    findings=shift_findings,
+    printed=(Crossed("moves", ("model", "domain", "after"), "move", "share"),),
+    papers="The papers look at accuracy, not at levels after tuning; there is nothing published to compare with.",
+    probed_after=True,
+)

@@ -1,13 +1,13 @@
-"""What is known of a study so far: the tables that every analysis starts from.
+"""What every analysis of a study starts from: the outcomes so far, and intervals and tests.
 
-Intervals and tests of studies: facts are resampled, the same ones for all settings that are compared (METHOD 8.9).
+Facts are resampled, the same ones for all settings that are compared (METHOD 8.9).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,7 @@ class Outcomes:
     retest: pd.DataFrame | None = None  # fact_id, level, score of some test facts, probed again untouched
     shifts: Mapping[TrainSettings, Cell] = field(default_factory=dict)  # levels after tuning, rows as `retest`
     mixture: str = ""  # a sentence on what the model read, where that is known
+    done: int = 0  # runs of which everything that the study wants is there
 
     def domains(self) -> Iterator[tuple[str, np.ndarray]]:
         """Each domain that has test facts, and which ones: bool [facts]."""
@@ -43,9 +44,13 @@ class Outcomes:
         """Level index of each test fact, -1 where it is not known: int [facts]."""
         return self.facts["level"].fillna(-1).to_numpy(dtype=np.int64)
 
+    def correct(self, run: TrainSettings) -> np.ndarray:
+        """1 where the run answered a fact rightly: float [facts]."""
+        return self.runs[run].table["correct"].to_numpy(dtype=float)
+
     def over_seeds(self, runs: list[TrainSettings]) -> np.ndarray:
         """Share of these runs (seeds of one setting) in which each fact was answered rightly: float [facts] (METHOD 8.9)."""
-        return np.mean([self.runs[run].table["correct"].to_numpy(dtype=float) for run in runs], axis=0)
+        return np.mean([self.correct(run) for run in runs], axis=0)
 
 
 def by_setting(outcomes: Outcomes) -> dict[tuple[int, tuple[int, ...] | None], list[TrainSettings]]:
@@ -63,8 +68,7 @@ def by_setting(outcomes: Outcomes) -> dict[tuple[int, tuple[int, ...] | None], l
 PERMUTATIONS = 5_000
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(NamedTuple):
     """A value with its 95% interval; all None where it is not known."""
 
     value: float | None

@@ -3,7 +3,7 @@
 `reading` looks things up, `forecast` tells what work will cost, `preflight` what stands in its way, `work` does it.
 """
 
-from sftqa_core.memory.profiles import completions, profile, profile_stamp, whole_profile
+from sftqa_core.memory.profiles import completions, profile, profile_stamp
 from sftqa_core.planning.fit import less_memory
 from sftqa_core.planning.forecast import forecast
 from sftqa_core.planning.offers import add_model, offered_models, remove_model
@@ -90,6 +90,5 @@ __all__ = [
     "trust",
     "unmade_recipes",
     "unreadable_results",
-    "whole_profile",
     "why_no_chat",
 ]

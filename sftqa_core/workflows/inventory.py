@@ -136,25 +136,22 @@ def _check_folder(folder: Path) -> Iterator[tuple[Path, Exception]]:
             yield folder, error
 
 
-def _check_completions(folder: Path) -> Iterator[tuple[Path, Exception]]:
-    from sftqa_core.memory.tables import COMPLETIONS, PROBED
-
-    yield from _check_settings(folder)
-    yield from _check_parts(folder, "part", COMPLETIONS)
-    yield from _check_parts(folder, "facts", PROBED)
-
-
-def _check_hits(folder: Path) -> Iterator[tuple[Path, Exception]]:
-    from sftqa_core.memory.tables import HITS
-
-    yield from _check_parts(folder, "part", HITS)
-
-
-def _check_estimates(folder: Path) -> Iterator[tuple[Path, Exception]]:
+def _check_store(folder: Path) -> Iterator[tuple[Path, Exception]]:
+    """Every part of a folder of completions, hits or estimates."""
     from sftqa_core.memory.stores import ESTIMATES
+    from sftqa_core.memory.tables import COMPLETIONS, HITS, PROBED, read_parquet
 
-    yield from _check_settings(folder)
-    yield from _check_parts(folder, "part", ESTIMATES)
+    kind = folder.parent.name
+    schemas = {"completions": {"part": COMPLETIONS, "facts": PROBED}, "hits": {"part": HITS}, "estimates": {"part": ESTIMATES}}[kind]
+    if kind != "hits":  # hits are named by what they judge, and have no settings of their own
+        yield from _check_settings(folder)
+    for prefix, schema in schemas.items():
+        for path in sorted(folder.glob(f"{prefix}-*.parquet")):
+            try:
+                read_parquet(path, schema)
+            except SftqaError as error:
+                if path.exists():
+                    yield path, error
 
 
 def _check_settings(folder: Path) -> Iterator[tuple[Path, Exception]]:
@@ -168,55 +165,19 @@ def _check_settings(folder: Path) -> Iterator[tuple[Path, Exception]]:
         yield path, ArtifactDamaged(f"It can't be read ({error}); the next probe with these settings writes it again.")
         return
     if not same:
-        yield (
-            path,
-            ArtifactDamaged("It holds other settings than its folder's name says; the next probe with the right ones writes it again."),
-        )
+        told = "It holds other settings than its folder's name says; the next probe with the right ones writes it again."
+        yield path, ArtifactDamaged(told)
 
 
-def _check_parts(folder: Path, prefix: str, schema: object) -> Iterator[tuple[Path, Exception]]:
-    from sftqa_core.memory.tables import read_parquet
-
-    for path in sorted(folder.glob(f"{prefix}-*.parquet")):
-        try:
-            read_parquet(path, schema)
-        except SftqaError as error:
-            if path.exists():
-                yield path, error
-
-
-def _check_report(path: Path) -> Iterator[tuple[Path, Exception]]:
-    from sftqa_core.workflows.study_reports import read_report
-
-    try:
-        read_report(path)
-    except (SftqaError, OSError) as error:
-        yield path, error
-
-
-def _check_study(path: Path) -> Iterator[tuple[Path, Exception]]:
-    from sftqa_core.workflows.study_reports import read_study
-
-    try:
-        read_study(path)
-    except SftqaError as error:
-        yield path, error
-
-
-def _check_aliases(path: Path) -> Iterator[tuple[Path, Exception]]:
+def _check_file(path: Path) -> Iterator[tuple[Path, Exception]]:
+    """A file that a function of the program reads whole is checked by that function."""
     from sftqa_core.knowledge.aliases import read_aliases
-
-    try:
-        read_aliases(path)
-    except (SftqaError, OSError) as error:
-        yield path, error
-
-
-def _check_added(path: Path) -> Iterator[tuple[Path, Exception]]:
     from sftqa_core.models.lists import read_added
+    from sftqa_core.workflows.study_reports import read_report, read_study
 
+    readers: dict[str, Callable[[Path], object]] = {"aliases.csv": read_aliases, "added_models.json": read_added}
     try:
-        read_added(path)
+        readers.get(path.name, read_study if path.suffix == ".yaml" else read_report)(path)
     except (SftqaError, OSError) as error:
         yield path, error
 
@@ -242,19 +203,19 @@ FOLDERS = {  # where not by name
 KINDS = {
     "models": Kind(_in("models"), _check_folder),
     "runs": Kind(_in("runs"), _check_folder),
-    "completions": Kind(_in("completions"), _check_completions),
-    "hits": Kind(_in("hits"), _check_hits),
-    "estimates": Kind(_in("estimates"), _check_estimates),
+    "completions": Kind(_in("completions"), _check_store),
+    "hits": Kind(_in("hits"), _check_store),
+    "estimates": Kind(_in("estimates"), _check_store),
     "answers": Kind(_in("answers"), _check_folder),
     "cells": Kind(_in("cells"), _check_folder),
-    "studies": Kind(_files("studies/*.yaml"), _check_study),
-    "reports": Kind(_files("reports/*.json"), _check_report),
+    "studies": Kind(_files("studies/*.yaml"), _check_file),
+    "reports": Kind(_files("reports/*.json"), _check_file),
     "downloads": Kind(_with_manifest("datasets/[!.]*"), _check_folder),
     "prepared facts": Kind(_with_manifest("sources/[!.]*"), _check_folder),
     "parsed facts": Kind(_with_manifest("datasets/parsed/[!.]*"), _check_folder),
     "uploads": Kind(_files("uploads/*"), _check_readable, movable=False),
-    "aliases": Kind(_files("aliases.csv"), _check_aliases, movable=False),
-    "added models": Kind(_files("added_models.json"), _check_added, movable=False),
+    "aliases": Kind(_files("aliases.csv"), _check_file, movable=False),
+    "added models": Kind(_files("added_models.json"), _check_file, movable=False),
     "unfinished": Kind(_with_manifest("unfinished/*/[!.]*"), _check_folder),
     "half-made models": Kind(_with_manifest("models/.*.unfinished"), _check_folder),
 }

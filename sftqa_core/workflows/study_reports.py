@@ -35,13 +35,6 @@ PLANTED = (
     "rises with the level; questions with junk replies make the untouched model answer badly and learn quickly. It shows the mechanism "
     "and is no evidence about large models."
 )
-PAPER = {  # what the papers report (METHOD sections 3 and 4); of the first one only the title's claim is used
-    "amount": "The first paper says that 60 examples suffice; the follow-up sees accuracy rise to about n = 240 and fall after.",
-    "level": "The follow-up: in-domain, every test level is answered best after training on that level; L2 is the best for the mean; "
-    "training on L0 loses 13 to 21 points on L1 to L3 (LLaMA-3, n = 1,920).",
-    "models": "The follow-up: larger models have fewer facts at L0 and more at L4 (LLaMA-2 7B to 70B, LLaMA-3 8B and 70B).",
-    "shift": "The papers look at accuracy, not at levels after tuning; there is nothing published to compare with.",
-}
 
 
 @dataclass(frozen=True)
@@ -94,17 +87,15 @@ def study_report(settings: StudySettings) -> StudyReport:
     name = report_name(settings)
     if name and (kept := _kept_report(name)):
         return kept
-    from sftqa_core.studies.findings import FINDINGS
+    from sftqa_core.studies.registry import find_study
 
-    outcomes = study_outcomes(settings)
-    planned, done = sum(one.planned for one in outcomes), sum(len(one.runs) for one in outcomes)
-    if settings.kind == "shift":
-        done = sum(len(one.shifts) + sum(run.n == 0 for run in one.runs) for one in outcomes)
+    outcomes, kind = study_outcomes(settings), find_study(settings.kind)
+    planned, done = sum(one.planned for one in outcomes), sum(one.done for one in outcomes)
     planted = [PLANTED] if is_atlas(settings.source) else []
     unfinished = [UNFINISHED] if done < planned else []
-    notes = [CORRECTION, *unfinished, PAPER[settings.kind], *planted, *(one.mixture for one in outcomes if one.mixture)]
-    tables = {title: _plain(table) for title, table in study_tables(settings, outcomes).items()}
-    report = StudyReport(settings, done, planned, tuple(FINDINGS[settings.kind](outcomes)), tuple(notes), tables)
+    notes = (CORRECTION, *unfinished, kind.papers, *planted, *(one.mixture for one in outcomes if one.mixture))
+    tables, found = kind.counted(settings, outcomes)
+    report = StudyReport(settings, done, planned, found, notes, {title: _plain(table) for title, table in tables.items()})
     if name and 0 < planned == done:
         told = report.to_dict()
         keep_json(Workspace.current().reports / f"{name}.json", {**told, _DIGEST: fingerprint(told)})
@@ -161,30 +152,6 @@ def study_outcomes(settings: StudySettings) -> list[Outcomes]:
         except ModelUnavailable:
             continue
     return found
-
-
-def study_tables(settings: StudySettings, outcomes: list[Outcomes]) -> dict[str, pd.DataFrame]:
-    """Every table of a study by name; their columns are documented where they are made."""
-    import pandas as pd
-
-    from sftqa_core.studies import amount, level, models, shift
-
-    each = {
-        "amount": {"curve": amount.curve, "enough": amount.enough},
-        "level": {"matrix": level.matrix, "best": level.best_rows, "composition": level.composition, "retest": level.retest},
-        "models": {"curve": amount.curve, "retest": level.retest},
-        "shift": {"moves": shift.moves, "transitions": shift.transitions, "forgetting": shift.forgetting},
-    }[settings.kind]
-    if settings.shots:
-        each["in_context"] = amount.in_context
-    tables = {name: pd.concat([make(one) for one in outcomes], ignore_index=True) for name, make in each.items() if outcomes}
-    if settings.kind == "models" and outcomes:
-        together = {
-            "shares": models.level_shares, "ranks": models.ranks, "differences": models.differences, "planted": models.planted,
-            "known_by": models.known_by,
-        }  # fmt: skip
-        tables |= {name: make(outcomes) for name, make in together.items()}
-    return tables
 
 
 def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sftqa_core.engine.capacity import give_back
 from sftqa_core.errors import NotEnoughFacts
-from sftqa_core.evaluation.perplexity import Surprise, surprise
+from sftqa_core.evaluation.perplexity import Perplexity, perplexity_of
 from sftqa_core.evaluation.predictions import encode_questions, few_shot_predictions, predict
 from sftqa_core.memory.probing import probe_facts
 from sftqa_core.models.catalogue import origin
@@ -157,15 +157,15 @@ class StudyRuns:
         table = probe_facts(tuned.loaded, part.source, part.again, settings, part.prober.aliases, reporter=self.quiet)
         more = {}
         if self.held_out:
-            after = surprise(tuned.loaded, self.held_out)
+            after = perplexity_of(tuned.loaded, self.held_out)
             ratio, error = after.log_ratio(self._before)
-            more = {"perplexity": after.perplexity, "perplexity_before": self._before.perplexity, "log_ratio": ratio, "log_ratio_se": error}
+            more = {"perplexity": after.value, "perplexity_before": self._before.value, "log_ratio": ratio, "log_ratio_se": error}
         told = (selection.counts, {**_numbers(tuned, began), **more}, part.retest_scheme, origin(self.loaded.card))
         part.shifts.write(run, table, len(selection.facts), *told)
 
     @cached_property
-    def _before(self) -> Surprise:
-        return surprise(self.loaded, self.held_out)
+    def _before(self) -> Perplexity:
+        return perplexity_of(self.loaded, self.held_out)
 
 
 def _numbers(tuned: TuneResult, began: float) -> dict[str, float]:

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from sftqa_core.evaluation import perplexity as module
-from sftqa_core.evaluation.perplexity import surprise
+from sftqa_core.evaluation.perplexity import perplexity_of
 from tests.tiny import byte_level_tokenizer, tiny_loaded
 
 DOCUMENTS = ["Ann was born in Paris.", "Ann.", "Q: Where was Ann born?\nA: Paris.", "Ann was born in Paris.", "Größe", "x"]
 
 
 def perplexity(loaded, documents):
-    return surprise(loaded, documents).perplexity
+    return perplexity_of(loaded, documents).value
 
 
 @pytest.fixture(scope="module")
@@ -86,11 +86,11 @@ def test_a_diverged_model_has_an_infinite_perplexity():
 
 def test_a_change_has_a_standard_error_over_documents(loaded):
     """ln of the ratio of two perplexities; none where nothing changed, and that of the documents' spread where something did."""
-    before = surprise(loaded, DOCUMENTS)
+    before = perplexity_of(loaded, DOCUMENTS)
     assert before.log_ratio(before) == (0.0, 0.0)
-    more = module.Surprise(before.nats + 0.1 * before.tokens, before.tokens)
+    more = module.Perplexity(before.nats + 0.1 * before.tokens, before.tokens)
     assert more.log_ratio(before) == pytest.approx((0.1, 0.0), abs=1e-12)
-    uneven = module.Surprise(before.nats + np.array([1.0, 0, 0, 0, 0, 0]), before.tokens)
+    uneven = module.Perplexity(before.nats + np.array([1.0, 0, 0, 0, 0, 0]), before.tokens)
     value, error = uneven.log_ratio(before)
-    assert value == pytest.approx(math.log(uneven.perplexity / before.perplexity))
+    assert value == pytest.approx(math.log(uneven.value / before.value))
     assert error == pytest.approx(abs(value), rel=0.25)  # one document of six has all of it

@@ -1,14 +1,14 @@
-"""The harm that is done, how often, and what came of it: a table at the end.
+"""The harm that is done, how often, and what came of it: a table at the end (tests/conftest.py prints it).
 
-`make faults` does the full number of harms; the default suite a tenth of them. SFTQA_FAULTS=full chooses.
+`make faults` does the full number of harms; the default suite one of each. SFTQA_FAULTS=full chooses.
 """
 
 from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,6 @@ from sftqa_core.workspace import Workspace
 from tests.jobs.job_processes import FAST, end_processes
 
 FULL = os.environ.get("SFTQA_FAULTS") == "full"
-_TABLE: dict[str, Harm] = {}
 
 
 @dataclass
@@ -37,15 +36,17 @@ class Harm:
 
 
 @pytest.fixture
-def harm() -> Callable[[str], Harm]:
-    """The row of a kind of harm."""
-    return lambda name: _TABLE.setdefault(name, Harm(name))
+def harm(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Harm]]:
+    """The row of a kind of harm; it travels in the test's report to the process that prints the table."""
+    rows: dict[str, Harm] = {}
+    yield lambda name: rows.setdefault(name, Harm(name))
+    request.node.user_properties += [("harm", astuple(row)) for row in rows.values()]
 
 
 @pytest.fixture
-def often() -> Callable[[int], int]:
-    """How often a harm is to be done: so often in full, a tenth of it in the default suite."""
-    return lambda times: times if FULL else max(times // 10, 1)
+def often() -> Callable[..., int]:
+    """How often a harm is to be done: so often in full, and `least` times (once) in the default suite."""
+    return lambda times, least=1: times if FULL else least
 
 
 @pytest.fixture
@@ -68,13 +69,3 @@ def executor(workspace: Workspace):
     """A local executor on a fast clock; whatever it started ends with the test."""
     yield LocalExecutor(workspace, FAST)
     end_processes(workspace)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the table."""
-    if not _TABLE:
-        return
-    terminalreporter.section("harm, times tried, outcome")
-    width = max(len(name) for name in _TABLE)
-    for row in _TABLE.values():
-        terminalreporter.write_line(f"{row.name:<{width}}  {row.times:>6,}  {'; '.join(row.outcomes)}")

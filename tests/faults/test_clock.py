@@ -23,7 +23,7 @@ def test_clocks_that_jump(jumping, executor, tmp_path, harm, often, chance):
     """Every process's clock jumps at every look, files are dated years ahead and back, and now and then the worker is killed."""
     row = harm("clock jumps of up to a year in every process")
     ids = []
-    for number in range(often(40)):
+    for number in range(often(40, least=4)):
         ids += start(executor, tmp_path, 2)
         for path in (executor.store.beat, *executor.workspace.jobs.glob("*/alive")):
             moment = time.time() + chance.choice((-3e7, 3e7))

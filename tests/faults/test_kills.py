@@ -73,7 +73,7 @@ def start(executor: LocalExecutor, place: Path, count: int = JOBS) -> list[str]:
 def test_killing_any_process_at_a_random_moment(executor, tmp_path, harm, often, chance):
     """Worker, job or warm process, one after the other, while jobs come and go."""
     ids = start(executor, tmp_path)
-    for number in range(often(200)):
+    for number in range(often(200, least=3)):
         kind = ("worker", "job", "warm process")[number % 3]
         row = harm(f"kill -9 of the {kind} at a random moment")
         while not (found := victims(executor, kind)):

@@ -50,7 +50,7 @@ def test_killing_the_server(executor, tmp_path, harm, often, chance):
             ids += start(executor, tmp_path, 3)
             time.sleep(chance.random() * 0.3)
             process.kill()
-            if number % 2:
+            if number % 2 == 0:
                 kill(victims(executor, "worker") + victims(executor, "job"))
         with server():
             until(lambda ids=tuple(ids): all(executor.store.get(job_id).state == "done" for job_id in ids), 60)

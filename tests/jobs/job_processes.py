@@ -20,8 +20,8 @@ FAST = Timing(poll_s=0.03, idle_s=20.0, ask_s=0.4, terminate_s=0.4)
 CPU = {"device": "cpu"}
 
 
-def until(condition: Callable[[], object], limit_s: float = 20.0) -> None:
-    """Wait for a condition; fail after `limit_s`."""
+def until(condition: Callable[[], object], limit_s: float = 120.0) -> None:
+    """Wait for a condition; fail after `limit_s`, which is long, since a busy machine takes its time over a process that loads torch."""
     end_s = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < end_s, f"did not happen within {limit_s} s"

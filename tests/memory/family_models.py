@@ -20,7 +20,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast
 
 from sftqa_core.engine import greedy as greedy_module
 from sftqa_core.engine.decoder import Decoder, Load, Read
-from sftqa_core.engine.drawing import StopWatch
+from sftqa_core.engine.drawing import StopCriteria
 from sftqa_core.engine.greedy import greedy
 from sftqa_core.engine.packed import PackedModel
 from sftqa_core.engine.sampling import Prompt, batches_by_length, prompt_uniforms
@@ -187,7 +187,7 @@ class Walk:
 @torch.no_grad()
 def walked(loaded: LoadedModel, prompt: Prompt, settings: SamplerSettings) -> list[Walk]:
     """What the prompt's samples must draw: whole texts through the model at every step, one number a token by inverse CDF."""
-    watch, uniform = StopWatch.of(loaded), prompt_uniforms([prompt], settings)[0]
+    watch, uniform = StopCriteria.of(loaded), prompt_uniforms([prompt], settings)[0]
     texts = np.tile(np.array(prompt.ids), (settings.samples, 1))
     margin, found = np.ones(settings.samples), {}
     for step in range(settings.max_new_tokens):

@@ -9,7 +9,7 @@ import torch
 import transformers
 from transformers import GenerationConfig
 
-from sftqa_core.engine.drawing import StopWatch, draw_tokens, halving
+from sftqa_core.engine.drawing import StopCriteria, draw_tokens, halving
 from sftqa_core.engine.greedy import greedy
 from sftqa_core.engine.packed import PackedModel
 from sftqa_core.engine.randomness import GREEDY
@@ -282,7 +282,7 @@ def test_top_k_and_greedy_draw_what_generate_draws(tiny, top_k, rule):
 
 def test_rows_of_exact_answers_stop_at_the_end_of_a_line(tiny):
     """A line break ends the row whatever stands in the line, and keeps the text as it was drawn."""
-    watch, answers = StopWatch.of(tiny), [exact_answers(["Paris"])]
+    watch, answers = StopCriteria.of(tiny), [exact_answers(["Paris"])]
 
     def check(text):
         drawn = np.array([tiny.tokenizer(text)["input_ids"]])
@@ -296,7 +296,7 @@ def test_rows_of_exact_answers_stop_at_the_end_of_a_line(tiny):
 
 def test_word_still_open_is_no_hit(tiny):
     """An answer at the very end of the text is no hit until the next token closes the word."""
-    watch, answers = StopWatch.of(tiny), [Matcher().compile(["Paris"])]
+    watch, answers = StopCriteria.of(tiny), [Matcher().compile(["Paris"])]
     ids = tiny.tokenizer(" Paris")["input_ids"]
 
     def check(extra):

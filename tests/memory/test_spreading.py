@@ -12,7 +12,7 @@ from sftqa_core.engine.greedy import greedy
 from sftqa_core.engine.packed import KeyValues, NextTokens, PackedModel, PrefixTree, Texts
 from sftqa_core.engine.sampling import GenerateSampler, Prompt, SharedPrefixSampler
 from sftqa_core.errors import SettingsError
-from sftqa_core.evaluation.perplexity import surprise
+from sftqa_core.evaluation.perplexity import perplexity_of
 from sftqa_core.knowledge.matching import Matcher
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.loading import load_model
@@ -47,7 +47,7 @@ def test_answers_and_perplexity_are_those_of_the_whole_model(hooked):
     whole = tiny_loaded()
     assert packs(hooked)
     assert greedy(hooked, IDS, 5) == greedy(whole, IDS, 5)
-    assert surprise(hooked, ["Ann was born in Paris."]).nats.tolist() == surprise(whole, ["Ann was born in Paris."]).nats.tolist()
+    assert perplexity_of(hooked, ["Ann was born in Paris."]).nats.tolist() == perplexity_of(whole, ["Ann was born in Paris."]).nats.tolist()
 
 
 @pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")

@@ -12,7 +12,7 @@ import pandas as pd
 from sftqa_core.artifacts import write_folder
 from sftqa_core.errors import FactsError, ModelUnavailable, NotFound, SettingsError
 from sftqa_core.memory.columns import Ids
-from sftqa_core.memory.profiles import Profile, Whole
+from sftqa_core.memory.profiles import LevelTable, Profile
 from sftqa_core.records import Agreement, Check, DomainAccuracy, LevelAccuracy, LevelScheme, ModelCard, Preflight, RunSummary, TrainSettings
 from sftqa_core.workflows.reading import Trust
 
@@ -151,7 +151,7 @@ def workflows(
         table = facts_and_levels()
         if not probed:
             table = table.assign(score=np.nan, level=pd.NA)
-        return Whole(table, LevelScheme(), (), Ids(table)).profile(split, domain)
+        return LevelTable(table, LevelScheme(), (), Ids(table)).profile(split, domain)
 
     def trust(model: str, source: str, split: str = "test", domain: str = "all") -> Trust:
         cells = tuple(tuple(40 if row == column else 2 for column in range(5)) for row in range(5))

@@ -118,7 +118,7 @@ def test_a_damaged_study_is_a_study_or_an_error(damage):
     assert from_yaml(to_yaml(study)) == study
 
 
-@given(objects(StudySettings).flatmap(lambda data: st.fixed_dictionaries({"data": st.just(data), "kind": st.sampled_from(STUDIES)})))
+@given(objects(StudySettings).flatmap(lambda data: st.fixed_dictionaries({"data": st.just(data), "kind": st.sampled_from(list(STUDIES))})))
 def test_a_study_comes_back_from_its_file(made):
     """Whatever its names, prompts and numbers are."""
     try:

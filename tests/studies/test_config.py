@@ -5,8 +5,7 @@ import dataclasses
 import pytest
 
 from sftqa_core.errors import SettingsError
-from sftqa_core.records import PROMPTS, LevelScheme, PromptFormat, StudySettings, TrainSettings
-from sftqa_core.records.studying import SIZES, STUDIES
+from sftqa_core.records import PROMPTS, STUDIES, LevelScheme, PromptFormat, StudySettings, TrainSettings
 from sftqa_core.studies.config import MAX_CHARACTERS, from_yaml, to_yaml
 from tests.studies.small_study import FOUR
 
@@ -27,7 +26,7 @@ def test_every_kind_comes_back_as_it_was(kind):
     text = to_yaml(study)
     assert from_yaml(text) == study
     assert text.startswith("# A study of SFT-QA Explorer. Run it with: sftqa study --config ")
-    told = ", ".join("all" if n == ALL else str(n) for n in SIZES[kind])
+    told = ", ".join("all" if n == ALL else str(n) for n in STUDIES[kind].sizes)
     assert f"\nkind: {kind}\nmodels: [m, o]\nsource: atlas\nseeds: [0, 1, 2]\nsizes: [{told}]\n" in text
 
 
@@ -186,7 +185,7 @@ def test_kind_and_models_are_needed_and_known():
     assert refused("source: atlas") == "StudySettings needs 'kind'.\nStudySettings needs 'models'."
     assert refused("kind: amount\nmodels: []") == "A study needs one or more models."
     assert refused("kind: amount\nmodels:") == "StudySettings.models: must be a list, got None."
-    assert refused("kind: level\nmodels: m\nsizes: [60, 120]") == "A study of kind level looks at one number of examples, got [60, 120]."
+    assert refused("kind: level\nmodels: m\nsizes: [60, 120]") == "A study of kind level takes one number of examples, got [60, 120]."
 
 
 def test_unknown_settings_are_refused_all_at_once():

@@ -2,15 +2,27 @@
 
 import dataclasses
 import math
+from functools import partial
 
 import numpy as np
 
-from sftqa_core.studies.findings import FINDINGS, NO, OPEN, YES, amount_findings, level_findings, models_findings, shift_findings
+from sftqa_core.records import STUDIES, StudySettings
+from sftqa_core.studies.findings import NO, OPEN, YES
+from sftqa_core.studies.registry import find_study
 from tests.studies.small_study import TWO, facts_of, levels_cell, outcomes_of, right, run
 
 FACTS = facts_of((100,) * 5)
 PAIR = facts_of((100, 100))
 LEVELS = PAIR["level"].astype(int).to_numpy()
+
+
+def findings_of(kind, outcomes):
+    """What a study of this kind says of the outcomes."""
+    _, findings = find_study(kind).counted(StudySettings(kind, ("m",)), outcomes)
+    return findings
+
+
+amount_findings, level_findings, models_findings, shift_findings = (partial(findings_of, kind) for kind in STUDIES)
 
 
 def asked(findings, question):
@@ -75,7 +87,7 @@ def test_without_60_examples_or_another_size_nothing_is_said():
     for outcomes in (sizes(), sizes(n0=0.1), sizes(n60=0.5), lacking):
         assert list(amount_findings([outcomes])) == []
     assert [found.question[:5] for found in amount_findings([sizes(n30=0.5, n240=0.6)])] == ["Does "]
-    assert [list(make([])) for make in FINDINGS.values()] == [[], [], [], []]
+    assert [findings_of(kind, []) for kind in STUDIES] == [()] * len(STUDIES)
 
 
 def test_more_models_and_domains_make_intervals_wider():
@@ -159,14 +171,13 @@ def test_cells_under_thirty_facts_make_no_claim():
     assert {one.verdict for one in findings} <= {OPEN}
 
 
-def test_the_best_level_is_corrected_for_being_asked_of_many(monkeypatch):
+def test_the_best_level_is_corrected_for_being_asked_of_many():
     """98% of the resamples is enough for one model and domain, not for each of ten."""
-    from sftqa_core.studies import level
-
-    real = level.best_rows
-    monkeypatch.setattr(level, "best_rows", lambda one: real(one).assign(best=lambda t: t["best"].map({1.0: 0.98, 0.0: 0.02})))
-    one = by_level((0.2, 0.3), (0.2, 0.9), None)
-    findings = [found for found in level_findings([one] * 10) if found.question.startswith("Is one training level")]
+    one, study = by_level((0.2, 0.3), (0.2, 0.9), None), find_study("level")
+    ten = [dataclasses.replace(one, model=f"m{at}") for at in range(10)]
+    tables, _ = study.counted(StudySettings("level", ("m",)), ten)
+    best = tables["best"].assign(best=tables["best"]["best"].map({1.0: 0.98, 0.0: 0.02}))
+    findings = [found for found in study.findings(ten, tables | {"best": best}) if found.question.startswith("Is one training level")]
     assert [found.verdict for found in findings] == [OPEN] * 10
 
 

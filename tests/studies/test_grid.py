@@ -6,7 +6,8 @@ import pytest
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import LevelScheme, PromptFormat, StudySettings, TrainSettings
-from sftqa_core.studies.cells import canonical, grid
+from sftqa_core.studies.cells import canonical
+from sftqa_core.studies.registry import grid
 from tests.studies.small_study import FOUR
 
 ALL = TrainSettings.ALL

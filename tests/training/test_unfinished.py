@@ -24,7 +24,7 @@ CHILD = """
 import dataclasses, sys
 from pathlib import Path
 from sftqa_core.training import unfinished
-from sftqa_core.training.trainer import fine_tune
+from sftqa_core.training.fine_tuning import fine_tune
 from tests.tiny import tiny_loaded
 from tests.training.test_trainer import EXAMPLES, SETTINGS, Recorder
 

@@ -9,7 +9,7 @@ import pytest
 from sftqa_core import workflows
 from sftqa_core.errors import SftqaError
 from sftqa_core.knowledge.facts import UNUSED, FactSource
-from sftqa_core.memory.profiles import NOT_PROBED, open_for, profile_stamp, whole_profile
+from sftqa_core.memory.profiles import NOT_PROBED, level_table, open_for, profile_stamp
 from sftqa_core.memory.stored import stored_levels
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings, TrainSettings
@@ -86,9 +86,9 @@ def test_a_fact_is_found_among_the_rows_shown(atlas):
 
 def test_looking_at_a_profile_twice_reads_nothing_again(atlas):
     """Another split is another list of rows of the same table, for whoever asks."""
-    assert workflows.profile(MODEL, "atlas", "train").whole is atlas.whole
-    assert whole_profile(MODEL, "atlas") is atlas.whole
-    assert whole_profile(MODEL, "atlas", LevelScheme(method="likelihood")) is not atlas.whole
+    assert workflows.profile(MODEL, "atlas", "train").level_table is atlas.level_table
+    assert level_table(MODEL, "atlas") is atlas.level_table
+    assert level_table(MODEL, "atlas", LevelScheme(method="likelihood")) is not atlas.level_table
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_known_facts_come_first_and_unknown_ones_can_be_asked_for(own):
     workflows.probe(ProbeSettings("tiny", own, "test", limit=5, device="cpu"))
     profile = workflows.profile("tiny", own, "test")
     rows = profile.choose()
-    assert (profile.whole.level[rows] != NOT_PROBED).tolist() == [True] * 5 + [False] * (profile.facts - 5)
+    assert (profile.level_table.level[rows] != NOT_PROBED).tolist() == [True] * 5 + [False] * (profile.facts - 5)
     assert sorted(rows[:5]) == rows[:5].tolist()
     assert profile.choose([NOT_PROBED]).tolist() == rows[5:].tolist()
 
