@@ -39,16 +39,7 @@ else:  # one run for one person's session
             st.Page("pages/jobs.py", title="Jobs"),
             st.Page("pages/available_models.py", title="Models", url_path="catalogue"),
         ],
-<<<<<<< HEAD
-        "Studies": [st.Page(study.page, title=study.title) for study in STUDIES.values()],
-=======
-        "Studies": [
-            st.Page("pages/how_much_data.py", title="How much data?", url_path="amount"),
-            st.Page("pages/which_data.py", title="Which data?", url_path="level"),
-            st.Page("pages/which_model.py", title="Which model?", url_path="models"),
-            st.Page("pages/what_moves.py", title="What moves?", url_path="shift"),
-        ],
->>>>>>> e9743ed6e949777bbbbbd0ce88141af11d1f5b08
+        "Studies": [st.Page(study.page, title=study.title, url_path=name) for name, study in STUDIES.items()],
     }
     page = st.navigation({**PAGES, **entrance.let_in()}, position="top")
     st.set_page_config(page_title=f"{page.title} · SFT-QA Explorer", page_icon=ICON, layout="wide")

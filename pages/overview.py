@@ -44,13 +44,6 @@ with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
     st.page_link("pages/memory.py", label="or look at what the model knows, fact by fact", icon=":material/psychology:")
 st.subheader("Studies of hundreds of runs", anchor=False)
 with st.container(horizontal=True, gap="large"):
-<<<<<<< HEAD
     for study in STUDIES.values():
         st.page_link(study.page, label=study.title, icon=study.icon)
-=======
-    st.page_link("pages/how_much_data.py", label="How much data?", icon=":material/stacked_line_chart:")
-    st.page_link("pages/which_data.py", label="Which data?", icon=":material/grid_on:")
-    st.page_link("pages/which_model.py", label="Which model?", icon=":material/compare_arrows:")
-    st.page_link("pages/what_moves.py", label="What moves?", icon=":material/swap_vert:")
->>>>>>> e9743ed6e949777bbbbbd0ce88141af11d1f5b08
 panels.planted()

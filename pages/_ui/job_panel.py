@@ -21,15 +21,6 @@ from sftqa_core.errors import SettingsError, SftqaError
 from sftqa_core.figures.curves import loss_figure
 from sftqa_core.records import KEPT, STUDIES, Job, TrainSettings
 
-<<<<<<< HEAD
-=======
-STUDY_PAGES = {
-    "amount": "pages/how_much_data.py",
-    "level": "pages/which_data.py",
-    "models": "pages/which_model.py",
-    "shift": "pages/what_moves.py",
-}
->>>>>>> e9743ed6e949777bbbbbd0ce88141af11d1f5b08
 RUNNING_S, WAITING_S = 1.0, 3.0  # how often a job is asked for news
 STATES = {
     "queued": ("waiting", "gray", ":material/hourglass_empty:"),

@@ -29,20 +29,20 @@ class StudyKind:
 STUDIES = {
     "amount": StudyKind(
         "How much data?", "Accuracy against the number of examples, and the smallest number that is enough.",
-        "pages/amount.py", ":material/stacked_line_chart:", (0, 10, 30, 60, 120, 240, 480, 960, 1920, ALL),
+        "pages/how_much_data.py", ":material/stacked_line_chart:", (0, 10, 30, 60, 120, 240, 480, 960, 1920, ALL),
         many_sizes=True, untouched_as_size=True, shots=True,
     ),
     "level": StudyKind(
         "Which data?", "Training on facts of one memory level, tested on every level.",
-        "pages/level.py", ":material/grid_on:", (240,),
+        "pages/which_data.py", ":material/grid_on:", (240,),
     ),
     "models": StudyKind(
         "Which model?", "What each model knows, and what the same examples do to each.",
-        "pages/models.py", ":material/compare_arrows:", (60,),
+        "pages/which_model.py", ":material/compare_arrows:", (60,),
     ),
     "shift": StudyKind(
         "What moves?", "Levels probed again after tuning, beside the untouched model probed again.",
-        "pages/shift.py", ":material/swap_vert:", (60, 1920), many_sizes=True,
+        "pages/what_moves.py", ":material/swap_vert:", (60, 1920), many_sizes=True,
     ),
 }  # fmt: skip
 MOST = 100  # models, seeds or sizes of one study
