@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from sftqa_core.evaluation.intervals import by_level, macro_resampled
+from sftqa_core.evaluation.intervals import by_level, macro_resampled, mean_interval, percentiles
 from sftqa_core.records import DOMAIN_NAMES, Finding, StudySettings, TrainSettings
 from sftqa_core.studies import findings
 from sftqa_core.studies.amount import MACRO, NATURAL
 from sftqa_core.studies.findings import NO, OPEN, YES, Row
 from sftqa_core.studies.registry import Crossed, Study, Tables
-from sftqa_core.studies.statistics import Outcomes, bootstrap_p, by_setting, holm, mean_interval, percentiles, sign_flip, winners
+from sftqa_core.studies.statistics import Outcomes, bootstrap_p, by_setting, holm, sign_flip, winners
 
 MIX = "natural mix"  # examples as they come: what single levels are compared with
 BEST = ["model", "domain", "test", "train", "best", "seen", "least"]

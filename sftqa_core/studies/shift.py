@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from sftqa_core.evaluation.intervals import resampled
+from sftqa_core.evaluation.intervals import percentiles, resampled
 from sftqa_core.records import DOMAIN_NAMES, Finding, TrainSettings
 from sftqa_core.studies import findings
 from sftqa_core.studies.findings import Row
 from sftqa_core.studies.registry import Crossed, Study, Tables
-from sftqa_core.studies.statistics import Outcomes, percentiles
+from sftqa_core.studies.statistics import Outcomes
 
 UNTOUCHED = "untouched, probed again"
 MOVES = ("kept", "lost", "gained")  # on the same level, on a lower one, on a higher one
