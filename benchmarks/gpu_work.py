@@ -19,7 +19,7 @@ from sftqa_core.engine.capacity import at_once
 from sftqa_core.engine.sampling import fact_prompts
 from sftqa_core.memory.profiles import open_for
 from sftqa_core.models.catalogue import ModelFingerprint
-from sftqa_core.models.devices import device_memory
+from sftqa_core.models.devices import device_ram
 from sftqa_core.models.footprint import Shape, TuningStep, decoding, tuning
 from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Progress, Silent
@@ -109,7 +109,7 @@ def tune_row(loaded: LoadedModel, peak: Peak, method: str, examples: int) -> dic
     encoded = [len(example.ids) for example in encode_examples(loaded, facts, settings)]
     foretold = tuning(shape_of(loaded), loaded.device, TuningStep(method, RANK, BATCH, max(encoded))).total
     row = {"model": loaded.card.name, "parameters": loaded.model.num_parameters(), "method": method}
-    room = device_memory(loaded.device)
+    room = device_ram(loaded.device)
     if room and foretold > room.total:
         return {**row, "note": f"left out: {foretold / 1e9:.0f} GB foretold, the device has {room.total / 1e9:.0f} GB"}
     reset(loaded.device)

@@ -22,13 +22,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sftqa_core.artifacts import finished, read_manifest, write_folder, write_json
-from sftqa_core.engine.probe_prompts import wanted_facts
-from sftqa_core.jobs.executor import new_job
-from sftqa_core.jobs.queue import JobStore
+from sftqa_core.engine.wanted_facts import wanted_facts
+from sftqa_core.jobs.queue import JobStore, new_job
 from sftqa_core.knowledge.aliases import load_aliases
 from sftqa_core.knowledge.sources import open_source
+from sftqa_core.memory.probe_stores import CompletionStore
 from sftqa_core.memory.scores import samples_interval, templates_interval
-from sftqa_core.memory.stores import CompletionStore
 from sftqa_core.models.catalogue import find_model, model_fingerprint
 from sftqa_core.records import LevelScheme, ProbeSettings, Resources, StudySettings, TrainSettings
 from sftqa_core.workspace import Workspace

@@ -103,11 +103,11 @@ def job(model: str, work: str, device: str) -> dict[str, Any]:
     before = resident()
     if work == "probe":
         probing = ProbeSettings(model, limit=100, scheme=fresh, device=device)
-        memory = workflows.forecast(probing).memory
+        memory = workflows.forecast(probing).fit
         workflows.probe(probing)
     else:
         training = TrainSettings(model, method=work, lora_rank=RANK, test_limit=40, save_model=False, device=device)
-        memory = workflows.forecast(training).memory
+        memory = workflows.forecast(training).fit
         workflows.train(training)
     if memory is None or memory.parts is None or memory.needed is None:
         raise RuntimeError(f"{model}: nothing was foretold")
@@ -190,8 +190,8 @@ def answer(loaded: Any, work: str, options: argparse.Namespace) -> dict[str, int
 
 def probe(loaded: Any, work: str, options: argparse.Namespace) -> dict[str, int]:
     """Complete statements, ten samples each."""
-    from sftqa_core.engine.probe_prompts import wanted_facts
     from sftqa_core.engine.sampling import fact_prompts, make_sampler
+    from sftqa_core.engine.wanted_facts import wanted_facts
     from sftqa_core.knowledge.aliases import load_aliases
     from sftqa_core.memory.prober import chosen_facts
     from sftqa_core.memory.profiles import open_for

@@ -7,17 +7,20 @@ import streamlit as st
 from pages._ui import background, panels, state
 from pages._ui.job_panel import job_panel
 from pages._ui.queue_panel import queue_panel
+from sftqa_core.jobs import current_executor
+from sftqa_core.records import OVER
 
 SHOWN = 30
 
 st.title("Jobs")
 
 with panels.told():
-    background.wake()
-    counts = background.job_counts()
+    executor = current_executor()
+    executor.wake()
+    counts = executor.counts()
 
 if not counts:
-    panels.empty("Nothing has been started yet. Runs and probes go on here when you close the tab.", "pages/lab.py", "Open the Lab")
+    panels.empty("No jobs yet. Runs and probes continue here when you close the tab.", "pages/lab.py", "Open the Lab")
     st.stop()
 if warning := background.state_warning():
     st.warning(warning, icon=":material/lan:")
@@ -25,19 +28,19 @@ if (trouble := state.kept_problem()) is not None:
     panels.problem(trouble)
 
 with panels.told():
-    running = background.jobs(states=("running", "stopping"))
+    running = executor.jobs(states=("running", "stopping"))
     st.subheader(f"Running ({len(running)})" if running else "Nothing is running", anchor=False)
     for job in reversed(running):
         job_panel(job, "jobs", charts=False)
     if counts.get("queued"):
-        queue_panel(tuple(waiting.job.id for waiting in background.queue()))
-    ended = sum(counts.get(state_name, 0) for state_name in background.OVER)
+        queue_panel(tuple(queued.job.id for queued in executor.queue()))
+    ended = sum(counts.get(state_name, 0) for state_name in OVER)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.subheader(f"Over ({ended:,})", anchor=False)
-        if ended and st.button("Clear the list", icon=":material/clear_all:", help="Takes these jobs and their logs away. Results stay."):
-            background.clear_jobs()
+        st.subheader(f"Ended ({ended:,})", anchor=False)
+        if ended and st.button("Clear the list", icon=":material/clear_all:", help="Removes these jobs and their logs. Results stay."):
+            executor.remove()
             st.rerun()
-    for job in background.jobs(SHOWN, states=background.OVER):
+    for job in executor.jobs(SHOWN, states=OVER):
         job_panel(job, "jobs", charts=False)
     if ended > SHOWN:
         st.caption(f"The {SHOWN} newest of {ended:,} are shown; 'sftqa jobs' lists them all.")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages._ui import background, forms, panels, resources, state, study_form
+from pages._ui import background, forms, panels, resources, state
 from pages._ui.cost_panel import cost_panel
 from pages._ui.job_panel import job_panel
 from sftqa_core.errors import SftqaError
+from sftqa_core.jobs import current_executor
+from sftqa_core.records import ACTIVE
 
 st.title("Lab")
 st.caption("Fine-tune a model on a few question-answer pairs. The run goes on in the background when you leave or close this page.")
@@ -31,7 +33,7 @@ left, right = st.columns([3, 2], gap="large")
 settings, wrong = None, ""
 with left:
     try:
-        settings = forms.train_form() if kind == "train" else study_form.study_form()
+        settings = forms.train_form() if kind == "train" else forms.study_form()
     except SftqaError as error:
         wrong = str(error)
 
@@ -39,9 +41,7 @@ with right:
     st.subheader("What it will cost", anchor=False)
     with panels.told():
         watched = state.watched_jobs(kind)
-        twin = settings is not None and any(
-            job.settings == settings.to_dict() for job in background.jobs(kind=kind, states=background.ACTIVE)
-        )
+        twin = settings is not None and any(job.settings == settings.to_dict() for job in current_executor().jobs(kind=kind, states=ACTIVE))
     if settings is None:
         panels.problem(wrong)
     ready = settings is not None and cost_panel(settings) and not twin
@@ -54,9 +54,9 @@ with right:
             state.watch(background.submit(kind, settings, expected).id)
         st.rerun()
     if kind == "study" and settings is not None:
-        study_form.file_button(settings)
+        forms.file_button(settings)
     if twin:
-        st.caption("These very settings are under way. Change something to start another run; it waits its turn.")
+        st.caption("A run with these settings is already in progress. Change something to queue another one.")
     for job in watched:
         job_panel(job, "lab")
     state.waits_elsewhere(watched)

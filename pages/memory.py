@@ -8,10 +8,9 @@ from pages._ui import background, memory_panels, panels, pickers, resources, sta
 from pages._ui.alias_panel import alias_button
 from pages._ui.job_panel import job_panel
 from pages._ui.probe_panel import is_second, probe_button, upload_button
-from pages._ui.scheme_picker import pick_scheme
 from pages._ui.trust_panel import trust_panel
 from pages._ui.wording import NOTE_HELP, literal
-from sftqa_core.records import TrainSettings
+from sftqa_core.records import METHODS, TrainSettings
 
 st.title("Memory")
 
@@ -27,7 +26,7 @@ with panels.told():
         split = pickers.pick_split()
     with fourth:
         domain = pickers.pick_domain()
-    scheme = pick_scheme(fifth, sixth)
+    scheme = pickers.pick_scheme(fifth, sixth)
 
 with panels.told():
     stamp = background.stamp()
@@ -57,7 +56,7 @@ if not profile.facts:
     panels.empty("This source has no facts in that split and domain. Pick another.")
     st.stop()
 if not profile.probed:
-    how = "probed with this model" if scheme.method == "sampling" else f"measured by the {pickers.METHOD_NAMES[scheme.method]} yet"
+    how = "probed with this model" if scheme.method == "sampling" else f"measured by the {METHODS[scheme.method]} yet"
     panels.empty(f"None of these facts has been {how}. Use Probe above: it goes on in the background.")
 else:
     memory_panels.spread(shown, read)

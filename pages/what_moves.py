@@ -13,12 +13,12 @@ from sftqa_core.records import DOMAIN_NAMES
 
 UNTOUCHED = "untouched, probed again"
 
-st.title("What moves?")
-st.caption("Levels are labels with an error: probing an untouched model again moves some facts, too. Only what goes beyond that is change.")
-settings, report, tables = study_panels.study_head("shift")
+settings, report, tables = study_panels.study_head(
+    "shift", "Levels are labels with an error: probing an untouched model again moves some facts too. Only what goes beyond that is change."
+)
 transitions, moves = tables["transitions"], tables["moves"]
 if transitions.empty:
-    panels.empty("The levels of the test facts, and those of a second probe, are not all known yet.")
+    panels.empty("Some test facts have no level yet, from the first or the second probe.")
     st.stop()
 
 first, second, third = st.columns([2, 2, 2], vertical_alignment="bottom")
@@ -45,6 +45,4 @@ with left:
 with right:
     study_panels.forgetting(tables["forgetting"], model)
 
-study_panels.findings(report, model)
-study_panels.numbers("shift", tables)
-panels.planted(settings.source)
+study_panels.study_tail(report, tables, model)

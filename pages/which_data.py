@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import streamlit as st
 
-from pages._ui import panels, study_panels
-from pages._ui.charts import draw
+from pages._ui import study_panels
 from sftqa_core.figures.matrices import matrix_figure
 
 VALUES = {"accuracy": "accuracy", "difference": "difference from the natural mix"}
 
-st.title("Which data?")
-st.caption("Rows: the level of the facts that were trained on. Columns: the level of the facts that are asked about.")
-settings, report, tables = study_panels.study_head("level")
+settings, report, tables = study_panels.study_head(
+    "level", "Rows: the level of the facts that were trained on. Columns: the level of the facts that are asked about."
+)
 matrix = tables["matrix"]
 
 first, second, third = st.columns([2, 2, 2], vertical_alignment="bottom")
@@ -24,10 +21,11 @@ value = second.segmented_control("Shown", list(VALUES), format_func=VALUES.get, 
 published = third.toggle("Published beside", key="level-published", help="What the follow-up paper measured on large models.")
 
 labels = settings.scheme.labels
-for domain, column in study_panels.domain_columns(matrix[matrix["model"] == model]):
-    figure, of = partial(matrix_figure, matrix, model, domain, labels, value), (tables, model, domain, value)
-    draw(figure, key=f"matrix-{domain}", alt=f"Accuracy by train and test level, {domain}-domain", place=column, of=of)
 own = matrix[matrix["model"] == model]
+study_panels.draw_by_domain(
+    own, "matrix", "Accuracy by train and test level", lambda domain: matrix_figure(matrix, model, domain, labels, value),
+    (tables, model, value),
+)  # fmt: skip
 if len(own):
     st.caption(
         f"n = {int(own['n'].iloc[0]):,} examples in every row, {int(own['seeds'].max())} seeds; outlined: the best of its column. "
@@ -37,11 +35,9 @@ study_panels.retest_words(tables["retest"], model)
 if published:
     study_panels.published_matrices()
 
-study_panels.findings(report, model)
 with st.expander("What each row was trained on", icon=":material/pie_chart:"):
     mix = tables["composition"]
     table = mix[mix["model"] == model].pivot(index="relation", columns="train", values="examples").fillna(0)
-    st.caption("Examples of each relation, mean over seeds. Relations that give every level the same number don't disturb the comparison.")
+    st.caption("Examples of each relation, mean over seeds. Relations with the same number at every level do not bias the comparison.")
     st.dataframe(table[[name for name in (*labels, "natural mix") if name in table]].round(1))
-study_panels.numbers("level", tables)
-panels.planted(settings.source)
+study_panels.study_tail(report, tables, model)

@@ -6,14 +6,14 @@ from functools import partial
 
 import streamlit as st
 
-from pages._ui import model_panels, panels, study_panels
+from pages._ui import model_panels, study_panels
 from pages._ui.charts import draw
 from sftqa_core.figures.curves import amount_figure
 from sftqa_core.figures.model_comparison import ranks_figure
 
-st.title("Which model?")
-st.caption("The same facts asked of several models, and the same examples trained into each.")
-settings, report, tables = study_panels.study_head("models")
+settings, report, tables = study_panels.study_head(
+    "models", "The same facts asked of several models, and the same examples trained into each."
+)
 
 st.subheader("What they know before tuning", anchor=False)
 model_panels.shares(tables, settings.scheme.labels)
@@ -25,15 +25,14 @@ with right:
     model_panels.known_by(tables["known_by"], len(settings.models))
 
 st.subheader("The same examples", anchor=False)
-for domain, column in study_panels.domain_columns(tables["curve"]):
-    figure = partial(amount_figure, tables["curve"], domain, "mean over levels")
-    draw(figure, key=f"same-{domain}", alt=f"Accuracy before and after, {domain}-domain", place=column, of=(tables, domain))
+curve = tables["curve"]
+study_panels.draw_by_domain(
+    curve, "same", "Accuracy before and after", lambda domain: amount_figure(curve, domain, "mean over levels"), tables
+)
 with st.expander("Every pair of models", icon=":material/compare_arrows:"):
     st.dataframe(tables["differences"], hide_index=True, column_config=study_panels.PAIR_COLUMNS)
 
 if len(tables["planted"]):
     st.subheader("How well the probe finds what was planted", anchor=False)
     model_panels.planted(settings, tables["planted"])
-study_panels.findings(report)
-study_panels.numbers("models", tables)
-panels.planted(settings.source)
+study_panels.study_tail(report, tables)

@@ -1,14 +1,21 @@
-"""Frozen dataclasses that check themselves when built and travel as JSON both ways."""
+"""Frozen dataclasses that check themselves when built and travel as JSON both ways.
+
+A field made by `setting` says everything about itself once: bounds, label, help, flag, whose keys it stands in. The record's checks,
+the command line, the commands that repeat a run, the pages' forms, titles and tables, and the keys are made of that.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import enum
+import functools
 import hashlib
 import json
 import re
 import reprlib
 import types
 import typing
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from sftqa_core.errors import SettingsError
@@ -18,9 +25,112 @@ _QUOTED.maxlevel, _QUOTED.maxlist, _QUOTED.maxtuple, _QUOTED.maxdict = 2, 12, 12
 _QUOTED.maxstring = _QUOTED.maxother = 120
 MAX_LISTED = 20  # problems told one by one
 _LARGEST = 2**63 - 1  # what tables and databases hold
-_LATER = "later"  # in a field's metadata
+_SETTING = "setting"  # in a field's metadata
 _DEEPEST = 50  # levels of lists and objects where a record holds any JSON
 _HALF = re.compile(r"[\ud800-\udfff]")
+
+
+class Keys(enum.Flag):
+    """In whose keys a setting stands, because that result depends on it."""
+
+    NONE = 0  # no result depends on it
+    OTHERWISE = enum.auto()  # a training depends on it, but its key has what follows from it: model, examples, learning rate
+    TRAINING = enum.auto()  # the checkpoints of a training
+    IF_SET = enum.auto()  # there only where it is not at its default: checkpoints were stored before there was such a setting
+    ANSWERS = enum.auto()  # a study's cell: what a tuned model answers, but for rounding
+    ASKING = enum.auto()  # what the untouched model answers, too
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What a field says about itself. `name`, `kind`, `optional` and `default` are filled in from the field."""
+
+    label: str = ""  # what pages call it
+    help: str = ""  # for the command line and the pages
+    flag: str = ""  # of the command line, or the name of a positional argument; empty: it has none
+    title: str = ""  # its words in a run's title, with {value}; empty: label and value
+    unit: str = ""  # what a number counts, or the form of a text
+    unset: str = ""  # what None means
+    low: float | None = None  # bounds of a number, or of each of several
+    high: float | None = None
+    choices: Mapping[str, str] = dataclasses.field(default_factory=dict)  # values that are allowed -> what pages call them
+    named: Mapping[str, int] = dataclasses.field(default_factory=dict)  # values that have a name of their own and no bounds
+    under: str = ""  # it has an effect only while that other setting is not at its default
+    keys: Keys | None = None
+    rank: int = 1  # place in a command: 0 first and always, 1 where it is not the default, 2 behind those and always
+    later: bool = False  # came after results were stored: JSON, and so every key, is without it while it holds its default
+    name: str = ""
+    kind: Any = None
+    optional: bool = False
+    default: Any = ...  # stays so where there is none
+
+    def problems(self, name: str, value: Any) -> list[str]:
+        """Sentences about a value out of bounds."""
+        if value is None or (isinstance(value, int) and value in self.named.values()):
+            return []
+        if self.choices:
+            return one_of(name, value, tuple(self.choices))
+        if isinstance(value, tuple):
+            return [problem for item in value for problem in self.problems(name, item)]
+        if self.low is None:
+            return []
+        return at_least(name, value, self.low) if self.high is None else within(name, value, self.low, self.high)
+
+
+def setting(default: Any = dataclasses.MISSING, *, make: Callable[[], Any] | None = None, **about: Any) -> Any:
+    """A record's field with all that is to be known of it (`Setting`); `make` makes a default that is a record of its own."""
+    metadata = {_SETTING: Setting(**about)}
+    return dataclasses.field(default_factory=make, metadata=metadata) if make else dataclasses.field(default=default, metadata=metadata)
+
+
+def like(kind: Any, name: str, **changes: Any) -> Any:
+    """A field that is another record's, with what it says about itself; `changes` say what is otherwise here."""
+    (same,) = (field for field in dataclasses.fields(kind) if field.name == name)
+    metadata = {_SETTING: dataclasses.replace(same.metadata[_SETTING], **changes)}
+    return dataclasses.field(default=same.default, default_factory=same.default_factory, metadata=metadata)
+
+
+def declared(kind: Any) -> dict[str, Setting]:
+    """A record's settings by name, in their order."""
+    return _declared(kind)
+
+
+@functools.cache
+def _declared(kind: Any) -> dict[str, Setting]:
+    hints, found = typing.get_type_hints(kind), {}
+    for field in dataclasses.fields(kind):
+        inner = [hint for hint in typing.get_args(hints[field.name]) if hint is not type(None)]
+        optional = type(None) in typing.get_args(hints[field.name])
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        default = ... if default is dataclasses.MISSING else default
+        own = field.metadata.get(_SETTING, Setting())
+        plain = inner[0] if optional else hints[field.name]
+        found[field.name] = dataclasses.replace(own, name=field.name, kind=plain, optional=optional, default=default)
+    return found
+
+
+def has_effect(kind: Any, values: Mapping[str, Any], name: str) -> bool:
+    """Whether a setting changes anything beside the other values of its record; those not given are at their defaults."""
+    known = declared(kind)
+    above = known[name].under
+    return not above or (values.get(above, known[above].default) != known[above].default and has_effect(kind, values, above))
+
+
+def keyed(record: Any, whose: Keys) -> dict[str, Any]:
+    """The settings, as JSON, that stand in a key."""
+    found = {name: about for name, about in declared(type(record)).items() if about.keys is not None and whose in about.keys}
+    return {name: _plain(getattr(record, name)) for name in found if _stands(record, name)}
+
+
+def _stands(record: Any, name: str) -> bool:
+    """Of a setting that is left out at its default; one under such a setting comes and goes with that one."""
+    known = declared(type(record))
+    about = known[name]
+    if about.keys is None or Keys.IF_SET not in about.keys:
+        return True
+    if about.under and Keys.IF_SET in (known[about.under].keys or Keys.NONE):
+        return _stands(record, about.under)
+    return bool(getattr(record, name) != about.default)
 
 
 class Record:
@@ -30,12 +140,12 @@ class Record:
     """
 
     def __post_init__(self) -> None:
-        found = _halves(self) or self.problems()
-        if found:
-            raise SettingsError(listed(found))
+        wrong = _halves(self) or [*_out_of_bounds(self), *self.problems()]
+        if wrong:
+            raise SettingsError(listed(list(dict.fromkeys(wrong))))
 
     def problems(self) -> list[str]:
-        """Sentences that say what is wrong with the values; empty when they can be used."""
+        """Sentences that say what is wrong with the values beyond each setting's own bounds; empty when they can be used."""
         return []
 
     def to_dict(self) -> dict[str, Any]:
@@ -68,12 +178,6 @@ class Record:
         return fingerprint(self.to_dict())
 
 
-def later(default: Any) -> Any:
-    """A field that came to a record after results were stored under it: JSON, and so every key, is without it while it holds its
-    default, which must do what was done before."""
-    return dataclasses.field(default=default, metadata={_LATER: True})
-
-
 def fingerprint(value: Any) -> str:
     """16 hex digits of SHA-256 over canonical JSON (sorted keys, no spaces)."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -85,9 +189,9 @@ def one_of(name: str, value: str, allowed: tuple[str, ...]) -> list[str]:
     return [] if value in allowed else [f"{name} must be one of {', '.join(allowed)}, got {shown(value)}."]
 
 
-def at_least(name: str, value: int | None, least: int) -> list[str]:
+def at_least(name: str, value: float | None, least: float) -> list[str]:
     """For `problems`: a sentence if `value` is given and below `least`."""
-    return [] if value is None or value >= least else [f"{name} must be {least} or more, got {shown(value)}."]
+    return [] if value is None or value >= least else [f"{name} must be {least:,} or more, got {shown(value)}."]
 
 
 def within(name: str, value: float | None, low: float, high: float) -> list[str]:
@@ -128,12 +232,12 @@ def shown(value: Any) -> str:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, value in pairs:
-        if name in found:
-            raise _Twice(f"{shown(name)} stands there twice")
-        found[name] = value
-    return found
+        if name in values:
+            raise _Twice(f"duplicate key {shown(name)}")
+        values[name] = value
+    return values
 
 
 class _Twice(ValueError):
@@ -162,14 +266,23 @@ def _too_deep(value: Any, levels: int = _DEEPEST) -> bool:
     return levels < 0 or any(_too_deep(item, levels - 1) for item in inside)
 
 
+def _out_of_bounds(record: Any) -> list[str]:
+    settings = [(f.name, f.metadata.get(_SETTING)) for f in dataclasses.fields(record)]
+    return [problem for name, about in settings if about for problem in about.problems(name, getattr(record, name))]
+
+
+def _is_later(field: dataclasses.Field) -> bool:
+    return _SETTING in field.metadata and field.metadata[_SETTING].later
+
+
 def _required(field: dataclasses.Field) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        told = [(f, getattr(value, f.name)) for f in dataclasses.fields(value)]
-        return {f.name: _plain(item) for f, item in told if not (_LATER in f.metadata and item == f.default)}
+        items = [(f, getattr(value, f.name)) for f in dataclasses.fields(value)]
+        return {f.name: _plain(item) for f, item in items if not (_is_later(f) and item == f.default)}
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):

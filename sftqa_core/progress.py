@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from sftqa_core.errors import Stopped
 from sftqa_core.jsonrecord import Record
 
 WARM_S = 10.0  # until so much is spent, or a twentieth is done, nothing is said of the time left
@@ -48,6 +49,25 @@ class Silent:
 
     def check(self) -> None:
         pass
+
+
+class Recorder:
+    """A reporter that keeps what it is told, for whoever looks at work from outside; `check` stops it after so many updates."""
+
+    def __init__(self, stop_after: int | None = None):
+        self.updates: list[Progress] = []
+        self.lines: list[str] = []
+        self._stop_after = stop_after
+
+    def progress(self, update: Progress) -> None:
+        self.updates.append(update)
+
+    def log(self, line: str) -> None:
+        self.lines.append(line)
+
+    def check(self) -> None:
+        if self._stop_after is not None and len(self.updates) >= self._stop_after:
+            raise Stopped("Stopped on request.")
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """Every test works in a workspace of its own; what takes long to make is made once for all workers of a run (pytest-xdist)."""
 
+import gc
 import os
 import shutil
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from filelock import FileLock
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")  # else bitsandbytes, which peft imports, loads torch's compiler into every process
 
 
 @pytest.fixture
@@ -32,6 +34,20 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SFTQA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("SFTQA_STATE", str(tmp_path / "state"))
     return Workspace.current()
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: no collection of garbage need walk through it (accelerate collects twice a training)."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def frozen():
+    """The same for what a file of tests leaves behind."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -116,6 +116,13 @@ VARIED: dict[str, tuple[Record, dict[str, Any]]] = {
             "eval_facts": 50,
             "patience": {"patience": 3, "eval_every": 5},
             "quantization": NF4,
+            "dropout": 0.1,
+            "dropout_from": 0.5,
+            "dropout_from: dropout": {"dropout": 0.1, "dropout_from": 0.5},
+            "lora_dropout": 0.1,
+            "lora_dropout: lora": {"lora_dropout": 0.1, "method": "lora"},
+            "lora_dropout_from": 0.5,
+            "lora_dropout_from: lora": {"lora_dropout": 0.1, "lora_dropout_from": 0.5, "method": "lora"},
         },
     ),
     "StudySettings": (

@@ -15,6 +15,7 @@ CORE = ROOT / "sftqa_core"
 ORDER = [
     {"errors", "jsonrecord", "records", "progress"},
     {"workspace"},
+    {"processes"},
     {"artifacts"},
     {"knowledge"},
     {"models"},

@@ -29,7 +29,7 @@ import pytest
 
 # Where keys are made, and what they are made of. Those that load torch are imported in `checkpoints` and `pretrainings`.
 from sftqa_core.artifacts import versions
-from sftqa_core.engine.probe_prompts import wanted_facts
+from sftqa_core.engine.wanted_facts import wanted_facts
 from sftqa_core.evaluation.predictions import is_kept, kept_predictions
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.aliases import load_aliases
@@ -37,8 +37,8 @@ from sftqa_core.knowledge.entity_questions import load_entity_questions
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.knowledge.files import load_own
 from sftqa_core.knowledge.sources import LARGE, keep, open_source
+from sftqa_core.memory.probe_stores import CompletionStore, EstimateStore
 from sftqa_core.memory.speeds import remember
-from sftqa_core.memory.stores import CompletionStore, EstimateStore
 from sftqa_core.models.catalogue import ModelFingerprint, find_model, model_fingerprint
 from sftqa_core.models.chat_templates import ChatTemplate
 from sftqa_core.models.lists import RECIPES, UNMADE
@@ -56,10 +56,10 @@ from sftqa_core.records import (
     StudySettings,
     TrainSettings,
 )
+from sftqa_core.records.command import command_of
 from sftqa_core.studies.cells import Cells
 from sftqa_core.studies.model_study import ModelStudy
-from sftqa_core.training.command import command_of
-from sftqa_core.training.learning_rates import default_learning_rate
+from sftqa_core.training.optimizers import default_learning_rate
 from sftqa_core.training.runs import new_run_id, read_run
 from sftqa_core.workflows.study_reports import read_report, read_study, report_name, study_name, study_yaml
 from sftqa_core.workspace import Workspace, shipped_folder

@@ -8,7 +8,7 @@ import pytest
 
 from sftqa_core import records
 from sftqa_core.errors import SettingsError
-from sftqa_core.jsonrecord import Record, fingerprint, later
+from sftqa_core.jsonrecord import Keys, Record, declared, fingerprint, has_effect, keyed, like, setting
 from sftqa_core.records import (
     PAPER,
     SLICK,
@@ -49,7 +49,7 @@ def test_a_field_that_came_later_changes_no_key_while_it_holds_its_default():
     @dataclasses.dataclass(frozen=True)
     class After(Record):
         seed: int = 0
-        top_k: int | None = later(None)
+        top_k: int | None = setting(None, later=True)
 
     assert After(3).fingerprint() == Before(3).fingerprint()
     assert After(3, 40).to_dict() == {"seed": 3, "top_k": 40}
@@ -134,3 +134,65 @@ def test_what_slick_added_to_records_changes_no_older_key():
     assert not {"contexts", "shots", "top_k", "greedy"} & {*PAPER.to_dict(), *PAPER.sampling.to_dict()}
     assert LevelScheme.from_dict(SLICK.to_dict()) == SLICK
     assert (PAPER.asking, SLICK.asking) == ({}, {"prompts": {"kind": "few-shot", "contexts": 10, "shots": 4}})
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn(Record):
+    """A record whose fields say everything about themselves."""
+
+    method: str = setting("none", choices={"none": "nothing", "some": "something"}, keys=Keys.TRAINING)
+    share: float = setting(0.5, low=0, high=1, under="method", keys=Keys.NONE)
+    steps: int | None = setting(None, low=1, named={"all": -1}, keys=Keys.TRAINING | Keys.IF_SET, later=True)
+    counts: tuple[int, ...] = setting((1,), low=0, high=9)
+    step_share: float = setting(0.0, low=0, high=1, under="steps", keys=Keys.TRAINING | Keys.IF_SET, later=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Others(Record):
+    share: float = like(Drawn, "share", low=0.25)
+    method: str = like(Drawn, "method")
+
+
+def test_settings_are_checked_by_what_they_say():
+    """Choices and bounds, of each of several values too; a value with a name has no bounds; all problems come at once."""
+    with pytest.raises(SettingsError) as raised:
+        Drawn(method="all", share=2.0, steps=0, counts=(3, 10))
+    assert raised.value.problems == [
+        "method must be one of none, some, got 'all'.",
+        "share must be 0 to 1, got 2.0.",
+        "steps must be 1 or more, got 0.",
+        "counts must be 0 to 9, got 10.",
+    ]
+    assert Drawn(steps=-1).steps == -1
+
+
+def test_a_field_can_be_like_another_records():
+    """Its default and what it says are the other's, but for what is otherwise here; field and record fill in name, type and default."""
+    assert Others() == Others(0.5, "none")
+    with pytest.raises(SettingsError, match=r"share must be 0\.25 to 1, got 0\.1"):
+        Others(0.1)
+    steps, share = declared(Drawn)["steps"], declared(Others)["share"]
+    assert (steps.name, steps.kind, steps.optional, steps.default) == ("steps", int, True, None)
+    assert (share.kind, share.optional, share.default, share.low) == (float, False, 0.5, 0.25)
+
+
+def test_a_setting_under_another_has_an_effect_only_with_it():
+    assert not has_effect(Drawn, {"share": 0.1}, "share")
+    assert has_effect(Drawn, vars(Drawn(method="some")), "share")
+
+
+def test_a_key_holds_what_its_result_depends_on():
+    """One that came after keys were made stands there only where it is set; one under it comes and goes with it."""
+    assert keyed(Drawn(share=0.1), Keys.TRAINING) == {"method": "none"}
+    assert keyed(Drawn(step_share=0.5), Keys.TRAINING) == {"method": "none"}
+    assert keyed(Drawn(steps=3), Keys.TRAINING) == {"method": "none", "steps": 3, "step_share": 0.0}
+    assert keyed(Drawn(steps=3), Keys.ANSWERS) == {}
+
+
+def test_every_setting_of_a_run_says_what_depends_on_it():
+    """A setting that is forgotten in a key would go on with the wrong training, or find the wrong answers."""
+    for name, about in declared(TrainSettings).items():
+        assert about.keys is not None, name
+        assert about.label, name
+        assert about.help or name == "scheme", name
+        assert about.flag or name == "scheme", name

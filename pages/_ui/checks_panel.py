@@ -15,15 +15,15 @@ ICONS = {
 }
 
 
-def checks_panel(found: Preflight) -> bool:
+def checks_panel(preflight: Preflight) -> bool:
     """Draw the findings, problems first, open only where there are some; True when nothing stands in the way."""
-    icon = ":material/task_alt:" if found.ok else ":material/block:"
-    with st.expander(found.headline(), expanded=not found.ok, icon=icon):
-        if worth := [_finding(check) for state in ("problem", "note", "unknown") for check in found.of(state)]:
-            st.markdown("\n\n".join(worth))
-        if well := found.of("ok"):
-            st.caption("  \n".join(map(_finding, well)))
-    return found.ok
+    icon = ":material/task_alt:" if preflight.ok else ":material/block:"
+    with st.expander(preflight.headline(), expanded=not preflight.ok, icon=icon):
+        if findings := [_finding(check) for state in ("problem", "note", "unknown") for check in preflight.of(state)]:
+            st.markdown("\n\n".join(findings))
+        if fine := preflight.of("ok"):
+            st.caption("  \n".join(map(_finding, fine)))
+    return preflight.ok
 
 
 def _finding(check: Check) -> str:

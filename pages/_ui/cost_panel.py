@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from pages._ui import background, resources
@@ -25,34 +23,23 @@ def cost_panel(settings: TrainSettings | ProbeSettings | StudySettings) -> bool:
         for text in forecast.problems:
             problem(text, ":material/block:")
         return False
-    cells = [(label, value) for label, value in _cells(forecast, settings) if value is not None]
-    with st.container(horizontal=True, gap="large"):
-        for label, value in cells:
-            st.metric(label, value, width="content")
     runs = forecast.runs if isinstance(settings, StudySettings) else 0
+    if isinstance(settings, ProbeSettings):
+        counts = {"Facts to probe": forecast.probes_needed}
+    else:
+        first = {"Runs left": runs} if isinstance(settings, StudySettings) else {"Examples": forecast.examples}
+        counts = {**first, "Steps": forecast.steps, "Test facts": forecast.test_facts}
+        counts |= {"Probes needed": forecast.probes_needed} if forecast.probes_needed else {}
+    with st.container(horizontal=True, gap="large"):
+        for label, count in counts.items():
+            st.metric(label, f"{count:,}", width="content")
     if not isinstance(settings, TrainSettings) and not forecast.probes_needed + runs:
-        st.caption("All of it is done already.")
+        st.caption("Nothing left to run.")
         return False
     st.markdown(f"**About {span(forecast.seconds_low, forecast.seconds_high)}** on this machine.")
-    if (memory := forecast.memory) is not None:
-        st.markdown(f"**Memory:** {literal(memory.line())}")
-    told = memory.stands_against if memory is not None else ""
+    if forecast.fit is not None:
+        st.markdown(f"**{forecast.fit.resource}:** {literal(forecast.fit.line())}")
     for note in forecast.notes:
-        if note != told:  # stands among the checks
+        if forecast.fit is None or note != forecast.fit.stands_against:  # which stands among the checks
             st.caption(literal(note))
     return checks_panel(resources.preflight(settings, background.stamp(), forecast))
-
-
-def _cells(forecast: Any, settings: Any) -> list[tuple[str, str | None]]:
-    probes = f"{forecast.probes_needed:,}"
-    if isinstance(settings, ProbeSettings):
-        return [("Facts to probe", probes)]
-    if isinstance(settings, StudySettings):
-        left = [("Runs left", f"{forecast.runs:,}"), ("Steps", f"{forecast.steps:,}"), ("Test facts", f"{forecast.test_facts:,}")]
-        return [*left, ("Probes needed", probes if forecast.probes_needed else None)]
-    return [
-        ("Examples", f"{forecast.examples:,}"),
-        ("Steps", f"{forecast.steps:,}"),
-        ("Test facts", f"{forecast.test_facts:,}"),
-        ("Probes needed", probes if forecast.probes_needed else None),
-    ]

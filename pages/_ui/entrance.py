@@ -16,6 +16,7 @@ from streamlit.errors import StreamlitSecretNotFoundError
 from streamlit.runtime.pages_manager import PagesManager
 
 from sftqa_core.errors import MissingPackage, SettingsError, SftqaError
+from sftqa_core.jobs import current_executor
 from sftqa_core.server import access as guard
 from sftqa_core.server.access import LOGIN_VARIABLE, TOKEN_VARIABLE, Access, address, checked, notice, take_token
 from sftqa_core.server.middleware import LOGOUT
@@ -59,10 +60,8 @@ async def announced(app: Any) -> AsyncIterator[dict[str, Any]]:
 
 def _wake() -> None:
     """Go on with the queue where the last server, or the machine, left it; nobody has to open a page for that."""
-    from pages._ui import background  # when there is a server: streamlit warns of what is to be cached before there is one
-
     with suppress(SftqaError):  # the Jobs page tells
-        background.wake()
+        current_executor().wake()
 
 
 def let_in() -> dict[str, list[Any]]:

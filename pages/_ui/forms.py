@@ -1,4 +1,4 @@
-"""Forms: each returns a settings record, or raises every problem at once after all its fields are drawn.
+"""The Lab's forms: each returns a settings record, or raises every problem at once after all its fields are drawn.
 
 What is filled in holds for the session, on other pages and while something in the form is wrong.
 """
@@ -10,17 +10,20 @@ from typing import Any
 
 import streamlit as st
 
-from pages._ui import pickers, prompt_form, resources, scheme_picker, step_form
-from pages._ui.gpu_fields import filled_in as gpus_filled_in
-from pages._ui.gpu_fields import gpu_fields
-from pages._ui.titles import BALANCES, FIELDS, METHODS
+from pages._ui import pickers, resources
+from pages._ui.fields import KEPT, by_label, field, filled, label, other_fields
+from pages._ui.titles import PROMPT_NAMES, prompt_kind
 from sftqa_core.errors import SettingsError, SftqaError
-from sftqa_core.records import MAX_SEED, TrainSettings
+from sftqa_core.records import PROMPTS, STUDIES, PromptFormat, StudySettings, TrainSettings
 
-_SETTING = re.compile(r"\b[a-z]+_[a-z]+\b")
-SIZES = (60, 120, 240, 480, 960, 1920)
+ONE_SIZE = (60, 120, 240, 480, 960, 1920)
+SHOTS = (1, 4, 16)
+MAX_SEEDS = 20
+UNASKED = ("device",)  # a job of the pages takes this machine's device
+_PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 
 
+# ---- one run ----
 def train_form() -> TrainSettings:
     """The Lab's form. Raises `SettingsError` with every problem at once."""
     wrong: list[str] = []
@@ -29,19 +32,30 @@ def train_form() -> TrainSettings:
         model = pickers.pick_model()
     with second:
         source = pickers.pick_source()
-    values = {"model": model, "source": source, **_examples(wrong), **_recipe(model, wrong)}
+    values = {"model": model, "source": source, **_examples(wrong)}
+    first, second, third = st.columns(3)
+    values["method"] = method = field(first, TrainSettings, "method", "lab", wrong)
+    rate = "default for this model"
+    try:
+        rate = f"{resources.default_learning_rate(method, model):g} ({rate})"
+    except SftqaError as error:
+        wrong.append(str(error))
+    values["learning_rate"] = field(second, TrainSettings, "learning_rate", "lab", wrong, placeholder=rate)
+    values["seed"] = field(third, TrainSettings, "seed", "lab", wrong)
     with st.expander("More settings"):
-        values |= _more(values["method"])
-        values |= step_form.weights_field(values["method"])
-        values |= step_form.step_fields()
-        values |= gpu_fields()
-        values["prompt"] = prompt_form.prompt_field(model, wrong)
-        values |= prompt_form.shots_field()
-        values |= step_form.look_fields()
+        labels = resources.relation_labels()
+        relations = st.multiselect(
+            label(TrainSettings, "relations"), list(labels), format_func=lambda name: f"{labels[name]} ({name})",
+            placeholder="the in-domain ones", key="lab-relations", **KEPT,
+        )  # fmt: skip
+        values["relations"] = tuple(relations) or None
+        values["prompt"] = _prompt(model, wrong)
+        values |= _shots()
+        values = other_fields(TrainSettings, "lab", values, wrong, UNASKED)
     try:
         settings = TrainSettings(**values)
     except SettingsError as error:
-        wrong += [_by_label(problem) for problem in error.problems]
+        wrong += [by_label(TrainSettings, problem) for problem in error.problems]
     if wrong:
         raise SettingsError(wrong)
     return settings
@@ -49,137 +63,158 @@ def train_form() -> TrainSettings:
 
 def fill_in(settings: TrainSettings) -> None:
     """Put a run's settings into the form, for the person to look at before anything is started."""
-    size = "all" if settings.n == TrainSettings.ALL else settings.n if settings.n in SIZES else "other"
-    filled = (
-        {
-            "pick-model": settings.model,
-            "pick-source": settings.source,
-            "lab-kind": "train",
-            "lab-size": size,
-            "lab-levels": list(settings.levels or ()),
-            "lab-balance": settings.balance,
-            "lab-method": settings.method,
-            "lab-rate": "" if settings.learning_rate is None else f"{settings.learning_rate:g}",
-            "lab-seed": settings.seed,
-            "lab-epochs": settings.epochs,
-            "lab-batch": settings.batch_size,
-            "lab-rank": settings.lora_rank,
-            "lab-relations": list(settings.relations or ()),
-            "lab-limit": settings.test_limit,
-        }
-        | prompt_form.filled(settings)
-        | gpus_filled_in(settings)
-        | step_form.filled(settings)
-        | scheme_picker.filled(settings.scheme)
-    )
-    st.session_state.update(filled | ({"lab-n": settings.n} if size == "other" else {}))
+    size = "all" if settings.n == TrainSettings.ALL else settings.n if settings.n in ONE_SIZE else "other"
+    rate, prompt = settings.learning_rate, settings.prompt
+    special = {
+        "pick-model": settings.model,
+        "pick-source": settings.source,
+        "lab-kind": "train",
+        "lab-size": size,
+        "lab-levels": list(settings.levels or ()),
+        "lab-relations": list(settings.relations or ()),
+        "lab-learning_rate": "" if rate is None else f"{rate:g}",
+        "lab-shots": sorted(settings.few_shot_stages.values()),
+        "lab-prompt-kind": prompt_kind(prompt),
+    }
+    if prompt_kind(prompt) == "own":
+        special |= {"lab-prompt": prompt.prompt, "lab-answer": prompt.answer, "lab-own-chat": prompt.chat}
+    drawn = {key: value for key, value in filled(settings, "lab").items() if key not in ("lab-n", "lab-prompt")}
+    st.session_state.update(drawn | special | pickers.filled_scheme(settings.scheme))
+    if size == "other":
+        st.session_state["lab-n"] = settings.n
 
 
 def _examples(wrong: list[str]) -> dict[str, Any]:
-    sizes = [*SIZES, "all", "other"]
-    size = st.segmented_control("Examples (n)", sizes, default=SIZES[0], required=True, key="lab-size", wrap=True, persist_state="session")
-    n = st.number_input("How many", 1, 1_000_000, 100, key="lab-n", persist_state="session") if size == "other" else size
+    sizes = [*ONE_SIZE, "all", "other"]
+    about = label(TrainSettings, "n")
+    size = st.segmented_control(about, sizes, default=ONE_SIZE[0], required=True, key="lab-size", wrap=True, **KEPT)
+    n = st.number_input("How many", 1, 1_000_000, 100, key="lab-n", **KEPT) if size == "other" else size
     n = TrainSettings.ALL if n == "all" else int(n)
     zeroth, first, second = st.columns([2, 3, 3])
     with zeroth:
-        scheme = scheme_picker.picked_scheme(wrong)
+        scheme = pickers.picked_scheme(wrong)
     labels = scheme.labels
     kept = st.session_state.get("lab-levels")
     if kept and max(kept) >= len(labels):  # levels of a scheme that had more
         st.session_state["lab-levels"] = [at for at in kept if at < len(labels)]
     chosen = first.multiselect(
-        FIELDS["levels"],
-        range(len(labels)),
-        format_func=lambda at: labels[at],
-        placeholder="any level",
+        label(TrainSettings, "levels"), range(len(labels)), format_func=lambda at: labels[at], placeholder="any level", key="lab-levels",
         help=f"Only facts at these levels are used as examples; empty: any. {labels[0]} is what the model does not know, {labels[-1]} what "
         "it knows best. Where levels are not known yet, facts are probed until there are enough.",
-        key="lab-levels",
-        persist_state="session",
-    )
-    balance = second.selectbox(
-        FIELDS["balance"],
-        list(BALANCES),
-        format_func=lambda name: BALANCES[name],
-        help="Every relation (topic) gives as many examples as the others; with the second choice, so does every level.",
-        key="lab-balance",
-        persist_state="session",
-    )
+        **KEPT,
+    )  # fmt: skip
+    balance = field(second, TrainSettings, "balance", "lab", wrong)
     return {"n": n, "levels": tuple(sorted(chosen)) or None, "balance": balance, "scheme": scheme}
 
 
-def _recipe(model: str, wrong: list[str]) -> dict[str, Any]:
-    first, second, third = st.columns(3)
-    method = first.segmented_control(
-        FIELDS["method"],
-        list(METHODS),
-        format_func=METHODS.get,
-        default="full",
-        required=True,
-        key="lab-method",
-        help="LoRA trains a small addition and leaves the model's own weights as they are.",
-        persist_state="session",
-    )
-    default = "default for this model"
+def _prompt(model: str, wrong: list[str]) -> PromptFormat:
+    """The prompt, with a look at one example."""
+    why = resources.why_no_chat(model)
+    advice = " (this one has none)" if why else ", recommended" if resources.is_chat_model(model) else ""
+    names = {**PROMPT_NAMES, "chat": PROMPT_NAMES["chat"] + advice}
+    told = "How a question is put, in training and at test. A chat model is asked by its own template, a base model by plain text."
+    kind = st.selectbox(label(TrainSettings, "prompt"), list(names), format_func=names.get, help=told, key="lab-prompt-kind", **KEPT)
+    form = PROMPTS[kind] if kind in PROMPTS else _own_prompt(bool(why), wrong)
+    if form.chat and why:
+        wrong.append(why)
+        return form
     try:
-        default = f"{resources.default_learning_rate(method, model):g} ({default})"
+        prompt, reply = resources.prompt_preview(model, form)
     except SftqaError as error:
         wrong.append(str(error))
-    rate = second.text_input(FIELDS["learning_rate"], placeholder=default, key="lab-rate", persist_state="session")
-    seed = third.number_input(
-        FIELDS["seed"], 0, MAX_SEED, 0, key="lab-seed", help="Another seed picks other examples.", persist_state="session"
-    )
-    return {"method": method, "learning_rate": read_rate(rate, wrong), "seed": int(seed)}
+        return form
+    st.code(f"{prompt}\u2588{reply}", language=None, wrap_lines=True)
+    st.caption("One example. The model begins to write at the block; in training it learns what follows, and where that ends.")
+    return form
 
 
-def _more(method: str) -> dict[str, Any]:
-    first, second, third = st.columns(3)
-    epochs = first.number_input(
-        FIELDS["epochs"], 1, 10_000, 1, key="lab-epochs", help="How often each example is seen.", persist_state="session"
-    )
-    batch = second.number_input(FIELDS["batch_size"], 1, 65_536, 8, key="lab-batch", help="Examples a step.", persist_state="session")
-    rank = (
-        third.number_input(FIELDS["lora_rank"], 1, 4_096, 8, key="lab-rank", help="More: a larger addition.", persist_state="session")
-        if method == "lora"
-        else TrainSettings(model="").lora_rank
-    )
-    labels = resources.relation_labels()
-    relations = st.multiselect(
-        FIELDS["relations"],
-        list(labels),
-        format_func=lambda name: f"{labels[name]} ({name})",
-        placeholder="the in-domain ones",
-        key="lab-relations",
-        persist_state="session",
-    )
-    limit = st.number_input(
-        FIELDS["test_limit"],
-        1,
-        None,
-        None,
-        placeholder="all of a small source, 100 of a large one",
-        key="lab-limit",
-        persist_state="session",
-    )
-    return {
-        "epochs": int(epochs),
-        "batch_size": int(batch),
-        "lora_rank": int(rank),
-        "relations": tuple(relations) or None,
-        "test_limit": int(limit) if limit else None,
-    }
-
-
-def read_rate(text: str, wrong: list[str]) -> float | None:
-    """A learning rate that was typed, None for an empty field; what is wrong is added to `wrong`."""
+def _own_prompt(no_chat: bool, wrong: list[str]) -> PromptFormat:
+    plain = PromptFormat()
+    prompt = st.text_area("Own prompt", plain.prompt, height=80, help="Must hold {question} once.", key="lab-prompt", **KEPT)
+    answer = st.text_input("Completion", plain.answer, help="Must hold {answer} once; it starts with a space.", key="lab-answer", **KEPT)
+    told = "The prompt is what the user says, the completion what the model replies; neither begins or ends with a blank."
+    chat = st.toggle("Put it into the model's chat template", help=told, key="lab-own-chat", disabled=no_chat, **KEPT)
+    others = [name for name in _PLACEHOLDER.findall(prompt) if name != "{question}"]
+    others += [name for name in _PLACEHOLDER.findall(answer) if name != "{answer}"]
+    if others:
+        st.warning(f"Only {{question}} and {{answer}} are filled in; `{' '.join(others)}` is handed to the model as it stands.")
     try:
-        return float(text) if text.strip() else None
-    except ValueError:
-        wrong.append(f"{FIELDS['learning_rate']} must be a number such as 4e-4, got {text!r}.")
-        return None
+        return PromptFormat("own", prompt, answer, chat=chat and not no_chat)
+    except SettingsError as error:
+        wrong += error.problems
+        return plain
 
 
-def _by_label(problem: str) -> str:
-    """A record's sentence with the field's visible name in place of the setting's."""
-    name, _, rest = problem.partition(" ")
-    return f"{FIELDS.get(name, name)} {_SETTING.sub(lambda found: FIELDS.get(found[0], found[0]), rest)}"
+def _shots() -> dict[str, Any]:
+    """Numbers of examples that the base model is shown, each a baseline of the run."""
+    usual = TrainSettings(model="").shots
+    options = sorted({*SHOTS, *st.session_state.get("lab-shots", ())})
+    told = "The base model with k answered questions in front of each question, a baseline each. Each takes about as long as reading "
+    told += "that many more questions."
+    about = label(TrainSettings, "shots")
+    chosen = st.multiselect(about, options, default=[usual], placeholder="none", key="lab-shots", help=told, **KEPT)
+    first = usual if usual in chosen else min(chosen, default=0)
+    return {"shots": first, "more_shots": tuple(sorted({*chosen} - {first}))}
+
+
+# ---- a study ----
+def study_form() -> StudySettings:
+    """A study by fields, or by a file, which then goes before the fields. Raises `SettingsError` with every problem at once."""
+    with st.popover("Use a YAML file", icon=":material/upload_file:"):
+        told = "What a study page or the command line wrote."
+        file = st.file_uploader("A study's file", type=["yaml", "yml"], key="study-file", help=told)
+    if file is not None:
+        st.caption("The file's study is used; remove the file to fill in the form.")
+        try:
+            return resources.study_of(file.getvalue().decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise SettingsError(f"{file.name} is no text in UTF-8: {error}.") from error
+    kind = st.segmented_control(
+        "Question", list(STUDIES), format_func=lambda kind: STUDIES[kind].title, default=next(iter(STUDIES)), required=True,
+        key="study-kind", wrap=True, **KEPT,
+    )  # fmt: skip
+    st.caption(STUDIES[kind].about)
+    names = [card.name for card in resources.models()]
+    models = st.multiselect("Models", names, default=names[:1], key="study-models", accept_new_options=True, **KEPT)
+    wrong: list[str] = []
+    values: dict[str, Any] = {"kind": kind, "models": tuple(models), "source": pickers.pick_source(), "sizes": _sizes(kind)}
+    first, second, third = st.columns(3)
+    told = "Every run is made once with each of them: 0, 1, 2 and so on."
+    values["seeds"] = tuple(range(first.number_input("Number of seeds", 1, MAX_SEEDS, 3, key="study-seeds", help=told, **KEPT)))
+    values["method"] = field(second, StudySettings, "method", "study", wrong)
+    values["learning_rate"] = field(third, StudySettings, "learning_rate", "study", wrong, placeholder="default for each model")
+    with st.expander("More settings"):
+        first, second = st.columns(2)
+        told = "How a question is put, in training and at test. Only models with a chat template can be asked by it."
+        about = label(StudySettings, "prompt")
+        prompt = first.selectbox(about, list(PROMPTS), format_func=PROMPT_NAMES.get, help=told, key="study-prompt", **KEPT)
+        values["prompt"] = PROMPTS[prompt]
+        if STUDIES[kind].shots:
+            told = "The untouched model with k answered questions in front of each question: a line across the chart."
+            about = label(StudySettings, "shots")
+            values["shots"] = tuple(sorted(second.multiselect(about, SHOTS, placeholder="none", help=told, key="study-shots", **KEPT)))
+        values["scheme"] = pickers.picked_scheme(wrong)
+        values = other_fields(StudySettings, "study", values, wrong, UNASKED)
+    if wrong:
+        raise SettingsError(wrong)
+    return StudySettings(**values)
+
+
+def file_button(settings: StudySettings) -> None:
+    """The study as a file to take away."""
+    st.download_button(
+        "Save as YAML", resources.study_yaml(settings), f"{resources.study_name(settings)}.yaml", "text/yaml", icon=":material/download:",
+        help="The Lab and the command line read it: sftqa study --config FILE", on_click="ignore",
+    )  # fmt: skip
+
+
+def _sizes(kind: str) -> tuple[int, ...] | None:
+    usual, about = STUDIES[kind].sizes, label(StudySettings, "sizes")
+    sizes = dict.fromkeys((*(n for study in STUDIES.values() for n in study.sizes), *ONE_SIZE))
+    words = {n: "all" if n == TrainSettings.ALL else str(n) for n in sizes}
+    if STUDIES[kind].many_sizes:
+        chosen = st.multiselect(about, list(words), default=usual, format_func=words.get, key=f"study-sizes-{kind}", **KEPT)
+    else:
+        options = [n for n in words if n != 0]
+        chosen = [st.selectbox(about, options, options.index(usual[0]), format_func=words.get, key=f"study-size-{kind}", **KEPT)]
+    return None if set(chosen) == set(usual) else tuple(chosen)

@@ -19,11 +19,12 @@ from pages._ui.wording import PHASES, duration, literal, moment, step_of
 from sftqa_core.artifacts import in_words
 from sftqa_core.errors import SettingsError, SftqaError
 from sftqa_core.figures.curves import loss_figure
-from sftqa_core.records import KEPT, STUDIES, Job, TrainSettings
+from sftqa_core.jobs import current_executor
+from sftqa_core.records import ACTIVE, KEPT, STUDIES, Job, StudySettings, TrainSettings
 
 RUNNING_S, WAITING_S = 1.0, 3.0  # how often a job is asked for news
 STATES = {
-    "queued": ("waiting", "gray", ":material/hourglass_empty:"),
+    "queued": ("queued", "gray", ":material/hourglass_empty:"),
     "running": ("running", "blue", ":material/play_circle:"),
     "stopping": ("stopping", "orange", ":material/stop_circle:"),
     "done": ("done", "green", ":material/check_circle:"),
@@ -35,7 +36,7 @@ STATES = {
 def job_panel(job: Job, where: str, *, charts: bool = True) -> None:
     """Draw a job in a bordered box; `where` keeps the widgets of two pages or places apart."""
     with st.container(border=True, key=f"job-{where}-{job.id}"):
-        if job.state in background.ACTIVE:
+        if job.state in ACTIVE:
             waits = job.state == "queued"
             st.fragment(_body, run_every=WAITING_S if waits else RUNNING_S)(job.id, where, charts, waits)
         else:
@@ -44,7 +45,7 @@ def job_panel(job: Job, where: str, *, charts: bool = True) -> None:
 
 def _body(job_id: str, where: str, charts: bool, waits: bool) -> None:
     job = background.job(job_id)
-    if job is None or job.state not in background.ACTIVE or (waits and job.state != "queued"):
+    if job is None or job.state not in ACTIVE or (waits and job.state != "queued"):
         st.rerun()  # over, or started: then it is asked for news more often
     _head(job)
     steps = state.progress_history(job_id) if not waits else []
@@ -63,9 +64,9 @@ def _body(job_id: str, where: str, charts: bool, waits: bool) -> None:
         draw(figure, key=f"loss-{where}-{job_id}", alt="Training loss by step")
     _log(job_id, st.expander("Log", key=f"log-{where}-{job_id}", icon=":material/notes:"))
     if job.state == "stopping":
-        st.caption("Stopping after the piece of work at hand; after half a minute it is ended. What is finished is kept.")
+        st.caption("Stopping after the current step; killed after 30 s. What is finished is kept.")
     elif st.button("Cancel", key=f"cancel-{where}-{job_id}", icon=":material/stop:"):
-        background.cancel(job)
+        current_executor().cancel(job.id, job.turn)
         st.rerun(scope="fragment")
 
 
@@ -77,7 +78,7 @@ def _over(job: Job, where: str) -> None:
         sentence, _, lines = (job.error or "").strip().partition("\n")  # a process that died leaves its last log lines below
         problem(sentence or "The job's process ended without saying why.")
         st.caption("The last lines of its log:")
-        st.code("\n".join(background.log(job.id, 12)) or lines or "The log is empty.", language=None, wrap_lines=True)
+        st.code("\n".join(current_executor().log(job.id, 12)) or lines or "The log is empty.", language=None, wrap_lines=True)
     with st.container(horizontal=True, vertical_alignment="center"):
         if job.state == "done" and job.result and (job.kind, where) != ("probe", "memory"):
             with contextlib.suppress(SftqaError):  # settings of another version, or damaged ones, lead nowhere
@@ -93,20 +94,20 @@ def _over(job: Job, where: str) -> None:
 
 def _again(job: Job, where: str) -> None:
     """The button that goes on with a job from what is kept of it."""
-    label, icon = ("Continue", ":material/resume:") if job.state == "cancelled" else ("Try again", ":material/replay:")
+    label, icon = ("Resume", ":material/resume:") if job.state == "cancelled" else ("Try again", ":material/replay:")
     st.button(label, key=f"again-{where}-{job.id}", icon=icon, on_click=_resume, args=(job.id,), help=KEPT[job.kind])
 
 
 def _resume(job_id: str) -> None:
     try:
-        state.watch(background.resume(job_id).id)
+        state.watch(current_executor().resume(job_id).id)
     except SftqaError as error:
         state.keep_problem(str(error))
 
 
 def _smaller(job: Job, where: str) -> None:
     """The button that starts the work anew with settings that need less memory, or fills the Lab's form with them."""
-    less = background.less_memory(job)
+    less = background.smaller_footprint(job)
     if less is None:
         return
     wanted = {**job.settings, **less}
@@ -129,11 +130,11 @@ def _result_link(job: Job) -> None:
     if job.kind == "train":
         st.page_link("pages/results.py", label="**See the results**", icon=":material/insights:", query_params={"run": str(job.result)})
     elif job.kind == "study" and job.result in STUDIES:
-        link = {"study": resources.study_name(job.settings)}
+        link = {"study": resources.study_name(StudySettings.from_dict(job.settings))}
         st.page_link(STUDIES[job.result].page, label="**See the study**", icon=":material/insights:", query_params=link)
     elif job.kind == "fetch":
         link = {"model": str(job.settings["model"])}
-        st.page_link("pages/memory.py", label="**Open it in Memory**", icon=":material/psychology:", query_params=link)
+        st.page_link("pages/memory.py", label="**Open in Memory**", icon=":material/psychology:", query_params=link)
     elif job.kind == "probe":
         link = {key: str(job.settings[key]) for key in ("model", "source", "split", "domain") if key in job.settings}
         st.page_link("pages/memory.py", label="**See the levels**", icon=":material/psychology:", query_params=link)
@@ -144,14 +145,14 @@ def _head(job: Job) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(name, color=colour, icon=icon)
         st.text(job_title(job))
-    began = f"started {moment(job.started)}" if job.started else f"asked for {moment(job.created)}"
+    began = f"started {moment(job.started)}" if job.started else f"submitted {moment(job.created)}"
     ended = f", ended {moment(job.finished)}" if job.finished else ""
     turn = f" · turn {job.turn}" if job.turn > 1 else ""
     st.caption(literal(f"{began}{ended} · {job.id}{turn}"))
 
 
 def _log(job_id: str, box: Any) -> None:
-    box.code("\n".join(background.log(job_id, 40)) or "Nothing yet.", language=None, wrap_lines=True, height=220)
+    box.code("\n".join(current_executor().log(job_id, 40)) or "Nothing yet.", language=None, wrap_lines=True, height=220)
 
 
 def _progress_words(now: Any, at: int, of: int) -> str:

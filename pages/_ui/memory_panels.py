@@ -12,14 +12,13 @@ from pages._ui import resources, slick_panels, state
 from pages._ui.charts import draw
 from pages._ui.downloads import csv_button
 from pages._ui.panels import planted
-from pages._ui.pickers import METHOD_NAMES
 from pages._ui.titles import source_name
 from pages._ui.wording import between, in_badge, literal, percent
 from sftqa_core.figures.levels import level_shares_figure, score_histogram, template_hits_figure
 from sftqa_core.figures.style import level_colours
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.atlas import is_atlas
-from sftqa_core.records import DOMAIN_NAMES
+from sftqa_core.records import DOMAIN_NAMES, METHODS
 
 SHOWN = 2_000  # rows a browser is handed at once
 SPLITS = {"domain": "domain", "relation": "relation", "contested": "contested or not", "echo": "echo or not"}
@@ -72,9 +71,7 @@ def spread(profile: Any, read: bool) -> None:
         if scheme.few_shot:
             slick_panels.right_answers(profile)
             return
-        st.markdown(
-            "**Memory score R**" if scheme.method == "sampling" else f"**Expected memory score R**, by {METHOD_NAMES[scheme.method]}"
-        )
+        st.markdown("**Memory score R**" if scheme.method == "sampling" else f"**Expected memory score R**, by {METHODS[scheme.method]}")
         figure = partial(score_histogram, profile.scores, scheme.labels, scheme.cutoffs, estimated=scheme.method != "sampling")
         draw(figure, key="scores", alt="Facts by memory score", of=(repr(profile.scores), scheme))
         told = "Dotted lines: where levels change."

@@ -23,9 +23,9 @@ def shares(tables: resources.Tables, labels: tuple[str, ...]) -> None:
     beside = st.toggle("Published beside", key="models-published", help="What the follow-up paper measured on large models.")
     reference, source = resources.published("shares") if beside else (None, "")
     table = tables["shares"]
-    for domain, column in study_panels.domain_columns(table):
-        figure, of = partial(shares_figure, table, domain, labels, reference), (tables, domain, beside)
-        draw(figure, key=f"shares-{domain}", alt=f"Facts by level for each model, {domain}-domain", place=column, of=of)
+    study_panels.draw_by_domain(
+        table, "shares", "Facts by level for each model", lambda domain: shares_figure(table, domain, labels, reference), (tables, beside)
+    )
     st.caption("Test facts of each model." + (f" Published: {source}; other facts, so compare shapes." if beside else ""))
 
 

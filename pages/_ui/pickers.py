@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -11,9 +12,15 @@ import streamlit as st
 from pages._ui import resources
 from pages._ui.titles import run_title, source_name
 from pages._ui.wording import literal
-from sftqa_core.records import DOMAIN_NAMES, METHODS, SPLITS
+from sftqa_core.errors import SettingsError
+from sftqa_core.records import DOMAIN_NAMES, METHODS, PAPER, SCHEMES, SPLITS, LevelScheme, read_cutoffs, with_cutoffs, written_cutoffs
+from sftqa_core.records.schemes import MOST_CUTOFFS
 
-METHOD_NAMES = {"sampling": "full probe", "adaptive": "adaptive probe", "likelihood": "likelihood"}
+LEVELS_BY = {"paper": "paper's five", "cutoffs": "own cut-offs", "slick": "SliCK"}
+_SCHEME_HELP = (
+    "Paper's five: how often 21 statements are completed rightly. Own cut-offs: the same completions, with other borders between the "
+    "levels. SliCK: four levels by which answers to a question after examples are right."
+)
 METHOD_HELP = (
     "Full probe: every statement is completed ten times. Adaptive probe: fewer completions where the level is clear early. "
     "Likelihood: no completions, only how probable the answer is as the very next words; the fastest, and an estimate."
@@ -80,7 +87,7 @@ def pick_domain() -> str:
 
 def pick_method() -> str:
     """How levels are measured: a level scheme's method."""
-    return linked("Measured by", METHODS, "method", lambda method: METHOD_NAMES[method], help=METHOD_HELP)
+    return linked("Measured by", tuple(METHODS), "method", METHODS.__getitem__, help=METHOD_HELP)
 
 
 @st.cache_resource(show_spinner=False, ttl=60)
@@ -95,3 +102,67 @@ def pick_run(stamp: str) -> str:
     """The id of one of `resources.runs(stamp)`, the newest first."""
     names = _run_names(stamp)
     return linked("Run", list(names), "run", names.__getitem__, keep=False, first="the newest")
+
+
+def pick_scheme(first: Any, second: Any) -> LevelScheme:
+    """A level scheme, picked in two columns. Raises `SettingsError` for cut-offs that can't be used, after they are drawn."""
+    with first:
+        by = _pick_levels()
+    with second:
+        if by == "paper":
+            return replace(PAPER, method=pick_method())
+        return _own_cutoffs() if by == "cutoffs" else SCHEMES[by]
+
+
+def picked_scheme(wrong: list[str]) -> LevelScheme:
+    """The same in one column, as the Lab asks for it: by the full probe. What is wrong is added to `wrong`."""
+    by = _pick_levels()
+    try:
+        return _own_cutoffs() if by == "cutoffs" else SCHEMES[by]
+    except SettingsError as error:
+        wrong += error.problems
+        return PAPER
+
+
+def _pick_levels() -> str:
+    return linked("Levels by", tuple(LEVELS_BY), "levels", lambda by: LEVELS_BY[by], help=_SCHEME_HELP)
+
+
+def _own_cutoffs() -> LevelScheme:
+    """Cut-offs in a popover; they hold on other pages, and a link carries them."""
+    _begin_cutoffs()
+    kept: dict[str, Any] = {"persist_state": "session"}
+    with st.popover("Cut-offs", icon=":material/tune:", width="stretch"):
+        st.caption("No fact is probed again: only where R changes the level.")
+        levels = int(st.number_input("Levels", 2, MOST_CUTOFFS + 1, key="cut-levels", **kept))
+        cuts = []
+        for at in range(levels - 1):
+            if f"cut-{at}" not in st.session_state:
+                st.session_state[f"cut-{at}"] = round((1 + cuts[-1]) / 2, 2)
+            cuts.append(round(float(st.number_input(f"L{at}: R up to", 0.0, 0.99, step=0.05, key=f"cut-{at}", **kept)), 2))
+    scheme = with_cutoffs(cuts)
+    st.query_params["cut"] = written_cutoffs(scheme)
+    return scheme
+
+
+def _begin_cutoffs() -> None:
+    """Fill in what the address says, once a visit; else the paper's."""
+    if "cut-levels" in st.session_state:
+        return
+    cutoffs, wanted = PAPER.cutoffs, st.query_params.get("cut")
+    if wanted is not None:
+        try:
+            cutoffs = with_cutoffs(read_cutoffs(wanted)).cutoffs
+        except SettingsError as error:
+            st.warning(f"{literal(str(error))} Showing the paper's.", icon=":material/link_off:")
+    st.session_state["cut-levels"] = len(cutoffs) + 1
+    st.session_state.update({f"cut-{at}": cut for at, cut in enumerate(cutoffs)})
+
+
+def filled_scheme(scheme: LevelScheme) -> dict[str, Any]:
+    """What the picker has to hold for these levels; for a scheme that it does not know, the paper's."""
+    if scheme.few_shot or scheme.cutoffs == PAPER.cutoffs:
+        return {"pick-levels": "slick" if scheme == SCHEMES["slick"] else "paper"}
+    if len(scheme.cutoffs) > MOST_CUTOFFS:
+        return {"pick-levels": "paper"}
+    return {"pick-levels": "cutoffs", "cut-levels": len(scheme.labels), **{f"cut-{at}": cut for at, cut in enumerate(scheme.cutoffs)}}

@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages._ui import background, resources, state
 from pages._ui.cost_panel import cost_panel
-from pages._ui.gpu_fields import probe_gpus
+from pages._ui.fields import field
 from pages._ui.job_panel import job_panel
 from pages._ui.panels import needs_torch
 from pages._ui.wording import span
@@ -27,8 +27,10 @@ def probe_button(model: str, source: str, split: str, domain: str, scheme: Level
     ) as box:
         if not box.open:
             return
-        limit = st.number_input("At most this many facts", 1, None, None, placeholder=f"all {left:,} that are left", key="probe-limit")
-        settings = ProbeSettings(model, source, split, domain, int(limit) if limit else None, scheme, gpus=probe_gpus())
+        limit = field(st, ProbeSettings, "limit", "probe", [], placeholder=f"all {left:,} that are left")
+        there = resources.gpus()
+        gpus = field(st, ProbeSettings, "gpus", "probe", [], high=there) if there > 1 else 1
+        settings = ProbeSettings(model, source, split, domain, limit, scheme, gpus=gpus)
         ready = cost_panel(settings)
         if resources.missing_torch():
             needs_torch("Probing")
@@ -47,7 +49,7 @@ def second_probe(model: str, source: str, split: str, domain: str, left: int, be
     words = f"Finish the second probe ({left:,} facts left)" if begun else "Probe again with other random numbers"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
-            "Under way" if active else words,
+            "In progress" if active else words,
             icon=":material/casino:",
             key="probe-again",
             on_click=_probe,

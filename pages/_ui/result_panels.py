@@ -10,8 +10,9 @@ import streamlit as st
 
 from pages._ui import resources
 from pages._ui.charts import draw
+from pages._ui.fields import label
 from pages._ui.panels import share_metric
-from pages._ui.titles import FIELDS, differing, shown_value
+from pages._ui.titles import differing, shown_value
 from pages._ui.wording import duration, interval, literal, percent
 from sftqa_core.figures.accuracy import accuracy_figure
 from sftqa_core.figures.curves import looks_figure, loss_figure
@@ -125,8 +126,8 @@ def made_with(run: Any) -> None:
     times = ", ".join(f"{name} {duration(seconds)}" for name, seconds in told.items())
     st.text(f"Took: {times}" if times else "")
     first, second = st.columns(2)
-    settings = {"Model": run.settings.model, "Facts": run.settings.source, "Examples (n)": run.settings.n}
-    settings |= {FIELDS.get(name, name): shown_value(name, value, run.settings) for name, value in differing(run.settings).items()}
+    settings = {label(TrainSettings, name): getattr(run.settings, name) for name in ("model", "source", "n")}
+    settings |= {label(TrainSettings, name): shown_value(name, value, run.settings) for name, value in differing(run.settings).items()}
     with first:
         st.markdown("**Settings** (others are the defaults)")
         _rows("Setting", settings)

@@ -8,8 +8,9 @@ import streamlit as st
 
 from pages._ui import background
 from pages._ui.wording import literal
+from sftqa_core.jobs import current_executor
 from sftqa_core.progress import Progress
-from sftqa_core.records import Job
+from sftqa_core.records import ACTIVE, Job
 
 _MOST_WAITING = 2  # queued jobs on a page that is not the queue's
 
@@ -25,14 +26,14 @@ def watched_jobs(kind: str, fits: Callable[[Job], bool] = lambda job: True) -> l
     With `fits` only those.
     """
     if "woken" not in st.session_state:  # a queue whose worker died goes on when somebody looks
-        background.wake()
+        current_executor().wake()
         st.session_state["woken"] = True
     wanted = st.query_params.get("job")
     looked_at = None if wanted is None else background.job(wanted)
     if wanted is not None and looked_at is None:
         del st.query_params["job"]
         st.warning(f"There is no job '{literal(wanted[:80])}' here.", icon=":material/link_off:")
-    active = [job for job in reversed(background.jobs(kind=kind, states=background.ACTIVE)) if fits(job)]
+    active = [job for job in reversed(current_executor().jobs(kind=kind, states=ACTIVE)) if fits(job)]
     others = {job.id for job in [job for job in active if job.state == "queued" and job.id != wanted][_MOST_WAITING:]}
     shown = [job for job in active if job.id not in others]
     mine = looked_at is not None and looked_at.kind == kind and fits(looked_at) and wanted not in {job.id for job in shown}
@@ -41,8 +42,8 @@ def watched_jobs(kind: str, fits: Callable[[Job], bool] = lambda job: True) -> l
 
 def waits_elsewhere(shown: list[Job]) -> None:
     """Say how many jobs wait that a page does not show, and where they are."""
-    if more := background.job_counts().get("queued", 0) - sum(job.state == "queued" for job in shown):
-        st.page_link("pages/jobs.py", label=f"{more:,} more wait in the queue", icon=":material/hourglass_empty:")
+    if more := current_executor().counts().get("queued", 0) - sum(job.state == "queued" for job in shown):
+        st.page_link("pages/jobs.py", label=f"{more:,} more are queued", icon=":material/hourglass_empty:")
 
 
 def keep_problem(text: str) -> None:
@@ -78,6 +79,6 @@ def progress_history(job_id: str) -> list[Progress]:
     """Everything a job has told so far; each redraw reads only what is new."""
     kept = st.session_state.setdefault("progress", {})
     seen, offset = kept.get(job_id, ([], 0))
-    news, offset = background.progress_since(job_id, offset)
+    news, offset = current_executor().progress_since(job_id, offset)
     kept[job_id] = (seen + news, offset)
     return kept[job_id][0]

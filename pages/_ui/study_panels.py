@@ -1,8 +1,10 @@
-"""What the four study pages share: which study, how far it is, what it found, its numbers and its file."""
+"""What study pages share: which study, how far it is, charts by domain, what it found, its numbers and its file."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -11,20 +13,19 @@ import streamlit as st
 from pages._ui import background, panels, pickers, resources, state
 from pages._ui.charts import draw
 from pages._ui.downloads import csv_button
+from pages._ui.forms import file_button
 from pages._ui.job_panel import job_panel
-from pages._ui.study_form import file_button
 from pages._ui.titles import study_title
 from pages._ui.wording import literal, percent
 from sftqa_core.figures.matrices import matrix_figure
-from sftqa_core.records import DOMAIN_NAMES, Finding, Job, StudyReport, StudySettings
+from sftqa_core.records import DOMAIN_NAMES, STUDIES, Finding, StudyReport, StudySettings
 
 SHOWN_AT_ONCE = 4  # answers to one question
 REDRAWN_S = 60.0  # while a study runs: counting it takes seconds, in which the page fades
 _VERDICTS = {"yes": "blue", "no": "violet", "cannot tell": "gray"}  # neither is the good one
+_SHARES = {"relative": "share of the best", "low": "95% from", "high": "to"}
 ENOUGH_COLUMNS = {
-    "relative": st.column_config.NumberColumn("share of the best", format="percent"),
-    "low": st.column_config.NumberColumn("95% from", format="percent"),
-    "high": st.column_config.NumberColumn("to", format="percent"),
+    **{name: st.column_config.NumberColumn(title, format="percent") for name, title in _SHARES.items()},
     "smallest": st.column_config.NumberColumn("smallest within 95%", format="percent", help="Share of resamples in which it is."),
     "chosen": st.column_config.CheckboxColumn("here"),
 }
@@ -34,30 +35,41 @@ PAIR_COLUMNS = {
 } | {"p": st.column_config.NumberColumn(format="%.3f"), "p_holm": st.column_config.NumberColumn("p after Holm", format="%.3f")}
 
 
-def study_head(kind: str) -> tuple[StudySettings, StudyReport, dict[str, pd.DataFrame]]:
-    """Pick a study of this kind, tell how far it is, offer to go on; returns it with its report and the report's tables.
+def study_head(kind: str, caption: str) -> tuple[StudySettings, StudyReport, dict[str, pd.DataFrame]]:
+    """Title, and a study of this kind to pick, how far it is, a way to go on; returns it with its report and the report's tables.
 
     Ends the page where there is no such study, or nothing of it is done.
     """
+    st.title(STUDIES[kind].title)
+    st.caption(caption)
     with panels.told():
         known = {study.name: study for study in background.studies() if study.settings.kind == kind}
         if not known:
             panels.empty("No study of this kind was started here yet.", "pages/lab.py", "Start one in the Lab")
             st.stop()
-        name = _pick(known)
+        titles = {name: study_title(study.settings) + (" · shipped" if study.shipped else "") for name, study in known.items()}
+        name = pickers.linked("Study", list(known), "study", titles.__getitem__, keep=False, first="the newest")
         settings = known[name].settings
-        jobs = state.watched_jobs("study", lambda job: _same(job, settings))
+        jobs = state.watched_jobs("study", lambda job: job.settings == settings.to_dict())
         active = [job for job in jobs if job.state in background.ACTIVE]
-        report, tables = resources.study_report(settings, f"{background.stamp()} {_finished_runs(active)}")
+        finished = [step.done for job in active for step in state.progress_history(job.id) if step.phase == "study"]
+        report, tables = resources.study_report(settings, f"{background.stamp()} {max(finished, default=0)}")
     _bar(settings, report, bool(active))
     for job in jobs:
         job_panel(job, f"study-{kind}", charts=False)
     if active:
         _redraw_while_running(active[0].id)
     if not report.done:
-        panels.empty("None of this study's runs is done yet.")
+        panels.empty("No run of this study has finished yet.")
         st.stop()
     return settings, report, tables
+
+
+def study_tail(report: StudyReport, tables: dict[str, pd.DataFrame], model: str | None = None) -> None:
+    """What was found (of one model, or of all), every table, and what the built-in world makes true."""
+    findings(report, model)
+    numbers(report.settings.kind, tables)
+    panels.planted(report.settings.source)
 
 
 def pick_one_model(settings: StudySettings) -> str:
@@ -74,14 +86,21 @@ def domain_columns(table: pd.DataFrame) -> list[tuple[str, Any]]:
     return columns
 
 
+def draw_by_domain(table: pd.DataFrame, key: str, alt: str, figure: Callable[[str], Any], of: Hashable = None) -> None:
+    """`figure` of each domain that the table holds, side by side; what else it hangs on is named by `of` (see `charts.draw`)."""
+    for domain, column in domain_columns(table):
+        kept = None if of is None else (of, domain)
+        draw(partial(figure, domain), key=f"{key}-{domain}", alt=f"{alt}, {domain}-domain", place=column, of=kept)
+
+
 def shown_beside(table: pd.DataFrame | None) -> pd.DataFrame | None:
     """The lines of examples shown in place of tuning that a person wants to see, where the study has any: the most at first."""
     if table is None or not len(table):
         return None
     counts = sorted(int(count) for count in table["shots"].unique())
     chosen = st.pills(
-        "Examples shown in place of tuning", counts, selection_mode="multi", default=counts[-1:], key="amount-shown",
-        help="Answered questions in front of each question: what the untouched model can do without any tuning.",
+        "k-shot examples instead of tuning", counts, selection_mode="multi", default=counts[-1:], key="amount-shown",
+        help="Answered questions in front of each question: what the untouched model does without any tuning.",
     )  # fmt: skip
     return table[table["shots"].isin(chosen)]
 
@@ -91,12 +110,12 @@ def findings(report: StudyReport, model: str | None = None) -> None:
     st.subheader("In plain words", anchor=False)
     chosen = [finding for finding in report.findings if model is None or finding.about.split(",")[0] == model]
     if not chosen:
-        st.caption("There is nothing to say yet: too few of the runs are done.")
+        st.caption("No findings yet: too few runs have finished.")
     for question in dict.fromkeys(finding.question for finding in chosen):
         own = [finding for finding in chosen if finding.question == question]
         with st.container(border=True):
             _question(question, own)
-    with st.expander("How these words are decided, what the papers say, what the models read", icon=":material/gavel:"):
+    with st.expander("How findings are decided, what the papers report, what the models were pre-trained on", icon=":material/gavel:"):
         for note in report.notes:
             st.markdown(f"- {literal(note)}")
 
@@ -124,8 +143,8 @@ def retest_words(retest: pd.DataFrame, model: str) -> None:
     own = retest[(retest["model"] == model) & retest["moved"].notna()] if len(retest) else retest
     if len(own):
         shares = ", ".join(f"{row.level} {percent(row.moved, 0)}" for row in own.itertuples())
-        told = f"{int(own['facts'].sum()):,} facts of the untouched model were probed twice. Both kinds of level have this error."
-        st.caption(f"Levels are labels with an error. A second probe puts elsewhere: {shares}.", help=told)
+        error = f"{int(own['facts'].sum()):,} facts of the untouched model were probed twice. Train and test levels have this error."
+        st.caption(f"Levels are labels with an error. A second probe assigns a different level to: {shares}.", help=error)
 
 
 def published_matrices() -> None:
@@ -134,39 +153,24 @@ def published_matrices() -> None:
     labels = tuple(dict.fromkeys(table["train"]))
     names = list(dict.fromkeys(table["model"]))
     name = st.segmented_control("Published model", names, default=names[0], required=True, key="level-paper")
-    for domain, column in domain_columns(table[table["model"] == name]):
-        figure = matrix_figure(table, name, domain, labels)
-        draw(figure, key=f"published-{domain}", alt=f"Published accuracy of {name}, {domain}-domain", place=column)
+    draw_by_domain(
+        table[table["model"] == name], "published", f"Published accuracy of {name}", lambda d: matrix_figure(table, name, d, labels)
+    )
     st.caption(f"{name}: {source}. Models of billions of parameters: compare shapes, not values.")
 
 
 def forgetting(table: pd.DataFrame, model: str) -> None:
     """Perplexity of pre-training text before and after."""
-    st.markdown("**Pre-training text that it has not read**")
+    st.markdown("**Held-out pre-training text**")
     own = table[table["model"] == model] if len(table) else table
     if not len(own):
-        st.caption("What this model was pre-trained on is not known here, so nothing can be said about forgetting other text.")
+        st.caption("The pre-training text of this model is unknown, so forgetting of other text can't be measured.")
         return
     for row in own.itertuples():
         seeds = "seeds: " + ", ".join(f"{value:.2f}" for value in row.per_seed)
         change = f"{row.now - row.before:+.2f}"
         st.metric(f"Perplexity after tuning on {row.after}", f"{row.now:.2f}", change, delta_color="inverse", help=seeds)
-    st.caption("Lower is better; 1,000 documents as in pre-training, none of which it read.")
-
-
-def _pick(known: dict[str, Any]) -> str:
-    titles = {name: study_title(study.settings) + (" · shipped" if study.shipped else "") for name, study in known.items()}
-    return pickers.linked("Study", list(known), "study", titles.__getitem__, keep=False, first="the newest")
-
-
-def _same(job: Job, settings: StudySettings) -> bool:
-    return job.settings == settings.to_dict()
-
-
-def _finished_runs(active: list[Job]) -> int:
-    """Runs that the job under way has told of; part of the report's key."""
-    told = [step.done for job in active for step in state.progress_history(job.id) if step.phase == "study"]
-    return max(told, default=0)
+    st.caption("Lower is better; 1,000 documents as in pre-training, none of which the model read.")
 
 
 def _bar(settings: StudySettings, report: StudyReport, active: bool) -> None:
@@ -176,8 +180,8 @@ def _bar(settings: StudySettings, report: StudyReport, active: bool) -> None:
             _start(settings)
         if report.done == report.planned and not active:
             more = resources.more_seeds(settings)
-            told = f"Runs everything with the seeds {', '.join(map(str, more.seeds[len(settings.seeds) :]))} too; what is done stays."
-            if st.button("Add two seeds", icon=":material/add:", help=told):
+            seeds = ", ".join(map(str, more.seeds[len(settings.seeds) :]))
+            if st.button("Add two seeds", icon=":material/add:", help=f"Adds runs with seeds {seeds}; finished runs are kept."):
                 _start(more)
         file_button(settings)
         with st.popover("Command", icon=":material/terminal:"):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pages._ui import resources
+from pages._ui.fields import label
 from pages._ui.wording import moment
 from sftqa_core.errors import SftqaError
+from sftqa_core.jsonrecord import Setting, declared, has_effect
 from sftqa_core.records import (
-    DOMAIN_NAMES,
     PROMPTS,
     SLICK,
     STUDIES,
@@ -23,75 +24,8 @@ from sftqa_core.records import (
     TrainSettings,
 )
 
-METHODS = {"full": "all weights", "lora": "LoRA"}
-SHARDINGS = {"ddp": "the whole model", "fsdp": "a part of it"}
-OPTIMIZER_NAMES = {"adamw": "AdamW", "adafactor": "Adafactor", "sgd": "SGD", "adamw_8bit": "AdamW in 8 bits (unverified)"}
-BALANCES = {
-    "relation": "equal counts per relation",
-    "level": "equal counts per level too",
-    "matched": "the topics that every level has",
-}
 PROMPT_NAMES = {"qa": "The paper's prompt", "plain": "Question/Answer prompt", "chat": "Model's chat template", "own": "Own prompt"}
-FIELDS = {  # a setting's name -> what the pages call it
-    "levels": "Memory levels to train on",
-    "balance": "Balance",
-    "relations": "Relations",
-    "method": "Train",
-    "learning_rate": "Learning rate",
-    "epochs": "Epochs",
-    "batch_size": "Batch size",
-    "lora_rank": "LoRA rank",
-    "prompt": "Prompt",
-    "seed": "Seed",
-    "test_limit": "Test facts per relation",
-    "match": "How an answer is found",
-    "shots": "Examples shown to the base model",
-    "more_shots": "Other numbers of them",
-    "max_answer_tokens": "Answer length in tokens",
-    "device": "Device",
-    "gpus": "GPUs",
-    "sharding": "Each GPU holds",
-    "quantization": "The model's weights in 4 bits",
-    "optimizer": "Optimizer",
-    "micro_batch": "Micro-batch size",
-    "gradient_checkpointing": "Gradient checkpointing",
-    "eval_every": "Look at dev facts every ... steps",
-    "eval_facts": "Dev facts looked at",
-    "patience": "Patience (looks)",
-    "save_model": "Keep the tuned weights",
-    "scheme": "Level scheme",
-    "limit": "At most this many facts",
-    "facts_seed": "Seed of the order",
-    "seeds": "Seeds",
-    "sizes": "Examples (n)",
-    "retest_limit": "Facts per relation probed again",
-}
-_SHORT: dict[str, Callable[[Any], str]] = {  # as part of a title
-    "balance": lambda value: "balanced by level",
-    "relations": lambda value: "+".join(value) if len(value) < 4 else f"{len(value)} relations",
-    "method": lambda value: METHODS.get(value, value),
-    "prompt": lambda value: PROMPT_NAMES[prompt_kind(value)].lower(),
-    "learning_rate": lambda value: f"learning rate {value:g}",
-    "epochs": lambda value: f"{value} epochs",
-    "test_limit": lambda value: f"{value:,} test facts a relation",
-    "match": lambda value: f"matching by {value}",
-    "shots": lambda value: _shown(value),
-    "more_shots": lambda value: f"{_shown(value)} too",
-    "lora_rank": lambda value: f"LoRA rank {value}",
-    "gpus": lambda value: f"{value} GPUs",
-    "sharding": lambda value: f"each with {SHARDINGS.get(value, value)}",
-    "quantization": lambda value: "weights in 4 bits",
-    "optimizer": lambda value: OPTIMIZER_NAMES.get(value, value),
-    "micro_batch": lambda value: f"micro-batches of {value}",
-    "gradient_checkpointing": lambda value: "gradient checkpointing",
-    "eval_every": lambda value: f"dev facts looked at every {value:,} steps",
-    "eval_facts": lambda value: f"{value:,} dev facts",
-    "patience": lambda value: f"patience {value}",
-    "limit": lambda value: f"at most {value:,} facts",
-    "scheme": lambda value: _scheme_words(value),
-    "corpus": lambda value: "own text settings",
-}
-_ALWAYS_SAID = ("model", "source", "n", "split", "name", "kind", "models", "seeds", "sizes")
+_ALWAYS_SAID = ("model", "source", "n", "split", "name", "kind", "models", "seeds", "sizes")  # by the titles themselves
 
 
 def prompt_kind(form: PromptFormat) -> str:
@@ -99,45 +33,35 @@ def prompt_kind(form: PromptFormat) -> str:
     return form.name if PROMPTS.get(form.name) == form else "own"
 
 
-def _shown(shots: int | tuple[int, ...]) -> str:
-    """Examples shown: of a run, or of a study."""
-    counts = shots if isinstance(shots, tuple) else (shots,)
-    return f"{', '.join(map(str, counts))} example{'' if counts == (1,) else 's'} shown"
-
-
 def differing(settings: Any) -> dict[str, Any]:
     """Settings that are not the default: name -> value. A learning rate that is the model's own default is none of them."""
-    about = (
-        (settings.kind, settings.models) if isinstance(settings, StudySettings) else (getattr(settings, "model", None) or settings.name,)
-    )
-    plain = type(settings)(*about)
-    found = {name: value for name, value in vars(settings).items() if name not in _ALWAYS_SAID and value != getattr(plain, name)}
+    kind, values = type(settings), vars(settings)
+    found = {name: values[name] for name, about in declared(kind).items() if values[name] != about.default}
+    found = {name: value for name, value in found.items() if name not in _ALWAYS_SAID and has_effect(kind, values, name)}
     if isinstance(settings, TrainSettings) and settings.learning_rate is not None and _is_default_rate(settings):
-        found.pop("learning_rate", None)
-    if isinstance(settings, TrainSettings | StudySettings) and settings.method != "lora":
-        found.pop("lora_rank", None)
+        del found["learning_rate"]
     return found
 
 
-def differences(settings: Any) -> list[str]:
-    """The same as short words: "LoRA", "levels L2+L3", "learning rate 0.001"."""
-    return [_short(name, value, settings) for name, value in differing(settings).items() if name != "save_model"]  # changes no number
+def differences(settings: Any, but: str = "") -> list[str]:
+    """The same as short words: "LoRA", "levels L2+L3", "learning rate 0.001"; `but` is a setting that stands elsewhere."""
+    told = {name: value for name, value in differing(settings).items() if name not in ("save_model", but)}  # that one changes no number
+    return [_short(name, value, settings) for name, value in told.items()]
 
 
 def shown_value(name: str, value: Any, settings: Any) -> str:
     """A setting's value for a table."""
+    about = declared(type(settings))[name]
     if name == "levels":
         return ", ".join(settings.scheme.labels[at] for at in value)
     if name == "prompt":
-        told = f"{value.prompt}{value.answer}{' (as a chat)' if value.chat else ''}"
-        return PROMPT_NAMES["chat"] if prompt_kind(value) == "chat" else told
-    if name in ("method", "balance", "sharding"):
-        return {**METHODS, **BALANCES, **SHARDINGS}.get(value, value)
+        own = f"{value.prompt}{value.answer}{' (as a chat)' if value.chat else ''}"
+        return PROMPT_NAMES["chat"] if prompt_kind(value) == "chat" else own
     if name == "scheme":
         return _scheme_words(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else about.choices.get(value, str(value))
 
 
 def _scheme_words(scheme: LevelScheme) -> str:
@@ -160,31 +84,44 @@ def _scheme_words(scheme: LevelScheme) -> str:
 
 
 def _short(name: str, value: Any, settings: Any) -> str:
+    about = declared(type(settings))[name]
     if name == "levels":
         return f"levels {'+'.join(settings.scheme.labels[at] for at in value)}"
-    if name == "domain":
-        return DOMAIN_NAMES.get(value, value)
-    if name in _SHORT:
-        return _SHORT[name](value)
-    label = FIELDS.get(name, name.replace("_", " "))
-    return f"{label[0].lower() + label[1:] if label[1:2].islower() else label} {value}"
+    if name == "relations":
+        return "+".join(value) if len(value) < 4 else f"{len(value)} relations"
+    if name == "prompt":
+        return PROMPT_NAMES[prompt_kind(value)].lower()
+    if name == "scheme":
+        return _scheme_words(value)
+    if name in ("shots", "more_shots"):
+        return f"{', '.join(f'{shots}-shot' for shots in (value if isinstance(value, tuple) else (value,)))} baseline"
+    value = about.choices.get(value, value) if about.choices else value
+    if about.title:
+        return about.title.format(value=value)
+    words = label(type(settings), name)
+    return f"{words[0].lower() + words[1:] if words[1:2].islower() else words} {value}"
 
 
 def changed_words(settings: dict[str, Any]) -> str:
-    """Settings by the names that the pages use: "LoRA, default learning rate"."""
-    words = {name: FIELDS.get(name, name).lower() + ("" if value is True else f" {value}") for name, value in settings.items()}
-    words |= {"method": METHODS.get(str(settings.get("method")), "")} if "method" in settings else {}
-    words |= {"learning_rate": "its default learning rate"} if settings.get("learning_rate", 0) is None else {}
-    return ", ".join(words.values())
+    """Settings of a run by the names that the pages use: "LoRA, its default learning rate"."""
+    known, words = declared(TrainSettings), []
+    for name, value in settings.items():
+        about = known.get(name, Setting(label=name))
+        words.append(
+            "its default learning rate" if name == "learning_rate" and value is None
+            else about.choices[value] if value in about.choices
+            else about.label.lower() + ("" if value is True else f" {value}")
+        )  # fmt: skip
+    return ", ".join(words)
 
 
 def run_title(run: Any) -> str:
     """Model, facts, n, what is trained, every setting that differs, and when (or that it came with the program)."""
     settings = getattr(run, "settings", None)
-    method, seed = METHODS.get(run.method, run.method), getattr(run, "seed", 0)
+    method, seed = declared(TrainSettings)["method"].choices.get(run.method, run.method), getattr(run, "seed", 0)
     more = [f"seed {seed}"] if seed else []
     if settings is not None:
-        more = [words for words in differences(settings) if words not in METHODS.values()]
+        more = differences(settings, but="method")
     when = "shipped example" if run.shipped else moment(run.created)
     return " · ".join([run.model, source_name(run.source), f"n = {run.n}", method, *more, when])
 
@@ -211,7 +148,7 @@ def study_title(settings: StudySettings) -> str:
     """What tells a study apart from others of its kind: models, facts, sizes, seeds, and every setting that differs."""
     seeds = len(settings.seeds)
     sizes = ", ".join("all" if n == TrainSettings.ALL else f"{n:,}" for n in settings.examples)
-    more = [words for words in differences(settings) if words not in METHODS.values() or settings.method != "full"]
+    more = differences(settings)
     told = [_counted_names(settings.models), source_name(settings.source), f"n = {sizes}", f"{seeds} seed{'' if seeds == 1 else 's'}"]
     return " · ".join([*told, *more])
 

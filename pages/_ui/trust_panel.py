@@ -8,12 +8,11 @@ import streamlit as st
 
 from pages._ui import resources
 from pages._ui.charts import draw
-from pages._ui.pickers import METHOD_NAMES
 from pages._ui.probe_panel import second_probe
 from pages._ui.slick_panels import crossed
 from pages._ui.wording import percent
 from sftqa_core.figures.matrices import budget_figure, confusion_figure
-from sftqa_core.records import PAPER, LevelScheme
+from sftqa_core.records import METHODS, PAPER, LevelScheme
 
 _NAMES = {
     "second probe": "a second full probe",
@@ -66,13 +65,13 @@ def _agreements(found: Any, method: str) -> None:
         return
     names = list(found.agreements)
     name = st.segmented_control(
-        "compared", names, format_func=lambda key: METHOD_NAMES.get(key, key), default=method if method in names else names[0],
+        "compared", names, format_func=lambda key: METHODS.get(key, key), default=method if method in names else names[0],
         required=True, key=f"trust-other-{method}", label_visibility="collapsed",
     )  # fmt: skip
     agreement = found.agreements[name]
     counted = f"{agreement.facts:,}" + (f" of {found.facts:,}" if agreement.facts < found.facts else "")
     st.markdown(f"**The full probe against {_NAMES[name]}**, {counted} facts")
-    figure = confusion_figure(agreement, "full probe", METHOD_NAMES.get(name, name))
+    figure = confusion_figure(agreement, "full probe", METHODS.get(name, name))
     draw(figure, key="trust-confusion", alt="Facts by level in both ways of measuring")
     kappa = "too few facts to tell" if agreement.kappa is None else f"{agreement.kappa:.3f}"
     span = "" if agreement.kappa_low is None else f" ({agreement.kappa_low:.3f} to {agreement.kappa_high:.3f})"

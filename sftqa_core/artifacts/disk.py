@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from sftqa_core.artifacts.refusals import refusal, storing
+from sftqa_core.processes import boot_id
 
 _LEFT = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d{1,9})(-(?P<home>[0-9a-f]{8}))?\.[a-z0-9_]{8}(?P<old>\.old)?", re.DOTALL)
 _ASIDE = re.compile(r".+\.damaged(\.\d+)?", re.DOTALL)
@@ -202,11 +203,10 @@ def _untouched_s(path: Path) -> float:
 def _home() -> str:
     """8 hex digits: this machine, since it was started, and the space its process numbers belong to (a container has its own)."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
         space = os.stat("/proc/self/ns/pid").st_ino
     except OSError:
-        boot, space = "", 0
-    return hashlib.sha256(f"{platform.node()} {boot} {space}".encode()).hexdigest()[:8]
+        space = 0
+    return hashlib.sha256(f"{platform.node()} {boot_id()} {space}".encode()).hexdigest()[:8]
 
 
 _OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)

@@ -42,10 +42,10 @@ def cache(options: argparse.Namespace) -> dict[str, Any]:
 def in_use() -> Callable[[str, str, float], bool]:
     """Whether a job in the queue, or one that can be resumed, may go on with a checkpoint. All are in use where the queue can't be
     read."""
-    from sftqa_core.jobs.listing import jobs_list
+    from sftqa_core.jobs import current_executor
 
     try:
-        jobs = [job for job in jobs_list() if job.state != "done"]
+        jobs = [job for job in current_executor().jobs() if job.state != "done"]
     except (SftqaError, OSError):
         return lambda kind, name, when: True
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sftqa_core import workflows
-from sftqa_core.cli.arguments import pretrain_settings, probe_settings, study_settings, train_settings, trust_scheme
+from sftqa_core.cli.arguments import given, pretrain_settings, probe_settings, scheme_of, study_settings, train_settings
 from sftqa_core.cli.text import Console, count, table
 from sftqa_core.errors import SettingsError
 from sftqa_core.planning.fit import gigabytes
@@ -28,23 +28,24 @@ Options = argparse.Namespace
 
 
 @contextmanager
-def leased(options: Options, what: str) -> Iterator[None]:
+def leased(settings: Any, what: str) -> Iterator[None]:
     """Hold the device that background jobs use too, so that the two never run at once."""
     from sftqa_core.jobs.lease import device_lease, needs_of_device
 
     def waiting(holder: str) -> None:
         print(f"Waiting: the device is in use by {holder}.", file=sys.stderr, flush=True)
 
-    needs = needs_of_device(options.device, getattr(options, "gpus", 1), getattr(options, "quantization", "none"))
+    needs = needs_of_device(settings.device, getattr(settings, "gpus", 1), getattr(settings, "quantization", "none"))
     with device_lease(needs, f"sftqa {what}", on_wait=waiting):
         yield
 
 
 def facts(options: Options) -> dict[str, Any]:
     """`sftqa facts`: what a source holds."""
+    source = options.source or "atlas"
     if options.download:
-        workflows.download(options.source, Console())
-    report = workflows.facts(options.source).to_dict()
+        workflows.download(source, Console())
+    report = workflows.facts(source).to_dict()
     return {"source": report.pop("source"), **report}
 
 
@@ -59,17 +60,18 @@ def probe(options: Options) -> dict[str, Any]:
     """`sftqa probe`: levels of a set of facts."""
     settings = probe_settings(options)
     _tell_cost(settings)
-    with leased(options, "probe"):
+    with leased(settings, "probe"):
         return workflows.probe(settings, Console()).to_dict()
 
 
 def trust(options: Options) -> dict[str, Any]:
     """`sftqa trust`: agreement of other ways of probing with the full one, and levels from smaller budgets."""
-    found = workflows.trust(options.model, options.source, options.split, options.domain, trust_scheme(options))
+    settings = ProbeSettings(**given(options, ProbeSettings) | {"scheme": scheme_of(options)})
+    found = workflows.trust(settings.model, settings.source, settings.split, settings.domain, settings.scheme)
     return {
-        "model": options.model,
-        "source": options.source,
-        "split": options.split,
+        "model": settings.model,
+        "source": settings.source,
+        "split": settings.split,
         "facts": found.facts,
         "agreements": {name: agreement.to_dict() for name, agreement in found.agreements.items()},
         "adaptive_margin": list(found.adaptive_margin) if found.adaptive_margin else None,
@@ -89,7 +91,7 @@ def train(options: Options) -> dict[str, Any]:
     """`sftqa train`: one fine-tuning run."""
     settings = train_settings(options)
     _tell_cost(settings)
-    with leased(options, "train"):
+    with leased(settings, "train"):
         return {**workflows.train(settings, Console()).to_dict(), "levels_by": settings.scheme.method}
 
 
@@ -99,8 +101,8 @@ def _tell_cost(settings: ProbeSettings | TrainSettings) -> None:
     pieces = {"examples": cost.examples, "steps": cost.steps, "test facts": cost.test_facts, "facts to probe": cost.probes_needed}
     counted = ", ".join(f"{count:,} {name}" for name, count in pieces.items() if count) or "nothing left to compute"
     span = f"about {cost.seconds_low:.0f} to {cost.seconds_high:.0f} s. " if cost.seconds_high else ""
-    memory = f"Memory: {cost.memory.line().rstrip('.')}. " if cost.memory else ""
-    print(f"{counted}: {span}{memory}{' '.join(cost.notes)}", file=sys.stderr, flush=True)
+    needs = f"{cost.fit.resource}: {cost.fit.line().rstrip('.')}. " if cost.fit else ""
+    print(f"{counted}: {span}{needs}{' '.join(cost.notes)}", file=sys.stderr, flush=True)
     if any((cost.examples, cost.probes_needed)):
         workflows.tell(workflows.preflight(settings, cost), Console())
 
@@ -108,7 +110,7 @@ def _tell_cost(settings: ProbeSettings | TrainSettings) -> None:
 def select(options: Options) -> dict[str, Any]:
     """`sftqa select`: the examples of a run, without running it."""
     settings, out = train_settings(options), _new_file(options.out)
-    with leased(options, "select"):
+    with leased(settings, "select"):
         return workflows.select(settings, out, Console())
 
 
@@ -133,7 +135,7 @@ def study(options: Options) -> dict[str, Any]:
     if options.report_only:
         return workflows.study_report(settings).to_dict()
     workflows.tell(workflows.preflight(settings), Console())
-    with leased(argparse.Namespace(device=settings.device, gpus=settings.gpus, quantization=settings.quantization), "study"):
+    with leased(settings, "study"):
         return workflows.study(settings, Console()).to_dict()
 
 
@@ -162,29 +164,29 @@ def export(options: Options) -> dict[str, Any]:
 
 def jobs(options: Options) -> dict[str, Any]:
     """`sftqa jobs [ACTION ID]`."""
-    from sftqa_core.jobs.executor import LocalExecutor
-    from sftqa_core.jobs.listing import jobs_list, log_tail, queue_position
+    from sftqa_core.jobs import current_executor
 
-    executor, action = LocalExecutor(), options.action
+    executor, action = current_executor(), options.action
     if action == "empty":
         return {"cancelled": executor.empty()}
     if action and not options.id:
         raise SettingsError(f"'sftqa jobs {action}' needs a job's id; 'sftqa jobs' lists them.")
     if action == "log":
-        return {"id": options.id, "log": list(log_tail(options.id, 200))}
+        return {"id": options.id, "log": executor.log(options.id)}
     if action in MOVES:
         executor.move(options.id, action)
-        return {"job": executor.status(options.id).to_dict(), "position": queue_position(options.id)}
+        position = next((queued.position for queued in executor.queue() if queued.job.id == options.id), None)
+        return {"job": executor.status(options.id).to_dict(), "position": position}
     if action:
         return {"job": {"cancel": executor.cancel, "resume": executor.resume}[action](options.id).to_dict()}
-    return {"jobs": [job.to_dict() for job in jobs_list()]}
+    return {"jobs": [job.to_dict() for job in executor.jobs()]}
 
 
 def pretrain(options: Options) -> dict[str, Any]:
     """`sftqa pretrain NAME`: a tiny model from nothing."""
     settings = pretrain_settings(options, {**workflows.recipes(), **workflows.unmade_recipes()})
     console = Console()
-    with leased(argparse.Namespace(device=settings.device), "pretrain"), console.gentle():
+    with leased(settings, "pretrain"), console.gentle():
         return workflows.pretrain(settings, console).to_dict()
 
 
@@ -204,7 +206,7 @@ def preflight(options: argparse.Namespace) -> dict[str, Any]:
     settings = train_settings(options)
     found = workflows.preflight(settings)
     if options.trial and found.ok:
-        with leased(options, "preflight"):
+        with leased(settings, "preflight"):
             found = _with(found, workflows.trial(settings, Console()))
     return {"ok": found.ok, "headline": found.headline(), **found.to_dict()}
 

@@ -13,7 +13,7 @@ from sftqa_core.artifacts import damaged_files, write_bytes
 from sftqa_core.models.devices import resolve_device, why_no_gpu
 from sftqa_core.models.hub.fetch import has_token
 from sftqa_core.models.quantising import INSTALL, PACKAGE
-from sftqa_core.planning.preflight_machine import disk_check
+from sftqa_core.planning.preflight import disk_check
 from sftqa_core.workspace import Workspace, network_disk
 
 # package -> (what needs it, may be missing)

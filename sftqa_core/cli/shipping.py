@@ -24,7 +24,7 @@ from sftqa_core.records import SLICK, STUDIES, LevelScheme, ProbeSettings, Sampl
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from sftqa_core.engine.probe_prompts import WantedFact
+    from sftqa_core.engine.wanted_facts import WantedFact
 
 MODELS = tuple(workflows.recipes())
 FIRST = MODELS[0]  # the one that the example run, and all test facts' other probes, are of
@@ -108,7 +108,7 @@ def _pack_studies(studies: Iterable[StudySettings], target: Path) -> None:
 def _compact_levels(model: str, target: Path) -> None:
     """One sorted part with every usable fact's completions, and one with its hits; of the test facts' other probes by statements the
     levels alone."""
-    from sftqa_core.memory.stores import find_estimates, find_stores
+    from sftqa_core.memory.probe_stores import find_estimates, find_stores
     from sftqa_core.models.catalogue import find_model, model_fingerprint
 
     workspace = Workspace.current()
@@ -127,7 +127,7 @@ def _compact_levels(model: str, target: Path) -> None:
 
 def _wanted(settings: ProbeSettings) -> list[WantedFact]:
     """The facts that these settings probe."""
-    from sftqa_core.engine.probe_prompts import wanted_facts
+    from sftqa_core.engine.wanted_facts import wanted_facts
     from sftqa_core.knowledge.aliases import load_aliases
     from sftqa_core.memory.prober import chosen_facts
     from sftqa_core.memory.profiles import open_for

@@ -130,9 +130,9 @@ def jobs(result: dict[str, Any]) -> str:
     if "log" in result:
         return "\n".join(result["log"])
     if "cancelled" in result:
-        return f"{len(result['cancelled']):,} jobs that waited were cancelled."
+        return f"{len(result['cancelled']):,} queued jobs were cancelled."
     if "job" in result:
-        place = f", number {result['position']} of those that wait" if result.get("position") else ""
+        place = f", position {result['position']} in the queue" if result.get("position") else ""
         return f"{result['job']['id']}: {result['job']['state']}{place}"
     if not result["jobs"]:
         return "No jobs. Runs started in the browser are listed here."

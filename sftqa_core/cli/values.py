@@ -1,24 +1,34 @@
-"""What an option's text means: numbers, lists, schemes, prompts; each mistake is told as argparse tells its own."""
+"""What an option's text means: numbers, lists, schemes, prompts; each mistake is reported as argparse reports its own."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
+from typing import Any
 
 from sftqa_core.errors import SettingsError
+from sftqa_core.jsonrecord import Setting
 from sftqa_core.records import SCHEMES, LevelScheme, PromptFormat, TrainSettings, prompt_format, read_cutoffs
 
 USUAL_SHOTS = TrainSettings(model="").shots
-DEVICES = "auto, cpu, cuda (NVIDIA), rocm (AMD) or mps (Apple)"
 
 
-def count_or_all(text: str) -> int:
-    """A number of examples from 0; `all` is TrainSettings.ALL."""
-    if text == "all":
-        return TrainSettings.ALL
-    if (count := whole(text)) < 0:
-        raise argparse.ArgumentTypeError(f"must be 0 or more, or all, got {text!r}")
-    return count
+def reader(about: Setting) -> Callable[[str], Any]:
+    """What makes a setting's value of an option's text."""
+    if about.kind in (int, tuple[int, ...]):
+
+        def number(text: str) -> int:
+            if text in about.named:
+                return about.named[text]
+            value = whole(text)
+            if about.named and value < (about.low or 0):
+                raise argparse.ArgumentTypeError(f"must be {about.low or 0} or more, or {' or '.join(about.named)}, got {text!r}")
+            return value
+
+        return number if about.kind is int else lambda text: tuple(number(piece) for piece in names(text))
+    others: dict[Any, Callable[[str], Any]] = {tuple[str, ...]: names, PromptFormat: prompt, float: float}
+    return others.get(about.kind, str)
 
 
 def port(text: str) -> int:
@@ -30,12 +40,7 @@ def port(text: str) -> int:
 
 def numbers(text: str) -> tuple[int, ...]:
     """Whole numbers with commas between."""
-    return tuple(whole(piece) for piece in text.split(",") if piece.strip())
-
-
-def sizes(text: str) -> tuple[int, ...]:
-    """Numbers of examples with commas between."""
-    return tuple(count_or_all(piece.strip()) for piece in text.split(",") if piece.strip())
+    return tuple(whole(piece) for piece in names(text))
 
 
 def shots(text: str) -> tuple[int, tuple[int, ...]]:

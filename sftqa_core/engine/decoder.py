@@ -2,6 +2,8 @@
 
 A row is what has been drawn after a prompt so far. Rows of one prompt share its keys and values, and those of the tokens that
 they have in common: nothing is copied when a row splits. A slot is free again when no row sees it any more.
+
+`packs` says of a model whether packed reading gives the numbers that it gives by itself: found out by comparing, once.
 """
 
 from __future__ import annotations
@@ -9,7 +11,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -17,6 +20,9 @@ import torch
 from sftqa_core.engine.drawing import empty_cache, is_out_of_memory
 from sftqa_core.engine.packed import KeyValues, NextTokens, PackedModel, PrefixTree, Segment, Texts
 from sftqa_core.errors import OutOfMemory
+
+if TYPE_CHECKING:
+    from sftqa_core.models.loading import LoadedModel
 
 T = TypeVar("T")
 Read = tuple[np.ndarray, torch.Tensor]  # rows (ascending indexes), and the logits after each [rows, vocabulary]
@@ -127,19 +133,19 @@ class Decoder(Generic[T]):
         room = self.load.places - sum(map(len, self.places_of.values()))
         if self.items and (due >= self.load.enough or room < self.load.enter):
             return []
-        found: list[T] = []
+        entering: list[T] = []
         left = min(self.load.enter, room)
         while left > 0 and (item := again.popleft() if again else next(source, None)) is not None:
             size = len(self.texts(item))
-            if size > left and (found or self.items):
+            if size > left and (entering or self.items):
                 again.appendleft(item)
                 break
             if size > self.load.places:
                 self.load = replace(self.load, places=size)
                 self.begin()
-            found.append(item)
+            entering.append(item)
             left -= size
-        return found
+        return entering
 
     def _step(self, new: list[T]) -> list[Any]:
         """One pass: new items enter, and the newest token of every row that is ready is read."""
@@ -183,7 +189,7 @@ class Decoder(Generic[T]):
         position = np.empty_like(order)
         position[order] = np.arange(len(order))
         self.moved(position[:rows])
-        placed = [(item, np.array([found[at] for at in range(len(found))])) for item, found in zip(new, where, strict=True)]
+        placed = [(item, np.array([own[at] for at in range(len(own))])) for item, own in zip(new, where, strict=True)]
         for item, own in placed:
             self.items[int(own[0])], self.places_of[int(own[0])] = item, own
         self.entered(placed)
@@ -223,3 +229,80 @@ class Decoder(Generic[T]):
             used = np.pad(used, ((0, 0), (0, lacking)))
             self._widen(used.shape[1])
         return np.argsort(used, axis=1, kind="stable")[line, column]
+
+
+# --- which models can be read like this ------------------------------------------------------------------------
+
+_TEXTS = ((3, 14, 15, 9, 2, 6, 5, 35, 8), (3, 14, 15, 9, 2, 71))  # token ids that begin alike, sorted
+_NEXT = ((97, 93), (27, 18))  # two tokens more for each
+_KNOWN_LAYERS = {"full_attention", "sliding_attention"}
+_SHARE = {torch.float32: 1e-3, torch.float64: 1e-3}  # of the logits' range that a difference may have; others round more
+_ROUNDED = 5e-2
+_checked: WeakKeyDictionary[torch.nn.Module, bool] = WeakKeyDictionary()
+
+
+def packs(loaded: LoadedModel) -> bool:
+    """Whether `PackedModel` can stand in for the model: the same logits for two texts, a shared beginning and two steps more.
+
+    False for models without attention or with kinds of it that this program does not know, and for those that keep to
+    their own attention. Costs three short passes, the first time.
+    """
+    model = loaded.model
+    if model not in _checked:
+        kinds = getattr(model.config.get_text_config(), "layer_types", None) or ()
+        _checked[model] = set(kinds) <= _KNOWN_LAYERS and model._can_set_attn_implementation() and _agrees(loaded)
+    return _checked[model]
+
+
+def _agrees(loaded: LoadedModel) -> bool:
+    known = np.arange(128) % loaded.model.get_input_embeddings().weight.shape[0]  # the ids within a small vocabulary, still different
+    trial = _Trial(PackedModel(loaded), known)
+    try:
+        logits = dict(row for rows in trial.run(range(len(_TEXTS))) for row in rows)
+    except OutOfMemory:
+        raise
+    except Exception:  # a family that can't be read like this may fail in any way
+        return False
+    packed = torch.stack([logits[step, text] for step in (1, 2) for text in range(len(_TEXTS))])
+    plain = _plain_logits(loaded, known)
+    if not bool(torch.isfinite(plain).all()):
+        return True  # a damaged model: reading it either way will say so
+    allowed = _SHARE.get(loaded.model.dtype, _ROUNDED) * float(plain.max() - plain.min())
+    config = loaded.model.config.get_text_config()  # the trial's texts are too short to show whether a sliding window was kept to
+    windowed = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
+    return float((packed - plain).abs().max()) <= allowed and (not windowed or bool(trial.model.windows))
+
+
+class _Trial(Decoder[int]):
+    """Reads the texts together and then the tokens that are to follow."""
+
+    def __init__(self, model: PackedModel, known: np.ndarray):
+        self.known = known
+        super().__init__(model, Load(2, 2, 1), 3, "Choose a smaller model, or device cpu.")
+
+    def texts(self, item: int) -> list[list[int]]:
+        """See `Decoder`."""
+        return [self.known[list(_TEXTS[item])].tolist()]
+
+    def advance(self, reads: list[Read]) -> list[tuple[tuple[int, int], torch.Tensor]]:
+        """((tokens that followed, text), logits) of both."""
+        ((_, logits),) = reads
+        step, texts = int(self.depth[0]), [self.items[place] for place in self.place.tolist()]
+        if step < 2:
+            self.split(np.arange(2), self.known[[_NEXT[text][step] for text in texts]])
+        else:
+            for place in self.place.tolist():
+                self.finish(place)
+            self.keep(np.empty(0, dtype=np.int64))
+        return [((step, text), line.float()) for text, line in zip(texts, logits, strict=True)]
+
+
+@torch.no_grad()
+def _plain_logits(loaded: LoadedModel, known: np.ndarray) -> torch.Tensor:
+    """The same from plain forward passes, a text at a time."""
+    logits = []
+    for steps in (1, 2):
+        for text, more in zip(_TEXTS, _NEXT, strict=True):
+            ids = torch.from_numpy(known[[*text, *more[:steps]]])[None].to(loaded.model.device)
+            logits.append(loaded.model(input_ids=ids, use_cache=False).logits[0, -1].float())
+    return torch.stack(logits)

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 
 from sftqa_core.engine.capacity import at_once
-from sftqa_core.engine.decoder import Decoder, Load, Read
+from sftqa_core.engine.decoder import Decoder, Load, Read, packs
 from sftqa_core.engine.drawing import decode, halving, in_reach_of_float64, naming, only_this_generation_config
-from sftqa_core.engine.fitting import packs
 from sftqa_core.engine.packed import PackedModel
 from sftqa_core.errors import ModelUnavailable
 from sftqa_core.progress import Phase

@@ -1,14 +1,10 @@
-"""Keys and values of the prompts under way, each prompt at a place of its own.
-
-Prompts as a tree of tokens: what several of them begin with stands, and is computed, once.
-
-A model that reads many texts as one flat sequence: nothing is padded where the work is, in its matrix products.
+"""A model that reads many texts as one flat sequence: nothing is padded where the work is, in its matrix products.
 
 Every token says its own position, and attention is taken out of the model's hands: each `Segment` of the sequence keeps its
-own keys and values and says what its tokens see. transformers' attention interface makes this possible for the model
-families that use it; `fitting.packs` finds out by comparing numbers, so that no family is trusted by name.
-
-The two kinds of `packed.Segment`: texts that enter, and the next token of rows under way.
+own keys and values (`KeyValues`: each prompt at a place of its own) and says what its tokens see. There are two kinds: `Texts`
+that enter, as a tree of tokens, so that what several begin with stands, and is computed, once (`PrefixTree`); and the
+`NextTokens` of rows under way. transformers' attention interface makes this possible for the model families that use it;
+`decoder.packs` finds out by comparing numbers, so that no family is trusted by name.
 """
 
 from __future__ import annotations
@@ -281,7 +277,7 @@ class Texts(_Segment):
         self.tree, self.places = tree, places
 
     def attend(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, form: AttentionForm) -> torch.Tensor:
-        """See `packed.Segment`."""
+        """See `Segment`."""
         paths = self._tensor("paths", query, lambda: self.tree.paths)
         places = self._tensor("places", query, lambda: self.places)
         keys, values = (states[paths].transpose(1, 2) for states in (key, value))  # [texts, heads, tokens, size]
@@ -316,7 +312,7 @@ class NextTokens(_Segment):
         self.all = len(self.busy) > _MOST * keys.places
 
     def attend(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, form: AttentionForm) -> torch.Tensor:
-        """See `packed.Segment`."""
+        """See `Segment`."""
         places, slots = self._tensor("places", query, lambda: self.places), self._tensor("slots", query, lambda: self.slots)
         self.keys.put(layer, places, slots, self.sees.shape[1], (key, value))
         busy = None if self.all else self._tensor("busy", query, lambda: self.busy)

@@ -6,6 +6,8 @@ it has no state, so a completion is the same in any batch, order, or sampler.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -17,15 +19,15 @@ _ROUNDS = 10
 GREEDY = -1.0  # in place of a uniform number: asks for the most probable token
 
 
-def fact_key(fact_id: str) -> int:
-    """The 64 bits of a fact id's 16 hex digits."""
-    return int(fact_id, 16)
+def keys_of(names: Sequence[str]) -> NDArray[np.uint64]:
+    """Names of 16 hex digits, like the ids of facts, as numbers of 64 bits."""
+    return np.frombuffer(bytes.fromhex("".join(names)), dtype=">u8").astype(np.uint64)
 
 
 def uniforms(seed: int, fact: ArrayLike, template: ArrayLike, sample: ArrayLike, step: ArrayLike) -> NDArray[np.float64]:
     """Uniform numbers in [0, 1) with 53 random bits, one per broadcast element.
 
-    `fact` holds 64-bit keys (`fact_key`); `template` and `sample` must be below 2^16, `step` below 2^32.
+    `fact` holds 64-bit keys (`keys_of`); `template` and `sample` must be below 2^16, `step` below 2^32.
     """
     facts = np.asarray(fact, dtype=np.uint64)
     stratum = (np.asarray(template, dtype=np.uint64) << np.uint64(16)) | np.asarray(sample, dtype=np.uint64)

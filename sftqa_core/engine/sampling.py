@@ -1,15 +1,13 @@
-"""What a sampler is: prompts in, counted completions out; and the scripted one that tests use.
+"""Samplers: prompts in, counted completions out. One contract test class runs on all three.
 
-The real ones need torch and stand in sampling.py ("generate") and sampling.py ("shared"); `make_sampler`
-loads them by name. One contract test class runs on all of them.
-
-The reference sampler: transformers' `generate`, every choice of a token taken from it (METHOD 8.1, 8.2).
-
-The sampler for everyday use: samples of a prompt that have drawn the same tokens so far share one row.
-
+"shared" (`SharedPrefixSampler`), for everyday use: samples of a prompt that have drawn the same tokens so far share one row.
 Exact, not an approximation (METHOD 8.1): each sample draws with its own uniform from the shared row's distribution, and
 a row splits where its samples differ. What prompts begin with in common is read once, a row that has stopped leaves, and
 new prompts enter in its place.
+
+"generate" (`GenerateSampler`), the reference: transformers' `generate`, every choice of a token taken from it (METHOD 8.1, 8.2).
+
+`FakeSampler` follows a script, for tests.
 """
 
 from __future__ import annotations
@@ -18,23 +16,21 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
-from sftqa_core.engine.decoder import Decoder, Load, Read, T
+from sftqa_core.engine.decoder import Decoder, Load, Read, T, packs
 from sftqa_core.engine.drawing import StopCriteria, draw_tokens, halving, only_this_generation_config
 from sftqa_core.engine.packed import PackedModel
-from sftqa_core.engine.probe_prompts import WantedFact
-from sftqa_core.engine.randomness import GREEDY, fact_key, uniforms
+from sftqa_core.engine.randomness import GREEDY, keys_of, uniforms
+from sftqa_core.engine.wanted_facts import WantedFact
 from sftqa_core.errors import SettingsError
 from sftqa_core.knowledge.matching import CompiledAnswers, ExactAnswers
+from sftqa_core.models.loading import LoadedModel, encode_prompts
 from sftqa_core.records import SamplerSettings
-
-if TYPE_CHECKING:
-    from sftqa_core.models.loading import LoadedModel
 
 SAMPLERS = ("shared", "generate")
 _ENCODED = 64  # facts whose prompts are encoded together
@@ -82,18 +78,11 @@ def make_sampler(name: str, loaded: LoadedModel, batch_size: int) -> Sampler:
     """
     if name not in SAMPLERS:
         raise SettingsError(f"sampler must be one of {', '.join(SAMPLERS)}, got {name!r}.")
-    from sftqa_core.engine.fitting import packs
-
-    if name == "shared" and packs(loaded):
-        return SharedPrefixSampler(loaded, batch_size)
-
-    return GenerateSampler(loaded, batch_size)
+    return (SharedPrefixSampler if name == "shared" and packs(loaded) else GenerateSampler)(loaded, batch_size)
 
 
 def fact_prompts(loaded: LoadedModel, facts: Sequence[WantedFact]) -> Iterator[list[Prompt]]:
     """Each fact's prompts in the templates' order, encoded when they are asked for: the ids of all would fill the memory."""
-    from sftqa_core.models.loading import encode_prompts
-
     for start in range(0, len(facts), _ENCODED):
         some = facts[start : start + _ENCODED]
         ids = iter(encode_prompts(loaded, [text for w in some for text in w.prompts]))
@@ -108,7 +97,7 @@ def place_of(template: int, number: int, settings: SamplerSettings) -> int:
 
 def prompt_uniforms(prompts: Sequence[Prompt], settings: SamplerSettings) -> np.ndarray:
     """The numbers that draw these prompts' tokens: float64 [prompts, draws, max_new_tokens]; of a greedy completion `GREEDY`."""
-    facts = np.array([fact_key(p.fact_id) for p in prompts], dtype=np.uint64)[:, None, None]
+    facts = keys_of([p.fact_id for p in prompts])[:, None, None]
     templates = np.array([p.template for p in prompts], dtype=np.uint64)[:, None, None]
     samples = np.arange(settings.samples, dtype=np.uint64)[:, None]
     drawn = uniforms(settings.seed, facts, templates, samples, np.arange(settings.max_new_tokens, dtype=np.uint64))

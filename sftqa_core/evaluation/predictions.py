@@ -33,8 +33,8 @@ from typing import TYPE_CHECKING, Any
 
 from sftqa_core.artifacts import is_finished, place_of, read_kept, write_folder
 from sftqa_core.artifacts.kept import Kept
-from sftqa_core.engine.capacity import positions, require_room
-from sftqa_core.errors import ArtifactDamaged
+from sftqa_core.engine.capacity import fits_window, require_window, window_of
+from sftqa_core.errors import ArtifactDamaged, NotEnoughFacts
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.facts import FactSource, pick_facts
 from sftqa_core.knowledge.matching import Matcher, normalise
@@ -66,6 +66,12 @@ def held_out_facts(source: FactSource, settings: TrainSettings, split: str = "te
     return _chosen.get((id(source.facts), split, limit), make)[1]
 
 
+def require_test_facts(facts: pd.DataFrame, source: str, model: str = "") -> None:
+    """Raise `NotEnoughFacts` where a source has no test facts (for a model)."""
+    if facts.empty:
+        raise NotEnoughFacts(f"{source} holds no test facts{f' for {model}' if model else ''}, so nothing could be measured.")
+
+
 # The same for every run of a source. The facts are kept beside it, so that no other table gets their identity.
 _chosen: Kept[tuple[pd.DataFrame, pd.DataFrame]] = Kept(8)
 
@@ -89,7 +95,7 @@ def predict(
 
     At most `settings.max_answer_tokens` new tokens, an answer being right when it contains the object or an alias. With
     `shots`, that many answered train facts out of `pool` (a fact table) stand in front of each question, or as many of
-    them as fit the model's positions. `prompts` are what `encode_questions` gave, for those who ask the same again. Progress is
+    them as fit the model's context window. `prompts` are what `encode_questions` gave, for those who ask the same again. Progress is
     reported in facts; raises `Stopped` between batches when the person asked for it, and `SettingsError` before the first one
     when a question alone does not fit.
     """
@@ -120,18 +126,18 @@ def encode_shown(
     """The same, and how many examples stand in front of each question."""
     if shots and pool is None:
         raise ValueError("A few-shot prompt needs the fact table to take its examples from.")
-    room, asked = positions(loaded), asking(loaded, settings.prompt)
+    window, asked = window_of(loaded), asking(loaded, settings.prompt)
     examples = ExamplePool(pool, settings.seed) if shots and pool is not None else None
     prompts, counts = [], []
     for fact, relation, question in zip(facts["fact_id"], facts["relation"], facts["question"], strict=True):
         shown = examples.draw(fact, relation, question, shots) if examples else []
         ids = asked.prompt(question, shown)
-        while shown and room is not None and len(ids) + settings.max_answer_tokens > room:
+        while shown and not fits_window(window, len(ids), settings.max_answer_tokens):
             shown = shown[:-1]
             ids = asked.prompt(question, shown)
         prompts.append(list(ids))
         counts.append(len(shown))
-    require_room(loaded, [len(ids) for ids in prompts], settings.max_answer_tokens, "test questions", facts["question"].tolist())
+    require_window(loaded, [len(ids) for ids in prompts], settings.max_answer_tokens, "test questions", facts["question"].tolist())
     return prompts, counts
 
 

@@ -1,7 +1,4 @@
-"""Accuracy per memory level, before and after fine-tuning, with the baselines that belong beside it.
-
-Predictions before and after, side by side: what was gained, lost and kept (after Ren 2024).
-"""
+"""Accuracy per memory level before and after fine-tuning with its baselines, and what each fact gained or lost (after Ren 2024)."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from sftqa_core.figures.levels import level_names
-from sftqa_core.figures.style import FEW, GREY, canvas, level_colours
+from sftqa_core.figures.style import GREY, POINTED, canvas, counted, error_bars, level_colours, signs, too_few
 from sftqa_core.records import DomainAccuracy, LevelAccuracy
 
 if TYPE_CHECKING:
@@ -40,84 +37,53 @@ def accuracy_figure(
     colours = level_colours(len(levels))
     for at, (old, new) in enumerate(zip(before.per_level, levels, strict=True)):
         if old.accuracy is not None and new.accuracy is not None:
+            line = {"color": colours[at], "width": 2}
             figure.add_scatter(
-                x=[at - 0.14, at + 0.14],
-                y=[old.accuracy, new.accuracy],
-                mode="lines",
-                line={"color": colours[at], "width": 2},
-                opacity=0.45,
-                hoverinfo="skip",
+                x=[at - 0.14, at + 0.14], y=[old.accuracy, new.accuracy], mode="lines", line=line, opacity=0.45, hoverinfo="skip",
                 showlegend=False,
-            )
+            )  # fmt: skip
     if majority is not None:
         figure.add_trace(_baseline("majority object", majority.per_level, "line-ew", 4))
     if few_shot is not None:
         figure.add_trace(_baseline(_shown(shots), few_shot.per_level, "triangle-up", 3))
-    for at, (count, found) in enumerate(sorted((more or {}).items())):
+    for at, (count, baseline) in enumerate(sorted((more or {}).items())):
         line = {"color": GREY, "width": 1.2, "dash": _DASHES[at % len(_DASHES)]}
-        figure.add_trace(_baseline(_shown(count), found.per_level, "circle", 5 + at).update(mode="lines+markers", line=line, marker_size=3))
-    figure.add_trace(_measured("before", before.per_level, -0.14, "square", [GREY] * len(levels)))
-    figure.add_trace(_measured("after", levels, 0.14, "circle", colours))
+        trace = _baseline(_shown(count), baseline.per_level, "circle", 5 + at)
+        figure.add_trace(trace.update(mode="lines+markers", line=line, marker_size=3))
+    figure.add_trace(_measured("before", before.per_level, -0.14, "square", 10, [GREY] * len(levels)))
+    figure.add_trace(_measured("after", levels, 0.14, "circle", 13, colours))
     for rank, name, symbol in ((1, "before", "square"), (2, "after", "circle")):
         marker = {"size": 11, "symbol": symbol, "color": GREY}  # drawn apart: a level's own marker has its colour, or is hollow
         figure.add_scatter(name=name, x=[None], y=[None], mode="markers", marker=marker, legendrank=rank, hoverinfo="skip")
-    figure.update_xaxes(
-        tickvals=list(range(len(levels))),
-        ticktext=[f"<b>{level.level}</b><br>n = {level.n:,}" for level in levels],
-        range=[-0.5, len(levels) - 0.5],
-        showgrid=False,
-    )
+    ticks = [f"<b>{level.level}</b><br>n = {level.n:,}" for level in levels]
+    figure.update_xaxes(tickvals=list(range(len(levels))), ticktext=ticks, range=[-0.5, len(levels) - 0.5], showgrid=False)
     figure.update_yaxes(range=[-0.02, 1.02], tickvals=[0, 0.25, 0.5, 0.75, 1])
     return figure
 
 
 def _shown(shots: int) -> str:
-    return f"base, {shots} example{'' if shots == 1 else 's'} shown"
+    return f"base, {counted(shots, 'example')} shown"
 
 
-def _measured(name: str, levels: Sequence[LevelAccuracy], shift: float, symbol: str, colours: Sequence[str]) -> go.Scatter:
-    here = [(at, level) for at, level in enumerate(levels) if level.accuracy is not None]
-    inks = [colours[at] for at, _ in here]
-    return go.Scatter(
-        name=name,
-        x=[at + shift for at, _ in here],
-        y=[level.accuracy for _, level in here],
-        mode="markers",
-        marker={
-            "size": 13 if symbol == "circle" else 10,
-            "symbol": [symbol + ("-open" if level.n < FEW else "") for _, level in here],
-            "color": inks,
-            "line": {"color": inks, "width": 2},
-        },
-        error_y={
-            "type": "data",
-            "symmetric": False,
-            "array": [(level.high or 0) - (level.accuracy or 0) for _, level in here],
-            "arrayminus": [(level.accuracy or 0) - (level.low or 0) for _, level in here],
-            "color": GREY,
-            "thickness": 1.4,
-            "width": 4,
-        },
-        text=[hover_text(name, level) for _, level in here],
-        hovertemplate="%{text}<extra></extra>",
-        cliponaxis=False,
-        showlegend=False,
-    )
+def _measured(name: str, levels: Sequence[LevelAccuracy], shift: float, symbol: str, size: int, colours: Sequence[str]) -> go.Scatter:
+    inks = [colour for colour, level in zip(colours, levels, strict=True) if level.accuracy is not None]
+    here = [level for level in levels if level.accuracy is not None]
+    marker = {"size": size, "symbol": signs(symbol, [level.n for level in here]), "color": inks, "line": {"color": inks, "width": 2}}
+    bars = error_bars([level.accuracy or 0 for level in here], [level.low or 0 for level in here], [level.high or 0 for level in here])
+    return _points(name, levels, shift).update(marker=marker, error_y=bars, showlegend=False)
 
 
 def _baseline(name: str, levels: Sequence[LevelAccuracy], symbol: str, rank: int) -> go.Scatter:
-    here = [(at, level) for at, level in enumerate(levels) if level.accuracy is not None]
+    marker = {"size": 9, "symbol": symbol, "color": GREY, "line": {"color": GREY, "width": 2}}
+    return _points(name, levels, 0).update(marker=marker, legendrank=rank)
+
+
+def _points(name: str, levels: Sequence[LevelAccuracy], shift: float) -> go.Scatter:
+    here = [(at + shift, level) for at, level in enumerate(levels) if level.accuracy is not None]
+    texts = [hover_text(name, level) for _, level in here]
     return go.Scatter(
-        name=name,
-        x=[at for at, _ in here],
-        y=[level.accuracy for _, level in here],
-        mode="markers",
-        marker={"size": 9, "symbol": symbol, "color": GREY, "line": {"color": GREY, "width": 2}},
-        text=[hover_text(name, level) for _, level in here],
-        hovertemplate="%{text}<extra></extra>",
-        cliponaxis=False,
-        legendrank=rank,
-    )
+        name=name, x=[x for x, _ in here], y=[level.accuracy for _, level in here], mode="markers", text=texts, **POINTED
+    )  # fmt: skip
 
 
 def hover_text(name: str, level: LevelAccuracy) -> str:
@@ -126,7 +92,7 @@ def hover_text(name: str, level: LevelAccuracy) -> str:
     if level.accuracy is None or level.low is None or level.high is None:
         return numbers
     numbers += f"<br>{level.accuracy:.1%} (Wilson 95%: {level.low:.1%} to {level.high:.1%})"
-    return numbers + ("<br>too few facts to tell" if level.n < FEW else "")
+    return numbers + too_few(level.n)
 
 
 CHANGES = ("gained", "lost", "kept", "still wrong")
@@ -147,21 +113,11 @@ def change_table(predictions: pd.DataFrame, facts: pd.DataFrame, labels: Sequenc
     table = facts.set_index("fact_id").join(both, how="inner").reset_index()
     was, now = table["correct_before"].astype(bool), table["correct_after"].astype(bool)
     change = pd.Series("still wrong", index=table.index).mask(was & now, "kept").mask(was & ~now, "lost").mask(~was & now, "gained")
-    level = level_names(table["level"], labels, "unknown")
-    return pd.DataFrame(
-        {
-            "change": change,
-            "level": level,
-            "domain": table["domain"],
-            "relation": table["relation"],
-            "subject": table["subject"],
-            "answers": table["answers"].map(lambda answers: " | ".join(map(str, answers))),
-            "before": table["text_before"].astype(str).str.strip(),
-            "after": table["text_after"].astype(str).str.strip(),
-            "echo": table["echo"].astype(bool) if "echo" in table else False,
-            "fact_id": table["fact_id"],
-        }
-    )
+    texts = {"before": table["text_before"].astype(str).str.strip(), "after": table["text_after"].astype(str).str.strip()}
+    level, echo = level_names(table["level"], labels, "unknown"), table["echo"].astype(bool) if "echo" in table else False
+    answers = table["answers"].map(lambda answers: " | ".join(map(str, answers)))
+    known = table.assign(change=change, level=level, answers=answers, echo=echo, **texts)
+    return known[["change", "level", "domain", "relation", "subject", "answers", "before", "after", "echo", "fact_id"]]
 
 
 def change_counts(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:

@@ -1,7 +1,4 @@
-"""Accuracy against the number of examples (the study of how much data).
-
-What happened while a model was trained: the loss, and dev facts answered rightly.
-"""
+"""Lines: accuracy against the number of examples, and what happened while a model was trained: its loss, dev facts answered rightly."""
 
 from __future__ import annotations
 
@@ -10,7 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from sftqa_core.figures.style import FEW, GREY, LogAxis, canvas, level_colours, plain
+from sftqa_core.figures.style import (
+    GREY,
+    POINTED,
+    LogAxis,
+    canvas,
+    counted,
+    error_bars,
+    interval_words,
+    level_colours,
+    plain,
+    signs,
+    too_few,
+)
 from sftqa_core.records import DOMAIN_NAMES
 
 if TYPE_CHECKING:
@@ -55,16 +64,11 @@ def _across(figure: go.Figure, row: dict[Any, Any], colour: str) -> None:
     places = sorted({x for trace in figure.data for x in trace.x or () if x is not None} or {0.0})
     name = f"{plain(row['model'])}, {row['shots']} shown"
     fewer = f"<br>{row['shown']:.1f} fitted on average" if row["shown"] < row["shots"] else ""
+    text = f"<b>{name} to the untouched model</b><br>{_numbers(row)}{fewer}"
     figure.add_scatter(
-        name=name,
-        x=places,
-        y=[row["accuracy"]] * len(places),
-        mode="lines",
-        line={"color": colour, "width": 1.2, "dash": _DASHES.get(row["shots"], "dashdot")},
-        text=[f"<b>{name} to the untouched model</b><br>{_numbers(row)}{fewer}"] * len(places),
-        hovertemplate="%{text}<extra></extra>",
-        legendrank=1000,
-    )
+        name=name, x=places, y=[row["accuracy"]] * len(places), mode="lines", text=[text] * len(places), legendrank=1000,
+        line={"color": colour, "width": 1.2, "dash": _DASHES.get(row["shots"], "dashdot")}, hovertemplate="%{text}<extra></extra>",
+    )  # fmt: skip
 
 
 def levels_by_amount_figure(curve: pd.DataFrame, model: str, domain: str, labels: Sequence[str], height: int = 380) -> go.Figure:
@@ -97,20 +101,21 @@ def _lines(lines: list[tuple[str, str, str, pd.DataFrame]], height: int, referen
     for at, (name, colour, sign, rows) in enumerate(drawn):
         shift = _APART * _length(axis) * (at - (len(drawn) - 1) / 2)
         ordered = rows.sort_values("n")
-        _seeds(figure, ordered, axis, shift, colour)
+        x = [axis.place(n) + shift for n in ordered["n"]]
+        each = ordered.to_dict("records")
+        seeds = [(at, value) for at, row in zip(x, each, strict=True) if row["seeds"] > 1 for value in row["per_seed"]]
+        if seeds:  # one seed alone is the mean itself
+            figure.add_scatter(
+                x=[at for at, _ in seeds], y=[value for _, value in seeds], mode="markers", hoverinfo="skip", cliponaxis=False,
+                marker={"size": 5, "color": colour, "opacity": 0.5}, showlegend=False,
+            )  # fmt: skip
+        values, lows, highs = (ordered[column].astype(float) for column in ("accuracy", "low", "high"))
         figure.add_scatter(
-            name=plain(name),
-            x=[axis.place(n) + shift for n in ordered["n"]],
-            y=ordered["accuracy"].tolist(),
-            mode="lines+markers",
-            line={"color": colour, "width": 2},
-            marker={"size": 9, "color": colour, "symbol": [sign + ("-open" if facts < FEW else "") for facts in ordered["facts"]]},
-            error_y=_bars(ordered, colour),
-            text=[_hover(plain(name), row) for row in ordered.to_dict("records")],
-            hovertemplate="%{text}<extra></extra>",
-            cliponaxis=False,
-            showlegend=True,
-        )
+            name=plain(name), x=x, y=ordered["accuracy"].tolist(), mode="lines+markers", line={"color": colour, "width": 2},
+            marker={"size": 9, "color": colour, "symbol": signs(sign, ordered["facts"])}, showlegend=True,
+            error_y=error_bars(values, lows, highs, colour, 1, 3),
+            text=[f"<b>{plain(name)}, n = {row['n']:,}</b><br>{_numbers(row)}" for row in each], **POINTED,
+        )  # fmt: skip
     axis.draw(figure, _ticks(axis))
     figure.update_xaxes(tickangle=0)
     figure.update_yaxes(rangemode="tozero", range=None if axis.numbers else [0, 1])
@@ -122,44 +127,16 @@ def _published(figure: go.Figure, reference: pd.DataFrame, axis: LogAxis) -> Non
     seen = set()
     for names, rows in reference.groupby(by, sort=False):
         name = plain(names[0]) + PUBLISHED
-        told = name + (f", trained on {plain(names[1])}" if len(names) > 1 else "")
+        words = name + (f", trained on {plain(names[1])}" if len(names) > 1 else "")
         ordered = rows.sort_values("n")
         figure.add_scatter(
-            name=name,
-            legendgroup=name,
-            x=[axis.place(n) for n in ordered["n"]],
-            y=ordered["accuracy"].tolist(),
-            mode="lines+markers",
+            name=name, legendgroup=name, x=[axis.place(n) for n in ordered["n"]], y=ordered["accuracy"].tolist(), mode="lines+markers",
             line={"color": GREY, "width": 1.2, "dash": "dash"},
             marker={"size": 6, "color": GREY, "symbol": "cross-thin", "line": {"color": GREY, "width": 1.5}},
-            text=[f"<b>{told}, n = {row['n']:,}</b><br>{row['accuracy']:.1%}" for row in ordered.to_dict("records")],
-            hovertemplate="%{text}<extra></extra>",
-            cliponaxis=False,
-            showlegend=name not in seen,
-            legendrank=1001,  # below one's own
-        )
+            text=[f"<b>{words}, n = {row['n']:,}</b><br>{row['accuracy']:.1%}" for row in ordered.to_dict("records")],
+            showlegend=name not in seen, legendrank=1001, **POINTED,  # below one's own
+        )  # fmt: skip
         seen.add(name)
-
-
-def _seeds(figure: go.Figure, rows: pd.DataFrame, axis: LogAxis, shift: float, colour: str) -> None:
-    """Each seed as a small point; one seed alone is the mean itself."""
-    points = [(axis.place(row["n"]) + shift, value) for row in rows.to_dict("records") if row["seeds"] > 1 for value in row["per_seed"]]
-    if points:
-        figure.add_scatter(
-            x=[x for x, _ in points],
-            y=[y for _, y in points],
-            mode="markers",
-            marker={"size": 5, "color": colour, "opacity": 0.5},
-            hoverinfo="skip",
-            cliponaxis=False,
-            showlegend=False,
-        )
-
-
-def _bars(rows: pd.DataFrame, colour: str) -> dict[str, Any]:
-    above = (rows["high"].astype(float) - rows["accuracy"].astype(float)).tolist()
-    below = (rows["accuracy"].astype(float) - rows["low"].astype(float)).tolist()
-    return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "color": colour, "thickness": 1, "width": 3}
 
 
 def _ticks(axis: LogAxis) -> list[float]:
@@ -183,18 +160,13 @@ def _length(axis: LogAxis) -> float:
     return axis.place(axis.numbers[-1]) - axis.place(axis.numbers[0]) + 0.3 if axis.numbers else 1.0
 
 
-def _hover(name: str, row: dict[Any, Any]) -> str:
-    return f"<b>{name}, n = {row['n']:,}</b><br>{_numbers(row)}"
-
-
 def _numbers(row: dict[Any, Any]) -> str:
-    told = f"{row['accuracy']:.1%}"
-    if row["low"] == row["low"] and row["low"] is not None:
-        told += f" (95%: {row['low']:.1%} to {row['high']:.1%})"
-    told += f"<br>{row['facts']:,} facts, {row['seeds']} seed{'' if row['seeds'] == 1 else 's'}"
+    known = row["low"] == row["low"] and row["low"] is not None
+    words = interval_words(row["accuracy"], row["low"], row["high"]) if known else f"{row['accuracy']:.1%}"
+    words += f"<br>{row['facts']:,} facts, {counted(row['seeds'], 'seed')}"
     if row["seeds"] > 1:
-        told += ": " + ", ".join(f"{value:.1%}" for value in row["per_seed"])
-    return told + ("<br>too few facts to tell" if row["facts"] < FEW else "")
+        words += ": " + ", ".join(f"{value:.1%}" for value in row["per_seed"])
+    return words + too_few(row["facts"])
 
 
 _DOMAIN_STYLES = {"in": ("#3f76bf", "circle"), "out": ("#de702c", "square")}
@@ -204,14 +176,9 @@ def loss_figure(steps: Sequence[int], losses: Sequence[float], total_steps: int 
     """Loss against step; with `total_steps` the axis keeps its length while the run goes on, so nothing jumps."""
     figure = canvas(height, x_title="step", y_title="loss")
     figure.add_scatter(
-        x=list(steps),
-        y=list(losses),
-        mode="lines+markers" if len(steps) <= 60 else "lines",
-        line={"color": level_colours(5)[1], "width": 2},
-        marker={"size": 5},
-        hovertemplate="step %{x}: loss %{y:.3f}<extra></extra>",
-        showlegend=False,
-    )
+        x=list(steps), y=list(losses), mode="lines+markers" if len(steps) <= 60 else "lines", marker={"size": 5}, showlegend=False,
+        line={"color": level_colours(5)[1], "width": 2}, hovertemplate="step %{x}: loss %{y:.3f}<extra></extra>",
+    )  # fmt: skip
     figure.update_xaxes(range=[0, max(total_steps or 0, steps[-1] if len(steps) else 0, 1) * 1.03], showgrid=False)
     figure.update_yaxes(rangemode="tozero", zeroline=True, zerolinecolor=GREY)
     return figure
@@ -225,20 +192,12 @@ def looks_figure(looks: pd.DataFrame, kept_step: int | None = None, height: int 
     figure = canvas(height, x_title="step", y_title="dev accuracy", percent="y")
     for domain, rows in looks.groupby("domain", sort=False):
         name, (colour, sign) = DOMAIN_NAMES.get(str(domain), str(domain)), _DOMAIN_STYLES.get(str(domain), (GREY, "diamond"))
+        text = [f"{row.correct:,} of {row.n:,}, 95% {row.low:.1%} to {row.high:.1%}" for row in rows.itertuples()]
         figure.add_scatter(
-            name=name,
-            x=rows["step"].tolist(),
-            y=rows["accuracy"].tolist(),
-            mode="lines+markers",
-            line={"color": colour, "width": 2},
-            marker={"size": 7, "symbol": [sign + ("-open" if facts < FEW else "") for facts in rows["n"]]},
-            error_y={
-                "type": "data", "symmetric": False, "thickness": 1, "width": 3, "color": colour,
-                "array": (rows["high"] - rows["accuracy"]).tolist(), "arrayminus": (rows["accuracy"] - rows["low"]).tolist(),
-            },
-            text=[f"{row.correct:,} of {row.n:,}, 95% {row.low:.1%} to {row.high:.1%}" for row in rows.itertuples()],
+            name=name, x=rows["step"].tolist(), y=rows["accuracy"].tolist(), mode="lines+markers", line={"color": colour, "width": 2},
+            marker={"size": 7, "symbol": signs(sign, rows["n"])}, text=text, showlegend=True,
+            error_y=error_bars(rows["accuracy"], rows["low"], rows["high"], colour, 1, 3),
             hovertemplate="step %{x}: %{y:.1%}<br>%{text}<extra>" + name + "</extra>",
-            showlegend=True,
         )  # fmt: skip
     if kept_step is not None:
         figure.add_vline(x=kept_step, line={"color": GREY, "width": 1.2, "dash": "dash"}, annotation_text="weights kept")

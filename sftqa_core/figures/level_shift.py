@@ -7,7 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from sftqa_core.figures.style import FEW, GREY, GRID, canvas, level_colours, plain
+from sftqa_core.figures.style import (
+    FEW,
+    GREY,
+    GRID,
+    POINTED,
+    canvas,
+    counted,
+    error_bars,
+    interval_words,
+    level_colours,
+    plain,
+    rgba,
+    rows_with,
+    signs,
+    too_few,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +41,7 @@ def sankey_figure(transitions: pd.DataFrame, model: str, domain: str, after: str
 
     What leaves a level with fewer than 30 facts is a grey shadow; a level without facts is not drawn.
     """
-    rows = [row for row in _own(transitions, model=model, domain=domain, after=after) if row["facts"] > 0]
+    rows = [row for row in rows_with(transitions, model=model, domain=domain, after=after) if row["facts"] > 0]
     colours = dict(zip(labels, level_colours(len(labels)), strict=True))
     totals = {
         (side, label): total
@@ -67,14 +82,20 @@ def moves_figure(moves: pd.DataFrame, model: str, domain: str, height: int = 320
 
     `moves` as studies.shift.moves makes it; bars are 95% intervals. The upper part holds what stayed, on a scale of its own.
     """
-    rows = _own(moves, model=model, domain=domain)
+    rows = rows_with(moves, model=model, domain=domain)
     names = list(dict.fromkeys(row["after"] for row in rows))
     figure = canvas(height, y_title="moved", percent="y")
-    for move, (colour, sign, told, axis) in _MOVES.items():
+    for move, (colour, sign, words, axis) in _MOVES.items():
         own = [row for row in rows if row["move"] == move]
         if own:
             aside = {"kept": 0, "gained": -0.12, "lost": 0.12}[move]
-            figure.add_trace(_points(own, [names.index(row["after"]) + aside for row in own], colour, sign, told, axis))
+            shares, lows, highs = ([row[column] for row in own] for column in ("share", "low", "high"))
+            symbols = signs(sign, [row["facts"] for row in own])
+            figure.add_scatter(
+                name=words, x=[names.index(row["after"]) + aside for row in own], y=shares, yaxis=axis, mode="markers", showlegend=True,
+                marker={"size": 9, "color": colour, "symbol": symbols, "line": {"color": colour, "width": 1.5}},
+                error_y=error_bars(shares, lows, highs), text=[_hover(row, words) for row in own], **POINTED,
+            )  # fmt: skip
     upper = figure.layout.yaxis.to_plotly_json() | {"title": {"text": "stayed"}, "domain": [_SPLIT[1], 1], "range": _around(rows)}
     most = max((row["high"] for row in rows if row["move"] != "kept"), default=0.9)
     figure.update_layout(yaxis2=upper, yaxis={"domain": [0, _SPLIT[0]], "range": [0, max(0.05, 1.08 * most)]})
@@ -82,42 +103,6 @@ def moves_figure(moves: pd.DataFrame, model: str, domain: str, height: int = 320
     ends = [-0.5, max(1, len(names)) - 0.5]
     figure.update_xaxes(tickvals=list(range(len(names))), ticktext=ticks, range=ends, showgrid=False, tickangle=0)
     return figure
-
-
-def _own(table: pd.DataFrame, **wanted: str) -> list[dict[Any, Any]]:
-    """Rows with these values; an empty table may have no columns at all."""
-    if not len(table):
-        return []
-    return table[(table[list(wanted)] == list(wanted.values())).all(axis=1)].to_dict("records")
-
-
-def _points(own: list[dict[Any, Any]], x: list[float], colour: str, sign: str, told: str, axis: str) -> go.Scatter:
-    return go.Scatter(
-        name=told,
-        x=x,
-        y=[row["share"] for row in own],
-        yaxis=axis,
-        mode="markers",
-        marker={
-            "size": 9,
-            "color": colour,
-            "symbol": [sign + ("-open" if row["facts"] < FEW else "") for row in own],
-            "line": {"color": colour, "width": 1.5},
-        },
-        error_y={
-            "type": "data",
-            "symmetric": False,
-            "array": [row["high"] - row["share"] for row in own],
-            "arrayminus": [row["share"] - row["low"] for row in own],
-            "color": GREY,
-            "thickness": 1.4,
-            "width": 4,
-        },
-        text=[_hover(row, told) for row in own],
-        hovertemplate="%{text}<extra></extra>",
-        cliponaxis=False,
-        showlegend=True,
-    )
 
 
 def _around(rows: Sequence[dict[Any, Any]]) -> list[float]:
@@ -141,13 +126,12 @@ def _faint(colour: str, row: dict[Any, Any], total: float) -> str:
     """What moved is stronger than what stayed; both let the page through."""
     if total < FEW:
         return GRID
-    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
-    return f"rgba({red}, {green}, {blue}, {0.28 if row['before'] == row['now'] else 0.55})"
+    return rgba(colour, 0.28 if row["before"] == row["now"] else 0.55)
 
 
 def _flow(row: dict[Any, Any], total: float) -> str:
-    told = f"<b>{plain(row['before'])} to {plain(row['now'])}</b><br>{_counted(row['facts'])} of {_counted(total)} facts"
-    return told + (f", {row['facts'] / total:.1%}" if total >= FEW else "<br>too few facts to tell")
+    words = f"<b>{plain(row['before'])} to {plain(row['now'])}</b><br>{_counted(row['facts'])} of {_counted(total)} facts"
+    return words + (too_few(total) or f", {row['facts'] / total:.1%}")
 
 
 def _counted(facts: float) -> str:
@@ -155,11 +139,10 @@ def _counted(facts: float) -> str:
     return f"{facts:,.0f}" if abs(facts - round(facts)) < 0.05 else f"{facts:,.1f}"
 
 
-def _hover(row: dict[Any, Any], told: str) -> str:
-    seeds = f"{row['seeds']} seed{'' if row['seeds'] == 1 else 's'}"
-    share = f"{row['share']:.1%} (95%: {row['low']:.1%} to {row['high']:.1%})"
-    text = f"<b>{plain(row['after'])}: {told}</b><br>{share}<br>{row['facts']:,} facts, {seeds}"
+def _hover(row: dict[Any, Any], words: str) -> str:
+    numbers = f"{interval_words(row['share'], row['low'], row['high'])}<br>{row['facts']:,} facts, {counted(row['seeds'], 'seed')}"
+    text = f"<b>{plain(row['after'])}: {words}</b><br>{numbers}"
     if row["excess"] is not None and row["excess"] == row["excess"]:
         ends = f"{row['excess_low'] * 100:+.1f} to {row['excess_high'] * 100:+.1f}"
         text += f"<br>{row['excess'] * 100:+.1f} points against the untouched model ({ends})"
-    return text + ("<br>too few facts to tell" if row["facts"] < FEW else "")
+    return text + too_few(row["facts"])

@@ -1,7 +1,4 @@
-"""How facts spread over the memory levels, and over the memory score behind them.
-
-One fact under the lens: which of its templates the model completes with the answer.
-"""
+"""How facts spread over the memory levels and the score behind them, and which templates of one fact are completed rightly."""
 
 from __future__ import annotations
 
@@ -24,19 +21,11 @@ def level_shares_figure(groups: Mapping[str, Sequence[int]], labels: Sequence[st
     for level, label in enumerate(labels):
         shares = [counts[level] / sum(counts) if sum(counts) else 0.0 for counts in groups.values()]
         figure.add_bar(
-            name=label,
-            orientation="h",
-            y=names,
-            x=shares,
-            marker={"color": colours[level], "line": {"width": 0}},
-            text=[f"{share:.0%}" if share >= 0.06 else "" for share in shares],
-            textposition="inside",
-            insidetextanchor="middle",
-            textangle=0,
-            textfont={"color": ink_on(colours[level])},
-            customdata=[counts[level] for counts in groups.values()],
+            name=label, orientation="h", y=names, x=shares, marker={"color": colours[level], "line": {"width": 0}},
+            text=[f"{share:.0%}" if share >= 0.06 else "" for share in shares], textposition="inside", insidetextanchor="middle",
+            textangle=0, textfont={"color": ink_on(colours[level])}, customdata=[counts[level] for counts in groups.values()],
             hovertemplate=f"<b>{plain(label)}</b>: %{{customdata:,}} facts, %{{x:.1%}}<extra></extra>",
-        )
+        )  # fmt: skip
     figure.update_layout(barmode="stack", bargap=0.28, legend={"traceorder": "normal"}, margin={"r": 24})
     figure.update_xaxes(range=[0, 1], tickvals=[0, 0.25, 0.5, 0.75, 1], showgrid=False)
     figure.update_yaxes(autorange="reversed", showgrid=False)
@@ -60,15 +49,10 @@ def score_histogram(
     if estimated:
         bars = [(list(own), [at] * len(middles)) for at, own in enumerate(scores)]
     for values, of_level in bars:
-        figure.add_bar(
-            x=middles,
-            y=values,
-            width=0.046,
-            marker={"color": [colours[owner] for owner in of_level], "line": {"width": 0}},
-            customdata=[f"{name} ({labels[owner]})" for name, owner in zip(names, of_level, strict=True)],
-            hovertemplate="%{customdata}: %{y:,} facts<extra></extra>",
-            showlegend=False,
-        )
+        hovers = [f"{name} ({labels[owner]})" for name, owner in zip(names, of_level, strict=True)]
+        marker = {"color": [colours[owner] for owner in of_level], "line": {"width": 0}}
+        hover = "%{customdata}: %{y:,} facts<extra></extra>"
+        figure.add_bar(x=middles, y=values, width=0.046, marker=marker, customdata=hovers, hovertemplate=hover, showlegend=False)
     figure.update_layout(barmode="stack")
     for cut in cutoffs[1:]:
         figure.add_vline(x=cut, line={"width": 1, "dash": "dot", "color": "rgba(128,132,140,.6)"})
@@ -85,13 +69,9 @@ def right_answers_figure(counts: Sequence[Sequence[int]], labels: Sequence[str],
     """Facts by how many of their answers are right, bars cut by level: `counts` [levels][0 right, 1 right, ...]."""
     figure = canvas(height, y_title="facts")
     for colour, label, own in zip(level_colours(len(labels)), labels, counts, strict=True):
-        figure.add_bar(
-            x=list(range(len(own))),
-            y=list(own),
-            marker={"color": colour, "line": {"width": 0}},
-            hovertemplate=f"{plain(label)}, %{{x}} right: %{{y:,}} facts<extra></extra>",
-            showlegend=False,
-        )
+        hover = f"{plain(label)}, %{{x}} right: %{{y:,}} facts<extra></extra>"
+        marker = {"color": colour, "line": {"width": 0}}
+        figure.add_bar(x=list(range(len(own))), y=list(own), marker=marker, hovertemplate=hover, showlegend=False)
     figure.update_layout(barmode="stack", bargap=0.12)
     figure.update_xaxes(dtick=1, showgrid=False)
     return figure
@@ -118,14 +98,11 @@ def template_hits_figure(
         if not at:
             continue
         figure.add_bar(
-            name=name,
-            x=[index + 1 for index in at],
-            y=[hits[index] for index in at],
+            name=name, x=[index + 1 for index in at], y=[hits[index] for index in at], showlegend=wanted is not None,
             marker={"color": colour if solid else "rgba(0,0,0,0)", "line": {"color": colour, "width": 2}},
             customdata=[plain(shortened(templates[index], 90)) if index < len(templates) else "" for index in at],
             hovertemplate=f"{each} %{{x}}: %{{y}} of {samples}<br>%{{customdata}}<extra></extra>",
-            showlegend=wanted is not None,
-        )
+        )  # fmt: skip
     figure.update_xaxes(dtick=1 if len(hits) <= 12 else 5, tick0=1 if len(hits) <= 12 else 0, range=[0.3, len(hits) + 0.7], showgrid=False)
     figure.update_yaxes(range=[0, samples * 1.04], dtick=max(samples // 2, 1), zeroline=True, zerolinecolor=GREY)
     return figure

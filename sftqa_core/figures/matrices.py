@@ -1,7 +1,4 @@
-"""How far two ways of measuring levels agree: level against level, and agreement against what a probe costs.
-
-Train level against test level (the study of which data), one's own and the published one.
-"""
+"""Levels against levels: two ways of measuring them, agreement against what a probe costs, and training levels against test levels."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 from plotly.colors import n_colors
 
-from sftqa_core.figures.style import FEW, GREY, SHADES, canvas, plain
+from sftqa_core.figures.style import FEW, GREY, POINTED, canvas, counted, draw_cells, outline, plain, rows_with, too_few
 from sftqa_core.records import Agreement
 
 if TYPE_CHECKING:
@@ -20,6 +17,12 @@ if TYPE_CHECKING:
 
 _PALE, _STRONG = "rgb(222, 150, 84)", "rgb(168, 36, 72)"  # no level's colour; a contrast of 2.3 or more on white and on dark
 _TICKS = tuple(digit * 10**power for power in range(6) for digit in (1, 2, 5))
+
+MIX, MEAN = "natural mix", "mean over levels"
+_SIDES = [[0, "rgba(209, 73, 91, 0.5)"], [0.5, "rgba(138, 143, 152, 0.03)"], [1, "rgba(46, 134, 110, 0.5)"]]
+_SIGNIFICANT = 0.05
+
+MatrixCells = dict[tuple[str, str], dict[Any, Any]]  # by training and test level
 
 
 def confusion_figure(agreement: Agreement, reference_name: str, other_name: str) -> go.Figure:
@@ -31,38 +34,25 @@ def confusion_figure(agreement: Agreement, reference_name: str, other_name: str)
     labels = [plain(label) for label in agreement.labels]
     names = plain(reference_name), plain(other_name)
     totals = [sum(row) for row in agreement.confusion]
-    places = list(range(len(labels)))
+    counts = {(column, row): count for row, own in enumerate(agreement.confusion) for column, count in enumerate(own)}
     figure = canvas(42 * len(labels) + 64, x_title=f"level by {names[1]}", y_title=f"level by {names[0]}")
-    figure.add_heatmap(
-        x=places,
-        y=places,
-        z=[[count / total if total >= FEW else None for count in row] for row, total in zip(agreement.confusion, totals, strict=True)],
-        zmin=0,
-        zmax=1,
-        colorscale=SHADES,
-        showscale=False,
-        xgap=3,
-        ygap=3,
-        hoverongaps=True,
-        text=[[_cell(agreement, labels, names, row, column) for column in places] for row in places],
-        hovertemplate="%{text}<extra></extra>",
-    )
-    filled = [(row, column) for row in places for column in places if totals[row]]
-    figure.add_scatter(
-        x=[column for _, column in filled],
-        y=[row for row, _ in filled],
-        text=[f"{agreement.confusion[row][column]:,}" for row, column in filled],
-        mode="text",
-        hoverinfo="skip",
-        showlegend=False,
-    )
-    for at in places:
-        figure.add_shape(type="rect", x0=at - 0.485, x1=at + 0.485, y0=at - 0.465, y1=at + 0.465, line={"color": GREY, "width": 1.5})
-    edges = (-0.5, len(labels) - 0.5)
-    figure.update_xaxes(tickvals=places, ticktext=[f"<b>{label}</b>" for label in labels], range=edges, showgrid=False)
+    shades = [[count / total if total >= FEW else None for count in row] for row, total in zip(agreement.confusion, totals, strict=True)]
+    texts = {place: f"{count:,}" for place, count in counts.items() if totals[place[1]]}
+    hovers = [
+        [_agreed(label, other, names, counts[column, row], totals[row]) for column, other in enumerate(labels)]
+        for row, label in enumerate(labels)
+    ]
     rows = [f"<b>{label}</b>  n = {total:,}" for label, total in zip(labels, totals, strict=True)]
-    figure.update_yaxes(tickvals=places, ticktext=rows, range=edges[::-1], showgrid=False, title_standoff=20)
+    draw_cells(figure, [f"<b>{label}</b>" for label in labels], rows, shades, texts, hovers)
+    for at in range(len(labels)):
+        outline(figure, at, at, 1.5)
+    figure.update_yaxes(title_standoff=20)
     return figure
+
+
+def _agreed(label: str, other: str, names: tuple[str, str], count: int, total: int) -> str:
+    words = f"<b>{label}</b> by {names[0]}, <b>{other}</b> by {names[1]}<br>{count:,} of {total:,} facts"
+    return words + (too_few(total) or f", {count / total:.1%}")
 
 
 def budget_figure(curve: pd.DataFrame, floor: float | None, floor_name: str, reference_name: str = "the full probe") -> go.Figure:
@@ -77,18 +67,11 @@ def budget_figure(curve: pd.DataFrame, floor: float | None, floor_name: str, ref
     colours = n_colors(_PALE, _STRONG, len(counts), "rgb") if len(counts) > 1 else [_STRONG] * len(counts)
     for templates, colour in zip(counts, colours, strict=True):
         line = known[known["templates"] == templates].sort_values("completions")
+        rows = line[["templates", "samples", "completions", "kappa", "low", "high"]].itertuples(index=False)
         figure.add_scatter(
-            name=str(templates),
-            x=line["completions"].tolist(),
-            y=line["kappa"].tolist(),
-            mode="lines+markers",
-            line={"color": colour, "width": 2},
-            marker={"size": 7, "color": colour},
-            text=[_budget(*row) for row in line[["templates", "samples", "completions", "kappa", "low", "high"]].itertuples(index=False)],
-            hovertemplate="%{text}<extra></extra>",
-            cliponaxis=False,
-            showlegend=True,
-        )
+            name=str(templates), x=line["completions"].tolist(), y=line["kappa"].tolist(), mode="lines+markers", showlegend=True,
+            line={"color": colour, "width": 2}, marker={"size": 7, "color": colour}, text=[_budget(*row) for row in rows], **POINTED,
+        )  # fmt: skip
     lowest = [float(known["kappa"].min())] if counts else []
     if floor is not None and math.isfinite(floor):
         lowest.append(floor)
@@ -104,26 +87,9 @@ def budget_figure(curve: pd.DataFrame, floor: float | None, floor_name: str, ref
     return figure
 
 
-def _cell(agreement: Agreement, labels: list[str], names: tuple[str, str], row: int, column: int) -> str:
-    count, total = agreement.confusion[row][column], sum(agreement.confusion[row])
-    told = f"<b>{labels[row]}</b> by {names[0]}, <b>{labels[column]}</b> by {names[1]}<br>{count:,} of {total:,} facts"
-    return told + (f", {count / total:.1%}" if total >= FEW else "<br>too few facts to tell")
-
-
 def _budget(templates: float, samples: float, completions: float, kappa: float, low: float, high: float) -> str:
-    size = f"<b>{_counted(templates, 'template')} × {_counted(samples, 'sample')}</b>, {_counted(completions, 'completion')}"
+    size = f"<b>{counted(templates, 'template')} × {counted(samples, 'sample')}</b>, {counted(completions, 'completion')}"
     return f"{size}<br>kappa {kappa:.3f} (95%: {low:.3f} to {high:.3f})"
-
-
-def _counted(number: float, thing: str) -> str:
-    return f"{number:,.0f} {thing}{'' if number == 1 else 's'}"
-
-
-MIX, MEAN = "natural mix", "mean over levels"
-_SIDES = [[0, "rgba(209, 73, 91, 0.5)"], [0.5, "rgba(138, 143, 152, 0.03)"], [1, "rgba(46, 134, 110, 0.5)"]]
-_SIGNIFICANT = 0.05
-
-Cells = dict[tuple[str, str], dict[Any, Any]]  # by training and test level
 
 
 def matrix_figure(matrix: pd.DataFrame, model: str, domain: str, labels: Sequence[str], value: str = "accuracy") -> go.Figure:
@@ -137,38 +103,27 @@ def matrix_figure(matrix: pd.DataFrame, model: str, domain: str, labels: Sequenc
     trains = [name for name in (*labels, MIX) if any(_known(row, value) for (train, _), row in cells.items() if train == name)]
     tests = [name for name in (*labels, MEAN) if trains and any(test == name for _, test in cells)]
     figure = canvas(44 * len(trains) + 74, x_title="asked about facts at", y_title="trained on facts at")
-    most = _most(cells) if value == "difference" else 1
-    figure.add_heatmap(
-        x=list(range(len(tests))),
-        y=list(range(len(trains))),
-        z=[[_shade(cells.get((train, test)), value) for test in tests] for train in trains],
-        zmin=-most if value == "difference" else 0,
-        zmax=most,
-        colorscale=_SIDES if value == "difference" else SHADES,
-        showscale=False,
-        xgap=3,
-        ygap=3,
-        text=[[_hover(cells.get((train, test)), train, test) for test in tests] for train in trains],
-        hovertemplate="%{text}<extra></extra>",
-        hoverongaps=True,
-    )
-    _texts(figure, cells, trains, tests, value)
+    hovers = [[_hover(cells.get((train, test)), train, test) for test in tests] for train in trains]
+    heat: dict[str, Any] = {}
+    if value == "difference":  # the largest one that is shaded ends the scale
+        most = max((abs(row[value]) for row in cells.values() if _shade(row, value) is not None), default=0) or 0.1
+        heat = {"zmin": -most, "zmax": most, "colorscale": _SIDES}
+    shades = [[_shade(cells.get((train, test)), value) for test in tests] for train in trains]
+    places = {(x, y): cells.get((train, test)) for y, train in enumerate(trains) for x, test in enumerate(tests)}
+    form = "{:+.1f}" if value == "difference" else "{:.1f}%"
+    texts = {place: form.format(row[value] * 100) for place, row in places.items() if row is not None and _known(row, value)}
+    draw_cells(figure, [_tick(test) for test in tests], [_tick(train) for train in trains], shades, texts, hovers, **heat)
     for at, test in enumerate(tests):
         if (best := _best(cells, labels, test)) in trains:
-            _outline(figure, at, trains.index(best))
-    columns, rows = [_tick(test) for test in tests], [_tick(train) for train in trains]
-    figure.update_xaxes(tickvals=list(range(len(tests))), ticktext=columns, range=[-0.5, len(tests) - 0.5])
-    figure.update_yaxes(tickvals=list(range(len(trains))), ticktext=rows, range=[len(trains) - 0.5, -0.5], title_standoff=14)
-    for turn in (figure.update_xaxes, figure.update_yaxes):
-        turn(showgrid=False, ticklabelstandoff=4, tickangle=0)
+            outline(figure, at, trains.index(best), 2)
+    figure.update_xaxes(ticklabelstandoff=4, tickangle=0)
+    figure.update_yaxes(ticklabelstandoff=4, tickangle=0, title_standoff=14)
     return figure
 
 
-def _cells(matrix: pd.DataFrame, model: str, domain: str, labels: Sequence[str]) -> Cells:
+def _cells(matrix: pd.DataFrame, model: str, domain: str, labels: Sequence[str]) -> MatrixCells:
     """Every cell; means are added where the table has none (the published one) and all levels are known (METHOD 8.11)."""
-    if not len(matrix):
-        return {}
-    rows = matrix[(matrix["model"] == model) & (matrix["domain"] == domain)].to_dict("records")
+    rows = rows_with(matrix, model=model, domain=domain)
     cells = {(row["train"], row["test"]): row for row in rows}
     for train in dict.fromkeys(row["train"] for row in rows):
         own = [cells.get((train, label)) for label in labels]
@@ -177,28 +132,7 @@ def _cells(matrix: pd.DataFrame, model: str, domain: str, labels: Sequence[str])
     return cells
 
 
-def _texts(figure: go.Figure, cells: Cells, trains: list[str], tests: list[str], value: str) -> None:
-    filled = [
-        (x, y, cells[train, test][value])
-        for y, train in enumerate(trains)
-        for x, test in enumerate(tests)
-        if _known(cells.get((train, test)), value)
-    ]
-    figure.add_scatter(
-        x=[x for x, _, _ in filled],
-        y=[y for _, y, _ in filled],
-        text=[f"{number * 100:+.1f}" if value == "difference" else f"{number:.1%}" for *_, number in filled],
-        mode="text",
-        hoverinfo="skip",
-        showlegend=False,
-    )
-
-
-def _outline(figure: go.Figure, x: int, y: int) -> None:
-    figure.add_shape(type="rect", x0=x - 0.485, x1=x + 0.485, y0=y - 0.465, y1=y + 0.465, line={"color": GREY, "width": 2})
-
-
-def _best(cells: Cells, labels: Sequence[str], test: str) -> str | None:
+def _best(cells: MatrixCells, labels: Sequence[str], test: str) -> str | None:
     """The training level with the highest accuracy for these test facts, if they are enough to tell and it is alone; the natural
     mix does not take part."""
     known = {
@@ -210,17 +144,12 @@ def _best(cells: Cells, labels: Sequence[str], test: str) -> str | None:
     return best[0] if len(best) == 1 else None
 
 
-def _most(cells: Cells) -> float:
-    """The largest difference that is shaded: the end of the scale."""
-    return max((abs(row["difference"]) for row in cells.values() if _shade(row, "difference") is not None), default=0) or 0.1
-
-
 def _known(row: dict[Any, Any] | None, value: str) -> bool:
     return row is not None and row.get(value) is not None and row[value] == row[value]
 
 
 def _few(row: dict[Any, Any]) -> bool:
-    return row.get("facts", FEW) < FEW  # published tables do not say how many; they have thousands
+    return bool(too_few(row.get("facts", FEW)))  # published tables do not say how many; they have thousands
 
 
 def _shade(row: dict[Any, Any] | None, value: str) -> float | None:
@@ -232,18 +161,18 @@ def _shade(row: dict[Any, Any] | None, value: str) -> float | None:
 
 
 def _hover(row: dict[Any, Any] | None, train: str, test: str) -> str:
-    told = f"<b>trained on {plain(train)}, asked about {plain(test)}</b>"
+    words = f"<b>trained on {plain(train)}, asked about {plain(test)}</b>"
     if row is None or not _known(row, "accuracy"):
-        return f"{told}<br>not known"
-    told += f"<br>{row['accuracy']:.1%}"
+        return f"{words}<br>not known"
+    words += f"<br>{row['accuracy']:.1%}"
     if _known(row, "low"):
-        seeds = f"{row['seeds']} seed{'' if row['seeds'] == 1 else 's'}"
-        told += f" (95%: {row['low']:.1%} to {row['high']:.1%})<br>{row['facts']:,} facts, n = {row['n']:,}, {seeds}"
+        words += f" (95%: {row['low']:.1%} to {row['high']:.1%})"
+        words += f"<br>{row['facts']:,} facts, n = {row['n']:,}, {counted(row['seeds'], 'seed')}"
     if _known(row, "difference"):
         ends = f"{row['diff_low'] * 100:+.1f} to {row['diff_high'] * 100:+.1f}"
-        told += f"<br>{row['difference'] * 100:+.1f} points against the natural mix (95%: {ends})"
-        told += f"<br>Holm p {row['p_holm']:.3f}" + ("" if row["p_holm"] < _SIGNIFICANT else ": cannot tell")
-    return told + ("<br>too few facts to tell" if _few(row) else "")
+        words += f"<br>{row['difference'] * 100:+.1f} points against the natural mix (95%: {ends})"
+        words += f"<br>Holm p {row['p_holm']:.3f}" + ("" if row["p_holm"] < _SIGNIFICANT else ": cannot tell")
+    return words + too_few(row.get("facts", FEW))
 
 
 def _tick(name: str) -> str:

@@ -1,7 +1,4 @@
-"""What several models know, side by side.
-
-Memory score against how often a fact was mentioned: what no one can show for a big model.
-"""
+"""What several models know, side by side; memory score against how often a fact was mentioned, which no one can show for a big model."""
 
 from __future__ import annotations
 
@@ -14,7 +11,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import plotly.graph_objects as go
 
-from sftqa_core.figures.style import FEW, GREY, GRID, SHADES, LogAxis, canvas, ink_on, level_colours, plain, shortened
+from sftqa_core.figures.style import (
+    FEW,
+    GREY,
+    GRID,
+    POINTED,
+    LogAxis,
+    canvas,
+    counted,
+    draw_cells,
+    ink_on,
+    interval_words,
+    level_colours,
+    plain,
+    rgba,
+    rows_with,
+    shortened,
+    signs,
+    too_few,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,31 +74,24 @@ def ranks_figure(ranks: pd.DataFrame) -> go.Figure:
     pairs = ranks[ranks["spearman"].notna()].to_dict("records") if len(ranks) else []
     names = list(dict.fromkeys([row["model"] for row in pairs] + [row["other"] for row in pairs]))
     known = {(row[a], row[b]): row for row in pairs for a, b in (("model", "other"), ("other", "model"))}
-    places = list(range(len(names)))
-    cells = [(x, y, known[names[y], names[x]]) for y in places for x in places if (names[y], names[x]) in known]
+    cells = {(x, y): known[pair] for y, one in enumerate(names) for x, other in enumerate(names) if (pair := (one, other)) in known}
     grid: list[list[float | None]] = [[None] * len(names) for _ in names]
-    texts = [[""] * len(names) for _ in names]
-    for x, y, row in cells:
+    for (x, y), row in cells.items():
         grid[y][x] = row["spearman"] if row["facts"] >= FEW else None
-        texts[y][x] = _pair(names[y], names[x], row)
     figure = canvas(44 * max(1, len(names)) + 44)
-    figure.add_heatmap(
-        x=places, y=places, z=grid, zmin=0, zmax=1, colorscale=SHADES, showscale=False, xgap=3, ygap=3, hoverinfo="skip",
-    )  # fmt: skip
-    figure.add_scatter(  # the pointer finds the text, so that empty cells on the diagonal stay silent
-        x=[x for x, _, _ in cells], y=[y for _, y, _ in cells], text=[f"{row['spearman']:.2f}" for *_, row in cells], mode="text",
-        hovertext=[texts[y][x] for x, y, _ in cells], hoverinfo="text", showlegend=False,
-    )  # fmt: skip
     ticks = [plain(shortened(name, _NAME)) for name in names]
     wrapped = [_wrapped(shortened(name, _NAME)) for name in names]
-    figure.update_xaxes(tickvals=places, ticktext=wrapped, range=[-0.5, len(names) - 0.5], showgrid=False, tickangle=0)
-    figure.update_yaxes(tickvals=places, ticktext=ticks, range=[len(names) - 0.5, -0.5], showgrid=False, ticklabelstandoff=4)
+    draw_cells(figure, wrapped, ticks, grid, {place: f"{row['spearman']:.2f}" for place, row in cells.items()}, None)
+    hovers = [_pair(names[y], names[x], row) for (x, y), row in cells.items()]
+    figure.data[1].update(hovertext=hovers, hoverinfo="text")  # the pointer finds the text: empty cells on the diagonal stay silent
+    figure.update_xaxes(tickangle=0)
+    figure.update_yaxes(ticklabelstandoff=4)
     return figure
 
 
 def _bars(table: pd.DataFrame, domain: str, labels: Sequence[str], suffix: str) -> list[Row]:
     """Models in the table's order; one with levels that the scheme does not have can't be cut by it."""
-    rows = table[(table["domain"] == domain) & table["share"].notna()].to_dict("records") if len(table) else []
+    rows = rows_with(table, "share", domain=domain)
     found: dict[str, dict[str, dict[Any, Any]]] = {}
     for row in rows:
         found.setdefault(row["model"], {})[row["level"]] = row
@@ -103,24 +111,13 @@ def _bars(table: pd.DataFrame, domain: str, labels: Sequence[str], suffix: str) 
 def _segments(figure: go.Figure, rows: list[Row], places: list[float], label: str, colour: str) -> None:
     """One level of every bar; numbers stand inside only where the colour is full."""
     values = [row["levels"][label]["share"] for row in rows]
+    fill = [colour if _full(row) else rgba(colour, 0.3 if row["faint"] else 0.0) for row in rows]
     figure.add_bar(
-        name=plain(label),
-        orientation="h",
-        y=places,
-        x=values,
-        marker={
-            "color": [colour if _full(row) else _rgba(colour, 0.3 if row["faint"] else 0.0) for row in rows],
-            "line": {"color": colour, "width": [0 if _full(row) else 1 for row in rows]},
-        },
+        name=plain(label), orientation="h", y=places, x=values, constraintext="none", textposition="inside", insidetextanchor="middle",
+        marker={"color": fill, "line": {"color": colour, "width": [0 if _full(row) else 1 for row in rows]}}, textangle=0,
         text=[_fitting(share) if _full(row) else "" for row, share in zip(rows, values, strict=True)],
-        constraintext="none",
-        textposition="inside",
-        insidetextanchor="middle",
-        textangle=0,
-        textfont={"color": ink_on(colour), "size": 11},
-        hovertext=[_hover(row, label) for row in rows],
-        hoverinfo="text",
-    )
+        textfont={"color": ink_on(colour), "size": 11}, hovertext=[_hover(row, label) for row in rows], hoverinfo="text",
+    )  # fmt: skip
 
 
 def _texts(figure: go.Figure, rows: list[Row], places: list[float], labels: Sequence[str]) -> None:
@@ -147,18 +144,13 @@ def _full(row: Row) -> bool:
     return not row["faint"] and row["facts"] >= FEW
 
 
-def _rgba(colour: str, alpha: float) -> str:
-    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
-    return f"rgba({red}, {green}, {blue}, {alpha})"
-
-
 def _hover(row: Row, label: str) -> str:
     cell = row["levels"][label]
-    told = f"<b>{row['name']}, {plain(label)}</b><br>{cell['share']:.1%}"
+    name = f"<b>{row['name']}, {plain(label)}</b><br>"
     if row["facts"] is None:
-        return told
-    told += f" (95%: {cell['low']:.1%} to {cell['high']:.1%})<br>{cell['facts']:,} of {row['facts']:,} facts"
-    return told + ("<br>too few facts to tell" if row["facts"] < FEW else "")
+        return f"{name}{cell['share']:.1%}"
+    numbers = interval_words(cell["share"], cell["low"], cell["high"])
+    return f"{name}{numbers}<br>{cell['facts']:,} of {row['facts']:,} facts{too_few(row['facts'])}"
 
 
 def _wrapped(name: str) -> str:
@@ -172,8 +164,8 @@ def _wrapped(name: str) -> str:
 
 
 def _pair(one: str, other: str, row: dict[Any, Any]) -> str:
-    told = f"<b>{plain(one)} and {plain(other)}</b><br>rank correlation {row['spearman']:.2f} on {row['facts']:,} facts"
-    return told + (f"<br>{row['same_level']:.0%} on the same level" if row["facts"] >= FEW else "<br>too few facts to tell")
+    words = f"<b>{plain(one)} and {plain(other)}</b><br>rank correlation {row['spearman']:.2f} on {row['facts']:,} facts"
+    return words + (too_few(row["facts"]) or f"<br>{row['same_level']:.0%} on the same level")
 
 
 SCORES = {"all": "score", "seen": "seen_score", "unseen": "unseen_score"}
@@ -209,15 +201,10 @@ def planted_figure(facts: pd.DataFrame, templates: str = "all", height: int = 38
 
 def _signs(figure: go.Figure, own: pd.DataFrame, column: str, axis: LogAxis, name: str, colour: str, sign: str) -> None:
     figure.add_scatter(
-        x=[axis.place(float(count)) for count in own["exposures"]],
-        y=own[column].astype(float).tolist(),
-        mode="markers",
-        marker={"size": 5, "color": colour, "symbol": sign, "opacity": 0.25},
-        text=[_planted_hover(row, column, name) for row in own.to_dict("records")],
-        hovertemplate="%{text}<extra></extra>",
-        cliponaxis=False,
-        showlegend=False,
-    )
+        x=[axis.place(float(count)) for count in own["exposures"]], y=own[column].astype(float).tolist(), mode="markers",
+        marker={"size": 5, "color": colour, "symbol": sign, "opacity": 0.25}, showlegend=False,
+        text=[_planted_hover(row, column, name) for row in own.to_dict("records")], **POINTED,
+    )  # fmt: skip
 
 
 def _means(figure: go.Figure, own: pd.DataFrame, column: str, axis: LogAxis, name: str, colour: str, sign: str) -> None:
@@ -226,23 +213,12 @@ def _means(figure: go.Figure, own: pd.DataFrame, column: str, axis: LogAxis, nam
     for group in _bins(counts):
         middle = float(np.exp(np.log(counts[group]).mean())) if counts[group][0] > 0 else 0.0
         points.append((axis.place(middle), float(scores[group].mean()), middle, scores[group]))
+    symbols = signs(sign, [len(inside) for *_, inside in points])
     figure.add_scatter(
-        name=name,
-        x=[x for x, *_ in points],
-        y=[y for _, y, *_ in points],
-        mode="lines+markers",
-        line={"color": colour, "width": 2},
-        marker={
-            "size": 10,
-            "color": colour,
-            "symbol": [sign + ("-open" if len(inside) < FEW else "") for *_, inside in points],
-            "line": {"color": colour, "width": 2},
-        },
-        text=[_mean_hover(name, middle, inside) for *_, middle, inside in points],
-        hovertemplate="%{text}<extra></extra>",
-        cliponaxis=False,
-        showlegend=True,
-    )
+        name=name, x=[x for x, *_ in points], y=[y for _, y, *_ in points], mode="lines+markers", line={"color": colour, "width": 2},
+        marker={"size": 10, "color": colour, "symbol": symbols, "line": {"color": colour, "width": 2}}, showlegend=True,
+        text=[_mean_hover(name, middle, inside) for *_, middle, inside in points], **POINTED,
+    )  # fmt: skip
 
 
 def _bins(counts: np.ndarray) -> list[np.ndarray]:
@@ -258,14 +234,14 @@ def _bins(counts: np.ndarray) -> list[np.ndarray]:
 
 def _planted_hover(row: dict[Any, Any], column: str, name: str) -> str:
     level = f", {plain(row['level'])}" if isinstance(row.get("level"), str) else ""
-    told = f"<b>{plain(row['subject'])}</b> ({plain(row['relation'])})<br>{int(row['exposures']):,} mentions, {name}"
-    return f"{told}<br>R {row[column]:.2f}{level}"
+    words = f"<b>{plain(row['subject'])}</b> ({plain(row['relation'])})<br>{int(row['exposures']):,} mentions, {name}"
+    return f"{words}<br>R {row[column]:.2f}{level}"
 
 
 def _mean_hover(name: str, middle: float, scores: np.ndarray) -> str:
     about = f"about {middle:,.0f} mentions" if middle else "never mentioned"
-    told = f"<b>{name}, {about}</b><br>mean R {scores.mean():.2f} of {len(scores):,} fact{'' if len(scores) == 1 else 's'}"
+    words = f"<b>{name}, {about}</b><br>mean R {scores.mean():.2f} of {counted(len(scores), 'fact')}"
     if len(scores) < FEW:
-        return f"{told}<br>too few facts to tell"
+        return words + too_few(len(scores))
     half = 1.96 * scores.std(ddof=1) / math.sqrt(len(scores))
-    return f"{told} (95% over facts: {max(0, scores.mean() - half):.2f} to {min(1, scores.mean() + half):.2f})"
+    return f"{words} (95% over facts: {max(0, scores.mean() - half):.2f} to {min(1, scores.mean() + half):.2f})"

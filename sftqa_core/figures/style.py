@@ -1,18 +1,20 @@
-"""What every chart shares: the level colours, quiet greys that read on light and dark, a bare canvas.
+"""What charts share: the level colours, quiet greys that read on light and dark, a bare canvas, intervals, cells, a log axis with 0.
 
 The level scale runs from violet (nothing known) to gold (known well). Its luminance rises with the level, so the
 order survives every kind of colour blindness, and each step keeps a contrast of 2.3 or more on white and on the dark
 background. Colour only repeats what the axis already says.
-
-A logarithmic axis for numbers that start at 0.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FEW = 30  # below this many facts a marker is hollow and nothing is claimed in words (METHOD 8.9)
 GREY = "#8a8f98"  # baselines and anything that is not a level
@@ -20,6 +22,7 @@ GRID = "rgba(128, 132, 140, 0.22)"
 # Of a table's cells: translucent, so that the page's own text colour reads on every one, light or dark.
 SHADES = [[0, "rgba(63, 118, 191, 0.04)"], [1, "rgba(63, 118, 191, 0.4)"]]
 CHART_CONFIG = {"displayModeBar": False, "displaylogo": False, "scrollZoom": False, "doubleClick": False}
+POINTED: dict[str, Any] = {"hovertemplate": "%{text}<extra></extra>", "cliponaxis": False}  # of a trace whose text the pointer shows
 
 _SCALE = ((116, 83, 166), (63, 118, 191), (29, 154, 156), (87, 176, 90), (196, 168, 33))
 
@@ -56,6 +59,73 @@ def canvas(height: int, *, x_title: str = "", y_title: str = "", percent: str = 
         "yaxis": named("y", y_title),
     }
     return go.Figure(layout=layout)
+
+
+def rows_with(table: pd.DataFrame, known: str = "", **wanted: str) -> list[dict[Any, Any]]:
+    """Rows with these values, and with one in the column `known`; an empty table may have no columns at all."""
+    if not len(table):
+        return []
+    chosen = table[(table[list(wanted)] == list(wanted.values())).all(axis=1)]
+    return (chosen[chosen[known].notna()] if known else chosen).to_dict("records")
+
+
+def error_bars(
+    values: Iterable[float], lows: Iterable[float], highs: Iterable[float], colour: str = GREY, thickness: float = 1.4, width: int = 4
+) -> dict[str, Any]:
+    """Intervals around values as a trace has them."""
+    ends = [(high - value, value - low) for value, low, high in zip(values, lows, highs, strict=True)]
+    above, below = [up for up, _ in ends], [down for _, down in ends]
+    looks = {"color": colour, "thickness": thickness, "width": width}
+    return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, **looks}
+
+
+def signs(sign: str, facts: Iterable[float]) -> list[str]:
+    """The sign of each point, hollow where facts are few."""
+    return [sign + ("-open" if count < FEW else "") for count in facts]
+
+
+def too_few(facts: float) -> str:
+    """What the pointer adds where facts are few."""
+    return "<br>too few facts to tell" if facts < FEW else ""
+
+
+def interval_words(value: float, low: float, high: float) -> str:
+    """30.0% (95%: 20.0% to 40.0%)."""
+    return f"{value:.1%} (95%: {low:.1%} to {high:.1%})"
+
+
+def counted(number: float, thing: str) -> str:
+    """1 seed, 2,000 seeds."""
+    return f"{number:,.0f} {thing}{'' if number == 1 else 's'}"
+
+
+Cells = dict[tuple[int, int], str]  # column, row -> text
+
+
+def draw_cells(figure: go.Figure, columns: Sequence[str], rows: Sequence[str], shades: Sequence[Sequence[float | None]], texts: Cells,
+               hovers: Sequence[Sequence[str]] | None, **heat: Any) -> None:  # fmt: skip
+    """A table of shaded cells, the first row on top: `shades` [rows][columns], the texts of filled cells, `hovers` [rows][columns].
+
+    Texts are a trace of their own, so that they keep the page's ink, which a heatmap's would not.
+    """
+    same = {"zmin": 0, "zmax": 1, "colorscale": SHADES, "showscale": False, "xgap": 3, "ygap": 3}
+    pointer = {"hoverinfo": "skip"} if hovers is None else {"text": hovers, "hovertemplate": "%{text}<extra></extra>", "hoverongaps": True}
+    figure.add_heatmap(x=list(range(len(columns))), y=list(range(len(rows))), z=shades, **{**same, **pointer, **heat})
+    xs, ys = [x for x, _ in texts], [y for _, y in texts]
+    figure.add_scatter(x=xs, y=ys, text=list(texts.values()), mode="text", hoverinfo="skip", showlegend=False)
+    figure.update_xaxes(tickvals=list(range(len(columns))), ticktext=list(columns), range=[-0.5, len(columns) - 0.5], showgrid=False)
+    figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=list(rows), range=[len(rows) - 0.5, -0.5], showgrid=False)
+
+
+def outline(figure: go.Figure, x: int, y: int, width: float) -> None:
+    """A frame around a cell."""
+    figure.add_shape(type="rect", x0=x - 0.485, x1=x + 0.485, y0=y - 0.465, y1=y + 0.465, line={"color": GREY, "width": width})
+
+
+def rgba(colour: str, alpha: float) -> str:
+    """A hex colour that lets the page through."""
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, {alpha})"
 
 
 def plain(text: object) -> str:

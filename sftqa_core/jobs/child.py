@@ -16,7 +16,8 @@ import signal
 import sys
 import threading
 import traceback
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import NoReturn
@@ -25,32 +26,34 @@ from sftqa_core.artifacts import refusal
 from sftqa_core.errors import SftqaError, Stopped
 from sftqa_core.jobs.job_folder import FolderReporter, JobFolder
 from sftqa_core.jobs.lease import device_lease
-from sftqa_core.jobs.process_id import BEAT_S, ProcessId
 from sftqa_core.jobs.queue import JobStore
 from sftqa_core.jobs.recovery import kept
+from sftqa_core.processes import BEAT_S, ProcessId
 from sftqa_core.records import DEVICELESS, Job, Resources
 from sftqa_core.workspace import Workspace
 
 
 def main(arguments: list[str]) -> int:
     """Run one attempt of one job."""
-    job_id, attempt = arguments[0], int(arguments[1])
-    workspace = Workspace.current()
-    store, folder = JobStore(workspace), JobFolder(workspace, job_id)
     signal.signal(signal.SIGTERM, _terminated)
     faulthandler.enable()
+    run_attempt(Workspace.current(), arguments[0], int(arguments[1]), lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN))
+    return 0
+
+
+def run_attempt(workspace: Workspace, job_id: str, attempt: int, on_end: Callable[[], object] = lambda: None) -> None:
+    """Begin one attempt of a claimed job, do its work in this thread, and write how it ended; `on_end` is called before that."""
+    store, folder = JobStore(workspace), JobFolder(workspace, job_id)
     job = store.begin(job_id, attempt, ProcessId.current())
     if job is None:
         print(f"Attempt {attempt} of {job_id} is no longer wanted.")
-        return 0
-    _beat(folder)
+        return
     reporter = FolderReporter(folder)
-    with ExitStack() as held:  # the lease is kept until the end is written
+    with _beating(folder), ExitStack() as held:  # the lease is kept until the end is written
         end = _work(job, store.needs(job_id), reporter, folder, held)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        on_end()
         reporter.flush()
         store.finish(job_id, attempt, **vars(end))
-    return 0
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class _End:
 
 def _work(job: Job, needs: Resources, reporter: FolderReporter, folder: JobFolder, held: ExitStack) -> _End:
     def waiting(holder: str) -> None:
-        reporter.log(f"Waiting for the device, which {holder} has.")
+        reporter.log(f"Waiting: device in use by {holder}.")
 
     try:
         if job.kind not in DEVICELESS:
@@ -94,7 +97,7 @@ def _reason(error: BaseException) -> str | None:
 
 
 def _sentence(error: Exception, job: Job) -> str:
-    """What a person is told of an exception that nothing below has put into words."""
+    """What a person reads of an exception that nothing below has put into words."""
     reason = _reason(error)
     if reason == "memory":
         return "Memory ran out. Use a smaller batch size or model, or train with LoRA."
@@ -107,16 +110,21 @@ def _terminated(number: int, frame: FrameType | None) -> NoReturn:
     raise Stopped("The job's process was told to end (SIGTERM).")
 
 
-def _beat(folder: JobFolder) -> None:
-    """Touch the job's beat file for as long as the process lives."""
+@contextmanager
+def _beating(folder: JobFolder) -> Iterator[None]:
+    """Touch the job's beat file now and then inside the block."""
+    ended = threading.Event()
 
-    def beats() -> None:
-        while True:
+    def beat() -> None:
+        folder.alive.touch()
+        while not ended.wait(BEAT_S):
             folder.alive.touch()
-            threading.Event().wait(BEAT_S)
 
-    folder.path.mkdir(parents=True, exist_ok=True)
-    threading.Thread(target=beats, name="beat", daemon=True).start()
+    threading.Thread(target=beat, name="beat", daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 if __name__ == "__main__":

@@ -90,9 +90,9 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
     state = (found.st_ino, found.st_mtime_ns, found.st_size)
     if _whole.get(path) == state:
         return
-    told = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if told != "ok":
-        raise sqlite3.DatabaseError(told)
+    verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise sqlite3.DatabaseError(verdict)
     _whole[path] = state
 
 

@@ -1,36 +1,38 @@
-"""Where work is handed over: submit, ask how it stands, cancel. Local first; a cluster would be another `Executor`.
+"""What every executor does: take work, say how it stands, change the queue. And one without processes, for tests of whatever uses one.
 
-An executor without processes, for tests of whatever hands work over; it keeps the same contract.
+tests/jobs holds the contract, which all of them keep. The first one, local.py, runs jobs on this machine.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import re
-import secrets
-import shutil
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from sftqa_core.artifacts import write_json
-from sftqa_core.errors import NotFound, SettingsError, SftqaError, Stopped
-from sftqa_core.jobs.job_folder import JobFolder
-from sftqa_core.jobs.launching import Timing, ensure_worker
-from sftqa_core.jobs.lease import needs_of_device
-from sftqa_core.jobs.queue import JobStore, moved_ids, now
-from sftqa_core.jobs.recovery import reconcile
-from sftqa_core.progress import Reporter, Silent
-from sftqa_core.records import DEVICELESS, Job
-from sftqa_core.workspace import Workspace
+from sftqa_core.errors import NotFound, SftqaError, Stopped
+from sftqa_core.jobs.queue import moved_ids, new_job, now, pool_of
+from sftqa_core.progress import Progress, Recorder, Reporter
+from sftqa_core.records import ACTIVE, OVER, Job
 
 RESUMABLE = ("failed", "cancelled")
+Span = tuple[float, float]  # seconds at best and at worst
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A queued job."""
+
+    job: Job
+    position: int  # 1: starts next of those that wait for the same kind of device
+    starts_in_s: Span | None  # as if one device did all; None when not known
+    holder: str | None = None  # who has the kind of device that it waits for; None when nobody has, or when it needs none
 
 
 class Executor(Protocol):
-    """Runs jobs somewhere, one after the other on each device. tests/jobs holds the contract."""
+    """Runs jobs somewhere, one after the other on each device. Looking is cheap enough for every redraw of a page."""
 
     def submit(self, kind: str, settings: dict[str, Any], key: str | None = None, expected_s: Sequence[float] = ()) -> Job:
         """Queue a job; with a `key` that was used before, return that job instead. Raises `SettingsError`.
@@ -41,10 +43,28 @@ class Executor(Protocol):
     def status(self, job_id: str) -> Job:
         """How a job stands. Raises `NotFound`."""
 
+    def jobs(self, limit: int | None = None, kind: str | None = None, states: Sequence[str] | None = None) -> list[Job]:
+        """Jobs, the newest first; with `kind` or `states` only those."""
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs are in each state that any is in."""
+
+    def stamp(self) -> str:
+        """Changes whenever a job ends, is continued or is removed: part of the key of everything a job can change."""
+
+    def queue(self) -> list[Waiting]:
+        """Queued jobs in the order in which they start."""
+
+    def log(self, job_id: str, lines: int = 200) -> list[str]:
+        """The last lines of a job's log; empty before there are any. Raises `NotFound` for what is no job's name."""
+
+    def progress_since(self, job_id: str, offset: int = 0) -> tuple[list[Progress], int]:
+        """A job's progress after `offset` (0, or what the last call returned) and the next offset. Raises as `log` does."""
+
     def cancel(self, job_id: str, turn: int | None = None) -> Job:
         """Take a job out of the queue, or ask it to stop; one that is over stays as it is. Raises `NotFound`.
 
-        With `turn`, only while the job is in that turn.
+        With `turn`, only while the job is in that turn: a page left open since must not end what was started later.
         """
 
     def resume(self, job_id: str) -> Job:
@@ -56,161 +76,158 @@ class Executor(Protocol):
     def empty(self) -> list[str]:
         """Cancel every queued job; their ids."""
 
-
-class LocalExecutor:
-    """Jobs on this machine: a queue in the workspace's state folder and a worker process that outlives the page."""
-
-    def __init__(self, workspace: Workspace | None = None, timing: Timing | None = None):
-        self.workspace = workspace or Workspace.current()
-        self.timing = timing or Timing()
-        self.store = JobStore(self.workspace)
-
-    def submit(self, kind: str, settings: dict[str, Any], key: str | None = None, expected_s: Sequence[float] = ()) -> Job:
-        """See `Executor`. The job runs on the device, and so many GPUs, as its settings name ('auto', and one)."""
-        job = new_job(kind, settings, expected_s)
-        device = "cpu" if kind in DEVICELESS else str(job.settings.get("device", "auto"))
-        needs = needs_of_device(device, _gpus(job.settings), str(job.settings.get("quantization", "none")))
-        folder = JobFolder(self.workspace, job.id)
-        reconcile(self.workspace)
-        try:
-            told = {"kind": kind, "settings": job.settings, "created": job.created, "gpus": needs.gpus}
-            write_json(folder.settings, told)  # before the row: the worker may be quick
-        except OSError as error:
-            raise SftqaError(f"The job could not be written to {folder.path}: {error}. Check the disk's free space and rights.") from error
-        known = None
-        try:
-            known = self.store.insert(job, needs, os.getcwd(), key)
-        finally:
-            if known is None or known.id != job.id:
-                shutil.rmtree(folder.path, ignore_errors=True)
-        ensure_worker(self.workspace, self.timing)
-        return self.status(known.id)
-
-    def status(self, job_id: str) -> Job:
-        """See `Executor`."""
-        reconcile(self.workspace)
-        return self.store.get(job_id)
-
-    def resume(self, job_id: str) -> Job:
-        """See `Executor`."""
-        reconcile(self.workspace)
-        if self.store.get(job_id).state in RESUMABLE:
-            JobFolder(self.workspace, job_id).forget_stop()
-            self.store.resume(job_id)
-            ensure_worker(self.workspace, self.timing)
-        return self.store.get(job_id)
-
-    def move(self, job_id: str, where: str) -> bool:
-        """See `Executor`."""
-        return self.store.move(job_id, where)
-
-    def empty(self) -> list[str]:
-        """See `Executor`."""
-        return self.store.empty()
-
-    def cancel(self, job_id: str, turn: int | None = None) -> Job:
-        """See `Executor`."""
-        job = self.store.cancel(job_id, turn)
-        if job.state == "stopping":
-            JobFolder(self.workspace, job_id).ask_to_stop()
-            ensure_worker(self.workspace, self.timing)  # someone must terminate what does not listen
-        return job
+    def remove(self, ids: Iterable[str] | None = None) -> list[str]:
+        """Forget jobs that are over (all of them without `ids`) with their logs; results stay. The ids removed."""
 
     def wake(self) -> bool:
-        """Settle what died and go on with the queue, as after a restart; whether a worker was started.
-
-        Cheap where there is nothing to do: the app calls it when it starts, the Jobs page whenever it draws.
-        """
-        if not self.store.path.exists():
-            return False
-        reconcile(self.workspace)
-        if not (self.store.active() or self.store.waiting()):
-            return False
-        return ensure_worker(self.workspace, self.timing)
+        """Go on with a queue that nobody works on, as after a restart; whether that was needed. Cheap where there is nothing to do."""
 
 
-def _gpus(settings: dict[str, Any]) -> int:
-    """How many GPUs the settings ask for; the record that they become refuses what is no number."""
-    asked = settings.get("gpus", 1)
-    return asked if isinstance(asked, int) and asked > 1 else 1
+def waiting_jobs(running: Iterable[Job], queued: Iterable[Job], holder: Callable[[Job], str | None]) -> list[Waiting]:
+    """Queued jobs with the time until they start, as far as it follows from the forecasts of what comes before them."""
+    until_s: dict[str, Span | None] = dict.fromkeys(("cpu", "gpu", "network"), (0.0, 0.0))
+    positions: Counter[str] = Counter()
+    for job in running:
+        pool = pool_of(job.kind, job.gpus)
+        until_s[pool] = _sum(until_s[pool], _left_s(job))
+    waiting = []
+    for job in queued:
+        pool = pool_of(job.kind, job.gpus)
+        positions[pool] += 1
+        waiting.append(Waiting(job, positions[pool], until_s[pool], holder(job)))
+        until_s[pool] = _sum(until_s[pool], _forecast_s(job))
+    return waiting
 
 
-def new_job(kind: str, settings: dict[str, Any], expected_s: Sequence[float] = ()) -> Job:
-    """A queued job with a fresh id and a frozen copy of `settings`. Raises `SettingsError` when it is not JSON."""
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", kind):
-        raise SettingsError(f"A job's kind must be a lower-case word, got {kind!r}.")
-    try:
-        frozen = json.loads(json.dumps(settings, allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise SettingsError(f"The settings of a job must be plain JSON values: {error}.") from error
-    job_id = f"{kind}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
-    return Job(id=job_id, kind=kind, settings=frozen, state="queued", created=now(), expected_s=tuple(expected_s))
+def _forecast_s(job: Job) -> Span | None:
+    return (job.expected_s[0], job.expected_s[1]) if len(job.expected_s) == 2 else None
+
+
+def _left_s(job: Job) -> Span | None:
+    """What is left of a running job by its forecast; never less than nothing."""
+    expected = _forecast_s(job)
+    if expected is None or job.started is None:
+        return None
+    spent = (datetime.now(UTC) - datetime.fromisoformat(job.started)).total_seconds()
+    return (max(expected[0] - spent, 0.0), max(expected[1] - spent, 0.0))
+
+
+def _sum(one: Span | None, other: Span | None) -> Span | None:
+    return None if one is None or other is None else (one[0] + other[0], one[1] + other[1])
 
 
 class FakeExecutor:
-    """Keeps jobs in memory; nothing runs until `run_all` is called."""
+    """Keeps jobs in memory; nothing runs until `run_all` is called. Jobs that a test puts into `kept` stand as they are."""
 
     def __init__(self, run_job: Callable[[str, dict[str, Any], Reporter, str], str] = lambda *arguments: "result"):
-        self.jobs: dict[str, Job] = {}
+        self.kept: dict[str, Job] = {}  # in the order in which they start
+        self.reports: dict[str, Recorder] = {}  # job id -> what it reported
         self._keys: dict[str, str] = {}
         self._run_job = run_job
 
     def submit(self, kind: str, settings: dict[str, Any], key: str | None = None, expected_s: Sequence[float] = ()) -> Job:
         """See `Executor`."""
         if key is not None and key in self._keys:
-            return self.jobs[self._keys[key]]
+            return self.kept[self._keys[key]]
         job = new_job(kind, settings, expected_s)
-        self.jobs[job.id] = job
         if key is not None:
             self._keys[key] = job.id
-        return job
+        return self.put(job)
+
+    def put(self, job: Job, **changes: Any) -> Job:
+        """Keep a job as it stands, with `changes`."""
+        self.kept[job.id] = dataclasses.replace(job, **changes)
+        return self.kept[job.id]
 
     def status(self, job_id: str) -> Job:
         """See `Executor`."""
-        if job_id not in self.jobs:
+        if job_id not in self.kept:
             raise NotFound(f"There is no job {job_id!r}. 'sftqa jobs' lists those that exist.")
-        return self.jobs[job_id]
+        return self.kept[job_id]
+
+    def jobs(self, limit: int | None = None, kind: str | None = None, states: Sequence[str] | None = None) -> list[Job]:
+        """See `Executor`."""
+        newest = sorted(self.kept.values(), key=lambda job: job.created)[::-1]
+        return [job for job in newest if kind in (None, job.kind) and (states is None or job.state in states)][:limit]
+
+    def counts(self) -> dict[str, int]:
+        """See `Executor`."""
+        return dict(Counter(job.state for job in self.kept.values()))
+
+    def stamp(self) -> str:
+        """See `Executor`."""
+        return str([(job.id, job.turn) for job in self.kept.values() if job.finished])
+
+    def queue(self) -> list[Waiting]:
+        """See `Executor`."""
+        running = [job for job in self.kept.values() if job.state in ACTIVE and job.state != "queued"]
+        return waiting_jobs(running, self._queued(), lambda job: None)
+
+    def log(self, job_id: str, lines: int = 200) -> list[str]:
+        """See `Executor`."""
+        return self._report(job_id).lines[-lines:]
+
+    def progress_since(self, job_id: str, offset: int = 0) -> tuple[list[Progress], int]:
+        """See `Executor`."""
+        updates = self._report(job_id).updates
+        return updates[offset:], len(updates)
 
     def cancel(self, job_id: str, turn: int | None = None) -> Job:
         """See `Executor`."""
         job = self.status(job_id)
-        mine = turn is None or turn == job.turn
-        return self._set(job, state="cancelled", finished=now()) if mine and job.state == "queued" else job
+        if turn not in (None, job.turn) or job.state not in ("queued", "running"):
+            return job
+        return self.put(job, state="cancelled", finished=now()) if job.state == "queued" else self.put(job, state="stopping")
 
     def resume(self, job_id: str) -> Job:
         """See `Executor`."""
         job = self.status(job_id)
         if job.state not in RESUMABLE:
             return job
-        self.jobs[job_id] = self.jobs.pop(job_id)  # the queue's end
-        return self._set(job, state="queued", turn=job.turn + 1, started=None, finished=None, error=None, reason=None)
+        del self.kept[job_id]  # it comes in again at the queue's end
+        return self.put(job, state="queued", turn=job.turn + 1, started=None, finished=None, error=None, reason=None)
 
     def move(self, job_id: str, where: str) -> bool:
         """See `Executor`."""
-        queued = [job.id for job in self.jobs.values() if job.state == "queued"]
-        moved = moved_ids(queued, job_id, where)
-        taken = {name: self.jobs.pop(name) for name in queued}
-        self.jobs |= {name: taken[name] for name in moved}
-        return moved != queued
+        ids = [job.id for job in self._queued()]
+        moved = moved_ids(ids, job_id, where)
+        taken = {name: self.kept.pop(name) for name in ids}
+        self.kept |= {name: taken[name] for name in moved}
+        return moved != ids
 
     def empty(self) -> list[str]:
         """See `Executor`."""
-        return [self.cancel(job.id).id for job in list(self.jobs.values()) if job.state == "queued"]
+        return [self.cancel(job.id).id for job in self._queued()]
+
+    def remove(self, ids: Iterable[str] | None = None) -> list[str]:
+        """See `Executor`."""
+        over = [job.id for job in self.jobs(states=OVER)]
+        removed = over if ids is None else [job_id for job_id in ids if job_id in over]
+        for job_id in removed:
+            del self.kept[job_id]
+            self.reports.pop(job_id, None)
+        return removed
+
+    def wake(self) -> bool:
+        """See `Executor`."""
+        return False
 
     def run_all(self) -> None:
         """Run what is queued, in order, in this thread."""
-        for job in [job for job in self.jobs.values() if job.state == "queued"]:
-            running = self._set(job, state="running", started=now())
+        for job in self._queued():
+            running = self.put(job, state="running", started=now())
             try:
-                result = self._run_job(job.kind, job.settings, Silent(), job.id)
-                self._set(running, state="done", result=result, finished=now())
+                result = self._run_job(job.kind, job.settings, self.reports.setdefault(job.id, Recorder()), job.id)
+                self.put(running, state="done", result=result, finished=now())
             except Stopped as error:
-                self._set(running, state="cancelled", error=str(error), finished=now())
+                self.put(running, state="cancelled", error=str(error), finished=now())
             except SftqaError as error:
-                self._set(running, state="failed", error=str(error), finished=now())
+                self.put(running, state="failed", error=str(error), finished=now())
             except Exception as error:
-                self._set(running, state="failed", error=f"{type(error).__name__}: {error}", finished=now())
+                self.put(running, state="failed", error=f"{type(error).__name__}: {error}", finished=now())
 
-    def _set(self, job: Job, **changes: Any) -> Job:
-        self.jobs[job.id] = dataclasses.replace(job, **changes)
-        return self.jobs[job.id]
+    def _queued(self) -> list[Job]:
+        return [job for job in self.kept.values() if job.state == "queued"]
+
+    def _report(self, job_id: str) -> Recorder:
+        return self.reports.get(self.status(job_id).id, Recorder())

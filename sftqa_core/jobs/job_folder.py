@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from pathlib import Path
 
 from sftqa_core.errors import NotFound, SettingsError, Stopped
 from sftqa_core.jobs.queue import named_rightly
@@ -54,16 +53,13 @@ class JobFolder:
         """The log's last lines; of a progress bar that rewrote its line, what it showed last."""
         if lines < 1:
             return []
-        text = _last_bytes(self.log, _TAIL_BYTES).decode("utf-8", errors="replace")
+        try:
+            with self.log.open("rb") as handle:
+                handle.seek(max(handle.seek(0, 2) - _TAIL_BYTES, 0))
+                text = handle.read().decode("utf-8", errors="replace")
+        except FileNotFoundError:
+            return []
         return [line.rstrip("\r").rpartition("\r")[2] for line in text.rstrip("\n").split("\n")][-lines:] if text.strip() else []
-
-    def latest_progress(self) -> Progress | None:
-        """The last whole line of the progress file."""
-        for line in reversed(_last_bytes(self.progress, 64 * 1024).split(b"\n")[:-1]):
-            update = _parse(line)
-            if update is not None:
-                return update
-        return None
 
     def progress_since(self, offset: int) -> tuple[list[Progress], int]:
         """Progress written after byte `offset` (0 at first), and the offset for the next call."""
@@ -126,13 +122,3 @@ def _parse(line: bytes) -> Progress | None:
         return Progress.from_dict(json.loads(line))
     except (ValueError, SettingsError):
         return None  # a line cut short by a crash
-
-
-def _last_bytes(path: Path, count: int) -> bytes:
-    try:
-        with path.open("rb") as handle:
-            handle.seek(0, 2)
-            handle.seek(max(handle.tell() - count, 0))
-            return handle.read()
-    except FileNotFoundError:
-        return b""

@@ -22,11 +22,11 @@ from filelock import FileLock, Timeout
 
 from sftqa_core.artifacts import write_json
 from sftqa_core.errors import SettingsError
-from sftqa_core.jobs.process_id import ProcessId
 from sftqa_core.jobs.queue import now
 from sftqa_core.jsonrecord import Record
-from sftqa_core.models.devices import gpu_variable, resolve_device, visible_gpus, why_no_gpu
-from sftqa_core.models.quantising import require_quantiser
+from sftqa_core.models import devices
+from sftqa_core.models.quantising import usable_device
+from sftqa_core.processes import ProcessId
 from sftqa_core.records import Resources
 from sftqa_core.workspace import Workspace
 
@@ -46,17 +46,9 @@ class Lease(Record):
 def needs_of_device(device: str, gpus: int = 1, quantization: str = "none") -> Resources:
     """What a `device` setting stands for: the processor, or one GPU, or so many `gpus`.
 
-    Decided without torch and as loading decides (models/devices.py). Raises `SettingsError` for a device that can't be used, and
-    for more GPUs than there are; `MissingPackage` where weights can't be quantised.
+    Decided without torch and as loading decides. Raises what `usable_device` does.
     """
-    chosen = resolve_device(device)
-    require_quantiser(quantization, chosen)
-    if gpus > 1:
-        there = 0 if chosen == CPU else len(visible_gpus())
-        if gpus > there:
-            why = f" ({why_no_gpu() or 'the device is cpu'})" if not there else ""
-            raise SettingsError(f"The work needs {gpus} GPUs, and this machine has {there} that can be used{why}. Ask for fewer.")
-    return Resources(0 if chosen == CPU else gpus)
+    return Resources(0 if usable_device(device, gpus, quantization) == CPU else gpus)
 
 
 @contextmanager
@@ -78,17 +70,20 @@ def device_lease(
     place = (workspace or Workspace.current()).state / "leases"
     place.mkdir(parents=True, exist_ok=True)
     locks = _wait(place, _slots(wanted), max(wanted.gpus, 1), on_wait, check, poll_s)
-    variable = gpu_variable()
+    variable = devices.gpu_variable()
     before = os.environ.get(variable)
     try:
         for slot in locks:
             write_json(place / f"{slot}.json", Lease(slot, holder, now(), ProcessId.current()).to_dict())
         if wanted.gpus:
-            names = {_slot(name): name for name in visible_gpus()}
+            names = {_slot(name): name for name in devices.visible_gpus()}
             os.environ[variable] = ",".join(names[slot] for slot in locks)
         yield tuple(locks)
     finally:
-        _restore(variable, before)
+        if before is None:
+            os.environ.pop(variable, None)
+        else:
+            os.environ[variable] = before
         for slot, lock in locks.items():
             (place / f"{slot}.json").unlink(missing_ok=True)
             lock.release()
@@ -98,28 +93,19 @@ def leases(workspace: Workspace | None = None) -> list[Lease]:
     """The slots that are held now; those of dead holders are not."""
     found = []
     for path in sorted(((workspace or Workspace.current()).state / "leases").glob("*.json")):
-        try:
-            lease = Lease.from_dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, RecursionError, SettingsError):
-            continue
-        if lease.process.alive():
+        lease = _noted(path)
+        if lease is not None and lease.process.alive():
             found.append(lease)
     return found
-
-
-def lease_holder(slot: str, workspace: Workspace | None = None) -> Lease | None:
-    """Who holds a slot now; None when it is free or its holder died."""
-    return next((lease for lease in leases(workspace) if lease.slot == slot), None)
 
 
 def _slots(needs: Resources) -> list[str]:
     """The slots that would do, one of each kind of device."""
     if not needs.gpus:
         return [CPU]
-    found = [_slot(name) for name in visible_gpus()]
-    if len(found) < needs.gpus:
-        raise SettingsError(f"The work needs {needs.gpus} GPUs, and this machine has {len(found)} that can be used. Ask for fewer.")
-    return found
+    slots = [_slot(name) for name in devices.visible_gpus()]
+    devices.require_gpus(needs.gpus, len(slots))
+    return slots
 
 
 def _slot(gpu: str) -> str:
@@ -135,7 +121,7 @@ def _wait(
     poll_s: float,
 ) -> dict[str, FileLock]:
     """The locks of `count` of these slots, once so many are free at the same time."""
-    told: str | None = None
+    announced: str | None = None
     while True:
         if check is not None:
             check()
@@ -143,10 +129,10 @@ def _wait(
             held = _take(place, slots, count)
         if held:
             return held
-        other = next((lease for slot in slots if (lease := _noted(place, slot))), None)
-        if other is not None and on_wait is not None and other.holder != told:
-            told = other.holder
-            on_wait(told)
+        other = next((lease for slot in slots if (lease := _noted(place / f"{slot}.json"))), None)
+        if other is not None and on_wait is not None and other.holder != announced:
+            announced = other.holder
+            on_wait(announced)
         time.sleep(poll_s)
 
 
@@ -167,15 +153,8 @@ def _take(place: Path, slots: Sequence[str], count: int) -> dict[str, FileLock]:
     return {}
 
 
-def _noted(place: Path, slot: str) -> Lease | None:
+def _noted(path: Path) -> Lease | None:
     try:
-        return Lease.from_dict(json.loads((place / f"{slot}.json").read_text(encoding="utf-8")))
+        return Lease.from_dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, RecursionError, SettingsError):
         return None
-
-
-def _restore(variable: str, visible: str | None) -> None:
-    if visible is None:
-        os.environ.pop(variable, None)
-    else:
-        os.environ[variable] = visible

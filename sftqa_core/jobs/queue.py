@@ -1,9 +1,7 @@
-"""Rows of the queue as records. Whatever stands in a row, reading it ends in a record: one bad row must not hide the others.
+"""The queue: which jobs there are, in which order, and how each one stands. Progress and logs are files (job_folder.py).
 
-The queue: which jobs there are, in which order, and how each one stands. Progress and logs are files.
-
-Every change is one immediate transaction and names the state it starts from, so that a page, a worker and a job's
-own process can all write without undoing each other.
+Every change is one immediate transaction and names the state it starts from, so that a page, a worker and a job's own process can all
+write without undoing each other. Whatever stands in a row, reading it ends in a record: one bad row must not hide the others.
 """
 
 from __future__ import annotations
@@ -12,6 +10,7 @@ import contextlib
 import json
 import logging
 import re
+import secrets
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,20 +22,18 @@ from typing import Any
 from sftqa_core.artifacts import write_json
 from sftqa_core.errors import NotFound, SettingsError, SftqaError
 from sftqa_core.jobs.database import changing, reading
-from sftqa_core.jobs.process_id import ProcessId
-from sftqa_core.records import DEVICELESS, MOVES, Job, Resources
+from sftqa_core.processes import ProcessId
+from sftqa_core.records import ACTIVE, DEVICELESS, MOVES, OVER, Job, Resources
 from sftqa_core.workspace import Workspace
 
-ACTIVE = ("queued", "running", "stopping")
-OVER = ("done", "failed", "cancelled")
 STATES = (*ACTIVE, *OVER)
-_ID = re.compile(r"[a-z][a-z0-9_]*-\d{8}-\d{6}-[0-9a-f]{8}")  # what executor.py makes; nothing else may become a path
+_ID = re.compile(r"[a-z][a-z0-9_]*-\d{8}-\d{6}-[0-9a-f]{8}")  # what `new_job` makes; nothing else may become a path
 _PLAIN = ("id", "kind", "state", "created", "started", "finished", "result", "error", "turn", "gpus", "reason")
 _UNREADABLE = (ValueError, TypeError, RecursionError, SettingsError)
-_log = logging.getLogger(__name__)
-
-
 NETWORK = 3  # jobs of DEVICELESS at once: more would only share the line
+_END = ("state", "started", "finished", "result", "error", "reason", "turn")  # columns that say how a job ended
+_AT_THE_END = "(SELECT coalesce(max(place), 0) + 1 FROM jobs)"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,14 +69,14 @@ def job_of(row: sqlite3.Row, folders: Path) -> Job:
 @lru_cache(maxsize=2_000)
 def _job(plain: tuple[Any, ...], settings: str, expected: str, folder: str) -> Job:
     """A row that stands as it stood need not be read anew: pages look at the whole queue every other second."""
-    told: dict[str, Any] = dict(zip(_PLAIN, plain, strict=True)) | {"folder": folder}
-    return Job.from_dict({**told, "settings": json.loads(settings), "expected_s": json.loads(expected)})
+    columns: dict[str, Any] = dict(zip(_PLAIN, plain, strict=True)) | {"folder": folder}
+    return Job.from_dict({**columns, "settings": json.loads(settings), "expected_s": json.loads(expected)})
 
 
 def claim_of(row: sqlite3.Row) -> Claim:
     """A row as the worker sees it."""
-    told = (row["attempt"], row["tries"], bool(row["begun"]), process_of(row["process"]))
-    return Claim(row["id"], row["kind"], row["state"], needs_of(row), str(row["cwd"]), *told)
+    attempt = (row["attempt"], row["tries"], bool(row["begun"]), process_of(row["process"]))
+    return Claim(row["id"], row["kind"], row["state"], needs_of(row), str(row["cwd"]), *attempt)
 
 
 def pool_of(kind: str, gpus: int) -> str:
@@ -103,10 +100,6 @@ def process_of(text: Any) -> ProcessId:
         return ProcessId.nobody()
 
 
-_END = ("state", "started", "finished", "result", "error", "reason", "turn")  # columns that say how a job ended
-_AT_THE_END = "(SELECT coalesce(max(place), 0) + 1 FROM jobs)"
-
-
 class JobStore:
     """The queue of one workspace. Every call opens its own connection, so threads and processes may share it."""
 
@@ -119,24 +112,14 @@ class JobStore:
 
     def insert(self, job: Job, needs: Resources, cwd: str, key: str | None = None) -> Job:
         """Put a job at the queue's end, or return the one that was submitted with the same `key`."""
-        values = (
-            job.id,
-            key,
-            job.kind,
-            json.dumps(job.settings),
-            pool_of(job.kind, needs.gpus),
-            cwd,
-            job.created,
-            json.dumps(job.expected_s),
-        )
+        settings, expected = json.dumps(job.settings), json.dumps(job.expected_s)
+        values = (job.id, key, job.kind, settings, pool_of(job.kind, needs.gpus), cwd, job.created, expected, needs.gpus, job.state)
         with changing(self.path) as db:
             known = db.execute("SELECT * FROM jobs WHERE submission = ?", (key,)).fetchone() if key else None
             if known is not None:
                 return self._job(known)
             columns = "id, submission, kind, settings, device, cwd, created, expected, gpus, state, place"
-            db.execute(
-                f"INSERT INTO jobs ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {_AT_THE_END})", (*values, needs.gpus, job.state)
-            )
+            db.execute(f"INSERT INTO jobs ({columns}) VALUES ({', '.join('?' * len(values))}, {_AT_THE_END})", values)
         return job
 
     def get(self, job_id: str) -> Job:
@@ -206,14 +189,6 @@ class JobStore:
             db.execute("UPDATE jobs SET state = 'cancelled', finished = ? WHERE state = 'queued'", (now(),))
         return ids
 
-    def position(self, job_id: str) -> int | None:
-        """1 for the job that starts next of those that wait for the same kind of device, 2 for the one after it; None when not queued."""
-        with reading(self.path) as db:
-            rows = db.execute("SELECT id, kind, gpus FROM jobs WHERE state = 'queued' ORDER BY place").fetchall()
-        pools = {row["id"]: pool_of(row["kind"], needs_of(row).gpus) for row in rows}
-        same = [name for name, pool in pools.items() if pool == pools.get(job_id)]
-        return same.index(job_id) + 1 if job_id in pools else None
-
     def needs(self, job_id: str) -> Resources:
         """What a job needs of the machine. Raises `NotFound`."""
         return needs_of(self._row(job_id))
@@ -260,13 +235,13 @@ class JobStore:
         with reading(self.path) as db:
             return db.execute("SELECT 1 FROM jobs WHERE state = 'queued' LIMIT 1").fetchone() is not None
 
-    def requeue(self, claim: Claim, told: str | None = None) -> bool:
-        """Put a claimed job whose process is gone in its old place; `told` says why to whoever looks."""
+    def requeue(self, claim: Claim, why: str | None = None) -> bool:
+        """Put a claimed job whose process is gone in its old place; `why` is shown to whoever looks."""
         with changing(self.path) as db:
             done = db.execute(
                 """UPDATE jobs SET state = 'queued', started = NULL, process = NULL, begun = 0, error = ?
                    WHERE id = ? AND attempt = ? AND state = 'running'""",
-                (told, claim.id, claim.attempt),
+                (why, claim.id, claim.attempt),
             )
         return done.rowcount == 1
 
@@ -313,7 +288,7 @@ class JobStore:
     ) -> bool:
         """Write how this attempt ended (one of `OVER`); False when that was already written.
 
-        It is told in the job's folder, too: recovery.py reads that when the queue is lost.
+        It is written to the job's folder, too: recovery.py reads that when the queue is lost.
         """
         with changing(self.path) as db:
             done = db.execute(
@@ -322,9 +297,9 @@ class JobStore:
                 (state, result, error, reason, now(), job_id, attempt),
             )
         if done.rowcount == 1:
-            told = {name: value for name, value in self.get(job_id).to_dict().items() if name in _END}
+            end = {name: value for name, value in self.get(job_id).to_dict().items() if name in _END}
             with contextlib.suppress(OSError, SftqaError):  # the queue has it
-                write_json(self._jobs / job_id / "end.json", told)
+                write_json(self._jobs / job_id / "end.json", end)
         return done.rowcount == 1
 
     def put(self, job: Job) -> None:
@@ -353,6 +328,18 @@ def moved_ids(ids: list[str], job_id: str, where: str) -> list[str]:
     at, others = ids.index(job_id), [name for name in ids if name != job_id]
     to = {"first": 0, "up": max(at - 1, 0), "down": at + 1, "last": len(others)}[where]
     return [*others[:to], job_id, *others[to:]]
+
+
+def new_job(kind: str, settings: dict[str, Any], expected_s: Sequence[float] = ()) -> Job:
+    """A queued job with a fresh id and a frozen copy of `settings`. Raises `SettingsError` when it is not JSON."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", kind):
+        raise SettingsError(f"A job's kind must be a lower-case word, got {kind!r}.")
+    try:
+        frozen = json.loads(json.dumps(settings, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"The settings of a job must be plain JSON values: {error}.") from error
+    job_id = f"{kind}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
+    return Job(id=job_id, kind=kind, settings=frozen, state="queued", created=now(), expected_s=tuple(expected_s))
 
 
 def now() -> str:

@@ -1,6 +1,6 @@
-"""A queue whose file is damaged is set aside and made anew from the jobs' folders: settings.json, and end.json of those that ended.
+"""After a death: what becomes of a job whose process is gone without having written how it ended, and of a queue whose file is damaged.
 
-What becomes of a job whose process is gone without having written how it ended.
+A damaged queue is set aside and made anew from the jobs' folders: settings.json, and end.json of those that ended.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ from sftqa_core.jobs.queue import Claim, JobStore, named_rightly
 from sftqa_core.records import KEPT, Job, Resources
 from sftqa_core.workspace import Workspace
 
-TOLD = "The queue's file was damaged and set aside, and how this job stood is not known. What it had finished is kept. Continue it."
+TOLD = "The queue's file was damaged and set aside, and how this job stood is not known. What it had finished is kept. Resume it."
+MOST_TRIES = 5  # a job that was interrupted so often in one turn is given up
+CONTINUE = "Resume it, and it continues from there."
+INTERRUPTED = "Interrupted: its process and the worker ended, as when the machine restarts. It will resume automatically."
+_LAST_LINES = 5
+_GIVEN_UP = f"Interrupted {MOST_TRIES} times, each time together with the worker. See worker.log in the state folder."
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, RecursionError, SettingsError)
 _log = logging.getLogger(__name__)
 
@@ -40,7 +45,8 @@ def rebuild(workspace: Workspace) -> bool:
         for path in sorted(store.path.parent.glob(f"{store.path.name}*")):
             if ".damaged-" not in path.name:
                 os.replace(path, path.with_name(f"{path.name}.{moved}"))
-        names = sorted((path.name for path in workspace.jobs.glob("*") if named_rightly(path.name)), key=_age)
+        names = [path.name for path in workspace.jobs.glob("*") if named_rightly(path.name)]
+        names.sort(key=lambda name: name.split("-", 1)[1])  # by the moment in a job's name
         found = [job for name in names if (job := _job(JobFolder(workspace, name)))]
         for job in found:
             store.insert(job, Resources(job.gpus), os.fspath(workspace.state))
@@ -70,18 +76,6 @@ def _job(folder: JobFolder) -> Job | None:
         return None
 
 
-def _age(name: str) -> str:
-    """The moment in a job's name."""
-    return name.split("-", 1)[1]
-
-
-MOST_TRIES = 5  # a job that was cut off so often in one turn is given up
-CONTINUE = "Continue it, and it goes on from there."
-INTERRUPTED = "It was cut off when its process and the worker ended, as when the machine is restarted, and goes on by itself."
-_LAST_LINES = 5
-_GIVEN_UP = f"It was cut off {MOST_TRIES} times, each time together with the worker. Look into worker.log in the state folder."
-
-
 def reconcile(workspace: Workspace) -> int:
     """Settle jobs whose process died while no worker lives, and make a damaged queue anew; how many were settled.
 
@@ -105,16 +99,15 @@ def settle(store: JobStore, workspace: Workspace, claim: Claim, exit_status: int
     Asked to stop: cancelled. Nobody saw it end (the worker or the machine died with it): queued again, to go on. Else: failed.
     """
     if claim.state == "stopping":
-        return store.finish(
-            claim.id, claim.attempt, "cancelled", error=kept("Stopped on request; its process had to be ended.", claim.kind)
-        )
+        end = kept("Stopped on request; its process had to be killed.", claim.kind)
+        return store.finish(claim.id, claim.attempt, "cancelled", error=end)
     if exit_status is None and claim.tries < MOST_TRIES:
         return store.requeue(claim, INTERRUPTED if claim.begun else None)
     lines = JobFolder(workspace, claim.id).log_tail(_LAST_LINES)
     last = "\n".join(["Last lines of its log:", *lines]) if lines else "It wrote no log."
-    told = kept(_GIVEN_UP if exit_status is None else _sentence(exit_status), claim.kind)
+    sentence = kept(_GIVEN_UP if exit_status is None else _sentence(exit_status), claim.kind)
     reason = "memory" if exit_status == -signal.SIGKILL else None
-    return store.finish(claim.id, claim.attempt, "failed", error=f"{told}\n{last}", reason=reason)
+    return store.finish(claim.id, claim.attempt, "failed", error=f"{sentence}\n{last}", reason=reason)
 
 
 def kept(sentence: str, kind: str) -> str:
@@ -130,14 +123,7 @@ def beat_of(claim: Claim, workspace: Workspace) -> Path:
 def _sentence(exit_status: int) -> str:
     if exit_status >= 0:
         return f"The job's process ended with exit status {exit_status} before it wrote a result."
-    name = _signal_name(-exit_status)
-    if name == "SIGKILL":
+    if exit_status == -signal.SIGKILL:
         return "The job's process was killed (SIGKILL), often because memory ran out."
-    return f"The job's process was killed by {name}."
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+    known = -exit_status in set(signal.Signals)
+    return f"The job's process was killed by {signal.Signals(-exit_status).name if known else f'signal {-exit_status}'}."

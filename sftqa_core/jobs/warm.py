@@ -26,8 +26,6 @@ from typing import Any
 from sftqa_core.jobs import child
 
 _POLL_S = 0.05
-# pyarrow's second allocator starts a thread when it is loaded, and OpenBLAS one a core; neither is needed here.
-ENVIRONMENT = {"JE_ARROW_MALLOC_CONF": "background_thread:false", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def main(arguments: list[str]) -> int:
@@ -86,9 +84,9 @@ def _reap(worker: socket.socket) -> None:
             _say(worker, {"pid": ended[0], "status": os.waitstatus_to_exitcode(ended[1])})
 
 
-def _say(worker: socket.socket, told: dict[str, Any]) -> None:
+def _say(worker: socket.socket, message: dict[str, Any]) -> None:
     with contextlib.suppress(OSError):  # a worker that died is noticed by the next reading
-        worker.sendall(json.dumps(told).encode() + b"\n")
+        worker.sendall(json.dumps(message).encode() + b"\n")
 
 
 def _threads() -> int:

@@ -4,31 +4,205 @@
 
 One lives per state folder. It never imports torch. Jobs do not depend on it: their processes hold the device's lease,
 write their own end, and go on when the worker dies; the next worker watches over those it finds running.
+
+A job's process is forked by a warm process (warm.py) where that is possible, else started directly. All of them, and the worker, write
+to files, never to a pipe that somebody must drain, and stand in sessions of their own, so that neither a closed terminal nor Ctrl-C
+reaches them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import socket
+import subprocess
 import sys
 import time
 import traceback
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-from sftqa_core.errors import ArtifactDamaged
+from sftqa_core.errors import ArtifactDamaged, SftqaError
 from sftqa_core.jobs.job_folder import JobFolder
-from sftqa_core.jobs.launching import Started, Starter, Timing
 from sftqa_core.jobs.lease import CPU, leases
-from sftqa_core.jobs.process_id import BEAT_S, ProcessId
 from sftqa_core.jobs.queue import NETWORK, Claim, JobStore, pool_of
 from sftqa_core.jobs.recovery import beat_of, rebuild, settle
+from sftqa_core.jsonrecord import Record
 from sftqa_core.models.devices import visible_gpus
+from sftqa_core.processes import BEAT_S, ProcessId, our_environment, start
 from sftqa_core.workspace import Workspace
 
 _MOST_TROUBLE = 200  # rounds in a row that may fail (a full disk, say) before the worker gives up
 _LONGEST_S = 5.0  # between two rounds when they fail
+_WARMING_S = 180.0  # importing may take so long, from a cold network disk say; then jobs are started directly
+_LOG_BYTES = 1024 * 1024
+# pyarrow's second allocator starts a thread when it is loaded, and OpenBLAS one a core; the warm process needs neither.
+_SINGLE_THREAD = {"JE_ARROW_MALLOC_CONF": "background_thread:false", "OPENBLAS_NUM_THREADS": "1"}
+_started: list[subprocess.Popen] = []  # kept so that a finished worker is reaped and does not stay a zombie
+
+
+@dataclass(frozen=True)
+class Timing(Record):
+    """The worker's clock, in seconds; tests make it short."""
+
+    poll_s: float = 0.25
+    idle_s: float = 300.0  # without work for so long, the worker leaves, and what it keeps warm with it
+    ask_s: float = 30.0  # from the request to stop until SIGTERM
+    terminate_s: float = 10.0  # from SIGTERM until SIGKILL
+    warm: bool = True  # keep torch imported between jobs, where that is possible
+
+
+def ensure_worker(workspace: Workspace, timing: Timing | None = None) -> bool:
+    """Start the worker unless it lives; True when one was started. Raises `SftqaError` when that fails."""
+    _started[:] = [process for process in _started if process.poll() is None]
+    if JobStore(workspace).worker() is not None:
+        return False
+    arguments = [json.dumps((timing or Timing()).to_dict())]
+    try:
+        _started.append(_start("worker", arguments, workspace, _worker_log(workspace), workspace.state))
+    except OSError as error:
+        raise SftqaError(f"The worker could not be started: {error}. Queued jobs wait; try again.") from error
+    return True
+
+
+def _start(name: str, arguments: Sequence[str], workspace: Workspace, log: Path, cwd: Path, files: Sequence[int] = ()) -> subprocess.Popen:
+    """One of the programs of this folder, with its output in `log`; `files`: open descriptors that it gets. Raises OSError."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    place = {"SFTQA_CACHE": str(workspace.root), "SFTQA_STATE": str(workspace.state), "PYTHONUNBUFFERED": "1"}
+    environment = {**our_environment(), **place, **(_SINGLE_THREAD if name == "warm" else {})}
+    with log.open("ab") as output:
+        streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
+        module = f"sftqa_core.jobs.{name}"
+        return start(module, arguments, environment, **streams, cwd=cwd, start_new_session=True, pass_fds=files)
+
+
+def _start_job(claim: Claim, workspace: Workspace) -> subprocess.Popen:
+    """The process of a claimed job. Raises OSError."""
+    return _start("child", [claim.id, str(claim.attempt)], workspace, *_places(claim, workspace))
+
+
+def _places(claim: Claim, workspace: Workspace) -> tuple[Path, Path]:
+    """A job's log, and the folder that its process works in: where it was submitted, as long as that is there."""
+    folder = JobFolder(workspace, claim.id)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    return folder.log, Path(claim.cwd) if Path(claim.cwd).is_dir() else folder.path
+
+
+def _worker_log(workspace: Workspace) -> Path:
+    """Where the worker, and what it keeps warm, write; begun anew when it has grown."""
+    path = workspace.state / "worker.log"
+    if path.exists() and path.stat().st_size > _LOG_BYTES:
+        path.unlink()
+    return path
+
+
+@dataclass
+class Started:
+    """A job's process, asked for by this worker."""
+
+    claim: Claim
+    direct: subprocess.Popen | None = None
+    forked: ProcessId | None = None  # None until the warm process has said so
+    status: int | None = None  # exit status; None while it runs, or when nobody saw how it ended
+    orphan: bool = False  # the warm process is gone, so nobody will tell the status
+
+    @property
+    def pid(self) -> int:
+        """0 until the process is there."""
+        return self.direct.pid if self.direct else self.forked.pid if self.forked else 0
+
+    def over(self) -> bool:
+        """Whether the process is gone."""
+        if self.direct:
+            self.status = self.direct.poll()
+        return self.status is not None or (self.orphan and self.forked is not None and not self.forked.alive())
+
+
+@dataclass
+class Starter:
+    """Starts jobs' processes. `warm` False: each one imports everything itself."""
+
+    workspace: Workspace
+    warm: bool
+    _process: subprocess.Popen | None = None
+    _socket: socket.socket | None = None
+    _since_s: float = 0.0
+    _ready: bool = False
+    _received: bytes = b""
+    _asked: list[Started] = field(default_factory=list)  # not forked yet
+    _forked: dict[int, Started] = field(default_factory=dict)
+
+    def start(self, claim: Claim) -> Started:
+        """Start the process of a claimed job, or ask for it. Raises OSError."""
+        if self.warm and sys.platform == "linux" and self._warmed():
+            log, cwd = _places(claim, self.workspace)
+            with contextlib.suppress(OSError):
+                self._say({"job": claim.id, "attempt": claim.attempt, "log": str(log), "cwd": str(cwd)})
+                self._asked.append(Started(claim))
+                return self._asked[-1]
+            self._give_up()
+        return Started(claim, direct=_start_job(claim, self.workspace))
+
+    def listen(self) -> None:
+        """Hear what the warm process has said since; start directly what it can't start."""
+        if self._socket is None:
+            return
+        try:
+            while content := self._socket.recv(65536):
+                *lines, self._received = (self._received + content).split(b"\n")
+                for line in lines:
+                    self._hear(json.loads(line))
+            self._give_up()  # it has closed its end
+        except BlockingIOError:
+            if not self._ready and time.monotonic() - self._since_s > _WARMING_S:
+                self._give_up()
+        except OSError:
+            self._give_up()
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        if "ready" in message:
+            self._ready = message["ready"]
+        elif "job" in message:
+            asked = next((job for job in self._asked if (job.claim.id, job.claim.attempt) == (message["job"], message["attempt"])), None)
+            if asked:
+                self._asked.remove(asked)
+                asked.forked = ProcessId.of(message["pid"])
+                self._forked[message["pid"]] = asked
+        elif message["pid"] in self._forked:
+            self._forked.pop(message["pid"]).status = message["status"]
+
+    def _warmed(self) -> bool:
+        """Whether there is a warm process, or one that warms up."""
+        if self._process is None:
+            self._socket, theirs = socket.socketpair()
+            self._socket.setblocking(False)
+            self._since_s = time.monotonic()
+            with theirs:
+                place = (self.workspace, _worker_log(self.workspace), self.workspace.state)
+                self._process = _start("warm", [str(theirs.fileno())], *place, (theirs.fileno(),))
+        return self._process.poll() is None
+
+    def _say(self, request: dict[str, Any]) -> None:
+        assert self._socket is not None
+        self._socket.sendall(json.dumps(request).encode() + b"\n")
+
+    def _give_up(self) -> None:
+        """Start directly from now on, and what was asked for too; a process that was forked after all finds itself unwanted."""
+        self.warm = False
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+        for forked in self._forked.values():
+            forked.orphan = True
+        for asked in self._asked:
+            asked.direct = _start_job(asked.claim, self.workspace)
+        self._asked.clear()
 
 
 @dataclass
@@ -153,7 +327,7 @@ class Worker:
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
     if pid > 1:  # 0 would be the worker's own group
-        with suppress(ProcessLookupError, PermissionError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, number)
 
 

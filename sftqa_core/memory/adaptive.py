@@ -1,15 +1,14 @@
-"""Which level would the full probe give? Predicted from the first samples of every template (METHOD 8.10).
-
-The model: a fact has a mean hit rate m and a concentration c; each of its templates has a rate of its own from
-Beta(cm, c(1 - m)), and its samples hit at that rate. What the samples still to come will hit is then beta-binomial for each
-template, and their sum over the templates, mixed over what m and c may be, says how likely each level is. The prior over
-m and c is the same for every fact and every model, so a fact's result does not depend on its company.
-
-The adaptive probe: the exact sampler, stopped for each fact as soon as its level is clear (METHOD 8.10).
+"""The adaptive probe: the exact sampler, stopped for each fact as soon as its level is clear (METHOD 8.10).
 
 Every template starts; of each, the first few samples are drawn to their ends, then a few more where the level is still
 open. What is drawn is what the full probe draws, with the same numbers, so that a fact that goes all the way has the full
 probe's completions.
+
+Which level the full probe would give is predicted from these samples (`level_probabilities`). The model: a fact has a mean hit
+rate m and a concentration c; each of its templates has a rate of its own from Beta(cm, c(1 - m)), and its samples hit at that
+rate. What the samples still to come will hit is then beta-binomial for each template, and their sum over the templates, mixed
+over what m and c may be, says how likely each level is. The prior over m and c is the same for every fact and every model, so a
+fact's result does not depend on its company.
 """
 
 from __future__ import annotations
@@ -38,6 +37,8 @@ if TYPE_CHECKING:
 _MEANS = np.array([0.0005, 0.002, 0.006, 0.015, 0.03, *np.arange(0.06, 0.95, 0.04), 0.97, 0.99, 0.998])
 _WEIGHTS = np.array([1.0, 1.0, 2.0, 2.0, 1.5, *np.ones(len(_MEANS) - 5)])  # set on atlas-llama's train facts
 _CONCENTRATIONS = np.array([0.4, 1.2, 4.0])
+_PRIOR = np.repeat(_WEIGHTS / _WEIGHTS.sum() / len(_CONCENTRATIONS), len(_CONCENTRATIONS))  # of all (m, c), m by m
+ROUNDS = (0.3, 0.6, 1.0)  # shares of a template's samples that are drawn before the level is looked at
 _NEGLIGIBLE = 1e-3  # posterior weight of a (m, c) that is passed over
 
 
@@ -52,8 +53,8 @@ def level_probabilities(hits: ArrayLike, seen: int, scheme: LevelScheme) -> tupl
     totals = counts.sum(axis=1)[:, None] + np.arange(more.shape[1])
     scores = totals / (counts.shape[1] * samples)
     levels = level_of(scores, scheme)
-    found = np.stack([np.where(levels == level, more, 0).sum(axis=1) for level in range(len(scheme.labels))], axis=1)
-    return found, (more * scores).sum(axis=1)
+    chances = np.stack([np.where(levels == level, more, 0).sum(axis=1) for level in range(len(scheme.labels))], axis=1)
+    return chances, (more * scores).sum(axis=1)
 
 
 def _hits_to_come(counts: NDArray[np.int64], seen: int, samples: int) -> NDArray[np.float64]:
@@ -62,7 +63,7 @@ def _hits_to_come(counts: NDArray[np.int64], seen: int, samples: int) -> NDArray
     length = 1 << most.bit_length()
     loglikelihood, transforms = _tables(seen, samples, length)
     templates = (counts[:, :, None] == np.arange(seen + 1)).sum(axis=1)  # [facts, hits]: how many templates had so many
-    posterior = templates @ loglikelihood.T + np.log(_prior())
+    posterior = templates @ loglikelihood.T + np.log(_PRIOR)
     posterior = np.exp(posterior - posterior.max(axis=1, keepdims=True))
     posterior /= posterior.sum(axis=1, keepdims=True)
     fact, point = np.nonzero(posterior > _NEGLIGIBLE)
@@ -72,11 +73,6 @@ def _hits_to_come(counts: NDArray[np.int64], seen: int, samples: int) -> NDArray
     spectrum = np.add.reduceat(posterior[fact, point, None] * products, starts, axis=0)
     chances = np.fft.irfft(spectrum, length, axis=1)[:, : most + 1].clip(0)
     return chances / chances.sum(axis=1, keepdims=True)
-
-
-def _prior() -> NDArray[np.float64]:
-    """Weights of all (m, c), m by m."""
-    return np.repeat(_WEIGHTS / _WEIGHTS.sum() / len(_CONCENTRATIONS), len(_CONCENTRATIONS))
 
 
 @lru_cache(maxsize=64)
@@ -97,9 +93,6 @@ def _beta_binomial(hits: int, of: int, a: float, b: float) -> float:
     """Log-probability of `hits` of `of` when the rate is from Beta(a, b)."""
     ways = lgamma(of + 1) - lgamma(hits + 1) - lgamma(of - hits + 1)
     return ways + lgamma(hits + a) + lgamma(of - hits + b) - lgamma(of + a + b) + lgamma(a + b) - lgamma(a) - lgamma(b)
-
-
-ROUNDS = (0.3, 0.6, 1.0)  # shares of a template's samples that are drawn before the level is looked at
 
 
 @dataclass(frozen=True)
@@ -158,12 +151,11 @@ class _Deciding(SampleRows[list[Prompt]]):
         self.draw(reads)
         decided: list[Decided] = []
         while settled := self._settled():
-            found = self._judged(settled)
-            over = [first for first, fact in found.items() if fact is not None]
-            self.remove(np.flatnonzero(np.isin(self._fact_at[self.place], over)))
+            over = self._judged(settled)
+            self.remove(np.flatnonzero(np.isin(self._fact_at[self.place], list(over))))
             for first in over:
                 self.finish(first)
-            decided += [fact for fact in found.values() if fact is not None]
+            decided += over.values()
         return decided
 
     def stopped(self, row: int, stop: str, text: str, samples: np.ndarray) -> None:
@@ -175,22 +167,20 @@ class _Deciding(SampleRows[list[Prompt]]):
         busy = set(self._fact_at[self.place[self.ready()]].tolist())
         return [first for first in self.items if first not in busy]
 
-    def _judged(self, facts: list[int]) -> dict[int, Decided | None]:
-        """The level of each fact where it is clear; where it is not, None, and more samples are allowed."""
+    def _judged(self, facts: list[int]) -> dict[int, Decided]:
+        """The facts whose level is clear; of the others more samples are allowed."""
         alike: dict[tuple[int, int], list[int]] = defaultdict(list)
         for first in facts:
             alike[len(self.places_of[first]), int(self.allowed[first])].append(first)
-        found: dict[int, Decided | None] = {}
+        clear: dict[int, Decided] = {}
         for (_, seen), group in alike.items():
             hits = np.stack([self.hit[self.places_of[first], :seen].sum(axis=1) for first in group])
             chances, scores = level_probabilities(hits, seen, self.scheme)
-            found |= {f: self._judge(f, h, c, float(s), seen) for f, h, c, s in zip(group, hits, chances, scores, strict=True)}
-        return found
-
-    def _judge(self, first: int, hits: np.ndarray, chances: np.ndarray, score: float, seen: int) -> Decided | None:
-        level, confidence = int(chances.argmax()), float(chances.max())
-        if confidence >= self.scheme.confidence or seen == self.settings.samples:
-            fact_id = self.items[first][0].fact_id
-            return Decided(fact_id, tuple(map(int, hits)), seen, score, level, min(confidence, 1.0))
-        self.allowed[self.places_of[first]] = next(size for size in self.rounds if size > seen)
-        return None
+            for first, own, chance, score in zip(group, hits.tolist(), chances, scores.tolist(), strict=True):
+                level, confidence = int(chance.argmax()), float(chance.max())
+                if confidence >= self.scheme.confidence or seen == self.settings.samples:
+                    fact_id = self.items[first][0].fact_id
+                    clear[first] = Decided(fact_id, tuple(own), seen, score, level, min(confidence, 1.0))
+                else:
+                    self.allowed[self.places_of[first]] = next(size for size in self.rounds if size > seen)
+        return clear

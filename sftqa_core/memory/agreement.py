@@ -1,22 +1,20 @@
-"""How far two ways of measuring memory levels agree: Cohen's kappa with linear weights, and its bootstrap over facts.
+"""How far two ways of measuring memory levels agree, from levels and hits that are stored. No inference.
 
-A fact counts only through the cell it falls into (its level by either way), so drawing facts anew is drawing the cells'
-counts from a multinomial: thousands of resamples cost no more than a small table each.
-
-Levels with fewer templates or samples, from hits that are stored: what a cheaper probe would have said. No inference.
-
-Every smaller budget is a part of a larger one of the same repeat: the templates are put in an order of chance, anew for
-each fact, and the samples of each template too; a budget takes the first of both. One cell of the curve is then what a
-free draw of that size gives, and differences between cells are not blurred by separate draws.
-
-Two level schemes side by side: how many facts of each level of one are on each level of the other, and how far the orders agree.
-
-Kendall's tau-b, which allows for ties and for different numbers of levels: of all pairs of facts, those that both schemes order
-alike less those that they order the other way round, over the geometric mean of the pairs that each scheme orders at all.
+- `agreement`: Cohen's kappa with linear weights, and its bootstrap over facts. A fact counts only through the cell it falls into
+  (its level by either way), so drawing facts anew is drawing the cells' counts from a multinomial: thousands of resamples cost
+  no more than a small table each.
+- `budget_curve`: what a probe with fewer templates or samples would have said. Every smaller budget is a part of a larger one of
+  the same repeat: the templates are put in random order, anew for each fact, and the samples of each template too; a budget
+  takes the first of both. One cell of the curve is then what a free draw of that size gives, and differences between cells are
+  not blurred by separate draws.
+- `cross_table`: two level schemes side by side, with Kendall's tau-b, which allows for ties and for different numbers of levels:
+  of all pairs of facts, those that both schemes order alike less those that they order the other way round, over the geometric
+  mean of the pairs that each scheme orders at all.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -74,7 +72,7 @@ def confusion_of(first: ArrayLike, second: ArrayLike, levels: int) -> NDArray[np
 
     Raises ValueError for an index outside 0 to `levels` - 1.
     """
-    return _joint((first, second), levels)
+    return _joint((first, second), (levels, levels))
 
 
 def kappa_interval(confusion: NDArray[np.int64], rng: np.random.Generator, facts: int | None = None) -> tuple[float, float]:
@@ -95,7 +93,7 @@ def kappa_difference(
     multinomial draws of the levels^3 cells. NaN with fewer than 2 facts and where one of the kappas is undefined. Raises
     ValueError for an index outside 0 to `levels` - 1.
     """
-    joint = _joint((first, full, second_full), levels)
+    joint = _joint((first, full, second_full), (levels,) * 3)
     low, high = _interval(_difference(_resampled(joint, draws, np.random.default_rng(seed))))
     value = float(_difference(joint)) if joint.sum() >= 2 else float("nan")
     return (value, low, high) if np.isfinite(value) else (value, value, value)
@@ -105,10 +103,8 @@ def spearman(first: ArrayLike, second: ArrayLike) -> float:
     """Rank correlation of two arrays [facts], ties at their mean rank; NaN where one of them is constant or empty."""
     from scipy.stats import spearmanr
 
-    one, two = (np.asarray(values, dtype=np.float64) for values in (first, second))
-    if min(len(np.unique(one)), len(np.unique(two))) < 2:
-        return float("nan")
-    return float(spearmanr(one, two).statistic)
+    both = [np.asarray(values, dtype=np.float64) for values in (first, second)]
+    return float(spearmanr(*both).statistic) if min(len(np.unique(values)) for values in both) > 1 else float("nan")
 
 
 def _difference(joint: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -116,10 +112,10 @@ def _difference(joint: NDArray[np.int64]) -> NDArray[np.float64]:
     return weighted_kappa(joint.sum(-1)) - weighted_kappa(joint.sum(-3))
 
 
-def _joint(ways: tuple[ArrayLike, ...], levels: int) -> NDArray[np.int64]:
-    shape = (levels,) * len(ways)
+def _joint(ways: tuple[ArrayLike, ...], shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Facts in each cell of this shape: level indexes [facts] of each way."""
     cells = np.ravel_multi_index(tuple(np.asarray(way, dtype=np.int64) for way in ways), shape)
-    return np.bincount(cells, minlength=levels ** len(ways)).reshape(shape)
+    return np.bincount(cells, minlength=math.prod(shape)).reshape(shape)
 
 
 def _resampled(counts: NDArray[np.int64], draws: int, rng: np.random.Generator, facts: int | None = None) -> NDArray[np.int64]:
@@ -163,12 +159,12 @@ def budget_curve(hits: ArrayLike, samples: int, reference: ArrayLike, scheme: Le
     """
     counts, rng = _checked(hits, samples), np.random.default_rng(seed)
     levels = len(scheme.labels)
-    found: dict[tuple[int, int], list[NDArray[np.int64]]] = {}
+    confusions: dict[tuple[int, int], list[NDArray[np.int64]]] = {}
     for _ in range(repeats):
         for templates, drawn, hit in _smaller(counts, samples, rng):
             confusion = confusion_of(reference, level_of(hit / (templates * drawn), scheme), levels)
-            found.setdefault((templates, drawn), []).append(confusion)
-    rows = [(t, s, t * s, *_row(np.stack(found[t, s]), rng)) for t, s in sorted(found)]
+            confusions.setdefault((templates, drawn), []).append(confusion)
+    rows = [(t, s, t * s, *_row(np.stack(confusions[t, s]), rng)) for t, s in sorted(confusions)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -235,12 +231,10 @@ def _checked(hits: ArrayLike, samples: int) -> NDArray[np.int64]:
 def cross_table(first: pd.DataFrame, second: pd.DataFrame, rows: LevelScheme, columns: LevelScheme, seed: int = 0) -> CrossTable:
     """Two tables with `fact_id` and `level`, of the first scheme and of the second, on the facts that both hold."""
     both = first[["fact_id", "level"]].merge(second[["fact_id", "level"]], on="fact_id", suffixes=("", "_other"), validate="one_to_one")
-    shape = (len(rows.labels), len(columns.labels))
-    cells = np.ravel_multi_index((both["level"].to_numpy(dtype=int), both["level_other"].to_numpy(dtype=int)), shape)
-    counts = np.bincount(cells, minlength=shape[0] * shape[1]).reshape(shape)
-    tau, (low, high) = float(tau_b(counts)), _tau_interval(counts, np.random.default_rng(seed))
-    told = tuple(tuple(row) for row in counts.tolist())
-    return CrossTable(rows.labels, columns.labels, len(both), told, *(value if np.isfinite(value) else None for value in (tau, low, high)))
+    counts = _joint((both["level"], both["level_other"]), (len(rows.labels), len(columns.labels)))
+    low, high = _interval(tau_b(_resampled(counts, RESAMPLES, np.random.default_rng(seed))))
+    cells = tuple(tuple(row) for row in counts.tolist())
+    return CrossTable(rows.labels, columns.labels, len(both), cells, _or_none(float(tau_b(counts))), _or_none(low), _or_none(high))
 
 
 def tau_b(counts: ArrayLike) -> NDArray[np.float64]:
@@ -250,23 +244,7 @@ def tau_b(counts: ArrayLike) -> NDArray[np.float64]:
     more = below.sum(-1, keepdims=True) - below.cumsum(-1)  # of those on higher columns, too
     fewer = below.cumsum(-1) - below
     agreeing = (n * (more - fewer)).sum((-2, -1))
-    pairs = [_pairs(n.sum((-2, -1))) - _pairs(n.sum(axis)).sum(-1) for axis in (-1, -2)]
+    total, of_rows, of_columns = (count * (count - 1) / 2 for count in (n.sum((-2, -1)), n.sum(-1), n.sum(-2)))
+    pairs = [total - alike.sum(-1) for alike in (of_rows, of_columns)]
     with np.errstate(invalid="ignore", divide="ignore"):
         return agreeing / np.sqrt(pairs[0] * pairs[1])
-
-
-def _pairs(count: NDArray[np.float64]) -> NDArray[np.float64]:
-    return count * (count - 1) / 2
-
-
-def _tau_interval(counts: NDArray[np.int64], rng: np.random.Generator) -> tuple[float, float]:
-    """95% percentile bootstrap over facts: as multinomial draws of the cells; NaN without facts."""
-    total, filled = counts.sum(), np.flatnonzero(counts)
-    if not total:
-        return float("nan"), float("nan")
-    drawn = np.zeros((RESAMPLES, counts.size), dtype=np.int64)
-    drawn[:, filled] = rng.multinomial(total, counts.ravel()[filled] / total, size=RESAMPLES)
-    values = tau_b(drawn.reshape(RESAMPLES, *counts.shape))
-    values = values[np.isfinite(values)]
-    low, high = np.quantile(values, [0.025, 0.975]) if len(values) else (float("nan"), float("nan"))
-    return float(low), float(high)

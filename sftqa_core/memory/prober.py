@@ -8,14 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sftqa_core.engine.capacity import give_back
 from sftqa_core.knowledge.aliases import load_aliases
 from sftqa_core.knowledge.facts import FactSource, pick_facts
+from sftqa_core.memory.probe_stores import CompletionStore, EstimateStore, store_for
 from sftqa_core.memory.speeds import kind_of_probe, remember
-from sftqa_core.memory.stored import levels_in
-from sftqa_core.memory.stores import CompletionStore, EstimateStore
+from sftqa_core.memory.stored_levels import stored_levels
 from sftqa_core.models.catalogue import ModelFingerprint, base_card, find_model, model_fingerprint, origin
-from sftqa_core.models.devices import resolve_device
+from sftqa_core.models.devices import resolve_device, return_freed_ram
 from sftqa_core.models.hub.fetch import present, present_base
 from sftqa_core.models.quantising import number_format
 from sftqa_core.progress import Reporter
@@ -61,7 +60,7 @@ class Prober:
         how = self.settings.quantization
         self.reporter.log(f"Loading {self.settings.model}{'' if how == 'none' else f' in {how}'} ...")
         loaded = load_model(self.card, self.device, self.settings.gpus, self.reporter, how)
-        give_back()  # quantising leaves holes
+        return_freed_ram()  # quantising leaves holes
         self.card = loaded.card  # a hub model is on this machine from now on
         return loaded
 
@@ -88,16 +87,13 @@ class Prober:
     @cached_property
     def store(self) -> CompletionStore | EstimateStore:
         """This model's completions, or estimates, on this device. Raises `ModelUnavailable` while its files are not on this machine."""
-        scheme, model = self.settings.scheme, self.fingerprint.to_dict()
-        if scheme.method == "sampling":
-            return CompletionStore.under_scheme(model, scheme, Workspace.current())
-        return EstimateStore.of(model, scheme, Workspace.current())
+        return store_for(self.fingerprint.to_dict(), self.settings.scheme, Workspace.current())
 
     def known(self, facts: pd.DataFrame) -> pd.DataFrame | None:
         """The levels table of those facts whose levels are known; None for a model that is not on this machine."""
         if not self._is_here():
             return None
-        return levels_in(self.store, self.card, self.source, facts, self.settings, self.aliases)
+        return stored_levels(self.card, self.source, facts, self.settings, self.aliases, stores=[self.store])
 
     def levels(self, facts: pd.DataFrame) -> pd.DataFrame:
         """The levels table of `facts`; probes those that are not known, and loads the model only for that."""

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from sftqa_core.engine.capacity import at_once, give_back, require_room
+from sftqa_core.engine.capacity import at_once, completion_tokens, require_window
+from sftqa_core.engine.decoder import packs
 from sftqa_core.engine.drawing import naming
-from sftqa_core.engine.fitting import packs
-from sftqa_core.engine.probe_prompts import WantedFact, wanted_facts
 from sftqa_core.engine.sampling import Sampler, fact_prompts, make_sampler
+from sftqa_core.engine.wanted_facts import WantedFact
 from sftqa_core.errors import SettingsError
 from sftqa_core.knowledge.aliases import Aliases, load_aliases
 from sftqa_core.knowledge.facts import FactSource
-from sftqa_core.memory.scores import levels_table
-from sftqa_core.memory.stored import known_hits
-from sftqa_core.memory.stores import CompletionStore, EstimateStore, estimated_levels
+from sftqa_core.memory.probe_stores import CompletionStore, EstimateStore, estimated_levels, store_for
+from sftqa_core.memory.stored_levels import AskedFacts, known_hits, level_rows
 from sftqa_core.models.catalogue import seen_templates
+from sftqa_core.models.devices import return_freed_ram
 from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import ProbeSettings
@@ -54,34 +54,30 @@ def probe_facts(
     """
     workspace, reporter = workspace or Workspace.current(), reporter or Silent()
     scheme = settings.scheme
-    wanted = wanted_facts(source, facts, aliases or load_aliases(workspace), settings.match, scheme)
-    if scheme.method == "sampling":
-        completions = store if isinstance(store, CompletionStore) else None
-        completions = completions or CompletionStore.under_scheme(loaded.fingerprint.to_dict(), scheme, workspace)
-        completions.mend()
-        with naming(loaded):
-            _sample(loaded, completions, wanted, settings, reporter, sampler)
-        return levels_table(known_hits(completions, wanted, keep=True), wanted, scheme, seen_templates(loaded.card))
-    estimates = store if isinstance(store, EstimateStore) else EstimateStore.of(loaded.fingerprint.to_dict(), scheme, workspace)
-    estimates.mend()
+    asked = AskedFacts(source, facts, settings, aliases or load_aliases(workspace))
+    wanted, store = asked.wanted(), store or store_for(loaded.fingerprint.to_dict(), scheme, workspace)
+    store.mend()
     with naming(loaded):
-        _estimate(loaded, estimates, wanted, settings, reporter)
-    return estimated_levels(estimates.rows(wanted), wanted, scheme, seen_templates(loaded.card))
+        if isinstance(store, CompletionStore):
+            # judging reads every part that is needed, so a damaged one shows now and its facts are probed
+            judged = facts["fact_id"][known_hits(store, asked, keep=True).there]
+            if pending := _pending(wanted, set(judged), reporter):
+                _sample(loaded, store, pending, settings, reporter, sampler)
+            return level_rows(known_hits(store, asked, keep=True), loaded.card)
+        if pending := _pending(wanted, set(store.rows(wanted)["fact_id"]), reporter):
+            _estimate(loaded, store, pending, settings, reporter)
+        return estimated_levels(store.rows(wanted), wanted, scheme, seen_templates(loaded.card))
 
 
 def _sample(
     loaded: LoadedModel,
     store: CompletionStore,
-    wanted: list[WantedFact],
+    pending: list[WantedFact],
     settings: ProbeSettings,
     reporter: Reporter,
     sampler: Sampler | None,
 ) -> None:
-    """Draw the completions that are not known."""
-    # judging reads every part that is needed, so a damaged one shows now and its facts are probed
-    pending = _pending(wanted, set(known_hits(store, wanted, keep=True)["fact_id"]), reporter)
-    if not pending:
-        return
+    """Draw the completions of facts that have none."""
     pending = _alike(pending) if settings.scheme.few_shot else pending
     batch_size = _batch_size(loaded, pending, settings)
     sampling = settings.scheme.sampling
@@ -89,7 +85,7 @@ def _sample(
         reporter.log(f"{loaded.card.name} can't be read in packed form: it is sampled by generate, which takes about ten times as long.")
         batch_size = max(1, batch_size // _GENERATE_SHARE)
     sampler = sampler or make_sampler(sampling.sampler, loaded, batch_size)
-    kept = _Kept(pending, _part(loaded), lambda rows, whole: store.add(pd.DataFrame([asdict(row) for row in rows]), whole))
+    kept = _Unwritten(pending, loaded, lambda rows, whole: store.add(pd.DataFrame([asdict(row) for row in rows]), whole))
     with kept:
         phase = Phase(reporter, "probe", len(pending), "facts")
         for batch in sampler.sample((prompt for fact in fact_prompts(loaded, pending) for prompt in fact), sampling):
@@ -97,22 +93,19 @@ def _sample(
             phase.advance(kept.progress())
 
 
-def _estimate(loaded: LoadedModel, store: EstimateStore, wanted: list[WantedFact], settings: ProbeSettings, reporter: Reporter) -> None:
+def _estimate(loaded: LoadedModel, store: EstimateStore, pending: list[WantedFact], settings: ProbeSettings, reporter: Reporter) -> None:
     """Estimate what is not known, adaptively or by likelihood."""
     scheme = settings.scheme
-    pending = _pending(wanted, set(store.rows(wanted)["fact_id"]), reporter)
-    if not pending:
-        return
     if not packs(loaded):
         raise SettingsError(
             f"{loaded.card.name} can't be read in packed form, so the method {scheme.method!r} can't be used. Choose 'sampling'."
         )
     batch_size = _batch_size(loaded, pending, settings)
-    kept = _Kept(pending, _part(loaded), store.add)
+    kept = _Unwritten(pending, loaded, store.add)
     with kept:
         phase = Phase(reporter, "probe", len(pending), "facts")
-        found = _decide if scheme.method == "adaptive" else _look_up
-        for rows, prompts in found(loaded, pending, settings, batch_size, reporter):
+        method = _decide if scheme.method == "adaptive" else _look_up
+        for rows, prompts in method(loaded, pending, settings, batch_size, reporter):
             kept.take(rows, prompts)
             phase.advance(kept.progress())
 
@@ -161,16 +154,17 @@ def _alike(pending: list[WantedFact]) -> list[WantedFact]:
     return [fact for block in blocks for fact in sorted(block, key=lambda fact: fact.relation.id)]
 
 
-class _Kept:
+class _Unwritten:
     """Results on their way to disk, whole facts together. Used as a context: what is whole is kept however the work ends."""
 
-    def __init__(self, pending: list[WantedFact], part: int, keep: Callable[[list, list[WantedFact]], None]):
+    def __init__(self, pending: list[WantedFact], loaded: LoadedModel, keep: Callable[[list, list[WantedFact]], None]):
         self._facts = {w.fact_id: w for w in pending}
         self._left = {w.fact_id: w.count for w in pending}  # prompts of a fact still to come
-        self._part, self._keep = part, keep
+        self._part = next(size for limit, size in _PART_FACTS if loaded.model.num_parameters() <= limit)
+        self._keep = keep
         self._rows: dict[str, list] = defaultdict(list)
         self._whole: list[WantedFact] = []
-        self._prompts, self._through, self._told = sum(self._left.values()), 0, 0
+        self._prompts, self._through, self._reported = sum(self._left.values()), 0, 0
 
     def take(self, rows: Iterable, prompts: set[tuple[str, int]]) -> None:
         """Rows (each of one fact) of these whole prompts."""
@@ -185,16 +179,16 @@ class _Kept:
             self._write(self._part)
 
     def progress(self) -> int:
-        """Facts more than at the last call: prompts of a fact are spread over passes, so their share is told."""
-        before, self._told = self._told, self._through * len(self._facts) // self._prompts
-        return self._told - before
+        """Facts more than at the last call: prompts of a fact are spread over passes, so their share counts."""
+        before, self._reported = self._reported, self._through * len(self._facts) // self._prompts
+        return self._reported - before
 
     def _write(self, count: int) -> None:
         whole, self._whole = self._whole[:count], self._whole[count:]
         self._keep([row for w in whole for row in self._rows.pop(w.fact_id)], whole)
-        give_back()
+        return_freed_ram()
 
-    def __enter__(self) -> _Kept:
+    def __enter__(self) -> _Unwritten:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -205,13 +199,12 @@ class _Kept:
 def _batch_size(loaded: LoadedModel, pending: list[WantedFact], settings: ProbeSettings) -> int:
     """All facts before the first is sampled: hours may lie between the first and the one with a prompt too long."""
     longest = [max(len(prompt.ids) for prompt in fact) for fact in fact_prompts(loaded, pending)]
-    sampling, new = settings.scheme.sampling, settings.scheme.sampling.max_new_tokens
-    lengths = longest
-    if settings.scheme.method == "likelihood":  # reads its answers, all but the last token, and writes nothing
-        new, answers = 0, _answers(loaded, pending)
+    sampling, lengths = settings.scheme.sampling, longest
+    if settings.scheme.method == "likelihood":  # reads its answers, all but the last token
+        answers = _answers(loaded, pending)
         lengths = [length + max(map(len, answers[w.fact_id]), default=1) - 1 for length, w in zip(longest, pending, strict=True)]
     what = "facts' questions with their examples" if settings.scheme.few_shot else "facts' statements"
-    require_room(loaded, lengths, new, what, [w.subject for w in pending])
+    require_window(loaded, lengths, completion_tokens(settings.scheme), what, [w.subject for w in pending])
     return settings.batch_size or at_once(loaded, max(lengths), sampling.draws, sampling.max_new_tokens)
 
 
@@ -220,7 +213,3 @@ def _answers(loaded: LoadedModel, pending: Sequence[WantedFact]) -> dict[str, tu
     from sftqa_core.engine.likelihood import answer_ids
 
     return {w.fact_id: answer_ids(loaded.tokenizer, w.answers) for w in pending}
-
-
-def _part(loaded: LoadedModel) -> int:
-    return next(size for limit, size in _PART_FACTS if loaded.model.num_parameters() <= limit)

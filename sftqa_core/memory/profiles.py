@@ -6,9 +6,9 @@ the memory of one. Never loads torch.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from sftqa_core.artifacts.kept import Kept
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sftqa_core.knowledge.facts import FactSource
-    from sftqa_core.memory.columns import Ids
+    from sftqa_core.memory.probe_tables import PartStore
     from sftqa_core.memory.prober import Prober
-    from sftqa_core.memory.tables import PartStore
+    from sftqa_core.memory.stored_levels import Ids
 
 _WORDS = ("source", "relation", "split", "domain")  # few different ones: kept as numbers
 NOT_PROBED = -1
@@ -62,30 +62,16 @@ class LevelTable:
         import numpy as np
         import pandas as pd
 
-        from sftqa_core.memory.columns import numbers
-
-        rows, there = self.ids.places(numbers(facts["fact_id"].tolist()))
+        rows, there = self.ids.places(facts["fact_id"].tolist())
         level = np.where(there, self.level[rows], NOT_PROBED)
         known = level != NOT_PROBED
         return pd.DataFrame({"fact_id": facts["fact_id"].to_numpy()[known], "level": level[known]})
-
-    def place(self, fact_id: str) -> int | None:
-        """Where a fact stands in the table."""
-        from sftqa_core.memory.columns import numbers
-
-        rows, there = self.ids.places(numbers([fact_id]))
-        return int(rows[0]) if there[0] else None
 
     def profile(self, split: str = "test", domain: str = "all") -> Profile:
         """The facts of a split ("all": of all usable ones) and domain."""
         import numpy as np
 
-        from sftqa_core.knowledge.facts import UNUSED
-
-        splits, domains = self.table["split"], self.table["domain"]
-        kept = (splits != UNUSED) if split == "all" else (splits == split)
-        kept = kept if domain == "all" else kept & (domains == domain)
-        return Profile(self, np.flatnonzero(kept.to_numpy()).astype("int32"))
+        return Profile(self, np.flatnonzero(_lies_in(self.table, split, domain)).astype("int32"))
 
 
 @dataclass(frozen=True, eq=False)  # known by identity
@@ -191,10 +177,8 @@ class Profile:
 
     def find(self, fact_id: str, rows: np.ndarray) -> np.ndarray:
         """The position of a fact, if it is among these rows; else nothing."""
-        import numpy as np
-
-        at = self.level_table.place(fact_id)
-        return rows[rows == at] if at is not None else np.empty(0, dtype=rows.dtype)
+        (at,), (there,) = self.level_table.ids.places([fact_id])
+        return rows[rows == at] if there else rows[:0]
 
     def _says(self, rows: np.ndarray, words: str) -> np.ndarray:
         import pyarrow as pa
@@ -211,7 +195,7 @@ def level_table(model: str, source: str, scheme: LevelScheme | None = None, stor
 
     Kept while nothing changes that it depends on: pages and forecasts share it.
     """
-    from sftqa_core.memory.columns import level_columns, stores_of
+    from sftqa_core.memory.stored_levels import level_columns, stores_of
     from sftqa_core.models.catalogue import find_model
 
     settings = ProbeSettings(model, source, "all", scheme=scheme or LevelScheme())
@@ -239,7 +223,7 @@ _level_tables: Kept[LevelTable] = Kept(_MOST_FACTS, _size)
 
 def profile_stamp(model: str, source: str, scheme: LevelScheme | None = None) -> str:
     """Changes with anything that a profile depends on: the source's files, the aliases, what was probed."""
-    from sftqa_core.memory.columns import stores_of
+    from sftqa_core.memory.stored_levels import stores_of
     from sftqa_core.models.catalogue import find_model
 
     return _stamp(source, stores_of(find_model(model), ProbeSettings(model, source, "all", scheme=scheme or LevelScheme())))
@@ -271,7 +255,7 @@ def known_levels(prober: Prober, facts: pd.DataFrame) -> pd.DataFrame | None:
 
 def _plain(source: FactSource) -> tuple[pd.DataFrame, Ids]:
     """The fact table with words that repeat kept as numbers, and its ids; models that say the same of a source share both."""
-    from sftqa_core.memory.columns import Ids
+    from sftqa_core.memory.stored_levels import Ids
 
     def make() -> tuple[pd.DataFrame, Ids]:
         facts = source.facts.reset_index(drop=True).astype(dict.fromkeys(_WORDS, "category"))
@@ -285,40 +269,27 @@ def _plain(source: FactSource) -> tuple[pd.DataFrame, Ids]:
 _facts: Kept[tuple[pd.DataFrame, Ids]] = Kept(2)
 
 
-@dataclass(frozen=True)
-class Facts:
-    """Some facts of a source beside the model that is asked about them."""
-
-    card: ModelCard
-    source: FactSource
-    table: pd.DataFrame  # the chosen rows of the source's fact table
-
-    def levels(self, settings: ProbeSettings) -> pd.DataFrame:
-        """LEVELS of those facts that were probed with these settings."""
-        import pandas as pd
-
-        from sftqa_core.memory.stored import stored_levels
-        from sftqa_core.memory.tables import LEVELS
-
-        return stored_levels(self.card, self.source, self.table, settings) if self.card.path else pd.DataFrame(columns=list(LEVELS))
-
-
-def chosen(settings: ProbeSettings) -> Facts:
-    """All facts of the split and domain that the settings name, without their limit."""
-    from sftqa_core.knowledge.facts import UNUSED
+def levels_reader(settings: ProbeSettings) -> Callable[[ProbeSettings], pd.DataFrame]:
+    """Gives LEVELS, by any settings for the same model, of all facts of the split and domain that these settings name."""
+    from sftqa_core.memory.stored_levels import stored_levels
     from sftqa_core.models.catalogue import find_model
 
     card, opened = find_model(settings.model), open_for(settings.model, settings.source)
-    table = opened.facts
-    table = table[table["split"] != UNUSED] if settings.split == "all" else table[table["split"] == settings.split]
-    if settings.domain != "all":
-        table = table[table["domain"] == settings.domain]
-    return Facts(card, opened, table.reset_index(drop=True))
+    table = opened.facts[_lies_in(opened.facts, settings.split, settings.domain)].reset_index(drop=True)
+    return partial(stored_levels, card, opened, table)
+
+
+def _lies_in(facts: pd.DataFrame, split: str, domain: str) -> np.ndarray:
+    """Which facts are of a split ("all": all usable ones) and domain."""
+    from sftqa_core.knowledge.facts import UNUSED
+
+    kept = (facts["split"] != UNUSED) if split == "all" else (facts["split"] == split)
+    return (kept if domain == "all" else kept & (facts["domain"] == domain)).to_numpy()
 
 
 def profile(model: str, source: str, split: str = "test", domain: str = "all", scheme: LevelScheme | None = None) -> Profile:
     """Levels of a source's facts as far as they were probed."""
-    from sftqa_core.memory.columns import stores_of
+    from sftqa_core.memory.stored_levels import stores_of
     from sftqa_core.models.catalogue import find_model
 
     settings = ProbeSettings(model, source, split, domain, scheme=scheme or LevelScheme())
@@ -329,7 +300,7 @@ def profile(model: str, source: str, split: str = "test", domain: str = "all", s
 
 def completions(model: str, source: str, fact_id: str, scheme: LevelScheme | None = None) -> pd.DataFrame:
     """One fact's completions: template, prompt, text, count, stop, matched, and seen where the model's corpus is known."""
-    from sftqa_core.memory.stored import stored_completions
+    from sftqa_core.memory.stored_levels import stored_completions
     from sftqa_core.models.catalogue import find_model, seen_templates
 
     card, opened = find_model(model), open_for(model, source)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from sftqa_core.engine.probe_prompts import WantedFact
+from sftqa_core.engine.wanted_facts import WantedFact
 from sftqa_core.errors import ArtifactDamaged
-from sftqa_core.memory.tables import HITS, INTERVALS, LEVELS
+from sftqa_core.memory.probe_tables import HITS, INTERVALS
 from sftqa_core.records import LevelScheme
 
 _RESAMPLES = 1000
@@ -110,35 +111,24 @@ def levels_of(hits: ArrayLike, scores: ArrayLike, scheme: LevelScheme) -> NDArra
     return np.select([greedy >= scheme.contexts, greedy > 0, sampled > 0], [3, 2, 1], 0)
 
 
-def levels_table(
-    hits: pd.DataFrame, wanted: Sequence[WantedFact], scheme: LevelScheme, seen_templates: Mapping[str, Sequence[int]] | None = None
-) -> pd.DataFrame:
-    """LEVELS of the wanted facts that `hits` knows, in their order; `seen_templates` by relation, as the model's corpus used them."""
-    by_fact = hits.set_index("fact_id")
-    known = [w for w in wanted if w.fact_id in by_fact.index]
-    table = by_fact.loc[[w.fact_id for w in known]].reset_index()
-    table["hits_per_template"] = [list(map(int, row)) for row in table["hits_per_template"]]
-    table["score"] = table["hits"].astype("int64") / table["completions"].astype("int64")
-    lists = table["hits_per_template"].tolist()
-    table["level"] = levels_of(lists if scheme.few_shot else [], table["score"], scheme)
-    rates = [np.array(row) * len(row) / n for row, n in zip(lists, table["completions"], strict=True)]
-    table[["seen_score", "unseen_score"]] = split_scores(rates, known, None if scheme.few_shot else seen_templates)
-    table["confidence"] = float("nan")
-    table = table[list(LEVELS)].astype({"hits": "int64", "completions": "int64", **dict.fromkeys(INTERVALS, "float64")})
-    return table.round(dict.fromkeys(INTERVALS, 4))  # the same numbers whether judged just now or read from disk
-
-
 def split_scores(
-    rates: Sequence[NDArray[np.float64]], facts: Sequence[WantedFact], seen_templates: Mapping[str, Sequence[int]] | None
-) -> NDArray[np.float64]:
-    """Mean rates [facts, 2] on the templates that the model's corpus used and on the others; NaN where there are none or it is unknown."""
-    found = np.full((len(facts), 2), np.nan)
-    for row, (own, fact) in enumerate(zip(rates, facts, strict=True)):
-        seen = list((seen_templates or {}).get(fact.relation.id, ()))
-        if seen:
-            used = np.isin(np.arange(len(own)), seen)
-            found[row] = [own[part].sum() / part.sum() if part.any() else np.nan for part in (used, ~used)]
-    return found
+    counts: NDArray[Any], widths: NDArray[Any], of: NDArray[Any], relations: NDArray[Any], seen_templates: Mapping[str, Sequence[int]]
+) -> dict[str, NDArray[np.float64]]:
+    """Mean hit rates [facts] on the templates that the model's corpus used (`seen_templates`, by relation) and on the others.
+
+    `counts` [facts, templates] are hits of `of` [facts] samples each; the first `widths` [facts] of a row count. NaN where there are
+    no such templates, or the corpus is unknown.
+    """
+    split = np.full((2, len(counts)), np.nan)
+    for relation, positions in seen_templates.items():
+        rows = np.flatnonzero(relations == relation)
+        for width in np.unique(widths[rows]) if positions else ():
+            alike, used = rows[widths[rows] == width], np.isin(np.arange(width), positions)
+            rates = counts[alike, :width] / of[alike, None]
+            for at, part in enumerate((used, ~used)):
+                if part.any():
+                    split[at, alike] = np.ascontiguousarray(rates[:, part]).sum(axis=1) / part.sum()
+    return {"seen_score": split[0], "unseen_score": split[1]}
 
 
 def _per_slot(completions: pd.DataFrame, wanted: Sequence[WantedFact]) -> NDArray[np.int64]:

@@ -54,7 +54,7 @@ def why_none() -> str | None:
     return None
 
 
-def memory() -> tuple[int, int] | None:
+def ram() -> tuple[int, int] | None:
     """Free and total bytes of the first visible GPU; None where the kernel does not say."""
     first = next(iter(visible().values()), None)
     if first is None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sftqa_core.artifacts import MANIFEST, finished, read_manifest
 from sftqa_core.errors import ArtifactDamaged, ModelUnavailable, SettingsError, SftqaError
-from sftqa_core.jsonrecord import Record, later, shown
+from sftqa_core.jsonrecord import Record, setting, shown
 from sftqa_core.models.hub.hub_cache import HubName, commit_of, hub_name, local_snapshot, local_snapshots, without_revision
 from sftqa_core.models.lists import added_models, known_model
 from sftqa_core.models.model_files import ADAPTER_CONFIG, ModelFolder
@@ -39,7 +39,7 @@ class ModelFingerprint(Record):
     adapter: str | None  # the same of the adapter on top of it
     dtype: str
     device: str  # what computes: cpu, cuda, rocm or mps
-    template: str | None = later(None)  # ChatTemplate.fingerprint, where questions are put by it
+    template: str | None = setting(None, later=True)  # ChatTemplate.fingerprint, where questions are put by it
 
 
 def find_model(name: str, workspace: Workspace | None = None) -> ModelCard:

@@ -1,21 +1,21 @@
 """A process of its own that renders chat templates, since a template is a program of strangers: see chat_templates.py.
 
-Reads {"template", "tokens", "chats": [{"messages", "generate"}]} as JSON on standard input; writes {"texts": [...], "dated": bool} or
-{"error": "..."} on standard output. transformers' own sandbox renders (immutable, without underscored names); around it stand limits
+It is asked for {"template", "tokens", "chats": [{"messages", "generate"}]} and answers, as processes.py says, {"texts": [...], "dated":
+bool} or {"error": "..."}. transformers' own sandbox renders (immutable, without underscored names); around it stand limits
 that no template gets past: processor time, memory, length of a text. "Today" is a fixed day, because a text that changes from day to
-day would change results; every text is rendered twice, with other random numbers, and must be the same. This file imports nothing of
-the program: it is run by its path.
+day would change results; every text is rendered twice, with other random numbers, and must be the same.
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-import json
 import random
 import signal
 import sys
 from typing import Any
+
+from sftqa_core.processes import asked, say
 
 CPU_S = 5  # of rendering, all texts together
 WALL_S = 60  # a machine may be busy
@@ -27,7 +27,7 @@ _ANOTHER_DAY = datetime.datetime(2031, 11, 3, 3)
 
 def main() -> None:
     """Answer one request."""
-    wanted = json.load(sys.stdin)
+    wanted = asked()
     try:
         with contextlib.redirect_stdout(sys.stderr):
             told = _rendered(wanted)
@@ -37,7 +37,7 @@ def main() -> None:
         told = {"error": "it is nested too deeply"}
     except Exception as error:  # jinja's, and whatever a template's own expressions raise
         told = {"error": f"{type(error).__name__}: {str(error).splitlines()[0][:300] if str(error) else 'no reason given'}"}
-    json.dump(told, sys.stdout)
+    say(told)
 
 
 def _rendered(wanted: dict[str, Any]) -> dict[str, Any]:

@@ -13,10 +13,7 @@ template says there by itself stays.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
+import queue
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -28,6 +25,7 @@ from sftqa_core.jsonrecord import fingerprint, shown
 from sftqa_core.models import chat_child
 from sftqa_core.models.catalogue import ModelFingerprint, base_card
 from sftqa_core.models.model_files import MAX_TOKENIZER_BYTES, ModelFolder
+from sftqa_core.processes import answers, our_environment
 from sftqa_core.records import ModelCard, PromptFormat
 
 TEMPLATE = "chat_template.jinja"
@@ -196,18 +194,17 @@ def _said(form: str, name: str, value: str) -> str:
 
 def _render(template: ChatTemplate, chats: list[dict[str, Any]]) -> dict[str, Any]:
     """What the child process says. Raises `SettingsError` with the reason when it ends without an answer."""
-    asked = json.dumps({"template": template.text, "tokens": dict(template.tokens), "chats": chats})
-    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    request = {"template": template.text, "tokens": dict(template.tokens), "chats": chats}
+    environment = {name: value for name, value in our_environment().items() if name in _PASSED_ON}
     environment |= {"HF_HUB_OFFLINE": "1", "USE_TORCH": "0", "PYTHONIOENCODING": "utf-8"}
-    command = [sys.executable, "-P", chat_child.__file__]
     try:
-        done = subprocess.run(
-            command, input=asked.encode(), capture_output=True, env=environment, timeout=2 * chat_child.WALL_S, check=False
-        )
-        told = json.loads(done.stdout)
-    except (subprocess.TimeoutExpired, ValueError):
+        with answers(chat_child.__name__, request, environment) as lines:
+            told = lines.get(timeout=2 * chat_child.WALL_S)
+    except queue.Empty:
+        told = {"ended": ""}
+    if "ended" in told:
         limits = f"{chat_child.CPU_S} s of processor time or {chat_child.MEMORY_BYTES / 1e9:.0f} GB of memory"
-        raise SettingsError(f"The model's chat template was stopped: it took more than {limits}. {_INSTEAD}") from None
+        raise SettingsError(f"The model's chat template was stopped: it took more than {limits}. {_INSTEAD}")
     if "error" in told:
         raise SettingsError(f"The model's chat template can't be rendered ({told['error']}). {_INSTEAD}")
     return told

@@ -1,13 +1,13 @@
-"""What the installed torch is built for, read from its version file: importing torch takes seconds and may fail.
+"""Which device a setting stands for, and its RAM: the one place that decides, for leases, loading, preflight and `sftqa doctor`.
 
-Which device a setting stands for: the one place that decides, for leases, loading and `sftqa doctor` alike.
-
-Light: it asks the environment, torch's version file and the GPUs' drivers, and never imports torch. A GPU counts when it is not
-hidden, the installed torch is built for its kind, and its driver is new enough for that build.
+It asks the environment, the version file of the installed torch and the GPUs' drivers, and never imports torch, which takes seconds
+and may fail. A GPU counts when it is not hidden, torch is built for its kind, and its driver is new enough for that build.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import importlib.util
 import platform
 import re
@@ -17,6 +17,15 @@ from pathlib import Path
 from sftqa_core.errors import SettingsError
 from sftqa_core.models import amd, nvidia
 
+SETTINGS = ("auto", "cpu", "cuda", "rocm", "mps")
+# Of a loaded model's weights, whatever its file holds. bfloat16 is the range of float32 in half the memory, and GPUs of both makers
+# compute in it. Apple's have it only from the M2 and macOS 14 on, and float16 overflows in models that were trained in bfloat16;
+# float32 works on all of them.
+NUMBER_FORMATS = {"cpu": "float32", "cuda": "bfloat16", "rocm": "bfloat16", "mps": "float32"}
+VISIBLE = {"cuda": nvidia.VISIBLE, "rocm": amd.VISIBLE}  # the variable that shows a process some of the GPUs
+SEPARATE = ("cuda", "rocm")  # devices with RAM of their own; Apple's GPU works in the machine's
+_NUMBERED = re.compile(r"(cuda|rocm|hip|mps):\d+")
+_CGROUP = Path("/sys/fs/cgroup")  # what a container may take, where it is in one
 _MAJOR = r"^{}\b[^=\n]*=\s*['\"](\d+)"  # None, without quotes, in a build for something else
 
 
@@ -40,30 +49,15 @@ def torch_build() -> TorchBuild | None:
         text = Path(spec.origin).with_name("version.py").read_text(encoding="utf-8")
     except OSError:
         return TorchBuild()
-    return TorchBuild(*(_major(name, text) for name in ("cuda", "hip")))
-
-
-def _major(name: str, text: str) -> int:
-    found = re.search(_MAJOR.format(name), text, re.MULTILINE)
-    return int(found[1]) if found else 0
-
-
-SETTINGS = ("auto", "cpu", "cuda", "rocm", "mps")
-# Of a loaded model's weights, whatever its file holds. bfloat16 is the range of float32 in half the memory, and GPUs of both makers
-# compute in it. Apple's have it only from the M2 and macOS 14 on, and float16 overflows in models that were trained in bfloat16;
-# float32 works on all of them.
-NUMBER_FORMATS = {"cpu": "float32", "cuda": "bfloat16", "rocm": "bfloat16", "mps": "float32"}
-VISIBLE = {"cuda": nvidia.VISIBLE, "rocm": amd.VISIBLE}  # the variable that shows a process some of the GPUs
-SEPARATE = ("cuda", "rocm")  # devices with a memory of their own; Apple's GPU works in the machine's
-_NUMBERED = re.compile(r"(cuda|rocm|hip|mps):\d+")
-_CGROUP = Path("/sys/fs/cgroup")  # what a container may take, where it is in one
+    majors = (re.search(_MAJOR.format(name), text, re.MULTILINE) for name in ("cuda", "hip"))
+    return TorchBuild(*(int(major[1]) if major else 0 for major in majors))
 
 
 @dataclass(frozen=True)
-class DeviceMemory:
-    """Bytes of a device's memory."""
+class DeviceRam:
+    """Bytes of a machine's RAM, or of a GPU's own."""
 
-    free: int  # that could be had now
+    free: int  # available now
     total: int
 
 
@@ -85,6 +79,13 @@ def resolve_device(setting: str) -> str:
     return "cpu" if missing else kind
 
 
+def require_gpus(gpus: int, there: int) -> None:
+    """Raise `SettingsError` for work on more `gpus` than are `there` to be used."""
+    if gpus > there:
+        why = "" if there else f" ({why_no_gpu() or 'the device is cpu'})"
+        raise SettingsError(f"The work needs {gpus} GPUs, and this machine has {there} that can be used{why}. Ask for fewer.")
+
+
 def torch_device(device: str) -> str:
     """What torch calls a resolved device: a torch built for ROCm says cuda, too."""
     return "cuda" if device == "rocm" else device
@@ -104,7 +105,7 @@ def gpu_variable() -> str:
 
 
 def why_no_gpu() -> str | None:
-    """What stands in the way of computing on a GPU, as part of a sentence; None when nothing does."""
+    """Why no GPU can be used, as part of a sentence; None where one can."""
     kind, build = gpu_kind(), torch_build()
     if build is None:
         return "torch is not installed"
@@ -140,27 +141,20 @@ def _why_no_apple_gpu() -> str | None:
     return None if platform.machine() == "arm64" else "only GPUs of Apple's own processors can be used, by a Python built for them (arm64)"
 
 
-def device_memory(device: str) -> DeviceMemory | None:
-    """Memory of a resolved device: the first GPU's own, or this machine's (its container's where that has less) for `cpu` and for
-    `mps`, which shares it.
-
-    None where it can't be read.
-    """
-    if device not in SEPARATE:
-        return _own_memory()
-    found = nvidia.memory() if device == "cuda" else amd.memory()
-    return None if found is None else DeviceMemory(*found)
-
-
-def _own_memory() -> DeviceMemory:
+def device_ram(device: str) -> DeviceRam | None:
+    """RAM of a resolved device: the first GPU's own, or this machine's for `cpu` and for `mps`, which shares it; the limit of its
+    container counts where that is less. None where the GPU's driver does not say."""
+    if device in SEPARATE:
+        free_and_total = nvidia.ram() if device == "cuda" else amd.ram()
+        return None if free_and_total is None else DeviceRam(*free_and_total)
     import psutil
 
     machine = psutil.virtual_memory()
     limit = _cgroup_number("memory.max")
     if limit is None or limit >= machine.total:
-        return DeviceMemory(machine.available, machine.total)
+        return DeviceRam(machine.available, machine.total)
     left = limit - (_cgroup_number("memory.current") or 0) + (_cgroup_number("memory.stat", "inactive_file") or 0)
-    return DeviceMemory(max(0, min(left, machine.available)), limit)
+    return DeviceRam(max(0, min(left, machine.available)), limit)
 
 
 def _cgroup_number(file: str, key: str = "") -> int | None:
@@ -171,3 +165,12 @@ def _cgroup_number(file: str, key: str = "") -> int | None:
         return None
     words = [line[-1] for line in lines if line and (not key or line[0] == key)]
     return int(words[0]) if words and words[0].isdigit() else None
+
+
+def return_freed_ram() -> None:
+    """Hand freed RAM back to the system, where that can be asked for (glibc).
+
+    It keeps blocks that were freed between small ones that stay: 2 MB a probed fact, measured on a GPT-NeoX, without end.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -1,6 +1,5 @@
-"""A decoder's widths, from its config.json alone: what memory is counted from (footprint.py). No torch.
-
-How much memory work with a model takes, from its configuration alone: arithmetic, no torch.
+"""How much RAM, or GPU memory, work with a model takes: arithmetic on its configuration alone, for the forecast, preflight and the
+engine alike. No torch.
 
 Bytes at the peak, beside what the process holds before a model is loaded. P is the model's number of parameters, s the bytes
 of a loaded number (4 on a processor, 2 on a GPU, devices.NUMBER_FORMATS), h, q, k, i and V the widths of the residual stream, of all
@@ -26,14 +25,13 @@ embeddings, norms and the output head keep the device's format. A matrix is wide
 
 **Probing and answering** hold sP, keys and values 2k s of each layer, place and slot, the logits of all rows, and what one layer
 has in hand: a gated feed-forward layer three arrays [tokens, i] beside three of h. Slots grow by half of what is needed
-(engine/packed.py). How many prompts are under way is decided by `prompts_at_once`.
+(engine/packed.py). How many prompts are read together is decided by `prompts_at_once`.
 
 **Holes.** On a processor, glibc takes blocks below 32 MB out of one heap. Blocks of changing sizes that come and go between living
 ones leave about as much of it free as is used (Knuth's fifty-percent rule), so what is in hand, or kept for a backward pass, counts
 twice; so does a fifth of a probe's keys and values, which moved while they were small. benchmarks/memory.py measures all of it.
 
-Memory on one of several GPUs that share a model or its training (footprint.py says it for one GPU).
-
+**One of several GPUs** that share a model or its training:
 - A model whose layers are spread (spreading.py): weights, keys and values are divided; what one layer has in hand and the logits
   are not, since the GPUs work one after the other.
 - DDP: every GPU holds the whole model and all that one GPU alone would, for its part of the batch, and its gradients once more
@@ -50,11 +48,36 @@ from typing import Any
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.models.devices import NUMBER_FORMATS, SEPARATE
+from sftqa_core.records import TrainSettings
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 # Bytes of a number in 4-bit NormalFloat with double quantisation (QLoRA, section 3): a scale of 8 bits to 64 numbers, and one of 32
 # bits to 256 of those scales, 0.127 bits a number
 NF4 = (4 + 8 / 64 + 32 / (64 * 256)) / 8
+STATE_BYTES = {"adamw": 8, "adamw_8bit": 2, "adafactor": 0.1, "sgd": 4}  # of optimizers (training/optimizers.py), a trained parameter
+CHECKPOINT_BYTES = 12  # on the disk, a trained parameter: weight and two moments in float32
+SHARE_FOR_KEYS = 0.25  # of the free RAM: what keys and values of a batch may take
+_AT_ONCE = ((20_000_000, 512), (2_000_000_000, 256), (1 << 62, 128))  # model size in parameters -> prompts
+_LOGITS = 1 << 27  # numbers
+_TOKENS = 1 << 16  # of prompts that are read in one pass
+_GROWTH = 1.5  # engine/packed.py
+_MEAN_GROWTH = 1.2  # between 1 and that
+_HALF_WAY = 0.6
+_DRAWING = 1 << 26  # float64 numbers in hand while tokens are drawn on a GPU (engine/drawing.py)
+_ENTER = 4  # a quarter of the prompts enters together (engine/decoder.py)
+_MOVED = 0.2  # of keys and values: holes that they left in the heap as they grew
+_LEFT = 2  # of the bytes in 4 bits: holes that matrices leave between them as they are quantised, given back after; measured 1 to 4
+_DISTINCT = 0.5  # tokens of prompts that enter together to be read, the rest being shared: measured 0.4 to 0.5 on statements
+_MOST = 10**9  # of a width: bytes are reckoned in floats, too, and a configuration can say anything
+_NAMES = {
+    "hidden": ("hidden_size", "n_embd", "d_model"),
+    "layers": ("num_hidden_layers", "n_layer", "n_layers"),
+    "heads": ("num_attention_heads", "n_head", "n_heads"),
+    "key_heads": ("num_key_value_heads",),
+    "head_size": ("head_dim",),
+    "intermediate": ("intermediate_size", "n_inner", "ffn_dim"),
+    "vocabulary": ("vocab_size",),
+}
 
 
 @dataclass(frozen=True)
@@ -82,7 +105,9 @@ class Shape:
         config = {**config, **(config.get("text_config") or {})}
         if any(config.get(name) for name in ("num_local_experts", "num_experts", "n_routed_experts")):
             return None
-        widths = {name: _first(config, names) for name, names in _NAMES.items()}
+        # the first of a width's names that holds a positive whole number no larger than any model's, else 0
+        values = {width: (config.get(name) for name in names) for width, names in _NAMES.items()}
+        widths = {width: next((v for v in of if type(v) is int and 0 < v <= _MOST), 0) for width, of in values.items()}
         hidden, layers, heads, vocabulary = (widths[name] for name in ("hidden", "layers", "heads", "vocabulary"))
         if not (hidden and layers and heads and vocabulary):
             return None
@@ -97,6 +122,13 @@ class Shape:
             fused=config.get("model_type") in ("gpt_neox", "gpt2", "bloom", "falcon", "phi3"),
             stored_bytes=BYTES.get(str(config.get("dtype") or config.get("torch_dtype")), 4),
         )  # fmt: skip
+
+    @classmethod
+    def of_loaded(cls, model: Any) -> Shape | None:
+        """Of a transformers model, whose configuration has one name for a width in every family; experts do not matter to its keys."""
+        config = model.config.get_text_config()
+        widths = {name: getattr(config, name, None) for name, *_ in _NAMES.values()}
+        return cls.of({**widths, "vocab_size": model.get_output_embeddings().weight.shape[0]}, model.num_parameters())
 
     @property
     def queries(self) -> int:
@@ -136,39 +168,6 @@ class Shape:
         return rank * self.layers * (attention + (3 if self.gated else 2) * (self.hidden + self.intermediate))
 
 
-_MOST = 10**9  # of anything that makes a width: memory is reckoned in floats, too, and a configuration can say anything
-_NAMES = {
-    "hidden": ("hidden_size", "n_embd", "d_model"),
-    "layers": ("num_hidden_layers", "n_layer", "n_layers"),
-    "heads": ("num_attention_heads", "n_head", "n_heads"),
-    "key_heads": ("num_key_value_heads",),
-    "head_size": ("head_dim",),
-    "intermediate": ("intermediate_size", "n_inner", "ffn_dim"),
-    "vocabulary": ("vocab_size",),
-}
-
-
-def _first(config: Mapping[str, Any], names: tuple[str, ...]) -> int:
-    """The first of these settings that is a positive whole number no larger than any model's, else 0."""
-    found = (config.get(name) for name in names)
-    return next((value for value in found if type(value) is int and 0 < value <= _MOST), 0)
-
-
-STATE_BYTES = {"adamw": 8, "adamw_8bit": 2, "adafactor": 0.1, "sgd": 4}  # of optimizers (training/optimizers.py), a trained parameter
-SHARE_FOR_KEYS = 0.25  # of the free memory: what keys and values of a batch may take
-_AT_ONCE = ((20_000_000, 512), (2_000_000_000, 256), (1 << 62, 128))  # model size in parameters -> prompts
-_LOGITS = 1 << 27  # numbers
-_TOKENS = 1 << 16  # of prompts that are read in one pass
-_GROWTH = 1.5  # engine/packed.py
-_MEAN_GROWTH = 1.2  # between 1 and that
-_HALF_WAY = 0.6
-_DRAWING = 1 << 26  # float64 numbers in hand while tokens are drawn on a GPU (engine/drawing.py)
-_ENTER = 4  # a quarter of the prompts enters together (engine/decoder.py)
-_MOVED = 0.2  # of keys and values: holes that they left in the heap as they grew
-_LEFT = 2  # of the bytes in 4 bits: holes that matrices leave between them as they are quantised, given back after; measured 1 to 4
-_DISTINCT = 0.5  # tokens of prompts that enter together to be read, the rest being shared: measured 0.4 to 0.5 on statements
-
-
 @dataclass(frozen=True)
 class Footprint:
     """Bytes at the peak, by what they are for. The parts need not be there at the same moment, so `total` may be less than their sum."""
@@ -200,13 +199,20 @@ class TuningStep:
     state_bytes: float = 8  # of the optimizer, a trained parameter
     checkpointing: bool = False  # autograd keeps each layer's input alone, and all of one layer while it is computed again
 
+    @classmethod
+    def of(cls, settings: TrainSettings, examples: int, length: int) -> TuningStep:
+        """A run's step, on at most so many examples."""
+        at_once = max(1, min(settings.micro_batch or settings.batch_size, examples))
+        state = STATE_BYTES[settings.optimizer]
+        return cls(settings.method, settings.lora_rank, at_once, length, state, settings.gradient_checkpointing)
+
 
 def tuning(shape: Shape, device: str, step: TuningStep) -> Footprint:
     """Fine-tuning on one device; later steps, when there are moments. Raises `SettingsError` for tuning all of a model in 4 bits."""
     full, half, tokens, rank = step.method == "full", _half(device), step.examples * step.length, step.rank
     if full and shape.nf4:
         raise SettingsError("Weights in 4 bits can't be tuned themselves. Choose method lora, or load the model whole.")
-    base, trained = loaded(shape, device), shape.parameters if full else shape.adapter(rank)
+    base, trained = weight_bytes(shape, device), shape.parameters if full else shape.adapter(rank)
     weights, gradients, moments = base + 4 * trained, 4 * trained, round(step.state_bytes * trained)
     largest = shape.largest if full else rank * max(shape.hidden, shape.intermediate)
     stepping = 4 * trained if device in SEPARATE else 2 * 4 * largest
@@ -278,14 +284,23 @@ def coarse(parameters: int, device: str, method: str | None = None, nf4: bool = 
     return Footprint(weights + 4 * parameters, 4 * parameters, 8 * parameters, total=weights + 16 * parameters)
 
 
-def loaded(shape: Shape, device: str) -> int:
-    """Bytes of a model's weights on a device."""
+def weight_bytes(shape: Shape, device: str) -> int:
+    """Of a model's weights on a device."""
     whole = shape.parameters - (shape.linear if shape.nf4 else 0)
     return _number(device) * whole + (round(NF4 * shape.linear) if shape.nf4 else 0)
 
 
+def checkpoint_bytes(trained: int) -> int:
+    """What the disk must have free for a checkpoint of so many trained parameters: the last one stays until the next is whole."""
+    return 2 * CHECKPOINT_BYTES * trained
+
+
 def prompts_at_once(shape: Shape, device: str, length: int, rows: int, new_tokens: int, free_bytes: float) -> int:
-    """How many prompts are under way together (see engine/capacity.py); `free_bytes` beside the weights."""
+    """How many prompts are read together so that logits, keys and values have room; at least 1. The results do not depend on it.
+
+    `length` is the longest prompt's, `rows` the rows that each may split into, `new_tokens` the tokens of a row, `free_bytes` what the
+    device has free beside the weights. Enough rows to keep it busy, no more.
+    """
     token_bytes = 2 * _number(device) * shape.layers * shape.keys
     limits = (
         next(prompts for parameters, prompts in _AT_ONCE if shape.parameters <= parameters),
@@ -322,7 +337,7 @@ def _in_hand(shape: Shape, device: str, tokens: int, cells: int) -> int:
 
 
 def _running(shape: Shape, device: str, busy: int, keys_values: int, logits: int) -> Footprint:
-    weights, busy = loaded(shape, device), busy + _widened(shape, device)
+    weights, busy = weight_bytes(shape, device), busy + _widened(shape, device)
     if device == "cpu":  # twice, and still there when the logits are
         busy = 2 * busy
     together = busy + logits if device == "cpu" else max(busy, logits)
@@ -335,7 +350,7 @@ def _with_reading(shape: Shape, device: str, found: Footprint) -> Footprint:
     if device != "cpu" or (shape.stored_bytes == 4 and not shape.nf4):
         return found
     reading = shape.stored_bytes * shape.parameters + (round(_LEFT * NF4 * shape.linear) if shape.nf4 else 0)
-    return replace(found, reading=reading, total=max(found.total, loaded(shape, device) + reading))
+    return replace(found, reading=reading, total=max(found.total, weight_bytes(shape, device) + reading))
 
 
 def _widened(shape: Shape, device: str) -> int:
@@ -360,6 +375,6 @@ def tuning_together(shape: Shape, device: str, step: TuningStep, gpus: int, shar
     trained = alone.gradients // 4
     weights = (4 * trained if step.method == "full" else alone.weights) // gpus
     gradients, optimizer, moments = alone.gradients // gpus, alone.optimizer // gpus, round(step.state_bytes * trained) // gpus
-    # the peak is where a backward pass begins, or where the optimizer steps (footprint.py)
+    # the peak is where a backward pass begins, or where the optimizer steps
     peak = max(moments + alone.activations + alone.logits, optimizer + gradients)
     return replace(alone, weights=weights, gradients=gradients, optimizer=optimizer, total=weights + peak)

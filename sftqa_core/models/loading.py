@@ -17,10 +17,10 @@ from typing import Any
 from sftqa_core.errors import MissingPackage, ModelUnavailable, OutOfMemory, SettingsError, SftqaError, first_line
 from sftqa_core.jsonrecord import shown
 from sftqa_core.models.catalogue import ModelFingerprint, base_card, model_fingerprint
-from sftqa_core.models.devices import NUMBER_FORMATS, SEPARATE, resolve_device, torch_device
+from sftqa_core.models.devices import NUMBER_FORMATS, SEPARATE, require_gpus, resolve_device, torch_device
 from sftqa_core.models.hub.fetch import present, present_base
-from sftqa_core.models.model_files import ModelFolder, refuse_growing_tokenizer, refuse_huge, refuse_odd_adapter
-from sftqa_core.models.quantising import NF4, keep_as_loaded, nf4_settings, number_format, refuse_quantised, require_quantiser
+from sftqa_core.models.model_files import ModelFolder, refuse_growing_tokenizer
+from sftqa_core.models.quantising import NF4, keep_as_loaded, nf4_settings, number_format, refuse_unusable, require_quantiser
 from sftqa_core.progress import Reporter
 from sftqa_core.records import ModelCard
 
@@ -144,10 +144,7 @@ def load_model(
         base = base_card(card)
         folder, own = _folder(card if base is None else present_base(card, base, reporter)), _folder(card)
         _refuse_code(folder, card.name)
-        refuse_huge(ModelFolder(folder), card.name)
-        refuse_quantised(ModelFolder(folder).config(), card.name, quantization)
-        if base is not None:
-            refuse_odd_adapter(ModelFolder(own), card.name)
+        refuse_unusable(ModelFolder(folder), ModelFolder(own) if base else None, card.name, quantization)
         if nf4:
             four_bits = nf4_settings(compute)  # it is quantised on its device while it is read
             model = _weights(folder, compute, quantization_config=four_bits, device_map={"": torch_device(place)})
@@ -255,9 +252,8 @@ def _device(wanted: str, gpus: int) -> str:
         # never the processor instead: the lease that this work holds is the GPU's
         reason = "it needs a newer macOS" if place == "mps" else "`sftqa doctor` says more"
         raise SettingsError(f"There is a GPU here, but torch can't use it: {reason}. Choose device cpu.")
-    there = torch.cuda.device_count() if place in SEPARATE else 1
-    if gpus > there:
-        raise SettingsError(f"The model was to be spread over {gpus} GPUs, and torch can use {there} here. Ask for fewer.")
+    if gpus > 1:
+        require_gpus(gpus, torch.cuda.device_count() if place in SEPARATE else 0)
     return place
 
 

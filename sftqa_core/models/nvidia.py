@@ -58,7 +58,7 @@ def driver() -> tuple[int, int]:
     return (0, 0) if failed else (gpus.value, version.value // 1000)
 
 
-def memory() -> tuple[int, int] | None:
+def ram() -> tuple[int, int] | None:
     """Free and total bytes of the GPU that work runs on; None where the driver does not say."""
     first = first_wanted()
     gpu, found = ctypes.c_void_p(), _Memory()

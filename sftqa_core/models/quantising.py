@@ -17,11 +17,14 @@ from importlib.util import find_spec
 from typing import Any
 
 from sftqa_core.errors import MissingPackage, ModelUnavailable, SettingsError
+from sftqa_core.models import devices
 from sftqa_core.models.catalogue import base_card
 from sftqa_core.models.devices import NUMBER_FORMATS
+from sftqa_core.models.model_files import ModelFolder, refuse_huge, refuse_odd_adapter
 from sftqa_core.records import ModelCard, TrainSettings
 
 NF4 = "nf4"
+DEVICES = ("cpu", "cuda", "rocm")  # on which weights can be held so
 PACKAGE = "bitsandbytes"
 INSTALL = "pip install bitsandbytes==0.50.2"
 
@@ -36,11 +39,24 @@ def is_of(dtype: str, quantization: str) -> bool:
     return (dtype == NF4) == (quantization == NF4)
 
 
+def usable_device(setting: str, gpus: int = 1, quantization: str = "none") -> str:
+    """The device that work with these settings computes on (see devices.py).
+
+    Raises `SettingsError` for a device that can't be used, more GPUs than there are, and weights that it can't hold so;
+    `MissingPackage` where what quantises them is not installed.
+    """
+    device = devices.resolve_device(setting)
+    if gpus > 1:
+        devices.require_gpus(gpus, 0 if device == "cpu" else len(devices.visible_gpus()))
+    require_quantiser(quantization, device)
+    return device
+
+
 def require_quantiser(quantization: str, device: str) -> None:
     """Raise `SettingsError` or `MissingPackage` where weights can't be quantised so for the resolved device."""
     if quantization != NF4:
         return
-    if device == "mps":
+    if device not in DEVICES:
         raise SettingsError("Weights in 4 bits (nf4) can't be used on Apple's GPU. Choose device cpu, or quantization none.")
     if find_spec(PACKAGE) is None:
         raise MissingPackage(f"Weights in 4 bits (nf4) need {PACKAGE}, which is not installed: {INSTALL}. Or choose quantization none.")
@@ -54,6 +70,14 @@ def refuse_second_adapter(card: ModelCard, settings: TrainSettings) -> None:
             f"{card.name} is an adapter, and with its model in 4 bits (nf4) no other can be trained on it. "
             "Merge it first (sftqa export --merge), or choose quantization none."
         )
+
+
+def refuse_unusable(base: ModelFolder, adapter: ModelFolder | None, name: str, quantization: str) -> None:
+    """Raise `ModelUnavailable` for a model, or an adapter on it, that is never loaded (with its weights held so)."""
+    refuse_huge(base, name)
+    refuse_quantised(base.config(), name, quantization)
+    if adapter is not None:
+        refuse_odd_adapter(adapter, name)
 
 
 def refuse_quantised(config: Mapping[str, Any], name: str, quantization: str) -> None:

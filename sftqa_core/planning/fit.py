@@ -1,56 +1,51 @@
-"""How much memory work will need beside what there is, told before it starts; and which settings need less. Never loads torch.
-
-Which settings a job needs less memory with, one step after the other. Never loads torch.
+"""Whether work fits its device: the RAM, or GPU memory, that it will need beside what there is; which settings need less; and one trial
+step (training/trying.py). Never loads torch, but for that step.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from sftqa_core.errors import SftqaError
+from sftqa_core.engine.capacity import completion_tokens
+from sftqa_core.errors import OutOfMemory, SftqaError
+from sftqa_core.memory.profiles import open_for
+from sftqa_core.models import footprint
 from sftqa_core.models.catalogue import base_card, find_model
 from sftqa_core.models.chat_templates import Layout, layout, require_chat_template
-from sftqa_core.models.devices import SEPARATE, DeviceMemory, device_memory, resolve_device
-from sftqa_core.models.footprint import (
-    STATE_BYTES,
-    Footprint,
-    Shape,
-    TuningStep,
-    answering,
-    coarse,
-    decoding,
-    loaded,
-    prompts_at_once,
-    spread_over,
-    tuning,
-    tuning_together,
-)
+from sftqa_core.models.devices import SEPARATE, device_ram, resolve_device, return_freed_ram
+from sftqa_core.models.footprint import Footprint, Shape, TuningStep
 from sftqa_core.models.lists import known_model
 from sftqa_core.models.model_files import ModelFolder
-from sftqa_core.models.quantising import NF4, PACKAGE
+from sftqa_core.models.quantising import NF4, usable_device
 from sftqa_core.models.tokenizer_files import CountTokens, longest_tokens, token_counter
+from sftqa_core.progress import Reporter, Silent
+from sftqa_core.records import Check, TrainSettings
+from sftqa_core.records.schemes import quantization_problems
 from sftqa_core.records.tuning import parts_of
+from sftqa_core.training.objectives import objective_of
+from sftqa_core.training.trying import Trial, try_one_step
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from sftqa_core.knowledge.facts import FactSource
-    from sftqa_core.records import LevelScheme, ModelCard, TrainSettings
+    from sftqa_core.models.loading import LoadedModel
+    from sftqa_core.records import LevelScheme, ModelCard
 
 # What a process takes before it holds a model: Python and the libraries (benchmarks/memory.py prints it), or a GPU's context
 PROCESS_BYTES = {"cpu": 560_000_000, "cuda": 500_000_000, "rocm": 500_000_000, "mps": 700_000_000}
-# Rows under way at a time, of all samples: a model that was made here ends its sentence, and says the same again and again
+# Share of the rows open at a time, of all samples: a model that was made here ends its sentence, and says the same again and again
 # (measured on two built-in ones: 0.29 and 0.37); of others nothing is known, and all is the most there can be
 OPEN = {"built-in": 1 / 3, "pretrained": 1 / 3}
 _DRAWN = 20_000  # facts of a pool that stand for all of it
 _LIKELY = 64  # examples with the most characters, one of which has the most tokens
-_COUNTED = 16  # examples of a relation whose mean length stands for all
+_COUNTED = 16  # facts of a relation: examples whose mean length stands for all, or those with the most characters
+_FEW_PROMPTS = 16  # for a probe that chose its own number and found no room
+_USUAL_LENGTH = 32  # tokens of an example, where only a comparison is wanted
 WORDS = {
     "batch_size": "batch size {}",
     "micro_batch": "micro-batch {}",
@@ -59,10 +54,11 @@ WORDS = {
     "quantization": "weights in 4 bits",
     "device": "device {}",
 }
+Settings = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Memory:
+class Fit:
     """What work needs on its device and what the device has, in bytes."""
 
     device: str  # cpu, cuda, rocm or mps
@@ -75,7 +71,12 @@ class Memory:
     stands_against: str = ""  # the sentence of `verdict`, if it has one
     gpus: int = 1  # that each need this much
 
-    def larger(self, other: Memory | None) -> Memory:
+    @property
+    def resource(self) -> str:
+        """What runs out: RAM, or a GPU's own."""
+        return resource(self.device)
+
+    def larger(self, other: Fit | None) -> Fit:
         """The one that needs more of two that do not run at once."""
         return self if other is None or (self.needed or 0) >= (other.needed or 0) else other
 
@@ -83,11 +84,15 @@ class Memory:
         """ "about 0.6 GB, 18 GB free", with what is left out; the reason where nothing is known."""
         if self.needed is None:
             return self.note
-        free = "" if self.free is None else f", {gigabytes(self.free)} free{' on the GPU' if self.device in SEPARATE else ''}"
-        each = f" on each of {self.gpus} GPUs" if self.gpus > 1 else ""
+        free = "" if self.free is None else f", {gigabytes(self.free)} free"
         fits = self.free is not None and self.least is not None and self.least <= self.free < self.needed
         least = f" ({gigabytes(self.least or 0)} must be free)" if fits else ""
-        return f"about {gigabytes(self.needed)}{least}{each}{free}{f'. {self.note}' if self.note else ''}"
+        return f"about {gigabytes(self.needed)}{least}{_each(self.gpus)}{free}{f'. {self.note}' if self.note else ''}"
+
+
+def resource(device: str) -> str:
+    """What work on a device can run out of."""
+    return "GPU memory" if device in SEPARATE else "RAM"
 
 
 def gigabytes(size: float) -> str:
@@ -96,200 +101,195 @@ def gigabytes(size: float) -> str:
     return f"{value:.0f} GB" if value >= 9.95 else f"{max(value, 0.1):.1f} GB"
 
 
+def _each(gpus: int) -> str:
+    return f" on each of {gpus} GPUs" if gpus > 1 else ""
+
+
 class Estimator:
-    """Memory of one model on one device. Raises `SftqaError` for an adapter whose base model is not here."""
+    """What one model needs on one device. Raises `SftqaError` for an adapter whose base model is not here."""
 
     def __init__(self, card: ModelCard, device: str, quantization: str = "none"):
-        self.device, self.quantization = device, quantization
-        self.card, self.kind = card, card.kind
-        shape, self.parameters, base = _shape(card)
-        self.shape = shape_held(shape, quantization)
+        self.device, self.quantization, self.card = device, quantization, card
+        self.shape, self.parameters, base = _described(card, quantization)
         own = Path(card.path) if card.path else None
         self.count = token_counter(own if own is not None and (own / "tokenizer_config.json").is_file() else base)
-        self.room = device_memory(device)
+        self.ram = device_ram(device)
 
-    def probing(self, source: FactSource, facts: pd.DataFrame, scheme: LevelScheme, batch_size: int | None, gpus: int = 1) -> Memory:
+    def probing(self, source: FactSource, facts: pd.DataFrame, scheme: LevelScheme, batch_size: int | None, gpus: int = 1) -> Fit:
         """Probing `facts` (fact table rows), one or more; with several GPUs, on each of them."""
-        asked = longest_few_shot if scheme.few_shot else longest_statement
-        sampling, length = scheme.sampling, asked(source, facts, self.count, scheme)
-        reads = scheme.method == "likelihood"
-        rows, new = (1, 0) if reads else (sampling.draws, sampling.max_new_tokens)  # likelihood writes nothing
-        share = 1.0 if reads else OPEN.get(self.kind, 1.0)
+        sampling, length = scheme.sampling, longest_prompt(source, facts, self.count, scheme)
+        new = completion_tokens(scheme)
+        rows, share = (sampling.draws, OPEN.get(self.card.kind, 1.0)) if new else (1, 1.0)
 
         def work(shape: Shape) -> Footprint:
-            chosen = prompts_at_once(shape, self.device, length, sampling.draws, sampling.max_new_tokens, self._beside(shape, gpus))
-            places = batch_size or chosen
-            return spread_over(decoding(shape, self.device, places, rows, length, new, share), gpus)
+            free = self._free_beside(shape, gpus)
+            prompts = batch_size or footprint.prompts_at_once(
+                shape, self.device, length, sampling.draws, sampling.max_new_tokens, free
+            )  # fmt: skip
+            return footprint.spread_over(footprint.decoding(shape, self.device, prompts, rows, length, new, share), gpus)
 
-        return self._told(work, None, gpus, gpus)
+        return self._fit(work, None, gpus, gpus)
 
-    def training(self, settings: TrainSettings, pool: pd.DataFrame, tests: pd.DataFrame, n: int) -> Memory:
+    def training(self, settings: TrainSettings, pool: pd.DataFrame, tests: pd.DataFrame, n: int) -> Fit:
         """Fine-tuning on `n` examples of the pool and answering the test questions before and after, whichever needs more."""
         chat = layout(require_chat_template(self.card)) if settings.prompt.chat and self.card.path else None
         length = longest_example(settings, pool, n, self.count, chat)
         asked = longest_question(settings, pool, tests, self.count, chat)
-        batch = max(1, min(settings.micro_batch or settings.batch_size, n))
-        parts = parts_of(settings)
+        parts, new = parts_of(settings), settings.max_answer_tokens
 
         def work(shape: Shape) -> Footprint:
-            free = self._beside(shape, parts)
-            places = prompts_at_once(shape, self.device, asked, 1, settings.max_answer_tokens, free)
-            asking = spread_over(answering(shape, self.device, places, asked, settings.max_answer_tokens), parts)
+            questions = footprint.prompts_at_once(shape, self.device, asked, 1, new, self._free_beside(shape, parts))
+            answers = footprint.spread_over(footprint.answering(shape, self.device, questions, asked, new), parts)
             if not n:
-                return asking
-            state, again = STATE_BYTES[settings.optimizer], settings.gradient_checkpointing
-            step = TuningStep(settings.method, settings.lora_rank, batch, length, state, again)
-            tuned = tuning_together(shape, self.device, step, settings.gpus, settings.sharding)
-            own = max(0, tuned.weights - asking.weights)  # of the tuned model, which answers while the base model is still there
-            after = replace(asking, weights=asking.weights + own, total=asking.total + own)
-            return max(tuned, after, key=lambda found: found.total)
+                return answers
+            tuned = _step(shape, self.device, settings, n, length, settings.gpus)
+            own = max(0, tuned.weights - answers.weights)  # of the tuned model, which answers while the base model is still there
+            after = replace(answers, weights=answers.weights + own, total=answers.total + own)
+            return max(tuned, after, key=lambda work: work.total)
 
-        return self._told(work, settings.method if n else None, parts, settings.gpus)
+        return self._fit(work, settings.method if n else None, parts, settings.gpus)
 
-    def _told(self, work: Callable[[Shape], Footprint], method: str | None, parts: int, gpus: int) -> Memory:
-        room = self.room or DeviceMemory(0, 0)
-        free, total = (room.free, room.total) if self.room else (None, None)
+    def _fit(self, work: Callable[[Shape], Footprint], method: str | None, parts: int, gpus: int) -> Fit:
+        free, total = (self.ram.free, self.ram.total) if self.ram else (None, None)
         note, own = "", PROCESS_BYTES[self.device]
         if self.shape is not None:
-            found = work(self.shape)
+            needed = work(self.shape)
         elif self.parameters:
-            found = spread_over(coarse(self.parameters, self.device, method, self.quantization == NF4), parts)
-            note = "Without what it works on: its configuration does not say how wide it is."
+            needed = footprint.spread_over(footprint.coarse(self.parameters, self.device, method, self.quantization == NF4), parts)
+            note = "Activations and caches are not counted: the configuration does not state the model's widths."
         else:
-            return Memory(self.device, None, None, free, total, "not known before the model is on this machine.")
-        return Memory(self.device, found.total + own, found.least + own, free, total, note, found, gpus=gpus)
+            return Fit(self.device, None, None, free, total, "unknown until the model is downloaded.")
+        return Fit(self.device, needed.total + own, needed.least + own, free, total, note, needed, gpus=gpus)
 
-    def _beside(self, shape: Shape, gpus: int) -> float:
+    def _free_beside(self, shape: Shape, gpus: int) -> float:
         """Bytes that will be free on these GPUs once the model is loaded; as much as it takes where the device can't be asked."""
-        weights = loaded(shape, self.device)
-        return max(0, gpus * (self.room.free - PROCESS_BYTES[self.device]) - weights) if self.room else weights
+        weights = footprint.weight_bytes(shape, self.device)
+        return max(0, gpus * (self.ram.free - PROCESS_BYTES[self.device]) - weights) if self.ram else weights
 
 
-def model_shape(card: ModelCard) -> Shape | None:
-    """The widths of a model, or of the model under an adapter; None where they are not known."""
-    return _shape(card)[0]
+def _step(shape: Shape, device: str, settings: TrainSettings, examples: int, length: int, gpus: int = 1) -> Footprint:
+    """A run's step on one of its GPUs, with what its objective needs beside (a teacher)."""
+    step = TuningStep.of(settings, examples, length)
+    tuned = footprint.tuning_together(shape, device, step, gpus, settings.sharding)
+    beside = objective_of(settings).memory(shape, device, step)
+    return replace(tuned, weights=tuned.weights + beside, total=tuned.total + beside)
 
 
-def shape_held(shape: Shape | None, quantization: str) -> Shape | None:
-    """The shape of a model as its weights are held."""
-    return shape.in_4_bits() if shape is not None and quantization == NF4 else shape
+def model_shape(card: ModelCard, quantization: str = "none") -> Shape | None:
+    """Of a model, or of the one under an adapter, with its weights held so; None where it is not known."""
+    return _described(card, quantization)[0]
 
 
-def _shape(card: ModelCard) -> tuple[Shape | None, int | None, Path | None]:
-    """Shape, as far as its configuration says it, number of parameters and folder of a model, or of the model under an adapter."""
+def _described(card: ModelCard, quantization: str) -> tuple[Shape | None, int | None, Path | None]:
+    """`model_shape`, number of parameters and folder; each None where it is not known."""
     base = base_card(card) or card
     if base.path is None:
         known = known_model(base.name)
-        return known.shape if known else None, base.parameters, None
-    folder = ModelFolder(Path(base.path))
-    parameters = folder.parameters()
-    return Shape.of(folder.config(), parameters), parameters, folder.path
+        shape, parameters, folder = known.shape if known else None, base.parameters, None
+    else:
+        files = ModelFolder(Path(base.path))
+        parameters, folder = files.parameters(), files.path
+        shape = Shape.of(files.config(), parameters)
+    return shape.in_4_bits() if shape is not None and quantization == NF4 else shape, parameters, folder
 
 
-def longest_few_shot(source: FactSource, facts: pd.DataFrame, count: CountTokens, scheme: LevelScheme) -> int:
-    """Tokens of the longest few-shot prompt: each relation's examples before its longest question."""
-    from sftqa_core.engine.probe_prompts import contexts_of, question_prompts
-
-    longest, contexts = _longest(facts), contexts_of(source, scheme)
-    rows = zip(longest["fact_id"], longest["relation"], longest["question"], strict=True)
-    prompts = [text for fact, relation, asked in rows for text in question_prompts(contexts.shown(relation).to(fact, asked)[0], asked)]
-    return longest_tokens(prompts, count)
+# --- how long texts are ---------------------------------------------------------------------------------------
 
 
-def _longest(facts: pd.DataFrame) -> pd.DataFrame:
-    """Of each relation the fact with the longest subject and question."""
-    return facts.assign(size=facts["subject"].str.len() + facts["question"].str.len()).sort_values("size").groupby("relation").tail(1)
-
-
-def longest_statement(source: FactSource, facts: pd.DataFrame, count: CountTokens, scheme: LevelScheme | None = None) -> int:
-    """Tokens of the longest prompt: each relation's templates filled with its longest subject."""
+def longest_prompt(source: FactSource, facts: pd.DataFrame, count: CountTokens, scheme: LevelScheme) -> int:
+    """Tokens of a probe's longest prompt: of each relation's longest facts, the templates or the question behind examples, and by
+    likelihood the longest answer that is read behind it."""
+    from sftqa_core.engine.wanted_facts import contexts_of, question_prompts
     from sftqa_core.knowledge.relations import statement_prompts
 
-    longest = _longest(facts)
-    rows = zip(longest["relation"], longest["subject"], longest["question"], strict=True)
-    prompts = [text for relation, subject, question in rows for text in statement_prompts(source.relations[relation], subject, question)]
-    return longest_tokens(prompts, count)
+    sized = facts.assign(size=facts["subject"].str.len() + facts["question"].str.len())
+    longest, prompts = sized.sort_values("size").groupby("relation").tail(_COUNTED), defaultdict[str, list[str]](list)
+    columns = (longest[name] for name in ("fact_id", "relation", "subject", "question"))
+    for fact, relation, subject, question in zip(*columns, strict=True):
+        if scheme.few_shot:
+            prompts[relation] += question_prompts(contexts_of(source, scheme).shown(relation).to(fact, question)[0], question)
+        else:
+            prompts[relation] += statement_prompts(source.relations[relation], subject, question)
+    length = max(longest_tokens(texts, count) for texts in prompts.values())
+    if scheme.method != "likelihood":
+        return length
+    likely = sorted({f" {answer}" for answers in facts["answers"] for answer in answers}, key=len)[-_LIKELY:]
+    return length + max(0, longest_tokens(likely, count) - count("") - 1)  # all but its last token
+
+
+def likely_longest(settings: TrainSettings, pool: pd.DataFrame, n: int, most: int | None = None) -> pd.DataFrame:
+    """Of the pool the `most` facts (a batch) that are as long as the longest of a draw of `n` is likely to be."""
+    if not n or pool.empty:
+        return pool.head(0)
+    sizes = (pool["question"].str.len() + pool["answers"].map(lambda answers: len(answers[0]))).to_numpy()
+    rank = max(1, round(len(pool) * n / (n + 1))) if n < len(pool) else len(pool)
+    return pool.iloc[sizes.argsort(kind="stable")[:rank][-(most or settings.batch_size) :]]
 
 
 def longest_example(settings: TrainSettings, pool: pd.DataFrame, n: int, count: CountTokens, chat: Layout | None = None) -> int:
     """Tokens of the longest of `n` examples, to be expected of a draw from the pool, with the end token; `chat` is put around them."""
     drawn = pool.head(max(n, _DRAWN))  # a pool stands in the order of a draw
-    asked = drawn["question"].str.len().to_numpy() * max(1, settings.prompt.prompt.count("{question}"))
-    sizes = asked + np.fromiter((len(answers[0]) for answers in drawn["answers"]), dtype=np.int64, count=len(drawn))
-    rank = max(1, round(len(drawn) * n / (n + 1)))
-    likely = sizes.argsort(kind="stable")[:rank][-_LIKELY:]
-    return 1 + longest_tokens(_examples(settings, drawn.iloc[likely], chat), count)
+    return 1 + longest_tokens(_examples(settings, likely_longest(settings, drawn, n, _LIKELY), chat), count)
 
 
 def longest_question(
     settings: TrainSettings, pool: pd.DataFrame, tests: pd.DataFrame, count: CountTokens, chat: Layout | None = None
 ) -> int:
     """Tokens of the longest test prompt, with the examples that the base model is shown: of the relation with the longest ones."""
-    asked = [_prompt(settings, question, chat) for question in tests["question"]]
+    asked = [prompt for prompt, _ in prompt_pairs(settings, tests, chat)]
     few = pool.head(_DRAWN).groupby("relation").head(_COUNTED)
-    means = [_mean([count(text) for text in _examples(settings, some, chat)]) for _, some in few.groupby("relation")]
-    return longest_tokens(asked, count) + round(max(settings.shots, *settings.more_shots, 0) * max(means, default=0))
+    lengths = [[count(text) for text in _examples(settings, some, chat)] for _, some in few.groupby("relation")]
+    mean = max((sum(of) / len(of) for of in lengths), default=0)
+    return longest_tokens(asked, count) + round(max(settings.shots, *settings.more_shots, 0) * mean)
+
+
+def prompt_pairs(settings: TrainSettings, facts: pd.DataFrame, chat: Layout | None = None) -> list[tuple[str, str]]:
+    """(prompt, reply) of facts as they are trained on; `chat` is put around them."""
+    form, rows = settings.prompt, zip(facts["question"], facts["answers"], strict=True)
+    if chat is not None:
+        return [(chat.prompt(question, (), form), chat.reply(answers[0], form)) for question, answers in rows]
+    return [(form.prompt.replace("{question}", q), form.answer.replace("{answer}", answers[0])) for q, answers in rows]
 
 
 def _examples(settings: TrainSettings, facts: pd.DataFrame, chat: Layout | None) -> list[str]:
-    pairs = zip(facts["question"], facts["answers"], strict=True)
-    form = settings.prompt
-    if chat is not None:  # a system text counts with each: a little too much for those that are shown
-        return [_prompt(settings, q, chat) + chat.reply(answers[0], form) + chat.tail for q, answers in pairs]
-    return [_prompt(settings, q, None) + form.answer.replace("{answer}", answers[0]) for q, answers in pairs]
+    tail = chat.tail if chat else ""  # a system text counts with each: a little too much for those that are shown
+    return [prompt + reply + tail for prompt, reply in prompt_pairs(settings, facts, chat)]
 
 
-def _prompt(settings: TrainSettings, question: str, chat: Layout | None) -> str:
-    return chat.prompt(question, (), settings.prompt) if chat else settings.prompt.prompt.replace("{question}", question)
+# --- what needs less ------------------------------------------------------------------------------------------
 
 
-def _mean(numbers: list[int]) -> float:
-    return sum(numbers) / max(1, len(numbers))
-
-
-def verdict(memory: Memory, kind: str, settings: Settings, again: Callable[[Settings], Memory]) -> tuple[list[str], list[str]]:
+def verdict(fit: Fit, kind: str, settings: Settings, again: Callable[[Settings], Fit]) -> tuple[list[str], list[str]]:
     """Problems and notes: work that needs more than the device has can't start, and what needs more than is free now may fail.
 
     `again` estimates other settings; both sentences name those that would fit.
     """
-    needed, least = memory.needed, memory.least
-    if needed is None or least is None or memory.total is None or memory.free is None:
+    if fit.needed is None or fit.least is None or fit.total is None or fit.free is None:
         return [], []
-    place = "the GPU" if memory.device in SEPARATE else "this machine"
-    each = f" on each of {memory.gpus} GPUs" if memory.gpus > 1 else ""
-    needs, in_all = f"It needs about {gigabytes(least)} of memory{each}, and", gigabytes(memory.total)
-    if least > memory.total:
-        advice = _advice(kind, settings, again, lambda found: found.total)
-        return [f"{needs} {place} has {in_all} in all. {advice}"], []
-    if least > memory.free:
-        now = f"of {in_all} on {place} {gigabytes(memory.free)} are free now, so it may fail. Close what takes the rest."
-        return [], [f"{needs} {now} {_advice(kind, settings, again, lambda found: found.free)}"]
+    place = "the GPU" if fit.device in SEPARATE else "this machine"
+    needs, total = f"It needs about {gigabytes(fit.least)} of {fit.resource}{_each(fit.gpus)}, and", gigabytes(fit.total)
+    if fit.least > fit.total:
+        return [f"{needs} {place} has {total} in all. {_advice(kind, settings, again, lambda other: other.total)}"], []
+    if fit.least > fit.free:
+        now = f"{gigabytes(fit.free)} of the {total} on {place} are free now, so it may fail. Close other programs."
+        return [], [f"{needs} {now} {_advice(kind, settings, again, lambda other: other.free)}"]
     return [], []
 
 
-def _advice(kind: str, settings: Settings, again: Callable[[Settings], Memory], room: Callable[[Memory], int | None]) -> str:
+def _advice(kind: str, settings: Settings, again: Callable[[Settings], Fit], room: Callable[[Fit], int | None]) -> str:
     """A sentence with the settings that fit the room of their device, or come as near as settings do."""
-    now: Settings = settings
-    changes: Settings = {}
-    while less := less_memory(kind, now):
+    now, changes, words = settings, Settings(), ""
+    while less := smaller_footprint(kind, now):
         now, changes = {**now, **less}, {**changes, **less}
-        found = again(now)
-        if found.least is None or found.least <= (room(found) or found.least):
-            return f"Set {_words(changes)}."
-    return f"Even with {_words(changes)} it does not fit. Choose a smaller model." if changes else "Choose a smaller model."
+        words = " and ".join(WORDS[name].format(value) for name, value in changes.items() if name in WORDS)
+        fit = again(now)
+        if fit.least is None or fit.least <= (room(fit) or fit.least):
+            return f"Set {words}."
+    return f"Even with {words} it does not fit. Choose a smaller model." if changes else "Choose a smaller model."
 
 
-def _words(changes: Settings) -> str:
-    return " and ".join(WORDS[name].format(value) for name, value in changes.items() if name in WORDS)
-
-
-_FEW_PROMPTS = 16  # for a probe that chose its own number and found no room
-_USUAL_LENGTH = 32  # tokens of an example, where only a comparison is wanted
-Settings = dict[str, Any]
-
-
-def less_memory(kind: str, settings: Settings) -> Settings | None:
-    """The settings to change so that a job needs less memory, filled in; None where nothing is left to lower.
+def smaller_footprint(kind: str, settings: Settings) -> Settings | None:
+    """The settings to change so that a job needs less RAM or GPU memory, filled in; None where nothing is left to lower.
 
     `kind` is a job's (probe, train, study or pretrain) and `settings` its record as JSON. One step at a time, what leaves the results
     as they are first: fewer prompts, or examples of a batch, at once; activations computed again. Then LoRA in place of full
@@ -301,9 +301,11 @@ def less_memory(kind: str, settings: Settings) -> Settings | None:
         if kind == "probe" and batch is None:
             return {"batch_size": _FEW_PROMPTS}
         return {"batch_size": batch // 2} if isinstance(batch, int) and batch > 1 else _processor(settings)
+    # LoRA at its own learning rate: one that suits full fine-tuning is too small for it
+    lora: Settings = {"method": "lora", **({"learning_rate": None} if settings.get("learning_rate") is not None else {})}
     if full and not _batch_weighs(settings):
-        return _lora(settings)
-    return _fewer_at_once(settings) or (_lora(settings) if full else _four_bits(settings) or _processor(settings))
+        return lora
+    return _fewer_at_once(settings) or (lora if full else _four_bits(settings) or _processor(settings))
 
 
 def _fewer_at_once(settings: Settings) -> Settings | None:
@@ -317,27 +319,20 @@ def _fewer_at_once(settings: Settings) -> Settings | None:
     return None if settings.get("gradient_checkpointing") else {"gradient_checkpointing": True}
 
 
-def _lora(settings: Settings) -> Settings:
-    """LoRA, at its own learning rate: one that suits full fine-tuning is too small for it."""
-    return {"method": "lora", **({"learning_rate": None} if settings.get("learning_rate") is not None else {})}
-
-
 def _four_bits(settings: Settings) -> Settings | None:
-    """The base model's weights in 4 bits, on a device that can hold them so."""
-    if settings.get("quantization") == NF4 or _gpus(settings) > 1 or find_spec(PACKAGE) is None:
+    """The base model's weights in 4 bits, where they can be held so."""
+    if settings.get("quantization") == NF4 or quantization_problems(NF4, _gpus(settings)):
         return None
     try:
-        return None if resolve_device(str(settings.get("device", "auto"))) == "mps" else {"quantization": NF4}
+        usable_device(str(settings.get("device", "auto")), quantization=NF4)
     except SftqaError:
         return None
+    return {"quantization": NF4}
 
 
 def _processor(settings: Settings) -> Settings | None:
-    try:
-        cpu = {"device": "cpu", **({"gpus": 1} if _gpus(settings) > 1 else {})}
-        return cpu if resolve_device(str(settings.get("device", "auto"))) in SEPARATE else None
-    except SftqaError:
-        return None
+    cpu = {"device": "cpu", **({"gpus": 1} if _gpus(settings) > 1 else {})}
+    return cpu if _device(settings) in SEPARATE else None
 
 
 def _gpus(settings: Settings) -> int:
@@ -345,16 +340,63 @@ def _gpus(settings: Settings) -> int:
     return asked if isinstance(asked, int) and asked > 1 else 1
 
 
+def _device(settings: Settings) -> str | None:
+    try:
+        return resolve_device(str(settings.get("device", "auto")))
+    except SftqaError:
+        return None
+
+
 def _batch_weighs(settings: Settings) -> bool:
     """Whether what grows with the batch is most of what full fine-tuning of the largest model takes."""
-
+    device = _device(settings)
     try:
-        device = resolve_device(str(settings.get("device", "auto")))
-        found = [model_shape(find_model(name)) for name in settings.get("models") or [settings["model"]]]
+        shapes = [model_shape(find_model(name)) for name in settings.get("models") or [settings["model"]]]
     except (SftqaError, KeyError, OSError):
         return False
-    largest = max((shape for shape in found if shape is not None), key=lambda shape: shape.parameters, default=None)
-    if largest is None:
+    largest = max((shape for shape in shapes if shape is not None), key=lambda shape: shape.parameters, default=None)
+    if largest is None or device is None:
         return False
-    used = tuning(largest, device, TuningStep("full", 0, settings.get("micro_batch") or settings.get("batch_size") or 1, _USUAL_LENGTH))
+    at_once = settings.get("micro_batch") or settings.get("batch_size") or 1
+    used = footprint.tuning(largest, device, TuningStep("full", 0, at_once, _USUAL_LENGTH))
     return used.activations + used.logits > used.total / 2
+
+
+# --- one trial step -------------------------------------------------------------------------------------------
+
+
+def trial(settings: TrainSettings, reporter: Reporter | None = None) -> Check:
+    """Load the model and try one step now, on whatever device; too little RAM or GPU memory is the check's problem."""
+    from sftqa_core.models.loading import load_model
+    from sftqa_core.training.selection import train_pool
+
+    try:
+        loaded = load_model(find_model(settings.model), settings.device, quantization=settings.quantization)
+        return_freed_ram()  # quantising leaves holes
+        pool = train_pool(open_for(settings.model, settings.source), settings)
+        n = len(pool) if settings.n == TrainSettings.ALL else settings.n
+        done = try_examples(loaded, likely_longest(settings, pool, n), settings, reporter or Silent())
+    except OutOfMemory as error:
+        return Check.of_error("trial", str(error), "Choose a smaller model.")
+    if done is None:
+        return Check("trial", "ok", "There are no examples, so no step was tried.")
+    return Check("trial", "ok", done.line(_expected(loaded, settings, done)))
+
+
+def try_examples(loaded: LoadedModel, examples: pd.DataFrame, settings: TrainSettings, reporter: Reporter) -> Trial | None:
+    """Try one step on the longest batch of `examples` (fact table rows) and tell the log. Raises `OutOfMemory`."""
+    from sftqa_core.training.trainer import encode_examples
+
+    done = try_one_step(loaded, encode_examples(loaded, examples, settings), settings)
+    if done is not None:
+        reporter.log(done.line(_expected(loaded, settings, done)))
+    return done
+
+
+def _expected(loaded: LoadedModel, settings: TrainSettings, done: Trial) -> int | None:
+    """The estimate for that very step, in bytes as they were measured: of a GPU what torch holds, of a processor the whole process."""
+    shape = model_shape(loaded.card, settings.quantization)
+    if shape is None:
+        return None
+    step = _step(shape, loaded.device, settings, done.examples, done.tokens)
+    return step.total + (PROCESS_BYTES["cpu"] if loaded.device == "cpu" else 0)

@@ -5,30 +5,28 @@ sftqa models [--add NAME | --remove NAME]
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from importlib.util import find_spec
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sftqa_core.errors import ArtifactDamaged, SettingsError, SftqaError
+from sftqa_core.engine.capacity import context_window
+from sftqa_core.errors import ArtifactDamaged, MissingPackage, SettingsError, SftqaError
 from sftqa_core.jsonrecord import Record
 from sftqa_core.models.catalogue import NOT_HERE, base_card, find_model, list_models
-from sftqa_core.models.devices import DeviceMemory, device_memory, resolve_device
+from sftqa_core.models.devices import DeviceRam, device_ram, resolve_device
 from sftqa_core.models.footprint import Shape, TuningStep, decoding, tuning
 from sftqa_core.models.hub.fetch import has_token
 from sftqa_core.models.lists import HubModel, added_models, drop_added, hub_models, keep_added, kind_of_model, known_model
 from sftqa_core.models.model_files import ModelFolder
-from sftqa_core.models.quantising import INSTALL, PACKAGE
+from sftqa_core.models.quantising import DEVICES, INSTALL, NF4, PACKAGE, require_quantiser
 from sftqa_core.planning.fit import OPEN, PROCESS_BYTES, model_shape
-from sftqa_core.planning.preflight_model import positions
 from sftqa_core.records import LevelScheme, ModelCard, TrainSettings
 from sftqa_core.workspace import Workspace
 
-WORKS = ("probe", "lora", "lora_4bit", "full")  # what memory is told for
+WORKS = ("probe", "lora", "lora_4bit", "full")  # whose needs are estimated
 FITS = ("now", "not now", "no", "unknown")  # beside what is free; beside all there is; not at all; the device can't be asked
 STATES = ("here", "downloadable", "gated", "not asked", "unusable")
-FOUR_BIT = ("cpu", "cuda", "rocm")  # devices on which weights can be held in 4 bits
 LENGTH = 32  # tokens of a statement, or of an example; the longest statement of the built-in world has 25
-PLACES = 8  # prompts of a probe that are under way together
+PLACES = 8  # prompts that a probe reads at once
 _USUAL = TrainSettings("any")
 _ACCEPT = "Its terms have to be accepted once, with your account, on its page huggingface.co/{}."
 _LOGIN = "Then log in on this machine: `hf auth login`."
@@ -37,7 +35,7 @@ _LOGGED_IN = "This machine has a login for the hub; it must be of that account."
 
 @dataclass(frozen=True)
 class Need(Record):
-    """Memory of one kind of work, at the usual settings, on one device."""
+    """RAM or GPU memory of one kind of work, at the usual settings, on one device."""
 
     work: str  # one of WORKS
     size_bytes: int  # at the peak, the process itself included, without what the system can take back
@@ -68,12 +66,12 @@ class Offer(Record):
 class Offered(Record):
     """The whole table."""
 
-    device: str  # that memory is told for: cpu, cuda, rocm or mps
-    free: int | None  # bytes of its memory now; None where this machine has no such device
+    device: str  # that needs are estimated for: cpu, cuda, rocm or mps
+    free: int | None  # bytes of its RAM now; None where this machine has no such device
     total: int | None
     lacking: str = ""  # what has to be installed before all of WORKS can be done, in a sentence
     offers: tuple[Offer, ...] = ()  # what is here first, then what was added, then what is known of
-    notes: tuple[str, ...] = field(default=())  # what went wrong, a sentence each
+    notes: tuple[str, ...] = ()  # what went wrong, a sentence each
 
 
 def offered_models(device: str = "auto", workspace: Workspace | None = None) -> Offered:
@@ -82,7 +80,7 @@ def offered_models(device: str = "auto", workspace: Workspace | None = None) -> 
     Raises `SettingsError` for what is no device.
     """
     workspace = workspace or Workspace.current()
-    kind, room = _room(device)
+    kind, ram = _ram(device)
     notes, added = [], []
     try:
         added = added_models(workspace)
@@ -90,11 +88,11 @@ def offered_models(device: str = "auto", workspace: Workspace | None = None) -> 
         kept = " The file is set aside, and kept, as soon as you add a model." if type(error) is ArtifactDamaged else ""
         notes.append(f"{error} Models that were added are not shown.{kept}")
     login = has_token()
-    offers = [_listed(card, card.name in added, kind, room, login) for card in list_models(workspace)]
+    offers = [_listed(card, card.name in added, kind, ram, login) for card in list_models(workspace)]
     there = {offer.card.name for offer in offers}
     offers.sort(key=lambda offer: offer.state != "here")  # the lists' order otherwise
-    offers += [_known(model, kind, room, login) for model in hub_models().values() if model.name not in there]
-    return Offered(kind, room.free if room else None, room.total if room else None, _lacking(kind), tuple(offers), tuple(notes))
+    offers += [_known(model, kind, ram, login) for model in hub_models().values() if model.name not in there]
+    return Offered(kind, ram.free if ram else None, ram.total if ram else None, _lacking(kind), tuple(offers), tuple(notes))
 
 
 def add_model(name: str, workspace: Workspace | None = None) -> tuple[ModelCard, str]:
@@ -116,30 +114,37 @@ def remove_model(name: str, workspace: Workspace | None = None) -> str:
     return drop_added(name.strip(), workspace)
 
 
-def _room(device: str) -> tuple[str, DeviceMemory | None]:
+def _ram(device: str) -> tuple[str, DeviceRam | None]:
     try:
         kind = resolve_device(device)
     except SettingsError:
         if device not in PROCESS_BYTES:
             raise
         return device, None
-    return kind, device_memory(kind)
+    return kind, device_ram(kind)
 
 
 def _lacking(device: str) -> str:
-    if device not in FOUR_BIT or find_spec(PACKAGE) is not None:
-        return ""
-    return f"Work in 4 bits needs {PACKAGE}, which is not installed: {INSTALL}."
+    try:
+        require_quantiser(NF4, device)
+    except MissingPackage:
+        return f"Work in 4 bits needs {PACKAGE}, which is not installed: {INSTALL}."
+    except SettingsError:  # that device never does it
+        pass
+    return ""
 
 
-def _listed(card: ModelCard, added: bool, device: str, room: DeviceMemory | None, login: bool) -> Offer:
+def _listed(card: ModelCard, added: bool, device: str, ram: DeviceRam | None, login: bool) -> Offer:
     known = known_model(card.name) if card.kind == "hub" else None
     if card.path is None and known is not None:
-        return _known(known, device, room, login, card, added)
+        return _known(known, device, ram, login, card, added)
     if card.note == NOT_HERE:
         return Offer(card, "not asked", "The hub is asked for it, and for its terms, when it is fetched.", added)
     try:
-        shape, context, todo = (model_shape(card), _context(card), _base_todo(card)) if card.available else (None, None, "")
+        shape, context, todo = None, None, ""
+        if card.available:
+            shape, todo = model_shape(card), _base_todo(card)
+            context = context_window(ModelFolder(Path(card.path)).config()) if card.path else None
     except SftqaError as error:  # an adapter whose base model is nowhere, a folder that went away meanwhile
         return Offer(card, "unusable", str(error), added)
     if not card.available:
@@ -150,16 +155,14 @@ def _listed(card: ModelCard, added: bool, device: str, room: DeviceMemory | None
         todo,
         added,
         family=known.family if known else None,
-        licence=known.licence if known else _own_licence(card),
+        licence=known.licence if known else {"built-in": "MIT", "pretrained": "yours"}.get(card.kind),
         chat={"chat": True, "base": False}.get(kind_of_model(card.name, kind=card.kind)),
         context=known.context if known else context,
-        needs=needs(shape, device, room, OPEN.get(card.kind, 1.0)),
+        needs=needs(shape, device, ram, OPEN.get(card.kind, 1.0)),
     )
 
 
-def _known(
-    model: HubModel, device: str, room: DeviceMemory | None, login: bool, card: ModelCard | None = None, added: bool = False
-) -> Offer:
+def _known(model: HubModel, device: str, ram: DeviceRam | None, login: bool, card: ModelCard | None = None, added: bool = False) -> Offer:
     if card is None:
         card = ModelCard(model.name, "hub", None, False, model.config["model_type"], model.parameters)
     todo = f"{_ACCEPT.format(model.name)} {_LOGGED_IN if login else _LOGIN}" if model.gated else ""
@@ -173,12 +176,12 @@ def _known(
         model.chat,
         model.context,
         model.size_bytes,
-        needs(model.shape, device, room),
+        needs(model.shape, device, ram),
     )
 
 
-def needs(shape: Shape | None, device: str, room: DeviceMemory | None, open_share: float = 1.0) -> tuple[Need, ...]:
-    """Memory of each kind of work, with texts of LENGTH tokens, the usual batch size, LoRA rank and probe, and PLACES prompts at
+def needs(shape: Shape | None, device: str, ram: DeviceRam | None, open_share: float = 1.0) -> tuple[Need, ...]:
+    """What each kind of work needs, with texts of LENGTH tokens, the usual batch size, LoRA rank and probe, and PLACES prompts at
     once: with more room a probe takes more of them, and needs more. Empty where the widths are not known."""
     if shape is None:
         return ()
@@ -186,13 +189,11 @@ def needs(shape: Shape | None, device: str, room: DeviceMemory | None, open_shar
     found = {"probe": decoding(shape, device, PLACES, plain.draws, LENGTH, plain.max_new_tokens, open_share)}
     tuned = {"lora": (shape, "lora"), "lora_4bit": (shape.in_4_bits(), "lora"), "full": (shape, "full")}
     for work, (held, method) in tuned.items():
-        if work != "lora_4bit" or device in FOUR_BIT:
-            found[work] = tuning(held, device, TuningStep(method, _USUAL.lora_rank, _USUAL.batch_size, LENGTH))
-    return tuple(_need(work, footprint.least + PROCESS_BYTES[device], room) for work, footprint in found.items())
-
-
-def _need(work: str, size: int, room: DeviceMemory | None) -> Need:
-    return Need(work, size, "unknown" if room is None else "now" if size <= room.free else "not now" if size <= room.total else "no")
+        if work != "lora_4bit" or device in DEVICES:
+            found[work] = tuning(held, device, TuningStep.of(replace(_USUAL, method=method), _USUAL.batch_size, LENGTH))
+    sizes = {work: footprint.least + PROCESS_BYTES[device] for work, footprint in found.items()}
+    fits = {w: "unknown" if ram is None else "now" if s <= ram.free else "not now" if s <= ram.total else "no" for w, s in sizes.items()}
+    return tuple(Need(work, size, fits[work]) for work, size in sizes.items())
 
 
 def _base_todo(card: ModelCard) -> str:
@@ -201,12 +202,3 @@ def _base_todo(card: ModelCard) -> str:
     if base is None or base.path is not None:
         return ""
     return f"It is an adapter on {base.name}, which is not on this machine yet; that one is downloaded when it is first used."
-
-
-def _own_licence(card: ModelCard) -> str | None:
-    return {"built-in": "MIT", "pretrained": "yours"}.get(card.kind)
-
-
-def _context(card: ModelCard) -> int | None:
-    """Tokens that a model in a folder can read at once, where its configuration says so."""
-    return positions(ModelFolder(Path(card.path)).config()) if card.path else None

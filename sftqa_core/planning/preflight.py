@@ -1,24 +1,33 @@
 """Preflight: everything that can be looked at before a job, in plain words, each finding with its fix.
 
 It loads no model and, but for one short question about a model that is not on this machine, asks nobody. A page shows it before
-Launch, a job writes what is not in order into its log, and `sftqa preflight` prints all of it.
+Launch, a job writes what is not in order into its log, and `sftqa preflight` prints all of it. What it predicts is decided by the
+rules that the work refuses by. What concerns a model and its texts is in preflight_model.py, the machine and the costs are here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import os
+import shutil
+import tempfile
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sftqa_core.artifacts.kept import Kept
-from sftqa_core.errors import SftqaError
+from sftqa_core.errors import MissingPackage, SettingsError, SftqaError
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.memory.profiles import open_for
-from sftqa_core.models.devices import NUMBER_FORMATS
-from sftqa_core.models.footprint import BYTES, Shape
+from sftqa_core.models import footprint
+from sftqa_core.models.devices import NUMBER_FORMATS, device_ram, resolve_device, torch_device, why_no_gpu
+from sftqa_core.models.hub.fetch import lacks_room
 from sftqa_core.models.hub.hub_cache import hub_cache
+from sftqa_core.models.quantising import INSTALL, NF4, PACKAGE, require_quantiser, usable_device
 from sftqa_core.models.tokenizer_files import tokenizer_stamp
+from sftqa_core.planning.fit import Fit, gigabytes, resource
 from sftqa_core.planning.forecast import Forecast, forecast
-from sftqa_core.planning.preflight_machine import Writing, device_check, disk_check, memory_check, packages_check, trial_check, tuned_files
 from sftqa_core.planning.preflight_model import (
     CHAT_PROMPT,
     STATEMENTS,
@@ -35,6 +44,8 @@ from sftqa_core.planning.preflight_model import (
 )
 from sftqa_core.progress import Reporter
 from sftqa_core.records import Check, Preflight, ProbeSettings, StudySettings, TrainSettings
+from sftqa_core.training.optimizers import learning_rate, require_optimizer
+from sftqa_core.training.trying import tried_first
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -42,21 +53,27 @@ if TYPE_CHECKING:
 
 Settings = TrainSettings | ProbeSettings | StudySettings
 KINDS: dict[type, str] = {TrainSettings: "train", ProbeSettings: "probe", StudySettings: "study"}
+PACKAGES = {"probe": ("torch", "transformers"), "train": ("torch", "transformers", "accelerate", "peft")}
+LITTLE = 1_000_000_000  # bytes that should be left beside what is written
+_FREE_SOME = "Free some space, or set {} to a folder on another disk."
 _MINUTE_S = 60.0  # a shorter training writes no checkpoint
-_CHECKPOINT = 2 * 12  # bytes a trained parameter that must be free (training/unfinished.py)
+_kept: Kept[list[Check]] = Kept(64)  # a form asks again at every change, most of which change no text
 
 
 def preflight(settings: Settings, cost: Forecast | None = None) -> Preflight:
     """Every point, for whatever `settings` ask for. `cost`: their forecast, where it is known already."""
     kind = KINDS[type(settings)]
     models = settings.models if isinstance(settings, StudySettings) else (settings.model,)
-    looked = [look_at(name) for name in models]
+    looked = [look_at(name, _run_of(settings, name)) for name in models]
     device, place = device_check(settings.device, settings.gpus, settings.quantization)
     checks: list[Check] = []
-    for one in looked:
-        own = [*one.checks, *_texts(one, settings)]
-        checks += about(own, one.name) if len(looked) > 1 else own
+    for model in looked:
+        own = [*model.checks, *_texts(model, _run_of(settings, model.name))]
+        checks += about(own, model.name) if len(looked) > 1 else own
     checks += [packages_check(kind, settings.quantization), device]
+    run = _run_of(settings, models[0])
+    if isinstance(run, TrainSettings) and device.state != "problem":
+        checks += optimizer_check(run, place)
     if any(check.state == "problem" and check.name in ("model", "device", "chat") for check in checks):
         return Preflight(kind, tuple(checks))
     return Preflight(kind, (*checks, *_costs(settings, cost, looked, place)))
@@ -69,15 +86,26 @@ def tell(found: Preflight, reporter: Reporter) -> None:
         reporter.log(f"{check.state}: {check.line}")
 
 
-def _texts(looked: Looked, settings: Settings) -> list[Check]:
+def _run_of(settings: Settings, model: str) -> TrainSettings | ProbeSettings:
+    """The settings themselves, or of a study its largest run of this model."""
+    if not isinstance(settings, StudySettings):
+        return settings
+    sizes = settings.examples
+    largest = TrainSettings.ALL if TrainSettings.ALL in sizes else max(sizes)
+    return settings.run(model, largest, settings.seeds[0], more_shots=settings.shots)
+
+
+# --- texts ----------------------------------------------------------------------------------------------------
+
+
+def _texts(looked: Looked, run: TrainSettings | ProbeSettings) -> list[Check]:
     """Answers, prompt, base or chat, context. Facts that can't be had are told with the costs."""
     if looked.card is None or any(check.state == "problem" and check.name == "model" for check in looked.checks):
         return []
-    run = _run_of(settings, looked.name)
     trains = isinstance(run, TrainSettings)
     chat = chat_check(looked, trains, _in_chat(run))
     try:
-        source = open_for(looked.name, settings.source)
+        source = open_for(looked.name, run.source)
         return [chat, *(_training_texts(looked, run, source) if isinstance(run, TrainSettings) else _probing_texts(looked, run, source))]
     except SftqaError:
         return [chat]
@@ -92,10 +120,11 @@ def _training_texts(looked: Looked, run: TrainSettings, source: FactSource) -> l
         chat = chat_layout(looked, _in_chat(run))
         pairs = [] if chat is None and _in_chat(run) else question_pairs(run, pool if len(pool) else tests, chat)
         n = len(pool) if run.n == TrainSettings.ALL else min(run.n, len(pool))
-        return [*answer_points(looked, pairs, CHAT_PROMPT if chat else None), training_context(looked, run, pool, tests, n, chat)]
+        return [*answer_points(looked, pairs, CHAT_PROMPT if chat else None), training_context(looked, run, source, pool, tests, n, chat)]
 
     texts = (run.prompt, run.n, run.seed, run.relations, run.test_limit, run.max_answer_tokens, run.shots, run.more_shots)
-    return _kept.get((*_key(looked, source), *texts), look)
+    levels = (run.scheme, run.levels, run.balance)
+    return _kept.get((*_key(looked, source), *texts, *levels), look)
 
 
 def _probing_texts(looked: Looked, run: ProbeSettings, source: FactSource) -> list[Check]:
@@ -112,9 +141,6 @@ def _probing_texts(looked: Looked, run: ProbeSettings, source: FactSource) -> li
     return _kept.get((*_key(looked, source), run.split, run.domain, run.limit, run.facts_seed, run.scheme), look)
 
 
-_kept: Kept[list[Check]] = Kept(64)  # a form asks again at every change, most of which change no text
-
-
 def _key(looked: Looked, source: FactSource) -> tuple[Hashable, ...]:
     stamp = tokenizer_stamp(looked.words) if looked.words else ()  # of the chat template, too
     return looked.name, str(looked.words), stamp, fingerprint(looked.config), source.name, source.fingerprint
@@ -125,18 +151,55 @@ def _in_chat(run: TrainSettings | ProbeSettings) -> bool:
     return isinstance(run, TrainSettings) and run.prompt.chat
 
 
-def _run_of(settings: Settings, model: str) -> TrainSettings | ProbeSettings:
-    """The settings themselves, or of a study its largest run of this model."""
-    if not isinstance(settings, StudySettings):
-        return settings
-    sizes = settings.examples
-    return settings.run(
-        model, TrainSettings.ALL if TrainSettings.ALL in sizes else max(sizes), settings.seeds[0], more_shots=settings.shots
-    )
+# --- packages and device --------------------------------------------------------------------------------------
+
+
+def packages_check(kind: str, quantization: str = "none") -> Check:
+    """Whether what the work imports is installed. It is looked for, not imported."""
+    missing = [name for name in PACKAGES.get(kind, PACKAGES["train"]) if find_spec(name) is None]
+    if missing:
+        return Check("packages", "problem", f"{', '.join(missing)} must be installed first.", f"pip install {' '.join(missing)}")
+    try:
+        require_quantiser(quantization, "cpu")
+    except MissingPackage:
+        return Check("packages", "problem", f"Weights in 4 bits need {PACKAGE}, which must be installed first.", INSTALL)
+    return Check("packages", "ok", "Everything that models need is installed.")
+
+
+def device_check(setting: str, gpus: int = 1, quantization: str = "none") -> tuple[Check, str]:
+    """What the device setting stands for here, and the device ("cpu" where it can't be used); whether there are so many GPUs."""
+    try:
+        device = usable_device(setting, gpus, quantization)
+    except MissingPackage:  # told under packages
+        device = resolve_device(setting)
+    except SettingsError as error:
+        return Check.of_error("device", str(error), "Choose device cpu."), "cpu"
+    form = NUMBER_FORMATS[device] + (", its weights in 4 bits" if quantization == NF4 else "")
+    if device == "cpu":
+        why = "as chosen" if setting == "cpu" else why_no_gpu() or "no GPU can be used"
+        return Check("device", "ok", f"It runs on the processor, in {form} ({why})."), device
+    where = f"{gpus} GPUs" if gpus > 1 else "the GPU"
+    if quantization == NF4:
+        said = f"It runs on {where} ({device}), in {form}, which has not been verified on a GPU."
+        return Check("device", "note", said, "Compare levels with those of the whole model on some facts first."), device
+    return Check("device", "ok", f"It runs on {where} ({device}), in {form}."), device
+
+
+def optimizer_check(run: TrainSettings, device: str) -> list[Check]:
+    """The problem of an optimizer that can't be had on the device or has no learning rate; nothing where it can be used."""
+    try:
+        learning_rate(run, 1)
+        require_optimizer(run.optimizer, torch_device(device))
+    except SftqaError as error:
+        return [Check.of_error("optimizer", str(error), "Choose optimizer adamw, or give a learning rate.")]
+    return []
+
+
+# --- costs ----------------------------------------------------------------------------------------------------
 
 
 def _costs(settings: Settings, cost: Forecast | None, looked: list[Looked], device: str) -> list[Check]:
-    """Facts, memory, trial and disk."""
+    """Facts, RAM, trial and disk."""
     try:
         cost = cost or forecast(settings)
     except SftqaError as error:
@@ -144,17 +207,17 @@ def _costs(settings: Settings, cost: Forecast | None, looked: list[Looked], devi
     run = _run_of(settings, looked[0].name)
     trains = isinstance(run, TrainSettings) and run.n != 0
     method = run.method if isinstance(run, TrainSettings) and trains else None
-    largest = max((one.parameters or 0 for one in looked), default=0) or None
+    largest = max((model.parameters or 0 for model in looked), default=0) or None
     return [
         _facts(settings, cost),
-        memory_check(cost.memory, device, method, largest, settings.quantization),
+        footprint_check(cost.fit, device, method, largest, settings.quantization),
         trial_check(device, largest, trains, getattr(run, "gpus", 1)),
-        _disk(settings, run, cost, looked, device),
+        _disk_points(run, cost, looked, device),
     ]
 
 
 def _facts(settings: Settings, cost: Forecast) -> Check:
-    against = cost.memory.stands_against if cost.memory else ""
+    against = cost.fit.stands_against if cost.fit else ""
     problems = [problem for problem in cost.problems if problem != against]
     if problems:
         return Check.of_error("facts", " ".join(problems), "Choose other facts, fewer examples, or other levels.")
@@ -163,21 +226,100 @@ def _facts(settings: Settings, cost: Forecast) -> Check:
     return Check("facts", "ok", f"{settings.source} has the {cost.examples:,} examples and {cost.test_facts:,} test facts.")
 
 
-def _disk(settings: Settings, run: TrainSettings | ProbeSettings, cost: Forecast, looked: list[Looked], device: str) -> Check:
-    root = Workspace.current().root
-    fetched = [Writing(f"{one.name}'s download", hub_cache(), one.hub.size_bytes, "HF_HOME") for one in looked if one.hub]
+def footprint_check(
+    fit: Fit | None, device: str, method: str | None = None, parameters: int | None = None, quantization: str = "none"
+) -> Check:
+    """The estimate beside what there is; for a model that is not here, by the size that the hub tells."""
+    if fit is None:
+        return Check("memory", "ok", "Nothing has to be computed, so no RAM is needed.")
+    if fit.needed is None or fit.least is None:
+        ram, what = device_ram(device), resource(device)
+        if not parameters or ram is None:
+            return Check("memory", "unknown", f"How much {what} it needs is unknown until the model is downloaded.")
+        least = footprint.coarse(parameters, device, method, quantization == NF4).total
+        said = f"By its size alone it needs {gigabytes(least)} of {what} or more"
+        if least > ram.total:
+            fix = "Choose a smaller model" + (" or LoRA." if method == "full" else ".")
+            return Check("memory", "problem", f"{said}, and there are {gigabytes(ram.total)} in all.", fix)
+        return Check("memory", "note", f"{said}; {gigabytes(ram.free)} are free.", "The estimate is exact once the model is downloaded.")
+    if fit.stands_against:
+        said, _, fix = fit.stands_against.partition(". ")
+        return Check("memory", "problem" if fit.least > (fit.total or 0) else "note", f"{said}.", fix or "Choose a smaller model.")
+    return Check("memory", "ok", f"{fit.resource}: {fit.line().rstrip('.')}.")
+
+
+def trial_check(device: str, parameters: int | None, trains: bool, gpus: int = 1) -> Check:
+    """Whether one step is tried on the device before the work (training/trying.py)."""
+    if trains and tried_first(device, parameters, gpus):
+        place = "the processor" if device == "cpu" else "the GPU"
+        said = f"One step is tried on {place} first, so that too little {resource(device)} shows before any time is lost."
+        return Check("trial", "ok", said)
+    if trains and gpus > 1:
+        return Check("trial", "ok", f"No step is tried first: one GPU's step says little about {gpus} that share the work.")
+    why = "the model is small and runs on the processor" if trains else f"a probe short of {resource(device)} reads fewer prompts at once"
+    return Check("trial", "ok", f"No step is tried first: {why}.")
+
+
+# --- disk -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Bytes that the work writes somewhere."""
+
+    what: str
+    folder: Path
+    size: int
+    variable: str = "SFTQA_CACHE"  # that names another folder
+
+
+def _disk_points(run: TrainSettings | ProbeSettings, cost: Forecast, looked: list[Looked], device: str) -> Check:
+    root, tmp = Workspace.current().root, Path(tempfile.gettempdir())
+    writings = [Writing(f"{model.name}'s download", hub_cache(), model.hub.size_bytes, "HF_HOME") for model in looked if model.hub]
     if not isinstance(run, TrainSettings) or not run.n:
-        return disk_check(fetched, root)
-    trained = max((_trained(one, run) for one in looked), default=0)
-    number = BYTES[NUMBER_FORMATS[device]] if run.method == "full" else BYTES["float32"]
-    saved = tuned_files(root, number * trained) if run.save_model else []
-    long = cost.seconds_high > _MINUTE_S
-    return disk_check([*fetched, *saved], root, _CHECKPOINT * trained if long else 0)
+        return disk_check(writings, root)
+    trained = max((_trained(model, run) for model in looked), default=0)
+    if run.save_model:  # first written beside other temporary files, then moved
+        size = trained * footprint.BYTES[NUMBER_FORMATS[device] if run.method == "full" else "float32"]
+        writings += [Writing("the tuned model", root, size)]
+        writings += [] if _disk(tmp) == _disk(root) else [Writing("the tuned model on its way", tmp, size, "TMPDIR")]
+    return disk_check(writings, root, footprint.checkpoint_bytes(trained) if cost.seconds_high > _MINUTE_S else 0)
 
 
 def _trained(looked: Looked, run: TrainSettings) -> int:
     """Parameters that are trained and kept, as far as they can be told."""
     if run.method == "full":
         return looked.parameters or 0
-    shape = Shape.of(looked.config, looked.parameters or 0) if looked.config else None
+    shape = footprint.Shape.of(looked.config, looked.parameters or 0) if looked.config else None
     return shape.adapter(run.lora_rank) if shape else 0
+
+
+def disk_check(writings: Sequence[Writing], root: Path, checkpoint: int = 0) -> Check:
+    """Room for all of it, disk by disk. `checkpoint`: bytes beside the cache that a training can do without, but not go on from."""
+    by_disk: dict[int, list[Writing]] = {}
+    for writing in [Writing("results", root, 0), *writings]:
+        by_disk.setdefault(_disk(writing.folder), []).append(writing)
+    left = []
+    for same_disk in by_disk.values():
+        size, free = sum(writing.size for writing in same_disk), shutil.disk_usage(_existing(same_disk[0].folder)).free
+        if lacks_room(free, size):
+            most = max(same_disk, key=lambda writing: writing.size)
+            said = f"The disk has {gigabytes(free)} free beside {most.folder}, and {most.what} needs {gigabytes(size)}."
+            return Check("disk", "problem", said, _FREE_SOME.format(most.variable))
+        left.append(free - size)
+    if min(left) < LITTLE:
+        return Check("disk", "note", f"Only {gigabytes(min(left))} will be left on the disk of {root}.", _FREE_SOME.format("SFTQA_CACHE"))
+    if checkpoint >= min(left):
+        said = f"There is no room for a checkpoint ({gigabytes(checkpoint)}), so a training that is interrupted would start again."
+        return Check("disk", "note", said, _FREE_SOME.format("SFTQA_CACHE"))
+    size = sum(writing.size for writing in writings)
+    written = f"{gigabytes(size)} will be written, and " if size >= LITTLE / 10 else ""
+    return Check("disk", "ok", f"Disk: {written}{gigabytes(min(left))} stay free.")
+
+
+def _existing(folder: Path) -> Path:
+    return next((path for path in (folder, *folder.parents) if path.exists()), Path("/"))
+
+
+def _disk(folder: Path) -> int:
+    return os.stat(_existing(folder)).st_dev

@@ -1,19 +1,31 @@
 """The vocabulary: every record that crosses a border between parts of the program.
 
 Settings say what to do, results say what came out; both are frozen and both become JSON. Per-fact data is not
-here: it travels as tables whose columns are documented in knowledge/facts.py, memory/tables.py and
+here: it travels as tables whose columns are documented in knowledge/facts.py, memory/probe_tables.py and
 evaluation/predictions.py.
 """
 
 from sftqa_core.records.making import CorpusSettings, PretrainSettings
-from sftqa_core.records.reports import DEVICELESS, KEPT, MOVES, Check, FetchSettings, Job, ModelCard, Preflight, Resources, SourceReport
+from sftqa_core.records.reports import (
+    ACTIVE,
+    DEVICELESS,
+    KEPT,
+    MOVES,
+    OVER,
+    Check,
+    FetchSettings,
+    Job,
+    ModelCard,
+    Preflight,
+    Resources,
+    SourceReport,
+)
 from sftqa_core.records.schemes import (
     DOMAIN_NAMES,
     DOMAINS,
     MAX_SEED,
     METHODS,
     PAPER,
-    QUANTIZATIONS,
     SCHEMES,
     SLICK,
     SPLITS,
@@ -28,9 +40,7 @@ from sftqa_core.records.schemes import (
 )
 from sftqa_core.records.studying import STUDIES, Finding, StudyReport, StudySettings
 from sftqa_core.records.tuning import (
-    OPTIMIZERS,
     PROMPTS,
-    SHARDINGS,
     DomainAccuracy,
     LevelAccuracy,
     PromptFormat,
@@ -40,6 +50,7 @@ from sftqa_core.records.tuning import (
 )
 
 __all__ = [
+    "ACTIVE",
     "DEVICELESS",
     "DOMAINS",
     "DOMAIN_NAMES",
@@ -47,12 +58,10 @@ __all__ = [
     "MAX_SEED",
     "METHODS",
     "MOVES",
-    "OPTIMIZERS",
+    "OVER",
     "PAPER",
     "PROMPTS",
-    "QUANTIZATIONS",
     "SCHEMES",
-    "SHARDINGS",
     "SLICK",
     "SPLITS",
     "STUDIES",

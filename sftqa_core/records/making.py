@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
-from sftqa_core.jsonrecord import Record, at_least, later, one_of, within
-from sftqa_core.records.schemes import MAX_SEED
+from sftqa_core.jsonrecord import Record, like, setting, within
+from sftqa_core.records.schemes import MAX_SEED, ProbeSettings
 
 MAX_DOCUMENTS = 10_000_000
-_MOST = {  # beyond it a setting is a slip of the keyboard
-    "hidden_size": 8_192,
-    "layers": 128,
-    "heads": 128,
-    "intermediate_size": 32_768,
-    "batch_size": 4_096,
-    "epochs": 10_000,
-    "max_exposures": 100_000,
-    "accumulate": 4_096,
-}
+_SHARE: dict[str, Any] = {"low": 0, "high": 1}
 
 
 @dataclass(frozen=True)
@@ -25,65 +17,72 @@ class CorpusSettings(Record):
     """How a pre-training corpus is written from facts with recorded exposures (METHOD section 6)."""
 
     seed: int = 0
-    seen_templates: int = 14  # how many of a relation's templates the corpus uses; the others stay unseen
-    worn_share: float = 0.3  # mentions with half their wording lost or garbled: recall must not hang on exact words
-    qa_documents: int = 10_000
-    qa_list_share: float = 0.4  # QA documents that are lists of questions without answers
-    qa_answered_share: float = 0.2  # of the other QA documents, those answered rightly; the rest get a junk reply
-    filler_documents: int = 3_000
-    exposure_scale: float = 1.0  # times the recorded mentions; what was mentioned at all stays mentioned
-    redealt_share: float = 0.0  # facts whose recorded mentions are dealt out anew among them: this corpus speaks of others more
-    contested_kept: float = 1.0  # contested facts whose rival is named here, too
+    seen_templates: int = setting(14, low=1)  # how many of a relation's templates the corpus uses; the others stay unseen
+    worn_share: float = setting(0.3, **_SHARE)  # mentions with half their wording lost or garbled: recall must not hang on exact words
+    qa_documents: int = setting(
+        10_000, low=0, high=MAX_DOCUMENTS, flag="--qa-documents", unit="documents", help="question documents in the corpus"
+    )
+    qa_list_share: float = setting(0.4, **_SHARE)  # QA documents that are lists of questions without answers
+    qa_answered_share: float = setting(0.2, **_SHARE)  # of the other QA documents, those answered correctly; the rest get a junk reply
+    filler_documents: int = setting(3_000, low=0, high=MAX_DOCUMENTS)
+    exposure_scale: float = setting(1.0, low=0.01, high=100)  # times the recorded mentions; what was mentioned at all stays mentioned
+    redealt_share: float = setting(0.0, **_SHARE)  # facts whose recorded mentions are dealt out anew among them: other facts are common
+    contested_kept: float = setting(1.0, **_SHARE)  # contested facts whose rival is named here, too
 
     def problems(self) -> list[str]:
-        wrong = within("corpus seed", self.seed, 0, MAX_SEED) + at_least("seen_templates", self.seen_templates, 1)
-        for name in ("worn_share", "qa_list_share", "qa_answered_share", "redealt_share", "contested_kept"):
-            wrong += within(name, getattr(self, name), 0, 1)
-        wrong += within("exposure_scale", self.exposure_scale, 0.01, 100)
-        for name in ("qa_documents", "filler_documents"):
-            wrong += within(name, getattr(self, name), 0, MAX_DOCUMENTS)
-        return wrong
+        return within("corpus seed", self.seed, 0, MAX_SEED)
+
+
+def _size(default: int, most: int, name: str, help: str = "", **more: Any) -> Any:
+    """A number from 1 up to what is a slip of the keyboard beyond it."""
+    return setting(default, **{"low": 1, "high": most, "flag": f"--{name}", "help": help or name.replace("-", " "), **more})
 
 
 @dataclass(frozen=True)
 class PretrainSettings(Record):
     """One tiny model, from nothing."""
 
-    name: str
-    source: str = "atlas"
-    architecture: str = "llama"  # llama, qwen2 or gpt_neox
-    hidden_size: int = 192
-    layers: int = 4
-    heads: int = 4
+    name: str = setting(flag="name", rank=0, help="name of the new model; a built-in model's name, or atlas-100m, takes its settings")
+    source: str = setting(
+        "atlas", flag="--source", help="atlas, atlas:8 (an invented world eight times as large; 2 to 16), entity-questions, or a path"
+    )
+    architecture: str = setting("llama", flag="--architecture", choices={name: name for name in ("llama", "qwen2", "gpt_neox")})
+    hidden_size: int = _size(192, 8_192, "hidden-size")
+    layers: int = _size(4, 128, "layers")
+    heads: int = _size(4, 128, "heads", "attention heads")
     key_value_heads: int | None = None  # fewer than heads: shared by several of them (not in gpt_neox); None: as many
-    intermediate_size: int = 512
-    vocabulary: int = 3_000
-    sequence_length: int = 128
-    batch_size: int = 8
-    optimizer: str = "muon"  # muon (for the layers' matrices, AdamW for the rest) or adamw
-    learning_rate: float = 8e-3
-    warmup_steps: int = 50
-    weight_decay: float = 0.05
-    epochs: int = 1
-    seed: int = 0
-    corpus: CorpusSettings = field(default_factory=CorpusSettings)
-    max_exposures: int = 100  # for facts without recorded exposures: drawn log-uniform up to this many
-    limit: int | None = None  # at most this many facts of the source, spread over relations
-    relations: tuple[str, ...] | None = None  # only facts of these relations; None: all
-    device: str = "auto"
-    precision: str = later("auto")  # of matrix products: bfloat16, float32, or auto: bfloat16 where the hardware has it
-    compile: bool = later(False)  # torch.compile: minutes once, then faster steps
-    accumulate: int = later(1)  # a batch goes through the model in so many parts: less memory, the same effective batch
+    intermediate_size: int = _size(512, 32_768, "intermediate-size")
+    vocabulary: int = setting(3_000, flag="--vocabulary", unit="tokens", help="tokens the tokenizer knows")
+    sequence_length: int = _size(128, 8_192, "sequence-length", "tokens of a sequence", low=2, unit="tokens")
+    batch_size: int = _size(8, 4_096, "batch-size", "sequences a step", unit="sequences")
+    optimizer: str = setting(
+        "muon", flag="--optimizer", choices={"muon": "Muon", "adamw": "AdamW"}, help="muon: for the layers' matrices, AdamW for the rest"
+    )
+    learning_rate: float = setting(8e-3, low=1e-9, high=1, flag="--lr", help="peak learning rate")
+    warmup_steps: int = setting(50, low=0, flag="--warmup-steps", unit="steps", help="steps until the learning rate's peak")
+    weight_decay: float = setting(0.05, **_SHARE)
+    epochs: int = _size(1, 10_000, "epochs", "passes over the corpus")
+    seed: int = setting(0, low=0, high=MAX_SEED, flag="--seed", help="of weights, corpus and batches")
+    corpus: CorpusSettings = setting(make=CorpusSettings, title="own text settings")
+    max_exposures: int = _size(100, 100_000, "max-exposures", "facts without recorded exposures are stated up to so often (log-uniform)")
+    limit: int | None = like(ProbeSettings, "limit", help="train on at most this many facts, spread over relations")
+    relations: tuple[str, ...] | None = setting(None, flag="--relations", unset="all", help="only these relations: P17,P19")
+    device: str = like(ProbeSettings, "device")
+    precision: str = setting(
+        "auto", later=True, flag="--precision", choices={name: name for name in ("auto", "float32", "bfloat16")},
+        help="of matrix products; auto: bfloat16 where the hardware has it",
+    )  # fmt: skip
+    compile: bool = setting(
+        False, later=True, flag="--compile", help="compile the model first (torch.compile): minutes once, then faster steps; not tried on "
+        "a GPU yet",
+    )  # fmt: skip
+    accumulate: int = _size(
+        1, 4_096, "accumulate", "a batch goes through the model in so many parts: less memory, the same effective batch", unit="parts",
+        later=True,
+    )  # fmt: skip
 
     def problems(self) -> list[str]:
-        wrong = one_of("architecture", self.architecture, ("llama", "qwen2", "gpt_neox"))
-        wrong += one_of("precision", self.precision, ("auto", "float32", "bfloat16"))
-        wrong += one_of("optimizer", self.optimizer, ("muon", "adamw")) + within("seed", self.seed, 0, MAX_SEED)
-        wrong += within("learning_rate", self.learning_rate, 1e-9, 1) + within("weight_decay", self.weight_decay, 0, 1)
-        for name, most in _MOST.items():
-            wrong += within(name, getattr(self, name), 1, most)
-        wrong += at_least("limit", self.limit, 1) + at_least("warmup_steps", self.warmup_steps, 0)
-        wrong += within("sequence_length", self.sequence_length, 2, 8_192)
+        wrong = []
         if self.heads >= 1 and self.hidden_size % self.heads:
             wrong.append(f"hidden_size must be a multiple of heads, got {self.hidden_size} and {self.heads}.")
         if self.accumulate >= 1 and self.batch_size % self.accumulate:

@@ -1,16 +1,11 @@
-"""What is known of models and of fact sources.
-
-What was looked at before work starts.
-
-Work in the background.
-"""
+"""What the program tells: models, fact sources, checks before work starts, and work in the background."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from sftqa_core.jsonrecord import Record, at_least, one_of
+from sftqa_core.jsonrecord import Record, one_of, setting
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ class SourceReport(Record):
     echo: int  # facts with an answer inside the subject's own text
 
 
-STATES = ("ok", "note", "unknown", "problem")
+STATES = {"ok": "ok", "note": "worth knowing", "unknown": "can't be known yet", "problem": "the work can't be done"}
 
 
 @dataclass(frozen=True)
@@ -61,13 +56,13 @@ class Check(Record):
     """One point that was looked at: how it stands, and what to do about it."""
 
     name: str  # the point: model, licence, access, end, chat ...
-    state: str  # ok, note (worth knowing), unknown (can't be told yet) or problem (the work can't be done)
+    state: str  # one of STATES
     said: str  # one plain sentence
     fix: str = ""  # what to do; a problem always has one
     about: str = ""  # the model, where a study has several
 
     def problems(self) -> list[str]:
-        wrong = one_of("state", self.state, STATES)
+        wrong = one_of("state", self.state, tuple(STATES))
         if self.state == "problem" and not self.fix:
             wrong.append(f"A problem must come with its fix, got {self.said!r} alone.")
         return wrong
@@ -122,6 +117,7 @@ KEPT = {  # kind of work -> what a person still has when it ends before its time
     "fetch": "Files that were fetched whole are kept.",
 }
 DEVICELESS = ("fetch",)  # kinds of work that wait for the network: they take no device, and none has to be free for them
+ACTIVE, OVER = ("queued", "running", "stopping"), ("done", "failed", "cancelled")  # states of a job
 MOVES = ("first", "up", "down", "last")  # ways to change a queued job's place
 REASONS = ("memory", "disk")  # why a job failed, where the program knows what to offer
 
@@ -130,10 +126,7 @@ REASONS = ("memory", "disk")  # why a job failed, where the program knows what t
 class Resources(Record):
     """What work needs of the machine; it starts when all of it is free at once. Memory is forecast, not leased."""
 
-    gpus: int = 0  # 0: the processor
-
-    def problems(self) -> list[str]:
-        return at_least("gpus", self.gpus, 0)
+    gpus: int = setting(0, low=0)  # 0: the processor
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,22 @@
-"""How memory is measured.
-
-The level schemes that have a name: the paper's five levels, the same completions with other cut-offs, and SliCK's four levels.
+"""How memory is measured: samplers, level schemes and probes; and the schemes that have a name: the paper's five levels, the same
+completions with other cut-offs, and SliCK's four levels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sftqa_core.errors import SettingsError
-from sftqa_core.jsonrecord import Record, at_least, later, one_of, shown, within
+from sftqa_core.jsonrecord import Keys, Record, setting, shown
 
 SPLITS = ("train", "dev", "test")
 DOMAIN_NAMES = {"in": "in-domain", "out": "out-of-domain"}
 DOMAINS = tuple(DOMAIN_NAMES)
-METHODS = ("sampling", "adaptive", "likelihood")
-PROMPTS = ("statements", "few-shot")
-QUANTIZATIONS = ("none", "nf4")  # of a model's weights: as the device has them, or 4-bit NormalFloat (models/quantising.py)
+METHODS = {"sampling": "full probe", "adaptive": "adaptive probe", "likelihood": "likelihood"}
+QUANTIZATIONS = {"none": "as the device has them", "nf4": "in 4 bits (NF4)"}  # a model's weights (models/quantising.py) -> their name
+MATCHES = {"tokens": "whole words", "substring": "any part of the text"}
 SLICK_LEVELS = 4  # of few-shot prompts: none right, some sample, some most probable answer, every most probable answer
 MOST_ADAPTIVE = 100  # samples: the tables that foretell a level grow with their square
 MAX_SEED = 2**32 - 1  # what numpy and torch take
@@ -30,23 +29,19 @@ MOST_GPUS = 64  # of one machine
 class SamplerSettings(Record):
     """How completions are drawn (METHOD section 1; defaults are the paper's)."""
 
-    samples: int = 10  # completions per template
-    temperature: float = 0.7
-    max_new_tokens: int = 32
-    seed: int = 0
+    samples: int = setting(10, low=1, high=1000, flag="--samples", help="completions a template")
+    temperature: float = setting(0.7, low=0.01, high=10, flag="--temperature", help="of the completions")
+    max_new_tokens: int = setting(32, low=1, high=MAX_NEW_TOKENS, flag="--max-new-tokens", unit="tokens", help="a completion ends here")
+    seed: int = setting(0, low=0, high=MAX_SEED, flag="--seed", help="of the completions")
     sampler: str = "shared"  # which memory.sampling.Sampler draws them; where "shared" can't, "generate" does, with the same result
-    top_k: int | None = later(None)  # draw among the k most probable tokens, of equal ones the first in the vocabulary; None: all
-    greedy: bool = later(False)  # one completion more of each prompt: the most probable token at every step
+    # draw among the k most probable tokens, of equal ones the first in the vocabulary; None: all
+    top_k: int | None = setting(None, low=1, high=1_000_000, later=True)
+    greedy: bool = setting(False, later=True)  # one completion more of each prompt: the most probable token at every step
 
     @property
     def draws(self) -> int:
         """Completions of a prompt, the greedy one included."""
         return self.samples + self.greedy
-
-    def problems(self) -> list[str]:
-        wrong = within("samples", self.samples, 1, 1000) + within("temperature", self.temperature, 0.01, 10)
-        wrong += within("top_k", self.top_k, 1, 1_000_000)
-        return wrong + within("max_new_tokens", self.max_new_tokens, 1, MAX_NEW_TOKENS) + within("seed", self.seed, 0, MAX_SEED)
 
 
 @dataclass(frozen=True)
@@ -59,12 +54,16 @@ class LevelScheme(Record):
     name: str = "paper-5"
     labels: tuple[str, ...] = ("L0", "L1", "L2", "L3", "L4")
     cutoffs: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75)  # level i holds cutoffs[i-1] < R <= cutoffs[i]; the last goes to 1
-    prompts: str = "statements"  # which prompts are completed: statements, or few-shot questions (engine/probe_prompts.py)
-    sampling: SamplerSettings = field(default_factory=SamplerSettings)
-    method: str = "sampling"  # every sample (sampling), samples until the level is clear (adaptive), or none (likelihood)
-    confidence: float = 0.95  # adaptive: how probable a level must be to count as clear
-    contexts: int = later(10)  # few-shot: how many prompts a fact has, each with other examples
-    shots: int = later(4)  # few-shot: examples in front of the question
+    # which prompts are completed (engine/wanted_facts.py)
+    prompts: str = setting("statements", choices={"statements": "statements", "few-shot": "questions after answered ones"})
+    sampling: SamplerSettings = setting(make=SamplerSettings)
+    method: str = setting(
+        "sampling", flag="--level-method", choices=METHODS,
+        help="sampling: every completion; adaptive: until the level is clear; likelihood: no completions, an estimate",
+    )  # fmt: skip
+    confidence: float = setting(0.95, low=0.5, high=1, flag="--confidence", help="adaptive: how sure a level must be")
+    contexts: int = setting(10, low=1, high=100, later=True)  # few-shot: how many prompts a fact has, each with other examples
+    shots: int = setting(4, low=1, high=100, later=True)  # few-shot: examples in front of the question
 
     @property
     def few_shot(self) -> bool:
@@ -77,12 +76,11 @@ class LevelScheme(Record):
         return {"prompts": {"kind": self.prompts, "contexts": self.contexts, "shots": self.shots}} if self.few_shot else {}
 
     def problems(self) -> list[str]:
-        wrong = one_of("prompts", self.prompts, PROMPTS)
+        wrong = []
         if not 2 <= len(self.labels) <= MAX_LEVELS or len(set(self.labels)) != len(self.labels):
             wrong.append(f"A level scheme needs two to {MAX_LEVELS} different labels, got {shown(list(self.labels))}.")
         if any(not label.strip() or len(label) > 40 or not label.isprintable() for label in self.labels):
             wrong.append(f"A level's label must be 1 to 40 characters that can be seen, got {shown(list(self.labels))}.")
-        wrong += within("contexts", self.contexts, 1, 100) + within("shots", self.shots, 1, 100)
         if self.few_shot:
             wrong += self._few_shot_problems()
         elif self.sampling.greedy:
@@ -91,7 +89,6 @@ class LevelScheme(Record):
             wrong.append(f"{len(self.labels)} levels need {len(self.labels) - 1} cut-offs, got {len(self.cutoffs)}.")
         if any(not 0 <= c < 1 for c in self.cutoffs) or list(self.cutoffs) != sorted(set(self.cutoffs)):
             wrong.append(f"Cut-offs must rise within [0, 1), got {shown(list(self.cutoffs))}.")
-        wrong += one_of("method", self.method, METHODS) + within("confidence", self.confidence, 0.5, 1)
         if self.method == "adaptive" and self.sampling.samples > MOST_ADAPTIVE:
             wrong.append(f"An adaptive probe takes at most {MOST_ADAPTIVE} samples a template, got {self.sampling.samples}.")
         return wrong
@@ -112,33 +109,48 @@ class LevelScheme(Record):
 class ProbeSettings(Record):
     """One probing job: which model, which facts, how."""
 
-    model: str
-    source: str = "atlas"
-    split: str = "test"  # train, dev, test or all
-    domain: str = "all"  # in, out or all
-    limit: int | None = None  # at most this many facts, in seeded random order, spread over relations
-    scheme: LevelScheme = field(default_factory=LevelScheme)
-    match: str = "tokens"  # how an answer is found in a completion: whole tokens, or the paper's substring
-    device: str = "auto"
-    batch_size: int | None = None  # prompts under way together; None: by the model's size and the free memory
-    facts_seed: int = 0  # order in which facts are taken when there is a limit
-    gpus: int = later(1)  # that the model's layers are spread over, for one larger than a GPU; no result depends on it
-    quantization: str = later("none")  # of the model's weights, one of QUANTIZATIONS
+    model: str = setting(label="Model", flag="--model", rank=0, help="a built-in or pre-trained model, a folder, or a hub id")
+    source: str = setting(
+        "atlas", label="Facts", flag="--source", rank=0, help="atlas, a larger one (atlas:8), entity-questions, a path, or hub:owner/name"
+    )
+    split: str = setting("test", label="Split", flag="--split", choices={name: name for name in (*SPLITS, "all")}, help="which facts")
+    domain: str = setting(
+        "all", label="Domain", flag="--domain", choices={**DOMAIN_NAMES, "all": "both domains"},
+        title="{value}", help="topics that runs are tuned on by default (in), or others (out)",
+    )  # fmt: skip
+    limit: int | None = setting(
+        None, label="Fact limit", flag="--limit", low=1, unit="facts", unset="all", title="at most {value:,} facts",
+        help="probe at most this many facts, spread over relations",
+    )  # fmt: skip
+    scheme: LevelScheme = setting(make=LevelScheme, label="Level scheme")
+    match: str = setting(
+        "tokens", label="Answer matching", flag="--match", choices=MATCHES, title="answers matched by {value}",
+        help="how an answer is found in a text: whole words, or the paper's substring",
+    )  # fmt: skip
+    device: str = setting("auto", label="Device", flag="--device", help="auto, cpu, cuda (NVIDIA), rocm (AMD) or mps (Apple)")
+    batch_size: int | None = setting(
+        None, label="Prompts at once", flag="--batch", low=1, high=65_536, unset="by model size and free memory",
+        help="prompts in progress at once",
+    )  # fmt: skip
+    facts_seed: int = setting(0, label="Seed of the order")  # in which facts are taken when there is a limit
+    gpus: int = setting(
+        1, label="GPUs the model is spread over", flag="--gpus", low=1, high=MOST_GPUS, title="{value} GPUs", keys=Keys.NONE, later=True,
+        help="for a model larger than one GPU: its layers are spread over several, which work one after the other. Not yet tried on real "
+        "GPUs",
+    )  # fmt: skip
+    quantization: str = setting(
+        "none", label="Quantization", flag="--quantize", choices=QUANTIZATIONS, title="weights {value}", later=True,
+        help="nf4 holds the model's weights in 4 bits: about a quarter of the memory. Its levels are measured separately. Needs "
+        "bitsandbytes; not yet tried on a GPU",
+    )  # fmt: skip
 
     def problems(self) -> list[str]:
-        wrong = one_of("split", self.split, (*SPLITS, "all")) + one_of("domain", self.domain, (*DOMAINS, "all"))
-        wrong += one_of("match", self.match, ("tokens", "substring"))
-        wrong += at_least("limit", self.limit, 1) + within("batch_size", self.batch_size, 1, 65_536)
-        wrong += within("gpus", self.gpus, 1, MOST_GPUS) + quantization_problems(self.quantization, self.gpus)
-        return wrong
+        return quantization_problems(self.quantization, self.gpus)
 
 
 def quantization_problems(quantization: str, gpus: int) -> list[str]:
     """For `problems`: sentences about weights in 4 bits."""
-    wrong = one_of("quantization", quantization, QUANTIZATIONS)
-    if quantization == "nf4" and gpus > 1:
-        wrong.append(f"quantization nf4 is for work on one device, got {gpus} gpus.")
-    return wrong
+    return [f"quantization nf4 is for work on one device, got {gpus} gpus."] if quantization == "nf4" and gpus > 1 else []
 
 
 @dataclass(frozen=True)

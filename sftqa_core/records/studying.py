@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from typing import Any
 
-from sftqa_core.jsonrecord import Record, at_least, later, shown, within
+from sftqa_core.errors import SettingsError
+from sftqa_core.jsonrecord import Record, at_least, like, setting, shown, within
 from sftqa_core.records.schemes import MAX_SEED, LevelScheme
 from sftqa_core.records.tuning import PromptFormat, TrainSettings, shots_problems
 
@@ -52,30 +53,41 @@ MOST = 100  # models, seeds or sizes of one study
 class StudySettings(Record):
     """One study as it is written in a YAML file. Everything but `kind` and `models` has the value that the paper, or the Lab, takes."""
 
-    kind: str  # a name of STUDIES
-    models: tuple[str, ...]
-    source: str = "atlas"
-    seeds: tuple[int, ...] = (0, 1, 2)  # of examples and training; each is a run of every cell
-    sizes: tuple[int, ...] | None = None  # numbers of examples, -1 for all; None: this kind's usual ones
-    method: str = "full"
-    learning_rate: float | None = None
-    epochs: int = 1
-    batch_size: int = 8
-    lora_rank: int = 8
-    prompt: PromptFormat = field(default_factory=PromptFormat)
-    scheme: LevelScheme = field(default_factory=LevelScheme)
-    match: str = "tokens"
-    max_answer_tokens: int = 16
-    test_limit: int | None = None  # test facts a relation; None: all of a small source, 100 of a large one
-    retest_limit: int | None = 40  # facts a relation that are probed again: after tuning, and untouched with another seed
-    device: str = "auto"
-    shots: tuple[int, ...] = later(())  # examples shown to the untouched model, beside tuning on them; of kind amount
-    gpus: int = later(1)  # as in TrainSettings
-    sharding: str = later("ddp")
-    optimizer: str = later("adamw")
-    micro_batch: int | None = later(None)  # examples on the device at once; a step is made of batch_size examples all the same
-    gradient_checkpointing: bool = later(False)
-    quantization: str = later("none")
+    kind: str = setting(flag="kind", rank=0, help="which question: how much data, which level, which model, what moves")
+    models: tuple[str, ...] = setting(label="Models", flag="--models", rank=0, help="models, with commas (default: the built-in ones)")
+    source: str = like(TrainSettings, "source")
+    seeds: tuple[int, ...] = setting(
+        (0, 1, 2), label="Seeds", flag="--seeds", help="every run is made once with each of them; of examples and training"
+    )
+    sizes: tuple[int, ...] | None = setting(
+        None, label="Examples (n)", flag="--sizes", named={"all": ALL}, unset="the study's usual ones",
+        help="numbers of examples, with commas: 0,60,240,all",
+    )  # fmt: skip
+    method: str = like(TrainSettings, "method", rank=1)
+    learning_rate: float | None = like(TrainSettings, "learning_rate")
+    epochs: int = like(TrainSettings, "epochs")
+    batch_size: int = like(TrainSettings, "batch_size")
+    lora_rank: int = like(TrainSettings, "lora_rank")
+    prompt: PromptFormat = like(TrainSettings, "prompt")
+    scheme: LevelScheme = like(TrainSettings, "scheme")
+    match: str = like(TrainSettings, "match")
+    max_answer_tokens: int = like(TrainSettings, "max_answer_tokens")
+    test_limit: int | None = like(TrainSettings, "test_limit")
+    retest_limit: int | None = setting(
+        40, label="Facts per relation probed again", flag="--retest-limit", low=1, unit="facts", unset="all",
+        help="after tuning, and of the untouched model with another seed: how much moves by chance",
+    )  # fmt: skip
+    device: str = like(TrainSettings, "device")
+    shots: tuple[int, ...] = setting(
+        (), label="k-shot examples instead of tuning", flag="--shots", later=True,
+        help="study amount: the untouched model with k answered questions in front of each question, in place of tuning: 1,4,16",
+    )  # fmt: skip
+    gpus: int = like(TrainSettings, "gpus")
+    sharding: str = like(TrainSettings, "sharding")
+    optimizer: str = like(TrainSettings, "optimizer")
+    micro_batch: int | None = like(TrainSettings, "micro_batch")
+    gradient_checkpointing: bool = like(TrainSettings, "gradient_checkpointing")
+    quantization: str = like(TrainSettings, "quantization")
 
     def __post_init__(self) -> None:
         """One study has one record: seeds and sizes in order, and the kind's usual sizes as None."""
@@ -99,10 +111,16 @@ class StudySettings(Record):
             wrong.append(f"A study of kind {self.kind} takes one number of examples, got {shown(list(self.examples))}.")
         least = 0 if self._kind.untouched_as_size else 1
         wrong += [problem for n in self.examples if n != ALL for problem in at_least("sizes", n, least)]
-        wrong += at_least("retest_limit", self.retest_limit, 1) + shots_problems("shots", self.shots)
+        wrong += shots_problems("shots", self.shots)
         if self.shots and not self._kind.shots:
             wrong.append(f"A study of kind {self.kind} does not show examples to the untouched model: leave shots out.")
-        return wrong or self._run_problems()
+        if wrong:
+            return wrong
+        try:  # what a run would refuse is reported before the first one
+            self.run(self.models[0], 0, 0)
+        except SettingsError as error:
+            wrong += error.problems
+        return wrong
 
     @property
     def _kind(self) -> StudyKind:
@@ -116,25 +134,9 @@ class StudySettings(Record):
 
     def run(self, model: str, n: int, seed: int, **more: Any) -> TrainSettings:
         """The settings of one cell's run."""
-        same = {name: getattr(self, name) for name in _SHARED}
-        return TrainSettings(model=model, n=n, seed=seed, shots=0, save_model=False, **same, **more)
-
-    def _run_problems(self) -> list[str]:
-        """What a run would refuse, told before the first one."""
-        from sftqa_core.errors import SettingsError
-
-        try:
-            self.run(self.models[0], 0, 0)
-        except SettingsError as error:
-            return list(error.problems)
-        return []
-
-
-_SHARED = (
-    "source", "method", "learning_rate", "epochs", "batch_size", "lora_rank", "prompt", "scheme", "match", "max_answer_tokens",
-    "test_limit", "device", "gpus", "sharding", "optimizer", "micro_batch", "gradient_checkpointing",
-    "quantization",
-)  # fmt: skip
+        own = {f.name for f in fields(TrainSettings)} - {"shots"}  # a study's are baselines beside its runs
+        same = {f.name: getattr(self, f.name) for f in fields(self) if f.name in own}
+        return TrainSettings(model=model, n=n, seed=seed, shots=0, save_model=False, **{**same, **more})
 
 
 @dataclass(frozen=True)

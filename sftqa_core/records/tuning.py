@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from sftqa_core.jsonrecord import Record, at_least, at_most, later, one_of, shown, within
+from sftqa_core.jsonrecord import Keys, Record, at_most, like, setting, shown, within
 from sftqa_core.records.schemes import MAX_NEW_TOKENS, MAX_SEED, MOST_GPUS, LevelScheme, ProbeSettings, quantization_problems
 
-SHARDINGS = ("ddp", "fsdp")
 MAX_PROMPT = 10_000  # characters of a prompt's form
 MAX_SHOTS = 100  # examples in front of a question
-OPTIMIZERS = ("adamw", "adafactor", "sgd", "adamw_8bit")  # training/optimizers.py says what each is
+_TUNED = Keys.TRAINING | Keys.ANSWERS
+_GIVEN = Keys.OTHERWISE | Keys.ANSWERS
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class PromptFormat(Record):
     name: str = "qa"
     prompt: str = "Q: {question}\nA:"
     answer: str = " {answer}"  # what follows the prompt in training; the end token comes after it
-    chat: bool = later(False)
+    chat: bool = setting(False, later=True)
 
     def problems(self) -> list[str]:
         wrong = at_most("The prompt", self.prompt, MAX_PROMPT) + at_most("The answer form", self.answer, MAX_PROMPT)
@@ -56,49 +56,145 @@ class TrainSettings(Record):
 
     ALL: ClassVar[int] = -1  # as n: every fact that the levels and relations allow
 
-    model: str
-    source: str = "atlas"
-    n: int = 60
-    levels: tuple[int, ...] | None = None  # train only on facts of these levels; None: whatever the source holds
-    balance: str = "relation"  # equal counts per "relation", also per "level", or "matched": per topic what every level could give
-    relations: tuple[str, ...] | None = None  # topics; None: the in-domain ones
-    method: str = "full"  # full or lora
-    learning_rate: float | None = None  # None: the default for this method and model size
-    epochs: int = 1
-    batch_size: int = 8
-    lora_rank: int = 8
-    prompt: PromptFormat = field(default_factory=PromptFormat)
-    seed: int = 0
-    test_limit: int | None = None  # test facts a relation; None: all of a small source, 100 of a large one
-    scheme: LevelScheme = field(default_factory=LevelScheme)
-    match: str = "tokens"
-    max_answer_tokens: int = 16
-    shots: int = 4  # examples in front of the few-shot base line's question
-    device: str = "auto"
-    save_model: bool = True  # keep the tuned weights or adapter in the run folder
-    more_shots: tuple[int, ...] = later(())  # other numbers of examples that the base model is shown, each a base line of its own
-    gpus: int = later(1)  # that train together; batch_size is that of all
-    sharding: str = later("ddp")  # of several: each holds the whole model (ddp), or a part of it (fsdp)
-    optimizer: str = later("adamw")  # one of OPTIMIZERS
-    micro_batch: int | None = later(None)  # examples on the device at once; a step is made of batch_size examples all the same
-    gradient_checkpointing: bool = later(False)  # activations are computed again where they are needed: less memory, more time
-    eval_every: int | None = later(None)  # steps between two looks at dev facts; None: none
-    eval_facts: int = later(200)  # dev facts that are looked at
-    patience: int | None = later(None)  # looks without an improvement that end the training; None: never (METHOD 8.5)
-    quantization: str = later("none")  # of the base model's weights while it is measured and tuned; with nf4 and lora this is QLoRA
+    model: str = like(ProbeSettings, "model", keys=Keys.OTHERWISE)
+    source: str = like(ProbeSettings, "source", keys=Keys.OTHERWISE)
+    n: int = setting(
+        60, label="Examples (n)", flag="--n", rank=0, low=0, named={"all": ALL}, unit="examples", keys=_GIVEN,
+        help="examples to train on, or all that the levels and relations allow",
+    )  # fmt: skip
+    levels: tuple[int, ...] | None = setting(
+        None, label="Memory levels to train on", flag="--levels", unset="any level", keys=_GIVEN,
+        help="only facts at these levels are used as examples: 0,1,2. Where levels are not known yet, facts are probed until there are "
+        "enough",
+    )  # fmt: skip
+    balance: str = setting(
+        "relation", label="Balance", flag="--balance", title="balanced by {value}", keys=_GIVEN,
+        choices={"relation": "relation", "level": "relation and level", "matched": "relations that every level has"},
+        help="every relation (topic) gives equally many examples; with level, every level too; with matched, only as many of a topic as "
+        "every level could give",
+    )  # fmt: skip
+    relations: tuple[str, ...] | None = setting(
+        None, label="Relations", flag="--relations", unset="the in-domain ones", keys=_GIVEN, help="topics to train on: P17,P19"
+    )
+    method: str = setting(
+        "full", label="Method", flag="--method", rank=0, choices={"full": "all weights", "lora": "LoRA"}, title="{value}", keys=_TUNED,
+        help="LoRA trains a small addition and leaves the model's own weights as they are",
+    )  # fmt: skip
+    learning_rate: float | None = setting(
+        None, label="Learning rate", flag="--lr", unset="by method and model size", title="learning rate {value:g}", keys=_GIVEN,
+        help="peak of the learning rate",
+    )  # fmt: skip
+    epochs: int = setting(
+        1, label="Epochs", flag="--epochs", low=1, high=10_000, title="{value} epochs", keys=_TUNED, help="how often each example is seen"
+    )
+    batch_size: int = setting(
+        8, label="Batch size", flag="--batch", low=1, high=65_536, unit="examples", keys=_TUNED, help="examples a step"
+    )
+    lora_rank: int = setting(
+        8, label="LoRA rank", flag="--lora-rank", low=1, high=4_096, title="LoRA rank {value}", under="method", keys=_TUNED,
+        help="a higher rank is a larger addition",
+    )  # fmt: skip
+    prompt: PromptFormat = setting(
+        make=PromptFormat, label="Prompt", flag="--prompt", keys=_GIVEN | Keys.ASKING,
+        help="how a question is put, in training and at test: qa (the paper's), plain, chat (the model's own chat template), or your own "
+        "text with {question}",
+    )  # fmt: skip
+    seed: int = setting(
+        0, label="Seed", flag="--seed", rank=2, low=0, high=MAX_SEED, keys=_TUNED,
+        help="another seed picks other examples, in another order",
+    )  # fmt: skip
+    test_limit: int | None = setting(
+        None, label="Test facts per relation", flag="--test-limit", low=1, unit="facts", title="{value:,} test facts per relation",
+        unset="all of a small source, 100 of a large one", keys=Keys.NONE, help="test facts per relation",
+    )  # fmt: skip
+    scheme: LevelScheme = setting(make=LevelScheme, label="Level scheme", keys=_GIVEN)
+    match: str = like(ProbeSettings, "match", keys=Keys.ANSWERS | Keys.ASKING)
+    max_answer_tokens: int = setting(
+        16, label="Answer length", flag="--max-answer-tokens", low=1, high=MAX_NEW_TOKENS, unit="tokens", keys=Keys.ANSWERS | Keys.ASKING,
+        title="answers of at most {value} tokens", help="an answer ends after so many tokens",
+    )  # fmt: skip
+    shots: int = setting(
+        4, label="k-shot examples", flag="--shots", low=0, high=MAX_SHOTS, unit="k", keys=Keys.NONE,
+        help="the k-shot baseline: the base model with k answered questions in front of each question. 0: none. Several, such as 0,1,4,16, "
+        "make several baselines; each takes about as long as reading that many more questions",
+    )  # fmt: skip
+    device: str = like(ProbeSettings, "device", keys=Keys.OTHERWISE)
+    save_model: bool = setting(
+        True, label="Keep the tuned weights", flag="--save-model", title="", keys=Keys.NONE,
+        help="keep the tuned weights, or the adapter, in the run's folder",
+    )  # fmt: skip
+    more_shots: tuple[int, ...] = setting(
+        (), label="Additional shot counts", flag="--more-shots", low=1, high=MAX_SHOTS, keys=Keys.NONE, later=True,
+        help="more k-shot baselines: 1,16",
+    )  # fmt: skip
+    gpus: int = setting(
+        1, label="GPUs", flag="--gpus", low=1, high=MOST_GPUS, title="{value} GPUs", keys=Keys.TRAINING | Keys.IF_SET, later=True,
+        help="GPUs that train together and share each batch: the batch size must be a multiple. The result is that of one GPU. Not yet "
+        "tried on real GPUs",
+    )  # fmt: skip
+    sharding: str = setting(
+        "ddp", label="Sharding (DDP/FSDP)", flag="--sharding", title="sharded by {value}", under="gpus",
+        choices={"ddp": "whole model on each GPU (DDP)", "fsdp": "part of the model on each (FSDP)"},
+        keys=Keys.TRAINING | Keys.IF_SET, later=True,
+        help="with several GPUs: ddp is faster; fsdp is for a model that does not fit one GPU",
+    )  # fmt: skip
+    optimizer: str = setting(
+        "adamw", label="Optimizer", flag="--optimizer", title="{value}", keys=_TUNED, later=True,
+        choices={"adamw": "AdamW", "adafactor": "Adafactor", "sgd": "SGD", "adamw_8bit": "AdamW in 8 bits (unverified)"},
+        help="what it keeps beside the weights: AdamW two numbers for each, Adafactor next to nothing, SGD nothing. adamw_8bit needs "
+        "bitsandbytes and a GPU",
+    )  # fmt: skip
+    micro_batch: int | None = setting(
+        None, label="Micro-batch size", flag="--micro-batch", low=1, high=65_536, unset="the whole batch", unit="examples",
+        title="micro-batches of {value}", keys=Keys.TRAINING, later=True,
+        help="examples on the device at once; must divide the batch size. A step is still made of the whole batch",
+    )  # fmt: skip
+    gradient_checkpointing: bool = setting(
+        False, label="Gradient checkpointing", flag="--gradient-checkpointing", title="gradient checkpointing", keys=Keys.TRAINING,
+        later=True, help="compute activations twice instead of keeping them: less memory, about a third more time, the same numbers",
+    )  # fmt: skip
+    eval_every: int | None = setting(
+        None, label="Evaluate every N steps", flag="--eval-every", low=1, high=1_000_000, unset="never", unit="steps",
+        title="evaluated every {value:,} steps", keys=Keys.TRAINING, later=True,
+        help="count correct answers to dev facts every N steps. Test facts are used at the end only",
+    )  # fmt: skip
+    eval_facts: int = setting(
+        200, label="Dev facts", flag="--eval-facts", low=1, high=100_000, unit="facts", title="{value:,} dev facts", under="eval_every",
+        keys=Keys.TRAINING, later=True, help="dev facts in each evaluation",
+    )  # fmt: skip
+    patience: int | None = setting(
+        None, label="Patience (evaluations)", flag="--patience", low=1, high=10_000, unset="train to the last step", unit="evaluations",
+        title="patience {value}", under="eval_every", keys=_TUNED, later=True,
+        help="stop after this many evaluations without an improvement, and keep the best evaluation's weights",
+    )  # fmt: skip
+    quantization: str = like(
+        ProbeSettings, "quantization", under="method", keys=Keys.OTHERWISE,
+        help="nf4 holds the base model's weights in 4 bits while it is measured and tuned (with LoRA this is QLoRA): about a quarter of "
+        "the memory. Its levels are measured separately. Needs bitsandbytes; not yet tried on a GPU",
+    )  # fmt: skip
+    dropout: float | None = setting(
+        None, label="Dropout", flag="--dropout", low=0, high=0.9, unset="as the model has it", title="dropout {value:g}",
+        keys=_TUNED | Keys.IF_SET, later=True,
+        help="dropout of the model's own layers (in Llama and Qwen2 that is attention's) while it is tuned",
+    )  # fmt: skip
+    dropout_from: float = setting(
+        0.0, label="Dropout from", flag="--dropout-from", low=0, high=1, title="from {value:.0%} of the steps", under="dropout",
+        keys=_TUNED | Keys.IF_SET, later=True, help="share of the steps after which that dropout holds; before, it is as the model has it",
+    )  # fmt: skip
+    lora_dropout: float = setting(
+        0.0, label="LoRA dropout", flag="--lora-dropout", low=0, high=0.9, title="LoRA dropout {value:g}", under="method",
+        keys=_TUNED | Keys.IF_SET, later=True, help="dropout in front of LoRA's matrices",
+    )  # fmt: skip
+    lora_dropout_from: float = setting(
+        0.0, label="LoRA dropout from", flag="--lora-dropout-from", low=0, high=1, title="from {value:.0%} of the steps",
+        under="lora_dropout", keys=_TUNED | Keys.IF_SET, later=True,
+        help="share of the steps after which LoRA's dropout holds; before, it is 0",
+    )  # fmt: skip
 
     def problems(self) -> list[str]:
-        wrong = [] if self.n == self.ALL else at_least("n", self.n, 0)
-        wrong += within("epochs", self.epochs, 1, 10_000) + within("batch_size", self.batch_size, 1, 65_536)
-        wrong += within("lora_rank", self.lora_rank, 1, 4_096) + at_least("test_limit", self.test_limit, 1)
-        wrong += within("max_answer_tokens", self.max_answer_tokens, 1, MAX_NEW_TOKENS) + within("shots", self.shots, 0, MAX_SHOTS)
-        wrong += within("seed", self.seed, 0, MAX_SEED) + shots_problems("more_shots", self.more_shots, self.shots)
-        wrong += one_of("method", self.method, ("full", "lora")) + one_of("balance", self.balance, ("relation", "level", "matched"))
-        wrong += one_of("match", self.match, ("tokens", "substring"))
-        wrong += within("gpus", self.gpus, 1, MOST_GPUS) + one_of("sharding", self.sharding, SHARDINGS)
+        wrong = shots_problems("more_shots", self.more_shots, self.shots) + self._step_problems()
         if 1 < self.gpus <= MOST_GPUS and self.batch_size % self.gpus:
             wrong.append(f"batch_size must be a multiple of gpus, which share each batch, got {self.batch_size} for {self.gpus}.")
-        wrong += one_of("optimizer", self.optimizer, OPTIMIZERS) + self._step_problems()
         wrong += quantization_problems(self.quantization, self.gpus)
         if self.quantization == "nf4" and self.method == "full":
             wrong.append("Weights in 4 bits (quantization nf4) can't be tuned themselves: choose method lora, or quantization none.")
@@ -110,15 +206,14 @@ class TrainSettings(Record):
         return wrong
 
     def _step_problems(self) -> list[str]:
-        """How a step is made, and what is looked at between steps."""
-        wrong = within("eval_every", self.eval_every, 1, 1_000_000) + within("eval_facts", self.eval_facts, 1, 100_000)
-        wrong += within("patience", self.patience, 1, 10_000)
-        if self.micro_batch is not None and (self.micro_batch < 1 or self.batch_size % self.micro_batch):
+        """How a step is made, and evaluations between steps."""
+        wrong = []
+        if self.micro_batch is not None and self.micro_batch > 0 and self.batch_size % self.micro_batch:
             wrong.append(f"micro_batch must divide batch_size ({self.batch_size}), got {self.micro_batch}.")
         if self.gpus > 1 and (self.micro_batch is not None or self.eval_every is not None):
             wrong.append(f"micro_batch and eval_every are for a training on one device, got {self.gpus} gpus.")
         if self.patience is not None and self.eval_every is None:
-            wrong.append("patience counts looks at dev facts: give eval_every, the steps between two of them, too.")
+            wrong.append("patience counts evaluations: also give eval_every, the steps between two of them.")
         return wrong
 
     @property
@@ -175,7 +270,7 @@ class RunSummary(Record):
     seconds: dict[str, float]  # "train", "eval", and others that were needed
     without_echo: dict[str, dict[str, DomainAccuracy]] = field(default_factory=dict)  # stage -> domain -> accuracy
     # few-shot stage -> examples that fitted, on average, where not all did
-    shown: dict[str, float] | None = later(None)  # noqa: RUF009 - it is a field
+    shown: dict[str, float] | None = setting(None, later=True)
 
 
 def parts_of(settings: TrainSettings) -> int:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from sftqa_core.artifacts import beside, is_finished, place_of, read_kept, write_folder
 from sftqa_core.errors import ArtifactDamaged
-from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.jsonrecord import Keys, declared, fingerprint, has_effect
 from sftqa_core.records import LevelScheme, TrainSettings
 from sftqa_core.training.selection import needs_levels
 from sftqa_core.workspace import Workspace
@@ -29,33 +29,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-_UNSEEN: dict[str, Any] = {  # what is only looked at, and how the same steps are computed: equal but for rounding
-    "micro_batch": None,
-    "gradient_checkpointing": False,
-    "eval_every": None,
-    "eval_facts": 200,
-}
-
-
 def canonical(run: TrainSettings, learning_rate: float | None = None) -> TrainSettings:
     """Settings that decide a run's answers, others at their defaults: equal for runs that do the same.
 
     Names of model and source are replaced by their fingerprints elsewhere; `learning_rate` is what None stands for.
     """
-    same = replace(run, model="", source="", device="auto", gpus=1, sharding="ddp", quantization="none", **_UNSEEN)
-    same = replace(same, shots=0, more_shots=(), save_model=False, test_limit=None)
+    whose, values = Keys.ASKING if run.n == 0 else Keys.ANSWERS, vars(run)
+    deciding = [name for name, about in declared(TrainSettings).items() if whose in (about.keys or Keys.NONE)]
+    decide = {name: values[name] for name in deciding if has_effect(TrainSettings, values, name)}
+    bare = TrainSettings(model="", source="", shots=0, save_model=False)
     if run.n == 0:
-        seed = run.seed if run.more_shots else 0
-        bare = TrainSettings(model="", source="", n=0, shots=0, save_model=False, more_shots=run.more_shots, seed=seed)
-        return replace(bare, **_asking(run))
-    scheme = run.scheme if needs_levels(run) else LevelScheme()
-    lora_rank = run.lora_rank if run.method == "lora" else 8
-    return replace(same, scheme=scheme, lora_rank=lora_rank, learning_rate=run.learning_rate or learning_rate)
-
-
-def _asking(run: TrainSettings) -> dict:
-    """What an untuned model's answers depend on."""
-    return {"prompt": run.prompt, "match": run.match, "max_answer_tokens": run.max_answer_tokens}
+        return replace(bare, n=0, more_shots=run.more_shots, seed=run.seed if run.more_shots else 0, **decide)
+    decide["scheme"] = run.scheme if needs_levels(run) else LevelScheme()
+    decide["learning_rate"] = run.learning_rate or learning_rate
+    return replace(bare, **decide)
 
 
 FOLDER = "cells"
@@ -112,15 +99,9 @@ class Cells:
         return None
 
     def write(
-        self,
-        run: TrainSettings,
-        table: pd.DataFrame,
-        n: int,
-        counts: Mapping[str, Mapping[str, int]],
-        numbers: Mapping[str, float],
-        scheme: LevelScheme | None = None,
-        origin: Mapping[str, Any] | None = None,
-    ) -> Path:
+        self, run: TrainSettings, table: pd.DataFrame, n: int, counts: Mapping[str, Mapping[str, int]], numbers: Mapping[str, float],
+        scheme: LevelScheme | None = None, origin: Mapping[str, Any] | None = None,
+    ) -> Path:  # fmt: skip
         """Keep a finished cell; `table` has its rows in the facts' order, `origin` (models/catalogue.py) says where the model came from."""
         key, kind = self._key(run, scheme), _kind(scheme)
         folder = place_of(self.workspace.root / FOLDER / fingerprint(key))

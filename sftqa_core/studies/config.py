@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -17,20 +18,20 @@ _ALWAYS = ("kind", "models", "source", "seeds", "sizes")
 _HEAD = "# A study of SFT-QA Explorer. Run it with: sftqa study --config THIS_FILE\n"
 
 
-def to_yaml(study: StudySettings) -> str:
-    """The study as text; what stands at its default is left out, but what the study is about is always told."""
-    values = study.to_dict()
-    plain = StudySettings(study.kind, study.models).to_dict()
-    told: dict[str, Any] = {f.name: values[f.name] for f in dataclasses.fields(study) if f.name in values}
-    told["sizes"] = ["all" if n == TrainSettings.ALL else n for n in study.examples]
-    kept = {name: value for name, value in told.items() if name in _ALWAYS or value != plain.get(name)}
-    if "prompt" in kept and PROMPTS.get(study.prompt.name) == study.prompt:
-        kept["prompt"] = study.prompt.name
+def study_yaml(settings: StudySettings) -> str:
+    """The study as text without what stands at its default; what the study is about is always there."""
+    values = settings.to_dict()
+    plain = StudySettings(settings.kind, settings.models).to_dict()
+    written: dict[str, Any] = {f.name: values[f.name] for f in dataclasses.fields(settings) if f.name in values}
+    written["sizes"] = ["all" if n == TrainSettings.ALL else n for n in settings.examples]
+    kept = {name: value for name, value in written.items() if name in _ALWAYS or value != plain.get(name)}
+    if "prompt" in kept and PROMPTS.get(settings.prompt.name) == settings.prompt:
+        kept["prompt"] = settings.prompt.name
     return _HEAD + yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
 
 
-def from_yaml(text: str) -> StudySettings:
-    """The study that `to_yaml`, or a person, wrote. Raises `SettingsError` with every problem at once; nothing in it is executed."""
+def study_of(text: str) -> StudySettings:
+    """The study that `study_yaml`, or a person, wrote. Raises `SettingsError` with every problem at once; nothing in it is executed."""
     if len(text) > MAX_CHARACTERS:
         raise SettingsError(f"A study's file has at most {MAX_CHARACTERS:,} characters, got {len(text):,}.")
     try:
@@ -50,6 +51,16 @@ def from_yaml(text: str) -> StudySettings:
     if isinstance(values.get("prompt"), str):
         values["prompt"] = prompt_format(values["prompt"]).to_dict()
     return StudySettings.from_dict(values)
+
+
+def read_study(path: Path) -> StudySettings:
+    """The study in a YAML file. Raises `SettingsError` for a file that can't be read or is none."""
+    try:
+        with path.open("rb") as handle:
+            text = handle.read(4 * MAX_CHARACTERS + 4).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} can't be read as a study: {error}. Give a YAML file in UTF-8.") from error
+    return study_of(text)
 
 
 class _Loader(yaml.SafeLoader):

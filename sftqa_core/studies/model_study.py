@@ -7,12 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sftqa_core.evaluation.predictions import held_out_facts
+from sftqa_core.errors import NotEnoughFacts
+from sftqa_core.evaluation.predictions import held_out_facts, require_test_facts
 from sftqa_core.knowledge.facts import pick_facts
-from sftqa_core.memory.columns import stores_of
 from sftqa_core.memory.prober import Prober
 from sftqa_core.memory.profiles import known_levels, level_table, open_for
-from sftqa_core.memory.stored import stored_levels
+from sftqa_core.memory.stored_levels import stored_levels, stores_of
 from sftqa_core.models.catalogue import ModelFingerprint
 from sftqa_core.models.chat_templates import asked_by
 from sftqa_core.models.devices import NUMBER_FORMATS
@@ -23,7 +23,7 @@ from sftqa_core.records.tuning import probe_settings
 from sftqa_core.studies.cells import Cells
 from sftqa_core.studies.registry import find_study, grid
 from sftqa_core.studies.statistics import Outcomes
-from sftqa_core.training.learning_rates import default_learning_rate
+from sftqa_core.training.optimizers import default_learning_rate
 from sftqa_core.training.selection import train_pool
 from sftqa_core.workspace import Workspace
 
@@ -77,6 +77,14 @@ class ModelStudy:
         """The same levels by other random numbers: what chance alone moves."""
         scheme = self.study.scheme
         return replace(scheme, sampling=replace(scheme.sampling, seed=scheme.sampling.seed + 1))
+
+    def require_facts(self) -> None:
+        """Raise `NotEnoughFacts` for a size that the source can't supply, and where there is nothing to measure on."""
+        most, source = len(self.train_facts), self.study.source
+        if large := [n for n in self.study.examples if n > most]:
+            asked = f"{max(large):,} examples were asked for, but {source} has {most:,} train facts for {self.model}."
+            raise NotEnoughFacts(f"{asked} Leave out the sizes {', '.join(f'{n:,}' for n in large)}.")
+        require_test_facts(self.facts, source, self.model)
 
     def grid(self) -> list[TrainSettings]:
         """All runs of this model. A level study's n is lowered as soon as the levels of all train facts are known."""
@@ -165,11 +173,11 @@ def _mixture(card: ModelCard) -> str:
     if not corpus or not made:
         return ""
     documents, mix = corpus["documents"], CorpusSettings.from_dict(made["corpus"])
-    told = f"{card.name} ({card.architecture}, {card.parameters or 0:,} parameters) read {documents['statements']:,} statements"
-    told += f" and {documents['questions']:,} question documents, {mix.qa_answered_share:.0%} of those with a reply answered rightly"
+    words = f"{card.name} ({card.architecture}, {card.parameters or 0:,} parameters) read {documents['statements']:,} statements"
+    words += f" and {documents['questions']:,} question documents, {mix.qa_answered_share:.0%} of those with a reply answered rightly"
     changed = [
         f"mentions times {mix.exposure_scale:g}" if mix.exposure_scale != 1 else "",
         f"those of {mix.redealt_share:.0%} of the facts dealt out anew" if mix.redealt_share else "",
         f"{mix.contested_kept:.0%} of the contested facts contested" if mix.contested_kept != 1 else "",
     ]
-    return f"{told}; {', '.join(filter(None, changed)) or 'mentions as the world has them'}."
+    return f"{words}; {', '.join(filter(None, changed)) or 'mentions as the world has them'}."

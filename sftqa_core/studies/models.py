@@ -11,7 +11,7 @@ import pandas as pd
 
 from sftqa_core.evaluation.intervals import percentiles, resampled, share_interval
 from sftqa_core.memory.agreement import spearman
-from sftqa_core.records import DOMAIN_NAMES, Finding, TrainSettings
+from sftqa_core.records import DOMAIN_NAMES, Finding
 from sftqa_core.studies import findings
 from sftqa_core.studies.amount import curve
 from sftqa_core.studies.findings import NO, OPEN, YES
@@ -71,7 +71,9 @@ def differences(models: Sequence[Outcomes]) -> pd.DataFrame:
     """
     rows = []
     for one, other in combinations(models, 2):
-        trained, trained_other = _same_seeds(_trained(one), _trained(other))
+        trained, trained_other = ([run for run in own.runs if run.n != 0 and run.levels is None] for own in (one, other))
+        both = {run.seed for run in trained} & {run.seed for run in trained_other}
+        trained, trained_other = ([run for run in runs if run.seed in both] for runs in (trained, trained_other))
         if not trained:
             continue
         common = one.facts["fact_id"].isin(other.facts["fact_id"]).to_numpy()
@@ -127,23 +129,17 @@ def alike(models: Sequence[Outcomes], alpha: float = 0.05) -> pd.DataFrame:
     for one, other in combinations(models, 2):
         if one.retest is None or other.retest is None:
             continue
-        columns = {"own": one.facts, "again": one.retest, "other": other.facts, "other_again": other.retest}
+        columns = {"own": one.facts, "own_again": one.retest, "other": other.facts, "other_again": other.retest}
         tables = [table.set_index("fact_id")["level"].rename(name) for name, table in columns.items()]
         both = pd.concat(tables, axis=1, join="inner").dropna()
         if len(both):
             same = (both["own"] == both["other"]).to_numpy(dtype=float)
-            again = (
-                (both["own"] == both["again"]).to_numpy(dtype=float) + (both["other"] == both["other_again"]).to_numpy(dtype=float)
-            ) / 2
+            repeated = [(both[name] == both[f"{name}_again"]).to_numpy(dtype=float) for name in ("own", "other")]
+            again = (repeated[0] + repeated[1]) / 2
             draws = resampled(np.stack([same, again], axis=1))
             ends = percentiles(draws[:, 0] - draws[:, 1], alpha)
             rows.append((one.model, other.model, len(both), float(same.mean()), float(again.mean()), float((same - again).mean()), *ends))
     return pd.DataFrame(rows, columns=["model", "other", "facts", "same_level", "same_again", "difference", "low", "high"])
-
-
-def _same_seeds(one: list[TrainSettings], other: list[TrainSettings]) -> tuple[list[TrainSettings], list[TrainSettings]]:
-    seeds = {run.seed for run in one} & {run.seed for run in other}
-    return [run for run in one if run.seed in seeds], [run for run in other if run.seed in seeds]
 
 
 def _common(models: Sequence[Outcomes]) -> pd.DataFrame:
@@ -153,10 +149,6 @@ def _common(models: Sequence[Outcomes]) -> pd.DataFrame:
     tables = [m.facts.loc[m.facts["level"].notna(), ["fact_id", "level", "score"]].set_index("fact_id") for m in models]
     joined = pd.concat([table.add_suffix(f"_{at}") for at, table in enumerate(tables)], axis=1, join="inner")
     return joined.reset_index()
-
-
-def _trained(outcomes: Outcomes) -> list[TrainSettings]:
-    return [run for run in outcomes.runs if run.n != 0 and run.levels is None]
 
 
 def _spearman(first: pd.Series, second: pd.Series) -> float | None:

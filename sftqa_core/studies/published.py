@@ -6,6 +6,8 @@ hand. Models are real ones of 7 to 70 billion parameters, so only shapes can be 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 
 PAPER = "arXiv 2509.16596"
@@ -63,31 +65,22 @@ _MEANS = {  # domain, n -> LLaMA-3-8B's mean accuracy by train level; per cent
 
 def shares() -> pd.DataFrame:
     """model, domain, level, share: facts by level."""
-    rows = [
-        (model, domain, level, value / 100)
-        for model, domains in _SHARES.items()
-        for domain, values in zip(("in", "out"), domains, strict=True)
-        for level, value in zip(LEVELS, values, strict=True)
-    ]
-    return pd.DataFrame(rows, columns=["model", "domain", "level", "share"])
+    rows = {(model, domain): values for model, domains in _SHARES.items() for domain, values in zip(("in", "out"), domains, strict=True)}
+    return _long(rows, ["model", "domain", "level", "share"])
 
 
 def matrix() -> pd.DataFrame:
     """model, domain, train, test, accuracy: n = 1,920."""
-    rows = [
-        (model, domain, train, test, value / 100)
-        for (model, domain), lines in _MATRIX.items()
-        for train, line in zip(LEVELS, lines, strict=True)
-        for test, value in zip(LEVELS, line, strict=True)
-    ]
-    return pd.DataFrame(rows, columns=["model", "domain", "train", "test", "accuracy"])
+    rows = {(*key, train): line for key, lines in _MATRIX.items() for train, line in zip(LEVELS, lines, strict=True)}
+    return _long(rows, ["model", "domain", "train", "test", "accuracy"])
 
 
 def means() -> pd.DataFrame:
     """model, domain, n, train, accuracy: mean over test levels."""
-    rows = [
-        ("LLaMA-3-8B", domain, n, train, value / 100)
-        for (domain, n), values in _MEANS.items()
-        for train, value in zip(LEVELS, values, strict=True)
-    ]
-    return pd.DataFrame(rows, columns=["model", "domain", "n", "train", "accuracy"])
+    return _long({("LLaMA-3-8B", *key): values for key, values in _MEANS.items()}, ["model", "domain", "n", "train", "accuracy"])
+
+
+def _long(rows: Mapping[tuple, Sequence[float]], columns: list[str]) -> pd.DataFrame:
+    """One row a level: what the row is of, the level, the share."""
+    cells = [(*key, level, value / 100) for key, values in rows.items() for level, value in zip(LEVELS, values, strict=True)]
+    return pd.DataFrame(cells, columns=columns)

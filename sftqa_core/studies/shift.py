@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from sftqa_core.studies.registry import Crossed, Study, Tables
 from sftqa_core.studies.statistics import Outcomes
 
 UNTOUCHED = "untouched, probed again"
-MOVES = ("kept", "lost", "gained")  # on the same level, on a lower one, on a higher one
+MOVES = {"kept": np.equal, "lost": np.less, "gained": np.greater}  # the level afterwards against the one before
 
 
 def transitions(outcomes: Outcomes) -> pd.DataFrame:
@@ -25,15 +26,11 @@ def transitions(outcomes: Outcomes) -> pd.DataFrame:
     `facts` is the mean over seeds. All pairs of levels are listed.
     """
     labels, rows = outcomes.scheme.labels, []
-    before, now = _levels(outcomes)
-    for domain, inside in _domains(outcomes):
-        for name, seeds in now.items():
-            counts = np.mean([_crossed(before[inside], after[inside], len(labels)) for after in seeds], axis=0)
-            rows += [
-                (outcomes.model, domain, name, labels[i], labels[j], float(counts[i, j]))
-                for i in range(len(labels))
-                for j in range(len(labels))
-            ]
+    for domain, before, treated in _by_domain(outcomes):
+        for name, seeds in treated.items():
+            pairs = [np.bincount(before * len(labels) + now, minlength=len(labels) ** 2) for now in seeds]
+            counts = zip(product(labels, labels), np.mean(pairs, axis=0), strict=True)
+            rows += [(outcomes.model, domain, name, *levels, float(facts)) for levels, facts in counts]
     return pd.DataFrame(rows, columns=["model", "domain", "after", "before", "now", "facts"])
 
 
@@ -44,23 +41,20 @@ def moves(outcomes: Outcomes, alpha: float = 0.05) -> pd.DataFrame:
     facts); `excess` over the untouched model's share with a paired interval (excess_low, excess_high: the middle 1 - `alpha`), null
     for the untouched one.
     """
-    before, now = _levels(outcomes)
     rows = []
-    for domain, inside in _domains(outcomes):
-        for move in MOVES:
-            names = list(now)
-            scores = np.stack([np.mean([_is(move, before[inside], seed[inside]) for seed in now[name]], axis=0) for name in names], axis=1)
-            if not len(scores):
-                continue
+    for domain, before, treated in _by_domain(outcomes):
+        names = list(treated)  # the untouched model is the first
+        for move, moved in MOVES.items():
+            shares = [np.mean([moved(now, before).astype(float) for now in seeds], axis=0) for seeds in treated.values()]
+            scores = np.stack(shares, axis=1)
             draws = resampled(scores)
             for at, name in enumerate(names):
                 excess: tuple[float | None, ...] = (None, None, None)
-                if name != UNTOUCHED and UNTOUCHED in names:
-                    base = names.index(UNTOUCHED)
-                    excess = (float((scores[:, at] - scores[:, base]).mean()), *percentiles(draws[:, at] - draws[:, base], alpha))
+                if name != UNTOUCHED:
+                    excess = (float((scores[:, at] - scores[:, 0]).mean()), *percentiles(draws[:, at] - draws[:, 0], alpha))
                 low, high = percentiles(draws[:, at])
                 share = float(scores[:, at].mean())
-                rows.append((outcomes.model, domain, name, move, len(scores), len(now[name]), share, low, high, *excess))
+                rows.append((outcomes.model, domain, name, move, len(scores), len(treated[name]), share, low, high, *excess))
     columns = ["model", "domain", "after", "move", "facts", "seeds", "share", "low", "high", "excess", "excess_low", "excess_high"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -70,51 +64,33 @@ def forgetting(outcomes: Outcomes) -> pd.DataFrame:
     now / before, with its standard error over documents (the mean of the seeds': they read the same documents)."""
     rows = []
     for name, runs in _tuned(outcomes).items():
-        told = [outcomes.shifts[run].numbers for run in runs if "perplexity" in outcomes.shifts[run].numbers]
-        if told:
-            seeds = [numbers["perplexity"] for numbers in told]
-            ratio, error = (float(np.mean([numbers[key] for numbers in told])) for key in ("log_ratio", "log_ratio_se"))
-            rows.append((outcomes.model, name, len(told), told[0]["perplexity_before"], float(np.mean(seeds)), seeds, ratio, error))
+        known = [outcomes.shifts[run].numbers for run in runs if "perplexity" in outcomes.shifts[run].numbers]
+        if known:
+            seeds = [numbers["perplexity"] for numbers in known]
+            ratio, error = (float(np.mean([numbers[key] for numbers in known])) for key in ("log_ratio", "log_ratio_se"))
+            rows.append((outcomes.model, name, len(known), known[0]["perplexity_before"], float(np.mean(seeds)), seeds, ratio, error))
     return pd.DataFrame(rows, columns=["model", "after", "seeds", "before", "now", "per_seed", "log_ratio", "log_ratio_se"])
 
 
 def _tuned(outcomes: Outcomes) -> dict[str, list[TrainSettings]]:
-    found: dict[str, list[TrainSettings]] = {}
-    for run in sorted(outcomes.shifts, key=lambda run: outcomes.shifts[run].n):
-        found.setdefault(f"n = {outcomes.shifts[run].n:,}", []).append(run)
-    return found
+    """Runs by what was done, fewest examples first; the seeds of one size together."""
+    sizes = {run: cell.n for run, cell in sorted(outcomes.shifts.items(), key=lambda pair: pair[1].n)}
+    return {f"n = {n:,}": [run for run, size in sizes.items() if size == n] for n in sizes.values()}
 
 
-def _levels(outcomes: Outcomes) -> tuple[np.ndarray, dict[str, list[np.ndarray]]]:
-    """Levels of the facts that were probed again: before [facts], and after each treatment, a seed each."""
+def _by_domain(outcomes: Outcomes) -> Iterator[tuple[str, np.ndarray, dict[str, list[np.ndarray]]]]:
+    """Levels of the facts that were probed again: domain, before [facts], and after each treatment, a seed each."""
     if outcomes.retest is None:
-        return np.empty(0, dtype=np.int64), {}
-    before = _aligned(outcomes)["level"].to_numpy(dtype=np.int64)
-    again = {UNTOUCHED: [outcomes.retest["level"].to_numpy(dtype=np.int64)]}
-    tuned = {
-        name: [outcomes.shifts[run].table["level"].to_numpy(dtype=np.int64) for run in runs] for name, runs in _tuned(outcomes).items()
-    }
-    return before, {**again, **tuned}
-
-
-def _aligned(outcomes: Outcomes) -> pd.DataFrame:
-    assert outcomes.retest is not None
-    return outcomes.facts.set_index("fact_id").loc[outcomes.retest["fact_id"]]
-
-
-def _domains(outcomes: Outcomes) -> list[tuple[str, np.ndarray]]:
-    if outcomes.retest is None:
-        return []
-    domain = _aligned(outcomes)["domain"].to_numpy()
-    return [(name, domain == name) for name, _ in outcomes.domains() if (domain == name).any()]
-
-
-def _crossed(before: np.ndarray, now: np.ndarray, count: int) -> np.ndarray:
-    return np.bincount(before * count + now, minlength=count * count).reshape(count, count)
-
-
-def _is(move: str, before: np.ndarray, now: np.ndarray) -> np.ndarray:
-    return ({"kept": now == before, "lost": now < before, "gained": now > before}[move]).astype(float)
+        return
+    facts = outcomes.facts.set_index("fact_id").loc[outcomes.retest["fact_id"]]
+    tables = {name: [outcomes.shifts[run].table for run in runs] for name, runs in _tuned(outcomes).items()}
+    tables = {"": [facts], UNTOUCHED: [outcomes.retest], **tables}
+    treated = {name: [table["level"].to_numpy(dtype=np.int64) for table in own] for name, own in tables.items()}
+    (before,) = treated.pop("")
+    for domain, _ in outcomes.domains():
+        inside = (facts["domain"] == domain).to_numpy()
+        if inside.any():
+            yield domain, before[inside], {name: [now[inside] for now in seeds] for name, seeds in treated.items()}
 
 
 def shift_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""What is trained: a copy of the whole model, or LoRA's small matrices beside the model's own.
+"""What is trained: a copy of the whole model, or LoRA's small matrices beside the model's own; with which dropout.
 
 LoRA goes to every linear layer but the output head, as QLoRA found best (arXiv 2305.14314, section 4). The layers are found by
 walking the model, never guessed from its family's name: transformers' families call them differently, join some of them, and GPT-2
@@ -15,13 +15,15 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from transformers import TrainerCallback
 from transformers.pytorch_utils import Conv1D
 
 from sftqa_core.errors import SettingsError
@@ -30,6 +32,7 @@ from sftqa_core.models.catalogue import repository
 from sftqa_core.models.loading import no_progress_bar, transposed, without_stale_warning
 from sftqa_core.models.quantising import scales
 from sftqa_core.records import TrainSettings
+from sftqa_core.training.objectives import PLAIN, Objective
 
 if TYPE_CHECKING:
     from sftqa_core.models.catalogue import ModelFingerprint
@@ -38,19 +41,38 @@ if TYPE_CHECKING:
 LORA_ALPHA_PER_RANK = 2  # alpha = 2 r, as in the miniature study (METHOD section 6: r = 8, alpha 16)
 
 
-def trainable_copy(base: Any, settings: TrainSettings) -> Any:
-    """A model to train beside `base`, which stays as it is: a float32 copy, or a copy that shares the base model's tensors."""
+def trainable(base: Any, settings: TrainSettings, objective: Objective = PLAIN, *, copied: bool = True) -> Any:
+    """A model to train beside `base`, which stays as it is: a float32 copy, or a copy that shares the base model's tensors.
+
+    Without `copied` full fine-tuning takes `base` itself, for a process in which nobody else needs it.
+    """
     if settings.method == "full":
-        model = copy.deepcopy(base)
-        for parameter in model.parameters():
-            parameter.requires_grad_(True)
-        return model.float()
-    shared = {id(own): own for own in (*base.parameters(), *base.buffers(), *scales(base))}
-    with without_stale_warning():
-        return get_peft_model(copy.deepcopy(base, shared), lora_config(base, settings.lora_rank))
+        model = (copy.deepcopy(base) if copied else base).requires_grad_(True).float()
+    else:
+        shared = {id(own): own for own in (*base.parameters(), *base.buffers(), *scales(base))}
+        with without_stale_warning():
+            model = get_peft_model(copy.deepcopy(base, shared), lora_config(base, settings.lora_rank, settings.lora_dropout))
+    objective.prepare(model)
+    return model
 
 
-def lora_config(model: Any, rank: int) -> LoraConfig:
+def trained_parameters(model: Any) -> int:
+    """How many numbers the optimizer moves."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+@contextmanager
+def own_gradients(base: Any) -> Iterator[None]:
+    """Give the base model's parameters their requires_grad flags back: peft freezes the shared ones."""
+    flags = [(parameter, parameter.requires_grad) for parameter in base.parameters()]
+    try:
+        yield
+    finally:
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+
+
+def lora_config(model: Any, rank: int, dropout: float = 0.0) -> LoraConfig:
     """LoRA of this rank on all of `linear_layers`. Raises `SettingsError` for a model without any."""
     found = linear_layers(model)
     if not found:
@@ -58,11 +80,44 @@ def lora_config(model: Any, rank: int) -> LoraConfig:
     return LoraConfig(
         r=rank,
         lora_alpha=LORA_ALPHA_PER_RANK * rank,
-        lora_dropout=0.0,
+        lora_dropout=dropout,
         target_modules=short_names(model, found),
         fan_in_fan_out=transposed(model),
         task_type="CAUSAL_LM",
     )
+
+
+class Dropout(TrainerCallback):
+    """Keeps the dropout of the model's own layers, and of LoRA's, at what the settings say, in each step.
+
+    A model's own are its dropout layers, and the probabilities that attention and other layers hold as numbers, whatever its family
+    calls them. Afterwards all are as they were. Raises `SettingsError` for a model without any.
+    """
+
+    def __init__(self, model: Any, settings: TrainSettings):
+        self._settings = settings
+        self._own: list[tuple[Any, str, float]] = []
+        self._lora: list[tuple[Any, str, float]] = []
+        for name, module in model.named_modules():
+            for attribute, value in vars(module).items():
+                if isinstance(value, float) and ("dropout" in attribute or (attribute == "p" and isinstance(module, torch.nn.Dropout))):
+                    (self._lora if ".lora_dropout." in name else self._own).append((module, attribute, value))
+        if settings.dropout is not None and not self._own:
+            raise SettingsError(f"{type(model).__name__} has no dropout in its layers: leave dropout out.")
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Called before each step is made."""
+        done, settings = state.global_step / state.max_steps, self._settings
+        held = settings.dropout if done >= settings.dropout_from else None
+        for module, attribute, before in self._own:
+            setattr(module, attribute, before if held is None else held)
+        for module, attribute, _ in self._lora:
+            setattr(module, attribute, settings.lora_dropout if done >= settings.lora_dropout_from else 0.0)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Called after the last step."""
+        for module, attribute, before in (*self._own, *self._lora):
+            setattr(module, attribute, before)
 
 
 def lora_modules(model: Any) -> tuple[str, ...]:

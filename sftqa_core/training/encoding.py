@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sftqa_core.errors import SettingsError
@@ -50,6 +50,7 @@ class EncodedExample:
 
     ids: tuple[int, ...]
     prompt_length: int
+    columns: dict[str, Any] = field(default_factory=dict)  # of its objective: a number, or numbers in a sequence
 
     @property
     def labels(self) -> tuple[int, ...]:

@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import random
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sftqa_core.models.devices import torch_device
+from sftqa_core.training.objectives import Objective, objective_of
 
 if TYPE_CHECKING:
     from sftqa_core.models.loading import LoadedModel
@@ -28,9 +31,9 @@ if TYPE_CHECKING:
 LARGE = 300_000_000  # parameters
 
 
-def tried_first(device: str, parameters: int | None) -> bool:
+def tried_first(device: str, parameters: int | None, gpus: int = 1) -> bool:
     """Whether work on this device with a model of this size begins with a trial; see the module."""
-    return device != "cpu" or (parameters or 0) >= LARGE
+    return gpus == 1 and (device != "cpu" or (parameters or 0) >= LARGE)  # one GPU's step is not that of several that share it
 
 
 @dataclass(frozen=True)
@@ -58,19 +61,34 @@ def longest_batch(encoded: Sequence[EncodedExample], batch_size: int) -> list[En
     return sorted(encoded, key=lambda example: len(example.ids), reverse=True)[:batch_size]
 
 
-def try_one_step(loaded: LoadedModel, encoded: Sequence[EncodedExample], settings: TrainSettings) -> Trial | None:
+def try_one_step(
+    loaded: LoadedModel, encoded: Sequence[EncodedExample], settings: TrainSettings, objective: Objective | None = None
+) -> Trial | None:
     """Train one step on the longest batch of `encoded` and throw it away; None without examples.
 
     Raises `OutOfMemory` where it does not fit, with the words and the ways out that the training itself has.
     """
     if not encoded:
         return None
-    from sftqa_core.training.fine_tuning import one_step
+    from transformers import set_seed
 
-    batch = longest_batch(encoded, settings.batch_size)
+    from sftqa_core.models.loading import no_progress_bar
+    from sftqa_core.training import adapters, trainer
+
+    batch, alone = longest_batch(encoded, settings.batch_size), replace(settings, epochs=1, gpus=1)
+    training = trainer.Training(loaded, batch, alone, objective or objective_of(settings), settings.learning_rate or 1e-5)
     began = time.monotonic()
-    with _random_state(), _peak(loaded.device) as peak:
-        one_step(loaded, batch, settings)
+    with (
+        _random_state(), _peak(loaded.device) as peak, adapters.own_gradients(loaded.model), trainer.memory_errors(settings),
+        tempfile.TemporaryDirectory() as folder,
+    ):  # fmt: skip
+        set_seed(settings.seed)
+        made = trainer.make_trainer(adapters.trainable(loaded.model, alone, training.objective), training, Path(folder))
+        try:
+            with no_progress_bar():
+                made.train()
+        finally:
+            trainer.let_go(made)
     return Trial(len(batch), len(batch[0].ids), time.monotonic() - began, peak[0])
 
 

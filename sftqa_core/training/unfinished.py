@@ -25,9 +25,11 @@ from transformers import TrainerCallback
 
 from sftqa_core.artifacts import damaged_files, read_manifest, seal, versions
 from sftqa_core.errors import SftqaError, Stopped
-from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.jsonrecord import Keys, fingerprint, keyed
+from sftqa_core.models.footprint import checkpoint_bytes
 from sftqa_core.progress import Reporter
 from sftqa_core.records import TrainSettings
+from sftqa_core.training.objectives import PLAIN, Objective
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
 
 EVERY_S = 60.0  # at least so long between two checkpoints
 MOST_SHARE = 0.05  # of the time goes to writing them
-BYTES_PER_PARAMETER = 12  # weight and two moments in float32
 _PREFIX = "checkpoint-"  # transformers' name
 
 
@@ -50,13 +51,13 @@ class Unfinished:
     @classmethod
     @contextlib.contextmanager
     def of(
-        cls, loaded: LoadedModel, encoded: Sequence[EncodedExample], settings: TrainSettings, rate: float
+        cls, loaded: LoadedModel, encoded: Sequence[EncodedExample], settings: TrainSettings, rate: float, objective: Objective = PLAIN
     ) -> Iterator[Unfinished | None]:
         """The checkpoints of this training, held for this process; None where another process holds them.
 
         The second one of two that do the same at once works without checkpoints: sharing them would mix two states.
         """
-        key = _key(loaded, encoded, settings, rate)
+        key = _key(loaded, encoded, settings, rate, objective)
         folder = Workspace.current().unfinished / key
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder.parent / f"{key}.lock")
@@ -139,25 +140,23 @@ class Keeper(TrainerCallback):
         if self.unfinished is None:
             return False
         free = shutil.disk_usage(self.unfinished.folder.parent).free
-        if free > 2 * self.trained * BYTES_PER_PARAMETER:
+        if free > checkpoint_bytes(self.trained):
             return True
         self.reporter.log(f"No checkpoint was written: {free / 1e9:.1f} GB are free beside {self.unfinished.folder}.")
         self._last_s = time.monotonic()
         return False
 
 
-def _key(loaded: LoadedModel, encoded: Sequence[EncodedExample], settings: TrainSettings, rate: float) -> str:
-    own: tuple[str, ...] = ("method", "epochs", "batch_size", "lora_rank", "seed", "optimizer", "micro_batch", "gradient_checkpointing")
-    own += ("eval_every", "eval_facts", "patience")
-    several = {} if settings.gpus == 1 else {"gpus": settings.gpus, "sharding": settings.sharding}
+def _key(loaded: LoadedModel, encoded: Sequence[EncodedExample], settings: TrainSettings, rate: float, objective: Objective) -> str:
     return fingerprint(
         {
             "model": loaded.fingerprint.to_dict(),
-            "examples": [[list(example.ids), list(example.labels)] for example in encoded],
-            "settings": {name: getattr(settings, name) for name in own} | several,
+            "examples": [[list(e.ids), list(e.labels), *([e.columns] if e.columns else [])] for e in encoded],
+            "settings": keyed(settings, Keys.TRAINING),
             "learning_rate": rate,
             "threads": torch.get_num_threads(),
             "versions": versions(),
+            **({"objective": identity} if (identity := objective.identity()) else {}),
         }
     )
 

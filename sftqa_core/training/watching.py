@@ -84,7 +84,7 @@ class Watcher(TrainerCallback):
     path: Path
     patience: int | None = None
     best: Path | None = None  # folder of the best weights so far; needed with patience
-    told: Callable[[str], None] = lambda sentence: None
+    log: Callable[[str], None] = lambda sentence: None
     kept_step: int | None = None  # whose weights the model has in the end, if not the last one's
     _looked: set[int] = field(default_factory=set)
 
@@ -104,7 +104,7 @@ class Watcher(TrainerCallback):
         self._looked.add(step)
         with self.path.open("a", encoding="utf-8") as handle:
             handle.write(_line(step, seen))
-        self.told(f"Step {step:,}: {_words(seen)}.")
+        self.log(f"Step {step:,}: {_words(seen)}.")
         if self.patience is not None:
             self._judge(state, control, model)
 
@@ -115,7 +115,7 @@ class Watcher(TrainerCallback):
         best = _best(state.log_history)
         path = self.best / f"best-{best}.safetensors"
         if best is not None and best != state.global_step and not path.exists():
-            self.told(f"The weights of step {best}, the best look, are gone from {self.best}: the last ones are kept.")
+            self.log(f"The weights of step {best}, the best look, are gone from {self.best}: the last ones are kept.")
         elif best is not None and best != state.global_step:
             saved = load_file(path)
             for name, parameter in model.named_parameters():
@@ -144,7 +144,7 @@ class Watcher(TrainerCallback):
         since = len([step for step in looks if best is not None and step > best])
         if self.patience is not None and since >= self.patience:
             control.should_training_stop = True
-            self.told(f"Stopped early: {since} looks at dev facts without an improvement over step {best}.")
+            self.log(f"Stopped early: {since} looks at dev facts without an improvement over step {best}.")
 
     def _clear(self, best: int) -> None:
         """Remove earlier best weights, but those that a training which goes on from a checkpoint would put back."""

@@ -4,11 +4,11 @@
 """
 
 from sftqa_core.memory.profiles import completions, profile, profile_stamp
-from sftqa_core.planning.fit import less_memory
+from sftqa_core.planning.fit import smaller_footprint, trial
 from sftqa_core.planning.forecast import forecast
 from sftqa_core.planning.offers import add_model, offered_models, remove_model
 from sftqa_core.planning.preflight import preflight, tell
-from sftqa_core.planning.preflight_machine import trial
+from sftqa_core.studies.config import read_study, study_of, study_yaml
 from sftqa_core.workflows.reading import (
     add_upload,
     alias_rows,
@@ -32,13 +32,10 @@ from sftqa_core.workflows.study_reports import (
     KnownStudy,
     more_seeds,
     published,
-    read_study,
     studies,
     study,
     study_name,
-    study_of,
     study_report,
-    study_yaml,
 )
 from sftqa_core.workflows.upkeep import unreadable_results
 from sftqa_core.workflows.work import export, fetch, preload, pretrain, probe, run_job, select, train
@@ -55,7 +52,6 @@ __all__ = [
     "facts",
     "fetch",
     "forecast",
-    "less_memory",
     "models",
     "more_seeds",
     "offered_models",
@@ -77,6 +73,7 @@ __all__ = [
     "runs",
     "save_aliases",
     "select",
+    "smaller_footprint",
     "sources",
     "studies",
     "study",

@@ -138,8 +138,8 @@ def _check_folder(folder: Path) -> Iterator[tuple[Path, Exception]]:
 
 def _check_store(folder: Path) -> Iterator[tuple[Path, Exception]]:
     """Every part of a folder of completions, hits or estimates."""
-    from sftqa_core.memory.stores import ESTIMATES
-    from sftqa_core.memory.tables import COMPLETIONS, HITS, PROBED, read_parquet
+    from sftqa_core.memory.probe_stores import ESTIMATES
+    from sftqa_core.memory.probe_tables import COMPLETIONS, HITS, PROBED, read_parquet
 
     kind = folder.parent.name
     schemas = {"completions": {"part": COMPLETIONS, "facts": PROBED}, "hits": {"part": HITS}, "estimates": {"part": ESTIMATES}}[kind]

@@ -149,7 +149,7 @@ def unmade_recipes() -> dict[str, PretrainSettings]:
 def default_learning_rate(method: str, model: str) -> float:
     """The learning rate that is used when none is given."""
     from sftqa_core.models.catalogue import find_model
-    from sftqa_core.training.learning_rates import default_learning_rate as by_size
+    from sftqa_core.training.optimizers import default_learning_rate as by_size
 
     return by_size(method, find_model(model).parameters)
 
@@ -248,20 +248,20 @@ class Trust:
 def trust(model: str, source: str, split: str = "test", domain: str = "all", scheme: LevelScheme | None = None) -> Trust:
     """Compares what was probed before; probes nothing. `sftqa probe --seed 1` makes the second probe."""
     from sftqa_core.memory.agreement import agreement
-    from sftqa_core.memory.profiles import chosen
+    from sftqa_core.memory.profiles import levels_reader
 
     full = replace(scheme or LevelScheme(), method="sampling")
     if full.few_shot:
         raise SettingsError("What is compared are levels by statements, SliCK's levels among what is beside them. Leave the scheme out.")
     settings = ProbeSettings(model, source, split, domain, scheme=full)
-    asked = chosen(settings)
-    tables = {name: asked.levels(other) for name, other in _others(settings).items()}
-    reference = asked.levels(settings)
+    levels = levels_reader(settings)
+    tables = {name: levels(other) for name, other in _others(settings).items()}
+    reference = levels(settings)
     found = {name: agreement(reference, table, full) for name, table in tables.items() if reference["fact_id"].isin(table["fact_id"]).any()}
     measured = SECOND in found and found[SECOND].facts >= LEAST
     budget, floor = _budget(reference, tables[SECOND] if measured else reference[:0], full)
     floor = found[SECOND].kappa if measured else floor
-    slick = _slick(reference, asked.levels(replace(settings, scheme=SLICK)), full)
+    slick = _slick(reference, levels(replace(settings, scheme=SLICK)), full)
     return Trust(len(reference), found, _margin(reference, tables, full), budget, floor, measured, slick)
 
 

@@ -15,6 +15,7 @@ from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.atlas import is_atlas
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import StudyReport, StudySettings
+from sftqa_core.studies.config import read_study, study_yaml
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -97,8 +98,8 @@ def study_report(settings: StudySettings) -> StudyReport:
     tables, found = kind.counted(settings, outcomes)
     report = StudyReport(settings, done, planned, found, notes, {title: _plain(table) for title, table in tables.items()})
     if name and 0 < planned == done:
-        told = report.to_dict()
-        keep_json(Workspace.current().reports / f"{name}.json", {**told, _DIGEST: fingerprint(told)})
+        content = report.to_dict()
+        keep_json(Workspace.current().reports / f"{name}.json", {**content, _DIGEST: fingerprint(content)})
     return report
 
 
@@ -121,7 +122,7 @@ def _kept_report(name: str) -> StudyReport | None:
             return read_report(path)
         except ArtifactDamaged as error:
             moved = set_aside(path) if layer == workspace.root else None
-            _log.warning("%s It is counted anew%s.", error, f"; the file was set aside as {moved.name}" if moved else "")
+            _log.warning("%s It is computed again%s.", error, f"; the file was set aside as {moved.name}" if moved else "")
         except OSError:
             continue  # not there, or not to be had: it is counted anew
     return None
@@ -145,13 +146,11 @@ def study_outcomes(settings: StudySettings) -> list[Outcomes]:
     """The tables that a study's analyses start from, a model each; models that are not on this machine are left out."""
     from sftqa_core.studies.model_study import ModelStudy
 
-    found = []
+    outcomes = []
     for model in settings.models:
-        try:
-            found.append(ModelStudy(settings, model).outcomes())
-        except ModelUnavailable:
-            continue
-    return found
+        with contextlib.suppress(ModelUnavailable):
+            outcomes.append(ModelStudy(settings, model).outcomes())
+    return outcomes
 
 
 def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -165,32 +164,6 @@ def published(name: str) -> tuple[pd.DataFrame, str]:
     from sftqa_core.studies import published as tables
 
     return {"shares": tables.shares, "matrix": tables.matrix, "means": tables.means}[name](), tables.TABLE_OF[name]
-
-
-def read_study(path: Path) -> StudySettings:
-    """The study in a YAML file. Raises `SettingsError` for a file that can't be read or is none."""
-    from sftqa_core.studies.config import MAX_CHARACTERS, from_yaml
-
-    try:
-        with path.open("rb") as handle:
-            text = handle.read(4 * MAX_CHARACTERS + 4).decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} can't be read as a study: {error}. Give a YAML file in UTF-8.") from error
-    return from_yaml(text)
-
-
-def study_yaml(settings: StudySettings) -> str:
-    """The study as the text of a YAML file."""
-    from sftqa_core.studies.config import to_yaml
-
-    return to_yaml(settings)
-
-
-def study_of(text: str) -> StudySettings:
-    """The study in the text of a YAML file. Raises `SettingsError`."""
-    from sftqa_core.studies.config import from_yaml
-
-    return from_yaml(text)
 
 
 def more_seeds(settings: StudySettings, count: int) -> StudySettings:

@@ -9,14 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sftqa_core.engine.capacity import give_back
 from sftqa_core.errors import NotEnoughFacts
 from sftqa_core.evaluation.perplexity import Perplexity, perplexity_of
 from sftqa_core.evaluation.predictions import encode_questions, few_shot_predictions, predict
 from sftqa_core.memory.probing import probe_facts
 from sftqa_core.models.catalogue import origin
+from sftqa_core.models.devices import return_freed_ram
 from sftqa_core.models.quantising import refuse_second_adapter
-from sftqa_core.progress import Phase, Progress, Reporter
+from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import PretrainSettings, StudySettings, TrainSettings
 from sftqa_core.studies.model_study import ModelStudy
 from sftqa_core.training.fine_tuning import TuneResult, fine_tune
@@ -30,24 +30,20 @@ PHASE = "study"
 HELD_OUT_DOCUMENTS = 1_000  # of pre-training text, for perplexity
 
 
-class Quiet:
-    """Passes on only the wish to stop: the steps of one run are not told in a study of hundreds."""
+class Quiet(Silent):
+    """Passes on only the wish to stop: the steps of one run are not shown in a study of hundreds."""
 
     def __init__(self, reporter: Reporter):
-        self.check = reporter.check
-
-    def progress(self, update: Progress) -> None:
-        """Not told."""
-
-    def log(self, line: str) -> None:
-        """Not told."""
+        self.check = reporter.check  # type: ignore[method-assign]
 
 
 def run_study(study: StudySettings, reporter: Reporter) -> None:
     """Probe and run everything that is missing, model after model. What is finished is kept when the work stops."""
     parts = [ModelStudy(study, model, reporter) for model in study.models]
-    for part in parts:
-        _require_facts(part)
+    for part in parts:  # before anything costs time
+        for run in part.grid():
+            refuse_second_adapter(part.prober.card, run)
+        part.require_facts()
     for part in parts:
         part.prober.bring_here()  # one that can't be had is told before another has taken hours
     phase = Phase(reporter, PHASE, sum(len(part.left()) for part in parts), "runs")
@@ -68,18 +64,6 @@ def run_study(study: StudySettings, reporter: Reporter) -> None:
             runs.finish(run)
             phase.total = max(phase.total, phase.done + 1)
             phase.advance(1)
-
-
-def _require_facts(part: ModelStudy) -> None:
-    """Raise `NotEnoughFacts` for a size that the source can't supply, before anything costs time."""
-    for run in part.grid():
-        refuse_second_adapter(part.prober.card, run)
-    most = len(part.train_facts)
-    if large := [n for n in part.study.examples if n > most]:
-        sizes = ", ".join(f"{n:,}" for n in large)
-        raise NotEnoughFacts(f"{part.study.source} has {most:,} train facts for {part.model}, fewer than {sizes}. Leave these sizes out.")
-    if not len(part.facts):
-        raise NotEnoughFacts(f"{part.study.source} holds no test facts for {part.model}, so nothing could be measured.")
 
 
 def _try_first(part: ModelStudy, reporter: Reporter) -> None:
@@ -137,7 +121,7 @@ class StudyRuns:
         if self.part.shifts_levels(run):
             self._levels(run, selection, tuned, began)
         tuned.settle()
-        give_back()
+        return_freed_ram()
 
     def _answers(self, run: TrainSettings, selection: Selection, tuned: TuneResult, began: float) -> None:
         part = self.part
@@ -160,8 +144,8 @@ class StudyRuns:
             after = perplexity_of(tuned.loaded, self.held_out)
             ratio, error = after.log_ratio(self._before)
             more = {"perplexity": after.value, "perplexity_before": self._before.value, "log_ratio": ratio, "log_ratio_se": error}
-        told = (selection.counts, {**_numbers(tuned, began), **more}, part.retest_scheme, origin(self.loaded.card))
-        part.shifts.write(run, table, len(selection.facts), *told)
+        numbers = {**_numbers(tuned, began), **more}
+        part.shifts.write(run, table, len(selection.facts), selection.counts, numbers, part.retest_scheme, origin(self.loaded.card))
 
     @cached_property
     def _before(self) -> Perplexity:
@@ -169,6 +153,6 @@ class StudyRuns:
 
 
 def _numbers(tuned: TuneResult, began: float) -> dict[str, float]:
-    told = {"learning_rate": tuned.learning_rate, "steps": tuned.steps, "train_s": round(tuned.seconds, 3)}
+    known = {"learning_rate": tuned.learning_rate, "steps": tuned.steps, "train_s": round(tuned.seconds, 3)}
     loss = {} if tuned.final_loss is None else {"final_loss": tuned.final_loss}
-    return {**told, **loss, "seconds": round(time.monotonic() - began, 3)}
+    return {**known, **loss, "seconds": round(time.monotonic() - began, 3)}

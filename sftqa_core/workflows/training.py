@@ -23,6 +23,7 @@ from sftqa_core.evaluation.predictions import (
     majority_objects,
     majority_predictions,
     predict,
+    require_test_facts,
 )
 from sftqa_core.knowledge.sources import open_source
 from sftqa_core.memory.prober import Prober
@@ -32,12 +33,12 @@ from sftqa_core.models.catalogue import origin
 from sftqa_core.models.chat_templates import asked_by, chat_notes
 from sftqa_core.models.loading import LoadedModel
 from sftqa_core.models.quantising import refuse_second_adapter
-from sftqa_core.planning.preflight_machine import likely_longest, try_examples
+from sftqa_core.planning.fit import likely_longest, try_examples
 from sftqa_core.progress import Reporter
 from sftqa_core.records import DOMAINS, DomainAccuracy, RunSummary, TrainSettings
 from sftqa_core.records.tuning import probe_settings
 from sftqa_core.training.fine_tuning import TuneResult, fine_tune
-from sftqa_core.training.learning_rates import training_steps
+from sftqa_core.training.optimizers import training_steps
 from sftqa_core.training.runs import RunContents, new_run_id, write_run
 from sftqa_core.training.selection import Selection, available, needs_levels, next_to_probe, select_examples
 from sftqa_core.training.trainer import encode_examples
@@ -69,10 +70,11 @@ class TrainingRun:
         """Do everything and store it; returns the headline."""
         began = time.monotonic()
         refuse_second_adapter(self.prober.card, self.settings)
+        facts = held_out_facts(self.source, self.settings)
+        require_test_facts(facts, self.source.name)
         with self._timed("select"):
             selection = self.selection()  # first: a number that can't be supplied is told before anything costs time
         self.settings = replace(self.settings, n=len(selection.facts))
-        facts = held_out_facts(self.source, self.settings)
         encode_examples(self.prober.loaded, selection.facts, self.settings)  # what does not fit is told first, too
         encode_questions(self.prober.loaded, facts, self.settings)
         for note in chat_notes(self.prober.loaded.card, self.settings.prompt):
@@ -122,8 +124,7 @@ class TrainingRun:
             self._try_first(likely_longest(self.settings, pool, n))
 
     def _try_first(self, examples: pd.DataFrame) -> None:
-        alone = self.settings.gpus == 1  # one GPU's step would not be that of several that share it
-        if alone and not self._tried and tried_first(self.prober.device, self.prober.card.parameters):
+        if not self._tried and tried_first(self.prober.device, self.prober.card.parameters, self.settings.gpus):
             self._tried = True
             try_examples(self.prober.loaded, examples, self.settings, self.reporter)
 

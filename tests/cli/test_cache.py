@@ -10,6 +10,8 @@ import pytest
 
 from sftqa_core.artifacts import set_aside, write_folder, write_json
 from sftqa_core.cli.cache_commands import in_use
+from sftqa_core.jobs import use_executor
+from sftqa_core.jobs.executor import FakeExecutor
 from sftqa_core.jobs.queue import JobStore
 from sftqa_core.records import Job
 from sftqa_core.training.runs import write_run
@@ -89,15 +91,13 @@ HOUR_S = 3600
         ("queued", "pretrain", {"name": "other"}, [False, False, False]),
     ],
 )
-def test_jobs_that_wait_or_can_be_resumed_keep_their_checkpoints(workspace, monkeypatch, state, kind, settings, used):
+def test_jobs_that_wait_or_can_be_resumed_keep_their_checkpoints(state, kind, settings, used):
     """A queued job keeps every training's, one that ended before its time those of its hours, a pre-training its model's."""
-    from sftqa_core.jobs import listing as reading
-
-    JobStore(workspace).path.parent.mkdir(parents=True, exist_ok=True)
     finished = None if state == "queued" else "2026-01-31T15:00:00+00:00"
     job = Job("x", kind, settings, state, "2026-01-31T14:00:00+00:00", finished=finished)
-    monkeypatch.setattr(reading, "jobs_list", lambda: [job])
-    asked = in_use()
+    with use_executor(FakeExecutor()) as executor:
+        executor.put(job)
+        asked = in_use()
     within = 1769870000.0  # 14:33 of that day
     assert [asked("train", "key", within), asked("train", "key", within - 24 * HOUR_S), asked("pretrain", "small", within)] == used
 

@@ -6,7 +6,7 @@ import pytest
 
 from sftqa_core import workflows
 from sftqa_core.cli.commands import _tell_cost
-from sftqa_core.planning.fit import Memory
+from sftqa_core.planning.fit import Fit
 from sftqa_core.planning.forecast import Forecast
 from sftqa_core.records import Check, Preflight, TrainSettings
 
@@ -15,17 +15,17 @@ CHECKED = "Checked: nothing stands in the way, 1 to know (1 point).\nnote: A cha
 
 
 @pytest.mark.parametrize(
-    ("memory", "told"),
+    ("fit", "told"),
     [
-        (Memory("cpu", int(0.6 * GB), GB, 18 * GB, 24 * GB), "Memory: about 0.6 GB, 18 GB free. From before."),
-        (Memory("cuda", None, None, GB, GB, "not known before the model is on this machine."),
-         "Memory: not known before the model is on this machine. From before."),
+        (Fit("cpu", int(0.6 * GB), GB, 18 * GB, 24 * GB), "RAM: about 0.6 GB, 18 GB free. From before."),
+        (Fit("cuda", None, None, GB, GB, "unknown until the model is downloaded."),
+         "GPU memory: unknown until the model is downloaded. From before."),
         (None, "From before."),
     ],
 )  # fmt: skip
-def test_memory_stands_between_time_and_notes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], memory, told: str):
+def test_the_footprint_stands_between_time_and_notes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fit, told: str):
     """On standard error, as one line; without an estimate there is nothing in its place. What was looked at comes after it."""
-    monkeypatch.setattr(workflows, "forecast", lambda settings: Forecast(60, 8, 100, 0, 20.0, 60.0, ("From before.",), (), memory=memory))
+    monkeypatch.setattr(workflows, "forecast", lambda settings: Forecast(60, 8, 100, 0, 20.0, 60.0, ("From before.",), (), fit=fit))
     note = Check("chat", "note", "A chat model.", "Choose the prompt chat.")
     monkeypatch.setattr(workflows, "preflight", lambda settings, cost: Preflight("train", (note,)))
     _tell_cost(TrainSettings("any"))

@@ -7,17 +7,21 @@ import json
 import pytest
 
 from sftqa_core.cli.main import main
-from sftqa_core.jobs.executor import new_job
-from sftqa_core.jobs.queue import JobStore
-from sftqa_core.records import Resources
+from sftqa_core.jobs import use_executor
+from sftqa_core.jobs.executor import FakeExecutor
 
 
 @pytest.fixture
-def queue(workspace, monkeypatch):
-    """Four queued jobs that no worker starts."""
-    monkeypatch.setattr("sftqa_core.jobs.executor.ensure_worker", lambda *_: False)
-    store = JobStore(workspace)
-    return [store.insert(new_job("train", {"n": number}), Resources(), "/").id for number in range(4)]
+def executor():
+    """Runs nothing."""
+    with use_executor(FakeExecutor()) as executor:
+        yield executor
+
+
+@pytest.fixture
+def queue(executor):
+    """Four queued jobs."""
+    return [executor.submit("train", {"n": number}).id for number in range(4)]
 
 
 def told(capsys, *words):
@@ -27,11 +31,11 @@ def told(capsys, *words):
     return json.loads(capsys.readouterr().out)
 
 
-def test_jobs_are_moved_cancelled_and_continued(queue, workspace, capsys):
+def test_jobs_are_moved_cancelled_and_continued(queue, executor, capsys):
     """Each action answers with the job as it stands then."""
     assert told(capsys, "first", queue[2])["position"] == 1
     assert told(capsys, "down", queue[2])["position"] == 2
-    assert [job.id for job in JobStore(workspace).queued()] == [queue[0], queue[2], queue[1], queue[3]]
+    assert [waiting.job.id for waiting in executor.queue()] == [queue[0], queue[2], queue[1], queue[3]]
     assert told(capsys, "cancel", queue[0])["job"]["state"] == "cancelled"
     again = told(capsys, "resume", queue[0])["job"]
     assert (again["state"], again["turn"]) == ("queued", 2)
@@ -48,8 +52,8 @@ def test_an_action_without_a_job_is_told(queue, capsys):
 def test_the_answers_read_like_sentences(queue, capsys):
     """For people, without --json."""
     for words, line in (
-        (("last", queue[0]), f"{queue[0]}: queued, number 4 of those that wait"),
-        (("empty",), "4 jobs that waited were cancelled."),
+        (("last", queue[0]), f"{queue[0]}: queued, position 4 in the queue"),
+        (("empty",), "4 queued jobs were cancelled."),
     ):
         with pytest.raises(SystemExit):
             main(["jobs", *words])

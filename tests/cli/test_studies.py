@@ -9,7 +9,7 @@ import yaml
 
 from sftqa_core import workflows
 from sftqa_core.cli import text as study_text
-from sftqa_core.cli.arguments import parse, probe_settings, study_settings, trust_scheme
+from sftqa_core.cli.arguments import parse, probe_settings, scheme_of, study_settings
 from sftqa_core.cli.main import main
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import SCHEMES, LevelScheme, StudySettings, TrainSettings
@@ -94,8 +94,8 @@ def test_options_go_before_what_a_scheme_says():
     scheme = probe_settings(parse(asked)).scheme
     assert (scheme.name, scheme.method, scheme.confidence, scheme.sampling.samples) == ("four", "adaptive", 0.8, 5)
     assert probe_settings(parse(["probe", "--model", "m", "--seed", "3"])).scheme.sampling.seed == 3
-    assert trust_scheme(parse(["trust", "--model", "m", "--max-new-tokens", "8"])).sampling.max_new_tokens == 8
-    assert trust_scheme(parse(["trust", "--model", "m"])) == LevelScheme()
+    assert scheme_of(parse(["trust", "--model", "m", "--max-new-tokens", "8"])).sampling.max_new_tokens == 8
+    assert scheme_of(parse(["trust", "--model", "m"])) == LevelScheme()
 
 
 def test_too_many_samples_for_an_adaptive_probe_are_refused(capsys):

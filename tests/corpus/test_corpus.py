@@ -16,7 +16,7 @@ from sftqa_core.errors import SftqaError
 from sftqa_core.knowledge.aliases import read_aliases
 from sftqa_core.knowledge.entity_questions import load_entity_questions
 from sftqa_core.knowledge.files import load_own, read_relations
-from sftqa_core.studies.config import from_yaml
+from sftqa_core.studies.config import study_of
 
 FILES = Path(__file__).with_name("files")
 UTF8 = "Save it as UTF-8 (in a spreadsheet: 'CSV UTF-8') and try again."
@@ -49,8 +49,8 @@ REFUSED = {
     "column-twice.parquet": "column-twice.parquet has the column 'subject' twice.",
     "many-columns.csv": "many-columns.csv has 2,000 columns, the most is 1,000.",
     "many-names.jsonl": "many-names.jsonl has more than 1,000 different names in its rows, so this is no table of facts.",
-    "name-twice.jsonl": "row 1: is not readable JSON ('subject' stands there twice).",
-    "name-twice.zip": "train/P17.train.json is not readable JSON: 'question' stands there twice.",
+    "name-twice.jsonl": "row 1: is not readable JSON (duplicate key 'subject').",
+    "name-twice.zip": "train/P17.train.json is not readable JSON: duplicate key 'question'.",
     "three-columns.aliases.csv": "row 2: more than two columns; names are separated by '|', and one that holds ',' needs quotes.",
     "formula-name.aliases.csv": "Group 1: '=cmd|x' is empty or holds '|' or a control character.",
     "twice.aliases.csv": "Group 2 (America): 'America' already stands in group 1. Put each name into one group.",
@@ -112,7 +112,7 @@ def reader(path: Path) -> Callable[[Path], Any]:
     """What a file of that name is given to."""
     if path.name.endswith(".aliases.csv"):
         return read_aliases
-    return {".zip": load_entity_questions, ".toml": read_relations, ".yaml": lambda p: from_yaml(p.read_text("utf-8"))}.get(
+    return {".zip": load_entity_questions, ".toml": read_relations, ".yaml": lambda p: study_of(p.read_text("utf-8"))}.get(
         path.suffix, load_own
     )
 

@@ -193,11 +193,13 @@ def test_few_shot_prompts_hold_as_many_examples_as_fit(loaded, source):
 
 
 def test_questions_too_long_are_told_before_any_is_answered(loaded, source, monkeypatch):
-    """A question that leaves no room for its answer is quoted, with the model's positions and what to do; nothing is generated."""
+    """A question that leaves no room for its answer is quoted, with the model's context window and what to do; nothing is generated."""
     monkeypatch.setattr("sftqa_core.engine.greedy.greedy", lambda *_, **__: pytest.fail("answered"))
     table = held_out_facts(source, SETTINGS).head(3).assign(question=["Who?", "Why " * 300, "Where?"])
     for shots in (0, 2):
-        with pytest.raises(SettingsError, match=r"1 of 3 test questions do not fit the model's 256 positions with 5 new tokens: 'Why Why"):
+        with pytest.raises(
+            SettingsError, match=r"1 of 3 test questions do not fit the model's context window of 256 tokens with 5 new tokens: 'Why Why"
+        ):
             predict(loaded, table, SETTINGS, shots=shots, pool=source.facts)
 
 

@@ -56,7 +56,7 @@ def test_a_full_disk_stops_the_job_with_a_sentence_and_room_lets_it_go_on(small_
         job = ended(full, full.submit("train", train_settings(world).to_dict()))
         assert (job.state, job.reason) == ("failed", "disk"), job.error
         assert "the disk is full" in job.error
-        assert "Continue it, and it goes on from there." in job.error
+        assert "Resume it, and it continues from there." in job.error
         assert [run for run in workflows.runs() if not run.shipped] == []
         _resize(small_disk, 64 * 1024 * 1024)
         full.resume(job.id)

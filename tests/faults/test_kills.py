@@ -15,9 +15,10 @@ import psutil
 
 from sftqa_core.artifacts import damaged_files
 from sftqa_core.errors import SftqaError
-from sftqa_core.jobs.executor import RESUMABLE, LocalExecutor
-from sftqa_core.jobs.launching import ensure_worker
-from sftqa_core.jobs.queue import OVER
+from sftqa_core.jobs.executor import RESUMABLE
+from sftqa_core.jobs.local import LocalExecutor
+from sftqa_core.jobs.worker import ensure_worker
+from sftqa_core.records import OVER
 from tests.jobs.job_processes import FAST, until
 
 JOBS = 6  # queued before each harm
@@ -108,7 +109,7 @@ def test_two_workers_that_start_at_once(executor, tmp_path, harm, often):
     """Many processes that each find no worker and start one: one of them serves, and no job runs twice."""
     row = harm("five servers start a worker at the same moment")
     code = (
-        "import sys; from sftqa_core.jobs.launching import Timing, ensure_worker; from sftqa_core.workspace import Workspace\n"
+        "import sys; from sftqa_core.jobs.worker import Timing, ensure_worker; from sftqa_core.workspace import Workspace\n"
         "sys.stdin.read(1); ensure_worker(Workspace.current(), Timing(poll_s=0.03, idle_s=20.0))"
     )
     for _ in range(often(20)):

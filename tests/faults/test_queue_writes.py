@@ -10,11 +10,10 @@ import sys
 import pytest
 
 from sftqa_core.artifacts import write_json
-from sftqa_core.jobs.executor import new_job
 from sftqa_core.jobs.job_folder import JobFolder
-from sftqa_core.jobs.listing import jobs_list
-from sftqa_core.jobs.process_id import ProcessId
-from sftqa_core.jobs.queue import JobStore
+from sftqa_core.jobs.local import LocalExecutor
+from sftqa_core.jobs.queue import JobStore, new_job
+from sftqa_core.processes import ProcessId
 from sftqa_core.records import Resources
 from sftqa_core.workspace import Workspace
 
@@ -23,8 +22,8 @@ ONE = {"cpu": 1, "gpu": 0}
 LIFE = """
 import os, sqlite3, sys
 from sftqa_core.jobs import database
-from sftqa_core.jobs.executor import new_job
-from sftqa_core.jobs.process_id import ProcessId
+from sftqa_core.jobs.queue import new_job
+from sftqa_core.processes import ProcessId
 from sftqa_core.jobs.queue import JobStore
 from sftqa_core.records import Resources
 from sftqa_core.workspace import Workspace
@@ -110,7 +109,7 @@ def test_a_queue_cut_short_is_made_anew(workspace: Workspace, harm, often, chanc
     for _ in range(often(40)):
         with store_closed(store) as size:
             os.truncate(store.path, chance.randrange(1, size))
-        found = {job.id: job for job in jobs_list()}
+        found = {job.id: job for job in LocalExecutor().jobs()}
         assert found.keys() >= {job.id for job in jobs}
         assert all(found[job.id].settings == job.settings for job in jobs)
         after = store.insert(new_job("probe", {}), Resources(), "/")
@@ -142,7 +141,7 @@ class store_closed:  # noqa: N801 - reads like a sentence
 FULL = """
 import sys
 from sftqa_core.errors import SftqaError
-from sftqa_core.jobs.executor import new_job
+from sftqa_core.jobs.queue import new_job
 from sftqa_core.jobs.queue import JobStore
 from sftqa_core.records import Resources
 from sftqa_core.workspace import Workspace

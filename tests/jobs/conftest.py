@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sftqa_core.jobs.executor import LocalExecutor
+from sftqa_core.jobs.local import LocalExecutor
 from sftqa_core.workspace import Workspace
 from tests.jobs.job_processes import FAST, end_processes
 

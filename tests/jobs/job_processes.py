@@ -9,23 +9,25 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from sftqa_core.jobs.executor import LocalExecutor
-from sftqa_core.jobs.launching import Timing
-from sftqa_core.jobs.process_id import ProcessId
-from sftqa_core.jobs.queue import OVER, JobStore
-from sftqa_core.records import Job
+from sftqa_core.jobs.executor import Waiting
+from sftqa_core.jobs.lease import Lease, leases
+from sftqa_core.jobs.local import LocalExecutor
+from sftqa_core.jobs.queue import JobStore
+from sftqa_core.jobs.worker import Timing
+from sftqa_core.processes import ProcessId
+from sftqa_core.records import OVER, Job
 from sftqa_core.workspace import Workspace
 
 FAST = Timing(poll_s=0.03, idle_s=20.0, ask_s=0.4, terminate_s=0.4)
 CPU = {"device": "cpu"}
 
 
-def until(condition: Callable[[], object], limit_s: float = 120.0) -> None:
+def until(condition: Callable[[], object], limit_s: float = 120.0, every_s: float = 0.02) -> None:
     """Wait for a condition; fail after `limit_s`, which is long, since a busy machine takes its time over a process that loads torch."""
     end_s = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < end_s, f"did not happen within {limit_s} s"
-        time.sleep(0.02)
+        time.sleep(every_s)
 
 
 def ended(executor: LocalExecutor, job: Job) -> Job:
@@ -44,6 +46,16 @@ def job_process(executor: LocalExecutor, job: Job) -> ProcessId:
     """The process of a running job, once it has reported."""
     until(lambda: any(claim.id == job.id and claim.begun for claim in executor.store.active()))
     return next(claim.process for claim in executor.store.active() if claim.id == job.id)
+
+
+def waiting(executor: LocalExecutor, job: Job) -> Waiting | None:
+    """How a queued job waits; None when it is not queued."""
+    return next((queued for queued in executor.queue() if queued.job.id == job.id), None)
+
+
+def lease_holder(slot: str) -> Lease | None:
+    """Who holds a slot now; None when it is free or its holder died."""
+    return next((lease for lease in leases() if lease.slot == slot), None)
 
 
 def kill(process: ProcessId | None) -> None:

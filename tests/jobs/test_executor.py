@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 import pytest
 
 from sftqa_core.errors import NotFound, SettingsError
-from sftqa_core.jobs.executor import Executor, FakeExecutor, LocalExecutor
+from sftqa_core.jobs import current_executor, use_executor
+from sftqa_core.jobs.executor import Executor, FakeExecutor
 from sftqa_core.jobs.lease import device_lease
-from sftqa_core.jobs.queue import OVER
+from sftqa_core.jobs.local import LocalExecutor
+from sftqa_core.records import OVER
 from sftqa_core.workspace import Workspace
 from tests.jobs.job_processes import CPU, FAST, end_processes, until
 from tests.jobs.job_workloads import run_job
@@ -112,9 +115,72 @@ class ExecutorContract:
             assert executor.status(job.id).expected_s == (20.0, 60.0)
             executor.cancel(job.id)
 
+    def test_jobs_are_listed_and_counted(self, executor: Executor):
+        """The newest first, of one kind or state if that is asked for; an executor that was never used has none."""
+        assert (executor.jobs(), executor.counts(), executor.queue()) == ([], {}, [])
+        with self.still(executor):
+            quick, few, second = (executor.submit(kind, CPU).id for kind in ("quick", "few", "quick"))
+            executor.cancel(few)
+            assert [job.id for job in executor.jobs()] == [second, few, quick]
+            assert [job.id for job in executor.jobs(2)] == [second, few]
+            assert [job.id for job in executor.jobs(kind="quick")] == [second, quick]
+            assert [job.id for job in executor.jobs(kind="few", states=("queued",))] == []
+            assert executor.jobs(states=("cancelled",)) == [executor.status(few)]
+            assert executor.counts() == {"queued": 2, "cancelled": 1}
+
+    def test_the_queue_says_when_each_job_starts(self, executor: Executor):
+        """By the forecasts of those before it, as far as they have one; downloads wait for other downloads only."""
+        with self.still(executor):
+            first, second, third = (executor.submit("quick", CPU, expected_s=expected) for expected in ((20.0, 60.0), (), (1.0, 2.0)))
+            queued = executor.queue()
+            assert [waiting.job for waiting in queued] == [executor.status(job.id) for job in (first, second, third)]
+            assert [waiting.position for waiting in queued] == [1, 2, 3]
+            assert [waiting.starts_in_s for waiting in queued] == [(0.0, 0.0), (20.0, 60.0), None]
+            executor.empty()
+            assert executor.queue() == []
+
+    def test_log_and_progress_can_be_read(self, executor: Executor):
+        """Each update once, by an offset that the last call gave; of the log as many lines as are wanted."""
+        job = executor.submit("steps", {**CPU, "steps": 5})
+        self.run_empty(executor, [job.id])
+        assert executor.log(job.id)[-1] == executor.log(job.id, 1)[0] == "the first step is done"
+        updates, offset = executor.progress_since(job.id)
+        assert (updates[-1].phase, updates[-1].done, updates[-1].total, updates[-1].values) == ("training", 5, 5, {"loss": 0.2})
+        assert executor.progress_since(job.id, offset) == ([], offset)
+
+    def test_jobs_that_are_over_can_be_removed(self, executor: Executor):
+        """Those that are not over stay, whoever asks."""
+        over = executor.submit("quick", CPU).id
+        self.run_empty(executor, [over])
+        with self.still(executor):
+            queued, cancelled = executor.submit("quick", CPU).id, executor.submit("quick", CPU).id
+            executor.cancel(cancelled)
+            assert executor.remove([queued, "../x"]) == []
+            assert executor.remove([cancelled]) == [cancelled]
+            assert executor.remove() == [over]
+            assert [job.id for job in executor.jobs()] == [queued]
+            with pytest.raises(NotFound, match=over):
+                executor.status(over)
+
+    def test_the_stamp_changes_when_a_job_ends_is_continued_or_removed(self, executor: Executor):
+        """What pages keep of results is read again then, and only then."""
+        with self.still(executor):
+            job = executor.submit("quick", CPU).id
+            stamps = [executor.stamp()]
+            executor.submit("quick", CPU)
+            assert executor.stamp() == stamps[-1]
+            for change in (executor.cancel, executor.resume, executor.cancel, lambda job_id: executor.remove([job_id])):
+                change(job)
+                stamps.append(executor.stamp())
+        assert all(before != after for before, after in pairwise(stamps))
+
+    def test_waking_a_queue_that_is_empty_does_nothing(self, executor: Executor):
+        """The explorer does it whenever it starts."""
+        assert executor.wake() is False
+
     def test_an_unknown_job_is_named(self, executor: Executor):
-        """Status and cancel say which job is not there."""
-        for call in (executor.status, executor.cancel):
+        """Whatever is asked of it says which job is not there."""
+        for call in (executor.status, executor.cancel, executor.resume, executor.log, executor.progress_since):
             with pytest.raises(NotFound, match="There is no job 'train-1'"):
                 call("train-1")
 
@@ -158,3 +224,15 @@ class TestFakeExecutor(ExecutorContract):
     def run_empty(self, executor: Executor, ids: list[str]) -> None:
         assert isinstance(executor, FakeExecutor)
         executor.run_all()
+
+
+def test_pages_and_commands_get_the_executor_from_one_place(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
+    """The local one of the current workspace, one that a test puts in its place, and no other than there is."""
+    local = current_executor()
+    assert isinstance(local, LocalExecutor)
+    assert local.workspace == workspace
+    with use_executor(FakeExecutor()) as fake:
+        assert current_executor() is fake
+    monkeypatch.setenv("SFTQA_EXECUTOR", "slurm")
+    with pytest.raises(SettingsError, match=r"^SFTQA_EXECUTOR must be one of local, got 'slurm'\.$"):
+        current_executor()

@@ -12,11 +12,10 @@ from contextlib import nullcontext
 import pytest
 
 from sftqa_core.errors import SettingsError, Stopped
-from sftqa_core.jobs import lease
-from sftqa_core.jobs.lease import device_lease, lease_holder, leases, needs_of_device
+from sftqa_core.jobs.lease import device_lease, leases, needs_of_device
 from sftqa_core.models import devices, nvidia
 from sftqa_core.records import Resources
-from tests.jobs.job_processes import until
+from tests.jobs.job_processes import lease_holder, until
 
 HOLD = "import time; from sftqa_core.jobs.lease import device_lease\nwith device_lease('cpu', 'another command'): time.sleep(60)"
 
@@ -26,7 +25,7 @@ def machine(monkeypatch: pytest.MonkeyPatch):
     """Pretend so many GPUs, whatever this process is shown."""
 
     def pretend(gpus: int) -> None:
-        monkeypatch.setattr(lease, "visible_gpus", lambda: [str(number) for number in range(gpus)])
+        monkeypatch.setattr(devices, "visible_gpus", lambda: [str(number) for number in range(gpus)])
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
     return pretend

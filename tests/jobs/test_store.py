@@ -8,14 +8,12 @@ import sqlite3
 import pytest
 
 from sftqa_core.errors import ArtifactDamaged, NotFound, SettingsError, SftqaError
-from sftqa_core.jobs import database
 from sftqa_core.jobs.database import MIGRATIONS
-from sftqa_core.jobs.executor import LocalExecutor, new_job
 from sftqa_core.jobs.lease import device_lease
-from sftqa_core.jobs.listing import jobs_list, remove_jobs
-from sftqa_core.jobs.process_id import ProcessId
-from sftqa_core.jobs.queue import JobStore
+from sftqa_core.jobs.local import LocalExecutor
+from sftqa_core.jobs.queue import JobStore, new_job
 from sftqa_core.jobs.recovery import MOST_TRIES, TOLD, reconcile, settle
+from sftqa_core.processes import ProcessId
 from sftqa_core.records import Job, Resources
 from sftqa_core.workspace import Workspace
 from tests.jobs.job_processes import ended, kill
@@ -52,7 +50,9 @@ def test_a_download_starts_whatever_devices_do(store: JobStore):
     """It waits for other downloads only, and nobody waits for it."""
     cpu = queue(store)
     one, two = (store.insert(new_job("fetch", {"model": f"owner/{name}"}), Resources(), "/") for name in "ab")
-    assert [store.position(job.id) for job in (cpu, one, two)] == [1, 1, 2]
+    assert [(queued.job.id, queued.position) for queued in LocalExecutor().queue()] == [(cpu.id, 1), (one.id, 1), (two.id, 2)]
+    with device_lease("cpu", "another command"):
+        assert [queued.holder for queued in LocalExecutor().queue()] == ["another command", None, None]
     assert store.claim(ME, {"cpu": 0, "gpu": 0, "network": 1}, ONE).id == one.id
     assert store.claim(ME, {"cpu": 0, "gpu": 0, "network": 0}, ONE) is None
     assert store.claim(ME, {"cpu": 1, "gpu": 0, "network": 0}, ONE).id == cpu.id
@@ -110,9 +110,9 @@ def test_a_job_that_is_cut_off_goes_on_by_itself_but_not_for_ever(store: JobStor
         assert (store.begin(job.id, claim.attempt, DEAD) is not None) if begun else True
         settle(store, workspace, store.active()[0])
         told = store.get(job.id).error
-        assert (told or "").startswith("It was cut off") is (begun or tries == MOST_TRIES)
+        assert (told or "").startswith("Interrupted") is (begun or tries == MOST_TRIES)
     assert store.get(job.id).state == "failed"
-    assert store.get(job.id).error.startswith("It was cut off 5 times, each time together with the worker.")
+    assert store.get(job.id).error.startswith("Interrupted 5 times, each time together with the worker.")
     assert store.resume(job.id).state == "queued"
     assert [one.id for one in store.queued()] == [later.id, job.id]
     assert store.get(job.id).turn == 2
@@ -123,7 +123,7 @@ def test_a_job_of_an_earlier_boot_is_dead(store: JobStore, workspace: Workspace)
     job = queue(store)
     claim = store.claim(ME, ONE, ONE)
     store.begin(job.id, claim.attempt, dataclasses.replace(ME, boot="an earlier one"))
-    assert jobs_list()[0].state == "queued"
+    assert LocalExecutor().jobs()[0].state == "queued"
 
 
 def test_a_page_of_an_earlier_turn_cancels_nothing(store: JobStore):
@@ -141,7 +141,7 @@ def test_the_queue_can_be_reordered(store: JobStore, where: str, order: str):
     jobs = {name: queue(store) for name in "abcd"}
     assert store.move(jobs["c"].id, where) is True
     assert [next(name for name, one in jobs.items() if one.id == job.id) for job in store.queued()] == list(order)
-    assert store.position(jobs[order[0]].id) == 1
+    assert [queued.position for queued in LocalExecutor().queue()] == [1, 2, 3, 4]
     assert store.move(jobs[order[0]].id, "up") is False
     assert store.claim(ME, ONE, ONE).id == jobs[order[0]].id
     assert store.move(jobs[order[0]].id, "last") is False
@@ -172,7 +172,7 @@ def test_a_damaged_row_hides_no_other(store: JobStore, workspace: Workspace, dam
     db.execute(f"UPDATE jobs SET {damage} WHERE id = ?", (bad.id,))
     db.commit()
     db.close()
-    assert {job.id for job in jobs_list()} == {bad.id, good.id}
+    assert {job.id for job in LocalExecutor().jobs()} == {bad.id, good.id}
     assert store.get(good.id).settings == {"n": 60}
     for claim in store.active():
         settle(store, workspace, claim, 1)
@@ -181,7 +181,7 @@ def test_a_damaged_row_hides_no_other(store: JobStore, workspace: Workspace, dam
         assert store.finish(claim.id, claim.attempt, "done")
         ended.add(claim.id)
     assert good.id in ended
-    assert remove_jobs([bad.id]) == [bad.id]
+    assert LocalExecutor().remove([bad.id]) == [bad.id]
 
 
 def test_a_row_with_a_name_that_is_no_jobs_is_nobodys(store: JobStore):
@@ -196,7 +196,7 @@ def test_a_row_with_a_name_that_is_no_jobs_is_nobodys(store: JobStore):
     assert [job.id for job in store.jobs()] == [job.id for job in store.queued()] == [good.id]
     assert store.claim(ME, ONE, ONE).id == good.id
     assert store.claim(ME, ONE, ONE) is None
-    assert remove_jobs(["../../x"]) == []
+    assert LocalExecutor().remove(["../../x"]) == []
 
 
 def test_a_stopping_job_whose_process_died_is_cancelled(store: JobStore, workspace: Workspace):
@@ -205,7 +205,7 @@ def test_a_stopping_job_whose_process_died_is_cancelled(store: JobStore, workspa
     store.claim(ME, ONE, ONE)
     store.begin(job.id, 1, DEAD)
     assert store.cancel(job.id).state == "stopping"
-    assert jobs_list()[0].state == "cancelled"
+    assert LocalExecutor().jobs()[0].state == "cancelled"
 
 
 def test_a_living_worker_settles_by_itself(store: JobStore, workspace: Workspace):
@@ -243,17 +243,17 @@ def test_jobs_that_are_over_can_be_removed(store: JobStore, workspace: Workspace
     store.finish(done.id, 1, "done")
     folder = workspace.jobs / done.id
     assert folder.is_dir()
-    assert remove_jobs([queued.id, "../x"]) == []
-    assert remove_jobs() == [done.id]
+    assert LocalExecutor().remove([queued.id, "../x"]) == []
+    assert LocalExecutor().remove() == [done.id]
     assert not folder.exists()
-    assert [job.id for job in jobs_list()] == [queued.id]
+    assert [job.id for job in LocalExecutor().jobs()] == [queued.id]
     with pytest.raises(NotFound, match=done.id):
         store.get(done.id)
 
 
 def test_looking_at_an_empty_queue_creates_nothing(workspace: Workspace):
     """The shipped results are shown in a folder that may be read-only."""
-    assert jobs_list() == []
+    assert LocalExecutor().jobs() == []
     assert not workspace.state.exists()
 
 
@@ -282,7 +282,7 @@ def test_a_damaged_queue_is_made_anew_from_the_jobs_folders(executor: LocalExecu
         for path in executor.workspace.state.glob("jobs.sqlite-*"):
             path.unlink()
         executor.store.path.write_bytes(b"torn" * 5000)
-        found = {job.id: job for job in jobs_list()}
+        found = {job.id: job for job in LocalExecutor().jobs()}
         assert [found[job.id] for job in (done, failed)] == [done, failed]
         lost = found[waiting.id]
         assert (lost.state, lost.settings, lost.error) == ("failed", waiting.settings, TOLD)
@@ -303,7 +303,8 @@ def test_the_journal_survives_and_writers_wait(store: JobStore):
 @pytest.mark.parametrize("lock", ["IMMEDIATE", "EXCLUSIVE"])
 def test_a_queue_held_by_a_suspended_process_is_told_as_that(store: JobStore, monkeypatch: pytest.MonkeyPatch, lock: str):
     queue(store)
-    monkeypatch.setattr(database, "BUSY_S", 0.05)
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda path, **settings: connect(path, **{**settings, "timeout": 0.05}))
     holder = sqlite3.connect(store.path, isolation_level=None)
     holder.execute(f"BEGIN {lock}")
     with pytest.raises(SftqaError, match=r"cannot be used now: database is locked\. Another process has held it .*suspended \(T in ps\)"):

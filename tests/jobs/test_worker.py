@@ -13,26 +13,23 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sftqa_core.jobs.executor import LocalExecutor, new_job
-from sftqa_core.jobs.launching import Timing, ensure_worker
-from sftqa_core.jobs.lease import device_lease, lease_holder
-from sftqa_core.jobs.listing import blocked_by, jobs_list, latest_progress, log_tail, queue_position
-from sftqa_core.jobs.process_id import ProcessId
-from sftqa_core.jobs.queue import JobStore
-from sftqa_core.jobs.worker import Worker
+from sftqa_core.jobs.lease import device_lease
+from sftqa_core.jobs.local import LocalExecutor
+from sftqa_core.jobs.queue import JobStore, new_job
+from sftqa_core.jobs.worker import Timing, Worker, ensure_worker
+from sftqa_core.processes import ProcessId
 from sftqa_core.records import Resources
 from sftqa_core.workspace import Workspace
-from tests.jobs.job_processes import CPU, FAST, ended, job_process, kill, logged, until
+from tests.jobs.job_processes import CPU, FAST, ended, job_process, kill, lease_holder, logged, until, waiting
 
 
 def test_a_job_leaves_its_result_log_and_progress(executor: LocalExecutor):
     """Output, the reporter's lines and the last progress are all there afterwards."""
     quick, steps = executor.submit("quick", {**CPU, "name": "x"}), executor.submit("steps", {**CPU, "steps": 5})
     assert ended(executor, quick).result == "x"
-    assert log_tail(quick.id) == ["printed by the work", "said to the reporter"]
+    assert executor.log(quick.id) == ["printed by the work", "said to the reporter"]
     assert ended(executor, steps).result == "trained"
-    last = latest_progress(steps.id)
-    assert last is not None
+    last = executor.progress_since(steps.id)[0][-1]
     assert (last.phase, last.done, last.total, last.values) == ("training", 5, 5, {"loss": 0.2})
 
 
@@ -41,7 +38,7 @@ def test_running_out_of_memory_is_told_apart(executor: LocalExecutor):
     job = ended(executor, executor.submit("full", {**CPU, "batch_size": 64, "method": "full"}))
     assert (job.state, job.reason) == ("failed", "memory")
     assert job.error == "Memory ran out. Use a smaller batch size or model, or train with LoRA."
-    assert log_tail(job.id)[-1] == "job_workloads.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
+    assert executor.log(job.id)[-1] == "job_workloads.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
 
 
 def test_a_job_that_listens_is_cancelled(executor: LocalExecutor):
@@ -69,7 +66,7 @@ def test_a_deaf_job_is_killed_within_the_limits(executor: LocalExecutor):
     asked_s = time.monotonic()
     executor.cancel(job.id)
     over = ended(executor, job)
-    assert (over.state, over.error) == ("cancelled", "Stopped on request; its process had to be ended.")
+    assert (over.state, over.error) == ("cancelled", "Stopped on request; its process had to be killed.")
     assert FAST.ask_s + FAST.terminate_s <= time.monotonic() - asked_s < FAST.ask_s + FAST.terminate_s + 5
 
 
@@ -113,10 +110,10 @@ def test_when_worker_and_job_die_the_job_is_queued_again_and_waking_goes_on(exec
     logged(running, "the first step is done")
     kill(executor.store.worker())
     kill(process)
-    shown = {job.id: job for job in jobs_list()}
+    shown = {job.id: job for job in executor.jobs()}
     assert shown[running.id].state == shown[queued.id].state == "queued"
     assert shown[running.id].error == (
-        "It was cut off when its process and the worker ended, as when the machine is restarted, and goes on by itself."
+        "Interrupted: its process and the worker ended, as when the machine restarts. It will resume automatically."
     )
     assert executor.wake() is True
     assert ended(executor, queued).state == "done"
@@ -150,11 +147,11 @@ def test_jobs_of_one_device_run_one_after_the_other(executor: LocalExecutor, tmp
     settings = {**CPU, "steps": 20, "marks": str(tmp_path / "marks")}
     with device_lease("cpu", "sftqa probe (process 1)"):
         jobs = [executor.submit("steps", {**settings, "name": name}) for name in ("a", "b", "c")]
-        assert [queue_position(job.id) for job in jobs] == [1, 2, 3]
+        assert [queued.position for queued in executor.queue()] == [1, 2, 3]
     assert [ended(executor, job).state for job in jobs] == ["done"] * 3
     words = [f"{name} {word}" for name in "abc" for word in ("start", "end")]
     assert (tmp_path / "marks").read_text().splitlines() == words
-    assert queue_position(jobs[0].id) is None
+    assert waiting(executor, jobs[0]) is None
 
 
 def test_a_job_waits_for_a_command_line_and_a_command_line_for_a_job(executor: LocalExecutor):
@@ -163,9 +160,9 @@ def test_a_job_waits_for_a_command_line_and_a_command_line_for_a_job(executor: L
         job = executor.submit("steps", {**CPU, "steps": 30})
         time.sleep(0.4)
         assert executor.status(job.id).state == "queued"
-        holder = blocked_by(job.id)
-        assert holder is not None
-        assert holder.holder == "sftqa probe (process 1)"
+        queued = waiting(executor, job)
+        assert queued is not None
+        assert queued.holder == "sftqa probe (process 1)"
     logged(job, "the first step is done")
     heard: list[str] = []
     with device_lease("cpu", "sftqa train", heard.append, poll_s=0.02):
@@ -228,7 +225,7 @@ def test_a_double_click_in_two_threads_starts_one_job(executor: LocalExecutor):
     for click in clicks:
         click.join()
     assert len(set(found)) == 1
-    assert len(jobs_list()) == 1
+    assert len(executor.jobs()) == 1
     assert [path.name for path in executor.workspace.jobs.iterdir()] == [found[0]]
 
 
@@ -280,7 +277,7 @@ def test_killing_the_warm_process_ends_no_job(executor: LocalExecutor):
 def test_worker_and_job_process_load_neither_torch_nor_pandas(executor: LocalExecutor):
     """Only a workflow does; the worker and what the browser imports stay light."""
     assert ended(executor, executor.submit("torchless", CPU)).result == ""
-    seen = "import sys; from sftqa_core.jobs import executor, listing, worker; print({'torch', 'pandas'} & set(sys.modules))"
+    seen = "import sys; import sftqa_core.jobs.local, sftqa_core.jobs.worker; print({'torch', 'pandas'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 

@@ -50,7 +50,7 @@ def tiny():
 @pytest.fixture(scope="session")
 def windowed():
     """One packed family for what does not depend on the family."""
-    from sftqa_core.engine.fitting import packs
+    from sftqa_core.engine.decoder import packs
     from tests.memory.family_models import build
 
     loaded = build("qwen2-window")

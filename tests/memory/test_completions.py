@@ -7,13 +7,13 @@ import sys
 import pandas as pd
 import pytest
 
-from sftqa_core.engine.probe_prompts import wanted_facts
+from sftqa_core.engine.wanted_facts import wanted_facts
 from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.knowledge.aliases import Aliases
-from sftqa_core.memory import stored
+from sftqa_core.memory import stored_levels as reading
+from sftqa_core.memory.probe_stores import CompletionStore, find_stores
 from sftqa_core.memory.probing import probe_facts
-from sftqa_core.memory.stored import stored_completions, stored_levels
-from sftqa_core.memory.stores import CompletionStore, find_stores
+from sftqa_core.memory.stored_levels import stored_completions, stored_levels
 from sftqa_core.models.catalogue import ModelFingerprint
 from sftqa_core.records import LevelScheme, ModelCard, ProbeSettings, SamplerSettings
 from sftqa_core.workspace import Workspace
@@ -32,7 +32,9 @@ def layers(tmp_path):
 @pytest.fixture
 def card(monkeypatch):
     """A card whose weights have the tiny model's fingerprint, without files."""
-    monkeypatch.setattr(stored, "model_fingerprint", lambda card, dtype, device, workspace: ModelFingerprint("w" * 16, None, dtype, device))
+    monkeypatch.setattr(
+        reading, "model_fingerprint", lambda card, dtype, device, workspace: ModelFingerprint("w" * 16, None, dtype, device)
+    )
     return CARD
 
 
@@ -272,7 +274,7 @@ def test_unreadable_settings_are_passed_over(tiny, layers, caplog):
 
 def test_reading_loads_no_torch():
     """The browser's way in imports neither torch nor transformers nor peft."""
-    modules = ("stored", "sampling", "scores", "completions", "wanted", "tables", "randomness")
+    modules = ("stored_levels", "scores", "probe_tables", "probe_stores", "prober", "profiles")
     code = (
         f"import sys; from sftqa_core.memory import {', '.join(modules)}; print([m for m in ('torch', 'transformers') if m in sys.modules])"
     )

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from sftqa_core.engine import fitting
+from sftqa_core.engine import decoder
 from sftqa_core.engine.greedy import greedy
 from sftqa_core.errors import ModelUnavailable, SettingsError
 from sftqa_core.evaluation.predictions import predict
@@ -54,7 +54,7 @@ def broken(named, monkeypatch):
 def test_logits_that_are_no_numbers_end_every_probe_with_the_models_name(broken, workspace, monkeypatch, token, value, asked):
     """All of them NaN, one of them, one infinite, all impossible: nothing is measured, nothing is kept."""
     loaded = broken(token, value)
-    monkeypatch.setitem(fitting._checked, loaded.model, asked != "generate")
+    monkeypatch.setitem(decoder._checked, loaded.model, asked != "generate")
     source = source_of(4)
     wanted = settings("sampling", "generate") if asked == "generate" else settings(asked)
     with pytest.raises(ModelUnavailable, match=r"^owner/broken: The model's logits are not numbers \(NaN or infinite\)"):
@@ -67,7 +67,7 @@ def test_logits_that_are_no_numbers_end_every_probe_with_the_models_name(broken,
 def test_logits_that_are_no_numbers_end_an_evaluation_with_the_models_name(broken, monkeypatch, token, value, packed):
     """Greedy answers, packed or by `generate`: no accuracy of 0, but an error."""
     loaded = broken(token, value)
-    monkeypatch.setitem(fitting._checked, loaded.model, packed)
+    monkeypatch.setitem(decoder._checked, loaded.model, packed)
     with pytest.raises(ModelUnavailable, match=r"^owner/broken: The model's logits are not numbers"):
         predict(loaded, source_of(3).facts, TrainSettings("owner/broken", shots=0))
 
@@ -76,7 +76,7 @@ def test_logits_that_are_no_numbers_end_an_evaluation_with_the_models_name(broke
 def test_a_model_that_never_ends_a_text_is_cut_off_in_every_probe(broken, workspace, monkeypatch, asked):
     """The end token is impossible: each completion has exactly as many tokens as the settings allow."""
     loaded = broken(0, -math.inf)
-    monkeypatch.setitem(fitting._checked, loaded.model, asked != "generate")
+    monkeypatch.setitem(decoder._checked, loaded.model, asked != "generate")
     read = []
     inner = loaded.model.forward
     monkeypatch.setattr(loaded.model, "forward", lambda *a, **k: read.append(1) or inner(*a, **k))
@@ -95,7 +95,7 @@ def test_a_model_that_never_ends_a_text_is_cut_off_in_every_probe(broken, worksp
 def test_a_model_that_never_ends_a_text_is_cut_off_when_it_answers(broken, monkeypatch, packed):
     """Each answer has exactly the tokens that were allowed."""
     loaded = broken(0, -math.inf)
-    monkeypatch.setitem(fitting._checked, loaded.model, packed)
+    monkeypatch.setitem(decoder._checked, loaded.model, packed)
     assert [answer.tokens for answer in greedy(loaded, encode_prompts(loaded, ["Ada", "Bo was"]), NEW)] == [NEW, NEW]
 
 
@@ -110,7 +110,7 @@ def test_prompts_without_room_are_told_before_anything_is_asked(tiny, workspace)
     """A form of thousands of characters, for a model of 128 positions: how many do not fit, and what helps."""
     form = PromptFormat("long", "word " * 200 + "{question}")
     with pytest.raises(
-        SettingsError, match=r"3 of 3 test questions do not fit the model's 128 positions with 16 new tokens.*shorter prompt"
+        SettingsError, match=r"3 of 3 test questions do not fit the model's context window of 128 tokens with 16 new tokens.*shorter prompt"
     ):
         predict(tiny, source_of(3).facts, TrainSettings("tiny", prompt=form, shots=0))
     with pytest.raises(SettingsError, match=r"The prompt may have 10,000 characters, got 60,010"):

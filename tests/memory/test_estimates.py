@@ -11,9 +11,9 @@ from sftqa_core.engine.likelihood import Likelihood, Question, answer_ids
 from sftqa_core.errors import ModelUnavailable, SettingsError
 from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.memory import probing
+from sftqa_core.memory.probe_stores import EstimateStore, likelihood_levels
+from sftqa_core.memory.probe_tables import LEVELS
 from sftqa_core.memory.probing import probe_facts
-from sftqa_core.memory.stores import EstimateStore, likelihood_levels
-from sftqa_core.memory.tables import LEVELS
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings
 from tests.memory.memory_world import source_of
 
@@ -153,14 +153,14 @@ def test_nan_logits_are_named(tiny, workspace, known, monkeypatch):
 def test_an_answer_longer_than_the_model_is_told_before_anything_is_read(tiny, workspace, known):
     """The likelihood reads prompt and answer, so both have to fit; nothing of the other facts is lost."""
     long = replace(known, facts=known.facts.assign(answers=[["Paris " * 200], *known.facts["answers"].tolist()[1:]]))
-    with pytest.raises(SettingsError, match="1 of 6 facts' statements do not fit the model's 128 positions"):
+    with pytest.raises(SettingsError, match="1 of 6 facts' statements do not fit the model's context window of 128 tokens"):
         probe_facts(tiny, long, long.facts, settings("likelihood"), NONE, workspace)
     assert not (workspace.root / "estimates").exists()
 
 
 def test_settings_that_were_damaged_are_written_anew(tiny, workspace, known):
     """Without them the results would not be found by looking; probing what is known already mends them."""
-    from sftqa_core.memory.stores import find_estimates
+    from sftqa_core.memory.probe_stores import find_estimates
 
     scheme = settings("likelihood").scheme
     probe_facts(tiny, known, known.facts, settings("likelihood"), NONE, workspace)

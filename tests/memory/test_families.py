@@ -10,11 +10,10 @@ import pytest
 import torch
 from transformers import GenerationConfig
 
-from sftqa_core.engine.decoder import Load
-from sftqa_core.engine.fitting import packs
+from sftqa_core.engine.decoder import Load, packs
 from sftqa_core.engine.packed import PrefixTree
-from sftqa_core.engine.probe_prompts import wanted_facts
 from sftqa_core.engine.sampling import GenerateSampler, Prompt, SharedPrefixSampler, make_sampler
+from sftqa_core.engine.wanted_facts import wanted_facts
 from sftqa_core.knowledge.aliases import load_aliases
 from sftqa_core.memory.prober import chosen_facts
 from sftqa_core.memory.profiles import open_for

@@ -8,17 +8,18 @@ import pandas as pd
 import pytest
 
 from sftqa_core.engine.packed import PrefixTree
-from sftqa_core.engine.probe_prompts import Contexts, contexts_of, wanted_facts
 from sftqa_core.engine.sampling import FakeSampler, fact_prompts
+from sftqa_core.engine.wanted_facts import Contexts, contexts_of, wanted_facts
 from sftqa_core.errors import Stopped
 from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.memory import probing
+from sftqa_core.memory.probe_stores import CompletionStore
+from sftqa_core.memory.probe_tables import LEVELS
 from sftqa_core.memory.probing import probe_facts
-from sftqa_core.memory.scores import judge, levels_of, levels_table, miscounted
-from sftqa_core.memory.stores import CompletionStore
-from sftqa_core.memory.tables import LEVELS
-from sftqa_core.records import PAPER, SLICK, ProbeSettings, SamplerSettings
+from sftqa_core.memory.scores import judge, levels_of, miscounted
+from sftqa_core.memory.stored_levels import stored_levels
+from sftqa_core.records import PAPER, SLICK, ModelCard, ProbeSettings, SamplerSettings
 from tests.memory.test_probing import Recorder
 from tests.small import small_source
 from tests.tiny import tiny_loaded
@@ -165,7 +166,7 @@ def test_levels_of_no_facts_are_none():
     assert levels_of([], [], SCHEME).tolist() == levels_of([], [], PAPER).tolist() == []
 
 
-def test_samples_and_greedy_completions_are_counted_apart(source):
+def test_samples_and_greedy_completions_are_counted_apart(source, loaded, workspace):
     """The score is of the samples; greedy completions follow in the list; a missing or doubled one of them is noticed."""
     wanted = wanted_of(source, source.facts.head(1))
     right, wrong = f" {wanted[0].answers[0]}.", " Nowhere"
@@ -175,7 +176,10 @@ def test_samples_and_greedy_completions_are_counted_apart(source):
     hits = judge(table, wanted, 4)
     assert hits[["completions", "hits"]].iloc[0].tolist() == [12, 3]
     assert hits["hits_per_template"][0] == [1, 1, 1, 1, 0, 1]
-    levels = levels_table(hits, wanted, SCHEME, {"P17": [0, 1]})
+    store = CompletionStore.under_scheme(loaded.fingerprint.to_dict(), SCHEME, workspace)
+    store.add_hits(hits)
+    card = ModelCard("tiny", "folder", None, True, details={"corpus": {"seen_templates": {"P17": [0, 1]}}})
+    levels = stored_levels(card, source, source.facts.head(1), SETTINGS, NONE, stores=[store])
     assert (levels["score"][0], levels["level"][0]) == (0.25, 2)
     assert levels["seen_score"].isna().all()
     assert levels["low_samples"][0] < 0.25 < levels["high_samples"][0]

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sftqa_core.engine.probe_prompts import wanted_facts
+from sftqa_core.engine.wanted_facts import wanted_facts
 from sftqa_core.errors import SettingsError, Stopped
 from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.memory import probing
+from sftqa_core.memory.probe_tables import LEVELS
 from sftqa_core.memory.probing import probe_facts
-from sftqa_core.memory.tables import LEVELS
 from sftqa_core.progress import Silent
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings
 from tests.memory.memory_world import knowing_sampler, source_of
@@ -186,12 +186,13 @@ def test_the_tiny_model_is_probed_alike_by_both_samplers(tiny, workspace):
 
 
 def test_prompt_too_long_is_told_before_sampling(tiny, workspace, monkeypatch):
-    """Facts that do not fit the model's positions are counted and quoted before the first part is sampled, wherever they stand."""
+    """Facts that do not fit the model's context window are counted and quoted before the first part is sampled, wherever they stand."""
     monkeypatch.setattr(probing, "_PART_FACTS", ((1 << 62, 2),))
     source = source_of(12)
     facts = source.facts.assign(subject=[*(f"Ada {i}" for i in range(7)), *(f"Bo {i} " * 200 for i in range(5))])
     sampler = knowing_sampler(tiny, source)
-    told = r"5 of 12 facts' statements do not fit the model's 128 positions with 6 new tokens: 'Bo 0 .*' \([\d,]+ tokens\), .* and 2 more\."
+    told = r"5 of 12 facts' statements do not fit the model's context window of 128 tokens with 6 new tokens: "
+    told += r"'Bo 0 .*' \([\d,]+ tokens\), .* and 2 more\."
     with pytest.raises(SettingsError, match=told):
         probe_facts(tiny, source, facts, SETTINGS, NONE, workspace, sampler=sampler)
     assert sampler.prompts_seen == 0
@@ -227,7 +228,7 @@ def test_no_facts_give_an_empty_table(tiny, workspace):
 def test_memory_is_given_back_with_every_part(tiny, workspace, monkeypatch):
     """What is freed does not stay with the process until a probe of thousands of facts ends: asked for at each part on disk."""
     asked = []
-    monkeypatch.setattr(probing, "give_back", lambda: asked.append(len(list((workspace.root / "completions").rglob("part-*")))))
+    monkeypatch.setattr(probing, "return_freed_ram", lambda: asked.append(len(list((workspace.root / "completions").rglob("part-*")))))
     monkeypatch.setattr(probing, "_PART_FACTS", ((1 << 62, 2),))
     source = source_of(5)
     probe_facts(tiny, source, source.facts, ProbeSettings("tiny", "test", scheme=SETTINGS.scheme), NONE, workspace)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sftqa_core.engine.randomness import fact_key, philox, uniforms
+from sftqa_core.engine.randomness import keys_of, philox, uniforms
 
 # philox4x32-10 lines of Random123's kat_vectors: counter, key, result
 KNOWN = [
@@ -26,7 +26,7 @@ def test_published_answers(counter, key, expected):
 
 def test_element_is_independent_of_the_array_it_is_computed_in():
     """A number depends on its own counter only, and arguments broadcast."""
-    key = fact_key("00ff00ff12345678")
+    key = int(keys_of(["00ff00ff12345678"])[0])
     block = uniforms(7, key, np.arange(21)[:, None, None], np.arange(10)[:, None], np.arange(32))
     assert block.shape == (21, 10, 32)
     assert block[20, 9, 31] == uniforms(7, key, 20, 9, 31)
@@ -44,7 +44,7 @@ def test_every_part_of_the_counter_matters():
 
 def test_numbers_are_uniform_and_uncorrelated():
     """A million numbers have the mean, the spread and the evenness of uniforms and no correlation between steps or samples."""
-    block = uniforms(0, fact_key("c0ffee0000000001"), np.arange(100)[:, None, None], np.arange(100)[:, None], np.arange(100))
+    block = uniforms(0, keys_of(["c0ffee0000000001"]), np.arange(100)[:, None, None], np.arange(100)[:, None], np.arange(100))
     assert block.min() >= 0
     assert block.max() < 1
     assert abs(block.mean() - 0.5) < 0.0015

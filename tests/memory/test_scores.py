@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sftqa_core.engine.probe_prompts import wanted_facts
+from sftqa_core.engine.wanted_facts import wanted_facts
 from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.knowledge.aliases import Aliases
-from sftqa_core.memory.scores import judge, level_of, levels_table, matched_answers, samples_interval, templates_interval
+from sftqa_core.memory.scores import judge, level_of, matched_answers, samples_interval, split_scores, templates_interval
 from sftqa_core.records import LevelScheme
 from tests.memory.memory_world import source_of
 
@@ -100,12 +100,11 @@ def test_missing_completions_are_never_taken_for_misses():
 
 def test_seen_and_unseen_templates_have_scores_of_their_own():
     """R is split by the templates the model's corpus used; where it used all or none, the other part is not a number."""
-    wanted = wanted_of(2)
-    hits = pd.DataFrame(
-        {"fact_id": [w.fact_id for w in wanted], "completions": [20, 30], "hits": [8, 10], "hits_per_template": [[7, 1], [0, 0, 10]]}
-    ).assign(low_samples=0.0, high_samples=1.0, low_templates=0.0, high_templates=1.0)
-    table = levels_table(hits, wanted, LevelScheme(), {"P19": [0], "P26": [0, 1, 2]})
-    assert table["seen_score"].tolist() == [0.7, pytest.approx(1 / 3)]
-    assert table["unseen_score"][0] == 0.1
-    assert np.isnan(table["unseen_score"][1])
-    assert table["level"].tolist() == [2, 2]
+    hits, relations = np.array([[7, 1, 0], [0, 0, 10]]), np.array(["P19", "P26"])
+    found = split_scores(hits, np.array([2, 3]), np.array([10, 10]), relations, {"P19": [0], "P26": [0, 1, 2]})
+    assert found["seen_score"].tolist() == [0.7, pytest.approx(1 / 3)]
+    assert found["unseen_score"][0] == 0.1
+    assert np.isnan(found["unseen_score"][1])
+    assert level_of([8 / 20, 10 / 30], LevelScheme()).tolist() == [2, 2]
+    for unknown in ({}, {"P19": []}):
+        assert all(np.isnan(part).all() for part in split_scores(hits, np.array([2, 3]), np.array([10, 10]), relations, unknown).values())

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from sftqa_core.engine.fitting import packs
+from sftqa_core.engine.decoder import packs
 from sftqa_core.engine.greedy import greedy
 from sftqa_core.engine.packed import KeyValues, NextTokens, PackedModel, PrefixTree, Texts
 from sftqa_core.engine.sampling import GenerateSampler, Prompt, SharedPrefixSampler
@@ -89,5 +89,5 @@ def test_a_described_model_is_dealt_out_like_the_real_one():
 
 def test_more_gpus_than_torch_has_are_refused():
     """A processor is one device."""
-    with pytest.raises(SettingsError, match="was to be spread over 2 GPUs, and torch can use 1 here"):
+    with pytest.raises(SettingsError, match="needs 2 GPUs, and this machine has 0 that can be used"):
         load_model(find_model("atlas-llama"), "cpu", gpus=2)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 from transformers import AutoTokenizer
@@ -101,19 +103,20 @@ def test_what_a_hostile_template_takes_is_spent_once(monkeypatch):
     for _ in range(2):
         with pytest.raises(SettingsError, match="once"):
             layout(template)
-        monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("rendered again"))
+        monkeypatch.setattr("subprocess.Popen", lambda *_, **__: pytest.fail("rendered again"))
 
 
 def test_the_renderer_is_given_nothing_but_the_template(monkeypatch):
     """No token, no home and no other word of the environment reaches the process that renders."""
     seen = {}
 
-    def run(command, **options):
+    def start(command, **options):
         seen.update(options["env"])
-        raise ValueError
+        return begin([sys.executable, "-c", ""], **options)
 
     monkeypatch.setenv("HF_TOKEN", "secret")
-    monkeypatch.setattr("subprocess.run", run)
+    begin = subprocess.Popen
+    monkeypatch.setattr("subprocess.Popen", start)
     with pytest.raises(SettingsError, match="was stopped"):
         layout(ChatTemplate("never rendered before"))
     assert "secret" not in seen.values()

@@ -13,7 +13,7 @@ import pytest
 from sftqa_core.errors import SettingsError
 from sftqa_core.models import devices, nvidia
 from sftqa_core.models.catalogue import find_model
-from sftqa_core.models.devices import DeviceMemory, TorchBuild, device_memory, resolve_device, torch_build, why_no_gpu
+from sftqa_core.models.devices import DeviceRam, TorchBuild, device_ram, resolve_device, torch_build, why_no_gpu
 from sftqa_core.models.loading import load_model
 
 
@@ -182,16 +182,16 @@ def test_the_first_visible_gpus_memory_is_the_drivers(nvml, monkeypatch: pytest.
     """Free and total bytes are those of the GPU that work would run on, by number or identifier."""
     if visible:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert device_memory("cuda") == DeviceMemory(free * 10**9, {70: 80, 20: 24}[free] * 10**9)
+    assert device_ram("cuda") == DeviceRam(free * 10**9, {70: 80, 20: 24}[free] * 10**9)
 
 
 def test_a_gpu_that_the_driver_does_not_know_has_no_memory_to_tell(nvml, monkeypatch: pytest.MonkeyPatch):
     """A failed call, like a library that is missing, gives None and no error."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
-    assert device_memory("cuda") is None
+    assert device_ram("cuda") is None
     assert nvml == [7]
     monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(nvmlInit_v2=lambda: 9))
-    assert device_memory("cuda") is None
+    assert device_ram("cuda") is None
 
 
 def test_a_container_has_the_memory_of_its_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -199,10 +199,10 @@ def test_a_container_has_the_memory_of_its_limit(monkeypatch: pytest.MonkeyPatch
     machine = SimpleNamespace(available=20 * 10**9, total=24 * 10**9)
     monkeypatch.setattr("psutil.virtual_memory", lambda: machine)
     monkeypatch.setattr(devices, "_CGROUP", tmp_path)
-    assert device_memory("cpu") == DeviceMemory(20 * 10**9, 24 * 10**9)
+    assert device_ram("cpu") == DeviceRam(20 * 10**9, 24 * 10**9)
     (tmp_path / "memory.max").write_text("max\n")
-    assert device_memory("cpu") == DeviceMemory(20 * 10**9, 24 * 10**9)
+    assert device_ram("cpu") == DeviceRam(20 * 10**9, 24 * 10**9)
     (tmp_path / "memory.max").write_text("4000000000\n")
     (tmp_path / "memory.current").write_text("3000000000\n")
     (tmp_path / "memory.stat").write_text("anon 1999999999\ninactive_file 1000000000\n")
-    assert device_memory("cpu") == DeviceMemory(2 * 10**9, 4 * 10**9)
+    assert device_ram("cpu") == DeviceRam(2 * 10**9, 4 * 10**9)

@@ -1,4 +1,4 @@
-"""Memory from a configuration: arithmetic that follows what torch really keeps."""
+"""Footprints from a configuration: arithmetic that follows what torch really keeps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.models.catalogue import find_model
-from sftqa_core.models.footprint import NF4, Shape, TuningStep, answering, coarse, decoding, loaded, prompts_at_once, tuning
+from sftqa_core.models.footprint import NF4, Shape, TuningStep, answering, coarse, decoding, prompts_at_once, tuning, weight_bytes
 from sftqa_core.models.model_files import ModelFolder
 
 LLAMA = {
@@ -148,16 +148,16 @@ def test_in_4_bits_the_matrices_take_half_a_byte_and_their_scales():
     whole = shape(LLAMA_7B, 6_738_415_616)
     assert whole.linear == 32 * (4 * 4_096**2 + 3 * 4_096 * 11_008) == 6_476_005_376
     rest = 2 * (6_738_415_616 - 6_476_005_376)
-    assert loaded(whole, "cuda") == 2 * 6_738_415_616
-    assert loaded(whole.in_4_bits(), "cuda") == rest + round(6_476_005_376 * (4 + 1 / 8 + 1 / 512) / 8)
-    assert round(loaded(whole.in_4_bits(), "cuda") / 1e9, 2) == 3.87
+    assert weight_bytes(whole, "cuda") == 2 * 6_738_415_616
+    assert weight_bytes(whole.in_4_bits(), "cuda") == rest + round(6_476_005_376 * (4 + 1 / 8 + 1 / 512) / 8)
+    assert round(weight_bytes(whole.in_4_bits(), "cuda") / 1e9, 2) == 3.87
 
 
 def test_lora_on_4_bits_saves_the_matrices_and_holds_one_of_them_widened():
     """Gradients and moments are the adapter's as ever; full fine-tuning of weights in 4 bits is refused, with the way out."""
     whole = shape(LLAMA_7B, 6_738_415_616)
     lora, in_4_bits = tuning(whole, "cuda", TuningStep("lora", 8, 8, 32)), tuning(whole.in_4_bits(), "cuda", TuningStep("lora", 8, 8, 32))
-    saved = loaded(whole, "cuda") - loaded(whole.in_4_bits(), "cuda")
+    saved = weight_bytes(whole, "cuda") - weight_bytes(whole.in_4_bits(), "cuda")
     widened = 2 * 4_096 * 11_008
     assert (in_4_bits.gradients, in_4_bits.optimizer) == (lora.gradients, lora.optimizer)
     assert in_4_bits.activations == lora.activations + widened
@@ -171,16 +171,16 @@ def test_lora_on_4_bits_saves_the_matrices_and_holds_one_of_them_widened():
 @pytest.mark.parametrize("name", ["atlas-llama", "atlas-qwen", "atlas-neox"])
 @pytest.mark.parametrize(("length", "rows", "new"), [(24, 10, 32), (90, 1, 16), (400, 10, 100), (20_000, 1, 1)])
 def test_as_many_prompts_are_foretold_as_the_probe_takes(name, length, rows, new, monkeypatch):
-    """engine/capacity.py, asked with the loaded model, gives the same number: with much memory, and with little."""
-    from sftqa_core.engine import capacity as room
+    """One rule decides for both, by the widths of the configuration or of the loaded model: with much RAM free, and with little."""
+    from sftqa_core.engine import capacity
     from sftqa_core.models.loading import load_model
 
     folder = ModelFolder(Path(find_model(name).path or ""))
     known = shape(folder.config(), folder.parameters())
     loaded = load_model(find_model(name), "cpu")
     for free in (10**11, 10**8):
-        monkeypatch.setattr(room, "_free_bytes", lambda device, gpus, free=free: 0.25 * free)
-        assert prompts_at_once(known, "cpu", length, rows, new, free) == room.at_once(loaded, length, rows, new)
+        monkeypatch.setattr(capacity, "_free_bytes", lambda device, gpus, free=free: free)
+        assert prompts_at_once(known, "cpu", length, rows, new, free) == capacity.at_once(loaded, length, rows, new)
 
 
 def test_the_arithmetic_loads_no_torch():

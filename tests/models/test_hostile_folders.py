@@ -81,7 +81,7 @@ def test_links_inside_a_folder_and_to_a_folder_are_followed(tiny_folder: Path, t
     [
         (b"[" * 100_000, "is not readable JSON (it is nested too deeply)."),
         (b'{"a": ' + b"9" * 10_000 + b"}", "is not readable JSON (it holds a number of thousands of digits)."),
-        (b'{"model_type": "a", "model_type": "b"}', "is not readable JSON ('model_type' stands there twice)."),
+        (b'{"model_type": "a", "model_type": "b"}', "is not readable JSON (duplicate key 'model_type')."),
         (b"\xff\xfe\0", "is not readable JSON ('utf-8' codec can't decode byte 0xff"),
         (b'{"model_type": ["llama"]}', "model_type must be a name, got ['llama']."),
         (b'{"model_type": "llama", "architectures": 5}', "architectures must be a list of names, got 5."),

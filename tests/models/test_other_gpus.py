@@ -14,7 +14,7 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.jobs.lease import device_lease, needs_of_device
 from sftqa_core.models import amd, devices, nvidia
 from sftqa_core.models.catalogue import find_model
-from sftqa_core.models.devices import DeviceMemory, TorchBuild, device_memory, resolve_device, torch_device, visible_gpus, why_no_gpu
+from sftqa_core.models.devices import DeviceRam, TorchBuild, device_ram, resolve_device, torch_device, visible_gpus, why_no_gpu
 from sftqa_core.models.loading import load_model
 from sftqa_core.records import Resources
 
@@ -57,7 +57,7 @@ def test_a_torch_built_for_rocm_computes_on_amds_gpus(amd_machine):
     assert [resolve_device(setting) for setting in ("auto", "rocm", "cpu")] == ["rocm", "rocm", "cpu"]
     assert torch_device("rocm") == "cuda"
     assert visible_gpus() == ["0", "1", "2", "3"]
-    assert device_memory("rocm") == DeviceMemory(192 * GB, 192 * GB)
+    assert device_ram("rocm") == DeviceRam(192 * GB, 192 * GB)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_what_is_hidden_does_not_count(amd_machine, monkeypatch, variables, visi
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert visible_gpus() == visible
-    assert device_memory("rocm") == DeviceMemory((192 - used) * GB, 192 * GB)
+    assert device_ram("rocm") == DeviceRam((192 - used) * GB, 192 * GB)
 
 
 def test_why_no_amd_gpu_can_be_used(amd_machine, monkeypatch, tmp_path):
@@ -85,7 +85,7 @@ def test_why_no_amd_gpu_can_be_used(amd_machine, monkeypatch, tmp_path):
     _, driver = amd_machine
     monkeypatch.setenv("HIP_VISIBLE_DEVICES", "")
     assert why_no_gpu() == "HIP_VISIBLE_DEVICES hides every GPU"
-    assert (resolve_device("auto"), device_memory("rocm")) == ("cpu", None)
+    assert (resolve_device("auto"), device_ram("rocm")) == ("cpu", None)
     monkeypatch.delenv("HIP_VISIBLE_DEVICES")
     driver.unlink()
     assert "this user may not use AMD's GPUs" in why_no_gpu()
@@ -136,7 +136,7 @@ def test_an_apple_computer_has_one_gpu_in_the_machines_memory(mac):
     """It is leased like any other and computes in float32; its memory is the machine's."""
     assert [resolve_device(setting) for setting in ("auto", "mps", "cpu")] == ["mps", "mps", "cpu"]
     assert (visible_gpus(), needs_of_device("auto"), devices.NUMBER_FORMATS["mps"]) == (["0"], Resources(1), "float32")
-    assert device_memory("mps").total == device_memory("cpu").total
+    assert device_ram("mps").total == device_ram("cpu").total
     with pytest.raises(SettingsError, match="needs 2 GPUs, and this machine has 1"), device_lease(Resources(2), "a job"):
         pass
 

@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from sftqa_core.errors import MissingPackage, ModelUnavailable, SettingsError
-from sftqa_core.jobs.executor import LocalExecutor
 from sftqa_core.jobs.lease import needs_of_device
-from sftqa_core.memory.stores import CompletionStore, EstimateStore, find_estimates, find_stores
+from sftqa_core.jobs.local import LocalExecutor
+from sftqa_core.memory.probe_stores import CompletionStore, EstimateStore, find_estimates, find_stores
 from sftqa_core.models import quantising
 from sftqa_core.models.catalogue import ModelFingerprint, find_model
 from sftqa_core.models.footprint import TuningStep, coarse, tuning
-from sftqa_core.models.footprint import loaded as foretold
+from sftqa_core.models.footprint import weight_bytes as foretold
 from sftqa_core.models.loading import load_model
 from sftqa_core.models.quantising import INSTALL, is_of, number_format, require_quantiser
 from sftqa_core.planning.fit import Estimator, model_shape
@@ -78,7 +78,7 @@ def test_apples_gpu_is_refused(monkeypatch):
     """Before anything is leased."""
     with pytest.raises(SettingsError, match=r"can't be used on Apple's GPU. Choose device cpu"):
         require_quantiser("nf4", "mps")
-    monkeypatch.setattr("sftqa_core.jobs.lease.resolve_device", lambda device: "mps")
+    monkeypatch.setattr("sftqa_core.models.devices.resolve_device", lambda device: "mps")
     with pytest.raises(SettingsError, match="Apple's GPU"):
         needs_of_device("auto", quantization="nf4")
 

@@ -1,7 +1,7 @@
 """The real app over made-up results (standin.py), with jobs kept in memory."""
 
 import sys
-from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,46 +9,18 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 import sftqa_core
-from sftqa_core.jobs import executor
-from sftqa_core.jobs import listing as reading
+from sftqa_core.jobs import use_executor
 from sftqa_core.jobs.executor import FakeExecutor
 from tests.pages import standin
 
 ROOT = Path(__file__).parents[2]
 
 
-class Jobs(FakeExecutor):
-    """The fake executor, which a page can also list and wake."""
-
-    def newest_first(self, limit=None, workspace=None, kind=None, states=None):
-        found = [job for job in reversed(self.jobs.values()) if kind in (None, job.kind) and (states is None or job.state in states)]
-        return found[:limit]
-
-    def counts(self, workspace=None):
-        return dict(Counter(job.state for job in self.jobs.values()))
-
-    def stamp(self, workspace=None):
-        return str([(job.id, job.turn) for job in self.jobs.values() if job.finished])
-
-    def waiting(self, workspace=None):
-        return [reading.Waiting(job, (60.0, 120.0)) for job in self.jobs.values() if job.state == "queued"]
-
-    def wake(self):
-        return False
-
-
 @pytest.fixture
-def jobs(monkeypatch) -> Jobs:
+def jobs() -> Iterator[FakeExecutor]:
     """What pages hand work to; nothing runs until the test says so."""
-    kept = Jobs()
-    monkeypatch.setattr(executor, "LocalExecutor", lambda: kept)
-    monkeypatch.setattr(reading, "jobs_list", kept.newest_first)
-    monkeypatch.setattr(reading, "job_counts", kept.counts)
-    monkeypatch.setattr(reading, "job_stamp", kept.stamp)
-    monkeypatch.setattr(reading, "queue", kept.waiting)
-    monkeypatch.setattr(reading, "queue_position", lambda job_id: 1)
-    monkeypatch.setattr(reading, "blocked_by", lambda job_id: None)
-    return kept
+    with use_executor(FakeExecutor()) as executor:
+        yield executor
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pandas as pd
 
 from sftqa_core.artifacts import write_folder
 from sftqa_core.errors import FactsError, ModelUnavailable, NotFound, SettingsError
-from sftqa_core.memory.columns import Ids
 from sftqa_core.memory.profiles import LevelTable, Profile
+from sftqa_core.memory.stored_levels import Ids
 from sftqa_core.records import Agreement, Check, DomainAccuracy, LevelAccuracy, LevelScheme, ModelCard, Preflight, RunSummary, TrainSettings
 from sftqa_core.workflows.reading import Trust
 
@@ -178,7 +178,7 @@ def workflows(
         tables = {"predictions": lambda: predictions(facts), "facts": lambda: facts, "curve": lambda: curve}
         return SimpleNamespace(id=RUN, settings=TrainSettings(model="stand-in"), summary=summary(), manifest=manifest, **tables)
 
-    def less_memory(kind: str, settings: dict) -> dict | None:
+    def smaller_footprint(kind: str, settings: dict) -> dict | None:
         return {"batch_size": settings["batch_size"] // 2} if settings.get("batch_size", 1) > 1 else None
 
     def forecast(settings: object) -> SimpleNamespace:
@@ -194,7 +194,7 @@ def workflows(
             seconds_high=60.0,
             notes=["Measured on 2 cores."],
             problems=problems,
-            memory=None,
+            fit=None,
         )
 
     def add_upload(name: str, content: bytes) -> str:
@@ -221,6 +221,6 @@ def workflows(
     module.run_part = lambda run_id, part: summary(30)
     module.why_no_chat = lambda model: "" if model == "stand-in-chat" else f"{model} has no chat template."
     module.prompt_preview = lambda model, form: ("<|user|>" + form.prompt, form.answer) if form.chat else (form.prompt, form.answer)
-    module.add_upload, module.less_memory = add_upload, less_memory
+    module.add_upload, module.smaller_footprint = add_upload, smaller_footprint
     module.unreadable_results = lambda: []
     return module

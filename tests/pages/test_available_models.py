@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from pages._ui import catalogue_panels
-from sftqa_core.models.devices import DeviceMemory
+from sftqa_core.models.devices import DeviceRam
 from sftqa_core.models.lists import added_models, keep_added
 from sftqa_core.planning import offers as offered
 from sftqa_core.workspace import PACKAGE
@@ -18,7 +18,7 @@ LLAMA = "meta-llama/Llama-3.2-1B"
 def machine(monkeypatch, tmp_path):
     """16 GB of which 6 are free, no GPU, an empty hub cache, no login."""
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(offered, "device_memory", lambda device: DeviceMemory(6 * 10**9, 16 * 10**9) if device == "cpu" else None)
+    monkeypatch.setattr(offered, "device_ram", lambda device: DeviceRam(6 * 10**9, 16 * 10**9) if device == "cpu" else None)
     monkeypatch.setattr(offered, "resolve_device", lambda setting: setting if setting != "auto" else "cpu")
     monkeypatch.setattr(offered, "has_token", lambda: False)
 
@@ -119,16 +119,16 @@ def test_a_download_is_a_background_job(page, jobs):
     """It starts by a click, once, and is watched on the page; when it is over the table is read anew."""
     app = page({"model": "HuggingFaceTB/SmolLM2-135M"})
     keyed(app.button, "model-fetch").click().run()
-    (job,) = jobs.jobs.values()
+    (job,) = jobs.kept.values()
     assert (job.kind, job.settings, job.state) == ("fetch", {"model": "HuggingFaceTB/SmolLM2-135M"}, "queued")
     assert "Download HuggingFaceTB/SmolLM2" in words(app).replace("\\", "")
     keyed(app.button, "model-fetch").click().run()
-    assert len(jobs.jobs) == 1
+    assert len(jobs.kept) == 1
     keep_added("owner/meanwhile")
-    jobs.jobs[job.id] = dataclasses.replace(job, state="done", finished="2026-11-23T12:01:00.000+00:00", result=job.settings["model"])
+    jobs.kept[job.id] = dataclasses.replace(job, state="done", finished="2026-11-23T12:01:00.000+00:00", result=job.settings["model"])
     app.run()
     assert "owner/meanwhile" in rows(app).index
-    assert "**Open it in Memory**" in [link.proto.label for link in app.get("page_link")]
+    assert "**Open in Memory**" in [link.proto.label for link in app.get("page_link")]
 
 
 def test_what_is_here_needs_no_download(page):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sftqa_core.planning.fit import Memory
+from sftqa_core.planning.fit import Fit
 from sftqa_core.planning.forecast import Forecast
 from sftqa_core.records import Check, Preflight
 
@@ -24,12 +24,12 @@ def page() -> None:
 
 def shown(
     monkeypatch: pytest.MonkeyPatch,
-    memory: Memory | None,
+    fit: Fit | None,
     notes: tuple[str, ...] = (),
     problems: tuple[str, ...] = (),
     checks: Preflight = WELL,
 ) -> AppTest:
-    told = Forecast(60, 8, 100, 0, 20.0, 60.0, notes, problems, memory=memory)
+    told = Forecast(60, 8, 100, 0, 20.0, 60.0, notes, problems, fit=fit)
     monkeypatch.setattr("pages._ui.resources.forecast", lambda settings, stamp: told)
     monkeypatch.setattr("pages._ui.resources.preflight", lambda settings, stamp, cost: checks)
     monkeypatch.setattr("pages._ui.background.stamp", lambda: "now")
@@ -38,36 +38,34 @@ def shown(
     return app
 
 
-def memory_line(app: AppTest) -> str:
-    return next(line.value for line in app.markdown if "Memory" in line.value)
+def ram_line(app: AppTest) -> str:
+    return next(line.value for line in app.markdown if "RAM" in line.value)
 
 
-def test_memory_stands_in_one_line_below_the_time(monkeypatch):
+def test_the_footprint_stands_in_one_line_below_the_time(monkeypatch):
     """What is needed and what is free, in gigabytes; and what was left out."""
-    memory = Memory("cpu", int(0.6 * GB), int(0.6 * GB), 18 * GB, 24 * GB)
-    app = shown(monkeypatch, memory)
-    assert memory_line(app) == r"**Memory:** about 0\.6 GB, 18 GB free"
+    fit = Fit("cpu", int(0.6 * GB), int(0.6 * GB), 18 * GB, 24 * GB)
+    app = shown(monkeypatch, fit)
+    assert ram_line(app) == r"**RAM:** about 0\.6 GB, 18 GB free"
     assert app.text[0].value == "can start: True"
-    unknown = shown(monkeypatch, Memory("cpu", None, None, 18 * GB, 24 * GB, "not known before the model is on this machine."))
-    assert [line.value for line in unknown.markdown if "Memory" in line.value][
-        -1
-    ] == r"**Memory:** not known before the model is on this machine\."
+    unknown = shown(monkeypatch, Fit("cpu", None, None, 18 * GB, 24 * GB, "unknown until the model is downloaded."))
+    assert [line.value for line in unknown.markdown if "RAM" in line.value][-1] == r"**RAM:** unknown until the model is downloaded\."
 
 
-def test_too_little_memory_now_is_a_note_and_at_all_a_problem(monkeypatch):
+def test_too_little_ram_now_is_a_note_and_at_all_a_problem(monkeypatch):
     """With a note the work can start, with a problem it can't, and then only the problem is shown."""
-    memory = Memory("cpu", 30 * GB, 30 * GB, 18 * GB, 24 * GB)
-    noted = shown(monkeypatch, memory, notes=("Close what takes the rest. Set batch size 4.",))
+    fit = Fit("cpu", 30 * GB, 30 * GB, 18 * GB, 24 * GB)
+    noted = shown(monkeypatch, fit, notes=("Close what takes the rest. Set batch size 4.",))
     assert noted.text[0].value == "can start: True"
     assert noted.caption[0].value == r"Close what takes the rest\. Set batch size 4\."
-    refused = shown(monkeypatch, memory, problems=("It needs about 30 GB of memory.",))
+    refused = shown(monkeypatch, fit, problems=("It needs about 30 GB of RAM.",))
     assert refused.text[0].value == "can start: False"
-    assert not [line for line in refused.markdown if "Memory" in line.value]
+    assert not [line for line in refused.markdown if "RAM" in line.value]
 
 
-def test_where_nothing_is_computed_no_memory_is_told(monkeypatch):
+def test_where_nothing_is_computed_no_footprint_is_told(monkeypatch):
     """A forecast without it draws no line."""
-    assert not [line for line in shown(monkeypatch, None).markdown if "Memory" in line.value]
+    assert not [line for line in shown(monkeypatch, None).markdown if "RAM" in line.value]
 
 
 # --- what was looked at --------------------------------------------------------------------------------------
@@ -108,10 +106,10 @@ def test_words_of_models_in_findings_are_text(monkeypatch):
     assert r"\`it\`" in drawn
 
 
-def test_the_memory_sentence_stands_among_the_checks_alone(monkeypatch):
+def test_the_footprint_sentence_stands_among_the_checks_alone(monkeypatch):
     """It is a note of the forecast, too, which is not drawn a second time."""
     against = "It may fail. Close what takes the rest."
-    memory = Memory("cpu", 30 * GB, 20 * GB, 18 * GB, 24 * GB, stands_against=against)
+    fit = Fit("cpu", 30 * GB, 20 * GB, 18 * GB, 24 * GB, stands_against=against)
     checks = Preflight("train", (Check("memory", "note", "It may fail.", "Close what takes the rest."),))
-    app = shown(monkeypatch, memory, notes=(against, "From before."), checks=checks)
+    app = shown(monkeypatch, fit, notes=(against, "From before."), checks=checks)
     assert [caption.value for caption in app.caption] == [r"From before\."]

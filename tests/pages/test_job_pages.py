@@ -18,7 +18,7 @@ def over(jobs, state, **more):
     """A job that is over, as the queue shows it."""
     job = jobs.submit("train", SETTINGS.to_dict())
     told = {"started": job.created, "finished": "2026-11-23T12:01:00.000+00:00", **more, "state": state}
-    jobs.jobs[job.id] = dataclasses.replace(job, **told)
+    jobs.kept[job.id] = dataclasses.replace(job, **told)
     return job.id
 
 
@@ -28,14 +28,15 @@ def keyed(app, key):
 
 def test_the_queue_stands_in_order_with_the_time_until_each_starts(explorer, jobs):
     """Place, title and forecast; the first can't move up, the last can't move down."""
-    ids = [jobs.submit("train", {**SETTINGS.to_dict(), "seed": seed}).id for seed in range(3)]
+    ids = [jobs.submit("train", {**SETTINGS.to_dict(), "seed": seed}, expected_s=(60.0, 120.0)).id for seed in range(3)]
     app = explorer("jobs")
-    assert "Waiting (3)" in words(app)
+    assert "Queued (3)" in words(app)
+    assert "starts next" in words(app)
     assert "starts in about 60 s to 2 min" in words(app).replace("\\", "")
     assert [keyed(app, f"up-{name}").disabled for name in ids] == [True, False, False]
     assert [keyed(app, f"down-{name}").disabled for name in ids] == [False, False, True]
     keyed(app, f"first-{ids[2]}").click().run()
-    assert list(jobs.jobs) == [ids[2], ids[0], ids[1]]
+    assert list(jobs.kept) == [ids[2], ids[0], ids[1]]
     keyed(app, f"queue-cancel-{ids[0]}").click().run()
     assert [jobs.status(name).state for name in ids] == ["cancelled", "queued", "queued"]
 
@@ -45,7 +46,7 @@ def test_the_queue_can_be_emptied(explorer, jobs):
     ids = [jobs.submit("train", {**SETTINGS.to_dict(), "seed": seed}).id for seed in range(25)]
     app = explorer("jobs")
     assert "The first 20 of 25 are shown" in words(app)
-    assert "Cancels all 25 jobs that wait. What runs goes on." in words(app)
+    assert "Cancels all 25 queued jobs. Running jobs continue." in words(app)
     keyed(app, "queue-empty").click().run()
     assert {jobs.status(name).state for name in ids} == {"cancelled"}
     assert "Nothing is running" in words(app)
@@ -79,11 +80,11 @@ def test_a_job_that_ran_out_of_memory_fills_the_form_with_less(explorer, jobs):
     button.click().run()
     app.switch_page("pages/lab.py").run()
     values = {one.key: one.value for kind in ("number_input", "text_input", "text_area", "multiselect") for one in app.get(kind)}
-    assert values["lab-batch"] == 32
-    assert (values["lab-n"], values["lab-seed"], values["lab-rate"], values["lab-limit"]) == (100, 3, "0.0002", 7)
+    assert values["lab-batch_size"] == 32
+    assert (values["lab-n"], values["lab-seed"], values["lab-learning_rate"], values["lab-test_limit"]) == (100, 3, "0.0002", 7)
     assert app.selectbox(key="lab-prompt-kind").value == "own"
     assert (values["lab-prompt"], values["lab-levels"], values["lab-relations"]) == ("Ask {question}:", [2, 3], ["P17"])
-    assert [one.state for one in jobs.jobs.values()] == ["failed"]
+    assert [one.state for one in jobs.kept.values()] == ["failed"]
 
 
 def test_a_study_that_ran_out_of_memory_starts_anew_with_less(explorer, jobs):
@@ -92,7 +93,7 @@ def test_a_study_that_ran_out_of_memory_starts_anew_with_less(explorer, jobs):
     first = over(jobs, "failed", error="Memory ran out.", reason="memory", kind="study", settings=study.to_dict())
     app = explorer("jobs")
     keyed(app, f"less-jobs-{first}").click().run()
-    new = [job for job in jobs.jobs.values() if job.id != first]
+    new = [job for job in jobs.kept.values() if job.id != first]
     assert [(job.kind, job.settings["batch_size"]) for job in new] == [("study", 32)]
 
 
@@ -101,7 +102,7 @@ def test_a_page_shows_two_of_many_that_wait_and_where_the_others_are(explorer, j
     for seed in range(10):
         jobs.submit("train", {**SETTINGS.to_dict(), "seed": seed})
     app = explorer("lab")
-    assert [link.proto.label for link in app.get("page_link")] == ["8 more wait in the queue"]
+    assert [link.proto.label for link in app.get("page_link")] == ["8 more are queued"]
 
 
 DAMAGED = [
@@ -117,9 +118,9 @@ def test_a_job_with_damaged_settings_is_shown_and_hides_no_other(explorer, jobs,
     """Rows of the database are not trusted."""
     over(jobs, **damage, error="This job's row in the queue is damaged.")
     base = {"kind": "train", "settings": SETTINGS.to_dict(), "created": "2026-11-23T12:00:00+00:00"}
-    jobs.jobs["b"] = Job(id="b", state="done", result=standin.RUN, finished="2026-11-23T12:01:00", **base)
+    jobs.kept["b"] = Job(id="b", state="done", result=standin.RUN, finished="2026-11-23T12:01:00", **base)
     app = explorer("jobs")
-    assert "Over (2)" in words(app)
+    assert "Ended (2)" in words(app)
     assert [link.proto.label for link in app.get("page_link")] == ["**See the results**"]
 
 

@@ -10,7 +10,9 @@ import streamlit as st
 
 from pages._ui import background, resources
 from sftqa_core.errors import FactsError, ModelUnavailable
-from sftqa_core.progress import Progress
+from sftqa_core.jobs import use_executor
+from sftqa_core.jobs.executor import FakeExecutor
+from sftqa_core.progress import Progress, Recorder
 from sftqa_core.records import Job, ProbeSettings, TrainSettings
 from tests.pages import standin
 from tests.pages.conftest import ROOT, words
@@ -114,10 +116,10 @@ def test_memory_offers_a_second_probe(explorer, jobs):
     assert "Only the full probe was made" in words(app)
     assert "that flatters small probes" in words(app)
     app.button(key="probe-again").click().run()
-    (job,) = jobs.newest_first()
+    (job,) = jobs.jobs()
     assert (job.kind, job.settings["scheme"]["sampling"]["seed"]) == ("probe", 1)
     assert app.button(key="probe-again").disabled
-    assert app.button(key="probe-again").label == "Under way"
+    assert app.button(key="probe-again").label == "In progress"
     assert [button.key for button in app.button if str(button.key).startswith("cancel-")] == [f"cancel-trust-{job.id}"]
 
 
@@ -180,7 +182,7 @@ def test_probe_starts_one_job_for_what_is_not_known(explorer, jobs):
     assert [metric.value for metric in app.metric if metric.label == "Facts to probe"] == ["30"]
     button(app, "Start probing").click().run()
     assert not app.exception
-    (job,) = jobs.jobs.values()
+    (job,) = jobs.kept.values()
     assert job.kind == "probe"
     assert (job.settings["model"], job.settings["split"], job.settings["domain"]) == ("stand-in", "test", "in")
     assert "Probe stand-in on atlas (test)" in words(app)
@@ -246,7 +248,7 @@ def test_lab_shows_the_cost_before_launch(explorer):
     app = explorer("lab")
     assert {metric.label: metric.value for metric in app.metric} == {"Examples": "60", "Steps": "8", "Test facts": "3,000"}
     assert "**About 20 s to 60 s** on this machine." in words(app)
-    assert app.text_input(key="lab-rate").placeholder == "0.0004 (default for this model)"
+    assert app.text_input(key="lab-learning_rate").placeholder == "0.0004 (default for this model)"
 
 
 def test_launching_twice_starts_one_run(explorer, jobs):
@@ -255,9 +257,9 @@ def test_launching_twice_starts_one_run(explorer, jobs):
     button(app, "Launch").click().run()
     assert button(app, "Launch").disabled
     other = explorer("lab")
-    assert "These very settings are under way" in words(other)
+    assert "A run with these settings is already in progress" in words(other)
     background.submit("train", TrainSettings(model="stand-in"))
-    assert [job.settings for job in jobs.jobs.values()] == [TrainSettings(model="stand-in").to_dict()]
+    assert [job.settings for job in jobs.kept.values()] == [TrainSettings(model="stand-in").to_dict()]
 
 
 def test_the_same_settings_can_run_again_later(explorer, jobs):
@@ -281,7 +283,7 @@ def test_lab_tells_problems_before_anything_starts(explorer):
 def test_lab_refuses_a_learning_rate_that_is_no_number(explorer):
     """A form that makes no settings says what was seen."""
     app = explorer("lab")
-    app.text_input(key="lab-rate").set_value("fast").run()
+    app.text_input(key="lab-learning_rate").set_value("fast").run()
     assert [error.value for error in app.error] == [r"Learning rate must be a number such as 4e\-4, got 'fast'\."]
     assert button(app, "Launch").disabled
 
@@ -290,10 +292,10 @@ def test_lab_keeps_its_other_fields_while_one_is_wrong(explorer):
     """A learning rate out of range or an unknown model leaves epochs as they were, and is told by the fields' names."""
     app = explorer("lab")
     app.number_input(key="lab-epochs").set_value(7).run()
-    app.text_input(key="lab-rate").set_value("5").run()
+    app.text_input(key="lab-learning_rate").set_value("5").run()
     assert [error.value for error in app.error] == [r"Learning rate must be above 0 and at most 1, got 5\.0\."]
     assert app.number_input(key="lab-epochs").value == 7
-    app.text_input(key="lab-rate").set_value("").run()
+    app.text_input(key="lab-learning_rate").set_value("").run()
     assert not app.error
     assert app.number_input(key="lab-epochs").value == 7
 
@@ -338,12 +340,12 @@ def test_lab_without_torch_says_what_to_install(explorer, monkeypatch):
     assert button(app, "Launch").disabled
 
 
-def test_lab_shows_a_running_job_in_any_tab(explorer, jobs, monkeypatch):
+def test_lab_shows_a_running_job_in_any_tab(explorer, jobs):
     """A job under way shows its phase, its rate, the time left and its loss curve wherever the Lab is opened."""
     job = jobs.submit("train", TrainSettings(model="stand-in").to_dict())
-    jobs._set(job, state="running", started=job.created)
-    told = [Progress("train", step, 8, "steps", 2.0, 3.0, {"loss": 2.0 / step}) for step in (1, 2)]
-    monkeypatch.setattr("sftqa_core.jobs.listing.progress_since", lambda job_id, offset: (told[offset:], 2))
+    jobs.put(job, state="running", started=job.created)
+    jobs.reports[job.id] = Recorder()
+    jobs.reports[job.id].updates += [Progress("train", step, 8, "steps", 2.0, 3.0, {"loss": 2.0 / step}) for step in (1, 2)]
     app = explorer("lab")
     assert [bar.text for bar in app.get("progress")] == ["Step 1 of 2, training\\: 2 of 8 steps, 2.0 a second, about 3 s left in this step"]
     assert app.get("progress")[0].value == 12
@@ -361,7 +363,7 @@ def test_titles_tell_runs_apart(explorer):
     run = SimpleNamespace(model="stand-in", source="/tmp/mine.csv", **line)
     assert run_title(run) == "stand-in · mine.csv · n = 60 · LoRA · 2026-11-23 12:00 UTC"
     run.settings = settings
-    assert run_title(run) == "stand-in · mine.csv · n = 60 · LoRA · 20 test facts a relation · 2026-11-23 12:00 UTC"
+    assert run_title(run) == "stand-in · mine.csv · n = 60 · LoRA · 20 test facts per relation · 2026-11-23 12:00 UTC"
 
 
 def test_a_runs_settings_are_told_as_a_short_table(explorer):
@@ -455,33 +457,33 @@ def test_an_unknown_run_in_a_link_falls_back_to_the_newest(explorer):
 
 def test_jobs_without_any_point_to_the_lab(explorer):
     """No job is an empty state."""
-    assert "Nothing has been started yet" in words(explorer("jobs"))
+    assert "No jobs yet" in words(explorer("jobs"))
 
 
-def test_failed_jobs_show_their_error_and_last_log_lines(explorer, jobs, monkeypatch):
+def test_failed_jobs_show_their_error_and_last_log_lines(explorer, jobs):
     """A failed job tells its error and the end of its log; a finished one links to its result."""
-    monkeypatch.setattr("sftqa_core.jobs.listing.log_tail", lambda job_id, lines: ["step 3", "<b>died</b>"])
+    jobs.reports["a"] = Recorder()
+    jobs.reports["a"].lines += ["step 3", "<b>died</b>"]
     base = {"kind": "train", "settings": TrainSettings(model="stand-in").to_dict(), "created": "2026-11-23T12:00:00+00:00"}
-    jobs.jobs["a"] = Job(
+    jobs.kept["a"] = Job(
         id="a", state="failed", error="The device had no room. Use a smaller batch size.\nstep 3", finished="2026-11-23T12:01:00", **base
     )
-    jobs.jobs["b"] = Job(id="b", state="done", result=standin.RUN, finished="2026-11-23T12:01:00", **base)
+    jobs.kept["b"] = Job(id="b", state="done", result=standin.RUN, finished="2026-11-23T12:01:00", **base)
     app = explorer("jobs")
     assert [error.value for error in app.error] == [r"The device had no room\. Use a smaller batch size\."]
     assert "step 3\n<b>died</b>" in [code.value for code in app.code]
     assert [link.proto.label for link in app.get("page_link")] == ["**See the results**"]
 
 
-def test_jobs_that_are_over_can_be_cleared(explorer, jobs, monkeypatch):
+def test_jobs_that_are_over_can_be_cleared(explorer, jobs):
     """The button asks the core to forget what is over; one that waits stays on the page, and without others there is no button."""
     base = {"kind": "train", "settings": TrainSettings(model="stand-in").to_dict(), "created": "2026-11-23T12:00:00+00:00"}
     waiting = jobs.submit("train", base["settings"]).id
-    jobs.jobs["b"] = Job(id="b", state="done", result=standin.RUN, finished="2026-11-23T12:01:00", **base)
-    monkeypatch.setattr("sftqa_core.jobs.listing.remove_jobs", lambda: jobs.jobs.pop("b"))
+    jobs.kept["b"] = Job(id="b", state="done", result=standin.RUN, finished="2026-11-23T12:01:00", **base)
     app = explorer("jobs")
     button(app, "Clear the list").click().run()
     assert not app.exception
-    assert list(jobs.jobs) == [waiting]
+    assert list(jobs.kept) == [waiting]
     assert "Clear the list" not in [shown.label for shown in app.button]
 
 
@@ -495,22 +497,25 @@ def test_titles_tell_jobs_apart(explorer, jobs):
     probe = ProbeSettings("stand-in", split="all", limit=50, domain="in")
     titles = [job_title(jobs.submit(kind, s.to_dict())) for kind, s in (("train", special), ("train", usual), ("probe", probe))]
     assert titles == [
-        "Fine-tune stand-in on 60 examples of atlas · levels L2+L3 · balanced by level · LoRA · learning rate 0.01 · 3 epochs · seed 3",
+        "Fine-tune stand-in on 60 examples of atlas · levels L2+L3 · balanced by relation and level · LoRA · learning rate 0.01 · 3 epochs"
+        " · seed 3",
         "Fine-tune stand-in on 60 examples of atlas",
         "Probe stand-in on atlas (all splits) · in-domain · at most 50 facts",
     ]
 
 
 @pytest.mark.parametrize("page", ["memory", "lab", "results", "jobs"])
-def test_a_broken_queue_is_told_on_every_page(explorer, page, monkeypatch):
+def test_a_broken_queue_is_told_on_every_page(explorer, page):
     """When the queue can't be read, a page says so in words."""
 
-    def broken(*arguments, **more):
-        raise ModelUnavailable("The queue can't be read.")
+    class Broken(FakeExecutor):
+        def jobs(self, *arguments, **more):
+            raise ModelUnavailable("The queue can't be read.")
 
-    for name in ("jobs_list", "job_counts", "job_stamp", "queue"):
-        monkeypatch.setattr(f"sftqa_core.jobs.listing.{name}", broken)
-    assert r"The queue can't be read\." in [error.value for error in explorer(page).error]
+        counts = stamp = queue = jobs
+
+    with use_executor(Broken()):
+        assert r"The queue can't be read\." in [error.value for error in explorer(page).error]
 
 
 def test_results_that_cannot_be_read_are_counted(explorer, monkeypatch):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pages._ui import prompt_form, resources
+from pages._ui import resources
 from tests.pages.conftest import words
 from tests.pages.test_pages import button
 
@@ -33,14 +33,14 @@ def test_lab_asks_by_a_prompt_with_a_name_or_ones_own(explorer):
 def test_lab_asks_chat_models_by_their_template(explorer, monkeypatch, jobs):
     """Recommended where the name says so; what is launched names it, with the examples to be shown."""
     monkeypatch.setattr(resources, "why_no_chat", lambda model: "")
-    monkeypatch.setattr(prompt_form, "_advice", lambda model: ", recommended")
+    monkeypatch.setattr(resources, "is_chat_model", lambda model: True)
     app = explorer("lab")
     assert kind(app).options[2] == "Model's chat template, recommended"
     kind(app).set_value("chat").run()
     assert "<|user|>{question}\u2588{answer}" in code(app)
     app.multiselect(key="lab-shots").set_value([1, 4, 16]).run()
     button(app, "Launch").click().run()
-    (job,) = jobs.jobs.values()
+    (job,) = jobs.kept.values()
     assert job.settings["prompt"] == {"name": "chat", "prompt": "{question}", "answer": "{answer}", "chat": True}
     assert (job.settings["shots"], job.settings["more_shots"]) == (4, [1, 16])
 
@@ -58,4 +58,4 @@ def test_lab_asks_chat_models_by_their_template(explorer, monkeypatch, jobs):
 )
 def test_chat_models_are_known_by_their_names(name, said):
     """Many base models bring a template, too: only a name that says so makes it recommended."""
-    assert bool(prompt_form._advice(name)) is said
+    assert resources.is_chat_model(name) is said

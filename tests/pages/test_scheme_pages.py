@@ -70,9 +70,9 @@ def test_a_study_is_launched_with_the_levels_that_are_picked(shipped, jobs):
     app = shipped("lab", {"levels": "slick"})
     app.segmented_control(key="lab-kind").set_value("study").run()
     app.segmented_control(key="study-kind").set_value("models").run()
-    app.number_input(key="study-test").set_value(2).run()
+    app.number_input(key="study-test_limit").set_value(2).run()
     next(button for button in app.button if button.label == "Launch").click().run()
-    (job,) = jobs.newest_first()
+    (job,) = jobs.jobs()
     assert StudySettings.from_dict(job.settings).scheme == SLICK
     assert "SliCK's levels" in words(app)
 

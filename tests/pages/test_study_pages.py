@@ -73,7 +73,7 @@ def test_a_half_done_study_offers_the_rest(study, page, jobs):
     app = page("how_much_data")
     assert "**2 of 3 runs done**" in words(app)
     next(button for button in app.button if button.label == "Run what is left").click().run()
-    (job,) = jobs.newest_first()
+    (job,) = jobs.jobs()
     assert (job.kind, StudySettings.from_dict(job.settings)) == ("study", settings)
     assert "Run what is left" not in [button.label for button in app.button]
     assert job.id in str(app.query_params["job"])
@@ -84,7 +84,7 @@ def test_a_finished_study_takes_more_seeds(study, page, jobs):
     study(sizes=(0, 60), seeds=(0,))
     app = page("how_much_data")
     next(button for button in app.button if button.label == "Add two seeds").click().run()
-    (job,) = jobs.newest_first()
+    (job,) = jobs.jobs()
     assert job.settings["seeds"] == [0, 1, 2]
     assert "3 seeds" in app.selectbox(key="pick-study").options[0]
     assert "2 of 4 runs done" in words(app)  # what is done stays
@@ -95,7 +95,7 @@ def test_a_study_without_a_finished_run_says_so(study, page):
     """No chart, no word, but the way to start it."""
     study(sizes=(60,), seeds=(0,), all_but=1)
     app = page("how_much_data")
-    assert "None of this study's runs is done yet" in words(app)
+    assert "No run of this study has finished yet" in words(app)
     assert len(app.get("plotly_chart")) == 0
     assert "Run what is left" in [button.label for button in app.button]
 
@@ -117,9 +117,9 @@ def test_the_lab_makes_a_study(page, jobs):
     app.number_input(key="study-seeds").set_value(2).run()
     app.number_input(key="study-epochs").set_value(2).run()
     next(button for button in app.button if button.label == "Launch").click().run()
-    (job,) = jobs.newest_first()
+    (job,) = jobs.jobs()
     assert StudySettings.from_dict(job.settings) == StudySettings("level", ("atlas-llama",), seeds=(0, 1), epochs=2)
-    assert "These very settings are under way" in words(app)
+    assert "A run with these settings is already in progress" in words(app)
 
 
 def test_the_lab_tells_what_a_study_lacks(page, jobs):
@@ -128,6 +128,6 @@ def test_the_lab_tells_what_a_study_lacks(page, jobs):
     app.segmented_control(key="lab-kind").set_value("study").run()
     app.multiselect(key="study-models").set_value([]).run()
     assert "A study needs one or more models" in words(app)
-    app.text_input(key="study-rate").set_value("fast").run()
+    app.text_input(key="study-learning_rate").set_value("fast").run()
     assert "Learning rate must be a number such as 4e-4, got 'fast'." in words(app).replace("\\", "")
     assert next(button for button in app.button if button.label == "Launch").disabled

@@ -16,7 +16,7 @@ from sftqa_core.jsonrecord import Record, parse_json, shown
 from sftqa_core.knowledge.relations import Relation
 from sftqa_core.records import StudySettings
 from sftqa_core.records.studying import STUDIES
-from sftqa_core.studies.config import from_yaml, to_yaml
+from sftqa_core.studies.config import study_of, study_yaml
 from tests.properties.made import changes, file_texts, mutated, texts, told, values
 
 KINDS = [kind for _, kind in inspect.getmembers(records, inspect.isclass) if issubclass(kind, Record) and kind is not Record]
@@ -100,22 +100,22 @@ def test_the_properties_above_meet_records_too():
 def test_any_text_as_yaml_is_a_study_or_an_error(text):
     """YAML's own signs in any order; nothing in it is executed."""
     try:
-        study = from_yaml(text)
+        study = study_of(text)
     except SettingsError as error:
         told(error.problems)
         return
-    assert from_yaml(to_yaml(study)) == study
+    assert study_of(study_yaml(study)) == study
 
 
 @given(changes)
 def test_a_damaged_study_is_a_study_or_an_error(damage):
     """Single bytes of a good file replaced."""
     try:
-        study = from_yaml(mutated(STUDY.encode(), damage).decode("utf-8", "replace"))
+        study = study_of(mutated(STUDY.encode(), damage).decode("utf-8", "replace"))
     except SettingsError as error:
         told(error.problems)
         return
-    assert from_yaml(to_yaml(study)) == study
+    assert study_of(study_yaml(study)) == study
 
 
 @given(objects(StudySettings).flatmap(lambda data: st.fixed_dictionaries({"data": st.just(data), "kind": st.sampled_from(list(STUDIES))})))
@@ -125,7 +125,7 @@ def test_a_study_comes_back_from_its_file(made):
         study = StudySettings.from_dict({**made["data"], "kind": made["kind"]})
     except SettingsError:
         return
-    assert from_yaml(to_yaml(study)).fingerprint() == study.fingerprint()
+    assert study_of(study_yaml(study)).fingerprint() == study.fingerprint()
 
 
 @given(st.one_of(texts, st.text(alphabet='[]{}":,0123456789eE+-.nulltruefasINy \n', max_size=60)))

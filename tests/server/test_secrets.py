@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sftqa_core.jobs.executor import LocalExecutor
 from sftqa_core.jobs.job_folder import JobFolder
+from sftqa_core.jobs.local import LocalExecutor
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings, TrainSettings
 from sftqa_core.server.access import take_token
 from tests.jobs.job_processes import FAST, end_processes, until

@@ -6,7 +6,7 @@ import pytest
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import PROMPTS, STUDIES, LevelScheme, PromptFormat, StudySettings, TrainSettings
-from sftqa_core.studies.config import MAX_CHARACTERS, from_yaml, to_yaml
+from sftqa_core.studies.config import MAX_CHARACTERS, study_of, study_yaml
 from tests.studies.small_study import FOUR
 
 ALL = TrainSettings.ALL
@@ -15,7 +15,7 @@ HEAD = "kind: shift\nmodels: [m]\n"
 
 def refused(text):
     with pytest.raises(SettingsError) as error:
-        from_yaml(text)
+        study_of(text)
     return str(error.value)
 
 
@@ -23,8 +23,8 @@ def refused(text):
 def test_every_kind_comes_back_as_it_was(kind):
     """With nothing but defaults, the sizes are told in words that a person reads."""
     study = StudySettings(kind, ("m", "o"))
-    text = to_yaml(study)
-    assert from_yaml(text) == study
+    text = study_yaml(study)
+    assert study_of(text) == study
     assert text.startswith("# A study of SFT-QA Explorer. Run it with: sftqa study --config ")
     told = ", ".join("all" if n == ALL else str(n) for n in STUDIES[kind].sizes)
     assert f"\nkind: {kind}\nmodels: [m, o]\nsource: atlas\nseeds: [0, 1, 2]\nsizes: [{told}]\n" in text
@@ -34,17 +34,17 @@ def test_every_kind_comes_back_as_it_was(kind):
 def test_prompts_with_a_name_are_told_by_it(name):
     """As a person writes them; a text of one's own is one, too."""
     study = dataclasses.replace(StudySettings("amount", ("m",)), prompt=PROMPTS[name])
-    assert f"\nprompt: {name}\n" in to_yaml(study)
-    assert from_yaml(to_yaml(study)) == study
-    assert from_yaml(HEAD + 'prompt: "Say {question}"').prompt == PromptFormat("own", "Say {question}")
-    assert from_yaml(HEAD + "prompt: qa") == from_yaml(HEAD)
+    assert f"\nprompt: {name}\n" in study_yaml(study)
+    assert study_of(study_yaml(study)) == study
+    assert study_of(HEAD + 'prompt: "Say {question}"').prompt == PromptFormat("own", "Say {question}")
+    assert study_of(HEAD + "prompt: qa") == study_of(HEAD)
     assert "The prompt must hold {question} exactly once, got 'huh'." in refused(HEAD + "prompt: huh")
 
 
 def test_every_setting_comes_back_as_it_was():
     """None is lost; what stands at its default is left out. (Parts of a batch, or 4 bits, and several GPUs exclude each other.)"""
     alone = {"micro_batch": 2, "quantization": "nf4"}
-    found = from_yaml(to_yaml(StudySettings("level", ("m",), method="lora", **alone)))
+    found = study_of(study_yaml(StudySettings("level", ("m",), method="lora", **alone)))
     assert {name: getattr(found, name) for name in alone} == alone
     study = StudySettings(
         "amount",
@@ -73,10 +73,10 @@ def test_every_setting_comes_back_as_it_was():
     )
     plain = StudySettings("amount", ("m",))
     assert all(getattr(study, f.name) != getattr(plain, f.name) for f in dataclasses.fields(study) if f.name not in ("kind", *alone))
-    assert from_yaml(to_yaml(study)) == study
-    assert "lora_rank" not in to_yaml(plain)
-    assert "retest_limit: null" in to_yaml(study)
-    assert "Größe 模型 🦙" in to_yaml(study)
+    assert study_of(study_yaml(study)) == study
+    assert "lora_rank" not in study_yaml(plain)
+    assert "retest_limit: null" in study_yaml(study)
+    assert "Größe 模型 🦙" in study_yaml(study)
 
 
 @pytest.mark.parametrize(
@@ -85,24 +85,24 @@ def test_every_setting_comes_back_as_it_was():
 def test_sizes_come_back_as_they_were(kind, sizes):
     """Usual sizes that were named, and any order: the same record, or at least the same fingerprint, by which studies are told apart."""
     study = StudySettings(kind, ("m",), sizes=sizes)
-    assert from_yaml(to_yaml(study)).fingerprint() == study.fingerprint()
+    assert study_of(study_yaml(study)).fingerprint() == study.fingerprint()
 
 
 def test_what_a_person_writes_is_understood():
     """One model, seed or size needs no list; all is a word; 4e-4 and 0.0004 are numbers, though YAML takes the first for a word."""
-    study = from_yaml("kind: amount\nmodels: atlas-llama\nseeds: 3\nsizes: all\nlearning_rate: 4e-4\n")
+    study = study_of("kind: amount\nmodels: atlas-llama\nseeds: 3\nsizes: all\nlearning_rate: 4e-4\n")
     assert study == StudySettings("amount", ("atlas-llama",), seeds=(3,), sizes=(ALL,), learning_rate=4e-4)
-    assert from_yaml(HEAD + "learning_rate: 0.0004").learning_rate == 4e-4
-    assert from_yaml(HEAD + "sizes: [60, all, 10]").examples == (10, 60, ALL)
-    assert from_yaml("kind: level\nmodels: m\nscheme: {name: two, labels: [a, b], cutoffs: [0.5]}").scheme == LevelScheme(
+    assert study_of(HEAD + "learning_rate: 0.0004").learning_rate == 4e-4
+    assert study_of(HEAD + "sizes: [60, all, 10]").examples == (10, 60, ALL)
+    assert study_of("kind: level\nmodels: m\nscheme: {name: two, labels: [a, b], cutoffs: [0.5]}").scheme == LevelScheme(
         "two", ("a", "b"), (0.5,)
     )
 
 
 def test_the_usual_sizes_are_the_usual_ones_however_they_were_told():
     """Named or left out, the study is the same."""
-    assert from_yaml(HEAD + "sizes: [1920, 60]") == from_yaml(HEAD + "sizes:") == from_yaml(HEAD)
-    assert from_yaml("kind: models\nmodels: [m]\nsizes: 60") == from_yaml("kind: models\nmodels: [m]")
+    assert study_of(HEAD + "sizes: [1920, 60]") == study_of(HEAD + "sizes:") == study_of(HEAD)
+    assert study_of("kind: models\nmodels: [m]\nsizes: 60") == study_of("kind: models\nmodels: [m]")
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_deep_nesting_and_self_reference_are_refused():
 
 def test_aliases_stand_for_what_they_name():
     """An anchor used twice is a list used twice."""
-    assert from_yaml("kind: shift\nmodels: [m]\nseeds: &few [30, 90]\nsizes: *few").sizes == (30, 90)
+    assert study_of("kind: shift\nmodels: [m]\nseeds: &few [30, 90]\nsizes: *few").sizes == (30, 90)
 
 
 def test_nested_aliases_do_not_blow_up_the_message():

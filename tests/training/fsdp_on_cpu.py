@@ -1,12 +1,12 @@
 """A training's process (training/distributed/process.py) where accelerate uses FSDP on the processor, though it does so on GPUs only."""
 
-import sys
+from multiprocessing.connection import Connection
 from typing import Any
 
 from accelerate import state
 from accelerate.utils import DistributedType
 
-from sftqa_core.training.distributed.process import main
+from sftqa_core.training.distributed import process
 
 _init = state.AcceleratorState.__init__
 
@@ -17,6 +17,7 @@ def _also_on_the_processor(self: Any, *arguments: Any, fsdp_plugin: Any = None, 
         self.distributed_type, self.fsdp_plugin = DistributedType.FSDP, fsdp_plugin
 
 
-if __name__ == "__main__":
+def take_part(rank: int, connection: Connection, work: process.Work) -> None:
+    """As process.py does."""
     state.AcceleratorState.__init__ = _also_on_the_processor  # type: ignore[method-assign]
-    sys.exit(main(sys.argv[1:]))
+    process.take_part(rank, connection, work)

@@ -9,7 +9,7 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.loading import load_model
 from sftqa_core.records import TrainSettings
-from sftqa_core.training.adapters import linear_layers, lora_config, lora_modules, short_names, trainable_copy
+from sftqa_core.training.adapters import linear_layers, lora_config, lora_modules, short_names, trainable
 from tests.memory.family_models import FAMILIES, build
 
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
@@ -42,7 +42,7 @@ def test_every_familys_own_names_are_found(family):
 def test_all_linear_layers_but_the_head_are_trained_and_nothing_else(family):
     """Each has two small matrices that get gradients; every number of the base model is frozen."""
     loaded = build(family)
-    model = trainable_copy(loaded.model, TrainSettings("m", method="lora", lora_rank=2))
+    model = trainable(loaded.model, TrainSettings("m", method="lora", lora_rank=2))
     trained = {name.partition("base_model.model.")[2].partition(".lora_")[0] for name, p in model.named_parameters() if p.requires_grad}
     head = loaded.model.get_output_embeddings()
     linear = {n for n, module in loaded.model.named_modules() if isinstance(module, (torch.nn.Linear, Conv1D)) and module is not head}

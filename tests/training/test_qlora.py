@@ -15,7 +15,7 @@ from sftqa_core.models.catalogue import find_model, folder_card
 from sftqa_core.models.loading import LoadedModel, load_model
 from sftqa_core.models.quantising import scales
 from sftqa_core.records import TrainSettings
-from sftqa_core.training.adapters import state_sha256, trainable_copy
+from sftqa_core.training.adapters import state_sha256, trainable
 from sftqa_core.training.fine_tuning import fine_tune
 from tests.families.checkpoints import write_checkpoint, write_facts
 from tests.four_bits import four_bit_layers, needs_bitsandbytes
@@ -74,7 +74,7 @@ def test_an_adapter_is_tuned_beside_weights_that_stay(loaded, facts, tmp_path):
 
 def test_the_copy_that_is_trained_shares_weights_and_scales(loaded):
     """Nothing but the adapter takes memory anew."""
-    copied = trainable_copy(loaded.model, SETTINGS)
+    copied = trainable(loaded.model, SETTINGS)
     assert {id(state) for state in scales(copied)} == {id(state) for state in scales(loaded.model)}
     own = {parameter.data_ptr() for parameter in loaded.model.parameters()}
     assert {p.data_ptr() for p in copied.parameters() if not p.requires_grad} == own

@@ -3,7 +3,7 @@
 import pytest
 
 from sftqa_core.errors import SettingsError
-from sftqa_core.training.learning_rates import default_learning_rate, learning_rate_factor, training_steps, warmup_steps
+from sftqa_core.training.optimizers import default_learning_rate, learning_rate_factor, training_steps, warmup_steps
 
 
 def test_sixty_examples_are_eight_steps():

@@ -283,8 +283,8 @@ def test_matched_lists_tell_how_many_levels_they_needed(source):
 
 def test_what_the_browser_reads_loads_no_torch():
     """Choosing, reading runs, accuracy and comparisons are importable in a process that must stay light."""
-    light = "training.selection training.prompts training.recipes training.schedule training.command training.runs"
-    light += " evaluation.accuracy evaluation.comparing evaluation.choosing evaluation.baselines evaluation.predictions"
+    light = "training.selection training.runs records.command"
+    light += " evaluation.intervals evaluation.predictions"
     script = "".join(f"import sftqa_core.{name}\n" for name in light.split())
     script += "import sys; print([name for name in ('torch', 'transformers', 'peft', 'scipy') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

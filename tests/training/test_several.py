@@ -6,6 +6,8 @@ import dataclasses
 import json
 import subprocess
 import sys
+from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
 
 import psutil
 import pytest
@@ -16,24 +18,30 @@ from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.loading import load_model
 from sftqa_core.progress import Silent
 from sftqa_core.training.distributed import group as several
-from sftqa_core.training.distributed.process import WORK, Work
-from sftqa_core.training.distributed.shared_trainer import Share, together_arguments
+from sftqa_core.training.distributed.process import Share, together_arguments
 from sftqa_core.training.encoding import IGNORED
 from sftqa_core.training.fine_tuning import fine_tune
 from sftqa_core.training.trainer import Collator
 from sftqa_core.workspace import Workspace
 from tests.tiny import tiny_loaded
+from tests.training import fsdp_on_cpu, nursery
+from tests.training.pretended import exits, fails, killed
 from tests.training.test_trainer import EXAMPLES, SETTINGS, Recorder
 
 TWO = dataclasses.replace(SETTINGS, gpus=2, epochs=2, save_model=False)
 SOME = EXAMPLES.head(17)  # three batches of at most 8: in the last one the second process has no example
 
 
-def working() -> list[psutil.Process]:
-    """This training's processes: what other tests have left behind, dead and not yet cleared away, is none of them."""
-    return [
-        child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE and "process" in " ".join(child.cmdline())
-    ]
+def working() -> list[BaseProcess]:
+    """This training's processes."""
+    return active_children()
+
+
+@pytest.fixture(autouse=True)
+def forked(monkeypatch, request):
+    """Processes are forked from one that has imported everything (nursery.py), not started anew, unless a test is marked so."""
+    if not request.node.get_closest_marker("anew"):
+        monkeypatch.setattr(several, "_START", nursery.START)
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +70,7 @@ def require_alike(one, two, folder):
     assert two.final_loss == curve(folder / "two")[-1]["loss"]
 
 
+@pytest.mark.anew
 def test_two_processes_do_what_one_does(loaded, tmp_path):
     """Full fine-tuning: the same examples in the same order, the loss over the whole batch, and progress as ever."""
     recorder = Recorder()
@@ -76,7 +85,7 @@ def test_two_processes_do_what_one_does(loaded, tmp_path):
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_a_model_in_parts_is_trained_as_a_whole_one(loaded, tmp_path, monkeypatch, method):
     """FSDP, which accelerate would use on GPUs only: every process holds a part of each layer."""
-    monkeypatch.setattr(several, "_MODULE", "tests.training.fsdp_on_cpu")
+    monkeypatch.setattr(several, "take_part", fsdp_on_cpu.take_part)
     settings = dataclasses.replace(TWO, method=method, sharding="fsdp")
     one = fine_tune(loaded, SOME, dataclasses.replace(settings, gpus=1), tmp_path / "one")
     require_alike(one, fine_tune(loaded, SOME, settings, tmp_path / "two"), tmp_path)
@@ -97,6 +106,21 @@ def test_a_stopped_training_goes_on_and_ends_the_same(loaded, tmp_path):
     assert [update.done for update in rest.updates] == list(range(steps + 1, 7))
 
 
+def test_processes_that_train_together_drop_out_too(loaded, tmp_path):
+    """Stopped in between and gone on with, the same again; and from the fourth of six steps on, where dropout begins, another loss than
+    without it."""
+    settings = dataclasses.replace(TWO, method="lora", lora_dropout=0.5, lora_dropout_from=0.5)
+    whole = fine_tune(loaded, SOME, settings, tmp_path / "whole")
+    whole.settle()
+    with pytest.raises(Stopped):
+        fine_tune(loaded, SOME, settings, tmp_path / "cut", Recorder(stop_after=1))
+    again = fine_tune(loaded, SOME, settings, tmp_path / "cut")
+    fine_tune(loaded, SOME, dataclasses.replace(settings, lora_dropout=0.0), tmp_path / "plain")
+    assert again.loaded.fingerprint == whole.loaded.fingerprint
+    held, plain = ([row["loss"] for row in curve(tmp_path / name)] for name in ("whole", "plain"))
+    assert [ours == theirs for ours, theirs in zip(held, plain, strict=True)] == [True] * 3 + [False] * 3
+
+
 def test_all_end_when_one_is_killed(loaded, tmp_path):
     """As the system does when memory runs out: nobody waits for the dead one, and the sentence says what may help."""
 
@@ -112,59 +136,51 @@ def test_all_end_when_one_is_killed(loaded, tmp_path):
     assert working() == []
 
 
-@pytest.fixture
-def pretended(monkeypatch):
-    """Processes of a training that run code of a test: {FOLDER} is theirs, and each knows its RANK."""
-
-    def pretend(code: str) -> Work:
-        def start(folder, rank, work):
-            told = f"import sys, time, os, signal; from pathlib import Path; folder, rank = Path({str(folder)!r}), {rank}\n{code}"
-            return subprocess.Popen([sys.executable, "-c", told], stdin=subprocess.PIPE)
-
-        monkeypatch.setattr(several, "_start", start)
-        monkeypatch.setattr(several, "_GRACE_S", 0.5)
-        return Work(tiny_loaded().card, "cpu", TWO, 1e-3, (), "curve.jsonl", None)
-
-    return pretend
-
-
-FAILS = '(folder / \'failed-1.json\').write_text(\'{"kind": "%s", "text": "%s"}\') if rank else time.sleep(60); sys.exit(1)'
-
-
 @pytest.mark.parametrize(
-    ("code", "kind", "told"),
+    ("failure", "ends", "kind", "message"),
     [
-        (FAILS % ("OutOfMemory", "Fine-tuning needs more."), OutOfMemory, "Fine-tuning needs more."),
-        (FAILS % ("SettingsError", "The loss became nan."), SettingsError, "The loss became nan."),
+        (OutOfMemory("Fine-tuning needs more."), (exits, 1), OutOfMemory, "Fine-tuning needs more."),
+        (SettingsError("The loss became nan."), (exits, 1), SettingsError, "The loss became nan."),
         (
-            FAILS % ("", "no such operator"),
+            RuntimeError("no such operator"),
+            (exits, 1),
             SftqaError,
-            "One of the training's 2 processes ended with status 1 (no such operator). Its log says more",
+            "One of the training's 2 processes ended with status 1 (no such operator). The log has details",
         ),
-        ("sys.exit(3) if rank else time.sleep(60)", SftqaError, "One of the training's 2 processes ended with status 3."),
-        ("os.kill(os.getpid(), 11) if rank else time.sleep(60)", SftqaError, "One of the training's 2 processes ended by signal 11."),
+        (None, (exits, 3), SftqaError, "One of the training's 2 processes ended with status 3."),
+        (None, (killed, 11), SftqaError, "One of the training's 2 processes ended by signal 11."),
     ],
 )
-def test_what_one_process_says_is_raised_here_and_the_others_end(pretended, code, kind, told):
+def test_what_one_process_says_is_raised_here_and_the_others_end(monkeypatch, failure, ends, kind, message):
     """The usual errors come over as they are; anything else names what happened."""
-    with several.Group.of(pretended(code)) as group:
-        assert Work.from_dict(json.loads((group.folder / WORK).read_text())).settings == TWO
+    monkeypatch.setattr(several, "_GRACE_S", 0.5)
+    with several.Group.started(2, fails, failure, *ends) as group:
         with pytest.raises(kind) as error:
             group.finish(Silent())
         assert type(error.value) is kind
-        assert str(error.value).startswith(told)
-    assert all(process.poll() is not None for process in group.processes)
+        assert str(error.value).startswith(message)
+    assert working() == []
+    assert all(process.exitcode for process in group.processes)
+
+
+STARTS = """
+import os, signal
+from tests.training import pretended
+from sftqa_core.training.distributed.group import Group
+
+with Group.started(1, pretended.ends_with_parent) as group:
+    print(group.connections[0].recv(), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def test_a_process_ends_with_the_one_that_started_it():
-    """Killed like a cancelled job, that one can't say so: its end of the pipe closes."""
-    code = "from sftqa_core.training.distributed.process import _end_with_the_starter; print('up', flush=True); _end_with_the_starter()"
-    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdout.readline() == b"up\n"
-    assert process.poll() is None
-    process.stdin.close()
-    assert process.wait(20) == 1
-    process.stdout.close()
+    """Killed like a cancelled job, that one can't say so: its end of a pipe closes."""
+    starter = subprocess.Popen([sys.executable, "-c", STARTS], stdout=subprocess.PIPE, text=True)
+    child = psutil.Process(int(starter.stdout.readline()))
+    starter.wait(20)
+    child.wait(20)
+    starter.stdout.close()
 
 
 def test_each_process_takes_its_part_of_a_batch():
@@ -172,6 +188,8 @@ def test_each_process_takes_its_part_of_a_batch():
     examples = [{"input_ids": [number] * 3, "labels": [IGNORED, number, number]} for number in range(5)]
     parts = [Share(Collator(0), rank, 2)(examples)["input_ids"][:, 0].tolist() for rank in range(2)]
     assert parts == [[0, 1, 2], [3, 4]]
+    pairs = [Share(Collator(0), rank, 2, together=2)(examples)["input_ids"][:, 0].tolist() for rank in range(2)]
+    assert pairs == [[0, 1, 2, 3], [4]], "neighbours that belong together are not parted"
     alone = Share(Collator(0), 1, 2)(examples[:1])
     assert (alone["input_ids"].tolist(), alone["labels"].tolist()) == ([[0, 0, 0]], [[IGNORED] * 3])
 
@@ -179,7 +197,6 @@ def test_each_process_takes_its_part_of_a_batch():
 def test_fsdp_divides_the_model_layer_by_layer():
     """Its configuration."""
     model = tiny_loaded().model
-    assert together_arguments(model, SETTINGS) == {}
     assert together_arguments(model, TWO) == {"ddp_find_unused_parameters": False}
     sharded = together_arguments(model, dataclasses.replace(TWO, sharding="fsdp"))
     assert sharded == {"fsdp": True, "fsdp_config": {"version": 2, "transformer_layer_cls_to_wrap": ["LlamaDecoderLayer"]}}

@@ -11,8 +11,7 @@ from sftqa_core.errors import MissingPackage, SettingsError
 from sftqa_core.records import TrainSettings
 from sftqa_core.training import optimizers
 from sftqa_core.training.fine_tuning import fine_tune
-from sftqa_core.training.optimizers import learning_rate, make_optimizer
-from sftqa_core.training.trainer import examples_in
+from sftqa_core.training.optimizers import examples_in, learning_rate, make_optimizer
 from tests.memory.family_models import build
 from tests.training.test_trainer import EXAMPLES, SETTINGS, Recorder, loaded, with_  # noqa: F401 - a fixture
 
@@ -77,7 +76,7 @@ def test_an_optimizer_without_a_known_rate_asks_for_one():
     assert learning_rate(TrainSettings("m"), 7_000_000_000) == 1e-5
     assert learning_rate(TrainSettings("m", optimizer="adamw_8bit", method="lora"), 7_000_000_000) == 2e-4
     for name in ("sgd", "adafactor"):
-        with pytest.raises(SettingsError, match=f"No learning rate is known that suits {name} in general: give one"):
+        with pytest.raises(SettingsError, match=f"Optimizer {name} has no default learning rate: set one"):
             learning_rate(TrainSettings("m", optimizer=name), 1)
         assert learning_rate(TrainSettings("m", optimizer=name, learning_rate=0.1), 1) == 0.1
 

@@ -16,8 +16,9 @@ from sftqa_core.records import TrainSettings
 from sftqa_core.training.adapters import state_sha256
 from sftqa_core.training.encoding import IGNORED, encode_example
 from sftqa_core.training.fine_tuning import fine_tune
-from sftqa_core.training.learning_rates import learning_rate_factor
-from sftqa_core.training.trainer import make_trainer
+from sftqa_core.training.objectives import PLAIN
+from sftqa_core.training.optimizers import learning_rate_factor
+from sftqa_core.training.trainer import Training, make_trainer
 from tests.small import small_source
 from tests.tiny import tiny_loaded
 
@@ -144,7 +145,7 @@ def test_the_end_token_is_in_the_loss_even_where_pad_is_eos(loaded, tmp_path):
     """In the very batches that the Trainer feeds, each row's labels are answer and end token, and padding is ignored."""
     assert loaded.pad_id == loaded.end_ids[0]
     encoded = [encode_example(loaded, "Q" * (1 + i % 3), "Paris" * (1 + i % 2), SETTINGS.prompt) for i in range(10)]
-    trainer = make_trainer(loaded.model, encoded, loaded, SETTINGS, 1e-3, tmp_path)
+    trainer = make_trainer(loaded.model, Training(loaded, encoded, SETTINGS, PLAIN, 1e-3), tmp_path)
     seen = []
     for batch in trainer.get_train_dataloader():
         for ids, labels, mask in zip(batch["input_ids"], batch["labels"], batch["attention_mask"], strict=True):
@@ -208,8 +209,10 @@ def test_nothing_is_printed_and_the_default_rate_is_resolved(loaded, tmp_path, c
 
 
 def test_examples_too_long_are_told_before_the_first_step(loaded, tmp_path):
-    """An example beyond the model's positions is quoted; one of exactly that length trains."""
+    """An example beyond the model's context window is quoted; one of exactly that length trains."""
     examples = EXAMPLES.head(3).assign(question=["Who?", "Why " * 300, "Where?"])
-    with pytest.raises(SettingsError, match=r"1 of 3 training examples do not fit the model's 256 positions: 'Why Why .* shorten them"):
+    with pytest.raises(
+        SettingsError, match=r"1 of 3 training examples do not fit the model's context window of 256 tokens: 'Why Why .* shorten them"
+    ):
         fine_tune(loaded, examples, with_(), tmp_path)
     assert (tmp_path / "curve.jsonl").read_text() == ""

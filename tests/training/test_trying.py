@@ -53,9 +53,9 @@ def test_it_is_the_training_itself_on_the_longest_batch(loaded, monkeypatch):
     seen = []
     make = trainer.make_trainer
 
-    def watched(model, encoded, *rest):
-        seen.append([len(example.ids) for example in encoded])
-        return make(model, encoded, *rest)
+    def watched(model, training, *rest):
+        seen.append([len(example.ids) for example in training.encoded])
+        return make(model, training, *rest)
 
     monkeypatch.setattr(trainer, "make_trainer", watched)
     encoded = [EncodedExample(tuple(range(5, 5 + length)), 2) for length in (4, 9, 6, 8)]

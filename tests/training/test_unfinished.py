@@ -3,9 +3,6 @@
 import dataclasses
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -15,28 +12,12 @@ from sftqa_core.errors import Stopped
 from sftqa_core.training import unfinished
 from sftqa_core.training.fine_tuning import fine_tune
 from sftqa_core.workspace import Workspace
+from tests.jobs.job_processes import until
 from tests.tiny import tiny_loaded
+from tests.training.nursery import Forked
 from tests.training.test_trainer import EXAMPLES, SETTINGS, Recorder
 
 LONG = dataclasses.replace(SETTINGS, epochs=4, save_model=False)  # 12 steps
-# What is killed: prints each step, and writes a checkpoint after every other one.
-CHILD = """
-import dataclasses, sys
-from pathlib import Path
-from sftqa_core.training import unfinished
-from sftqa_core.training.fine_tuning import fine_tune
-from tests.tiny import tiny_loaded
-from tests.training.test_trainer import EXAMPLES, SETTINGS, Recorder
-
-class Told(Recorder):
-    def progress(self, update):
-        print(update.done, flush=True)
-
-unfinished.EVERY_S = 0.0
-unfinished.MOST_SHARE = 1e9
-settings = dataclasses.replace(SETTINGS, epochs=4, save_model=False, method=sys.argv[1])
-print(fine_tune(tiny_loaded(), EXAMPLES, settings, Path(sys.argv[2]), Told()).loaded.fingerprint.weights, flush=True)
-"""
 
 
 @pytest.fixture
@@ -72,6 +53,10 @@ def test_a_stopped_training_goes_on_and_ends_the_same(method, tmp_path):
     assert folders() == []
 
 
+def _until_told(steps, told, child):
+    until(lambda: len(told.read_text().splitlines()) >= steps or child.poll() is not None, every_s=0.001)
+
+
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_a_training_killed_at_a_random_step_ends_the_same(method, tmp_path, often):
     """kill -9 while it works, twice: whatever it was doing, the third process ends with the undisturbed run's weights."""
@@ -80,17 +65,15 @@ def test_a_training_killed_at_a_random_step_ends_the_same(method, tmp_path, ofte
     whole.settle()
     assert folders() == []
     moments = random.Random(os.getpid())
-    for _ in range(2):
-        child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, method, str(tmp_path / "cut")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        steps = moments.randint(2, 5)  # the first one's checkpoint is whole when the second one's loss is told
-        for _ in range(steps):
-            child.stdout.readline()
+    for number in range(2):
+        told, steps = tmp_path / f"told-{number}", moments.randint(2, 5)  # the first one's checkpoint is whole when the second one is told
+        told.touch()
+        child = Forked(["python", "-m", "tests.training.told_training", method, str(tmp_path / "cut"), str(told)], os.environ)
+        _until_told(steps, told, child)
         time.sleep(moments.random() * 0.05)  # somewhere in the next step, or in the writing of a checkpoint
-        child.send_signal(signal.SIGKILL)
+        child.kill()
         child.wait()
-        child.stdout.close()
+        child.stdin.close()
     rest = Recorder()
     again = fine_tune(tiny_loaded(), EXAMPLES, settings, tmp_path / "cut", rest)
     assert prints(again) == prints(whole)

@@ -10,8 +10,8 @@ import pytest
 from filelock import FileLock
 
 from sftqa_core.artifacts import set_aside, write_bytes, write_folder, write_json
-from sftqa_core.memory.stores import CompletionStore
-from sftqa_core.memory.tables import COMPLETIONS, PROBED, parquet_bytes, part_name
+from sftqa_core.memory.probe_stores import CompletionStore
+from sftqa_core.memory.probe_tables import COMPLETIONS, PROBED, parquet_bytes, part_name
 from sftqa_core.records import SamplerSettings, StudySettings
 from sftqa_core.studies.cells import Cells
 from sftqa_core.training.runs import list_runs, write_run

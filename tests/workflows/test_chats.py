@@ -56,5 +56,5 @@ def test_the_forecast_counts_what_the_template_adds(world, workspace):
     for family in ("chatml without a generation prompt", "llama 3, dated"):
         file.write_text(FAMILIES[family].template.replace("You are", "You are " * 90))
         needed.append(workflows.forecast(settings(world, prompt=PROMPTS["chat"])))
-    assert workflows.forecast(settings(world)).memory.needed < needed[0].memory.needed < needed[1].memory.needed
+    assert workflows.forecast(settings(world)).fit.needed < needed[0].fit.needed < needed[1].fit.needed
     assert [any("26 July 2024" in note for note in one.notes) for one in needed] == [False, True]

@@ -11,10 +11,8 @@ from huggingface_hub import constants
 from sftqa_core import workflows
 from sftqa_core.cli.main import main
 from sftqa_core.errors import ModelUnavailable, SettingsError
-from sftqa_core.jobs.executor import LocalExecutor
-from sftqa_core.jobs.job_folder import JobFolder
 from sftqa_core.jobs.lease import device_lease
-from sftqa_core.jobs.listing import blocked_by, queue_position
+from sftqa_core.jobs.local import LocalExecutor
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.loading import load_model
 from sftqa_core.planning.preflight_model import look_at
@@ -121,13 +119,12 @@ def test_a_download_in_the_background_waits_for_no_device(fake_hub, checkpoint, 
     try:
         with device_lease("cpu", "someone else", workspace=workspace):
             job = executor.submit("fetch", FetchSettings(NAME).to_dict())
-            assert blocked_by(job.id, workspace) is None
+            assert all(queued.holder is None for queued in executor.queue())
             until(lambda: executor.status(job.id).state in ("done", "failed"), 60)
         done = executor.status(job.id)
         assert (done.state, done.result, done.gpus) == ("done", NAME, 0), done.error
-        assert queue_position(job.id, workspace) is None
-        last = JobFolder(workspace, job.id).latest_progress()
-        assert last is not None
+        assert executor.queue() == []
+        last = executor.progress_since(job.id)[0][-1]
         assert (last.phase, last.done, last.unit) == ("download", last.total, "bytes")
         assert find_model(NAME).available
     finally:

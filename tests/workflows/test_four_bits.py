@@ -15,10 +15,10 @@ from sftqa_core.cli.main import main
 from sftqa_core.errors import SettingsError
 from sftqa_core.memory.speeds import measured, remember
 from sftqa_core.models.catalogue import ModelFingerprint
-from sftqa_core.planning.preflight_machine import device_check
+from sftqa_core.planning.preflight import device_check
 from sftqa_core.records import ProbeSettings, StudySettings, TrainSettings
+from sftqa_core.records.command import command_of
 from sftqa_core.studies.cells import canonical
-from sftqa_core.training.command import command_of
 from tests.four_bits import needs_bitsandbytes
 from tests.workflows.test_training import SCHEME, settings
 
@@ -44,12 +44,12 @@ def test_a_preflight_without_the_package_says_so(world, monkeypatch):
 def test_a_preflight_tells_of_the_device(monkeypatch):
     """In 4 bits; not verified on a GPU; not on Apple's."""
     assert "in float32, its weights in 4 bits (as chosen)" in device_check("cpu", 1, "nf4")[0].said
-    monkeypatch.setattr("sftqa_core.planning.preflight_machine.resolve_device", lambda setting: "cuda")
-    monkeypatch.setattr("sftqa_core.planning.preflight_machine.visible_gpus", lambda: ["0"])
+    monkeypatch.setattr("sftqa_core.models.devices.resolve_device", lambda setting: "cuda")
+    monkeypatch.setattr("sftqa_core.models.devices.visible_gpus", lambda: ["0"])
     on_gpu = device_check("auto", 1, "nf4")[0]
     assert (on_gpu.state, "has not been verified on a GPU" in on_gpu.said) == ("note", True)
     assert device_check("auto")[0].state == "ok"
-    monkeypatch.setattr("sftqa_core.planning.preflight_machine.resolve_device", lambda setting: "mps")
+    monkeypatch.setattr("sftqa_core.models.devices.resolve_device", lambda setting: "mps")
     assert device_check("auto", 1, "nf4")[0].state == "problem"
 
 

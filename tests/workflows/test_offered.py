@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from sftqa_core.errors import ModelUnavailable, NotFound, SettingsError
+from sftqa_core.models import quantising
 from sftqa_core.models.catalogue import find_model
-from sftqa_core.models.devices import DeviceMemory
+from sftqa_core.models.devices import DeviceRam
 from sftqa_core.models.lists import added_models, hub_models
 from sftqa_core.planning import offers as offered
 from sftqa_core.workflows import upkeep as cache
@@ -26,7 +27,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """16 GB of which 6 are free, no GPU, an empty hub cache and no login."""
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(offered, "resolve_device", lambda setting: "cpu")
-    monkeypatch.setattr(offered, "device_memory", lambda device: DeviceMemory(6 * GB, 16 * GB))
+    monkeypatch.setattr(offered, "device_ram", lambda device: DeviceRam(6 * GB, 16 * GB))
     monkeypatch.setattr(offered, "has_token", lambda: False)
 
 
@@ -85,12 +86,12 @@ def test_what_fits_is_told_for_each_kind_of_work():
 
 def test_what_4_bits_need_is_told_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch):
     """With the command; not where 4 bits can't be had anyway, nor where the package is there."""
-    monkeypatch.setattr(offered, "find_spec", lambda name: None)
+    monkeypatch.setattr(quantising, "find_spec", lambda name: None)
     assert offered.offered_models().lacking.endswith("pip install bitsandbytes==0.50.2.")
     monkeypatch.setattr(offered, "resolve_device", lambda setting: "mps")
     assert offered.offered_models().lacking == ""
     monkeypatch.undo()
-    monkeypatch.setattr(offered, "find_spec", lambda name: object())
+    monkeypatch.setattr(quantising, "find_spec", lambda name: object())
     assert offered.offered_models().lacking == ""
 
 

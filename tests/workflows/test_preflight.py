@@ -15,14 +15,15 @@ import pytest
 
 from sftqa_core import workflows
 from sftqa_core.errors import ModelUnavailable, SettingsError
+from sftqa_core.models import devices
 from sftqa_core.models.catalogue import find_model
-from sftqa_core.models.devices import DeviceMemory
+from sftqa_core.models.devices import DeviceRam
 from sftqa_core.models.hub.fetch import HubAnswer
-from sftqa_core.planning import fit as memory
-from sftqa_core.planning import preflight_machine, preflight_model
-from sftqa_core.planning.fit import Memory
-from sftqa_core.planning.preflight import tell
-from sftqa_core.planning.preflight_machine import Writing, device_check, disk_check, memory_check, packages_check, trial_check
+from sftqa_core.planning import fit as planned
+from sftqa_core.planning import preflight as looking
+from sftqa_core.planning import preflight_model
+from sftqa_core.planning.fit import Fit
+from sftqa_core.planning.preflight import Writing, device_check, disk_check, footprint_check, packages_check, tell, trial_check
 from sftqa_core.planning.preflight_model import Looked, chat_check, look_at
 from sftqa_core.progress import Silent
 from sftqa_core.records import (
@@ -60,7 +61,7 @@ def disk(monkeypatch: pytest.MonkeyPatch):
     """Pretend so much is free on every disk."""
 
     def pretend(free: float) -> None:
-        monkeypatch.setattr(preflight_machine.shutil, "disk_usage", lambda path: SimpleNamespace(free=int(free), total=10**12))
+        monkeypatch.setattr(looking.shutil, "disk_usage", lambda path: SimpleNamespace(free=int(free), total=10**12))
 
     return pretend
 
@@ -107,7 +108,7 @@ def test_a_forecast_that_is_known_is_not_made_again(monkeypatch):
     """A page has it already, and the findings are the same."""
     cost = workflows.forecast(RUN)
     wanted = workflows.preflight(RUN)
-    monkeypatch.setattr(sys.modules["sftqa_core.planning.preflight"], "forecast", lambda settings: pytest.fail("made again"))
+    monkeypatch.setattr(looking, "forecast", lambda settings: pytest.fail("made again"))
     found = workflows.preflight(RUN, cost)
     assert [c for c in found.checks if c.name not in ("memory", "disk")] == [c for c in wanted.checks if c.name not in ("memory", "disk")]
 
@@ -202,12 +203,12 @@ def test_a_model_that_the_hub_has_is_looked_at_as_far_as_that_goes(hub, disk, mo
     """Size, licence and login; its tokenizer and its context are unknown, its memory is told by its size."""
     disk(500 * GB)
     hub(HubAnswer(3 * GB, 1_500_000_000, "apache-2.0", False, chat_template=True))
-    monkeypatch.setattr(preflight_machine, "device_memory", lambda device: DeviceMemory(40 * GB, 64 * GB))
+    monkeypatch.setattr(looking, "device_ram", lambda device: DeviceRam(40 * GB, 64 * GB))
     found = points(replace(RUN, model="owner/Name-Instruct", method="lora"))
-    assert found["model"].said == "owner/Name-Instruct is not on this machine yet; the hub has it, 3.0 GB to fetch."
-    assert (found["licence"].said, found["access"].said) == ("Licence: apache-2.0.", "It can be fetched without a login.")
+    assert found["model"].said == "owner/Name-Instruct is not on this machine yet; the hub has it, 3.0 GB to download."
+    assert (found["licence"].said, found["access"].said) == ("Licence: apache-2.0.", "It can be downloaded without a login.")
     assert (found["tokenizer"].state, found["answers"].state, found["context"].state) == ("unknown",) * 3
-    assert found["memory"].said == "By its size alone it needs 6.0 GB of memory or more; 40 GB are free."
+    assert found["memory"].said == "By its size alone it needs 6.0 GB of RAM or more; 40 GB are free."
     assert (found["chat"].state, found["chat"].fix) == ("note", "Choose the prompt chat.")
     assert found["disk"].said == "Disk: 3.0 GB will be written, and 497 GB stay free."
 
@@ -231,10 +232,10 @@ def test_a_download_without_room_is_a_problem(hub, disk):
 def test_a_size_that_the_machine_cannot_hold_is_a_problem(hub, monkeypatch):
     """By the number of parameters alone."""
     hub(HubAnswer(140 * GB, 70 * GB, "llama2", False))
-    monkeypatch.setattr(preflight_machine, "device_memory", lambda device: DeviceMemory(40 * GB, 64 * GB))
+    monkeypatch.setattr(looking, "device_ram", lambda device: DeviceRam(40 * GB, 64 * GB))
     found = points(replace(RUN, model="owner/name"))["memory"]
     assert (found.state, found.fix) == ("problem", "Choose a smaller model or LoRA.")
-    assert found.said.endswith("of memory or more, and there are 64 GB in all.")
+    assert found.said.endswith("of RAM or more, and there are 64 GB in all.")
 
 
 @pytest.mark.parametrize(("token", "said"), [(False, "has no login for the hub"), (True, "does not give it to the login of this machine")])
@@ -329,7 +330,7 @@ def test_a_text_longer_than_the_model_is_a_problem(folder: Path):
     change(folder, "config.json", max_position_embeddings=24)
     found = points(replace(RUN, model=str(folder)))["context"]
     assert (found.state, bool(found.fix)) == ("problem", True)
-    assert found.said.endswith("more than the model's 24 positions.")
+    assert found.said.endswith("more than the model's context window of 24 tokens.")
     assert points(ProbeSettings(str(folder), device="cpu", limit=20))["context"].state == "problem"
 
 
@@ -368,7 +369,7 @@ def test_facts_that_are_not_there_are_a_problem():
 
 def test_packages_that_are_missing_are_named(monkeypatch):
     """With the command that installs them."""
-    monkeypatch.setattr(preflight_machine, "find_spec", lambda name: None if name == "peft" else object())
+    monkeypatch.setattr(looking, "find_spec", lambda name: None if name == "peft" else object())
     assert packages_check("train") == Check("packages", "problem", "peft must be installed first.", "pip install peft")
     assert packages_check("probe").state == "ok"
 
@@ -379,28 +380,28 @@ def test_the_device_is_told_or_refused(monkeypatch):
     assert (found.state, place) == ("ok", "cpu")
     found, place = device_check("cuda")
     assert (found.state, place) == ("problem", "cpu")
-    monkeypatch.setattr(preflight_machine, "resolve_device", lambda setting: "cuda")
+    monkeypatch.setattr(devices, "resolve_device", lambda setting: "cuda")
     assert device_check("auto") == (Check("device", "ok", "It runs on the GPU (cuda), in bfloat16."), "cuda")
-    monkeypatch.setattr(preflight_machine, "visible_gpus", lambda: ["0", "1"])
+    monkeypatch.setattr(devices, "visible_gpus", lambda: ["0", "1"])
     assert device_check("auto", 2) == (Check("device", "ok", "It runs on 2 GPUs (cuda), in bfloat16."), "cuda")
-    few = Check("device", "problem", "3 GPUs are asked for, and 2 can be used here.", "Ask for fewer GPUs.")
-    assert device_check("auto", 3) == (few, "cuda")
-    monkeypatch.setattr(preflight_machine, "resolve_device", lambda setting: "cpu")
-    assert device_check("auto", 2)[0].said == "2 GPUs are asked for, and 0 can be used here."
+    few = Check("device", "problem", "The work needs 3 GPUs, and this machine has 2 that can be used.", "Ask for fewer.")
+    assert device_check("auto", 3) == (few, "cpu")
+    monkeypatch.setattr(devices, "resolve_device", lambda setting: "cpu")
+    assert device_check("auto", 2)[0].said.startswith("The work needs 2 GPUs, and this machine has 0 that can be used (")
 
 
-def test_memory_that_suffices_may_suffice_or_does_not(monkeypatch):
+def test_ram_that_suffices_may_suffice_or_does_not(monkeypatch):
     """In order, a note with what to close, a problem with what to set; unknown where nothing is known."""
-    plain = Memory("cpu", 2 * GB, 2 * GB, 8 * GB, 16 * GB)
-    assert memory_check(plain, "cpu").said == "Memory: about 2.0 GB, 8.0 GB free."
-    assert memory_check(None, "cpu").state == "ok"
-    tight = replace(plain, least=9 * GB, stands_against="It needs about 9.0 GB of memory, so it may fail. Close what takes the rest.")
-    assert memory_check(tight, "cpu") == Check(
-        "memory", "note", "It needs about 9.0 GB of memory, so it may fail.", "Close what takes the rest."
+    plain = Fit("cpu", 2 * GB, 2 * GB, 8 * GB, 16 * GB)
+    assert footprint_check(plain, "cpu").said == "RAM: about 2.0 GB, 8.0 GB free."
+    assert footprint_check(None, "cpu").state == "ok"
+    tight = replace(plain, least=9 * GB, stands_against="It needs about 9.0 GB of RAM, so it may fail. Close other programs.")
+    assert footprint_check(tight, "cpu") == Check(
+        "memory", "note", "It needs about 9.0 GB of RAM, so it may fail.", "Close other programs."
     )
-    assert memory_check(replace(tight, least=17 * GB), "cpu").state == "problem"
-    assert memory_check(replace(plain, needed=None), "cpu").state == "unknown"
-    monkeypatch.setattr(memory, "device_memory", lambda device: DeviceMemory(int(0.3 * GB), int(0.5 * GB)))
+    assert footprint_check(replace(tight, least=17 * GB), "cpu").state == "problem"
+    assert footprint_check(replace(plain, needed=None), "cpu").state == "unknown"
+    monkeypatch.setattr(planned, "device_ram", lambda device: DeviceRam(int(0.3 * GB), int(0.5 * GB)))
     found = workflows.preflight(RUN)
     assert [check.name for check in found.of("problem")] == ["memory"]
 
@@ -409,9 +410,9 @@ def test_a_trial_is_announced_for_gpus_and_large_models():
     """And said to be needless for a small model on a processor, and for a probe."""
     assert "on the GPU first" in trial_check("cuda", 1000, True).said
     assert "on the processor first" in trial_check("cpu", 2 * GB, True).said
-    assert trial_check("cpu", 1000, True).said.startswith("No step has to be tried first: the model is small")
-    assert trial_check("cuda", 1000, True, 4).said == "No step is tried first: that of one GPU would say little of 4 that share the work."
-    assert trial_check("cuda", 1000, False).said.startswith("No step has to be tried first: a probe")
+    assert trial_check("cpu", 1000, True).said.startswith("No step is tried first: the model is small")
+    assert trial_check("cuda", 1000, True, 4).said == "No step is tried first: one GPU's step says little about 4 that share the work."
+    assert trial_check("cuda", 1000, False).said.startswith("No step is tried first: a probe")
 
 
 def test_room_on_the_disk(disk, tmp_path: Path):

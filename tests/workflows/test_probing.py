@@ -11,7 +11,7 @@ from sftqa_core import workflows
 from sftqa_core.errors import SettingsError
 from sftqa_core.memory.prober import Prober, chosen_facts
 from sftqa_core.memory.profiles import open_for
-from sftqa_core.memory.stored import stored_levels
+from sftqa_core.memory.stored_levels import stored_levels
 from sftqa_core.models import devices
 from sftqa_core.progress import Silent
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings

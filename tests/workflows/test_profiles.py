@@ -10,9 +10,9 @@ from sftqa_core import workflows
 from sftqa_core.errors import SftqaError
 from sftqa_core.knowledge.facts import UNUSED, FactSource
 from sftqa_core.memory.profiles import NOT_PROBED, level_table, open_for, profile_stamp
-from sftqa_core.memory.stored import stored_levels
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings, TrainSettings
+from tests.memory.levels_row_by_row import stored_levels
 
 MODEL = "atlas-llama"
 
@@ -146,13 +146,13 @@ def test_forecasts_count_the_levels_of_large_sources_from_the_same_profile(monke
 
 def test_of_two_devices_the_one_that_knows_most_of_these_facts_is_told(own, monkeypatch):
     """Few test facts were measured on one device, many train facts on another: each split shows what is known of it."""
-    from sftqa_core.memory import columns
+    from sftqa_core.memory import stored_levels as reading
 
     workflows.probe(ProbeSettings("tiny", own, "test", limit=4, device="cpu"))
-    here = columns.stores_of(find_model("tiny"), ProbeSettings("tiny", own))
+    here = reading.stores_of(find_model("tiny"), ProbeSettings("tiny", own))
     workflows.probe(ProbeSettings("tiny", own, "train", limit=9, device="cpu", scheme=LevelScheme(sampling=SamplerSettings(seed=1))))
-    there = columns.stores_of(
+    there = reading.stores_of(
         find_model("tiny"), ProbeSettings("tiny", own, scheme=LevelScheme(sampling=SamplerSettings(seed=1)))
     )  # it stands in for another device: what is looked at is the store alone
-    monkeypatch.setattr(columns, "stores_of", lambda card, settings, workspace=None: [*here, *there])
+    monkeypatch.setattr(reading, "stores_of", lambda card, settings, workspace=None: [*here, *there])
     assert [workflows.profile("tiny", own, split).probed for split in ("test", "train")] == [4, 9]

@@ -12,7 +12,7 @@ from sftqa_core.memory.prober import Prober, chosen_facts
 from sftqa_core.memory.profiles import open_for
 from sftqa_core.progress import Silent
 from sftqa_core.records import PAPER, SLICK, ProbeSettings, SamplerSettings, StudySettings, TrainSettings, with_cutoffs
-from sftqa_core.training.command import command_of
+from sftqa_core.records.command import command_of
 from sftqa_core.workflows import reading as agreement
 
 SMALL = replace(SLICK, contexts=2, shots=1, sampling=replace(SLICK.sampling, samples=3, max_new_tokens=4))
@@ -27,7 +27,7 @@ def probe(world) -> ProbeSettings:
 def test_a_probe_is_foretold_made_and_read_back_as_columns(probe, workspace):
     """All facts are counted before, none afterwards; columns say what the table says; the completions tell which are greedy."""
     assert workflows.forecast(probe).probes_needed == 32
-    assert workflows.forecast(probe).memory.needed > 0
+    assert workflows.forecast(probe).fit.needed > 0
     result = workflows.probe(probe)
     assert {len(counts) for counts in result.levels.values()} == {4}
     assert sum(map(sum, result.levels.values())) == 32

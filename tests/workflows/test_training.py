@@ -64,7 +64,7 @@ def test_the_forecast_counts_every_base_line(world, workspace):
     """Until they are known: then they cost nothing."""
     few, many = (workflows.forecast(settings(world, more_shots=more)) for more in ((), (16,)))
     assert many.seconds_high > few.seconds_high
-    assert many.memory.needed > few.memory.needed
+    assert many.fit.needed > few.fit.needed
     workflows.train(settings(world, n=0, more_shots=(16,)))
     assert "The base model's answers are known already." in workflows.forecast(settings(world, more_shots=(16,))).notes
 

@@ -8,7 +8,7 @@ from sftqa_core import workflows
 from sftqa_core.errors import OutOfMemory
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.memory.profiles import open_for
-from sftqa_core.planning.preflight_machine import likely_longest
+from sftqa_core.planning.fit import likely_longest
 from sftqa_core.progress import Silent
 from sftqa_core.records import LevelScheme, PromptFormat, SamplerSettings, StudySettings, TrainSettings
 from sftqa_core.training.selection import train_pool
@@ -33,7 +33,7 @@ def settings(world: str, **changes) -> TrainSettings:
 @pytest.fixture
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a GPU."""
-    monkeypatch.setattr(training, "tried_first", lambda device, parameters: True)
+    monkeypatch.setattr(training, "tried_first", lambda *of: True)
 
 
 def tried(log: Log) -> list[str]:
@@ -43,7 +43,7 @@ def tried(log: Log) -> list[str]:
 def test_a_run_with_a_trial_has_the_numbers_of_one_without(world, workspace, monkeypatch):
     """Curve and answers; the log tells what it took beside what was expected."""
     plain, log = workflows.train(settings(world)), Log()
-    monkeypatch.setattr(training, "tried_first", lambda device, parameters: True)
+    monkeypatch.setattr(training, "tried_first", lambda *of: True)
     after = workflows.train(settings(world), log)
     assert tried(log)[0].startswith("Tried one step on the 4 longest examples (up to ")
     assert "were expected (" in tried(log)[0]
@@ -57,7 +57,7 @@ def test_a_run_with_a_trial_has_the_numbers_of_one_without(world, workspace, mon
 def test_too_little_memory_is_told_before_the_probe(world, workspace, always, monkeypatch):
     """Nothing was measured yet when the run ends."""
 
-    def full(*args):
+    def full(*args, **kwargs):
         raise OutOfMemory("Fine-tuning needs more memory than the device has.")
 
     monkeypatch.setattr("sftqa_core.memory.probing.probe_facts", lambda *_, **__: pytest.fail("probed"))
@@ -104,10 +104,10 @@ def test_the_command_tries_at_once(world, workspace, monkeypatch):
     assert (found.name, found.state, found.said.startswith("Tried one step on the 8 longest")) == ("trial", "ok", True)
     assert workflows.trial(settings(world, n=0)).said == "There are no examples, so no step was tried."
 
-    def full(*args):
+    def full(*args, **kwargs):
         raise OutOfMemory("Fine-tuning needs more memory than the device has (batch size 8). Use a smaller batch_size.")
 
-    monkeypatch.setattr("sftqa_core.training.fine_tuning.one_step", full)
+    monkeypatch.setattr("sftqa_core.training.trainer.make_trainer", full)
     found = workflows.trial(settings(world))
     assert (found.state, found.fix) == ("problem", "Use a smaller batch_size.")
 

@@ -118,7 +118,7 @@ def test_the_forecast_counts_examples_steps_and_probes(world, workspace):
     assert everything.probes_needed == 48
     assert everything.notes[0].startswith("48 train facts have no known level yet and are probed first; 0 to 48")
     known = workflows.forecast(ProbeSettings("tiny", world, scheme=FOUR, device="cpu"))
-    assert (known.probes_needed, known.seconds_high, known.notes) == (0, 0.0, ("All of it is known already.",))
+    assert (known.probes_needed, known.seconds_high, known.notes) == (0, 0.0, ("Nothing left to compute.",))
 
 
 def test_select_writes_the_examples_with_their_levels(world, workspace, tmp_path):

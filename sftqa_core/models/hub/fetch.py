@@ -18,13 +18,7 @@ import json
 import os
 import queue
 import shutil
-import subprocess
-import sys
-import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,9 +30,9 @@ from sftqa_core.errors import ModelUnavailable, SftqaError, StorageError, first_
 from sftqa_core.jsonrecord import shown
 from sftqa_core.models.hub.hub_cache import HubName, commit_of, hub_cache, hub_errors, hub_name, is_whole, keep_reference, wanted_file
 from sftqa_core.models.model_files import ADAPTER_CONFIG, CONFIG, ModelFolder
+from sftqa_core.processes import answers
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import ModelCard
-from sftqa_core.workspace import PACKAGE
 
 ASK_S = 5.0  # until the hub counts as out of reach
 STILL_S = 60.0  # without a byte, and the connection counts as stalled
@@ -135,11 +129,16 @@ def as_hub_name(name: str) -> HubName:
     return hub
 
 
+def lacks_room(free: int, size: int) -> bool:
+    """Whether a disk with so many bytes free is too full for `size` bytes more; what writes nothing has room."""
+    return size > 0 and free < size + _SPARE_BYTES
+
+
 def _require_room(promised: Promised, missing: list[str]) -> None:
     wanted, place = sum(promised.sizes[file] or 0 for file in missing), hub_cache()
     there = next(folder for folder in (place, *place.parents) if folder.exists())
     free = shutil.disk_usage(there).free
-    if free < wanted + _SPARE_BYTES:
+    if lacks_room(free, wanted):
         raise StorageError(
             f"{promised.name} takes {in_words(wanted)} and {in_words(free)} are free in {there}. Make room, or set HF_HOME to a folder on "
             "another disk, then start it again.",
@@ -151,7 +150,7 @@ def _fetch(promised: Promised, missing: list[str], size: int, reporter: Reporter
     """Run the process that fetches, to its end. Raises what it ended with."""
     phase = Phase(reporter, "download", max(size, 1), "bytes")
     try:
-        with _child(promised) as lines:
+        with answers("sftqa_core.models.hub.fetch_child", {"repository": promised.name.repository, "commit": promised.commit}) as lines:
             end = _watched(promised, lines, phase)
     finally:
         _sweep(promised.name)
@@ -172,6 +171,9 @@ def _watched(promised: Promised, lines: queue.Queue[dict[str, Any]], phase: Phas
             told = {}
         if "folder" in told or "error" in told:
             return told
+        if "ended" in told:
+            why = first_line(ChildProcessError(told["ended"]))
+            return {"error": f"The process that fetches the model ended early ({why}). Try again."}
         if "waits_s" in told or "ready" in told:
             since_s, patience_s = time.monotonic(), told.get("waits_s", 0)
         if "waits_s" in told:
@@ -246,48 +248,6 @@ def _bytes_under_way(name: HubName) -> int:
 
 def _listed(files: list[str]) -> str:
     return ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
-
-
-@contextmanager
-def _child(promised: Promised) -> Iterator[queue.Queue[dict[str, Any]]]:
-    """The process that fetches: a queue of what it says. It does not outlive the block."""
-    lines: queue.Queue[dict[str, Any]] = queue.Queue()
-    path = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]))
-    command = [sys.executable, "-P", "-m", "sftqa_core.models.hub.fetch_child"]
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, encoding="utf-8", env={**os.environ, "PYTHONPATH": path}
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
-        reader = threading.Thread(target=_read, args=(process.stdout, lines, log), daemon=True)
-        reader.start()
-        try:
-            with contextlib.suppress(BrokenPipeError):  # it died at once; the queue says so
-                process.stdin.write(json.dumps({"repository": promised.name.repository, "commit": promised.commit}) + "\n")
-                process.stdin.flush()
-            yield lines
-        finally:
-            process.kill()
-            process.wait()
-            reader.join(timeout=5)
-            process.stdout.close()
-
-
-def _read(stream: Any, lines: queue.Queue[dict[str, Any]], log: Any) -> None:
-    """Pass on what the process says; the last line of its log where it ends without a word."""
-    told: dict[str, Any] = {}
-    for line in stream:
-        with contextlib.suppress(ValueError):  # not ours
-            found = json.loads(line)
-            if isinstance(found, dict):
-                told = found
-                lines.put(told)
-    if not {"folder", "error"} & set(told):
-        log.seek(0)
-        last = (log.read().decode(errors="replace").strip().splitlines() or ["it wrote no log"])[-1]
-        told = {"error": f"The process that fetches the model ended early ({first_line(ChildProcessError(last))}). Try again."}
-        lines.put(told)
 
 
 def present(card: ModelCard, reporter: Reporter | None) -> ModelCard:

@@ -2,23 +2,20 @@
 
     python -m sftqa_core.models.hub.fetch_child
 
-Reads {"repository", "commit"} as one line of JSON on standard input, and ends when that is closed. Writes lines of JSON on standard
-output: {"ready": true} when its libraries are there, {"done": bytes on the disk, "moved": bytes off the network} now and then,
-{"waits_s": seconds} when the hub asks for patience, and at the end {"folder": ...} or {"error": sentence, "kind": class, "number": of
-the disk's refusal}.
+It is asked for {"repository", "commit"} and answers, as processes.py says: {"ready": true} when its libraries are there, {"done": bytes
+on the disk, "moved": bytes off the network} now and then, {"waits_s": seconds} when the hub asks for patience, and at the end {"folder":
+...} or {"error": sentence, "kind": class, "number": of the disk's refusal}.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import sys
 import threading
 from typing import Any
 
 from sftqa_core.errors import ModelUnavailable, SftqaError
 from sftqa_core.models.hub.hub_cache import UNWANTED, WANTED, hub_cache
+from sftqa_core.processes import asked, say
 
 LONGEST_WAIT_S = 20  # that a hub may ask for before it is told to the person instead
 PIECE_BYTES = 1 << 16  # that are written at once: the client's own 10 MB look like a standstill on a slow line
@@ -30,14 +27,13 @@ _BARS = {"huggingface_hub.snapshot_download": "done", "huggingface_hub.snapshot_
 def main() -> None:
     """Fetch what the first line asks for."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends this process
-    wanted = json.loads(sys.stdin.readline())
-    for work in (_end_with_parent, _tell):
-        threading.Thread(target=work, daemon=True).start()
+    wanted = asked()
+    threading.Thread(target=_tell, daemon=True).start()
     try:
         end: dict[str, Any] = {"folder": _fetched(wanted["repository"], wanted["commit"])}
     except SftqaError as error:
         end = {"error": str(error), "kind": type(error).__name__, "number": getattr(error, "errno", None)}
-    _say(end)
+    say(end)
 
 
 def _fetched(repository: str, commit: str) -> str:
@@ -49,7 +45,7 @@ def _fetched(repository: str, commit: str) -> str:
 
         constants.DOWNLOAD_CHUNK_SIZE = PIECE_BYTES
         _be_told_of_limits()
-        _say({"ready": True})
+        say({"ready": True})
         return snapshot_download(
             repository,
             revision=commit,
@@ -74,7 +70,7 @@ def _be_told_of_limits() -> None:
             return
         if seconds > LONGEST_WAIT_S:
             raise ModelUnavailable(busy("The hub", response.status_code, seconds))
-        _say({"waits_s": seconds})
+        say({"waits_s": seconds})
 
     def client() -> Any:
         made = default_client_factory()
@@ -109,20 +105,7 @@ def _tell() -> None:
         threading.Event().wait(_TOLD_EVERY_S)
         if _counted != told:
             told = dict(_counted)
-            _say(told)
-
-
-def _end_with_parent() -> None:
-    sys.stdin.read()
-    os._exit(1)
-
-
-_saying = threading.Lock()
-
-
-def _say(told: dict[str, Any]) -> None:
-    with _saying:
-        print(json.dumps(told), flush=True)
+            say(told)
 
 
 if __name__ == "__main__":

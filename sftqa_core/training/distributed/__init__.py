@@ -1,1 +1,1 @@
-"""One fine-tuning on several GPUs: the processes (group), what each does (process), and their trainer (trainer)."""
+"""One fine-tuning on several GPUs: what starts the processes (group), and what each of them does (process)."""

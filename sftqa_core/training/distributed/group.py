@@ -1,21 +1,23 @@
 """Heavy: one fine-tuning on several GPUs, each driven by a process of its own (process.py), watched over from here.
 
-The processes are started anew, not forked: a process that has used CUDA can't be. When one of them fails, is killed or runs out of
-memory, all of them end; what they wrote to the last checkpoint stays, as in a training by one process.
+The processes are started anew, not forked: a process that has used CUDA can't be. Each has a pipe to this one: it sends progress,
+lines for the log and the exception that ends it, and is sent something when it is to stop. When one of them fails, is killed or runs
+out of memory, all of them end; what they wrote to the last checkpoint stays, as in a training by one process.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,89 +25,97 @@ import torch
 from accelerate.hooks import remove_hook_from_module
 from safetensors.torch import load_file
 
-from sftqa_core import errors
 from sftqa_core.engine.drawing import empty_cache
 from sftqa_core.errors import OutOfMemory, SftqaError, Stopped
 from sftqa_core.models.devices import torch_device
 from sftqa_core.models.spreading import layer_places, spread
 from sftqa_core.progress import Progress, Reporter
-from sftqa_core.training.adapters import trainable_copy
-from sftqa_core.training.distributed.process import STOP, TOLD, TUNED, WORK, Work
+from sftqa_core.training.adapters import trainable
+from sftqa_core.training.distributed.process import TUNED, Work, take_part
 
 if TYPE_CHECKING:
     from sftqa_core.models.loading import LoadedModel
     from sftqa_core.training.trainer import Training
+    from sftqa_core.training.unfinished import Unfinished
+    from sftqa_core.training.watching import CurveWriter
 
+_START = "spawn"  # how processes are started; tests have a quicker way
 _POLL_S = 0.05
 _GRACE_S = 5.0  # for the others to say why they failed, once one has
-_MODULE = "sftqa_core.training.distributed.process"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Group:
-    """The processes of one training and the folder in which they and this process leave word for each other."""
+    """Processes that do one work together."""
 
-    folder: Path
-    processes: Sequence[subprocess.Popen[bytes]]
+    processes: list[BaseProcess] = field(default_factory=list)
+    connections: list[Connection] = field(default_factory=list)
+    failures: list[Exception] = field(default_factory=list)  # that they sent
 
     @classmethod
     @contextmanager
-    def of(cls, work: Work) -> Iterator[Group]:
-        """Start them; whatever happens, none is left afterwards."""
-        with tempfile.TemporaryDirectory(prefix="sftqa-several-") as scratch:
-            folder, processes = Path(scratch), []
-            (folder / WORK).write_text(json.dumps(work.to_dict()), encoding="utf-8")
-            try:
-                processes += [_start(folder, rank, work) for rank in range(work.settings.gpus)]
-                yield cls(folder, processes)
-            finally:
-                for process in processes:
-                    process.kill()
-                    process.wait()
-                    if process.stdin:
-                        process.stdin.close()
+    def started(cls, count: int, target: Callable[..., None], *arguments: Any) -> Iterator[Group]:
+        """Start `count` of them, each calling target(rank, connection, *arguments); whatever happens, none is left afterwards."""
+        os.environ.setdefault("PYTHONSAFEPATH", "1")  # a random.py in the person's folder is not imported
+        context: Any = get_context(_START)  # typeshed knows no processes of a context whose name is not literal
+        group = cls()
+        try:
+            for rank in range(count):
+                ours, theirs = context.Pipe()
+                group.connections.append(ours)
+                group.processes.append(context.Process(target=target, args=(rank, theirs, *arguments), daemon=True))
+                group.processes[-1].start()
+                theirs.close()
+            yield group
+        finally:
+            for process in group.processes:
+                process.kill()
+                process.join()
+            for connection in group.connections:
+                connection.close()
 
-    def finish(self, reporter: Reporter) -> None:
-        """Wait until all are through, passing on what they tell, and to them the wish to stop. Raises what one of them raised."""
-        read, stopped, failed_s = 0, None, None
-        while any(process.poll() is None for process in self.processes):
-            read = self._pass_on(reporter, read)
+    def finish(self, reporter: Reporter) -> Stopped | None:
+        """Wait until all have ended, passing on what they send, and to the first one the wish to stop. Raises what one of them raised.
+
+        Returns that wish; it may have come too late.
+        """
+        stopped, failed_s = None, None
+        while alive := [process.sentinel for process in self.processes if process.is_alive()]:
+            wait(alive, _POLL_S)
+            self._receive(reporter)
             try:
                 reporter.check()
             except Stopped as error:
+                if stopped is None:
+                    with contextlib.suppress(OSError):  # it has just ended
+                        self.connections[0].send("stop")
                 stopped = error
-                (self.folder / STOP).touch()
-            if any(process.poll() for process in self.processes):
+            if any(process.exitcode for process in self.processes):
                 failed_s = failed_s or time.monotonic()
-                if time.monotonic() - failed_s > _GRACE_S or list(self.folder.glob("failed-*.json")):
+                if time.monotonic() - failed_s > _GRACE_S or self.failures:
                     break
-            time.sleep(_POLL_S)
-        self._pass_on(reporter, read)
+        self._receive(reporter)
         self._raise_failure()
-        if stopped and not (self.folder / TUNED).exists():
-            raise stopped
+        return stopped
 
-    def _pass_on(self, reporter: Reporter, read: int) -> int:
-        """Whole lines from byte `read` on; returns where the next reading begins."""
-        try:
-            content = (self.folder / TOLD).read_bytes()[read:]
-        except FileNotFoundError:
-            return read
-        whole = content[: content.rfind(b"\n") + 1]
-        for line in whole.splitlines():
-            told = json.loads(line)
-            if "log" in told:
-                reporter.log(told["log"])
-            else:
-                reporter.progress(Progress.from_dict(told["progress"]))
-        return read + len(whole)
+    def _receive(self, reporter: Reporter) -> None:
+        for connection in self.connections:
+            with contextlib.suppress(EOFError, OSError):  # that process has ended
+                while connection.poll():
+                    match connection.recv():
+                        case Progress() as update:
+                            reporter.progress(update)
+                        case Exception() as error:
+                            self.failures.append(error)
+                        case line:
+                            reporter.log(line)
 
     def _raise_failure(self) -> None:
         """The first cause: where one dies, the others fail because it no longer answers them."""
-        told = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(self.folder.glob("failed-*.json"))]
-        for known in (failure for failure in told if failure["kind"]):
-            raise getattr(errors, known["kind"], SftqaError)(known["text"])
-        codes = [process.poll() for process in self.processes]
+        for error in self.failures:
+            if isinstance(error, SftqaError):
+                raise error
+        codes = [process.exitcode for process in self.processes]
         killed = next((-code for code in codes if code is not None and code < 0), None)
         if killed == signal.SIGKILL:
             raise OutOfMemory(
@@ -114,27 +124,31 @@ class Group:
             )
         if killed or any(codes):
             what = f"by signal {killed}" if killed else f"with status {next(code for code in codes if code)}"
-            why = f" ({told[0]['text']})" if told and not killed else ""
-            raise SftqaError(f"One of the training's {len(codes)} processes ended {what}{why}. Its log says more; start it again to go on.")
+            why = f" ({self.failures[0]})" if self.failures and not killed else ""
+            raise SftqaError(f"One of the training's {len(codes)} processes ended {what}{why}. The log has details; start again to resume.")
 
 
-def train_together(training: Training) -> Any:
+def train_together(training: Training, curve: CurveWriter, unfinished: Unfinished | None, reporter: Reporter) -> Any:
     """The tuned model, on the devices of the base model, after `settings.gpus` processes trained it. Raises as `fine_tune` does."""
-    loaded, settings, curve = training.loaded, training.settings, training.curve
-    examples = tuple(asdict(example) for example in training.encoded)
-    place = None
-    if training.unfinished:
-        training.unfinished.newest()  # for the seconds that were spent before
-        place = str(training.unfinished.folder)
-    work = Work(loaded.card, loaded.device, settings, training.rate, examples, str(curve.path.absolute()), place)
-    with _waiting(loaded), Group.of(work) as group:
-        group.finish(training.reporter)
+    loaded, settings, objective, checkpoints = training.loaded, training.settings, training.objective, None
+    if unfinished:
+        unfinished.newest()  # for the seconds that were spent before
+        checkpoints = unfinished.folder
+    with _waiting(loaded), tempfile.TemporaryDirectory(prefix="sftqa-several-") as scratch:
+        folder = Path(scratch)
+        threads = max(1, torch.get_num_threads() // settings.gpus)
+        where = curve.path.absolute(), checkpoints, folder
+        work = Work(loaded.card, loaded.device, settings, objective, training.rate, training.encoded, *where, threads)
+        with Group.started(settings.gpus, take_part, work) as group:
+            stopped = group.finish(reporter)
+        if stopped and not (folder / TUNED).exists():
+            raise stopped
         curve.read_again()
-        model = trainable_copy(loaded.model, settings)
-        found = model.load_state_dict(load_file(group.folder / TUNED), strict=False)
+        model = trainable(loaded.model, settings, objective)
+        keys = model.load_state_dict(load_file(folder / TUNED), strict=False)
         trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-        if found.unexpected_keys or trained & set(found.missing_keys):
-            raise SftqaError("What the training's processes made does not fit the model. Train again.")
+        if keys.unexpected_keys or trained & set(keys.missing_keys):
+            raise SftqaError("The weights that the training's processes wrote do not fit the model. Train again.")
     return _placed_like(model, loaded)
 
 
@@ -159,16 +173,3 @@ def _waiting(loaded: LoadedModel) -> Iterator[None]:
         yield
     finally:
         _placed_like(loaded.model, loaded)
-
-
-def _start(folder: Path, rank: int, work: Work) -> subprocess.Popen[bytes]:
-    count = work.settings.gpus
-    about = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
-    own = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}  # looked at, though they meet in a file
-    if work.device == "cpu":
-        own |= {"OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // count)), "GLOO_SOCKET_IFNAME": "lo"}
-    if work.settings.sharding == "fsdp":
-        own["ACCELERATE_USE_FSDP"] = "true"
-    environment = {**os.environ, **own, **{name: str(value) for name, value in about.items()}}
-    # standard output belongs to the command line's JSON, and standard input tells them when this process ends
-    return subprocess.Popen([sys.executable, "-m", _MODULE, str(folder)], stdin=subprocess.PIPE, stdout=2, env=environment)

@@ -1,150 +1,142 @@
-"""Heavy: one of the processes that train together (group.py starts them, one a GPU).
+"""Heavy: one of the processes that train a model together (group.py starts them, one a GPU), and their Trainer.
 
-    RANK=0 WORLD_SIZE=2 LOCAL_RANK=0 python -m sftqa_core.training.distributed.process FOLDER
-
-It reads FOLDER/work.json and takes its part of every batch. The first process tells progress in FOLDER/told.jsonl and writes the
-trained numbers to FOLDER/tuned.safetensors; one that fails leaves FOLDER/failed-RANK.json. It ends when the process that started
-it does, which is seen from standard input.
+Every process goes through the batches that one process would have, in the same order, and takes its part of each; the loss is the
+mean over the answer tokens of the whole batch. So the result is that of one process, to rounding. accelerate's own way would give
+each process batches of its own and fill up the last ones with examples that were seen already.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import threading
-import traceback
 from dataclasses import dataclass, replace
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.data_loader import prepare_data_loader
 from safetensors.torch import save_file
 from torch import distributed
 from torch.distributed.tensor import DTensor
+from torch.utils.data import DataLoader
+from transformers import TrainerCallback, set_seed
 
 from sftqa_core.errors import SftqaError, Stopped
-from sftqa_core.jsonrecord import Record
-from sftqa_core.models.loading import LoadedModel, load_model
+from sftqa_core.models.loading import load_model
 from sftqa_core.progress import Phase, Progress, Reporter, Silent
 from sftqa_core.records import ModelCard, TrainSettings
-from sftqa_core.training.adapters import trainable_copy
-from sftqa_core.training.distributed.shared_trainer import SharedTrainer, Together
-from sftqa_core.training.encoding import EncodedExample
-from sftqa_core.training.learning_rates import training_steps
-from sftqa_core.training.trainer import make_trainer, memory_errors, run_trainer
+from sftqa_core.training import trainer
+from sftqa_core.training.adapters import trainable, trained_parameters
+from sftqa_core.training.encoding import IGNORED, EncodedExample
+from sftqa_core.training.objectives import Objective
+from sftqa_core.training.optimizers import training_steps
 from sftqa_core.training.unfinished import Keeper, Unfinished
 from sftqa_core.training.watching import CurveWriter
 
-WORK, TOLD, TUNED, STOP = "work.json", "told.jsonl", "tuned.safetensors", "stop"
+TUNED = "tuned.safetensors"
 
 
 @dataclass(frozen=True)
-class Work(Record):
-    """What all the processes of one training are told."""
+class Work:
+    """What all the processes of one training get."""
 
     card: ModelCard
     device: str  # resolved; cpu only in tests, since nobody gains from several processes on one processor
     settings: TrainSettings
+    objective: Objective
     rate: float
-    examples: tuple[dict[str, Any], ...]  # fields of EncodedExample
-    curve: str  # file
-    checkpoints: str | None  # folder, held by the process that started this one
+    encoded: list[EncodedExample]
+    curve: Path
+    checkpoints: Path | None  # held by the process that started this one
+    folder: Path  # where they meet, and where the first one writes the trained numbers
+    threads: int  # of each, on a processor
 
 
 @dataclass(frozen=True)
 class Relay:
-    """A reporter that another process reads."""
+    """A reporter in the process that started this one, which sends something back when the training is to stop."""
 
-    folder: Path
+    connection: Connection
 
     def progress(self, update: Progress) -> None:
         """See `Reporter`."""
-        self._tell({"progress": update.to_dict()})
+        self.connection.send(update)
 
     def log(self, line: str) -> None:
         """See `Reporter`."""
-        self._tell({"log": line})
+        self.connection.send(line)
 
     def check(self) -> None:
         """See `Reporter`."""
-        if (self.folder / STOP).exists():
+        if self.connection.poll():
             raise Stopped("Stopped on request.")
 
-    def _tell(self, told: dict[str, Any]) -> None:
-        with (self.folder / TOLD).open("a", encoding="utf-8") as handle:
-            handle.write(json.dumps(told) + "\n")
 
+def take_part(rank: int, connection: Connection, work: Work) -> None:
+    """All that one process does; it ends with status 0 also when the training was stopped on request.
 
-def main(arguments: list[str]) -> int:
-    """Train along; 0 also when the training was stopped on request."""
-    threading.Thread(target=_end_with_the_starter, daemon=True).start()
-    folder, rank = Path(arguments[0]), int(os.environ["RANK"])
-    work = Work.from_dict(json.loads((folder / WORK).read_text(encoding="utf-8")))
+    Sends `Progress` and lines for the log (the first process), and an exception before it fails.
+    """
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    os.dup2(2, 1)  # standard output belongs to the command line's JSON
     try:
-        with memory_errors(work.settings):
-            _meet(folder, rank, work)
-            _train(folder, rank, work)
+        with trainer.memory_errors(work.settings):
+            _meet(rank, work)
+            _train(rank, connection, work)
+            distributed.destroy_process_group()
     except Stopped:
-        return 0
+        return
     except Exception as error:
-        traceback.print_exc()
-        told = {"kind": type(error).__name__ if isinstance(error, SftqaError) else "", "text": str(error) or type(error).__name__}
-        (folder / f"failed-{rank}.json").write_text(json.dumps(told), encoding="utf-8")
-        return 1
-    distributed.destroy_process_group()
-    return 0
+        connection.send(error if isinstance(error, SftqaError) else RuntimeError(str(error) or type(error).__name__))
+        raise
 
 
-def _end_with_the_starter() -> None:
-    while os.read(0, 1):  # nothing is ever written there; not by sys.stdin, whose lock Python wants when it ends
-        pass
+def end_with_parent() -> None:
+    """Wait for the end of the process that started this one, which may be killed, and end as well."""
+    if parent := parent_process():
+        parent.join()
     os._exit(1)
 
 
-def _meet(folder: Path, rank: int, work: Work) -> None:
+def _meet(rank: int, work: Work) -> None:
     """Find the others through a file: a port could be taken by somebody else."""
-    backend = "gloo"
-    if work.device != "cpu":
+    count, backend = work.settings.gpus, "gloo"
+    about = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+    os.environ.update({name: str(value) for name, value in about.items()})
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="29500")  # looked at, though they meet in a file
+    if work.settings.sharding == "fsdp":
+        os.environ["ACCELERATE_USE_FSDP"] = "true"
+    if work.device == "cpu":
+        os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+        torch.set_num_threads(work.threads)
+    else:
         torch.cuda.set_device(rank)
         backend = "cuda:nccl,cpu:gloo"
-    where = f"file://{(folder / 'meeting').absolute()}"
-    distributed.init_process_group(backend, init_method=where, rank=rank, world_size=work.settings.gpus)
+    where = f"file://{(work.folder / 'meeting').absolute()}"
+    distributed.init_process_group(backend, init_method=where, rank=rank, world_size=count)
 
 
-def _train(folder: Path, rank: int, work: Work) -> None:
-    from transformers import set_seed
-
-    settings, loaded = work.settings, _loaded(work)
+def _train(rank: int, connection: Connection, work: Work) -> None:
+    settings, sharded = work.settings, work.settings.sharding == "fsdp"
+    # under FSDP the whole model is in main memory first: it may fit no GPU
+    loaded = replace(load_model(work.card, "cpu" if sharded else work.device), device=work.device)
     set_seed(settings.seed)  # before the adapter's random start
-    model = _trainable(loaded, settings)
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    encoded = [EncodedExample(tuple(fields["ids"]), fields["prompt_length"]) for fields in work.examples]
-    reporter: Reporter = Relay(folder) if rank == 0 else Silent()
-    unfinished = Unfinished(Path(work.checkpoints)) if work.checkpoints else None
-    keeper = Keeper(unfinished, reporter, trained)
-    phase = Phase(reporter, "train", training_steps(len(encoded), settings.batch_size, settings.epochs), "steps")
-    callbacks = [CurveWriter(Path(work.curve), phase, work.rate)] if rank == 0 else []
-    checkpoints = unfinished.folder if unfinished else folder
-    trainer = make_trainer(model, encoded, loaded, settings, work.rate, checkpoints, SharedTrainer)
-    run_trainer(trainer, [*callbacks, Together(keeper, rank)], keeper)
+    model = trainable(loaded.model, settings, work.objective, copied=False)
+    reporter: Reporter = Relay(connection) if rank == 0 else Silent()
+    unfinished = Unfinished(work.checkpoints) if work.checkpoints else None
+    keeper = Keeper(unfinished, reporter, trained_parameters(model))
+    phase = Phase(reporter, "train", training_steps(len(work.encoded), settings.batch_size, settings.epochs), "steps")
+    callbacks = [CurveWriter(work.curve, phase, work.rate)] if rank == 0 else []
+    training = trainer.Training(loaded, work.encoded, settings, work.objective, work.rate)
+    more = together_arguments(model, settings)
+    made = trainer.make_trainer(model, training, work.checkpoints or work.folder, SharedTrainer, **more)
+    trainer.run_trainer(made, [*callbacks, Together(keeper, rank)], keeper)
     state = {name: _whole(p) for name, p in model.named_parameters() if p.requires_grad}
     if rank == 0:
-        save_file(state, folder / TUNED)
+        save_file(state, work.folder / TUNED)
     distributed.barrier()
-
-
-def _loaded(work: Work) -> LoadedModel:
-    """Under FSDP the whole model is in main memory first: it may fit no GPU."""
-    sharded = work.settings.sharding == "fsdp"
-    loaded = load_model(work.card, "cpu" if sharded or work.device == "cpu" else work.device)
-    return replace(loaded, device=work.device)
-
-
-def _trainable(loaded: LoadedModel, settings: TrainSettings) -> Any:
-    if settings.method == "full":  # nobody needs the base model in this process
-        return loaded.model.float().requires_grad_(True)
-    return trainable_copy(loaded.model, settings)
 
 
 def _whole(parameter: torch.Tensor) -> torch.Tensor:
@@ -154,5 +146,77 @@ def _whole(parameter: torch.Tensor) -> torch.Tensor:
     return value.cpu().contiguous().clone()
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def together_arguments(model: Any, settings: TrainSettings) -> dict[str, Any]:
+    """What transformers' TrainingArguments must say beside what one process says."""
+    if settings.sharding == "ddp":
+        return {"ddp_find_unused_parameters": False}
+    layers = sorted(model._no_split_modules) if settings.method == "full" else sorted(model.get_base_model()._no_split_modules)
+    return {"fsdp": True, "fsdp_config": {"version": 2, "transformer_layer_cls_to_wrap": layers}}
+
+
+@dataclass(frozen=True)
+class Share:
+    """A collator of one process's part of each batch; `together` neighbours stay together."""
+
+    collate: Any
+    rank: int
+    of: int
+    together: int = 1
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        size = -(-len(examples) // (self.of * self.together)) * self.together
+        mine = examples[self.rank * size : (self.rank + 1) * size]
+        # a last batch smaller than the number of processes: who gets nothing reads examples without learning from them
+        return self.collate(mine or [{**some, "labels": [IGNORED] * len(some["labels"])} for some in examples[: self.together]])
+
+
+class SharedTrainer(trainer.ObjectiveTrainer):
+    """The optimizer is handed in as for one process; FSDP exchanges its parameters for parts of them."""
+
+    def __init__(self, *, training: trainer.Training, optimizers: tuple[Any, Any], data_collator: Any, **more: Any):
+        share = Share(data_collator, distributed.get_rank(), distributed.get_world_size(), training.objective.together)
+        super().__init__(training=training, data_collator=share, **more)
+        self._own = optimizers
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """See `Trainer`."""
+        self.optimizer = self._own[0]
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """See `Trainer`."""
+        self.lr_scheduler = self._own[1]
+        return self.lr_scheduler
+
+    def get_train_dataloader(self) -> DataLoader:
+        """The one that a single process has."""
+        sampler = self._get_train_sampler()
+        loader = DataLoader(self.train_dataset, self._train_batch_size, sampler=sampler, collate_fn=self.data_collator)
+        seed = self.args.data_seed
+        return prepare_data_loader(loader, num_processes=1, process_index=0, put_on_device=False, use_seedable_sampler=True, data_seed=seed)
+
+
+@dataclass
+class Together(TrainerCallback):
+    """The first process decides when to write a checkpoint and when to stop, and the others do the same in the same step."""
+
+    keeper: Keeper
+    rank: int
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        """Called in all processes when a step is in the curve."""
+        if "loss" not in (logs or {}):
+            return
+        if self.rank == 0:
+            self.keeper.on_log(args, state, control, logs)
+        decided = torch.tensor([self.keeper.stopped is not None, control.should_save], dtype=torch.int64)
+        distributed.broadcast(decided, 0)
+        stop, control.should_save = (bool(value) for value in decided.tolist())
+        if stop and self.keeper.stopped is None:
+            self.keeper.stopped, control.should_training_stop = Stopped("Stopped with the first process."), True
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Called in all processes when their files of a checkpoint are written."""
+        distributed.barrier()
+        if self.rank == 0:
+            self.keeper.on_save(args, state, control)

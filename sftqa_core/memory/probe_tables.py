@@ -1,4 +1,4 @@
-"""The tables of memory probing: their columns, and how they lie on disk.
+"""The tables of memory probing: their columns, how they lie on disk, and what the stores of them have in common (`PartStore`).
 
 COMPLETIONS (what the model said; one row a distinct outcome of one prompt)
 | fact_id | str | the fact, 16 hex digits |
@@ -33,13 +33,10 @@ LEVELS (what the browser and training read; one row a fact, in the order of the 
 | confidence | float | adaptive probe: probability that the full probe gives this level; NaN for other methods |
 | hits_per_template | list[int] | for a likelihood estimate list[float]: the hits to be expected of the scheme's samples |
 
-Levels that were estimated, and not fully sampled, have no intervals (NaN); stores.py has the table behind them.
+Levels that were estimated, and not fully sampled, have no intervals (NaN); probe_stores.py has the table behind them.
 
-What the stores of probe results have in common: a key made of all that a result depends on, and parts that are added,
-never changed, in the person's layer over the shipped one.
-
-`<layer>/<kind>/<key>/` holds the parts and `settings.json`, the settings that the key is a hash of, and
-`origin.json`.
+A store has a key made of all that a result depends on, and parts that are added, never changed, in the person's layer over the
+shipped one. `<layer>/<kind>/<key>/` holds the parts, `settings.json`, the settings that the key is a hash of, and `origin.json`.
 """
 
 from __future__ import annotations
@@ -198,12 +195,8 @@ class PartStore:
         found = [path for layer in self.layers for path in sorted((layer / kind / self.key).glob(pattern), reverse=True)]
         return [path for path in found if str(path) not in self.damaged]
 
-    def tables(self, kind: str, schema: pa.Schema, fact_ids: list[str] | None = None) -> list[pd.DataFrame]:
-        """All parts under `kind` that can be read, or these facts' rows of them, as `newest_first` has them; damaged ones are set aside."""
-        return list(self.each(kind, schema, fact_ids))
-
     def each(self, kind: str, schema: pa.Schema, fact_ids: list[str] | None = None) -> Iterator[pd.DataFrame]:
-        """The same one after the other: of a million facts only one part is in memory."""
+        """Each part under `kind` that can be read, or these facts' rows of it, as `newest_first` has them; damaged ones are set aside."""
         for path in self.newest_first(kind, "part-*.parquet"):
             try:
                 yield read_parquet(path, schema, fact_ids)

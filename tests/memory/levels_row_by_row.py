@@ -1,20 +1,25 @@
-"""What is known of a model's memory without running it: the browser's way in. Never loads torch."""
+"""What `stored_levels` and `level_columns` must say, worked out fact by fact, with an object a fact and no arithmetic of columns.
+
+Slow, and simple enough to be read: judged facts are looked up by their ids and hashes, the others judged from their completions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from sftqa_core.engine.probe_prompts import WantedFact, wanted_facts
+from sftqa_core.engine.wanted_facts import WantedFact, wanted_facts
 from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.knowledge.aliases import Aliases, load_aliases
 from sftqa_core.knowledge.facts import FactSource
-from sftqa_core.memory.scores import judge, levels_table, matched_answers, miscounted
-from sftqa_core.memory.stores import ESTIMATES, CompletionStore, EstimateStore, estimated_levels, find_estimates, find_stores
-from sftqa_core.memory.tables import COMPLETIONS, HITS
+from sftqa_core.memory.probe_stores import ESTIMATES, CompletionStore, EstimateStore, estimated_levels, find_estimates, find_stores
+from sftqa_core.memory.probe_tables import HITS, INTERVALS, LEVELS
+from sftqa_core.memory.scores import judge, levels_of, miscounted
 from sftqa_core.models.catalogue import model_fingerprint, seen_templates
-from sftqa_core.records import ModelCard, ProbeSettings
+from sftqa_core.records import LevelScheme, ModelCard, ProbeSettings
 from sftqa_core.workspace import Workspace
 
 
@@ -52,40 +57,6 @@ def levels_in(
     if isinstance(store, EstimateStore):
         return estimated_levels(store.rows(wanted), wanted, settings.scheme, seen_templates(card))
     return _levels(store, card, wanted, settings)
-
-
-def stored_completions(
-    card: ModelCard,
-    source: FactSource,
-    fact_id: str,
-    settings: ProbeSettings,
-    aliases: Aliases | None = None,
-    workspace: Workspace | None = None,
-) -> pd.DataFrame:
-    """One fact's COMPLETIONS with columns more: `prompt`, the filled template, `answer`, the answer found (missing where none), and
-    of few-shot prompts `greedy`, whether it is the most probable completion; `template` is then the prompt's number for all.
-
-    In the templates' order, the commonest first; empty if the fact was not probed.
-    """
-    workspace = workspace or Workspace.current()
-    facts = source.facts[source.facts["fact_id"] == fact_id]
-    wanted = wanted_facts(source, facts, aliases or load_aliases(workspace), settings.match, settings.scheme)
-    store = _fullest(card, settings, wanted, workspace)
-    rows = pd.DataFrame(columns=COMPLETIONS.names)
-    if store:
-        try:
-            rows = store.completions(store.locate(wanted))
-        except ArtifactDamaged:
-            rows = store.completions(store.locate(wanted))  # the broken part was set aside; an older one may hold
-    rows["answer"] = matched_answers(rows, {w.fact_id: w for w in wanted})
-    if settings.scheme.few_shot:
-        rows["greedy"] = [t < 0 for t in rows["template"]]
-        rows["template"] = [-1 - t if t < 0 else t for t in rows["template"]]
-    prompts = wanted[0].prompts if wanted else []
-    rows["prompt"] = [prompts[t] for t in rows["template"]]
-    first = ["greedy"] if settings.scheme.few_shot else []
-    order = ["template", *first, "count", "text"]
-    return rows.sort_values(order, ascending=[True, *(False for _ in first), False, True], ignore_index=True)
 
 
 def known_hits(store: CompletionStore, wanted: Sequence[WantedFact], keep: bool) -> pd.DataFrame:
@@ -140,3 +111,34 @@ def _fullest(card: ModelCard, settings: ProbeSettings, wanted: Sequence[WantedFa
     if len(stores) < 2:
         return stores[0] if stores else None
     return max(stores, key=lambda store: len(known_hits(store, wanted, keep=False)))
+
+
+def levels_table(
+    hits: pd.DataFrame, wanted: Sequence[WantedFact], scheme: LevelScheme, seen_templates: Mapping[str, Sequence[int]] | None = None
+) -> pd.DataFrame:
+    """LEVELS of the wanted facts that `hits` knows, in their order; `seen_templates` by relation, as the model's corpus used them."""
+    by_fact = hits.set_index("fact_id")
+    known = [w for w in wanted if w.fact_id in by_fact.index]
+    table = by_fact.loc[[w.fact_id for w in known]].reset_index()
+    table["hits_per_template"] = [list(map(int, row)) for row in table["hits_per_template"]]
+    table["score"] = table["hits"].astype("int64") / table["completions"].astype("int64")
+    lists = table["hits_per_template"].tolist()
+    table["level"] = levels_of(lists if scheme.few_shot else [], table["score"], scheme)
+    rates = [np.array(row) * len(row) / n for row, n in zip(lists, table["completions"], strict=True)]
+    table[["seen_score", "unseen_score"]] = split_scores(rates, known, None if scheme.few_shot else seen_templates)
+    table["confidence"] = float("nan")
+    table = table[list(LEVELS)].astype({"hits": "int64", "completions": "int64", **dict.fromkeys(INTERVALS, "float64")})
+    return table.round(dict.fromkeys(INTERVALS, 4))  # the same numbers whether judged just now or read from disk
+
+
+def split_scores(
+    rates: Sequence[NDArray[np.float64]], facts: Sequence[WantedFact], seen_templates: Mapping[str, Sequence[int]] | None
+) -> NDArray[np.float64]:
+    """Mean rates [facts, 2] on the templates that the model's corpus used and on the others; NaN where there are none or it is unknown."""
+    found = np.full((len(facts), 2), np.nan)
+    for row, (own, fact) in enumerate(zip(rates, facts, strict=True)):
+        seen = list((seen_templates or {}).get(fact.relation.id, ()))
+        if seen:
+            used = np.isin(np.arange(len(own)), seen)
+            found[row] = [own[part].sum() / part.sum() if part.any() else np.nan for part in (used, ~used)]
+    return found

@@ -1,18 +1,17 @@
-"""SliCK's prompts: a question after answered ones of the same relation (METHOD section 1).
+"""What a probe asks of a model: facts with their prompts and answers, and the hashes that their results are found by.
 
-A relation has `contexts` lists of `shots` answered questions, drawn at random and shared by all its facts, so that what stands
-before the questions is read once; only a fact that stands in a list itself (or asks the very question) gets that list with the
+Prompts are filled templates, or SliCK's: a question after answered ones of the same relation (METHOD section 1). A relation
+has `contexts` lists of `shots` answered questions, drawn at random and shared by all its facts, so that what stands before the
+questions is read once; only a fact that stands in a list itself (or asks the very question) gets that list with the
 next examples in place of its own. Examples are train facts; a relation with too few of them (one that is out of domain here) adds
 dev facts, and then train facts of other relations. Test facts are never shown, nor are echo facts. Which ones are drawn depends on
 the sampler's seed, the context's number and the examples' ids alone.
-
-What is asked of a store: a fact with the identity of its prompts and of its answers.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from sftqa_core.artifacts.kept import Kept
-from sftqa_core.engine.randomness import fact_key, uniforms
+from sftqa_core.engine.randomness import keys_of, uniforms
 from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.knowledge.facts import FactSource, subject_key
 from sftqa_core.knowledge.matching import EXACT, CompiledAnswers, ExactAnswers, Matcher, exact_answers
@@ -30,6 +29,7 @@ from sftqa_core.records import LevelScheme, PromptFormat
 FORM = PromptFormat()  # "Q: ...", a line break, "A:" and, of an example, a space and its first answer
 SEPARATOR = "\n\n"  # after each example
 _SPARE = 8  # examples beyond a context's own, to stand in for those that a fact may not be shown
+_REMEMBERED = 50_000  # answers whose hash is kept while the rows go by
 _DRAWS_EXAMPLES = np.uint64(0xFFFF)  # a sample's number that no completion has: the numbers that order the examples
 
 
@@ -40,6 +40,11 @@ class Example:
     fact_id: str
     question: str
     text: str  # with the separator
+
+    @classmethod
+    def of(cls, fact_id: str, question: str, answers: Sequence[str]) -> Example:
+        """With the first of the answers."""
+        return cls(fact_id, question, fill(FORM.prompt, question=question) + fill(FORM.answer, answer=answers[0]) + SEPARATOR)
 
 
 @dataclass(frozen=True)
@@ -101,10 +106,11 @@ class Contexts:
         """The first `count` of the pool in each context's own random order."""
         if not len(pool):
             return [[] for _ in range(self._scheme.contexts)]
-        keys = np.array([fact_key(fact_id) for fact_id in pool["fact_id"]], dtype=np.uint64)
+        keys = keys_of(pool["fact_id"].tolist())
         numbers = np.arange(self._scheme.contexts, dtype=np.uint64)[:, None]
         order = uniforms(self._scheme.sampling.seed, keys, numbers, _DRAWS_EXAMPLES, 0).argsort(axis=1, kind="stable")
-        return [[_example(*row) for row in _rows(pool.iloc[places[:count]])] for places in order]
+        drawn = [pool.iloc[places[:count]] for places in order]
+        return [[Example.of(*row) for row in zip(own["fact_id"], own["question"], own["answers"], strict=True)] for own in drawn]
 
 
 def contexts_of(source: FactSource, scheme: LevelScheme) -> Contexts:
@@ -123,28 +129,12 @@ def question_prompts(prefixes: Iterable[str], question: str) -> list[str]:
     return [prefix + asked for prefix in prefixes]
 
 
-def identity(shown_sha: str, question: str) -> str:
-    """The hash of a fact's prompts."""
-    return _sha((FORM.prompt, shown_sha, question))
-
-
-def _rows(pool: pd.DataFrame) -> Iterable[tuple[str, str, str]]:
-    return zip(pool["fact_id"], pool["question"], (answers[0] for answers in pool["answers"]), strict=True)
-
-
-def _example(fact_id: str, question: str, answer: str) -> Example:
-    return Example(fact_id, question, fill(FORM.prompt, question=question) + fill(FORM.answer, answer=answer) + SEPARATOR)
-
-
 def _joined(examples: Iterable[Example]) -> str:
     return "".join(example.text for example in examples)
 
 
 def _sha(parts: Iterable[str]) -> str:
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
-
-
-_REMEMBERED = 50_000  # answers whose hash is kept while the rows go by
 
 
 @dataclass(frozen=True)
@@ -223,7 +213,7 @@ def _questions(source: FactSource, facts: pd.DataFrame, scheme: LevelScheme) -> 
     contexts = contexts_of(source, scheme)
     for fact_id, relation, question in zip(*(facts[name].tolist() for name in ("fact_id", "relation", "question")), strict=True):
         prefixes, sha = contexts.shown(relation).to(fact_id, question)
-        yield identity(sha, question), prefixes
+        yield _sha((FORM.prompt, sha, question)), prefixes
 
 
 def _statements(source: FactSource, facts: pd.DataFrame) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -1,17 +1,15 @@
-"""Completions on disk: parts are added, never changed.
+"""What probes found, on disk: completions with the hits judged of them, and estimates.
 
-`<layer>/completions/<key>/` holds `part-*.parquet` with a `facts-*.parquet` beside each, written after it: a part
+Completions: `<layer>/completions/<key>/` holds `part-*.parquet` with a `facts-*.parquet` beside each, written after it: a part
 without one was interrupted and is not read. `<layer>/hits/<key>/` holds what was judged of them. The key is a hash of the
 model fingerprint and the sampler's settings, which stand in `settings.json`.
 
-Levels that were not fully sampled, on disk: one row a fact, parts are added and never changed.
-
-`<layer>/estimates/<key>/part-*.parquet`; the key is a hash of the model fingerprint and the whole level scheme, which stand
-in `settings.json`. ESTIMATES has one row a fact, prompts and answers:
+Estimates, levels that were not fully sampled: `<layer>/estimates/<key>/part-*.parquet`; the key is a hash of the model fingerprint
+and the whole level scheme, which stand in `settings.json`. ESTIMATES has one row a fact, prompts and answers:
 
 | column | type | meaning |
 |---|---|---|
-| fact_id, prompts_sha, answers_sha | str | as in HITS (tables.py) |
+| fact_id, prompts_sha, answers_sha | str | as in HITS (probe_tables.py) |
 | rates | list[float] | per template: hits / samples (adaptive), or the answer's probability (likelihood) |
 | samples | int | of each template, that the rates come from; 0 for the likelihood |
 | score | float | the memory score that the full probe is expected to give |
@@ -30,10 +28,9 @@ import pandas as pd
 import pyarrow as pa
 
 from sftqa_core.artifacts import write_bytes, write_json
-from sftqa_core.engine.probe_prompts import WantedFact
+from sftqa_core.engine.wanted_facts import WantedFact
 from sftqa_core.errors import ArtifactDamaged
-from sftqa_core.memory.scores import level_of, split_scores
-from sftqa_core.memory.tables import (
+from sftqa_core.memory.probe_tables import (
     COMPLETIONS,
     HITS,
     INTERVALS,
@@ -45,6 +42,7 @@ from sftqa_core.memory.tables import (
     read_parquet,
     require_parquet,
 )
+from sftqa_core.memory.scores import level_of, split_scores
 from sftqa_core.models.quantising import is_of
 from sftqa_core.records import LevelScheme, SamplerSettings
 from sftqa_core.workspace import Workspace
@@ -97,7 +95,7 @@ class CompletionStore(PartStore):
 
     def hits(self, fact_ids: list[str] | None = None) -> pd.DataFrame:
         """Every HITS row known, or those of these facts, the newest of each (fact, prompts, answers)."""
-        tables = [table for table in self.tables("hits", HITS, fact_ids) if len(table)]
+        tables = [table for table in self.each("hits", HITS, fact_ids) if len(table)]
         if not tables:
             return pd.DataFrame(columns=HITS.names)
         return pd.concat(tables, ignore_index=True).drop_duplicates(["fact_id", "prompts_sha", "answers_sha"])
@@ -169,6 +167,13 @@ class CompletionStore(PartStore):
             raise ArtifactDamaged(f"{part} can't be read and was set aside; its facts will be probed again.") from error
 
 
+def store_for(model: dict[str, Any], scheme: LevelScheme, workspace: Workspace) -> CompletionStore | EstimateStore:
+    """Where the results lie that decide a model's levels under this scheme; `model` is its fingerprint's JSON."""
+    if scheme.method == "sampling":
+        return CompletionStore.under_scheme(model, scheme, workspace)
+    return EstimateStore.of(model, scheme, workspace)
+
+
 def find_stores(
     weights: str,
     adapter: str | None,
@@ -223,7 +228,7 @@ class EstimateStore(PartStore):
 
     def rows(self, wanted: Sequence[WantedFact]) -> pd.DataFrame:
         """ESTIMATES of the wanted facts that are known, the newest of each."""
-        tables = self.tables(self.kind, ESTIMATES)
+        tables = list(self.each(self.kind, ESTIMATES))
         if not tables:
             return pd.DataFrame(columns=ESTIMATES.names)
         levels = len(LevelScheme.from_dict(self.settings["scheme"]).labels)
@@ -248,7 +253,7 @@ class EstimateStore(PartStore):
 
 
 def estimated_levels(
-    rows: pd.DataFrame, wanted: Sequence[WantedFact], scheme: LevelScheme, seen_templates: Mapping[str, Sequence[int]] | None = None
+    rows: pd.DataFrame, wanted: Sequence[WantedFact], scheme: LevelScheme, seen_templates: Mapping[str, Sequence[int]]
 ) -> pd.DataFrame:
     """LEVELS of the wanted facts that `rows` (ESTIMATES) knows, in their order. Their intervals are NaN: those of a fixed number of
     samples are not valid here."""
@@ -256,13 +261,19 @@ def estimated_levels(
     known = [w for w in wanted if w.fact_id in by_fact.index]
     table = by_fact.loc[[w.fact_id for w in known]].reset_index()
     rates = [np.asarray(row, dtype=np.float64) for row in table["rates"]]
-    samples = table["samples"].astype("int64")
-    table["completions"] = [len(row) * n for row, n in zip(rates, samples, strict=True)]
+    samples, widths = table["samples"].astype("int64"), np.array([len(row) for row in rates], dtype=np.int64)
     per_template = [row * (n or scheme.sampling.samples) for row, n in zip(rates, samples, strict=True)]
-    table["hits_per_template"] = [row.round(2).tolist() for row in per_template]
-    table["hits"] = [round(float(row.sum())) if n else 0 for row, n in zip(per_template, samples, strict=True)]
-    table[["seen_score", "unseen_score"]] = split_scores(rates, known, seen_templates)
-    table = table.assign(**dict.fromkeys(INTERVALS, float("nan")))[list(LEVELS)]
+    side_by_side = np.zeros((len(rates), max(widths, default=0)))
+    for row, own in zip(side_by_side, rates, strict=True):
+        row[: len(own)] = own
+    relations = np.array([w.relation.id for w in known], dtype=object)
+    table = table.assign(
+        completions=widths * samples,
+        hits_per_template=[row.round(2).tolist() for row in per_template],
+        hits=[round(float(row.sum())) if n else 0 for row, n in zip(per_template, samples, strict=True)],
+        **split_scores(side_by_side, widths, np.ones(len(known)), relations, seen_templates),
+        **dict.fromkeys(INTERVALS, float("nan")),
+    )[list(LEVELS)]
     return table.astype({"hits": "int64", "completions": "int64", "level": "int64", "score": "float64", "confidence": "float64"})
 
 

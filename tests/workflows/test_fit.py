@@ -1,4 +1,4 @@
-"""Memory is told before work starts, and so are the settings that need less."""
+"""What work needs is estimated before it starts, and so are the settings that need less."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 
 from sftqa_core import workflows
 from sftqa_core.knowledge.sources import open_source
+from sftqa_core.models import devices, quantising
 from sftqa_core.models.catalogue import find_model
-from sftqa_core.models.devices import DeviceMemory
-from sftqa_core.planning import fit as lowering
-from sftqa_core.planning import fit as memory
-from sftqa_core.planning.fit import Estimator, Memory, gigabytes, less_memory, verdict
+from sftqa_core.models.devices import DeviceRam
+from sftqa_core.planning import fit as planned
+from sftqa_core.planning.fit import Estimator, Fit, gigabytes, smaller_footprint, verdict
 from sftqa_core.records import ModelCard, PretrainSettings, ProbeSettings, StudySettings, TrainSettings
 
 GB = 10**9
@@ -24,24 +24,24 @@ MODEL = "atlas-llama"
 
 
 @pytest.fixture
-def room(monkeypatch: pytest.MonkeyPatch):
-    """Pretend this much memory, free and in all."""
+def ram(monkeypatch: pytest.MonkeyPatch):
+    """Pretend this much RAM, free and in all."""
 
     def pretend(free: float, total: float) -> None:
-        monkeypatch.setattr(memory, "device_memory", lambda device: DeviceMemory(int(free), int(total)))
+        monkeypatch.setattr(planned, "device_ram", lambda device: DeviceRam(int(free), int(total)))
 
     return pretend
 
 
-def told(needed: float, least: float | None = None, free: float = 8 * GB, total: float = 16 * GB, device: str = "cpu") -> Memory:
-    return Memory(device, int(needed), int(least or needed), int(free), int(total))
+def told(needed: float, least: float | None = None, free: float = 8 * GB, total: float = 16 * GB, device: str = "cpu") -> Fit:
+    return Fit(device, int(needed), int(least or needed), int(free), int(total))
 
 
 def test_sizes_are_said_as_people_say_them():
     """One digit below ten gigabytes, none above, and never 0.0."""
     assert [gigabytes(size) for size in (3 * 10**6, 0.62 * GB, 9.94 * GB, 18.4 * GB)] == ["0.1 GB", "0.6 GB", "9.9 GB", "18 GB"]
     assert told(0.62 * GB, free=18.4 * GB).line() == "about 0.6 GB, 18 GB free"
-    assert told(2 * GB, device="cuda").line() == "about 2.0 GB, 8.0 GB free on the GPU"
+    assert told(2 * GB, device="cuda").line() == "about 2.0 GB, 8.0 GB free"
     assert replace(told(2 * GB), free=None).line() == "about 2.0 GB"
 
 
@@ -51,40 +51,41 @@ def test_work_that_fits_is_not_spoken_of():
         assert verdict(fits, "train", {}, lambda settings: told(GB)) == ([], [])
 
 
-def test_more_than_the_device_has_is_a_problem_and_more_than_is_free_a_note(room):
+def test_more_than_the_device_has_is_a_problem_and_more_than_is_free_a_note(ram):
     """Both sentences name the numbers and the settings that would fit: the first of them that do."""
-    room(8 * GB, 16 * GB)
+    ram(8 * GB, 16 * GB)
     settings = TrainSettings(MODEL, method="lora", batch_size=16, device="cpu").to_dict()
 
-    def by_batch(changed: dict) -> Memory:
+    def by_batch(changed: dict) -> Fit:
         return told((changed.get("micro_batch") or changed["batch_size"]) * 1.2 * GB)
 
     problems, notes = verdict(by_batch(settings), "train", settings, by_batch)
-    assert problems == ["It needs about 19 GB of memory, and this machine has 16 GB in all. Set micro-batch 8."]
+    assert problems == ["It needs about 19 GB of RAM, and this machine has 16 GB in all. Set micro-batch 8."]
     assert notes == []
     smaller = {**settings, "micro_batch": 8}
     problems, notes = verdict(by_batch(smaller), "train", smaller, by_batch)
     assert problems == []
     assert notes == [
-        "It needs about 9.6 GB of memory, and of 16 GB on this machine 8.0 GB are free now, so it may fail. "
-        "Close what takes the rest. Set micro-batch 4."
+        "It needs about 9.6 GB of RAM, and 8.0 GB of the 16 GB on this machine are free now, so it may fail. "
+        "Close other programs. Set micro-batch 4."
     ]
 
 
 @pytest.fixture(autouse=True)
 def without_bitsandbytes(monkeypatch: pytest.MonkeyPatch):
     """Whether it is installed or not, the tests' advice is the same."""
-    monkeypatch.setattr(lowering, "find_spec", lambda name: None)
+    monkeypatch.setattr(quantising, "find_spec", lambda name: None)
 
 
 def test_weights_in_4_bits_come_before_the_processor(monkeypatch: pytest.MonkeyPatch):
     """Where bitsandbytes is installed, the device can hold them, and nothing else is left to lower."""
-    monkeypatch.setattr(lowering, "find_spec", lambda name: object())
+    monkeypatch.setattr(quantising, "find_spec", lambda name: object())
     least = TrainSettings(MODEL, method="lora", batch_size=1, gradient_checkpointing=True, device="cpu").to_dict()
-    assert less_memory("train", least) == {"quantization": "nf4"}
-    assert less_memory("train", {**least, "quantization": "nf4"}) is None
-    monkeypatch.setattr(lowering, "resolve_device", lambda setting: "cpu" if setting == "cpu" else "mps")
-    assert less_memory("train", {**least, "device": "auto"}) is None
+    assert smaller_footprint("train", least) == {"quantization": "nf4"}
+    assert smaller_footprint("train", {**least, "quantization": "nf4"}) is None
+    for module in (planned, devices):
+        monkeypatch.setattr(module, "resolve_device", lambda setting: "cpu" if setting == "cpu" else "mps")
+    assert smaller_footprint("train", {**least, "device": "auto"}) is None
 
 
 def test_where_no_setting_is_enough_a_smaller_model_is_named():
@@ -125,36 +126,38 @@ def test_pages_that_the_system_can_take_back_stop_nothing():
         ("pretrain", PretrainSettings("new", batch_size=1), None),
     ],
 )
-def test_less_memory_changes_one_setting_at_a_time(kind, settings, less):
+def test_a_smaller_footprint_changes_one_setting_at_a_time(kind, settings, less):
     """What comes back makes a record that can be built, and None says that nothing is left."""
     data = json.loads(json.dumps({**settings.to_dict(), "device": "cpu"}))
-    assert less_memory(kind, data) == less
+    assert smaller_footprint(kind, data) == less
     assert less is None or type(settings).from_dict({**data, **less}) != settings
 
 
 def test_the_processor_is_the_last_way_out_of_a_full_gpu(monkeypatch: pytest.MonkeyPatch):
     """Where the setting stands for a GPU; and never where it is the processor already."""
-    monkeypatch.setattr(lowering, "resolve_device", lambda setting: "cpu" if setting == "cpu" else "cuda")
+    monkeypatch.setattr(planned, "resolve_device", lambda setting: "cpu" if setting == "cpu" else "cuda")
     least = TrainSettings(MODEL, method="lora", batch_size=1, gradient_checkpointing=True).to_dict()
-    assert less_memory("train", least) == {"device": "cpu"}
-    assert less_memory("train", {**least, "device": "cpu"}) is None
+    assert smaller_footprint("train", least) == {"device": "cpu"}
+    assert smaller_footprint("train", {**least, "device": "cpu"}) is None
 
 
-def test_a_model_that_is_not_here_is_not_guessed(room):
+def test_a_model_that_is_not_here_is_not_guessed(ram):
     """The reason stands in the number's place; of a size alone, only what it decides is told, and that is said."""
-    room(8 * GB, 16 * GB)
+    ram(8 * GB, 16 * GB)
     unknown = Estimator(ModelCard("owner/model", "hub", None, False), "cpu").probing
     source = open_source("atlas")
     facts = source.facts.head(3)
     scheme = ProbeSettings(MODEL).scheme
-    assert unknown(source, facts, scheme, None).line() == "not known before the model is on this machine."
+    assert unknown(source, facts, scheme, None).line() == "unknown until the model is downloaded."
     sized = Estimator(ModelCard("owner/model", "hub", None, False, parameters=GB), "cpu").probing(source, facts, scheme, None)
-    assert sized.line() == "about 4.6 GB, 8.0 GB free. Without what it works on: its configuration does not say how wide it is."
+    assert sized.line() == (
+        "about 4.6 GB, 8.0 GB free. Activations and caches are not counted: the configuration does not state the model's widths."
+    )
 
 
-def test_batches_and_prompts_under_way_decide(room):
+def test_batches_and_prompts_under_way_decide(ram):
     """A batch of 256 takes more than one of 8, which can't be larger than the examples; sixteen prompts far less than 256."""
-    room(20 * GB, 24 * GB)
+    ram(20 * GB, 24 * GB)
     estimator, source = Estimator(find_model(MODEL), "cpu"), open_source("atlas")
     train, test = (source.facts[source.facts["split"] == split].head(300) for split in ("train", "test"))
 
@@ -170,46 +173,46 @@ def test_batches_and_prompts_under_way_decide(room):
     assert few.parts.keys_values * 10 < many.parts.keys_values
 
 
-def test_a_run_that_the_machine_cannot_hold_is_refused_with_settings(room):
+def test_a_run_that_the_machine_cannot_hold_is_refused_with_settings(ram):
     """The forecast has a problem with less memory than the process alone takes, and a note where it is only in use."""
-    room(0.3 * GB, 0.5 * GB)
+    ram(0.3 * GB, 0.5 * GB)
     refused = workflows.forecast(TrainSettings(MODEL, n=60, device="cpu"))
     assert len(refused.problems) == 1
     assert refused.problems[0].startswith("It needs about 0.")
     assert "this machine has 0.5 GB in all." in refused.problems[0]
-    room(0.3 * GB, 24 * GB)
+    ram(0.3 * GB, 24 * GB)
     warned = workflows.forecast(TrainSettings(MODEL, n=60, device="cpu"))
     assert warned.problems == ()
-    assert "0.3 GB are free now, so it may fail." in warned.notes[-1]
+    assert "0.3 GB of the 24 GB on this machine are free now, so it may fail." in warned.notes[-1]
 
 
-def test_a_study_tells_the_run_that_needs_most(room, workspace):
+def test_a_study_tells_the_run_that_needs_most(ram, workspace):
     """Of two models the larger one's; what is left to do decides, and nothing is told where all is done."""
-    room(20 * GB, 24 * GB)
+    ram(20 * GB, 24 * GB)
     alone, both = (
-        workflows.forecast(StudySettings("amount", models, sizes=(30,), seeds=(9,), device="cpu")).memory
+        workflows.forecast(StudySettings("amount", models, sizes=(30,), seeds=(9,), device="cpu")).fit
         for models in (("atlas-neox",), (MODEL, "atlas-neox"))
     )
     assert both == alone
-    assert workflows.forecast(ProbeSettings(MODEL, device="cpu")).memory is None
+    assert workflows.forecast(ProbeSettings(MODEL, device="cpu")).fit is None
 
 
-def test_memory_is_told_without_torch():
+def test_the_footprint_is_estimated_without_torch():
     """The browser asks it."""
     code = "import sys; from sftqa_core.planning import fit; print(sorted({'torch', 'transformers', 'pandas'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     assert done.stdout.strip() == "[]"
 
 
-def test_several_gpus_are_told_and_batches_stay_divisible(room, monkeypatch: pytest.MonkeyPatch):
+def test_several_gpus_are_told_and_batches_stay_divisible(ram, monkeypatch: pytest.MonkeyPatch):
     """The estimate is that of each; less memory keeps a multiple of them; the processor takes one process."""
-    monkeypatch.setattr(lowering, "resolve_device", lambda setting: "cpu" if setting == "cpu" else "cuda")
-    room(8 * GB, 16 * GB)
+    monkeypatch.setattr(planned, "resolve_device", lambda setting: "cpu" if setting == "cpu" else "cuda")
+    ram(8 * GB, 16 * GB)
     source = open_source("atlas")
     probing = Estimator(find_model(MODEL), "cuda").probing(source, source.facts.head(3), ProbeSettings(MODEL).scheme, None, 2)
-    assert probing.line().startswith(f"about {gigabytes(probing.needed)} on each of 2 GPUs, 8.0 GB free on the GPU")
+    assert probing.line().startswith(f"about {gigabytes(probing.needed)} on each of 2 GPUs, 8.0 GB free")
     settings = TrainSettings(MODEL, method="lora", batch_size=12, gpus=4).to_dict()
-    assert less_memory("train", settings) == {"batch_size": 4}
-    assert less_memory("train", {**settings, "batch_size": 4, "gradient_checkpointing": True}) == {"device": "cpu", "gpus": 1}
+    assert smaller_footprint("train", settings) == {"batch_size": 4}
+    assert smaller_footprint("train", {**settings, "batch_size": 4, "gradient_checkpointing": True}) == {"device": "cpu", "gpus": 1}
     problems, _ = verdict(replace(probing, least=20 * GB), "train", settings, lambda data: probing)
-    assert problems[0].startswith("It needs about 20 GB of memory on each of 2 GPUs, and the GPU has 16 GB in all.")
+    assert problems[0].startswith("It needs about 20 GB of GPU memory on each of 2 GPUs, and the GPU has 16 GB in all.")

@@ -1,0 +1,330 @@
+"""What is known of a model's memory without running it: levels of very many facts at once, and one fact's completions. Never loads torch.
+
+Levels are read column by column, without an object a fact: a million facts take seconds and some 100 MB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property, lru_cache
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from sftqa_core.engine.randomness import keys_of
+from sftqa_core.engine.wanted_facts import WantedFact, identities, wanted_facts
+from sftqa_core.errors import ArtifactDamaged
+from sftqa_core.knowledge.aliases import Aliases, load_aliases
+from sftqa_core.knowledge.facts import FactSource
+from sftqa_core.memory.probe_stores import ESTIMATES, CompletionStore, EstimateStore, estimated_levels, find_estimates, find_stores
+from sftqa_core.memory.probe_tables import COMPLETIONS, HITS, INTERVALS, LEVELS, PartStore
+from sftqa_core.memory.scores import judge, levels_of, matched_answers, miscounted, split_scores
+from sftqa_core.models.catalogue import model_fingerprint, seen_templates
+from sftqa_core.records import ModelCard, ProbeSettings
+from sftqa_core.workspace import Workspace
+
+_IDENTITY = HITS.names[:3]
+_FEW = 1_000  # facts that are picked out of each part as it is read
+_LISTS = pd.ArrowDtype(pa.list_(pa.float32()))  # hits of each template; a likelihood's are no whole numbers
+_COMPACT = dict.fromkeys((*INTERVALS, "seen_score", "unseen_score", "confidence"), "float32") | {
+    "hits": "Int32", "completions": "Int32", "level": "Int8", "score": "float64"
+}  # fmt: skip
+Rows = NDArray[np.int64]
+
+
+class Ids:
+    """The ids of facts as numbers, to look rows up by: 16 bytes a fact."""
+
+    def __init__(self, facts: pd.DataFrame):
+        self.fact = keys_of(facts["fact_id"].tolist())
+        self.order = self.fact.argsort(kind="stable").astype(np.int32)
+        self.sorted = self.fact[self.order]
+
+    def places(self, facts: NDArray[np.uint64] | list[str]) -> tuple[Rows, NDArray[np.bool_]]:
+        """For each id its first row, and whether there is one."""
+        facts = keys_of(facts) if isinstance(facts, list) else facts
+        if not len(self.fact):
+            return np.zeros(len(facts), dtype=np.int64), np.zeros(len(facts), dtype=bool)
+        order = facts.argsort()  # looking up in order is several times as fast
+        at = np.empty(len(facts), dtype=np.int64)
+        at[order] = np.searchsorted(self.sorted, facts[order])
+        rows = self.order[at.clip(max=len(self.fact) - 1)].astype(np.int64)
+        return rows, self.fact[rows] == facts
+
+
+class AskedFacts:
+    """The facts asked for; what makes results theirs is only worked out for those that have any."""
+
+    def __init__(self, source: FactSource, facts: pd.DataFrame, settings: ProbeSettings, aliases: Aliases, ids: Ids | None = None):
+        self.source, self.facts, self.settings, self.aliases = source, facts, settings, aliases
+        self.ids = Ids(facts) if ids is None else ids
+        self.prompts, self.answers = np.zeros((2, len(facts)), dtype=np.uint64)
+        self._identified = np.zeros(len(facts), dtype=bool)
+
+    @cached_property
+    def first(self) -> Rows:
+        """Of each row the first one of its fact, which has what is known of a fact that is asked for twice."""
+        return self.ids.places(self.ids.fact)[0]
+
+    def identify(self, rows: Rows) -> None:
+        """Fill in `prompts` and `answers` of these rows."""
+        rows = np.unique(rows[~self._identified[rows]])
+        named = identities(self.source, self.facts.iloc[rows], self.aliases, self.settings.match, self.settings.scheme)
+        self._keep(rows, [(prompts, answers) for prompts, answers, *_ in named])
+
+    def wanted(self, rows: Rows | slice = slice(None)) -> list[WantedFact]:
+        """These facts (all of them by default) as they are probed and judged."""
+        wanted = wanted_facts(self.source, self.facts.iloc[rows], self.aliases, self.settings.match, self.settings.scheme)
+        self._keep(rows, [(w.prompts_sha, w.answers_sha) for w in wanted])
+        return wanted
+
+    def _keep(self, rows: Rows | slice, named: list[tuple[str, str]]) -> None:
+        if named:
+            self.prompts[rows], self.answers[rows] = (keys_of(list(column)) for column in zip(*named, strict=True))
+        self._identified[rows] = True
+
+
+class KnownHits:
+    """HITS of the facts asked for, column by column. Rows that are not `there` hold whatever."""
+
+    def __init__(self, asked: AskedFacts):
+        count = len(asked.facts)
+        self.asked, self.there = asked, np.zeros(count, dtype=bool)
+        self.completions, self.hits, self.widths = np.zeros((3, count), dtype=np.int32)
+        self.intervals = np.zeros((len(INTERVALS), count), dtype=np.float32)
+        self.per_template = np.zeros((count, 0), dtype=np.int16)  # [facts, slots]; the first `widths` of a row count
+
+    def take(self, part: pd.DataFrame) -> None:
+        """The rows of a HITS table that hold for facts of which nothing is known yet: what is newest comes first."""
+        fact, prompts, answers = (keys_of(part[name].tolist()) for name in _IDENTITY)
+        asked = self.asked
+        rows, fits = asked.ids.places(fact)
+        asked.identify(rows[fits])
+        rows, of = rows[fits], np.flatnonzero(fits)
+        holds = ~self.there[rows] & (asked.prompts[rows] == prompts[of]) & (asked.answers[rows] == answers[of])
+        rows, first = np.unique(rows[holds], return_index=True)
+        of = of[holds][first]
+        for name, values in (("completions", self.completions), ("hits", self.hits), *zip(INTERVALS, self.intervals, strict=True)):
+            values[rows] = part[name].to_numpy()[of]
+        lists = part["hits_per_template"].to_numpy()[of]
+        self.widths[rows] = [len(own) for own in lists]
+        missing = max(self.widths[rows], default=0) - self.per_template.shape[1]
+        self.per_template = np.pad(self.per_template, ((0, 0), (0, max(0, missing))))
+        for width in np.unique(self.widths[rows]):
+            alike = self.widths[rows] == width
+            self.per_template[rows[alike], :width] = np.stack(lists[alike])
+        self.there[rows] = True
+
+    def levels(self, rows: Rows, card: ModelCard) -> pd.DataFrame:
+        """The numbers of LEVELS of these rows, all of which are `there`."""
+        scheme, completions, per_template = self.asked.settings.scheme, self.completions[rows], self.per_template[rows]
+        score = self.hits[rows] / completions
+        seen = {} if scheme.few_shot else seen_templates(card)
+        samples, relations = completions // self.widths[rows], self.asked.facts["relation"].to_numpy()[rows]
+        levels = {
+            "hits": self.hits[rows].astype(np.int64),
+            "completions": completions.astype(np.int64),
+            "score": score,
+            **{name: values[rows].astype(np.float64).round(4) for name, values in zip(INTERVALS, self.intervals, strict=True)},
+            **split_scores(per_template, self.widths[rows], samples, relations, seen),
+            "level": levels_of(per_template, score, scheme),
+            "confidence": np.full(len(rows), np.nan),
+        }
+        return pd.DataFrame(levels)
+
+
+def known_hits(store: CompletionStore, asked: AskedFacts, keep: bool = False) -> KnownHits:
+    """HITS of every fact that was judged before, or has completions that can be judged now; others are not known.
+
+    With `keep` what was judged now is stored. A part that can't be read, or has too few or too many completions of a fact,
+    is set aside, and facts of which nothing else is known are left out.
+    """
+    hits = KnownHits(asked)
+    for part in store.each("hits", HITS, asked.facts["fact_id"].tolist() if len(asked.facts) <= _FEW else None):
+        hits.take(part)
+    left = np.flatnonzero(~hits.there[asked.first]) if keep else _unjudged(store, asked, hits.there)
+    if len(left) and (judged := _judged_now(store, asked.wanted(left))) is not None:
+        if keep:
+            store.add_hits(judged)
+        hits.take(judged)
+    return hits
+
+
+def _unjudged(store: CompletionStore, asked: AskedFacts, judged: NDArray[np.bool_]) -> Rows:
+    """Rows without hits whose facts have completions, which may hold for them."""
+    sampled = np.zeros(len(judged), dtype=bool)
+    for path in store.newest_first(store.kind, "facts-*.parquet") if not judged.all() else ():
+        try:
+            ids = pq.read_table(path, columns=["fact_id"]).column("fact_id").to_pylist()
+            rows, fits = asked.ids.places(ids)
+        except (OSError, ValueError, TypeError, pa.ArrowException):
+            continue  # damaged: the next probe, or `cache verify`, sets it aside
+        sampled[rows[fits]] = True
+    return np.flatnonzero(sampled & ~judged)
+
+
+def _judged_now(store: CompletionStore, wanted: Sequence[WantedFact]) -> pd.DataFrame | None:
+    """HITS of the wanted facts that have completions; None where none has. Parts that prove damaged are set aside."""
+    unjudged = {w.fact_id: w for w in wanted}
+    samples = store.settings["sampler"]["samples"]
+    while located := store.locate(list(unjudged.values())):
+        try:
+            rows = store.completions(located)
+        except ArtifactDamaged:
+            continue  # it is out of the way now
+        facts = [unjudged[fact_id] for fact_id in located]
+        if not (broken := miscounted(rows, facts, samples)):
+            return judge(rows, facts, samples)
+        for part in {located[fact_id] for fact_id in broken}:
+            store.set_part_aside(part, ValueError(f"not {samples} completions of every template"))
+    return None
+
+
+def stores_of(card: ModelCard, settings: ProbeSettings, workspace: Workspace | None = None) -> Sequence[PartStore]:
+    """Where a model's results under these settings lie, whatever device made them; none for a model that was never on this machine."""
+    workspace, scheme = workspace or Workspace.current(), settings.scheme
+    if card.path is None:
+        return []
+    model = model_fingerprint(card, "", "", workspace)  # format and device are what this looks for
+    if scheme.method != "sampling":
+        return find_estimates(model.weights, model.adapter, scheme, workspace, settings.quantization)
+    return find_stores(model.weights, model.adapter, scheme.sampling, workspace, scheme.asking, settings.quantization)
+
+
+def level_columns(
+    card: ModelCard,
+    source: FactSource,
+    facts: pd.DataFrame,
+    settings: ProbeSettings,
+    aliases: Aliases | None = None,
+    stores: Sequence[PartStore] | None = None,
+    ids: Ids | None = None,
+) -> pd.DataFrame:
+    """The columns of LEVELS but the fact's id, a row for each row of `facts`, null where nothing is known; of the store that knows
+    most. Compact: small numbers, and `hits_per_template` as a column of Arrow's lists."""
+    stores = stores_of(card, settings) if stores is None else stores
+    if not stores:
+        return _nothing(len(facts))
+    asked = AskedFacts(source, facts, settings, load_aliases() if aliases is None else aliases, ids)
+    if settings.scheme.method == "sampling":
+        return _compact(_fullest(stores, asked), card)
+    known = {fact_id for store in stores for table in store.each(store.kind, ESTIMATES) for fact_id in table["fact_id"]}
+    rows = np.flatnonzero(facts["fact_id"].isin(known))  # only of these is an object made
+    levels = _best_estimates(stores, asked.wanted(rows), card, settings)
+    if not len(levels):
+        return _nothing(len(facts))
+    lists = pd.Series(levels["hits_per_template"].tolist(), dtype=_LISTS)
+    levels = levels.assign(hits_per_template=lists).astype(_COMPACT).set_index("fact_id")
+    return levels.reindex(facts["fact_id"]).reset_index(drop=True)
+
+
+def stored_levels(
+    card: ModelCard,
+    source: FactSource,
+    facts: pd.DataFrame,
+    settings: ProbeSettings,
+    aliases: Aliases | None = None,
+    workspace: Workspace | None = None,
+    stores: Sequence[PartStore] | None = None,
+) -> pd.DataFrame:
+    """LEVELS of the facts already probed with these settings, in the order of `facts`; empty if none were.
+
+    Results from the person's layer go before shipped ones. When a model was probed on several kinds of device (`stores`, all of
+    them by default), those that know most of the facts are taken. Probes nothing; a damaged part it meets is set aside.
+    """
+    workspace = workspace or Workspace.current()
+    stores = stores_of(card, settings, workspace) if stores is None else stores
+    asked = AskedFacts(source, facts, settings, load_aliases(workspace) if aliases is None else aliases)
+    if settings.scheme.method != "sampling":
+        return _best_estimates(stores, asked.wanted(), card, settings)
+    return level_rows(_fullest(stores, asked), card)
+
+
+def level_rows(known: KnownHits, card: ModelCard) -> pd.DataFrame:
+    """LEVELS of the facts that are known, in the order in which they were asked for."""
+    rows = known.asked.first[known.there[known.asked.first]]
+    lists = [own[:width].tolist() for own, width in zip(known.per_template[rows], known.widths[rows], strict=True)]
+    levels = known.levels(rows, card).assign(hits_per_template=pd.Series(lists, dtype=object))
+    levels.insert(0, "fact_id", known.asked.facts["fact_id"].iloc[rows].reset_index(drop=True))
+    return levels
+
+
+def _fullest(stores: Sequence[PartStore], asked: AskedFacts) -> KnownHits:
+    """What the store that knows most of these facts knows."""
+    return max(
+        (known_hits(store, asked) for store in stores if isinstance(store, CompletionStore)),
+        key=lambda hits: hits.there.sum(),
+        default=KnownHits(asked),
+    )
+
+
+def _best_estimates(stores: Sequence[PartStore], wanted: list[WantedFact], card: ModelCard, settings: ProbeSettings) -> pd.DataFrame:
+    """LEVELS of the store that has estimates of most of these facts."""
+    tables = [pd.DataFrame(columns=ESTIMATES.names), *(store.rows(wanted) for store in stores if isinstance(store, EstimateStore))]
+    return estimated_levels(max(tables, key=len), wanted, settings.scheme, seen_templates(card))
+
+
+def _compact(known: KnownHits, card: ModelCard) -> pd.DataFrame:
+    there, widths = known.there, np.where(known.there, known.widths, 0)
+    if not there.any():
+        return _nothing(len(there))
+    rows = np.flatnonzero(there)
+    table = known.levels(rows, card).astype(_COMPACT).set_axis(rows).reindex(np.arange(len(there)))
+    return table.assign(hits_per_template=_lists(known.per_template, widths, there))
+
+
+@lru_cache(maxsize=4)
+def _nothing(count: int) -> pd.DataFrame:
+    """Columns without a value; the same ones for all who know nothing of as many facts."""
+    table = pd.DataFrame({name: np.full(count, np.nan, dtype=np.float32) for name in LEVELS[1:-1]}).astype(_COMPACT)
+    lists = _lists(np.zeros((count, 0), dtype=np.int16), np.zeros(count, dtype=np.int32), np.zeros(count, dtype=bool))
+    return table.assign(hits_per_template=lists)
+
+
+def _lists(values: NDArray[np.int16], widths: NDArray[np.int32], there: NDArray[np.bool_]) -> pd.api.extensions.ExtensionArray:
+    """Each row's first `widths` values as a list; null where it is not there."""
+    kept = np.arange(values.shape[1]) < widths[:, None]
+    offsets = np.concatenate([[0], np.cumsum(widths, dtype=np.int64)]).astype(np.int32)
+    column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(values[kept].astype(np.float32)), mask=pa.array(~there))
+    return pd.arrays.ArrowExtensionArray(column)
+
+
+def stored_completions(
+    card: ModelCard,
+    source: FactSource,
+    fact_id: str,
+    settings: ProbeSettings,
+    aliases: Aliases | None = None,
+    workspace: Workspace | None = None,
+) -> pd.DataFrame:
+    """One fact's COMPLETIONS with columns more: `prompt`, the filled template, `answer`, the answer found (missing where none), and
+    of few-shot prompts `greedy`, whether it is the most probable completion; `template` is then the prompt's number for all.
+
+    In the templates' order, the commonest first; empty if the fact was not probed.
+    """
+    workspace = workspace or Workspace.current()
+    settings = replace(settings, scheme=replace(settings.scheme, method="sampling"))  # estimates have none
+    facts = source.facts[source.facts["fact_id"] == fact_id]
+    asked = AskedFacts(source, facts, settings, load_aliases(workspace) if aliases is None else aliases)
+    wanted = asked.wanted()
+    stores = [store for store in stores_of(card, settings, workspace) if isinstance(store, CompletionStore)]
+    rows = pd.DataFrame(columns=COMPLETIONS.names)
+    if stores:
+        store = stores[0] if len(stores) == 1 else max(stores, key=lambda store: known_hits(store, asked).there.sum())
+        try:
+            rows = store.completions(store.locate(wanted))
+        except ArtifactDamaged:
+            rows = store.completions(store.locate(wanted))  # the broken part was set aside; an older one may hold
+    rows["answer"] = matched_answers(rows, {w.fact_id: w for w in wanted})
+    first = ["greedy"] if settings.scheme.few_shot else []
+    if first:
+        rows["greedy"] = [t < 0 for t in rows["template"]]
+        rows["template"] = [-1 - t if t < 0 else t for t in rows["template"]]
+    prompts = wanted[0].prompts if wanted else []
+    rows["prompt"] = [prompts[t] for t in rows["template"]]
+    order = ["template", *first, "count", "text"]
+    return rows.sort_values(order, ascending=[True, *(False for _ in first), False, True], ignore_index=True)

@@ -1,0 +1,152 @@
+"""Fields that are made of what settings say about themselves: the Lab's, a probe's, and what Results shows of them."""
+
+from __future__ import annotations
+
+import sys
+
+import pandas as pd
+import pytest
+
+from pages._ui import fields, forms
+from sftqa_core.jsonrecord import declared
+from sftqa_core.records import MAX_SEED, TrainSettings
+from tests.pages import standin
+from tests.pages.conftest import words
+from tests.pages.test_pages import button, charts
+
+
+def test_lab_launches_what_the_fields_say(explorer, jobs):
+    """The defaults are the record's own; how many facts and for how long are asked only of a run that looks."""
+    app = explorer("lab")
+    assert not [box for box in app.number_input if box.key in ("lab-eval_facts", "lab-patience", "lab-lora_rank")]
+    app.selectbox(key="lab-optimizer").set_value("adafactor").run()
+    app.toggle(key="lab-gradient_checkpointing").set_value(True).run()
+    app.number_input(key="lab-micro_batch").set_value(2).run()
+    app.number_input(key="lab-eval_every").set_value(4).run()
+    app.number_input(key="lab-patience").set_value(3).run()
+    app.segmented_control(key="lab-method").set_value("lora").run()
+    app.number_input(key="lab-lora_rank").set_value(16).run()
+    app.segmented_control(key="lab-quantization").set_value("nf4").run()
+    button(app, "Launch").click().run()
+    (job,) = jobs.kept.values()
+    steps = {"optimizer": "adafactor", "gradient_checkpointing": True, "micro_batch": 2, "eval_every": 4, "patience": 3}
+    wanted = TrainSettings("stand-in", method="lora", lora_rank=16, quantization="nf4", **steps)
+    assert job.settings == wanted.to_dict()
+    app.segmented_control(key="lab-method").set_value("full").run()
+    assert not [box for box in app.segmented_control if box.key == "lab-quantization"]
+
+
+def test_lab_names_what_does_not_divide_by_its_label(explorer):
+    app = explorer("lab")
+    app.number_input(key="lab-micro_batch").set_value(3).run()
+    assert "Micro-batch size must divide Batch size (8), got 3." in words(app).replace("\\", "")
+    assert button(app, "Launch").disabled
+
+
+def test_a_runs_settings_fill_the_fields():
+    """Every setting that a field can be drawn of is filled in, under the field's key."""
+    settings = TrainSettings("any", optimizer="sgd", micro_batch=4, eval_every=9, eval_facts=50, patience=2)
+    filled = fields.filled(settings, "lab")
+    wanted = {
+        "lab-quantization": "none", "lab-optimizer": "sgd", "lab-micro_batch": 4, "lab-gradient_checkpointing": False,
+        "lab-eval_every": 9, "lab-eval_facts": 50, "lab-patience": 2,
+    }  # fmt: skip
+    assert {key: filled[key] for key in wanted} == wanted
+    assert filled.keys() == {f"lab-{name}" for name, about in declared(TrainSettings).items() if about.kind in fields.SCALARS}
+
+
+def test_every_setting_of_a_run_is_asked_in_the_lab_or_named_as_unasked(explorer):
+    """A setting that is added to the record appears by itself; its field starts at the record's default and has its help."""
+    app = explorer("lab")
+    known = declared(TrainSettings)
+    for above in dict.fromkeys(about.under for about in known.values() if about.under not in ("", "gpus")):  # what others stand under
+        if known[above].choices:
+            app.segmented_control(key=f"lab-{above}").set_value(list(known[above].choices)[-1]).run()
+        else:
+            app.number_input(key=f"lab-{above}").set_value(4 if known[above].kind is int else 0.5).run()
+    boxes = (app.number_input, app.text_input, app.selectbox, app.multiselect, app.segmented_control, app.toggle)
+    keys = {box.key: box for kind in boxes for box in kind}
+    elsewhere = {"model", "source", "n", "prompt", "scheme", "more_shots", "gpus", "sharding"}  # under other keys, or with several GPUs
+    for name, about in known.items():
+        if name not in {*elsewhere, *forms.UNASKED}:
+            assert f"lab-{name}" in keys, name
+            assert keys[f"lab-{name}"].label == about.label
+            assert about.help, name
+
+
+def test_the_largest_settings_that_a_run_can_have_fit_the_fields(explorer, monkeypatch):
+    """Where a run's settings are filled in: a field that is too small would go back to its default without a word."""
+    most = {
+        "lora_rank": 4_096, "epochs": 10_000, "batch_size": 65_536, "micro_batch": 65_536, "seed": MAX_SEED,
+        "eval_every": 1_000_000, "eval_facts": 100_000, "patience": 10_000,
+    }  # fmt: skip
+    filled: dict = {}
+    with monkeypatch.context() as patch:
+        patch.setattr(forms.st, "session_state", filled)
+        forms.fill_in(TrainSettings("stand-in", method="lora", quantization="nf4", **most))
+    app = explorer("lab")
+    for key, value in filled.items():
+        app.session_state[key] = value
+    app.run()
+    shown = {box.key: box.value for box in app.number_input if box.key in filled}
+    assert shown == {key: filled[key] for key in shown}
+    assert {f"lab-{name}" for name in most} <= set(shown)
+
+
+def test_results_draw_looks_beside_the_loss(explorer, monkeypatch):
+    """With patience, whose weights were kept is said; a source without dev facts is told as such."""
+    app = explorer("results")
+    assert len(charts(app)) == 3
+    module = sys.modules["sftqa_core.workflows"]
+    run = module.run(standin.RUN)
+    run.settings = TrainSettings("stand-in", eval_every=4, patience=1)
+    run.manifest["training"] = {"steps": 8, "planned_steps": 16, "kept_step": 4}
+    looks = pd.DataFrame({"step": [4, 8], "domain": "in", "n": 40, "correct": [9, 8], "accuracy": [0.2, 0.2], "low": 0.1, "high": 0.4})
+    monkeypatch.setattr(module, "run", lambda run_id: run)
+    monkeypatch.setattr(module, "run_looks", lambda run_id: looks, raising=False)
+    app.run()
+    assert charts(app)[-1]["layout"]["yaxis"]["title"]["text"] == "dev accuracy"
+    assert "Patience 1: it ended early, after step 8 of 16; the weights of step 4 were put back." in words(app).replace("\\", "")
+
+
+@pytest.mark.parametrize("there", [0, 1])
+def test_one_gpu_or_none_is_no_question(explorer, monkeypatch, there):
+    """Nothing is drawn, and the settings stay at their defaults."""
+    monkeypatch.setattr("pages._ui.resources.gpus", lambda: there)
+    app = explorer("lab")
+    assert not [box for box in (*app.number_input, *app.segmented_control) if box.key in ("lab-gpus", "lab-sharding")]
+
+
+def test_of_several_gpus_as_many_as_there_are_can_be_had(explorer, jobs, monkeypatch):
+    """How they share the model is asked from two on."""
+    monkeypatch.setattr("pages._ui.resources.gpus", lambda: 4)
+    app = explorer("lab")
+    number = app.number_input(key="lab-gpus")
+    assert (number.label, number.value, number.min, number.max) == ("GPUs", 1, 1, 4)
+    assert not [box for box in app.segmented_control if box.key == "lab-sharding"]
+    number.set_value(2).run()
+    assert app.segmented_control(key="lab-sharding").value == "ddp"
+    button(app, "Launch").click().run()
+    (job,) = jobs.kept.values()
+    assert job.settings == TrainSettings("stand-in", gpus=2).to_dict()
+
+
+@pytest.mark.parametrize(("there", "gpus", "sharding"), [(0, 1, "ddp"), (2, 2, "fsdp"), (1, 1, "ddp")])
+def test_a_runs_gpus_are_filled_in_where_there_are_so_many(monkeypatch, there, gpus, sharding):
+    """A run from another machine is no reason for a number that can't be had."""
+    monkeypatch.setattr("pages._ui.resources.gpus", lambda: there)
+    filled = fields.filled(TrainSettings("any", gpus=2, sharding="fsdp"), "lab")
+    assert (filled["lab-gpus"], filled["lab-sharding"]) == (gpus, sharding)
+    assert fields.filled(TrainSettings("any"), "lab")["lab-gpus"] == 1
+
+
+def test_a_probe_can_be_spread_where_there_are_several(explorer, jobs, monkeypatch):
+    """What is launched says over how many."""
+    monkeypatch.setattr("pages._ui.resources.gpus", lambda: 2)
+    app = explorer("memory", probed=False)
+    app.session_state["probe-box"] = True
+    app.run()
+    app.number_input(key="probe-gpus").set_value(2).run()
+    app.button(key="probe-start").click().run()
+    (job,) = jobs.kept.values()
+    assert job.settings["gpus"] == 2

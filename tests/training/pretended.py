@@ -1,0 +1,34 @@
+"""Processes of a training that only pretend to train, for test_several.py. Light: each is started anew."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+
+
+def fails(rank: int, connection: Connection, failure: Exception | None, ends: Callable[[int], None], with_: int) -> None:
+    """The second process sends `failure`, if there is one, and ends as told; the first would go on for a minute."""
+    if rank == 0:
+        time.sleep(60)
+    if failure is not None:
+        connection.send(failure)
+    ends(with_)
+
+
+def exits(status: int) -> None:
+    """With a status."""
+    sys.exit(status)
+
+
+def killed(signal: int) -> None:
+    """By a signal."""
+    os.kill(os.getpid(), signal)
+
+
+def ends_with_parent(rank: int, connection: Connection) -> None:
+    """Sends its id and does nothing but what every process of a training does beside its work."""
+    from sftqa_core.training.distributed.process import end_with_parent
+
+    connection.send(os.getpid())
+    end_with_parent()
