@@ -196,3 +196,5 @@ def test_every_setting_of_a_run_says_what_depends_on_it():
         assert about.label, name
         assert about.help or name == "scheme", name
         assert about.flag or name == "scheme", name
+    asking = {name for name, about in declared(TrainSettings).items() if Keys.ASKING in (about.keys or Keys.NONE)}
+    assert asking == {"prompt", "match", "max_answer_tokens"}  # which evaluation/predictions.py keeps the base model's answers under

@@ -74,11 +74,11 @@ def upload_button() -> None:
     with st.popover("Add your own facts", icon=":material/upload_file:", on_change="rerun", key="upload-box"):
         st.markdown(
             "A CSV, JSON Lines or Parquet file with the columns `relation, subject, object`, or only `question, answers`. "
-            "Several right answers stand with | between them."
+            "Separate several correct answers with |."
         )
         st.code(EXAMPLE.strip(), language=None)
         st.caption(
-            "A relation is an id such as P19 (place of birth), or a name of your own; your own needs its sentences in a "
+            "A relation is an id such as P19 (place of birth), or any name; a relation of your own needs its sentences in a "
             "column `templates`, or in `NAME.relations.toml` beside the file, whose path you then type as Facts."
         )
         st.download_button("Download this example", EXAMPLE, "facts.csv", "text/csv", on_click="ignore", icon=":material/download:")

@@ -17,11 +17,10 @@ from pages._ui.wording import duration, interval, literal, percent
 from sftqa_core.figures.accuracy import accuracy_figure
 from sftqa_core.figures.curves import looks_figure, loss_figure
 from sftqa_core.figures.style import FEW
-from sftqa_core.records import DomainAccuracy, RunSummary, TrainSettings
+from sftqa_core.records import DOMAIN_NAMES, DomainAccuracy, RunSummary, TrainSettings
 
 PARTS = {"all": "all test facts", "uncontested": "uncontested only", "contested": "contested only"}
 TIMES = {"select": "choosing examples", "probe": "probing", "train": "training", "eval": "answering", "all": "altogether"}
-DOMAIN_TITLES = {"in": "In-domain facts", "out": "Out-of-domain facts"}
 
 
 def accuracy_charts(summary: RunSummary, settings: TrainSettings, where: str, height: int = 380) -> None:
@@ -29,7 +28,7 @@ def accuracy_charts(summary: RunSummary, settings: TrainSettings, where: str, he
     of = repr((summary.before, summary.after, summary.baselines, height, settings.shots))
     others = {shots: stage for stage, shots in settings.few_shot_stages.items() if stage != "few_shot" and stage in summary.baselines}
     for domain, column in zip(summary.after, st.columns(len(summary.after), gap="large"), strict=True):
-        title = DOMAIN_TITLES.get(domain, domain)
+        title = f"{DOMAIN_NAMES.get(domain, domain).capitalize()} facts"
         few_shot, majority = (summary.baselines.get(name, {}).get(domain) for name in ("few_shot", "majority"))
         with column:
             st.markdown(f"**{title}** · {_domain_words(domain, settings)}")
@@ -45,7 +44,7 @@ def accuracy_charts(summary: RunSummary, settings: TrainSettings, where: str, he
 def shown_words(summary: RunSummary, settings: TrainSettings) -> str:
     """Where fewer examples fitted in front of the question than were asked for; empty where all did."""
     told = [f"of {settings.few_shot_stages[stage]} {mean:g} on average" for stage, mean in (summary.shown or {}).items()]
-    return f"The base model could not be shown all examples, for lack of positions: {', '.join(told)}." if told else ""
+    return f"The context window is too short for all k-shot examples: {', '.join(told)}." if told else ""
 
 
 def _domain_words(domain: str, settings: TrainSettings) -> str:
@@ -61,7 +60,7 @@ def headline(summary: RunSummary) -> None:
     for domain, after in summary.after.items():
         before = summary.before[domain]
         bare = summary.without_echo.get("after", {}).get(domain)
-        name = DOMAIN_TITLES.get(domain, domain).removesuffix(" facts")
+        name = DOMAIN_NAMES.get(domain, domain).capitalize()
         with next(cells):
             bare = None if bare is None or bare.natural_n == after.natural_n else bare  # no echo facts: nothing to tell
             lines = _macro_lines(after) + _bare_line(bare and bare.macro)
@@ -164,12 +163,12 @@ def training_charts(run: Any, curve: Any) -> None:
     draw(loss, key="results-loss", alt="Training loss by step", of=run.id, place=left)
     looks, training = resources.run_looks(run.id), run.manifest.get("training", {})
     if not len(looks):
-        right.caption("These facts have no dev split, so there was nothing to look at.")
+        right.caption("These facts have no dev split, so nothing was evaluated during training.")
         return
     kept = training.get("kept_step")
     draw(partial(looks_figure, looks, kept), key="results-looks", alt="Dev facts answered rightly by step", of=run.id, place=right)
     if run.settings.patience is not None:
-        told_kept = f"the weights of step {kept:,} were put back" if kept else "the last look was the best"
+        told_kept = f"the weights of step {kept:,} were put back" if kept else "the last evaluation was the best"
         steps, planned = training.get("steps", 0), training.get("planned_steps", 0)
         over = f"ended early, after step {steps:,} of {planned:,}" if steps < planned else f"went to the last step, {steps:,}"
         right.caption(f"Patience {run.settings.patience}: it {over}; {told_kept}.")

@@ -175,7 +175,8 @@ class TrainSettings(Record):
     dropout: float | None = setting(
         None, label="Dropout", flag="--dropout", low=0, high=0.9, unset="as the model has it", title="dropout {value:g}",
         keys=_TUNED | Keys.IF_SET, later=True,
-        help="dropout of the model's own layers (in Llama and Qwen2 that is attention's) while it is tuned",
+        help="dropout of the model's own layers (in Llama and Qwen2 that is attention's) while it is tuned. Micro-batches and several GPUs "
+        "draw it otherwise than one batch on one device",
     )  # fmt: skip
     dropout_from: float = setting(
         0.0, label="Dropout from", flag="--dropout-from", low=0, high=1, title="from {value:.0%} of the steps", under="dropout",

@@ -206,7 +206,7 @@ def test_prompts_may_fill_the_positions_to_the_last(tiny, workspace, monkeypatch
     lengths = [len(prompt.ids) for fact in probing.fact_prompts(tiny, wanted) for prompt in fact]
     for spare, fits in ((6, True), (5, False)):
         monkeypatch.setattr(tiny.model.config, "max_position_embeddings", max(lengths) + spare)
-        with contextlib.nullcontext() if fits else pytest.raises(SettingsError, match="choose a model with more positions"):
+        with contextlib.nullcontext() if fits else pytest.raises(SettingsError, match="choose a model with a larger context window"):
             probe_facts(
                 tiny,
                 source,

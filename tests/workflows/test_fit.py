@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -210,17 +210,24 @@ def test_several_gpus_are_told_and_batches_stay_divisible(ram, monkeypatch: pyte
 
 
 def test_what_an_objective_needs_beside_the_model_is_counted(ram, monkeypatch):
-    """A teacher's bytes stand in what is needed, as weights, and in what can't be had back; not in what answers afterwards."""
+    """A teacher's bytes stand in what is needed, as weights, and in what can't be had back; what answers afterwards does without."""
 
+    @dataclass(frozen=True)
     class Taught(Objective):
+        teacher: int = 0
+
         def memory(self, shape, device, step):
-            return 3 * GB + step.examples * step.length
+            return self.teacher + step.examples * step.length
 
     ram(20 * GB, 24 * GB)
     source, settings = open_source("atlas"), TrainSettings(MODEL, batch_size=8, shots=0, method="lora")
     train, test = (source.facts[source.facts["split"] == split].head(300) for split in ("train", "test"))
-    plain = Estimator(find_model(MODEL), "cpu").training(settings, train, test, 60)
-    monkeypatch.setattr(planned, "objective_of", lambda settings: Taught())
-    taught = Estimator(find_model(MODEL), "cpu").training(settings, train, test, 60)
-    assert 3 * GB < taught.least - plain.least < 3 * GB + 8 * 256
-    assert taught.parts.weights - plain.parts.weights == taught.least - plain.least
+
+    def training(objective):
+        monkeypatch.setattr(planned, "objective_of", lambda settings: objective)
+        return Estimator(find_model(MODEL), "cpu").training(settings, train, test, 60)
+
+    three, five = training(Taught(3 * GB)), training(Taught(5 * GB))
+    assert five.least - three.least == five.needed - three.needed == five.parts.weights - three.parts.weights == 2 * GB
+    assert 3 * GB < three.parts.weights < three.least
+    assert training(Taught(1)).needed == training(Objective()).needed, "answering needs more than a small model's step"

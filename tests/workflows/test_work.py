@@ -113,7 +113,7 @@ def test_the_forecast_counts_examples_steps_and_probes(world, workspace):
     told = workflows.forecast(settings(world))
     assert told.probes_needed == 0
     assert told.notes[0] == "The base model's answers are known already."
-    assert told.notes[1].endswith("too little of this work was done here yet.")  # 32 questions tell no rate
+    assert told.notes[1].endswith("too little of this work was measured on this machine.")  # 32 questions tell no rate
     everything = workflows.forecast(settings(world, n=TrainSettings.ALL, levels=(0, 1)))
     assert everything.probes_needed == 48
     assert everything.notes[0].startswith("48 train facts have no known level yet and are probed first; 0 to 48")
