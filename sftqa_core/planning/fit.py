@@ -143,7 +143,7 @@ class Estimator:
             if not n:
                 return answers
             tuned, beside = _step(shape, self.device, settings, n, length, settings.gpus)
-            own = max(0, tuned.weights - beside - answers.weights)  # of the tuned model, which answers while the base model is still there
+            own = max(0, tuned.weights - beside - answers.weights)  # the tuned model answers beside the base model, without a teacher
             after = replace(answers, weights=answers.weights + own, total=answers.total + own)
             return max(tuned, after, key=lambda work: work.total)
 
@@ -168,7 +168,7 @@ class Estimator:
 
 
 def _step(shape: Shape, device: str, settings: TrainSettings, examples: int, length: int, gpus: int = 1) -> tuple[Footprint, int]:
-    """A run's step on one of its GPUs, and the bytes of it that its objective needs beside until the training ends (a teacher)."""
+    """A run's step on one of its GPUs, and how much of that its objective needs beside the model (a teacher)."""
     step = TuningStep.of(settings, examples, length)
     tuned = footprint.tuning_together(shape, device, step, gpus, settings.sharding)
     beside = objective_of(settings).memory(shape, device, step)

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy, kl_div, log_softmax
 from sftqa_core.errors import SettingsError, Stopped
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.footprint import Shape, TuningStep
-from sftqa_core.models.footprint import loaded as weights_of
+from sftqa_core.models.footprint import weight_bytes as weights_of
 from sftqa_core.models.loading import load_model
 from sftqa_core.training import unfinished
 from sftqa_core.training.distributed import group as several
