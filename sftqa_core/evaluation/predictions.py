@@ -1,9 +1,4 @@
-"""Which facts a model is tested on.
-
-The same ones for every seed, size and method of a study: METHOD 8.9 averages each fact over seeds first, so the draw has
-a seed of its own. A larger limit only adds facts.
-
-What a model answers, fact by fact: the PREDICTIONS TABLE. Loads torch only when a model is asked.
+"""Which facts a model is tested on, and what it answers, fact by fact: the PREDICTIONS TABLE. Loads torch only when a model is asked.
 
 | column | type | meaning |
 |---|---|---|
@@ -17,11 +12,12 @@ What a model answers, fact by fact: the PREDICTIONS TABLE. Loads torch only when
 | tokens | int | generated tokens, the end token counted when it came |
 | shown | int | few-shot stages only (null in others): answered examples in front of the question |
 
-The base model's answers, kept: they are the same for every run that asks the same facts in the same way.
+The test facts are the same ones for every seed, size and method of a study: METHOD 8.9 averages each fact over seeds first, so the draw
+has a seed of its own. A larger limit only adds facts. The base model's answers are kept, since they are the same for every run that asks
+the same facts in the same way.
 
-What a fine-tuned model has to beat: the commonest object of the relation, and the base model with examples in its prompt.
-
-The commonest object alone answers 71.9% of P495's test facts (METHOD section 1), so it stands beside every result.
+Baselines are the base model, also with examples in its prompt, and the commonest object of the relation. The latter alone answers 71.9%
+of P495's test facts (METHOD section 1), so it stands beside every result.
 It is the one that the most train facts of the relation name. A relation without train facts (the atlas's out-of-domain
 ones) uses its dev facts; one without either has no guess, and its facts count as wrong with an empty text.
 """

@@ -1,9 +1,8 @@
-"""Where a model came from, for the papers of a result: beside its key, never in it. What decides numbers is the weights' fingerprint.
-
-Which models there are and where, without loading any of them.
+"""Which models there are, where they lie, and what identifies them, without loading any of them.
 
 A name is looked up as a model that was pre-trained here, a built-in one, a local folder, then a hub id, maybe with a revision
-(hub_cache.py).
+(hub_cache.py). A result's key holds the fingerprint of the weights, which decide its numbers; where the model came from (`origin`)
+stands beside the key.
 """
 
 from __future__ import annotations
@@ -21,23 +20,10 @@ from sftqa_core.models.hub.hub_cache import HubName, commit_of, hub_name, local_
 from sftqa_core.models.lists import added_models, known_model
 from sftqa_core.models.model_files import ADAPTER_CONFIG, ModelFolder
 from sftqa_core.records import ModelCard, PretrainSettings
-from sftqa_core.workspace import Workspace
+from sftqa_core.workspace import Workspace, typed_path
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-def origin(card: ModelCard) -> dict[str, Any]:
-    """name, kind and revision (the hub's commit, None where it is not known) of a model; of an adapter its base's too, as "base"."""
-    base = base_card(card)
-    told = {"name": card.name, "kind": card.kind, "revision": card.revision}
-    return told if base is None else {**told, "base": origin(base)}
-
-
-def repository(name: str, kind: str | None) -> str:
-    """A model's name for other tools, which have the revision in a field of its own: of a hub model without @revision."""
-    hub = hub_name(name) if kind == "hub" else None
-    return hub.repository if hub else name
 
 
 EXPOSURES = "exposures.parquet"  # in a pre-trained model's folder: knowledge.corpus.Corpus.facts
@@ -74,7 +60,7 @@ def _found(name: str, workspace: Workspace) -> ModelCard | None:
     own = _models(workspace).get(name)
     if own is not None:
         return folder_card(own, name, _KINDS[own.is_relative_to(workspace.shipped)])
-    path, kind = _place(name)
+    path, kind = typed_path(name)
     if kind == "folder":
         return folder_card(path.absolute(), name, "folder")
     if _is_path(name) or kind:
@@ -135,6 +121,7 @@ def folder_card(path: Path, name: str, kind: str) -> ModelCard:
     config = folder.config()
     details = _own_manifest(path, kind)
     adapter = folder.is_adapter
+    revision = f" at {_told(config['revision'])}" if config.get("revision") else ""
     return ModelCard(
         name,
         kind,
@@ -143,7 +130,7 @@ def folder_card(path: Path, name: str, kind: str) -> ModelCard:
         architecture="lora adapter" if adapter else config.get("model_type"),
         parameters=folder.parameters(),
         weights_sha256=details.get("files", {}).get("model.safetensors"),
-        note=f"Adapter for {_told(config.get('base_model_name_or_path'))}{_revision_told(config.get('revision'))}." if adapter else "",
+        note=f"Adapter for {_told(config.get('base_model_name_or_path'))}{revision}." if adapter else "",
         details=details,
     )
 
@@ -186,6 +173,19 @@ def _at_revision(name: str, revision: Any, workspace: Workspace | None) -> str:
     if not isinstance(revision, str) or not revision or find_model(name, workspace).kind != "hub":
         return name
     return str(HubName(without_revision(name), revision))
+
+
+def origin(card: ModelCard) -> dict[str, Any]:
+    """name, kind and revision (the hub's commit, None where it is not known) of a model; of an adapter its base's too, as "base"."""
+    base = base_card(card)
+    told = {"name": card.name, "kind": card.kind, "revision": card.revision}
+    return told if base is None else {**told, "base": origin(base)}
+
+
+def repository(name: str, kind: str | None) -> str:
+    """A model's name for other tools, which have the revision in a field of its own: of a hub model without @revision."""
+    hub = hub_name(name) if kind == "hub" else None
+    return hub.repository if hub else name
 
 
 def model_fingerprint(card: ModelCard, dtype: str, device: str, workspace: Workspace | None = None) -> ModelFingerprint:
@@ -251,25 +251,9 @@ def _is_path(name: str) -> bool:
     return name.startswith((".", "/", "~", "\\"))
 
 
-def _place(name: str) -> tuple[Path, str]:
-    """Where a name points on this machine and what is there: "folder", "file" or "" for nothing that can be looked at."""
-    try:
-        path = Path(name).expanduser()
-    except RuntimeError:  # ~someone, who has no home here
-        return Path(name), ""
-    try:
-        return path, "" if not name or not path.exists() else "folder" if path.is_dir() else "file"
-    except (OSError, ValueError):  # too long a name, a folder that must not be looked into
-        return path, ""
-
-
 def _told(name: Any) -> str:
     """A name from outside in the midst of a message."""
     return name if isinstance(name, str) and len(name) <= 120 and name.isprintable() else shown(name)
-
-
-def _revision_told(revision: Any) -> str:
-    return f" at {_told(revision)}" if revision else ""
 
 
 def _own_manifest(path: Path, kind: str) -> dict[str, Any]:

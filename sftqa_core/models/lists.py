@@ -1,8 +1,7 @@
-"""The models that can be made by name: `sftqa pretrain atlas-llama`.
+"""Models by name, without torch: those that `sftqa pretrain` makes, those of the hub that the program knows, those that were added.
 
-Models of the hub that the program knows without asking it: the paper's families, their successors, small open ones. No torch.
-
-The models that a person added to the lists, by hub id or folder: one JSON file in the workspace. Nothing is fetched or looked into.
+The table of the hub (hub_models.toml) holds the paper's families, their successors and small open ones, and is never asked for over
+the network. Added models, by hub id or folder, are one JSON file in the workspace; adding one fetches nothing.
 """
 
 from __future__ import annotations

@@ -1,11 +1,8 @@
-"""The tokens that begin, end and fill up a text, of a loaded model and its tokenizer.
-
-Heavy: adapters, as peft puts them onto a model. peft is imported when one is wanted.
-
-Heavy: put a model into memory, in one way for all of them.
+"""Heavy: put a model, and the adapter on it, into memory, in one way for all of them.
 
 Safetensors only, no code from model folders, the device and number format that devices.py says whatever the file holds, and
-plain generation settings in place of the model's own (METHOD 8.2). Whatever goes wrong becomes one of errors.py here.
+plain generation settings in place of the model's own (METHOD 8.2). Whatever goes wrong becomes one of errors.py here. torch,
+transformers and peft are imported when they are wanted: what only reads token ids needs none of them.
 """
 
 from __future__ import annotations
@@ -61,10 +58,8 @@ def beginning_ids(tokenizer: Any) -> list[int]:
 
 def merged(model: Any, folder: Path) -> Any:
     """`model` with the adapter of a folder in its weights."""
-    from peft import PeftModel
-
     with without_stale_warning():
-        return PeftModel.from_pretrained(model, folder, local_files_only=True).merge_and_unload()
+        return beside(model, folder).merge_and_unload()
 
 
 def beside(model: Any, folder: Path) -> Any:
@@ -139,9 +134,11 @@ def load_model(
     """
     with explained(card.name):
         import torch
+        from transformers import AutoTokenizer, GenerationConfig
 
         place = _device(device, gpus)
         name, nf4 = NUMBER_FORMATS[place], quantization == NF4
+        compute = getattr(torch, name)
         require_quantiser(quantization, place)
         card = present(card, reporter)
         base = base_card(card)
@@ -149,19 +146,22 @@ def load_model(
         _refuse_code(folder, card.name)
         refuse_unusable(ModelFolder(folder), ModelFolder(own) if base else None, card.name, quantization)
         if nf4:
-            model = _four_bits(folder, getattr(torch, name), torch_device(place), card.name)
+            four_bits = nf4_settings(compute)  # it is quantised on its device while it is read
+            model = _weights(folder, compute, quantization_config=four_bits, device_map={"": torch_device(place)})
+            keep_as_loaded(model, card.name)
         else:
-            model = _weights(folder, torch.float32 if base else getattr(torch, name), 1 if base else gpus)
+            model = _weights(folder, torch.float32 if base else compute, 1 if base else gpus)
         if base is not None:
             model = (beside if nf4 else merged)(model, own)
         words = own if (own / "tokenizer_config.json").is_file() else folder
         refuse_growing_tokenizer(ModelFolder(words), card.name)
-        tokenizer = _tokenizer(words)
+        tokenizer = AutoTokenizer.from_pretrained(words, trust_remote_code=False, local_files_only=True)
         _refuse_other_tokenizer(model, tokenizer, card.name)
-        model = (model if nf4 else _placed(model, getattr(torch, name), torch_device(place), gpus)).eval()
+        model = (model if nf4 else _placed(model, compute, torch_device(place), gpus)).eval()
         ends = end_ids(model, tokenizer, card.name)
         pad = pad_id(model, tokenizer, ends)
-        _plain_generation(model, ends, pad)
+        # the model's own top-p or repetition penalty would survive a merge
+        model.generation_config = GenerationConfig(eos_token_id=list(ends), pad_token_id=pad, do_sample=False)
         return LoadedModel(
             card, model, tokenizer, place, name, model_fingerprint(card, number_format(place, quantization), place),
             beginning_ids(tokenizer), ends, pad, gpus,
@@ -286,13 +286,6 @@ def _refuse_code(folder: Path, name: str) -> None:
     )
 
 
-def _four_bits(folder: Path, compute: Any, device: str, name: str) -> Any:
-    """The model of a folder in 4 bits, on its device: it is quantised there while it is read."""
-    model = _weights(folder, compute, quantization_config=nf4_settings(compute), device_map={"": device})
-    keep_as_loaded(model, name)
-    return model
-
-
 def _weights(folder: Path, dtype: Any, gpus: int = 1, **more: Any) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -317,12 +310,6 @@ def _weights(folder: Path, dtype: Any, gpus: int = 1, **more: Any) -> Any:
     return model
 
 
-def _tokenizer(folder: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-
-
 def _refuse_other_tokenizer(model: Any, tokenizer: Any, name: str) -> None:
     """Ordinary tokens beyond the model's vocabulary mean another model's tokenizer. A padding token may be: it is never read."""
     rows, special = model.get_input_embeddings().weight.shape[0], set(tokenizer.all_special_ids)
@@ -336,10 +323,3 @@ def _refuse_other_tokenizer(model: Any, tokenizer: Any, name: str) -> None:
         )
     if not plain_ids(tokenizer, _SAMPLE):
         raise ModelUnavailable(f"{name} can't be used: its tokenizer makes no token of {_SAMPLE!r}. Fetch it again.")
-
-
-def _plain_generation(model: Any, ends: tuple[int, ...], pad: int) -> None:
-    """Replace the model's generation settings: its own top-p or repetition penalty would survive a merge."""
-    from transformers import GenerationConfig
-
-    model.generation_config = GenerationConfig(eos_token_id=list(ends), pad_token_id=pad, do_sample=False)

@@ -1,12 +1,9 @@
 """What a model's folder holds, read without torch: configuration, weight files, adapter, size, digests.
 
 A folder comes from anywhere. Files are read up to a limit, names in them must stay inside the folder, and every file must be one:
-no pipe, and no link that leads out of the folder (a snapshot of the hub's cache links to the blobs beside it).
-
-What a model's folder says of itself, looked at before transformers builds anything from it.
-
-Weights that are only numbers can still come with settings that fill the memory, keep a processor busy for days, or ask for code.
-Whatever is refused here would have been no language model of use.
+no pipe, and no link that leads out of the folder (a snapshot of the hub's cache links to the blobs beside it). Weights that are only
+numbers can still come with settings that fill the memory, keep a processor busy for days, or ask for code: those are refused before
+transformers builds anything from them. Whatever is refused here would have been no language model of use.
 """
 
 from __future__ import annotations

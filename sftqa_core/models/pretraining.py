@@ -1,17 +1,10 @@
-"""Heavy: a tiny causal language model and its tokenizer, from nothing.
-
-Heavy: one optimizer step of a pre-training: number format, gradients added up over parts of a batch, torch.compile.
-
-Heavy: the state of an unfinished pre-training, so that it goes on where it was stopped.
-
-The checkpoint lies beside the model's future folder, under a hidden name, and holds everything the next step depends
-on. It belongs to one piece of work: another recipe, source or library version starts afresh.
-
-Heavy: pre-train a tiny causal language model on a corpus written from facts (METHOD section 6).
+"""Heavy: pre-train a tiny causal language model, and its tokenizer, on a corpus written from facts (METHOD section 6).
 
     sftqa pretrain atlas-llama
 
-Minutes on two cores. Seeded; stopped at any step it goes on from its checkpoint and ends with the same weights.
+Minutes on two cores. Seeded; stopped at any step it resumes from its checkpoint and ends with the same weights. The checkpoint lies
+beside the model's future folder, under a hidden name, and holds everything the next step depends on. It belongs to one piece of work:
+another recipe, source or library version starts afresh.
 """
 
 from __future__ import annotations
@@ -264,7 +257,10 @@ def pretrain(settings: PretrainSettings, source: FactSource, target: Path, repor
     corpus = corpus_of(settings, source)
     reporter.log(f"Corpus of {len(corpus.documents):,} documents from {len(corpus.facts):,} facts.")
     preparing.advance(1)
-    tokenizer = train_tokenizer(_sample(corpus.documents, settings.seed), settings.vocabulary)
+    documents = corpus.documents
+    if len(documents) > TOKENIZER_SAMPLE:
+        documents = random.Random(f"tokenizer {settings.seed}").sample(documents, TOKENIZER_SAMPLE)
+    tokenizer = train_tokenizer(documents, settings.vocabulary)
     preparing.advance(1)
     blocks = _blocks(settings, corpus.documents, tokenizer)
     preparing.advance(1)
@@ -304,10 +300,6 @@ def learning_rate(settings: PretrainSettings, step: int, steps: int) -> float:
     warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
     cosine = 0.5 * (1 + math.cos(math.pi * step / max(1, steps)))
     return settings.learning_rate * warm * (FINAL_RATE_SHARE + (1 - FINAL_RATE_SHARE) * cosine)
-
-
-def _sample(documents: list[str], seed: int) -> list[str]:
-    return documents if len(documents) <= TOKENIZER_SAMPLE else random.Random(f"tokenizer {seed}").sample(documents, TOKENIZER_SAMPLE)
 
 
 def _blocks(settings: PretrainSettings, documents: list[str], tokenizer: Any) -> np.ndarray:

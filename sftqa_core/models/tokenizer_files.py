@@ -1,14 +1,9 @@
 """A model's tokenizer from its files alone: the `tokenizers` package and JSON, neither transformers nor torch.
 
-It stands in for the loaded tokenizer where a page or a preflight asks what texts become. What stands around a text is what
-tokenizer.json says: beside it transformers ignores `add_bos_token` and `add_eos_token` of tokenizer_config.json. A family's own
+It stands in for the loaded tokenizer where a page or a preflight asks what texts become, how many tokens they have, and whether the
+tokenizer is sane: each check is a sentence with its fix, by the rules of loading.py and training/encoding.py. What stands around a text
+is what tokenizer.json says: beside it transformers ignores `add_bos_token` and `add_eos_token` of tokenizer_config.json. A family's own
 class may do more; loading the model has the last word.
-
-How many tokens texts have, counted with a model's own tokenizer file: without torch, and quick enough for a page.
-
-Is a tokenizer sane? Read from the model's files, each finding a sentence with its fix. Never loads torch.
-
-The rules are those of loading.py and training/encoding.py: what would stop a model there, or lose an end token, is told here.
 """
 
 from __future__ import annotations
@@ -16,7 +11,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -117,39 +111,22 @@ def _text(token: Any) -> str | None:
 
 CountTokens = Callable[[str], int]
 
-_TOKENIZER = "tokenizer.json"
 _BYTES_PER_TOKEN = 3  # of names and short sentences, about; where the tokenizer can't be asked
 _TRIED = 16  # of the longest texts: the one with most letters need not have most tokens
 
 
 def token_counter(folder: Path | None) -> CountTokens:
-    """Counts a text's tokens with those that the tokenizer puts around it; a third of its bytes where it can't be asked."""
-    with contextlib.suppress(OSError, ImportError):
-        path = (folder or Path()) / _TOKENIZER
-        if folder is not None and path.is_file():
-            return _counter(path, path.stat().st_mtime_ns)
-    return _guess
+    """Counts a text's tokens with those that the tokenizer puts around it; a third of its bytes where it can't be asked, or can't be
+    read: loading the model will say why."""
+    with contextlib.suppress(OSError, ImportError, ModelUnavailable):
+        if folder is not None and (tokenizer := light_tokenizer(folder)) is not None:
+            return lambda text: len(tokenizer(text)["input_ids"])
+    return lambda text: 1 + len(text.encode()) // _BYTES_PER_TOKEN
 
 
 def longest_tokens(texts: Iterable[str], count: CountTokens) -> int:
     """Tokens of the longest of these texts, at least 1."""
-    most = sorted(set(texts), key=len)[-_TRIED:]
-    return max(1, *(count(text) for text in most), 1)
-
-
-def _guess(text: str) -> int:
-    return 1 + len(text.encode()) // _BYTES_PER_TOKEN
-
-
-@lru_cache(maxsize=1)
-def _counter(path: Path, changed_ns: int) -> CountTokens:
-    from tokenizers import Tokenizer
-
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception:  # the library raises no narrower class for a file that it can't read; loading the model will say it
-        return _guess
-    return lambda text: len(tokenizer.encode(text).ids)
+    return max([1, *map(count, sorted(set(texts), key=len)[-_TRIED:])])
 
 
 FITTING = "Fetch the tokenizer that belongs to the model."
@@ -160,20 +137,22 @@ _OTHERS = ("tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json"
 def tokenizer_checks(folder: Path, config: dict[str, Any]) -> list[Check]:
     """The points tokenizer, beginning, end and padding of a tokenizer beside its model's configuration; the first alone where it stops
     the others."""
-    return list(_kept_checks.get((folder, tokenizer_stamp(folder), fingerprint(config)), lambda: tuple(_looked_at(folder, config))))
+    return list(_kept_checks.get((folder, tokenizer_stamp(folder), fingerprint(config)), lambda: tuple(_checked(folder, config))))
 
 
 _kept_checks: Kept[tuple[Check, ...]] = Kept(20)
 
 
-def _looked_at(folder: Path, config: dict[str, Any]) -> list[Check]:
+def _checked(folder: Path, config: dict[str, Any]) -> list[Check]:
     try:
         with tokenizer_panics():
-            found = light_tokenizer(folder)
-            if found is None:
-                return [_not_light(folder)]
-            rows = vocabulary(config)
-            return [_fits(found, rows), _beginning(found, rows), _end(found, config, rows), _padding(found, rows)]
+            tokenizer, rows = light_tokenizer(folder), vocabulary(config)
+            if tokenizer is not None:
+                return [_fits(tokenizer, rows), _beginning(tokenizer, rows), _end(tokenizer, config, rows), _padding(tokenizer, rows)]
+            if any((folder / name).exists() for name in _OTHERS):
+                said = "Its tokenizer has no tokenizer.json, so it is checked when the model is loaded."
+                return [Check("tokenizer", "unknown", said, SAVE)]
+            return [Check("tokenizer", "problem", "The folder holds no tokenizer, so no text can be read.", SAVE)]
     except ModelUnavailable as error:
         return [Check("tokenizer", "problem", str(error), FITTING)]
 
@@ -182,12 +161,6 @@ def vocabulary(config: dict[str, Any]) -> int | None:
     """Tokens that the model knows; None where its configuration does not say."""
     size = {**config, **(config.get("text_config") or {})}.get("vocab_size")
     return size if isinstance(size, int) and size > 0 else None
-
-
-def _not_light(folder: Path) -> Check:
-    if any((folder / name).exists() for name in _OTHERS):
-        return Check("tokenizer", "unknown", "Its tokenizer has no tokenizer.json, so it is looked at when the model is loaded.", SAVE)
-    return Check("tokenizer", "problem", "The folder holds no tokenizer, so no text could be read.", SAVE)
 
 
 def _fits(tokenizer: LightTokenizer, rows: int | None) -> Check:
@@ -268,7 +241,10 @@ def _padding(tokenizer: LightTokenizer, rows: int | None) -> Check:
 def answers_check(tokenizer: LightTokenizer, rows: int | None, texts: Sequence[tuple[str, str]]) -> Check:
     """How the replies are read behind their prompts: (prompt, reply) texts, one pair or more."""
     with tokenizer_panics():
-        read = [(reply, continuation(tokenizer, prompt, reply), _grows(tokenizer, prompt, reply)) for prompt, reply in texts]
+        read = []
+        for prompt, reply in texts:
+            head, whole = plain_ids(tokenizer, prompt), plain_ids(tokenizer, prompt + reply)
+            read.append((reply, continuation(tokenizer, prompt, reply), whole[: len(head)] != head))
     many = len(read)
     if lost := [reply for reply, ids, _ in read if not ids]:
         return Check("answers", "problem", f"The tokenizer makes no token of {shown(lost[0])} ({len(lost)} of {many}).", FITTING)
@@ -294,11 +270,6 @@ def _written(tokenizer: LightTokenizer, read: list[tuple[str, list[int], bool]])
     reply, ids, _ = min(read, key=lambda row: len(row[0]))
     count = f"{len(ids)} token{'s' if len(ids) != 1 else ''}"
     return Check("answers", "ok", f"Behind the prompt {shown(reply)} is read as in running text: {count} ({tokenizer.pieces(ids)}).")
-
-
-def _grows(tokenizer: LightTokenizer, prompt: str, reply: str) -> bool:
-    head, whole = plain_ids(tokenizer, prompt), plain_ids(tokenizer, prompt + reply)
-    return whole[: len(head)] != head
 
 
 def prompt_check(tokenizer: LightTokenizer | None, prompt: str, reply: str) -> Check:

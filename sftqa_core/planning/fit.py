@@ -142,8 +142,8 @@ class Estimator:
             answers = footprint.spread_over(footprint.answering(shape, self.device, questions, asked, new), parts)
             if not n:
                 return answers
-            tuned = _step(shape, self.device, settings, n, length, settings.gpus)
-            own = max(0, tuned.weights - answers.weights)  # of the tuned model, which answers while the base model is still there
+            tuned, beside = _step(shape, self.device, settings, n, length, settings.gpus)
+            own = max(0, tuned.weights - beside - answers.weights)  # the tuned model answers beside the base model, without a teacher
             after = replace(answers, weights=answers.weights + own, total=answers.total + own)
             return max(tuned, after, key=lambda work: work.total)
 
@@ -167,12 +167,12 @@ class Estimator:
         return max(0, gpus * (self.ram.free - PROCESS_BYTES[self.device]) - weights) if self.ram else weights
 
 
-def _step(shape: Shape, device: str, settings: TrainSettings, examples: int, length: int, gpus: int = 1) -> Footprint:
-    """A run's step on one of its GPUs, with what its objective needs beside (a teacher)."""
+def _step(shape: Shape, device: str, settings: TrainSettings, examples: int, length: int, gpus: int = 1) -> tuple[Footprint, int]:
+    """A run's step on one of its GPUs, and how much of that its objective needs beside the model (a teacher)."""
     step = TuningStep.of(settings, examples, length)
     tuned = footprint.tuning_together(shape, device, step, gpus, settings.sharding)
     beside = objective_of(settings).memory(shape, device, step)
-    return replace(tuned, weights=tuned.weights + beside, total=tuned.total + beside)
+    return replace(tuned, weights=tuned.weights + beside, total=tuned.total + beside), beside
 
 
 def model_shape(card: ModelCard, quantization: str = "none") -> Shape | None:
@@ -398,5 +398,5 @@ def _expected(loaded: LoadedModel, settings: TrainSettings, done: Trial) -> int 
     shape = model_shape(loaded.card, settings.quantization)
     if shape is None:
         return None
-    step = _step(shape, loaded.device, settings, done.examples, done.tokens)
+    step, _ = _step(shape, loaded.device, settings, done.examples, done.tokens)
     return step.total + (PROCESS_BYTES["cpu"] if loaded.device == "cpu" else 0)

@@ -1,6 +1,6 @@
-"""Where the explorer listens, who may come in, and what a person is told about it at start.
+"""Where the explorer listens, who may log in, what is printed about it at start, and who has logged in.
 
-Who came in: sessions that end, wrong tokens that are counted, and the one comparison of the token.
+Sessions end, wrong tokens are counted, and the token is compared in one place.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""What a stranger sees: one form, with nothing fetched from anywhere.
-
-Stands in front of every route: pages, static files, the websocket, media, downloads, uploads, metrics, whatever comes.
+"""The guard in front of every route: pages, static files, the websocket, media, downloads, uploads, metrics, whatever comes.
 
 Closed unless opened: a route that a later Streamlit adds is closed without anybody thinking of it. Pure ASGI, as a
-middleware that answers before Streamlit's own ones run (`st.App(middleware=...)`, Streamlit's documented way).
+middleware that answers before Streamlit's own ones run (`st.App(middleware=...)`, Streamlit's documented way). Whoever has not
+logged in sees one form, with nothing fetched from anywhere.
 
 Without a login (loopback only) it still refuses what a web page elsewhere could bring about: a host name that merely
 resolves to this machine (DNS rebinding), a foreign origin, a peer that is not this machine.

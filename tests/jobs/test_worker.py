@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -274,11 +273,9 @@ def test_killing_the_warm_process_ends_no_job(executor: LocalExecutor):
     assert ended(executor, after).result.split()[0] == str(worker.pid)
 
 
-def test_worker_and_job_process_load_neither_torch_nor_pandas(executor: LocalExecutor):
-    """Only a workflow does; the worker and what the browser imports stay light."""
+def test_a_job_process_loads_neither_torch_nor_pandas(executor: LocalExecutor):
+    """Only a workflow does."""
     assert ended(executor, executor.submit("torchless", CPU)).result == ""
-    seen = "import sys; import sftqa_core.jobs.local, sftqa_core.jobs.worker; print({'torch', 'pandas'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
 def test_a_job_told_to_end_from_outside_has_failed(executor: LocalExecutor):

@@ -130,13 +130,13 @@ def test_another_models_tokenizer_is_a_problem(tiny_folder: Path):
 
 
 def test_without_a_file_it_is_unknown_or_missing(tiny_folder: Path):
-    """A tokenizer in another format is looked at when the model is loaded; none at all is a problem with its fix."""
+    """A tokenizer in another format is checked when the model is loaded; none at all is a problem with its fix."""
     (tiny_folder / "tokenizer.json").unlink()
     (only,) = look(tiny_folder).values()
     assert (only.name, only.state) == ("tokenizer", "unknown")
     (tiny_folder / "tokenizer_config.json").unlink()
     (only,) = look(tiny_folder).values()
-    assert (only.state, only.said) == ("problem", "The folder holds no tokenizer, so no text could be read.")
+    assert (only.state, only.said) == ("problem", "The folder holds no tokenizer, so no text can be read.")
     (tiny_folder / "tokenizer.json").write_text("[]")
     (only,) = look(tiny_folder).values()
     assert only.state == "problem"

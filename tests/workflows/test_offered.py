@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -240,9 +238,7 @@ def test_the_list_is_on_the_inventory_and_never_removable(workspace: Workspace):
     assert str(workspace.added_models) not in [item.path for item in cache.removable(lambda *_: False)]
 
 
-def test_the_table_goes_through_json_and_loads_no_torch():
+def test_the_table_goes_through_json():
     """The browser's side draws it."""
     table = offered.offered_models()
     assert offered.Offered.from_dict(table.to_dict()) == table
-    code = "import sys; from sftqa_core import workflows; workflows.offered_models(); print({'torch', 'transformers'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "set()"

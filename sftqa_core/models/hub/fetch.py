@@ -1,12 +1,13 @@
-"""Fetch a model from the hub: safetensors and settings only, never code.
+"""Fetch a model from the hub: safetensors and settings only, never code. And what the hub says of a model before it is fetched.
 
 First one short question: which commit, which files, how large. Then a process of its own (fetch_child.py) fetches that commit, so that a
 standstill ends and a person can stop it at any moment. What came is compared with what was promised, and only then is the branch or
 tag noted as being here (hub_cache.py): half a download is never a model, and the next try goes on with the files that are missing.
 
-A model's files, brought to this machine where they are not here yet.
-
-What the hub says of a model that is not on this machine: one short request, kept for a minute, whatever came of it.
+The client's own `snapshot_download(dry_run=True)` and `verify_repo_checksums` are not used. The dry run asks for the commit, the list of
+files and every missing file in turn, without our limit of time, hides why the hub refused, takes a file that was cut off for whole, and
+notes the branch as being here. The verification asks the hub for the list once more, calls every file missing that is never fetched,
+and can't be stopped while it reads 30 GB.
 """
 
 from __future__ import annotations

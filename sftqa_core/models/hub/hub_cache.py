@@ -1,13 +1,11 @@
-"""What the hub's client raises, as sentences for people: the one place that knows its errors.
-
-Hub models by name: `owner/name`, or `owner/name@revision` (a branch, a tag, or a commit of 40 digits), and where they lie on
+"""Hub models by name: `owner/name`, or `owner/name@revision` (a branch, a tag, or a commit of 40 digits), and where they lie on
 this machine, as the hub's own client lays them out:
 
     models--owner--name/refs/REVISION           the commit that a branch or tag pointed to when it was fetched
                         snapshots/COMMIT/       links to the files in blobs/
                         trees/COMMIT.json       what the hub has at that commit, where the client kept it
 
-Nothing here asks the network.
+Nothing here asks the network. What the client raises becomes sentences for people here, the one place that knows its errors.
 """
 
 from __future__ import annotations
