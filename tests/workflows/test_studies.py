@@ -41,8 +41,10 @@ def finish(made, made_once, world, workspace):
         with working_in(root):
             workflows.study(settings(world))
 
+    done = made_once("study", make)
+
     def put():
-        shutil.copytree(made_once("study", make) / "cache", workspace.root, dirs_exist_ok=True)
+        shutil.copytree(done / "cache", workspace.root, dirs_exist_ok=True)
         return workflows.study_report(settings(world))
 
     return put
