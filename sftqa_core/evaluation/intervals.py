@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DRAWS = 2_000  # bootstrap resamples
-CELLS_AT_ONCE = 4_000_000  # resampling weights held in memory at a time (32 MB)
-
+CELLS_AT_ONCE = 4_000_000  # resampling weights held in RAM at a time (32 MB)
 KEPT_FACTS = 2_000  # draws of up to so many facts are kept, 8 MB each at most
 KEPT_BYTES = 100_000_000  # of all of them
 
@@ -44,10 +43,7 @@ def wilson(correct: int, n: int) -> tuple[float, float]:
 
 
 def accuracy_by_level(
-    predictions: pd.DataFrame,
-    facts: pd.DataFrame,
-    levels: pd.DataFrame | None,
-    scheme: LevelScheme,
+    predictions: pd.DataFrame, facts: pd.DataFrame, levels: pd.DataFrame | None, scheme: LevelScheme
 ) -> dict[str, DomainAccuracy]:
     """Both domains' accuracy from one stage of predictions.
 

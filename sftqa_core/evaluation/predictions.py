@@ -36,8 +36,11 @@ from sftqa_core.artifacts.kept import Kept
 from sftqa_core.engine.capacity import fits_window, require_window, window_of
 from sftqa_core.errors import ArtifactDamaged, NotEnoughFacts
 from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.knowledge.facts import FactSource, pick_facts
 from sftqa_core.knowledge.matching import Matcher, normalise
+from sftqa_core.models.catalogue import ModelFingerprint
+from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import TrainSettings
 from sftqa_core.training.encoding import ExamplePool, asking
@@ -46,11 +49,11 @@ from sftqa_core.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sftqa_core.knowledge.aliases import Aliases
-    from sftqa_core.models.catalogue import ModelFingerprint
-    from sftqa_core.models.loading import LoadedModel
-
 FACTS_SEED = 0
+COLUMNS = ("fact_id", "stage", "text", "matched", "correct", "rival", "mean_logprob", "tokens")
+FILE = "predictions.parquet"
+# The same for every run of a source. The facts are kept beside it, so that no other table gets their identity.
+_chosen: Kept[tuple[pd.DataFrame, pd.DataFrame]] = Kept(8)
 
 
 def held_out_facts(source: FactSource, settings: TrainSettings, split: str = "test") -> pd.DataFrame:
@@ -69,14 +72,7 @@ def held_out_facts(source: FactSource, settings: TrainSettings, split: str = "te
 def require_test_facts(facts: pd.DataFrame, source: str, model: str = "") -> None:
     """Raise `NotEnoughFacts` where a source has no test facts (for a model)."""
     if facts.empty:
-        raise NotEnoughFacts(f"{source} holds no test facts{f' for {model}' if model else ''}, so nothing could be measured.")
-
-
-# The same for every run of a source. The facts are kept beside it, so that no other table gets their identity.
-_chosen: Kept[tuple[pd.DataFrame, pd.DataFrame]] = Kept(8)
-
-
-COLUMNS = ("fact_id", "stage", "text", "matched", "correct", "rival", "mean_logprob", "tokens")
+        raise NotEnoughFacts(f"{source} has no test facts{f' for {model}' if model else ''}, so nothing could be measured.")
 
 
 def predict(
@@ -168,9 +164,6 @@ class _Finder:
             names = self._aliases.expand(answers) if self._aliases else answers
             self._compiled[answers] = self._matcher.compile(names)
         return self._compiled[answers].find(text)
-
-
-FILE = "predictions.parquet"
 
 
 def is_kept(

@@ -113,7 +113,7 @@ def test_a_model_of_other_settings_is_not_replaced(workspace: Workspace, tiny_fo
     for settings in (mine, theirs, replace(theirs, device="cpu"), PretrainSettings(name="new")):
         catalogue.refuse_other_recipe(settings, "f", workspace)
     catalogue.refuse_other_recipe(replace(mine, source="/elsewhere/facts.csv"), "f", workspace)  # the same facts, told otherwise
-    with pytest.raises(SettingsError, match=r"mine stands in .*models/mine and was made with other settings.*another name"):
+    with pytest.raises(SettingsError, match=r"mine already exists in .*models/mine and was made with other settings.*another name"):
         catalogue.refuse_other_recipe(replace(mine, seed=1), "f", workspace)
     with pytest.raises(SettingsError, match="theirs is a built-in model"):
         catalogue.refuse_other_recipe(theirs, "other facts", workspace)
@@ -222,5 +222,5 @@ def test_a_hub_model_whose_configuration_lies_hides_no_other(tiny_folder, monkey
 
 
 def test_an_address_in_place_of_an_id_is_told(workspace):
-    with pytest.raises(ModelUnavailable, match=r"an address\. Give the last two parts of it: owner/name\."):
+    with pytest.raises(ModelUnavailable, match=r"This is a web address: give its last two parts, owner/name\."):
         catalogue.find_model("https://huggingface.co/Qwen/Qwen3-0.6B", workspace)

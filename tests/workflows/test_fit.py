@@ -58,13 +58,13 @@ def test_more_than_the_device_has_is_a_problem_and_more_than_is_free_a_note(ram)
         return told((changed.get("micro_batch") or changed["batch_size"]) * 1.2 * GB)
 
     problems, notes = verdict(by_batch(settings), "train", settings, by_batch)
-    assert problems == ["It needs about 19 GB of RAM, and this machine has 16 GB in all. Set micro-batch 8."]
+    assert problems == ["It needs about 19 GB of RAM; this machine has 16 GB in total. Set micro-batch 8."]
     assert notes == []
     smaller = {**settings, "micro_batch": 8}
     problems, notes = verdict(by_batch(smaller), "train", smaller, by_batch)
     assert problems == []
     assert notes == [
-        "It needs about 9.6 GB of RAM, and 8.0 GB of the 16 GB on this machine are free now, so it may fail. "
+        "It needs about 9.6 GB of RAM; only 8.0 GB of the 16 GB on this machine is free now, so it may fail. "
         "Close other programs. Set micro-batch 4."
     ]
 
@@ -91,11 +91,11 @@ def test_where_no_setting_is_enough_a_smaller_model_is_named():
     settings = TrainSettings("owner/large", batch_size=2, learning_rate=1e-5, device="cpu").to_dict()
     (problem,), _ = verdict(told(99 * GB), "train", settings, lambda changed: told(99 * GB))
     assert problem.endswith(
-        "has 16 GB in all. Even with method lora and micro-batch 1 and gradient checkpointing it does not fit. Choose a smaller model."
+        "has 16 GB in total. Even with method lora and micro-batch 1 and gradient checkpointing it does not fit. Choose a smaller model."
     )
     nothing = {**settings, "method": "lora", "batch_size": 1, "gradient_checkpointing": True}
     (problem,), _ = verdict(told(99 * GB), "train", nothing, lambda changed: told(99 * GB))
-    assert problem.endswith("in all. Choose a smaller model.")
+    assert problem.endswith("in total. Choose a smaller model.")
 
 
 def test_pages_that_the_system_can_take_back_stop_nothing():
@@ -177,11 +177,11 @@ def test_a_run_that_the_machine_cannot_hold_is_refused_with_settings(ram):
     refused = workflows.forecast(TrainSettings(MODEL, n=60, device="cpu"))
     assert len(refused.problems) == 1
     assert refused.problems[0].startswith("It needs about 0.")
-    assert "this machine has 0.5 GB in all." in refused.problems[0]
+    assert "this machine has 0.5 GB in total." in refused.problems[0]
     ram(0.3 * GB, 24 * GB)
     warned = workflows.forecast(TrainSettings(MODEL, n=60, device="cpu"))
     assert warned.problems == ()
-    assert "0.3 GB of the 24 GB on this machine are free now, so it may fail." in warned.notes[-1]
+    assert "0.3 GB of the 24 GB on this machine is free now, so it may fail." in warned.notes[-1]
 
 
 def test_a_study_tells_the_run_that_needs_most(ram, workspace):
@@ -206,7 +206,7 @@ def test_several_gpus_are_told_and_batches_stay_divisible(ram, monkeypatch: pyte
     assert smaller_footprint("train", settings) == {"batch_size": 4}
     assert smaller_footprint("train", {**settings, "batch_size": 4, "gradient_checkpointing": True}) == {"device": "cpu", "gpus": 1}
     problems, _ = verdict(replace(probing, least=20 * GB), "train", settings, lambda data: probing)
-    assert problems[0].startswith("It needs about 20 GB of GPU memory on each of 2 GPUs, and the GPU has 16 GB in all.")
+    assert problems[0].startswith("It needs about 20 GB of GPU memory on each of 2 GPUs; the GPU has 16 GB in total.")
 
 
 def test_what_an_objective_needs_beside_the_model_is_counted(ram, monkeypatch):

@@ -116,7 +116,7 @@ def test_a_run_measures_before_and_after_on_the_same_weights(world, workspace, t
     read = qlora(world, n=0, shots=0)
     asked = workflows.run(workflows.train(replace(read, model=str(tmp_path / "adapter"))).run)
     assert asked.predictions("before")["text"].tolist() == run.predictions("after")["text"].tolist()
-    with pytest.raises(SettingsError, match="no other can be trained on it"):
+    with pytest.raises(SettingsError, match="no second adapter can be trained"):
         workflows.train(replace(read, model=str(tmp_path / "adapter"), n=4))
 
     merged = workflows.export(run.id, tmp_path / "merged", merge=True)
