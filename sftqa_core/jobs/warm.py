@@ -13,6 +13,7 @@ Forking is safe only from a process with a single thread. So it says {"ready": f
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -33,6 +34,7 @@ def main(arguments: list[str]) -> int:
     with socket.socket(fileno=int(arguments[0])) as worker:
         workflows = importlib.import_module(os.environ.get("SFTQA_JOB_MODULE", "sftqa_core.workflows"))
         workflows.preload()
+        gc.freeze()  # what is imported stays: no job's collections walk through it (accelerate makes two a training) or copy its pages
         ready = _threads() == 1
         _say(worker, {"ready": ready})
         return _serve(worker) if ready else 1
