@@ -70,6 +70,11 @@ class Offline:
         """What the processes wanted of other machines."""
         return self.log.read_text().splitlines() if self.log.exists() else []
 
+    @property
+    def waited_s(self) -> float:
+        """How long they would have waited for a network that never answers, one wait after the other."""
+        return sum(float(line.split()[1]) for line in self.tried if line.startswith("waits ") and line.endswith(" s"))
+
 
 @pytest.fixture
 def offline(tmp_path, workspace, hub_home) -> Offline:
@@ -136,24 +141,24 @@ def test_a_network_that_never_answers_does_not_hang(offline, model):
     """Each connection has a time-out; the sentence comes all the same."""
     began_s = time.monotonic()
     done = offline.run("-m", "sftqa_core.cli", "probe", "--model", model, "--limit", "2", "--json", limit_s=120, OFFLINE_SILENT="1")
-    took_s = time.monotonic() - began_s
+    took_s = time.monotonic() - began_s + offline.waited_s
     assert model in json.loads(done.stdout)["error"]
-    assert offline.tried
+    assert offline.waited_s > 0
     assert "waits for ever" not in offline.tried
     assert took_s < 60
 
 
 def test_facts_that_are_not_here_are_told_at_once(offline):
     """The download of EntityQuestions and a dataset of the hub: a sentence with the way round, no traceback."""
-    done = offline.run("-m", "sftqa_core.cli", "facts", "--source", "entity-questions", "--download", "--json", limit_s=60)
+    done = offline.run("-m", "sftqa_core.cli", "facts", "--source", "entity-questions", "--download", "--json")
     assert "Is this machine online? If you have the files, set SFTQA_ENTITY_QUESTIONS" in json.loads(done.stdout)["error"]
-    done = offline.run("-m", "sftqa_core.cli", "facts", "--source", "hub:owner/facts", "--json", limit_s=60)
+    done = offline.run("-m", "sftqa_core.cli", "facts", "--source", "hub:owner/facts", "--json")
     assert "owner/facts can't be had: this machine is offline and has no copy of it" in json.loads(done.stdout)["error"]
     assert "Traceback" not in done.stderr
     began_s = time.monotonic()
     done = offline.run("-m", "sftqa_core.cli", "facts", "--source", "hub:owner/facts", "--json", limit_s=120, OFFLINE_SILENT="1")
     assert "owner/facts can't be had" in json.loads(done.stdout)["error"]
-    assert time.monotonic() - began_s < 60
+    assert time.monotonic() - began_s + offline.waited_s < 60
 
 
 def test_the_server_starts_and_answers(offline, tmp_path):
@@ -168,12 +173,12 @@ def test_the_server_starts_and_answers(offline, tmp_path):
         assert b"<title>" in _answer(f"http://127.0.0.1:{port}/", server)
     finally:
         server.terminate()
-        server.wait(timeout=20)
+        server.wait(timeout=60)
     assert offline.tried == []
     assert "SFT-QA Explorer: http://127.0.0.1" in (tmp_path / "server.log").read_text()
 
 
-def _answer(url: str, server: subprocess.Popen, patience_s: float = 60) -> bytes:
+def _answer(url: str, server: subprocess.Popen, patience_s: float = 180) -> bytes:
     end_s = time.monotonic() + patience_s
     while time.monotonic() < end_s and server.poll() is None:
         try:
@@ -190,9 +195,10 @@ def test_without_any_network_at_all(offline):
     if not before:
         pytest.skip("this machine does not let a test cut itself off")
     quick = ("--samples", "1", "--max-new-tokens", "4", "--limit", "2", "--device", "cpu", "--json")
+    began_s = time.monotonic()
     done = offline.run("-m", "sftqa_core.cli", "probe", "--model", HUB, *quick, before=before)
     assert json.loads(done.stdout)["facts"] == 2, done.stderr[-2000:]
-    began_s = time.monotonic()
-    done = offline.run("-m", "sftqa_core.cli", "probe", "--model", "owner/absent", *quick, before=before, limit_s=60)
+    probed_s = time.monotonic() - began_s
+    done = offline.run("-m", "sftqa_core.cli", "probe", "--model", "owner/absent", *quick, before=before)
     assert "owner/absent" in json.loads(done.stdout)["error"]
-    assert time.monotonic() - began_s < 30
+    assert time.monotonic() - began_s - probed_s < probed_s + 20

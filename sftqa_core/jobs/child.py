@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import faulthandler
+import gc
 import importlib
 import json
 import os
@@ -140,6 +141,7 @@ def serve_worker(descriptor: int) -> int:
     """Import, then fork a process for each job that is asked for over this socket, until the worker leaves."""
     with socket.socket(fileno=descriptor) as worker:
         _workflows().preload()
+        gc.freeze()  # what is imported stays: no job's collections walk through it (accelerate makes two a training) or copy its pages
         ready, waiting = len(list(Path("/proc/self/task").iterdir())) == 1, b""
         _say(worker, {"ready": ready})
         while ready:

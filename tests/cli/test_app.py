@@ -127,7 +127,7 @@ class Server:
 
     def get(self, path: str, host: str | None = None, data: bytes | None = None) -> tuple[int, str]:
         """Status and text, once the server is up."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + 180
         while True:
             asked = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, {"Host": host} if host else {})
             try:
@@ -146,7 +146,7 @@ class Server:
     def stop(self) -> str:
         """Ends it as Ctrl-C does; returns all it said."""
         self.process.send_signal(signal.SIGINT)
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=60)
         return self.text()
 
 

@@ -120,12 +120,12 @@ def reader(path: Path) -> Callable[[Path], Any]:
 @pytest.mark.parametrize("name", REFUSED)
 def test_hostile_files_are_refused_with_a_message(name):
     """In no time, in little memory, and in words that say what was seen."""
-    before, memory = time.perf_counter(), pyarrow.default_memory_pool().max_memory()
+    before, memory = time.process_time(), pyarrow.default_memory_pool().max_memory()
     with pytest.raises(SftqaError) as refused:
         reader(FILES / name)(FILES / name)
     assert REFUSED[name] in str(refused.value)
     assert len(str(refused.value)) < 10_000
-    assert time.perf_counter() - before < 10
+    assert time.process_time() - before < 10
     assert pyarrow.default_memory_pool().max_memory() <= max(memory, 200_000_000)
 
 

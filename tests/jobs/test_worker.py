@@ -66,7 +66,7 @@ def test_a_deaf_job_is_killed_within_the_limits(executor: LocalExecutor):
     executor.cancel(job.id)
     over = ended(executor, job)
     assert (over.state, over.error) == ("cancelled", "Stopped on request; its process had to be killed.")
-    assert FAST.ask_s + FAST.terminate_s <= time.monotonic() - asked_s < FAST.ask_s + FAST.terminate_s + 5
+    assert FAST.ask_s + FAST.terminate_s <= time.monotonic() - asked_s < FAST.ask_s + FAST.terminate_s + 30
 
 
 def test_a_killed_job_fails_with_its_last_lines_and_the_next_one_runs(executor: LocalExecutor):

@@ -109,7 +109,7 @@ def test_a_bad_hub_is_told_in_bounded_time(fake_hub, files, trouble: str):
     began = time.monotonic()
     with pytest.raises(ModelUnavailable, match=BAD[trouble]):
         download("owner/bad")
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 40
     for name in ("owner/bad", f"owner/bad@{repository.branches['main']}"):
         assert find_model(name).path is None
     assert [card.name for card in list_models() if card.kind == "hub"] == []
@@ -306,7 +306,7 @@ def test_a_person_can_stop_it_at_any_moment(fake_hub, files):
     began = time.monotonic()
     with pytest.raises(Stopped):
         download(NAME, Told(stop=True))
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 40
     assert left() == []
     assert find_model(NAME).path is None
 
@@ -323,7 +323,7 @@ def test_the_process_that_fetches_ends_with_its_parent(fake_hub, files):
         child.stdin.flush()
         assert json.loads(child.stdout.readline()) == {"ready": True}
         child.stdin.close()
-        assert child.wait(10) == 1
+        assert child.wait(60) == 1
     finally:
         child.kill()
         child.stdout.close()

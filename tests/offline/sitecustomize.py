@@ -1,15 +1,14 @@
 """Cuts a Python process, and every one it starts, off the network: put this folder on PYTHONPATH.
 
 Whatever would leave this machine is refused and written down, one line a try, in the file OFFLINE_LOG names. With
-OFFLINE_SILENT set the network is there and never answers, which is what hangs programs: a connection waits for its own
-time-out, and one that has none is written down as "waits for ever".
+OFFLINE_SILENT set the network is there and never answers, which is what hangs programs: a connection would wait for its own
+time-out, which is written down and not waited for ("waits 10.0 s"), and one that has none is written down as "waits for ever".
 """
 
 import errno
 import ipaddress
 import os
 import socket
-import time
 
 _connect, _connect_ex, _lookup = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
 _SILENT = bool(os.environ.get("OFFLINE_SILENT"))
@@ -44,7 +43,7 @@ def _refuse(connection: socket.socket, address: tuple) -> OSError:
         if wait_s is None:
             _told("waits for ever")
             return OSError(errno.ETIMEDOUT, "cut off")
-        time.sleep(wait_s)
+        _told(f"waits {wait_s} s")
         return TimeoutError("timed out")
     return OSError(errno.ENETUNREACH, "Network is unreachable")
 
