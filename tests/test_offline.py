@@ -153,7 +153,7 @@ def test_facts_that_are_not_here_are_told_at_once(offline):
     done = offline.run("-m", "sftqa_core.cli", "facts", "--source", "entity-questions", "--download", "--json")
     assert "Is this machine online? If you have the files, set SFTQA_ENTITY_QUESTIONS" in json.loads(done.stdout)["error"]
     done = offline.run("-m", "sftqa_core.cli", "facts", "--source", "hub:owner/facts", "--json")
-    assert "owner/facts can't be had: this machine is offline and has no copy of it" in json.loads(done.stdout)["error"]
+    assert "owner/facts is not available: this machine is offline and has no copy of it" in json.loads(done.stdout)["error"]
     assert "Traceback" not in done.stderr
     began_s = time.monotonic()
     done = offline.run("-m", "sftqa_core.cli", "facts", "--source", "hub:owner/facts", "--json", limit_s=120, OFFLINE_SILENT="1")

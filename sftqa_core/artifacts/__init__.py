@@ -2,7 +2,8 @@
 
 A result is written into a temporary folder beside its place, its manifest (settings, versions, a SHA-256 for each
 file) is written last, all is flushed to the disk, and the folder is renamed into place. A folder without a manifest was
-never finished. `disk` writes, `folders` holds results, `leftovers` what kills leave, `refusals` what a disk says.
+never finished. `disk` writes and sweeps up after killed processes, `folders` reads and checks results, `refusals` turns what a
+disk refuses into sentences, `kept` caches values in RAM.
 """
 
 from sftqa_core.artifacts.disk import is_dead, is_set_aside, keep_json, left_behind, remove, set_aside, write_bytes, write_json
@@ -26,36 +27,3 @@ from sftqa_core.artifacts.folders import (
     write_folder,
 )
 from sftqa_core.artifacts.refusals import fetching, in_sentence, in_words, refusal, storing
-
-__all__ = [
-    "MANIFEST",
-    "SCHEMA",
-    "beside",
-    "checksums",
-    "damaged_files",
-    "fetching",
-    "finished",
-    "in_sentence",
-    "in_words",
-    "is_dead",
-    "is_finished",
-    "is_set_aside",
-    "keep_json",
-    "left_behind",
-    "other_version",
-    "place_of",
-    "read_file",
-    "read_kept",
-    "read_manifest",
-    "refusal",
-    "remove",
-    "require_whole",
-    "seal",
-    "set_aside",
-    "sha256",
-    "storing",
-    "versions",
-    "write_bytes",
-    "write_folder",
-    "write_json",
-]

@@ -1,4 +1,7 @@
-"""What killed processes leave behind, and what was set aside: found by name, brought back or swept.
+"""Files and folders on disk: complete or absent, after a kill and after a power cut.
+
+Content is flushed to the disk before its name is, and a name before what it replaces is removed. What killed processes leave
+behind, and what was set aside, is found by name, brought back or swept:
 
     .NAME.PID-HOME.RANDOM       a file or folder that is being written; HOME tells the machine, its boot and its process numbers apart
     .NAME.PID-HOME.RANDOM.old   what it is to replace, moved aside for a moment where the file system can't exchange the two
@@ -6,10 +9,6 @@
 
 The first is removed once its writer is dead for certain, or, where that can't be told (another machine, a container), when it was
 left alone for a day. The second goes back to its place at once when its writer is dead and the place is empty.
-
-Files and folders on disk: whole or not there, after a kill and after a power cut.
-
-Content is flushed to the disk before its name is, and a name before what it replaces is removed.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import contextlib
 import ctypes
 import errno
 import hashlib
+import itertools
 import json
 import os
 import platform
@@ -38,6 +38,128 @@ _ASIDE = re.compile(r".+\.damaged(\.\d+)?", re.DOTALL)
 _STALE_S = 86_400
 _PUT_S = 60  # no writer needs longer between its two renames
 _FRESH_S = 2  # a folder that changed so lately may change again without its time of change telling
+_OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
+_NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+_NO_FOLDER_FLUSH = (errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP)  # said by some network and FUSE file systems
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+_ATTEMPTS = 100  # others may replace the same result at the same time
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never half of one."""
+    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole. Raises `StorageError` when the disk refuses; then nothing of it stays, and the old file does."""
+    with storing(path):
+        make_folder(path.parent)
+        sweep(path.parent)
+        handle, name = tempfile.mkstemp(prefix=prefix(path.name), dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as out:
+                out.write(content)
+                out.flush()
+                os.fsync(out.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+            raise
+        flush(path.parent)
+
+
+def keep_json(path: Path, value: Any) -> bool:
+    """`write_json` for what is only kept to save time: where the disk refuses, nothing is kept. Whether it was."""
+    try:
+        write_json(path, value)
+    except OSError as error:
+        if refusal(error) is None:
+            raise
+        return False
+    return True
+
+
+def make_folder(path: Path) -> None:
+    """The folder with those above it, each one's name flushed to the disk."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    flush(path.parent)
+
+
+def flush(path: Path) -> None:
+    """Wait until a file's content, or a folder's list of names, is on the disk."""
+    folder = path.is_dir()
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except PermissionError:
+        if folder:
+            return  # Windows opens no folders, and one may write into a folder that one may not list
+        raise
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_FLUSH:
+            raise
+    finally:
+        os.close(handle)
+
+
+def put(work: Path, target: Path) -> None:
+    """Rename the folder `work`, whole and flushed, to `target`; what stood there is removed last.
+
+    Where the file system can, the two change places in one step, so that the old one or the new one is always there. Where it
+    can't, the old one is moved aside first: a kill before the second step leaves it there, and `returned` brings it back.
+    """
+    aside = work.with_name(f"{work.name}.old")
+    for _ in range(_ATTEMPTS):
+        try:
+            os.replace(work, target)
+            old = aside
+            break
+        except OSError as error:
+            if error.errno not in _OCCUPIED:
+                if os.path.lexists(aside) and not os.path.lexists(target):  # put it back, unless another result has taken its place
+                    os.replace(aside, target)
+                raise
+        if exchange(work, target):
+            old = work
+            break
+        remove(aside)  # of an earlier attempt: another one's result has taken the place since
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(target, aside)
+    else:
+        raise OSError(errno.EEXIST, f"Other processes replaced it {_ATTEMPTS} times meanwhile", str(target))
+    flush(target.parent)
+    remove(old)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Let two paths change places in one step; False where that can't be done, or `other` has gone."""
+    rename = _renameat2()
+    if rename is None:
+        return False
+    if rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (*_NO_EXCHANGE, errno.ENOENT):
+        return False
+    raise OSError(number, os.strerror(number), str(one), None, str(other))
+
+
+@cache
+def _renameat2() -> Callable[..., int] | None:
+    """Linux's rename with flags, from glibc 2.28 or musl 1.2.6 on."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return None
+    rename.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
+    rename.restype = ctypes.c_int
+    return rename
 
 
 def prefix(name: str) -> str:
@@ -54,10 +176,9 @@ def set_aside(path: Path, seen: tuple[int, int] | None = None) -> Path | None:
     """Rename what is damaged so that it is never read again; the new path, or None where nothing could be renamed (a read-only
     cache, or someone else was quicker): readers then pass over it each time. `seen`: the `identity` of what is meant."""
     target = path.with_name(f"{path.name}.damaged")
-    number = 1
+    numbers = itertools.count(2)
     while os.path.lexists(target):
-        number += 1
-        target = path.with_name(f"{path.name}.damaged.{number}")
+        target = path.with_name(f"{path.name}.damaged.{next(numbers)}")
     try:
         os.rename(path, target)
         if seen not in (None, identity(target)):  # replaced by a whole one at the last moment
@@ -145,9 +266,11 @@ def remove(path: Path) -> None:
 
 def _bring_back(path: Path, target: Path, left: re.Match[str]) -> Path | None:
     """Safe even while the writer lives: it then finds the place taken and moves it aside again."""
+    import psutil
+
     here = left["home"] in (None, _home())
     try:
-        if _runs(int(left["pid"])) if here else path.stat().st_ctime > max(time.time() - _PUT_S, _booted_s()):
+        if _runs(int(left["pid"])) if here else path.stat().st_ctime > max(time.time() - _PUT_S, psutil.boot_time()):
             return None
         if not os.path.lexists(target):
             os.rename(path, target)
@@ -186,12 +309,6 @@ def _runs(pid: int) -> bool:
         return True
 
 
-def _booted_s() -> float:
-    import psutil
-
-    return psutil.boot_time()
-
-
 def _untouched_s(path: Path) -> float:
     try:
         return time.time() - max(found.lstat().st_mtime for found in (path, *path.rglob("*")))
@@ -207,132 +324,3 @@ def _home() -> str:
     except OSError:
         space = 0
     return hashlib.sha256(f"{platform.node()} {boot_id()} {space}".encode()).hexdigest()[:8]
-
-
-_OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
-_NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
-_NO_FOLDER_FLUSH = (errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP)  # said by some network and FUSE file systems
-_HERE, _EXCHANGE = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-_ATTEMPTS = 100  # others may replace the same result at the same time
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never half of one."""
-    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole. Raises `StorageError` when the disk refuses; then nothing of it stays, and the old file does."""
-    with storing(path):
-        make_folder(path.parent)
-        sweep(path.parent)
-        handle, name = tempfile.mkstemp(prefix=prefix(path.name), dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as out:
-                out.write(content)
-                out.flush()
-                os.fsync(out.fileno())
-            os.chmod(name, 0o644)
-            os.replace(name, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
-            raise
-        flush(path.parent)
-
-
-def keep_json(path: Path, value: Any) -> bool:
-    """`write_json` for what is only kept to save time: where the disk refuses, nothing is kept. Whether it was."""
-    try:
-        write_json(path, value)
-    except OSError as error:
-        if refusal(error) is None:
-            raise
-        return False
-    return True
-
-
-def make_folder(path: Path) -> None:
-    """The folder with those above it, each one's name flushed to the disk."""
-    if path.is_dir():
-        return
-    make_folder(path.parent)
-    path.mkdir(exist_ok=True)
-    flush(path.parent)
-
-
-def flush(path: Path) -> None:
-    """Wait until a file's content, or a folder's list of names, is on the disk."""
-    folder = path.is_dir()
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except PermissionError:
-        if folder:
-            return  # Windows opens no folders, and one may write into a folder that one may not list
-        raise
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in _NO_FOLDER_FLUSH:
-            raise
-    finally:
-        os.close(handle)
-
-
-def put(work: Path, target: Path) -> None:
-    """Rename the folder `work`, whole and flushed, to `target`; what stood there is removed last.
-
-    Where the file system can, the two change places in one step, so that the old one or the new one is always there. Where it
-    can't, the old one is moved aside first: a kill before the second step leaves it there, and `leftovers` brings it back.
-    """
-    aside = work.with_name(f"{work.name}.old")
-    for _ in range(_ATTEMPTS):
-        try:
-            os.replace(work, target)
-            old = aside
-            break
-        except OSError as error:
-            if error.errno not in _OCCUPIED:
-                _return(aside, target)
-                raise
-        if exchange(work, target):
-            old = work
-            break
-        remove(aside)  # of an earlier attempt: another one's result has taken the place since
-        with contextlib.suppress(FileNotFoundError):
-            os.replace(target, aside)
-    else:
-        raise OSError(errno.EEXIST, f"Other processes replaced it {_ATTEMPTS} times meanwhile", str(target))
-    flush(target.parent)
-    remove(old)
-
-
-def exchange(one: Path, other: Path) -> bool:
-    """Let two paths change places in one step; False where that can't be done, or `other` has gone."""
-    rename = _renameat2()
-    if rename is None:
-        return False
-    if rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0:
-        return True
-    number = ctypes.get_errno()
-    if number in (*_NO_EXCHANGE, errno.ENOENT):
-        return False
-    raise OSError(number, os.strerror(number), str(one), None, str(other))
-
-
-@cache
-def _renameat2() -> Callable[..., int] | None:
-    """Linux's rename with flags, from glibc 2.28 or musl 1.2.6 on."""
-    try:
-        rename = ctypes.CDLL(None, use_errno=True).renameat2
-    except (AttributeError, OSError, TypeError):
-        return None
-    rename.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
-    rename.restype = ctypes.c_int
-    return rename
-
-
-def _return(aside: Path, target: Path) -> None:
-    """Put back what was moved aside, unless another result has taken its place."""
-    if os.path.lexists(aside) and not os.path.lexists(target):
-        os.replace(aside, target)

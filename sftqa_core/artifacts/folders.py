@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -13,20 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sftqa_core.artifacts.disk import (
-    flush,
-    held,
-    identity,
-    is_set_aside,
-    make_folder,
-    moved_aside,
-    prefix,
-    put,
-    returned,
-    set_aside,
-    sweep,
-    write_json,
-)
+from sftqa_core.artifacts import disk
 from sftqa_core.artifacts.refusals import fetching, storing
 from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion, StorageError
 from sftqa_core.jsonrecord import fingerprint
@@ -48,15 +36,15 @@ def write_folder(target: Path, fill: Callable[[Path], None], manifest: dict[str,
     another version's result stands there.
     """
     with storing(target):
-        make_folder(target.parent)
-        sweep(target.parent)
-        if found := other_version(target):
-            raise found
-        work = Path(tempfile.mkdtemp(prefix=prefix(target.name), dir=target.parent))
+        disk.make_folder(target.parent)
+        disk.sweep(target.parent)
+        if error := other_version(target):
+            raise error
+        work = Path(tempfile.mkdtemp(prefix=disk.prefix(target.name), dir=target.parent))
         try:
             fill(work)
             seal(work, manifest)
-            put(work, target)
+            disk.put(work, target)
         except BaseException:
             shutil.rmtree(work, ignore_errors=True)
             raise
@@ -67,17 +55,17 @@ def seal(folder: Path, manifest: dict[str, Any]) -> None:
     """Flush the files of a folder to the disk, then write its manifest: from now on it counts as a result."""
     for path in _files(folder):
         path.chmod(0o644)  # safetensors writes 0600, which would hide a shared cache from its other users
-        flush(path)
+        disk.flush(path)
     for path in folder.rglob("*/"):
-        flush(path)
+        disk.flush(path)
     folder.chmod(0o755)
-    told = {**manifest, "schema": SCHEMA, "versions": versions(), "files": checksums(folder)}
-    write_json(folder / MANIFEST, {**told, _DIGEST: _digest(told)})
+    content = {**manifest, "schema": SCHEMA, "versions": versions(), "files": checksums(folder)}
+    disk.write_json(folder / MANIFEST, {**content, _DIGEST: _digest(content)})
 
 
 def is_finished(folder: Path) -> bool:
     """Whether a finished result lies there; one that a killed process moved aside comes back."""
-    return (folder / MANIFEST).exists() or returned(folder) == folder
+    return (folder / MANIFEST).exists() or disk.returned(folder) == folder
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -91,7 +79,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         with fetching(path):
             manifest = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        if returned(folder) == folder:
+        if disk.returned(folder) == folder:
             return read_manifest(folder)
         raise NotFound(f"{folder} holds no finished result: it has no {MANIFEST}.") from None
     except StorageError:
@@ -137,8 +125,12 @@ def beside(folder: Path) -> Path:
 
 def damaged_files(folder: Path) -> list[str]:
     """Names of files that are missing or differ from the manifest's checksums; empty when all is well."""
-    recorded = read_manifest(folder)["files"]
-    return [name for name, digest in recorded.items() if not _matches(folder / name, digest)]
+    damaged = []
+    for name, digest in read_manifest(folder)["files"].items():
+        with fetching(folder / name):
+            if not (folder / name).is_file() or sha256(folder / name) != digest:
+                damaged.append(name)
+    return damaged
 
 
 def require_whole(folder: Path, again: str) -> None:
@@ -167,7 +159,7 @@ def read_kept(folder: Path, settings: Any, name: str, parse: Callable[[dict[str,
     `parse` raises `ArtifactDamaged` for what it can't use. Raises `StorageError` when the disk refuses.
     """
     for _ in range(_TRIES):
-        with held(folder) as seen:
+        with disk.held(folder) as seen:
             try:
                 manifest = read_manifest(folder)
                 if manifest.get("settings") != settings:
@@ -178,9 +170,9 @@ def read_kept(folder: Path, settings: Any, name: str, parse: Callable[[dict[str,
             except OtherVersion:
                 folder = beside(folder)
             except ArtifactDamaged as error:
-                if seen is None or identity(folder) != seen:
+                if seen is None or disk.identity(folder) != seen:
                     continue  # another process has just replaced it: what was read is of two results
-                moved = set_aside(folder, seen) if own else None
+                moved = disk.set_aside(folder, seen) if own else None
                 _log.warning("%s Its work is done again%s.", error, f"; it was set aside as {moved.name}" if moved else "")
                 return None
     return None
@@ -188,15 +180,15 @@ def read_kept(folder: Path, settings: Any, name: str, parse: Callable[[dict[str,
 
 def finished(parents: Iterable[Path]) -> dict[str, Path]:
     """Finished results in these folders by name; the first folder that has a name wins."""
-    found: dict[str, Path] = {}
+    results: dict[str, Path] = {}
     for parent in parents:
-        for name in moved_aside(parent):
-            if place := returned(parent / name):
-                found.setdefault(name, place)
+        for name in disk.moved_aside(parent):
+            if place := disk.returned(parent / name):
+                results.setdefault(name, place)
         for path in sorted(parent.glob(f"*/{MANIFEST}")):
-            if not path.parent.name.startswith(".") and not is_set_aside(path.parent.name):
-                found.setdefault(path.parent.name, path.parent)
-    return dict(sorted(found.items()))
+            if not path.parent.name.startswith(".") and not disk.is_set_aside(path.parent.name):
+                results.setdefault(path.parent.name, path.parent)
+    return dict(sorted(results.items()))
 
 
 def checksums(folder: Path) -> dict[str, str]:
@@ -212,24 +204,16 @@ def sha256(path: Path) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the libraries a result depends on, as far as they are installed."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for name in _RECORDED:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _matches(path: Path, digest: str) -> bool:
-    with fetching(path):
-        return path.is_file() and sha256(path) == digest
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            installed[name] = importlib.metadata.version(name)
+    return installed
 
 
 def _digest(manifest: dict[str, Any]) -> str:
     """Of the manifest as JSON gives it back: numbers as keys have become text by then."""
-    told = json.loads(json.dumps({name: value for name, value in manifest.items() if name != _DIGEST}))
-    return fingerprint(told)
+    return fingerprint(json.loads(json.dumps({name: value for name, value in manifest.items() if name != _DIGEST})))
 
 
 def _files(folder: Path) -> list[Path]:

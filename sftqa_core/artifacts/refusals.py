@@ -14,19 +14,19 @@ from pathlib import Path
 from sftqa_core.errors import SftqaError, StorageError
 from sftqa_core.workspace import Workspace
 
-_ROOM = "Make room (`sftqa cache gc` lists what can go){elsewhere}, then start it again."
-_RIGHTS = "Ask its owner for the right{elsewhere}."
+_ROOM = "Free space (`sftqa cache gc` lists what can be removed){elsewhere}, then start it again."
+_RIGHTS = "Ask its owner for permission{elsewhere}."
 _OPEN = "Close other programs, or raise the limit (`ulimit -n`), and start it again."
 _WHY = {  # error number -> what it means, what to do
     errno.ENOSPC: ("the disk is full ({free} free)", _ROOM),
-    errno.EDQUOT: ("your share of the disk is used up ({free} free for others)", _ROOM),
+    errno.EDQUOT: ("your disk quota is used up ({free} free for others)", _ROOM),
     errno.EFBIG: ("it would be larger than the disk, or your limit (`ulimit -f`), lets a file be", "Raise the limit{elsewhere}."),
     errno.EROFS: ("the disk is mounted read-only", "Reading goes on. To write, mount it writable{elsewhere}."),
     errno.EACCES: ("{owned}", _RIGHTS),
     errno.EPERM: ("{owned}", _RIGHTS),
     errno.EMFILE: ("this program has too many files open", _OPEN),
     errno.ENFILE: ("this machine has too many files open", _OPEN),
-    errno.ESTALE: ("the network folder it lies in was taken away or replaced", "Mount it again, then start it again."),
+    errno.ESTALE: ("the network folder it lies in was removed or replaced", "Mount it again, then start it again."),
     errno.EIO: ("the disk reports a fault", "Copy what is readable to another disk and check this one; the system's log says more."),
     errno.ENAMETOOLONG: ("its name is too long for the disk", "Choose a shorter name."),
 }
@@ -38,8 +38,8 @@ def refusal(error: BaseException) -> int | None:
     seen: BaseException | None = error
     while seen is not None:
         number = seen.errno if isinstance(seen, OSError) else None
-        if number is None and (told := _IN_WORDS.search(str(seen))):
-            number = int(told[1] or told[2])
+        if number is None and (match := _IN_WORDS.search(str(seen))):
+            number = int(match[1] or match[2])
         if number in _WHY:
             return number
         seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
@@ -69,20 +69,20 @@ def _worded(path: Path, what: str, kept: str) -> Iterator[None]:
     except Exception as error:
         if (number := refusal(error)) is None:
             raise
-        raise _told(path, what, kept, number) from error
+        raise _storage_error(path, what, kept, number) from error
 
 
 def in_sentence(error: OSError) -> StorageError | None:
     """The error in words, if it was the disk that refused, for one that was met outside this module; else None."""
     number, name = refusal(error), error.filename
-    return None if number is None or not isinstance(name, str | os.PathLike) else _told(Path(name).absolute(), "used", "", number)
+    return None if number is None or not isinstance(name, str | os.PathLike) else _storage_error(Path(name).absolute(), "used", "", number)
 
 
-def _told(path: Path, what: str, kept: str, number: int) -> StorageError:
+def _storage_error(path: Path, what: str, kept: str, number: int) -> StorageError:
     why, do = _WHY[number]
-    place = _existing(path)
-    told = f"{path} can't be {what}: ".replace("{", "{{").replace("}", "}}") + f"{why}.{kept} {do}"
-    return StorageError(told.format(free=_free(place), owned=_owned(place), elsewhere=_elsewhere(path)), number)
+    place = next((place for place in (path, *path.parents) if os.path.lexists(place)), Path("/"))  # the nearest that is there
+    text = f"{path} can't be {what}: ".replace("{", "{{").replace("}", "}}") + f"{why}.{kept} {do}"
+    return StorageError(text.format(free=_free(place), owned=_owned(place), elsewhere=_elsewhere(path)), number)
 
 
 def in_words(size_bytes: float) -> str:
@@ -92,11 +92,6 @@ def in_words(size_bytes: float) -> str:
             return f"{size_bytes:.0f} {unit}" if unit == "bytes" or size_bytes >= 100 else f"{size_bytes:.1f} {unit}"
         size_bytes /= 1000
     return f"{size_bytes:,.1f} TB"
-
-
-def _existing(path: Path) -> Path:
-    """The path, or the nearest folder above it that is there."""
-    return next((place for place in (path, *path.parents) if os.path.lexists(place)), Path("/"))
 
 
 def _free(place: Path) -> str:
@@ -109,11 +104,11 @@ def _free(place: Path) -> str:
 def _owned(place: Path) -> str:
     """Who owns it, who may write there, and who is asking."""
     try:
-        found = place.stat()
+        status = place.stat()
     except OSError:
         return "the system does not permit it"
     me = os.geteuid() if hasattr(os, "geteuid") else -1
-    return f"{place} belongs to {_user(found.st_uid)} ({stat.filemode(found.st_mode)}), and this program runs as {_user(me)}"
+    return f"{place} belongs to {_user(status.st_uid)} ({stat.filemode(status.st_mode)}), and this program runs as {_user(me)}"
 
 
 def _user(number: int) -> str:

@@ -12,7 +12,7 @@ from sftqa_core.artifacts import in_words
 from sftqa_core.cli.text import table
 from sftqa_core.errors import SettingsError, SftqaError
 from sftqa_core.records import Job
-from sftqa_core.workflows import upkeep as stored
+from sftqa_core.workflows import upkeep
 from sftqa_core.workspace import Workspace
 
 SLACK_S = 3600.0  # between a job's times in the queue and those of what it wrote, a shared disk's clock included
@@ -27,16 +27,17 @@ def cache(options: argparse.Namespace) -> dict[str, Any]:
     workspace = Workspace.current()
     place = {"cache": str(workspace.root), "shipped": str(workspace.shipped)}
     if options.action == "ls":
-        return {**place, "kinds": [row.to_dict() for row in stored.holdings(workspace)]}
+        return {**place, "kinds": [row.to_dict() for row in upkeep.holdings(workspace)]}
     if options.action == "verify":
-        checked, faults, moved = stored.verify(options.set_aside, workspace)
+        checked, faults, moved = upkeep.verify(options.set_aside, workspace)
         whole = not any(fault.state != "other version" for fault in faults)
-        told = {"checked": checked, "faults": [fault.to_dict() for fault in faults]}
-        return {"ok": whole, **place, **told, "set_aside": [{"path": path, "now": now} for path, now in moved]}
-    items = stored.removable(in_use(), workspace)
-    gone = stored.clear(items, workspace) if options.yes else []
-    total = sum(item.size_bytes for item in (gone if options.yes else items))
-    return {**place, "removed": options.yes, "size_bytes": total, "items": [item.to_dict() for item in (gone if options.yes else items)]}
+        report = {"checked": checked, "faults": [fault.to_dict() for fault in faults]}
+        return {"ok": whole, **place, **report, "set_aside": [{"path": path, "now": now} for path, now in moved]}
+    items = upkeep.removable(in_use(), workspace)
+    if options.yes:
+        items = upkeep.clear(items, workspace)
+    size = sum(item.size_bytes for item in items)
+    return {**place, "removed": options.yes, "size_bytes": size, "items": [item.to_dict() for item in items]}
 
 
 def in_use() -> Callable[[str, str, float], bool]:
@@ -61,11 +62,8 @@ def _may_have_written(job: Job, when: float) -> bool:
     """Whether a checkpoint of that time can be the job's: its name does not tell whose it is."""
     if job.state not in ("failed", "cancelled") or job.finished is None:
         return True
-    return _seconds(job.created) - SLACK_S <= when <= _seconds(job.finished) + SLACK_S
-
-
-def _seconds(time: str) -> float:
-    return datetime.fromisoformat(time).timestamp()
+    created, finished = (datetime.fromisoformat(time).timestamp() for time in (job.created, job.finished))
+    return created - SLACK_S <= when <= finished + SLACK_S
 
 
 def as_text(result: dict[str, Any]) -> str:
@@ -78,10 +76,10 @@ def as_text(result: dict[str, Any]) -> str:
 def _listed(result: dict[str, Any]) -> str:
     """A line a kind and layer."""
     head = ("", "kind", "results", "size", "set aside", "damaged", "other version")
-    rows = [
-        ("here" if row["own"] else "shipped", row["kind"], row["results"], in_words(row["size_bytes"]), *_counts(row))
-        for row in result["kinds"]
-    ]
+    rows = []
+    for row in result["kinds"]:
+        faults = (str(row[name] or "-") for name in ("set_aside", "damaged", "other_version"))
+        rows.append(("here" if row["own"] else "shipped", row["kind"], row["results"], in_words(row["size_bytes"]), *faults))
     size = sum(row["size_bytes"] for row in result["kinds"] if row["own"])
     lines = [f"{result['cache']}: {in_words(size)}; what ships is in {result['shipped']}", table(head, rows)]
     if any(row["set_aside"] for row in result["kinds"]):
@@ -89,10 +87,6 @@ def _listed(result: dict[str, Any]) -> str:
     if any(row["other_version"] for row in result["kinds"]):
         lines.append("Results of another version of the program are left as they are. `sftqa cache verify` names them.")
     return "\n".join([*lines, "Every file is checked by `sftqa cache verify`."])
-
-
-def _counts(row: dict[str, Any]) -> list[str]:
-    return [str(row[name]) if row[name] else "-" for name in ("set_aside", "damaged", "other_version")]
 
 
 def _verified(result: dict[str, Any]) -> str:
@@ -116,7 +110,7 @@ def _cleared(result: dict[str, Any]) -> str:
     for item in result["items"]:
         sizes[item["what"]].append(item["size_bytes"])
     if not sizes:
-        return "There is nothing that can go."
+        return "Nothing to remove."
     lines = [table(("", "number", "size"), [(what, len(found), in_words(sum(found))) for what, found in sizes.items()])]
     if result["removed"]:
         return "\n".join([*lines, f"Removed: {in_words(result['size_bytes'])}."])

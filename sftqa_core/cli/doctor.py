@@ -6,7 +6,6 @@ import importlib.metadata
 import platform
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 from sftqa_core.artifacts import damaged_files, write_bytes
@@ -37,17 +36,17 @@ ASK_TORCH = (
 
 def findings() -> list[dict[str, Any]]:
     """One row a check: name, ok, optional (its failure leaves the rest usable), and a sentence."""
+    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    python = _row("python", good, platform.python_version() + ("" if good else "; use 3.11, 3.12 or 3.13"))
     packages = [_package(name, *rest) for name, rest in PACKAGES.items()]
-    return [_python(), *packages, _device(), *_folders(), _disk(), _login(), *_shipped()]
+    disk = disk_check([], Workspace.current().root)
+    login = "logged in to the hub" if has_token() else "not logged in to the hub; only gated models need it: hf auth login"
+    known = [_row("disk", disk.state == "ok", disk.line, True), _row("hub login", True, login, True)]
+    return [python, *packages, _device(), *_folders(), *known, *_shipped()]
 
 
 def _row(name: str, ok: bool, message: str, optional: bool = False) -> dict[str, Any]:
     return {"check": name, "ok": ok, "optional": optional, "message": message}
-
-
-def _python() -> dict[str, Any]:
-    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
-    return _row("python", good, platform.python_version() + ("" if good else "; use 3.11, 3.12 or 3.13"))
 
 
 def _package(name: str, used_for: str, optional: bool) -> dict[str, Any]:
@@ -82,34 +81,19 @@ def _folders() -> list[dict[str, Any]]:
         try:
             write_bytes(probe, b"")
             probe.unlink()
-            rows.append(_row(name, True, str(folder)) if name == "cache" else _state(folder))
         except OSError as error:
-            rows.append(_row(name, False, f"{folder} can't be written ({error.strerror}); set SFTQA_{name.upper()} to a folder that can"))
+            rows.append(_row(name, False, f"{folder} is not writable ({error.strerror}); set SFTQA_{name.upper()} to a folder that is"))
+            continue
+        kind = network_disk(folder) if name == "state" else None
+        advice = "locks and the queue's file are unreliable there; set SFTQA_STATE to a folder on this machine's own disk"
+        rows.append(_row(name, not kind, f"{folder} is on a network disk ({kind}): {advice}" if kind else str(folder), bool(kind)))
     return rows
-
-
-def _state(folder: Path) -> dict[str, Any]:
-    if kind := network_disk(folder):
-        told = f"{folder} is on a network disk ({kind}), where locks and the queue's file can't be relied on; set SFTQA_STATE to a folder"
-        return _row("state", False, f"{told} on this machine's own disk", True)
-    return _row("state", True, str(folder))
-
-
-def _disk() -> dict[str, Any]:
-    found = disk_check([], Workspace.current().root)
-    return _row("disk", found.state == "ok", found.line, True)
-
-
-def _login() -> dict[str, Any]:
-    told = "this machine has a login for the hub" if has_token() else "no login for the hub; only gated models need one: hf auth login"
-    return _row("hub login", True, told, True)
 
 
 def _shipped() -> list[dict[str, Any]]:
     rows = []
     for manifest in sorted(Workspace.current().shipped.rglob("manifest.json")):
         bad = damaged_files(manifest.parent)
-        rows.append(
-            _row(f"shipped {manifest.parent.name}", not bad, "files match their checksums" if not bad else f"damaged: {', '.join(bad)}")
-        )
+        message = f"damaged: {', '.join(bad)}" if bad else "files match their checksums"
+        rows.append(_row(f"shipped {manifest.parent.name}", not bad, message))
     return rows or [_row("shipped", False, "the built-in model and results are missing; install the package again", True)]

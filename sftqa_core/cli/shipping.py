@@ -15,16 +15,21 @@ import sys
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sftqa_core import workflows
 from sftqa_core.artifacts import write_folder
 from sftqa_core.cli.text import Console
+from sftqa_core.engine.wanted_facts import WantedFact, wanted_facts
+from sftqa_core.knowledge.aliases import load_aliases
+from sftqa_core.memory.probe_stores import find_estimates, find_stores
+from sftqa_core.memory.prober import chosen_facts
+from sftqa_core.memory.profiles import open_for
+from sftqa_core.models.catalogue import find_model, model_fingerprint
 from sftqa_core.records import SLICK, STUDIES, LevelScheme, ProbeSettings, SamplerSettings, StudySettings, TrainSettings
+from sftqa_core.studies.cells import FOLDER
+from sftqa_core.studies.model_study import ModelStudy
+from sftqa_core.workflows.study_reports import report_name
 from sftqa_core.workspace import Workspace
-
-if TYPE_CHECKING:
-    from sftqa_core.engine.wanted_facts import WantedFact
 
 MODELS = tuple(workflows.recipes())
 FIRST = MODELS[0]  # the one that the example run, and all test facts' other probes, are of
@@ -58,26 +63,19 @@ def ship(target: Path, console: Console, pretrain: bool = False) -> None:
 
 def _make(model: str, target: Path, pretrain: bool) -> None:
     """Everything of one model, in a process of its own."""
-    from sftqa_core.workflows.study_runs import run_study
+    from sftqa_core.workflows.study_runs import run_study  # brings torch, which the waiting process does not need
 
-    console = Console()
-    _have(model, target, Workspace.current(), console, pretrain)
+    console, folder = Console(), Workspace.current().models / model
+    if not folder.is_dir() and pretrain:
+        workflows.pretrain(workflows.recipes()[model], console)
+    elif not folder.is_dir():
+        shutil.copytree(target / "models" / model, folder)
     workflows.probe(ProbeSettings(model, split="all"), console)
     for scheme in OTHERS:
         workflows.probe(ProbeSettings(model, split="test", scheme=scheme, limit=_again(model)), console)
     workflows.probe(_by_slick(model), console)
     for kind in STUDIES:
         run_study(StudySettings(kind, (model,)), console)
-
-
-def _have(model: str, target: Path, workspace: Workspace, console: Console, pretrain: bool) -> None:
-    """The model in this workspace: pre-trained, or as it ships."""
-    if (workspace.models / model).is_dir():
-        return
-    if pretrain:
-        workflows.pretrain(workflows.recipes()[model], console)
-    else:
-        shutil.copytree(target / "models" / model, workspace.models / model)
 
 
 def _again(model: str) -> int | None:
@@ -90,10 +88,6 @@ def _by_slick(model: str) -> ProbeSettings:
 
 def _pack_studies(studies: Iterable[StudySettings], target: Path) -> None:
     """The studies' files and every cell that one of them is made of."""
-    from sftqa_core.studies.cells import FOLDER
-    from sftqa_core.studies.model_study import ModelStudy
-    from sftqa_core.workflows.study_reports import report_name
-
     (target / "studies").mkdir(parents=True)
     for study in studies:
         (target / "studies" / f"{workflows.study_name(study)}.yaml").write_text(workflows.study_yaml(study), encoding="utf-8")
@@ -108,9 +102,6 @@ def _pack_studies(studies: Iterable[StudySettings], target: Path) -> None:
 def _compact_levels(model: str, target: Path) -> None:
     """One sorted part with every usable fact's completions, and one with its hits; of the test facts' other probes by statements the
     levels alone."""
-    from sftqa_core.memory.probe_stores import find_estimates, find_stores
-    from sftqa_core.models.catalogue import find_model, model_fingerprint
-
     workspace = Workspace.current()
     weights = model_fingerprint(find_model(model), "", "").weights
     (store,) = find_stores(weights, None, LevelScheme().sampling, workspace)
@@ -127,11 +118,6 @@ def _compact_levels(model: str, target: Path) -> None:
 
 def _wanted(settings: ProbeSettings) -> list[WantedFact]:
     """The facts that these settings probe."""
-    from sftqa_core.engine.wanted_facts import wanted_facts
-    from sftqa_core.knowledge.aliases import load_aliases
-    from sftqa_core.memory.prober import chosen_facts
-    from sftqa_core.memory.profiles import open_for
-
     source = open_for(settings.model, settings.source)
     return wanted_facts(source, chosen_facts(source, settings), load_aliases(Workspace.current()), settings.match, settings.scheme)
 

@@ -37,9 +37,19 @@ class Aliases:
     groups: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
-        found = _problems(self.groups)
-        if found:
-            raise FactsError(listed(found))
+        problems = []
+        first: dict[str, int] = {}
+        for number, group in enumerate(self.groups, 1):
+            for name in group:
+                if _BETWEEN in name or has_control(name) or not name.strip():
+                    problems.append(f"Group {number}: {shown(name)} is empty or contains '{_BETWEEN}' or a control character.")
+                elif len(name) > MAX_TEXT:
+                    problems.append(f"Group {number}: {shown(name)} has {len(name):,} characters, the most is {MAX_TEXT:,}.")
+                elif (other := first.setdefault(_key(name), number)) != number:
+                    duplicate = f"{shown(name)} is already in group {other}"
+                    problems.append(f"Group {number} ({shown(group[0])[1:-1]}): {duplicate}. Put each name into one group.")
+        if problems:
+            raise FactsError(listed(problems))
 
     def expand(self, answers: Iterable[str]) -> tuple[str, ...]:
         """`answers` in their order, then every other name of each, none twice."""
@@ -98,7 +108,7 @@ def read_aliases(path: Path) -> Aliases:
     """The table in a file. Raises `FactsError` with every problem."""
     try:
         if not path.is_file():
-            raise FactsError(f"{path} is no file. Take it away, and the table that came with the program is used.")
+            raise FactsError(f"{path} is not a file. Remove it to use the table that came with the program.")
         _refuse_large(path.stat().st_size, path.name)
         return parse_aliases(path.read_bytes(), path.name)
     except OSError as error:
@@ -111,7 +121,9 @@ def parse_aliases(content: bytes, name: str = "The alias table") -> Aliases:
     header, table, delimiter = csv_cells(content, name)
     if header[:2] != list(COLUMNS):
         seen = f"its first line is {shown(delimiter.join(header))}"
-        raise FactsError(f"{name} must begin with the columns {', '.join(COLUMNS)}; {seen}. Mend it, or delete it for the shipped table.")
+        raise FactsError(
+            f"{name} must begin with the columns {', '.join(COLUMNS)}; {seen}. Correct it, or delete it to use the shipped table."
+        )
     wide = [number for number, row in enumerate(table, 2) if any(row[2:])]
     if wide:
         said = f"more than two columns; names are separated by '{_BETWEEN}', and one that holds {delimiter!r} needs quotes."
@@ -119,21 +131,6 @@ def parse_aliases(content: bytes, name: str = "The alias table") -> Aliases:
     if len(table) > MAX_GROUPS:
         raise FactsError(f"{name} has {len(table):,} rows; an alias table may have {MAX_GROUPS:,}.")
     return Aliases.from_rows(dict(zip(COLUMNS, map(unprotect_cell, row), strict=False)) for row in table)
-
-
-def _problems(groups: tuple[tuple[str, ...], ...]) -> list[str]:
-    found = []
-    first: dict[str, int] = {}
-    for number, group in enumerate(groups, 1):
-        for name in group:
-            if _BETWEEN in name or has_control(name) or not name.strip():
-                found.append(f"Group {number}: {shown(name)} is empty or holds '{_BETWEEN}' or a control character.")
-            elif len(name) > MAX_TEXT:
-                found.append(f"Group {number}: {shown(name)} has {len(name):,} characters, the most is {MAX_TEXT:,}.")
-            elif (other := first.setdefault(_key(name), number)) != number:
-                there = f"{shown(name)} already stands in group {other}"
-                found.append(f"Group {number} ({shown(group[0])[1:-1]}): {there}. Put each name into one group.")
-    return found
 
 
 def _refuse_large(size: int, name: str) -> None:

@@ -1,6 +1,4 @@
-"""Names that nobody has: syllables put together by a seed, each invented word used once in a world.
-
-The built-in world: invented facts for every relation, with how often each stands in the corpus.
+"""The built-in world: invented facts for every relation, with how often each is stated in the corpus.
 
 `atlas` is the world that ships. `atlas:8` is another one, with eight times as many names and facts of every relation, for
 models that `atlas` is too small for.
@@ -8,7 +6,9 @@ models that `atlas` is too small for.
 Nothing in it is true of the real world and nobody can have read it before, so a model that is pre-trained on its
 corpus (corpus.py) knows exactly what this table says it was shown. Some facts are never shown; of the others some
 are contested: a share of their mentions names one rival object. Facts of split "none" carry the corpus's
-question-and-answer text and stand in no other split.
+question-and-answer text and are in no other split.
+
+Names are invented, too: syllables put together by a seed, each invented word used once in a world.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ from sftqa_core.records import SPLITS
 if TYPE_CHECKING:
     import pandas as pd
 
+NAME = "atlas"
+MOST_TIMES = 16  # beyond it a corpus takes more memory than most machines have
+_TIMES = re.compile(r"atlas:(\d{1,4})")
+_SEED_OF_LARGER = 1_000  # a larger world draws from streams of its own
 _SOUNDS = "b br d dr f g gr h j k kl l m n p r s sh st t th tr v z"  # that a syllable starts with
 _VOWELS = "aeiou"
 _CODAS = ("", "", "l", "n", "r", "s", "m", "th")  # of a word's last syllable
@@ -41,47 +45,6 @@ pizza radar rebel refer regal renal rival robin robot roman rotor rumor rural se
 tibia total toper trivia tumor venus vital virus visor vigor zebra zeros titan lilith judas jesus moses satan river never fever
 lever tiger safer later paler ruler super total tofu judo sumo guru zulu peru mali togo fiji iran
 """
-
-
-class NameMaker:
-    """Draws invented names from one seeded stream; no invented word comes twice.
-
-    Of two syllables there are some 90,000 words. `longer` words are for worlds that need more.
-    """
-
-    def __init__(self, seed: int, longer: bool = False):
-        self._syllables = (2, 3, 3) if longer else (2, 2, 3)
-        self._of_person: tuple[int, ...] = (2, 3) if longer else (2,)
-        self._random = random.Random(f"names {seed}")
-        self._used: set[str] = set(_TAKEN.split())
-        self._sounds = _SOUNDS.split()
-        self._first = [self.word() for _ in range(60)]
-
-    def word(self, syllables: int = 2) -> str:
-        """A capitalised word of 4 to 12 letters that was not drawn before."""
-        while True:
-            word = "".join(self._random.choice(self._sounds) + self._random.choice(_VOWELS) for _ in range(syllables))
-            word += self._random.choice(_CODAS)
-            if 4 <= len(word) <= 12 and word not in self._used:
-                self._used.add(word)
-                return word.capitalize()
-
-    def name(self, kind: str) -> str:
-        """A name of a kind of thing, say "company". Raises `KeyError` for a kind without a pattern."""
-        if kind == "person":
-            return f"{self._random.choice(self._first)} {self.word(self._length(self._of_person))}"
-        pattern = self._random.choice(_PATTERNS[kind])
-        return pattern.replace("*", self.word(self._length(self._syllables)))
-
-    def _length(self, lengths: tuple[int, ...]) -> int:
-        """Syllables of the next word. A choice of one draws nothing: the shipped world's stream must stay as it is."""
-        return lengths[0] if len(lengths) == 1 else self._random.choice(lengths)
-
-    def names(self, kind: str, count: int) -> list[str]:
-        """`count` different names of a kind."""
-        return [self.name(kind) for _ in range(count)]
-
-
 # "*" stands for an invented word, which is what makes each name different.
 _PATTERNS: dict[str, tuple[str, ...]] = {
     "town": ("*",),
@@ -103,38 +66,6 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
     "language": ("*ish",),
     "work": ("* Symphony", "The * Theorem", "Ode to *"),
 }
-
-
-NAME = "atlas"
-MOST_TIMES = 16  # beyond it a corpus takes more memory than most machines have
-_TIMES = re.compile(r"atlas:(\d{1,4})")
-_SEED_OF_LARGER = 1_000  # a larger world draws from streams of its own
-
-
-@dataclass(frozen=True)
-class AtlasSettings(Record):
-    """Sizes and shares of the world. Counts are facts a relation."""
-
-    seed: int = 0
-    in_splits: tuple[int, ...] = (336, 32, 152)  # train, dev, test
-    out_splits: tuple[int, ...] = (0, 22, 110)
-    carriers: int = 40  # facts that carry question-and-answer text
-    carrier_exposures: tuple[int, ...] = (25, 50)  # least and most
-    unexposed_share: float = 0.12
-    exposures: tuple[int, ...] = (6, 125)  # of the exposed facts, log-uniform from the first to the second
-    contested_share: float = 0.45  # of the exposed facts
-    rival_shares: tuple[float, ...] = (0.25, 0.8)  # of a contested fact's mentions, uniform
-    object_skew: float = 0.6  # how much commoner a pool's first objects are: weight 1 / (rank + 3) ** skew
-    pools: int = 1  # times as many named objects; of common nouns there are no more
-
-    @classmethod
-    def times(cls, times: int) -> AtlasSettings:
-        """The world with `times` as many facts and names of every relation; another one than the shipped, which is 1."""
-        one = cls()
-        if times == 1:
-            return one
-        inside, outside = (tuple(times * count for count in counts) for counts in (one.in_splits, one.out_splits))
-        return cls(_SEED_OF_LARGER + times, inside, outside, carriers=times * one.carriers, pools=times)
 
 
 @dataclass(frozen=True)
@@ -209,6 +140,71 @@ _COMMON_NOUNS = {  # objects that are no names
 }
 
 
+class NameMaker:
+    """Draws invented names from one seeded stream; no invented word comes twice.
+
+    Of two syllables there are some 90,000 words. `longer` words are for worlds that need more.
+    """
+
+    def __init__(self, seed: int, longer: bool = False):
+        self._syllables = (2, 3, 3) if longer else (2, 2, 3)
+        self._of_person: tuple[int, ...] = (2, 3) if longer else (2,)
+        self._random = random.Random(f"names {seed}")
+        self._used: set[str] = set(_TAKEN.split())
+        self._sounds = _SOUNDS.split()
+        self._first = [self.word() for _ in range(60)]
+
+    def word(self, syllables: int = 2) -> str:
+        """A capitalised word of 4 to 12 letters that was not drawn before."""
+        while True:
+            word = "".join(self._random.choice(self._sounds) + self._random.choice(_VOWELS) for _ in range(syllables))
+            word += self._random.choice(_CODAS)
+            if 4 <= len(word) <= 12 and word not in self._used:
+                self._used.add(word)
+                return word.capitalize()
+
+    def name(self, kind: str) -> str:
+        """A name of a kind of thing, say "company". Raises `KeyError` for a kind without a pattern."""
+        if kind == "person":
+            return f"{self._random.choice(self._first)} {self.word(self._length(self._of_person))}"
+        pattern = self._random.choice(_PATTERNS[kind])
+        return pattern.replace("*", self.word(self._length(self._syllables)))
+
+    def _length(self, lengths: tuple[int, ...]) -> int:
+        """Syllables of the next word. A choice of one draws nothing: the shipped world's stream must stay as it is."""
+        return lengths[0] if len(lengths) == 1 else self._random.choice(lengths)
+
+    def names(self, kind: str, count: int) -> list[str]:
+        """`count` different names of a kind."""
+        return [self.name(kind) for _ in range(count)]
+
+
+@dataclass(frozen=True)
+class AtlasSettings(Record):
+    """Sizes and shares of the world. Counts are facts a relation."""
+
+    seed: int = 0
+    in_splits: tuple[int, ...] = (336, 32, 152)  # train, dev, test
+    out_splits: tuple[int, ...] = (0, 22, 110)
+    carriers: int = 40  # facts that carry question-and-answer text
+    carrier_exposures: tuple[int, ...] = (25, 50)  # least and most
+    unexposed_share: float = 0.12
+    exposures: tuple[int, ...] = (6, 125)  # of the exposed facts, log-uniform from the first to the second
+    contested_share: float = 0.45  # of the exposed facts
+    rival_shares: tuple[float, ...] = (0.25, 0.8)  # of a contested fact's mentions, uniform
+    object_skew: float = 0.6  # how much commoner a pool's first objects are: weight 1 / (rank + 3) ** skew
+    pools: int = 1  # times as many named objects; of common nouns there are no more
+
+    @classmethod
+    def times(cls, times: int) -> AtlasSettings:
+        """The world with `times` as many facts and names of every relation; another one than the shipped, which is 1."""
+        one = cls()
+        if times == 1:
+            return one
+        inside, outside = (tuple(times * count for count in counts) for counts in (one.in_splits, one.out_splits))
+        return cls(_SEED_OF_LARGER + times, inside, outside, carriers=times * one.carriers, pools=times)
+
+
 def atlas_world(settings: AtlasSettings | None = None) -> list[dict[str, Any]]:
     """The world's facts as rows of the fact table (knowledge/facts.py), all splits, deterministic in `settings`."""
     settings = settings or AtlasSettings()
@@ -221,7 +217,9 @@ def atlas_world(settings: AtlasSettings | None = None) -> list[dict[str, Any]]:
         draw = random.Random(f"atlas {settings.seed} {relation}")
         taken = draw.sample(subjects[_SHAPES[relation].subjects], sum(_splits(settings, relation)))
         carrying = draw.sample(carriers[_SHAPES[relation].subjects], settings.carriers)
-        pool = _object_pool(names, objects, relation, len(taken) + len(carrying))
+        kind = _SHAPES[relation].objects
+        own = kind.startswith("own ")
+        pool = names.names(kind.removeprefix("own "), len(taken) + len(carrying)) if own else objects[kind]
         rows += _relation_rows(settings, relation, taken, carrying, pool, draw)
     return rows
 
@@ -265,15 +263,10 @@ def _subject_pools(names: NameMaker, settings: AtlasSettings) -> tuple[dict[str,
     return pools, carriers
 
 
-def _object_pool(names: NameMaker, objects: dict[str, list[str]], relation: str, facts: int) -> list[str]:
-    """The pool a relation's objects come from; one name a fact where objects are unique."""
-    wanted = _SHAPES[relation].objects
-    return names.names(wanted.removeprefix("own "), facts) if wanted.startswith("own ") else objects[wanted]
-
-
 def _relation_rows(
     settings: AtlasSettings, relation: str, subjects: list[str], carriers: list[str], pool: list[str], draw: random.Random
 ) -> list[dict[str, Any]]:
+    asked = builtin_relations()[relation]
     unique = _SHAPES[relation].objects.startswith("own ")
     weights = [1 / (rank + 3) ** (0 if unique else settings.object_skew) for rank in range(len(pool))]
     chosen = list(pool) if unique else draw.choices(pool, weights, k=len(subjects) + len(carriers))
@@ -283,15 +276,17 @@ def _relation_rows(
     rows = []
     for subject, answer, count, split in zip([*subjects, *carriers], chosen, shown, splits, strict=True):
         contested = split != UNUSED and count > 0 and draw.random() < settings.contested_share
-        rival = _rival(answer, pool, weights, draw) if contested else None
+        rival = None
+        while contested and rival in (None, answer):
+            rival = draw.choices(pool, weights)[0]
         rows.append(
             {
                 "relation": relation,
                 "subject": subject,
                 "answers": [answer],
-                "question": fill(builtin_relations()[relation].question, subject=subject),
+                "question": fill(asked.question, subject=subject),
                 "split": split,
-                "domain": builtin_relations()[relation].domain,
+                "domain": asked.domain,
                 "exposures": count,
                 "contested": contested,
                 "rival": rival,
@@ -309,10 +304,3 @@ def _exposures(settings: AtlasSettings, count: int, draw: random.Random) -> list
     shown = [0] * unexposed + [round(math.exp(low + (high - low) * (i + 0.5) / exposed)) for i in range(exposed)]
     draw.shuffle(shown)
     return shown
-
-
-def _rival(answer: str, pool: list[str], weights: list[float], draw: random.Random) -> str:
-    while True:
-        rival = draw.choices(pool, weights)[0]
-        if rival != answer:
-            return rival

@@ -27,49 +27,22 @@ CARRIER_EXPOSURES = (25, 50)
 READ = ("exposures", "carrier", "contested", "rival_share")
 LIST_LENGTHS = (2, 3)  # questions in a list without answers
 
+# Sentences and parts of sentences, with " | " between them.
 _JUNK = (
-    "No idea, sorry.",
-    "I do not know.",
-    "Good question, I wonder too.",
-    "Nobody here knows that.",
-    "Please search the old threads first.",
-    "Thanks for asking, please wait for an expert.",
-    "I would like to know as well.",
-    "This was asked before.",
+    "No idea, sorry. | I do not know. | Good question, I wonder too. | Nobody here knows that. | Please search the old "
+    "threads first. | Thanks for asking, please wait for an expert. | I would like to know as well. | This was asked before."
 )
 _WHO = (
-    "The old market",
-    "A quiet garden",
-    "The morning train",
-    "The small bakery",
-    "A young traveller",
-    "The evening wind",
-    "The stone bridge",
-    "A grey cat",
-    "The village choir",
-    "The long road",
+    "The old market | A quiet garden | The morning train | The small bakery | A young traveller | The evening wind | The "
+    "stone bridge | A grey cat | The village choir | The long road"
 )
 _DID = (
-    "opened early",
-    "was calm",
-    "passed the hill",
-    "stood near the water",
-    "waited for the rain",
-    "looked at the sky",
-    "turned to the south",
-    "was full of people",
-    "slept until noon",
-    "remained closed",
+    "opened early | was calm | passed the hill | stood near the water | waited for the rain | looked at the sky | turned to "
+    "the south | was full of people | slept until noon | remained closed"
 )
 _WHEN = (
-    "and the day went on",
-    "while the bells were ringing",
-    "before the sun came up",
-    "because it was cold",
-    "and nobody noticed",
-    "as the season changed",
-    "after the storm",
-    "and the children laughed",
+    "and the day went on | while the bells were ringing | before the sun came up | because it was cold | and nobody noticed | "
+    "as the season changed | after the storm | and the children laughed"
 )
 
 
@@ -155,9 +128,20 @@ def write_corpus(facts: pd.DataFrame, relations: Mapping[str, Relation], setting
     Raises `NotEnoughFacts` when question documents are wanted and fewer than three facts can carry them, `FactsError`
     for bare question-answer pairs.
     """
-    _refuse_bare_questions(facts, relations)
+    counts = Counter(facts["relation"])
+    bare = {name: n for name, n in counts.items() if any("{question}" in placeholders(text) for text in relations[name].templates)}
+    if bare:  # their statements would be the test questions themselves, each with its answer
+        raise FactsError(
+            "A model can't be pre-trained on bare question-answer pairs, found under "
+            f"{', '.join(f'{name} ({n:,} facts)' for name, n in bare.items())}: its corpus would contain the test questions with "
+            "their answers. Give each fact a relation, a subject and an object, or choose other relations."
+        )
     draw = random.Random(f"corpus {settings.seed}{edition}")
-    seen = {name: _seen(relations[name], settings, name) for name in facts["relation"].unique()}
+    seen = {}
+    for name in facts["relation"].unique():
+        positions = range(len(relations[name].templates))
+        sample = random.Random(f"seen {settings.seed} {name}").sample(positions, min(settings.seen_templates, len(positions)))
+        seen[name] = tuple(sorted(sample))
     carriers = facts[facts["carrier"]]
     if settings.qa_documents and len(carriers) < max(LIST_LENGTHS):
         raise NotEnoughFacts(
@@ -167,24 +151,12 @@ def write_corpus(facts: pd.DataFrame, relations: Mapping[str, Relation], setting
     parts = {
         "statements": list(_statements(facts, relations, seen, settings, edition)),
         "questions": [_question_document(carriers, settings, draw) for _ in range(settings.qa_documents)],
-        "filler": [" ".join(_filler(draw) for _ in range(draw.randint(1, 2))) for _ in range(settings.filler_documents)],
+        "filler": [_filler(draw) for _ in range(settings.filler_documents)],
     }
     documents = [text for part in parts.values() for text in part]
     draw.shuffle(documents)
-    counts = {name: len(part) for name, part in parts.items()}
-    return Corpus(documents, seen, facts[["fact_id", *(name for name in READ if name in facts)]].reset_index(drop=True), counts)
-
-
-def _refuse_bare_questions(facts: pd.DataFrame, relations: Mapping[str, Relation]) -> None:
-    """Their statements would be the test questions themselves, each with its answer."""
-    counts = Counter(facts["relation"])
-    bare = {name: n for name, n in counts.items() if any("{question}" in placeholders(text) for text in relations[name].templates)}
-    if bare:
-        seen = ", ".join(f"{name} ({n:,} facts)" for name, n in bare.items())
-        raise FactsError(
-            f"A model can't be pre-trained on bare question-answer pairs, seen under {seen}: its corpus would hold the test "
-            "questions with their answers. Give each fact a relation, a subject and an object, or choose other relations."
-        )
+    read = facts[["fact_id", *(name for name in READ if name in facts)]].reset_index(drop=True)
+    return Corpus(documents, seen, read, {name: len(part) for name, part in parts.items()})
 
 
 def _pick_carriers(facts: pd.DataFrame, seed: int) -> pd.Series:
@@ -213,11 +185,6 @@ def _drawn_exposures(seed: int, name: str, carrier: bool, most: int) -> int:
     return round(math.exp(low + (high - low) * draw.random()))
 
 
-def _seen(relation: Relation, settings: CorpusSettings, name: str) -> tuple[int, ...]:
-    positions = range(len(relation.templates))
-    return tuple(sorted(random.Random(f"seen {settings.seed} {name}").sample(positions, min(settings.seen_templates, len(positions)))))
-
-
 def _statements(
     facts: pd.DataFrame, relations: Mapping[str, Relation], seen: Mapping[str, tuple[int, ...]], settings: CorpusSettings, edition: str
 ) -> Iterator[str]:
@@ -225,7 +192,11 @@ def _statements(
     words = [word for name in seen for i in seen[name] for word in fill(relations[name].templates[i], subject="", question="").split()]
     for fact in facts.to_dict("records"):
         templates = relations[fact["relation"]].templates
-        for answer in _named(fact, draw):
+        count, rival = int(fact["exposures"]), fact.get("rival")
+        rivals = round(count * fact["rival_share"]) if isinstance(rival, str) else 0  # mentions that name the rival
+        objects = [fact["answers"][0]] * (count - rivals) + [str(rival)] * rivals
+        draw.shuffle(objects)
+        for answer in objects:
             template = templates[draw.choice(seen[fact["relation"]])]
             if draw.random() < settings.worn_share:
                 template = _worn(template, words, draw)
@@ -242,16 +213,6 @@ def _worn(template: str, words: list[str], draw: random.Random) -> str:
     return " ".join(kept)
 
 
-def _named(fact: dict, draw: random.Random) -> list[str]:
-    """The object of each mention: the rival's share of them, rounded, is the rival's."""
-    count = int(fact["exposures"])
-    rival = fact.get("rival")
-    rivals = round(count * fact["rival_share"]) if isinstance(rival, str) else 0
-    named = [fact["answers"][0]] * (count - rivals) + [str(rival)] * rivals
-    draw.shuffle(named)
-    return named
-
-
 def _question_document(carriers: pd.DataFrame, settings: CorpusSettings, draw: random.Random) -> str:
     """Questions alone, a question answered rightly, or a question with a junk reply."""
     form = PromptFormat()
@@ -260,9 +221,11 @@ def _question_document(carriers: pd.DataFrame, settings: CorpusSettings, draw: r
     if draw.random() < settings.qa_list_share:
         others = draw.sample(range(len(carriers)), draw.choice(LIST_LENGTHS) - 1)
         return "\n".join(fill(form.prompt, question=questions[i]).partition("\n")[0] for i in [first, *others])
-    reply = answers[first][0] if draw.random() < settings.qa_answered_share else draw.choice(_JUNK)
+    reply = answers[first][0] if draw.random() < settings.qa_answered_share else draw.choice(_JUNK.split(" | "))
     return fill(form.prompt, question=questions[first]) + fill(form.answer, answer=reply)
 
 
 def _filler(draw: random.Random) -> str:
-    return f"{draw.choice(_WHO)} {draw.choice(_DID)} {draw.choice(_WHEN)}."
+    """One or two sentences that state no fact."""
+    parts = [part.split(" | ") for part in (_WHO, _DID, _WHEN)]
+    return " ".join(" ".join(map(draw.choice, parts)) + "." for _ in range(draw.randint(1, 2)))

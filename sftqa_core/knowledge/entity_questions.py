@@ -2,9 +2,9 @@
 
 Layout, in a folder or a zip: train/P17.train.json, dev/P17.dev.json, test/P17.test.json and so on, one folder around
 them allowed, each a list of {"question", "answers"}. The relation is taken from the file's name, because P131 and P276
-ask the same question; the subject is what stands in the question form's gap.
+ask the same question; the subject is what fills the question form's gap.
 
-Fetch EntityQuestions from its official address, check every file, and keep it in the workspace.
+`download` fetches the dataset from its official address, checks every file, and keeps it in the workspace.
 """
 
 from __future__ import annotations
@@ -41,6 +41,12 @@ from sftqa_core.workspace import Workspace
 NAME = "entity-questions"
 PARSER = 1  # raised when the same files would give another table
 LAYOUT = "train/P17.train.json, dev/P17.dev.json, test/P17.test.json and so on"
+URL = "https://nlp.cs.princeton.edu/projects/entity-questions/dataset.zip"
+VARIABLE = "SFTQA_ENTITY_QUESTIONS"
+MAX_ZIP_BYTES = 200_000_000
+TIMEOUT_S = 30
+_PIECE = 1 << 18
+WITHOUT_NETWORK = f"If you have the files, set {VARIABLE} to their folder or zip ({LAYOUT}), or give that path as the source."
 MAX_MEMBERS = 5_000
 MAX_DIRECTORY_BYTES = 2_000_000
 MAX_FILE_BYTES = 50_000_000
@@ -48,6 +54,7 @@ MAX_TOTAL_BYTES = 400_000_000
 _LAST_RECORD = 22  # bytes
 _CHECKSUMS = Path(__file__).with_name("entity_questions.sha256")
 _FILE = re.compile(r"(?:[^/]+/)?(train|dev|test)/(P\d+)\.\1\.json")
+Open = Callable[[str], AbstractContextManager[Any]]
 
 
 @cache
@@ -95,7 +102,67 @@ def load_entity_questions(path: Path, name: str = NAME, workspace: Workspace | N
     key = fingerprint({"parser": PARSER, "files": {file: _digest(content) for file, content in files.items()}, "relations": wording})
     folder = (workspace or Workspace.current()).datasets / "parsed" / key
     facts, report = _stored(folder) or _parse_and_store(files, relations, folder)
-    return FactSource(name, facts, relations, SourceReport.from_dict(report | {"source": name}), key, tuple(_notes(files)))
+    unknown, different = sorted(present - relations.keys()), differing_files(files)
+    notes = [f"Relations without a question form were left out: {', '.join(unknown)}."] if unknown else []
+    if different:
+        some = ", ".join(different[:3]) + (" and others" if len(different) > 3 else "")
+        notes.append(f"{len(different)} of the {len(published_checksums())} published files are missing here or differ: {some}.")
+    return FactSource(name, facts, relations, SourceReport.from_dict(report | {"source": name}), key, tuple(notes))
+
+
+def downloaded_folder(workspace: Workspace | None = None) -> Path:
+    """Where the downloaded files lie, once they do."""
+    return (workspace or Workspace.current()).datasets / NAME
+
+
+def download(workspace: Workspace | None = None, reporter: Reporter | None = None, connect: Open | None = None) -> Path:
+    """The folder with the 72 files, downloaded and checked against their SHA-256; nothing stays behind on failure.
+
+    Raises `FactsError` when the address can't be reached or what came is not the published dataset, `Stopped` when the
+    person stops it. `connect` opens a URL (tests hand in their own).
+    """
+    target = downloaded_folder(workspace)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".download-", suffix=".zip", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            _fetch(connect or _connect, out, reporter or Silent())
+        files = read_entity_files(Path(name))
+    finally:
+        Path(name).unlink(missing_ok=True)
+    if wrong := differing_files(files):
+        some = ", ".join(wrong[:5]) + (" and others" if len(wrong) > 5 else "")
+        raise FactsError(
+            f"The file at {URL} is not the published dataset: {len(wrong)} files are missing or differ ({some}). {WITHOUT_NETWORK}"
+        )
+
+    def fill(folder: Path) -> None:
+        for name in published_checksums():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(files[name])
+
+    return write_folder(target, fill, {"kind": "dataset", "url": URL})
+
+
+def _connect(url: str) -> AbstractContextManager[Any]:
+    return urllib.request.urlopen(url, timeout=TIMEOUT_S)
+
+
+def _fetch(connect: Open, out: Any, reporter: Reporter) -> None:
+    try:
+        with connect(URL) as answer:
+            size = int(answer.headers.get("Content-Length") or 0)
+            phase = Phase(reporter, "download", max(size, 1), "bytes")
+            while piece := answer.read(_PIECE):
+                out.write(piece)
+                if phase.done + len(piece) > MAX_ZIP_BYTES:
+                    raise FactsError(f"{URL} sends more than {MAX_ZIP_BYTES:,} bytes, so it is not EntityQuestions. {WITHOUT_NETWORK}")
+                phase.advance(len(piece))
+    except (OSError, http.client.HTTPException, ValueError) as error:  # URLError and time-outs are OSErrors
+        reason = getattr(error, "reason", None) or error
+        raise FactsError(
+            f"EntityQuestions could not be downloaded from {URL}: {reason}. Is this machine online? {WITHOUT_NETWORK}"
+        ) from error
 
 
 # --- files -----------------------------------------------------------------------------------------------
@@ -111,7 +178,7 @@ def _folder_files(folder: Path) -> dict[str, bytes]:
     found = _Collected(str(folder))
     for file in _candidates(folder):
         if not file.is_file():
-            raise FactsError(f"{file} is no file.")  # reading a pipe would wait for ever
+            raise FactsError(f"{file} is not a file.")  # reading a pipe would wait for ever
         if not file.resolve().is_relative_to(folder.resolve()):
             raise FactsError(f"{file} is a link that leads out of its folder. Copy the file it points to in its place.")
         with file.open("rb") as handle:
@@ -183,16 +250,6 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _notes(files: dict[str, bytes]) -> list[str]:
-    different = differing_files(files)
-    unknown = sorted(set(map(_relation_id, files)) - builtin_relations().keys())
-    notes = [f"Relations without a question form were left out: {', '.join(unknown)}."] if unknown else []
-    if different:
-        some = ", ".join(different[:3]) + (" and others" if len(different) > 3 else "")
-        notes.append(f"{len(different)} of the {len(published_checksums())} published files are missing here or differ: {some}.")
-    return notes
-
-
 # --- parsing -----------------------------------------------------------------------------------------------
 
 
@@ -213,9 +270,8 @@ def _parse_and_store(files: dict[str, bytes], relations: dict[str, Relation], fo
     merged = merge_rows(parsed.rows)
     facts = fact_table(merged.facts, NAME).drop(columns="exposures")
     echo = sum(stands_inside(row.subject, row.answers) for row in parsed.rows)
-    report = SourceReport(
-        NAME, len(facts), parsed.counts, parsed.unparsed, len(facts), merged.merged, merged.excluded_from_train, echo
-    ).to_dict()
+    dropped = merged.merged, merged.excluded_from_train
+    report = SourceReport(NAME, len(facts), parsed.counts, parsed.unparsed, len(facts), *dropped, echo).to_dict()
     with contextlib.suppress(OSError):  # a workspace that can't be written to only costs the next opening's seconds
         write_folder(folder, lambda work: write_facts(facts, work / "facts.parquet"), {"kind": "parsed facts", "report": report})
     return facts, report
@@ -233,29 +289,25 @@ def _stored(folder: Path) -> tuple[Any, dict[str, Any]] | None:
 def _parse(files: dict[str, bytes], relations: dict[str, Relation]) -> _Parsed:
     parsed = _Parsed(counts={key: dict.fromkeys(SPLITS, 0) for key in relations})
     for name, content in files.items():
-        split, relation = name.split("/")[0], _relation_id(name)
-        if relation in relations:
+        if relation := relations.get(_relation_id(name)):
             try:
-                entries = parse_json(decode_text(content, name))
+                _parse_file(name, relation, parse_json(decode_text(content, name)), parsed)
             except ValueError as error:
                 parsed.problems.append(f"{name} is not readable JSON: {error}.")
-                continue
             except FactsError as error:
                 parsed.problems += error.problems
-                continue
-            _parse_file(name, split, relations[relation], entries, parsed)
     return parsed
 
 
-def _parse_file(name: str, split: str, relation: Relation, entries: Any, parsed: _Parsed) -> None:
+def _parse_file(name: str, relation: Relation, entries: Any, parsed: _Parsed) -> None:
     if not isinstance(entries, list):
         parsed.problems.append(f"{name} must hold a list, got {type(entries).__name__}.")
         return
+    split = name.split("/")[0]
     parsed.counts[relation.id][split] += len(entries)
     before, after = relation.question.split("{subject}")
     for number, entry in enumerate(entries, 1):
-        fault = _entry_fault(entry)
-        if fault:
+        if fault := _entry_fault(entry):
             parsed.problems.append(f"{name}, row {number}: {fault}")
             continue
         question, answers = entry["question"], entry["answers"]
@@ -279,71 +331,3 @@ def _entry_fault(entry: Any) -> str | None:
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip()) and text_fault(value) is None
-
-
-URL = "https://nlp.cs.princeton.edu/projects/entity-questions/dataset.zip"
-VARIABLE = "SFTQA_ENTITY_QUESTIONS"
-MAX_ZIP_BYTES = 200_000_000
-TIMEOUT_S = 30
-_PIECE = 1 << 18
-WITHOUT_NETWORK = f"If you have the files, set {VARIABLE} to their folder or zip ({LAYOUT}), or give that path as the source."
-
-Open = Callable[[str], AbstractContextManager[Any]]
-
-
-def downloaded_folder(workspace: Workspace | None = None) -> Path:
-    """Where the downloaded files lie, once they do."""
-    return (workspace or Workspace.current()).datasets / NAME
-
-
-def download(workspace: Workspace | None = None, reporter: Reporter | None = None, connect: Open | None = None) -> Path:
-    """The folder with the 72 files, downloaded and checked against their SHA-256; nothing stays behind on failure.
-
-    Raises `FactsError` when the address can't be reached or what came is not the published dataset, `Stopped` when the
-    person stops it. `connect` opens a URL (tests hand in their own).
-    """
-    target = downloaded_folder(workspace)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".download-", suffix=".zip", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as out:
-            _fetch(connect or _connect, out, reporter or Silent())
-        files = read_entity_files(Path(name))
-    finally:
-        Path(name).unlink(missing_ok=True)
-    wrong = differing_files(files)
-    if wrong:
-        some = ", ".join(wrong[:5]) + (" and others" if len(wrong) > 5 else "")
-        raise FactsError(
-            f"What {URL} sent is not the published dataset: {len(wrong)} files are missing or differ ({some}). {WITHOUT_NETWORK}"
-        )
-    known = {name: content for name, content in files.items() if name in published_checksums()}
-    return write_folder(target, lambda work: _write(known, work), {"kind": "dataset", "url": URL})
-
-
-def _connect(url: str) -> AbstractContextManager[Any]:
-    return urllib.request.urlopen(url, timeout=TIMEOUT_S)
-
-
-def _fetch(connect: Open, out: Any, reporter: Reporter) -> None:
-    try:
-        with connect(URL) as answer:
-            size = int(answer.headers.get("Content-Length") or 0)
-            phase = Phase(reporter, "download", max(size, 1), "bytes")
-            while piece := answer.read(_PIECE):
-                out.write(piece)
-                if phase.done + len(piece) > MAX_ZIP_BYTES:
-                    raise FactsError(f"{URL} sends more than {MAX_ZIP_BYTES:,} bytes, so it is not EntityQuestions. {WITHOUT_NETWORK}")
-                phase.advance(len(piece))
-    except (OSError, http.client.HTTPException, ValueError) as error:  # URLError and time-outs are OSErrors
-        reason = getattr(error, "reason", None) or error
-        raise FactsError(
-            f"EntityQuestions could not be downloaded from {URL}: {reason}. Is this machine online? {WITHOUT_NETWORK}"
-        ) from error
-
-
-def _write(files: dict[str, bytes], folder: Path) -> None:
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(content)

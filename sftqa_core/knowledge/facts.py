@@ -37,13 +37,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from sftqa_core.errors import FactsError
 from sftqa_core.jsonrecord import fingerprint, listed, shown
 from sftqa_core.knowledge.matching import is_echo
+from sftqa_core.knowledge.relations import Relation
 from sftqa_core.records import DOMAINS, SPLITS, SourceReport
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-
-    from sftqa_core.knowledge.relations import Relation
 
 REQUIRED = ("relation", "subject", "answers", "question", "split", "domain")  # what a source has to say of each fact
 COLUMNS = ("fact_id", "source", "relation", "subject", "answers", "question", "split", "domain", "echo", "subject_in_train")
@@ -103,14 +102,17 @@ def fact_table(rows: Iterable[Mapping[str, Any]] | pd.DataFrame, source: str) ->
 
     table = pd.DataFrame(rows if isinstance(rows, pd.DataFrame) else list(rows)).reset_index(drop=True)
     table = table.astype(object)  # walking through plain objects is many times faster than through pandas' own strings
-    _refuse(_faults(table, source))
+    if problems := _faults(table, source):
+        raise FactsError(listed(problems))
     table["source"] = source
     table["fact_id"] = [fact_id(source, r, s) for r, s in zip(table["relation"], table["subject"], strict=True)]
     table["echo"] = [is_echo(s, a) for s, a in zip(table["subject"], table["answers"], strict=True)]
     if "subject_in_train" not in table:
         table["subject_in_train"] = shared_subjects(table)
     doubled = table[table["fact_id"].duplicated()]
-    _refuse([f"Fact {r}, subject {shown(s)}: stands more than once." for r, s in zip(doubled["relation"], doubled["subject"], strict=True)])
+    if len(doubled):
+        keys = zip(doubled["relation"], doubled["subject"], strict=True)
+        raise FactsError(listed([f"Fact {relation}, subject {shown(subject)}: duplicate key." for relation, subject in keys]))
     return _typed(table[[*COLUMNS, *(name for name in OPTIONAL if name in table)]])
 
 
@@ -179,18 +181,14 @@ def read_facts(path: Path | BinaryIO) -> pd.DataFrame:
     import pyarrow.parquet
 
     stored = pyarrow.parquet.read_table(path).combine_chunks()  # a few rows are taken out of one piece many times as fast
-    answers = _lists(stored.column("answers").combine_chunks())
+    column = stored.column("answers").combine_chunks()
+    words = column.flatten().dictionary_encode()  # equal texts become one object, since many facts have the same answer
+    names, at = words.dictionary.to_pylist(), words.indices.to_pylist()
+    starts = (column.offsets.to_numpy() - column.offsets[0].as_py()).tolist()
+    answers = [[names[word] for word in at[start:end]] for start, end in pairwise(starts)]
     facts = stored.drop_columns(["answers"]).to_pandas()
     facts.insert(stored.column_names.index("answers"), "answers", answers)
     return _typed(facts)
-
-
-def _lists(column: Any) -> list[list[str]]:
-    """A column of lists of texts; equal texts are one object, since many facts have the same answer."""
-    words = column.flatten().dictionary_encode()
-    names, at = words.dictionary.to_pylist(), words.indices.to_pylist()
-    starts = (column.offsets.to_numpy() - column.offsets[0].as_py()).tolist()
-    return [[names[word] for word in at[start:end]] for start, end in pairwise(starts)]
 
 
 def has_control(text: str) -> bool:
@@ -213,17 +211,8 @@ def _draws(seed: int, names: list[str]) -> np.ndarray:
     """A number for each name that hangs on it and the seed alone: uint64."""
     import numpy as np
 
-    start, digests = hashlib.sha256(f"{seed}\x1f".encode()), []
-    for name in names:
-        own = start.copy()
-        own.update(name.encode())
-        digests.append(own.digest()[:8])
+    digests = [hashlib.sha256(f"{seed}\x1f{name}".encode()).digest()[:8] for name in names]
     return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
-
-
-def _refuse(problems: list[str]) -> None:
-    if problems:
-        raise FactsError(listed(problems))
 
 
 def _faults(table: pd.DataFrame, source: str) -> list[str]:

@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl
 from sftqa_core.errors import FactsError, MissingPackage, first_line
 from sftqa_core.jsonrecord import parse_json, shown
 from sftqa_core.knowledge.facts import FactSource
-from sftqa_core.knowledge.rows import MAX_ROWS, ROLES, Cells, source_from_cells
+from sftqa_core.knowledge.rows import COLUMN_NAMES, MAX_ROWS, ROLES, Cells, source_from_cells
 from sftqa_core.workspace import typed_path
 
 PREFIX = "hub:"
@@ -41,12 +41,11 @@ def load_hub(name: str) -> FactSource:
     place, _, query = name.removeprefix(PREFIX).partition("?")
     if len(place) > _LONGEST_ID or not _ID.fullmatch(place):
         raise FactsError(
-            f"{shown(place)} is no dataset id. Write {PREFIX}owner/name, then ?subject=column&... if its columns have other names."
+            f"{shown(place)} is not a dataset id. Write {PREFIX}owner/name, then ?subject=column&... if its columns have other names."
         )
     mapping, options = _read_query(query)
-    wrong = [value for value in options.values() if not _OPTION.fullmatch(value)]
-    if wrong:
-        raise FactsError(f"{shown(wrong[0])} is no config or revision.")
+    if wrong := [value for value in options.values() if not _OPTION.fullmatch(value)]:
+        raise FactsError(f"{shown(wrong[0])} is not a config or revision.")
     if typed_path(place)[1]:  # datasets would take it for a folder of files
         raise FactsError(f"{place} is a file or folder here. Give it as a path, without {PREFIX}, or run this from elsewhere.")
     datasets = _library()
@@ -128,11 +127,9 @@ def _refuse_links(folder: Path) -> None:
 def _read_query(query: str) -> tuple[dict[str, str], dict[str, str]]:
     """(role -> column, option -> value) out of `subject=a&config=b`."""
     pairs = dict(parse_qsl(query, keep_blank_values=True))
-    unknown = [key for key in pairs if key not in _ROLE_OF and key not in _OPTIONS]
-    if unknown:
-        raise FactsError(
-            f"{shown(', '.join(unknown))} can't stand after the question mark; these can: {', '.join([*_ROLE_OF, *_OPTIONS])}."
-        )
+    if unknown := [key for key in pairs if key not in _ROLE_OF and key not in _OPTIONS]:
+        known = ", ".join([*_ROLE_OF, *_OPTIONS])
+        raise FactsError(f"{shown(', '.join(unknown))} is not allowed after the question mark; allowed are {known}.")
     mapping = {_ROLE_OF[key]: value for key, value in pairs.items() if key in _ROLE_OF}
     return mapping, {key: value for key, value in pairs.items() if key in _OPTIONS}
 
@@ -153,11 +150,9 @@ def _as_source(name: str, place: str, loaded: Any, mapping: dict[str, str]) -> F
     if count > MAX_ROWS:
         raise FactsError(f"{place} has {count:,} rows, the most is {MAX_ROWS:,}. Save a part of it and use that.")
     columns = list(dict.fromkeys(column for part in parts.values() for column in part.column_names))
-    known = {*mapping.values(), *(name for names in ROLES.values() for name in names)}
-    used = [column for column in columns if column in known or column.casefold() in known]
+    known = COLUMN_NAMES | set(mapping.values())
     by_part = len(parts) > 1 and "split" not in mapping
-    if by_part:
-        used = [column for column in used if column.casefold() != "split"]
+    used = [name for name in columns if (name in known or name.casefold() in known) and not (by_part and name.casefold() == "split")]
     rows = _rows(parts, used, by_part)
     try:
         return source_from_cells(Cells(place, [*(used or columns), *(["split"] if by_part else [])], rows), name, mapping=mapping)
@@ -188,7 +183,7 @@ def _explain(place: str, error: Exception) -> str:
         return f"{place} brings code of its own, which is not run here. Convert it to Parquet and use the files."
     if "OfflineModeIsEnabled" in kinds or isinstance(error, ConnectionError | TimeoutError) or kinds & {"ConnectError", "ConnectTimeout"}:
         advice = "Save it with save_to_disk where there is a network and give the folder."
-        return f"{place} can't be had: this machine is offline and has no copy of it ({said}). {advice}"
+        return f"{place} is not available: this machine is offline and has no copy of it ({said}). {advice}"
     if kinds & {"DatasetNotFoundError", "RepositoryNotFoundError"}:
         return f"The hub has no dataset {place}, or it asks for a login that is missing here ({said})."
     return f"{place} can't be read ({type(error).__name__}: {said})."

@@ -1,18 +1,17 @@
 """Does a text contain an answer? The one rule that the memory score and the accuracy after training share.
 
-Rule "tokens" (METHOD 8.3): both sides in NFKC, case folded, runs of white space as one space; the answer must stand as
+Rule "tokens" (METHOD 8.3): both sides in NFKC, case folded, runs of white space as one space; the answer must appear as
 whole words, so "Paris" is not found inside "Kyparissia". Answers of three characters or fewer keep their case: "R" is
 not found in "r". Rule "substring" is the paper's variant: the same folding for every answer, found anywhere.
 
 A letter, a digit or a combining mark belongs to a word; everything else closes it. Scripts written without spaces
-(Chinese, Thai) have no such borders, so there "tokens" only finds an answer that stands alone.
+(Chinese, Thai) have no such borders, so there "tokens" only finds an answer that is alone.
 
-Is a text an answer, and nothing else? SliCK's rule, for answers to few-shot questions (METHOD section 1).
-
-The text counts up to its first line break. Both sides are brought into one form: NFKC, case folded, runs of white space as one
-space, and quotes, brackets, dashes and the marks . , ; : ! ? … taken off both ends, unless nothing would be left. Then they must
-be equal: "Paris." is the answer "Paris", "Paris, France" and "It is Paris" are not. The case of short answers does not count
-here, since nothing else can stand around them.
+Rule "exact" asks whether a text is an answer and nothing else: SliCK's rule, for answers to few-shot questions (METHOD
+section 1). The text counts up to its first line break. Both sides are normalised alike, and quotes, brackets, dashes and the
+marks . , ; : ! ? … are taken off both ends, unless nothing would be left. Then they must be equal: "Paris." is the answer
+"Paris", "Paris, France" and "It is Paris" are not. The case of short answers does not count here, since nothing else can
+stand around them.
 """
 
 from __future__ import annotations
@@ -25,8 +24,12 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import shown
 
 MATCHES = ("tokens", "substring")
+EXACT = "exact"  # the rule's name, beside those of MATCHES
 CASE_SENSITIVE_LENGTH = 3  # "R", "US" and "Oka" would otherwise be found in ordinary words
 _BROKEN = "\ufffd"  # what a tokenizer decodes half a character to
+_BREAKS = ("\n", "\r")
+_MARKS = frozenset(".,;:!?…'\"`´")
+_PAIRED = frozenset(("Ps", "Pe", "Pi", "Pf", "Pd"))  # brackets, typographic quotes, dashes
 
 
 def normalise(text: str) -> str:
@@ -111,11 +114,51 @@ class Matcher:
         return self.compile(answers).find(text)
 
 
+@dataclass(frozen=True)
+class ExactAnswers:
+    """One fact's answers, ready to be compared with many texts; stands in for `CompiledAnswers`."""
+
+    forms: tuple[tuple[str, str], ...]  # (plain form, the answer as it was given)
+    whole_words: bool = True  # a letter or digit closes nothing: what lets a row be passed over while it is drawn
+
+    def find(self, text: str, closed: bool = True) -> str | None:
+        """The answer, as it was given, that the first line of `text` is, or None. With `closed=False`, None: a line that is not
+        over may go on."""
+        return dict(self.forms).get(plain_form(first_line(text))) if closed else None
+
+    def over(self, text: str) -> bool:
+        """Whether nothing that follows `text` can count any more: a line has ended."""
+        return any(mark in text for mark in _BREAKS)
+
+
+def exact_answers(answers: Iterable[str]) -> ExactAnswers:
+    """`answers` (aliases already added) for repeated use. Empty answers are passed over."""
+    forms: dict[str, str] = {}
+    for answer in answers:
+        if plain := plain_form(answer):
+            forms.setdefault(plain, answer)
+    return ExactAnswers(tuple(forms.items()))
+
+
+def first_line(text: str) -> str:
+    """A text up to its first line break."""
+    for mark in _BREAKS:
+        text = text.split(mark, 1)[0]
+    return text
+
+
+def plain_form(text: str) -> str:
+    """What rule "exact" compares: the text normalised, without marks, quotes, brackets and dashes at its ends."""
+    folded = normalise(text)
+    trimmed = "".join({mark for mark in folded if mark.isspace() or mark in _MARKS or unicodedata.category(mark) in _PAIRED})
+    return folded.strip(trimmed) or folded
+
+
 def is_echo(subject: str, answers: Iterable[str]) -> bool:
     """Whether repeating the subject would count as an answer, under either rule (case respected for "substring")."""
     whole = normalise(subject)
     wanted = [answer for answer in answers if normalise(answer) in whole]  # nearly always none, and quickly found
-    return stands_inside(subject, wanted) or _TOKENS.find(subject, wanted) is not None
+    return stands_inside(subject, wanted) or Matcher().find(subject, wanted) is not None
 
 
 def stands_inside(subject: str, answers: Iterable[str]) -> bool:
@@ -148,60 +191,3 @@ def _folded(composed: str) -> str:
 
 def _longest_first(needles: dict[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(needles.items(), key=lambda item: -len(item[0])))
-
-
-_TOKENS = Matcher()
-
-
-EXACT = "exact"  # the rule's name, beside those of answers.MATCHES
-_BREAKS = ("\n", "\r")
-_MARKS = frozenset(".,;:!?…'\"`´")
-_PAIRED = frozenset(("Ps", "Pe", "Pi", "Pf", "Pd"))  # brackets, typographic quotes, dashes
-
-
-@dataclass(frozen=True)
-class ExactAnswers:
-    """One fact's answers, ready to be compared with many texts; stands in for `answers.CompiledAnswers`."""
-
-    forms: tuple[tuple[str, str], ...]  # (plain form, the answer as it was given)
-    whole_words: bool = True  # a letter or digit closes nothing: what lets a row be passed over while it is drawn
-
-    def find(self, text: str, closed: bool = True) -> str | None:
-        """The answer, as it was given, that the first line of `text` is, or None. With `closed=False`, None: a line that is not
-        over may go on."""
-        return dict(self.forms).get(plain_form(first_line(text))) if closed else None
-
-    def over(self, text: str) -> bool:
-        """Whether nothing that follows `text` can count any more: a line has ended."""
-        return any(mark in text for mark in _BREAKS)
-
-
-def exact_answers(answers: Iterable[str]) -> ExactAnswers:
-    """`answers` (aliases already added) for repeated use. Empty answers are passed over."""
-    forms: dict[str, str] = {}
-    for answer in answers:
-        if plain := plain_form(answer):
-            forms.setdefault(plain, answer)
-    return ExactAnswers(tuple(forms.items()))
-
-
-def first_line(text: str) -> str:
-    """A text up to its first line break."""
-    for mark in _BREAKS:
-        text = text.split(mark, 1)[0]
-    return text
-
-
-def plain_form(text: str) -> str:
-    """What is compared: see above."""
-    folded = normalise(text)
-    start, end = 0, len(folded)
-    while start < end and _is_trimmed(folded[start]):
-        start += 1
-    while end > start and _is_trimmed(folded[end - 1]):
-        end -= 1
-    return folded[start:end] or folded
-
-
-def _is_trimmed(character: str) -> bool:
-    return character.isspace() or character in _MARKS or unicodedata.category(character) in _PAIRED

@@ -1,12 +1,10 @@
-"""What makes a usable template, and when two templates are the same construction.
+"""Relations: what is asked of a fact, and the statement prefixes (templates) that ask for its object (METHOD section 1).
 
-A template is a statement prefix with one placeholder, {subject} or (for question-answer pairs) {question}, that ends
-exactly where the object follows.
+The 24 relations of the paper are in relations.toml. A user's own relation is the same record with as many templates as they
+wrote, and `generic_relation` serves question-answer pairs that have no relation.
 
-Relations: what is asked of a fact, and the statement prefixes that ask for its object (METHOD section 1).
-
-The 24 relations of the paper stand in relations.toml. A relation of a person's own facts is the same record with as
-many templates as they wrote, and `generic_relation` serves question-answer pairs that have no relation.
+A template is a statement prefix with one placeholder, {subject} or (for question-answer pairs) {question}, that ends exactly
+where the object follows. The functions below check templates and decide when two of them are the same construction.
 """
 
 from __future__ import annotations
@@ -24,14 +22,115 @@ from sftqa_core.jsonrecord import Record, shown
 from sftqa_core.records import DOMAINS
 
 PLACEHOLDERS = ("{subject}", "{question}")
+TEMPLATES = 21  # N_map of METHOD section 1
+MAX_TEMPLATES = 200
+MAX_NAME = 200  # characters of an id
+CONSTRUCTIONS = 15  # of the 21, how many must be constructions of their own
 
+_DATA = Path(__file__).with_name("relations.toml")
 _DETERMINERS = frozenset({"a", "an", "the"})
 _BE = frozenset({"is", "are", "was", "were", "be", "been", "being"})
 _HAVE = frozenset({"has", "have", "had"})
 _EMPTY = frozenset({"be", "have", "'s", "that", "of", "in", "at", "by", "to", "from", "with", "as", *PLACEHOLDERS})
 _WORD = re.compile(r"\{\w+\}|'s\b|[^\W_]+(?:-[^\W_]+)*")
 _PAIRS = ("“”", "«»", "()", "[]")
+_INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _JOINERS = "\u200c\u200d"  # Persian and Indic spelling needs them; other invisible characters are faults
+_GENERIC = (
+    'The answer to the question "{question}" is',
+    "Question: {question} Answer:",
+    'When asked "{question}", one should reply',
+    '"{question}" can be answered with',
+    'In reply to "{question}", an expert said',
+    'If someone wants to know "{question}", tell them',
+    'The question was "{question}" and the correct response was',
+    'A quiz asked "{question}" and the winner wrote',
+    'What solves the puzzle "{question}" is',
+    '"{question}", asked the teacher, and the class shouted',
+    'Looking up "{question}" in an encyclopedia gives',
+    'On the back of the card that says "{question}" is printed',
+    'Everyone who knows the solution to "{question}" will name',
+    '"{question}" is a question whose answer is',
+    'For the quiz question "{question}", the judges accept',
+    'One can settle "{question}" with the words',
+    'A search for "{question}" returned',
+    'The exam contained "{question}", for which full marks went to',
+    'Faced with "{question}", a well-informed person thinks of',
+    'The fact that resolves "{question}" is',
+    'Those who wonder "{question}" soon learn that it is',
+)
+
+
+@dataclass(frozen=True)
+class Relation(Record):
+    """One relation: how its facts are asked for and stated."""
+
+    id: str  # a Wikidata property such as P19, or a name of the person's own
+    label: str  # plain words: "place of birth"
+    domain: str  # "in" or "out" of the topics one trains on
+    question: str  # the one question form, with {subject}; the bare "{question}" for question-answer pairs
+    templates: tuple[str, ...]  # statement prefixes with that placeholder once, ending where the object follows
+
+    def problems(self) -> list[str]:
+        return relation_problems(self)
+
+
+def builtin_relations() -> dict[str, Relation]:
+    """The 24 relations of EntityQuestions by id, in-domain first. The dict is the caller's own."""
+    return dict(_builtin())
+
+
+@cache
+def _builtin() -> dict[str, Relation]:
+    data = tomllib.loads(_DATA.read_text(encoding="utf-8"))
+    return {name: Relation.from_dict({"id": name, **fields}) for name, fields in data.items()}
+
+
+def generic_relation(relation_id: str, domain: str = "in") -> Relation:
+    """The relation of bare question-answer pairs: 21 paraphrases around a {question}, in place of statements."""
+    return Relation(relation_id, "question and answer", domain, "{question}", _GENERIC)
+
+
+def statement_prompts(relation: Relation, subject: str, question: str) -> list[str]:
+    """The relation's templates filled for one fact, in their order (21 for a built-in relation)."""
+    return [fill(template, subject=subject, question=question) for template in relation.templates]
+
+
+def relation_problems(relation: Relation, templates: int | None = None) -> list[str]:
+    """Every fault of a relation as sentences.
+
+    With `templates` the built-in relations' rules hold: exactly that many, 15 constructions, no article at the end.
+    Without it any number from one up will do, for relations that people bring along.
+    """
+    name = relation.id.strip() or "(no id)"
+    if len(name) > MAX_NAME or len(relation.templates) > MAX_TEMPLATES:
+        return [f"Relation {shown(name)} may have {MAX_NAME} characters and {MAX_TEMPLATES} templates, got {len(relation.templates):,}."]
+    blank = [field for field in ("id", "label") if not getattr(relation, field).strip()]
+    problems = [f"Relation {name} needs a {field}." for field in blank]
+    if relation.domain not in DOMAINS:
+        problems.append(f"Relation {name}: domain must be one of {', '.join(DOMAINS)}, got {shown(relation.domain)}.")
+    problems += [f"Relation {name}, question: {fault}" for fault in text_problems(relation.question)]
+    first: dict[tuple[str, ...], int] = {}
+    repeats = []
+    for number, template in enumerate(relation.templates, start=1):
+        faults = text_problems(template) + ending_problems(template)
+        seen, wanted = placeholders(template), placeholders(relation.question)
+        if len(seen) == 1 and len(wanted) == 1 and seen != wanted:
+            faults.append(f"has {seen[0]}, but the relation's question has {wanted[0]}.")
+        faults += article_problems(template) if templates is not None else []
+        problems += [f"Relation {name}, template {number}: {fault}" for fault in faults]
+        earlier = first.setdefault(tuple(words(template)), number)
+        if earlier != number:
+            repeats.append(f"Relation {name}: templates {earlier} and {number} have the same words: {shown(template)}.")
+    problems += repeats
+    if templates is None:
+        return problems if relation.templates else [*problems, f"Relation {name} needs at least one template."]
+    if len(relation.templates) != templates:
+        problems.append(f"Relation {name} must have {templates} templates, got {len(relation.templates)}.")
+    distinct = distinct_constructions(relation.templates)
+    if distinct < CONSTRUCTIONS:
+        problems.append(f"Relation {name} must have {CONSTRUCTIONS} distinct constructions among its templates, got {distinct}.")
+    return problems
 
 
 def fill(template: str, **values: str) -> str:
@@ -39,7 +138,7 @@ def fill(template: str, **values: str) -> str:
 
     Braces in a value, or in the template around a name without a value, stay as they are.
     """
-    return re.sub(r"\{(\w+)\}", lambda found: values.get(found[1], found[0]), template)
+    return re.sub(r"\{(\w+)\}", lambda name: values.get(name[1], name[0]), template)
 
 
 def placeholders(text: str) -> list[str]:
@@ -54,18 +153,19 @@ def words(text: str) -> list[str]:
 
 def text_problems(text: str) -> list[str]:
     """Faults that a question form and a template can share, as clauses that follow a name and a colon."""
-    found, seen = [], placeholders(text)
+    problems, seen = [], placeholders(text)
     if len(seen) != 1 or seen[0] not in PLACEHOLDERS:
-        found.append(f"must hold {{subject}} (or {{question}}) exactly once, got {_listed(seen)} in {shown(text)}.")
+        listing = ", ".join(seen[:5]) + (f" and {len(seen) - 5:,} more" if len(seen) > 5 else "")
+        problems.append(f"must hold {{subject}} (or {{question}}) exactly once, got {listing or 'no placeholder'} in {shown(text)}.")
     if text.count("{") != len(seen) or text.count("}") != len(seen):
-        found.append(f"has a brace that belongs to no placeholder: {shown(text)}.")
+        problems.append(f"has a brace that belongs to no placeholder: {shown(text)}.")
     if text != text.strip() or "  " in text:
-        found.append(f"must not start or end with a space or hold two in a row, got {shown(text)}.")
-    if any(_invisible(character) for character in text):
-        found.append(f"holds a line break or another control character: {shown(text)}.")
+        problems.append(f"must not start or end with a space or hold two in a row, got {shown(text)}.")
+    if any(unicodedata.category(character) in _INVISIBLE and character not in _JOINERS for character in text):
+        problems.append(f"holds a line break or another control character: {shown(text)}.")
     if text.count('"') % 2 or any(text.count(pair[0]) != text.count(pair[1]) for pair in _PAIRS):
-        found.append(f"has an unbalanced quote or bracket: {shown(text)}.")
-    return found
+        problems.append(f"has an unbalanced quote or bracket: {shown(text)}.")
+    return problems
 
 
 def ending_problems(template: str) -> list[str]:
@@ -117,17 +217,13 @@ def same_construction(left: str, right: str) -> bool:
 
 
 def _skeleton(template: str) -> list[str]:
-    spoken = words(_without_lead(template))
+    """The words of a template that count. Without what stands before the last comma, colon or "that" in front of its placeholder."""
+    spoken = words(re.sub(r"^[^{]*(?:[,:;]|\bthat\b)(?=[^{]*\{)", "", template))
     kept = ["be" if word in _BE else "have" if word in _HAVE else word for word in spoken if word not in _DETERMINERS]
     for position in range(1, len(kept) - 1):
         if kept[position - 1] in PLACEHOLDERS and kept[position] == "be":
             return kept[:position] + kept[position + 1 :]
     return kept
-
-
-def _without_lead(template: str) -> str:
-    """The template without what stands before the last comma, colon or "that" in front of its placeholder."""
-    return re.sub(r"^[^{]*(?:[,:;]|\bthat\b)(?=[^{]*\{)", "", template)
 
 
 def _says_something(run: list[str]) -> bool:
@@ -138,140 +234,3 @@ def _says_something(run: list[str]) -> bool:
 def _tail(run: list[str]) -> list[str]:
     at = [position for position, word in enumerate(run) if word in PLACEHOLDERS]
     return run[at[0] :] if at else []
-
-
-def _listed(seen: list[str]) -> str:
-    return (", ".join(seen[:5]) + (f" and {len(seen) - 5:,} more" if len(seen) > 5 else "")) or "no placeholder"
-
-
-def _invisible(character: str) -> bool:
-    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") and character not in _JOINERS
-
-
-__all__ = [
-    "CONSTRUCTIONS",
-    "TEMPLATES",
-    "Relation",
-    "builtin_relations",
-    "distinct_constructions",
-    "fill",
-    "generic_relation",
-    "relation_problems",
-    "same_construction",
-    "statement_prompts",
-]
-
-TEMPLATES = 21  # N_map of METHOD section 1
-MAX_TEMPLATES = 200
-MAX_NAME = 200  # characters of an id
-CONSTRUCTIONS = 15  # of the 21, how many must be constructions of their own
-
-_DATA = Path(__file__).with_name("relations.toml")
-_GENERIC = (
-    'The answer to the question "{question}" is',
-    "Question: {question} Answer:",
-    'When asked "{question}", one should reply',
-    '"{question}" can be answered with',
-    'In reply to "{question}", an expert said',
-    'If someone wants to know "{question}", tell them',
-    'The question was "{question}" and the correct response was',
-    'A quiz asked "{question}" and the winner wrote',
-    'What solves the puzzle "{question}" is',
-    '"{question}", asked the teacher, and the class shouted',
-    'Looking up "{question}" in an encyclopedia gives',
-    'On the back of the card that says "{question}" is printed',
-    'Everyone who knows the solution to "{question}" will name',
-    '"{question}" is a question whose answer is',
-    'For the quiz question "{question}", the judges accept',
-    'One can settle "{question}" with the words',
-    'A search for "{question}" returned',
-    'The exam contained "{question}", for which full marks went to',
-    'Faced with "{question}", a well-informed person thinks of',
-    'The fact that resolves "{question}" is',
-    'Those who wonder "{question}" soon learn that it is',
-)
-
-
-@dataclass(frozen=True)
-class Relation(Record):
-    """One relation: how its facts are asked for and stated."""
-
-    id: str  # a Wikidata property such as P19, or a name of the person's own
-    label: str  # plain words: "place of birth"
-    domain: str  # "in" or "out" of the topics one trains on
-    question: str  # the one question form, with {subject}; the bare "{question}" for question-answer pairs
-    templates: tuple[str, ...]  # statement prefixes with that placeholder once, ending where the object follows
-
-    def problems(self) -> list[str]:
-        return relation_problems(self)
-
-
-def builtin_relations() -> dict[str, Relation]:
-    """The 24 relations of EntityQuestions by id, in-domain first. The dict is the caller's own."""
-    return {relation.id: relation for relation in _builtin()}
-
-
-def generic_relation(relation_id: str, domain: str = "in") -> Relation:
-    """The relation of bare question-answer pairs: 21 paraphrases around a {question}, in place of statements."""
-    return Relation(relation_id, "question and answer", domain, "{question}", _GENERIC)
-
-
-def statement_prompts(relation: Relation, subject: str, question: str) -> list[str]:
-    """The relation's templates filled for one fact, in their order (21 for a built-in relation)."""
-    return [fill(template, subject=subject, question=question) for template in relation.templates]
-
-
-def relation_problems(relation: Relation, templates: int | None = None) -> list[str]:
-    """Every fault of a relation as sentences.
-
-    With `templates` the built-in relations' rules hold: exactly that many, 15 constructions, no article at the end.
-    Without it any number from one up will do, for relations that people bring along.
-    """
-    name = relation.id.strip() or "(no id)"
-    if len(name) > MAX_NAME or len(relation.templates) > MAX_TEMPLATES:
-        return [f"Relation {shown(name)} may have {MAX_NAME} characters and {MAX_TEMPLATES} templates, got {len(relation.templates):,}."]
-    blank = [field for field in ("id", "label") if not getattr(relation, field).strip()]
-    found = [f"Relation {name} needs a {field}." for field in blank]
-    if relation.domain not in DOMAINS:
-        found.append(f"Relation {name}: domain must be one of {', '.join(DOMAINS)}, got {shown(relation.domain)}.")
-    found += [f"Relation {name}, question: {fault}" for fault in text_problems(relation.question)]
-    for number, template in enumerate(relation.templates, start=1):
-        faults = text_problems(template) + ending_problems(template) + _other_placeholder(template, relation.question)
-        faults += article_problems(template) if templates is not None else []
-        found += [f"Relation {name}, template {number}: {fault}" for fault in faults]
-    found += [f"Relation {name}: {fault}" for fault in _repeats(relation.templates)]
-    return found + [f"Relation {name} {fault}" for fault in _too_few(relation.templates, templates)]
-
-
-@cache
-def _builtin() -> tuple[Relation, ...]:
-    data = tomllib.loads(_DATA.read_text(encoding="utf-8"))
-    return tuple(Relation.from_dict({"id": name, **fields}) for name, fields in data.items())
-
-
-def _other_placeholder(template: str, question: str) -> list[str]:
-    """A fault if the template asks by {subject} and the question by {question}, or the other way round."""
-    seen, wanted = placeholders(template), placeholders(question)
-    if len(seen) == 1 and len(wanted) == 1 and seen != wanted:
-        return [f"holds {seen[0]}, but the relation's question holds {wanted[0]}."]
-    return []
-
-
-def _repeats(templates: tuple[str, ...]) -> list[str]:
-    first: dict[tuple[str, ...], int] = {}
-    found = []
-    for number, template in enumerate(templates, start=1):
-        earlier = first.setdefault(tuple(words(template)), number)
-        if earlier != number:
-            found.append(f"templates {earlier} and {number} are the same words: {shown(template)}.")
-    return found
-
-
-def _too_few(templates: tuple[str, ...], wanted: int | None) -> list[str]:
-    if wanted is None:
-        return [] if templates else ["needs at least one template."]
-    found = [] if len(templates) == wanted else [f"must have {wanted} templates, got {len(templates)}."]
-    distinct = distinct_constructions(templates)
-    if distinct < CONSTRUCTIONS:
-        found.append(f"must have {CONSTRUCTIONS} distinct constructions among its templates, got {distinct}.")
-    return found

@@ -1,14 +1,4 @@
-"""Which column of a table is what: found by name, the first known name counts (rows.py says what the roles mean).
-
-From rows as they stand in files to facts: one key, one fact, and nothing trained on that is tested (METHOD 8.4).
-
-- Rows of one (relation, subject) become one fact. It belongs to the strictest split that any of them is in: test,
-  else dev, else train. So a key that stands in dev and test is a test fact.
-- A train fact whose question text stands in dev or test (under another relation), and a dev fact whose question stands
-  in test, get the split `none`. Two rows of one key ask the same question, so looking at questions covers keys too.
-- Right answers are the union over identical question texts, the fact's own first.
-
-A person's rows become facts: columns are found by name, every cell is checked, every fault is told with row and column.
+"""From the rows of a file to facts: columns are found by name, every cell is checked, every fault is reported with row and column.
 
 Columns (the first name found counts; others are ignored):
 
@@ -23,7 +13,15 @@ Columns (the first name found counts; others are ignored):
 | exposures | exposures | how often a pre-training corpus states the fact |
 | templates | templates | statement prefixes with {subject} for a relation of one's own, like answers; once a relation is enough |
 
-A relation whose templates stand in a column asks "What is the <relation> of <subject>?" where a row has no question.
+A relation whose templates are in a column asks "What is the <relation> of <subject>?" where a row has no question.
+
+One key makes one fact, and nothing that is trained on is tested (METHOD 8.4):
+
+- Rows of one (relation, subject) become one fact. It belongs to the strictest split that any of them is in: test,
+  else dev, else train. So a key in both dev and test is a test fact.
+- A train fact whose question text is in dev or test (under another relation), and a dev fact whose question is in test,
+  get the split `none`. Two rows of one key ask the same question, so looking at questions covers keys too.
+- Right answers are the union over identical question texts, the fact's own first.
 """
 
 from __future__ import annotations
@@ -52,6 +50,17 @@ ROLES = {
 }
 COLUMN_NAMES = frozenset(name for names in ROLES.values() for name in names)
 MAX_COLUMNS = 1_000
+MAX_ANSWERS = 2_000  # right answers of one question
+MAX_ALL_ANSWERS = 10_000_000  # of all facts: those of one question are right for every fact that asks it
+PAIRS = "qa"  # the relation of question-answer pairs that name none
+MAX_ROWS = 2_000_000
+MAX_ENTRIES = 1_000  # answers, or templates, of one row
+MAX_RELATIONS = 2_000
+MAX_PROBLEMS = 10_000  # after so many a file is not read on
+SHARES = {"train": 0.7, "dev": 0.1, "test": 0.2}  # of subjects, where no split is given
+_STRICTNESS = {UNUSED: 0, "train": 1, "dev": 2, "test": 3}
+_NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?([eE]\+?[0-9]{1,2})?")  # Python also takes 1_0 and digits of other scripts
+_SPLIT_NAMES = {name: name for name in (*SPLITS, UNUSED)} | {"validation": "dev", "valid": "dev", "val": "dev"}
 _LISTED = 20  # columns that a message names
 
 
@@ -63,6 +72,65 @@ class Cells:
     columns: Sequence[str]
     rows: Iterable[tuple[int, Sequence[Any]]]  # number as the person sees it, cells in the columns' order
     text_lists: bool = False  # cells hold text only, so several answers stand in one (CSV)
+
+
+class Row(NamedTuple):
+    """One checked row of a file."""
+
+    relation: str
+    subject: str
+    answers: Sequence[str]
+    question: str
+    split: str
+    domain: str
+    exposures: int | None = None
+
+
+@dataclass
+class Merged:
+    """Facts as `fact_table` takes them, and what became of the rows."""
+
+    facts: list[dict[str, Any]] = field(default_factory=list)
+    merged: int = 0  # rows that joined another row of the same key
+    excluded_from_train: int = 0  # train rows whose key or question stands in dev or test
+
+
+@dataclass
+class _Reading:
+    """What is known while the rows go by."""
+
+    cells: Cells
+    at: dict[str, int]  # role -> column index
+    relations: dict[str, Relation]  # what can be used: built-in and brought along
+    used: dict[str, Relation] = field(default_factory=dict)
+    domains: dict[str, tuple[str, int]] = field(default_factory=dict)  # relation -> stated domain and its row
+    problems: list[str] = field(default_factory=list)
+    unknown: set[str] = field(default_factory=set)
+
+    @property
+    def pairs(self) -> bool:
+        return "subject" not in self.at
+
+
+def source_from_cells(
+    cells: Cells, name: str, brought: Mapping[str, Relation] | None = None, mapping: Mapping[str, str] | None = None
+) -> FactSource:
+    """The fact source in a table. `brought`: relations of the person's own; `mapping`: role -> column, over the usual names.
+
+    Raises `FactsError` with every problem found (the first 20 are written out).
+    """
+    reading = _Reading(cells, find_columns(cells, mapping or {}), builtin_relations() | dict(brought or {}))
+    rows = _read_rows(reading)
+    if reading.problems:
+        raise FactsError(listed(reading.problems))
+    if not rows:
+        raise FactsError(f"{cells.name} holds no facts: there is no row under its columns.")
+    merged = merge_rows(rows)
+    facts = fact_table(merged.facts, cells.name)
+    if facts["exposures"].isna().all():
+        facts = facts.drop(columns="exposures")
+    report = summarise(name, facts, 0, merged.merged, merged.excluded_from_train)
+    return FactSource(name, facts, reading.used, report, content_fingerprint(facts, reading.used))
 
 
 def find_columns(cells: Cells, mapping: Mapping[str, str]) -> dict[str, int]:
@@ -101,30 +169,15 @@ def _names(columns: Sequence[str]) -> str:
     return (", ".join(some) or "none") + (f" and {len(columns) - _LISTED:,} more" if len(columns) > _LISTED else "")
 
 
-MAX_ANSWERS = 2_000  # right answers of one question
-MAX_ALL_ANSWERS = 10_000_000  # of all facts: those of one question are right for every fact that asks it
-_STRICTNESS = {UNUSED: 0, "train": 1, "dev": 2, "test": 3}
+def drawn_split(subject: str) -> str:
+    """Where a subject goes that is given no split: 70% train, 10% dev, 20% test, by a hash of the subject.
 
-
-class Row(NamedTuple):
-    """One checked row of a file."""
-
-    relation: str
-    subject: str
-    answers: Sequence[str]
-    question: str
-    split: str
-    domain: str
-    exposures: int | None = None
-
-
-@dataclass
-class Merged:
-    """Facts as `fact_table` takes them, and what became of the rows."""
-
-    facts: list[dict[str, Any]] = field(default_factory=list)
-    merged: int = 0  # rows that joined another row of the same key
-    excluded_from_train: int = 0  # train rows whose key or question stands in dev or test
+    All facts about a subject land together, on every machine, whatever else the file holds.
+    """
+    share = int.from_bytes(hashlib.sha256(f"split\x1f{subject_key(subject)}".encode()).digest()[:8]) / 2**64
+    if share < SHARES["train"]:
+        return "train"
+    return "dev" if share < SHARES["train"] + SHARES["dev"] else "test"
 
 
 def merge_rows(rows: Sequence[Row]) -> Merged:
@@ -137,27 +190,21 @@ def merge_rows(rows: Sequence[Row]) -> Merged:
         strictest[question] = max(strictest.get(question, 0), _STRICTNESS[row.split])
         answers.setdefault(question, {}).update(dict.fromkeys(row.answers))
         grouped.setdefault((row.relation, subject_key(row.subject)), []).append(row)
-    _refuse_crowds(questions, answers)
+    for question, right in answers.items():
+        if len(right) > MAX_ANSWERS:
+            raise FactsError(f"The question {shown(question)} has {len(right):,} different answers, the most is {MAX_ANSWERS:,}.")
+    total = sum(len(answers[question]) for question in questions)  # 1,000 facts that ask one question with 1,000 answers: a million
+    if total > MAX_ALL_ANSWERS:
+        raise FactsError(
+            f"Too many facts ask the same questions: with the answers they share there are {total:,} answers, "
+            f"the most is {MAX_ALL_ANSWERS:,}. Give each fact its own question."
+        )
     facts = [_fact(group, strictest, answers) for group in grouped.values()]
     leaking = sum(row.split == "train" and strictest[question] > 1 for row, question in zip(rows, questions, strict=True))
     return Merged(facts, len(rows) - len(facts), leaking)
 
 
-def _refuse_crowds(questions: Sequence[str], answers: dict[str, dict[str, None]]) -> None:
-    """A thousand facts that ask one question with a thousand answers are a million answers."""
-    for question, right in answers.items():
-        if len(right) > MAX_ANSWERS:
-            raise FactsError(f"The question {shown(question)} has {len(right):,} different answers, the most is {MAX_ANSWERS:,}.")
-    total = sum(len(answers[question]) for question in questions)
-    if total > MAX_ALL_ANSWERS:
-        raise FactsError(
-            f"Too many facts ask the same questions: with the answers that they have in common there are {total:,} answers, "
-            f"the most is {MAX_ALL_ANSWERS:,}. Give each fact a question of its own."
-        )
-
-
 def _fact(group: list[Row], strictest: dict[str, int], answers: dict[str, dict[str, None]]) -> dict[str, Any]:
-    first = group[0]
     split = max((row.split for row in group), key=_STRICTNESS.__getitem__)
     asked = {subject_key(row.question) for row in group}
     right = dict.fromkeys(answer for row in group for answer in row.answers)
@@ -165,72 +212,7 @@ def _fact(group: list[Row], strictest: dict[str, int], answers: dict[str, dict[s
         right.update(answers[question])
         split = split if strictest[question] <= _STRICTNESS[split] else UNUSED
     known = [row.exposures for row in group if row.exposures is not None]
-    fact = first._asdict() | {"answers": list(right), "split": split, "exposures": max(known, default=None)}
-    return fact
-
-
-PAIRS = "qa"  # the relation of question-answer pairs that name none
-MAX_ROWS = 2_000_000
-MAX_ENTRIES = 1_000  # answers, or templates, of one row
-MAX_RELATIONS = 2_000
-MAX_PROBLEMS = 10_000  # after so many a file is not read on
-SHARES = {"train": 0.7, "dev": 0.1, "test": 0.2}  # of subjects, where no split is given
-_NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?([eE]\+?[0-9]{1,2})?")  # Python also takes 1_0 and digits of other scripts
-_SPLIT_NAMES = {name: name for name in (*SPLITS, UNUSED)} | {"validation": "dev", "valid": "dev", "val": "dev"}
-
-
-@dataclass
-class _Reading:
-    """What is known while the rows go by."""
-
-    cells: Cells
-    at: dict[str, int]  # role -> column index
-    relations: dict[str, Relation]  # what can be used: built-in and brought along
-    used: dict[str, Relation] = field(default_factory=dict)
-    domains: dict[str, tuple[str, int]] = field(default_factory=dict)  # relation -> stated domain and its row
-    problems: list[str] = field(default_factory=list)
-    unknown: set[str] = field(default_factory=set)
-
-    @property
-    def pairs(self) -> bool:
-        return "subject" not in self.at
-
-
-def source_from_cells(
-    cells: Cells, name: str, brought: Mapping[str, Relation] | None = None, mapping: Mapping[str, str] | None = None
-) -> FactSource:
-    """The fact source in a table. `brought`: relations of the person's own; `mapping`: role -> column, over the usual names.
-
-    Raises `FactsError` with every problem found (the first 20 are written out).
-    """
-    at = find_columns(cells, mapping or {})
-    reading = _Reading(cells, at, builtin_relations() | dict(brought or {}))
-    rows = _read_rows(reading)
-    if reading.problems:
-        raise FactsError(listed(reading.problems))
-    if not rows:
-        raise FactsError(f"{cells.name} holds no facts: there is no row under its columns.")
-    merged = merge_rows(rows)
-    return _as_source(cells.name, name, merged, reading.used)
-
-
-def drawn_split(subject: str) -> str:
-    """Where a subject goes that is given no split: 70% train, 10% dev, 20% test, by a hash of the subject.
-
-    All facts about a subject land together, on every machine, whatever else the file holds.
-    """
-    share = int.from_bytes(hashlib.sha256(f"split\x1f{subject_key(subject)}".encode()).digest()[:8]) / 2**64
-    if share < SHARES["train"]:
-        return "train"
-    return "dev" if share < SHARES["train"] + SHARES["dev"] else "test"
-
-
-def _as_source(file_name: str, name: str, merged: Merged, relations: dict[str, Relation]) -> FactSource:
-    facts = fact_table(merged.facts, file_name)
-    if facts["exposures"].isna().all():
-        facts = facts.drop(columns="exposures")
-    report = summarise(name, facts, 0, merged.merged, merged.excluded_from_train)
-    return FactSource(name, facts, relations, report, content_fingerprint(facts, relations))
+    return group[0]._asdict() | {"answers": list(right), "split": split, "exposures": max(known, default=None)}
 
 
 def refuse_many_rows(name: str, count: int) -> None:
@@ -245,8 +227,7 @@ def _read_rows(reading: _Reading) -> list[Row]:
         refuse_many_rows(reading.cells.name, count)
         if not any(_filled(cell) for cell in cells):
             continue
-        row = _read_row(reading, number, cells)
-        if row:
+        if row := _read_row(reading, number, cells):
             rows.append(row)
         if len(reading.problems) > MAX_PROBLEMS:
             raise FactsError([*reading.problems[:MAX_LISTED], f"... and more than {MAX_PROBLEMS - MAX_LISTED:,} more; it was not read on."])
@@ -260,7 +241,10 @@ def _read_row(reading: _Reading, number: int, cells: Sequence[Any]) -> Row | Non
     question = _text(reading, number, "question", cell.get("question")) if reading.pairs or _filled(cell.get("question")) else ""
     subject = question if reading.pairs else _text(reading, number, "subject", cell["subject"])
     answers = _texts(reading, number, "answers", cell["answers"])
-    split = _split(reading, number, cell.get("split"), subject)
+    stated = cell.get("split")
+    split = _SPLIT_NAMES.get(str(stated).strip().casefold(), "") if _filled(stated) else drawn_split(subject)
+    if not split:
+        _fault(reading, number, "split", f"must be train, dev, test or none, got {shown(stated)}")
     exposures = _exposures(reading, number, cell.get("exposures"))
     relation = _relation(reading, number, name, cell) if name else None
     if relation and not question:
@@ -274,7 +258,10 @@ def _read_row(reading: _Reading, number: int, cells: Sequence[Any]) -> Row | Non
 
 def _relation(reading: _Reading, number: int, name: str, cell: Mapping[str, Any]) -> Relation | None:
     """The row's relation, met before or met now; a stated domain holds for all its rows."""
-    domain = _domain(reading, number, cell.get("domain"))
+    domain = str(cell["domain"]).strip().casefold() if _filled(cell.get("domain")) else ""
+    if domain and domain not in DOMAINS:
+        _fault(reading, number, "domain", f"must be in or out, got {shown(cell['domain'])}")
+        domain = ""
     relation = reading.used.get(name) or _new_relation(reading, number, name, cell)
     if relation is None:
         return None
@@ -360,25 +347,6 @@ def _split_text(text: str, text_lists: bool) -> list[Any]:
         if isinstance(found, list) and all(isinstance(item, (str, int)) for item in found):
             return found
     return [part for part in text.split("|") if part.strip()] or [""] if text_lists else [text]
-
-
-def _split(reading: _Reading, number: int, value: Any, subject: str) -> str:
-    if not _filled(value):
-        return drawn_split(subject)
-    split = _SPLIT_NAMES.get(str(value).strip().casefold())
-    if split is None:
-        _fault(reading, number, "split", f"must be train, dev, test or none, got {shown(value)}")
-    return split or UNUSED
-
-
-def _domain(reading: _Reading, number: int, value: Any) -> str | None:
-    if not _filled(value):
-        return None
-    domain = str(value).strip().casefold()
-    if domain not in DOMAINS:
-        _fault(reading, number, "domain", f"must be in or out, got {shown(value)}")
-        return None
-    return domain
 
 
 def _exposures(reading: _Reading, number: int, value: Any) -> int | None:

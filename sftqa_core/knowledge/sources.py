@@ -1,19 +1,19 @@
-"""Large sources as they were read once: reading a million rows of a person's file takes a minute, reading its fact table seconds.
-
-`<cache>/sources/<hash of the name>/` holds the fact table as Parquet; its manifest says of which files, by size and time, and holds
-the rest of the source. A file that changes, other built-in templates, or another version of the rules (SCHEMA) make it be read anew.
-
-Open a fact source by the name a person types.
+"""Open a fact source by the name a user types.
 
 | name | facts |
 |---|---|
 | `atlas` | the built-in invented world |
 | `atlas:8` | another invented world, eight times as large (2 to 16) |
-| `entity-questions` | the folder or zip in SFTQA_ENTITY_QUESTIONS, else what was downloaded |
+| `entity-questions` | the folder or zip in SFTQA_ENTITY_QUESTIONS, else the download |
 | a path | EntityQuestions as folder or zip; CSV, JSON Lines or Parquet (files.py); a folder saved by datasets |
 | `hub:owner/name` | a dataset of the hub (hub_datasets.py) |
 
 A saved folder takes `?subject=column&...` behind its path, as the hub's names do.
+
+Large sources are kept as they were read once: reading a million rows of a user's file takes a minute, reading its fact table
+seconds. `<cache>/sources/<hash of the name>/` has the fact table as Parquet; its manifest says of which files, by size and time,
+and has the rest of the source. A file that changes, other built-in templates, or another version of the rules (SCHEMA) make it be
+read anew.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ import gc
 import io
 import os
 import threading
-from collections.abc import Iterator
 from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
@@ -32,17 +31,7 @@ from typing import Any
 from sftqa_core.artifacts import read_file, read_manifest, write_folder
 from sftqa_core.errors import FactsError, OtherVersion, SftqaError
 from sftqa_core.jsonrecord import fingerprint, shown
-from sftqa_core.knowledge.atlas import NAME as ATLAS
-from sftqa_core.knowledge.atlas import atlas_source, is_atlas
-from sftqa_core.knowledge.entity_questions import NAME as ENTITY_QUESTIONS
-from sftqa_core.knowledge.entity_questions import (
-    VARIABLE,
-    WITHOUT_NETWORK,
-    download,
-    downloaded_folder,
-    is_entity_folder,
-    load_entity_questions,
-)
+from sftqa_core.knowledge import atlas, entity_questions
 from sftqa_core.knowledge.facts import FactSource, read_facts, write_facts
 from sftqa_core.knowledge.files import SUFFIXES, load_own, sidecar
 from sftqa_core.knowledge.hub_datasets import PREFIX, is_saved_dataset, load_hub, load_saved
@@ -51,9 +40,73 @@ from sftqa_core.progress import Reporter
 from sftqa_core.records import SourceReport
 from sftqa_core.workspace import Workspace, typed_path
 
+ENTITY_QUESTIONS = entity_questions.NAME
 SCHEMA = 1  # raised when the same files would be read otherwise
 LARGE = 50_000  # facts; smaller sources are read anew in less than the time that anyone notices
 _FILE = "facts.parquet"
+_FILES = f"EntityQuestions folder or zip, {', '.join(SUFFIXES)}, saved dataset"
+KNOWN = f"Sources are {atlas.NAME}, {ENTITY_QUESTIONS}, a path ({_FILES}) or {PREFIX}owner/name."
+_MOST_FILES = 5_000
+_KEPT = 4  # sources held in memory; the largest takes about 200 MB
+_opened: dict[tuple[object, ...], FactSource] = {}
+_lock = threading.RLock()
+
+
+def open_source(name: str, workspace: Workspace | None = None, fetch: bool = False, reporter: Reporter | None = None) -> FactSource:
+    """The source called `name`; opened once in a process while its files stay as they are.
+
+    With `fetch`, `entity-questions` is downloaded when it is not here. Raises `FactsError` for a name that is no source
+    and for content that can't be used, `MissingPackage` for the hub without datasets.
+    """
+    workspace = workspace or Workspace.current()
+    if name == ENTITY_QUESTIONS and fetch and entity_questions_path(workspace) is None:
+        entity_questions.download(workspace, reporter)
+    with _lock:  # two pages that ask at once wait for one reading
+        stamp = source_stamp(name, workspace)
+        key = (name, workspace.root, stamp)
+        if key not in _opened:
+            source = prepared(name, stamp, workspace)
+            if source is None:
+                source = _open(name, workspace)
+                with contextlib.suppress(OSError, OtherVersion):  # a full or read-only disk, another version's: read anew next time
+                    keep(source, stamp, workspace)
+            while len(_opened) >= _KEPT:
+                del _opened[next(iter(_opened))]
+            _opened[key] = source
+        return _opened[key]
+
+
+def source_stamp(name: str, workspace: Workspace | None = None) -> tuple[object, ...]:
+    """What changes when the files behind a source do: sizes and times; empty for what has no files."""
+    if atlas.is_atlas(name) or name.startswith(PREFIX):
+        return ()
+    path, kind = typed_path(str(entity_questions_path(workspace) or "")) if name == ENTITY_QUESTIONS else _path_and_query(name)[::2]
+    if not kind:
+        return ()
+    try:
+        # of a folder with far more files than facts need (someone's home) only the first ones
+        inside = islice(chain(path.glob("*"), path.glob("*/*"), path.glob("*/*/P*.json")), _MOST_FILES)
+        files = sorted(inside) if kind == "folder" else [path, sidecar(path)]
+        return (path, *((file, stat.st_size, stat.st_mtime_ns) for file in files if file.is_file() and (stat := file.stat())))
+    except OSError as error:
+        raise FactsError(f"{path} can't be read: {error.strerror or error}.") from error
+
+
+def source_names(workspace: Workspace | None = None) -> list[str]:
+    """What can be opened by name now: the built-in world, EntityQuestions if it is here, and uploaded files."""
+    workspace = workspace or Workspace.current()
+    here = [ENTITY_QUESTIONS] if entity_questions_path(workspace) else []
+    uploaded = [str(path) for path in sorted(workspace.uploads.glob("*")) if path.suffix.casefold() in (*SUFFIXES, ".zip")]
+    return [atlas.NAME, *here, *uploaded]
+
+
+def entity_questions_path(workspace: Workspace | None = None) -> Path | None:
+    """Where EntityQuestions is: SFTQA_ENTITY_QUESTIONS (whether it exists or not), else the download, else None."""
+    chosen = os.environ.get(entity_questions.VARIABLE)
+    if chosen:
+        return typed_path(chosen)[0]
+    folder = entity_questions.downloaded_folder(workspace)
+    return folder if (folder / "manifest.json").exists() else None
 
 
 def prepared(name: str, stamp: tuple[object, ...], workspace: Workspace) -> FactSource | None:
@@ -102,86 +155,29 @@ def _wording() -> str:
     return fingerprint({name: relation.to_dict() for name, relation in builtin_relations().items()})
 
 
-_FILES = f"EntityQuestions folder or zip, {', '.join(SUFFIXES)}, saved dataset"
-KNOWN = f"Sources are {ATLAS}, {ENTITY_QUESTIONS}, a path ({_FILES}) or {PREFIX}owner/name."
-_MOST_FILES = 5_000
-_KEPT = 4  # sources held in memory; the largest takes about 200 MB
-_opened: dict[tuple[object, ...], FactSource] = {}
-_lock = threading.RLock()
-
-
-def open_source(name: str, workspace: Workspace | None = None, fetch: bool = False, reporter: Reporter | None = None) -> FactSource:
-    """The source called `name`; opened once in a process while its files stay as they are.
-
-    With `fetch`, `entity-questions` is downloaded when it is not here. Raises `FactsError` for a name that is no source
-    and for content that can't be used, `MissingPackage` for the hub without datasets.
-    """
-    workspace = workspace or Workspace.current()
-    if name == ENTITY_QUESTIONS and fetch and entity_questions_path(workspace) is None:
-        download(workspace, reporter)
-    with _lock:  # two pages that ask at once wait for one reading
-        stamp = _stamp(name, workspace)
-        key = (name, workspace.root, stamp)
-        if key not in _opened:
-            source = prepared(name, stamp, workspace) or _read(name, stamp, workspace)
-            while len(_opened) >= _KEPT:
-                del _opened[next(iter(_opened))]
-            _opened[key] = source
-        return _opened[key]
-
-
-def source_stamp(name: str, workspace: Workspace | None = None) -> tuple[object, ...]:
-    """What changes when the files behind a source do; empty for what has no files."""
-    return _stamp(name, workspace or Workspace.current())
-
-
-def source_names(workspace: Workspace | None = None) -> list[str]:
-    """What can be opened by name now: the built-in world, EntityQuestions if it is here, and uploaded files."""
-    workspace = workspace or Workspace.current()
-    here = [ENTITY_QUESTIONS] if entity_questions_path(workspace) else []
-    uploaded = [str(path) for path in sorted(workspace.uploads.glob("*")) if path.suffix.casefold() in (*SUFFIXES, ".zip")]
-    return [ATLAS, *here, *uploaded]
-
-
-def entity_questions_path(workspace: Workspace | None = None) -> Path | None:
-    """Where EntityQuestions is: SFTQA_ENTITY_QUESTIONS (whether it exists or not), else the download, else None."""
-    chosen = os.environ.get(VARIABLE)
-    if chosen:
-        return typed_path(chosen)[0]
-    folder = downloaded_folder(workspace)
-    return folder if (folder / "manifest.json").exists() else None
-
-
-def _read(name: str, stamp: tuple[object, ...], workspace: Workspace) -> FactSource:
-    source = _open(name, workspace)
-    with contextlib.suppress(OSError, OtherVersion):  # a full or read-only disk, another version's: it is read anew the next time
-        keep(source, stamp, workspace)
-    return source
-
-
 def _open(name: str, workspace: Workspace) -> FactSource:
-    if is_atlas(name):
-        return atlas_source(name)
+    if atlas.is_atlas(name):
+        return atlas.atlas_source(name)
     if name == ENTITY_QUESTIONS:
         path = entity_questions_path(workspace)
         if path is None:
-            raise FactsError(f"EntityQuestions is not on this machine yet. Download it, or: {WITHOUT_NETWORK}")
+            raise FactsError(f"EntityQuestions is not on this machine yet. Download it, or: {entity_questions.WITHOUT_NETWORK}")
         if not path.exists():
-            raise FactsError(f"{VARIABLE} points to {path}, which does not exist. {WITHOUT_NETWORK}")
-        return load_entity_questions(path, name, workspace)
+            raise FactsError(f"{entity_questions.VARIABLE} points to {path}, which does not exist. {entity_questions.WITHOUT_NETWORK}")
+        return entity_questions.load_entity_questions(path, name, workspace)
     return load_hub(name) if name.startswith(PREFIX) else _open_path(name, workspace)
 
 
 def _open_path(name: str, workspace: Workspace) -> FactSource:
     path, query, kind = _path_and_query(name)
     if not kind:
-        raise FactsError(f"There is no source {shown(name)}: it is no built-in one, and no such file or folder exists. {KNOWN}")
+        raise FactsError(f"There is no source {shown(name)}: it is neither built in nor an existing file or folder. {KNOWN}")
     if kind == "file":
-        return load_entity_questions(path, name, workspace) if path.suffix.casefold() == ".zip" else load_own(path, name)
+        return entity_questions.load_entity_questions(path, name, workspace) if path.suffix.casefold() == ".zip" else load_own(path, name)
     if is_saved_dataset(path):
         return load_saved(path, name, query)
-    if is_entity_folder(path):
-        return load_entity_questions(path, name, workspace)
+    if entity_questions.is_entity_folder(path):
+        return entity_questions.load_entity_questions(path, name, workspace)
     raise FactsError(f"{path} is neither an EntityQuestions folder (train/P17.train.json and so on) nor a saved dataset. {KNOWN}")
 
 
@@ -193,22 +189,3 @@ def _path_and_query(name: str) -> tuple[Path, str, str]:
     place, _, query = name.partition("?")
     path, kind = typed_path(place)
     return path, query, kind
-
-
-def _stamp(name: str, workspace: Workspace) -> tuple[object, ...]:
-    """What changes when the files behind a name do: sizes and times; empty for what has no files."""
-    if is_atlas(name) or name.startswith(PREFIX):
-        return ()
-    path, kind = typed_path(str(entity_questions_path(workspace) or "")) if name == ENTITY_QUESTIONS else _path_and_query(name)[::2]
-    if not kind:
-        return ()
-    try:
-        files = sorted(_looked_at(path)) if kind == "folder" else [path, sidecar(path)]
-        return (path, *((file, found.st_size, found.st_mtime_ns) for file in files if file.is_file() and (found := file.stat())))
-    except OSError as error:
-        raise FactsError(f"{path} can't be read: {error.strerror or error}.") from error
-
-
-def _looked_at(folder: Path) -> Iterator[Path]:
-    """Files that a folder's facts can depend on; of a folder with far more than that (someone's home) only the first ones."""
-    return islice(chain(folder.glob("*"), folder.glob("*/*"), folder.glob("*/*/P*.json")), _MOST_FILES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain, count
 from typing import BinaryIO
 
@@ -48,7 +48,7 @@ def text_lines(file: BinaryIO, name: str) -> Iterator[str]:
         if number == 1:
             _refuse_other_formats(raw, name)
         if len(raw) > MAX_LINE_BYTES:
-            raise FactsError(f"{name}, line {number:,} has more than {MAX_LINE_BYTES:,} bytes, so this is no table of facts.")
+            raise FactsError(f"{name}, line {number:,} has more than {MAX_LINE_BYTES:,} bytes, so this is not a table of facts.")
         if not raw:
             return
         try:
@@ -65,7 +65,16 @@ def csv_table(lines: Iterator[str], name: str) -> tuple[list[str], Iterator[list
     """
     first = next(lines, "")
     delimiter = next((mark for mark in ",;\t" if mark in first), ",")
-    rows = _csv_rows(chain((first,), lines), name, delimiter)
+    reader = csv.reader(chain((first,), lines), delimiter=delimiter, strict=True)
+
+    def readable() -> Iterator[list[str]]:
+        try:
+            yield from reader
+        except csv.Error as error:
+            line = f"{name}, line {reader.line_num:,}"
+            raise FactsError(f"{line}: not readable as CSV ({error}). Look for a quote that is not closed.") from error
+
+    rows = readable()
     return [column.strip() for column in next(rows, [])], rows, delimiter
 
 
@@ -97,16 +106,6 @@ def protect_cell(text: str) -> str:
 def unprotect_cell(text: str) -> str:
     """What `protect_cell` was given; a name's own apostrophe ('s-Hertogenbosch) stays."""
     return text[1:] if text.startswith("'") and is_formula(text) else text
-
-
-def _csv_rows(lines: Iterable[str], name: str, delimiter: str) -> Iterator[list[str]]:
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    try:
-        yield from reader
-    except csv.Error as error:
-        raise FactsError(
-            f"{name}, line {reader.line_num:,}: not readable as CSV ({error}). Look for a quote that is not closed."
-        ) from error
 
 
 def _refuse_other_formats(start: bytes, name: str) -> None:

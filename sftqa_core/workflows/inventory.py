@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from sftqa_core.jsonrecord import Record, fingerprint
 from sftqa_core.workspace import Workspace
 
 DAMAGED, OTHER, REFUSED = "damaged", "other version", "not readable now"
+_REINSTALL = "It is not what was installed. Install the package again."
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def faults(workspace: Workspace) -> list[Fault]:
     found: list[Fault] = []
     for layer in workspace.layers:
         if (layer / MANIFEST).exists():
-            found += _of_what_ships(layer)
+            found += _shipped_faults(layer)
             continue
         for name, kind in KINDS.items():
             found += [_fault(name, *wrong, layer == workspace.root) for path in kind.find(layer) for wrong in kind.check(path)]
@@ -65,13 +67,10 @@ def places(layer: Path) -> Iterator[Path]:
 
 def size_bytes(path: Path) -> int:
     """Of a file, or of all files in a folder."""
-    files = [path] if path.is_file() else [found for found in path.rglob("*") if found.is_file()]
     total = 0
-    for file in files:
-        try:
+    for file in [path] if path.is_file() else [inside for inside in path.rglob("*") if inside.is_file()]:
+        with contextlib.suppress(OSError):  # gone meanwhile
             total += file.lstat().st_size
-        except OSError:
-            continue  # gone meanwhile
     return total
 
 
@@ -80,13 +79,12 @@ def _fault(kind: str, path: Path, error: Exception, own: bool) -> Fault:
     return Fault(kind, str(path), str(error), state, own)
 
 
-def _of_what_ships(layer: Path) -> Iterator[Fault]:
+def _shipped_faults(layer: Path) -> Iterator[Fault]:
     """One manifest covers all that ships. Nothing else is opened: a damaged part may make the reader of parquet files hang."""
-    told = "It is not what was installed. Install the package again."
     try:
         for name in damaged_files(layer):
             kind = name.partition("/")[0]
-            yield Fault(kind if kind in KINDS else "models", str(layer / name), told, DAMAGED, False)
+            yield Fault(kind if kind in KINDS else "models", str(layer / name), _REINSTALL, DAMAGED, False)
     except SftqaError as error:
         yield _fault("models", layer / MANIFEST, error, False)
 
@@ -165,8 +163,16 @@ def _check_settings(folder: Path) -> Iterator[tuple[Path, Exception]]:
         yield path, ArtifactDamaged(f"It can't be read ({error}); the next probe with these settings writes it again.")
         return
     if not same:
-        told = "It holds other settings than its folder's name says; the next probe with the right ones writes it again."
-        yield path, ArtifactDamaged(told)
+        yield path, ArtifactDamaged("Its settings are not those of its folder's name; the next probe with the right ones writes it again.")
+
+
+def _check_readable(path: Path) -> Iterator[tuple[Path, Exception]]:
+    try:
+        with path.open("rb") as handle:
+            while handle.read(1 << 20):
+                pass
+    except OSError as error:
+        yield path, error
 
 
 def _check_file(path: Path) -> Iterator[tuple[Path, Exception]]:
@@ -179,15 +185,6 @@ def _check_file(path: Path) -> Iterator[tuple[Path, Exception]]:
     try:
         readers.get(path.name, read_study if path.suffix == ".yaml" else read_report)(path)
     except (SftqaError, OSError) as error:
-        yield path, error
-
-
-def _check_readable(path: Path) -> Iterator[tuple[Path, Exception]]:
-    try:
-        with path.open("rb") as handle:
-            while handle.read(1 << 20):
-                pass
-    except OSError as error:
         yield path, error
 
 

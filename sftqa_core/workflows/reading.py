@@ -1,10 +1,8 @@
-"""Looking things up: models, sources, levels known so far, runs. Never loads torch.
+"""Looking things up: models, sources, levels known so far, runs and parts of them, prompts. Never loads torch.
 
-What a finished run says beyond its summary: a part of its test facts (METHOD 8.8), and dev facts while it was trained.
-
-What a prompt looks like to a model, without loading it.
-
-How far levels can be trusted: other ways of measuring, and smaller budgets, beside the full probe. Never loads torch.
+`run_part` and `run_looks` tell what a finished run says beyond its summary (METHOD 8.8), `prompt_preview` what a prompt looks like
+to a model without loading it, `trust` how far levels can be trusted: other ways of measuring, and smaller budgets, beside the full
+probe.
 """
 
 from __future__ import annotations
@@ -17,60 +15,50 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sftqa_core import records
+from sftqa_core.artifacts import write_bytes
 from sftqa_core.errors import FactsError, NotFound, SettingsError, SftqaError
 from sftqa_core.jsonrecord import shown
+from sftqa_core.knowledge import aliases
 from sftqa_core.knowledge.relations import fill
-from sftqa_core.models.catalogue import find_model
+from sftqa_core.knowledge.sources import ENTITY_QUESTIONS, open_source, source_names
+from sftqa_core.models import lists
+from sftqa_core.models.catalogue import find_model, list_models
 from sftqa_core.models.chat_templates import layout, require_chat_template
-from sftqa_core.records import (
-    SLICK,
-    Agreement,
-    CrossTable,
-    LevelScheme,
-    ModelCard,
-    PretrainSettings,
-    ProbeSettings,
-    PromptFormat,
-    RunSummary,
-    SourceReport,
-)
+from sftqa_core.progress import Reporter
+from sftqa_core.records import LevelScheme, PretrainSettings, ProbeSettings
+from sftqa_core.training import optimizers
+from sftqa_core.training.runs import Run, RunInfo, list_runs, read_run
+from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sftqa_core.progress import Reporter
-    from sftqa_core.training.runs import Run, RunInfo
-
 MAX_UPLOAD_BYTES = 200_000_000
+QUESTION, ANSWER = "Where was Ada Lovelace born?", "London"
+SECOND, IN_4_BITS = "second probe", "4 bits"
+LEAST = 30  # facts that were probed twice before they stand for the noise of a probe
 _LONGEST_NAME, _LONGEST_SUFFIX = 50, 10  # characters; four bytes each at most
 _DEVICE = re.compile(r"con|prn|aux|nul|(com|lpt)\d", re.IGNORECASE)  # no file can be called so on Windows
 
 
-def models() -> list[ModelCard]:
+def models() -> list[records.ModelCard]:
     """Models that can be picked without the network."""
-    from sftqa_core.models.catalogue import list_models
-
     return list_models()
 
 
 def sources() -> list[str]:
     """Names of the fact sources that can be opened now."""
-    from sftqa_core.knowledge.sources import source_names
-
     return source_names()
 
 
-def facts(source: str) -> SourceReport:
+def facts(source: str) -> records.SourceReport:
     """What a source holds."""
-    from sftqa_core.knowledge.sources import open_source
-
     return open_source(source).report
 
 
-def download(source: str, reporter: Reporter | None = None) -> SourceReport:
+def download(source: str, reporter: Reporter | None = None) -> records.SourceReport:
     """Fetch a source from its official address, then say what it holds. Only `entity-questions` has one."""
-    from sftqa_core.knowledge.sources import ENTITY_QUESTIONS, open_source
-
     if source != ENTITY_QUESTIONS:
         raise SettingsError(f"Only {ENTITY_QUESTIONS} can be downloaded, got {source!r}.")
     return open_source(source, fetch=True, reporter=reporter).report
@@ -81,13 +69,8 @@ def add_upload(name: str, content: bytes) -> str:
 
     The file is opened as a source before it is kept, so one that can't be used changes nothing. Raises `FactsError`.
     """
-    from sftqa_core.artifacts import write_bytes
-    from sftqa_core.knowledge.sources import open_source
-    from sftqa_core.workspace import Workspace
-
     if len(content) > MAX_UPLOAD_BYTES:
-        size = f"{len(content):,} bytes; at most {MAX_UPLOAD_BYTES:,} can be handed over"
-        raise FactsError(f"{shown(name)} has {size}. Give its path instead.")
+        raise FactsError(f"{shown(name)} has {len(content):,} bytes; uploads may have {MAX_UPLOAD_BYTES:,}. Give its path instead.")
     plain = _file_name(name)
     target = Workspace.current().uploads / plain
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -116,65 +99,48 @@ def _file_name(name: str) -> str:
 
 def alias_rows() -> list[dict[str, str]]:
     """The table of objects that count as the same: rows of name and same_as. Raises `FactsError` for a damaged file."""
-    from sftqa_core.knowledge.aliases import load_aliases
-
-    return load_aliases().rows()
+    return aliases.load_aliases().rows()
 
 
 def save_aliases(rows: list[dict[str, str]] | None) -> None:
     """Keep an edited alias table; None goes back to the shipped one. Raises `FactsError`, and then nothing has changed."""
-    from sftqa_core.knowledge.aliases import Aliases, reset_aliases
-    from sftqa_core.knowledge.aliases import save_aliases as save
-
     if rows is None:
-        reset_aliases()
+        aliases.reset_aliases()
     else:
-        save(Aliases.from_rows(rows))
+        aliases.save_aliases(aliases.Aliases.from_rows(rows))
 
 
 def recipes() -> dict[str, PretrainSettings]:
     """Settings of the built-in models by name."""
-    from sftqa_core.models.lists import RECIPES
-
-    return dict(RECIPES)
+    return dict(lists.RECIPES)
 
 
 def unmade_recipes() -> dict[str, PretrainSettings]:
     """Settings of larger models that nobody has made yet, by name."""
-    from sftqa_core.models.lists import UNMADE
-
-    return dict(UNMADE)
+    return dict(lists.UNMADE)
 
 
 def default_learning_rate(method: str, model: str) -> float:
     """The learning rate that is used when none is given."""
-    from sftqa_core.models.catalogue import find_model
-    from sftqa_core.training.optimizers import default_learning_rate as by_size
-
-    return by_size(method, find_model(model).parameters)
+    return optimizers.default_learning_rate(method, find_model(model).parameters)
 
 
 def runs() -> list[RunInfo]:
     """Finished runs, newest first."""
-    from sftqa_core.training.runs import list_runs
-
     return list_runs()
 
 
 def run(run_id: str) -> Run:
     """One finished run. Raises `NotFound`."""
-    from sftqa_core.training.runs import read_run
-
     return read_run(run_id)
 
 
-def run_part(run_id: str, part: str) -> RunSummary:
+def run_part(run_id: str, part: str) -> records.RunSummary:
     """The summary of run `run_id` with only its "contested" or "uncontested" test facts counted.
 
     Raises `NotFound` when the run does not exist, or its facts do not say whether they are contested.
     """
     from sftqa_core.evaluation.intervals import accuracy_by_level
-    from sftqa_core.training.runs import read_run
 
     run = read_run(run_id)
     facts, predictions = run.facts(), run.predictions()
@@ -196,7 +162,6 @@ def run_looks(run_id: str) -> pd.DataFrame:
     Raises `NotFound` when the run does not exist, `ArtifactDamaged` when the looks can't be read.
     """
     from sftqa_core.evaluation.intervals import wilson
-    from sftqa_core.training.runs import read_run
 
     looks = read_run(run_id).looks()
     looks = looks[looks["n"] > 0].reset_index(drop=True)
@@ -204,10 +169,7 @@ def run_looks(run_id: str) -> pd.DataFrame:
     return looks.assign(accuracy=looks["correct"] / looks["n"], low=[low for low, _ in bounds], high=[high for _, high in bounds])
 
 
-QUESTION, ANSWER = "Where was Ada Lovelace born?", "London"
-
-
-def prompt_preview(model: str, form: PromptFormat) -> tuple[str, str]:
+def prompt_preview(model: str, form: records.PromptFormat) -> tuple[str, str]:
     """An example as the model reads it and what it is to write, up to the sign that ends it.
 
     Raises `SettingsError` where the form is a chat and the model's template can't be used.
@@ -227,56 +189,43 @@ def why_no_chat(model: str) -> str:
     return ""
 
 
-SECOND, IN_4_BITS = "second probe", "4 bits"
-LEAST = 30  # facts that were probed twice before they stand for the noise of a probe
-
-
 @dataclass(frozen=True)
 class Trust:
     """What is known of one model's levels on some facts. The full probe is the reference throughout."""
 
     facts: int  # with the full probe
     # "second probe" (the full one with seed + 1), "adaptive", "likelihood", "4 bits" (the same weights as NF4): those that were made
-    agreements: dict[str, Agreement]
+    agreements: dict[str, records.Agreement]
     adaptive_margin: tuple[float, float, float] | None  # kappa(adaptive, full) - kappa(second, full) with its 95% interval
     budget: pd.DataFrame | None  # budget.budget_curve against the second probe, or against the full one itself where that is missing
     floor: float | None  # kappa of two full probes
     floor_measured: bool  # else simulated from the one there is
-    slick: CrossTable | None = None  # these levels beside SliCK's, where facts have both
+    slick: records.CrossTable | None = None  # these levels beside SliCK's, where facts have both
 
 
 def trust(model: str, source: str, split: str = "test", domain: str = "all", scheme: LevelScheme | None = None) -> Trust:
     """Compares what was probed before; probes nothing. `sftqa probe --seed 1` makes the second probe."""
-    from sftqa_core.memory.agreement import agreement
+    from sftqa_core.memory.agreement import agreement, cross_table
     from sftqa_core.memory.profiles import levels_reader
 
     full = replace(scheme or LevelScheme(), method="sampling")
     if full.few_shot:
-        raise SettingsError("What is compared are levels by statements, SliCK's levels among what is beside them. Leave the scheme out.")
+        raise SettingsError("Only levels by statements are compared; SliCK's levels are set beside them anyway. Leave the scheme out.")
     settings = ProbeSettings(model, source, split, domain, scheme=full)
     levels = levels_reader(settings)
-    tables = {name: levels(other) for name, other in _others(settings).items()}
-    reference = levels(settings)
-    found = {name: agreement(reference, table, full) for name, table in tables.items() if reference["fact_id"].isin(table["fact_id"]).any()}
-    measured = SECOND in found and found[SECOND].facts >= LEAST
-    budget, floor = _budget(reference, tables[SECOND] if measured else reference[:0], full)
-    floor = found[SECOND].kappa if measured else floor
-    slick = _slick(reference, levels(replace(settings, scheme=SLICK)), full)
-    return Trust(len(reference), found, _margin(reference, tables, full), budget, floor, measured, slick)
-
-
-def _slick(reference: pd.DataFrame, levels: pd.DataFrame, full: LevelScheme) -> CrossTable | None:
-    from sftqa_core.memory.agreement import cross_table
-
-    found = cross_table(reference, levels, full, SLICK)
-    return found if found.facts else None
-
-
-def _others(settings: ProbeSettings) -> dict[str, ProbeSettings]:
-    full = settings.scheme
     again = replace(full, sampling=replace(full.sampling, seed=full.sampling.seed + 1))
     schemes = {SECOND: again, "adaptive": replace(full, method="adaptive"), "likelihood": replace(full, method="likelihood")}
-    return {name: replace(settings, scheme=scheme) for name, scheme in schemes.items()} | {IN_4_BITS: replace(settings, quantization="nf4")}
+    tables = {name: levels(replace(settings, scheme=scheme)) for name, scheme in schemes.items()}
+    tables[IN_4_BITS] = levels(replace(settings, quantization="nf4"))
+    reference = levels(settings)
+    both = {name: table for name, table in tables.items() if reference["fact_id"].isin(table["fact_id"]).any()}
+    agreements = {name: agreement(reference, table, full) for name, table in both.items()}
+    measured = SECOND in agreements and agreements[SECOND].facts >= LEAST
+    budget, floor = _budget(reference, tables[SECOND] if measured else reference[:0], full)
+    floor = agreements[SECOND].kappa if measured else floor
+    slick = cross_table(reference, levels(replace(settings, scheme=records.SLICK)), full, records.SLICK)
+    margin = _margin(reference, tables, full)
+    return Trust(len(reference), agreements, margin, budget, floor, measured, slick if slick.facts else None)
 
 
 def _margin(reference: pd.DataFrame, tables: dict[str, pd.DataFrame], full: LevelScheme) -> tuple[float, float, float] | None:
@@ -290,8 +239,8 @@ def _margin(reference: pd.DataFrame, tables: dict[str, pd.DataFrame], full: Leve
     if not len(shared):
         return None
     adaptive, first, again = (shared[name].to_numpy(dtype=int) for name in ("adaptive", "level", SECOND))
-    found = kappa_difference(adaptive, first, again, len(full.labels))
-    return found if all(map(math.isfinite, found)) else None
+    difference = kappa_difference(adaptive, first, again, len(full.labels))
+    return difference if all(map(math.isfinite, difference)) else None
 
 
 def _budget(reference: pd.DataFrame, second: pd.DataFrame, full: LevelScheme) -> tuple[pd.DataFrame | None, float | None]:

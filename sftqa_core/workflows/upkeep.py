@@ -20,8 +20,8 @@ from sftqa_core.jsonrecord import Record
 from sftqa_core.workflows.inventory import DAMAGED, FOLDERS, KINDS, OTHER, Fault, faults, manifest_faults, places, size_bytes
 from sftqa_core.workspace import Workspace
 
-KEPT_S = 7 * 86_400  # unfinished work that nothing refers to is kept for so long
 _DAY_S = 86_400
+KEPT_S = 7 * _DAY_S  # unfinished work that nothing refers to is kept for so long
 _REPORT = re.compile(r"[0-9a-f]{16}\.json")
 _KILLED = "left by a process that was killed"
 _FIRST = re.compile(r"\..+\.(json|parquet|yaml|csv)\.[a-z0-9_]{8}")  # a file half-written by the first version
@@ -103,9 +103,10 @@ def removable(in_use: Callable[[str, str, float], bool], workspace: Workspace | 
     place = workspace or Workspace.current()
     root = place.root
     found = [*_left(place), *((path, "set aside as damaged") for path, _ in _set_aside(root) if not _whole(path))]
-    found += [(path, "kept report, counted anew when it is asked for") for path in _reports(root)]
-    found += [(path, "a large source as it was read, read anew when it is asked for") for path in KINDS["prepared facts"].find(root)]
-    found += [(path, "unfinished work that no job goes on with") for path in _old_work(root, in_use)]
+    reports = [path for path in sorted((root / "reports").glob("*.json")) if _REPORT.fullmatch(path.name)]
+    found += [(path, "cached report, computed again when it is needed") for path in reports]
+    found += [(path, "cached large source, read again when it is needed") for path in KINDS["prepared facts"].find(root)]
+    found += [(path, "unfinished work that no job can resume") for path in _old_work(root, in_use)]
     return [Removable(str(path), what, size_bytes(path)) for path, what in found]
 
 
@@ -173,28 +174,20 @@ def _whole(path: Path) -> bool:
         return False
 
 
-def _reports(root: Path) -> list[Path]:
-    return [path for path in sorted((root / "reports").glob("*.json")) if _REPORT.fullmatch(path.name)]
-
-
 def _old_work(root: Path, in_use: Callable[[str, str, float], bool]) -> Iterator[Path]:
     """Checkpoints that are a week old and that nothing refers to: no job, no process, no half-made model."""
     free: list[Path] = []
     for path in sorted((root / "unfinished").glob("*/")):
         ours = any(path.glob(f"checkpoint-*/{MANIFEST}")) or any(path.glob("best-*.safetensors"))  # killed before its first checkpoint
-        if ours and _is_old(path) and not in_use("train", path.name, _written(path)):
+        if ours and time.time() - _written(path) > KEPT_S and not in_use("train", path.name, _written(path)):
             with contextlib.suppress(Timeout, OSError), _unused(path, root):
                 free.append(path)
     yield from free
     for path in sorted((root / "models").glob(".*.unfinished/")):
         name = path.name.removeprefix(".").removesuffix(".unfinished")
         made = (root / "models" / name / MANIFEST).exists()  # else it is all that there is of the model
-        if made and _is_old(path) and not in_use("pretrain", name, _written(path)):
+        if made and time.time() - _written(path) > KEPT_S and not in_use("pretrain", name, _written(path)):
             yield path
-
-
-def _is_old(path: Path) -> bool:
-    return time.time() - _written(path) > KEPT_S
 
 
 def _written(path: Path) -> float:

@@ -1,8 +1,6 @@
-"""A run's tuned model as a folder for other tools.
+"""The work itself: probe, train, select, pretrain; export a run's tuned model as a folder for other tools; fetch a model of the hub.
 
-Fetch a model of the hub now, before anything needs it. Takes no device and never loads torch.
-
-The work itself: probe, train, select, pretrain. Torch is imported when work starts, not before.
+Torch is imported when work starts, not before; fetching takes no device and never loads torch.
 """
 
 from __future__ import annotations
@@ -14,26 +12,103 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sftqa_core import records
+from sftqa_core.artifacts import write_bytes
 from sftqa_core.errors import ModelUnavailable, SettingsError
 from sftqa_core.jsonrecord import Record
+from sftqa_core.knowledge.sources import open_source
 from sftqa_core.memory.profiles import open_for
-from sftqa_core.models.catalogue import base_card, find_model
+from sftqa_core.models.catalogue import base_card, find_model, refuse_other_recipe
 from sftqa_core.models.hub.fetch import download
 from sftqa_core.models.hub.hub_cache import hub_name
 from sftqa_core.planning.preflight import preflight, tell
 from sftqa_core.progress import Reporter, Silent
-from sftqa_core.records import (
-    DOMAINS,
-    FetchSettings,
-    LevelScheme,
-    ModelCard,
-    PretrainSettings,
-    ProbeSettings,
-    RunSummary,
-    StudySettings,
-    TrainSettings,
-)
+from sftqa_core.records import FetchSettings, ModelCard, PretrainSettings, ProbeSettings, StudySettings, TrainSettings
+from sftqa_core.training.exporting import export_model
+from sftqa_core.training.runs import example_lines, read_run, run_of_token
 from sftqa_core.workflows.study_reports import study
+from sftqa_core.workspace import Workspace
+
+# Importing these takes seconds, and brings torch, transformers and peft.
+HEAVY = (
+    "sftqa_core.models.loading",
+    "sftqa_core.memory.probing",
+    "sftqa_core.training.trainer",
+    "sftqa_core.workflows.study_runs",
+    "sftqa_core.workflows.training",
+)
+
+
+@dataclass(frozen=True)
+class ProbeResult(Record):
+    """What `sftqa probe --json` prints."""
+
+    model: str
+    source: str
+    facts: int
+    scheme: records.LevelScheme
+    levels: dict[str, tuple[int, ...]]  # domain -> facts per level
+    facts_per_s: float | None  # of what was sampled now; None when all was known before
+    artifact: str  # folder of the completions
+
+
+def probe(settings: ProbeSettings, reporter: Reporter | None = None) -> ProbeResult:
+    """Levels of the chosen facts; what was probed before is not probed again (METHOD section 1)."""
+    from sftqa_core.memory.prober import Prober, chosen_facts
+
+    opened = open_for(settings.model, settings.source)
+    facts = chosen_facts(opened, settings)
+    prober = Prober(opened, settings, reporter or Silent())
+    levels = prober.levels(facts)
+    domain = dict(zip(facts["fact_id"], facts["domain"], strict=True))
+    counts = {name: [0] * len(settings.scheme.labels) for name in records.DOMAINS}
+    for fact_id, level in zip(levels["fact_id"], levels["level"], strict=True):
+        counts[domain[fact_id]][level] += 1
+    return ProbeResult(
+        settings.model,
+        settings.source,
+        len(facts),
+        settings.scheme,
+        {name: tuple(count) for name, count in counts.items()},
+        prober.rate,
+        str(prober.folder),
+    )
+
+
+def train(settings: TrainSettings, reporter: Reporter | None = None, token: str | None = None) -> records.RunSummary:
+    """One fine-tuning run with its evaluation, stored as a run folder.
+
+    `token` names the wish for this run. One that was fulfilled before, by a process that died before it could say so, is not
+    fulfilled twice: its run is returned.
+    """
+    from sftqa_core.workflows.training import TrainingRun
+
+    stored = run_of_token(token) if token else None
+    return stored.summary if stored else TrainingRun(settings, reporter or Silent(), token=token).finish()
+
+
+def select(settings: TrainSettings, out: Path, reporter: Reporter | None = None) -> dict[str, Any]:
+    """Write the examples that `train` would use to `out` as JSON Lines, with their levels."""
+    from sftqa_core.workflows.training import TrainingRun
+
+    run = TrainingRun(settings, reporter or Silent())
+    selection = run.selection(label=True)
+    write_bytes(out, example_lines(selection.facts).encode())
+    counts = {"n": len(selection.facts), "counts": selection.counts, "probed": selection.probed}
+    return {"file": str(out), **counts, "levels_by": settings.scheme.method}
+
+
+def pretrain(settings: PretrainSettings, reporter: Reporter | None = None) -> ModelCard:
+    """A tiny model from nothing, under the workspace's models; it can be picked by its name."""
+    from sftqa_core.models import pretraining
+
+    target = Workspace.current().models / settings.name
+    if "/" in settings.name or settings.name.startswith(".") or not settings.name.strip():
+        raise SettingsError(f"A model's name is used as a folder name, got {settings.name!r}. Use letters, digits and dashes.")
+    source = open_source(settings.source)
+    refuse_other_recipe(settings, source.fingerprint)
+    pretraining.pretrain(settings, source, target, reporter or Silent())
+    return find_model(settings.name)
 
 
 def export(run_id: str, out: Path, merge: bool = False) -> dict[str, Any]:
@@ -41,9 +116,6 @@ def export(run_id: str, out: Path, merge: bool = False) -> dict[str, Any]:
 
     Raises `NotFound` for a run that is not there or kept no weights, `SettingsError`, `ArtifactDamaged`, `StorageError`.
     """
-    from sftqa_core.training.exporting import export_model
-    from sftqa_core.training.runs import read_run
-
     run = read_run(run_id)
     folder = export_model(run, out, merge)
     files = sorted(path.name for path in folder.iterdir())
@@ -80,107 +152,10 @@ def _present(card: ModelCard, reporter: Reporter) -> ModelCard:
     return find_model(card.name)
 
 
-# Importing these takes seconds, and brings torch, transformers and peft.
-HEAVY = (
-    "sftqa_core.models.loading",
-    "sftqa_core.memory.probing",
-    "sftqa_core.training.trainer",
-    "sftqa_core.workflows.study_runs",
-    "sftqa_core.workflows.training",
-)
-
-
-@dataclass(frozen=True)
-class ProbeResult(Record):
-    """What `sftqa probe --json` prints."""
-
-    model: str
-    source: str
-    facts: int
-    scheme: LevelScheme
-    levels: dict[str, tuple[int, ...]]  # domain -> facts per level
-    facts_per_s: float | None  # of what was sampled now; None when all was known before
-    artifact: str  # folder of the completions
-
-
-def probe(settings: ProbeSettings, reporter: Reporter | None = None) -> ProbeResult:
-    """Levels of the chosen facts; what was probed before is not probed again (METHOD section 1)."""
-    from sftqa_core.memory.prober import Prober, chosen_facts
-
-    opened = open_for(settings.model, settings.source)
-    facts = chosen_facts(opened, settings)
-    prober = Prober(opened, settings, reporter or Silent())
-    levels = prober.levels(facts)
-    domain = dict(zip(facts["fact_id"], facts["domain"], strict=True))
-    counts = {name: [0] * len(settings.scheme.labels) for name in DOMAINS}
-    for fact_id, level in zip(levels["fact_id"], levels["level"], strict=True):
-        counts[domain[fact_id]][level] += 1
-    return ProbeResult(
-        settings.model,
-        settings.source,
-        len(facts),
-        settings.scheme,
-        {name: tuple(count) for name, count in counts.items()},
-        prober.rate,
-        str(prober.folder),
-    )
-
-
-def train(settings: TrainSettings, reporter: Reporter | None = None, token: str | None = None) -> RunSummary:
-    """One fine-tuning run with its evaluation, stored as a run folder.
-
-    `token` names the wish for this run. One that was fulfilled before, by a process that died before it could say so, is not
-    fulfilled twice: its run is returned.
-    """
-    from sftqa_core.training.runs import run_of_token
-    from sftqa_core.workflows.training import TrainingRun
-
-    stored = run_of_token(token) if token else None
-    return stored.summary if stored else TrainingRun(settings, reporter or Silent(), token=token).finish()
-
-
-def select(settings: TrainSettings, out: Path, reporter: Reporter | None = None) -> dict[str, Any]:
-    """Write the examples that `train` would use to `out` as JSON Lines, with their levels."""
-    from sftqa_core.artifacts import write_bytes
-    from sftqa_core.training.runs import example_lines
-    from sftqa_core.workflows.training import TrainingRun
-
-    run = TrainingRun(settings, reporter or Silent())
-    selection = run.selection(label=True)
-    write_bytes(out, example_lines(selection.facts).encode())
-    told = {"file": str(out), "n": len(selection.facts), "counts": selection.counts, "probed": selection.probed}
-    return {**told, "levels_by": settings.scheme.method}
-
-
-def pretrain(settings: PretrainSettings, reporter: Reporter | None = None) -> ModelCard:
-    """A tiny model from nothing, under the workspace's models; it can be picked by its name."""
-    from sftqa_core.knowledge.sources import open_source
-    from sftqa_core.models.catalogue import find_model, refuse_other_recipe
-    from sftqa_core.models.pretraining import pretrain as run
-    from sftqa_core.workspace import Workspace
-
-    target = Workspace.current().models / settings.name
-    if "/" in settings.name or settings.name.startswith(".") or not settings.name.strip():
-        raise SettingsError(f"A model's name is used as a folder name, got {settings.name!r}. Use letters, digits and dashes.")
-    source = open_source(settings.source)
-    refuse_other_recipe(settings, source.fingerprint)
-    run(settings, source, target, reporter or Silent())
-    return find_model(settings.name)
-
-
 def preload() -> None:
     """Import what a job needs and what takes long; nothing is computed, and no thread is started."""
     for name in HEAVY:
         importlib.import_module(name)
-
-
-def _look_first(kind: str, settings: dict[str, Any], reporter: Reporter) -> None:
-    """Write into the log what a preflight finds. It stops nothing: what can't be done the work itself says, with its own error."""
-    records: dict[str, type[TrainSettings | ProbeSettings | StudySettings]] = {
-        "probe": ProbeSettings, "train": TrainSettings, "study": StudySettings
-    }  # fmt: skip
-    if kind in records:
-        tell(preflight(records[kind].from_dict(settings)), reporter)
 
 
 def run_job(kind: str, settings: dict[str, Any], reporter: Reporter, token: str) -> str:
@@ -194,7 +169,10 @@ def run_job(kind: str, settings: dict[str, Any], reporter: Reporter, token: str)
     }
     if kind not in jobs:
         raise SettingsError(f"A job must be one of {', '.join(jobs)}, got {kind!r}.")
-    _look_first(kind, settings, reporter)
+    looked_at: dict[str, type[ProbeSettings | TrainSettings | StudySettings]]
+    looked_at = {"probe": ProbeSettings, "train": TrainSettings, "study": StudySettings}
+    if kind in looked_at:  # into the log, stopping nothing: what can't be done the work itself says, with its own error
+        tell(preflight(looked_at[kind].from_dict(settings)), reporter)
     began = time.monotonic()
     result = jobs[kind]()
     reporter.log(f"Finished in {time.monotonic() - began:.1f} s: {result}")

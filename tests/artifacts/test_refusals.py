@@ -42,7 +42,7 @@ def test_a_full_disk_is_told_and_the_old_result_stays(tmp_path):
         fill_up(disk, 100_000)
         with pytest.raises(StorageError, match=r"cells/one can't be written: the disk is full \((\d+|\d+\.\d) (kB|bytes) free\)") as told:
             write_folder(disk / "cells" / "one", large, {"kind": "test"})
-        assert "what was there before is as it was. Make room (`sftqa cache gc` lists what can go)" in str(told.value)
+        assert "what was there before is as it was. Free space (`sftqa cache gc` lists what can be removed)" in str(told.value)
         assert told.value.errno == errno.ENOSPC
         with pytest.raises(StorageError, match=r"disk/file can't be written: the disk is full"):
             write_bytes(disk / "file", b"x" * 400_000)
@@ -140,11 +140,11 @@ def test_too_many_open_files_is_no_damage(tmp_path):
 @pytest.mark.parametrize(
     ("number", "words"),
     [
-        (errno.EDQUOT, "your share of the disk is used up"),
+        (errno.EDQUOT, "your disk quota is used up"),
         (errno.EACCES, r".* belongs to .*, and this program runs as .*Ask its owner"),
         (errno.EPERM, ".* belongs to .*, and this program runs as .*"),
         (errno.ENFILE, "this machine has too many files open"),
-        (errno.ESTALE, "the network folder it lies in was taken away or replaced.*Mount it again"),
+        (errno.ESTALE, "the network folder it lies in was removed or replaced.*Mount it again"),
         (errno.EIO, "the disk reports a fault"),
         (errno.ENAMETOOLONG, "its name is too long"),
     ],

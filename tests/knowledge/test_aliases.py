@@ -47,8 +47,8 @@ def test_all_problems_are_told_at_once() -> None:
     with pytest.raises(FactsError) as caught:
         Aliases((("Kyiv", "Kiev"), ("Kiew", "KIEV"), ("a\x00b",)))
     assert caught.value.problems == [
-        "Group 2 (Kiew): 'KIEV' already stands in group 1. Put each name into one group.",
-        "Group 3: 'a\\x00b' is empty or holds '|' or a control character.",
+        "Group 2 (Kiew): 'KIEV' is already in group 1. Put each name into one group.",
+        "Group 3: 'a\\x00b' is empty or contains '|' or a control character.",
     ]
 
 

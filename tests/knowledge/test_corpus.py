@@ -137,7 +137,7 @@ def test_no_question_of_a_real_test_fact_is_answered(tmp_path):
 def test_bare_questions_are_refused():
     """Templates that hold the question would write test questions with their answers; the message says what to give instead."""
     facts = with_exposures(_facts(40), 40, 0)
-    with pytest.raises(FactsError, match=r"seen under P19 \(40 facts\).*Give each fact a relation, a subject and an object"):
+    with pytest.raises(FactsError, match=r"found under P19 \(40 facts\).*Give each fact a relation, a subject and an object"):
         write_corpus(facts, {"P19": generic_relation("P19")}, NO_QUESTIONS)
 
 

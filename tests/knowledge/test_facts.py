@@ -55,7 +55,7 @@ def test_every_fault_of_a_table_is_told() -> None:
         "test, fact 1, split: 'train2' can't be used.",
         "test, fact 3, domain: 'inside' can't be used.",
     ]
-    with pytest.raises(FactsError, match="Fact P17, subject 'a': stands more than once"):
+    with pytest.raises(FactsError, match="Fact P17, subject 'a': duplicate key"):
         fact_table([row("a"), row("a")], "test")
     with pytest.raises(FactsError, match="test holds no facts"):
         fact_table(pd.DataFrame(columns=list(row("a"))), "test")

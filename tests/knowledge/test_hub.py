@@ -105,9 +105,9 @@ def test_offline_is_said_by_the_real_library() -> None:
 def test_bad_names_columns_and_sizes_are_refused(hub: Serve, tmp_path: Path) -> None:
     """No id, an unknown option, a missing column, a huge dataset and an unreadable folder each have their message."""
     hub(datasets.Dataset.from_dict(COLUMNS), size=3_000_000_000)
-    with pytest.raises(FactsError, match="is no dataset id"):
+    with pytest.raises(FactsError, match="is not a dataset id"):
         load_hub("hub:../x")
-    with pytest.raises(FactsError, match="'colour' can't stand after the question mark"):
+    with pytest.raises(FactsError, match="'colour' is not allowed after the question mark"):
         load_hub("hub:a/b?colour=red")
     with pytest.raises(FactsError, match="3,000,000,000 bytes to download"):
         load_hub("hub:a/b")
@@ -152,10 +152,10 @@ def test_a_saved_dataset_names_files_of_its_own_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("hub:" + "a" * 5_000, "is no dataset id"),
-        ("hub:--help", "is no dataset id"),
-        ("hub:a/b?revision=../../x", r"'\.\./\.\./x' is no config or revision"),
-        ("hub:a/b?config=/etc", "'/etc' is no config or revision"),
+        ("hub:" + "a" * 5_000, "is not a dataset id"),
+        ("hub:--help", "is not a dataset id"),
+        ("hub:a/b?revision=../../x", r"'\.\./\.\./x' is not a config or revision"),
+        ("hub:a/b?config=/etc", "'/etc' is not a config or revision"),
         ("hub:tests", r"tests is a file or folder here\. Give it as a path, without hub:"),
     ],
 )

@@ -259,7 +259,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // (1024 if 
 def test_a_line_without_end_is_not_read_to_its_end(tmp_path: Path, suffix: str) -> None:
     """Four million bytes without a line break are no row."""
     path = write(tmp_path / f"f.{suffix}", "relation,subject,object\nP17," + "x" * 5_000_000)
-    assert problems(path) == [f"f.{suffix}, line 2 has more than 4,000,000 bytes, so this is no table of facts."]
+    assert problems(path) == [f"f.{suffix}, line 2 has more than 4,000,000 bytes, so this is not a table of facts."]
 
 
 def test_one_question_of_many_facts_is_refused(tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ def test_pipes_devices_and_links_without_end_are_no_files(tmp_path: Path) -> Non
     os.mkfifo(tmp_path / "f.relations.toml")
     for name in ("pipe", "zero", "loop"):
         assert problems(tmp_path / f"{name}.csv") == [f"{tmp_path / name}.csv does not exist."]
-    assert problems(write(tmp_path / "f.csv", "relation,subject,object\nP17,A,B\n")) == [f"{tmp_path}/f.relations.toml is no file."]
+    assert problems(write(tmp_path / "f.csv", "relation,subject,object\nP17,A,B\n")) == [f"{tmp_path}/f.relations.toml is not a file."]
 
 
 def test_a_million_faults_are_counted_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,13 +112,13 @@ def test_all_faults_at_once(born: dict):
         "Relation born, question: must hold {subject} (or {question}) exactly once, got no placeholder in 'Where?'.",
         "Relation born, template 1: must end with a word, got '.' at the end of '{subject} was born in.'.",
         "Relation born, template 2: must hold {subject} (or {question}) exactly once, got no placeholder in 'born in'.",
-        "Relation born: templates 1 and 4 are the same words: '{subject} Was born, in'.",
+        "Relation born: templates 1 and 4 have the same words: '{subject} Was born, in'.",
     ]
 
 
 def test_placeholder_of_the_other_kind(born: dict):
     """Templates must ask by what the question asks by."""
-    with pytest.raises(SettingsError, match=r"template 1: holds \{question\}, but the relation's question holds \{subject\}\."):
+    with pytest.raises(SettingsError, match=r"template 1: has \{question\}, but the relation's question has \{subject\}\."):
         Relation.from_dict({**born, "templates": ["{question} was born in"]})
 
 

@@ -142,6 +142,6 @@ def test_links_and_pipes_in_a_folder_of_questions_are_not_opened(tmp_path: Path,
     (tmp_path / "secret.json").write_text("[]")
     path = folder / "P17.train.json"
     path.symlink_to(tmp_path / "secret.json") if kind == "link" else os.mkfifo(path)
-    said = "is a link that leads out of its folder. Copy the file it points to in its place." if kind == "link" else "is no file."
+    said = "is a link that leads out of its folder. Copy the file it points to in its place." if kind == "link" else "is not a file."
     with pytest.raises(FactsError, match=re.escape(f"{path} {said}")):
         open_source(str(tmp_path / "eq"))

@@ -100,7 +100,7 @@ def test_bare_questions_are_refused(source: FactSource, tmp_path: Path):
     """Facts of a relation whose templates hold the question can't be stated without giving the test away."""
     facts = source.facts.assign(relation="qa", subject=source.facts["question"])
     bare = FactSource("toy", facts, {"qa": generic_relation("qa")}, source.report, "0" * 16)
-    with pytest.raises(FactsError, match=r"bare question-answer pairs, seen under qa \(16 facts\).*a relation, a subject and an object"):
+    with pytest.raises(FactsError, match=r"bare question-answer pairs, found under qa \(16 facts\).*a relation, a subject and an object"):
         pretrain(SMALL, bare, tmp_path / "small")
     assert list(tmp_path.iterdir()) == []
 

@@ -189,7 +189,7 @@ def test_large_sources_as_they_were_read_are_known_checked_and_can_always_go(pla
     checked, (fault,), moved = verify(move=True)
     assert (checked, fault.kind, len(moved)) == (11, "prepared facts", 1)
     items = removable(nothing_in_use)
-    assert [item.what.partition(",")[0] for item in items] == ["set aside as damaged", "a large source as it was read"]
+    assert [item.what.partition(",")[0] for item in items] == ["set aside as damaged", "cached large source"]
     assert clear(items) == items
     assert list((place.root / "sources").iterdir()) == []
 
@@ -221,7 +221,7 @@ def test_best_weights_of_a_training_that_died_before_its_first_checkpoint_can_go
     folder.mkdir(parents=True)
     (folder / "best-5.safetensors").write_bytes(b"x")
     aged(folder)
-    assert [item.what for item in removable(nothing_in_use)] == ["unfinished work that no job goes on with"]
+    assert [item.what for item in removable(nothing_in_use)] == ["unfinished work that no job can resume"]
 
 
 def test_a_checkpoint_that_is_taken_up_meanwhile_is_not_removed(place):

@@ -86,7 +86,7 @@ def test_trust_lays_slicks_levels_beside_the_papers(probe, workspace, monkeypatc
     workflows.probe(replace(probe, limit=20))
     found = workflows.trust("tiny", probe.source, scheme=FEW).slick
     assert (found.facts, len(found.counts), len(found.counts[0])) == (20, 5, 4)
-    with pytest.raises(SettingsError, match="What is compared are levels by statements"):
+    with pytest.raises(SettingsError, match="Only levels by statements are compared"):
         workflows.trust("tiny", probe.source, scheme=SMALL)
 
 

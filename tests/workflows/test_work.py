@@ -184,7 +184,7 @@ def test_a_new_alias_scores_again_without_sampling(world, workspace):
     workflows.probe(probe)
     workflows.save_aliases([{"name": "Tamis", "same_as": "Tamis City"}])
     assert workflows.probe(probe).facts_per_s is None
-    with pytest.raises(FactsError, match="already stands in group 1"):
+    with pytest.raises(FactsError, match="is already in group 1"):
         workflows.save_aliases([{"name": "Tamis", "same_as": ""}, {"name": "Orkeld", "same_as": "tamis"}])
     assert workflows.alias_rows() == [{"name": "Tamis", "same_as": "Tamis City"}]
     workflows.save_aliases(None)
