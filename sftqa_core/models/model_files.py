@@ -109,7 +109,7 @@ class ModelFolder:
             names = sorted(path.name for path in self.path.glob("*.safetensors")) if not self._single() else ["model.safetensors"]
         if not self.is_adapter and (self.path / ADAPTER_CONFIG).exists():
             raise ModelUnavailable(
-                f"{self.path} holds a model ({CONFIG}) and an adapter ({ADAPTER_CONFIG}), so which of both is meant can't be told. "
+                f"{self.path} holds a model ({CONFIG}) and an adapter ({ADAPTER_CONFIG}), so it is unclear which one is meant. "
                 f"Put the adapter's files into a folder of their own, without {CONFIG}."
             )
         for name in names:

@@ -186,7 +186,7 @@ def vocabulary(config: dict[str, Any]) -> int | None:
 
 def _not_light(folder: Path) -> Check:
     if any((folder / name).exists() for name in _OTHERS):
-        return Check("tokenizer", "unknown", "Its tokenizer has no tokenizer.json, so it is looked at when the model is loaded.", SAVE)
+        return Check("tokenizer", "unknown", "Its tokenizer has no tokenizer.json, so it is checked when the model is loaded.", SAVE)
     return Check("tokenizer", "problem", "The folder holds no tokenizer, so no text could be read.", SAVE)
 
 

@@ -139,7 +139,7 @@ def _listed(card: ModelCard, added: bool, device: str, ram: DeviceRam | None, lo
     if card.path is None and known is not None:
         return _known(known, device, ram, login, card, added)
     if card.note == NOT_HERE:
-        return Offer(card, "not asked", "The hub is asked for it, and for its terms, when it is fetched.", added)
+        return Offer(card, "not asked", "The hub is asked about it and its terms when it is downloaded.", added)
     try:
         shape, context, todo = None, None, ""
         if card.available:

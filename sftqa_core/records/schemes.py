@@ -115,7 +115,7 @@ class ProbeSettings(Record):
     split: str = setting("test", label="Split", flag="--split", choices={name: name for name in (*SPLITS, "all")}, help="which facts")
     domain: str = setting(
         "all", label="Domain", flag="--domain", choices={"in": "in-domain", "out": "out-of-domain", "all": "both domains"},
-        title="{value}", help="topics that runs are tuned on by default (in), or others (out)",
+        title="{value}", help="relations that runs are tuned on by default (in), or others (out)",
     )  # fmt: skip
     limit: int | None = setting(
         None, label="Fact limit", flag="--limit", low=1, unit="facts", unset="all", title="at most {value:,} facts",

@@ -112,7 +112,7 @@ def notice(access: Access, port: int, tls: bool = False, new_token: str | None =
     everyone = f"everyone who reaches {access.host or 'any address'} port {port} of this machine"
     where = "every account of this machine, and of no other" if access.local else everyone
     asks = {"none": "", "token": ", who has the token", "streamlit": ", whom your organisation's login lets in"}[access.login]
-    lines = [f"SFT-QA Explorer: {address(access, port, tls)}", f"Open to: {where}{asks}. Who is in can start jobs as you."]
+    lines = [f"SFT-QA Explorer: {address(access, port, tls)}", f"Open to: {where}{asks}. Anyone with access can start jobs as you."]
     if access.local and access.login == "none":
         lines.append("If other people have accounts here: sftqa app --login token")
     if access.local:

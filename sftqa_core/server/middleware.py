@@ -41,14 +41,14 @@ _TOKEN = (
 )
 
 
-def login_page(action: str, onward: str, message: str = "Whoever started this explorer has the token.") -> str:
+def login_page(action: str, onward: str, message: str = "The person who started this explorer has the token.") -> str:
     """The form that takes the token; `onward` is the path to go to then."""
     return _PAGE.format(title="Log in", action=escape(action), message=escape(message), fields=_TOKEN.format(onward=escape(onward)))
 
 
 def logout_page(action: str) -> str:
     """The form that ends a session: a form, because a mere link could be followed for somebody by another page."""
-    return _PAGE.format(title="Log out", action=escape(action), message="Jobs go on.", fields="<button>Log out</button>")
+    return _PAGE.format(title="Log out", action=escape(action), message="Running jobs continue.", fields="<button>Log out</button>")
 
 
 LOGIN, LOGOUT = "/sftqa-login", "/sftqa-logout"
@@ -114,7 +114,7 @@ class Guard:
         changes = scope["type"] == "websocket" or scope["method"] not in _SAFE_METHODS
         origin = headers.get("origin")
         if changes and origin is not None and origin not in self.access.origins and not _is_origin_of(origin, hosts):
-            return PlainTextResponse("This explorer takes nothing from another site's page.", 403)
+            return PlainTextResponse("This explorer refuses requests from other sites.", 403)
         return None
 
     def _closed(self, scope: Scope, headers: Headers) -> Response | None:

@@ -67,7 +67,7 @@ def model_card(run: Run, *, merged: bool, adapter: bool) -> str:
 
 def _table(run: Run) -> str:
     labels = run.settings.scheme.labels
-    rows = [["", *labels, "mean over levels", "as facts come"]]
+    rows = [["", *labels, "mean over levels", "micro average"]]
     for domain, name in _DOMAINS.items():
         for stage, found in (("before", run.summary.before), ("after", run.summary.after)):
             if domain in found and found[domain].natural_n:

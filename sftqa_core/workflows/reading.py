@@ -252,7 +252,7 @@ def trust(model: str, source: str, split: str = "test", domain: str = "all", sch
 
     full = replace(scheme or LevelScheme(), method="sampling")
     if full.few_shot:
-        raise SettingsError("What is compared are levels by statements, SliCK's levels among what is beside them. Leave the scheme out.")
+        raise SettingsError("The comparison starts from levels by statements and includes SliCK's. Leave the scheme out.")
     settings = ProbeSettings(model, source, split, domain, scheme=full)
     levels = levels_reader(settings)
     tables = {name: levels(other) for name, other in _others(settings).items()}

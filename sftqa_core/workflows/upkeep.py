@@ -103,9 +103,9 @@ def removable(in_use: Callable[[str, str, float], bool], workspace: Workspace | 
     place = workspace or Workspace.current()
     root = place.root
     found = [*_left(place), *((path, "set aside as damaged") for path, _ in _set_aside(root) if not _whole(path))]
-    found += [(path, "kept report, counted anew when it is asked for") for path in _reports(root)]
-    found += [(path, "a large source as it was read, read anew when it is asked for") for path in KINDS["prepared facts"].find(root)]
-    found += [(path, "unfinished work that no job goes on with") for path in _old_work(root, in_use)]
+    found += [(path, "cached report, computed again when needed") for path in _reports(root)]
+    found += [(path, "cached large source, read again when needed") for path in KINDS["prepared facts"].find(root)]
+    found += [(path, "unfinished work that no job resumes") for path in _old_work(root, in_use)]
     return [Removable(str(path), what, size_bytes(path)) for path, what in found]
 
 

@@ -66,7 +66,7 @@ def test_verify_ends_with_1_where_something_is_damaged(run, sftqa):
 
 def test_gc_lists_first_and_removes_when_told(run, workspace, sftqa):
     """Without --yes every file stays."""
-    assert sftqa("cache", "gc").stdout == "There is nothing that can go.\n"
+    assert sftqa("cache", "gc").stdout == "Nothing to remove.\n"
     (workspace.runs / left_by_the_dead("x")).mkdir()
     (run.folder / "summary.json").write_text("{" * 5000)
     moved = set_aside(run.folder)

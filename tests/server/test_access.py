@@ -78,7 +78,7 @@ def test_what_is_open_to_whom_is_said():
     """Loopback: this machine and the tunnel. Shared: who needs what, that it is not encrypted, and the tunnel as advice."""
     alone = notice(Access("127.0.0.1"), 8501)
     assert "http://127.0.0.1:8501" in alone
-    assert "Open to: every account of this machine, and of no other. Who is in can start jobs as you." in alone
+    assert "Open to: every account of this machine, and of no other. Anyone with access can start jobs as you." in alone
     assert "ssh -L 8501:127.0.0.1:8501" in alone
     shared = notice(Access("0.0.0.0", "token"), 8501, new_token=TOKEN)
     assert "everyone who reaches 0.0.0.0 port 8501 of this machine, who has the token" in shared

@@ -114,7 +114,7 @@ def test_another_sites_page_can_neither_connect_nor_post(origin):
     assert ended.value.code == 1008
     for method in ("POST", "PUT", "DELETE", "PATCH"):
         answer = door.browser.request(method, "/_stcore/upload_file/a/b", headers={"origin": origin})
-        assert (answer.status_code, answer.text) == (403, "This explorer takes nothing from another site's page.")
+        assert (answer.status_code, answer.text) == (403, "This explorer refuses requests from other sites.")
     assert door.inside.reached == []
 
 

@@ -221,7 +221,7 @@ def test_best_weights_of_a_training_that_died_before_its_first_checkpoint_can_go
     folder.mkdir(parents=True)
     (folder / "best-5.safetensors").write_bytes(b"x")
     aged(folder)
-    assert [item.what for item in removable(nothing_in_use)] == ["unfinished work that no job goes on with"]
+    assert [item.what for item in removable(nothing_in_use)] == ["unfinished work that no job resumes"]
 
 
 def test_a_checkpoint_that_is_taken_up_meanwhile_is_not_removed(place):

@@ -186,7 +186,7 @@ def _watched(promised: Promised, lines: queue.Queue[dict[str, Any]], phase: Phas
             waits = promised.missing()
             raise ModelUnavailable(
                 f"Fetching {promised.name} stands still: nothing came for {STILL_S:.0f} s, and {_listed(waits)} "
-                f"{'is' if len(waits) == 1 else 'are'} not here yet. Check the connection, then try again: it goes on with what is missing."
+                f"{'is' if len(waits) == 1 else 'are'} not here yet. Check the connection, then try again: it resumes with what is missing."
             )
 
 
