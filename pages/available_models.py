@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages._ui import background, catalogue_panels, model_lists, panels, state
+from pages._ui import background, catalogue_panels, panels, resources, state
 from pages._ui.job_panel import job_panel
 from pages._ui.wording import literal
 
@@ -15,7 +15,7 @@ with panels.told():
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     with left:
         device, kept = catalogue_panels.filters(stamp)
-    table = model_lists.offered(device, stamp)
+    table = resources.offered(device, stamp)
     st.caption(catalogue_panels.machine(table))
     with right:
         catalogue_panels.add_button()

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import background, model_lists, state
+from pages._ui import background, resources, state
 from pages._ui.wording import literal
 from sftqa_core.errors import SftqaError
 from sftqa_core.jsonrecord import fingerprint
@@ -29,6 +29,7 @@ FITS = {  # how memory fits -> colour and words
     "unknown": ("gray", "fit cannot be estimated: this machine has no such device"),
 }
 DEVICES = {"cpu": "the CPU", "cuda": "the NVIDIA GPU", "rocm": "the AMD GPU", "mps": "Apple's GPU"}
+_KINDS = {True: "chat", False: "base", None: "unknown"}
 WHERE = ("all", "on this machine", "added")
 _GB = st.column_config.NumberColumn
 _COLUMNS = {
@@ -53,9 +54,15 @@ def filters(stamp: str) -> tuple[str, Callable[[Any], bool]]:
     """Draw the filters. Returns the device that memory is about, and the test for models that are shown."""
     first, second, third, fourth = st.columns([3, 3, 3, 3], vertical_alignment="bottom")
     where = first.selectbox("Show", WHERE, key="models-where", persist_state="session")
-    families = sorted({offer.family for offer in model_lists.offered("auto", stamp).offers if offer.family})
+    families = sorted({offer.family for offer in resources.offered("auto", stamp).offers if offer.family})
     chosen = second.multiselect("Family", families, key="models-family", placeholder="all", persist_state="session")
-    device = third.selectbox("Memory of", ("auto", "cuda"), format_func=_device, key="models-device", persist_state="session")
+    device = third.selectbox(
+        "Memory of",
+        ("auto", "cuda"),
+        format_func={"auto": "this machine", "cuda": "an NVIDIA GPU"}.get,
+        key="models-device",
+        persist_state="session",
+    )
     work = fourth.selectbox("Fits now for", ("", *WORKS), format_func=lambda name: WORKS.get(name, "anything"), key="models-fits")
 
     def kept(offer: Any) -> bool:
@@ -66,14 +73,10 @@ def filters(stamp: str) -> tuple[str, Callable[[Any], bool]]:
             and (not work or (need is not None and need.fits == "now"))
         )
 
-    if work and model_lists.offered(device, stamp).total is None:  # fit cannot be estimated: the filter would hide everything
+    if work and resources.offered(device, stamp).total is None:  # fit cannot be estimated: the filter would hide everything
         work = ""
         fourth.caption("Unknown: no such GPU here.")
     return device, kept
-
-
-def _device(name: str) -> str:
-    return "this machine" if name == "auto" else "an NVIDIA GPU"
 
 
 def machine(table: Any) -> str:
@@ -115,12 +118,8 @@ def _row(offer: Any) -> dict[str, Any]:
         "fits": [words for work, words in WORKS.items() if work in needs and needs[work].fits == "now"],
         **{work: needs[work].size_bytes / 1e9 if work in needs else None for work in WORKS},
         "licence": offer.licence or "unknown",
-        "kind": _kind(offer),
+        "kind": _KINDS[offer.chat],
     }
-
-
-def _kind(offer: Any) -> str:
-    return {True: "chat", False: "base", None: "unknown"}[offer.chat]
 
 
 def details(offer: Any | None) -> None:
@@ -148,7 +147,7 @@ def details(offer: Any | None) -> None:
 def _facts(offer: Any) -> list[str]:
     card = offer.card
     pieces = [f"{card.parameters:,} parameters" if card.parameters else "size unknown"]
-    pieces.append(f"{_kind(offer)} model" if offer.chat is not None else "")
+    pieces.append(f"{_KINDS[offer.chat]} model" if offer.chat is not None else "")
     pieces.append(f"context window {offer.context:,} tokens" if offer.context else "")
     pieces.append(f"licence {literal(offer.licence)}" if offer.licence else "licence unknown")
     if card.kind == "hub":
@@ -192,7 +191,7 @@ def add_button() -> None:
 def _add() -> None:
     name = st.session_state["model-name"].strip()
     try:
-        card, note = model_lists.add_model(name)
+        card, note = resources.add_model(name)
     except SftqaError as error:
         state.keep_problem(str(error))
     else:
@@ -207,7 +206,7 @@ def _add() -> None:
 
 def _remove(name: str) -> None:
     try:
-        if note := model_lists.remove_model(name):
+        if note := resources.remove_model(name):
             state.keep_problem(note)
     except SftqaError as error:
         state.keep_problem(str(error))

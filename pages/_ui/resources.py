@@ -53,6 +53,36 @@ def models() -> list[ModelCard]:
     return workflows.models()
 
 
+@st.cache_data(ttl=30, show_spinner=False)  # what is free changes
+def offered(device: str, stamp: str) -> Any:
+    """Every model that can be chosen, with what it needs on that device. `stamp` changes when a job ends: what it fetched is then on
+    the pickers' lists, too."""
+    from sftqa_core import workflows
+
+    models.clear()
+    return workflows.offered_models(device)
+
+
+def add_model(name: str) -> tuple[ModelCard, str]:
+    """Add a hub id or a folder to the list; its card, and a note for the page."""
+    from sftqa_core import workflows
+
+    added = workflows.add_model(name)
+    models.clear()
+    offered.clear()
+    return added
+
+
+def remove_model(name: str) -> str:
+    """Remove an added model from the list; a note for the page."""
+    from sftqa_core import workflows
+
+    note = workflows.remove_model(name)
+    models.clear()
+    offered.clear()
+    return note
+
+
 @st.cache_data(ttl=60, show_spinner=False)
 def sources() -> list[str]:
     from sftqa_core import workflows

@@ -102,7 +102,7 @@ def test_memory_shows_how_far_levels_can_be_trusted(explorer):
     assert len(charts(app)) == 5
     assert "The full probe against a second full probe" in words(app)
     assert "kappa 0.880 (0.850 to 0.910)" in words(app)
-    assert "at the dotted line nothing is lost" in words(app)
+    assert "nothing is lost at the dotted line" in words(app)
     app.segmented_control(key="trust-other-sampling").set_value("likelihood").run()
     assert "The full probe against the likelihood" in words(app)
     assert app.button(key="probe-again").label == "Finish the second probe (60 facts left)"
