@@ -24,12 +24,11 @@ from transformers import GenerationConfig
 
 from sftqa_core.engine.capacity import at_once
 from sftqa_core.engine.decoder import Decoder, Load
-from sftqa_core.engine.likelihood import Likelihood, Question, answer_ids
 from sftqa_core.engine.packed import PackedModel
 from sftqa_core.engine.sampling import Prompt, fact_prompts, make_sampler
 from sftqa_core.engine.wanted_facts import WantedFact, wanted_facts
 from sftqa_core.knowledge.aliases import load_aliases
-from sftqa_core.memory.adaptive import AdaptiveProbe
+from sftqa_core.memory.estimating import AdaptiveProbe, Likelihood, Question, answer_ids
 from sftqa_core.memory.prober import chosen_facts
 from sftqa_core.memory.profiles import open_for
 from sftqa_core.models.catalogue import find_model

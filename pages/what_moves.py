@@ -9,6 +9,7 @@ import streamlit as st
 from pages._ui import panels, study_panels
 from pages._ui.charts import draw
 from sftqa_core.figures.level_shift import moves_figure, sankey_figure
+from sftqa_core.records import DOMAIN_NAMES
 
 UNTOUCHED, BASE = "untouched, probed again", "base model, probed again"  # as tables have it, and as the page says it
 
@@ -26,8 +27,9 @@ with first:
 own = transitions[transitions["model"] == model]
 tuned = [name for name in dict.fromkeys(own["after"]) if name != UNTOUCHED]
 after = second.selectbox("Tuned on", tuned or [UNTOUCHED], format_func=lambda name: BASE if name == UNTOUCHED else name, key="shift-after")
-domains = {"in": "in-domain", "out": "out-of-domain"}
-domain = third.segmented_control("Domain", list(domains), format_func=domains.get, default="in", required=True, key="shift-domain")
+domain = third.segmented_control(
+    "Domain", list(DOMAIN_NAMES), format_func=DOMAIN_NAMES.get, default="in", required=True, key="shift-domain"
+)
 
 labels = settings.scheme.labels
 for name, column in zip(dict.fromkeys((after, UNTOUCHED)), st.columns(2, gap="large"), strict=False):

@@ -121,17 +121,22 @@ def answers(module: str, request: Mapping[str, Any], environment: Mapping[str, s
     """
     lines: queue.Queue[dict[str, Any]] = queue.Queue()
     with tempfile.TemporaryFile() as log:
-        pipes: dict[str, Any] = {
-            "stdin": subprocess.PIPE,
-            "stdout": subprocess.PIPE,
-            "stderr": log,
-            "encoding": "utf-8",
-            "errors": "replace",
-        }
-        process = start(module, (), environment, **pipes)
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log}
+        process = start(module, (), environment, encoding="utf-8", errors="replace", **pipes)
         assert process.stdin is not None
         assert process.stdout is not None
-        reader = threading.Thread(target=_read, args=(process.stdout, log, lines), daemon=True)
+        said: Any = process.stdout
+
+        def pass_on() -> None:
+            for line in said:
+                with contextlib.suppress(ValueError):  # a library's, not ours
+                    message = json.loads(line)
+                    if isinstance(message, dict):
+                        lines.put(message)
+            log.seek(0)
+            lines.put({"ended": (log.read().decode(errors="replace").strip().splitlines() or ["it wrote no log"])[-1]})
+
+        reader = threading.Thread(target=pass_on, daemon=True)
         reader.start()
         try:
             with contextlib.suppress(BrokenPipeError):  # it died at once; its log says why
@@ -145,17 +150,6 @@ def answers(module: str, request: Mapping[str, Any], environment: Mapping[str, s
             for pipe in (process.stdin, process.stdout):
                 with contextlib.suppress(OSError):
                     pipe.close()
-
-
-def _read(stream: Any, log: Any, lines: queue.Queue[dict[str, Any]]) -> None:
-    """Pass on what the process says, to its end."""
-    for line in stream:
-        with contextlib.suppress(ValueError):  # a library's, not ours
-            message = json.loads(line)
-            if isinstance(message, dict):
-                lines.put(message)
-    log.seek(0)
-    lines.put({"ended": (log.read().decode(errors="replace").strip().splitlines() or ["it wrote no log"])[-1]})
 
 
 def asked() -> dict[str, Any]:

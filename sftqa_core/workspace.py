@@ -28,6 +28,19 @@ def shipped_folder() -> Path:
     return bundle if bundle.exists() else PACKAGE.parent / "cache" / "shipped"
 
 
+def typed_path(name: str) -> tuple[Path, str]:
+    """Where a name that a person typed points on this machine, and what is there: "folder", "file", or "" for nothing that can be
+    looked at. Models and fact sources, which may also be called by names and hub ids, ask here."""
+    try:
+        path = Path(name).expanduser()
+    except RuntimeError:  # ~someone, who has no home here
+        return Path(name), ""
+    try:
+        return path, "" if not name or not path.exists() else "folder" if path.is_dir() else "file"
+    except (OSError, ValueError):  # too long a name, a folder that must not be looked into
+        return path, ""
+
+
 def network_disk(path: Path) -> str | None:
     """The kind of network file system ("nfs4") that a path lies on, or will; None for a disk of this machine, or an unknown one."""
     import psutil

@@ -89,18 +89,18 @@ FAMILIES = {
 }
 HOSTILE = {  # template -> a part of what is said of it
     "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}": "took more than 5 s of processor time",
-    "{{ 'x' * 3000000000 }}": "wants more than 1 GB of memory",
-    "{% for i in range(9999) %}{{ 'x' * 1000 }}{% endfor %}": "writes 9,999,000 characters, the most is 500,000",
+    "{{ 'x' * 3000000000 }}": "needs more than 1 GB of RAM",
+    "{% for i in range(9999) %}{{ 'x' * 1000 }}{% endfor %}": "text has 9,999,000 characters, the limit is 500,000",
     "{{ ''.__class__.__mro__ }}": "SecurityError",
     "{{ messages.append(1) }}": "SecurityError",
     "{% include '/etc/passwd' %}": "no loader",
     "{{ raise_exception('no users') }}": "TemplateError: no users",
     "{% for m in messages %}{{ m.content": "TemplateSyntaxError",
-    "{{ range(100000) | random }}": "writes something else each time",
-    "{% for m in messages %}{{ m.content.upper() }}{% endfor %}": "leaves out, changes or repeats what is said",
-    "{{ messages[-1].content }}": "leaves out, changes or repeats what is said",
-    "{% for m in messages %}{{ m.content + m.content }}{% endfor %}": "leaves out, changes or repeats what is said",
-    "{% for m in messages %}{{ m.content | length }}{{ m.content }}{% endfor %}": "puts different things around different questions",
+    "{{ range(100000) | random }}": "text changes from one rendering to the next",
+    "{% for m in messages %}{{ m.content.upper() }}{% endfor %}": "drops, changes or repeats part of the conversation",
+    "{{ messages[-1].content }}": "drops, changes or repeats part of the conversation",
+    "{% for m in messages %}{{ m.content + m.content }}{% endfor %}": "drops, changes or repeats part of the conversation",
+    "{% for m in messages %}{{ m.content | length }}{{ m.content }}{% endfor %}": "puts different text around different questions",
 }
 
 

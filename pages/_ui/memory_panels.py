@@ -18,12 +18,12 @@ from sftqa_core.figures.levels import level_shares_figure, right_answers_figure,
 from sftqa_core.figures.style import level_colours
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.atlas import is_atlas
-from sftqa_core.records import METHODS
+from sftqa_core.records import DOMAIN_NAMES, METHODS
 
 SHOWN = 2_000  # rows a browser is handed at once
 SPLITS = {"domain": "domain", "relation": "relation", "contested": "contested or not", "echo": "echo or not"}
 GROUP_NAMES = {
-    "domain": {"in": "In-domain", "out": "Out-of-domain"},
+    "domain": {domain: name.capitalize() for domain, name in DOMAIN_NAMES.items()},
     "contested": {"True": "Contested", "False": "Uncontested"},
     "echo": {"True": "Answer in the subject", "False": "Answer not in the subject"},
 }

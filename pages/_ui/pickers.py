@@ -13,7 +13,7 @@ from pages._ui import resources
 from pages._ui.titles import run_title, source_name
 from pages._ui.wording import literal
 from sftqa_core.errors import SettingsError
-from sftqa_core.records import METHODS, PAPER, SCHEMES, SPLITS, LevelScheme, read_cutoffs, with_cutoffs, written_cutoffs
+from sftqa_core.records import DOMAIN_NAMES, METHODS, PAPER, SCHEMES, SPLITS, LevelScheme, read_cutoffs, with_cutoffs, written_cutoffs
 from sftqa_core.records.schemes import MOST_CUTOFFS
 
 LEVELS_BY = {"paper": "paper's five", "cutoffs": "custom cut-offs", "slick": "SliCK"}
@@ -25,7 +25,7 @@ METHOD_HELP = (
     "Full probe: every statement is completed ten times. Adaptive probe: fewer completions where the level is clear early. "
     "Likelihood: no completions, only the probability of the answer as the next words; the fastest, and an estimate."
 )
-DOMAIN_NAMES = {"all": "both domains", "in": "in-domain", "out": "out-of-domain"}
+DOMAIN_CHOICES = {"all": "both domains", **DOMAIN_NAMES}
 
 
 def linked(
@@ -82,7 +82,7 @@ def pick_split() -> str:
 
 
 def pick_domain() -> str:
-    return linked("Domain", tuple(DOMAIN_NAMES), "domain", lambda domain: DOMAIN_NAMES[domain])
+    return linked("Domain", tuple(DOMAIN_CHOICES), "domain", lambda domain: DOMAIN_CHOICES[domain])
 
 
 def pick_method() -> str:

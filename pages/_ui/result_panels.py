@@ -17,11 +17,10 @@ from pages._ui.wording import duration, interval, literal, percent
 from sftqa_core.figures.accuracy import accuracy_figure
 from sftqa_core.figures.curves import looks_figure, loss_figure
 from sftqa_core.figures.style import FEW
-from sftqa_core.records import DomainAccuracy, RunSummary, TrainSettings
+from sftqa_core.records import DOMAIN_NAMES, DomainAccuracy, RunSummary, TrainSettings
 
 PARTS = {"all": "all test facts", "uncontested": "uncontested only", "contested": "contested only"}
 TIMES = {"select": "choosing examples", "probe": "probing", "train": "training", "eval": "answering", "all": "total"}
-DOMAIN_TITLES = {"in": "In-domain facts", "out": "Out-of-domain facts"}
 
 
 def accuracy_charts(summary: RunSummary, settings: TrainSettings, where: str, height: int = 380) -> None:
@@ -29,7 +28,7 @@ def accuracy_charts(summary: RunSummary, settings: TrainSettings, where: str, he
     of = repr((summary.before, summary.after, summary.baselines, height, settings.shots))
     others = {shots: stage for stage, shots in settings.few_shot_stages.items() if stage != "few_shot" and stage in summary.baselines}
     for domain, column in zip(summary.after, st.columns(len(summary.after), gap="large"), strict=True):
-        title = DOMAIN_TITLES.get(domain, domain)
+        title = f"{DOMAIN_NAMES.get(domain, domain).capitalize()} facts"
         few_shot, majority = (summary.baselines.get(name, {}).get(domain) for name in ("few_shot", "majority"))
         with column:
             st.markdown(f"**{title}** · {_domain_words(domain, settings)}")
@@ -61,7 +60,7 @@ def headline(summary: RunSummary) -> None:
     for domain, after in summary.after.items():
         before = summary.before[domain]
         bare = summary.without_echo.get("after", {}).get(domain)
-        name = DOMAIN_TITLES.get(domain, domain).removesuffix(" facts")
+        name = DOMAIN_NAMES.get(domain, domain).capitalize()
         with next(cells):
             bare = None if bare is None or bare.natural_n == after.natural_n else bare  # no echo facts: nothing to tell
             lines = _macro_lines(after) + _bare_line(bare and bare.macro)

@@ -18,7 +18,7 @@ from pages._ui.job_panel import job_panel
 from pages._ui.titles import study_title
 from pages._ui.wording import literal, percent
 from sftqa_core.figures.matrices import matrix_figure
-from sftqa_core.records import STUDIES, Finding, StudyReport, StudySettings
+from sftqa_core.records import DOMAIN_NAMES, STUDIES, Finding, StudyReport, StudySettings
 
 SHOWN_AT_ONCE = 4  # answers to one question
 REDRAWN_S = 60.0  # while a study runs: counting it takes seconds, in which the page fades
@@ -33,7 +33,6 @@ PAIR_COLUMNS = {
     name: st.column_config.NumberColumn(name.replace("_", " "), format="percent")
     for name in ("accuracy", "other_accuracy", "difference", "low", "high")
 } | {"p": st.column_config.NumberColumn(format="%.3f"), "p_holm": st.column_config.NumberColumn("p after Holm", format="%.3f")}
-DOMAINS = {"in": "In-domain facts", "out": "Out-of-domain facts"}
 
 
 def study_head(kind: str, caption: str) -> tuple[StudySettings, StudyReport, dict[str, pd.DataFrame]]:
@@ -80,10 +79,10 @@ def pick_one_model(settings: StudySettings) -> str:
 
 def domain_columns(table: pd.DataFrame) -> list[tuple[str, Any]]:
     """A column for each domain that the table holds, with its heading drawn."""
-    found = [domain for domain in DOMAINS if "domain" in table and (table["domain"] == domain).any()]
+    found = [domain for domain in DOMAIN_NAMES if "domain" in table and (table["domain"] == domain).any()]
     columns = list(zip(found, st.columns(max(1, len(found)), gap="large"), strict=False))
     for domain, column in columns:
-        column.markdown(f"**{DOMAINS[domain]}**")
+        column.markdown(f"**{DOMAIN_NAMES[domain].capitalize()} facts**")
     return columns
 
 

@@ -15,10 +15,10 @@ from typing import Any
 from sftqa_core.artifacts import in_words
 from sftqa_core.errors import Stopped
 from sftqa_core.progress import Progress
+from sftqa_core.records import DOMAIN_NAMES
 
 LEAST = 30  # facts: agreement on fewer is not reported
 METHODS = {"sampling": "", "adaptive": "estimated by the adaptive probe", "likelihood": "estimated by the likelihood"}
-DOMAINS = {"in": "in-domain", "out": "out-of-domain"}
 
 
 def facts(result: dict[str, Any]) -> str:
@@ -39,7 +39,7 @@ def fetch(result: dict[str, Any]) -> str:
 def probe(result: dict[str, Any]) -> str:
     """Facts per level in each domain."""
     labels = result["scheme"]["labels"]
-    rows = [(DOMAINS[domain], *counts, sum(counts)) for domain, counts in result["levels"].items() if sum(counts)]
+    rows = [(DOMAIN_NAMES[domain], *counts, sum(counts)) for domain, counts in result["levels"].items() if sum(counts)]
     rate = f", {result['facts_per_s']:.1f} facts/s" if result["facts_per_s"] else " (nothing left to probe)"
     rate += f", {METHODS[method]}" if (method := result["scheme"]["method"]) != "sampling" else ""
     return "\n".join([f"{result['model']} on {result['source']}: {result['facts']:,} facts{rate}", table(("", *labels, "all"), rows)])
@@ -83,7 +83,7 @@ def run(result: dict[str, Any]) -> str:
     """Accuracy per level before and after, both domains."""
     estimated = METHODS[result["levels_by"]]
     lines = [f"run {result['run']}: {result['n']} examples" + (f"; levels {estimated}" if estimated else "")]
-    for domain, name in DOMAINS.items():
+    for domain, name in DOMAIN_NAMES.items():
         if domain not in result["after"]:
             continue
         stages = {"before": result["before"][domain], "after": result["after"][domain]}

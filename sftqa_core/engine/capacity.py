@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.models.devices import SEPARATE, device_ram
 from sftqa_core.models.footprint import Shape, prompts_at_once
+from sftqa_core.models.loading import LoadedModel
 from sftqa_core.records import LevelScheme
-
-if TYPE_CHECKING:
-    from sftqa_core.models.loading import LoadedModel
 
 _WINDOW = ("max_position_embeddings", "n_positions", "max_seq_len", "model_max_length", "context_length")  # as transformers' families say
 _MOST = 10**9  # tokens: beyond, a configuration says no limit

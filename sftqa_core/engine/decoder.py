@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -20,9 +20,7 @@ import torch
 from sftqa_core.engine.drawing import empty_cache, is_out_of_memory
 from sftqa_core.engine.packed import KeyValues, NextTokens, PackedModel, PrefixTree, Segment, Texts
 from sftqa_core.errors import OutOfMemory
-
-if TYPE_CHECKING:
-    from sftqa_core.models.loading import LoadedModel
+from sftqa_core.models.loading import LoadedModel
 
 T = TypeVar("T")
 Read = tuple[np.ndarray, torch.Tensor]  # rows (ascending indexes), and the logits after each [rows, vocabulary]
@@ -170,7 +168,10 @@ class Decoder(Generic[T]):
 
     def _enter(self, new: list[T]) -> Texts:
         texts = sorted((tuple(text), number, at) for number, item in enumerate(new) for at, text in enumerate(self.texts(item)))
-        places = self._free_places(len(texts))
+        free = np.ones(self.keys.places, dtype=bool)
+        for taken in self.places_of.values():
+            free[taken] = False
+        places = np.flatnonzero(free)[: len(texts)]
         tree = PrefixTree.of([ids for ids, _, _ in texts])
         where: list[dict[int, int]] = [{} for _ in new]
         for place, (_, number, at) in zip(places, texts, strict=True):
@@ -194,12 +195,6 @@ class Decoder(Generic[T]):
             self.items[int(own[0])], self.places_of[int(own[0])] = item, own
         self.entered(placed)
         return Texts(self.keys, tree, places, self.wanted(tree, places))
-
-    def _free_places(self, count: int) -> np.ndarray:
-        free = np.ones(self.keys.places, dtype=bool)
-        for taken in self.places_of.values():
-            free[taken] = False
-        return np.flatnonzero(free)[:count]
 
     def _widen(self, slots: int) -> None:
         more = max(0, slots - self.sees.shape[1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,10 +13,7 @@ from transformers import GenerationConfig
 from sftqa_core.engine.randomness import GREEDY
 from sftqa_core.errors import ModelUnavailable, OutOfMemory
 from sftqa_core.knowledge.matching import CompiledAnswers, ExactAnswers
-from sftqa_core.models.loading import tokenizer_panics
-
-if TYPE_CHECKING:
-    from sftqa_core.models.loading import LoadedModel
+from sftqa_core.models.loading import LoadedModel, tokenizer_panics
 
 T = TypeVar("T")
 _CELLS = (1 << 26, 1 << 18)  # float64 numbers in hand while drawing, on a GPU and on the CPU, where 2 MB stay in its cache
@@ -44,7 +41,10 @@ def _drawn(logits: torch.Tensor, temperature: float, uniform: torch.Tensor, top_
     scaled = logits.to(torch.float64, copy=True)  # copied, since the steps after it work in place
     chances = scaled.sub_(scaled.amax(-1, keepdim=True)).div_(temperature).exp_()
     if top_k is not None and top_k < logits.shape[1]:
-        chances.mul_(_largest(logits, top_k))  # times 0, so that what is no number stays none
+        least = logits.topk(top_k).values[:, -1:]
+        above, level = logits > least, logits == least
+        among = above | (level & (level.cumsum(-1) <= top_k - above.sum(-1, keepdim=True)))  # of equal ones the first
+        chances.mul_(among)  # times 0, so that what is no number stays none
     cdf = chances.cumsum_(-1)
     total = cdf[:, -1:]
     if not bool(torch.isfinite(total).all()):
@@ -57,13 +57,6 @@ def _drawn(logits: torch.Tensor, temperature: float, uniform: torch.Tensor, top_
     drawn = torch.searchsorted(cdf, target.contiguous(), right=True)
     greedy = uniform == GREEDY
     return torch.where(greedy, logits.max(-1, keepdim=True).indices, drawn) if bool(greedy.any()) else drawn
-
-
-def _largest(logits: torch.Tensor, count: int) -> torch.Tensor:
-    """Which of logits [rows, vocabulary] are among the `count` largest of their row, of equal ones the first: bool, as many in each row."""
-    least = logits.topk(count).values[:, -1:]
-    above, level = logits > least, logits == least
-    return above | (level & (level.cumsum(-1) <= count - above.sum(-1, keepdim=True)))
 
 
 class StopCriteria:

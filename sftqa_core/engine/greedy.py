@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,10 +13,8 @@ from sftqa_core.engine.decoder import Decoder, Load, Read, packs
 from sftqa_core.engine.drawing import decode, halving, in_reach_of_float64, naming, only_this_generation_config
 from sftqa_core.engine.packed import PackedModel
 from sftqa_core.errors import ModelUnavailable
+from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Phase
-
-if TYPE_CHECKING:
-    from sftqa_core.models.loading import LoadedModel
 
 FEWER = "Use a smaller model or fewer test facts, or run on the CPU (device 'cpu')."
 
@@ -44,26 +41,25 @@ def greedy(
     way together. `phase` counts finished prompts and lets the person stop in between. Raises `OutOfMemory` when a single
     prompt has no room, `ModelUnavailable` for logits that are not numbers.
     """
+    if not prompts:
+        return []
     by_position: dict[int, _Continuation] = {}
     items = sorted(enumerate(prompts), key=lambda item: tuple(item[1]))
     with naming(loaded):
-        for some in _continuations(loaded, items, max_new_tokens, batch_size):
+        done: Iterable[list[_Continuation]]
+        if packs(loaded):
+            size = batch_size or at_once(loaded, max(len(ids) for _, ids in items), 1, max_new_tokens)
+            done = _Greedy(PackedModel(loaded), Load.of(size, enough=size), max_new_tokens, loaded.end_ids).run(items)
+        else:
+            alone = halving([[item] for item in items], lambda batch: [_generated(loaded, batch[0], max_new_tokens)], FEWER)
+            done = (continued for _, continued in alone)
+        for some in done:
             by_position.update((row[0], row) for row in some)
             if phase:
                 phase.advance(len(some))
     rows = [by_position[position] for position in range(len(prompts))]
     texts = decode(loaded.tokenizer, [ids[:-1] if ids[-1] in loaded.end_ids else ids for _, ids, _ in rows])
     return [Answer(text, total / len(ids), len(ids)) for text, (_, ids, total) in zip(texts, rows, strict=True)]
-
-
-def _continuations(loaded: LoadedModel, items: list[_Item], max_new_tokens: int, batch_size: int | None) -> Iterator[list[_Continuation]]:
-    if not items:
-        return iter(())
-    if not packs(loaded):
-        alone = halving([[item] for item in items], lambda batch: [_generated(loaded, batch[0], max_new_tokens)], FEWER)
-        return (continued for _, continued in alone)
-    size = batch_size or at_once(loaded, max(len(ids) for _, ids in items), 1, max_new_tokens)
-    return _Greedy(PackedModel(loaded), Load.of(size, enough=size), max_new_tokens, loaded.end_ids).run(items)
 
 
 class _Greedy(Decoder[_Item]):

@@ -13,17 +13,15 @@ import inspect
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone knows it by
 from transformers import AttentionInterface
 
+from sftqa_core.models.loading import LoadedModel
 from sftqa_core.models.spreading import is_spread
-
-if TYPE_CHECKING:
-    from sftqa_core.models.loading import LoadedModel
 
 _GROWTH = 1.5  # room that there is, to what was needed, when there was too little: all keys and values move then
 
@@ -48,20 +46,17 @@ class KeyValues:
         if layer == len(self._layers):
             self._layers.append([new.new_zeros((self.places, new.shape[1], 0, new.shape[-1])) for new in states])
         for at, new in enumerate(states):
-            self._with_room(layer, at, needed)[places, :, slots] = new
+            kept = self._layers[layer][at]
+            if needed > kept.shape[2]:
+                wider = kept.new_zeros((*kept.shape[:2], int(_GROWTH * needed), kept.shape[3]))
+                wider[:, :, : kept.shape[2]] = kept
+                kept = self._layers[layer][at] = wider
+            kept[places, :, slots] = new
 
     def at(self, layer: int, places: torch.Tensor | None, slots: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values [places, heads, slots, size] of these places (None: of all) in the first slots."""
         keys, values = (kept[:, :, :slots] if places is None else kept[places, :, :slots] for kept in self._layers[layer])
         return keys, values
-
-    def _with_room(self, layer: int, at: int, slots: int) -> torch.Tensor:
-        kept = self._layers[layer][at]
-        if slots > kept.shape[2]:
-            wider = kept.new_zeros((*kept.shape[:2], int(_GROWTH * slots), kept.shape[3]))
-            wider[:, :, : kept.shape[2]] = kept
-            kept = self._layers[layer][at] = wider
-        return kept
 
 
 @dataclass(frozen=True)
@@ -144,31 +139,21 @@ class PackedModel:
         ids, positions = (np.concatenate([getattr(s, name) for s in segments]) for name in ("ids", "positions"))
         starts = np.cumsum([0, *(len(s.ids) for s in segments)])
         wanted = np.concatenate([s.wanted + start for s, start in zip(segments, starts, strict=False)])
-        device = self.model.device
         self.tokens += len(ids)
-        output = self._forward(
-            segments,
-            input_ids=torch.from_numpy(ids)[None].to(device),
-            position_ids=torch.from_numpy(positions)[None].to(device),
-            **({"logits_to_keep": self._index(wanted)} if self._keeps_logits else {}),
-        )
-        logits = output.logits[0] if self._keeps_logits else output.logits[0, torch.from_numpy(wanted).to(device)]
-        return list(logits.split([len(s.wanted) for s in segments]))
-
-    def _index(self, wanted: np.ndarray) -> torch.Tensor | np.ndarray:
-        """Of the last layer's result, which may lie on another device than inputs: an array works on all, and is not moved."""
-        return wanted if self._spread else torch.from_numpy(wanted).to(self.model.device)
-
-    def _forward(self, segments: Sequence[Segment], **inputs: Any) -> Any:
+        on_device = [torch.from_numpy(array).to(self.model.device) for array in (ids, positions, wanted)]
+        inputs: dict[str, Any] = {"input_ids": on_device[0][None], "position_ids": on_device[1][None], "use_cache": False}
+        if self._keeps_logits:  # the last layer's result may lie on another device than inputs: an array works on all, and is not moved
+            inputs["logits_to_keep"] = wanted if self._spread else on_device[2]
         own, now = self.model.config._attn_implementation, _Pass(segments)
         token = _PASS.set(now)
         try:
             self.model.set_attn_implementation(_NAME)
-            return self.model(**inputs, use_cache=False)
+            logits = self.model(**inputs).logits[0]
         finally:
             self.model.set_attn_implementation(own)
             _PASS.reset(token)
             self.windows |= now.windows
+        return list((logits if self._keeps_logits else logits[on_device[2]]).split([len(s.wanted) for s in segments]))
 
 
 def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, hidden: torch.Tensor, form: AttentionForm) -> torch.Tensor:
@@ -246,7 +231,15 @@ class _Segment:
         """Attention of [tokens, heads, size] queries at their place in the grid; `sees` [tokens, slots] is made at most once."""
         shape = (len(keys), int(grid[1].max()) + 1)
         line, column = (self._tensor(name, query, lambda a=a: a) for name, a in zip(("line", "column"), grid, strict=True))  # type: ignore[misc]
-        hidden = self._tensor(f"hidden {form.window}", query, lambda: _hidden(shape, grid, sees()))
+
+        def make() -> np.ndarray:
+            """float32 [lines, 1, columns, slots]: 0 for what a query sees and where none stands, minus infinity for the rest."""
+            seen = sees()
+            mask = np.zeros((shape[0], 1, shape[1], seen.shape[1]), dtype=np.float32)
+            mask[grid[0], 0, grid[1]] = np.where(seen, np.float32(0), np.float32(-np.inf))
+            return mask
+
+        hidden = self._tensor(f"hidden {form.window}", query, make)
         spread = query.new_zeros((*shape, *query.shape[1:]))  # [lines, columns, heads, size]
         spread[line, column] = query
         groups = query.shape[1] // keys.shape[1]
@@ -260,13 +253,6 @@ class _Segment:
         if known not in self._on_device:
             self._on_device[known] = torch.from_numpy(np.ascontiguousarray(make())).to(like.device)
         return self._on_device[known]
-
-
-def _hidden(shape: tuple[int, int], grid: tuple[np.ndarray, np.ndarray], sees: np.ndarray) -> np.ndarray:
-    """0 for what a query sees and minus infinity for what it does not: float32 [lines, 1, columns, slots]; 0 where no query stands."""
-    mask = np.zeros((shape[0], 1, shape[1], sees.shape[1]), dtype=np.float32)
-    mask[grid[0], 0, grid[1]] = np.where(sees, np.float32(0), np.float32(-np.inf))
-    return mask
 
 
 class Texts(_Segment):

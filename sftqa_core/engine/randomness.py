@@ -20,8 +20,8 @@ GREEDY = -1.0  # in place of a uniform number: asks for the most probable token
 
 
 def keys_of(names: Sequence[str]) -> NDArray[np.uint64]:
-    """Names of 16 hex digits, like the ids of facts, as numbers of 64 bits."""
-    return np.frombuffer(bytes.fromhex("".join(names)), dtype=">u8").astype(np.uint64)
+    """Names of up to 16 hex digits, like the ids of facts (16), as numbers of 64 bits."""
+    return np.frombuffer(bytes.fromhex("".join(f"{name:0>16}" for name in names)), dtype=">u8").astype(np.uint64)
 
 
 def uniforms(seed: int, fact: ArrayLike, template: ArrayLike, sample: ArrayLike, step: ArrayLike) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
@@ -132,24 +132,22 @@ class FakeSampler:
         for window in windows(prompts, WINDOW * self.batch_size):
             for batch in batches_by_length([len(p.ids) for p in window], self.batch_size):
                 self.prompts_seen += len(batch)
-                yield [row for position in batch for row in self._complete(window[position], settings)]
+                rows = []
+                for prompt in (window[position] for position in batch):
+                    drawn = prompt_uniforms([prompt], settings)[0, :, 0]
+                    texts = Counter((place_of(prompt.template, at, settings), self.text_of(prompt, float(u))) for at, u in enumerate(drawn))
+                    rows += [self._row(prompt, *drawn_as, count, settings.max_new_tokens) for drawn_as, count in texts.items()]
+                yield rows
 
-    def _complete(self, prompt: Prompt, settings: SamplerSettings) -> list[Completion]:
-        drawn = prompt_uniforms([prompt], settings)[0, :, 0]
-        texts = Counter((place_of(prompt.template, at, settings), self.text_of(prompt, float(u))) for at, u in enumerate(drawn))
-        return [
-            replace(self._row(prompt, text, count, settings.max_new_tokens), template=template) for (template, text), count in texts.items()
-        ]
-
-    def _row(self, prompt: Prompt, text: str, count: int, limit: int) -> Completion:
+    def _row(self, prompt: Prompt, template: int, text: str, count: int, limit: int) -> Completion:
         words = text.split()
         for used in range(1, min(len(words), limit) + 1):
             so_far = " ".join(words[:used])
             if prompt.answers.find(so_far + " ", closed=False):
-                return Completion(prompt.fact_id, prompt.template, so_far + " ", count, used, "hit")
+                return Completion(prompt.fact_id, template, so_far + " ", count, used, "hit")
         if len(words) < limit:
-            return Completion(prompt.fact_id, prompt.template, text, count, len(words) + 1, "end")
-        return Completion(prompt.fact_id, prompt.template, " ".join(words[:limit]), count, limit, "length")
+            return Completion(prompt.fact_id, template, text, count, len(words) + 1, "end")
+        return Completion(prompt.fact_id, template, " ".join(words[:limit]), count, limit, "length")
 
 
 FEWER = "Use a smaller model, fewer samples or fewer new tokens, or run on the CPU (device 'cpu')."
@@ -303,23 +301,18 @@ class SampleRows(Decoder[T]):
         for rows, logits in reads:
             line = np.searchsorted(rows, self.row_of)
             drawing = np.flatnonzero(rows[np.minimum(line, len(rows) - 1)] == self.row_of)
-            token[drawing] = self._tokens(logits, line[drawing], drawing)
+            line = line[drawing]
+            column = np.arange(len(line)) - np.searchsorted(line, line)
+            numbers = np.zeros((len(logits), int(column.max()) + 1))
+            numbers[line, column] = self.uniform[self.sample[drawing], self.depth[self.row_of[drawing]]]
+            drawn = draw_tokens(logits, self.settings.temperature, torch.from_numpy(numbers), self.settings.top_k)
+            token[drawing] = drawn.cpu().numpy()[line, column]
         choices = int(token.max()) + 2
         pairs, row_of = np.unique(self.row_of * choices + token + 1, return_inverse=True)
         order = np.argsort(row_of, kind="stable")
         self.sample, self.row_of = self.sample[order], row_of[order]
         self.split(pairs // choices, pairs % choices - 1)
-        self._stop(np.flatnonzero(pairs % choices))
-
-    def _tokens(self, logits: torch.Tensor, line: np.ndarray, drawing: np.ndarray) -> np.ndarray:
-        """What these samples draw, each from its line of the logits."""
-        column = np.arange(len(line)) - np.searchsorted(line, line)
-        numbers = np.zeros((len(logits), int(column.max()) + 1))
-        numbers[line, column] = self.uniform[self.sample[drawing], self.depth[self.row_of[drawing]]]
-        drawn = draw_tokens(logits, self.settings.temperature, torch.from_numpy(numbers), self.settings.top_k)
-        return drawn.cpu().numpy()[line, column]
-
-    def _stop(self, grown: np.ndarray) -> None:
+        grown = np.flatnonzero(pairs % choices)
         answers = [self.prompts[place].answers for place in self.place[grown].tolist()]
         stops = self.stopping.check(self.drawn[grown], self.depth[grown], answers, self.max_new_tokens)
         starts = np.searchsorted(self.row_of, np.arange(len(self.place) + 1))
@@ -350,7 +343,12 @@ class _Sampling(SampleRows[Prompt]):
         """Completions of the prompts that are through."""
         self.draw(reads)
         over = self.items.keys() - set(self.place.tolist())
-        return [row for place in sorted(over) for row in self._completions(place)]
+        completions: list[Completion] = []
+        for place in sorted(over):
+            fact_id, counted = self.prompts[place].fact_id, self._counted.pop(place)
+            self.finish(place)
+            completions += [Completion(fact_id, at, text, n, tokens, stop) for (at, text, tokens, stop), n in counted.items()]
+        return completions
 
     def stopped(self, row: int, stop: str, text: str, samples: np.ndarray) -> None:
         """See `SampleRows`."""
@@ -359,8 +357,3 @@ class _Sampling(SampleRows[Prompt]):
         for number, count in ((0, len(samples) - greedy), (self.settings.samples, greedy)):
             if count:
                 self._counted[place][place_of(template, number, self.settings), text, int(self.depth[row]), stop] += count
-
-    def _completions(self, place: int) -> list[Completion]:
-        said, counted = self.prompts[place], self._counted.pop(place)
-        self.finish(place)
-        return [Completion(said.fact_id, at, text, n, tokens, stop) for (at, text, tokens, stop), n in counted.items()]

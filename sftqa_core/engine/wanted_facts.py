@@ -89,18 +89,13 @@ class Contexts:
         if relation not in self._known:
             wanted = self._scheme.shots + _SPARE
             drawn: list[list[Example]] = [[] for _ in range(self._scheme.contexts)]
-            for pool in self._pools(relation):
+            train, same = self._facts["split"] == "train", self._facts["relation"] == relation
+            choices = (train & same, (self._facts["split"] == "dev") & same, train & ~same)  # the first choice first
+            for pool in (self._facts[chosen] for chosen in choices):
                 if len(drawn[0]) < self._scheme.shots + 1:  # one more than is shown: the fact itself may be among them
                     drawn = [own + more for own, more in zip(drawn, self._drawn(pool, wanted - len(drawn[0])), strict=True)]
             self._known[relation] = Shown(tuple(map(tuple, drawn)), self._scheme.shots)
         return self._known[relation]
-
-    def _pools(self, relation: str) -> Iterable[pd.DataFrame]:
-        """Where examples come from, the first choice first."""
-        train, own = self._facts["split"] == "train", self._facts["relation"] == relation
-        yield self._facts[train & own]
-        yield self._facts[(self._facts["split"] == "dev") & own]
-        yield self._facts[train & ~own]
 
     def _drawn(self, pool: pd.DataFrame, count: int) -> list[list[Example]]:
         """The first `count` of the pool in each context's own random order."""

@@ -1,14 +1,10 @@
-"""Drawing facts anew, the same ones for all settings that are compared (METHOD 8.9).
+"""Accuracy with its intervals, and every interval of shares, means and their comparisons (METHOD sections 2, 8.9 and 8.11).
 
-Accuracy per memory level and domain, with intervals (METHOD sections 2, 8.9 and 8.11).
+Levels come from a `LevelScheme`, so nothing here knows how many there are. The headline is the unweighted mean of the per-level
+accuracies (macro); the accuracy on the facts as they come stands beside it (natural). One run's shares have Wilson intervals.
 
-Levels come from a `LevelScheme`, so nothing here knows how many there are. The headline is the unweighted mean of the
-per-level accuracies (macro); the accuracy on the facts as they come stands beside it (natural).
-
-Comparisons between runs on the same test facts: ratios of macro means, with paired intervals.
-
-Rule (METHOD 8.9): each fact is first averaged over the seeds of a setting, then facts are resampled within their levels,
-the same facts for every setting compared, so that the comparison is paired.
+What is compared over seeds is resampled (METHOD 8.9): each fact is first averaged over the seeds of a setting, then facts are drawn
+anew within their levels, the same ones for all settings compared, so that the comparison is paired.
 """
 
 from __future__ import annotations
@@ -16,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -27,57 +23,27 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DRAWS = 2_000  # bootstrap resamples
-CELLS_AT_ONCE = 4_000_000  # resampling weights held in memory at a time (32 MB)
-
+CELLS_AT_ONCE = 4_000_000  # resampling weights held in RAM at a time (32 MB)
 KEPT_FACTS = 2_000  # draws of up to so many facts are kept, 8 MB each at most
 KEPT_BYTES = 100_000_000  # of all of them
 
 
-def resampled(scores: np.ndarray, seed: int = 0, draws: int = DRAWS) -> np.ndarray:
-    """Mean scores of facts drawn anew: [facts, settings] -> [draws, settings]. The same facts for all settings."""
-    facts = len(scores)
-    drawn: Iterable[np.ndarray] = _drawing(facts, seed, draws)
-    if facts <= KEPT_FACTS:  # a study asks for the same draws hundreds of times, and drawing takes longer than all that is done with them
-        drawn = _drawn.get((facts, seed, draws), lambda: [weights.astype(np.uint16) for weights in _drawing(facts, seed, draws)])
-    return np.concatenate([weights.astype(np.int64) @ scores / facts for weights in drawn])
+def share_interval(count: float, n: int) -> tuple[float, float]:
+    """Wilson's 95% interval of a share as statsmodels has it: rounding may leave its ends 1e-17 off 0 and 1. (0, 1) for n = 0."""
+    from statsmodels.stats.proportion import proportion_confint
 
-
-def _drawing(facts: int, seed: int, draws: int) -> Iterator[np.ndarray]:
-    """How often each resample has each fact: [draws, facts], in pieces."""
-    rng = np.random.default_rng(seed)
-    step = max(1, CELLS_AT_ONCE // max(facts, 1))
-    for start in range(0, draws, step):
-        yield rng.multinomial(facts, np.full(facts, 1 / facts), size=min(step, draws - start))
-
-
-_drawn: Kept[list[np.ndarray]] = Kept(KEPT_BYTES, lambda pieces: sum(piece.nbytes for piece in pieces))
-
-
-def by_level(scores: np.ndarray, levels: np.ndarray, count: int) -> list[np.ndarray]:
-    """Scores [facts, settings] of each level's facts."""
-    return [scores[levels == level] for level in range(count)]
-
-
-def macro_resampled(strata: Sequence[np.ndarray], seed: int = 0, draws: int = DRAWS) -> np.ndarray:
-    """Means over levels [draws, settings], facts drawn anew within each level."""
-    return np.mean([resampled(group, seed + at, draws) for at, group in enumerate(strata)], axis=0)
+    low, high = proportion_confint(count, n, method="wilson") if n else (0.0, 1.0)
+    return float(low), float(high)
 
 
 def wilson(correct: int, n: int) -> tuple[float, float]:
-    """Wilson's 95% interval of a share, within [0, 1]. (0, 1) when nothing was seen."""
-    if n == 0:
-        return 0.0, 1.0
-    from statsmodels.stats.proportion import proportion_confint
-
-    low, high = proportion_confint(correct, n, method="wilson")
-    return (0.0 if correct == 0 else float(low)), (1.0 if correct == n else float(high))
+    """The same, with ends of exactly 0 and 1 where nothing or all is right."""
+    low, high = share_interval(correct, n)
+    return (0.0 if correct == 0 else low), (1.0 if correct == n else high)
 
 
 def accuracy_by_level(
-    predictions: pd.DataFrame,
-    facts: pd.DataFrame,
-    levels: pd.DataFrame | None,
-    scheme: LevelScheme,
+    predictions: pd.DataFrame, facts: pd.DataFrame, levels: pd.DataFrame | None, scheme: LevelScheme
 ) -> dict[str, DomainAccuracy]:
     """Both domains' accuracy from one stage of predictions.
 
@@ -125,7 +91,72 @@ def _macro(per_level: tuple[LevelAccuracy, ...]) -> tuple[float | None, float | 
     return mean, mean - below, mean + above
 
 
-PERCENTILES = (2.5, 97.5)
+def resampled(scores: np.ndarray, seed: int = 0, draws: int = DRAWS) -> np.ndarray:
+    """Mean scores of facts drawn anew: [facts, settings] -> [draws, settings]. The same facts for all settings."""
+    facts = len(scores)
+    drawn: Iterable[np.ndarray] = _drawing(facts, seed, draws)
+    if facts <= KEPT_FACTS:  # a study asks for the same draws hundreds of times, and drawing takes longer than all that is done with them
+        drawn = _drawn.get((facts, seed, draws), lambda: [weights.astype(np.uint16) for weights in _drawing(facts, seed, draws)])
+    return np.concatenate([weights.astype(np.int64) @ scores / facts for weights in drawn])
+
+
+def _drawing(facts: int, seed: int, draws: int) -> Iterator[np.ndarray]:
+    """How often each resample has each fact: [draws, facts], in pieces."""
+    rng = np.random.default_rng(seed)
+    step = max(1, CELLS_AT_ONCE // max(facts, 1))
+    for start in range(0, draws, step):
+        yield rng.multinomial(facts, np.full(facts, 1 / facts), size=min(step, draws - start))
+
+
+_drawn: Kept[list[np.ndarray]] = Kept(KEPT_BYTES, lambda pieces: sum(piece.nbytes for piece in pieces))
+
+
+def by_level(scores: np.ndarray, levels: np.ndarray, count: int) -> list[np.ndarray]:
+    """Scores [facts, settings] of each level's facts."""
+    return [scores[levels == level] for level in range(count)]
+
+
+def macro_resampled(strata: Sequence[np.ndarray], seed: int = 0, draws: int = DRAWS) -> np.ndarray:
+    """Means over levels [draws, settings], facts drawn anew within each level."""
+    return np.mean([resampled(group, seed + at, draws) for at, group in enumerate(strata)], axis=0)
+
+
+class Estimate(NamedTuple):
+    """A value with its 95% interval; all None where it is not known."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+def percentiles(values: np.ndarray, alpha: float = 0.05) -> tuple[float, float]:
+    """The middle 1 - alpha of the resamples [draws]."""
+    low, high = np.quantile(values, (alpha / 2, 1 - alpha / 2))
+    return float(low), float(high)
+
+
+def mean_interval(scores: np.ndarray, seeds: int, draws: np.ndarray) -> Estimate:
+    """Mean of scores [facts], each an average over `seeds`; `draws` are its resamples.
+
+    One seed: Wilson. Several: the bootstrap over facts, whose ends are Wilson's where all facts are right or all are wrong,
+    since resampling can't show doubt there.
+    """
+    if not len(scores):
+        return Estimate(None, None, None)
+    value = float(scores.mean())
+    if seeds == 1 or value in (0.0, 1.0):
+        low, high = share_interval(value * len(scores), len(scores))
+        return Estimate(value, max(0.0, low), min(1.0, high))
+    return Estimate(value, *percentiles(draws))
+
+
+def normal_interval(value: float, draws: np.ndarray, alpha: float) -> tuple[float, float]:
+    """The middle 1 - alpha of a normal distribution with the bootstrap's standard error: where so little of the tails is asked for
+    that resamples hardly reach it."""
+    from scipy.stats import norm
+
+    half = float(norm.isf(alpha / 2)) * float(draws.std(ddof=1))
+    return value - half, value + half
 
 
 @dataclass(frozen=True)
@@ -169,14 +200,13 @@ def paired_ratio(
     strata, missing = _strata([numerator, *others], levels, scheme)
     if missing:
         return Ratio(None, None, None, missing)
-    observed = _observed(strata)
+    observed = np.mean([group.mean(axis=0) for group in strata], axis=0)
     drawn = macro_resampled(strata, seed, draws)
     best = drawn[:, 1:].max(axis=1)
     kept = drawn[best > 0, 0] / best[best > 0]
     if observed[1:].max() == 0 or not len(kept):
         return Ratio(None, None, None)
-    low, high = np.percentile(kept, PERCENTILES)
-    return Ratio(float(observed[0] / observed[1:].max()), float(low), float(high))
+    return Ratio(float(observed[0] / observed[1:].max()), *percentiles(kept))
 
 
 def _strata(scores: Sequence[pd.Series], levels: pd.Series | None, scheme: LevelScheme) -> tuple[list[np.ndarray], tuple[str, ...]]:
@@ -189,9 +219,5 @@ def _strata(scores: Sequence[pd.Series], levels: pd.Series | None, scheme: Level
     if levels is None:
         return [table.to_numpy()], () if len(table) else ("any",)
     at = table.index.to_series().map(levels).to_numpy()
-    groups = [table.to_numpy()[at == index] for index in range(len(scheme.labels))]
+    groups = by_level(table.to_numpy(), at, len(scheme.labels))
     return groups, tuple(label for label, group in zip(scheme.labels, groups, strict=True) if not len(group))
-
-
-def _observed(strata: Sequence[np.ndarray]) -> np.ndarray:
-    return np.mean([group.mean(axis=0) for group in strata], axis=0)

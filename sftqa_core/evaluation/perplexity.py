@@ -5,16 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from sftqa_core.engine.sampling import batches_by_length
-from sftqa_core.models.loading import encode_prompts
-
-if TYPE_CHECKING:
-    from sftqa_core.models.loading import LoadedModel
+from sftqa_core.models.loading import LoadedModel, encode_prompts
 
 BATCH = 64  # documents
 

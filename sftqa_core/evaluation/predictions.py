@@ -1,9 +1,4 @@
-"""Which facts a model is tested on.
-
-The same ones for every seed, size and method of a study: METHOD 8.9 averages each fact over seeds first, so the draw has
-a seed of its own. A larger limit only adds facts.
-
-What a model answers, fact by fact: the PREDICTIONS TABLE. Loads torch only when a model is asked.
+"""Which facts a model is tested on, and what it answers, fact by fact: the PREDICTIONS TABLE. Loads torch only when a model is asked.
 
 | column | type | meaning |
 |---|---|---|
@@ -17,11 +12,12 @@ What a model answers, fact by fact: the PREDICTIONS TABLE. Loads torch only when
 | tokens | int | generated tokens, the end token counted when it came |
 | shown | int | few-shot stages only (null in others): answered examples in front of the question |
 
-The base model's answers, kept: they are the same for every run that asks the same facts in the same way.
+The test facts are the same ones for every seed, size and method of a study: METHOD 8.9 averages each fact over seeds first, so the draw
+has a seed of its own. A larger limit only adds facts. The base model's answers are kept, since they are the same for every run that asks
+the same facts in the same way.
 
-What a fine-tuned model has to beat: the commonest object of the relation, and the base model with examples in its prompt.
-
-The commonest object alone answers 71.9% of P495's test facts (METHOD section 1), so it stands beside every result.
+Baselines are the base model, also with examples in its prompt, and the commonest object of the relation. The latter alone answers 71.9%
+of P495's test facts (METHOD section 1), so it stands beside every result.
 It is the one that the most train facts of the relation name. A relation without train facts (the atlas's out-of-domain
 ones) uses its dev facts; one without either has no guess, and its facts count as wrong with an empty text.
 """
@@ -40,8 +36,11 @@ from sftqa_core.artifacts.kept import Kept
 from sftqa_core.engine.capacity import fits_window, require_window, window_of
 from sftqa_core.errors import ArtifactDamaged, NotEnoughFacts
 from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.knowledge.facts import FactSource, pick_facts
 from sftqa_core.knowledge.matching import Matcher, normalise
+from sftqa_core.models.catalogue import ModelFingerprint
+from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import TrainSettings
 from sftqa_core.training.encoding import ExamplePool, asking
@@ -50,11 +49,11 @@ from sftqa_core.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sftqa_core.knowledge.aliases import Aliases
-    from sftqa_core.models.catalogue import ModelFingerprint
-    from sftqa_core.models.loading import LoadedModel
-
 FACTS_SEED = 0
+COLUMNS = ("fact_id", "stage", "text", "matched", "correct", "rival", "mean_logprob", "tokens")
+FILE = "predictions.parquet"
+# The same for every run of a source. The facts are kept beside it, so that no other table gets their identity.
+_chosen: Kept[tuple[pd.DataFrame, pd.DataFrame]] = Kept(8)
 
 
 def held_out_facts(source: FactSource, settings: TrainSettings, split: str = "test") -> pd.DataFrame:
@@ -73,14 +72,7 @@ def held_out_facts(source: FactSource, settings: TrainSettings, split: str = "te
 def require_test_facts(facts: pd.DataFrame, source: str, model: str = "") -> None:
     """Raise `NotEnoughFacts` where a source has no test facts (for a model)."""
     if facts.empty:
-        raise NotEnoughFacts(f"{source} holds no test facts{f' for {model}' if model else ''}, so nothing could be measured.")
-
-
-# The same for every run of a source. The facts are kept beside it, so that no other table gets their identity.
-_chosen: Kept[tuple[pd.DataFrame, pd.DataFrame]] = Kept(8)
-
-
-COLUMNS = ("fact_id", "stage", "text", "matched", "correct", "rival", "mean_logprob", "tokens")
+        raise NotEnoughFacts(f"{source} has no test facts{f' for {model}' if model else ''}, so nothing could be measured.")
 
 
 def predict(
@@ -172,9 +164,6 @@ class _Finder:
             names = self._aliases.expand(answers) if self._aliases else answers
             self._compiled[answers] = self._matcher.compile(names)
         return self._compiled[answers].find(text)
-
-
-FILE = "predictions.parquet"
 
 
 def is_kept(

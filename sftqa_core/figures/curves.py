@@ -20,6 +20,7 @@ from sftqa_core.figures.style import (
     signs,
     too_few,
 )
+from sftqa_core.records import DOMAIN_NAMES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -168,7 +169,7 @@ def _numbers(row: dict[Any, Any]) -> str:
     return words + too_few(row["facts"])
 
 
-_DOMAINS = {"in": ("in-domain", "#3f76bf", "circle"), "out": ("out-of-domain", "#de702c", "square")}
+_DOMAIN_STYLES = {"in": ("#3f76bf", "circle"), "out": ("#de702c", "square")}
 
 
 def loss_figure(steps: Sequence[int], losses: Sequence[float], total_steps: int | None = None, height: int = 220) -> go.Figure:
@@ -190,7 +191,7 @@ def looks_figure(looks: pd.DataFrame, kept_step: int | None = None, height: int 
     """
     figure = canvas(height, x_title="step", y_title="dev accuracy", percent="y")
     for domain, rows in looks.groupby("domain", sort=False):
-        name, colour, sign = _DOMAINS.get(str(domain), (str(domain), GREY, "diamond"))
+        name, (colour, sign) = DOMAIN_NAMES.get(str(domain), str(domain)), _DOMAIN_STYLES.get(str(domain), (GREY, "diamond"))
         text = [f"{row.correct:,} of {row.n:,}, 95% {row.low:.1%} to {row.high:.1%}" for row in rows.itertuples()]
         figure.add_scatter(
             name=name, x=rows["step"].tolist(), y=rows["accuracy"].tolist(), mode="lines+markers", line={"color": colour, "width": 2},

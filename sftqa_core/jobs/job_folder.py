@@ -70,8 +70,11 @@ class JobFolder:
         except FileNotFoundError:
             return [], offset
         whole = content[: content.rfind(b"\n") + 1]  # a line that is still being written waits for the next call
-        updates = [_parse(line) for line in whole.splitlines()]
-        return [update for update in updates if update is not None], offset + len(whole)
+        updates = []
+        for line in whole.splitlines():
+            with contextlib.suppress(ValueError, SettingsError):  # a line cut short by a crash
+                updates.append(Progress.from_dict(json.loads(line)))
+        return updates, offset + len(whole)
 
 
 class FolderReporter:
@@ -115,10 +118,3 @@ class FolderReporter:
         """Raise `Stopped` once the person asked to stop."""
         if self._folder.stop.exists():
             raise Stopped("Stopped on request.")
-
-
-def _parse(line: bytes) -> Progress | None:
-    try:
-        return Progress.from_dict(json.loads(line))
-    except (ValueError, SettingsError):
-        return None  # a line cut short by a crash

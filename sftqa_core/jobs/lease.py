@@ -69,15 +69,17 @@ def device_lease(
     wanted = needs_of_device(needs) if isinstance(needs, str) else needs
     place = (workspace or Workspace.current()).state / "leases"
     place.mkdir(parents=True, exist_ok=True)
-    locks = _wait(place, _slots(wanted), max(wanted.gpus, 1), on_wait, check, poll_s)
+    visible = {f"gpu-{re.sub(r'[^A-Za-z0-9-]', '-', name)}": name for name in devices.visible_gpus()} if wanted.gpus else {}
+    if wanted.gpus:
+        devices.require_gpus(wanted.gpus, len(visible))
+    locks = _wait(place, list(visible) or [CPU], max(wanted.gpus, 1), on_wait, check, poll_s)
     variable = devices.gpu_variable()
     before = os.environ.get(variable)
     try:
         for slot in locks:
             write_json(place / f"{slot}.json", Lease(slot, holder, now(), ProcessId.current()).to_dict())
         if wanted.gpus:
-            names = {_slot(name): name for name in devices.visible_gpus()}
-            os.environ[variable] = ",".join(names[slot] for slot in locks)
+            os.environ[variable] = ",".join(visible[slot] for slot in locks)
         yield tuple(locks)
     finally:
         if before is None:
@@ -97,19 +99,6 @@ def leases(workspace: Workspace | None = None) -> list[Lease]:
         if lease is not None and lease.process.alive():
             found.append(lease)
     return found
-
-
-def _slots(needs: Resources) -> list[str]:
-    """The slots that would do, one of each kind of device."""
-    if not needs.gpus:
-        return [CPU]
-    slots = [_slot(name) for name in devices.visible_gpus()]
-    devices.require_gpus(needs.gpus, len(slots))
-    return slots
-
-
-def _slot(gpu: str) -> str:
-    return f"gpu-{re.sub(r'[^A-Za-z0-9-]', '-', gpu)}"
 
 
 def _wait(

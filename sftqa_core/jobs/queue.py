@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from sftqa_core.artifacts import write_json
@@ -54,16 +53,6 @@ class Claim:
 def named_rightly(job_id: Any) -> bool:
     """Whether this is a name that the program gives to jobs; rows of other names are nobody's."""
     return isinstance(job_id, str) and _ID.fullmatch(job_id) is not None
-
-
-def job_of(row: sqlite3.Row, folders: Path) -> Job:
-    """A row as people see it."""
-    try:
-        return _job(tuple(row[name] for name in _PLAIN), row["settings"], row["expected"], str(folders / row["id"]))
-    except _UNREADABLE as error:
-        _log.warning("The queue's row of %s can't be read: %s", row["id"], error)
-        state = row["state"] if row["state"] in OVER else "failed"
-        return Job(row["id"], "unreadable", {}, state, str(row["created"]), error=f"This job's row in the queue is damaged: {error}")
 
 
 @lru_cache(maxsize=2_000)
@@ -316,7 +305,13 @@ class JobStore:
         return row
 
     def _job(self, row: sqlite3.Row) -> Job:
-        return job_of(row, self._jobs)
+        """A row as people see it."""
+        try:
+            return _job(tuple(row[name] for name in _PLAIN), row["settings"], row["expected"], str(self._jobs / row["id"]))
+        except _UNREADABLE as error:
+            _log.warning("The queue's row of %s can't be read: %s", row["id"], error)
+            state = row["state"] if row["state"] in OVER else "failed"
+            return Job(row["id"], "unreadable", {}, state, str(row["created"]), error=f"This job's row in the queue is damaged: {error}")
 
 
 def moved_ids(ids: list[str], job_id: str, where: str) -> list[str]:

@@ -5,6 +5,7 @@ A damaged queue is set aside and made anew from the jobs' folders: settings.json
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -39,7 +40,7 @@ def rebuild(workspace: Workspace) -> bool:
     """
     store = JobStore(workspace)
     with FileLock(store.path.with_suffix(".rebuilding")):
-        if _whole(store.path):
+        with contextlib.suppress(ArtifactDamaged), reading(store.path):
             return False
         moved = f"damaged-{time.time_ns():020d}"
         for path in sorted(store.path.parent.glob(f"{store.path.name}*")):
@@ -53,14 +54,6 @@ def rebuild(workspace: Workspace) -> bool:
             store.put(job)
     _log.warning("%s was damaged: set aside as %s.%s, and made anew with %d jobs.", store.path, store.path.name, moved, len(found))
     return True
-
-
-def _whole(path: Path) -> bool:
-    try:
-        with reading(path):
-            return True
-    except ArtifactDamaged:
-        return False
 
 
 def _job(folder: JobFolder) -> Job | None:

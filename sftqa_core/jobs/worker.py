@@ -5,7 +5,7 @@
 One lives per state folder. It never imports torch. Jobs do not depend on it: their processes hold the device's lease,
 write their own end, and go on when the worker dies; the next worker watches over those it finds running.
 
-A job's process is forked by a warm process (warm.py) where that is possible, else started directly. All of them, and the worker, write
+A job's process is forked by a warm process (child.py) where that is possible, else started directly. All of them, and the worker, write
 to files, never to a pipe that somebody must drain, and stand in sessions of their own, so that neither a closed terminal nor Ctrl-C
 reaches them.
 """
@@ -73,7 +73,7 @@ def _start(name: str, arguments: Sequence[str], workspace: Workspace, log: Path,
     """One of the programs of this folder, with its output in `log`; `files`: open descriptors that it gets. Raises OSError."""
     log.parent.mkdir(parents=True, exist_ok=True)
     place = {"SFTQA_CACHE": str(workspace.root), "SFTQA_STATE": str(workspace.state), "PYTHONUNBUFFERED": "1"}
-    environment = {**our_environment(), **place, **(_SINGLE_THREAD if name == "warm" else {})}
+    environment = {**our_environment(), **place, **(_SINGLE_THREAD if arguments[0] == "warm" else {})}
     with log.open("ab") as output:
         streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
         module = f"sftqa_core.jobs.{name}"
@@ -141,7 +141,9 @@ class Starter:
         if self.warm and sys.platform == "linux" and self._warmed():
             log, cwd = _places(claim, self.workspace)
             with contextlib.suppress(OSError):
-                self._say({"job": claim.id, "attempt": claim.attempt, "log": str(log), "cwd": str(cwd)})
+                request = {"job": claim.id, "attempt": claim.attempt, "log": str(log), "cwd": str(cwd)}
+                assert self._socket is not None
+                self._socket.sendall(json.dumps(request).encode() + b"\n")
                 self._asked.append(Started(claim))
                 return self._asked[-1]
             self._give_up()
@@ -183,12 +185,8 @@ class Starter:
             self._since_s = time.monotonic()
             with theirs:
                 place = (self.workspace, _worker_log(self.workspace), self.workspace.state)
-                self._process = _start("warm", [str(theirs.fileno())], *place, (theirs.fileno(),))
+                self._process = _start("child", ["warm", str(theirs.fileno())], *place, (theirs.fileno(),))
         return self._process.poll() is None
-
-    def _say(self, request: dict[str, Any]) -> None:
-        assert self._socket is not None
-        self._socket.sendall(json.dumps(request).encode() + b"\n")
 
     def _give_up(self) -> None:
         """Start directly from now on, and what was asked for too; a process that was forked after all finds itself unwanted."""
@@ -253,10 +251,18 @@ class Worker:
         self._settle_own()
         active = self.store.active()
         for claim in active:
-            self._watch(claim)
+            own = self.own.get(claim.id)
+            if own is None and (claim.process == self.me or not claim.process.alive(beat_of(claim, self.workspace))):
+                settle(self.store, self.workspace, claim)
+            elif claim.state == "stopping":
+                self._press(claim, own.pid if own else claim.process.pid)
         waiting = self.store.waiting()
-        if waiting:
-            self._start_next()
+        there = {"cpu": 1, "gpu": len(visible_gpus()), "network": NETWORK} if waiting else {}
+        if waiting and (new := self.store.claim(self.me, self._free(there), there)) is not None:
+            try:
+                self.own[new.id] = self.starter.start(new)
+            except Exception as error:
+                self.store.finish(new.id, new.attempt, "failed", error=f"The job's process could not be started: {error}.")
         return bool(active or self.own or waiting)
 
     def _settle_own(self) -> None:
@@ -268,13 +274,6 @@ class Worker:
                     settle(self.store, self.workspace, claim, own.status)
                 del self.own[job_id]
                 self.requests.pop(job_id, None)
-
-    def _watch(self, claim: Claim) -> None:
-        own = self.own.get(claim.id)
-        if own is None and (claim.process == self.me or not claim.process.alive(beat_of(claim, self.workspace))):
-            settle(self.store, self.workspace, claim)
-        elif claim.state == "stopping":
-            self._press(claim, own.pid if own else claim.process.pid)
 
     def _press(self, claim: Claim, pid: int) -> None:
         """Ask, after `ask_s` terminate, after `terminate_s` more kill."""
@@ -290,16 +289,6 @@ class Worker:
         elif waited_s >= self.timing.ask_s and not request.terminated:
             request.terminated = True
             _signal_group(pid, signal.SIGTERM)
-
-    def _start_next(self) -> None:
-        there = {"cpu": 1, "gpu": len(visible_gpus()), "network": NETWORK}
-        claim = self.store.claim(self.me, self._free(there), there)
-        if claim is None:
-            return
-        try:
-            self.own[claim.id] = self.starter.start(claim)
-        except Exception as error:
-            self.store.finish(claim.id, claim.attempt, "failed", error=f"The job's process could not be started: {error}.")
 
     def _free(self, there: dict[str, int]) -> dict[str, int]:
         """Devices that neither a job, nor a job's process that has finished and may still hold memory, nor a command line has."""

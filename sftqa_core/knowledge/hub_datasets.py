@@ -22,6 +22,7 @@ from sftqa_core.errors import FactsError, MissingPackage, first_line
 from sftqa_core.jsonrecord import parse_json, shown
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.knowledge.rows import MAX_ROWS, ROLES, Cells, source_from_cells
+from sftqa_core.workspace import typed_path
 
 PREFIX = "hub:"
 _BATCH = 2_000  # rows in hand
@@ -46,7 +47,7 @@ def load_hub(name: str) -> FactSource:
     wrong = [value for value in options.values() if not _OPTION.fullmatch(value)]
     if wrong:
         raise FactsError(f"{shown(wrong[0])} is no config or revision.")
-    if Path(place).exists():  # datasets would take it for a folder of files
+    if typed_path(place)[1]:  # datasets would take it for a folder of files
         raise FactsError(f"{place} is a file or folder here. Give it as a path, without {PREFIX}, or run this from elsewhere.")
     datasets = _library()
     try:

@@ -49,7 +49,7 @@ from sftqa_core.knowledge.hub_datasets import PREFIX, is_saved_dataset, load_hub
 from sftqa_core.knowledge.relations import Relation, builtin_relations
 from sftqa_core.progress import Reporter
 from sftqa_core.records import SourceReport
-from sftqa_core.workspace import Workspace
+from sftqa_core.workspace import Workspace, typed_path
 
 SCHEMA = 1  # raised when the same files would be read otherwise
 LARGE = 50_000  # facts; smaller sources are read anew in less than the time that anyone notices
@@ -147,7 +147,7 @@ def entity_questions_path(workspace: Workspace | None = None) -> Path | None:
     """Where EntityQuestions is: SFTQA_ENTITY_QUESTIONS (whether it exists or not), else the download, else None."""
     chosen = os.environ.get(VARIABLE)
     if chosen:
-        return _path(chosen)
+        return typed_path(chosen)[0]
     folder = downloaded_folder(workspace)
     return folder if (folder / "manifest.json").exists() else None
 
@@ -173,10 +173,10 @@ def _open(name: str, workspace: Workspace) -> FactSource:
 
 
 def _open_path(name: str, workspace: Workspace) -> FactSource:
-    path, query = _path_and_query(name)
-    if not name.strip() or not _exists(path):
+    path, query, kind = _path_and_query(name)
+    if not kind:
         raise FactsError(f"There is no source {shown(name)}: it is no built-in one, and no such file or folder exists. {KNOWN}")
-    if not path.is_dir():
+    if kind == "file":
         return load_entity_questions(path, name, workspace) if path.suffix.casefold() == ".zip" else load_own(path, name)
     if is_saved_dataset(path):
         return load_saved(path, name, query)
@@ -185,37 +185,25 @@ def _open_path(name: str, workspace: Workspace) -> FactSource:
     raise FactsError(f"{path} is neither an EntityQuestions folder (train/P17.train.json and so on) nor a saved dataset. {KNOWN}")
 
 
-def _path_and_query(name: str) -> tuple[Path, str]:
-    whole = _path(name)
-    if "?" not in name or _exists(whole):
-        return whole, ""
+def _path_and_query(name: str) -> tuple[Path, str, str]:
+    """The path, what follows its question mark, and what is there (see `typed_path`)."""
+    path, kind = typed_path(name)
+    if kind or "?" not in name:
+        return path, "", kind
     place, _, query = name.partition("?")
-    return _path(place), query
-
-
-def _path(name: str) -> Path:
-    try:
-        return Path(name).expanduser()
-    except RuntimeError:  # ~someone, who has no home here
-        return Path(name)
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # too long a name, a folder that must not be looked into
-        return False
+    path, kind = typed_path(place)
+    return path, query, kind
 
 
 def _stamp(name: str, workspace: Workspace) -> tuple[object, ...]:
     """What changes when the files behind a name do: sizes and times; empty for what has no files."""
     if is_atlas(name) or name.startswith(PREFIX):
         return ()
-    path = entity_questions_path(workspace) if name == ENTITY_QUESTIONS else _path_and_query(name)[0]
-    if path is None or not name.strip() or not _exists(path):
+    path, kind = typed_path(str(entity_questions_path(workspace) or "")) if name == ENTITY_QUESTIONS else _path_and_query(name)[::2]
+    if not kind:
         return ()
     try:
-        files = sorted(_looked_at(path)) if path.is_dir() else [path, sidecar(path)]
+        files = sorted(_looked_at(path)) if kind == "folder" else [path, sidecar(path)]
         return (path, *((file, found.st_size, found.st_mtime_ns) for file in files if file.is_file() and (found := file.stat())))
     except OSError as error:
         raise FactsError(f"{path} can't be read: {error.strerror or error}.") from error

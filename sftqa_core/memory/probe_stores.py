@@ -30,25 +30,15 @@ import pyarrow as pa
 from sftqa_core.artifacts import write_bytes, write_json
 from sftqa_core.engine.wanted_facts import WantedFact
 from sftqa_core.errors import ArtifactDamaged
-from sftqa_core.memory.probe_tables import (
-    COMPLETIONS,
-    HITS,
-    INTERVALS,
-    LEVELS,
-    PROBED,
-    PartStore,
-    parquet_bytes,
-    part_name,
-    read_parquet,
-    require_parquet,
-)
+from sftqa_core.memory import probe_tables
+from sftqa_core.memory.probe_tables import COMPLETIONS, HITS, INTERVALS, PROBED, PartStore, parquet_bytes, part_name
 from sftqa_core.memory.scores import level_of, split_scores
 from sftqa_core.models.quantising import is_of
 from sftqa_core.records import LevelScheme, SamplerSettings
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from sftqa_core.memory.adaptive import Decided
+    from sftqa_core.memory.estimating import Decided
 
 SCHEMA = 1  # of the parts; part of every key, so that an old reader never meets a new part
 
@@ -137,31 +127,28 @@ class CompletionStore(PartStore):
 
     def _holding(self, facts_file: Path, part: Path, wanted: dict[str, WantedFact]) -> list[str]:
         try:
-            table = read_parquet(facts_file, PROBED)
-            require_parquet(part)
+            table = probe_tables.read_parquet(facts_file, PROBED)
+            probe_tables.require_parquet(part)
         except ArtifactDamaged as error:
             self.set_part_aside(part, error)
             return []
         rows = zip(*(table[name] for name in PROBED.names), strict=True)
         same = {f: (match, set(answers)) for f, prompts, match, answers in rows if f in wanted and wanted[f].prompts_sha == prompts}
         doubtful = [f for f, stopped_on in same.items() if stopped_on != (wanted[f].match, set(wanted[f].answers))]
+        if not doubtful:
+            return list(same)
         try:
-            stale = self._stopped_on_no_answer(part, {f: wanted[f] for f in doubtful})
+            drawn = self._rows(part, doubtful)
         except ArtifactDamaged:
             return []
-        return [f for f in same if f not in stale]
-
-    def _stopped_on_no_answer(self, part: Path, wanted: dict[str, WantedFact]) -> set[str]:
-        if not wanted:
-            return set()
-        rows = self._rows(part, list(wanted))
-        stopped = rows[rows["stop"] == "hit"]
+        stopped = drawn[drawn["stop"] == "hit"]
         pairs = zip(stopped["fact_id"], stopped["text"], strict=True)
-        return {fact_id for fact_id, text in pairs if wanted[fact_id].compiled.find(text) is None}
+        stale = {fact_id for fact_id, text in pairs if wanted[fact_id].compiled.find(text) is None}  # stopped on what is no answer
+        return [f for f in same if f not in stale]
 
     def _rows(self, part: Path, fact_ids: list[str]) -> pd.DataFrame:
         try:
-            return read_parquet(part, COMPLETIONS, fact_ids)
+            return probe_tables.read_parquet(part, COMPLETIONS, fact_ids)
         except ArtifactDamaged as error:
             self.set_part_aside(part, error)
             raise ArtifactDamaged(f"{part} can't be read and was set aside; its facts will be probed again.") from error
@@ -273,7 +260,7 @@ def estimated_levels(
         hits=[round(float(row.sum())) if n else 0 for row, n in zip(per_template, samples, strict=True)],
         **split_scores(side_by_side, widths, np.ones(len(known)), relations, seen_templates),
         **dict.fromkeys(INTERVALS, float("nan")),
-    )[list(LEVELS)]
+    )[list(probe_tables.LEVELS)]
     return table.astype({"hits": "int64", "completions": "int64", "level": "int64", "score": "float64", "confidence": "float64"})
 
 

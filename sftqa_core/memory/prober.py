@@ -6,13 +6,15 @@ import time
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from sftqa_core.knowledge.aliases import load_aliases
 from sftqa_core.knowledge.facts import FactSource, pick_facts
 from sftqa_core.memory.probe_stores import CompletionStore, EstimateStore, store_for
 from sftqa_core.memory.speeds import kind_of_probe, remember
 from sftqa_core.memory.stored_levels import stored_levels
+from sftqa_core.models import loading
 from sftqa_core.models.catalogue import ModelFingerprint, base_card, find_model, model_fingerprint, origin
 from sftqa_core.models.devices import resolve_device, return_freed_ram
 from sftqa_core.models.hub.fetch import present, present_base
@@ -20,11 +22,6 @@ from sftqa_core.models.quantising import number_format
 from sftqa_core.progress import Reporter
 from sftqa_core.records import LevelScheme, ProbeSettings
 from sftqa_core.workspace import Workspace
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from sftqa_core.models.loading import LoadedModel
 
 
 def chosen_facts(source: FactSource, settings: ProbeSettings) -> pd.DataFrame:
@@ -51,15 +48,13 @@ class Prober:
         self.seconds = 0.0  # spent sampling them
 
     @cached_property
-    def loaded(self) -> LoadedModel:
+    def loaded(self) -> loading.LoadedModel:
         """The model, loaded when first asked for."""
         if self._loads:
             return self._loads.loaded
-        from sftqa_core.models.loading import load_model
-
         how = self.settings.quantization
         self.reporter.log(f"Loading {self.settings.model}{'' if how == 'none' else f' in {how}'} ...")
-        loaded = load_model(self.card, self.device, self.settings.gpus, self.reporter, how)
+        loaded = loading.load_model(self.card, self.device, self.settings.gpus, self.reporter, how)
         return_freed_ram()  # quantising leaves holes
         self.card = loaded.card  # a hub model is on this machine from now on
         return loaded
@@ -70,10 +65,6 @@ class Prober:
         base = base_card(self.card)
         if base is not None:
             present_base(self.card, base, self.reporter)
-
-    def _is_here(self) -> bool:
-        base = base_card(self.card) if self.card.path else None
-        return self.card.path is not None and (base is None or base.path is not None)
 
     def under(self, scheme: LevelScheme) -> Prober:
         """The same model and facts under another scheme; the model is loaded once for both."""
@@ -91,7 +82,8 @@ class Prober:
 
     def known(self, facts: pd.DataFrame) -> pd.DataFrame | None:
         """The levels table of those facts whose levels are known; None for a model that is not on this machine."""
-        if not self._is_here():
+        base = base_card(self.card) if self.card.path else None
+        if self.card.path is None or (base is not None and base.path is None):
             return None
         return stored_levels(self.card, self.source, facts, self.settings, self.aliases, stores=[self.store])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -17,6 +16,7 @@ from sftqa_core.engine.wanted_facts import WantedFact
 from sftqa_core.errors import SettingsError
 from sftqa_core.knowledge.aliases import Aliases, load_aliases
 from sftqa_core.knowledge.facts import FactSource
+from sftqa_core.memory.estimating import AdaptiveProbe, Decided, Likelihood, Question, answer_ids
 from sftqa_core.memory.probe_stores import CompletionStore, EstimateStore, estimated_levels, store_for
 from sftqa_core.memory.stored_levels import AskedFacts, known_hits, level_rows
 from sftqa_core.models.catalogue import seen_templates
@@ -25,9 +25,6 @@ from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import ProbeSettings
 from sftqa_core.workspace import Workspace
-
-if TYPE_CHECKING:
-    from sftqa_core.memory.adaptive import Decided
 
 # model size in parameters -> facts kept together: more take less room on disk, fewer are lost when the process dies
 _PART_FACTS = ((20_000_000, 128), (500_000_000, 64), (1 << 62, 16))
@@ -78,7 +75,11 @@ def _sample(
     sampler: Sampler | None,
 ) -> None:
     """Draw the completions of facts that have none."""
-    pending = _alike(pending) if settings.scheme.few_shot else pending
+    if settings.scheme.few_shot:
+        # Facts of one relation side by side, since they share what stands before their questions; block by block, so that a probe
+        # that is stopped has facts of every relation
+        blocks = [pending[start : start + _BLOCK] for start in range(0, len(pending), _BLOCK)]
+        pending = [fact for block in blocks for fact in sorted(block, key=lambda fact: fact.relation.id)]
     batch_size = _batch_size(loaded, pending, settings)
     sampling = settings.scheme.sampling
     if sampling.sampler == "shared" and not sampler and not packs(loaded):
@@ -113,8 +114,6 @@ def _estimate(loaded: LoadedModel, store: EstimateStore, pending: list[WantedFac
 def _decide(
     loaded: LoadedModel, pending: list[WantedFact], settings: ProbeSettings, batch_size: int, reporter: Reporter
 ) -> Iterator[tuple[list[Decided], set[tuple[str, int]]]]:
-    from sftqa_core.memory.adaptive import AdaptiveProbe
-
     probe, counted, of = AdaptiveProbe(loaded, batch_size), 0, 0
     for decided in probe.decide(fact_prompts(loaded, pending), settings.scheme):
         counted += sum(fact.seen * len(fact.hits) for fact in decided)
@@ -128,8 +127,6 @@ def _decide(
 def _look_up(
     loaded: LoadedModel, pending: list[WantedFact], settings: ProbeSettings, batch_size: int, reporter: Reporter
 ) -> Iterator[tuple[list[tuple[str, int, float]], set[tuple[str, int]]]]:
-    from sftqa_core.engine.likelihood import Likelihood, Question
-
     answers = _answers(loaded, pending)
     blank = [(w.fact_id, template, 0.0) for w in pending if not answers[w.fact_id] for template in range(len(w.relation.templates))]
     yield blank, {(fact_id, template) for fact_id, template, _ in blank}
@@ -145,13 +142,6 @@ def _pending(wanted: Sequence[WantedFact], known: set[str], reporter: Reporter) 
     pending = list({w.fact_id: w for w in wanted if w.fact_id not in known}.values())
     reporter.log(f"{len(wanted) - len(pending)} of {len(wanted)} facts were probed before with these settings.")
     return pending
-
-
-def _alike(pending: list[WantedFact]) -> list[WantedFact]:
-    """Facts of one relation side by side, since they share what stands before their questions; block by block, so that a probe that
-    is stopped has facts of every relation."""
-    blocks = [pending[start : start + _BLOCK] for start in range(0, len(pending), _BLOCK)]
-    return [fact for block in blocks for fact in sorted(block, key=lambda fact: fact.relation.id)]
 
 
 class _Unwritten:
@@ -210,6 +200,4 @@ def _batch_size(loaded: LoadedModel, pending: list[WantedFact], settings: ProbeS
 
 def _answers(loaded: LoadedModel, pending: Sequence[WantedFact]) -> dict[str, tuple[tuple[int, ...], ...]]:
     """fact id -> token ids of each of its answers."""
-    from sftqa_core.engine.likelihood import answer_ids
-
     return {w.fact_id: answer_ids(loaded.tokenizer, w.answers) for w in pending}

@@ -12,7 +12,10 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from sftqa_core.artifacts.kept import Kept
+from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.models.catalogue import exposures, find_model, seen_templates
 from sftqa_core.records import LevelScheme, ModelCard, ProbeSettings
+from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -171,7 +174,12 @@ class Profile:
         if relations:
             rows = rows[self.level_table.table["relation"].iloc[rows].isin(list(relations)).to_numpy()]
         if words:
-            rows = rows[self._says(rows, words)]
+            import pyarrow as pa
+            import pyarrow.compute as pc
+
+            texts = [text.take(pa.array(rows)) for text in self.level_table.texts]
+            says = [pc.match_substring(text, words, ignore_case=True).fill_null(False) for text in texts]
+            rows = rows[pc.or_(*says).to_numpy(zero_copy_only=False)]
         known = self.level_table.level[rows] != NOT_PROBED
         return rows if known.all() else np.concatenate([rows[known], rows[~known]])
 
@@ -180,15 +188,6 @@ class Profile:
         (at,), (there,) = self.level_table.ids.places([fact_id])
         return rows[rows == at] if there else rows[:0]
 
-    def _says(self, rows: np.ndarray, words: str) -> np.ndarray:
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        matches = [
-            pc.match_substring(texts.take(pa.array(rows)), words, ignore_case=True).fill_null(False) for texts in self.level_table.texts
-        ]
-        return pc.or_(*matches).to_numpy(zero_copy_only=False)
-
 
 def level_table(model: str, source: str, scheme: LevelScheme | None = None, stores: Sequence[PartStore] | None = None) -> LevelTable:
     """Every fact of a source with its level as far as it was probed; by default of the device that knows most.
@@ -196,7 +195,6 @@ def level_table(model: str, source: str, scheme: LevelScheme | None = None, stor
     Kept while nothing changes that it depends on: pages and forecasts share it.
     """
     from sftqa_core.memory.stored_levels import level_columns, stores_of
-    from sftqa_core.models.catalogue import find_model
 
     settings = ProbeSettings(model, source, "all", scheme=scheme or LevelScheme())
     card = find_model(model)
@@ -212,27 +210,20 @@ def level_table(model: str, source: str, scheme: LevelScheme | None = None, stor
     return _level_tables.get(key, make)
 
 
-def _size(known: LevelTable) -> int:
-    """Facts whose levels take memory: those that nobody knows share one table of nothing."""
-    return int((known.level != NOT_PROBED).sum()) + len(known.table) // 20
-
-
 _MOST_FACTS = 3_000_000  # of all kept profiles together; a million take some 140 MB beside the source's own
-_level_tables: Kept[LevelTable] = Kept(_MOST_FACTS, _size)
+# counted by the facts whose levels take memory: those that nobody knows share one table of nothing
+_level_tables: Kept[LevelTable] = Kept(_MOST_FACTS, lambda known: int((known.level != NOT_PROBED).sum()) + len(known.table) // 20)
 
 
 def profile_stamp(model: str, source: str, scheme: LevelScheme | None = None) -> str:
     """Changes with anything that a profile depends on: the source's files, the aliases, what was probed."""
     from sftqa_core.memory.stored_levels import stores_of
-    from sftqa_core.models.catalogue import find_model
 
     return _stamp(source, stores_of(find_model(model), ProbeSettings(model, source, "all", scheme=scheme or LevelScheme())))
 
 
 def _stamp(source: str, stores: Sequence[PartStore]) -> str:
-    from sftqa_core.jsonrecord import fingerprint
     from sftqa_core.knowledge.sources import source_stamp
-    from sftqa_core.workspace import Workspace
 
     aliases = Workspace.current().aliases
     # a part of completions counts once its list of facts is written, which comes last
@@ -272,7 +263,6 @@ _facts: Kept[tuple[pd.DataFrame, Ids]] = Kept(2)
 def levels_reader(settings: ProbeSettings) -> Callable[[ProbeSettings], pd.DataFrame]:
     """Gives LEVELS, by any settings for the same model, of all facts of the split and domain that these settings name."""
     from sftqa_core.memory.stored_levels import stored_levels
-    from sftqa_core.models.catalogue import find_model
 
     card, opened = find_model(settings.model), open_for(settings.model, settings.source)
     table = opened.facts[_lies_in(opened.facts, settings.split, settings.domain)].reset_index(drop=True)
@@ -290,7 +280,6 @@ def _lies_in(facts: pd.DataFrame, split: str, domain: str) -> np.ndarray:
 def profile(model: str, source: str, split: str = "test", domain: str = "all", scheme: LevelScheme | None = None) -> Profile:
     """Levels of a source's facts as far as they were probed."""
     from sftqa_core.memory.stored_levels import stores_of
-    from sftqa_core.models.catalogue import find_model
 
     settings = ProbeSettings(model, source, split, domain, scheme=scheme or LevelScheme())
     stores = stores_of(find_model(model), settings)  # one a kind of device: the one that knows most of these facts counts
@@ -301,7 +290,6 @@ def profile(model: str, source: str, split: str = "test", domain: str = "all", s
 def completions(model: str, source: str, fact_id: str, scheme: LevelScheme | None = None) -> pd.DataFrame:
     """One fact's completions: template, prompt, text, count, stop, matched, and seen where the model's corpus is known."""
     from sftqa_core.memory.stored_levels import stored_completions
-    from sftqa_core.models.catalogue import find_model, seen_templates
 
     card, opened = find_model(model), open_for(model, source)
     settings = ProbeSettings(model, source, scheme=scheme or LevelScheme())
@@ -319,7 +307,6 @@ def open_for(model: str, source: str) -> FactSource:
     none of this, so its facts say nothing of exposures and rivals.
     """
     from sftqa_core.knowledge.sources import open_source
-    from sftqa_core.models.catalogue import find_model
 
     opened, card = open_source(source), find_model(model)
     key = (model, source, card.path, card.weights_sha256, opened.fingerprint)
@@ -331,7 +318,6 @@ _joined: Kept[FactSource] = Kept(6)  # sources as some model may use them; they 
 
 def _as_read_by(card: ModelCard, opened: FactSource) -> FactSource:
     from sftqa_core.knowledge.facts import OPTIONAL, UNUSED
-    from sftqa_core.models.catalogue import exposures
 
     read = exposures(card)
     if read is None or not opened.facts["fact_id"].isin(read["fact_id"]).any():

@@ -14,7 +14,6 @@ from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.memory.probe_tables import HITS, INTERVALS
 from sftqa_core.records import LevelScheme
 
-_Z = 1.959963984540054  # two-sided 95%
 _RESAMPLES = 1000
 
 
@@ -64,6 +63,8 @@ def samples_interval(hits: ArrayLike, samples: int) -> tuple[NDArray[np.float64]
     that an all-or-nothing template still has some. Drawing a fixed number for each template can only narrow R (Hoeffding
     1956), so the effective number is never below the completions drawn. Never of zero width: 0 of 210 gives [0, 0.018].
     """
+    from statsmodels.stats.proportion import proportion_confint
+
     counts = np.asarray(hits, dtype=np.float64)
     templates = counts.shape[1]
     total = templates * samples
@@ -71,10 +72,7 @@ def samples_interval(hits: ArrayLike, samples: int) -> tuple[NDArray[np.float64]
     rate = (counts + 0.5) / (samples + 1)
     variance = (rate * (1 - rate)).sum(1) / samples / templates**2
     effective = np.maximum(total, score * (1 - score) / variance)
-    middle = score + _Z**2 / (2 * effective)
-    half = _Z * np.sqrt(score * (1 - score) / effective + _Z**2 / (4 * effective**2))
-    scale = 1 + _Z**2 / effective
-    low, high = (middle - half) / scale, (middle + half) / scale
+    low, high = proportion_confint(score * effective, effective, method="wilson")
     return np.where(score == 0, 0.0, np.clip(low, 0, 1)), np.where(score == 1, 1.0, np.clip(high, 0, 1))
 
 

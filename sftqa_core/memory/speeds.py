@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 from sftqa_core.artifacts import keep_json
+from sftqa_core.models.catalogue import ModelFingerprint
 from sftqa_core.models.quantising import NF4
 from sftqa_core.records import LevelScheme
 from sftqa_core.workspace import Workspace
-
-if TYPE_CHECKING:
-    from sftqa_core.models.catalogue import ModelFingerprint
 
 # kind of work -> least pieces that tell a rate: facts, examples, questions, questions with examples in front
 ENOUGH = {"probe": 100, "adaptive": 100, "likelihood": 100, "few_shot_probe": 100, "train": 40, "answer": 200, "few_shot": 200}

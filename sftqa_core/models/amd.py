@@ -6,6 +6,7 @@ among those that are left, which it numbers from 0 again. Both take numbers, or 
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,9 +31,9 @@ class Gpu:
 def gpus() -> list[Gpu]:
     """All of the machine, or container, in the order in which ROCm numbers them."""
     nodes = sorted(int(path.name) for path in _NODES.glob("*") if path.name.isdigit())
-    told = [(node, _properties(_NODES / str(node))) for node in nodes]
+    properties = [(node, _properties(_NODES / str(node))) for node in nodes]
     # a processor has a node of its own, without SIMD units
-    return [Gpu(node, of.get("unique_id", 0), of.get("drm_render_minor", 0)) for node, of in told if of.get("simd_count", 0) > 0]
+    return [Gpu(node, of.get("unique_id", 0), of.get("drm_render_minor", 0)) for node, of in properties if of.get("simd_count", 0) > 0]
 
 
 def visible() -> dict[str, Gpu]:
@@ -80,10 +81,5 @@ def _picked(wanted: str | None, there: Sequence[Gpu]) -> list[Gpu]:
     if wanted is None:
         return list(there)
     names = {str(number): gpu for number, gpu in enumerate(there)} | {f"GPU-{gpu.unique_id:016x}": gpu for gpu in there if gpu.unique_id}
-    found: list[Gpu] = []
-    for name in wanted.split(","):
-        gpu = names.get(name.strip())
-        if gpu is None:
-            break
-        found.append(gpu)
-    return found
+    named = [name.strip() for name in wanted.split(",")]
+    return [names[name] for name in itertools.takewhile(names.__contains__, named)]

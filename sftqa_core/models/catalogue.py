@@ -1,9 +1,8 @@
-"""Where a model came from, for the papers of a result: beside its key, never in it. What decides numbers is the weights' fingerprint.
-
-Which models there are and where, without loading any of them.
+"""Which models there are, where they lie, and what identifies them, without loading any of them.
 
 A name is looked up as a model that was pre-trained here, a built-in one, a local folder, then a hub id, maybe with a revision
-(hub_cache.py).
+(hub_cache.py). A result's key holds the fingerprint of the weights, which decide its numbers; where the model came from (`origin`)
+stands beside the key.
 """
 
 from __future__ import annotations
@@ -18,30 +17,16 @@ from sftqa_core.artifacts import MANIFEST, finished, read_manifest
 from sftqa_core.errors import ArtifactDamaged, ModelUnavailable, SettingsError, SftqaError
 from sftqa_core.jsonrecord import Record, setting, shown
 from sftqa_core.models.hub.hub_cache import HubName, commit_of, hub_name, local_snapshot, local_snapshots, without_revision
-from sftqa_core.models.lists import added_models, known_model
+from sftqa_core.models.lists import added_models, known_model, quoted
 from sftqa_core.models.model_files import ADAPTER_CONFIG, ModelFolder
 from sftqa_core.records import ModelCard, PretrainSettings
-from sftqa_core.workspace import Workspace
+from sftqa_core.workspace import Workspace, typed_path
 
 if TYPE_CHECKING:
     import pandas as pd
 
-
-def origin(card: ModelCard) -> dict[str, Any]:
-    """name, kind and revision (the hub's commit, None where it is not known) of a model; of an adapter its base's too, as "base"."""
-    base = base_card(card)
-    told = {"name": card.name, "kind": card.kind, "revision": card.revision}
-    return told if base is None else {**told, "base": origin(base)}
-
-
-def repository(name: str, kind: str | None) -> str:
-    """A model's name for other tools, which have the revision in a field of its own: of a hub model without @revision."""
-    hub = hub_name(name) if kind == "hub" else None
-    return hub.repository if hub else name
-
-
 EXPOSURES = "exposures.parquet"  # in a pre-trained model's folder: knowledge.corpus.Corpus.facts
-NOT_HERE = "Not on this machine yet; it is downloaded when it is first used."
+NOT_HERE = "Not on this machine yet; it is downloaded on first use."
 _KINDS = {True: "built-in", False: "pretrained"}
 
 
@@ -63,7 +48,7 @@ def find_model(name: str, workspace: Workspace | None = None) -> ModelCard:
     if card is not None:
         return card
     if "://" in name:
-        raise ModelUnavailable(f"There is no model named {shown(name)}, an address. Give the last two parts of it: owner/name.")
+        raise ModelUnavailable(f"There is no model named {shown(name)}. This is a web address: give its last two parts, owner/name.")
     known = ", ".join(card.name for card in list_models(workspace) if card.path) or "none yet"
     raise ModelUnavailable(
         f"There is no model named {shown(name)}. On this machine: {known}. Pick one of them, a folder, or a hub id such as owner/name."
@@ -74,11 +59,11 @@ def _found(name: str, workspace: Workspace) -> ModelCard | None:
     own = _models(workspace).get(name)
     if own is not None:
         return folder_card(own, name, _KINDS[own.is_relative_to(workspace.shipped)])
-    path, kind = _place(name)
+    path, kind = typed_path(name)
     if kind == "folder":
         return folder_card(path.absolute(), name, "folder")
     if _is_path(name) or kind:
-        raise ModelUnavailable(f"There is no folder {_told(str(path))} with a model in it. Give the folder that save_pretrained wrote.")
+        raise ModelUnavailable(f"There is no folder {quoted(str(path))} with a model in it. Give the folder that save_pretrained wrote.")
     hub = hub_name(name)
     snapshot = local_snapshot(hub) if hub else None
     if snapshot is not None:
@@ -120,12 +105,12 @@ def _added(workspace: Workspace, listed: set[str]) -> Iterator[ModelCard]:
     for name in names:
         if name in listed:
             continue
-        told = "It is neither a folder nor a hub id."
+        card, note = None, "It is neither a folder nor a hub id."
         try:
             card = _found(name, workspace)
         except SftqaError as error:
-            card, told = None, str(error)
-        yield card or ModelCard(name, "folder" if _is_path(name) else "hub", None, False, note=told)
+            note = str(error)
+        yield card or ModelCard(name, "folder" if _is_path(name) else "hub", None, False, note=note)
 
 
 def folder_card(path: Path, name: str, kind: str) -> ModelCard:
@@ -133,8 +118,16 @@ def folder_card(path: Path, name: str, kind: str) -> ModelCard:
     a model that was made here has a manifest that can't be read."""
     folder = ModelFolder(path)
     config = folder.config()
-    details = _own_manifest(path, kind)
+    details: dict[str, Any] = {}  # of a model that was pre-trained by this program; another's manifest.json says nothing to us
+    if (path / MANIFEST).is_file():
+        try:
+            manifest = read_manifest(path)
+            details = manifest if manifest.get("kind") == "model" else {}
+        except ArtifactDamaged:
+            if kind in _KINDS.values():
+                raise
     adapter = folder.is_adapter
+    revision = f" at {quoted(config['revision'])}" if config.get("revision") else ""
     return ModelCard(
         name,
         kind,
@@ -143,7 +136,7 @@ def folder_card(path: Path, name: str, kind: str) -> ModelCard:
         architecture="lora adapter" if adapter else config.get("model_type"),
         parameters=folder.parameters(),
         weights_sha256=details.get("files", {}).get("model.safetensors"),
-        note=f"Adapter for {_told(config.get('base_model_name_or_path'))}{_revision_told(config.get('revision'))}." if adapter else "",
+        note=f"Adapter for {quoted(config.get('base_model_name_or_path'))}{revision}." if adapter else "",
         details=details,
     )
 
@@ -154,7 +147,7 @@ def weights_fingerprint(card: ModelCard, workspace: Workspace | None = None) -> 
     Raises `ModelUnavailable` for a model whose files are not on this machine.
     """
     if card.path is None:
-        raise ModelUnavailable(f"{card.name} is not on this machine, so nothing is known of it yet. Use it once, or download it.")
+        raise ModelUnavailable(f"{card.name} is not on this machine, so its weights are unknown. Download it, or use it once.")
     return ModelFolder(Path(card.path)).fingerprint(workspace or Workspace.current())
 
 
@@ -169,23 +162,32 @@ def base_card(card: ModelCard, workspace: Workspace | None = None) -> ModelCard 
             f"{card.name} is an adapter that does not name its base model (base_model_name_or_path is {shown(name)}). "
             f"Put the base model's folder or hub id into {Path(card.path) / ADAPTER_CONFIG}."
         )
-    base = find_model(_at_revision(name, config.get("revision"), workspace), workspace)
+    revision = config.get("revision")
+    if isinstance(revision, str) and revision and find_model(name, workspace).kind == "hub":  # others have none
+        name = str(HubName(without_revision(name), revision))
+    base = find_model(name, workspace)
     if base.path is not None and Path(base.path).resolve() == Path(card.path).resolve():
         raise ModelUnavailable(
             f"{card.name} is an adapter that names itself as its base model ({shown(name)}). "
             f"Put the base model's folder or hub id into base_model_name_or_path of {Path(card.path) / ADAPTER_CONFIG}."
         )
     if base.path is not None and ModelFolder(Path(base.path)).is_adapter:
-        told = _told(name)
-        raise ModelUnavailable(f"{card.name} is an adapter on {told}, which is an adapter itself. Merge that one into its model first.")
+        on = quoted(name)
+        raise ModelUnavailable(f"{card.name} is an adapter for {on}, which is an adapter itself. Merge {on} into its model first.")
     return base
 
 
-def _at_revision(name: str, revision: Any, workspace: Workspace | None) -> str:
-    """A base model's name with the revision that its adapter names; folders and models that were made here have none."""
-    if not isinstance(revision, str) or not revision or find_model(name, workspace).kind != "hub":
-        return name
-    return str(HubName(without_revision(name), revision))
+def origin(card: ModelCard) -> dict[str, Any]:
+    """name, kind and revision (the hub's commit, None where it is not known) of a model; of an adapter its base's too, as "base"."""
+    base = base_card(card)
+    own = {"name": card.name, "kind": card.kind, "revision": card.revision}
+    return own if base is None else {**own, "base": origin(base)}
+
+
+def repository(name: str, kind: str | None) -> str:
+    """A model's name for other tools, which have the revision in a field of its own: of a hub model without @revision."""
+    hub = hub_name(name) if kind == "hub" else None
+    return hub.repository if hub else name
 
 
 def model_fingerprint(card: ModelCard, dtype: str, device: str, workspace: Workspace | None = None) -> ModelFingerprint:
@@ -209,7 +211,7 @@ def exposures(card: ModelCard) -> pd.DataFrame | None:
         return read[["fact_id", "exposures", "carrier", *(name for name in ("contested", "rival_share") if name in read)]]
     except (OSError, ValueError, KeyError) as error:
         raise ArtifactDamaged(
-            f"{path} can't be read ({error}), so nobody knows which questions {card.name} has read. Pre-train it again."
+            f"{path} can't be read ({error}), so it is unknown which questions {card.name} has read. Pre-train it again."
         ) from error
 
 
@@ -242,47 +244,13 @@ def refuse_other_recipe(settings: PretrainSettings, source_fingerprint: str, wor
     except SftqaError:
         return
     if not same_recipe(card, settings, source_fingerprint):
-        where = "is a built-in model" if kind == "built-in" else f"stands in {path}"
-        raise SettingsError(f"{settings.name} {where} and was made with other settings, or from other facts. Choose another name.")
+        where = "is a built-in model" if kind == "built-in" else f"already exists in {path}"
+        raise SettingsError(f"{settings.name} {where} and was made with other settings or facts. Choose another name.")
 
 
 def _is_path(name: str) -> bool:
     """Whether a name can only mean a folder."""
     return name.startswith((".", "/", "~", "\\"))
-
-
-def _place(name: str) -> tuple[Path, str]:
-    """Where a name points on this machine and what is there: "folder", "file" or "" for nothing that can be looked at."""
-    try:
-        path = Path(name).expanduser()
-    except RuntimeError:  # ~someone, who has no home here
-        return Path(name), ""
-    try:
-        return path, "" if not name or not path.exists() else "folder" if path.is_dir() else "file"
-    except (OSError, ValueError):  # too long a name, a folder that must not be looked into
-        return path, ""
-
-
-def _told(name: Any) -> str:
-    """A name from outside in the midst of a message."""
-    return name if isinstance(name, str) and len(name) <= 120 and name.isprintable() else shown(name)
-
-
-def _revision_told(revision: Any) -> str:
-    return f" at {_told(revision)}" if revision else ""
-
-
-def _own_manifest(path: Path, kind: str) -> dict[str, Any]:
-    """The manifest of a model that was pre-trained by this program; empty for others, whose manifest.json says nothing to us."""
-    if not (path / MANIFEST).is_file():
-        return {}
-    try:
-        manifest = read_manifest(path)
-    except ArtifactDamaged:
-        if kind in _KINDS.values():
-            raise
-        return {}
-    return manifest if manifest.get("kind") == "model" else {}
 
 
 def _models(workspace: Workspace) -> dict[str, Path]:

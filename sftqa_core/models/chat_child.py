@@ -27,20 +27,20 @@ _ANOTHER_DAY = datetime.datetime(2031, 11, 3, 3)
 
 def main() -> None:
     """Answer one request."""
-    wanted = asked()
+    request = asked()
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            told = _rendered(wanted)
+            answer = _rendered(request)
     except MemoryError:
-        told = {"error": f"it wants more than {MEMORY_BYTES / 1e9:.0f} GB of memory"}
+        answer = {"error": f"it needs more than {MEMORY_BYTES / 1e9:.0f} GB of RAM"}
     except RecursionError:
-        told = {"error": "it is nested too deeply"}
+        answer = {"error": "it is nested too deeply"}
     except Exception as error:  # jinja's, and whatever a template's own expressions raise
-        told = {"error": f"{type(error).__name__}: {str(error).splitlines()[0][:300] if str(error) else 'no reason given'}"}
-    say(told)
+        answer = {"error": f"{type(error).__name__}: {str(error).splitlines()[0][:300] if str(error) else 'no reason given'}"}
+    say(answer)
 
 
-def _rendered(wanted: dict[str, Any]) -> dict[str, Any]:
+def _rendered(request: dict[str, Any]) -> dict[str, Any]:
     from transformers.utils import chat_template_utils as rendering
 
     _limit()
@@ -48,20 +48,20 @@ def _rendered(wanted: dict[str, Any]) -> dict[str, Any]:
     def all_texts(day: datetime.datetime, seed: int) -> list[str]:
         rendering.datetime = _Calendar(day)  # what strftime_now asks
         random.seed(seed)  # what the filter `random` asks
-        return [_text(rendering, wanted, chat) for chat in wanted["chats"]]
+        return [_text(rendering, request, chat) for chat in request["chats"]]
 
     texts = all_texts(TODAY, 0)
     if all_texts(TODAY, 1) != texts:
-        return {"error": "it writes something else each time"}
+        return {"error": "its text changes from one rendering to the next"}
     return {"texts": texts, "dated": all_texts(_ANOTHER_DAY, 0) != texts}
 
 
-def _text(rendering: Any, wanted: dict[str, Any], chat: dict[str, Any]) -> str:
+def _text(rendering: Any, request: dict[str, Any], chat: dict[str, Any]) -> str:
     rendered, _ = rendering.render_jinja_template(
-        [chat["messages"]], chat_template=wanted["template"], add_generation_prompt=chat["generate"], **wanted["tokens"]
+        [chat["messages"]], chat_template=request["template"], add_generation_prompt=chat["generate"], **request["tokens"]
     )
     if len(rendered[0]) > MAX_CHARACTERS:
-        raise ValueError(f"it writes {len(rendered[0]):,} characters, the most is {MAX_CHARACTERS:,}")
+        raise ValueError(f"its text has {len(rendered[0]):,} characters, the limit is {MAX_CHARACTERS:,}")
     return rendered[0]
 
 

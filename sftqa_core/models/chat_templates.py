@@ -89,20 +89,23 @@ def chat_template(card: ModelCard) -> ChatTemplate | None:
     base = None if (own.path / _SETTINGS).is_file() else base_card(card)
     folder = own if base is None or base.path is None else ModelFolder(Path(base.path))
     settings = _json(folder, _SETTINGS)
-    text = _file(folder) or _named(settings.get("chat_template"))
-    return ChatTemplate(text, _special_tokens({**_json(folder, _TOKENS), **settings})) if text else None
+    file = folder.text(TEMPLATE, MAX_TEMPLATE_BYTES) if (folder.path / TEMPLATE).exists() else None
+    text = file or _named(settings.get("chat_template"))
+    if not text:
+        return None
+    named = {name: value for name, value in {**_json(folder, _TOKENS), **settings}.items() if name.endswith("_token")}
+    tokens = {name: value.get("content") if isinstance(value, dict) else value for name, value in named.items()}
+    return ChatTemplate(text, tuple(sorted((name, token) for name, token in tokens.items() if isinstance(token, str))))
 
 
 def require_chat_template(card: ModelCard) -> ChatTemplate:
     """The same; raises `SettingsError` with what to do where there is none."""
-    if found := chat_template(card):
-        return found
+    if template := chat_template(card):
+        return template
     if card.path is None:
-        raise SettingsError(
-            f"{card.name} is not on this machine yet, so its chat template is not known. Use the model once, or download it."
-        )
+        raise SettingsError(f"{card.name} is not on this machine yet, so its chat template is unknown. Download it, or use it once.")
     raise SettingsError(
-        f"{card.name} has no chat template, so it can't be asked as a chat. Choose prompt qa or plain, as is usual for base models, or "
+        f"{card.name} has no chat template, so the prompt chat can't be used. Choose prompt qa or plain, as is usual for base models, or "
         "pick the chat version of the model (its name often ends in Instruct, Chat or it)."
     )
 
@@ -116,7 +119,7 @@ def chat_notes(card: ModelCard, form: PromptFormat) -> list[str]:
     """What a person should know of the template before it is used; raises `SettingsError` where it can't be."""
     if not form.chat or card.path is None or not layout(require_chat_template(card)).dated:
         return []
-    return [f"The chat template writes the day's date; it is told {chat_child.TODAY:%d %B %Y} every day, so that answers stay the same."]
+    return [f"The chat template includes the date; it always gets {chat_child.TODAY:%d %B %Y}, so that answers stay the same."]
 
 
 def layout(template: ChatTemplate, shots: int = 0) -> Layout:
@@ -127,36 +130,33 @@ def layout(template: ChatTemplate, shots: int = 0) -> Layout:
     if shots >= MAX_TURNS:
         raise SettingsError(f"A chat may show {MAX_TURNS - 1} examples, got {shots:,}.")
     first = max(start for start in _STARTS if start <= shots)
-    found = _worked_out(template, range(first, next((start for start in _STARTS if start > shots), MAX_TURNS)))
-    if isinstance(found, str):
-        raise SettingsError(found)
-    return found[shots - first]
+    layouts = _worked_out(template, range(first, next((start for start in _STARTS if start > shots), MAX_TURNS)))
+    if isinstance(layouts, str):
+        raise SettingsError(layouts)
+    return layouts[shots - first]
 
 
 @lru_cache(maxsize=256)
 def _worked_out(template: ChatTemplate, counts: range) -> list[Layout] | str:
     """The layouts for these numbers of examples, or why there are none: what a hostile template takes is spent once."""
     trials = [[[(q.format(at), a.format(at)) for at in range(count + 1)] for q, a in _TRIALS] for count in counts]
-    chats = [chat for trial in trials for chat in _chats(trial)]
+    chats: list[dict[str, Any]] = []
+    for trial in trials:  # both made-up conversations, finished, and the first one up to where the model is to reply
+        chats += [{"messages": _messages(exchanges), "generate": False} for exchanges in trial]
+        chats.append({"messages": _messages(trial[0])[:-1], "generate": True})
     try:
-        told = _render(template, chats)
-        texts = [told["texts"][at : at + 3] for at in range(0, len(chats), 3)]
-        return [_layout(trial, said, bool(told["dated"])) for trial, said in zip(trials, texts, strict=True)]
+        rendered = _render(template, chats)
+        texts = [rendered["texts"][at : at + 3] for at in range(0, len(chats), 3)]
+        return [_layout(trial, of_trial, bool(rendered["dated"])) for trial, of_trial in zip(trials, texts, strict=True)]
     except SettingsError as error:
         return str(error)
-
-
-def _chats(trial: list[list[tuple[str, str]]]) -> list[dict[str, Any]]:
-    """Both made-up conversations, finished, and the first one up to where the model is to reply."""
-    finished = [{"messages": _messages(exchanges), "generate": False} for exchanges in trial]
-    return [*finished, {"messages": _messages(trial[0])[:-1], "generate": True}]
 
 
 def _layout(trial: list[list[tuple[str, str]]], texts: list[str], dated: bool) -> Layout:
     *finished, opened = texts
     first, second = (_between(text, exchanges) for text, exchanges in zip(finished, trial, strict=True))
     if first != second:
-        raise SettingsError(f"The model's chat template puts different things around different questions. {_INSTEAD}")
+        raise SettingsError(f"The model's chat template puts different text around different questions. {_INSTEAD}")
     *pieces, last, tail = first
     lead = _lead(finished[0][: finished[0].rindex(trial[0][-1][1])], opened)
     return Layout((*pieces, last[: len(last) - len(lead)]), lead, tail, dated)
@@ -174,13 +174,13 @@ def _lead(before: str, opened: str) -> str:
 
 def _between(text: str, exchanges: Sequence[tuple[str, str]]) -> tuple[str, ...]:
     """What stands before, between and after the things that were said. Raises `SettingsError` unless each stands there once, in order."""
-    found, rest = [], text
+    pieces, rest = [], text
     for said in (text for exchange in exchanges for text in exchange):
         before, mark, rest = rest.partition(said)
         if not mark or text.count(said) != 1:
-            raise SettingsError(f"The model's chat template leaves out, changes or repeats what is said ({shown(said)}). {_INSTEAD}")
-        found.append(before)
-    return (*found, rest)
+            raise SettingsError(f"The model's chat template drops, changes or repeats part of the conversation ({shown(said)}). {_INSTEAD}")
+        pieces.append(before)
+    return (*pieces, rest)
 
 
 def _messages(exchanges: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
@@ -199,38 +199,26 @@ def _render(template: ChatTemplate, chats: list[dict[str, Any]]) -> dict[str, An
     environment |= {"HF_HUB_OFFLINE": "1", "USE_TORCH": "0", "PYTHONIOENCODING": "utf-8"}
     try:
         with answers(chat_child.__name__, request, environment) as lines:
-            told = lines.get(timeout=2 * chat_child.WALL_S)
+            answer = lines.get(timeout=2 * chat_child.WALL_S)
     except queue.Empty:
-        told = {"ended": ""}
-    if "ended" in told:
-        limits = f"{chat_child.CPU_S} s of processor time or {chat_child.MEMORY_BYTES / 1e9:.0f} GB of memory"
+        answer = {"ended": ""}
+    if "ended" in answer:
+        limits = f"{chat_child.CPU_S} s of processor time or {chat_child.MEMORY_BYTES / 1e9:.0f} GB of RAM"
         raise SettingsError(f"The model's chat template was stopped: it took more than {limits}. {_INSTEAD}")
-    if "error" in told:
-        raise SettingsError(f"The model's chat template can't be rendered ({told['error']}). {_INSTEAD}")
-    return told
+    if "error" in answer:
+        raise SettingsError(f"The model's chat template can't be rendered ({answer['error']}). {_INSTEAD}")
+    return answer
 
 
-def _file(folder: ModelFolder) -> str | None:
-    text = folder.text(TEMPLATE, MAX_TEMPLATE_BYTES) if (folder.path / TEMPLATE).exists() else None
-    return text or None
-
-
-def _named(found: Any) -> str | None:
+def _named(setting: Any) -> str | None:
     """Of several templates the default one."""
-    if isinstance(found, list):
-        found = {one.get("name"): one.get("template") for one in found if isinstance(one, dict)}
-    text = found.get("default") if isinstance(found, dict) else found
+    if isinstance(setting, list):
+        setting = {entry.get("name"): entry.get("template") for entry in setting if isinstance(entry, dict)}
+    text = setting.get("default") if isinstance(setting, dict) else setting
     if isinstance(text, str) and len(text) > MAX_TEMPLATE_BYTES:
-        raise ModelUnavailable(f"The chat template has {len(text):,} characters, the most is {MAX_TEMPLATE_BYTES:,}.")
+        raise ModelUnavailable(f"The chat template has {len(text):,} characters, the limit is {MAX_TEMPLATE_BYTES:,}.")
     return text if isinstance(text, str) and text else None
 
 
 def _json(folder: ModelFolder, name: str) -> dict[str, Any]:
     return folder.json(name, MAX_TOKENIZER_BYTES) if (folder.path / name).exists() else {}
-
-
-def _special_tokens(settings: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    found = {
-        name: value.get("content") if isinstance(value, dict) else value for name, value in settings.items() if name.endswith("_token")
-    }
-    return tuple(sorted((name, value) for name, value in found.items() if isinstance(value, str)))

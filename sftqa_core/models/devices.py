@@ -73,7 +73,14 @@ def resolve_device(setting: str) -> str:
     if setting == "cpu":
         return "cpu"
     kind = gpu_kind()
-    missing = why_no_gpu() if setting in ("auto", kind) else _another_kind(setting, kind)
+    if setting in ("auto", kind):
+        missing = why_no_gpu()
+    elif setting == "mps":
+        missing = "this is not an Apple computer"
+    elif kind == "mps":
+        missing = "an Apple computer's torch computes on Apple's GPU alone (device mps)"
+    else:
+        missing = "the installed torch is " + ("not built for AMD's ROCm" if setting == "rocm" else "built for AMD's ROCm (device rocm)")
     if setting != "auto" and missing:
         raise SettingsError(f"device {setting} was asked for, but {missing}. Choose auto or cpu.")
     return "cpu" if missing else kind
@@ -83,7 +90,7 @@ def require_gpus(gpus: int, there: int) -> None:
     """Raise `SettingsError` for work on more `gpus` than are `there` to be used."""
     if gpus > there:
         why = "" if there else f" ({why_no_gpu() or 'the device is cpu'})"
-        raise SettingsError(f"The work needs {gpus} GPUs, and this machine has {there} that can be used{why}. Ask for fewer.")
+        raise SettingsError(f"The work needs {gpus} GPUs, but this machine has {there} that can be used{why}. Ask for fewer.")
 
 
 def torch_device(device: str) -> str:
@@ -93,7 +100,7 @@ def torch_device(device: str) -> str:
 
 def gpu_kind() -> str:
     """The kind of GPU that the installed torch computes on, whether there is one or not: cuda, rocm or mps."""
-    if _apple():
+    if platform.system() == "Darwin":
         return "mps"
     build = torch_build()
     return "rocm" if build is not None and build.hip else "cuda"
@@ -122,18 +129,6 @@ def visible_gpus() -> list[str]:
     if kind == "mps":
         return [] if _why_no_apple_gpu() else ["0"]
     return nvidia.visible() if kind == "cuda" else list(amd.visible())
-
-
-def _another_kind(setting: str, kind: str) -> str:
-    if setting == "mps":
-        return "this is no Apple computer"
-    if kind == "mps":
-        return "an Apple computer's torch computes on Apple's GPU alone (device mps)"
-    return "the installed torch is " + ("not built for AMD's ROCm" if setting == "rocm" else "built for AMD's ROCm (device rocm)")
-
-
-def _apple() -> bool:
-    return platform.system() == "Darwin"
 
 
 def _why_no_apple_gpu() -> str | None:

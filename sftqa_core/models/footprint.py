@@ -190,7 +190,7 @@ class Footprint:
 
 @dataclass(frozen=True)
 class TuningStep:
-    """What a step of fine-tuning is made of, as far as memory goes."""
+    """What a step of fine-tuning is made of, as far as its footprint goes."""
 
     method: str  # full or lora
     rank: int  # of lora
@@ -209,7 +209,8 @@ class TuningStep:
 
 def tuning(shape: Shape, device: str, step: TuningStep) -> Footprint:
     """Fine-tuning on one device; later steps, when there are moments. Raises `SettingsError` for tuning all of a model in 4 bits."""
-    full, half, tokens, rank = step.method == "full", _half(device), step.examples * step.length, step.rank
+    full, half = step.method == "full", NUMBER_FORMATS[device] == "bfloat16"
+    tokens, rank = step.examples * step.length, step.rank
     if full and shape.nf4:
         raise SettingsError("Weights in 4 bits can't be tuned themselves. Choose method lora, or load the model whole.")
     base, trained = weight_bytes(shape, device), shape.parameters if full else shape.adapter(rank)
@@ -315,10 +316,6 @@ def _number(device: str) -> int:
     return BYTES[NUMBER_FORMATS[device]]
 
 
-def _half(device: str) -> bool:
-    return NUMBER_FORMATS[device] == "bfloat16"
-
-
 def _slots(length: int, rows: int, new_tokens: int) -> int:
     """Slots that a place has in the end: each step needs one a row, and room grows when there is too little."""
     slots = 0
@@ -338,19 +335,18 @@ def _in_hand(shape: Shape, device: str, tokens: int, cells: int) -> int:
 
 def _running(shape: Shape, device: str, busy: int, keys_values: int, logits: int) -> Footprint:
     weights, busy = weight_bytes(shape, device), busy + _widened(shape, device)
-    if device == "cpu":  # twice, and still there when the logits are
-        busy = 2 * busy
-    together = busy + logits if device == "cpu" else max(busy, logits)
+    busy = 2 * busy if device == "cpu" else busy  # holes: see above
+    together = busy + logits if device == "cpu" else max(busy, logits)  # on a processor they are there at the same time
     whole = Footprint(weights, 0, 0, busy, keys_values, logits, total=weights + keys_values + together)
     return _with_reading(shape, device, whole)
 
 
-def _with_reading(shape: Shape, device: str, found: Footprint) -> Footprint:
-    """On a processor a file's numbers are converted, or quantised, while its pages are in memory."""
+def _with_reading(shape: Shape, device: str, work: Footprint) -> Footprint:
+    """On a processor a file's numbers are converted, or quantised, while its pages are in RAM."""
     if device != "cpu" or (shape.stored_bytes == 4 and not shape.nf4):
-        return found
+        return work
     reading = shape.stored_bytes * shape.parameters + (round(_LEFT * NF4 * shape.linear) if shape.nf4 else 0)
-    return replace(found, reading=reading, total=max(found.total, weight_bytes(shape, device) + reading))
+    return replace(work, reading=reading, total=max(work.total, weight_bytes(shape, device) + reading))
 
 
 def _widened(shape: Shape, device: str) -> int:
@@ -358,11 +354,11 @@ def _widened(shape: Shape, device: str) -> int:
     return _number(device) * shape.hidden * max(shape.intermediate, shape.queries) if shape.nf4 else 0
 
 
-def spread_over(found: Footprint, gpus: int) -> Footprint:
+def spread_over(alone: Footprint, gpus: int) -> Footprint:
     """Probing or answering with the layers on so many GPUs."""
-    weights, kept = found.weights // gpus, found.keys_values // gpus
-    saved = found.weights - weights + found.keys_values - kept
-    return replace(found, weights=weights, keys_values=kept, total=found.total - saved)
+    weights, kept = alone.weights // gpus, alone.keys_values // gpus
+    saved = alone.weights - weights + alone.keys_values - kept
+    return replace(alone, weights=weights, keys_values=kept, total=alone.total - saved)
 
 
 def tuning_together(shape: Shape, device: str, step: TuningStep, gpus: int, sharding: str) -> Footprint:

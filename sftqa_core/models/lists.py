@@ -1,16 +1,14 @@
-"""The models that can be made by name: `sftqa pretrain atlas-llama`.
+"""Models by name, without torch: those that `sftqa pretrain` makes, those of the hub that the program knows, those that were added.
 
-Models of the hub that the program knows without asking it: the paper's families, their successors, small open ones. No torch.
-
-The models that a person added to the lists, by hub id or folder: one JSON file in the workspace. Nothing is fetched or looked into.
+The table of the hub (hub_models.toml) holds the paper's families, their successors and small open ones, and is never asked for over
+the network. Added models, by hub id or folder, are one JSON file in the workspace; adding one fetches nothing.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -48,27 +46,22 @@ RECIPES: dict[str, PretrainSettings] = {
 # 953 steps of 32,768 tokens (counted; writing and encoding the corpus took 75 s and 1.6 GB on two cores). The learning rate is the
 # built-in models' one over four for four times the width, as maximal-update parametrisation has it (arXiv 2203.03466); nobody has
 # tried it, or others.
-UNMADE: dict[str, PretrainSettings] = {
-    recipe.name: recipe
-    for recipe in (
-        PretrainSettings(
-            name="atlas-100m",
-            source="atlas:8",
-            hidden_size=768,
-            layers=12,
-            heads=12,
-            intermediate_size=2_048,
-            vocabulary=16_384,
-            sequence_length=256,
-            batch_size=128,
-            learning_rate=2e-3,
-            warmup_steps=100,
-            corpus=CorpusSettings(qa_documents=160_000, qa_answered_share=0.36, filler_documents=24_000),
-            compile=True,
-        ),
-    )
-}
-
+_HUNDRED_MILLION = PretrainSettings(
+    name="atlas-100m",
+    source="atlas:8",
+    hidden_size=768,
+    layers=12,
+    heads=12,
+    intermediate_size=2_048,
+    vocabulary=16_384,
+    sequence_length=256,
+    batch_size=128,
+    learning_rate=2e-3,
+    warmup_steps=100,
+    corpus=CorpusSettings(qa_documents=160_000, qa_answered_share=0.36, filler_documents=24_000),
+    compile=True,
+)
+UNMADE: dict[str, PretrainSettings] = {_HUNDRED_MILLION.name: _HUNDRED_MILLION}
 
 TABLE = Path(__file__).with_name("hub_models.toml")
 
@@ -87,10 +80,10 @@ class HubModel(Record):
 
     @property
     def shape(self) -> Shape:
-        """Its widths, which memory is counted from."""
-        found = Shape.of(self.config, self.parameters)
-        assert found is not None, self.name  # tests/models/test_hub_models.py builds them all
-        return found
+        """Its widths, which its footprint is computed from."""
+        shape = Shape.of(self.config, self.parameters)
+        assert shape is not None, self.name  # tests/models/test_hub_models.py builds them all
+        return shape
 
     @property
     def context(self) -> int:
@@ -160,15 +153,15 @@ def read_added(path: Path) -> list[str]:
     with fetching(path):
         try:
             if not path.is_file() or path.stat().st_size > MAX_BYTES:
-                raise _damaged(path, f"it is no file, or has more than {MAX_BYTES:,} bytes")
-            found = parse_json(path.read_text(encoding="utf-8"))
+                raise _damaged(path, f"it is not a file, or has more than {MAX_BYTES:,} bytes")
+            stored = parse_json(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise _damaged(path, str(error)) from None
-    if not isinstance(found, dict) or not isinstance(found.get("schema"), int):
-        raise _damaged(path, "it is no list of this program")
-    if found["schema"] > SCHEMA:
-        raise OtherVersion(f"{path} was written by a newer version of the program (schema {found['schema']}). Use that one, or move it.")
-    names = found.get("models")
+    if not isinstance(stored, dict) or not isinstance(stored.get("schema"), int):
+        raise _damaged(path, "this program did not write it")
+    if stored["schema"] > SCHEMA:
+        raise OtherVersion(f"{path} was written by a newer version of the program (schema {stored['schema']}). Use that one, or move it.")
+    names = stored.get("models")
     if not isinstance(names, list) or not all(isinstance(name, str) and 0 < len(name) <= _LONGEST for name in names):
         raise _damaged(path, f"its models must be a list of names, got {shown(names)}")
     if any("\ud800" <= letter <= "\udfff" for name in names for letter in name):
@@ -177,14 +170,14 @@ def read_added(path: Path) -> list[str]:
 
 
 def keep_added(name: str, workspace: Workspace | None = None) -> str:
-    """Put a name on the list, if it is not there; returns what has to be told: where a damaged list was set aside, else nothing.
+    """Put a name on the list, if it is not there; returns where a damaged list was set aside, in a sentence, else nothing.
 
     Raises `SettingsError` when the list is full, `OtherVersion` and `StorageError` as above; then nothing has changed.
     """
 
     def with_it(names: list[str]) -> list[str]:
         if name not in names and len(names) >= MOST:
-            raise SettingsError(f"{MOST} models are on the list, which is the most. Take one off first: sftqa models --remove NAME.")
+            raise SettingsError(f"The list is full: it holds {MOST} models. Remove one first: sftqa models --remove NAME.")
         return list(dict.fromkeys([*names, name]))
 
     return _change(workspace or Workspace.current(), with_it)
@@ -195,50 +188,41 @@ def drop_added(name: str, workspace: Workspace | None = None) -> str:
 
     def without(names: list[str]) -> list[str]:
         if name not in names:
-            told = ", ".join(map(_quoted, names[:20])) or "none"
-            raise NotFound(f"{_quoted(name)} is not among the added models. Added are: {told}.")
+            listed = ", ".join(map(quoted, names[:20])) or "none"
+            raise NotFound(f"{quoted(name)} is not among the added models. Added models: {listed}.")
         return [other for other in names if other != name]
 
     return _change(workspace or Workspace.current(), without)
 
 
 def _change(workspace: Workspace, change: Callable[[list[str]], list[str]]) -> str:
-    path, told = workspace.added_models, ""
-    with _alone(path):
-        try:
-            names = read_added(path)
-        except OtherVersion:
-            raise
-        except ArtifactDamaged as error:
-            names, moved = [], set_aside(path)
-            if moved is None:
-                raise
-            told = f"{error} It was set aside as {moved.name}, with all that it holds, and a new list was begun."
-        changed = change(names)
-        if changed != names or told:
-            write_json(path, {"schema": SCHEMA, "models": changed})
-    return told
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Two that change the list at once do it one after the other."""
+    path, notice = workspace.added_models, ""
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_name(f".{path.name}.lock"))
-        try:
-            lock.acquire(timeout=_WAIT_S)
+        try:  # two that change the list at once do it one after the other
+            lock = FileLock(path.with_name(f".{path.name}.lock")).acquire(timeout=_WAIT_S)
         except Timeout:
             raise StorageError(f"{path} is being changed by another process. Try again.") from None
-        try:
-            yield
-        finally:
-            lock.release()
+        with lock:
+            try:
+                names = read_added(path)
+            except OtherVersion:
+                raise
+            except ArtifactDamaged as error:
+                names, moved = [], set_aside(path)
+                if moved is None:
+                    raise
+                notice = f"{error} It was kept unchanged as {moved.name}, and a new list was started."
+            changed = change(names)
+            if changed != names or notice:
+                write_json(path, {"schema": SCHEMA, "models": changed})
+    return notice
 
 
 def _damaged(path: Path, why: str) -> ArtifactDamaged:
     return ArtifactDamaged(f"{path}, the list of added models, can't be read: {why}.")
 
 
-def _quoted(name: str) -> str:
-    return name if name and name.isprintable() and len(name) <= 120 else shown(name)
+def quoted(name: Any) -> str:
+    """A name from outside in the midst of a message."""
+    return name if isinstance(name, str) and name and name.isprintable() and len(name) <= 120 else shown(name)

@@ -1,11 +1,8 @@
-"""The tokens that begin, end and fill up a text, of a loaded model and its tokenizer.
-
-Heavy: adapters, as peft puts them onto a model. peft is imported when one is wanted.
-
-Heavy: put a model into memory, in one way for all of them.
+"""Heavy: load a model, and the adapter on it, in one way for all of them.
 
 Safetensors only, no code from model folders, the device and number format that devices.py says whatever the file holds, and
-plain generation settings in place of the model's own (METHOD 8.2). Whatever goes wrong becomes one of errors.py here.
+plain generation settings in place of the model's own (METHOD 8.2). Whatever goes wrong becomes one of errors.py here. torch,
+transformers and peft are imported when they are wanted: what only reads token ids needs none of them.
 """
 
 from __future__ import annotations
@@ -27,6 +24,10 @@ from sftqa_core.models.quantising import NF4, keep_as_loaded, nf4_settings, numb
 from sftqa_core.progress import Reporter
 from sftqa_core.records import ModelCard
 
+INSTALL = "pip install torch transformers"
+LINE_BREAK = "\n"  # a border that no tokenizer merges over
+_SAMPLE = "The capital of"
+
 
 def end_ids(model: Any, tokenizer: Any, name: str) -> tuple[int, ...]:
     """The tokenizer's end token, which tuning teaches, then the configuration's: some models name several."""
@@ -34,7 +35,7 @@ def end_ids(model: Any, tokenizer: Any, name: str) -> tuple[int, ...]:
     candidates = [tokenizer.eos_token_id, *(named if isinstance(named, (list, tuple)) else [named])]
     ends = tuple(dict.fromkeys(int(token) for token in candidates if token is not None))
     if not ends:
-        raise ModelUnavailable(f"{model.config.model_type} names no end token, so nothing would ever stop. Set eos_token in its tokenizer.")
+        raise ModelUnavailable(f"{model.config.model_type} names no end token, so no answer would ever end. Set its tokenizer's eos_token.")
     if ends[0] >= (rows := model.get_input_embeddings().weight.shape[0]):
         raise ModelUnavailable(
             f"{name} can't be used: the end token is number {ends[0]:,}, but the model knows {rows:,} tokens. "
@@ -61,10 +62,8 @@ def beginning_ids(tokenizer: Any) -> list[int]:
 
 def merged(model: Any, folder: Path) -> Any:
     """`model` with the adapter of a folder in its weights."""
-    from peft import PeftModel
-
     with without_stale_warning():
-        return PeftModel.from_pretrained(model, folder, local_files_only=True).merge_and_unload()
+        return beside(model, folder).merge_and_unload()
 
 
 def beside(model: Any, folder: Path) -> Any:
@@ -91,11 +90,6 @@ def transposed(model: Any) -> bool:
     from transformers.pytorch_utils import Conv1D
 
     return any(isinstance(module, Conv1D) or getattr(module, "source_cls", None) is Conv1D for module in model.modules())
-
-
-INSTALL = "pip install torch transformers"
-_SAMPLE = "The capital of"
-LINE_BREAK = "\n"  # a border that no tokenizer merges over
 
 
 @dataclass
@@ -139,29 +133,41 @@ def load_model(
     """
     with explained(card.name):
         import torch
+        from transformers import AutoTokenizer, GenerationConfig
+
+        from sftqa_core.models.spreading import is_spread, layer_places, spread
 
         place = _device(device, gpus)
         name, nf4 = NUMBER_FORMATS[place], quantization == NF4
+        compute = getattr(torch, name)
         require_quantiser(quantization, place)
         card = present(card, reporter)
         base = base_card(card)
-        folder, own = _folder(card if base is None else present_base(card, base, reporter)), _folder(card)
+        own = Path(card.path or "")
+        folder = own if base is None else Path(present_base(card, base, reporter).path or "")
         _refuse_code(folder, card.name)
         refuse_unusable(ModelFolder(folder), ModelFolder(own) if base else None, card.name, quantization)
         if nf4:
-            model = _four_bits(folder, getattr(torch, name), torch_device(place), card.name)
+            four_bits = nf4_settings(compute)  # it is quantised on its device while it is read
+            model = _weights(folder, compute, quantization_config=four_bits, device_map={"": torch_device(place)})
+            keep_as_loaded(model, card.name)
         else:
-            model = _weights(folder, torch.float32 if base else getattr(torch, name), 1 if base else gpus)
+            model = _weights(folder, torch.float32 if base else compute, 1 if base else gpus)
         if base is not None:
             model = (beside if nf4 else merged)(model, own)
         words = own if (own / "tokenizer_config.json").is_file() else folder
         refuse_growing_tokenizer(ModelFolder(words), card.name)
-        tokenizer = _tokenizer(words)
+        tokenizer = AutoTokenizer.from_pretrained(words, trust_remote_code=False, local_files_only=True)
         _refuse_other_tokenizer(model, tokenizer, card.name)
-        model = (model if nf4 else _placed(model, getattr(torch, name), torch_device(place), gpus)).eval()
+        if gpus > 1 and not nf4:
+            model = model if is_spread(model) else spread(model.to(compute), layer_places(model, range(gpus)))
+        elif not nf4:
+            model = model.to(device=torch_device(place), dtype=compute)
+        model.eval()
         ends = end_ids(model, tokenizer, card.name)
         pad = pad_id(model, tokenizer, ends)
-        _plain_generation(model, ends, pad)
+        # the model's own top-p or repetition penalty would survive a merge
+        model.generation_config = GenerationConfig(eos_token_id=list(ends), pad_token_id=pad, do_sample=False)
         return LoadedModel(
             card, model, tokenizer, place, name, model_fingerprint(card, number_format(place, quantization), place),
             beginning_ids(tokenizer), ends, pad, gpus,
@@ -174,9 +180,9 @@ def encode_prompts(loaded: LoadedModel, texts: Sequence[str]) -> list[list[int]]
         return []
     with tokenizer_panics():
         encoded = loaded.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-    found = [[*loaded.bos_ids, *ids] for ids in encoded]
-    require_known(loaded, found, texts)
-    return found
+    rows = [[*loaded.bos_ids, *ids] for ids in encoded]
+    require_known(loaded, rows, texts)
+    return rows
 
 
 def require_known(loaded: LoadedModel, rows: Sequence[Sequence[int]], texts: Sequence[str]) -> None:
@@ -217,7 +223,7 @@ def tokenizer_panics() -> Iterator[None]:
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise
-        raise ModelUnavailable(f"The model's tokenizer gave up ({first_line(error)}). Fetch the model again, or choose another.") from error
+        raise ModelUnavailable(f"The model's tokenizer failed ({first_line(error)}). Fetch the model again, or choose another.") from error
 
 
 @contextmanager
@@ -235,7 +241,7 @@ def explained(name: str) -> Iterator[None]:
         wanted = INSTALL if package in ("torch", "transformers") else f"pip install {package}"
         raise MissingPackage(f"Loading {name} needs a package that is not installed ({package}): {wanted}.") from error
     except MemoryError as error:
-        raise OutOfMemory(f"{name} does not fit into memory. Close other programs or choose a smaller model.") from error
+        raise OutOfMemory(f"{name} does not fit into RAM. Close other programs or choose a smaller model.") from error
     except Exception as error:  # transformers raises nearly every class there is
         if type(error).__name__ == "OutOfMemoryError" or any(words in str(error) for words in ("can't allocate memory", "out of memory")):
             raise OutOfMemory(f"{name} does not fit into the device's memory. Choose device cpu or a smaller model.") from error
@@ -257,18 +263,6 @@ def _device(wanted: str, gpus: int) -> str:
     return place
 
 
-def _placed(model: Any, dtype: Any, device: str, gpus: int) -> Any:
-    from sftqa_core.models.spreading import is_spread, layer_places, spread
-
-    if gpus == 1:
-        return model.to(device=device, dtype=dtype)
-    return model if is_spread(model) else spread(model.to(dtype), layer_places(model, range(gpus)))
-
-
-def _folder(card: ModelCard) -> Path:
-    return Path(card.path or "")
-
-
 def _refuse_code(folder: Path, name: str) -> None:
     """A model type that this transformers does not know would need the code in the model's own folder."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
@@ -282,15 +276,9 @@ def _refuse_code(folder: Path, name: str) -> None:
             f"{name} brings its own program code (auto_map), which is never run here. Choose a model whose type transformers knows itself."
         )
     raise ModelUnavailable(
-        f"{name} is of type {kind!r}, no causal language model that this transformers knows. Choose another, or upgrade it."
+        f"{name} is of type {kind!r}, which the installed transformers does not support as a causal language model. "
+        "Choose another model, or upgrade transformers."
     )
-
-
-def _four_bits(folder: Path, compute: Any, device: str, name: str) -> Any:
-    """The model of a folder in 4 bits, on its device: it is quantised there while it is read."""
-    model = _weights(folder, compute, quantization_config=nf4_settings(compute), device_map={"": device})
-    keep_as_loaded(model, name)
-    return model
 
 
 def _weights(folder: Path, dtype: Any, gpus: int = 1, **more: Any) -> Any:
@@ -299,28 +287,21 @@ def _weights(folder: Path, dtype: Any, gpus: int = 1, **more: Any) -> Any:
     from sftqa_core.models.spreading import places_of
 
     here: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
-    told = {**here, **more}
     config = AutoConfig.from_pretrained(folder, **here)
     config._attn_implementation = config._experts_implementation = None  # a folder may name program code of the hub here
-    if gpus > 1:  # read straight to where it belongs: main memory may be smaller than the model
-        told["device_map"] = places_of(config, range(gpus))
+    if gpus > 1:  # read straight to where it belongs: RAM may be smaller than the model
+        more["device_map"] = places_of(config, range(gpus))
     with no_progress_bar():
         model, report = AutoModelForCausalLM.from_pretrained(
-            folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **told
+            folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **here, **more
         )
     lacking = sorted(report["missing_keys"])
     if lacking:  # transformers would go on with random numbers in their place
         raise ModelUnavailable(
-            f"{folder} lacks {len(lacking)} of the model's weights ({lacking[0]} and so on): it is half a download, or no causal "
-            "language model. Fetch or save it again, or choose another model."
+            f"{folder} lacks {len(lacking)} of the model's weights ({lacking[0]} and so on): the download is incomplete, or it "
+            "is not a causal language model. Fetch or save it again, or choose another model."
         )
     return model
-
-
-def _tokenizer(folder: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
 
 
 def _refuse_other_tokenizer(model: Any, tokenizer: Any, name: str) -> None:
@@ -336,10 +317,3 @@ def _refuse_other_tokenizer(model: Any, tokenizer: Any, name: str) -> None:
         )
     if not plain_ids(tokenizer, _SAMPLE):
         raise ModelUnavailable(f"{name} can't be used: its tokenizer makes no token of {_SAMPLE!r}. Fetch it again.")
-
-
-def _plain_generation(model: Any, ends: tuple[int, ...], pad: int) -> None:
-    """Replace the model's generation settings: its own top-p or repetition penalty would survive a merge."""
-    from transformers import GenerationConfig
-
-    model.generation_config = GenerationConfig(eos_token_id=list(ends), pad_token_id=pad, do_sample=False)

@@ -1,12 +1,9 @@
 """What a model's folder holds, read without torch: configuration, weight files, adapter, size, digests.
 
 A folder comes from anywhere. Files are read up to a limit, names in them must stay inside the folder, and every file must be one:
-no pipe, and no link that leads out of the folder (a snapshot of the hub's cache links to the blobs beside it).
-
-What a model's folder says of itself, looked at before transformers builds anything from it.
-
-Weights that are only numbers can still come with settings that fill the memory, keep a processor busy for days, or ask for code.
-Whatever is refused here would have been no language model of use.
+no pipe, and no link that leads out of the folder (a snapshot of the hub's cache links to the blobs beside it). Weights that are only
+numbers can still come with settings that fill the RAM, keep a processor busy for days, or ask for code: those are refused before
+transformers builds anything from them. Whatever is refused here would have been no language model of use.
 """
 
 from __future__ import annotations
@@ -66,23 +63,23 @@ class ModelFolder:
         """The model's (or adapter's) configuration. Raises `ModelUnavailable` when it is missing, no JSON object, or one of its
         settings that are read everywhere is of another kind than it has to be."""
         name = ADAPTER_CONFIG if self.is_adapter else CONFIG
-        found = self.json(name)
+        config = self.json(name)
         for setting, (kind, words) in _KINDS.items():
-            value = found.get(setting)
+            value = config.get(setting)
             if value is not None and not isinstance(value, kind):
                 raise ModelUnavailable(f"{self.path / name}: {setting} must be {words}, got {shown(value)}. Fetch or save the model again.")
-        return found
+        return config
 
     def json(self, name: str, most_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
         """One of the folder's settings. Raises `ModelUnavailable` when it is missing, too large, or no JSON object."""
         path = self.path / name
         try:
-            found = parse_json(self.text(name, most_bytes))
+            settings = parse_json(self.text(name, most_bytes))
         except ValueError as error:
             raise ModelUnavailable(f"{path} is not readable JSON ({error}). Fetch or save the model again.") from None
-        if not isinstance(found, dict):
-            raise ModelUnavailable(f"{path} must hold a JSON object, got {type(found).__name__}. Fetch or save the model again.")
-        return found
+        if not isinstance(settings, dict):
+            raise ModelUnavailable(f"{path} must hold a JSON object, got {type(settings).__name__}. Fetch or save the model again.")
+        return settings
 
     def text(self, name: str, most_bytes: int) -> str:
         """A text file of the folder. Raises `ModelUnavailable` when it is missing, too large, or no UTF-8."""
@@ -93,7 +90,7 @@ class ModelFolder:
         try:
             size = path.stat().st_size
             if size > most_bytes:
-                raise ModelUnavailable(f"{path} has {size:,} bytes, the most is {most_bytes:,}. Fetch or save the model again.")
+                raise ModelUnavailable(f"{path} has {size:,} bytes, the limit is {most_bytes:,}. Fetch or save the model again.")
             return path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             kind = "JSON" if path.suffix == ".json" else "text"
@@ -109,7 +106,7 @@ class ModelFolder:
             names = sorted(path.name for path in self.path.glob("*.safetensors")) if not self._single() else ["model.safetensors"]
         if not self.is_adapter and (self.path / ADAPTER_CONFIG).exists():
             raise ModelUnavailable(
-                f"{self.path} holds a model ({CONFIG}) and an adapter ({ADAPTER_CONFIG}), so it is unclear which one is meant. "
+                f"{self.path} holds a model ({CONFIG}) and an adapter ({ADAPTER_CONFIG}), so it is unclear which of them is meant. "
                 f"Put the adapter's files into a folder of their own, without {CONFIG}."
             )
         for name in names:
@@ -134,12 +131,12 @@ class ModelFolder:
         """All files that decide what the model says: weights, configuration, tokenizer. Not generation_config.json,
         which is replaced when the model is loaded."""
         settings = (CONFIG, ADAPTER_CONFIG, *TOKENIZER_FILES)
-        found = [self.path / name for name in settings if (self.path / name).exists()]
-        for path in found:
+        here = [self.path / name for name in settings if (self.path / name).exists()]
+        for path in here:
             self._require_own(path)
             if path.stat().st_size > MAX_TOKENIZER_BYTES:
-                raise ModelUnavailable(f"{path} has {path.stat().st_size:,} bytes, the most is {MAX_TOKENIZER_BYTES:,}. Fetch it again.")
-        return [*self.weights(), *found]
+                raise ModelUnavailable(f"{path} has {path.stat().st_size:,} bytes, the limit is {MAX_TOKENIZER_BYTES:,}. Fetch it again.")
+        return [*self.weights(), *here]
 
     def fingerprint(self, workspace: Workspace) -> str:
         """16 hex digits over the content of `files()`."""
@@ -149,16 +146,16 @@ class ModelFolder:
         return (self.path / "model.safetensors").is_file()
 
     def _index(self) -> dict[str, str]:
-        found = self.json(_INDEX).get("weight_map")
-        if not isinstance(found, dict) or not found:
+        weight_map = self.json(_INDEX).get("weight_map")
+        if not isinstance(weight_map, dict) or not weight_map:
             raise ModelUnavailable(f"{self.path / _INDEX} can't be read (it has no weight_map). Fetch or save the model again.")
-        for name in found.values():
+        for name in weight_map.values():
             if not isinstance(name, str) or not _WEIGHTS_NAME.fullmatch(name):
                 raise ModelUnavailable(
                     f"{self.path / _INDEX} names {shown(name)} for weights, which is no safetensors file in this folder. "
                     "Fetch or save the model again."
                 )
-        return found
+        return weight_map
 
     def _require_own(self, path: Path) -> None:
         """Raise `ModelUnavailable` for a pipe, a folder, or a link that leads somewhere else; a file that is not there is none of that."""
@@ -173,7 +170,7 @@ class ModelFolder:
         if not (real.is_relative_to(home) or real.is_relative_to(blobs)):
             raise ModelUnavailable(f"{path} is a link that leads out of its folder, to {real}. Copy that file in its place.")
         if not real.is_file():
-            raise ModelUnavailable(f"{path} is no file. Fetch or save the model again.")
+            raise ModelUnavailable(f"{path} is not a file. Fetch or save the model again.")
 
 
 def _numbers(path: Path) -> int:
@@ -187,16 +184,16 @@ def _numbers(path: Path) -> int:
             header = parse_json(handle.read(length).decode())
         shapes = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
         if not all(type(side) is int and 0 <= side <= size * _MOST_IN_A_BYTE for shape in shapes for side in shape):
-            raise ValueError("a shape in it is none")
+            raise ValueError("it holds an invalid shape")
         count = sum(math.prod(shape) for shape in shapes)
         if count > size * _MOST_IN_A_BYTE:
-            raise ValueError("its header tells of more numbers than the file has room for")
+            raise ValueError("its header describes more numbers than the file can hold")
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        if (told := 8 + length + max(ends, default=0)) > size:
-            raise ValueError(f"it is cut off: it has {size:,} bytes, and its header tells of {told:,}")
+        if (described := 8 + length + max(ends, default=0)) > size:
+            raise ValueError(f"it is truncated: it has {size:,} bytes, and its header describes {described:,}")
         return count
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise ModelUnavailable(f"{path} is no readable safetensors file ({error}). Fetch or save the model again.") from None
+        raise ModelUnavailable(f"{path} is not a readable safetensors file ({error}). Fetch or save the model again.") from None
 
 
 def _digests(files: list[Path], workspace: Workspace) -> dict[str, str]:
@@ -207,20 +204,20 @@ def _digests(files: list[Path], workspace: Workspace) -> dict[str, str]:
     except (OSError, ValueError, RecursionError):
         stored = None
     known: dict[str, str] = stored if isinstance(stored, dict) else {}
-    found, changed = {}, False
+    digests, changed = {}, False
     for path in files:
         real = path.resolve()
         if _HASH.fullmatch(real.name) and real.parent.name == "blobs":
-            found[path.name] = real.name  # the hub cache names large files by their SHA-256
+            digests[path.name] = real.name  # the hub cache names large files by their SHA-256
             continue
         stat = real.stat()
         key = f"{real}|{stat.st_size}|{stat.st_mtime_ns}"
         if not isinstance(known.get(key), str):
             known[key], changed = sha256(real), True
-        found[path.name] = known[key]
+        digests[path.name] = known[key]
     if changed:
         keep_json(store, {key: digest for key, digest in known.items() if Path(key.rsplit("|", 2)[0]).exists()})
-    return found
+    return digests
 
 
 TOKENIZER = "tokenizer.json"
@@ -237,7 +234,7 @@ def refuse_huge(folder: ModelFolder, name: str) -> None:
     for setting, value in _settings(folder.config()):
         most = _COUNTED.get(setting.rpartition("_")[2])
         if most and isinstance(value, int) and value > most:
-            raise ModelUnavailable(f"{name} can't be loaded: its configuration says {setting}: {shown(value)}, the most is {most:,}.")
+            raise ModelUnavailable(f"{name} can't be loaded: its configuration says {setting}: {shown(value)}, the limit is {most:,}.")
 
 
 def refuse_growing_tokenizer(folder: ModelFolder, name: str) -> None:
@@ -246,9 +243,17 @@ def refuse_growing_tokenizer(folder: ModelFolder, name: str) -> None:
         return
     tokenizer = folder.json(TOKENIZER, MAX_TOKENIZER_BYTES)
     for section in ("normalizer", "pre_tokenizer", "decoder"):
-        growth = math.prod(max(1, len(text)) for text in _replacements(tokenizer.get(section)))
+        growth, waiting = 1, [tokenizer.get(section)]
+        while waiting:  # texts that a part of it puts in the place of others, or in front
+            part = waiting.pop()
+            if isinstance(part, dict):
+                texts = (part[key] for key in ("content", "prepend", "replacement") if isinstance(part.get(key), str))
+                growth *= math.prod(max(1, len(text)) for text in texts)
+                waiting += part.values()
+            elif isinstance(part, list):
+                waiting += part
         if growth > MAX_GROWTH:
-            raise ModelUnavailable(f"{name} can't be loaded: its tokenizer's {section} makes far more of a text than the text itself.")
+            raise ModelUnavailable(f"{name} can't be loaded: its tokenizer's {section} expands text beyond any use.")
 
 
 def refuse_odd_adapter(folder: ModelFolder, name: str) -> None:
@@ -273,15 +278,3 @@ def _settings(config: dict[str, Any], depth: int = 3) -> Iterator[tuple[str, Any
         yield name, value
         if isinstance(value, dict) and depth:
             yield from _settings(value, depth - 1)
-
-
-def _replacements(part: Any) -> Iterator[str]:
-    """Texts that a part of a tokenizer puts in the place of others, or in front."""
-    waiting = [part]
-    while waiting:
-        at = waiting.pop()
-        if isinstance(at, dict):
-            yield from (at[key] for key in ("content", "prepend", "replacement") if isinstance(at.get(key), str))
-            waiting += at.values()
-        elif isinstance(at, list):
-            waiting += at

@@ -61,17 +61,17 @@ def driver() -> tuple[int, int]:
 def ram() -> tuple[int, int] | None:
     """Free and total bytes of the GPU that work runs on; None where the driver does not say."""
     first = first_wanted()
-    gpu, found = ctypes.c_void_p(), _Memory()
+    gpu, memory = ctypes.c_void_p(), _Memory()
     try:
         with _nvml() as nvml:
             if first.isdigit():
                 failed = nvml.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(int(first)), ctypes.byref(gpu))
             else:
                 failed = nvml.nvmlDeviceGetHandleByUUID(first.encode(), ctypes.byref(gpu))
-            failed = failed or nvml.nvmlDeviceGetMemoryInfo(gpu, ctypes.byref(found))
+            failed = failed or nvml.nvmlDeviceGetMemoryInfo(gpu, ctypes.byref(memory))
     except (OSError, AttributeError):
         return None
-    return None if failed else (found.free, found.total)
+    return None if failed else (memory.free, memory.total)
 
 
 @contextmanager

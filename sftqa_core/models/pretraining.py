@@ -1,17 +1,10 @@
-"""Heavy: a tiny causal language model and its tokenizer, from nothing.
-
-Heavy: one optimizer step of a pre-training: number format, gradients added up over parts of a batch, torch.compile.
-
-Heavy: the state of an unfinished pre-training, so that it goes on where it was stopped.
-
-The checkpoint lies beside the model's future folder, under a hidden name, and holds everything the next step depends
-on. It belongs to one piece of work: another recipe, source or library version starts afresh.
-
-Heavy: pre-train a tiny causal language model on a corpus written from facts (METHOD section 6).
+"""Heavy: pre-train a tiny causal language model, and its tokenizer, on a corpus written from facts (METHOD section 6).
 
     sftqa pretrain atlas-llama
 
-Minutes on two cores. Seeded; stopped at any step it goes on from its checkpoint and ends with the same weights.
+Minutes on two cores. Seeded; stopped at any step it resumes from its checkpoint and ends with the same weights. The checkpoint lies
+beside the model's future folder, under a hidden name, and holds everything the next step depends on. It belongs to one piece of work:
+another recipe, source or library version starts afresh.
 """
 
 from __future__ import annotations
@@ -36,7 +29,7 @@ import torch.nn.functional as F  # noqa: N812 - the name everyone knows it by
 from sftqa_core.artifacts import read_file, read_manifest, set_aside, versions, write_folder
 from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion, SettingsError, Stopped, first_line
 from sftqa_core.jsonrecord import fingerprint
-from sftqa_core.knowledge.corpus import Corpus, corpus_of
+from sftqa_core.knowledge.corpus import corpus_of
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.models.catalogue import EXPOSURES, folder_card
 from sftqa_core.models.devices import resolve_device, torch_device
@@ -48,6 +41,13 @@ END = "<|end|>"  # starts every document and every prompt, ends every document: 
 PAD = "<|pad|>"  # not the end token: padding that looks like the end is how models unlearn to stop
 END_ID, PAD_ID = 0, 1
 MAX_POSITIONS = 512
+CLIP_NORM = 1.0
+STATE = "state.pt"
+CHECKPOINT_STEPS = 250
+FINAL_RATE_SHARE = 0.03  # the cosine ends here, as a share of the learning rate
+TOKENIZER_SAMPLE = 60_000  # documents the tokenizer is trained on
+_ENCODED_AT_ONCE = 100_000  # documents; an encoding takes a hundred times the RAM of its ids
+_log = logging.getLogger(__name__)
 
 
 def train_tokenizer(documents: Iterable[str], vocabulary: int) -> Any:
@@ -72,22 +72,13 @@ def save_tokenizer(tokenizer: Any, folder: Path) -> None:
     """Write the files that `AutoTokenizer` loads."""
     from transformers import PreTrainedTokenizerFast
 
-    wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=END, eos_token=END, pad_token=PAD, clean_up_tokenization_spaces=False
-    )
-    wrapped.save_pretrained(folder)
+    named = {"bos_token": END, "eos_token": END, "pad_token": PAD}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **named, clean_up_tokenization_spaces=False).save_pretrained(folder)
 
 
 def build_model(settings: PretrainSettings, vocabulary: int, attention: str = "eager") -> Any:
     """An untrained model with tied embeddings; torch's seed decides its weights. `attention`: transformers' name of how it is computed."""
-    from transformers import (
-        GPTNeoXConfig,
-        GPTNeoXForCausalLM,
-        LlamaConfig,
-        LlamaForCausalLM,
-        Qwen2Config,
-        Qwen2ForCausalLM,
-    )
+    import transformers
 
     common: dict[str, Any] = {
         "vocab_size": vocabulary,
@@ -103,13 +94,11 @@ def build_model(settings: PretrainSettings, vocabulary: int, attention: str = "e
         "attn_implementation": attention,
     }
     if settings.architecture == "gpt_neox":
-        return GPTNeoXForCausalLM(GPTNeoXConfig(**common))
+        return transformers.GPTNeoXForCausalLM(transformers.GPTNeoXConfig(**common))
+    common["num_key_value_heads"] = settings.key_value_heads or settings.heads
     if settings.architecture == "qwen2":
-        return Qwen2ForCausalLM(Qwen2Config(**common, num_key_value_heads=settings.key_value_heads or settings.heads))
-    return LlamaForCausalLM(LlamaConfig(**common, num_key_value_heads=settings.key_value_heads or settings.heads))
-
-
-CLIP_NORM = 1.0
+        return transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**common))
+    return transformers.LlamaForCausalLM(transformers.LlamaConfig(**common))
 
 
 @dataclass(frozen=True)
@@ -125,8 +114,10 @@ class Place:
         name = resolve_device(device)
         if precision != "auto":
             return cls(name, precision == "bfloat16")
-        half = {"cpu": _cpu_has_bfloat16, "mps": lambda: False}.get(name, torch.cuda.is_bf16_supported)
-        return cls(name, bool(half()))
+        if name == "cpu":  # native arithmetic only; emulating it would be slower than float32
+            capability = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+            return cls(name, bool(capability.get("amx_bf16") or capability.get("avx512_bf16")))
+        return cls(name, name != "mps" and torch.cuda.is_bf16_supported())
 
     @property
     def torch(self) -> str:
@@ -142,7 +133,7 @@ class Place:
 def step(model: Any, optimizers: Sequence[torch.optim.Optimizer], batch: torch.Tensor, place: Place, parts: int = 1) -> float:
     """Learn one batch, token ids [sequences, length], that goes through the model in `parts` of as many sequences each.
 
-    Gradients are added up, so the parts decide the memory and not, but for rounding, what is learnt. Returns the mean loss.
+    Gradients are added up, so the parts decide the footprint and not, but for rounding, what is learnt. Returns the mean loss.
     """
     total = 0.0
     for part in batch.chunk(parts):
@@ -175,18 +166,8 @@ def compiled(model: Any, wanted: bool) -> Iterator[Any]:
         cause = first_line(getattr(error, "inner_exception", error))
         raise SettingsError(
             f"torch.compile does not work for this model on this machine ({cause}). It needs a C++ compiler and, "
-            "on a GPU, Triton. Leave --compile out: the same is learnt, more slowly."
+            "on a GPU, Triton. Leave out --compile: training gives the same model, more slowly."
         ) from error
-
-
-def _cpu_has_bfloat16() -> bool:
-    """Native bfloat16 arithmetic; emulating it would be slower than float32."""
-    capability = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return bool(capability.get("amx_bf16") or capability.get("avx512_bf16"))
-
-
-STATE = "state.pt"
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -247,12 +228,6 @@ class Checkpoint:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-CHECKPOINT_STEPS = 250
-FINAL_RATE_SHARE = 0.03  # the cosine ends here, as a share of the learning rate
-TOKENIZER_SAMPLE = 60_000  # documents the tokenizer is trained on
-_ENCODED_AT_ONCE = 100_000  # documents; an encoding takes a hundred times the memory of its ids
-
-
 def pretrain(settings: PretrainSettings, source: FactSource, target: Path, reporter: Reporter | None = None) -> ModelCard:
     """Pre-train as `settings` say on the facts of `source` and put the finished model at `target`.
 
@@ -264,7 +239,10 @@ def pretrain(settings: PretrainSettings, source: FactSource, target: Path, repor
     corpus = corpus_of(settings, source)
     reporter.log(f"Corpus of {len(corpus.documents):,} documents from {len(corpus.facts):,} facts.")
     preparing.advance(1)
-    tokenizer = train_tokenizer(_sample(corpus.documents, settings.seed), settings.vocabulary)
+    documents = corpus.documents
+    if len(documents) > TOKENIZER_SAMPLE:
+        documents = random.Random(f"tokenizer {settings.seed}").sample(documents, TOKENIZER_SAMPLE)
+    tokenizer = train_tokenizer(documents, settings.vocabulary)
     preparing.advance(1)
     blocks = _blocks(settings, corpus.documents, tokenizer)
     preparing.advance(1)
@@ -293,7 +271,14 @@ def pretrain(settings: PretrainSettings, source: FactSource, target: Path, repor
             "threads": torch.get_num_threads(),
         },
     }
-    write_folder(target, lambda folder: _save(folder, model, tokenizer, corpus), manifest)
+
+    def fill(folder: Path) -> None:
+        with no_progress_bar():
+            model.half().save_pretrained(folder)
+        save_tokenizer(tokenizer, folder)
+        corpus.facts.to_parquet(folder / EXPOSURES, index=False)
+
+    write_folder(target, fill, manifest)
     checkpoint.forget()
     reporter.log(f"{settings.name}: {model.num_parameters():,} parameters, {blocks.size:,} tokens, {seconds:.0f} s.")
     return folder_card(target, settings.name, "pretrained")
@@ -304,10 +289,6 @@ def learning_rate(settings: PretrainSettings, step: int, steps: int) -> float:
     warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
     cosine = 0.5 * (1 + math.cos(math.pi * step / max(1, steps)))
     return settings.learning_rate * warm * (FINAL_RATE_SHARE + (1 - FINAL_RATE_SHARE) * cosine)
-
-
-def _sample(documents: list[str], seed: int) -> list[str]:
-    return documents if len(documents) <= TOKENIZER_SAMPLE else random.Random(f"tokenizer {seed}").sample(documents, TOKENIZER_SAMPLE)
 
 
 def _blocks(settings: PretrainSettings, documents: list[str], tokenizer: Any) -> np.ndarray:
@@ -370,16 +351,7 @@ def build_optimizers(model: Any, settings: PretrainSettings) -> list[torch.optim
     taken = {id(p) for p in layers}
     others = [p for p in model.parameters() if id(p) not in taken]
     decay = settings.weight_decay
-    found: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(others, lr=settings.learning_rate, betas=(0.9, 0.95), weight_decay=decay, fused=True)
-    ]
-    if layers:
-        found.append(torch.optim.Muon(layers, lr=settings.learning_rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
-    return found
-
-
-def _save(folder: Path, model: Any, tokenizer: Any, corpus: Corpus) -> None:
-    with no_progress_bar():
-        model.half().save_pretrained(folder)
-    save_tokenizer(tokenizer, folder)
-    corpus.facts.to_parquet(folder / EXPOSURES, index=False)
+    adamw = torch.optim.AdamW(others, lr=settings.learning_rate, betas=(0.9, 0.95), weight_decay=decay, fused=True)
+    if not layers:
+        return [adamw]
+    return [adamw, torch.optim.Muon(layers, lr=settings.learning_rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")]

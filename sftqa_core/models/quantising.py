@@ -19,7 +19,6 @@ from typing import Any
 from sftqa_core.errors import MissingPackage, ModelUnavailable, SettingsError
 from sftqa_core.models import devices
 from sftqa_core.models.catalogue import base_card
-from sftqa_core.models.devices import NUMBER_FORMATS
 from sftqa_core.models.model_files import ModelFolder, refuse_huge, refuse_odd_adapter
 from sftqa_core.records import ModelCard, TrainSettings
 
@@ -31,7 +30,7 @@ INSTALL = "pip install bitsandbytes==0.50.2"
 
 def number_format(device: str, quantization: str) -> str:
     """Of a model's weights in its fingerprint: "nf4", or the format of the resolved device."""
-    return NF4 if quantization == NF4 else NUMBER_FORMATS[device]
+    return NF4 if quantization == NF4 else devices.NUMBER_FORMATS[device]
 
 
 def is_of(dtype: str, quantization: str) -> bool:
@@ -67,7 +66,7 @@ def refuse_second_adapter(card: ModelCard, settings: TrainSettings) -> None:
     so it stays beside them, where a second one has no place."""
     if settings.quantization == NF4 and settings.n != 0 and base_card(card) is not None:
         raise SettingsError(
-            f"{card.name} is an adapter, and with its model in 4 bits (nf4) no other can be trained on it. "
+            f"{card.name} is an adapter, and no second adapter can be trained while its model is in 4 bits (nf4). "
             "Merge it first (sftqa export --merge), or choose quantization none."
         )
 
@@ -83,14 +82,14 @@ def refuse_unusable(base: ModelFolder, adapter: ModelFolder | None, name: str, q
 def refuse_quantised(config: Mapping[str, Any], name: str, quantization: str) -> None:
     """Raise `ModelUnavailable` for a model whose files hold quantised weights already: of any kind, where they are to be quantised; else
     by bitsandbytes, whose weights take no other number format. Other kinds are widened when they are loaded, or lack their package."""
-    found = config.get("quantization_config")
-    by_package = isinstance(found, Mapping) and str(found.get("quant_method")).startswith(PACKAGE)
-    if found and (quantization == NF4 or by_package):
-        raise ModelUnavailable(f"{name} is quantised already, in its own way. Choose the whole model that it was made of.")
+    own = config.get("quantization_config")
+    by_package = isinstance(own, Mapping) and str(own.get("quant_method")).startswith(PACKAGE)
+    if own and (quantization == NF4 or by_package):
+        raise ModelUnavailable(f"{name} is already quantised in another way. Choose the unquantised model.")
 
 
 def nf4_settings(compute: Any) -> Any:
-    """Heavy: what transformers is told; `compute` is the torch dtype that is computed in."""
+    """Heavy: the settings for transformers; `compute` is the torch dtype that is computed in."""
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(
@@ -102,7 +101,7 @@ def keep_as_loaded(model: Any, name: str) -> None:
     """Heavy: forbid every layer in 4 bits to pack its weights anew. Raises `SettingsError` for a model without such a layer."""
     layers = [module for module in model.modules() if hasattr(module, "support_avx512bf16_for_cpu")]
     if not layers:
-        raise SettingsError(f"{name} has no linear layers that could be held in 4 bits. Choose quantization none.")
+        raise SettingsError(f"{name} has no linear layers to quantise. Choose quantization none.")
     for layer in layers:
         layer.support_avx512bf16_for_cpu = False
 

@@ -23,7 +23,9 @@ def layer_places(model: Any, devices: Sequence[Device]) -> dict[str, Device]:
     first. `model` may be without numbers (`init_empty_weights`).
     """
     units = list(_units(model, "", set(model._no_split_modules or ())))
-    tied = _output_name(model) if _is_tied(model) else None
+    head = model.get_output_embeddings()
+    shared = head is not None and head.weight is model.get_input_embeddings().weight
+    tied = next((name for name, module in model.named_modules() if module is head), None) if shared else None
     sizes = [0 if name == tied else sum(p.numel() * p.element_size() for p in module.parameters()) for name, module in units]
     places, before, total = {}, 0, max(1, sum(sizes))
     for (name, _), size in zip(units, sizes, strict=True):
@@ -63,13 +65,3 @@ def _units(module: Any, name: str, whole: set[str]) -> Iterator[tuple[str, Any]]
             yield from _units(child, full, whole)
         else:
             yield full, child
-
-
-def _output_name(model: Any) -> str | None:
-    head = model.get_output_embeddings()
-    return next((name for name, module in model.named_modules() if module is head), None)
-
-
-def _is_tied(model: Any) -> bool:
-    head = model.get_output_embeddings()
-    return head is not None and head.weight is model.get_input_embeddings().weight

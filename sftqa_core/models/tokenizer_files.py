@@ -1,14 +1,9 @@
 """A model's tokenizer from its files alone: the `tokenizers` package and JSON, neither transformers nor torch.
 
-It stands in for the loaded tokenizer where a page or a preflight asks what texts become. What stands around a text is what
-tokenizer.json says: beside it transformers ignores `add_bos_token` and `add_eos_token` of tokenizer_config.json. A family's own
+It stands in for the loaded tokenizer where a page or a preflight asks what texts become, how many tokens they have, and whether the
+tokenizer is sane: each check is a sentence with its fix, by the rules of loading.py and training/encoding.py. What stands around a text
+is what tokenizer.json says: beside it transformers ignores `add_bos_token` and `add_eos_token` of tokenizer_config.json. A family's own
 class may do more; loading the model has the last word.
-
-How many tokens texts have, counted with a model's own tokenizer file: without torch, and quick enough for a page.
-
-Is a tokenizer sane? Read from the model's files, each finding a sentence with its fix. Never loads torch.
-
-The rules are those of loading.py and training/encoding.py: what would stop a model there, or lose an end token, is told here.
 """
 
 from __future__ import annotations
@@ -16,7 +11,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +21,13 @@ from sftqa_core.models.loading import beginning_ids, continuation, plain_ids, to
 from sftqa_core.models.model_files import TOKENIZER, ModelFolder, refuse_growing_tokenizer
 from sftqa_core.records import Check
 
+CountTokens = Callable[[str], int]
+FITTING = "Fetch the tokenizer that belongs to the model."
+SAVE = "Save it there: AutoTokenizer.from_pretrained(name).save_pretrained(folder)."
 SETTINGS = "tokenizer_config.json"
+_OTHERS = ("tokenizer.model", "vocab.json", "vocab.txt", SETTINGS)  # of a tokenizer without tokenizer.json
+_BYTES_PER_TOKEN = 3  # of names and short sentences, about; where the tokenizer can't be asked
+_TRIED = 16  # of the longest texts: the one with most letters need not have most tokens
 _MAP = "special_tokens_map.json"
 TEMPLATE = "chat_template.jinja"
 _NAMED = ("bos_token", "eos_token", "pad_token", "unk_token")
@@ -52,8 +52,12 @@ class LightTokenizer:
 
     def id_of(self, token: str) -> int | None:
         """A token's id; None for one that the files do not have."""
-        found = self.backend.token_to_id(token)
-        return found if found is not None else self._declared().get(token)
+        number = self.backend.token_to_id(token)
+        if number is not None:
+            return int(number)
+        table = self.settings.get("added_tokens_decoder")  # tokens that only tokenizer_config.json knows
+        rows = table.items() if isinstance(table, dict) else ()
+        return {str(row["content"]): int(at) for at, row in rows if isinstance(row, dict) and at.isdigit()}.get(token)
 
     def id_named(self, name: str) -> int | None:
         """The id of "bos_token" and so on; None where none is named, or the named one is not there."""
@@ -63,18 +67,12 @@ class LightTokenizer:
     def special_ids(self) -> set[int]:
         """Ids that mark something and are no part of ordinary text."""
         added = self.backend.get_added_tokens_decoder()
-        named = {found for name in self.named if (found := self.id_named(name)) is not None}
+        named = {number for name in self.named if (number := self.id_named(name)) is not None}
         return named | {number for number, token in added.items() if token.special}
 
     def pieces(self, ids: list[int]) -> str:
         """Tokens as a person reads them: "Par is"."""
         return " ".join(self.backend.decode([number], skip_special_tokens=False).strip() or "(space)" for number in ids)
-
-    def _declared(self) -> dict[str, int]:
-        """Tokens that only tokenizer_config.json knows."""
-        table = self.settings.get("added_tokens_decoder")
-        rows = table.items() if isinstance(table, dict) else ()
-        return {str(token["content"]): int(number) for number, token in rows if isinstance(token, dict) and number.isdigit()}
 
 
 def light_tokenizer(folder: Path) -> LightTokenizer | None:
@@ -105,8 +103,8 @@ def _read(folder: Path) -> LightTokenizer:
     backend.no_truncation()
     settings = own.json(SETTINGS) if (folder / SETTINGS).exists() else {}
     older = own.json(_MAP) if (folder / _MAP).exists() and "added_tokens_decoder" not in settings else {}
-    found = {name: _text(settings.get(name)) or _text(older.get(name)) for name in _NAMED}
-    return LightTokenizer(backend, settings, {name: token for name, token in found.items() if token})
+    named = {name: _text(settings.get(name)) or _text(older.get(name)) for name in _NAMED}
+    return LightTokenizer(backend, settings, {name: token for name, token in named.items() if token})
 
 
 def _text(token: Any) -> str | None:
@@ -115,65 +113,39 @@ def _text(token: Any) -> str | None:
     return token if isinstance(token, str) and token else None
 
 
-CountTokens = Callable[[str], int]
-
-_TOKENIZER = "tokenizer.json"
-_BYTES_PER_TOKEN = 3  # of names and short sentences, about; where the tokenizer can't be asked
-_TRIED = 16  # of the longest texts: the one with most letters need not have most tokens
-
-
 def token_counter(folder: Path | None) -> CountTokens:
-    """Counts a text's tokens with those that the tokenizer puts around it; a third of its bytes where it can't be asked."""
-    with contextlib.suppress(OSError, ImportError):
-        path = (folder or Path()) / _TOKENIZER
-        if folder is not None and path.is_file():
-            return _counter(path, path.stat().st_mtime_ns)
-    return _guess
+    """Counts a text's tokens with those that the tokenizer puts around it; a third of its bytes where it can't be asked, or can't be
+    read: loading the model will say why."""
+    with contextlib.suppress(OSError, ImportError, ModelUnavailable):
+        if folder is not None and (tokenizer := light_tokenizer(folder)) is not None:
+            return lambda text: len(tokenizer(text)["input_ids"])
+    return lambda text: 1 + len(text.encode()) // _BYTES_PER_TOKEN
 
 
 def longest_tokens(texts: Iterable[str], count: CountTokens) -> int:
     """Tokens of the longest of these texts, at least 1."""
-    most = sorted(set(texts), key=len)[-_TRIED:]
-    return max(1, *(count(text) for text in most), 1)
-
-
-def _guess(text: str) -> int:
-    return 1 + len(text.encode()) // _BYTES_PER_TOKEN
-
-
-@lru_cache(maxsize=1)
-def _counter(path: Path, changed_ns: int) -> CountTokens:
-    from tokenizers import Tokenizer
-
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception:  # the library raises no narrower class for a file that it can't read; loading the model will say it
-        return _guess
-    return lambda text: len(tokenizer.encode(text).ids)
-
-
-FITTING = "Fetch the tokenizer that belongs to the model."
-SAVE = "Save it there: AutoTokenizer.from_pretrained(name).save_pretrained(folder)."
-_OTHERS = ("tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
+    return max([1, *map(count, sorted(set(texts), key=len)[-_TRIED:])])
 
 
 def tokenizer_checks(folder: Path, config: dict[str, Any]) -> list[Check]:
     """The points tokenizer, beginning, end and padding of a tokenizer beside its model's configuration; the first alone where it stops
     the others."""
-    return list(_kept_checks.get((folder, tokenizer_stamp(folder), fingerprint(config)), lambda: tuple(_looked_at(folder, config))))
+    return list(_kept_checks.get((folder, tokenizer_stamp(folder), fingerprint(config)), lambda: tuple(_checked(folder, config))))
 
 
 _kept_checks: Kept[tuple[Check, ...]] = Kept(20)
 
 
-def _looked_at(folder: Path, config: dict[str, Any]) -> list[Check]:
+def _checked(folder: Path, config: dict[str, Any]) -> list[Check]:
     try:
         with tokenizer_panics():
-            found = light_tokenizer(folder)
-            if found is None:
-                return [_not_light(folder)]
-            rows = vocabulary(config)
-            return [_fits(found, rows), _beginning(found, rows), _end(found, config, rows), _padding(found, rows)]
+            tokenizer, rows = light_tokenizer(folder), vocabulary(config)
+            if tokenizer is not None:
+                return [_fits(tokenizer, rows), _beginning(tokenizer, rows), _end(tokenizer, config, rows), _padding(tokenizer, rows)]
+            if any((folder / name).exists() for name in _OTHERS):
+                said = "Its tokenizer has no tokenizer.json, so it is checked when the model is loaded."
+                return [Check("tokenizer", "unknown", said, SAVE)]
+            return [Check("tokenizer", "problem", "The folder holds no tokenizer, so no text can be read.", SAVE)]
     except ModelUnavailable as error:
         return [Check("tokenizer", "problem", str(error), FITTING)]
 
@@ -182,12 +154,6 @@ def vocabulary(config: dict[str, Any]) -> int | None:
     """Tokens that the model knows; None where its configuration does not say."""
     size = {**config, **(config.get("text_config") or {})}.get("vocab_size")
     return size if isinstance(size, int) and size > 0 else None
-
-
-def _not_light(folder: Path) -> Check:
-    if any((folder / name).exists() for name in _OTHERS):
-        return Check("tokenizer", "unknown", "Its tokenizer has no tokenizer.json, so it is checked when the model is loaded.", SAVE)
-    return Check("tokenizer", "problem", "The folder holds no tokenizer, so no text could be read.", SAVE)
 
 
 def _fits(tokenizer: LightTokenizer, rows: int | None) -> Check:
@@ -199,7 +165,7 @@ def _fits(tokenizer: LightTokenizer, rows: int | None) -> Check:
         said = f"Its tokenizer knows {len(beyond):,} tokens that the model does not, such as {shown(beyond[most])}"
         return Check("tokenizer", "problem", f"{said} ({most:,}; the model knows {rows:,}).", FITTING)
     if not plain_ids(tokenizer, "The capital of"):
-        return Check("tokenizer", "problem", "Its tokenizer makes no token of a plain sentence.", FITTING)
+        return Check("tokenizer", "problem", "Its tokenizer produces no tokens for a plain sentence.", FITTING)
     return Check("tokenizer", "ok", f"The tokenizer and its {len(known):,} tokens fit the model.")
 
 
@@ -210,25 +176,24 @@ def _beginning(tokenizer: LightTokenizer, rows: int | None) -> Check:
         return Check("beginning", "problem", said, FITTING)
     if put:
         text = shown(tokenizer.backend.decode(put, skip_special_tokens=False))
-        odd = named is not None and put != [tokenizer.id_of(named)]
-        said = f"Each text begins with {text}, which the tokenizer puts there once."
-        if odd:
+        said = f"The tokenizer puts {text} once in front of each text."
+        if named is not None and put != [tokenizer.id_of(named)]:
             return Check("beginning", "note", f"{said} Its beginning token is {shown(named)}.", "See the model's page for what is meant.")
         return Check("beginning", "ok", said)
     if named is None or named == tokenizer.named.get("eos_token"):
-        return Check("beginning", "ok", "Nothing stands in front of a text, as this tokenizer has it.")
-    fix = "If the model's page asks for one, fetch its newest files: tokenizer.json says what stands in front."
+        return Check("beginning", "ok", "This tokenizer puts no token in front of a text.")
+    fix = "If the model's page asks for one, fetch its latest files: tokenizer.json decides it."
     return Check("beginning", "note", f"The tokenizer names the beginning token {shown(named)} but puts none in front of a text.", fix)
 
 
 def _end(tokenizer: LightTokenizer, config: dict[str, Any], rows: int | None) -> Check:
     named, own = tokenizer.named.get("eos_token"), tokenizer.id_named("eos_token")
-    said = config.get("eos_token_id")
-    others = [number for number in (said if isinstance(said, list) else [said]) if isinstance(number, int)]
+    ends = config.get("eos_token_id")
+    others = [number for number in (ends if isinstance(ends, list) else [ends]) if isinstance(number, int)]
     if named is None and not others:
         if not tokenizer.plain_class:
-            told = "No end token is named in the files; its kind of tokenizer may have one of its own, which loading the model shows."
-            return Check("end", "unknown", told)
+            said = "The files name no end token. The tokenizer's class may define one; loading the model shows it."
+            return Check("end", "unknown", said)
         return Check("end", "problem", "No end token is named, so no answer would ever end.", "Set eos_token in its tokenizer_config.json.")
     if named is not None and own is None:
         return _new_end(tokenizer, named, others, rows)
@@ -238,8 +203,8 @@ def _end(tokenizer: LightTokenizer, config: dict[str, Any], rows: int | None) ->
     text = shown(named or tokenizer.backend.id_to_token(end))
     if own is not None and others and own not in others:
         other = shown(tokenizer.backend.id_to_token(others[0]))
-        told = f"The tokenizer ends a text with {text}, the model's configuration with {other}: both end an answer, tuning teaches {text}."
-        return Check("end", "note", told, "Nothing needs to be done, unless the model's page names another.")
+        said = f"The tokenizer ends a text with {text}, the model's configuration with {other}: both end an answer, tuning teaches {text}."
+        return Check("end", "note", said, "Nothing needs to be done, unless the model's page names another.")
     return Check("end", "ok", f"An answer ends with {text}, and the end token is learned with it.")
 
 
@@ -248,27 +213,30 @@ def _new_end(tokenizer: LightTokenizer, named: str, others: list[int], rows: int
     new = tokenizer.backend.get_vocab_size(with_added_tokens=True)
     known = [token for number in others if (token := tokenizer.backend.id_to_token(number)) is not None]
     fix = f"Set eos_token in its tokenizer_config.json to {shown(known[0]) if known else 'a token that is there'}."
-    told = f"The end token {shown(named)} is not among the tokenizer's tokens, so it becomes a new one"
+    said = f"The end token {shown(named)} is not among the tokenizer's tokens, so it becomes a new one"
     if rows is not None and new < rows:
-        return Check("end", "note", f"{told} that the model has never seen.", fix)
-    return Check("end", "problem", f"{told} that the model does not have.", fix)
+        return Check("end", "note", f"{said} that the model has never seen.", fix)
+    return Check("end", "problem", f"{said} that the model does not have.", fix)
 
 
 def _padding(tokenizer: LightTokenizer, rows: int | None) -> Check:
     named, own = tokenizer.named.get("pad_token"), tokenizer.id_named("pad_token")
     by_place = "Labels are masked by position, so the end token is learned all the same."
     if named is None or named == tokenizer.named.get("eos_token"):
-        return Check("padding", "ok", f"The end token also fills up short texts. {by_place}")
+        return Check("padding", "ok", f"The end token also serves as padding. {by_place}")
     if own is None or (rows is not None and own >= rows):
-        told = f"The model does not know the padding token {shown(named)}, so the end token fills up short texts."
-        return Check("padding", "note", told, "Nothing needs to be done: padding is never read.")
-    return Check("padding", "ok", f"Short texts are filled up with {shown(named)}, which is never read.")
+        said = f"The model does not know the padding token {shown(named)}, so the end token serves as padding."
+        return Check("padding", "note", said, "Nothing needs to be done: padding is never read.")
+    return Check("padding", "ok", f"The padding token is {shown(named)}, which is never read.")
 
 
 def answers_check(tokenizer: LightTokenizer, rows: int | None, texts: Sequence[tuple[str, str]]) -> Check:
     """How the replies are read behind their prompts: (prompt, reply) texts, one pair or more."""
     with tokenizer_panics():
-        read = [(reply, continuation(tokenizer, prompt, reply), _grows(tokenizer, prompt, reply)) for prompt, reply in texts]
+        read = []
+        for prompt, reply in texts:
+            head, whole = plain_ids(tokenizer, prompt), plain_ids(tokenizer, prompt + reply)
+            read.append((reply, continuation(tokenizer, prompt, reply), whole[: len(head)] != head))
     many = len(read)
     if lost := [reply for reply, ids, _ in read if not ids]:
         return Check("answers", "problem", f"The tokenizer makes no token of {shown(lost[0])} ({len(lost)} of {many}).", FITTING)
@@ -277,39 +245,30 @@ def answers_check(tokenizer: LightTokenizer, rows: int | None, texts: Sequence[t
         return Check("answers", "problem", said, FITTING)
     unknown = tokenizer.id_named("unk_token")
     if unreadable := [reply for reply, ids, _ in read if unknown is not None and unknown in ids]:
-        said = f"The tokenizer has no signs for {len(unreadable)} of {many} answers, such as {shown(unreadable[0].strip())}."
+        said = f"The tokenizer can't represent {len(unreadable)} of {many} answers, such as {shown(unreadable[0].strip())}."
         return Check("answers", "note", said, "Leave these facts out, or choose a model that can write them.")
     if grown := [reply for reply, _, grows in read if grows]:
-        said = f"Prompt and answer grow together at their border in {len(grown)} of {many} examples, so answers are read as on a new line."
+        said = f"Prompt and answer share a token in {len(grown)} of {many} examples, so answers are tokenized as on a new line."
         return Check("answers", "note", said, "Let the prompt end without a space and the answer form begin with one.")
-    return _written(tokenizer, read)
-
-
-def _written(tokenizer: LightTokenizer, read: list[tuple[str, list[int], bool]]) -> Check:
-    """Whether the tokens give the answer back."""
+    # whether the tokens give the answer back
     back = [(reply.strip(), tokenizer.backend.decode(ids, skip_special_tokens=False).strip()) for reply, ids, _ in read]
     if changed := [(reply, text) for reply, text in back if reply != text]:
-        said = f"The tokenizer changes {len(changed)} of {len(read)} answers: {shown(changed[0][0])} comes back as {shown(changed[0][1])}."
-        return Check("answers", "note", said, "See that the answers are still found: the short ones are compared with their case.")
+        said = f"The tokenizer changes {len(changed)} of {many} answers: {shown(changed[0][0])} comes back as {shown(changed[0][1])}."
+        return Check("answers", "note", said, "Check that the answers are still matched: short ones are compared with their case.")
     reply, ids, _ = min(read, key=lambda row: len(row[0]))
     count = f"{len(ids)} token{'s' if len(ids) != 1 else ''}"
-    return Check("answers", "ok", f"Behind the prompt {shown(reply)} is read as in running text: {count} ({tokenizer.pieces(ids)}).")
-
-
-def _grows(tokenizer: LightTokenizer, prompt: str, reply: str) -> bool:
-    head, whole = plain_ids(tokenizer, prompt), plain_ids(tokenizer, prompt + reply)
-    return whole[: len(head)] != head
+    return Check("answers", "ok", f"After the prompt, {shown(reply)} is tokenized as in running text: {count} ({tokenizer.pieces(ids)}).")
 
 
 def prompt_check(tokenizer: LightTokenizer | None, prompt: str, reply: str) -> Check:
     """The border between a prompt's text and its reply's, and what stands at the prompt's beginning."""
     first = tokenizer.named.get("bos_token") if tokenizer else None
     if tokenizer and first and prompt.startswith(first) and beginning_ids(tokenizer):
-        said = f"The prompt begins with {shown(first)}, which the tokenizer puts there as well, so it stands there twice."
-        return Check("prompt", "note", said, "Take it out of the prompt.")
+        said = f"The prompt begins with {shown(first)}, which the tokenizer adds as well, so it appears twice."
+        return Check("prompt", "note", said, "Remove it from the prompt.")
     if prompt[-1:] in (" ", "\t"):
         said = "The prompt ends in a space, which belongs to the next word for most tokenizers."
-        return Check("prompt", "note", said, "Take the space off the prompt's end and put it in front of the answer.")
+        return Check("prompt", "note", said, "Move the space from the prompt's end to the front of the answer.")
     if not prompt[-1:].isspace() and not reply[:1].isspace():
-        return Check("prompt", "note", "Prompt and answer stand side by side without a space.", "Put a space in front of the answer.")
+        return Check("prompt", "note", "No space separates prompt and answer.", "Put a space in front of the answer.")
     return Check("prompt", "ok", f"The prompt ends in {shown(prompt.rstrip()[-1:])} without a space, and the answer brings its own.")

@@ -4,6 +4,7 @@ step (training/trying.py). Never loads torch, but for that step.
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from sftqa_core.engine.capacity import completion_tokens
 from sftqa_core.errors import OutOfMemory, SftqaError
+from sftqa_core.knowledge.facts import FactSource
+from sftqa_core.knowledge.relations import statement_prompts
 from sftqa_core.memory.profiles import open_for
-from sftqa_core.models import footprint
+from sftqa_core.models import footprint, loading
 from sftqa_core.models.catalogue import base_card, find_model
 from sftqa_core.models.chat_templates import Layout, layout, require_chat_template
 from sftqa_core.models.devices import SEPARATE, device_ram, resolve_device, return_freed_ram
@@ -23,7 +26,7 @@ from sftqa_core.models.model_files import ModelFolder
 from sftqa_core.models.quantising import NF4, usable_device
 from sftqa_core.models.tokenizer_files import CountTokens, longest_tokens, token_counter
 from sftqa_core.progress import Reporter, Silent
-from sftqa_core.records import Check, TrainSettings
+from sftqa_core.records import Check, LevelScheme, ModelCard, TrainSettings
 from sftqa_core.records.schemes import quantization_problems
 from sftqa_core.records.tuning import parts_of
 from sftqa_core.training.objectives import objective_of
@@ -31,10 +34,6 @@ from sftqa_core.training.trying import Trial, try_one_step
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from sftqa_core.knowledge.facts import FactSource
-    from sftqa_core.models.loading import LoadedModel
-    from sftqa_core.records import LevelScheme, ModelCard
 
 # What a process takes before it holds a model: Python and the libraries (benchmarks/memory.py prints it), or a GPU's context
 PROCESS_BYTES = {"cpu": 560_000_000, "cuda": 500_000_000, "rocm": 500_000_000, "mps": 700_000_000}
@@ -123,10 +122,8 @@ class Estimator:
 
         def work(shape: Shape) -> Footprint:
             free = self._free_beside(shape, gpus)
-            prompts = batch_size or footprint.prompts_at_once(
-                shape, self.device, length, sampling.draws, sampling.max_new_tokens, free
-            )  # fmt: skip
-            return footprint.spread_over(footprint.decoding(shape, self.device, prompts, rows, length, new, share), gpus)
+            most = footprint.prompts_at_once(shape, self.device, length, sampling.draws, sampling.max_new_tokens, free)
+            return footprint.spread_over(footprint.decoding(shape, self.device, batch_size or most, rows, length, new, share), gpus)
 
         return self._fit(work, None, gpus, gpus)
 
@@ -142,8 +139,8 @@ class Estimator:
             answers = footprint.spread_over(footprint.answering(shape, self.device, questions, asked, new), parts)
             if not n:
                 return answers
-            tuned = _step(shape, self.device, settings, n, length, settings.gpus)
-            own = max(0, tuned.weights - answers.weights)  # of the tuned model, which answers while the base model is still there
+            tuned, beside = _step(shape, self.device, settings, n, length, settings.gpus)
+            own = max(0, tuned.weights - beside - answers.weights)  # the tuned model answers beside the base model, without a teacher
             after = replace(answers, weights=answers.weights + own, total=answers.total + own)
             return max(tuned, after, key=lambda work: work.total)
 
@@ -167,12 +164,12 @@ class Estimator:
         return max(0, gpus * (self.ram.free - PROCESS_BYTES[self.device]) - weights) if self.ram else weights
 
 
-def _step(shape: Shape, device: str, settings: TrainSettings, examples: int, length: int, gpus: int = 1) -> Footprint:
-    """A run's step on one of its GPUs, with what its objective needs beside (a teacher)."""
+def _step(shape: Shape, device: str, settings: TrainSettings, examples: int, length: int, gpus: int = 1) -> tuple[Footprint, int]:
+    """A run's step on one of its GPUs, and how much of that its objective needs beside the model (a teacher)."""
     step = TuningStep.of(settings, examples, length)
     tuned = footprint.tuning_together(shape, device, step, gpus, settings.sharding)
     beside = objective_of(settings).memory(shape, device, step)
-    return replace(tuned, weights=tuned.weights + beside, total=tuned.total + beside)
+    return replace(tuned, weights=tuned.weights + beside, total=tuned.total + beside), beside
 
 
 def model_shape(card: ModelCard, quantization: str = "none") -> Shape | None:
@@ -193,14 +190,10 @@ def _described(card: ModelCard, quantization: str) -> tuple[Shape | None, int | 
     return shape.in_4_bits() if shape is not None and quantization == NF4 else shape, parameters, folder
 
 
-# --- how long texts are ---------------------------------------------------------------------------------------
-
-
 def longest_prompt(source: FactSource, facts: pd.DataFrame, count: CountTokens, scheme: LevelScheme) -> int:
     """Tokens of a probe's longest prompt: of each relation's longest facts, the templates or the question behind examples, and by
     likelihood the longest answer that is read behind it."""
     from sftqa_core.engine.wanted_facts import contexts_of, question_prompts
-    from sftqa_core.knowledge.relations import statement_prompts
 
     sized = facts.assign(size=facts["subject"].str.len() + facts["question"].str.len())
     longest, prompts = sized.sort_values("size").groupby("relation").tail(_COUNTED), defaultdict[str, list[str]](list)
@@ -256,9 +249,6 @@ def _examples(settings: TrainSettings, facts: pd.DataFrame, chat: Layout | None)
     return [prompt + reply + tail for prompt, reply in prompt_pairs(settings, facts, chat)]
 
 
-# --- what needs less ------------------------------------------------------------------------------------------
-
-
 def verdict(fit: Fit, kind: str, settings: Settings, again: Callable[[Settings], Fit]) -> tuple[list[str], list[str]]:
     """Problems and notes: work that needs more than the device has can't start, and what needs more than is free now may fail.
 
@@ -267,11 +257,11 @@ def verdict(fit: Fit, kind: str, settings: Settings, again: Callable[[Settings],
     if fit.needed is None or fit.least is None or fit.total is None or fit.free is None:
         return [], []
     place = "the GPU" if fit.device in SEPARATE else "this machine"
-    needs, total = f"It needs about {gigabytes(fit.least)} of {fit.resource}{_each(fit.gpus)}, and", gigabytes(fit.total)
+    needs, total = f"It needs about {gigabytes(fit.least)} of {fit.resource}{_each(fit.gpus)};", gigabytes(fit.total)
     if fit.least > fit.total:
-        return [f"{needs} {place} has {total} in all. {_advice(kind, settings, again, lambda other: other.total)}"], []
+        return [f"{needs} {place} has {total} in total. {_advice(kind, settings, again, lambda other: other.total)}"], []
     if fit.least > fit.free:
-        now = f"{gigabytes(fit.free)} of the {total} on {place} are free now, so it may fail. Close other programs."
+        now = f"only {gigabytes(fit.free)} of the {total} on {place} is free now, so it may fail. Close other programs."
         return [], [f"{needs} {now} {_advice(kind, settings, again, lambda other: other.free)}"]
     return [], []
 
@@ -305,29 +295,20 @@ def smaller_footprint(kind: str, settings: Settings) -> Settings | None:
     lora: Settings = {"method": "lora", **({"learning_rate": None} if settings.get("learning_rate") is not None else {})}
     if full and not _batch_weighs(settings):
         return lora
-    return _fewer_at_once(settings) or (lora if full else _four_bits(settings) or _processor(settings))
-
-
-def _fewer_at_once(settings: Settings) -> Settings | None:
-    """The next smaller part of a batch, then gradient checkpointing; None where both are at their end."""
-    batch, gpus = settings.get("batch_size"), _gpus(settings)
-    at_once = settings.get("micro_batch") or batch
+    gpus, at_once = _gpus(settings), settings.get("micro_batch") or batch
     if gpus > 1 and isinstance(batch, int) and batch > gpus:
         return {"batch_size": max(gpus, batch // 2 // gpus * gpus)}  # they share it evenly, and take no parts of it
     if gpus == 1 and isinstance(batch, int) and isinstance(at_once, int) and at_once > 1:
         return {"micro_batch": max(part for part in range(1, at_once // 2 + 1) if batch % part == 0)}
-    return None if settings.get("gradient_checkpointing") else {"gradient_checkpointing": True}
-
-
-def _four_bits(settings: Settings) -> Settings | None:
-    """The base model's weights in 4 bits, where they can be held so."""
-    if settings.get("quantization") == NF4 or quantization_problems(NF4, _gpus(settings)):
-        return None
-    try:
-        usable_device(str(settings.get("device", "auto")), quantization=NF4)
-    except SftqaError:
-        return None
-    return {"quantization": NF4}
+    if not settings.get("gradient_checkpointing"):
+        return {"gradient_checkpointing": True}
+    if full:
+        return lora
+    if settings.get("quantization") != NF4 and not quantization_problems(NF4, gpus):
+        with contextlib.suppress(SftqaError):  # weights can't be held so on this device
+            usable_device(str(settings.get("device", "auto")), quantization=NF4)
+            return {"quantization": NF4}
+    return _processor(settings)
 
 
 def _processor(settings: Settings) -> Settings | None:
@@ -362,16 +343,12 @@ def _batch_weighs(settings: Settings) -> bool:
     return used.activations + used.logits > used.total / 2
 
 
-# --- one trial step -------------------------------------------------------------------------------------------
-
-
 def trial(settings: TrainSettings, reporter: Reporter | None = None) -> Check:
     """Load the model and try one step now, on whatever device; too little RAM or GPU memory is the check's problem."""
-    from sftqa_core.models.loading import load_model
     from sftqa_core.training.selection import train_pool
 
     try:
-        loaded = load_model(find_model(settings.model), settings.device, quantization=settings.quantization)
+        loaded = loading.load_model(find_model(settings.model), settings.device, quantization=settings.quantization)
         return_freed_ram()  # quantising leaves holes
         pool = train_pool(open_for(settings.model, settings.source), settings)
         n = len(pool) if settings.n == TrainSettings.ALL else settings.n
@@ -383,7 +360,7 @@ def trial(settings: TrainSettings, reporter: Reporter | None = None) -> Check:
     return Check("trial", "ok", done.line(_expected(loaded, settings, done)))
 
 
-def try_examples(loaded: LoadedModel, examples: pd.DataFrame, settings: TrainSettings, reporter: Reporter) -> Trial | None:
+def try_examples(loaded: loading.LoadedModel, examples: pd.DataFrame, settings: TrainSettings, reporter: Reporter) -> Trial | None:
     """Try one step on the longest batch of `examples` (fact table rows) and tell the log. Raises `OutOfMemory`."""
     from sftqa_core.training.trainer import encode_examples
 
@@ -393,10 +370,10 @@ def try_examples(loaded: LoadedModel, examples: pd.DataFrame, settings: TrainSet
     return done
 
 
-def _expected(loaded: LoadedModel, settings: TrainSettings, done: Trial) -> int | None:
+def _expected(loaded: loading.LoadedModel, settings: TrainSettings, done: Trial) -> int | None:
     """The estimate for that very step, in bytes as they were measured: of a GPU what torch holds, of a processor the whole process."""
     shape = model_shape(loaded.card, settings.quantization)
     if shape is None:
         return None
-    step = _step(shape, loaded.device, settings, done.examples, done.tokens)
+    step, _ = _step(shape, loaded.device, settings, done.examples, done.tokens)
     return step.total + (PROCESS_BYTES["cpu"] if loaded.device == "cpu" else 0)

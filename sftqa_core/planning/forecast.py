@@ -8,8 +8,10 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from sftqa_core.errors import NotEnoughFacts
+from sftqa_core.evaluation.predictions import held_out_facts, is_kept, require_test_facts
 from sftqa_core.jsonrecord import Record
-from sftqa_core.memory.speeds import few_shot_pieces, kind_of_probe
+from sftqa_core.memory.profiles import known_levels, open_for
+from sftqa_core.memory.speeds import few_shot_pieces, kind_of_probe, measured
 from sftqa_core.models.chat_templates import asked_by, chat_notes
 from sftqa_core.models.devices import resolve_device
 from sftqa_core.planning.fit import Estimator, Fit, verdict
@@ -70,10 +72,8 @@ def forecast(settings: TrainSettings | ProbeSettings | StudySettings) -> Forecas
     """The cost of a training run, a probe or a study. Raises `SftqaError` for a model or source that can't be had."""
     if isinstance(settings, StudySettings):
         return _study(settings)
-    return _probe(settings) if isinstance(settings, ProbeSettings) else _train(settings)
-
-
-def _probe(settings: ProbeSettings) -> Forecast:
+    if isinstance(settings, TrainSettings):
+        return _train(settings)
     from sftqa_core.memory.prober import chosen_facts
 
     prober = _prober(settings)
@@ -125,8 +125,6 @@ def _study(settings: StudySettings) -> Forecast:
 
 
 def _train(settings: TrainSettings) -> Forecast:
-    from sftqa_core.evaluation.predictions import held_out_facts, require_test_facts
-    from sftqa_core.memory.profiles import known_levels
     from sftqa_core.training.selection import available, needs_levels, next_to_probe, train_pool
 
     prober = _prober(probe_settings(settings))
@@ -149,9 +147,9 @@ def _train(settings: TrainSettings) -> Forecast:
         problems.append(str(error))
     if train_probes and takes_all:
         n = there + train_probes
-        notes.append(f"{train_probes:,} train facts have no known level yet and are probed first; {there:,} to {n:,} will be examples.")
+        notes.append(f"{train_probes:,} train facts have no known level and are probed first; there will be {there:,} to {n:,} examples.")
     elif train_probes:
-        notes.append(f"Up to {train_probes:,} train facts have no known level yet; they are probed until the wanted levels are filled.")
+        notes.append(f"Up to {train_probes:,} train facts have no known level; they are probed until each level has enough examples.")
     probes, steps = _unknown(prober, facts) + train_probes, training_steps(n, settings.batch_size, settings.epochs)
     asked = _answers(prober, facts, settings, notes)
     if settings.eval_every is not None and steps:  # every look, should none of them end the training
@@ -175,42 +173,33 @@ def _run_fit(prober: Prober, settings: TrainSettings, pool: pd.DataFrame, tests:
 
 def _prober(settings: ProbeSettings) -> Prober:
     from sftqa_core.memory.prober import Prober
-    from sftqa_core.memory.profiles import open_for
 
     return Prober(open_for(settings.model, settings.source), settings, Silent())
 
 
 def _unknown(prober: Prober, facts: pd.DataFrame) -> int:
     """Facts whose level would have to be measured."""
-    from sftqa_core.memory.profiles import known_levels
-
     known = known_levels(prober, facts)
     return len(facts) - (0 if known is None else len(known))
 
 
 def _answers(prober: Prober, facts: pd.DataFrame, settings: TrainSettings, notes: list[str]) -> dict[str, int]:
     """Questions to be asked, by kind; those that the base model answered before in the same way cost nothing."""
-    from sftqa_core.evaluation.predictions import is_kept
-
-    stages = {"before": 0, **settings.few_shot_stages}
-    asked = {"answer": len(facts), "few_shot": 0}
-    known = []
-    for stage, shots in stages.items():
-        if prober.card.path and is_kept(
-            stage, asked_by(prober.fingerprint, prober.card, settings.prompt), facts, prober.source, settings, prober.aliases
-        ):
-            known.append(stage)
-        else:
-            asked["few_shot" if shots else "answer"] += few_shot_pieces(len(facts), shots) if shots else len(facts)
-    if len(known) == len(stages):
+    asked, all_known = {"answer": len(facts), "few_shot": 0}, True
+    for stage, shots in {"before": 0, **settings.few_shot_stages}.items():
+        if prober.card.path:
+            model = asked_by(prober.fingerprint, prober.card, settings.prompt)
+            if is_kept(stage, model, facts, prober.source, settings, prober.aliases):
+                continue
+        asked["few_shot" if shots else "answer"] += few_shot_pieces(len(facts), shots) if shots else len(facts)
+        all_known = False
+    if all_known:
         notes.append("The base model's answers are known already.")
     return asked
 
 
 def _seconds(prober: Prober, pieces: dict[str, int]) -> tuple[float, float, tuple[str, ...]]:
     """Seconds at best and at worst, and where they come from. `pieces`: kind of work -> how many."""
-    from sftqa_core.memory.speeds import measured
-
     card, kind = prober.card, prober.device
     if not any(pieces.values()):
         return 0.0, 0.0, ("Nothing left to compute.",)
@@ -225,7 +214,7 @@ def _seconds(prober: Prober, pieces: dict[str, int]) -> tuple[float, float, tupl
             slow, fast = FLOPS_PER_S[kind]
             low, high = low + flops / fast, high + flops / slow
     if not rough:
-        return low, high, ("From the speed of this model's earlier work on this machine.",)
+        return low, high, ("Based on this model's measured speed on this machine.",)
     if not card.parameters:
         return low, high, ("The model's size is unknown, so only the time to load it is counted.",)
     return low, high, ("A rough estimate from the model's size: too little of this work was measured on this machine.",)

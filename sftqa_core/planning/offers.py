@@ -28,9 +28,9 @@ STATES = ("here", "downloadable", "gated", "not asked", "unusable")
 LENGTH = 32  # tokens of a statement, or of an example; the longest statement of the built-in world has 25
 PLACES = 8  # prompts that a probe reads at once
 _USUAL = TrainSettings("any")
-_ACCEPT = "Its terms have to be accepted once, with your account, on its page huggingface.co/{}."
+_ACCEPT = "Accept its terms once, with your account, on its page huggingface.co/{}."
 _LOGIN = "Then log in on this machine: `hf auth login`."
-_LOGGED_IN = "This machine has a login for the hub; it must be of that account."
+_LOGGED_IN = "This machine is logged in to the hub; it must be the same account."
 
 
 @dataclass(frozen=True)
@@ -80,19 +80,30 @@ def offered_models(device: str = "auto", workspace: Workspace | None = None) -> 
     Raises `SettingsError` for what is no device.
     """
     workspace = workspace or Workspace.current()
-    kind, ram = _ram(device)
-    notes, added = [], []
+    kind, ram, lacking, notes, added = device, None, "", [], []
+    try:
+        kind = resolve_device(device)
+        ram = device_ram(kind)
+    except SettingsError:
+        if device not in PROCESS_BYTES:
+            raise
+    try:
+        require_quantiser(NF4, kind)
+    except MissingPackage:
+        lacking = f"Work in 4 bits needs {PACKAGE}, which is not installed: {INSTALL}."
+    except SettingsError:  # that device never does it
+        pass
     try:
         added = added_models(workspace)
     except SftqaError as error:
-        kept = " The file is set aside, and kept, as soon as you add a model." if type(error) is ArtifactDamaged else ""
-        notes.append(f"{error} Models that were added are not shown.{kept}")
+        kept = " The file is moved aside and kept as soon as you add a model." if type(error) is ArtifactDamaged else ""
+        notes.append(f"{error} Added models are not shown.{kept}")
     login = has_token()
     offers = [_listed(card, card.name in added, kind, ram, login) for card in list_models(workspace)]
     there = {offer.card.name for offer in offers}
     offers.sort(key=lambda offer: offer.state != "here")  # the lists' order otherwise
     offers += [_known(model, kind, ram, login) for model in hub_models().values() if model.name not in there]
-    return Offered(kind, ram.free if ram else None, ram.total if ram else None, _lacking(kind), tuple(offers), tuple(notes))
+    return Offered(kind, ram.free if ram else None, ram.total if ram else None, lacking, tuple(offers), tuple(notes))
 
 
 def add_model(name: str, workspace: Workspace | None = None) -> tuple[ModelCard, str]:
@@ -103,7 +114,7 @@ def add_model(name: str, workspace: Workspace | None = None) -> tuple[ModelCard,
     """
     card = find_model(name.strip(), workspace)
     if card.kind in OPEN:
-        raise SettingsError(f"{card.name} is listed anyway: it {'is built in' if card.kind == 'built-in' else 'was made here'}.")
+        raise SettingsError(f"{card.name} is already listed: it {'is built in' if card.kind == 'built-in' else 'was made here'}.")
     if card.kind == "folder" and card.path and card.path != card.name:
         card = find_model(card.path, workspace)  # by its whole path, which means the same in any folder
     return card, keep_added(card.name, workspace)
@@ -114,36 +125,18 @@ def remove_model(name: str, workspace: Workspace | None = None) -> str:
     return drop_added(name.strip(), workspace)
 
 
-def _ram(device: str) -> tuple[str, DeviceRam | None]:
-    try:
-        kind = resolve_device(device)
-    except SettingsError:
-        if device not in PROCESS_BYTES:
-            raise
-        return device, None
-    return kind, device_ram(kind)
-
-
-def _lacking(device: str) -> str:
-    try:
-        require_quantiser(NF4, device)
-    except MissingPackage:
-        return f"Work in 4 bits needs {PACKAGE}, which is not installed: {INSTALL}."
-    except SettingsError:  # that device never does it
-        pass
-    return ""
-
-
 def _listed(card: ModelCard, added: bool, device: str, ram: DeviceRam | None, login: bool) -> Offer:
     known = known_model(card.name) if card.kind == "hub" else None
     if card.path is None and known is not None:
         return _known(known, device, ram, login, card, added)
     if card.note == NOT_HERE:
-        return Offer(card, "not asked", "The hub is asked about it and its terms when it is downloaded.", added)
+        return Offer(card, "not asked", "The hub is asked for it, and for its terms, on download.", added)
     try:
         shape, context, todo = None, None, ""
         if card.available:
-            shape, todo = model_shape(card), _base_todo(card)
+            shape, base = model_shape(card), base_card(card)
+            if base is not None and base.path is None:
+                todo = f"It is an adapter for {base.name}, which is not on this machine yet and is downloaded on first use."
             context = context_window(ModelFolder(Path(card.path)).config()) if card.path else None
     except SftqaError as error:  # an adapter whose base model is nowhere, a folder that went away meanwhile
         return Offer(card, "unusable", str(error), added)
@@ -186,19 +179,11 @@ def needs(shape: Shape | None, device: str, ram: DeviceRam | None, open_share: f
     if shape is None:
         return ()
     plain = LevelScheme().sampling
-    found = {"probe": decoding(shape, device, PLACES, plain.draws, LENGTH, plain.max_new_tokens, open_share)}
+    footprints = {"probe": decoding(shape, device, PLACES, plain.draws, LENGTH, plain.max_new_tokens, open_share)}
     tuned = {"lora": (shape, "lora"), "lora_4bit": (shape.in_4_bits(), "lora"), "full": (shape, "full")}
     for work, (held, method) in tuned.items():
         if work != "lora_4bit" or device in DEVICES:
-            found[work] = tuning(held, device, TuningStep.of(replace(_USUAL, method=method), _USUAL.batch_size, LENGTH))
-    sizes = {work: footprint.least + PROCESS_BYTES[device] for work, footprint in found.items()}
+            footprints[work] = tuning(held, device, TuningStep.of(replace(_USUAL, method=method), _USUAL.batch_size, LENGTH))
+    sizes = {work: footprint.least + PROCESS_BYTES[device] for work, footprint in footprints.items()}
     fits = {w: "unknown" if ram is None else "now" if s <= ram.free else "not now" if s <= ram.total else "no" for w, s in sizes.items()}
     return tuple(Need(work, size, fits[work]) for work, size in sizes.items())
-
-
-def _base_todo(card: ModelCard) -> str:
-    """Of an adapter that is here and its model is not."""
-    base = base_card(card)
-    if base is None or base.path is not None:
-        return ""
-    return f"It is an adapter on {base.name}, which is not on this machine yet; that one is downloaded when it is first used."

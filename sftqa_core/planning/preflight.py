@@ -11,14 +11,15 @@ import os
 import shutil
 import tempfile
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sftqa_core.artifacts.kept import Kept
 from sftqa_core.errors import MissingPackage, SettingsError, SftqaError
+from sftqa_core.evaluation.predictions import held_out_facts
 from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.memory.profiles import open_for
 from sftqa_core.models import footprint
 from sftqa_core.models.devices import NUMBER_FORMATS, device_ram, resolve_device, torch_device, why_no_gpu
@@ -26,30 +27,15 @@ from sftqa_core.models.hub.fetch import lacks_room
 from sftqa_core.models.hub.hub_cache import hub_cache
 from sftqa_core.models.quantising import INSTALL, NF4, PACKAGE, require_quantiser, usable_device
 from sftqa_core.models.tokenizer_files import tokenizer_stamp
+from sftqa_core.planning import preflight_model
 from sftqa_core.planning.fit import Fit, gigabytes, resource
 from sftqa_core.planning.forecast import Forecast, forecast
-from sftqa_core.planning.preflight_model import (
-    CHAT_PROMPT,
-    STATEMENTS,
-    Looked,
-    about,
-    answer_points,
-    chat_check,
-    chat_layout,
-    look_at,
-    probing_context,
-    question_pairs,
-    statement_pairs,
-    training_context,
-)
+from sftqa_core.planning.preflight_model import Looked
 from sftqa_core.progress import Reporter
 from sftqa_core.records import Check, Preflight, ProbeSettings, StudySettings, TrainSettings
 from sftqa_core.training.optimizers import learning_rate, require_optimizer
 from sftqa_core.training.trying import tried_first
 from sftqa_core.workspace import Workspace
-
-if TYPE_CHECKING:
-    from sftqa_core.knowledge.facts import FactSource
 
 Settings = TrainSettings | ProbeSettings | StudySettings
 KINDS: dict[type, str] = {TrainSettings: "train", ProbeSettings: "probe", StudySettings: "study"}
@@ -64,12 +50,12 @@ def preflight(settings: Settings, cost: Forecast | None = None) -> Preflight:
     """Every point, for whatever `settings` ask for. `cost`: their forecast, where it is known already."""
     kind = KINDS[type(settings)]
     models = settings.models if isinstance(settings, StudySettings) else (settings.model,)
-    looked = [look_at(name, _run_of(settings, name)) for name in models]
+    looked = [preflight_model.look_at(name, _run_of(settings, name)) for name in models]
     device, place = device_check(settings.device, settings.gpus, settings.quantization)
     checks: list[Check] = []
     for model in looked:
         own = [*model.checks, *_texts(model, _run_of(settings, model.name))]
-        checks += about(own, model.name) if len(looked) > 1 else own
+        checks += [replace(check, about=model.name) for check in own] if len(looked) > 1 else own
     checks += [packages_check(kind, settings.quantization), device]
     run = _run_of(settings, models[0])
     if isinstance(run, TrainSettings) and device.state != "problem":
@@ -95,15 +81,12 @@ def _run_of(settings: Settings, model: str) -> TrainSettings | ProbeSettings:
     return settings.run(model, largest, settings.seeds[0], more_shots=settings.shots)
 
 
-# --- texts ----------------------------------------------------------------------------------------------------
-
-
 def _texts(looked: Looked, run: TrainSettings | ProbeSettings) -> list[Check]:
-    """Answers, prompt, base or chat, context. Facts that can't be had are told with the costs."""
+    """Answers, prompt, base or chat, context. Facts that can't be had are reported with the costs."""
     if looked.card is None or any(check.state == "problem" and check.name == "model" for check in looked.checks):
         return []
     trains = isinstance(run, TrainSettings)
-    chat = chat_check(looked, trains, _in_chat(run))
+    chat = preflight_model.chat_check(looked, trains, _in_chat(run))
     try:
         source = open_for(looked.name, run.source)
         return [chat, *(_training_texts(looked, run, source) if isinstance(run, TrainSettings) else _probing_texts(looked, run, source))]
@@ -112,15 +95,17 @@ def _texts(looked: Looked, run: TrainSettings | ProbeSettings) -> list[Check]:
 
 
 def _training_texts(looked: Looked, run: TrainSettings, source: FactSource) -> list[Check]:
-    from sftqa_core.evaluation.predictions import held_out_facts
     from sftqa_core.training.selection import train_pool
 
     def look() -> list[Check]:
         pool, tests = train_pool(source, run), held_out_facts(source, run)
-        chat = chat_layout(looked, _in_chat(run))
-        pairs = [] if chat is None and _in_chat(run) else question_pairs(run, pool if len(pool) else tests, chat)
+        chat = preflight_model.chat_layout(looked, _in_chat(run))
+        pairs = [] if chat is None and _in_chat(run) else preflight_model.question_pairs(run, pool if len(pool) else tests, chat)
         n = len(pool) if run.n == TrainSettings.ALL else min(run.n, len(pool))
-        return [*answer_points(looked, pairs, CHAT_PROMPT if chat else None), training_context(looked, run, source, pool, tests, n, chat)]
+        return [
+            *preflight_model.answer_points(looked, pairs, preflight_model.CHAT_PROMPT if chat else None),
+            preflight_model.training_context(looked, run, source, pool, tests, n, chat),
+        ]
 
     texts = (run.prompt, run.n, run.seed, run.relations, run.test_limit, run.max_answer_tokens, run.shots, run.more_shots)
     levels = (run.scheme, run.levels, run.balance)
@@ -134,9 +119,9 @@ def _probing_texts(looked: Looked, run: ProbeSettings, source: FactSource) -> li
         facts = chosen_facts(source, run)
         if facts.empty:
             return []
-        pairs = statement_pairs(source, facts)
-        border = None if any(prompt[-1:].isspace() for prompt, _ in pairs) else STATEMENTS
-        return [*answer_points(looked, pairs, border), probing_context(looked, run, source, facts)]
+        pairs = preflight_model.statement_pairs(source, facts)
+        border = None if any(prompt[-1:].isspace() for prompt, _ in pairs) else preflight_model.STATEMENTS
+        return [*preflight_model.answer_points(looked, pairs, border), preflight_model.probing_context(looked, run, source, facts)]
 
     return _kept.get((*_key(looked, source), run.split, run.domain, run.limit, run.facts_seed, run.scheme), look)
 
@@ -149,9 +134,6 @@ def _key(looked: Looked, source: FactSource) -> tuple[Hashable, ...]:
 def _in_chat(run: TrainSettings | ProbeSettings) -> bool:
     """Whether the questions are put in the model's own chat template."""
     return isinstance(run, TrainSettings) and run.prompt.chat
-
-
-# --- packages and device --------------------------------------------------------------------------------------
 
 
 def packages_check(kind: str, quantization: str = "none") -> Check:
@@ -170,7 +152,7 @@ def device_check(setting: str, gpus: int = 1, quantization: str = "none") -> tup
     """What the device setting stands for here, and the device ("cpu" where it can't be used); whether there are so many GPUs."""
     try:
         device = usable_device(setting, gpus, quantization)
-    except MissingPackage:  # told under packages
+    except MissingPackage:  # reported under packages
         device = resolve_device(setting)
     except SettingsError as error:
         return Check.of_error("device", str(error), "Choose device cpu."), "cpu"
@@ -181,7 +163,7 @@ def device_check(setting: str, gpus: int = 1, quantization: str = "none") -> tup
     where = f"{gpus} GPUs" if gpus > 1 else "the GPU"
     if quantization == NF4:
         said = f"It runs on {where} ({device}), in {form}, which has not been verified on a GPU."
-        return Check("device", "note", said, "Compare levels with those of the whole model on some facts first."), device
+        return Check("device", "note", said, "Compare levels with those of the unquantised model on some facts first."), device
     return Check("device", "ok", f"It runs on {where} ({device}), in {form}."), device
 
 
@@ -193,9 +175,6 @@ def optimizer_check(run: TrainSettings, device: str) -> list[Check]:
     except SftqaError as error:
         return [Check.of_error("optimizer", str(error), "Choose optimizer adamw, or give a learning rate.")]
     return []
-
-
-# --- costs ----------------------------------------------------------------------------------------------------
 
 
 def _costs(settings: Settings, cost: Forecast | None, looked: list[Looked], device: str) -> list[Check]:
@@ -237,11 +216,11 @@ def footprint_check(
         if not parameters or ram is None:
             return Check("memory", "unknown", f"How much {what} it needs is unknown until the model is downloaded.")
         least = footprint.coarse(parameters, device, method, quantization == NF4).total
-        said = f"By its size alone it needs {gigabytes(least)} of {what} or more"
+        said = f"Judged by its size alone, it needs at least {gigabytes(least)} of {what}"
         if least > ram.total:
             fix = "Choose a smaller model" + (" or LoRA." if method == "full" else ".")
-            return Check("memory", "problem", f"{said}, and there are {gigabytes(ram.total)} in all.", fix)
-        return Check("memory", "note", f"{said}; {gigabytes(ram.free)} are free.", "The estimate is exact once the model is downloaded.")
+            return Check("memory", "problem", f"{said}; there is {gigabytes(ram.total)} in total.", fix)
+        return Check("memory", "note", f"{said}; {gigabytes(ram.free)} is free.", "The estimate is exact once the model is downloaded.")
     if fit.stands_against:
         said, _, fix = fit.stands_against.partition(". ")
         return Check("memory", "problem" if fit.least > (fit.total or 0) else "note", f"{said}.", fix or "Choose a smaller model.")
@@ -252,15 +231,12 @@ def trial_check(device: str, parameters: int | None, trains: bool, gpus: int = 1
     """Whether one step is tried on the device before the work (training/trying.py)."""
     if trains and tried_first(device, parameters, gpus):
         place = "the CPU" if device == "cpu" else "the GPU"
-        said = f"One step is tried on {place} first, so that too little {resource(device)} shows before any time is lost."
+        said = f"One step is tried on {place} first, so that a lack of {resource(device)} shows early."
         return Check("trial", "ok", said)
     if trains and gpus > 1:
         return Check("trial", "ok", f"No step is tried first: one GPU's step says little about {gpus} that share the work.")
     why = "the model is small and runs on the CPU" if trains else f"a probe short of {resource(device)} reads fewer prompts at once"
     return Check("trial", "ok", f"No step is tried first: {why}.")
-
-
-# --- disk -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -282,7 +258,7 @@ def _disk_points(run: TrainSettings | ProbeSettings, cost: Forecast, looked: lis
     if run.save_model:  # first written beside other temporary files, then moved
         size = trained * footprint.BYTES[NUMBER_FORMATS[device] if run.method == "full" else "float32"]
         writings += [Writing("the tuned model", root, size)]
-        writings += [] if _disk(tmp) == _disk(root) else [Writing("the tuned model on its way", tmp, size, "TMPDIR")]
+        writings += [] if _disk(tmp) == _disk(root) else [Writing("the tuned model's temporary copy", tmp, size, "TMPDIR")]
     return disk_check(writings, root, footprint.checkpoint_bytes(trained) if cost.seconds_high > _MINUTE_S else 0)
 
 
@@ -304,17 +280,17 @@ def disk_check(writings: Sequence[Writing], root: Path, checkpoint: int = 0) -> 
         size, free = sum(writing.size for writing in same_disk), shutil.disk_usage(_existing(same_disk[0].folder)).free
         if lacks_room(free, size):
             most = max(same_disk, key=lambda writing: writing.size)
-            said = f"The disk has {gigabytes(free)} free beside {most.folder}, and {most.what} needs {gigabytes(size)}."
+            said = f"The disk of {most.folder} has {gigabytes(free)} free, but {most.what} needs {gigabytes(size)}."
             return Check("disk", "problem", said, _FREE_SOME.format(most.variable))
         left.append(free - size)
     if min(left) < LITTLE:
         return Check("disk", "note", f"Only {gigabytes(min(left))} will be left on the disk of {root}.", _FREE_SOME.format("SFTQA_CACHE"))
     if checkpoint >= min(left):
-        said = f"There is no room for a checkpoint ({gigabytes(checkpoint)}), so a training that is interrupted would start again."
+        said = f"There is no room for a checkpoint ({gigabytes(checkpoint)}), so an interrupted training would start from the beginning."
         return Check("disk", "note", said, _FREE_SOME.format("SFTQA_CACHE"))
     size = sum(writing.size for writing in writings)
     written = f"{gigabytes(size)} will be written, and " if size >= LITTLE / 10 else ""
-    return Check("disk", "ok", f"Disk: {written}{gigabytes(min(left))} stay free.")
+    return Check("disk", "ok", f"Disk: {written}{gigabytes(min(left))} remain free.")
 
 
 def _existing(folder: Path) -> Path:

@@ -12,31 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 from sftqa_core.engine.capacity import completion_tokens, context_window, fits_window
 from sftqa_core.errors import ModelUnavailable, SftqaError
+from sftqa_core.knowledge.facts import FactSource
+from sftqa_core.knowledge.relations import statement_prompts
+from sftqa_core.models import tokenizer_files
 from sftqa_core.models.catalogue import base_card, find_model
 from sftqa_core.models.chat_templates import Layout, chat_template, layout, require_chat_template
 from sftqa_core.models.hub.fetch import HubAnswer, ask_hub, has_token
 from sftqa_core.models.lists import MADE, kind_of_model
 from sftqa_core.models.model_files import ModelFolder
 from sftqa_core.models.quantising import refuse_second_adapter, refuse_unusable
-from sftqa_core.models.tokenizer_files import (
-    FITTING,
-    answers_check,
-    light_tokenizer,
-    prompt_check,
-    token_counter,
-    tokenizer_checks,
-    vocabulary,
-)
 from sftqa_core.planning.fit import gigabytes, longest_example, longest_prompt, longest_question, prompt_pairs
 from sftqa_core.records import Check, LevelScheme, ModelCard, ProbeSettings, TrainSettings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sftqa_core.knowledge.facts import FactSource
-
 FREE_LICENCES = ("apache-2.0", "mit", "bsd-3-clause", "bsd-2-clause", "cc0-1.0", "unlicense", "isc")
-CHAT_PROMPT = Check("prompt", "ok", "The model's own chat template stands around each question, its beginning token included.")
+CHAT_PROMPT = Check("prompt", "ok", "Each question is put in the model's chat template, which includes its beginning token.")
 STATEMENTS = Check("prompt", "ok", "Statements end where the answer would follow, without a space.")
 _LOGIN = "Accept its terms on its hub page, log in here with `hf auth login`, then try again."
 _SHORTER = "Leave these facts out or shorten them, use a shorter prompt, or choose a model with a larger context window."
@@ -75,7 +67,7 @@ def look_at(name: str, run: TrainSettings | ProbeSettings | None = None) -> Look
         return Looked(name, (Check.of_error("model", str(error), "Choose another model, or fetch this one again."),), card)
     words = own if (own / "tokenizer_config.json").is_file() else folder.path
     here = [_here(card, config), _licence(whole, None), Check("access", "ok", "Its files are on this machine; no login is needed.")]
-    return Looked(name, (*here, *tokenizer_checks(words, config)), card, words, config, parameters=whole.parameters)
+    return Looked(name, (*here, *tokenizer_files.tokenizer_checks(words, config)), card, words, config, parameters=whole.parameters)
 
 
 def _here(card: ModelCard, config: dict[str, Any]) -> Check:
@@ -83,10 +75,10 @@ def _here(card: ModelCard, config: dict[str, Any]) -> Check:
     kinds = [str(kind) for kind in config.get("architectures") or ()]
     if kinds and not any(kind.endswith(("ForCausalLM", "LMHeadModel")) for kind in kinds):
         fix = "Choose one whose architecture ends in ForCausalLM, unless you know that this one generates text."
-        return Check("model", "note", f"Its configuration names {kinds[0]}, which is no causal language model.", fix)
+        return Check("model", "note", f"Its configuration names {kinds[0]}, which is not a causal language model.", fix)
     if config.get("auto_map"):
-        said = "It names program code of its own (auto_map), which is never run: it loads only if transformers knows its type itself."
-        return Check("model", "note", said, "Check that transformers knows this type, or choose another model.")
+        said = "It refers to program code of its own (auto_map), which is never run. It loads only if transformers supports its type."
+        return Check("model", "note", said, "Check that transformers supports this type, or choose another model.")
     return Check("model", "ok", f"{card.name} is on this machine with all its weights ({card.architecture}{size}).")
 
 
@@ -94,16 +86,16 @@ def _on_the_hub(name: str, card: ModelCard, whole: ModelCard) -> Looked:
     hub = ask_hub(whole.name)
     size = f", {gigabytes(hub.size_bytes)} to download" if hub.size_bytes else ""
     at = f" at commit {hub.commit[:12]}" if hub.commit else ""
-    found = Check("model", "ok", f"{whole.name} is not on this machine yet; the hub has it{at}{size}.")
+    model = Check("model", "ok", f"{whole.name} is not on this machine yet; the hub has it{at}{size}.")
     if not hub.gated:
         access = Check("access", "ok", "It can be downloaded without a login.")
     elif hub.refused is None:
-        access = Check("access", "ok", "It is gated, and the login of this machine may download it.")
+        access = Check("access", "ok", "It is gated, and this machine's login has access.")
     else:
-        why = "the hub does not give it to the login of this machine" if has_token() else "this machine has no login for the hub"
+        why = "this machine's login has no access to it" if has_token() else "this machine is not logged in to the hub"
         access = Check("access", "problem", f"It is gated, and {why}.", _LOGIN)
     later = Check("tokenizer", "unknown", "The tokenizer is unknown until the model is downloaded.", "It is checked then.")
-    return Looked(name, (found, _licence(whole, hub), access, later), card, hub=hub, parameters=whole.parameters or hub.parameters)
+    return Looked(name, (model, _licence(whole, hub), access, later), card, hub=hub, parameters=whole.parameters or hub.parameters)
 
 
 def _licence(card: ModelCard, hub: HubAnswer | None) -> Check:
@@ -141,16 +133,16 @@ def chat_check(looked: Looked, trains: bool, chat_prompt: bool) -> Check:
         return Check("chat", "ok", "Levels are measured by completing plain statements, which needs no chat template.")
     if kind == "base":
         if chat_prompt:
-            return Check("chat", "note", "Its name says base model, and the prompt is a chat template.", plain)
-        return Check("chat", "ok", "A base model, and a plain prompt fits it.")
+            return Check("chat", "note", "Its name says base model, but the prompt is a chat template.", plain)
+        return Check("chat", "ok", "It is a base model, and a plain prompt suits it.")
     if chat_prompt:
-        return Check("chat", "ok", "The questions are put in the model's own chat template.")
+        return Check("chat", "ok", "The questions use the model's own chat template.")
     if kind == "either":
         said = "It has a chat template, as some base models do; its name does not say whether it was tuned to chat."
         return Check("chat", "unknown", said, "If the model's page calls it a chat or instruct model, choose the prompt chat.")
     if not template:
         return Check("chat", "note", "Its name says chat model, but it has no chat template.", "See its page for the prompt it expects.")
-    return Check("chat", "note", "This is a chat model, and the prompt is a plain one that it was not made for.", "Choose the prompt chat.")
+    return Check("chat", "note", "This is a chat model, but the prompt is a plain one, not its own.", "Choose the prompt chat.")
 
 
 def chat_layout(looked: Looked, chat_prompt: bool) -> Layout | None:
@@ -163,23 +155,18 @@ def chat_layout(looked: Looked, chat_prompt: bool) -> Layout | None:
     return layout(require_chat_template(looked.card))
 
 
-def about(checks: tuple[Check, ...] | list[Check], name: str) -> list[Check]:
-    """The same findings under a model's name."""
-    return [replace(check, about=name) for check in checks]
-
-
 def answer_points(looked: Looked, pairs: list[tuple[str, str]], border: Check | None = None) -> list[Check]:
     """The points prompt and answers of (prompt, reply) texts; nothing without any. `border`: what is said where no person wrote it."""
     if not pairs:
         return []
     try:
-        tokenizer = light_tokenizer(looked.words) if looked.words else None
-        prompt = border or prompt_check(tokenizer, *pairs[0])
+        tokenizer = tokenizer_files.light_tokenizer(looked.words) if looked.words else None
+        prompt = border or tokenizer_files.prompt_check(tokenizer, *pairs[0])
         if tokenizer is None:
             return [prompt, Check("answers", "unknown", "How answers are tokenized is unknown until the model is downloaded.")]
-        return [prompt, answers_check(tokenizer, vocabulary(looked.config), pairs)]
+        return [prompt, tokenizer_files.answers_check(tokenizer, tokenizer_files.vocabulary(looked.config), pairs)]
     except ModelUnavailable as error:
-        return [Check("answers", "problem", str(error), FITTING)]
+        return [Check("answers", "problem", str(error), tokenizer_files.FITTING)]
 
 
 def question_pairs(settings: TrainSettings, facts: pd.DataFrame, chat: Layout | None = None) -> list[tuple[str, str]]:
@@ -189,8 +176,6 @@ def question_pairs(settings: TrainSettings, facts: pd.DataFrame, chat: Layout | 
 
 def statement_pairs(source: FactSource, facts: pd.DataFrame) -> list[tuple[str, str]]:
     """(statement, answer) as a probe reads them, of some facts."""
-    from sftqa_core.knowledge.relations import statement_prompts
-
     columns = (facts[name].head(_SAMPLE) for name in ("relation", "subject", "question", "answers"))
     return [
         (statement_prompts(source.relations[relation], subject, question)[0], f" {answers[0]}")
@@ -205,7 +190,7 @@ def training_context(
     baseline. Levels of the test facts are always measured, of the train facts where examples are chosen by them."""
     from sftqa_core.training.selection import needs_levels
 
-    window, count, new = context_window(looked.config), token_counter(looked.words), settings.max_answer_tokens
+    window, count, new = context_window(looked.config), tokenizer_files.token_counter(looked.words), settings.max_answer_tokens
     example = longest_example(settings, pool, n, count, chat)
     longest = max(example, new + longest_question(replace(settings, shots=0, more_shots=()), pool, tests, count, chat))
     for facts in (tests, pool if needs_levels(settings) else tests.head(0)):
@@ -213,14 +198,12 @@ def training_context(
     if window is None or not fits_window(window, longest):
         return _context(looked, window, longest)
     if n and not fits_window(window, rare := longest_example(settings, pool, len(pool), count, chat)):
-        said = (
-            f"A few facts make examples of up to {rare:,} tokens, more than the context window of {window:,} tokens; a draw may hold one."
-        )
+        said = f"A few facts make examples of up to {rare:,} tokens, more than the context window of {window:,}; a sample may include one."
         return Check("context", "note", said, _SHORTER)
     most = max(settings.shots, *settings.more_shots, 0)
     shown = new + longest_question(settings, pool, tests, count, chat) if most else 0
     if not fits_window(window, shown):
-        said = f"{most} examples in front of the question take about {shown:,} tokens of {window:,}; fewer are shown."
+        said = f"{most}-shot prompts take about {shown:,} tokens, more than the context window of {window:,}; fewer examples are shown."
         return Check("context", "note", said, "Choose fewer shots for that baseline, or a model with a larger context window.")
     return _context(looked, window, max(longest, shown))
 
@@ -231,7 +214,7 @@ def probing_context(looked: Looked, settings: ProbeSettings, source: FactSource,
 
 
 def _longest_probe(looked: Looked, scheme: LevelScheme, source: FactSource, facts: pd.DataFrame) -> int:
-    return longest_prompt(source, facts, token_counter(looked.words), scheme) + completion_tokens(scheme)
+    return longest_prompt(source, facts, tokenizer_files.token_counter(looked.words), scheme) + completion_tokens(scheme)
 
 
 def _context(looked: Looked, window: int | None, longest: int) -> Check:

@@ -21,6 +21,7 @@ from sftqa_core.records.reports import (
     SourceReport,
 )
 from sftqa_core.records.schemes import (
+    DOMAIN_NAMES,
     DOMAINS,
     MAX_SEED,
     METHODS,

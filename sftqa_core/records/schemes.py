@@ -12,7 +12,8 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import Keys, Record, setting, shown
 
 SPLITS = ("train", "dev", "test")
-DOMAINS = ("in", "out")
+DOMAIN_NAMES = {"in": "in-domain", "out": "out-of-domain"}
+DOMAINS = tuple(DOMAIN_NAMES)
 METHODS = {"sampling": "full probe", "adaptive": "adaptive probe", "likelihood": "likelihood"}
 QUANTIZATIONS = {"none": "as the device has them", "nf4": "in 4 bits (NF4)"}  # a model's weights (models/quantising.py) -> their name
 MATCHES = {"tokens": "whole words", "substring": "any part of the text"}
@@ -114,8 +115,8 @@ class ProbeSettings(Record):
     )
     split: str = setting("test", label="Split", flag="--split", choices={name: name for name in (*SPLITS, "all")}, help="which facts")
     domain: str = setting(
-        "all", label="Domain", flag="--domain", choices={"in": "in-domain", "out": "out-of-domain", "all": "both domains"},
-        title="{value}", help="relations that runs are tuned on by default (in), or others (out)",
+        "all", label="Domain", flag="--domain", choices={**DOMAIN_NAMES, "all": "both domains"},
+        title="{value}", help="topics that runs are tuned on by default (in), or others (out)",
     )  # fmt: skip
     limit: int | None = setting(
         None, label="Fact limit", flag="--limit", low=1, unit="facts", unset="all", title="at most {value:,} facts",

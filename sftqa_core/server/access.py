@@ -1,6 +1,6 @@
-"""Where the explorer listens, who may come in, and what a person is told about it at start.
+"""Where the explorer listens, who may log in, what is printed about it at start, and who has logged in.
 
-Who came in: sessions that end, wrong tokens that are counted, and the one comparison of the token.
+Sessions end, wrong tokens are counted, and the token is compared in one place.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ def checked(access: Access, port: int = 8501) -> Access:
     if not access.local and access.login == "none":
         place = f"On {access.host}" if access.host else "On every address of this machine"
         raise SettingsError(
-            f"{place} others could open the explorer and start jobs as you, so it does not start that way.\n"
-            f"For yourself, from another machine: leave it on 127.0.0.1 and run there\n    {tunnel(port)}\n"
-            f"For others: sftqa app --host {access.host or '0.0.0.0'} --share, which asks everyone for a token ({TOKEN_VARIABLE}), or\n"
-            f"--share --login streamlit for your organisation's own login."
+            f"{place} others could open the explorer and start jobs as you. It does not start without a login.\n"
+            f"To use it yourself from another machine, keep it on 127.0.0.1 and run there:\n    {tunnel(port)}\n"
+            f"To share it: sftqa app --host {access.host or '0.0.0.0'} --share asks everyone for a token ({TOKEN_VARIABLE});\n"
+            f"--share --login streamlit uses your organisation's login."
         )
     return access
 
@@ -73,17 +73,17 @@ def checked(access: Access, port: int = 8501) -> Access:
 def check_token(environment: Mapping[str, str], terminal: TextIO) -> str | None:
     """The token that the environment holds, None when a new one can be made up.
 
-    Raises `SettingsError` when it is too short, or when there is none and a new one would be printed into a file. Only a
-    terminal is told a token: what else standard output is, is kept by somebody.
+    Raises `SettingsError` when it is too short, or when there is none and a new one would be printed into a file. A token is
+    printed on a terminal only: whatever else standard output is may be stored.
     """
-    told = environment.get(TOKEN_VARIABLE)
-    if told is None and not terminal.isatty():
+    token = environment.get(TOKEN_VARIABLE)
+    if token is None and not terminal.isatty():
         raise SettingsError(
-            f"A token is needed, {TOKEN_VARIABLE} is not set, and a new one is shown on a terminal only, which this is not.\n{_RECIPE}"
+            f"A token is needed, but {TOKEN_VARIABLE} is not set. A new token is shown on a terminal only, which this is not.\n{_RECIPE}"
         )
-    if told is not None and len(told.strip()) < SHORTEST_TOKEN:
-        raise SettingsError(f"{TOKEN_VARIABLE} must have at least {SHORTEST_TOKEN} characters, got {len(told.strip())}.\n{_RECIPE}")
-    return told and told.strip()
+    if token is not None and len(token.strip()) < SHORTEST_TOKEN:
+        raise SettingsError(f"{TOKEN_VARIABLE} must have at least {SHORTEST_TOKEN} characters, got {len(token.strip())}.\n{_RECIPE}")
+    return token and token.strip()
 
 
 def take_token(environment: MutableMapping[str, str], terminal: TextIO) -> tuple[str, bool]:
@@ -91,9 +91,9 @@ def take_token(environment: MutableMapping[str, str], terminal: TextIO) -> tuple
 
     Raises as `check_token`.
     """
-    told = check_token(environment, terminal)
+    token = check_token(environment, terminal)
     environment.pop(TOKEN_VARIABLE, None)
-    return told or secrets.token_urlsafe(32), told is None
+    return token or secrets.token_urlsafe(32), token is None
 
 
 def tunnel(port: int, host: str | None = None) -> str:
@@ -108,19 +108,19 @@ def address(access: Access, port: int, tls: bool = False) -> str:
 
 
 def notice(access: Access, port: int, tls: bool = False, new_token: str | None = None) -> str:
-    """What is open to whom. `new_token` is told here and nowhere else."""
-    everyone = f"everyone who reaches {access.host or 'any address'} port {port} of this machine"
-    where = "every account of this machine, and of no other" if access.local else everyone
-    asks = {"none": "", "token": ", who has the token", "streamlit": ", whom your organisation's login lets in"}[access.login]
+    """What is open to whom. `new_token` is shown here and nowhere else."""
+    everyone = f"everyone who can reach {access.host or 'any address'}, port {port}"
+    where = "every account on this machine" if access.local else everyone
+    asks = {"none": "", "token": " with the token", "streamlit": " with a login of your organisation"}[access.login]
     lines = [f"SFT-QA Explorer: {address(access, port, tls)}", f"Open to: {where}{asks}. Anyone with access can start jobs as you."]
     if access.local and access.login == "none":
-        lines.append("If other people have accounts here: sftqa app --login token")
+        lines.append("If others have accounts on this machine, ask for a token: sftqa app --login token")
     if access.local:
-        lines.append(f"From another machine, type there: {tunnel(port)}")
+        lines.append(f"From another machine, run there: {tunnel(port)}")
     elif not tls:
-        lines.append(f"Not encrypted. Where the network is not yours alone, leave it on 127.0.0.1 and use: {tunnel(port)}")
+        lines.append(f"The connection is not encrypted. On a shared network, keep it on 127.0.0.1 and use: {tunnel(port)}")
     if new_token is not None:
-        lines.append(f"Token, shown this once: {new_token}")
+        lines.append(f"Token (shown only once): {new_token}")
     return "\n".join(f"  {line}" for line in lines)
 
 
@@ -204,18 +204,18 @@ def session_cookie(port: int) -> str:
 
 def user_key(cookies: Mapping[str, str]) -> str | None:
     """The cookies of streamlit's own login as one text; None when there are none."""
-    found = sorted((name, value) for name, value in cookies.items() if name.startswith(_USER_COOKIES))
-    return repr(found) if found else None
+    own = sorted((name, value) for name, value in cookies.items() if name.startswith(_USER_COOKIES))
+    return repr(own) if own else None
 
 
 def sender(client: object) -> str:
     """Whom wrong tokens are counted for: an IPv4 address, or the /64 network of an IPv6 one, which one person has whole."""
     host = str(client[0]) if isinstance(client, list | tuple) and client else "unknown"
     try:
-        found = ipaddress.ip_address(host)
+        version = ipaddress.ip_address(host).version
     except ValueError:
         return host[:64]
-    return str(ipaddress.ip_network((host, 64), strict=False)) if found.version == 6 else host
+    return str(ipaddress.ip_network((host, 64), strict=False)) if version == 6 else host
 
 
 def _digest(text: str) -> bytes:

@@ -1,9 +1,8 @@
-"""What a stranger sees: one form, with nothing fetched from anywhere.
-
-Stands in front of every route: pages, static files, the websocket, media, downloads, uploads, metrics, whatever comes.
+"""The guard in front of every route: pages, static files, the websocket, media, downloads, uploads, metrics, whatever comes.
 
 Closed unless opened: a route that a later Streamlit adds is closed without anybody thinking of it. Pure ASGI, as a
-middleware that answers before Streamlit's own ones run (`st.App(middleware=...)`, Streamlit's documented way).
+middleware that answers before Streamlit's own ones run (`st.App(middleware=...)`, Streamlit's documented way). Whoever has not
+logged in sees one form, with nothing fetched from anywhere.
 
 Without a login (loopback only) it still refuses what a web page elsewhere could bring about: a host name that merely
 resolves to this machine (DNS rebinding), a foreign origin, a peer that is not this machine.
@@ -19,6 +18,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 from sftqa_core.server.access import SESSION_S, Entrance, is_loopback, sender, session_cookie
 
@@ -41,7 +41,10 @@ _TOKEN = (
 )
 
 
-def login_page(action: str, onward: str, message: str = "The person who started this explorer has the token.") -> str:
+ASK = "Ask the person who started this explorer for the token."
+
+
+def login_page(action: str, onward: str, message: str = ASK) -> str:
     """The form that takes the token; `onward` is the path to go to then."""
     return _PAGE.format(title="Log in", action=escape(action), message=escape(message), fields=_TOKEN.format(onward=escape(onward)))
 
@@ -97,7 +100,7 @@ class Guard:
             answer = await self._own_page(scope, headers, receive)
         answer = answer or self._closed(scope, headers)
         if answer is not None:
-            await _answer(answer, scope, receive, send)
+            await (answer if scope["type"] == "http" else WebSocketClose(1008))(scope, receive, send)
         elif scope["type"] == "http":
             await self._limited(scope, receive, send, headers)
         else:
@@ -108,13 +111,13 @@ class Guard:
         hosts = headers.getlist("host")
         if self.access.login == "none":
             if not (_is_near(scope.get("client")) and _is_near(scope.get("server"))):
-                return PlainTextResponse("This explorer answers its own machine only.", 403)
+                return PlainTextResponse("This explorer accepts connections from its own machine only.", 403)
             if len(hosts) != 1 or not is_loopback(_host_name(hosts[0])):
-                return PlainTextResponse("This explorer answers to localhost and 127.0.0.1 only, not to other names.", 403)
+                return PlainTextResponse("This explorer accepts the host names localhost and 127.0.0.1 only.", 403)
         changes = scope["type"] == "websocket" or scope["method"] not in _SAFE_METHODS
         origin = headers.get("origin")
         if changes and origin is not None and origin not in self.access.origins and not _is_origin_of(origin, hosts):
-            return PlainTextResponse("This explorer refuses requests from other sites.", 403)
+            return PlainTextResponse("This explorer accepts no requests from other sites' pages.", 403)
         return None
 
     def _closed(self, scope: Scope, headers: Headers) -> Response | None:
@@ -155,7 +158,7 @@ class Guard:
             return answer
         if not self.entrance.knows(fields.get("token", "")):
             self.entrance.attempts.failed(who)
-            return self._form(onward, "This is not the token.", 403)
+            return self._form(onward, "Wrong token.", 403)
         answer = RedirectResponse(onward, 303)
         answer.set_cookie(
             session_cookie(_port(scope)),
@@ -168,13 +171,16 @@ class Guard:
         )
         return answer
 
-    def _form(self, onward: str, message: str | None = None, status: int = 200) -> Response:
-        words = (message,) if message else ()
-        page = login_page(self.access.base + LOGIN, onward, *words)
+    def _form(self, onward: str, message: str = ASK, status: int = 200) -> Response:
+        page = login_page(self.access.base + LOGIN, onward, message)
         return HTMLResponse(page, status, headers={"Content-Security-Policy": OWN_POLICY})
 
     def _key(self, scope: Scope, headers: Headers) -> str | None:
-        return self.entrance.key(_cookies(headers), _port(scope))
+        cookies: dict[str, str] = {}
+        for piece in headers.get("cookie", "").split(";"):
+            name, _, value = piece.strip().partition("=")
+            cookies[name] = value
+        return self.entrance.key(cookies, _port(scope))
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         """Pass a request on, and end it with status 413 as soon as its body is larger than allowed."""
@@ -189,7 +195,7 @@ class Guard:
                 raise _TooLarge
             return message
 
-        async def told(message: Message) -> None:
+        async def passed_on(message: Message) -> None:
             nonlocal started
             if seen <= limit:  # what the inner application makes of the broken body (a 500) is not passed on
                 started = True
@@ -200,9 +206,9 @@ class Guard:
             seen = limit + 1
         else:
             with suppress(_TooLarge):
-                await self.app(scope, counted, told)
+                await self.app(scope, counted, passed_on)
         if seen > limit and not started:
-            await PlainTextResponse(f"Larger than the {limit:,} bytes that are taken here.", 413)(scope, receive, send)
+            await PlainTextResponse(f"The request is larger than the limit of {limit:,} bytes.", 413)(scope, receive, send)
 
     async def _watched(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         """Pass a websocket on, and close it with the next message after its session ended."""
@@ -215,11 +221,11 @@ class Guard:
         async def heard() -> Message:
             message = await receive()
             if message["type"] == "websocket.receive" and not self.entrance.sessions.holds(key):
-                await told({"type": "websocket.close", "code": 1008})
+                await passed_on({"type": "websocket.close", "code": 1008})
                 return {"type": "websocket.disconnect", "code": 1008}
             return message
 
-        async def told(message: Message) -> None:
+        async def passed_on(message: Message) -> None:
             nonlocal closed
             if closed:
                 return
@@ -227,7 +233,7 @@ class Guard:
                 closed, message = True, {"type": "websocket.close", "code": 1008}
             await send(message)
 
-        await self.app(scope, heard, told)
+        await self.app(scope, heard, passed_on)
 
 
 def _with_headers(send: Send, private: bool) -> Send:
@@ -242,13 +248,6 @@ def _with_headers(send: Send, private: bool) -> Send:
         await send(message)
 
     return dressed
-
-
-async def _answer(answer: Response, scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008})
-    else:
-        await answer(scope, receive, send)
 
 
 async def _form_fields(headers: Headers, receive: Receive) -> dict[str, str]:
@@ -266,14 +265,6 @@ async def _form_fields(headers: Headers, receive: Receive) -> dict[str, str]:
         return {}
 
 
-def _cookies(headers: Headers) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for piece in headers.get("cookie", "").split(";"):
-        name, _, value = piece.strip().partition("=")
-        found[name] = value
-    return found
-
-
 def _path(scope: Scope, base: str) -> str:
     path: str = scope["path"]
     return (path.removeprefix(base) or "/") if path == base or path.startswith(f"{base}/") else path
@@ -289,8 +280,8 @@ def _is_near(peer: tuple[str, int] | None) -> bool:
 
 def _host_name(host: str) -> str:
     try:
-        found = urlsplit(f"//{host}")
-        return (found.hostname or "") if found.netloc == host and "@" not in host else ""
+        address = urlsplit(f"//{host}")
+        return (address.hostname or "") if address.netloc == host and "@" not in host else ""
     except ValueError:
         return ""
 
@@ -298,7 +289,7 @@ def _host_name(host: str) -> str:
 def _is_origin_of(origin: str, hosts: list[str]) -> bool:
     """Whether an Origin header names the very host (and port) the request was sent to."""
     try:
-        found = urlsplit(origin)
+        address = urlsplit(origin)
     except ValueError:
         return False
-    return found.scheme in ("http", "https") and [found.netloc.lower()] == [host.lower() for host in hosts]
+    return address.scheme in ("http", "https") and [address.netloc.lower()] == [host.lower() for host in hosts]

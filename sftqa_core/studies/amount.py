@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from sftqa_core.evaluation.intervals import by_level, macro_resampled
-from sftqa_core.records import Finding, TrainSettings
+from sftqa_core.evaluation.intervals import Estimate, by_level, macro_resampled, mean_interval, normal_interval, percentiles
+from sftqa_core.records import DOMAIN_NAMES, Finding, TrainSettings
 from sftqa_core.studies import findings
 from sftqa_core.studies.findings import NO, OPEN, YES, Row
 from sftqa_core.studies.registry import Crossed, Study, Tables
-from sftqa_core.studies.statistics import Estimate, Outcomes, by_setting, mean_interval, normal_interval, percentiles
+from sftqa_core.studies.statistics import Outcomes, by_setting
 
 MACRO, NATURAL = "mean over levels", "as facts come"
 ENOUGH = 0.95  # of the best
@@ -145,7 +145,7 @@ def amount_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Fi
     for one in outcomes:
         falling = dict(findings.groups_of(falls(one, alpha), "domain"))
         for domain, rows in findings.groups_of(enough(one, alpha=alpha), "domain"):
-            about = f"{one.model}, {findings.DOMAINS[domain]}"
+            about = f"{one.model}, {DOMAIN_NAMES[domain]}"
             few = next((row for row in rows if row["n"] == FEW), None)
             if few and len(rows) > 1:
                 yield _few_finding(about, few, next(row for row in rows if row["chosen"]))

@@ -17,7 +17,6 @@ from sftqa_core.records import Finding
 from sftqa_core.studies.statistics import Outcomes
 
 LEAST = 30  # facts that a word is said about
-DOMAINS = {"in": "in-domain", "out": "out-of-domain"}
 ALPHA = 0.05
 YES, NO, OPEN = "yes", "no", "cannot tell"
 Row = dict[str, Any]

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from sftqa_core.evaluation.intervals import by_level, macro_resampled
-from sftqa_core.records import Finding, StudySettings, TrainSettings
+from sftqa_core.evaluation.intervals import by_level, macro_resampled, mean_interval, percentiles
+from sftqa_core.records import DOMAIN_NAMES, Finding, StudySettings, TrainSettings
 from sftqa_core.studies import findings
 from sftqa_core.studies.amount import MACRO, NATURAL
 from sftqa_core.studies.findings import NO, OPEN, YES, Row
 from sftqa_core.studies.registry import Crossed, Study, Tables
-from sftqa_core.studies.statistics import Outcomes, bootstrap_p, by_setting, holm, mean_interval, percentiles, sign_flip, winners
+from sftqa_core.studies.statistics import Outcomes, bootstrap_p, by_setting, holm, sign_flip, winners
 
 MIX = "natural mix"  # examples as they come: what single levels are compared with
 BEST = ["model", "domain", "test", "train", "best", "seen", "least"]
@@ -147,7 +147,7 @@ def level_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Fin
     for one in outcomes:
         best = tables["best"]
         for domain, rows in findings.groups_of(best[best["model"] == one.model], "domain"):
-            about = f"{one.model}, {findings.DOMAINS[domain]}"
+            about = f"{one.model}, {DOMAIN_NAMES[domain]}"
             overall = [row for row in rows if row["test"] == MACRO]
             if hurt := lowest.get((one.model, domain)):
                 yield _unknown_finding(about, hurt, min(row["least"] for row in overall))

@@ -9,23 +9,21 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from sftqa_core.evaluation.intervals import resampled
+from sftqa_core.evaluation.intervals import percentiles, resampled, share_interval
 from sftqa_core.memory.agreement import spearman
-from sftqa_core.records import Finding
+from sftqa_core.records import DOMAIN_NAMES, Finding
 from sftqa_core.studies import findings
 from sftqa_core.studies.amount import curve
 from sftqa_core.studies.findings import NO, OPEN, YES
 from sftqa_core.studies.level import retest
 from sftqa_core.studies.registry import Crossed, Listed, Study, Tables
-from sftqa_core.studies.statistics import Outcomes, bootstrap_p, holm, percentiles
+from sftqa_core.studies.statistics import Outcomes, bootstrap_p, holm
 
 LEAST = 10  # facts that a rank correlation is told of
 
 
 def level_shares(models: Sequence[Outcomes]) -> pd.DataFrame:
     """Test facts by level: model, domain, level, facts, share, low, high (Wilson)."""
-    from statsmodels.stats.proportion import proportion_confint
-
     rows = []
     for outcomes in models:
         for domain, inside in outcomes.domains():
@@ -33,7 +31,7 @@ def level_shares(models: Sequence[Outcomes]) -> pd.DataFrame:
             known = int((levels >= 0).sum())
             for at, label in enumerate(outcomes.scheme.labels):
                 count = int((levels == at).sum())
-                low, high = proportion_confint(count, known, method="wilson") if known else (None, None)
+                low, high = share_interval(count, known) if known else (None, None)
                 rows.append((outcomes.model, domain, label, count, count / known if known else None, low, high))
     return pd.DataFrame(rows, columns=["model", "domain", "level", "facts", "share", "low", "high"])
 
@@ -176,7 +174,7 @@ def models_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Fi
             f"After the same {row['n']:,} examples they answer {row['accuracy']:.1%} and {row['other_accuracy']:.1%} of {row['facts']:,} "
             f"facts: {findings.change(row['difference'], row['low'], row['high'], row['p_holm'])}."
         )
-        about = f"{row['model']} and {row['other']}, {findings.DOMAINS[row['domain']]}"
+        about = f"{row['model']} and {row['other']}, {DOMAIN_NAMES[row['domain']]}"
         verdict = YES if row["p_holm"] < findings.ALPHA else OPEN
         yield findings.judged(about, "Do they answer differently after the same examples?", verdict, text, row["facts"])
 

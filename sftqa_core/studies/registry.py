@@ -12,8 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from sftqa_core.records import STUDIES, Finding, StudySettings, TrainSettings
-from sftqa_core.studies.findings import DOMAINS
+from sftqa_core.records import DOMAIN_NAMES, STUDIES, Finding, StudySettings, TrainSettings
 from sftqa_core.studies.statistics import Outcomes
 
 Rows = Sequence[Mapping[str, Any]]  # of a report
@@ -42,7 +41,7 @@ class Crossed:
         lines: dict[tuple[str, ...], dict[str, float | None]] = {}
         for row in rows:
             if all(row[name] == value for name, value in self.only.items()):
-                line = tuple(str(DOMAINS.get(row[name], row[name])) for name in self.down)
+                line = tuple(str(DOMAIN_NAMES.get(row[name], row[name])) for name in self.down)
                 lines.setdefault(line, {})[str(row[self.across])] = row[self.value]
         columns = list(dict.fromkeys(column for cells in lines.values() for column in cells))
         shares = [[*line, *(_formatted(cells.get(column), ".1%") for column in columns)] for line, cells in lines.items()]

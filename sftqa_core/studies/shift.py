@@ -9,12 +9,12 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from sftqa_core.evaluation.intervals import resampled
-from sftqa_core.records import Finding, TrainSettings
+from sftqa_core.evaluation.intervals import percentiles, resampled
+from sftqa_core.records import DOMAIN_NAMES, Finding, TrainSettings
 from sftqa_core.studies import findings
 from sftqa_core.studies.findings import Row
 from sftqa_core.studies.registry import Crossed, Study, Tables
-from sftqa_core.studies.statistics import Outcomes, percentiles
+from sftqa_core.studies.statistics import Outcomes
 
 UNTOUCHED = "untouched, probed again"
 MOVES = {"kept": np.equal, "lost": np.less, "gained": np.greater}  # the level afterwards against the one before
@@ -106,7 +106,7 @@ def shift_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Fin
                     f"{row['share'] - row['excess']:.1%}. The excess is "
                     f"{findings.change(row['excess'], row['excess_low'], row['excess_high'])}."
                 )
-                about = f"{one.model}, {row['after']}, {findings.DOMAINS[row['domain']]}"
+                about = f"{one.model}, {row['after']}, {DOMAIN_NAMES[row['domain']]}"
                 yield findings.judged(
                     about, questions[row["move"]], findings.side(row["excess_low"], row["excess_high"], 0), text, row["facts"]
                 )

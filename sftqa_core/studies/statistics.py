@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -68,37 +68,6 @@ def by_setting(outcomes: Outcomes) -> dict[tuple[int, tuple[int, ...] | None], l
 PERMUTATIONS = 5_000
 
 
-class Estimate(NamedTuple):
-    """A value with its 95% interval; all None where it is not known."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-
-
-def percentiles(values: np.ndarray, alpha: float = 0.05) -> tuple[float, float]:
-    """The middle 1 - alpha of the resamples [draws]."""
-    low, high = np.quantile(values, (alpha / 2, 1 - alpha / 2))
-    return float(low), float(high)
-
-
-def mean_interval(scores: np.ndarray, seeds: int, draws: np.ndarray) -> Estimate:
-    """Mean of scores [facts], each an average over `seeds`; `draws` are its resamples.
-
-    One seed: Wilson. Several: the bootstrap over facts, whose ends are Wilson's where all facts are right or all are wrong,
-    since resampling can't show doubt there.
-    """
-    from statsmodels.stats.proportion import proportion_confint
-
-    if not len(scores):
-        return Estimate(None, None, None)
-    value = float(scores.mean())
-    wilson = proportion_confint(value * len(scores), len(scores), method="wilson")
-    if seeds == 1 or value in (0.0, 1.0):
-        return Estimate(value, max(0.0, float(wilson[0])), min(1.0, float(wilson[1])))
-    return Estimate(value, *percentiles(draws))
-
-
 def sign_flip(differences: np.ndarray, seed: int = 0) -> float:
     """Two-sided p of a mean paired difference [facts] being 0, by flipping signs; 1.0 where nothing differs."""
     from scipy.stats import permutation_test
@@ -111,15 +80,6 @@ def sign_flip(differences: np.ndarray, seed: int = 0) -> float:
         batch=max(1, CELLS_AT_ONCE // (8 * len(moved))), rng=np.random.default_rng(seed),
     )  # fmt: skip
     return float(test.pvalue)
-
-
-def normal_interval(value: float, draws: np.ndarray, alpha: float) -> tuple[float, float]:
-    """The middle 1 - alpha of a normal distribution with the bootstrap's standard error: where so little of the tails is asked for
-    that resamples hardly reach it."""
-    from scipy.stats import norm
-
-    half = float(norm.isf(alpha / 2)) * float(draws.std(ddof=1))
-    return value - half, value + half
 
 
 def bootstrap_p(difference: float, draws: np.ndarray) -> float:

@@ -25,13 +25,12 @@ from sftqa_core.errors import NotFound, SettingsError
 from sftqa_core.models.catalogue import base_card, find_model, folder_card, repository, weights_fingerprint
 from sftqa_core.models.hub.hub_cache import HubName, hub_name
 from sftqa_core.models.model_files import ADAPTER_CONFIG, ModelFolder
+from sftqa_core.records import DOMAIN_NAMES
 from sftqa_core.records.command import command_of
 
 if TYPE_CHECKING:
     from sftqa_core.records import ModelCard
     from sftqa_core.training.runs import Run
-
-_DOMAINS = {"in": "in-domain", "out": "out-of-domain"}
 
 
 def model_card(run: Run, *, merged: bool, adapter: bool) -> str:
@@ -67,8 +66,8 @@ def model_card(run: Run, *, merged: bool, adapter: bool) -> str:
 
 def _table(run: Run) -> str:
     labels = run.settings.scheme.labels
-    rows = [["", *labels, "mean over levels", "micro average"]]
-    for domain, name in _DOMAINS.items():
+    rows = [["", *labels, "mean over levels", "as facts come"]]
+    for domain, name in DOMAIN_NAMES.items():
         for stage, found in (("before", run.summary.before), ("after", run.summary.after)):
             if domain in found and found[domain].natural_n:
                 accuracy = found[domain]

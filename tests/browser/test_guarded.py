@@ -60,7 +60,7 @@ def guarded(tmp_path, workspace):
         server.terminate()
         server.wait(timeout=20)
     told = log.read_text(errors="replace")
-    assert "who has the token" in told
+    assert "with the token" in told
     assert TOKEN not in told
     assert "Traceback" not in told, told[-3000:]
 
@@ -88,7 +88,7 @@ def test_login_charts_downloads_uploads_and_logout(guarded, browser, tmp_path):
     page.goto(f"{guarded}/memory")
     page.get_by_label("Token").fill("wrong-token-wrong-token")
     page.get_by_role("button", name="Log in").click()
-    expect(page.get_by_role("status")).to_have_text("This is not the token.")
+    expect(page.get_by_role("status")).to_have_text("Wrong token.")
     page.get_by_label("Token").fill(TOKEN)
     watched = Watched(page)
     page.get_by_role("button", name="Log in").click()

@@ -17,7 +17,7 @@ from sftqa_core.errors import SftqaError
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings, StudySettings, TrainSettings
 from sftqa_core.workspace import Workspace
 from tests.jobs.job_processes import ended
-from tests.workflows.conftest import made, world  # noqa: F401 - fixtures
+from tests.workflows.conftest import made, working_in, world  # noqa: F401 - fixtures
 
 SCHEME = LevelScheme(sampling=SamplerSettings(samples=2, max_new_tokens=4))
 ROOM = 64 * 1024  # beside the model
@@ -108,18 +108,13 @@ def finished(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # n
     """A cache in which everything was done once: a probe, a run, a study, an upload, an own table of aliases."""
     root = tmp_path_factory.mktemp("finished")
     shutil.copytree(made / "cache" / "models", root / "cache" / "models")
-    before = {name: os.environ.get(name) for name in ("SFTQA_CACHE", "SFTQA_STATE")}
-    os.environ |= {"SFTQA_CACHE": str(root / "cache"), "SFTQA_STATE": str(root / "state")}
     source = str(made / "facts.csv")
-    try:
+    with working_in(root):
         workflows.probe(ProbeSettings("tiny", source, split="all", scheme=SCHEME, device="cpu"))
         workflows.train(train_settings(source))
         workflows.study(study_settings(source))
         workflows.add_upload("mine.csv", b"relation,subject,object\nP19,Ann,Paris\n")
         workflows.save_aliases([{"name": "Tamis", "same_as": "Tamis City"}])
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
     return root
 
 

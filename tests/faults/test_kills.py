@@ -32,7 +32,7 @@ def victims(executor: LocalExecutor, kind: str) -> list[int]:
     if kind == "job":
         return [claim.process.pid for claim in executor.store.active() if claim.begun and claim.process.alive()]
     children = psutil.Process(worker.pid).children() if worker else []
-    return [child.pid for child in children if "sftqa_core.jobs.warm" in " ".join(child.cmdline())]
+    return [child.pid for child in children if "sftqa_core.jobs.child warm" in " ".join(child.cmdline())]
 
 
 def kill(pids: list[int]) -> int:

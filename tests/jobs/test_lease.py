@@ -120,7 +120,7 @@ def test_gpus_are_held_together_or_not_at_all(machine):
 def test_more_gpus_than_there_are_are_refused(machine):
     """At once, instead of waiting for ever."""
     machine(2)
-    with pytest.raises(SettingsError, match="needs 3 GPUs, and this machine has 2 that can be used"), device_lease(Resources(3), "it"):
+    with pytest.raises(SettingsError, match="needs 3 GPUs, but this machine has 2 that can be used"), device_lease(Resources(3), "it"):
         pass
 
 
@@ -178,7 +178,7 @@ def test_what_asks_for_several_gpus_leases_as_many(monkeypatch: pytest.MonkeyPat
     machine(2)
     monkeypatch.setattr(devices, "why_no_gpu", lambda: None)
     assert needs_of_device("auto", 2) == Resources(2)
-    with pytest.raises(SettingsError, match=r"The work needs 3 GPUs, and this machine has 2 that can be used\. Ask for fewer\."):
+    with pytest.raises(SettingsError, match=r"The work needs 3 GPUs, but this machine has 2 that can be used\. Ask for fewer\."):
         needs_of_device("auto", 3)
-    with pytest.raises(SettingsError, match=r"needs 2 GPUs, and this machine has 0 that can be used \(.+\)\. Ask for fewer\."):
+    with pytest.raises(SettingsError, match=r"needs 2 GPUs, but this machine has 0 that can be used \(.+\)\. Ask for fewer\."):
         needs_of_device("cpu", 2)

@@ -1,8 +1,6 @@
 """The store of completions: layers, parts, damage, keys, and the form that ships."""
 
 import json
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
@@ -270,12 +268,3 @@ def test_unreadable_settings_are_passed_over(tiny, layers, caplog):
     (broken / "settings.json").write_text("{")
     assert [s.key for s in find_stores("w" * 16, None, SETTINGS.scheme.sampling, layers)] == [store_of(tiny, layers).key]
     assert "its results are not shown" in caplog.text
-
-
-def test_reading_loads_no_torch():
-    """The browser's way in imports neither torch nor transformers nor peft."""
-    modules = ("stored_levels", "scores", "probe_tables", "probe_stores", "prober", "profiles")
-    code = (
-        f"import sys; from sftqa_core.memory import {', '.join(modules)}; print([m for m in ('torch', 'transformers') if m in sys.modules])"
-    )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sftqa_core.memory.adaptive import level_probabilities
+from sftqa_core.memory.estimating import level_probabilities
 from sftqa_core.memory.scores import level_of
 from sftqa_core.records import LevelScheme, SamplerSettings
 

@@ -89,5 +89,5 @@ def test_a_described_model_is_dealt_out_like_the_real_one():
 
 def test_more_gpus_than_torch_has_are_refused():
     """A processor is one device."""
-    with pytest.raises(SettingsError, match="needs 2 GPUs, and this machine has 0 that can be used"):
+    with pytest.raises(SettingsError, match="needs 2 GPUs, but this machine has 0 that can be used"):
         load_model(find_model("atlas-llama"), "cpu", gpus=2)

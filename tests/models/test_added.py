@@ -28,7 +28,7 @@ def test_names_are_kept_in_their_order_and_once(workspace: Workspace):
 def test_what_is_not_there_can_not_be_taken_off():
     """The message names what is."""
     keep_added("o/one")
-    with pytest.raises(NotFound, match=r"o/two is not among the added models\. Added are: o/one\."):
+    with pytest.raises(NotFound, match=r"o/two is not among the added models\. Added models: o/one\."):
         drop_added("o/two")
     with pytest.raises(NotFound, match=r"^'' is not among the added models"):
         drop_added("")
@@ -57,7 +57,7 @@ def test_a_damaged_list_is_named_and_set_aside_when_it_changes(workspace: Worksp
         added_models()
     assert workspace.added_models.read_bytes() == content
     told = keep_added("o/one")
-    assert "It was set aside as added_models.json.damaged, with all that it holds, and a new list was begun." in told
+    assert "It was kept unchanged as added_models.json.damaged, and a new list was started." in told
     assert workspace.added_models.with_name("added_models.json.damaged").read_bytes() == content
     assert added_models() == ["o/one"]
 
@@ -76,7 +76,7 @@ def test_a_list_has_an_end(monkeypatch: pytest.MonkeyPatch, workspace: Workspace
     monkeypatch.setattr(added, "MOST", 2)
     keep_added("o/1")
     keep_added("o/2")
-    with pytest.raises(SettingsError, match="2 models are on the list, which is the most"):
+    with pytest.raises(SettingsError, match="The list is full: it holds 2 models"):
         keep_added("o/3")
     monkeypatch.setattr(added, "MAX_BYTES", 10)
     with pytest.raises(ArtifactDamaged, match="more than 10 bytes"):

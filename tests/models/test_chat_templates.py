@@ -75,7 +75,7 @@ def test_templates_that_are_no_text_are_named(tiny_folder, tmp_path):
     """Too large, not UTF-8, or a link that leads out of the folder: nothing of it is read."""
     path = tiny_folder / "chat_template.jinja"
     path.write_bytes(b"x" * 1_000_001)
-    with pytest.raises(ModelUnavailable, match=r"1,000,001 bytes, the most is 1,000,000"):
+    with pytest.raises(ModelUnavailable, match=r"1,000,001 bytes, the limit is 1,000,000"):
         chat_template(card(tiny_folder))
     path.write_bytes(b"\xff")
     with pytest.raises(ModelUnavailable, match="is not readable text"):
@@ -127,7 +127,7 @@ def test_earlier_turns_that_a_template_drops_are_told_when_examples_are_wanted()
     """It can be asked one question, and says why it can't be shown any."""
     template = ChatTemplate("{% for m in messages[-2:] %}{{ m.content }};{% endfor %}{{ messages | length > 99 }}")
     assert layout(template).pieces == ("", ";")
-    with pytest.raises(SettingsError, match="leaves out, changes or repeats"):
+    with pytest.raises(SettingsError, match="drops, changes or repeats"):
         layout(template, 1)
     with pytest.raises(SettingsError, match="may show 100 examples, got 101"):
         layout(template, 101)
@@ -138,7 +138,7 @@ def test_the_day_is_fixed_and_told(tiny_folder):
     assert "Today Date: 26 Jul 2024" in layout(ChatTemplate(LLAMA3.template)).pieces[0]
     (tiny_folder / "chat_template.jinja").write_text(LLAMA3.template)
     (note,) = chat_notes(card(tiny_folder), PROMPTS["chat"])
-    assert "it is told 26 July 2024 every day" in note
+    assert "it always gets 26 July 2024" in note
     (tiny_folder / "chat_template.jinja").write_text(CHATML.template)
     assert chat_notes(card(tiny_folder), PROMPTS["chat"]) == chat_notes(card(tiny_folder), PROMPTS["qa"]) == []
 
@@ -147,7 +147,7 @@ def test_models_without_a_template_are_told_what_to_do(tiny_folder):
     """Not there, or not known yet because the model is not."""
     with pytest.raises(SettingsError, match=r"tiny has no chat template.*pick the chat version"):
         require_chat_template(card(tiny_folder))
-    with pytest.raises(SettingsError, match="is not on this machine yet, so its chat template is not known"):
+    with pytest.raises(SettingsError, match="is not on this machine yet, so its chat template is unknown"):
         require_chat_template(ModelCard("owner/name", "hub", None, False))
 
 

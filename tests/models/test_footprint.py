@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -181,9 +179,3 @@ def test_as_many_prompts_are_foretold_as_the_probe_takes(name, length, rows, new
     for free in (10**11, 10**8):
         monkeypatch.setattr(capacity, "_free_bytes", lambda device, gpus, free=free: free)
         assert prompts_at_once(known, "cpu", length, rows, new, free) == capacity.at_once(loaded, length, rows, new)
-
-
-def test_the_arithmetic_loads_no_torch():
-    """The browser asks it."""
-    code = "import sys; from sftqa_core.models import footprint, tokenizer_files; print({'torch', 'transformers'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "set()"

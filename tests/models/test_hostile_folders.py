@@ -56,7 +56,7 @@ def test_links_that_lead_out_of_the_folder_are_not_followed(tiny_folder: Path, t
     assert "is a link that leads out of its folder, to /dev/zero." in refusal(tiny_folder)
     (tiny_folder / name).unlink()
     os.mkfifo(tiny_folder / name)
-    assert f"{name} is no file." in refusal(tiny_folder)
+    assert f"{name} is not a file." in refusal(tiny_folder)
 
 
 def test_links_inside_a_folder_and_to_a_folder_are_followed(tiny_folder: Path, tmp_path: Path):
@@ -86,7 +86,7 @@ def test_links_inside_a_folder_and_to_a_folder_are_followed(tiny_folder: Path, t
         (b'{"model_type": ["llama"]}', "model_type must be a name, got ['llama']."),
         (b'{"model_type": "llama", "architectures": 5}', "architectures must be a list of names, got 5."),
         (b'{"model_type": "llama", "text_config": "x"}', "text_config must be a JSON object, got 'x'."),
-        (b'{"x": "' + b"y" * 20_000_000 + b'"}', "config.json has 20,000,009 bytes, the most is 20,000,000."),
+        (b'{"x": "' + b"y" * 20_000_000 + b'"}', "config.json has 20,000,009 bytes, the limit is 20,000,000."),
     ],
     ids=["deep", "digits", "twice", "binary", "list", "architectures", "inner", "huge"],
 )
@@ -100,16 +100,16 @@ def test_hostile_configurations_are_told(tiny_folder: Path, content: bytes, mess
 def test_layers_without_number_are_not_built(tiny_folder: Path, setting: str):
     """Ten million of them would keep a processor busy for hours before the weights are looked at."""
     change(tiny_folder / "config.json", **{setting: 10_000_000})
-    assert f"its configuration says {setting}: 10000000, the most is " in refusal(tiny_folder)
+    assert f"its configuration says {setting}: 10000000, the limit is " in refusal(tiny_folder)
 
 
 @pytest.mark.parametrize(
     ("head", "message"),
     [
-        ({"a": {"dtype": "F32", "shape": [10**9] * 200, "data_offsets": [0, 4]}}, "a shape in it is none"),
-        ({"a": {"dtype": "F32", "shape": [50, 50], "data_offsets": [0, 4]}}, "its header tells of more numbers than the file has room for"),
-        ({"a": {"dtype": "F32", "shape": [-5], "data_offsets": [0, 4]}}, "a shape in it is none"),
-        ({"a": {"dtype": "F32", "shape": [1.5], "data_offsets": [0, 4]}}, "a shape in it is none"),
+        ({"a": {"dtype": "F32", "shape": [10**9] * 200, "data_offsets": [0, 4]}}, "it holds an invalid shape"),
+        ({"a": {"dtype": "F32", "shape": [50, 50], "data_offsets": [0, 4]}}, "its header describes more numbers than the file can hold"),
+        ({"a": {"dtype": "F32", "shape": [-5], "data_offsets": [0, 4]}}, "it holds an invalid shape"),
+        ({"a": {"dtype": "F32", "shape": [1.5], "data_offsets": [0, 4]}}, "it holds an invalid shape"),
         (b'{"a": ' + b"[" * 50_000, "it is nested too deeply"),
         (b'{"a": {"shape": [' + b"9" * 10_000 + b"]}}", "it holds a number of thousands of digits"),
     ],
@@ -118,13 +118,13 @@ def test_layers_without_number_are_not_built(tiny_folder: Path, setting: str):
 def test_weights_that_lie_about_their_sizes_are_told(tiny_folder: Path, head: object, message: str):
     """The header is checked against the file before anything is made of it."""
     header(tiny_folder, head, b"\0" * 4)
-    assert f"is no readable safetensors file ({message})." in refusal(tiny_folder)
+    assert f"is not a readable safetensors file ({message})." in refusal(tiny_folder)
 
 
 def test_weights_that_end_before_their_tensors_are_told(tiny_folder: Path):
     """Before anything is loaded: the header tells how long the file has to be."""
     header(tiny_folder, {"a": {"dtype": "F32", "shape": [10], "data_offsets": [0, 40]}}, b"\0" * 4)
-    assert "is no readable safetensors file (it is cut off: it has 75 bytes, and its header tells of 111)." in refusal(tiny_folder)
+    assert "is not a readable safetensors file (it is truncated: it has 75 bytes, and its header describes 111)." in refusal(tiny_folder)
 
 
 @pytest.mark.parametrize("named", ["../../../etc/passwd", "/etc/x.safetensors", "..\\x.safetensors", "w.bin", "a/b.safetensors", 7, None])
@@ -179,8 +179,11 @@ def tokenizer(folder: Path, **parts: object) -> None:
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"normalizer": replacing({"Regex": "."}, "x" * 2_000_000)}, "its tokenizer's normalizer makes far more of a text than the text"),
-        ({"decoder": {"type": "Sequence", "decoders": [replacing({"String": "a"}, "x" * 2_000)] * 2}}, "its tokenizer's decoder makes far"),
+        ({"normalizer": replacing({"Regex": "."}, "x" * 2_000_000)}, "its tokenizer's normalizer expands text beyond any use"),
+        (
+            {"decoder": {"type": "Sequence", "decoders": [replacing({"String": "a"}, "x" * 2_000)] * 2}},
+            "its tokenizer's decoder expands text",
+        ),
         ({"normalizer": replacing({"Regex": "(((("}, "x")}, "could not be loaded: Oniguruma error"),
         ({"normalizer": replacing({"Regex": "."}, ""), "post_processor": None}, "makes no token of 'The capital of'"),
         ({"model": None}, "could not be loaded: "),
@@ -206,7 +209,7 @@ def test_a_pattern_that_never_ends_stops_the_tokenizer(tiny_folder: Path):
 
     tokenizer(tiny_folder, normalizer={"type": "Replace", "pattern": {"Regex": "(l+)+$"}, "content": "x"})
     loaded = load_model(find_model(str(tiny_folder)), "cpu")
-    with pytest.raises(ModelUnavailable, match=r"The model's tokenizer gave up \(.*retry-limit-in-match over\)"):
+    with pytest.raises(ModelUnavailable, match=r"The model's tokenizer failed \(.*retry-limit-in-match over\)"):
         encode_prompts(loaded, ["l" * 40 + "!"])
 
 

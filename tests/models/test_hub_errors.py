@@ -15,7 +15,7 @@ RAISED = {  # what snapshot_download and model_info raise -> what the person rea
     errors.OfflineModeIsEnabled: r"the hub can't be reached",
     errors.LocalEntryNotFoundError: r"the hub can't be reached",
     errors.IncompleteSnapshotError: r"the hub can't be reached",
-    errors.RevisionNotFoundError: r"The hub has no such revision of it as 'owner/name' names",
+    errors.RevisionNotFoundError: r"The hub has no revision 'owner/name'",
     errors.RemoteEntryNotFoundError: r"has the form owner/name",
     errors.HFValidationError: r"has the form owner/name",
     errors.HfHubHTTPError: r"Fetching owner/name failed: no luck",

@@ -8,7 +8,7 @@ import pytest
 
 from sftqa_core.errors import MissingPackage, ModelUnavailable, OutOfMemory, SettingsError
 from sftqa_core.models.catalogue import find_model, model_fingerprint
-from sftqa_core.models.loading import encode_prompts, explained, load_model
+from sftqa_core.models.loading import encode_prompts, explained, load_model, without_stale_warning
 
 HOSTILE = {"do_sample": True, "top_p": 0.9, "top_k": 5, "repetition_penalty": 1.1, "no_repeat_ngram_size": 2, "min_new_tokens": 9}
 
@@ -143,7 +143,8 @@ def test_adapter_is_merged_into_its_base(tiny_folder: Path, tmp_path: Path):
     base = load_model(find_model(str(tiny_folder)), "cpu")
     ids = torch.tensor([[0, 5, 6]])
     before = base.model(ids).logits
-    tuned = get_peft_model(base.model, LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False))
+    with without_stale_warning():
+        tuned = get_peft_model(base.model, LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False))
     tuned.peft_config["default"].base_model_name_or_path = str(tiny_folder)
     expected = tuned(ids).logits
     tuned.save_pretrained(tmp_path / "adapter")

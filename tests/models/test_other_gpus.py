@@ -107,7 +107,7 @@ def test_another_makers_device_is_refused_with_the_reason(monkeypatch):
     for build, asked, told in (
         (TorchBuild(hip=7), "cuda", r"cuda was asked for, but the installed torch is built for AMD's ROCm \(device rocm\)"),
         (TorchBuild(cuda=13), "rocm", "rocm was asked for, but the installed torch is not built for AMD's ROCm"),
-        (TorchBuild(cuda=13), "mps", "mps was asked for, but this is no Apple computer"),
+        (TorchBuild(cuda=13), "mps", "mps was asked for, but this is not an Apple computer"),
     ):
         monkeypatch.setattr(devices, "torch_build", lambda build=build: build)
         with pytest.raises(SettingsError, match=told):
@@ -137,7 +137,7 @@ def test_an_apple_computer_has_one_gpu_in_the_machines_memory(mac):
     assert [resolve_device(setting) for setting in ("auto", "mps", "cpu")] == ["mps", "mps", "cpu"]
     assert (visible_gpus(), needs_of_device("auto"), devices.NUMBER_FORMATS["mps"]) == (["0"], Resources(1), "float32")
     assert device_ram("mps").total == device_ram("cpu").total
-    with pytest.raises(SettingsError, match="needs 2 GPUs, and this machine has 1"), device_lease(Resources(2), "a job"):
+    with pytest.raises(SettingsError, match="needs 2 GPUs, but this machine has 1"), device_lease(Resources(2), "a job"):
         pass
 
 

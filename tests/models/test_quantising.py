@@ -132,7 +132,7 @@ def test_a_model_that_is_quantised_already_is_refused():
     """Its file's own scales are not quantised again, and bitsandbytes' own weights are of no use as whole ones."""
     gptq, packed = ({"quantization_config": {"quant_method": method}} for method in ("gptq", "bitsandbytes"))
     for config, quantization in ((gptq, "nf4"), (packed, "nf4"), (packed, "none")):
-        with pytest.raises(ModelUnavailable, match=r"x is quantised already, in its own way. Choose the whole model"):
+        with pytest.raises(ModelUnavailable, match=r"x is already quantised in another way. Choose the unquantised model"):
             quantising.refuse_quantised(config, "x", quantization)
     quantising.refuse_quantised(gptq, "x", "none")
     quantising.refuse_quantised({"model_type": "llama"}, "x", "nf4")
@@ -145,8 +145,8 @@ def test_a_model_in_4_bits_of_its_own_is_told_before_and_when_it_is_loaded(tiny_
     path.write_text(json.dumps({**json.loads(path.read_text()), **packed}))
     (found,) = look_at(str(tiny_folder)).checks
     assert (found.name, found.state) == ("model", "problem")
-    assert "is quantised already" in found.said
-    with pytest.raises(ModelUnavailable, match="is quantised already, in its own way"):
+    assert "is already quantised" in found.said
+    with pytest.raises(ModelUnavailable, match="is already quantised in another way"):
         load_model(find_model(str(tiny_folder)), "cpu")
 
 

@@ -117,8 +117,8 @@ def test_a_tokenizer_in_order_is_ok_on_every_point(tiny_folder: Path):
     found = look(tiny_folder)
     assert list(found) == ["tokenizer", "beginning", "end", "padding"]
     assert {check.state for check in found.values()} == {"ok"}
-    assert found["beginning"].said == f"Each text begins with '{END}', which the tokenizer puts there once."
-    assert found["padding"].said == "Short texts are filled up with '<|pad|>', which is never read."
+    assert found["beginning"].said == f"The tokenizer puts '{END}' once in front of each text."
+    assert found["padding"].said == "The padding token is '<|pad|>', which is never read."
 
 
 def test_another_models_tokenizer_is_a_problem(tiny_folder: Path):
@@ -130,13 +130,13 @@ def test_another_models_tokenizer_is_a_problem(tiny_folder: Path):
 
 
 def test_without_a_file_it_is_unknown_or_missing(tiny_folder: Path):
-    """A tokenizer in another format is looked at when the model is loaded; none at all is a problem with its fix."""
+    """A tokenizer in another format is checked when the model is loaded; none at all is a problem with its fix."""
     (tiny_folder / "tokenizer.json").unlink()
     (only,) = look(tiny_folder).values()
     assert (only.name, only.state) == ("tokenizer", "unknown")
     (tiny_folder / "tokenizer_config.json").unlink()
     (only,) = look(tiny_folder).values()
-    assert (only.state, only.said) == ("problem", "The folder holds no tokenizer, so no text could be read.")
+    assert (only.state, only.said) == ("problem", "The folder holds no tokenizer, so no text can be read.")
     (tiny_folder / "tokenizer.json").write_text("[]")
     (only,) = look(tiny_folder).values()
     assert only.state == "problem"
@@ -145,11 +145,11 @@ def test_without_a_file_it_is_unknown_or_missing(tiny_folder: Path):
 def test_a_beginning_that_is_named_but_not_put_there_is_a_note(tiny_folder: Path):
     """Unless it is the end token, as in GPT-2; and none at all is in order."""
     no_bos(tiny_folder)
-    assert look(tiny_folder)["beginning"] == Check("beginning", "ok", "Nothing stands in front of a text, as this tokenizer has it.")
+    assert look(tiny_folder)["beginning"] == Check("beginning", "ok", "This tokenizer puts no token in front of a text.")
     change(tiny_folder, "tokenizer_config.json", bos_token="<|pad|>")
     found = look(tiny_folder)["beginning"]
     assert (found.state, found.said) == ("note", "The tokenizer names the beginning token '<|pad|>' but puts none in front of a text.")
-    assert "tokenizer.json says what stands in front" in found.fix
+    assert "tokenizer.json decides it" in found.fix
 
 
 def test_a_beginning_other_than_the_named_one_is_a_note_and_beyond_the_model_a_problem(tiny_folder: Path):
@@ -203,7 +203,7 @@ def test_padding_by_the_end_token_is_fine(tiny_folder: Path):
         found = look(tiny_folder)["padding"]
         assert (found.state, found.said) == (
             "ok",
-            "The end token also fills up short texts. Labels are masked by position, so the end token is learned all the same.",
+            "The end token also serves as padding. Labels are masked by position, so the end token is learned all the same.",
         )
 
 
@@ -222,7 +222,7 @@ def test_a_tokenizer_that_makes_a_library_of_a_letter_is_not_run(tiny_folder: Pa
     (tiny_folder / "tokenizer.json").write_text(json.dumps(content))
     (only,) = look(tiny_folder).values()
     assert (only.name, only.state) == ("tokenizer", "problem")
-    assert "makes far more of a text" in only.said
+    assert "expands text beyond any use" in only.said
 
 
 # --- answers and prompts -------------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ def test_answers_behind_a_prompt_are_told_by_their_tokens(tiny_folder: Path):
     """One of them is shown as it is read."""
     found = answers_check(light_tokenizer(tiny_folder), size(tiny_folder), PAIRS)
     assert found.state == "ok"
-    assert found.said.startswith("Behind the prompt ' Tamil' is read as in running text: 1 token (Tamil)")
+    assert found.said.startswith("After the prompt, ' Tamil' is tokenized as in running text: 1 token (Tamil)")
 
 
 def test_answers_that_grow_together_with_the_prompt_are_a_note(tiny_folder: Path):
@@ -243,7 +243,7 @@ def test_answers_that_grow_together_with_the_prompt_are_a_note(tiny_folder: Path
     found = answers_check(tokenizer, size(tiny_folder), [("in Tam", "il"), *PAIRS])
     assert (found.state, found.said) == (
         "note",
-        "Prompt and answer grow together at their border in 1 of 2 examples, so answers are read as on a new line.",
+        "Prompt and answer share a token in 1 of 2 examples, so answers are tokenized as on a new line.",
     )
 
 
@@ -264,7 +264,7 @@ def test_signs_that_a_tokenizer_lacks_and_texts_that_it_changes_are_notes(tiny_f
     (tiny_folder / "tokenizer_config.json").write_text(json.dumps({"unk_token": "[UNK]"}))
     tokenizer = light_tokenizer(tiny_folder)
     lost = answers_check(tokenizer, 3, [("a:", " Paris"), ("a:", " Ürüm")])
-    assert (lost.state, lost.said) == ("note", "The tokenizer has no signs for 1 of 2 answers, such as 'Ürüm'.")
+    assert (lost.state, lost.said) == ("note", "The tokenizer can't represent 1 of 2 answers, such as 'Ürüm'.")
     changed = answers_check(tokenizer, 3, [("a:", " Paris")])
     assert (changed.state, changed.said) == ("note", "The tokenizer changes 1 of 1 answers: 'Paris' comes back as 'paris'.")
 
@@ -274,9 +274,9 @@ def test_signs_that_a_tokenizer_lacks_and_texts_that_it_changes_are_notes(tiny_f
     [
         ("Q: Who?\nA:", " Tamil", "ok", "The prompt ends in ':' without a space, and the answer brings its own."),
         ("Q: Who?\nA: ", "Tamil", "note", "The prompt ends in a space, which belongs to the next word for most tokenizers."),
-        ("Q: Who?\nA:", "Tamil", "note", "Prompt and answer stand side by side without a space."),
+        ("Q: Who?\nA:", "Tamil", "note", "No space separates prompt and answer."),
         (f"{END}Q: Who?\nA:", " Tamil", "note",
-         f"The prompt begins with '{END}', which the tokenizer puts there as well, so it stands there twice."),
+         f"The prompt begins with '{END}', which the tokenizer adds as well, so it appears twice."),
     ],
 )  # fmt: skip
 def test_the_border_of_prompt_and_answer(tiny_folder: Path, prompt: str, reply: str, state: str, said: str):

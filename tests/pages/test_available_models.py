@@ -109,7 +109,7 @@ def test_a_model_is_added_and_taken_off(page):
     assert added_models() == ["owner/small"]
     assert app.query_params["model"] in ("owner/small", ["owner/small"])  # AppTest gives a list
     assert list(rows(app).loc["owner/small", "state"]) == ["not checked"]
-    assert "The hub is asked about it and its terms when it is downloaded" in words(app)
+    assert "The hub is asked for it, and for its terms, on download" in words(app)
     keyed(app.button, "model-remove").click().run()
     assert added_models() == []
     assert "owner/small" not in rows(app).index

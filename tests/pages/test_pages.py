@@ -1,7 +1,6 @@
 """Each page through the real app entry: what it shows, what it says when there is nothing, and when something is wrong."""
 
 import json
-import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -15,7 +14,7 @@ from sftqa_core.jobs.executor import FakeExecutor
 from sftqa_core.progress import Progress, Recorder
 from sftqa_core.records import Job, ProbeSettings, TrainSettings
 from tests.pages import standin
-from tests.pages.conftest import ROOT, words
+from tests.pages.conftest import words
 
 
 def charts(app):
@@ -52,23 +51,6 @@ def test_overview_tells_of_a_damaged_example(explorer, tmp_path):
     (standin.write_run(tmp_path / "shipped" / "runs") / "summary.json").write_text("{")
     app = explorer(example=False)
     assert [error.value.endswith(r"Install the program again\.") for error in app.error] == [True]
-
-
-def test_overview_needs_no_table_library():
-    """Nothing on the way to the first chart imports pandas, numpy, pyarrow, scipy, torch or the hub's client."""
-    script = """
-import sys
-from pages._ui import background, panels, resources
-from pages._ui.result_panels import accuracy_charts
-from sftqa_core.figures.accuracy import accuracy_figure
-from sftqa_core.records import DomainAccuracy, LevelAccuracy
-some = DomainAccuracy((LevelAccuracy("L0", 40, 20, 0.5, 0.4, 0.6),), 0.5, 0.4, 0.6, ("L0",), 0.5, 0.4, 0.6, 40)
-resources.example()
-accuracy_figure(some, some, some, some).to_json()
-print(sorted({name.split(".")[0] for name in sys.modules} & {"pandas", "numpy", "pyarrow", "scipy", "torch", "huggingface_hub"}))
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.strip() == "[]"
 
 
 # --- Memory

@@ -78,17 +78,17 @@ def test_what_is_open_to_whom_is_said():
     """Loopback: this machine and the tunnel. Shared: who needs what, that it is not encrypted, and the tunnel as advice."""
     alone = notice(Access("127.0.0.1"), 8501)
     assert "http://127.0.0.1:8501" in alone
-    assert "Open to: every account of this machine, and of no other. Anyone with access can start jobs as you." in alone
+    assert "Open to: every account on this machine. Anyone with access can start jobs as you." in alone
     assert "ssh -L 8501:127.0.0.1:8501" in alone
     shared = notice(Access("0.0.0.0", "token"), 8501, new_token=TOKEN)
-    assert "everyone who reaches 0.0.0.0 port 8501 of this machine, who has the token" in shared
-    assert "Not encrypted." in shared
+    assert "everyone who can reach 0.0.0.0, port 8501 with the token" in shared
+    assert "The connection is not encrypted." in shared
     assert "ssh -L 8501:127.0.0.1:8501" in shared
-    assert f"Token, shown this once: {TOKEN}" in shared
+    assert f"Token (shown only once): {TOKEN}" in shared
     encrypted = notice(Access("10.1.2.3", "streamlit", base="/x"), 8501, tls=True)
     assert "https://10.1.2.3:8501/x" in encrypted
-    assert "whom your organisation's login lets in" in encrypted
-    assert "Not encrypted" not in encrypted
+    assert "with a login of your organisation" in encrypted
+    assert "not encrypted" not in encrypted
     assert "Token" not in encrypted
 
 

@@ -88,7 +88,7 @@ def test_a_name_that_was_bent_to_this_machine_is_refused(host):
     """DNS rebinding: the request arrives here, and its Host header tells the name that the page was loaded under."""
     door = Door(Access("127.0.0.1"))
     answer = door.browser.get("/media/x", headers={"host": host})
-    assert (answer.status_code, answer.text) == (403, "This explorer answers to localhost and 127.0.0.1 only, not to other names.")
+    assert (answer.status_code, answer.text) == (403, "This explorer accepts the host names localhost and 127.0.0.1 only.")
     with pytest.raises(WebSocketDisconnect), door.connect("/_stcore/stream", headers={"host": host}):
         pass
     assert door.inside.reached == []
@@ -99,7 +99,7 @@ def test_another_machine_is_refused_whatever_it_says(peer, url):
     """Where the server was bound to more than its settings say (another launcher), the peer's address still counts."""
     door = Door(Access("127.0.0.1"), url, peer)
     answer = door.browser.get("/", headers={"host": "localhost:8501"})
-    assert (answer.status_code, answer.text) == (403, "This explorer answers its own machine only.")
+    assert (answer.status_code, answer.text) == (403, "This explorer accepts connections from its own machine only.")
     assert door.inside.reached == []
 
 
@@ -114,7 +114,7 @@ def test_another_sites_page_can_neither_connect_nor_post(origin):
     assert ended.value.code == 1008
     for method in ("POST", "PUT", "DELETE", "PATCH"):
         answer = door.browser.request(method, "/_stcore/upload_file/a/b", headers={"origin": origin})
-        assert (answer.status_code, answer.text) == (403, "This explorer refuses requests from other sites.")
+        assert (answer.status_code, answer.text) == (403, "This explorer accepts no requests from other sites' pages.")
     assert door.inside.reached == []
 
 
@@ -220,7 +220,7 @@ def test_wrong_tokens_are_limited():
     for _ in range(5):
         answer = door.log_in("wrong-token-wrong-token")
         assert answer.status_code == 403
-        assert "This is not the token." in answer.text
+        assert "Wrong token." in answer.text
         assert "wrong-token" not in answer.text
     answer = door.log_in()
     assert answer.status_code == 429
@@ -393,5 +393,5 @@ def test_a_body_over_its_limit_is_refused(path, limit):
         assert door.browser.put(path, content=content).text == f"inside {limit * MEBIBYTE}"
     for content in (b"x" * (limit * MEBIBYTE + 1), pieces(limit + 1)):
         answer = door.browser.put(path, content=content)
-        assert (answer.status_code, answer.text) == (413, f"Larger than the {limit * MEBIBYTE:,} bytes that are taken here.")
+        assert (answer.status_code, answer.text) == (413, f"The request is larger than the limit of {limit * MEBIBYTE:,} bytes.")
     assert door.browser.put(path, headers={"content-length": b"\xb2"}).status_code == 413

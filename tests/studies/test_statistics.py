@@ -9,8 +9,8 @@ from scipy.stats import ttest_1samp
 from statsmodels.stats.proportion import proportion_confint
 
 from sftqa_core.evaluation import intervals as resampling
-from sftqa_core.evaluation.intervals import by_level, macro_resampled, resampled
-from sftqa_core.studies.statistics import holm, mean_interval, percentiles, sign_flip
+from sftqa_core.evaluation.intervals import by_level, macro_resampled, mean_interval, percentiles, resampled
+from sftqa_core.studies.statistics import holm, sign_flip
 
 Z2 = 1.959963984540054**2
 

@@ -10,16 +10,16 @@ from importlib import import_module
 from multiprocessing.connection import Connection
 
 START = "forkserver"
-_CONTEXT = multiprocessing.get_context(START)
-_CONTEXT.set_forkserver_preload(["sftqa_core.training.distributed.process", "sftqa_core.training.fine_tuning", "tests.tiny"])
+CONTEXT = multiprocessing.get_context(START)
+CONTEXT.set_forkserver_preload(["sftqa_core.training.distributed.process", "sftqa_core.training.fine_tuning", "tests.tiny"])
 
 
 class Forked:
     """Like `subprocess.Popen` of a command `python -m MODULE ARGUMENTS`, whose `main` is called in a forked process."""
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str], **_: object):
-        theirs, self.stdin = _CONTEXT.Pipe(duplex=False)
-        self._process = _CONTEXT.Process(target=_run, args=(theirs, dict(env), command[2], command[3:]))
+        theirs, self.stdin = CONTEXT.Pipe(duplex=False)
+        self._process = CONTEXT.Process(target=_run, args=(theirs, dict(env), command[2], command[3:]))
         self._process.start()
         theirs.close()
         self.pid = self._process.pid

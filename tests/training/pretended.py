@@ -1,6 +1,7 @@
-"""Processes of a training that only pretend to train, for test_several.py. Light: each is started anew."""
+"""Processes of a training that only pretend to train, for test_several.py."""
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -21,9 +22,9 @@ def exits(status: int) -> None:
     sys.exit(status)
 
 
-def killed(signal: int) -> None:
+def killed(number: int) -> None:
     """By a signal."""
-    os.kill(os.getpid(), signal)
+    os.kill(os.getpid(), number)
 
 
 def ends_with_parent(rank: int, connection: Connection) -> None:
@@ -32,3 +33,14 @@ def ends_with_parent(rank: int, connection: Connection) -> None:
 
     connection.send(os.getpid())
     end_with_parent()
+
+
+def starts_and_is_killed(connection: Connection) -> None:
+    """Sends the id of a process that it has started, and is killed."""
+    from sftqa_core.training.distributed import group as several
+    from tests.training import nursery
+
+    several._START = nursery.START
+    with several.Group.started(1, ends_with_parent) as group:
+        connection.send(group.connections[0].recv())
+        os.kill(os.getpid(), signal.SIGKILL)

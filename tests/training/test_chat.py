@@ -111,7 +111,7 @@ def test_a_model_without_a_template_says_what_to_do():
     """It is no chat model: the sentence names the other prompts."""
     loaded = tiny_loaded(tokenizer=byte_level_tokenizer())
     loaded.card = type(loaded.card)("tiny", "folder", ".", True)
-    with pytest.raises(SettingsError, match=r"tiny has no chat template, so it can't be asked as a chat. Choose prompt qa or plain"):
+    with pytest.raises(SettingsError, match=r"tiny has no chat template, so the prompt chat can't be used. Choose prompt qa or plain"):
         asking(loaded, FORM)
     assert isinstance(asking(loaded, PROMPTS["plain"]), Plain)
 

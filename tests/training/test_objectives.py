@@ -14,15 +14,17 @@ from torch.nn.functional import cross_entropy, kl_div, log_softmax
 from sftqa_core.errors import SettingsError, Stopped
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.footprint import Shape, TuningStep
-from sftqa_core.models.footprint import loaded as weights_of
+from sftqa_core.models.footprint import weight_bytes as weights_of
 from sftqa_core.models.loading import load_model
 from sftqa_core.training import unfinished
+from sftqa_core.training.distributed import group as several
 from sftqa_core.training.encoding import IGNORED
 from sftqa_core.training.fine_tuning import fine_tune
 from sftqa_core.training.objectives import PLAIN, Objective, objective_of
 from sftqa_core.training.trainer import Collator, Training, encode_examples, make_trainer
 from sftqa_core.training.unfinished import Unfinished
 from tests.tiny import tiny_loaded
+from tests.training import nursery
 from tests.training.test_steps import UNEVEN, losses, weights
 from tests.training.test_trainer import SETTINGS, Recorder
 
@@ -123,8 +125,9 @@ def test_what_stays_as_it_is_stays(loaded, whole):
 
 
 @pytest.mark.parametrize("change", [{"micro_batch": 2}, {"gpus": 2}, {"micro_batch": 4, "gradient_checkpointing": True}], ids=str)
-def test_a_divided_batch_gives_what_the_whole_one_gives(change, loaded, whole, tmp_path):
+def test_a_divided_batch_gives_what_the_whole_one_gives(change, loaded, whole, tmp_path, monkeypatch):
     """Micro-batches and two processes: columns, pairs and weights arrive, and losses and weights are the same to rounding."""
+    monkeypatch.setattr(several, "_START", nursery.START)
     result, curve, _ = whole
     recorder = Recorder()
     parts = fine_tune(loaded, SOME, dataclasses.replace(SGD, **change), tmp_path, recorder, objective=Taught())

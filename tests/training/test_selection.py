@@ -2,8 +2,6 @@
 
 import dataclasses
 import random
-import subprocess
-import sys
 
 import pytest
 
@@ -279,13 +277,3 @@ def test_a_shortage_before_probing_tells_what_there_could_be(source):
 def test_matched_lists_tell_how_many_levels_they_needed(source):
     """All 120 train facts had to be probed for six examples."""
     assert select_examples(source, uneven(source), matched(4, 6)).probed == 120
-
-
-def test_what_the_browser_reads_loads_no_torch():
-    """Choosing, reading runs, accuracy and comparisons are importable in a process that must stay light."""
-    light = "training.selection training.encoding training.objectives training.optimizers training.trying training.runs records.command"
-    light += " evaluation.intervals evaluation.predictions"
-    script = "".join(f"import sftqa_core.{name}\n" for name in light.split())
-    script += "import sys; print([name for name in ('torch', 'transformers', 'peft', 'scipy') if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

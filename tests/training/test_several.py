@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import subprocess
-import sys
+import signal
 from multiprocessing import active_children
 from multiprocessing.process import BaseProcess
 
@@ -25,7 +24,7 @@ from sftqa_core.training.trainer import Collator
 from sftqa_core.workspace import Workspace
 from tests.tiny import tiny_loaded
 from tests.training import fsdp_on_cpu, nursery
-from tests.training.pretended import exits, fails, killed
+from tests.training.pretended import exits, fails, killed, starts_and_is_killed
 from tests.training.test_trainer import EXAMPLES, SETTINGS, Recorder
 
 TWO = dataclasses.replace(SETTINGS, gpus=2, epochs=2, save_model=False)
@@ -163,24 +162,16 @@ def test_what_one_process_says_is_raised_here_and_the_others_end(monkeypatch, fa
     assert all(process.exitcode for process in group.processes)
 
 
-STARTS = """
-import os, signal
-from tests.training import pretended
-from sftqa_core.training.distributed.group import Group
-
-with Group.started(1, pretended.ends_with_parent) as group:
-    print(group.connections[0].recv(), flush=True)
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
 def test_a_process_ends_with_the_one_that_started_it():
     """Killed like a cancelled job, that one can't say so: its end of a pipe closes."""
-    starter = subprocess.Popen([sys.executable, "-c", STARTS], stdout=subprocess.PIPE, text=True)
-    child = psutil.Process(int(starter.stdout.readline()))
-    starter.wait(20)
+    ours, theirs = nursery.CONTEXT.Pipe()
+    starter = nursery.CONTEXT.Process(target=starts_and_is_killed, args=(theirs,))
+    starter.start()
+    theirs.close()
+    child = psutil.Process(ours.recv())
+    starter.join(20)
     child.wait(20)
-    starter.stdout.close()
+    assert starter.exitcode == -signal.SIGKILL
 
 
 def test_each_process_takes_its_part_of_a_batch():

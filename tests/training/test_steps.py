@@ -110,9 +110,9 @@ def test_examples_are_counted_as_they_are_seen(steps, seen):
     ("wrong", "words"),
     [
         ({"micro_batch": 3}, r"micro_batch must divide batch_size \(8\), got 3"),
-        ({"micro_batch": 0}, "micro_batch must divide"),
+        ({"micro_batch": 0}, "micro_batch must be 1 to 65,536, got 0"),
         ({"optimizer": "lion"}, "optimizer must be one of adamw, adafactor, sgd, adamw_8bit, got 'lion'"),
-        ({"patience": 2}, "patience counts looks at dev facts: give eval_every"),
+        ({"patience": 2}, "patience counts evaluations: also give eval_every"),
         ({"eval_every": 0}, "eval_every must be 1 to"),
     ],
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -44,21 +46,29 @@ def pretrain_settings(source: Path, name: str = "tiny") -> PretrainSettings:
     )
 
 
-@pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace root with the facts file and the pre-trained model in it."""
-    from sftqa_core import workflows
-
-    root = tmp_path_factory.mktemp("world")
-    write_world(root / "facts.csv")
+@contextmanager
+def working_in(root: Path) -> Iterator[None]:
+    """The cache and the state of this process are in `root` for a while."""
     before = {name: os.environ.get(name) for name in ("SFTQA_CACHE", "SFTQA_STATE")}
     os.environ |= {"SFTQA_CACHE": str(root / "cache"), "SFTQA_STATE": str(root / "state")}
     try:
-        workflows.pretrain(pretrain_settings(root / "facts.csv"))
+        yield
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
-    return root
+
+
+@pytest.fixture(scope="session")
+def made(made_once) -> Path:
+    """A workspace root with the facts file and the pre-trained model in it."""
+    from sftqa_core import workflows
+
+    def make(root: Path) -> None:
+        write_world(root / "facts.csv")
+        with working_in(root):
+            workflows.pretrain(pretrain_settings(root / "facts.csv"))
+
+    return made_once("world", make)
 
 
 @pytest.fixture

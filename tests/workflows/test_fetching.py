@@ -66,7 +66,7 @@ def test_what_cannot_be_fetched_is_told(fake_hub, checkpoint, capsys):
         "atlas-llama": "model must be a hub id",
         str(checkpoint): "is on this machine already (folder)",
         "owner/missing": "The hub has no model",
-        f"{NAME}@../x": "after @ stands a branch, a tag or a commit",
+        f"{NAME}@../x": "a branch, a tag or a commit of 40 digits must follow @",
     }.items():
         status, told = printed(capsys, "fetch", name)
         assert status == 1

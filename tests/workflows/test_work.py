@@ -116,7 +116,7 @@ def test_the_forecast_counts_examples_steps_and_probes(world, workspace):
     assert told.notes[1].endswith("too little of this work was measured on this machine.")  # 32 questions tell no rate
     everything = workflows.forecast(settings(world, n=TrainSettings.ALL, levels=(0, 1)))
     assert everything.probes_needed == 48
-    assert everything.notes[0].startswith("48 train facts have no known level yet and are probed first; 0 to 48")
+    assert everything.notes[0].startswith("48 train facts have no known level and are probed first; there will be 0 to 48")
     known = workflows.forecast(ProbeSettings("tiny", world, scheme=FOUR, device="cpu"))
     assert (known.probes_needed, known.seconds_high, known.notes) == (0, 0.0, ("Nothing left to compute.",))
 

@@ -1,12 +1,13 @@
-"""Fetch a model from the hub: safetensors and settings only, never code.
+"""Fetch a model from the hub: safetensors and settings only, never code. And what the hub says of a model before it is fetched.
 
 First one short question: which commit, which files, how large. Then a process of its own (fetch_child.py) fetches that commit, so that a
 standstill ends and a person can stop it at any moment. What came is compared with what was promised, and only then is the branch or
 tag noted as being here (hub_cache.py): half a download is never a model, and the next try goes on with the files that are missing.
 
-A model's files, brought to this machine where they are not here yet.
-
-What the hub says of a model that is not on this machine: one short request, kept for a minute, whatever came of it.
+The client's own `snapshot_download(dry_run=True)` and `verify_repo_checksums` are not used. The dry run asks for the commit, the list of
+files and every missing file in turn, without our limit of time, hides why the hub refused, takes a file that was cut off for whole, and
+notes the branch as being here. The verification asks the hub for the list once more, calls every file missing that is never fetched,
+and can't be stopped while it reads 30 GB.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def ask(hub: HubName, info: Any = None) -> Promised:
         )
     if not {CONFIG, ADAPTER_CONFIG} & {entry.rfilename for entry in files}:
         raise ModelUnavailable(
-            f"{hub} has weights on the hub and no {CONFIG}, so nobody can load it. Look for a copy in the transformers layout."
+            f"{hub} has weights on the hub but no {CONFIG}, so it can't be loaded. Look for a copy in the transformers layout."
         )
     sizes = {entry.rfilename: entry.size if isinstance(entry.size, int) else None for entry in files}
     return Promised(hub, info.sha, sizes, {entry.rfilename: entry.lfs.sha256 for entry in files if entry.lfs})
@@ -112,8 +113,8 @@ def model_info(hub: HubName) -> Any:
             info = HfApi().model_info(hub.repository, revision=hub.revision, timeout=ASK_S, files_metadata=True)
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError):  # the client takes whatever comes for the hub's answer
             raise ModelUnavailable(
-                f"What answered when the hub was asked for {hub} is not the hub: a login page of the network, or a proxy, may stand in "
-                "between. Open a web page in a browser here, or look at HF_ENDPOINT, then try again."
+                f"The answer to the request for {hub} did not come from the hub: a login page of the network, or a proxy, may be in "
+                "between. Open a web page in a browser here, or check HF_ENDPOINT, then try again."
             ) from None
     if not isinstance(info.sha, str) or HubName(hub.repository, info.sha).commit is None:
         raise ModelUnavailable(f"The hub does not say which commit of {hub} it has (got {shown(info.sha)}), so it can't be fetched.")
@@ -124,7 +125,7 @@ def as_hub_name(name: str) -> HubName:
     """`hub_name`, where nothing else can be meant. Raises `ModelUnavailable`."""
     hub = hub_name(name)
     if hub is None:
-        raise ModelUnavailable(f"{shown(name)} is no model of the hub: its id has the form owner/name, maybe with @revision.")
+        raise ModelUnavailable(f"{shown(name)} is not a hub id, which has the form owner/name, optionally with @revision.")
     return hub
 
 
@@ -139,8 +140,8 @@ def _require_room(promised: Promised, missing: list[str]) -> None:
     free = shutil.disk_usage(there).free
     if lacks_room(free, wanted):
         raise StorageError(
-            f"{promised.name} takes {in_words(wanted)} and {in_words(free)} are free in {there}. Make room, or set HF_HOME to a folder on "
-            "another disk, then start it again.",
+            f"{promised.name} takes {in_words(wanted)}, but {in_words(free)} is free in {there}. Free some space, or set "
+            "HF_HOME to a folder on another disk, then start it again.",
             errno.ENOSPC,
         )
 
@@ -165,28 +166,29 @@ def _watched(promised: Promised, lines: queue.Queue[dict[str, Any]], phase: Phas
     while True:
         phase.reporter.check()
         try:
-            told = lines.get(timeout=_LOOK_S)
+            message = lines.get(timeout=_LOOK_S)
         except queue.Empty:
-            told = {}
-        if "folder" in told or "error" in told:
-            return told
-        if "ended" in told:
-            why = first_line(ChildProcessError(told["ended"]))
-            return {"error": f"The process that fetches the model ended early ({why}). Try again."}
-        if "waits_s" in told or "ready" in told:
-            since_s, patience_s = time.monotonic(), told.get("waits_s", 0)
-        if "waits_s" in told:
-            phase.reporter.log(f"The hub asks to wait {told['waits_s']} s.")
-        if "done" in told:
-            phase.advance(max(min(told["done"], phase.total) - phase.done, 0))
+            message = {}
+        if "folder" in message or "error" in message:
+            return message
+        if "ended" in message:
+            why = first_line(ChildProcessError(message["ended"]))
+            return {"error": f"The download process ended early ({why}). Try again."}
+        if "waits_s" in message or "ready" in message:
+            since_s, patience_s = time.monotonic(), message.get("waits_s", 0)
+        if "waits_s" in message:
+            phase.reporter.log(f"The hub asks to wait {message['waits_s']} s.")
+        if "done" in message:
+            phase.advance(max(min(message["done"], phase.total) - phase.done, 0))
         before, lay = lay, _bytes_under_way(promised.name)  # another process may have the lock, and be the one that fetches
-        if "moved" in told or lay > before:
+        if "moved" in message or lay > before:
             since_s, patience_s = time.monotonic(), 0.0
         if time.monotonic() - since_s > STILL_S + patience_s:
             waits = promised.missing()
+            listed = ", ".join(waits[:3]) + (f" and {len(waits) - 3} more" if len(waits) > 3 else "")
             raise ModelUnavailable(
-                f"Fetching {promised.name} stands still: nothing came for {STILL_S:.0f} s, and {_listed(waits)} "
-                f"{'is' if len(waits) == 1 else 'are'} not here yet. Check the connection, then try again: it resumes with what is missing."
+                f"Fetching {promised.name} stalled: no data came for {STILL_S:.0f} s. {listed} "
+                f"{'is' if len(waits) == 1 else 'are'} still missing. Check the connection, then try again: the download resumes."
             )
 
 
@@ -201,7 +203,9 @@ def _require_promised(promised: Promised, fetched: list[str], reporter: Reporter
     if wrong:
         came = "; ".join(_difference(promised, file) for file in wrong[:3])
         _discard(promised, wrong)
-        raise ModelUnavailable(f"What came of {promised.name} is not what the hub promised: {came}. It was thrown away; try again.")
+        raise ModelUnavailable(
+            f"The download of {promised.name} does not match what the hub announced: {came}. The wrong files were deleted; try again."
+        )
     folder = ModelFolder(promised.folder)
     folder.config()
     folder.parameters()
@@ -210,9 +214,9 @@ def _require_promised(promised: Promised, fetched: list[str], reporter: Reporter
 def _difference(promised: Promised, file: str) -> str:
     path, size = promised.folder / file, promised.sizes[file]
     if not path.is_file():
-        return f"{file} did not come"
+        return f"{file} is missing"
     there = path.stat().st_size
-    return f"{file} has {there:,} bytes of {size:,}" if size is not None and size != there else f"{file} has another content"
+    return f"{file} has {there:,} bytes of {size:,}" if size is not None and size != there else f"{file} has different content"
 
 
 def _discard(promised: Promised, files: list[str]) -> None:
@@ -243,10 +247,6 @@ def _bytes_under_way(name: HubName) -> int:
         with contextlib.suppress(OSError):
             total += path.stat().st_size
     return total
-
-
-def _listed(files: list[str]) -> str:
-    return ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
 
 
 def present(card: ModelCard, reporter: Reporter | None) -> ModelCard:
@@ -296,10 +296,10 @@ def ask_hub(name: str) -> HubAnswer:
         except SftqaError as error:
             return error
 
-    found = _answers.get((name, has_token(), int(time.monotonic() // KEPT_S)), ask)
-    if isinstance(found, SftqaError):
-        raise found
-    return found
+    answer = _answers.get((name, has_token(), int(time.monotonic() // KEPT_S)), ask)
+    if isinstance(answer, SftqaError):
+        raise answer
+    return answer
 
 
 _answers: Kept[HubAnswer | SftqaError] = Kept(100)
@@ -318,40 +318,26 @@ def _asked(name: str) -> HubAnswer:
     hub = as_hub_name(name)
     info = model_info(hub)
     promised = ask(hub, info)
-    answer = HubAnswer(
+    licence = getattr(info.card_data, "license", None)
+    licence = licence[0] if isinstance(licence, list) and licence else licence
+    tags = (tag.partition(":")[2] for tag in info.tags or () if tag.startswith("license:"))
+    tokenizer = info.config.get("tokenizer_config") if isinstance(info.config, dict) else None
+    refused = None
+    if info.gated:
+        file = CONFIG if CONFIG in promised.sizes else next(iter(promised.sizes))
+        try:
+            with hub_errors(hub.repository):
+                from huggingface_hub import HfApi, hf_hub_url
+
+                HfApi().get_hf_file_metadata(url=hf_hub_url(hub.repository, file, revision=promised.commit), timeout=ASK_S)
+        except ModelUnavailable as error:
+            refused = str(error)
+    return HubAnswer(
         sum(size or 0 for size in promised.sizes.values()),
         info.safetensors.total if info.safetensors else None,
-        _licence(info),
+        licence if isinstance(licence, str) else next(tags, None),
         bool(info.gated),
-        chat_template=_chat_template(info),
+        refused,
+        chat_template=bool(tokenizer.get("chat_template")) if isinstance(tokenizer, dict) else None,
         commit=promised.commit,
     )
-    if not answer.gated:
-        return answer
-    file = CONFIG if CONFIG in promised.sizes else next(iter(promised.sizes))
-    return replace(answer, refused=_refused(hub.repository, file, promised.commit))
-
-
-def _refused(repository: str, file: str, commit: str) -> str | None:
-    """Why the files are not given out to this machine's login; None where they are."""
-    try:
-        with hub_errors(repository):
-            from huggingface_hub import HfApi, hf_hub_url
-
-            HfApi().get_hf_file_metadata(url=hf_hub_url(repository, file, revision=commit), timeout=ASK_S)
-    except ModelUnavailable as error:
-        return str(error)
-    return None
-
-
-def _licence(info: Any) -> str | None:
-    told = getattr(info.card_data, "license", None)
-    named = told[0] if isinstance(told, list) and told else told
-    tags = (tag.partition(":")[2] for tag in info.tags or () if tag.startswith("license:"))
-    return named if isinstance(named, str) else next(tags, None)
-
-
-def _chat_template(info: Any) -> bool | None:
-    if not isinstance(info.config, dict) or not isinstance(info.config.get("tokenizer_config"), dict):
-        return None
-    return bool(info.config["tokenizer_config"].get("chat_template"))

@@ -1,13 +1,11 @@
-"""What the hub's client raises, as sentences for people: the one place that knows its errors.
-
-Hub models by name: `owner/name`, or `owner/name@revision` (a branch, a tag, or a commit of 40 digits), and where they lie on
+"""Hub models by name: `owner/name`, or `owner/name@revision` (a branch, a tag, or a commit of 40 digits), and where they lie on
 this machine, as the hub's own client lays them out:
 
     models--owner--name/refs/REVISION           the commit that a branch or tag pointed to when it was fetched
                         snapshots/COMMIT/       links to the files in blobs/
                         trees/COMMIT.json       what the hub has at that commit, where the client kept it
 
-Nothing here asks the network.
+Nothing here asks the network. What the client raises becomes sentences for people here, the one place that knows its errors.
 """
 
 from __future__ import annotations
@@ -38,7 +36,7 @@ def hub_errors(name: str) -> Iterator[None]:
     try:
         from huggingface_hub import errors
     except ImportError:
-        raise MissingPackage(f"{name} has to be fetched from the hub: pip install huggingface_hub.") from None
+        raise MissingPackage(f"Downloading {name} needs a package that is not installed: pip install huggingface_hub.") from None
     try:
         yield
     except SftqaError:
@@ -94,12 +92,12 @@ def _sentence(name: str, error: Exception) -> str | None:
             "pick the folder."
         )
     if isinstance(error, errors.RevisionNotFoundError):
-        return f"The hub has no such revision of it as {name!r} names. Its page on the hub lists branches, tags and commits."
+        return f"The hub has no revision {name!r}. The model's page on the hub lists branches, tags and commits."
     if isinstance(error, errors.EntryNotFoundError | errors.HFValidationError):
-        return f"The hub can't give {name!r}: {first_line(error)}. Check the id, it has the form owner/name."
+        return f"The hub can't provide {name!r}: {first_line(error)}. Check the id, it has the form owner/name."
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, errors.HfHubHTTPError) and status in (429, 503):
-        return busy(f"The hub, asked for {name},", status, wait_s(error.response))
+        return busy(f"{name}: the hub", status, wait_s(error.response))
     foreign = type(error).__module__.partition(".")[0] in _HTTP_LIBRARIES
     if not foreign and not isinstance(error, errors.HfHubHTTPError | errors.CorruptedCacheException | OSError):
         return None
@@ -160,7 +158,7 @@ def hub_name(text: str) -> HubName | None:
         return None
     if at and (len(revision) > _LONGEST_REVISION or not _REVISION.fullmatch(revision)):
         raise ModelUnavailable(
-            f"There is no model named {shown(text)}: after @ stands a branch, a tag or a commit of 40 digits (letters, digits and . _ - /, "
+            f"There is no model named {shown(text)}: a branch, a tag or a commit of 40 digits must follow @ (letters, digits and . _ - /, "
             f"at most {_LONGEST_REVISION}), got {shown(revision)}. Its page on the hub lists them."
         )
     return HubName(repository, revision or None)

@@ -1,4 +1,6 @@
-"""The adaptive probe: the exact sampler, stopped for each fact as soon as its level is clear (METHOD 8.10).
+"""Levels that are not fully sampled: by the adaptive probe, or by the likelihood of the answers (METHOD 8.10).
+
+The adaptive probe is the exact sampler, stopped for each fact as soon as its level is clear.
 
 Every template starts; of each, the first few samples are drawn to their ends, then a few more where the level is still
 open. What is drawn is what the full probe draws, with the same numbers, so that a fact that goes all the way has the full
@@ -9,29 +11,33 @@ rate m and a concentration c; each of its templates has a rate of its own from B
 rate. What the samples still to come will hit is then beta-binomial for each template, and their sum over the templates, mixed
 over what m and c may be, says how likely each level is. The prior over m and c is the same for every fact and every model, so a
 fact's result does not depend on its company.
+
+The likelihood estimate is how probable the answer is as the immediate continuation. One pass over the prompts with their answers,
+nothing sampled. It misses an answer that comes after other words, or in other tokens or letters than those looked up, so it
+stands beside the sampled score and never for it.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import lgamma
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
-from sftqa_core.engine.decoder import Load, Read
+from sftqa_core.engine.decoder import Decoder, Load, Read
 from sftqa_core.engine.drawing import StopCriteria
-from sftqa_core.engine.packed import PackedModel
-from sftqa_core.engine.sampling import Prompt, SampleRows
+from sftqa_core.engine.packed import PackedModel, PrefixTree
+from sftqa_core.engine.sampling import WINDOW, Prompt, SampleRows, windows
+from sftqa_core.errors import ModelUnavailable
 from sftqa_core.memory.scores import level_of
+from sftqa_core.models.loading import LINE_BREAK, LoadedModel, continuation
 from sftqa_core.records import LevelScheme
-
-if TYPE_CHECKING:
-    from sftqa_core.models.loading import LoadedModel
 
 # Mean rates, the small ones close together because level 0 means no hit at all; rates of templates spread wide or less so.
 _MEANS = np.array([0.0005, 0.002, 0.006, 0.015, 0.03, *np.arange(0.06, 0.95, 0.04), 0.97, 0.99, 0.998])
@@ -184,3 +190,100 @@ class _Deciding(SampleRows[list[Prompt]]):
                 else:
                     self.allowed[self.places_of[first]] = next(size for size in self.rounds if size > seen)
         return clear
+
+
+FEWER = "Use a smaller model, or run on the CPU (device 'cpu')."
+
+
+@dataclass(frozen=True)
+class Question:
+    """One filled template and what may follow it."""
+
+    fact_id: str
+    template: int
+    ids: tuple[int, ...]
+    answers: tuple[tuple[int, ...], ...]  # token ids, at least one; none begins with another
+
+
+Estimate = tuple[str, int, float]  # fact id, template, probability
+
+
+class Likelihood:
+    """At most `batch_size` texts are read together."""
+
+    def __init__(self, loaded: LoadedModel, batch_size: int):
+        self.model = PackedModel(loaded)
+        self.batch_size = batch_size
+
+    def estimate(self, questions: Iterable[Question], temperature: float) -> Iterator[list[Estimate]]:
+        """P(one of the answers comes next) of every question, some at a time, the earlier ones not much later than others.
+
+        Raises `ModelUnavailable` for logits that are not numbers, `OutOfMemory` when there is no room for one question.
+        """
+        ordered = (q for window in windows(questions, WINDOW * self.batch_size) for q in sorted(window, key=lambda question: question.ids))
+        return _Estimating(self.model, Load(self.batch_size, self.batch_size, 1), temperature).run(ordered)
+
+
+class _Estimating(Decoder[Question]):
+    """Texts are prompts with an answer each but for its last token, which only has to be looked up."""
+
+    def __init__(self, model: PackedModel, load: Load, temperature: float):
+        self.temperature = temperature
+        super().__init__(model, load, 0, FEWER)
+
+    def begin(self) -> None:
+        """See `Decoder`."""
+        super().begin()
+        self._answer_at: dict[int, tuple[int, tuple[int, ...]]] = {}  # place -> first place of its question, answer
+
+    def texts(self, item: Question) -> list[tuple[int, ...]]:
+        """See `Decoder`."""
+        return [(*item.ids, *answer[:-1]) for answer in item.answers]
+
+    def entered(self, items: list[tuple[Question, np.ndarray]]) -> None:
+        """See `Decoder`."""
+        for question, places in items:
+            self._answer_at.update(zip(places.tolist(), ((int(places[0]), answer) for answer in question.answers), strict=True))
+
+    def wanted(self, tree: PrefixTree, places: np.ndarray) -> np.ndarray:
+        """The nodes before each token of each answer."""
+        self._first, answers = zip(*(self._answer_at.pop(place) for place in places.tolist()), strict=True)
+        sizes = np.array([len(answer) for answer in answers])
+        self._text = np.repeat(np.arange(len(answers)), sizes)
+        self._token = np.array([token for answer in answers for token in answer])
+        back = np.concatenate([np.arange(size)[::-1] for size in sizes])
+        nodes, self._line = np.unique(tree.paths[self._text, tree.lengths[self._text] - 1 - back], return_inverse=True)
+        return nodes
+
+    def advance(self, reads: list[Read]) -> list[Estimate]:
+        """The estimates of all that entered."""
+        ((_, logits),) = reads
+        scaled = logits.float() / self.temperature
+        line, token = (torch.from_numpy(a).to(scaled.device) for a in (self._line, self._token))
+        logprob = (scaled[line, token] - scaled.logsumexp(-1)[line]).cpu().double().numpy()  # of each token of each answer
+        if not np.isfinite(logprob).all():
+            raise ModelUnavailable(
+                "The model's logits are not numbers (NaN or infinite), so nothing can be estimated. Its weights are damaged, "
+                "or overflow in this number format: load it in float32, or get the model again."
+            )
+        of_text = np.exp(np.bincount(self._text, weights=logprob))
+        firsts, text_of = np.unique(self._first, return_inverse=True)
+        chances = np.bincount(text_of, weights=of_text).clip(0, 1)
+        asked = [self.items[first] for first in firsts.tolist()]
+        for first in firsts.tolist():
+            self.finish(first)
+        self.keep(np.empty(0, dtype=np.int64))
+        return [(q.fact_id, q.template, float(chance)) for q, chance in zip(asked, chances, strict=True)]
+
+
+def answer_ids(tokenizer: Any, answers: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+    """Token ids of the answers as they follow a text; one that begins with another is left out, since that one counts it.
+
+    Empty where no answer has anything but spaces.
+    """
+    encoded = {tuple(continuation(tokenizer, LINE_BREAK, f" {answer.strip()}")) for answer in answers if answer.strip()}
+    kept: list[tuple[int, ...]] = []
+    for ids in sorted(encoded, key=len):
+        if not any(ids[: len(shorter)] == shorter for shorter in kept):
+            kept.append(ids)
+    return tuple(kept)
