@@ -26,7 +26,7 @@ WIDGETS = {  # title -> (type, end of its id, which is the key the page gave it,
     "Memory": [
         ("selectbox", "pick-model"), ("selectbox", "pick-source"), ("selectbox", "pick-split"), ("selectbox", "pick-domain"),
         ("button_group", "by"), ("multiselect", "fact-levels"), ("multiselect", "fact-relations"), ("text_input", "fact-search"),
-        ("dataframe", "facts-"), ("dataframe", "facts-"), ("checkbox", "Leave out echo facts"),
+        ("dataframe", "facts-"), ("dataframe", "facts-"), ("checkbox", "Exclude echo facts"),
     ],
     "Lab": [
         ("button_group", "lab-kind"), ("selectbox", "pick-model"), ("selectbox", "pick-source"), ("button_group", "lab-size"),

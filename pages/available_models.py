@@ -1,10 +1,10 @@
-"""Which models can be chosen? What is here, what can be had, and what fits this machine."""
+"""Which models are available? What is on this machine, what can be downloaded, and what fits."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from pages._ui import background, catalogue_panels, model_lists, panels, state
+from pages._ui import background, catalogue_panels, panels, resources, state
 from pages._ui.job_panel import job_panel
 from pages._ui.wording import literal
 
@@ -15,7 +15,7 @@ with panels.told():
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     with left:
         device, kept = catalogue_panels.filters(stamp)
-    table = model_lists.offered(device, stamp)
+    table = resources.offered(device, stamp)
     st.caption(catalogue_panels.machine(table))
     with right:
         catalogue_panels.add_button()
@@ -30,12 +30,12 @@ shown = [offer for offer in table.offers if kept(offer)]
 if shown:
     picked = catalogue_panels.offers_table(shown, device)
     st.caption(
-        f"{len(shown):,} of {len(table.offers):,} models. Click the box at the left of a row to see more of it. The memory is what must "
-        "be there for a batch of 8 short texts; a probe takes more where there is more, and is faster then."
+        f"{len(shown):,} of {len(table.offers):,} models. Tick the box at the left of a row for details. Memory is the minimum, "
+        "for a batch of 8 short texts; a probe uses more where it is free, and is then faster."
     )
     catalogue_panels.details(picked)
 else:
-    st.caption("No model fits these filters.")
+    st.caption("No model matches these filters.")
 
 for job in state.watched_jobs("fetch"):
     job_panel(job, "catalogue", charts=False)

@@ -8,17 +8,21 @@ from pages._ui import resources, study_panels
 from sftqa_core.figures.curves import amount_figure, levels_by_amount_figure
 
 MEAN = "mean over levels"
-LEVELS_HELP = "All test facts, or those of one level."
+LEVELS_HELP = "The mean over levels, the micro average over all test facts, or one level."
 
 settings, report, tables = study_panels.study_head(
-    "amount", "The same models tuned on more and more facts. Each point is a run with its own examples; lines are means over seeds."
+    "amount", "Accuracy after tuning on more and more facts. Each point is a run with its own examples; lines are means over seeds."
 )
 curve, enough = tables["curve"], tables["enough"]
 
 first, second = st.columns([4, 1], vertical_alignment="bottom")
 levels = [MEAN, *(name for name in dict.fromkeys(curve["level"]) if name != MEAN)]
-level = first.segmented_control("Accuracy of", levels, default=MEAN, required=True, key="amount-level", help=LEVELS_HELP, wrap=True)
-beside = second.toggle("Published beside", key="amount-published", help="What the follow-up paper measured on a large model.")
+named = {"as facts come": "micro average"}  # what tables call it
+level = first.segmented_control(
+    "Accuracy of", levels, default=MEAN, format_func=lambda name: named.get(name, name), required=True, key="amount-level",
+    help=LEVELS_HELP, wrap=True,
+)  # fmt: skip
+beside = second.toggle("Show published results", key="amount-published", help="What the follow-up paper measured on a large model.")
 reference, paper = resources.published("means") if beside and level == MEAN else (None, "")
 shown = study_panels.shown_beside(tables.get("in_context"))
 study_panels.draw_by_domain(
@@ -26,19 +30,19 @@ study_panels.draw_by_domain(
     (tables, level, reference is not None, None if shown is None else tuple(shown["shots"].unique())),
 )  # fmt: skip
 if shown is not None:
-    st.caption("Dashed lines: the untouched model with k-shot examples instead of tuning.")
-st.caption("Bars: 95% intervals, facts resampled after averaging each over seeds. Small points: seeds.")
+    st.caption("Dashed lines: the base model with k-shot examples instead of tuning.")
+st.caption("Bars: 95% intervals; each fact is averaged over seeds, then facts are resampled. Small points: single seeds.")
 if beside:
     without = "Only means over levels are published."
-    st.caption(f"Dashes: {paper}. One line a training level; compare shapes, not values." if paper else without)
+    st.caption(f"Dashed: {paper}. One line per training level; compare shapes, not values." if paper else without)
 
-st.subheader("One model, level by level", anchor=False)
+st.subheader("One model, by level", anchor=False)
 model = study_panels.pick_one_model(settings)
 study_panels.draw_by_domain(
     curve[curve["model"] == model], "levels", "Accuracy by level against examples",
     lambda domain: levels_by_amount_figure(curve, model, domain, settings.scheme.labels), (tables, model),
 )  # fmt: skip
 if len(enough):
-    with st.expander("Share of the best, size by size", icon=":material/straighten:"):
+    with st.expander("Accuracy relative to the best, by number of examples", icon=":material/straighten:"):
         st.dataframe(enough[enough["model"] == model].drop(columns="model"), hide_index=True, column_config=study_panels.ENOUGH_COLUMNS)
 study_panels.study_tail(report, tables, model)

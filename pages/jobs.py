@@ -1,4 +1,4 @@
-"""What is running, what waits, what ended and how."""
+"""What is running, queued, done or failed?"""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from sftqa_core.jobs import current_executor
 from sftqa_core.records import ACTIVE
 
 st.title("Lab")
-st.caption("Fine-tune a model on a few question-answer pairs. The run goes on in the background when you leave or close this page.")
+st.caption("Fine-tune a model on a few question-answer pairs. The run continues in the background when you leave or close this page.")
 
 with panels.told():
     if not resources.models():
@@ -41,10 +41,11 @@ with right:
     st.subheader("What it will cost", anchor=False)
     with panels.told():
         watched = state.watched_jobs(kind)
-        twin = settings is not None and any(job.settings == settings.to_dict() for job in current_executor().jobs(kind=kind, states=ACTIVE))
+        active = current_executor().jobs(kind=kind, states=ACTIVE)
+        duplicate = settings is not None and any(job.settings == settings.to_dict() for job in active)
     if settings is None:
         panels.problem(wrong)
-    ready = settings is not None and cost_panel(settings) and not twin
+    ready = settings is not None and cost_panel(settings) and not duplicate
     expected = background.expected_s(settings) if ready and settings else ()
     if resources.missing_torch():
         panels.needs_torch("Fine-tuning")
@@ -55,7 +56,7 @@ with right:
         st.rerun()
     if kind == "study" and settings is not None:
         forms.file_button(settings)
-    if twin:
+    if duplicate:
         st.caption("A run with these settings is already in progress. Change something to queue another one.")
     for job in watched:
         job_panel(job, "lab")

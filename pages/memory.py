@@ -40,7 +40,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
     alias_button()
     panels.glossary(TrainSettings(model, scheme=scheme), 21 * scheme.sampling.samples)
     state.tell_now()
-    label = "Leave out echo facts" if profile.echo else "No echo facts"
+    label = "Exclude echo facts" if profile.echo else "No echo facts"
     without_echo = st.toggle(label, help=NOTE_HELP["echo facts"], disabled=not profile.echo)
 if (trouble := state.kept_problem()) is not None:
     panels.problem(trouble)
@@ -67,6 +67,6 @@ st.subheader("Facts", anchor=False)
 with panels.told():
     fact = memory_panels.facts_table(shown, source)
     if fact is None:
-        st.caption("No fact fits these filters.")
+        st.caption("No fact matches these filters.")
     else:
         memory_panels.fact_detail(model, source, fact, profile.scheme, stamp, read)

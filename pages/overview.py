@@ -14,8 +14,8 @@ TEMPLATES = 21  # of each relation (METHOD section 1)
 st.title("What does fine-tuning do to what a model knows?")
 st.markdown(
     "A language model holds some facts firmly, some barely and some not at all. This explorer measures that **memory level** fact by "
-    "fact, fine-tunes the model on a few question-answer pairs, and shows how often it answers rightly at each level, before and after. "
-    "It lets you play with the questions of *60 Data Points are Sufficient to Fine-Tune LLMs for Question-Answering* (arXiv 2409.15825)."
+    "fact, fine-tunes the model on a few question-answer pairs, and shows how often it answers correctly at each level, before and after. "
+    "It lets you explore the questions of *60 Data Points are Sufficient to Fine-Tune LLMs for Question-Answering* (arXiv 2409.15825)."
 )
 
 with panels.told():
@@ -34,14 +34,14 @@ completions = TEMPLATES * settings.scheme.sampling.samples
 st.caption(
     f"Model {literal(settings.model)}, held-out facts of the built-in world. In-domain mean over levels: {before} before, {after} after. "
     f"{labels[0]}: the answer never came up in {completions} sampled completions; {', '.join(labels[1:-1])}: in up to "
-    f"{', '.join(f'{cut:.0%}' for cut in cutoffs[1:])} of them; {labels[-1]}: in more. Triangles: the untouched model with "
-    f"{settings.shots} answered questions shown first. Dashes (majority object): always the topic's commonest answer. "
-    "Bars: Wilson 95% intervals. Hollow: fewer than 30 facts, too few to tell."
+    f"{', '.join(f'{cut:.0%}' for cut in cutoffs[1:])} of them; {labels[-1]}: in more. Triangles: the base model with "
+    f"{settings.shots}-shot examples. Dashes (majority object): always the relation's most frequent object. "
+    "Bars: Wilson 95% intervals. Hollow markers: fewer than 30 facts, too few to tell."
 )
 with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
     if st.button("Run it yourself in the Lab", type="primary", icon=":material/science:"):
         st.switch_page("pages/lab.py")
-    st.page_link("pages/memory.py", label="or look at what the model knows, fact by fact", icon=":material/psychology:")
+    st.page_link("pages/memory.py", label="or see what the model knows, fact by fact", icon=":material/psychology:")
 st.subheader("Studies of hundreds of runs", anchor=False)
 with st.container(horizontal=True, gap="large"):
     for study in STUDIES.values():

@@ -16,7 +16,7 @@ with panels.told():
 
 panels.unreadable(resources.unreadable(background.stamp()))
 if not runs:
-    panels.empty("There is no finished run yet.", "pages/lab.py", "Start one in the Lab")
+    panels.empty("No run has finished yet.", "pages/lab.py", "Start one in the Lab")
     st.stop()
 
 with panels.told():
@@ -29,7 +29,7 @@ if part != "all":
     with panels.told():
         summary = resources.run_part(run.id, part)
     _, facts = result_panels.part_of((predictions, facts), part)
-    st.caption(f"Everything below counts {part} test facts only.")
+    st.caption(f"Everything below is about {part} test facts only.")
 result_panels.headline(summary)
 with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
     st.subheader("Accuracy per memory level", anchor=False)
@@ -37,7 +37,7 @@ with st.container(horizontal=True, vertical_alignment="center", horizontal_align
 result_panels.accuracy_charts(summary, settings, where=part)
 st.caption(
     "Levels are the base model's. Bars: Wilson 95% intervals. Hollow markers: fewer than 30 facts, too few to tell. "
-    "Probing an untouched model again moves some facts to another level: 11% of atlas-llama's test facts. Memory shows it for your model."
+    "A second probe of the same model assigns a different level to some facts: 11% of atlas-llama's test facts. Memory shows it for yours."
 )
 if few := result_panels.shown_words(summary, settings):
     st.caption(few)
@@ -46,9 +46,9 @@ panels.planted(settings.source)
 st.subheader("Predictions that changed", anchor=False)
 change_panel.change_panel(run.id, part, settings.scheme.labels)
 
-with st.expander("While it was trained", icon=":material/show_chart:"), panels.told():
+with st.expander("Training curves", icon=":material/show_chart:"), panels.told():
     result_panels.training_charts(run, curve)
-with st.expander("All the numbers", icon=":material/table:"):
+with st.expander("All numbers", icon=":material/table:"):
     table = pd.DataFrame(result_panels.numbers_table(summary))
     st.dataframe(table, hide_index=True, column_config=result_panels.NUMBER_COLUMNS)
     csv_button("Download the numbers", table, f"{run.id}-accuracy-{part}", "numbers-csv")

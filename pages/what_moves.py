@@ -1,4 +1,4 @@
-"""What moves? Memory levels probed again after tuning, beside the untouched model probed again."""
+"""What moves? Memory levels probed again after tuning, beside the base model probed again."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pages._ui.charts import draw
 from sftqa_core.figures.level_shift import moves_figure, sankey_figure
 from sftqa_core.records import DOMAIN_NAMES
 
-UNTOUCHED = "untouched, probed again"
+UNTOUCHED, BASE = "untouched, probed again", "base model, probed again"  # as tables have it, and as the page says it
 
 settings, report, tables = study_panels.study_head(
-    "shift", "Levels are labels with an error: probing an untouched model again moves some facts too. Only what goes beyond that is change."
+    "shift", "Levels have an error: a second probe of the base model moves some facts to another level. Only more than that is change."
 )
 transitions, moves = tables["transitions"], tables["moves"]
 if transitions.empty:
-    panels.empty("Some test facts have no level yet, from the first or the second probe.")
+    panels.empty("Some test facts have no level yet: the first or the second probe is not finished.")
     st.stop()
 
 first, second, third = st.columns([2, 2, 2], vertical_alignment="bottom")
@@ -26,7 +26,7 @@ with first:
     model = study_panels.pick_one_model(settings)
 own = transitions[transitions["model"] == model]
 tuned = [name for name in dict.fromkeys(own["after"]) if name != UNTOUCHED]
-after = second.selectbox("Tuned on", tuned or [UNTOUCHED], key="shift-after")
+after = second.selectbox("Tuned on", tuned or [UNTOUCHED], format_func=lambda name: BASE if name == UNTOUCHED else name, key="shift-after")
 domain = third.segmented_control(
     "Domain", list(DOMAIN_NAMES), format_func=DOMAIN_NAMES.get, default="in", required=True, key="shift-domain"
 )
@@ -34,7 +34,7 @@ domain = third.segmented_control(
 labels = settings.scheme.labels
 for name, column in zip(dict.fromkeys((after, UNTOUCHED)), st.columns(2, gap="large"), strict=False):
     with column:
-        st.markdown(f"**{'After tuning, ' + name if name != UNTOUCHED else 'Untouched, probed again: chance alone'}**")
+        st.markdown(f"**{'After tuning, ' + name if name != UNTOUCHED else 'Base model, probed again: chance alone'}**")
         figure = partial(sankey_figure, transitions, model, domain, name, labels)
         draw(figure, key=f"sankey-{name}", alt=f"Facts by level before and after: {name}", of=(tables, model, domain))
 left, right = st.columns([3, 2], gap="large")

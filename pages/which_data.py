@@ -1,4 +1,4 @@
-"""Which data? Training on facts of one memory level, asked about every level."""
+"""Which data? Training on facts of one memory level, tested on every level."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from sftqa_core.figures.matrices import matrix_figure
 VALUES = {"accuracy": "accuracy", "difference": "difference from the natural mix"}
 
 settings, report, tables = study_panels.study_head(
-    "level", "Rows: the level of the facts that were trained on. Columns: the level of the facts that are asked about."
+    "level", "Rows: memory level of the training facts. Columns: memory level of the test facts."
 )
 matrix = tables["matrix"]
 
 first, second, third = st.columns([2, 2, 2], vertical_alignment="bottom")
 with first:
     model = study_panels.pick_one_model(settings)
-value = second.segmented_control("Shown", list(VALUES), format_func=VALUES.get, default="accuracy", required=True, key="level-value")
-published = third.toggle("Published beside", key="level-published", help="What the follow-up paper measured on large models.")
+value = second.segmented_control("Value", list(VALUES), format_func=VALUES.get, default="accuracy", required=True, key="level-value")
+published = third.toggle("Show published results", key="level-published", help="What the follow-up paper measured on large models.")
 
 labels = settings.scheme.labels
 own = matrix[matrix["model"] == model]
@@ -29,7 +29,7 @@ study_panels.draw_by_domain(
 if len(own):
     st.caption(
         f"n = {int(own['n'].iloc[0]):,} examples in every row, {int(own['seeds'].max())} seeds; outlined: the best of its column. "
-        "Differences without shade can't be told from chance (Holm's correction)."
+        "Unshaded differences: cannot tell (Holm's correction)."
     )
 study_panels.retest_words(tables["retest"], model)
 if published:
@@ -38,6 +38,6 @@ if published:
 with st.expander("What each row was trained on", icon=":material/pie_chart:"):
     mix = tables["composition"]
     table = mix[mix["model"] == model].pivot(index="relation", columns="train", values="examples").fillna(0)
-    st.caption("Examples of each relation, mean over seeds. Relations with the same number at every level do not bias the comparison.")
+    st.caption("Examples per relation, mean over seeds. Relations with the same number at every level do not bias the comparison.")
     st.dataframe(table[[name for name in (*labels, "natural mix") if name in table]].round(1))
 study_panels.study_tail(report, tables, model)

@@ -11,9 +11,7 @@ from pages._ui.charts import draw
 from sftqa_core.figures.curves import amount_figure
 from sftqa_core.figures.model_comparison import ranks_figure
 
-settings, report, tables = study_panels.study_head(
-    "models", "The same facts asked of several models, and the same examples trained into each."
-)
+settings, report, tables = study_panels.study_head("models", "Several models probed on the same facts and tuned on the same examples.")
 
 st.subheader("What they know before tuning", anchor=False)
 model_panels.shares(tables, settings.scheme.labels)
@@ -24,7 +22,7 @@ with left:
 with right:
     model_panels.known_by(tables["known_by"], len(settings.models))
 
-st.subheader("The same examples", anchor=False)
+st.subheader("After tuning on the same examples", anchor=False)
 curve = tables["curve"]
 study_panels.draw_by_domain(
     curve, "same", "Accuracy before and after", lambda domain: amount_figure(curve, domain, "mean over levels"), tables
@@ -33,6 +31,6 @@ with st.expander("Every pair of models", icon=":material/compare_arrows:"):
     st.dataframe(tables["differences"], hide_index=True, column_config=study_panels.PAIR_COLUMNS)
 
 if len(tables["planted"]):
-    st.subheader("How well the probe finds what was planted", anchor=False)
+    st.subheader("Memory score against planted mentions", anchor=False)
     model_panels.planted(settings, tables["planted"])
 study_panels.study_tail(report, tables)

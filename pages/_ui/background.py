@@ -1,4 +1,4 @@
-"""Background jobs for the pages: what they ask for, and how it stands in words. The rest is `current_executor`'s own."""
+"""Background jobs for the pages: how they are submitted and what pages say about them. The rest is `current_executor`'s own."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def stamp() -> str:
 
 @st.cache_data(show_spinner=False)
 def state_warning() -> str | None:
-    """Said where queue and locks lie on a network disk."""
+    """A warning where queue and locks are on a network disk."""
     from sftqa_core.workspace import Workspace, network_disk
 
     kind = network_disk(Workspace.current().state)
-    return f"The queue lies on a network disk ({kind}). Set SFTQA_STATE to a folder on this machine's own disk." if kind else None
+    return f"The queue is on a network disk ({kind}). Set SFTQA_STATE to a folder on this machine's own disk." if kind else None
 
 
 def submit(kind: str, settings: TrainSettings | ProbeSettings | StudySettings | FetchSettings, expected_s: Sequence[float] = ()) -> Job:

@@ -1,4 +1,4 @@
-"""The catalogue's pieces: filters, the table of models, one model's card, and the box that adds one."""
+"""The parts of the Models page: filters, the table of models, one model's card, and the form that adds one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import background, model_lists, state
+from pages._ui import background, resources, state
 from pages._ui.wording import literal
 from sftqa_core.errors import SftqaError
 from sftqa_core.jsonrecord import fingerprint
@@ -19,16 +19,17 @@ STATES = {  # a state -> its words, colour and icon
     "here": ("on this machine", "green", ":material/check_circle:"),
     "downloadable": ("downloadable", "blue", ":material/download:"),
     "gated": ("gated", "orange", ":material/lock:"),
-    "not asked": ("not looked up", "gray", ":material/help:"),
-    "unusable": ("can't be used", "red", ":material/error:"),
+    "not asked": ("not checked", "gray", ":material/help:"),
+    "unusable": ("unusable", "red", ":material/error:"),
 }
 FITS = {  # how memory fits -> colour and words
     "now": ("green", "fits now"),
-    "not now": ("orange", "more than is free now; it fits when the rest is closed"),
-    "no": ("red", "more than there is"),
-    "unknown": ("gray", "this machine has no such device, so whether it fits is not known"),
+    "not now": ("orange", "more than is free now; fits once other programs are closed"),
+    "no": ("red", "more than this machine has"),
+    "unknown": ("gray", "fit cannot be estimated: this machine has no such device"),
 }
-DEVICES = {"cpu": "the processor", "cuda": "the NVIDIA GPU", "rocm": "the AMD GPU", "mps": "Apple's GPU"}
+DEVICES = {"cpu": "the CPU", "cuda": "the NVIDIA GPU", "rocm": "the AMD GPU", "mps": "Apple's GPU"}
+_KINDS = {True: "chat", False: "base", None: "unknown"}
 WHERE = ("all", "on this machine", "added")
 _GB = st.column_config.NumberColumn
 _COLUMNS = {
@@ -38,7 +39,7 @@ _COLUMNS = {
     ),
     "parameters": st.column_config.NumberColumn("Parameters", format="compact", width="small"),
     "fits": st.column_config.MultiselectColumn(
-        "Fits now", options=list(WORKS.values()), color="green", width=235, help="With the memory that is free at this moment."
+        "Fits now", options=list(WORKS.values()), color="green", width=235, help="With the memory that is free now."
     ),
     "probe": _GB("Probe, GB", format="%.1f", width="small"),
     "lora": _GB("LoRA, GB", format="%.1f", width="small"),
@@ -50,12 +51,18 @@ _COLUMNS = {
 
 
 def filters(stamp: str) -> tuple[str, Callable[[Any], bool]]:
-    """Whose memory is told, and which models are shown."""
+    """Draw the filters. Returns the device that memory is about, and the test for models that are shown."""
     first, second, third, fourth = st.columns([3, 3, 3, 3], vertical_alignment="bottom")
     where = first.selectbox("Show", WHERE, key="models-where", persist_state="session")
-    families = sorted({offer.family for offer in model_lists.offered("auto", stamp).offers if offer.family})
+    families = sorted({offer.family for offer in resources.offered("auto", stamp).offers if offer.family})
     chosen = second.multiselect("Family", families, key="models-family", placeholder="all", persist_state="session")
-    device = third.selectbox("Memory of", ("auto", "cuda"), format_func=_device, key="models-device", persist_state="session")
+    device = third.selectbox(
+        "Memory of",
+        ("auto", "cuda"),
+        format_func={"auto": "this machine", "cuda": "an NVIDIA GPU"}.get,
+        key="models-device",
+        persist_state="session",
+    )
     work = fourth.selectbox("Fits now for", ("", *WORKS), format_func=lambda name: WORKS.get(name, "anything"), key="models-fits")
 
     def kept(offer: Any) -> bool:
@@ -66,23 +73,19 @@ def filters(stamp: str) -> tuple[str, Callable[[Any], bool]]:
             and (not work or (need is not None and need.fits == "now"))
         )
 
-    if work and model_lists.offered(device, stamp).total is None:  # nothing is known of what fits: the filter would hide everything
+    if work and resources.offered(device, stamp).total is None:  # fit cannot be estimated: the filter would hide everything
         work = ""
-        fourth.caption("Not known without such a GPU here.")
+        fourth.caption("Unknown: no such GPU here.")
     return device, kept
 
 
-def _device(name: str) -> str:
-    return "this machine" if name == "auto" else "an NVIDIA GPU"
-
-
 def machine(table: Any) -> str:
-    """What the memory is of, and what is lacking here."""
+    """Which device's memory the table is about, how much is free, and what is missing here."""
     if table.total is None:
-        told = f"Memory on {DEVICES[table.device]}. This machine has none that can be used, so nothing is said of what fits."
+        memory = f"Memory on {DEVICES[table.device]}. This machine has none that is usable, so fit cannot be estimated."
     else:
-        told = f"Memory on {DEVICES[table.device]}: {table.free / 1e9:.1f} of {table.total / 1e9:.1f} GB are free now."
-    return f"{told} {table.lacking}".strip()
+        memory = f"Memory on {DEVICES[table.device]}: {table.free / 1e9:.1f} of {table.total / 1e9:.1f} GB are free now."
+    return f"{memory} {table.lacking}".strip()
 
 
 def offers_table(offers: Sequence[Any], device: str) -> Any:
@@ -114,17 +117,13 @@ def _row(offer: Any) -> dict[str, Any]:
         "parameters": offer.card.parameters,
         "fits": [words for work, words in WORKS.items() if work in needs and needs[work].fits == "now"],
         **{work: needs[work].size_bytes / 1e9 if work in needs else None for work in WORKS},
-        "licence": offer.licence or "not known",
-        "kind": _kind(offer),
+        "licence": offer.licence or "unknown",
+        "kind": _KINDS[offer.chat],
     }
 
 
-def _kind(offer: Any) -> str:
-    return {True: "chat", False: "base", None: "not known"}[offer.chat]
-
-
 def details(offer: Any | None) -> None:
-    """One model: how things stand with it, what it needs, what to do next."""
+    """One model: its state, what it needs, what to do next."""
     if offer is None:
         return
     card = offer.card
@@ -136,8 +135,8 @@ def details(offer: Any | None) -> None:
             if offer.added:
                 st.badge("added", icon=":material/playlist_add_check:", color="gray")
             for need in offer.needs:
-                tone, told = FITS[need.fits]
-                st.badge(f"{WORKS[need.work]} {need.size_bytes / 1e9:.1f} GB", color=tone, help=f"{told[0].upper()}{told[1:]}.")
+                tone, fit = FITS[need.fits]
+                st.badge(f"{WORKS[need.work]} {need.size_bytes / 1e9:.1f} GB", color=tone, help=f"{fit[0].upper()}{fit[1:]}.")
         st.caption(" · ".join(_facts(offer)))
         if offer.todo:
             st.markdown(literal(offer.todo))
@@ -147,14 +146,14 @@ def details(offer: Any | None) -> None:
 
 def _facts(offer: Any) -> list[str]:
     card = offer.card
-    told = [f"{card.parameters:,} parameters" if card.parameters else "size not known"]
-    told.append(f"{_kind(offer)} model" if offer.chat is not None else "")
-    told.append(f"reads {offer.context:,} tokens" if offer.context else "")
-    told.append(f"licence {literal(offer.licence)}" if offer.licence else "licence not known")
+    pieces = [f"{card.parameters:,} parameters" if card.parameters else "size unknown"]
+    pieces.append(f"{_KINDS[offer.chat]} model" if offer.chat is not None else "")
+    pieces.append(f"context window {offer.context:,} tokens" if offer.context else "")
+    pieces.append(f"licence {literal(offer.licence)}" if offer.licence else "licence unknown")
     if card.kind == "hub":
-        told.append(f"{offer.size_bytes / 1e9:.1f} GB to download" if offer.size_bytes and not card.available else "")
-        told.append(f"revision {card.revision[:12]}" if card.revision else "revision: resolved when it is first downloaded")
-    return [piece for piece in told if piece]
+        pieces.append(f"{offer.size_bytes / 1e9:.1f} GB to download" if offer.size_bytes and not card.available else "")
+        pieces.append(f"revision {card.revision[:12]}" if card.revision else "revision unknown until downloaded")
+    return [piece for piece in pieces if piece]
 
 
 def _links(offer: Any) -> None:
@@ -170,7 +169,7 @@ def _links(offer: Any) -> None:
         st.link_button("Open its hub page", page, icon=":material/open_in_new:", type="tertiary")
     if offer.added:
         icon = ":material/playlist_remove:"
-        st.button("Take off the list", icon=icon, key="model-remove", on_click=_remove, args=(name,), help="Its files stay.")
+        st.button("Remove from the list", icon=icon, key="model-remove", on_click=_remove, args=(name,), help="Its files are kept.")
 
 
 def _fetch(name: str) -> None:
@@ -183,7 +182,7 @@ def _fetch(name: str) -> None:
 def add_button() -> None:
     """A popover that takes a hub id or a folder."""
     with st.popover("Add a model", icon=":material/playlist_add:", on_change="rerun", key="model-box", width="stretch"):
-        st.markdown("A hub id such as `owner/name`, or a folder that `save_pretrained` wrote. Nothing is fetched by adding it.")
+        st.markdown("A hub id such as `owner/name`, or a folder that `save_pretrained` wrote. Adding a model downloads nothing.")
         with st.form("model-form", border=False):
             st.text_input("Hub id or folder", key="model-name", placeholder="owner/name")
             st.form_submit_button("Add", type="primary", key="model-add", on_click=_add)
@@ -192,13 +191,13 @@ def add_button() -> None:
 def _add() -> None:
     name = st.session_state["model-name"].strip()
     try:
-        card, note = model_lists.add_model(name)
+        card, note = resources.add_model(name)
     except SftqaError as error:
         state.keep_problem(str(error))
     else:
         st.query_params["model"] = card.name
         st.session_state.update({"models-where": "all", "models-family": [], "models-fits": ""})  # else it might not be seen
-        state.tell(f"{literal(card.name)} is on the lists now.")
+        state.tell(f"{literal(card.name)} was added to the list.")
         if note:
             state.keep_problem(note)
         st.session_state["model-name"] = ""
@@ -207,10 +206,10 @@ def _add() -> None:
 
 def _remove(name: str) -> None:
     try:
-        if note := model_lists.remove_model(name):
+        if note := resources.remove_model(name):
             state.keep_problem(note)
     except SftqaError as error:
         state.keep_problem(str(error))
     else:
         st.query_params.pop("model", None)
-        state.tell(f"{literal(name)} is off the lists.")
+        state.tell(f"{literal(name)} was removed from the list.")

@@ -1,4 +1,4 @@
-"""Gained, lost and kept: a count per level, and the predictions themselves to look into."""
+"""Predictions that changed: facts gained, lost and kept per level, and the predictions themselves."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from sftqa_core.figures.accuracy import CHANGES, change_counts, change_table
 SHOWN = 2_000  # rows a browser is handed at once; a download has them all
 COLUMNS = {
     "subject": st.column_config.TextColumn("Subject"),
-    "answers": st.column_config.TextColumn("Right answers"),
-    "after": st.column_config.TextColumn("Says after"),
-    "before": st.column_config.TextColumn("Said before"),
+    "answers": st.column_config.TextColumn("Correct answers"),
+    "after": st.column_config.TextColumn("Answer after"),
+    "before": st.column_config.TextColumn("Answer before"),
     "change": st.column_config.TextColumn("Change", width="small"),
     "level": st.column_config.TextColumn("Level", width="small"),
     "relation": st.column_config.TextColumn("Relation"),
@@ -37,12 +37,12 @@ def change_panel(run_id: str, part: str, labels: tuple[str, ...]) -> None:
     """The table of a run's changes with its filters, counts and download."""
     table, counts, rivals = _changes(run_id, part, labels)
     if table.empty:
-        st.caption("No predictions before and after are stored in this run.")
+        st.caption("This run has no stored predictions from before and after tuning.")
         return
     left, right = st.columns([2, 5], gap="large")
     with left:
         st.dataframe(counts, width="stretch", alt="Facts gained, lost and kept per level")
-        st.caption(f"{rivals}An untouched model would change none: answers are greedy, without chance.")
+        st.caption(f"{rivals}Answers are greedy, so none changes without tuning.")
     with right:
         chosen = _filtered(table, labels)
         st.dataframe(chosen[list(COLUMNS)].head(SHOWN), hide_index=True, height=330, column_config=COLUMNS)

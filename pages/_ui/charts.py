@@ -13,8 +13,6 @@ from sftqa_core.figures.style import CHART_CONFIG
 
 _INK = {"light": "#262730", "dark": "#fafafa"}
 _TOOLS = {"light": "#4b4f5a", "dark": "#c4c7cf"}  # axis labels and titles: 4.5 to 1 or more on either background
-
-
 _KEPT = 400  # figures; each some 50 kB
 _drawn: OrderedDict[Any, Any] = OrderedDict()
 _lock = threading.Lock()

@@ -1,15 +1,21 @@
-"""What work will cost, and what stands in its way, before it starts."""
+"""What work will cost, and what preflight found, before it starts."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from pages._ui import background, resources
-from pages._ui.checks_panel import checks_panel
 from pages._ui.panels import problem
 from pages._ui.wording import literal, span
 from sftqa_core.errors import SftqaError
-from sftqa_core.records import ProbeSettings, StudySettings, TrainSettings
+from sftqa_core.records import Check, Preflight, ProbeSettings, StudySettings, TrainSettings
+
+ICONS = {
+    "problem": ":red[:material/block:]",
+    "note": ":orange[:material/info:]",
+    "unknown": ":gray[:material/help:]",
+    "ok": ":green[:material/check:]",
+}
 
 
 def cost_panel(settings: TrainSettings | ProbeSettings | StudySettings) -> bool:
@@ -43,3 +49,21 @@ def cost_panel(settings: TrainSettings | ProbeSettings | StudySettings) -> bool:
         if forecast.fit is None or note != forecast.fit.stands_against:  # which stands among the checks
             st.caption(literal(note))
     return checks_panel(resources.preflight(settings, background.stamp(), forecast))
+
+
+def checks_panel(preflight: Preflight) -> bool:
+    """One line when all is well, the findings with their fixes behind it, problems first; True when there are none."""
+    icon = ":material/task_alt:" if preflight.ok else ":material/block:"
+    with st.expander(preflight.headline(), expanded=not preflight.ok, icon=icon):
+        if findings := [_finding(check) for state in ("problem", "note", "unknown") for check in preflight.of(state)]:
+            st.markdown("\n\n".join(findings))
+        if fine := preflight.of("ok"):
+            st.caption("  \n".join(map(_finding, fine)))
+    return preflight.ok
+
+
+def _finding(check: Check) -> str:
+    """One finding: an icon, the sentence, the fix."""
+    about = f"**{literal(check.about)}** " if check.about else ""
+    fix = f" :gray[→ {literal(check.fix)}]" if check.fix else ""
+    return f"{ICONS[check.state]} {about}{literal(check.said)}{fix}"

@@ -59,7 +59,7 @@ async def announced(app: Any) -> AsyncIterator[dict[str, Any]]:
 
 
 def _wake() -> None:
-    """Go on with the queue where the last server, or the machine, left it; nobody has to open a page for that."""
+    """Resume the queue where the last server, or the machine, left it; nobody has to open a page for that."""
     with suppress(SftqaError):  # the Jobs page tells
         current_executor().wake()
 
@@ -86,7 +86,7 @@ def let_in() -> dict[str, list[Any]]:
 
 def _log_out() -> None:
     st.title("Log out")
-    st.write("Jobs that are running go on.")
+    st.write("Running jobs continue.")
     entrance = guard.current()
     if entrance is not None and entrance.access.login == "token":
         st.link_button("Log out", entrance.access.base + LOGOUT, type="primary")

@@ -112,7 +112,7 @@ def _prompt(model: str, wrong: list[str]) -> PromptFormat:
     why = resources.why_no_chat(model)
     advice = " (this one has none)" if why else ", recommended" if resources.is_chat_model(model) else ""
     names = {**PROMPT_NAMES, "chat": PROMPT_NAMES["chat"] + advice}
-    told = "How a question is put, in training and at test. A chat model is asked by its own template, a base model by plain text."
+    told = "How a question is asked, in training and at test: a chat model by its own template, a base model in plain text."
     kind = st.selectbox(label(TrainSettings, "prompt"), list(names), format_func=names.get, help=told, key="lab-prompt-kind", **KEPT)
     form = PROMPTS[kind] if kind in PROMPTS else _own_prompt(bool(why), wrong)
     if form.chat and why:
@@ -124,20 +124,20 @@ def _prompt(model: str, wrong: list[str]) -> PromptFormat:
         wrong.append(str(error))
         return form
     st.code(f"{prompt}\u2588{reply}", language=None, wrap_lines=True)
-    st.caption("One example. The model begins to write at the block; in training it learns what follows, and where that ends.")
+    st.caption("One example. The model writes from the block on; training teaches what follows and where it ends.")
     return form
 
 
 def _own_prompt(no_chat: bool, wrong: list[str]) -> PromptFormat:
     plain = PromptFormat()
-    prompt = st.text_area("Own prompt", plain.prompt, height=80, help="Must hold {question} once.", key="lab-prompt", **KEPT)
-    answer = st.text_input("Completion", plain.answer, help="Must hold {answer} once; it starts with a space.", key="lab-answer", **KEPT)
-    told = "The prompt is what the user says, the completion what the model replies; neither begins or ends with a blank."
-    chat = st.toggle("Put it into the model's chat template", help=told, key="lab-own-chat", disabled=no_chat, **KEPT)
+    prompt = st.text_area("Custom prompt", plain.prompt, height=80, help="Must contain {question} once.", key="lab-prompt", **KEPT)
+    answer = st.text_input("Completion", plain.answer, help="Must contain {answer} once; starts with a space.", key="lab-answer", **KEPT)
+    told = "The prompt is the user's message, the completion the model's reply; neither starts or ends with a space."
+    chat = st.toggle("Use the model's chat template", help=told, key="lab-own-chat", disabled=no_chat, **KEPT)
     others = [name for name in _PLACEHOLDER.findall(prompt) if name != "{question}"]
     others += [name for name in _PLACEHOLDER.findall(answer) if name != "{answer}"]
     if others:
-        st.warning(f"Only {{question}} and {{answer}} are filled in; `{' '.join(others)}` is handed to the model as it stands.")
+        st.warning(f"Only {{question}} and {{answer}} are filled in; `{' '.join(others)}` is passed to the model unchanged.")
     try:
         return PromptFormat("own", prompt, answer, chat=chat and not no_chat)
     except SettingsError as error:
@@ -146,10 +146,10 @@ def _own_prompt(no_chat: bool, wrong: list[str]) -> PromptFormat:
 
 
 def _shots() -> dict[str, Any]:
-    """Numbers of examples that the base model is shown, each a baseline of the run."""
+    """The k-shot baselines of a run: numbers of examples that the base model is shown."""
     usual = TrainSettings(model="").shots
     options = sorted({*SHOTS, *st.session_state.get("lab-shots", ())})
-    told = "The base model with k answered questions in front of each question, a baseline each. Each takes about as long as reading "
+    told = "The base model with k answered questions in front of each question: one baseline per k. Each takes about as long as reading "
     told += "that many more questions."
     about = label(TrainSettings, "shots")
     chosen = st.multiselect(about, options, default=[usual], placeholder="none", key="lab-shots", help=told, **KEPT)
@@ -161,14 +161,14 @@ def _shots() -> dict[str, Any]:
 def study_form() -> StudySettings:
     """A study by fields, or by a file, which then goes before the fields. Raises `SettingsError` with every problem at once."""
     with st.popover("Use a YAML file", icon=":material/upload_file:"):
-        told = "What a study page or the command line wrote."
+        told = "Written by a study page or the command line."
         file = st.file_uploader("A study's file", type=["yaml", "yml"], key="study-file", help=told)
     if file is not None:
         st.caption("The file's study is used; remove the file to fill in the form.")
         try:
             return resources.study_of(file.getvalue().decode("utf-8"))
         except UnicodeDecodeError as error:
-            raise SettingsError(f"{file.name} is no text in UTF-8: {error}.") from error
+            raise SettingsError(f"{file.name} is not UTF-8 text: {error}.") from error
     kind = st.segmented_control(
         "Question", list(STUDIES), format_func=lambda kind: STUDIES[kind].title, default=next(iter(STUDIES)), required=True,
         key="study-kind", wrap=True, **KEPT,
@@ -179,18 +179,18 @@ def study_form() -> StudySettings:
     wrong: list[str] = []
     values: dict[str, Any] = {"kind": kind, "models": tuple(models), "source": pickers.pick_source(), "sizes": _sizes(kind)}
     first, second, third = st.columns(3)
-    told = "Every run is made once with each of them: 0, 1, 2 and so on."
+    told = "Every run is repeated with each seed: 0, 1, 2 and so on."
     values["seeds"] = tuple(range(first.number_input("Number of seeds", 1, MAX_SEEDS, 3, key="study-seeds", help=told, **KEPT)))
     values["method"] = field(second, StudySettings, "method", "study", wrong)
     values["learning_rate"] = field(third, StudySettings, "learning_rate", "study", wrong, placeholder="default for each model")
     with st.expander("More settings"):
         first, second = st.columns(2)
-        told = "How a question is put, in training and at test. Only models with a chat template can be asked by it."
+        told = "How a question is asked, in training and at test. The chat template needs models that have one."
         about = label(StudySettings, "prompt")
         prompt = first.selectbox(about, list(PROMPTS), format_func=PROMPT_NAMES.get, help=told, key="study-prompt", **KEPT)
         values["prompt"] = PROMPTS[prompt]
         if STUDIES[kind].shots:
-            told = "The untouched model with k answered questions in front of each question: a line across the chart."
+            told = "The base model with k answered questions in front of each question: a line across the chart."
             about = label(StudySettings, "shots")
             values["shots"] = tuple(sorted(second.multiselect(about, SHOTS, placeholder="none", help=told, key="study-shots", **KEPT)))
         values["scheme"] = pickers.picked_scheme(wrong)
@@ -201,7 +201,7 @@ def study_form() -> StudySettings:
 
 
 def file_button(settings: StudySettings) -> None:
-    """The study as a file to take away."""
+    """A download of the study as YAML."""
     st.download_button(
         "Save as YAML", resources.study_yaml(settings), f"{resources.study_name(settings)}.yaml", "text/yaml", icon=":material/download:",
         help="The Lab and the command line read it: sftqa study --config FILE", on_click="ignore",

@@ -1,6 +1,6 @@
-"""One background job on a page: where it stands, how far it is, its log, and a way to stop it or go on with it.
+"""One background job on a page: its state, progress and log, with buttons to cancel or resume it.
 
-While the job is under way the panel is a fragment that reruns itself once a second and nothing else; when the job
+While the job is queued or running the panel is a fragment that reruns itself once a second and nothing else; when the job
 ends it reruns the page once, so that the link to the result appears and the polling stops.
 """
 
@@ -76,12 +76,12 @@ def _over(job: Job, where: str) -> None:
         st.caption(literal(job.error))
     if job.state == "failed":
         sentence, _, lines = (job.error or "").strip().partition("\n")  # a process that died leaves its last log lines below
-        problem(sentence or "The job's process ended without saying why.")
+        problem(sentence or "The job's process ended without an error message.")
         st.caption("The last lines of its log:")
         st.code("\n".join(current_executor().log(job.id, 12)) or lines or "The log is empty.", language=None, wrap_lines=True)
     with st.container(horizontal=True, vertical_alignment="center"):
         if job.state == "done" and job.result and (job.kind, where) != ("probe", "memory"):
-            with contextlib.suppress(SftqaError):  # settings of another version, or damaged ones, lead nowhere
+            with contextlib.suppress(SftqaError):  # settings of another version, or damaged ones: no link
                 _result_link(job)
         if job.state == "failed" and job.reason == "memory":
             with contextlib.suppress(SettingsError):
@@ -93,7 +93,7 @@ def _over(job: Job, where: str) -> None:
 
 
 def _again(job: Job, where: str) -> None:
-    """The button that goes on with a job from what is kept of it."""
+    """The button that resumes a job from what is kept of it."""
     label, icon = ("Resume", ":material/resume:") if job.state == "cancelled" else ("Try again", ":material/replay:")
     st.button(label, key=f"again-{where}-{job.id}", icon=icon, on_click=_resume, args=(job.id,), help=KEPT[job.kind])
 
@@ -106,15 +106,15 @@ def _resume(job_id: str) -> None:
 
 
 def _smaller(job: Job, where: str) -> None:
-    """The button that starts the work anew with settings that need less memory, or fills the Lab's form with them."""
+    """The button that starts the work again with settings that need less memory, or fills in the Lab's form with them."""
     less = background.smaller_footprint(job)
     if less is None:
         return
     wanted = {**job.settings, **less}
-    label = f"With {changed_words(less)}"
+    label = f"Retry with {changed_words(less)}"
     if job.kind != "train" or "device" in less:  # the form has no such field
         st.button(label, key=f"less-{where}-{job.id}", icon=":material/compress:", on_click=_submit, args=(job.kind, wanted))
-    elif st.button(label, key=f"less-{where}-{job.id}", icon=":material/compress:", help="Fills in the Lab's form; nothing is started."):
+    elif st.button(label, key=f"less-{where}-{job.id}", icon=":material/compress:", help="Fills in the Lab's form; starts nothing."):
         forms.fill_in(TrainSettings.from_dict(wanted))
         st.switch_page("pages/lab.py")
 
@@ -147,12 +147,12 @@ def _head(job: Job) -> None:
         st.text(job_title(job))
     began = f"started {moment(job.started)}" if job.started else f"submitted {moment(job.created)}"
     ended = f", ended {moment(job.finished)}" if job.finished else ""
-    turn = f" · turn {job.turn}" if job.turn > 1 else ""
+    turn = f" · attempt {job.turn}" if job.turn > 1 else ""
     st.caption(literal(f"{began}{ended} · {job.id}{turn}"))
 
 
 def _log(job_id: str, box: Any) -> None:
-    box.code("\n".join(current_executor().log(job_id, 40)) or "Nothing yet.", language=None, wrap_lines=True, height=220)
+    box.code("\n".join(current_executor().log(job_id, 40)) or "The log is empty.", language=None, wrap_lines=True, height=220)
 
 
 def _progress_words(now: Any, at: int, of: int) -> str:

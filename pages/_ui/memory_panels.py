@@ -29,14 +29,14 @@ GROUP_NAMES = {
 }
 COLUMNS = {
     "subject": st.column_config.TextColumn("Subject"),
-    "answers": st.column_config.ListColumn("Right answers"),
+    "answers": st.column_config.ListColumn("Correct answers"),
     "level": st.column_config.TextColumn("Level", width="small"),
     "score": st.column_config.ProgressColumn("R", min_value=0, max_value=1, format="%.3f", width="small"),
     "relation_label": st.column_config.TextColumn("Relation"),
     "domain": st.column_config.TextColumn("Domain", width="small"),
     "exposures": st.column_config.NumberColumn("Exposures", width="small", help="How often the pre-training text states the fact."),
-    "contested": st.column_config.CheckboxColumn("Contested", width="small", help="The pre-training text also names a rival."),
-    "echo": st.column_config.CheckboxColumn("Echo", width="small", help="An answer is part of the subject's own text."),
+    "contested": st.column_config.CheckboxColumn("Contested", width="small", help="The pre-training text also states another answer."),
+    "echo": st.column_config.CheckboxColumn("Echo", width="small", help="An answer is part of the subject."),
 }
 
 
@@ -45,7 +45,7 @@ def what_was_read(model: str, source: str) -> bool:
     own = resources.own_source(model)
     if own is not None and source_name(own) != source_name(source):
         read = "its invented world" if is_atlas(own) else source_name(own)
-        st.info(f"{literal(model)} was pre-trained only on {literal(read)}; expect L0 here.", icon=":material/menu_book:")
+        st.info(f"{literal(model)} was pre-trained only on {literal(read)}; expect level L0 here.", icon=":material/menu_book:")
         return False
     planted(source)
     return True
@@ -76,7 +76,7 @@ def spread(profile: Any, read: bool) -> None:
         draw(figure, key="scores", alt="Facts by memory score", of=(repr(profile.scores), scheme))
         caption = "Dotted lines: cut-offs between levels."
         if scheme.method == "likelihood":
-            caption += f" {scheme.labels[0]}: the full probe would more likely than not find no hit, so the expected R is just above 0."
+            caption += f" {scheme.labels[0]}: the full probe would probably find no hit, so the expected R is just above 0."
         st.caption(caption + (_templates_words(profile) if read and scheme.method != "likelihood" else ""))
 
 
@@ -88,8 +88,8 @@ def _right_answers(profile: Any) -> None:
     shares = (known["score"] * 10).round().astype(int)
     levels = known["level"].astype(int)
     for name, title, at_each, most in (
-        ("greedy", "Right greedy answers", greedy, scheme.contexts),
-        ("sampled", "Right samples, in tenths", shares, 10),
+        ("greedy", "Correct greedy answers", greedy, scheme.contexts),
+        ("sampled", "Correct samples, in tenths", shares, 10),
     ):
         counts = [[0] * (most + 1) for _ in scheme.labels]
         for level, at in zip(levels, at_each, strict=True):
@@ -99,7 +99,7 @@ def _right_answers(profile: Any) -> None:
     unknown, weakly, maybe, highly = scheme.labels
     st.caption(
         f"{scheme.contexts} prompts per fact, each answered once greedily and {scheme.sampling.samples} times by sampling. All greedy "
-        f"answers right: {highly}; some: {maybe}; none, but a sample: {weakly}; no answer: {unknown}."
+        f"answers correct: {highly}; some: {maybe}; none, but a sample: {weakly}; no answer: {unknown}."
     )
 
 
@@ -119,7 +119,7 @@ def facts_table(profile: Any, place: str) -> Any:
         selection_mode="single-row",
         key=f"facts-{fingerprint([place, len(rows), list(shown['fact_id'])])}",  # a tick is kept by row number: other rows, another table
     )
-    first_ones = f" Only the first {SHOWN:,} are listed; filter to find the others." if len(rows) > SHOWN else ""
+    first_ones = f" Only the first {SHOWN:,} are listed; use the filters to find others." if len(rows) > SHOWN else ""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.caption(f"{len(rows):,} of {profile.facts:,} facts. Tick the box at the left of a row to see its completions.{first_ones}")
         csv_button("Download these facts", lambda: _named(profile, rows, names, labels), "facts", "facts-csv", not len(rows))
@@ -150,19 +150,19 @@ def _named(profile: Any, rows: Any, names: dict[str, str], labels: list[str], co
 
 
 def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, read: bool) -> None:
-    """One fact: its score with both intervals, hits per template, and what the model really wrote."""
+    """One fact: its score with both intervals, hits per template, and the model's completions."""
     read = read and pd.notna(fact.get("exposures")) and not scheme.few_shot  # only then did these very sentences stand in its text
     with st.container(border=True):
-        st.markdown("**One fact**")
+        st.markdown("**Selected fact**")
         st.text(fact["question"])
-        st.text(f"Right: {' | '.join(fact['answers'])}")
+        st.text(f"Correct: {' | '.join(fact['answers'])}")
         _flags(fact)
         if pd.isna(fact["score"]):
             st.caption("This fact has not been probed. Use the Probe button above.")
             return
         if scheme.few_shot:
             greedy = round(sum(list(fact["hits_per_template"])[scheme.contexts :]))
-            right = f"{greedy} of {scheme.contexts} greedy answers and {int(fact['hits'])} of {int(fact['completions'])} samples right"
+            right = f"{greedy} of {scheme.contexts} greedy answers and {int(fact['hits'])} of {int(fact['completions'])} samples correct"
             st.caption(f"{right} · level {fact['level']}")
         else:
             _score_row(fact, read)
@@ -186,7 +186,7 @@ def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, rea
         )
         draw(partial(template_hits_figure, *what), key="fact-templates", alt="Hits per prompt", of=repr(what))
         if not len(rows):
-            st.caption("The completions behind these levels are not stored here; probing again would write them.")
+            st.caption("The completions behind these levels are not stored here. Another probe would store them.")
             return
         if not counted:
             st.caption("For comparison, the completions of the full probe:")

@@ -14,19 +14,19 @@ from pages._ui.wording import literal, percent
 from sftqa_core.figures.model_comparison import planted_figure, shares_figure
 from sftqa_core.records import StudySettings
 
-TEMPLATES = {"all": "all wordings", "seen": "those of its text", "unseen": "others"}
+TEMPLATES = {"all": "all templates", "seen": "templates in its text", "unseen": "other templates"}
 _LISTED = 300  # facts handed to the browser
 
 
 def shares(tables: resources.Tables, labels: tuple[str, ...]) -> None:
     """Levels of every model, with the published ones below when wanted."""
-    beside = st.toggle("Published beside", key="models-published", help="What the follow-up paper measured on large models.")
+    beside = st.toggle("Show published results", key="models-published", help="What the follow-up paper measured on large models.")
     reference, source = resources.published("shares") if beside else (None, "")
     table = tables["shares"]
     study_panels.draw_by_domain(
         table, "shares", "Facts by level for each model", lambda domain: shares_figure(table, domain, labels, reference), (tables, beside)
     )
-    st.caption("Test facts of each model." + (f" Published: {source}; other facts, so compare shapes." if beside else ""))
+    st.caption("Test facts of each model." + (f" Published: {source}; different facts, so compare shapes." if beside else ""))
 
 
 def known_by(table: pd.DataFrame, models: int) -> None:
@@ -54,7 +54,7 @@ def planted(settings: StudySettings, table: pd.DataFrame) -> None:
     with first:
         model = study_panels.pick_one_model(settings)
     templates = second.segmented_control(
-        "Statements", list(TEMPLATES), format_func=TEMPLATES.get, default="all", required=True, key="planted-templates"
+        "Templates", list(TEMPLATES), format_func=TEMPLATES.get, default="all", required=True, key="planted-templates"
     )
     names = resources.relation_labels()
     relation = third.selectbox("Relation", ["all", *names], format_func=lambda name: names.get(name, name), key="planted-relation")
@@ -62,7 +62,7 @@ def planted(settings: StudySettings, table: pd.DataFrame) -> None:
     profile = resources.profile(model, settings.source, "test", "all", settings.scheme)
     with left:
         if "exposures" not in profile.level_table.table:
-            st.caption("What this model read is not known.")
+            st.caption("The pre-training text of this model is unknown.")
         else:
             figure = partial(_planted, profile, relation, templates)
             alt, of = "Memory score against mentions in the pre-training text", (profile.level_table, relation, templates)
@@ -78,7 +78,7 @@ def planted(settings: StudySettings, table: pd.DataFrame) -> None:
         if len(relations):
             lowest, highest = relations["spearman"].min(), relations["spearman"].max()
             st.caption(
-                f"{literal(model)}, relation by relation (uncontested): {lowest:.2f} to {highest:.2f}. The end of the page has all of them."
+                f"{literal(model)}, by relation (uncontested): {lowest:.2f} to {highest:.2f}. All are in the tables at the end of the page."
             )
 
 
@@ -90,8 +90,8 @@ def _planted(profile: Any, relation: str, templates: str) -> Any:
 def _guessing(overall: Any) -> str:
     """Facts that were never mentioned have a score, too."""
     own = overall[(overall["facts_are"] == "uncontested") & (overall["templates"] == "all") & overall["mean_unseen"].notna()]
-    told = ", ".join(f"{literal(row.model)} {percent(row.mean_unseen)}" for row in own.itertuples())
-    return f"Mean memory score of facts that were never mentioned, which is guessing: {told}." if told else ""
+    scores = ", ".join(f"{literal(row.model)} {percent(row.mean_unseen)}" for row in own.itertuples())
+    return f"Mean memory score of facts that were never mentioned (guessing): {scores}." if scores else ""
 
 
 _KNOWN = {

@@ -1,4 +1,4 @@
-"""Pieces of a page that say how things stand: errors, empty states, the rule about the built-in world, intervals."""
+"""Pieces that all pages share: errors, empty states, the note on the built-in world, the glossary, metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INSTALL = "pip install torch transformers peft accelerate"
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Whatever the core cannot do is said in its own words, and the page ends there; never a traceback."""
+    """Show an error of the core in its own words and end the page there; never a traceback."""
     try:
         yield
     except SftqaError as error:
@@ -48,12 +48,12 @@ def unreadable(reasons: Sequence[str]) -> None:
     with st.expander(f"{count:,} result{' is' if count == 1 else 's are'} not shown", icon=":material/warning:"):
         st.markdown("\n".join(f"- {literal(why)}" for why in reasons[:MOST_REASONS]))
         if count > MOST_REASONS:
-            st.caption(f"{count - MOST_REASONS:,} more: 'sftqa cache verify' names them all.")
+            st.caption(f"{count - MOST_REASONS:,} more: 'sftqa cache verify' lists them all.")
 
 
 def no_models() -> None:
     """Ends a page that needs a model where there is none."""
-    empty("No model is here yet. Pre-train a small one with `sftqa pretrain NAME`, then come back.")
+    empty("There is no model on this machine yet. Pre-train a small one with `sftqa pretrain NAME`, then come back.")
     st.stop()
 
 
@@ -70,7 +70,7 @@ def planted(source: str = "atlas") -> None:
 
 def glossary(settings: TrainSettings, completions: int) -> None:
     """A button that says what the words and signs of the charts mean. `completions`: of one fact (METHOD section 1)."""
-    with st.popover("What the words mean", icon=":material/help:", type="tertiary"):
+    with st.popover("Glossary", icon=":material/help:", type="tertiary"):
         shown = ", ".join(map(str, sorted(settings.few_shot_stages.values()))) or "none"
         st.markdown("\n".join(f"- **{term}**: {text}" for term, text in terms(settings.scheme, completions, shown).items()))
 
@@ -79,9 +79,9 @@ def terms(scheme: LevelScheme, completions: int, shots: str) -> dict[str, str]:
     """Each term and its line."""
     labels, ends = scheme.labels, (*scheme.cutoffs, 1.0)
     if scheme.few_shot:
-        told = f"{labels[3]}: all of {scheme.contexts} greedy answers, each after {scheme.shots} examples, are right; {labels[2]}: some; "
-        told += f"{labels[1]}: none, but one of {scheme.sampling.samples} samples each; {labels[0]}: nothing."
-        return {t: told if t == "Memory levels" else text.format(shots=shots) for t, text in TERMS.items()}
+        levels = f"{labels[3]}: all {scheme.contexts} greedy answers after {scheme.shots} examples are correct; {labels[2]}: some; "
+        levels += f"{labels[1]}: none, but one of {scheme.sampling.samples} samples each; {labels[0]}: nothing."
+        return {t: levels if t == "Memory levels" else text.format(shots=shots) for t, text in TERMS.items()}
     ranges = [f"{labels[0]}: {f'up to {ends[0]:.0%}' if ends[0] else 'never'}"]
     ranges += [f"{label}: more than {low:.0%}, up to {high:.0%}" for label, low, high in zip(labels[1:], ends, ends[1:], strict=False)]
     ranges[1:2] = ranges[1:2] if ends[0] else [f"{labels[1]}: at least once, up to {ends[1]:.0%}"]

@@ -16,14 +16,14 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.records import DOMAIN_NAMES, METHODS, PAPER, SCHEMES, SPLITS, LevelScheme, read_cutoffs, with_cutoffs, written_cutoffs
 from sftqa_core.records.schemes import MOST_CUTOFFS
 
-LEVELS_BY = {"paper": "paper's five", "cutoffs": "own cut-offs", "slick": "SliCK"}
+LEVELS_BY = {"paper": "paper's five", "cutoffs": "custom cut-offs", "slick": "SliCK"}
 _SCHEME_HELP = (
-    "Paper's five: how often 21 statements are completed correctly. Own cut-offs: the same completions, with other cut-offs between the "
-    "levels. SliCK: four levels by which answers to a question after examples are correct."
+    "Paper's five: how often 21 statements are completed correctly. Custom cut-offs: the same completions, with other cut-offs between "
+    "the levels. SliCK: four levels by which answers to k-shot questions are correct."
 )
 METHOD_HELP = (
     "Full probe: every statement is completed ten times. Adaptive probe: fewer completions where the level is clear early. "
-    "Likelihood: no completions, only how probable the answer is as the very next words; the fastest, and an estimate."
+    "Likelihood: no completions, only the probability of the answer as the next words; the fastest, and an estimate."
 )
 DOMAIN_CHOICES = {"all": "both domains", **DOMAIN_NAMES}
 
@@ -67,7 +67,7 @@ def pick_model() -> str:
         "Model",
         names,
         "model",
-        "Pick one, or type a local folder or a hub id (safetensors only, no remote code). The page Models shows what there is.",
+        "Pick one, or type a local folder or a hub id (safetensors only, no remote code). The Models page lists what is available.",
     )
 
 
@@ -133,7 +133,7 @@ def _own_cutoffs() -> LevelScheme:
     _begin_cutoffs()
     kept: dict[str, Any] = {"persist_state": "session"}
     with st.popover("Cut-offs", icon=":material/tune:", width="stretch"):
-        st.caption("No fact is probed again: only where R changes the level.")
+        st.caption("Changing the cut-offs needs no new probe.")
         levels = int(st.number_input("Levels", 2, MOST_CUTOFFS + 1, key="cut-levels", **kept))
         cuts = []
         for at in range(levels - 1):

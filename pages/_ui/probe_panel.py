@@ -1,4 +1,4 @@
-"""Start probing what is not known yet, and hand over facts of one's own."""
+"""Start a probe of facts that have no level yet, and upload your own facts."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ UPLOADS = ("csv", "jsonl", "parquet", "zip")
 
 def probe_button(model: str, source: str, split: str, domain: str, scheme: LevelScheme, left: int) -> None:
     """A popover with what probing the remaining facts costs, and the button that starts it."""
-    told = None if left else "All of these facts are probed."
+    done = None if left else "All of these facts have been probed."
     with st.popover(
-        "Probe", icon=":material/network_intelligence:", disabled=not left, on_change="rerun", key="probe-box", help=told
+        "Probe", icon=":material/network_intelligence:", disabled=not left, on_change="rerun", key="probe-box", help=done
     ) as box:
         if not box.open:
             return
-        limit = field(st, ProbeSettings, "limit", "probe", [], placeholder=f"all {left:,} that are left")
+        limit = field(st, ProbeSettings, "limit", "probe", [], placeholder=f"all {left:,} remaining")
         there = resources.gpus()
         gpus = field(st, ProbeSettings, "gpus", "probe", [], high=there) if there > 1 else 1
         settings = ProbeSettings(model, source, split, domain, limit, scheme, gpus=gpus)
@@ -46,7 +46,7 @@ def second_probe(model: str, source: str, split: str, domain: str, left: int, be
     settings = ProbeSettings(model, source, split, domain, scheme=LevelScheme(sampling=SamplerSettings(seed=1)))
     jobs = state.watched_jobs("probe", is_second)
     active = any(job.state in background.ACTIVE for job in jobs)
-    words = f"Finish the second probe ({left:,} facts left)" if begun else "Probe again with other random numbers"
+    words = f"Finish the second probe ({left:,} facts left)" if begun else "Probe again with another seed"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
             "In progress" if active else words,
@@ -78,8 +78,8 @@ def upload_button() -> None:
         )
         st.code(EXAMPLE.strip(), language=None)
         st.caption(
-            "A relation is an id such as P19 (place of birth), or any name; a relation of your own needs its sentences in a "
-            "column `templates`, or in `NAME.relations.toml` beside the file, whose path you then type as Facts."
+            "A relation is an id such as P19 (place of birth), or any name. A new relation needs its templates in a column "
+            "`templates`, or in `NAME.relations.toml` next to the file; then type the file's path as Facts."
         )
         st.download_button("Download this example", EXAMPLE, "facts.csv", "text/csv", on_click="ignore", icon=":material/download:")
         st.markdown("For the EntityQuestions data run `sftqa facts --source entity-questions --download` once.")
@@ -108,7 +108,7 @@ def _upload(file: Any) -> None:
 
 
 def _counts(source: str) -> str:
-    """What was read: "13 facts read: 9 to train, 0 dev, 4 test."."""
+    """What was read: "13 facts read: 9 train, 0 dev, 4 test."."""
     counts = resources.split_counts(source)
-    parts = ", ".join(f"{n:,} {'to train' if split == 'train' else split}" for split, n in counts.items())
+    parts = ", ".join(f"{n:,} {split}" for split, n in counts.items())
     return f"{sum(counts.values()):,} facts read: {parts}."

@@ -53,6 +53,36 @@ def models() -> list[ModelCard]:
     return workflows.models()
 
 
+@st.cache_data(ttl=30, show_spinner=False)  # what is free changes
+def offered(device: str, stamp: str) -> Any:
+    """Every model that can be chosen, with what it needs on that device. `stamp` changes when a job ends: what it fetched is then on
+    the pickers' lists, too."""
+    from sftqa_core import workflows
+
+    models.clear()
+    return workflows.offered_models(device)
+
+
+def add_model(name: str) -> tuple[ModelCard, str]:
+    """Add a hub id or a folder to the list; its card, and a note for the page."""
+    from sftqa_core import workflows
+
+    added = workflows.add_model(name)
+    models.clear()
+    offered.clear()
+    return added
+
+
+def remove_model(name: str) -> str:
+    """Remove an added model from the list; a note for the page."""
+    from sftqa_core import workflows
+
+    note = workflows.remove_model(name)
+    models.clear()
+    offered.clear()
+    return note
+
+
 @st.cache_data(ttl=60, show_spinner=False)
 def sources() -> list[str]:
     from sftqa_core import workflows
@@ -67,7 +97,7 @@ def relation_labels() -> dict[str, str]:
     return {name: relation.label for name, relation in builtin_relations().items()}
 
 
-@st.cache_resource(show_spinner="Reading what is known of these facts…", max_entries=24, ttl=600)
+@st.cache_resource(show_spinner="Reading levels…", max_entries=24, ttl=600)
 def _profile(model: str, source: str, split: str, domain: str, scheme: LevelScheme, stamp: str) -> Any:
     from sftqa_core import workflows
 
@@ -75,13 +105,13 @@ def _profile(model: str, source: str, split: str, domain: str, scheme: LevelSche
 
 
 def profile(model: str, source: str, split: str, domain: str, scheme: LevelScheme) -> Any:
-    """What is known of these facts; counted anew when a probe, the aliases or the source's files change."""
+    """Levels of these facts; computed again when a probe, the aliases or the source's files change."""
     from sftqa_core import workflows
 
     return _profile(model, source, split, domain, scheme, workflows.profile_stamp(model, source, scheme))
 
 
-@st.cache_resource(show_spinner="Comparing what was probed…", max_entries=8, ttl=600)
+@st.cache_resource(show_spinner="Comparing probes…", max_entries=8, ttl=600)
 def trust(model: str, source: str, split: str, domain: str, stamp: str, scheme: LevelScheme | None = None) -> Any:
     """How far other ways of probing, and smaller budgets, agree with the full probe."""
     from sftqa_core import workflows
@@ -126,7 +156,7 @@ def run_tables(run_id: str) -> tuple[Any, Any, Any]:
 
 @st.cache_data(show_spinner=False, max_entries=32)
 def run_looks(run_id: str) -> Any:
-    """Dev facts answered rightly while the run was trained; without rows where it did not look."""
+    """Accuracy on dev facts during training; no rows where the run was not evaluated."""
     from sftqa_core import workflows
 
     return workflows.run_looks(run_id)
@@ -156,15 +186,15 @@ def preflight(settings: TrainSettings | ProbeSettings | StudySettings, stamp: st
 
 
 class Tables(dict[str, Any]):
-    """A study's tables by name, known by identity: figures of them are kept as long as these very tables are shown."""
+    """A study's tables by name, known by identity: figures are kept as long as the same tables are shown."""
 
     __hash__ = object.__hash__  # type: ignore[assignment]
     __eq__ = object.__eq__
 
 
-@st.cache_resource(show_spinner="Counting what the study says…", max_entries=12, ttl=600)
+@st.cache_resource(show_spinner="Summarising the study…", max_entries=12, ttl=600)
 def study_report(settings: StudySettings, stamp: str) -> tuple[StudyReport, Tables]:
-    """A study's report, and its tables as data frames. `stamp` changes when a job ends, or with the runs of a job under way."""
+    """A study's report, and its tables as data frames. `stamp` changes when a job ends, or with the finished runs of a running job."""
     import pandas as pd
 
     from sftqa_core import workflows
@@ -235,7 +265,7 @@ def alias_rows() -> list[dict[str, str]]:
 
 
 def save_aliases(rows: list[dict[str, str]] | None) -> None:
-    """Keep the edited table (None: go back to the shipped one); levels are scored anew with it."""
+    """Keep the edited table (None: go back to the shipped one); levels are scored again with it."""
     from sftqa_core import workflows
 
     workflows.save_aliases(rows)

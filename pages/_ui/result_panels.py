@@ -20,7 +20,7 @@ from sftqa_core.figures.style import FEW
 from sftqa_core.records import DOMAIN_NAMES, DomainAccuracy, RunSummary, TrainSettings
 
 PARTS = {"all": "all test facts", "uncontested": "uncontested only", "contested": "contested only"}
-TIMES = {"select": "choosing examples", "probe": "probing", "train": "training", "eval": "answering", "all": "altogether"}
+TIMES = {"select": "choosing examples", "probe": "probing", "train": "training", "eval": "answering", "all": "total"}
 
 
 def accuracy_charts(summary: RunSummary, settings: TrainSettings, where: str, height: int = 380) -> None:
@@ -33,7 +33,7 @@ def accuracy_charts(summary: RunSummary, settings: TrainSettings, where: str, he
         with column:
             st.markdown(f"**{title}** · {_domain_words(domain, settings)}")
             if not summary.after[domain].natural_n:
-                st.caption("There are no test facts of this kind here.")
+                st.caption("No test facts in this domain.")
                 continue
             more = {shots: summary.baselines[stage][domain] for shots, stage in others.items()}
             both = (summary.before[domain], summary.after[domain], few_shot, majority)
@@ -48,14 +48,14 @@ def shown_words(summary: RunSummary, settings: TrainSettings) -> str:
 
 
 def _domain_words(domain: str, settings: TrainSettings) -> str:
-    """What a domain is to this run: one that was tuned on topics of a person's choice was tested on the usual ones."""
+    """What a domain is to this run: one tuned on chosen relations was tested on the usual ones."""
     if settings.relations is None:
-        return {"in": "topics it was tuned on", "out": "other topics"}.get(domain, domain)
+        return {"in": "relations it was tuned on", "out": "other relations"}.get(domain, domain)
     return f"tuned on {literal(', '.join(settings.relations))} only"
 
 
 def headline(summary: RunSummary) -> None:
-    """Macro mean and natural accuracy of each domain, with intervals, the change, and the value without echo facts."""
+    """Mean over levels and micro average of each domain, with intervals, the change, and the value without echo facts."""
     cells = iter(st.columns(2 * len(summary.after)))
     for domain, after in summary.after.items():
         before = summary.before[domain]
@@ -67,7 +67,7 @@ def headline(summary: RunSummary) -> None:
             share_metric(f"{name}: mean over levels", after.macro, before.macro, lines)
         with next(cells):
             lines = [f"{interval(after.natural_low, after.natural_high)} (Wilson 95%)", f"n = {after.natural_n:,}"]
-            share_metric(f"{name}: as facts come", after.natural, before.natural, lines + _bare_line(bare and bare.natural))
+            share_metric(f"{name}: micro average", after.natural, before.natural, lines + _bare_line(bare and bare.natural))
 
 
 def _macro_lines(after: DomainAccuracy) -> list[str]:
@@ -116,11 +116,11 @@ def made_with(run: Any) -> None:
     """The command that repeats the run, the settings that are not the default, the versions; the whole record behind a button."""
     command = run.manifest.get("command")
     if command:
-        st.markdown("**The command that repeats it**")
+        st.markdown("**Command to repeat this run**")
         st.code(command if isinstance(command, str) else shlex.join(map(str, command)), language="bash", wrap_lines=True)
     if getattr(run, "model", None) is not None:
-        merge = " (with --merge, the adapter is merged into its model)" if run.settings.method == "lora" else ""
-        st.markdown(f"**The command that writes the tuned model as a folder for other tools**{merge}")
+        merge = " (--merge merges the adapter into the base model)" if run.settings.method == "lora" else ""
+        st.markdown(f"**Command to export the tuned model for other tools**{merge}")
         st.code(f"sftqa export {shlex.quote(run.id)} --out tuned-model", language="bash", wrap_lines=True)
     told = {TIMES[name]: seconds for name, seconds in run.summary.seconds.items() if name in TIMES and seconds >= 0.5}
     times = ", ".join(f"{name} {duration(seconds)}" for name, seconds in told.items())
@@ -129,12 +129,12 @@ def made_with(run: Any) -> None:
     settings = {label(TrainSettings, name): getattr(run.settings, name) for name in ("model", "source", "n")}
     settings |= {label(TrainSettings, name): shown_value(name, value, run.settings) for name, value in differing(run.settings).items()}
     with first:
-        st.markdown("**Settings** (others are the defaults)")
+        st.markdown("**Settings** (all others are defaults)")
         _rows("Setting", settings)
     with second:
         st.markdown("**Versions**")
         _rows("Package", dict(run.manifest.get("versions", {})))
-    with st.popover("Everything that is stored", icon=":material/data_object:"):
+    with st.popover("Full manifest", icon=":material/data_object:"):
         st.json({**{key: value for key, value in run.manifest.items() if key != "files"}, "settings": run.settings.to_dict()}, expanded=1)
 
 
@@ -150,7 +150,7 @@ NUMBER_COLUMNS = {
 
 
 def training_charts(run: Any, curve: Any) -> None:
-    """The loss, and beside it the dev facts answered rightly, where the run looked at some."""
+    """The loss, and beside it accuracy on dev facts, where the run was evaluated during training."""
     told = curve[curve["loss"].notna()]
     if not len(told):
         st.caption("Nothing was trained in this run.")
@@ -166,9 +166,9 @@ def training_charts(run: Any, curve: Any) -> None:
         right.caption("These facts have no dev split, so nothing was evaluated during training.")
         return
     kept = training.get("kept_step")
-    draw(partial(looks_figure, looks, kept), key="results-looks", alt="Dev facts answered rightly by step", of=run.id, place=right)
+    draw(partial(looks_figure, looks, kept), key="results-looks", alt="Accuracy on dev facts by step", of=run.id, place=right)
     if run.settings.patience is not None:
-        told_kept = f"the weights of step {kept:,} were put back" if kept else "the last evaluation was the best"
+        restored = f"the weights of step {kept:,} were restored" if kept else "the last evaluation was the best"
         steps, planned = training.get("steps", 0), training.get("planned_steps", 0)
-        over = f"ended early, after step {steps:,} of {planned:,}" if steps < planned else f"went to the last step, {steps:,}"
-        right.caption(f"Patience {run.settings.patience}: it {over}; {told_kept}.")
+        over = f"ended early, after step {steps:,} of {planned:,}" if steps < planned else f"ran to the last step, {steps:,}"
+        right.caption(f"Patience {run.settings.patience}: training {over}; {restored}.")

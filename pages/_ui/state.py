@@ -1,4 +1,4 @@
-"""What a page remembers. The job that is looked at stands in the address, so a reload or another tab shows it too."""
+"""What a page remembers. The watched job is part of the address, so a reload or another tab shows it too."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def watched_jobs(kind: str, fits: Callable[[Job], bool] = lambda job: True) -> l
 
     With `fits` only those.
     """
-    if "woken" not in st.session_state:  # a queue whose worker died goes on when somebody looks
+    if "woken" not in st.session_state:  # a queue whose worker died resumes when somebody opens a page
         current_executor().wake()
         st.session_state["woken"] = True
     wanted = st.query_params.get("job")

@@ -27,7 +27,7 @@ _SHARES = {"relative": "share of the best", "low": "95% from", "high": "to"}
 ENOUGH_COLUMNS = {
     **{name: st.column_config.NumberColumn(title, format="percent") for name, title in _SHARES.items()},
     "smallest": st.column_config.NumberColumn("smallest within 95%", format="percent", help="Share of resamples in which it is."),
-    "chosen": st.column_config.CheckboxColumn("here"),
+    "chosen": st.column_config.CheckboxColumn("smallest here"),
 }
 PAIR_COLUMNS = {
     name: st.column_config.NumberColumn(name.replace("_", " "), format="percent")
@@ -45,7 +45,7 @@ def study_head(kind: str, caption: str) -> tuple[StudySettings, StudyReport, dic
     with panels.told():
         known = {study.name: study for study in background.studies() if study.settings.kind == kind}
         if not known:
-            panels.empty("No study of this kind was started here yet.", "pages/lab.py", "Start one in the Lab")
+            panels.empty("No study of this kind has been started yet.", "pages/lab.py", "Start one in the Lab")
             st.stop()
         titles = {name: study_title(study.settings) + (" · shipped" if study.shipped else "") for name, study in known.items()}
         name = pickers.linked("Study", list(known), "study", titles.__getitem__, keep=False, first="the newest")
@@ -100,14 +100,14 @@ def shown_beside(table: pd.DataFrame | None) -> pd.DataFrame | None:
     counts = sorted(int(count) for count in table["shots"].unique())
     chosen = st.pills(
         "k-shot examples instead of tuning", counts, selection_mode="multi", default=counts[-1:], key="amount-shown",
-        help="Answered questions in front of each question: what the untouched model does without any tuning.",
+        help="Answered questions in front of each question: what the base model does without tuning.",
     )  # fmt: skip
     return table[table["shots"].isin(chosen)]
 
 
 def findings(report: StudyReport, model: str | None = None) -> None:
     """What was found, in plain words: of one model, or of all, question by question."""
-    st.subheader("In plain words", anchor=False)
+    st.subheader("Findings", anchor=False)
     chosen = [finding for finding in report.findings if model is None or finding.about.split(",")[0] == model]
     if not chosen:
         st.caption("No findings yet: too few runs have finished.")
@@ -131,8 +131,8 @@ def _question(question: str, own: list[Finding]) -> None:
 
 
 def numbers(kind: str, tables: dict[str, pd.DataFrame]) -> None:
-    """Every table behind the page, to look into and to take away."""
-    with st.expander("All the numbers", icon=":material/table:"):
+    """Every table behind the page, to read and to download."""
+    with st.expander("All numbers", icon=":material/table:"):
         name = st.segmented_control("Table", list(tables), default=next(iter(tables)), required=True, key=f"{kind}-table")
         st.dataframe(tables[name], hide_index=True)
         csv_button("Download this table", tables[name], f"study-{kind}-{name}", f"{kind}-csv")
@@ -143,12 +143,12 @@ def retest_words(retest: pd.DataFrame, model: str) -> None:
     own = retest[(retest["model"] == model) & retest["moved"].notna()] if len(retest) else retest
     if len(own):
         shares = ", ".join(f"{row.level} {percent(row.moved, 0)}" for row in own.itertuples())
-        error = f"{int(own['facts'].sum()):,} facts of the untouched model were probed twice. Train and test levels have this error."
-        st.caption(f"Levels are labels with an error. A second probe assigns a different level to: {shares}.", help=error)
+        error = f"{int(own['facts'].sum()):,} facts of the base model were probed twice. Train and test levels have this error."
+        st.caption(f"Levels have an error. A second probe assigns a different level to: {shares}.", help=error)
 
 
 def published_matrices() -> None:
-    """The follow-up paper's matrices, drawn as one's own."""
+    """The follow-up paper's matrices, drawn like those of a study."""
     table, source = resources.published("matrix")
     labels = tuple(dict.fromkeys(table["train"]))
     names = list(dict.fromkeys(table["model"]))
@@ -164,19 +164,19 @@ def forgetting(table: pd.DataFrame, model: str) -> None:
     st.markdown("**Held-out pre-training text**")
     own = table[table["model"] == model] if len(table) else table
     if not len(own):
-        st.caption("The pre-training text of this model is unknown, so forgetting of other text can't be measured.")
+        st.caption("The pre-training text of this model is unknown, so forgetting of other text cannot be measured.")
         return
     for row in own.itertuples():
         seeds = "seeds: " + ", ".join(f"{value:.2f}" for value in row.per_seed)
         change = f"{row.now - row.before:+.2f}"
         st.metric(f"Perplexity after tuning on {row.after}", f"{row.now:.2f}", change, delta_color="inverse", help=seeds)
-    st.caption("Lower is better; 1,000 documents as in pre-training, none of which the model read.")
+    st.caption("Lower is better. 1,000 held-out documents, made like the pre-training text.")
 
 
 def _bar(settings: StudySettings, report: StudyReport, active: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{report.done:,} of {report.planned:,} runs done**", width="content")
-        if report.done < report.planned and not active and st.button("Run what is left", icon=":material/play_arrow:"):
+        if report.done < report.planned and not active and st.button("Run the rest", icon=":material/play_arrow:"):
             _start(settings)
         if report.done == report.planned and not active:
             more = resources.more_seeds(settings)
@@ -196,7 +196,7 @@ def _start(settings: StudySettings) -> None:
 
 
 def _redraw_while_running(job_id: str) -> None:
-    """Draws the page anew as runs are finished, at most every so many seconds."""
+    """Draws the page again as runs are finished, at most every so many seconds."""
     seen = len(state.progress_history(job_id))
 
     @st.fragment(run_every=REDRAWN_S)

@@ -24,7 +24,7 @@ from sftqa_core.records import (
     TrainSettings,
 )
 
-PROMPT_NAMES = {"qa": "The paper's prompt", "plain": "Question/Answer prompt", "chat": "Model's chat template", "own": "Own prompt"}
+PROMPT_NAMES = {"qa": "The paper's prompt", "plain": "Question/Answer prompt", "chat": "Model's chat template", "own": "Custom prompt"}
 _ALWAYS_SAID = ("model", "source", "n", "split", "name", "kind", "models", "seeds", "sizes")  # by the titles themselves
 
 
@@ -65,7 +65,7 @@ def shown_value(name: str, value: Any, settings: Any) -> str:
 
 
 def _scheme_words(scheme: LevelScheme) -> str:
-    """What a level scheme does otherwise than the paper's."""
+    """How a level scheme differs from the paper's."""
     plain, drawn = LevelScheme(), scheme.sampling
     if scheme.few_shot:
         return "SliCK's levels" if scheme == SLICK else f"SliCK's levels, other settings ({scheme.fingerprint()[:4]})"
@@ -180,5 +180,5 @@ def _told_apart(job: Job) -> str:
 def _is_default_rate(settings: TrainSettings) -> bool:
     try:
         return settings.learning_rate == resources.default_learning_rate(settings.method, settings.model)
-    except SftqaError:  # the model is gone: its rate is told
+    except SftqaError:  # the model is gone: the title says its rate
         return False

@@ -17,7 +17,7 @@ from sftqa_core.records import METHODS, PAPER, LevelScheme
 _NAMES = {
     "second probe": "a second full probe",
     "adaptive": "the adaptive probe",
-    "likelihood": "the likelihood",
+    "likelihood": "the likelihood estimate",
     "4 bits": "the same weights in 4 bits",
 }
 _KAPPA = (
@@ -25,9 +25,8 @@ _KAPPA = (
     "than one further away. The interval is a 95% bootstrap over facts."
 )
 _TAU = (
-    "Kendall's tau-b: of all pairs of facts, those that both kinds of levels order alike less those ordered the other way round; 1 is "
-    "the same order, 0 none in common. It allows for ties and for different numbers of levels, where a kappa would say nothing. The "
-    "interval is a 95% bootstrap over facts."
+    "Kendall's tau-b: concordant minus discordant pairs of facts, corrected for ties; 1 is the same order, 0 no common order. Unlike "
+    "kappa it allows for different numbers of levels. The interval is a 95% bootstrap over facts."
 )
 _ASIDE = {  # what to make of each agreement
     "second probe": "Sampling noise alone: the same model, probed again. No cheaper method can be judged more precisely than this.",
@@ -39,13 +38,13 @@ _ASIDE = {  # what to make of each agreement
 
 def trust_panel(model: str, source: str, split: str, domain: str, scheme: LevelScheme, stamp: str) -> None:
     """A closed section; what is in it is computed when it is opened. `scheme`: the page's levels."""
-    if not st.toggle("How far can these levels be trusted?", key="trust", help="Compares the probes that were made of these facts."):
+    if not st.toggle("How far can these levels be trusted?", key="trust", help="Compares the probes of these facts."):
         return
     own = None if scheme.few_shot or scheme.cutoffs == PAPER.cutoffs else scheme
     found = resources.trust(model, source, split, domain, stamp, own)
     with st.container(border=True):
         if scheme.few_shot:
-            st.caption("This compares the paper's levels, by statements; the table below sets SliCK's beside them.")
+            st.caption("These are the paper's levels, from statements; the table compares them with SliCK's.")
         if not found.facts:
             st.caption("None of these facts has a full probe yet, so there is nothing to compare.")
             return
@@ -64,7 +63,7 @@ def trust_panel(model: str, source: str, split: str, domain: str, scheme: LevelS
 
 def _agreements(found: Any, method: str) -> None:
     if not found.agreements:
-        st.caption("Only the full probe was made. Pick another method under 'Measured by' and probe to see how well it agrees.")
+        st.caption("Only the full probe has been run. Pick another method under 'Measured by' and probe to see how well it agrees.")
         return
     names = list(found.agreements)
     name = st.segmented_control(
@@ -85,7 +84,7 @@ def _agreements(found: Any, method: str) -> None:
 
 def _crossed(cross: Any) -> None:
     """The paper's levels down, SliCK's across: facts, and how far the orders agree."""
-    st.markdown(f"**Beside SliCK's levels**, {cross.facts:,} facts")
+    st.markdown(f"**Compared with SliCK's levels**, {cross.facts:,} facts")
     table = pd.DataFrame([list(row) for row in cross.counts], index=list(cross.rows), columns=list(cross.columns))
     totals = table.sum(axis=1)
     cells = {name: [f"{n:,} ({n / total:.0%})" if total else "0" for n, total in zip(table[name], totals, strict=True)] for name in table}
@@ -107,12 +106,12 @@ def _budget(found: Any, missing: int) -> None:
     if found.floor_measured:
         part = f" So far {found.facts - missing:,} of {found.facts:,} facts were probed twice." if missing else ""
         st.caption(
-            "Some of one full probe's templates and samples, against the levels of another: at the dotted line nothing is lost." + part
+            "Part of one full probe's templates and samples, compared with another full probe; nothing is lost at the dotted line." + part
         )
     else:
         st.caption(
-            "Some of the templates and samples, against the probe that they are taken from: that flatters small probes. A second "
-            "probe would show how far two full probes agree, which no method can exceed."
+            "Part of the templates and samples, compared with the probe they are taken from, which favours small probes. A second "
+            "probe would show how far two full probes agree: no method can agree better."
         )
 
 

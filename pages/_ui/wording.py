@@ -1,4 +1,4 @@
-"""Numbers and foreign text as people read them."""
+"""Numbers, terms and foreign text as pages show them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 PHASES = {  # what a job tells it is doing -> what a page says
     "probe": "probing",
     "answers: before": "base model's answers",
-    "answers: few_shot": "base model with examples shown",
+    "answers: few_shot": "base model, k-shot",
     "train": "training",
     "answers: after": "tuned model's answers",
     "preparing the corpus": "preparing the text",
@@ -21,16 +21,16 @@ STEPS = {  # a job's kind -> its phases, in order
     "pretrain": ("preparing the corpus", "pre-training"),
 }
 TERMS = {  # the words that every page uses, one line each
-    "In-domain": "topics that runs are tuned on by default (other facts of them are the test). **Out-of-domain**: other topics.",
-    "Memory levels": "how often the right answer came up when the model completed {completions} statements about a fact. {levels}",
-    "Base, examples shown": "the untouched model with answered questions in front of each question (here: {shots}).",
-    "Majority object": "always answering with the commonest answer of the topic, without any model.",
+    "In-domain": "relations that runs are tuned on by default (other facts of them are the test). **Out-of-domain**: other relations.",
+    "Memory levels": "how often the correct answer came up in {completions} completions of statements about the fact. {levels}",
+    "k-shot baseline": "the base model with k answered questions in front of each question (here: k = {shots}).",
+    "Majority object": "always answering with the most frequent object of the relation, without a model.",
 }
 NOTE_HELP = {  # part of a note -> what stands behind it
-    "echo facts": "Echo: the answer stands inside the subject, as in 'University of Oslo' for 'Oslo'. Repeating the question would "
-    "count as knowing, so these facts are marked and can be left out.",
-    "subject that also stands": "The model may have been tuned on another fact about the same subject, so these test facts are not wholly "
-    "new to it. They stay in; the number says how many there are.",
+    "echo facts": "Echo: the answer is part of the subject, as in 'University of Oslo' for 'Oslo'. Repeating the question would "
+    "count as knowing, so these facts are marked and can be excluded.",
+    "subject that also stands": "The model may have been tuned on another fact about the same subject, so these test facts are not "
+    "entirely new to it. They are included; the number says how many there are.",
 }
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&=^])")

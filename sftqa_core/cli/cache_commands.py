@@ -83,9 +83,9 @@ def _listed(result: dict[str, Any]) -> str:
     size = sum(row["size_bytes"] for row in result["kinds"] if row["own"])
     lines = [f"{result['cache']}: {in_words(size)}; what ships is in {result['shipped']}", table(head, rows)]
     if any(row["set_aside"] for row in result["kinds"]):
-        lines.append("What was set aside is damaged; its work is done again. `sftqa cache gc` lists it.")
+        lines.append("Damaged results were set aside and are computed again. `sftqa cache gc` lists it.")
     if any(row["other_version"] for row in result["kinds"]):
-        lines.append("Results of another version of the program are left as they are. `sftqa cache verify` names them.")
+        lines.append("Results of another version of the program are left as they are. `sftqa cache verify` lists them.")
     return "\n".join([*lines, "Every file is checked by `sftqa cache verify`."])
 
 

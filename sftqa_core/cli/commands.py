@@ -1,9 +1,4 @@
-"""What each command does: options to records, records to workflows; returns the JSON object that --json prints.
-
-`sftqa preflight`: what could stand in the way of a run, with the fix for each.
-
-`sftqa models [--add NAME | --remove NAME]`: every model that can be chosen, and what it needs.
-"""
+"""What each command does: options to records, records to workflows; returns the JSON object that --json prints."""
 
 from __future__ import annotations
 
@@ -99,7 +94,7 @@ def _tell_cost(settings: ProbeSettings | TrainSettings) -> None:
     """One line before the work starts; problems are left to the work itself, which says them as errors."""
     cost = workflows.forecast(settings)
     pieces = {"examples": cost.examples, "steps": cost.steps, "test facts": cost.test_facts, "facts to probe": cost.probes_needed}
-    counted = ", ".join(f"{count:,} {name}" for name, count in pieces.items() if count) or "nothing left to compute"
+    counted = ", ".join(f"{count:,} {name}" for name, count in pieces.items() if count) or "nothing left to run"
     span = f"about {cost.seconds_low:.0f} to {cost.seconds_high:.0f} s. " if cost.seconds_high else ""
     needs = f"{cost.fit.resource}: {cost.fit.line().rstrip('.')}. " if cost.fit else ""
     print(f"{counted}: {span}{needs}{' '.join(cost.notes)}", file=sys.stderr, flush=True)
@@ -118,9 +113,9 @@ def _new_file(name: str) -> Path:
     """A path that a result may be written to. Raises `SettingsError` if something is there, or nothing can be written."""
     out = Path(name)
     if out.exists():
-        raise SettingsError(f"{out} exists already and is left as it is. Choose another name.")
+        raise SettingsError(f"{out} exists already and is not overwritten. Choose another name.")
     if not out.absolute().parent.is_dir() or not os.access(out.absolute().parent, os.W_OK):
-        raise SettingsError(f"{out.absolute().parent} is no folder that can be written. Make it first, or choose another.")
+        raise SettingsError(f"{out.absolute().parent} is not a writable folder. Create it first, or choose another.")
     return out
 
 
@@ -202,7 +197,7 @@ SIGNS = {"ok": "ok", "note": "note", "unknown": "?", "problem": "PROBLEM"}
 
 
 def preflight(options: argparse.Namespace) -> dict[str, Any]:
-    """Every point; with --trial one training step too, when nothing else stands in the way. `ok` decides the exit status."""
+    """`sftqa preflight`: every check with its fix; with --trial one training step too, if no check failed. `ok` decides the exit status."""
     settings = train_settings(options)
     found = workflows.preflight(settings)
     if options.trial and found.ok:
@@ -234,7 +229,7 @@ _HEAD = {"probe": "probe", "lora": "LoRA", "lora_4bit": "4-bit LoRA", "full": "f
 
 
 def models(options: argparse.Namespace) -> dict[str, Any]:
-    """The command."""
+    """`sftqa models [--add NAME | --remove NAME]`: every model that can be chosen, and what it needs."""
     if options.add is not None:
         card, note = workflows.add_model(options.add)
         return {"added": card.to_dict(), "notes": [note] if note else []}
@@ -246,14 +241,14 @@ def models(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def models_text(result: dict[str, Any]) -> str:
-    """A line a model, those that are here first; or what was added or taken off."""
+    """A line a model, those on this machine first; or what was added or removed."""
     notes = result["notes"]
     if "added" in result:
         card = result["added"]
-        where = "on this machine" if card["available"] else "not on this machine yet; it is downloaded when it is first used"
-        return "\n".join([f"{card['name']} is on the lists ({where}).", *notes])
+        where = "on this machine" if card["available"] else "not on this machine yet; downloaded when it is first used"
+        return "\n".join([f"{card['name']} was added to the list ({where}).", *notes])
     if "removed" in result:
-        return "\n".join([f"{result['removed']} is off the lists; its files stay.", *notes])
+        return "\n".join([f"{result['removed']} was removed from the list; its files are kept.", *notes])
     rows = [_row(model) for model in result["models"]]
     head = ("model", "", "parameters", "licence", *_HEAD.values())
     todo = [f"{model['name']}: {model['todo']}" for model in result["models"] if model["state"] == "unusable" and model["todo"]]
@@ -269,13 +264,13 @@ def _row(model: dict[str, Any]) -> tuple[str, ...]:
 def _explained(result: dict[str, Any]) -> list[str]:
     device, free, total = result["device"], result["free"], result["total"]
     if total is None:
-        lines = [f"Memory on {device}, of which this machine has none that can be used."]
+        lines = [f"Memory on {device}, of which this machine has none that is usable; fit cannot be estimated."]
     else:
-        lines = [f"Memory on {device}: {gigabytes(free)} of {gigabytes(total)} are free. *: more than is free now. **: more than there is."]
+        lines = [f"Memory on {device}: {gigabytes(free)} of {gigabytes(total)} are free. *: more than is free now. **: more than it has."]
     if result["lacking"]:
         lines.append(result["lacking"])
     if any(model["state"] == "gated" for model in result["models"]):
         lines.append("gated: accept the model's terms at https://huggingface.co/NAME, and log in here: hf auth login.")
     if any(model["state"] == "not asked" for model in result["models"]):
-        lines.append("not asked: the hub is asked for it when it is fetched.")
+        lines.append("not asked: unknown until downloaded.")
     return lines

@@ -67,11 +67,11 @@ def _device() -> dict[str, Any]:
         return _row("device", False, f"torch can't be used: {(done.stderr.strip().splitlines() or ['no message'])[-1]}", True)
     chosen = resolve_device("auto")
     if chosen == "cpu":
-        return _row("device", True, f"cpu is what auto stands for: {why_no_gpu()}", True)
+        return _row("device", True, f"cpu is used for auto: {why_no_gpu()}", True)
     gpu = done.stdout.strip()
     if not gpu:
         return _row("device", False, "there is a GPU, but torch can't use it; choose device cpu, or install a fitting torch", True)
-    return _row("device", True, f"{chosen} ({gpu}) is what auto stands for", True)
+    return _row("device", True, f"{chosen} ({gpu}) is used for auto", True)
 
 
 def _folders() -> list[dict[str, Any]]:

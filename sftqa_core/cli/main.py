@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         result = run(options)
     except KeyboardInterrupt:
-        kept = f" {KEPT[options.command]} The same command goes on from there." if options.command in KEPT else ""
+        kept = f" {KEPT[options.command]} The same command resumes from there." if options.command in KEPT else ""
         _fail(f"Stopped.{kept}", options.json, 130)
     except Stopped as stopped:
         _fail(str(stopped), options.json, 130)

@@ -1,9 +1,4 @@
-"""What people read on the terminal: each command's JSON object as plain lines.
-
-A study's report as people read it on the terminal: what was found, then the numbers.
-
-Progress for people at a terminal.
-"""
+"""What the terminal shows: each command's JSON object as plain lines, a study's tables and findings, and progress."""
 
 from __future__ import annotations
 
@@ -22,7 +17,7 @@ from sftqa_core.errors import Stopped
 from sftqa_core.progress import Progress
 from sftqa_core.records import DOMAIN_NAMES
 
-LEAST = 30  # facts that numbers are told of
+LEAST = 30  # facts: agreement on fewer is not reported
 METHODS = {"sampling": "", "adaptive": "estimated by the adaptive probe", "likelihood": "estimated by the likelihood"}
 
 
@@ -45,7 +40,7 @@ def probe(result: dict[str, Any]) -> str:
     """Facts per level in each domain."""
     labels = result["scheme"]["labels"]
     rows = [(DOMAIN_NAMES[domain], *counts, sum(counts)) for domain, counts in result["levels"].items() if sum(counts)]
-    rate = f", {result['facts_per_s']:.1f} facts/s" if result["facts_per_s"] else " (all known before)"
+    rate = f", {result['facts_per_s']:.1f} facts/s" if result["facts_per_s"] else " (nothing left to probe)"
     rate += f", {METHODS[method]}" if (method := result["scheme"]["method"]) != "sampling" else ""
     return "\n".join([f"{result['model']} on {result['source']}: {result['facts']:,} facts{rate}", table(("", *labels, "all"), rows)])
 
@@ -68,9 +63,9 @@ def trust(result: dict[str, Any]) -> str:
         value, low, high = result["adaptive_margin"]
         lines.append(f"kappa(adaptive, full) - kappa(full, second): {value:+.3f} [{low:+.3f}, {high:+.3f}]")
     if result["budget"]:
-        against = "a second full probe" if result["floor_measured"] else "the full probe they are a part of"
+        against = "a second full probe" if result["floor_measured"] else "the full probe they are part of"
         budget = [(b["templates"], b["samples"], b["completions"], _number(b["kappa"])) for b in result["budget"]]
-        lines += ["", f"Smaller budgets against {against}:", table(("templates", "samples", "completions", "kappa"), budget)]
+        lines += ["", f"Smaller budgets compared with {against}:", table(("templates", "samples", "completions", "kappa"), budget)]
     return "\n".join(
         [*lines, f"Two full probes: kappa {_number(result['floor'])} ({'measured' if result['floor_measured'] else 'simulated'})"]
     )
@@ -80,8 +75,8 @@ def _slick(cross: dict[str, Any]) -> list[str]:
     """The levels beside SliCK's: facts, and how far the orders agree."""
     rows = [(label, *counts, sum(counts)) for label, counts in zip(cross["rows"], cross["counts"], strict=True)]
     tau = f"{_number(cross['tau'])} [{_number(cross['tau_low'])}, {_number(cross['tau_high'])}]"
-    told = f"Beside SliCK's levels, {cross['facts']:,} facts, Kendall's tau-b {tau}:"
-    return ["", told, table(("", *cross["columns"], "all"), rows), ""]
+    head = f"Compared with SliCK's levels, {cross['facts']:,} facts, Kendall's tau-b {tau}:"
+    return ["", head, table(("", *cross["columns"], "all"), rows), ""]
 
 
 def run(result: dict[str, Any]) -> str:
@@ -94,9 +89,9 @@ def run(result: dict[str, Any]) -> str:
         stages = {"before": result["before"][domain], "after": result["after"][domain]}
         stages |= {kind.replace("_", "-"): values[domain] for kind, values in result["baselines"].items() if domain in values}
         head = [level["level"] for level in result["after"][domain]["per_level"]]
-        rows = [(stage, *(_percent(level["accuracy"]) for level in d["per_level"]), _macro(d), _natural(d)) for stage, d in stages.items()]
+        rows = [(stage, *(_percent(level["accuracy"]) for level in d["per_level"]), _macro(d), _micro(d)) for stage, d in stages.items()]
         rows.append(("facts", *(level["n"] for level in result["after"][domain]["per_level"]), "", result["after"][domain]["natural_n"]))
-        lines += ["", table((name, *head, "mean over levels [95%]", "natural [95%]"), rows)]
+        lines += ["", table((name, *head, "mean over levels [95%]", "micro average [95%]"), rows)]
     lines += ["", "seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in result["seconds"].items())]
     return "\n".join(lines)
 
@@ -104,8 +99,8 @@ def run(result: dict[str, Any]) -> str:
 def select(result: dict[str, Any]) -> str:
     """Where the examples were written and how many there are."""
     estimated = METHODS[result["levels_by"]]
-    told = f"levels of {result['probed']} train facts looked at" + (f", {estimated}" if estimated else "")
-    return f"{result['n']} examples written to {result['file']} ({told})"
+    chosen = f"chosen by the levels of {result['probed']} train facts" + (f", {estimated}" if estimated else "")
+    return f"{result['n']} examples written to {result['file']} ({chosen})"
 
 
 def runs(result: dict[str, Any]) -> str:
@@ -120,9 +115,9 @@ def export(result: dict[str, Any]) -> str:
     """Where the model was written, and how to use it."""
     lines, four_bits = [f"{result['folder']}: {', '.join(result['files'])}"], result["quantization"] == "nf4"
     if four_bits:
-        lines.append("The run's numbers were measured with base weights in 4 bits (nf4); with whole ones they are somewhat others.")
-    told = " --quantize nf4" if four_bits and not result["merged"] else ""
-    return "\n".join([*lines, f"Next: sftqa probe --model {shlex.quote(result['folder'])}{told}"])
+        lines.append("The run's numbers were measured with base weights in 4 bits (nf4); with unquantised weights some answers differ.")
+    option = " --quantize nf4" if four_bits and not result["merged"] else ""
+    return "\n".join([*lines, f"Next: sftqa probe --model {shlex.quote(result['folder'])}{option}"])
 
 
 def jobs(result: dict[str, Any]) -> str:
@@ -183,7 +178,7 @@ def _macro(domain: dict[str, Any]) -> str:
     return f"{_percent(domain['macro'])} [{_percent(domain['macro_low'])}, {_percent(domain['macro_high'])}]"
 
 
-def _natural(domain: dict[str, Any]) -> str:
+def _micro(domain: dict[str, Any]) -> str:
     return f"{_percent(domain['natural'])} [{_percent(domain['natural_low'])}, {_percent(domain['natural_high'])}]"
 
 
@@ -241,7 +236,7 @@ class Console:
 
     def check(self) -> None:
         if self.stopping:
-            raise Stopped("Stopped. What was done is kept; the same command goes on from there.")
+            raise Stopped("Stopped. Finished work is kept; the same command resumes from there.")
 
     @contextmanager
     def gentle(self) -> Iterator[None]:
@@ -253,7 +248,7 @@ class Console:
         def ask(number: int, frame: FrameType | None) -> None:
             self.stopping = True
             signal.signal(signal.SIGINT, before)
-            self.log("Stopping at the next step. Press Ctrl-C again to stop at once.")
+            self.log("Stopping after the current step. Press Ctrl-C again to stop at once.")
 
         before = signal.signal(signal.SIGINT, ask)
         try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from sftqa_core.figures.levels import level_names
-from sftqa_core.figures.style import GREY, POINTED, canvas, counted, error_bars, level_colours, signs, too_few
+from sftqa_core.figures.style import GREY, POINTED, canvas, error_bars, level_colours, signs, too_few
 from sftqa_core.records import DomainAccuracy, LevelAccuracy
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def accuracy_figure(
 
 
 def _shown(shots: int) -> str:
-    return f"base, {counted(shots, 'example')} shown"
+    return f"base model, {shots}-shot"
 
 
 def _measured(name: str, levels: Sequence[LevelAccuracy], shift: float, symbol: str, size: int, colours: Sequence[str]) -> go.Scatter:

@@ -48,7 +48,7 @@ def amount_figure(
     Bars are 95% intervals, small points the seeds; fewer than 30 facts give hollow markers. `reference` (model, n, accuracy;
     where they exist, its columns domain, level and train tell rows and lines apart) is drawn in grey dashes, as published.
     `in_context` (as studies.amount.in_context makes it) gives a dashed line across in the model's colour for each number of examples
-    that the untouched model was shown.
+    that the base model was shown.
     """
     rows = _known(curve, domain=domain, level=level)
     names = list(dict.fromkeys(curve["model"])) if len(curve) else []  # all of them: a model keeps its colour from level to level
@@ -60,11 +60,11 @@ def amount_figure(
 
 
 def _across(figure: go.Figure, row: dict[Any, Any], colour: str) -> None:
-    """What the untouched model answers with examples in front, at every size that is drawn."""
+    """What the base model answers with examples in front, at every size that is drawn."""
     places = sorted({x for trace in figure.data for x in trace.x or () if x is not None} or {0.0})
-    name = f"{plain(row['model'])}, {row['shots']} shown"
+    name = f"{plain(row['model'])}, {row['shots']}-shot"
     fewer = f"<br>{row['shown']:.1f} fitted on average" if row["shown"] < row["shots"] else ""
-    text = f"<b>{name} to the untouched model</b><br>{_numbers(row)}{fewer}"
+    text = f"<b>{name}, base model</b><br>{_numbers(row)}{fewer}"
     figure.add_scatter(
         name=name, x=places, y=[row["accuracy"]] * len(places), mode="lines", text=[text] * len(places), legendrank=1000,
         line={"color": colour, "width": 1.2, "dash": _DASHES.get(row["shots"], "dashdot")}, hovertemplate="%{text}<extra></extra>",

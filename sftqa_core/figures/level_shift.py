@@ -78,7 +78,7 @@ def sankey_figure(transitions: pd.DataFrame, model: str, domain: str, after: str
 
 
 def moves_figure(moves: pd.DataFrame, model: str, domain: str, height: int = 320) -> go.Figure:
-    """Shares of facts that kept their level, rose and fell, for the untouched model probed again and for each tuned one.
+    """Shares of facts that kept their level, rose and fell, for the base model probed again and for each tuned one.
 
     `moves` as studies.shift.moves makes it; bars are 95% intervals. The upper part holds what stayed, on a scale of its own.
     """
@@ -99,10 +99,15 @@ def moves_figure(moves: pd.DataFrame, model: str, domain: str, height: int = 320
     upper = figure.layout.yaxis.to_plotly_json() | {"title": {"text": "stayed"}, "domain": [_SPLIT[1], 1], "range": _around(rows)}
     most = max((row["high"] for row in rows if row["move"] != "kept"), default=0.9)
     figure.update_layout(yaxis2=upper, yaxis={"domain": [0, _SPLIT[0]], "range": [0, max(0.05, 1.08 * most)]})
-    ticks = [plain(name).replace(", ", ",<br>") for name in names]
+    ticks = [_named(name).replace(", ", ",<br>") for name in names]
     ends = [-0.5, max(1, len(names)) - 0.5]
     figure.update_xaxes(tickvals=list(range(len(names))), ticktext=ticks, range=ends, showgrid=False, tickangle=0)
     return figure
+
+
+def _named(after: str) -> str:
+    """What was done to the model, in the page's words."""
+    return plain(after.replace("untouched", "base model"))
 
 
 def _around(rows: Sequence[dict[Any, Any]]) -> list[float]:
@@ -141,8 +146,8 @@ def _counted(facts: float) -> str:
 
 def _hover(row: dict[Any, Any], words: str) -> str:
     numbers = f"{interval_words(row['share'], row['low'], row['high'])}<br>{row['facts']:,} facts, {counted(row['seeds'], 'seed')}"
-    text = f"<b>{plain(row['after'])}: {words}</b><br>{numbers}"
+    text = f"<b>{_named(row['after'])}: {words}</b><br>{numbers}"
     if row["excess"] is not None and row["excess"] == row["excess"]:
         ends = f"{row['excess_low'] * 100:+.1f} to {row['excess_high'] * 100:+.1f}"
-        text += f"<br>{row['excess'] * 100:+.1f} points against the untouched model ({ends})"
+        text += f"<br>{row['excess'] * 100:+.1f} points against the base model ({ends})"
     return text + too_few(row["facts"])

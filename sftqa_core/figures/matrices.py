@@ -102,7 +102,7 @@ def matrix_figure(matrix: pd.DataFrame, model: str, domain: str, labels: Sequenc
     cells = _cells(matrix, model, domain, labels)
     trains = [name for name in (*labels, MIX) if any(_known(row, value) for (train, _), row in cells.items() if train == name)]
     tests = [name for name in (*labels, MEAN) if trains and any(test == name for _, test in cells)]
-    figure = canvas(44 * len(trains) + 74, x_title="asked about facts at", y_title="trained on facts at")
+    figure = canvas(44 * len(trains) + 74, x_title="tested on facts at", y_title="trained on facts at")
     hovers = [[_hover(cells.get((train, test)), train, test) for test in tests] for train in trains]
     heat: dict[str, Any] = {}
     if value == "difference":  # the largest one that is shaded ends the scale
@@ -161,9 +161,9 @@ def _shade(row: dict[Any, Any] | None, value: str) -> float | None:
 
 
 def _hover(row: dict[Any, Any] | None, train: str, test: str) -> str:
-    words = f"<b>trained on {plain(train)}, asked about {plain(test)}</b>"
+    words = f"<b>trained on {plain(train)}, tested on {plain(test)}</b>"
     if row is None or not _known(row, "accuracy"):
-        return f"{words}<br>not known"
+        return f"{words}<br>unknown"
     words += f"<br>{row['accuracy']:.1%}"
     if _known(row, "low"):
         words += f" (95%: {row['low']:.1%} to {row['high']:.1%})"

@@ -159,7 +159,7 @@ def device_check(setting: str, gpus: int = 1, quantization: str = "none") -> tup
     form = NUMBER_FORMATS[device] + (", its weights in 4 bits" if quantization == NF4 else "")
     if device == "cpu":
         why = "as chosen" if setting == "cpu" else why_no_gpu() or "no GPU can be used"
-        return Check("device", "ok", f"It runs on the processor, in {form} ({why})."), device
+        return Check("device", "ok", f"It runs on the CPU, in {form} ({why})."), device
     where = f"{gpus} GPUs" if gpus > 1 else "the GPU"
     if quantization == NF4:
         said = f"It runs on {where} ({device}), in {form}, which has not been verified on a GPU."
@@ -230,12 +230,12 @@ def footprint_check(
 def trial_check(device: str, parameters: int | None, trains: bool, gpus: int = 1) -> Check:
     """Whether one step is tried on the device before the work (training/trying.py)."""
     if trains and tried_first(device, parameters, gpus):
-        place = "the processor" if device == "cpu" else "the GPU"
+        place = "the CPU" if device == "cpu" else "the GPU"
         said = f"One step is tried on {place} first, so that a lack of {resource(device)} shows early."
         return Check("trial", "ok", said)
     if trains and gpus > 1:
         return Check("trial", "ok", f"No step is tried first: one GPU's step says little about {gpus} that share the work.")
-    why = "the model is small and runs on the processor" if trains else f"a probe short of {resource(device)} reads fewer prompts at once"
+    why = "the model is small and runs on the CPU" if trains else f"a probe short of {resource(device)} reads fewer prompts at once"
     return Check("trial", "ok", f"No step is tried first: {why}.")
 
 

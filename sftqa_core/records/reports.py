@@ -109,12 +109,12 @@ def _counted(points: int) -> str:
 
 
 KEPT = {  # kind of work -> what a person still has when it ends before its time
-    "probe": "The facts that were finished are kept.",
-    "train": "What was probed, the base model's answers and the training's last checkpoint, if there was one, are kept.",
-    "study": "Every finished run is kept, and the last checkpoint, if there was one, of the run at hand.",
-    "pretrain": "The last checkpoint, if there was one, is kept.",
-    "select": "What was probed is kept.",
-    "fetch": "Files that were fetched whole are kept.",
+    "probe": "Finished facts are kept.",
+    "train": "Probed facts, the base model's answers and the training's last checkpoint, if any, are kept.",
+    "study": "Finished runs are kept, and the last checkpoint, if any, of the current run.",
+    "pretrain": "The last checkpoint, if any, is kept.",
+    "select": "Probed facts are kept.",
+    "fetch": "Files that are complete are kept.",
 }
 DEVICELESS = ("fetch",)  # kinds of work that wait for the network: they take no device, and none has to be free for them
 ACTIVE, OVER = ("queued", "running", "stopping"), ("done", "failed", "cancelled")  # states of a job

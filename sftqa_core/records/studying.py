@@ -23,8 +23,8 @@ class StudyKind:
     icon: str
     sizes: tuple[int, ...]  # usual numbers of examples
     many_sizes: bool = False  # whether a study may have several of them
-    untouched_as_size: bool = False  # whether 0 is one of them; other kinds have the untouched model anyway
-    shots: bool = False  # whether the untouched model may be shown examples
+    untouched_as_size: bool = False  # whether 0 is one of them; other kinds have the base model anyway
+    shots: bool = False  # whether the base model may be shown examples
 
 
 STUDIES = {
@@ -38,11 +38,11 @@ STUDIES = {
         "pages/which_data.py", ":material/grid_on:", (240,),
     ),
     "models": StudyKind(
-        "Which model?", "What each model knows, and what the same examples do to each.",
+        "Which model?", "What each model knows, before and after tuning on the same examples.",
         "pages/which_model.py", ":material/compare_arrows:", (60,),
     ),
     "shift": StudyKind(
-        "What moves?", "Levels probed again after tuning, beside the untouched model probed again.",
+        "What moves?", "Levels probed again after tuning, compared with the base model probed again.",
         "pages/what_moves.py", ":material/swap_vert:", (60, 1920), many_sizes=True,
     ),
 }  # fmt: skip
@@ -57,7 +57,7 @@ class StudySettings(Record):
     models: tuple[str, ...] = setting(label="Models", flag="--models", rank=0, help="models, with commas (default: the built-in ones)")
     source: str = like(TrainSettings, "source")
     seeds: tuple[int, ...] = setting(
-        (0, 1, 2), label="Seeds", flag="--seeds", help="every run is made once with each of them; of examples and training"
+        (0, 1, 2), label="Seeds", flag="--seeds", help="every run is repeated with each seed; seeds pick the examples and their order"
     )
     sizes: tuple[int, ...] | None = setting(
         None, label="Examples (n)", flag="--sizes", named={"all": ALL}, unset="the study's usual ones",
@@ -75,12 +75,12 @@ class StudySettings(Record):
     test_limit: int | None = like(TrainSettings, "test_limit")
     retest_limit: int | None = setting(
         40, label="Facts per relation probed again", flag="--retest-limit", low=1, unit="facts", unset="all",
-        help="after tuning, and of the untouched model with another seed: how much moves by chance",
+        help="after tuning, and on the base model with another seed: how much moves by chance",
     )  # fmt: skip
     device: str = like(TrainSettings, "device")
     shots: tuple[int, ...] = setting(
         (), label="k-shot examples instead of tuning", flag="--shots", later=True,
-        help="study amount: the untouched model with k answered questions in front of each question, in place of tuning: 1,4,16",
+        help="study amount: the base model with k answered questions in front of each question, instead of tuning: 1,4,16",
     )  # fmt: skip
     gpus: int = like(TrainSettings, "gpus")
     sharding: str = like(TrainSettings, "sharding")
@@ -113,7 +113,7 @@ class StudySettings(Record):
         wrong += [problem for n in self.examples if n != ALL for problem in at_least("sizes", n, least)]
         wrong += shots_problems("shots", self.shots)
         if self.shots and not self._kind.shots:
-            wrong.append(f"A study of kind {self.kind} does not show examples to the untouched model: leave shots out.")
+            wrong.append(f"A study of kind {self.kind} has no k-shot baselines: leave shots out.")
         if wrong:
             return wrong
         try:  # what a run would refuse is reported before the first one

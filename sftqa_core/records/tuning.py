@@ -70,11 +70,11 @@ class TrainSettings(Record):
     balance: str = setting(
         "relation", label="Balance", flag="--balance", title="balanced by {value}", keys=_GIVEN,
         choices={"relation": "relation", "level": "relation and level", "matched": "relations that every level has"},
-        help="every relation (topic) gives equally many examples; with level, every level too; with matched, only as many of a topic as "
-        "every level could give",
+        help="equally many examples of every relation; with level, of every level too; with matched, only as many of a relation as every "
+        "level has",
     )  # fmt: skip
     relations: tuple[str, ...] | None = setting(
-        None, label="Relations", flag="--relations", unset="the in-domain ones", keys=_GIVEN, help="topics to train on: P17,P19"
+        None, label="Relations", flag="--relations", unset="the in-domain ones", keys=_GIVEN, help="relations to train on: P17,P19"
     )
     method: str = setting(
         "full", label="Method", flag="--method", rank=0, choices={"full": "all weights", "lora": "LoRA"}, title="{value}", keys=_TUNED,
@@ -96,7 +96,7 @@ class TrainSettings(Record):
     )  # fmt: skip
     prompt: PromptFormat = setting(
         make=PromptFormat, label="Prompt", flag="--prompt", keys=_GIVEN | Keys.ASKING,
-        help="how a question is put, in training and at test: qa (the paper's), plain, chat (the model's own chat template), or your own "
+        help="how a question is asked, in training and at test: qa (the paper's), plain, chat (the model's own chat template), or your own "
         "text with {question}",
     )  # fmt: skip
     seed: int = setting(
@@ -141,7 +141,7 @@ class TrainSettings(Record):
     optimizer: str = setting(
         "adamw", label="Optimizer", flag="--optimizer", title="{value}", keys=_TUNED, later=True,
         choices={"adamw": "AdamW", "adafactor": "Adafactor", "sgd": "SGD", "adamw_8bit": "AdamW in 8 bits (unverified)"},
-        help="what it keeps beside the weights: AdamW two numbers for each, Adafactor next to nothing, SGD nothing. adamw_8bit needs "
+        help="optimizer state per weight: AdamW two numbers, Adafactor next to none, SGD none. adamw_8bit needs "
         "bitsandbytes and a GPU",
     )  # fmt: skip
     micro_batch: int | None = setting(
@@ -176,11 +176,11 @@ class TrainSettings(Record):
         None, label="Dropout", flag="--dropout", low=0, high=0.9, unset="as the model has it", title="dropout {value:g}",
         keys=_TUNED | Keys.IF_SET, later=True,
         help="dropout of the model's own layers (in Llama and Qwen2 that is attention's) while it is tuned. Micro-batches and several GPUs "
-        "draw it otherwise than one batch on one device",
+        "draw other masks than one batch on one device",
     )  # fmt: skip
     dropout_from: float = setting(
         0.0, label="Dropout from", flag="--dropout-from", low=0, high=1, title="from {value:.0%} of the steps", under="dropout",
-        keys=_TUNED | Keys.IF_SET, later=True, help="share of the steps after which that dropout holds; before, it is as the model has it",
+        keys=_TUNED | Keys.IF_SET, later=True, help="share of the steps after which this dropout applies; before, the model's own does",
     )  # fmt: skip
     lora_dropout: float = setting(
         0.0, label="LoRA dropout", flag="--lora-dropout", low=0, high=0.9, title="LoRA dropout {value:g}", under="method",
@@ -189,7 +189,7 @@ class TrainSettings(Record):
     lora_dropout_from: float = setting(
         0.0, label="LoRA dropout from", flag="--lora-dropout-from", low=0, high=1, title="from {value:.0%} of the steps",
         under="lora_dropout", keys=_TUNED | Keys.IF_SET, later=True,
-        help="share of the steps after which LoRA's dropout holds; before, it is 0",
+        help="share of the steps after which LoRA's dropout applies; before, it is 0",
     )  # fmt: skip
 
     def problems(self) -> list[str]:

@@ -303,18 +303,18 @@ def _shortage(pool: Levelled, settings: TrainSettings, draw: _Draw, room: int) -
     labels = settings.scheme.labels
     asked = f"{settings.n:,} examples were asked for"
     count, facts = len(pool.rows), len(pool.facts)
-    topics = f"{facts:,} train facts in {count} topic{'' if count == 1 else 's'}"
+    topics = f"{facts:,} train facts in {count} relation{'' if count == 1 else 's'}"
     source = Path(settings.source).name  # of a file its name: where it lies says nothing here
     if not facts:
-        return f"{asked}, but {', '.join(settings.relations or ('the in-domain topics',))} of {source} have no train facts. Choose others."
+        return f"{asked}, but {', '.join(settings.relations or ('in-domain relations',))} of {source} have no train facts. Choose others."
     if draw.wanted is None:
-        return f"{asked}, but {source} has {topics}. Ask for {room:,} or fewer, or add topics."
+        return f"{asked}, but {source} has {topics}. Ask for {room:,} or fewer, or add relations."
     found = [int((pool.level == level).sum()) for level in range(len(labels))]
     per_level = ", ".join(f"{label} {count:,}" for label, count in zip(labels, found, strict=True))
     names = "+".join(labels[index] for index in sorted(draw.wanted))
     return (
         f"{asked}, {draw.count:,} of them from {names}, but {source} has at most {room:,} there: of {topics}, probed so far "
-        f"{sum(found):,} ({per_level}). Ask for fewer, or for other levels or topics."
+        f"{sum(found):,} ({per_level}). Ask for fewer, or for other levels or relations."
     )
 
 

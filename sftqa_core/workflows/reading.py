@@ -210,7 +210,7 @@ def trust(model: str, source: str, split: str = "test", domain: str = "all", sch
 
     full = replace(scheme or LevelScheme(), method="sampling")
     if full.few_shot:
-        raise SettingsError("Only levels by statements are compared; SliCK's levels are set beside them anyway. Leave the scheme out.")
+        raise SettingsError("The comparison starts from levels by statements and includes SliCK's. Leave the scheme out.")
     settings = ProbeSettings(model, source, split, domain, scheme=full)
     levels = levels_reader(settings)
     again = replace(full, sampling=replace(full.sampling, seed=full.sampling.seed + 1))

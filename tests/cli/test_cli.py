@@ -153,7 +153,7 @@ def test_text_output_is_for_people(capsys):
     with pytest.raises(SystemExit):
         main(["probe", "--model", "atlas-llama", "--limit", "24"])
     printed = capsys.readouterr().out
-    assert "24 facts (all known before)" in printed
+    assert "24 facts (nothing left to probe)" in printed
     assert "in-domain" in printed
 
 

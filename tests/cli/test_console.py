@@ -41,7 +41,7 @@ def test_an_interrupted_pretraining_goes_on_where_it_was(tmp_path, workspace):
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert "goes on from there" in json.loads(said)["error"]
+    assert "resumes from there" in json.loads(said)["error"]
     again = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
     assert again.returncode == 0, again.stderr[-2000:]
     first = next(line for line in again.stderr.splitlines() if line.startswith("pre-training: "))

@@ -14,10 +14,10 @@ from sftqa_core.models import devices
 @pytest.mark.parametrize(
     ("gpu", "torch_says", "ok", "told"),
     [
-        (None, "NVIDIA H100", True, "cuda (NVIDIA H100) is what auto stands for"),
+        (None, "NVIDIA H100", True, "cuda (NVIDIA H100) is used for auto"),
         (None, "", False, "there is a GPU, but torch can't use it; choose device cpu, or install a fitting torch"),
-        ("no NVIDIA GPU is visible here", "", True, "cpu is what auto stands for: no NVIDIA GPU is visible here"),
-        ("no NVIDIA GPU is visible here", "NVIDIA H100", True, "cpu is what auto stands for: no NVIDIA GPU is visible here"),
+        ("no NVIDIA GPU is visible here", "", True, "cpu is used for auto: no NVIDIA GPU is visible here"),
+        ("no NVIDIA GPU is visible here", "NVIDIA H100", True, "cpu is used for auto: no NVIDIA GPU is visible here"),
     ],
 )
 def test_the_device_is_the_one_that_auto_takes(monkeypatch: pytest.MonkeyPatch, gpu, torch_says, ok, told):

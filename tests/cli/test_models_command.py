@@ -47,7 +47,7 @@ def test_memory_of_another_device_is_told_in_4_bits_too(capsys):
 
 def test_a_model_is_added_and_taken_off(capsys):
     """Both say what they did; what can be no model is refused."""
-    assert "owner/small is on the lists (not on this machine yet" in run(capsys, "--add", "owner/small")
+    assert "owner/small was added to the list (not on this machine yet" in run(capsys, "--add", "owner/small")
     listed = {model["name"]: model for model in json.loads(run(capsys, "--json"))["models"]}
     assert (listed["owner/small"]["state"], listed["owner/small"]["added"], listed["owner/small"]["revision"]) == ("not asked", True, None)
     assert "owner/small not asked ? ? - - - -" in " ".join(run(capsys).split())

@@ -57,14 +57,14 @@ def test_shown_examples_are_dashed_lines_across_in_the_models_colour():
     shown = curve(row("b", 0, 0.5), row("b", 0, 0.6), row("b", 0, None, "L0")).assign(shots=[4, 16, 16], shown=[4.0, 9.5, 16.0])
     figure = amount_figure(table, "in", MACRO, in_context=shown)
     found = lines(figure)
-    assert list(found) == ["a", "b", "b, 4 shown", "b, 16 shown"]
-    assert list(found["b, 16 shown"].y) == [0.6] * len(found["b, 16 shown"].x)
-    assert found["b, 16 shown"].line.color == MODEL_COLOURS[1]
-    assert found["b, 4 shown"].line.dash != found["b, 16 shown"].line.dash
-    told = found["b, 16 shown"].text[0]
-    assert told.startswith("<b>b, 16 shown to the untouched model</b><br>60.0% (95%: 50.0% to 65.0%)<br>200 facts, 1 seed")
+    assert list(found) == ["a", "b", "b, 4-shot", "b, 16-shot"]
+    assert list(found["b, 16-shot"].y) == [0.6] * len(found["b, 16-shot"].x)
+    assert found["b, 16-shot"].line.color == MODEL_COLOURS[1]
+    assert found["b, 4-shot"].line.dash != found["b, 16-shot"].line.dash
+    told = found["b, 16-shot"].text[0]
+    assert told.startswith("<b>b, 16-shot, base model</b><br>60.0% (95%: 50.0% to 65.0%)<br>200 facts, 1 seed")
     assert told.endswith("9.5 fitted on average")
-    assert "fitted" not in found["b, 4 shown"].text[0]
+    assert "fitted" not in found["b, 4-shot"].text[0]
     assert list(lines(amount_figure(table, "in", "L0", in_context=shown))) == []
 
 

@@ -54,11 +54,11 @@ def test_other_numbers_of_shown_examples_are_thin_dashed_lines():
     """One each, apart by their dashes, under the measured ones in the legend, with numbers where the pointer is."""
     some = accuracy([0.1, 0.2], [50, 50])
     figure = accuracy_figure(some, some, few_shot=some, shots=4, more={16: accuracy([0.3, 0.5], [50, 50]), 1: some})
-    one, many = named(figure, "base, 1 example shown"), named(figure, "base, 16 examples shown")
+    one, many = named(figure, "base model, 1-shot"), named(figure, "base model, 16-shot")
     assert list(many.y) == [0.3, 0.5]
     assert one.line.dash != many.line.dash
     assert one.line.width < 2
-    assert many.text[1].startswith("<b>L1, base, 16 examples shown</b><br>25 of 50 right<br>50.0% (Wilson 95%: 40.0% to 60.0%)")
+    assert many.text[1].startswith("<b>L1, base model, 16-shot</b><br>25 of 50 right<br>50.0% (Wilson 95%: 40.0% to 60.0%)")
 
 
 def test_accuracy_draws_before_left_of_after_with_intervals():
@@ -92,7 +92,7 @@ def test_baselines_stand_in_the_chart():
     """The 4-shot base and the majority object are traces of their own."""
     some = accuracy([0.1, 0.2], [50, 50])
     figure = accuracy_figure(some, some, few_shot=some, majority=some)
-    assert {"base, 4 examples shown", "majority object"} <= {trace.name for trace in figure.data}
+    assert {"base model, 4-shot", "majority object"} <= {trace.name for trace in figure.data}
 
 
 def test_level_shares_sum_to_one_per_group():

@@ -62,7 +62,7 @@ def test_the_pointer_tells_interval_facts_and_difference():
     """Numbers, what they rest on, and the comparison with the natural mix."""
     heat = matrix_figure(SMALL, "m", "in", ["L0", "L1"]).data[0]
     assert heat.text[0][0] == (
-        "<b>trained on L0, asked about L0</b><br>30.0% (95%: 20.0% to 40.0%)<br>200 facts, n = 600, 3 seeds"
+        "<b>trained on L0, tested on L0</b><br>30.0% (95%: 20.0% to 40.0%)<br>200 facts, n = 600, 3 seeds"
         "<br>+10.0 points against the natural mix (95%: +8.0 to +12.0)<br>Holm p 0.010"
     )
     assert heat.text[2][0].endswith("200 facts, n = 600, 3 seeds")
@@ -104,7 +104,7 @@ def test_the_published_matrix_is_drawn_as_ones_own():
     assert (len(heat.z), len(heat.z[0])) == (5, 6)
     assert [f"{row[5]:.4f}" for row in heat.z] == ["0.4547", "0.5269", "0.5753", "0.5515", "0.5393"]
     assert text.text[0] == "1.8%"
-    assert heat.text[1][1] == "<b>trained on L1, asked about L1</b><br>40.1%"
+    assert heat.text[1][1] == "<b>trained on L1, tested on L1</b><br>40.1%"
     assert outlined(figure) == [(0, 0), (1, 1), (2, 2), (3, 3), (4, 4), (5, 2)]
     assert len(matrix_figure(published.matrix(), "LLaMA-3-8B", "in", published.LEVELS, "difference").data[1].text) == 0
 
@@ -114,7 +114,7 @@ def test_a_missing_level_makes_no_mean():
     table = published.matrix()
     heat = matrix_figure(table[(table["train"] != "L0") | (table["test"] != "L3")], "LLaMA-3-8B", "in", published.LEVELS).data[0]
     assert (heat.z[0][3], heat.z[0][5], heat.z[1][5]) == (None, None, pytest.approx(0.52688))
-    assert heat.text[0][3] == "<b>trained on L0, asked about L3</b><br>not known"
+    assert heat.text[0][3] == "<b>trained on L0, tested on L3</b><br>unknown"
 
 
 def test_a_scheme_of_four_levels_has_four_rows_in_its_order():

@@ -107,7 +107,7 @@ def test_moves_stand_side_by_side_for_the_untouched_and_the_tuned_model():
     assert all(left < middle < right for left, middle, right in zip(gained.x, kept.x, lost.x, strict=True))
     assert list(gained.error_y.array) == pytest.approx([0.01, 0.01])
     assert list(gained.error_y.arrayminus) == pytest.approx([0.02, 0.02])
-    assert figure.layout.xaxis.ticktext == ("untouched,<br>probed again", "n = 60")
+    assert figure.layout.xaxis.ticktext == ("base model,<br>probed again", "n = 60")
 
 
 def test_what_stayed_has_an_axis_of_its_own():
@@ -130,9 +130,9 @@ def test_moves_of_few_facts_are_hollow_and_tell_what_chance_does():
         ("triangle-down", "triangle-down-open"),
     ]
     assert gained.text == (
-        "<b>untouched, probed again: higher level</b><br>4.0% (95%: 2.0% to 5.0%)<br>400 facts, 3 seeds",
+        "<b>base model, probed again: higher level</b><br>4.0% (95%: 2.0% to 5.0%)<br>400 facts, 3 seeds",
         "<b>n = 60: higher level</b><br>20.0% (95%: 18.0% to 21.0%)<br>29 facts, 3 seeds"
-        "<br>+16.0 points against the untouched model (+15.0 to +18.0)<br>too few facts to tell",
+        "<br>+16.0 points against the base model (+15.0 to +18.0)<br>too few facts to tell",
     )
 
 

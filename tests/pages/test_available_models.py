@@ -67,7 +67,7 @@ def test_filters_leave_what_fits(page):
     keyed(app.selectbox, "models-fits").set_value("lora").run()
     assert list(rows(app).index) == ["Qwen/Qwen2-0.5B"]
     keyed(app.selectbox, "models-where").set_value("added").run()
-    assert "No model fits these filters." in words(app)
+    assert "No model matches these filters." in words(app)
     keyed(app.multiselect, "models-family").set_value([])
     keyed(app.selectbox, "models-fits").set_value("")
     keyed(app.selectbox, "models-where").set_value("on this machine").run()
@@ -81,7 +81,7 @@ def test_memory_of_a_gpu_that_is_not_here_says_nothing_of_what_fits(page):
     keyed(app.selectbox, "models-device").set_value("cuda").run()
     assert rows(app).loc["meta-llama/Llama-2-7b-hf", "lora_4bit"] < whole
     assert list(rows(app).loc["Qwen/Qwen2-0.5B", "fits"]) == []
-    assert "Memory on the NVIDIA GPU. This machine has none that can be used" in words(app)
+    assert "Memory on the NVIDIA GPU. This machine has none that is usable" in words(app)
 
 
 def test_a_gated_models_card_says_what_to_do(page):
@@ -90,8 +90,8 @@ def test_a_gated_models_card_says_what_to_do(page):
     told = words(app).replace("\\", "").replace("\u2060", "")
     assert "with your account, on its page huggingface.co/meta-llama/Llama-3.2-1B" in told
     assert "hf auth login" in told
-    assert "1,235,814,400 parameters · base model · reads 131,072 tokens · licence llama3.2 · 2.5 GB to download" in told
-    assert "revision: resolved when it is first downloaded" in told
+    assert "1,235,814,400 parameters · base model · context window 131,072 tokens · licence llama3.2 · 2.5 GB to download" in told
+    assert "revision unknown until downloaded" in told
     assert any("gated" in badge and badge.startswith(":orange") for badge in badges(app))
     assert any("full 28.3 GB" in badge and badge.startswith(":red") for badge in badges(app))
     links = {link.proto.label: link.proto.query_string for link in app.get("page_link")}
@@ -108,8 +108,8 @@ def test_a_model_is_added_and_taken_off(page):
     keyed(app.button, "model-add").click().run()
     assert added_models() == ["owner/small"]
     assert app.query_params["model"] in ("owner/small", ["owner/small"])  # AppTest gives a list
-    assert list(rows(app).loc["owner/small", "state"]) == ["not looked up"]
-    assert "The hub is asked for it" in words(app)
+    assert list(rows(app).loc["owner/small", "state"]) == ["not checked"]
+    assert "The hub is asked for it, and for its terms, on download" in words(app)
     keyed(app.button, "model-remove").click().run()
     assert added_models() == []
     assert "owner/small" not in rows(app).index
@@ -166,7 +166,7 @@ def test_names_from_a_hand_edited_list_are_shown_as_text(page):
     name = "/gone/$x$ :smile: [a](http://example.invalid)"
     keep_added(name)
     app = page({"model": name})
-    assert list(rows(app).loc[name, "state"]) == ["can't be used"]
+    assert list(rows(app).loc[name, "state"]) == ["unusable"]
     assert any("There is no folder" in element.value for element in app.markdown)
     assert all("[a](http" not in element.value for element in app.markdown)
 

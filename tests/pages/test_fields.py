@@ -106,7 +106,7 @@ def test_results_draw_looks_beside_the_loss(explorer, monkeypatch):
     monkeypatch.setattr(module, "run_looks", lambda run_id: looks, raising=False)
     app.run()
     assert charts(app)[-1]["layout"]["yaxis"]["title"]["text"] == "dev accuracy"
-    assert "Patience 1: it ended early, after step 8 of 16; the weights of step 4 were put back." in words(app).replace("\\", "")
+    assert "Patience 1: training ended early, after step 8 of 16; the weights of step 4 were restored." in words(app).replace("\\", "")
 
 
 @pytest.mark.parametrize("there", [0, 1])

@@ -76,7 +76,7 @@ def test_a_job_that_ran_out_of_memory_fills_the_form_with_less(explorer, jobs):
     job = over(jobs, "failed", error="Memory ran out.", reason="memory", settings=own.to_dict())
     app = explorer("jobs")
     button = keyed(app, f"less-jobs-{job}")
-    assert button.label == "With batch size 32"
+    assert button.label == "Retry with batch size 32"
     button.click().run()
     app.switch_page("pages/lab.py").run()
     values = {one.key: one.value for kind in ("number_input", "text_input", "text_area", "multiselect") for one in app.get(kind)}

@@ -74,7 +74,7 @@ def test_memory_filters_by_level_and_search(explorer):
     app.multiselect(key="fact-levels").set_value(["L4"]).run()
     assert set(app.dataframe[0].value["level"]) == {"L4"}
     app.text_input(key="fact-search").set_value("no such subject").run()
-    assert "No fact fits these filters." in words(app)
+    assert "No fact matches these filters." in words(app)
 
 
 def test_memory_shows_how_far_levels_can_be_trusted(explorer):
@@ -84,7 +84,7 @@ def test_memory_shows_how_far_levels_can_be_trusted(explorer):
     assert len(charts(app)) == 5
     assert "The full probe against a second full probe" in words(app)
     assert "kappa 0.880 (0.850 to 0.910)" in words(app)
-    assert "at the dotted line nothing is lost" in words(app)
+    assert "nothing is lost at the dotted line" in words(app)
     app.segmented_control(key="trust-other-sampling").set_value("likelihood").run()
     assert "The full probe against the likelihood" in words(app)
     assert app.button(key="probe-again").label == "Finish the second probe (60 facts left)"
@@ -95,8 +95,8 @@ def test_memory_offers_a_second_probe(explorer, jobs):
     """Without one nothing is claimed about two probes; a button tells the cost, starts the other seed, and its job stands there."""
     app = explorer("memory", second_probe=False)
     app.toggle(key="trust").set_value(True).run()
-    assert "Only the full probe was made" in words(app)
-    assert "that flatters small probes" in words(app)
+    assert "Only the full probe has been run" in words(app)
+    assert "which favours small probes" in words(app)
     app.button(key="probe-again").click().run()
     (job,) = jobs.jobs()
     assert (job.kind, job.settings["scheme"]["sampling"]["seed"]) == ("probe", 1)
@@ -179,7 +179,7 @@ def test_an_uploaded_file_becomes_the_picked_source(explorer):
     assert not app.exception
     assert app.selectbox(key="pick-source").value == "mine.csv"
     assert app.selectbox(key="pick-split").value == "all"
-    assert [toast.value for toast in app.toast] == ["13 facts read: 9 to train, 0 dev, 4 test."]
+    assert [toast.value for toast in app.toast] == ["13 facts read: 9 train, 0 dev, 4 test."]
 
 
 def test_a_bad_upload_is_told_and_changes_nothing(explorer):
@@ -215,7 +215,7 @@ def test_a_picked_fact_stays_while_filters_change(explorer):
 def test_memory_does_not_claim_that_a_models_text_held_foreign_facts(explorer):
     """Facts that a pre-trained model never read are said to be so, without hit rates on wordings of its text."""
     app = explorer("memory", read="elsewhere")
-    assert [info.value for info in app.info] == [r"stand\-in was pre-trained only on elsewhere; expect L0 here."]
+    assert [info.value for info in app.info] == [r"stand\-in was pre-trained only on elsewhere; expect level L0 here."]
     assert "pre-training text used" not in words(app)
     own = explorer("memory", read="atlas")
     assert "It is no evidence about large models" in words(own)
@@ -311,7 +311,7 @@ def test_lab_warns_of_placeholders_that_nothing_fills(explorer):
     app = explorer("lab")
     app.selectbox(key="lab-prompt-kind").set_value("own").run()
     app.text_area(key="lab-prompt").set_value("{name}: {question}").run()
-    assert "`{name}` is handed to the model as it stands" in words(app)
+    assert "`{name}` is passed to the model unchanged" in words(app)
 
 
 def test_lab_without_torch_says_what_to_install(explorer, monkeypatch):
@@ -393,7 +393,7 @@ def test_results_split_contested_from_uncontested(explorer):
     assert len(charts(app)) == 3  # two accuracies and the loss
     facts = standin.facts_and_levels()
     assert int(app.dataframe[0].value.to_numpy().sum()) == facts["contested"].sum()
-    assert "Everything below counts contested test facts only." in words(app)
+    assert "Everything below is about contested test facts only." in words(app)
 
 
 def test_results_read_a_run_folder_through_the_core(explorer):
@@ -413,7 +413,7 @@ def test_results_read_a_run_folder_through_the_core(explorer):
 
 def test_results_without_runs_point_to_the_lab(explorer):
     """No run is an empty state."""
-    assert "There is no finished run yet." in words(explorer("results", with_runs=False))
+    assert "No run has finished yet." in words(explorer("results", with_runs=False))
 
 
 def test_results_of_a_damaged_run_say_what_to_do(explorer, monkeypatch):
@@ -510,4 +510,4 @@ def test_results_that_cannot_be_read_are_counted(explorer, monkeypatch):
     app.run()
     assert "7 results are not shown" in [box.label for box in app.expander]
     assert r"\*another\* version wrote it" in words(app)
-    assert "2 more: 'sftqa cache verify' names them all." in words(app)
+    assert "2 more: 'sftqa cache verify' lists them all." in words(app)

@@ -18,7 +18,12 @@ def code(app):
 def test_lab_asks_by_a_prompt_with_a_name_or_ones_own(explorer):
     """Each shows one example; a model without a chat template says so in the list, and Launch is off where it is chosen."""
     app = explorer("lab")
-    assert kind(app).options == ["The paper's prompt", "Question/Answer prompt", "Model's chat template (this one has none)", "Own prompt"]
+    assert kind(app).options == [
+        "The paper's prompt",
+        "Question/Answer prompt",
+        "Model's chat template (this one has none)",
+        "Custom prompt",
+    ]
     assert "Q: {question}\nA:\u2588 {answer}" in code(app)
     assert not button(app, "Launch").disabled
     kind(app).set_value("chat").run()

@@ -72,10 +72,10 @@ def test_a_half_done_study_offers_the_rest(study, page, jobs):
     settings = study(sizes=(0, 60, 240), seeds=(0,), all_but=1)
     app = page("how_much_data")
     assert "**2 of 3 runs done**" in words(app)
-    next(button for button in app.button if button.label == "Run what is left").click().run()
+    next(button for button in app.button if button.label == "Run the rest").click().run()
     (job,) = jobs.jobs()
     assert (job.kind, StudySettings.from_dict(job.settings)) == ("study", settings)
-    assert "Run what is left" not in [button.label for button in app.button]
+    assert "Run the rest" not in [button.label for button in app.button]
     assert job.id in str(app.query_params["job"])
 
 
@@ -97,7 +97,7 @@ def test_a_study_without_a_finished_run_says_so(study, page):
     app = page("how_much_data")
     assert "No run of this study has finished yet" in words(app)
     assert len(app.get("plotly_chart")) == 0
-    assert "Run what is left" in [button.label for button in app.button]
+    assert "Run the rest" in [button.label for button in app.button]
 
 
 def test_published_numbers_are_laid_beside_on_request(study, page):

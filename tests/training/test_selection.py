@@ -144,7 +144,7 @@ def test_without_levels_nothing_is_probed(source):
 
 def test_too_many_examples_are_told_before_anything_starts(source):
     """An n above the pool names the pool; it is told without probing."""
-    message = "500 examples were asked for, but small has 120 train facts in 3 topics. Ask for 120 or fewer, or add topics."
+    message = "500 examples were asked for, but small has 120 train facts in 3 relations. Ask for 120 or fewer, or add relations."
     with pytest.raises(NotEnoughFacts) as error:
         next_to_probe(source, None, with_(n=500))
     assert str(error.value) == message

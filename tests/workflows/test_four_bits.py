@@ -110,7 +110,7 @@ def test_a_run_measures_before_and_after_on_the_same_weights(world, workspace, t
     told = workflows.export(run.id, tmp_path / "adapter")
     assert "measured with them. On unquantised weights some answers differ." in (tmp_path / "adapter" / "README.md").read_text()
     assert text.export(told).splitlines()[1:] == [
-        "The run's numbers were measured with base weights in 4 bits (nf4); with whole ones they are somewhat others.",
+        "The run's numbers were measured with base weights in 4 bits (nf4); with unquantised weights some answers differ.",
         f"Next: sftqa probe --model {tmp_path / 'adapter'} --quantize nf4",
     ]
     read = qlora(world, n=0, shots=0)

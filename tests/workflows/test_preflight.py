@@ -396,7 +396,7 @@ def test_ram_that_suffices_may_suffice_or_does_not(monkeypatch):
 def test_a_trial_is_announced_for_gpus_and_large_models():
     """And said to be needless for a small model on a processor, and for a probe."""
     assert "on the GPU first" in trial_check("cuda", 1000, True).said
-    assert "on the processor first" in trial_check("cpu", 2 * GB, True).said
+    assert "on the CPU first" in trial_check("cpu", 2 * GB, True).said
     assert trial_check("cpu", 1000, True).said.startswith("No step is tried first: the model is small")
     assert trial_check("cuda", 1000, True, 4).said == "No step is tried first: one GPU's step says little about 4 that share the work."
     assert trial_check("cuda", 1000, False).said.startswith("No step is tried first: a probe")

@@ -85,7 +85,7 @@ def test_examples_are_shown_to_the_untouched_model_where_a_study_asks_for_it(wor
     assert {(row["shots"], row["seeds"], row["shown"]) for row in report.tables["in_context"]} == {(1, 2, 1.0), (2, 2, 2.0)}
     assert "in_context" not in plain.tables
     assert workflows.forecast(settings(world, shots=(1, 2, 3))).runs == 2
-    with pytest.raises(SettingsError, match="kind shift does not show examples to the untouched model: leave shots out"):
+    with pytest.raises(SettingsError, match="kind shift has no k-shot baselines: leave shots out"):
         settings(world, "shift", shots=(1,))
 
 
