@@ -61,4 +61,4 @@ def test_a_damaged_list_is_told(capsys, workspace):
     workspace.root.mkdir(parents=True)
     workspace.added_models.write_text("{")
     assert "added_models.json, the list of added models, can't be read" in run(capsys)
-    assert "set aside as added_models.json.damaged" in run(capsys, "--add", "owner/small")
+    assert "kept unchanged as added_models.json.damaged" in run(capsys, "--add", "owner/small")
