@@ -106,7 +106,7 @@ def test_help_says_what_the_flags_do(capsys):
     """--share, --login and the variable are told."""
     assert app("--help") == 0
     told = " ".join(capsys.readouterr().out.split())
-    for words in ("--share let other machines in on --host, after a login", "--login {token,streamlit}", "SFTQA_TOKEN", "ssh -L"):
+    for words in ("--share allow other machines to connect to --host, after a login", "--login {token,streamlit}", "SFTQA_TOKEN", "ssh -L"):
         assert words in told
 
 
