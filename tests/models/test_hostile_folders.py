@@ -180,7 +180,7 @@ def tokenizer(folder: Path, **parts: object) -> None:
     ("parts", "message"),
     [
         ({"normalizer": replacing({"Regex": "."}, "x" * 2_000_000)}, "its tokenizer's normalizer expands text beyond any use"),
-        ({"decoder": {"type": "Sequence", "decoders": [replacing({"String": "a"}, "x" * 2_000)] * 2}}, "its tokenizer's decoder expands text"),
+        ({"decoder": {"type": "Sequence", "decoders": [replacing({"String": "a"}, "x" * 2_000)] * 2}}, "tokenizer's decoder expands"),
         ({"normalizer": replacing({"Regex": "(((("}, "x")}, "could not be loaded: Oniguruma error"),
         ({"normalizer": replacing({"Regex": "."}, ""), "post_processor": None}, "makes no token of 'The capital of'"),
         ({"model": None}, "could not be loaded: "),
