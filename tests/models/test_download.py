@@ -129,7 +129,7 @@ def test_what_is_not_there_is_told(fake_hub, files):
     for name, message in {
         "owner/missing": "The hub has no model 'owner/missing', or it is private",
         "owner/pickled": "owner/pickled has no safetensors weights on the hub",
-        "owner/bare": r"owner/bare has weights on the hub and no config\.json",
+        "owner/bare": r"owner/bare has weights on the hub but no config\.json",
         f"{NAME}@v9": "The hub has no revision 'owner/small@v9'",
         f"{NAME}@{'a' * 40}": "The hub has no revision",
     }.items():
@@ -198,7 +198,7 @@ def test_a_short_wait_is_waited_for(fake_hub, files):
 def test_weights_that_are_cut_off_on_the_hub_are_named(fake_hub, files):
     """Whatever sizes the hub tells: the file's own header tells how long it has to be."""
     fake_hub.put(NAME, {**files, "model.safetensors": files["model.safetensors"][:-100]})
-    with pytest.raises(ModelUnavailable, match=r"model\.safetensors is not a readable safetensors file \(it is cut off: it has"):
+    with pytest.raises(ModelUnavailable, match=r"model\.safetensors is not a readable safetensors file \(it is truncated: it has"):
         download(NAME)
     assert find_model(NAME).path is None
     assert left() == []
