@@ -88,7 +88,7 @@ def test_a_login_can_be_asked_for_on_loopback(started, monkeypatch):
     ("words", "token", "told"),
     [
         (("--share",), TOKEN, "Add the address: --host 0.0.0.0"),
-        (("--share", "--host", "0.0.0.0"), None, "a new one is shown on a terminal only"),
+        (("--share", "--host", "0.0.0.0"), None, "A new token is shown on a terminal only"),
         (("--share", "--host", "0.0.0.0"), "short", "at least 16 characters, got 5"),
         (("--login", "token"), None, "SFTQA_TOKEN is not set"),
     ],

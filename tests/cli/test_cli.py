@@ -127,7 +127,7 @@ def test_what_nobody_foresaw_is_one_json_object_too(capsys, monkeypatch, raised)
 def test_a_folder_that_cannot_be_written_is_told_before_the_work(capsys, tmp_path):
     """`select --out` checks its folder first and makes none."""
     found = run(capsys, "select", "--model", "atlas-llama", "--n", "5", "--out", str(tmp_path / "none" / "x.jsonl"), status=1)
-    assert "no folder that can be written" in found["error"]
+    assert "is not a writable folder" in found["error"]
     assert not (tmp_path / "none").exists()
 
 

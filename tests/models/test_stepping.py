@@ -12,7 +12,6 @@ import torch
 from sftqa_core.artifacts import read_manifest
 from sftqa_core.errors import SettingsError, Stopped
 from sftqa_core.knowledge.facts import FactSource
-from sftqa_core.models import pretraining as stepping
 from sftqa_core.models.pretraining import Place, build_model, compiled, pretrain, step
 from sftqa_core.records import PretrainSettings
 from tests.models.toy import SMALL, StopsAfter, toy_source, weights
@@ -48,7 +47,7 @@ def test_precision_is_chosen_or_found(monkeypatch: pytest.MonkeyPatch):
     assert Place.choose("cpu", "bfloat16") == Place("cpu", True)
     assert Place.choose("cpu", "float32") == Place("cpu", False)
     for there in (True, False):
-        monkeypatch.setattr(stepping, "_cpu_has_bfloat16", lambda there=there: there)
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda there=there: {"avx512_bf16": there})
         assert Place.choose("cpu").bfloat16 is there
     rounded = stepped(1, Place("cpu", True))[0]
     assert rounded != stepped(1)[0]
@@ -88,6 +87,7 @@ def test_a_compiled_model_is_called_in_place_of_the_plain_one(source: FactSource
 
 def test_what_can_not_be_compiled_is_said(monkeypatch: pytest.MonkeyPatch):
     """A backend that fails ends the training with a sentence that names the setting to leave out."""
+    monkeypatch.delenv("TORCHDYNAMO_DISABLE")  # which spares the other tests the compiler
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=_failing))
     model = torch.nn.Linear(2, 2)
     with (

@@ -52,7 +52,7 @@ def test_memory_under_slick_says_how_much_is_probed_and_what_the_levels_mean(shi
     """What ships is counted; the glossary says what makes each level."""
     app = shipped("memory", {"model": "atlas-llama", "source": "atlas", "levels": "slick"})
     assert "**600 of 3,060 facts probed**" in words(app)
-    assert "HighlyKnown: all of 10 greedy answers" in words(app)
+    assert "HighlyKnown: all 10 greedy answers" in words(app)
     assert picker(app, "Levels by").value == "slick"
 
 

@@ -202,7 +202,7 @@ def test_an_adapter_says_that_its_model_has_to_be_fetched(own_folder: Path):
     """Its own files are here, and not enough."""
     (own_folder / "config.json").unlink()
     (own_folder / "model.safetensors").rename(own_folder / "adapter_model.safetensors")
-    for base, todo in {"owner/later": "It is an adapter on owner/later, which is not on this machine yet", "atlas-llama": ""}.items():
+    for base, todo in {"owner/later": "It is an adapter for owner/later, which is not on this machine yet", "atlas-llama": ""}.items():
         (own_folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "base_model_name_or_path": base}))
         offered.add_model(str(own_folder))
         found = of(offered.offered_models(), str(own_folder))

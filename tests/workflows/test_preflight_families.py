@@ -74,7 +74,7 @@ def test_a_family_is_looked_at_as_it_is_loaded(family: str, tmp_path: Path, sour
     assert found.of("problem") == ()
     said = {check.name: check.said for check in found.checks}
     assert said["model"].startswith(f"{folder} is on this machine with all its weights (")
-    assert said["context"].endswith("of the model's 96 positions.")
+    assert said["context"].endswith("of the model's context window of 96.")
 
 
 def test_a_tokenizer_with_word_marks_is_read_in_running_text(tmp_path: Path):

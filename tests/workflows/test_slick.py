@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from sftqa_core import workflows
+from sftqa_core import records, workflows
 from sftqa_core.errors import SettingsError
 from sftqa_core.memory.prober import Prober, chosen_facts
 from sftqa_core.memory.profiles import open_for
 from sftqa_core.progress import Silent
 from sftqa_core.records import PAPER, SLICK, ProbeSettings, SamplerSettings, StudySettings, TrainSettings, with_cutoffs
 from sftqa_core.records.command import command_of
-from sftqa_core.workflows import reading as agreement
 
 SMALL = replace(SLICK, contexts=2, shots=1, sampling=replace(SLICK.sampling, samples=3, max_new_tokens=4))
 FEW = replace(PAPER, sampling=SamplerSettings(samples=2, max_new_tokens=4))
@@ -80,13 +79,13 @@ def test_own_cutoffs_cost_no_probe(world, workspace):
 
 def test_trust_lays_slicks_levels_beside_the_papers(probe, workspace, monkeypatch):
     """Without SliCK's levels there is no table; with them, one of five rows and four columns."""
-    monkeypatch.setattr(agreement, "SLICK", SMALL)
+    monkeypatch.setattr(records, "SLICK", SMALL)
     workflows.probe(replace(probe, scheme=FEW))
     assert workflows.trust("tiny", probe.source, scheme=FEW).slick is None
     workflows.probe(replace(probe, limit=20))
     found = workflows.trust("tiny", probe.source, scheme=FEW).slick
     assert (found.facts, len(found.counts), len(found.counts[0])) == (20, 5, 4)
-    with pytest.raises(SettingsError, match="Only levels by statements are compared"):
+    with pytest.raises(SettingsError, match="The comparison starts from levels by statements"):
         workflows.trust("tiny", probe.source, scheme=SMALL)
 
 
