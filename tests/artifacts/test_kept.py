@@ -1,7 +1,6 @@
 """What is worked out once and kept for all threads."""
 
 import threading
-import time
 
 import pytest
 
@@ -45,11 +44,11 @@ def test_what_fails_is_told_and_tried_again():
 
 def test_two_threads_that_ask_at_once_wait_for_one_making():
     """Eight threads, one making; another key is not kept waiting."""
-    kept, made, begun = Kept(3), [], threading.Event()
+    kept, made, begun, asked = Kept(3), [], threading.Event(), threading.Event()
 
     def slowly():
         begun.set()
-        time.sleep(0.05)
+        asked.wait(60)
         made.append(1)
         return "slow"
 
@@ -60,6 +59,7 @@ def test_two_threads_that_ask_at_once_wait_for_one_making():
     begun.wait()
     assert kept.get("b", lambda: "quick") == "quick"
     assert made == []
+    asked.set()
     for thread in threads:
         thread.join()
     assert found == ["slow"] * 8

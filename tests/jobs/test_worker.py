@@ -156,7 +156,7 @@ def test_jobs_of_one_device_run_one_after_the_other(executor: LocalExecutor, tmp
 def test_a_job_waits_for_a_command_line_and_a_command_line_for_a_job(executor: LocalExecutor):
     """Both take the same lease, and each hears who has it."""
     with device_lease("cpu", "sftqa probe (process 1)"):
-        job = executor.submit("steps", {**CPU, "steps": 30})
+        job = executor.submit("steps", {**CPU, "steps": 100})
         time.sleep(0.4)
         assert executor.status(job.id).state == "queued"
         queued = waiting(executor, job)
