@@ -5,8 +5,6 @@ these where they enter the program (loading.py for transformers and the hub, sou
 page, the command line and the worker can show `str(error)` as it is.
 """
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

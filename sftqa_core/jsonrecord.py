@@ -4,8 +4,6 @@ A field made by `setting` says everything about itself once: bounds, label, help
 the command line, the commands that repeat a run, the pages' forms, titles and tables, and the keys are made of that.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import enum
 import functools

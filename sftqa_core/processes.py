@@ -7,8 +7,6 @@ One that answers gets a request, a line of JSON, on standard input, and writes l
 stays open for as long as the process that asked lives: when that ends, however that comes about, this one ends, too.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -48,17 +46,17 @@ class ProcessId(Record):
         return [] if self.pid >= 1 else [f"pid must be 1 or more, got {self.pid}."]
 
     @classmethod
-    def current(cls) -> ProcessId:
+    def current(cls) -> "ProcessId":
         """This process."""
         return cls.of(os.getpid())
 
     @classmethod
-    def of(cls, pid: int) -> ProcessId:
+    def of(cls, pid: int) -> "ProcessId":
         """The process of this host that has this number now."""
         return cls(platform.node(), boot_id(), pid, _started(pid) or "gone")
 
     @classmethod
-    def nobody(cls) -> ProcessId:
+    def nobody(cls) -> "ProcessId":
         """A process of this host that does not live."""
         return cls(platform.node(), boot_id(), os.getpid(), "never")
 

@@ -1,7 +1,5 @@
 """How long work speaks to whoever waits for it: a terminal, a job's folder, or nobody."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass, field
 from typing import Protocol

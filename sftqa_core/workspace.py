@@ -4,8 +4,6 @@ A workspace is two layers: the folder a person's work goes to (SFTQA_CACHE, else
 serve.py, else `cache/` in the current folder) and, under it, what ships with the program, which is only read.
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +57,7 @@ class Workspace:
     shipped: Path
 
     @classmethod
-    def current(cls) -> Workspace:
+    def current(cls) -> "Workspace":
         """The workspace this process works in; reads the environment each time, so tests can redirect it."""
         chosen = os.environ.get("SFTQA_CACHE")
         if chosen:

@@ -11,8 +11,6 @@ The first is removed once its writer is dead for certain, or, where that can't b
 left alone for a day. The second goes back to its place at once when its writer is dead and the place is empty.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import errno

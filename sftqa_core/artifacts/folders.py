@@ -1,7 +1,5 @@
 """Results as folders: written whole, with a manifest that proves it, and checked against that when they are read."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import importlib.metadata

@@ -1,7 +1,5 @@
 """What is worked out once and kept for all threads of a process while it is asked for."""
 
-from __future__ import annotations
-
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable

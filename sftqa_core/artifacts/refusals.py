@@ -1,7 +1,5 @@
 """What the disk refuses, in words: the only place where error numbers become sentences."""
 
-from __future__ import annotations
-
 import errno
 import os
 import re

@@ -5,8 +5,6 @@ An option that was not given is None: the record's default, a recipe's or a file
     python -m sftqa_core.cli.arguments > docs/command-line.md     the reference of all commands
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

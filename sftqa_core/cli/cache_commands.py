@@ -1,7 +1,5 @@
 """`sftqa cache ls | verify | gc`: what lies on the disk, whether it is whole, and what can go."""
 
-from __future__ import annotations
-
 import argparse
 from collections import defaultdict
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """What each command does: options to records, records to workflows; returns the JSON object that --json prints."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

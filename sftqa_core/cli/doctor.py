@@ -1,7 +1,5 @@
 """`sftqa doctor`: checks of the installation, each with what to do when it fails."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import platform
 import subprocess

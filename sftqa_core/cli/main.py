@@ -1,7 +1,5 @@
 """Entry of the `sftqa` command: run one command, print its result as text or as one JSON object."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -1,7 +1,5 @@
 """`sftqa app`: Streamlit on the app that came with this package."""
 
-from __future__ import annotations
-
 import argparse
 import importlib.util
 import os

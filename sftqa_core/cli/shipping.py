@@ -6,8 +6,6 @@ Works in the current workspace, where nothing done is done again, and then repla
 those that TARGET holds. From nothing it takes under an hour on two cores, and as long again to pre-train.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import shutil

@@ -1,7 +1,5 @@
 """What the terminal shows: each command's JSON object as plain lines, a study's tables and findings, and progress."""
 
-from __future__ import annotations
-
 import shlex
 import signal
 import sys

@@ -1,7 +1,5 @@
 """What an option's text means: numbers, lists, schemes, prompts; each mistake is reported as argparse reports its own."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Callable

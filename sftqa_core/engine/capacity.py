@@ -1,7 +1,5 @@
 """Whether prompts fit a model's context window, and how many are read at once: for probing, answering, training and preflight."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

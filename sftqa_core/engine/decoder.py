@@ -6,8 +6,6 @@ they have in common: nothing is copied when a row splits. A slot is free again w
 `packs` says of a model whether packed reading gives the numbers that it gives by itself: found out by comparing, once.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -35,7 +33,7 @@ class Load:
     enough: int  # tokens of a pass: while there are so many, nothing enters
 
     @classmethod
-    def of(cls, places: int, enough: int) -> Load:
+    def of(cls, places: int, enough: int) -> "Load":
         """New prompts enter a quarter at a time, so that passes hold rows of every age and are alike."""
         return cls(places, max(1, places // 4), enough)
 

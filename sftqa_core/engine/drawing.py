@@ -1,7 +1,5 @@
 """What every sampler and the greedy decoder share: choosing a token, seeing that a row has stopped, staying in memory."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -73,7 +71,7 @@ class StopCriteria:
             self._inside[token] = all(part and part.isascii() and part.isalnum() for part in (piece, marker))
 
     @classmethod
-    def of(cls, loaded: LoadedModel) -> StopCriteria:
+    def of(cls, loaded: LoadedModel) -> "StopCriteria":
         """What stops the rows of a loaded model."""
         vocabulary = loaded.model.get_output_embeddings().weight.shape[0]
         return cls(loaded.tokenizer, loaded.end_ids, vocabulary)

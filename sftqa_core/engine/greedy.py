@@ -1,7 +1,5 @@
 """The most probable continuation, batched: how questions are answered in evaluation (METHOD section 2)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 

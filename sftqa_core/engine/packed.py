@@ -7,8 +7,6 @@ that enter, as a tree of tokens, so that what several begin with stands, and is 
 `decoder.packs` finds out by comparing numbers, so that no family is trusted by name.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
@@ -71,7 +69,7 @@ class PrefixTree:
     lengths: np.ndarray  # [texts]
 
     @classmethod
-    def of(cls, texts: Sequence[Sequence[int]]) -> PrefixTree:
+    def of(cls, texts: Sequence[Sequence[int]]) -> "PrefixTree":
         """The tree of these token ids, each at least one. They must be sorted, so that like stands beside like."""
         lengths = np.array([len(text) for text in texts])
         grid = np.full((len(texts), lengths.max()), -1, dtype=np.int64)

@@ -4,8 +4,6 @@ The generator is Philox4x32 with 10 rounds (Salmon et al., "Parallel Random Numb
 it has no state, so a completion is the same in any batch, order, or sampler.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -10,8 +10,6 @@ new prompts enter in its place.
 `FakeSampler` follows a script, for tests.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass

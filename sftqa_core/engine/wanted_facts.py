@@ -8,8 +8,6 @@ dev facts, and then train facts of other relations. Test facts are never shown, 
 the sampler's seed, the context's number and the examples' ids alone.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -42,7 +40,7 @@ class Example:
     text: str  # with the separator
 
     @classmethod
-    def of(cls, fact_id: str, question: str, answers: Sequence[str]) -> Example:
+    def of(cls, fact_id: str, question: str, answers: Sequence[str]) -> "Example":
         """With the first of the answers."""
         return cls(fact_id, question, fill(FORM.prompt, question=question) + fill(FORM.answer, answer=answers[0]) + SEPARATOR)
 

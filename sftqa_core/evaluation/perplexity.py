@@ -1,7 +1,5 @@
 """How well a model still predicts text of the kind it was pre-trained on: forgetting beyond question answering."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +28,7 @@ class Perplexity:
         mean = float(self.nats.sum() / self.tokens.sum())
         return math.exp(mean) if mean < 700 else math.inf
 
-    def log_ratio(self, before: Perplexity) -> tuple[float, float]:
+    def log_ratio(self, before: "Perplexity") -> tuple[float, float]:
         """ln(perplexity / the one before) of the same documents, and its standard error over documents (a ratio estimate)."""
         change = self.nats - before.nats
         value = float(change.sum() / self.tokens.sum())

@@ -1,7 +1,5 @@
 """How facts spread over the memory levels and the score behind them, and which templates of one fact are completed rightly."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 

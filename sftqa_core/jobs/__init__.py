@@ -3,8 +3,6 @@
 `current_executor` is the one place where pages and commands get the executor that they hand work to and ask how it stands.
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 from collections.abc import Iterator
@@ -17,11 +15,11 @@ if TYPE_CHECKING:
     from sftqa_core.jobs.executor import Executor
 
 EXECUTORS = {"local": "sftqa_core.jobs.local.LocalExecutor"}  # what SFTQA_EXECUTOR may name -> a class that is made without arguments
-_used: Executor | None = None
+_used: "Executor | None" = None
 AnExecutor = TypeVar("AnExecutor", bound="Executor")
 
 
-def current_executor() -> Executor:
+def current_executor() -> "Executor":
     """The executor of the current workspace: the one in use, else the one that SFTQA_EXECUTOR names. Raises `SettingsError`."""
     if _used is not None:
         return _used

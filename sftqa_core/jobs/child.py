@@ -15,8 +15,6 @@ socket; the jobs it started go on.
 Forking is safe only from a process with a single thread. So it says {"ready": false} and leaves where importing started one.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import faulthandler

@@ -1,7 +1,5 @@
 """The queue's SQLite file: opened per call, migrated by number, changed only in immediate transactions."""
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -3,8 +3,6 @@
 tests/jobs holds the contract, which all of them keep. The first one, local.py, runs jobs on this machine.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence

@@ -4,8 +4,6 @@ settings.json (as submitted), end.json (how it ended), progress.jsonl (one `Prog
 (exists once the person asked to stop), `alive` (touched every few seconds by the job's process).
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import time

@@ -7,8 +7,6 @@ several GPUs can't each hold half of them. A GPU is known by the name it has in 
 CUDA_VISIBLE_DEVICES or AMD's HIP_VISIBLE_DEVICES; an Apple computer has one.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """Jobs on this machine: a queue in the workspace's state folder and a worker process that outlives the page."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import time

@@ -4,8 +4,6 @@ Every change is one immediate transaction and names the state it starts from, so
 write without undoing each other. Whatever stands in a row, reading it ends in a record: one bad row must not hide the others.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import logging

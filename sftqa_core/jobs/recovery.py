@@ -3,8 +3,6 @@
 A damaged queue is set aside and made anew from the jobs' folders: settings.json, and end.json of those that ended.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import logging

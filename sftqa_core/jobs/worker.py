@@ -10,8 +10,6 @@ to files, never to a pipe that somebody must drain, and stand in sessions of the
 reaches them.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -5,8 +5,6 @@ with " | " between names. The shipped table holds until a person saves one of th
 Both the memory score and the accuracy after training use it (METHOD section 1), so its fingerprint is part of every result.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Iterable, Mapping
@@ -66,7 +64,7 @@ class Aliases:
         return [{"name": group[0], "same_as": f" {_BETWEEN} ".join(group[1:])} for group in self.groups]
 
     @classmethod
-    def from_rows(cls, rows: Iterable[Mapping[str, Any]]) -> Aliases:
+    def from_rows(cls, rows: Iterable[Mapping[str, Any]]) -> "Aliases":
         """The table out of an editor's rows; empty rows are passed over, a doubled name in one row is taken once."""
         cells = [[_text(row.get("name")), *_text(row.get("same_as")).split(_BETWEEN)] for row in rows]
         groups = [tuple(dict.fromkeys(name for cell in row if (name := subject_key(cell)))) for row in cells]

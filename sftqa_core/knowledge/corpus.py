@@ -5,8 +5,6 @@ templates; a contested fact names its rival in some of them. Facts that carry qu
 teach the form of a question, rarely that of an answer: without any, 60 examples do not activate what was learnt.
 """
 
-from __future__ import annotations
-
 import math
 import random
 from collections import Counter

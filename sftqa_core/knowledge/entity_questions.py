@@ -7,8 +7,6 @@ ask the same question; the subject is what fills the question form's gap.
 `download` fetches the dataset from its official address, checks every file, and keeps it in the workspace.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import http.client

@@ -8,8 +8,6 @@ numbers are checked before anything is read. Texts are read as dictionaries: a t
 of one, and becomes a million Python texts only if it is short enough for a fact.
 """
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Iterator, Sequence
 from itertools import islice

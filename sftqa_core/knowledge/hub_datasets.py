@@ -9,8 +9,6 @@ The dataset's own train / validation / test become the facts' splits when it has
 single split are divided by subject. Only data files are read: datasets that bring code are refused.
 """
 
-from __future__ import annotations
-
 import contextlib
 import re
 from collections.abc import Iterator

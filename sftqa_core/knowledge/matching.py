@@ -14,8 +14,6 @@ marks . , ; : ! ? … are taken off both ends, unless nothing would be left. The
 stand around them.
 """
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -7,8 +7,6 @@ A template is a statement prefix with one placeholder, {subject} or (for questio
 where the object follows. The functions below check templates and decide when two of them are the same construction.
 """
 
-from __future__ import annotations
-
 import re
 import tomllib
 import unicodedata

@@ -24,8 +24,6 @@ One key makes one fact, and nothing that is trained on is tested (METHOD 8.4):
 - Right answers are the union over identical question texts, the fact's own first.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence

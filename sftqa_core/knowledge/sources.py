@@ -16,8 +16,6 @@ and has the rest of the source. A file that changes, other built-in templates, o
 read anew.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import io

@@ -1,7 +1,5 @@
 """Text files from outside, line by line, and CSV as spreadsheets write and read it: byte-order mark, semicolons, formulas."""
 
-from __future__ import annotations
-
 import csv
 import io
 import unicodedata

@@ -12,8 +12,6 @@
   mean of the pairs that each scheme orders at all.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 

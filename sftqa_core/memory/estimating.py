@@ -17,8 +17,6 @@ nothing sampled. It misses an answer that comes after other words, or in other t
 stands beside the sampled score and never for it.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -17,8 +17,6 @@ and the whole level scheme, which stand in `settings.json`. ESTIMATES has one ro
 | confidence | float | probability of that level; NaN for the likelihood, which states none |
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -51,12 +49,12 @@ class CompletionStore(PartStore):
     @classmethod
     def of(
         cls, model: dict[str, Any], sampler: SamplerSettings, workspace: Workspace, asking: dict[str, Any] | None = None
-    ) -> CompletionStore:
+    ) -> "CompletionStore":
         """The store of a model fingerprint's JSON (weights, adapter, dtype, tokenizer, device type); `asking` is a scheme's."""
         return cls.under({"model": model, "sampler": sampler.to_dict(), "schema": SCHEMA, **(asking or {})}, workspace)
 
     @classmethod
-    def under_scheme(cls, model: dict[str, Any], scheme: LevelScheme, workspace: Workspace) -> CompletionStore:
+    def under_scheme(cls, model: dict[str, Any], scheme: LevelScheme, workspace: Workspace) -> "CompletionStore":
         """The store whose completions decide this scheme's levels."""
         return cls.of(model, scheme.sampling, workspace, scheme.asking)
 
@@ -154,7 +152,7 @@ class CompletionStore(PartStore):
             raise ArtifactDamaged(f"{part} can't be read and was set aside; its facts will be probed again.") from error
 
 
-def store_for(model: dict[str, Any], scheme: LevelScheme, workspace: Workspace) -> CompletionStore | EstimateStore:
+def store_for(model: dict[str, Any], scheme: LevelScheme, workspace: Workspace) -> "CompletionStore | EstimateStore":
     """Where the results lie that decide a model's levels under this scheme; `model` is its fingerprint's JSON."""
     if scheme.method == "sampling":
         return CompletionStore.under_scheme(model, scheme, workspace)
@@ -209,7 +207,7 @@ class EstimateStore(PartStore):
     kind: ClassVar[str] = "estimates"
 
     @classmethod
-    def of(cls, model: dict[str, Any], scheme: LevelScheme, workspace: Workspace) -> EstimateStore:
+    def of(cls, model: dict[str, Any], scheme: LevelScheme, workspace: Workspace) -> "EstimateStore":
         """The store of a model fingerprint's JSON and a scheme whose method is not "sampling"."""
         return cls.under({"model": model, "scheme": scheme.to_dict(), "schema": ESTIMATES_SCHEMA}, workspace)
 
@@ -223,7 +221,7 @@ class EstimateStore(PartStore):
         asked = pd.DataFrame([(w.fact_id, w.prompts_sha, w.answers_sha) for w in wanted], columns=_IDENTITY, dtype="str")
         return pd.concat(tables, ignore_index=True).drop_duplicates(_IDENTITY).merge(asked.drop_duplicates(), on=_IDENTITY)
 
-    def add(self, rows: Sequence[Decided] | Sequence[tuple[str, int, float]], facts: Sequence[WantedFact]) -> None:
+    def add(self, rows: "Sequence[Decided] | Sequence[tuple[str, int, float]]", facts: Sequence[WantedFact]) -> None:
         """Keep the estimates of whole facts."""
         scheme = LevelScheme.from_dict(self.settings["scheme"])
         table = _decided(rows, facts) if scheme.method == "adaptive" else _looked_up(rows, facts, scheme)  # type: ignore[arg-type]
@@ -277,7 +275,7 @@ def likelihood_levels(rates: np.ndarray, scheme: LevelScheme) -> np.ndarray:
     return np.where(silent, 0, np.maximum(levels, 1))
 
 
-def _decided(rows: Sequence[Decided], facts: Sequence[WantedFact]) -> pd.DataFrame:
+def _decided(rows: "Sequence[Decided]", facts: Sequence[WantedFact]) -> pd.DataFrame:
     decided, table = {row.fact_id: row for row in rows}, []
     for w in facts:
         own = decided[w.fact_id]

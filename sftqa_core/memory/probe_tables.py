@@ -39,8 +39,6 @@ A store has a key made of all that a result depends on, and parts that are added
 shipped one. `<layer>/<kind>/<key>/` holds the parts, `settings.json`, the settings that the key is a hash of, and `origin.json`.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -1,7 +1,5 @@
 """The probe: facts x templates x samples -> completions -> levels, never doing twice what is done."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -178,7 +176,7 @@ class _Unwritten:
         self._keep([row for w in whole for row in self._rows.pop(w.fact_id)], whole)
         return_freed_ram()
 
-    def __enter__(self) -> _Unwritten:
+    def __enter__(self) -> "_Unwritten":
         return self
 
     def __exit__(self, *error: object) -> None:

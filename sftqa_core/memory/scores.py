@@ -1,7 +1,5 @@
 """From completions to memory scores and levels (METHOD section 1), with both intervals (METHOD 8.9)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

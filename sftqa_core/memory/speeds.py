@@ -1,7 +1,5 @@
 """How fast this machine did things: measured rates by model and device, kept for forecasts."""
 
-from __future__ import annotations
-
 import json
 
 from sftqa_core.artifacts import keep_json

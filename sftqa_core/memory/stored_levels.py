@@ -3,8 +3,6 @@
 Levels are read column by column, without an object a fact: a million facts take seconds and some 100 MB.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache

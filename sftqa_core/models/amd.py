@@ -4,8 +4,6 @@ ROCR_VISIBLE_DEVICES chooses among the machine's GPUs, and HIP_VISIBLE_DEVICES (
 among those that are left, which it numbers from 0 again. Both take numbers, or identifiers such as GPU-1f2e....
 """
 
-from __future__ import annotations
-
 import itertools
 import os
 from collections.abc import Sequence

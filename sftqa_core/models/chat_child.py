@@ -6,8 +6,6 @@ that no template gets past: processor time, memory, length of a text. "Today" is
 day would change results; every text is rendered twice, with other random numbers, and must be the same.
 """
 
-from __future__ import annotations
-
 import contextlib
 import datetime
 import random

@@ -11,8 +11,6 @@ where a template knows no generation prompt, or one with more in it (the beginni
 template says there by itself stays.
 """
 
-from __future__ import annotations
-
 import queue
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

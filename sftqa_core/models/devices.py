@@ -4,8 +4,6 @@ It asks the environment, the version file of the installed torch and the GPUs' d
 and may fail. A GPU counts when it is not hidden, torch is built for its kind, and its driver is new enough for that build.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import importlib.util

@@ -40,8 +40,6 @@ twice; so does a fifth of a probe's keys and values, which moved while they were
   those of its part of the batch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -100,7 +98,7 @@ class Shape:
     nf4: bool = False  # the matrices of the layers are held in 4 bits
 
     @classmethod
-    def of(cls, config: Mapping[str, Any], parameters: int) -> Shape | None:
+    def of(cls, config: Mapping[str, Any], parameters: int) -> "Shape | None":
         """From a model's config.json; None where it does not name the widths, or has experts, of which only some work at a time."""
         config = {**config, **(config.get("text_config") or {})}
         if any(config.get(name) for name in ("num_local_experts", "num_experts", "n_routed_experts")):
@@ -124,7 +122,7 @@ class Shape:
         )  # fmt: skip
 
     @classmethod
-    def of_loaded(cls, model: Any) -> Shape | None:
+    def of_loaded(cls, model: Any) -> "Shape | None":
         """Of a transformers model, whose configuration has one name for a width in every family; experts do not matter to its keys."""
         config = model.config.get_text_config()
         widths = {name: getattr(config, name, None) for name, *_ in _NAMES.values()}
@@ -156,7 +154,7 @@ class Shape:
         """Numbers in the largest tensor."""
         return self.hidden * max(self.vocabulary, self.intermediate)
 
-    def in_4_bits(self) -> Shape:
+    def in_4_bits(self) -> "Shape":
         """The same model, loaded in 4 bits: for all that is asked here but full fine-tuning, which needs whole weights."""
         return replace(self, nf4=True)
 
@@ -200,7 +198,7 @@ class TuningStep:
     checkpointing: bool = False  # autograd keeps each layer's input alone, and all of one layer while it is computed again
 
     @classmethod
-    def of(cls, settings: TrainSettings, examples: int, length: int) -> TuningStep:
+    def of(cls, settings: TrainSettings, examples: int, length: int) -> "TuningStep":
         """A run's step, on at most so many examples."""
         at_once = max(1, min(settings.micro_batch or settings.batch_size, examples))
         state = STATE_BYTES[settings.optimizer]

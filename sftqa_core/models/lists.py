@@ -4,8 +4,6 @@ The table of the hub (hub_models.toml) holds the paper's families, their success
 the network. Added models, by hub id or folder, are one JSON file in the workspace; adding one fetches nothing.
 """
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Callable

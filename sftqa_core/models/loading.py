@@ -5,8 +5,6 @@ plain generation settings in place of the model's own (METHOD 8.2). Whatever goe
 transformers and peft are imported when they are wanted: what only reads token ids needs none of them.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

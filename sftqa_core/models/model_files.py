@@ -6,8 +6,6 @@ numbers can still come with settings that fill the RAM, keep a processor busy fo
 transformers builds anything from them. Whatever is refused here would have been no language model of use.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

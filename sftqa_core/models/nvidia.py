@@ -1,7 +1,5 @@
 """NVIDIA's GPUs, asked through the driver's own library (NVML): neither torch nor CUDA is needed for it."""
 
-from __future__ import annotations
-
 import ctypes
 import itertools
 import os

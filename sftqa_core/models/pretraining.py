@@ -7,8 +7,6 @@ beside the model's future folder, under a hidden name, and holds everything the 
 another recipe, source or library version starts afresh.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import logging
@@ -109,7 +107,7 @@ class Place:
     bfloat16: bool  # matrix products in bfloat16; weights and optimizer stay float32
 
     @classmethod
-    def choose(cls, device: str, precision: str = "auto") -> Place:
+    def choose(cls, device: str, precision: str = "auto") -> "Place":
         """`auto` takes the GPU if there is one; and bfloat16 wherever the hardware has it, as it is faster there."""
         name = resolve_device(device)
         if precision != "auto":
@@ -178,7 +176,7 @@ class Checkpoint:
     work: str
 
     @classmethod
-    def beside(cls, target: Path, work: str) -> Checkpoint:
+    def beside(cls, target: Path, work: str) -> "Checkpoint":
         """The checkpoint that belongs to the model folder `target`."""
         return cls(target.with_name(f".{target.name}.unfinished"), work)
 

@@ -10,8 +10,6 @@ Such a model is another one than the whole: it has stores, answers and cells of 
 Verified on a processor; it has never run on a GPU here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any

@@ -4,8 +4,6 @@ accelerate's hooks hand what a layer works on to the layer's own GPU, one GPU at
 (engine/packed.py). Inputs go to the first GPU, and logits come back to it. The numbers are those of one GPU.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any

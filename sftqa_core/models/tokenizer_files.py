@@ -6,8 +6,6 @@ is what tokenizer.json says: beside it transformers ignores `add_bos_token` and 
 class may do more; loading the model has the last word.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 sftqa models [--add NAME | --remove NAME]
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 

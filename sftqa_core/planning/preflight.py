@@ -5,8 +5,6 @@ Launch, a job writes what is not in order into its log, and `sftqa preflight` pr
 rules that the work refuses by. What concerns a model and its texts is in preflight_model.py, the machine and the costs are here.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """The command line that repeats a piece of work, built from its frozen settings."""
 
-from __future__ import annotations
-
 import json
 import shlex
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Making a tiny model."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

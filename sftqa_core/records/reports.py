@@ -1,7 +1,5 @@
 """What the program tells: models, fact sources, checks before work starts, and work in the background."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,7 +66,7 @@ class Check(Record):
         return wrong
 
     @classmethod
-    def of_error(cls, name: str, message: str, fix: str) -> Check:
+    def of_error(cls, name: str, message: str, fix: str) -> "Check":
         """A problem out of an error's message: its first sentence, and what to do, which stands behind it (else `fix`)."""
         said, dot, rest = message.partition(". ")
         return cls(name, "problem", said + dot.strip(), rest or fix)

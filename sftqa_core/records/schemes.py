@@ -2,8 +2,6 @@
 completions with other cut-offs, and SliCK's four levels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,7 +1,5 @@
 """Studies: many runs that answer one question together."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields
 from typing import Any
 

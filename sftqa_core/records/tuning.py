@@ -1,7 +1,5 @@
 """Fine-tuning runs and what came out."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import ClassVar
 

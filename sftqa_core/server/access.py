@@ -3,8 +3,6 @@
 Sessions end, wrong tokens are counted, and the token is compared in one place.
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import ipaddress

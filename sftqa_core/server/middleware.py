@@ -8,8 +8,6 @@ Without a login (loopback only) it still refuses what a web page elsewhere could
 resolves to this machine (DNS rebinding), a foreign origin, a peer that is not this machine.
 """
 
-from __future__ import annotations
-
 import re
 from contextlib import suppress
 from html import escape

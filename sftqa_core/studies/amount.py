@@ -1,7 +1,5 @@
 """How much data? Accuracy against the number of examples, and the smallest number that is enough (METHOD sections 2, 8.9)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -32,7 +30,7 @@ class _Sizes:
     scores: np.ndarray  # [facts, sizes], each an average over seeds
 
     @classmethod
-    def of(cls, outcomes: Outcomes) -> _Sizes:
+    def of(cls, outcomes: Outcomes) -> "_Sizes":
         runs_of = {n: runs for (n, levels), runs in by_setting(outcomes).items() if levels is None}
         real = {asked: outcomes.runs[runs[0]].n for asked, runs in runs_of.items()}
         once: dict[int, int] = {}

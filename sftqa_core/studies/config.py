@@ -1,7 +1,5 @@
 """A study as one YAML file: what the page exports the command line reads, and the other way round."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Any

@@ -6,8 +6,6 @@ over the same is below 5%; else nobody can tell. Fewer than 30 facts never answe
 What is asked was fixed before the numbers were seen: the papers' findings and what each could be mistaken for.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

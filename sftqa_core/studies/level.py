@@ -1,7 +1,5 @@
 """Which data? Accuracy by the level that was trained on and the level that is asked about (METHOD sections 2, 8.7)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import numpy as np

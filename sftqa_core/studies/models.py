@@ -1,7 +1,5 @@
 """How do models differ? Levels, ranks and the same training facts on several models (METHOD section 2)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from itertools import combinations

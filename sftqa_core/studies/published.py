@@ -4,8 +4,6 @@ All are from arXiv 2509.16596, which restates and extends the method of arXiv 24
 hand. Models are real ones of 7 to 70 billion parameters, so only shapes can be compared with a tiny model's, never values.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import pandas as pd

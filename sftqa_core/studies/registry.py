@@ -3,8 +3,6 @@
 A new kind is a row there, a module here, a page and, where no chart fits, a figure.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module

@@ -1,7 +1,5 @@
 """What moved? Levels before and after tuning, beside those of the untouched model probed again (METHOD 8.6)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from itertools import product

@@ -7,8 +7,6 @@ training mode and weights are as they were, so the training goes on as without i
 history, which its checkpoints hold, and in `dev.jsonl` beside the curve: step, and for each domain ("in", "out") n, correct.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable

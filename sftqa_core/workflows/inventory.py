@@ -1,7 +1,5 @@
 """What lies in a cache: its kinds of results, where each one is, and whether it is as it was written. Never loads torch."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Callable, Collection, Iterator

@@ -1,7 +1,5 @@
 """One fine-tuning run from settings to run folder: levels, examples, answers before, training, answers after."""
 
-from __future__ import annotations
-
 import contextlib
 import tempfile
 import time

@@ -3,8 +3,6 @@
 sftqa cache ls | verify | gc
 """
 
-from __future__ import annotations
-
 import contextlib
 import re
 import time

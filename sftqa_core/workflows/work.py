@@ -3,8 +3,6 @@
 Torch is imported when work starts, not before; fetching takes no device and never loads torch.
 """
 
-from __future__ import annotations
-
 import importlib
 import time
 from collections.abc import Callable

@@ -10,8 +10,6 @@ notes the branch as being here. The verification asks the hub for the list once 
 and can't be stopped while it reads 30 GB.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import json

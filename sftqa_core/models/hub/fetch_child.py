@@ -7,8 +7,6 @@ on the disk, "moved": bytes off the network} now and then, {"waits_s": seconds} 
 ...} or {"error": sentence, "kind": class, "number": of the disk's refusal}.
 """
 
-from __future__ import annotations
-
 import signal
 import threading
 from typing import Any

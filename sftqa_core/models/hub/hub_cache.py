@@ -8,8 +8,6 @@ this machine, as the hub's own client lays them out:
 Nothing here asks the network. What the client raises becomes sentences for people here, the one place that knows its errors.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import time

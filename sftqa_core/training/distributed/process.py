@@ -5,8 +5,6 @@ mean over the answer tokens of the whole batch. So the result is that of one pro
 each process batches of its own and fill up the last ones with examples that were seen already.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 from dataclasses import dataclass, replace
