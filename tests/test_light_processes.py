@@ -24,7 +24,7 @@ for page in sorted(Path({str(ROOT / "pages")!r}).glob("*.py")):
 OVERVIEW = """
 from pages._ui import background, panels, resources
 from pages._ui.result_panels import accuracy_charts
-from sftqa_core.figures.accuracy import accuracy_figure
+from sftqa_core.figures.levels import accuracy_figure
 from sftqa_core.records import DomainAccuracy, LevelAccuracy
 some = DomainAccuracy((LevelAccuracy("L0", 40, 20, 0.5, 0.4, 0.6),), 0.5, 0.4, 0.6, ("L0",), 0.5, 0.4, 0.6, 40)
 resources.example()
@@ -51,7 +51,7 @@ STEPS = (  # what, how, and what must not be loaded then
     ),
     (
         "levels",
-        "from sftqa_core.memory import probe_stores, probe_tables, prober, profiles, scores, stored_levels",
+        "from sftqa_core.memory import probe_stores, prober, profiles, scores, stored_levels",
         "scipy",
     ),
     ("models and their fingerprints", CATALOGUE, "scipy"),

@@ -14,8 +14,8 @@ from pages._ui.fields import label
 from pages._ui.panels import share_metric
 from pages._ui.titles import differing, shown_value
 from pages._ui.wording import duration, interval, literal, percent
-from sftqa_core.figures.accuracy import accuracy_figure
 from sftqa_core.figures.curves import looks_figure, loss_figure
+from sftqa_core.figures.levels import accuracy_figure
 from sftqa_core.figures.style import FEW
 from sftqa_core.records import DOMAIN_NAMES, DomainAccuracy, RunSummary, TrainSettings
 

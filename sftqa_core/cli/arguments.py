@@ -1,6 +1,7 @@
 """What can be typed: one parser a command, made of the settings it stands for, and the record its options mean.
 
-An option that was not given is None: the record's default, a recipe's or a file's value holds then.
+A mistake in an option's text is reported as argparse reports its own. An option that was not given is None: the record's default,
+a recipe's or a file's value holds then.
 
     python -m sftqa_core.cli.arguments > docs/command-line.md     the reference of all commands
 """
@@ -13,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sftqa_core.cli import values
 from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import Setting, declared
 from sftqa_core.records import (
@@ -28,8 +28,96 @@ from sftqa_core.records import (
     SamplerSettings,
     StudySettings,
     TrainSettings,
+    prompt_format,
+    read_cutoffs,
     with_cutoffs,
 )
+
+USUAL_SHOTS = TrainSettings(model="").shots
+
+
+def reader_of(about: Setting) -> Callable[[str], Any]:
+    """What makes a setting's value of an option's text."""
+    if about.kind in (int, tuple[int, ...]):
+
+        def number(text: str) -> int:
+            if text in about.named:
+                return about.named[text]
+            value = whole(text)
+            if about.named and value < (about.low or 0):
+                raise argparse.ArgumentTypeError(f"must be {about.low or 0} or more, or {' or '.join(about.named)}, got {text!r}")
+            return value
+
+        return number if about.kind is int else lambda text: tuple(number(piece) for piece in names(text))
+    others: dict[Any, Callable[[str], Any]] = {tuple[str, ...]: names, PromptFormat: prompt, float: float}
+    return others.get(about.kind, str)
+
+
+def port(text: str) -> int:
+    """A port from 1 to 65535."""
+    if not 1 <= (number := whole(text)) <= 65535:
+        raise argparse.ArgumentTypeError(f"must be 1 to 65535, got {text!r}")
+    return number
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Whole numbers with commas between."""
+    return tuple(whole(piece) for piece in names(text))
+
+
+def shots(text: str) -> tuple[int, tuple[int, ...]]:
+    """How many examples the base line is shown, and the other numbers: of several the usual one, where it is among them, else the
+    first above 0; 0 is what every run has anyway."""
+    counts = list(dict.fromkeys(numbers(text)))
+    if len(counts) == 1:
+        return counts[0], ()
+    some = [count for count in counts if count != 0]
+    if not some:
+        raise argparse.ArgumentTypeError(f"must be one or more numbers with commas between, got {text!r}")
+    first = USUAL_SHOTS if USUAL_SHOTS in some else some[0]
+    return first, tuple(sorted(count for count in some if count != first))
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names with commas between."""
+    return tuple(piece.strip() for piece in text.split(",") if piece.strip())
+
+
+def whole(text: str) -> int:
+    """A whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}") from None
+
+
+def json_scheme(text: str) -> LevelScheme:
+    """A level scheme: by name (paper, slick), or as JSON."""
+    if text in SCHEMES:
+        return SCHEMES[text]
+    try:
+        return LevelScheme.from_dict(json.loads(text))
+    except (ValueError, SettingsError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def cutoffs(text: str) -> tuple[float, ...]:
+    """Where levels change, with commas between."""
+    try:
+        return read_cutoffs(text)
+    except SettingsError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def prompt(text: str) -> PromptFormat:
+    """A prompt format: by name, as a text with {question}, or as JSON."""
+    try:
+        if text.startswith("{") and '"prompt"' in text:
+            return PromptFormat.from_dict(json.loads(text))
+        return prompt_format(text.replace("\\n", "\n"))
+    except SettingsError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
 
 _SAMPLING = ("samples", "temperature", "max_new_tokens")
 _FORMS = {int: "N", float: "X", tuple[int, ...]: "N,N", tuple[str, ...]: "A,B", PromptFormat: "PROMPT"}  # what help calls a value
@@ -126,7 +214,7 @@ def add_setting(
         parser.add_argument(flag, choices=tuple(about.choices), required=required, **more)
     else:
         form = about.unit.upper() if about.kind in (int, float) and about.unit else _FORMS.get(about.kind, "TEXT")
-        parser.add_argument(flag, type=reader or values.reader(about), required=required, metavar=form, **more)
+        parser.add_argument(flag, type=reader or reader_of(about), required=required, metavar=form, **more)
 
 
 def _with_default(help: str, about: Setting) -> str:
@@ -154,13 +242,13 @@ def _add_scheme(parser: argparse.ArgumentParser, method: str = "--level-method")
         add_setting(parser, known["method"], method, "level_method")
     add_setting(parser, known["confidence"])
     schemes = "paper (default), slick (SliCK's four levels), or a level scheme as JSON"
-    parser.add_argument("--scheme", type=values.json_scheme, metavar="SCHEME", help=schemes)
+    parser.add_argument("--scheme", type=json_scheme, metavar="SCHEME", help=schemes)
     cuts = "other levels of the same completions, by where R changes them: 0,0.2,0.4,0.6"
-    parser.add_argument("--cutoffs", type=values.cutoffs, metavar="R,R", help=cuts)
+    parser.add_argument("--cutoffs", type=cutoffs, metavar="R,R", help=cuts)
 
 
 def _add_train(parser: argparse.ArgumentParser, required: Sequence[str]) -> None:
-    add_settings(parser, TrainSettings, required=required, shots=values.shots)
+    add_settings(parser, TrainSettings, required=required, shots=shots)
     _add_scheme(parser)
 
 
@@ -172,14 +260,14 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--export", metavar="FILE", help="write the study as YAML to this file, which must not exist, and run nothing")
     parser.add_argument("--report-only", action="store_true", help="report what is known now and run nothing")
     own = [name for name in declared(StudySettings) if name != "kind"]
-    add_settings(parser, StudySettings, *own, shots=lambda text: tuple(sorted({*values.numbers(text)} - {0})))  # 0: there anyway
+    add_settings(parser, StudySettings, *own, shots=lambda text: tuple(sorted({*numbers(text)} - {0})))  # 0: there anyway
     _add_scheme(parser)
 
 
 # ---- other commands ----
 def _add_app(parser: argparse.ArgumentParser) -> None:
     """`sftqa app`."""
-    parser.add_argument("--port", type=values.port, default=8501, help="port to listen on (default: 8501)")
+    parser.add_argument("--port", type=port, default=8501, help="port to listen on (default: 8501)")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on; the default is reachable from this machine only (and by ssh -L)"
     )
@@ -230,7 +318,7 @@ def probe_settings(options: argparse.Namespace) -> ProbeSettings:
 def train_settings(options: argparse.Namespace) -> TrainSettings:
     """`sftqa train`'s options as a record; `--n all` is TrainSettings.ALL until the pool is known."""
     typed = given(options, TrainSettings)
-    shots, others = typed.pop("shots", (values.USUAL_SHOTS, ()))
+    shots, others = typed.pop("shots", (USUAL_SHOTS, ()))
     more = tuple(sorted({*others, *typed.pop("more_shots", ())} - {0, shots}))
     return TrainSettings(**typed | {"shots": shots, "more_shots": more, "scheme": scheme_of(options)})
 

@@ -1,5 +1,7 @@
-"""Entry of the `sftqa` command: run one command, print its result as text or as one JSON object."""
+"""Entry of the `sftqa` command: run one command, print its result as text or as one JSON object; or start the explorer (`sftqa app`)."""
 
+import argparse
+import importlib.util
 import json
 import os
 import sys
@@ -10,8 +12,44 @@ from typing import Any, NoReturn
 from sftqa_core.artifacts import in_sentence
 from sftqa_core.cli import cache_commands, commands, text
 from sftqa_core.cli.arguments import parse
-from sftqa_core.errors import SftqaError, Stopped
+from sftqa_core.errors import SettingsError, SftqaError, Stopped
 from sftqa_core.records import KEPT
+from sftqa_core.server.access import LOGIN_VARIABLE, Access, check_token, checked
+from sftqa_core.workspace import app_folder
+
+
+def open_app(options: argparse.Namespace) -> int:
+    """Become the explorer's server; returns only when that is not possible.
+
+    The server takes this process's place, so that whoever ends `sftqa app` ends the server and not only its parent. It
+    reads the token from the environment itself: what stands in a command, everyone on the machine can read.
+    """
+    missing = [name for name in ("streamlit", "plotly") if importlib.util.find_spec(name) is None]
+    if missing:
+        print(f"The explorer needs {' and '.join(missing)}. Install: pip install {' '.join(missing)}", file=sys.stderr)
+        return 1
+    try:
+        access = wanted_access(options)
+        if access.login == "token":
+            check_token(os.environ, sys.stdout)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    # Streamlit reads .streamlit/config.toml beside serve.py, whatever the current folder is.
+    command = [sys.executable, "-m", "streamlit", "run", str(app_folder() / "app.py")]
+    command += [f"--server.port={options.port}", f"--server.address={access.host}", f"--server.headless={str(options.no_browser).lower()}"]
+    os.execve(sys.executable, command, {**os.environ, LOGIN_VARIABLE: access.login})
+
+
+def wanted_access(options: argparse.Namespace) -> Access:
+    """What the options ask for. Raises `SettingsError` when it is not safe, or when they contradict one another."""
+    access = Access(options.host, options.login or ("token" if options.share else "none"))
+    if options.share and access.local:
+        raise SettingsError("--share lets other machines in, and --host is still this machine alone. Add the address: --host 0.0.0.0")
+    if not options.share and not access.local:
+        checked(Access(options.host), options.port)  # never without the flag, whatever else was asked for
+    return checked(access, options.port)
+
 
 COMMANDS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any]], str]]] = {
     "fetch": (commands.fetch, text.fetch),
@@ -37,8 +75,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. Exits with 0, or with 1 and the reason: on standard error, or as JSON when --json was given."""
     options = parse(arguments)
     if options.command == "app":
-        from sftqa_core.cli.serve import open_app
-
         raise SystemExit(open_app(options))
     run, as_text = COMMANDS[options.command]
     try:

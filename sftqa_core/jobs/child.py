@@ -36,10 +36,9 @@ from typing import Any, NoReturn
 
 from sftqa_core.artifacts import refusal
 from sftqa_core.errors import SftqaError, Stopped
-from sftqa_core.jobs.job_folder import FolderReporter, JobFolder
+from sftqa_core.jobs.job_folder import FolderReporter, JobFolder, kept
 from sftqa_core.jobs.lease import device_lease
 from sftqa_core.jobs.queue import JobStore
-from sftqa_core.jobs.recovery import kept
 from sftqa_core.processes import BEAT_S, ProcessId
 from sftqa_core.records import DEVICELESS, Job, Resources
 from sftqa_core.workspace import Workspace

@@ -10,10 +10,9 @@ from typing import Any, TypeVar
 from sftqa_core.artifacts import write_json
 from sftqa_core.errors import ArtifactDamaged, SftqaError
 from sftqa_core.jobs.executor import RESUMABLE, Waiting, waiting_jobs
-from sftqa_core.jobs.job_folder import JobFolder
+from sftqa_core.jobs.job_folder import JobFolder, reconcile
 from sftqa_core.jobs.lease import CPU, leases, needs_of_device
 from sftqa_core.jobs.queue import JobStore, new_job
-from sftqa_core.jobs.recovery import reconcile
 from sftqa_core.jobs.worker import Timing, ensure_worker
 from sftqa_core.progress import Progress
 from sftqa_core.records import DEVICELESS, OVER, Job

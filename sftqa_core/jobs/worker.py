@@ -25,10 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from sftqa_core.errors import ArtifactDamaged, SftqaError
-from sftqa_core.jobs.job_folder import JobFolder
+from sftqa_core.jobs.job_folder import JobFolder, beat_of, rebuild, settle
 from sftqa_core.jobs.lease import CPU, leases
 from sftqa_core.jobs.queue import NETWORK, Claim, JobStore, pool_of
-from sftqa_core.jobs.recovery import beat_of, rebuild, settle
 from sftqa_core.jsonrecord import Record
 from sftqa_core.models.devices import visible_gpus
 from sftqa_core.processes import BEAT_S, ProcessId, our_environment, start

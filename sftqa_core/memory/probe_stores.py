@@ -9,7 +9,7 @@ and the whole level scheme, which stand in `settings.json`. ESTIMATES has one ro
 
 | column | type | meaning |
 |---|---|---|
-| fact_id, prompts_sha, answers_sha | str | as in HITS (probe_tables.py) |
+| fact_id, prompts_sha, answers_sha | str | as in HITS (scores.py) |
 | rates | list[float] | per template: hits / samples (adaptive), or the answer's probability (likelihood) |
 | samples | int | of each template, that the rates come from; 0 for the likelihood |
 | score | float | the memory score that the full probe is expected to give |
@@ -28,9 +28,20 @@ import pyarrow as pa
 from sftqa_core.artifacts import write_bytes, write_json
 from sftqa_core.engine.wanted_facts import WantedFact
 from sftqa_core.errors import ArtifactDamaged
-from sftqa_core.memory import probe_tables
-from sftqa_core.memory.probe_tables import COMPLETIONS, HITS, INTERVALS, PROBED, PartStore, parquet_bytes, part_name
-from sftqa_core.memory.scores import level_of, split_scores
+from sftqa_core.memory.scores import (
+    COMPLETIONS,
+    HITS,
+    INTERVALS,
+    LEVELS,
+    PROBED,
+    PartStore,
+    level_of,
+    parquet_bytes,
+    part_name,
+    read_parquet,
+    require_parquet,
+    split_scores,
+)
 from sftqa_core.models.quantising import is_of
 from sftqa_core.records import LevelScheme, SamplerSettings
 from sftqa_core.workspace import Workspace
@@ -125,8 +136,8 @@ class CompletionStore(PartStore):
 
     def _holding(self, facts_file: Path, part: Path, wanted: dict[str, WantedFact]) -> list[str]:
         try:
-            table = probe_tables.read_parquet(facts_file, PROBED)
-            probe_tables.require_parquet(part)
+            table = read_parquet(facts_file, PROBED)
+            require_parquet(part)
         except ArtifactDamaged as error:
             self.set_part_aside(part, error)
             return []
@@ -146,7 +157,7 @@ class CompletionStore(PartStore):
 
     def _rows(self, part: Path, fact_ids: list[str]) -> pd.DataFrame:
         try:
-            return probe_tables.read_parquet(part, COMPLETIONS, fact_ids)
+            return read_parquet(part, COMPLETIONS, fact_ids)
         except ArtifactDamaged as error:
             self.set_part_aside(part, error)
             raise ArtifactDamaged(f"{part} can't be read and was set aside; its facts will be probed again.") from error
@@ -258,7 +269,7 @@ def estimated_levels(
         hits=[round(float(row.sum())) if n else 0 for row, n in zip(per_template, samples, strict=True)],
         **split_scores(side_by_side, widths, np.ones(len(known)), relations, seen_templates),
         **dict.fromkeys(INTERVALS, float("nan")),
-    )[list(probe_tables.LEVELS)]
+    )[list(LEVELS)]
     return table.astype({"hits": "int64", "completions": "int64", "level": "int64", "score": "float64", "confidence": "float64"})
 
 

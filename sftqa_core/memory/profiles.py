@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sftqa_core.knowledge.facts import FactSource
-    from sftqa_core.memory.probe_tables import PartStore
     from sftqa_core.memory.prober import Prober
+    from sftqa_core.memory.scores import PartStore
     from sftqa_core.memory.stored_levels import Ids
 
 _WORDS = ("source", "relation", "split", "domain")  # few different ones: kept as numbers

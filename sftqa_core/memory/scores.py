@@ -1,16 +1,258 @@
-"""From completions to memory scores and levels (METHOD section 1), with both intervals (METHOD 8.9)."""
+"""From completions to memory scores and levels (METHOD section 1), with both intervals (METHOD 8.9), and the tables they lie in.
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+COMPLETIONS (what the model said; one row a distinct outcome of one prompt)
+| fact_id | str | the fact, 16 hex digits |
+| template | int | position in the relation's templates, or of a few-shot prompt; -1 - position for its greedy completion |
+| text | str | what was generated, without the end token |
+| count | int | samples with this outcome |
+| tokens | int | tokens drawn, the end token included |
+| stop | str | `end` (end token), `hit` (an answer stood in the text), `line` (few-shot: a line ended) or `length` |
+
+PROBED (which facts have completions; one row a fact)
+| fact_id | str | |
+| prompts_sha | str | with the fact id: hash of the templates and of what fills them |
+| match | str | the matching rule that its rows stopped by |
+| answers | list[str] | the answers, aliases included, that they stopped on |
+
+HITS (completions judged; one row a fact, prompts and answers)
+| fact_id, prompts_sha | str | |
+| answers_sha | str | hash of the matching rule and the answers, aliases included |
+| completions | int | samples over all templates; greedy completions are not counted |
+| hits | int | samples that contain an answer |
+| hits_per_template | list[int] | in the templates' order; of few-shot prompts then 1 or 0 for each one's greedy completion |
+| low_samples, high_samples | float | interval of R over samples, templates fixed (scores.samples_interval) |
+| low_templates, high_templates | float | interval of R over templates (scores.templates_interval) |
+
+LEVELS (what the browser and training read; one row a fact, in the order of the facts asked for)
+| fact_id | str | |
+| hits, completions | int | |
+| score | float | R = hits / completions (METHOD section 1), or what is expected of it |
+| low_samples, high_samples, low_templates, high_templates | float | |
+| seen_score, unseen_score | float | R on the templates the model's corpus used and on the others; NaN where unknown |
+| level | int | position in the scheme's labels |
+| confidence | float | adaptive probe: probability that the full probe gives this level; NaN for other methods |
+| hits_per_template | list[int] | for a likelihood estimate list[float]: the hits to be expected of the scheme's samples |
+
+Levels that were estimated, and not fully sampled, have no intervals (NaN); probe_stores.py has the table behind them.
+
+A store has a key made of all that a result depends on, and parts that are added, never changed, in the person's layer over the
+shipped one. `<layer>/<kind>/<key>/` holds the parts, `settings.json`, the settings that the key is a hash of, and `origin.json`.
+"""
+
+import hashlib
+import io
+import json
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
+from sftqa_core.artifacts import fetching, keep_json, set_aside, write_json
 from sftqa_core.engine.wanted_facts import WantedFact
-from sftqa_core.errors import ArtifactDamaged
-from sftqa_core.memory.probe_tables import HITS, INTERVALS
+from sftqa_core.errors import ArtifactDamaged, SettingsError, StorageError
+from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.records import LevelScheme
+from sftqa_core.workspace import Workspace
+
+_WORD = pa.dictionary(pa.int32(), pa.string())
+COMPLETIONS = pa.schema(
+    [("fact_id", _WORD), ("template", pa.int16()), ("text", pa.string()), ("count", pa.int16()), ("tokens", pa.int16()), ("stop", _WORD)]
+)
+PROBED = pa.schema([("fact_id", pa.string()), ("prompts_sha", pa.string()), ("match", pa.string()), ("answers", pa.list_(pa.string()))])
+INTERVALS = ("low_samples", "high_samples", "low_templates", "high_templates")
+HITS = pa.schema(
+    [
+        ("fact_id", pa.string()),
+        ("prompts_sha", pa.string()),
+        ("answers_sha", pa.string()),
+        ("completions", pa.int32()),
+        ("hits", pa.int32()),
+    ]
+    + [("hits_per_template", pa.list_(pa.int16()))]
+    + [(name, pa.float32()) for name in INTERVALS]
+)
+LEVELS = (
+    "fact_id", "hits", "completions", "score", *INTERVALS, "seen_score", "unseen_score", "level", "confidence", "hits_per_template",
+)  # fmt: skip
+_SMALL_NUMBERS = ("template", "count", "tokens")  # compress best as bytes
+_NAMED = re.compile(r"(?P<kind>part|facts)-\d{20}-(?P<part>[0-9a-f]{8})(?P<facts>[0-9a-f]{8})\.parquet")
+_ONE_PAGE = 64 << 20  # bytes: pages are compressed apart, and texts repeat over the whole part
+
+
+def parquet_bytes(table: pd.DataFrame, schema: pa.Schema, compression_level: int = 3) -> bytes:
+    """A table as a parquet file: zstd, a checksum on every page. Completions are smallest sorted by text within a fact."""
+    rows = pa.Table.from_pandas(table[schema.names], schema=schema, preserve_index=False).replace_schema_metadata(None)
+    small = [name for name in schema.names if name in _SMALL_NUMBERS] if schema is COMPLETIONS else []
+    target = io.BytesIO()
+    pq.write_table(
+        rows,
+        target,
+        compression="zstd",
+        compression_level=compression_level,
+        use_dictionary=[name for name in schema.names if name not in (*small, "text")],
+        column_encoding=dict.fromkeys(small, "BYTE_STREAM_SPLIT"),
+        write_page_checksum=True,
+        store_schema=False,
+        data_page_size=_ONE_PAGE,
+    )
+    return target.getvalue()
+
+
+def part_name(part: bytes, beside: bytes | None = None) -> str:
+    """What follows `part-` in the name of a part with this content, and `facts-` in that of the list `beside` it.
+
+    Names rise with time: the newest holds. The last 16 hex digits are checksums, 8 of the part and 8 of the list beside it (random
+    where there is none): a file is checked before anything is made of its bytes, since some damage makes the reader of parquet
+    files hang.
+    """
+    return f"{time.time_ns():020d}-{_checksum(part)}{uuid.uuid4().hex[:8] if beside is None else _checksum(beside)}.parquet"
+
+
+def read_parquet(path: Path, schema: pa.Schema, fact_ids: list[str] | None = None) -> pd.DataFrame:
+    """A table from disk, all of it or these facts' rows.
+
+    Raises `ArtifactDamaged` for a file that is missing, altered or no parquet, or that lacks a column of `schema`; `StorageError`
+    when the disk refuses.
+    """
+    chosen = None if fact_ids is None else [("fact_id", "in", fact_ids)]
+    try:
+        with fetching(path):
+            content = path.read_bytes()
+        if (named := _NAMED.fullmatch(path.name)) and _checksum(content) != named[named["kind"]]:
+            raise ArtifactDamaged(f"{path}: its checksum differs from the one in its name")
+        lacking = [name for name in schema.names if name not in pq.read_schema(pa.BufferReader(content)).names]
+        if lacking:
+            raise ArtifactDamaged(f"{path} lacks the columns {', '.join(lacking)}")
+        table = pq.read_table(pa.BufferReader(content), columns=schema.names, filters=chosen, page_checksum_verification=True)
+        return table.to_pandas()
+    except StorageError:
+        raise
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise ArtifactDamaged(f"{path}: {error}") from error
+
+
+def require_parquet(path: Path) -> None:
+    """Raise as `read_parquet` does unless there is a parquet file, which one that was cut short is not; reads only its end."""
+    try:
+        with fetching(path):
+            pq.read_metadata(path)
+    except StorageError:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        raise ArtifactDamaged(f"{path}: {error}") from error
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:8]
+
+
+ORIGINS = "origin.json"  # beside settings.json: where the model came from, each place once
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class PartStore:
+    """One model's results under one set of settings, in both layers of a workspace."""
+
+    kind: ClassVar[str]  # the folder of a layer that its parts lie in
+
+    key: str
+    layers: tuple[Path, ...]  # the user's first; only that one is written
+    settings: dict[str, Any]  # what the key stands for
+    damaged: list[str] = field(default_factory=list)  # parts set aside, by path
+    added: int = 0  # facts whose results came in through this object
+
+    @classmethod
+    def under(cls, settings: Mapping[str, Any], workspace: Workspace) -> Self:
+        """The store whose key these settings make."""
+        return cls(fingerprint(dict(settings)), workspace.layers, dict(settings))
+
+    @property
+    def folder(self) -> Path:
+        """Where the results lie: the user's folder, or the shipped one if only that exists."""
+        folders = [layer / self.kind / self.key for layer in self.layers]
+        return next((folder for folder in folders if folder.exists()), folders[0])
+
+    def set_aside(self, paths: list[Path], error: Exception) -> None:
+        """Never read these files of one part again; its facts count as not probed. Where nothing can be renamed, this object
+        remembers."""
+        for path in paths:
+            self.damaged.append(str(path))
+            if path.is_relative_to(self.layers[0]):
+                set_aside(path)
+        _log.warning("%s is damaged (%s): set aside, its facts will be probed again.", paths[-1], str(error).split("\n")[0])
+
+    def newest_first(self, kind: str, pattern: str) -> list[Path]:
+        """Files of this key under `kind`: the user's before shipped ones, late ones before early ones, damaged ones left out."""
+        paths = [path for layer in self.layers for path in sorted((layer / kind / self.key).glob(pattern), reverse=True)]
+        return [path for path in paths if str(path) not in self.damaged]
+
+    def each(self, kind: str, schema: pa.Schema, fact_ids: list[str] | None = None) -> Iterator[pd.DataFrame]:
+        """Each part under `kind` that can be read, or these facts' rows of it, as `newest_first` has them; damaged ones are set aside."""
+        for path in self.newest_first(kind, "part-*.parquet"):
+            try:
+                yield read_parquet(path, schema, fact_ids)
+            except ArtifactDamaged as error:
+                self.set_aside([path], error)
+
+    def writable(self) -> Path:
+        """The user's folder, with the settings in it."""
+        folder = self.layers[0] / self.kind / self.key
+        if not (folder / "settings.json").exists():
+            write_json(folder / "settings.json", self.settings)
+        return folder
+
+    def tell_origin(self, origin: dict[str, Any]) -> None:
+        """Note where the model came from (models/catalogue.py) beside what it said. The same weights may come from several places, and
+        the key is none of them: results of a model that was fetched elsewhere, or at another commit with the same files, are found."""
+        path = self.writable() / ORIGINS
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            known = []
+        if not isinstance(known, list):
+            known = []
+        if origin not in known:
+            keep_json(path, [*known, origin])
+
+    def mend(self) -> None:
+        """Write the settings anew where they are lost or damaged: without them the results are not found by looking."""
+        path = self.layers[0] / self.kind / self.key / "settings.json"
+        if not path.parent.exists():
+            return
+        try:
+            known = json.loads(path.read_text(encoding="utf-8")) == self.settings
+        except (OSError, ValueError):
+            known = False
+        if not known:
+            write_json(path, self.settings)
+
+    @classmethod
+    def find(cls, workspace: Workspace, fits: Callable[[dict[str, Any]], bool]) -> list[Self]:
+        """The stores whose settings fit; files that are no settings, or not those of their folder, are passed over."""
+        stores: dict[str, Self] = {}
+        for layer in workspace.layers:
+            for path in sorted((layer / cls.kind).glob("*/settings.json")):
+                try:
+                    settings = json.loads(path.read_text(encoding="utf-8"))
+                    fit = fits(settings)
+                except (OSError, ValueError, KeyError, TypeError, SettingsError) as error:
+                    _log.warning("%s can't be read (%s): its results are not shown.", path, error)
+                    continue
+                if fit and path.parent.name == fingerprint(settings):
+                    stores.setdefault(path.parent.name, cls(path.parent.name, workspace.layers, settings))
+        return list(stores.values())
+
 
 _RESAMPLES = 1000
 

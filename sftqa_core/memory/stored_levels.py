@@ -19,8 +19,18 @@ from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.knowledge.aliases import Aliases, load_aliases
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.memory.probe_stores import ESTIMATES, CompletionStore, EstimateStore, estimated_levels, find_estimates, find_stores
-from sftqa_core.memory.probe_tables import COMPLETIONS, HITS, INTERVALS, LEVELS, PartStore
-from sftqa_core.memory.scores import judge, levels_of, matched_answers, miscounted, split_scores
+from sftqa_core.memory.scores import (
+    COMPLETIONS,
+    HITS,
+    INTERVALS,
+    LEVELS,
+    PartStore,
+    judge,
+    levels_of,
+    matched_answers,
+    miscounted,
+    split_scores,
+)
 from sftqa_core.models.catalogue import model_fingerprint, seen_templates
 from sftqa_core.records import ModelCard, ProbeSettings
 from sftqa_core.workspace import Workspace

@@ -1,7 +1,7 @@
 """The vocabulary: every record that crosses a border between parts of the program.
 
 Settings say what to do, results say what came out; both are frozen and both become JSON. Per-fact data is not
-here: it travels as tables whose columns are documented in knowledge/facts.py, memory/probe_tables.py and
+here: it travels as tables whose columns are documented in knowledge/facts.py, memory/scores.py and
 evaluation/predictions.py.
 """
 
@@ -39,12 +39,4 @@ from sftqa_core.records.schemes import (
     written_cutoffs,
 )
 from sftqa_core.records.studying import STUDIES, Finding, StudyReport, StudySettings
-from sftqa_core.records.tuning import (
-    PROMPTS,
-    DomainAccuracy,
-    LevelAccuracy,
-    PromptFormat,
-    RunSummary,
-    TrainSettings,
-    prompt_format,
-)
+from sftqa_core.records.tuning import PROMPTS, DomainAccuracy, LevelAccuracy, PromptFormat, RunSummary, TrainSettings, prompt_format

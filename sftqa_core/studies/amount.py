@@ -8,10 +8,9 @@ import pandas as pd
 
 from sftqa_core.evaluation.intervals import Estimate, by_level, macro_resampled, mean_interval, normal_interval, percentiles
 from sftqa_core.records import DOMAIN_NAMES, Finding, TrainSettings
-from sftqa_core.studies import findings
-from sftqa_core.studies.findings import NO, OPEN, YES, Row
+from sftqa_core.studies import statistics as findings
 from sftqa_core.studies.registry import Crossed, Study, Tables
-from sftqa_core.studies.statistics import Outcomes, by_setting
+from sftqa_core.studies.statistics import NO, OPEN, YES, Outcomes, Row, by_setting
 
 MACRO, NATURAL = "mean over levels", "as facts come"
 ENOUGH = 0.95  # of the best

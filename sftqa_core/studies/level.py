@@ -7,11 +7,10 @@ import pandas as pd
 
 from sftqa_core.evaluation.intervals import by_level, macro_resampled, mean_interval, percentiles
 from sftqa_core.records import DOMAIN_NAMES, Finding, StudySettings, TrainSettings
-from sftqa_core.studies import findings
+from sftqa_core.studies import statistics as findings
 from sftqa_core.studies.amount import MACRO, NATURAL
-from sftqa_core.studies.findings import NO, OPEN, YES, Row
 from sftqa_core.studies.registry import Crossed, Study, Tables
-from sftqa_core.studies.statistics import Outcomes, bootstrap_p, by_setting, holm, sign_flip, winners
+from sftqa_core.studies.statistics import NO, OPEN, YES, Outcomes, Row, bootstrap_p, by_setting, holm, sign_flip, winners
 
 MIX = "natural mix"  # examples as they come: what single levels are compared with
 BEST = ["model", "domain", "test", "train", "best", "seen", "least"]

@@ -10,12 +10,11 @@ import pandas as pd
 from sftqa_core.evaluation.intervals import percentiles, resampled, share_interval
 from sftqa_core.memory.agreement import spearman
 from sftqa_core.records import DOMAIN_NAMES, Finding
-from sftqa_core.studies import findings
+from sftqa_core.studies import statistics as findings
 from sftqa_core.studies.amount import curve
-from sftqa_core.studies.findings import NO, OPEN, YES
 from sftqa_core.studies.level import retest
 from sftqa_core.studies.registry import Crossed, Listed, Study, Tables
-from sftqa_core.studies.statistics import Outcomes, bootstrap_p, holm
+from sftqa_core.studies.statistics import NO, OPEN, YES, Outcomes, bootstrap_p, holm
 
 LEAST = 10  # facts that a rank correlation is told of
 

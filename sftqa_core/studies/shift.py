@@ -9,10 +9,9 @@ import pandas as pd
 
 from sftqa_core.evaluation.intervals import percentiles, resampled
 from sftqa_core.records import DOMAIN_NAMES, Finding, TrainSettings
-from sftqa_core.studies import findings
-from sftqa_core.studies.findings import Row
+from sftqa_core.studies import statistics as findings
 from sftqa_core.studies.registry import Crossed, Study, Tables
-from sftqa_core.studies.statistics import Outcomes
+from sftqa_core.studies.statistics import Outcomes, Row
 
 UNTOUCHED = "untouched, probed again"
 MOVES = {"kept": np.equal, "lost": np.less, "gained": np.greater}  # the level afterwards against the one before

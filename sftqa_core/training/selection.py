@@ -161,7 +161,7 @@ def needs_levels(settings: TrainSettings) -> bool:
 def select_examples(source: FactSource, levels: pd.DataFrame | None, settings: TrainSettings) -> Selection:
     """The run's examples (n = 0 gives none, n = `TrainSettings.ALL` all that levels, topics and balance allow).
 
-    `levels` is a levels table (memory/probe_tables.py) of at least the facts that `next_to_probe` asked for; it may be None
+    `levels` is a levels table (memory/scores.py) of at least the facts that `next_to_probe` asked for; it may be None
     when `needs_levels` is false, and then only labels the examples. Raises `NotEnoughFacts` with the number of facts
     there are, in all and per level.
     """

@@ -13,7 +13,7 @@ from sftqa_core.artifacts import damaged_files, write_folder
 from sftqa_core.errors import ArtifactDamaged, NotFound, SftqaError
 from sftqa_core.evaluation import predictions as kept
 from sftqa_core.memory.probe_stores import CompletionStore
-from sftqa_core.memory.probe_tables import COMPLETIONS, HITS, PROBED, parquet_bytes, part_name, read_parquet
+from sftqa_core.memory.scores import COMPLETIONS, HITS, PROBED, parquet_bytes, part_name, read_parquet
 from sftqa_core.models.pretraining import Checkpoint
 from sftqa_core.records import SamplerSettings, StudyReport, StudySettings
 from sftqa_core.studies.cells import Cells

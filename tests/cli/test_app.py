@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from sftqa_core.cli import serve as command
+from sftqa_core.cli import main as command
 from sftqa_core.cli.main import main
 
 ROOT = Path(__file__).parents[2]

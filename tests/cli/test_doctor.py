@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sftqa_core.cli import doctor
+from sftqa_core.cli import commands as doctor
 from sftqa_core.models import devices
 
 

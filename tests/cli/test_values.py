@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sftqa_core.cli.arguments import parse, probe_settings, reference, study_settings, train_settings
-from sftqa_core.cli.values import shots
+from sftqa_core.cli.arguments import parse, probe_settings, reference, shots, study_settings, train_settings
 from sftqa_core.jsonrecord import declared
 from sftqa_core.records import StudySettings
 from sftqa_core.records.command import command_of

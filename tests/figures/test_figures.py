@@ -3,9 +3,17 @@
 import pandas as pd
 import pytest
 
-from sftqa_core.figures.accuracy import accuracy_figure, change_counts, change_table
 from sftqa_core.figures.curves import looks_figure, loss_figure
-from sftqa_core.figures.levels import level_names, level_shares_figure, right_answers_figure, score_histogram, template_hits_figure
+from sftqa_core.figures.levels import (
+    accuracy_figure,
+    change_counts,
+    change_table,
+    level_names,
+    level_shares_figure,
+    right_answers_figure,
+    score_histogram,
+    template_hits_figure,
+)
 from sftqa_core.figures.matrices import budget_figure, confusion_figure
 from sftqa_core.figures.style import GREY, ink_on, level_colours, plain, shortened
 from sftqa_core.records import Agreement, DomainAccuracy, LevelAccuracy

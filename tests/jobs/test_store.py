@@ -9,10 +9,10 @@ import pytest
 
 from sftqa_core.errors import ArtifactDamaged, NotFound, SettingsError, SftqaError
 from sftqa_core.jobs.database import MIGRATIONS
+from sftqa_core.jobs.job_folder import MOST_TRIES, TOLD, reconcile, settle
 from sftqa_core.jobs.lease import device_lease
 from sftqa_core.jobs.local import LocalExecutor
 from sftqa_core.jobs.queue import JobStore, new_job
-from sftqa_core.jobs.recovery import MOST_TRIES, TOLD, reconcile, settle
 from sftqa_core.processes import ProcessId
 from sftqa_core.records import Job, Resources
 from sftqa_core.workspace import Workspace

@@ -16,8 +16,7 @@ from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.knowledge.aliases import Aliases, load_aliases
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.memory.probe_stores import ESTIMATES, CompletionStore, EstimateStore, estimated_levels, find_estimates, find_stores
-from sftqa_core.memory.probe_tables import HITS, INTERVALS, LEVELS
-from sftqa_core.memory.scores import judge, levels_of, miscounted
+from sftqa_core.memory.scores import HITS, INTERVALS, LEVELS, judge, levels_of, miscounted
 from sftqa_core.models.catalogue import model_fingerprint, seen_templates
 from sftqa_core.records import LevelScheme, ModelCard, ProbeSettings
 from sftqa_core.workspace import Workspace

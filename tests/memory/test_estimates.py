@@ -12,8 +12,8 @@ from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.memory import probing
 from sftqa_core.memory.estimating import Likelihood, Question, answer_ids
 from sftqa_core.memory.probe_stores import EstimateStore, likelihood_levels
-from sftqa_core.memory.probe_tables import LEVELS
 from sftqa_core.memory.probing import probe_facts
+from sftqa_core.memory.scores import LEVELS
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings
 from tests.memory.memory_world import source_of
 

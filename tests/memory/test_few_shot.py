@@ -15,9 +15,8 @@ from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.memory import probing
 from sftqa_core.memory.probe_stores import CompletionStore
-from sftqa_core.memory.probe_tables import LEVELS
 from sftqa_core.memory.probing import probe_facts
-from sftqa_core.memory.scores import judge, levels_of, miscounted
+from sftqa_core.memory.scores import LEVELS, judge, levels_of, miscounted
 from sftqa_core.memory.stored_levels import stored_levels
 from sftqa_core.records import PAPER, SLICK, ModelCard, ProbeSettings, SamplerSettings
 from tests.memory.test_probing import Recorder

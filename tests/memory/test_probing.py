@@ -11,8 +11,8 @@ from sftqa_core.engine.wanted_facts import wanted_facts
 from sftqa_core.errors import SettingsError, Stopped
 from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.memory import probing
-from sftqa_core.memory.probe_tables import LEVELS
 from sftqa_core.memory.probing import probe_facts
+from sftqa_core.memory.scores import LEVELS
 from sftqa_core.progress import Silent
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings
 from tests.memory.memory_world import knowing_sampler, source_of

@@ -8,9 +8,9 @@ import pytest
 
 from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.memory.probe_stores import CompletionStore
-from sftqa_core.memory.probe_tables import LEVELS
 from sftqa_core.memory.probing import probe_facts
 from sftqa_core.memory.profiles import open_for
+from sftqa_core.memory.scores import LEVELS
 from sftqa_core.memory.stored_levels import Ids, level_columns, stored_levels
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.records import PAPER, SLICK, LevelScheme, ModelCard, ProbeSettings, SamplerSettings

@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 
 from sftqa_core.records import STUDIES, StudySettings
-from sftqa_core.studies.findings import NO, OPEN, YES
 from sftqa_core.studies.registry import find_study
+from sftqa_core.studies.statistics import NO, OPEN, YES
 from tests.studies.small_study import TWO, facts_of, levels_cell, outcomes_of, right, run
 
 FACTS = facts_of((100,) * 5)

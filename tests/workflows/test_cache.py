@@ -11,13 +11,12 @@ from filelock import FileLock
 
 from sftqa_core.artifacts import set_aside, write_bytes, write_folder, write_json
 from sftqa_core.memory.probe_stores import CompletionStore
-from sftqa_core.memory.probe_tables import COMPLETIONS, PROBED, parquet_bytes, part_name
+from sftqa_core.memory.scores import COMPLETIONS, PROBED, parquet_bytes, part_name
 from sftqa_core.records import SamplerSettings, StudySettings
 from sftqa_core.studies.cells import Cells
 from sftqa_core.training.runs import list_runs, write_run
-from sftqa_core.workflows.inventory import DAMAGED, OTHER
 from sftqa_core.workflows.study_reports import study_name, study_yaml
-from sftqa_core.workflows.upkeep import clear, holdings, removable, unreadable_results, verify
+from sftqa_core.workflows.upkeep import DAMAGED, OTHER, clear, holdings, removable, unreadable_results, verify
 from sftqa_core.workspace import Workspace
 from tests.artifacts.test_leftovers import left_by_the_dead
 from tests.studies.test_cells import IDS, RUN, TABLE
