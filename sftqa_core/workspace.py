@@ -1,7 +1,7 @@
 """The only code that knows where things lie.
 
 A workspace is two layers: the folder a person's work goes to (SFTQA_CACHE, else `cache/` beside a checkout's
-serve.py, else `cache/` in the current folder) and, under it, what ships with the program, which is only read.
+app.py, else `cache/` in the current folder) and, under it, what ships with the program, which is only read.
 """
 
 import os
@@ -13,7 +13,7 @@ _NETWORK = ("nfs", "cifs", "smb", "afs", "ceph", "lustre", "gpfs", "beegfs", "gl
 
 
 def app_folder() -> Path:
-    """Where serve.py and pages/ lie: the checkout's root, or the copy inside an installed wheel."""
+    """Where app.py and pages/ lie: the checkout's root, or the copy inside an installed wheel."""
     bundle = PACKAGE / "bundle"
     return bundle if (bundle / "app.py").exists() else PACKAGE.parent
 

@@ -35,7 +35,7 @@ def open_app(options: argparse.Namespace) -> int:
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
-    # Streamlit reads .streamlit/config.toml beside serve.py, whatever the current folder is.
+    # Streamlit reads .streamlit/config.toml beside app.py, whatever the current folder is.
     command = [sys.executable, "-m", "streamlit", "run", str(app_folder() / "app.py")]
     command += [f"--server.port={options.port}", f"--server.address={access.host}", f"--server.headless={str(options.no_browser).lower()}"]
     os.execve(sys.executable, command, {**os.environ, LOGIN_VARIABLE: access.login})

@@ -275,7 +275,7 @@ class JobStore:
     ) -> bool:
         """Write how this attempt ended (one of `OVER`); False when that was already written.
 
-        It is written to the job's folder, too: recovery.py reads that when the queue is lost.
+        It is written to the job's folder, too: job_folder.py reads that when the queue is lost.
         """
         with changing(self.path) as db:
             done = db.execute(

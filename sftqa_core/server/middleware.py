@@ -67,7 +67,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 # What streamlit's own login needs before anyone is logged in: the empty shell of a page, its scripts, and the websocket on
-# which serve.py shows the login button and nothing else.
+# which app.py shows the login button and nothing else.
 _SHELL = re.compile(r"/|/[\w-]+|/favicon\.\w+|/static/.+|/_stcore/(health|host-config|stream)|/auth/(login|logout)|/oauth2callback")
 _INSIDE = re.compile(r"/(?![/\\])[^\s\\]*")
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
