@@ -90,16 +90,16 @@ def template_hits_figure(
     templates: Sequence[str],
     colour: str,
     seen: Sequence[bool | None] = (),
-    told: str = "hits",
+    unit: str = "hits",
     each: str = "template",
 ) -> go.Figure:
-    """A bar a template: completions that hold the answer, out of `samples`; `told` is what they are called, `each` what a bar is.
+    """A bar a template: completions that hold the answer, out of `samples`; `unit` is what they are called, `each` what a bar is.
 
     `templates` are the filled prompts (shown on hover); `seen` marks templates that the model's pre-training text used
     (solid) and those it never saw (outlined), when that is known.
     """
     known = list(seen) or [None] * len(hits)
-    figure = style.canvas(220, x_title=each, y_title=f"{told} of {samples}")
+    figure = style.canvas(220, x_title=each, y_title=f"{unit} of {samples}")
     for name, wanted, solid in (("in pre-training text", True, True), ("never seen", False, False), ("hits", None, True)):
         at = [index for index, value in enumerate(known) if value is wanted]
         if not at:
