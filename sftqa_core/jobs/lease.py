@@ -91,12 +91,8 @@ def device_lease(
 
 def leases(workspace: Workspace | None = None) -> list[Lease]:
     """The slots that are held now; those of dead holders are not."""
-    found = []
-    for path in sorted(((workspace or Workspace.current()).state / "leases").glob("*.json")):
-        lease = _noted(path)
-        if lease is not None and lease.process.alive():
-            found.append(lease)
-    return found
+    notes = map(_noted, sorted(((workspace or Workspace.current()).state / "leases").glob("*.json")))
+    return [lease for lease in notes if lease is not None and lease.process.alive()]
 
 
 def _wait(
