@@ -1,7 +1,5 @@
 """Background jobs for the pages: how they are submitted and what pages say about them. The rest is `current_executor`'s own."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Sequence
 from typing import Any
@@ -92,8 +90,8 @@ def smaller_footprint(failed: Job) -> dict[str, Any] | None:
 
 def holder_words(holder: str) -> str:
     """Who has a device: a command as it calls itself, a job by its title."""
-    found = job(holder.removeprefix("job ")) if holder.startswith("job ") else None
-    return job_title(found) if found else holder
+    holding = job(holder.removeprefix("job ")) if holder.startswith("job ") else None
+    return job_title(holding) if holding else holder
 
 
 def waits_for(queued: Job) -> str:

@@ -1,7 +1,5 @@
 """The parts of the Models page: filters, the table of models, one model's card, and the form that adds one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -197,7 +195,7 @@ def _add() -> None:
     else:
         st.query_params["model"] = card.name
         st.session_state.update({"models-where": "all", "models-family": [], "models-fits": ""})  # else it might not be seen
-        state.tell(f"{literal(card.name)} was added to the list.")
+        state.toast_later(f"{literal(card.name)} was added to the list.")
         if note:
             state.keep_problem(note)
         st.session_state["model-name"] = ""
@@ -212,4 +210,4 @@ def _remove(name: str) -> None:
         state.keep_problem(str(error))
     else:
         st.query_params.pop("model", None)
-        state.tell(f"{literal(name)} was removed from the list.")
+        state.toast_later(f"{literal(name)} was removed from the list.")

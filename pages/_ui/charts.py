@@ -1,7 +1,5 @@
 """Charts as the page shows them: in the page's own text colour, which plotly's theme would make a faint grey."""
 
-from __future__ import annotations
-
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable

@@ -1,7 +1,5 @@
 """The server's door as Streamlit sees it: what the guard is told at start, and what a script asks before it shows a page."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import sys

@@ -4,8 +4,6 @@ While the job is queued or running the panel is a fragment that reruns itself on
 ends it reruns the page once, so that the link to the result appears and the polling stops.
 """
 
-from __future__ import annotations
-
 import contextlib
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Pieces that all pages share: errors, empty states, the note on the built-in world, the glossary, metrics."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -17,7 +15,7 @@ INSTALL = "pip install torch transformers peft accelerate"
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def errors_shown() -> Iterator[None]:
     """Show an error of the core in its own words and end the page there; never a traceback."""
     try:
         yield

@@ -1,7 +1,5 @@
 """Pickers: each draws one choice, keeps it in the page's address so that a link can be shared, and returns it."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace

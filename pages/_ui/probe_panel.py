@@ -1,7 +1,5 @@
 """Start a probe of facts that have no level yet, and upload your own facts."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import streamlit as st
@@ -103,7 +101,7 @@ def _upload(file: Any) -> None:
     else:
         st.query_params["source"] = st.session_state["pick-source"] = name
         st.query_params["split"] = st.session_state["pick-split"] = "all"  # a small file may have no test facts at all
-        state.tell(_counts(name))
+        state.toast_later(_counts(name))
     st.session_state["upload-box"] = False
 
 

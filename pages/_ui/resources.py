@@ -5,8 +5,6 @@ that names them is enough; lists and profiles carry `stamp()`, which changes whe
 between sessions (cache_resource), because copying 100,000 rows at every click would be felt: pages never change them.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import Any
 
@@ -150,8 +148,8 @@ def run(run_id: str) -> Any:
 @st.cache_resource(show_spinner=False, max_entries=6)
 def run_tables(run_id: str) -> tuple[Any, Any, Any]:
     """A run's predictions of all stages, its test facts with their levels, and its loss curve."""
-    found = run(run_id)
-    return found.predictions(), found.facts(), found.curve()
+    stored = run(run_id)
+    return stored.predictions(), stored.facts(), stored.curve()
 
 
 @st.cache_data(show_spinner=False, max_entries=32)

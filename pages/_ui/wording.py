@@ -1,7 +1,5 @@
 """Numbers, terms and foreign text as pages show them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

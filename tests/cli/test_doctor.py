@@ -23,7 +23,6 @@ from sftqa_core.models import devices
 def test_the_device_is_the_one_that_auto_takes(monkeypatch: pytest.MonkeyPatch, gpu, torch_says, ok, told):
     """The rule of models/devices.py decides, and torch is asked whether it holds."""
     monkeypatch.setattr(devices, "why_no_gpu", lambda: gpu)
-    monkeypatch.setattr(doctor, "why_no_gpu", lambda: gpu)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0, stdout=torch_says + "\n", stderr=""))
     assert doctor._device() == {"check": "device", "ok": ok, "optional": True, "message": told}
 
