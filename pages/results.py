@@ -35,7 +35,8 @@ with st.container(horizontal=True, vertical_alignment="center", horizontal_align
 result_panels.accuracy_charts(summary, settings, where=part)
 st.caption(
     "Levels are the base model's. Bars: Wilson 95% intervals. Hollow markers: fewer than 30 facts, too few to tell. "
-    "A second probe of the same model assigns a different level to some facts: 11% of atlas-llama's test facts. Memory shows it for yours."
+    "A second probe of the same model assigns a different level to some facts: 11% of atlas-llama's test facts. The Memory page shows "
+    "the share for your model."
 )
 if few := result_panels.fewer_shots_note(summary, settings):
     st.caption(few)

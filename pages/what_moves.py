@@ -9,10 +9,10 @@ from pages._ui.charts import draw
 from sftqa_core.figures.level_shift import moves_figure, sankey_figure
 from sftqa_core.records import DOMAIN_NAMES
 
-UNTOUCHED, BASE = "untouched, probed again", "base model, probed again"  # as tables have it, and as the page says it
+UNTOUCHED, BASE = "untouched, probed again", "base model, probed again"  # its name in tables, and on the page
 
 settings, report, tables = study_panels.study_head(
-    "shift", "Levels have an error: a second probe of the base model moves some facts to another level. Only more than that is change."
+    "shift", "Levels have an error: a second probe of the base model assigns another level to some facts. Only more than that is a change."
 )
 transitions, moves = tables["transitions"], tables["moves"]
 if transitions.empty:

@@ -80,7 +80,7 @@ def filters(stamp: str) -> tuple[str, Callable[[Any], bool]]:
 def machine(table: Any) -> str:
     """Which device's memory the table is about, how much is free, and what is missing here."""
     if table.total is None:
-        memory = f"Memory on {DEVICES[table.device]}. This machine has none that is usable, so fit cannot be estimated."
+        memory = f"Memory on {DEVICES[table.device]}: this machine has no usable one, so fit cannot be estimated."
     else:
         memory = f"Memory on {DEVICES[table.device]}: {table.free / 1e9:.1f} of {table.total / 1e9:.1f} GB are free now."
     return f"{memory} {table.lacking}".strip()

@@ -173,18 +173,11 @@ def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, rea
         seen = rows.drop_duplicates("template").set_index("template")["seen"].to_dict() if read and "seen" in rows else {}
         order = range(len(hits))
         unit = "hits" if scheme.method != "likelihood" else "expected hits"
-        what = (
-            hits,
-            samples,
-            [prompts.get(at, "") for at in order],
-            colour,
-            [seen.get(at) for at in order],
-            unit,
-            "prompt" if scheme.few_shot else "template",
-        )
-        draw(partial(template_hits_figure, *what), key="fact-templates", alt="Hits per prompt", of=repr(what))
+        bars = (hits, samples, [prompts.get(at, "") for at in order], colour, [seen.get(at) for at in order], unit)
+        each = "prompt" if scheme.few_shot else "template"
+        draw(partial(template_hits_figure, *bars, each), key="fact-templates", alt="Hits per prompt", of=repr((bars, each)))
         if not len(rows):
-            st.caption("The completions behind these levels are not stored here. Another probe would store them.")
+            st.caption("The completions behind these levels are not stored here. Probe these facts again to store them.")
             return
         if not counted:
             st.caption("For comparison, the completions of the full probe:")

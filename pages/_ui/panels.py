@@ -87,7 +87,7 @@ def terms(scheme: LevelScheme, completions: int, shots: str) -> dict[str, str]:
 
 
 def needs_torch(what: str) -> None:
-    """Said where models cannot be run; everything already measured stays visible."""
+    """Says that this work needs PyTorch, and how to install it; everything already measured stays visible."""
     st.warning(f"{what} needs PyTorch, which is not installed here. Install it, then start the explorer again:", icon=":material/download:")
     st.code(INSTALL, language="bash")
 

@@ -1,6 +1,6 @@
 """Cached reads: two-line wrappers over the core's workflows and jobs, imported when first needed.
 
-Nothing else under pages/ knows what the core's functions are called. Results never change once written, so a key
+Apart from background.py, nothing under pages/ calls the core's workflows. Results never change once written, so a key
 that names them is enough; lists and profiles carry `stamp()`, which changes whenever a job ends. Tables are shared
 between sessions (cache_resource), because copying 100,000 rows at every click would be felt: pages never change them.
 """
@@ -177,7 +177,7 @@ def forecast(settings: TrainSettings | ProbeSettings | StudySettings, stamp: str
 
 @st.cache_data(show_spinner=False, ttl=60, max_entries=64)
 def preflight(settings: TrainSettings | ProbeSettings | StudySettings, stamp: str, _cost: Any) -> Preflight:
-    """What stands in the way, beside a forecast that is known already (and is no part of the key)."""
+    """What would stop this work; the forecast is known already and no part of the key."""
     from sftqa_core import workflows
 
     return workflows.preflight(settings, _cost)

@@ -74,7 +74,7 @@ def _macro_lines(after: DomainAccuracy) -> list[str]:
         return [f"No test facts of {', '.join(missing)}, so there is no mean over levels."]
     few = [level.level for level in after.per_level if level.n < FEW]
     weights = f"unweighted, {len(after.macro_levels)} levels" + (f"; {', '.join(few)} with fewer than {FEW} facts" if few else "")
-    return [f"{interval(after.macro_low, after.macro_high)} (95%, levels' Wilson)", weights]
+    return [f"{interval(after.macro_low, after.macro_high)} (95%, from the levels' Wilson intervals)", weights]
 
 
 def _bare_line(value: float | None) -> list[str]:

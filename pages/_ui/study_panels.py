@@ -85,7 +85,7 @@ def domain_columns(table: pd.DataFrame) -> list[tuple[str, Any]]:
 
 
 def draw_by_domain(table: pd.DataFrame, key: str, alt: str, figure: Callable[[str], Any], of: Hashable = None) -> None:
-    """`figure` of each domain that the table holds, side by side; what else it hangs on is named by `of` (see `charts.draw`)."""
+    """`figure` of each domain that the table holds, side by side; `of` names what else it depends on (see `charts.draw`)."""
     for domain, column in domain_columns(table):
         kept = None if of is None else (of, domain)
         draw(partial(figure, domain), key=f"{key}-{domain}", alt=f"{alt}, {domain}-domain", place=column, of=kept)

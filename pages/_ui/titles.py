@@ -32,7 +32,7 @@ def prompt_kind(form: PromptFormat) -> str:
 
 
 def differing(settings: Any) -> dict[str, Any]:
-    """Settings that are not the default: name -> value. A learning rate that is the model's own default is none of them."""
+    """Settings that are not the default: name -> value. A learning rate equal to the model's own default is left out."""
     kind, values = type(settings), vars(settings)
     differ = {name: values[name] for name, about in declared(kind).items() if values[name] != about.default}
     differ = {name: value for name, value in differ.items() if name not in _ALWAYS_SAID and has_effect(kind, values, name)}

@@ -30,7 +30,7 @@ _ASIDE = {  # what to make of each agreement
     "second probe": "Sampling noise alone: the same model, probed again. No cheaper method can be judged more precisely than this.",
     "adaptive": "It counts the first samples of the same probe, so both share their sampling noise; the difference is stopping early.",
     "likelihood": "It samples nothing, so the only sampling noise is the full probe's; between two full probes there is twice as much.",
-    "4 bits": "The same prompts and random numbers, with the model's weights in 4 bits (NF4): another model, though a close one.",
+    "4 bits": "The same prompts and random numbers, with the model's weights in 4 bits (NF4): a slightly different model.",
 }
 
 
@@ -104,7 +104,8 @@ def _budget(report: Any, missing: int) -> None:
     if report.floor_measured:
         part = f" So far {report.facts - missing:,} of {report.facts:,} facts were probed twice." if missing else ""
         st.caption(
-            "Part of one full probe's templates and samples, compared with another full probe; nothing is lost at the dotted line." + part
+            "Part of one full probe's templates and samples, compared with another full probe. At the dotted line, a smaller probe "
+            f"loses nothing.{part}"
         )
     else:
         st.caption(

@@ -1,7 +1,7 @@
 """What can be typed: one parser a command, made of the settings it stands for, and the record its options mean.
 
-A mistake in an option's text is reported as argparse reports its own. An option that was not given is None: the record's default,
-a recipe's or a file's value holds then.
+A mistake in an option's text is reported as argparse reports its own. An option that was not given is None: then the
+record's default, a recipe's or a file's value holds.
 
     python -m sftqa_core.cli.arguments > docs/command-line.md     the reference of all commands
 """
@@ -137,14 +137,14 @@ def build_parser() -> argparse.ArgumentParser:
     facts = add("facts", "what a fact source holds")
     add_settings(facts, records.TrainSettings, "source")
     facts.add_argument("--download", action="store_true", help="fetch entity-questions from its official address first")
-    _add_models(add("models", "models that can be chosen, and what each needs; add one"))
+    _add_models(add("models", "models that can be chosen, and the memory each needs; add or remove one"))
     fetch = add("fetch", "download a model of the hub to this machine now")
     fetch.add_argument("name", help="owner/name, or owner/name@revision with a branch, a tag or a commit of 40 digits")
     probe = add("probe", "measure how much of a set of facts a model has memorised")
     add_settings(probe, records.ProbeSettings, required=("model",))
     add_setting(probe, declared(records.SamplerSettings)["seed"])
     _add_scheme(probe, "--method")
-    trust = add("trust", "how far other ways of probing agree with the full probe, as far as they were run")
+    trust = add("trust", "how well other ways of probing agree with the full probe, where they were run")
     add_settings(trust, records.ProbeSettings, "model", "source", "split", "domain", required=("model",))
     _add_scheme(trust, "")
     _add_train(add("train", "fine-tune on n facts and evaluate before and after"), required=("model", "n"))
@@ -160,7 +160,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_export(add("export", "write a run's tuned model as a folder for other tools"))
     _add_jobs(add("jobs", "background jobs; cancel one or read its log"))
     _add_cache(add("cache", "which results are on the disk; check them, clear leftovers"))
-    pretrain = add("pretrain", "train a tiny model from nothing on a fact source")
+    pretrain = add("pretrain", "train a tiny model from scratch on a fact source")
     add_settings(pretrain, records.PretrainSettings)
     add_settings(pretrain, records.CorpusSettings)
     tokens = "tokens of a batch, in place of --batch-size: large ones keep a GPU busy"
@@ -173,7 +173,7 @@ def build_parser() -> argparse.ArgumentParser:
 def add_settings(
     parser: argparse.ArgumentParser, kind: type, *names: str, required: Sequence[str] = (), **readers: Callable[[str], Any]
 ) -> None:
-    """The options of a record's settings: those of these names, or all that have a flag; `readers` go before a setting's own."""
+    """The options of a record's settings: those of these names, or all that have a flag; `readers` replace a setting's own."""
     for name, about in declared(kind).items():
         if about.flag and (not names or name in names):
             add_setting(parser, about, required=name in required, reader=readers.get(name))
@@ -220,7 +220,7 @@ def given(options: argparse.Namespace, kind: type) -> dict[str, Any]:
 
 
 def _add_scheme(parser: argparse.ArgumentParser, method: str = "--level-method") -> None:
-    """Options that go before what --scheme says; `method` is the flag that chooses how levels are measured, if there is a choice."""
+    """Options that override --scheme; `method` is the flag that chooses how levels are measured, if there is a choice."""
     add_settings(parser, records.SamplerSettings, *_SAMPLING)
     settings = declared(records.LevelScheme)
     if method:
@@ -228,7 +228,7 @@ def _add_scheme(parser: argparse.ArgumentParser, method: str = "--level-method")
     add_setting(parser, settings["confidence"])
     schemes = "paper (default), slick (SliCK's four levels), or a level scheme as JSON"
     parser.add_argument("--scheme", type=json_scheme, metavar="SCHEME", help=schemes)
-    cuts = "other levels of the same completions, by where R changes them: 0,0.2,0.4,0.6"
+    cuts = "cut-offs of R between the levels, for the same completions: 0,0.2,0.4,0.6"
     parser.add_argument("--cutoffs", type=cutoffs, metavar="R,R", help=cuts)
 
 
@@ -240,7 +240,7 @@ def _add_train(parser: argparse.ArgumentParser, required: Sequence[str]) -> None
 def _add_study(parser: argparse.ArgumentParser) -> None:
     kinds = f"{', '.join(records.STUDIES)}: {declared(records.StudySettings)['kind'].help}"
     parser.add_argument("kind", nargs="?", choices=records.STUDIES, metavar="NAME", help=kinds)
-    parser.add_argument("--config", metavar="FILE", help="a study as YAML; the name and options given beside it go before what it says")
+    parser.add_argument("--config", metavar="FILE", help="a study as YAML; a name and options given beside it override the file")
     parser.add_argument("--export", metavar="FILE", help="write the study as YAML to this file, which must not exist, and run nothing")
     parser.add_argument("--report-only", action="store_true", help="report what is known now and run nothing")
     others = [name for name in declared(records.StudySettings) if name != "kind"]
@@ -265,7 +265,7 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     change = parser.add_mutually_exclusive_group()
     change.add_argument("--add", metavar="NAME", help="add a hub id (owner/name) or a folder to the lists; nothing is downloaded")
     change.add_argument("--remove", metavar="NAME", help="remove an added model from the lists; its files stay")
-    device = f"compare with this device's memory, here or not: {declared(records.ProbeSettings)['device'].help}"
+    device = f"compare with the memory of this device, which need not be here: {declared(records.ProbeSettings)['device'].help}"
     parser.add_argument("--device", default="auto", help=device)
 
 
@@ -273,7 +273,8 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     """`sftqa export RUN`."""
     parser.add_argument("run", help="a run's name, as 'sftqa runs' lists it")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="folder to write; it must not exist")
-    parser.add_argument("--merge", action="store_true", help="of LoRA: the adapter merged into its model (in float32), a model of its own")
+    merge = "LoRA: merge the adapter into the base model (in float32), so that no other model is needed"
+    parser.add_argument("--merge", action="store_true", help=merge)
 
 
 def _add_jobs(parser: argparse.ArgumentParser) -> None:
@@ -286,8 +287,8 @@ def _add_jobs(parser: argparse.ArgumentParser) -> None:
 
 def _add_cache(parser: argparse.ArgumentParser) -> None:
     """`sftqa cache ls | verify | gc`."""
-    parser.add_argument("action", choices=("ls", "verify", "gc"), help="ls: what is there; verify: is it whole; gc: what can be removed")
-    parser.add_argument("--set-aside", action="store_true", help="verify: rename damaged results, so that they are made again")
+    parser.add_argument("action", choices=("ls", "verify", "gc"), help="ls: list results; verify: check them; gc: list what can be removed")
+    parser.add_argument("--set-aside", action="store_true", help="verify: rename damaged results, so that they are computed again")
     parser.add_argument("--yes", action="store_true", help="gc: remove what is listed")
 
 
@@ -306,7 +307,7 @@ def train_settings(options: argparse.Namespace) -> records.TrainSettings:
 
 
 def study_settings(options: argparse.Namespace, builtin: Sequence[str]) -> records.StudySettings:
-    """`sftqa study`'s file and options as a record; options go before the file."""
+    """`sftqa study`'s file and options as a record; options override the file."""
     typed = given(options, records.StudySettings)
     if options.config is None:
         if not options.kind:
@@ -321,7 +322,7 @@ def study_settings(options: argparse.Namespace, builtin: Sequence[str]) -> recor
 
 
 def scheme_of(options: argparse.Namespace, start: records.LevelScheme | None = None, seed: int | None = None) -> records.LevelScheme:
-    """The scheme that --scheme gives, else `start` or the paper's, with what the other options say in place of its own.
+    """The scheme that --scheme gives, else `start` or the paper's, with the other options in place of its own values.
 
     `seed` is the sampler's, where the scheme has a name (train's --seed draws examples; the levels keep the probe's own seed).
     """

@@ -83,7 +83,7 @@ def _device() -> dict[str, Any]:
         return _row("device", True, f"cpu is used for auto: {devices.why_no_gpu()}", True)
     gpu = done.stdout.strip()
     if not gpu:
-        return _row("device", False, "there is a GPU, but torch can't use it; choose device cpu, or install a fitting torch", True)
+        return _row("device", False, "there is a GPU, but torch can't use it; choose device cpu, or install a torch build for it", True)
     return _row("device", True, f"{chosen} ({gpu}) is used for auto", True)
 
 
@@ -135,7 +135,7 @@ def facts(options: Namespace) -> dict[str, Any]:
 
 
 def fetch(options: Namespace) -> dict[str, Any]:
-    """`sftqa fetch NAME`: a model of the hub, brought here now. It waits for no device."""
+    """`sftqa fetch NAME`: download a model of the hub now. It waits for no device."""
     console = Console()
     with console.gentle():
         return workflows.fetch(FetchSettings(options.name), console).to_dict()
@@ -267,7 +267,7 @@ def jobs(options: Namespace) -> dict[str, Any]:
 
 
 def pretrain(options: Namespace) -> dict[str, Any]:
-    """`sftqa pretrain NAME`: a tiny model from nothing."""
+    """`sftqa pretrain NAME`: a tiny model, trained from scratch."""
     settings = arguments.pretrain_settings(options, {**workflows.recipes(), **workflows.unmade_recipes()})
     console = Console()
     with leased(settings, "pretrain"), console.gentle():
@@ -347,7 +347,7 @@ def _model_row(model: dict[str, Any]) -> tuple[str, ...]:
 def _explained(result: dict[str, Any]) -> list[str]:
     device, free, total = result["device"], result["free"], result["total"]
     if total is None:
-        lines = [f"Memory on {device}, of which this machine has none that is usable; fit cannot be estimated."]
+        lines = [f"Memory on {device}: this machine has no usable one, so fit cannot be estimated."]
     else:
         lines = [f"Memory on {device}: {gigabytes(free)} of {gigabytes(total)} are free. *: more than is free now. **: more than it has."]
     if result["lacking"]:

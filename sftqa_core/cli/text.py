@@ -45,7 +45,7 @@ def trust(result: dict[str, Any]) -> str:
     """Agreement with the full probe, a line a way of measuring, and a line a budget."""
     if not result["facts"]:
         command = f"sftqa probe --model {result['model']} --source {result['source']} --split {result['split']}"
-        return f"No facts of {result['source']} ({result['split']}) have this full probe by {result['model']} yet: {command}"
+        return f"No facts of {result['source']} ({result['split']}) have a full probe by {result['model']} yet. Run: {command}"
     lines = [f"{result['model']} on {result['source']}: {result['facts']:,} facts with the full probe"]
     rows = [
         (name, a["facts"], _percent(a["same"]), *map(_number, (a["kappa"], a["kappa_low"], a["kappa_high"], a["spearman"])))

@@ -68,15 +68,15 @@ def moves_figure(moves: pd.DataFrame, model: str, domain: str, height: int = 320
     names = list(dict.fromkeys(row["after"] for row in rows))
     figure = style.canvas(height, y_title="moved", percent="y")
     for move, (colour, sign, words, axis) in _MOVES.items():
-        own = [row for row in rows if row["move"] == move]
-        if own:
+        moved = [row for row in rows if row["move"] == move]
+        if moved:
             aside = {"kept": 0, "gained": -0.12, "lost": 0.12}[move]
-            shares, lows, highs = ([row[column] for row in own] for column in ("share", "low", "high"))
-            symbols = style.signs(sign, [row["facts"] for row in own])
+            shares, lows, highs = ([row[column] for row in moved] for column in ("share", "low", "high"))
+            symbols = style.signs(sign, [row["facts"] for row in moved])
             figure.add_scatter(
-                name=words, x=[names.index(row["after"]) + aside for row in own], y=shares, yaxis=axis, mode="markers", showlegend=True,
+                name=words, x=[names.index(row["after"]) + aside for row in moved], y=shares, yaxis=axis, mode="markers", showlegend=True,
                 marker={"size": 9, "color": colour, "symbol": symbols, "line": {"color": colour, "width": 1.5}},
-                error_y=style.error_bars(shares, lows, highs), text=[_hover(row, words) for row in own], **style.POINTED,
+                error_y=style.error_bars(shares, lows, highs), text=[_hover(row, words) for row in moved], **style.POINTED,
             )  # fmt: skip
     upper = figure.layout.yaxis.to_plotly_json() | {"title": {"text": "stayed"}, "domain": [_SPLIT[1], 1], "range": _around(rows)}
     most = max((row["high"] for row in rows if row["move"] != "kept"), default=0.9)

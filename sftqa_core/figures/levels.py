@@ -75,10 +75,10 @@ def level_names(levels: Iterable[Any], labels: Sequence[str], missing: str) -> l
 def right_answers_figure(counts: Sequence[Sequence[int]], labels: Sequence[str], height: int = 150) -> go.Figure:
     """Facts by how many of their answers are right, bars cut by level: `counts` [levels][0 right, 1 right, ...]."""
     figure = style.canvas(height, y_title="facts")
-    for colour, label, own in zip(style.level_colours(len(labels)), labels, counts, strict=True):
+    for colour, label, facts in zip(style.level_colours(len(labels)), labels, counts, strict=True):
         hover = f"{style.plain(label)}, %{{x}} right: %{{y:,}} facts<extra></extra>"
         marker = {"color": colour, "line": {"width": 0}}
-        figure.add_bar(x=list(range(len(own))), y=list(own), marker=marker, hovertemplate=hover, showlegend=False)
+        figure.add_bar(x=list(range(len(facts))), y=list(facts), marker=marker, hovertemplate=hover, showlegend=False)
     figure.update_layout(barmode="stack", bargap=0.12)
     figure.update_xaxes(dtick=1, showgrid=False)
     return figure

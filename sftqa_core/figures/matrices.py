@@ -30,7 +30,7 @@ def confusion_figure(agreement: Agreement, reference_name: str, other_name: str)
     labels = [style.plain(label) for label in agreement.labels]
     names = style.plain(reference_name), style.plain(other_name)
     totals = [sum(row) for row in agreement.confusion]
-    counts = {(column, row): count for row, own in enumerate(agreement.confusion) for column, count in enumerate(own)}
+    counts = {(column, row): count for row, row_counts in enumerate(agreement.confusion) for column, count in enumerate(row_counts)}
     figure = style.canvas(42 * len(labels) + 64, x_title=f"level by {names[1]}", y_title=f"level by {names[0]}")
     rows = zip(agreement.confusion, totals, strict=True)
     shades = [[count / total if total >= style.FEW else None for count in row] for row, total in rows]
@@ -121,9 +121,9 @@ def _cells(matrix: pd.DataFrame, model: str, domain: str, labels: Sequence[str])
     rows = style.rows_with(matrix, model=model, domain=domain)
     cells = {(row["train"], row["test"]): row for row in rows}
     for train in dict.fromkeys(row["train"] for row in rows):
-        own = [cells.get((train, label)) for label in labels]
-        if (train, MEAN) not in cells and all(_known(cell, "accuracy") for cell in own):
-            cells[train, MEAN] = {"accuracy": sum(cell["accuracy"] for cell in own if cell) / len(own)}
+        row_cells = [cells.get((train, label)) for label in labels]
+        if (train, MEAN) not in cells and all(_known(cell, "accuracy") for cell in row_cells):
+            cells[train, MEAN] = {"accuracy": sum(cell["accuracy"] for cell in row_cells if cell) / len(row_cells)}
     return cells
 
 

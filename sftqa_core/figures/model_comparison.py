@@ -26,16 +26,16 @@ def shares_figure(shares: pd.DataFrame, domain: str, labels: Sequence[str], refe
     Published models stand below, paler, and say that they are published; those that use other levels than `labels` are left
     out. A model with fewer than 30 facts is outlined only.
     """
-    own = _bars(shares, domain, labels, "")
+    measured = _bars(shares, domain, labels, "")
     published = _bars(reference, domain, labels, style.PUBLISHED) if reference is not None else []
-    rows = own + published
-    places = [at + (_GAP if at >= len(own) and own else 0) for at in range(len(rows))]
-    figure = style.canvas(30 * len(rows) + 96 + (18 if own and published else 0), percent="x")
+    rows = measured + published
+    places = [at + (_GAP if at >= len(measured) and measured else 0) for at in range(len(rows))]
+    figure = style.canvas(30 * len(rows) + 96 + (18 if measured and published else 0), percent="x")
     for label, colour in zip(labels, style.level_colours(len(labels)), strict=True):
         _segments(figure, rows, places, label, colour)
     _texts(figure, rows, places, labels)
-    if own and published:
-        figure.add_hline(y=len(own) - 0.5 + _GAP / 2, line={"color": style.GRID, "width": 1.5})
+    if measured and published:
+        figure.add_hline(y=len(measured) - 0.5 + _GAP / 2, line={"color": style.GRID, "width": 1.5})
     figure.update_layout(barmode="stack", bargap=0.25, legend={"traceorder": "normal"}, margin={"r": 24})
     ends = [(places[-1] if places else 0) + 0.5, -0.5]
     figure.update_yaxes(tickvals=places, ticktext=[row["tick"] for row in rows], range=ends, showgrid=False, ticklabelstandoff=4)
@@ -69,9 +69,9 @@ def ranks_figure(ranks: pd.DataFrame) -> go.Figure:
 def _bars(table: pd.DataFrame, domain: str, labels: Sequence[str], suffix: str) -> list[Row]:
     """Models in the table's order; one with levels that the scheme does not have can't be cut by it."""
     rows = style.rows_with(table, "share", domain=domain)
-    found: dict[str, dict[str, dict[Any, Any]]] = {}
+    by_model: dict[str, dict[str, dict[Any, Any]]] = {}
     for row in rows:
-        found.setdefault(row["model"], {})[row["level"]] = row
+        by_model.setdefault(row["model"], {})[row["level"]] = row
     return [
         {
             "name": style.plain(name) + suffix,
@@ -80,7 +80,7 @@ def _bars(table: pd.DataFrame, domain: str, labels: Sequence[str], suffix: str) 
             "faint": bool(suffix),
             "facts": None if suffix else sum(row["facts"] for row in levels.values()),
         }
-        for name, levels in found.items()
+        for name, levels in by_model.items()
         if set(levels) == set(labels)
     ]
 
@@ -100,16 +100,16 @@ def _segments(figure: go.Figure, rows: list[Row], places: list[float], label: st
 
 def _texts(figure: go.Figure, rows: list[Row], places: list[float], labels: Sequence[str]) -> None:
     """Numbers on pale and outlined bars, in the page's own text colour."""
-    found = []
+    shown = []
     for row, place in zip(rows, places, strict=True):
         left = 0.0
         for label in labels:
             share = row["levels"][label]["share"]
             if not _full(row) and (text := _fitting(share)):
-                found.append((left + share / 2, place, text))
+                shown.append((left + share / 2, place, text))
             left += share
-    if found:
-        xs, ys, texts = zip(*found, strict=True)
+    if shown:
+        xs, ys, texts = zip(*shown, strict=True)
         figure.add_scatter(x=xs, y=ys, text=texts, mode="text", textfont={"size": 11}, hoverinfo="skip", showlegend=False)
 
 
@@ -141,8 +141,8 @@ def _wrapped(name: str) -> str:
     return "<br>".join(style.plain(line) for line in lines)
 
 
-def _pair(one: str, other: str, row: dict[Any, Any]) -> str:
-    words = f"<b>{style.plain(one)} and {style.plain(other)}</b><br>rank correlation {row['spearman']:.2f} on {row['facts']:,} facts"
+def _pair(first: str, second: str, row: dict[Any, Any]) -> str:
+    words = f"<b>{style.plain(first)} and {style.plain(second)}</b><br>rank correlation {row['spearman']:.2f} on {row['facts']:,} facts"
     return words + (style.too_few(row["facts"]) or f"<br>{row['same_level']:.0%} on the same level")
 
 
@@ -169,24 +169,24 @@ def planted_figure(facts: pd.DataFrame, templates: str = "all", height: int = 38
     contested = known["contested"].fillna(False).astype(bool) if "contested" in known else known["exposures"] < 0
     groups = [(known[contested == flag], name, colour, sign) for flag, name, colour, sign in _KINDS]
     for draw in (_signs, _means):  # all lines stand above all facts
-        for own, name, colour, sign in groups:
-            if len(own):
-                draw(figure, own, column, axis, name, colour, sign)
+        for group, name, colour, sign in groups:
+            if len(group):
+                draw(figure, group, column, axis, name, colour, sign)
     axis.draw(figure, [tick for tick in _TICKS if axis.numbers and axis.numbers[0] <= tick <= axis.numbers[-1]])
     figure.update_xaxes(tickangle=0)
     return figure
 
 
-def _signs(figure: go.Figure, own: pd.DataFrame, column: str, axis: style.LogAxis, name: str, colour: str, sign: str) -> None:
+def _signs(figure: go.Figure, facts: pd.DataFrame, column: str, axis: style.LogAxis, name: str, colour: str, sign: str) -> None:
     figure.add_scatter(
-        x=[axis.place(float(count)) for count in own["exposures"]], y=own[column].astype(float).tolist(), mode="markers",
+        x=[axis.place(float(count)) for count in facts["exposures"]], y=facts[column].astype(float).tolist(), mode="markers",
         marker={"size": 5, "color": colour, "symbol": sign, "opacity": 0.25}, showlegend=False,
-        text=[_planted_hover(row, column, name) for row in own.to_dict("records")], **style.POINTED,
+        text=[_planted_hover(row, column, name) for row in facts.to_dict("records")], **style.POINTED,
     )  # fmt: skip
 
 
-def _means(figure: go.Figure, own: pd.DataFrame, column: str, axis: style.LogAxis, name: str, colour: str, sign: str) -> None:
-    counts, scores = own["exposures"].to_numpy(dtype=float), own[column].to_numpy(dtype=float)
+def _means(figure: go.Figure, facts: pd.DataFrame, column: str, axis: style.LogAxis, name: str, colour: str, sign: str) -> None:
+    counts, scores = facts["exposures"].to_numpy(dtype=float), facts[column].to_numpy(dtype=float)
     points = []
     for group in _bins(counts):
         middle = float(np.exp(np.log(counts[group]).mean())) if counts[group][0] > 0 else 0.0

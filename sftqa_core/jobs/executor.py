@@ -78,7 +78,7 @@ class Executor(Protocol):
         """Forget jobs that are over (all of them without `ids`) with their logs; results stay. The ids removed."""
 
     def wake(self) -> bool:
-        """Go on with a queue that nobody works on, as after a restart; whether that was needed. Cheap where there is nothing to do."""
+        """Resume a queue that has no worker, as after a restart; whether that was needed. Cheap where there is nothing to do."""
 
 
 def waiting_jobs(running: Iterable[Job], queued: Iterable[Job], holder: Callable[[Job], str | None]) -> list[Waiting]:

@@ -32,7 +32,7 @@ class LocalExecutor(Executor):
         self.store = JobStore(self.workspace)
 
     def work_on(self) -> bool:
-        """See to it that somebody works on the queue; True when nobody did. Raises `SftqaError` when that fails."""
+        """Start a worker unless one lives; True when one was started. Raises `SftqaError` when that fails."""
         return ensure_worker(self.workspace, self.timing)
 
     def submit(self, kind: str, settings: dict[str, Any], key: str | None = None, expected_s: Sequence[float] = ()) -> Job:

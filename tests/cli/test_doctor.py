@@ -15,7 +15,7 @@ from sftqa_core.models import devices
     ("gpu", "torch_says", "ok", "told"),
     [
         (None, "NVIDIA H100", True, "cuda (NVIDIA H100) is used for auto"),
-        (None, "", False, "there is a GPU, but torch can't use it; choose device cpu, or install a fitting torch"),
+        (None, "", False, "there is a GPU, but torch can't use it; choose device cpu, or install a torch build for it"),
         ("no NVIDIA GPU is visible here", "", True, "cpu is used for auto: no NVIDIA GPU is visible here"),
         ("no NVIDIA GPU is visible here", "NVIDIA H100", True, "cpu is used for auto: no NVIDIA GPU is visible here"),
     ],
