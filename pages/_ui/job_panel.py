@@ -20,7 +20,7 @@ from sftqa_core.figures.curves import loss_figure
 from sftqa_core.jobs import current_executor
 from sftqa_core.records import ACTIVE, KEPT, STUDIES, Job, StudySettings, TrainSettings
 
-RUNNING_S, WAITING_S = 1.0, 3.0  # how often a job is asked for news
+RUNNING_S, WAITING_S = 1.0, 3.0  # seconds between two looks at a job
 STATES = {
     "queued": ("queued", "gray", ":material/hourglass_empty:"),
     "running": ("running", "blue", ":material/play_circle:"),
@@ -44,7 +44,7 @@ def job_panel(job: Job, where: str, *, charts: bool = True) -> None:
 def _body(job_id: str, where: str, charts: bool, waits: bool) -> None:
     job = background.job(job_id)
     if job is None or job.state not in ACTIVE or (waits and job.state != "queued"):
-        st.rerun()  # over, or started: then it is asked for news more often
+        st.rerun()  # over, or started: then it is looked at more often
     _head(job)
     steps = state.progress_history(job_id) if not waits else []
     if job.state == "queued":

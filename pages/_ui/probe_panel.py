@@ -62,7 +62,7 @@ def second_probe(model: str, source: str, split: str, domain: str, left: int, be
 
 
 def is_second(job: Job) -> bool:
-    """Whether a probe is one with other random numbers, which has its place beside the first."""
+    """Whether a probe has another seed than the first one; its panel is shown in the comparison of probes."""
     scheme = job.settings.get("scheme") or {}
     return bool((scheme.get("sampling") or {}).get("seed"))
 

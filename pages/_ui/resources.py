@@ -242,7 +242,7 @@ def add_upload(name: str, content: bytes) -> str:
 
 
 def split_counts(source: str) -> dict[str, int]:
-    """How many of a source's facts stand in each split."""
+    """Facts of a source in each split."""
     from sftqa_core import workflows
 
     counts = workflows.facts(source).relations.values()

@@ -40,7 +40,7 @@ def accuracy_charts(summary: RunSummary, settings: TrainSettings, where: str, he
 
 
 def fewer_shots_note(summary: RunSummary, settings: TrainSettings) -> str:
-    """Where fewer examples fitted in front of the question than were asked for; empty where all did."""
+    """Says where the context window held fewer k-shot examples than asked for; empty where it held all."""
     means = [f"of {settings.few_shot_stages[stage]} {mean:g} on average" for stage, mean in (summary.shown or {}).items()]
     return f"The context window is too short for all k-shot examples: {', '.join(means)}." if means else ""
 

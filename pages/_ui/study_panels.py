@@ -193,7 +193,7 @@ def _start(settings: StudySettings) -> None:
 
 
 def _redraw_while_running(job_id: str) -> None:
-    """Draws the page again as runs are finished, at most every so many seconds."""
+    """Draws the page again as runs are finished, at most once every REDRAWN_S seconds."""
     seen = len(state.progress_history(job_id))
 
     @st.fragment(run_every=REDRAWN_S)

@@ -2,8 +2,8 @@
 
     python -m sftqa_core.cli.shipping TARGET [--pretrain]        (make studies; make shipped pre-trains, too)
 
-Works in the current workspace, where nothing done is done again, and then replaces TARGET. Without --pretrain the models are
-those that TARGET holds. From nothing it takes under an hour on two cores, and as long again to pre-train.
+Works in the current workspace, where finished work is kept, and then replaces TARGET. Without --pretrain the models are
+those that TARGET holds. From scratch it takes under an hour on two cores, and as long again to pre-train.
 """
 
 import multiprocessing
@@ -37,7 +37,7 @@ PROBED_AGAIN = 960  # test facts of the other models: 40 a relation, as the stud
 
 
 def ship(target: Path, console: Console, pretrain: bool = False) -> None:
-    """Do whatever was not done in this workspace, and write `target` whole."""
+    """Do what is missing in this workspace, then replace `target`."""
     workspace = Workspace.current()
     with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
         for done in [pool.submit(_make, model, target, pretrain) for model in MODELS]:

@@ -67,7 +67,7 @@ def trust(result: dict[str, Any]) -> str:
 
 
 def _slick(cross: dict[str, Any]) -> list[str]:
-    """The levels beside SliCK's: facts, and how far the orders agree."""
+    """The levels against SliCK's: facts in each cell, and how well the orders agree."""
     rows = [(label, *counts, sum(counts)) for label, counts in zip(cross["rows"], cross["counts"], strict=True)]
     tau = f"{_number(cross['tau'])} [{_number(cross['tau_low'])}, {_number(cross['tau_high'])}]"
     head = f"Compared with SliCK's levels, {cross['facts']:,} facts, Kendall's tau-b {tau}:"

@@ -67,7 +67,7 @@ def levels_by_amount_figure(curve: pd.DataFrame, model: str, domain: str, labels
 
 
 def _known(table: pd.DataFrame, **wanted: str) -> pd.DataFrame:
-    """Rows with an accuracy and these values, as far as the table has such columns; an empty table may have none at all."""
+    """Rows with an accuracy and these values, where the table has such columns; an empty table may have none."""
     for column, value in wanted.items():
         if column in table:
             table = table[table[column] == value]

@@ -165,7 +165,7 @@ class LogAxis:
         return math.log10(number) if number > 0 else self._zero
 
     def draw(self, figure: go.Figure, ticks: Sequence[float]) -> None:
-        """Label these numbers; where two stand too close the later one goes without."""
+        """Label these numbers; of two that are too close only the first."""
         kept: list[float] = []
         for tick in sorted(ticks):
             if not kept or self.place(tick) - self.place(kept[-1]) > 0.17:

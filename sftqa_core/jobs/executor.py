@@ -82,7 +82,7 @@ class Executor(Protocol):
 
 
 def waiting_jobs(running: Iterable[Job], queued: Iterable[Job], holder: Callable[[Job], str | None]) -> list[Waiting]:
-    """Queued jobs with the time until they start, as far as it follows from the forecasts of what comes before them."""
+    """Queued jobs with the time until they start, where the forecasts of the jobs before them give one."""
     until_s: dict[str, Span | None] = dict.fromkeys(("cpu", "gpu", "network"), (0.0, 0.0))
     positions: Counter[str] = Counter()
     for job in running:

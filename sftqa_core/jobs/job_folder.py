@@ -3,8 +3,8 @@
 settings.json (as submitted), end.json (how it ended), progress.jsonl (one `Progress` a line), log.txt (all output), `stop`
 (exists once the person asked to stop), `alive` (touched every few seconds by the job's process).
 
-It decides what becomes of a job whose process is gone without having written how it ended. A damaged queue is
-set aside and made anew from the jobs' folders: settings.json, and end.json of those that ended.
+It also decides what becomes of a job whose process died before it wrote how it ended. A damaged queue is
+set aside and rebuilt from the jobs' folders: settings.json, and end.json of those that ended.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ class JobFolder:
         self.alive = self.path / "alive"
 
     def ask_to_stop(self) -> None:
-        """Leave the request that `FolderReporter.check` finds."""
+        """Leave the stop request that `FolderReporter.check` looks for."""
         self.path.mkdir(parents=True, exist_ok=True)
         self.stop.touch()
 
@@ -121,7 +121,7 @@ class FolderReporter:
         self._held, self._written_s = None, time.monotonic()
 
     def log(self, line: str) -> None:
-        """Append a line to the log, between whatever the process prints."""
+        """Append a line to the log, which also holds what the process prints."""
         self._folder.note(line)
 
     def check(self) -> None:
@@ -141,9 +141,9 @@ _log = logging.getLogger(__name__)
 
 
 def rebuild(workspace: Workspace) -> bool:
-    """Make a damaged queue anew; False when it is whole, because another process was quicker.
+    """Rebuild a damaged queue from the jobs' folders; False when it is intact, because another process was quicker.
 
-    Jobs that ended are as they were; others have failed and can be continued: nothing starts that nobody asked for now.
+    Jobs that ended keep their end; all others count as failed and can be resumed: nothing starts by itself.
     """
     store = JobStore(workspace)
     with FileLock(store.path.with_suffix(".rebuilding")):
@@ -159,7 +159,7 @@ def rebuild(workspace: Workspace) -> bool:
         for job in jobs:
             store.insert(job, Resources(job.gpus), os.fspath(workspace.state))
             store.put(job)
-    _log.warning("%s was damaged: set aside as %s.%s, and made anew with %d jobs.", store.path, store.path.name, moved, len(jobs))
+    _log.warning("%s was damaged: set aside as %s.%s, and rebuilt with %d jobs.", store.path, store.path.name, moved, len(jobs))
     return True
 
 
@@ -177,9 +177,9 @@ def _job(folder: JobFolder) -> Job | None:
 
 
 def reconcile(workspace: Workspace) -> int:
-    """Settle jobs whose process died while no worker lives, and make a damaged queue anew; how many were settled.
+    """Settle jobs whose process died while no worker lives, and rebuild a damaged queue; how many were settled.
 
-    A living worker does the first itself, and knows more: the exit status.
+    A living worker settles jobs itself: it also knows the exit status.
     """
     store = JobStore(workspace)
     try:

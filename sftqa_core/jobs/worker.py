@@ -90,7 +90,7 @@ def _places(claim: Claim, workspace: Workspace) -> tuple[Path, Path]:
 
 
 def _worker_log(workspace: Workspace) -> Path:
-    """Where the worker, and what it keeps warm, write; begun anew when it has grown."""
+    """The log of the worker and its warm process; a new one is begun when it has grown."""
     path = workspace.state / "worker.log"
     if path.exists() and path.stat().st_size > _LOG_BYTES:
         path.unlink()
@@ -105,7 +105,7 @@ class Started:
     direct: subprocess.Popen | None = None
     forked: ProcessId | None = None  # None until the warm process has said so
     status: int | None = None  # exit status; None while it runs, or when nobody saw how it ended
-    orphan: bool = False  # the warm process is gone, so nobody will tell the status
+    orphan: bool = False  # the warm process is gone, so the status stays unknown
 
     @property
     def pid(self) -> int:
@@ -186,7 +186,7 @@ class Starter:
         return self._process.poll() is None
 
     def _give_up(self) -> None:
-        """Start directly from now on, and what was asked for too; a process that was forked after all finds itself unwanted."""
+        """Start jobs directly from now on, those asked for too; if one was forked after all, it sees that its attempt is not wanted."""
         self.warm = False
         if self._socket is not None:
             self._socket.close()
@@ -209,7 +209,7 @@ class _Request:
 
 
 class Worker:
-    """One round a `tick`; nothing it knows would be missed by a worker that takes over."""
+    """One round a `tick`. All its knowledge can be read again, so another worker can take over at any time."""
 
     def __init__(self, workspace: Workspace, timing: Timing):
         self.workspace = workspace
@@ -278,8 +278,8 @@ class Worker:
         waited_s = time.monotonic() - request.since_s
         JobFolder(self.workspace, claim.id).ask_to_stop()
         if claim.process.host != self.me.host:
-            return  # no process here to signal
-        if not pid:  # not forked yet: when it is, it finds itself unwanted
+            return  # no process on this machine to signal
+        if not pid:  # not forked yet; once forked it sees that its attempt is no longer wanted
             self.store.finish(claim.id, claim.attempt, "cancelled", error="Stopped on request before it began.")
         if waited_s >= self.timing.ask_s + self.timing.terminate_s:
             _signal_group(pid, signal.SIGKILL)

@@ -268,7 +268,7 @@ def test_a_damaged_or_newer_queue_is_named(store: JobStore):
     for path in store.path.parent.glob("jobs.sqlite*"):
         path.unlink()
     store.path.write_bytes(b"this is no database" * 100)
-    with pytest.raises(ArtifactDamaged, match=r"jobs\.sqlite is damaged: file is not a database\. Look again"):
+    with pytest.raises(ArtifactDamaged, match=r"jobs\.sqlite is damaged: file is not a database\. Try again: it is rebuilt"):
         store.jobs()
 
 
