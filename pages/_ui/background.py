@@ -62,6 +62,11 @@ def submit(kind: str, settings: TrainSettings | ProbeSettings | StudySettings | 
     return executor.submit(kind, wanted, fingerprint([kind, wanted, over[:1]]), expected_s)
 
 
+def fetch(name: str) -> Job:
+    """Queue the download of a model of the hub. Raises `SettingsError` for any other name."""
+    return submit("fetch", FetchSettings(name))
+
+
 def submit_again(kind: str, settings: dict[str, Any]) -> Job:
     """Queue settings that were taken from a job. Raises `SftqaError` when they can't be used."""
     records = {"probe": ProbeSettings, "train": TrainSettings, "study": StudySettings}

@@ -10,7 +10,6 @@ from pages._ui import background, resources, state
 from pages._ui.wording import literal
 from sftqa_core.errors import SftqaError
 from sftqa_core.jsonrecord import fingerprint
-from sftqa_core.records import FetchSettings
 
 WORKS = {"probe": "probe", "lora": "LoRA", "lora_4bit": "4-bit LoRA", "full": "full"}
 STATES = {  # a state -> its words, colour and icon
@@ -157,7 +156,8 @@ def _facts(offer: Any) -> list[str]:
 def _links(offer: Any) -> None:
     name = offer.card.name
     if offer.state in ("downloadable", "gated", "not asked"):
-        st.button("Download", type="primary", icon=":material/download:", key="model-fetch", on_click=_fetch, args=(name,))
+        fetch = (background.fetch, name)
+        st.button("Download", type="primary", icon=":material/download:", key="model-fetch", on_click=state.start, args=fetch)
     if offer.state != "unusable":
         link = {"model": name}
         st.page_link("pages/memory.py", label="Open in Memory", icon=":material/psychology:", query_params=link)
@@ -168,13 +168,6 @@ def _links(offer: Any) -> None:
     if offer.added:
         icon = ":material/playlist_remove:"
         st.button("Remove from the list", icon=icon, key="model-remove", on_click=_remove, args=(name,), help="Its files are kept.")
-
-
-def _fetch(name: str) -> None:
-    try:
-        state.watch(background.submit("fetch", FetchSettings(name)).id)
-    except SftqaError as error:
-        state.keep_problem(str(error))
 
 
 def add_button() -> None:

@@ -93,14 +93,8 @@ def _over(job: Job, where: str) -> None:
 def _again(job: Job, where: str) -> None:
     """The button that resumes a job from what is kept of it."""
     label, icon = ("Resume", ":material/resume:") if job.state == "cancelled" else ("Try again", ":material/replay:")
-    st.button(label, key=f"again-{where}-{job.id}", icon=icon, on_click=_resume, args=(job.id,), help=KEPT[job.kind])
-
-
-def _resume(job_id: str) -> None:
-    try:
-        state.watch(current_executor().resume(job_id).id)
-    except SftqaError as error:
-        state.keep_problem(str(error))
+    resume = (current_executor().resume, job.id)
+    st.button(label, key=f"again-{where}-{job.id}", icon=icon, help=KEPT[job.kind], on_click=state.start, args=resume)
 
 
 def _smaller(job: Job, where: str) -> None:
@@ -111,17 +105,11 @@ def _smaller(job: Job, where: str) -> None:
     wanted = {**job.settings, **less}
     label = f"Retry with {changed_words(less)}"
     if job.kind != "train" or "device" in less:  # the form has no such field
-        st.button(label, key=f"less-{where}-{job.id}", icon=":material/compress:", on_click=_submit, args=(job.kind, wanted))
+        again = (background.submit_again, job.kind, wanted)
+        st.button(label, key=f"less-{where}-{job.id}", icon=":material/compress:", on_click=state.start, args=again)
     elif st.button(label, key=f"less-{where}-{job.id}", icon=":material/compress:", help="Fills in the Lab's form; starts nothing."):
         forms.fill_in(TrainSettings.from_dict(wanted))
         st.switch_page("pages/lab.py")
-
-
-def _submit(kind: str, settings: dict[str, Any]) -> None:
-    try:
-        state.watch(background.submit_again(kind, settings).id)
-    except SftqaError as error:
-        state.keep_problem(str(error))
 
 
 def _result_link(job: Job) -> None:

@@ -86,10 +86,7 @@ def upload_button() -> None:
 
 
 def _probe(settings: ProbeSettings) -> None:
-    try:
-        state.watch(background.submit("probe", settings, background.expected_s(settings)).id)
-    except SftqaError as error:
-        state.keep_problem(str(error))
+    state.start(lambda: background.submit("probe", settings, background.expected_s(settings)))
     st.session_state["probe-box"] = False
 
 

@@ -1,11 +1,13 @@
 """What a page remembers. The watched job is part of the address, so a reload or another tab shows it too."""
 
 from collections.abc import Callable
+from typing import Any
 
 import streamlit as st
 
 from pages._ui import background
 from pages._ui.wording import literal
+from sftqa_core.errors import SftqaError
 from sftqa_core.jobs import current_executor
 from sftqa_core.progress import Progress
 from sftqa_core.records import ACTIVE, Job
@@ -16,6 +18,14 @@ _MOST_WAITING = 2  # queued jobs shown on a page other than Jobs
 def watch(job_id: str) -> None:
     """Show this job's panel from now on."""
     st.query_params["job"] = job_id
+
+
+def start(submit: Callable[..., Job], *arguments: Any) -> None:
+    """A button's callback: submit or resume a job and show its panel. What goes wrong is shown on the next redraw."""
+    try:
+        watch(submit(*arguments).id)
+    except SftqaError as error:
+        keep_problem(str(error))
 
 
 def watched_jobs(kind: str, fits: Callable[[Job], bool] = lambda job: True) -> list[Job]:
