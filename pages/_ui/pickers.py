@@ -28,9 +28,9 @@ from sftqa_core.records import (
 )
 from sftqa_core.records.schemes import MOST_CUTOFFS
 
-LEVELS_BY = {**SCHEME_NAMES, "cutoffs": "Custom cut-offs"}
+LEVELS_BY = {**SCHEME_NAMES, "cutoffs": "custom cut-offs"}
 _CUTOFFS_HELP = "the paper's completions, with other cut-offs between the levels"
-_SCHEME_HELP = " ".join(f"{name}: {(SCHEME_HELP | {'cutoffs': _CUTOFFS_HELP})[by]}." for by, name in LEVELS_BY.items())
+_SCHEME_HELP = " ".join(f"{name[0].upper()}{name[1:]}: {(SCHEME_HELP | {'cutoffs': _CUTOFFS_HELP})[by]}." for by, name in LEVELS_BY.items())
 METHOD_HELP = (
     "Full probe: every statement is completed ten times. Adaptive probe: fewer completions where the level is clear early. "
     "Likelihood: no completions, only the probability of the answer as the next words; the fastest, and an estimate."

@@ -194,7 +194,7 @@ SLICK = LevelScheme(
     sampling=SamplerSettings(samples=16, temperature=0.5, top_k=40, greedy=True),
 )
 SCHEMES = {"paper": PAPER, "slick": SLICK}  # by the name that a person types
-SCHEME_NAMES = {"paper": "Paper's five", "slick": "SliCK"}
+SCHEME_NAMES = {"paper": "paper's five", "slick": "SliCK"}
 SCHEME_HELP = {
     "paper": "how often 21 statements are completed correctly",
     "slick": "four levels by which answers to k-shot questions are correct",
