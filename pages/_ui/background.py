@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from pages._ui import resources
-from pages._ui.titles import job_title
+from pages._ui.titles import JOB_SETTINGS, job_title
 from sftqa_core.errors import NotFound, SettingsError, SftqaError
 from sftqa_core.jobs import current_executor
 from sftqa_core.jsonrecord import fingerprint
@@ -69,8 +69,7 @@ def fetch(name: str) -> Job:
 
 def submit_again(kind: str, settings: dict[str, Any]) -> Job:
     """Queue settings that were taken from a job. Raises `SftqaError` when they can't be used."""
-    records = {"probe": ProbeSettings, "train": TrainSettings, "study": StudySettings}
-    wanted = records[kind].from_dict(settings)
+    wanted = JOB_SETTINGS[kind].from_dict(settings)
     return submit(kind, wanted, expected_s(wanted))
 
 

@@ -11,7 +11,8 @@ from sftqa_core.errors import SftqaError
 from sftqa_core.jsonrecord import Setting, declared, has_effect
 from sftqa_core.records import (
     PROMPTS,
-    SLICK,
+    SCHEME_NAMES,
+    SCHEMES,
     STUDIES,
     Job,
     LevelScheme,
@@ -23,6 +24,7 @@ from sftqa_core.records import (
 )
 
 PROMPT_NAMES = {"qa": "The paper's prompt", "plain": "Question/Answer prompt", "chat": "Model's chat template", "own": "Custom prompt"}
+JOB_SETTINGS = {"train": TrainSettings, "probe": ProbeSettings, "pretrain": PretrainSettings, "study": StudySettings}
 _ALWAYS_SAID = ("model", "source", "n", "split", "name", "kind", "models", "seeds", "sizes")  # by the titles themselves
 
 
@@ -65,8 +67,9 @@ def shown_value(name: str, value: Any, settings: Any) -> str:
 def _scheme_words(scheme: LevelScheme) -> str:
     """How a level scheme differs from the paper's."""
     plain, drawn = LevelScheme(), scheme.sampling
-    if scheme.few_shot:
-        return "SliCK's levels" if scheme == SLICK else f"SliCK's levels, other settings ({scheme.fingerprint()[:4]})"
+    if not scheme.by_statements:
+        name = next((SCHEME_NAMES[name] for name, known in SCHEMES.items() if known.prompts == scheme.prompts), scheme.name)
+        return f"{name}'s levels" + ("" if scheme in SCHEMES.values() else f", other settings ({scheme.fingerprint()[:4]})")
     words = {
         f"levels {'/'.join(scheme.labels)}": scheme.labels != plain.labels,
         f"cut-offs {'/'.join(f'{cut:.0%}' for cut in scheme.cutoffs)}": scheme.cutoffs != plain.cutoffs,
@@ -167,10 +170,9 @@ def source_name(source: str) -> str:
 
 
 def _differing_words(job: Job) -> str:
-    kinds = {"train": TrainSettings, "probe": ProbeSettings, "pretrain": PretrainSettings, "study": StudySettings}
     try:
-        words = differences(kinds[job.kind].from_dict(job.settings))
-    except (KeyError, SftqaError):  # a kind or a setting of another version: the title goes without
+        words = differences(JOB_SETTINGS[job.kind].from_dict(job.settings))
+    except (KeyError, SftqaError):  # a kind or a setting of another version: the title leaves them out
         return ""
     return "".join(f" · {word}" for word in words)
 
