@@ -122,7 +122,7 @@ def _prompt(model: str, wrong: list[str]) -> PromptFormat:
         wrong.append(str(error))
         return form
     st.code(f"{prompt}\u2588{reply}", language=None, wrap_lines=True)
-    st.caption("One example. The model writes from the block on; training teaches what follows and where it ends.")
+    st.caption("One example. The model continues at the block; it is trained on the text after the block and on where that ends.")
     return form
 
 

@@ -97,7 +97,7 @@ def _right_answers(profile: Any) -> None:
     unknown, weakly, maybe, highly = scheme.labels
     st.caption(
         f"{scheme.contexts} prompts per fact, each answered once greedily and {scheme.sampling.samples} times by sampling. All greedy "
-        f"answers correct: {highly}; some: {maybe}; none, but a sample: {weakly}; no answer: {unknown}."
+        f"answers correct: {highly}; some: {maybe}; none, but at least one sample: {weakly}; none at all: {unknown}."
     )
 
 
@@ -223,7 +223,7 @@ def _score_row(fact: Any, read: bool) -> None:
 
 def _estimate(first: Any, second: Any, fact: Any) -> None:
     """A score that was not fully sampled: what the full probe is expected to give, and how sure its level is."""
-    first.metric("Expected R", f"{fact['score']:.3f}", help="Expected of the full probe, whose intervals do not apply here.")
+    first.metric("Expected R", f"{fact['score']:.3f}", help="What the full probe is expected to give. An estimate has no intervals.")
     if pd.isna(fact["confidence"]):
         first.caption(f"likelihood estimate · level {fact['level']}")
         return

@@ -78,7 +78,7 @@ def terms(scheme: LevelScheme, completions: int, shots: str) -> dict[str, str]:
     labels, ends = scheme.labels, (*scheme.cutoffs, 1.0)
     if scheme.few_shot:
         levels = f"{labels[3]}: all {scheme.contexts} greedy answers after {scheme.shots} examples are correct; {labels[2]}: some; "
-        levels += f"{labels[1]}: none, but one of {scheme.sampling.samples} samples each; {labels[0]}: nothing."
+        levels += f"{labels[1]}: none, but at least one of {scheme.sampling.samples} samples per prompt; {labels[0]}: none at all."
         return {t: levels if t == "Memory levels" else text.format(shots=shots) for t, text in TERMS.items()}
     ranges = [f"{labels[0]}: {f'up to {ends[0]:.0%}' if ends[0] else 'never'}"]
     ranges += [f"{label}: more than {low:.0%}, up to {high:.0%}" for label, low, high in zip(labels[1:], ends, ends[1:], strict=False)]

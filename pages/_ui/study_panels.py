@@ -24,7 +24,9 @@ _VERDICTS = {"yes": "blue", "no": "violet", "cannot tell": "gray"}  # neither is
 _SHARES = {"relative": "share of the best", "low": "95% from", "high": "to"}
 ENOUGH_COLUMNS = {
     **{name: st.column_config.NumberColumn(title, format="percent") for name, title in _SHARES.items()},
-    "smallest": st.column_config.NumberColumn("smallest within 95%", format="percent", help="Share of resamples in which it is."),
+    "smallest": st.column_config.NumberColumn(
+        "smallest within 95%", format="percent", help="Share of resamples in which this number is the smallest within 95% of the best."
+    ),
     "chosen": st.column_config.CheckboxColumn("smallest here"),
 }
 PAIR_COLUMNS = {

@@ -27,8 +27,8 @@ _TAU = (
     "kappa it allows for different numbers of levels. The interval is a 95% bootstrap over facts."
 )
 _ASIDE = {  # what to make of each agreement
-    "second probe": "Sampling noise alone: the same model, probed again. No cheaper method can be judged more precisely than this.",
-    "adaptive": "It counts the first samples of the same probe, so both share their sampling noise; the difference is stopping early.",
+    "second probe": "Sampling noise alone: the same model, probed again. No other method can be expected to agree better.",
+    "adaptive": "It counts the first samples of the same probe, so both share their sampling noise; they differ only where it stops early.",
     "likelihood": "It samples nothing, so the only sampling noise is the full probe's; between two full probes there is twice as much.",
     "4 bits": "The same prompts and random numbers, with the model's weights in 4 bits (NF4): a slightly different model.",
 }
