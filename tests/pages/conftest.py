@@ -1,19 +1,24 @@
 """The real app over made-up results (standin.py), with jobs kept in memory."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 import streamlit as st
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
+import pages._ui  # noqa: F401 - else the first page of a process starts over, without its address
 import sftqa_core
 from sftqa_core.jobs import use_executor
 from sftqa_core.jobs.executor import FakeExecutor
 from tests.pages import standin
 
 ROOT = Path(__file__).parents[2]
+# Every AppTest would read the metadata of every installed package again: half of what a page takes.
+manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_component_manifests)
 
 
 @pytest.fixture
@@ -24,7 +29,7 @@ def jobs() -> Iterator[FakeExecutor]:
 
 
 @pytest.fixture
-def explorer(monkeypatch, tmp_path, jobs):
+def explorer(monkeypatch, tmp_path, jobs) -> Iterator[Callable[..., AppTest]]:
     """Opens a page through app.py: `explorer("memory", query={...}, with_models=False)`. With `real` the core reads the files."""
     shipped = tmp_path / "shipped"
     monkeypatch.setattr("sftqa_core.workspace.shipped_folder", lambda: shipped)
@@ -32,8 +37,7 @@ def explorer(monkeypatch, tmp_path, jobs):
     def open_page(
         page: str = "overview", query: dict[str, str] | None = None, example: bool = True, real: bool = False, **settings: bool
     ) -> AppTest:
-        st.cache_data.clear()
-        st.cache_resource.clear()
+        forget()
         if not real:
             fake = standin.workflows(**settings)
             monkeypatch.setitem(sys.modules, "sftqa_core.workflows", fake)
@@ -49,7 +53,14 @@ def explorer(monkeypatch, tmp_path, jobs):
         assert not app.exception, app.exception
         return app
 
-    return open_page
+    yield open_page
+    forget()
+
+
+def forget() -> None:
+    """Nothing that the pages have kept stays."""
+    st.cache_data.clear()
+    st.cache_resource.clear()
 
 
 def words(app: AppTest) -> str:

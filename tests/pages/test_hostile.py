@@ -3,11 +3,10 @@
 import re
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from tests.pages import standin
-from tests.pages.conftest import ROOT, words
+from tests.pages.conftest import ROOT, forget, words
 
 PAGES = {
     "overview": ("job",),
@@ -34,12 +33,16 @@ UNKNOWN = {"memory": "There is no ", "lab": "There is no ", "results": "There is
 _ESCAPED = re.compile(r"\\([^\w\s])")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _fresh() -> None:
+    """What other files' pages have kept is gone; what all of these read (shipped results) is read once."""
+    forget()
+
+
 @pytest.mark.parametrize("nasty", NASTY)
 @pytest.mark.parametrize("page", PAGES)
 def test_hostile_addresses_are_answered_in_words(jobs, page, nasty):
     """Every parameter that a page reads at once holds what it should not: no traceback, no raw HTML, no page of a thousand lines."""
-    st.cache_data.clear()
-    st.cache_resource.clear()
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     app.switch_page(f"pages/{page}.py")
     for name in PAGES[page]:
