@@ -13,9 +13,12 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.offline.forking import Forking
 
 ROOT = Path(__file__).parents[1]
 CUT = ROOT / "tests" / "offline"
@@ -51,24 +54,37 @@ def hub_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+def _environment(home: Path, place: Path) -> dict[str, str]:
+    """That of a process which is cut off, with what it tries in `place`/tried.txt."""
+    path = os.pathsep.join([str(CUT), str(ROOT)])
+    kept = {name: value for name, value in os.environ.items() if name not in ONLINE_SETTINGS}
+    return {**kept, "PYTHONPATH": path, "OFFLINE_LOG": str(place / "tried.txt"), "HF_HOME": str(home), "HOME": str(place)}
+
+
+@pytest.fixture(scope="session")
+def forking(hub_home: Path) -> Iterator[Forking]:
+    """A process that is cut off and has imported what commands need; what importing tried is in hub_home/tried.txt."""
+    process = Forking(_environment(hub_home, hub_home))
+    yield process
+    process.close()
+
+
 class Offline:
     """Runs commands in processes that are cut off, and reads what they tried."""
 
-    def __init__(self, tmp_path: Path, home: Path):
-        self.log = tmp_path / "tried.txt"
-        path = os.pathsep.join([str(CUT), str(ROOT)])
-        self.environment = {name: value for name, value in os.environ.items() if name not in ONLINE_SETTINGS}
-        self.environment |= {"PYTHONPATH": path, "OFFLINE_LOG": str(self.log), "HF_HOME": str(home), "HOME": str(tmp_path)}
+    def __init__(self, tmp_path: Path, home: Path, forking: Forking):
+        self.logs = [home / "tried.txt", tmp_path / "tried.txt"]
+        self.environment = _environment(home, tmp_path)
+        self._forking = forking
 
-    def run(self, *words: str, limit_s: float = 240, before: tuple[str, ...] = (), **more: str) -> subprocess.CompletedProcess:
-        command = [*before, sys.executable, *words]
-        environment = {**self.environment, **more}
-        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=limit_s, check=False)
+    def run(self, *words: str, limit_s: float = 240, apart: bool = False, **more: str) -> subprocess.CompletedProcess:
+        """A module with its arguments; `apart` in a network of its own with nothing in it."""
+        return self._forking.run(*words, environment={**self.environment, **more}, limit_s=limit_s, apart=apart)
 
     @property
     def tried(self) -> list[str]:
         """What the processes wanted of other machines."""
-        return self.log.read_text().splitlines() if self.log.exists() else []
+        return [line for log in self.logs if log.exists() for line in log.read_text().splitlines()]
 
     @property
     def waited_s(self) -> float:
@@ -77,21 +93,13 @@ class Offline:
 
 
 @pytest.fixture
-def offline(tmp_path, workspace, hub_home) -> Offline:
-    return Offline(tmp_path, hub_home)
-
-
-def _without_network() -> tuple[str, ...]:
-    """The words that start a process in a network of its own with nothing in it; empty where this machine refuses that."""
-    words = ("unshare", "--net") if hasattr(os, "geteuid") and os.geteuid() == 0 else ("unshare", "--map-root-user", "--net")
-    if not shutil.which("unshare") or subprocess.run([*words, "true"], capture_output=True, check=False).returncode:
-        return ()
-    return words
+def offline(tmp_path, workspace, hub_home, forking) -> Offline:
+    return Offline(tmp_path, hub_home, forking)
 
 
 def test_the_main_path_tries_nothing_and_misses_nothing(offline):
     """Models, facts, probes, training, a study's report and every page, with each way out refused and none tried."""
-    done = offline.run(str(CUT / "main_path.py"), HUB)
+    done = offline.run("tests.offline.main_path", HUB)
     assert done.returncode == 0, done.stderr[-3000:]
     seen = json.loads(done.stdout.splitlines()[-1])
     assert offline.tried == []
@@ -117,7 +125,7 @@ with socket.create_server(("127.0.0.1", 0)) as here:
     socket.create_connection(here.getsockname()).close()
     print("here")
 """
-    done = offline.run("-c", script)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=offline.environment, check=False)
     assert offline.tried == ["look up example.com", "connect 192.0.2.1:80"]
     assert done.stdout.splitlines()[-1] == "here"
 
@@ -125,7 +133,7 @@ with socket.create_server(("127.0.0.1", 0)) as here:
 def test_a_hub_model_that_is_not_here_is_told_at_once(offline):
     """One sentence that names the model and what to do, in a few seconds, for the command and without a traceback."""
     began_s = time.monotonic()
-    done = offline.run("-m", "sftqa_core.cli", "probe", "--model", "owner/absent", "--limit", "2", "--json", limit_s=60)
+    done = offline.run("sftqa_core.cli", "probe", "--model", "owner/absent", "--limit", "2", "--json", limit_s=60)
     took_s = time.monotonic() - began_s
     told = json.loads(done.stdout)["error"]
     assert done.returncode == 1
@@ -140,7 +148,7 @@ def test_a_hub_model_that_is_not_here_is_told_at_once(offline):
 def test_a_network_that_never_answers_does_not_hang(offline, model):
     """Each connection has a time-out; the sentence comes all the same."""
     began_s = time.monotonic()
-    done = offline.run("-m", "sftqa_core.cli", "probe", "--model", model, "--limit", "2", "--json", limit_s=120, OFFLINE_SILENT="1")
+    done = offline.run("sftqa_core.cli", "probe", "--model", model, "--limit", "2", "--json", limit_s=120, OFFLINE_SILENT="1")
     took_s = time.monotonic() - began_s + offline.waited_s
     assert model in json.loads(done.stdout)["error"]
     assert offline.waited_s > 0
@@ -150,13 +158,13 @@ def test_a_network_that_never_answers_does_not_hang(offline, model):
 
 def test_facts_that_are_not_here_are_told_at_once(offline):
     """The download of EntityQuestions and a dataset of the hub: a sentence with the way round, no traceback."""
-    done = offline.run("-m", "sftqa_core.cli", "facts", "--source", "entity-questions", "--download", "--json")
+    done = offline.run("sftqa_core.cli", "facts", "--source", "entity-questions", "--download", "--json")
     assert "Is this machine online? If you have the files, set SFTQA_ENTITY_QUESTIONS" in json.loads(done.stdout)["error"]
-    done = offline.run("-m", "sftqa_core.cli", "facts", "--source", "hub:owner/facts", "--json")
+    done = offline.run("sftqa_core.cli", "facts", "--source", "hub:owner/facts", "--json")
     assert "owner/facts is not available: this machine is offline and has no copy of it" in json.loads(done.stdout)["error"]
     assert "Traceback" not in done.stderr
     began_s = time.monotonic()
-    done = offline.run("-m", "sftqa_core.cli", "facts", "--source", "hub:owner/facts", "--json", limit_s=120, OFFLINE_SILENT="1")
+    done = offline.run("sftqa_core.cli", "facts", "--source", "hub:owner/facts", "--json", limit_s=120, OFFLINE_SILENT="1")
     assert "owner/facts is not available" in json.loads(done.stdout)["error"]
     assert time.monotonic() - began_s + offline.waited_s < 60
 
@@ -191,14 +199,13 @@ def _answer(url: str, server: subprocess.Popen, patience_s: float = 180) -> byte
 
 def test_without_any_network_at_all(offline):
     """The same in a network namespace with nothing in it, below Python: a hub model once fetched is probed, another is told about."""
-    before = _without_network()
-    if not before:
+    if offline.run("tests.offline.apart", apart=True).returncode:
         pytest.skip("this machine does not let a test cut itself off")
     quick = ("--samples", "1", "--max-new-tokens", "4", "--limit", "2", "--device", "cpu", "--json")
     began_s = time.monotonic()
-    done = offline.run("-m", "sftqa_core.cli", "probe", "--model", HUB, *quick, before=before)
+    done = offline.run("sftqa_core.cli", "probe", "--model", HUB, *quick, apart=True)
     assert json.loads(done.stdout)["facts"] == 2, done.stderr[-2000:]
     probed_s = time.monotonic() - began_s
-    done = offline.run("-m", "sftqa_core.cli", "probe", "--model", "owner/absent", *quick, before=before)
+    done = offline.run("sftqa_core.cli", "probe", "--model", "owner/absent", *quick, apart=True)
     assert "owner/absent" in json.loads(done.stdout)["error"]
     assert time.monotonic() - began_s - probed_s < probed_s + 20

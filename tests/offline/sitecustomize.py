@@ -11,7 +11,6 @@ import os
 import socket
 
 _connect, _connect_ex, _lookup = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
-_SILENT = bool(os.environ.get("OFFLINE_SILENT"))
 
 
 def _address(host: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -27,6 +26,10 @@ def _near(host: object) -> bool:
     return name in (None, "", "localhost", socket.gethostname()) or (found is not None and found.is_loopback)
 
 
+def _silent() -> bool:
+    return bool(os.environ.get("OFFLINE_SILENT"))
+
+
 def _told(what: str) -> None:
     with open(os.environ["OFFLINE_LOG"], "a", encoding="utf-8") as log:
         log.write(f"{what}\n")
@@ -38,7 +41,7 @@ def _leaves(connection: socket.socket, address: object) -> bool:
 
 def _refuse(connection: socket.socket, address: tuple) -> OSError:
     _told(f"connect {address[0]}:{address[1]}")
-    if _SILENT:
+    if _silent():
         wait_s = connection.gettimeout()
         if wait_s is None:
             _told("waits for ever")
@@ -64,7 +67,7 @@ def getaddrinfo(host: object, port: object, *more: object, **named: object) -> l
     if _near(host) or _address(host):  # a number needs no look-up; whether it may be reached is asked at the connection
         return _lookup(host, port, *more, **named)
     _told(f"look up {host}")
-    if _SILENT:  # the name is known, the way is not
+    if _silent():  # the name is known, the way is not
         return _lookup("192.0.2.1", port, *more, **named)
     raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
