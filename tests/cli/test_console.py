@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sftqa_core.cli.main import main
 from sftqa_core.cli.text import Console
 from sftqa_core.errors import Stopped
 
@@ -27,13 +28,13 @@ def test_a_gentle_interrupt_is_seen_at_the_next_step():
         signal.signal(signal.SIGINT, before)
 
 
-def test_an_interrupted_pretraining_goes_on_where_it_was(tmp_path, workspace):
+def test_an_interrupted_pretraining_goes_on_where_it_was(tmp_path, workspace, capsys):
     """Ctrl-C during a run shorter than one checkpoint interval ends as one JSON error, and the same command goes on."""
     rows = [f"P19,Person {number},Place {number % 5},{'train' if number % 3 else 'test'}" for number in range(60)]
     (tmp_path / "own.csv").write_text("\n".join(["relation,subject,object,split", *rows]))
-    command = [sys.executable, "-m", "sftqa_core.cli", "pretrain", "own", "--source", str(tmp_path / "own.csv"), "--qa-documents", "50"]
-    command += ["--hidden-size", "32", "--heads", "2", "--layers", "1", "--intermediate-size", "48", "--vocabulary", "400", "--json"]
-    command += ["--max-exposures", "20", "--epochs", "2"]
+    words = ["pretrain", "own", "--source", str(tmp_path / "own.csv"), "--qa-documents", "50", "--max-exposures", "4", "--batch-size", "16"]
+    words += ["--hidden-size", "32", "--heads", "2", "--layers", "1", "--intermediate-size", "48", "--vocabulary", "400", "--json"]
+    command = [sys.executable, "-m", "sftqa_core.cli", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
         for line in process.stderr:
             if line.startswith("pre-training: "):
@@ -42,7 +43,9 @@ def test_an_interrupted_pretraining_goes_on_where_it_was(tmp_path, workspace):
         said, _ = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "resumes from there" in json.loads(said)["error"]
-    again = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
-    assert again.returncode == 0, again.stderr[-2000:]
-    first = next(line for line in again.stderr.splitlines() if line.startswith("pre-training: "))
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    again = capsys.readouterr().err
+    assert ended.value.code == 0, again[-2000:]
+    first = next(line for line in again.splitlines() if line.startswith("pre-training: "))
     assert int(first.split()[1].replace(",", "")) > 1
