@@ -5,18 +5,46 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from sftqa_core import workflows
 from sftqa_core.jobs.executor import RESUMABLE
+from sftqa_core.jobs.local import LocalExecutor
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings, StudySettings, TrainSettings
+from sftqa_core.workspace import Workspace
 from tests.faults.test_kills import kill, victims
-from tests.jobs.job_processes import until
-from tests.workflows.conftest import made, world  # noqa: F401 - fixtures
+from tests.jobs.job_processes import FAST, end_processes, until
+from tests.workflows.conftest import made, working_in, world  # noqa: F401 - fixtures
 
 SCHEME = LevelScheme(sampling=SamplerSettings(samples=2, max_new_tokens=4))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One workspace, so that one worker, and what it keeps warm, serves all of these tests."""
+    root = tmp_path_factory.mktemp("place")
+    yield root
+    with working_in(root):
+        end_processes(Workspace.current())
+
+
+@pytest.fixture
+def workspace(place: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """The one of all tests here, with an empty cache."""
+    monkeypatch.setenv("SFTQA_CACHE", str(place / "cache"))
+    monkeypatch.setenv("SFTQA_STATE", str(place / "state"))
+    shutil.rmtree(place / "cache", ignore_errors=True)
+    return Workspace.current()
+
+
+@pytest.fixture
+def executor(workspace: Workspace) -> LocalExecutor:
+    """Its worker stays for the next test."""
+    return LocalExecutor(workspace, FAST)
 
 
 @pytest.fixture
