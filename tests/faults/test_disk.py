@@ -14,9 +14,10 @@ import pytest
 
 from sftqa_core import workflows
 from sftqa_core.errors import SftqaError
+from sftqa_core.jobs.local import LocalExecutor
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings, StudySettings, TrainSettings
 from sftqa_core.workspace import Workspace
-from tests.jobs.job_processes import ended
+from tests.jobs.job_processes import FAST, end_processes, ended
 from tests.workflows.conftest import made, working_in, world  # noqa: F401 - fixtures
 
 SCHEME = LevelScheme(sampling=SamplerSettings(samples=2, max_new_tokens=4))
@@ -27,10 +28,11 @@ def train_settings(source: str) -> TrainSettings:
     return TrainSettings("tiny", source, n=8, scheme=SCHEME, shots=1, max_answer_tokens=4, test_limit=2, device="cpu")
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path, made: Path) -> Iterator[Path]:  # noqa: F811
-    """A disk of its own with the model and hardly any room besides."""
-    place = tmp_path / "disk"
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory, made: Path) -> Iterator[Path]:  # noqa: F811
+    """A disk of its own with the model and hardly any room besides; beside it the state of the one worker that serves these tests."""
+    root = tmp_path_factory.mktemp("disk")
+    place = root / "cache"
     place.mkdir()
     used = sum(path.stat().st_size + 4096 for path in (made / "cache" / "models").rglob("*"))
     if subprocess.run(
@@ -41,16 +43,33 @@ def small_disk(tmp_path: Path, made: Path) -> Iterator[Path]:  # noqa: F811
         shutil.copytree(made / "cache" / "models", place / "models")
         yield place
     finally:
+        with working_in(root):
+            end_processes(Workspace.current())
         subprocess.run(["umount", "-l", str(place)], check=False)
 
 
-def test_a_full_disk_stops_the_job_with_a_sentence_and_room_lets_it_go_on(small_disk, executor, world, harm, often, monkeypatch):  # noqa: F811
-    """The cache's disk is full: the job says so; made larger, Continue ends it with the undisturbed run's numbers."""
+@pytest.fixture
+def small_disk(disk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """That disk with nothing on it but the model; what a test makes before it goes there lies elsewhere."""
     monkeypatch.delenv("SFTQA_JOB_MODULE")
+    monkeypatch.setenv("SFTQA_STATE", str(disk.parent / "state"))
+    _remount(disk, "rw,size=64m")
+    _empty(disk)
+    return disk
+
+
+def _empty(place: Path) -> None:
+    for folder in place.iterdir():
+        if folder.name != "models":
+            shutil.rmtree(folder)
+
+
+def test_a_full_disk_stops_the_job_with_a_sentence_and_room_lets_it_go_on(small_disk, world, harm, often, monkeypatch):  # noqa: F811
+    """The cache's disk is full: the job says so; made larger, Continue ends it with the undisturbed run's numbers."""
     row = harm("cache's disk full while a run is made")
     plain = workflows.run(workflows.train(train_settings(world)).run)
     monkeypatch.setenv("SFTQA_CACHE", str(small_disk))
-    full = type(executor)(Workspace.current(), executor.timing)
+    full = LocalExecutor(Workspace.current(), FAST)
     for number in range(often(10)):
         _resize(small_disk, -number * 4096)
         job = ended(full, full.submit("train", train_settings(world).to_dict()))
@@ -64,8 +83,7 @@ def test_a_full_disk_stops_the_job_with_a_sentence_and_room_lets_it_go_on(small_
         assert (job.state, job.error) == ("done", None)
         pd.testing.assert_frame_equal(workflows.run(job.result).predictions(), plain.predictions())
         row.done("told; with room it went on to the same numbers")
-        for name in ("runs", "completions", "hits", "answers", "unfinished"):
-            shutil.rmtree(small_disk / name, ignore_errors=True)
+        _empty(small_disk)
 
 
 def _resize(place: Path, change: int) -> None:
@@ -73,13 +91,11 @@ def _resize(place: Path, change: int) -> None:
     _remount(place, f"size={used + ROOM + change}")
 
 
-def test_a_read_only_cache_is_read(small_disk, executor, world, harm, monkeypatch):  # noqa: F811
+def test_a_read_only_cache_is_read(small_disk, world, harm, monkeypatch):  # noqa: F811
     """Looking works, writing is told, and writable again it goes on."""
-    monkeypatch.delenv("SFTQA_JOB_MODULE")
     row = harm("cache's disk mounted read-only")
-    _remount(small_disk, "size=64m")
     monkeypatch.setenv("SFTQA_CACHE", str(small_disk))
-    reader = type(executor)(Workspace.current(), executor.timing)
+    reader = LocalExecutor(Workspace.current(), FAST)
     workflows.probe(ProbeSettings("tiny", world, scheme=SCHEME, device="cpu"))
     before = workflows.profile("tiny", world, scheme=SCHEME).table
     _remount(small_disk, "ro")
