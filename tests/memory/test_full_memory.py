@@ -76,7 +76,7 @@ def test_full_memory_goes_on_with_fewer(windowed, whole, most, monkeypatch):
     assert sum(size > most for size in tried) <= 6  # a size that failed is not tried again and again
 
 
-MOMENTS = (1, 3, 8, 21)
+MOMENTS = (1, 3, 8, 2 * SETTINGS.max_new_tokens + 1)  # calls; the last one late on the way
 
 
 @pytest.mark.parametrize("call", MOMENTS)
