@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from sftqa_core.artifacts.kept import Kept
+from sftqa_core.memory.scores import share_interval
 from sftqa_core.records import DOMAINS, DomainAccuracy, LevelAccuracy, LevelScheme
 
 if TYPE_CHECKING:
@@ -28,17 +29,9 @@ KEPT_FACTS = 2_000  # draws of up to so many facts are kept, 8 MB each at most
 KEPT_BYTES = 100_000_000  # of all of them
 
 
-def share_interval(count: float, n: int) -> tuple[float, float]:
-    """Wilson's 95% interval of a share as statsmodels has it: rounding may leave its ends 1e-17 off 0 and 1. (0, 1) for n = 0."""
-    from statsmodels.stats.proportion import proportion_confint
-
-    low, high = proportion_confint(count, n, method="wilson") if n else (0.0, 1.0)
-    return float(low), float(high)
-
-
 def wilson(correct: int, n: int) -> tuple[float, float]:
-    """The same, with ends of exactly 0 and 1 where nothing or all is right."""
-    low, high = share_interval(correct, n)
+    """Wilson's 95% interval of a share, with ends of exactly 0 and 1 where nothing or all is right. (0, 1) for n = 0."""
+    low, high = map(float, share_interval(correct, n)) if n else (0.0, 1.0)
     return (0.0 if correct == 0 else low), (1.0 if correct == n else high)
 
 
@@ -145,7 +138,7 @@ def mean_interval(scores: np.ndarray, seeds: int, draws: np.ndarray) -> Estimate
         return Estimate(None, None, None)
     value = float(scores.mean())
     if seeds == 1 or value in (0.0, 1.0):
-        low, high = share_interval(value * len(scores), len(scores))
+        low, high = map(float, share_interval(value * len(scores), len(scores)))
         return Estimate(value, max(0.0, low), min(1.0, high))
     return Estimate(value, *percentiles(draws))
 

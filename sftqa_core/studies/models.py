@@ -7,8 +7,9 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from sftqa_core.evaluation.intervals import percentiles, resampled, share_interval
+from sftqa_core.evaluation.intervals import percentiles, resampled
 from sftqa_core.memory.agreement import spearman
+from sftqa_core.memory.scores import share_interval
 from sftqa_core.records import DOMAIN_NAMES, Finding
 from sftqa_core.studies import statistics as findings
 from sftqa_core.studies.amount import curve
@@ -28,7 +29,7 @@ def level_shares(models: Sequence[Outcomes]) -> pd.DataFrame:
             known = int((levels >= 0).sum())
             for at, label in enumerate(outcomes.scheme.labels):
                 count = int((levels == at).sum())
-                low, high = share_interval(count, known) if known else (None, None)
+                low, high = map(float, share_interval(count, known)) if known else (None, None)
                 rows.append((outcomes.model, domain, label, count, count / known if known else None, low, high))
     return pd.DataFrame(rows, columns=["model", "domain", "level", "facts", "share", "low", "high"])
 
