@@ -9,6 +9,7 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -201,7 +202,13 @@ def sha256(path: Path) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries a result depends on, as far as they are installed."""
+    """Versions of Python and of the libraries a result depends on, as far as they are installed; as they are when first asked for, since
+    what is installed later is not what this process works with."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
     installed = {"python": platform.python_version()}
     for name in _RECORDED:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

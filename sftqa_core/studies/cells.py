@@ -14,7 +14,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@lru_cache(maxsize=4096)  # a study asks for the same runs on every device
 def canonical(run: TrainSettings, learning_rate: float | None = None) -> TrainSettings:
     """Settings that decide a run's answers, others at their defaults: equal for runs that do the same.
 
