@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from sftqa_core.artifacts.kept import Kept
+from sftqa_core.artifacts import Kept
 from sftqa_core.engine.randomness import keys_of, uniforms
 from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.knowledge.facts import FactSource, subject_key

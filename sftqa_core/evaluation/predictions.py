@@ -31,8 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sftqa_core.artifacts import is_finished, place_of, read_kept, write_folder
-from sftqa_core.artifacts.kept import Kept
+from sftqa_core.artifacts import Kept, is_finished, place_of, read_kept, write_folder
 from sftqa_core.engine.capacity import fits_window, require_window, window_of
 from sftqa_core.errors import ArtifactDamaged, NotEnoughFacts
 from sftqa_core.jsonrecord import fingerprint

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sftqa_core.artifacts.kept import Kept
+from sftqa_core.artifacts import Kept
 from sftqa_core.errors import ModelUnavailable, first_line
 from sftqa_core.jsonrecord import fingerprint, shown
 from sftqa_core.models.loading import beginning_ids, continuation, plain_ids, tokenizer_panics

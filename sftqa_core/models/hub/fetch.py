@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from sftqa_core import errors
-from sftqa_core.artifacts import in_words, sha256
-from sftqa_core.artifacts.kept import Kept
+from sftqa_core.artifacts import Kept, in_words, sha256
 from sftqa_core.errors import ModelUnavailable, SftqaError, StorageError, first_line
 from sftqa_core.jsonrecord import shown
 from sftqa_core.models.hub.hub_cache import HubName, commit_of, hub_cache, hub_errors, hub_name, is_whole, keep_reference, wanted_file
