@@ -13,7 +13,7 @@ from pages._ui import resources
 from pages._ui.titles import run_title, source_name
 from pages._ui.wording import literal
 from sftqa_core.errors import SettingsError
-from sftqa_core.records import DOMAIN_NAMES, METHODS, PAPER, SCHEMES, SPLITS, LevelScheme, read_cutoffs, with_cutoffs, written_cutoffs
+from sftqa_core.records import DOMAIN_NAMES, METHODS, PAPER, SCHEMES, SPLITS, LevelScheme, read_cutoffs, with_cutoffs
 from sftqa_core.records.schemes import MOST_CUTOFFS
 
 LEVELS_BY = {"paper": "paper's five", "cutoffs": "custom cut-offs", "slick": "SliCK"}
@@ -141,7 +141,7 @@ def _own_cutoffs() -> LevelScheme:
                 st.session_state[f"cut-{at}"] = round((1 + cuts[-1]) / 2, 2)
             cuts.append(round(float(st.number_input(f"L{at}: R up to", 0.0, 0.99, step=0.05, key=f"cut-{at}", **kept)), 2))
     scheme = with_cutoffs(cuts)
-    st.query_params["cut"] = written_cutoffs(scheme)
+    st.query_params["cut"] = scheme.written_cutoffs
     return scheme
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from sftqa_core.jsonrecord import Keys, Record, at_most, like, setting, shown, within
-from sftqa_core.records.schemes import MAX_NEW_TOKENS, MAX_SEED, MOST_GPUS, LevelScheme, ProbeSettings, quantization_problems
+from sftqa_core.records.probes import MOST_GPUS, ProbeSettings, quantization_problems
+from sftqa_core.records.schemes import MAX_NEW_TOKENS, MAX_SEED, LevelScheme
 
 MAX_PROMPT = 10_000  # characters of a prompt's form
 MAX_SHOTS = 100  # examples in front of a question

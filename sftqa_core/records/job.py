@@ -1,17 +1,57 @@
-"""The command line that repeats a piece of work, built from its frozen settings."""
+"""A piece of work: what it asks of the machine, its row in the queue, and the command line that repeats it."""
 
 import json
 import shlex
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sftqa_core.jsonrecord import Setting, declared
-from sftqa_core.records.schemes import OWN, SLICK, LevelScheme, ProbeSettings, with_cutoffs, written_cutoffs
+from sftqa_core.jsonrecord import Record, Setting, declared, setting
+from sftqa_core.records.probes import ProbeSettings
+from sftqa_core.records.schemes import OWN, SLICK, LevelScheme, with_cutoffs
 from sftqa_core.records.studying import StudySettings
 from sftqa_core.records.tuning import PROMPTS, PromptFormat, TrainSettings
 
+KEPT = {  # kind of work -> what a person still has when it ends before its time
+    "probe": "Finished facts are kept.",
+    "train": "Probed facts, the base model's answers and the training's last checkpoint, if any, are kept.",
+    "study": "Finished runs are kept, and the last checkpoint, if any, of the current run.",
+    "pretrain": "The last checkpoint, if any, is kept.",
+    "select": "Probed facts are kept.",
+    "fetch": "Files that are complete are kept.",
+}
+DEVICELESS = ("fetch",)  # kinds of work that wait for the network: they take no device, and none has to be free for them
+ACTIVE, OVER = ("queued", "running", "stopping"), ("done", "failed", "cancelled")  # states of a job
+MOVES = ("first", "up", "down", "last")  # ways to change a queued job's place
+REASONS = ("memory", "disk")  # why a job failed, where the program knows what to offer
 _VERBS = {TrainSettings: "train", ProbeSettings: "probe", StudySettings: "study"}
 _SAMPLING = ("samples", "temperature", "max_new_tokens")
+
+
+@dataclass(frozen=True)
+class Resources(Record):
+    """What work needs of the machine; it starts when all of it is free at once. Memory is forecast, not leased."""
+
+    gpus: int = setting(0, low=0)  # 0: the processor
+
+
+@dataclass(frozen=True)
+class Job(Record):
+    """One row of the queue. Progress and log are files in `folder`, not here."""
+
+    id: str
+    kind: str  # probe, train, study, pretrain or fetch
+    settings: dict[str, Any]  # the settings record as JSON, frozen at submission
+    state: str  # queued, running, stopping, done, failed or cancelled
+    created: str  # ISO 8601, UTC
+    started: str | None = None
+    finished: str | None = None
+    folder: str = ""
+    result: str | None = None  # run id, artefact or model name
+    error: str | None = None  # one sentence for people
+    turn: int = 1  # how often it was put into the queue: a page that shows an earlier turn must not cancel this one
+    gpus: int = 0  # how many it asks for; 0: the processor
+    reason: str | None = None  # one of REASONS, of a failed job
+    expected_s: tuple[float, ...] = ()  # seconds it was forecast to take at submission, at best and at worst
 
 
 def command_of(settings: TrainSettings | ProbeSettings | StudySettings) -> str:
@@ -56,5 +96,5 @@ def _scheme(scheme: LevelScheme) -> list[str]:
     if scheme == SLICK:
         return ["--scheme", "slick"]
     if scheme.name == OWN and scheme == with_cutoffs(scheme.cutoffs):
-        return ["--cutoffs", written_cutoffs(scheme)]
+        return ["--cutoffs", scheme.written_cutoffs]
     return ["--scheme", json.dumps(scheme.to_dict(), ensure_ascii=False)]
