@@ -18,7 +18,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -111,7 +110,7 @@ def our_environment() -> dict[str, str]:
     return found
 
 
-@contextmanager
+@contextlib.contextmanager
 def answers(module: str, request: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Iterator[queue.Queue[dict[str, Any]]]:
     """What a process that is started for it says to `request`; after its last line {"ended": the last line of its log}.
 
