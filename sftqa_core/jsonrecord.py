@@ -88,9 +88,13 @@ def like(kind: Any, name: str, **changes: Any) -> Any:
     return dataclasses.field(default=same.default, default_factory=same.default_factory, metadata=metadata)
 
 
-@functools.cache
 def declared(kind: Any) -> dict[str, Setting]:
     """A record's settings by name, in their order. The dict is shared: do not change it."""
+    return _declared(kind)
+
+
+@functools.cache  # typed apart: mypy takes the class of a dataclass for something that can't be hashed
+def _declared(kind: Any) -> dict[str, Setting]:
     hints, settings = typing.get_type_hints(kind), {}
     for field in dataclasses.fields(kind):
         inner = [hint for hint in typing.get_args(hints[field.name]) if hint is not type(None)]
