@@ -18,8 +18,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone knows it by
 from transformers import AttentionInterface
 
-from sftqa_core.models.loading import LoadedModel
-from sftqa_core.models.spreading import is_spread
+from sftqa_core.models import loading, spreading
 
 _GROWTH = 1.5  # room that there is, to what was needed, when there was too little: all keys and values move then
 
@@ -123,13 +122,13 @@ _PASS: ContextVar[_Pass] = ContextVar("sftqa_pass")
 class PackedModel:
     """Runs segments through a loaded model. The model is as it was before and after each pass."""
 
-    def __init__(self, loaded: LoadedModel):
+    def __init__(self, loaded: loading.LoadedModel):
         self.model = loaded.model
         self.tokens = 0  # that went through it so far
         self.windows: set[int] = set()  # in which some layer attended
         parameters = inspect.signature(self.model.forward).parameters
         self._keeps_logits = "logits_to_keep" in parameters
-        self._spread = is_spread(self.model)
+        self._spread = spreading.is_spread(self.model)
 
     @torch.no_grad()
     def read(self, segments: Sequence[Segment]) -> list[torch.Tensor]:

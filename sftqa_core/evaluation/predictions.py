@@ -38,8 +38,7 @@ from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.knowledge.facts import FactSource, pick_facts
 from sftqa_core.knowledge.matching import Matcher, normalise
-from sftqa_core.models.catalogue import ModelFingerprint
-from sftqa_core.models.loading import LoadedModel
+from sftqa_core.models import catalogue, loading
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import TrainSettings
 from sftqa_core.training.encoding import ExamplePool, asking
@@ -75,7 +74,7 @@ def require_test_facts(facts: pd.DataFrame, source: str, model: str = "") -> Non
 
 
 def predict(
-    loaded: LoadedModel,
+    loaded: loading.LoadedModel,
     facts: pd.DataFrame,
     settings: TrainSettings,
     reporter: Reporter | None = None,
@@ -109,14 +108,14 @@ def predict(
 
 
 def encode_questions(
-    loaded: LoadedModel, facts: pd.DataFrame, settings: TrainSettings, shots: int = 0, pool: pd.DataFrame | None = None
+    loaded: loading.LoadedModel, facts: pd.DataFrame, settings: TrainSettings, shots: int = 0, pool: pd.DataFrame | None = None
 ) -> list[list[int]]:
     """Each question's prompt as token ids (see `predict`). Raises `SettingsError` when one does not fit the model."""
     return encode_shown(loaded, facts, settings, shots, pool)[0]
 
 
 def encode_shown(
-    loaded: LoadedModel, facts: pd.DataFrame, settings: TrainSettings, shots: int = 0, pool: pd.DataFrame | None = None
+    loaded: loading.LoadedModel, facts: pd.DataFrame, settings: TrainSettings, shots: int = 0, pool: pd.DataFrame | None = None
 ) -> tuple[list[list[int]], list[int]]:
     """The same, and how many examples stand in front of each question."""
     if shots and pool is None:
@@ -166,7 +165,7 @@ class _Finder:
 
 
 def is_kept(
-    stage: str, model: ModelFingerprint, facts: pd.DataFrame, source: FactSource, settings: TrainSettings, aliases: Aliases
+    stage: str, model: catalogue.ModelFingerprint, facts: pd.DataFrame, source: FactSource, settings: TrainSettings, aliases: Aliases
 ) -> bool:
     """Whether `kept_predictions` would find them; reads nothing but whether the folder is finished."""
     return is_finished(_folder(_key(stage, model, facts, source, settings, aliases)))
@@ -174,7 +173,7 @@ def is_kept(
 
 def kept_predictions(
     stage: str,
-    model: ModelFingerprint,
+    model: catalogue.ModelFingerprint,
     facts: pd.DataFrame,
     source: FactSource,
     settings: TrainSettings,
@@ -209,7 +208,7 @@ def _folder(key: dict[str, Any]) -> Path:
 
 
 def _key(
-    stage: str, model: ModelFingerprint, facts: pd.DataFrame, source: FactSource, settings: TrainSettings, aliases: Aliases
+    stage: str, model: catalogue.ModelFingerprint, facts: pd.DataFrame, source: FactSource, settings: TrainSettings, aliases: Aliases
 ) -> dict[str, Any]:
     """Everything that the answers and their judgement depend on."""
     shots = settings.few_shot_stages.get(stage)
@@ -258,7 +257,7 @@ def majority_predictions(facts: pd.DataFrame, source_facts: pd.DataFrame, match:
 
 
 def few_shot_predictions(
-    loaded: LoadedModel,
+    loaded: loading.LoadedModel,
     facts: pd.DataFrame,
     source_facts: pd.DataFrame,
     settings: TrainSettings,

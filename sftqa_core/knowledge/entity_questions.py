@@ -27,11 +27,10 @@ from typing import Any
 from sftqa_core.artifacts import damaged_files, read_manifest, write_folder
 from sftqa_core.errors import FactsError, SftqaError
 from sftqa_core.jsonrecord import fingerprint, listed, parse_json, shown
+from sftqa_core.knowledge import matching, spreadsheet
 from sftqa_core.knowledge.facts import FactSource, fact_table, read_facts, text_fault, write_facts
-from sftqa_core.knowledge.matching import stands_inside
 from sftqa_core.knowledge.relations import Relation, builtin_relations
 from sftqa_core.knowledge.rows import MAX_ANSWERS, Row, merge_rows
-from sftqa_core.knowledge.spreadsheet import decode_text
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import SPLITS, SourceReport
 from sftqa_core.workspace import Workspace
@@ -267,7 +266,7 @@ def _parse_and_store(files: dict[str, bytes], relations: dict[str, Relation], fo
         raise FactsError(f"None of the {parsed.unparsed:,} questions has the form of its relation; no facts were found.")
     merged = merge_rows(parsed.rows)
     facts = fact_table(merged.facts, NAME).drop(columns="exposures")
-    echo = sum(stands_inside(row.subject, row.answers) for row in parsed.rows)
+    echo = sum(matching.stands_inside(row.subject, row.answers) for row in parsed.rows)
     dropped = merged.merged, merged.excluded_from_train
     report = SourceReport(NAME, len(facts), parsed.counts, parsed.unparsed, len(facts), *dropped, echo).to_dict()
     with contextlib.suppress(OSError):  # a workspace that can't be written to only costs the next opening's seconds
@@ -289,7 +288,7 @@ def _parse(files: dict[str, bytes], relations: dict[str, Relation]) -> _Parsed:
     for name, content in files.items():
         if relation := relations.get(_relation_id(name)):
             try:
-                _parse_file(name, relation, parse_json(decode_text(content, name)), parsed)
+                _parse_file(name, relation, parse_json(spreadsheet.decode_text(content, name)), parsed)
             except ValueError as error:
                 parsed.problems.append(f"{name} is not readable JSON: {error}.")
             except FactsError as error:

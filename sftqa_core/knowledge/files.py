@@ -16,10 +16,9 @@ from typing import Any
 
 from sftqa_core.errors import FactsError, SettingsError
 from sftqa_core.jsonrecord import MAX_LISTED, listed, parse_json, shown
-from sftqa_core.knowledge.facts import MAX_TEXT, FactSource
+from sftqa_core.knowledge import facts, spreadsheet
 from sftqa_core.knowledge.relations import Relation
 from sftqa_core.knowledge.rows import COLUMN_NAMES, MAX_COLUMNS, MAX_ROWS, Cells, refuse_many_rows, source_from_cells
-from sftqa_core.knowledge.spreadsheet import csv_table, decode_text, text_lines
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 MAX_BYTES = 500_000_000
@@ -31,7 +30,7 @@ _BATCH = 2_000  # rows in hand
 _KINDS = ("BYTE_ARRAY", "BOOLEAN", "INT32", "INT64", "FLOAT", "DOUBLE")
 
 
-def load_own(path: Path, name: str | None = None) -> FactSource:
+def load_own(path: Path, name: str | None = None) -> facts.FactSource:
     """The facts in a file, in `name` (default: the path). Raises `FactsError` with every problem by row and column.
 
     A fact's id holds the file's name without its folder, so a file can be moved and keeps its results.
@@ -55,7 +54,7 @@ def read_relations(path: Path) -> dict[str, Relation]:
         raise FactsError(f"{path} is not a file.")
     if path.stat().st_size > MAX_SIDECAR_BYTES:
         raise FactsError(f"{path.name} has {path.stat().st_size:,} bytes; a file of relations may have {MAX_SIDECAR_BYTES:,}.")
-    data = _toml(decode_text(path.read_bytes(), path.name), path.name)
+    data = _toml(spreadsheet.decode_text(path.read_bytes(), path.name), path.name)
     if len(data) > MAX_RELATIONS:
         raise FactsError(f"{path.name} has {len(data):,} relations, the most is {MAX_RELATIONS:,}.")
     relations, problems = {}, []
@@ -104,7 +103,7 @@ def _cells(path: Path) -> Cells:
 
 def _csv(path: Path) -> Cells:
     """Read twice, too: a file of too many rows is refused before any of them is kept."""
-    header, rows, _ = csv_table(_lines(path), path.name)
+    header, rows, _ = spreadsheet.csv_table(_lines(path), path.name)
 
     def faults() -> Iterator[str]:
         for number, row in enumerate(rows, 2):  # row 1 is the header, as a spreadsheet counts
@@ -113,7 +112,7 @@ def _csv(path: Path) -> Cells:
                 yield f"{path.name}, row {number:,}: more cells than the {len(header)} columns; put quotes around text with a comma."
 
     _refuse(faults())
-    return Cells(path.name, header, enumerate(csv_table(_lines(path), path.name)[1], 2), text_lists=True)
+    return Cells(path.name, header, enumerate(spreadsheet.csv_table(_lines(path), path.name)[1], 2), text_lists=True)
 
 
 def _json_lines(path: Path) -> Cells:
@@ -150,7 +149,7 @@ def _objects(path: Path) -> Iterator[tuple[int, Any]]:
 
 def _lines(path: Path) -> Iterator[str]:
     with path.open("rb") as file:
-        yield from text_lines(file, path.name)
+        yield from spreadsheet.text_lines(file, path.name)
 
 
 def _refuse(faults: Iterator[str]) -> None:
@@ -232,10 +231,10 @@ def _refuse_long_texts(name: str, before: int, column: Any) -> None:
             inside.append(array.flatten())
         elif pa.types.is_string(array.type) or pa.types.is_large_string(array.type) or pa.types.is_binary(array.type):
             longest = pc.max(pc.binary_length(array)).as_py() or 0
-            if longest > 4 * MAX_TEXT:
+            if longest > 4 * facts.MAX_TEXT:
                 raise FactsError(
                     f"{name}: row {before + 1:,} or one of the {_BATCH:,} from it on holds a text of {longest:,} bytes; "
-                    f"the most is {MAX_TEXT:,} characters."
+                    f"the most is {facts.MAX_TEXT:,} characters."
                 )
 
 

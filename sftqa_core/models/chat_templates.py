@@ -20,9 +20,7 @@ from typing import Any
 
 from sftqa_core.errors import ModelUnavailable, SettingsError
 from sftqa_core.jsonrecord import fingerprint, shown
-from sftqa_core.models import chat_child
-from sftqa_core.models.catalogue import ModelFingerprint, base_card
-from sftqa_core.models.model_files import MAX_TOKENIZER_BYTES, ModelFolder
+from sftqa_core.models import catalogue, chat_child, model_files
 from sftqa_core.processes import answers, our_environment
 from sftqa_core.records import ModelCard, PromptFormat
 
@@ -83,9 +81,9 @@ def chat_template(card: ModelCard) -> ChatTemplate | None:
     """
     if card.path is None:
         return None
-    own = ModelFolder(Path(card.path))
-    base = None if (own.path / _SETTINGS).is_file() else base_card(card)
-    folder = own if base is None or base.path is None else ModelFolder(Path(base.path))
+    own = model_files.ModelFolder(Path(card.path))
+    base = None if (own.path / _SETTINGS).is_file() else catalogue.base_card(card)
+    folder = own if base is None or base.path is None else model_files.ModelFolder(Path(base.path))
     settings = _json(folder, _SETTINGS)
     file = folder.text(TEMPLATE, MAX_TEMPLATE_BYTES) if (folder.path / TEMPLATE).exists() else None
     text = file or _named(settings.get("chat_template"))
@@ -108,7 +106,7 @@ def require_chat_template(card: ModelCard) -> ChatTemplate:
     )
 
 
-def asked_by(model: ModelFingerprint, card: ModelCard, form: PromptFormat) -> ModelFingerprint:
+def asked_by(model: catalogue.ModelFingerprint, card: ModelCard, form: PromptFormat) -> catalogue.ModelFingerprint:
     """The identity of what answers: with the template's, where the form is a chat. Raises as `require_chat_template` does."""
     return replace(model, template=require_chat_template(card).fingerprint()) if form.chat else model
 
@@ -218,5 +216,5 @@ def _named(setting: Any) -> str | None:
     return text if isinstance(text, str) and text else None
 
 
-def _json(folder: ModelFolder, name: str) -> dict[str, Any]:
-    return folder.json(name, MAX_TOKENIZER_BYTES) if (folder.path / name).exists() else {}
+def _json(folder: model_files.ModelFolder, name: str) -> dict[str, Any]:
+    return folder.json(name, model_files.MAX_TOKENIZER_BYTES) if (folder.path / name).exists() else {}

@@ -14,11 +14,8 @@ from typing import Any
 
 from sftqa_core.errors import MissingPackage, ModelUnavailable, OutOfMemory, SettingsError, SftqaError, first_line
 from sftqa_core.jsonrecord import shown
-from sftqa_core.models.catalogue import ModelFingerprint, base_card, model_fingerprint
-from sftqa_core.models.devices import NUMBER_FORMATS, SEPARATE, require_gpus, resolve_device, torch_device
+from sftqa_core.models import catalogue, devices, model_files, quantising
 from sftqa_core.models.hub.fetch import present, present_base
-from sftqa_core.models.model_files import ModelFolder, refuse_growing_tokenizer
-from sftqa_core.models.quantising import NF4, keep_as_loaded, nf4_settings, number_format, refuse_unusable, require_quantiser
 from sftqa_core.progress import Reporter
 from sftqa_core.records import ModelCard
 
@@ -99,7 +96,7 @@ class LoadedModel:
     tokenizer: Any
     device: str  # what computes: cpu, cuda, rocm or mps (see devices.py)
     dtype: str  # that it computes in, float32 or bfloat16; of its weights the fingerprint says it
-    fingerprint: ModelFingerprint
+    fingerprint: catalogue.ModelFingerprint
     bos_ids: list[int]  # what the tokenizer puts in front of a text; empty for models without
     end_ids: tuple[int, ...]  # tokens that end a text; the first is the tokenizer's own
     pad_id: int  # differs from the end token wherever the tokenizer has a padding token
@@ -136,38 +133,38 @@ def load_model(
         from sftqa_core.models.spreading import is_spread, layer_places, spread
 
         place = _device(device, gpus)
-        name, nf4 = NUMBER_FORMATS[place], quantization == NF4
+        name, nf4 = devices.NUMBER_FORMATS[place], quantization == quantising.NF4
         compute = getattr(torch, name)
-        require_quantiser(quantization, place)
+        quantising.require_quantiser(quantization, place)
         card = present(card, reporter)
-        base = base_card(card)
+        base = catalogue.base_card(card)
         own = Path(card.path or "")
         folder = own if base is None else Path(present_base(card, base, reporter).path or "")
         _refuse_code(folder, card.name)
-        refuse_unusable(ModelFolder(folder), ModelFolder(own) if base else None, card.name, quantization)
+        quantising.refuse_unusable(model_files.ModelFolder(folder), model_files.ModelFolder(own) if base else None, card.name, quantization)
         if nf4:
-            four_bits = nf4_settings(compute)  # it is quantised on its device while it is read
-            model = _weights(folder, compute, quantization_config=four_bits, device_map={"": torch_device(place)})
-            keep_as_loaded(model, card.name)
+            four_bits = quantising.nf4_settings(compute)  # it is quantised on its device while it is read
+            model = _weights(folder, compute, quantization_config=four_bits, device_map={"": devices.torch_device(place)})
+            quantising.keep_as_loaded(model, card.name)
         else:
             model = _weights(folder, torch.float32 if base else compute, 1 if base else gpus)
         if base is not None:
             model = (beside if nf4 else merged)(model, own)
         words = own if (own / "tokenizer_config.json").is_file() else folder
-        refuse_growing_tokenizer(ModelFolder(words), card.name)
+        model_files.refuse_growing_tokenizer(model_files.ModelFolder(words), card.name)
         tokenizer = AutoTokenizer.from_pretrained(words, trust_remote_code=False, local_files_only=True)
         _refuse_other_tokenizer(model, tokenizer, card.name)
         if gpus > 1 and not nf4:
             model = model if is_spread(model) else spread(model.to(compute), layer_places(model, range(gpus)))
         elif not nf4:
-            model = model.to(device=torch_device(place), dtype=compute)
+            model = model.to(device=devices.torch_device(place), dtype=compute)
         model.eval()
         ends = end_ids(model, tokenizer, card.name)
         pad = pad_id(model, tokenizer, ends)
         # the model's own top-p or repetition penalty would survive a merge
         model.generation_config = GenerationConfig(eos_token_id=list(ends), pad_token_id=pad, do_sample=False)
         return LoadedModel(
-            card, model, tokenizer, place, name, model_fingerprint(card, number_format(place, quantization), place),
+            card, model, tokenizer, place, name, catalogue.model_fingerprint(card, quantising.number_format(place, quantization), place),
             beginning_ids(tokenizer), ends, pad, gpus,
         )  # fmt: skip
 
@@ -251,13 +248,13 @@ def explained(name: str) -> Iterator[None]:
 def _device(wanted: str, gpus: int) -> str:
     import torch
 
-    place = resolve_device(wanted)
+    place = devices.resolve_device(wanted)
     if place != "cpu" and not (torch.backends.mps if place == "mps" else torch.cuda).is_available():
         # never the processor instead: the lease that this work holds is the GPU's
         reason = "it needs a newer macOS" if place == "mps" else "`sftqa doctor` says more"
         raise SettingsError(f"There is a GPU here, but torch can't use it: {reason}. Choose device cpu.")
     if gpus > 1:
-        require_gpus(gpus, torch.cuda.device_count() if place in SEPARATE else 0)
+        devices.require_gpus(gpus, torch.cuda.device_count() if place in devices.SEPARATE else 0)
     return place
 
 
@@ -265,7 +262,7 @@ def _refuse_code(folder: Path, name: str) -> None:
     """A model type that this transformers does not know would need the code in the model's own folder."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    config = ModelFolder(folder).config()
+    config = model_files.ModelFolder(folder).config()
     kind = config.get("model_type")
     if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         return

@@ -29,9 +29,7 @@ from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion, SettingsE
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.corpus import corpus_of
 from sftqa_core.knowledge.facts import FactSource
-from sftqa_core.models.catalogue import EXPOSURES, folder_card
-from sftqa_core.models.devices import resolve_device, torch_device
-from sftqa_core.models.loading import no_progress_bar
+from sftqa_core.models import catalogue, devices, loading
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import ModelCard, PretrainSettings
 
@@ -109,7 +107,7 @@ class Place:
     @classmethod
     def choose(cls, device: str, precision: str = "auto") -> "Place":
         """`auto` takes the GPU if there is one; and bfloat16 wherever the hardware has it, as it is faster there."""
-        name = resolve_device(device)
+        name = devices.resolve_device(device)
         if precision != "auto":
             return cls(name, precision == "bfloat16")
         if name == "cpu":  # native arithmetic only; emulating it would be slower than float32
@@ -120,7 +118,7 @@ class Place:
     @property
     def torch(self) -> str:
         """What torch calls the device."""
-        return torch_device(self.device)
+        return devices.torch_device(self.device)
 
     @property
     def attention(self) -> str:
@@ -271,15 +269,15 @@ def pretrain(settings: PretrainSettings, source: FactSource, target: Path, repor
     }
 
     def fill(folder: Path) -> None:
-        with no_progress_bar():
+        with loading.no_progress_bar():
             model.half().save_pretrained(folder)
         save_tokenizer(tokenizer, folder)
-        corpus.facts.to_parquet(folder / EXPOSURES, index=False)
+        corpus.facts.to_parquet(folder / catalogue.EXPOSURES, index=False)
 
     write_folder(target, fill, manifest)
     checkpoint.forget()
     reporter.log(f"{settings.name}: {model.num_parameters():,} parameters, {blocks.size:,} tokens, {seconds:.0f} s.")
-    return folder_card(target, settings.name, "pretrained")
+    return catalogue.folder_card(target, settings.name, "pretrained")
 
 
 def learning_rate(settings: PretrainSettings, step: int, steps: int) -> float:

@@ -15,9 +15,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from sftqa_core.errors import MissingPackage, ModelUnavailable, SettingsError
-from sftqa_core.models import devices
-from sftqa_core.models.catalogue import base_card
-from sftqa_core.models.model_files import ModelFolder, refuse_huge, refuse_odd_adapter
+from sftqa_core.models import catalogue, devices, model_files
 from sftqa_core.records import ModelCard, TrainSettings
 
 NF4 = "nf4"
@@ -62,19 +60,19 @@ def require_quantiser(quantization: str, device: str) -> None:
 def refuse_second_adapter(card: ModelCard, settings: TrainSettings) -> None:
     """Raise `SettingsError` for training on an adapter's model in 4 bits: the adapter can't be merged into such weights without loss,
     so it stays beside them, where a second one has no place."""
-    if settings.quantization == NF4 and settings.n != 0 and base_card(card) is not None:
+    if settings.quantization == NF4 and settings.n != 0 and catalogue.base_card(card) is not None:
         raise SettingsError(
             f"{card.name} is an adapter, and no second adapter can be trained while its model is in 4 bits (nf4). "
             "Merge it first (sftqa export --merge), or choose quantization none."
         )
 
 
-def refuse_unusable(base: ModelFolder, adapter: ModelFolder | None, name: str, quantization: str) -> None:
+def refuse_unusable(base: model_files.ModelFolder, adapter: model_files.ModelFolder | None, name: str, quantization: str) -> None:
     """Raise `ModelUnavailable` for a model, or an adapter on it, that is never loaded (with its weights held so)."""
-    refuse_huge(base, name)
+    model_files.refuse_huge(base, name)
     refuse_quantised(base.config(), name, quantization)
     if adapter is not None:
-        refuse_odd_adapter(adapter, name)
+        model_files.refuse_odd_adapter(adapter, name)
 
 
 def refuse_quantised(config: Mapping[str, Any], name: str, quantization: str) -> None:
