@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name everyone knows it by
 from transformers import AttentionInterface
 
 from sftqa_core.models import loading, spreading
@@ -160,7 +159,7 @@ def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, hidde
     """
     # on a CPU, with so few queries each, plain products are faster; on Apple's GPUs they have fewer bugs
     if form.softcap is None and query.device.type == "cuda":
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=hidden, scale=form.scaling)
+        return torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=hidden, scale=form.scaling)
     scores = (query * (query.shape[-1] ** -0.5 if form.scaling is None else form.scaling)) @ key.transpose(-1, -2)
     if form.softcap is not None:
         scores = form.softcap * torch.tanh(scores / form.softcap)

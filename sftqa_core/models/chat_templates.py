@@ -24,10 +24,8 @@ from sftqa_core.models import catalogue, chat_child, model_files
 from sftqa_core.processes import answers, our_environment
 from sftqa_core.records import ModelCard, PromptFormat
 
-TEMPLATE = "chat_template.jinja"
 MAX_TEMPLATE_BYTES = 1_000_000
 MAX_TURNS = 101  # exchanges of one conversation: the most examples that can be shown, and the question
-_SETTINGS, _TOKENS = "tokenizer_config.json", "special_tokens_map.json"
 _INSTEAD = "Choose prompt qa or plain, or write your own."
 _STARTS = (0, 1, 5, 17)  # numbers of examples that are rendered together: up to the next one
 _RULES = 1  # raised when pieces are taken out of a rendered template otherwise
@@ -82,14 +80,15 @@ def chat_template(card: ModelCard) -> ChatTemplate | None:
     if card.path is None:
         return None
     own = model_files.ModelFolder(Path(card.path))
-    base = None if (own.path / _SETTINGS).is_file() else catalogue.base_card(card)
+    base = None if (own.path / model_files.TOKENIZER_CONFIG).is_file() else catalogue.base_card(card)
     folder = own if base is None or base.path is None else model_files.ModelFolder(Path(base.path))
-    settings = _json(folder, _SETTINGS)
-    file = folder.text(TEMPLATE, MAX_TEMPLATE_BYTES) if (folder.path / TEMPLATE).exists() else None
+    settings, special = _json(folder, model_files.TOKENIZER_CONFIG), _json(folder, model_files.SPECIAL_TOKENS)
+    there = (folder.path / model_files.CHAT_TEMPLATE).exists()
+    file = folder.text(model_files.CHAT_TEMPLATE, MAX_TEMPLATE_BYTES) if there else None
     text = file or _named(settings.get("chat_template"))
     if not text:
         return None
-    named = {name: value for name, value in {**_json(folder, _TOKENS), **settings}.items() if name.endswith("_token")}
+    named = {name: value for name, value in {**special, **settings}.items() if name.endswith("_token")}
     tokens = {name: value.get("content") if isinstance(value, dict) else value for name, value in named.items()}
     return ChatTemplate(text, tuple(sorted((name, token) for name, token in tokens.items() if isinstance(token, str))))
 

@@ -150,7 +150,7 @@ def load_model(
             model = _weights(folder, torch.float32 if base else compute, 1 if base else gpus)
         if base is not None:
             model = (beside if nf4 else merged)(model, own)
-        words = own if (own / "tokenizer_config.json").is_file() else folder
+        words = own if (own / model_files.TOKENIZER_CONFIG).is_file() else folder
         model_files.refuse_growing_tokenizer(model_files.ModelFolder(words), card.name)
         tokenizer = AutoTokenizer.from_pretrained(words, trust_remote_code=False, local_files_only=True)
         _refuse_other_tokenizer(model, tokenizer, card.name)

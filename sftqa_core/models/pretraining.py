@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name everyone knows it by
+import transformers
 
 from sftqa_core.artifacts import read_file, read_manifest, set_aside, versions, write_folder
 from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion, SettingsError, Stopped, first_line
@@ -66,16 +66,13 @@ def train_tokenizer(documents: Iterable[str], vocabulary: int) -> Any:
 
 def save_tokenizer(tokenizer: Any, folder: Path) -> None:
     """Write the files that `AutoTokenizer` loads."""
-    from transformers import PreTrainedTokenizerFast
-
     named = {"bos_token": END, "eos_token": END, "pad_token": PAD}
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **named, clean_up_tokenization_spaces=False).save_pretrained(folder)
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **named, clean_up_tokenization_spaces=False)
+    fast.save_pretrained(folder)
 
 
 def build_model(settings: PretrainSettings, vocabulary: int, attention: str = "eager") -> Any:
     """An untrained model with tied embeddings; torch's seed decides its weights. `attention`: transformers' name of how it is computed."""
-    import transformers
-
     common: dict[str, Any] = {
         "vocab_size": vocabulary,
         "hidden_size": settings.hidden_size,
@@ -89,12 +86,9 @@ def build_model(settings: PretrainSettings, vocabulary: int, attention: str = "e
         "tie_word_embeddings": True,
         "attn_implementation": attention,
     }
-    if settings.architecture == "gpt_neox":
-        return transformers.GPTNeoXForCausalLM(transformers.GPTNeoXConfig(**common))
-    common["num_key_value_heads"] = settings.key_value_heads or settings.heads
-    if settings.architecture == "qwen2":
-        return transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**common))
-    return transformers.LlamaForCausalLM(transformers.LlamaConfig(**common))
+    if settings.architecture != "gpt_neox":
+        common["num_key_value_heads"] = settings.key_value_heads or settings.heads
+    return transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.for_model(settings.architecture, **common))
 
 
 @dataclass(frozen=True)
@@ -135,7 +129,7 @@ def step(model: Any, optimizers: Sequence[torch.optim.Optimizer], batch: torch.T
     for part in batch.chunk(parts):
         with torch.autocast(torch.device(place.torch).type, torch.bfloat16, enabled=place.bfloat16):
             logits = model(input_ids=part, use_cache=False).logits
-        loss = F.cross_entropy(logits[:, :-1].reshape(-1, logits.size(-1)).float(), part[:, 1:].reshape(-1)) / parts
+        loss = torch.nn.functional.cross_entropy(logits[:, :-1].reshape(-1, logits.size(-1)).float(), part[:, 1:].reshape(-1)) / parts
         loss.backward()
         total += loss.item()
     torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)

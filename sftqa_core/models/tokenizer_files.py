@@ -16,18 +16,15 @@ from sftqa_core.artifacts import Kept
 from sftqa_core.errors import ModelUnavailable, first_line
 from sftqa_core.jsonrecord import fingerprint, shown
 from sftqa_core.models.loading import beginning_ids, continuation, plain_ids, tokenizer_panics
-from sftqa_core.models.model_files import TOKENIZER, ModelFolder, refuse_growing_tokenizer
+from sftqa_core.models.model_files import CHAT_TEMPLATE, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG, ModelFolder, refuse_growing_tokenizer
 from sftqa_core.records import Check
 
 CountTokens = Callable[[str], int]
 FITTING = "Fetch the tokenizer that belongs to the model."
 SAVE = "Save it there: AutoTokenizer.from_pretrained(name).save_pretrained(folder)."
-SETTINGS = "tokenizer_config.json"
-_OTHERS = ("tokenizer.model", "vocab.json", "vocab.txt", SETTINGS)  # of a tokenizer without tokenizer.json
+_OTHERS = ("tokenizer.model", "vocab.json", "vocab.txt", TOKENIZER_CONFIG)  # of a tokenizer without tokenizer.json
 _BYTES_PER_TOKEN = 3  # of names and short sentences, about; where the tokenizer can't be asked
 _TRIED = 16  # of the longest texts: the one with most letters need not have most tokens
-_MAP = "special_tokens_map.json"
-TEMPLATE = "chat_template.jinja"
 _NAMED = ("bos_token", "eos_token", "pad_token", "unk_token")
 _PLAIN_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")  # they name no token by themselves
 
@@ -42,11 +39,6 @@ class LightTokenizer:
 
     def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
         return {"input_ids": list(self.backend.encode(text, add_special_tokens=add_special_tokens).ids)}
-
-    @property
-    def plain_class(self) -> bool:
-        """Whether transformers' class for it names no special token that the files do not."""
-        return str(self.settings.get("tokenizer_class", _PLAIN_CLASSES[0])) in _PLAIN_CLASSES
 
     def id_of(self, token: str) -> int | None:
         """A token's id; None for one that the files do not have."""
@@ -63,7 +55,7 @@ class LightTokenizer:
         return None if token is None else self.id_of(token)
 
     def special_ids(self) -> set[int]:
-        """Ids that mark something and are no part of ordinary text."""
+        """Ids of special tokens, which are no part of ordinary text."""
         added = self.backend.get_added_tokens_decoder()
         named = {number for name in self.named if (number := self.id_named(name)) is not None}
         return named | {number for number, token in added.items() if token.special}
@@ -85,22 +77,23 @@ _kept: Kept[LightTokenizer] = Kept(3)  # a large model's takes half a second to 
 
 def tokenizer_stamp(folder: Path) -> tuple[int, ...]:
     """Changes with the files that decide what texts become."""
-    return tuple((folder / name).stat().st_mtime_ns if (folder / name).exists() else 0 for name in (TOKENIZER, SETTINGS, _MAP, TEMPLATE))
+    paths = [folder / name for name in (TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS, CHAT_TEMPLATE)]
+    return tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in paths)
 
 
 def _read(folder: Path) -> LightTokenizer:
     from tokenizers import Tokenizer
 
-    own = ModelFolder(folder)
-    refuse_growing_tokenizer(own, folder.name)
+    files = ModelFolder(folder)
+    refuse_growing_tokenizer(files, folder.name)
     try:
         backend = Tokenizer.from_file(str(folder / TOKENIZER))
     except Exception as error:  # the library raises no narrower class for a file that it can't read
         raise ModelUnavailable(f"{folder / TOKENIZER} can't be read ({first_line(error)}). Fetch or save the model again.") from None
     backend.no_padding()
     backend.no_truncation()
-    settings = own.json(SETTINGS) if (folder / SETTINGS).exists() else {}
-    older = own.json(_MAP) if (folder / _MAP).exists() and "added_tokens_decoder" not in settings else {}
+    settings = files.json(TOKENIZER_CONFIG) if (folder / TOKENIZER_CONFIG).exists() else {}
+    older = files.json(SPECIAL_TOKENS) if (folder / SPECIAL_TOKENS).exists() and "added_tokens_decoder" not in settings else {}
     named = {name: _text(settings.get(name)) or _text(older.get(name)) for name in _NAMED}
     return LightTokenizer(backend, settings, {name: token for name, token in named.items() if token})
 
@@ -189,7 +182,7 @@ def _end(tokenizer: LightTokenizer, config: dict[str, Any], rows: int | None) ->
     ends = config.get("eos_token_id")
     others = [number for number in (ends if isinstance(ends, list) else [ends]) if isinstance(number, int)]
     if named is None and not others:
-        if not tokenizer.plain_class:
+        if str(tokenizer.settings.get("tokenizer_class", _PLAIN_CLASSES[0])) not in _PLAIN_CLASSES:
             said = "The files name no end token. The tokenizer's class may define one; loading the model shows it."
             return Check("end", "unknown", said)
         return Check("end", "problem", "No end token is named, so no answer would ever end.", "Set eos_token in its tokenizer_config.json.")

@@ -1,8 +1,8 @@
 """Fetch a model from the hub: safetensors and settings only, never code. And what the hub says of a model before it is fetched.
 
-First one short question: which commit, which files, how large. Then a process of its own (fetch_child.py) fetches that commit, so that a
-standstill ends and a person can stop it at any moment. What came is compared with what was promised, and only then is the branch or
-tag noted as being here (hub_cache.py): half a download is never a model, and the next try goes on with the files that are missing.
+One short request asks which commit, which files, how large. A process of its own (fetch_child.py) then fetches that commit, so that a
+standstill ends and a person can stop it at any moment. The files are compared with what the hub promised, and only then is the branch
+or tag noted as being here (hub_cache.py): half a download is never a model, and the next try fetches the files that are missing.
 
 The client's own `snapshot_download(dry_run=True)` and `verify_repo_checksums` are not used. The dry run asks for the commit, the list of
 files and every missing file in turn, without our limit of time, hides why the hub refused, takes a file that was cut off for whole, and
@@ -40,7 +40,7 @@ _SPARE_BYTES = 50_000_000  # that a disk should have left afterwards
 
 @dataclass(frozen=True)
 class Promised:
-    """What the hub has of a model at one commit, of the files that are fetched."""
+    """The files of a model that the hub has at one commit, as far as they are fetched."""
 
     name: HubName
     commit: str
@@ -49,7 +49,7 @@ class Promised:
 
     @property
     def folder(self) -> Path:
-        """Where they come to lie."""
+        """Where they are kept on this machine."""
         return self.name.folder / "snapshots" / self.commit
 
     def missing(self) -> list[str]:
@@ -60,16 +60,15 @@ class Promised:
 def download(name: str, reporter: Reporter | None = None) -> Path:
     """The folder of hub model `name`, maybe with @revision, at the commit that this is on the hub now; fetched if it is not here whole.
 
-    Raises `ModelUnavailable` when the hub can't be reached, doesn't know it, wants a login or patience, has no safetensors, or sends
-    something else than it promised; `StorageError` when the disk refuses; `Stopped` through the reporter.
+    Raises `ModelUnavailable` when the hub can't be reached, doesn't know it, asks for a login or a wait, has no safetensors, or sends
+    other files than it promised; `StorageError` when the disk refuses; `Stopped` through the reporter.
     """
     hub, reporter = as_hub_name(name), reporter or Silent()
     promised = ask(hub)
     _discard(promised, [file for file in promised.missing() if os.path.lexists(promised.folder / file)])
-    missing = promised.missing()
-    if missing:
-        _require_room(promised, missing)
+    if missing := promised.missing():
         size = sum(promised.sizes[file] or 0 for file in missing)
+        _require_room(promised, size)
         reporter.log(f"Fetching {hub} from the hub, commit {promised.commit}: {len(missing)} files, {in_words(size)}.")
         _fetch(promised, missing, size, reporter)
     _require_promised(promised, missing, reporter)
@@ -100,11 +99,10 @@ def model_info(hub: HubName) -> Any:
     Raises `ModelUnavailable`.
     """
     with hub_errors(str(hub)):
-        from huggingface_hub import HfApi
-        from huggingface_hub.constants import HF_HUB_OFFLINE
+        from huggingface_hub import HfApi, constants
         from huggingface_hub.errors import OfflineModeIsEnabled
 
-        if HF_HUB_OFFLINE:
+        if constants.HF_HUB_OFFLINE:
             raise OfflineModeIsEnabled("offline")
         try:
             info = HfApi().model_info(hub.repository, revision=hub.revision, timeout=ASK_S, files_metadata=True)
@@ -127,17 +125,16 @@ def as_hub_name(name: str) -> HubName:
 
 
 def lacks_room(free: int, size: int) -> bool:
-    """Whether a disk with so many bytes free is too full for `size` bytes more; what writes nothing has room."""
+    """Whether a disk with so many bytes free is too full for `size` bytes more; nothing more always fits."""
     return size > 0 and free < size + _SPARE_BYTES
 
 
-def _require_room(promised: Promised, missing: list[str]) -> None:
-    wanted, place = sum(promised.sizes[file] or 0 for file in missing), hub_cache()
-    there = next(folder for folder in (place, *place.parents) if folder.exists())
+def _require_room(promised: Promised, size: int) -> None:
+    there = next(folder for folder in (hub_cache(), *hub_cache().parents) if folder.exists())
     free = shutil.disk_usage(there).free
-    if lacks_room(free, wanted):
+    if lacks_room(free, size):
         raise StorageError(
-            f"{promised.name} takes {in_words(wanted)}, but {in_words(free)} is free in {there}. Free some space, or set "
+            f"{promised.name} takes {in_words(size)}, but {in_words(free)} is free in {there}. Free some space, or set "
             "HF_HOME to a folder on another disk, then start it again.",
             errno.ENOSPC,
         )
@@ -159,7 +156,7 @@ def _fetch(promised: Promised, missing: list[str], size: int, reporter: Reporter
 
 def _watched(promised: Promised, lines: queue.Queue[dict[str, Any]], phase: Phase) -> dict[str, Any]:
     """What the process says at its end. Raises `ModelUnavailable` after STILL_S without a byte, `Stopped`."""
-    lay, since_s, patience_s = 0, time.monotonic(), _START_S
+    bytes_before, since_s, patience_s = 0, time.monotonic(), _START_S
     while True:
         phase.reporter.check()
         try:
@@ -177,9 +174,10 @@ def _watched(promised: Promised, lines: queue.Queue[dict[str, Any]], phase: Phas
             phase.reporter.log(f"The hub asks to wait {message['waits_s']} s.")
         if "done" in message:
             phase.advance(max(min(message["done"], phase.total) - phase.done, 0))
-        before, lay = lay, _bytes_under_way(promised.name)  # another process may have the lock, and be the one that fetches
-        if "moved" in message or lay > before:
+        bytes_now = _bytes_under_way(promised.name)  # another process may have the lock, and be the one that fetches
+        if "moved" in message or bytes_now > bytes_before:
             since_s, patience_s = time.monotonic(), 0.0
+        bytes_before = bytes_now
         if time.monotonic() - since_s > STILL_S + patience_s:
             waits = promised.missing()
             listed = ", ".join(waits[:3]) + (f" and {len(waits) - 3} more" if len(waits) > 3 else "")
@@ -229,7 +227,7 @@ def _discard(promised: Promised, files: list[str]) -> None:
 
 
 def _sweep(name: HubName) -> None:
-    """Remove what a fetching process left when it was ended: files that nobody holds the client's lock of."""
+    """Remove what a fetching process left when it was ended: files whose lock nobody holds."""
     from filelock import FileLock, Timeout
 
     for path in (name.folder / "blobs").glob("*.incomplete"):
