@@ -12,9 +12,8 @@ import json
 import re
 import reprlib
 import types
-import typing
-from collections.abc import Callable, Mapping
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Self, Union, cast, get_args, get_origin, get_type_hints
 
 from sftqa_core.errors import SettingsError
 
@@ -95,10 +94,10 @@ def declared(kind: Any) -> dict[str, Setting]:
 
 @functools.cache  # typed apart: mypy takes the class of a dataclass for something that can't be hashed
 def _declared(kind: Any) -> dict[str, Setting]:
-    hints, settings = typing.get_type_hints(kind), {}
+    hints, settings = get_type_hints(kind), {}
     for field in dataclasses.fields(kind):
-        inner = [hint for hint in typing.get_args(hints[field.name]) if hint is not type(None)]
-        optional = type(None) in typing.get_args(hints[field.name])
+        inner = [hint for hint in get_args(hints[field.name]) if hint is not type(None)]
+        optional = type(None) in get_args(hints[field.name])
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
         default = ... if default is dataclasses.MISSING else default
         about = field.metadata.get(_SETTING, Setting())
@@ -138,7 +137,7 @@ class Record:
     """
 
     def __post_init__(self) -> None:
-        values = [(field, getattr(self, field.name)) for field in dataclasses.fields(typing.cast(Any, self))]
+        values = [(field, getattr(self, field.name)) for field in dataclasses.fields(cast(Any, self))]
         # texts with half a character (out of a file name in another encoding, or of JSON) can be stored nowhere
         wrong = [f"{field.name} holds half a character: {shown(bad)}." for field, value in values if (bad := _half(value)) is not None]
         if not wrong:
@@ -160,8 +159,8 @@ class Record:
         """The record that `to_dict` wrote. Raises `SettingsError` on unknown or missing keys."""
         if not isinstance(data, dict):
             raise SettingsError(f"{cls.__name__} must be a JSON object, got {type(data).__name__}.")
-        fields = {f.name: f for f in dataclasses.fields(typing.cast(Any, cls))}
-        hints = typing.get_type_hints(cls)
+        fields = {f.name: f for f in dataclasses.fields(cast(Any, cls))}
+        hints = get_type_hints(cls)
         wrong = [f"{cls.__name__} has no setting {shown(key)}; it knows {', '.join(fields)}." for key in data if key not in fields]
         required = [name for name, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING]
         wrong += [f"{cls.__name__} needs '{name}'." for name in required if name not in data]
@@ -253,7 +252,7 @@ def _half(value: Any) -> str | None:
     """A text with half a character in it, or inside it."""
     if isinstance(value, str):
         return value if not value.isascii() and _HALF.search(value) else None
-    inside: typing.Iterable[Any] = ()
+    inside: Iterable[Any] = ()
     if isinstance(value, (list, tuple)):
         inside = value
     elif isinstance(value, dict):
@@ -279,8 +278,8 @@ def _plain(value: Any) -> Any:
 
 def _typed(hint: Any, value: Any) -> Any:
     """`value` as the annotated type, or a TypeError that says what was seen."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
         return _typed(next(a for a in arguments if a is not type(None)), value)

@@ -114,7 +114,8 @@ def read_aliases(path: Path) -> Aliases:
 def parse_aliases(content: bytes, name: str = "The alias table") -> Aliases:
     """The table in a file's bytes (comma, semicolon or tab between the columns). Raises `FactsError` with every problem."""
     _refuse_large(len(content), name)
-    header, table, delimiter = spreadsheet.csv_cells(content, name)
+    header, rows, delimiter = spreadsheet.csv_table(spreadsheet.text_lines(io.BytesIO(content), name), name)
+    table = list(rows)
     if header[:2] != list(COLUMNS):
         seen = f"its first line is {shown(delimiter.join(header))}"
         raise FactsError(

@@ -10,10 +10,9 @@
 
 A saved folder takes `?subject=column&...` behind its path, as the hub's names do.
 
-Large sources are kept as they were read once: reading a million rows of a user's file takes a minute, reading its fact table
-seconds. `<cache>/sources/<hash of the name>/` has the fact table as Parquet; its manifest says of which files, by size and time,
-and has the rest of the source. A file that changes, other built-in templates, or another version of the rules (SCHEMA) make it be
-read anew.
+Large sources are kept once they were read: reading a million rows of a user's file takes a minute, reading its fact table seconds.
+`<cache>/sources/<hash of the name>/` has the fact table as Parquet; its manifest names the files that it was read from, with size and
+time, and has the rest of the source. When a file, a built-in template or the rules (SCHEMA) change, the source is read anew.
 """
 
 import contextlib
@@ -31,7 +30,7 @@ from sftqa_core.errors import FactsError, OtherVersion, SftqaError
 from sftqa_core.jsonrecord import fingerprint, shown
 from sftqa_core.knowledge import atlas, entity_questions
 from sftqa_core.knowledge.facts import FactSource, read_facts, write_facts
-from sftqa_core.knowledge.files import SUFFIXES, load_own, sidecar
+from sftqa_core.knowledge.files import READERS, load_own, sidecar
 from sftqa_core.knowledge.hub_datasets import PREFIX, is_saved_dataset, load_hub, load_saved
 from sftqa_core.knowledge.relations import Relation, builtin_relations
 from sftqa_core.progress import Reporter
@@ -40,9 +39,9 @@ from sftqa_core.workspace import Workspace, typed_path
 
 ENTITY_QUESTIONS = entity_questions.NAME
 SCHEMA = 1  # raised when the same files would be read otherwise
-LARGE = 50_000  # facts; smaller sources are read anew in less than the time that anyone notices
+LARGE = 50_000  # facts; smaller sources are read anew in no time
 _FILE = "facts.parquet"
-_FILES = f"EntityQuestions folder or zip, {', '.join(SUFFIXES)}, saved dataset"
+_FILES = f"EntityQuestions folder or zip, {', '.join(READERS)}, saved dataset"
 KNOWN = f"Sources are {atlas.NAME}, {ENTITY_QUESTIONS}, a path ({_FILES}) or {PREFIX}owner/name."
 _MOST_FILES = 5_000
 _KEPT = 4  # sources held in memory; the largest takes about 200 MB
@@ -94,7 +93,7 @@ def source_names(workspace: Workspace | None = None) -> list[str]:
     """What can be opened by name now: the built-in world, EntityQuestions if it is here, and uploaded files."""
     workspace = workspace or Workspace.current()
     here = [ENTITY_QUESTIONS] if entity_questions_path(workspace) else []
-    uploaded = [str(path) for path in sorted(workspace.uploads.glob("*")) if path.suffix.casefold() in (*SUFFIXES, ".zip")]
+    uploaded = [str(path) for path in sorted(workspace.uploads.glob("*")) if path.suffix.casefold() in (*READERS, ".zip")]
     return [atlas.NAME, *here, *uploaded]
 
 
@@ -163,10 +162,8 @@ def _open(name: str, workspace: Workspace) -> FactSource:
         if not path.exists():
             raise FactsError(f"{entity_questions.VARIABLE} points to {path}, which does not exist. {entity_questions.WITHOUT_NETWORK}")
         return entity_questions.load_entity_questions(path, name, workspace)
-    return load_hub(name) if name.startswith(PREFIX) else _open_path(name, workspace)
-
-
-def _open_path(name: str, workspace: Workspace) -> FactSource:
+    if name.startswith(PREFIX):
+        return load_hub(name)
     path, query, kind = _path_and_query(name)
     if not kind:
         raise FactsError(f"There is no source {shown(name)}: it is neither built in nor an existing file or folder. {KNOWN}")

@@ -23,7 +23,6 @@ from typing import Any
 
 from sftqa_core import errors
 from sftqa_core.artifacts import Kept, in_words, sha256
-from sftqa_core.errors import ModelUnavailable, SftqaError, StorageError, first_line
 from sftqa_core.jsonrecord import shown
 from sftqa_core.models.hub.hub_cache import HubName, commit_of, hub_cache, hub_errors, hub_name, is_whole, keep_reference, wanted_file
 from sftqa_core.models.model_files import ADAPTER_CONFIG, CONFIG, ModelFolder
@@ -81,12 +80,12 @@ def ask(hub: HubName, info: Any = None) -> Promised:
     info = info or model_info(hub)
     files = [entry for entry in info.siblings or () if wanted_file(entry.rfilename)]
     if not any(entry.rfilename.endswith(".safetensors") for entry in files):
-        raise ModelUnavailable(
+        raise errors.ModelUnavailable(
             f"{hub} has no safetensors weights on the hub, and other formats can run code when they are opened. "
             "Look for a converted copy, or convert it where you trust it and pick that folder."
         )
     if not {CONFIG, ADAPTER_CONFIG} & {entry.rfilename for entry in files}:
-        raise ModelUnavailable(
+        raise errors.ModelUnavailable(
             f"{hub} has weights on the hub but no {CONFIG}, so it can't be loaded. Look for a copy in the transformers layout."
         )
     sizes = {entry.rfilename: entry.size if isinstance(entry.size, int) else None for entry in files}
@@ -107,12 +106,12 @@ def model_info(hub: HubName) -> Any:
         try:
             info = HfApi().model_info(hub.repository, revision=hub.revision, timeout=ASK_S, files_metadata=True)
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError):  # the client takes whatever comes for the hub's answer
-            raise ModelUnavailable(
+            raise errors.ModelUnavailable(
                 f"The answer to the request for {hub} did not come from the hub: a login page of the network, or a proxy, may be in "
                 "between. Open a web page in a browser here, or check HF_ENDPOINT, then try again."
             ) from None
     if not isinstance(info.sha, str) or HubName(hub.repository, info.sha).commit is None:
-        raise ModelUnavailable(f"The hub does not say which commit of {hub} it has (got {shown(info.sha)}), so it can't be fetched.")
+        raise errors.ModelUnavailable(f"The hub does not say which commit of {hub} it has (got {shown(info.sha)}), so it can't be fetched.")
     return info
 
 
@@ -120,7 +119,7 @@ def as_hub_name(name: str) -> HubName:
     """`hub_name`, where nothing else can be meant. Raises `ModelUnavailable`."""
     hub = hub_name(name)
     if hub is None:
-        raise ModelUnavailable(f"{shown(name)} is not a hub id, which has the form owner/name, optionally with @revision.")
+        raise errors.ModelUnavailable(f"{shown(name)} is not a hub id, which has the form owner/name, optionally with @revision.")
     return hub
 
 
@@ -133,7 +132,7 @@ def _require_room(promised: Promised, size: int) -> None:
     there = next(folder for folder in (hub_cache(), *hub_cache().parents) if folder.exists())
     free = shutil.disk_usage(there).free
     if lacks_room(free, size):
-        raise StorageError(
+        raise errors.StorageError(
             f"{promised.name} takes {in_words(size)}, but {in_words(free)} is free in {there}. Free some space, or set "
             "HF_HOME to a folder on another disk, then start it again.",
             errno.ENOSPC,
@@ -149,8 +148,8 @@ def _fetch(promised: Promised, missing: list[str], size: int, reporter: Reporter
     finally:
         _sweep(promised.name)
     if "error" in end:
-        kind = getattr(errors, str(end.get("kind")), ModelUnavailable)
-        raise StorageError(end["error"], end.get("number")) if kind is StorageError else kind(end["error"])
+        kind = getattr(errors, str(end.get("kind")), errors.ModelUnavailable)
+        raise errors.StorageError(end["error"], end.get("number")) if kind is errors.StorageError else kind(end["error"])
     phase.tell(phase.total - phase.done)
 
 
@@ -166,7 +165,7 @@ def _watched(promised: Promised, lines: queue.Queue[dict[str, Any]], phase: Phas
         if "folder" in message or "error" in message:
             return message
         if "ended" in message:
-            why = first_line(ChildProcessError(message["ended"]))
+            why = errors.first_line(ChildProcessError(message["ended"]))
             return {"error": f"The download process ended early ({why}). Try again."}
         if "waits_s" in message or "ready" in message:
             since_s, patience_s = time.monotonic(), message.get("waits_s", 0)
@@ -181,7 +180,7 @@ def _watched(promised: Promised, lines: queue.Queue[dict[str, Any]], phase: Phas
         if time.monotonic() - since_s > STILL_S + patience_s:
             waits = promised.missing()
             listed = ", ".join(waits[:3]) + (f" and {len(waits) - 3} more" if len(waits) > 3 else "")
-            raise ModelUnavailable(
+            raise errors.ModelUnavailable(
                 f"Fetching {promised.name} stalled: no data came for {STILL_S:.0f} s. {listed} "
                 f"{'is' if len(waits) == 1 else 'are'} still missing. Check the connection, then try again: the download resumes."
             )
@@ -198,7 +197,7 @@ def _require_promised(promised: Promised, fetched: list[str], reporter: Reporter
     if wrong:
         came = "; ".join(_difference(promised, file) for file in wrong[:3])
         _discard(promised, wrong)
-        raise ModelUnavailable(
+        raise errors.ModelUnavailable(
             f"The download of {promised.name} does not match what the hub announced: {came}. The wrong files were deleted; try again."
         )
     folder = ModelFolder(promised.folder)
@@ -257,10 +256,10 @@ def present_base(card: ModelCard, base: ModelCard, reporter: Reporter | None) ->
     """The model under an adapter, at the revision that the adapter names."""
     try:
         return present(base, reporter)
-    except ModelUnavailable as error:
+    except errors.ModelUnavailable as error:
         if base.path is not None:
             raise
-        raise ModelUnavailable(f"{card.name} is an adapter on {base.name}, which is not on this machine. {error}") from error
+        raise errors.ModelUnavailable(f"{card.name} is an adapter on {base.name}, which is not on this machine. {error}") from error
 
 
 KEPT_S = 60.0  # a page asks at every change of a form, and an unreachable hub takes ASK_S to say nothing
@@ -285,19 +284,19 @@ def ask_hub(name: str) -> HubAnswer:
     Raises `ModelUnavailable` when it can't be reached, has no such model, or no safetensors of it.
     """
 
-    def ask() -> HubAnswer | SftqaError:
+    def ask() -> HubAnswer | errors.SftqaError:
         try:
             return _asked(name)
-        except SftqaError as error:
+        except errors.SftqaError as error:
             return error
 
     answer = _answers.get((name, has_token(), int(time.monotonic() // KEPT_S)), ask)
-    if isinstance(answer, SftqaError):
+    if isinstance(answer, errors.SftqaError):
         raise answer
     return answer
 
 
-_answers: Kept[HubAnswer | SftqaError] = Kept(100)
+_answers: Kept[HubAnswer | errors.SftqaError] = Kept(100)
 
 
 def has_token() -> bool:
@@ -325,7 +324,7 @@ def _asked(name: str) -> HubAnswer:
                 from huggingface_hub import HfApi, hf_hub_url
 
                 HfApi().get_hf_file_metadata(url=hf_hub_url(hub.repository, file, revision=promised.commit), timeout=ASK_S)
-        except ModelUnavailable as error:
+        except errors.ModelUnavailable as error:
             refused = str(error)
     return HubAnswer(
         sum(size or 0 for size in promised.sizes.values()),
