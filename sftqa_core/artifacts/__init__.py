@@ -38,8 +38,8 @@ _T = TypeVar("_T")
 def write_folder(target: Path, fill: Callable[[Path], None], manifest: dict[str, Any]) -> Path:
     """Create `target` whole: `fill` writes the files, then `manifest` gains schema, versions and checksums.
 
-    An existing `target` is replaced; after a kill or a power cut at any moment the old one or the new one is there. Whatever
-    `fill` raises passes through and leaves nothing behind. Raises `StorageError` when the disk refuses, `OtherVersion` when
+    An existing `target` is replaced; after a kill or a power cut at any moment the old one or the new one is there. An error in
+    `fill` passes through and leaves nothing behind. Raises `StorageError` when the disk refuses, `OtherVersion` when
     another version's result stands there.
     """
     with storing(target):
@@ -59,7 +59,7 @@ def write_folder(target: Path, fill: Callable[[Path], None], manifest: dict[str,
 
 
 def seal(folder: Path, manifest: dict[str, Any]) -> None:
-    """Flush the files of a folder to the disk, then write its manifest: from now on it counts as a result."""
+    """Flush the files of a folder to the disk, then write its manifest, which makes it a result."""
     for path in _files(folder):
         path.chmod(0o644)  # safetensors writes 0600, which would hide a shared cache from its other users
         disk.flush(path)
@@ -120,8 +120,8 @@ def other_version(folder: Path) -> OtherVersion | None:
 
 
 def place_of(folder: Path) -> Path:
-    """Where this version's result goes: `folder`, or beside it where another version's result stands there. For results that
-    nobody chose the name of."""
+    """Where this version's result goes: `folder`, or beside it where another version's result stands there. For results whose name
+    nobody chose."""
     return beside(folder) if other_version(folder) else folder
 
 
@@ -141,7 +141,7 @@ def damaged_files(folder: Path) -> list[str]:
 
 
 def require_whole(folder: Path, again: str) -> None:
-    """Raise `ArtifactDamaged`, naming the files and what makes them `again`, unless every file is as it was written."""
+    """Raise `ArtifactDamaged` unless every file is as it was written; it names the files, and `again` says how to make them anew."""
     if bad := damaged_files(folder):
         raise ArtifactDamaged(f"{folder} is damaged; not as it was written: {', '.join(bad[:5])}. {again}")
 
@@ -160,10 +160,10 @@ def read_file(folder: Path, name: str, manifest: dict[str, Any] | None = None) -
 
 
 def read_kept(folder: Path, settings: Any, name: str, parse: Callable[[dict[str, Any], bytes], _T], own: bool) -> _T | None:
-    """What `parse` makes of the manifest and the file `name` of a result that the same work can make again.
+    """The manifest and the file `name` of a result that the same work can make again, as `parse` returns them.
 
-    None when there is none with these settings. A damaged one is named in the log and, in the person's `own` layer, set aside;
-    `parse` raises `ArtifactDamaged` for what it can't use. Raises `StorageError` when the disk refuses.
+    None when there is no result with these settings. A damaged one is named in the log and, in the person's `own` layer, set aside;
+    `parse` raises `ArtifactDamaged` for content that it can't use. Raises `StorageError` when the disk refuses.
     """
     for _ in range(_TRIES):
         with disk.held(folder) as seen:

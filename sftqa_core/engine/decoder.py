@@ -1,9 +1,9 @@
-"""Keeps a model busy with many texts: rows split, those that are over leave, and new prompts enter in their place.
+"""Keeps a model busy with many texts: rows split, finished ones leave, and new prompts enter in their place.
 
-A row is what has been drawn after a prompt so far. Rows of one prompt share its keys and values, and those of the tokens that
+A row holds the tokens drawn after a prompt so far. Rows of one prompt share its keys and values, and those of the tokens that
 they have in common: nothing is copied when a row splits. A slot is free again when no row sees it any more.
 
-`packs` says of a model whether packed reading gives the numbers that it gives by itself: found out by comparing, once.
+`packs` tells whether packed reading gives a model's own numbers: it compares them once.
 """
 
 from collections import deque
@@ -25,9 +25,9 @@ Read = tuple[np.ndarray, torch.Tensor]  # rows (ascending indexes), and the logi
 
 @dataclass(frozen=True)
 class Load:
-    """How much is under way together. No result depends on it."""
+    """How many prompts are in progress together. No result depends on it."""
 
-    places: int  # prompts under way at most
+    places: int  # prompts in progress at most
     enter: int  # prompts that enter together, about
     enough: int  # tokens of a pass: while there are so many, nothing enters
 
@@ -38,7 +38,7 @@ class Load:
 
 
 class Decoder(Generic[T]):
-    """The loop that every use shares. A subclass says what an item's texts are and what logits mean.
+    """The loop that all uses share. A subclass defines an item's texts and what its logits mean.
 
     `place`, `depth`, `drawn` and `sees` have one entry a row; rows stand in the order of their places.
     """
@@ -48,8 +48,8 @@ class Decoder(Generic[T]):
         self.begin()
 
     def begin(self) -> None:
-        """Forget everything that is under way."""
-        self.items: dict[int, T] = {}  # under way: first place -> item
+        """Forget everything that is in progress."""
+        self.items: dict[int, T] = {}  # in progress: first place -> item
         self.places_of: dict[int, np.ndarray] = {}  # first place -> places
         self.keys = packed.KeyValues(self.load.places)
         self.place, self.depth = np.empty((2, 0), dtype=np.int64)
@@ -65,17 +65,17 @@ class Decoder(Generic[T]):
         raise NotImplementedError
 
     def entered(self, items: list[tuple[T, np.ndarray]]) -> None:
-        """The texts of these items, in the order of `texts`, have got these places, and a row each."""
+        """Called when the texts of these items, in the order of `texts`, have their places, and a row each."""
 
     def moved(self, position: np.ndarray) -> None:
-        """Rows stand elsewhere now: `position` [rows that there were], their new indexes. New rows have depth 0."""
+        """Called when rows have moved: `position` [rows before] holds their new indexes. New rows have depth 0."""
 
     def ready(self) -> np.ndarray:
         """Rows that may go on (ascending indexes)."""
         return np.arange(len(self.place))
 
     def advance(self, reads: list[Read]) -> list[Any]:
-        """Draw the next tokens (`split`), let rows go (`keep`), `finish` items; returns results."""
+        """Draw the next tokens (`split`), remove rows (`keep`), `finish` items; returns results."""
         raise NotImplementedError
 
     def wanted(self, tree: packed.PrefixTree, places: np.ndarray) -> np.ndarray:
@@ -95,15 +95,15 @@ class Decoder(Generic[T]):
         self.place, self.depth, self.drawn, self.sees = (a[rows] for a in (self.place, self.depth, self.drawn, self.sees))
 
     def finish(self, first_place: int) -> None:
-        """The item at this place, whose rows are gone, is over."""
+        """Remove the item at this place, whose rows are gone."""
         del self.items[first_place], self.places_of[first_place]
 
     # --- the loop --------------------------------------------------------------------------------------------
 
     def run(self, items: Iterable[T]) -> Iterator[list[Any]]:
-        """Results of all items, some at a time; the items are asked for as they are needed and enter in their order.
+        """Results of all items, some at a time; items are drawn from the iterable as needed and enter in their order.
 
-        When the memory is full, what is under way begins again with half as many. Raises `OutOfMemory` when there is no
+        When the memory is full, the items in progress begin again, half as many at a time. Raises `OutOfMemory` when there is no
         room for a single item.
         """
         source, again = iter(items), deque[T]()
@@ -187,9 +187,9 @@ class Decoder(Generic[T]):
         position = np.empty_like(order)
         position[order] = np.arange(len(order))
         self.moved(position[:rows])
-        placed = [(item, np.array([own[at] for at in range(len(own))])) for item, own in zip(new, where, strict=True)]
-        for item, own in placed:
-            self.items[int(own[0])], self.places_of[int(own[0])] = item, own
+        placed = [(item, np.array([place_of[at] for at in range(len(place_of))])) for item, place_of in zip(new, where, strict=True)]
+        for item, of_item in placed:
+            self.items[int(of_item[0])], self.places_of[int(of_item[0])] = item, of_item
         self.entered(placed)
         return packed.Texts(self.keys, tree, places, self.wanted(tree, places))
 
@@ -234,7 +234,7 @@ _checked: WeakKeyDictionary[torch.nn.Module, bool] = WeakKeyDictionary()
 
 
 def packs(loaded: LoadedModel) -> bool:
-    """Whether `PackedModel` can stand in for the model: the same logits for two texts, a shared beginning and two steps more.
+    """Whether `PackedModel` can replace the model: it gives the same logits for two texts with a shared beginning and two steps more.
 
     False for models without attention or with kinds of it that this program does not know, and for those that keep to
     their own attention. Costs three short passes, the first time.
@@ -253,12 +253,12 @@ def _agrees(loaded: LoadedModel) -> bool:
         logits = dict(row for rows in trial.run(range(len(_TEXTS))) for row in rows)
     except OutOfMemory:
         raise
-    except Exception:  # a family that can't be read like this may fail in any way
+    except Exception:  # a family that can't be read packed may fail in any way
         return False
     together = torch.stack([logits[step, text] for step in (1, 2) for text in range(len(_TEXTS))])
     plain = _plain_logits(loaded, known)
     if not bool(torch.isfinite(plain).all()):
-        return True  # a damaged model: reading it either way will say so
+        return True  # a damaged model: either way of reading reports it
     allowed = _SHARE.get(loaded.model.dtype, _ROUNDED) * float(plain.max() - plain.min())
     config = loaded.model.config.get_text_config()  # the trial's texts are too short to show whether a sliding window was kept to
     windowed = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)

@@ -33,8 +33,8 @@ def greedy(
 ) -> list[Answer]:
     """Continue each prompt (token ids) with the most probable tokens until an end token or `max_new_tokens`.
 
-    Answers come in the prompts' order and do not depend on the model's generation_config. At most `batch_size` prompts are under
-    way together. `phase` counts finished prompts and lets the person stop in between. Raises `OutOfMemory` when a single
+    Answers come in the prompts' order and do not depend on the model's generation_config. At most `batch_size` prompts are in
+    progress together. `phase` counts finished prompts and lets the person stop in between. Raises `OutOfMemory` when a single
     prompt has no room, `ModelUnavailable` for logits that are not numbers.
     """
     if not prompts:

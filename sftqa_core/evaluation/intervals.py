@@ -3,8 +3,8 @@
 Levels come from a `LevelScheme`, so nothing here knows how many there are. The headline is the unweighted mean of the per-level
 accuracies (macro); the accuracy on the facts as they come stands beside it (natural). One run's shares have Wilson intervals.
 
-What is compared over seeds is resampled (METHOD 8.9): each fact is first averaged over the seeds of a setting, then facts are drawn
-anew within their levels, the same ones for all settings compared, so that the comparison is paired.
+Comparisons over seeds are resampled (METHOD 8.9): each fact is first averaged over the seeds of a setting, then facts are drawn
+anew within their levels, the same ones for all settings, so that the comparison is paired.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def accuracy_by_level(
     if predictions["stage"].nunique() > 1:
         raise ValueError(f"Accuracy is of one stage at a time, got {', '.join(predictions['stage'].unique())}.")
     table = predictions[["fact_id", "correct"]].merge(facts[["fact_id", "domain"]], on="fact_id", validate="one_to_one")
-    known = {} if levels is None else dict(zip(levels["fact_id"], levels["level"], strict=True))
-    table["level"] = table["fact_id"].map(known)
+    level_of = {} if levels is None else dict(zip(levels["fact_id"], levels["level"], strict=True))
+    table["level"] = table["fact_id"].map(level_of)
     return {domain: _domain(table[table["domain"] == domain], scheme) for domain in DOMAINS}
 
 
@@ -94,7 +94,7 @@ def resampled(scores: np.ndarray, seed: int = 0, draws: int = DRAWS) -> np.ndarr
     """Mean scores of facts drawn anew: [facts, settings] -> [draws, settings]. The same facts for all settings."""
     facts = len(scores)
     drawn: Iterable[np.ndarray] = _drawing(facts, seed, draws)
-    if facts <= KEPT_FACTS:  # a study asks for the same draws hundreds of times, and drawing takes longer than all that is done with them
+    if facts <= KEPT_FACTS:  # a study asks for the same draws hundreds of times, and drawing takes longer than using them
         drawn = _drawn.get((facts, seed, draws), lambda: [weights.astype(np.uint16) for weights in _drawing(facts, seed, draws)])
     return np.concatenate([weights.astype(np.int64) @ scores / facts for weights in drawn])
 
@@ -150,8 +150,8 @@ def mean_interval(scores: np.ndarray, seeds: int, draws: np.ndarray) -> Estimate
 
 
 def normal_interval(value: float, draws: np.ndarray, alpha: float) -> tuple[float, float]:
-    """The middle 1 - alpha of a normal distribution with the bootstrap's standard error: where so little of the tails is asked for
-    that resamples hardly reach it."""
+    """The middle 1 - alpha of a normal distribution with the bootstrap's standard error: for an alpha so small that resamples hardly
+    reach those tails."""
     from scipy.stats import norm
 
     half = float(norm.isf(alpha / 2)) * float(draws.std(ddof=1))

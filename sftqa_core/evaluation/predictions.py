@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 FACTS_SEED = 0
 COLUMNS = ("fact_id", "stage", "text", "matched", "correct", "rival", "mean_logprob", "tokens")
 FILE = "predictions.parquet"
-# The same for every run of a source. The facts are kept beside it, so that no other table gets their identity.
+# The same for every run of a source. The facts are kept beside them, so that no other table gets their id().
 _chosen: Kept[tuple[pd.DataFrame, pd.DataFrame]] = Kept(8)
 
 
@@ -89,7 +89,7 @@ def predict(
 
     At most `settings.max_answer_tokens` new tokens, an answer being right when it contains the object or an alias. With
     `shots`, that many answered train facts out of `pool` (a fact table) stand in front of each question, or as many of
-    them as fit the model's context window. `prompts` are what `encode_questions` gave, for those who ask the same again. Progress is
+    them as fit the model's context window. `prompts`: the result of `encode_questions`, to ask the same questions again. Progress is
     reported in facts; raises `Stopped` between batches when the person asked for it, and `SettingsError` before the first one
     when a question alone does not fit.
     """
@@ -181,13 +181,13 @@ def kept_predictions(
     make: Callable[[], pd.DataFrame],
     origin: dict[str, Any] | None = None,
 ) -> tuple[pd.DataFrame, bool]:
-    """The predictions table of a base-model stage and whether it was known; `make` is called, and its table kept, if not,
-    with the model's `origin` (models/catalogue.py)."""
+    """The predictions table of a base-model stage and whether it was kept; if not, `make` is called and its table kept with the model's
+    `origin` (models/catalogue.py)."""
     key = _key(stage, model, facts, source, settings, aliases)
     folder = _folder(key)
-    known = read_kept(folder, key, FILE, _table, own=True)
-    if known is not None:
-        return known, True
+    kept = read_kept(folder, key, FILE, _table, own=True)
+    if kept is not None:
+        return kept, True
     table = make()
     write_folder(place_of(folder), lambda work: table.to_parquet(work / FILE), {"kind": "answers", "settings": key, "origin": origin})
     return table, False
@@ -214,7 +214,7 @@ def _key(
     shots = settings.few_shot_stages.get(stage)
     few_shot = {"shots": shots, "seed": settings.seed, "answer": settings.prompt.answer} if shots else {}
     return {
-        "stage": "few_shot" if shots else stage,  # the same whether it is a run's one base line of the kind or one of several
+        "stage": "few_shot" if shots else stage,  # the same for a run's only k-shot baseline and for one of several
         "model": model.to_dict(),
         "source": source.fingerprint,
         "facts": fingerprint(list(facts["fact_id"])),
