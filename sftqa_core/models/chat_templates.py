@@ -1,10 +1,10 @@
 """A model's chat template: found in its files without torch, and turned into plain pieces of text.
 
-A template is a program of strangers. It is rendered by transformers' own sandbox in a process of its own (chat_child.py), which the
-system ends after 5 s of processor time, 60 s in all, 1 GB of memory or 500,000 characters; that process gets no environment but its
-search paths. And it never sees a question: it is rendered for made-up exchanges, whose words are then taken out, and what is left
-are pieces that questions and answers are put between by literal replacement. Two different exchanges must leave the same pieces, so
-a template that cuts, changes or repeats what is said is refused and not half followed.
+A template is untrusted code. transformers' own sandbox renders it in a process of its own (chat_child.py), which the system ends
+after 5 s of processor time, 60 s in all, 1 GB of memory or 500,000 characters; of the environment that process gets its search paths
+alone. It never sees a question: it is rendered for made-up exchanges, whose words are then taken out. The pieces that remain go around
+questions and answers by literal replacement. Two different exchanges must leave the same pieces, so a template that cuts, changes or
+repeats a message is refused.
 
 The prompt ends where the answer begins in a finished conversation, so it is a prefix of the training example by construction, also
 where a template knows no generation prompt, or one with more in it (the beginning of a thought). Nothing is said as "system"; what a
@@ -79,9 +79,10 @@ def chat_template(card: ModelCard) -> ChatTemplate | None:
     """
     if card.path is None:
         return None
-    own = model_files.ModelFolder(Path(card.path))
-    base = None if (own.path / model_files.TOKENIZER_CONFIG).is_file() else catalogue.base_card(card)
-    folder = own if base is None or base.path is None else model_files.ModelFolder(Path(base.path))
+    folder = model_files.ModelFolder(Path(card.path))
+    base = None if (folder.path / model_files.TOKENIZER_CONFIG).is_file() else catalogue.base_card(card)
+    if base is not None and base.path is not None:
+        folder = model_files.ModelFolder(Path(base.path))
     settings, special = _json(folder, model_files.TOKENIZER_CONFIG), _json(folder, model_files.SPECIAL_TOKENS)
     there = (folder.path / model_files.CHAT_TEMPLATE).exists()
     file = folder.text(model_files.CHAT_TEMPLATE, MAX_TEMPLATE_BYTES) if there else None
@@ -111,7 +112,7 @@ def asked_by(model: catalogue.ModelFingerprint, card: ModelCard, form: PromptFor
 
 
 def chat_notes(card: ModelCard, form: PromptFormat) -> list[str]:
-    """What a person should know of the template before it is used; raises `SettingsError` where it can't be."""
+    """Notes on the template for people; raises `SettingsError` where it can't be used."""
     if not form.chat or card.path is None or not layout(require_chat_template(card)).dated:
         return []
     return [f"The chat template includes the date; it always gets {chat_child.TODAY:%d %B %Y}, so that answers stay the same."]
@@ -133,7 +134,7 @@ def layout(template: ChatTemplate, shots: int = 0) -> Layout:
 
 @lru_cache(maxsize=256)
 def _worked_out(template: ChatTemplate, counts: range) -> list[Layout] | str:
-    """The layouts for these numbers of examples, or why there are none: what a hostile template takes is spent once."""
+    """The layouts for these numbers of examples, or why there are none: a hostile template costs its time once."""
     trials = [[[(q.format(at), a.format(at)) for at in range(count + 1)] for q, a in _TRIALS] for count in counts]
     chats: list[dict[str, Any]] = []
     for trial in trials:  # both made-up conversations, finished, and the first one up to where the model is to reply
@@ -168,7 +169,7 @@ def _lead(before: str, opened: str) -> str:
 
 
 def _between(text: str, exchanges: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """What stands before, between and after the things that were said. Raises `SettingsError` unless each stands there once, in order."""
+    """The text before, between and after the messages. Raises `SettingsError` unless each message occurs once, in order."""
     pieces, rest = [], text
     for said in (text for exchange in exchanges for text in exchange):
         before, mark, rest = rest.partition(said)
@@ -206,7 +207,7 @@ def _render(template: ChatTemplate, chats: list[dict[str, Any]]) -> dict[str, An
 
 
 def _named(setting: Any) -> str | None:
-    """Of several templates the default one."""
+    """The default one of several templates."""
     if isinstance(setting, list):
         setting = {entry.get("name"): entry.get("template") for entry in setting if isinstance(entry, dict)}
     text = setting.get("default") if isinstance(setting, dict) else setting

@@ -1,8 +1,8 @@
 """Heavy: load a model, and the adapter on it, in one way for all of them.
 
 Safetensors only, no code from model folders, the device and number format that devices.py says whatever the file holds, and
-plain generation settings in place of the model's own (METHOD 8.2). Whatever goes wrong becomes one of errors.py here. torch,
-transformers and peft are imported when they are wanted: what only reads token ids needs none of them.
+plain generation settings in place of the model's own (METHOD 8.2). Foreign errors become those of errors.py here. torch,
+transformers and peft are imported when they are needed: code that only reads token ids does without them.
 """
 
 import warnings
@@ -40,13 +40,13 @@ def end_ids(model: Any, tokenizer: Any, name: str) -> tuple[int, ...]:
 
 
 def pad_id(model: Any, tokenizer: Any, ends: tuple[int, ...]) -> int:
-    """The padding token where the model has numbers for it: it is never attended to, but looked up. Else the end token."""
-    own = tokenizer.pad_token_id
-    return int(own) if own is not None and own < model.get_input_embeddings().weight.shape[0] else ends[0]
+    """The padding token where the model has an embedding for it, which is looked up though never attended to. Else the end token."""
+    pad = tokenizer.pad_token_id
+    return int(pad) if pad is not None and pad < model.get_input_embeddings().weight.shape[0] else ends[0]
 
 
 def beginning_ids(tokenizer: Any) -> list[int]:
-    """What the tokenizer puts before a text (its beginning token, or nothing)."""
+    """Ids that the tokenizer puts before a text (its beginning token, or nothing)."""
     plain = tokenizer("a", add_special_tokens=False)["input_ids"]
     whole = tokenizer("a")["input_ids"]
     for start in range(len(whole) - len(plain) + 1):
@@ -71,16 +71,16 @@ def beside(model: Any, folder: Path) -> Any:
 
 @contextmanager
 def without_stale_warning() -> Iterator[None]:
-    """peft reads a name that transformers has deprecated, on a model that gets an adapter; nobody here can do anything about it."""
+    """peft reads a name that transformers has deprecated, on a model that gets an adapter; nothing here can change that."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
         yield
 
 
 def transposed(model: Any) -> bool:
-    """Whether its layers keep their matrices transposed (GPT-2's Conv1D), which an adapter's settings must say (fan_in_fan_out).
+    """Whether its layers keep their matrices transposed (GPT-2's Conv1D), which an adapter's settings must state (fan_in_fan_out).
 
-    In 4 bits none does, but the whole model that the adapter will be read with.
+    In 4 bits the answer is that of the whole model, with which the adapter will be read.
     """
     from transformers.pytorch_utils import Conv1D
 
@@ -95,7 +95,7 @@ class LoadedModel:
     model: Any  # transformers PreTrainedModel, on `device`
     tokenizer: Any
     device: str  # what computes: cpu, cuda, rocm or mps (see devices.py)
-    dtype: str  # that it computes in, float32 or bfloat16; of its weights the fingerprint says it
+    dtype: str  # in which it computes, float32 or bfloat16; the fingerprint has that of its weights
     fingerprint: catalogue.ModelFingerprint
     bos_ids: list[int]  # what the tokenizer puts in front of a text; empty for models without
     end_ids: tuple[int, ...]  # tokens that end a text; the first is the tokenizer's own
@@ -122,7 +122,7 @@ def load_model(
 ) -> LoadedModel:
     """Load `card` on `device` ("auto" takes a GPU if there is one, see devices.py), downloading a hub model first if need be.
 
-    With more than one of `gpus` its layers are dealt out to the first so many that this process sees. An adapter is merged into its
+    With several `gpus` its layers are divided among the first ones that this process sees. An adapter is merged into its
     base model, in float32; with `quantization` "nf4" (quantising.py) it stays beside it. Raises `SettingsError` for a device that can't
     be used, `ModelUnavailable`, `MissingPackage` or `OutOfMemory`.
     """
@@ -181,7 +181,7 @@ def encode_prompts(loaded: LoadedModel, texts: Sequence[str]) -> list[list[int]]
 
 
 def require_known(loaded: LoadedModel, rows: Sequence[Sequence[int]], texts: Sequence[str]) -> None:
-    """Raise `ModelUnavailable` unless every row of token ids, one a text, holds ids, and only such that the model has numbers for."""
+    """Raise `ModelUnavailable` unless every row of token ids, one a text, holds ids, and only those that the model has embeddings for."""
     rows_known = loaded.model.get_input_embeddings().weight.shape[0]
     for ids, text in zip(rows, texts, strict=True):
         if not ids and not text:
@@ -212,7 +212,7 @@ def plain_ids(tokenizer: Any, text: str) -> list[int]:
 
 @contextmanager
 def tokenizer_panics() -> Iterator[None]:
-    """The tokenizers library panics where it gives up, at a pattern without end for one; that is no `Exception`."""
+    """The tokenizers library panics where it gives up, for example at an endless pattern; that is no `Exception`."""
     try:
         yield
     except BaseException as error:
@@ -231,7 +231,7 @@ def explained(name: str) -> Iterator[None]:
         raise
     except ImportError as error:
         package = (error.name or "").partition(".")[0]
-        if not package:  # transformers asks for what a model's settings want: a quantiser, say
+        if not package:  # transformers names no package for what a model's settings need, such as a quantiser
             raise MissingPackage(f"Loading {name} needs a package that is not installed. {first_line(error)}.") from error
         wanted = INSTALL if package in ("torch", "transformers") else f"pip install {package}"
         raise MissingPackage(f"Loading {name} needs a package that is not installed ({package}): {wanted}.") from error
@@ -250,7 +250,7 @@ def _device(wanted: str, gpus: int) -> str:
 
     place = devices.resolve_device(wanted)
     if place != "cpu" and not (torch.backends.mps if place == "mps" else torch.cuda).is_available():
-        # never the processor instead: the lease that this work holds is the GPU's
+        # never the processor instead: this work holds the GPU's lease
         reason = "it needs a newer macOS" if place == "mps" else "`sftqa doctor` says more"
         raise SettingsError(f"There is a GPU here, but torch can't use it: {reason}. Choose device cpu.")
     if gpus > 1:

@@ -3,8 +3,8 @@
     sftqa pretrain atlas-llama
 
 Minutes on two cores. Seeded; stopped at any step it resumes from its checkpoint and ends with the same weights. The checkpoint lies
-beside the model's future folder, under a hidden name, and holds everything the next step depends on. It belongs to one piece of work:
-another recipe, source or library version starts afresh.
+beside the model's future folder, under a hidden name, and holds everything the next step depends on. It belongs to one recipe, source
+and set of library versions: any other starts afresh.
 """
 
 import hashlib
@@ -123,7 +123,7 @@ class Place:
 def step(model: Any, optimizers: Sequence[torch.optim.Optimizer], batch: torch.Tensor, place: Place, parts: int = 1) -> float:
     """Learn one batch, token ids [sequences, length], that goes through the model in `parts` of as many sequences each.
 
-    Gradients are added up, so the parts decide the footprint and not, but for rounding, what is learnt. Returns the mean loss.
+    Gradients are added up, so the parts change the footprint and, but for rounding, not the result. Returns the mean loss.
     """
     total = 0.0
     for part in batch.chunk(parts):
@@ -141,7 +141,7 @@ def step(model: Any, optimizers: Sequence[torch.optim.Optimizer], batch: torch.T
 
 @contextmanager
 def compiled(model: Any, wanted: bool) -> Iterator[Any]:
-    """What to call in place of `model`, whose weights it shares: `torch.compile` of it where that is wanted, else itself.
+    """A callable in place of `model` that shares its weights: `torch.compile` of it where that is wanted, else the model itself.
 
     Compilation happens at the first call. Raises `SettingsError` where this machine can't compile.
     """
@@ -162,7 +162,7 @@ def compiled(model: Any, wanted: bool) -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where one pre-training's state is kept; `work` is the fingerprint of what is being done."""
+    """Where one pre-training's state is kept; `work` is the fingerprint of its recipe, corpus, device and versions."""
 
     folder: Path
     work: str

@@ -1,9 +1,9 @@
 """A model's tokenizer from its files alone: the `tokenizers` package and JSON, neither transformers nor torch.
 
-It stands in for the loaded tokenizer where a page or a preflight asks what texts become, how many tokens they have, and whether the
-tokenizer is sane: each check is a sentence with its fix, by the rules of loading.py and training/encoding.py. What stands around a text
-is what tokenizer.json says: beside it transformers ignores `add_bos_token` and `add_eos_token` of tokenizer_config.json. A family's own
-class may do more; loading the model has the last word.
+It replaces the loaded tokenizer where a page or a preflight needs a text's tokens, their number, or checks of the tokenizer: each check
+is a sentence with its fix, by the rules of loading.py and training/encoding.py. tokenizer.json alone decides which tokens go around a
+text: beside it transformers ignores `add_bos_token` and `add_eos_token` of tokenizer_config.json. A family's own class may do more;
+loading the model has the last word.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ CountTokens = Callable[[str], int]
 FITTING = "Fetch the tokenizer that belongs to the model."
 SAVE = "Save it there: AutoTokenizer.from_pretrained(name).save_pretrained(folder)."
 _OTHERS = ("tokenizer.model", "vocab.json", "vocab.txt", TOKENIZER_CONFIG)  # of a tokenizer without tokenizer.json
-_BYTES_PER_TOKEN = 3  # of names and short sentences, about; where the tokenizer can't be asked
+_BYTES_PER_TOKEN = 3  # of names and short sentences, about; for models whose tokenizer is not here
 _TRIED = 16  # of the longest texts: the one with most letters need not have most tokens
 _NAMED = ("bos_token", "eos_token", "pad_token", "unk_token")
 _PLAIN_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")  # they name no token by themselves
@@ -105,8 +105,8 @@ def _text(token: Any) -> str | None:
 
 
 def token_counter(folder: Path | None) -> CountTokens:
-    """Counts a text's tokens with those that the tokenizer puts around it; a third of its bytes where it can't be asked, or can't be
-    read: loading the model will say why."""
+    """Counts a text's tokens with those that the tokenizer puts around it; a third of its bytes where there is no tokenizer, or none
+    that can be read: loading the model reports why."""
     with contextlib.suppress(OSError, ImportError, ModelUnavailable):
         if folder is not None and (tokenizer := light_tokenizer(folder)) is not None:
             return lambda text: len(tokenizer(text)["input_ids"])
@@ -119,8 +119,8 @@ def longest_tokens(texts: Iterable[str], count: CountTokens) -> int:
 
 
 def tokenizer_checks(folder: Path, config: dict[str, Any]) -> list[Check]:
-    """The points tokenizer, beginning, end and padding of a tokenizer beside its model's configuration; the first alone where it stops
-    the others."""
+    """The checks tokenizer, beginning, end and padding of a tokenizer against its model's configuration; only the first where it makes
+    the others impossible."""
     return list(_kept_checks.get((folder, tokenizer_stamp(folder), fingerprint(config)), lambda: tuple(_checked(folder, config))))
 
 
@@ -222,7 +222,7 @@ def _padding(tokenizer: LightTokenizer, rows: int | None) -> Check:
 
 
 def answers_check(tokenizer: LightTokenizer, rows: int | None, texts: Sequence[tuple[str, str]]) -> Check:
-    """How the replies are read behind their prompts: (prompt, reply) texts, one pair or more."""
+    """How replies are tokenized after their prompts: one or more (prompt, reply) texts."""
     with tokenizer_panics():
         read = []
         for prompt, reply in texts:
@@ -252,7 +252,7 @@ def answers_check(tokenizer: LightTokenizer, rows: int | None, texts: Sequence[t
 
 
 def prompt_check(tokenizer: LightTokenizer | None, prompt: str, reply: str) -> Check:
-    """The border between a prompt's text and its reply's, and what stands at the prompt's beginning."""
+    """The border between a prompt and its reply, and the prompt's beginning."""
     first = tokenizer.named.get("bos_token") if tokenizer else None
     if tokenizer and first and prompt.startswith(first) and beginning_ids(tokenizer):
         said = f"The prompt begins with {shown(first)}, which the tokenizer adds as well, so it appears twice."
