@@ -183,7 +183,11 @@ class Record:
 
 def fingerprint(value: Any) -> str:
     """16 hex digits of SHA-256 over canonical JSON (sorted keys, no spaces)."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return digest(json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False))
+
+
+def digest(text: str) -> str:
+    """16 hex digits of a text's SHA-256."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -13,7 +13,6 @@ import importlib.metadata
 import json
 import logging
 import platform
-import shutil
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -53,7 +52,7 @@ def write_folder(target: Path, fill: Callable[[Path], None], manifest: dict[str,
             seal(work, manifest)
             disk.put(work, target)
         except BaseException:
-            shutil.rmtree(work, ignore_errors=True)
+            remove(work)
             raise
     return target
 

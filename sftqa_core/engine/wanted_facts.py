@@ -8,7 +8,6 @@ facts of other relations. Test facts and echo facts are never shown. The draw de
 the examples' ids alone.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +17,7 @@ import pandas as pd
 
 from sftqa_core.artifacts import Kept
 from sftqa_core.engine.randomness import keys_of, uniforms
+from sftqa_core.jsonrecord import digest
 from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.knowledge.facts import FactSource, subject_key
 from sftqa_core.knowledge.matching import EXACT, CompiledAnswers, ExactAnswers, Matcher, exact_answers
@@ -129,7 +129,7 @@ def _joined(examples: Iterable[Example]) -> str:
 
 
 def _sha(parts: Iterable[str]) -> str:
-    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
+    return digest("\x1f".join(parts))
 
 
 @dataclass(frozen=True)

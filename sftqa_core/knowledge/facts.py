@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sftqa_core.errors import FactsError
-from sftqa_core.jsonrecord import fingerprint, listed, shown
+from sftqa_core.jsonrecord import digest, fingerprint, listed, shown
 from sftqa_core.knowledge.matching import is_echo
 from sftqa_core.knowledge.relations import Relation
 from sftqa_core.records import DOMAINS, SPLITS, SourceReport
@@ -79,7 +79,7 @@ class FactSource:
 
 
 def subject_key(subject: str) -> str:
-    """The subject as identity sees it: NFKC, white space folded, case kept.
+    """The subject as it counts for identity: NFKC, white space folded, case kept.
 
     Case counts because folding it would join different EntityQuestions subjects; with it METHOD 8.4's 218,166 keys
     come out exactly.
@@ -88,8 +88,8 @@ def subject_key(subject: str) -> str:
 
 
 def fact_id(source: str, relation: str, subject: str) -> str:
-    """A fact's name everywhere: 16 hex digits over source, relation and normalised subject."""
-    return hashlib.sha256(f"{source}\x1f{relation}\x1f{subject_key(subject)}".encode()).hexdigest()[:16]
+    """A fact's id: 16 hex digits over source, relation and normalised subject."""
+    return digest(f"{source}\x1f{relation}\x1f{subject_key(subject)}")
 
 
 def fact_table(rows: Iterable[Mapping[str, Any]] | pd.DataFrame, source: str) -> pd.DataFrame:
@@ -162,10 +162,10 @@ def split_counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 def content_fingerprint(facts: pd.DataFrame, relations: Mapping[str, Relation]) -> str:
     """16 hex digits over every fact and every relation's wording."""
-    digest = hashlib.sha256(fingerprint({name: relation.to_dict() for name, relation in relations.items()}).encode())
+    content = hashlib.sha256(fingerprint({name: relation.to_dict() for name, relation in relations.items()}).encode())
     for row in facts.astype(object).itertuples(index=False):
-        digest.update(repr([value if isinstance(value, (str, list)) else str(value) for value in row]).encode("utf-8", "replace"))
-    return digest.hexdigest()[:16]
+        content.update(repr([value if isinstance(value, (str, list)) else str(value) for value in row]).encode("utf-8", "replace"))
+    return content.hexdigest()[:16]
 
 
 def write_facts(facts: pd.DataFrame, path: Path) -> None:

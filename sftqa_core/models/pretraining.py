@@ -7,12 +7,10 @@ beside the model's future folder, under a hidden name, and holds everything the 
 and set of library versions: any other starts afresh.
 """
 
-import hashlib
 import io
 import logging
 import math
 import random
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,9 +22,9 @@ import numpy as np
 import torch
 import transformers
 
-from sftqa_core.artifacts import read_file, read_manifest, set_aside, versions, write_folder
+from sftqa_core.artifacts import read_file, read_manifest, remove, set_aside, versions, write_folder
 from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion, SettingsError, Stopped, first_line
-from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.jsonrecord import digest, fingerprint
 from sftqa_core.knowledge.corpus import corpus_of
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.models import catalogue, devices, loading
@@ -215,7 +213,7 @@ class Checkpoint:
 
     def forget(self) -> None:
         """Remove the state: the model is finished."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove(self.folder)
 
 
 def pretrain(settings: PretrainSettings, source: FactSource, target: Path, reporter: Reporter | None = None) -> ModelCard:
@@ -237,8 +235,8 @@ def pretrain(settings: PretrainSettings, source: FactSource, target: Path, repor
     blocks = _blocks(settings, corpus.documents, tokenizer)
     preparing.advance(1)
     place = Place.choose(settings.device, settings.precision)
-    digest = hashlib.sha256("\x1e".join(corpus.documents).encode()).hexdigest()[:16]
-    work = fingerprint({"settings": settings.to_dict(), "corpus": digest, "place": vars(place), "versions": versions()})
+    written = digest("\x1e".join(corpus.documents))
+    work = fingerprint({"settings": settings.to_dict(), "corpus": written, "place": vars(place), "versions": versions()})
     torch.manual_seed(settings.seed)
     model = build_model(settings, tokenizer.get_vocab_size(), place.attention).to(place.torch)
     checkpoint = Checkpoint.beside(target, work)
@@ -247,7 +245,7 @@ def pretrain(settings: PretrainSettings, source: FactSource, target: Path, repor
         "kind": "model",
         "settings": settings.to_dict(),
         "source": {"name": source.name, "fingerprint": source.fingerprint},
-        "corpus": {"fingerprint": digest, "documents": corpus.counts, "seen_templates": corpus.seen_templates},
+        "corpus": {"fingerprint": written, "documents": corpus.counts, "seen_templates": corpus.seen_templates},
         "architecture": model.config.model_type,
         "parameters": model.num_parameters(),
         "training": {

@@ -11,7 +11,7 @@ from sftqa_core.records.schemes import OWN, SLICK, LevelScheme, with_cutoffs
 from sftqa_core.records.studying import StudySettings
 from sftqa_core.records.tuning import PROMPTS, PromptFormat, TrainSettings
 
-KEPT = {  # kind of work -> what a person still has when it ends before its time
+KEPT = {  # kind of work -> what is kept when it ends early
     "probe": "Finished facts are kept.",
     "train": "Probed facts, the base model's answers and the training's last checkpoint, if any, are kept.",
     "study": "Finished runs are kept, and the last checkpoint, if any, of the current run.",
@@ -57,7 +57,7 @@ class Job(Record):
 def command_of(settings: TrainSettings | ProbeSettings | StudySettings) -> str:
     """`sftqa train ...`, quoted for a POSIX shell; most settings at their defaults are left out (`Setting.rank`).
 
-    Lists are comma-separated. A prompt of one's own is its text with line breaks as \\n; an answer form or level scheme that has no
+    Lists are comma-separated. A prompt without a name is its text with line breaks as \\n; an answer form or level scheme without
     flags is its JSON record.
     """
     words = ["sftqa", _VERBS[type(settings)]]
@@ -91,8 +91,8 @@ def _prompt(form: PromptFormat) -> str:
 def _scheme(scheme: LevelScheme) -> list[str]:
     drawn = {name: getattr(scheme.sampling, name) for name in _SAMPLING}
     if scheme == replace(LevelScheme(), sampling=replace(LevelScheme().sampling, **drawn)):
-        known = declared(type(scheme.sampling))
-        return [word for name, value in drawn.items() if value != known[name].default for word in _written(known[name], value)]
+        about = declared(type(scheme.sampling))
+        return [word for name, value in drawn.items() if value != about[name].default for word in _written(about[name], value)]
     if scheme == SLICK:
         return ["--scheme", "slick"]
     if scheme.name == OWN and scheme == with_cutoffs(scheme.cutoffs):

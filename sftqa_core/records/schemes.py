@@ -125,10 +125,10 @@ def with_cutoffs(cutoffs: Sequence[float], scheme: LevelScheme = PAPER) -> Level
         raise SettingsError("SliCK's levels have no cut-offs: they follow from which answers were right. Choose the paper's levels.")
     if not 1 <= len(cutoffs) <= MOST_CUTOFFS:
         raise SettingsError(f"Give one to {MOST_CUTOFFS} cut-offs, for two to {MOST_CUTOFFS + 1} levels, got {len(cutoffs)}.")
-    found = tuple(float(cut) for cut in cutoffs)
-    if found == PAPER.cutoffs and scheme.labels == PAPER.labels:
+    numbers = tuple(float(cut) for cut in cutoffs)
+    if numbers == PAPER.cutoffs and scheme.labels == PAPER.labels:
         return scheme
-    return replace(scheme, name=OWN, labels=tuple(f"L{at}" for at in range(len(found) + 1)), cutoffs=found)
+    return replace(scheme, name=OWN, labels=tuple(f"L{at}" for at in range(len(numbers) + 1)), cutoffs=numbers)
 
 
 def read_cutoffs(text: str) -> tuple[float, ...]:
