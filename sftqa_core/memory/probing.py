@@ -12,6 +12,7 @@ from sftqa_core.engine.drawing import naming
 from sftqa_core.engine.sampling import Sampler, fact_prompts, make_sampler
 from sftqa_core.engine.wanted_facts import WantedFact
 from sftqa_core.errors import SettingsError
+from sftqa_core.jsonrecord import declared
 from sftqa_core.knowledge.aliases import Aliases, load_aliases
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.memory.estimating import AdaptiveProbe, Decided, Likelihood, Question, answer_ids
@@ -191,7 +192,7 @@ def _batch_size(loaded: LoadedModel, pending: list[WantedFact], settings: ProbeS
     if settings.scheme.method == "likelihood":  # reads its answers, all but the last token
         answers = _answers(loaded, pending)
         lengths = [length + max(map(len, answers[w.fact_id]), default=1) - 1 for length, w in zip(longest, pending, strict=True)]
-    what = "facts' questions with their examples" if settings.scheme.few_shot else "facts' statements"
+    what = f"facts' {declared(type(settings.scheme))['prompts'].choices[settings.scheme.prompts]}"
     require_window(loaded, lengths, completion_tokens(settings.scheme), what, [w.subject for w in pending])
     return settings.batch_size or at_once(loaded, max(lengths), sampling.draws, sampling.max_new_tokens)
 

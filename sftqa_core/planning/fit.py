@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from sftqa_core.engine.capacity import completion_tokens
 from sftqa_core.errors import OutOfMemory, SftqaError
+from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.knowledge.facts import FactSource
-from sftqa_core.knowledge.relations import statement_prompts
 from sftqa_core.memory.profiles import open_for
 from sftqa_core.models import footprint, loading
 from sftqa_core.models.catalogue import base_card, find_model
@@ -193,16 +193,12 @@ def _described(card: ModelCard, quantization: str) -> tuple[Shape | None, int | 
 def longest_prompt(source: FactSource, facts: pd.DataFrame, count: CountTokens, scheme: LevelScheme) -> int:
     """Tokens of a probe's longest prompt: of each relation's longest facts, the templates or the question behind examples, and by
     likelihood the longest answer that is read behind it."""
-    from sftqa_core.engine.wanted_facts import contexts_of, question_prompts
+    from sftqa_core.engine.wanted_facts import wanted_facts
 
     sized = facts.assign(size=facts["subject"].str.len() + facts["question"].str.len())
     longest, prompts = sized.sort_values("size").groupby("relation").tail(_COUNTED), defaultdict[str, list[str]](list)
-    columns = (longest[name] for name in ("fact_id", "relation", "subject", "question"))
-    for fact, relation, subject, question in zip(*columns, strict=True):
-        if scheme.few_shot:
-            prompts[relation] += question_prompts(contexts_of(source, scheme).shown(relation).to(fact, question)[0], question)
-        else:
-            prompts[relation] += statement_prompts(source.relations[relation], subject, question)
+    for wanted in wanted_facts(source, longest, Aliases(), "tokens", scheme):
+        prompts[wanted.relation.id] += wanted.prompts
     length = max(longest_tokens(texts, count) for texts in prompts.values())
     if scheme.method != "likelihood":
         return length

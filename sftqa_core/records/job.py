@@ -7,7 +7,7 @@ from typing import Any
 
 from sftqa_core.jsonrecord import Record, Setting, declared, setting
 from sftqa_core.records.probes import ProbeSettings
-from sftqa_core.records.schemes import OWN, SLICK, LevelScheme, with_cutoffs
+from sftqa_core.records.schemes import OWN, SCHEMES, LevelScheme, with_cutoffs
 from sftqa_core.records.studying import StudySettings
 from sftqa_core.records.tuning import PROMPTS, PromptFormat, TrainSettings
 
@@ -93,8 +93,8 @@ def _scheme(scheme: LevelScheme) -> list[str]:
     if scheme == replace(LevelScheme(), sampling=replace(LevelScheme().sampling, **drawn)):
         about = declared(type(scheme.sampling))
         return [word for name, value in drawn.items() if value != about[name].default for word in _written(about[name], value)]
-    if scheme == SLICK:
-        return ["--scheme", "slick"]
+    if named := [name for name, known in SCHEMES.items() if known == scheme]:
+        return ["--scheme", *named]
     if scheme.name == OWN and scheme == with_cutoffs(scheme.cutoffs):
         return ["--cutoffs", scheme.written_cutoffs]
     return ["--scheme", json.dumps(scheme.to_dict(), ensure_ascii=False)]
