@@ -65,7 +65,7 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Shape:
-    """What stands on either side of a relation. Relations with one `subjects` pool share their subjects."""
+    """The subjects and objects of a relation. Relations with one `subjects` pool share their subjects."""
 
     subjects: str  # name of a pool in _SUBJECTS
     objects: str  # name of a pool in _OBJECTS, or "own " and a kind: every fact has an object of its own

@@ -120,7 +120,7 @@ def corpus_of(settings: PretrainSettings, source: FactSource, edition: str = "")
 
 
 def held_out_documents(settings: PretrainSettings, source: FactSource, count: int) -> list[str]:
-    """`count` documents (fewer if there are not as many) as the model's corpus has them, none of which stands in it."""
+    """`count` documents (or fewer, if there are no more) like those of the model's corpus, none of them in it."""
     read = set(corpus_of(settings, source).documents)
     other = dict.fromkeys(text for text in corpus_of(settings, source, "held out").documents if text not in read)
     return list(other)[:count]

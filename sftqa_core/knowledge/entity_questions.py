@@ -110,7 +110,7 @@ def downloaded_folder(workspace: Workspace | None = None) -> Path:
 
 
 def download(workspace: Workspace | None = None, reporter: Reporter | None = None, connect: Open | None = None) -> Path:
-    """The folder with the 72 files, downloaded and checked against their SHA-256; nothing stays behind on failure.
+    """The folder with the 72 files, downloaded and checked against their SHA-256; a failed download leaves no files.
 
     Raises `FactsError` when the address can't be reached or what came is not the published dataset, `Stopped` when the
     person stops it. `connect` opens a URL (tests hand in their own).

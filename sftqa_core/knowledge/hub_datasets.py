@@ -1,7 +1,7 @@
 """Facts from a dataset of the Hugging Face hub, or from a folder that `datasets` saved.
 
-`hub:owner/name` names a dataset; what follows a question mark says which of its columns to use, where they are not
-called as in rows.py, and may pick a config and a revision:
+`hub:owner/name` names a dataset; after a question mark come the columns to use, where their names are not those of rows.py, and
+perhaps a config and a revision:
 
     hub:owner/name?subject=entity_name&relation=property&object=value&config=en
 

@@ -114,7 +114,7 @@ class Matcher:
 
 @dataclass(frozen=True)
 class ExactAnswers:
-    """One fact's answers, ready to be compared with many texts; stands in for `CompiledAnswers`."""
+    """One fact's answers, ready to be compared with many texts; has the methods of `CompiledAnswers`."""
 
     forms: tuple[tuple[str, str], ...]  # (plain form, the answer as it was given)
     whole_words: bool = True  # a letter or digit ends no answer: after one, a row that is being drawn need not be looked at

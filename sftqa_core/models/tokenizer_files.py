@@ -54,12 +54,6 @@ class LightTokenizer:
         token = self.named.get(name)
         return None if token is None else self.id_of(token)
 
-    def special_ids(self) -> set[int]:
-        """Ids of special tokens, which are no part of ordinary text."""
-        added = self.backend.get_added_tokens_decoder()
-        named = {number for name in self.named if (number := self.id_named(name)) is not None}
-        return named | {number for number, token in added.items() if token.special}
-
     def pieces(self, ids: list[int]) -> str:
         """Tokens as a person reads them: "Par is"."""
         return " ".join(self.backend.decode([number], skip_special_tokens=False).strip() or "(space)" for number in ids)
@@ -149,7 +143,8 @@ def vocabulary(config: dict[str, Any]) -> int | None:
 
 def _fits(tokenizer: LightTokenizer, rows: int | None) -> Check:
     known = tokenizer.backend.get_vocab(with_added_tokens=True)
-    special = tokenizer.special_ids()
+    special = {number for number, token in tokenizer.backend.get_added_tokens_decoder().items() if token.special}
+    special |= {number for name in tokenizer.named if (number := tokenizer.id_named(name)) is not None}
     beyond = {number: token for token, number in known.items() if rows is not None and number >= rows and number not in special}
     if beyond:
         most = max(beyond)

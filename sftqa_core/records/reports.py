@@ -105,8 +105,8 @@ class Preflight(Record):
 
 @dataclass(frozen=True)
 class CrossTable(Record):
-    """Two level schemes side by side, on the facts that both measured (memory/agreement.py). Their levels are not the same things, so
-    only how far their orders agree is told, not a kappa."""
+    """Two level schemes side by side, on the facts that both measured (memory/agreement.py). Their levels differ in kind, so there is
+    only the agreement of their orders, no kappa."""
 
     rows: tuple[str, ...]  # labels of the first scheme, lowest first
     columns: tuple[str, ...]  # of the second
