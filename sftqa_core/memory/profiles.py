@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from sftqa_core.artifacts.kept import Kept
+from sftqa_core.artifacts import Kept
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.models.catalogue import exposures, find_model, seen_templates
 from sftqa_core.records import LevelScheme, ModelCard, ProbeSettings

@@ -27,7 +27,7 @@ from sftqa_core.models.quantising import NF4, usable_device
 from sftqa_core.models.tokenizer_files import CountTokens, longest_tokens, token_counter
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import Check, LevelScheme, ModelCard, TrainSettings
-from sftqa_core.records.schemes import quantization_problems
+from sftqa_core.records.probes import quantization_problems
 from sftqa_core.records.tuning import parts_of
 from sftqa_core.training.objectives import objective_of
 from sftqa_core.training.trying import Trial, try_one_step

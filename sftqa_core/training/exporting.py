@@ -26,7 +26,7 @@ from sftqa_core.models.catalogue import base_card, find_model, folder_card, repo
 from sftqa_core.models.hub.hub_cache import HubName, hub_name
 from sftqa_core.models.model_files import ADAPTER_CONFIG, ModelFolder
 from sftqa_core.records import DOMAIN_NAMES
-from sftqa_core.records.command import command_of
+from sftqa_core.records.job import command_of
 
 if TYPE_CHECKING:
     from sftqa_core.records import ModelCard
