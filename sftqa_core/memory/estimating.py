@@ -28,10 +28,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from sftqa_core.engine.decoder import Decoder, Load, Read
-from sftqa_core.engine.drawing import StopCriteria
-from sftqa_core.engine.packed import PackedModel, PrefixTree
-from sftqa_core.engine.sampling import WINDOW, Prompt, SampleRows, windows
+from sftqa_core.engine import decoder, drawing, packed, sampling
 from sftqa_core.errors import ModelUnavailable
 from sftqa_core.memory.scores import level_of
 from sftqa_core.models.loading import LINE_BREAK, LoadedModel, continuation
@@ -115,20 +112,20 @@ class AdaptiveProbe:
     """At most `batch_size` prompts, waiting ones among them, are under way together, whole facts at a time."""
 
     def __init__(self, loaded: LoadedModel, batch_size: int):
-        self.model = PackedModel(loaded)
+        self.model = packed.PackedModel(loaded)
         self.batch_size = batch_size
-        self.stopping = StopCriteria.of(loaded)
+        self.stopping = drawing.StopCriteria.of(loaded)
 
-    def decide(self, facts: Iterable[list[Prompt]], scheme: LevelScheme) -> Iterator[list[Decided]]:
+    def decide(self, facts: Iterable[list[sampling.Prompt]], scheme: LevelScheme) -> Iterator[list[Decided]]:
         """The levels of facts, some at a time. A fact is the list of all its prompts, in the templates' order."""
-        load = Load(self.batch_size, max(1, self.batch_size // 8), self.batch_size)
+        load = decoder.Load(self.batch_size, max(1, self.batch_size // 8), self.batch_size)
         return _Deciding(self.model, load, scheme, self.stopping).run(facts)
 
 
-class _Deciding(SampleRows[list[Prompt]]):
+class _Deciding(sampling.SampleRows[list[sampling.Prompt]]):
     """Facts in rounds: `allowed` grows where the level is open, and rows go where it is clear."""
 
-    def __init__(self, model: PackedModel, load: Load, scheme: LevelScheme, stopping: StopCriteria):
+    def __init__(self, model: packed.PackedModel, load: decoder.Load, scheme: LevelScheme, stopping: drawing.StopCriteria):
         self.scheme = scheme
         self.rounds = sorted({max(1, round(share * scheme.sampling.samples)) for share in ROUNDS})
         super().__init__(model, load, scheme.sampling, stopping)
@@ -139,18 +136,18 @@ class _Deciding(SampleRows[list[Prompt]]):
         self.hit = np.zeros((self.load.places, self.settings.samples), dtype=bool)
         self._fact_at = np.zeros(self.load.places, dtype=np.int64)  # place -> first place of its fact
 
-    def texts(self, item: list[Prompt]) -> list[tuple[int, ...]]:
+    def texts(self, item: list[sampling.Prompt]) -> list[tuple[int, ...]]:
         """See `Decoder`."""
         return [prompt.ids for prompt in item]
 
-    def entered(self, items: list[tuple[list[Prompt], np.ndarray]]) -> None:
+    def entered(self, items: list[tuple[list[sampling.Prompt], np.ndarray]]) -> None:
         """See `Decoder`."""
         places = np.concatenate([own for _, own in items])
         self.take([prompt for fact, _ in items for prompt in fact], places, self.rounds[0])
         self.hit[places] = False
         self._fact_at[places] = np.concatenate([np.full(len(own), own[0]) for _, own in items])
 
-    def advance(self, reads: list[Read]) -> list[Decided]:
+    def advance(self, reads: list[decoder.Read]) -> list[Decided]:
         """One more token of the samples that count; returns the facts whose level is clear."""
         self.draw(reads)
         decided: list[Decided] = []
@@ -210,7 +207,7 @@ class Likelihood:
     """At most `batch_size` texts are read together."""
 
     def __init__(self, loaded: LoadedModel, batch_size: int):
-        self.model = PackedModel(loaded)
+        self.model = packed.PackedModel(loaded)
         self.batch_size = batch_size
 
     def estimate(self, questions: Iterable[Question], temperature: float) -> Iterator[list[Estimate]]:
@@ -218,14 +215,15 @@ class Likelihood:
 
         Raises `ModelUnavailable` for logits that are not numbers, `OutOfMemory` when there is no room for one question.
         """
-        ordered = (q for window in windows(questions, WINDOW * self.batch_size) for q in sorted(window, key=lambda question: question.ids))
-        return _Estimating(self.model, Load(self.batch_size, self.batch_size, 1), temperature).run(ordered)
+        windows = sampling.windows(questions, sampling.WINDOW * self.batch_size)
+        ordered = (q for window in windows for q in sorted(window, key=lambda question: question.ids))
+        return _Estimating(self.model, decoder.Load(self.batch_size, self.batch_size, 1), temperature).run(ordered)
 
 
-class _Estimating(Decoder[Question]):
+class _Estimating(decoder.Decoder[Question]):
     """Texts are prompts with an answer each but for its last token, which only has to be looked up."""
 
-    def __init__(self, model: PackedModel, load: Load, temperature: float):
+    def __init__(self, model: packed.PackedModel, load: decoder.Load, temperature: float):
         self.temperature = temperature
         super().__init__(model, load, 0, FEWER)
 
@@ -243,7 +241,7 @@ class _Estimating(Decoder[Question]):
         for question, places in items:
             self._answer_at.update(zip(places.tolist(), ((int(places[0]), answer) for answer in question.answers), strict=True))
 
-    def wanted(self, tree: PrefixTree, places: np.ndarray) -> np.ndarray:
+    def wanted(self, tree: packed.PrefixTree, places: np.ndarray) -> np.ndarray:
         """The nodes before each token of each answer."""
         self._first, answers = zip(*(self._answer_at.pop(place) for place in places.tolist()), strict=True)
         sizes = np.array([len(answer) for answer in answers])
@@ -253,7 +251,7 @@ class _Estimating(Decoder[Question]):
         nodes, self._line = np.unique(tree.paths[self._text, tree.lengths[self._text] - 1 - back], return_inverse=True)
         return nodes
 
-    def advance(self, reads: list[Read]) -> list[Estimate]:
+    def advance(self, reads: list[decoder.Read]) -> list[Estimate]:
         """The estimates of all that entered."""
         ((_, logits),) = reads
         scaled = logits.float() / self.temperature

@@ -18,27 +18,16 @@ from sftqa_core.engine.wanted_facts import WantedFact, identities, wanted_facts
 from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.knowledge.aliases import Aliases, load_aliases
 from sftqa_core.knowledge.facts import FactSource
+from sftqa_core.memory import scores
 from sftqa_core.memory.probe_stores import ESTIMATES, CompletionStore, EstimateStore, estimated_levels, find_estimates, find_stores
-from sftqa_core.memory.scores import (
-    COMPLETIONS,
-    HITS,
-    INTERVALS,
-    LEVELS,
-    PartStore,
-    judge,
-    levels_of,
-    matched_answers,
-    miscounted,
-    split_scores,
-)
 from sftqa_core.models.catalogue import model_fingerprint, seen_templates
 from sftqa_core.records import ModelCard, ProbeSettings
 from sftqa_core.workspace import Workspace
 
-_IDENTITY = HITS.names[:3]
+_IDENTITY = scores.HITS.names[:3]
 _FEW = 1_000  # facts that are picked out of each part as it is read
 _LISTS = pd.ArrowDtype(pa.list_(pa.float32()))  # hits of each template; a likelihood's are no whole numbers
-_COMPACT = dict.fromkeys((*INTERVALS, "seen_score", "unseen_score", "confidence"), "float32") | {
+_COMPACT = dict.fromkeys((*scores.INTERVALS, "seen_score", "unseen_score", "confidence"), "float32") | {
     "hits": "Int32", "completions": "Int32", "level": "Int8", "score": "float64"
 }  # fmt: skip
 Rows = NDArray[np.int64]
@@ -103,7 +92,7 @@ class KnownHits:
         count = len(asked.facts)
         self.asked, self.there = asked, np.zeros(count, dtype=bool)
         self.completions, self.hits, self.widths = np.zeros((3, count), dtype=np.int32)
-        self.intervals = np.zeros((len(INTERVALS), count), dtype=np.float32)
+        self.intervals = np.zeros((len(scores.INTERVALS), count), dtype=np.float32)
         self.per_template = np.zeros((count, 0), dtype=np.int16)  # [facts, slots]; the first `widths` of a row count
 
     def take(self, part: pd.DataFrame) -> None:
@@ -116,7 +105,7 @@ class KnownHits:
         holds = ~self.there[rows] & (asked.prompts[rows] == prompts[of]) & (asked.answers[rows] == answers[of])
         rows, first = np.unique(rows[holds], return_index=True)
         of = of[holds][first]
-        for name, values in (("completions", self.completions), ("hits", self.hits), *zip(INTERVALS, self.intervals, strict=True)):
+        for name, values in (("completions", self.completions), ("hits", self.hits), *zip(scores.INTERVALS, self.intervals, strict=True)):
             values[rows] = part[name].to_numpy()[of]
         lists = part["hits_per_template"].to_numpy()[of]
         self.widths[rows] = [len(own) for own in lists]
@@ -137,9 +126,9 @@ class KnownHits:
             "hits": self.hits[rows].astype(np.int64),
             "completions": completions.astype(np.int64),
             "score": score,
-            **{name: values[rows].astype(np.float64).round(4) for name, values in zip(INTERVALS, self.intervals, strict=True)},
-            **split_scores(per_template, self.widths[rows], samples, relations, seen),
-            "level": levels_of(per_template, score, scheme),
+            **{name: values[rows].astype(np.float64).round(4) for name, values in zip(scores.INTERVALS, self.intervals, strict=True)},
+            **scores.split_scores(per_template, self.widths[rows], samples, relations, seen),
+            "level": scores.levels_of(per_template, score, scheme),
             "confidence": np.full(len(rows), np.nan),
         }
         return pd.DataFrame(levels)
@@ -152,7 +141,7 @@ def known_hits(store: CompletionStore, asked: AskedFacts, keep: bool = False) ->
     is set aside, and facts of which nothing else is known are left out.
     """
     hits = KnownHits(asked)
-    for part in store.each("hits", HITS, asked.facts["fact_id"].tolist() if len(asked.facts) <= _FEW else None):
+    for part in store.each("hits", scores.HITS, asked.facts["fact_id"].tolist() if len(asked.facts) <= _FEW else None):
         hits.take(part)
     left = np.flatnonzero(~hits.there[asked.first]) if keep else _unjudged(store, asked, hits.there)
     if len(left) and (judged := _judged_now(store, asked.wanted(left))) is not None:
@@ -185,14 +174,14 @@ def _judged_now(store: CompletionStore, wanted: Sequence[WantedFact]) -> pd.Data
         except ArtifactDamaged:
             continue  # it is out of the way now
         facts = [unjudged[fact_id] for fact_id in located]
-        if not (broken := miscounted(rows, facts, samples)):
-            return judge(rows, facts, samples)
+        if not (broken := scores.miscounted(rows, facts, samples)):
+            return scores.judge(rows, facts, samples)
         for part in {located[fact_id] for fact_id in broken}:
             store.set_part_aside(part, ValueError(f"not {samples} completions of every template"))
     return None
 
 
-def stores_of(card: ModelCard, settings: ProbeSettings, workspace: Workspace | None = None) -> Sequence[PartStore]:
+def stores_of(card: ModelCard, settings: ProbeSettings, workspace: Workspace | None = None) -> Sequence[scores.PartStore]:
     """Where a model's results under these settings lie, whatever device made them; none for a model that was never on this machine."""
     workspace, scheme = workspace or Workspace.current(), settings.scheme
     if card.path is None:
@@ -209,7 +198,7 @@ def level_columns(
     facts: pd.DataFrame,
     settings: ProbeSettings,
     aliases: Aliases | None = None,
-    stores: Sequence[PartStore] | None = None,
+    stores: Sequence[scores.PartStore] | None = None,
     ids: Ids | None = None,
 ) -> pd.DataFrame:
     """The columns of LEVELS but the fact's id, a row for each row of `facts`, null where nothing is known; of the store that knows
@@ -237,7 +226,7 @@ def stored_levels(
     settings: ProbeSettings,
     aliases: Aliases | None = None,
     workspace: Workspace | None = None,
-    stores: Sequence[PartStore] | None = None,
+    stores: Sequence[scores.PartStore] | None = None,
 ) -> pd.DataFrame:
     """LEVELS of the facts already probed with these settings, in the order of `facts`; empty if none were.
 
@@ -261,7 +250,7 @@ def level_rows(known: KnownHits, card: ModelCard) -> pd.DataFrame:
     return levels
 
 
-def _fullest(stores: Sequence[PartStore], asked: AskedFacts) -> KnownHits:
+def _fullest(stores: Sequence[scores.PartStore], asked: AskedFacts) -> KnownHits:
     """What the store that knows most of these facts knows."""
     return max(
         (known_hits(store, asked) for store in stores if isinstance(store, CompletionStore)),
@@ -270,7 +259,7 @@ def _fullest(stores: Sequence[PartStore], asked: AskedFacts) -> KnownHits:
     )
 
 
-def _best_estimates(stores: Sequence[PartStore], wanted: list[WantedFact], card: ModelCard, settings: ProbeSettings) -> pd.DataFrame:
+def _best_estimates(stores: Sequence[scores.PartStore], wanted: list[WantedFact], card: ModelCard, settings: ProbeSettings) -> pd.DataFrame:
     """LEVELS of the store that has estimates of most of these facts."""
     tables = [pd.DataFrame(columns=ESTIMATES.names), *(store.rows(wanted) for store in stores if isinstance(store, EstimateStore))]
     return estimated_levels(max(tables, key=len), wanted, settings.scheme, seen_templates(card))
@@ -288,7 +277,7 @@ def _compact(known: KnownHits, card: ModelCard) -> pd.DataFrame:
 @lru_cache(maxsize=4)
 def _nothing(count: int) -> pd.DataFrame:
     """Columns without a value; the same ones for all who know nothing of as many facts."""
-    table = pd.DataFrame({name: np.full(count, np.nan, dtype=np.float32) for name in LEVELS[1:-1]}).astype(_COMPACT)
+    table = pd.DataFrame({name: np.full(count, np.nan, dtype=np.float32) for name in scores.LEVELS[1:-1]}).astype(_COMPACT)
     lists = _lists(np.zeros((count, 0), dtype=np.int16), np.zeros(count, dtype=np.int32), np.zeros(count, dtype=bool))
     return table.assign(hits_per_template=lists)
 
@@ -320,14 +309,14 @@ def stored_completions(
     asked = AskedFacts(source, facts, settings, load_aliases(workspace) if aliases is None else aliases)
     wanted = asked.wanted()
     stores = [store for store in stores_of(card, settings, workspace) if isinstance(store, CompletionStore)]
-    rows = pd.DataFrame(columns=COMPLETIONS.names)
+    rows = pd.DataFrame(columns=scores.COMPLETIONS.names)
     if stores:
         store = stores[0] if len(stores) == 1 else max(stores, key=lambda store: known_hits(store, asked).there.sum())
         try:
             rows = store.completions(store.locate(wanted))
         except ArtifactDamaged:
             rows = store.completions(store.locate(wanted))  # the broken part was set aside; an older one may hold
-    rows["answer"] = matched_answers(rows, {w.fact_id: w for w in wanted})
+    rows["answer"] = scores.matched_answers(rows, {w.fact_id: w for w in wanted})
     first = ["greedy"] if settings.scheme.few_shot else []
     if first:
         rows["greedy"] = [t < 0 for t in rows["template"]]

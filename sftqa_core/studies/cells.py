@@ -9,14 +9,15 @@ A cell has one of the two tables. The key is a hash of everything that its numbe
 are one. Facts are named by the fingerprint of their list: whoever reads a cell has the list.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
+
+import pandas as pd
+import pyarrow
 
 from sftqa_core.artifacts import beside, is_finished, place_of, read_kept, write_folder
 from sftqa_core.errors import ArtifactDamaged
@@ -24,9 +25,6 @@ from sftqa_core.jsonrecord import Keys, declared, fingerprint, has_effect
 from sftqa_core.records import LevelScheme, TrainSettings
 from sftqa_core.training.selection import needs_levels
 from sftqa_core.workspace import Workspace
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def canonical(run: TrainSettings, learning_rate: float | None = None) -> TrainSettings:
@@ -71,7 +69,7 @@ class Cells:
     learning_rate: float  # what a run without one uses
 
     @classmethod
-    def of(cls, workspace: Workspace, model: dict[str, Any], source: str, aliases: str, fact_ids: list[str], learning_rate: float) -> Cells:
+    def of(cls, workspace: Workspace, model: dict[str, Any], source: str, aliases: str, fact_ids: list[str], learning_rate: float) -> Self:
         """The cells of these facts, in this order."""
         return cls(workspace, model, source, aliases, fingerprint(fact_ids), learning_rate)
 
@@ -117,9 +115,6 @@ class Cells:
 
 
 def _cell(kind: str, manifest: dict[str, Any], content: bytes) -> Cell:
-    import pandas as pd
-    import pyarrow
-
     try:
         table = pd.read_parquet(io.BytesIO(content)).astype(TABLES[kind])
         return Cell(table, manifest["n"], manifest["counts"], manifest["numbers"])

@@ -9,8 +9,6 @@ answer anything, and neither do runs that are missing. What is asked was fixed b
 and what each could be mistaken for.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

@@ -30,13 +30,11 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import shown
 from sftqa_core.knowledge.relations import fill
 from sftqa_core.models.chat_templates import ChatTemplate, layout, require_chat_template
-from sftqa_core.models.loading import continuation, plain_ids, require_known
+from sftqa_core.models.loading import LoadedModel, continuation, plain_ids, require_known
 from sftqa_core.records import PromptFormat
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from sftqa_core.models.loading import LoadedModel
 
 IGNORED = -100  # the label that the loss leaves out
 SEPARATOR = "\n\n"  # between the examples of a few-shot prompt

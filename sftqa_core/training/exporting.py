@@ -9,14 +9,12 @@
 Copying needs no torch; only merging loads the model.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
@@ -25,12 +23,9 @@ from sftqa_core.errors import NotFound, SettingsError
 from sftqa_core.models.catalogue import base_card, find_model, folder_card, repository, weights_fingerprint
 from sftqa_core.models.hub.hub_cache import HubName, hub_name
 from sftqa_core.models.model_files import ADAPTER_CONFIG, ModelFolder
-from sftqa_core.records import DOMAIN_NAMES
+from sftqa_core.records import DOMAIN_NAMES, ModelCard
 from sftqa_core.records.command import command_of
-
-if TYPE_CHECKING:
-    from sftqa_core.records import ModelCard
-    from sftqa_core.training.runs import Run
+from sftqa_core.training.runs import Run
 
 
 def model_card(run: Run, *, merged: bool, adapter: bool) -> str:

@@ -8,8 +8,6 @@ What: the same copy (or adapter), optimizer and batch size as the training, on t
 step of AdamW. All of it is thrown away and the random state put back, so that the run after it gives the very same numbers.
 """
 
-from __future__ import annotations
-
 import random
 import sys
 import tempfile
@@ -18,15 +16,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sftqa_core.models.devices import torch_device
+from sftqa_core.models.loading import LoadedModel
+from sftqa_core.records import TrainSettings
+from sftqa_core.training.encoding import EncodedExample
 from sftqa_core.training.objectives import Objective, objective_of
-
-if TYPE_CHECKING:
-    from sftqa_core.models.loading import LoadedModel
-    from sftqa_core.records import TrainSettings
-    from sftqa_core.training.encoding import EncodedExample
 
 LARGE = 300_000_000  # parameters
 

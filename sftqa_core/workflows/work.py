@@ -22,8 +22,7 @@ from sftqa_core.models.hub.hub_cache import hub_name
 from sftqa_core.planning.preflight import preflight, tell
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import FetchSettings, ModelCard, PretrainSettings, ProbeSettings, StudySettings, TrainSettings
-from sftqa_core.training.exporting import export_model
-from sftqa_core.training.runs import example_lines, read_run, run_of_token
+from sftqa_core.training import exporting, runs
 from sftqa_core.workflows.study_reports import study
 from sftqa_core.workspace import Workspace
 
@@ -81,7 +80,7 @@ def train(settings: TrainSettings, reporter: Reporter | None = None, token: str 
     """
     from sftqa_core.workflows.training import TrainingRun
 
-    stored = run_of_token(token) if token else None
+    stored = runs.run_of_token(token) if token else None
     return stored.summary if stored else TrainingRun(settings, reporter or Silent(), token=token).finish()
 
 
@@ -91,7 +90,7 @@ def select(settings: TrainSettings, out: Path, reporter: Reporter | None = None)
 
     run = TrainingRun(settings, reporter or Silent())
     selection = run.selection(label=True)
-    write_bytes(out, example_lines(selection.facts).encode())
+    write_bytes(out, runs.example_lines(selection.facts).encode())
     counts = {"n": len(selection.facts), "counts": selection.counts, "probed": selection.probed}
     return {"file": str(out), **counts, "levels_by": settings.scheme.method}
 
@@ -114,8 +113,8 @@ def export(run_id: str, out: Path, merge: bool = False) -> dict[str, Any]:
 
     Raises `NotFound` for a run that is not there or kept no weights, `SettingsError`, `ArtifactDamaged`, `StorageError`.
     """
-    run = read_run(run_id)
-    folder = export_model(run, out, merge)
+    run = runs.read_run(run_id)
+    folder = exporting.export_model(run, out, merge)
     files = sorted(path.name for path in folder.iterdir())
     return {"run": run.id, "folder": str(folder), "merged": merge, "quantization": run.settings.quantization, "files": files}
 

@@ -5,8 +5,6 @@ lines for the log and the exception that ends it, and is sent something when it 
 out of memory, all of them end; what they wrote to the last checkpoint stays, as in a training by one process.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal
@@ -19,7 +17,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import torch
 from accelerate.hooks import remove_hook_from_module
@@ -27,17 +25,13 @@ from safetensors.torch import load_file
 
 from sftqa_core.engine.drawing import empty_cache
 from sftqa_core.errors import OutOfMemory, SftqaError, Stopped
-from sftqa_core.models.devices import torch_device
-from sftqa_core.models.spreading import layer_places, spread
+from sftqa_core.models import devices, loading, spreading
 from sftqa_core.progress import Progress, Reporter
 from sftqa_core.training.adapters import trainable
 from sftqa_core.training.distributed.process import TUNED, Work, take_part
-
-if TYPE_CHECKING:
-    from sftqa_core.models.loading import LoadedModel
-    from sftqa_core.training.trainer import Training
-    from sftqa_core.training.unfinished import Unfinished
-    from sftqa_core.training.watching import CurveWriter
+from sftqa_core.training.trainer import Training
+from sftqa_core.training.unfinished import Unfinished
+from sftqa_core.training.watching import CurveWriter
 
 _START = "spawn"  # how processes are started; tests have a quicker way
 _POLL_S = 0.05
@@ -54,7 +48,7 @@ class Group:
 
     @classmethod
     @contextmanager
-    def started(cls, count: int, target: Callable[..., None], *arguments: Any) -> Iterator[Group]:
+    def started(cls, count: int, target: Callable[..., None], *arguments: Any) -> Iterator[Self]:
         """Start `count` of them, each calling target(rank, connection, *arguments); whatever happens, none is left afterwards."""
         os.environ.setdefault("PYTHONSAFEPATH", "1")  # a random.py in the person's folder is not imported
         context: Any = get_context(_START)  # typeshed knows no processes of a context whose name is not literal
@@ -152,15 +146,15 @@ def train_together(training: Training, curve: CurveWriter, unfinished: Unfinishe
     return _placed_like(model, loaded)
 
 
-def _placed_like(model: Any, loaded: LoadedModel) -> Any:
+def _placed_like(model: Any, loaded: loading.LoadedModel) -> Any:
     """A model from main memory to where the base model is, in its number format where it is not LoRA's own float32."""
     if loaded.gpus == 1:
-        return model.to(torch_device(loaded.device))
-    return spread(model, layer_places(model, range(loaded.gpus)))
+        return model.to(devices.torch_device(loaded.device))
+    return spreading.spread(model, spreading.layer_places(model, range(loaded.gpus)))
 
 
 @contextmanager
-def _waiting(loaded: LoadedModel) -> Iterator[None]:
+def _waiting(loaded: loading.LoadedModel) -> Iterator[None]:
     """The base model makes room on the GPUs while others train there."""
     if loaded.device == "cpu":
         yield

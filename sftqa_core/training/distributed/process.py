@@ -25,13 +25,8 @@ from sftqa_core.errors import SftqaError, Stopped
 from sftqa_core.models.loading import load_model
 from sftqa_core.progress import Phase, Progress, Reporter, Silent
 from sftqa_core.records import ModelCard, TrainSettings
-from sftqa_core.training import trainer
-from sftqa_core.training.adapters import trainable, trained_parameters
-from sftqa_core.training.encoding import IGNORED, EncodedExample
-from sftqa_core.training.objectives import Objective
-from sftqa_core.training.optimizers import training_steps
+from sftqa_core.training import adapters, encoding, objectives, optimizers, trainer, watching
 from sftqa_core.training.unfinished import Keeper, Unfinished
-from sftqa_core.training.watching import CurveWriter
 
 TUNED = "tuned.safetensors"
 
@@ -43,9 +38,9 @@ class Work:
     card: ModelCard
     device: str  # resolved; cpu only in tests, since nobody gains from several processes on one processor
     settings: TrainSettings
-    objective: Objective
+    objective: objectives.Objective
     rate: float
-    encoded: list[EncodedExample]
+    encoded: list[encoding.EncodedExample]
     curve: Path
     checkpoints: Path | None  # held by the process that started this one
     folder: Path  # where they meet, and where the first one writes the trained numbers
@@ -121,12 +116,12 @@ def _train(rank: int, connection: Connection, work: Work) -> None:
     # under FSDP the whole model is in main memory first: it may fit no GPU
     loaded = replace(load_model(work.card, "cpu" if sharded else work.device), device=work.device)
     set_seed(settings.seed)  # before the adapter's random start
-    model = trainable(loaded.model, settings, work.objective, copied=False)
+    model = adapters.trainable(loaded.model, settings, work.objective, copied=False)
     reporter: Reporter = Relay(connection) if rank == 0 else Silent()
     unfinished = Unfinished(work.checkpoints) if work.checkpoints else None
-    keeper = Keeper(unfinished, reporter, trained_parameters(model))
-    phase = Phase(reporter, "train", training_steps(len(work.encoded), settings.batch_size, settings.epochs), "steps")
-    callbacks = [CurveWriter(work.curve, phase, work.rate)] if rank == 0 else []
+    keeper = Keeper(unfinished, reporter, adapters.trained_parameters(model))
+    phase = Phase(reporter, "train", optimizers.training_steps(len(work.encoded), settings.batch_size, settings.epochs), "steps")
+    callbacks = [watching.CurveWriter(work.curve, phase, work.rate)] if rank == 0 else []
     training = trainer.Training(loaded, work.encoded, settings, work.objective, work.rate)
     more = together_arguments(model, settings)
     made = trainer.make_trainer(model, training, work.checkpoints or work.folder, SharedTrainer, **more)
@@ -165,7 +160,7 @@ class Share:
         size = -(-len(examples) // (self.of * self.together)) * self.together
         mine = examples[self.rank * size : (self.rank + 1) * size]
         # a last batch smaller than the number of processes: who gets nothing reads examples without learning from them
-        return self.collate(mine or [{**some, "labels": [IGNORED] * len(some["labels"])} for some in examples[: self.together]])
+        return self.collate(mine or [{**some, "labels": [encoding.IGNORED] * len(some["labels"])} for some in examples[: self.together]])
 
 
 class SharedTrainer(trainer.ObjectiveTrainer):
