@@ -56,8 +56,11 @@ class Ids:
 class AskedFacts:
     """The facts asked for; what makes results theirs is only worked out for those that have any."""
 
-    def __init__(self, source: FactSource, facts: pd.DataFrame, settings: ProbeSettings, aliases: Aliases, ids: Ids | None = None):
-        self.source, self.facts, self.settings, self.aliases = source, facts, settings, aliases
+    def __init__(
+        self, source: FactSource, facts: pd.DataFrame, settings: ProbeSettings, aliases: Aliases | None = None, ids: Ids | None = None
+    ):
+        self.source, self.facts, self.settings = source, facts, settings
+        self.aliases = load_aliases() if aliases is None else aliases
         self.ids = Ids(facts) if ids is None else ids
         self.prompts, self.answers = np.zeros((2, len(facts)), dtype=np.uint64)
         self._identified = np.zeros(len(facts), dtype=bool)
@@ -206,7 +209,7 @@ def level_columns(
     stores = stores_of(card, settings) if stores is None else stores
     if not stores:
         return _nothing(len(facts))
-    asked = AskedFacts(source, facts, settings, load_aliases() if aliases is None else aliases, ids)
+    asked = AskedFacts(source, facts, settings, aliases, ids)
     if settings.scheme.method == "sampling":
         return _compact(_fullest(stores, asked), card)
     known = {fact_id for store in stores for table in store.each(store.kind, ESTIMATES) for fact_id in table["fact_id"]}
@@ -233,9 +236,8 @@ def stored_levels(
     Results from the person's layer go before shipped ones. When a model was probed on several kinds of device (`stores`, all of
     them by default), those that know most of the facts are taken. Probes nothing; a damaged part it meets is set aside.
     """
-    workspace = workspace or Workspace.current()
     stores = stores_of(card, settings, workspace) if stores is None else stores
-    asked = AskedFacts(source, facts, settings, load_aliases(workspace) if aliases is None else aliases)
+    asked = AskedFacts(source, facts, settings, aliases)
     if settings.scheme.method != "sampling":
         return _best_estimates(stores, asked.wanted(), card, settings)
     return level_rows(_fullest(stores, asked), card)
@@ -303,10 +305,9 @@ def stored_completions(
 
     In the templates' order, the commonest first; empty if the fact was not probed.
     """
-    workspace = workspace or Workspace.current()
     settings = replace(settings, scheme=replace(settings.scheme, method="sampling"))  # estimates have none
     facts = source.facts[source.facts["fact_id"] == fact_id]
-    asked = AskedFacts(source, facts, settings, load_aliases(workspace) if aliases is None else aliases)
+    asked = AskedFacts(source, facts, settings, aliases)
     wanted = asked.wanted()
     stores = [store for store in stores_of(card, settings, workspace) if isinstance(store, CompletionStore)]
     rows = pd.DataFrame(columns=scores.COMPLETIONS.names)

@@ -15,7 +15,6 @@ from sftqa_core.models.hub.fetch import has_token
 from sftqa_core.models.lists import HubModel, added_models, drop_added, hub_models, keep_added, kind_of_model, known_model
 from sftqa_core.planning.fit import OPEN, PROCESS_BYTES, model_shape
 from sftqa_core.records import LevelScheme, ModelCard, TrainSettings
-from sftqa_core.workspace import Workspace
 
 WORKS = ("probe", "lora", "lora_4bit", "full")  # whose needs are estimated
 FITS = ("now", "not now", "no", "unknown")  # beside what is free; beside all there is; not at all; the device can't be asked
@@ -69,12 +68,11 @@ class Offered(Record):
     notes: tuple[str, ...] = ()  # what went wrong, a sentence each
 
 
-def offered_models(device: str = "auto", workspace: Workspace | None = None) -> Offered:
+def offered_models(device: str = "auto") -> Offered:
     """The table for a device: of a setting (auto: this machine's), or of one that is not here, whose room is then unknown.
 
     Raises `SettingsError` for what is no device.
     """
-    workspace = workspace or Workspace.current()
     kind, ram, lacking, notes, added = device, None, "", [], []
     try:
         kind = devices.resolve_device(device)
@@ -89,35 +87,35 @@ def offered_models(device: str = "auto", workspace: Workspace | None = None) -> 
     except SettingsError:  # that device never does it
         pass
     try:
-        added = added_models(workspace)
+        added = added_models()
     except SftqaError as error:
         kept = " The file is moved aside and kept as soon as you add a model." if type(error) is ArtifactDamaged else ""
         notes.append(f"{error} Added models are not shown.{kept}")
     login = has_token()
-    offers = [_listed(card, card.name in added, kind, ram, login) for card in catalogue.list_models(workspace)]
+    offers = [_listed(card, card.name in added, kind, ram, login) for card in catalogue.list_models()]
     there = {offer.card.name for offer in offers}
     offers.sort(key=lambda offer: offer.state != "here")  # the lists' order otherwise
     offers += [_known(model, kind, ram, login) for model in hub_models().values() if model.name not in there]
     return Offered(kind, ram.free if ram else None, ram.total if ram else None, lacking, tuple(offers), tuple(notes))
 
 
-def add_model(name: str, workspace: Workspace | None = None) -> tuple[ModelCard, str]:
+def add_model(name: str) -> tuple[ModelCard, str]:
     """Put a hub id or a folder on the lists; its card, and what has to be told besides. The hub is not asked.
 
     Raises `ModelUnavailable` for what can be neither, and for a folder without a usable model; `SettingsError` for a built-in model
     or one that was made here, which are listed anyway.
     """
-    card = catalogue.find_model(name.strip(), workspace)
+    card = catalogue.find_model(name.strip())
     if card.kind in OPEN:
         raise SettingsError(f"{card.name} is already listed: it {'is built in' if card.kind == 'built-in' else 'was made here'}.")
     if card.kind == "folder" and card.path and card.path != card.name:
-        card = catalogue.find_model(card.path, workspace)  # by its whole path, which means the same in any folder
-    return card, keep_added(card.name, workspace)
+        card = catalogue.find_model(card.path)  # by its whole path, which means the same in any folder
+    return card, keep_added(card.name)
 
 
-def remove_model(name: str, workspace: Workspace | None = None) -> str:
+def remove_model(name: str) -> str:
     """Take an added model off the lists; its files stay. Returns what has to be told. Raises `NotFound` for another name."""
-    return drop_added(name.strip(), workspace)
+    return drop_added(name.strip())
 
 
 def _listed(card: ModelCard, added: bool, device: str, ram: devices.DeviceRam | None, login: bool) -> Offer:

@@ -20,6 +20,8 @@ from sftqa_core.evaluation.intervals import CELLS_AT_ONCE
 from sftqa_core.records import DOMAINS, Finding, LevelScheme, TrainSettings
 from sftqa_core.studies.cells import Cell
 
+MACRO, NATURAL = "mean over levels", "as facts come"
+
 
 @dataclass(frozen=True)
 class Outcomes:
@@ -41,6 +43,14 @@ class Outcomes:
             inside = (self.facts["domain"] == domain).to_numpy()
             if inside.any():
                 yield domain, inside
+
+    def strata(self) -> Iterator[tuple[str, str, list[np.ndarray]]]:
+        """Each domain by each level, then NATURAL and MACRO: the facts that count, bool [facts], of MACRO a level each."""
+        levels = self.levels()
+        for domain, inside in self.domains():
+            by_level = [inside & (levels == level) for level in range(len(self.scheme.labels))]
+            yield from ((domain, label, [chosen]) for label, chosen in zip(self.scheme.labels, by_level, strict=True))
+            yield from ((domain, NATURAL, [inside]), (domain, MACRO, by_level))
 
     def levels(self) -> np.ndarray:
         """Level index of each test fact, -1 where it is not known: int [facts]."""
@@ -65,6 +75,11 @@ def by_setting(outcomes: Outcomes) -> dict[tuple[int, tuple[int, ...] | None], l
         if not run.more_shots:  # what the untouched model answered with examples in front is no tuned model's
             found.setdefault((run.n, run.levels), []).append(run)
     return found
+
+
+def macro(groups: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean over groups (levels) of each group's mean over facts: scores [facts, settings] each -> [settings]."""
+    return np.mean([group.mean(axis=0) for group in groups], axis=0)
 
 
 PERMUTATIONS = 5_000

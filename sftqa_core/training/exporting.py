@@ -114,8 +114,8 @@ def export_model(run: Run, out: Path, merge: bool = False) -> Path:
             _merge(folder, work, base, run.manifest["model"].get("revision"))
         else:
             shutil.copytree(folder, work, dirs_exist_ok=True)
-        if base is not None and not merge:
-            _name_base(work, base, run.manifest["model"].get("revision"))
+            if base is not None:
+                _name_base(work, base, run.manifest["model"].get("revision"))
         (work / "README.md").write_text(model_card(run, merged=merge, adapter=adapter and not merge), encoding="utf-8")
 
     told = {"run": run.id, "settings": run.settings.to_dict(), "command": run.manifest["command"], "merged": merge}

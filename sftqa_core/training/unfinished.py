@@ -73,7 +73,7 @@ class Unfinished:
 
     def newest(self) -> Path | None:
         """The last whole checkpoint; what a kill or a power cut left half-written is passed over."""
-        for path in sorted(self.folder.glob(f"{_PREFIX}*"), key=_step, reverse=True):
+        for path in sorted(self.folder.glob(f"{_PREFIX}*"), key=step_of, reverse=True):
             try:
                 manifest = read_manifest(path)
                 if not damaged_files(path):
@@ -157,6 +157,7 @@ def _key(loaded: LoadedModel, encoded: Sequence[EncodedExample], settings: Train
     )
 
 
-def _step(path: Path) -> int:
-    number = path.name.removeprefix(_PREFIX)
-    return int(number) if number.isascii() and number.isdigit() else -1
+def step_of(path: Path) -> int:
+    """The step in a name such as checkpoint-40 or best-40.safetensors; -1 in any other."""
+    number = path.name.partition(".")[0].rpartition("-")[2]
+    return int(number) if number.isdecimal() else -1

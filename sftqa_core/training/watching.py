@@ -20,6 +20,7 @@ from transformers import TrainerCallback
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.progress import Phase
+from sftqa_core.training.unfinished import step_of
 
 
 class CurveWriter(TrainerCallback):
@@ -140,17 +141,11 @@ class Watcher(TrainerCallback):
 
     def _clear(self, best: int) -> None:
         """Remove earlier best weights, but those that a training which goes on from a checkpoint would put back."""
-        saved = {_number(path): path for path in (self.best or Path()).glob("best-*.safetensors")}
-        checkpoints = [_number(path) for path in (self.best or Path()).glob("checkpoint-*")]
+        saved = {step_of(path): path for path in (self.best or Path()).glob("best-*.safetensors")}
+        checkpoints = [step_of(path) for path in (self.best or Path()).glob("checkpoint-*")]
         needed = {best, *(max((step for step in saved if step <= at), default=best) for at in checkpoints)}
         for step in saved.keys() - needed:
             saved[step].unlink()
-
-
-def _number(path: Path) -> int:
-    """The step in a name such as checkpoint-40 or best-40.safetensors; -1 in any other."""
-    told = path.name.partition(".")[0].rpartition("-")[2]
-    return int(told) if told.isdecimal() else -1
 
 
 def _best(history: list[dict[str, Any]]) -> int | None:

@@ -21,14 +21,14 @@ from sftqa_core.errors import FactsError, NotFound, SettingsError, SftqaError
 from sftqa_core.jsonrecord import shown
 from sftqa_core.knowledge import aliases
 from sftqa_core.knowledge.relations import fill
-from sftqa_core.knowledge.sources import ENTITY_QUESTIONS, open_source, source_names
+from sftqa_core.knowledge.sources import ENTITY_QUESTIONS, open_source
 from sftqa_core.models import lists
-from sftqa_core.models.catalogue import find_model, list_models
+from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.chat_templates import layout, require_chat_template
 from sftqa_core.progress import Reporter
 from sftqa_core.records import LevelScheme, PretrainSettings, ProbeSettings
 from sftqa_core.training import optimizers
-from sftqa_core.training.runs import Run, RunInfo, list_runs, read_run
+from sftqa_core.training.runs import read_run
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -40,16 +40,6 @@ SECOND, IN_4_BITS = "second probe", "4 bits"
 LEAST = 30  # facts that were probed twice before they stand for the noise of a probe
 _LONGEST_NAME, _LONGEST_SUFFIX = 50, 10  # characters; four bytes each at most
 _DEVICE = re.compile(r"con|prn|aux|nul|(com|lpt)\d", re.IGNORECASE)  # no file can be called so on Windows
-
-
-def models() -> list[records.ModelCard]:
-    """Models that can be picked without the network."""
-    return list_models()
-
-
-def sources() -> list[str]:
-    """Names of the fact sources that can be opened now."""
-    return source_names()
 
 
 def facts(source: str) -> records.SourceReport:
@@ -123,16 +113,6 @@ def unmade_recipes() -> dict[str, PretrainSettings]:
 def default_learning_rate(method: str, model: str) -> float:
     """The learning rate that is used when none is given."""
     return optimizers.default_learning_rate(method, find_model(model).parameters)
-
-
-def runs() -> list[RunInfo]:
-    """Finished runs, newest first."""
-    return list_runs()
-
-
-def run(run_id: str) -> Run:
-    """One finished run. Raises `NotFound`."""
-    return read_run(run_id)
 
 
 def run_part(run_id: str, part: str) -> records.RunSummary:

@@ -270,12 +270,12 @@ def holdings(workspace: Workspace | None = None) -> list[Holding]:
     return found
 
 
-def unreadable_results(kinds: Collection[str] = ("models", "runs"), workspace: Workspace | None = None) -> list[tuple[Path, str]]:
-    """Results of the person's that no list shows, since their manifest is damaged or of another version: the folder, and why.
+def unreadable_results() -> list[tuple[Path, str]]:
+    """The person's models and runs that no list shows, since their manifest is damaged or of another version: the folder, and why.
 
-    Reads manifests alone, some 0.1 ms each. Empty on almost every machine. All kinds: inventory.KINDS.
+    Reads manifests alone, some 0.1 ms each. Empty on almost every machine.
     """
-    return [(Path(fault.path), fault.why) for fault in manifest_faults(workspace or Workspace.current(), kinds)]
+    return [(Path(fault.path), fault.why) for fault in manifest_faults(Workspace.current(), ("models", "runs"))]
 
 
 def verify(move: bool = False, workspace: Workspace | None = None) -> tuple[int, list[Fault], list[tuple[str, str]]]:

@@ -157,20 +157,21 @@ def preload() -> None:
 
 def run_job(kind: str, settings: dict[str, Any], reporter: Reporter, token: str) -> str:
     """What a background job does; returns the name of what it made. `token`: the job's name, the same when it goes on."""
-    jobs: dict[str, Callable[[], str]] = {
-        "probe": lambda: probe(ProbeSettings.from_dict(settings), reporter).artifact,
-        "train": lambda: train(TrainSettings.from_dict(settings), reporter, token).run,
-        "study": lambda: study(StudySettings.from_dict(settings), reporter).settings.kind,
-        "pretrain": lambda: pretrain(PretrainSettings.from_dict(settings), reporter).name,
-        "fetch": lambda: fetch(FetchSettings.from_dict(settings), reporter).name,
+    jobs: dict[str, tuple[type[Any], Callable[[Any], str]]] = {
+        "probe": (ProbeSettings, lambda wanted: probe(wanted, reporter).artifact),
+        "train": (TrainSettings, lambda wanted: train(wanted, reporter, token).run),
+        "study": (StudySettings, lambda wanted: study(wanted, reporter).settings.kind),
+        "pretrain": (PretrainSettings, lambda wanted: pretrain(wanted, reporter).name),
+        "fetch": (FetchSettings, lambda wanted: fetch(wanted, reporter).name),
     }
     if kind not in jobs:
         raise SettingsError(f"A job must be one of {', '.join(jobs)}, got {kind!r}.")
-    looked_at: dict[str, type[ProbeSettings | TrainSettings | StudySettings]]
-    looked_at = {"probe": ProbeSettings, "train": TrainSettings, "study": StudySettings}
-    if kind in looked_at:  # into the log, stopping nothing: what can't be done the work itself says, with its own error
-        tell(preflight(looked_at[kind].from_dict(settings)), reporter)
+    record, work = jobs[kind]
+    wanted = record.from_dict(settings)
+    if isinstance(wanted, ProbeSettings | TrainSettings | StudySettings):
+        # into the log alone: the work itself refuses what can't be done
+        tell(preflight(wanted), reporter)
     began = time.monotonic()
-    result = jobs[kind]()
+    result = work(wanted)
     reporter.log(f"Finished in {time.monotonic() - began:.1f} s: {result}")
     return result
