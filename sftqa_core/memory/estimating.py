@@ -142,10 +142,10 @@ class _Deciding(sampling.SampleRows[list[sampling.Prompt]]):
 
     def entered(self, items: list[tuple[list[sampling.Prompt], np.ndarray]]) -> None:
         """See `Decoder`."""
-        places = np.concatenate([own for _, own in items])
+        places = np.concatenate([at for _, at in items])
         self.take([prompt for fact, _ in items for prompt in fact], places, self.rounds[0])
         self.hit[places] = False
-        self._fact_at[places] = np.concatenate([np.full(len(own), own[0]) for _, own in items])
+        self._fact_at[places] = np.concatenate([np.full(len(at), at[0]) for _, at in items])
 
     def advance(self, reads: list[decoder.Read]) -> list[Decided]:
         """One more token of the samples that count; returns the facts whose level is clear."""
@@ -177,11 +177,11 @@ class _Deciding(sampling.SampleRows[list[sampling.Prompt]]):
         for (_, seen), group in alike.items():
             hits = np.stack([self.hit[self.places_of[first], :seen].sum(axis=1) for first in group])
             chances, scores = level_probabilities(hits, seen, self.scheme)
-            for first, own, chance, score in zip(group, hits.tolist(), chances, scores.tolist(), strict=True):
+            for first, counts, chance, score in zip(group, hits.tolist(), chances, scores.tolist(), strict=True):
                 level, confidence = int(chance.argmax()), float(chance.max())
                 if confidence >= self.scheme.confidence or seen == self.settings.samples:
                     fact_id = self.items[first][0].fact_id
-                    clear[first] = Decided(fact_id, tuple(own), seen, score, level, min(confidence, 1.0))
+                    clear[first] = Decided(fact_id, tuple(counts), seen, score, level, min(confidence, 1.0))
                 else:
                     self.allowed[self.places_of[first]] = next(size for size in self.rounds if size > seen)
         return clear
@@ -265,11 +265,11 @@ class _Estimating(decoder.Decoder[Question]):
         of_text = np.exp(np.bincount(self._text, weights=logprob))
         firsts, text_of = np.unique(self._first, return_inverse=True)
         chances = np.bincount(text_of, weights=of_text).clip(0, 1)
-        asked = [self.items[first] for first in firsts.tolist()]
+        questions = [self.items[first] for first in firsts.tolist()]
         for first in firsts.tolist():
             self.finish(first)
         self.keep(np.empty(0, dtype=np.int64))
-        return [(q.fact_id, q.template, float(chance)) for q, chance in zip(asked, chances, strict=True)]
+        return [(q.fact_id, q.template, float(chance)) for q, chance in zip(questions, chances, strict=True)]
 
 
 def answer_ids(tokenizer: Any, answers: Sequence[str]) -> tuple[tuple[int, ...], ...]:

@@ -108,11 +108,11 @@ class CompletionStore(scores.PartStore):
         """
         located = self.locate(wanted if texts_of is None else texts_of)
         alike = sorted(wanted, key=lambda w: (w.relation.id, w.fact_id))  # like beside like
-        there = [w for w in alike if w.fact_id in located]
+        probed = [w for w in alike if w.fact_id in located]
         folder = target / "completions" / self.key
         write_json(folder / "settings.json", self.settings)
-        write_bytes(folder / "part-000.parquet", scores.parquet_bytes(_sorted(self.completions(located), there), scores.COMPLETIONS, 19))
-        write_bytes(folder / "facts-000.parquet", scores.parquet_bytes(_probed_table(there), scores.PROBED, 19))
+        write_bytes(folder / "part-000.parquet", scores.parquet_bytes(_sorted(self.completions(located), probed), scores.COMPLETIONS, 19))
+        write_bytes(folder / "facts-000.parquet", scores.parquet_bytes(_probed_table(probed), scores.PROBED, 19))
         same = pd.DataFrame([(w.fact_id, w.prompts_sha, w.answers_sha) for w in alike], columns=scores.HITS.names[:3])
         hits = same.merge(self.hits(), on=scores.HITS.names[:3])
         write_bytes(target / "hits" / self.key / "part-000.parquet", scores.parquet_bytes(hits, scores.HITS, 19))
@@ -242,20 +242,20 @@ def estimated_levels(
     """LEVELS of the wanted facts that `rows` (ESTIMATES) knows, in their order. Their intervals are NaN: those of a fixed number of
     samples are not valid here."""
     by_fact = rows.set_index("fact_id")
-    known = [w for w in wanted if w.fact_id in by_fact.index]
-    table = by_fact.loc[[w.fact_id for w in known]].reset_index()
+    estimated = [w for w in wanted if w.fact_id in by_fact.index]
+    table = by_fact.loc[[w.fact_id for w in estimated]].reset_index()
     rates = [np.asarray(row, dtype=np.float64) for row in table["rates"]]
     samples, widths = table["samples"].astype("int64"), np.array([len(row) for row in rates], dtype=np.int64)
     per_template = [row * (n or scheme.sampling.samples) for row, n in zip(rates, samples, strict=True)]
     side_by_side = np.zeros((len(rates), max(widths, default=0)))
-    for row, own in zip(side_by_side, rates, strict=True):
-        row[: len(own)] = own
-    relations = np.array([w.relation.id for w in known], dtype=object)
+    for row, rate in zip(side_by_side, rates, strict=True):
+        row[: len(rate)] = rate
+    relations = np.array([w.relation.id for w in estimated], dtype=object)
     table = table.assign(
         completions=widths * samples,
         hits_per_template=[row.round(2).tolist() for row in per_template],
         hits=[round(float(row.sum())) if n else 0 for row, n in zip(per_template, samples, strict=True)],
-        **scores.split_scores(side_by_side, widths, np.ones(len(known)), relations, seen_templates),
+        **scores.split_scores(side_by_side, widths, np.ones(len(estimated)), relations, seen_templates),
         **dict.fromkeys(scores.INTERVALS, float("nan")),
     )[list(scores.LEVELS)]
     return table.astype({"hits": "int64", "completions": "int64", "level": "int64", "score": "float64", "confidence": "float64"})
@@ -277,9 +277,9 @@ def likelihood_levels(rates: np.ndarray, scheme: LevelScheme) -> np.ndarray:
 def _decided(rows: "Sequence[Decided]", facts: Sequence[WantedFact]) -> pd.DataFrame:
     decided, table = {row.fact_id: row for row in rows}, []
     for w in facts:
-        own = decided[w.fact_id]
-        rates = [hits / own.seen for hits in own.hits]
-        table.append((w.fact_id, w.prompts_sha, w.answers_sha, rates, own.seen, own.score, own.level, own.confidence))
+        estimate = decided[w.fact_id]
+        rates = [hits / estimate.seen for hits in estimate.hits]
+        table.append((w.fact_id, w.prompts_sha, w.answers_sha, rates, estimate.seen, estimate.score, estimate.level, estimate.confidence))
     return pd.DataFrame(table, columns=ESTIMATES.names)
 
 
@@ -289,9 +289,9 @@ def _looked_up(rows: Sequence[tuple[str, int, float]], facts: Sequence[WantedFac
         rates[fact_id][template] = chance
     table = []
     for w in facts:
-        own = rates[w.fact_id]
-        level = int(likelihood_levels(own[None], scheme)[0])
-        table.append((w.fact_id, w.prompts_sha, w.answers_sha, own.tolist(), 0, float(own.mean()), level, float("nan")))
+        rate = rates[w.fact_id]
+        level = int(likelihood_levels(rate[None], scheme)[0])
+        table.append((w.fact_id, w.prompts_sha, w.answers_sha, rate.tolist(), 0, float(rate.mean()), level, float("nan")))
     return pd.DataFrame(table, columns=ESTIMATES.names)
 
 

@@ -83,9 +83,9 @@ class Prober:
 
     def levels(self, facts: pd.DataFrame) -> pd.DataFrame:
         """The levels table of `facts`; probes those that are not known, and loads the model only for that."""
-        known = self.known(facts)
-        if known is not None and len(known) == len(facts):
-            return known
+        stored = self.known(facts)
+        if stored is not None and len(stored) == len(facts):
+            return stored
         loaded = self.loaded  # first: where a package is missing this says which, the next line only that it is
         from sftqa_core.memory.probing import probe_facts
 

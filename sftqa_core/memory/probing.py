@@ -134,8 +134,8 @@ def _look_up(
     reporter.log(f"Estimated without a completion; {estimate.model.tokens:,} tokens read forward.")
 
 
-def _pending(wanted: Sequence[WantedFact], known: set[str], reporter: Reporter) -> list[WantedFact]:
-    pending = list({w.fact_id: w for w in wanted if w.fact_id not in known}.values())
+def _pending(wanted: Sequence[WantedFact], done: set[str], reporter: Reporter) -> list[WantedFact]:
+    pending = list({w.fact_id: w for w in wanted if w.fact_id not in done}.values())
     reporter.log(f"{len(wanted) - len(pending)} of {len(wanted)} facts were probed before with these settings.")
     return pending
 
@@ -189,8 +189,8 @@ def _batch_size(loaded: LoadedModel, pending: list[WantedFact], settings: ProbeS
     if settings.scheme.method == "likelihood":  # reads its answers, all but the last token
         answers = _answers(loaded, pending)
         lengths = [length + max(map(len, answers[w.fact_id]), default=1) - 1 for length, w in zip(longest, pending, strict=True)]
-    what = "facts' questions with their examples" if settings.scheme.few_shot else "facts' statements"
-    capacity.require_window(loaded, lengths, capacity.completion_tokens(settings.scheme), what, [w.subject for w in pending])
+    texts = "facts' questions with their examples" if settings.scheme.few_shot else "facts' statements"
+    capacity.require_window(loaded, lengths, capacity.completion_tokens(settings.scheme), texts, [w.subject for w in pending])
     return settings.batch_size or capacity.at_once(loaded, max(lengths), sampling.draws, sampling.max_new_tokens)
 
 

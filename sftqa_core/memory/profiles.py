@@ -315,8 +315,8 @@ def _as_read_by(card: ModelCard, opened: FactSource) -> FactSource:
     read = exposures(card)
     if read is None or not opened.facts["fact_id"].isin(read["fact_id"]).any():
         return replace(opened, facts=opened.facts.drop(columns=list(OPTIONAL), errors="ignore"))
-    own = [name for name in read if name != "fact_id"]
-    table = opened.facts.drop(columns=own, errors="ignore").merge(read, on="fact_id", validate="one_to_one")
+    columns = [name for name in read if name != "fact_id"]
+    table = opened.facts.drop(columns=columns, errors="ignore").merge(read, on="fact_id", validate="one_to_one")
     table["exposures"] = table["exposures"].astype("Int64")
     table.loc[table["carrier"], "split"] = UNUSED
     left_out = len(opened.facts) - len(table)

@@ -29,12 +29,12 @@ def remember(model: catalogue.ModelFingerprint, **work: tuple[int, float]) -> No
     Little work says little, because batches were not full and the start weighs too much: it is not remembered. Nothing is where
     the disk refuses: a forecast is not worth a finished run.
     """
-    known = _read()
-    rates = known.setdefault(_key(model), {})
+    speeds = _read()
+    rates = speeds.setdefault(_key(model), {})
     for kind, (pieces, seconds) in work.items():
         if seconds > 0 and pieces >= ENOUGH[kind]:
             rates[kind] = pieces / seconds
-    keep_json(Workspace.current().state / "speeds.json", known)
+    keep_json(Workspace.current().state / "speeds.json", speeds)
 
 
 def measured(model: catalogue.ModelFingerprint) -> dict[str, float]:

@@ -111,7 +111,7 @@ class KnownHits:
         for name, values in (("completions", self.completions), ("hits", self.hits), *zip(scores.INTERVALS, self.intervals, strict=True)):
             values[rows] = part[name].to_numpy()[of]
         lists = part["hits_per_template"].to_numpy()[of]
-        self.widths[rows] = [len(own) for own in lists]
+        self.widths[rows] = [len(row) for row in lists]
         missing = max(self.widths[rows], default=0) - self.per_template.shape[1]
         self.per_template = np.pad(self.per_template, ((0, 0), (0, max(0, missing))))
         for width in np.unique(self.widths[rows]):
@@ -212,8 +212,8 @@ def level_columns(
     asked = AskedFacts(source, facts, settings, aliases, ids)
     if settings.scheme.method == "sampling":
         return _compact(_fullest(stores, asked), card)
-    known = {fact_id for store in stores for table in store.each(store.kind, ESTIMATES) for fact_id in table["fact_id"]}
-    rows = np.flatnonzero(facts["fact_id"].isin(known))  # only of these is an object made
+    estimated = {fact_id for store in stores for table in store.each(store.kind, ESTIMATES) for fact_id in table["fact_id"]}
+    rows = np.flatnonzero(facts["fact_id"].isin(estimated))  # only of these is an object made
     levels = _best_estimates(stores, asked.wanted(rows), card, settings)
     if not len(levels):
         return _nothing(len(facts))
@@ -243,12 +243,12 @@ def stored_levels(
     return level_rows(_fullest(stores, asked), card)
 
 
-def level_rows(known: KnownHits, card: ModelCard) -> pd.DataFrame:
+def level_rows(hits: KnownHits, card: ModelCard) -> pd.DataFrame:
     """LEVELS of the facts that are known, in the order in which they were asked for."""
-    rows = known.asked.first[known.there[known.asked.first]]
-    lists = [own[:width].tolist() for own, width in zip(known.per_template[rows], known.widths[rows], strict=True)]
-    levels = known.levels(rows, card).assign(hits_per_template=pd.Series(lists, dtype=object))
-    levels.insert(0, "fact_id", known.asked.facts["fact_id"].iloc[rows].reset_index(drop=True))
+    rows = hits.asked.first[hits.there[hits.asked.first]]
+    lists = [row[:width].tolist() for row, width in zip(hits.per_template[rows], hits.widths[rows], strict=True)]
+    levels = hits.levels(rows, card).assign(hits_per_template=pd.Series(lists, dtype=object))
+    levels.insert(0, "fact_id", hits.asked.facts["fact_id"].iloc[rows].reset_index(drop=True))
     return levels
 
 
@@ -267,13 +267,13 @@ def _best_estimates(stores: Sequence[scores.PartStore], wanted: list[WantedFact]
     return estimated_levels(max(tables, key=len), wanted, settings.scheme, seen_templates(card))
 
 
-def _compact(known: KnownHits, card: ModelCard) -> pd.DataFrame:
-    there, widths = known.there, np.where(known.there, known.widths, 0)
-    if not there.any():
-        return _nothing(len(there))
-    rows = np.flatnonzero(there)
-    table = known.levels(rows, card).astype(_COMPACT).set_axis(rows).reindex(np.arange(len(there)))
-    return table.assign(hits_per_template=_lists(known.per_template, widths, there))
+def _compact(hits: KnownHits, card: ModelCard) -> pd.DataFrame:
+    judged, widths = hits.there, np.where(hits.there, hits.widths, 0)
+    if not judged.any():
+        return _nothing(len(judged))
+    rows = np.flatnonzero(judged)
+    table = hits.levels(rows, card).astype(_COMPACT).set_axis(rows).reindex(np.arange(len(judged)))
+    return table.assign(hits_per_template=_lists(hits.per_template, widths, judged))
 
 
 @lru_cache(maxsize=4)

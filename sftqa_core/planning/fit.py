@@ -102,8 +102,8 @@ class Estimator:
     def __init__(self, card: ModelCard, device: str, quantization: str = "none"):
         self.device, self.quantization, self.card = device, quantization, card
         self.shape, self.parameters, base = _described(card, quantization)
-        own = Path(card.path) if card.path else None
-        self.count = token_counter(own if own is not None and (own / "tokenizer_config.json").is_file() else base)
+        folder = Path(card.path) if card.path else None
+        self.count = token_counter(folder if folder is not None and (folder / "tokenizer_config.json").is_file() else base)
         self.ram = devices.device_ram(device)
 
     def probing(self, source: FactSource, facts: pd.DataFrame, scheme: LevelScheme, batch_size: int | None, gpus: int = 1) -> Fit:
@@ -140,7 +140,7 @@ class Estimator:
 
     def _fit(self, work: Callable[[Shape], Footprint], method: str | None, parts: int, gpus: int) -> Fit:
         free, total = (self.ram.free, self.ram.total) if self.ram else (None, None)
-        note, own = "", PROCESS_BYTES[self.device]
+        note, process = "", PROCESS_BYTES[self.device]
         if self.shape is not None:
             needed = work(self.shape)
         elif self.parameters:
@@ -150,7 +150,7 @@ class Estimator:
             note = "Activations and caches are not counted: the configuration does not state the model's widths."
         else:
             return Fit(self.device, None, None, free, total, "unknown until the model is downloaded.")
-        return Fit(self.device, needed.total + own, needed.least + own, free, total, note, needed, gpus=gpus)
+        return Fit(self.device, needed.total + process, needed.least + process, free, total, note, needed, gpus=gpus)
 
     def _free_beside(self, shape: Shape, gpus: int) -> float:
         """Bytes that will be free on these GPUs once the model is loaded; as much as it takes where the device can't be asked."""
@@ -175,8 +175,8 @@ def _described(card: ModelCard, quantization: str) -> tuple[Shape | None, int | 
     """`model_shape`, number of parameters and folder; each None where it is not known."""
     base = catalogue.base_card(card) or card
     if base.path is None:
-        known = lists.known_model(base.name)
-        shape, parameters, folder = known.shape if known else None, base.parameters, None
+        listed = lists.known_model(base.name)
+        shape, parameters, folder = listed.shape if listed else None, base.parameters, None
     else:
         files = model_files.ModelFolder(Path(base.path))
         parameters, folder = files.parameters(), files.path

@@ -129,8 +129,8 @@ def _train(settings: TrainSettings) -> Forecast:
     source = prober.source
     facts, pool = held_out_facts(source, settings), train_pool(source, settings)
     levels = profiles.known_levels(prober, pool) if needs_levels(settings) else None
-    there, takes_all = available(source, levels, settings).total, settings.n == TrainSettings.ALL
-    n = there if takes_all else settings.n
+    least, takes_all = available(source, levels, settings).total, settings.n == TrainSettings.ALL
+    n = least if takes_all else settings.n
     notes: list[str] = chat_templates.chat_notes(prober.card, settings.prompt)
     problems, train_probes = [], 0
     try:
@@ -144,8 +144,8 @@ def _train(settings: TrainSettings) -> Forecast:
     except NotEnoughFacts as error:
         problems.append(str(error))
     if train_probes and takes_all:
-        n = there + train_probes
-        notes.append(f"{train_probes:,} train facts have no known level and are probed first; there will be {there:,} to {n:,} examples.")
+        n = least + train_probes
+        notes.append(f"{train_probes:,} train facts have no known level and are probed first; there will be {least:,} to {n:,} examples.")
     elif train_probes:
         notes.append(f"Up to {train_probes:,} train facts have no known level; they are probed until each level has enough examples.")
     probes, steps = _unknown(prober, facts) + train_probes, training_steps(n, settings.batch_size, settings.epochs)
@@ -177,8 +177,8 @@ def _prober(settings: ProbeSettings) -> Prober:
 
 def _unknown(prober: Prober, facts: pd.DataFrame) -> int:
     """Facts whose level would have to be measured."""
-    known = profiles.known_levels(prober, facts)
-    return len(facts) - (0 if known is None else len(known))
+    levels = profiles.known_levels(prober, facts)
+    return len(facts) - (0 if levels is None else len(levels))
 
 
 def _answers(prober: Prober, facts: pd.DataFrame, settings: TrainSettings, notes: list[str]) -> dict[str, int]:

@@ -119,9 +119,9 @@ def remove_model(name: str) -> str:
 
 
 def _listed(card: ModelCard, added: bool, device: str, ram: devices.DeviceRam | None, login: bool) -> Offer:
-    known = known_model(card.name) if card.kind == "hub" else None
-    if card.path is None and known is not None:
-        return _known(known, device, ram, login, card, added)
+    listed = known_model(card.name) if card.kind == "hub" else None
+    if card.path is None and listed is not None:
+        return _known(listed, device, ram, login, card, added)
     if card.note == catalogue.NOT_HERE:
         return Offer(card, "not asked", "The hub is asked for it, and for its terms, on download.", added)
     try:
@@ -140,10 +140,10 @@ def _listed(card: ModelCard, added: bool, device: str, ram: devices.DeviceRam | 
         "here",
         todo,
         added,
-        family=known.family if known else None,
-        licence=known.licence if known else {"built-in": "MIT", "pretrained": "yours"}.get(card.kind),
+        family=listed.family if listed else None,
+        licence=listed.licence if listed else {"built-in": "MIT", "pretrained": "yours"}.get(card.kind),
         chat={"chat": True, "base": False}.get(kind_of_model(card.name, kind=card.kind)),
-        context=known.context if known else context,
+        context=listed.context if listed else context,
         needs=needs(shape, device, ram, OPEN.get(card.kind, 1.0)),
     )
 

@@ -47,8 +47,8 @@ def preflight(settings: Settings, cost: Forecast | None = None) -> Preflight:
     device, place = device_check(settings.device, settings.gpus, settings.quantization)
     checks: list[Check] = []
     for model in looked:
-        own = [*model.checks, *_texts(model, _run_of(settings, model.name))]
-        checks += [replace(check, about=model.name) for check in own] if len(looked) > 1 else own
+        points = [*model.checks, *_texts(model, _run_of(settings, model.name))]
+        checks += [replace(check, about=model.name) for check in points] if len(looked) > 1 else points
     checks += [packages_check(kind, settings.quantization), device]
     run = _run_of(settings, models[0])
     if isinstance(run, TrainSettings) and device.state != "problem":
@@ -58,10 +58,10 @@ def preflight(settings: Settings, cost: Forecast | None = None) -> Preflight:
     return Preflight(kind, (*checks, *_costs(settings, cost, looked, place)))
 
 
-def tell(found: Preflight, reporter: Reporter) -> None:
+def tell(report: Preflight, reporter: Reporter) -> None:
     """Write what is not in order into a job's log, and one line where all is."""
-    reporter.log(f"{found.headline()}.")
-    for check in found.of("problem", "note"):
+    reporter.log(f"{report.headline()}.")
+    for check in report.of("problem", "note"):
         reporter.log(f"{check.state}: {check.line}")
 
 

@@ -134,10 +134,10 @@ def _relative(means: np.ndarray) -> np.ndarray:
 def amount_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Finding]:
     """Are 60 examples enough, and does accuracy fall again with more? Intervals of its own: narrower ones than the tables'."""
     alpha = statistics.ALPHA / statistics.times_asked(outcomes)
-    for one in outcomes:
-        falling = dict(statistics.groups_of(falls(one, alpha), "domain"))
-        for domain, rows in statistics.groups_of(enough(one, alpha=alpha), "domain"):
-            about = f"{one.model}, {DOMAIN_NAMES[domain]}"
+    for part in outcomes:
+        falling = dict(statistics.groups_of(falls(part, alpha), "domain"))
+        for domain, rows in statistics.groups_of(enough(part, alpha=alpha), "domain"):
+            about = f"{part.model}, {DOMAIN_NAMES[domain]}"
             few = next((row for row in rows if row["n"] == FEW), None)
             if few and len(rows) > 1:
                 yield _few_finding(about, few, next(row for row in rows if row["chosen"]))

@@ -91,9 +91,9 @@ class Cells:
         key, kind = self._key(run, scheme), _kind(scheme)
         for layer in self.workspace.layers:
             folder = layer / FOLDER / fingerprint(key)
-            found = read_kept(folder, key, f"{kind}.parquet", partial(_cell, kind), own=layer == self.workspace.root)
-            if found is not None:
-                return found
+            cell = read_kept(folder, key, f"{kind}.parquet", partial(_cell, kind), own=layer == self.workspace.root)
+            if cell is not None:
+                return cell
         return None
 
     def write(

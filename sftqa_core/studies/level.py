@@ -118,8 +118,8 @@ def retest(outcomes: Outcomes) -> pd.DataFrame:
     both = outcomes.facts[["fact_id", "level"]].merge(outcomes.retest[["fact_id", "level"]], on="fact_id", suffixes=("", "_again")).dropna()
     rows = []
     for at, label in enumerate(outcomes.scheme.labels):
-        own = both[both["level"] == at]
-        rows.append((outcomes.model, label, len(own), float((own["level"] != own["level_again"]).mean()) if len(own) else None))
+        facts = both[both["level"] == at]
+        rows.append((outcomes.model, label, len(facts), float((facts["level"] != facts["level_again"]).mean()) if len(facts) else None))
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -135,23 +135,23 @@ def level_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Fin
     """Do unknown facts hurt, which level is best, and does each level teach itself best?"""
     lowest = _after_lowest(outcomes, tables["matrix"])
     sure = 1 - statistics.ALPHA / 2 / statistics.times_asked(outcomes)
-    for one in outcomes:
+    for part in outcomes:
         best = tables["best"]
-        for domain, rows in statistics.groups_of(best[best["model"] == one.model], "domain"):
-            about = f"{one.model}, {DOMAIN_NAMES[domain]}"
+        for domain, rows in statistics.groups_of(best[best["model"] == part.model], "domain"):
+            about = f"{part.model}, {DOMAIN_NAMES[domain]}"
             overall = [row for row in rows if row["test"] == MACRO]
-            if hurt := lowest.get((one.model, domain)):
+            if hurt := lowest.get((part.model, domain)):
                 yield _unknown_finding(about, hurt, min(row["least"] for row in overall))
-            if {row["train"] for row in rows} == set(one.scheme.labels):
+            if {row["train"] for row in rows} == set(part.scheme.labels):
                 own = [row for row in rows if row["test"] == row["train"]]
                 yield from _best_finding(about, overall, sure)
-                yield from _own_finding(about, own, 1 - (1 - sure) / len(one.scheme.labels))
+                yield from _own_finding(about, own, 1 - (1 - sure) / len(part.scheme.labels))
 
 
 def _after_lowest(outcomes: Sequence[Outcomes], table: pd.DataFrame) -> dict[tuple[str, str], Row]:
     """The mean over levels after training on the lowest level, for each model and domain that has it and the natural mix; p-values
     corrected over these alone."""
-    lowest = {one.model: one.scheme.labels[0] for one in outcomes}
+    lowest = {part.model: part.scheme.labels[0] for part in outcomes}
     rows = statistics.rows_of(table[(table["train"] == table["model"].map(lowest)) & (table["test"] == MACRO) & table["p"].notna()])
     return {(row["model"], row["domain"]): {**row, "p_holm": p} for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True)}
 

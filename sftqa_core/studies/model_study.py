@@ -111,13 +111,13 @@ class ModelStudy:
 
     def _view_grid(self) -> list[TrainSettings]:
         """The grid by levels from whatever device measured them."""
-        known = None
+        levels = None
         if self.kind.by_level and self.source.large:
             stores = stored_levels.stores_of(self.prober.card, self.prober.settings)
-            known = profiles.level_table(self.model, self.study.source, self.study.scheme, stores).levels(self.train_facts)
+            levels = profiles.level_table(self.model, self.study.source, self.study.scheme, stores).levels(self.train_facts)
         elif self.kind.by_level:
-            known = stored_levels.stored_levels(self.prober.card, self.source, self.train_facts, self.prober.settings)
-        return registry.grid(self.study, self.model, self._scarcest(known))
+            levels = stored_levels.stored_levels(self.prober.card, self.source, self.train_facts, self.prober.settings)
+        return registry.grid(self.study, self.model, self._scarcest(levels))
 
     def outcomes(self) -> Outcomes:
         """What is known now. Levels come from whatever device measured them, answers from the one that has most."""
@@ -127,26 +127,26 @@ class ModelStudy:
         retest = stored_levels.stored_levels(card, self.source, self.again, replace(settings, scheme=self.retest_scheme))
         wanted = self._view_grid()
         answers, shifts = self._fullest(wanted)
-        found = {run: cell for run in wanted if (cell := answers.read(run))}
+        answered = {run: cell for run in wanted if (cell := answers.read(run))}
         moved = {run: cell for run in wanted if self.shifts_levels(run) and (cell := shifts.read(run, self.retest_scheme))}
         whole = retest if len(retest) == len(self.again) and facts["level"].notna().all() else None
-        done = sum(run in found and (run in moved or not self.shifts_levels(run)) for run in wanted)
-        return Outcomes(self.model, self.study.scheme, facts, found, len(wanted), whole, moved, _mixture(card), done)
+        done = sum(run in answered and (run in moved or not self.shifts_levels(run)) for run in wanted)
+        return Outcomes(self.model, self.study.scheme, facts, answered, len(wanted), whole, moved, _mixture(card), done)
 
     def _fullest(self, wanted: list[TrainSettings]) -> tuple[Cells, Cells]:
         """The cells of the device that has done most of the runs: this machine's need not be the one that shipped them."""
-        made = self._fingerprint.to_dict()
+        model = self._fingerprint.to_dict()
         names = dict.fromkeys((self.prober.device, *devices.NUMBER_FORMATS))
         formats = [{"device": name, "dtype": quantising.number_format(name, self.study.quantization)} for name in names]
-        both = [(replace(self.cells, model=made | device), replace(self.shifts, model=made | device)) for device in formats]
+        both = [(replace(self.cells, model=model | device), replace(self.shifts, model=model | device)) for device in formats]
         return max(both, key=lambda pair: sum(pair[0].folder(run) is not None for run in wanted))
 
     def folders(self) -> list[Path]:
         """Where the finished cells of this model lie."""
         wanted = self.grid()
-        found = [self.cells.folder(run) for run in wanted]
-        found += [self.shifts.folder(run, self.retest_scheme) for run in wanted if self.shifts_levels(run)]
-        return [folder for folder in found if folder is not None]
+        folders = [self.cells.folder(run) for run in wanted]
+        folders += [self.shifts.folder(run, self.retest_scheme) for run in wanted if self.shifts_levels(run)]
+        return [folder for folder in folders if folder is not None]
 
     def wanted_levels(self) -> list[tuple[LevelScheme, pd.DataFrame]]:
         """What has to be probed before the first run: under which scheme, and which facts."""

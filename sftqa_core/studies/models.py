@@ -83,8 +83,8 @@ def differences(models: Sequence[Outcomes]) -> pd.DataFrame:
                 draws = resampled(own)
                 moved, means = draws[:, 0] - draws[:, 1], own.mean(axis=0)
                 value = float(means[0] - means[1])
-                told = (*map(float, means), value, *percentiles(moved), statistics.bootstrap_p(value, moved))
-                rows.append((one.model, other.model, domain, n, len(own), *told))
+                numbers = (*map(float, means), value, *percentiles(moved), statistics.bootstrap_p(value, moved))
+                rows.append((one.model, other.model, domain, n, len(own), *numbers))
     columns = ["model", "other", "domain", "n", "facts", "accuracy", "other_accuracy", "difference", "low", "high", "p"]
     table = pd.DataFrame(rows, columns=columns)
     return table.assign(p_holm=statistics.holm(table["p"].tolist()))
@@ -103,16 +103,16 @@ def planted(models: Sequence[Outcomes]) -> pd.DataFrame:
             continue
         contested = table["contested"].fillna(False).astype(bool) if "contested" in table else pd.Series(False, index=table.index)
         for kind, chosen in (("uncontested", ~contested), ("contested", contested)):
-            own = table[chosen & table["score"].notna() & table["exposures"].notna()]
+            facts = table[chosen & table["score"].notna() & table["exposures"].notna()]
             for templates, column in (("all", "score"), ("seen", "seen_score"), ("unseen", "unseen_score")):
-                groups = [("all", own), *(own.groupby("relation", sort=True) if templates == "all" else ())]
+                groups = [("all", facts), *(facts.groupby("relation", sort=True) if templates == "all" else ())]
                 for relation, group in groups:
                     scores = group[column].astype(float)
                     if len(group) >= LEAST and scores.notna().all():
                         never = scores[group["exposures"] == 0]
-                        found = _spearman(group["exposures"], scores)
+                        correlation = _spearman(group["exposures"], scores)
                         guessed = float(never.mean()) if len(never) else None
-                        rows.append((outcomes.model, kind, templates, relation, len(group), found, guessed))
+                        rows.append((outcomes.model, kind, templates, relation, len(group), correlation, guessed))
     return pd.DataFrame(rows, columns=["model", "facts_are", "templates", "relation", "facts", "spearman", "mean_unseen"])
 
 
@@ -149,8 +149,8 @@ def _common(models: Sequence[Outcomes]) -> pd.DataFrame:
 
 
 def _spearman(first: pd.Series, second: pd.Series) -> float | None:
-    found = spearman(first.astype(float), second.astype(float))
-    return found if found == found else None
+    correlation = spearman(first.astype(float), second.astype(float))
+    return correlation if correlation == correlation else None
 
 
 def models_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Finding]:

@@ -93,22 +93,22 @@ def _by_domain(outcomes: Outcomes) -> Iterator[tuple[str, np.ndarray, dict[str, 
 def shift_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Finding]:
     """Do levels move more than by chance, and is other text predicted worse?"""
     questions = {"lost": "Do facts fall to lower levels?", "gained": "Do facts rise to higher levels?"}
-    sizes = max(1, len({cell.n for one in outcomes for cell in one.shifts.values()}))
+    sizes = max(1, len({cell.n for part in outcomes for cell in part.shifts.values()}))
     alpha = statistics.ALPHA / (statistics.times_asked(outcomes) * sizes)
-    for one in outcomes:
-        for row in statistics.rows_of(moves(one, alpha)):
+    for part in outcomes:
+        for row in statistics.rows_of(moves(part, alpha)):
             if row["move"] in questions and row["after"] != UNTOUCHED and row["excess"] == row["excess"]:
                 text = (
                     f"{row['share']:.1%} of {row['facts']:,} facts did; of the untouched model's, probed again, "
                     f"{row['share'] - row['excess']:.1%}. The excess is "
                     f"{statistics.change(row['excess'], row['excess_low'], row['excess_high'])}."
                 )
-                about = f"{one.model}, {row['after']}, {DOMAIN_NAMES[row['domain']]}"
+                about = f"{part.model}, {row['after']}, {DOMAIN_NAMES[row['domain']]}"
                 yield statistics.judged(
                     about, questions[row["move"]], statistics.side(row["excess_low"], row["excess_high"], 0), text, row["facts"]
                 )
-        for row in statistics.rows_of(forgetting(one)):
-            yield _other_text(one.model, row, statistics.ALPHA / max(1, len(outcomes) * sizes))
+        for row in statistics.rows_of(forgetting(part)):
+            yield _other_text(part.model, row, statistics.ALPHA / max(1, len(outcomes) * sizes))
 
 
 def _other_text(model: str, row: Row, alpha: float) -> Finding:

@@ -70,11 +70,11 @@ def by_setting(outcomes: Outcomes) -> dict[tuple[int, tuple[int, ...] | None], l
 
     The untouched model (n = 0) needs no seeds: its one run stands for all.
     """
-    found: dict[tuple[int, tuple[int, ...] | None], list[TrainSettings]] = {}
+    runs_of: dict[tuple[int, tuple[int, ...] | None], list[TrainSettings]] = {}
     for run in outcomes.runs:
         if not run.more_shots:  # what the untouched model answered with examples in front is no tuned model's
-            found.setdefault((run.n, run.levels), []).append(run)
-    return found
+            runs_of.setdefault((run.n, run.levels), []).append(run)
+    return runs_of
 
 
 def macro(groups: Sequence[np.ndarray]) -> np.ndarray:
@@ -140,7 +140,7 @@ def judged(about: str, question: str, verdict: str, text: str, facts: int) -> Fi
 
 def times_asked(outcomes: Sequence[Outcomes]) -> int:
     """How often a question is asked: models times domains."""
-    return max(1, sum(len(list(one.domains())) for one in outcomes))
+    return max(1, sum(len(list(part.domains())) for part in outcomes))
 
 
 def rows_of(table: pd.DataFrame) -> list[Row]:

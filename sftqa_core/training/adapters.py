@@ -39,7 +39,7 @@ def trainable(base: Any, settings: TrainSettings, objective: Objective = PLAIN, 
     if settings.method == "full":
         model = (copy.deepcopy(base) if copied else base).requires_grad_(True).float()
     else:
-        shared = {id(own): own for own in (*base.parameters(), *base.buffers(), *quantising.scales(base))}
+        shared = {id(tensor): tensor for tensor in (*base.parameters(), *base.buffers(), *quantising.scales(base))}
         with loading.without_stale_warning():
             model = get_peft_model(copy.deepcopy(base, shared), lora_config(base, settings.lora_rank, settings.lora_dropout))
     objective.prepare(model)
@@ -64,14 +64,14 @@ def own_gradients(base: Any) -> Iterator[None]:
 
 def lora_config(model: Any, rank: int, dropout: float = 0.0) -> LoraConfig:
     """LoRA of this rank on all of `linear_layers`. Raises `SettingsError` for a model without any."""
-    found = linear_layers(model)
-    if not found:
+    layers = linear_layers(model)
+    if not layers:
         raise SettingsError(f"{type(model).__name__} has no linear layers that LoRA could sit on. Choose method full.")
     return LoraConfig(
         r=rank,
         lora_alpha=LORA_ALPHA_PER_RANK * rank,
         lora_dropout=dropout,
-        target_modules=short_names(model, found),
+        target_modules=short_names(model, layers),
         fan_in_fan_out=loading.transposed(model),
         task_type="CAUSAL_LM",
     )
@@ -121,14 +121,14 @@ def linear_layers(model: Any) -> list[str]:
     return [name for name, module in model.named_modules() if isinstance(module, (torch.nn.Linear, Conv1D)) and module is not head]
 
 
-def short_names(model: Any, found: list[str]) -> list[str]:
+def short_names(model: Any, names: list[str]) -> list[str]:
     """The last parts of these names, in order, each once, where they name nothing else in the model; else the full names.
 
     An adapter that says q_proj, k_proj and so on can be read, and fits the same family with more layers.
     """
-    ends = list(dict.fromkeys(name.rpartition(".")[2] for name in found))
+    ends = list(dict.fromkeys(name.rpartition(".")[2] for name in names))
     meant = [name for name, _ in model.named_modules() if name.rpartition(".")[2] in ends]
-    return ends if meant == found else found
+    return ends if meant == names else names
 
 
 def save_tuned(tuned: loading.LoadedModel, folder: Path) -> Path:

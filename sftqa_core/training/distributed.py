@@ -126,9 +126,9 @@ class Group:
                 "Use a smaller batch size or model, or train with LoRA."
             )
         if killed or any(codes):
-            what = f"by signal {killed}" if killed else f"with status {next(code for code in codes if code)}"
+            how = f"by signal {killed}" if killed else f"with status {next(code for code in codes if code)}"
             why = f" ({self.failures[0]})" if self.failures and not killed else ""
-            raise SftqaError(f"One of the training's {len(codes)} processes ended {what}{why}. The log has details; start again to resume.")
+            raise SftqaError(f"One of the training's {len(codes)} processes ended {how}{why}. The log has details; start again to resume.")
 
 
 def train_together(training: trainer.Training, curve: watching.CurveWriter, unfinished: Unfinished | None, reporter: Reporter) -> Any:

@@ -190,11 +190,11 @@ def available(source: FactSource, levels: pd.DataFrame | None, settings: TrainSe
     if settings.levels is None and settings.balance == "relation":
         return Available(len(pool.facts), {relation: len(rows) for relation, rows in pool.rows.items()}, None, 0)
     labels, wanted = settings.scheme.labels, _wanted(settings)
-    found = {relation: pool.counts(relation, len(labels))[0] for relation in pool.rows}
-    per_level = [sum(counts[level] for counts in found.values()) for level in range(len(labels))]
+    counted = {relation: pool.counts(relation, len(labels))[0] for relation in pool.rows}
+    per_level = [sum(counts[level] for counts in counted.values()) for level in range(len(labels))]
     fitting = [per_level[level] for level in wanted]
     total = sum(fitting) if settings.balance != "level" else len(fitting) * min(fitting)
-    per_relation = {relation: sum(counts[level] for level in wanted) for relation, counts in found.items()}
+    per_relation = {relation: sum(counts[level] for level in wanted) for relation, counts in counted.items()}
     return Available(total, per_relation, dict(zip(labels, per_level, strict=True)), sum(per_level))
 
 
@@ -295,12 +295,12 @@ def _shortage(pool: Levelled, settings: TrainSettings, draw: _Draw, room: int) -
         return f"{asked}, but {', '.join(settings.relations or ('in-domain relations',))} of {source} have no train facts. Choose others."
     if draw.wanted is None:
         return f"{asked}, but {source} has {topics}. Ask for {room:,} or fewer, or add relations."
-    found = [int((pool.level == level).sum()) for level in range(len(labels))]
-    per_level = ", ".join(f"{label} {count:,}" for label, count in zip(labels, found, strict=True))
+    probed = [int((pool.level == level).sum()) for level in range(len(labels))]
+    per_level = ", ".join(f"{label} {count:,}" for label, count in zip(labels, probed, strict=True))
     names = "+".join(labels[index] for index in sorted(draw.wanted))
     return (
         f"{asked}, {draw.count:,} of them from {names}, but {source} has at most {room:,} there: of {topics}, probed so far "
-        f"{sum(found):,} ({per_level}). Ask for fewer, or for other levels or relations."
+        f"{sum(probed):,} ({per_level}). Ask for fewer, or for other levels or relations."
     )
 
 

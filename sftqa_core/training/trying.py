@@ -42,13 +42,13 @@ class Trial:
 
     def line(self, expected_bytes: int | None = None) -> str:
         """One sentence for the log, with the estimate beside the measurement where there are both."""
-        told = f"Tried one step on the {self.examples} longest examples (up to {self.tokens} tokens): {self.seconds:.1f} s"
+        tried = f"Tried one step on the {self.examples} longest examples (up to {self.tokens} tokens): {self.seconds:.1f} s"
         if self.peak_bytes is None:
-            return f"{told}."
+            return f"{tried}."
         peak = f", {self.peak_bytes / 1e9:.1f} GB at the peak"
         if not expected_bytes:
-            return f"{told}{peak}."
-        return f"{told}{peak}, {expected_bytes / 1e9:.1f} GB were expected ({self.peak_bytes / expected_bytes - 1:+.0%})."
+            return f"{tried}{peak}."
+        return f"{tried}{peak}, {expected_bytes / 1e9:.1f} GB were expected ({self.peak_bytes / expected_bytes - 1:+.0%})."
 
 
 def longest_batch(encoded: Sequence[EncodedExample], batch_size: int) -> list[EncodedExample]:
@@ -113,18 +113,18 @@ def _peak(device: str) -> Iterator[list[int | None]]:
     """One number, filled in at the end: the most memory in bytes that this process held on the device meanwhile."""
     import torch
 
-    found: list[int | None] = [None]
+    peak: list[int | None] = [None]
     on_gpu = torch_device(device) == "cuda"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
     try:
-        yield found
+        yield peak
     finally:
         if on_gpu:
-            found[0] = torch.cuda.max_memory_reserved()
+            peak[0] = torch.cuda.max_memory_reserved()
             torch.cuda.empty_cache()
         elif device == "cpu":
-            found[0] = _most_resident()
+            peak[0] = _most_resident()
 
 
 def _most_resident() -> int | None:

@@ -160,12 +160,12 @@ def _best(history: list[dict[str, Any]]) -> int | None:
 
 
 def _words(seen: Right) -> str:
-    told = [
+    rights = [
         f"{right} of {facts} {'out-of' if domain == 'out' else domain}-domain dev facts right"
         for domain, (facts, right) in seen.items()
         if facts
     ]
-    return ", ".join(told) or "no dev facts to evaluate on"
+    return ", ".join(rights) or "no dev facts to evaluate on"
 
 
 def _line(step: int, seen: Right) -> str:

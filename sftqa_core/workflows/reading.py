@@ -156,8 +156,8 @@ def prompt_preview(model: str, form: records.PromptFormat) -> tuple[str, str]:
     """
     if not form.chat:
         return fill(form.prompt, question=QUESTION), fill(form.answer, answer=ANSWER)
-    made = layout(require_chat_template(find_model(model)))
-    return made.prompt(QUESTION, (), form), made.reply(ANSWER, form)
+    chat = layout(require_chat_template(find_model(model)))
+    return chat.prompt(QUESTION, (), form), chat.reply(ANSWER, form)
 
 
 def why_no_chat(model: str) -> str:

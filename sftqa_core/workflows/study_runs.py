@@ -99,8 +99,8 @@ class StudyRuns:
         details = self.loaded.card.details
         if details.get("kind") != "model":
             return []
-        made = PretrainSettings.from_dict(details["settings"])
-        return corpus.held_out_documents(made, sources.open_source(made.source), HELD_OUT_DOCUMENTS)
+        recipe = PretrainSettings.from_dict(details["settings"])
+        return corpus.held_out_documents(recipe, sources.open_source(recipe.source), HELD_OUT_DOCUMENTS)
 
     def finish(self, run: TrainSettings) -> None:
         """Train and store what the study wants to know."""
@@ -146,6 +146,6 @@ class StudyRuns:
 
 
 def _numbers(tuned: TuneResult, began: float) -> dict[str, float]:
-    known = {"learning_rate": tuned.learning_rate, "steps": tuned.steps, "train_s": round(tuned.seconds, 3)}
+    numbers = {"learning_rate": tuned.learning_rate, "steps": tuned.steps, "train_s": round(tuned.seconds, 3)}
     loss = {} if tuned.final_loss is None else {"final_loss": tuned.final_loss}
-    return {**known, **loss, "seconds": round(time.monotonic() - began, 3)}
+    return {**numbers, **loss, "seconds": round(time.monotonic() - began, 3)}

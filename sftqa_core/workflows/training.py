@@ -143,11 +143,11 @@ class TrainingRun:
         answers = {}
         for stage, make in makers.items():
             with self._timed(stage):
-                table, known = predictions.kept_predictions(
+                table, cached = predictions.kept_predictions(
                     stage, model, facts, self.source, settings, aliases, make, catalogue.origin(loaded.card)
                 )
                 answers[stage] = table.assign(stage=stage)
-            if known:
+            if cached:
                 self.reporter.log(f"The base model's answers ({stage}) were cached.")
                 self.seconds[stage] = 0.0
         answers["majority"] = predictions.majority_predictions(facts, self._all_facts, settings.match, aliases)

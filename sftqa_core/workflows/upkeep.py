@@ -388,8 +388,8 @@ def _old_work(root: Path, in_use: Callable[[str, str, float], bool]) -> Iterator
     yield from free
     for path in sorted((root / "models").glob(".*.unfinished/")):
         name = path.name.removeprefix(".").removesuffix(".unfinished")
-        made = (root / "models" / name / MANIFEST).exists()  # else it is all that there is of the model
-        if made and time.time() - _written(path) > KEPT_S and not in_use("pretrain", name, _written(path)):
+        finished = (root / "models" / name / MANIFEST).exists()  # else it is all that there is of the model
+        if finished and time.time() - _written(path) > KEPT_S and not in_use("pretrain", name, _written(path)):
             yield path
 
 
