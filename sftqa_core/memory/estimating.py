@@ -10,11 +10,11 @@ Which level the full probe would give is predicted from these samples (`level_pr
 rate m and a concentration c; each of its templates has a rate of its own from Beta(cm, c(1 - m)), and its samples hit at that
 rate. What the samples still to come will hit is then beta-binomial for each template, and their sum over the templates, mixed
 over what m and c may be, says how likely each level is. The prior over m and c is the same for every fact and every model, so a
-fact's result does not depend on its company.
+fact's result does not depend on the other facts.
 
 The likelihood estimate is how probable the answer is as the immediate continuation. One pass over the prompts with their answers,
 nothing sampled. It misses an answer that comes after other words, or in other tokens or letters than those looked up, so it
-stands beside the sampled score and never for it.
+never replaces the sampled score.
 """
 
 from collections import defaultdict

@@ -140,7 +140,9 @@ class CompletionStore(scores.PartStore):
             return []
         stopped = drawn[drawn["stop"] == "hit"]
         pairs = zip(stopped["fact_id"], stopped["text"], strict=True)
-        stale = {fact_id for fact_id, text in pairs if wanted[fact_id].compiled.find(text) is None}  # stopped on what is no answer
+        stale = {
+            fact_id for fact_id, text in pairs if wanted[fact_id].compiled.find(text) is None
+        }  # they stopped on a text that is no answer any more
         return [f for f in same if f not in stale]
 
     def _rows(self, part: Path, fact_ids: list[str]) -> pd.DataFrame:
@@ -166,7 +168,7 @@ def find_stores(
     asking: dict[str, Any] | None = None,
     quantization: str = "none",
 ) -> list[CompletionStore]:
-    """Stores of a model, whatever device and number format of it drew them; for reading without torch. `asking` is a scheme's.
+    """Stores of a model on any device and in any number format; for reading without torch. `asking` is a scheme's.
 
     A model in 4 bits is another model: completions of one are not results of the other.
     """
@@ -298,7 +300,7 @@ def _looked_up(rows: Sequence[tuple[str, int, float]], facts: Sequence[WantedFac
 def find_estimates(
     weights: str, adapter: str | None, scheme: LevelScheme, workspace: Workspace, quantization: str = "none"
 ) -> list[EstimateStore]:
-    """Estimates of a model under this scheme, whatever device and number format of it made them; for reading without torch."""
+    """Estimates of a model under this scheme, on any device and in any number format; for reading without torch."""
 
     def fits(settings: dict[str, Any]) -> bool:
         model, known = settings["model"], LevelScheme.from_dict(settings["scheme"])

@@ -33,7 +33,7 @@ class Prober:
 
     def __init__(self, source: FactSource, settings: ProbeSettings, reporter: Reporter, loads: "Prober | None" = None):
         self.source = source
-        self._loads = loads  # who loads the model in place of this one
+        self._loads = loads  # the prober that loads the model, if not this one
         self.settings = settings
         self.reporter = reporter
         self.device = devices.resolve_device(settings.device)
@@ -62,6 +62,8 @@ class Prober:
 
     def under(self, scheme: LevelScheme) -> "Prober":
         """The same model and facts under another scheme; the model is loaded once for both."""
+        if scheme == self.settings.scheme:
+            return self
         return Prober(self.source, replace(self.settings, scheme=scheme), self.reporter, self)
 
     @cached_property
@@ -86,7 +88,7 @@ class Prober:
         stored = self.known(facts)
         if stored is not None and len(stored) == len(facts):
             return stored
-        loaded = self.loaded  # first: where a package is missing this says which, the next line only that it is
+        loaded = self.loaded  # first: its error names a missing package, that of the next line does not
         from sftqa_core.memory.probing import probe_facts
 
         began, before = time.monotonic(), self.probed

@@ -185,7 +185,7 @@ class Profile:
         return rows if known.all() else np.concatenate([rows[known], rows[~known]])
 
     def find(self, fact_id: str, rows: np.ndarray) -> np.ndarray:
-        """The position of a fact, if it is among these rows; else nothing."""
+        """The position of a fact as an array of one, or an empty array if it is not among these rows."""
         (at,), (there,) = self.level_table.ids.places([fact_id])
         return rows[rows == at] if there else rows[:0]
 
@@ -212,7 +212,7 @@ def level_table(model: str, source: str, scheme: LevelScheme | None = None, stor
 
 
 _MOST_FACTS = 3_000_000  # of all kept profiles together; a million take some 140 MB beside the source's own
-# counted by the facts whose levels take memory: those that nobody knows share one table of nothing
+# a table weighs as many facts as have a level, and a twentieth of the others: those without a level share one empty table
 _level_tables: Kept[LevelTable] = Kept(_MOST_FACTS, lambda known: int((known.level != NOT_PROBED).sum()) + len(known.table) // 20)
 
 
@@ -244,7 +244,7 @@ def known_levels(prober: Prober, facts: pd.DataFrame) -> pd.DataFrame | None:
 
 
 def _plain(source: FactSource) -> tuple[pd.DataFrame, Ids]:
-    """The fact table with words that repeat kept as numbers, and its ids; models that say the same of a source share both."""
+    """The fact table with repeated words kept as numbers, and its ids; models for which a source is the same share both."""
     from sftqa_core.memory.stored_levels import Ids
 
     def make() -> tuple[pd.DataFrame, Ids]:

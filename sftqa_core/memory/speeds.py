@@ -26,8 +26,8 @@ def kind_of_probe(scheme: LevelScheme) -> str:
 def remember(model: catalogue.ModelFingerprint, **work: tuple[int, float]) -> None:
     """Keep the rates of a model on its device from `kind=(pieces, seconds)`.
 
-    Little work says little, because batches were not full and the start weighs too much: it is not remembered. Nothing is where
-    the disk refuses: a forecast is not worth a finished run.
+    Little work is not remembered: batches were not full and the start weighs too much. A disk that refuses is ignored: a forecast is
+    not worth a finished run.
     """
     speeds = _read()
     rates = speeds.setdefault(_key(model), {})

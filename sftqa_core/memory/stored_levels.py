@@ -54,7 +54,7 @@ class Ids:
 
 
 class AskedFacts:
-    """The facts asked for; what makes results theirs is only worked out for those that have any."""
+    """The facts asked for. Hashes of their prompts and answers are computed only for facts that have results."""
 
     def __init__(
         self, source: FactSource, facts: pd.DataFrame, settings: ProbeSettings, aliases: Aliases | None = None, ids: Ids | None = None
@@ -67,7 +67,7 @@ class AskedFacts:
 
     @cached_property
     def first(self) -> Rows:
-        """Of each row the first one of its fact, which has what is known of a fact that is asked for twice."""
+        """For each row the first row of the same fact: a fact that is asked for twice has its results there."""
         return self.ids.places(self.ids.fact)[0]
 
     def identify(self, rows: Rows) -> None:
@@ -89,7 +89,7 @@ class AskedFacts:
 
 
 class KnownHits:
-    """HITS of the facts asked for, column by column. Rows that are not `there` hold whatever."""
+    """HITS of the facts asked for, column by column. Rows that are not `there` mean nothing."""
 
     def __init__(self, asked: AskedFacts):
         count = len(asked.facts)
@@ -99,7 +99,7 @@ class KnownHits:
         self.per_template = np.zeros((count, 0), dtype=np.int16)  # [facts, slots]; the first `widths` of a row count
 
     def take(self, part: pd.DataFrame) -> None:
-        """The rows of a HITS table that hold for facts of which nothing is known yet: what is newest comes first."""
+        """Take the rows of a HITS table that hold for facts without hits so far; to be called with the newest part first."""
         fact, prompts, answers = (keys_of(part[name].tolist()) for name in _IDENTITY)
         asked = self.asked
         rows, fits = asked.ids.places(fact)
@@ -175,7 +175,7 @@ def _judged_now(store: CompletionStore, wanted: Sequence[WantedFact]) -> pd.Data
         try:
             rows = store.completions(located)
         except ArtifactDamaged:
-            continue  # it is out of the way now
+            continue  # it was set aside
         facts = [unjudged[fact_id] for fact_id in located]
         if not (broken := scores.miscounted(rows, facts, samples)):
             return scores.judge(rows, facts, samples)
@@ -278,7 +278,7 @@ def _compact(hits: KnownHits, card: ModelCard) -> pd.DataFrame:
 
 @lru_cache(maxsize=4)
 def _nothing(count: int) -> pd.DataFrame:
-    """Columns without a value; the same ones for all who know nothing of as many facts."""
+    """Columns without a value; cached, so that all tables of this length without levels share them."""
     table = pd.DataFrame({name: np.full(count, np.nan, dtype=np.float32) for name in scores.LEVELS[1:-1]}).astype(_COMPACT)
     lists = _lists(np.zeros((count, 0), dtype=np.int16), np.zeros(count, dtype=np.int32), np.zeros(count, dtype=bool))
     return table.assign(hits_per_template=lists)
@@ -300,7 +300,7 @@ def stored_completions(
     aliases: Aliases | None = None,
     workspace: Workspace | None = None,
 ) -> pd.DataFrame:
-    """One fact's COMPLETIONS with columns more: `prompt`, the filled template, `answer`, the answer found (missing where none), and
+    """One fact's COMPLETIONS with more columns: `prompt`, the filled template, `answer`, the answer found (missing where none), and
     of few-shot prompts `greedy`, whether it is the most probable completion; `template` is then the prompt's number for all.
 
     In the templates' order, the commonest first; empty if the fact was not probed.

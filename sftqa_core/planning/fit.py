@@ -35,7 +35,7 @@ OPEN = {"built-in": 1 / 3, "pretrained": 1 / 3}
 _DRAWN = 20_000  # facts of a pool that stand for all of it
 _LIKELY = 64  # examples with the most characters, one of which has the most tokens
 _COUNTED = 16  # facts of a relation: examples whose mean length stands for all, or those with the most characters
-_FEW_PROMPTS = 16  # for a probe that chose its own number and found no room
+_FEW_PROMPTS = 16  # for a probe that chose its own batch size and ran out of memory
 _USUAL_LENGTH = 32  # tokens of an example, where only a comparison is wanted
 WORDS = {
     "batch_size": "batch size {}",
@@ -54,7 +54,7 @@ class Fit:
 
     device: str  # cpu, cuda, rocm or mps
     needed: int | None  # at the peak, the process itself included; None where it is not known
-    least: int | None  # of that, what can't be had back from the system; what must fit
+    least: int | None  # of that, what the system can't take back: it must be free
     free: int | None  # now; None where the device can't be asked
     total: int | None
     note: str = ""  # what `needed` leaves out, or why it is None

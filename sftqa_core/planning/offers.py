@@ -42,7 +42,7 @@ class Offer(Record):
 
     card: ModelCard
     state: str  # one of STATES
-    todo: str = ""  # what a person has to do before it can be used, in a sentence or two
+    todo: str = ""  # what the person has to do before it can be used, in a sentence or two
     added: bool = False  # by the person, who can take it off the list
     family: str | None = None
     licence: str | None = None
@@ -71,7 +71,7 @@ class Offered(Record):
 def offered_models(device: str = "auto") -> Offered:
     """The table for a device: of a setting (auto: this machine's), or of one that is not here, whose room is then unknown.
 
-    Raises `SettingsError` for what is no device.
+    Raises `SettingsError` for an unknown device.
     """
     kind, ram, lacking, notes, added = device, None, "", [], []
     try:
@@ -100,7 +100,7 @@ def offered_models(device: str = "auto") -> Offered:
 
 
 def add_model(name: str) -> tuple[ModelCard, str]:
-    """Put a hub id or a folder on the lists; its card, and what has to be told besides. The hub is not asked.
+    """Put a hub id or a folder on the lists; its card, and a note for the person. The hub is not asked.
 
     Raises `ModelUnavailable` for what can be neither, and for a folder without a usable model; `SettingsError` for a built-in model
     or one that was made here, which are listed anyway.
@@ -114,7 +114,7 @@ def add_model(name: str) -> tuple[ModelCard, str]:
 
 
 def remove_model(name: str) -> str:
-    """Take an added model off the lists; its files stay. Returns what has to be told. Raises `NotFound` for another name."""
+    """Take an added model off the lists; its files stay. Returns a note for the person. Raises `NotFound` for another name."""
     return drop_added(name.strip())
 
 

@@ -6,7 +6,7 @@
                                           the run, versions
 
 A cell has one of the two tables. The key is a hash of everything that its numbers depend on, so equal cells of two studies
-are one. Facts are named by the fingerprint of their list: whoever reads a cell has the list.
+are one. Facts are named by the fingerprint of their list, which every reader of a cell has.
 """
 
 import io
@@ -54,7 +54,7 @@ class Cell:
     table: pd.DataFrame  # the columns of TABLES, rows as the facts
     n: int  # examples really trained on
     counts: dict[str, dict[str, int]]  # relation -> level label ("any" when not known) -> examples
-    numbers: dict[str, float]  # seconds, final loss, perplexity of held-out text: what the run told
+    numbers: dict[str, float]  # seconds, final loss, perplexity of held-out text: what the run reported
 
 
 @dataclass(frozen=True)

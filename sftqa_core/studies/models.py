@@ -16,7 +16,7 @@ from sftqa_core.studies.level import retest
 from sftqa_core.studies.registry import Crossed, Listed, Study, Tables
 from sftqa_core.studies.statistics import NO, OPEN, YES, Outcomes
 
-LEAST = 10  # facts that a rank correlation is told of
+LEAST = 10  # facts below which no rank correlation is given
 
 
 def level_shares(models: Sequence[Outcomes]) -> pd.DataFrame:

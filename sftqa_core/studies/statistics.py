@@ -3,10 +3,10 @@
 Facts are resampled, the same ones for all settings that are compared (METHOD 8.9).
 
 Findings are plain words, made from these numbers by fixed rules. A question is answered with yes or no only where an interval lies
-wholly on one side, corrected for how often the question is asked in the study (Bonferroni: the 5% shared out over models, domains
-and sizes), or where a p-value after Holm's correction over the same is below 5%; else nobody can tell. Fewer than 30 facts never
-answer anything, and neither do runs that are missing. What is asked was fixed before the numbers were seen: the papers' findings
-and what each could be mistaken for.
+wholly on one side, corrected for how often the study asks it (Bonferroni: the 5% shared out over models, domains and sizes), or
+where a p-value after Holm's correction over the same is below 5%; else the finding is "cannot tell", and so it is with fewer than 30
+facts and while runs are missing. The questions were fixed before the numbers were seen: the papers' findings and what each could be
+mistaken for.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -125,7 +125,7 @@ def holm(pvalues: Sequence[float]) -> list[float]:
     return [float(p) for p in multipletests(list(pvalues), method="holm")[1]] if len(pvalues) else []
 
 
-LEAST = 30  # facts that a word is said about
+LEAST = 30  # facts below which no question is answered
 ALPHA = 0.05
 YES, NO, OPEN = "yes", "no", "cannot tell"
 Row = dict[str, Any]

@@ -16,7 +16,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
@@ -56,7 +55,7 @@ class Group:
     failures: list[Exception] = field(default_factory=list)  # that they sent
 
     @classmethod
-    @contextmanager
+    @contextlib.contextmanager
     def started(cls, count: int, target: Callable[..., None], *arguments: Any) -> Iterator[Self]:
         """Start `count` of them, each calling target(rank, connection, *arguments); whatever happens, none is left afterwards."""
         os.environ.setdefault("PYTHONSAFEPATH", "1")  # a random.py in the person's folder is not imported
@@ -162,7 +161,7 @@ def _placed_like(model: Any, loaded: loading.LoadedModel) -> Any:
     return spreading.spread(model, spreading.layer_places(model, range(loaded.gpus)))
 
 
-@contextmanager
+@contextlib.contextmanager
 def _waiting(loaded: loading.LoadedModel) -> Iterator[None]:
     """The base model makes room on the GPUs while others train there."""
     if loaded.device == "cpu":
@@ -306,7 +305,7 @@ class Share:
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         size = -(-len(examples) // (self.of * self.together)) * self.together
         mine = examples[self.rank * size : (self.rank + 1) * size]
-        # a last batch smaller than the number of processes: who gets nothing reads examples without learning from them
+        # a last batch smaller than the number of processes: one without a share reads examples and learns nothing from them
         return self.collate(mine or [{**some, "labels": [encoding.IGNORED] * len(some["labels"])} for some in examples[: self.together]])
 
 

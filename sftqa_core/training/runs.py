@@ -219,7 +219,7 @@ def facts_with_levels(facts: pd.DataFrame, levels: pd.DataFrame | None) -> pd.Da
 
 
 def list_runs(workspace: Workspace | None = None) -> list[RunInfo]:
-    """Every finished run of both layers, newest first; those that can't be read are passed over (`workflows.cache` tells of them)."""
+    """Every finished run of both layers, newest first; without those that can't be read (`workflows.unreadable_results`)."""
     place = workspace or Workspace.current()
     infos = []
     for folder in _folders(place).values():
@@ -244,7 +244,7 @@ def read_run(run_id: str, workspace: Workspace | None = None) -> Run:
 
 
 def run_of_token(token: str, workspace: Workspace | None = None) -> Run | None:
-    """The run that was made for the wish of that name (a job, say); None while there is none."""
+    """The run that was made for the request of that name (a job, say); None while there is none."""
     for name, folder in _folders(workspace or Workspace.current()).items():
         with contextlib.suppress(SftqaError):
             if read_manifest(folder).get("token") == token:

@@ -1,7 +1,7 @@
 """Fine-tuning: transformers' Trainer, with peft for LoRA, on question-answer examples (METHOD section 2).
 
-Batch 8, AdamW without weight decay, gradients clipped at 1.0, cosine with 10% warm-up; what the loss is and which columns a batch
-has says the objective (objectives.py). The loaded base model stays as it was. Full fine-tuning works on a copy in float32 (on a GPU
+Batch 8, AdamW without weight decay, gradients clipped at 1.0, cosine with 10% warm-up; the objective (objectives.py) says
+what the loss is and which columns a batch has. The loaded base model stays as it was. Full fine-tuning works on a copy in float32 (on a GPU
 under bfloat16 autocast: in pure bfloat16 a step of 1e-5 is smaller than the spacing of the weights and is lost), which needs about 16
 bytes a parameter beside the base model (weights, gradients and two moments). LoRA copies the modules but shares the base
 model's tensors, which it only reads, so it needs the adapter and the activations. Never merge such an adapter in place:

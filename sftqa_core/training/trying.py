@@ -1,4 +1,4 @@
-"""One trial step before long work: does the device hold the longest batch? Told in seconds, not after hours of probing.
+"""One trial step before long work: does the device hold the longest batch? It takes seconds and comes before hours of probing.
 
 When: on a GPU always, since what its memory really holds is only known by trying (fragments, other processes, kernels' own
 room), and on a processor for models from 300 million parameters on, whose step takes seconds where their run takes hours. A

@@ -2,7 +2,7 @@
 
 The curve: one line of JSON a step, written as it happens, so that a page can follow the run: step, loss, learning_rate.
 
-Evaluations on dev facts, never on test facts (METHOD 8.5), which may end the training early. One leaves no trace: random numbers,
+Evaluations on dev facts, never on test facts (METHOD 8.5), which may end the training early. They leave no trace: random numbers,
 training mode and weights are as they were, so the training goes on as without it. What was counted stands in the trainer's own
 history, which its checkpoints hold, and in `dev.jsonl` beside the curve: step, and for each domain ("in", "out") n, correct.
 """

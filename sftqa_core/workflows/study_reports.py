@@ -124,7 +124,7 @@ def _kept_report(name: str) -> StudyReport | None:
             moved = set_aside(path) if layer == workspace.root else None
             _log.warning("%s It is computed again%s.", error, f"; the file was set aside as {moved.name}" if moved else "")
         except OSError:
-            continue  # not there, or not to be had: it is counted anew
+            continue  # missing or not readable: it is counted again
     return None
 
 

@@ -39,13 +39,14 @@ def run_study(study: StudySettings, reporter: Reporter) -> None:
             quantising.refuse_second_adapter(part.prober.card, run)
         part.require_facts()
     for part in parts:
-        part.prober.bring_here()  # one that can't be had is told before another has taken hours
+        part.prober.bring_here()  # a model that can't be had is reported before another has taken hours
     phase = Phase(reporter, PHASE, sum(len(part.left()) for part in parts), "runs")
     while parts:
         part = parts.pop(0)  # let go of each model before the next is loaded
         _try_first(part, reporter)
         reporter.log(f"{part.model}: levels of the test facts")
-        _measure(part)
+        for scheme, facts in part.wanted_levels():
+            part.prober.under(scheme).levels(facts)
         if part.comparable() == 0:
             raise NotEnoughFacts(
                 f"{part.model} has no train facts at one of the levels {', '.join(study.scheme.labels)}, so the levels can't be compared. "
@@ -66,13 +67,6 @@ def _try_first(part: ModelStudy, reporter: Reporter) -> None:
     if left:
         largest = max(left, key=lambda run: len(part.train_facts) if run.n == TrainSettings.ALL else run.n)
         TrainingRun(largest, reporter, part.prober).try_first()
-
-
-def _measure(part: ModelStudy) -> None:
-    """The levels that the study needs, as far as they are not known."""
-    for scheme, facts in part.wanted_levels():
-        prober = part.prober if scheme == part.study.scheme else part.prober.under(scheme)
-        prober.levels(facts)
 
 
 class StudyRuns:

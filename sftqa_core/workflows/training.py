@@ -4,7 +4,6 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -42,7 +41,7 @@ class TrainingRun:
 
     @cached_property
     def _all_facts(self) -> pd.DataFrame:
-        """The source's own table. The majority object is counted on it: what a tiny model did not read must not weaken it."""
+        """The source's own table. The majority object is counted on it, facts that a tiny model did not read included."""
         return open_source(self.settings.source).facts
 
     def finish(self) -> RunSummary:
@@ -52,9 +51,9 @@ class TrainingRun:
         facts = predictions.held_out_facts(self.source, self.settings)
         predictions.require_test_facts(facts, self.source.name)
         with self._timed("select"):
-            selection = self.selection()  # first: a number that can't be supplied is told before anything costs time
+            selection = self.selection()  # first: a number that can't be supplied is reported before anything costs time
         self.settings = replace(self.settings, n=len(selection.facts))
-        trainer.encode_examples(self.prober.loaded, selection.facts, self.settings)  # what does not fit is told first, too
+        trainer.encode_examples(self.prober.loaded, selection.facts, self.settings)  # an example that does not fit is reported first, too
         predictions.encode_questions(self.prober.loaded, facts, self.settings)
         for note in chat_templates.chat_notes(self.prober.loaded.card, self.settings.prompt):
             self.reporter.log(note)
@@ -98,7 +97,7 @@ class TrainingRun:
         """
         pool = train_pool(self.source, self.settings)
         n = len(pool) if self.settings.n == TrainSettings.ALL else self.settings.n
-        with contextlib.suppress(SettingsError):  # one that does not fit the model need not be drawn; if it is, it will be told
+        with contextlib.suppress(SettingsError):  # one that does not fit the model need not be drawn; if it is, the run reports it
             self._try_first(likely_longest(self.settings, pool, n))
 
     def _try_first(self, examples: pd.DataFrame) -> None:
@@ -107,7 +106,7 @@ class TrainingRun:
             try_examples(self.prober.loaded, examples, self.settings, self.reporter)
 
     def _look(self) -> Callable[[LoadedModel], dict[str, tuple[int, int]]] | None:
-        """Counts right answers to a sample of dev facts, relations in turns; None where nobody wants to look."""
+        """Counts right answers to a sample of dev facts, relations in turns; None where the settings ask for no evaluation."""
         if self.settings.eval_every is None:
             return None
         facts = predictions.held_out_facts(self.source, self.settings, "dev").head(self.settings.eval_facts)
@@ -217,7 +216,7 @@ class TrainingRun:
             "majority": {relation: {"answer": g.answer, "split": g.split, "facts": g.facts, "of": g.of} for relation, g in guesses.items()},
         }
 
-    @contextmanager
+    @contextlib.contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
         self.reporter.check()
         began = time.monotonic()

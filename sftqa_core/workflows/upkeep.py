@@ -39,7 +39,7 @@ class Kind:
 
     find: Callable[[Path], Iterator[Path]]  # a layer's results: folders or files
     check: Callable[[Path], Iterator[tuple[Path, Exception]]]  # what is wrong with one, and with which file
-    movable: bool = True  # whether the same work makes it again once it is set aside, or nothing good is hidden by that
+    movable: bool = True  # whether it may be set aside: the same work makes it again, or nothing of value is lost
 
 
 def faults(workspace: Workspace) -> list[Fault]:

@@ -75,8 +75,7 @@ def probe(settings: ProbeSettings, reporter: Reporter | None = None) -> ProbeRes
 def train(settings: TrainSettings, reporter: Reporter | None = None, token: str | None = None) -> records.RunSummary:
     """One fine-tuning run with its evaluation, stored as a run folder.
 
-    `token` names the wish for this run. One that was fulfilled before, by a process that died before it could say so, is not
-    fulfilled twice: its run is returned.
+    `token` identifies the request: if a process finished it and died before it could report, that run is returned.
     """
     from sftqa_core.workflows.training import TrainingRun
 
