@@ -20,10 +20,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+from sftqa_core.records import STUDIES
+
 ROOT = Path(__file__).parents[2]
+PAGES = ("memory", "lab", "results", "jobs", "catalogue")  # addresses in app.py, beside the studies'
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
 START_S, QUIET_S = 60, 2.5  # until the server answers; without a change before a picture is taken
@@ -60,13 +64,15 @@ def wait_for(address: str) -> None:
 
 
 def take(browser: Any, address: str, path: Path, width: int, height: int, theme: str, whole: bool) -> None:
-    """One page as a PNG, once its charts are drawn and nothing moves any more."""
+    """One page as a PNG, once its charts are drawn and nothing moves any more. Raises LookupError for an address without a page."""
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme, device_scale_factor=1)
     page = context.new_page()
     page.goto(address, wait_until="networkidle")
     page.wait_for_selector("h1", timeout=START_S * 1000)
     page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')", timeout=START_S * 1000)
     page.wait_for_timeout(QUIET_S * 1000)
+    if page.get_by_text("Page not found").count():
+        raise LookupError(f"The explorer has no page at {address}.")
     if whole:  # the page scrolls inside its frame, so the frame is made as tall as what it holds
         tall = page.evaluate("document.querySelector('[data-testid=stMain]')?.scrollHeight || 0")
         page.set_viewport_size({"width": width, "height": max(height, min(int(tall) + 20, 8000))})
@@ -90,11 +96,8 @@ def main() -> None:
             take(browser, address, Path(__file__).with_name("overview.png"), 1280, 860, "light", whole=False)
             return
         every.mkdir(parents=True, exist_ok=True)
-        for name in sorted(path.stem for path in (ROOT / "pages").glob("*.py")):
-            for width in (1440, 420):
-                for theme in ("light", "dark"):
-                    target = "" if name == "overview" else name
-                    take(browser, f"{address}/{target}", every / f"{name}-{width}-{theme}.png", width, 1000, theme, whole=True)
+        for name, width, theme in product(("", *PAGES, *STUDIES), (1440, 420), ("light", "dark")):
+            take(browser, f"{address}/{name}", every / f"{name or 'overview'}-{width}-{theme}.png", width, 1000, theme, whole=True)
 
 
 if __name__ == "__main__":

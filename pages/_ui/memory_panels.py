@@ -151,7 +151,7 @@ def _named(profile: Any, rows: Any, names: dict[str, str], labels: list[str], co
 
 def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, read: bool) -> None:
     """One fact: its score with both intervals, hits per template, and the model's completions."""
-    read = read and pd.notna(fact.get("exposures")) and not scheme.few_shot  # only then did these very sentences stand in its text
+    read = read and pd.notna(fact.get("exposures")) and scheme.by_statements  # only then did these very sentences stand in its text
     with st.container(border=True):
         st.markdown("**Selected fact**")
         st.text(fact["question"])
@@ -167,7 +167,7 @@ def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, rea
         else:
             _score_row(fact, read)
         counted = scheme.method == "sampling"
-        rows = resources.completions(model, source, fact["fact_id"], stamp, scheme if scheme.few_shot else None)
+        rows = resources.completions(model, source, fact["fact_id"], stamp, None if scheme.by_statements else scheme)
         prompts = rows.drop_duplicates("template").set_index("template")["prompt"].to_dict() if len(rows) else {}
         hits = list(fact["hits_per_template"])[: scheme.contexts if scheme.few_shot else None]  # without the greedy answers
         samples = round(fact["completions"] / max(len(hits), 1)) or scheme.sampling.samples  # a likelihood: hits to be expected of these
@@ -182,7 +182,7 @@ def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, rea
             colour,
             [seen.get(at) for at in order],
             unit,
-            "prompt" if scheme.few_shot else "template",
+            "template" if scheme.by_statements else "prompt",
         )
         draw(partial(template_hits_figure, *what), key="fact-templates", alt="Hits per prompt", of=repr(what))
         if not len(rows):

@@ -13,14 +13,24 @@ from pages._ui import resources
 from pages._ui.titles import run_title, source_name
 from pages._ui.wording import literal
 from sftqa_core.errors import SettingsError
-from sftqa_core.records import DOMAIN_NAMES, METHODS, PAPER, SCHEMES, SPLITS, LevelScheme, read_cutoffs, with_cutoffs, written_cutoffs
+from sftqa_core.records import (
+    DOMAIN_NAMES,
+    METHODS,
+    PAPER,
+    SCHEME_HELP,
+    SCHEME_NAMES,
+    SCHEMES,
+    SPLITS,
+    LevelScheme,
+    read_cutoffs,
+    with_cutoffs,
+    written_cutoffs,
+)
 from sftqa_core.records.schemes import MOST_CUTOFFS
 
-LEVELS_BY = {"paper": "paper's five", "cutoffs": "custom cut-offs", "slick": "SliCK"}
-_SCHEME_HELP = (
-    "Paper's five: how often 21 statements are completed correctly. Custom cut-offs: the same completions, with other cut-offs between "
-    "the levels. SliCK: four levels by which answers to k-shot questions are correct."
-)
+LEVELS_BY = {**SCHEME_NAMES, "cutoffs": "custom cut-offs"}
+_CUTOFFS_HELP = "the paper's completions, with other cut-offs between the levels"
+_SCHEME_HELP = " ".join(f"{name[0].upper()}{name[1:]}: {(SCHEME_HELP | {'cutoffs': _CUTOFFS_HELP})[by]}." for by, name in LEVELS_BY.items())
 METHOD_HELP = (
     "Full probe: every statement is completed ten times. Adaptive probe: fewer completions where the level is clear early. "
     "Likelihood: no completions, only the probability of the answer as the next words; the fastest, and an estimate."
@@ -161,8 +171,8 @@ def _begin_cutoffs() -> None:
 
 def filled_scheme(scheme: LevelScheme) -> dict[str, Any]:
     """What the picker has to hold for these levels; for a scheme that it does not know, the paper's."""
-    if scheme.few_shot or scheme.cutoffs == PAPER.cutoffs:
-        return {"pick-levels": "slick" if scheme == SCHEMES["slick"] else "paper"}
+    if not scheme.by_statements or scheme.cutoffs == PAPER.cutoffs:
+        return {"pick-levels": next((name for name, known in SCHEMES.items() if known == scheme), "paper")}
     if len(scheme.cutoffs) > MOST_CUTOFFS:
         return {"pick-levels": "paper"}
     return {"pick-levels": "cutoffs", "cut-levels": len(scheme.labels), **{f"cut-{at}": cut for at, cut in enumerate(scheme.cutoffs)}}

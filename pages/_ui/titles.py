@@ -13,7 +13,8 @@ from sftqa_core.errors import SftqaError
 from sftqa_core.jsonrecord import Setting, declared, has_effect
 from sftqa_core.records import (
     PROMPTS,
-    SLICK,
+    SCHEME_NAMES,
+    SCHEMES,
     STUDIES,
     Job,
     LevelScheme,
@@ -67,8 +68,9 @@ def shown_value(name: str, value: Any, settings: Any) -> str:
 def _scheme_words(scheme: LevelScheme) -> str:
     """How a level scheme differs from the paper's."""
     plain, drawn = LevelScheme(), scheme.sampling
-    if scheme.few_shot:
-        return "SliCK's levels" if scheme == SLICK else f"SliCK's levels, other settings ({scheme.fingerprint()[:4]})"
+    if not scheme.by_statements:
+        name = next((SCHEME_NAMES[name] for name, known in SCHEMES.items() if known.prompts == scheme.prompts), scheme.name)
+        return f"{name}'s levels" + ("" if scheme in SCHEMES.values() else f", other settings ({scheme.fingerprint()[:4]})")
     words = {
         f"levels {'/'.join(scheme.labels)}": scheme.labels != plain.labels,
         f"cut-offs {'/'.join(f'{cut:.0%}' for cut in scheme.cutoffs)}": scheme.cutoffs != plain.cutoffs,

@@ -40,10 +40,10 @@ def trust_panel(model: str, source: str, split: str, domain: str, scheme: LevelS
     """A closed section; what is in it is computed when it is opened. `scheme`: the page's levels."""
     if not st.toggle("How far can these levels be trusted?", key="trust", help="Compares the probes of these facts."):
         return
-    own = None if scheme.few_shot or scheme.cutoffs == PAPER.cutoffs else scheme
+    own = None if not scheme.by_statements or scheme.cutoffs == PAPER.cutoffs else scheme
     found = resources.trust(model, source, split, domain, stamp, own)
     with st.container(border=True):
-        if scheme.few_shot:
+        if not scheme.by_statements:
             st.caption("These are the paper's levels, from statements; the table compares them with SliCK's.")
         if not found.facts:
             st.caption("None of these facts has a full probe yet, so there is nothing to compare.")

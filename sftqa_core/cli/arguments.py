@@ -18,6 +18,7 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import Setting, declared
 from sftqa_core.records import (
     MOVES,
+    SCHEME_HELP,
     SCHEMES,
     STUDIES,
     CorpusSettings,
@@ -92,7 +93,7 @@ def whole(text: str) -> int:
 
 
 def json_scheme(text: str) -> LevelScheme:
-    """A level scheme: by name (paper, slick), or as JSON."""
+    """A level scheme: by name, or as JSON."""
     if text in SCHEMES:
         return SCHEMES[text]
     try:
@@ -241,7 +242,7 @@ def _add_scheme(parser: argparse.ArgumentParser, method: str = "--level-method")
     if method:
         add_setting(parser, known["method"], method, "level_method")
     add_setting(parser, known["confidence"])
-    schemes = "paper (default), slick (SliCK's four levels), or a level scheme as JSON"
+    schemes = f"{', '.join(f'{name} ({about})' for name, about in SCHEME_HELP.items())}, or a level scheme as JSON (default: paper)"
     parser.add_argument("--scheme", type=json_scheme, metavar="SCHEME", help=schemes)
     cuts = "other levels of the same completions, by where R changes them: 0,0.2,0.4,0.6"
     parser.add_argument("--cutoffs", type=cutoffs, metavar="R,R", help=cuts)

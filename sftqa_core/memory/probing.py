@@ -10,6 +10,7 @@ from sftqa_core.engine import capacity, decoder, drawing
 from sftqa_core.engine.sampling import Sampler, fact_prompts, make_sampler
 from sftqa_core.engine.wanted_facts import WantedFact
 from sftqa_core.errors import SettingsError
+from sftqa_core.jsonrecord import declared
 from sftqa_core.knowledge.aliases import Aliases, load_aliases
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.memory import estimating, stored_levels
@@ -189,7 +190,7 @@ def _batch_size(loaded: LoadedModel, pending: list[WantedFact], settings: ProbeS
     if settings.scheme.method == "likelihood":  # reads its answers, all but the last token
         answers = _answers(loaded, pending)
         lengths = [length + max(map(len, answers[w.fact_id]), default=1) - 1 for length, w in zip(longest, pending, strict=True)]
-    texts = "facts' questions with their examples" if settings.scheme.few_shot else "facts' statements"
+    texts = f"facts' {declared(type(settings.scheme))['prompts'].choices[settings.scheme.prompts]}"
     capacity.require_window(loaded, lengths, capacity.completion_tokens(settings.scheme), texts, [w.subject for w in pending])
     return settings.batch_size or capacity.at_once(loaded, max(lengths), sampling.draws, sampling.max_new_tokens)
 

@@ -123,7 +123,7 @@ class KnownHits:
         """The numbers of LEVELS of these rows, all of which are `there`."""
         scheme, completions, per_template = self.asked.settings.scheme, self.completions[rows], self.per_template[rows]
         score = self.hits[rows] / completions
-        seen = {} if scheme.few_shot else seen_templates(card)
+        seen = seen_templates(card) if scheme.by_statements else {}
         samples, relations = completions // self.widths[rows], self.asked.facts["relation"].to_numpy()[rows]
         levels = {
             "hits": self.hits[rows].astype(np.int64),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sftqa_core.engine import capacity
 from sftqa_core.errors import OutOfMemory, SftqaError
-from sftqa_core.knowledge import relations
+from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.memory.profiles import open_for
 from sftqa_core.models import catalogue, devices, footprint, lists, loading, model_files, quantising
@@ -187,16 +187,12 @@ def _described(card: ModelCard, quantization: str) -> tuple[Shape | None, int | 
 def longest_prompt(source: FactSource, facts: pd.DataFrame, count: CountTokens, scheme: LevelScheme) -> int:
     """Tokens of a probe's longest prompt: of each relation's longest facts, the templates or the question behind examples, and by
     likelihood the longest answer that is read behind it."""
-    from sftqa_core.engine.wanted_facts import contexts_of, question_prompts
+    from sftqa_core.engine.wanted_facts import wanted_facts
 
     sized = facts.assign(size=facts["subject"].str.len() + facts["question"].str.len())
     longest, prompts = sized.sort_values("size").groupby("relation").tail(_COUNTED), defaultdict[str, list[str]](list)
-    columns = (longest[name] for name in ("fact_id", "relation", "subject", "question"))
-    for fact, relation, subject, question in zip(*columns, strict=True):
-        if scheme.few_shot:
-            prompts[relation] += question_prompts(contexts_of(source, scheme).shown(relation).to(fact, question)[0], question)
-        else:
-            prompts[relation] += relations.statement_prompts(source.relations[relation], subject, question)
+    for wanted in wanted_facts(source, longest, Aliases(), "tokens", scheme):
+        prompts[wanted.relation.id] += wanted.prompts
     length = max(longest_tokens(texts, count) for texts in prompts.values())
     if scheme.method != "likelihood":
         return length

@@ -26,6 +26,8 @@ from sftqa_core.records.schemes import (
     MAX_SEED,
     METHODS,
     PAPER,
+    SCHEME_HELP,
+    SCHEME_NAMES,
     SCHEMES,
     SLICK,
     SPLITS,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from sftqa_core.jsonrecord import Setting, declared
-from sftqa_core.records.schemes import OWN, SLICK, LevelScheme, ProbeSettings, with_cutoffs, written_cutoffs
+from sftqa_core.records.schemes import OWN, SCHEMES, LevelScheme, ProbeSettings, with_cutoffs, written_cutoffs
 from sftqa_core.records.studying import StudySettings
 from sftqa_core.records.tuning import PROMPTS, PromptFormat, TrainSettings
 
@@ -53,8 +53,8 @@ def _scheme(scheme: LevelScheme) -> list[str]:
     if scheme == replace(LevelScheme(), sampling=replace(LevelScheme().sampling, **drawn)):
         known = declared(type(scheme.sampling))
         return [word for name, value in drawn.items() if value != known[name].default for word in _written(known[name], value)]
-    if scheme == SLICK:
-        return ["--scheme", "slick"]
+    if named := [name for name, known in SCHEMES.items() if known == scheme]:
+        return ["--scheme", *named]
     if scheme.name == OWN and scheme == with_cutoffs(scheme.cutoffs):
         return ["--cutoffs", written_cutoffs(scheme)]
     return ["--scheme", json.dumps(scheme.to_dict(), ensure_ascii=False)]

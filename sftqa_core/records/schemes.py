@@ -64,6 +64,11 @@ class LevelScheme(Record):
     shots: int = setting(4, low=1, high=100, later=True)  # few-shot: examples in front of the question
 
     @property
+    def by_statements(self) -> bool:
+        """Whether facts are asked for by statements to complete, as the paper does."""
+        return self.prompts == "statements"
+
+    @property
     def few_shot(self) -> bool:
         """Whether facts are asked for by questions after answered ones, as SliCK does."""
         return self.prompts == "few-shot"
@@ -71,7 +76,8 @@ class LevelScheme(Record):
     @property
     def asking(self) -> dict[str, Any]:
         """What the prompts depend on beside the facts and the sampler's settings: part of a store's key. Nothing for statements."""
-        return {"prompts": {"kind": self.prompts, "contexts": self.contexts, "shots": self.shots}} if self.few_shot else {}
+        examples = {"contexts": self.contexts, "shots": self.shots} if self.few_shot else {}
+        return {} if self.by_statements else {"prompts": {"kind": self.prompts, **examples}}
 
     def problems(self) -> list[str]:
         wrong = []
@@ -188,6 +194,11 @@ SLICK = LevelScheme(
     sampling=SamplerSettings(samples=16, temperature=0.5, top_k=40, greedy=True),
 )
 SCHEMES = {"paper": PAPER, "slick": SLICK}  # by the name that a person types
+SCHEME_NAMES = {"paper": "paper's five", "slick": "SliCK"}
+SCHEME_HELP = {
+    "paper": "how often 21 statements are completed correctly",
+    "slick": "four levels by which answers to k-shot questions are correct",
+}
 OWN = "own-cutoffs"
 MOST_CUTOFFS = 7  # of a scheme that a person sets by hand: eight levels
 STEP = 0.01  # what hand-set cut-offs are multiples of

@@ -185,7 +185,7 @@ def trust(model: str, source: str, split: str = "test", domain: str = "all", sch
     from sftqa_core.memory.profiles import levels_reader
 
     full = replace(scheme or LevelScheme(), method="sampling")
-    if full.few_shot:
+    if not full.by_statements:
         raise SettingsError("The comparison starts from levels by statements and includes SliCK's. Leave the scheme out.")
     settings = ProbeSettings(model, source, split, domain, scheme=full)
     levels = levels_reader(settings)
