@@ -3,8 +3,6 @@
 sftqa app        (or: streamlit run app.py)
 """
 
-from __future__ import annotations
-
 import sys
 
 import streamlit as st

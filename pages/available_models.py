@@ -1,7 +1,5 @@
 """Which models are available? What is on this machine, what can be downloaded, and what fits."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from pages._ui import background, catalogue_panels, panels, resources, state
@@ -10,7 +8,7 @@ from pages._ui.wording import literal
 
 st.title("Models")
 
-with panels.told():
+with panels.errors_shown():
     stamp = background.stamp()
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     with left:
@@ -20,7 +18,7 @@ with panels.told():
     with right:
         catalogue_panels.add_button()
 
-state.tell_now()
+state.show_toast()
 if (trouble := state.kept_problem()) is not None:
     panels.problem(trouble)
 for note in table.notes:

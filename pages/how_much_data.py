@@ -1,7 +1,5 @@
 """How much data does it take? Accuracy against the number of examples, and the smallest number that is enough."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from pages._ui import resources, study_panels
@@ -24,7 +22,7 @@ level = first.segmented_control(
 )  # fmt: skip
 beside = second.toggle("Show published results", key="amount-published", help="What the follow-up paper measured on a large model.")
 reference, paper = resources.published("means") if beside and level == MEAN else (None, "")
-shown = study_panels.shown_beside(tables.get("in_context"))
+shown = study_panels.pick_shot_lines(tables.get("in_context"))
 study_panels.draw_by_domain(
     curve, "amount", "Accuracy against examples", lambda domain: amount_figure(curve, domain, level, reference, in_context=shown),
     (tables, level, reference is not None, None if shown is None else tuple(shown["shots"].unique())),

@@ -1,7 +1,5 @@
 """What is running, queued, done or failed?"""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from pages._ui import background, panels, state
@@ -14,7 +12,7 @@ SHOWN = 30
 
 st.title("Jobs")
 
-with panels.told():
+with panels.errors_shown():
     executor = current_executor()
     executor.wake()
     counts = executor.counts()
@@ -27,7 +25,7 @@ if warning := background.state_warning():
 if (trouble := state.kept_problem()) is not None:
     panels.problem(trouble)
 
-with panels.told():
+with panels.errors_shown():
     running = executor.jobs(states=("running", "stopping"))
     st.subheader(f"Running ({len(running)})" if running else "Nothing is running", anchor=False)
     for job in reversed(running):

@@ -1,7 +1,5 @@
 """What happens if I fine-tune on these facts? Choose, see the cost, launch, watch."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from pages._ui import background, forms, panels, resources, state
@@ -14,7 +12,7 @@ from sftqa_core.records import ACTIVE
 st.title("Lab")
 st.caption("Fine-tune a model on a few question-answer pairs. The run continues in the background when you leave or close this page.")
 
-with panels.told():
+with panels.errors_shown():
     if not resources.models():
         panels.no_models()
 
@@ -39,7 +37,7 @@ with left:
 
 with right:
     st.subheader("What it will cost", anchor=False)
-    with panels.told():
+    with panels.errors_shown():
         watched = state.watched_jobs(kind)
         active = current_executor().jobs(kind=kind, states=ACTIVE)
         duplicate = settings is not None and any(job.settings == settings.to_dict() for job in active)
@@ -51,7 +49,7 @@ with right:
         panels.needs_torch("Fine-tuning")
         ready = False
     if st.button("Launch", type="primary", icon=":material/rocket_launch:", disabled=not ready, width="stretch") and settings:
-        with panels.told():
+        with panels.errors_shown():
             state.watch(background.submit(kind, settings, expected).id)
         st.rerun()
     if kind == "study" and settings is not None:
@@ -60,4 +58,4 @@ with right:
         st.caption("A run with these settings is already in progress. Change something to queue another one.")
     for job in watched:
         job_panel(job, "lab")
-    state.waits_elsewhere(watched)
+    state.queued_elsewhere(watched)

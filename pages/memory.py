@@ -1,7 +1,5 @@
 """What does the model know? Levels over facts, and each fact down to its completions."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from pages._ui import background, memory_panels, panels, pickers, resources, state
@@ -14,7 +12,7 @@ from sftqa_core.records import METHODS, TrainSettings
 
 st.title("Memory")
 
-with panels.told():
+with panels.errors_shown():
     if not resources.models():
         panels.no_models()
     first, second, third, fourth, fifth, sixth = st.columns([3, 3, 2, 2, 2, 2], vertical_alignment="bottom")
@@ -28,7 +26,7 @@ with panels.told():
         domain = pickers.pick_domain()
     scheme = pickers.pick_scheme(fifth, sixth)
 
-with panels.told():
+with panels.errors_shown():
     stamp = background.stamp()
     profile = resources.profile(model, source, split, domain, scheme)
 
@@ -39,14 +37,14 @@ with st.container(horizontal=True, vertical_alignment="center"):
     upload_button()
     alias_button()
     panels.glossary(TrainSettings(model, scheme=scheme), 21 * scheme.sampling.samples)
-    state.tell_now()
+    state.show_toast()
     label = "Exclude echo facts" if profile.echo else "No echo facts"
     without_echo = st.toggle(label, help=NOTE_HELP["echo facts"], disabled=not profile.echo)
 if (trouble := state.kept_problem()) is not None:
     panels.problem(trouble)
 for note in profile.notes:
     st.caption(literal(note), help=next((text for part, text in NOTE_HELP.items() if part in note), None))
-read = memory_panels.what_was_read(model, source)
+read = memory_panels.pretraining_note(model, source)
 for job in state.watched_jobs("probe"):
     if not (is_second(job) and st.session_state.get("trust")):  # shown where it was started
         job_panel(job, "memory", charts=False)
@@ -60,11 +58,11 @@ if not profile.probed:
     panels.empty(f"None of these facts has been {how}. Use Probe above; it runs in the background.")
 else:
     memory_panels.spread(shown, read)
-with panels.told():
+with panels.errors_shown():
     trust_panel(model, source, split, domain, scheme, stamp)
 
 st.subheader("Facts", anchor=False)
-with panels.told():
+with panels.errors_shown():
     fact = memory_panels.facts_table(shown, source)
     if fact is None:
         st.caption("No fact matches these filters.")

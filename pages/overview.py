@@ -1,7 +1,5 @@
 """What is this? One screen, drawn from the shipped example run."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from pages._ui import panels, resources
@@ -18,7 +16,7 @@ st.markdown(
     "It lets you explore the questions of *60 Data Points are Sufficient to Fine-Tune LLMs for Question-Answering* (arXiv 2409.15825)."
 )
 
-with panels.told():
+with panels.errors_shown():
     example = resources.example()
 
 if example is None:

@@ -1,7 +1,5 @@
 """What did a run change? Accuracy per memory level before and after, and every prediction behind it."""
 
-from __future__ import annotations
-
 import pandas as pd
 import streamlit as st
 
@@ -10,7 +8,7 @@ from pages._ui.downloads import csv_button
 
 st.title("Results")
 
-with panels.told():
+with panels.errors_shown():
     stamp = background.stamp()
     runs = resources.runs(stamp)
 
@@ -19,14 +17,14 @@ if not runs:
     panels.empty("No run has finished yet.", "pages/lab.py", "Start one in the Lab")
     st.stop()
 
-with panels.told():
+with panels.errors_shown():
     run = resources.run(pickers.pick_run(stamp))
     summary, settings = run.summary, run.settings
     predictions, facts, curve = resources.run_tables(run.id)
 
 part = result_panels.parts_picker(facts)
 if part != "all":
-    with panels.told():
+    with panels.errors_shown():
         summary = resources.run_part(run.id, part)
     _, facts = result_panels.part_of((predictions, facts), part)
     st.caption(f"Everything below is about {part} test facts only.")
@@ -37,16 +35,17 @@ with st.container(horizontal=True, vertical_alignment="center", horizontal_align
 result_panels.accuracy_charts(summary, settings, where=part)
 st.caption(
     "Levels are the base model's. Bars: Wilson 95% intervals. Hollow markers: fewer than 30 facts, too few to tell. "
-    "A second probe of the same model assigns a different level to some facts: 11% of atlas-llama's test facts. Memory shows it for yours."
+    "A second probe of the same model assigns a different level to some facts: 11% of atlas-llama's test facts. The Memory page shows "
+    "the share for your model."
 )
-if few := result_panels.shown_words(summary, settings):
+if few := result_panels.fewer_shots_note(summary, settings):
     st.caption(few)
 panels.planted(settings.source)
 
 st.subheader("Predictions that changed", anchor=False)
 change_panel.change_panel(run.id, part, settings.scheme.labels)
 
-with st.expander("Training curves", icon=":material/show_chart:"), panels.told():
+with st.expander("Training curves", icon=":material/show_chart:"), panels.errors_shown():
     result_panels.training_charts(run, curve)
 with st.expander("All numbers", icon=":material/table:"):
     table = pd.DataFrame(result_panels.numbers_table(summary))

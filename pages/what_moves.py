@@ -1,7 +1,5 @@
 """What moves? Memory levels probed again after tuning, beside the base model probed again."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import streamlit as st
@@ -11,10 +9,10 @@ from pages._ui.charts import draw
 from sftqa_core.figures.level_shift import moves_figure, sankey_figure
 from sftqa_core.records import DOMAIN_NAMES
 
-UNTOUCHED, BASE = "untouched, probed again", "base model, probed again"  # as tables have it, and as the page says it
+UNTOUCHED, BASE = "untouched, probed again", "base model, probed again"  # its name in tables, and on the page
 
 settings, report, tables = study_panels.study_head(
-    "shift", "Levels have an error: a second probe of the base model moves some facts to another level. Only more than that is change."
+    "shift", "Levels have an error: a second probe of the base model assigns another level to some facts. Only more than that is a change."
 )
 transitions, moves = tables["transitions"], tables["moves"]
 if transitions.empty:
@@ -24,8 +22,8 @@ if transitions.empty:
 first, second, third = st.columns([2, 2, 2], vertical_alignment="bottom")
 with first:
     model = study_panels.pick_one_model(settings)
-own = transitions[transitions["model"] == model]
-tuned = [name for name in dict.fromkeys(own["after"]) if name != UNTOUCHED]
+rows = transitions[transitions["model"] == model]
+tuned = [name for name in dict.fromkeys(rows["after"]) if name != UNTOUCHED]
 after = second.selectbox("Tuned on", tuned or [UNTOUCHED], format_func=lambda name: BASE if name == UNTOUCHED else name, key="shift-after")
 domain = third.segmented_control(
     "Domain", list(DOMAIN_NAMES), format_func=DOMAIN_NAMES.get, default="in", required=True, key="shift-domain"

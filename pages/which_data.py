@@ -1,7 +1,5 @@
 """Which data? Training on facts of one memory level, tested on every level."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from pages._ui import study_panels
@@ -21,17 +19,17 @@ value = second.segmented_control("Value", list(VALUES), format_func=VALUES.get, 
 published = third.toggle("Show published results", key="level-published", help="What the follow-up paper measured on large models.")
 
 labels = settings.scheme.labels
-own = matrix[matrix["model"] == model]
+rows = matrix[matrix["model"] == model]
 study_panels.draw_by_domain(
-    own, "matrix", "Accuracy by train and test level", lambda domain: matrix_figure(matrix, model, domain, labels, value),
+    rows, "matrix", "Accuracy by train and test level", lambda domain: matrix_figure(matrix, model, domain, labels, value),
     (tables, model, value),
 )  # fmt: skip
-if len(own):
+if len(rows):
     st.caption(
-        f"n = {int(own['n'].iloc[0]):,} examples in every row, {int(own['seeds'].max())} seeds; outlined: the best of its column. "
+        f"n = {int(rows['n'].iloc[0]):,} examples in every row, {int(rows['seeds'].max())} seeds; outlined: the best of its column. "
         "Unshaded differences: cannot tell (Holm's correction)."
     )
-study_panels.retest_words(tables["retest"], model)
+study_panels.retest_note(tables["retest"], model)
 if published:
     study_panels.published_matrices()
 

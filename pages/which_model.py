@@ -1,7 +1,5 @@
 """Which model? What several models know, and what the same examples do to each."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import streamlit as st

@@ -56,7 +56,7 @@ from sftqa_core.records import (
     StudySettings,
     TrainSettings,
 )
-from sftqa_core.records.command import command_of
+from sftqa_core.records.job import command_of
 from sftqa_core.studies.cells import Cells
 from sftqa_core.studies.model_study import ModelStudy
 from sftqa_core.training.optimizers import default_learning_rate

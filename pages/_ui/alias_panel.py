@@ -1,7 +1,5 @@
 """The table of objects that count as the same, in a dialog: edit, save, or go back to the shipped one."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from pages._ui import resources, state
@@ -34,11 +32,11 @@ def _editor() -> None:
         if save.button("Save", type="primary", width="stretch"):
             _check(edited)
             resources.save_aliases(edited)
-            state.tell("Saved. Levels and later runs use this table.")
+            state.toast_later("Saved. Levels and later runs use this table.")
             st.rerun()
         if reset.button("Reset to the shipped table", width="stretch"):
             resources.save_aliases(None)
-            state.tell("Reset. Levels and later runs use the shipped table.")
+            state.toast_later("Reset. Levels and later runs use the shipped table.")
             st.rerun()
     except SftqaError as error:
         problem(str(error))

@@ -1,7 +1,5 @@
 """Background jobs for the pages: how they are submitted and what pages say about them. The rest is `current_executor`'s own."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from pages._ui import resources
-from pages._ui.titles import job_title
+from pages._ui.titles import JOB_SETTINGS, job_title
 from sftqa_core.errors import NotFound, SettingsError, SftqaError
 from sftqa_core.jobs import current_executor
 from sftqa_core.jsonrecord import fingerprint
@@ -64,10 +62,14 @@ def submit(kind: str, settings: TrainSettings | ProbeSettings | StudySettings | 
     return executor.submit(kind, wanted, fingerprint([kind, wanted, over[:1]]), expected_s)
 
 
+def fetch(name: str) -> Job:
+    """Queue the download of a model of the hub. Raises `SettingsError` for any other name."""
+    return submit("fetch", FetchSettings(name))
+
+
 def submit_again(kind: str, settings: dict[str, Any]) -> Job:
     """Queue settings that were taken from a job. Raises `SftqaError` when they can't be used."""
-    records = {"probe": ProbeSettings, "train": TrainSettings, "study": StudySettings}
-    wanted = records[kind].from_dict(settings)
+    wanted = JOB_SETTINGS[kind].from_dict(settings)
     return submit(kind, wanted, expected_s(wanted))
 
 
@@ -92,8 +94,8 @@ def smaller_footprint(failed: Job) -> dict[str, Any] | None:
 
 def holder_words(holder: str) -> str:
     """Who has a device: a command as it calls itself, a job by its title."""
-    found = job(holder.removeprefix("job ")) if holder.startswith("job ") else None
-    return job_title(found) if found else holder
+    holding = job(holder.removeprefix("job ")) if holder.startswith("job ") else None
+    return job_title(holding) if holding else holder
 
 
 def waits_for(queued: Job) -> str:

@@ -1,7 +1,5 @@
 """The parts of the Models page: filters, the table of models, one model's card, and the form that adds one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,7 +10,6 @@ from pages._ui import background, resources, state
 from pages._ui.wording import literal
 from sftqa_core.errors import SftqaError
 from sftqa_core.jsonrecord import fingerprint
-from sftqa_core.records import FetchSettings
 
 WORKS = {"probe": "probe", "lora": "LoRA", "lora_4bit": "4-bit LoRA", "full": "full"}
 STATES = {  # a state -> its words, colour and icon
@@ -82,7 +79,7 @@ def filters(stamp: str) -> tuple[str, Callable[[Any], bool]]:
 def machine(table: Any) -> str:
     """Which device's memory the table is about, how much is free, and what is missing here."""
     if table.total is None:
-        memory = f"Memory on {DEVICES[table.device]}. This machine has none that is usable, so fit cannot be estimated."
+        memory = f"Memory on {DEVICES[table.device]}: this machine has no usable one, so fit cannot be estimated."
     else:
         memory = f"Memory on {DEVICES[table.device]}: {table.free / 1e9:.1f} of {table.total / 1e9:.1f} GB are free now."
     return f"{memory} {table.lacking}".strip()
@@ -159,7 +156,8 @@ def _facts(offer: Any) -> list[str]:
 def _links(offer: Any) -> None:
     name = offer.card.name
     if offer.state in ("downloadable", "gated", "not asked"):
-        st.button("Download", type="primary", icon=":material/download:", key="model-fetch", on_click=_fetch, args=(name,))
+        fetch = (background.fetch, name)
+        st.button("Download", type="primary", icon=":material/download:", key="model-fetch", on_click=state.start, args=fetch)
     if offer.state != "unusable":
         link = {"model": name}
         st.page_link("pages/memory.py", label="Open in Memory", icon=":material/psychology:", query_params=link)
@@ -170,13 +168,6 @@ def _links(offer: Any) -> None:
     if offer.added:
         icon = ":material/playlist_remove:"
         st.button("Remove from the list", icon=icon, key="model-remove", on_click=_remove, args=(name,), help="Its files are kept.")
-
-
-def _fetch(name: str) -> None:
-    try:
-        state.watch(background.submit("fetch", FetchSettings(name)).id)
-    except SftqaError as error:
-        state.keep_problem(str(error))
 
 
 def add_button() -> None:
@@ -197,7 +188,7 @@ def _add() -> None:
     else:
         st.query_params["model"] = card.name
         st.session_state.update({"models-where": "all", "models-family": [], "models-fits": ""})  # else it might not be seen
-        state.tell(f"{literal(card.name)} was added to the list.")
+        state.toast_later(f"{literal(card.name)} was added to the list.")
         if note:
             state.keep_problem(note)
         st.session_state["model-name"] = ""
@@ -212,4 +203,4 @@ def _remove(name: str) -> None:
         state.keep_problem(str(error))
     else:
         st.query_params.pop("model", None)
-        state.tell(f"{literal(name)} was removed from the list.")
+        state.toast_later(f"{literal(name)} was removed from the list.")

@@ -1,7 +1,5 @@
 """Predictions that changed: facts gained, lost and kept per level, and the predictions themselves."""
 
-from __future__ import annotations
-
 import pandas as pd
 import streamlit as st
 

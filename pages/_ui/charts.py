@@ -1,7 +1,5 @@
 """Charts as the page shows them: in the page's own text colour, which plotly's theme would make a faint grey."""
 
-from __future__ import annotations
-
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -21,8 +19,8 @@ _lock = threading.Lock()
 def draw(figure: Any, key: str, alt: str, place: Any = st, of: Hashable = None) -> None:
     """Draw a figure at `place` (a column, or where the script stands); `alt` says what it shows.
 
-    `figure` may be a function that makes it. With `of`, which names everything that the figure hangs on, it is made once and kept
-    for all who look: making it takes plotly longer than everything else on a page together.
+    `figure` may be a function that makes it. With `of`, which names everything that the figure depends on, it is made once and kept
+    for all sessions: making it takes plotly longer than everything else on a page together.
     """
     theme = st.context.theme.type or "light"
     drawn = _coloured(figure, theme) if of is None else _kept(figure, theme, (key, of))

@@ -1,7 +1,5 @@
 """What work will cost, and what preflight found, before it starts."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from pages._ui import background, resources

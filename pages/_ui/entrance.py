@@ -1,7 +1,5 @@
 """The server's door as Streamlit sees it: what the guard is told at start, and what a script asks before it shows a page."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import sys
@@ -25,8 +23,8 @@ UNGUARDED = "This server was started in a way that leaves the explorer open to o
 
 
 def opened() -> guard.Entrance:
-    """The entrance of the server that imports serve.py. Ends the process with a sentence where that would not be safe."""
-    PagesManager.uses_pages_directory = False  # no page may run but through serve.py (see pages/_ui/__init__.py)
+    """The entrance of the server that imports app.py. Ends the process with a sentence where that would not be safe."""
+    PagesManager.uses_pages_directory = False  # no page may run but through app.py (see pages/_ui/__init__.py)
     token, new = None, False
     try:
         access = _access()

@@ -1,7 +1,5 @@
 """Fields of a form, made of what settings say about themselves (`jsonrecord.Setting`). What is filled in holds for the session."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection
 from typing import Any
@@ -71,12 +69,12 @@ def other_fields(kind: type, form: str, values: dict[str, Any], wrong: list[str]
 
 
 def filled(settings: Any, form: str) -> dict[str, Any]:
-    """What these fields hold for a record's settings; GPUs as far as this machine has so many."""
-    found = {f"{form}-{name}": getattr(settings, name) for name, about in declared(type(settings)).items() if about.kind in SCALARS}
+    """The values of the form's fields for a record's settings; one GPU where this machine has fewer than the record asks for."""
+    values = {f"{form}-{name}": getattr(settings, name) for name, about in declared(type(settings)).items() if about.kind in SCALARS}
     gpus = resources.gpus()
     if gpus < 2 or settings.gpus > gpus:
-        found |= {f"{form}-gpus": 1, f"{form}-sharding": "ddp"}
-    return found
+        values |= {f"{form}-gpus": 1, f"{form}-sharding": "ddp"}
+    return values
 
 
 def by_label(kind: type, problem: str) -> str:

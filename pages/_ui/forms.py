@@ -3,8 +3,6 @@
 What is filled in holds for the session, on other pages and while something in the form is wrong.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Any
 
@@ -112,8 +110,8 @@ def _prompt(model: str, wrong: list[str]) -> PromptFormat:
     why = resources.why_no_chat(model)
     advice = " (this one has none)" if why else ", recommended" if resources.is_chat_model(model) else ""
     names = {**PROMPT_NAMES, "chat": PROMPT_NAMES["chat"] + advice}
-    told = "How a question is asked, in training and at test: a chat model by its own template, a base model in plain text."
-    kind = st.selectbox(label(TrainSettings, "prompt"), list(names), format_func=names.get, help=told, key="lab-prompt-kind", **KEPT)
+    help_text = "How a question is asked, in training and at test: a chat model by its own template, a base model in plain text."
+    kind = st.selectbox(label(TrainSettings, "prompt"), list(names), format_func=names.get, help=help_text, key="lab-prompt-kind", **KEPT)
     form = PROMPTS[kind] if kind in PROMPTS else _own_prompt(bool(why), wrong)
     if form.chat and why:
         wrong.append(why)
@@ -124,7 +122,7 @@ def _prompt(model: str, wrong: list[str]) -> PromptFormat:
         wrong.append(str(error))
         return form
     st.code(f"{prompt}\u2588{reply}", language=None, wrap_lines=True)
-    st.caption("One example. The model writes from the block on; training teaches what follows and where it ends.")
+    st.caption("One example. The model continues at the block; it is trained on the text after the block and on where that ends.")
     return form
 
 
@@ -132,8 +130,8 @@ def _own_prompt(no_chat: bool, wrong: list[str]) -> PromptFormat:
     plain = PromptFormat()
     prompt = st.text_area("Custom prompt", plain.prompt, height=80, help="Must contain {question} once.", key="lab-prompt", **KEPT)
     answer = st.text_input("Completion", plain.answer, help="Must contain {answer} once; starts with a space.", key="lab-answer", **KEPT)
-    told = "The prompt is the user's message, the completion the model's reply; neither starts or ends with a space."
-    chat = st.toggle("Use the model's chat template", help=told, key="lab-own-chat", disabled=no_chat, **KEPT)
+    help_text = "The prompt is the user's message, the completion the model's reply; neither starts or ends with a space."
+    chat = st.toggle("Use the model's chat template", help=help_text, key="lab-own-chat", disabled=no_chat, **KEPT)
     others = [name for name in _PLACEHOLDER.findall(prompt) if name != "{question}"]
     others += [name for name in _PLACEHOLDER.findall(answer) if name != "{answer}"]
     if others:
@@ -149,10 +147,10 @@ def _shots() -> dict[str, Any]:
     """The k-shot baselines of a run: numbers of examples that the base model is shown."""
     usual = TrainSettings(model="").shots
     options = sorted({*SHOTS, *st.session_state.get("lab-shots", ())})
-    told = "The base model with k answered questions in front of each question: one baseline per k. Each takes about as long as reading "
-    told += "that many more questions."
+    help_text = "The base model with k answered questions in front of each question: one baseline per k. "
+    help_text += "Each takes about as long as reading that many more questions."
     about = label(TrainSettings, "shots")
-    chosen = st.multiselect(about, options, default=[usual], placeholder="none", key="lab-shots", help=told, **KEPT)
+    chosen = st.multiselect(about, options, default=[usual], placeholder="none", key="lab-shots", help=help_text, **KEPT)
     first = usual if usual in chosen else min(chosen, default=0)
     return {"shots": first, "more_shots": tuple(sorted({*chosen} - {first}))}
 
@@ -161,8 +159,8 @@ def _shots() -> dict[str, Any]:
 def study_form() -> StudySettings:
     """A study by fields, or by a file, which then goes before the fields. Raises `SettingsError` with every problem at once."""
     with st.popover("Use a YAML file", icon=":material/upload_file:"):
-        told = "Written by a study page or the command line."
-        file = st.file_uploader("A study's file", type=["yaml", "yml"], key="study-file", help=told)
+        help_text = "Written by a study page or the command line."
+        file = st.file_uploader("A study's file", type=["yaml", "yml"], key="study-file", help=help_text)
     if file is not None:
         st.caption("The file's study is used; remove the file to fill in the form.")
         try:
@@ -179,20 +177,20 @@ def study_form() -> StudySettings:
     wrong: list[str] = []
     values: dict[str, Any] = {"kind": kind, "models": tuple(models), "source": pickers.pick_source(), "sizes": _sizes(kind)}
     first, second, third = st.columns(3)
-    told = "Every run is repeated with each seed: 0, 1, 2 and so on."
-    values["seeds"] = tuple(range(first.number_input("Number of seeds", 1, MAX_SEEDS, 3, key="study-seeds", help=told, **KEPT)))
+    help_text = "Every run is repeated with each seed: 0, 1, 2 and so on."
+    values["seeds"] = tuple(range(first.number_input("Number of seeds", 1, MAX_SEEDS, 3, key="study-seeds", help=help_text, **KEPT)))
     values["method"] = field(second, StudySettings, "method", "study", wrong)
     values["learning_rate"] = field(third, StudySettings, "learning_rate", "study", wrong, placeholder="default for each model")
     with st.expander("More settings"):
         first, second = st.columns(2)
-        told = "How a question is asked, in training and at test. The chat template needs models that have one."
+        help_text = "How a question is asked, in training and at test. The chat template needs models that have one."
         about = label(StudySettings, "prompt")
-        prompt = first.selectbox(about, list(PROMPTS), format_func=PROMPT_NAMES.get, help=told, key="study-prompt", **KEPT)
+        prompt = first.selectbox(about, list(PROMPTS), format_func=PROMPT_NAMES.get, help=help_text, key="study-prompt", **KEPT)
         values["prompt"] = PROMPTS[prompt]
         if STUDIES[kind].shots:
-            told = "The base model with k answered questions in front of each question: a line across the chart."
+            help_text = "The base model with k answered questions in front of each question: a line across the chart."
             about = label(StudySettings, "shots")
-            values["shots"] = tuple(sorted(second.multiselect(about, SHOTS, placeholder="none", help=told, key="study-shots", **KEPT)))
+            values["shots"] = tuple(sorted(second.multiselect(about, SHOTS, placeholder="none", help=help_text, key="study-shots", **KEPT)))
         values["scheme"] = pickers.picked_scheme(wrong)
         values = other_fields(StudySettings, "study", values, wrong, UNASKED)
     if wrong:

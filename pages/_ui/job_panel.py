@@ -4,8 +4,6 @@ While the job is queued or running the panel is a fragment that reruns itself on
 ends it reruns the page once, so that the link to the result appears and the polling stops.
 """
 
-from __future__ import annotations
-
 import contextlib
 from typing import Any
 
@@ -22,7 +20,7 @@ from sftqa_core.figures.curves import loss_figure
 from sftqa_core.jobs import current_executor
 from sftqa_core.records import ACTIVE, KEPT, STUDIES, Job, StudySettings, TrainSettings
 
-RUNNING_S, WAITING_S = 1.0, 3.0  # how often a job is asked for news
+RUNNING_S, WAITING_S = 1.0, 3.0  # seconds between two looks at a job
 STATES = {
     "queued": ("queued", "gray", ":material/hourglass_empty:"),
     "running": ("running", "blue", ":material/play_circle:"),
@@ -46,7 +44,7 @@ def job_panel(job: Job, where: str, *, charts: bool = True) -> None:
 def _body(job_id: str, where: str, charts: bool, waits: bool) -> None:
     job = background.job(job_id)
     if job is None or job.state not in ACTIVE or (waits and job.state != "queued"):
-        st.rerun()  # over, or started: then it is asked for news more often
+        st.rerun()  # over, or started: then it is looked at more often
     _head(job)
     steps = state.progress_history(job_id) if not waits else []
     if job.state == "queued":
@@ -95,14 +93,8 @@ def _over(job: Job, where: str) -> None:
 def _again(job: Job, where: str) -> None:
     """The button that resumes a job from what is kept of it."""
     label, icon = ("Resume", ":material/resume:") if job.state == "cancelled" else ("Try again", ":material/replay:")
-    st.button(label, key=f"again-{where}-{job.id}", icon=icon, on_click=_resume, args=(job.id,), help=KEPT[job.kind])
-
-
-def _resume(job_id: str) -> None:
-    try:
-        state.watch(current_executor().resume(job_id).id)
-    except SftqaError as error:
-        state.keep_problem(str(error))
+    resume = (current_executor().resume, job.id)
+    st.button(label, key=f"again-{where}-{job.id}", icon=icon, help=KEPT[job.kind], on_click=state.start, args=resume)
 
 
 def _smaller(job: Job, where: str) -> None:
@@ -113,17 +105,11 @@ def _smaller(job: Job, where: str) -> None:
     wanted = {**job.settings, **less}
     label = f"Retry with {changed_words(less)}"
     if job.kind != "train" or "device" in less:  # the form has no such field
-        st.button(label, key=f"less-{where}-{job.id}", icon=":material/compress:", on_click=_submit, args=(job.kind, wanted))
+        again = (background.submit_again, job.kind, wanted)
+        st.button(label, key=f"less-{where}-{job.id}", icon=":material/compress:", on_click=state.start, args=again)
     elif st.button(label, key=f"less-{where}-{job.id}", icon=":material/compress:", help="Fills in the Lab's form; starts nothing."):
         forms.fill_in(TrainSettings.from_dict(wanted))
         st.switch_page("pages/lab.py")
-
-
-def _submit(kind: str, settings: dict[str, Any]) -> None:
-    try:
-        state.watch(background.submit_again(kind, settings).id)
-    except SftqaError as error:
-        state.keep_problem(str(error))
 
 
 def _result_link(job: Job) -> None:

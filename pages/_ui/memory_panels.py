@@ -1,7 +1,5 @@
 """The parts of the Memory page: how levels spread, the table of facts, one fact down to its completions."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 
@@ -40,11 +38,11 @@ COLUMNS = {
 }
 
 
-def what_was_read(model: str, source: str) -> bool:
-    """Tells what a model that was made here was pre-trained on; False when that is another source."""
-    own = resources.own_source(model)
-    if own is not None and source_name(own) != source_name(source):
-        read = "its invented world" if is_atlas(own) else source_name(own)
+def pretraining_note(model: str, source: str) -> bool:
+    """Says what a model that was made here was pre-trained on; False when that is another source."""
+    trained_on = resources.own_source(model)
+    if trained_on is not None and source_name(trained_on) != source_name(source):
+        read = "its invented world" if is_atlas(trained_on) else source_name(trained_on)
         st.info(f"{literal(model)} was pre-trained only on {literal(read)}; expect level L0 here.", icon=":material/menu_book:")
         return False
     planted(source)
@@ -54,13 +52,13 @@ def what_was_read(model: str, source: str) -> bool:
 def spread(profile: Any, read: bool) -> None:
     """Shares of levels by a chosen split, and the histogram of R; `read`: the model may have read these facts."""
     scheme, columns = profile.scheme, profile.level_table.table
-    known = [name for name in SPLITS if name in columns and len(profile.groups(name)) > 1] or ["domain"]
+    splits = [name for name in SPLITS if name in columns and len(profile.groups(name)) > 1] or ["domain"]
     left, right = st.columns([3, 2], gap="large")
     with left:
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             st.markdown(f"**Facts per memory level**{'' if scheme.method == 'sampling' else ', estimated'}")
             by = st.segmented_control(
-                "by", known, format_func=SPLITS.get, default=known[0], required=True, key="by", label_visibility="collapsed"
+                "by", splits, format_func=SPLITS.get, default=splits[0], required=True, key="by", label_visibility="collapsed"
             )
         counts = profile.groups(by)
         names = {**GROUP_NAMES.get(by, {}), **(resources.relation_labels() if by == "relation" else {})}
@@ -83,10 +81,10 @@ def spread(profile: Any, read: bool) -> None:
 def _right_answers(profile: Any) -> None:
     """Facts by how many of their greedy answers, and which share of their samples, are right."""
     scheme = profile.scheme
-    known = profile.take(profile.rows, ["hits_per_template", "score", "level"]).dropna(subset="level")
-    greedy = [round(sum(hits[scheme.contexts :])) for hits in known["hits_per_template"]]
-    shares = (known["score"] * 10).round().astype(int)
-    levels = known["level"].astype(int)
+    probed = profile.take(profile.rows, ["hits_per_template", "score", "level"]).dropna(subset="level")
+    greedy = [round(sum(hits[scheme.contexts :])) for hits in probed["hits_per_template"]]
+    shares = (probed["score"] * 10).round().astype(int)
+    levels = probed["level"].astype(int)
     for name, title, at_each, most in (
         ("greedy", "Correct greedy answers", greedy, scheme.contexts),
         ("sampled", "Correct samples, in tenths", shares, 10),
@@ -99,7 +97,7 @@ def _right_answers(profile: Any) -> None:
     unknown, weakly, maybe, highly = scheme.labels
     st.caption(
         f"{scheme.contexts} prompts per fact, each answered once greedily and {scheme.sampling.samples} times by sampling. All greedy "
-        f"answers correct: {highly}; some: {maybe}; none, but a sample: {weakly}; no answer: {unknown}."
+        f"answers correct: {highly}; some: {maybe}; none, but at least one sample: {weakly}; none at all: {unknown}."
     )
 
 
@@ -175,18 +173,11 @@ def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, rea
         seen = rows.drop_duplicates("template").set_index("template")["seen"].to_dict() if read and "seen" in rows else {}
         order = range(len(hits))
         unit = "hits" if scheme.method != "likelihood" else "expected hits"
-        what = (
-            hits,
-            samples,
-            [prompts.get(at, "") for at in order],
-            colour,
-            [seen.get(at) for at in order],
-            unit,
-            "template" if scheme.by_statements else "prompt",
-        )
-        draw(partial(template_hits_figure, *what), key="fact-templates", alt="Hits per prompt", of=repr(what))
+        bars = (hits, samples, [prompts.get(at, "") for at in order], colour, [seen.get(at) for at in order], unit)
+        each = "template" if scheme.by_statements else "prompt"
+        draw(partial(template_hits_figure, *bars, each), key="fact-templates", alt="Hits per prompt", of=repr((bars, each)))
         if not len(rows):
-            st.caption("The completions behind these levels are not stored here. Another probe would store them.")
+            st.caption("The completions behind these levels are not stored here. Probe these facts again to store them.")
             return
         if not counted:
             st.caption("For comparison, the completions of the full probe:")
@@ -232,7 +223,7 @@ def _score_row(fact: Any, read: bool) -> None:
 
 def _estimate(first: Any, second: Any, fact: Any) -> None:
     """A score that was not fully sampled: what the full probe is expected to give, and how sure its level is."""
-    first.metric("Expected R", f"{fact['score']:.3f}", help="Expected of the full probe, whose intervals do not apply here.")
+    first.metric("Expected R", f"{fact['score']:.3f}", help="What the full probe is expected to give. An estimate has no intervals.")
     if pd.isna(fact["confidence"]):
         first.caption(f"likelihood estimate · level {fact['level']}")
         return

@@ -1,7 +1,5 @@
 """The parts of the page that compares models."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 
@@ -89,8 +87,8 @@ def _planted(profile: Any, relation: str, templates: str) -> Any:
 
 def _guessing(overall: Any) -> str:
     """Facts that were never mentioned have a score, too."""
-    own = overall[(overall["facts_are"] == "uncontested") & (overall["templates"] == "all") & overall["mean_unseen"].notna()]
-    scores = ", ".join(f"{literal(row.model)} {percent(row.mean_unseen)}" for row in own.itertuples())
+    guessed = overall[(overall["facts_are"] == "uncontested") & (overall["templates"] == "all") & overall["mean_unseen"].notna()]
+    scores = ", ".join(f"{literal(row.model)} {percent(row.mean_unseen)}" for row in guessed.itertuples())
     return f"Mean memory score of facts that were never mentioned (guessing): {scores}." if scores else ""
 
 

@@ -1,7 +1,5 @@
 """Pieces that all pages share: errors, empty states, the note on the built-in world, the glossary, metrics."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -17,7 +15,7 @@ INSTALL = "pip install torch transformers peft accelerate"
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def errors_shown() -> Iterator[None]:
     """Show an error of the core in its own words and end the page there; never a traceback."""
     try:
         yield
@@ -80,7 +78,7 @@ def terms(scheme: LevelScheme, completions: int, shots: str) -> dict[str, str]:
     labels, ends = scheme.labels, (*scheme.cutoffs, 1.0)
     if scheme.few_shot:
         levels = f"{labels[3]}: all {scheme.contexts} greedy answers after {scheme.shots} examples are correct; {labels[2]}: some; "
-        levels += f"{labels[1]}: none, but one of {scheme.sampling.samples} samples each; {labels[0]}: nothing."
+        levels += f"{labels[1]}: none, but at least one of {scheme.sampling.samples} samples per prompt; {labels[0]}: none at all."
         return {t: levels if t == "Memory levels" else text.format(shots=shots) for t, text in TERMS.items()}
     ranges = [f"{labels[0]}: {f'up to {ends[0]:.0%}' if ends[0] else 'never'}"]
     ranges += [f"{label}: more than {low:.0%}, up to {high:.0%}" for label, low, high in zip(labels[1:], ends, ends[1:], strict=False)]
@@ -89,7 +87,7 @@ def terms(scheme: LevelScheme, completions: int, shots: str) -> dict[str, str]:
 
 
 def needs_torch(what: str) -> None:
-    """Said where models cannot be run; everything already measured stays visible."""
+    """Says that this work needs PyTorch, and how to install it; everything already measured stays visible."""
     st.warning(f"{what} needs PyTorch, which is not installed here. Install it, then start the explorer again:", icon=":material/download:")
     st.code(INSTALL, language="bash")
 

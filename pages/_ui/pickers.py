@@ -1,7 +1,5 @@
 """Pickers: each draws one choice, keeps it in the page's address so that a link can be shared, and returns it."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,30 +10,18 @@ import streamlit as st
 from pages._ui import resources
 from pages._ui.titles import run_title, source_name
 from pages._ui.wording import literal
+from sftqa_core import records
 from sftqa_core.errors import SettingsError
-from sftqa_core.records import (
-    DOMAIN_NAMES,
-    METHODS,
-    PAPER,
-    SCHEME_HELP,
-    SCHEME_NAMES,
-    SCHEMES,
-    SPLITS,
-    LevelScheme,
-    read_cutoffs,
-    with_cutoffs,
-    written_cutoffs,
-)
-from sftqa_core.records.schemes import MOST_CUTOFFS
+from sftqa_core.records.schemes import MOST_CUTOFFS, SCHEME_NAMES
 
 LEVELS_BY = {**SCHEME_NAMES, "cutoffs": "custom cut-offs"}
-_CUTOFFS_HELP = "the paper's completions, with other cut-offs between the levels"
-_SCHEME_HELP = " ".join(f"{name[0].upper()}{name[1:]}: {(SCHEME_HELP | {'cutoffs': _CUTOFFS_HELP})[by]}." for by, name in LEVELS_BY.items())
+_HELP = {**records.SCHEME_HELP, "cutoffs": "the paper's completions, with other cut-offs between the levels"}
+_SCHEME_HELP = " ".join(f"{name[0].upper()}{name[1:]}: {_HELP[by]}." for by, name in LEVELS_BY.items())
 METHOD_HELP = (
     "Full probe: every statement is completed ten times. Adaptive probe: fewer completions where the level is clear early. "
     "Likelihood: no completions, only the probability of the answer as the next words; the fastest, and an estimate."
 )
-DOMAIN_CHOICES = {"all": "both domains", **DOMAIN_NAMES}
+DOMAIN_CHOICES = {"all": "both domains", **records.DOMAIN_NAMES}
 
 
 def linked(
@@ -88,7 +74,7 @@ def pick_source() -> str:
 
 def pick_split() -> str:
     names = {"test": "test", "dev": "dev", "train": "train", "all": "all splits"}
-    return linked("Split", ("test", *(s for s in SPLITS if s != "test"), "all"), "split", lambda split: names[split])
+    return linked("Split", ("test", *(s for s in records.SPLITS if s != "test"), "all"), "split", lambda split: names[split])
 
 
 def pick_domain() -> str:
@@ -97,7 +83,7 @@ def pick_domain() -> str:
 
 def pick_method() -> str:
     """How levels are measured: a level scheme's method."""
-    return linked("Measured by", tuple(METHODS), "method", METHODS.__getitem__, help=METHOD_HELP)
+    return linked("Measured by", tuple(records.METHODS), "method", records.METHODS.__getitem__, help=METHOD_HELP)
 
 
 @st.cache_resource(show_spinner=False, ttl=60)
@@ -114,31 +100,31 @@ def pick_run(stamp: str) -> str:
     return linked("Run", list(names), "run", names.__getitem__, keep=False, first="the newest")
 
 
-def pick_scheme(first: Any, second: Any) -> LevelScheme:
+def pick_scheme(first: Any, second: Any) -> records.LevelScheme:
     """A level scheme, picked in two columns. Raises `SettingsError` for cut-offs that can't be used, after they are drawn."""
     with first:
         by = _pick_levels()
     with second:
         if by == "paper":
-            return replace(PAPER, method=pick_method())
-        return _own_cutoffs() if by == "cutoffs" else SCHEMES[by]
+            return replace(records.PAPER, method=pick_method())
+        return _own_cutoffs() if by == "cutoffs" else records.SCHEMES[by]
 
 
-def picked_scheme(wrong: list[str]) -> LevelScheme:
+def picked_scheme(wrong: list[str]) -> records.LevelScheme:
     """The same in one column, as the Lab asks for it: by the full probe. What is wrong is added to `wrong`."""
     by = _pick_levels()
     try:
-        return _own_cutoffs() if by == "cutoffs" else SCHEMES[by]
+        return _own_cutoffs() if by == "cutoffs" else records.SCHEMES[by]
     except SettingsError as error:
         wrong += error.problems
-        return PAPER
+        return records.PAPER
 
 
 def _pick_levels() -> str:
     return linked("Levels by", tuple(LEVELS_BY), "levels", lambda by: LEVELS_BY[by], help=_SCHEME_HELP)
 
 
-def _own_cutoffs() -> LevelScheme:
+def _own_cutoffs() -> records.LevelScheme:
     """Cut-offs in a popover; they hold on other pages, and a link carries them."""
     _begin_cutoffs()
     kept: dict[str, Any] = {"persist_state": "session"}
@@ -150,8 +136,8 @@ def _own_cutoffs() -> LevelScheme:
             if f"cut-{at}" not in st.session_state:
                 st.session_state[f"cut-{at}"] = round((1 + cuts[-1]) / 2, 2)
             cuts.append(round(float(st.number_input(f"L{at}: R up to", 0.0, 0.99, step=0.05, key=f"cut-{at}", **kept)), 2))
-    scheme = with_cutoffs(cuts)
-    st.query_params["cut"] = written_cutoffs(scheme)
+    scheme = records.with_cutoffs(cuts)
+    st.query_params["cut"] = scheme.written_cutoffs
     return scheme
 
 
@@ -159,20 +145,20 @@ def _begin_cutoffs() -> None:
     """Fill in what the address says, once a visit; else the paper's."""
     if "cut-levels" in st.session_state:
         return
-    cutoffs, wanted = PAPER.cutoffs, st.query_params.get("cut")
+    cutoffs, wanted = records.PAPER.cutoffs, st.query_params.get("cut")
     if wanted is not None:
         try:
-            cutoffs = with_cutoffs(read_cutoffs(wanted)).cutoffs
+            cutoffs = records.with_cutoffs(records.read_cutoffs(wanted)).cutoffs
         except SettingsError as error:
             st.warning(f"{literal(str(error))} Showing the paper's.", icon=":material/link_off:")
     st.session_state["cut-levels"] = len(cutoffs) + 1
     st.session_state.update({f"cut-{at}": cut for at, cut in enumerate(cutoffs)})
 
 
-def filled_scheme(scheme: LevelScheme) -> dict[str, Any]:
+def filled_scheme(scheme: records.LevelScheme) -> dict[str, Any]:
     """What the picker has to hold for these levels; for a scheme that it does not know, the paper's."""
-    if not scheme.by_statements or scheme.cutoffs == PAPER.cutoffs:
-        return {"pick-levels": next((name for name, known in SCHEMES.items() if known == scheme), "paper")}
+    if not scheme.by_statements or scheme.cutoffs == records.PAPER.cutoffs:
+        return {"pick-levels": next((name for name, known in records.SCHEMES.items() if known == scheme), "paper")}
     if len(scheme.cutoffs) > MOST_CUTOFFS:
         return {"pick-levels": "paper"}
     return {"pick-levels": "cutoffs", "cut-levels": len(scheme.labels), **{f"cut-{at}": cut for at, cut in enumerate(scheme.cutoffs)}}

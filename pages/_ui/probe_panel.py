@@ -1,7 +1,5 @@
 """Start a probe of facts that have no level yet, and upload your own facts."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import streamlit as st
@@ -64,7 +62,7 @@ def second_probe(model: str, source: str, split: str, domain: str, left: int, be
 
 
 def is_second(job: Job) -> bool:
-    """Whether a probe is one with other random numbers, which has its place beside the first."""
+    """Whether a probe has another seed than the first one; its panel is shown in the comparison of probes."""
     scheme = job.settings.get("scheme") or {}
     return bool((scheme.get("sampling") or {}).get("seed"))
 
@@ -88,10 +86,7 @@ def upload_button() -> None:
 
 
 def _probe(settings: ProbeSettings) -> None:
-    try:
-        state.watch(background.submit("probe", settings, background.expected_s(settings)).id)
-    except SftqaError as error:
-        state.keep_problem(str(error))
+    state.start(lambda: background.submit("probe", settings, background.expected_s(settings)))
     st.session_state["probe-box"] = False
 
 
@@ -103,7 +98,7 @@ def _upload(file: Any) -> None:
     else:
         st.query_params["source"] = st.session_state["pick-source"] = name
         st.query_params["split"] = st.session_state["pick-split"] = "all"  # a small file may have no test facts at all
-        state.tell(_counts(name))
+        state.toast_later(_counts(name))
     st.session_state["upload-box"] = False
 
 

@@ -3,8 +3,6 @@
 It is one fragment that looks every other second, whatever the queue's length; when a job starts it reruns the page.
 """
 
-from __future__ import annotations
-
 import streamlit as st
 
 from pages._ui import background

@@ -1,11 +1,9 @@
 """Cached reads: two-line wrappers over the core's workflows and jobs, imported when first needed.
 
-Nothing else under pages/ knows what the core's functions are called. Results never change once written, so a key
+Apart from background.py, nothing under pages/ calls the core's workflows. Results never change once written, so a key
 that names them is enough; lists and profiles carry `stamp()`, which changes whenever a job ends. Tables are shared
 between sessions (cache_resource), because copying 100,000 rows at every click would be felt: pages never change them.
 """
-
-from __future__ import annotations
 
 from functools import lru_cache
 from typing import Any
@@ -150,8 +148,8 @@ def run(run_id: str) -> Any:
 @st.cache_resource(show_spinner=False, max_entries=6)
 def run_tables(run_id: str) -> tuple[Any, Any, Any]:
     """A run's predictions of all stages, its test facts with their levels, and its loss curve."""
-    found = run(run_id)
-    return found.predictions(), found.facts(), found.curve()
+    stored = run(run_id)
+    return stored.predictions(), stored.facts(), stored.curve()
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
@@ -179,7 +177,7 @@ def forecast(settings: TrainSettings | ProbeSettings | StudySettings, stamp: str
 
 @st.cache_data(show_spinner=False, ttl=60, max_entries=64)
 def preflight(settings: TrainSettings | ProbeSettings | StudySettings, stamp: str, _cost: Any) -> Preflight:
-    """What stands in the way, beside a forecast that is known already (and is no part of the key)."""
+    """What would stop this work; the forecast is known already and no part of the key."""
     from sftqa_core import workflows
 
     return workflows.preflight(settings, _cost)
@@ -244,7 +242,7 @@ def add_upload(name: str, content: bytes) -> str:
 
 
 def split_counts(source: str) -> dict[str, int]:
-    """How many of a source's facts stand in each split."""
+    """Facts of a source in each split."""
     from sftqa_core import workflows
 
     counts = workflows.facts(source).relations.values()

@@ -1,7 +1,5 @@
 """The parts of a run's results: charts, headline, what it was made with."""
 
-from __future__ import annotations
-
 import shlex
 from functools import partial
 from typing import Any
@@ -41,10 +39,10 @@ def accuracy_charts(summary: RunSummary, settings: TrainSettings, where: str, he
             draw(figure, key=f"accuracy-{where}-{domain}", alt=f"Accuracy per memory level. {title}.", of=of)
 
 
-def shown_words(summary: RunSummary, settings: TrainSettings) -> str:
-    """Where fewer examples fitted in front of the question than were asked for; empty where all did."""
-    told = [f"of {settings.few_shot_stages[stage]} {mean:g} on average" for stage, mean in (summary.shown or {}).items()]
-    return f"The context window is too short for all k-shot examples: {', '.join(told)}." if told else ""
+def fewer_shots_note(summary: RunSummary, settings: TrainSettings) -> str:
+    """Says where the context window held fewer k-shot examples than asked for; empty where it held all."""
+    means = [f"of {settings.few_shot_stages[stage]} {mean:g} on average" for stage, mean in (summary.shown or {}).items()]
+    return f"The context window is too short for all k-shot examples: {', '.join(means)}." if means else ""
 
 
 def _domain_words(domain: str, settings: TrainSettings) -> str:
@@ -75,8 +73,8 @@ def _macro_lines(after: DomainAccuracy) -> list[str]:
     if missing:
         return [f"No test facts of {', '.join(missing)}, so there is no mean over levels."]
     few = [level.level for level in after.per_level if level.n < FEW]
-    told = f"unweighted, {len(after.macro_levels)} levels" + (f"; {', '.join(few)} with fewer than {FEW} facts" if few else "")
-    return [f"{interval(after.macro_low, after.macro_high)} (95%, levels' Wilson)", told]
+    weights = f"unweighted, {len(after.macro_levels)} levels" + (f"; {', '.join(few)} with fewer than {FEW} facts" if few else "")
+    return [f"{interval(after.macro_low, after.macro_high)} (95%, from the levels' Wilson intervals)", weights]
 
 
 def _bare_line(value: float | None) -> list[str]:
@@ -122,8 +120,8 @@ def made_with(run: Any) -> None:
         merge = " (--merge merges the adapter into the base model)" if run.settings.method == "lora" else ""
         st.markdown(f"**Command to export the tuned model for other tools**{merge}")
         st.code(f"sftqa export {shlex.quote(run.id)} --out tuned-model", language="bash", wrap_lines=True)
-    told = {TIMES[name]: seconds for name, seconds in run.summary.seconds.items() if name in TIMES and seconds >= 0.5}
-    times = ", ".join(f"{name} {duration(seconds)}" for name, seconds in told.items())
+    took = {TIMES[name]: seconds for name, seconds in run.summary.seconds.items() if name in TIMES and seconds >= 0.5}
+    times = ", ".join(f"{name} {duration(seconds)}" for name, seconds in took.items())
     st.text(f"Took: {times}" if times else "")
     first, second = st.columns(2)
     settings = {label(TrainSettings, name): getattr(run.settings, name) for name in ("model", "source", "n")}
@@ -151,11 +149,11 @@ NUMBER_COLUMNS = {
 
 def training_charts(run: Any, curve: Any) -> None:
     """The loss, and beside it accuracy on dev facts, where the run was evaluated during training."""
-    told = curve[curve["loss"].notna()]
-    if not len(told):
+    steps = curve[curve["loss"].notna()]
+    if not len(steps):
         st.caption("Nothing was trained in this run.")
         return
-    loss = partial(loss_figure, told["step"].tolist(), told["loss"].tolist())
+    loss = partial(loss_figure, steps["step"].tolist(), steps["loss"].tolist())
     if run.settings.eval_every is None:
         draw(loss, key="results-loss", alt="Training loss by step", of=run.id)
         return
@@ -169,6 +167,6 @@ def training_charts(run: Any, curve: Any) -> None:
     draw(partial(looks_figure, looks, kept), key="results-looks", alt="Accuracy on dev facts by step", of=run.id, place=right)
     if run.settings.patience is not None:
         restored = f"the weights of step {kept:,} were restored" if kept else "the last evaluation was the best"
-        steps, planned = training.get("steps", 0), training.get("planned_steps", 0)
-        over = f"ended early, after step {steps:,} of {planned:,}" if steps < planned else f"ran to the last step, {steps:,}"
+        done, planned = training.get("steps", 0), training.get("planned_steps", 0)
+        over = f"ended early, after step {done:,} of {planned:,}" if done < planned else f"ran to the last step, {done:,}"
         right.caption(f"Patience {run.settings.patience}: training {over}; {restored}.")

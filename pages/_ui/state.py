@@ -1,23 +1,31 @@
 """What a page remembers. The watched job is part of the address, so a reload or another tab shows it too."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
+from typing import Any
 
 import streamlit as st
 
 from pages._ui import background
 from pages._ui.wording import literal
+from sftqa_core.errors import SftqaError
 from sftqa_core.jobs import current_executor
 from sftqa_core.progress import Progress
 from sftqa_core.records import ACTIVE, Job
 
-_MOST_WAITING = 2  # queued jobs on a page that is not the queue's
+_MOST_WAITING = 2  # queued jobs shown on a page other than Jobs
 
 
 def watch(job_id: str) -> None:
     """Show this job's panel from now on."""
     st.query_params["job"] = job_id
+
+
+def start(submit: Callable[..., Job], *arguments: Any) -> None:
+    """A button's callback: submit or resume a job and show its panel. What goes wrong is shown on the next redraw."""
+    try:
+        watch(submit(*arguments).id)
+    except SftqaError as error:
+        keep_problem(str(error))
 
 
 def watched_jobs(kind: str, fits: Callable[[Job], bool] = lambda job: True) -> list[Job]:
@@ -40,8 +48,8 @@ def watched_jobs(kind: str, fits: Callable[[Job], bool] = lambda job: True) -> l
     return [looked_at, *shown] if mine and looked_at else shown
 
 
-def waits_elsewhere(shown: list[Job]) -> None:
-    """Say how many jobs wait that a page does not show, and where they are."""
+def queued_elsewhere(shown: list[Job]) -> None:
+    """A link to the Jobs page that counts the queued jobs which this page does not show."""
     if more := current_executor().counts().get("queued", 0) - sum(job.state == "queued" for job in shown):
         st.page_link("pages/jobs.py", label=f"{more:,} more are queued", icon=":material/hourglass_empty:")
 
@@ -52,18 +60,18 @@ def keep_problem(text: str) -> None:
 
 
 def kept_problem() -> str | None:
-    """What a callback left to be told; once."""
+    """What went wrong in a callback; once."""
     return st.session_state.pop("problem", None)
 
 
-def tell(text: str) -> None:
-    """Say this on the next redraw, however that comes about: a message drawn before a rerun would be lost."""
-    st.session_state["told"] = text
+def toast_later(text: str) -> None:
+    """Show this text on the next redraw, whatever causes it: a message drawn before a rerun would be lost."""
+    st.session_state["toast"] = text
 
 
-def tell_now() -> None:
-    """Draw what `tell` was given; once."""
-    if (text := st.session_state.pop("told", None)) is not None:
+def show_toast() -> None:
+    """Draw the text that `toast_later` was given; once."""
+    if (text := st.session_state.pop("toast", None)) is not None:
         st.toast(text, icon=":material/check:", duration="long")
 
 
@@ -76,7 +84,7 @@ def remembered_fact(place: str, picked: str | None) -> str | None:
 
 
 def progress_history(job_id: str) -> list[Progress]:
-    """Everything a job has told so far; each redraw reads only what is new."""
+    """All progress that a job has reported; each redraw reads only what is new."""
     kept = st.session_state.setdefault("progress", {})
     seen, offset = kept.get(job_id, ([], 0))
     news, offset = current_executor().progress_since(job_id, offset)

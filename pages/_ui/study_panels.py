@@ -1,7 +1,5 @@
 """What study pages share: which study, how far it is, charts by domain, what it found, its numbers and its file."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Hashable
 from functools import partial
@@ -26,7 +24,9 @@ _VERDICTS = {"yes": "blue", "no": "violet", "cannot tell": "gray"}  # neither is
 _SHARES = {"relative": "share of the best", "low": "95% from", "high": "to"}
 ENOUGH_COLUMNS = {
     **{name: st.column_config.NumberColumn(title, format="percent") for name, title in _SHARES.items()},
-    "smallest": st.column_config.NumberColumn("smallest within 95%", format="percent", help="Share of resamples in which it is."),
+    "smallest": st.column_config.NumberColumn(
+        "smallest within 95%", format="percent", help="Share of resamples in which this number is the smallest within 95% of the best."
+    ),
     "chosen": st.column_config.CheckboxColumn("smallest here"),
 }
 PAIR_COLUMNS = {
@@ -42,7 +42,7 @@ def study_head(kind: str, caption: str) -> tuple[StudySettings, StudyReport, dic
     """
     st.title(STUDIES[kind].title)
     st.caption(caption)
-    with panels.told():
+    with panels.errors_shown():
         known = {study.name: study for study in background.studies() if study.settings.kind == kind}
         if not known:
             panels.empty("No study of this kind has been started yet.", "pages/lab.py", "Start one in the Lab")
@@ -79,22 +79,22 @@ def pick_one_model(settings: StudySettings) -> str:
 
 def domain_columns(table: pd.DataFrame) -> list[tuple[str, Any]]:
     """A column for each domain that the table holds, with its heading drawn."""
-    found = [domain for domain in DOMAIN_NAMES if "domain" in table and (table["domain"] == domain).any()]
-    columns = list(zip(found, st.columns(max(1, len(found)), gap="large"), strict=False))
+    domains = [domain for domain in DOMAIN_NAMES if "domain" in table and (table["domain"] == domain).any()]
+    columns = list(zip(domains, st.columns(max(1, len(domains)), gap="large"), strict=False))
     for domain, column in columns:
         column.markdown(f"**{DOMAIN_NAMES[domain].capitalize()} facts**")
     return columns
 
 
 def draw_by_domain(table: pd.DataFrame, key: str, alt: str, figure: Callable[[str], Any], of: Hashable = None) -> None:
-    """`figure` of each domain that the table holds, side by side; what else it hangs on is named by `of` (see `charts.draw`)."""
+    """`figure` of each domain that the table holds, side by side; `of` names what else it depends on (see `charts.draw`)."""
     for domain, column in domain_columns(table):
         kept = None if of is None else (of, domain)
         draw(partial(figure, domain), key=f"{key}-{domain}", alt=f"{alt}, {domain}-domain", place=column, of=kept)
 
 
-def shown_beside(table: pd.DataFrame | None) -> pd.DataFrame | None:
-    """The lines of examples shown in place of tuning that a person wants to see, where the study has any: the most at first."""
+def pick_shot_lines(table: pd.DataFrame | None) -> pd.DataFrame | None:
+    """The k-shot lines to draw, picked by their number of examples (at first the largest); None where the study has none."""
     if table is None or not len(table):
         return None
     counts = sorted(int(count) for count in table["shots"].unique())
@@ -112,21 +112,20 @@ def findings(report: StudyReport, model: str | None = None) -> None:
     if not chosen:
         st.caption("No findings yet: too few runs have finished.")
     for question in dict.fromkeys(finding.question for finding in chosen):
-        own = [finding for finding in chosen if finding.question == question]
         with st.container(border=True):
-            _question(question, own)
+            _question(question, [finding for finding in chosen if finding.question == question])
     with st.expander("How findings are decided, what the papers report, what the models were pre-trained on", icon=":material/gavel:"):
         for note in report.notes:
             st.markdown(f"- {literal(note)}")
 
 
-def _question(question: str, own: list[Finding]) -> None:
+def _question(question: str, answers: list[Finding]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{literal(question)}**", width="content")
-        for verdict, count in Counter(finding.verdict for finding in own).items():
-            st.badge(verdict if len(own) == 1 else f"{count} {verdict}", color=_VERDICTS[verdict])
-    box = st.container() if len(own) <= SHOWN_AT_ONCE else st.expander(f"All {len(own)} answers")
-    for finding in own:
+        for verdict, count in Counter(finding.verdict for finding in answers).items():
+            st.badge(verdict if len(answers) == 1 else f"{count} {verdict}", color=_VERDICTS[verdict])
+    box = st.container() if len(answers) <= SHOWN_AT_ONCE else st.expander(f"All {len(answers)} answers")
+    for finding in answers:
         box.markdown(f"{literal(finding.about)}: **{literal(finding.verdict)}**. {literal(finding.text)}")
 
 
@@ -138,12 +137,12 @@ def numbers(kind: str, tables: dict[str, pd.DataFrame]) -> None:
         csv_button("Download this table", tables[name], f"study-{kind}-{name}", f"{kind}-csv")
 
 
-def retest_words(retest: pd.DataFrame, model: str) -> None:
+def retest_note(retest: pd.DataFrame, model: str) -> None:
     """How sure the levels of rows and columns are (METHOD 8.6)."""
-    own = retest[(retest["model"] == model) & retest["moved"].notna()] if len(retest) else retest
-    if len(own):
-        shares = ", ".join(f"{row.level} {percent(row.moved, 0)}" for row in own.itertuples())
-        error = f"{int(own['facts'].sum()):,} facts of the base model were probed twice. Train and test levels have this error."
+    rows = retest[(retest["model"] == model) & retest["moved"].notna()] if len(retest) else retest
+    if len(rows):
+        shares = ", ".join(f"{row.level} {percent(row.moved, 0)}" for row in rows.itertuples())
+        error = f"{int(rows['facts'].sum()):,} facts of the base model were probed twice. Train and test levels have this error."
         st.caption(f"Levels have an error. A second probe assigns a different level to: {shares}.", help=error)
 
 
@@ -162,11 +161,11 @@ def published_matrices() -> None:
 def forgetting(table: pd.DataFrame, model: str) -> None:
     """Perplexity of pre-training text before and after."""
     st.markdown("**Held-out pre-training text**")
-    own = table[table["model"] == model] if len(table) else table
-    if not len(own):
+    rows = table[table["model"] == model] if len(table) else table
+    if not len(rows):
         st.caption("The pre-training text of this model is unknown, so forgetting of other text cannot be measured.")
         return
-    for row in own.itertuples():
+    for row in rows.itertuples():
         seeds = "seeds: " + ", ".join(f"{value:.2f}" for value in row.per_seed)
         change = f"{row.now - row.before:+.2f}"
         st.metric(f"Perplexity after tuning on {row.after}", f"{row.now:.2f}", change, delta_color="inverse", help=seeds)
@@ -189,14 +188,14 @@ def _bar(settings: StudySettings, report: StudyReport, active: bool) -> None:
 
 
 def _start(settings: StudySettings) -> None:
-    with panels.told():
+    with panels.errors_shown():
         state.watch(background.submit("study", settings, background.expected_s(settings)).id)
     st.query_params["study"] = resources.study_name(settings)
     st.rerun()
 
 
 def _redraw_while_running(job_id: str) -> None:
-    """Draws the page again as runs are finished, at most every so many seconds."""
+    """Draws the page again as runs are finished, at most once every REDRAWN_S seconds."""
     seen = len(state.progress_history(job_id))
 
     @st.fragment(run_every=REDRAWN_S)

@@ -1,7 +1,5 @@
 """What tells a run or a job apart from others: every setting that is not the default, in plain words."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,6 @@ from sftqa_core.errors import SftqaError
 from sftqa_core.jsonrecord import Setting, declared, has_effect
 from sftqa_core.records import (
     PROMPTS,
-    SCHEME_NAMES,
     SCHEMES,
     STUDIES,
     Job,
@@ -24,8 +21,10 @@ from sftqa_core.records import (
     StudySettings,
     TrainSettings,
 )
+from sftqa_core.records.schemes import SCHEME_NAMES
 
 PROMPT_NAMES = {"qa": "The paper's prompt", "plain": "Question/Answer prompt", "chat": "Model's chat template", "own": "Custom prompt"}
+JOB_SETTINGS = {"train": TrainSettings, "probe": ProbeSettings, "pretrain": PretrainSettings, "study": StudySettings}
 _ALWAYS_SAID = ("model", "source", "n", "split", "name", "kind", "models", "seeds", "sizes")  # by the titles themselves
 
 
@@ -35,19 +34,19 @@ def prompt_kind(form: PromptFormat) -> str:
 
 
 def differing(settings: Any) -> dict[str, Any]:
-    """Settings that are not the default: name -> value. A learning rate that is the model's own default is none of them."""
+    """Settings that are not the default: name -> value. A learning rate equal to the model's own default is left out."""
     kind, values = type(settings), vars(settings)
-    found = {name: values[name] for name, about in declared(kind).items() if values[name] != about.default}
-    found = {name: value for name, value in found.items() if name not in _ALWAYS_SAID and has_effect(kind, values, name)}
+    differ = {name: values[name] for name, about in declared(kind).items() if values[name] != about.default}
+    differ = {name: value for name, value in differ.items() if name not in _ALWAYS_SAID and has_effect(kind, values, name)}
     if isinstance(settings, TrainSettings) and settings.learning_rate is not None and _is_default_rate(settings):
-        del found["learning_rate"]
-    return found
+        del differ["learning_rate"]
+    return differ
 
 
 def differences(settings: Any, but: str = "") -> list[str]:
     """The same as short words: "LoRA", "levels L2+L3", "learning rate 0.001"; `but` is a setting that stands elsewhere."""
-    told = {name: value for name, value in differing(settings).items() if name not in ("save_model", but)}  # that one changes no number
-    return [_short(name, value, settings) for name, value in told.items()]
+    left_out = ("save_model", but)  # saving the model changes no number
+    return [_short(name, value, settings) for name, value in differing(settings).items() if name not in left_out]
 
 
 def shown_value(name: str, value: Any, settings: Any) -> str:
@@ -56,8 +55,8 @@ def shown_value(name: str, value: Any, settings: Any) -> str:
     if name == "levels":
         return ", ".join(settings.scheme.labels[at] for at in value)
     if name == "prompt":
-        own = f"{value.prompt}{value.answer}{' (as a chat)' if value.chat else ''}"
-        return PROMPT_NAMES["chat"] if prompt_kind(value) == "chat" else own
+        custom = f"{value.prompt}{value.answer}{' (as a chat)' if value.chat else ''}"
+        return PROMPT_NAMES["chat"] if prompt_kind(value) == "chat" else custom
     if name == "scheme":
         return _scheme_words(value)
     if isinstance(value, bool):
@@ -130,7 +129,7 @@ def run_title(run: Any) -> str:
 
 def job_title(job: Job) -> str:
     """One line of plain text: what the job does."""
-    s, more = job.settings, _told_apart(job)
+    s, more = job.settings, _differing_words(job)
     if job.kind == "train":
         n = "all" if s.get("n") == TrainSettings.ALL else s.get("n")
         return f"Fine-tune {s.get('model')} on {n} examples of {source_name(str(s.get('source')))}{more}"
@@ -151,8 +150,8 @@ def study_title(settings: StudySettings) -> str:
     seeds = len(settings.seeds)
     sizes = ", ".join("all" if n == TrainSettings.ALL else f"{n:,}" for n in settings.examples)
     more = differences(settings)
-    told = [_counted_names(settings.models), source_name(settings.source), f"n = {sizes}", f"{seeds} seed{'' if seeds == 1 else 's'}"]
-    return " · ".join([*told, *more])
+    pieces = [_counted_names(settings.models), source_name(settings.source), f"n = {sizes}", f"{seeds} seed{'' if seeds == 1 else 's'}"]
+    return " · ".join([*pieces, *more])
 
 
 def _study_words(settings: dict[str, Any]) -> str:
@@ -170,11 +169,10 @@ def source_name(source: str) -> str:
     return Path(source).name if Path(source).is_absolute() else source
 
 
-def _told_apart(job: Job) -> str:
-    kinds = {"train": TrainSettings, "probe": ProbeSettings, "pretrain": PretrainSettings, "study": StudySettings}
+def _differing_words(job: Job) -> str:
     try:
-        words = differences(kinds[job.kind].from_dict(job.settings))
-    except (KeyError, SftqaError):  # a kind or a setting of another version: the title goes without
+        words = differences(JOB_SETTINGS[job.kind].from_dict(job.settings))
+    except (KeyError, SftqaError):  # a kind or a setting of another version: the title leaves them out
         return ""
     return "".join(f" · {word}" for word in words)
 

@@ -1,7 +1,5 @@
 """How far levels can be trusted: other methods, smaller budgets and SliCK's levels, beside the full probe."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd
@@ -29,10 +27,10 @@ _TAU = (
     "kappa it allows for different numbers of levels. The interval is a 95% bootstrap over facts."
 )
 _ASIDE = {  # what to make of each agreement
-    "second probe": "Sampling noise alone: the same model, probed again. No cheaper method can be judged more precisely than this.",
-    "adaptive": "It counts the first samples of the same probe, so both share their sampling noise; the difference is stopping early.",
+    "second probe": "Sampling noise alone: the same model, probed again. No other method can be expected to agree better.",
+    "adaptive": "It counts the first samples of the same probe, so both share their sampling noise; they differ only where it stops early.",
     "likelihood": "It samples nothing, so the only sampling noise is the full probe's; between two full probes there is twice as much.",
-    "4 bits": "The same prompts and random numbers, with the model's weights in 4 bits (NF4): another model, though a close one.",
+    "4 bits": "The same prompts and random numbers, with the model's weights in 4 bits (NF4): a slightly different model.",
 }
 
 
@@ -40,38 +38,38 @@ def trust_panel(model: str, source: str, split: str, domain: str, scheme: LevelS
     """A closed section; what is in it is computed when it is opened. `scheme`: the page's levels."""
     if not st.toggle("How far can these levels be trusted?", key="trust", help="Compares the probes of these facts."):
         return
-    own = None if not scheme.by_statements or scheme.cutoffs == PAPER.cutoffs else scheme
-    found = resources.trust(model, source, split, domain, stamp, own)
+    other_cutoffs = None if not scheme.by_statements or scheme.cutoffs == PAPER.cutoffs else scheme
+    report = resources.trust(model, source, split, domain, stamp, other_cutoffs)
     with st.container(border=True):
         if not scheme.by_statements:
             st.caption("These are the paper's levels, from statements; the table compares them with SliCK's.")
-        if not found.facts:
+        if not report.facts:
             st.caption("None of these facts has a full probe yet, so there is nothing to compare.")
             return
         left, right = st.columns([2, 3], gap="large")
-        second = found.agreements.get("second probe")
-        missing = found.facts - (second.facts if second else 0)
+        second = report.agreements.get("second probe")
+        missing = report.facts - (second.facts if second else 0)
         with left:
-            _agreements(found, scheme.method)
-            if found.slick is not None:
-                _crossed(found.slick)
+            _agreements(report, scheme.method)
+            if report.slick is not None:
+                _crossed(report.slick)
             if missing:
                 second_probe(model, source, split, domain, missing, second is not None)
         with right:
-            _budget(found, missing)
+            _budget(report, missing)
 
 
-def _agreements(found: Any, method: str) -> None:
-    if not found.agreements:
+def _agreements(report: Any, method: str) -> None:
+    if not report.agreements:
         st.caption("Only the full probe has been run. Pick another method under 'Measured by' and probe to see how well it agrees.")
         return
-    names = list(found.agreements)
+    names = list(report.agreements)
     name = st.segmented_control(
         "compared", names, format_func=lambda key: METHODS.get(key, key), default=method if method in names else names[0],
         required=True, key=f"trust-other-{method}", label_visibility="collapsed",
     )  # fmt: skip
-    agreement = found.agreements[name]
-    counted = f"{agreement.facts:,}" + (f" of {found.facts:,}" if agreement.facts < found.facts else "")
+    agreement = report.agreements[name]
+    counted = f"{agreement.facts:,}" + (f" of {report.facts:,}" if agreement.facts < report.facts else "")
     st.markdown(f"**The full probe against {_NAMES[name]}**, {counted} facts")
     figure = confusion_figure(agreement, "full probe", METHODS.get(name, name))
     draw(figure, key="trust-confusion", alt="Facts by level in both ways of measuring")
@@ -94,19 +92,20 @@ def _crossed(cross: Any) -> None:
     st.caption(f"Facts, and their share of the row · Kendall's tau-b {tau}{span}", help=_TAU)
 
 
-def _budget(found: Any, missing: int) -> None:
-    if found.budget is None:
+def _budget(report: Any, missing: int) -> None:
+    if report.budget is None:
         return
     st.markdown("**What a smaller probe would give**")
-    if (words := _cheapest(found.budget)) is not None:
+    if (words := _cheapest(report.budget)) is not None:
         st.markdown(words)
-    reference = "another full probe" if found.floor_measured else "the full probe"
-    figure = budget_figure(found.budget, found.floor if found.floor_measured else None, "two full probes", reference)
+    reference = "another full probe" if report.floor_measured else "the full probe"
+    figure = budget_figure(report.budget, report.floor if report.floor_measured else None, "two full probes", reference)
     draw(figure, key="trust-budget", alt="Agreement against completions per fact")
-    if found.floor_measured:
-        part = f" So far {found.facts - missing:,} of {found.facts:,} facts were probed twice." if missing else ""
+    if report.floor_measured:
+        part = f" So far {report.facts - missing:,} of {report.facts:,} facts were probed twice." if missing else ""
         st.caption(
-            "Part of one full probe's templates and samples, compared with another full probe; nothing is lost at the dotted line." + part
+            "Part of one full probe's templates and samples, compared with another full probe. At the dotted line, a smaller probe "
+            f"loses nothing.{part}"
         )
     else:
         st.caption(

@@ -1,11 +1,9 @@
 """Numbers, terms and foreign text as pages show them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 
-PHASES = {  # what a job tells it is doing -> what a page says
+PHASES = {  # a phase as a job reports it -> as a page shows it
     "probe": "probing",
     "answers: before": "base model's answers",
     "answers: few_shot": "base model, k-shot",
@@ -21,7 +19,7 @@ STEPS = {  # a job's kind -> its phases, in order
     "pretrain": ("preparing the corpus", "pre-training"),
 }
 TERMS = {  # the words that every page uses, one line each
-    "In-domain": "relations that runs are tuned on by default (other facts of them are the test). **Out-of-domain**: other relations.",
+    "In-domain": "relations that runs are tuned on by default; their other facts are tested. **Out-of-domain**: other relations.",
     "Memory levels": "how often the correct answer came up in {completions} completions of statements about the fact. {levels}",
     "k-shot baseline": "the base model with k answered questions in front of each question (here: k = {shots}).",
     "Majority object": "always answering with the most frequent object of the relation, without a model.",
@@ -86,7 +84,7 @@ def moment(iso: str | None) -> str:
 
 
 def step_of(kind: str, phases: Sequence[str]) -> tuple[int, int]:
-    """Which step of how many a job of that kind is at, 1-based; `phases` are those it told of so far, in order.
+    """Which step of how many a job of that kind is at, 1-based; `phases` are those it has reported so far, in order.
 
     Steps that were passed over (what was known already) are not counted; those to come are.
     """

@@ -1,7 +1,7 @@
 """What can be typed: one parser a command, made of the settings it stands for, and the record its options mean.
 
-A mistake in an option's text is reported as argparse reports its own. An option that was not given is None: the record's default,
-a recipe's or a file's value holds then.
+A mistake in an option's text is reported as argparse reports its own. An option that was not given is None: then the
+record's default, a recipe's or a file's value holds.
 
     python -m sftqa_core.cli.arguments > docs/command-line.md     the reference of all commands
 """
@@ -14,27 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from sftqa_core import records
 from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import Setting, declared
-from sftqa_core.records import (
-    MOVES,
-    SCHEME_HELP,
-    SCHEMES,
-    STUDIES,
-    CorpusSettings,
-    LevelScheme,
-    PretrainSettings,
-    ProbeSettings,
-    PromptFormat,
-    SamplerSettings,
-    StudySettings,
-    TrainSettings,
-    prompt_format,
-    read_cutoffs,
-    with_cutoffs,
-)
 
-USUAL_SHOTS = TrainSettings(model="").shots
+USUAL_SHOTS = records.TrainSettings(model="").shots
 
 
 def reader_of(about: Setting) -> Callable[[str], Any]:
@@ -50,7 +34,7 @@ def reader_of(about: Setting) -> Callable[[str], Any]:
             return value
 
         return number if about.kind is int else lambda text: tuple(number(piece) for piece in names(text))
-    others: dict[Any, Callable[[str], Any]] = {tuple[str, ...]: names, PromptFormat: prompt, float: float}
+    others: dict[Any, Callable[[str], Any]] = {tuple[str, ...]: names, records.PromptFormat: prompt, float: float}
     return others.get(about.kind, str)
 
 
@@ -67,8 +51,8 @@ def numbers(text: str) -> tuple[int, ...]:
 
 
 def shots(text: str) -> tuple[int, tuple[int, ...]]:
-    """How many examples the base line is shown, and the other numbers: of several the usual one, where it is among them, else the
-    first above 0; 0 is what every run has anyway."""
+    """The shots of the k-shot baseline, and the additional shot counts: of several the usual one comes first where it is among
+    them, else the first above 0; every run is evaluated with 0 shots anyway."""
     counts = list(dict.fromkeys(numbers(text)))
     if len(counts) == 1:
         return counts[0], ()
@@ -92,12 +76,12 @@ def whole(text: str) -> int:
         raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}") from None
 
 
-def json_scheme(text: str) -> LevelScheme:
-    """A level scheme: by name, or as JSON."""
-    if text in SCHEMES:
-        return SCHEMES[text]
+def json_scheme(text: str) -> records.LevelScheme:
+    """A level scheme: by name (paper, slick), or as JSON."""
+    if text in records.SCHEMES:
+        return records.SCHEMES[text]
     try:
-        return LevelScheme.from_dict(json.loads(text))
+        return records.LevelScheme.from_dict(json.loads(text))
     except (ValueError, SettingsError) as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -105,23 +89,23 @@ def json_scheme(text: str) -> LevelScheme:
 def cutoffs(text: str) -> tuple[float, ...]:
     """Where levels change, with commas between."""
     try:
-        return read_cutoffs(text)
+        return records.read_cutoffs(text)
     except SettingsError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def prompt(text: str) -> PromptFormat:
+def prompt(text: str) -> records.PromptFormat:
     """A prompt format: by name, as a text with {question}, or as JSON."""
     try:
         if text.startswith("{") and '"prompt"' in text:
-            return PromptFormat.from_dict(json.loads(text))
-        return prompt_format(text.replace("\\n", "\n"))
+            return records.PromptFormat.from_dict(json.loads(text))
+        return records.prompt_format(text.replace("\\n", "\n"))
     except SettingsError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
 _SAMPLING = ("samples", "temperature", "max_new_tokens")
-_FORMS = {int: "N", float: "X", tuple[int, ...]: "N,N", tuple[str, ...]: "A,B", PromptFormat: "PROMPT"}  # what help calls a value
+_FORMS = {int: "N", float: "X", tuple[int, ...]: "N,N", tuple[str, ...]: "A,B", records.PromptFormat: "PROMPT"}  # what help calls a value
 
 
 class Parser(argparse.ArgumentParser):
@@ -151,17 +135,17 @@ def build_parser() -> argparse.ArgumentParser:
 
     _add_app(commands.add_parser("app", help="open the explorer in the browser"))
     facts = add("facts", "what a fact source holds")
-    add_settings(facts, TrainSettings, "source")
+    add_settings(facts, records.TrainSettings, "source")
     facts.add_argument("--download", action="store_true", help="fetch entity-questions from its official address first")
-    _add_models(add("models", "models that can be chosen, and what each needs; add one"))
+    _add_models(add("models", "models that can be chosen, and the memory each needs; add or remove one"))
     fetch = add("fetch", "download a model of the hub to this machine now")
     fetch.add_argument("name", help="owner/name, or owner/name@revision with a branch, a tag or a commit of 40 digits")
     probe = add("probe", "measure how much of a set of facts a model has memorised")
-    add_settings(probe, ProbeSettings, required=("model",))
-    add_setting(probe, declared(SamplerSettings)["seed"])
+    add_settings(probe, records.ProbeSettings, required=("model",))
+    add_setting(probe, declared(records.SamplerSettings)["seed"])
     _add_scheme(probe, "--method")
-    trust = add("trust", "how far other ways of probing agree with the full probe, as far as they were run")
-    add_settings(trust, ProbeSettings, "model", "source", "split", "domain", required=("model",))
+    trust = add("trust", "how well other ways of probing agree with the full probe, where they were run")
+    add_settings(trust, records.ProbeSettings, "model", "source", "split", "domain", required=("model",))
     _add_scheme(trust, "")
     _add_train(add("train", "fine-tune on n facts and evaluate before and after"), required=("model", "n"))
     preflight = add("preflight", "check everything that could stop a run")
@@ -176,9 +160,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_export(add("export", "write a run's tuned model as a folder for other tools"))
     _add_jobs(add("jobs", "background jobs; cancel one or read its log"))
     _add_cache(add("cache", "which results are on the disk; check them, clear leftovers"))
-    pretrain = add("pretrain", "train a tiny model from nothing on a fact source")
-    add_settings(pretrain, PretrainSettings)
-    add_settings(pretrain, CorpusSettings)
+    pretrain = add("pretrain", "train a tiny model from scratch on a fact source")
+    add_settings(pretrain, records.PretrainSettings)
+    add_settings(pretrain, records.CorpusSettings)
     tokens = "tokens of a batch, in place of --batch-size: large ones keep a GPU busy"
     pretrain.add_argument("--batch-tokens", type=int, metavar="N", help=tokens)
     add("doctor", "check the installation, devices and folders")
@@ -189,7 +173,7 @@ def build_parser() -> argparse.ArgumentParser:
 def add_settings(
     parser: argparse.ArgumentParser, kind: type, *names: str, required: Sequence[str] = (), **readers: Callable[[str], Any]
 ) -> None:
-    """The options of a record's settings: those of these names, or all that have a flag; `readers` go before a setting's own."""
+    """The options of a record's settings: those of these names, or all that have a flag; `readers` replace a setting's own."""
     for name, about in declared(kind).items():
         if about.flag and (not names or name in names):
             add_setting(parser, about, required=name in required, reader=readers.get(name))
@@ -225,7 +209,7 @@ def _with_default(help: str, about: Setting) -> str:
         return f"{help} (default: {about.unset})" if about.unset else help
     if about.kind is bool:
         return f"{help} (default: {'on' if default else 'off'})"
-    if default is ... or isinstance(default, tuple) or about.kind is PromptFormat:
+    if default is ... or isinstance(default, tuple) or about.kind is records.PromptFormat:
         return help
     return f"{help} (default: {names.get(default, default)})"
 
@@ -236,32 +220,31 @@ def given(options: argparse.Namespace, kind: type) -> dict[str, Any]:
 
 
 def _add_scheme(parser: argparse.ArgumentParser, method: str = "--level-method") -> None:
-    """Options that go before what --scheme says; `method` is the flag that chooses how levels are measured, if there is a choice."""
-    add_settings(parser, SamplerSettings, *_SAMPLING)
-    known = declared(LevelScheme)
+    """Options that override --scheme; `method` is the flag that chooses how levels are measured, if there is a choice."""
+    add_settings(parser, records.SamplerSettings, *_SAMPLING)
+    settings = declared(records.LevelScheme)
     if method:
-        add_setting(parser, known["method"], method, "level_method")
-    add_setting(parser, known["confidence"])
-    schemes = f"{', '.join(f'{name} ({about})' for name, about in SCHEME_HELP.items())}, or a level scheme as JSON (default: paper)"
+        add_setting(parser, settings["method"], method, "level_method")
+    add_setting(parser, settings["confidence"])
+    schemes = "paper (default), slick (SliCK's four levels), or a level scheme as JSON"
     parser.add_argument("--scheme", type=json_scheme, metavar="SCHEME", help=schemes)
-    cuts = "other levels of the same completions, by where R changes them: 0,0.2,0.4,0.6"
+    cuts = "cut-offs of R between the levels, for the same completions: 0,0.2,0.4,0.6"
     parser.add_argument("--cutoffs", type=cutoffs, metavar="R,R", help=cuts)
 
 
 def _add_train(parser: argparse.ArgumentParser, required: Sequence[str]) -> None:
-    add_settings(parser, TrainSettings, required=required, shots=shots)
+    add_settings(parser, records.TrainSettings, required=required, shots=shots)
     _add_scheme(parser)
 
 
 def _add_study(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "kind", nargs="?", choices=STUDIES, metavar="NAME", help=f"{', '.join(STUDIES)}: {declared(StudySettings)['kind'].help}"
-    )
-    parser.add_argument("--config", metavar="FILE", help="a study as YAML; the name and options given beside it go before what it says")
+    kinds = f"{', '.join(records.STUDIES)}: {declared(records.StudySettings)['kind'].help}"
+    parser.add_argument("kind", nargs="?", choices=records.STUDIES, metavar="NAME", help=kinds)
+    parser.add_argument("--config", metavar="FILE", help="a study as YAML; a name and options given beside it override the file")
     parser.add_argument("--export", metavar="FILE", help="write the study as YAML to this file, which must not exist, and run nothing")
     parser.add_argument("--report-only", action="store_true", help="report what is known now and run nothing")
-    own = [name for name in declared(StudySettings) if name != "kind"]
-    add_settings(parser, StudySettings, *own, shots=lambda text: tuple(sorted({*numbers(text)} - {0})))  # 0: there anyway
+    others = [name for name in declared(records.StudySettings) if name != "kind"]
+    add_settings(parser, records.StudySettings, *others, shots=lambda text: tuple(sorted({*numbers(text)} - {0})))  # 0: there anyway
     _add_scheme(parser)
 
 
@@ -269,9 +252,8 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
 def _add_app(parser: argparse.ArgumentParser) -> None:
     """`sftqa app`."""
     parser.add_argument("--port", type=port, default=8501, help="port to listen on (default: 8501)")
-    parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on; the default is reachable from this machine only (and by ssh -L)"
-    )
+    host = "address to listen on; the default is reachable from this machine only (and by ssh -L)"
+    parser.add_argument("--host", default="127.0.0.1", help=host)
     parser.add_argument("--share", action="store_true", help="allow other machines to connect to --host, after a login")
     login = "ask everyone for the token in SFTQA_TOKEN (with --share the default), or for your organisation's login ([auth] of Streamlit)"
     parser.add_argument("--login", choices=("token", "streamlit"), help=login)
@@ -283,54 +265,54 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     change = parser.add_mutually_exclusive_group()
     change.add_argument("--add", metavar="NAME", help="add a hub id (owner/name) or a folder to the lists; nothing is downloaded")
     change.add_argument("--remove", metavar="NAME", help="remove an added model from the lists; its files stay")
-    parser.add_argument(
-        "--device", default="auto", help=f"compare with this device's memory, here or not: {declared(ProbeSettings)['device'].help}"
-    )
+    device = f"compare with the memory of this device, which need not be here: {declared(records.ProbeSettings)['device'].help}"
+    parser.add_argument("--device", default="auto", help=device)
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     """`sftqa export RUN`."""
     parser.add_argument("run", help="a run's name, as 'sftqa runs' lists it")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="folder to write; it must not exist")
-    parser.add_argument("--merge", action="store_true", help="of LoRA: the adapter merged into its model (in float32), a model of its own")
+    merge = "LoRA: merge the adapter into the base model (in float32), so that no other model is needed"
+    parser.add_argument("--merge", action="store_true", help=merge)
 
 
 def _add_jobs(parser: argparse.ArgumentParser) -> None:
     """`sftqa jobs [ACTION ID]`."""
     actions = "cancel: take it out of the queue, or stop it; resume: queue what failed or was cancelled again; log: its output; "
     actions += "first, up, down, last: move it in the queue; empty: cancel all queued jobs (needs no ID)"
-    parser.add_argument("action", nargs="?", choices=("cancel", "resume", "log", *MOVES, "empty"), help=actions)
+    parser.add_argument("action", nargs="?", choices=("cancel", "resume", "log", *records.MOVES, "empty"), help=actions)
     parser.add_argument("id", nargs="?", metavar="ID", help="a job's name, as 'sftqa jobs' lists it")
 
 
 def _add_cache(parser: argparse.ArgumentParser) -> None:
     """`sftqa cache ls | verify | gc`."""
-    parser.add_argument("action", choices=("ls", "verify", "gc"), help="ls: what is there; verify: is it whole; gc: what can be removed")
-    parser.add_argument("--set-aside", action="store_true", help="verify: rename damaged results, so that they are made again")
+    parser.add_argument("action", choices=("ls", "verify", "gc"), help="ls: list results; verify: check them; gc: list what can be removed")
+    parser.add_argument("--set-aside", action="store_true", help="verify: rename damaged results, so that they are computed again")
     parser.add_argument("--yes", action="store_true", help="gc: remove what is listed")
 
 
 # ---- options to records ----
-def probe_settings(options: argparse.Namespace) -> ProbeSettings:
+def probe_settings(options: argparse.Namespace) -> records.ProbeSettings:
     """`sftqa probe`'s options as a record; --seed is the sampler's."""
-    return ProbeSettings(**given(options, ProbeSettings) | {"scheme": scheme_of(options, seed=options.seed)})
+    return records.ProbeSettings(**given(options, records.ProbeSettings) | {"scheme": scheme_of(options, seed=options.seed)})
 
 
-def train_settings(options: argparse.Namespace) -> TrainSettings:
+def train_settings(options: argparse.Namespace) -> records.TrainSettings:
     """`sftqa train`'s options as a record; `--n all` is TrainSettings.ALL until the pool is known."""
-    typed = given(options, TrainSettings)
+    typed = given(options, records.TrainSettings)
     shots, others = typed.pop("shots", (USUAL_SHOTS, ()))
     more = tuple(sorted({*others, *typed.pop("more_shots", ())} - {0, shots}))
-    return TrainSettings(**typed | {"shots": shots, "more_shots": more, "scheme": scheme_of(options)})
+    return records.TrainSettings(**typed | {"shots": shots, "more_shots": more, "scheme": scheme_of(options)})
 
 
-def study_settings(options: argparse.Namespace, builtin: Sequence[str]) -> StudySettings:
-    """`sftqa study`'s file and options as a record; options go before the file."""
-    typed = given(options, StudySettings)
+def study_settings(options: argparse.Namespace, builtin: Sequence[str]) -> records.StudySettings:
+    """`sftqa study`'s file and options as a record; options override the file."""
+    typed = given(options, records.StudySettings)
     if options.config is None:
         if not options.kind:
-            raise SettingsError(f"Name a study ({', '.join(STUDIES)}), or a file with --config.")
-        return StudySettings(**{"models": tuple(builtin)} | typed | {"scheme": scheme_of(options)})
+            raise SettingsError(f"Name a study ({', '.join(records.STUDIES)}), or a file with --config.")
+        return records.StudySettings(**{"models": tuple(builtin)} | typed | {"scheme": scheme_of(options)})
     from sftqa_core.workflows import read_study
 
     start = read_study(Path(options.config))
@@ -339,32 +321,32 @@ def study_settings(options: argparse.Namespace, builtin: Sequence[str]) -> Study
     return replace(start, **typed | {"scheme": scheme_of(options, start.scheme)})
 
 
-def scheme_of(options: argparse.Namespace, start: LevelScheme | None = None, seed: int | None = None) -> LevelScheme:
-    """The scheme that --scheme gives, else `start` or the paper's, with what the other options say in place of its own.
+def scheme_of(options: argparse.Namespace, start: records.LevelScheme | None = None, seed: int | None = None) -> records.LevelScheme:
+    """The scheme that --scheme gives, else `start` or the paper's, with the other options in place of its own values.
 
     `seed` is the sampler's, where the scheme has a name (train's --seed draws examples; the levels keep the probe's own seed).
     """
-    scheme = options.scheme or start or LevelScheme()
+    scheme = options.scheme or start or records.LevelScheme()
     if options.cutoffs is not None:
-        scheme = with_cutoffs(options.cutoffs, scheme)
+        scheme = records.with_cutoffs(options.cutoffs, scheme)
     drawn = {name: value for name in _SAMPLING if (value := getattr(options, name)) is not None}
-    if seed is not None and options.scheme in (None, *SCHEMES.values()):
+    if seed is not None and options.scheme in (None, *records.SCHEMES.values()):
         drawn["seed"] = seed
     measured = {"method": getattr(options, "level_method", None), "confidence": options.confidence}
-    own = {name: value for name, value in measured.items() if value is not None}
-    return replace(scheme, sampling=replace(scheme.sampling, **drawn), **own)
+    given_here = {name: value for name, value in measured.items() if value is not None}
+    return replace(scheme, sampling=replace(scheme.sampling, **drawn), **given_here)
 
 
-def pretrain_settings(options: argparse.Namespace, recipes: dict[str, PretrainSettings]) -> PretrainSettings:
+def pretrain_settings(options: argparse.Namespace, recipes: dict[str, records.PretrainSettings]) -> records.PretrainSettings:
     """The options over the recipe of that name, or over the defaults."""
-    start = recipes.get(options.name, PretrainSettings(options.name))
-    typed, corpus = given(options, PretrainSettings), start.corpus
+    start = recipes.get(options.name, records.PretrainSettings(options.name))
+    typed, corpus = given(options, records.PretrainSettings), start.corpus
     if options.qa_documents is not None:
         corpus = replace(corpus, qa_documents=options.qa_documents)
     return replace(start, **typed | {"corpus": corpus} | _batch(options, start))
 
 
-def _batch(options: argparse.Namespace, start: PretrainSettings) -> dict[str, int]:
+def _batch(options: argparse.Namespace, start: records.PretrainSettings) -> dict[str, int]:
     """--batch-tokens as a number of sequences; a remainder is left out, so that a batch never has more."""
     if options.batch_tokens is None:
         return {}

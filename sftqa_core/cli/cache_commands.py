@@ -39,8 +39,7 @@ def cache(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def in_use() -> Callable[[str, str, float], bool]:
-    """Whether a job in the queue, or one that can be resumed, may go on with a checkpoint. All are in use where the queue can't be
-    read."""
+    """Tells whether a queued, running or resumable job may continue from a checkpoint; all are in use where the queue is unreadable."""
     from sftqa_core.jobs import current_executor
 
     try:
@@ -91,8 +90,7 @@ def _verified(result: dict[str, Any]) -> str:
     """What is wrong, a line each, and what can be done."""
     lines = []
     for state in STATES:
-        found = [fault for fault in result["faults"] if fault["state"] == state]
-        lines += [f"{state}: {fault['path']}\n  {fault['why']}" for fault in found]
+        lines += [f"{state}: {fault['path']}\n  {fault['why']}" for fault in result["faults"] if fault["state"] == state]
     lines += [f"set aside: {row['path']}\n  is now {row['now']}" for row in result["set_aside"]]
     bad = [fault for fault in result["faults"] if fault["state"] == "damaged" and fault["own"]]
     if bad and not result["set_aside"]:
@@ -109,7 +107,7 @@ def _cleared(result: dict[str, Any]) -> str:
         sizes[item["what"]].append(item["size_bytes"])
     if not sizes:
         return "Nothing to remove."
-    lines = [table(("", "number", "size"), [(what, len(found), in_words(sum(found))) for what, found in sizes.items()])]
+    lines = [table(("", "number", "size"), [(what, len(bytes_each), in_words(sum(bytes_each))) for what, bytes_each in sizes.items()])]
     if result["removed"]:
         return "\n".join([*lines, f"Removed: {in_words(result['size_bytes'])}."])
     names = [f"  {item['path']}" for item in result["items"][:20]]

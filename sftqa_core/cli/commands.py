@@ -3,12 +3,12 @@
 `sftqa doctor`, which checks the installation, is the only one that works here itself.
 """
 
-import argparse
 import importlib.metadata
 import os
 import platform
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,16 +17,15 @@ from typing import Any
 
 from sftqa_core import workflows
 from sftqa_core.artifacts import damaged_files, write_bytes
-from sftqa_core.cli.arguments import given, pretrain_settings, probe_settings, scheme_of, study_settings, train_settings
+from sftqa_core.cli import arguments
 from sftqa_core.cli.text import Console, count, table
 from sftqa_core.errors import SettingsError
-from sftqa_core.models.devices import resolve_device, why_no_gpu
+from sftqa_core.models import devices, quantising
 from sftqa_core.models.hub.fetch import has_token
-from sftqa_core.models.quantising import INSTALL, PACKAGE
 from sftqa_core.planning.fit import gigabytes
 from sftqa_core.planning.offers import WORKS
 from sftqa_core.planning.preflight import disk_check
-from sftqa_core.records import MOVES, Check, FetchSettings, Preflight, ProbeSettings, TrainSettings
+from sftqa_core.records import MOVES, FetchSettings, ProbeSettings, TrainSettings
 from sftqa_core.workspace import Workspace, network_disk
 
 # package -> (what needs it, may be missing)
@@ -40,7 +39,7 @@ PACKAGES = {
     "streamlit": ("the explorer", True),
     "plotly": ("the explorer", True),
     "datasets": ("facts from the hub or a saved dataset", True),
-    PACKAGE: ("weights in 4 bits (--quantize nf4)", True),
+    quantising.PACKAGE: ("weights in 4 bits (--quantize nf4)", True),
 }
 ASK_TORCH = (
     "import torch; print(torch.cuda.get_device_name(0) if torch.cuda.is_available() "
@@ -67,7 +66,7 @@ def _package(name: str, used_for: str, optional: bool) -> dict[str, Any]:
     try:
         return _row(name, True, importlib.metadata.version(name), optional)
     except importlib.metadata.PackageNotFoundError:
-        wanted = {"torch": "torch==2.13.0", PACKAGE: INSTALL.removeprefix("pip install ")}.get(name, name)
+        wanted = {"torch": "torch==2.13.0", quantising.PACKAGE: quantising.INSTALL.removeprefix("pip install ")}.get(name, name)
         return _row(name, False, f"not installed; needed for {used_for}. Install: pip install {wanted}", optional)
 
 
@@ -79,12 +78,12 @@ def _device() -> dict[str, Any]:
         return _row("device", False, "torch did not answer within two minutes; reinstall it", True)
     if done.returncode:
         return _row("device", False, f"torch can't be used: {(done.stderr.strip().splitlines() or ['no message'])[-1]}", True)
-    chosen = resolve_device("auto")
+    chosen = devices.resolve_device("auto")
     if chosen == "cpu":
-        return _row("device", True, f"cpu is used for auto: {why_no_gpu()}", True)
+        return _row("device", True, f"cpu is used for auto: {devices.why_no_gpu()}", True)
     gpu = done.stdout.strip()
     if not gpu:
-        return _row("device", False, "there is a GPU, but torch can't use it; choose device cpu, or install a fitting torch", True)
+        return _row("device", False, "there is a GPU, but torch can't use it; choose device cpu, or install a torch build for it", True)
     return _row("device", True, f"{chosen} ({gpu}) is used for auto", True)
 
 
@@ -113,9 +112,6 @@ def _shipped() -> list[dict[str, Any]]:
     return rows or [_row("shipped", False, "the built-in model and results are missing; install the package again", True)]
 
 
-Options = argparse.Namespace
-
-
 @contextmanager
 def leased(settings: Any, what: str) -> Iterator[None]:
     """Hold the device that background jobs use too, so that the two never run at once."""
@@ -129,7 +125,7 @@ def leased(settings: Any, what: str) -> Iterator[None]:
         yield
 
 
-def facts(options: Options) -> dict[str, Any]:
+def facts(options: Namespace) -> dict[str, Any]:
     """`sftqa facts`: what a source holds."""
     source = options.source or "atlas"
     if options.download:
@@ -138,36 +134,36 @@ def facts(options: Options) -> dict[str, Any]:
     return {"source": report.pop("source"), **report}
 
 
-def fetch(options: Options) -> dict[str, Any]:
-    """`sftqa fetch NAME`: a model of the hub, brought here now. It waits for no device."""
+def fetch(options: Namespace) -> dict[str, Any]:
+    """`sftqa fetch NAME`: download a model of the hub now. It waits for no device."""
     console = Console()
     with console.gentle():
         return workflows.fetch(FetchSettings(options.name), console).to_dict()
 
 
-def probe(options: Options) -> dict[str, Any]:
+def probe(options: Namespace) -> dict[str, Any]:
     """`sftqa probe`: levels of a set of facts."""
-    settings = probe_settings(options)
+    settings = arguments.probe_settings(options)
     _tell_cost(settings)
     with leased(settings, "probe"):
         return workflows.probe(settings, Console()).to_dict()
 
 
-def trust(options: Options) -> dict[str, Any]:
+def trust(options: Namespace) -> dict[str, Any]:
     """`sftqa trust`: agreement of other ways of probing with the full one, and levels from smaller budgets."""
-    settings = ProbeSettings(**given(options, ProbeSettings) | {"scheme": scheme_of(options)})
-    found = workflows.trust(settings.model, settings.source, settings.split, settings.domain, settings.scheme)
+    settings = ProbeSettings(**arguments.given(options, ProbeSettings) | {"scheme": arguments.scheme_of(options)})
+    report = workflows.trust(settings.model, settings.source, settings.split, settings.domain, settings.scheme)
     return {
         "model": settings.model,
         "source": settings.source,
         "split": settings.split,
-        "facts": found.facts,
-        "agreements": {name: agreement.to_dict() for name, agreement in found.agreements.items()},
-        "adaptive_margin": list(found.adaptive_margin) if found.adaptive_margin else None,
-        "floor": found.floor,
-        "floor_measured": found.floor_measured,
-        "slick": found.slick.to_dict() if found.slick else None,
-        "budget": [] if found.budget is None else [_no_nan(row) for row in found.budget.to_dict("records")],
+        "facts": report.facts,
+        "agreements": {name: agreement.to_dict() for name, agreement in report.agreements.items()},
+        "adaptive_margin": list(report.adaptive_margin) if report.adaptive_margin else None,
+        "floor": report.floor,
+        "floor_measured": report.floor_measured,
+        "slick": report.slick.to_dict() if report.slick else None,
+        "budget": [] if report.budget is None else [_no_nan(row) for row in report.budget.to_dict("records")],
     }
 
 
@@ -176,9 +172,9 @@ def _no_nan(row: dict[Any, Any]) -> dict[str, Any]:
     return {str(name): None if value != value else value for name, value in row.items()}
 
 
-def train(options: Options) -> dict[str, Any]:
+def train(options: Namespace) -> dict[str, Any]:
     """`sftqa train`: one fine-tuning run."""
-    settings = train_settings(options)
+    settings = arguments.train_settings(options)
     _tell_cost(settings)
     with leased(settings, "train"):
         return {**workflows.train(settings, Console()).to_dict(), "levels_by": settings.scheme.method}
@@ -196,9 +192,9 @@ def _tell_cost(settings: ProbeSettings | TrainSettings) -> None:
         workflows.tell(workflows.preflight(settings, cost), Console())
 
 
-def select(options: Options) -> dict[str, Any]:
+def select(options: Namespace) -> dict[str, Any]:
     """`sftqa select`: the examples of a run, without running it."""
-    settings, out = train_settings(options), _new_file(options.out)
+    settings, out = arguments.train_settings(options), _new_file(options.out)
     with leased(settings, "select"):
         return workflows.select(settings, out, Console())
 
@@ -213,10 +209,10 @@ def _new_file(name: str) -> Path:
     return out
 
 
-def study(options: Options) -> dict[str, Any]:
+def study(options: Namespace) -> dict[str, Any]:
     """`sftqa study`: run what is missing of a study and report; or export it, or report only."""
     there = {card.name for card in workflows.models() if card.kind == "built-in"}
-    settings = study_settings(options, [name for name in workflows.recipes() if name in there])  # in the order of what ships
+    settings = arguments.study_settings(options, [name for name in workflows.recipes() if name in there])  # in the order of what ships
     if options.export:
         out = _new_file(options.export)
         out.write_text(workflows.study_yaml(settings), encoding="utf-8")
@@ -228,30 +224,29 @@ def study(options: Options) -> dict[str, Any]:
         return workflows.study(settings, Console()).to_dict()
 
 
-def runs(options: Options) -> dict[str, Any]:
+def runs(options: Namespace) -> dict[str, Any]:
     """`sftqa runs`: finished runs."""
     rows = [{**vars(info), "folder": str(info.folder), "settings": info.settings.to_dict()} for info in workflows.runs()]
     return {"runs": [{"run": row.pop("id"), **row} for row in rows]}
 
 
-def show(options: Options) -> dict[str, Any]:
+def show(options: Namespace) -> dict[str, Any]:
     """`sftqa show RUN`: what `sftqa train` printed, with the settings and the command."""
     run = workflows.run(options.run)
-    settings = run.settings
-    told = {"settings": settings.to_dict(), "command": run.manifest["command"], "levels_by": settings.scheme.method}
-    return {**run.summary.to_dict(), **told}
+    made_with = {"settings": run.settings.to_dict(), "command": run.manifest["command"], "levels_by": run.settings.scheme.method}
+    return {**run.summary.to_dict(), **made_with}
 
 
-def export(options: Options) -> dict[str, Any]:
+def export(options: Namespace) -> dict[str, Any]:
     """`sftqa export RUN`: the tuned model as a folder for other tools."""
     out = _new_file(options.out)
     if not options.merge:
         return workflows.export(options.run, out)
-    with leased(argparse.Namespace(device="cpu"), "export"):
+    with leased(Namespace(device="cpu"), "export"):
         return workflows.export(options.run, out, merge=True)
 
 
-def jobs(options: Options) -> dict[str, Any]:
+def jobs(options: Namespace) -> dict[str, Any]:
     """`sftqa jobs [ACTION ID]`."""
     from sftqa_core.jobs import current_executor
 
@@ -271,17 +266,16 @@ def jobs(options: Options) -> dict[str, Any]:
     return {"jobs": [job.to_dict() for job in executor.jobs()]}
 
 
-def pretrain(options: Options) -> dict[str, Any]:
-    """`sftqa pretrain NAME`: a tiny model from nothing."""
-    settings = pretrain_settings(options, {**workflows.recipes(), **workflows.unmade_recipes()})
+def pretrain(options: Namespace) -> dict[str, Any]:
+    """`sftqa pretrain NAME`: a tiny model, trained from scratch."""
+    settings = arguments.pretrain_settings(options, {**workflows.recipes(), **workflows.unmade_recipes()})
     console = Console()
     with leased(settings, "pretrain"), console.gentle():
         return workflows.pretrain(settings, console).to_dict()
 
 
-def doctor(options: Options) -> dict[str, Any]:
+def doctor(options: Namespace) -> dict[str, Any]:
     """`sftqa doctor`: what works here and what to do about the rest."""
-
     rows = findings()
     return {"ok": all(row["ok"] or row["optional"] for row in rows), "checks": rows}
 
@@ -289,19 +283,15 @@ def doctor(options: Options) -> dict[str, Any]:
 SIGNS = {"ok": "ok", "note": "note", "unknown": "?", "problem": "PROBLEM"}
 
 
-def preflight(options: argparse.Namespace) -> dict[str, Any]:
+def preflight(options: Namespace) -> dict[str, Any]:
     """`sftqa preflight`: every check with its fix; with --trial one training step too, if no check failed. `ok` decides the exit status."""
-    settings = train_settings(options)
-    found = workflows.preflight(settings)
-    if options.trial and found.ok:
+    settings = arguments.train_settings(options)
+    report = workflows.preflight(settings)
+    if options.trial and report.ok:
         with leased(settings, "preflight"):
-            found = _with(found, workflows.trial(settings, Console()))
-    return {"ok": found.ok, "headline": found.headline(), **found.to_dict()}
-
-
-def _with(found: Preflight, tried: Check) -> Preflight:
-    """The same with the trial that was made in the place of the one that was announced."""
-    return replace(found, checks=tuple(tried if check.name == tried.name else check for check in found.checks))
+            trial = workflows.trial(settings, Console())  # takes the place of the check that only announced it
+        report = replace(report, checks=tuple(trial if check.name == trial.name else check for check in report.checks))
+    return {"ok": report.ok, "headline": report.headline(), **report.to_dict()}
 
 
 def preflight_text(result: dict[str, Any]) -> str:
@@ -321,7 +311,7 @@ _MARKS = {"now": "", "not now": "*", "no": "**", "unknown": ""}
 _HEAD = {"probe": "probe", "lora": "LoRA", "lora_4bit": "4-bit LoRA", "full": "full"}
 
 
-def models(options: argparse.Namespace) -> dict[str, Any]:
+def models(options: Namespace) -> dict[str, Any]:
     """`sftqa models [--add NAME | --remove NAME]`: every model that can be chosen, and what it needs."""
     if options.add is not None:
         card, note = workflows.add_model(options.add)
@@ -329,8 +319,8 @@ def models(options: argparse.Namespace) -> dict[str, Any]:
     if options.remove is not None:
         note = workflows.remove_model(options.remove)
         return {"removed": options.remove, "notes": [note] if note else []}
-    found = workflows.offered_models(options.device).to_dict()
-    return {"models": [{**offer.pop("card"), **offer} for offer in found.pop("offers")], **found}
+    offered = workflows.offered_models(options.device).to_dict()
+    return {"models": [{**offer.pop("card"), **offer} for offer in offered.pop("offers")], **offered}
 
 
 def models_text(result: dict[str, Any]) -> str:
@@ -357,7 +347,7 @@ def _model_row(model: dict[str, Any]) -> tuple[str, ...]:
 def _explained(result: dict[str, Any]) -> list[str]:
     device, free, total = result["device"], result["free"], result["total"]
     if total is None:
-        lines = [f"Memory on {device}, of which this machine has none that is usable; fit cannot be estimated."]
+        lines = [f"Memory on {device}: this machine has no usable one, so fit cannot be estimated."]
     else:
         lines = [f"Memory on {device}: {gigabytes(free)} of {gigabytes(total)} are free. *: more than is free now. **: more than it has."]
     if result["lacking"]:

@@ -35,7 +35,7 @@ def open_app(options: argparse.Namespace) -> int:
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
-    # Streamlit reads .streamlit/config.toml beside serve.py, whatever the current folder is.
+    # Streamlit reads .streamlit/config.toml beside app.py, whatever the current folder is.
     command = [sys.executable, "-m", "streamlit", "run", str(app_folder() / "app.py")]
     command += [f"--server.port={options.port}", f"--server.address={access.host}", f"--server.headless={str(options.no_browser).lower()}"]
     os.execve(sys.executable, command, {**os.environ, LOGIN_VARIABLE: access.login})
@@ -87,8 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SftqaError as error:
         _fail(str(error), options.json, 1)
     except OSError as error:
-        told = f"A file can't be used: {error}. Check the path, the disk's free space and your rights."
-        _fail(str(in_sentence(error) or told), options.json, 1)
+        advice = "Check the path, the disk's free space and your rights."
+        _fail(str(in_sentence(error) or f"A file can't be used: {error}. {advice}"), options.json, 1)
     except Exception as error:  # a fault of ours: the person gets one sentence, the traceback goes beside it
         traceback.print_exc()
         _fail(f"Something went wrong inside: {type(error).__name__}: {error}", options.json, 1)

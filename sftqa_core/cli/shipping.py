@@ -2,8 +2,8 @@
 
     python -m sftqa_core.cli.shipping TARGET [--pretrain]        (make studies; make shipped pre-trains, too)
 
-Works in the current workspace, where nothing done is done again, and then replaces TARGET. Without --pretrain the models are
-those that TARGET holds. From nothing it takes under an hour on two cores, and as long again to pre-train.
+Works in the current workspace, where finished work is kept, and then replaces TARGET. Without --pretrain the models are
+those that TARGET holds. From scratch it takes under an hour on two cores, and as long again to pre-train.
 """
 
 import multiprocessing
@@ -19,10 +19,8 @@ from sftqa_core.artifacts import write_folder
 from sftqa_core.cli.text import Console
 from sftqa_core.engine.wanted_facts import WantedFact, wanted_facts
 from sftqa_core.knowledge.aliases import load_aliases
-from sftqa_core.memory.probe_stores import find_estimates, find_stores
-from sftqa_core.memory.prober import chosen_facts
-from sftqa_core.memory.profiles import open_for
-from sftqa_core.models.catalogue import find_model, model_fingerprint
+from sftqa_core.memory import probe_stores, prober, profiles
+from sftqa_core.models import catalogue
 from sftqa_core.records import SLICK, STUDIES, LevelScheme, ProbeSettings, SamplerSettings, StudySettings, TrainSettings
 from sftqa_core.studies.cells import FOLDER
 from sftqa_core.studies.model_study import ModelStudy
@@ -39,7 +37,7 @@ PROBED_AGAIN = 960  # test facts of the other models: 40 a relation, as the stud
 
 
 def ship(target: Path, console: Console, pretrain: bool = False) -> None:
-    """Do whatever was not done in this workspace, and write `target` whole."""
+    """Do what is missing in this workspace, then replace `target`."""
     workspace = Workspace.current()
     with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
         for done in [pool.submit(_make, model, target, pretrain) for model in MODELS]:
@@ -101,23 +99,23 @@ def _compact_levels(model: str, target: Path) -> None:
     """One sorted part with every usable fact's completions, and one with its hits; of the test facts' other probes by statements the
     levels alone."""
     workspace = Workspace.current()
-    weights = model_fingerprint(find_model(model), "", "").weights
-    (store,) = find_stores(weights, None, LevelScheme().sampling, workspace)
+    weights = catalogue.model_fingerprint(catalogue.find_model(model), "", "").weights
+    (store,) = probe_stores.find_stores(weights, None, LevelScheme().sampling, workspace)
     store.compact(target, _wanted(ProbeSettings(model, split="all")))
     tests = _wanted(ProbeSettings(model, split="test", limit=_again(model)))
-    (second,) = find_stores(weights, None, SECOND.sampling, workspace)
+    (second,) = probe_stores.find_stores(weights, None, SECOND.sampling, workspace)
     second.compact(target, tests, texts_of=())
-    (slick,) = find_stores(weights, None, SLICK.sampling, workspace, SLICK.asking)
+    (slick,) = probe_stores.find_stores(weights, None, SLICK.sampling, workspace, SLICK.asking)
     slick.compact(target, _wanted(_by_slick(model)))
     for scheme in ESTIMATED:
-        (estimates,) = find_estimates(weights, None, scheme, workspace)
+        (estimates,) = probe_stores.find_estimates(weights, None, scheme, workspace)
         estimates.compact(target, tests)
 
 
 def _wanted(settings: ProbeSettings) -> list[WantedFact]:
     """The facts that these settings probe."""
-    source = open_for(settings.model, settings.source)
-    return wanted_facts(source, chosen_facts(source, settings), load_aliases(Workspace.current()), settings.match, settings.scheme)
+    source = profiles.open_for(settings.model, settings.source)
+    return wanted_facts(source, prober.chosen_facts(source, settings), load_aliases(Workspace.current()), settings.match, settings.scheme)
 
 
 if __name__ == "__main__":

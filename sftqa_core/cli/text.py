@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 from sftqa_core.artifacts import in_words
@@ -22,9 +21,8 @@ METHODS = {"sampling": "", "adaptive": "estimated by the adaptive probe", "likel
 def facts(result: dict[str, Any]) -> str:
     """A source's counts, a line a relation."""
     rows = [(name, *(counts[split] for split in ("train", "dev", "test"))) for name, counts in result["relations"].items()]
-    notes = [
-        f"{name.replace('_', ' ')}: {result[name]:,}" for name in ("facts", "unique", "merged", "excluded_from_train", "echo", "unparsed")
-    ]
+    shown = ("facts", "unique", "merged", "excluded_from_train", "echo", "unparsed")
+    notes = [f"{name.replace('_', ' ')}: {result[name]:,}" for name in shown]
     return "\n".join([result["source"], table(("relation", "train", "dev", "test"), rows), *notes])
 
 
@@ -47,7 +45,7 @@ def trust(result: dict[str, Any]) -> str:
     """Agreement with the full probe, a line a way of measuring, and a line a budget."""
     if not result["facts"]:
         command = f"sftqa probe --model {result['model']} --source {result['source']} --split {result['split']}"
-        return f"No facts of {result['source']} ({result['split']}) have this full probe by {result['model']} yet: {command}"
+        return f"No facts of {result['source']} ({result['split']}) have a full probe by {result['model']} yet. Run: {command}"
     lines = [f"{result['model']} on {result['source']}: {result['facts']:,} facts with the full probe"]
     rows = [
         (name, a["facts"], _percent(a["same"]), *map(_number, (a["kappa"], a["kappa_low"], a["kappa_high"], a["spearman"])))
@@ -64,13 +62,12 @@ def trust(result: dict[str, Any]) -> str:
         against = "a second full probe" if result["floor_measured"] else "the full probe they are part of"
         budget = [(b["templates"], b["samples"], b["completions"], _number(b["kappa"])) for b in result["budget"]]
         lines += ["", f"Smaller budgets compared with {against}:", table(("templates", "samples", "completions", "kappa"), budget)]
-    return "\n".join(
-        [*lines, f"Two full probes: kappa {_number(result['floor'])} ({'measured' if result['floor_measured'] else 'simulated'})"]
-    )
+    lines.append(f"Two full probes: kappa {_number(result['floor'])} ({'measured' if result['floor_measured'] else 'simulated'})")
+    return "\n".join(lines)
 
 
 def _slick(cross: dict[str, Any]) -> list[str]:
-    """The levels beside SliCK's: facts, and how far the orders agree."""
+    """The levels against SliCK's: facts in each cell, and how well the orders agree."""
     rows = [(label, *counts, sum(counts)) for label, counts in zip(cross["rows"], cross["counts"], strict=True)]
     tau = f"{_number(cross['tau'])} [{_number(cross['tau_low'])}, {_number(cross['tau_high'])}]"
     head = f"Compared with SliCK's levels, {cross['facts']:,} facts, Kendall's tau-b {tau}:"
@@ -129,10 +126,8 @@ def jobs(result: dict[str, Any]) -> str:
         return f"{result['job']['id']}: {result['job']['state']}{place}"
     if not result["jobs"]:
         return "No jobs. Runs started in the browser are listed here."
-    return table(
-        ("job", "kind", "state", "created", "result"),
-        [(j["id"], j["kind"], j["state"], j["created"], j["result"] or j["error"] or "") for j in result["jobs"]],
-    )
+    rows = [(job["id"], job["kind"], job["state"], job["created"], job["result"] or job["error"] or "") for job in result["jobs"]]
+    return table(("job", "kind", "state", "created", "result"), rows)
 
 
 def pretrain(result: dict[str, Any]) -> str:
@@ -142,20 +137,16 @@ def pretrain(result: dict[str, Any]) -> str:
 
 def doctor(result: dict[str, Any]) -> str:
     """A line a check."""
-    mark = {True: "ok", False: "MISSING"}
-    return table(
-        ("", "", ""),
-        [(mark[row["ok"]] if not row["optional"] or row["ok"] else "absent", row["check"], row["message"]) for row in result["checks"]],
-    )
+    states = ["ok" if row["ok"] else "absent" if row["optional"] else "MISSING" for row in result["checks"]]
+    return table(("", "", ""), [(state, row["check"], row["message"]) for state, row in zip(states, result["checks"], strict=True)])
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Aligned columns: numbers right, words left."""
     cells = [[str(cell) for cell in head], *[[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
-    return "\n".join("  ".join(_aligned(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells).strip(
-        "\n"
-    )
+    lines = ["  ".join(_aligned(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    return "\n".join(lines).strip("\n")
 
 
 def _aligned(cell: str, width: int) -> str:
@@ -213,7 +204,7 @@ class Console:
 
     phase: str = ""
     stopping: bool = False
-    told_s: float = 0.0
+    printed_s: float = 0.0
 
     def progress(self, update: Progress) -> None:
         left = f", {update.left_s:.0f} s left" if update.left_s is not None else ""
@@ -224,9 +215,9 @@ class Console:
         line = f"{update.phase}: {done} of {total}, {rate}/s{left}{values}"
         if sys.stderr.isatty():
             print(f"\r\x1b[2K{line}", end="\n" if update.done >= update.total else "", file=sys.stderr, flush=True)
-        elif update.done >= update.total or update.phase != self.phase or time.monotonic() - self.told_s > EVERY_S:
+        elif update.done >= update.total or update.phase != self.phase or time.monotonic() - self.printed_s > EVERY_S:
             print(line, file=sys.stderr, flush=True)
-            self.told_s = time.monotonic()
+            self.printed_s = time.monotonic()
         self.phase = update.phase
 
     def log(self, line: str) -> None:
@@ -243,7 +234,7 @@ class Console:
         Elsewhere Ctrl-C arrives as KeyboardInterrupt, wherever the work stands.
         """
 
-        def ask(number: int, frame: FrameType | None) -> None:
+        def ask(number: int, frame: object) -> None:
             self.stopping = True
             signal.signal(signal.SIGINT, before)
             self.log("Stopping after the current step. Press Ctrl-C again to stop at once.")

@@ -7,19 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from sftqa_core.figures.style import (
-    GREY,
-    POINTED,
-    LogAxis,
-    canvas,
-    counted,
-    error_bars,
-    interval_words,
-    level_colours,
-    plain,
-    signs,
-    too_few,
-)
+from sftqa_core.figures import style
 from sftqa_core.records import DOMAIN_NAMES
 
 if TYPE_CHECKING:
@@ -29,7 +17,6 @@ if TYPE_CHECKING:
 # there are colours, so that the pair repeats only after 20 models.
 MODEL_COLOURS = ("#c42e4f", "#de702c", "#c565b4", "#8f6242")
 MODEL_SIGNS = ("circle", "square", "diamond", "triangle-up", "star")
-PUBLISHED = " (published)"
 _DASHES = {1: "dot", 4: "dash", 16: "longdash"}  # examples shown -> the line's dash
 _APART = 0.01  # of the axis, between lines at one n, so that their bars do not cover each other
 _LETTER = 0.021  # of the axis: a letter of a label on a chart of 420 px
@@ -52,17 +39,17 @@ def amount_figure(
     """
     rows = _known(curve, domain=domain, level=level)
     names = list(dict.fromkeys(curve["model"])) if len(curve) else []  # all of them: a model keeps its colour from level to level
-    lines = [(name, *_style(at), rows[rows["model"] == name]) for at, name in enumerate(names)]
+    lines = [(name, *_colour_and_sign(at), rows[rows["model"] == name]) for at, name in enumerate(names)]
     figure = _lines(lines, height, _known(reference, domain=domain, level=level) if reference is not None else None)
     for row in _known(in_context, domain=domain, level=level).to_dict("records") if in_context is not None and len(in_context) else ():
-        _across(figure, row, _style(names.index(row["model"]))[0] if row["model"] in names else GREY)
+        _across(figure, row, _colour_and_sign(names.index(row["model"]))[0] if row["model"] in names else style.GREY)
     return figure
 
 
 def _across(figure: go.Figure, row: dict[Any, Any], colour: str) -> None:
     """What the base model answers with examples in front, at every size that is drawn."""
     places = sorted({x for trace in figure.data for x in trace.x or () if x is not None} or {0.0})
-    name = f"{plain(row['model'])}, {row['shots']}-shot"
+    name = f"{style.plain(row['model'])}, {row['shots']}-shot"
     fewer = f"<br>{row['shown']:.1f} fitted on average" if row["shown"] < row["shots"] else ""
     text = f"<b>{name}, base model</b><br>{_numbers(row)}{fewer}"
     figure.add_scatter(
@@ -74,28 +61,28 @@ def _across(figure: go.Figure, row: dict[Any, Any], colour: str) -> None:
 def levels_by_amount_figure(curve: pd.DataFrame, model: str, domain: str, labels: Sequence[str], height: int = 380) -> go.Figure:
     """One line a level, for one model and domain, in the level colours."""
     rows = _known(curve, model=model, domain=domain)
-    colours = level_colours(len(labels)) if len(rows) else []
+    colours = style.level_colours(len(labels)) if len(rows) else []
     lines = [(label, colour, "circle", rows[rows["level"] == label]) for label, colour in zip(labels, colours, strict=False)]
     return _lines(lines, height)
 
 
 def _known(table: pd.DataFrame, **wanted: str) -> pd.DataFrame:
-    """Rows with an accuracy and these values, as far as the table has such columns; an empty table may have none at all."""
+    """Rows with an accuracy and these values, where the table has such columns; an empty table may have none."""
     for column, value in wanted.items():
         if column in table:
             table = table[table[column] == value]
     return table[table["accuracy"].notna()] if len(table) else table
 
 
-def _style(at: int) -> tuple[str, str]:
+def _colour_and_sign(at: int) -> tuple[str, str]:
     return MODEL_COLOURS[at % len(MODEL_COLOURS)], MODEL_SIGNS[at % len(MODEL_SIGNS)]
 
 
 def _lines(lines: list[tuple[str, str, str, pd.DataFrame]], height: int, reference: pd.DataFrame | None = None) -> go.Figure:
-    figure = canvas(height, x_title="examples trained on", y_title="accuracy", percent="y")
+    figure = style.canvas(height, x_title="examples trained on", y_title="accuracy", percent="y")
     drawn = [line for line in lines if len(line[3])]
     others = reference["n"].tolist() if reference is not None and len(reference) else []
-    axis = LogAxis([*(n for *_, rows in drawn for n in rows["n"]), *others])
+    axis = style.LogAxis([*(n for *_, rows in drawn for n in rows["n"]), *others])
     if reference is not None and others:
         _published(figure, reference, axis)
     for at, (name, colour, sign, rows) in enumerate(drawn):
@@ -111,10 +98,10 @@ def _lines(lines: list[tuple[str, str, str, pd.DataFrame]], height: int, referen
             )  # fmt: skip
         values, lows, highs = (ordered[column].astype(float) for column in ("accuracy", "low", "high"))
         figure.add_scatter(
-            name=plain(name), x=x, y=ordered["accuracy"].tolist(), mode="lines+markers", line={"color": colour, "width": 2},
-            marker={"size": 9, "color": colour, "symbol": signs(sign, ordered["facts"])}, showlegend=True,
-            error_y=error_bars(values, lows, highs, colour, 1, 3),
-            text=[f"<b>{plain(name)}, n = {row['n']:,}</b><br>{_numbers(row)}" for row in each], **POINTED,
+            name=style.plain(name), x=x, y=ordered["accuracy"].tolist(), mode="lines+markers", line={"color": colour, "width": 2},
+            marker={"size": 9, "color": colour, "symbol": style.signs(sign, ordered["facts"])}, showlegend=True,
+            error_y=style.error_bars(values, lows, highs, colour, 1, 3),
+            text=[f"<b>{style.plain(name)}, n = {row['n']:,}</b><br>{_numbers(row)}" for row in each], **style.POINTED,
         )  # fmt: skip
     axis.draw(figure, _ticks(axis))
     figure.update_xaxes(tickangle=0)
@@ -122,24 +109,24 @@ def _lines(lines: list[tuple[str, str, str, pd.DataFrame]], height: int, referen
     return figure
 
 
-def _published(figure: go.Figure, reference: pd.DataFrame, axis: LogAxis) -> None:
+def _published(figure: go.Figure, reference: pd.DataFrame, axis: style.LogAxis) -> None:
     by = [column for column in ("model", "train") if column in reference]
     seen = set()
     for names, rows in reference.groupby(by, sort=False):
-        name = plain(names[0]) + PUBLISHED
-        words = name + (f", trained on {plain(names[1])}" if len(names) > 1 else "")
+        name = style.plain(names[0]) + style.PUBLISHED
+        words = name + (f", trained on {style.plain(names[1])}" if len(names) > 1 else "")
         ordered = rows.sort_values("n")
         figure.add_scatter(
             name=name, legendgroup=name, x=[axis.place(n) for n in ordered["n"]], y=ordered["accuracy"].tolist(), mode="lines+markers",
-            line={"color": GREY, "width": 1.2, "dash": "dash"},
-            marker={"size": 6, "color": GREY, "symbol": "cross-thin", "line": {"color": GREY, "width": 1.5}},
+            line={"color": style.GREY, "width": 1.2, "dash": "dash"},
+            marker={"size": 6, "color": style.GREY, "symbol": "cross-thin", "line": {"color": style.GREY, "width": 1.5}},
             text=[f"<b>{words}, n = {row['n']:,}</b><br>{row['accuracy']:.1%}" for row in ordered.to_dict("records")],
-            showlegend=name not in seen, legendrank=1001, **POINTED,  # below one's own
+            showlegend=name not in seen, legendrank=1001, **style.POINTED,  # below one's own
         )  # fmt: skip
         seen.add(name)
 
 
-def _ticks(axis: LogAxis) -> list[float]:
+def _ticks(axis: style.LogAxis) -> list[float]:
     """Sizes that have room for their label: the largest, then downwards; 0 keeps its own, at the cost of its neighbour's."""
     kept: list[float] = []
     for number in reversed(axis.numbers):
@@ -150,23 +137,23 @@ def _ticks(axis: LogAxis) -> list[float]:
     return kept
 
 
-def _room(axis: LogAxis, low: float, high: float) -> bool:
+def _room(axis: style.LogAxis, low: float, high: float) -> bool:
     """Whether the labels of two sizes fit side by side."""
     letters = (len(f"{low:,.0f}") + len(f"{high:,.0f}")) / 2 + 1
     return axis.place(high) - axis.place(low) >= _LETTER * letters * _length(axis)
 
 
-def _length(axis: LogAxis) -> float:
+def _length(axis: style.LogAxis) -> float:
     return axis.place(axis.numbers[-1]) - axis.place(axis.numbers[0]) + 0.3 if axis.numbers else 1.0
 
 
 def _numbers(row: dict[Any, Any]) -> str:
     known = row["low"] == row["low"] and row["low"] is not None
-    words = interval_words(row["accuracy"], row["low"], row["high"]) if known else f"{row['accuracy']:.1%}"
-    words += f"<br>{row['facts']:,} facts, {counted(row['seeds'], 'seed')}"
+    words = style.interval_words(row["accuracy"], row["low"], row["high"]) if known else f"{row['accuracy']:.1%}"
+    words += f"<br>{row['facts']:,} facts, {style.counted(row['seeds'], 'seed')}"
     if row["seeds"] > 1:
         words += ": " + ", ".join(f"{value:.1%}" for value in row["per_seed"])
-    return words + too_few(row["facts"])
+    return words + style.too_few(row["facts"])
 
 
 _DOMAIN_STYLES = {"in": ("#3f76bf", "circle"), "out": ("#de702c", "square")}
@@ -174,13 +161,13 @@ _DOMAIN_STYLES = {"in": ("#3f76bf", "circle"), "out": ("#de702c", "square")}
 
 def loss_figure(steps: Sequence[int], losses: Sequence[float], total_steps: int | None = None, height: int = 220) -> go.Figure:
     """Loss against step; with `total_steps` the axis keeps its length while the run goes on, so nothing jumps."""
-    figure = canvas(height, x_title="step", y_title="loss")
+    figure = style.canvas(height, x_title="step", y_title="loss")
     figure.add_scatter(
         x=list(steps), y=list(losses), mode="lines+markers" if len(steps) <= 60 else "lines", marker={"size": 5}, showlegend=False,
-        line={"color": level_colours(5)[1], "width": 2}, hovertemplate="step %{x}: loss %{y:.3f}<extra></extra>",
+        line={"color": style.level_colours(5)[1], "width": 2}, hovertemplate="step %{x}: loss %{y:.3f}<extra></extra>",
     )  # fmt: skip
     figure.update_xaxes(range=[0, max(total_steps or 0, steps[-1] if len(steps) else 0, 1) * 1.03], showgrid=False)
-    figure.update_yaxes(rangemode="tozero", zeroline=True, zerolinecolor=GREY)
+    figure.update_yaxes(rangemode="tozero", zeroline=True, zerolinecolor=style.GREY)
     return figure
 
 
@@ -189,19 +176,19 @@ def looks_figure(looks: pd.DataFrame, kept_step: int | None = None, height: int 
 
     Bars are Wilson 95% intervals; fewer than 30 facts give hollow markers. `kept_step` is marked as the step whose weights the run kept.
     """
-    figure = canvas(height, x_title="step", y_title="dev accuracy", percent="y")
+    figure = style.canvas(height, x_title="step", y_title="dev accuracy", percent="y")
     for domain, rows in looks.groupby("domain", sort=False):
-        name, (colour, sign) = DOMAIN_NAMES.get(str(domain), str(domain)), _DOMAIN_STYLES.get(str(domain), (GREY, "diamond"))
+        name, (colour, sign) = DOMAIN_NAMES.get(str(domain), str(domain)), _DOMAIN_STYLES.get(str(domain), (style.GREY, "diamond"))
         text = [f"{row.correct:,} of {row.n:,}, 95% {row.low:.1%} to {row.high:.1%}" for row in rows.itertuples()]
         figure.add_scatter(
             name=name, x=rows["step"].tolist(), y=rows["accuracy"].tolist(), mode="lines+markers", line={"color": colour, "width": 2},
-            marker={"size": 7, "symbol": signs(sign, rows["n"])}, text=text, showlegend=True,
-            error_y=error_bars(rows["accuracy"], rows["low"], rows["high"], colour, 1, 3),
+            marker={"size": 7, "symbol": style.signs(sign, rows["n"])}, text=text, showlegend=True,
+            error_y=style.error_bars(rows["accuracy"], rows["low"], rows["high"], colour, 1, 3),
             hovertemplate="step %{x}: %{y:.1%}<br>%{text}<extra>" + name + "</extra>",
         )  # fmt: skip
     if kept_step is not None:
-        figure.add_vline(x=kept_step, line={"color": GREY, "width": 1.2, "dash": "dash"}, annotation_text="weights kept")
+        figure.add_vline(x=kept_step, line={"color": style.GREY, "width": 1.2, "dash": "dash"}, annotation_text="weights kept")
         figure.update_annotations(yanchor="bottom", y=0, xanchor="left", x=kept_step, yref="y")
     figure.update_xaxes(range=[0, max(looks["step"].max() if len(looks) else 0, 1) * 1.03], showgrid=False)
-    figure.update_yaxes(rangemode="tozero", zeroline=True, zerolinecolor=GREY)
+    figure.update_yaxes(rangemode="tozero", zeroline=True, zerolinecolor=style.GREY)
     return figure

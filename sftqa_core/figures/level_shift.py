@@ -1,35 +1,17 @@
 """Levels before and after tuning (the study of what moves)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from itertools import accumulate
+from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
-from sftqa_core.figures.style import (
-    FEW,
-    GREY,
-    GRID,
-    POINTED,
-    canvas,
-    counted,
-    error_bars,
-    interval_words,
-    level_colours,
-    plain,
-    rgba,
-    rows_with,
-    signs,
-    too_few,
-)
-
-if TYPE_CHECKING:
-    import pandas as pd
+from sftqa_core.figures import style
 
 # move -> colour, sign, what the chart calls it, and on which axis: most facts stay, so that shares that move need their own
 _MOVES = {
-    "kept": (GREY, "circle", "same level", "y2"),
+    "kept": (style.GREY, "circle", "same level", "y2"),
     "gained": ("#2e866e", "triangle-up", "higher level", "y"),
     "lost": ("#d1495b", "triangle-down", "lower level", "y"),
 }
@@ -41,8 +23,8 @@ def sankey_figure(transitions: pd.DataFrame, model: str, domain: str, after: str
 
     What leaves a level with fewer than 30 facts is a grey shadow; a level without facts is not drawn.
     """
-    rows = [row for row in rows_with(transitions, model=model, domain=domain, after=after) if row["facts"] > 0]
-    colours = dict(zip(labels, level_colours(len(labels)), strict=True))
+    rows = [row for row in style.rows_with(transitions, model=model, domain=domain, after=after) if row["facts"] > 0]
+    colours = dict(zip(labels, style.level_colours(len(labels)), strict=True))
     totals = {
         (side, label): total
         for side in ("before", "now")
@@ -50,11 +32,11 @@ def sankey_figure(transitions: pd.DataFrame, model: str, domain: str, after: str
         if (total := sum(row["facts"] for row in rows if row[side] == label))  # plotly loses the order where there is nothing
     }
     nodes = list(totals)
-    figure = canvas(height)
+    figure = style.canvas(height)
     figure.add_sankey(
         arrangement="snap",
         node={
-            "label": [f"{plain(label)}  {total:,.0f}" for (_, label), total in totals.items()],
+            "label": [f"{style.plain(label)}  {total:,.0f}" for (_, label), total in totals.items()],
             "color": [colours[label] for _, label in nodes],
             "pad": 14,
             "thickness": 16,
@@ -82,19 +64,19 @@ def moves_figure(moves: pd.DataFrame, model: str, domain: str, height: int = 320
 
     `moves` as studies.shift.moves makes it; bars are 95% intervals. The upper part holds what stayed, on a scale of its own.
     """
-    rows = rows_with(moves, model=model, domain=domain)
+    rows = style.rows_with(moves, model=model, domain=domain)
     names = list(dict.fromkeys(row["after"] for row in rows))
-    figure = canvas(height, y_title="moved", percent="y")
+    figure = style.canvas(height, y_title="moved", percent="y")
     for move, (colour, sign, words, axis) in _MOVES.items():
-        own = [row for row in rows if row["move"] == move]
-        if own:
+        moved = [row for row in rows if row["move"] == move]
+        if moved:
             aside = {"kept": 0, "gained": -0.12, "lost": 0.12}[move]
-            shares, lows, highs = ([row[column] for row in own] for column in ("share", "low", "high"))
-            symbols = signs(sign, [row["facts"] for row in own])
+            shares, lows, highs = ([row[column] for row in moved] for column in ("share", "low", "high"))
+            symbols = style.signs(sign, [row["facts"] for row in moved])
             figure.add_scatter(
-                name=words, x=[names.index(row["after"]) + aside for row in own], y=shares, yaxis=axis, mode="markers", showlegend=True,
+                name=words, x=[names.index(row["after"]) + aside for row in moved], y=shares, yaxis=axis, mode="markers", showlegend=True,
                 marker={"size": 9, "color": colour, "symbol": symbols, "line": {"color": colour, "width": 1.5}},
-                error_y=error_bars(shares, lows, highs), text=[_hover(row, words) for row in own], **POINTED,
+                error_y=style.error_bars(shares, lows, highs), text=[_hover(row, words) for row in moved], **style.POINTED,
             )  # fmt: skip
     upper = figure.layout.yaxis.to_plotly_json() | {"title": {"text": "stayed"}, "domain": [_SPLIT[1], 1], "range": _around(rows)}
     most = max((row["high"] for row in rows if row["move"] != "kept"), default=0.9)
@@ -107,7 +89,7 @@ def moves_figure(moves: pd.DataFrame, model: str, domain: str, height: int = 320
 
 def _named(after: str) -> str:
     """What was done to the model, in the page's words."""
-    return plain(after.replace("untouched", "base model"))
+    return style.plain(after.replace("untouched", "base model"))
 
 
 def _around(rows: Sequence[dict[Any, Any]]) -> list[float]:
@@ -120,23 +102,20 @@ def _around(rows: Sequence[dict[Any, Any]]) -> list[float]:
 
 def _heights(sums: Sequence[float]) -> list[float]:
     """Middles of the nodes from top to bottom, so that levels keep their order."""
-    total, above, found = sum(sums) or 1.0, 0.0, []
-    for value in sums:
-        found.append(min(0.999, max(0.001, (above + value / 2) / total)))
-        above += value
-    return found
+    total = sum(sums) or 1.0
+    return [min(0.999, max(0.001, (end - value / 2) / total)) for value, end in zip(sums, accumulate(sums), strict=True)]
 
 
 def _faint(colour: str, row: dict[Any, Any], total: float) -> str:
     """What moved is stronger than what stayed; both let the page through."""
-    if total < FEW:
-        return GRID
-    return rgba(colour, 0.28 if row["before"] == row["now"] else 0.55)
+    if total < style.FEW:
+        return style.GRID
+    return style.rgba(colour, 0.28 if row["before"] == row["now"] else 0.55)
 
 
 def _flow(row: dict[Any, Any], total: float) -> str:
-    words = f"<b>{plain(row['before'])} to {plain(row['now'])}</b><br>{_counted(row['facts'])} of {_counted(total)} facts"
-    return words + (too_few(total) or f", {row['facts'] / total:.1%}")
+    words = f"<b>{style.plain(row['before'])} to {style.plain(row['now'])}</b><br>{_counted(row['facts'])} of {_counted(total)} facts"
+    return words + (style.too_few(total) or f", {row['facts'] / total:.1%}")
 
 
 def _counted(facts: float) -> str:
@@ -145,9 +124,9 @@ def _counted(facts: float) -> str:
 
 
 def _hover(row: dict[Any, Any], words: str) -> str:
-    numbers = f"{interval_words(row['share'], row['low'], row['high'])}<br>{row['facts']:,} facts, {counted(row['seeds'], 'seed')}"
-    text = f"<b>{_named(row['after'])}: {words}</b><br>{numbers}"
+    text = f"<b>{_named(row['after'])}: {words}</b><br>{style.interval_words(row['share'], row['low'], row['high'])}"
+    text += f"<br>{row['facts']:,} facts, {style.counted(row['seeds'], 'seed')}"
     if row["excess"] is not None and row["excess"] == row["excess"]:
         ends = f"{row['excess_low'] * 100:+.1f} to {row['excess_high'] * 100:+.1f}"
         text += f"<br>{row['excess'] * 100:+.1f} points against the base model ({ends})"
-    return text + too_few(row["facts"])
+    return text + style.too_few(row["facts"])

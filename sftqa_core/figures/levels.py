@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from sftqa_core.figures.style import GREY, POINTED, canvas, error_bars, ink_on, level_colours, plain, shortened, signs, too_few
+from sftqa_core.figures import style
 from sftqa_core.records import DomainAccuracy, LevelAccuracy
 
 if TYPE_CHECKING:
@@ -22,16 +22,16 @@ def level_shares_figure(groups: Mapping[str, Sequence[int]], labels: Sequence[st
 
     A group without facts keeps its row and says so.
     """
-    colours = level_colours(len(labels))
-    names = [f"{plain(name)}  <span style='opacity:.65'>n = {sum(counts):,}</span>" for name, counts in groups.items()]
-    figure = canvas(row_height * max(len(groups), 1) + 62, percent="x")
+    colours = style.level_colours(len(labels))
+    names = [f"{style.plain(name)}  <span style='opacity:.65'>n = {sum(counts):,}</span>" for name, counts in groups.items()]
+    figure = style.canvas(row_height * max(len(groups), 1) + 62, percent="x")
     for level, label in enumerate(labels):
         shares = [counts[level] / sum(counts) if sum(counts) else 0.0 for counts in groups.values()]
         figure.add_bar(
             name=label, orientation="h", y=names, x=shares, marker={"color": colours[level], "line": {"width": 0}},
             text=[f"{share:.0%}" if share >= 0.06 else "" for share in shares], textposition="inside", insidetextanchor="middle",
-            textangle=0, textfont={"color": ink_on(colours[level])}, customdata=[counts[level] for counts in groups.values()],
-            hovertemplate=f"<b>{plain(label)}</b>: %{{customdata:,}} facts, %{{x:.1%}}<extra></extra>",
+            textangle=0, textfont={"color": style.ink_on(colours[level])}, customdata=[counts[level] for counts in groups.values()],
+            hovertemplate=f"<b>{style.plain(label)}</b>: %{{customdata:,}} facts, %{{x:.1%}}<extra></extra>",
         )  # fmt: skip
     figure.update_layout(barmode="stack", bargap=0.28, legend={"traceorder": "normal"}, margin={"r": 24})
     figure.update_xaxes(range=[0, 1], tickvals=[0, 0.25, 0.5, 0.75, 1], showgrid=False)
@@ -47,11 +47,11 @@ def score_histogram(
     `scores`: 21 counts for each level, of R = 0, (0, 0.05] ... (0.95, 1]. Of an estimate, whose levels do not follow from the score
     alone, bars are cut by the facts' own levels.
     """
-    colours = level_colours(len(labels))
+    colours = style.level_colours(len(labels))
     middles = [-0.025] + [(step + 0.5) / 20 for step in range(20)]
     names = ["R = 0"] + [f"{step / 20:.2f} < R ≤ {(step + 1) / 20:.2f}" for step in range(20)]
     owners = [sum(middle > cut for cut in cutoffs) for middle in middles]
-    figure = canvas(height, x_title="memory score R", y_title="facts")
+    figure = style.canvas(height, x_title="memory score R", y_title="facts")
     bars = [([sum(counts) for counts in zip(*scores, strict=True)], owners)]
     if estimated:
         bars = [(list(own), [at] * len(middles)) for at, own in enumerate(scores)]
@@ -74,11 +74,11 @@ def level_names(levels: Iterable[Any], labels: Sequence[str], missing: str) -> l
 
 def right_answers_figure(counts: Sequence[Sequence[int]], labels: Sequence[str], height: int = 150) -> go.Figure:
     """Facts by how many of their answers are right, bars cut by level: `counts` [levels][0 right, 1 right, ...]."""
-    figure = canvas(height, y_title="facts")
-    for colour, label, own in zip(level_colours(len(labels)), labels, counts, strict=True):
-        hover = f"{plain(label)}, %{{x}} right: %{{y:,}} facts<extra></extra>"
+    figure = style.canvas(height, y_title="facts")
+    for colour, label, facts in zip(style.level_colours(len(labels)), labels, counts, strict=True):
+        hover = f"{style.plain(label)}, %{{x}} right: %{{y:,}} facts<extra></extra>"
         marker = {"color": colour, "line": {"width": 0}}
-        figure.add_bar(x=list(range(len(own))), y=list(own), marker=marker, hovertemplate=hover, showlegend=False)
+        figure.add_bar(x=list(range(len(facts))), y=list(facts), marker=marker, hovertemplate=hover, showlegend=False)
     figure.update_layout(barmode="stack", bargap=0.12)
     figure.update_xaxes(dtick=1, showgrid=False)
     return figure
@@ -90,16 +90,16 @@ def template_hits_figure(
     templates: Sequence[str],
     colour: str,
     seen: Sequence[bool | None] = (),
-    told: str = "hits",
+    unit: str = "hits",
     each: str = "template",
 ) -> go.Figure:
-    """A bar a template: completions that hold the answer, out of `samples`; `told` is what they are called, `each` what a bar is.
+    """A bar a template: completions that hold the answer, out of `samples`; `unit` is what they are called, `each` what a bar is.
 
     `templates` are the filled prompts (shown on hover); `seen` marks templates that the model's pre-training text used
     (solid) and those it never saw (outlined), when that is known.
     """
     known = list(seen) or [None] * len(hits)
-    figure = canvas(220, x_title=each, y_title=f"{told} of {samples}")
+    figure = style.canvas(220, x_title=each, y_title=f"{unit} of {samples}")
     for name, wanted, solid in (("in pre-training text", True, True), ("never seen", False, False), ("hits", None, True)):
         at = [index for index, value in enumerate(known) if value is wanted]
         if not at:
@@ -107,11 +107,11 @@ def template_hits_figure(
         figure.add_bar(
             name=name, x=[index + 1 for index in at], y=[hits[index] for index in at], showlegend=wanted is not None,
             marker={"color": colour if solid else "rgba(0,0,0,0)", "line": {"color": colour, "width": 2}},
-            customdata=[plain(shortened(templates[index], 90)) if index < len(templates) else "" for index in at],
+            customdata=[style.plain(style.shortened(templates[index], 90)) if index < len(templates) else "" for index in at],
             hovertemplate=f"{each} %{{x}}: %{{y}} of {samples}<br>%{{customdata}}<extra></extra>",
         )  # fmt: skip
     figure.update_xaxes(dtick=1 if len(hits) <= 12 else 5, tick0=1 if len(hits) <= 12 else 0, range=[0.3, len(hits) + 0.7], showgrid=False)
-    figure.update_yaxes(range=[0, samples * 1.04], dtick=max(samples // 2, 1), zeroline=True, zerolinecolor=GREY)
+    figure.update_yaxes(range=[0, samples * 1.04], dtick=max(samples // 2, 1), zeroline=True, zerolinecolor=style.GREY)
     return figure
 
 
@@ -134,8 +134,8 @@ def accuracy_figure(
     an empty level has none. Colours repeat the level; before and after differ by place and shape.
     """
     levels = after.per_level
-    figure = canvas(height, y_title="accuracy", percent="y")
-    colours = level_colours(len(levels))
+    figure = style.canvas(height, y_title="accuracy", percent="y")
+    colours = style.level_colours(len(levels))
     for at, (old, new) in enumerate(zip(before.per_level, levels, strict=True)):
         if old.accuracy is not None and new.accuracy is not None:
             line = {"color": colours[at], "width": 2}
@@ -148,13 +148,13 @@ def accuracy_figure(
     if few_shot is not None:
         figure.add_trace(_baseline(_shown(shots), few_shot.per_level, "triangle-up", 3))
     for at, (count, baseline) in enumerate(sorted((more or {}).items())):
-        line = {"color": GREY, "width": 1.2, "dash": _DASHES[at % len(_DASHES)]}
+        line = {"color": style.GREY, "width": 1.2, "dash": _DASHES[at % len(_DASHES)]}
         trace = _baseline(_shown(count), baseline.per_level, "circle", 5 + at)
         figure.add_trace(trace.update(mode="lines+markers", line=line, marker_size=3))
-    figure.add_trace(_measured("before", before.per_level, -0.14, "square", 10, [GREY] * len(levels)))
+    figure.add_trace(_measured("before", before.per_level, -0.14, "square", 10, [style.GREY] * len(levels)))
     figure.add_trace(_measured("after", levels, 0.14, "circle", 13, colours))
     for rank, name, symbol in ((1, "before", "square"), (2, "after", "circle")):
-        marker = {"size": 11, "symbol": symbol, "color": GREY}  # drawn apart: a level's own marker has its colour, or is hollow
+        marker = {"size": 11, "symbol": symbol, "color": style.GREY}  # drawn apart: a level's own marker has its colour, or is hollow
         figure.add_scatter(name=name, x=[None], y=[None], mode="markers", marker=marker, legendrank=rank, hoverinfo="skip")
     ticks = [f"<b>{level.level}</b><br>n = {level.n:,}" for level in levels]
     figure.update_xaxes(tickvals=list(range(len(levels))), ticktext=ticks, range=[-0.5, len(levels) - 0.5], showgrid=False)
@@ -169,13 +169,13 @@ def _shown(shots: int) -> str:
 def _measured(name: str, levels: Sequence[LevelAccuracy], shift: float, symbol: str, size: int, colours: Sequence[str]) -> go.Scatter:
     inks = [colour for colour, level in zip(colours, levels, strict=True) if level.accuracy is not None]
     here = [level for level in levels if level.accuracy is not None]
-    marker = {"size": size, "symbol": signs(symbol, [level.n for level in here]), "color": inks, "line": {"color": inks, "width": 2}}
-    bars = error_bars([level.accuracy or 0 for level in here], [level.low or 0 for level in here], [level.high or 0 for level in here])
-    return _points(name, levels, shift).update(marker=marker, error_y=bars, showlegend=False)
+    marker = {"size": size, "symbol": style.signs(symbol, [level.n for level in here]), "color": inks, "line": {"color": inks, "width": 2}}
+    values, lows, highs = ([getattr(level, name) or 0 for level in here] for name in ("accuracy", "low", "high"))
+    return _points(name, levels, shift).update(marker=marker, error_y=style.error_bars(values, lows, highs), showlegend=False)
 
 
 def _baseline(name: str, levels: Sequence[LevelAccuracy], symbol: str, rank: int) -> go.Scatter:
-    marker = {"size": 9, "symbol": symbol, "color": GREY, "line": {"color": GREY, "width": 2}}
+    marker = {"size": 9, "symbol": symbol, "color": style.GREY, "line": {"color": style.GREY, "width": 2}}
     return _points(name, levels, 0).update(marker=marker, legendrank=rank)
 
 
@@ -183,7 +183,7 @@ def _points(name: str, levels: Sequence[LevelAccuracy], shift: float) -> go.Scat
     here = [(at + shift, level) for at, level in enumerate(levels) if level.accuracy is not None]
     texts = [hover_text(name, level) for _, level in here]
     return go.Scatter(
-        name=name, x=[x for x, _ in here], y=[level.accuracy for _, level in here], mode="markers", text=texts, **POINTED
+        name=name, x=[x for x, _ in here], y=[level.accuracy for _, level in here], mode="markers", text=texts, **style.POINTED
     )  # fmt: skip
 
 
@@ -193,7 +193,7 @@ def hover_text(name: str, level: LevelAccuracy) -> str:
     if level.accuracy is None or level.low is None or level.high is None:
         return numbers
     numbers += f"<br>{level.accuracy:.1%} (Wilson 95%: {level.low:.1%} to {level.high:.1%})"
-    return numbers + too_few(level.n)
+    return numbers + style.too_few(level.n)
 
 
 CHANGES = ("gained", "lost", "kept", "still wrong")

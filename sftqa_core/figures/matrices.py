@@ -1,19 +1,15 @@
 """Levels against levels: two ways of measuring them, agreement against what a probe costs, and training levels against test levels."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import n_colors
 
-from sftqa_core.figures.style import FEW, GREY, POINTED, canvas, counted, draw_cells, outline, plain, rows_with, too_few
+from sftqa_core.figures import style
 from sftqa_core.records import Agreement
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _PALE, _STRONG = "rgb(222, 150, 84)", "rgb(168, 36, 72)"  # no level's colour; a contrast of 2.3 or more on white and on dark
 _TICKS = tuple(digit * 10**power for power in range(6) for digit in (1, 2, 5))
@@ -31,37 +27,38 @@ def confusion_figure(agreement: Agreement, reference_name: str, other_name: str)
     Shade is the share of the row, text the facts, and the cells where both agree are outlined. A row with fewer than 30
     facts has no shade; an empty one has no text either.
     """
-    labels = [plain(label) for label in agreement.labels]
-    names = plain(reference_name), plain(other_name)
+    labels = [style.plain(label) for label in agreement.labels]
+    names = style.plain(reference_name), style.plain(other_name)
     totals = [sum(row) for row in agreement.confusion]
-    counts = {(column, row): count for row, own in enumerate(agreement.confusion) for column, count in enumerate(own)}
-    figure = canvas(42 * len(labels) + 64, x_title=f"level by {names[1]}", y_title=f"level by {names[0]}")
-    shades = [[count / total if total >= FEW else None for count in row] for row, total in zip(agreement.confusion, totals, strict=True)]
+    counts = {(column, row): count for row, row_counts in enumerate(agreement.confusion) for column, count in enumerate(row_counts)}
+    figure = style.canvas(42 * len(labels) + 64, x_title=f"level by {names[1]}", y_title=f"level by {names[0]}")
+    rows = zip(agreement.confusion, totals, strict=True)
+    shades = [[count / total if total >= style.FEW else None for count in row] for row, total in rows]
     texts = {place: f"{count:,}" for place, count in counts.items() if totals[place[1]]}
     hovers = [
         [_agreed(label, other, names, counts[column, row], totals[row]) for column, other in enumerate(labels)]
         for row, label in enumerate(labels)
     ]
-    rows = [f"<b>{label}</b>  n = {total:,}" for label, total in zip(labels, totals, strict=True)]
-    draw_cells(figure, [f"<b>{label}</b>" for label in labels], rows, shades, texts, hovers)
+    heads = [f"<b>{label}</b>  n = {total:,}" for label, total in zip(labels, totals, strict=True)]
+    style.draw_cells(figure, [f"<b>{label}</b>" for label in labels], heads, shades, texts, hovers)
     for at in range(len(labels)):
-        outline(figure, at, at, 1.5)
+        style.outline(figure, at, at, 1.5)
     figure.update_yaxes(title_standoff=20)
     return figure
 
 
 def _agreed(label: str, other: str, names: tuple[str, str], count: int, total: int) -> str:
     words = f"<b>{label}</b> by {names[0]}, <b>{other}</b> by {names[1]}<br>{count:,} of {total:,} facts"
-    return words + (too_few(total) or f", {count / total:.1%}")
+    return words + (style.too_few(total) or f", {count / total:.1%}")
 
 
 def budget_figure(curve: pd.DataFrame, floor: float | None, floor_name: str, reference_name: str = "the full probe") -> go.Figure:
-    """Kappa against completions per fact, one line a number of templates: `curve` as memory.budget.budget_curve makes it.
+    """Kappa against completions per fact, one line a number of templates: `curve` as memory.agreement.budget_curve makes it.
 
     `reference_name` is whose levels the budgets' are compared with. Budgets without a kappa are left out. `floor`, the
     agreement of two probes of one model, is a dotted line that bears `floor_name`; None or NaN draws none.
     """
-    figure = canvas(380, x_title="completions per fact", y_title=f"kappa with {plain(reference_name)}")
+    figure = style.canvas(380, x_title="completions per fact", y_title=f"kappa with {style.plain(reference_name)}")
     known = curve[curve["kappa"].notna()]
     counts = sorted(set(known["templates"].astype(int)))
     colours = n_colors(_PALE, _STRONG, len(counts), "rgb") if len(counts) > 1 else [_STRONG] * len(counts)
@@ -70,25 +67,23 @@ def budget_figure(curve: pd.DataFrame, floor: float | None, floor_name: str, ref
         rows = line[["templates", "samples", "completions", "kappa", "low", "high"]].itertuples(index=False)
         figure.add_scatter(
             name=str(templates), x=line["completions"].tolist(), y=line["kappa"].tolist(), mode="lines+markers", showlegend=True,
-            line={"color": colour, "width": 2}, marker={"size": 7, "color": colour}, text=[_budget(*row) for row in rows], **POINTED,
+            line={"color": colour, "width": 2}, marker={"size": 7, "color": colour}, text=[_budget(*row) for row in rows], **style.POINTED,
         )  # fmt: skip
     lowest = [float(known["kappa"].min())] if counts else []
     if floor is not None and math.isfinite(floor):
         lowest.append(floor)
-        figure.add_hline(
-            y=floor, line={"width": 1.5, "dash": "dot", "color": GREY}, annotation_text=plain(floor_name), annotation_position="top left"
-        )
+        dotted = {"width": 1.5, "dash": "dot", "color": style.GREY}
+        figure.add_hline(y=floor, line=dotted, annotation_text=style.plain(floor_name), annotation_position="top left")
     most = max(known["completions"], default=1)
     figure.update_layout(legend_title_text="templates")
-    figure.update_xaxes(
-        type="log", tickvals=[tick for tick in _TICKS if tick <= most], range=[-0.08, math.log10(most) + 0.08], showgrid=False
-    )
+    ticks = [tick for tick in _TICKS if tick <= most]
+    figure.update_xaxes(type="log", tickvals=ticks, range=[-0.08, math.log10(most) + 0.08], showgrid=False)
     figure.update_yaxes(range=[math.floor(min(lowest, default=0) * 10) / 10, 1.02])
     return figure
 
 
 def _budget(templates: float, samples: float, completions: float, kappa: float, low: float, high: float) -> str:
-    size = f"<b>{counted(templates, 'template')} × {counted(samples, 'sample')}</b>, {counted(completions, 'completion')}"
+    size = f"<b>{style.counted(templates, 'template')} × {style.counted(samples, 'sample')}</b>, {style.counted(completions, 'completion')}"
     return f"{size}<br>kappa {kappa:.3f} (95%: {low:.3f} to {high:.3f})"
 
 
@@ -102,7 +97,7 @@ def matrix_figure(matrix: pd.DataFrame, model: str, domain: str, labels: Sequenc
     cells = _cells(matrix, model, domain, labels)
     trains = [name for name in (*labels, MIX) if any(_known(row, value) for (train, _), row in cells.items() if train == name)]
     tests = [name for name in (*labels, MEAN) if trains and any(test == name for _, test in cells)]
-    figure = canvas(44 * len(trains) + 74, x_title="tested on facts at", y_title="trained on facts at")
+    figure = style.canvas(44 * len(trains) + 74, x_title="tested on facts at", y_title="trained on facts at")
     hovers = [[_hover(cells.get((train, test)), train, test) for test in tests] for train in trains]
     heat: dict[str, Any] = {}
     if value == "difference":  # the largest one that is shaded ends the scale
@@ -112,10 +107,10 @@ def matrix_figure(matrix: pd.DataFrame, model: str, domain: str, labels: Sequenc
     places = {(x, y): cells.get((train, test)) for y, train in enumerate(trains) for x, test in enumerate(tests)}
     form = "{:+.1f}" if value == "difference" else "{:.1f}%"
     texts = {place: form.format(row[value] * 100) for place, row in places.items() if row is not None and _known(row, value)}
-    draw_cells(figure, [_tick(test) for test in tests], [_tick(train) for train in trains], shades, texts, hovers, **heat)
+    style.draw_cells(figure, [_tick(test) for test in tests], [_tick(train) for train in trains], shades, texts, hovers, **heat)
     for at, test in enumerate(tests):
         if (best := _best(cells, labels, test)) in trains:
-            outline(figure, at, trains.index(best), 2)
+            style.outline(figure, at, trains.index(best), 2)
     figure.update_xaxes(ticklabelstandoff=4, tickangle=0)
     figure.update_yaxes(ticklabelstandoff=4, tickangle=0, title_standoff=14)
     return figure
@@ -123,23 +118,20 @@ def matrix_figure(matrix: pd.DataFrame, model: str, domain: str, labels: Sequenc
 
 def _cells(matrix: pd.DataFrame, model: str, domain: str, labels: Sequence[str]) -> MatrixCells:
     """Every cell; means are added where the table has none (the published one) and all levels are known (METHOD 8.11)."""
-    rows = rows_with(matrix, model=model, domain=domain)
+    rows = style.rows_with(matrix, model=model, domain=domain)
     cells = {(row["train"], row["test"]): row for row in rows}
     for train in dict.fromkeys(row["train"] for row in rows):
-        own = [cells.get((train, label)) for label in labels]
-        if (train, MEAN) not in cells and all(_known(cell, "accuracy") for cell in own):
-            cells[train, MEAN] = {"accuracy": sum(cell["accuracy"] for cell in own if cell) / len(own)}
+        row_cells = [cells.get((train, label)) for label in labels]
+        if (train, MEAN) not in cells and all(_known(cell, "accuracy") for cell in row_cells):
+            cells[train, MEAN] = {"accuracy": sum(cell["accuracy"] for cell in row_cells if cell) / len(row_cells)}
     return cells
 
 
 def _best(cells: MatrixCells, labels: Sequence[str], test: str) -> str | None:
     """The training level with the highest accuracy for these test facts, if they are enough to tell and it is alone; the natural
     mix does not take part."""
-    known = {
-        train: cells[train, test]["accuracy"]
-        for train in labels
-        if _known(cells.get((train, test)), "accuracy") and not _few(cells[train, test])
-    }
+    tested = {train: cells.get((train, test)) for train in labels}
+    known = {train: cell["accuracy"] for train, cell in tested.items() if cell and _known(cell, "accuracy") and not _few(cell)}
     best = [train for train, accuracy in known.items() if accuracy == max(known.values())]
     return best[0] if len(best) == 1 else None
 
@@ -149,7 +141,7 @@ def _known(row: dict[Any, Any] | None, value: str) -> bool:
 
 
 def _few(row: dict[Any, Any]) -> bool:
-    return bool(too_few(row.get("facts", FEW)))  # published tables do not say how many; they have thousands
+    return bool(style.too_few(row.get("facts", style.FEW)))  # published tables do not say how many; they have thousands
 
 
 def _shade(row: dict[Any, Any] | None, value: str) -> float | None:
@@ -161,19 +153,19 @@ def _shade(row: dict[Any, Any] | None, value: str) -> float | None:
 
 
 def _hover(row: dict[Any, Any] | None, train: str, test: str) -> str:
-    words = f"<b>trained on {plain(train)}, tested on {plain(test)}</b>"
+    words = f"<b>trained on {style.plain(train)}, tested on {style.plain(test)}</b>"
     if row is None or not _known(row, "accuracy"):
         return f"{words}<br>unknown"
     words += f"<br>{row['accuracy']:.1%}"
     if _known(row, "low"):
         words += f" (95%: {row['low']:.1%} to {row['high']:.1%})"
-        words += f"<br>{row['facts']:,} facts, n = {row['n']:,}, {counted(row['seeds'], 'seed')}"
+        words += f"<br>{row['facts']:,} facts, n = {row['n']:,}, {style.counted(row['seeds'], 'seed')}"
     if _known(row, "difference"):
         ends = f"{row['diff_low'] * 100:+.1f} to {row['diff_high'] * 100:+.1f}"
         words += f"<br>{row['difference'] * 100:+.1f} points against the natural mix (95%: {ends})"
         words += f"<br>Holm p {row['p_holm']:.3f}" + ("" if row["p_holm"] < _SIGNIFICANT else ": cannot tell")
-    return words + too_few(row.get("facts", FEW))
+    return words + style.too_few(row.get("facts", style.FEW))
 
 
 def _tick(name: str) -> str:
-    return {MEAN: "<b>mean</b>", MIX: "<b>natural<br>mix</b>"}.get(name, f"<b>{plain(name)}</b>")
+    return {MEAN: "<b>mean</b>", MIX: "<b>natural<br>mix</b>"}.get(name, f"<b>{style.plain(name)}</b>")

@@ -1,40 +1,17 @@
 """What several models know, side by side; memory score against how often a fact was mentioned, which no one can show for a big model."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
-from sftqa_core.figures.style import (
-    FEW,
-    GREY,
-    GRID,
-    POINTED,
-    LogAxis,
-    canvas,
-    counted,
-    draw_cells,
-    ink_on,
-    interval_words,
-    level_colours,
-    plain,
-    rgba,
-    rows_with,
-    shortened,
-    signs,
-    too_few,
-)
+from sftqa_core.figures import style
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-PUBLISHED = " (published)"
 _LETTER = 0.032  # of the width: a letter of a share's figures on a chart of 420 px
 _LINE = 12  # letters of a name below its column
 _GAP = 0.6  # of a row, between one's own models and the published ones
@@ -49,16 +26,16 @@ def shares_figure(shares: pd.DataFrame, domain: str, labels: Sequence[str], refe
     Published models stand below, paler, and say that they are published; those that use other levels than `labels` are left
     out. A model with fewer than 30 facts is outlined only.
     """
-    own = _bars(shares, domain, labels, "")
-    published = _bars(reference, domain, labels, PUBLISHED) if reference is not None else []
-    rows = own + published
-    places = [at + (_GAP if at >= len(own) and own else 0) for at in range(len(rows))]
-    figure = canvas(30 * len(rows) + 96 + (18 if own and published else 0), percent="x")
-    for label, colour in zip(labels, level_colours(len(labels)), strict=True):
+    measured = _bars(shares, domain, labels, "")
+    published = _bars(reference, domain, labels, style.PUBLISHED) if reference is not None else []
+    rows = measured + published
+    places = [at + (_GAP if at >= len(measured) and measured else 0) for at in range(len(rows))]
+    figure = style.canvas(30 * len(rows) + 96 + (18 if measured and published else 0), percent="x")
+    for label, colour in zip(labels, style.level_colours(len(labels)), strict=True):
         _segments(figure, rows, places, label, colour)
     _texts(figure, rows, places, labels)
-    if own and published:
-        figure.add_hline(y=len(own) - 0.5 + _GAP / 2, line={"color": GRID, "width": 1.5})
+    if measured and published:
+        figure.add_hline(y=len(measured) - 0.5 + _GAP / 2, line={"color": style.GRID, "width": 1.5})
     figure.update_layout(barmode="stack", bargap=0.25, legend={"traceorder": "normal"}, margin={"r": 24})
     ends = [(places[-1] if places else 0) + 0.5, -0.5]
     figure.update_yaxes(tickvals=places, ticktext=[row["tick"] for row in rows], range=ends, showgrid=False, ticklabelstandoff=4)
@@ -77,11 +54,11 @@ def ranks_figure(ranks: pd.DataFrame) -> go.Figure:
     cells = {(x, y): known[pair] for y, one in enumerate(names) for x, other in enumerate(names) if (pair := (one, other)) in known}
     grid: list[list[float | None]] = [[None] * len(names) for _ in names]
     for (x, y), row in cells.items():
-        grid[y][x] = row["spearman"] if row["facts"] >= FEW else None
-    figure = canvas(44 * max(1, len(names)) + 44)
-    ticks = [plain(shortened(name, _NAME)) for name in names]
-    wrapped = [_wrapped(shortened(name, _NAME)) for name in names]
-    draw_cells(figure, wrapped, ticks, grid, {place: f"{row['spearman']:.2f}" for place, row in cells.items()}, None)
+        grid[y][x] = row["spearman"] if row["facts"] >= style.FEW else None
+    figure = style.canvas(44 * max(1, len(names)) + 44)
+    ticks = [style.plain(style.shortened(name, _NAME)) for name in names]
+    wrapped = [_wrapped(style.shortened(name, _NAME)) for name in names]
+    style.draw_cells(figure, wrapped, ticks, grid, {place: f"{row['spearman']:.2f}" for place, row in cells.items()}, None)
     hovers = [_pair(names[y], names[x], row) for (x, y), row in cells.items()]
     figure.data[1].update(hovertext=hovers, hoverinfo="text")  # the pointer finds the text: empty cells on the diagonal stay silent
     figure.update_xaxes(tickangle=0)
@@ -91,19 +68,19 @@ def ranks_figure(ranks: pd.DataFrame) -> go.Figure:
 
 def _bars(table: pd.DataFrame, domain: str, labels: Sequence[str], suffix: str) -> list[Row]:
     """Models in the table's order; one with levels that the scheme does not have can't be cut by it."""
-    rows = rows_with(table, "share", domain=domain)
-    found: dict[str, dict[str, dict[Any, Any]]] = {}
+    rows = style.rows_with(table, "share", domain=domain)
+    by_model: dict[str, dict[str, dict[Any, Any]]] = {}
     for row in rows:
-        found.setdefault(row["model"], {})[row["level"]] = row
+        by_model.setdefault(row["model"], {})[row["level"]] = row
     return [
         {
-            "name": plain(name) + suffix,
-            "tick": plain(shortened(name, _NAME - len(suffix))) + suffix,
+            "name": style.plain(name) + suffix,
+            "tick": style.plain(style.shortened(name, _NAME - len(suffix))) + suffix,
             "levels": levels,
             "faint": bool(suffix),
             "facts": None if suffix else sum(row["facts"] for row in levels.values()),
         }
-        for name, levels in found.items()
+        for name, levels in by_model.items()
         if set(levels) == set(labels)
     ]
 
@@ -111,27 +88,28 @@ def _bars(table: pd.DataFrame, domain: str, labels: Sequence[str], suffix: str) 
 def _segments(figure: go.Figure, rows: list[Row], places: list[float], label: str, colour: str) -> None:
     """One level of every bar; numbers stand inside only where the colour is full."""
     values = [row["levels"][label]["share"] for row in rows]
-    fill = [colour if _full(row) else rgba(colour, 0.3 if row["faint"] else 0.0) for row in rows]
+    fill = [colour if _full(row) else style.rgba(colour, 0.3 if row["faint"] else 0.0) for row in rows]
     figure.add_bar(
-        name=plain(label), orientation="h", y=places, x=values, constraintext="none", textposition="inside", insidetextanchor="middle",
-        marker={"color": fill, "line": {"color": colour, "width": [0 if _full(row) else 1 for row in rows]}}, textangle=0,
+        name=style.plain(label), orientation="h", y=places, x=values, constraintext="none", textposition="inside",
+        insidetextanchor="middle", textangle=0, hovertext=[_hover(row, label) for row in rows], hoverinfo="text",
+        marker={"color": fill, "line": {"color": colour, "width": [0 if _full(row) else 1 for row in rows]}},
         text=[_fitting(share) if _full(row) else "" for row, share in zip(rows, values, strict=True)],
-        textfont={"color": ink_on(colour), "size": 11}, hovertext=[_hover(row, label) for row in rows], hoverinfo="text",
+        textfont={"color": style.ink_on(colour), "size": 11},
     )  # fmt: skip
 
 
 def _texts(figure: go.Figure, rows: list[Row], places: list[float], labels: Sequence[str]) -> None:
     """Numbers on pale and outlined bars, in the page's own text colour."""
-    found = []
+    shown = []
     for row, place in zip(rows, places, strict=True):
         left = 0.0
         for label in labels:
             share = row["levels"][label]["share"]
             if not _full(row) and (text := _fitting(share)):
-                found.append((left + share / 2, place, text))
+                shown.append((left + share / 2, place, text))
             left += share
-    if found:
-        xs, ys, texts = zip(*found, strict=True)
+    if shown:
+        xs, ys, texts = zip(*shown, strict=True)
         figure.add_scatter(x=xs, y=ys, text=texts, mode="text", textfont={"size": 11}, hoverinfo="skip", showlegend=False)
 
 
@@ -141,16 +119,16 @@ def _fitting(share: float) -> str:
 
 
 def _full(row: Row) -> bool:
-    return not row["faint"] and row["facts"] >= FEW
+    return not row["faint"] and row["facts"] >= style.FEW
 
 
 def _hover(row: Row, label: str) -> str:
     cell = row["levels"][label]
-    name = f"<b>{row['name']}, {plain(label)}</b><br>"
+    name = f"<b>{row['name']}, {style.plain(label)}</b><br>"
     if row["facts"] is None:
         return f"{name}{cell['share']:.1%}"
-    numbers = interval_words(cell["share"], cell["low"], cell["high"])
-    return f"{name}{numbers}<br>{cell['facts']:,} of {row['facts']:,} facts{too_few(row['facts'])}"
+    numbers = style.interval_words(cell["share"], cell["low"], cell["high"])
+    return f"{name}{numbers}<br>{cell['facts']:,} of {row['facts']:,} facts{style.too_few(row['facts'])}"
 
 
 def _wrapped(name: str) -> str:
@@ -160,16 +138,16 @@ def _wrapped(name: str) -> str:
         if lines[-1] and len(lines[-1] + part) > _LINE:
             lines.append("")
         lines[-1] += part
-    return "<br>".join(plain(line) for line in lines)
+    return "<br>".join(style.plain(line) for line in lines)
 
 
-def _pair(one: str, other: str, row: dict[Any, Any]) -> str:
-    words = f"<b>{plain(one)} and {plain(other)}</b><br>rank correlation {row['spearman']:.2f} on {row['facts']:,} facts"
-    return words + (too_few(row["facts"]) or f"<br>{row['same_level']:.0%} on the same level")
+def _pair(first: str, second: str, row: dict[Any, Any]) -> str:
+    words = f"<b>{style.plain(first)} and {style.plain(second)}</b><br>rank correlation {row['spearman']:.2f} on {row['facts']:,} facts"
+    return words + (style.too_few(row["facts"]) or f"<br>{row['same_level']:.0%} on the same level")
 
 
 SCORES = {"all": "score", "seen": "seen_score", "unseen": "unseen_score"}
-_KINDS = ((False, "uncontested", GREY, "circle"), (True, "contested", "#d1495b", "diamond"))  # no level's colours
+_KINDS = ((False, "uncontested", style.GREY, "circle"), (True, "contested", "#d1495b", "diamond"))  # no level's colours
 _BINS = 8
 _TICKS = (0, *(step * 10**power for power in range(6) for step in (1, 3)))
 
@@ -182,42 +160,42 @@ def planted_figure(facts: pd.DataFrame, templates: str = "all", height: int = 38
     fewer than 30 facts give a hollow marker.
     """
     column = SCORES[templates]
-    figure = canvas(height, x_title="mentions in the pre-training text", y_title="memory score R")
+    figure = style.canvas(height, x_title="mentions in the pre-training text", y_title="memory score R")
     figure.update_yaxes(range=[-0.03, 1.03])
     if not {"exposures", column} <= set(facts):
         return figure
     known = facts[facts["exposures"].notna() & facts[column].notna()]
-    axis = LogAxis(known["exposures"].astype(float))
+    axis = style.LogAxis(known["exposures"].astype(float))
     contested = known["contested"].fillna(False).astype(bool) if "contested" in known else known["exposures"] < 0
     groups = [(known[contested == flag], name, colour, sign) for flag, name, colour, sign in _KINDS]
     for draw in (_signs, _means):  # all lines stand above all facts
-        for own, name, colour, sign in groups:
-            if len(own):
-                draw(figure, own, column, axis, name, colour, sign)
+        for group, name, colour, sign in groups:
+            if len(group):
+                draw(figure, group, column, axis, name, colour, sign)
     axis.draw(figure, [tick for tick in _TICKS if axis.numbers and axis.numbers[0] <= tick <= axis.numbers[-1]])
     figure.update_xaxes(tickangle=0)
     return figure
 
 
-def _signs(figure: go.Figure, own: pd.DataFrame, column: str, axis: LogAxis, name: str, colour: str, sign: str) -> None:
+def _signs(figure: go.Figure, facts: pd.DataFrame, column: str, axis: style.LogAxis, name: str, colour: str, sign: str) -> None:
     figure.add_scatter(
-        x=[axis.place(float(count)) for count in own["exposures"]], y=own[column].astype(float).tolist(), mode="markers",
+        x=[axis.place(float(count)) for count in facts["exposures"]], y=facts[column].astype(float).tolist(), mode="markers",
         marker={"size": 5, "color": colour, "symbol": sign, "opacity": 0.25}, showlegend=False,
-        text=[_planted_hover(row, column, name) for row in own.to_dict("records")], **POINTED,
+        text=[_planted_hover(row, column, name) for row in facts.to_dict("records")], **style.POINTED,
     )  # fmt: skip
 
 
-def _means(figure: go.Figure, own: pd.DataFrame, column: str, axis: LogAxis, name: str, colour: str, sign: str) -> None:
-    counts, scores = own["exposures"].to_numpy(dtype=float), own[column].to_numpy(dtype=float)
+def _means(figure: go.Figure, facts: pd.DataFrame, column: str, axis: style.LogAxis, name: str, colour: str, sign: str) -> None:
+    counts, scores = facts["exposures"].to_numpy(dtype=float), facts[column].to_numpy(dtype=float)
     points = []
     for group in _bins(counts):
         middle = float(np.exp(np.log(counts[group]).mean())) if counts[group][0] > 0 else 0.0
         points.append((axis.place(middle), float(scores[group].mean()), middle, scores[group]))
-    symbols = signs(sign, [len(inside) for *_, inside in points])
+    symbols = style.signs(sign, [len(inside) for *_, inside in points])
     figure.add_scatter(
         name=name, x=[x for x, *_ in points], y=[y for _, y, *_ in points], mode="lines+markers", line={"color": colour, "width": 2},
         marker={"size": 10, "color": colour, "symbol": symbols, "line": {"color": colour, "width": 2}}, showlegend=True,
-        text=[_mean_hover(name, middle, inside) for *_, middle, inside in points], **POINTED,
+        text=[_mean_hover(name, middle, inside) for *_, middle, inside in points], **style.POINTED,
     )  # fmt: skip
 
 
@@ -233,15 +211,15 @@ def _bins(counts: np.ndarray) -> list[np.ndarray]:
 
 
 def _planted_hover(row: dict[Any, Any], column: str, name: str) -> str:
-    level = f", {plain(row['level'])}" if isinstance(row.get("level"), str) else ""
-    words = f"<b>{plain(row['subject'])}</b> ({plain(row['relation'])})<br>{int(row['exposures']):,} mentions, {name}"
+    level = f", {style.plain(row['level'])}" if isinstance(row.get("level"), str) else ""
+    words = f"<b>{style.plain(row['subject'])}</b> ({style.plain(row['relation'])})<br>{int(row['exposures']):,} mentions, {name}"
     return f"{words}<br>R {row[column]:.2f}{level}"
 
 
 def _mean_hover(name: str, middle: float, scores: np.ndarray) -> str:
     about = f"about {middle:,.0f} mentions" if middle else "never mentioned"
-    words = f"<b>{name}, {about}</b><br>mean R {scores.mean():.2f} of {counted(len(scores), 'fact')}"
-    if len(scores) < FEW:
-        return words + too_few(len(scores))
+    words = f"<b>{name}, {about}</b><br>mean R {scores.mean():.2f} of {style.counted(len(scores), 'fact')}"
+    if len(scores) < style.FEW:
+        return words + style.too_few(len(scores))
     half = 1.96 * scores.std(ddof=1) / math.sqrt(len(scores))
     return f"{words} (95% over facts: {max(0, scores.mean() - half):.2f} to {min(1, scores.mean() + half):.2f})"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 FEW = 30  # below this many facts a marker is hollow and nothing is claimed in words (METHOD 8.9)
 GREY = "#8a8f98"  # baselines and anything that is not a level
+PUBLISHED = " (published)"  # behind the name of what a paper reports
 GRID = "rgba(128, 132, 140, 0.22)"
 # Of a table's cells: translucent, so that the page's own text colour reads on every one, light or dark.
 SHADES = [[0, "rgba(63, 118, 191, 0.04)"], [1, "rgba(63, 118, 191, 0.4)"]]
@@ -164,7 +165,7 @@ class LogAxis:
         return math.log10(number) if number > 0 else self._zero
 
     def draw(self, figure: go.Figure, ticks: Sequence[float]) -> None:
-        """Label these numbers; where two stand too close the later one goes without."""
+        """Label these numbers; of two that are too close only the first."""
         kept: list[float] = []
         for tick in sorted(ticks):
             if not kept or self.place(tick) - self.place(kept[-1]) > 0.17:

@@ -7,19 +7,17 @@ import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from sftqa_core.errors import SettingsError
-
-if TYPE_CHECKING:
-    from sftqa_core.jobs.executor import Executor
+from sftqa_core.jobs.executor import Executor
 
 EXECUTORS = {"local": "sftqa_core.jobs.local.LocalExecutor"}  # what SFTQA_EXECUTOR may name -> a class that is made without arguments
-_used: "Executor | None" = None
-AnExecutor = TypeVar("AnExecutor", bound="Executor")
+_used: Executor | None = None
+AnExecutor = TypeVar("AnExecutor", bound=Executor)
 
 
-def current_executor() -> "Executor":
+def current_executor() -> Executor:
     """The executor of the current workspace: the one in use, else the one that SFTQA_EXECUTOR names. Raises `SettingsError`."""
     if _used is not None:
         return _used

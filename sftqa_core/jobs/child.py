@@ -1,4 +1,4 @@
-"""One job's own process: leases what it needs, runs the workflow, writes how it ended. And the process that such ones are forked from.
+"""One job's own process: leases what it needs, runs the workflow, writes how it ended. And the warm process that forks such processes.
 
     python -m sftqa_core.jobs.child JOB ATTEMPT
     python -m sftqa_core.jobs.child warm FD
@@ -31,7 +31,6 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 from sftqa_core.artifacts import refusal
@@ -43,7 +42,7 @@ from sftqa_core.processes import BEAT_S, ProcessId
 from sftqa_core.records import DEVICELESS, Job, Resources
 from sftqa_core.workspace import Workspace
 
-_POLL_S = 0.05  # between two looks of the warm process at its children
+_POLL_S = 0.05  # how often the warm process looks at its children
 
 
 def main(arguments: list[str]) -> int:
@@ -51,7 +50,7 @@ def main(arguments: list[str]) -> int:
     if arguments[0] == "warm":
         return serve_worker(int(arguments[1]))
 
-    def terminated(number: int, frame: FrameType | None) -> NoReturn:
+    def terminated(number: int, frame: object) -> NoReturn:
         raise Stopped("The job's process was told to end (SIGTERM).")
 
     signal.signal(signal.SIGTERM, terminated)
@@ -127,7 +126,7 @@ def _workflows() -> Any:
 
 
 def _reason(error: BaseException) -> str | None:
-    """One of `records.jobs.REASONS`, or None. Knows torch's errors by name only."""
+    """One of `records.job.REASONS`, or None. Knows torch's errors by name only."""
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & {"MemoryError", "OutOfMemoryError", "OutOfMemory"} or "can't allocate memory" in str(error):
         return "memory"

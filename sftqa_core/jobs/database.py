@@ -10,7 +10,7 @@ from filelock import FileLock
 from sftqa_core.errors import ArtifactDamaged, SftqaError
 
 BUSY_S = 15.0  # how long a writer waits for another one
-_whole: dict[Path, tuple[int, int, int]] = {}  # queue -> the state of its file that was found whole
+_whole: dict[Path, tuple[int, int, int]] = {}  # queue -> the state of its file that was checked and is intact
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         """CREATE TABLE jobs (
@@ -48,7 +48,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
             advice = f"Another process has held it for {BUSY_S:.0f} seconds: wake or end one that is suspended (T in ps), then try again."
         raise SftqaError(f"The job queue {path} cannot be used now: {error}. {advice}") from error
     except sqlite3.DatabaseError as error:
-        raise ArtifactDamaged(f"The job queue {path} is damaged: {error}. Look again: it is made anew from the jobs' folders.") from error
+        raise ArtifactDamaged(f"The job queue {path} is damaged: {error}. Try again: it is rebuilt from the jobs' folders.") from error
     finally:
         if db is not None:
             db.close()
@@ -83,9 +83,9 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _check(db: sqlite3.Connection, path: Path) -> None:
-    """Raise `sqlite3.DatabaseError` for a damaged file, whichever part of it will be asked for; looks once at each state of it."""
-    found = path.stat()
-    state = (found.st_ino, found.st_mtime_ns, found.st_size)
+    """Raise `sqlite3.DatabaseError` for a file that is damaged anywhere; each state of the file is checked once."""
+    stat = path.stat()
+    state = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
     if _whole.get(path) == state:
         return
     verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]

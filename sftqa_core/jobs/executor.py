@@ -1,6 +1,6 @@
-"""What every executor does: take work, say how it stands, change the queue. And one without processes, for tests of whatever uses one.
+"""What every executor does: take work, say how it stands, change the queue. And a fake without processes, for tests of what uses one.
 
-tests/jobs holds the contract, which all of them keep. The first one, local.py, runs jobs on this machine.
+tests/jobs holds the contract that all executors keep. The first one, local.py, runs jobs on this machine.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ class Waiting:
     job: Job
     position: int  # 1: starts next of those that wait for the same kind of device
     starts_in_s: Span | None  # as if one device did all; None when not known
-    holder: str | None = None  # who has the kind of device that it waits for; None when nobody has, or when it needs none
+    holder: str | None = None  # who holds the kind of device that it waits for; None when nobody does, or when it needs none
 
 
 class Executor(Protocol):
@@ -78,11 +78,11 @@ class Executor(Protocol):
         """Forget jobs that are over (all of them without `ids`) with their logs; results stay. The ids removed."""
 
     def wake(self) -> bool:
-        """Go on with a queue that nobody works on, as after a restart; whether that was needed. Cheap where there is nothing to do."""
+        """Resume a queue that has no worker, as after a restart; whether that was needed. Cheap where there is nothing to do."""
 
 
 def waiting_jobs(running: Iterable[Job], queued: Iterable[Job], holder: Callable[[Job], str | None]) -> list[Waiting]:
-    """Queued jobs with the time until they start, as far as it follows from the forecasts of what comes before them."""
+    """Queued jobs with the time until they start, where the forecasts of the jobs before them give one."""
     until_s: dict[str, Span | None] = dict.fromkeys(("cpu", "gpu", "network"), (0.0, 0.0))
     positions: Counter[str] = Counter()
     for job in running:
@@ -110,12 +110,12 @@ def _left_s(job: Job) -> Span | None:
     return (max(expected[0] - spent, 0.0), max(expected[1] - spent, 0.0))
 
 
-def _sum(one: Span | None, other: Span | None) -> Span | None:
-    return None if one is None or other is None else (one[0] + other[0], one[1] + other[1])
+def _sum(first: Span | None, second: Span | None) -> Span | None:
+    return None if first is None or second is None else (first[0] + second[0], first[1] + second[1])
 
 
-class FakeExecutor:
-    """Keeps jobs in memory; nothing runs until `run_all` is called. Jobs that a test puts into `kept` stand as they are."""
+class FakeExecutor(Executor):
+    """Keeps jobs in memory; nothing runs until `run_all` is called. Jobs that a test puts into `kept` stay as they are."""
 
     def __init__(self, run_job: Callable[[str, dict[str, Any], Reporter, str], str] = lambda *arguments: "result"):
         self.kept: dict[str, Job] = {}  # in the order in which they start
@@ -124,7 +124,6 @@ class FakeExecutor:
         self._run_job = run_job
 
     def submit(self, kind: str, settings: dict[str, Any], key: str | None = None, expected_s: Sequence[float] = ()) -> Job:
-        """See `Executor`."""
         if key is not None and key in self._keys:
             return self.kept[self._keys[key]]
         job = new_job(kind, settings, expected_s)
@@ -138,47 +137,38 @@ class FakeExecutor:
         return self.kept[job.id]
 
     def status(self, job_id: str) -> Job:
-        """See `Executor`."""
         if job_id not in self.kept:
             raise NotFound(f"There is no job {job_id!r}. 'sftqa jobs' lists those that exist.")
         return self.kept[job_id]
 
     def jobs(self, limit: int | None = None, kind: str | None = None, states: Sequence[str] | None = None) -> list[Job]:
-        """See `Executor`."""
         newest = sorted(self.kept.values(), key=lambda job: job.created)[::-1]
         return [job for job in newest if kind in (None, job.kind) and (states is None or job.state in states)][:limit]
 
     def counts(self) -> dict[str, int]:
-        """See `Executor`."""
         return dict(Counter(job.state for job in self.kept.values()))
 
     def stamp(self) -> str:
-        """See `Executor`."""
         return str([(job.id, job.turn) for job in self.kept.values() if job.finished])
 
     def queue(self) -> list[Waiting]:
-        """See `Executor`."""
         running = [job for job in self.kept.values() if job.state in ACTIVE and job.state != "queued"]
         return waiting_jobs(running, self._queued(), lambda job: None)
 
     def log(self, job_id: str, lines: int = 200) -> list[str]:
-        """See `Executor`."""
         return self._report(job_id).lines[-lines:]
 
     def progress_since(self, job_id: str, offset: int = 0) -> tuple[list[Progress], int]:
-        """See `Executor`."""
         updates = self._report(job_id).updates
         return updates[offset:], len(updates)
 
     def cancel(self, job_id: str, turn: int | None = None) -> Job:
-        """See `Executor`."""
         job = self.status(job_id)
         if turn not in (None, job.turn) or job.state not in ("queued", "running"):
             return job
         return self.put(job, state="cancelled", finished=now()) if job.state == "queued" else self.put(job, state="stopping")
 
     def resume(self, job_id: str) -> Job:
-        """See `Executor`."""
         job = self.status(job_id)
         if job.state not in RESUMABLE:
             return job
@@ -186,7 +176,6 @@ class FakeExecutor:
         return self.put(job, state="queued", turn=job.turn + 1, started=None, finished=None, error=None, reason=None)
 
     def move(self, job_id: str, where: str) -> bool:
-        """See `Executor`."""
         ids = [job.id for job in self._queued()]
         moved = moved_ids(ids, job_id, where)
         taken = {name: self.kept.pop(name) for name in ids}
@@ -194,11 +183,9 @@ class FakeExecutor:
         return moved != ids
 
     def empty(self) -> list[str]:
-        """See `Executor`."""
         return [self.cancel(job.id).id for job in self._queued()]
 
     def remove(self, ids: Iterable[str] | None = None) -> list[str]:
-        """See `Executor`."""
         over = [job.id for job in self.jobs(states=OVER)]
         removed = over if ids is None else [job_id for job_id in ids if job_id in over]
         for job_id in removed:
@@ -207,7 +194,6 @@ class FakeExecutor:
         return removed
 
     def wake(self) -> bool:
-        """See `Executor`."""
         return False
 
     def run_all(self) -> None:

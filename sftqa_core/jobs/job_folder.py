@@ -3,8 +3,8 @@
 settings.json (as submitted), end.json (how it ended), progress.jsonl (one `Progress` a line), log.txt (all output), `stop`
 (exists once the person asked to stop), `alive` (touched every few seconds by the job's process).
 
-It decides what becomes of a job whose process is gone without having written how it ended. A damaged queue is
-set aside and made anew from the jobs' folders: settings.json, and end.json of those that ended.
+It also decides what becomes of a job whose process died before it wrote how it ended. A damaged queue is
+set aside and rebuilt from the jobs' folders: settings.json, and end.json of those that ended.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from sftqa_core.errors import ArtifactDamaged, NotFound, SettingsError, Stopped
 from sftqa_core.jobs.database import reading
-from sftqa_core.jobs.queue import Claim, JobStore, named_rightly
+from sftqa_core.jobs.queue import Claim, JobStore, is_job_id
 from sftqa_core.progress import Progress
 from sftqa_core.records import KEPT, Job, Resources
 from sftqa_core.workspace import Workspace
@@ -33,7 +33,7 @@ class JobFolder:
     """Paths of one job's files, and how to read them while they grow."""
 
     def __init__(self, workspace: Workspace, job_id: str):
-        if not named_rightly(job_id):
+        if not is_job_id(job_id):
             raise NotFound(f"There is no job {job_id[:80]!r}. 'sftqa jobs' lists those that exist.")
         self.path = workspace.jobs / job_id
         self.settings = self.path / "settings.json"
@@ -44,7 +44,7 @@ class JobFolder:
         self.alive = self.path / "alive"
 
     def ask_to_stop(self) -> None:
-        """Leave the request that `FolderReporter.check` finds."""
+        """Leave the stop request that `FolderReporter.check` looks for."""
         self.path.mkdir(parents=True, exist_ok=True)
         self.stop.touch()
 
@@ -121,7 +121,7 @@ class FolderReporter:
         self._held, self._written_s = None, time.monotonic()
 
     def log(self, line: str) -> None:
-        """Append a line to the log, between whatever the process prints."""
+        """Append a line to the log, which also holds what the process prints."""
         self._folder.note(line)
 
     def check(self) -> None:
@@ -130,8 +130,8 @@ class FolderReporter:
             raise Stopped("Stopped on request.")
 
 
-TOLD = "The queue's file was damaged and set aside, and how this job stood is not known. What it had finished is kept. Resume it."
-MOST_TRIES = 5  # a job that was interrupted so often in one turn is given up
+END_UNKNOWN = "The queue's file was damaged and set aside, and this job's state was lost with it. What it finished is kept. Resume it."
+MOST_TRIES = 5  # a job that was interrupted this often in one turn is given up
 CONTINUE = "Resume it, and it continues from there."
 INTERRUPTED = "Interrupted: its process and the worker ended, as when the machine restarts. It will resume automatically."
 _LAST_LINES = 5
@@ -141,9 +141,9 @@ _log = logging.getLogger(__name__)
 
 
 def rebuild(workspace: Workspace) -> bool:
-    """Make a damaged queue anew; False when it is whole, because another process was quicker.
+    """Rebuild a damaged queue from the jobs' folders; False when it is intact, because another process was quicker.
 
-    Jobs that ended are as they were; others have failed and can be continued: nothing starts that nobody asked for now.
+    Jobs that ended keep their end; all others count as failed and can be resumed: nothing starts by itself.
     """
     store = JobStore(workspace)
     with FileLock(store.path.with_suffix(".rebuilding")):
@@ -153,33 +153,33 @@ def rebuild(workspace: Workspace) -> bool:
         for path in sorted(store.path.parent.glob(f"{store.path.name}*")):
             if ".damaged-" not in path.name:
                 os.replace(path, path.with_name(f"{path.name}.{moved}"))
-        names = [path.name for path in workspace.jobs.glob("*") if named_rightly(path.name)]
+        names = [path.name for path in workspace.jobs.glob("*") if is_job_id(path.name)]
         names.sort(key=lambda name: name.split("-", 1)[1])  # by the moment in a job's name
-        found = [job for name in names if (job := _job(JobFolder(workspace, name)))]
-        for job in found:
+        jobs = [job for name in names if (job := _job(JobFolder(workspace, name)))]
+        for job in jobs:
             store.insert(job, Resources(job.gpus), os.fspath(workspace.state))
             store.put(job)
-    _log.warning("%s was damaged: set aside as %s.%s, and made anew with %d jobs.", store.path, store.path.name, moved, len(found))
+    _log.warning("%s was damaged: set aside as %s.%s, and rebuilt with %d jobs.", store.path, store.path.name, moved, len(jobs))
     return True
 
 
 def _job(folder: JobFolder) -> Job | None:
-    """The job that a folder tells of; None where its settings can't be read."""
+    """The job that a folder describes; None where its settings can't be read."""
     try:
         asked = json.loads(folder.settings.read_text(encoding="utf-8"))
-        known: dict[str, Any] = {"id": folder.path.name, **{name: asked[name] for name in ("kind", "settings", "created", "gpus")}}
+        job: dict[str, Any] = {"id": folder.path.name, **{name: asked[name] for name in ("kind", "settings", "created", "gpus")}}
         try:
-            return Job.from_dict({**known, **json.loads(folder.end.read_text(encoding="utf-8"))})
+            return Job.from_dict({**job, **json.loads(folder.end.read_text(encoding="utf-8"))})
         except _UNREADABLE:
-            return Job.from_dict({**known, "state": "failed", "error": TOLD, "finished": asked["created"]})
+            return Job.from_dict({**job, "state": "failed", "error": END_UNKNOWN, "finished": asked["created"]})
     except _UNREADABLE:
         return None
 
 
 def reconcile(workspace: Workspace) -> int:
-    """Settle jobs whose process died while no worker lives, and make a damaged queue anew; how many were settled.
+    """Settle jobs whose process died while no worker lives, and rebuild a damaged queue; how many were settled.
 
-    A living worker does the first itself, and knows more: the exit status.
+    A living worker settles jobs itself: it also knows the exit status.
     """
     store = JobStore(workspace)
     try:
@@ -225,5 +225,5 @@ def _sentence(exit_status: int) -> str:
         return f"The job's process ended with exit status {exit_status} before it wrote a result."
     if exit_status == -signal.SIGKILL:
         return "The job's process was killed (SIGKILL), often because memory ran out."
-    known = -exit_status in set(signal.Signals)
-    return f"The job's process was killed by {signal.Signals(-exit_status).name if known else f'signal {-exit_status}'}."
+    named = -exit_status in set(signal.Signals)
+    return f"The job's process was killed by {signal.Signals(-exit_status).name if named else f'signal {-exit_status}'}."

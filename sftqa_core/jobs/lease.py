@@ -42,7 +42,7 @@ class Lease(Record):
 
 
 def needs_of_device(device: str, gpus: int = 1, quantization: str = "none") -> Resources:
-    """What a `device` setting stands for: the processor, or one GPU, or so many `gpus`.
+    """What a `device` setting stands for: the processor, or one GPU, or `gpus` of them.
 
     Decided without torch and as loading decides. Raises what `usable_device` does.
     """
@@ -60,8 +60,8 @@ def device_lease(
 ) -> Iterator[tuple[str, ...]]:
     """Hold what is needed (`Resources`, or a `device` setting) alone; yields the slots once they are free.
 
-    While others hold them, `on_wait` hears the name of one (once for each) and `check` is called every `poll_s`; what `check`
-    raises (`Stopped`) ends the waiting. Inside, the system's variable for it names the GPUs that are held and no other. Raises
+    While others hold them, `on_wait` is called with the name of one holder (once for each) and `check` every `poll_s`; what `check`
+    raises (`Stopped`) ends the waiting. Inside, CUDA_VISIBLE_DEVICES (or its counterpart) names the held GPUs and no other. Raises
     `SettingsError` where the machine has fewer GPUs than are needed.
     """
     wanted = needs_of_device(needs) if isinstance(needs, str) else needs
@@ -91,12 +91,8 @@ def device_lease(
 
 def leases(workspace: Workspace | None = None) -> list[Lease]:
     """The slots that are held now; those of dead holders are not."""
-    found = []
-    for path in sorted(((workspace or Workspace.current()).state / "leases").glob("*.json")):
-        lease = _noted(path)
-        if lease is not None and lease.process.alive():
-            found.append(lease)
-    return found
+    notes = map(_noted, sorted(((workspace or Workspace.current()).state / "leases").glob("*.json")))
+    return [lease for lease in notes if lease is not None and lease.process.alive()]
 
 
 def _wait(
@@ -107,7 +103,7 @@ def _wait(
     check: Callable[[], None] | None,
     poll_s: float,
 ) -> dict[str, FileLock]:
-    """The locks of `count` of these slots, once so many are free at the same time."""
+    """The locks of `count` of these slots, once that many are free at the same time."""
     announced: str | None = None
     while True:
         if check is not None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from sftqa_core.artifacts import write_json
 from sftqa_core.errors import ArtifactDamaged, SftqaError
-from sftqa_core.jobs.executor import RESUMABLE, Waiting, waiting_jobs
+from sftqa_core.jobs.executor import RESUMABLE, Executor, Waiting, waiting_jobs
 from sftqa_core.jobs.job_folder import JobFolder, reconcile
 from sftqa_core.jobs.lease import CPU, leases, needs_of_device
 from sftqa_core.jobs.queue import JobStore, new_job
@@ -19,12 +19,12 @@ from sftqa_core.records import DEVICELESS, OVER, Job
 from sftqa_core.workspace import Workspace
 
 T = TypeVar("T")
-_LOOK_S = 1.0  # how often is looked for jobs whose process died without a word
+_LOOK_S = 1.0  # how often to look for jobs whose process died without writing how it ended
 _reconciled: dict[Path, float] = {}  # state folder -> when
 
 
-class LocalExecutor:
-    """See `Executor`. One with another kind of worker on the same queue overrides `work_on`."""
+class LocalExecutor(Executor):
+    """Runs jobs by a worker on this machine. One with another kind of worker on the same queue overrides `work_on`."""
 
     def __init__(self, workspace: Workspace | None = None, timing: Timing | None = None):
         self.workspace = workspace or Workspace.current()
@@ -32,11 +32,11 @@ class LocalExecutor:
         self.store = JobStore(self.workspace)
 
     def work_on(self) -> bool:
-        """See to it that somebody works on the queue; True when nobody did. Raises `SftqaError` when that fails."""
+        """Start a worker unless one lives; True when one was started. Raises `SftqaError` when that fails."""
         return ensure_worker(self.workspace, self.timing)
 
     def submit(self, kind: str, settings: dict[str, Any], key: str | None = None, expected_s: Sequence[float] = ()) -> Job:
-        """See `Executor`. The job runs on the device, and so many GPUs, as its settings name ('auto', and one)."""
+        """See `Executor`. The settings name the device ('auto' if not) and how many GPUs (one if not)."""
         job = new_job(kind, settings, expected_s)
         device = "cpu" if kind in DEVICELESS else str(job.settings.get("device", "auto"))
         gpus = job.settings.get("gpus", 1)  # the record that the settings become refuses what is no number
@@ -49,44 +49,38 @@ class LocalExecutor:
             write_json(folder.settings, asked)  # before the row: the worker may be quick
         except OSError as error:
             raise SftqaError(f"The job could not be written to {folder.path}: {error}. Check the disk's free space and rights.") from error
-        known = None
+        queued = None
         try:
-            known = self.store.insert(job, needs, os.getcwd(), key)
+            queued = self.store.insert(job, needs, os.getcwd(), key)
         finally:
-            if known is None or known.id != job.id:
+            if queued is None or queued.id != job.id:  # not queued, or the same key was used before
                 shutil.rmtree(folder.path, ignore_errors=True)
         self.work_on()
-        return self.status(known.id)
+        return self.status(queued.id)
 
     def status(self, job_id: str) -> Job:
-        """See `Executor`."""
         reconcile(self.workspace)
         return self.store.get(job_id)
 
     def jobs(self, limit: int | None = None, kind: str | None = None, states: Sequence[str] | None = None) -> list[Job]:
-        """See `Executor`."""
         return self._asked(lambda: self.store.jobs(limit, kind, states), [])
 
     def counts(self) -> dict[str, int]:
-        """See `Executor`."""
         return self._asked(self.store.counts, {})
 
     def stamp(self) -> str:
-        """See `Executor`."""
         return self._asked(self.store.stamp, "")
 
     def queue(self) -> list[Waiting]:
-        """See `Executor`."""
         held = leases(self.workspace)
 
         def holder(job: Job) -> str | None:
-            kind = [lease.holder for lease in held if (lease.slot == CPU) == (not job.gpus) and lease.holder != f"job {job.id}"]
-            return kind[0] if kind and job.kind not in DEVICELESS else None
+            others = [lease.holder for lease in held if (lease.slot == CPU) == (not job.gpus) and lease.holder != f"job {job.id}"]
+            return others[0] if others and job.kind not in DEVICELESS else None
 
         return waiting_jobs(self.jobs(states=("running", "stopping")), self._asked(self.store.queued, []), holder)
 
     def log(self, job_id: str, lines: int = 200) -> list[str]:
-        """See `Executor`."""
         return JobFolder(self.workspace, job_id).log_tail(lines)
 
     def progress_since(self, job_id: str, offset: int = 0) -> tuple[list[Progress], int]:
@@ -94,7 +88,6 @@ class LocalExecutor:
         return JobFolder(self.workspace, job_id).progress_since(offset)
 
     def cancel(self, job_id: str, turn: int | None = None) -> Job:
-        """See `Executor`."""
         job = self.store.cancel(job_id, turn)
         if job.state == "stopping":
             JobFolder(self.workspace, job_id).ask_to_stop()
@@ -102,7 +95,6 @@ class LocalExecutor:
         return job
 
     def resume(self, job_id: str) -> Job:
-        """See `Executor`."""
         reconcile(self.workspace)
         if self.store.get(job_id).state in RESUMABLE:
             JobFolder(self.workspace, job_id).forget_stop()
@@ -111,15 +103,12 @@ class LocalExecutor:
         return self.store.get(job_id)
 
     def move(self, job_id: str, where: str) -> bool:
-        """See `Executor`."""
         return self.store.move(job_id, where)
 
     def empty(self) -> list[str]:
-        """See `Executor`."""
         return self.store.empty()
 
     def remove(self, ids: Iterable[str] | None = None) -> list[str]:
-        """See `Executor`."""
         wanted = [job.id for job in self.jobs(states=OVER)] if ids is None else ids
         removed = [job_id for job_id in wanted if self.store.remove(job_id)]
         for job_id in removed:
@@ -134,9 +123,9 @@ class LocalExecutor:
         return bool(self.store.active() or self.store.waiting()) and self.work_on()
 
     def _asked(self, question: Callable[[], T], without: T) -> T:
-        """What the queue answers, with dead processes' jobs settled; one that proves damaged is made anew and asked again.
+        """What the queue answers, after the jobs of dead processes are settled; a damaged queue is rebuilt and asked again.
 
-        `without` where there is no queue: looking must not create a state folder.
+        `without` is the answer where there is no queue: looking must not create a state folder.
         """
         place = self.workspace.state
         if not self.store.path.exists():

@@ -1,7 +1,7 @@
 """The queue: which jobs there are, in which order, and how each one stands. Progress and logs are files (job_folder.py).
 
 Every change is one immediate transaction and names the state it starts from, so that a page, a worker and a job's own process can all
-write without undoing each other. Whatever stands in a row, reading it ends in a record: one bad row must not hide the others.
+write without undoing each other. Reading any row gives a record, even a damaged one: one bad row must not hide the others.
 """
 
 import contextlib
@@ -48,14 +48,14 @@ class Claim:
     process: ProcessId
 
 
-def named_rightly(job_id: Any) -> bool:
-    """Whether this is a name that the program gives to jobs; rows of other names are nobody's."""
+def is_job_id(job_id: Any) -> bool:
+    """Whether this is a name that the program gives to jobs; rows with other names are ignored."""
     return isinstance(job_id, str) and _ID.fullmatch(job_id) is not None
 
 
 @lru_cache(maxsize=2_000)
 def _job(plain: tuple[Any, ...], settings: str, expected: str, folder: str) -> Job:
-    """A row that stands as it stood need not be read anew: pages look at the whole queue every other second."""
+    """An unchanged row is not parsed again: pages look at the whole queue every other second."""
     columns: dict[str, Any] = dict(zip(_PLAIN, plain, strict=True)) | {"folder": folder}
     return Job.from_dict({**columns, "settings": json.loads(settings), "expected_s": json.loads(expected)})
 
@@ -119,7 +119,7 @@ class JobStore:
         values = (kind, kind, *(states or STATES), -1 if limit is None else limit)
         with reading(self.path) as db:
             rows = db.execute(f"SELECT * FROM jobs WHERE {chosen} ORDER BY seq DESC LIMIT ?", values).fetchall()
-        return [self._job(row) for row in rows if named_rightly(row["id"])]
+        return [self._job(row) for row in rows if is_job_id(row["id"])]
 
     def counts(self) -> dict[str, int]:
         """How many jobs are in each state that any is in."""
@@ -136,7 +136,7 @@ class JobStore:
         """Queued jobs in the order in which they start."""
         with reading(self.path) as db:
             rows = db.execute("SELECT * FROM jobs WHERE state = 'queued' ORDER BY place").fetchall()
-        return [self._job(row) for row in rows if named_rightly(row["id"])]
+        return [self._job(row) for row in rows if is_job_id(row["id"])]
 
     def cancel(self, job_id: str, turn: int | None = None) -> Job:
         """A queued job is cancelled, a running one is 'stopping', any other stays as it is. Raises `NotFound`.
@@ -199,7 +199,7 @@ class JobStore:
             for row in db.execute("SELECT * FROM jobs WHERE state = 'queued' ORDER BY place").fetchall():
                 needs = needs_of(row)
                 pool = pool_of(row["kind"], needs.gpus)
-                if not named_rightly(row["id"]):
+                if not is_job_id(row["id"]):
                     continue
                 if left[pool] >= max(needs.gpus, 1) or needs.gpus > there["gpu"]:
                     db.execute(
@@ -215,7 +215,7 @@ class JobStore:
         """Jobs that are running or stopping, the oldest first."""
         with reading(self.path) as db:
             rows = db.execute("SELECT * FROM jobs WHERE state IN ('running', 'stopping') ORDER BY seq").fetchall()
-        return [claim_of(row) for row in rows if named_rightly(row["id"])]
+        return [claim_of(row) for row in rows if is_job_id(row["id"])]
 
     def waiting(self) -> bool:
         """Whether any job is queued."""
@@ -275,7 +275,7 @@ class JobStore:
     ) -> bool:
         """Write how this attempt ended (one of `OVER`); False when that was already written.
 
-        It is written to the job's folder, too: recovery.py reads that when the queue is lost.
+        It is also written to the job's folder: job_folder.py rebuilds a lost queue from it.
         """
         with changing(self.path) as db:
             done = db.execute(

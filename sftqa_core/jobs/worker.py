@@ -33,7 +33,7 @@ from sftqa_core.models.devices import visible_gpus
 from sftqa_core.processes import BEAT_S, ProcessId, our_environment, start
 from sftqa_core.workspace import Workspace
 
-_MOST_TROUBLE = 200  # rounds in a row that may fail (a full disk, say) before the worker gives up
+_MOST_FAILURES = 200  # rounds in a row that may fail (a full disk, say) before the worker gives up
 _LONGEST_S = 5.0  # between two rounds when they fail
 _WARMING_S = 180.0  # importing may take so long, from a cold network disk say; then jobs are started directly
 _LOG_BYTES = 1024 * 1024
@@ -90,7 +90,7 @@ def _places(claim: Claim, workspace: Workspace) -> tuple[Path, Path]:
 
 
 def _worker_log(workspace: Workspace) -> Path:
-    """Where the worker, and what it keeps warm, write; begun anew when it has grown."""
+    """The log of the worker and its warm process; a new one is begun when it has grown."""
     path = workspace.state / "worker.log"
     if path.exists() and path.stat().st_size > _LOG_BYTES:
         path.unlink()
@@ -105,7 +105,7 @@ class Started:
     direct: subprocess.Popen | None = None
     forked: ProcessId | None = None  # None until the warm process has said so
     status: int | None = None  # exit status; None while it runs, or when nobody saw how it ended
-    orphan: bool = False  # the warm process is gone, so nobody will tell the status
+    orphan: bool = False  # the warm process is gone, so the status stays unknown
 
     @property
     def pid(self) -> int:
@@ -147,7 +147,7 @@ class Starter:
         return Started(claim, direct=_start_job(claim, self.workspace))
 
     def listen(self) -> None:
-        """Hear what the warm process has said since; start directly what it can't start."""
+        """Read what the warm process has answered; start directly what it can't start."""
         if self._socket is None:
             return
         try:
@@ -186,7 +186,7 @@ class Starter:
         return self._process.poll() is None
 
     def _give_up(self) -> None:
-        """Start directly from now on, and what was asked for too; a process that was forked after all finds itself unwanted."""
+        """Start jobs directly from now on, those asked for too; if one was forked after all, it sees that its attempt is not wanted."""
         self.warm = False
         if self._socket is not None:
             self._socket.close()
@@ -209,7 +209,7 @@ class _Request:
 
 
 class Worker:
-    """One round a `tick`; nothing it knows would be missed by a worker that takes over."""
+    """One round a `tick`. All its knowledge can be read again, so another worker can take over at any time."""
 
     def __init__(self, workspace: Workspace, timing: Timing):
         self.workspace = workspace
@@ -225,22 +225,22 @@ class Worker:
         """Work until there is none for `idle_s`, or another worker has taken over."""
         if not self.store.register(self.me):
             return
-        idle_since_s, trouble = time.monotonic(), 0
-        while trouble < _MOST_TROUBLE:
+        idle_since_s, failures = time.monotonic(), 0
+        while failures < _MOST_FAILURES:
             try:
-                if not self._in_office():
+                if not self._is_registered():
                     return
                 if self.tick():
                     idle_since_s = time.monotonic()
                 elif time.monotonic() - idle_since_s >= self.timing.idle_s and self.store.retire(self.me):
                     return
-                trouble = 0
+                failures = 0
             except Exception as error:  # whatever one round met must not end the queue
                 traceback.print_exc()
-                trouble += 1
+                failures += 1
                 if isinstance(error, ArtifactDamaged):
                     rebuild(self.workspace)
-            time.sleep(min(self.timing.poll_s * 2 ** min(trouble, 5), _LONGEST_S))
+            time.sleep(min(self.timing.poll_s * 2 ** min(failures, 5), _LONGEST_S))
 
     def tick(self) -> bool:
         """Settle what ended, press stop requests, start what can start; whether there is any work."""
@@ -252,7 +252,7 @@ class Worker:
             if own is None and (claim.process == self.me or not claim.process.alive(beat_of(claim, self.workspace))):
                 settle(self.store, self.workspace, claim)
             elif claim.state == "stopping":
-                self._press(claim, own.pid if own else claim.process.pid)
+                self._press_stop(claim, own.pid if own else claim.process.pid)
         waiting = self.store.waiting()
         there = {"cpu": 1, "gpu": len(visible_gpus()), "network": NETWORK} if waiting else {}
         if waiting and (new := self.store.claim(self.me, self._free(there), there)) is not None:
@@ -272,14 +272,14 @@ class Worker:
                 del self.own[job_id]
                 self.requests.pop(job_id, None)
 
-    def _press(self, claim: Claim, pid: int) -> None:
+    def _press_stop(self, claim: Claim, pid: int) -> None:
         """Ask, after `ask_s` terminate, after `terminate_s` more kill."""
         request = self.requests.setdefault(claim.id, _Request(time.monotonic()))
         waited_s = time.monotonic() - request.since_s
         JobFolder(self.workspace, claim.id).ask_to_stop()
         if claim.process.host != self.me.host:
-            return  # no process here to signal
-        if not pid:  # not forked yet: when it is, it finds itself unwanted
+            return  # no process on this machine to signal
+        if not pid:  # not forked yet; once forked it sees that its attempt is no longer wanted
             self.store.finish(claim.id, claim.attempt, "cancelled", error="Stopped on request before it began.")
         if waited_s >= self.timing.ask_s + self.timing.terminate_s:
             _signal_group(pid, signal.SIGKILL)
@@ -298,8 +298,8 @@ class Worker:
                 left["cpu" if lease.slot == CPU else "gpu"] -= 1
         return left
 
-    def _in_office(self) -> bool:
-        """Whether this is still the registered worker; the state folder may have been deleted."""
+    def _is_registered(self) -> bool:
+        """Whether this is still the workspace's worker; the state folder may have been deleted."""
         if not self.store.path.exists():
             return False
         if time.monotonic() - self._beat_s < BEAT_S:

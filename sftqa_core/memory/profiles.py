@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from sftqa_core.artifacts.kept import Kept
+from sftqa_core.artifacts import Kept
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.facts import OPTIONAL, UNUSED, FactSource
 from sftqa_core.knowledge.sources import open_source, source_stamp

@@ -21,7 +21,7 @@ from sftqa_core.models.chat_templates import Layout, layout, require_chat_templa
 from sftqa_core.models.footprint import Footprint, Shape, TuningStep
 from sftqa_core.models.tokenizer_files import CountTokens, longest_tokens, token_counter
 from sftqa_core.progress import Reporter, Silent
-from sftqa_core.records import Check, LevelScheme, ModelCard, TrainSettings, schemes, tuning
+from sftqa_core.records import Check, LevelScheme, ModelCard, TrainSettings, probes, tuning
 from sftqa_core.training import objectives, trying
 
 if TYPE_CHECKING:
@@ -294,7 +294,7 @@ def smaller_footprint(kind: str, settings: Settings) -> Settings | None:
         return {"gradient_checkpointing": True}
     if full:
         return lora
-    if settings.get("quantization") != quantising.NF4 and not schemes.quantization_problems(quantising.NF4, gpus):
+    if settings.get("quantization") != quantising.NF4 and not probes.quantization_problems(quantising.NF4, gpus):
         with contextlib.suppress(SftqaError):  # weights can't be held so on this device
             quantising.usable_device(str(settings.get("device", "auto")), quantization=quantising.NF4)
             return {"quantization": quantising.NF4}

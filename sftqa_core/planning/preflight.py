@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from sftqa_core.artifacts.kept import Kept
+from sftqa_core.artifacts import Kept
 from sftqa_core.errors import MissingPackage, SettingsError, SftqaError
 from sftqa_core.evaluation.predictions import held_out_facts
 from sftqa_core.jsonrecord import fingerprint

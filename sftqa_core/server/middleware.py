@@ -37,21 +37,7 @@ _TOKEN = (
     '<input id="token" name="token" type="password" autocomplete="current-password" required autofocus>'
     '<input type="hidden" name="next" value="{onward}"><button>Log in</button>'
 )
-
-
 ASK = "Ask the person who started this explorer for the token."
-
-
-def login_page(action: str, onward: str, message: str = ASK) -> str:
-    """The form that takes the token; `onward` is the path to go to then."""
-    return _PAGE.format(title="Log in", action=escape(action), message=escape(message), fields=_TOKEN.format(onward=escape(onward)))
-
-
-def logout_page(action: str) -> str:
-    """The form that ends a session: a form, because a mere link could be followed for somebody by another page."""
-    return _PAGE.format(title="Log out", action=escape(action), message="Running jobs continue.", fields="<button>Log out</button>")
-
-
 LOGIN, LOGOUT = "/sftqa-login", "/sftqa-logout"
 POLICY = (  # nothing may be asked of another host; Streamlit's charts compile code and start workers
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
@@ -67,7 +53,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 # What streamlit's own login needs before anyone is logged in: the empty shell of a page, its scripts, and the websocket on
-# which serve.py shows the login button and nothing else.
+# which app.py shows the login button and nothing else.
 _SHELL = re.compile(r"/|/[\w-]+|/favicon\.\w+|/static/.+|/_stcore/(health|host-config|stream)|/auth/(login|logout)|/oauth2callback")
 _INSIDE = re.compile(r"/(?![/\\])[^\s\\]*")
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -108,7 +94,7 @@ class Guard:
         """A refusal of what cannot come from a person at this explorer's own page."""
         hosts = headers.getlist("host")
         if self.access.login == "none":
-            if not (_is_near(scope.get("client")) and _is_near(scope.get("server"))):
+            if not (_is_this_machine(scope.get("client")) and _is_this_machine(scope.get("server"))):
                 return PlainTextResponse("This explorer accepts connections from its own machine only.", 403)
             if len(hosts) != 1 or not is_loopback(_host_name(hosts[0])):
                 return PlainTextResponse("This explorer accepts the host names localhost and 127.0.0.1 only.", 403)
@@ -119,7 +105,7 @@ class Guard:
         return None
 
     def _closed(self, scope: Scope, headers: Headers) -> Response | None:
-        """A refusal of whoever has not logged in; None for those who may pass."""
+        """A refusal of anyone who has not logged in; None for those who may pass."""
         path = _path(scope, self.access.base)
         if self.access.login == "none" or self.entrance.sessions.holds(self._key(scope, headers)):
             return None
@@ -137,8 +123,8 @@ class Guard:
             return await self._log_in(scope, headers, receive) if scope["method"] == "POST" else self._form(start)
         if path != LOGOUT:
             return None
-        if scope["method"] != "POST":
-            return HTMLResponse(logout_page(self.access.base + LOGOUT), headers={"Content-Security-Policy": OWN_POLICY})
+        if scope["method"] != "POST":  # a form, because another page could make the browser follow a mere link
+            return self._page(LOGOUT, "Log out", "Running jobs continue.", "<button>Log out</button>")
         self.entrance.sessions.close(self._key(scope, headers))
         answer = self._form(start, "You are logged out.")
         answer.delete_cookie(session_cookie(_port(scope)), path=start)
@@ -170,7 +156,11 @@ class Guard:
         return answer
 
     def _form(self, onward: str, message: str = ASK, status: int = 200) -> Response:
-        page = login_page(self.access.base + LOGIN, onward, message)
+        """The form that takes the token; `onward` is the path to go to then."""
+        return self._page(LOGIN, "Log in", message, _TOKEN.format(onward=escape(onward)), status)
+
+    def _page(self, path: str, title: str, message: str, fields: str, status: int = 200) -> Response:
+        page = _PAGE.format(title=title, action=escape(self.access.base + path), message=escape(message), fields=fields)
         return HTMLResponse(page, status, headers={"Content-Security-Policy": OWN_POLICY})
 
     def _key(self, scope: Scope, headers: Headers) -> str | None:
@@ -235,7 +225,7 @@ class Guard:
 
 
 def _with_headers(send: Send, private: bool) -> Send:
-    async def dressed(message: Message) -> None:
+    async def with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(raw=list(message.get("headers", [])))
             for name, value in HEADERS.items():
@@ -245,7 +235,7 @@ def _with_headers(send: Send, private: bool) -> Send:
             message = {**message, "headers": headers.raw}
         await send(message)
 
-    return dressed
+    return with_headers
 
 
 async def _form_fields(headers: Headers, receive: Receive) -> dict[str, str]:
@@ -272,7 +262,7 @@ def _port(scope: Scope) -> int:
     return (scope.get("server") or ("", 0))[1] or 0
 
 
-def _is_near(peer: tuple[str, int] | None) -> bool:
+def _is_this_machine(peer: tuple[str, int] | None) -> bool:
     return peer is not None and is_loopback(str(peer[0]))
 
 

@@ -24,7 +24,7 @@ from sftqa_core.models.catalogue import base_card, find_model, folder_card, repo
 from sftqa_core.models.hub.hub_cache import HubName, hub_name
 from sftqa_core.models.model_files import ADAPTER_CONFIG, ModelFolder
 from sftqa_core.records import DOMAIN_NAMES, ModelCard
-from sftqa_core.records.command import command_of
+from sftqa_core.records.job import command_of
 from sftqa_core.training.runs import Run
 
 

@@ -33,7 +33,7 @@ from sftqa_core.artifacts import MANIFEST, finished, is_set_aside, read_file, re
 from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion, SftqaError, StorageError
 from sftqa_core.models.hub.hub_cache import without_revision
 from sftqa_core.records import DOMAINS, RunSummary, TrainSettings
-from sftqa_core.records.command import command_of
+from sftqa_core.records.job import command_of
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sftqa_core.artifacts.kept import Kept
+from sftqa_core.artifacts import Kept
 from sftqa_core.errors import NotEnoughFacts, SettingsError
 from sftqa_core.knowledge.facts import FactSource, pick_facts
 from sftqa_core.records import LevelScheme, TrainSettings

@@ -196,7 +196,7 @@ def test_a_server_with_a_token_is_closed_and_never_tells_it(serve):
 
 @pytest.mark.parametrize("address", [("--server.address=0.0.0.0",), ("--server.address=",)])
 def test_streamlit_itself_does_not_open_the_explorer_to_others(serve, address):
-    """`streamlit run serve.py` on an open address ends with the advice before anything is served."""
+    """`streamlit run app.py` on an open address ends with the advice before anything is served."""
     server = serve("streamlit", "run", str(ROOT / "app.py"), "--server.port=PORT", *address)
     assert server.process.wait(timeout=60) == 1
     told = server.text()

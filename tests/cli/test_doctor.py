@@ -15,7 +15,7 @@ from sftqa_core.models import devices
     ("gpu", "torch_says", "ok", "told"),
     [
         (None, "NVIDIA H100", True, "cuda (NVIDIA H100) is used for auto"),
-        (None, "", False, "there is a GPU, but torch can't use it; choose device cpu, or install a fitting torch"),
+        (None, "", False, "there is a GPU, but torch can't use it; choose device cpu, or install a torch build for it"),
         ("no NVIDIA GPU is visible here", "", True, "cpu is used for auto: no NVIDIA GPU is visible here"),
         ("no NVIDIA GPU is visible here", "NVIDIA H100", True, "cpu is used for auto: no NVIDIA GPU is visible here"),
     ],
@@ -23,7 +23,6 @@ from sftqa_core.models import devices
 def test_the_device_is_the_one_that_auto_takes(monkeypatch: pytest.MonkeyPatch, gpu, torch_says, ok, told):
     """The rule of models/devices.py decides, and torch is asked whether it holds."""
     monkeypatch.setattr(devices, "why_no_gpu", lambda: gpu)
-    monkeypatch.setattr(doctor, "why_no_gpu", lambda: gpu)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0, stdout=torch_says + "\n", stderr=""))
     assert doctor._device() == {"check": "device", "ok": ok, "optional": True, "message": told}
 

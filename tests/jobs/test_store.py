@@ -9,7 +9,7 @@ import pytest
 
 from sftqa_core.errors import ArtifactDamaged, NotFound, SettingsError, SftqaError
 from sftqa_core.jobs.database import MIGRATIONS
-from sftqa_core.jobs.job_folder import MOST_TRIES, TOLD, reconcile, settle
+from sftqa_core.jobs.job_folder import END_UNKNOWN, MOST_TRIES, reconcile, settle
 from sftqa_core.jobs.lease import device_lease
 from sftqa_core.jobs.local import LocalExecutor
 from sftqa_core.jobs.queue import JobStore, new_job
@@ -268,7 +268,7 @@ def test_a_damaged_or_newer_queue_is_named(store: JobStore):
     for path in store.path.parent.glob("jobs.sqlite*"):
         path.unlink()
     store.path.write_bytes(b"this is no database" * 100)
-    with pytest.raises(ArtifactDamaged, match=r"jobs\.sqlite is damaged: file is not a database\. Look again"):
+    with pytest.raises(ArtifactDamaged, match=r"jobs\.sqlite is damaged: file is not a database\. Try again: it is rebuilt"):
         store.jobs()
 
 
@@ -285,7 +285,7 @@ def test_a_damaged_queue_is_made_anew_from_the_jobs_folders(executor: LocalExecu
         found = {job.id: job for job in LocalExecutor().jobs()}
         assert [found[job.id] for job in (done, failed)] == [done, failed]
         lost = found[waiting.id]
-        assert (lost.state, lost.settings, lost.error) == ("failed", waiting.settings, TOLD)
+        assert (lost.state, lost.settings, lost.error) == ("failed", waiting.settings, END_UNKNOWN)
     assert [path.read_bytes()[:4] for path in executor.workspace.state.glob("jobs.sqlite.damaged-*")] == [b"torn"]
     executor.resume(waiting.id)
     assert ended(executor, waiting).result == "y"

@@ -18,7 +18,7 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import GenerationConfig, PreTrainedTokenizerFast
 
-from sftqa_core.engine import greedy as greedy_module
+from sftqa_core.engine import drawing
 from sftqa_core.engine.decoder import Decoder, Load, Read
 from sftqa_core.engine.drawing import StopCriteria
 from sftqa_core.engine.greedy import greedy
@@ -287,8 +287,8 @@ def rows_of(sampler, prompts, settings=SETTINGS):
 def chosen(loaded, prompts, monkeypatch, **options):
     """Texts and token ids of greedy answers; an end token is left out of the ids."""
     ids = []
-    decode = greedy_module.decode
+    decode = drawing.decode
     with monkeypatch.context() as patched:
-        patched.setattr(greedy_module, "decode", lambda tokenizer, rows: ids.extend(rows) or decode(tokenizer, rows))
+        patched.setattr(drawing, "decode", lambda tokenizer, rows: ids.extend(rows) or decode(tokenizer, rows))
         answers = greedy(loaded, [p.ids for p in prompts], SETTINGS.max_new_tokens, **options)
     return [(answer.text, answer.tokens, list(tokens)) for answer, tokens in zip(answers, ids, strict=True)]

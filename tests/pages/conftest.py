@@ -25,7 +25,7 @@ def jobs() -> Iterator[FakeExecutor]:
 
 @pytest.fixture
 def explorer(monkeypatch, tmp_path, jobs):
-    """Opens a page through serve.py: `explorer("memory", query={...}, with_models=False)`. With `real` the core reads the files."""
+    """Opens a page through app.py: `explorer("memory", query={...}, with_models=False)`. With `real` the core reads the files."""
     shipped = tmp_path / "shipped"
     monkeypatch.setattr("sftqa_core.workspace.shipped_folder", lambda: shipped)
 

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from pages._ui import catalogue_panels
+from sftqa_core.models import devices
 from sftqa_core.models.devices import DeviceRam
 from sftqa_core.models.lists import added_models, keep_added
 from sftqa_core.planning import offers as offered
@@ -18,8 +19,8 @@ LLAMA = "meta-llama/Llama-3.2-1B"
 def machine(monkeypatch, tmp_path):
     """16 GB of which 6 are free, no GPU, an empty hub cache, no login."""
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(offered, "device_ram", lambda device: DeviceRam(6 * 10**9, 16 * 10**9) if device == "cpu" else None)
-    monkeypatch.setattr(offered, "resolve_device", lambda setting: setting if setting != "auto" else "cpu")
+    monkeypatch.setattr(devices, "device_ram", lambda device: DeviceRam(6 * 10**9, 16 * 10**9) if device == "cpu" else None)
+    monkeypatch.setattr(devices, "resolve_device", lambda setting: setting if setting != "auto" else "cpu")
     monkeypatch.setattr(offered, "has_token", lambda: False)
 
 
@@ -81,7 +82,7 @@ def test_memory_of_a_gpu_that_is_not_here_says_nothing_of_what_fits(page):
     keyed(app.selectbox, "models-device").set_value("cuda").run()
     assert rows(app).loc["meta-llama/Llama-2-7b-hf", "lora_4bit"] < whole
     assert list(rows(app).loc["Qwen/Qwen2-0.5B", "fits"]) == []
-    assert "Memory on the NVIDIA GPU. This machine has none that is usable" in words(app)
+    assert "Memory on the NVIDIA GPU: this machine has no usable one, so fit cannot be estimated." in words(app)
 
 
 def test_a_gated_models_card_says_what_to_do(page):

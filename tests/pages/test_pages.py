@@ -84,7 +84,7 @@ def test_memory_shows_how_far_levels_can_be_trusted(explorer):
     assert len(charts(app)) == 5
     assert "The full probe against a second full probe" in words(app)
     assert "kappa 0.880 (0.850 to 0.910)" in words(app)
-    assert "nothing is lost at the dotted line" in words(app)
+    assert "At the dotted line, a smaller probe loses nothing." in words(app)
     app.segmented_control(key="trust-other-sampling").set_value("likelihood").run()
     assert "The full probe against the likelihood" in words(app)
     assert app.button(key="probe-again").label == "Finish the second probe (60 facts left)"
@@ -376,7 +376,7 @@ def test_results_show_accuracy_headline_and_changes(explorer):
     app = explorer("results")
     assert [metric.value for metric in app.metric] == ["41.7%", "33.3%", "23.9%", "19.4%"]
     assert app.metric[0].delta == "+34.3 points"
-    assert "39.7 to 43.7% (95%, levels' Wilson)" in words(app)
+    assert "39.7 to 43.7% (95%, from the levels' Wilson intervals)" in words(app)
     assert "without echo facts: 41.7%" in words(app)
     counts, changed = app.dataframe[0].value, app.dataframe[1].value
     assert list(counts.columns) == ["gained", "lost", "kept", "still wrong"]

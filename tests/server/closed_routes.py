@@ -31,7 +31,7 @@ def table(app: Any) -> list[tuple[str, str, str]]:
 
 
 def main() -> None:
-    """Every route, without and with a session, at the server as serve.py builds it."""
+    """Every route, without and with a session, at the server as app.py builds it."""
     for option, value in (("server.address", "0.0.0.0"), ("server.enableStaticServing", True), ("server.scriptHealthCheckEnabled", True)):
         st.config.set_option(option, value)
     app = importlib.import_module("app").app

@@ -67,7 +67,7 @@ def test_after_streamlits_login_the_page_is_there_and_the_door_knows(installed, 
 
 
 def test_a_server_on_an_open_address_ends_before_it_serves(monkeypatch):
-    """`streamlit run serve.py --server.address 0.0.0.0` without the command's flag: one sentence and no server."""
+    """`streamlit run app.py --server.address 0.0.0.0` without the command's flag: one sentence and no server."""
     monkeypatch.setattr(st, "get_option", {"server.address": "0.0.0.0", "server.corsAllowedOrigins": []}.get)
     monkeypatch.setenv("SFTQA_TOKEN", TOKEN)
     with pytest.raises(SystemExit, match=r"On 0\.0\.0\.0 others could open the explorer"):
