@@ -10,6 +10,7 @@ import torch
 from sftqa_core.engine import decoder
 from sftqa_core.errors import ModelUnavailable, SettingsError
 from sftqa_core.knowledge.aliases import Aliases
+from sftqa_core.memory import probing
 from sftqa_core.memory.estimating import Likelihood, Question, answer_ids
 from sftqa_core.memory.probe_stores import EstimateStore, likelihood_levels
 from sftqa_core.memory.probing import probe_facts
