@@ -217,13 +217,13 @@ class PartStore:
         the key is none of them: results of a model that was fetched elsewhere, or at another commit with the same files, are found."""
         path = self.writable() / ORIGINS
         try:
-            known = json.loads(path.read_text(encoding="utf-8"))
+            origins = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
-            known = []
-        if not isinstance(known, list):
-            known = []
-        if origin not in known:
-            keep_json(path, [*known, origin])
+            origins = []
+        if not isinstance(origins, list):
+            origins = []
+        if origin not in origins:
+            keep_json(path, [*origins, origin])
 
     def mend(self) -> None:
         """Write the settings anew where they are lost or damaged: without them the results are not found by looking."""
@@ -231,10 +231,10 @@ class PartStore:
         if not path.parent.exists():
             return
         try:
-            known = json.loads(path.read_text(encoding="utf-8")) == self.settings
+            same = json.loads(path.read_text(encoding="utf-8")) == self.settings
         except (OSError, ValueError):
-            known = False
-        if not known:
+            same = False
+        if not same:
             write_json(path, self.settings)
 
     @classmethod
@@ -260,12 +260,12 @@ _NORMAL_975 = 1.9599639845400545  # the normal distribution's 97.5% quantile
 
 def matched_answers(completions: pd.DataFrame, wanted: Mapping[str, WantedFact]) -> list[str | None]:
     """For each COMPLETIONS row the answer its text contains, as it was given, or None. Every fact must be in `wanted`."""
-    seen: dict[tuple[str, str], str | None] = {}
+    answer_in: dict[tuple[str, str], str | None] = {}
     matched = []
     for pair in zip(completions["fact_id"], completions["text"], strict=True):
-        if pair not in seen:
-            seen[pair] = wanted[pair[0]].compiled.find(pair[1])
-        matched.append(seen[pair])
+        if pair not in answer_in:
+            answer_in[pair] = wanted[pair[0]].compiled.find(pair[1])
+        matched.append(answer_in[pair])
     return matched
 
 
