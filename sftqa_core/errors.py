@@ -1,7 +1,7 @@
 """Every error a person can meet, as one small tree.
 
 A message says what was wrong, what was seen and what to do next. Foreign exceptions are turned into one of
-these where they enter the program (loading.py for transformers and the hub, sources for files), so that the
+these where they enter the program (loading.py for transformers, hub_cache.py for the hub, knowledge/ for files), so that the
 page, the command line and the worker can show `str(error)` as it is.
 """
 
@@ -13,24 +13,24 @@ class SftqaError(Exception):
     """The root: anything the program tells a person instead of a traceback."""
 
 
-class SettingsError(SftqaError):
-    """Settings that cannot be used. `problems` holds every sentence, not only the first."""
+class SeveralProblems(SftqaError):
+    """What can be wrong in several ways at once. `problems` holds every sentence, not only the first."""
 
     def __init__(self, problems: str | list[str]):
         self.problems = [problems] if isinstance(problems, str) else list(problems)
         super().__init__("\n".join(self.problems))
 
 
-class FactsError(SftqaError):
+class SettingsError(SeveralProblems):
+    """Settings that cannot be used."""
+
+
+class FactsError(SeveralProblems):
     """A fact source that cannot be read; `problems` lists every fault by row and column."""
-
-    def __init__(self, problems: str | list[str]):
-        self.problems = [problems] if isinstance(problems, str) else list(problems)
-        super().__init__("\n".join(self.problems))
 
 
 class ModelUnavailable(SftqaError):
-    """A model that is not here, cannot be had, or must not be loaded."""
+    """A model that is not here, cannot be fetched, or must not be loaded."""
 
 
 class NotEnoughFacts(SftqaError):
@@ -50,9 +50,9 @@ class OtherVersion(ArtifactDamaged):
 
 
 class StorageError(SftqaError, OSError):
-    """The disk refused: it is full, read-only, someone else's, gone. `errno` says which.
+    """The disk refused: it is full, read-only, someone else's, or gone. `errno` says which.
 
-    It is an `OSError` too, so that work which can do without writing passes over it as over any other.
+    It is also an `OSError`, so work that can do without the file handles it like any other.
     """
 
     def __init__(self, message: str, number: int | None = None):
@@ -75,16 +75,16 @@ class OutOfMemory(SftqaError):
 
 
 class Stopped(SftqaError):
-    """The person asked the work to stop; what was finished is kept."""
+    """The person asked the work to stop; finished parts are kept."""
 
 
 _LONGEST = 300  # characters of another library's words
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception of another library says, in one line that can be shown: the hub's token never stands in it."""
+    """An exception of another library in one line that can be shown; it never contains the hub's token."""
     from huggingface_hub import get_token
 
-    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     token = get_token()
-    return (said.replace(token, "(token)") if token else said)[:_LONGEST].rstrip(".: ")
+    return (line.replace(token, "(token)") if token else line)[:_LONGEST].rstrip(".: ")

@@ -12,16 +12,15 @@ import json
 import re
 import reprlib
 import types
-import typing
-from collections.abc import Callable, Mapping
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Self, Union, cast, get_args, get_origin, get_type_hints
 
 from sftqa_core.errors import SettingsError
 
 _QUOTED = reprlib.Repr()
 _QUOTED.maxlevel, _QUOTED.maxlist, _QUOTED.maxtuple, _QUOTED.maxdict = 2, 12, 12, 6
 _QUOTED.maxstring = _QUOTED.maxother = 120
-MAX_LISTED = 20  # problems told one by one
+MAX_LISTED = 20  # problems that a message lists
 _LARGEST = 2**63 - 1  # what tables and databases hold
 _SETTING = "setting"  # in a field's metadata
 _DEEPEST = 50  # levels of lists and objects where a record holds any JSON
@@ -76,35 +75,35 @@ class Setting:
 
 
 def setting(default: Any = dataclasses.MISSING, *, make: Callable[[], Any] | None = None, **about: Any) -> Any:
-    """A record's field with all that is to be known of it (`Setting`); `make` makes a default that is a record of its own."""
+    """A record's field with its `Setting`; `make` makes a default that is a record itself."""
     metadata = {_SETTING: Setting(**about)}
     return dataclasses.field(default_factory=make, metadata=metadata) if make else dataclasses.field(default=default, metadata=metadata)
 
 
 def like(kind: Any, name: str, **changes: Any) -> Any:
-    """A field that is another record's, with what it says about itself; `changes` say what is otherwise here."""
+    """A field of another record with its `Setting`; `changes` replace parts of that."""
     (same,) = (field for field in dataclasses.fields(kind) if field.name == name)
     metadata = {_SETTING: dataclasses.replace(same.metadata[_SETTING], **changes)}
     return dataclasses.field(default=same.default, default_factory=same.default_factory, metadata=metadata)
 
 
 def declared(kind: Any) -> dict[str, Setting]:
-    """A record's settings by name, in their order."""
+    """A record's settings by name, in their order. The dict is shared: do not change it."""
     return _declared(kind)
 
 
-@functools.cache
+@functools.cache  # typed apart: mypy takes the class of a dataclass for something that can't be hashed
 def _declared(kind: Any) -> dict[str, Setting]:
-    hints, found = typing.get_type_hints(kind), {}
+    hints, settings = get_type_hints(kind), {}
     for field in dataclasses.fields(kind):
-        inner = [hint for hint in typing.get_args(hints[field.name]) if hint is not type(None)]
-        optional = type(None) in typing.get_args(hints[field.name])
+        inner = [hint for hint in get_args(hints[field.name]) if hint is not type(None)]
+        optional = type(None) in get_args(hints[field.name])
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
         default = ... if default is dataclasses.MISSING else default
-        own = field.metadata.get(_SETTING, Setting())
+        about = field.metadata.get(_SETTING, Setting())
         plain = inner[0] if optional else hints[field.name]
-        found[field.name] = dataclasses.replace(own, name=field.name, kind=plain, optional=optional, default=default)
-    return found
+        settings[field.name] = dataclasses.replace(about, name=field.name, kind=plain, optional=optional, default=default)
+    return settings
 
 
 def has_effect(kind: Any, values: Mapping[str, Any], name: str) -> bool:
@@ -116,12 +115,12 @@ def has_effect(kind: Any, values: Mapping[str, Any], name: str) -> bool:
 
 def keyed(record: Any, whose: Keys) -> dict[str, Any]:
     """The settings, as JSON, that stand in a key."""
-    found = {name: about for name, about in declared(type(record)).items() if about.keys is not None and whose in about.keys}
-    return {name: _plain(getattr(record, name)) for name in found if _stands(record, name)}
+    names = [name for name, about in declared(type(record)).items() if about.keys is not None and whose in about.keys]
+    return {name: _plain(getattr(record, name)) for name in names if _stands(record, name)}
 
 
 def _stands(record: Any, name: str) -> bool:
-    """Of a setting that is left out at its default; one under such a setting comes and goes with that one."""
+    """Whether a setting is in the keys now: one with IF_SET only off its default, one under such a setting together with it."""
     known = declared(type(record))
     about = known[name]
     if about.keys is None or Keys.IF_SET not in about.keys:
@@ -138,7 +137,12 @@ class Record:
     """
 
     def __post_init__(self) -> None:
-        wrong = _halves(self) or [*_out_of_bounds(self), *self.problems()]
+        values = [(field, getattr(self, field.name)) for field in dataclasses.fields(cast(Any, self))]
+        # texts with half a character (out of a file name in another encoding, or of JSON) can be stored nowhere
+        wrong = [f"{field.name} holds half a character: {shown(bad)}." for field, value in values if (bad := _half(value)) is not None]
+        if not wrong:
+            bounded = [(field.metadata[_SETTING], field.name, value) for field, value in values if _SETTING in field.metadata]
+            wrong = [problem for about, name, value in bounded for problem in about.problems(name, value)] + self.problems()
         if wrong:
             raise SettingsError(listed(list(dict.fromkeys(wrong))))
 
@@ -155,10 +159,11 @@ class Record:
         """The record that `to_dict` wrote. Raises `SettingsError` on unknown or missing keys."""
         if not isinstance(data, dict):
             raise SettingsError(f"{cls.__name__} must be a JSON object, got {type(data).__name__}.")
-        fields = {f.name: f for f in dataclasses.fields(typing.cast(Any, cls))}
-        hints = typing.get_type_hints(cls)
+        fields = {f.name: f for f in dataclasses.fields(cast(Any, cls))}
+        hints = get_type_hints(cls)
         wrong = [f"{cls.__name__} has no setting {shown(key)}; it knows {', '.join(fields)}." for key in data if key not in fields]
-        wrong += [f"{cls.__name__} needs '{name}'." for name, f in fields.items() if name not in data and _required(f)]
+        required = [name for name, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING]
+        wrong += [f"{cls.__name__} needs '{name}'." for name in required if name not in data]
         values = {}
         for key in fields.keys() & data.keys():
             try:
@@ -178,7 +183,11 @@ class Record:
 
 def fingerprint(value: Any) -> str:
     """16 hex digits of SHA-256 over canonical JSON (sorted keys, no spaces)."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return digest(json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False))
+
+
+def digest(text: str) -> str:
+    """16 hex digits of a text's SHA-256."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -209,16 +218,21 @@ def listed(problems: list[str]) -> list[str]:
 
 
 def parse_json(text: str) -> Any:
-    """JSON from outside. Raises ValueError, in plain words, also for a name that stands twice in an object, for numbers of
-    thousands of digits and for nesting that goes too deep."""
+    """JSON from outside. Raises ValueError in plain words, also for a name that stands twice in an object."""
+    return in_plain_words(lambda text: json.loads(text, object_pairs_hook=_once), text)
+
+
+def in_plain_words(parse: Callable[[str], Any], text: str) -> Any:
+    """What `parse` makes of a text from outside, JSON or TOML. Its ValueErrors pass through; it raises one, too, for numbers of
+    thousands of digits and for nesting that is too deep, which Python words for programmers."""
     try:
-        return json.loads(text, object_pairs_hook=_once)
-    except (json.JSONDecodeError, _Twice):
-        raise
+        return parse(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except ValueError as error:
-        raise ValueError("it holds a number of thousands of digits" if "digits" in str(error) else str(error)) from None
+        if str(error).startswith("Exceeds the limit"):
+            raise ValueError("it holds a number of thousands of digits") from None
+        raise
 
 
 def shown(value: Any) -> str:
@@ -233,25 +247,16 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in pairs:
         if name in values:
-            raise _Twice(f"duplicate key {shown(name)}")
+            raise ValueError(f"duplicate key {shown(name)}")
         values[name] = value
     return values
 
 
-class _Twice(ValueError):
-    """A name stands twice in a JSON object."""
-
-
-def _halves(record: Any) -> list[str]:
-    """Texts with half a character (out of a file name in another encoding, or of JSON) can be stored nowhere."""
-    fields = dataclasses.fields(record)
-    return [f"{f.name} holds half a character: {shown(bad)}." for f in fields if (bad := _half(getattr(record, f.name))) is not None]
-
-
 def _half(value: Any) -> str | None:
+    """A text with half a character in it, or inside it."""
     if isinstance(value, str):
         return value if not value.isascii() and _HALF.search(value) else None
-    inside: typing.Iterable[Any] = ()
+    inside: Iterable[Any] = ()
     if isinstance(value, (list, tuple)):
         inside = value
     elif isinstance(value, dict):
@@ -264,23 +269,10 @@ def _too_deep(value: Any, levels: int = _DEEPEST) -> bool:
     return levels < 0 or any(_too_deep(item, levels - 1) for item in inside)
 
 
-def _out_of_bounds(record: Any) -> list[str]:
-    settings = [(f.name, f.metadata.get(_SETTING)) for f in dataclasses.fields(record)]
-    return [problem for name, about in settings if about for problem in about.problems(name, getattr(record, name))]
-
-
-def _is_later(field: dataclasses.Field) -> bool:
-    return _SETTING in field.metadata and field.metadata[_SETTING].later
-
-
-def _required(field: dataclasses.Field) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-
-
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        items = [(f, getattr(value, f.name)) for f in dataclasses.fields(value)]
-        return {f.name: _plain(item) for f, item in items if not (_is_later(f) and item == f.default)}
+        items = [(f, getattr(value, f.name), f.metadata.get(_SETTING)) for f in dataclasses.fields(value)]
+        return {f.name: _plain(item) for f, item, about in items if not (about and about.later and item == f.default)}
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
@@ -290,8 +282,8 @@ def _plain(value: Any) -> Any:
 
 def _typed(hint: Any, value: Any) -> Any:
     """`value` as the annotated type, or a TypeError that says what was seen."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
         return _typed(next(a for a in arguments if a is not type(None)), value)

@@ -1,10 +1,10 @@
-"""Processes of ours: which one is meant, how one is started, and how it answers the one that started it.
+"""Our own processes: their identity, their start, and how a child answers the process that started it.
 
 A process is known by host, boot, pid and start time, so that a number that was given to another program is never taken for it: on Linux
 by clock ticks since boot (which a changed clock does not move), elsewhere by the creation time.
 
-One that answers gets a request, a line of JSON, on standard input, and writes lines of JSON on standard output. Its standard input
-stays open for as long as the process that asked lives: when that ends, however that comes about, this one ends, too.
+A child that answers gets a request, a line of JSON, on standard input, and writes lines of JSON on standard output. Its standard input
+stays open while its starter lives: when that ends, in whatever way, the child ends, too.
 """
 
 import contextlib
@@ -18,7 +18,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,7 +28,7 @@ from sftqa_core.workspace import PACKAGE
 
 BEAT_S = 10.0  # how often a process touches its beat file
 BEAT_LIMIT_S = 90.0  # a process on another host whose beat is older than this is taken for dead
-_SERVERS_OWN = ("SFTQA_TOKEN", "SFTQA_LOGIN")  # who may see the explorer: no process that works needs that
+_SERVERS_OWN = ("SFTQA_TOKEN", "SFTQA_LOGIN")  # secrets of the explorer, which no working process needs
 _saying = threading.Lock()
 
 
@@ -72,7 +71,7 @@ class ProcessId(Record):
 
 @cache
 def boot_id() -> str:
-    """This machine since it was started; empty where the system has no such name."""
+    """The id of this machine's boot; empty where the system has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -105,17 +104,17 @@ def start(module: str, arguments: Sequence[str] = (), environment: Mapping[str, 
 
 def our_environment() -> dict[str, str]:
     """This process's environment without what is the server's own; with it a child finds this package wherever it works."""
-    found = {name: value for name, value in os.environ.items() if name not in _SERVERS_OWN}
+    environment = {name: value for name, value in os.environ.items() if name not in _SERVERS_OWN}
     if (PACKAGE.parent / "app.py").exists():  # a checkout may run without being installed
-        found["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]))
-    return found
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]))
+    return environment
 
 
-@contextmanager
+@contextlib.contextmanager
 def answers(module: str, request: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Iterator[queue.Queue[dict[str, Any]]]:
-    """What a process that is started for it says to `request`; after its last line {"ended": the last line of its log}.
+    """Start a process and hand it `request`: a queue of its answers, after the last one {"ended": the last line of its log}.
 
-    It does not outlive the block. Whoever waits sets the deadline: `get(timeout=...)`. Raises OSError.
+    The process ends with the block. The caller sets the deadline: `get(timeout=...)`. Raises OSError.
     """
     lines: queue.Queue[dict[str, Any]] = queue.Queue()
     with tempfile.TemporaryFile() as log:
@@ -123,10 +122,10 @@ def answers(module: str, request: Mapping[str, Any], environment: Mapping[str, s
         process = start(module, (), environment, encoding="utf-8", errors="replace", **pipes)
         assert process.stdin is not None
         assert process.stdout is not None
-        said: Any = process.stdout
+        written: Any = process.stdout
 
         def pass_on() -> None:
-            for line in said:
+            for line in written:
                 with contextlib.suppress(ValueError):  # a library's, not ours
                     message = json.loads(line)
                     if isinstance(message, dict):
@@ -151,7 +150,7 @@ def answers(module: str, request: Mapping[str, Any], environment: Mapping[str, s
 
 
 def asked() -> dict[str, Any]:
-    """In a process that answers: the request. From then on it ends with the process that asked, which never writes there again."""
+    """In a process that answers: the request. From now on this process ends with its starter, which never writes there again."""
     request = json.loads(sys.stdin.readline())
 
     def end_with_starter() -> None:
@@ -164,6 +163,6 @@ def asked() -> dict[str, Any]:
 
 
 def say(message: Mapping[str, Any]) -> None:
-    """In a process that answers: say one thing, from any thread."""
+    """In a process that answers: send one message, from any thread."""
     with _saying:
         print(json.dumps(message), flush=True)

@@ -1,4 +1,4 @@
-"""How long work speaks to whoever waits for it: a terminal, a job's folder, or nobody."""
+"""How long work reports its progress: to a terminal, to a job's folder, or to nobody."""
 
 import time
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Protocol
 from sftqa_core.errors import Stopped
 from sftqa_core.jsonrecord import Record
 
-WARM_S = 10.0  # until so much is spent, or a twentieth is done, nothing is said of the time left
+WARM_S = 10.0  # before that, or a twentieth of the work, no time left is reported
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Reporter(Protocol):
     """What every workflow is handed; the console, the job folder and the tests each implement it."""
 
     def progress(self, update: Progress) -> None:
-        """Tell how far a phase has come."""
+        """Report how far a phase has come."""
 
     def log(self, line: str) -> None:
         """Keep one line of text."""
@@ -50,7 +50,7 @@ class Silent:
 
 
 class Recorder:
-    """A reporter that keeps what it is told, for whoever looks at work from outside; `check` stops it after so many updates."""
+    """A reporter that keeps everything in RAM; `check` stops the work after so many updates."""
 
     def __init__(self, stop_after: int | None = None):
         self.updates: list[Progress] = []
@@ -89,6 +89,6 @@ class Phase:
         self.done += pieces
         elapsed_s = max(time.monotonic() - self.started_s, 1e-9)
         rate = self.done / elapsed_s
-        known = elapsed_s >= WARM_S or self.done * 20 >= self.total  # the first pieces pay for the start and foretell hours
-        left_s = (self.total - self.done) / rate if rate > 0 and known else None
+        warm = elapsed_s >= WARM_S or self.done * 20 >= self.total  # the first pieces pay for the start: they would forecast hours
+        left_s = (self.total - self.done) / rate if rate > 0 and warm else None
         self.reporter.progress(Progress(self.name, self.done, self.total, self.unit, rate, left_s, dict(values)))

@@ -1,7 +1,7 @@
-"""The only code that knows where things lie.
+"""The only code that knows where files are kept.
 
 A workspace is two layers: the folder a person's work goes to (SFTQA_CACHE, else `cache/` beside a checkout's
-app.py, else `cache/` in the current folder) and, under it, what ships with the program, which is only read.
+app.py, else `cache/` in the current folder) and, under it, the files that ship with the program, which are only read.
 """
 
 import os
@@ -13,7 +13,7 @@ _NETWORK = ("nfs", "cifs", "smb", "afs", "ceph", "lustre", "gpfs", "beegfs", "gl
 
 
 def app_folder() -> Path:
-    """Where app.py and pages/ lie: the checkout's root, or the copy inside an installed wheel."""
+    """The folder of app.py and pages/: the checkout's root, or the copy inside an installed wheel."""
     bundle = PACKAGE / "bundle"
     return bundle if (bundle / "app.py").exists() else PACKAGE.parent
 
@@ -27,8 +27,8 @@ def shipped_folder() -> Path:
 
 
 def typed_path(name: str) -> tuple[Path, str]:
-    """Where a name that a person typed points on this machine, and what is there: "folder", "file", or "" for nothing that can be
-    looked at. Models and fact sources, which may also be called by names and hub ids, ask here."""
+    """A name that a person typed as a path, and what is there: "folder", "file", or "" for nothing that can be looked at. For models
+    and fact sources, which also have names and hub ids."""
     try:
         path = Path(name).expanduser()
     except RuntimeError:  # ~someone, who has no home here
@@ -70,7 +70,7 @@ class Workspace:
 
     @property
     def layers(self) -> tuple[Path, Path]:
-        """Both layers, the user's first: what is looked up is looked for in this order."""
+        """Both layers in the order of look-ups: the user's first."""
         return (self.root, self.shipped)
 
     @property
@@ -100,12 +100,12 @@ class Workspace:
 
     @property
     def reports(self) -> Path:
-        """Reports of finished studies, which can be counted anew from their cells."""
+        """Reports of finished studies, which can be computed again from their cells."""
         return self.root / "reports"
 
     @property
     def unfinished(self) -> Path:
-        """Checkpoints of trainings that were cut off, which the same training goes on from."""
+        """Checkpoints of interrupted trainings, from which the same training resumes."""
         return self.root / "unfinished"
 
     @property

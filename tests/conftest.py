@@ -3,8 +3,10 @@
 import gc
 import os
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -34,6 +36,31 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SFTQA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("SFTQA_STATE", str(tmp_path / "state"))
     return Workspace.current()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def start_anew() -> Iterator[Callable[..., Any]]:
+    """How processes are started; from here on those that answer are forked instead (zygote.py)."""
+    from sftqa_core import processes
+    from tests.zygote import IMPORTED, Forked
+
+    begin = processes.start
+
+    def start(module: str, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None, **how: Any) -> Any:
+        if module not in IMPORTED or sys.platform == "win32":
+            return begin(module, arguments, environment, **how)
+        return Forked(module, processes.our_environment() if environment is None else environment, how["stderr"])
+
+    processes.start = start
+    yield begin
+    processes.start = begin
+
+
+@pytest.fixture(autouse=True)
+def anew(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, start_anew: Callable[..., Any]) -> None:
+    """Tests that are marked `anew` start processes as ever."""
+    if request.node.get_closest_marker("anew"):
+        monkeypatch.setattr("sftqa_core.processes.start", start_anew)
 
 
 def pytest_collection_finish() -> None:

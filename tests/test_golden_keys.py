@@ -28,7 +28,7 @@ import pandas as pd
 import pytest
 
 # Where keys are made, and what they are made of. Those that load torch are imported in `checkpoints` and `pretrainings`.
-from sftqa_core.artifacts import versions
+from sftqa_core import artifacts
 from sftqa_core.engine.wanted_facts import wanted_facts
 from sftqa_core.evaluation.predictions import is_kept, kept_predictions
 from sftqa_core.jsonrecord import fingerprint
@@ -56,7 +56,7 @@ from sftqa_core.records import (
     StudySettings,
     TrainSettings,
 )
-from sftqa_core.records.command import command_of
+from sftqa_core.records.job import command_of
 from sftqa_core.studies.cells import Cells
 from sftqa_core.studies.model_study import ModelStudy
 from sftqa_core.training.optimizers import default_learning_rate
@@ -358,7 +358,7 @@ def others(patch: pytest.MonkeyPatch, tmp: Path) -> dict[str, Any]:
     speeds = json.loads((Workspace.current().state / "speeds.json").read_bytes())
     with patch.context() as inside:
         inside.setattr(importlib.metadata, "version", lambda name: "1")
-        recorded = sorted(versions())
+        recorded = sorted(artifacts._versions.__wrapped__())
     return {"speeds": sorted(speeds), "chat template": ChatTemplate("{{ messages }}").fingerprint(), "versions": recorded}
 
 

@@ -45,7 +45,7 @@ STEPS = (  # what, how, and what must not be loaded then
     ("the device", "from sftqa_core.models.devices import resolve_device; resolve_device('auto')", "pandas"),
     (
         "examples, runs, accuracy and comparisons",
-        "from sftqa_core.evaluation import intervals, predictions; from sftqa_core.records import command\n"
+        "from sftqa_core.evaluation import intervals, predictions; from sftqa_core.records import job\n"
         "from sftqa_core.training import encoding, objectives, optimizers, runs, selection, trying",
         "scipy",
     ),

@@ -21,7 +21,6 @@ from sftqa_core.records import (
     TrainSettings,
     read_cutoffs,
     with_cutoffs,
-    written_cutoffs,
 )
 
 SETTINGS = [
@@ -125,8 +124,8 @@ def test_cutoffs_of_ones_own_name_their_levels_and_are_written_as_they_are_read(
     assert own.cutoffs == (0.0, 0.2, 0.4, 0.6, 0.8)
     assert own.sampling == PAPER.sampling
     assert with_cutoffs((0, 0.25, 0.5, 0.75)) is PAPER
-    assert written_cutoffs(own) == "0,0.2,0.4,0.6,0.8"
-    assert read_cutoffs(written_cutoffs(with_cutoffs((0.0, 1 / 3)))) == (0.0, 1 / 3)
+    assert own.written_cutoffs == "0,0.2,0.4,0.6,0.8"
+    assert read_cutoffs(with_cutoffs((0.0, 1 / 3)).written_cutoffs) == (0.0, 1 / 3)
 
 
 def test_what_slick_added_to_records_changes_no_older_key():

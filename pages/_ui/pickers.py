@@ -12,9 +12,9 @@ from pages._ui.titles import run_title, source_name
 from pages._ui.wording import literal
 from sftqa_core import records
 from sftqa_core.errors import SettingsError
-from sftqa_core.records.schemes import MOST_CUTOFFS
+from sftqa_core.records.schemes import MOST_CUTOFFS, SCHEME_NAMES
 
-LEVELS_BY = {**records.SCHEME_NAMES, "cutoffs": "custom cut-offs"}
+LEVELS_BY = {**SCHEME_NAMES, "cutoffs": "custom cut-offs"}
 _HELP = {**records.SCHEME_HELP, "cutoffs": "the paper's completions, with other cut-offs between the levels"}
 _SCHEME_HELP = " ".join(f"{name[0].upper()}{name[1:]}: {_HELP[by]}." for by, name in LEVELS_BY.items())
 METHOD_HELP = (
@@ -137,7 +137,7 @@ def _own_cutoffs() -> records.LevelScheme:
                 st.session_state[f"cut-{at}"] = round((1 + cuts[-1]) / 2, 2)
             cuts.append(round(float(st.number_input(f"L{at}: R up to", 0.0, 0.99, step=0.05, key=f"cut-{at}", **kept)), 2))
     scheme = records.with_cutoffs(cuts)
-    st.query_params["cut"] = records.written_cutoffs(scheme)
+    st.query_params["cut"] = scheme.written_cutoffs
     return scheme
 
 

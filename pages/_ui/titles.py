@@ -11,7 +11,6 @@ from sftqa_core.errors import SftqaError
 from sftqa_core.jsonrecord import Setting, declared, has_effect
 from sftqa_core.records import (
     PROMPTS,
-    SCHEME_NAMES,
     SCHEMES,
     STUDIES,
     Job,
@@ -22,6 +21,7 @@ from sftqa_core.records import (
     StudySettings,
     TrainSettings,
 )
+from sftqa_core.records.schemes import SCHEME_NAMES
 
 PROMPT_NAMES = {"qa": "The paper's prompt", "plain": "Question/Answer prompt", "chat": "Model's chat template", "own": "Custom prompt"}
 JOB_SETTINGS = {"train": TrainSettings, "probe": ProbeSettings, "pretrain": PretrainSettings, "study": StudySettings}

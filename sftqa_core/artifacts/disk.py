@@ -1,14 +1,14 @@
 """Files and folders on disk: complete or absent, after a kill and after a power cut.
 
-Content is flushed to the disk before its name is, and a name before what it replaces is removed. What killed processes leave
-behind, and what was set aside, is found by name, brought back or swept:
+Content is flushed to the disk before its name is, and a name before the old result is removed. Files that killed processes leave
+behind, and those set aside, are known by their names:
 
     .NAME.PID-HOME.RANDOM       a file or folder that is being written; HOME tells the machine, its boot and its process numbers apart
     .NAME.PID-HOME.RANDOM.old   what it is to replace, moved aside for a moment where the file system can't exchange the two
     NAME.damaged, NAME.damaged.2  set aside: never read, never listed, never removed unless a person asks
 
-The first is removed once its writer is dead for certain, or, where that can't be told (another machine, a container), when it was
-left alone for a day. The second goes back to its place at once when its writer is dead and the place is empty.
+The first is removed once its writer is certainly dead, or, where that is unknown (another machine, a container), after a day without
+a change. The second goes back to its place as soon as its writer is dead and the place is empty.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ _LEFT = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d{1,9})(-(?P<home>[0-9a-f]{8}))?\.
 _ASIDE = re.compile(r".+\.damaged(\.\d+)?", re.DOTALL)
 _STALE_S = 86_400
 _PUT_S = 60  # no writer needs longer between its two renames
-_FRESH_S = 2  # a folder that changed so lately may change again without its time of change telling
+_FRESH_S = 2  # a folder that changed so lately may change again without a new time of change
 _OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 _NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 _NO_FOLDER_FLUSH = (errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP)  # said by some network and FUSE file systems
@@ -49,7 +49,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole. Raises `StorageError` when the disk refuses; then nothing of it stays, and the old file does."""
+    """Write a file whole. Raises `StorageError` when the disk refuses: the old file then stays as it was."""
     with storing(path):
         make_folder(path.parent)
         sweep(path.parent)
@@ -69,7 +69,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def keep_json(path: Path, value: Any) -> bool:
-    """`write_json` for what is only kept to save time: where the disk refuses, nothing is kept. Whether it was."""
+    """`write_json` for what is only kept to save time; False where the disk refuses, and nothing is kept."""
     try:
         write_json(path, value)
     except OSError as error:
@@ -135,17 +135,17 @@ def put(work: Path, target: Path) -> None:
     remove(old)
 
 
-def exchange(one: Path, other: Path) -> bool:
+def exchange(path: Path, other: Path) -> bool:
     """Let two paths change places in one step; False where that can't be done, or `other` has gone."""
     rename = _renameat2()
     if rename is None:
         return False
-    if rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0:
+    if rename(_HERE, os.fsencode(path), _HERE, os.fsencode(other), _EXCHANGE) == 0:
         return True
     number = ctypes.get_errno()
     if number in (*_NO_EXCHANGE, errno.ENOENT):
         return False
-    raise OSError(number, os.strerror(number), str(one), None, str(other))
+    raise OSError(number, os.strerror(number), str(path), None, str(other))
 
 
 @cache
@@ -190,10 +190,10 @@ def set_aside(path: Path, seen: tuple[int, int] | None = None) -> Path | None:
 def identity(path: Path) -> tuple[int, int] | None:
     """What tells a folder from another one that takes its place; None where nothing is."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 @contextlib.contextmanager
@@ -205,8 +205,8 @@ def held(path: Path) -> Iterator[tuple[int, int] | None]:
         yield identity(path)  # Windows opens no folders
         return
     try:
-        found = os.fstat(handle)
-        yield found.st_dev, found.st_ino
+        status = os.fstat(handle)
+        yield status.st_dev, status.st_ino
     finally:
         os.close(handle)
 
@@ -236,8 +236,8 @@ def returned(target: Path) -> Path | None:
     folder can't be changed. None when there is no such thing."""
     for name in _moved_aside(target.parent):
         left = _LEFT.fullmatch(name)
-        if left and left["name"] == target.name and (found := _bring_back(target.with_name(name), target, left)):
-            return found
+        if left and left["name"] == target.name and (place := _bring_back(target.with_name(name), target, left)):
+            return place
     return None
 
 
@@ -289,11 +289,11 @@ def _moved_aside(parent: Path) -> tuple[str, ...]:
 
 @lru_cache(64)
 def _listed(parent: Path, changed_ns: int) -> tuple[str, ...]:
-    found = []
+    moved = []
     for path, left in left_behind(parent):
         with contextlib.suppress(OSError):  # another process has just put it back
-            found += [(path.lstat().st_ctime, path.name)] if left["old"] else []
-    return tuple(name for _, name in sorted(found, reverse=True))  # the one moved last first
+            moved += [(path.lstat().st_ctime, path.name)] if left["old"] else []
+    return tuple(name for _, name in sorted(moved, reverse=True))  # the one moved last first
 
 
 def _runs(pid: int) -> bool:
@@ -309,7 +309,7 @@ def _runs(pid: int) -> bool:
 
 def _untouched_s(path: Path) -> float:
     try:
-        return time.time() - max(found.lstat().st_mtime for found in (path, *path.rglob("*")))
+        return time.time() - max(inside.lstat().st_mtime for inside in (path, *path.rglob("*")))
     except OSError:
         return 0.0
 

@@ -1,4 +1,4 @@
-"""What is worked out once and kept for all threads of a process while it is asked for."""
+"""Values that are computed once and kept in RAM for all threads of a process."""
 
 import threading
 from collections import OrderedDict
@@ -9,9 +9,9 @@ T = TypeVar("T")
 
 
 class Kept(Generic[T]):
-    """Values by key, up to a total size; who was asked for longest ago goes first.
+    """Values by key, up to a total size; the least recently used goes first.
 
-    Two threads that ask for the same at once wait for one making; what is there is given out without waiting for anyone.
+    Two threads that ask for the same key share one computation; a value that is there is returned without waiting.
     """
 
     def __init__(self, most: int, size: Callable[[T], int] = lambda value: 1):

@@ -1,4 +1,4 @@
-"""What the disk refuses, in words: the only place where error numbers become sentences."""
+"""Errors of the disk in words: the only place where error numbers become sentences."""
 
 import errno
 import os
@@ -32,7 +32,7 @@ _IN_WORDS = re.compile(r"os error (\d+)|[Ee]rrno (\d+)")  # safetensors and toke
 
 
 def refusal(error: BaseException) -> int | None:
-    """The error number, if it was the disk that refused; None for anything else, a damaged file above all."""
+    """The error number, if the disk refused; None for anything else, such as a damaged file."""
     seen: BaseException | None = error
     while seen is not None:
         number = seen.errno if isinstance(seen, OSError) else None
@@ -46,14 +46,14 @@ def refusal(error: BaseException) -> int | None:
 
 @contextmanager
 def storing(path: Path) -> Iterator[None]:
-    """Work that writes `path`. What the disk refuses leaves as a `StorageError` in words, all else as it came."""
+    """Work that writes `path`: a refusal of the disk becomes a `StorageError` in words, other errors pass through."""
     with _worded(path, "written", " Nothing half-written stays, and what was there before is as it was."):
         yield
 
 
 @contextmanager
 def fetching(path: Path) -> Iterator[None]:
-    """Work that reads `path`. What the disk refuses leaves as a `StorageError`: the file may be as good as ever."""
+    """Work that reads `path`: a refusal of the disk becomes a `StorageError`, since the file itself may be whole."""
     with _worded(path, "read", ""):
         yield
 
@@ -71,7 +71,7 @@ def _worded(path: Path, what: str, kept: str) -> Iterator[None]:
 
 
 def in_sentence(error: OSError) -> StorageError | None:
-    """The error in words, if it was the disk that refused, for one that was met outside this module; else None."""
+    """An error that was caught elsewhere in words, if the disk refused; else None."""
     number, name = refusal(error), error.filename
     return None if number is None or not isinstance(name, str | os.PathLike) else _storage_error(Path(name).absolute(), "used", "", number)
 
@@ -100,7 +100,7 @@ def _free(place: Path) -> str:
 
 
 def _owned(place: Path) -> str:
-    """Who owns it, who may write there, and who is asking."""
+    """Who owns a place, who may write there, and as whom this program runs."""
     try:
         status = place.stat()
     except OSError:

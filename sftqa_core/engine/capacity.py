@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sftqa_core.errors import SettingsError
-from sftqa_core.models.devices import SEPARATE, device_ram
-from sftqa_core.models.footprint import Shape, prompts_at_once
-from sftqa_core.models.loading import LoadedModel
+from sftqa_core.models import devices, footprint, loading
 from sftqa_core.records import LevelScheme
 
 _WINDOW = ("max_position_embeddings", "n_positions", "max_seq_len", "model_max_length", "context_length")  # as transformers' families say
@@ -21,7 +19,7 @@ def context_window(config: Mapping[str, Any]) -> int | None:
     return next((size for name in _WINDOW if type(size := config.get(name)) is int and 0 < size <= _MOST), None)
 
 
-def window_of(loaded: LoadedModel) -> int | None:
+def window_of(loaded: loading.LoadedModel) -> int | None:
     """The same of a loaded model."""
     return context_window(loaded.model.config.get_text_config().to_dict())
 
@@ -36,7 +34,7 @@ def completion_tokens(scheme: LevelScheme) -> int:
     return 0 if scheme.method == "likelihood" else scheme.sampling.max_new_tokens
 
 
-def require_window(loaded: LoadedModel, lengths: Sequence[int], new_tokens: int, what: str, texts: Sequence[str]) -> None:
+def require_window(loaded: loading.LoadedModel, lengths: Sequence[int], new_tokens: int, what: str, texts: Sequence[str]) -> None:
     """Raise `SettingsError` unless every length (tokens), with `new_tokens` after it, fits the model's context window.
 
     `what` names the things that are measured (plural: "questions"), `texts` tells them apart for people, one a length.
@@ -55,18 +53,18 @@ def require_window(loaded: LoadedModel, lengths: Sequence[int], new_tokens: int,
     )
 
 
-def at_once(loaded: LoadedModel, prompt_length: int, rows: int, new_tokens: int) -> int:
+def at_once(loaded: loading.LoadedModel, prompt_length: int, rows: int, new_tokens: int) -> int:
     """How many prompts are read together: `prompts_at_once` of a loaded model and what is free now; 1 where its widths are not known."""
-    shape = Shape.of_loaded(loaded.model)
+    shape = footprint.Shape.of_loaded(loaded.model)
     if shape is None:
         return 1
-    return prompts_at_once(shape, loaded.device, prompt_length, rows, new_tokens, _free_bytes(loaded.device, loaded.gpus))
+    return footprint.prompts_at_once(shape, loaded.device, prompt_length, rows, new_tokens, _free_bytes(loaded.device, loaded.gpus))
 
 
 def _free_bytes(device: str, gpus: int) -> float:
     """Each of several GPUs keeps the keys and values of its own layers."""
-    if device not in SEPARATE:
-        ram = device_ram(device)
+    if device not in devices.SEPARATE:
+        ram = devices.device_ram(device)
         return ram.free if ram else 0
     import torch
 

@@ -1,9 +1,9 @@
-"""Keeps a model busy with many texts: rows split, those that are over leave, and new prompts enter in their place.
+"""Keeps a model busy with many texts: rows split, finished ones leave, and new prompts enter in their place.
 
-A row is what has been drawn after a prompt so far. Rows of one prompt share its keys and values, and those of the tokens that
+A row holds the tokens drawn after a prompt so far. Rows of one prompt share its keys and values, and those of the tokens that
 they have in common: nothing is copied when a row splits. A slot is free again when no row sees it any more.
 
-`packs` says of a model whether packed reading gives the numbers that it gives by itself: found out by comparing, once.
+`packs` tells whether packed reading gives a model's own numbers: it compares them once.
 """
 
 from collections import deque
@@ -15,8 +15,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from sftqa_core.engine.drawing import empty_cache, is_out_of_memory
-from sftqa_core.engine.packed import KeyValues, NextTokens, PackedModel, PrefixTree, Segment, Texts
+from sftqa_core.engine import drawing, packed
 from sftqa_core.errors import OutOfMemory
 from sftqa_core.models.loading import LoadedModel
 
@@ -26,9 +25,9 @@ Read = tuple[np.ndarray, torch.Tensor]  # rows (ascending indexes), and the logi
 
 @dataclass(frozen=True)
 class Load:
-    """How much is under way together. No result depends on it."""
+    """How many prompts are in progress together. No result depends on it."""
 
-    places: int  # prompts under way at most
+    places: int  # prompts in progress at most
     enter: int  # prompts that enter together, about
     enough: int  # tokens of a pass: while there are so many, nothing enters
 
@@ -39,20 +38,20 @@ class Load:
 
 
 class Decoder(Generic[T]):
-    """The loop that every use shares. A subclass says what an item's texts are and what logits mean.
+    """The loop that all uses share. A subclass defines an item's texts and what its logits mean.
 
     `place`, `depth`, `drawn` and `sees` have one entry a row; rows stand in the order of their places.
     """
 
-    def __init__(self, model: PackedModel, load: Load, max_new_tokens: int, hint: str):
+    def __init__(self, model: packed.PackedModel, load: Load, max_new_tokens: int, hint: str):
         self.model, self.load, self.max_new_tokens, self.hint = model, load, max_new_tokens, hint
         self.begin()
 
     def begin(self) -> None:
-        """Forget everything that is under way."""
-        self.items: dict[int, T] = {}  # under way: first place -> item
+        """Forget everything that is in progress."""
+        self.items: dict[int, T] = {}  # in progress: first place -> item
         self.places_of: dict[int, np.ndarray] = {}  # first place -> places
-        self.keys = KeyValues(self.load.places)
+        self.keys = packed.KeyValues(self.load.places)
         self.place, self.depth = np.empty((2, 0), dtype=np.int64)
         self.drawn = np.empty((0, self.max_new_tokens), dtype=np.int64)
         self.sees = np.empty((0, 0), dtype=bool)  # [rows, slots]
@@ -66,20 +65,20 @@ class Decoder(Generic[T]):
         raise NotImplementedError
 
     def entered(self, items: list[tuple[T, np.ndarray]]) -> None:
-        """The texts of these items, in the order of `texts`, have got these places, and a row each."""
+        """Called when the texts of these items, in the order of `texts`, have their places, and a row each."""
 
     def moved(self, position: np.ndarray) -> None:
-        """Rows stand elsewhere now: `position` [rows that there were], their new indexes. New rows have depth 0."""
+        """Called when rows have moved: `position` [rows before] holds their new indexes. New rows have depth 0."""
 
     def ready(self) -> np.ndarray:
         """Rows that may go on (ascending indexes)."""
         return np.arange(len(self.place))
 
     def advance(self, reads: list[Read]) -> list[Any]:
-        """Draw the next tokens (`split`), let rows go (`keep`), `finish` items; returns results."""
+        """Draw the next tokens (`split`), remove rows (`keep`), `finish` items; returns results."""
         raise NotImplementedError
 
-    def wanted(self, tree: PrefixTree, places: np.ndarray) -> np.ndarray:
+    def wanted(self, tree: packed.PrefixTree, places: np.ndarray) -> np.ndarray:
         """Nodes after which logits are needed, of entering texts at these places."""
         return tree.paths[np.arange(len(tree.lengths)), tree.lengths - 1]
 
@@ -96,15 +95,15 @@ class Decoder(Generic[T]):
         self.place, self.depth, self.drawn, self.sees = (a[rows] for a in (self.place, self.depth, self.drawn, self.sees))
 
     def finish(self, first_place: int) -> None:
-        """The item at this place, whose rows are gone, is over."""
+        """Remove the item at this place, whose rows are gone."""
         del self.items[first_place], self.places_of[first_place]
 
     # --- the loop --------------------------------------------------------------------------------------------
 
     def run(self, items: Iterable[T]) -> Iterator[list[Any]]:
-        """Results of all items, some at a time; the items are asked for as they are needed and enter in their order.
+        """Results of all items, some at a time; items are drawn from the iterable as needed and enter in their order.
 
-        When the memory is full, what is under way begins again with half as many. Raises `OutOfMemory` when there is no
+        When the memory is full, the items in progress begin again, half as many at a time. Raises `OutOfMemory` when there is no
         room for a single item.
         """
         source, again = iter(items), deque[T]()
@@ -115,7 +114,7 @@ class Decoder(Generic[T]):
             try:
                 results, full = self._step(new), None
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
+                if not drawing.is_out_of_memory(error):
                     raise
                 results, full = [], error.with_traceback(None)  # the traceback would keep the failed pass's tensors alive
             if full is not None:
@@ -148,7 +147,7 @@ class Decoder(Generic[T]):
         entering = self._enter(new) if new else None
         due = self.ready()
         due = due[self.depth[due] > 0]
-        segments: list[tuple[np.ndarray, Segment]] = [(np.flatnonzero(self.depth == 0), entering)] if entering else []
+        segments: list[tuple[np.ndarray, packed.Segment]] = [(np.flatnonzero(self.depth == 0), entering)] if entering else []
         segments += [(due, self._due(due))] if len(due) else []
         rows, read = zip(*segments, strict=True)
         return self.advance(list(zip(rows, self.model.read(read), strict=True)))
@@ -162,15 +161,15 @@ class Decoder(Generic[T]):
         again.extendleft(reversed(unfinished))
         self.load = Load.of(max(sum(sizes) // 2, *sizes), self.load.enough)
         self.begin()
-        empty_cache()
+        drawing.empty_cache()
 
-    def _enter(self, new: list[T]) -> Texts:
+    def _enter(self, new: list[T]) -> packed.Texts:
         texts = sorted((tuple(text), number, at) for number, item in enumerate(new) for at, text in enumerate(self.texts(item)))
         free = np.ones(self.keys.places, dtype=bool)
         for taken in self.places_of.values():
             free[taken] = False
         places = np.flatnonzero(free)[: len(texts)]
-        tree = PrefixTree.of([ids for ids, _, _ in texts])
+        tree = packed.PrefixTree.of([ids for ids, _, _ in texts])
         where: list[dict[int, int]] = [{} for _ in new]
         for place, (_, number, at) in zip(places, texts, strict=True):
             where[number][at] = int(place)
@@ -188,17 +187,17 @@ class Decoder(Generic[T]):
         position = np.empty_like(order)
         position[order] = np.arange(len(order))
         self.moved(position[:rows])
-        placed = [(item, np.array([own[at] for at in range(len(own))])) for item, own in zip(new, where, strict=True)]
-        for item, own in placed:
-            self.items[int(own[0])], self.places_of[int(own[0])] = item, own
+        placed = [(item, np.array([place_of[at] for at in range(len(place_of))])) for item, place_of in zip(new, where, strict=True)]
+        for item, of_item in placed:
+            self.items[int(of_item[0])], self.places_of[int(of_item[0])] = item, of_item
         self.entered(placed)
-        return Texts(self.keys, tree, places, self.wanted(tree, places))
+        return packed.Texts(self.keys, tree, places, self.wanted(tree, places))
 
     def _widen(self, slots: int) -> None:
         more = max(0, slots - self.sees.shape[1])
         self.sees, self._key_positions = (np.pad(a, ((0, 0), (0, more))) for a in (self.sees, self._key_positions))
 
-    def _due(self, rows: np.ndarray) -> NextTokens:
+    def _due(self, rows: np.ndarray) -> packed.NextTokens:
         """The newest tokens of these rows."""
         places = self.place[rows]
         slots = self._free_slots(places)
@@ -207,7 +206,7 @@ class Decoder(Generic[T]):
         self._key_positions[places, slots] = positions
         sees, tokens = self.sees[rows], self.drawn[rows, self.depth[rows] - 1]
         width = int(np.flatnonzero(sees.any(axis=0))[-1]) + 1
-        return NextTokens(self.keys, tokens, positions, places, slots, sees[:, :width], self._key_positions[places, :width])
+        return packed.NextTokens(self.keys, tokens, positions, places, slots, sees[:, :width], self._key_positions[places, :width])
 
     def _free_slots(self, places: np.ndarray) -> np.ndarray:
         """A slot for each due row, of these places, that no row of its prompt sees."""
@@ -235,7 +234,7 @@ _checked: WeakKeyDictionary[torch.nn.Module, bool] = WeakKeyDictionary()
 
 
 def packs(loaded: LoadedModel) -> bool:
-    """Whether `PackedModel` can stand in for the model: the same logits for two texts, a shared beginning and two steps more.
+    """Whether `PackedModel` can replace the model: it gives the same logits for two texts with a shared beginning and two steps more.
 
     False for models without attention or with kinds of it that this program does not know, and for those that keep to
     their own attention. Costs three short passes, the first time.
@@ -249,27 +248,27 @@ def packs(loaded: LoadedModel) -> bool:
 
 def _agrees(loaded: LoadedModel) -> bool:
     known = np.arange(128) % loaded.model.get_input_embeddings().weight.shape[0]  # the ids within a small vocabulary, still different
-    trial = _Trial(PackedModel(loaded), known)
+    trial = _Trial(packed.PackedModel(loaded), known)
     try:
         logits = dict(row for rows in trial.run(range(len(_TEXTS))) for row in rows)
     except OutOfMemory:
         raise
-    except Exception:  # a family that can't be read like this may fail in any way
+    except Exception:  # a family that can't be read packed may fail in any way
         return False
-    packed = torch.stack([logits[step, text] for step in (1, 2) for text in range(len(_TEXTS))])
+    together = torch.stack([logits[step, text] for step in (1, 2) for text in range(len(_TEXTS))])
     plain = _plain_logits(loaded, known)
     if not bool(torch.isfinite(plain).all()):
-        return True  # a damaged model: reading it either way will say so
+        return True  # a damaged model: either way of reading reports it
     allowed = _SHARE.get(loaded.model.dtype, _ROUNDED) * float(plain.max() - plain.min())
     config = loaded.model.config.get_text_config()  # the trial's texts are too short to show whether a sliding window was kept to
     windowed = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
-    return float((packed - plain).abs().max()) <= allowed and (not windowed or bool(trial.model.windows))
+    return float((together - plain).abs().max()) <= allowed and (not windowed or bool(trial.model.windows))
 
 
 class _Trial(Decoder[int]):
     """Reads the texts together and then the tokens that are to follow."""
 
-    def __init__(self, model: PackedModel, known: np.ndarray):
+    def __init__(self, model: packed.PackedModel, known: np.ndarray):
         self.known = known
         super().__init__(model, Load(2, 2, 1), 3, "Choose a smaller model, or device cpu.")
 

@@ -31,7 +31,7 @@ def draw_tokens(logits: torch.Tensor, temperature: float, uniform: torch.Tensor,
 
 
 def in_reach_of_float64(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor where float64 can be computed: Apple's GPUs have none, and the processor beside them does it."""
+    """A tensor where float64 can be computed: Apple's GPUs have none, so their tensors move to the processor."""
     return tensor.cpu() if tensor.device.type == "mps" else tensor
 
 
@@ -42,7 +42,7 @@ def _drawn(logits: torch.Tensor, temperature: float, uniform: torch.Tensor, top_
         least = logits.topk(top_k).values[:, -1:]
         above, level = logits > least, logits == least
         among = above | (level & (level.cumsum(-1) <= top_k - above.sum(-1, keepdim=True)))  # of equal ones the first
-        chances.mul_(among)  # times 0, so that what is no number stays none
+        chances.mul_(among)  # times 0, so that NaN stays NaN
     cdf = chances.cumsum_(-1)
     total = cdf[:, -1:]
     if not bool(torch.isfinite(total).all()):
@@ -111,7 +111,7 @@ def decode(tokenizer: Any, rows: list[list[int]]) -> list[str]:
 
 @contextlib.contextmanager
 def naming(loaded: LoadedModel) -> Iterator[None]:
-    """What is wrong with the model at work is told with its name: several may be under way."""
+    """Put the model's name in front of its errors: several models may be at work."""
     name = loaded.card.name
     try:
         yield
@@ -127,13 +127,13 @@ def only_this_generation_config(model: Any, **settings: Any) -> Iterator[Generat
 
     Handing one to `generate` is not enough: it fills every value left open from the model's own.
     """
-    own = model.generation_config
+    before = model.generation_config
     config = GenerationConfig(top_k=0, top_p=1.0, temperature=1.0, repetition_penalty=1.0, num_beams=1, use_cache=True, **settings)
     model.generation_config = GenerationConfig()
     try:
         yield config
     finally:
-        model.generation_config = own
+        model.generation_config = before
 
 
 def halving(batches: Sequence[list[T]], run: Callable[[list[T]], Any], settings_hint: str) -> Iterator[tuple[list[T], Any]]:
@@ -161,11 +161,11 @@ def halving(batches: Sequence[list[T]], run: Callable[[list[T]], Any], settings_
             continue
         limit = len(batch) // 2
         waiting.append(batch)
-        empty_cache()  # out of the handler, so that the failed batch's tensors have been let go
+        empty_cache()  # outside the handler, which would keep the failed batch's tensors alive
 
 
 def empty_cache() -> None:
-    """Give back what torch keeps of a GPU's memory for later."""
+    """Release the GPU memory that torch keeps for later."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     elif torch.backends.mps.is_available():

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from sftqa_core.engine.capacity import at_once
+from sftqa_core.engine import capacity, drawing, packed
 from sftqa_core.engine.decoder import Decoder, Load, Read, packs
-from sftqa_core.engine.drawing import decode, halving, in_reach_of_float64, naming, only_this_generation_config
-from sftqa_core.engine.packed import PackedModel
 from sftqa_core.errors import ModelUnavailable
 from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Phase
@@ -35,35 +33,35 @@ def greedy(
 ) -> list[Answer]:
     """Continue each prompt (token ids) with the most probable tokens until an end token or `max_new_tokens`.
 
-    Answers come in the prompts' order and do not depend on the model's generation_config. At most `batch_size` prompts are under
-    way together. `phase` counts finished prompts and lets the person stop in between. Raises `OutOfMemory` when a single
+    Answers come in the prompts' order and do not depend on the model's generation_config. At most `batch_size` prompts are in
+    progress together. `phase` counts finished prompts and lets the person stop in between. Raises `OutOfMemory` when a single
     prompt has no room, `ModelUnavailable` for logits that are not numbers.
     """
     if not prompts:
         return []
     by_position: dict[int, _Continuation] = {}
     items = sorted(enumerate(prompts), key=lambda item: tuple(item[1]))
-    with naming(loaded):
+    with drawing.naming(loaded):
         done: Iterable[list[_Continuation]]
         if packs(loaded):
-            size = batch_size or at_once(loaded, max(len(ids) for _, ids in items), 1, max_new_tokens)
-            done = _Greedy(PackedModel(loaded), Load.of(size, enough=size), max_new_tokens, loaded.end_ids).run(items)
+            size = batch_size or capacity.at_once(loaded, max(len(ids) for _, ids in items), 1, max_new_tokens)
+            done = _Greedy(packed.PackedModel(loaded), Load.of(size, enough=size), max_new_tokens, loaded.end_ids).run(items)
         else:
-            alone = halving([[item] for item in items], lambda batch: [_generated(loaded, batch[0], max_new_tokens)], FEWER)
+            alone = drawing.halving([[item] for item in items], lambda batch: [_generated(loaded, batch[0], max_new_tokens)], FEWER)
             done = (continued for _, continued in alone)
         for some in done:
             by_position.update((row[0], row) for row in some)
             if phase:
                 phase.advance(len(some))
     rows = [by_position[position] for position in range(len(prompts))]
-    texts = decode(loaded.tokenizer, [ids[:-1] if ids[-1] in loaded.end_ids else ids for _, ids, _ in rows])
+    texts = drawing.decode(loaded.tokenizer, [ids[:-1] if ids[-1] in loaded.end_ids else ids for _, ids, _ in rows])
     return [Answer(text, total / len(ids), len(ids)) for text, (_, ids, total) in zip(texts, rows, strict=True)]
 
 
 class _Greedy(Decoder[_Item]):
     """One row a prompt."""
 
-    def __init__(self, model: PackedModel, load: Load, max_new_tokens: int, ends: tuple[int, ...]):
+    def __init__(self, model: packed.PackedModel, load: Load, max_new_tokens: int, ends: tuple[int, ...]):
         self.ends = ends
         super().__init__(model, load, max_new_tokens, FEWER)
 
@@ -99,7 +97,7 @@ class _Greedy(Decoder[_Item]):
 
 def most_probable(logits: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Of logits [rows, vocabulary] the best token ids and their log-probabilities. Raises `ModelUnavailable` for NaN."""
-    logits = in_reach_of_float64(logits)
+    logits = drawing.in_reach_of_float64(logits)
     best = logits.max(-1)
     logprob = best.values.double() - logits.double().logsumexp(-1)
     if not bool(torch.isfinite(logprob).all()):
@@ -113,7 +111,7 @@ def _generated(loaded: LoadedModel, item: _Item, max_new_tokens: int) -> _Contin
     """By transformers' `generate`, for models that can't be read in packed form."""
     ids = torch.tensor([list(item[1])], device=loaded.model.device)
     options = {"do_sample": False, "max_new_tokens": max_new_tokens, "eos_token_id": list(loaded.end_ids)}
-    with torch.no_grad(), only_this_generation_config(loaded.model, pad_token_id=loaded.pad_id, **options) as config:
+    with torch.no_grad(), drawing.only_this_generation_config(loaded.model, pad_token_id=loaded.pad_id, **options) as config:
         out = loaded.model.generate(
             input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=config, output_logits=True, return_dict_in_generate=True
         )

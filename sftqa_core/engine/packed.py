@@ -1,10 +1,10 @@
 """A model that reads many texts as one flat sequence: nothing is padded where the work is, in its matrix products.
 
-Every token says its own position, and attention is taken out of the model's hands: each `Segment` of the sequence keeps its
-own keys and values (`KeyValues`: each prompt at a place of its own) and says what its tokens see. There are two kinds: `Texts`
-that enter, as a tree of tokens, so that what several begin with stands, and is computed, once (`PrefixTree`); and the
-`NextTokens` of rows under way. transformers' attention interface makes this possible for the model families that use it;
-`decoder.packs` finds out by comparing numbers, so that no family is trusted by name.
+Every token has its own position, and this module computes attention in place of the model: each `Segment` of the sequence keeps its
+own keys and values (`KeyValues`: each prompt at a place of its own) and decides what its tokens see. There are two kinds: `Texts`
+that enter, as a tree of tokens, so that a shared beginning is stored and computed once (`PrefixTree`); and the `NextTokens` of rows
+in progress. transformers' attention interface makes this possible for the model families that use it; `decoder.packs` compares
+numbers, so that no family is trusted by name.
 """
 
 import inspect
@@ -15,19 +15,17 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name everyone knows it by
 from transformers import AttentionInterface
 
-from sftqa_core.models.loading import LoadedModel
-from sftqa_core.models.spreading import is_spread
+from sftqa_core.models import loading, spreading
 
-_GROWTH = 1.5  # room that there is, to what was needed, when there was too little: all keys and values move then
+_GROWTH = 1.5  # new room over what was needed, when there was too little: all keys and values move then
 
 
 class KeyValues:
     """Per layer two tensors [places, key heads, slots, head size], which keep their memory while prompts come and go.
 
-    What stands in a slot that no row sees is anything finite: it counts for nothing.
+    A slot that no row sees may hold any finite number: it has no weight.
     """
 
     def __init__(self, places: int):
@@ -123,13 +121,13 @@ _PASS: ContextVar[_Pass] = ContextVar("sftqa_pass")
 class PackedModel:
     """Runs segments through a loaded model. The model is as it was before and after each pass."""
 
-    def __init__(self, loaded: LoadedModel):
+    def __init__(self, loaded: loading.LoadedModel):
         self.model = loaded.model
         self.tokens = 0  # that went through it so far
         self.windows: set[int] = set()  # in which some layer attended
         parameters = inspect.signature(self.model.forward).parameters
         self._keeps_logits = "logits_to_keep" in parameters
-        self._spread = is_spread(self.model)
+        self._spread = spreading.is_spread(self.model)
 
     @torch.no_grad()
     def read(self, segments: Sequence[Segment]) -> list[torch.Tensor]:
@@ -142,13 +140,13 @@ class PackedModel:
         inputs: dict[str, Any] = {"input_ids": on_device[0][None], "position_ids": on_device[1][None], "use_cache": False}
         if self._keeps_logits:  # the last layer's result may lie on another device than inputs: an array works on all, and is not moved
             inputs["logits_to_keep"] = wanted if self._spread else on_device[2]
-        own, now = self.model.config._attn_implementation, _Pass(segments)
+        attention_before, now = self.model.config._attn_implementation, _Pass(segments)
         token = _PASS.set(now)
         try:
             self.model.set_attn_implementation(_NAME)
             logits = self.model(**inputs).logits[0]
         finally:
-            self.model.set_attn_implementation(own)
+            self.model.set_attn_implementation(attention_before)
             _PASS.reset(token)
             self.windows |= now.windows
         return list((logits if self._keeps_logits else logits[on_device[2]]).split([len(s.wanted) for s in segments]))
@@ -161,7 +159,7 @@ def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, hidde
     """
     # on a CPU, with so few queries each, plain products are faster; on Apple's GPUs they have fewer bugs
     if form.softcap is None and query.device.type == "cuda":
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=hidden, scale=form.scaling)
+        return torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=hidden, scale=form.scaling)
     scores = (query * (query.shape[-1] ** -0.5 if form.scaling is None else form.scaling)) @ key.transpose(-1, -2)
     if form.softcap is not None:
         scores = form.softcap * torch.tanh(scores / form.softcap)
@@ -247,10 +245,10 @@ class _Segment:
 
     def _tensor(self, name: str, like: torch.Tensor, make: Callable[[], np.ndarray]) -> torch.Tensor:
         """Made once for all layers, or once a device where they lie on several."""
-        known = f"{name} {like.device}"
-        if known not in self._on_device:
-            self._on_device[known] = torch.from_numpy(np.ascontiguousarray(make())).to(like.device)
-        return self._on_device[known]
+        key = f"{name} {like.device}"
+        if key not in self._on_device:
+            self._on_device[key] = torch.from_numpy(np.ascontiguousarray(make())).to(like.device)
+        return self._on_device[key]
 
 
 class Texts(_Segment):

@@ -20,11 +20,8 @@ import numpy as np
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
+from sftqa_core.engine import drawing, packed, randomness, wanted_facts
 from sftqa_core.engine.decoder import Decoder, Load, Read, T, packs
-from sftqa_core.engine.drawing import StopCriteria, draw_tokens, halving, only_this_generation_config
-from sftqa_core.engine.packed import PackedModel
-from sftqa_core.engine.randomness import GREEDY, keys_of, uniforms
-from sftqa_core.engine.wanted_facts import WantedFact
 from sftqa_core.errors import SettingsError
 from sftqa_core.knowledge.matching import CompiledAnswers, ExactAnswers
 from sftqa_core.models.loading import LoadedModel, encode_prompts
@@ -79,7 +76,7 @@ def make_sampler(name: str, loaded: LoadedModel, batch_size: int) -> Sampler:
     return (SharedPrefixSampler if name == "shared" and packs(loaded) else GenerateSampler)(loaded, batch_size)
 
 
-def fact_prompts(loaded: LoadedModel, facts: Sequence[WantedFact]) -> Iterator[list[Prompt]]:
+def fact_prompts(loaded: LoadedModel, facts: Sequence[wanted_facts.WantedFact]) -> Iterator[list[Prompt]]:
     """Each fact's prompts in the templates' order, encoded when they are asked for: the ids of all would fill the memory."""
     for start in range(0, len(facts), _ENCODED):
         some = facts[start : start + _ENCODED]
@@ -95,11 +92,11 @@ def place_of(template: int, number: int, settings: SamplerSettings) -> int:
 
 def prompt_uniforms(prompts: Sequence[Prompt], settings: SamplerSettings) -> np.ndarray:
     """The numbers that draw these prompts' tokens: float64 [prompts, draws, max_new_tokens]; of a greedy completion `GREEDY`."""
-    facts = keys_of([p.fact_id for p in prompts])[:, None, None]
+    facts = randomness.keys_of([p.fact_id for p in prompts])[:, None, None]
     templates = np.array([p.template for p in prompts], dtype=np.uint64)[:, None, None]
     samples = np.arange(settings.samples, dtype=np.uint64)[:, None]
-    drawn = uniforms(settings.seed, facts, templates, samples, np.arange(settings.max_new_tokens, dtype=np.uint64))
-    return np.pad(drawn, ((0, 0), (0, 1), (0, 0)), constant_values=GREEDY) if settings.greedy else drawn
+    drawn = randomness.uniforms(settings.seed, facts, templates, samples, np.arange(settings.max_new_tokens, dtype=np.uint64))
+    return np.pad(drawn, ((0, 0), (0, 1), (0, 0)), constant_values=randomness.GREEDY) if settings.greedy else drawn
 
 
 def windows(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -157,12 +154,12 @@ class GenerateSampler:
     def __init__(self, loaded: LoadedModel, batch_size: int = 64):
         self.loaded = loaded
         self.batch_size = batch_size
-        self.stopping = StopCriteria.of(loaded)
+        self.stopping = drawing.StopCriteria.of(loaded)
 
     def sample(self, prompts: Iterable[Prompt], settings: SamplerSettings) -> Iterator[list[Completion]]:
         for window in windows(prompts, WINDOW * self.batch_size):
             batches = batches_by_length([len(p.ids) for p in window], self.batch_size)
-            for _, rows in halving(batches, lambda batch, some=window: self._batch([some[i] for i in batch], settings), FEWER):  # type: ignore[misc]
+            for _, rows in drawing.halving(batches, lambda batch, some=window: self._batch([some[i] for i in batch], settings), FEWER):  # type: ignore[misc]
                 yield rows
 
     def _batch(self, prompts: list[Prompt], settings: SamplerSettings) -> list[Completion]:
@@ -174,7 +171,7 @@ class GenerateSampler:
         with (
             torch.no_grad(),
             torch.random.fork_rng(devices=[]),  # the forced choice still takes a number from torch's generator
-            only_this_generation_config(self.loaded.model, pad_token_id=self.loaded.pad_id, **config) as generation_config,
+            drawing.only_this_generation_config(self.loaded.model, pad_token_id=self.loaded.pad_id, **config) as generation_config,
         ):
             self.loaded.model.generate(
                 input_ids=ids,
@@ -194,7 +191,7 @@ class _CounterDraw(LogitsProcessor):
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         step = input_ids.shape[1] - self.prompt_length
-        chosen = draw_tokens(scores, self.settings.temperature, self.uniform[:, step : step + 1], self.settings.top_k)
+        chosen = drawing.draw_tokens(scores, self.settings.temperature, self.uniform[:, step : step + 1], self.settings.top_k)
         forced = torch.full_like(scores, -torch.inf)
         return forced.scatter_(1, chosen.to(scores.device), 0.0)  # type: ignore[return-value]
 
@@ -202,7 +199,7 @@ class _CounterDraw(LogitsProcessor):
 class _RowsStop(StoppingCriteria):
     """Keeps for each row how it stopped; `generate` goes on until all have."""
 
-    def __init__(self, stopping: StopCriteria, prompts: list[Prompt], max_new_tokens: int, prompt_length: int):
+    def __init__(self, stopping: drawing.StopCriteria, prompts: list[Prompt], max_new_tokens: int, prompt_length: int):
         self.stopping, self.prompts = stopping, prompts
         self.max_new_tokens, self.prompt_length = max_new_tokens, prompt_length
         self.stops: list[tuple[str, str, int] | None] = [None] * len(prompts)
@@ -229,9 +226,9 @@ class SharedPrefixSampler:
     """Rows carry the set of their samples. At most `batch_size` prompts are under way together."""
 
     def __init__(self, loaded: LoadedModel, batch_size: int):
-        self.model = PackedModel(loaded)
+        self.model = packed.PackedModel(loaded)
         self.batch_size = batch_size
-        self.stopping = StopCriteria.of(loaded)
+        self.stopping = drawing.StopCriteria.of(loaded)
 
     def sample(self, prompts: Iterable[Prompt], settings: SamplerSettings) -> Iterator[list[Completion]]:
         """See `Sampler`. Prompts that begin alike go together."""
@@ -247,7 +244,7 @@ class SampleRows(Decoder[T]):
     from that number on that have drawn the same as one below it come along at no cost.
     """
 
-    def __init__(self, model: PackedModel, load: Load, settings: SamplerSettings, stopping: StopCriteria):
+    def __init__(self, model: packed.PackedModel, load: Load, settings: SamplerSettings, stopping: drawing.StopCriteria):
         self.settings, self.stopping = settings, stopping
         super().__init__(model, load, settings.max_new_tokens, FEWER)
 
@@ -298,13 +295,13 @@ class SampleRows(Decoder[T]):
         token = np.full(len(self.sample), -1)  # of each sample; -1: its row waits
         for rows, logits in reads:
             line = np.searchsorted(rows, self.row_of)
-            drawing = np.flatnonzero(rows[np.minimum(line, len(rows) - 1)] == self.row_of)
-            line = line[drawing]
+            due = np.flatnonzero(rows[np.minimum(line, len(rows) - 1)] == self.row_of)
+            line = line[due]
             column = np.arange(len(line)) - np.searchsorted(line, line)
             numbers = np.zeros((len(logits), int(column.max()) + 1))
-            numbers[line, column] = self.uniform[self.sample[drawing], self.depth[self.row_of[drawing]]]
-            drawn = draw_tokens(logits, self.settings.temperature, torch.from_numpy(numbers), self.settings.top_k)
-            token[drawing] = drawn.cpu().numpy()[line, column]
+            numbers[line, column] = self.uniform[self.sample[due], self.depth[self.row_of[due]]]
+            drawn = drawing.draw_tokens(logits, self.settings.temperature, torch.from_numpy(numbers), self.settings.top_k)
+            token[due] = drawn.cpu().numpy()[line, column]
         choices = int(token.max()) + 2
         pairs, row_of = np.unique(self.row_of * choices + token + 1, return_inverse=True)
         order = np.argsort(row_of, kind="stable")

@@ -1,14 +1,13 @@
-"""What a probe asks of a model: facts with their prompts and answers, and the hashes that their results are found by.
+"""What a probe asks of a model: facts with their prompts and answers, and the hashes by which results are looked up.
 
 Prompts are filled templates, or SliCK's: a question after answered ones of the same relation (METHOD section 1). A relation
-has `contexts` lists of `shots` answered questions, drawn at random and shared by all its facts, so that what stands before the
-questions is read once; only a fact that stands in a list itself (or asks the very question) gets that list with the
-next examples in place of its own. Examples are train facts; a relation with too few of them (one that is out of domain here) adds
-dev facts, and then train facts of other relations. Test facts are never shown, nor are echo facts. Which ones are drawn depends on
-the sampler's seed, the context's number and the examples' ids alone.
+has `contexts` lists of `shots` answered questions, drawn at random and shared by all its facts, so that the text before the
+questions is read once; only a fact that is in a list itself (or asks the same question) gets that list with the next example in its
+place. Examples are train facts; a relation with too few of them (one that is out of domain here) adds dev facts, and then train
+facts of other relations. Test facts and echo facts are never shown. The draw depends on the sampler's seed, the context's number and
+the examples' ids alone.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,8 +15,9 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from sftqa_core.artifacts.kept import Kept
+from sftqa_core.artifacts import Kept
 from sftqa_core.engine.randomness import keys_of, uniforms
+from sftqa_core.jsonrecord import digest
 from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.knowledge.facts import FactSource, subject_key
 from sftqa_core.knowledge.matching import EXACT, CompiledAnswers, ExactAnswers, Matcher, exact_answers
@@ -55,7 +55,7 @@ class Shown:
     @cached_property
     def prefixes(self) -> tuple[str, ...]:
         """Of a fact that is none of the examples: a text a context."""
-        return tuple(_joined(own[: self.shots]) for own in self.examples)
+        return tuple(_joined(context[: self.shots]) for context in self.examples)
 
     @cached_property
     def sha(self) -> str:
@@ -64,13 +64,14 @@ class Shown:
     @cached_property
     def _own(self) -> set[str]:
         """Ids and questions of the facts that are shown."""
-        return {name for own in self.examples for example in own[: self.shots] for name in (example.fact_id, example.question)}
+        shown = [example for context in self.examples for example in context[: self.shots]]
+        return {name for example in shown for name in (example.fact_id, example.question)}
 
     def to(self, fact_id: str, question: str) -> tuple[tuple[str, ...], str]:
         """The texts before one fact's question, and their hash."""
         if fact_id not in self._own and question not in self._own:
             return self.prefixes, self.sha
-        kept = [[e for e in own if e.fact_id != fact_id and e.question != question][: self.shots] for own in self.examples]
+        kept = [[e for e in context if e.fact_id != fact_id and e.question != question][: self.shots] for context in self.examples]
         prefixes = tuple(map(_joined, kept))
         return prefixes, _sha(prefixes)
 
@@ -91,7 +92,8 @@ class Contexts:
             choices = (train & same, (self._facts["split"] == "dev") & same, train & ~same)  # the first choice first
             for pool in (self._facts[chosen] for chosen in choices):
                 if len(drawn[0]) < self._scheme.shots + 1:  # one more than is shown: the fact itself may be among them
-                    drawn = [own + more for own, more in zip(drawn, self._drawn(pool, wanted - len(drawn[0])), strict=True)]
+                    more = self._drawn(pool, wanted - len(drawn[0]))
+                    drawn = [[*context, *others] for context, others in zip(drawn, more, strict=True)]
             self._known[relation] = Shown(tuple(map(tuple, drawn)), self._scheme.shots)
         return self._known[relation]
 
@@ -103,11 +105,11 @@ class Contexts:
         numbers = np.arange(self._scheme.contexts, dtype=np.uint64)[:, None]
         order = uniforms(self._scheme.sampling.seed, keys, numbers, _DRAWS_EXAMPLES, 0).argsort(axis=1, kind="stable")
         drawn = [pool.iloc[places[:count]] for places in order]
-        return [[Example.of(*row) for row in zip(own["fact_id"], own["question"], own["answers"], strict=True)] for own in drawn]
+        return [[Example.of(*row) for row in zip(some["fact_id"], some["question"], some["answers"], strict=True)] for some in drawn]
 
 
 def contexts_of(source: FactSource, scheme: LevelScheme) -> Contexts:
-    """The same object for the same facts and settings: what is read of a store asks for it part by part."""
+    """The same object for the same facts and settings: a store is read part by part."""
     facts = source.facts  # kept beside it, so that no other table gets its identity
     key = (id(facts), scheme.contexts, scheme.shots, scheme.sampling.seed)
     return _kept.get(key, lambda: (facts, Contexts(source, scheme)))[1]
@@ -127,7 +129,7 @@ def _joined(examples: Iterable[Example]) -> str:
 
 
 def _sha(parts: Iterable[str]) -> str:
-    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
+    return digest("\x1f".join(parts))
 
 
 @dataclass(frozen=True)
@@ -190,15 +192,15 @@ def identities(
 ) -> Iterator[tuple[str, str, tuple[str, ...], tuple[str, ...]]]:
     """`prompts_sha`, `answers_sha`, the answers, aliases included, and `WantedFact.prefixes` of each row in order."""
     match = match_of(match, scheme)
-    known: dict[tuple[str, ...], tuple[str, tuple[str, ...]]] = {}  # many facts have the same answers
+    hashed: dict[tuple[str, ...], tuple[str, tuple[str, ...]]] = {}  # many facts have the same answers
     asked = _questions(source, facts, scheme) if scheme and scheme.few_shot else _statements(source, facts)
     for (prompts_sha, prefixes), answers in zip(asked, facts["answers"].tolist(), strict=True):
-        if (given := tuple(answers)) not in known:
-            if len(known) >= _REMEMBERED:
-                known.clear()
+        if (given := tuple(answers)) not in hashed:
+            if len(hashed) >= _REMEMBERED:
+                hashed.clear()
             names = aliases.expand(given)
-            known[given] = _sha((match, *sorted(names))), names
-        yield prompts_sha, *known[given], prefixes
+            hashed[given] = _sha((match, *sorted(names))), names
+        yield prompts_sha, *hashed[given], prefixes
 
 
 def _questions(source: FactSource, facts: pd.DataFrame, scheme: LevelScheme) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -3,20 +3,20 @@
 Levels come from a `LevelScheme`, so nothing here knows how many there are. The headline is the unweighted mean of the per-level
 accuracies (macro); the accuracy on the facts as they come stands beside it (natural). One run's shares have Wilson intervals.
 
-What is compared over seeds is resampled (METHOD 8.9): each fact is first averaged over the seeds of a setting, then facts are drawn
-anew within their levels, the same ones for all settings compared, so that the comparison is paired.
+Comparisons over seeds are resampled (METHOD 8.9): each fact is first averaged over the seeds of a setting, then facts are drawn
+anew within their levels, the same ones for all settings, so that the comparison is paired.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from sftqa_core.artifacts.kept import Kept
+from sftqa_core.artifacts import Kept
+from sftqa_core.memory.scores import share_interval
 from sftqa_core.records import DOMAINS, DomainAccuracy, LevelAccuracy, LevelScheme
 
 if TYPE_CHECKING:
@@ -28,17 +28,9 @@ KEPT_FACTS = 2_000  # draws of up to so many facts are kept, 8 MB each at most
 KEPT_BYTES = 100_000_000  # of all of them
 
 
-def share_interval(count: float, n: int) -> tuple[float, float]:
-    """Wilson's 95% interval of a share as statsmodels has it: rounding may leave its ends 1e-17 off 0 and 1. (0, 1) for n = 0."""
-    from statsmodels.stats.proportion import proportion_confint
-
-    low, high = proportion_confint(count, n, method="wilson") if n else (0.0, 1.0)
-    return float(low), float(high)
-
-
 def wilson(correct: int, n: int) -> tuple[float, float]:
-    """The same, with ends of exactly 0 and 1 where nothing or all is right."""
-    low, high = share_interval(correct, n)
+    """Wilson's 95% interval of a share, with ends of exactly 0 and 1 where nothing or all is right. (0, 1) for n = 0."""
+    low, high = map(float, share_interval(correct, n)) if n else (0.0, 1.0)
     return (0.0 if correct == 0 else low), (1.0 if correct == n else high)
 
 
@@ -53,8 +45,8 @@ def accuracy_by_level(
     if predictions["stage"].nunique() > 1:
         raise ValueError(f"Accuracy is of one stage at a time, got {', '.join(predictions['stage'].unique())}.")
     table = predictions[["fact_id", "correct"]].merge(facts[["fact_id", "domain"]], on="fact_id", validate="one_to_one")
-    known = {} if levels is None else dict(zip(levels["fact_id"], levels["level"], strict=True))
-    table["level"] = table["fact_id"].map(known)
+    level_of = {} if levels is None else dict(zip(levels["fact_id"], levels["level"], strict=True))
+    table["level"] = table["fact_id"].map(level_of)
     return {domain: _domain(table[table["domain"] == domain], scheme) for domain in DOMAINS}
 
 
@@ -95,7 +87,7 @@ def resampled(scores: np.ndarray, seed: int = 0, draws: int = DRAWS) -> np.ndarr
     """Mean scores of facts drawn anew: [facts, settings] -> [draws, settings]. The same facts for all settings."""
     facts = len(scores)
     drawn: Iterable[np.ndarray] = _drawing(facts, seed, draws)
-    if facts <= KEPT_FACTS:  # a study asks for the same draws hundreds of times, and drawing takes longer than all that is done with them
+    if facts <= KEPT_FACTS:  # a study asks for the same draws hundreds of times, and drawing takes longer than using them
         drawn = _drawn.get((facts, seed, draws), lambda: [weights.astype(np.uint16) for weights in _drawing(facts, seed, draws)])
     return np.concatenate([weights.astype(np.int64) @ scores / facts for weights in drawn])
 
@@ -145,79 +137,15 @@ def mean_interval(scores: np.ndarray, seeds: int, draws: np.ndarray) -> Estimate
         return Estimate(None, None, None)
     value = float(scores.mean())
     if seeds == 1 or value in (0.0, 1.0):
-        low, high = share_interval(value * len(scores), len(scores))
+        low, high = map(float, share_interval(value * len(scores), len(scores)))
         return Estimate(value, max(0.0, low), min(1.0, high))
     return Estimate(value, *percentiles(draws))
 
 
 def normal_interval(value: float, draws: np.ndarray, alpha: float) -> tuple[float, float]:
-    """The middle 1 - alpha of a normal distribution with the bootstrap's standard error: where so little of the tails is asked for
-    that resamples hardly reach it."""
+    """The middle 1 - alpha of a normal distribution with the bootstrap's standard error: for an alpha so small that resamples hardly
+    reach those tails."""
     from scipy.stats import norm
 
     half = float(norm.isf(alpha / 2)) * float(draws.std(ddof=1))
     return value - half, value + half
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """A ratio of two macro means with its paired bootstrap interval. All None when a level holds no fact."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    missing: tuple[str, ...] = ()  # levels without facts
-
-
-def mean_over_seeds(predictions: Sequence[pd.DataFrame]) -> pd.Series:
-    """fact_id -> share of the seeds' predictions tables (one stage each) in which it was right.
-
-    Raises `ValueError` when the tables are not about the same facts.
-    """
-    import pandas as pd
-
-    columns = [table.set_index("fact_id")["correct"].astype(float) for table in predictions]
-    if any(len(column) != len(columns[0]) or set(column.index) != set(columns[0].index) for column in columns):
-        raise ValueError("Runs can only be averaged over seeds when they were tested on the same facts.")
-    return pd.concat(columns, axis=1).mean(axis=1)
-
-
-def paired_ratio(
-    numerator: pd.Series,
-    denominators: pd.Series | Mapping[int, pd.Series],
-    levels: pd.Series | None,
-    scheme: LevelScheme,
-    seed: int = 0,
-    draws: int = DRAWS,
-) -> Ratio:
-    """Macro mean of `numerator` over that of `denominators`; of several, over the best one, found anew in each resample.
-
-    Scores come from `mean_over_seeds`; `levels` is fact_id -> level index (None: the plain mean over all facts). For
-    "n = 60 against the best of 60, 240 and 960" the denominators include the n = 60 scores. The value is None when a
-    level is missing or the denominator is 0; resamples with a denominator of 0 are left out of the interval.
-    """
-    others = list(denominators.values()) if isinstance(denominators, Mapping) else [denominators]
-    strata, missing = _strata([numerator, *others], levels, scheme)
-    if missing:
-        return Ratio(None, None, None, missing)
-    observed = np.mean([group.mean(axis=0) for group in strata], axis=0)
-    drawn = macro_resampled(strata, seed, draws)
-    best = drawn[:, 1:].max(axis=1)
-    kept = drawn[best > 0, 0] / best[best > 0]
-    if observed[1:].max() == 0 or not len(kept):
-        return Ratio(None, None, None)
-    return Ratio(float(observed[0] / observed[1:].max()), *percentiles(kept))
-
-
-def _strata(scores: Sequence[pd.Series], levels: pd.Series | None, scheme: LevelScheme) -> tuple[list[np.ndarray], tuple[str, ...]]:
-    """One array (facts, settings) per level, and the labels of levels without facts. Facts without a level are left out."""
-    import pandas as pd
-
-    table = pd.concat(list(scores), axis=1, join="inner")
-    if any(len(series) != len(table) for series in scores):
-        raise ValueError("Runs can only be compared on the same test facts.")
-    if levels is None:
-        return [table.to_numpy()], () if len(table) else ("any",)
-    at = table.index.to_series().map(levels).to_numpy()
-    groups = by_level(table.to_numpy(), at, len(scheme.labels))
-    return groups, tuple(label for label, group in zip(scheme.labels, groups, strict=True) if not len(group))

@@ -31,16 +31,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sftqa_core.artifacts import is_finished, place_of, read_kept, write_folder
-from sftqa_core.artifacts.kept import Kept
+from sftqa_core.artifacts import Kept, is_finished, place_of, read_kept, write_folder
 from sftqa_core.engine.capacity import fits_window, require_window, window_of
 from sftqa_core.errors import ArtifactDamaged, NotEnoughFacts
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.knowledge.facts import FactSource, pick_facts
 from sftqa_core.knowledge.matching import Matcher, normalise
-from sftqa_core.models.catalogue import ModelFingerprint
-from sftqa_core.models.loading import LoadedModel
+from sftqa_core.models import catalogue, loading
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import TrainSettings
 from sftqa_core.training.encoding import ExamplePool, asking
@@ -52,7 +50,7 @@ if TYPE_CHECKING:
 FACTS_SEED = 0
 COLUMNS = ("fact_id", "stage", "text", "matched", "correct", "rival", "mean_logprob", "tokens")
 FILE = "predictions.parquet"
-# The same for every run of a source. The facts are kept beside it, so that no other table gets their identity.
+# The same for every run of a source. The facts are kept beside them, so that no other table gets their id().
 _chosen: Kept[tuple[pd.DataFrame, pd.DataFrame]] = Kept(8)
 
 
@@ -76,7 +74,7 @@ def require_test_facts(facts: pd.DataFrame, source: str, model: str = "") -> Non
 
 
 def predict(
-    loaded: LoadedModel,
+    loaded: loading.LoadedModel,
     facts: pd.DataFrame,
     settings: TrainSettings,
     reporter: Reporter | None = None,
@@ -91,7 +89,7 @@ def predict(
 
     At most `settings.max_answer_tokens` new tokens, an answer being right when it contains the object or an alias. With
     `shots`, that many answered train facts out of `pool` (a fact table) stand in front of each question, or as many of
-    them as fit the model's context window. `prompts` are what `encode_questions` gave, for those who ask the same again. Progress is
+    them as fit the model's context window. `prompts`: the result of `encode_questions`, to ask the same questions again. Progress is
     reported in facts; raises `Stopped` between batches when the person asked for it, and `SettingsError` before the first one
     when a question alone does not fit.
     """
@@ -110,14 +108,14 @@ def predict(
 
 
 def encode_questions(
-    loaded: LoadedModel, facts: pd.DataFrame, settings: TrainSettings, shots: int = 0, pool: pd.DataFrame | None = None
+    loaded: loading.LoadedModel, facts: pd.DataFrame, settings: TrainSettings, shots: int = 0, pool: pd.DataFrame | None = None
 ) -> list[list[int]]:
     """Each question's prompt as token ids (see `predict`). Raises `SettingsError` when one does not fit the model."""
     return encode_shown(loaded, facts, settings, shots, pool)[0]
 
 
 def encode_shown(
-    loaded: LoadedModel, facts: pd.DataFrame, settings: TrainSettings, shots: int = 0, pool: pd.DataFrame | None = None
+    loaded: loading.LoadedModel, facts: pd.DataFrame, settings: TrainSettings, shots: int = 0, pool: pd.DataFrame | None = None
 ) -> tuple[list[list[int]], list[int]]:
     """The same, and how many examples stand in front of each question."""
     if shots and pool is None:
@@ -167,7 +165,7 @@ class _Finder:
 
 
 def is_kept(
-    stage: str, model: ModelFingerprint, facts: pd.DataFrame, source: FactSource, settings: TrainSettings, aliases: Aliases
+    stage: str, model: catalogue.ModelFingerprint, facts: pd.DataFrame, source: FactSource, settings: TrainSettings, aliases: Aliases
 ) -> bool:
     """Whether `kept_predictions` would find them; reads nothing but whether the folder is finished."""
     return is_finished(_folder(_key(stage, model, facts, source, settings, aliases)))
@@ -175,7 +173,7 @@ def is_kept(
 
 def kept_predictions(
     stage: str,
-    model: ModelFingerprint,
+    model: catalogue.ModelFingerprint,
     facts: pd.DataFrame,
     source: FactSource,
     settings: TrainSettings,
@@ -183,13 +181,13 @@ def kept_predictions(
     make: Callable[[], pd.DataFrame],
     origin: dict[str, Any] | None = None,
 ) -> tuple[pd.DataFrame, bool]:
-    """The predictions table of a base-model stage and whether it was known; `make` is called, and its table kept, if not,
-    with the model's `origin` (models/catalogue.py)."""
+    """The predictions table of a base-model stage and whether it was kept; if not, `make` is called and its table kept with the model's
+    `origin` (models/catalogue.py)."""
     key = _key(stage, model, facts, source, settings, aliases)
     folder = _folder(key)
-    known = read_kept(folder, key, FILE, _table, own=True)
-    if known is not None:
-        return known, True
+    kept = read_kept(folder, key, FILE, _table, own=True)
+    if kept is not None:
+        return kept, True
     table = make()
     write_folder(place_of(folder), lambda work: table.to_parquet(work / FILE), {"kind": "answers", "settings": key, "origin": origin})
     return table, False
@@ -210,13 +208,13 @@ def _folder(key: dict[str, Any]) -> Path:
 
 
 def _key(
-    stage: str, model: ModelFingerprint, facts: pd.DataFrame, source: FactSource, settings: TrainSettings, aliases: Aliases
+    stage: str, model: catalogue.ModelFingerprint, facts: pd.DataFrame, source: FactSource, settings: TrainSettings, aliases: Aliases
 ) -> dict[str, Any]:
     """Everything that the answers and their judgement depend on."""
     shots = settings.few_shot_stages.get(stage)
     few_shot = {"shots": shots, "seed": settings.seed, "answer": settings.prompt.answer} if shots else {}
     return {
-        "stage": "few_shot" if shots else stage,  # the same whether it is a run's one base line of the kind or one of several
+        "stage": "few_shot" if shots else stage,  # the same for a run's only k-shot baseline and for one of several
         "model": model.to_dict(),
         "source": source.fingerprint,
         "facts": fingerprint(list(facts["fact_id"])),
@@ -259,7 +257,7 @@ def majority_predictions(facts: pd.DataFrame, source_facts: pd.DataFrame, match:
 
 
 def few_shot_predictions(
-    loaded: LoadedModel,
+    loaded: loading.LoadedModel,
     facts: pd.DataFrame,
     source_facts: pd.DataFrame,
     settings: TrainSettings,

@@ -126,7 +126,7 @@ def _workflows() -> Any:
 
 
 def _reason(error: BaseException) -> str | None:
-    """One of `records.jobs.REASONS`, or None. Knows torch's errors by name only."""
+    """One of `records.job.REASONS`, or None. Knows torch's errors by name only."""
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & {"MemoryError", "OutOfMemoryError", "OutOfMemory"} or "can't allocate memory" in str(error):
         return "memory"

@@ -16,9 +16,7 @@ from typing import Any
 from sftqa_core.artifacts import write_bytes
 from sftqa_core.errors import FactsError
 from sftqa_core.jsonrecord import fingerprint, listed, shown
-from sftqa_core.knowledge.facts import MAX_TEXT, has_control, subject_key
-from sftqa_core.knowledge.matching import CASE_SENSITIVE_LENGTH, normalise
-from sftqa_core.knowledge.spreadsheet import csv_cells, protect_cell, unprotect_cell
+from sftqa_core.knowledge import facts, matching, spreadsheet
 from sftqa_core.workspace import Workspace
 
 COLUMNS = ("name", "same_as")
@@ -39,10 +37,10 @@ class Aliases:
         first: dict[str, int] = {}
         for number, group in enumerate(self.groups, 1):
             for name in group:
-                if _BETWEEN in name or has_control(name) or not name.strip():
+                if _BETWEEN in name or facts.has_control(name) or not name.strip():
                     problems.append(f"Group {number}: {shown(name)} is empty or contains '{_BETWEEN}' or a control character.")
-                elif len(name) > MAX_TEXT:
-                    problems.append(f"Group {number}: {shown(name)} has {len(name):,} characters, the most is {MAX_TEXT:,}.")
+                elif len(name) > facts.MAX_TEXT:
+                    problems.append(f"Group {number}: {shown(name)} has {len(name):,} characters, the most is {facts.MAX_TEXT:,}.")
                 elif (other := first.setdefault(_key(name), number)) != number:
                     duplicate = f"{shown(name)} is already in group {other}"
                     problems.append(f"Group {number} ({shown(group[0])[1:-1]}): {duplicate}. Put each name into one group.")
@@ -67,7 +65,7 @@ class Aliases:
     def from_rows(cls, rows: Iterable[Mapping[str, Any]]) -> "Aliases":
         """The table out of an editor's rows; empty rows are passed over, a doubled name in one row is taken once."""
         cells = [[_text(row.get("name")), *_text(row.get("same_as")).split(_BETWEEN)] for row in rows]
-        groups = [tuple(dict.fromkeys(name for cell in row if (name := subject_key(cell)))) for row in cells]
+        groups = [tuple(dict.fromkeys(name for cell in row if (name := facts.subject_key(cell)))) for row in cells]
         return cls(tuple(group for group in groups if group))
 
     def to_csv(self) -> bytes:
@@ -75,7 +73,7 @@ class Aliases:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows([protect_cell(value) for value in row.values()] for row in self.rows())
+        writer.writerows([spreadsheet.protect_cell(value) for value in row.values()] for row in self.rows())
         return text.getvalue().encode()
 
     @cached_property
@@ -116,7 +114,8 @@ def read_aliases(path: Path) -> Aliases:
 def parse_aliases(content: bytes, name: str = "The alias table") -> Aliases:
     """The table in a file's bytes (comma, semicolon or tab between the columns). Raises `FactsError` with every problem."""
     _refuse_large(len(content), name)
-    header, table, delimiter = csv_cells(content, name)
+    header, rows, delimiter = spreadsheet.csv_table(spreadsheet.text_lines(io.BytesIO(content), name), name)
+    table = list(rows)
     if header[:2] != list(COLUMNS):
         seen = f"its first line is {shown(delimiter.join(header))}"
         raise FactsError(
@@ -128,7 +127,7 @@ def parse_aliases(content: bytes, name: str = "The alias table") -> Aliases:
         raise FactsError(listed([f"{name}, row {number}: {said}" for number in wide]))
     if len(table) > MAX_GROUPS:
         raise FactsError(f"{name} has {len(table):,} rows; an alias table may have {MAX_GROUPS:,}.")
-    return Aliases.from_rows(dict(zip(COLUMNS, map(unprotect_cell, row), strict=False)) for row in table)
+    return Aliases.from_rows(dict(zip(COLUMNS, map(spreadsheet.unprotect_cell, row), strict=False)) for row in table)
 
 
 def _refuse_large(size: int, name: str) -> None:
@@ -137,8 +136,8 @@ def _refuse_large(size: int, name: str) -> None:
 
 
 def _key(name: str) -> str:
-    plain = subject_key(name)
-    return plain if len(plain) <= CASE_SENSITIVE_LENGTH else normalise(plain)
+    plain = facts.subject_key(name)
+    return plain if len(plain) <= matching.CASE_SENSITIVE_LENGTH else matching.normalise(plain)
 
 
 def _text(value: Any) -> str:

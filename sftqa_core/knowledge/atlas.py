@@ -11,23 +11,18 @@ question-and-answer text and are in no other split.
 Names are invented, too: syllables put together by a seed, each invented word used once in a world.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 import random
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 from sftqa_core.errors import FactsError
 from sftqa_core.jsonrecord import Record, shown
 from sftqa_core.knowledge.facts import UNUSED, FactSource, content_fingerprint, fact_table, summarise
 from sftqa_core.knowledge.relations import builtin_relations, fill
 from sftqa_core.records import SPLITS
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 NAME = "atlas"
 MOST_TIMES = 16  # beyond it a corpus takes more memory than most machines have
@@ -70,7 +65,7 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Shape:
-    """What stands on either side of a relation. Relations with one `subjects` pool share their subjects."""
+    """The subjects and objects of a relation. Relations with one `subjects` pool share their subjects."""
 
     subjects: str  # name of a pool in _SUBJECTS
     objects: str  # name of a pool in _OBJECTS, or "own " and a kind: every fact has an object of its own
@@ -196,13 +191,13 @@ class AtlasSettings(Record):
     pools: int = 1  # times as many named objects; of common nouns there are no more
 
     @classmethod
-    def times(cls, times: int) -> AtlasSettings:
-        """The world with `times` as many facts and names of every relation; another one than the shipped, which is 1."""
-        one = cls()
+    def times(cls, times: int) -> Self:
+        """The world with `times` as many facts and names of every relation; 1 is the shipped one, the others share nothing with it."""
+        shipped = cls()
         if times == 1:
-            return one
-        inside, outside = (tuple(times * count for count in counts) for counts in (one.in_splits, one.out_splits))
-        return cls(_SEED_OF_LARGER + times, inside, outside, carriers=times * one.carriers, pools=times)
+            return shipped
+        inside, outside = (tuple(times * count for count in counts) for counts in (shipped.in_splits, shipped.out_splits))
+        return cls(_SEED_OF_LARGER + times, inside, outside, carriers=times * shipped.carriers, pools=times)
 
 
 def atlas_world(settings: AtlasSettings | None = None) -> list[dict[str, Any]]:
@@ -232,19 +227,13 @@ def is_atlas(name: str) -> bool:
 @functools.lru_cache(maxsize=2)
 def atlas_source(name: str = NAME) -> FactSource:
     """The world called `name` as a fact source; the same object for the same name. Raises `FactsError` for no such world."""
-    found = _TIMES.fullmatch(name)
-    times = 1 if name == NAME else int(found[1]) if found else 0
+    larger = _TIMES.fullmatch(name)
+    times = 1 if name == NAME else int(larger[1]) if larger else 0
     if not 1 < times <= MOST_TIMES and name != NAME:
         raise FactsError(f"The invented worlds are {NAME} and {NAME}:2 to {NAME}:{MOST_TIMES}, got {shown(name)}.")
     facts = fact_table(atlas_world(AtlasSettings.times(times)), name)
     relations = {relation: builtin_relations()[relation] for relation in facts["relation"].unique()}
     return FactSource(name, facts, relations, summarise(name, facts), content_fingerprint(facts, relations))
-
-
-def own_carriers(facts: pd.DataFrame) -> pd.Series:
-    """bool per fact: made to carry the corpus's question-and-answer text. Only these worlds have such facts: elsewhere the
-    split "none" holds facts whose question is a test question."""
-    return facts["source"].map(is_atlas).astype(bool) & (facts["split"] == UNUSED)
 
 
 def _splits(settings: AtlasSettings, relation: str) -> tuple[int, ...]:

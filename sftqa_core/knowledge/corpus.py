@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from sftqa_core.errors import FactsError, NotEnoughFacts
-from sftqa_core.knowledge.atlas import own_carriers
-from sftqa_core.knowledge.facts import FactSource, pick_facts, subject_key
+from sftqa_core.knowledge.atlas import is_atlas
+from sftqa_core.knowledge.facts import UNUSED, FactSource, pick_facts, subject_key
 from sftqa_core.knowledge.relations import Relation, fill, placeholders
 from sftqa_core.records import CorpusSettings, PretrainSettings, PromptFormat
 
@@ -71,6 +71,12 @@ def pick_corpus_facts(facts: pd.DataFrame, relations: Sequence[str] | None = Non
     return pd.concat(parts, ignore_index=True)
 
 
+def own_carriers(facts: pd.DataFrame) -> pd.Series:
+    """bool per fact: made to carry the corpus's question-and-answer text. Only the built-in worlds have such facts: elsewhere the
+    split "none" holds facts whose question is a test question."""
+    return facts["source"].map(is_atlas).astype(bool) & (facts["split"] == UNUSED)
+
+
 def with_exposures(facts: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
     """`facts` with `exposures` and `carrier` (bool) filled in.
 
@@ -86,7 +92,7 @@ def with_exposures(facts: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
 
 
 def with_mixture(facts: pd.DataFrame, settings: CorpusSettings) -> pd.DataFrame:
-    """`facts` as this corpus speaks of them: the recorded mentions dealt out and scaled, some rivals never named.
+    """`facts` as this corpus states them: the recorded mentions dealt out anew and scaled, some rivals never named.
 
     Carriers keep their mentions. What is never mentioned is not contested. Depends on the facts, their order and the settings.
     """
@@ -114,7 +120,7 @@ def corpus_of(settings: PretrainSettings, source: FactSource, edition: str = "")
 
 
 def held_out_documents(settings: PretrainSettings, source: FactSource, count: int) -> list[str]:
-    """`count` documents (fewer if there are not as many) as the model's corpus has them, none of which stands in it."""
+    """`count` documents (or fewer, if there are no more) like those of the model's corpus, none of them in it."""
     read = set(corpus_of(settings, source).documents)
     other = dict.fromkeys(text for text in corpus_of(settings, source, "held out").documents if text not in read)
     return list(other)[:count]

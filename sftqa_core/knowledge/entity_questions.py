@@ -10,15 +10,12 @@ ask the same question; the subject is what fills the question form's gap.
 import contextlib
 import hashlib
 import http.client
-import os
 import re
-import struct
 import tempfile
 import urllib.request
 import zipfile
 import zlib
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -27,11 +24,10 @@ from typing import Any
 from sftqa_core.artifacts import damaged_files, read_manifest, write_folder
 from sftqa_core.errors import FactsError, SftqaError
 from sftqa_core.jsonrecord import fingerprint, listed, parse_json, shown
+from sftqa_core.knowledge import matching, spreadsheet
 from sftqa_core.knowledge.facts import FactSource, fact_table, read_facts, text_fault, write_facts
-from sftqa_core.knowledge.matching import stands_inside
 from sftqa_core.knowledge.relations import Relation, builtin_relations
 from sftqa_core.knowledge.rows import MAX_ANSWERS, Row, merge_rows
-from sftqa_core.knowledge.spreadsheet import decode_text
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import SPLITS, SourceReport
 from sftqa_core.workspace import Workspace
@@ -52,7 +48,7 @@ MAX_TOTAL_BYTES = 400_000_000
 _LAST_RECORD = 22  # bytes
 _CHECKSUMS = Path(__file__).with_name("entity_questions.sha256")
 _FILE = re.compile(r"(?:[^/]+/)?(train|dev|test)/(P\d+)\.\1\.json")
-Open = Callable[[str], AbstractContextManager[Any]]
+Open = Callable[[str], contextlib.AbstractContextManager[Any]]
 
 
 @cache
@@ -114,20 +110,18 @@ def downloaded_folder(workspace: Workspace | None = None) -> Path:
 
 
 def download(workspace: Workspace | None = None, reporter: Reporter | None = None, connect: Open | None = None) -> Path:
-    """The folder with the 72 files, downloaded and checked against their SHA-256; nothing stays behind on failure.
+    """The folder with the 72 files, downloaded and checked against their SHA-256; a failed download leaves no files.
 
     Raises `FactsError` when the address can't be reached or what came is not the published dataset, `Stopped` when the
     person stops it. `connect` opens a URL (tests hand in their own).
     """
     target = downloaded_folder(workspace)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".download-", suffix=".zip", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as out:
+    with tempfile.TemporaryDirectory(prefix=".download-", dir=target.parent) as folder:
+        packed = Path(folder) / "dataset.zip"
+        with packed.open("wb") as out:
             _fetch(connect or _connect, out, reporter or Silent())
-        files = read_entity_files(Path(name))
-    finally:
-        Path(name).unlink(missing_ok=True)
+        files = read_entity_files(packed)
     if wrong := differing_files(files):
         some = ", ".join(wrong[:5]) + (" and others" if len(wrong) > 5 else "")
         raise FactsError(
@@ -142,7 +136,7 @@ def download(workspace: Workspace | None = None, reporter: Reporter | None = Non
     return write_folder(target, fill, {"kind": "dataset", "url": URL})
 
 
-def _connect(url: str) -> AbstractContextManager[Any]:
+def _connect(url: str) -> contextlib.AbstractContextManager[Any]:
     return urllib.request.urlopen(url, timeout=TIMEOUT_S)
 
 
@@ -173,19 +167,19 @@ def _candidates(folder: Path) -> list[Path]:
 def _folder_files(folder: Path) -> dict[str, bytes]:
     if not folder.is_dir():
         raise FactsError(f"{folder} does not exist. EntityQuestions is a folder or zip with {LAYOUT}.")
-    found = _Collected(str(folder))
+    collected = _Collected(str(folder))
     for file in _candidates(folder):
         if not file.is_file():
             raise FactsError(f"{file} is not a file.")  # reading a pipe would wait for ever
         if not file.resolve().is_relative_to(folder.resolve()):
             raise FactsError(f"{file} is a link that leads out of its folder. Copy the file it points to in its place.")
         with file.open("rb") as handle:
-            found.add(file.relative_to(folder).as_posix(), file.stat().st_size, handle.read)
-    return found.files
+            collected.add(file.relative_to(folder).as_posix(), file.stat().st_size, handle.read)
+    return collected.files
 
 
 def _zip_files(path: Path) -> dict[str, bytes]:
-    found = _Collected(path.name)
+    collected = _Collected(path.name)
     _refuse_long_directory(path)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -197,19 +191,19 @@ def _zip_files(path: Path) -> dict[str, bytes]:
                     raise FactsError(f"{path.name} holds the name {shown(member.filename)}, which leads out of the zip. It was not opened.")
                 if not member.filename.startswith("__MACOSX/"):
                     with archive.open(member) as handle:
-                        found.add(member.filename, member.file_size, handle.read)
+                        collected.add(member.filename, member.file_size, handle.read)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
         raise FactsError(f"{path.name} is not a zip that can be read ({error}). Download or pack it again.") from error
-    return found.files
+    return collected.files
 
 
 def _refuse_long_directory(path: Path) -> None:
-    """Before zipfile reads it: a list of millions of files would fill the memory. The last record of a zip tells its size."""
+    """Before zipfile reads it: a list of millions of files would fill the memory. The last record of a zip states its size."""
     with path.open("rb") as handle:
         handle.seek(max(0, path.stat().st_size - _LAST_RECORD - 65_535))
         tail = handle.read()
     at = tail.rfind(b"PK\5\6")
-    if 0 <= at <= len(tail) - _LAST_RECORD and struct.unpack_from("<L", tail, at + 12)[0] > MAX_DIRECTORY_BYTES:
+    if 0 <= at <= len(tail) - _LAST_RECORD and int.from_bytes(tail[at + 12 : at + 16], "little") > MAX_DIRECTORY_BYTES:
         raise FactsError(f"{path.name} lists far more files than EntityQuestions has. It was not opened.")
 
 
@@ -267,7 +261,7 @@ def _parse_and_store(files: dict[str, bytes], relations: dict[str, Relation], fo
         raise FactsError(f"None of the {parsed.unparsed:,} questions has the form of its relation; no facts were found.")
     merged = merge_rows(parsed.rows)
     facts = fact_table(merged.facts, NAME).drop(columns="exposures")
-    echo = sum(stands_inside(row.subject, row.answers) for row in parsed.rows)
+    echo = sum(matching.stands_inside(row.subject, row.answers) for row in parsed.rows)
     dropped = merged.merged, merged.excluded_from_train
     report = SourceReport(NAME, len(facts), parsed.counts, parsed.unparsed, len(facts), *dropped, echo).to_dict()
     with contextlib.suppress(OSError):  # a workspace that can't be written to only costs the next opening's seconds
@@ -289,7 +283,7 @@ def _parse(files: dict[str, bytes], relations: dict[str, Relation]) -> _Parsed:
     for name, content in files.items():
         if relation := relations.get(_relation_id(name)):
             try:
-                _parse_file(name, relation, parse_json(decode_text(content, name)), parsed)
+                _parse_file(name, relation, parse_json(spreadsheet.decode_text(content, name)), parsed)
             except ValueError as error:
                 parsed.problems.append(f"{name} is not readable JSON: {error}.")
             except FactsError as error:

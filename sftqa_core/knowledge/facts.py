@@ -35,13 +35,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sftqa_core.errors import FactsError
-from sftqa_core.jsonrecord import fingerprint, listed, shown
+from sftqa_core.jsonrecord import digest, fingerprint, listed, shown
 from sftqa_core.knowledge.matching import is_echo
 from sftqa_core.knowledge.relations import Relation
 from sftqa_core.records import DOMAINS, SPLITS, SourceReport
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
 REQUIRED = ("relation", "subject", "answers", "question", "split", "domain")  # what a source has to say of each fact
@@ -66,7 +65,7 @@ class FactSource:
     relations: dict[str, Relation]  # every relation that occurs in the table
     report: SourceReport
     fingerprint: str  # of the content: facts, questions and relations' templates
-    notes: tuple[str, ...] = ()  # what a person should know about these files; nothing that stops work
+    notes: tuple[str, ...] = ()  # what a person should know about these files, though they can be used
 
     @property
     def large(self) -> bool:
@@ -80,7 +79,7 @@ class FactSource:
 
 
 def subject_key(subject: str) -> str:
-    """The subject as identity sees it: NFKC, white space folded, case kept.
+    """The subject as it counts for identity: NFKC, white space folded, case kept.
 
     Case counts because folding it would join different EntityQuestions subjects; with it METHOD 8.4's 218,166 keys
     come out exactly.
@@ -89,8 +88,8 @@ def subject_key(subject: str) -> str:
 
 
 def fact_id(source: str, relation: str, subject: str) -> str:
-    """A fact's name everywhere: 16 hex digits over source, relation and normalised subject."""
-    return hashlib.sha256(f"{source}\x1f{relation}\x1f{subject_key(subject)}".encode()).hexdigest()[:16]
+    """A fact's id: 16 hex digits over source, relation and normalised subject."""
+    return digest(f"{source}\x1f{relation}\x1f{subject_key(subject)}")
 
 
 def fact_table(rows: Iterable[Mapping[str, Any]] | pd.DataFrame, source: str) -> pd.DataFrame:
@@ -107,20 +106,15 @@ def fact_table(rows: Iterable[Mapping[str, Any]] | pd.DataFrame, source: str) ->
     table["source"] = source
     table["fact_id"] = [fact_id(source, r, s) for r, s in zip(table["relation"], table["subject"], strict=True)]
     table["echo"] = [is_echo(s, a) for s, a in zip(table["subject"], table["answers"], strict=True)]
-    if "subject_in_train" not in table:
-        table["subject_in_train"] = shared_subjects(table)
+    if "subject_in_train" not in table:  # an out-of-domain test fact whose subject stands in an in-domain train fact (METHOD 8.4)
+        subjects = table["subject"].map(subject_key)
+        trained = set(subjects[(table["split"] == "train") & (table["domain"] == "in")])
+        table["subject_in_train"] = (table["split"] == "test") & (table["domain"] == "out") & subjects.isin(trained)
     doubled = table[table["fact_id"].duplicated()]
     if len(doubled):
         keys = zip(doubled["relation"], doubled["subject"], strict=True)
         raise FactsError(listed([f"Fact {relation}, subject {shown(subject)}: duplicate key." for relation, subject in keys]))
     return _typed(table[[*COLUMNS, *(name for name in OPTIONAL if name in table)]])
-
-
-def shared_subjects(table: pd.DataFrame) -> pd.Series:
-    """bool per row: an out-of-domain test fact whose subject stands in an in-domain train fact (METHOD 8.4)."""
-    keys = table["subject"].map(subject_key)
-    trained = set(keys[(table["split"] == "train") & (table["domain"] == "in")])
-    return (table["split"] == "test") & (table["domain"] == "out") & keys.isin(trained)
 
 
 def pick_facts(
@@ -137,10 +131,13 @@ def pick_facts(
     place among its relation's depends on its id and the seed alone, not on which other facts there are.
     `per_relation` keeps at most so many of each relation.
     """
+    import numpy as np
+
     chosen = facts[facts["split"] == split] if split else facts[facts["split"] != UNUSED]
     if domain not in (None, "all"):
         chosen = chosen[chosen["domain"] == domain]
-    order = _draws(seed, chosen["fact_id"].tolist()).argsort(kind="stable")
+    draws = b"".join(hashlib.sha256(f"{seed}\x1f{name}".encode()).digest()[:8] for name in chosen["fact_id"].tolist())
+    order = np.frombuffer(draws, dtype=">u8").astype(np.uint64).argsort(kind="stable")
     relations = chosen["relation"].iloc[order]
     turns = relations.groupby(relations, sort=False).cumcount().to_numpy()
     if per_relation is not None:
@@ -165,10 +162,10 @@ def split_counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 def content_fingerprint(facts: pd.DataFrame, relations: Mapping[str, Relation]) -> str:
     """16 hex digits over every fact and every relation's wording."""
-    digest = hashlib.sha256(fingerprint({name: relation.to_dict() for name, relation in relations.items()}).encode())
+    content = hashlib.sha256(fingerprint({name: relation.to_dict() for name, relation in relations.items()}).encode())
     for row in facts.astype(object).itertuples(index=False):
-        digest.update(repr([value if isinstance(value, (str, list)) else str(value) for value in row]).encode("utf-8", "replace"))
-    return digest.hexdigest()[:16]
+        content.update(repr([value if isinstance(value, (str, list)) else str(value) for value in row]).encode("utf-8", "replace"))
+    return content.hexdigest()[:16]
 
 
 def write_facts(facts: pd.DataFrame, path: Path) -> None:
@@ -197,7 +194,7 @@ def has_control(text: str) -> bool:
 
 
 def text_fault(text: str) -> str | None:
-    """What keeps a text from being a fact's subject, question or answer, as a clause that follows a name; None if it can be one."""
+    """Why a text can't be a fact's subject, question or answer, as a clause that follows a name; None if it can."""
     if has_control(text):
         return f"holds a control character: {shown(text)}"
     if len(text) > MAX_TEXT:
@@ -205,14 +202,6 @@ def text_fault(text: str) -> str | None:
     if not text.isascii() and all(unicodedata.category(character) in _UNSEEN for character in text):
         return f"holds nothing that can be seen: {shown(text)}"
     return None
-
-
-def _draws(seed: int, names: list[str]) -> np.ndarray:
-    """A number for each name that hangs on it and the seed alone: uint64."""
-    import numpy as np
-
-    digests = [hashlib.sha256(f"{seed}\x1f{name}".encode()).digest()[:8] for name in names]
-    return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
 
 
 def _faults(table: pd.DataFrame, source: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""A user's own facts from a file: CSV, JSON Lines or Parquet. The columns are described in rows.py.
+"""A user's own facts from a file: CSV, JSON Lines or Parquet. The columns are described in rows.py, the readers listed in `READERS`.
 
 New relations bring their templates in a column or in a file beside this one, `<name>.relations.toml` for `<name>.csv`,
 laid out as relations.toml (label and domain may be left out there).
@@ -14,14 +14,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sftqa_core.errors import FactsError, SettingsError
-from sftqa_core.jsonrecord import MAX_LISTED, listed, parse_json, shown
-from sftqa_core.knowledge.facts import MAX_TEXT, FactSource
+from sftqa_core.errors import FactsError, SettingsError, first_line
+from sftqa_core.jsonrecord import MAX_LISTED, in_plain_words, listed, parse_json, shown
+from sftqa_core.knowledge import facts, spreadsheet
 from sftqa_core.knowledge.relations import Relation
 from sftqa_core.knowledge.rows import COLUMN_NAMES, MAX_COLUMNS, MAX_ROWS, Cells, refuse_many_rows, source_from_cells
-from sftqa_core.knowledge.spreadsheet import csv_table, decode_text, text_lines
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 MAX_BYTES = 500_000_000
 MAX_SIDECAR_BYTES = 200_000
 MAX_RELATIONS = 1_000
@@ -31,13 +29,23 @@ _BATCH = 2_000  # rows in hand
 _KINDS = ("BYTE_ARRAY", "BOOLEAN", "INT32", "INT64", "FLOAT", "DOUBLE")
 
 
-def load_own(path: Path, name: str | None = None) -> FactSource:
+def load_own(path: Path, name: str | None = None) -> facts.FactSource:
     """The facts in a file, in `name` (default: the path). Raises `FactsError` with every problem by row and column.
 
     A fact's id holds the file's name without its folder, so a file can be moved and keeps its results.
     """
     try:
-        cells = _cells(path)
+        read = READERS.get(path.suffix.casefold())
+        if read is None:
+            raise FactsError(f"{path.name}: files of facts end in {', '.join(READERS)}.")
+        if not path.is_file():
+            raise FactsError(f"{path} does not exist.")
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise FactsError(f"{path.name} has {size:,} bytes; a file of facts may have {MAX_BYTES:,}. Cut it into smaller files.")
+        if not size:
+            raise FactsError(f"{path.name} is empty.")
+        cells = read(path)
         brought = read_relations(sidecar(path)) if sidecar(path).exists() else {}
     except OSError as error:
         raise FactsError(f"{path} can't be read: {error.strerror or error}.") from error
@@ -55,7 +63,7 @@ def read_relations(path: Path) -> dict[str, Relation]:
         raise FactsError(f"{path} is not a file.")
     if path.stat().st_size > MAX_SIDECAR_BYTES:
         raise FactsError(f"{path.name} has {path.stat().st_size:,} bytes; a file of relations may have {MAX_SIDECAR_BYTES:,}.")
-    data = _toml(decode_text(path.read_bytes(), path.name), path.name)
+    data = _toml(spreadsheet.decode_text(path.read_bytes(), path.name), path.name)
     if len(data) > MAX_RELATIONS:
         raise FactsError(f"{path.name} has {len(data):,} relations, the most is {MAX_RELATIONS:,}.")
     relations, problems = {}, []
@@ -78,33 +86,14 @@ def _toml(text: str, name: str) -> dict[str, Any]:
     try:
         if dots > 50:  # tomllib takes the square of their number
             raise ValueError("it holds a name with many dots")
-        return tomllib.loads(text)
-    except RecursionError as error:
-        raise FactsError(f"{name} is not readable TOML: it is nested too deeply.") from error
-    except ValueError as error:  # TOMLDecodeError is one, as is Python's for numbers of thousands of digits
-        reason = "it holds a number of thousands of digits" if "integer string" in str(error) else str(error)
-        raise FactsError(f"{name} is not readable TOML: {reason}.") from error
-
-
-def _cells(path: Path) -> Cells:
-    suffix = path.suffix.casefold()
-    if suffix not in SUFFIXES:
-        raise FactsError(f"{path.name}: files of facts end in {', '.join(SUFFIXES)}.")
-    if not path.is_file():
-        raise FactsError(f"{path} does not exist.")
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise FactsError(f"{path.name} has {size:,} bytes; a file of facts may have {MAX_BYTES:,}. Cut it into smaller files.")
-    if not size:
-        raise FactsError(f"{path.name} is empty.")
-    if suffix == ".parquet":
-        return parquet_cells(path)
-    return _json_lines(path) if suffix in (".jsonl", ".ndjson") else _csv(path)
+        return in_plain_words(tomllib.loads, text)
+    except ValueError as error:
+        raise FactsError(f"{name} is not readable TOML: {error}.") from error
 
 
 def _csv(path: Path) -> Cells:
-    """Read twice, too: a file of too many rows is refused before any of them is kept."""
-    header, rows, _ = csv_table(_lines(path), path.name)
+    """Reads the file twice: one of too many rows is refused before any row is kept."""
+    header, rows, _ = spreadsheet.csv_table(_lines(path), path.name)
 
     def faults() -> Iterator[str]:
         for number, row in enumerate(rows, 2):  # row 1 is the header, as a spreadsheet counts
@@ -113,11 +102,11 @@ def _csv(path: Path) -> Cells:
                 yield f"{path.name}, row {number:,}: more cells than the {len(header)} columns; put quotes around text with a comma."
 
     _refuse(faults())
-    return Cells(path.name, header, enumerate(csv_table(_lines(path), path.name)[1], 2), text_lists=True)
+    return Cells(path.name, header, enumerate(spreadsheet.csv_table(_lines(path), path.name)[1], 2), text_lists=True)
 
 
 def _json_lines(path: Path) -> Cells:
-    """Read twice: the columns have to be known before the first row, and a file of millions of objects would not fit the memory."""
+    """Reads the file twice: columns must be known before the first row, and millions of objects would not fit the memory."""
     columns: dict[str, None] = {}
 
     def faults() -> Iterator[str]:
@@ -150,7 +139,7 @@ def _objects(path: Path) -> Iterator[tuple[int, Any]]:
 
 def _lines(path: Path) -> Iterator[str]:
     with path.open("rb") as file:
-        yield from text_lines(file, path.name)
+        yield from spreadsheet.text_lines(file, path.name)
 
 
 def _refuse(faults: Iterator[str]) -> None:
@@ -160,7 +149,7 @@ def _refuse(faults: Iterator[str]) -> None:
         raise FactsError([*first, f"... and {more:,} more."] if more else first)
 
 
-def parquet_cells(path: Path) -> Cells:
+def _parquet(path: Path) -> Cells:
     """The columns of use in a Parquet file. Raises `FactsError` for what is no Parquet or beyond the limits, also while rows are read."""
     import pyarrow.parquet
 
@@ -176,7 +165,7 @@ def parquet_cells(path: Path) -> Cells:
         file = pyarrow.parquet.ParquetFile(path, read_dictionary=texts)
         names = file.schema_arrow.names
     except _foreign() as error:
-        raise FactsError(f"{path.name} is not a readable Parquet file ({_said(error)}).") from error
+        raise FactsError(f"{path.name} is not a readable Parquet file ({first_line(error)}).") from error
     used = [name for name in names if _of_use(name)]
     return Cells(path.name, used or names, _rows(path.name, file, used))
 
@@ -186,7 +175,7 @@ def _of_use(column_path: str) -> bool:
 
 
 def _refuse_bombs(name: str, metadata: Any, leaves: Sequence[int]) -> None:
-    """By the file's own numbers. One that lies about them ends where the lie is noticed: a column has no more values than it says."""
+    """Judges by the numbers that the file states. If they are false, reading fails later: a column has no more values than stated."""
     for leaf in leaves:
         column = metadata.schema.column(leaf)
         if column.physical_type not in _KINDS:
@@ -211,31 +200,30 @@ def _rows(name: str, file: Any, used: list[str]) -> Iterator[tuple[int, list[Any
                 number += 1
                 yield number, list(values)
     except _foreign() as error:
-        raise FactsError(f"{name}: row {number + 1:,} and what follows can't be read ({_said(error)}).") from error
+        raise FactsError(f"{name}: row {number + 1:,} and what follows can't be read ({first_line(error)}).") from error
 
 
 def _refuse_long_texts(name: str, before: int, column: Any) -> None:
-    """Looks at each distinct text once, however often it stands there."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+    """Looks at each distinct text once, however often it occurs."""
+    from pyarrow import compute, types
 
     inside = [column]
     while inside:
         array = inside.pop()
-        if pa.types.is_dictionary(array.type):
+        if types.is_dictionary(array.type):
             inside.append(array.dictionary)
-        elif pa.types.is_struct(array.type):
+        elif types.is_struct(array.type):
             inside += array.flatten()
-        elif pa.types.is_map(array.type):
+        elif types.is_map(array.type):
             inside += [array.keys, array.items]
-        elif pa.types.is_nested(array.type):
+        elif types.is_nested(array.type):
             inside.append(array.flatten())
-        elif pa.types.is_string(array.type) or pa.types.is_large_string(array.type) or pa.types.is_binary(array.type):
-            longest = pc.max(pc.binary_length(array)).as_py() or 0
-            if longest > 4 * MAX_TEXT:
+        elif types.is_string(array.type) or types.is_large_string(array.type) or types.is_binary(array.type):
+            longest = compute.max(compute.binary_length(array)).as_py() or 0
+            if longest > 4 * facts.MAX_TEXT:
                 raise FactsError(
                     f"{name}: row {before + 1:,} or one of the {_BATCH:,} from it on holds a text of {longest:,} bytes; "
-                    f"the most is {MAX_TEXT:,} characters."
+                    f"the most is {facts.MAX_TEXT:,} characters."
                 )
 
 
@@ -246,5 +234,4 @@ def _foreign() -> tuple[type[Exception], ...]:
     return (pyarrow.ArrowException, OSError, ValueError, ArithmeticError, LookupError, TypeError)
 
 
-def _said(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+READERS = {".csv": _csv, ".tsv": _csv, ".jsonl": _json_lines, ".ndjson": _json_lines, ".parquet": _parquet}  # by a file's ending

@@ -1,7 +1,7 @@
 """Facts from a dataset of the Hugging Face hub, or from a folder that `datasets` saved.
 
-`hub:owner/name` names a dataset; what follows a question mark says which of its columns to use, where they are not
-called as in rows.py, and may pick a config and a revision:
+`hub:owner/name` names a dataset; after a question mark come the columns to use, where their names are not those of rows.py, and
+perhaps a config and a revision:
 
     hub:owner/name?subject=entity_name&relation=property&object=value&config=en
 
@@ -18,8 +18,7 @@ from urllib.parse import parse_qsl
 
 from sftqa_core.errors import FactsError, MissingPackage, first_line
 from sftqa_core.jsonrecord import parse_json, shown
-from sftqa_core.knowledge.facts import FactSource
-from sftqa_core.knowledge.rows import COLUMN_NAMES, MAX_ROWS, ROLES, Cells, source_from_cells
+from sftqa_core.knowledge import facts, rows
 from sftqa_core.workspace import typed_path
 
 PREFIX = "hub:"
@@ -28,13 +27,13 @@ ASK_S = 5.0  # until the hub counts as out of reach
 MAX_DOWNLOAD_BYTES = 2_000_000_000
 MAX_STATE_BYTES = 2_000_000
 _ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
-_ROLE_OF = {"object": "answers", "answer": "answers", "objects": "answers"} | {role: role for role in ROLES}
+_ROLE_OF = {"object": "answers", "answer": "answers", "objects": "answers"} | {role: role for role in rows.ROLES}
 _LONGEST_ID = 100
 _OPTION = re.compile(r"(?!.*\.\.)\w[\w ./+-]{0,99}")
 _OPTIONS = ("config", "revision")
 
 
-def load_hub(name: str) -> FactSource:
+def load_hub(name: str) -> facts.FactSource:
     """The facts of `hub:owner/name?...`. Raises `FactsError`, or `MissingPackage` without the datasets library."""
     place, _, query = name.removeprefix(PREFIX).partition("?")
     if len(place) > _LONGEST_ID or not _ID.fullmatch(place):
@@ -89,7 +88,7 @@ def _local_only(datasets: Any) -> Iterator[None]:
         constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = before
 
 
-def load_saved(path: Path, name: str | None = None, query: str = "") -> FactSource:
+def load_saved(path: Path, name: str | None = None, query: str = "") -> facts.FactSource:
     """The facts of a folder that `Dataset.save_to_disk` or `DatasetDict.save_to_disk` wrote. Errors as `load_hub`."""
     mapping, _ = _read_query(query)
     datasets = _library()
@@ -126,8 +125,8 @@ def _read_query(query: str) -> tuple[dict[str, str], dict[str, str]]:
     """(role -> column, option -> value) out of `subject=a&config=b`."""
     pairs = dict(parse_qsl(query, keep_blank_values=True))
     if unknown := [key for key in pairs if key not in _ROLE_OF and key not in _OPTIONS]:
-        known = ", ".join([*_ROLE_OF, *_OPTIONS])
-        raise FactsError(f"{shown(', '.join(unknown))} is not allowed after the question mark; allowed are {known}.")
+        allowed = ", ".join([*_ROLE_OF, *_OPTIONS])
+        raise FactsError(f"{shown(', '.join(unknown))} is not allowed after the question mark; allowed are {allowed}.")
     mapping = {_ROLE_OF[key]: value for key, value in pairs.items() if key in _ROLE_OF}
     return mapping, {key: value for key, value in pairs.items() if key in _OPTIONS}
 
@@ -142,23 +141,24 @@ def _library() -> Any:
     return datasets
 
 
-def _as_source(name: str, place: str, loaded: Any, mapping: dict[str, str]) -> FactSource:
+def _as_source(name: str, place: str, loaded: Any, mapping: dict[str, str]) -> facts.FactSource:
     parts = dict(loaded) if isinstance(loaded, dict) else {"": loaded}
     count = sum(len(part) for part in parts.values())
-    if count > MAX_ROWS:
-        raise FactsError(f"{place} has {count:,} rows, the most is {MAX_ROWS:,}. Save a part of it and use that.")
+    if count > rows.MAX_ROWS:
+        raise FactsError(f"{place} has {count:,} rows, the most is {rows.MAX_ROWS:,}. Save a part of it and use that.")
     columns = list(dict.fromkeys(column for part in parts.values() for column in part.column_names))
-    known = COLUMN_NAMES | set(mapping.values())
+    wanted = rows.COLUMN_NAMES | set(mapping.values())
     by_part = len(parts) > 1 and "split" not in mapping
-    used = [name for name in columns if (name in known or name.casefold() in known) and not (by_part and name.casefold() == "split")]
-    rows = _rows(parts, used, by_part)
+    used = [name for name in columns if (name in wanted or name.casefold() in wanted) and not (by_part and name.casefold() == "split")]
+    numbered = _numbered(parts, used, by_part)
     try:
-        return source_from_cells(Cells(place, [*(used or columns), *(["split"] if by_part else [])], rows), name, mapping=mapping)
+        cells = rows.Cells(place, [*(used or columns), *(["split"] if by_part else [])], numbered)
+        return rows.source_from_cells(cells, name, mapping=mapping)
     except (OSError, ValueError, ArithmeticError, LookupError) as error:  # dates that Python can't hold, texts that are no UTF-8
         raise FactsError(f"{place} holds values that can't be read ({first_line(error)}).") from error
 
 
-def _rows(parts: dict[str, Any], used: list[str], by_part: bool) -> Iterator[tuple[int, list[Any]]]:
+def _numbered(parts: dict[str, Any], used: list[str], by_part: bool) -> Iterator[tuple[int, list[Any]]]:
     """Rows numbered through, from columns of use only, as they are stored: decoding a picture would open the file, or the address,
     that its cell names."""
     number = 0

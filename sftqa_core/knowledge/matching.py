@@ -19,9 +19,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sftqa_core.errors import SettingsError
-from sftqa_core.jsonrecord import shown
+from sftqa_core.jsonrecord import one_of
+from sftqa_core.records.probes import MATCHES
 
-MATCHES = ("tokens", "substring")
 EXACT = "exact"  # the rule's name, beside those of MATCHES
 CASE_SENSITIVE_LENGTH = 3  # "R", "US" and "Oka" would otherwise be found in ordinary words
 _BROKEN = "\ufffd"  # what a tokenizer decodes half a character to
@@ -63,7 +63,7 @@ class CompiledAnswers:
         return None
 
     def over(self, text: str) -> bool:
-        """Whether nothing that follows `text` can count any more: an answer may always come later."""
+        """Whether text after `text` can no longer count: never, since an answer may always come later."""
         return False
 
     def _stands(self, text: str, needle: str, closed: bool) -> bool:
@@ -91,8 +91,8 @@ class Matcher:
     match: str = "tokens"
 
     def __post_init__(self) -> None:
-        if self.match not in MATCHES:
-            raise SettingsError(f"match must be one of {', '.join(MATCHES)}, got {shown(self.match)}.")
+        if wrong := one_of("match", self.match, tuple(MATCHES)):
+            raise SettingsError(wrong)
 
     def compile(self, answers: Iterable[str]) -> CompiledAnswers:
         """`answers` (aliases already added) for repeated use. Empty answers are passed over."""
@@ -114,18 +114,17 @@ class Matcher:
 
 @dataclass(frozen=True)
 class ExactAnswers:
-    """One fact's answers, ready to be compared with many texts; stands in for `CompiledAnswers`."""
+    """One fact's answers, ready to be compared with many texts; has the methods of `CompiledAnswers`."""
 
     forms: tuple[tuple[str, str], ...]  # (plain form, the answer as it was given)
-    whole_words: bool = True  # a letter or digit closes nothing: what lets a row be passed over while it is drawn
+    whole_words: bool = True  # a letter or digit ends no answer: after one, a row that is being drawn need not be looked at
 
     def find(self, text: str, closed: bool = True) -> str | None:
-        """The answer, as it was given, that the first line of `text` is, or None. With `closed=False`, None: a line that is not
-        over may go on."""
+        """The answer, as it was given, that equals the first line of `text`, or None. With `closed=False`, None: the line may go on."""
         return dict(self.forms).get(plain_form(first_line(text))) if closed else None
 
     def over(self, text: str) -> bool:
-        """Whether nothing that follows `text` can count any more: a line has ended."""
+        """Whether text after `text` can no longer count: the line has ended."""
         return any(mark in text for mark in _BREAKS)
 
 

@@ -1,4 +1,4 @@
-"""From the rows of a file to facts: columns are found by name, every cell is checked, every fault is reported with row and column.
+"""Turns the rows of a file into facts: columns are found by name, every cell is checked, every fault is reported with row and column.
 
 Columns (the first name found counts; others are ignored):
 
@@ -15,7 +15,7 @@ Columns (the first name found counts; others are ignored):
 
 A relation whose templates are in a column asks "What is the <relation> of <subject>?" where a row has no question.
 
-One key makes one fact, and nothing that is trained on is tested (METHOD 8.4):
+One key makes one fact, and no training fact is tested (METHOD 8.4):
 
 - Rows of one (relation, subject) become one fact. It belongs to the strictest split that any of them is in: test,
   else dev, else train. So a key in both dev and test is a test fact.
@@ -64,7 +64,7 @@ _LISTED = 20  # columns that a message names
 
 @dataclass(frozen=True)
 class Cells:
-    """A file's content before anyone looked at it."""
+    """A file's content, unchecked."""
 
     name: str  # shown in every message, and part of the facts' ids
     columns: Sequence[str]
@@ -86,7 +86,7 @@ class Row(NamedTuple):
 
 @dataclass
 class Merged:
-    """Facts as `fact_table` takes them, and what became of the rows."""
+    """Facts as `fact_table` takes them, and how many rows were merged or excluded."""
 
     facts: list[dict[str, Any]] = field(default_factory=list)
     merged: int = 0  # rows that joined another row of the same key
@@ -95,7 +95,7 @@ class Merged:
 
 @dataclass
 class _Reading:
-    """What is known while the rows go by."""
+    """The state while rows are read one by one."""
 
     cells: Cells
     at: dict[str, int]  # role -> column index
@@ -168,7 +168,7 @@ def _names(columns: Sequence[str]) -> str:
 
 
 def drawn_split(subject: str) -> str:
-    """Where a subject goes that is given no split: 70% train, 10% dev, 20% test, by a hash of the subject.
+    """The split of a subject that states none: 70% train, 10% dev, 20% test, by a hash of the subject.
 
     All facts about a subject land together, on every machine, whatever else the file holds.
     """
@@ -179,7 +179,7 @@ def drawn_split(subject: str) -> str:
 
 
 def merge_rows(rows: Sequence[Row]) -> Merged:
-    """One fact for each (relation, normalised subject), in order of first appearance. Raises `FactsError` for answers without end."""
+    """One fact for each (relation, normalised subject), in order of first appearance. Raises `FactsError` for too many answers."""
     questions = [subject_key(row.question) for row in rows]
     strictest: dict[str, int] = {}
     answers: dict[str, dict[str, None]] = {}
@@ -209,12 +209,12 @@ def _fact(group: list[Row], strictest: dict[str, int], answers: dict[str, dict[s
     for question in asked:
         right.update(answers[question])
         split = split if strictest[question] <= _STRICTNESS[split] else UNUSED
-    known = [row.exposures for row in group if row.exposures is not None]
-    return group[0]._asdict() | {"answers": list(right), "split": split, "exposures": max(known, default=None)}
+    stated = [row.exposures for row in group if row.exposures is not None]
+    return group[0]._asdict() | {"answers": list(right), "split": split, "exposures": max(stated, default=None)}
 
 
 def refuse_many_rows(name: str, count: int) -> None:
-    """Raise `FactsError` when that is one row too many."""
+    """Raise `FactsError` when a file has more rows than allowed."""
     if count > MAX_ROWS:
         raise FactsError(f"{name} has more than {MAX_ROWS:,} rows, the most that can be used. Cut it into smaller files.")
 
@@ -255,7 +255,7 @@ def _read_row(reading: _Reading, number: int, cells: Sequence[Any]) -> Row | Non
 
 
 def _relation(reading: _Reading, number: int, name: str, cell: Mapping[str, Any]) -> Relation | None:
-    """The row's relation, met before or met now; a stated domain holds for all its rows."""
+    """The row's relation, seen before or new; a stated domain holds for all its rows."""
     domain = str(cell["domain"]).strip().casefold() if _filled(cell.get("domain")) else ""
     if domain and domain not in DOMAINS:
         _fault(reading, number, "domain", f"must be in or out, got {shown(cell['domain'])}")
@@ -287,8 +287,8 @@ def _new_relation(reading: _Reading, number: int, name: str, cell: Mapping[str, 
             return None
     if name not in reading.unknown:
         reading.unknown.add(name)
-        known = "is not built in and brings no templates: add a column 'templates' or a file <name>.relations.toml beside this one"
-        _fault(reading, number, "relation", f"{shown(name)} {known}")
+        fault = "is not built in and brings no templates: add a column 'templates' or a file <name>.relations.toml beside this one"
+        _fault(reading, number, "relation", f"{shown(name)} {fault}")
     return None
 
 
@@ -339,11 +339,11 @@ def _texts(reading: _Reading, number: int, role: str, value: Any) -> list[str]:
 def _split_text(text: str, text_lists: bool) -> list[Any]:
     if text.lstrip().startswith("["):
         try:
-            found = parse_json(text)
+            items = parse_json(text)
         except ValueError:
-            found = None
-        if isinstance(found, list) and all(isinstance(item, (str, int)) for item in found):
-            return found
+            items = None
+        if isinstance(items, list) and all(isinstance(item, (str, int)) for item in items):
+            return items
     return [part for part in text.split("|") if part.strip()] or [""] if text_lists else [text]
 
 

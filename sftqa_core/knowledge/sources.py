@@ -10,10 +10,9 @@
 
 A saved folder takes `?subject=column&...` behind its path, as the hub's names do.
 
-Large sources are kept as they were read once: reading a million rows of a user's file takes a minute, reading its fact table
-seconds. `<cache>/sources/<hash of the name>/` has the fact table as Parquet; its manifest says of which files, by size and time,
-and has the rest of the source. A file that changes, other built-in templates, or another version of the rules (SCHEMA) make it be
-read anew.
+Large sources are kept once they were read: reading a million rows of a user's file takes a minute, reading its fact table seconds.
+`<cache>/sources/<hash of the name>/` has the fact table as Parquet; its manifest names the files that it was read from, with size and
+time, and has the rest of the source. When a file, a built-in template or the rules (SCHEMA) change, the source is read anew.
 """
 
 import contextlib
@@ -21,7 +20,6 @@ import gc
 import io
 import os
 import threading
-from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -29,10 +27,9 @@ from typing import Any
 from sftqa_core.artifacts import read_file, read_manifest, write_folder
 from sftqa_core.errors import FactsError, OtherVersion, SftqaError
 from sftqa_core.jsonrecord import fingerprint, shown
-from sftqa_core.knowledge import atlas, entity_questions
+from sftqa_core.knowledge import atlas, entity_questions, hub_datasets
 from sftqa_core.knowledge.facts import FactSource, read_facts, write_facts
-from sftqa_core.knowledge.files import SUFFIXES, load_own, sidecar
-from sftqa_core.knowledge.hub_datasets import PREFIX, is_saved_dataset, load_hub, load_saved
+from sftqa_core.knowledge.files import READERS, load_own, sidecar
 from sftqa_core.knowledge.relations import Relation, builtin_relations
 from sftqa_core.progress import Reporter
 from sftqa_core.records import SourceReport
@@ -40,10 +37,10 @@ from sftqa_core.workspace import Workspace, typed_path
 
 ENTITY_QUESTIONS = entity_questions.NAME
 SCHEMA = 1  # raised when the same files would be read otherwise
-LARGE = 50_000  # facts; smaller sources are read anew in less than the time that anyone notices
+LARGE = 50_000  # facts; smaller sources are read anew in no time
 _FILE = "facts.parquet"
-_FILES = f"EntityQuestions folder or zip, {', '.join(SUFFIXES)}, saved dataset"
-KNOWN = f"Sources are {atlas.NAME}, {ENTITY_QUESTIONS}, a path ({_FILES}) or {PREFIX}owner/name."
+_FILES = f"EntityQuestions folder or zip, {', '.join(READERS)}, saved dataset"
+KNOWN = f"Sources are {atlas.NAME}, {ENTITY_QUESTIONS}, a path ({_FILES}) or {hub_datasets.PREFIX}owner/name."
 _MOST_FILES = 5_000
 _KEPT = 4  # sources held in memory; the largest takes about 200 MB
 _opened: dict[tuple[object, ...], FactSource] = {}
@@ -76,7 +73,7 @@ def open_source(name: str, workspace: Workspace | None = None, fetch: bool = Fal
 
 def source_stamp(name: str, workspace: Workspace | None = None) -> tuple[object, ...]:
     """What changes when the files behind a source do: sizes and times; empty for what has no files."""
-    if atlas.is_atlas(name) or name.startswith(PREFIX):
+    if atlas.is_atlas(name) or name.startswith(hub_datasets.PREFIX):
         return ()
     path, kind = typed_path(str(entity_questions_path(workspace) or "")) if name == ENTITY_QUESTIONS else _path_and_query(name)[::2]
     if not kind:
@@ -94,7 +91,7 @@ def source_names(workspace: Workspace | None = None) -> list[str]:
     """What can be opened by name now: the built-in world, EntityQuestions if it is here, and uploaded files."""
     workspace = workspace or Workspace.current()
     here = [ENTITY_QUESTIONS] if entity_questions_path(workspace) else []
-    uploaded = [str(path) for path in sorted(workspace.uploads.glob("*")) if path.suffix.casefold() in (*SUFFIXES, ".zip")]
+    uploaded = [str(path) for path in sorted(workspace.uploads.glob("*")) if path.suffix.casefold() in (*READERS, ".zip")]
     return [atlas.NAME, *here, *uploaded]
 
 
@@ -147,7 +144,6 @@ def _of(name: str, stamp: tuple[object, ...]) -> dict[str, Any]:
     return {"name": name, "files": files, "rules": SCHEMA, "wording": _wording()}
 
 
-@lru_cache(maxsize=1)
 def _wording() -> str:
     """Changes with the built-in relations, whose templates a source may have taken over."""
     return fingerprint({name: relation.to_dict() for name, relation in builtin_relations().items()})
@@ -163,17 +159,15 @@ def _open(name: str, workspace: Workspace) -> FactSource:
         if not path.exists():
             raise FactsError(f"{entity_questions.VARIABLE} points to {path}, which does not exist. {entity_questions.WITHOUT_NETWORK}")
         return entity_questions.load_entity_questions(path, name, workspace)
-    return load_hub(name) if name.startswith(PREFIX) else _open_path(name, workspace)
-
-
-def _open_path(name: str, workspace: Workspace) -> FactSource:
+    if name.startswith(hub_datasets.PREFIX):
+        return hub_datasets.load_hub(name)
     path, query, kind = _path_and_query(name)
     if not kind:
         raise FactsError(f"There is no source {shown(name)}: it is neither built in nor an existing file or folder. {KNOWN}")
     if kind == "file":
         return entity_questions.load_entity_questions(path, name, workspace) if path.suffix.casefold() == ".zip" else load_own(path, name)
-    if is_saved_dataset(path):
-        return load_saved(path, name, query)
+    if hub_datasets.is_saved_dataset(path):
+        return hub_datasets.load_saved(path, name, query)
     if entity_questions.is_entity_folder(path):
         return entity_questions.load_entity_questions(path, name, workspace)
     raise FactsError(f"{path} is neither an EntityQuestions folder (train/P17.train.json and so on) nor a saved dataset. {KNOWN}")

@@ -76,12 +76,6 @@ def csv_table(lines: Iterator[str], name: str) -> tuple[list[str], Iterator[list
     return [column.strip() for column in next(rows, [])], rows, delimiter
 
 
-def csv_cells(content: bytes, name: str) -> tuple[list[str], list[list[str]], str]:
-    """The same of a small file's bytes, all rows at once."""
-    header, rows, delimiter = csv_table(text_lines(io.BytesIO(content), name), name)
-    return header, list(rows), delimiter
-
-
 def is_formula(text: str) -> bool:
     """Whether a spreadsheet may run a cell: it begins with = + - or @, also full-width ones, or after apostrophes, white space and
     characters that can't be seen."""
@@ -110,9 +104,9 @@ def _refuse_other_formats(start: bytes, name: str) -> None:
     for mark, encoding in _MARKS:
         if start.startswith(mark):
             raise FactsError(f"{name} is {encoding}. {_SAVE}")
-    for mark, what in _OTHERS:
+    for mark, kind in _OTHERS:
         if start.startswith(mark):
-            raise FactsError(f"{name} is {what}, not text. Unpack or convert it to UTF-8 text and try again.")
+            raise FactsError(f"{name} is {kind}, not text. Unpack or convert it to UTF-8 text and try again.")
 
 
 def _without_nul(text: str, name: str, first_line: int) -> str:

@@ -36,17 +36,17 @@ def agreement(reference: pd.DataFrame, other: pd.DataFrame, scheme: LevelScheme,
     columns = ["fact_id", "score", "level"]
     both = reference[columns].merge(other[columns], on="fact_id", suffixes=("", "_other"), validate="one_to_one")
     confusion = confusion_of(both["level"], both["level_other"], len(scheme.labels))
-    known = len(both) >= 2
-    kappa = float(weighted_kappa(confusion)) if known else float("nan")
-    low, high = kappa_interval(confusion, np.random.default_rng(seed)) if known else (float("nan"), float("nan"))
+    enough = len(both) >= 2
+    kappa = float(weighted_kappa(confusion)) if enough else float("nan")
+    low, high = kappa_interval(confusion, np.random.default_rng(seed)) if enough else (float("nan"), float("nan"))
     return Agreement(
         labels=scheme.labels,
         facts=len(both),
-        same=float(np.trace(confusion) / len(both)) if known else None,
+        same=float(np.trace(confusion) / len(both)) if enough else None,
         kappa=_or_none(kappa),
         kappa_low=_or_none(low),
         kappa_high=_or_none(high),
-        spearman=_or_none(spearman(both["score"], both["score_other"])) if known else None,
+        spearman=_or_none(spearman(both["score"], both["score_other"])) if enough else None,
         confusion=tuple(tuple(row) for row in confusion.tolist()),
     )
 

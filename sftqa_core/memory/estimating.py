@@ -10,11 +10,11 @@ Which level the full probe would give is predicted from these samples (`level_pr
 rate m and a concentration c; each of its templates has a rate of its own from Beta(cm, c(1 - m)), and its samples hit at that
 rate. What the samples still to come will hit is then beta-binomial for each template, and their sum over the templates, mixed
 over what m and c may be, says how likely each level is. The prior over m and c is the same for every fact and every model, so a
-fact's result does not depend on its company.
+fact's result does not depend on the other facts.
 
 The likelihood estimate is how probable the answer is as the immediate continuation. One pass over the prompts with their answers,
 nothing sampled. It misses an answer that comes after other words, or in other tokens or letters than those looked up, so it
-stands beside the sampled score and never for it.
+never replaces the sampled score.
 """
 
 from collections import defaultdict
@@ -28,10 +28,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from sftqa_core.engine.decoder import Decoder, Load, Read
-from sftqa_core.engine.drawing import StopCriteria
-from sftqa_core.engine.packed import PackedModel, PrefixTree
-from sftqa_core.engine.sampling import WINDOW, Prompt, SampleRows, windows
+from sftqa_core.engine import decoder, drawing, packed, sampling
 from sftqa_core.errors import ModelUnavailable
 from sftqa_core.memory.scores import level_of
 from sftqa_core.models.loading import LINE_BREAK, LoadedModel, continuation
@@ -115,20 +112,20 @@ class AdaptiveProbe:
     """At most `batch_size` prompts, waiting ones among them, are under way together, whole facts at a time."""
 
     def __init__(self, loaded: LoadedModel, batch_size: int):
-        self.model = PackedModel(loaded)
+        self.model = packed.PackedModel(loaded)
         self.batch_size = batch_size
-        self.stopping = StopCriteria.of(loaded)
+        self.stopping = drawing.StopCriteria.of(loaded)
 
-    def decide(self, facts: Iterable[list[Prompt]], scheme: LevelScheme) -> Iterator[list[Decided]]:
+    def decide(self, facts: Iterable[list[sampling.Prompt]], scheme: LevelScheme) -> Iterator[list[Decided]]:
         """The levels of facts, some at a time. A fact is the list of all its prompts, in the templates' order."""
-        load = Load(self.batch_size, max(1, self.batch_size // 8), self.batch_size)
+        load = decoder.Load(self.batch_size, max(1, self.batch_size // 8), self.batch_size)
         return _Deciding(self.model, load, scheme, self.stopping).run(facts)
 
 
-class _Deciding(SampleRows[list[Prompt]]):
+class _Deciding(sampling.SampleRows[list[sampling.Prompt]]):
     """Facts in rounds: `allowed` grows where the level is open, and rows go where it is clear."""
 
-    def __init__(self, model: PackedModel, load: Load, scheme: LevelScheme, stopping: StopCriteria):
+    def __init__(self, model: packed.PackedModel, load: decoder.Load, scheme: LevelScheme, stopping: drawing.StopCriteria):
         self.scheme = scheme
         self.rounds = sorted({max(1, round(share * scheme.sampling.samples)) for share in ROUNDS})
         super().__init__(model, load, scheme.sampling, stopping)
@@ -139,18 +136,18 @@ class _Deciding(SampleRows[list[Prompt]]):
         self.hit = np.zeros((self.load.places, self.settings.samples), dtype=bool)
         self._fact_at = np.zeros(self.load.places, dtype=np.int64)  # place -> first place of its fact
 
-    def texts(self, item: list[Prompt]) -> list[tuple[int, ...]]:
+    def texts(self, item: list[sampling.Prompt]) -> list[tuple[int, ...]]:
         """See `Decoder`."""
         return [prompt.ids for prompt in item]
 
-    def entered(self, items: list[tuple[list[Prompt], np.ndarray]]) -> None:
+    def entered(self, items: list[tuple[list[sampling.Prompt], np.ndarray]]) -> None:
         """See `Decoder`."""
-        places = np.concatenate([own for _, own in items])
+        places = np.concatenate([at for _, at in items])
         self.take([prompt for fact, _ in items for prompt in fact], places, self.rounds[0])
         self.hit[places] = False
-        self._fact_at[places] = np.concatenate([np.full(len(own), own[0]) for _, own in items])
+        self._fact_at[places] = np.concatenate([np.full(len(at), at[0]) for _, at in items])
 
-    def advance(self, reads: list[Read]) -> list[Decided]:
+    def advance(self, reads: list[decoder.Read]) -> list[Decided]:
         """One more token of the samples that count; returns the facts whose level is clear."""
         self.draw(reads)
         decided: list[Decided] = []
@@ -180,11 +177,11 @@ class _Deciding(SampleRows[list[Prompt]]):
         for (_, seen), group in alike.items():
             hits = np.stack([self.hit[self.places_of[first], :seen].sum(axis=1) for first in group])
             chances, scores = level_probabilities(hits, seen, self.scheme)
-            for first, own, chance, score in zip(group, hits.tolist(), chances, scores.tolist(), strict=True):
+            for first, counts, chance, score in zip(group, hits.tolist(), chances, scores.tolist(), strict=True):
                 level, confidence = int(chance.argmax()), float(chance.max())
                 if confidence >= self.scheme.confidence or seen == self.settings.samples:
                     fact_id = self.items[first][0].fact_id
-                    clear[first] = Decided(fact_id, tuple(own), seen, score, level, min(confidence, 1.0))
+                    clear[first] = Decided(fact_id, tuple(counts), seen, score, level, min(confidence, 1.0))
                 else:
                     self.allowed[self.places_of[first]] = next(size for size in self.rounds if size > seen)
         return clear
@@ -210,7 +207,7 @@ class Likelihood:
     """At most `batch_size` texts are read together."""
 
     def __init__(self, loaded: LoadedModel, batch_size: int):
-        self.model = PackedModel(loaded)
+        self.model = packed.PackedModel(loaded)
         self.batch_size = batch_size
 
     def estimate(self, questions: Iterable[Question], temperature: float) -> Iterator[list[Estimate]]:
@@ -218,14 +215,15 @@ class Likelihood:
 
         Raises `ModelUnavailable` for logits that are not numbers, `OutOfMemory` when there is no room for one question.
         """
-        ordered = (q for window in windows(questions, WINDOW * self.batch_size) for q in sorted(window, key=lambda question: question.ids))
-        return _Estimating(self.model, Load(self.batch_size, self.batch_size, 1), temperature).run(ordered)
+        windows = sampling.windows(questions, sampling.WINDOW * self.batch_size)
+        ordered = (q for window in windows for q in sorted(window, key=lambda question: question.ids))
+        return _Estimating(self.model, decoder.Load(self.batch_size, self.batch_size, 1), temperature).run(ordered)
 
 
-class _Estimating(Decoder[Question]):
+class _Estimating(decoder.Decoder[Question]):
     """Texts are prompts with an answer each but for its last token, which only has to be looked up."""
 
-    def __init__(self, model: PackedModel, load: Load, temperature: float):
+    def __init__(self, model: packed.PackedModel, load: decoder.Load, temperature: float):
         self.temperature = temperature
         super().__init__(model, load, 0, FEWER)
 
@@ -243,7 +241,7 @@ class _Estimating(Decoder[Question]):
         for question, places in items:
             self._answer_at.update(zip(places.tolist(), ((int(places[0]), answer) for answer in question.answers), strict=True))
 
-    def wanted(self, tree: PrefixTree, places: np.ndarray) -> np.ndarray:
+    def wanted(self, tree: packed.PrefixTree, places: np.ndarray) -> np.ndarray:
         """The nodes before each token of each answer."""
         self._first, answers = zip(*(self._answer_at.pop(place) for place in places.tolist()), strict=True)
         sizes = np.array([len(answer) for answer in answers])
@@ -253,7 +251,7 @@ class _Estimating(Decoder[Question]):
         nodes, self._line = np.unique(tree.paths[self._text, tree.lengths[self._text] - 1 - back], return_inverse=True)
         return nodes
 
-    def advance(self, reads: list[Read]) -> list[Estimate]:
+    def advance(self, reads: list[decoder.Read]) -> list[Estimate]:
         """The estimates of all that entered."""
         ((_, logits),) = reads
         scaled = logits.float() / self.temperature
@@ -267,11 +265,11 @@ class _Estimating(Decoder[Question]):
         of_text = np.exp(np.bincount(self._text, weights=logprob))
         firsts, text_of = np.unique(self._first, return_inverse=True)
         chances = np.bincount(text_of, weights=of_text).clip(0, 1)
-        asked = [self.items[first] for first in firsts.tolist()]
+        questions = [self.items[first] for first in firsts.tolist()]
         for first in firsts.tolist():
             self.finish(first)
         self.keep(np.empty(0, dtype=np.int64))
-        return [(q.fact_id, q.template, float(chance)) for q, chance in zip(asked, chances, strict=True)]
+        return [(q.fact_id, q.template, float(chance)) for q, chance in zip(questions, chances, strict=True)]
 
 
 def answer_ids(tokenizer: Any, answers: Sequence[str]) -> tuple[tuple[int, ...], ...]:

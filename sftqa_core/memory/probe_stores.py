@@ -28,20 +28,7 @@ import pyarrow as pa
 from sftqa_core.artifacts import write_bytes, write_json
 from sftqa_core.engine.wanted_facts import WantedFact
 from sftqa_core.errors import ArtifactDamaged
-from sftqa_core.memory.scores import (
-    COMPLETIONS,
-    HITS,
-    INTERVALS,
-    LEVELS,
-    PROBED,
-    PartStore,
-    level_of,
-    parquet_bytes,
-    part_name,
-    read_parquet,
-    require_parquet,
-    split_scores,
-)
+from sftqa_core.memory import scores
 from sftqa_core.models.quantising import is_of
 from sftqa_core.records import LevelScheme, SamplerSettings
 from sftqa_core.workspace import Workspace
@@ -52,7 +39,7 @@ if TYPE_CHECKING:
 SCHEMA = 1  # of the parts; part of every key, so that an old reader never meets a new part
 
 
-class CompletionStore(PartStore):
+class CompletionStore(scores.PartStore):
     """One model's completions under one set of sampler settings, in both layers of a workspace."""
 
     kind: ClassVar[str] = "completions"
@@ -89,28 +76,29 @@ class CompletionStore(PartStore):
         for fact_id, part in located.items():
             parts.setdefault(part, []).append(fact_id)
         tables = [self._rows(part, ids) for part, ids in parts.items()]
-        empty = pd.DataFrame(columns=COMPLETIONS.names)
+        empty = pd.DataFrame(columns=scores.COMPLETIONS.names)
         return pd.concat(tables, ignore_index=True) if tables else empty
 
     def hits(self, fact_ids: list[str] | None = None) -> pd.DataFrame:
         """Every HITS row known, or those of these facts, the newest of each (fact, prompts, answers)."""
-        tables = [table for table in self.each("hits", HITS, fact_ids) if len(table)]
+        tables = [table for table in self.each("hits", scores.HITS, fact_ids) if len(table)]
         if not tables:
-            return pd.DataFrame(columns=HITS.names)
+            return pd.DataFrame(columns=scores.HITS.names)
         return pd.concat(tables, ignore_index=True).drop_duplicates(["fact_id", "prompts_sha", "answers_sha"])
 
     def add(self, completions: pd.DataFrame, probed: Sequence[WantedFact]) -> None:
         """Keep the completions of whole facts."""
-        part, facts = parquet_bytes(_sorted(completions, probed), COMPLETIONS), parquet_bytes(_probed_table(probed), PROBED)
-        name, folder = part_name(part, facts), self.writable()
+        part = scores.parquet_bytes(_sorted(completions, probed), scores.COMPLETIONS)
+        facts = scores.parquet_bytes(_probed_table(probed), scores.PROBED)
+        name, folder = scores.part_name(part, facts), self.writable()
         write_bytes(folder / f"part-{name}", part)
         write_bytes(folder / f"facts-{name}", facts)
         self.added += len(probed)
 
     def add_hits(self, hits: pd.DataFrame) -> None:
         """Keep what was judged."""
-        part = parquet_bytes(hits, HITS)
-        write_bytes(self.layers[0] / "hits" / self.key / f"part-{part_name(part)}", part)
+        part = scores.parquet_bytes(hits, scores.HITS)
+        write_bytes(self.layers[0] / "hits" / self.key / f"part-{scores.part_name(part)}", part)
 
     def compact(self, target: Path, wanted: Sequence[WantedFact], texts_of: Sequence[WantedFact] | None = None) -> Path:
         """Write these facts' hits, and the completions of `texts_of` (None: of all), as one sorted part each under the layer `target`.
@@ -120,14 +108,14 @@ class CompletionStore(PartStore):
         """
         located = self.locate(wanted if texts_of is None else texts_of)
         alike = sorted(wanted, key=lambda w: (w.relation.id, w.fact_id))  # like beside like
-        there = [w for w in alike if w.fact_id in located]
+        probed = [w for w in alike if w.fact_id in located]
         folder = target / "completions" / self.key
         write_json(folder / "settings.json", self.settings)
-        write_bytes(folder / "part-000.parquet", parquet_bytes(_sorted(self.completions(located), there), COMPLETIONS, 19))
-        write_bytes(folder / "facts-000.parquet", parquet_bytes(_probed_table(there), PROBED, 19))
-        same = pd.DataFrame([(w.fact_id, w.prompts_sha, w.answers_sha) for w in alike], columns=HITS.names[:3])
-        hits = same.merge(self.hits(), on=HITS.names[:3])
-        write_bytes(target / "hits" / self.key / "part-000.parquet", parquet_bytes(hits, HITS, 19))
+        write_bytes(folder / "part-000.parquet", scores.parquet_bytes(_sorted(self.completions(located), probed), scores.COMPLETIONS, 19))
+        write_bytes(folder / "facts-000.parquet", scores.parquet_bytes(_probed_table(probed), scores.PROBED, 19))
+        same = pd.DataFrame([(w.fact_id, w.prompts_sha, w.answers_sha) for w in alike], columns=scores.HITS.names[:3])
+        hits = same.merge(self.hits(), on=scores.HITS.names[:3])
+        write_bytes(target / "hits" / self.key / "part-000.parquet", scores.parquet_bytes(hits, scores.HITS, 19))
         return folder
 
     def set_part_aside(self, part: Path, error: Exception) -> None:
@@ -136,12 +124,12 @@ class CompletionStore(PartStore):
 
     def _holding(self, facts_file: Path, part: Path, wanted: dict[str, WantedFact]) -> list[str]:
         try:
-            table = read_parquet(facts_file, PROBED)
-            require_parquet(part)
+            table = scores.read_parquet(facts_file, scores.PROBED)
+            scores.require_parquet(part)
         except ArtifactDamaged as error:
             self.set_part_aside(part, error)
             return []
-        rows = zip(*(table[name] for name in PROBED.names), strict=True)
+        rows = zip(*(table[name] for name in scores.PROBED.names), strict=True)
         same = {f: (match, set(answers)) for f, prompts, match, answers in rows if f in wanted and wanted[f].prompts_sha == prompts}
         doubtful = [f for f, stopped_on in same.items() if stopped_on != (wanted[f].match, set(wanted[f].answers))]
         if not doubtful:
@@ -152,12 +140,14 @@ class CompletionStore(PartStore):
             return []
         stopped = drawn[drawn["stop"] == "hit"]
         pairs = zip(stopped["fact_id"], stopped["text"], strict=True)
-        stale = {fact_id for fact_id, text in pairs if wanted[fact_id].compiled.find(text) is None}  # stopped on what is no answer
+        stale = {
+            fact_id for fact_id, text in pairs if wanted[fact_id].compiled.find(text) is None
+        }  # they stopped on a text that is no answer any more
         return [f for f in same if f not in stale]
 
     def _rows(self, part: Path, fact_ids: list[str]) -> pd.DataFrame:
         try:
-            return read_parquet(part, COMPLETIONS, fact_ids)
+            return scores.read_parquet(part, scores.COMPLETIONS, fact_ids)
         except ArtifactDamaged as error:
             self.set_part_aside(part, error)
             raise ArtifactDamaged(f"{part} can't be read and was set aside; its facts will be probed again.") from error
@@ -178,7 +168,7 @@ def find_stores(
     asking: dict[str, Any] | None = None,
     quantization: str = "none",
 ) -> list[CompletionStore]:
-    """Stores of a model, whatever device and number format of it drew them; for reading without torch. `asking` is a scheme's.
+    """Stores of a model on any device and in any number format; for reading without torch. `asking` is a scheme's.
 
     A model in 4 bits is another model: completions of one are not results of the other.
     """
@@ -200,7 +190,7 @@ def _sorted(completions: pd.DataFrame, facts: Sequence[WantedFact]) -> pd.DataFr
 
 def _probed_table(probed: Sequence[WantedFact]) -> pd.DataFrame:
     rows = [(w.fact_id, w.prompts_sha, w.match, list(w.answers)) for w in probed]
-    return pd.DataFrame(rows, columns=PROBED.names)
+    return pd.DataFrame(rows, columns=scores.PROBED.names)
 
 
 ESTIMATES_SCHEMA = 1  # of the parts; part of every key
@@ -212,7 +202,7 @@ ESTIMATES = pa.schema(
 )
 
 
-class EstimateStore(PartStore):
+class EstimateStore(scores.PartStore):
     """One model's estimates under one scheme, in both layers of a workspace."""
 
     kind: ClassVar[str] = "estimates"
@@ -236,15 +226,15 @@ class EstimateStore(PartStore):
         """Keep the estimates of whole facts."""
         scheme = LevelScheme.from_dict(self.settings["scheme"])
         table = _decided(rows, facts) if scheme.method == "adaptive" else _looked_up(rows, facts, scheme)  # type: ignore[arg-type]
-        part = parquet_bytes(table, ESTIMATES)
-        write_bytes(self.writable() / f"part-{part_name(part)}", part)
+        part = scores.parquet_bytes(table, ESTIMATES)
+        write_bytes(self.writable() / f"part-{scores.part_name(part)}", part)
         self.added += len(facts)
 
     def compact(self, target: Path, wanted: Sequence[WantedFact]) -> Path:
         """Write what is known of these facts as one sorted part under the layer `target`; returns its folder."""
         folder = target / self.kind / self.key
         write_json(folder / "settings.json", self.settings)
-        write_bytes(folder / "part-000.parquet", parquet_bytes(self.rows(wanted).sort_values("fact_id"), ESTIMATES, 19))
+        write_bytes(folder / "part-000.parquet", scores.parquet_bytes(self.rows(wanted).sort_values("fact_id"), ESTIMATES, 19))
         return folder
 
 
@@ -254,22 +244,22 @@ def estimated_levels(
     """LEVELS of the wanted facts that `rows` (ESTIMATES) knows, in their order. Their intervals are NaN: those of a fixed number of
     samples are not valid here."""
     by_fact = rows.set_index("fact_id")
-    known = [w for w in wanted if w.fact_id in by_fact.index]
-    table = by_fact.loc[[w.fact_id for w in known]].reset_index()
+    estimated = [w for w in wanted if w.fact_id in by_fact.index]
+    table = by_fact.loc[[w.fact_id for w in estimated]].reset_index()
     rates = [np.asarray(row, dtype=np.float64) for row in table["rates"]]
     samples, widths = table["samples"].astype("int64"), np.array([len(row) for row in rates], dtype=np.int64)
     per_template = [row * (n or scheme.sampling.samples) for row, n in zip(rates, samples, strict=True)]
     side_by_side = np.zeros((len(rates), max(widths, default=0)))
-    for row, own in zip(side_by_side, rates, strict=True):
-        row[: len(own)] = own
-    relations = np.array([w.relation.id for w in known], dtype=object)
+    for row, rate in zip(side_by_side, rates, strict=True):
+        row[: len(rate)] = rate
+    relations = np.array([w.relation.id for w in estimated], dtype=object)
     table = table.assign(
         completions=widths * samples,
         hits_per_template=[row.round(2).tolist() for row in per_template],
         hits=[round(float(row.sum())) if n else 0 for row, n in zip(per_template, samples, strict=True)],
-        **split_scores(side_by_side, widths, np.ones(len(known)), relations, seen_templates),
-        **dict.fromkeys(INTERVALS, float("nan")),
-    )[list(LEVELS)]
+        **scores.split_scores(side_by_side, widths, np.ones(len(estimated)), relations, seen_templates),
+        **dict.fromkeys(scores.INTERVALS, float("nan")),
+    )[list(scores.LEVELS)]
     return table.astype({"hits": "int64", "completions": "int64", "level": "int64", "score": "float64", "confidence": "float64"})
 
 
@@ -278,7 +268,7 @@ def likelihood_levels(rates: np.ndarray, scheme: LevelScheme) -> np.ndarray:
 
     A level for R = 0 goes to facts that more likely than not would have no hit in all samples; others are at least one above.
     """
-    levels = level_of(rates.mean(axis=1), scheme)
+    levels = scores.level_of(rates.mean(axis=1), scheme)
     if scheme.cutoffs[0] > 0:
         return levels
     with np.errstate(divide="ignore"):
@@ -289,9 +279,9 @@ def likelihood_levels(rates: np.ndarray, scheme: LevelScheme) -> np.ndarray:
 def _decided(rows: "Sequence[Decided]", facts: Sequence[WantedFact]) -> pd.DataFrame:
     decided, table = {row.fact_id: row for row in rows}, []
     for w in facts:
-        own = decided[w.fact_id]
-        rates = [hits / own.seen for hits in own.hits]
-        table.append((w.fact_id, w.prompts_sha, w.answers_sha, rates, own.seen, own.score, own.level, own.confidence))
+        estimate = decided[w.fact_id]
+        rates = [hits / estimate.seen for hits in estimate.hits]
+        table.append((w.fact_id, w.prompts_sha, w.answers_sha, rates, estimate.seen, estimate.score, estimate.level, estimate.confidence))
     return pd.DataFrame(table, columns=ESTIMATES.names)
 
 
@@ -301,16 +291,16 @@ def _looked_up(rows: Sequence[tuple[str, int, float]], facts: Sequence[WantedFac
         rates[fact_id][template] = chance
     table = []
     for w in facts:
-        own = rates[w.fact_id]
-        level = int(likelihood_levels(own[None], scheme)[0])
-        table.append((w.fact_id, w.prompts_sha, w.answers_sha, own.tolist(), 0, float(own.mean()), level, float("nan")))
+        rate = rates[w.fact_id]
+        level = int(likelihood_levels(rate[None], scheme)[0])
+        table.append((w.fact_id, w.prompts_sha, w.answers_sha, rate.tolist(), 0, float(rate.mean()), level, float("nan")))
     return pd.DataFrame(table, columns=ESTIMATES.names)
 
 
 def find_estimates(
     weights: str, adapter: str | None, scheme: LevelScheme, workspace: Workspace, quantization: str = "none"
 ) -> list[EstimateStore]:
-    """Estimates of a model under this scheme, whatever device and number format of it made them; for reading without torch."""
+    """Estimates of a model under this scheme, on any device and in any number format; for reading without torch."""
 
     def fits(settings: dict[str, Any]) -> bool:
         model, known = settings["model"], LevelScheme.from_dict(settings["scheme"])

@@ -1,7 +1,5 @@
 """Levels of facts for a workflow: what is stored is read, the rest is probed; the model is loaded once and only if needed."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import replace
 from functools import cached_property
@@ -11,14 +9,10 @@ import pandas as pd
 
 from sftqa_core.knowledge.aliases import load_aliases
 from sftqa_core.knowledge.facts import FactSource, pick_facts
-from sftqa_core.memory.probe_stores import CompletionStore, EstimateStore, store_for
-from sftqa_core.memory.speeds import kind_of_probe, remember
+from sftqa_core.memory import probe_stores, speeds
 from sftqa_core.memory.stored_levels import stored_levels
-from sftqa_core.models import loading
-from sftqa_core.models.catalogue import ModelFingerprint, base_card, find_model, model_fingerprint, origin
-from sftqa_core.models.devices import resolve_device, return_freed_ram
+from sftqa_core.models import catalogue, devices, loading, quantising
 from sftqa_core.models.hub.fetch import present, present_base
-from sftqa_core.models.quantising import number_format
 from sftqa_core.progress import Reporter
 from sftqa_core.records import LevelScheme, ProbeSettings
 from sftqa_core.workspace import Workspace
@@ -37,13 +31,13 @@ class Prober:
     that can't be used here, whether the model will be needed or not.
     """
 
-    def __init__(self, source: FactSource, settings: ProbeSettings, reporter: Reporter, loads: Prober | None = None):
+    def __init__(self, source: FactSource, settings: ProbeSettings, reporter: Reporter, loads: "Prober | None" = None):
         self.source = source
-        self._loads = loads  # who loads the model in place of this one
+        self._loads = loads  # the prober that loads the model, if not this one
         self.settings = settings
         self.reporter = reporter
-        self.device = resolve_device(settings.device)
-        self.card = find_model(settings.model)
+        self.device = devices.resolve_device(settings.device)
+        self.card = catalogue.find_model(settings.model)
         self.aliases = load_aliases(Workspace.current())
         self.seconds = 0.0  # spent sampling them
 
@@ -55,52 +49,54 @@ class Prober:
         how = self.settings.quantization
         self.reporter.log(f"Loading {self.settings.model}{'' if how == 'none' else f' in {how}'} ...")
         loaded = loading.load_model(self.card, self.device, self.settings.gpus, self.reporter, how)
-        return_freed_ram()  # quantising leaves holes
+        devices.return_freed_ram()  # quantising leaves holes
         self.card = loaded.card  # a hub model is on this machine from now on
         return loaded
 
     def bring_here(self) -> None:
         """Fetch the model, and the one under an adapter, if they are not on this machine. Raises `ModelUnavailable`."""
         self.card = present(self.card, self.reporter)
-        base = base_card(self.card)
+        base = catalogue.base_card(self.card)
         if base is not None:
             present_base(self.card, base, self.reporter)
 
-    def under(self, scheme: LevelScheme) -> Prober:
+    def under(self, scheme: LevelScheme) -> "Prober":
         """The same model and facts under another scheme; the model is loaded once for both."""
+        if scheme == self.settings.scheme:
+            return self
         return Prober(self.source, replace(self.settings, scheme=scheme), self.reporter, self)
 
     @cached_property
-    def fingerprint(self) -> ModelFingerprint:
+    def fingerprint(self) -> catalogue.ModelFingerprint:
         """What the model is on this device, without loading it. Raises `ModelUnavailable` while it is not on this machine."""
-        return model_fingerprint(self.card, number_format(self.device, self.settings.quantization), self.device)
+        return catalogue.model_fingerprint(self.card, quantising.number_format(self.device, self.settings.quantization), self.device)
 
     @cached_property
-    def store(self) -> CompletionStore | EstimateStore:
+    def store(self) -> probe_stores.CompletionStore | probe_stores.EstimateStore:
         """This model's completions, or estimates, on this device. Raises `ModelUnavailable` while its files are not on this machine."""
-        return store_for(self.fingerprint.to_dict(), self.settings.scheme, Workspace.current())
+        return probe_stores.store_for(self.fingerprint.to_dict(), self.settings.scheme, Workspace.current())
 
     def known(self, facts: pd.DataFrame) -> pd.DataFrame | None:
         """The levels table of those facts whose levels are known; None for a model that is not on this machine."""
-        base = base_card(self.card) if self.card.path else None
+        base = catalogue.base_card(self.card) if self.card.path else None
         if self.card.path is None or (base is not None and base.path is None):
             return None
         return stored_levels(self.card, self.source, facts, self.settings, self.aliases, stores=[self.store])
 
     def levels(self, facts: pd.DataFrame) -> pd.DataFrame:
         """The levels table of `facts`; probes those that are not known, and loads the model only for that."""
-        known = self.known(facts)
-        if known is not None and len(known) == len(facts):
-            return known
-        loaded = self.loaded  # first: where a package is missing this says which, the next line only that it is
+        stored = self.known(facts)
+        if stored is not None and len(stored) == len(facts):
+            return stored
+        loaded = self.loaded  # first: its error names a missing package, that of the next line does not
         from sftqa_core.memory.probing import probe_facts
 
         began, before = time.monotonic(), self.probed
         table = probe_facts(loaded, self.source, facts, self.settings, self.aliases, reporter=self.reporter, store=self.store)
         if self.probed > before:
-            self.store.tell_origin(origin(loaded.card))
+            self.store.tell_origin(catalogue.origin(loaded.card))
             self.seconds += time.monotonic() - began
-            remember(loaded.fingerprint, **{kind_of_probe(self.settings.scheme): (self.probed, self.seconds)})
+            speeds.remember(loaded.fingerprint, **{speeds.kind_of_probe(self.settings.scheme): (self.probed, self.seconds)})
         return table
 
     @property

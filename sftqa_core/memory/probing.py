@@ -6,20 +6,16 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from sftqa_core.engine.capacity import at_once, completion_tokens, require_window
-from sftqa_core.engine.decoder import packs
-from sftqa_core.engine.drawing import naming
+from sftqa_core.engine import capacity, decoder, drawing
 from sftqa_core.engine.sampling import Sampler, fact_prompts, make_sampler
 from sftqa_core.engine.wanted_facts import WantedFact
 from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import declared
 from sftqa_core.knowledge.aliases import Aliases, load_aliases
 from sftqa_core.knowledge.facts import FactSource
-from sftqa_core.memory.estimating import AdaptiveProbe, Decided, Likelihood, Question, answer_ids
+from sftqa_core.memory import estimating, stored_levels
 from sftqa_core.memory.probe_stores import CompletionStore, EstimateStore, estimated_levels, store_for
-from sftqa_core.memory.stored_levels import AskedFacts, known_hits, level_rows
-from sftqa_core.models.catalogue import seen_templates
-from sftqa_core.models.devices import return_freed_ram
+from sftqa_core.models import catalogue, devices
 from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import ProbeSettings
@@ -50,19 +46,19 @@ def probe_facts(
     """
     workspace, reporter = workspace or Workspace.current(), reporter or Silent()
     scheme = settings.scheme
-    asked = AskedFacts(source, facts, settings, aliases or load_aliases(workspace))
+    asked = stored_levels.AskedFacts(source, facts, settings, aliases or load_aliases(workspace))
     wanted, store = asked.wanted(), store or store_for(loaded.fingerprint.to_dict(), scheme, workspace)
     store.mend()
-    with naming(loaded):
+    with drawing.naming(loaded):
         if isinstance(store, CompletionStore):
             # judging reads every part that is needed, so a damaged one shows now and its facts are probed
-            judged = facts["fact_id"][known_hits(store, asked, keep=True).there]
+            judged = facts["fact_id"][stored_levels.known_hits(store, asked, keep=True).there]
             if pending := _pending(wanted, set(judged), reporter):
                 _sample(loaded, store, pending, settings, reporter, sampler)
-            return level_rows(known_hits(store, asked, keep=True), loaded.card)
+            return stored_levels.level_rows(stored_levels.known_hits(store, asked, keep=True), loaded.card)
         if pending := _pending(wanted, set(store.rows(wanted)["fact_id"]), reporter):
             _estimate(loaded, store, pending, settings, reporter)
-        return estimated_levels(store.rows(wanted), wanted, scheme, seen_templates(loaded.card))
+        return estimated_levels(store.rows(wanted), wanted, scheme, catalogue.seen_templates(loaded.card))
 
 
 def _sample(
@@ -81,7 +77,7 @@ def _sample(
         pending = [fact for block in blocks for fact in sorted(block, key=lambda fact: fact.relation.id)]
     batch_size = _batch_size(loaded, pending, settings)
     sampling = settings.scheme.sampling
-    if sampling.sampler == "shared" and not sampler and not packs(loaded):
+    if sampling.sampler == "shared" and not sampler and not decoder.packs(loaded):
         reporter.log(f"{loaded.card.name} can't be read in packed form: it is sampled by generate, which takes about ten times as long.")
         batch_size = max(1, batch_size // _GENERATE_SHARE)
     sampler = sampler or make_sampler(sampling.sampler, loaded, batch_size)
@@ -96,7 +92,7 @@ def _sample(
 def _estimate(loaded: LoadedModel, store: EstimateStore, pending: list[WantedFact], settings: ProbeSettings, reporter: Reporter) -> None:
     """Estimate what is not known, adaptively or by likelihood."""
     scheme = settings.scheme
-    if not packs(loaded):
+    if not decoder.packs(loaded):
         raise SettingsError(
             f"{loaded.card.name} can't be read in packed form, so the method {scheme.method!r} can't be used. Choose 'sampling'."
         )
@@ -112,8 +108,8 @@ def _estimate(loaded: LoadedModel, store: EstimateStore, pending: list[WantedFac
 
 def _decide(
     loaded: LoadedModel, pending: list[WantedFact], settings: ProbeSettings, batch_size: int, reporter: Reporter
-) -> Iterator[tuple[list[Decided], set[tuple[str, int]]]]:
-    probe, counted, of = AdaptiveProbe(loaded, batch_size), 0, 0
+) -> Iterator[tuple[list[estimating.Decided], set[tuple[str, int]]]]:
+    probe, counted, of = estimating.AdaptiveProbe(loaded, batch_size), 0, 0
     for decided in probe.decide(fact_prompts(loaded, pending), settings.scheme):
         counted += sum(fact.seen * len(fact.hits) for fact in decided)
         of += sum(settings.scheme.sampling.samples * len(fact.hits) for fact in decided)
@@ -130,15 +126,17 @@ def _look_up(
     blank = [(w.fact_id, template, 0.0) for w in pending if not answers[w.fact_id] for template in range(len(w.relation.templates))]
     yield blank, {(fact_id, template) for fact_id, template, _ in blank}
     asked = [w for w in pending if answers[w.fact_id]]
-    questions = (Question(p.fact_id, p.template, p.ids, answers[p.fact_id]) for fact in fact_prompts(loaded, asked) for p in fact)
-    estimate = Likelihood(loaded, batch_size)
+    questions = (
+        estimating.Question(p.fact_id, p.template, p.ids, answers[p.fact_id]) for fact in fact_prompts(loaded, asked) for p in fact
+    )
+    estimate = estimating.Likelihood(loaded, batch_size)
     for rows in estimate.estimate(questions, settings.scheme.sampling.temperature):
         yield rows, {(fact_id, template) for fact_id, template, _ in rows}
     reporter.log(f"Estimated without a completion; {estimate.model.tokens:,} tokens read forward.")
 
 
-def _pending(wanted: Sequence[WantedFact], known: set[str], reporter: Reporter) -> list[WantedFact]:
-    pending = list({w.fact_id: w for w in wanted if w.fact_id not in known}.values())
+def _pending(wanted: Sequence[WantedFact], done: set[str], reporter: Reporter) -> list[WantedFact]:
+    pending = list({w.fact_id: w for w in wanted if w.fact_id not in done}.values())
     reporter.log(f"{len(wanted) - len(pending)} of {len(wanted)} facts were probed before with these settings.")
     return pending
 
@@ -175,7 +173,7 @@ class _Unwritten:
     def _write(self, count: int) -> None:
         whole, self._whole = self._whole[:count], self._whole[count:]
         self._keep([row for w in whole for row in self._rows.pop(w.fact_id)], whole)
-        return_freed_ram()
+        devices.return_freed_ram()
 
     def __enter__(self) -> "_Unwritten":
         return self
@@ -192,11 +190,11 @@ def _batch_size(loaded: LoadedModel, pending: list[WantedFact], settings: ProbeS
     if settings.scheme.method == "likelihood":  # reads its answers, all but the last token
         answers = _answers(loaded, pending)
         lengths = [length + max(map(len, answers[w.fact_id]), default=1) - 1 for length, w in zip(longest, pending, strict=True)]
-    what = f"facts' {declared(type(settings.scheme))['prompts'].choices[settings.scheme.prompts]}"
-    require_window(loaded, lengths, completion_tokens(settings.scheme), what, [w.subject for w in pending])
-    return settings.batch_size or at_once(loaded, max(lengths), sampling.draws, sampling.max_new_tokens)
+    texts = f"facts' {declared(type(settings.scheme))['prompts'].choices[settings.scheme.prompts]}"
+    capacity.require_window(loaded, lengths, capacity.completion_tokens(settings.scheme), texts, [w.subject for w in pending])
+    return settings.batch_size or capacity.at_once(loaded, max(lengths), sampling.draws, sampling.max_new_tokens)
 
 
 def _answers(loaded: LoadedModel, pending: Sequence[WantedFact]) -> dict[str, tuple[tuple[int, ...], ...]]:
     """fact id -> token ids of each of its answers."""
-    return {w.fact_id: answer_ids(loaded.tokenizer, w.answers) for w in pending}
+    return {w.fact_id: estimating.answer_ids(loaded.tokenizer, w.answers) for w in pending}

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from sftqa_core.artifacts.kept import Kept
+from sftqa_core.artifacts import Kept
 from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.knowledge.facts import OPTIONAL, UNUSED, FactSource
+from sftqa_core.knowledge.sources import open_source, source_stamp
 from sftqa_core.models.catalogue import exposures, find_model, seen_templates
 from sftqa_core.records import LevelScheme, ModelCard, ProbeSettings
 from sftqa_core.workspace import Workspace
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from sftqa_core.knowledge.facts import FactSource
     from sftqa_core.memory.prober import Prober
     from sftqa_core.memory.scores import PartStore
     from sftqa_core.memory.stored_levels import Ids
@@ -184,7 +185,7 @@ class Profile:
         return rows if known.all() else np.concatenate([rows[known], rows[~known]])
 
     def find(self, fact_id: str, rows: np.ndarray) -> np.ndarray:
-        """The position of a fact, if it is among these rows; else nothing."""
+        """The position of a fact as an array of one, or an empty array if it is not among these rows."""
         (at,), (there,) = self.level_table.ids.places([fact_id])
         return rows[rows == at] if there else rows[:0]
 
@@ -211,7 +212,7 @@ def level_table(model: str, source: str, scheme: LevelScheme | None = None, stor
 
 
 _MOST_FACTS = 3_000_000  # of all kept profiles together; a million take some 140 MB beside the source's own
-# counted by the facts whose levels take memory: those that nobody knows share one table of nothing
+# a table weighs as many facts as have a level, and a twentieth of the others: those without a level share one empty table
 _level_tables: Kept[LevelTable] = Kept(_MOST_FACTS, lambda known: int((known.level != NOT_PROBED).sum()) + len(known.table) // 20)
 
 
@@ -223,8 +224,6 @@ def profile_stamp(model: str, source: str, scheme: LevelScheme | None = None) ->
 
 
 def _stamp(source: str, stores: Sequence[PartStore]) -> str:
-    from sftqa_core.knowledge.sources import source_stamp
-
     aliases = Workspace.current().aliases
     # a part of completions counts once its list of facts is written, which comes last
     lists = {"completions": "facts-*.parquet"}
@@ -245,7 +244,7 @@ def known_levels(prober: Prober, facts: pd.DataFrame) -> pd.DataFrame | None:
 
 
 def _plain(source: FactSource) -> tuple[pd.DataFrame, Ids]:
-    """The fact table with words that repeat kept as numbers, and its ids; models that say the same of a source share both."""
+    """The fact table with repeated words kept as numbers, and its ids; models for which a source is the same share both."""
     from sftqa_core.memory.stored_levels import Ids
 
     def make() -> tuple[pd.DataFrame, Ids]:
@@ -271,8 +270,6 @@ def levels_reader(settings: ProbeSettings) -> Callable[[ProbeSettings], pd.DataF
 
 def _lies_in(facts: pd.DataFrame, split: str, domain: str) -> np.ndarray:
     """Which facts are of a split ("all": all usable ones) and domain."""
-    from sftqa_core.knowledge.facts import UNUSED
-
     kept = (facts["split"] != UNUSED) if split == "all" else (facts["split"] == split)
     return (kept if domain == "all" else kept & (facts["domain"] == domain)).to_numpy()
 
@@ -306,8 +303,6 @@ def open_for(model: str, source: str) -> FactSource:
     their recorded exposures, and those whose question and answer stood in the corpus belong to no split. Another model read
     none of this, so its facts say nothing of exposures and rivals.
     """
-    from sftqa_core.knowledge.sources import open_source
-
     opened, card = open_source(source), find_model(model)
     key = (model, source, card.path, card.weights_sha256, opened.fingerprint)
     return _joined.get(key, lambda: _as_read_by(card, opened))
@@ -317,13 +312,11 @@ _joined: Kept[FactSource] = Kept(6)  # sources as some model may use them; they 
 
 
 def _as_read_by(card: ModelCard, opened: FactSource) -> FactSource:
-    from sftqa_core.knowledge.facts import OPTIONAL, UNUSED
-
     read = exposures(card)
     if read is None or not opened.facts["fact_id"].isin(read["fact_id"]).any():
         return replace(opened, facts=opened.facts.drop(columns=list(OPTIONAL), errors="ignore"))
-    own = [name for name in read if name != "fact_id"]
-    table = opened.facts.drop(columns=own, errors="ignore").merge(read, on="fact_id", validate="one_to_one")
+    columns = [name for name in read if name != "fact_id"]
+    table = opened.facts.drop(columns=columns, errors="ignore").merge(read, on="fact_id", validate="one_to_one")
     table["exposures"] = table["exposures"].astype("Int64")
     table.loc[table["carrier"], "split"] = UNUSED
     left_out = len(opened.facts) - len(table)

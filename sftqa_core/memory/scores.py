@@ -217,13 +217,13 @@ class PartStore:
         the key is none of them: results of a model that was fetched elsewhere, or at another commit with the same files, are found."""
         path = self.writable() / ORIGINS
         try:
-            known = json.loads(path.read_text(encoding="utf-8"))
+            origins = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
-            known = []
-        if not isinstance(known, list):
-            known = []
-        if origin not in known:
-            keep_json(path, [*known, origin])
+            origins = []
+        if not isinstance(origins, list):
+            origins = []
+        if origin not in origins:
+            keep_json(path, [*origins, origin])
 
     def mend(self) -> None:
         """Write the settings anew where they are lost or damaged: without them the results are not found by looking."""
@@ -231,10 +231,10 @@ class PartStore:
         if not path.parent.exists():
             return
         try:
-            known = json.loads(path.read_text(encoding="utf-8")) == self.settings
+            same = json.loads(path.read_text(encoding="utf-8")) == self.settings
         except (OSError, ValueError):
-            known = False
-        if not known:
+            same = False
+        if not same:
             write_json(path, self.settings)
 
     @classmethod
@@ -255,16 +255,17 @@ class PartStore:
 
 
 _RESAMPLES = 1000
+_NORMAL_975 = 1.9599639845400545  # the normal distribution's 97.5% quantile
 
 
 def matched_answers(completions: pd.DataFrame, wanted: Mapping[str, WantedFact]) -> list[str | None]:
     """For each COMPLETIONS row the answer its text contains, as it was given, or None. Every fact must be in `wanted`."""
-    seen: dict[tuple[str, str], str | None] = {}
+    answer_in: dict[tuple[str, str], str | None] = {}
     matched = []
     for pair in zip(completions["fact_id"], completions["text"], strict=True):
-        if pair not in seen:
-            seen[pair] = wanted[pair[0]].compiled.find(pair[1])
-        matched.append(seen[pair])
+        if pair not in answer_in:
+            answer_in[pair] = wanted[pair[0]].compiled.find(pair[1])
+        matched.append(answer_in[pair])
     return matched
 
 
@@ -295,6 +296,17 @@ def miscounted(completions: pd.DataFrame, wanted: Sequence[WantedFact], samples:
     return [w.fact_id for w in wanted if w.fact_id in wrong.union(columns.loc[odd, "fact_id"])]
 
 
+def share_interval(count: ArrayLike, n: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Wilson's 95% interval of shares count / n -> low, high, to the last bit as statsmodels' `proportion_confint` has it, which takes a
+    second to import. Rounding may leave its ends 1e-17 inside 0 and 1."""
+    of = np.asarray(n, dtype=np.float64)
+    share = np.asarray(count, dtype=np.float64) / of
+    denominator = 1 + _NORMAL_975**2 / of
+    center = (share + _NORMAL_975**2 / (2 * of)) / denominator
+    distance = _NORMAL_975 * np.sqrt(share * (1.0 - share) / of + _NORMAL_975**2 / (4.0 * of**2)) / denominator
+    return np.clip(center - distance, 0, 1), np.clip(center + distance, 0, 1)
+
+
 def samples_interval(hits: ArrayLike, samples: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """95% interval of R over samples, the templates being fixed: hits [facts, templates] -> low, high [facts].
 
@@ -303,8 +315,6 @@ def samples_interval(hits: ArrayLike, samples: int) -> tuple[NDArray[np.float64]
     that an all-or-nothing template still has some. Drawing a fixed number for each template can only narrow R (Hoeffding
     1956), so the effective number is never below the completions drawn. Never of zero width: 0 of 210 gives [0, 0.018].
     """
-    from statsmodels.stats.proportion import proportion_confint
-
     counts = np.asarray(hits, dtype=np.float64)
     templates = counts.shape[1]
     total = templates * samples
@@ -312,8 +322,8 @@ def samples_interval(hits: ArrayLike, samples: int) -> tuple[NDArray[np.float64]
     rate = (counts + 0.5) / (samples + 1)
     variance = (rate * (1 - rate)).sum(1) / samples / templates**2
     effective = np.maximum(total, score * (1 - score) / variance)
-    low, high = proportion_confint(score * effective, effective, method="wilson")
-    return np.where(score == 0, 0.0, np.clip(low, 0, 1)), np.where(score == 1, 1.0, np.clip(high, 0, 1))
+    low, high = share_interval(score * effective, effective)
+    return np.where(score == 0, 0.0, low), np.where(score == 1, 1.0, high)
 
 
 def templates_interval(hits: ArrayLike, samples: int, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -3,8 +3,7 @@
 import json
 
 from sftqa_core.artifacts import keep_json
-from sftqa_core.models.catalogue import ModelFingerprint
-from sftqa_core.models.quantising import NF4
+from sftqa_core.models import catalogue, quantising
 from sftqa_core.records import LevelScheme
 from sftqa_core.workspace import Workspace
 
@@ -24,28 +23,28 @@ def kind_of_probe(scheme: LevelScheme) -> str:
     return "few_shot_probe" if scheme.few_shot else PROBES[scheme.method]
 
 
-def remember(model: ModelFingerprint, **work: tuple[int, float]) -> None:
+def remember(model: catalogue.ModelFingerprint, **work: tuple[int, float]) -> None:
     """Keep the rates of a model on its device from `kind=(pieces, seconds)`.
 
-    Little work says little, because batches were not full and the start weighs too much: it is not remembered. Nothing is where
-    the disk refuses: a forecast is not worth a finished run.
+    Little work is not remembered: batches were not full and the start weighs too much. A disk that refuses is ignored: a forecast is
+    not worth a finished run.
     """
-    known = _read()
-    rates = known.setdefault(_key(model), {})
+    speeds = _read()
+    rates = speeds.setdefault(_key(model), {})
     for kind, (pieces, seconds) in work.items():
         if seconds > 0 and pieces >= ENOUGH[kind]:
             rates[kind] = pieces / seconds
-    keep_json(Workspace.current().state / "speeds.json", known)
+    keep_json(Workspace.current().state / "speeds.json", speeds)
 
 
-def measured(model: ModelFingerprint) -> dict[str, float]:
+def measured(model: catalogue.ModelFingerprint) -> dict[str, float]:
     """Rates measured on this machine for a model, whatever adapter it has; empty when it never ran here."""
     return _read().get(_key(model), {})
 
 
-def _key(model: ModelFingerprint) -> str:
+def _key(model: catalogue.ModelFingerprint) -> str:
     """Weights in 4 bits are read at another speed."""
-    return f"{model.weights}@{model.device.partition(':')[0]}{f' {NF4}' if model.dtype == NF4 else ''}"
+    return f"{model.weights}@{model.device.partition(':')[0]}{f' {quantising.NF4}' if model.dtype == quantising.NF4 else ''}"
 
 
 def _read() -> dict[str, dict[str, float]]:

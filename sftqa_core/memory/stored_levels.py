@@ -18,27 +18,16 @@ from sftqa_core.engine.wanted_facts import WantedFact, identities, wanted_facts
 from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.knowledge.aliases import Aliases, load_aliases
 from sftqa_core.knowledge.facts import FactSource
+from sftqa_core.memory import scores
 from sftqa_core.memory.probe_stores import ESTIMATES, CompletionStore, EstimateStore, estimated_levels, find_estimates, find_stores
-from sftqa_core.memory.scores import (
-    COMPLETIONS,
-    HITS,
-    INTERVALS,
-    LEVELS,
-    PartStore,
-    judge,
-    levels_of,
-    matched_answers,
-    miscounted,
-    split_scores,
-)
 from sftqa_core.models.catalogue import model_fingerprint, seen_templates
 from sftqa_core.records import ModelCard, ProbeSettings
 from sftqa_core.workspace import Workspace
 
-_IDENTITY = HITS.names[:3]
+_IDENTITY = scores.HITS.names[:3]
 _FEW = 1_000  # facts that are picked out of each part as it is read
 _LISTS = pd.ArrowDtype(pa.list_(pa.float32()))  # hits of each template; a likelihood's are no whole numbers
-_COMPACT = dict.fromkeys((*INTERVALS, "seen_score", "unseen_score", "confidence"), "float32") | {
+_COMPACT = dict.fromkeys((*scores.INTERVALS, "seen_score", "unseen_score", "confidence"), "float32") | {
     "hits": "Int32", "completions": "Int32", "level": "Int8", "score": "float64"
 }  # fmt: skip
 Rows = NDArray[np.int64]
@@ -65,17 +54,20 @@ class Ids:
 
 
 class AskedFacts:
-    """The facts asked for; what makes results theirs is only worked out for those that have any."""
+    """The facts asked for. Hashes of their prompts and answers are computed only for facts that have results."""
 
-    def __init__(self, source: FactSource, facts: pd.DataFrame, settings: ProbeSettings, aliases: Aliases, ids: Ids | None = None):
-        self.source, self.facts, self.settings, self.aliases = source, facts, settings, aliases
+    def __init__(
+        self, source: FactSource, facts: pd.DataFrame, settings: ProbeSettings, aliases: Aliases | None = None, ids: Ids | None = None
+    ):
+        self.source, self.facts, self.settings = source, facts, settings
+        self.aliases = load_aliases() if aliases is None else aliases
         self.ids = Ids(facts) if ids is None else ids
         self.prompts, self.answers = np.zeros((2, len(facts)), dtype=np.uint64)
         self._identified = np.zeros(len(facts), dtype=bool)
 
     @cached_property
     def first(self) -> Rows:
-        """Of each row the first one of its fact, which has what is known of a fact that is asked for twice."""
+        """For each row the first row of the same fact: a fact that is asked for twice has its results there."""
         return self.ids.places(self.ids.fact)[0]
 
     def identify(self, rows: Rows) -> None:
@@ -97,17 +89,17 @@ class AskedFacts:
 
 
 class KnownHits:
-    """HITS of the facts asked for, column by column. Rows that are not `there` hold whatever."""
+    """HITS of the facts asked for, column by column. Rows that are not `there` mean nothing."""
 
     def __init__(self, asked: AskedFacts):
         count = len(asked.facts)
         self.asked, self.there = asked, np.zeros(count, dtype=bool)
         self.completions, self.hits, self.widths = np.zeros((3, count), dtype=np.int32)
-        self.intervals = np.zeros((len(INTERVALS), count), dtype=np.float32)
+        self.intervals = np.zeros((len(scores.INTERVALS), count), dtype=np.float32)
         self.per_template = np.zeros((count, 0), dtype=np.int16)  # [facts, slots]; the first `widths` of a row count
 
     def take(self, part: pd.DataFrame) -> None:
-        """The rows of a HITS table that hold for facts of which nothing is known yet: what is newest comes first."""
+        """Take the rows of a HITS table that hold for facts without hits so far; to be called with the newest part first."""
         fact, prompts, answers = (keys_of(part[name].tolist()) for name in _IDENTITY)
         asked = self.asked
         rows, fits = asked.ids.places(fact)
@@ -116,10 +108,10 @@ class KnownHits:
         holds = ~self.there[rows] & (asked.prompts[rows] == prompts[of]) & (asked.answers[rows] == answers[of])
         rows, first = np.unique(rows[holds], return_index=True)
         of = of[holds][first]
-        for name, values in (("completions", self.completions), ("hits", self.hits), *zip(INTERVALS, self.intervals, strict=True)):
+        for name, values in (("completions", self.completions), ("hits", self.hits), *zip(scores.INTERVALS, self.intervals, strict=True)):
             values[rows] = part[name].to_numpy()[of]
         lists = part["hits_per_template"].to_numpy()[of]
-        self.widths[rows] = [len(own) for own in lists]
+        self.widths[rows] = [len(row) for row in lists]
         missing = max(self.widths[rows], default=0) - self.per_template.shape[1]
         self.per_template = np.pad(self.per_template, ((0, 0), (0, max(0, missing))))
         for width in np.unique(self.widths[rows]):
@@ -137,9 +129,9 @@ class KnownHits:
             "hits": self.hits[rows].astype(np.int64),
             "completions": completions.astype(np.int64),
             "score": score,
-            **{name: values[rows].astype(np.float64).round(4) for name, values in zip(INTERVALS, self.intervals, strict=True)},
-            **split_scores(per_template, self.widths[rows], samples, relations, seen),
-            "level": levels_of(per_template, score, scheme),
+            **{name: values[rows].astype(np.float64).round(4) for name, values in zip(scores.INTERVALS, self.intervals, strict=True)},
+            **scores.split_scores(per_template, self.widths[rows], samples, relations, seen),
+            "level": scores.levels_of(per_template, score, scheme),
             "confidence": np.full(len(rows), np.nan),
         }
         return pd.DataFrame(levels)
@@ -152,7 +144,7 @@ def known_hits(store: CompletionStore, asked: AskedFacts, keep: bool = False) ->
     is set aside, and facts of which nothing else is known are left out.
     """
     hits = KnownHits(asked)
-    for part in store.each("hits", HITS, asked.facts["fact_id"].tolist() if len(asked.facts) <= _FEW else None):
+    for part in store.each("hits", scores.HITS, asked.facts["fact_id"].tolist() if len(asked.facts) <= _FEW else None):
         hits.take(part)
     left = np.flatnonzero(~hits.there[asked.first]) if keep else _unjudged(store, asked, hits.there)
     if len(left) and (judged := _judged_now(store, asked.wanted(left))) is not None:
@@ -183,16 +175,16 @@ def _judged_now(store: CompletionStore, wanted: Sequence[WantedFact]) -> pd.Data
         try:
             rows = store.completions(located)
         except ArtifactDamaged:
-            continue  # it is out of the way now
+            continue  # it was set aside
         facts = [unjudged[fact_id] for fact_id in located]
-        if not (broken := miscounted(rows, facts, samples)):
-            return judge(rows, facts, samples)
+        if not (broken := scores.miscounted(rows, facts, samples)):
+            return scores.judge(rows, facts, samples)
         for part in {located[fact_id] for fact_id in broken}:
             store.set_part_aside(part, ValueError(f"not {samples} completions of every template"))
     return None
 
 
-def stores_of(card: ModelCard, settings: ProbeSettings, workspace: Workspace | None = None) -> Sequence[PartStore]:
+def stores_of(card: ModelCard, settings: ProbeSettings, workspace: Workspace | None = None) -> Sequence[scores.PartStore]:
     """Where a model's results under these settings lie, whatever device made them; none for a model that was never on this machine."""
     workspace, scheme = workspace or Workspace.current(), settings.scheme
     if card.path is None:
@@ -209,7 +201,7 @@ def level_columns(
     facts: pd.DataFrame,
     settings: ProbeSettings,
     aliases: Aliases | None = None,
-    stores: Sequence[PartStore] | None = None,
+    stores: Sequence[scores.PartStore] | None = None,
     ids: Ids | None = None,
 ) -> pd.DataFrame:
     """The columns of LEVELS but the fact's id, a row for each row of `facts`, null where nothing is known; of the store that knows
@@ -217,11 +209,11 @@ def level_columns(
     stores = stores_of(card, settings) if stores is None else stores
     if not stores:
         return _nothing(len(facts))
-    asked = AskedFacts(source, facts, settings, load_aliases() if aliases is None else aliases, ids)
+    asked = AskedFacts(source, facts, settings, aliases, ids)
     if settings.scheme.method == "sampling":
         return _compact(_fullest(stores, asked), card)
-    known = {fact_id for store in stores for table in store.each(store.kind, ESTIMATES) for fact_id in table["fact_id"]}
-    rows = np.flatnonzero(facts["fact_id"].isin(known))  # only of these is an object made
+    estimated = {fact_id for store in stores for table in store.each(store.kind, ESTIMATES) for fact_id in table["fact_id"]}
+    rows = np.flatnonzero(facts["fact_id"].isin(estimated))  # only of these is an object made
     levels = _best_estimates(stores, asked.wanted(rows), card, settings)
     if not len(levels):
         return _nothing(len(facts))
@@ -237,31 +229,30 @@ def stored_levels(
     settings: ProbeSettings,
     aliases: Aliases | None = None,
     workspace: Workspace | None = None,
-    stores: Sequence[PartStore] | None = None,
+    stores: Sequence[scores.PartStore] | None = None,
 ) -> pd.DataFrame:
     """LEVELS of the facts already probed with these settings, in the order of `facts`; empty if none were.
 
     Results from the person's layer go before shipped ones. When a model was probed on several kinds of device (`stores`, all of
     them by default), those that know most of the facts are taken. Probes nothing; a damaged part it meets is set aside.
     """
-    workspace = workspace or Workspace.current()
     stores = stores_of(card, settings, workspace) if stores is None else stores
-    asked = AskedFacts(source, facts, settings, load_aliases(workspace) if aliases is None else aliases)
+    asked = AskedFacts(source, facts, settings, aliases)
     if settings.scheme.method != "sampling":
         return _best_estimates(stores, asked.wanted(), card, settings)
     return level_rows(_fullest(stores, asked), card)
 
 
-def level_rows(known: KnownHits, card: ModelCard) -> pd.DataFrame:
+def level_rows(hits: KnownHits, card: ModelCard) -> pd.DataFrame:
     """LEVELS of the facts that are known, in the order in which they were asked for."""
-    rows = known.asked.first[known.there[known.asked.first]]
-    lists = [own[:width].tolist() for own, width in zip(known.per_template[rows], known.widths[rows], strict=True)]
-    levels = known.levels(rows, card).assign(hits_per_template=pd.Series(lists, dtype=object))
-    levels.insert(0, "fact_id", known.asked.facts["fact_id"].iloc[rows].reset_index(drop=True))
+    rows = hits.asked.first[hits.there[hits.asked.first]]
+    lists = [row[:width].tolist() for row, width in zip(hits.per_template[rows], hits.widths[rows], strict=True)]
+    levels = hits.levels(rows, card).assign(hits_per_template=pd.Series(lists, dtype=object))
+    levels.insert(0, "fact_id", hits.asked.facts["fact_id"].iloc[rows].reset_index(drop=True))
     return levels
 
 
-def _fullest(stores: Sequence[PartStore], asked: AskedFacts) -> KnownHits:
+def _fullest(stores: Sequence[scores.PartStore], asked: AskedFacts) -> KnownHits:
     """What the store that knows most of these facts knows."""
     return max(
         (known_hits(store, asked) for store in stores if isinstance(store, CompletionStore)),
@@ -270,25 +261,25 @@ def _fullest(stores: Sequence[PartStore], asked: AskedFacts) -> KnownHits:
     )
 
 
-def _best_estimates(stores: Sequence[PartStore], wanted: list[WantedFact], card: ModelCard, settings: ProbeSettings) -> pd.DataFrame:
+def _best_estimates(stores: Sequence[scores.PartStore], wanted: list[WantedFact], card: ModelCard, settings: ProbeSettings) -> pd.DataFrame:
     """LEVELS of the store that has estimates of most of these facts."""
     tables = [pd.DataFrame(columns=ESTIMATES.names), *(store.rows(wanted) for store in stores if isinstance(store, EstimateStore))]
     return estimated_levels(max(tables, key=len), wanted, settings.scheme, seen_templates(card))
 
 
-def _compact(known: KnownHits, card: ModelCard) -> pd.DataFrame:
-    there, widths = known.there, np.where(known.there, known.widths, 0)
-    if not there.any():
-        return _nothing(len(there))
-    rows = np.flatnonzero(there)
-    table = known.levels(rows, card).astype(_COMPACT).set_axis(rows).reindex(np.arange(len(there)))
-    return table.assign(hits_per_template=_lists(known.per_template, widths, there))
+def _compact(hits: KnownHits, card: ModelCard) -> pd.DataFrame:
+    judged, widths = hits.there, np.where(hits.there, hits.widths, 0)
+    if not judged.any():
+        return _nothing(len(judged))
+    rows = np.flatnonzero(judged)
+    table = hits.levels(rows, card).astype(_COMPACT).set_axis(rows).reindex(np.arange(len(judged)))
+    return table.assign(hits_per_template=_lists(hits.per_template, widths, judged))
 
 
 @lru_cache(maxsize=4)
 def _nothing(count: int) -> pd.DataFrame:
-    """Columns without a value; the same ones for all who know nothing of as many facts."""
-    table = pd.DataFrame({name: np.full(count, np.nan, dtype=np.float32) for name in LEVELS[1:-1]}).astype(_COMPACT)
+    """Columns without a value; cached, so that all tables of this length without levels share them."""
+    table = pd.DataFrame({name: np.full(count, np.nan, dtype=np.float32) for name in scores.LEVELS[1:-1]}).astype(_COMPACT)
     lists = _lists(np.zeros((count, 0), dtype=np.int16), np.zeros(count, dtype=np.int32), np.zeros(count, dtype=bool))
     return table.assign(hits_per_template=lists)
 
@@ -309,25 +300,24 @@ def stored_completions(
     aliases: Aliases | None = None,
     workspace: Workspace | None = None,
 ) -> pd.DataFrame:
-    """One fact's COMPLETIONS with columns more: `prompt`, the filled template, `answer`, the answer found (missing where none), and
+    """One fact's COMPLETIONS with more columns: `prompt`, the filled template, `answer`, the answer found (missing where none), and
     of few-shot prompts `greedy`, whether it is the most probable completion; `template` is then the prompt's number for all.
 
     In the templates' order, the commonest first; empty if the fact was not probed.
     """
-    workspace = workspace or Workspace.current()
     settings = replace(settings, scheme=replace(settings.scheme, method="sampling"))  # estimates have none
     facts = source.facts[source.facts["fact_id"] == fact_id]
-    asked = AskedFacts(source, facts, settings, load_aliases(workspace) if aliases is None else aliases)
+    asked = AskedFacts(source, facts, settings, aliases)
     wanted = asked.wanted()
     stores = [store for store in stores_of(card, settings, workspace) if isinstance(store, CompletionStore)]
-    rows = pd.DataFrame(columns=COMPLETIONS.names)
+    rows = pd.DataFrame(columns=scores.COMPLETIONS.names)
     if stores:
         store = stores[0] if len(stores) == 1 else max(stores, key=lambda store: known_hits(store, asked).there.sum())
         try:
             rows = store.completions(store.locate(wanted))
         except ArtifactDamaged:
             rows = store.completions(store.locate(wanted))  # the broken part was set aside; an older one may hold
-    rows["answer"] = matched_answers(rows, {w.fact_id: w for w in wanted})
+    rows["answer"] = scores.matched_answers(rows, {w.fact_id: w for w in wanted})
     first = ["greedy"] if settings.scheme.few_shot else []
     if first:
         rows["greedy"] = [t < 0 for t in rows["template"]]

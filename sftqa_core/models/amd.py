@@ -1,7 +1,7 @@
-"""AMD's GPUs, read from what the Linux kernel's driver (amdkfd) says under /sys: neither torch nor ROCm is needed for it.
+"""AMD's GPUs, read from the files of the Linux kernel's driver (amdkfd) under /sys, without torch or ROCm.
 
 ROCR_VISIBLE_DEVICES chooses among the machine's GPUs, and HIP_VISIBLE_DEVICES (or CUDA_VISIBLE_DEVICES where it is not set)
-among those that are left, which it numbers from 0 again. Both take numbers, or identifiers such as GPU-1f2e....
+among the remaining ones, which it numbers from 0 again. Both take numbers, or identifiers such as GPU-1f2e....
 """
 
 import itertools
@@ -42,7 +42,7 @@ def visible() -> dict[str, Gpu]:
 
 
 def why_none() -> str | None:
-    """What stands in the way of computing on one with a torch built for ROCm; None when nothing does."""
+    """Why a torch built for ROCm can't compute on one; None when it can."""
     if not gpus():
         return "no AMD GPU is visible here"
     if not visible():
@@ -75,7 +75,7 @@ def _properties(node: Path) -> dict[str, int]:
 
 
 def _picked(wanted: str | None, there: Sequence[Gpu]) -> list[Gpu]:
-    """Those that a variable names, up to the first that is not there, which ends its list; all where it is not set."""
+    """The GPUs that a variable names, up to the first unknown one, which ends its list; all where it is not set."""
     if wanted is None:
         return list(there)
     names = {str(number): gpu for number, gpu in enumerate(there)} | {f"GPU-{gpu.unique_id:016x}": gpu for gpu in there if gpu.unique_id}

@@ -17,7 +17,7 @@ from sftqa_core.artifacts import MANIFEST, finished, read_manifest
 from sftqa_core.errors import ArtifactDamaged, ModelUnavailable, SettingsError, SftqaError
 from sftqa_core.jsonrecord import Record, setting, shown
 from sftqa_core.models.hub.hub_cache import HubName, commit_of, hub_name, local_snapshot, local_snapshots, without_revision
-from sftqa_core.models.lists import added_models, known_model, quoted
+from sftqa_core.models.lists import MADE, added_models, known_model, quoted
 from sftqa_core.models.model_files import ADAPTER_CONFIG, ModelFolder
 from sftqa_core.records import ModelCard, PretrainSettings
 from sftqa_core.workspace import Workspace, typed_path
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 EXPOSURES = "exposures.parquet"  # in a pre-trained model's folder: knowledge.corpus.Corpus.facts
 NOT_HERE = "Not on this machine yet; it is downloaded on first use."
-_KINDS = {True: "built-in", False: "pretrained"}
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,9 @@ def find_model(name: str, workspace: Workspace | None = None) -> ModelCard:
 
 
 def _found(name: str, workspace: Workspace) -> ModelCard | None:
-    own = _models(workspace).get(name)
-    if own is not None:
-        return folder_card(own, name, _KINDS[own.is_relative_to(workspace.shipped)])
+    made = _models(workspace).get(name)
+    if made is not None:
+        return folder_card(made, name, _kind(made, workspace))
     path, kind = typed_path(name)
     if kind == "folder":
         return folder_card(path.absolute(), name, "folder")
@@ -81,15 +80,15 @@ def list_models(workspace: Workspace | None = None) -> list[ModelCard]:
     cards = []
     for name, path in _models(workspace).items():
         try:
-            cards.append(folder_card(path, name, _KINDS[path.is_relative_to(workspace.shipped)]))
+            cards.append(folder_card(path, name, _kind(path, workspace)))
         except SftqaError as error:
-            cards.append(ModelCard(name, _KINDS[path.is_relative_to(workspace.shipped)], str(path), False, note=str(error)))
+            cards.append(ModelCard(name, _kind(path, workspace), str(path), False, note=str(error)))
     for hub, snapshot in local_snapshots():
         try:
             card = folder_card(snapshot, str(hub), "hub")
             kinds = ModelFolder(snapshot).config().get("architectures") or ()
         except SftqaError:
-            continue  # data sets' companions, diffusion models, half a download: nothing a person could pick here
+            continue  # diffusion models, half a download: nothing a person could pick here
         if any(str(kind).endswith(("ForCausalLM", "LMHeadModel")) for kind in kinds):
             cards.append(replace(card, revision=commit_of(snapshot)))
     cards += _added(workspace, {card.name for card in cards})
@@ -97,8 +96,8 @@ def list_models(workspace: Workspace | None = None) -> list[ModelCard]:
 
 
 def _added(workspace: Workspace, listed: set[str]) -> Iterator[ModelCard]:
-    """Models that the person put on the list, wherever they are. A list that can't be read hides no other model: who shows the
-    list tells of it (planning/offers.py)."""
+    """Models that the person put on the list, wherever they are. A list that can't be read hides no other model; planning/offers.py
+    reports it."""
     names: list[str] = []
     with contextlib.suppress(SftqaError):
         names = added_models(workspace)
@@ -118,13 +117,13 @@ def folder_card(path: Path, name: str, kind: str) -> ModelCard:
     a model that was made here has a manifest that can't be read."""
     folder = ModelFolder(path)
     config = folder.config()
-    details: dict[str, Any] = {}  # of a model that was pre-trained by this program; another's manifest.json says nothing to us
+    details: dict[str, Any] = {}  # of a model that this program pre-trained; other programs' manifest.json is not read
     if (path / MANIFEST).is_file():
         try:
             manifest = read_manifest(path)
             details = manifest if manifest.get("kind") == "model" else {}
         except ArtifactDamaged:
-            if kind in _KINDS.values():
+            if kind in MADE:
                 raise
     adapter = folder.is_adapter
     revision = f" at {quoted(config['revision'])}" if config.get("revision") else ""
@@ -180,8 +179,8 @@ def base_card(card: ModelCard, workspace: Workspace | None = None) -> ModelCard 
 def origin(card: ModelCard) -> dict[str, Any]:
     """name, kind and revision (the hub's commit, None where it is not known) of a model; of an adapter its base's too, as "base"."""
     base = base_card(card)
-    own = {"name": card.name, "kind": card.kind, "revision": card.revision}
-    return own if base is None else {**own, "base": origin(base)}
+    named = {"name": card.name, "kind": card.kind, "revision": card.revision}
+    return named if base is None else {**named, "base": origin(base)}
 
 
 def repository(name: str, kind: str | None) -> str:
@@ -198,7 +197,7 @@ def model_fingerprint(card: ModelCard, dtype: str, device: str, workspace: Works
 
 
 def exposures(card: ModelCard) -> pd.DataFrame | None:
-    """What a model pre-trained here read: fact_id, exposures (mentions), carrier (its question stood in the corpus, so it must
+    """The facts that a model pre-trained here read: fact_id, exposures (mentions), carrier (its question stood in the corpus, so it must
     be left out of tuning and testing), and contested and rival_share where the corpus had its own; None for other models,
     whatever lies in their folders. Raises `ArtifactDamaged` if the table can't be read."""
     if card.path is None or EXPOSURES not in card.details.get("files", {}):
@@ -222,7 +221,7 @@ def seen_templates(card: ModelCard) -> dict[str, tuple[int, ...]]:
 
 
 def same_recipe(card: ModelCard, settings: PretrainSettings, source_fingerprint: str) -> bool:
-    """Whether a model was made with these settings from these facts; its name, its device and where the facts lay don't count."""
+    """Whether a model was made with these settings from these facts; its name, its device and the facts' place don't count."""
     try:
         made = PretrainSettings.from_dict(card.details["settings"])
         facts = card.details["source"]["fingerprint"]
@@ -238,19 +237,22 @@ def refuse_other_recipe(settings: PretrainSettings, source_fingerprint: str, wor
     path = _models(workspace).get(settings.name)
     if path is None:
         return
-    kind = _KINDS[path.is_relative_to(workspace.shipped)]
     try:
-        card = folder_card(path, settings.name, kind)
+        card = folder_card(path, settings.name, _kind(path, workspace))
     except SftqaError:
         return
     if not same_recipe(card, settings, source_fingerprint):
-        where = "is a built-in model" if kind == "built-in" else f"already exists in {path}"
+        where = "is a built-in model" if card.kind == "built-in" else f"already exists in {path}"
         raise SettingsError(f"{settings.name} {where} and was made with other settings or facts. Choose another name.")
 
 
 def _is_path(name: str) -> bool:
     """Whether a name can only mean a folder."""
     return name.startswith((".", "/", "~", "\\"))
+
+
+def _kind(made: Path, workspace: Workspace) -> str:
+    return "built-in" if made.is_relative_to(workspace.shipped) else "pretrained"
 
 
 def _models(workspace: Workspace) -> dict[str, Path]:

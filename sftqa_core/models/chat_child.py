@@ -1,9 +1,9 @@
-"""A process of its own that renders chat templates, since a template is a program of strangers: see chat_templates.py.
+"""A process of its own that renders chat templates, since a template is untrusted code: see chat_templates.py.
 
-It is asked for {"template", "tokens", "chats": [{"messages", "generate"}]} and answers, as processes.py says, {"texts": [...], "dated":
-bool} or {"error": "..."}. transformers' own sandbox renders (immutable, without underscored names); around it stand limits
-that no template gets past: processor time, memory, length of a text. "Today" is a fixed day, because a text that changes from day to
-day would change results; every text is rendered twice, with other random numbers, and must be the same.
+It gets {"template", "tokens", "chats": [{"messages", "generate"}]} and answers, as processes.py says, {"texts": [...], "dated": bool} or
+{"error": "..."}. transformers' own sandbox renders (immutable, without underscored names) within limits that no template can exceed:
+processor time, memory, length of a text. "Today" is a fixed day, because a text that changes from day to day would change results;
+every text is rendered twice, with other random numbers, and must be the same.
 """
 
 import contextlib
@@ -64,7 +64,7 @@ def _text(rendering: Any, request: dict[str, Any], chat: dict[str, Any]) -> str:
 
 
 class _Calendar:
-    """Stands for the class `datetime` where only `now` is asked for."""
+    """Replaces the class `datetime` where only `now` is called."""
 
     def __init__(self, day: datetime.datetime):
         self._day = day
@@ -75,7 +75,7 @@ class _Calendar:
 
 
 def _limit() -> None:
-    """From here on the system ends the process that takes more; the signals' own action can't be caught by a template."""
+    """From here on the system ends the process when it takes more; a template can't catch these signals."""
     with contextlib.suppress(ImportError, ValueError, OSError):  # Windows has none of this; the parent ends the process then
         import resource
 

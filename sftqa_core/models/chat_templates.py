@@ -1,10 +1,10 @@
 """A model's chat template: found in its files without torch, and turned into plain pieces of text.
 
-A template is a program of strangers. It is rendered by transformers' own sandbox in a process of its own (chat_child.py), which the
-system ends after 5 s of processor time, 60 s in all, 1 GB of memory or 500,000 characters; that process gets no environment but its
-search paths. And it never sees a question: it is rendered for made-up exchanges, whose words are then taken out, and what is left
-are pieces that questions and answers are put between by literal replacement. Two different exchanges must leave the same pieces, so
-a template that cuts, changes or repeats what is said is refused and not half followed.
+A template is untrusted code. transformers' own sandbox renders it in a process of its own (chat_child.py), which the system ends
+after 5 s of processor time, 60 s in all, 1 GB of memory or 500,000 characters; of the environment that process gets its search paths
+alone. It never sees a question: it is rendered for made-up exchanges, whose words are then taken out. The pieces that remain go around
+questions and answers by literal replacement. Two different exchanges must leave the same pieces, so a template that cuts, changes or
+repeats a message is refused.
 
 The prompt ends where the answer begins in a finished conversation, so it is a prefix of the training example by construction, also
 where a template knows no generation prompt, or one with more in it (the beginning of a thought). Nothing is said as "system"; what a
@@ -20,16 +20,12 @@ from typing import Any
 
 from sftqa_core.errors import ModelUnavailable, SettingsError
 from sftqa_core.jsonrecord import fingerprint, shown
-from sftqa_core.models import chat_child
-from sftqa_core.models.catalogue import ModelFingerprint, base_card
-from sftqa_core.models.model_files import MAX_TOKENIZER_BYTES, ModelFolder
+from sftqa_core.models import catalogue, chat_child, model_files
 from sftqa_core.processes import answers, our_environment
 from sftqa_core.records import ModelCard, PromptFormat
 
-TEMPLATE = "chat_template.jinja"
 MAX_TEMPLATE_BYTES = 1_000_000
 MAX_TURNS = 101  # exchanges of one conversation: the most examples that can be shown, and the question
-_SETTINGS, _TOKENS = "tokenizer_config.json", "special_tokens_map.json"
 _INSTEAD = "Choose prompt qa or plain, or write your own."
 _STARTS = (0, 1, 5, 17)  # numbers of examples that are rendered together: up to the next one
 _RULES = 1  # raised when pieces are taken out of a rendered template otherwise
@@ -83,15 +79,17 @@ def chat_template(card: ModelCard) -> ChatTemplate | None:
     """
     if card.path is None:
         return None
-    own = ModelFolder(Path(card.path))
-    base = None if (own.path / _SETTINGS).is_file() else base_card(card)
-    folder = own if base is None or base.path is None else ModelFolder(Path(base.path))
-    settings = _json(folder, _SETTINGS)
-    file = folder.text(TEMPLATE, MAX_TEMPLATE_BYTES) if (folder.path / TEMPLATE).exists() else None
+    folder = model_files.ModelFolder(Path(card.path))
+    base = None if (folder.path / model_files.TOKENIZER_CONFIG).is_file() else catalogue.base_card(card)
+    if base is not None and base.path is not None:
+        folder = model_files.ModelFolder(Path(base.path))
+    settings, special = _json(folder, model_files.TOKENIZER_CONFIG), _json(folder, model_files.SPECIAL_TOKENS)
+    there = (folder.path / model_files.CHAT_TEMPLATE).exists()
+    file = folder.text(model_files.CHAT_TEMPLATE, MAX_TEMPLATE_BYTES) if there else None
     text = file or _named(settings.get("chat_template"))
     if not text:
         return None
-    named = {name: value for name, value in {**_json(folder, _TOKENS), **settings}.items() if name.endswith("_token")}
+    named = {name: value for name, value in {**special, **settings}.items() if name.endswith("_token")}
     tokens = {name: value.get("content") if isinstance(value, dict) else value for name, value in named.items()}
     return ChatTemplate(text, tuple(sorted((name, token) for name, token in tokens.items() if isinstance(token, str))))
 
@@ -108,13 +106,13 @@ def require_chat_template(card: ModelCard) -> ChatTemplate:
     )
 
 
-def asked_by(model: ModelFingerprint, card: ModelCard, form: PromptFormat) -> ModelFingerprint:
+def asked_by(model: catalogue.ModelFingerprint, card: ModelCard, form: PromptFormat) -> catalogue.ModelFingerprint:
     """The identity of what answers: with the template's, where the form is a chat. Raises as `require_chat_template` does."""
     return replace(model, template=require_chat_template(card).fingerprint()) if form.chat else model
 
 
 def chat_notes(card: ModelCard, form: PromptFormat) -> list[str]:
-    """What a person should know of the template before it is used; raises `SettingsError` where it can't be."""
+    """Notes on the template for people; raises `SettingsError` where it can't be used."""
     if not form.chat or card.path is None or not layout(require_chat_template(card)).dated:
         return []
     return [f"The chat template includes the date; it always gets {chat_child.TODAY:%d %B %Y}, so that answers stay the same."]
@@ -136,7 +134,7 @@ def layout(template: ChatTemplate, shots: int = 0) -> Layout:
 
 @lru_cache(maxsize=256)
 def _worked_out(template: ChatTemplate, counts: range) -> list[Layout] | str:
-    """The layouts for these numbers of examples, or why there are none: what a hostile template takes is spent once."""
+    """The layouts for these numbers of examples, or why there are none: a hostile template costs its time once."""
     trials = [[[(q.format(at), a.format(at)) for at in range(count + 1)] for q, a in _TRIALS] for count in counts]
     chats: list[dict[str, Any]] = []
     for trial in trials:  # both made-up conversations, finished, and the first one up to where the model is to reply
@@ -171,7 +169,7 @@ def _lead(before: str, opened: str) -> str:
 
 
 def _between(text: str, exchanges: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """What stands before, between and after the things that were said. Raises `SettingsError` unless each stands there once, in order."""
+    """The text before, between and after the messages. Raises `SettingsError` unless each message occurs once, in order."""
     pieces, rest = [], text
     for said in (text for exchange in exchanges for text in exchange):
         before, mark, rest = rest.partition(said)
@@ -209,7 +207,7 @@ def _render(template: ChatTemplate, chats: list[dict[str, Any]]) -> dict[str, An
 
 
 def _named(setting: Any) -> str | None:
-    """Of several templates the default one."""
+    """The default one of several templates."""
     if isinstance(setting, list):
         setting = {entry.get("name"): entry.get("template") for entry in setting if isinstance(entry, dict)}
     text = setting.get("default") if isinstance(setting, dict) else setting
@@ -218,5 +216,5 @@ def _named(setting: Any) -> str | None:
     return text if isinstance(text, str) and text else None
 
 
-def _json(folder: ModelFolder, name: str) -> dict[str, Any]:
-    return folder.json(name, MAX_TOKENIZER_BYTES) if (folder.path / name).exists() else {}
+def _json(folder: model_files.ModelFolder, name: str) -> dict[str, Any]:
+    return folder.json(name, model_files.MAX_TOKENIZER_BYTES) if (folder.path / name).exists() else {}

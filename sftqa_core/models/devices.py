@@ -1,6 +1,6 @@
-"""Which device a setting stands for, and its RAM: the one place that decides, for leases, loading, preflight and `sftqa doctor`.
+"""Which device a setting means, and its RAM: decided here for leases, loading, preflight and `sftqa doctor`.
 
-It asks the environment, the version file of the installed torch and the GPUs' drivers, and never imports torch, which takes seconds
+It reads the environment, the version file of the installed torch and the GPUs' drivers, and never imports torch, which takes seconds
 and may fail. A GPU counts when it is not hidden, torch is built for its kind, and its driver is new enough for that build.
 """
 
@@ -16,7 +16,7 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.models import amd, nvidia
 
 SETTINGS = ("auto", "cpu", "cuda", "rocm", "mps")
-# Of a loaded model's weights, whatever its file holds. bfloat16 is the range of float32 in half the memory, and GPUs of both makers
+# Of a loaded model's weights, whatever format its file has. bfloat16 has the range of float32 in half the memory, and GPUs of both makers
 # compute in it. Apple's have it only from the M2 and macOS 14 on, and float16 overflows in models that were trained in bfloat16;
 # float32 works on all of them.
 NUMBER_FORMATS = {"cpu": "float32", "cuda": "bfloat16", "rocm": "bfloat16", "mps": "float32"}
@@ -60,7 +60,7 @@ class DeviceRam:
 
 
 def resolve_device(setting: str) -> str:
-    """`cpu`, `cuda` (NVIDIA), `rocm` (AMD) or `mps` (Apple): where work with this setting computes, on the first such GPU.
+    """`cpu`, `cuda` (NVIDIA), `rocm` (AMD) or `mps` (Apple): where work with this setting runs, on the first such GPU.
 
     Raises `SettingsError` for another setting, and for a GPU that can't be used here.
     """
@@ -85,14 +85,14 @@ def resolve_device(setting: str) -> str:
 
 
 def require_gpus(gpus: int, there: int) -> None:
-    """Raise `SettingsError` for work on more `gpus` than are `there` to be used."""
+    """Raise `SettingsError` for work on more `gpus` than the usable ones (`there`)."""
     if gpus > there:
         why = "" if there else f" ({why_no_gpu() or 'the device is cpu'})"
         raise SettingsError(f"The work needs {gpus} GPUs, but this machine has {there} that can be used{why}. Ask for fewer.")
 
 
 def torch_device(device: str) -> str:
-    """What torch calls a resolved device: a torch built for ROCm says cuda, too."""
+    """torch's name of a resolved device: a torch built for ROCm also says cuda."""
     return "cuda" if device == "rocm" else device
 
 
@@ -130,7 +130,7 @@ def visible_gpus() -> list[str]:
 
 
 def _why_no_apple_gpu() -> str | None:
-    """Every torch for Apple's own processors is built for their GPUs; whether macOS is new enough, torch itself says (loading.py)."""
+    """Every torch for Apple's own processors is built for their GPUs; torch itself checks macOS (loading.py)."""
     return None if platform.machine() == "arm64" else "only GPUs of Apple's own processors can be used, by a Python built for them (arm64)"
 
 

@@ -1,7 +1,7 @@
 """Models by name, without torch: those that `sftqa pretrain` makes, those of the hub that the program knows, those that were added.
 
-The table of the hub (hub_models.toml) holds the paper's families, their successors and small open ones, and is never asked for over
-the network. Added models, by hub id or folder, are one JSON file in the workspace; adding one fetches nothing.
+The table of the hub (hub_models.toml) holds the paper's families, their successors and small open ones; it ships with the program.
+Added models, by hub id or folder, are one JSON file in the workspace; adding one fetches nothing.
 """
 
 import re
@@ -112,15 +112,15 @@ _BASE_NAME = re.compile(r"(?<![a-z])(base|pretrained|pt)(?![a-z])")
 
 
 def kind_of_model(name: str, template: bool = True, config: dict[str, Any] | None = None, kind: str = "hub") -> str:
-    """Whether a model is a "chat" model, a "base" model or "either": the one place that decides it.
+    """Whether a model is a "chat" model, a "base" model or "either", decided here alone.
 
-    What was made here is a base model; the table knows its own. Else the last part of the name decides, or of the name in its `config`,
-    where one says anything; without a chat `template` it is a base model. Base models of some families bring a template, too.
+    Models made here are base models, and the table states its own. Else the last part of the name decides, or of the name in its
+    `config`; without a chat `template` it is a base model. Base models of some families bring a template, too.
     """
     if kind in MADE:
         return "base"
-    if known := known_model(name):
-        return "chat" if known.chat else "base"
+    if row := known_model(name):
+        return "chat" if row.chat else "base"
     names = (without_revision(name), str((config or {}).get("_name_or_path") or ""))
     last = [Path(part).name.lower().replace("_", "-") for part in names]
     if any(_CHAT_NAME.search(part) for part in last):
@@ -168,7 +168,7 @@ def read_added(path: Path) -> list[str]:
 
 
 def keep_added(name: str, workspace: Workspace | None = None) -> str:
-    """Put a name on the list, if it is not there; returns where a damaged list was set aside, in a sentence, else nothing.
+    """Put a name on the list, if it is not there; returns a sentence where a damaged list was set aside, else "".
 
     Raises `SettingsError` when the list is full, `OtherVersion` and `StorageError` as above; then nothing has changed.
     """
@@ -222,5 +222,5 @@ def _damaged(path: Path, why: str) -> ArtifactDamaged:
 
 
 def quoted(name: Any) -> str:
-    """A name from outside in the midst of a message."""
+    """A name from outside inside a message."""
     return name if isinstance(name, str) and name and name.isprintable() and len(name) <= 120 else shown(name)

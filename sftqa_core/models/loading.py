@@ -1,8 +1,8 @@
 """Heavy: load a model, and the adapter on it, in one way for all of them.
 
 Safetensors only, no code from model folders, the device and number format that devices.py says whatever the file holds, and
-plain generation settings in place of the model's own (METHOD 8.2). Whatever goes wrong becomes one of errors.py here. torch,
-transformers and peft are imported when they are wanted: what only reads token ids needs none of them.
+plain generation settings in place of the model's own (METHOD 8.2). Foreign errors become those of errors.py here. torch,
+transformers and peft are imported when they are needed: code that only reads token ids does without them.
 """
 
 import warnings
@@ -14,11 +14,8 @@ from typing import Any
 
 from sftqa_core.errors import MissingPackage, ModelUnavailable, OutOfMemory, SettingsError, SftqaError, first_line
 from sftqa_core.jsonrecord import shown
-from sftqa_core.models.catalogue import ModelFingerprint, base_card, model_fingerprint
-from sftqa_core.models.devices import NUMBER_FORMATS, SEPARATE, require_gpus, resolve_device, torch_device
+from sftqa_core.models import catalogue, devices, model_files, quantising
 from sftqa_core.models.hub.fetch import present, present_base
-from sftqa_core.models.model_files import ModelFolder, refuse_growing_tokenizer
-from sftqa_core.models.quantising import NF4, keep_as_loaded, nf4_settings, number_format, refuse_unusable, require_quantiser
 from sftqa_core.progress import Reporter
 from sftqa_core.records import ModelCard
 
@@ -43,13 +40,13 @@ def end_ids(model: Any, tokenizer: Any, name: str) -> tuple[int, ...]:
 
 
 def pad_id(model: Any, tokenizer: Any, ends: tuple[int, ...]) -> int:
-    """The padding token where the model has numbers for it: it is never attended to, but looked up. Else the end token."""
-    own = tokenizer.pad_token_id
-    return int(own) if own is not None and own < model.get_input_embeddings().weight.shape[0] else ends[0]
+    """The padding token where the model has an embedding for it, which is looked up though never attended to. Else the end token."""
+    pad = tokenizer.pad_token_id
+    return int(pad) if pad is not None and pad < model.get_input_embeddings().weight.shape[0] else ends[0]
 
 
 def beginning_ids(tokenizer: Any) -> list[int]:
-    """What the tokenizer puts before a text (its beginning token, or nothing)."""
+    """Ids that the tokenizer puts before a text (its beginning token, or nothing)."""
     plain = tokenizer("a", add_special_tokens=False)["input_ids"]
     whole = tokenizer("a")["input_ids"]
     for start in range(len(whole) - len(plain) + 1):
@@ -74,16 +71,16 @@ def beside(model: Any, folder: Path) -> Any:
 
 @contextmanager
 def without_stale_warning() -> Iterator[None]:
-    """peft reads a name that transformers has deprecated, on a model that gets an adapter; nobody here can do anything about it."""
+    """peft reads a name that transformers has deprecated, on a model that gets an adapter; nothing here can change that."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
         yield
 
 
 def transposed(model: Any) -> bool:
-    """Whether its layers keep their matrices transposed (GPT-2's Conv1D), which an adapter's settings must say (fan_in_fan_out).
+    """Whether its layers keep their matrices transposed (GPT-2's Conv1D), which an adapter's settings must state (fan_in_fan_out).
 
-    In 4 bits none does, but the whole model that the adapter will be read with.
+    In 4 bits the answer is that of the whole model, with which the adapter will be read.
     """
     from transformers.pytorch_utils import Conv1D
 
@@ -98,8 +95,8 @@ class LoadedModel:
     model: Any  # transformers PreTrainedModel, on `device`
     tokenizer: Any
     device: str  # what computes: cpu, cuda, rocm or mps (see devices.py)
-    dtype: str  # that it computes in, float32 or bfloat16; of its weights the fingerprint says it
-    fingerprint: ModelFingerprint
+    dtype: str  # in which it computes, float32 or bfloat16; the fingerprint has that of its weights
+    fingerprint: catalogue.ModelFingerprint
     bos_ids: list[int]  # what the tokenizer puts in front of a text; empty for models without
     end_ids: tuple[int, ...]  # tokens that end a text; the first is the tokenizer's own
     pad_id: int  # differs from the end token wherever the tokenizer has a padding token
@@ -125,7 +122,7 @@ def load_model(
 ) -> LoadedModel:
     """Load `card` on `device` ("auto" takes a GPU if there is one, see devices.py), downloading a hub model first if need be.
 
-    With more than one of `gpus` its layers are dealt out to the first so many that this process sees. An adapter is merged into its
+    With several `gpus` its layers are divided among the first ones that this process sees. An adapter is merged into its
     base model, in float32; with `quantization` "nf4" (quantising.py) it stays beside it. Raises `SettingsError` for a device that can't
     be used, `ModelUnavailable`, `MissingPackage` or `OutOfMemory`.
     """
@@ -136,38 +133,38 @@ def load_model(
         from sftqa_core.models.spreading import is_spread, layer_places, spread
 
         place = _device(device, gpus)
-        name, nf4 = NUMBER_FORMATS[place], quantization == NF4
+        name, nf4 = devices.NUMBER_FORMATS[place], quantization == quantising.NF4
         compute = getattr(torch, name)
-        require_quantiser(quantization, place)
+        quantising.require_quantiser(quantization, place)
         card = present(card, reporter)
-        base = base_card(card)
+        base = catalogue.base_card(card)
         own = Path(card.path or "")
         folder = own if base is None else Path(present_base(card, base, reporter).path or "")
         _refuse_code(folder, card.name)
-        refuse_unusable(ModelFolder(folder), ModelFolder(own) if base else None, card.name, quantization)
+        quantising.refuse_unusable(model_files.ModelFolder(folder), model_files.ModelFolder(own) if base else None, card.name, quantization)
         if nf4:
-            four_bits = nf4_settings(compute)  # it is quantised on its device while it is read
-            model = _weights(folder, compute, quantization_config=four_bits, device_map={"": torch_device(place)})
-            keep_as_loaded(model, card.name)
+            four_bits = quantising.nf4_settings(compute)  # it is quantised on its device while it is read
+            model = _weights(folder, compute, quantization_config=four_bits, device_map={"": devices.torch_device(place)})
+            quantising.keep_as_loaded(model, card.name)
         else:
             model = _weights(folder, torch.float32 if base else compute, 1 if base else gpus)
         if base is not None:
             model = (beside if nf4 else merged)(model, own)
-        words = own if (own / "tokenizer_config.json").is_file() else folder
-        refuse_growing_tokenizer(ModelFolder(words), card.name)
+        words = own if (own / model_files.TOKENIZER_CONFIG).is_file() else folder
+        model_files.refuse_growing_tokenizer(model_files.ModelFolder(words), card.name)
         tokenizer = AutoTokenizer.from_pretrained(words, trust_remote_code=False, local_files_only=True)
         _refuse_other_tokenizer(model, tokenizer, card.name)
         if gpus > 1 and not nf4:
             model = model if is_spread(model) else spread(model.to(compute), layer_places(model, range(gpus)))
         elif not nf4:
-            model = model.to(device=torch_device(place), dtype=compute)
+            model = model.to(device=devices.torch_device(place), dtype=compute)
         model.eval()
         ends = end_ids(model, tokenizer, card.name)
         pad = pad_id(model, tokenizer, ends)
         # the model's own top-p or repetition penalty would survive a merge
         model.generation_config = GenerationConfig(eos_token_id=list(ends), pad_token_id=pad, do_sample=False)
         return LoadedModel(
-            card, model, tokenizer, place, name, model_fingerprint(card, number_format(place, quantization), place),
+            card, model, tokenizer, place, name, catalogue.model_fingerprint(card, quantising.number_format(place, quantization), place),
             beginning_ids(tokenizer), ends, pad, gpus,
         )  # fmt: skip
 
@@ -184,7 +181,7 @@ def encode_prompts(loaded: LoadedModel, texts: Sequence[str]) -> list[list[int]]
 
 
 def require_known(loaded: LoadedModel, rows: Sequence[Sequence[int]], texts: Sequence[str]) -> None:
-    """Raise `ModelUnavailable` unless every row of token ids, one a text, holds ids, and only such that the model has numbers for."""
+    """Raise `ModelUnavailable` unless every row of token ids, one a text, holds ids, and only those that the model has embeddings for."""
     rows_known = loaded.model.get_input_embeddings().weight.shape[0]
     for ids, text in zip(rows, texts, strict=True):
         if not ids and not text:
@@ -215,7 +212,7 @@ def plain_ids(tokenizer: Any, text: str) -> list[int]:
 
 @contextmanager
 def tokenizer_panics() -> Iterator[None]:
-    """The tokenizers library panics where it gives up, at a pattern without end for one; that is no `Exception`."""
+    """The tokenizers library panics where it gives up, for example at an endless pattern; that is no `Exception`."""
     try:
         yield
     except BaseException as error:
@@ -234,7 +231,7 @@ def explained(name: str) -> Iterator[None]:
         raise
     except ImportError as error:
         package = (error.name or "").partition(".")[0]
-        if not package:  # transformers asks for what a model's settings want: a quantiser, say
+        if not package:  # transformers names no package for what a model's settings need, such as a quantiser
             raise MissingPackage(f"Loading {name} needs a package that is not installed. {first_line(error)}.") from error
         wanted = INSTALL if package in ("torch", "transformers") else f"pip install {package}"
         raise MissingPackage(f"Loading {name} needs a package that is not installed ({package}): {wanted}.") from error
@@ -251,13 +248,13 @@ def explained(name: str) -> Iterator[None]:
 def _device(wanted: str, gpus: int) -> str:
     import torch
 
-    place = resolve_device(wanted)
+    place = devices.resolve_device(wanted)
     if place != "cpu" and not (torch.backends.mps if place == "mps" else torch.cuda).is_available():
-        # never the processor instead: the lease that this work holds is the GPU's
+        # never the processor instead: this work holds the GPU's lease
         reason = "it needs a newer macOS" if place == "mps" else "`sftqa doctor` says more"
         raise SettingsError(f"There is a GPU here, but torch can't use it: {reason}. Choose device cpu.")
     if gpus > 1:
-        require_gpus(gpus, torch.cuda.device_count() if place in SEPARATE else 0)
+        devices.require_gpus(gpus, torch.cuda.device_count() if place in devices.SEPARATE else 0)
     return place
 
 
@@ -265,7 +262,7 @@ def _refuse_code(folder: Path, name: str) -> None:
     """A model type that this transformers does not know would need the code in the model's own folder."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    config = ModelFolder(folder).config()
+    config = model_files.ModelFolder(folder).config()
     kind = config.get("model_type")
     if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         return

@@ -3,7 +3,7 @@
 A folder comes from anywhere. Files are read up to a limit, names in them must stay inside the folder, and every file must be one:
 no pipe, and no link that leads out of the folder (a snapshot of the hub's cache links to the blobs beside it). Weights that are only
 numbers can still come with settings that fill the RAM, keep a processor busy for days, or ask for code: those are refused before
-transformers builds anything from them. Whatever is refused here would have been no language model of use.
+transformers builds anything from them. No useful language model is refused here.
 """
 
 import json
@@ -22,17 +22,13 @@ from sftqa_core.workspace import Workspace
 CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+TOKENIZER = "tokenizer.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+SPECIAL_TOKENS = "special_tokens_map.json"
+CHAT_TEMPLATE = "chat_template.jinja"
 _INDEX = "model.safetensors.index.json"
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "vocab.json",
-    "merges.txt",
-    "special_tokens_map.json",
-    "added_tokens.json",
-)
+TOKENIZER_FILES = (TOKENIZER, TOKENIZER_CONFIG, "tokenizer.model", "vocab.json", "merges.txt", SPECIAL_TOKENS, "added_tokens.json")
 _CONVERT = (
     "Convert it where you trust it: AutoModelForCausalLM.from_pretrained(folder).save_pretrained(new_folder), "
     "then the tokenizer the same way."
@@ -218,7 +214,6 @@ def _digests(files: list[Path], workspace: Workspace) -> dict[str, str]:
     return digests
 
 
-TOKENIZER = "tokenizer.json"
 MAX_LAYERS = 1_000
 MAX_EXPERTS = 10_000
 MAX_GROWTH = 1_000_000  # characters that the tokenizer's replacements may make of one
@@ -228,7 +223,7 @@ _PATTERNS = ("target_modules", "exclude_modules", "modules_to_save", "layers_pat
 
 
 def refuse_huge(folder: ModelFolder, name: str) -> None:
-    """Raise `ModelUnavailable` for a configuration that tells of more layers or experts than any model has: each would be built."""
+    """Raise `ModelUnavailable` for a configuration with more layers or experts than any model has: each would be built."""
     for setting, value in _settings(folder.config()):
         most = _COUNTED.get(setting.rpartition("_")[2])
         if most and isinstance(value, int) and value > most:
@@ -255,7 +250,7 @@ def refuse_growing_tokenizer(folder: ModelFolder, name: str) -> None:
 
 
 def refuse_odd_adapter(folder: ModelFolder, name: str) -> None:
-    """Raise `ModelUnavailable` for an adapter that is no LoRA, or names layers by patterns: one pattern can keep a processor busy for
+    """Raise `ModelUnavailable` for an adapter that is no LoRA, or names layers by patterns: a pattern can keep a processor busy for
     ever."""
     config = folder.config()
     if config.get("peft_type") != "LORA":

@@ -1,4 +1,4 @@
-"""NVIDIA's GPUs, asked through the driver's own library (NVML): neither torch nor CUDA is needed for it."""
+"""NVIDIA's GPUs, read through the driver's own library (NVML), without torch or CUDA."""
 
 import ctypes
 import itertools
@@ -21,7 +21,7 @@ def first_wanted() -> str:
 
 
 def visible() -> list[str]:
-    """The GPUs that this process may use, as the variable names them: numbers from 0, or what it says, read as the driver does."""
+    """The GPUs that this process may use, as the variable names them: numbers from 0, or its entries, read as the driver does."""
     chosen = os.environ.get(VISIBLE)
     here = [str(number) for number in range(driver()[0])]
     if chosen is None or not here:
@@ -31,7 +31,7 @@ def visible() -> list[str]:
 
 
 def why_none(built_for: int) -> str | None:
-    """What stands in the way of computing on one with a torch built for this CUDA version (major; 0: none); None: nothing."""
+    """Why a torch built for this CUDA version (major; 0: none) can't compute on one; None when it can."""
     first = first_wanted()
     if first in ("", "-1"):
         return f"{VISIBLE} hides every GPU"

@@ -3,16 +3,14 @@
     sftqa pretrain atlas-llama
 
 Minutes on two cores. Seeded; stopped at any step it resumes from its checkpoint and ends with the same weights. The checkpoint lies
-beside the model's future folder, under a hidden name, and holds everything the next step depends on. It belongs to one piece of work:
-another recipe, source or library version starts afresh.
+beside the model's future folder, under a hidden name, and holds everything the next step depends on. It belongs to one recipe, source
+and set of library versions: any other starts afresh.
 """
 
-import hashlib
 import io
 import logging
 import math
 import random
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,16 +20,14 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name everyone knows it by
+import transformers
 
-from sftqa_core.artifacts import read_file, read_manifest, set_aside, versions, write_folder
+from sftqa_core.artifacts import read_file, read_manifest, remove, set_aside, versions, write_folder
 from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion, SettingsError, Stopped, first_line
-from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.jsonrecord import digest, fingerprint
 from sftqa_core.knowledge.corpus import corpus_of
 from sftqa_core.knowledge.facts import FactSource
-from sftqa_core.models.catalogue import EXPOSURES, folder_card
-from sftqa_core.models.devices import resolve_device, torch_device
-from sftqa_core.models.loading import no_progress_bar
+from sftqa_core.models import catalogue, devices, loading
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import ModelCard, PretrainSettings
 
@@ -68,16 +64,13 @@ def train_tokenizer(documents: Iterable[str], vocabulary: int) -> Any:
 
 def save_tokenizer(tokenizer: Any, folder: Path) -> None:
     """Write the files that `AutoTokenizer` loads."""
-    from transformers import PreTrainedTokenizerFast
-
     named = {"bos_token": END, "eos_token": END, "pad_token": PAD}
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **named, clean_up_tokenization_spaces=False).save_pretrained(folder)
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **named, clean_up_tokenization_spaces=False)
+    fast.save_pretrained(folder)
 
 
 def build_model(settings: PretrainSettings, vocabulary: int, attention: str = "eager") -> Any:
     """An untrained model with tied embeddings; torch's seed decides its weights. `attention`: transformers' name of how it is computed."""
-    import transformers
-
     common: dict[str, Any] = {
         "vocab_size": vocabulary,
         "hidden_size": settings.hidden_size,
@@ -91,12 +84,9 @@ def build_model(settings: PretrainSettings, vocabulary: int, attention: str = "e
         "tie_word_embeddings": True,
         "attn_implementation": attention,
     }
-    if settings.architecture == "gpt_neox":
-        return transformers.GPTNeoXForCausalLM(transformers.GPTNeoXConfig(**common))
-    common["num_key_value_heads"] = settings.key_value_heads or settings.heads
-    if settings.architecture == "qwen2":
-        return transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**common))
-    return transformers.LlamaForCausalLM(transformers.LlamaConfig(**common))
+    if settings.architecture != "gpt_neox":
+        common["num_key_value_heads"] = settings.key_value_heads or settings.heads
+    return transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.for_model(settings.architecture, **common))
 
 
 @dataclass(frozen=True)
@@ -109,7 +99,7 @@ class Place:
     @classmethod
     def choose(cls, device: str, precision: str = "auto") -> "Place":
         """`auto` takes the GPU if there is one; and bfloat16 wherever the hardware has it, as it is faster there."""
-        name = resolve_device(device)
+        name = devices.resolve_device(device)
         if precision != "auto":
             return cls(name, precision == "bfloat16")
         if name == "cpu":  # native arithmetic only; emulating it would be slower than float32
@@ -120,7 +110,7 @@ class Place:
     @property
     def torch(self) -> str:
         """What torch calls the device."""
-        return torch_device(self.device)
+        return devices.torch_device(self.device)
 
     @property
     def attention(self) -> str:
@@ -131,13 +121,13 @@ class Place:
 def step(model: Any, optimizers: Sequence[torch.optim.Optimizer], batch: torch.Tensor, place: Place, parts: int = 1) -> float:
     """Learn one batch, token ids [sequences, length], that goes through the model in `parts` of as many sequences each.
 
-    Gradients are added up, so the parts decide the footprint and not, but for rounding, what is learnt. Returns the mean loss.
+    Gradients are added up, so the parts change the footprint and, but for rounding, not the result. Returns the mean loss.
     """
     total = 0.0
     for part in batch.chunk(parts):
         with torch.autocast(torch.device(place.torch).type, torch.bfloat16, enabled=place.bfloat16):
             logits = model(input_ids=part, use_cache=False).logits
-        loss = F.cross_entropy(logits[:, :-1].reshape(-1, logits.size(-1)).float(), part[:, 1:].reshape(-1)) / parts
+        loss = torch.nn.functional.cross_entropy(logits[:, :-1].reshape(-1, logits.size(-1)).float(), part[:, 1:].reshape(-1)) / parts
         loss.backward()
         total += loss.item()
     torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
@@ -149,7 +139,7 @@ def step(model: Any, optimizers: Sequence[torch.optim.Optimizer], batch: torch.T
 
 @contextmanager
 def compiled(model: Any, wanted: bool) -> Iterator[Any]:
-    """What to call in place of `model`, whose weights it shares: `torch.compile` of it where that is wanted, else itself.
+    """A callable in place of `model` that shares its weights: `torch.compile` of it where that is wanted, else the model itself.
 
     Compilation happens at the first call. Raises `SettingsError` where this machine can't compile.
     """
@@ -170,7 +160,7 @@ def compiled(model: Any, wanted: bool) -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where one pre-training's state is kept; `work` is the fingerprint of what is being done."""
+    """Where one pre-training's state is kept; `work` is the fingerprint of its recipe, corpus, device and versions."""
 
     folder: Path
     work: str
@@ -223,7 +213,7 @@ class Checkpoint:
 
     def forget(self) -> None:
         """Remove the state: the model is finished."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove(self.folder)
 
 
 def pretrain(settings: PretrainSettings, source: FactSource, target: Path, reporter: Reporter | None = None) -> ModelCard:
@@ -245,8 +235,8 @@ def pretrain(settings: PretrainSettings, source: FactSource, target: Path, repor
     blocks = _blocks(settings, corpus.documents, tokenizer)
     preparing.advance(1)
     place = Place.choose(settings.device, settings.precision)
-    digest = hashlib.sha256("\x1e".join(corpus.documents).encode()).hexdigest()[:16]
-    work = fingerprint({"settings": settings.to_dict(), "corpus": digest, "place": vars(place), "versions": versions()})
+    written = digest("\x1e".join(corpus.documents))
+    work = fingerprint({"settings": settings.to_dict(), "corpus": written, "place": vars(place), "versions": versions()})
     torch.manual_seed(settings.seed)
     model = build_model(settings, tokenizer.get_vocab_size(), place.attention).to(place.torch)
     checkpoint = Checkpoint.beside(target, work)
@@ -255,7 +245,7 @@ def pretrain(settings: PretrainSettings, source: FactSource, target: Path, repor
         "kind": "model",
         "settings": settings.to_dict(),
         "source": {"name": source.name, "fingerprint": source.fingerprint},
-        "corpus": {"fingerprint": digest, "documents": corpus.counts, "seen_templates": corpus.seen_templates},
+        "corpus": {"fingerprint": written, "documents": corpus.counts, "seen_templates": corpus.seen_templates},
         "architecture": model.config.model_type,
         "parameters": model.num_parameters(),
         "training": {
@@ -271,15 +261,15 @@ def pretrain(settings: PretrainSettings, source: FactSource, target: Path, repor
     }
 
     def fill(folder: Path) -> None:
-        with no_progress_bar():
+        with loading.no_progress_bar():
             model.half().save_pretrained(folder)
         save_tokenizer(tokenizer, folder)
-        corpus.facts.to_parquet(folder / EXPOSURES, index=False)
+        corpus.facts.to_parquet(folder / catalogue.EXPOSURES, index=False)
 
     write_folder(target, fill, manifest)
     checkpoint.forget()
     reporter.log(f"{settings.name}: {model.num_parameters():,} parameters, {blocks.size:,} tokens, {seconds:.0f} s.")
-    return folder_card(target, settings.name, "pretrained")
+    return catalogue.folder_card(target, settings.name, "pretrained")
 
 
 def learning_rate(settings: PretrainSettings, step: int, steps: int) -> float:

@@ -6,8 +6,8 @@ all is computed in it: a matrix is widened when it is used. bitsandbytes does th
 On a processor its own bfloat16 kernels are left out. They would pack the weights anew, with coarser scales, as soon as a model answers,
 so that it would not be trained on the weights it was loaded with, and other processors would give other numbers.
 
-Such a model is another one than the whole: it has stores, answers and cells of its own, by the number format in its fingerprint.
-Verified on a processor; it has never run on a GPU here.
+A model in 4 bits counts as another model than the whole one: the number format in its fingerprint gives it its own stores, answers and
+cells. Verified on a processor; it has never run on a GPU here.
 """
 
 from collections.abc import Mapping
@@ -15,9 +15,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from sftqa_core.errors import MissingPackage, ModelUnavailable, SettingsError
-from sftqa_core.models import devices
-from sftqa_core.models.catalogue import base_card
-from sftqa_core.models.model_files import ModelFolder, refuse_huge, refuse_odd_adapter
+from sftqa_core.models import catalogue, devices, model_files
 from sftqa_core.records import ModelCard, TrainSettings
 
 NF4 = "nf4"
@@ -27,20 +25,20 @@ INSTALL = "pip install bitsandbytes==0.50.2"
 
 
 def number_format(device: str, quantization: str) -> str:
-    """Of a model's weights in its fingerprint: "nf4", or the format of the resolved device."""
+    """The format of a model's weights in its fingerprint: "nf4", or that of the resolved device."""
     return NF4 if quantization == NF4 else devices.NUMBER_FORMATS[device]
 
 
 def is_of(dtype: str, quantization: str) -> bool:
-    """Whether a fingerprint's number format is that of the quantisation: results in 4 bits and whole ones are never mixed."""
+    """Whether a fingerprint's number format belongs to the quantisation: results in 4 bits and others are never mixed."""
     return (dtype == NF4) == (quantization == NF4)
 
 
 def usable_device(setting: str, gpus: int = 1, quantization: str = "none") -> str:
     """The device that work with these settings computes on (see devices.py).
 
-    Raises `SettingsError` for a device that can't be used, more GPUs than there are, and weights that it can't hold so;
-    `MissingPackage` where what quantises them is not installed.
+    Raises `SettingsError` for a device that can't be used, for more GPUs than there are, and for a quantization that the device does
+    not support; `MissingPackage` where the quantiser is not installed.
     """
     device = devices.resolve_device(setting)
     if gpus > 1:
@@ -50,7 +48,7 @@ def usable_device(setting: str, gpus: int = 1, quantization: str = "none") -> st
 
 
 def require_quantiser(quantization: str, device: str) -> None:
-    """Raise `SettingsError` or `MissingPackage` where weights can't be quantised so for the resolved device."""
+    """Raise `SettingsError` or `MissingPackage` where the resolved device can't have weights in this quantization."""
     if quantization != NF4:
         return
     if device not in DEVICES:
@@ -62,27 +60,27 @@ def require_quantiser(quantization: str, device: str) -> None:
 def refuse_second_adapter(card: ModelCard, settings: TrainSettings) -> None:
     """Raise `SettingsError` for training on an adapter's model in 4 bits: the adapter can't be merged into such weights without loss,
     so it stays beside them, where a second one has no place."""
-    if settings.quantization == NF4 and settings.n != 0 and base_card(card) is not None:
+    if settings.quantization == NF4 and settings.n != 0 and catalogue.base_card(card) is not None:
         raise SettingsError(
             f"{card.name} is an adapter, and no second adapter can be trained while its model is in 4 bits (nf4). "
             "Merge it first (sftqa export --merge), or choose quantization none."
         )
 
 
-def refuse_unusable(base: ModelFolder, adapter: ModelFolder | None, name: str, quantization: str) -> None:
-    """Raise `ModelUnavailable` for a model, or an adapter on it, that is never loaded (with its weights held so)."""
-    refuse_huge(base, name)
+def refuse_unusable(base: model_files.ModelFolder, adapter: model_files.ModelFolder | None, name: str, quantization: str) -> None:
+    """Raise `ModelUnavailable` for a model, or an adapter on it, that is never loaded (with this quantization)."""
+    model_files.refuse_huge(base, name)
     refuse_quantised(base.config(), name, quantization)
     if adapter is not None:
-        refuse_odd_adapter(adapter, name)
+        model_files.refuse_odd_adapter(adapter, name)
 
 
 def refuse_quantised(config: Mapping[str, Any], name: str, quantization: str) -> None:
-    """Raise `ModelUnavailable` for a model whose files hold quantised weights already: of any kind, where they are to be quantised; else
-    by bitsandbytes, whose weights take no other number format. Other kinds are widened when they are loaded, or lack their package."""
-    own = config.get("quantization_config")
-    by_package = isinstance(own, Mapping) and str(own.get("quant_method")).startswith(PACKAGE)
-    if own and (quantization == NF4 or by_package):
+    """Raise `ModelUnavailable` for a model whose files already hold quantised weights: of any kind with nf4, else those of bitsandbytes,
+    which can't be converted to another number format. Other kinds are widened when they are loaded, or lack their package."""
+    stored = config.get("quantization_config")
+    by_package = isinstance(stored, Mapping) and str(stored.get("quant_method")).startswith(PACKAGE)
+    if stored and (quantization == NF4 or by_package):
         raise ModelUnavailable(f"{name} is already quantised in another way. Choose the unquantised model.")
 
 
@@ -105,5 +103,5 @@ def keep_as_loaded(model: Any, name: str) -> None:
 
 
 def scales(model: Any) -> list[Any]:
-    """What the layers in 4 bits keep beside their weights: scales and how to read them, an object a layer; empty for a whole model."""
+    """The scales that layers in 4 bits keep beside their weights, an object a layer; empty for a whole model."""
     return [state for module in model.modules() if (state := getattr(module, "quant_state", None)) is not None]

@@ -33,7 +33,7 @@ def layer_places(model: Any, devices: Sequence[Device]) -> dict[str, Device]:
 
 
 def places_of(config: Any, devices: Sequence[Device]) -> dict[str, Device]:
-    """The same of a model that is only described, by its configuration."""
+    """The same for a model of which only the configuration is there."""
     from transformers import AutoModelForCausalLM
 
     with init_empty_weights():
@@ -43,7 +43,7 @@ def places_of(config: Any, devices: Sequence[Device]) -> dict[str, Device]:
 
 
 def spread(model: Any, places: dict[str, Device], offload: Path | None = None) -> Any:
-    """A model whose numbers are in main memory, dealt out; the same object. `offload`: folder for what is placed on "disk"."""
+    """Divide a model whose numbers are in main memory; returns the same object. `offload`: folder for layers placed on "disk"."""
     main = next(iter(places.values()))
     skipped = model._skip_keys_device_placement  # a model's own cache finds its devices itself
     return dispatch_model(model, places, main_device=main, offload_dir=offload, skip_keys=skipped, force_hooks=True)
@@ -55,7 +55,7 @@ def is_spread(model: Any) -> bool:
 
 
 def _units(module: Any, name: str, whole: set[str]) -> Iterator[tuple[str, Any]]:
-    """What stays whole, in the order of the model: its layers (classes in `whole`), and whatever is not inside one."""
+    """Modules that stay whole, in the order of the model: its layers (classes in `whole`), and the modules outside them."""
     for child_name, child in module.named_children():
         full = f"{name}.{child_name}" if name else child_name
         layers = isinstance(child, torch.nn.ModuleList) or any(isinstance(part, torch.nn.ModuleList) for part in child.children())

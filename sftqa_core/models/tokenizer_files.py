@@ -1,9 +1,9 @@
 """A model's tokenizer from its files alone: the `tokenizers` package and JSON, neither transformers nor torch.
 
-It stands in for the loaded tokenizer where a page or a preflight asks what texts become, how many tokens they have, and whether the
-tokenizer is sane: each check is a sentence with its fix, by the rules of loading.py and training/encoding.py. What stands around a text
-is what tokenizer.json says: beside it transformers ignores `add_bos_token` and `add_eos_token` of tokenizer_config.json. A family's own
-class may do more; loading the model has the last word.
+It replaces the loaded tokenizer where a page or a preflight needs a text's tokens, their number, or checks of the tokenizer: each check
+is a sentence with its fix, by the rules of loading.py and training/encoding.py. tokenizer.json alone decides which tokens go around a
+text: beside it transformers ignores `add_bos_token` and `add_eos_token` of tokenizer_config.json. A family's own class may do more;
+loading the model has the last word.
 """
 
 import contextlib
@@ -12,22 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sftqa_core.artifacts.kept import Kept
+from sftqa_core.artifacts import Kept
 from sftqa_core.errors import ModelUnavailable, first_line
 from sftqa_core.jsonrecord import fingerprint, shown
 from sftqa_core.models.loading import beginning_ids, continuation, plain_ids, tokenizer_panics
-from sftqa_core.models.model_files import TOKENIZER, ModelFolder, refuse_growing_tokenizer
+from sftqa_core.models.model_files import CHAT_TEMPLATE, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG, ModelFolder, refuse_growing_tokenizer
 from sftqa_core.records import Check
 
 CountTokens = Callable[[str], int]
 FITTING = "Fetch the tokenizer that belongs to the model."
 SAVE = "Save it there: AutoTokenizer.from_pretrained(name).save_pretrained(folder)."
-SETTINGS = "tokenizer_config.json"
-_OTHERS = ("tokenizer.model", "vocab.json", "vocab.txt", SETTINGS)  # of a tokenizer without tokenizer.json
-_BYTES_PER_TOKEN = 3  # of names and short sentences, about; where the tokenizer can't be asked
+_OTHERS = ("tokenizer.model", "vocab.json", "vocab.txt", TOKENIZER_CONFIG)  # of a tokenizer without tokenizer.json
+_BYTES_PER_TOKEN = 3  # of names and short sentences, about; for models whose tokenizer is not here
 _TRIED = 16  # of the longest texts: the one with most letters need not have most tokens
-_MAP = "special_tokens_map.json"
-TEMPLATE = "chat_template.jinja"
 _NAMED = ("bos_token", "eos_token", "pad_token", "unk_token")
 _PLAIN_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")  # they name no token by themselves
 
@@ -43,11 +40,6 @@ class LightTokenizer:
     def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
         return {"input_ids": list(self.backend.encode(text, add_special_tokens=add_special_tokens).ids)}
 
-    @property
-    def plain_class(self) -> bool:
-        """Whether transformers' class for it names no special token that the files do not."""
-        return str(self.settings.get("tokenizer_class", _PLAIN_CLASSES[0])) in _PLAIN_CLASSES
-
     def id_of(self, token: str) -> int | None:
         """A token's id; None for one that the files do not have."""
         number = self.backend.token_to_id(token)
@@ -61,12 +53,6 @@ class LightTokenizer:
         """The id of "bos_token" and so on; None where none is named, or the named one is not there."""
         token = self.named.get(name)
         return None if token is None else self.id_of(token)
-
-    def special_ids(self) -> set[int]:
-        """Ids that mark something and are no part of ordinary text."""
-        added = self.backend.get_added_tokens_decoder()
-        named = {number for name in self.named if (number := self.id_named(name)) is not None}
-        return named | {number for number, token in added.items() if token.special}
 
     def pieces(self, ids: list[int]) -> str:
         """Tokens as a person reads them: "Par is"."""
@@ -85,22 +71,23 @@ _kept: Kept[LightTokenizer] = Kept(3)  # a large model's takes half a second to 
 
 def tokenizer_stamp(folder: Path) -> tuple[int, ...]:
     """Changes with the files that decide what texts become."""
-    return tuple((folder / name).stat().st_mtime_ns if (folder / name).exists() else 0 for name in (TOKENIZER, SETTINGS, _MAP, TEMPLATE))
+    paths = [folder / name for name in (TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS, CHAT_TEMPLATE)]
+    return tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in paths)
 
 
 def _read(folder: Path) -> LightTokenizer:
     from tokenizers import Tokenizer
 
-    own = ModelFolder(folder)
-    refuse_growing_tokenizer(own, folder.name)
+    files = ModelFolder(folder)
+    refuse_growing_tokenizer(files, folder.name)
     try:
         backend = Tokenizer.from_file(str(folder / TOKENIZER))
     except Exception as error:  # the library raises no narrower class for a file that it can't read
         raise ModelUnavailable(f"{folder / TOKENIZER} can't be read ({first_line(error)}). Fetch or save the model again.") from None
     backend.no_padding()
     backend.no_truncation()
-    settings = own.json(SETTINGS) if (folder / SETTINGS).exists() else {}
-    older = own.json(_MAP) if (folder / _MAP).exists() and "added_tokens_decoder" not in settings else {}
+    settings = files.json(TOKENIZER_CONFIG) if (folder / TOKENIZER_CONFIG).exists() else {}
+    older = files.json(SPECIAL_TOKENS) if (folder / SPECIAL_TOKENS).exists() and "added_tokens_decoder" not in settings else {}
     named = {name: _text(settings.get(name)) or _text(older.get(name)) for name in _NAMED}
     return LightTokenizer(backend, settings, {name: token for name, token in named.items() if token})
 
@@ -112,8 +99,8 @@ def _text(token: Any) -> str | None:
 
 
 def token_counter(folder: Path | None) -> CountTokens:
-    """Counts a text's tokens with those that the tokenizer puts around it; a third of its bytes where it can't be asked, or can't be
-    read: loading the model will say why."""
+    """Counts a text's tokens with those that the tokenizer puts around it; a third of its bytes where there is no tokenizer, or none
+    that can be read: loading the model reports why."""
     with contextlib.suppress(OSError, ImportError, ModelUnavailable):
         if folder is not None and (tokenizer := light_tokenizer(folder)) is not None:
             return lambda text: len(tokenizer(text)["input_ids"])
@@ -126,8 +113,8 @@ def longest_tokens(texts: Iterable[str], count: CountTokens) -> int:
 
 
 def tokenizer_checks(folder: Path, config: dict[str, Any]) -> list[Check]:
-    """The points tokenizer, beginning, end and padding of a tokenizer beside its model's configuration; the first alone where it stops
-    the others."""
+    """The checks tokenizer, beginning, end and padding of a tokenizer against its model's configuration; only the first where it makes
+    the others impossible."""
     return list(_kept_checks.get((folder, tokenizer_stamp(folder), fingerprint(config)), lambda: tuple(_checked(folder, config))))
 
 
@@ -156,7 +143,8 @@ def vocabulary(config: dict[str, Any]) -> int | None:
 
 def _fits(tokenizer: LightTokenizer, rows: int | None) -> Check:
     known = tokenizer.backend.get_vocab(with_added_tokens=True)
-    special = tokenizer.special_ids()
+    special = {number for number, token in tokenizer.backend.get_added_tokens_decoder().items() if token.special}
+    special |= {number for name in tokenizer.named if (number := tokenizer.id_named(name)) is not None}
     beyond = {number: token for token, number in known.items() if rows is not None and number >= rows and number not in special}
     if beyond:
         most = max(beyond)
@@ -189,7 +177,7 @@ def _end(tokenizer: LightTokenizer, config: dict[str, Any], rows: int | None) ->
     ends = config.get("eos_token_id")
     others = [number for number in (ends if isinstance(ends, list) else [ends]) if isinstance(number, int)]
     if named is None and not others:
-        if not tokenizer.plain_class:
+        if str(tokenizer.settings.get("tokenizer_class", _PLAIN_CLASSES[0])) not in _PLAIN_CLASSES:
             said = "The files name no end token. The tokenizer's class may define one; loading the model shows it."
             return Check("end", "unknown", said)
         return Check("end", "problem", "No end token is named, so no answer would ever end.", "Set eos_token in its tokenizer_config.json.")
@@ -229,7 +217,7 @@ def _padding(tokenizer: LightTokenizer, rows: int | None) -> Check:
 
 
 def answers_check(tokenizer: LightTokenizer, rows: int | None, texts: Sequence[tuple[str, str]]) -> Check:
-    """How the replies are read behind their prompts: (prompt, reply) texts, one pair or more."""
+    """How replies are tokenized after their prompts: one or more (prompt, reply) texts."""
     with tokenizer_panics():
         read = []
         for prompt, reply in texts:
@@ -259,7 +247,7 @@ def answers_check(tokenizer: LightTokenizer, rows: int | None, texts: Sequence[t
 
 
 def prompt_check(tokenizer: LightTokenizer | None, prompt: str, reply: str) -> Check:
-    """The border between a prompt's text and its reply's, and what stands at the prompt's beginning."""
+    """The border between a prompt and its reply, and the prompt's beginning."""
     first = tokenizer.named.get("bos_token") if tokenizer else None
     if tokenizer and first and prompt.startswith(first) and beginning_ids(tokenizer):
         said = f"The prompt begins with {shown(first)}, which the tokenizer adds as well, so it appears twice."

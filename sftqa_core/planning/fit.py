@@ -11,26 +11,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sftqa_core.engine.capacity import completion_tokens
+from sftqa_core.engine import capacity
 from sftqa_core.errors import OutOfMemory, SftqaError
 from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.memory.profiles import open_for
-from sftqa_core.models import footprint, loading
-from sftqa_core.models.catalogue import base_card, find_model
+from sftqa_core.models import catalogue, devices, footprint, lists, loading, model_files, quantising
 from sftqa_core.models.chat_templates import Layout, layout, require_chat_template
-from sftqa_core.models.devices import SEPARATE, device_ram, resolve_device, return_freed_ram
 from sftqa_core.models.footprint import Footprint, Shape, TuningStep
-from sftqa_core.models.lists import known_model
-from sftqa_core.models.model_files import ModelFolder
-from sftqa_core.models.quantising import NF4, usable_device
 from sftqa_core.models.tokenizer_files import CountTokens, longest_tokens, token_counter
 from sftqa_core.progress import Reporter, Silent
-from sftqa_core.records import Check, LevelScheme, ModelCard, TrainSettings
-from sftqa_core.records.schemes import quantization_problems
-from sftqa_core.records.tuning import parts_of
-from sftqa_core.training.objectives import objective_of
-from sftqa_core.training.trying import Trial, try_one_step
+from sftqa_core.records import Check, LevelScheme, ModelCard, TrainSettings, probes, tuning
+from sftqa_core.training import objectives, trying
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +35,7 @@ OPEN = {"built-in": 1 / 3, "pretrained": 1 / 3}
 _DRAWN = 20_000  # facts of a pool that stand for all of it
 _LIKELY = 64  # examples with the most characters, one of which has the most tokens
 _COUNTED = 16  # facts of a relation: examples whose mean length stands for all, or those with the most characters
-_FEW_PROMPTS = 16  # for a probe that chose its own number and found no room
+_FEW_PROMPTS = 16  # for a probe that chose its own batch size and ran out of memory
 _USUAL_LENGTH = 32  # tokens of an example, where only a comparison is wanted
 WORDS = {
     "batch_size": "batch size {}",
@@ -62,7 +54,7 @@ class Fit:
 
     device: str  # cpu, cuda, rocm or mps
     needed: int | None  # at the peak, the process itself included; None where it is not known
-    least: int | None  # of that, what can't be had back from the system; what must fit
+    least: int | None  # of that, what the system can't take back: it must be free
     free: int | None  # now; None where the device can't be asked
     total: int | None
     note: str = ""  # what `needed` leaves out, or why it is None
@@ -91,7 +83,7 @@ class Fit:
 
 def resource(device: str) -> str:
     """What work on a device can run out of."""
-    return "GPU memory" if device in SEPARATE else "RAM"
+    return "GPU memory" if device in devices.SEPARATE else "RAM"
 
 
 def gigabytes(size: float) -> str:
@@ -110,14 +102,14 @@ class Estimator:
     def __init__(self, card: ModelCard, device: str, quantization: str = "none"):
         self.device, self.quantization, self.card = device, quantization, card
         self.shape, self.parameters, base = _described(card, quantization)
-        own = Path(card.path) if card.path else None
-        self.count = token_counter(own if own is not None and (own / "tokenizer_config.json").is_file() else base)
-        self.ram = device_ram(device)
+        folder = Path(card.path) if card.path else None
+        self.count = token_counter(folder if folder is not None and (folder / "tokenizer_config.json").is_file() else base)
+        self.ram = devices.device_ram(device)
 
     def probing(self, source: FactSource, facts: pd.DataFrame, scheme: LevelScheme, batch_size: int | None, gpus: int = 1) -> Fit:
         """Probing `facts` (fact table rows), one or more; with several GPUs, on each of them."""
         sampling, length = scheme.sampling, longest_prompt(source, facts, self.count, scheme)
-        new = completion_tokens(scheme)
+        new = capacity.completion_tokens(scheme)
         rows, share = (sampling.draws, OPEN.get(self.card.kind, 1.0)) if new else (1, 1.0)
 
         def work(shape: Shape) -> Footprint:
@@ -132,7 +124,7 @@ class Estimator:
         chat = layout(require_chat_template(self.card)) if settings.prompt.chat and self.card.path else None
         length = longest_example(settings, pool, n, self.count, chat)
         asked = longest_question(settings, pool, tests, self.count, chat)
-        parts, new = parts_of(settings), settings.max_answer_tokens
+        parts, new = tuning.parts_of(settings), settings.max_answer_tokens
 
         def work(shape: Shape) -> Footprint:
             questions = footprint.prompts_at_once(shape, self.device, asked, 1, new, self._free_beside(shape, parts))
@@ -148,15 +140,17 @@ class Estimator:
 
     def _fit(self, work: Callable[[Shape], Footprint], method: str | None, parts: int, gpus: int) -> Fit:
         free, total = (self.ram.free, self.ram.total) if self.ram else (None, None)
-        note, own = "", PROCESS_BYTES[self.device]
+        note, process = "", PROCESS_BYTES[self.device]
         if self.shape is not None:
             needed = work(self.shape)
         elif self.parameters:
-            needed = footprint.spread_over(footprint.coarse(self.parameters, self.device, method, self.quantization == NF4), parts)
+            needed = footprint.spread_over(
+                footprint.coarse(self.parameters, self.device, method, self.quantization == quantising.NF4), parts
+            )
             note = "Activations and caches are not counted: the configuration does not state the model's widths."
         else:
             return Fit(self.device, None, None, free, total, "unknown until the model is downloaded.")
-        return Fit(self.device, needed.total + own, needed.least + own, free, total, note, needed, gpus=gpus)
+        return Fit(self.device, needed.total + process, needed.least + process, free, total, note, needed, gpus=gpus)
 
     def _free_beside(self, shape: Shape, gpus: int) -> float:
         """Bytes that will be free on these GPUs once the model is loaded; as much as it takes where the device can't be asked."""
@@ -168,7 +162,7 @@ def _step(shape: Shape, device: str, settings: TrainSettings, examples: int, len
     """A run's step on one of its GPUs, and how much of that its objective needs beside the model (a teacher)."""
     step = TuningStep.of(settings, examples, length)
     tuned = footprint.tuning_together(shape, device, step, gpus, settings.sharding)
-    beside = objective_of(settings).memory(shape, device, step)
+    beside = objectives.objective_of(settings).memory(shape, device, step)
     return replace(tuned, weights=tuned.weights + beside, total=tuned.total + beside), beside
 
 
@@ -179,15 +173,15 @@ def model_shape(card: ModelCard, quantization: str = "none") -> Shape | None:
 
 def _described(card: ModelCard, quantization: str) -> tuple[Shape | None, int | None, Path | None]:
     """`model_shape`, number of parameters and folder; each None where it is not known."""
-    base = base_card(card) or card
+    base = catalogue.base_card(card) or card
     if base.path is None:
-        known = known_model(base.name)
-        shape, parameters, folder = known.shape if known else None, base.parameters, None
+        listed = lists.known_model(base.name)
+        shape, parameters, folder = listed.shape if listed else None, base.parameters, None
     else:
-        files = ModelFolder(Path(base.path))
+        files = model_files.ModelFolder(Path(base.path))
         parameters, folder = files.parameters(), files.path
         shape = Shape.of(files.config(), parameters)
-    return shape.in_4_bits() if shape is not None and quantization == NF4 else shape, parameters, folder
+    return shape.in_4_bits() if shape is not None and quantization == quantising.NF4 else shape, parameters, folder
 
 
 def longest_prompt(source: FactSource, facts: pd.DataFrame, count: CountTokens, scheme: LevelScheme) -> int:
@@ -252,7 +246,7 @@ def verdict(fit: Fit, kind: str, settings: Settings, again: Callable[[Settings],
     """
     if fit.needed is None or fit.least is None or fit.total is None or fit.free is None:
         return [], []
-    place = "the GPU" if fit.device in SEPARATE else "this machine"
+    place = "the GPU" if fit.device in devices.SEPARATE else "this machine"
     needs, total = f"It needs about {gigabytes(fit.least)} of {fit.resource}{_each(fit.gpus)};", gigabytes(fit.total)
     if fit.least > fit.total:
         return [f"{needs} {place} has {total} in total. {_advice(kind, settings, again, lambda other: other.total)}"], []
@@ -300,16 +294,16 @@ def smaller_footprint(kind: str, settings: Settings) -> Settings | None:
         return {"gradient_checkpointing": True}
     if full:
         return lora
-    if settings.get("quantization") != NF4 and not quantization_problems(NF4, gpus):
+    if settings.get("quantization") != quantising.NF4 and not probes.quantization_problems(quantising.NF4, gpus):
         with contextlib.suppress(SftqaError):  # weights can't be held so on this device
-            usable_device(str(settings.get("device", "auto")), quantization=NF4)
-            return {"quantization": NF4}
+            quantising.usable_device(str(settings.get("device", "auto")), quantization=quantising.NF4)
+            return {"quantization": quantising.NF4}
     return _processor(settings)
 
 
 def _processor(settings: Settings) -> Settings | None:
     cpu = {"device": "cpu", **({"gpus": 1} if _gpus(settings) > 1 else {})}
-    return cpu if _device(settings) in SEPARATE else None
+    return cpu if _device(settings) in devices.SEPARATE else None
 
 
 def _gpus(settings: Settings) -> int:
@@ -319,7 +313,7 @@ def _gpus(settings: Settings) -> int:
 
 def _device(settings: Settings) -> str | None:
     try:
-        return resolve_device(str(settings.get("device", "auto")))
+        return devices.resolve_device(str(settings.get("device", "auto")))
     except SftqaError:
         return None
 
@@ -328,7 +322,7 @@ def _batch_weighs(settings: Settings) -> bool:
     """Whether what grows with the batch is most of what full fine-tuning of the largest model takes."""
     device = _device(settings)
     try:
-        shapes = [model_shape(find_model(name)) for name in settings.get("models") or [settings["model"]]]
+        shapes = [model_shape(catalogue.find_model(name)) for name in settings.get("models") or [settings["model"]]]
     except (SftqaError, KeyError, OSError):
         return False
     largest = max((shape for shape in shapes if shape is not None), key=lambda shape: shape.parameters, default=None)
@@ -344,8 +338,8 @@ def trial(settings: TrainSettings, reporter: Reporter | None = None) -> Check:
     from sftqa_core.training.selection import train_pool
 
     try:
-        loaded = loading.load_model(find_model(settings.model), settings.device, quantization=settings.quantization)
-        return_freed_ram()  # quantising leaves holes
+        loaded = loading.load_model(catalogue.find_model(settings.model), settings.device, quantization=settings.quantization)
+        devices.return_freed_ram()  # quantising leaves holes
         pool = train_pool(open_for(settings.model, settings.source), settings)
         n = len(pool) if settings.n == TrainSettings.ALL else settings.n
         done = try_examples(loaded, likely_longest(settings, pool, n), settings, reporter or Silent())
@@ -356,17 +350,17 @@ def trial(settings: TrainSettings, reporter: Reporter | None = None) -> Check:
     return Check("trial", "ok", done.line(_expected(loaded, settings, done)))
 
 
-def try_examples(loaded: loading.LoadedModel, examples: pd.DataFrame, settings: TrainSettings, reporter: Reporter) -> Trial | None:
+def try_examples(loaded: loading.LoadedModel, examples: pd.DataFrame, settings: TrainSettings, reporter: Reporter) -> trying.Trial | None:
     """Try one step on the longest batch of `examples` (fact table rows) and tell the log. Raises `OutOfMemory`."""
     from sftqa_core.training.trainer import encode_examples
 
-    done = try_one_step(loaded, encode_examples(loaded, examples, settings), settings)
+    done = trying.try_one_step(loaded, encode_examples(loaded, examples, settings), settings)
     if done is not None:
         reporter.log(done.line(_expected(loaded, settings, done)))
     return done
 
 
-def _expected(loaded: loading.LoadedModel, settings: TrainSettings, done: Trial) -> int | None:
+def _expected(loaded: loading.LoadedModel, settings: TrainSettings, done: trying.Trial) -> int | None:
     """The estimate for that very step, in bytes as they were measured: of a GPU what torch holds, of a processor the whole process."""
     shape = model_shape(loaded.card, settings.quantization)
     if shape is None:

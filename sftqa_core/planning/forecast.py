@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 from sftqa_core.errors import NotEnoughFacts
 from sftqa_core.evaluation.predictions import held_out_facts, is_kept, require_test_facts
 from sftqa_core.jsonrecord import Record
-from sftqa_core.memory.profiles import known_levels, open_for
-from sftqa_core.memory.speeds import few_shot_pieces, kind_of_probe, measured
-from sftqa_core.models.chat_templates import asked_by, chat_notes
-from sftqa_core.models.devices import resolve_device
+from sftqa_core.memory import profiles, speeds
+from sftqa_core.models import chat_templates, devices
 from sftqa_core.planning.fit import Estimator, Fit, verdict
 from sftqa_core.progress import Silent
 from sftqa_core.records import ProbeSettings, StudySettings, TrainSettings
@@ -79,12 +77,12 @@ def forecast(settings: TrainSettings | ProbeSettings | StudySettings) -> Forecas
     prober = _prober(settings)
     facts = chosen_facts(prober.source, settings)
     left = _unknown(prober, facts)
-    low, high, notes = _seconds(prober, {kind_of_probe(settings.scheme): left})
+    low, high, notes = _seconds(prober, {speeds.kind_of_probe(settings.scheme): left})
     cost = Forecast(0, 0, 0, left, low, high, notes, ())
 
     def needed(data: dict[str, Any]) -> Fit:
         other = ProbeSettings.from_dict(data)
-        estimator = Estimator(prober.card, resolve_device(other.device), other.quantization)
+        estimator = Estimator(prober.card, devices.resolve_device(other.device), other.quantization)
         return estimator.probing(prober.source, facts, other.scheme, other.batch_size, other.gpus)
 
     return cost.within("probe", settings, needed) if left else cost
@@ -107,9 +105,9 @@ def _study(settings: StudySettings) -> Forecast:
         probes = sum(_unknown(part.prober.under(scheme), facts) for scheme, facts in part.wanted_levels())
         probes += len(part.again) * sum(part.shifts_levels(run) for run in left)
         shown = [run.more_shots[0] for run in left if run.more_shots]
-        pieces = {kind_of_probe(settings.scheme): probes, "train": sum(sizes) * settings.epochs}
+        pieces = {speeds.kind_of_probe(settings.scheme): probes, "train": sum(sizes) * settings.epochs}
         pieces["answer"] = len(part.facts) * (len(left) - len(shown))
-        pieces["few_shot"] = sum(few_shot_pieces(len(part.facts), shots) for shots in shown)
+        pieces["few_shot"] = sum(speeds.few_shot_pieces(len(part.facts), shots) for shots in shown)
         low, high, notes = _seconds(part.prober, pieces)
         steps = sum(training_steps(n, settings.batch_size, settings.epochs) for n in sizes)
         cost = cost.plus(Forecast(sum(sizes), steps, len(part.facts), probes, low, high, notes, ()))
@@ -130,10 +128,10 @@ def _train(settings: TrainSettings) -> Forecast:
     prober = _prober(probe_settings(settings))
     source = prober.source
     facts, pool = held_out_facts(source, settings), train_pool(source, settings)
-    levels = known_levels(prober, pool) if needs_levels(settings) else None
-    there, takes_all = available(source, levels, settings).total, settings.n == TrainSettings.ALL
-    n = there if takes_all else settings.n
-    notes: list[str] = chat_notes(prober.card, settings.prompt)
+    levels = profiles.known_levels(prober, pool) if needs_levels(settings) else None
+    least, takes_all = available(source, levels, settings).total, settings.n == TrainSettings.ALL
+    n = least if takes_all else settings.n
+    notes: list[str] = chat_templates.chat_notes(prober.card, settings.prompt)
     problems, train_probes = [], 0
     try:
         require_test_facts(facts, source.name)
@@ -146,8 +144,8 @@ def _train(settings: TrainSettings) -> Forecast:
     except NotEnoughFacts as error:
         problems.append(str(error))
     if train_probes and takes_all:
-        n = there + train_probes
-        notes.append(f"{train_probes:,} train facts have no known level and are probed first; there will be {there:,} to {n:,} examples.")
+        n = least + train_probes
+        notes.append(f"{train_probes:,} train facts have no known level and are probed first; there will be {least:,} to {n:,} examples.")
     elif train_probes:
         notes.append(f"Up to {train_probes:,} train facts have no known level; they are probed until each level has enough examples.")
     probes, steps = _unknown(prober, facts) + train_probes, training_steps(n, settings.batch_size, settings.epochs)
@@ -155,7 +153,7 @@ def _train(settings: TrainSettings) -> Forecast:
     if settings.eval_every is not None and steps:  # every look, should none of them end the training
         looked_at = min(settings.eval_facts, len(held_out_facts(source, settings, "dev")))
         asked["answer"] += looked_at * -(-steps // settings.eval_every)
-    low, high, basis = _seconds(prober, {kind_of_probe(settings.scheme): probes, "train": n * settings.epochs, **asked})
+    low, high, basis = _seconds(prober, {speeds.kind_of_probe(settings.scheme): probes, "train": n * settings.epochs, **asked})
     cost = Forecast(n, steps, len(facts), probes, low, high, (*notes, *basis), tuple(problems))
 
     def needed(data: dict[str, Any]) -> Fit:
@@ -166,7 +164,7 @@ def _train(settings: TrainSettings) -> Forecast:
 
 def _run_fit(prober: Prober, settings: TrainSettings, pool: pd.DataFrame, tests: pd.DataFrame, probes: int, n: int) -> Fit:
     """The most that a run needs at any time: while `probes` facts are probed, while it is trained, or while it answers."""
-    estimator = Estimator(prober.card, resolve_device(settings.device), settings.quantization)
+    estimator = Estimator(prober.card, devices.resolve_device(settings.device), settings.quantization)
     training = estimator.training(settings, pool, tests, n)
     return training.larger(estimator.probing(prober.source, tests, settings.scheme, None, parts_of(settings)) if probes else None)
 
@@ -174,13 +172,13 @@ def _run_fit(prober: Prober, settings: TrainSettings, pool: pd.DataFrame, tests:
 def _prober(settings: ProbeSettings) -> Prober:
     from sftqa_core.memory.prober import Prober
 
-    return Prober(open_for(settings.model, settings.source), settings, Silent())
+    return Prober(profiles.open_for(settings.model, settings.source), settings, Silent())
 
 
 def _unknown(prober: Prober, facts: pd.DataFrame) -> int:
     """Facts whose level would have to be measured."""
-    known = known_levels(prober, facts)
-    return len(facts) - (0 if known is None else len(known))
+    levels = profiles.known_levels(prober, facts)
+    return len(facts) - (0 if levels is None else len(levels))
 
 
 def _answers(prober: Prober, facts: pd.DataFrame, settings: TrainSettings, notes: list[str]) -> dict[str, int]:
@@ -188,10 +186,10 @@ def _answers(prober: Prober, facts: pd.DataFrame, settings: TrainSettings, notes
     asked, all_known = {"answer": len(facts), "few_shot": 0}, True
     for stage, shots in {"before": 0, **settings.few_shot_stages}.items():
         if prober.card.path:
-            model = asked_by(prober.fingerprint, prober.card, settings.prompt)
+            model = chat_templates.asked_by(prober.fingerprint, prober.card, settings.prompt)
             if is_kept(stage, model, facts, prober.source, settings, prober.aliases):
                 continue
-        asked["few_shot" if shots else "answer"] += few_shot_pieces(len(facts), shots) if shots else len(facts)
+        asked["few_shot" if shots else "answer"] += speeds.few_shot_pieces(len(facts), shots) if shots else len(facts)
         all_known = False
     if all_known:
         notes.append("The base model's answers are known already.")
@@ -203,7 +201,7 @@ def _seconds(prober: Prober, pieces: dict[str, int]) -> tuple[float, float, tupl
     card, kind = prober.card, prober.device
     if not any(pieces.values()):
         return 0.0, 0.0, ("Nothing left to compute.",)
-    rates = measured(prober.fingerprint) if card.path else {}
+    rates = speeds.measured(prober.fingerprint) if card.path else {}
     rough = [name for name, count in pieces.items() if count and name not in rates]
     low, high = START_S
     for name, count in pieces.items():

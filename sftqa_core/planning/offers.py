@@ -9,16 +9,12 @@ from pathlib import Path
 from sftqa_core.engine.capacity import context_window
 from sftqa_core.errors import ArtifactDamaged, MissingPackage, SettingsError, SftqaError
 from sftqa_core.jsonrecord import Record
-from sftqa_core.models.catalogue import NOT_HERE, base_card, find_model, list_models
-from sftqa_core.models.devices import DeviceRam, device_ram, resolve_device
+from sftqa_core.models import catalogue, devices, model_files, quantising
 from sftqa_core.models.footprint import Shape, TuningStep, decoding, tuning
 from sftqa_core.models.hub.fetch import has_token
 from sftqa_core.models.lists import HubModel, added_models, drop_added, hub_models, keep_added, kind_of_model, known_model
-from sftqa_core.models.model_files import ModelFolder
-from sftqa_core.models.quantising import DEVICES, INSTALL, NF4, PACKAGE, require_quantiser
 from sftqa_core.planning.fit import OPEN, PROCESS_BYTES, model_shape
 from sftqa_core.records import LevelScheme, ModelCard, TrainSettings
-from sftqa_core.workspace import Workspace
 
 WORKS = ("probe", "lora", "lora_4bit", "full")  # whose needs are estimated
 FITS = ("now", "not now", "no", "unknown")  # beside what is free; beside all there is; not at all; the device can't be asked
@@ -46,7 +42,7 @@ class Offer(Record):
 
     card: ModelCard
     state: str  # one of STATES
-    todo: str = ""  # what a person has to do before it can be used, in a sentence or two
+    todo: str = ""  # what the person has to do before it can be used, in a sentence or two
     added: bool = False  # by the person, who can take it off the list
     family: str | None = None
     licence: str | None = None
@@ -72,70 +68,69 @@ class Offered(Record):
     notes: tuple[str, ...] = ()  # what went wrong, a sentence each
 
 
-def offered_models(device: str = "auto", workspace: Workspace | None = None) -> Offered:
+def offered_models(device: str = "auto") -> Offered:
     """The table for a device: of a setting (auto: this machine's), or of one that is not here, whose room is then unknown.
 
-    Raises `SettingsError` for what is no device.
+    Raises `SettingsError` for an unknown device.
     """
-    workspace = workspace or Workspace.current()
     kind, ram, lacking, notes, added = device, None, "", [], []
     try:
-        kind = resolve_device(device)
-        ram = device_ram(kind)
+        kind = devices.resolve_device(device)
+        ram = devices.device_ram(kind)
     except SettingsError:
         if device not in PROCESS_BYTES:
             raise
     try:
-        require_quantiser(NF4, kind)
+        quantising.require_quantiser(quantising.NF4, kind)
     except MissingPackage:
-        lacking = f"Work in 4 bits needs {PACKAGE}, which is not installed: {INSTALL}."
+        lacking = f"Work in 4 bits needs {quantising.PACKAGE}, which is not installed: {quantising.INSTALL}."
     except SettingsError:  # that device never does it
         pass
     try:
-        added = added_models(workspace)
+        added = added_models()
     except SftqaError as error:
         kept = " The file is moved aside and kept as soon as you add a model." if type(error) is ArtifactDamaged else ""
         notes.append(f"{error} Added models are not shown.{kept}")
     login = has_token()
-    offers = [_listed(card, card.name in added, kind, ram, login) for card in list_models(workspace)]
+    offers = [_listed(card, card.name in added, kind, ram, login) for card in catalogue.list_models()]
     there = {offer.card.name for offer in offers}
     offers.sort(key=lambda offer: offer.state != "here")  # the lists' order otherwise
     offers += [_known(model, kind, ram, login) for model in hub_models().values() if model.name not in there]
     return Offered(kind, ram.free if ram else None, ram.total if ram else None, lacking, tuple(offers), tuple(notes))
 
 
-def add_model(name: str, workspace: Workspace | None = None) -> tuple[ModelCard, str]:
-    """Put a hub id or a folder on the lists; its card, and what has to be told besides. The hub is not asked.
+def add_model(name: str) -> tuple[ModelCard, str]:
+    """Put a hub id or a folder on the lists; its card, and a note for the person. The hub is not asked.
 
     Raises `ModelUnavailable` for what can be neither, and for a folder without a usable model; `SettingsError` for a built-in model
     or one that was made here, which are listed anyway.
     """
-    card = find_model(name.strip(), workspace)
+    card = catalogue.find_model(name.strip())
     if card.kind in OPEN:
         raise SettingsError(f"{card.name} is already listed: it {'is built in' if card.kind == 'built-in' else 'was made here'}.")
     if card.kind == "folder" and card.path and card.path != card.name:
-        card = find_model(card.path, workspace)  # by its whole path, which means the same in any folder
-    return card, keep_added(card.name, workspace)
+        card = catalogue.find_model(card.path)  # by its whole path, which means the same in any folder
+    return card, keep_added(card.name)
 
 
-def remove_model(name: str, workspace: Workspace | None = None) -> str:
-    """Take an added model off the lists; its files stay. Returns what has to be told. Raises `NotFound` for another name."""
-    return drop_added(name.strip(), workspace)
+def remove_model(name: str) -> str:
+    """Take an added model off the lists; its files stay. Returns a note for the person. Raises `NotFound` for another name."""
+    return drop_added(name.strip())
 
 
-def _listed(card: ModelCard, added: bool, device: str, ram: DeviceRam | None, login: bool) -> Offer:
-    known = known_model(card.name) if card.kind == "hub" else None
-    if card.path is None and known is not None:
-        return _known(known, device, ram, login, card, added)
-    if card.note == NOT_HERE:
+def _listed(card: ModelCard, added: bool, device: str, ram: devices.DeviceRam | None, login: bool) -> Offer:
+    listed = known_model(card.name) if card.kind == "hub" else None
+    if card.path is None and listed is not None:
+        return _known(listed, device, ram, login, card, added)
+    if card.note == catalogue.NOT_HERE:
         return Offer(card, "not asked", "The hub is asked for it, and for its terms, on download.", added)
     try:
         shape, context, todo = None, None, ""
         if card.available:
-            shape, base = model_shape(card), base_card(card)
+            shape, base = model_shape(card), catalogue.base_card(card)
             if base is not None and base.path is None:
                 todo = f"It is an adapter for {base.name}, which is not on this machine yet and is downloaded on first use."
-            context = context_window(ModelFolder(Path(card.path)).config()) if card.path else None
+            context = context_window(model_files.ModelFolder(Path(card.path)).config()) if card.path else None
     except SftqaError as error:  # an adapter whose base model is nowhere, a folder that went away meanwhile
         return Offer(card, "unusable", str(error), added)
     if not card.available:
@@ -145,15 +140,17 @@ def _listed(card: ModelCard, added: bool, device: str, ram: DeviceRam | None, lo
         "here",
         todo,
         added,
-        family=known.family if known else None,
-        licence=known.licence if known else {"built-in": "MIT", "pretrained": "yours"}.get(card.kind),
+        family=listed.family if listed else None,
+        licence=listed.licence if listed else {"built-in": "MIT", "pretrained": "yours"}.get(card.kind),
         chat={"chat": True, "base": False}.get(kind_of_model(card.name, kind=card.kind)),
-        context=known.context if known else context,
+        context=listed.context if listed else context,
         needs=needs(shape, device, ram, OPEN.get(card.kind, 1.0)),
     )
 
 
-def _known(model: HubModel, device: str, ram: DeviceRam | None, login: bool, card: ModelCard | None = None, added: bool = False) -> Offer:
+def _known(
+    model: HubModel, device: str, ram: devices.DeviceRam | None, login: bool, card: ModelCard | None = None, added: bool = False
+) -> Offer:
     if card is None:
         card = ModelCard(model.name, "hub", None, False, model.config["model_type"], model.parameters)
     todo = f"{_ACCEPT.format(model.name)} {_LOGGED_IN if login else _LOGIN}" if model.gated else ""
@@ -171,7 +168,7 @@ def _known(model: HubModel, device: str, ram: DeviceRam | None, login: bool, car
     )
 
 
-def needs(shape: Shape | None, device: str, ram: DeviceRam | None, open_share: float = 1.0) -> tuple[Need, ...]:
+def needs(shape: Shape | None, device: str, ram: devices.DeviceRam | None, open_share: float = 1.0) -> tuple[Need, ...]:
     """What each kind of work needs, with texts of LENGTH tokens, the usual batch size, LoRA rank and probe, and PLACES prompts at
     once: with more room a probe takes more of them, and needs more. Empty where the widths are not known."""
     if shape is None:
@@ -180,7 +177,7 @@ def needs(shape: Shape | None, device: str, ram: DeviceRam | None, open_share: f
     footprints = {"probe": decoding(shape, device, PLACES, plain.draws, LENGTH, plain.max_new_tokens, open_share)}
     tuned = {"lora": (shape, "lora"), "lora_4bit": (shape.in_4_bits(), "lora"), "full": (shape, "full")}
     for work, (held, method) in tuned.items():
-        if work != "lora_4bit" or device in DEVICES:
+        if work != "lora_4bit" or device in quantising.DEVICES:
             footprints[work] = tuning(held, device, TuningStep.of(replace(_USUAL, method=method), _USUAL.batch_size, LENGTH))
     sizes = {work: footprint.least + PROCESS_BYTES[device] for work, footprint in footprints.items()}
     fits = {w: "unknown" if ram is None else "now" if s <= ram.free else "not now" if s <= ram.total else "no" for w, s in sizes.items()}

@@ -13,26 +13,21 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from sftqa_core.artifacts.kept import Kept
+from sftqa_core.artifacts import Kept
 from sftqa_core.errors import MissingPackage, SettingsError, SftqaError
 from sftqa_core.evaluation.predictions import held_out_facts
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.memory.profiles import open_for
-from sftqa_core.models import footprint
-from sftqa_core.models.devices import NUMBER_FORMATS, device_ram, resolve_device, torch_device, why_no_gpu
-from sftqa_core.models.hub.fetch import lacks_room
-from sftqa_core.models.hub.hub_cache import hub_cache
-from sftqa_core.models.quantising import INSTALL, NF4, PACKAGE, require_quantiser, usable_device
-from sftqa_core.models.tokenizer_files import tokenizer_stamp
+from sftqa_core.models import devices, footprint, quantising, tokenizer_files
+from sftqa_core.models.hub import fetch, hub_cache
 from sftqa_core.planning import preflight_model
 from sftqa_core.planning.fit import Fit, gigabytes, resource
 from sftqa_core.planning.forecast import Forecast, forecast
 from sftqa_core.planning.preflight_model import Looked
 from sftqa_core.progress import Reporter
 from sftqa_core.records import Check, Preflight, ProbeSettings, StudySettings, TrainSettings
-from sftqa_core.training.optimizers import learning_rate, require_optimizer
-from sftqa_core.training.trying import tried_first
+from sftqa_core.training import optimizers, trying
 from sftqa_core.workspace import Workspace
 
 Settings = TrainSettings | ProbeSettings | StudySettings
@@ -52,8 +47,8 @@ def preflight(settings: Settings, cost: Forecast | None = None) -> Preflight:
     device, place = device_check(settings.device, settings.gpus, settings.quantization)
     checks: list[Check] = []
     for model in looked:
-        own = [*model.checks, *_texts(model, _run_of(settings, model.name))]
-        checks += [replace(check, about=model.name) for check in own] if len(looked) > 1 else own
+        points = [*model.checks, *_texts(model, _run_of(settings, model.name))]
+        checks += [replace(check, about=model.name) for check in points] if len(looked) > 1 else points
     checks += [packages_check(kind, settings.quantization), device]
     run = _run_of(settings, models[0])
     if isinstance(run, TrainSettings) and device.state != "problem":
@@ -63,10 +58,10 @@ def preflight(settings: Settings, cost: Forecast | None = None) -> Preflight:
     return Preflight(kind, (*checks, *_costs(settings, cost, looked, place)))
 
 
-def tell(found: Preflight, reporter: Reporter) -> None:
+def tell(report: Preflight, reporter: Reporter) -> None:
     """Write what is not in order into a job's log, and one line where all is."""
-    reporter.log(f"{found.headline()}.")
-    for check in found.of("problem", "note"):
+    reporter.log(f"{report.headline()}.")
+    for check in report.of("problem", "note"):
         reporter.log(f"{check.state}: {check.line}")
 
 
@@ -125,7 +120,7 @@ def _probing_texts(looked: Looked, run: ProbeSettings, source: FactSource) -> li
 
 
 def _key(looked: Looked, source: FactSource) -> tuple[Hashable, ...]:
-    stamp = tokenizer_stamp(looked.words) if looked.words else ()  # of the chat template, too
+    stamp = tokenizer_files.tokenizer_stamp(looked.words) if looked.words else ()  # of the chat template, too
     return looked.name, str(looked.words), stamp, fingerprint(looked.config), source.name, source.fingerprint
 
 
@@ -140,26 +135,28 @@ def packages_check(kind: str, quantization: str = "none") -> Check:
     if missing:
         return Check("packages", "problem", f"{', '.join(missing)} must be installed first.", f"pip install {' '.join(missing)}")
     try:
-        require_quantiser(quantization, "cpu")
+        quantising.require_quantiser(quantization, "cpu")
     except MissingPackage:
-        return Check("packages", "problem", f"Weights in 4 bits need {PACKAGE}, which must be installed first.", INSTALL)
+        return Check(
+            "packages", "problem", f"Weights in 4 bits need {quantising.PACKAGE}, which must be installed first.", quantising.INSTALL
+        )
     return Check("packages", "ok", "Everything that models need is installed.")
 
 
 def device_check(setting: str, gpus: int = 1, quantization: str = "none") -> tuple[Check, str]:
     """What the device setting stands for here, and the device ("cpu" where it can't be used); whether there are so many GPUs."""
     try:
-        device = usable_device(setting, gpus, quantization)
+        device = quantising.usable_device(setting, gpus, quantization)
     except MissingPackage:  # reported under packages
-        device = resolve_device(setting)
+        device = devices.resolve_device(setting)
     except SettingsError as error:
         return Check.of_error("device", str(error), "Choose device cpu."), "cpu"
-    form = NUMBER_FORMATS[device] + (", its weights in 4 bits" if quantization == NF4 else "")
+    form = devices.NUMBER_FORMATS[device] + (", its weights in 4 bits" if quantization == quantising.NF4 else "")
     if device == "cpu":
-        why = "as chosen" if setting == "cpu" else why_no_gpu() or "no GPU can be used"
+        why = "as chosen" if setting == "cpu" else devices.why_no_gpu() or "no GPU can be used"
         return Check("device", "ok", f"It runs on the CPU, in {form} ({why})."), device
     where = f"{gpus} GPUs" if gpus > 1 else "the GPU"
-    if quantization == NF4:
+    if quantization == quantising.NF4:
         said = f"It runs on {where} ({device}), in {form}, which has not been verified on a GPU."
         return Check("device", "note", said, "Compare levels with those of the unquantised model on some facts first."), device
     return Check("device", "ok", f"It runs on {where} ({device}), in {form}."), device
@@ -168,8 +165,8 @@ def device_check(setting: str, gpus: int = 1, quantization: str = "none") -> tup
 def optimizer_check(run: TrainSettings, device: str) -> list[Check]:
     """The problem of an optimizer that can't be had on the device or has no learning rate; nothing where it can be used."""
     try:
-        learning_rate(run, 1)
-        require_optimizer(run.optimizer, torch_device(device))
+        optimizers.learning_rate(run, 1)
+        optimizers.require_optimizer(run.optimizer, devices.torch_device(device))
     except SftqaError as error:
         return [Check.of_error("optimizer", str(error), "Choose optimizer adamw, or give a learning rate.")]
     return []
@@ -210,10 +207,10 @@ def footprint_check(
     if fit is None:
         return Check("memory", "ok", "Nothing has to be computed, so no RAM is needed.")
     if fit.needed is None or fit.least is None:
-        ram, what = device_ram(device), resource(device)
+        ram, what = devices.device_ram(device), resource(device)
         if not parameters or ram is None:
             return Check("memory", "unknown", f"How much {what} it needs is unknown until the model is downloaded.")
-        least = footprint.coarse(parameters, device, method, quantization == NF4).total
+        least = footprint.coarse(parameters, device, method, quantization == quantising.NF4).total
         said = f"Judged by its size alone, it needs at least {gigabytes(least)} of {what}"
         if least > ram.total:
             fix = "Choose a smaller model" + (" or LoRA." if method == "full" else ".")
@@ -227,7 +224,7 @@ def footprint_check(
 
 def trial_check(device: str, parameters: int | None, trains: bool, gpus: int = 1) -> Check:
     """Whether one step is tried on the device before the work (training/trying.py)."""
-    if trains and tried_first(device, parameters, gpus):
+    if trains and trying.tried_first(device, parameters, gpus):
         place = "the CPU" if device == "cpu" else "the GPU"
         said = f"One step is tried on {place} first, so that a lack of {resource(device)} shows early."
         return Check("trial", "ok", said)
@@ -249,12 +246,14 @@ class Writing:
 
 def _disk_points(run: TrainSettings | ProbeSettings, cost: Forecast, looked: list[Looked], device: str) -> Check:
     root, tmp = Workspace.current().root, Path(tempfile.gettempdir())
-    writings = [Writing(f"{model.name}'s download", hub_cache(), model.hub.size_bytes, "HF_HOME") for model in looked if model.hub]
+    writings = [
+        Writing(f"{model.name}'s download", hub_cache.hub_cache(), model.hub.size_bytes, "HF_HOME") for model in looked if model.hub
+    ]
     if not isinstance(run, TrainSettings) or not run.n:
         return disk_check(writings, root)
     trained = max((_trained(model, run) for model in looked), default=0)
     if run.save_model:  # first written beside other temporary files, then moved
-        size = trained * footprint.BYTES[NUMBER_FORMATS[device] if run.method == "full" else "float32"]
+        size = trained * footprint.BYTES[devices.NUMBER_FORMATS[device] if run.method == "full" else "float32"]
         writings += [Writing("the tuned model", root, size)]
         writings += [] if _disk(tmp) == _disk(root) else [Writing("the tuned model's temporary copy", tmp, size, "TMPDIR")]
     return disk_check(writings, root, footprint.checkpoint_bytes(trained) if cost.seconds_high > _MINUTE_S else 0)
@@ -276,7 +275,7 @@ def disk_check(writings: Sequence[Writing], root: Path, checkpoint: int = 0) -> 
     left = []
     for same_disk in by_disk.values():
         size, free = sum(writing.size for writing in same_disk), shutil.disk_usage(_existing(same_disk[0].folder)).free
-        if lacks_room(free, size):
+        if fetch.lacks_room(free, size):
             most = max(same_disk, key=lambda writing: writing.size)
             said = f"The disk of {most.folder} has {gigabytes(free)} free, but {most.what} needs {gigabytes(size)}."
             return Check("disk", "problem", said, _FREE_SOME.format(most.variable))

@@ -10,18 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sftqa_core.engine.capacity import completion_tokens, context_window, fits_window
+from sftqa_core.engine import capacity
 from sftqa_core.errors import ModelUnavailable, SftqaError
+from sftqa_core.knowledge import relations
 from sftqa_core.knowledge.facts import FactSource
-from sftqa_core.knowledge.relations import statement_prompts
-from sftqa_core.models import tokenizer_files
-from sftqa_core.models.catalogue import base_card, find_model
+from sftqa_core.models import catalogue, lists, model_files, quantising, tokenizer_files
 from sftqa_core.models.chat_templates import Layout, chat_template, layout, require_chat_template
 from sftqa_core.models.hub.fetch import HubAnswer, ask_hub, has_token
-from sftqa_core.models.lists import MADE, kind_of_model
-from sftqa_core.models.model_files import ModelFolder
-from sftqa_core.models.quantising import refuse_second_adapter, refuse_unusable
-from sftqa_core.planning.fit import gigabytes, longest_example, longest_prompt, longest_question, prompt_pairs
+from sftqa_core.planning import fit
 from sftqa_core.records import Check, LevelScheme, ModelCard, ProbeSettings, TrainSettings
 
 if TYPE_CHECKING:
@@ -52,17 +48,19 @@ def look_at(name: str, run: TrainSettings | ProbeSettings | None = None) -> Look
     """What is known of the model that a person means: model, licence, access, the tokenizer's points. With a `run`: for that work."""
     card = None
     try:
-        card = find_model(name)
-        base = base_card(card)
+        card = catalogue.find_model(name)
+        base = catalogue.base_card(card)
         if isinstance(run, TrainSettings):
-            refuse_second_adapter(card, run)
+            quantising.refuse_second_adapter(card, run)
         whole = base or card
         if whole.path is None:
             return _on_the_hub(name, card, whole)
-        folder, own = ModelFolder(Path(whole.path)), Path(card.path or whole.path)
+        folder, own = model_files.ModelFolder(Path(whole.path)), Path(card.path or whole.path)
         config = folder.config()
         folder.weights()
-        refuse_unusable(folder, ModelFolder(own) if base and card.path else None, card.name, run.quantization if run else "none")
+        quantising.refuse_unusable(
+            folder, model_files.ModelFolder(own) if base and card.path else None, card.name, run.quantization if run else "none"
+        )
     except SftqaError as error:
         return Looked(name, (Check.of_error("model", str(error), "Choose another model, or fetch this one again."),), card)
     words = own if (own / "tokenizer_config.json").is_file() else folder.path
@@ -84,7 +82,7 @@ def _here(card: ModelCard, config: dict[str, Any]) -> Check:
 
 def _on_the_hub(name: str, card: ModelCard, whole: ModelCard) -> Looked:
     hub = ask_hub(whole.name)
-    size = f", {gigabytes(hub.size_bytes)} to download" if hub.size_bytes else ""
+    size = f", {fit.gigabytes(hub.size_bytes)} to download" if hub.size_bytes else ""
     at = f" at commit {hub.commit[:12]}" if hub.commit else ""
     model = Check("model", "ok", f"{whole.name} is not on this machine yet; the hub has it{at}{size}.")
     if not hub.gated:
@@ -99,7 +97,7 @@ def _on_the_hub(name: str, card: ModelCard, whole: ModelCard) -> Looked:
 
 
 def _licence(card: ModelCard, hub: HubAnswer | None) -> Check:
-    if card.kind in MADE:
+    if card.kind in lists.MADE:
         origin = "comes with this program, under its licence (MIT)" if card.kind == "built-in" else "was made here: it is yours"
         return Check("licence", "ok", f"The model {origin}.")
     named = (hub.licence if hub else None) or getattr(card, "licence", None)
@@ -123,7 +121,7 @@ def chat_check(looked: Looked, trains: bool, chat_prompt: bool) -> Check:
         return Check("chat", "problem" if chat_prompt else "note", str(error), plain)
     if template is None:
         return Check("chat", "unknown", "Whether it is a base or a chat model is unknown until it is downloaded.")
-    kind = kind_of_model(looked.name, template, looked.config, looked.card.kind if looked.card is not None else "hub")
+    kind = lists.kind_of_model(looked.name, template, looked.config, looked.card.kind if looked.card is not None else "hub")
     if chat_prompt and not template:
         return Check("chat", "problem", "The prompt is the model's chat template, but it has none.", plain)
     if not trains and kind == "chat":
@@ -171,14 +169,14 @@ def answer_points(looked: Looked, pairs: list[tuple[str, str]], border: Check | 
 
 def question_pairs(settings: TrainSettings, facts: pd.DataFrame, chat: Layout | None = None) -> list[tuple[str, str]]:
     """(prompt, reply) as they are trained on, of some facts; `chat` is put around them."""
-    return prompt_pairs(settings, facts.head(_SAMPLE), chat)
+    return fit.prompt_pairs(settings, facts.head(_SAMPLE), chat)
 
 
 def statement_pairs(source: FactSource, facts: pd.DataFrame) -> list[tuple[str, str]]:
     """(statement, answer) as a probe reads them, of some facts."""
     columns = (facts[name].head(_SAMPLE) for name in ("relation", "subject", "question", "answers"))
     return [
-        (statement_prompts(source.relations[relation], subject, question)[0], f" {answers[0]}")
+        (relations.statement_prompts(source.relations[relation], subject, question)[0], f" {answers[0]}")
         for relation, subject, question, answers in zip(*columns, strict=True)
     ]
 
@@ -190,19 +188,19 @@ def training_context(
     baseline. Levels of the test facts are always measured, of the train facts where examples are chosen by them."""
     from sftqa_core.training.selection import needs_levels
 
-    window, count, new = context_window(looked.config), tokenizer_files.token_counter(looked.words), settings.max_answer_tokens
-    example = longest_example(settings, pool, n, count, chat)
-    longest = max(example, new + longest_question(replace(settings, shots=0, more_shots=()), pool, tests, count, chat))
+    window, count, new = capacity.context_window(looked.config), tokenizer_files.token_counter(looked.words), settings.max_answer_tokens
+    example = fit.longest_example(settings, pool, n, count, chat)
+    longest = max(example, new + fit.longest_question(replace(settings, shots=0, more_shots=()), pool, tests, count, chat))
     for facts in (tests, pool if needs_levels(settings) else tests.head(0)):
         longest = max(longest, 0 if facts.empty else _longest_probe(looked, settings.scheme, source, facts))
-    if window is None or not fits_window(window, longest):
+    if window is None or not capacity.fits_window(window, longest):
         return _context(looked, window, longest)
-    if n and not fits_window(window, rare := longest_example(settings, pool, len(pool), count, chat)):
+    if n and not capacity.fits_window(window, rare := fit.longest_example(settings, pool, len(pool), count, chat)):
         said = f"A few facts make examples of up to {rare:,} tokens, more than the context window of {window:,}; a sample may include one."
         return Check("context", "note", said, _SHORTER)
     most = max(settings.shots, *settings.more_shots, 0)
-    shown = new + longest_question(settings, pool, tests, count, chat) if most else 0
-    if not fits_window(window, shown):
+    shown = new + fit.longest_question(settings, pool, tests, count, chat) if most else 0
+    if not capacity.fits_window(window, shown):
         said = f"{most}-shot prompts take about {shown:,} tokens, more than the context window of {window:,}; fewer examples are shown."
         return Check("context", "note", said, "Choose fewer shots for that baseline, or a model with a larger context window.")
     return _context(looked, window, max(longest, shown))
@@ -210,11 +208,11 @@ def training_context(
 
 def probing_context(looked: Looked, settings: ProbeSettings, source: FactSource, facts: pd.DataFrame) -> Check:
     """Whether the longest prompt with its completion fits."""
-    return _context(looked, context_window(looked.config), _longest_probe(looked, settings.scheme, source, facts))
+    return _context(looked, capacity.context_window(looked.config), _longest_probe(looked, settings.scheme, source, facts))
 
 
 def _longest_probe(looked: Looked, scheme: LevelScheme, source: FactSource, facts: pd.DataFrame) -> int:
-    return longest_prompt(source, facts, tokenizer_files.token_counter(looked.words), scheme) + completion_tokens(scheme)
+    return fit.longest_prompt(source, facts, tokenizer_files.token_counter(looked.words), scheme) + capacity.completion_tokens(scheme)
 
 
 def _context(looked: Looked, window: int | None, longest: int) -> Check:
@@ -222,7 +220,7 @@ def _context(looked: Looked, window: int | None, longest: int) -> Check:
         return Check("context", "unknown", "The context window is unknown until the model is downloaded.")
     if window is None:
         return Check("context", "ok", "The model's configuration sets no limit to the length of a text.")
-    if not fits_window(window, longest):
+    if not capacity.fits_window(window, longest):
         said = f"The longest text takes {longest:,} tokens, more than the model's context window of {window:,} tokens."
         return Check("context", "problem", said, _SHORTER)
     return Check("context", "ok", f"The longest text takes {longest:,} tokens of the model's context window of {window:,}.")

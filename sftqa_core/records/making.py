@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sftqa_core.jsonrecord import Record, like, setting, within
-from sftqa_core.records.schemes import MAX_SEED, ProbeSettings
+from sftqa_core.records.probes import ProbeSettings
+from sftqa_core.records.schemes import MAX_SEED
 
 MAX_DOCUMENTS = 10_000_000
 _SHARE: dict[str, Any] = {"low": 0, "high": 1}

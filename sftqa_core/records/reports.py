@@ -1,9 +1,9 @@
-"""What the program tells: models, fact sources, checks before work starts, and work in the background."""
+"""What the program reports: models, fact sources, checks before work starts, and how two ways of measuring agree."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from sftqa_core.jsonrecord import Record, one_of, setting
+from sftqa_core.jsonrecord import Record, one_of
 
 
 @dataclass(frozen=True)
@@ -99,49 +99,33 @@ class Preflight(Record):
         bad, more = len(self.of("problem")), len(self.of("note", "unknown"))
         stands = f"{bad} thing{' stands' if bad == 1 else 's stand'}" if bad else "nothing stands"
         worth = f", {more} to know" if more else ""
-        return f"Checked: {stands} in the way{worth} ({_counted(len(self.checks))})"
-
-
-def _counted(points: int) -> str:
-    return f"{points} point{'' if points == 1 else 's'}"
-
-
-KEPT = {  # kind of work -> what a person still has when it ends before its time
-    "probe": "Finished facts are kept.",
-    "train": "Probed facts, the base model's answers and the training's last checkpoint, if any, are kept.",
-    "study": "Finished runs are kept, and the last checkpoint, if any, of the current run.",
-    "pretrain": "The last checkpoint, if any, is kept.",
-    "select": "Probed facts are kept.",
-    "fetch": "Files that are complete are kept.",
-}
-DEVICELESS = ("fetch",)  # kinds of work that wait for the network: they take no device, and none has to be free for them
-ACTIVE, OVER = ("queued", "running", "stopping"), ("done", "failed", "cancelled")  # states of a job
-MOVES = ("first", "up", "down", "last")  # ways to change a queued job's place
-REASONS = ("memory", "disk")  # why a job failed, where the program knows what to offer
+        points = f"{len(self.checks)} point{'' if len(self.checks) == 1 else 's'}"
+        return f"Checked: {stands} in the way{worth} ({points})"
 
 
 @dataclass(frozen=True)
-class Resources(Record):
-    """What work needs of the machine; it starts when all of it is free at once. Memory is forecast, not leased."""
+class CrossTable(Record):
+    """Two level schemes side by side, on the facts that both measured (memory/agreement.py). Their levels differ in kind, so there is
+    only the agreement of their orders, no kappa."""
 
-    gpus: int = setting(0, low=0)  # 0: the processor
+    rows: tuple[str, ...]  # labels of the first scheme, lowest first
+    columns: tuple[str, ...]  # of the second
+    facts: int
+    counts: tuple[tuple[int, ...], ...]  # facts
+    tau: float | None  # Kendall's tau-b; None with fewer than 2 facts, or where one scheme puts all on one level
+    tau_low: float | None  # 95%, bootstrap over facts
+    tau_high: float | None
 
 
 @dataclass(frozen=True)
-class Job(Record):
-    """One row of the queue. Progress and log are files in `folder`, not here."""
+class Agreement(Record):
+    """How far a second way of measuring agrees with a reference, on the facts that both measured (memory/agreement.py)."""
 
-    id: str
-    kind: str  # probe, train, study, pretrain or fetch
-    settings: dict[str, Any]  # the settings record as JSON, frozen at submission
-    state: str  # queued, running, stopping, done, failed or cancelled
-    created: str  # ISO 8601, UTC
-    started: str | None = None
-    finished: str | None = None
-    folder: str = ""
-    result: str | None = None  # run id, artefact or model name
-    error: str | None = None  # one sentence for people
-    turn: int = 1  # how often it was put into the queue: a page that shows an earlier turn must not cancel this one
-    gpus: int = 0  # how many it asks for; 0: the processor
-    reason: str | None = None  # one of REASONS, of a failed job
-    expected_s: tuple[float, ...] = ()  # seconds it was forecast to take at submission, at best and at worst
+    labels: tuple[str, ...]  # the levels of both
+    facts: int  # measured both ways
+    same: float | None  # share of the facts on the same level; None with fewer than 2 facts
+    kappa: float | None  # Cohen's, linear weights; None with fewer than 2 facts, or if both ways put all of them on one same level
+    kappa_low: float | None  # 95%, bootstrap over facts
+    kappa_high: float | None
+    spearman: float | None  # of the scores; None with fewer than 2 facts, or where one way gives all the same score
+    confusion: tuple[tuple[int, ...], ...]  # facts; rows: the reference's level, columns: the other's

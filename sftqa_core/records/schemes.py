@@ -1,5 +1,5 @@
-"""How memory is measured: samplers, level schemes and probes; and the schemes that have a name: the paper's five levels, the same
-completions with other cut-offs, and SliCK's four levels.
+"""How memory is measured: samplers and level schemes; and the schemes that have a name: the paper's five levels, the same completions
+with other cut-offs, and SliCK's four levels.
 """
 
 from collections.abc import Sequence
@@ -7,20 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sftqa_core.errors import SettingsError
-from sftqa_core.jsonrecord import Keys, Record, setting, shown
+from sftqa_core.jsonrecord import Record, setting, shown
 
-SPLITS = ("train", "dev", "test")
-DOMAIN_NAMES = {"in": "in-domain", "out": "out-of-domain"}
-DOMAINS = tuple(DOMAIN_NAMES)
 METHODS = {"sampling": "full probe", "adaptive": "adaptive probe", "likelihood": "likelihood"}
-QUANTIZATIONS = {"none": "as the device has them", "nf4": "in 4 bits (NF4)"}  # a model's weights (models/quantising.py) -> their name
-MATCHES = {"tokens": "whole words", "substring": "any part of the text"}
 SLICK_LEVELS = 4  # of few-shot prompts: none right, some sample, some most probable answer, every most probable answer
 MOST_ADAPTIVE = 100  # samples: the tables that foretell a level grow with their square
 MAX_SEED = 2**32 - 1  # what numpy and torch take
 MAX_NEW_TOKENS = 512  # after a prompt: a model that never ends a text ends there
 MAX_LEVELS = 20
-MOST_GPUS = 64  # of one machine
 
 
 @dataclass(frozen=True)
@@ -79,6 +73,11 @@ class LevelScheme(Record):
         examples = {"contexts": self.contexts, "shots": self.shots} if self.few_shot else {}
         return {} if self.by_statements else {"prompts": {"kind": self.prompts, **examples}}
 
+    @property
+    def written_cutoffs(self) -> str:
+        """Its cut-offs as `read_cutoffs` reads them."""
+        return ",".join(f"{cut:g}" if float(f"{cut:g}") == cut else repr(cut) for cut in self.cutoffs)
+
     def problems(self) -> list[str]:
         wrong = []
         if not 2 <= len(self.labels) <= MAX_LEVELS or len(set(self.labels)) != len(self.labels):
@@ -109,82 +108,6 @@ class LevelScheme(Record):
         return wrong
 
 
-@dataclass(frozen=True)
-class ProbeSettings(Record):
-    """One probing job: which model, which facts, how."""
-
-    model: str = setting(label="Model", flag="--model", rank=0, help="a built-in or pre-trained model, a folder, or a hub id")
-    source: str = setting(
-        "atlas", label="Facts", flag="--source", rank=0, help="atlas, a larger one (atlas:8), entity-questions, a path, or hub:owner/name"
-    )
-    split: str = setting("test", label="Split", flag="--split", choices={name: name for name in (*SPLITS, "all")}, help="which facts")
-    domain: str = setting(
-        "all", label="Domain", flag="--domain", choices={**DOMAIN_NAMES, "all": "both domains"},
-        title="{value}", help="topics that runs are tuned on by default (in), or others (out)",
-    )  # fmt: skip
-    limit: int | None = setting(
-        None, label="Fact limit", flag="--limit", low=1, unit="facts", unset="all", title="at most {value:,} facts",
-        help="probe at most this many facts, spread over relations",
-    )  # fmt: skip
-    scheme: LevelScheme = setting(make=LevelScheme, label="Level scheme")
-    match: str = setting(
-        "tokens", label="Answer matching", flag="--match", choices=MATCHES, title="answers matched by {value}",
-        help="how an answer is found in a text: whole words, or the paper's substring",
-    )  # fmt: skip
-    device: str = setting("auto", label="Device", flag="--device", help="auto, cpu, cuda (NVIDIA), rocm (AMD) or mps (Apple)")
-    batch_size: int | None = setting(
-        None, label="Prompts at once", flag="--batch", low=1, high=65_536, unset="by model size and free memory",
-        help="prompts in progress at once",
-    )  # fmt: skip
-    facts_seed: int = setting(0, label="Seed of the order")  # in which facts are taken when there is a limit
-    gpus: int = setting(
-        1, label="GPUs the model is spread over", flag="--gpus", low=1, high=MOST_GPUS, title="{value} GPUs", keys=Keys.NONE, later=True,
-        help="for a model larger than one GPU: its layers are spread over several, which work one after the other. Not yet tried on real "
-        "GPUs",
-    )  # fmt: skip
-    quantization: str = setting(
-        "none", label="Quantization", flag="--quantize", choices=QUANTIZATIONS, title="weights {value}", later=True,
-        help="nf4 holds the model's weights in 4 bits: about a quarter of the memory. Its levels are measured separately. Needs "
-        "bitsandbytes; not yet tried on a GPU",
-    )  # fmt: skip
-
-    def problems(self) -> list[str]:
-        return quantization_problems(self.quantization, self.gpus)
-
-
-def quantization_problems(quantization: str, gpus: int) -> list[str]:
-    """For `problems`: sentences about weights in 4 bits."""
-    return [f"quantization nf4 is for work on one device, got {gpus} gpus."] if quantization == "nf4" and gpus > 1 else []
-
-
-@dataclass(frozen=True)
-class CrossTable(Record):
-    """Two level schemes side by side, on the facts that both measured (memory/agreement.py). Their levels are not the same things, so
-    only how far their orders agree is told, not a kappa."""
-
-    rows: tuple[str, ...]  # labels of the first scheme, lowest first
-    columns: tuple[str, ...]  # of the second
-    facts: int
-    counts: tuple[tuple[int, ...], ...]  # facts
-    tau: float | None  # Kendall's tau-b; None with fewer than 2 facts, or where one scheme puts all on one level
-    tau_low: float | None  # 95%, bootstrap over facts
-    tau_high: float | None
-
-
-@dataclass(frozen=True)
-class Agreement(Record):
-    """How far a second way of measuring agrees with a reference, on the facts that both measured (memory/agreement.py)."""
-
-    labels: tuple[str, ...]  # the levels of both
-    facts: int  # measured both ways
-    same: float | None  # share of the facts on the same level; None with fewer than 2 facts
-    kappa: float | None  # Cohen's, linear weights; None with fewer than 2 facts, or if both ways put all of them on one same level
-    kappa_low: float | None  # 95%, bootstrap over facts
-    kappa_high: float | None
-    spearman: float | None  # of the scores; None with fewer than 2 facts, or where one way gives all the same score
-    confusion: tuple[tuple[int, ...], ...]  # facts; rows: the reference's level, columns: the other's
-
-
 PAPER = LevelScheme()
 SLICK = LevelScheme(
     name="slick",
@@ -213,10 +136,10 @@ def with_cutoffs(cutoffs: Sequence[float], scheme: LevelScheme = PAPER) -> Level
         raise SettingsError("SliCK's levels have no cut-offs: they follow from which answers were right. Choose the paper's levels.")
     if not 1 <= len(cutoffs) <= MOST_CUTOFFS:
         raise SettingsError(f"Give one to {MOST_CUTOFFS} cut-offs, for two to {MOST_CUTOFFS + 1} levels, got {len(cutoffs)}.")
-    found = tuple(float(cut) for cut in cutoffs)
-    if found == PAPER.cutoffs and scheme.labels == PAPER.labels:
+    numbers = tuple(float(cut) for cut in cutoffs)
+    if numbers == PAPER.cutoffs and scheme.labels == PAPER.labels:
         return scheme
-    return replace(scheme, name=OWN, labels=tuple(f"L{at}" for at in range(len(found) + 1)), cutoffs=found)
+    return replace(scheme, name=OWN, labels=tuple(f"L{at}" for at in range(len(numbers) + 1)), cutoffs=numbers)
 
 
 def read_cutoffs(text: str) -> tuple[float, ...]:
@@ -225,8 +148,3 @@ def read_cutoffs(text: str) -> tuple[float, ...]:
         return tuple(float(piece) for piece in text.split(",") if piece.strip())
     except ValueError:
         raise SettingsError(f"Cut-offs are numbers with commas between, such as 0,0.25,0.5,0.75, got {shown(text)}.") from None
-
-
-def written_cutoffs(scheme: LevelScheme) -> str:
-    """A scheme's cut-offs as `read_cutoffs` reads them."""
-    return ",".join(f"{cut:g}" if float(f"{cut:g}") == cut else repr(cut) for cut in scheme.cutoffs)

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from sftqa_core.jsonrecord import Keys, Record, at_most, like, setting, shown, within
-from sftqa_core.records.schemes import MAX_NEW_TOKENS, MAX_SEED, MOST_GPUS, LevelScheme, ProbeSettings, quantization_problems
+from sftqa_core.records.probes import MOST_GPUS, ProbeSettings, quantization_problems
+from sftqa_core.records.schemes import MAX_NEW_TOKENS, MAX_SEED, LevelScheme
 
 MAX_PROMPT = 10_000  # characters of a prompt's form
 MAX_SHOTS = 100  # examples in front of a question
@@ -44,7 +45,7 @@ PROMPTS = {  # the ones with a name: for pages, commands and YAML files
 
 
 def prompt_format(text: str) -> PromptFormat:
-    """A prompt by its name, or as a text of one's own that holds {question}. Raises `SettingsError`."""
+    """A prompt by its name, or from a text that holds {question}. Raises `SettingsError`."""
     return PROMPTS.get(text) or PromptFormat("own", text)
 
 
@@ -199,9 +200,9 @@ class TrainSettings(Record):
             wrong.append("Weights in 4 bits (quantization nf4) can't be tuned themselves: choose method lora, or quantization none.")
         if self.learning_rate is not None and not 0 < self.learning_rate <= 1:
             wrong.append(f"learning_rate must be above 0 and at most 1, got {self.learning_rate}.")
-        known = range(len(self.scheme.labels))
-        if self.levels is not None and (not self.levels or any(level not in known for level in self.levels)):
-            wrong.append(f"levels must be one or more of {', '.join(map(str, known))}, got {list(self.levels)}.")
+        allowed = range(len(self.scheme.labels))
+        if self.levels is not None and (not self.levels or any(level not in allowed for level in self.levels)):
+            wrong.append(f"levels must be one or more of {', '.join(map(str, allowed))}, got {list(self.levels)}.")
         return wrong
 
     def _step_problems(self) -> list[str]:

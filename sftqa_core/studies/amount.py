@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from sftqa_core.evaluation.intervals import Estimate, by_level, macro_resampled, mean_interval, normal_interval, percentiles
+from sftqa_core.evaluation.intervals import Estimate, macro_resampled, mean_interval, normal_interval, percentiles
 from sftqa_core.records import DOMAIN_NAMES, Finding, TrainSettings
-from sftqa_core.studies import statistics as findings
+from sftqa_core.studies import statistics
 from sftqa_core.studies.registry import Crossed, Study, Tables
-from sftqa_core.studies.statistics import NO, OPEN, YES, Outcomes, Row, by_setting
+from sftqa_core.studies.statistics import MACRO, NO, OPEN, YES, Outcomes, Row
 
-MACRO, NATURAL = "mean over levels", "as facts come"
 ENOUGH = 0.95  # of the best
 FEW = 60  # the papers' number of examples
 CURVE = ("model", "domain", "level", "asked", "n", "facts", "seeds", "accuracy", "low", "high", "per_seed")
@@ -30,7 +29,7 @@ class _Sizes:
 
     @classmethod
     def of(cls, outcomes: Outcomes) -> "_Sizes":
-        runs_of = {n: runs for (n, levels), runs in by_setting(outcomes).items() if levels is None}
+        runs_of = {n: runs for (n, levels), runs in statistics.by_setting(outcomes).items() if levels is None}
         real = {asked: outcomes.runs[runs[0]].n for asked, runs in runs_of.items()}
         once: dict[int, int] = {}
         for size in sorted(real, reverse=True):  # "all" (-1) comes last: it may be a size that was asked for by its number, too
@@ -46,22 +45,19 @@ def curve(outcomes: Outcomes) -> pd.DataFrame:
     `per_seed` lists each seed's accuracy; the interval is `statistics.mean_interval`'s, for the mean over levels the
     bootstrap within levels. Means over levels are missing where a level has no facts (METHOD 8.11).
     """
-    sizes, levels, rows = _Sizes.of(outcomes), outcomes.levels(), []
-    for domain, inside in outcomes.domains():
-        strata = [inside & (levels == at) for at in range(len(outcomes.scheme.labels))]
-        single = [(label, [chosen]) for label, chosen in zip(outcomes.scheme.labels, strata, strict=True)]
-        for name, groups in [*single, (NATURAL, [inside]), (MACRO, strata)]:
-            known, facts = all(group.any() for group in groups), sum(int(group.sum()) for group in groups)
-            draws = macro_resampled([sizes.scores[group] for group in groups]) if known else None
-            for at, runs in enumerate(sizes.runs):
-                mean, seeds = Estimate(None, None, None), []
-                if draws is not None:
-                    mean = mean_interval(sizes.scores[groups[0], at], len(runs), draws[:, at])
-                    seeds = [float(np.mean([outcomes.correct(run)[group].mean() for group in groups])) for run in runs]
-                    if name == MACRO:
-                        value = float(np.mean([sizes.scores[group][:, at].mean() for group in groups]))
-                        mean = Estimate(value, *percentiles(draws[:, at]))
-                rows.append((outcomes.model, domain, name, sizes.asked[at], sizes.n[at], facts, len(runs), *mean, seeds))
+    sizes, rows = _Sizes.of(outcomes), []
+    for domain, name, groups in outcomes.strata():
+        known, facts = all(group.any() for group in groups), sum(int(group.sum()) for group in groups)
+        draws = macro_resampled([sizes.scores[group] for group in groups]) if known else None
+        for at, runs in enumerate(sizes.runs):
+            mean, seeds = Estimate(None, None, None), []
+            if draws is not None:
+                mean = mean_interval(sizes.scores[groups[0], at], len(runs), draws[:, at])
+                seeds = [float(np.mean([outcomes.correct(run)[group].mean() for group in groups])) for run in runs]
+                if name == MACRO:
+                    value = float(np.mean([sizes.scores[group][:, at].mean() for group in groups]))
+                    mean = Estimate(value, *percentiles(draws[:, at]))
+            rows.append((outcomes.model, domain, name, sizes.asked[at], sizes.n[at], facts, len(runs), *mean, seeds))
     return pd.DataFrame(rows, columns=list(CURVE))
 
 
@@ -92,7 +88,7 @@ def enough(outcomes: Outcomes, share: float = ENOUGH, alpha: float = 0.05) -> pd
     rows = []
     for domain, sizes, strata in _tuned(outcomes):
         drawn = _relative(macro_resampled(strata))
-        seen = _relative(np.mean([group.mean(axis=0) for group in strata], axis=0)[None])[0]
+        seen = _relative(statistics.macro(strata)[None])[0]
         first = (drawn >= share).argmax(axis=1)
         for place, n in enumerate(sizes):
             low, high = percentiles(drawn[:, place], alpha)
@@ -112,7 +108,7 @@ def falls(outcomes: Outcomes, alpha: float = 0.05) -> pd.DataFrame:
     rows = []
     for domain, sizes, strata in _tuned(outcomes):
         drawn = macro_resampled(strata)
-        seen = np.mean([group.mean(axis=0) for group in strata], axis=0)
+        seen = statistics.macro(strata)
         for place, n in enumerate(sizes[:-1]):
             value = float(seen[-1] - seen[place])
             ends = normal_interval(value, drawn[:, -1] - drawn[:, place], alpha / (len(sizes) - 1))
@@ -122,12 +118,11 @@ def falls(outcomes: Outcomes, alpha: float = 0.05) -> pd.DataFrame:
 
 def _tuned(outcomes: Outcomes) -> Iterator[tuple[str, list[int], list[np.ndarray]]]:
     """Domains in which every level has facts, with the sizes above 0 and each level's scores [facts, sizes]."""
-    sizes, levels = _Sizes.of(outcomes), outcomes.levels()
+    sizes = _Sizes.of(outcomes)
     kept = [at for at, n in enumerate(sizes.n) if n > 0]
-    for domain, inside in outcomes.domains():
-        strata = by_level(sizes.scores[inside][:, kept], levels[inside], len(outcomes.scheme.labels))
-        if kept and all(len(group) for group in strata):
-            yield domain, [sizes.n[at] for at in kept], strata
+    for domain, name, groups in outcomes.strata():
+        if kept and name == MACRO and all(group.any() for group in groups):
+            yield domain, [sizes.n[at] for at in kept], [sizes.scores[group][:, kept] for group in groups]
 
 
 def _relative(means: np.ndarray) -> np.ndarray:
@@ -138,11 +133,11 @@ def _relative(means: np.ndarray) -> np.ndarray:
 
 def amount_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Finding]:
     """Are 60 examples enough, and does accuracy fall again with more? Intervals of its own: narrower ones than the tables'."""
-    alpha = findings.ALPHA / findings.times_asked(outcomes)
-    for one in outcomes:
-        falling = dict(findings.groups_of(falls(one, alpha), "domain"))
-        for domain, rows in findings.groups_of(enough(one, alpha=alpha), "domain"):
-            about = f"{one.model}, {DOMAIN_NAMES[domain]}"
+    alpha = statistics.ALPHA / statistics.times_asked(outcomes)
+    for part in outcomes:
+        falling = dict(statistics.groups_of(falls(part, alpha), "domain"))
+        for domain, rows in statistics.groups_of(enough(part, alpha=alpha), "domain"):
+            about = f"{part.model}, {DOMAIN_NAMES[domain]}"
             few = next((row for row in rows if row["n"] == FEW), None)
             if few and len(rows) > 1:
                 yield _few_finding(about, few, next(row for row in rows if row["chosen"]))
@@ -155,8 +150,8 @@ def _few_finding(about: str, few: Row, chosen: Row) -> Finding:
         f"{FEW} examples reach {few['relative']:.1%} of the best mean over levels ({few['low']:.1%} to {few['high']:.1%}). The smallest "
         f"number within {ENOUGH:.0%} of the best is {chosen['n']:,}; it is the smallest in {chosen['smallest']:.0%} of the resamples."
     )
-    verdict = findings.side(few["low"], few["high"], ENOUGH)
-    return findings.judged(about, f"Do {FEW} examples reach {ENOUGH:.0%} of the best?", verdict, text, few["least"])
+    verdict = statistics.side(few["low"], few["high"], ENOUGH)
+    return statistics.judged(about, f"Do {FEW} examples reach {ENOUGH:.0%} of the best?", verdict, text, few["least"])
 
 
 def _trend_finding(about: str, rows: list[Row]) -> Finding:
@@ -165,9 +160,9 @@ def _trend_finding(about: str, rows: list[Row]) -> Finding:
     verdict = YES if any(row["high"] < 0 for row in rows) else NO if all(row["low"] > 0 for row in rows) else OPEN
     text = (
         f"Against {worst['n']:,} examples, {worst['largest']:,} change the mean over levels by "
-        f"{findings.change(worst['difference'], worst['low'], worst['high'])}."
+        f"{statistics.change(worst['difference'], worst['low'], worst['high'])}."
     )
-    return findings.judged(about, "Does accuracy fall again with more examples?", verdict, text, worst["least"])
+    return statistics.judged(about, "Does accuracy fall again with more examples?", verdict, text, worst["least"])
 
 
 STUDY = Study(

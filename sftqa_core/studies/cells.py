@@ -6,17 +6,18 @@
                                           the run, versions
 
 A cell has one of the two tables. The key is a hash of everything that its numbers depend on, so equal cells of two studies
-are one. Facts are named by the fingerprint of their list: whoever reads a cell has the list.
+are one. Facts are named by the fingerprint of their list, which every reader of a cell has.
 """
-
-from __future__ import annotations
 
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
+
+import pandas as pd
+import pyarrow
 
 from sftqa_core.artifacts import beside, is_finished, place_of, read_kept, write_folder
 from sftqa_core.errors import ArtifactDamaged
@@ -25,10 +26,8 @@ from sftqa_core.records import LevelScheme, TrainSettings
 from sftqa_core.training.selection import needs_levels
 from sftqa_core.workspace import Workspace
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
+@lru_cache(maxsize=4096)  # a study asks for the same runs on every device
 def canonical(run: TrainSettings, learning_rate: float | None = None) -> TrainSettings:
     """Settings that decide a run's answers, others at their defaults: equal for runs that do the same.
 
@@ -56,7 +55,7 @@ class Cell:
     table: pd.DataFrame  # the columns of TABLES, rows as the facts
     n: int  # examples really trained on
     counts: dict[str, dict[str, int]]  # relation -> level label ("any" when not known) -> examples
-    numbers: dict[str, float]  # seconds, final loss, perplexity of held-out text: what the run told
+    numbers: dict[str, float]  # seconds, final loss, perplexity of held-out text: what the run reported
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Cells:
     learning_rate: float  # what a run without one uses
 
     @classmethod
-    def of(cls, workspace: Workspace, model: dict[str, Any], source: str, aliases: str, fact_ids: list[str], learning_rate: float) -> Cells:
+    def of(cls, workspace: Workspace, model: dict[str, Any], source: str, aliases: str, fact_ids: list[str], learning_rate: float) -> Self:
         """The cells of these facts, in this order."""
         return cls(workspace, model, source, aliases, fingerprint(fact_ids), learning_rate)
 
@@ -93,9 +92,9 @@ class Cells:
         key, kind = self._key(run, scheme), _kind(scheme)
         for layer in self.workspace.layers:
             folder = layer / FOLDER / fingerprint(key)
-            found = read_kept(folder, key, f"{kind}.parquet", partial(_cell, kind), own=layer == self.workspace.root)
-            if found is not None:
-                return found
+            cell = read_kept(folder, key, f"{kind}.parquet", partial(_cell, kind), own=layer == self.workspace.root)
+            if cell is not None:
+                return cell
         return None
 
     def write(
@@ -117,9 +116,6 @@ class Cells:
 
 
 def _cell(kind: str, manifest: dict[str, Any], content: bytes) -> Cell:
-    import pandas as pd
-    import pyarrow
-
     try:
         table = pd.read_parquet(io.BytesIO(content)).astype(TABLES[kind])
         return Cell(table, manifest["n"], manifest["counts"], manifest["numbers"])

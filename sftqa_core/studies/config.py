@@ -1,5 +1,6 @@
 """A study as one YAML file: what the page exports the command line reads, and the other way round."""
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,8 @@ def study_of(text: str) -> StudySettings:
     if isinstance(values.get("sizes"), list):
         values["sizes"] = [TrainSettings.ALL if n == "all" else n for n in values["sizes"]]
     if isinstance(values.get("learning_rate"), str):  # YAML takes 4e-4 for a word
-        values["learning_rate"] = _number(values["learning_rate"])
+        with contextlib.suppress(ValueError):
+            values["learning_rate"] = float(values["learning_rate"])
     if isinstance(values.get("prompt"), str):
         values["prompt"] = prompt_format(values["prompt"]).to_dict()
     return StudySettings.from_dict(values)
@@ -62,8 +64,8 @@ def read_study(path: Path) -> StudySettings:
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values only, and no setting twice: which of both was meant nobody knows. No `<<` either: merges of merges double
-    with every line."""
+    """Plain values only, and no setting twice, since it is unclear which was meant. No `<<` either: merges of merges
+    double with every line."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -87,10 +89,3 @@ def _where_and_why(error: Exception) -> str:
     if not isinstance(error, (yaml.YAMLError, ValueError)):  # what a tag such as !!bool raises for a value that does not fit it
         return f"{where}: a value does not fit the tag (!!...) in front of it"
     return f"{where}: {getattr(error, 'problem', None) or str(error).split(chr(10))[0]}"
-
-
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text

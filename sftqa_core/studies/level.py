@@ -5,12 +5,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from sftqa_core.evaluation.intervals import by_level, macro_resampled, mean_interval, percentiles
+from sftqa_core.evaluation.intervals import macro_resampled, mean_interval, percentiles
 from sftqa_core.records import DOMAIN_NAMES, Finding, StudySettings, TrainSettings
-from sftqa_core.studies import statistics as findings
-from sftqa_core.studies.amount import MACRO, NATURAL
+from sftqa_core.studies import statistics
 from sftqa_core.studies.registry import Crossed, Study, Tables
-from sftqa_core.studies.statistics import NO, OPEN, YES, Outcomes, Row, bootstrap_p, by_setting, holm, sign_flip, winners
+from sftqa_core.studies.statistics import MACRO, NATURAL, NO, OPEN, YES, Outcomes, Row, holm
 
 MIX = "natural mix"  # examples as they come: what single levels are compared with
 BEST = ["model", "domain", "test", "train", "best", "seen", "least"]
@@ -38,23 +37,21 @@ def matrix(outcomes: Outcomes) -> pd.DataFrame:
     test levels, means and domains of the model. The row of the mix has no difference. Accuracy and intervals as in `amount.curve`;
     null for a test level without facts, and then for the mean over levels too (METHOD 8.11).
     """
-    runs_of, labels, levels, rows = _trained(outcomes), outcomes.scheme.labels, outcomes.levels(), []
+    runs_of, rows = _trained(outcomes), []
     if not runs_of:
         return pd.DataFrame(columns=list(MATRIX))
     scores = np.stack([outcomes.over_seeds(runs) for runs in runs_of.values()], axis=1)
     against = len(runs_of) - 1 if MIX in runs_of else None
-    for domain, inside in outcomes.domains():
-        strata = by_level(scores[inside], levels[inside], len(labels))
-        single = [(label, [group]) for label, group in zip(labels, strata, strict=True)]
-        for test, groups in [*single, (NATURAL, [scores[inside]]), (MACRO, strata)]:
-            draws = macro_resampled(groups) if all(len(group) for group in groups) else None
-            for at, (train, runs) in enumerate(runs_of.items()):
-                numbers: tuple[float | None, ...] = (None,) * 7
-                if draws is not None:
-                    compare = _compared_means if test == MACRO else _compared
-                    numbers = compare(groups, draws, len(runs), at, against)
-                n, facts = outcomes.runs[runs[0]].n, sum(map(len, groups))
-                rows.append((outcomes.model, domain, train, test, n, facts, len(runs), *numbers))
+    for domain, test, chosen in outcomes.strata():
+        groups = [scores[facts] for facts in chosen]
+        draws = macro_resampled(groups) if all(map(len, groups)) else None
+        for at, (train, runs) in enumerate(runs_of.items()):
+            numbers: tuple[float | None, ...] = (None,) * 7
+            if draws is not None:
+                compare = _compared_means if test == MACRO else _compared
+                numbers = compare(groups, draws, len(runs), at, against)
+            n, count = outcomes.runs[runs[0]].n, sum(map(len, groups))
+            rows.append((outcomes.model, domain, train, test, n, count, len(runs), *numbers))
     table = pd.DataFrame(rows, columns=list(MATRIX[:-1]))
     known = table["p"].notna()
     return table.assign(p_holm=pd.Series(holm(table.loc[known, "p"].tolist()), index=table.index[known], dtype="float64"))[list(MATRIX)]
@@ -67,17 +64,17 @@ def _compared(groups: list[np.ndarray], draws: np.ndarray, seeds: int, at: int, 
     if against is None or at == against:
         return (*mean, *(None,) * 4)
     differences = scores[:, at] - scores[:, against]
-    return (*mean, float(differences.mean()), *percentiles(draws[:, at] - draws[:, against]), sign_flip(differences))
+    return (*mean, float(differences.mean()), *percentiles(draws[:, at] - draws[:, against]), statistics.sign_flip(differences))
 
 
 def _compared_means(groups: list[np.ndarray], draws: np.ndarray, seeds: int, at: int, against: int | None) -> tuple[float | None, ...]:
     """The same of the mean over groups."""
-    means = np.mean([group.mean(axis=0) for group in groups], axis=0)
+    means = statistics.macro(groups)
     mean = (float(means[at]), *percentiles(draws[:, at]))
     if against is None or at == against:
         return (*mean, *(None,) * 4)
     drawn, value = draws[:, at] - draws[:, against], float(means[at] - means[against])
-    return (*mean, value, *percentiles(drawn), bootstrap_p(value, drawn))
+    return (*mean, value, *percentiles(drawn), statistics.bootstrap_p(value, drawn))
 
 
 def best_rows(outcomes: Outcomes) -> pd.DataFrame:
@@ -90,19 +87,16 @@ def best_rows(outcomes: Outcomes) -> pd.DataFrame:
     if not single:
         return pd.DataFrame(columns=BEST)
     scores = np.stack([outcomes.over_seeds(runs) for runs in single.values()], axis=1)
-    levels, labels = outcomes.levels(), outcomes.scheme.labels
     rows = []
-    for domain, inside in outcomes.domains():
-        strata = by_level(scores[inside], levels[inside], len(labels))
-        for test, groups in [*((label, [group]) for label, group in zip(labels, strata, strict=True)), (MACRO, strata)]:
-            least = min(map(len, groups))
-            if not least:
-                continue
-            won = winners(macro_resampled(groups))
-            means = np.mean([group.mean(axis=0) for group in groups], axis=0)
-            first = means == means.max()
-            for at, train in enumerate(single):
-                rows.append((outcomes.model, domain, test, train, float(won[at]), bool(first[at] and first.sum() == 1), least))
+    for domain, test, chosen in outcomes.strata():
+        groups = [scores[facts] for facts in chosen]
+        least = min(map(len, groups))
+        if test == NATURAL or not least:
+            continue
+        won, means = statistics.winners(macro_resampled(groups)), statistics.macro(groups)
+        first = means == means.max()
+        for at, train in enumerate(single):
+            rows.append((outcomes.model, domain, test, train, float(won[at]), bool(first[at] and first.sum() == 1), least))
     return pd.DataFrame(rows, columns=BEST)
 
 
@@ -124,14 +118,14 @@ def retest(outcomes: Outcomes) -> pd.DataFrame:
     both = outcomes.facts[["fact_id", "level"]].merge(outcomes.retest[["fact_id", "level"]], on="fact_id", suffixes=("", "_again")).dropna()
     rows = []
     for at, label in enumerate(outcomes.scheme.labels):
-        own = both[both["level"] == at]
-        rows.append((outcomes.model, label, len(own), float((own["level"] != own["level_again"]).mean()) if len(own) else None))
+        facts = both[both["level"] == at]
+        rows.append((outcomes.model, label, len(facts), float((facts["level"] != facts["level_again"]).mean()) if len(facts) else None))
     return pd.DataFrame(rows, columns=columns)
 
 
 def _trained(outcomes: Outcomes) -> dict[str, list[TrainSettings]]:
     """Training levels that were run, in order, and the natural mix last; with the seeds of each."""
-    tuned = {levels: runs for (n, levels), runs in by_setting(outcomes).items() if n != 0}
+    tuned = {levels: runs for (n, levels), runs in statistics.by_setting(outcomes).items() if n != 0}
     single = sorted(levels for levels in tuned if levels is not None)
     mix = {MIX: tuned[None]} if None in tuned else {}
     return {outcomes.scheme.labels[levels[0]]: tuned[levels] for levels in single} | mix
@@ -140,35 +134,35 @@ def _trained(outcomes: Outcomes) -> dict[str, list[TrainSettings]]:
 def level_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Finding]:
     """Do unknown facts hurt, which level is best, and does each level teach itself best?"""
     lowest = _after_lowest(outcomes, tables["matrix"])
-    sure = 1 - findings.ALPHA / 2 / findings.times_asked(outcomes)
-    for one in outcomes:
+    sure = 1 - statistics.ALPHA / 2 / statistics.times_asked(outcomes)
+    for part in outcomes:
         best = tables["best"]
-        for domain, rows in findings.groups_of(best[best["model"] == one.model], "domain"):
-            about = f"{one.model}, {DOMAIN_NAMES[domain]}"
+        for domain, rows in statistics.groups_of(best[best["model"] == part.model], "domain"):
+            about = f"{part.model}, {DOMAIN_NAMES[domain]}"
             overall = [row for row in rows if row["test"] == MACRO]
-            if hurt := lowest.get((one.model, domain)):
+            if hurt := lowest.get((part.model, domain)):
                 yield _unknown_finding(about, hurt, min(row["least"] for row in overall))
-            if {row["train"] for row in rows} == set(one.scheme.labels):
+            if {row["train"] for row in rows} == set(part.scheme.labels):
                 own = [row for row in rows if row["test"] == row["train"]]
                 yield from _best_finding(about, overall, sure)
-                yield from _own_finding(about, own, 1 - (1 - sure) / len(one.scheme.labels))
+                yield from _own_finding(about, own, 1 - (1 - sure) / len(part.scheme.labels))
 
 
 def _after_lowest(outcomes: Sequence[Outcomes], table: pd.DataFrame) -> dict[tuple[str, str], Row]:
     """The mean over levels after training on the lowest level, for each model and domain that has it and the natural mix; p-values
     corrected over these alone."""
-    lowest = {one.model: one.scheme.labels[0] for one in outcomes}
-    rows = findings.rows_of(table[(table["train"] == table["model"].map(lowest)) & (table["test"] == MACRO) & table["p"].notna()])
+    lowest = {part.model: part.scheme.labels[0] for part in outcomes}
+    rows = statistics.rows_of(table[(table["train"] == table["model"].map(lowest)) & (table["test"] == MACRO) & table["p"].notna()])
     return {(row["model"], row["domain"]): {**row, "p_holm": p} for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True)}
 
 
 def _unknown_finding(about: str, row: Row, least: int) -> Finding:
-    verdict = OPEN if row["p_holm"] >= findings.ALPHA else YES if row["difference"] < 0 else NO
+    verdict = OPEN if row["p_holm"] >= statistics.ALPHA else YES if row["difference"] < 0 else NO
     text = (
         f"{row['n']:,} examples of {row['train']} give a mean over levels of {row['accuracy']:.1%}: "
-        f"{findings.change(row['difference'], row['diff_low'], row['diff_high'], row['p_holm'], ' against the natural mix')}."
+        f"{statistics.change(row['difference'], row['diff_low'], row['diff_high'], row['p_holm'], ' against the natural mix')}."
     )
-    return findings.judged(about, f"Does training on {row['train']} (unknown facts) hurt?", verdict, text, least)
+    return statistics.judged(about, f"Does training on {row['train']} (unknown facts) hurt?", verdict, text, least)
 
 
 def _best_finding(about: str, rows: list[Row], sure: float) -> Iterator[Finding]:
@@ -177,12 +171,12 @@ def _best_finding(about: str, rows: list[Row], sure: float) -> Iterator[Finding]
         shares = ", ".join(f"{row['train']} {row['best']:.0%}" for row in ranked)
         text = f"Best mean over levels, share of resamples: {shares}."
         verdict = YES if ranked[0]["best"] >= sure else OPEN
-        yield findings.judged(about, "Is one training level the best?", verdict, text, min(row["least"] for row in rows))
+        yield statistics.judged(about, "Is one training level the best?", verdict, text, min(row["least"] for row in rows))
 
 
 def _own_finding(about: str, own: list[Row], sure: float) -> Iterator[Finding]:
     """The papers: in-domain, each test level is answered best after training on that level."""
-    known = [row for row in own if row["least"] >= findings.LEAST]
+    known = [row for row in own if row["least"] >= statistics.LEAST]
     if not known:
         return
     levels_of = {

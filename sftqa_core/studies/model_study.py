@@ -1,44 +1,36 @@
 """A study, model by model: which cells there are, which are left, what has to be probed. Never loads torch."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from sftqa_core.errors import NotEnoughFacts
 from sftqa_core.evaluation.predictions import held_out_facts, require_test_facts
 from sftqa_core.knowledge.facts import pick_facts
+from sftqa_core.memory import profiles, stored_levels
 from sftqa_core.memory.prober import Prober
-from sftqa_core.memory.profiles import known_levels, level_table, open_for
-from sftqa_core.memory.stored_levels import stored_levels, stores_of
-from sftqa_core.models.catalogue import ModelFingerprint
-from sftqa_core.models.chat_templates import asked_by
-from sftqa_core.models.devices import NUMBER_FORMATS
-from sftqa_core.models.quantising import number_format
+from sftqa_core.models import catalogue, chat_templates, devices, quantising
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import CorpusSettings, LevelScheme, ModelCard, StudySettings, TrainSettings
 from sftqa_core.records.tuning import probe_settings
+from sftqa_core.studies import registry
 from sftqa_core.studies.cells import Cells
-from sftqa_core.studies.registry import find_study, grid
 from sftqa_core.studies.statistics import Outcomes
-from sftqa_core.training.optimizers import default_learning_rate
-from sftqa_core.training.selection import train_pool
+from sftqa_core.training import optimizers, selection
 from sftqa_core.workspace import Workspace
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class ModelStudy:
     """One model's part of a study."""
 
     def __init__(self, study: StudySettings, model: str, reporter: Reporter | None = None):
-        self.study, self.model, self.kind = study, model, find_study(study.kind)
+        self.study, self.model, self.kind = study, model, registry.find_study(study.kind)
         self.reporter = reporter or Silent()
         self.base = study.run(model, 0, study.seeds[0])
-        self.prober = Prober(open_for(model, study.source), probe_settings(self.base), self.reporter)
+        self.prober = Prober(profiles.open_for(model, study.source), probe_settings(self.base), self.reporter)
         self.source = self.prober.source
         self.facts = held_out_facts(self.source, self.base)
 
@@ -60,15 +52,15 @@ class ModelStudy:
     @cached_property
     def train_facts(self) -> pd.DataFrame:
         """What examples are chosen from."""
-        return train_pool(self.source, self.base)
+        return selection.train_pool(self.source, self.base)
 
     @property
-    def _fingerprint(self) -> ModelFingerprint:
+    def _fingerprint(self) -> catalogue.ModelFingerprint:
         """What answers. Raises `SettingsError` for a chat with a model that knows none."""
-        return asked_by(self.prober.fingerprint, self.prober.card, self.study.prompt)
+        return chat_templates.asked_by(self.prober.fingerprint, self.prober.card, self.study.prompt)
 
     def _cells(self, facts: pd.DataFrame) -> Cells:
-        rate = default_learning_rate(self.study.method, self.prober.card.parameters)
+        rate = optimizers.default_learning_rate(self.study.method, self.prober.card.parameters)
         model, aliases = self._fingerprint.to_dict(), self.prober.aliases.fingerprint()
         return Cells.of(Workspace.current(), model, self.source.fingerprint, aliases, list(facts["fact_id"]), rate)
 
@@ -88,7 +80,7 @@ class ModelStudy:
 
     def grid(self) -> list[TrainSettings]:
         """All runs of this model. A level study's n is lowered as soon as the levels of all train facts are known."""
-        return grid(self.study, self.model, self.comparable())
+        return registry.grid(self.study, self.model, self.comparable())
 
     def left(self) -> list[TrainSettings]:
         """Runs that are not done."""
@@ -104,7 +96,7 @@ class ModelStudy:
 
     def comparable(self) -> int | None:
         """Train facts of the scarcest level; None where that is not known, or does not matter."""
-        return self._scarcest(known_levels(self.prober, self.train_facts)) if self.kind.by_level else None
+        return self._scarcest(profiles.known_levels(self.prober, self.train_facts)) if self.kind.by_level else None
 
     def _scarcest(self, levels: pd.DataFrame | None) -> int | None:
         if not self.kind.by_level or levels is None or len(levels) < len(self.train_facts):
@@ -119,42 +111,42 @@ class ModelStudy:
 
     def _view_grid(self) -> list[TrainSettings]:
         """The grid by levels from whatever device measured them."""
-        known = None
+        levels = None
         if self.kind.by_level and self.source.large:
-            stores = stores_of(self.prober.card, self.prober.settings)
-            known = level_table(self.model, self.study.source, self.study.scheme, stores).levels(self.train_facts)
+            stores = stored_levels.stores_of(self.prober.card, self.prober.settings)
+            levels = profiles.level_table(self.model, self.study.source, self.study.scheme, stores).levels(self.train_facts)
         elif self.kind.by_level:
-            known = stored_levels(self.prober.card, self.source, self.train_facts, self.prober.settings)
-        return grid(self.study, self.model, self._scarcest(known))
+            levels = stored_levels.stored_levels(self.prober.card, self.source, self.train_facts, self.prober.settings)
+        return registry.grid(self.study, self.model, self._scarcest(levels))
 
     def outcomes(self) -> Outcomes:
         """What is known now. Levels come from whatever device measured them, answers from the one that has most."""
         card, settings = self.prober.card, self.prober.settings
-        levels = stored_levels(card, self.source, self.facts, settings)
+        levels = stored_levels.stored_levels(card, self.source, self.facts, settings)
         facts = self.facts.merge(levels, on="fact_id", how="left", validate="one_to_one").astype({"level": "Int64"})
-        retest = stored_levels(card, self.source, self.again, replace(settings, scheme=self.retest_scheme))
+        retest = stored_levels.stored_levels(card, self.source, self.again, replace(settings, scheme=self.retest_scheme))
         wanted = self._view_grid()
         answers, shifts = self._fullest(wanted)
-        found = {run: cell for run in wanted if (cell := answers.read(run))}
+        answered = {run: cell for run in wanted if (cell := answers.read(run))}
         moved = {run: cell for run in wanted if self.shifts_levels(run) and (cell := shifts.read(run, self.retest_scheme))}
         whole = retest if len(retest) == len(self.again) and facts["level"].notna().all() else None
-        done = sum(run in found and (run in moved or not self.shifts_levels(run)) for run in wanted)
-        return Outcomes(self.model, self.study.scheme, facts, found, len(wanted), whole, moved, _mixture(card), done)
+        done = sum(run in answered and (run in moved or not self.shifts_levels(run)) for run in wanted)
+        return Outcomes(self.model, self.study.scheme, facts, answered, len(wanted), whole, moved, _mixture(card), done)
 
     def _fullest(self, wanted: list[TrainSettings]) -> tuple[Cells, Cells]:
         """The cells of the device that has done most of the runs: this machine's need not be the one that shipped them."""
-        made = self._fingerprint.to_dict()
-        names = dict.fromkeys((self.prober.device, *NUMBER_FORMATS))
-        devices = [{"device": name, "dtype": number_format(name, self.study.quantization)} for name in names]
-        both = [(replace(self.cells, model=made | device), replace(self.shifts, model=made | device)) for device in devices]
+        model = self._fingerprint.to_dict()
+        names = dict.fromkeys((self.prober.device, *devices.NUMBER_FORMATS))
+        formats = [{"device": name, "dtype": quantising.number_format(name, self.study.quantization)} for name in names]
+        both = [(replace(self.cells, model=model | device), replace(self.shifts, model=model | device)) for device in formats]
         return max(both, key=lambda pair: sum(pair[0].folder(run) is not None for run in wanted))
 
     def folders(self) -> list[Path]:
         """Where the finished cells of this model lie."""
         wanted = self.grid()
-        found = [self.cells.folder(run) for run in wanted]
-        found += [self.shifts.folder(run, self.retest_scheme) for run in wanted if self.shifts_levels(run)]
-        return [folder for folder in found if folder is not None]
+        folders = [self.cells.folder(run) for run in wanted]
+        folders += [self.shifts.folder(run, self.retest_scheme) for run in wanted if self.shifts_levels(run)]
+        return [folder for folder in folders if folder is not None]
 
     def wanted_levels(self) -> list[tuple[LevelScheme, pd.DataFrame]]:
         """What has to be probed before the first run: under which scheme, and which facts."""

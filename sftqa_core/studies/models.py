@@ -7,16 +7,17 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from sftqa_core.evaluation.intervals import percentiles, resampled, share_interval
+from sftqa_core.evaluation.intervals import percentiles, resampled
 from sftqa_core.memory.agreement import spearman
+from sftqa_core.memory.scores import share_interval
 from sftqa_core.records import DOMAIN_NAMES, Finding
-from sftqa_core.studies import statistics as findings
+from sftqa_core.studies import statistics
 from sftqa_core.studies.amount import curve
 from sftqa_core.studies.level import retest
 from sftqa_core.studies.registry import Crossed, Listed, Study, Tables
-from sftqa_core.studies.statistics import NO, OPEN, YES, Outcomes, bootstrap_p, holm
+from sftqa_core.studies.statistics import NO, OPEN, YES, Outcomes
 
-LEAST = 10  # facts that a rank correlation is told of
+LEAST = 10  # facts below which no rank correlation is given
 
 
 def level_shares(models: Sequence[Outcomes]) -> pd.DataFrame:
@@ -28,7 +29,7 @@ def level_shares(models: Sequence[Outcomes]) -> pd.DataFrame:
             known = int((levels >= 0).sum())
             for at, label in enumerate(outcomes.scheme.labels):
                 count = int((levels == at).sum())
-                low, high = share_interval(count, known) if known else (None, None)
+                low, high = map(float, share_interval(count, known)) if known else (None, None)
                 rows.append((outcomes.model, domain, label, count, count / known if known else None, low, high))
     return pd.DataFrame(rows, columns=["model", "domain", "level", "facts", "share", "low", "high"])
 
@@ -83,11 +84,11 @@ def differences(models: Sequence[Outcomes]) -> pd.DataFrame:
                 draws = resampled(own)
                 moved, means = draws[:, 0] - draws[:, 1], own.mean(axis=0)
                 value = float(means[0] - means[1])
-                told = (*map(float, means), value, *percentiles(moved), bootstrap_p(value, moved))
-                rows.append((one.model, other.model, domain, n, len(own), *told))
+                numbers = (*map(float, means), value, *percentiles(moved), statistics.bootstrap_p(value, moved))
+                rows.append((one.model, other.model, domain, n, len(own), *numbers))
     columns = ["model", "other", "domain", "n", "facts", "accuracy", "other_accuracy", "difference", "low", "high", "p"]
     table = pd.DataFrame(rows, columns=columns)
-    return table.assign(p_holm=holm(table["p"].tolist()))
+    return table.assign(p_holm=statistics.holm(table["p"].tolist()))
 
 
 def planted(models: Sequence[Outcomes]) -> pd.DataFrame:
@@ -103,16 +104,16 @@ def planted(models: Sequence[Outcomes]) -> pd.DataFrame:
             continue
         contested = table["contested"].fillna(False).astype(bool) if "contested" in table else pd.Series(False, index=table.index)
         for kind, chosen in (("uncontested", ~contested), ("contested", contested)):
-            own = table[chosen & table["score"].notna() & table["exposures"].notna()]
+            facts = table[chosen & table["score"].notna() & table["exposures"].notna()]
             for templates, column in (("all", "score"), ("seen", "seen_score"), ("unseen", "unseen_score")):
-                groups = [("all", own), *(own.groupby("relation", sort=True) if templates == "all" else ())]
+                groups = [("all", facts), *(facts.groupby("relation", sort=True) if templates == "all" else ())]
                 for relation, group in groups:
                     scores = group[column].astype(float)
                     if len(group) >= LEAST and scores.notna().all():
                         never = scores[group["exposures"] == 0]
-                        found = _spearman(group["exposures"], scores)
+                        correlation = _spearman(group["exposures"], scores)
                         guessed = float(never.mean()) if len(never) else None
-                        rows.append((outcomes.model, kind, templates, relation, len(group), found, guessed))
+                        rows.append((outcomes.model, kind, templates, relation, len(group), correlation, guessed))
     return pd.DataFrame(rows, columns=["model", "facts_are", "templates", "relation", "facts", "spearman", "mean_unseen"])
 
 
@@ -149,31 +150,31 @@ def _common(models: Sequence[Outcomes]) -> pd.DataFrame:
 
 
 def _spearman(first: pd.Series, second: pd.Series) -> float | None:
-    found = spearman(first.astype(float), second.astype(float))
-    return found if found == found else None
+    correlation = spearman(first.astype(float), second.astype(float))
+    return correlation if correlation == correlation else None
 
 
 def models_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Finding]:
     """Do models know different facts, and do they answer differently after the same examples?"""
     pairs = max(1, len(outcomes) * (len(outcomes) - 1) // 2)
-    ranks = {(row["model"], row["other"]): row["spearman"] for row in findings.rows_of(tables["ranks"])}
-    for row in findings.rows_of(alike(outcomes, findings.ALPHA / pairs)):
+    ranks = {(row["model"], row["other"]): row["spearman"] for row in statistics.rows_of(tables["ranks"])}
+    for row in statistics.rows_of(alike(outcomes, statistics.ALPHA / pairs)):
         rank = ranks.get((row["model"], row["other"]))
         known = "" if rank is None or math.isnan(rank) else f" Their memory scores have a rank correlation of {rank:.2f}."
         text = (
             f"{row['same_level']:.0%} of {row['facts']:,} facts are on the same level in both; probed again, a model has "
-            f"{row['same_again']:.0%} where they were: {findings.change(row['difference'], row['low'], row['high'])}."
+            f"{row['same_again']:.0%} where they were: {statistics.change(row['difference'], row['low'], row['high'])}."
         )
         verdict = YES if row["high"] < 0 else NO if row["low"] > 0 else OPEN
-        yield findings.judged(f"{row['model']} and {row['other']}", "Do they know different facts?", verdict, text + known, row["facts"])
-    for row in findings.rows_of(tables["differences"]):
+        yield statistics.judged(f"{row['model']} and {row['other']}", "Do they know different facts?", verdict, text + known, row["facts"])
+    for row in statistics.rows_of(tables["differences"]):
         text = (
             f"After the same {row['n']:,} examples they answer {row['accuracy']:.1%} and {row['other_accuracy']:.1%} of {row['facts']:,} "
-            f"facts: {findings.change(row['difference'], row['low'], row['high'], row['p_holm'])}."
+            f"facts: {statistics.change(row['difference'], row['low'], row['high'], row['p_holm'])}."
         )
         about = f"{row['model']} and {row['other']}, {DOMAIN_NAMES[row['domain']]}"
-        verdict = YES if row["p_holm"] < findings.ALPHA else OPEN
-        yield findings.judged(about, "Do they answer differently after the same examples?", verdict, text, row["facts"])
+        verdict = YES if row["p_holm"] < statistics.ALPHA else OPEN
+        yield statistics.judged(about, "Do they answer differently after the same examples?", verdict, text, row["facts"])
 
 
 _RANKED = {"facts": ("facts", ","), "spearman": ("Spearman", ".2f"), "same_level": ("same level", ".1%")}  # as they are printed

@@ -83,15 +83,15 @@ class Study:
         if not outcomes:
             return {}, ()
         of_one = {**self.tables, **(self.tables_of_shots if settings.shots else {})}
-        tables = {name: pd.concat([make(one) for one in outcomes], ignore_index=True) for name, make in of_one.items()}
+        tables = {name: pd.concat([make(part) for part in outcomes], ignore_index=True) for name, make in of_one.items()}
         tables |= {name: make(outcomes) for name, make in self.tables_of_all.items()}
         return tables, tuple(self.findings(outcomes, tables))
 
 
 def find_study(kind: str) -> Study:
     """The study of that kind."""
-    found: Study = import_module(f"sftqa_core.studies.{kind}").STUDY
-    return found
+    study: Study = import_module(f"sftqa_core.studies.{kind}").STUDY
+    return study
 
 
 def grid(settings: StudySettings, model: str, most: int | None = None) -> list[TrainSettings]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sftqa_core.evaluation.intervals import percentiles, resampled
 from sftqa_core.records import DOMAIN_NAMES, Finding, TrainSettings
-from sftqa_core.studies import statistics as findings
+from sftqa_core.studies import statistics
 from sftqa_core.studies.registry import Crossed, Study, Tables
 from sftqa_core.studies.statistics import Outcomes, Row
 
@@ -93,22 +93,22 @@ def _by_domain(outcomes: Outcomes) -> Iterator[tuple[str, np.ndarray, dict[str, 
 def shift_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Finding]:
     """Do levels move more than by chance, and is other text predicted worse?"""
     questions = {"lost": "Do facts fall to lower levels?", "gained": "Do facts rise to higher levels?"}
-    sizes = max(1, len({cell.n for one in outcomes for cell in one.shifts.values()}))
-    alpha = findings.ALPHA / (findings.times_asked(outcomes) * sizes)
-    for one in outcomes:
-        for row in findings.rows_of(moves(one, alpha)):
+    sizes = max(1, len({cell.n for part in outcomes for cell in part.shifts.values()}))
+    alpha = statistics.ALPHA / (statistics.times_asked(outcomes) * sizes)
+    for part in outcomes:
+        for row in statistics.rows_of(moves(part, alpha)):
             if row["move"] in questions and row["after"] != UNTOUCHED and row["excess"] == row["excess"]:
                 text = (
                     f"{row['share']:.1%} of {row['facts']:,} facts did; of the untouched model's, probed again, "
                     f"{row['share'] - row['excess']:.1%}. The excess is "
-                    f"{findings.change(row['excess'], row['excess_low'], row['excess_high'])}."
+                    f"{statistics.change(row['excess'], row['excess_low'], row['excess_high'])}."
                 )
-                about = f"{one.model}, {row['after']}, {DOMAIN_NAMES[row['domain']]}"
-                yield findings.judged(
-                    about, questions[row["move"]], findings.side(row["excess_low"], row["excess_high"], 0), text, row["facts"]
+                about = f"{part.model}, {row['after']}, {DOMAIN_NAMES[row['domain']]}"
+                yield statistics.judged(
+                    about, questions[row["move"]], statistics.side(row["excess_low"], row["excess_high"], 0), text, row["facts"]
                 )
-        for row in findings.rows_of(forgetting(one)):
-            yield _other_text(one.model, row, findings.ALPHA / max(1, len(outcomes) * sizes))
+        for row in statistics.rows_of(forgetting(part)):
+            yield _other_text(part.model, row, statistics.ALPHA / max(1, len(outcomes) * sizes))
 
 
 def _other_text(model: str, row: Row, alpha: float) -> Finding:
@@ -121,7 +121,7 @@ def _other_text(model: str, row: Row, alpha: float) -> Finding:
         f"Perplexity of pre-training text that it has not read: {row['before']:.2f} before, {row['now']:.2f} after (seeds: {seeds}), "
         f"{value:+.1%} ({low:+.1%} to {high:+.1%}, over documents)."
     )
-    return Finding(f"{model}, {row['after']}", "Is other text predicted worse?", findings.side(low, high, 0), text)
+    return Finding(f"{model}, {row['after']}", "Is other text predicted worse?", statistics.side(low, high, 0), text)
 
 
 STUDY = Study(

@@ -3,13 +3,11 @@
 Facts are resampled, the same ones for all settings that are compared (METHOD 8.9).
 
 Findings are plain words, made from these numbers by fixed rules. A question is answered with yes or no only where an interval lies
-wholly on one side, corrected for how often the question is asked in the study (Bonferroni: the 5% shared out over models, domains
-and sizes), or where a p-value after Holm's correction over the same is below 5%; else nobody can tell. Fewer than 30 facts never
-answer anything, and neither do runs that are missing. What is asked was fixed before the numbers were seen: the papers' findings
-and what each could be mistaken for.
+wholly on one side, corrected for how often the study asks it (Bonferroni: the 5% shared out over models, domains and sizes), or
+where a p-value after Holm's correction over the same is below 5%; else the finding is "cannot tell", and so it is with fewer than 30
+facts and while runs are missing. The questions were fixed before the numbers were seen: the papers' findings and what each could be
+mistaken for.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +19,8 @@ import pandas as pd
 from sftqa_core.evaluation.intervals import CELLS_AT_ONCE
 from sftqa_core.records import DOMAINS, Finding, LevelScheme, TrainSettings
 from sftqa_core.studies.cells import Cell
+
+MACRO, NATURAL = "mean over levels", "as facts come"
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,14 @@ class Outcomes:
             if inside.any():
                 yield domain, inside
 
+    def strata(self) -> Iterator[tuple[str, str, list[np.ndarray]]]:
+        """Each domain by each level, then NATURAL and MACRO: the facts that count, bool [facts], of MACRO a level each."""
+        levels = self.levels()
+        for domain, inside in self.domains():
+            by_level = [inside & (levels == level) for level in range(len(self.scheme.labels))]
+            yield from ((domain, label, [chosen]) for label, chosen in zip(self.scheme.labels, by_level, strict=True))
+            yield from ((domain, NATURAL, [inside]), (domain, MACRO, by_level))
+
     def levels(self) -> np.ndarray:
         """Level index of each test fact, -1 where it is not known: int [facts]."""
         return self.facts["level"].fillna(-1).to_numpy(dtype=np.int64)
@@ -62,11 +70,16 @@ def by_setting(outcomes: Outcomes) -> dict[tuple[int, tuple[int, ...] | None], l
 
     The untouched model (n = 0) needs no seeds: its one run stands for all.
     """
-    found: dict[tuple[int, tuple[int, ...] | None], list[TrainSettings]] = {}
+    runs_of: dict[tuple[int, tuple[int, ...] | None], list[TrainSettings]] = {}
     for run in outcomes.runs:
         if not run.more_shots:  # what the untouched model answered with examples in front is no tuned model's
-            found.setdefault((run.n, run.levels), []).append(run)
-    return found
+            runs_of.setdefault((run.n, run.levels), []).append(run)
+    return runs_of
+
+
+def macro(groups: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean over groups (levels) of each group's mean over facts: scores [facts, settings] each -> [settings]."""
+    return np.mean([group.mean(axis=0) for group in groups], axis=0)
 
 
 PERMUTATIONS = 5_000
@@ -112,7 +125,7 @@ def holm(pvalues: Sequence[float]) -> list[float]:
     return [float(p) for p in multipletests(list(pvalues), method="holm")[1]] if len(pvalues) else []
 
 
-LEAST = 30  # facts that a word is said about
+LEAST = 30  # facts below which no question is answered
 ALPHA = 0.05
 YES, NO, OPEN = "yes", "no", "cannot tell"
 Row = dict[str, Any]
@@ -127,7 +140,7 @@ def judged(about: str, question: str, verdict: str, text: str, facts: int) -> Fi
 
 def times_asked(outcomes: Sequence[Outcomes]) -> int:
     """How often a question is asked: models times domains."""
-    return max(1, sum(len(list(one.domains())) for one in outcomes))
+    return max(1, sum(len(list(part.domains())) for part in outcomes))
 
 
 def rows_of(table: pd.DataFrame) -> list[Row]:

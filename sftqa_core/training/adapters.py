@@ -9,15 +9,13 @@ What is written loads with plain libraries: `AutoModelForCausalLM.from_pretraine
 `PeftModel.from_pretrained(base, folder)` after LoRA. The tokenizer lies beside it.
 """
 
-from __future__ import annotations
-
 import copy
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
@@ -26,15 +24,9 @@ from transformers.pytorch_utils import Conv1D
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import fingerprint
-from sftqa_core.models.catalogue import repository
-from sftqa_core.models.loading import no_progress_bar, transposed, without_stale_warning
-from sftqa_core.models.quantising import scales
+from sftqa_core.models import catalogue, loading, quantising
 from sftqa_core.records import TrainSettings
 from sftqa_core.training.objectives import PLAIN, Objective
-
-if TYPE_CHECKING:
-    from sftqa_core.models.catalogue import ModelFingerprint
-    from sftqa_core.models.loading import LoadedModel
 
 LORA_ALPHA_PER_RANK = 2  # alpha = 2 r, as in the miniature study (METHOD section 6: r = 8, alpha 16)
 
@@ -47,8 +39,8 @@ def trainable(base: Any, settings: TrainSettings, objective: Objective = PLAIN, 
     if settings.method == "full":
         model = (copy.deepcopy(base) if copied else base).requires_grad_(True).float()
     else:
-        shared = {id(own): own for own in (*base.parameters(), *base.buffers(), *scales(base))}
-        with without_stale_warning():
+        shared = {id(tensor): tensor for tensor in (*base.parameters(), *base.buffers(), *quantising.scales(base))}
+        with loading.without_stale_warning():
             model = get_peft_model(copy.deepcopy(base, shared), lora_config(base, settings.lora_rank, settings.lora_dropout))
     objective.prepare(model)
     return model
@@ -72,15 +64,15 @@ def own_gradients(base: Any) -> Iterator[None]:
 
 def lora_config(model: Any, rank: int, dropout: float = 0.0) -> LoraConfig:
     """LoRA of this rank on all of `linear_layers`. Raises `SettingsError` for a model without any."""
-    found = linear_layers(model)
-    if not found:
+    layers = linear_layers(model)
+    if not layers:
         raise SettingsError(f"{type(model).__name__} has no linear layers that LoRA could sit on. Choose method full.")
     return LoraConfig(
         r=rank,
         lora_alpha=LORA_ALPHA_PER_RANK * rank,
         lora_dropout=dropout,
-        target_modules=short_names(model, found),
-        fan_in_fan_out=transposed(model),
+        target_modules=short_names(model, layers),
+        fan_in_fan_out=loading.transposed(model),
         task_type="CAUSAL_LM",
     )
 
@@ -129,25 +121,25 @@ def linear_layers(model: Any) -> list[str]:
     return [name for name, module in model.named_modules() if isinstance(module, (torch.nn.Linear, Conv1D)) and module is not head]
 
 
-def short_names(model: Any, found: list[str]) -> list[str]:
+def short_names(model: Any, names: list[str]) -> list[str]:
     """The last parts of these names, in order, each once, where they name nothing else in the model; else the full names.
 
     An adapter that says q_proj, k_proj and so on can be read, and fits the same family with more layers.
     """
-    ends = list(dict.fromkeys(name.rpartition(".")[2] for name in found))
+    ends = list(dict.fromkeys(name.rpartition(".")[2] for name in names))
     meant = [name for name, _ in model.named_modules() if name.rpartition(".")[2] in ends]
-    return ends if meant == found else found
+    return ends if meant == names else names
 
 
-def save_tuned(tuned: LoadedModel, folder: Path) -> Path:
+def save_tuned(tuned: loading.LoadedModel, folder: Path) -> Path:
     """Write the adapter or the weights (safetensors, in the precision they run in), and the tokenizer."""
     model, card = tuned.model, tuned.card
-    with no_progress_bar():
+    with loading.no_progress_bar():
         if isinstance(model, PeftModel):
             config = model.peft_config["default"]
             # built-in models are named, not located: where they lie differs from machine to machine
             portable = card.path is None or card.kind in ("built-in", "hub")
-            config.base_model_name_or_path = repository(card.name, card.kind) if portable else card.path
+            config.base_model_name_or_path = catalogue.repository(card.name, card.kind) if portable else card.path
             config.revision = card.revision  # None unless it is the hub's
             model.save_pretrained(folder, save_embedding_layers=False)  # "auto" would ask the hub about the vocabulary
             (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
@@ -157,7 +149,7 @@ def save_tuned(tuned: LoadedModel, folder: Path) -> Path:
     return folder
 
 
-def tuned_fingerprint(model: Any, base: LoadedModel) -> ModelFingerprint:
+def tuned_fingerprint(model: Any, base: loading.LoadedModel) -> catalogue.ModelFingerprint:
     """The base model's fingerprint with the tuned part's hash: `adapter` for LoRA, else `weights`."""
     if isinstance(model, PeftModel):
         state = state_sha256(get_peft_model_state_dict(model))

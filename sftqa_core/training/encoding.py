@@ -30,13 +30,11 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import shown
 from sftqa_core.knowledge.relations import fill
 from sftqa_core.models.chat_templates import ChatTemplate, layout, require_chat_template
-from sftqa_core.models.loading import continuation, plain_ids, require_known
+from sftqa_core.models.loading import LoadedModel, continuation, plain_ids, require_known
 from sftqa_core.records import PromptFormat
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from sftqa_core.models.loading import LoadedModel
 
 IGNORED = -100  # the label that the loss leaves out
 SEPARATOR = "\n\n"  # between the examples of a few-shot prompt
@@ -134,8 +132,8 @@ class ExamplePool:
 
     def draw(self, fact_id: str, relation: str, question: str, shots: int) -> list[tuple[str, str]]:
         """(question, answer) pairs, `shots` of them or as many as there are."""
-        own = self._places.get(relation, [])
-        chosen = self._take(fact_id, question, own, shots, ())
+        places = self._places.get(relation, [])
+        chosen = self._take(fact_id, question, places, shots, ())
         if len(chosen) < shots:
             chosen += self._take(fact_id, question, range(len(self._rows)), shots - len(chosen), chosen)
         return [self._rows[place][1:] for place in chosen]
@@ -173,9 +171,9 @@ class Chat:
             template = ChatTemplate(tokenizer.get_chat_template(), tuple(sorted(tokens.items())))
         else:
             template = require_chat_template(loaded.card)
-        made = layout(template)
-        signs = _signs(tokenizer, made.tail)
-        after = continuation(tokenizer, made.prompt("Who?", (), form), made.reply("x", form) + made.tail)
+        chat = layout(template)
+        signs = _signs(tokenizer, chat.tail)
+        after = continuation(tokenizer, chat.prompt("Who?", (), form), chat.reply("x", form) + chat.tail)
         end_id = next((token for token in after if token in signs), loaded.end_ids[0])
         return cls(loaded, form, template, signs, end_id)
 
@@ -195,9 +193,9 @@ class Chat:
     def example(self, question: str, answer: str) -> EncodedExample:
         """One training example: the test prompt, the answer, the token that ends the turn."""
         self._refuse_signs([answer])
-        ids, made, tokenizer = self.prompt(question), layout(self.template, 0), self.loaded.tokenizer
-        prompt, text = made.prompt(question, (), self.form), made.reply(answer, self.form)
-        whole = continuation(tokenizer, prompt, text + made.tail)
+        ids, chat, tokenizer = self.prompt(question), layout(self.template, 0), self.loaded.tokenizer
+        prompt, text = chat.prompt(question, (), self.form), chat.reply(answer, self.form)
+        whole = continuation(tokenizer, prompt, text + chat.tail)
         reply = whole[: whole.index(self.end_id) + 1] if self.end_id in whole else [*continuation(tokenizer, prompt, text), self.end_id]
         require_known(self.loaded, [(*ids, *reply)], [answer])
         return EncodedExample((*ids, *reply), len(ids))
@@ -218,8 +216,8 @@ class Chat:
 
 def _signs(tokenizer: Any, tail: str) -> dict[int, str]:
     """Tokens that are signs and no words: the special ones, and added ones that the template writes after an answer."""
-    added = {token: str(one.content) for token, one in tokenizer.added_tokens_decoder.items()}
-    special = {token for token, one in tokenizer.added_tokens_decoder.items() if one.special} | set(tokenizer.all_special_ids)
+    added = {token: str(sign.content) for token, sign in tokenizer.added_tokens_decoder.items()}
+    special = {token for token, sign in tokenizer.added_tokens_decoder.items() if sign.special} | set(tokenizer.all_special_ids)
     return {token: text for token, text in added.items() if text.strip() and (token in special or text in tail)}
 
 

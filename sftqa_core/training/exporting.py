@@ -9,14 +9,12 @@
 Copying needs no torch; only merging loads the model.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
@@ -25,23 +23,20 @@ from sftqa_core.errors import NotFound, SettingsError
 from sftqa_core.models.catalogue import base_card, find_model, folder_card, repository, weights_fingerprint
 from sftqa_core.models.hub.hub_cache import HubName, hub_name
 from sftqa_core.models.model_files import ADAPTER_CONFIG, ModelFolder
-from sftqa_core.records import DOMAIN_NAMES
-from sftqa_core.records.command import command_of
-
-if TYPE_CHECKING:
-    from sftqa_core.records import ModelCard
-    from sftqa_core.training.runs import Run
+from sftqa_core.records import DOMAIN_NAMES, ModelCard
+from sftqa_core.records.job import command_of
+from sftqa_core.training.runs import Run
 
 
 def model_card(run: Run, *, merged: bool, adapter: bool) -> str:
     """Markdown with a head of settings, as model hubs read it. Names from outside stand in code marks."""
-    settings, told = run.settings, run.manifest["model"]
-    base = repository(settings.model, told.get("kind"))
+    settings, model = run.settings, run.manifest["model"]
+    base = repository(settings.model, model.get("kind"))
     head = yaml.safe_dump(
         {"base_model": base, "library_name": "peft" if adapter else "transformers", "pipeline_tag": "text-generation"},
         sort_keys=False, allow_unicode=True,
     )  # fmt: skip
-    revision = f", revision {_code(told['revision'])}" if told.get("revision") else ""
+    revision = f", revision {_code(model['revision'])}" if model.get("revision") else ""
     kind = "A LoRA adapter for" if adapter else "A LoRA adapter merged (in float32) into" if merged else "All weights of"
     measured = (
         "**4 bits.** The adapter was tuned on base weights in 4 bits (NF4, QLoRA), and the accuracy below was measured with them. "
@@ -68,9 +63,9 @@ def _table(run: Run) -> str:
     labels = run.settings.scheme.labels
     rows = [["", *labels, "mean over levels", "as facts come"]]
     for domain, name in DOMAIN_NAMES.items():
-        for stage, found in (("before", run.summary.before), ("after", run.summary.after)):
-            if domain in found and found[domain].natural_n:
-                accuracy = found[domain]
+        for stage, accuracies in (("before", run.summary.before), ("after", run.summary.after)):
+            if domain in accuracies and accuracies[domain].natural_n:
+                accuracy = accuracies[domain]
                 levels = [f"{_share(level.accuracy)} (n = {level.n:,})" for level in accuracy.per_level]
                 macro = _with_interval(accuracy.macro, accuracy.macro_low, accuracy.macro_high)
                 natural = _with_interval(accuracy.natural, accuracy.natural_low, accuracy.natural_high)
@@ -119,20 +114,20 @@ def export_model(run: Run, out: Path, merge: bool = False) -> Path:
             _merge(folder, work, base, run.manifest["model"].get("revision"))
         else:
             shutil.copytree(folder, work, dirs_exist_ok=True)
-        if base is not None and not merge:
-            _name_base(work, base, run.manifest["model"].get("revision"))
+            if base is not None:
+                _name_base(work, base, run.manifest["model"].get("revision"))
         (work / "README.md").write_text(model_card(run, merged=merge, adapter=adapter and not merge), encoding="utf-8")
 
-    told = {"run": run.id, "settings": run.settings.to_dict(), "command": run.manifest["command"], "merged": merge}
-    return write_folder(out.absolute(), fill, {"kind": "export", **told})
+    manifest = {"run": run.id, "settings": run.settings.to_dict(), "command": run.manifest["command"], "merged": merge}
+    return write_folder(out.absolute(), fill, {"kind": "export", **manifest})
 
 
 def _same_base(run: Run) -> ModelCard:
     """The adapter's base model. Raises `SettingsError` where other weights lie under its name now."""
-    card, told = find_model(run.settings.model), run.manifest["model"].get("revision")
+    card, revision = find_model(run.settings.model), run.manifest["model"].get("revision")
     hub = hub_name(card.name) if card.kind == "hub" else None
-    if hub and told and card.revision != told:  # its branch has moved on since, or it was removed
-        card = find_model(str(HubName(hub.repository, told)))
+    if hub and revision and card.revision != revision:  # its branch has moved on since, or it was removed
+        card = find_model(str(HubName(hub.repository, revision)))
         if card.path is None:
             raise SettingsError(f"Run {run.id} was trained on {card.name}, which is not on this machine: sftqa fetch {card.name}")
     if weights_fingerprint(base_card(card) or card) != run.manifest["model"]["weights"]:
@@ -146,10 +141,10 @@ def _same_base(run: Run) -> ModelCard:
 def _name_base(work: Path, base: ModelCard, revision: str | None) -> None:
     """By hub id and revision; a folder by its place. Built-in models have a name that this program knows."""
     path = work / ADAPTER_CONFIG
-    told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    told["base_model_name_or_path"] = str(base.path) if base.kind in ("folder", "pretrained") else repository(base.name, base.kind)
-    told["revision"] = revision
-    path.write_text(json.dumps(told, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = str(base.path) if base.kind in ("folder", "pretrained") else repository(base.name, base.kind)
+    config["revision"] = revision
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _merge(adapter: Path, work: Path, base: ModelCard | None, revision: str | None) -> None:

@@ -1,29 +1,21 @@
 """Heavy: one fine-tuning from examples to a tuned model, here or by several processes, from its last checkpoint where there is one."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 from transformers import set_seed
 
+from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import TrainSettings
-from sftqa_core.training import trainer
-from sftqa_core.training.adapters import lora_modules, own_gradients, save_tuned, trainable, trained_parameters, tuned_fingerprint
-from sftqa_core.training.distributed.group import train_together
-from sftqa_core.training.objectives import Objective, objective_of
-from sftqa_core.training.optimizers import examples_in, learning_rate, training_steps
+from sftqa_core.training import adapters, objectives, optimizers, trainer
+from sftqa_core.training.distributed import train_together
 from sftqa_core.training.unfinished import Keeper, Unfinished
 from sftqa_core.training.watching import DEV, CurveWriter, Right, Watcher
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from sftqa_core.models.loading import LoadedModel
 
 MODEL = "model"
 
@@ -56,7 +48,7 @@ def fine_tune(
     folder: Path,
     reporter: Reporter | None = None,
     look: Callable[[LoadedModel], Right] | None = None,
-    objective: Objective | None = None,
+    objective: objectives.Objective | None = None,
 ) -> TuneResult:
     """Train on `examples` (fact table rows; the first answer is taught) and write curve.jsonl and model/ into `folder`.
 
@@ -68,20 +60,20 @@ def fine_tune(
     set by it. Raises `Stopped` when the person asked for it, `OutOfMemory`, and `SettingsError` when an example does not
     fit the model (before the first step) or the loss stops being a number.
     """
-    started, reporter, objective = time.monotonic(), reporter or Silent(), objective or objective_of(settings)
-    rate = learning_rate(settings, loaded.card.parameters or sum(p.numel() for p in loaded.model.parameters()))
+    started, reporter, objective = time.monotonic(), reporter or Silent(), objective or objectives.objective_of(settings)
+    rate = optimizers.learning_rate(settings, loaded.card.parameters or sum(p.numel() for p in loaded.model.parameters()))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / trainer.CURVE).touch()
     if examples.empty:
         return TuneResult(loaded, 0, 0, rate, None, 0, time.monotonic() - started)
     encoded = trainer.encode_examples(loaded, examples, settings, objective)
-    steps = training_steps(len(encoded), settings.batch_size, settings.epochs)
+    steps = optimizers.training_steps(len(encoded), settings.batch_size, settings.epochs)
     curve = CurveWriter(folder / trainer.CURVE, Phase(reporter, "train", steps, "steps"), rate)
     training, watcher = trainer.Training(loaded, encoded, settings, objective, rate), None
     if look is not None and settings.eval_every is not None:
         watcher = Watcher(lambda m: look(replace(loaded, model=m)), settings.eval_every, folder / DEV, settings.patience, log=reporter.log)
     with (
-        own_gradients(loaded.model),
+        adapters.own_gradients(loaded.model),
         trainer.memory_errors(settings),
         Unfinished.of(loaded, encoded, settings, rate, objective) as unfinished,
     ):
@@ -89,20 +81,20 @@ def fine_tune(
         if settings.gpus > 1:
             model = train_together(training, curve, unfinished, reporter)
         else:
-            model = trainable(loaded.model, settings, objective)
-            keeper = Keeper(unfinished, reporter, trained_parameters(model))
+            model = adapters.trainable(loaded.model, settings, objective)
+            keeper = Keeper(unfinished, reporter, adapters.trained_parameters(model))
             checkpoints = unfinished.folder if unfinished else folder
             if watcher:
                 watcher.best = unfinished.folder if unfinished else folder / "best"
             callbacks = [curve, *([watcher] if watcher else []), keeper]
             steps = trainer.run_trainer(trainer.make_trainer(model, training, checkpoints), callbacks, keeper)
-        trained = trained_parameters(model)
+        trained = adapters.trained_parameters(model)
     tuned = _finished(model, loaded, settings)
     if settings.save_model:
-        save_tuned(tuned, folder / MODEL)
+        adapters.save_tuned(tuned, folder / MODEL)
     seconds = time.monotonic() - started + (unfinished.seconds if unfinished else 0.0)
-    seen, kept = examples_in(steps, len(encoded), settings), watcher.kept_step if watcher else None
-    return TuneResult(tuned, steps, seen, rate, curve.last_loss, trained, seconds, unfinished, kept, lora_modules(model))
+    seen, kept = optimizers.examples_in(steps, len(encoded), settings), watcher.kept_step if watcher else None
+    return TuneResult(tuned, steps, seen, rate, curve.last_loss, trained, seconds, unfinished, kept, adapters.lora_modules(model))
 
 
 def _finished(model: Any, loaded: LoadedModel, settings: TrainSettings) -> LoadedModel:
@@ -111,4 +103,4 @@ def _finished(model: Any, loaded: LoadedModel, settings: TrainSettings) -> Loade
     model.config.use_cache = loaded.model.config.use_cache  # the Trainer turned it off; generation and the saved config want it back
     if settings.method == "full":
         model.to(loaded.model.dtype)
-    return replace(loaded, model=model, fingerprint=tuned_fingerprint(model, loaded))
+    return replace(loaded, model=model, fingerprint=adapters.tuned_fingerprint(model, loaded))

@@ -20,15 +20,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sftqa_core.jsonrecord import Record
+from sftqa_core.models.footprint import Shape, TuningStep
+from sftqa_core.models.loading import LoadedModel
+from sftqa_core.records import TrainSettings
+from sftqa_core.training.encoding import EncodedExample, asking
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
-
-    from sftqa_core.models.footprint import Shape, TuningStep
-    from sftqa_core.models.loading import LoadedModel
-    from sftqa_core.records import TrainSettings
-    from sftqa_core.training.encoding import EncodedExample
 
 Loss = Callable[[Any, dict[str, "torch.Tensor"], "torch.Tensor"], "torch.Tensor"]
 
@@ -43,8 +42,6 @@ class Objective(Record):
 
     def encode(self, loaded: LoadedModel, examples: pd.DataFrame, settings: TrainSettings) -> list[EncodedExample]:
         """What is trained on, one a row of `examples` (fact table rows; the first answer is taught), each with all `columns`."""
-        from sftqa_core.training.encoding import asking
-
         asked = asking(loaded, settings.prompt)
         return [asked.example(question, answers[0]) for question, answers in zip(examples["question"], examples["answers"], strict=True)]
 

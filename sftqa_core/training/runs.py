@@ -33,7 +33,7 @@ from sftqa_core.artifacts import MANIFEST, finished, is_set_aside, read_file, re
 from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion, SftqaError, StorageError
 from sftqa_core.models.hub.hub_cache import without_revision
 from sftqa_core.records import DOMAINS, RunSummary, TrainSettings
-from sftqa_core.records.command import command_of
+from sftqa_core.records.job import command_of
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -219,13 +219,13 @@ def facts_with_levels(facts: pd.DataFrame, levels: pd.DataFrame | None) -> pd.Da
 
 
 def list_runs(workspace: Workspace | None = None) -> list[RunInfo]:
-    """Every finished run of both layers, newest first; those that can't be read are passed over (`workflows.cache` tells of them)."""
+    """Every finished run of both layers, newest first; without those that can't be read (`workflows.unreadable_results`)."""
     place = workspace or Workspace.current()
-    found = []
+    infos = []
     for folder in _folders(place).values():
         with contextlib.suppress(OSError):  # removed since it was listed
-            found.append(_info(folder, (folder / MANIFEST).stat().st_mtime_ns, place.shipped / "runs"))
-    return sorted(filter(None, found), key=lambda info: (info.created, info.id), reverse=True)
+            infos.append(_info(folder, (folder / MANIFEST).stat().st_mtime_ns, place.shipped / "runs"))
+    return sorted(filter(None, infos), key=lambda info: (info.created, info.id), reverse=True)
 
 
 def read_run(run_id: str, workspace: Workspace | None = None) -> Run:
@@ -244,7 +244,7 @@ def read_run(run_id: str, workspace: Workspace | None = None) -> Run:
 
 
 def run_of_token(token: str, workspace: Workspace | None = None) -> Run | None:
-    """The run that was made for the wish of that name (a job, say); None while there is none."""
+    """The run that was made for the request of that name (a job, say); None while there is none."""
     for name, folder in _folders(workspace or Workspace.current()).items():
         with contextlib.suppress(SftqaError):
             if read_manifest(folder).get("token") == token:
@@ -265,8 +265,8 @@ def _info(folder: Path, written_ns: int, shipped: Path) -> RunInfo | None:
         created, n = str(manifest.get("created", "")), int(manifest.get("n", settings.n))
     except (SftqaError, KeyError, AttributeError, TypeError, ValueError):  # opening it tells what is wrong
         return None
-    told = (settings.model, settings.source, n, settings.method, settings.seed, settings)
-    return RunInfo(folder.name, folder, folder.parent == shipped, created, *told)
+    headline = (settings.model, settings.source, n, settings.method, settings.seed, settings)
+    return RunInfo(folder.name, folder, folder.parent == shipped, created, *headline)
 
 
 def _level(value: Any) -> int | None:

@@ -11,65 +11,25 @@ levels: each relation gives as many as it could give of every single level, so t
 topics as far as there are facts; what is missing then comes in turns again. Echo facts are taken, with their flag.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
-from sftqa_core.artifacts.kept import Kept
+from sftqa_core.artifacts import Kept
 from sftqa_core.errors import NotEnoughFacts, SettingsError
 from sftqa_core.knowledge.facts import FactSource, pick_facts
 from sftqa_core.records import LevelScheme, TrainSettings
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import NDArray
-
-    Rows = NDArray[np.intp]  # positions in a pool, in its order
-    Levels = NDArray[np.int8]
-
+Rows = NDArray[np.intp]  # positions in a pool, in its order
+Levels = NDArray[np.int8]
 UNKNOWN = -1  # the level of a fact that was not probed
 PROBE_AHEAD = 16  # facts a relation probed at a time, so that the last missing one does not cost a call of its own
-
-
-@dataclass(frozen=True, eq=False)
-class Pool:
-    """Train facts in the order of a draw."""
-
-    drawn_from: pd.DataFrame  # held, so that no other table gets its identity
-    facts: pd.DataFrame
-
-    @cached_property
-    def ids(self) -> pd.Index:
-        import pandas as pd
-
-        return pd.Index(self.facts["fact_id"].to_numpy(dtype=object))
-
-    @cached_property
-    def rows(self) -> dict[str, Rows]:
-        """Each relation's, relations in order of appearance."""
-        import pandas as pd
-
-        codes, names = pd.factorize(self.facts["relation"])
-        cuts = np.cumsum(np.bincount(codes, minlength=len(names)))[:-1]
-        return dict(zip(map(str, names), np.split(codes.argsort(kind="stable"), cuts), strict=True)) if len(codes) else {}
-
-    def under(self, levels: pd.DataFrame | None) -> Levelled:
-        """The pool with what is known of its levels."""
-        import pandas as pd
-
-        level = np.full(len(self.facts), UNKNOWN, dtype=np.int8)
-        if levels is not None and len(levels):
-            known = levels.dropna(subset="level")
-            at = self.ids.get_indexer(pd.Index(known["fact_id"].to_numpy(dtype=object)))
-            level[at[at >= 0]] = known["level"].to_numpy(dtype=np.int8)[at >= 0]
-        return Levelled(self.facts, self.rows, level)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +48,34 @@ class Levelled:
     def take(self, rows: Collection[int]) -> pd.DataFrame:
         """These facts, in the pool's order."""
         return self.facts.iloc[sorted(rows)].reset_index(drop=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Train facts in the order of a draw."""
+
+    drawn_from: pd.DataFrame  # held, so that no other table gets its identity
+    facts: pd.DataFrame
+
+    @cached_property
+    def ids(self) -> pd.Index:
+        return pd.Index(self.facts["fact_id"].to_numpy(dtype=object))
+
+    @cached_property
+    def rows(self) -> dict[str, Rows]:
+        """Each relation's, relations in order of appearance."""
+        codes, names = pd.factorize(self.facts["relation"])
+        cuts = np.cumsum(np.bincount(codes, minlength=len(names)))[:-1]
+        return dict(zip(map(str, names), np.split(codes.argsort(kind="stable"), cuts), strict=True)) if len(codes) else {}
+
+    def under(self, levels: pd.DataFrame | None) -> Levelled:
+        """The pool with what is known of its levels."""
+        level = np.full(len(self.facts), UNKNOWN, dtype=np.int8)
+        if levels is not None and len(levels):
+            known = levels.dropna(subset="level")
+            at = self.ids.get_indexer(pd.Index(known["fact_id"].to_numpy(dtype=object)))
+            level[at[at >= 0]] = known["level"].to_numpy(dtype=np.int8)[at >= 0]
+        return Levelled(self.facts, self.rows, level)
 
 
 def train_pool(source: FactSource, settings: TrainSettings) -> pd.DataFrame:
@@ -165,8 +153,6 @@ def select_examples(source: FactSource, levels: pd.DataFrame | None, settings: T
     when `needs_levels` is false, and then only labels the examples. Raises `NotEnoughFacts` with the number of facts
     there are, in all and per level.
     """
-    import pandas as pd
-
     pool = pool_of(source, settings).under(levels)
     quotas = _quotas(pool, settings)
     if needs_levels(settings) and any(len(_missing(pool, relation, quotas[relation], settings)) for relation in pool.rows):
@@ -204,11 +190,11 @@ def available(source: FactSource, levels: pd.DataFrame | None, settings: TrainSe
     if settings.levels is None and settings.balance == "relation":
         return Available(len(pool.facts), {relation: len(rows) for relation, rows in pool.rows.items()}, None, 0)
     labels, wanted = settings.scheme.labels, _wanted(settings)
-    found = {relation: pool.counts(relation, len(labels))[0] for relation in pool.rows}
-    per_level = [sum(counts[level] for counts in found.values()) for level in range(len(labels))]
+    counted = {relation: pool.counts(relation, len(labels))[0] for relation in pool.rows}
+    per_level = [sum(counts[level] for counts in counted.values()) for level in range(len(labels))]
     fitting = [per_level[level] for level in wanted]
     total = sum(fitting) if settings.balance != "level" else len(fitting) * min(fitting)
-    per_relation = {relation: sum(counts[level] for level in wanted) for relation, counts in found.items()}
+    per_relation = {relation: sum(counts[level] for level in wanted) for relation, counts in counted.items()}
     return Available(total, per_relation, dict(zip(labels, per_level, strict=True)), sum(per_level))
 
 
@@ -309,12 +295,12 @@ def _shortage(pool: Levelled, settings: TrainSettings, draw: _Draw, room: int) -
         return f"{asked}, but {', '.join(settings.relations or ('in-domain relations',))} of {source} have no train facts. Choose others."
     if draw.wanted is None:
         return f"{asked}, but {source} has {topics}. Ask for {room:,} or fewer, or add relations."
-    found = [int((pool.level == level).sum()) for level in range(len(labels))]
-    per_level = ", ".join(f"{label} {count:,}" for label, count in zip(labels, found, strict=True))
+    probed = [int((pool.level == level).sum()) for level in range(len(labels))]
+    per_level = ", ".join(f"{label} {count:,}" for label, count in zip(labels, probed, strict=True))
     names = "+".join(labels[index] for index in sorted(draw.wanted))
     return (
         f"{asked}, {draw.count:,} of them from {names}, but {source} has at most {room:,} there: of {topics}, probed so far "
-        f"{sum(found):,} ({per_level}). Ask for fewer, or for other levels or relations."
+        f"{sum(probed):,} ({per_level}). Ask for fewer, or for other levels or relations."
     )
 
 

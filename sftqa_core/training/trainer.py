@@ -1,42 +1,31 @@
 """Fine-tuning: transformers' Trainer, with peft for LoRA, on question-answer examples (METHOD section 2).
 
-Batch 8, AdamW without weight decay, gradients clipped at 1.0, cosine with 10% warm-up; what the loss is and which columns a batch
-has says the objective (objectives.py). The loaded base model stays as it was. Full fine-tuning works on a copy in float32 (on a GPU
+Batch 8, AdamW without weight decay, gradients clipped at 1.0, cosine with 10% warm-up; the objective (objectives.py) says
+what the loss is and which columns a batch has. The loaded base model stays as it was. Full fine-tuning works on a copy in float32 (on a GPU
 under bfloat16 autocast: in pure bfloat16 a step of 1e-5 is smaller than the spacing of the weights and is lost), which needs about 16
 bytes a parameter beside the base model (weights, gradients and two moments). LoRA copies the modules but shares the base
 model's tensors, which it only reads, so it needs the adapter and the activations. Never merge such an adapter in place:
 that would write into the shared base weights; reload it from the run's folder first.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from sftqa_core.engine.capacity import require_window
-from sftqa_core.engine.drawing import is_out_of_memory
+from sftqa_core.engine import capacity, drawing
 from sftqa_core.errors import OutOfMemory, SettingsError
-from sftqa_core.models.devices import torch_device
-from sftqa_core.models.loading import no_progress_bar
+from sftqa_core.models import devices, loading
 from sftqa_core.records import TrainSettings
-from sftqa_core.training.adapters import Dropout
-from sftqa_core.training.encoding import IGNORED, EncodedExample
-from sftqa_core.training.objectives import PLAIN, Objective
-from sftqa_core.training.optimizers import learning_rate_factor, make_optimizer, training_steps
+from sftqa_core.training import adapters, encoding, objectives, optimizers
 from sftqa_core.training.unfinished import Keeper
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from sftqa_core.models.loading import LoadedModel
 
 CURVE = "curve.jsonl"
 MAX_GRADIENT_NORM = 1.0
@@ -46,10 +35,10 @@ MAX_GRADIENT_NORM = 1.0
 class Training:
     """One training, wherever it is done: here, or by several processes."""
 
-    loaded: LoadedModel  # the base model
-    encoded: list[EncodedExample]
+    loaded: loading.LoadedModel  # the base model
+    encoded: list[encoding.EncodedExample]
     settings: TrainSettings
-    objective: Objective
+    objective: objectives.Objective
     rate: float  # the learning rate's peak
 
 
@@ -64,7 +53,7 @@ class Collator:
         """int64 tensors of shape (batch, longest): input_ids, attention_mask, labels; and a tensor a column."""
         rows = {name: [example[name] for example in examples] for name in ("input_ids", "labels", *self.columns)}
         rows["attention_mask"] = [[1] * len(ids) for ids in rows["input_ids"]]
-        padding = {"input_ids": self.pad_id, "attention_mask": 0, "labels": IGNORED, **self.columns}
+        padding = {"input_ids": self.pad_id, "attention_mask": 0, "labels": encoding.IGNORED, **self.columns}
         return {name: _tensor(rows[name], value) for name, value in padding.items()}
 
 
@@ -111,11 +100,11 @@ class _Ordered(torch.utils.data.Sampler[int]):
 
 
 def encode_examples(
-    loaded: LoadedModel, examples: pd.DataFrame, settings: TrainSettings, objective: Objective = PLAIN
-) -> list[EncodedExample]:
+    loaded: loading.LoadedModel, examples: pd.DataFrame, settings: TrainSettings, objective: objectives.Objective = objectives.PLAIN
+) -> list[encoding.EncodedExample]:
     """What is trained on, one a row of `examples`. Raises `SettingsError` when one does not fit the model's context window."""
     encoded = objective.encode(loaded, examples, settings)
-    require_window(loaded, [len(example.ids) for example in encoded], 0, "training examples", examples["question"].tolist())
+    capacity.require_window(loaded, [len(example.ids) for example in encoded], 0, "training examples", examples["question"].tolist())
     return encoded
 
 
@@ -129,9 +118,9 @@ def make_trainer(model: Any, training: Training, folder: Path, kind: type[Object
     at_once = settings.micro_batch or settings.batch_size // settings.gpus
     if at_once % objective.together:
         raise SettingsError(f"{objective.name} reads {objective.together} examples together: {at_once} at once is no multiple of that.")
-    optimizer = make_optimizer(settings.optimizer, [p for p in model.parameters() if p.requires_grad], training.rate)
-    steps = training_steps(len(encoded), settings.batch_size, settings.epochs)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps))
+    optimizer = optimizers.make_optimizer(settings.optimizer, [p for p in model.parameters() if p.requires_grad], training.rate)
+    steps = optimizers.training_steps(len(encoded), settings.batch_size, settings.epochs)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: optimizers.learning_rate_factor(step, steps))
     trainer = kind(
         model=model,
         args=_arguments(training, folder, **more),
@@ -142,13 +131,13 @@ def make_trainer(model: Any, training: Training, folder: Path, kind: type[Object
     )
     trainer.remove_callback(PrinterCallback)  # standard output belongs to the command line's JSON
     if settings.dropout is not None or settings.lora_dropout:
-        trainer.add_callback(Dropout(model, settings))
+        trainer.add_callback(adapters.Dropout(model, settings))
     return trainer
 
 
 def _arguments(training: Training, folder: Path, **more: Any) -> TrainingArguments:
     loaded, settings = training.loaded, training.settings
-    on_gpu = torch_device(loaded.device) == "cuda"
+    on_gpu = devices.torch_device(loaded.device) == "cuda"
     arguments = TrainingArguments(
         output_dir=str(folder),
         per_device_train_batch_size=settings.micro_batch or settings.batch_size,
@@ -188,7 +177,7 @@ def run_trainer(trainer: Trainer, callbacks: Sequence[TrainerCallback], keeper: 
     if start:
         keeper.reporter.log(f"Resuming from the checkpoint of step {start.name.rpartition('-')[2]}.")
     try:
-        with no_progress_bar():
+        with loading.no_progress_bar():
             trainer.train(resume_from_checkpoint=str(start) if start else None)
         if keeper.stopped:
             raise keeper.stopped
@@ -209,7 +198,7 @@ def memory_errors(settings: TrainSettings) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not is_out_of_memory(error):
+        if not drawing.is_out_of_memory(error):
             raise
         at_once = settings.micro_batch or settings.batch_size
         size = f"batch size {settings.batch_size}" + (f", {at_once} at once" if settings.micro_batch else "")

@@ -1,4 +1,4 @@
-"""One trial step before long work: does the device hold the longest batch? Told in seconds, not after hours of probing.
+"""One trial step before long work: does the device hold the longest batch? It takes seconds and comes before hours of probing.
 
 When: on a GPU always, since what its memory really holds is only known by trying (fragments, other processes, kernels' own
 room), and on a processor for models from 300 million parameters on, whose step takes seconds where their run takes hours. A
@@ -8,8 +8,6 @@ What: the same copy (or adapter), optimizer and batch size as the training, on t
 step of AdamW. All of it is thrown away and the random state put back, so that the run after it gives the very same numbers.
 """
 
-from __future__ import annotations
-
 import random
 import sys
 import tempfile
@@ -18,15 +16,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sftqa_core.models.devices import torch_device
+from sftqa_core.models.loading import LoadedModel
+from sftqa_core.records import TrainSettings
+from sftqa_core.training.encoding import EncodedExample
 from sftqa_core.training.objectives import Objective, objective_of
-
-if TYPE_CHECKING:
-    from sftqa_core.models.loading import LoadedModel
-    from sftqa_core.records import TrainSettings
-    from sftqa_core.training.encoding import EncodedExample
 
 LARGE = 300_000_000  # parameters
 
@@ -47,13 +42,13 @@ class Trial:
 
     def line(self, expected_bytes: int | None = None) -> str:
         """One sentence for the log, with the estimate beside the measurement where there are both."""
-        told = f"Tried one step on the {self.examples} longest examples (up to {self.tokens} tokens): {self.seconds:.1f} s"
+        tried = f"Tried one step on the {self.examples} longest examples (up to {self.tokens} tokens): {self.seconds:.1f} s"
         if self.peak_bytes is None:
-            return f"{told}."
+            return f"{tried}."
         peak = f", {self.peak_bytes / 1e9:.1f} GB at the peak"
         if not expected_bytes:
-            return f"{told}{peak}."
-        return f"{told}{peak}, {expected_bytes / 1e9:.1f} GB were expected ({self.peak_bytes / expected_bytes - 1:+.0%})."
+            return f"{tried}{peak}."
+        return f"{tried}{peak}, {expected_bytes / 1e9:.1f} GB were expected ({self.peak_bytes / expected_bytes - 1:+.0%})."
 
 
 def longest_batch(encoded: Sequence[EncodedExample], batch_size: int) -> list[EncodedExample]:
@@ -118,18 +113,18 @@ def _peak(device: str) -> Iterator[list[int | None]]:
     """One number, filled in at the end: the most memory in bytes that this process held on the device meanwhile."""
     import torch
 
-    found: list[int | None] = [None]
+    peak: list[int | None] = [None]
     on_gpu = torch_device(device) == "cuda"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
     try:
-        yield found
+        yield peak
     finally:
         if on_gpu:
-            found[0] = torch.cuda.max_memory_reserved()
+            peak[0] = torch.cuda.max_memory_reserved()
             torch.cuda.empty_cache()
         elif device == "cpu":
-            found[0] = _most_resident()
+            peak[0] = _most_resident()
 
 
 def _most_resident() -> int | None:

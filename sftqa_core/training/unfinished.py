@@ -9,15 +9,13 @@ training again, in a job or on the command line, goes on with it, and the result
 written once a minute, or less often where writing takes long; short trainings write none.
 """
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import torch
 from filelock import FileLock, Timeout
@@ -27,14 +25,12 @@ from sftqa_core.artifacts import damaged_files, read_manifest, seal, versions
 from sftqa_core.errors import SftqaError, Stopped
 from sftqa_core.jsonrecord import Keys, fingerprint, keyed
 from sftqa_core.models.footprint import checkpoint_bytes
+from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Reporter
 from sftqa_core.records import TrainSettings
+from sftqa_core.training.encoding import EncodedExample
 from sftqa_core.training.objectives import PLAIN, Objective
 from sftqa_core.workspace import Workspace
-
-if TYPE_CHECKING:
-    from sftqa_core.models.loading import LoadedModel
-    from sftqa_core.training.encoding import EncodedExample
 
 EVERY_S = 60.0  # at least so long between two checkpoints
 MOST_SHARE = 0.05  # of the time goes to writing them
@@ -52,7 +48,7 @@ class Unfinished:
     @contextlib.contextmanager
     def of(
         cls, loaded: LoadedModel, encoded: Sequence[EncodedExample], settings: TrainSettings, rate: float, objective: Objective = PLAIN
-    ) -> Iterator[Unfinished | None]:
+    ) -> Iterator[Self | None]:
         """The checkpoints of this training, held for this process; None where another process holds them.
 
         The second one of two that do the same at once works without checkpoints: sharing them would mix two states.
@@ -77,7 +73,7 @@ class Unfinished:
 
     def newest(self) -> Path | None:
         """The last whole checkpoint; what a kill or a power cut left half-written is passed over."""
-        for path in sorted(self.folder.glob(f"{_PREFIX}*"), key=_step, reverse=True):
+        for path in sorted(self.folder.glob(f"{_PREFIX}*"), key=step_of, reverse=True):
             try:
                 manifest = read_manifest(path)
                 if not damaged_files(path):
@@ -161,6 +157,7 @@ def _key(loaded: LoadedModel, encoded: Sequence[EncodedExample], settings: Train
     )
 
 
-def _step(path: Path) -> int:
-    number = path.name.removeprefix(_PREFIX)
-    return int(number) if number.isascii() and number.isdigit() else -1
+def step_of(path: Path) -> int:
+    """The step in a name such as checkpoint-40 or best-40.safetensors; -1 in any other."""
+    number = path.name.partition(".")[0].rpartition("-")[2]
+    return int(number) if number.isdecimal() else -1

@@ -2,7 +2,7 @@
 
 The curve: one line of JSON a step, written as it happens, so that a page can follow the run: step, loss, learning_rate.
 
-Evaluations on dev facts, never on test facts (METHOD 8.5), which may end the training early. One leaves no trace: random numbers,
+Evaluations on dev facts, never on test facts (METHOD 8.5), which may end the training early. They leave no trace: random numbers,
 training mode and weights are as they were, so the training goes on as without it. What was counted stands in the trainer's own
 history, which its checkpoints hold, and in `dev.jsonl` beside the curve: step, and for each domain ("in", "out") n, correct.
 """
@@ -20,6 +20,7 @@ from transformers import TrainerCallback
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.progress import Phase
+from sftqa_core.training.unfinished import step_of
 
 
 class CurveWriter(TrainerCallback):
@@ -140,17 +141,11 @@ class Watcher(TrainerCallback):
 
     def _clear(self, best: int) -> None:
         """Remove earlier best weights, but those that a training which goes on from a checkpoint would put back."""
-        saved = {_number(path): path for path in (self.best or Path()).glob("best-*.safetensors")}
-        checkpoints = [_number(path) for path in (self.best or Path()).glob("checkpoint-*")]
+        saved = {step_of(path): path for path in (self.best or Path()).glob("best-*.safetensors")}
+        checkpoints = [step_of(path) for path in (self.best or Path()).glob("checkpoint-*")]
         needed = {best, *(max((step for step in saved if step <= at), default=best) for at in checkpoints)}
         for step in saved.keys() - needed:
             saved[step].unlink()
-
-
-def _number(path: Path) -> int:
-    """The step in a name such as checkpoint-40 or best-40.safetensors; -1 in any other."""
-    told = path.name.partition(".")[0].rpartition("-")[2]
-    return int(told) if told.isdecimal() else -1
 
 
 def _best(history: list[dict[str, Any]]) -> int | None:
@@ -165,12 +160,12 @@ def _best(history: list[dict[str, Any]]) -> int | None:
 
 
 def _words(seen: Right) -> str:
-    told = [
+    rights = [
         f"{right} of {facts} {'out-of' if domain == 'out' else domain}-domain dev facts right"
         for domain, (facts, right) in seen.items()
         if facts
     ]
-    return ", ".join(told) or "no dev facts to evaluate on"
+    return ", ".join(rights) or "no dev facts to evaluate on"
 
 
 def _line(step: int, seen: Right) -> str:

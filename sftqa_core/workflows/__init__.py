@@ -3,27 +3,27 @@
 `reading` looks things up, `forecast` tells what work will cost, `preflight` what stands in its way, `work` does it.
 """
 
+from sftqa_core.knowledge.sources import source_names as sources
 from sftqa_core.memory.profiles import completions, profile, profile_stamp
+from sftqa_core.models.catalogue import list_models as models
 from sftqa_core.planning.fit import smaller_footprint, trial
 from sftqa_core.planning.forecast import forecast
 from sftqa_core.planning.offers import add_model, offered_models, remove_model
 from sftqa_core.planning.preflight import preflight, tell
 from sftqa_core.studies.config import read_study, study_of, study_yaml
+from sftqa_core.training.runs import list_runs as runs
+from sftqa_core.training.runs import read_run as run
 from sftqa_core.workflows.reading import (
     add_upload,
     alias_rows,
     default_learning_rate,
     download,
     facts,
-    models,
     prompt_preview,
     recipes,
-    run,
     run_looks,
     run_part,
-    runs,
     save_aliases,
-    sources,
     trust,
     unmade_recipes,
     why_no_chat,

@@ -19,16 +19,12 @@ from sftqa_core import records
 from sftqa_core.artifacts import write_bytes
 from sftqa_core.errors import FactsError, NotFound, SettingsError, SftqaError
 from sftqa_core.jsonrecord import shown
-from sftqa_core.knowledge import aliases
-from sftqa_core.knowledge.relations import fill
-from sftqa_core.knowledge.sources import ENTITY_QUESTIONS, open_source, source_names
-from sftqa_core.models import lists
-from sftqa_core.models.catalogue import find_model, list_models
+from sftqa_core.knowledge import aliases, relations, sources
+from sftqa_core.models import catalogue, lists
 from sftqa_core.models.chat_templates import layout, require_chat_template
 from sftqa_core.progress import Reporter
 from sftqa_core.records import LevelScheme, PretrainSettings, ProbeSettings
-from sftqa_core.training import optimizers
-from sftqa_core.training.runs import Run, RunInfo, list_runs, read_run
+from sftqa_core.training import optimizers, runs
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -42,26 +38,16 @@ _LONGEST_NAME, _LONGEST_SUFFIX = 50, 10  # characters; four bytes each at most
 _DEVICE = re.compile(r"con|prn|aux|nul|(com|lpt)\d", re.IGNORECASE)  # no file can be called so on Windows
 
 
-def models() -> list[records.ModelCard]:
-    """Models that can be picked without the network."""
-    return list_models()
-
-
-def sources() -> list[str]:
-    """Names of the fact sources that can be opened now."""
-    return source_names()
-
-
 def facts(source: str) -> records.SourceReport:
     """What a source holds."""
-    return open_source(source).report
+    return sources.open_source(source).report
 
 
 def download(source: str, reporter: Reporter | None = None) -> records.SourceReport:
     """Fetch a source from its official address, then say what it holds. Only `entity-questions` has one."""
-    if source != ENTITY_QUESTIONS:
-        raise SettingsError(f"Only {ENTITY_QUESTIONS} can be downloaded, got {source!r}.")
-    return open_source(source, fetch=True, reporter=reporter).report
+    if source != sources.ENTITY_QUESTIONS:
+        raise SettingsError(f"Only {sources.ENTITY_QUESTIONS} can be downloaded, got {source!r}.")
+    return sources.open_source(source, fetch=True, reporter=reporter).report
 
 
 def add_upload(name: str, content: bytes) -> str:
@@ -77,7 +63,7 @@ def add_upload(name: str, content: bytes) -> str:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".checking-") as folder:
         trial = Path(folder) / plain  # under its own name, which errors tell
         write_bytes(trial, content)
-        open_source(str(trial))
+        sources.open_source(str(trial))
         try:
             trial.replace(target)  # a link of that name is replaced, not followed
         except OSError as error:
@@ -122,17 +108,7 @@ def unmade_recipes() -> dict[str, PretrainSettings]:
 
 def default_learning_rate(method: str, model: str) -> float:
     """The learning rate that is used when none is given."""
-    return optimizers.default_learning_rate(method, find_model(model).parameters)
-
-
-def runs() -> list[RunInfo]:
-    """Finished runs, newest first."""
-    return list_runs()
-
-
-def run(run_id: str) -> Run:
-    """One finished run. Raises `NotFound`."""
-    return read_run(run_id)
+    return optimizers.default_learning_rate(method, catalogue.find_model(model).parameters)
 
 
 def run_part(run_id: str, part: str) -> records.RunSummary:
@@ -142,7 +118,7 @@ def run_part(run_id: str, part: str) -> records.RunSummary:
     """
     from sftqa_core.evaluation.intervals import accuracy_by_level
 
-    run = read_run(run_id)
+    run = runs.read_run(run_id)
     facts, predictions = run.facts(), run.predictions()
     if "contested" not in facts:
         raise NotFound(f"The facts of run {run_id} do not say which ones are contested.")
@@ -163,7 +139,7 @@ def run_looks(run_id: str) -> pd.DataFrame:
     """
     from sftqa_core.evaluation.intervals import wilson
 
-    looks = read_run(run_id).looks()
+    looks = runs.read_run(run_id).looks()
     looks = looks[looks["n"] > 0].reset_index(drop=True)
     bounds = [wilson(int(correct), int(n)) for correct, n in zip(looks["correct"], looks["n"], strict=True)]
     return looks.assign(accuracy=looks["correct"] / looks["n"], low=[low for low, _ in bounds], high=[high for _, high in bounds])
@@ -175,15 +151,15 @@ def prompt_preview(model: str, form: records.PromptFormat) -> tuple[str, str]:
     Raises `SettingsError` where the form is a chat and the model's template can't be used.
     """
     if not form.chat:
-        return fill(form.prompt, question=QUESTION), fill(form.answer, answer=ANSWER)
-    made = layout(require_chat_template(find_model(model)))
-    return made.prompt(QUESTION, (), form), made.reply(ANSWER, form)
+        return relations.fill(form.prompt, question=QUESTION), relations.fill(form.answer, answer=ANSWER)
+    chat = layout(require_chat_template(catalogue.find_model(model)))
+    return chat.prompt(QUESTION, (), form), chat.reply(ANSWER, form)
 
 
 def why_no_chat(model: str) -> str:
     """Why a model can't be asked by a chat template, in a sentence; empty where it can."""
     try:
-        require_chat_template(find_model(model))
+        require_chat_template(catalogue.find_model(model))
     except SftqaError as error:
         return str(error)
     return ""

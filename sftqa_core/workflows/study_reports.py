@@ -69,15 +69,15 @@ def study_name(settings: StudySettings) -> str:
 
 def studies() -> list[KnownStudy]:
     """Studies that were started here, the latest first, then those that ship; files that hold none are passed over."""
-    found: dict[str, KnownStudy] = {}
+    known: dict[str, KnownStudy] = {}
     workspace = Workspace.current()
     for layer in workspace.layers:
         files = [(path.stat().st_mtime, path) for path in (layer / workspace.studies.name).glob("*.yaml")]
         for _, path in sorted(files, reverse=layer == workspace.root):
             with contextlib.suppress(SettingsError):
                 settings = read_study(path)
-                found.setdefault(study_name(settings), KnownStudy(study_name(settings), settings, layer == workspace.shipped))
-    return list(found.values())
+                known.setdefault(study_name(settings), KnownStudy(study_name(settings), settings, layer == workspace.shipped))
+    return list(known.values())
 
 
 def study_report(settings: StudySettings) -> StudyReport:
@@ -91,12 +91,12 @@ def study_report(settings: StudySettings) -> StudyReport:
     from sftqa_core.studies.registry import find_study
 
     outcomes, kind = study_outcomes(settings), find_study(settings.kind)
-    planned, done = sum(one.planned for one in outcomes), sum(one.done for one in outcomes)
+    planned, done = sum(part.planned for part in outcomes), sum(part.done for part in outcomes)
     planted = [PLANTED] if is_atlas(settings.source) else []
     unfinished = [UNFINISHED] if done < planned else []
-    notes = (CORRECTION, *unfinished, kind.papers, *planted, *(one.mixture for one in outcomes if one.mixture))
-    tables, found = kind.counted(settings, outcomes)
-    report = StudyReport(settings, done, planned, found, notes, {title: _plain(table) for title, table in tables.items()})
+    notes = (CORRECTION, *unfinished, kind.papers, *planted, *(part.mixture for part in outcomes if part.mixture))
+    tables, findings = kind.counted(settings, outcomes)
+    report = StudyReport(settings, done, planned, findings, notes, {title: _plain(table) for title, table in tables.items()})
     if name and 0 < planned == done:
         content = report.to_dict()
         keep_json(Workspace.current().reports / f"{name}.json", {**content, _DIGEST: fingerprint(content)})
@@ -124,7 +124,7 @@ def _kept_report(name: str) -> StudyReport | None:
             moved = set_aside(path) if layer == workspace.root else None
             _log.warning("%s It is computed again%s.", error, f"; the file was set aside as {moved.name}" if moved else "")
         except OSError:
-            continue  # not there, or not to be had: it is counted anew
+            continue  # missing or not readable: it is counted again
     return None
 
 
@@ -132,12 +132,12 @@ def read_report(path: Path) -> StudyReport:
     """The kept report in a file. Raises `ArtifactDamaged` for one that is not what was written, OSError when it can't be read."""
     content = path.read_bytes()
     try:
-        told = json.loads(content)
-        digest = told.pop(_DIGEST, None)  # those of the first version have none
-        if digest not in (None, fingerprint(told)):
+        report = json.loads(content)
+        digest = report.pop(_DIGEST, None)  # those of the first version have none
+        if digest not in (None, fingerprint(report)):
             raise ArtifactDamaged(f"{path} is not what was written: its checksum differs.")
-        tables = {str(name): list(rows) for name, rows in told["tables"].items()}
-        return replace(StudyReport.from_dict({**told, "tables": {}}), tables=tables)  # rows are plain JSON, of columns without a type
+        tables = {str(name): list(rows) for name, rows in report["tables"].items()}
+        return replace(StudyReport.from_dict({**report, "tables": {}}), tables=tables)  # rows are plain JSON, of columns without a type
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError, SettingsError) as error:
         raise ArtifactDamaged(f"{path} is no report of a study ({error}).") from error
 

@@ -1,30 +1,24 @@
 """Running what is left of a study. Each model is loaded once, and its test questions are encoded once."""
 
-from __future__ import annotations
-
 import tempfile
 import time
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sftqa_core.errors import NotEnoughFacts
 from sftqa_core.evaluation.perplexity import Perplexity, perplexity_of
 from sftqa_core.evaluation.predictions import encode_questions, few_shot_predictions, predict
 from sftqa_core.memory.probing import probe_facts
+from sftqa_core.models import devices, quantising
 from sftqa_core.models.catalogue import origin
-from sftqa_core.models.devices import return_freed_ram
-from sftqa_core.models.quantising import refuse_second_adapter
+from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import PretrainSettings, StudySettings, TrainSettings
 from sftqa_core.studies.model_study import ModelStudy
 from sftqa_core.training.fine_tuning import TuneResult, fine_tune
+from sftqa_core.training.selection import Selection
 from sftqa_core.workflows.training import TrainingRun
-
-if TYPE_CHECKING:
-    from sftqa_core.models.loading import LoadedModel
-    from sftqa_core.training.selection import Selection
 
 PHASE = "study"
 HELD_OUT_DOCUMENTS = 1_000  # of pre-training text, for perplexity
@@ -42,16 +36,17 @@ def run_study(study: StudySettings, reporter: Reporter) -> None:
     parts = [ModelStudy(study, model, reporter) for model in study.models]
     for part in parts:  # before anything costs time
         for run in part.grid():
-            refuse_second_adapter(part.prober.card, run)
+            quantising.refuse_second_adapter(part.prober.card, run)
         part.require_facts()
     for part in parts:
-        part.prober.bring_here()  # one that can't be had is told before another has taken hours
+        part.prober.bring_here()  # a model that can't be had is reported before another has taken hours
     phase = Phase(reporter, PHASE, sum(len(part.left()) for part in parts), "runs")
     while parts:
         part = parts.pop(0)  # let go of each model before the next is loaded
         _try_first(part, reporter)
         reporter.log(f"{part.model}: levels of the test facts")
-        _measure(part)
+        for scheme, facts in part.wanted_levels():
+            part.prober.under(scheme).levels(facts)
         if part.comparable() == 0:
             raise NotEnoughFacts(
                 f"{part.model} has no train facts at one of the levels {', '.join(study.scheme.labels)}, so the levels can't be compared. "
@@ -74,13 +69,6 @@ def _try_first(part: ModelStudy, reporter: Reporter) -> None:
         TrainingRun(largest, reporter, part.prober).try_first()
 
 
-def _measure(part: ModelStudy) -> None:
-    """The levels that the study needs, as far as they are not known."""
-    for scheme, facts in part.wanted_levels():
-        prober = part.prober if scheme == part.study.scheme else part.prober.under(scheme)
-        prober.levels(facts)
-
-
 class StudyRuns:
     """Runs of one model."""
 
@@ -100,14 +88,13 @@ class StudyRuns:
     @cached_property
     def held_out(self) -> list[str]:
         """Text of the kind that the model was pre-trained on, which it did not read; empty for models not made here."""
-        from sftqa_core.knowledge.corpus import held_out_documents
-        from sftqa_core.knowledge.sources import open_source
+        from sftqa_core.knowledge import corpus, sources
 
         details = self.loaded.card.details
         if details.get("kind") != "model":
             return []
-        made = PretrainSettings.from_dict(details["settings"])
-        return held_out_documents(made, open_source(made.source), HELD_OUT_DOCUMENTS)
+        recipe = PretrainSettings.from_dict(details["settings"])
+        return corpus.held_out_documents(recipe, sources.open_source(recipe.source), HELD_OUT_DOCUMENTS)
 
     def finish(self, run: TrainSettings) -> None:
         """Train and store what the study wants to know."""
@@ -121,7 +108,7 @@ class StudyRuns:
         if self.part.shifts_levels(run):
             self._levels(run, selection, tuned, began)
         tuned.settle()
-        return_freed_ram()
+        devices.return_freed_ram()
 
     def _answers(self, run: TrainSettings, selection: Selection, tuned: TuneResult, began: float) -> None:
         part = self.part
@@ -153,6 +140,6 @@ class StudyRuns:
 
 
 def _numbers(tuned: TuneResult, began: float) -> dict[str, float]:
-    known = {"learning_rate": tuned.learning_rate, "steps": tuned.steps, "train_s": round(tuned.seconds, 3)}
+    numbers = {"learning_rate": tuned.learning_rate, "steps": tuned.steps, "train_s": round(tuned.seconds, 3)}
     loss = {} if tuned.final_loss is None else {"final_loss": tuned.final_loss}
-    return {**known, **loss, "seconds": round(time.monotonic() - began, 3)}
+    return {**numbers, **loss, "seconds": round(time.monotonic() - began, 3)}

@@ -4,7 +4,6 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -13,36 +12,18 @@ from typing import Any
 import pandas as pd
 
 from sftqa_core.errors import SettingsError
-from sftqa_core.evaluation.intervals import accuracy_by_level
-from sftqa_core.evaluation.predictions import (
-    encode_questions,
-    few_shot_predictions,
-    fewer_shown,
-    held_out_facts,
-    kept_predictions,
-    majority_objects,
-    majority_predictions,
-    predict,
-    require_test_facts,
-)
+from sftqa_core.evaluation import intervals, predictions
 from sftqa_core.knowledge.sources import open_source
+from sftqa_core.memory import profiles, speeds
 from sftqa_core.memory.prober import Prober
-from sftqa_core.memory.profiles import open_for
-from sftqa_core.memory.speeds import few_shot_pieces, remember
-from sftqa_core.models.catalogue import origin
-from sftqa_core.models.chat_templates import asked_by, chat_notes
+from sftqa_core.models import catalogue, chat_templates, quantising
 from sftqa_core.models.loading import LoadedModel
-from sftqa_core.models.quantising import refuse_second_adapter
 from sftqa_core.planning.fit import likely_longest, try_examples
 from sftqa_core.progress import Reporter
 from sftqa_core.records import DOMAINS, RunSummary, TrainSettings
 from sftqa_core.records.tuning import probe_settings
-from sftqa_core.training.fine_tuning import TuneResult, fine_tune
-from sftqa_core.training.optimizers import training_steps
-from sftqa_core.training.runs import RunContents, new_run_id, write_run
+from sftqa_core.training import fine_tuning, optimizers, runs, trainer, trying
 from sftqa_core.training.selection import Selection, available, needs_levels, next_to_probe, select_examples, train_pool
-from sftqa_core.training.trainer import encode_examples
-from sftqa_core.training.trying import tried_first
 from sftqa_core.workspace import Workspace
 
 
@@ -53,38 +34,38 @@ class TrainingRun:
         self.settings = settings
         self.token = token
         self.reporter = reporter
-        self.prober = prober or Prober(open_for(settings.model, settings.source), probe_settings(settings), reporter)
+        self.prober = prober or Prober(profiles.open_for(settings.model, settings.source), probe_settings(settings), reporter)
         self.source = self.prober.source
         self.seconds: dict[str, float] = {}
         self._tried = False
 
     @cached_property
     def _all_facts(self) -> pd.DataFrame:
-        """The source's own table. The majority object is counted on it: what a tiny model did not read must not weaken it."""
+        """The source's own table. The majority object is counted on it, facts that a tiny model did not read included."""
         return open_source(self.settings.source).facts
 
     def finish(self) -> RunSummary:
         """Do everything and store it; returns the headline."""
         began = time.monotonic()
-        refuse_second_adapter(self.prober.card, self.settings)
-        facts = held_out_facts(self.source, self.settings)
-        require_test_facts(facts, self.source.name)
+        quantising.refuse_second_adapter(self.prober.card, self.settings)
+        facts = predictions.held_out_facts(self.source, self.settings)
+        predictions.require_test_facts(facts, self.source.name)
         with self._timed("select"):
-            selection = self.selection()  # first: a number that can't be supplied is told before anything costs time
+            selection = self.selection()  # first: a number that can't be supplied is reported before anything costs time
         self.settings = replace(self.settings, n=len(selection.facts))
-        encode_examples(self.prober.loaded, selection.facts, self.settings)  # what does not fit is told first, too
-        encode_questions(self.prober.loaded, facts, self.settings)
-        for note in chat_notes(self.prober.loaded.card, self.settings.prompt):
+        trainer.encode_examples(self.prober.loaded, selection.facts, self.settings)  # an example that does not fit is reported first, too
+        predictions.encode_questions(self.prober.loaded, facts, self.settings)
+        for note in chat_templates.chat_notes(self.prober.loaded.card, self.settings.prompt):
             self.reporter.log(note)
         self._try_first(selection.facts)
         with self._timed("probe"):
             levels = self.prober.levels(facts)
         before = self._base_answers(facts)
         with tempfile.TemporaryDirectory() as scratch:
-            tuned = fine_tune(self.prober.loaded, selection.facts, self.settings, Path(scratch), self.reporter, self._look())
+            tuned = fine_tuning.fine_tune(self.prober.loaded, selection.facts, self.settings, Path(scratch), self.reporter, self._look())
             self.seconds["train"] = tuned.seconds
             with self._timed("after"):
-                after = predict(tuned.loaded, facts, self.settings, self.reporter, stage="after", aliases=self.prober.aliases)
+                after = predictions.predict(tuned.loaded, facts, self.settings, self.reporter, stage="after", aliases=self.prober.aliases)
             self.settings = replace(self.settings, learning_rate=tuned.learning_rate)
             stages = {**before, "after": after}
             self._remember(len(selection.facts), len(facts))
@@ -116,23 +97,23 @@ class TrainingRun:
         """
         pool = train_pool(self.source, self.settings)
         n = len(pool) if self.settings.n == TrainSettings.ALL else self.settings.n
-        with contextlib.suppress(SettingsError):  # one that does not fit the model need not be drawn; if it is, it will be told
+        with contextlib.suppress(SettingsError):  # one that does not fit the model need not be drawn; if it is, the run reports it
             self._try_first(likely_longest(self.settings, pool, n))
 
     def _try_first(self, examples: pd.DataFrame) -> None:
-        if not self._tried and tried_first(self.prober.device, self.prober.card.parameters, self.settings.gpus):
+        if not self._tried and trying.tried_first(self.prober.device, self.prober.card.parameters, self.settings.gpus):
             self._tried = True
             try_examples(self.prober.loaded, examples, self.settings, self.reporter)
 
     def _look(self) -> Callable[[LoadedModel], dict[str, tuple[int, int]]] | None:
-        """Counts right answers to a sample of dev facts, relations in turns; None where nobody wants to look."""
+        """Counts right answers to a sample of dev facts, relations in turns; None where the settings ask for no evaluation."""
         if self.settings.eval_every is None:
             return None
-        facts = held_out_facts(self.source, self.settings, "dev").head(self.settings.eval_facts)
-        prompts = encode_questions(self.prober.loaded, facts, self.settings)
+        facts = predictions.held_out_facts(self.source, self.settings, "dev").head(self.settings.eval_facts)
+        prompts = predictions.encode_questions(self.prober.loaded, facts, self.settings)
 
         def look(tuned: LoadedModel) -> dict[str, tuple[int, int]]:
-            right = predict(tuned, facts, self.settings, stage="dev", aliases=self.prober.aliases, prompts=prompts)["correct"]
+            right = predictions.predict(tuned, facts, self.settings, stage="dev", aliases=self.prober.aliases, prompts=prompts)["correct"]
             domains = facts["domain"].reset_index(drop=True)
             return {domain: (int((domains == domain).sum()), int(right[domains == domain].sum())) for domain in DOMAINS}
 
@@ -151,22 +132,24 @@ class TrainingRun:
     def _base_answers(self, facts: pd.DataFrame) -> dict[str, pd.DataFrame]:
         """Predictions of the base model without and with examples, and of the majority object."""
         settings, loaded, aliases = self.settings, self.prober.loaded, self.prober.aliases
-        model = asked_by(loaded.fingerprint, loaded.card, settings.prompt)
+        model = chat_templates.asked_by(loaded.fingerprint, loaded.card, settings.prompt)
 
         def few_shot(stage: str) -> Callable[[], pd.DataFrame]:
-            return lambda: few_shot_predictions(loaded, facts, self.source.facts, settings, self.reporter, aliases, stage)
+            return lambda: predictions.few_shot_predictions(loaded, facts, self.source.facts, settings, self.reporter, aliases, stage)
 
-        makers = {"before": lambda: predict(loaded, facts, settings, self.reporter, stage="before", aliases=aliases)}
+        makers = {"before": lambda: predictions.predict(loaded, facts, settings, self.reporter, stage="before", aliases=aliases)}
         makers |= {stage: few_shot(stage) for stage in settings.few_shot_stages}
         answers = {}
         for stage, make in makers.items():
             with self._timed(stage):
-                table, known = kept_predictions(stage, model, facts, self.source, settings, aliases, make, origin(loaded.card))
+                table, cached = predictions.kept_predictions(
+                    stage, model, facts, self.source, settings, aliases, make, catalogue.origin(loaded.card)
+                )
                 answers[stage] = table.assign(stage=stage)
-            if known:
+            if cached:
                 self.reporter.log(f"The base model's answers ({stage}) were cached.")
                 self.seconds[stage] = 0.0
-        answers["majority"] = majority_predictions(facts, self._all_facts, settings.match, aliases)
+        answers["majority"] = predictions.majority_predictions(facts, self._all_facts, settings.match, aliases)
         return answers
 
     def _remember(self, examples: int, facts: int) -> None:
@@ -176,8 +159,8 @@ class TrainingRun:
         work = {kind: (pieces, self.seconds.get(stage, 0.0)) for kind, (pieces, stage) in done.items()}
         for stage, shots in self.settings.few_shot_stages.items():
             if self.seconds.get(stage):  # one that was not known already
-                work["few_shot"] = (few_shot_pieces(facts, shots), self.seconds[stage])
-        remember(self.prober.loaded.fingerprint, **work)
+                work["few_shot"] = (speeds.few_shot_pieces(facts, shots), self.seconds[stage])
+        speeds.remember(self.prober.loaded.fingerprint, **work)
 
     def _store(
         self,
@@ -186,13 +169,13 @@ class TrainingRun:
         facts: pd.DataFrame,
         levels: pd.DataFrame,
         stages: dict[str, pd.DataFrame],
-        tuned: TuneResult,
+        tuned: fine_tuning.TuneResult,
         began: float,
     ) -> RunSummary:
-        run_id = new_run_id(self.settings)
+        run_id = runs.new_run_id(self.settings)
         self.seconds["eval"] = sum(self.seconds.get(stage, 0.0) for stage in ("before", *self.settings.few_shot_stages, "after"))
         self.seconds["all"] = time.monotonic() - began
-        accuracy = {stage: accuracy_by_level(table, facts, levels, self.settings.scheme) for stage, table in stages.items()}
+        accuracy = {stage: intervals.accuracy_by_level(table, facts, levels, self.settings.scheme) for stage, table in stages.items()}
         plain = facts[~facts["echo"]]
         answered = {stage: table[table["fact_id"].isin(plain["fact_id"])] for stage, table in stages.items()}
         summary = RunSummary(
@@ -202,20 +185,20 @@ class TrainingRun:
             accuracy["after"],
             {stage: accuracy[stage] for stage in (*self.settings.few_shot_stages, "majority")},
             {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
-            {stage: accuracy_by_level(table, plain, levels, self.settings.scheme) for stage, table in answered.items()},
-            fewer_shown(stages, self.settings) or None,
+            {stage: intervals.accuracy_by_level(table, plain, levels, self.settings.scheme) for stage, table in answered.items()},
+            predictions.fewer_shown(stages, self.settings) or None,
         )
-        predictions, manifest = pd.concat(stages.values(), ignore_index=True), self._manifest(selection, tuned)
-        contents = RunContents(self.settings, summary, predictions, facts, levels, selection.facts, manifest)
-        write_run(Workspace.current(), run_id, contents, scratch)
+        answers, manifest = pd.concat(stages.values(), ignore_index=True), self._manifest(selection, tuned)
+        contents = runs.RunContents(self.settings, summary, answers, facts, levels, selection.facts, manifest)
+        runs.write_run(Workspace.current(), run_id, contents, scratch)
         return summary
 
-    def _manifest(self, selection: Selection, tuned: TuneResult) -> dict[str, Any]:
+    def _manifest(self, selection: Selection, tuned: fine_tuning.TuneResult) -> dict[str, Any]:
         loaded = self.prober.loaded
-        model = asked_by(loaded.fingerprint, loaded.card, self.settings.prompt)
-        guesses = majority_objects(self._all_facts, self.prober.aliases)
+        model = chat_templates.asked_by(loaded.fingerprint, loaded.card, self.settings.prompt)
+        guesses = predictions.majority_objects(self._all_facts, self.prober.aliases)
         return {
-            "model": {**origin(loaded.card), **model.to_dict()},
+            "model": {**catalogue.origin(loaded.card), **model.to_dict()},
             "token": self.token,
             "source": {"name": self.source.name, "fingerprint": self.source.fingerprint},
             "aliases": self.prober.aliases.fingerprint(),
@@ -224,7 +207,7 @@ class TrainingRun:
             "examples": {"counts": selection.counts, "probed": selection.probed, "echo": selection.echo, "seen": tuned.examples_seen},
             "training": {
                 "steps": tuned.steps,
-                "planned_steps": training_steps(len(selection.facts), self.settings.batch_size, self.settings.epochs),
+                "planned_steps": optimizers.training_steps(len(selection.facts), self.settings.batch_size, self.settings.epochs),
                 "kept_step": tuned.kept_step,
                 "trained_parameters": tuned.trained_parameters,
                 "modules": list(tuned.modules),
@@ -233,7 +216,7 @@ class TrainingRun:
             "majority": {relation: {"answer": g.answer, "split": g.split, "facts": g.facts, "of": g.of} for relation, g in guesses.items()},
         }
 
-    @contextmanager
+    @contextlib.contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
         self.reporter.check()
         began = time.monotonic()

@@ -39,7 +39,7 @@ class Kind:
 
     find: Callable[[Path], Iterator[Path]]  # a layer's results: folders or files
     check: Callable[[Path], Iterator[tuple[Path, Exception]]]  # what is wrong with one, and with which file
-    movable: bool = True  # whether the same work makes it again once it is set aside, or nothing good is hidden by that
+    movable: bool = True  # whether it may be set aside: the same work makes it again, or nothing of value is lost
 
 
 def faults(workspace: Workspace) -> list[Fault]:
@@ -270,12 +270,12 @@ def holdings(workspace: Workspace | None = None) -> list[Holding]:
     return found
 
 
-def unreadable_results(kinds: Collection[str] = ("models", "runs"), workspace: Workspace | None = None) -> list[tuple[Path, str]]:
-    """Results of the person's that no list shows, since their manifest is damaged or of another version: the folder, and why.
+def unreadable_results() -> list[tuple[Path, str]]:
+    """The person's models and runs that no list shows, since their manifest is damaged or of another version: the folder, and why.
 
-    Reads manifests alone, some 0.1 ms each. Empty on almost every machine. All kinds: inventory.KINDS.
+    Reads manifests alone, some 0.1 ms each. Empty on almost every machine.
     """
-    return [(Path(fault.path), fault.why) for fault in manifest_faults(workspace or Workspace.current(), kinds)]
+    return [(Path(fault.path), fault.why) for fault in manifest_faults(Workspace.current(), ("models", "runs"))]
 
 
 def verify(move: bool = False, workspace: Workspace | None = None) -> tuple[int, list[Fault], list[tuple[str, str]]]:
@@ -388,8 +388,8 @@ def _old_work(root: Path, in_use: Callable[[str, str, float], bool]) -> Iterator
     yield from free
     for path in sorted((root / "models").glob(".*.unfinished/")):
         name = path.name.removeprefix(".").removesuffix(".unfinished")
-        made = (root / "models" / name / MANIFEST).exists()  # else it is all that there is of the model
-        if made and time.time() - _written(path) > KEPT_S and not in_use("pretrain", name, _written(path)):
+        finished = (root / "models" / name / MANIFEST).exists()  # else it is all that there is of the model
+        if finished and time.time() - _written(path) > KEPT_S and not in_use("pretrain", name, _written(path)):
             yield path
 
 

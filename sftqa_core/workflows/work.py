@@ -22,8 +22,7 @@ from sftqa_core.models.hub.hub_cache import hub_name
 from sftqa_core.planning.preflight import preflight, tell
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import FetchSettings, ModelCard, PretrainSettings, ProbeSettings, StudySettings, TrainSettings
-from sftqa_core.training.exporting import export_model
-from sftqa_core.training.runs import example_lines, read_run, run_of_token
+from sftqa_core.training import exporting, runs
 from sftqa_core.workflows.study_reports import study
 from sftqa_core.workspace import Workspace
 
@@ -76,12 +75,11 @@ def probe(settings: ProbeSettings, reporter: Reporter | None = None) -> ProbeRes
 def train(settings: TrainSettings, reporter: Reporter | None = None, token: str | None = None) -> records.RunSummary:
     """One fine-tuning run with its evaluation, stored as a run folder.
 
-    `token` names the wish for this run. One that was fulfilled before, by a process that died before it could say so, is not
-    fulfilled twice: its run is returned.
+    `token` identifies the request: if a process finished it and died before it could report, that run is returned.
     """
     from sftqa_core.workflows.training import TrainingRun
 
-    stored = run_of_token(token) if token else None
+    stored = runs.run_of_token(token) if token else None
     return stored.summary if stored else TrainingRun(settings, reporter or Silent(), token=token).finish()
 
 
@@ -91,7 +89,7 @@ def select(settings: TrainSettings, out: Path, reporter: Reporter | None = None)
 
     run = TrainingRun(settings, reporter or Silent())
     selection = run.selection(label=True)
-    write_bytes(out, example_lines(selection.facts).encode())
+    write_bytes(out, runs.example_lines(selection.facts).encode())
     counts = {"n": len(selection.facts), "counts": selection.counts, "probed": selection.probed}
     return {"file": str(out), **counts, "levels_by": settings.scheme.method}
 
@@ -114,8 +112,8 @@ def export(run_id: str, out: Path, merge: bool = False) -> dict[str, Any]:
 
     Raises `NotFound` for a run that is not there or kept no weights, `SettingsError`, `ArtifactDamaged`, `StorageError`.
     """
-    run = read_run(run_id)
-    folder = export_model(run, out, merge)
+    run = runs.read_run(run_id)
+    folder = exporting.export_model(run, out, merge)
     files = sorted(path.name for path in folder.iterdir())
     return {"run": run.id, "folder": str(folder), "merged": merge, "quantization": run.settings.quantization, "files": files}
 
@@ -158,20 +156,21 @@ def preload() -> None:
 
 def run_job(kind: str, settings: dict[str, Any], reporter: Reporter, token: str) -> str:
     """What a background job does; returns the name of what it made. `token`: the job's name, the same when it goes on."""
-    jobs: dict[str, Callable[[], str]] = {
-        "probe": lambda: probe(ProbeSettings.from_dict(settings), reporter).artifact,
-        "train": lambda: train(TrainSettings.from_dict(settings), reporter, token).run,
-        "study": lambda: study(StudySettings.from_dict(settings), reporter).settings.kind,
-        "pretrain": lambda: pretrain(PretrainSettings.from_dict(settings), reporter).name,
-        "fetch": lambda: fetch(FetchSettings.from_dict(settings), reporter).name,
+    jobs: dict[str, tuple[type[Any], Callable[[Any], str]]] = {
+        "probe": (ProbeSettings, lambda wanted: probe(wanted, reporter).artifact),
+        "train": (TrainSettings, lambda wanted: train(wanted, reporter, token).run),
+        "study": (StudySettings, lambda wanted: study(wanted, reporter).settings.kind),
+        "pretrain": (PretrainSettings, lambda wanted: pretrain(wanted, reporter).name),
+        "fetch": (FetchSettings, lambda wanted: fetch(wanted, reporter).name),
     }
     if kind not in jobs:
         raise SettingsError(f"A job must be one of {', '.join(jobs)}, got {kind!r}.")
-    looked_at: dict[str, type[ProbeSettings | TrainSettings | StudySettings]]
-    looked_at = {"probe": ProbeSettings, "train": TrainSettings, "study": StudySettings}
-    if kind in looked_at:  # into the log, stopping nothing: what can't be done the work itself says, with its own error
-        tell(preflight(looked_at[kind].from_dict(settings)), reporter)
+    record, work = jobs[kind]
+    wanted = record.from_dict(settings)
+    if isinstance(wanted, ProbeSettings | TrainSettings | StudySettings):
+        # into the log alone: the work itself refuses what can't be done
+        tell(preflight(wanted), reporter)
     began = time.monotonic()
-    result = jobs[kind]()
+    result = work(wanted)
     reporter.log(f"Finished in {time.monotonic() - began:.1f} s: {result}")
     return result

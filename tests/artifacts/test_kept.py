@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from sftqa_core.artifacts.kept import Kept
+from sftqa_core.artifacts import Kept
 
 
 def test_a_value_is_made_once_and_the_longest_unasked_goes_first():

@@ -5,15 +5,15 @@ import json
 import pytest
 
 from sftqa_core.cli.main import main
+from sftqa_core.models import devices
 from sftqa_core.models.devices import DeviceRam
-from sftqa_core.planning import offers as offered
 
 
 @pytest.fixture(autouse=True)
 def machine(monkeypatch, tmp_path):
     """16 GB of which 6 are free, no GPU, an empty hub cache."""
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(offered, "device_ram", lambda device: DeviceRam(6 * 10**9, 16 * 10**9) if device == "cpu" else None)
+    monkeypatch.setattr(devices, "device_ram", lambda device: DeviceRam(6 * 10**9, 16 * 10**9) if device == "cpu" else None)
 
 
 def run(capsys, *words, status=0):

@@ -9,7 +9,7 @@ import pytest
 from sftqa_core.cli.arguments import parse, probe_settings, reference, shots, study_settings, train_settings
 from sftqa_core.jsonrecord import declared
 from sftqa_core.records import StudySettings
-from sftqa_core.records.command import command_of
+from sftqa_core.records.job import command_of
 from tests.golden_settings import field_of, varied
 
 TRAIN = ("train", "--model", "m", "--n", "60")

@@ -5,7 +5,7 @@ import pytest
 
 from sftqa_core.figures.matrices import MEAN, MIX, matrix_figure
 from sftqa_core.studies import level, published
-from sftqa_core.studies.amount import MACRO
+from sftqa_core.studies.statistics import MACRO
 
 FOUR = ("never", "seldom", "often", "always")
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from sftqa_core.errors import FactsError
-from sftqa_core.knowledge.atlas import AtlasSettings, atlas_source, atlas_world, is_atlas, own_carriers
+from sftqa_core.knowledge.atlas import AtlasSettings, atlas_source, atlas_world, is_atlas
+from sftqa_core.knowledge.corpus import own_carriers
 from sftqa_core.knowledge.facts import FactSource, fact_id
 from sftqa_core.knowledge.relations import builtin_relations
 from sftqa_core.knowledge.sources import open_source

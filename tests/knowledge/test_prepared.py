@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sftqa_core.artifacts import folders as artifact_folders
+from sftqa_core import artifacts
 from sftqa_core.artifacts import read_manifest, write_folder
 from sftqa_core.knowledge import sources
 from sftqa_core.knowledge import sources as prepared
@@ -91,7 +91,7 @@ def test_another_versions_is_left_alone(file, workspace, monkeypatch):
     """It is neither read nor replaced; the person's file is read each time."""
     first = opened(file, monkeypatch)
     (folder,) = folders(workspace)
-    monkeypatch.setattr(artifact_folders, "SCHEMA", 99)
+    monkeypatch.setattr(artifacts, "SCHEMA", 99)
     pd.testing.assert_frame_equal(opened(file, monkeypatch).facts, first.facts)
     monkeypatch.undo()
     assert read_manifest(folder)["schema"] != 99

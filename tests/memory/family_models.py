@@ -7,9 +7,10 @@ most of the probability: samples share prefixes. Names and places are single tok
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import GenerationConfig, PreTrainedTokenizerFast
 
-from sftqa_core.engine import greedy as greedy_module
+from sftqa_core.engine import drawing
 from sftqa_core.engine.decoder import Decoder, Load, Read
 from sftqa_core.engine.drawing import StopCriteria
 from sftqa_core.engine.greedy import greedy
@@ -28,13 +29,14 @@ from sftqa_core.knowledge.matching import Matcher
 from sftqa_core.models.catalogue import ModelFingerprint
 from sftqa_core.models.loading import LoadedModel
 from sftqa_core.records import ModelCard, SamplerSettings
+from tests.amount import FULL
 
 END = "<|end|>"  # start, end and pad: a mask made from the pad token would hide the start
 WORDS = (*"Ada Bo Cy Paris Lima Rome was born lives in is from and the it he she city of s a x ü".split(), ".", ",")  # noqa: SIM905
 WINDOW = 5  # tokens, shorter than most prompts
 NEAR = 1e-5  # a uniform number this close to a border of the distribution function may fall on either side
 
-SETTINGS = SamplerSettings(samples=20, temperature=0.25, max_new_tokens=10, seed=3)
+SETTINGS = SamplerSettings(samples=20, temperature=0.25, max_new_tokens=10 if FULL else 6, seed=3)
 
 SIZES = {
     "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 96,
@@ -168,12 +170,18 @@ def plain_logits(loaded: LoadedModel, texts: Sequence[Sequence[int]]) -> torch.T
     return torch.stack([found[at] for at in range(len(texts))])
 
 
-def generated(loaded: LoadedModel, ids: Sequence[int], limit: int) -> list[int]:
-    """Tokens of transformers' own greedy `generate`."""
-    prompt = torch.tensor([list(ids)])
+def generated(loaded: LoadedModel, prompts: Iterable[tuple[int, ...]], limit: int) -> dict[tuple[int, ...], list[int]]:
+    """Tokens of transformers' own greedy `generate` after each prompt, up to its end token; those of one length together."""
     config = GenerationConfig(do_sample=False, eos_token_id=list(loaded.end_ids), pad_token_id=0, max_new_tokens=limit, top_k=0)
-    out = loaded.model.generate(input_ids=prompt, attention_mask=torch.ones_like(prompt), generation_config=config)
-    return out[0, prompt.shape[1] :].tolist()
+    found = {}
+    for length, alike in groupby(sorted(set(prompts), key=len), key=len):
+        together = list(alike)
+        ids = torch.tensor(together)
+        out = loaded.model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=config)
+        for prompt, tokens in zip(together, out[:, length:].tolist(), strict=True):
+            ends = [at for at, token in enumerate(tokens) if token in loaded.end_ids]
+            found[prompt] = tokens[: ends[0] + 1] if ends else tokens
+    return found
 
 
 @dataclass(frozen=True)
@@ -240,12 +248,18 @@ def untraced(
 
 
 class Wandering(Decoder[tuple[int, ...]]):
-    """Rows that split, wait and stop without regard to the logits, while prompts come and go. `worst`: how far logits were off."""
+    """Rows that split, wait and stop without regard to the logits, while prompts come and go."""
 
     def __init__(self, loaded: LoadedModel, load: Load, steps: int):
         self.loaded, self.rng = loaded, np.random.default_rng(0)
-        self.worst, self.turn, self.seen = 0.0, 0, Counter[str]()
+        self.turn, self.seen = 0, Counter[str]()
+        self.texts_read, self.logits_read = list[tuple[int, ...]](), list[torch.Tensor]()
         super().__init__(PackedModel(loaded), load, steps, "")
+
+    def worst(self) -> float:
+        """How far the logits of all passes were off; compared at once, so that the model reads the texts of one length together."""
+        own = plain_logits(self.loaded, self.texts_read)
+        return float((torch.cat(self.logits_read).float() - own.float()).abs().max())
 
     def texts(self, item: tuple[int, ...]) -> list[tuple[int, ...]]:
         """See `Decoder`."""
@@ -257,13 +271,13 @@ class Wandering(Decoder[tuple[int, ...]]):
         return rows if len(rows) else np.arange(len(self.place))
 
     def advance(self, reads: list[Read]) -> list[int]:
-        """Compare, then go on anyhow; returns one number a prompt that is over."""
+        """Remember what was read, then go on anyhow; returns one number a prompt that is over."""
         self.turn += 1
         read = np.zeros(len(self.place), dtype=bool)
         for rows, logits in reads:
             read[rows] = True
-            texts = [(*self.items[self.place[row]], *self.drawn[row, : self.depth[row]].tolist()) for row in rows.tolist()]
-            self.worst = max(self.worst, float((logits.float() - plain_logits(self.loaded, texts).float()).abs().max()))
+            self.texts_read += [(*self.items[self.place[row]], *self.drawn[row, : self.depth[row]].tolist()) for row in rows.tolist()]
+            self.logits_read.append(logits)
         self._grow(read & (self.depth < self.max_new_tokens), logits.shape[-1])
         over = self.items.keys() - set(self.place.tolist())
         for place in over:
@@ -287,8 +301,8 @@ def rows_of(sampler, prompts, settings=SETTINGS):
 def chosen(loaded, prompts, monkeypatch, **options):
     """Texts and token ids of greedy answers; an end token is left out of the ids."""
     ids = []
-    decode = greedy_module.decode
+    decode = drawing.decode
     with monkeypatch.context() as patched:
-        patched.setattr(greedy_module, "decode", lambda tokenizer, rows: ids.extend(rows) or decode(tokenizer, rows))
+        patched.setattr(drawing, "decode", lambda tokenizer, rows: ids.extend(rows) or decode(tokenizer, rows))
         answers = greedy(loaded, [p.ids for p in prompts], SETTINGS.max_new_tokens, **options)
     return [(answer.text, answer.tokens, list(tokens)) for answer, tokens in zip(answers, ids, strict=True)]

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from sftqa_core.engine import decoder
 from sftqa_core.errors import ModelUnavailable, SettingsError
 from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.memory import probing
@@ -136,7 +137,7 @@ def test_a_damaged_part_is_passed_over(tiny, workspace, known, caplog):
 
 def test_models_that_cannot_be_packed_are_told(tiny, workspace, known, monkeypatch):
     """Only the full probe works without packed reading, and the message says so."""
-    monkeypatch.setattr(probing, "packs", lambda loaded: False)
+    monkeypatch.setattr(decoder, "packs", lambda loaded: False)
     with pytest.raises(SettingsError, match=r"method 'likelihood' can't be used\. Choose 'sampling'"):
         probe_facts(tiny, known, known.facts, settings("likelihood"), NONE, workspace)
 
@@ -144,7 +145,7 @@ def test_models_that_cannot_be_packed_are_told(tiny, workspace, known, monkeypat
 def test_nan_logits_are_named(tiny, workspace, known, monkeypatch):
     """A damaged model is called so by the estimate too."""
     head = tiny.model.lm_head.weight
-    monkeypatch.setattr(probing, "packs", lambda loaded: True)
+    monkeypatch.setattr(decoder, "packs", lambda loaded: True)
     monkeypatch.setattr(tiny.model.lm_head, "forward", lambda hidden: hidden @ (head.T * float("nan")))
     with pytest.raises(ModelUnavailable, match="logits are not numbers"):
         probe_facts(tiny, known, known.facts, settings("likelihood"), NONE, workspace)

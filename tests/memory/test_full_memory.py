@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from sftqa_core.engine import drawing
 from sftqa_core.engine import greedy as greedy_module
 from sftqa_core.engine import packed as segments
-from sftqa_core.engine import sampling as shared_prefix
 from sftqa_core.engine.greedy import greedy
 from sftqa_core.engine.packed import PackedModel
 from sftqa_core.engine.sampling import make_sampler
@@ -76,11 +76,11 @@ def test_full_memory_goes_on_with_fewer(windowed, whole, most, monkeypatch):
     assert sum(size > most for size in tried) <= 6  # a size that failed is not tried again and again
 
 
-MOMENTS = (1, 3, 8, 21)
+MOMENTS = (1, 3, 8, 2 * SETTINGS.max_new_tokens + 1)  # calls; the last one late on the way
 
 
 @pytest.mark.parametrize("call", MOMENTS)
-@pytest.mark.parametrize(("owner", "name"), [(PackedModel, "read"), (segments, "attention"), (shared_prefix, "draw_tokens")])
+@pytest.mark.parametrize(("owner", "name"), [(PackedModel, "read"), (segments, "attention"), (drawing, "draw_tokens")])
 def test_full_memory_at_any_moment_loses_no_completion(windowed, whole, owner, name, call, monkeypatch):
     """Memory that is full once, in a layer, after a pass or while drawing, costs no prompt and doubles none."""
     prompts = prompts_of(windowed)

@@ -13,6 +13,7 @@ from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.memory import probing
 from sftqa_core.memory.probing import probe_facts
 from sftqa_core.memory.scores import LEVELS
+from sftqa_core.models import devices
 from sftqa_core.progress import Silent
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings
 from tests.memory.memory_world import knowing_sampler, source_of
@@ -228,7 +229,7 @@ def test_no_facts_give_an_empty_table(tiny, workspace):
 def test_memory_is_given_back_with_every_part(tiny, workspace, monkeypatch):
     """What is freed does not stay with the process until a probe of thousands of facts ends: asked for at each part on disk."""
     asked = []
-    monkeypatch.setattr(probing, "return_freed_ram", lambda: asked.append(len(list((workspace.root / "completions").rglob("part-*")))))
+    monkeypatch.setattr(devices, "return_freed_ram", lambda: asked.append(len(list((workspace.root / "completions").rglob("part-*")))))
     monkeypatch.setattr(probing, "_PART_FACTS", ((1 << 62, 2),))
     source = source_of(5)
     probe_facts(tiny, source, source.facts, ProbeSettings("tiny", "test", scheme=SETTINGS.scheme), NONE, workspace)

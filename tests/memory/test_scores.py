@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from statsmodels.stats.proportion import proportion_confint
 
 from sftqa_core.engine.wanted_facts import wanted_facts
 from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.knowledge.aliases import Aliases
-from sftqa_core.memory.scores import judge, level_of, matched_answers, samples_interval, split_scores, templates_interval
+from sftqa_core.memory.scores import judge, level_of, matched_answers, samples_interval, share_interval, split_scores, templates_interval
 from sftqa_core.records import LevelScheme
 from tests.memory.memory_world import source_of
 
@@ -108,3 +109,13 @@ def test_seen_and_unseen_templates_have_scores_of_their_own():
     assert level_of([8 / 20, 10 / 30], LevelScheme()).tolist() == [2, 2]
     for unknown in ({}, {"P19": []}):
         assert all(np.isnan(part).all() for part in split_scores(hits, np.array([2, 3]), np.array([10, 10]), relations, unknown).values())
+
+
+def test_a_shares_interval_is_statsmodels_to_the_last_bit():
+    """Of whole counts and of effective ones, alone and together: levels that were stored before keep their ends."""
+    counts = [(count, n) for n in (1, 2, 38, 210, 5_000) for count in range(0, n + 1, max(1, n // 40))]
+    assert [tuple(map(float, share_interval(*pair))) for pair in counts] == [proportion_confint(*pair, method="wilson") for pair in counts]
+    rng = np.random.default_rng(0)
+    effective = rng.random(10_000) * 5_000 + 1
+    hits = rng.random(10_000) * effective
+    assert np.array_equal(share_interval(hits, effective), proportion_confint(hits, effective, method="wilson"))

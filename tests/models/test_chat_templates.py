@@ -10,9 +10,11 @@ import pytest
 from transformers import AutoTokenizer
 
 from sftqa_core.errors import ModelUnavailable, SettingsError
+from sftqa_core.models import chat_child
 from sftqa_core.models.catalogue import ModelFingerprint, folder_card
 from sftqa_core.models.chat_templates import ChatTemplate, asked_by, chat_notes, chat_template, layout, require_chat_template
 from sftqa_core.records import PROMPTS, ModelCard
+from tests.amount import FULL
 from tests.chats import FAMILIES, HOSTILE, tokenizer_of
 
 CHATML, LLAMA3 = FAMILIES["chatml with a default system text"], FAMILIES["llama 3, dated"]
@@ -88,15 +90,19 @@ def test_templates_that_are_no_text_are_named(tiny_folder, tmp_path):
 
 
 @pytest.mark.parametrize(("template", "told"), HOSTILE.items(), ids=[text[:30] for text in HOSTILE])
-def test_hostile_templates_are_a_sentence(template, told):
+def test_hostile_templates_are_a_sentence(template, told, monkeypatch):
     """Endless loops, floods, tricks, errors and templates that change what is said end in one sentence with what to do."""
+    assert chat_child.CPU_S == 5
+    if not FULL:
+        monkeypatch.setattr(chat_child, "CPU_S", 1)
     with pytest.raises(SettingsError) as error:
         layout(ChatTemplate(template))
     (sentence,) = error.value.problems
-    assert told in sentence
+    assert told.replace("5 s", f"{chat_child.CPU_S} s") in sentence
     assert sentence.endswith("Choose prompt qa or plain, or write your own.")
 
 
+@pytest.mark.anew
 def test_what_a_hostile_template_takes_is_spent_once(monkeypatch):
     """Asked again, the reason is known without rendering."""
     template = ChatTemplate("{{ raise_exception('once') }}")
@@ -106,6 +112,7 @@ def test_what_a_hostile_template_takes_is_spent_once(monkeypatch):
         monkeypatch.setattr("subprocess.Popen", lambda *_, **__: pytest.fail("rendered again"))
 
 
+@pytest.mark.anew
 def test_the_renderer_is_given_nothing_but_the_template(monkeypatch):
     """No token, no home and no other word of the environment reaches the process that renders."""
     seen = {}

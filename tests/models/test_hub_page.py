@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from sftqa_core.artifacts.kept import Kept
+from sftqa_core.artifacts import Kept
 from sftqa_core.errors import ModelUnavailable
 from sftqa_core.models.hub import fetch as hub_page
 from sftqa_core.models.hub.fetch import HubAnswer, ask_hub, has_token

@@ -152,7 +152,7 @@ def test_a_model_in_4_bits_of_its_own_is_told_before_and_when_it_is_loaded(tiny_
 
 def test_an_adapter_gets_no_second_one(monkeypatch):
     """In 4 bits it stays beside its model; asking it is fine."""
-    monkeypatch.setattr(quantising, "base_card", lambda card: SimpleNamespace(name="base"))
+    monkeypatch.setattr("sftqa_core.models.catalogue.base_card", lambda card: SimpleNamespace(name="base"))
     with pytest.raises(SettingsError, match=r"Merge it first \(sftqa export --merge\), or choose quantization none"):
         quantising.refuse_second_adapter(find_model(MODEL), TrainSettings("m", method="lora", quantization="nf4"))
     quantising.refuse_second_adapter(find_model(MODEL), TrainSettings("m", method="lora", quantization="nf4", n=0))

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from pages._ui import catalogue_panels
+from sftqa_core.models import devices
 from sftqa_core.models.devices import DeviceRam
 from sftqa_core.models.lists import added_models, keep_added
 from sftqa_core.planning import offers as offered
@@ -18,8 +19,8 @@ LLAMA = "meta-llama/Llama-3.2-1B"
 def machine(monkeypatch, tmp_path):
     """16 GB of which 6 are free, no GPU, an empty hub cache, no login."""
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(offered, "device_ram", lambda device: DeviceRam(6 * 10**9, 16 * 10**9) if device == "cpu" else None)
-    monkeypatch.setattr(offered, "resolve_device", lambda setting: setting if setting != "auto" else "cpu")
+    monkeypatch.setattr(devices, "device_ram", lambda device: DeviceRam(6 * 10**9, 16 * 10**9) if device == "cpu" else None)
+    monkeypatch.setattr(devices, "resolve_device", lambda setting: setting if setting != "auto" else "cpu")
     monkeypatch.setattr(offered, "has_token", lambda: False)
 
 

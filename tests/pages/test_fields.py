@@ -9,7 +9,8 @@ import pytest
 
 from pages._ui import fields, forms
 from sftqa_core.jsonrecord import declared
-from sftqa_core.records import MAX_SEED, TrainSettings
+from sftqa_core.records import TrainSettings
+from sftqa_core.records.schemes import MAX_SEED
 from tests.pages import standin
 from tests.pages.conftest import words
 from tests.pages.test_pages import button, charts

@@ -7,7 +7,8 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 from sftqa_core.records import TrainSettings
-from sftqa_core.studies.amount import CURVE, IN_CONTEXT, MACRO, NATURAL, curve, enough, in_context
+from sftqa_core.studies.amount import CURVE, IN_CONTEXT, curve, enough, in_context
+from sftqa_core.studies.statistics import MACRO, NATURAL
 from tests.studies.small_study import FOUR, answers, facts_of, only, outcomes_of, right, run
 
 FACTS = facts_of((40, 40, 40, 40, 80))

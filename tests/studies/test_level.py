@@ -5,9 +5,8 @@ import pandas as pd
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
-from sftqa_core.studies.amount import MACRO, NATURAL
 from sftqa_core.studies.level import MATRIX, MIX, best_rows, composition, matrix, retest
-from sftqa_core.studies.statistics import holm
+from sftqa_core.studies.statistics import MACRO, NATURAL, holm
 from tests.studies.small_study import FOUR, TWO, answers, facts_of, only, outcomes_of, right, run
 
 FACTS = facts_of((40, 40), ("in",))

@@ -1,4 +1,4 @@
-"""A training's process (training/distributed/process.py) where accelerate uses FSDP on the processor, though it does so on GPUs only."""
+"""A training's process (training/distributed.py) where accelerate uses FSDP on the processor, though it does so on GPUs only."""
 
 from multiprocessing.connection import Connection
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from accelerate import state
 from accelerate.utils import DistributedType
 
-from sftqa_core.training.distributed import process
+from sftqa_core.training import distributed as process
 
 _init = state.AcceleratorState.__init__
 
@@ -18,6 +18,6 @@ def _also_on_the_processor(self: Any, *arguments: Any, fsdp_plugin: Any = None, 
 
 
 def take_part(rank: int, connection: Connection, work: process.Work) -> None:
-    """As process.py does."""
+    """As the training does it."""
     state.AcceleratorState.__init__ = _also_on_the_processor  # type: ignore[method-assign]
     process.take_part(rank, connection, work)

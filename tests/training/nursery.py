@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 
 START = "forkserver"
 CONTEXT = multiprocessing.get_context(START)
-CONTEXT.set_forkserver_preload(["sftqa_core.training.distributed.process", "sftqa_core.training.fine_tuning", "tests.tiny"])
+CONTEXT.set_forkserver_preload(["sftqa_core.training.distributed", "sftqa_core.training.fine_tuning", "tests.tiny"])
 
 
 class Forked:

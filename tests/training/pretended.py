@@ -29,7 +29,7 @@ def killed(number: int) -> None:
 
 def ends_with_parent(rank: int, connection: Connection) -> None:
     """Sends its id and does nothing but what every process of a training does beside its work."""
-    from sftqa_core.training.distributed.process import end_with_parent
+    from sftqa_core.training.distributed import end_with_parent
 
     connection.send(os.getpid())
     end_with_parent()
@@ -37,7 +37,7 @@ def ends_with_parent(rank: int, connection: Connection) -> None:
 
 def starts_and_is_killed(connection: Connection) -> None:
     """Sends the id of a process that it has started, and is killed."""
-    from sftqa_core.training.distributed import group as several
+    from sftqa_core.training import distributed as several
     from tests.training import nursery
 
     several._START = nursery.START

@@ -16,8 +16,8 @@ from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.footprint import Shape, TuningStep
 from sftqa_core.models.footprint import weight_bytes as weights_of
 from sftqa_core.models.loading import load_model
+from sftqa_core.training import distributed as several
 from sftqa_core.training import unfinished
-from sftqa_core.training.distributed import group as several
 from sftqa_core.training.encoding import IGNORED
 from sftqa_core.training.fine_tuning import fine_tune
 from sftqa_core.training.objectives import PLAIN, Objective, objective_of

@@ -15,7 +15,7 @@ from sftqa_core.errors import ArtifactDamaged, NotFound
 from sftqa_core.evaluation.intervals import accuracy_by_level
 from sftqa_core.evaluation.predictions import score_texts
 from sftqa_core.records import PROMPTS, LevelScheme, PromptFormat, RunSummary, SamplerSettings, TrainSettings
-from sftqa_core.records.command import command_of
+from sftqa_core.records.job import command_of
 from sftqa_core.training.runs import RunContents, list_runs, new_run_id, read_run, write_run
 from sftqa_core.training.selection import select_examples
 from tests.small import level_table, small_source

@@ -16,8 +16,8 @@ from sftqa_core.errors import OutOfMemory, SettingsError, SftqaError, Stopped
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.loading import load_model
 from sftqa_core.progress import Silent
-from sftqa_core.training.distributed import group as several
-from sftqa_core.training.distributed.process import Share, together_arguments
+from sftqa_core.training import distributed as several
+from sftqa_core.training.distributed import Share, together_arguments
 from sftqa_core.training.encoding import IGNORED
 from sftqa_core.training.fine_tuning import fine_tune
 from sftqa_core.training.trainer import Collator

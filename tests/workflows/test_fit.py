@@ -12,9 +12,9 @@ from sftqa_core.knowledge.sources import open_source
 from sftqa_core.models import devices, quantising
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.devices import DeviceRam
-from sftqa_core.planning import fit as planned
 from sftqa_core.planning.fit import Estimator, Fit, gigabytes, smaller_footprint, verdict
 from sftqa_core.records import ModelCard, PretrainSettings, ProbeSettings, StudySettings, TrainSettings
+from sftqa_core.training import objectives
 from sftqa_core.training.objectives import Objective
 
 GB = 10**9
@@ -26,7 +26,7 @@ def ram(monkeypatch: pytest.MonkeyPatch):
     """Pretend this much RAM, free and in all."""
 
     def pretend(free: float, total: float) -> None:
-        monkeypatch.setattr(planned, "device_ram", lambda device: DeviceRam(int(free), int(total)))
+        monkeypatch.setattr(devices, "device_ram", lambda device: DeviceRam(int(free), int(total)))
 
     return pretend
 
@@ -81,8 +81,7 @@ def test_weights_in_4_bits_come_before_the_processor(monkeypatch: pytest.MonkeyP
     least = TrainSettings(MODEL, method="lora", batch_size=1, gradient_checkpointing=True, device="cpu").to_dict()
     assert smaller_footprint("train", least) == {"quantization": "nf4"}
     assert smaller_footprint("train", {**least, "quantization": "nf4"}) is None
-    for module in (planned, devices):
-        monkeypatch.setattr(module, "resolve_device", lambda setting: "cpu" if setting == "cpu" else "mps")
+    monkeypatch.setattr(devices, "resolve_device", lambda setting: "cpu" if setting == "cpu" else "mps")
     assert smaller_footprint("train", {**least, "device": "auto"}) is None
 
 
@@ -133,7 +132,7 @@ def test_a_smaller_footprint_changes_one_setting_at_a_time(kind, settings, less)
 
 def test_the_processor_is_the_last_way_out_of_a_full_gpu(monkeypatch: pytest.MonkeyPatch):
     """Where the setting stands for a GPU; and never where it is the processor already."""
-    monkeypatch.setattr(planned, "resolve_device", lambda setting: "cpu" if setting == "cpu" else "cuda")
+    monkeypatch.setattr(devices, "resolve_device", lambda setting: "cpu" if setting == "cpu" else "cuda")
     least = TrainSettings(MODEL, method="lora", batch_size=1, gradient_checkpointing=True).to_dict()
     assert smaller_footprint("train", least) == {"device": "cpu"}
     assert smaller_footprint("train", {**least, "device": "cpu"}) is None
@@ -197,7 +196,7 @@ def test_a_study_tells_the_run_that_needs_most(ram, workspace):
 
 def test_several_gpus_are_told_and_batches_stay_divisible(ram, monkeypatch: pytest.MonkeyPatch):
     """The estimate is that of each; less memory keeps a multiple of them; the processor takes one process."""
-    monkeypatch.setattr(planned, "resolve_device", lambda setting: "cpu" if setting == "cpu" else "cuda")
+    monkeypatch.setattr(devices, "resolve_device", lambda setting: "cpu" if setting == "cpu" else "cuda")
     ram(8 * GB, 16 * GB)
     source = open_source("atlas")
     probing = Estimator(find_model(MODEL), "cuda").probing(source, source.facts.head(3), ProbeSettings(MODEL).scheme, None, 2)
@@ -224,7 +223,7 @@ def test_what_an_objective_needs_beside_the_model_is_counted(ram, monkeypatch):
     train, test = (source.facts[source.facts["split"] == split].head(300) for split in ("train", "test"))
 
     def training(objective):
-        monkeypatch.setattr(planned, "objective_of", lambda settings: objective)
+        monkeypatch.setattr(objectives, "objective_of", lambda settings: objective)
         return Estimator(find_model(MODEL), "cpu").training(settings, train, test, 60)
 
     three, five = training(Taught(3 * GB)), training(Taught(5 * GB))

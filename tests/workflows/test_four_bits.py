@@ -17,7 +17,7 @@ from sftqa_core.memory.speeds import measured, remember
 from sftqa_core.models.catalogue import ModelFingerprint
 from sftqa_core.planning.preflight import device_check
 from sftqa_core.records import ProbeSettings, StudySettings, TrainSettings
-from sftqa_core.records.command import command_of
+from sftqa_core.records.job import command_of
 from sftqa_core.studies.cells import canonical
 from tests.four_bits import needs_bitsandbytes
 from tests.workflows.test_training import SCHEME, settings

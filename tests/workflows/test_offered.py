@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sftqa_core.errors import ModelUnavailable, NotFound, SettingsError
-from sftqa_core.models import quantising
+from sftqa_core.models import devices, quantising
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.devices import DeviceRam
 from sftqa_core.models.lists import added_models, hub_models
@@ -24,8 +24,8 @@ GB = 10**9
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """16 GB of which 6 are free, no GPU, an empty hub cache and no login."""
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(offered, "resolve_device", lambda setting: "cpu")
-    monkeypatch.setattr(offered, "device_ram", lambda device: DeviceRam(6 * GB, 16 * GB))
+    monkeypatch.setattr(devices, "resolve_device", lambda setting: "cpu")
+    monkeypatch.setattr(devices, "device_ram", lambda device: DeviceRam(6 * GB, 16 * GB))
     monkeypatch.setattr(offered, "has_token", lambda: False)
 
 
@@ -86,7 +86,7 @@ def test_what_4_bits_need_is_told_where_it_is_not_installed(monkeypatch: pytest.
     """With the command; not where 4 bits can't be had anyway, nor where the package is there."""
     monkeypatch.setattr(quantising, "find_spec", lambda name: None)
     assert offered.offered_models().lacking.endswith("pip install bitsandbytes==0.50.2.")
-    monkeypatch.setattr(offered, "resolve_device", lambda setting: "mps")
+    monkeypatch.setattr(devices, "resolve_device", lambda setting: "mps")
     assert offered.offered_models().lacking == ""
     monkeypatch.undo()
     monkeypatch.setattr(quantising, "find_spec", lambda name: object())
@@ -95,7 +95,7 @@ def test_what_4_bits_need_is_told_where_it_is_not_installed(monkeypatch: pytest.
 
 def test_apples_gpu_has_no_4_bits(monkeypatch: pytest.MonkeyPatch):
     """So nothing is told of them there."""
-    monkeypatch.setattr(offered, "resolve_device", lambda setting: "mps")
+    monkeypatch.setattr(devices, "resolve_device", lambda setting: "mps")
     small = of(offered.offered_models(), "Qwen/Qwen2-0.5B")
     assert small.need("lora") is not None
     assert small.need("lora_4bit") is None
@@ -107,7 +107,7 @@ def test_memory_of_a_gpu_that_is_not_here(monkeypatch: pytest.MonkeyPatch):
     def none(setting: str) -> str:
         raise SettingsError("no GPU")
 
-    monkeypatch.setattr(offered, "resolve_device", none)
+    monkeypatch.setattr(devices, "resolve_device", none)
     table = offered.offered_models("cuda")
     assert (table.device, table.free, table.total) == ("cuda", None, None)
     llama = of(table, "meta-llama/Llama-2-7b-hf")

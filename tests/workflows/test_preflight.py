@@ -17,7 +17,6 @@ from sftqa_core.models import devices
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.devices import DeviceRam
 from sftqa_core.models.hub.fetch import HubAnswer
-from sftqa_core.planning import fit as planned
 from sftqa_core.planning import preflight as looking
 from sftqa_core.planning import preflight_model
 from sftqa_core.planning.fit import Fit
@@ -190,7 +189,7 @@ def test_a_model_that_the_hub_has_is_looked_at_as_far_as_that_goes(hub, disk, mo
     """Size, licence and login; its tokenizer and its context are unknown, its memory is told by its size."""
     disk(500 * GB)
     hub(HubAnswer(3 * GB, 1_500_000_000, "apache-2.0", False, chat_template=True))
-    monkeypatch.setattr(looking, "device_ram", lambda device: DeviceRam(40 * GB, 64 * GB))
+    monkeypatch.setattr(devices, "device_ram", lambda device: DeviceRam(40 * GB, 64 * GB))
     found = points(replace(RUN, model="owner/Name-Instruct", method="lora"))
     assert found["model"].said == "owner/Name-Instruct is not on this machine yet; the hub has it, 3.0 GB to download."
     assert (found["licence"].said, found["access"].said) == ("Licence: apache-2.0.", "It can be downloaded without a login.")
@@ -219,7 +218,7 @@ def test_a_download_without_room_is_a_problem(hub, disk):
 def test_a_size_that_the_machine_cannot_hold_is_a_problem(hub, monkeypatch):
     """By the number of parameters alone."""
     hub(HubAnswer(140 * GB, 70 * GB, "llama2", False))
-    monkeypatch.setattr(looking, "device_ram", lambda device: DeviceRam(40 * GB, 64 * GB))
+    monkeypatch.setattr(devices, "device_ram", lambda device: DeviceRam(40 * GB, 64 * GB))
     found = points(replace(RUN, model="owner/name"))["memory"]
     assert (found.state, found.fix) == ("problem", "Choose a smaller model or LoRA.")
     assert found.said.endswith("of RAM; there is 64 GB in total.")
@@ -388,7 +387,7 @@ def test_ram_that_suffices_may_suffice_or_does_not(monkeypatch):
     )
     assert footprint_check(replace(tight, least=17 * GB), "cpu").state == "problem"
     assert footprint_check(replace(plain, needed=None), "cpu").state == "unknown"
-    monkeypatch.setattr(planned, "device_ram", lambda device: DeviceRam(int(0.3 * GB), int(0.5 * GB)))
+    monkeypatch.setattr(devices, "device_ram", lambda device: DeviceRam(int(0.3 * GB), int(0.5 * GB)))
     found = workflows.preflight(RUN)
     assert [check.name for check in found.of("problem")] == ["memory"]
 

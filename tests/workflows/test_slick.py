@@ -12,7 +12,7 @@ from sftqa_core.memory.prober import Prober, chosen_facts
 from sftqa_core.memory.profiles import open_for
 from sftqa_core.progress import Silent
 from sftqa_core.records import PAPER, SLICK, ProbeSettings, SamplerSettings, StudySettings, TrainSettings, with_cutoffs
-from sftqa_core.records.command import command_of
+from sftqa_core.records.job import command_of
 
 SMALL = replace(SLICK, contexts=2, shots=1, sampling=replace(SLICK.sampling, samples=3, max_new_tokens=4))
 FEW = replace(PAPER, sampling=SamplerSettings(samples=2, max_new_tokens=4))

@@ -11,6 +11,7 @@ from sftqa_core.memory.profiles import open_for
 from sftqa_core.planning.fit import likely_longest
 from sftqa_core.progress import Silent
 from sftqa_core.records import LevelScheme, PromptFormat, SamplerSettings, StudySettings, TrainSettings
+from sftqa_core.training import trying
 from sftqa_core.training.selection import train_pool
 from sftqa_core.workflows import training
 
@@ -33,7 +34,7 @@ def settings(world: str, **changes) -> TrainSettings:
 @pytest.fixture
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a GPU."""
-    monkeypatch.setattr(training, "tried_first", lambda *of: True)
+    monkeypatch.setattr(trying, "tried_first", lambda *of: True)
 
 
 def tried(log: Log) -> list[str]:
@@ -43,7 +44,7 @@ def tried(log: Log) -> list[str]:
 def test_a_run_with_a_trial_has_the_numbers_of_one_without(world, workspace, monkeypatch):
     """Curve and answers; the log tells what it took beside what was expected."""
     plain, log = workflows.train(settings(world)), Log()
-    monkeypatch.setattr(training, "tried_first", lambda *of: True)
+    monkeypatch.setattr(trying, "tried_first", lambda *of: True)
     after = workflows.train(settings(world), log)
     assert tried(log)[0].startswith("Tried one step on the 4 longest examples (up to ")
     assert "were expected (" in tried(log)[0]

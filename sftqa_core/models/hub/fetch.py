@@ -1,8 +1,8 @@
 """Fetch a model from the hub: safetensors and settings only, never code. And what the hub says of a model before it is fetched.
 
-First one short question: which commit, which files, how large. Then a process of its own (fetch_child.py) fetches that commit, so that a
-standstill ends and a person can stop it at any moment. What came is compared with what was promised, and only then is the branch or
-tag noted as being here (hub_cache.py): half a download is never a model, and the next try goes on with the files that are missing.
+One short request asks which commit, which files, how large. A process of its own (fetch_child.py) then fetches that commit, so that a
+standstill ends and a person can stop it at any moment. The files are compared with what the hub promised, and only then is the branch
+or tag noted as being here (hub_cache.py): half a download is never a model, and the next try fetches the files that are missing.
 
 The client's own `snapshot_download(dry_run=True)` and `verify_repo_checksums` are not used. The dry run asks for the commit, the list of
 files and every missing file in turn, without our limit of time, hides why the hub refused, takes a file that was cut off for whole, and
@@ -22,9 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from sftqa_core import errors
-from sftqa_core.artifacts import in_words, sha256
-from sftqa_core.artifacts.kept import Kept
-from sftqa_core.errors import ModelUnavailable, SftqaError, StorageError, first_line
+from sftqa_core.artifacts import Kept, in_words, sha256
 from sftqa_core.jsonrecord import shown
 from sftqa_core.models.hub.hub_cache import HubName, commit_of, hub_cache, hub_errors, hub_name, is_whole, keep_reference, wanted_file
 from sftqa_core.models.model_files import ADAPTER_CONFIG, CONFIG, ModelFolder
@@ -41,7 +39,7 @@ _SPARE_BYTES = 50_000_000  # that a disk should have left afterwards
 
 @dataclass(frozen=True)
 class Promised:
-    """What the hub has of a model at one commit, of the files that are fetched."""
+    """The files of a model that the hub has at one commit, as far as they are fetched."""
 
     name: HubName
     commit: str
@@ -50,7 +48,7 @@ class Promised:
 
     @property
     def folder(self) -> Path:
-        """Where they come to lie."""
+        """Where they are kept on this machine."""
         return self.name.folder / "snapshots" / self.commit
 
     def missing(self) -> list[str]:
@@ -61,16 +59,15 @@ class Promised:
 def download(name: str, reporter: Reporter | None = None) -> Path:
     """The folder of hub model `name`, maybe with @revision, at the commit that this is on the hub now; fetched if it is not here whole.
 
-    Raises `ModelUnavailable` when the hub can't be reached, doesn't know it, wants a login or patience, has no safetensors, or sends
-    something else than it promised; `StorageError` when the disk refuses; `Stopped` through the reporter.
+    Raises `ModelUnavailable` when the hub can't be reached, doesn't know it, asks for a login or a wait, has no safetensors, or sends
+    other files than it promised; `StorageError` when the disk refuses; `Stopped` through the reporter.
     """
     hub, reporter = as_hub_name(name), reporter or Silent()
     promised = ask(hub)
     _discard(promised, [file for file in promised.missing() if os.path.lexists(promised.folder / file)])
-    missing = promised.missing()
-    if missing:
-        _require_room(promised, missing)
+    if missing := promised.missing():
         size = sum(promised.sizes[file] or 0 for file in missing)
+        _require_room(promised, size)
         reporter.log(f"Fetching {hub} from the hub, commit {promised.commit}: {len(missing)} files, {in_words(size)}.")
         _fetch(promised, missing, size, reporter)
     _require_promised(promised, missing, reporter)
@@ -83,12 +80,12 @@ def ask(hub: HubName, info: Any = None) -> Promised:
     info = info or model_info(hub)
     files = [entry for entry in info.siblings or () if wanted_file(entry.rfilename)]
     if not any(entry.rfilename.endswith(".safetensors") for entry in files):
-        raise ModelUnavailable(
+        raise errors.ModelUnavailable(
             f"{hub} has no safetensors weights on the hub, and other formats can run code when they are opened. "
             "Look for a converted copy, or convert it where you trust it and pick that folder."
         )
     if not {CONFIG, ADAPTER_CONFIG} & {entry.rfilename for entry in files}:
-        raise ModelUnavailable(
+        raise errors.ModelUnavailable(
             f"{hub} has weights on the hub but no {CONFIG}, so it can't be loaded. Look for a copy in the transformers layout."
         )
     sizes = {entry.rfilename: entry.size if isinstance(entry.size, int) else None for entry in files}
@@ -101,21 +98,20 @@ def model_info(hub: HubName) -> Any:
     Raises `ModelUnavailable`.
     """
     with hub_errors(str(hub)):
-        from huggingface_hub import HfApi
-        from huggingface_hub.constants import HF_HUB_OFFLINE
+        from huggingface_hub import HfApi, constants
         from huggingface_hub.errors import OfflineModeIsEnabled
 
-        if HF_HUB_OFFLINE:
+        if constants.HF_HUB_OFFLINE:
             raise OfflineModeIsEnabled("offline")
         try:
             info = HfApi().model_info(hub.repository, revision=hub.revision, timeout=ASK_S, files_metadata=True)
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError):  # the client takes whatever comes for the hub's answer
-            raise ModelUnavailable(
+            raise errors.ModelUnavailable(
                 f"The answer to the request for {hub} did not come from the hub: a login page of the network, or a proxy, may be in "
                 "between. Open a web page in a browser here, or check HF_ENDPOINT, then try again."
             ) from None
     if not isinstance(info.sha, str) or HubName(hub.repository, info.sha).commit is None:
-        raise ModelUnavailable(f"The hub does not say which commit of {hub} it has (got {shown(info.sha)}), so it can't be fetched.")
+        raise errors.ModelUnavailable(f"The hub does not say which commit of {hub} it has (got {shown(info.sha)}), so it can't be fetched.")
     return info
 
 
@@ -123,22 +119,21 @@ def as_hub_name(name: str) -> HubName:
     """`hub_name`, where nothing else can be meant. Raises `ModelUnavailable`."""
     hub = hub_name(name)
     if hub is None:
-        raise ModelUnavailable(f"{shown(name)} is not a hub id, which has the form owner/name, optionally with @revision.")
+        raise errors.ModelUnavailable(f"{shown(name)} is not a hub id, which has the form owner/name, optionally with @revision.")
     return hub
 
 
 def lacks_room(free: int, size: int) -> bool:
-    """Whether a disk with so many bytes free is too full for `size` bytes more; what writes nothing has room."""
+    """Whether a disk with so many bytes free is too full for `size` bytes more; nothing more always fits."""
     return size > 0 and free < size + _SPARE_BYTES
 
 
-def _require_room(promised: Promised, missing: list[str]) -> None:
-    wanted, place = sum(promised.sizes[file] or 0 for file in missing), hub_cache()
-    there = next(folder for folder in (place, *place.parents) if folder.exists())
+def _require_room(promised: Promised, size: int) -> None:
+    there = next(folder for folder in (hub_cache(), *hub_cache().parents) if folder.exists())
     free = shutil.disk_usage(there).free
-    if lacks_room(free, wanted):
-        raise StorageError(
-            f"{promised.name} takes {in_words(wanted)}, but {in_words(free)} is free in {there}. Free some space, or set "
+    if lacks_room(free, size):
+        raise errors.StorageError(
+            f"{promised.name} takes {in_words(size)}, but {in_words(free)} is free in {there}. Free some space, or set "
             "HF_HOME to a folder on another disk, then start it again.",
             errno.ENOSPC,
         )
@@ -153,14 +148,14 @@ def _fetch(promised: Promised, missing: list[str], size: int, reporter: Reporter
     finally:
         _sweep(promised.name)
     if "error" in end:
-        kind = getattr(errors, str(end.get("kind")), ModelUnavailable)
-        raise StorageError(end["error"], end.get("number")) if kind is StorageError else kind(end["error"])
+        kind = getattr(errors, str(end.get("kind")), errors.ModelUnavailable)
+        raise errors.StorageError(end["error"], end.get("number")) if kind is errors.StorageError else kind(end["error"])
     phase.tell(phase.total - phase.done)
 
 
 def _watched(promised: Promised, lines: queue.Queue[dict[str, Any]], phase: Phase) -> dict[str, Any]:
     """What the process says at its end. Raises `ModelUnavailable` after STILL_S without a byte, `Stopped`."""
-    lay, since_s, patience_s = 0, time.monotonic(), _START_S
+    bytes_before, since_s, patience_s = 0, time.monotonic(), _START_S
     while True:
         phase.reporter.check()
         try:
@@ -170,7 +165,7 @@ def _watched(promised: Promised, lines: queue.Queue[dict[str, Any]], phase: Phas
         if "folder" in message or "error" in message:
             return message
         if "ended" in message:
-            why = first_line(ChildProcessError(message["ended"]))
+            why = errors.first_line(ChildProcessError(message["ended"]))
             return {"error": f"The download process ended early ({why}). Try again."}
         if "waits_s" in message or "ready" in message:
             since_s, patience_s = time.monotonic(), message.get("waits_s", 0)
@@ -178,13 +173,14 @@ def _watched(promised: Promised, lines: queue.Queue[dict[str, Any]], phase: Phas
             phase.reporter.log(f"The hub asks to wait {message['waits_s']} s.")
         if "done" in message:
             phase.advance(max(min(message["done"], phase.total) - phase.done, 0))
-        before, lay = lay, _bytes_under_way(promised.name)  # another process may have the lock, and be the one that fetches
-        if "moved" in message or lay > before:
+        bytes_now = _bytes_under_way(promised.name)  # another process may have the lock, and be the one that fetches
+        if "moved" in message or bytes_now > bytes_before:
             since_s, patience_s = time.monotonic(), 0.0
+        bytes_before = bytes_now
         if time.monotonic() - since_s > STILL_S + patience_s:
             waits = promised.missing()
             listed = ", ".join(waits[:3]) + (f" and {len(waits) - 3} more" if len(waits) > 3 else "")
-            raise ModelUnavailable(
+            raise errors.ModelUnavailable(
                 f"Fetching {promised.name} stalled: no data came for {STILL_S:.0f} s. {listed} "
                 f"{'is' if len(waits) == 1 else 'are'} still missing. Check the connection, then try again: the download resumes."
             )
@@ -201,7 +197,7 @@ def _require_promised(promised: Promised, fetched: list[str], reporter: Reporter
     if wrong:
         came = "; ".join(_difference(promised, file) for file in wrong[:3])
         _discard(promised, wrong)
-        raise ModelUnavailable(
+        raise errors.ModelUnavailable(
             f"The download of {promised.name} does not match what the hub announced: {came}. The wrong files were deleted; try again."
         )
     folder = ModelFolder(promised.folder)
@@ -230,7 +226,7 @@ def _discard(promised: Promised, files: list[str]) -> None:
 
 
 def _sweep(name: HubName) -> None:
-    """Remove what a fetching process left when it was ended: files that nobody holds the client's lock of."""
+    """Remove what a fetching process left when it was ended: files whose lock nobody holds."""
     from filelock import FileLock, Timeout
 
     for path in (name.folder / "blobs").glob("*.incomplete"):
@@ -260,10 +256,10 @@ def present_base(card: ModelCard, base: ModelCard, reporter: Reporter | None) ->
     """The model under an adapter, at the revision that the adapter names."""
     try:
         return present(base, reporter)
-    except ModelUnavailable as error:
+    except errors.ModelUnavailable as error:
         if base.path is not None:
             raise
-        raise ModelUnavailable(f"{card.name} is an adapter on {base.name}, which is not on this machine. {error}") from error
+        raise errors.ModelUnavailable(f"{card.name} is an adapter on {base.name}, which is not on this machine. {error}") from error
 
 
 KEPT_S = 60.0  # a page asks at every change of a form, and an unreachable hub takes ASK_S to say nothing
@@ -288,19 +284,19 @@ def ask_hub(name: str) -> HubAnswer:
     Raises `ModelUnavailable` when it can't be reached, has no such model, or no safetensors of it.
     """
 
-    def ask() -> HubAnswer | SftqaError:
+    def ask() -> HubAnswer | errors.SftqaError:
         try:
             return _asked(name)
-        except SftqaError as error:
+        except errors.SftqaError as error:
             return error
 
     answer = _answers.get((name, has_token(), int(time.monotonic() // KEPT_S)), ask)
-    if isinstance(answer, SftqaError):
+    if isinstance(answer, errors.SftqaError):
         raise answer
     return answer
 
 
-_answers: Kept[HubAnswer | SftqaError] = Kept(100)
+_answers: Kept[HubAnswer | errors.SftqaError] = Kept(100)
 
 
 def has_token() -> bool:
@@ -328,7 +324,7 @@ def _asked(name: str) -> HubAnswer:
                 from huggingface_hub import HfApi, hf_hub_url
 
                 HfApi().get_hf_file_metadata(url=hf_hub_url(hub.repository, file, revision=promised.commit), timeout=ASK_S)
-        except ModelUnavailable as error:
+        except errors.ModelUnavailable as error:
             refused = str(error)
     return HubAnswer(
         sum(size or 0 for size in promised.sizes.values()),

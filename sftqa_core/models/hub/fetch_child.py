@@ -1,23 +1,25 @@
-"""A process of its own that fetches one commit of a model, so that whoever waits can end it at any moment: see fetch.py.
+"""A process of its own that fetches one commit of a model, so that it can be ended at any moment: see fetch.py.
 
     python -m sftqa_core.models.hub.fetch_child
 
-It is asked for {"repository", "commit"} and answers, as processes.py says: {"ready": true} when its libraries are there, {"done": bytes
-on the disk, "moved": bytes off the network} now and then, {"waits_s": seconds} when the hub asks for patience, and at the end {"folder":
-...} or {"error": sentence, "kind": class, "number": of the disk's refusal}.
+It gets {"repository", "commit"} and answers, as processes.py says: {"ready": true} when its libraries are loaded, {"done": bytes on the
+disk, "moved": bytes off the network} now and then, {"waits_s": seconds} when the hub asks it to wait, and at the end {"folder": ...} or
+{"error": sentence, "kind": class, "number": of the disk's refusal}.
 """
 
 import signal
 import threading
+import time
 from typing import Any
 
+from sftqa_core.artifacts import storing
 from sftqa_core.errors import ModelUnavailable, SftqaError
-from sftqa_core.models.hub.hub_cache import UNWANTED, WANTED, hub_cache
+from sftqa_core.models.hub.hub_cache import UNWANTED, WANTED, busy, hub_cache, hub_errors, wait_s
 from sftqa_core.processes import asked, say
 
-LONGEST_WAIT_S = 20  # that a hub may ask for before it is told to the person instead
-PIECE_BYTES = 1 << 16  # that are written at once: the client's own 10 MB look like a standstill on a slow line
-_TOLD_EVERY_S = 0.3
+LONGEST_WAIT_S = 20  # a hub that asks for a longer wait ends the download, and the person decides
+PIECE_BYTES = 1 << 16  # written at once: the client's own 10 MB look like a standstill on a slow line
+_REPORT_EVERY_S = 0.3
 _counted = {"done": 0, "moved": 0}
 _BARS = {"huggingface_hub.snapshot_download": "done", "huggingface_hub.snapshot_download.transfer": "moved"}
 
@@ -26,7 +28,7 @@ def main() -> None:
     """Fetch what the first line asks for."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends this process
     wanted = asked()
-    threading.Thread(target=_tell, daemon=True).start()
+    threading.Thread(target=_report, daemon=True).start()
     try:
         end: dict[str, Any] = {"folder": _fetched(wanted["repository"], wanted["commit"])}
     except SftqaError as error:
@@ -35,14 +37,11 @@ def main() -> None:
 
 
 def _fetched(repository: str, commit: str) -> str:
-    from sftqa_core.artifacts import storing
-    from sftqa_core.models.hub.hub_cache import hub_errors
-
     with hub_errors(repository), storing(hub_cache()):
         from huggingface_hub import constants, snapshot_download
 
         constants.DOWNLOAD_CHUNK_SIZE = PIECE_BYTES
-        _be_told_of_limits()
+        _report_waits()
         say({"ready": True})
         return snapshot_download(
             repository,
@@ -55,12 +54,10 @@ def _fetched(repository: str, commit: str) -> str:
         )
 
 
-def _be_told_of_limits() -> None:
-    """The client waits as long as the hub says, up to five times for every file; beyond LONGEST_WAIT_S the person decides."""
+def _report_waits() -> None:
+    """The client waits as long as the hub says, up to five times for every file: report that, and give up beyond LONGEST_WAIT_S."""
     from huggingface_hub.utils import set_client_factory
     from huggingface_hub.utils._http import default_client_factory
-
-    from sftqa_core.models.hub.hub_cache import busy, wait_s
 
     def look(response: Any) -> None:
         seconds = wait_s(response)
@@ -97,13 +94,13 @@ def _counter() -> type:
     return Counter
 
 
-def _tell() -> None:
-    told = dict(_counted)
+def _report() -> None:
+    reported = dict(_counted)
     while True:
-        threading.Event().wait(_TOLD_EVERY_S)
-        if _counted != told:
-            told = dict(_counted)
-            say(told)
+        time.sleep(_REPORT_EVERY_S)
+        if _counted != reported:
+            reported = dict(_counted)
+            say(reported)
 
 
 if __name__ == "__main__":

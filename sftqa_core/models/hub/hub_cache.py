@@ -43,14 +43,14 @@ def hub_errors(name: str) -> Iterator[None]:
         cause = error.__cause__
         if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(cause, errors.HfHubHTTPError):
             error = cause  # the client says "not on this machine" of whatever the hub answered
-        told = _sentence(name, error)
-        if told is None:
+        sentence = _sentence(name, error)
+        if sentence is None:
             raise
-        raise ModelUnavailable(told) from None
+        raise ModelUnavailable(sentence) from None
 
 
 def busy(who: str, status: int, seconds: int | None) -> str:
-    """The hub has had enough for now: of this address (429), or of everybody."""
+    """The hub is busy: it limits this address (429), or everybody."""
     wait = "in some minutes" if seconds is None else f"in {seconds:,} s"
     if status != 429:
         return f"{who} is busy ({status}): try again {wait}."
@@ -67,17 +67,17 @@ def wait_s(response: Any) -> int | None:
     limit = read(response.headers)
     if limit is not None and limit.remaining == 0:
         return int(limit.reset_in_seconds)
-    told = str(response.headers.get("Retry-After") or "").strip()
-    if told.isascii() and told.isdigit() and len(told) < 10:
-        return int(told)
+    header = str(response.headers.get("Retry-After") or "").strip()
+    if header.isascii() and header.isdigit() and len(header) < 10:
+        return int(header)
     try:  # or a date
-        return max(round(parsedate_to_datetime(told).timestamp() - time.time()), 0)
+        return max(round(parsedate_to_datetime(header).timestamp() - time.time()), 0)
     except (ValueError, TypeError, OverflowError):
         return None
 
 
 def _sentence(name: str, error: Exception) -> str | None:
-    """None for what is no error of the hub, the connection or the disk."""
+    """An error in words; None for one that is not of the hub, the connection or the disk."""
     from huggingface_hub import errors
 
     if isinstance(error, errors.GatedRepoError):
@@ -103,7 +103,7 @@ def _sentence(name: str, error: Exception) -> str | None:
 
 
 def _file(error: Exception) -> str | None:
-    """Which file was on its way, where the error's request says so: .../owner/name/resolve/COMMIT/model.safetensors."""
+    """The file that was being fetched, where the error's request names it: .../owner/name/resolve/COMMIT/model.safetensors."""
     try:
         path = unquote(error.request.url.path)  # type: ignore[attr-defined]
     except (AttributeError, RuntimeError):  # httpx: the request has not been set
@@ -147,9 +147,9 @@ class HubName:
 
 
 def hub_name(text: str) -> HubName | None:
-    """What a name means as one of the hub; None for what can't be one.
+    """A name read as a hub id; None where it can't be one.
 
-    Raises `ModelUnavailable` for a repository with a revision that none can have: it becomes part of paths and addresses.
+    Raises `ModelUnavailable` for an impossible revision: it becomes part of paths and addresses.
     """
     repository, at, revision = text.partition("@")
     if len(repository) > _LONGEST_REPOSITORY or not _REPOSITORY.fullmatch(repository):
@@ -177,10 +177,10 @@ def hub_cache() -> Path:
 
 def local_snapshot(name: HubName) -> Path | None:
     """The folder of the files at the name's revision, if it was fetched whole; a configuration is in it."""
-    found = name.commit or _reference(name.folder, name.revision or MAIN)
-    if found is None or not _FOLDER.fullmatch(found):
+    commit = name.commit or _reference(name.folder, name.revision or MAIN)
+    if commit is None or not _FOLDER.fullmatch(commit):
         return None
-    snapshot = name.folder / "snapshots" / found
+    snapshot = name.folder / "snapshots" / commit
     there = any((snapshot / file).is_file() for file in (CONFIG, ADAPTER_CONFIG))
     return snapshot if there and not _missing(name.folder, snapshot) else None
 
@@ -208,7 +208,7 @@ def _revisions(folder: Path) -> list[str]:
 
 
 def commit_of(snapshot: Path) -> str | None:
-    """The commit that a snapshot's folder is named by; None for one that is named otherwise, by whoever put it there."""
+    """The commit that a snapshot's folder is named after; None where somebody named it otherwise."""
     return snapshot.name if _COMMIT.fullmatch(snapshot.name) else None
 
 
@@ -235,15 +235,15 @@ def _missing(folder: Path, snapshot: Path) -> list[str]:
     """Files of the model that the client's list of that commit has and this machine has not, or not whole; none without a list."""
     try:
         files = parse_json(_small_text(folder / "trees" / f"{snapshot.name}.json", _MOST_TREE_BYTES))["files"]
-        sizes = {name: entry.get("lfs_size") or entry["size"] for name, entry in files.items() if _is_needed(name)}
+        needed = [name for name in files if wanted_file(name) and any(fnmatch(name, pattern) for pattern in _NEEDED)]
+        sizes = {name: files[name].get("lfs_size") or files[name]["size"] for name in needed}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []
     return [name for name, size in sizes.items() if not is_whole(snapshot / name, size)]
 
 
 def _small_text(path: Path, most_bytes: int) -> str:
-    """Raises `ValueError` for a pipe or a device, which would be waited for, and for a file that has more: the cache is other programs',
-    too."""
+    """Raises `ValueError` for a pipe or a device, which would block, and for a larger file: other programs write into the cache, too."""
     if not path.is_file() or path.stat().st_size > most_bytes:
         raise ValueError(f"{path} is no file of at most {most_bytes:,} bytes")
     return path.read_text(encoding="utf-8")
@@ -255,7 +255,3 @@ def is_whole(path: Path, size_bytes: int | None) -> bool:
         return path.is_file() and size_bytes in (None, path.stat().st_size)
     except OSError:
         return False
-
-
-def _is_needed(name: str) -> bool:
-    return wanted_file(name) and any(fnmatch(name, pattern) for pattern in _NEEDED)

@@ -1,0 +1,61 @@
+"""What is probed, and the words for it that all settings share: splits, domains, matching, quantization."""
+
+from dataclasses import dataclass
+
+from sftqa_core.jsonrecord import Keys, Record, setting
+from sftqa_core.records.schemes import LevelScheme
+
+SPLITS = ("train", "dev", "test")
+DOMAIN_NAMES = {"in": "in-domain", "out": "out-of-domain"}
+DOMAINS = tuple(DOMAIN_NAMES)
+QUANTIZATIONS = {"none": "as the device has them", "nf4": "in 4 bits (NF4)"}  # a model's weights (models/quantising.py) -> their name
+MATCHES = {"tokens": "whole words", "substring": "any part of the text"}
+MOST_GPUS = 64  # of one machine
+
+
+@dataclass(frozen=True)
+class ProbeSettings(Record):
+    """One probing job: which model, which facts, how."""
+
+    model: str = setting(label="Model", flag="--model", rank=0, help="a built-in or pre-trained model, a folder, or a hub id")
+    source: str = setting(
+        "atlas", label="Facts", flag="--source", rank=0, help="atlas, a larger one (atlas:8), entity-questions, a path, or hub:owner/name"
+    )
+    split: str = setting("test", label="Split", flag="--split", choices={name: name for name in (*SPLITS, "all")}, help="which facts")
+    domain: str = setting(
+        "all", label="Domain", flag="--domain", choices={**DOMAIN_NAMES, "all": "both domains"},
+        title="{value}", help="topics that runs are tuned on by default (in), or others (out)",
+    )  # fmt: skip
+    limit: int | None = setting(
+        None, label="Fact limit", flag="--limit", low=1, unit="facts", unset="all", title="at most {value:,} facts",
+        help="probe at most this many facts, spread over relations",
+    )  # fmt: skip
+    scheme: LevelScheme = setting(make=LevelScheme, label="Level scheme")
+    match: str = setting(
+        "tokens", label="Answer matching", flag="--match", choices=MATCHES, title="answers matched by {value}",
+        help="how an answer is found in a text: whole words, or the paper's substring",
+    )  # fmt: skip
+    device: str = setting("auto", label="Device", flag="--device", help="auto, cpu, cuda (NVIDIA), rocm (AMD) or mps (Apple)")
+    batch_size: int | None = setting(
+        None, label="Prompts at once", flag="--batch", low=1, high=65_536, unset="by model size and free memory",
+        help="prompts in progress at once",
+    )  # fmt: skip
+    facts_seed: int = setting(0, label="Seed of the order")  # in which facts are taken when there is a limit
+    gpus: int = setting(
+        1, label="GPUs the model is spread over", flag="--gpus", low=1, high=MOST_GPUS, title="{value} GPUs", keys=Keys.NONE, later=True,
+        help="for a model larger than one GPU: its layers are spread over several, which work one after the other. Not yet tried on real "
+        "GPUs",
+    )  # fmt: skip
+    quantization: str = setting(
+        "none", label="Quantization", flag="--quantize", choices=QUANTIZATIONS, title="weights {value}", later=True,
+        help="nf4 holds the model's weights in 4 bits: about a quarter of the memory. Its levels are measured separately. Needs "
+        "bitsandbytes; not yet tried on a GPU",
+    )  # fmt: skip
+
+    def problems(self) -> list[str]:
+        return quantization_problems(self.quantization, self.gpus)
+
+
+def quantization_problems(quantization: str, gpus: int) -> list[str]:
+    """For `problems`: sentences about weights in 4 bits."""
+    return [f"quantization nf4 is for work on one device, got {gpus} gpus."] if quantization == "nf4" and gpus > 1 else []

@@ -1,1 +1,0 @@
-"""One fine-tuning on several GPUs: what starts the processes (group), and what each of them does (process)."""
