@@ -128,7 +128,7 @@ READING = [
 SMALL = "--limit 60 --epochs 1 --qa-documents 10 --hidden-size 32 --layers 1 --heads 2 --intermediate-size 48 --vocabulary 400"
 WRITING = [
     ("probe", "--model", "atlas-llama", "--limit", "2", "--seed", "7"),
-    ("pretrain", "small", "--max-exposures", "2", *SMALL.split()),
+    ("pretrain", "small", "--max-exposures", "2", "--batch-size", "64", *SMALL.split()),
 ]
 
 
@@ -161,7 +161,7 @@ def test_a_full_disk_stops_a_probe_with_a_sentence_and_it_goes_on_when_there_is_
     with mounted(tmp_path / "disk", "2m") as disk:
         monkeypatch.setenv("SFTQA_CACHE", str(disk / "cache"))
         fill_up(disk, 4096 * 2)
-        words = ("probe", "--model", "atlas-llama", "--limit", "24", "--seed", "7", "--json")
+        words = ("probe", "--model", "atlas-llama", "--limit", "24", "--max-new-tokens", "8", "--seed", "7", "--json")
         done = sftqa(*words)
         assert done.returncode == 1
         assert "can't be written: the disk is full (" in json.loads(done.stdout)["error"]
