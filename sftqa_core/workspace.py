@@ -19,7 +19,7 @@ def app_folder() -> Path:
 
 
 def shipped_folder() -> Path:
-    """The read-only layer: built-in models and their results. SFTQA_SHIPPED names another (to make it anew from nothing)."""
+    """The read-only layer: built-in models and their results. SFTQA_SHIPPED names another (to make everything anew)."""
     if chosen := os.environ.get("SFTQA_SHIPPED"):
         return Path(chosen).expanduser().absolute()
     bundle = PACKAGE / "bundle" / "shipped"

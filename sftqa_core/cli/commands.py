@@ -184,10 +184,10 @@ def _tell_cost(settings: ProbeSettings | TrainSettings) -> None:
     """One line before the work starts; problems are left to the work itself, which says them as errors."""
     cost = workflows.forecast(settings)
     pieces = {"examples": cost.examples, "steps": cost.steps, "test facts": cost.test_facts, "facts to probe": cost.probes_needed}
-    counted = ", ".join(f"{count:,} {name}" for name, count in pieces.items() if count) or "nothing left to run"
+    counted = ", ".join(f"{count:,} {name}" for name, count in pieces.items() if count)
     span = f"about {cost.seconds_low:.0f} to {cost.seconds_high:.0f} s. " if cost.seconds_high else ""
     needs = f"{cost.fit.resource}: {cost.fit.line().rstrip('.')}. " if cost.fit else ""
-    print(f"{counted}: {span}{needs}{' '.join(cost.notes)}", file=sys.stderr, flush=True)
+    print(f"{counted}{': ' if counted else ''}{span}{needs}{' '.join(cost.notes)}", file=sys.stderr, flush=True)
     if any((cost.examples, cost.probes_needed)):
         workflows.tell(workflows.preflight(settings, cost), Console())
 

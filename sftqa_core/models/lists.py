@@ -106,7 +106,7 @@ def known_model(name: str) -> HubModel | None:
     return hub_models().get(without_revision(name))
 
 
-MADE = ("built-in", "pretrained")  # kinds of models that this program made from nothing
+MADE = ("built-in", "pretrained")  # kinds of models that this program trained from scratch
 _CHAT_NAME = re.compile(r"(?<![a-z])(instruct|chat|it|sft|dpo|rlhf|assistant)(?![a-z])")
 _BASE_NAME = re.compile(r"(?<![a-z])(base|pretrained|pt)(?![a-z])")
 

@@ -39,7 +39,7 @@ def _size(default: int, most: int, name: str, help: str = "", **more: Any) -> An
 
 @dataclass(frozen=True)
 class PretrainSettings(Record):
-    """One tiny model, from nothing."""
+    """One tiny model, trained from scratch."""
 
     name: str = setting(flag="name", rank=0, help="name of the new model; a built-in model's name, or atlas-100m, takes its settings")
     source: str = setting(

@@ -95,7 +95,7 @@ def select(settings: TrainSettings, out: Path, reporter: Reporter | None = None)
 
 
 def pretrain(settings: PretrainSettings, reporter: Reporter | None = None) -> ModelCard:
-    """A tiny model from nothing, under the workspace's models; it can be picked by its name."""
+    """A tiny model trained from scratch, under the workspace's models; it can be picked by its name."""
     from sftqa_core.models import pretraining
 
     target = Workspace.current().models / settings.name
