@@ -5,6 +5,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	&& { echo $$p; break; }; done)
 BIN := .venv/bin
 WORKERS ?= 2
+# Where an image switches bytecode off, each of the hundreds of processes that the tests start would compile this project anew.
+export PYTHONDONTWRITEBYTECODE :=
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .PHONY: app test test-full test-browser faults check format wheel bench studies shipped pictures clean

@@ -204,9 +204,9 @@ def test_room_for_a_download(tmp_path, monkeypatch):
             monkeypatch.setattr(module.shutil, "disk_usage", lambda path, free=free: SimpleNamespace(free=free))
         assert (disk_check([Writing("the download", tmp_path, size)], tmp_path).state == "problem") is lacks
         if lacks:
-            refusal(StorageError, fetch._require_room, promised, ["model.safetensors"])
+            refusal(StorageError, fetch._require_room, promised, size)
         else:
-            fetch._require_room(promised, ["model.safetensors"])
+            fetch._require_room(promised, size)
 
 
 def test_room_for_a_checkpoint(tmp_path, monkeypatch):
