@@ -367,8 +367,8 @@ def checkpoints(patch: pytest.MonkeyPatch, tmp: Path) -> dict[str, Any]:
     import torch
 
     from sftqa_core.training.adapters import state_sha256
+    from sftqa_core.training.checkpoints import Unfinished
     from sftqa_core.training.encoding import EncodedExample
-    from sftqa_core.training.unfinished import Unfinished
 
     patch.setattr(sys.modules[Unfinished.__module__], "versions", lambda: {"python": "3.11.7", "torch": "2.13.0"})
     patch.setattr(torch, "get_num_threads", lambda: 2)

@@ -38,7 +38,7 @@ from sftqa_core.models import devices, loading, spreading
 from sftqa_core.progress import Phase, Progress, Reporter, Silent
 from sftqa_core.records import ModelCard, TrainSettings
 from sftqa_core.training import adapters, encoding, objectives, optimizers, trainer, watching
-from sftqa_core.training.unfinished import Keeper, Unfinished
+from sftqa_core.training.checkpoints import Keeper, Unfinished
 
 TUNED = "tuned.safetensors"
 _START = "spawn"  # how processes are started; tests have a quicker way

@@ -13,8 +13,8 @@ from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import TrainSettings
 from sftqa_core.training import adapters, objectives, optimizers, trainer
+from sftqa_core.training.checkpoints import Keeper, Unfinished
 from sftqa_core.training.distributed import train_together
-from sftqa_core.training.unfinished import Keeper, Unfinished
 from sftqa_core.training.watching import DEV, CurveWriter, Right, Watcher
 
 MODEL = "model"

@@ -25,7 +25,7 @@ from sftqa_core.errors import OutOfMemory, SettingsError
 from sftqa_core.models import devices, loading
 from sftqa_core.records import TrainSettings
 from sftqa_core.training import adapters, encoding, objectives, optimizers
-from sftqa_core.training.unfinished import Keeper
+from sftqa_core.training.checkpoints import Keeper
 
 CURVE = "curve.jsonl"
 MAX_GRADIENT_NORM = 1.0

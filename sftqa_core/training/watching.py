@@ -20,7 +20,7 @@ from transformers import TrainerCallback
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.progress import Phase
-from sftqa_core.training.unfinished import step_of
+from sftqa_core.training.checkpoints import step_of
 
 
 class CurveWriter(TrainerCallback):

@@ -13,7 +13,7 @@ def preload() -> None:
 
 def run_job(kind: str, settings: dict, reporter: Reporter, token: str) -> str:
     """The workflows' own."""
-    from sftqa_core.training import unfinished
+    from sftqa_core.training import checkpoints as unfinished
 
     unfinished.EVERY_S, unfinished.MOST_SHARE = 0.0, 1e9
     return workflows.run_job(kind, settings, reporter, token)

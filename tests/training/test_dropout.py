@@ -14,7 +14,7 @@ from sftqa_core.errors import SettingsError, Stopped
 from sftqa_core.jsonrecord import Keys, keyed
 from sftqa_core.records import TrainSettings
 from sftqa_core.records.job import command_of
-from sftqa_core.training import unfinished
+from sftqa_core.training import checkpoints as unfinished
 from sftqa_core.training.adapters import Dropout, trainable
 from sftqa_core.training.fine_tuning import fine_tune
 from tests.tiny import tiny_loaded

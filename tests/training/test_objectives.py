@@ -16,13 +16,13 @@ from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.footprint import Shape, TuningStep
 from sftqa_core.models.footprint import weight_bytes as weights_of
 from sftqa_core.models.loading import load_model
+from sftqa_core.training import checkpoints as unfinished
 from sftqa_core.training import distributed as several
-from sftqa_core.training import unfinished
+from sftqa_core.training.checkpoints import Unfinished
 from sftqa_core.training.encoding import IGNORED
 from sftqa_core.training.fine_tuning import fine_tune
 from sftqa_core.training.objectives import PLAIN, Objective, objective_of
 from sftqa_core.training.trainer import Collator, Training, encode_examples, make_trainer
-from sftqa_core.training.unfinished import Unfinished
 from tests.tiny import tiny_loaded
 from tests.training import nursery
 from tests.training.test_steps import UNEVEN, losses, weights

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from sftqa_core.errors import Stopped
-from sftqa_core.training import unfinished, watching
+from sftqa_core.training import checkpoints as unfinished
+from sftqa_core.training import watching
 from sftqa_core.training.fine_tuning import fine_tune
 from sftqa_core.training.watching import Watcher
 from sftqa_core.workspace import Workspace

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sftqa_core.training import unfinished
+from sftqa_core.training import checkpoints as unfinished
 from sftqa_core.training.fine_tuning import fine_tune
 from tests.tiny import tiny_loaded
 from tests.training.test_trainer import EXAMPLES, Recorder, with_

@@ -67,7 +67,7 @@ def aged(path: Path, seconds: float = WEEK_S + 60) -> Path:
 
 
 def checkpoint(place: Workspace, key: str) -> Path:
-    """A training's checkpoint as training/unfinished.py leaves it."""
+    """A training's checkpoint as training/checkpoints.py leaves it."""
     folder = place.unfinished / key / "checkpoint-4"
     write_folder(folder, lambda work: (work / "optimizer.pt").write_bytes(b"x" * 5000) and None, {"kind": "checkpoint"})
     (place.unfinished / f"{key}.lock").touch()

@@ -28,7 +28,7 @@ from sftqa_core.planning.preflight_model import look_at
 from sftqa_core.progress import Silent
 from sftqa_core.records import Check, LevelScheme, ProbeSettings, SamplerSettings, StudySettings, TrainSettings
 from sftqa_core.records.schemes import SLICK
-from sftqa_core.training import unfinished
+from sftqa_core.training import checkpoints as unfinished
 from sftqa_core.training.optimizers import learning_rate, make_optimizer
 from sftqa_core.training.trying import tried_first
 

@@ -9,7 +9,7 @@ import pytest
 
 from sftqa_core.artifacts import seal
 from sftqa_core.errors import Stopped
-from sftqa_core.training import unfinished
+from sftqa_core.training import checkpoints as unfinished
 from sftqa_core.training.fine_tuning import fine_tune
 from sftqa_core.workspace import Workspace
 from tests.jobs.job_processes import until
