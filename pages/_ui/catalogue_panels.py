@@ -36,7 +36,7 @@ _COLUMNS = {
     ),
     "parameters": st.column_config.NumberColumn("Parameters", format="compact", width="small"),
     "fits": st.column_config.MultiselectColumn(
-        "Fits now", options=list(WORKS.values()), color="green", width=235, help="With the memory that is free now."
+        "Fits now", options=list(WORKS.values()), color="green", width=235, help="In the RAM or GPU memory that is free now."
     ),
     "probe": _GB("Probe, GB", format="%.1f", width="small"),
     "lora": _GB("LoRA, GB", format="%.1f", width="small"),
@@ -48,13 +48,13 @@ _COLUMNS = {
 
 
 def filters(stamp: str) -> tuple[str, Callable[[Any], bool]]:
-    """Draw the filters. Returns the device that memory is about, and the test for models that are shown."""
+    """Draw the filters. Returns the device that models are to fit, and the test for models that are shown."""
     first, second, third, fourth = st.columns([3, 3, 3, 3], vertical_alignment="bottom")
     where = first.selectbox("Show", WHERE, key="models-where", persist_state="session")
     families = sorted({offer.family for offer in resources.offered("auto", stamp).offers if offer.family})
     chosen = second.multiselect("Family", families, key="models-family", placeholder="all", persist_state="session")
     device = third.selectbox(
-        "Memory of",
+        "Device",
         ("auto", "cuda"),
         format_func={"auto": "this machine", "cuda": "an NVIDIA GPU"}.get,
         key="models-device",
@@ -77,12 +77,12 @@ def filters(stamp: str) -> tuple[str, Callable[[Any], bool]]:
 
 
 def machine(table: Any) -> str:
-    """Which device's memory the table is about, how much is free, and what is missing here."""
+    """Which device the table is about, how much of its RAM or GPU memory is free, and what is missing here."""
     if table.total is None:
-        memory = f"Memory on {DEVICES[table.device]}: this machine has no usable one, so fit cannot be estimated."
+        free = f"Free on {DEVICES[table.device]}: this machine has no usable one, so fit cannot be estimated."
     else:
-        memory = f"Memory on {DEVICES[table.device]}: {table.free / 1e9:.1f} of {table.total / 1e9:.1f} GB are free now."
-    return f"{memory} {table.lacking}".strip()
+        free = f"Free now on {DEVICES[table.device]}: {table.free / 1e9:.1f} of {table.total / 1e9:.1f} GB."
+    return f"{free} {table.lacking}".strip()
 
 
 def offers_table(offers: Sequence[Any], device: str) -> Any:

@@ -82,7 +82,7 @@ def test_memory_of_a_gpu_that_is_not_here_says_nothing_of_what_fits(page):
     keyed(app.selectbox, "models-device").set_value("cuda").run()
     assert rows(app).loc["meta-llama/Llama-2-7b-hf", "lora_4bit"] < whole
     assert list(rows(app).loc["Qwen/Qwen2-0.5B", "fits"]) == []
-    assert "Memory on the NVIDIA GPU: this machine has no usable one, so fit cannot be estimated." in words(app)
+    assert "Free on the NVIDIA GPU: this machine has no usable one, so fit cannot be estimated." in words(app)
 
 
 def test_a_gated_models_card_says_what_to_do(page):
