@@ -59,6 +59,7 @@ def test_nothing_that_work_leaves_behind_holds_a_secret(executor, workspace, tmp
     assert "owner/absent" in logs[-1]
     assert list(workspace.root.rglob("*.safetensors"))
     assert list(workspace.runs.iterdir())
+    end_processes(workspace)  # the worker's queue comes and goes while it lives
     assert holding(workspace.root, HF, DOOR) == holding(workspace.state, HF, DOOR) == []
 
 
