@@ -4,12 +4,13 @@ import gc
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from filelock import FileLock
+
+from tests.forking import Parents
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -39,28 +40,16 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def start_anew() -> Iterator[Callable[..., Any]]:
-    """How processes are started; from here on those that answer are forked instead (zygote.py)."""
-    from sftqa_core import processes
-    from tests.zygote import IMPORTED, Forked
-
-    begin = processes.start
-
-    def start(module: str, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None, **how: Any) -> Any:
-        if module not in IMPORTED or sys.platform == "win32":
-            return begin(module, arguments, environment, **how)
-        return Forked(module, processes.our_environment() if environment is None else environment, how["stderr"])
-
-    processes.start = start
-    yield begin
-    processes.start = begin
+def parents(made_once: Callable[..., Path]) -> Parents:
+    """What processes are forked from; made before any test has changed the environment."""
+    return Parents(made_once("parents", lambda folder: None), os.environ)
 
 
 @pytest.fixture(autouse=True)
-def anew(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, start_anew: Callable[..., Any]) -> None:
-    """Tests that are marked `anew` start processes as ever."""
-    if request.node.get_closest_marker("anew"):
-        monkeypatch.setattr("sftqa_core.processes.start", start_anew)
+def anew(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, parents: Parents) -> None:
+    """Processes are forked (forking.py); only tests that are marked `anew` start them as ever."""
+    if sys.platform == "linux" and not request.node.get_closest_marker("anew"):
+        monkeypatch.setattr("sftqa_core.processes.start", parents.start)
 
 
 def pytest_collection_finish() -> None:

@@ -13,12 +13,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.offline.forking import Forking
+from tests.forking import EVERYTHING, Parent
 
 ROOT = Path(__file__).parents[1]
 CUT = ROOT / "tests" / "offline"
@@ -62,24 +61,22 @@ def _environment(home: Path, place: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def forking(hub_home: Path) -> Iterator[Forking]:
+def cut_off(hub_home: Path) -> Parent:
     """A process that is cut off and has imported what commands need; what importing tried is in hub_home/tried.txt."""
-    process = Forking(_environment(hub_home, hub_home))
-    yield process
-    process.close()
+    return Parent(hub_home / "parent", *EVERYTHING, environment=_environment(hub_home, hub_home))
 
 
 class Offline:
     """Runs commands in processes that are cut off, and reads what they tried."""
 
-    def __init__(self, tmp_path: Path, home: Path, forking: Forking):
+    def __init__(self, tmp_path: Path, home: Path, parent: Parent):
         self.logs = [home / "tried.txt", tmp_path / "tried.txt"]
         self.environment = _environment(home, tmp_path)
-        self._forking = forking
+        self._parent = parent
 
     def run(self, *words: str, limit_s: float = 240, apart: bool = False, **more: str) -> subprocess.CompletedProcess:
         """A module with its arguments; `apart` in a network of its own with nothing in it."""
-        return self._forking.run(*words, environment={**self.environment, **more}, limit_s=limit_s, apart=apart)
+        return self._parent.run(*words, environment={**self.environment, **more}, limit_s=limit_s, apart=apart)
 
     @property
     def tried(self) -> list[str]:
@@ -93,8 +90,8 @@ class Offline:
 
 
 @pytest.fixture
-def offline(tmp_path, workspace, hub_home, forking) -> Offline:
-    return Offline(tmp_path, hub_home, forking)
+def offline(tmp_path, workspace, hub_home, cut_off) -> Offline:
+    return Offline(tmp_path, hub_home, cut_off)
 
 
 def test_the_main_path_tries_nothing_and_misses_nothing(offline):
@@ -149,7 +146,7 @@ def test_a_hub_model_that_is_not_here_is_told_at_once(offline):
 def test_a_network_that_never_answers_does_not_hang(offline, model):
     """Each connection has a time-out; the sentence comes all the same."""
     began_s = time.monotonic()
-    done = offline.run("sftqa_core.cli", "probe", "--model", model, "--limit", "2", "--json", limit_s=120, OFFLINE_SILENT="1")
+    done = offline.run("sftqa_core.cli.main", "probe", "--model", model, "--limit", "2", "--json", limit_s=120, OFFLINE_SILENT="1")
     took_s = time.monotonic() - began_s + offline.waited_s
     assert model in json.loads(done.stdout)["error"]
     assert offline.waited_s > 0
@@ -159,13 +156,13 @@ def test_a_network_that_never_answers_does_not_hang(offline, model):
 
 def test_facts_that_are_not_here_are_told_at_once(offline):
     """The download of EntityQuestions and a dataset of the hub: a sentence with the way round, no traceback."""
-    done = offline.run("sftqa_core.cli", "facts", "--source", "entity-questions", "--download", "--json")
+    done = offline.run("sftqa_core.cli.main", "facts", "--source", "entity-questions", "--download", "--json")
     assert "Is this machine online? If you have the files, set SFTQA_ENTITY_QUESTIONS" in json.loads(done.stdout)["error"]
-    done = offline.run("sftqa_core.cli", "facts", "--source", "hub:owner/facts", "--json")
+    done = offline.run("sftqa_core.cli.main", "facts", "--source", "hub:owner/facts", "--json")
     assert "owner/facts is not available: this machine is offline and has no copy of it" in json.loads(done.stdout)["error"]
     assert "Traceback" not in done.stderr
     began_s = time.monotonic()
-    done = offline.run("sftqa_core.cli", "facts", "--source", "hub:owner/facts", "--json", limit_s=120, OFFLINE_SILENT="1")
+    done = offline.run("sftqa_core.cli.main", "facts", "--source", "hub:owner/facts", "--json", limit_s=120, OFFLINE_SILENT="1")
     assert "owner/facts is not available" in json.loads(done.stdout)["error"]
     assert time.monotonic() - began_s + offline.waited_s < 60
 
@@ -204,9 +201,9 @@ def test_without_any_network_at_all(offline):
         pytest.skip("this machine does not let a test cut itself off")
     quick = ("--samples", "1", "--max-new-tokens", "4", "--limit", "2", "--device", "cpu", "--json")
     began_s = time.monotonic()
-    done = offline.run("sftqa_core.cli", "probe", "--model", HUB, *quick, apart=True)
+    done = offline.run("sftqa_core.cli.main", "probe", "--model", HUB, *quick, apart=True)
     assert json.loads(done.stdout)["facts"] == 2, done.stderr[-2000:]
     probed_s = time.monotonic() - began_s
-    done = offline.run("sftqa_core.cli", "probe", "--model", "owner/absent", *quick, apart=True)
+    done = offline.run("sftqa_core.cli.main", "probe", "--model", "owner/absent", *quick, apart=True)
     assert "owner/absent" in json.loads(done.stdout)["error"]
     assert time.monotonic() - began_s - probed_s < probed_s + 20

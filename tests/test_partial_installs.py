@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+OF_THE_BROWSER = ("streamlit", "plotly", "datasets")
+ONLY_ON_GPUS = ("bitsandbytes", "triton", "flash_attn", "xformers", "cupy", "pynvml", "nvidia", "apex", "deepspeed")
 BLOCKED = "import sys\nfor name in {names!r}: sys.modules[name] = None\n"
 
 
@@ -19,19 +21,22 @@ def run_without(names: tuple[str, ...], script: str) -> str:
     return done.stdout
 
 
-def test_probing_and_training_need_no_browser_libraries(tmp_path):
-    """Without streamlit, plotly and datasets, facts are probed and a run is trained and evaluated."""
+def test_probing_and_training_need_neither_browser_libraries_nor_packages_for_gpus():
+    """Where each such import fails, facts are probed, and runs are trained, with full fine-tuning and with LoRA, and evaluated."""
     script = """
 import json
 from sftqa_core import workflows
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings, TrainSettings
 few = LevelScheme(sampling=SamplerSettings(samples=1, max_new_tokens=4))
 probed = workflows.probe(ProbeSettings("atlas-llama", limit=24, scheme=few, device="cpu"))
-run = workflows.train(TrainSettings("atlas-llama", n=8, test_limit=1, scheme=few, shots=1, save_model=False, device="cpu"))
-print(json.dumps([probed.facts, probed.facts_per_s > 0, run.n, run.after["in"].natural_n]))
+runs = [
+    workflows.train(TrainSettings("atlas-llama", n=8, method=method, test_limit=1, scheme=few, shots=1, save_model=False, device="cpu"))
+    for method in ("full", "lora")
+]
+print(json.dumps([probed.facts, probed.facts_per_s > 0, *([run.n, run.after["in"].natural_n] for run in runs)]))
 """
-    printed = run_without(("streamlit", "plotly", "datasets"), script)
-    assert json.loads(printed.splitlines()[-1]) == [24, True, 8, 10]
+    printed = run_without((*OF_THE_BROWSER, *ONLY_ON_GPUS), script)
+    assert json.loads(printed.splitlines()[-1]) == [24, True, [8, 10], [8, 10]]
 
 
 def test_the_explorer_shows_shipped_results_without_torch():

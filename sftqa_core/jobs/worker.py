@@ -24,13 +24,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sftqa_core import processes
 from sftqa_core.errors import ArtifactDamaged, SftqaError
 from sftqa_core.jobs.job_folder import JobFolder, beat_of, rebuild, settle
 from sftqa_core.jobs.lease import CPU, leases
 from sftqa_core.jobs.queue import NETWORK, Claim, JobStore, pool_of
 from sftqa_core.jsonrecord import Record
 from sftqa_core.models.devices import visible_gpus
-from sftqa_core.processes import BEAT_S, ProcessId, our_environment, start
+from sftqa_core.processes import BEAT_S, ProcessId, our_environment
 from sftqa_core.workspace import Workspace
 
 _MOST_FAILURES = 200  # rounds in a row that may fail (a full disk, say) before the worker gives up
@@ -74,7 +75,7 @@ def _start(name: str, arguments: Sequence[str], workspace: Workspace, log: Path,
     with log.open("ab") as output:
         streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
         module = f"sftqa_core.jobs.{name}"
-        return start(module, arguments, environment, **streams, cwd=cwd, start_new_session=True, pass_fds=files)
+        return processes.start(module, arguments, environment, **streams, cwd=cwd, start_new_session=True, pass_fds=files)
 
 
 def _start_job(claim: Claim, workspace: Workspace) -> subprocess.Popen:

@@ -1,10 +1,9 @@
 """Ctrl-C at a terminal."""
 
 import json
+import os
 import signal
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -28,20 +27,19 @@ def test_a_gentle_interrupt_is_seen_at_the_next_step():
         signal.signal(signal.SIGINT, before)
 
 
-def test_an_interrupted_pretraining_goes_on_where_it_was(tmp_path, workspace, capsys):
+def test_an_interrupted_pretraining_goes_on_where_it_was(tmp_path, workspace, capsys, parents):
     """Ctrl-C during a run shorter than one checkpoint interval ends as one JSON error, and the same command goes on."""
     rows = [f"P19,Person {number},Place {number % 5},{'train' if number % 3 else 'test'}" for number in range(60)]
     (tmp_path / "own.csv").write_text("\n".join(["relation,subject,object,split", *rows]))
     words = ["pretrain", "own", "--source", str(tmp_path / "own.csv"), "--qa-documents", "50", "--max-exposures", "4", "--batch-size", "16"]
     words += ["--hidden-size", "32", "--heads", "2", "--layers", "1", "--intermediate-size", "48", "--vocabulary", "400", "--json"]
-    command = [sys.executable, "-m", "sftqa_core.cli", *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
-        for line in process.stderr:
-            if line.startswith("pre-training: "):
-                break
-        process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, said
+    process = parents.everything.start("sftqa_core.cli.main", words, os.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    for line in process.stderr:
+        if line.startswith("pre-training: "):
+            break
+    process.send_signal(signal.SIGINT)
+    said = process.stdout.read()
+    assert process.wait(60) == 130, said
     assert "resumes from there" in json.loads(said)["error"]
     with pytest.raises(SystemExit) as ended:
         main(words)

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
+import pytest
 
 from sftqa_core.artifacts import damaged_files
 from sftqa_core.errors import SftqaError
@@ -21,6 +22,7 @@ from sftqa_core.jobs.worker import ensure_worker
 from sftqa_core.records import OVER
 from tests.jobs.job_processes import FAST, until
 
+pytestmark = pytest.mark.anew  # processes are told apart by their command lines
 JOBS = 6  # queued before each harm
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sftqa_core.artifacts import damaged_files
-from tests.artifacts.test_racing import FOLDER, all_succeeded, race
+from tests.artifacts.test_racing import all_succeeded, race
 
 KILLING = Path(__file__).parents[1] / "artifacts" / "killing.py"
 HOW = {"folder": "a result's folder", "file": "a single file"}
@@ -36,12 +36,12 @@ def test_ended_inside_each_step_of_a_write(tmp_path: Path, harm, how: str, swap:
     assert len(rows) >= least
 
 
-def test_racing_writers(tmp_path: Path, harm, often):
+def test_racing_writers(tmp_path: Path, parents, harm, often):
     """Two apps on one cache that make the same result: all succeed, and a whole one stays."""
     row = harm("four processes write the same result at once")
     for number in range(often(20)):
         target = tmp_path / str(number) / "result"
         target.parent.mkdir()
-        all_succeeded(race(FOLDER, target, writes=5))
+        all_succeeded(race(parents, "folder", target, writes=5))
         assert damaged_files(target) == []
         row.done("all succeeded, a whole one stayed")

@@ -58,7 +58,7 @@ def disturbed(executor, job_id: str, chance, times: int) -> int:
     killed = 0
     for _ in range(times):
         until(lambda: victims(executor, "job") or executor.status(job_id).finished, 120)
-        time.sleep(chance.random() * 1.5)
+        time.sleep(chance.random() * 0.6)
         killed += kill(victims(executor, "job"))
         until(lambda: executor.status(job_id).state != "running" or not victims(executor, "job"), 60)
         if executor.status(job_id).state in RESUMABLE:

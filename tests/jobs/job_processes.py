@@ -13,7 +13,7 @@ from sftqa_core.jobs.executor import Waiting
 from sftqa_core.jobs.lease import Lease, leases
 from sftqa_core.jobs.local import LocalExecutor
 from sftqa_core.jobs.queue import JobStore
-from sftqa_core.jobs.worker import Timing
+from sftqa_core.jobs.worker import Timing, _started
 from sftqa_core.processes import ProcessId
 from sftqa_core.records import OVER, Job
 from sftqa_core.workspace import Workspace
@@ -67,8 +67,10 @@ def kill(process: ProcessId | None) -> None:
 
 
 def end_processes(workspace: Workspace) -> None:
-    """Kill the workspace's worker, then the processes of its jobs."""
+    """Kill the workspace's worker and those of this process that have not registered yet, then the processes of its jobs."""
     store = JobStore(workspace)
     kill(store.worker())
+    for process in _started:
+        process.kill()
     for claim in store.active():
         kill(claim.process)

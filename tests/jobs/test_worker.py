@@ -240,6 +240,7 @@ def test_a_job_runs_where_it_was_submitted(executor: LocalExecutor, tmp_path: Pa
     assert ended(executor, gone).result == gone.folder
 
 
+@pytest.mark.anew
 def test_a_warm_process_serves_many_jobs_each_in_its_own(executor: LocalExecutor):
     """What was imported is there for the second job; a crash of the first took nothing with it."""
     first = ended(executor, executor.submit("leaves", CPU))
@@ -259,6 +260,7 @@ def test_without_a_warm_process_jobs_start_by_themselves(executor: LocalExecutor
     assert (job.state, job.error) == ("failed", "ModuleNotFoundError: No module named 'no_such_module'")
 
 
+@pytest.mark.anew
 def test_killing_the_warm_process_ends_no_job(executor: LocalExecutor):
     """The job that it started goes on, and the next one is started directly."""
     job = executor.submit("steps", {**CPU, "steps": 60})
@@ -273,6 +275,7 @@ def test_killing_the_warm_process_ends_no_job(executor: LocalExecutor):
     assert ended(executor, after).result.split()[0] == str(worker.pid)
 
 
+@pytest.mark.anew
 def test_a_job_process_loads_neither_torch_nor_pandas(executor: LocalExecutor):
     """Only a workflow does."""
     assert ended(executor, executor.submit("torchless", CPU)).result == ""

@@ -2,4 +2,7 @@
 
 import socket
 
-assert [name for _, name in socket.if_nameindex()] == ["lo"], socket.if_nameindex()
+
+def main() -> int:
+    """0 where that is so."""
+    return int([name for _, name in socket.if_nameindex()] != ["lo"])

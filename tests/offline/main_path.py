@@ -3,17 +3,14 @@
 import contextlib
 import io
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
+from streamlit.testing.v1 import AppTest
+
+from sftqa_core.cli.main import main as sftqa
+
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-
-from streamlit.testing.v1 import AppTest  # noqa: E402
-
-from sftqa_core.cli.main import main as sftqa  # noqa: E402
-
 QUICK = ("--samples", "1", "--max-new-tokens", "4", "--limit", "3", "--device", "cpu")
 
 
@@ -35,8 +32,9 @@ def pages() -> dict[str, list[str]]:
     return seen
 
 
-def main(hub: str) -> None:
-    """With the built-in model and with a hub model that was fetched once."""
+def main(arguments: list[str]) -> None:
+    """With the built-in model and with a hub model that was fetched once, which is named."""
+    (hub,) = arguments
     seen = {
         "models": told("models"),
         "facts": told("facts"),
@@ -47,7 +45,3 @@ def main(hub: str) -> None:
         "pages": pages(),
     }
     print(json.dumps(seen))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

@@ -14,7 +14,6 @@ from sftqa_core.training.fine_tuning import fine_tune
 from sftqa_core.workspace import Workspace
 from tests.jobs.job_processes import until
 from tests.tiny import tiny_loaded
-from tests.training.nursery import Forked
 from tests.training.test_trainer import EXAMPLES, SETTINGS, Recorder
 
 LONG = dataclasses.replace(SETTINGS, epochs=4, save_model=False)  # 12 steps
@@ -58,7 +57,7 @@ def _until_told(steps, told, child):
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
-def test_a_training_killed_at_a_random_step_ends_the_same(method, tmp_path, often):
+def test_a_training_killed_at_a_random_step_ends_the_same(method, tmp_path, often, parents):
     """kill -9 while it works, twice: whatever it was doing, the third process ends with the undisturbed run's weights."""
     settings = dataclasses.replace(LONG, method=method)
     whole = fine_tune(tiny_loaded(), EXAMPLES, settings, tmp_path / "whole")
@@ -68,12 +67,11 @@ def test_a_training_killed_at_a_random_step_ends_the_same(method, tmp_path, ofte
     for number in range(2):
         told, steps = tmp_path / f"told-{number}", moments.randint(2, 5)  # the first one's checkpoint is whole when the second one is told
         told.touch()
-        child = Forked(["python", "-m", "tests.training.told_training", method, str(tmp_path / "cut"), str(told)], os.environ)
+        child = parents.everything.start("tests.training.told_training", [method, str(tmp_path / "cut"), str(told)], os.environ)
         _until_told(steps, told, child)
         time.sleep(moments.random() * 0.05)  # somewhere in the next step, or in the writing of a checkpoint
         child.kill()
         child.wait()
-        child.stdin.close()
     rest = Recorder()
     again = fine_tune(tiny_loaded(), EXAMPLES, settings, tmp_path / "cut", rest)
     assert prints(again) == prints(whole)

@@ -1,4 +1,4 @@
-"""A training that is there to be killed (nursery.py starts it): METHOD FOLDER TOLD. It writes a checkpoint after each step."""
+"""A training that is there to be killed (it is forked): METHOD FOLDER TOLD. It writes a checkpoint after each step."""
 
 from __future__ import annotations
 
