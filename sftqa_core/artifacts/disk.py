@@ -68,6 +68,14 @@ def write_bytes(path: Path, content: bytes) -> None:
         flush(path.parent)
 
 
+def read_json(path: Path) -> Any:
+    """The content of a JSON file that is remembered to save time; None where it is lost, damaged or no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
 def keep_json(path: Path, value: Any) -> bool:
     """`write_json` for what is only kept to save time; False where the disk refuses, and nothing is kept."""
     try:

@@ -57,7 +57,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
-from sftqa_core.artifacts import fetching, keep_json, set_aside, write_json
+from sftqa_core.artifacts import fetching, keep_json, read_json, set_aside, write_json
 from sftqa_core.engine.wanted_facts import WantedFact
 from sftqa_core.errors import ArtifactDamaged, SettingsError, StorageError
 from sftqa_core.jsonrecord import fingerprint
@@ -216,12 +216,8 @@ class PartStore:
         """Note where the model came from (models/catalogue.py) beside what it said. The same weights may come from several places, and
         the key is none of them: results of a model that was fetched elsewhere, or at another commit with the same files, are found."""
         path = self.writable() / ORIGINS
-        try:
-            origins = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
-            origins = []
-        if not isinstance(origins, list):
-            origins = []
+        known = read_json(path)
+        origins = known if isinstance(known, list) else []
         if origin not in origins:
             keep_json(path, [*origins, origin])
 
@@ -230,11 +226,7 @@ class PartStore:
         path = self.layers[0] / self.kind / self.key / "settings.json"
         if not path.parent.exists():
             return
-        try:
-            same = json.loads(path.read_text(encoding="utf-8")) == self.settings
-        except (OSError, ValueError):
-            same = False
-        if not same:
+        if read_json(path) != self.settings:
             write_json(path, self.settings)
 
     @classmethod

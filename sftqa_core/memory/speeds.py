@@ -1,8 +1,7 @@
 """How fast this machine did things: measured rates by model and device, kept for forecasts."""
 
-import json
 
-from sftqa_core.artifacts import keep_json
+from sftqa_core.artifacts import keep_json, read_json
 from sftqa_core.models import catalogue, quantising
 from sftqa_core.records import LevelScheme
 from sftqa_core.workspace import Workspace
@@ -49,8 +48,5 @@ def _key(model: catalogue.ModelFingerprint) -> str:
 
 def _read() -> dict[str, dict[str, float]]:
     """What is remembered; empty for a file that is lost or damaged, which only makes forecasts rougher."""
-    try:
-        stored = json.loads((Workspace.current().state / "speeds.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
+    stored = read_json(Workspace.current().state / "speeds.json")
     return {key: rates for key, rates in stored.items() if isinstance(rates, dict)} if isinstance(stored, dict) else {}

@@ -6,7 +6,7 @@ transformers and peft are imported when they are needed: code that only reads to
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from sftqa_core.records import ModelCard
 
 INSTALL = "pip install torch transformers"
 LINE_BREAK = "\n"  # a border that no tokenizer merges over
+FITTING = "Fetch the tokenizer that belongs to the model."
 _SAMPLE = "The capital of"
 
 
@@ -299,16 +300,23 @@ def _weights(folder: Path, dtype: Any, gpus: int = 1, **more: Any) -> Any:
     return model
 
 
+def foreign_tokens(known: Mapping[str, int], special: Collection[int], rows: int) -> str | None:
+    """Which tokens of a tokenizer a model of `rows` embeddings does not know, in words; None if it knows all.
+
+    Ordinary ones mean another model's tokenizer. A special one, such as padding, may lie beyond: it is never read.
+    """
+    beyond = {token: text for text, token in known.items() if token >= rows and token not in special}
+    if not beyond:
+        return None
+    most = max(beyond)
+    unknown = f"tokenizer knows {len(beyond):,} tokens that the model does not, such as {shown(beyond[most])}"
+    return f"{unknown} ({most:,}; the model knows {rows:,})"
+
+
 def _refuse_other_tokenizer(model: Any, tokenizer: Any, name: str) -> None:
-    """Ordinary tokens beyond the model's vocabulary mean another model's tokenizer. A padding token may be: it is never read."""
     rows, special = model.get_input_embeddings().weight.shape[0], set(tokenizer.all_special_ids)
     special |= {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
-    beyond = {token: text for text, token in tokenizer.get_vocab().items() if token >= rows and token not in special}
-    if beyond:
-        token = max(beyond)
-        raise ModelUnavailable(
-            f"{name} can't be used: its tokenizer knows {len(beyond):,} tokens that the model does not, such as {shown(beyond[token])} "
-            f"({token:,}; the model knows {rows:,}). Fetch the tokenizer that belongs to the model."
-        )
+    if wrong := foreign_tokens(tokenizer.get_vocab(), special, rows):
+        raise ModelUnavailable(f"{name} can't be used: its {wrong}. {FITTING}")
     if not plain_ids(tokenizer, _SAMPLE):
         raise ModelUnavailable(f"{name} can't be used: its tokenizer makes no token of {_SAMPLE!r}. Fetch it again.")

@@ -6,7 +6,6 @@ numbers can still come with settings that fill the RAM, keep a processor busy fo
 transformers builds anything from them. No useful language model is refused here.
 """
 
-import json
 import math
 import re
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sftqa_core.artifacts import keep_json, sha256
+from sftqa_core.artifacts import keep_json, read_json, sha256
 from sftqa_core.errors import ModelUnavailable
 from sftqa_core.jsonrecord import fingerprint, parse_json, shown
 from sftqa_core.workspace import Workspace
@@ -193,10 +192,7 @@ def _numbers(path: Path) -> int:
 def _digests(files: list[Path], workspace: Workspace) -> dict[str, str]:
     """SHA-256 by file name; remembered by path, size and time of change, since weights can be many gigabytes."""
     store = workspace.state / "digests.json"
-    try:
-        stored = json.loads(store.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        stored = None
+    stored = read_json(store)
     known: dict[str, str] = stored if isinstance(stored, dict) else {}
     digests, changed = {}, False
     for path in files:

@@ -15,12 +15,11 @@ from typing import Any
 from sftqa_core.artifacts import Kept
 from sftqa_core.errors import ModelUnavailable, first_line
 from sftqa_core.jsonrecord import fingerprint, shown
-from sftqa_core.models.loading import beginning_ids, continuation, plain_ids, tokenizer_panics
+from sftqa_core.models.loading import FITTING, beginning_ids, continuation, foreign_tokens, plain_ids, tokenizer_panics
 from sftqa_core.models.model_files import CHAT_TEMPLATE, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG, ModelFolder, refuse_growing_tokenizer
 from sftqa_core.records import Check
 
 CountTokens = Callable[[str], int]
-FITTING = "Fetch the tokenizer that belongs to the model."
 SAVE = "Save it there: AutoTokenizer.from_pretrained(name).save_pretrained(folder)."
 _OTHERS = ("tokenizer.model", "vocab.json", "vocab.txt", TOKENIZER_CONFIG)  # of a tokenizer without tokenizer.json
 _BYTES_PER_TOKEN = 3  # of names and short sentences, about; for models whose tokenizer is not here
@@ -145,11 +144,8 @@ def _fits(tokenizer: LightTokenizer, rows: int | None) -> Check:
     known = tokenizer.backend.get_vocab(with_added_tokens=True)
     special = {number for number, token in tokenizer.backend.get_added_tokens_decoder().items() if token.special}
     special |= {number for name in tokenizer.named if (number := tokenizer.id_named(name)) is not None}
-    beyond = {number: token for token, number in known.items() if rows is not None and number >= rows and number not in special}
-    if beyond:
-        most = max(beyond)
-        said = f"Its tokenizer knows {len(beyond):,} tokens that the model does not, such as {shown(beyond[most])}"
-        return Check("tokenizer", "problem", f"{said} ({most:,}; the model knows {rows:,}).", FITTING)
+    if rows is not None and (wrong := foreign_tokens(known, special, rows)):
+        return Check("tokenizer", "problem", f"Its {wrong}.", FITTING)
     if not plain_ids(tokenizer, "The capital of"):
         return Check("tokenizer", "problem", "Its tokenizer produces no tokens for a plain sentence.", FITTING)
     return Check("tokenizer", "ok", f"The tokenizer and its {len(known):,} tokens fit the model.")
