@@ -4,13 +4,14 @@ import gc
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from tests.forking import Parents
+from sftqa_core import processes
+from tests.forking import Parents, start_anew
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -40,16 +41,20 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def parents(made_once: Callable[..., Path]) -> Parents:
-    """What processes are forked from; made before any test has changed the environment."""
-    return Parents(made_once("parents", lambda folder: None), os.environ)
+def parents(made_once: Callable[..., Path]) -> Iterator[Parents]:
+    """What processes are forked from (forking.py), made before any test has changed the environment."""
+    made = Parents(made_once("parents", lambda folder: None), os.environ)
+    if sys.platform == "linux":
+        processes.start = made.start
+    yield made
+    processes.start = start_anew
 
 
 @pytest.fixture(autouse=True)
-def anew(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, parents: Parents) -> None:
-    """Processes are forked (forking.py); only tests that are marked `anew` start them as ever."""
-    if sys.platform == "linux" and not request.node.get_closest_marker("anew"):
-        monkeypatch.setattr("sftqa_core.processes.start", parents.start)
+def anew(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests that are marked `anew` start processes as ever."""
+    if request.node.get_closest_marker("anew"):
+        monkeypatch.setattr(processes, "start", start_anew)
 
 
 def pytest_collection_finish() -> None:

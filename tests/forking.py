@@ -125,7 +125,7 @@ class Parents:
         if module == "sftqa_core.jobs.worker":
             parent = self.everything if wanted.get("SFTQA_JOB_MODULE", "eager_workflows") == "eager_workflows" else self._worker
         if parent is None or (parent not in self._light.values() and not parent.fits(wanted)):
-            return _start_anew(module, arguments, environment, **how)
+            return start_anew(module, arguments, environment, **how)
         here = vars(sys.modules[module]) if module in sys.modules else {}
         constants = {name: here[name] for name in CONSTANTS if name in here}
         return parent.start(module, arguments, wanted, constants=constants, **how)
@@ -270,14 +270,14 @@ def _become(order: dict[str, Any], files: Sequence[int]) -> NoReturn:
         os._exit(status)
 
 
-_start_anew = processes.start
+start_anew = processes.start
 
 
 def _start(module: str, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None, **how: Any) -> Any:
     """In a forked process: a worker's warm process is forked from it, which has a single thread; whatever else is started as ever."""
     if module == "sftqa_core.jobs.child" and environment is not None:
         return Forked(fork_here, module, arguments, environment, **how)
-    return _start_anew(module, arguments, environment, **how)
+    return start_anew(module, arguments, environment, **how)
 
 
 def part() -> None:

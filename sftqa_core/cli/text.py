@@ -1,11 +1,12 @@
 """What the terminal shows: each command's JSON object as plain lines, a study's tables and findings, and progress."""
 
+import os
 import shlex
 import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -237,7 +238,8 @@ class Console:
         def ask(number: int, frame: object) -> None:
             self.stopping = True
             signal.signal(signal.SIGINT, before)
-            self.log("Stopping after the current step. Press Ctrl-C again to stop at once.")
+            with suppress(OSError):  # not by print, which may be what the signal interrupted, and can't be entered twice
+                os.write(2, b"Stopping after the current step. Press Ctrl-C again to stop at once.\n")
 
         before = signal.signal(signal.SIGINT, ask)
         try:

@@ -1,6 +1,5 @@
 """How fast this machine did things: measured rates by model and device, kept for forecasts."""
 
-
 from sftqa_core.artifacts import keep_json, read_json
 from sftqa_core.models import catalogue, quantising
 from sftqa_core.records import LevelScheme

@@ -1,5 +1,6 @@
 """Ctrl-C at a terminal."""
 
+import io
 import json
 import os
 import signal
@@ -25,6 +26,30 @@ def test_a_gentle_interrupt_is_seen_at_the_next_step():
             signal.raise_signal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_in_the_middle_of_a_line_is_seen_too(monkeypatch, capfd):
+    """Ctrl-C while progress is being written: the line is finished, the sentence follows, and the work ends at the next check."""
+
+    class Interrupted(io.RawIOBase):
+        def writable(self):
+            return True
+
+        def write(self, content):
+            signal.raise_signal(signal.SIGINT)
+            return len(content)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr("sys.stderr", io.TextIOWrapper(io.BufferedWriter(Interrupted()), line_buffering=True))
+    try:
+        console = Console()
+        with console.gentle():
+            console.log("step 1")
+            with pytest.raises(Stopped):
+                console.check()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capfd.readouterr().err == "Stopping after the current step. Press Ctrl-C again to stop at once.\n"
 
 
 def test_an_interrupted_pretraining_goes_on_where_it_was(tmp_path, workspace, capsys, parents):
