@@ -28,15 +28,15 @@ import json
 from sftqa_core import workflows
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings, TrainSettings
 few = LevelScheme(sampling=SamplerSettings(samples=1, max_new_tokens=4))
-probed = workflows.probe(ProbeSettings("atlas-llama", limit=24, scheme=few, device="cpu"))
+probed = workflows.probe(ProbeSettings("atlas-llama", limit=3, scheme=few, device="cpu"))
 runs = [
-    workflows.train(TrainSettings("atlas-llama", n=8, method=method, test_limit=1, scheme=few, shots=1, save_model=False, device="cpu"))
+    workflows.train(TrainSettings("atlas-llama", n=4, method=method, test_limit=1, scheme=few, shots=1, save_model=False, device="cpu"))
     for method in ("full", "lora")
 ]
 print(json.dumps([probed.facts, probed.facts_per_s > 0, *([run.n, run.after["in"].natural_n] for run in runs)]))
 """
     printed = run_without((*OF_THE_BROWSER, *ONLY_ON_GPUS), script)
-    assert json.loads(printed.splitlines()[-1]) == [24, True, [8, 10], [8, 10]]
+    assert json.loads(printed.splitlines()[-1]) == [3, True, [4, 10], [4, 10]]
 
 
 def test_the_explorer_shows_shipped_results_without_torch():
