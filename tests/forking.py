@@ -12,6 +12,7 @@ import fcntl
 import gc
 import inspect
 import json
+import multiprocessing
 import os
 import select
 import signal
@@ -41,6 +42,8 @@ ANSWERING = {  # module that answers -> what it imports besides, without what re
     "sftqa_core.models.hub.fetch_child": ("sftqa_core.artifacts", "httpx2", "tqdm.auto", "yaml", "filelock"),
 }
 CONSTANTS = ("CPU_S", "WALL_S", "MEMORY_BYTES")  # of a module that answers, which a test may have set
+TOGETHER = multiprocessing.get_context("forkserver")  # the standard library's own, for processes that train together
+TOGETHER.set_forkserver_preload(["sftqa_core.training.distributed", "sftqa_core.training.fine_tuning", "tests.tiny"])
 NEW_USER, NEW_NET = 0x10000000, 0x40000000
 
 Status = Callable[[float | None], int | None]  # waits so many seconds (None: for ever) for a process's exit status; None: it still runs

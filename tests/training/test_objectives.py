@@ -24,7 +24,6 @@ from sftqa_core.training.fine_tuning import fine_tune
 from sftqa_core.training.objectives import PLAIN, Objective, objective_of
 from sftqa_core.training.trainer import Collator, Training, encode_examples, make_trainer
 from tests.tiny import tiny_loaded
-from tests.training import nursery
 from tests.training.test_steps import UNEVEN, losses, weights
 from tests.training.test_trainer import SETTINGS, Recorder
 
@@ -127,7 +126,7 @@ def test_what_stays_as_it_is_stays(loaded, whole):
 @pytest.mark.parametrize("change", [{"micro_batch": 2}, {"gpus": 2}, {"micro_batch": 4, "gradient_checkpointing": True}], ids=str)
 def test_a_divided_batch_gives_what_the_whole_one_gives(change, loaded, whole, tmp_path, monkeypatch):
     """Micro-batches and two processes: columns, pairs and weights arrive, and losses and weights are the same to rounding."""
-    monkeypatch.setattr(several, "_START", nursery.START)
+    monkeypatch.setattr(several, "_START", "forkserver")
     result, curve, _ = whole
     recorder = Recorder()
     parts = fine_tune(loaded, SOME, dataclasses.replace(SGD, **change), tmp_path, recorder, objective=Taught())

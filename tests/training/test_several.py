@@ -22,8 +22,9 @@ from sftqa_core.training.encoding import IGNORED
 from sftqa_core.training.fine_tuning import fine_tune
 from sftqa_core.training.trainer import Collator
 from sftqa_core.workspace import Workspace
+from tests.forking import TOGETHER
 from tests.tiny import tiny_loaded
-from tests.training import fsdp_on_cpu, nursery
+from tests.training import fsdp_on_cpu
 from tests.training.pretended import exits, fails, killed, starts_and_is_killed
 from tests.training.test_trainer import EXAMPLES, SETTINGS, Recorder
 
@@ -38,9 +39,9 @@ def working() -> list[BaseProcess]:
 
 @pytest.fixture(autouse=True)
 def forked(monkeypatch, request):
-    """Processes are forked from one that has imported everything (nursery.py), not started anew, unless a test is marked so."""
+    """Processes are forked from one that has imported everything (forking.py), not started anew, unless a test is marked so."""
     if not request.node.get_closest_marker("anew"):
-        monkeypatch.setattr(several, "_START", nursery.START)
+        monkeypatch.setattr(several, "_START", "forkserver")
 
 
 @pytest.fixture(scope="module")
@@ -164,8 +165,8 @@ def test_what_one_process_says_is_raised_here_and_the_others_end(monkeypatch, fa
 
 def test_a_process_ends_with_the_one_that_started_it():
     """Killed like a cancelled job, that one can't say so: its end of a pipe closes."""
-    ours, theirs = nursery.CONTEXT.Pipe()
-    starter = nursery.CONTEXT.Process(target=starts_and_is_killed, args=(theirs,))
+    ours, theirs = TOGETHER.Pipe()
+    starter = TOGETHER.Process(target=starts_and_is_killed, args=(theirs,))
     starter.start()
     theirs.close()
     child = psutil.Process(ours.recv())
