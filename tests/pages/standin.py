@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -22,8 +26,13 @@ SHARES = [0.3, 0.3, 0.12, 0.1, 0.18]
 RUN = "20261123-120000-stand-in"
 
 
-def facts_and_levels(per_relation: int = 60) -> pd.DataFrame:
+def facts_and_levels() -> pd.DataFrame:
     """Fact columns joined with level columns; every tenth fact is not probed."""
+    return _facts_and_levels().copy()
+
+
+@cache
+def _facts_and_levels(per_relation: int = 60) -> pd.DataFrame:
     draw = np.random.default_rng(0)
     rows = []
     for relation, domain in RELATIONS.items():
@@ -108,6 +117,11 @@ def predictions(facts: pd.DataFrame) -> pd.DataFrame:
 
 def write_run(runs: Path, name: str = RUN) -> Path:
     """A finished run folder as training/runs.py documents it (without weights)."""
+    return Path(shutil.copytree(_made_run(), runs / name, dirs_exist_ok=True))
+
+
+@cache
+def _made_run() -> Path:
     facts = facts_and_levels()
     settings = TrainSettings(model="stand-in")
 
@@ -122,8 +136,10 @@ def write_run(runs: Path, name: str = RUN) -> Path:
         facts.to_parquet(folder / "levels.parquet")
 
     command = "sftqa train --model stand-in --source atlas --n 60"
+    runs = Path(tempfile.mkdtemp(prefix="sftqa-tests-"))
+    atexit.register(shutil.rmtree, runs)
     return write_folder(
-        runs / name, fill, {"kind": "run", "settings": settings.to_dict(), "command": command, "created": "2026-11-23T12:00:00+00:00"}
+        runs / RUN, fill, {"kind": "run", "settings": settings.to_dict(), "command": command, "created": "2026-11-23T12:00:00+00:00"}
     )
 
 
