@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 BIN := .venv/bin
-WORKERS ?= 2
+WORKERS ?= 3
 # Where an image switches bytecode off, each of the hundreds of processes that the tests start would compile this project anew.
 export PYTHONDONTWRITEBYTECODE :=
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 app: .venv/.app
 	$(BIN)/sftqa app
 
-# Two workers, one a core; who is through takes over half of what the other has left. More cores: make test WORKERS=8.
+# Three workers keep two cores busy, since tests also wait; who is through takes over half of what another has left. More: WORKERS=8.
 test: .venv/.dev
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 

@@ -13,6 +13,7 @@ from filelock import FileLock
 from sftqa_core import processes
 from tests.forking import Parents, start_anew
 
+gc.disable()  # until everything is imported: it would find nothing
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -61,6 +62,7 @@ def pytest_collection_finish() -> None:
     """What is imported by now stays: no collection of garbage need walk through it (accelerate collects twice a training)."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="module", autouse=True)
