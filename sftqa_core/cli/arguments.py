@@ -136,6 +136,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_app(commands.add_parser("app", help="open the explorer in the browser"))
     facts = add("facts", "what a fact source holds")
     add_settings(facts, records.TrainSettings, "source")
+    facts.add_argument("--preview", action="store_true", help="show how a file would be read: first rows, roles of its columns, problems")
     facts.add_argument("--download", action="store_true", help="fetch entity-questions from its official address first")
     _add_models(add("models", "models that can be chosen, and the memory each needs; add or remove one"))
     fetch = add("fetch", "download a model of the hub to this machine now")

@@ -130,8 +130,10 @@ def facts(options: Namespace) -> dict[str, Any]:
     source = options.source or "atlas"
     if options.download:
         workflows.download(source, Console())
+    if options.preview:
+        return workflows.preview(source).to_dict()
     report = workflows.facts(source).to_dict()
-    return {"source": report.pop("source"), **report}
+    return {"source": report.pop("source"), **report, "notes": list(workflows.source_notes(source))}
 
 
 def fetch(options: Namespace) -> dict[str, Any]:

@@ -15,16 +15,32 @@ from sftqa_core.errors import Stopped
 from sftqa_core.progress import Progress
 from sftqa_core.records import DOMAIN_NAMES
 
+WIDEST = 40  # characters of a cell in a preview
 LEAST = 30  # facts: agreement on fewer is not reported
 METHODS = {"sampling": "", "adaptive": "estimated by the adaptive probe", "likelihood": "estimated by the likelihood"}
 
 
 def facts(result: dict[str, Any]) -> str:
-    """A source's counts, a line a relation."""
+    """A source's counts, a line a relation, and what should be known of it; or how it would be read."""
+    if "columns" in result:
+        return _preview(result)
     rows = [(name, *(counts[split] for split in ("train", "dev", "test"))) for name, counts in result["relations"].items()]
     shown = ("facts", "unique", "merged", "excluded_from_train", "echo", "unparsed")
     notes = [f"{name.replace('_', ' ')}: {result[name]:,}" for name in shown]
-    return "\n".join([result["source"], table(("relation", "train", "dev", "test"), rows), *notes])
+    said = [f"note: {note}" for note in result["notes"]]
+    return "\n".join([result["source"], table(("relation", "train", "dev", "test"), rows), *notes, *said])
+
+
+def _preview(result: dict[str, Any]) -> str:
+    cut = [tuple(cell if len(cell) <= WIDEST else f"{cell[: WIDEST - 1]}…" for cell in row) for row in result["rows"]]
+    lines = [result["source"], table(tuple(result["columns"]), cut) if cut else "It has no rows."]
+    lines += [f"read as: {result['layout']}"] if result["layout"] else []
+    lines += [f"{role}: {column}" for role, column in result["roles"].items()]
+    lines += [f"ignored: {', '.join(result['ignored'])}"] if result["ignored"] else []
+    if result["faults"]:
+        return "\n".join([*lines, "It can't be used as it is:", *result["faults"]])
+    counts = ", ".join(f"{count:,} {split}" for split, count in result["splits"].items())
+    return "\n".join([*lines, f"{result['facts']:,} facts: {counts}", *(f"note: {note}" for note in result["notes"])])
 
 
 def fetch(result: dict[str, Any]) -> str:

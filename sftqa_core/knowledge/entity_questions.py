@@ -13,8 +13,6 @@ import http.client
 import re
 import tempfile
 import urllib.request
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -24,10 +22,10 @@ from typing import Any
 from sftqa_core.artifacts import damaged_files, read_manifest, write_folder
 from sftqa_core.errors import FactsError, SftqaError
 from sftqa_core.jsonrecord import fingerprint, listed, parse_json, shown
-from sftqa_core.knowledge import matching, spreadsheet
+from sftqa_core.knowledge import archives, matching, spreadsheet
 from sftqa_core.knowledge.facts import FactSource, fact_table, read_facts, text_fault, write_facts
+from sftqa_core.knowledge.merging import MAX_ANSWERS, Row, merge_rows
 from sftqa_core.knowledge.relations import Relation, builtin_relations
-from sftqa_core.knowledge.rows import MAX_ANSWERS, Row, merge_rows
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import SPLITS, SourceReport
 from sftqa_core.workspace import Workspace
@@ -41,11 +39,8 @@ MAX_ZIP_BYTES = 200_000_000
 TIMEOUT_S = 30
 _PIECE = 1 << 18
 WITHOUT_NETWORK = f"If you have the files, set {VARIABLE} to their folder or zip ({LAYOUT}), or give that path as the source."
-MAX_MEMBERS = 5_000
-MAX_DIRECTORY_BYTES = 2_000_000
 MAX_FILE_BYTES = 50_000_000
 MAX_TOTAL_BYTES = 400_000_000
-_LAST_RECORD = 22  # bytes
 _CHECKSUMS = Path(__file__).with_name("entity_questions.sha256")
 _FILE = re.compile(r"(?:[^/]+/)?(train|dev|test)/(P\d+)\.\1\.json")
 Open = Callable[[str], contextlib.AbstractContextManager[Any]]
@@ -76,6 +71,12 @@ def read_entity_files(path: Path) -> dict[str, bytes]:
 def is_entity_folder(path: Path) -> bool:
     """Whether a folder is laid out as EntityQuestions."""
     return any(_FILE.fullmatch(file.relative_to(path).as_posix()) for file in _candidates(path))
+
+
+def is_entity_zip(path: Path) -> bool:
+    """Whether a zip holds files as EntityQuestions names them."""
+    with archives.opened(path) as (_, members):
+        return any(_FILE.fullmatch(member.filename) for member in members)
 
 
 def differing_files(files: dict[str, bytes]) -> list[str]:
@@ -180,31 +181,11 @@ def _folder_files(folder: Path) -> dict[str, bytes]:
 
 def _zip_files(path: Path) -> dict[str, bytes]:
     collected = _Collected(path.name)
-    _refuse_long_directory(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            if len(members) > MAX_MEMBERS:
-                raise FactsError(f"{path.name} holds {len(members):,} files; EntityQuestions has fewer than {MAX_MEMBERS:,}.")
-            for member in members:
-                if member.filename.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", member.filename):
-                    raise FactsError(f"{path.name} holds the name {shown(member.filename)}, which leads out of the zip. It was not opened.")
-                if not member.filename.startswith("__MACOSX/"):
-                    with archive.open(member) as handle:
-                        collected.add(member.filename, member.file_size, handle.read)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
-        raise FactsError(f"{path.name} is not a zip that can be read ({error}). Download or pack it again.") from error
+    with archives.opened(path) as (archive, members):
+        for member in members:
+            with archive.open(member) as handle:
+                collected.add(member.filename, member.file_size, handle.read)
     return collected.files
-
-
-def _refuse_long_directory(path: Path) -> None:
-    """Before zipfile reads it: a list of millions of files would fill the memory. The last record of a zip states its size."""
-    with path.open("rb") as handle:
-        handle.seek(max(0, path.stat().st_size - _LAST_RECORD - 65_535))
-        tail = handle.read()
-    at = tail.rfind(b"PK\5\6")
-    if 0 <= at <= len(tail) - _LAST_RECORD and int.from_bytes(tail[at + 12 : at + 16], "little") > MAX_DIRECTORY_BYTES:
-        raise FactsError(f"{path.name} lists far more files than EntityQuestions has. It was not opened.")
 
 
 @dataclass

@@ -1,4 +1,5 @@
-"""A user's own facts from a file: CSV, JSON Lines or Parquet. The columns are described in rows.py, the readers listed in `READERS`.
+"""A user's own facts from a file: CSV, TSV, JSON, JSON Lines or Parquet. What the columns mean is in layouts.py, the readers are listed in
+`READERS`.
 
 New relations bring their templates in a column or in a file beside this one, `<name>.relations.toml` for `<name>.csv`,
 laid out as relations.toml (label and domain may be left out there).
@@ -8,17 +9,20 @@ numbers are checked before anything is read. Texts are read as dictionaries: a t
 of one, and becomes a million Python texts only if it is short enough for a fact.
 """
 
+import contextlib
 import tomllib
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from sftqa_core.errors import FactsError, SettingsError, first_line
-from sftqa_core.jsonrecord import MAX_LISTED, in_plain_words, listed, parse_json, shown
-from sftqa_core.knowledge import facts, spreadsheet
+from sftqa_core.jsonrecord import in_plain_words, listed, shown
+from sftqa_core.knowledge import facts, json_files, layouts, spreadsheet, values
 from sftqa_core.knowledge.relations import Relation
-from sftqa_core.knowledge.rows import COLUMN_NAMES, MAX_COLUMNS, MAX_ROWS, Cells, refuse_many_rows, source_from_cells
+from sftqa_core.knowledge.rows import MAX_ROWS, Cells, preview, refuse, refuse_many_rows, source_from_cells
+from sftqa_core.records import SourcePreview
 
 MAX_BYTES = 500_000_000
 MAX_SIDECAR_BYTES = 200_000
@@ -26,30 +30,56 @@ MAX_RELATIONS = 1_000
 MAX_DECODED = 2_000_000_000  # bytes of the columns that are read, unpacked
 MAX_VALUES = 5_000_000  # in one column: cells, or entries where cells are lists
 _BATCH = 2_000  # rows in hand
+_MAX_LOOKED_AT = 50_000_000  # bytes of a column whose name says nothing
+_MARK_NAMES = {",": "a comma", ";": "a semicolon", "|": "a bar"}
 _KINDS = ("BYTE_ARRAY", "BOOLEAN", "INT32", "INT64", "FLOAT", "DOUBLE")
 
 
-def load_own(path: Path, name: str | None = None) -> facts.FactSource:
-    """The facts in a file, in `name` (default: the path). Raises `FactsError` with every problem by row and column.
+def load_own(path: Path, name: str | None = None, query: str = "") -> facts.FactSource:
+    """The facts in a file, in `name` (default: the path), its columns named by `query` (see layouts.py) where their names don't tell.
 
-    A fact's id holds the file's name without its folder, so a file can be moved and keeps its results.
+    Raises `FactsError` with every problem by row and column. A fact's id holds the file's name without its folder, so a file can be
+    moved and keeps its results.
     """
+    mapping, options = layouts.read_query(query)
+    with errors_told(path):
+        return source_from_cells(cells_of(path, mapping), name or str(path), brought(path), mapping, options.get("read", ""))
+
+
+def preview_own(path: Path, name: str | None = None, query: str = "") -> SourcePreview:
+    """How a file would be read. Raises `FactsError` for what is no table."""
+    mapping, options = layouts.read_query(query)
+    with errors_told(path):
+        return preview(cells_of(path, mapping), name or str(path), brought(path), mapping, options.get("read", ""))
+
+
+def cells_of(path: Path, mapping: layouts.Mapped, split: str = "") -> Cells:
+    """The table in a file, unchecked. `split`: of rows that state none. Raises `FactsError` for what is none, `OSError` from the disk."""
+    read = READERS.get(path.suffix.casefold())
+    if read is None:
+        raise FactsError(f"{path.name}: files of facts end in {', '.join(READERS)}.")
+    if not path.is_file():
+        raise FactsError(f"{path} does not exist.")
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise FactsError(f"{path.name} has {size:,} bytes; a file of facts may have {MAX_BYTES:,}. Cut it into smaller files.")
+    if not size:
+        raise FactsError(f"{path.name} is empty.")
+    return replace(read(path, mapping), split=split)
+
+
+def brought(path: Path) -> dict[str, Relation]:
+    """Relations that stand beside a file."""
+    return read_relations(sidecar(path)) if sidecar(path).exists() else {}
+
+
+@contextlib.contextmanager
+def errors_told(path: Path) -> Iterator[None]:
+    """Within it, what a disk refuses is a sentence."""
     try:
-        read = READERS.get(path.suffix.casefold())
-        if read is None:
-            raise FactsError(f"{path.name}: files of facts end in {', '.join(READERS)}.")
-        if not path.is_file():
-            raise FactsError(f"{path} does not exist.")
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise FactsError(f"{path.name} has {size:,} bytes; a file of facts may have {MAX_BYTES:,}. Cut it into smaller files.")
-        if not size:
-            raise FactsError(f"{path.name} is empty.")
-        cells = read(path)
-        brought = read_relations(sidecar(path)) if sidecar(path).exists() else {}
+        yield
     except OSError as error:
         raise FactsError(f"{path} can't be read: {error.strerror or error}.") from error
-    return source_from_cells(cells, name or str(path), brought)
 
 
 def sidecar(path: Path) -> Path:
@@ -91,50 +121,35 @@ def _toml(text: str, name: str) -> dict[str, Any]:
         raise FactsError(f"{name} is not readable TOML: {error}.") from error
 
 
-def _csv(path: Path) -> Cells:
+def _csv(path: Path, mapping: layouts.Mapped) -> Cells:
     """Reads the file twice: one of too many rows is refused before any row is kept."""
-    header, rows, _ = spreadsheet.csv_table(_lines(path), path.name)
+    header, rows, delimiter = spreadsheet.csv_table(_lines(path), path.name)
+    fix = (
+        "write a tab inside a text as a space"
+        if delimiter == "\t"
+        else f"put quotes around text with {_MARK_NAMES.get(delimiter, 'a mark')}"
+    )
 
     def faults() -> Iterator[str]:
         for number, row in enumerate(rows, 2):  # row 1 is the header, as a spreadsheet counts
             refuse_many_rows(path.name, number - 1)
             if any(row[len(header) :]):
-                yield f"{path.name}, row {number:,}: more cells than the {len(header)} columns; put quotes around text with a comma."
+                yield f"{path.name}, row {number:,}: more cells than the {len(header)} columns; {fix}."
 
-    _refuse(faults())
-    return Cells(path.name, header, enumerate(spreadsheet.csv_table(_lines(path), path.name)[1], 2), text_lists=True)
-
-
-def _json_lines(path: Path) -> Cells:
-    """Reads the file twice: columns must be known before the first row, and millions of objects would not fit the memory."""
-    columns: dict[str, None] = {}
-
-    def faults() -> Iterator[str]:
-        for number, value in _objects(path):
-            refuse_many_rows(path.name, number)
-            if isinstance(value, str):
-                yield f"{path.name}, row {number:,}: {value}."
-            else:
-                columns.update(dict.fromkeys(value))
-            if len(columns) > MAX_COLUMNS:
-                raise FactsError(f"{path.name} has more than {MAX_COLUMNS:,} different names in its rows, so this is not a table of facts.")
-
-    _refuse(faults())
-    rows = ((number, [value.get(name) for name in columns]) for number, value in _objects(path) if isinstance(value, dict))
-    return Cells(path.name, list(columns), rows)
+    refuse(faults())
+    body = spreadsheet.csv_table(_lines(path), path.name)[1]
+    if _has_no_header(header):
+        note = "The first line holds a question and a list of answers, so it is read as a fact: the file has no header."
+        return Cells(path.name, ["question", "answers"], enumerate(chain([header], body), 1), text_lists=True, notes=(note,))
+    return Cells(path.name, header, enumerate(body, 2), text_lists=True)
 
 
-def _objects(path: Path) -> Iterator[tuple[int, Any]]:
-    """(line, its object, or what is wrong with it as a text), empty lines left out."""
-    for number, line in enumerate(_lines(path), 1):
-        if not line.strip():
-            continue
-        try:
-            value = parse_json(line)
-        except ValueError as error:
-            yield number, f"is not readable JSON ({error})"
-        else:
-            yield number, value if isinstance(value, dict) else f"must be an object, got {type(value).__name__}"
+def _has_no_header(header: Sequence[str]) -> bool:
+    """DPR's files of questions begin with the first of them: a text, a tab, and a Python list of answers."""
+    try:
+        return len(header) == 2 and isinstance(values.container(header[1]), list)
+    except values.UnreadableCell:
+        return False
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -142,14 +157,7 @@ def _lines(path: Path) -> Iterator[str]:
         yield from spreadsheet.text_lines(file, path.name)
 
 
-def _refuse(faults: Iterator[str]) -> None:
-    """Raise `FactsError` if there are any: the first ones written out, the others counted."""
-    if first := list(islice(faults, MAX_LISTED)):
-        more = sum(1 for _ in faults)
-        raise FactsError([*first, f"... and {more:,} more."] if more else first)
-
-
-def _parquet(path: Path) -> Cells:
+def _parquet(path: Path, mapping: layouts.Mapped) -> Cells:
     """The columns of use in a Parquet file. Raises `FactsError` for what is no Parquet or beyond the limits, also while rows are read."""
     import pyarrow.parquet
 
@@ -157,21 +165,26 @@ def _parquet(path: Path) -> Cells:
         metadata = pyarrow.parquet.ParquetFile(path).metadata
         if metadata.num_rows > MAX_ROWS:
             raise FactsError(f"{path.name} has {metadata.num_rows:,} rows, the most is {MAX_ROWS:,}. Cut it into smaller files.")
-        if metadata.num_columns > MAX_COLUMNS:
-            raise FactsError(f"{path.name} has {metadata.num_columns:,} columns, the most is {MAX_COLUMNS:,}.")
-        leaves = [leaf for leaf in range(metadata.num_columns) if _of_use(metadata.schema.column(leaf).path)]
+        if metadata.num_columns > layouts.MAX_COLUMNS:
+            raise FactsError(f"{path.name} has {metadata.num_columns:,} columns, the most is {layouts.MAX_COLUMNS:,}.")
+        names = pyarrow.parquet.ParquetFile(path).schema_arrow.names
+        used = layouts.columns_used(names, mapping) or [name for name in names if _holds_texts(metadata, name)]
+        leaves = [leaf for leaf in range(metadata.num_columns) if metadata.schema.column(leaf).path.split(".")[0] in used]
         _refuse_bombs(path.name, metadata, leaves)
         texts = [metadata.schema.column(leaf).path for leaf in leaves if metadata.schema.column(leaf).physical_type == "BYTE_ARRAY"]
         file = pyarrow.parquet.ParquetFile(path, read_dictionary=texts)
-        names = file.schema_arrow.names
     except _foreign() as error:
         raise FactsError(f"{path.name} is not a readable Parquet file ({first_line(error)}).") from error
-    used = [name for name in names if _of_use(name)]
-    return Cells(path.name, used or names, _rows(path.name, file, used))
+    rest = tuple(name for name in names if name not in used)
+    return Cells(path.name, used or names, _rows(path.name, file, used), unread=rest if used else ())
 
 
-def _of_use(column_path: str) -> bool:
-    return column_path.split(".")[0].strip().casefold() in COLUMN_NAMES
+def _holds_texts(metadata: Any, name: str) -> bool:
+    """Whether a column of a file without a known layout may be looked at: of a kind that facts have, and small."""
+    leaves = [metadata.schema.column(leaf) for leaf in range(metadata.num_columns)]
+    own = [leaf for leaf, column in enumerate(leaves) if column.path.split(".")[0] == name]
+    size = sum(metadata.row_group(group).column(leaf).total_uncompressed_size for leaf in own for group in range(metadata.num_row_groups))
+    return bool(own) and all(leaves[leaf].physical_type in _KINDS for leaf in own) and size <= _MAX_LOOKED_AT
 
 
 def _refuse_bombs(name: str, metadata: Any, leaves: Sequence[int]) -> None:
@@ -234,4 +247,12 @@ def _foreign() -> tuple[type[Exception], ...]:
     return (pyarrow.ArrowException, OSError, ValueError, ArithmeticError, LookupError, TypeError)
 
 
-READERS = {".csv": _csv, ".tsv": _csv, ".jsonl": _json_lines, ".ndjson": _json_lines, ".parquet": _parquet}  # by a file's ending
+READERS: dict[str, Callable[[Path, layouts.Mapped], Cells]] = {  # by a file's ending
+    ".csv": _csv,
+    ".tsv": _csv,
+    ".txt": _csv,
+    ".json": lambda path, mapping: json_files.json_cells(path),
+    ".jsonl": lambda path, mapping: json_files.json_cells(path),
+    ".ndjson": lambda path, mapping: json_files.json_cells(path),
+    ".parquet": _parquet,
+}

@@ -1,6 +1,6 @@
 """Facts from a dataset of the Hugging Face hub, or from a folder that `datasets` saved.
 
-`hub:owner/name` names a dataset; after a question mark come the columns to use, where their names are not those of rows.py, and
+`hub:owner/name` names a dataset; after a question mark come the columns to use, where their names are not those of layouts.py, and
 perhaps a config and a revision:
 
     hub:owner/name?subject=entity_name&relation=property&object=value&config=en
@@ -14,11 +14,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 from sftqa_core.errors import FactsError, MissingPackage, first_line
 from sftqa_core.jsonrecord import parse_json, shown
-from sftqa_core.knowledge import facts, rows
+from sftqa_core.knowledge import facts, layouts, rows
+from sftqa_core.records import SourcePreview
 from sftqa_core.workspace import typed_path
 
 PREFIX = "hub:"
@@ -27,21 +27,31 @@ ASK_S = 5.0  # until the hub counts as out of reach
 MAX_DOWNLOAD_BYTES = 2_000_000_000
 MAX_STATE_BYTES = 2_000_000
 _ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
-_ROLE_OF = {"object": "answers", "answer": "answers", "objects": "answers"} | {role: role for role in rows.ROLES}
 _LONGEST_ID = 100
+_CHOSEN = ("config", "revision")
 _OPTION = re.compile(r"(?!.*\.\.)\w[\w ./+-]{0,99}")
-_OPTIONS = ("config", "revision")
 
 
 def load_hub(name: str) -> facts.FactSource:
     """The facts of `hub:owner/name?...`. Raises `FactsError`, or `MissingPackage` without the datasets library."""
+    cells, mapping, read = _hub_cells(name)
+    return rows.source_from_cells(cells, name, None, mapping, read)
+
+
+def preview_hub(name: str) -> SourcePreview:
+    """How a dataset of the hub would be read; it is downloaded for that. Errors as `load_hub`."""
+    cells, mapping, read = _hub_cells(name)
+    return rows.preview(cells, name, None, mapping, read)
+
+
+def _hub_cells(name: str) -> tuple[rows.Cells, layouts.Mapped, str]:
     place, _, query = name.removeprefix(PREFIX).partition("?")
     if len(place) > _LONGEST_ID or not _ID.fullmatch(place):
         raise FactsError(
             f"{shown(place)} is not a dataset id. Write {PREFIX}owner/name, then ?subject=column&... if its columns have other names."
         )
-    mapping, options = _read_query(query)
-    if wrong := [value for value in options.values() if not _OPTION.fullmatch(value)]:
+    mapping, options = layouts.read_query(query)
+    if wrong := [value for key, value in options.items() if key in _CHOSEN and not _OPTION.fullmatch(value)]:
         raise FactsError(f"{shown(wrong[0])} is not a config or revision.")
     if typed_path(place)[1]:  # datasets would take it for a folder of files
         raise FactsError(f"{place} is a file or folder here. Give it as a path, without {PREFIX}, or run this from elsewhere.")
@@ -52,7 +62,7 @@ def load_hub(name: str) -> facts.FactSource:
             size = builder.info.download_size or 0
             if size <= MAX_DOWNLOAD_BYTES:
                 builder.download_and_prepare()
-                return _as_source(name, place, builder.as_dataset(), mapping)
+                return _cells(place, builder.as_dataset(), mapping), mapping, options.get("read", "")
     except FactsError:
         raise
     except Exception as error:  # the border: whatever the hub's libraries raise becomes a sentence
@@ -90,7 +100,17 @@ def _local_only(datasets: Any) -> Iterator[None]:
 
 def load_saved(path: Path, name: str | None = None, query: str = "") -> facts.FactSource:
     """The facts of a folder that `Dataset.save_to_disk` or `DatasetDict.save_to_disk` wrote. Errors as `load_hub`."""
-    mapping, _ = _read_query(query)
+    mapping, options = layouts.read_query(query)
+    return rows.source_from_cells(_saved_cells(path, mapping), name or str(path), None, mapping, options.get("read", ""))
+
+
+def preview_saved(path: Path, name: str | None = None, query: str = "") -> SourcePreview:
+    """How a saved folder would be read. Errors as `load_hub`."""
+    mapping, options = layouts.read_query(query)
+    return rows.preview(_saved_cells(path, mapping), name or str(path), None, mapping, options.get("read", ""))
+
+
+def _saved_cells(path: Path, mapping: layouts.Mapped) -> rows.Cells:
     datasets = _library()
     try:
         _refuse_links(path)
@@ -99,7 +119,7 @@ def load_saved(path: Path, name: str | None = None, query: str = "") -> facts.Fa
         raise
     except Exception as error:  # the border: whatever the hub's libraries raise becomes a sentence
         raise FactsError(f"{path} is not a dataset that can be read ({first_line(error)}). Save it again with save_to_disk.") from error
-    return _as_source(name or str(path), path.name, saved, mapping)
+    return _cells(path.name, saved, mapping)
 
 
 def is_saved_dataset(path: Path) -> bool:
@@ -121,16 +141,6 @@ def _refuse_links(folder: Path) -> None:
                 raise FactsError(f"{state} names the file {shown(name)}, which lies outside of the dataset. It was not opened.")
 
 
-def _read_query(query: str) -> tuple[dict[str, str], dict[str, str]]:
-    """(role -> column, option -> value) out of `subject=a&config=b`."""
-    pairs = dict(parse_qsl(query, keep_blank_values=True))
-    if unknown := [key for key in pairs if key not in _ROLE_OF and key not in _OPTIONS]:
-        allowed = ", ".join([*_ROLE_OF, *_OPTIONS])
-        raise FactsError(f"{shown(', '.join(unknown))} is not allowed after the question mark; allowed are {allowed}.")
-    mapping = {_ROLE_OF[key]: value for key, value in pairs.items() if key in _ROLE_OF}
-    return mapping, {key: value for key, value in pairs.items() if key in _OPTIONS}
-
-
 def _library() -> Any:
     try:
         import datasets
@@ -141,37 +151,49 @@ def _library() -> Any:
     return datasets
 
 
-def _as_source(name: str, place: str, loaded: Any, mapping: dict[str, str]) -> facts.FactSource:
+def _cells(place: str, loaded: Any, mapping: layouts.Mapped) -> rows.Cells:
     parts = dict(loaded) if isinstance(loaded, dict) else {"": loaded}
     count = sum(len(part) for part in parts.values())
     if count > rows.MAX_ROWS:
         raise FactsError(f"{place} has {count:,} rows, the most is {rows.MAX_ROWS:,}. Save a part of it and use that.")
     columns = list(dict.fromkeys(column for part in parts.values() for column in part.column_names))
-    wanted = rows.COLUMN_NAMES | set(mapping.values())
     by_part = len(parts) > 1 and "split" not in mapping
-    used = [name for name in columns if (name in wanted or name.casefold() in wanted) and not (by_part and name.casefold() == "split")]
-    numbered = _numbered(parts, used, by_part)
-    try:
-        cells = rows.Cells(place, [*(used or columns), *(["split"] if by_part else [])], numbered)
-        return rows.source_from_cells(cells, name, mapping=mapping)
-    except (OSError, ValueError, ArithmeticError, LookupError) as error:  # dates that Python can't hold, texts that are no UTF-8
-        raise FactsError(f"{place} holds values that can't be read ({first_line(error)}).") from error
+    used = layouts.columns_used(columns, mapping) or [name for name in columns if any(_holds_texts(part, name) for part in parts.values())]
+    if by_part:
+        used = [name for name in used if name.casefold() != "split"]
+    unread = tuple(name for name in columns if name not in used and not (by_part and name.casefold() == "split")) if used else ()
+    return rows.Cells(place, [*(used or columns), *(["split"] if by_part else [])], _numbered(place, parts, used, by_part), unread=unread)
 
 
-def _numbered(parts: dict[str, Any], used: list[str], by_part: bool) -> Iterator[tuple[int, list[Any]]]:
+def _holds_texts(part: Any, column: str) -> bool:
+    """Whether a column of a dataset without a known layout may be looked at: texts, numbers, and lists of them, no pictures or sounds."""
+    from pyarrow import types
+
+    if column not in part.column_names:
+        return False
+    kind = part.data.schema.field(column).type
+    while types.is_list(kind) or types.is_large_list(kind):
+        kind = kind.value_type
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_integer(kind) or types.is_floating(kind))
+
+
+def _numbered(place: str, parts: dict[str, Any], used: list[str], by_part: bool) -> Iterator[tuple[int, list[Any]]]:
     """Rows numbered through, from columns of use only, as they are stored: decoding a picture would open the file, or the address,
     that its cell names."""
     number = 0
-    for split, part in parts.items():
-        there = [column for column in used if column in part.column_names]
-        if not there:
-            continue
-        for table in part.select_columns(there).with_format("arrow").iter(batch_size=_BATCH):
-            batch = {column: table.column(column).to_pylist() for column in there}
-            cells = [batch.get(column, [None] * table.num_rows) for column in used]
-            for values in zip(*cells, strict=True):
-                number += 1
-                yield number, [*values, split] if by_part else list(values)
+    try:
+        for split, part in parts.items():
+            there = [column for column in used if column in part.column_names]
+            if not there:
+                continue
+            for table in part.select_columns(there).with_format("arrow").iter(batch_size=_BATCH):
+                batch = {column: table.column(column).to_pylist() for column in there}
+                cells = [batch.get(column, [None] * table.num_rows) for column in used]
+                for values in zip(*cells, strict=True):
+                    number += 1
+                    yield number, [*values, split] if by_part else list(values)
+    except (OSError, ValueError, ArithmeticError, LookupError) as error:  # dates that Python can't hold, texts that are no UTF-8
+        raise FactsError(f"{place} holds values that can't be read ({first_line(error)}).") from error
 
 
 def _explain(place: str, error: Exception) -> str:

@@ -1,65 +1,38 @@
-"""Turns the rows of a file into facts: columns are found by name, every cell is checked, every fault is reported with row and column.
+"""Turns the rows of a file into facts: columns are found by layouts.py, cells read by values.py, every fault told with row and column.
 
-Columns (the first name found counts; others are ignored):
-
-| role | names | meaning |
-|---|---|---|
-| relation | relation, predicate, property | a built-in id (P17) or one's own; without it the rows are question-answer pairs |
-| subject | subject, entity | what the fact is about; a pair's subject is its question |
-| answers | answers, answer, objects, object | right answers: a list; in CSV a JSON list or names with a vertical bar between them |
-| question | question | as it is to be asked; otherwise the relation's question form is filled (see below) |
-| split | split | train, dev (or validation), test or none; empty: drawn, see `drawn_split` |
-| domain | domain | in or out; the same for all rows of a relation; otherwise the relation's |
-| exposures | exposures | how often a pre-training corpus states the fact |
-| templates | templates | statement prefixes with {subject} for a relation of one's own, like answers; once a relation is enough |
-
-A relation whose templates are in a column asks "What is the <relation> of <subject>?" where a row has no question.
-
-One key makes one fact, and no training fact is tested (METHOD 8.4):
-
-- Rows of one (relation, subject) become one fact. It belongs to the strictest split that any of them is in: test,
-  else dev, else train. So a key in both dev and test is a test fact.
-- A train fact whose question text is in dev or test (under another relation), and a dev fact whose question is in test,
-  get the split `none`. Two rows of one key ask the same question, so looking at questions covers keys too.
-- Right answers are the union over identical question texts, the fact's own first.
+A relation whose templates are in a column asks "What is the <relation> of <subject>?" where a row has no question. A new relation
+without templates can be read as question-answer pairs that ask so (`?read=pairs`).
 """
 
-import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from itertools import chain, islice
+from typing import Any
 
 from sftqa_core.errors import FactsError, SettingsError
-from sftqa_core.jsonrecord import MAX_LISTED, listed, parse_json, shown
-from sftqa_core.knowledge.facts import UNUSED, FactSource, content_fingerprint, fact_table, subject_key, summarise, text_fault
-from sftqa_core.knowledge.relations import Relation, builtin_relations, fill, generic_relation
-from sftqa_core.records import DOMAINS, SPLITS
+from sftqa_core.jsonrecord import MAX_LISTED, listed, shown
+from sftqa_core.knowledge import choices, layouts, oddities, values
+from sftqa_core.knowledge.facts import UNUSED, FactSource, content_fingerprint, fact_table, summarise, text_fault
+from sftqa_core.knowledge.merging import Merged, Row, asked_key, drawn_split, merge_rows
+from sftqa_core.knowledge.relations import TEMPLATES, Relation, builtin_relations, fill, generic_relation
+from sftqa_core.records import DOMAINS, SPLITS, SourcePreview
 
-ROLES = {
-    "relation": ("relation", "predicate", "property"),
-    "subject": ("subject", "entity"),
-    "answers": ("answers", "answer", "objects", "object"),
-    "question": ("question",),
-    "split": ("split",),
-    "domain": ("domain",),
-    "exposures": ("exposures",),
-    "templates": ("templates",),
-}
-COLUMN_NAMES = frozenset(name for names in ROLES.values() for name in names)
-MAX_COLUMNS = 1_000
-MAX_ANSWERS = 2_000  # right answers of one question
-MAX_ALL_ANSWERS = 10_000_000  # of all facts: those of one question are right for every fact that asks it
 PAIRS = "qa"  # the relation of question-answer pairs that name none
 MAX_ROWS = 2_000_000
 MAX_ENTRIES = 1_000  # answers, or templates, of one row
 MAX_RELATIONS = 2_000
 MAX_PROBLEMS = 10_000  # after so many a file is not read on
-SHARES = {"train": 0.7, "dev": 0.1, "test": 0.2}  # of subjects, where no split is given
-_STRICTNESS = {UNUSED: 0, "train": 1, "dev": 2, "test": 3}
+PREVIEWED = 5  # rows
+_SOME = 3  # subjects of a relation that has no templates yet
 _NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?([eE]\+?[0-9]{1,2})?")  # Python also takes 1_0 and digits of other scripts
 _SPLIT_NAMES = {name: name for name in (*SPLITS, UNUSED)} | {"validation": "dev", "valid": "dev", "val": "dev"}
-_LISTED = 20  # columns that a message names
+_ID = re.compile(r"[PQ]\d+|/[\w/]+")  # Wikidata's and Freebase's names of relations say nothing
+_GAP = re.compile(r"\{\}|\[X\]")  # CounterFact's and LAMA's sign for the subject
+_OBJECT = re.compile(r"\s*\[Y\][\s.?!]*$")
+_TURNING = re.compile(r"[\u202a-\u202e\u2066-\u2069]")  # marks that turn the reading direction
+_EXAMPLE = '"{subject} flows into | The mouth of {subject} is in"'
 
 
 @dataclass(frozen=True)
@@ -70,27 +43,9 @@ class Cells:
     columns: Sequence[str]
     rows: Iterable[tuple[int, Sequence[Any]]]  # number as the person sees it, cells in the columns' order
     text_lists: bool = False  # cells hold text only, so several answers stand in one (CSV)
-
-
-class Row(NamedTuple):
-    """One checked row of a file."""
-
-    relation: str
-    subject: str
-    answers: Sequence[str]
-    question: str
-    split: str
-    domain: str
-    exposures: int | None = None
-
-
-@dataclass
-class Merged:
-    """Facts as `fact_table` takes them, and how many rows were merged or excluded."""
-
-    facts: list[dict[str, Any]] = field(default_factory=list)
-    merged: int = 0  # rows that joined another row of the same key
-    excluded_from_train: int = 0  # train rows whose key or question stands in dev or test
+    unread: Sequence[str] = ()  # columns that the rows leave out, since no role could take them
+    notes: Sequence[str] = ()  # what reading the file has to tell
+    split: str = ""  # of rows that state none, where the file's name tells it
 
 
 @dataclass
@@ -98,119 +53,127 @@ class _Reading:
     """The state while rows are read one by one."""
 
     cells: Cells
-    at: dict[str, int]  # role -> column index
+    plan: layouts.Plan
     relations: dict[str, Relation]  # what can be used: built-in and brought along
     used: dict[str, Relation] = field(default_factory=dict)
     domains: dict[str, tuple[str, int]] = field(default_factory=dict)  # relation -> stated domain and its row
     problems: list[str] = field(default_factory=list)
-    unknown: set[str] = field(default_factory=set)
+    unknown: dict[str, list[str]] = field(default_factory=dict)  # relation without templates -> some of its subjects
+    stated: dict[str, set[str]] = field(default_factory=dict)  # relation -> templates seen in a column
+    counts: dict[str, int] = field(default_factory=dict)  # what was read in another form than it is written -> answers
 
-    @property
-    def pairs(self) -> bool:
-        return "subject" not in self.at
+    def count(self, what: str) -> None:
+        self.counts[what] = self.counts.get(what, 0) + 1
 
 
 def source_from_cells(
-    cells: Cells, name: str, brought: Mapping[str, Relation] | None = None, mapping: Mapping[str, str] | None = None
+    cells: Cells, name: str, brought: Mapping[str, Relation] | None = None, mapping: layouts.Mapped | None = None, read: str = ""
 ) -> FactSource:
-    """The fact source in a table. `brought`: relations of the person's own; `mapping`: role -> column, over the usual names.
+    """The fact source in a table. `brought`: relations of the person's own; `mapping`: role -> columns, over the usual names;
+    `read`: `layouts.PAIRS` reads new relations without templates as question-answer pairs.
 
     Raises `FactsError` with every problem found (the first 20 are written out).
     """
-    reading = _Reading(cells, find_columns(cells, mapping or {}), builtin_relations() | dict(brought or {}))
-    rows = _read_rows(reading)
+    return source_from_parts([cells], cells.name, name, brought, mapping, read)
+
+
+def source_from_parts(
+    parts: Iterable[Cells],
+    label: str,
+    name: str,
+    brought: Mapping[str, Relation] | None = None,
+    mapping: layouts.Mapped | None = None,
+    read: str = "",
+    unknown: dict[str, list[str]] | None = None,
+) -> FactSource:
+    """One source out of several tables, such as a file a split. `label` stands in the facts' ids; `unknown` is filled with relations that
+    have no templates and some subjects of each. Otherwise as `source_from_cells`."""
+    relations = builtin_relations() | dict(brought or {})
+    found: list[Row] = []
+    notes: dict[str, None] = {}
+    counts: Counter[str] = Counter()
+    reading: _Reading | None = None
+    for cells in parts:
+        reading = _begun(cells, relations, mapping or {}, read, reading)
+        reading.unknown = reading.unknown if unknown is None else unknown
+        found += _read_rows(reading)
+        notes.update(dict.fromkeys((*cells.notes, *reading.plan.notes)))
+        counts.update(reading.counts)
+    if reading is None or not (found or reading.problems):
+        raise FactsError(f"{label} holds no facts: there is no row under its columns.")
     if reading.problems:
         raise FactsError(listed(reading.problems))
-    if not rows:
-        raise FactsError(f"{cells.name} holds no facts: there is no row under its columns.")
-    merged = merge_rows(rows)
-    facts = fact_table(merged.facts, cells.name)
+    merged = merge_rows(found, asked_key)
+    facts = fact_table(merged.facts, label)
     if facts["exposures"].isna().all():
         facts = facts.drop(columns="exposures")
     report = summarise(name, facts, 0, merged.merged, merged.excluded_from_train)
-    return FactSource(name, facts, reading.used, report, content_fingerprint(facts, reading.used))
+    said = (*notes, *_counted(counts, merged), *oddities.notes(facts))
+    return FactSource(name, facts, reading.used, report, content_fingerprint(facts, reading.used), said)
 
 
-def find_columns(cells: Cells, mapping: Mapping[str, str]) -> dict[str, int]:
-    """Role -> column index. `mapping`: role -> column, over the usual names. Raises `FactsError` with every problem."""
-    if len(cells.columns) > MAX_COLUMNS:
-        raise FactsError(f"{cells.name} has {len(cells.columns):,} columns, the most is {MAX_COLUMNS:,}.")
-    plain = [str(column).strip().casefold() for column in cells.columns]
-    problems = [f"'{role}' is no column role; there are {', '.join(ROLES)}." for role in mapping if role not in ROLES]
-    problems += [
-        f"{cells.name} has no column {shown(column)} (wanted as {role})."
-        for role, column in mapping.items()
-        if column.casefold() not in plain
-    ]
-    wanted = {role: (mapping[role].casefold(),) if role in mapping else names for role, names in ROLES.items()}
-    at = {role: plain.index(known[0]) for role, names in wanted.items() if (known := [name for name in names if name in plain])}
-    problems += [
-        f"{cells.name} has the column '{plain[index]}' twice. Take one of them away."
-        for index in at.values()
-        if plain.count(plain[index]) > 1
-    ]
-    seen = f"its columns are {_names(cells.columns)}"
-    if "answers" not in at:
-        problems.append(f"{cells.name} has no column for the answers (answers or object); {seen}.")
-    if "subject" in at and "relation" not in at:
-        problems.append(f"{cells.name} has subjects but no column 'relation'; {seen}.")
-    if "subject" not in at and "question" not in at:
-        problems.append(f"{cells.name} has neither a column 'subject' (facts) nor 'question' (question-answer pairs); {seen}.")
-    if problems:
-        raise FactsError(problems)
-    return at
+def preview(
+    cells: Cells, name: str, brought: Mapping[str, Relation] | None = None, mapping: layouts.Mapped | None = None, read: str = ""
+) -> SourcePreview:
+    """How a table would be read, with its first rows; its faults are part of it instead of raised.
 
-
-def _names(columns: Sequence[str]) -> str:
-    """A file's columns as a message lists them, however many and long they are."""
-    some = [name if len(name) <= 40 and name.isprintable() else shown(name[:40]) for name in map(str, columns[:_LISTED])]
-    return (", ".join(some) or "none") + (f" and {len(columns) - _LISTED:,} more" if len(columns) > _LISTED else "")
-
-
-def drawn_split(subject: str) -> str:
-    """The split of a subject that states none: 70% train, 10% dev, 20% test, by a hash of the subject.
-
-    All facts about a subject land together, on every machine, whatever else the file holds.
+    Raises `FactsError` only for what is no table at all.
     """
-    share = int.from_bytes(hashlib.sha256(f"split\x1f{subject_key(subject)}".encode()).digest()[:8]) / 2**64
-    if share < SHARES["train"]:
-        return "train"
-    return "dev" if share < SHARES["train"] + SHARES["dev"] else "test"
+    rows = iter(cells.rows)
+    sample = list(islice(rows, layouts.SAMPLE))
+    first = [row for _, row in sample]
+    found = SourcePreview(
+        source=name,
+        columns=tuple(map(str, cells.columns)),
+        rows=tuple(tuple(_as_shown(value) for value in row) for row in first[:PREVIEWED]),
+        places=tuple(layouts.nameable(cells.columns, first)),
+        guess=layouts.guess(cells.columns, first),
+        ignored=tuple(map(str, cells.unread)),
+    )
+    unknown: dict[str, list[str]] = {}
+    try:
+        plan = layouts.understand(cells.name, cells.columns, mapping, first, read)
+        found = replace(found, layout=plan.layout, roles=plan.roles, ignored=(*plan.ignored, *found.ignored))
+        whole = replace(cells, rows=chain(sample, rows))
+        return told(found, source_from_parts([whole], cells.name, name, brought, mapping, read, unknown))
+    except FactsError as error:
+        return refused(replace(found, new_relations=unknown), error)
 
 
-def merge_rows(rows: Sequence[Row]) -> Merged:
-    """One fact for each (relation, normalised subject), in order of first appearance. Raises `FactsError` for too many answers."""
-    questions = [subject_key(row.question) for row in rows]
-    strictest: dict[str, int] = {}
-    answers: dict[str, dict[str, None]] = {}
-    grouped: dict[tuple[str, str], list[Row]] = {}
-    for row, question in zip(rows, questions, strict=True):
-        strictest[question] = max(strictest.get(question, 0), _STRICTNESS[row.split])
-        answers.setdefault(question, {}).update(dict.fromkeys(row.answers))
-        grouped.setdefault((row.relation, subject_key(row.subject)), []).append(row)
-    for question, right in answers.items():
-        if len(right) > MAX_ANSWERS:
-            raise FactsError(f"The question {shown(question)} has {len(right):,} different answers, the most is {MAX_ANSWERS:,}.")
-    total = sum(len(answers[question]) for question in questions)  # 1,000 facts that ask one question with 1,000 answers: a million
-    if total > MAX_ALL_ANSWERS:
-        raise FactsError(
-            f"Too many facts ask the same questions: with the answers they share there are {total:,} answers, "
-            f"the most is {MAX_ALL_ANSWERS:,}. Give each fact its own question."
-        )
-    facts = [_fact(group, strictest, answers) for group in grouped.values()]
-    leaking = sum(row.split == "train" and strictest[question] > 1 for row, question in zip(rows, questions, strict=True))
-    return Merged(facts, len(rows) - len(facts), leaking)
+def told(found: SourcePreview, source: FactSource) -> SourcePreview:
+    """A preview with what the whole source holds."""
+    counts = {split: sum(counts[split] for counts in source.report.relations.values()) for split in SPLITS}
+    return replace(found, facts=source.report.facts, splits=counts, relations=len(source.relations), notes=source.notes, faults=())
 
 
-def _fact(group: list[Row], strictest: dict[str, int], answers: dict[str, dict[str, None]]) -> dict[str, Any]:
-    split = max((row.split for row in group), key=_STRICTNESS.__getitem__)
-    asked = {subject_key(row.question) for row in group}
-    right = dict.fromkeys(answer for row in group for answer in row.answers)
-    for question in asked:
-        right.update(answers[question])
-        split = split if strictest[question] <= _STRICTNESS[split] else UNUSED
-    stated = [row.exposures for row in group if row.exposures is not None]
-    return group[0]._asdict() | {"answers": list(right), "split": split, "exposures": max(stated, default=None)}
+def refused(found: SourcePreview, error: FactsError) -> SourcePreview:
+    """A preview with why it can't be used."""
+    return replace(found, facts=0, faults=tuple(error.problems))
+
+
+def _begun(cells: Cells, relations: dict[str, Relation], mapping: layouts.Mapped, read: str, before: _Reading | None) -> _Reading:
+    """The state for a table, going on from the one before it: relations and problems are the source's, not a table's."""
+    rows = iter(cells.rows)
+    sample = list(islice(rows, layouts.SAMPLE))
+    plan = layouts.understand(cells.name, cells.columns, mapping, [row for _, row in sample], read)
+    whole = replace(cells, rows=chain(sample, rows))
+    if before is None:
+        return _Reading(whole, plan, relations)
+    return replace(before, cells=whole, plan=plan, counts={})
+
+
+def _as_shown(value: Any) -> str:
+    if not values.filled(value):
+        return ""
+    return value if isinstance(value, str) else str(values.plain(value)) if not isinstance(value, list | dict) else shown(value)
+
+
+def _counted(counts: Mapping[str, int], merged: Merged) -> list[str]:
+    notes = [f"{number:,} {what}" for what, number in counts.items()]
+    if merged.same_words:
+        ask = "fact asks" if merged.same_words == 1 else "facts ask"
+        notes.append(f"{merged.same_words:,} {ask} what a test or dev fact asks, but for case and punctuation: kept out of training.")
+    return notes
 
 
 def refuse_many_rows(name: str, count: int) -> None:
@@ -219,11 +182,18 @@ def refuse_many_rows(name: str, count: int) -> None:
         raise FactsError(f"{name} has more than {MAX_ROWS:,} rows, the most that can be used. Cut it into smaller files.")
 
 
+def refuse(faults: Iterator[str]) -> None:
+    """Raise `FactsError` if there are any: the first ones written out, the others counted."""
+    if first := list(islice(faults, MAX_LISTED)):
+        more = sum(1 for _ in faults)
+        raise FactsError([*first, f"... and {more:,} more."] if more else first)
+
+
 def _read_rows(reading: _Reading) -> list[Row]:
     rows: list[Row] = []
     for count, (number, cells) in enumerate(reading.cells.rows, 1):  # empty rows count: a file of nothing else has an end, too
         refuse_many_rows(reading.cells.name, count)
-        if not any(_filled(cell) for cell in cells):
+        if not any(values.filled(cell) for cell in cells):
             continue
         if row := _read_row(reading, number, cells):
             rows.append(row)
@@ -233,35 +203,96 @@ def _read_rows(reading: _Reading) -> list[Row]:
 
 
 def _read_row(reading: _Reading, number: int, cells: Sequence[Any]) -> Row | None:
-    before = len(reading.problems)
-    cell = {role: cells[index] if index < len(cells) else None for role, index in reading.at.items()}
-    name = _text(reading, number, "relation", cell.get("relation")) if not reading.pairs or _filled(cell.get("relation")) else PAIRS
-    question = _text(reading, number, "question", cell.get("question")) if reading.pairs or _filled(cell.get("question")) else ""
-    subject = question if reading.pairs else _text(reading, number, "subject", cell["subject"])
-    answers = _texts(reading, number, "answers", cell["answers"])
-    stated = cell.get("split")
-    split = _SPLIT_NAMES.get(str(stated).strip().casefold(), "") if _filled(stated) else drawn_split(subject)
+    before, plan = len(reading.problems), reading.plan
+    cell = {role: plan.take(role, cells) for role in plan.at}
+    question = _question(reading, number, cell)
+    group = cell.get("relation") if values.filled(cell.get("relation")) else cell.get("topic")
+    name = _text(reading, number, "relation", group) if not plan.pairs or values.filled(group) else PAIRS
+    subject = question if plan.pairs else _text(reading, number, "subject", cell["subject"])
+    answers = _answers(reading, number, cell, cells)
+    relation = _relation(reading, number, name, cell, question) if name else None
+    if relation and not question:
+        asks = relation.question if "{subject}" in relation.question else _plain_question(name) if _as_pair(reading, name) else ""
+        question = fill(asks, subject=subject)
+        if not asks:
+            _fault(reading, number, "question", f"is empty, and relation {name} has no question form with {{subject}}")
+    if relation and _as_pair(reading, name):
+        subject = question
+    stated = cell.get("split") if values.filled(cell.get("split")) else reading.cells.split
+    split = _SPLIT_NAMES.get(str(stated).strip().casefold(), "") if values.filled(stated) else drawn_split(subject)
     if not split:
         _fault(reading, number, "split", f"must be train, dev, test or none, got {shown(stated)}")
     exposures = _exposures(reading, number, cell.get("exposures"))
-    relation = _relation(reading, number, name, cell) if name else None
-    if relation and not question:
-        question = fill(relation.question, subject=subject)
-        if "{subject}" not in relation.question:
-            _fault(reading, number, "question", f"is empty, and relation {name} has no question form with {{subject}}")
     if relation is None or len(reading.problems) > before:
         return None
     return Row(name, subject, answers, question, split, relation.domain, exposures)
 
 
-def _relation(reading: _Reading, number: int, name: str, cell: Mapping[str, Any]) -> Relation | None:
+def _question(reading: _Reading, number: int, cell: Mapping[str, Any]) -> str:
+    asked = cell.get("question")
+    if not reading.plan.pairs and not values.filled(asked):
+        return ""
+    question = _text(reading, number, "question", asked)
+    behind = cell.get("context")
+    return f"{question}\n{_text(reading, number, 'context', behind)}" if question and values.filled(behind) else question
+
+
+def _answers(reading: _Reading, number: int, cell: Mapping[str, Any], cells: Sequence[Any]) -> list[str]:
+    """The row's right answers. What was read in another form than it is written is counted."""
+    given = _entries(reading, number, "answers", cell["answers"])
+    if "choices" in cell and given:
+        options = choices.options_of(*(place.take(cells) for place in reading.plan.at["choices"]))
+        given = _options_meant(reading, number, given, options)
+    texts = [_answer(reading, number, item) for item in given]
+    if values.filled(cell.get("aliases")):
+        texts += [_answer(reading, number, item) for item in _entries(reading, number, "aliases", cell["aliases"], may_be_empty=True)]
+    return list(dict.fromkeys(text for text in texts if text))
+
+
+def _options_meant(reading: _Reading, number: int, given: Sequence[Any], options: choices.Options) -> list[Any]:
+    meant = []
+    for item in given:
+        text = choices.resolve(item, options, reading.plan.first_option)
+        if text is None:
+            seen = ", ".join(f"{label} {shown(option)}" for label, option in options[:6]) or "none in this row"
+            why = f"is {shown(item)}, which names none of the options ({seen})"
+            if reading.plan.first_option is None and str(values.plain(item)).strip().isdigit():
+                why = f"is {shown(item)}; it can't be told whether options are counted from 0 or from 1. Write the option's letter or text"
+            _fault(reading, number, "answers", why)
+        else:
+            if text != item:
+                reading.count("answers are the letter or number of an option; the option's text is taken.")
+            meant.append(text)
+    return meant
+
+
+def _answer(reading: _Reading, number: int, item: Any) -> str:
+    if isinstance(item, str):
+        if reading.plan.whole_floats and (whole := values.whole_float(item)):
+            reading.count("answers are written as 1984.0; they are read as 1984.")
+            item = whole
+        if _TURNING.search(item):
+            reading.count("answers held marks that turn the reading direction; the marks are left out.")
+            item = _TURNING.sub("", item)
+        if any(mark in item.strip() for mark in "\t\n\r"):
+            _fault(reading, number, "answers", f"holds a line break or a tab: {shown(item)}. An answer is a short text on one line")
+            return ""
+    elif isinstance(item, float) and item == item and item.is_integer():
+        reading.count("answers are written as 1984.0; they are read as 1984.")
+    return _text(reading, number, "answers", item)
+
+
+def _relation(reading: _Reading, number: int, name: str, cell: Mapping[str, Any], question: str) -> Relation | None:
     """The row's relation, seen before or new; a stated domain holds for all its rows."""
-    domain = str(cell["domain"]).strip().casefold() if _filled(cell.get("domain")) else ""
+    stated_domain = cell.get("domain")
+    domain = str(stated_domain).strip().casefold() if values.filled(stated_domain) else ""
     if domain and domain not in DOMAINS:
-        _fault(reading, number, "domain", f"must be in or out, got {shown(cell['domain'])}")
+        _fault(reading, number, "domain", f"must be in or out, got {shown(stated_domain)}")
         domain = ""
-    relation = reading.used.get(name) or _new_relation(reading, number, name, cell)
+    relation = _with_templates(reading, number, name, cell) or _new_relation(reading, number, name, question)
     if relation is None:
+        if name in reading.unknown and len(reading.unknown[name]) < _SOME and isinstance(cell.get("subject"), str):
+            reading.unknown[name].append(cell["subject"].strip())
         return None
     stated, since = reading.domains.setdefault(name, (domain or relation.domain, number))
     if domain and domain != stated:
@@ -270,45 +301,75 @@ def _relation(reading: _Reading, number: int, name: str, cell: Mapping[str, Any]
     return reading.used[name]
 
 
-def _new_relation(reading: _Reading, number: int, name: str, cell: Mapping[str, Any]) -> Relation | None:
-    if len(reading.used) >= MAX_RELATIONS:
+def _with_templates(reading: _Reading, number: int, name: str, cell: Mapping[str, Any]) -> Relation | None:
+    """A relation that was seen before or whose templates stand in this row. One of a column has the templates of all its rows, 21 at most
+    but for those of its first row."""
+    known = reading.used.get(name)
+    if known is None and len(reading.used) >= MAX_RELATIONS:
         raise FactsError(f"{reading.cells.name} holds more than {MAX_RELATIONS:,} different relations. Cut it into smaller files.")
-    if reading.pairs:
+    if reading.plan.pairs or name in reading.relations or not values.filled(cell.get("templates")):
+        return known
+    seen = reading.stated.setdefault(name, set())
+    given = _texts(reading, number, "templates", cell["templates"])
+    if seen.issuperset(given):
+        return known
+    texts = [text for item in given if item not in seen and (text := _as_template(item))]
+    seen.update(given)
+    if known is not None and name not in reading.unknown:
+        texts = [*known.templates, *(text for text in texts if text not in known.templates)][: max(TEMPLATES, len(known.templates))]
+    try:
+        return Relation(name, name, "in", _plain_question(name), tuple(texts)) if texts else known
+    except SettingsError as error:
+        for problem in error.problems:
+            _fault(reading, number, "templates", problem.removesuffix("."))
+        reading.unknown[name] = []  # what is missing has been said
+        return known
+
+
+def _new_relation(reading: _Reading, number: int, name: str, question: str) -> Relation | None:
+    if reading.plan.pairs:
         return generic_relation(name)
     if name in reading.relations:
         return reading.relations[name]
-    if _filled(cell.get("templates")):
-        templates = _texts(reading, number, "templates", cell["templates"])
-        try:
-            return Relation(name, name, "in", f"What is the {name} of {{subject}}?", tuple(templates)) if templates else None
-        except SettingsError as error:
-            for problem in error.problems:
-                _fault(reading, number, "templates", problem.removesuffix("."))
-            return None
+    if _as_pair(reading, name) and (question or not _ID.fullmatch(name)):
+        return generic_relation(name)
     if name not in reading.unknown:
-        reading.unknown.add(name)
-        fault = "is not built in and brings no templates: add a column 'templates' or a file <name>.relations.toml beside this one"
-        _fault(reading, number, "relation", f"{shown(name)} {fault}")
+        reading.unknown[name] = []
+        file = reading.cells.name
+        why = f"{shown(name)} is not built in and brings no templates: add a column 'templates' such as {_EXAMPLE}, or a file "
+        why += f"{file.rpartition('.')[0] or file}.relations.toml beside this one, or read them as question-answer pairs: {file}?read=pairs"
+        if reading.plan.read == layouts.PAIRS:
+            why = f"{shown(name)} is an id, so no question can be made of it: add a column 'question', or put the relation's name there"
+        _fault(reading, number, "relation", why)
     return None
+
+
+def _as_pair(reading: _Reading, name: str) -> bool:
+    """Whether rows of this relation are read as question-answer pairs because the person asks for it."""
+    return reading.plan.read == layouts.PAIRS and not reading.plan.pairs and name not in reading.relations and name not in reading.stated
+
+
+def _plain_question(relation: str) -> str:
+    return f"What is the {relation} of {{subject}}?"
+
+
+def _as_template(text: str) -> str:
+    """A template as ours are written, from CounterFact's "{} was written by" or LAMA's "[X] was written by [Y] ."; empty where the object
+    stands elsewhere than at the end."""
+    text = _OBJECT.sub("", _GAP.sub("{subject}", text)).strip() if _GAP.search(text) else text
+    return "" if "[Y]" in text else text
 
 
 # --- cells -----------------------------------------------------------------------------------------------
 
 
-def _filled(cell: Any) -> bool:
-    return bool(cell.strip()) if isinstance(cell, str) else cell is not None and cell == cell  # NaN differs from itself
-
-
 def _fault(reading: _Reading, number: int, role: str, said: str) -> None:
-    index = reading.at.get(role)
-    column = role if index is None else reading.cells.columns[index]
-    reading.problems.append(f"{reading.cells.name}, row {number:,}, {column}: {said}.")
+    reading.problems.append(f"{reading.cells.name}, row {number:,}, {reading.plan.label(role)}: {said}.")
 
 
 def _text(reading: _Reading, number: int, role: str, value: Any) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)  # a year as an answer is written as a number in JSON
-    if value is None or value != value or (isinstance(value, str) and not value.strip()):
+    value = values.plain(value)
+    if not values.filled(value):
         _fault(reading, number, role, "is empty")
     elif not isinstance(value, str):
         _fault(reading, number, role, f"must be text, got {shown(value)} ({type(value).__name__})")
@@ -321,34 +382,26 @@ def _text(reading: _Reading, number: int, role: str, value: Any) -> str:
 
 def _texts(reading: _Reading, number: int, role: str, value: Any) -> list[str]:
     """Several texts in one cell; an empty one among them is a fault, none at all too."""
-    if isinstance(value, dict) and "text" in value:
-        value = value["text"]  # the layout of reading-comprehension sets: {"text": [...], "answer_start": [...]}
-    if isinstance(value, str):
-        value = _split_text(value, reading.cells.text_lists)
-    if not isinstance(value, (list, tuple)):
-        value = [value]
-    if not value:
-        _fault(reading, number, role, "is an empty list")
-    if len(value) > MAX_ENTRIES:
-        _fault(reading, number, role, f"has {len(value):,} entries, the most is {MAX_ENTRIES:,}")
-        return []
-    texts = [_text(reading, number, role, item) for item in value]
+    texts = [_text(reading, number, role, item) for item in _entries(reading, number, role, value)]
     return list(dict.fromkeys(text for text in texts if text))
 
 
-def _split_text(text: str, text_lists: bool) -> list[Any]:
-    if text.lstrip().startswith("["):
-        try:
-            items = parse_json(text)
-        except ValueError:
-            items = None
-        if isinstance(items, list) and all(isinstance(item, (str, int)) for item in items):
-            return items
-    return [part for part in text.split("|") if part.strip()] or [""] if text_lists else [text]
+def _entries(reading: _Reading, number: int, role: str, value: Any, may_be_empty: bool = False) -> list[Any]:
+    try:
+        found = values.entries(value, reading.cells.text_lists)
+    except values.UnreadableCell as error:
+        _fault(reading, number, role, str(error))
+        return []
+    if not found and not may_be_empty:
+        _fault(reading, number, role, "is an empty list")
+    if len(found) > MAX_ENTRIES:
+        _fault(reading, number, role, f"has {len(found):,} entries, the most is {MAX_ENTRIES:,}")
+        return []
+    return found
 
 
 def _exposures(reading: _Reading, number: int, value: Any) -> int | None:
-    if not _filled(value):
+    if not values.filled(value):
         return None
     try:
         count = float(value) if not isinstance(value, str) or _NUMBER.fullmatch(value.strip()) else -1.0

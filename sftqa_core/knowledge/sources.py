@@ -5,10 +5,10 @@
 | `atlas` | the built-in invented world |
 | `atlas:8` | another invented world, eight times as large (2 to 16) |
 | `entity-questions` | the folder or zip in SFTQA_ENTITY_QUESTIONS, else the download |
-| a path | EntityQuestions as folder or zip; CSV, JSON Lines or Parquet (files.py); a folder saved by datasets |
+| a path | EntityQuestions; CSV, TSV, JSON, JSON Lines or Parquet (files.py); a saved dataset; a folder or zip of these (archives.py) |
 | `hub:owner/name` | a dataset of the hub (hub_datasets.py) |
 
-A saved folder takes `?subject=column&...` behind its path, as the hub's names do.
+Paths and the hub's names take `?subject=column&...` behind them (layouts.py).
 
 Large sources are kept once they were read: reading a million rows of a user's file takes a minute, reading its fact table seconds.
 `<cache>/sources/<hash of the name>/` has the fact table as Parquet; its manifest names the files that it was read from, with size and
@@ -24,24 +24,26 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from sftqa_core.artifacts import read_file, read_manifest, write_folder
+from sftqa_core.artifacts import read_file, read_manifest, write_bytes, write_folder
 from sftqa_core.errors import FactsError, OtherVersion, SftqaError
 from sftqa_core.jsonrecord import fingerprint, shown
-from sftqa_core.knowledge import atlas, entity_questions, hub_datasets
+from sftqa_core.knowledge import archives, atlas, entity_questions, hub_datasets
 from sftqa_core.knowledge.facts import FactSource, read_facts, write_facts
-from sftqa_core.knowledge.files import READERS, load_own, sidecar
+from sftqa_core.knowledge.files import READERS, load_own, preview_own, sidecar
 from sftqa_core.knowledge.relations import Relation, builtin_relations
 from sftqa_core.progress import Reporter
-from sftqa_core.records import SourceReport
+from sftqa_core.records import SourcePreview, SourceReport
 from sftqa_core.workspace import Workspace, typed_path
 
 ENTITY_QUESTIONS = entity_questions.NAME
-SCHEMA = 1  # raised when the same files would be read otherwise
+SCHEMA = 2  # raised when the same files would be read otherwise
 LARGE = 50_000  # facts; smaller sources are read anew in no time
 _FILE = "facts.parquet"
-_FILES = f"EntityQuestions folder or zip, {', '.join(READERS)}, saved dataset"
+ENDINGS = (*READERS, ".zip")  # of files that can be a source, handed over in the browser or by path
+_FILES = f"{', '.join(ENDINGS)}, EntityQuestions folder, saved dataset"
 KNOWN = f"Sources are {atlas.NAME}, {ENTITY_QUESTIONS}, a path ({_FILES}) or {hub_datasets.PREFIX}owner/name."
 _MOST_FILES = 5_000
+_LONGEST_QUERY = 4_000  # characters
 _KEPT = 4  # sources held in memory; the largest takes about 200 MB
 _opened: dict[tuple[object, ...], FactSource] = {}
 _lock = threading.RLock()
@@ -91,8 +93,27 @@ def source_names(workspace: Workspace | None = None) -> list[str]:
     """What can be opened by name now: the built-in world, EntityQuestions if it is here, and uploaded files."""
     workspace = workspace or Workspace.current()
     here = [ENTITY_QUESTIONS] if entity_questions_path(workspace) else []
-    uploaded = [str(path) for path in sorted(workspace.uploads.glob("*")) if path.suffix.casefold() in (*READERS, ".zip")]
+    uploaded = [f"{path}{_query_beside(path)}" for path in sorted(workspace.uploads.glob("*")) if path.suffix.casefold() in ENDINGS]
     return [atlas.NAME, *here, *uploaded]
+
+
+def remember_query(path: Path, query: str) -> None:
+    """Keep beside an uploaded file how its columns were named, so that it is listed under the name that opens it."""
+    if query:
+        write_bytes(_beside(path), query.encode())
+    else:
+        _beside(path).unlink(missing_ok=True)
+
+
+def _query_beside(path: Path) -> str:
+    try:
+        return _beside(path).read_text(encoding="utf-8")[:_LONGEST_QUERY].strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.columns")
 
 
 def entity_questions_path(workspace: Workspace | None = None) -> Path | None:
@@ -161,16 +182,62 @@ def _open(name: str, workspace: Workspace) -> FactSource:
         return entity_questions.load_entity_questions(path, name, workspace)
     if name.startswith(hub_datasets.PREFIX):
         return hub_datasets.load_hub(name)
-    path, query, kind = _path_and_query(name)
-    if not kind:
-        raise FactsError(f"There is no source {shown(name)}: it is neither built in nor an existing file or folder. {KNOWN}")
-    if kind == "file":
-        return entity_questions.load_entity_questions(path, name, workspace) if path.suffix.casefold() == ".zip" else load_own(path, name)
+    path, query, kind = _found(name)
+    if kind == "folder":
+        return _folder_source(path, path.name, name, query, workspace)
+    if path.suffix.casefold() != ".zip":
+        return load_own(path, name, query)
+    if entity_questions.is_entity_zip(path):
+        return entity_questions.load_entity_questions(path, name, workspace)
+    with archives.unpacked(path) as folder:
+        return _folder_source(folder, path.name, name, query, workspace)
+
+
+def preview(name: str) -> SourcePreview:
+    """How a file, folder or dataset of facts would be read. Raises `FactsError` for what is none, and for sources with a layout of their
+    own (atlas, EntityQuestions), which need no preview."""
+    if name.startswith(hub_datasets.PREFIX):
+        return hub_datasets.preview_hub(name)
+    if atlas.is_atlas(name) or name == ENTITY_QUESTIONS:
+        raise FactsError(f"{name} has a layout of its own: there is nothing to choose.")
+    path, query, kind = _found(name)
+    if kind == "folder":
+        return _folder_preview(path, path.name, name, query)
+    if path.suffix.casefold() != ".zip":
+        return preview_own(path, name, query)
+    with archives.unpacked(path) as folder:
+        return _folder_preview(folder, path.name, name, query)
+
+
+def _folder_source(path: Path, label: str, name: str, query: str, workspace: Workspace) -> FactSource:
     if hub_datasets.is_saved_dataset(path):
         return hub_datasets.load_saved(path, name, query)
     if entity_questions.is_entity_folder(path):
         return entity_questions.load_entity_questions(path, name, workspace)
-    raise FactsError(f"{path} is neither an EntityQuestions folder (train/P17.train.json and so on) nor a saved dataset. {KNOWN}")
+    _require_files(path, label)
+    return archives.load_files(path, label, name, query)
+
+
+def _folder_preview(path: Path, label: str, name: str, query: str) -> SourcePreview:
+    if hub_datasets.is_saved_dataset(path):
+        return hub_datasets.preview_saved(path, name, query)
+    if entity_questions.is_entity_folder(path):
+        raise FactsError(f"{label} is EntityQuestions, which has a layout of its own: there is nothing to choose.")
+    _require_files(path, label)
+    return archives.preview_files(path, label, name, query)
+
+
+def _require_files(path: Path, label: str) -> None:
+    if not archives.fact_files(path):
+        layout = "an EntityQuestions folder (train/P17.train.json and so on)"
+        raise FactsError(f"{label} is neither {layout} nor a saved dataset, and holds no file of facts. {KNOWN}")
+
+
+def _found(name: str) -> tuple[Path, str, str]:
+    path, query, kind = _path_and_query(name)
+    if not kind:
+        raise FactsError(f"There is no source {shown(name)}: it is neither built in nor an existing file or folder. {KNOWN}")
+    return path, query, kind
 
 
 def _path_and_query(name: str) -> tuple[Path, str, str]:

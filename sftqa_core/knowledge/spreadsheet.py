@@ -1,15 +1,27 @@
-"""Text files from outside, line by line, and CSV as spreadsheets write and read it: byte-order mark, semicolons, formulas."""
+"""Text files from outside, line by line, and tables as spreadsheets and programs write them: byte-order mark, `sep=;`, semicolons, tabs,
+blanks around quotes, formulas.
+
+The delimiter is the one that cuts most of the first lines into as many cells as the header has. Where it is a tab, quotes are ordinary
+characters unless they stand around the whole of a field, with quotes inside it doubled: such files are mostly written without quoting,
+and a lone quote would swallow the lines after it.
+"""
 
 import csv
 import io
+import re
 import unicodedata
 from collections.abc import Iterator
-from itertools import chain, count
+from itertools import chain, count, islice
 from typing import BinaryIO
 
 from sftqa_core.errors import FactsError
 
 MAX_LINE_BYTES = 4_000_000
+_DELIMITERS = ",;\t|"
+_LOOKED_AT = 50  # lines, to find the delimiter
+_SEPARATOR = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # how a spreadsheet says its delimiter
+_QUOTED_TAB = re.compile(r'(?:^|\t)"[^"\t]*\t')
+_FIELD = r'(?:\s*"(?:[^"]|"")*"[ \t]*|[^"{0}]*)'
 _MARKS = ((b"\xff\xfe\0\0", "UTF-32"), (b"\0\0\xfe\xff", "UTF-32"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
 _OTHERS = (
     (b"PK\x03\x04", "a zip archive or a workbook (.xlsx)"),
@@ -57,23 +69,94 @@ def text_lines(file: BinaryIO, name: str) -> Iterator[str]:
 
 
 def csv_table(lines: Iterator[str], name: str) -> tuple[list[str], Iterator[list[str]], str]:
-    """Header (names stripped), rows as they are asked for, and delimiter (comma, semicolon or tab).
+    """Header (names stripped), rows as they are asked for, and delimiter (comma, semicolon, tab or bar).
 
     Raises `FactsError` for what is no CSV, also while the rows are read.
     """
     first = next(lines, "")
-    delimiter = next((mark for mark in ",;\t" if mark in first), ",")
-    reader = csv.reader(chain((first,), lines), delimiter=delimiter, strict=True)
+    named = _SEPARATOR.fullmatch(first)
+    start = list(islice(lines, _LOOKED_AT)) if named else [first, *islice(lines, _LOOKED_AT - 1)]
+    delimiter = named[1] if named and named[1] in _DELIMITERS else _delimiter(start)
+    lines = chain(start, lines)
+    if delimiter == "\t":
+        rows: Iterator[list[str]] = _tab_rows(lines)
+    else:
+        header_line = next(lines, "")
+        rows = _csv_rows(chain((header_line,), lines), delimiter, name)
+    return [_header_name(column) for column in next(rows, [])], rows, delimiter
 
-    def readable() -> Iterator[list[str]]:
-        try:
-            yield from reader
-        except csv.Error as error:
-            line = f"{name}, line {reader.line_num:,}"
-            raise FactsError(f"{line}: not readable as CSV ({error}). Look for a quote that is not closed.") from error
 
-    rows = readable()
-    return [column.strip() for column in next(rows, [])], rows, delimiter
+def _csv_rows(lines: Iterator[str], delimiter: str, name: str) -> Iterator[list[str]]:
+    field = _FIELD.format(re.escape(delimiter))
+    whole = re.compile(f"{field}(?:{re.escape(delimiter)}{field})*")
+    reader = csv.reader(
+        (_without_blanks(line, whole, delimiter) for line in lines), delimiter=delimiter, strict=True, skipinitialspace=True
+    )
+    try:
+        yield from reader
+    except csv.Error as error:
+        line = f"{name}, line {reader.line_num:,}"
+        raise FactsError(f"{line}: not readable as CSV ({error}). Look for a quote that is not closed.") from error
+
+
+def _without_blanks(line: str, whole: re.Pattern[str], delimiter: str) -> str:
+    """A line of its own whose quoted fields have blanks behind them, which CSV does not allow, without these blanks."""
+    if ('" ' not in line and '"\t' not in line) or not whole.fullmatch(line.rstrip("\r\n")):
+        return line
+    pieces = re.split(r'("(?:[^"]|"")*")', line)  # every second one is a quoted field
+    for number in range(2, len(pieces), 2):
+        behind = pieces[number].lstrip(" \t")
+        if behind.startswith(delimiter) or not behind.strip("\r\n"):
+            pieces[number] = behind
+    return "".join(pieces)
+
+
+def _tab_rows(lines: Iterator[str]) -> Iterator[list[str]]:
+    width = 0
+    for line in lines:
+        text = line.rstrip("\r\n")
+        cells = text.split("\t") if text else []
+        if width and len(cells) > width:
+            cells = next(csv.reader([text], delimiter="\t")) if _QUOTED_TAB.search(text) else cells
+        width = width or len(cells)
+        yield [_unquoted(cell) for cell in cells]
+
+
+def _unquoted(cell: str) -> str:
+    plain = cell.strip()
+    inside = plain[1:-1]
+    if len(plain) > 1 and plain[0] == plain[-1] == '"' and '"' not in inside.replace('""', ""):
+        return inside.replace('""', '"')
+    return cell
+
+
+def _delimiter(lines: list[str]) -> str:
+    """The one of comma, semicolon, tab and bar that cuts the most lines alike; the one with the most columns among equals."""
+    header = next((line for line in lines if line.strip()), "")
+
+    def fit(mark: str) -> tuple[float, int]:
+        width = len(_cut(header, mark))
+        filled = [line for line in lines if line.strip()]
+        alike = sum(len(_cut(line, mark)) == width for line in filled) / max(1, len(filled))
+        return (alike, width) if width > 1 else (-1.0, 0)
+
+    best = max(_DELIMITERS, key=fit)
+    return best if fit(best)[1] > 1 else ","
+
+
+def _cut(line: str, mark: str) -> list[str]:
+    if mark == "\t":
+        return line.split(mark)
+    try:
+        return next(csv.reader([line], delimiter=mark, skipinitialspace=True), [])
+    except csv.Error:
+        return line.split(mark)
+
+
+def _header_name(column: str) -> str:
+    """A column's name without blanks and quotes around it, and without characters that can't be seen."""
+    seen = column if column.isascii() else "".join(mark for mark in column if unicodedata.category(mark) != "Cf")
+    return seen.strip()
 
 
 def is_formula(text: str) -> bool:

@@ -6,6 +6,7 @@ rules that the work refuses by. What concerns a model and its texts is in prefli
 """
 
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Hashable, Sequence
@@ -182,8 +183,10 @@ def _costs(settings: Settings, cost: Forecast | None, looked: list[Looked], devi
     trains = isinstance(run, TrainSettings) and run.n != 0
     method = run.method if isinstance(run, TrainSettings) and trains else None
     largest = max((model.parameters or 0 for model in looked), default=0) or None
+    notes = open_for(looked[0].name, run.source).notes
     return [
         _facts(settings, cost),
+        *([Check("file", "note", " ".join(notes), f"See sftqa facts --source {shlex.quote(run.source)} --preview.")] if notes else []),
         footprint_check(cost.fit, device, method, largest, settings.quantization),
         trial_check(device, largest, trains, getattr(run, "gpus", 1)),
         _disk_points(run, cost, looked, device),

@@ -46,6 +46,26 @@ class SourceReport(Record):
     echo: int  # facts with an answer inside the subject's own text
 
 
+@dataclass(frozen=True)
+class SourcePreview(Record):
+    """How a file or dataset would be read, before it is: `sftqa facts --preview` prints it, the page draws it."""
+
+    source: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]  # the first five, as text
+    places: tuple[str, ...]  # what a mapping can name: columns, and the keys of a column of objects
+    guess: dict[str, str]  # role -> place, offered where the layout is not known
+    layout: str = ""  # how the columns were recognised; empty: they were not
+    roles: dict[str, str] = field(default_factory=dict)  # role -> the columns that it takes
+    ignored: tuple[str, ...] = ()  # columns that no role takes
+    facts: int = 0
+    splits: dict[str, int] = field(default_factory=dict)  # train, dev, test -> rows
+    relations: int = 0
+    notes: tuple[str, ...] = ()
+    new_relations: dict[str, list[str]] = field(default_factory=dict)  # without templates -> some of their subjects
+    faults: tuple[str, ...] = ()  # why it can't be used
+
+
 STATES = {"ok": "ok", "note": "worth knowing", "unknown": "can't be known yet", "problem": "the work can't be done"}
 
 

@@ -7,10 +7,12 @@ probe.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import tempfile
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +45,11 @@ def facts(source: str) -> records.SourceReport:
     return sources.open_source(source).report
 
 
+def source_notes(source: str) -> tuple[str, ...]:
+    """What a person should know of a source though it can be used: columns that are ignored, answers that will not be found as written."""
+    return sources.open_source(source).notes
+
+
 def download(source: str, reporter: Reporter | None = None) -> records.SourceReport:
     """Fetch a source from its official address, then say what it holds. Only `entity-questions` has one."""
     if source != sources.ENTITY_QUESTIONS:
@@ -50,25 +57,49 @@ def download(source: str, reporter: Reporter | None = None) -> records.SourceRep
     return sources.open_source(source, fetch=True, reporter=reporter).report
 
 
-def add_upload(name: str, content: bytes) -> str:
-    """Keep a file of facts handed over in the browser; returns the name of the source it became.
+def preview(source: str) -> records.SourcePreview:
+    """How a file, folder or dataset of facts would be read: its first rows, what its columns mean, what stands against it."""
+    return sources.preview(source)
+
+
+def preview_upload(name: str, content: bytes, query: str = "", templates: str = "") -> records.SourcePreview:
+    """The same for a file handed over in the browser. `query`: its columns by role, as behind a source's name; `templates`: its own
+    relations in TOML. Nothing is kept. Raises `FactsError` for what is no table."""
+    with _on_trial(name, content, templates) as trial:
+        return sources.preview(f"{trial}{query}")
+
+
+def add_upload(name: str, content: bytes, query: str = "", templates: str = "") -> str:
+    """Keep a file of facts handed over in the browser; returns the name of the source it became. Arguments as for `preview_upload`.
 
     The file is opened as a source before it is kept, so one that can't be used changes nothing. Raises `FactsError`.
     """
+    with _on_trial(name, content, templates) as trial:
+        sources.open_source(f"{trial}{query}")
+        target = Workspace.current().uploads / trial.name
+        try:
+            for kept, place in ((sources.sidecar(trial), sources.sidecar(target)), (trial, target)):
+                if kept.exists():
+                    kept.replace(place)  # a link of that name is replaced, not followed
+            sources.remember_query(target, query)
+        except OSError as error:
+            raise FactsError(f"{trial.name} can't be kept in {target.parent}: {error.strerror or error}.") from error
+    return f"{target}{query}"
+
+
+@contextlib.contextmanager
+def _on_trial(name: str, content: bytes, templates: str) -> Iterator[Path]:
+    """The file in a folder of its own, under its own name, which errors tell."""
     if len(content) > MAX_UPLOAD_BYTES:
         raise FactsError(f"{shown(name)} has {len(content):,} bytes; uploads may have {MAX_UPLOAD_BYTES:,}. Give its path instead.")
-    plain = _file_name(name)
-    target = Workspace.current().uploads / plain
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".checking-") as folder:
-        trial = Path(folder) / plain  # under its own name, which errors tell
+    uploads = Workspace.current().uploads
+    uploads.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=uploads, prefix=".checking-") as folder:
+        trial = Path(folder) / _file_name(name)
         write_bytes(trial, content)
-        sources.open_source(str(trial))
-        try:
-            trial.replace(target)  # a link of that name is replaced, not followed
-        except OSError as error:
-            raise FactsError(f"{plain} can't be kept in {target.parent}: {error.strerror or error}.") from error
-    return str(target)
+        if templates:
+            write_bytes(sources.sidecar(trial), templates.encode())
+        yield trial
 
 
 def _file_name(name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sftqa_core.errors import FactsError
-from sftqa_core.knowledge import entity_questions
+from sftqa_core.knowledge import archives, entity_questions
 from sftqa_core.knowledge.entity_questions import differing_files, load_entity_questions, published_checksums, read_entity_files
 
 REAL = Path(os.environ.get("SFTQA_ENTITY_QUESTIONS") or Path(__file__).resolve().parents[3] / "shared" / "entity_questions")
@@ -153,7 +153,7 @@ def test_a_zip_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(entity_questions, "MAX_TOTAL_BYTES", 1500)
     with pytest.raises(FactsError, match="1,500 together"):
         read_entity_files(write_zip(tmp_path / "b.zip", {"train/P17.train.json": " " * 900, "test/P17.test.json": " " * 900}))
-    monkeypatch.setattr(entity_questions, "MAX_MEMBERS", 1)
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 1)
     with pytest.raises(FactsError, match="holds 2 files"):
         read_entity_files(tmp_path / "b.zip")
 

@@ -26,6 +26,7 @@ domain = "out"
 question = "Where does {subject} end?"
 templates = ["{subject} flows into", "The mouth of {subject} is in"]
 """
+NAMED = " Name the columns behind the file's name, such as f.csv?{}=COLUMN"
 
 
 def write(path: Path, text: str) -> Path:
@@ -134,7 +135,8 @@ def test_every_problem_is_told_by_row_and_column(tmp_path: Path) -> None:
         "f.csv, row 3, object: is empty.",
         "f.csv, row 3, split: must be train, dev, test or none, got 'later'.",
         "f.csv, row 4, relation: 'P999' is not built in and brings no templates: "
-        "add a column 'templates' or a file <name>.relations.toml beside this one.",
+        "add a column 'templates' such as \"{subject} flows into | The mouth of {subject} is in\", or a file f.relations.toml beside this "
+        "one, or read them as question-answer pairs: f.csv?read=pairs.",
         "f.csv, row 6, subject: holds a control character: 'A\\x07'.",
         "f.csv, row 6, exposures: must be a whole number from 0, got '-1'.",
         "f.csv, row 6, domain: must be in or out, got 'inner'.",
@@ -168,9 +170,19 @@ def test_a_long_list_of_problems_is_cut(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("relation,subject\nP17,Hull\n", "f.csv has no column for the answers (answers or object); its columns are relation, subject."),
-        ("subject,object\nHull,UK\n", "f.csv has subjects but no column 'relation'; its columns are subject, object."),
-        ("object\nUK\n", "f.csv has neither a column 'subject' (facts) nor 'question' (question-answer pairs); its columns are object."),
+        (
+            "relation,subject\nP17,Hull\n",
+            "f.csv has no column for the answers (answers or object); its columns are relation, subject." + NAMED.format("answers"),
+        ),
+        (
+            "subject,object\nHull,UK\n",
+            "f.csv has subjects but no column 'relation'; its columns are subject, object." + NAMED.format("relation"),
+        ),
+        (
+            "object\nUK\n",
+            "f.csv has neither a column 'subject' (facts) nor 'question' (question-answer pairs); its columns are object."
+            + NAMED.format("question"),
+        ),
         ("relation,subject,object\n", "f.csv holds no facts: there is no row under its columns."),
         ("", "f.csv is empty."),
         (
@@ -195,7 +207,9 @@ def test_wrong_encodings_and_kinds_are_refused(tmp_path: Path, monkeypatch: pyte
     assert problems(tmp_path / "latin.csv")[0].startswith("latin.csv is not UTF-8: line 2 holds the byte 0xf6.")
     write(tmp_path / "bad.parquet", "nonsense, but long enough")
     assert problems(tmp_path / "bad.parquet")[0].startswith("bad.parquet is not a readable Parquet file")
-    assert problems(write(tmp_path / "f.xlsx", "x"))[0] == "f.xlsx: files of facts end in .csv, .tsv, .jsonl, .ndjson, .parquet."
+    assert (
+        problems(write(tmp_path / "f.xlsx", "x"))[0] == "f.xlsx: files of facts end in .csv, .tsv, .txt, .json, .jsonl, .ndjson, .parquet."
+    )
     assert "does not exist" in problems(tmp_path / "none.csv")[0]
     good = write(tmp_path / "f.csv", "relation,subject,object\nP17,Hull,UK\nP17,Qom,Iran\n")
     monkeypatch.setattr(rows, "MAX_ROWS", 1)

@@ -70,7 +70,7 @@ def test_what_was_kept_and_is_damaged_or_older_is_read_anew(file, workspace, mon
     first = opened(file, monkeypatch)
     (folder,) = folders(workspace)
     if harm == "rules":
-        monkeypatch.setattr(prepared, "SCHEMA", 2)
+        monkeypatch.setattr(prepared, "SCHEMA", prepared.SCHEMA + 1)
     elif harm == "nothing of a source":
         write_folder(folder, lambda work: None, {"kind": "source", "of": read_manifest(folder)["of"], "relations": 3})
     elif harm == "another fact":

@@ -1,0 +1,83 @@
+"""Multiple choice: where a question's options stand, and which of them an answer's letter or number names."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sftqa_core.knowledge import values
+
+Options = Sequence[tuple[str, str]]  # (label, text)
+_LETTERS = "abcdefghij"
+_OPTION_NAMES = [  # of multiple choice with a column an option
+    *([prefix + letter for letter in _LETTERS] for prefix in ("", "option_", "option ", "option", "op", "choice_", "choice ", "choice")),
+    *(
+        [f"{prefix}{number + first}" for number in range(10)]
+        for first in (0, 1)
+        for prefix in ("option_", "option ", "option", "choice_", "choice ", "choice", "ending")
+    ),
+]
+
+
+def option_columns(plain: Sequence[str]) -> list[int]:
+    """Where the options of multiple choice stand, if each has a column of its own: A, B, C and so on, option1, option2 ..."""
+    for names in _OPTION_NAMES:
+        there = 0
+        while there < len(names) and names[there] in plain:
+            there += 1
+        if there > 1:
+            return [plain.index(name) for name in names[:there]]
+    return []
+
+
+def counted_from(rows: Sequence[tuple[Sequence[Any], Any]]) -> tuple[int | None, bool]:
+    """Of rows (cells of options, answer): what numbers are counted from (None: can't be told), and whether any answer names an option."""
+    numbers, most, resolved = set(), 0, False
+    for cells, answer in rows:
+        given = options_of(*cells)
+        if not given or not values.filled(answer) or isinstance(answer, list | dict):
+            continue
+        most = max(most, len(given))
+        number = _as_number(answer)
+        if number is not None and str(values.plain(answer)) not in (text for _, text in given):
+            numbers.add(number)
+        resolved = resolved or number is not None or resolve(answer, given, None) is not None
+    return 0 if 0 in numbers else 1 if most in numbers else None, resolved
+
+
+def options_of(*cells: Any) -> list[tuple[str, str]]:
+    """(label, text) of a row's options: from a list, from {"text": [...], "label": [...]}, from {"A": ...}, or from several cells."""
+    value: Any = list(cells) if len(cells) > 1 else cells[0] if cells else None
+    if isinstance(value, str):
+        try:
+            value = values.container(value)
+        except values.UnreadableCell:
+            value = None
+    if isinstance(value, Mapping) and isinstance(value.get("text"), list) and isinstance(value.get("label"), list):
+        return [(str(label), str(values.plain(text))) for label, text in zip(value["label"], value["text"], strict=False)]
+    if isinstance(value, Mapping):
+        return [(str(label), str(values.plain(text))) for label, text in value.items() if values.filled(text)]
+    if isinstance(value, list | tuple):
+        if value and all(isinstance(item, Mapping) and "text" in item for item in value):
+            return [(str(item.get("label", _LETTERS[n : n + 1].upper())), str(item["text"])) for n, item in enumerate(value)]
+        return [(_LETTERS[n : n + 1].upper(), str(values.plain(text))) for n, text in enumerate(value) if values.filled(text)]
+    return []
+
+
+def resolve(answer: Any, given: Sequence[tuple[str, str]], first: int | None) -> str | None:
+    """The option's text that an answer names: by its text, its label, its letter or its number counted from `first`; None for none."""
+    said = str(values.plain(answer)).strip()
+    if any(text == said for _, text in given):
+        return said
+    letter = said.strip("().[]: ").casefold()
+    for label, text in given:
+        if label.casefold() == letter:
+            return text
+    number = _as_number(answer)
+    if number is not None and first is not None and 0 <= number - first < len(given):
+        return given[number - first][1]
+    return next((text for _, text in given if text.strip().casefold() == said.casefold()), None)
+
+
+def _as_number(answer: Any) -> int | None:
+    said = str(values.plain(answer)).strip()
+    said = values.whole_float(said) or said
+    return int(said) if said.isascii() and said.isdigit() and len(said) < 4 else None
