@@ -5,8 +5,9 @@ import streamlit as st
 from pages._ui import background, memory_panels, panels, pickers, resources, state
 from pages._ui.alias_panel import alias_button
 from pages._ui.job_panel import job_panel
-from pages._ui.probe_panel import is_second, probe_button, upload_button
+from pages._ui.probe_panel import is_second, probe_button
 from pages._ui.trust_panel import trust_panel
+from pages._ui.upload_panel import upload_button
 from pages._ui.wording import NOTE_HELP, literal
 from sftqa_core.records import METHODS, TrainSettings
 
@@ -34,7 +35,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
     measured = "probed" if scheme.method == "sampling" else "estimated"
     st.markdown(f"**{profile.probed:,} of {profile.facts:,} facts {measured}**")
     probe_button(model, source, split, domain, scheme, profile.facts - profile.probed)
-    upload_button()
+    upload_button(model)
     alias_button()
     panels.glossary(TrainSettings(model, scheme=scheme), 21 * scheme.sampling.samples)
     state.show_toast()

@@ -1,6 +1,4 @@
-"""Start a probe of facts that have no level yet, and upload your own facts."""
-
-from typing import Any
+"""Start a probe of facts that have no level yet."""
 
 import streamlit as st
 
@@ -10,11 +8,7 @@ from pages._ui.fields import field
 from pages._ui.job_panel import job_panel
 from pages._ui.panels import needs_torch
 from pages._ui.wording import span
-from sftqa_core.errors import SftqaError
 from sftqa_core.records import Job, LevelScheme, ProbeSettings, SamplerSettings
-
-EXAMPLE = "relation,subject,object\nP19,Marie Curie,Warsaw\nP36,Kenya,Nairobi\n"
-UPLOADS = ("csv", "jsonl", "parquet", "zip")
 
 
 def probe_button(model: str, source: str, split: str, domain: str, scheme: LevelScheme, left: int) -> None:
@@ -67,43 +61,6 @@ def is_second(job: Job) -> bool:
     return bool((scheme.get("sampling") or {}).get("seed"))
 
 
-def upload_button() -> None:
-    """A popover that takes a file of facts and makes it the picked source."""
-    with st.popover("Add your own facts", icon=":material/upload_file:", on_change="rerun", key="upload-box"):
-        st.markdown(
-            "A CSV, JSON Lines or Parquet file with the columns `relation, subject, object`, or only `question, answers`. "
-            "Separate several correct answers with |."
-        )
-        st.code(EXAMPLE.strip(), language=None)
-        st.caption(
-            "A relation is an id such as P19 (place of birth), or any name. A new relation needs its templates in a column "
-            "`templates`, or in `NAME.relations.toml` next to the file; then type the file's path as Facts."
-        )
-        st.download_button("Download this example", EXAMPLE, "facts.csv", "text/csv", on_click="ignore", icon=":material/download:")
-        st.markdown("For the EntityQuestions data run `sftqa facts --source entity-questions --download` once.")
-        file = st.file_uploader("File", type=UPLOADS, label_visibility="collapsed", key="upload")
-        st.button("Use these facts", type="primary", disabled=file is None, on_click=_upload, args=(file,))
-
-
 def _probe(settings: ProbeSettings) -> None:
     state.start(lambda: background.submit("probe", settings, background.expected_s(settings)))
     st.session_state["probe-box"] = False
-
-
-def _upload(file: Any) -> None:
-    try:
-        name = resources.add_upload(file.name, file.getvalue())
-    except SftqaError as error:
-        state.keep_problem(str(error))
-    else:
-        st.query_params["source"] = st.session_state["pick-source"] = name
-        st.query_params["split"] = st.session_state["pick-split"] = "all"  # a small file may have no test facts at all
-        state.toast_later(_counts(name))
-    st.session_state["upload-box"] = False
-
-
-def _counts(source: str) -> str:
-    """What was read: "13 facts read: 9 train, 0 dev, 4 test."."""
-    counts = resources.split_counts(source)
-    parts = ", ".join(f"{n:,} {split}" for split, n in counts.items())
-    return f"{sum(counts.values()):,} facts read: {parts}."

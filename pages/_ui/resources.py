@@ -18,6 +18,7 @@ from sftqa_core.records import (
     ProbeSettings,
     PromptFormat,
     RunSummary,
+    SourcePreview,
     StudyReport,
     StudySettings,
     TrainSettings,
@@ -234,11 +235,22 @@ def study_of(text: str) -> StudySettings:
     return workflows.study_of(text)
 
 
-def add_upload(name: str, content: bytes) -> str:
+MOST_UPLOADED = "200 MB"
+
+
+@st.cache_data(show_spinner="Reading the file…", max_entries=8, ttl=600)
+def preview_upload(name: str, content: bytes, query: str = "", templates: str = "") -> SourcePreview:
+    """How a file handed over in the browser would be read."""
+    from sftqa_core import workflows
+
+    return workflows.preview_upload(name, content, query, templates)
+
+
+def add_upload(name: str, content: bytes, query: str = "", templates: str = "") -> str:
     from sftqa_core import workflows
 
     sources.clear()
-    return workflows.add_upload(name, content)
+    return workflows.add_upload(name, content, query, templates)
 
 
 def split_counts(source: str) -> dict[str, int]:

@@ -166,7 +166,8 @@ def _counted_names(models: Sequence[str]) -> str:
 
 def source_name(source: str) -> str:
     """A source as people call it: of an uploaded file its name, not where it is kept."""
-    return Path(source).name if Path(source).is_absolute() else source
+    path = Path(source.partition("?")[0])
+    return path.name if path.is_absolute() else source
 
 
 def _differing_words(job: Job) -> str:

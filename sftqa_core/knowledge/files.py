@@ -191,7 +191,7 @@ def _refuse_bombs(name: str, metadata: Any, leaves: Sequence[int]) -> None:
     """Judges by the numbers that the file states. If they are false, reading fails later: a column has no more values than stated."""
     for leaf in leaves:
         column = metadata.schema.column(leaf)
-        if column.physical_type not in _KINDS:
+        if column.physical_type not in _KINDS and column.converted_type != "DECIMAL":
             raise FactsError(f"{name}: column {shown(column.path)} is of type {column.physical_type.lower()}. Facts are texts and numbers.")
         chunks = [metadata.row_group(group).column(leaf) for group in range(metadata.num_row_groups)]
         values = sum(chunk.num_values for chunk in chunks)

@@ -210,6 +210,7 @@ def _read_row(reading: _Reading, number: int, cells: Sequence[Any]) -> Row | Non
     name = _text(reading, number, "relation", group) if not plan.pairs or values.filled(group) else PAIRS
     subject = question if plan.pairs else _text(reading, number, "subject", cell["subject"])
     answers = _answers(reading, number, cell, cells)
+    exposures = _exposures(reading, number, cell.get("exposures"))
     relation = _relation(reading, number, name, cell, question) if name else None
     if relation and not question:
         asks = relation.question if "{subject}" in relation.question else _plain_question(name) if _as_pair(reading, name) else ""
@@ -222,7 +223,6 @@ def _read_row(reading: _Reading, number: int, cells: Sequence[Any]) -> Row | Non
     split = _SPLIT_NAMES.get(str(stated).strip().casefold(), "") if values.filled(stated) else drawn_split(subject)
     if not split:
         _fault(reading, number, "split", f"must be train, dev, test or none, got {shown(stated)}")
-    exposures = _exposures(reading, number, cell.get("exposures"))
     if relation is None or len(reading.problems) > before:
         return None
     return Row(name, subject, answers, question, split, relation.domain, exposures)

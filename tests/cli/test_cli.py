@@ -30,7 +30,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: str, status: int = 0):
 def test_facts_prints_its_documented_keys(capsys):
     """`facts` counts the built-in world: 24 relations, nothing unparsed."""
     found = run(capsys, "facts", "--source", "atlas")
-    assert list(found) == ["source", "facts", "relations", "unparsed", "unique", "merged", "excluded_from_train", "echo"]
+    assert list(found) == ["source", "facts", "relations", "unparsed", "unique", "merged", "excluded_from_train", "echo", "notes"]
     assert (found["source"], len(found["relations"]), found["unparsed"], found["echo"]) == ("atlas", 24, 0, 0)
     assert list(found["relations"]["P17"]) == ["train", "dev", "test"]
 

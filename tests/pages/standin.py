@@ -6,6 +6,7 @@ import atexit
 import json
 import shutil
 import tempfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -14,10 +15,21 @@ import numpy as np
 import pandas as pd
 
 from sftqa_core.artifacts import write_folder
-from sftqa_core.errors import FactsError, ModelUnavailable, NotFound, SettingsError
+from sftqa_core.errors import ModelUnavailable, NotFound, SettingsError
 from sftqa_core.memory.profiles import LevelTable, Profile
 from sftqa_core.memory.stored_levels import Ids
-from sftqa_core.records import Agreement, Check, DomainAccuracy, LevelAccuracy, LevelScheme, ModelCard, Preflight, RunSummary, TrainSettings
+from sftqa_core.records import (
+    Agreement,
+    Check,
+    DomainAccuracy,
+    LevelAccuracy,
+    LevelScheme,
+    ModelCard,
+    Preflight,
+    RunSummary,
+    SourcePreview,
+    TrainSettings,
+)
 from sftqa_core.workflows.reading import Trust
 
 RELATIONS = {"P17": "in", "P19": "in", "P36": "in", "P106": "out", "P26": "out"}
@@ -213,10 +225,17 @@ def workflows(
             fit=None,
         )
 
-    def add_upload(name: str, content: bytes) -> str:
+    def add_upload(name: str, content: bytes, query: str = "", templates: str = "") -> str:
+        return f"{name}{query}"
+
+    def preview_upload(name: str, content: bytes, query: str = "", templates: str = "") -> SourcePreview:
+        found = SourcePreview(name, ("ask", "say"), (("Who?", "*Bo*"),), ("ask", "say"), {"question": "ask"})
         if content == b"x":
-            raise FactsError(["Row 1: no question.", "Row 2: no answer."])
-        return name
+            return replace(found, faults=("Row 1: no question.", "Row 2: no answer."))
+        if content == b"other columns" and not query:
+            return replace(found, faults=("It has no column for the answers.",))
+        roles = {"question": "ask", "answers": "say"}
+        return replace(found, layout="PopQA", roles=roles, facts=13, splits={"train": 9, "dev": 0, "test": 4}, notes=("2 of 13 *end*.",))
 
     def preflight(settings: object, cost: object = None) -> Preflight:
         problem = [Check("disk", "problem", "The disk is full.", "Free some space.")] if getattr(settings, "n", 0) == 960 else []
@@ -237,6 +256,6 @@ def workflows(
     module.run_part = lambda run_id, part: summary(30)
     module.why_no_chat = lambda model: "" if model == "stand-in-chat" else f"{model} has no chat template."
     module.prompt_preview = lambda model, form: ("<|user|>" + form.prompt, form.answer) if form.chat else (form.prompt, form.answer)
-    module.add_upload, module.smaller_footprint = add_upload, smaller_footprint
+    module.add_upload, module.preview_upload, module.smaller_footprint = add_upload, preview_upload, smaller_footprint
     module.unreadable_results = lambda: []
     return module

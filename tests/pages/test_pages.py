@@ -172,9 +172,13 @@ def test_probe_starts_one_job_for_what_is_not_known(explorer, jobs):
 
 
 def test_an_uploaded_file_becomes_the_picked_source(explorer):
-    """Facts handed over in the browser are picked at once."""
+    """Facts handed over in the browser are shown as they would be read, and are picked at once when used."""
     app = explorer("memory")
+    button(app, "Add your own facts").click().run()
     app.file_uploader[0].set_value(("mine.csv", b"question,answers\n", "text/csv")).run()
+    assert "The first rows, read as PopQA." in [caption.value for caption in app.caption]
+    assert "**13 facts: 9 train, 0 dev, 4 test.**" in [text.value for text in app.markdown]
+    assert r"2 of 13 \*end\*\." in [warning.value for warning in app.warning]
     button(app, "Use these facts").click().run()
     assert not app.exception
     assert app.selectbox(key="pick-source").value == "mine.csv"
@@ -183,12 +187,27 @@ def test_an_uploaded_file_becomes_the_picked_source(explorer):
 
 
 def test_a_bad_upload_is_told_and_changes_nothing(explorer):
-    """A file that can't be used gives the core's list of problems; the source stays."""
+    """A file that can't be used gives the core's list of problems, and no way to use it; the source stays."""
     app = explorer("memory")
+    button(app, "Add your own facts").click().run()
     app.file_uploader[0].set_value(("bad.csv", b"x", "text/csv")).run()
-    button(app, "Use these facts").click().run()
+    assert button(app, "Use these facts").disabled
     assert [error.value for error in app.error] == ["- Row 1\\: no question\\.\n- Row 2\\: no answer\\."]
     assert app.selectbox(key="pick-source").value == "atlas"
+
+
+def test_columns_with_other_names_are_picked(explorer):
+    """Where no layout is known the guess stands in the pickers; what is picked becomes the source's mapping."""
+    app = explorer("memory")
+    button(app, "Add your own facts").click().run()
+    app.file_uploader[0].set_value(("mine.csv", b"other columns", "text/csv")).run()
+    assert [error.value for error in app.error] == [r"It has no column for the answers\."]
+    pickers = {box.label: box for box in app.selectbox}
+    assert (pickers["Question *"].value, pickers["Answers *"].value) == ("ask", "not used")
+    pickers["Answers *"].set_value("say").run()
+    assert not app.error
+    button(app, "Use these facts").click().run()
+    assert app.selectbox(key="pick-source").value == "mine.csv?question=ask&answers=say"
 
 
 def test_a_link_to_a_job_that_is_gone_says_so(explorer):

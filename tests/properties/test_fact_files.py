@@ -90,6 +90,50 @@ def test_good_rows_come_back_the_same_from_every_format(rows):
     assert [row["subject"] for row in asked[0]] == [subject.strip() for _, subject in rows]
 
 
+NAMES_OF_PEOPLE = st.from_regex(r"[A-Za-z字é][A-Za-z字é .'-]{0,18}[A-Za-z字é]", fullmatch=True)
+LAYOUT_FILES = {  # of pairs: file name -> its content
+    "json.csv": lambda rows: _as_csv([{"question": q, "answers": json.dumps(a)} for q, a in rows]),
+    "python.csv": lambda rows: _as_csv([{"question": q, "answers": repr(a)} for q, a in rows]),
+    "bars.csv": lambda rows: _as_csv([{"question": q, "answers": "|".join(a)} for q, a in rows]),
+    "numpy.csv": lambda rows: _as_csv([{"question": q, "answers": f"array({a!r}, dtype=object)"} for q, a in rows]),
+    "tabs.tsv": lambda rows: "question\tanswers\n" + "".join(f"{q}\t{json.dumps(a)}\n" for q, a in rows),
+    "semicolons.csv": lambda rows: _as_csv([{"question": q, "answers": json.dumps(a)} for q, a in rows], ";"),
+    "lines.jsonl": lambda rows: "\n".join(json.dumps({"question": q, "answers": a}) for q, a in rows),
+    "array.json": lambda rows: json.dumps([{"question": q, "answers": a} for q, a in rows]),
+    "popqa.tsv": lambda rows: _as_csv([{"prop": "", "question": q, "possible_answers": json.dumps(a)} for q, a in rows], "\t"),
+    "kilt.jsonl": lambda rows: "\n".join(json.dumps({"input": q, "output": [{"answer": one} for one in a]}) for q, a in rows),
+    "squad.jsonl": lambda rows: "\n".join(json.dumps({"question": q, "answers": [{"text": one} for one in a]}) for q, a in rows),
+    "squad_lists.jsonl": lambda rows: "\n".join(json.dumps({"question": q, "answers": {"text": a, "answer_start": []}}) for q, a in rows),
+    "triviaqa.jsonl": lambda rows: "\n".join(json.dumps({"question": q, "answer": {"value": a[0], "aliases": a}}) for q, a in rows),
+    "alpaca.json": lambda rows: json.dumps([{"instruction": q, "input": "", "output": a} for q, a in rows]),
+    "simpleqa.csv": lambda rows: _as_csv([{"metadata": "{'topic': ''}", "problem": q, "answer": json.dumps(a)} for q, a in rows]),
+    "mapped.csv?question=ask&answers=say": lambda rows: _as_csv([{"ask": q, "say": json.dumps(a), "answers": "x"} for q, a in rows]),
+}
+
+
+def _as_csv(rows, delimiter=","):
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), delimiter=delimiter, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(
+        st.tuples(NAMES_OF_PEOPLE.map("Who is {}?".format), st.lists(NAMES_OF_PEOPLE, min_size=1, max_size=3, unique=True)),
+        min_size=1, max_size=4, unique_by=lambda row: " ".join(row[0].split()),
+    )
+)  # fmt: skip
+def test_facts_come_back_the_same_through_every_layout(rows):
+    """Questions and all their answers, in order, whatever the field's layout in which they were written."""
+    for name, write in LAYOUT_FILES.items():
+        file, _, query = name.partition("?")
+        facts = load_own(file_of(write(rows), file), query=query).facts
+        assert list(zip(facts["question"], facts["answers"], strict=True)) == rows, name
+
+
 @settings(max_examples=60)
 @given(changes)
 def test_a_damaged_parquet_file_is_facts_or_an_error(damage):

@@ -1,0 +1,151 @@
+"""Your own facts from a file, in a dialog: its first rows, what each column means, how many facts it makes, then use them."""
+
+from typing import Any
+
+import streamlit as st
+
+from pages._ui import resources, state
+from pages._ui.panels import problem
+from pages._ui.wording import literal
+from sftqa_core.errors import SftqaError
+from sftqa_core.knowledge.layouts import PAIRS, query_of
+from sftqa_core.knowledge.sources import ENDINGS
+from sftqa_core.records import SourcePreview
+
+EXAMPLE = "relation,subject,object\nP19,Marie Curie,Warsaw\nP36,Kenya,Nairobi\n"
+KINDS = {"pairs": "questions and answers", "facts": "facts: subject, relation, object"}
+FIELDS = {  # of each kind: role -> label; those after the second line are asked for on request
+    "pairs": {"question": "Question", "answers": "Answers", "topic": "Topic", "choices": "Options of multiple choice"},
+    "facts": {"subject": "Subject", "relation": "Relation", "answers": "Answers", "question": "Question", "templates": "Templates"},
+}
+COMMON = {"aliases": "More right answers", "split": "Split", "domain": "In or out of domain"}
+NEEDED = {"pairs": ("question", "answers"), "facts": ("subject", "relation", "answers")}
+NOT_USED = "not used"
+_LAYOUTS = "PopQA, LAMA, CounterFact, SimpleQA, TriviaQA, SQuAD, KILT, DPR, MMLU, Alpaca and chat messages are recognised."
+
+
+def upload_button(model: str) -> None:
+    """A button that opens the dialog. `model`: the picked one, which templates are tried with."""
+    st.button("Add your own facts", icon=":material/upload_file:", on_click=_show, args=(True,))
+    if st.session_state.get("upload-shown"):
+        _dialog(model)
+
+
+def _show(shown: bool = False) -> None:
+    st.session_state["upload-shown"] = shown
+
+
+@st.dialog("Add your own facts", width="large", on_dismiss=_show)
+def _dialog(model: str) -> None:
+    if not st.session_state["upload-shown"]:  # the facts are in use
+        st.rerun()
+    # any ending is taken: the browser would refuse others without a word
+    file = st.file_uploader(f"A file of up to {resources.MOST_UPLOADED} ({', '.join(ENDINGS)})", key="upload")
+    if file is None:
+        _explanation()
+        return
+    name, content = file.name, file.getvalue()
+    try:
+        view = resources.preview_upload(name, content)
+        if mapping := _columns(view, file.file_id):
+            view = resources.preview_upload(name, content, query_of(mapping))
+        query = query_of(mapping)
+        if view.new_relations:
+            query = query_of(mapping, _read_as(view, file.file_id))
+            view = resources.preview_upload(name, content, query)
+        _told(view)
+    except SftqaError as error:
+        problem(str(error))
+        return
+    st.button("Use these facts", type="primary", disabled=not view.facts, on_click=_use, args=(name, content, query), key="upload-use")
+    if (trouble := state.kept_problem()) is not None:
+        problem(trouble)
+
+
+def _explanation() -> None:
+    st.markdown(
+        "Columns `question, answers`, or `relation, subject, object`. A relation is an id such as P19 (place of birth), or any name with "
+        "templates of its own. Other names of columns can be picked after the file is read."
+    )
+    st.code(EXAMPLE.strip(), language=None)
+    st.caption(f"{_LAYOUTS} Several right answers stand in a list, or in CSV with | between them.")
+    st.download_button("Download this example", EXAMPLE, "facts.csv", "text/csv", on_click="ignore", icon=":material/download:")
+    st.caption("For the EntityQuestions data run `sftqa facts --source entity-questions --download` once.")
+
+
+def _columns(view: SourcePreview, key: str) -> dict[str, tuple[str, ...]]:
+    """Pickers of what each column is; returns the mapping they make, empty where the file is read as it is."""
+    st.dataframe(
+        [dict(zip(view.columns, row, strict=False)) for row in view.rows],
+        hide_index=True,
+        height="content",
+    )
+    known = bool(view.roles)
+    roles = dict(view.roles) if known else dict(view.guess)
+    kind = "facts" if {"subject", "relation"} <= roles.keys() else "pairs"
+    if view.layout:
+        st.caption(f"The first rows, read as {literal(view.layout)}.")
+    with st.expander("Columns", icon=":material/view_column:", expanded=not known):
+        chosen = st.segmented_control("The file holds", list(KINDS), format_func=KINDS.get, default=kind, required=True, key=f"{key}-kind")
+        fields = FIELDS[chosen or kind] | COMMON
+        picked = _picked(view, fields, roles, NEEDED[chosen or kind], key)
+    if not known and not picked.keys() >= set(NEEDED[chosen or kind]):
+        return {}
+    unused: dict[str, tuple[str, ...]] = {role: () for role in view.roles if role in fields and role not in picked}
+    unused |= {role: () for role in ("subject", "relation") if chosen == "pairs" and role in view.roles}
+    return {**unused, **{role: (column,) for role, column in picked.items() if view.roles.get(role) != column}}
+
+
+def _picked(view: SourcePreview, fields: dict[str, str], roles: dict[str, str], needed: tuple[str, ...], key: str) -> dict[str, str]:
+    picked, cells = {}, st.columns(3)
+    for number, (role, label) in enumerate(fields.items()):
+        there = roles.get(role)
+        options = [NOT_USED, *dict.fromkeys([*([there] if there else []), *view.places])]
+        index = options.index(there) if there else 0
+        column = cells[number % 3].selectbox(label + (" *" if role in needed else ""), options, index=index, key=f"{key}-{role}")
+        if column != NOT_USED:
+            picked[role] = column
+    return picked
+
+
+def _read_as(view: SourcePreview, key: str) -> str:
+    """Relations without templates: as questions and answers, if the person likes."""
+    names = ", ".join(list(view.new_relations)[:3])
+    as_pairs = st.toggle(
+        f"Read relations without templates as questions and answers ({literal(names)})",
+        key=f"{key}-read",
+        help="Then 'What is the RELATION of SUBJECT?' is asked, unless the file has a question. Templates measure memory better.",
+    )
+    return PAIRS if as_pairs else ""
+
+
+def _told(view: SourcePreview) -> None:
+    """How many facts it makes, what is ignored, what should be known, or why it can't be used."""
+    if view.faults:
+        problem("\n".join(view.faults))
+    else:
+        counts = ", ".join(f"{count:,} {split}" for split, count in view.splits.items())
+        st.markdown(f"**{view.facts:,} fact{'' if view.facts == 1 else 's'}: {counts}.**")
+    if view.ignored:
+        st.caption(f"Ignored columns: {literal(', '.join(view.ignored[:12]))}{' …' if len(view.ignored) > 12 else ''}.")
+    for note in view.notes:
+        st.warning(literal(note), icon=":material/info:")
+
+
+def _use(name: str, content: bytes, query: str) -> None:
+    try:
+        source = resources.add_upload(name, content, query)
+    except SftqaError as error:
+        state.keep_problem(str(error))
+        return
+    st.query_params["source"] = st.session_state["pick-source"] = source
+    st.query_params["split"] = st.session_state["pick-split"] = "all"  # a small file may have no test facts at all
+    state.toast_later(_counts(source))
+    _show(False)
+
+
+def _counts(source: str) -> str:
+    """What was read: "13 facts read: 9 train, 0 dev, 4 test."."""
+    counts: dict[str, Any] = resources.split_counts(source)
+    parts = ", ".join(f"{n:,} {split}" for split, n in counts.items())
+    return f"{sum(counts.values()):,} facts read: {parts}."
