@@ -1,10 +1,12 @@
 """Multiple choice: where a question's options stand, and which of them an answer's letter or number names."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sftqa_core.knowledge import values
 
+_LABELLED = re.compile(r"^\(?[A-Ja-j0-9][).:]\s*")
 Options = Sequence[tuple[str, str]]  # (label, text)
 _LETTERS = "abcdefghij"
 _OPTION_NAMES = [  # of multiple choice with a column an option
@@ -74,7 +76,8 @@ def resolve(answer: Any, given: Sequence[tuple[str, str]], first: int | None) ->
     number = _as_number(answer)
     if number is not None and first is not None and 0 <= number - first < len(given):
         return given[number - first][1]
-    return next((text for _, text in given if text.strip().casefold() == said.casefold()), None)
+    plain = _LABELLED.sub("", said).casefold()  # "C. Rome" and "C) Rome" are the option Rome
+    return next((text for _, text in given if text.strip().casefold() in (said.casefold(), plain)), None)
 
 
 def _as_number(answer: Any) -> int | None:

@@ -139,15 +139,15 @@ def _csv(path: Path, mapping: layouts.Mapped) -> Cells:
     refuse(faults())
     body = spreadsheet.csv_table(_lines(path), path.name)[1]
     if _has_no_header(header):
-        note = "The first line holds a question and a list of answers, so it is read as a fact: the file has no header."
+        note = "The first line holds a question and its answers, so it is read as a fact: the file has no header."
         return Cells(path.name, ["question", "answers"], enumerate(chain([header], body), 1), text_lists=True, notes=(note,))
     return Cells(path.name, header, enumerate(body, 2), text_lists=True)
 
 
 def _has_no_header(header: Sequence[str]) -> bool:
-    """DPR's files of questions begin with the first of them: a text, a tab, and a Python list of answers."""
+    """DPR's files of questions begin with the first of them: a text, a tab, and a Python list of answers. Others with a question."""
     try:
-        return len(header) == 2 and isinstance(values.container(header[1]), list)
+        return len(header) == 2 and (header[0].endswith("?") or isinstance(values.container(header[1]), list))
     except values.UnreadableCell:
         return False
 

@@ -4,7 +4,7 @@
 Lines are read one by one, so millions of them fit; any other form is parsed whole and may have 200 million bytes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -110,14 +110,22 @@ def _rows_inside(value: Mapping[str, Any]) -> list[Any] | None:
     for name in _WRAPS:
         if name in keys and isinstance(value[keys[name]], list) and all(isinstance(row, dict) for row in value[keys[name]]):
             return list(chain.from_iterable(map(_unwrapped, value[keys[name]])))
-    if len(value) > 1 and all(isinstance(column, dict) for column in value.values()):
+    if value and all(isinstance(part, dict) and part for part in value.values()):
         first = next(iter(value.values()))
-        if all(column.keys() == first.keys() for column in value.values()):
+        by_column = _named(value) or not (_named(first) or len(value) > len(first))  # pandas' default, or a row under each name
+        if by_column and all(column.keys() == first.keys() for column in value.values()):
             return [{name: column[row] for name, column in value.items()} for row in first]
+        return None if by_column else list(value.values())
     lengths = {len(column) if isinstance(column, list) else -1 for column in value.values()}
     if len(value) > 1 and len(lengths) == 1 and -1 not in lengths and _is_columns(value):
         return [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
     return None
+
+
+def _named(names: Iterable[Any]) -> bool:
+    """Whether some of these are names of columns that a role or a layout knows."""
+    known = {name for roles in layouts.ROLES.values() for name in roles} | {name for layout in layouts.LAYOUTS for name in layout.needs}
+    return any(str(name).strip().casefold() in known for name in names)
 
 
 def _is_columns(value: Mapping[str, Any]) -> bool:

@@ -16,6 +16,7 @@ from sftqa_core.errors import FactsError
 from sftqa_core.jsonrecord import shown
 from sftqa_core.knowledge.facts import UNUSED, subject_key
 from sftqa_core.knowledge.matching import in_word, normalise
+from sftqa_core.knowledge.values import unseen_left_out
 
 MAX_ANSWERS = 2_000  # right answers of one question
 MAX_ALL_ANSWERS = 10_000_000  # of all facts: those of one question are right for every fact that asks it
@@ -58,7 +59,7 @@ def drawn_split(subject: str) -> str:
 
 def asked_key(question: str) -> str:
     """A question as it counts for leaks in a person's own file: words only, without case and punctuation."""
-    words = "".join(character if in_word(character) else " " for character in normalise(question)).split()
+    words = "".join(character if in_word(character) else " " for character in normalise(unseen_left_out(question))).split()
     return " ".join(words) or subject_key(question)
 
 

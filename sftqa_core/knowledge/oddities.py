@@ -53,7 +53,7 @@ def _marked(answers: Sequence[str]) -> str:
     found = [answer for answer in answers if len(answer) > 3 and answer[-1] in _MARKS and answer.count(answer[-1]) == 1]
     surely = [answer for answer in found if answer[-1] != "."]  # a full stop may end an abbreviation
     found = found if _most(found, answers) else surely
-    return _left_out(found, answers, f"end with a mark such as {found[0][-1]!r}") if found else ""
+    return _left_out(found, answers, "end with a mark") if found else ""
 
 
 def _left_out(found: Sequence[str], answers: Sequence[str], what: str) -> str:

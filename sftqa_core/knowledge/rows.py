@@ -205,6 +205,9 @@ def _read_rows(reading: _Reading) -> list[Row]:
 def _read_row(reading: _Reading, number: int, cells: Sequence[Any]) -> Row | None:
     before, plan = len(reading.problems), reading.plan
     cell = {role: plan.take(role, cells) for role in plan.at}
+    if isinstance(cell["answers"], Mapping) and cell["answers"].get("text") in ([], None) and "answer_start" in cell["answers"]:
+        reading.count("rows have no answer, as SQuAD marks questions that its text does not answer; they are left out.")
+        return None
     question = _question(reading, number, cell)
     group = cell.get("relation") if values.filled(cell.get("relation")) else cell.get("topic")
     name = _text(reading, number, "relation", group) if not plan.pairs or values.filled(group) else PAIRS
@@ -271,6 +274,9 @@ def _answer(reading: _Reading, number: int, item: Any) -> str:
         if reading.plan.whole_floats and (whole := values.whole_float(item)):
             reading.count("answers are written as 1984.0; they are read as 1984.")
             item = whole
+        if date := values.date_alone(item):
+            reading.count("answers are dates with a time of midnight; the date alone is taken.")
+            item = date
         if _TURNING.search(item):
             reading.count("answers held marks that turn the reading direction; the marks are left out.")
             item = _TURNING.sub("", item)

@@ -19,7 +19,7 @@ from sftqa_core.errors import FactsError
 MAX_LINE_BYTES = 4_000_000
 _DELIMITERS = ",;\t|"
 _LOOKED_AT = 50  # lines, to find the delimiter
-_SEPARATOR = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # how a spreadsheet says its delimiter
+_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # how a spreadsheet says its delimiter
 _QUOTED_TAB = re.compile(r'(?:^|\t)"[^"\t]*\t')
 _FIELD = r'(?:\s*"(?:[^"]|"")*"[ \t]*|[^"{0}]*)'
 _MARKS = ((b"\xff\xfe\0\0", "UTF-32"), (b"\0\0\xfe\xff", "UTF-32"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))

@@ -37,6 +37,7 @@ _LIST_OF_TEXTS = re.compile(r"""[\[({]\s*['"]""")  # no name begins so
 _NUMPY = re.compile(r"(?:np\.)?array\((\[.*\])(?:,\s*dtype=[\w.<>']+)?\)", re.DOTALL)
 _NUMBERS = re.compile(r"\[\s*-?\d+(?:\.\d*)?(?:\s+-?\d+(?:\.\d*)?)*\s*\]")  # numpy's array of numbers, without commas
 _WHOLE_FLOAT = re.compile(r"(-?\d{1,15})\.0")
+_MIDNIGHT = re.compile(r"(\d{4}-\d\d-\d\d)[ T]00:00:00(?:\.0+)?")
 _BETWEEN = frozenset({tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER, tokenize.COMMENT})
 
 
@@ -143,6 +144,12 @@ def whole_float(text: str) -> str | None:
     return found[1] if found else None
 
 
+def date_alone(text: str) -> str | None:
+    """2024-03-01 for "2024-03-01 00:00:00", None for any other text."""
+    found = _MIDNIGHT.fullmatch(text.strip())
+    return found[1] if found else None
+
+
 def _entries(value: Any, text_lists: bool, depth: int) -> Iterable[Any]:
     if depth > _MAX_NESTING:
         raise UnreadableCell("is nested too deeply")
@@ -233,4 +240,7 @@ def _first_said(messages: Sequence[Any], role: str) -> Any:
     names = _ROLES.get(role, (role,))
     said = (m for m in messages if isinstance(m, Mapping) and str(m.get("role", m.get("from"))).casefold() in names)
     first = next(said, None)
-    return None if first is None else first.get("content", first.get("value"))
+    said_so = None if first is None else first.get("content", first.get("value"))
+    if isinstance(said_so, list):  # a message in parts, of which pictures and the like are left out
+        return "\n".join(part["text"] for part in said_so if isinstance(part, Mapping) and isinstance(part.get("text"), str))
+    return said_so

@@ -65,6 +65,7 @@ MESSAGES = [
     for question, names in FIRST.items()
 ]
 SHAREGPT = [[{"from": "human", "value": question}, {"from": "gpt", "value": names[0]}] for question, names in FIRST.items()]
+IN_PARTS = [[{"role": turn["role"], "content": [{"type": "text", "text": turn["content"]}]} for turn in turns] for turns in MESSAGES]
 TRIVIA = [
     {"question": q, "answer": {"value": names[0], "aliases": names, "normalized_aliases": [n.lower() for n in names]}}
     for q, names in ASKED.items()
@@ -116,6 +117,9 @@ RENAMED = {
         ("sep.csv", "\ufeffsep=;\nquestion;answer\n" + "".join(f"{q};{n[0]}\n" for q, n in FIRST.items()), OWN, FIRST),
         ("by_count.csv", "question;answer;note, if any\n" + "".join(f"{q};{n[0]};\n" for q, n in FIRST.items()), OWN, FIRST),
         ("bars.txt", "question|answer\n" + "".join(f"{q}|{n[0]}\n" for q, n in FIRST.items()), OWN, FIRST),
+        ("plain_no_header.csv", "".join(f"{q},{n[0]}\n" for q, n in FIRST.items()), OWN, FIRST),
+        ("by_id.json", json.dumps({f"q{n}": row for n, row in enumerate(PAIRS)}), OWN, ASKED),
+        ("parts.jsonl", lines([{"messages": turns} for turns in IN_PARTS]), "chat messages", FIRST),
         ("no_header.csv", "".join(f"{q}\t{names!r}\n" for q, names in ASKED.items()), OWN, ASKED),
     ],
 )  # fmt: skip
@@ -191,6 +195,8 @@ def test_numbers_and_dates_are_written_as_people_do(tmp_path):
     years = "question,answer\nWhen A?,1984.0\nWhen B?,1871.0\n"
     assert list(asked(read(tmp_path / "years.csv", years)).values()) == [["1984"], ["1871"]]
     assert sources.open_source(str(tmp_path / "years.csv")).notes == ("2 answers are written as 1984.0; they are read as 1984.",)
+    (tmp_path / "dates.csv").write_text("question,answer\nWhen?,1984-03-01 00:00:00\n")
+    assert asked(sources.open_source(str(tmp_path / "dates.csv"))) == {"When?": ["1984-03-01"]}
     versions = "question,answer\nWhich A?,3.0\nWhich B?,3.1\n"
     assert list(asked(read(tmp_path / "versions.csv", versions)).values()) == [["3.0"], ["3.1"]]
     values = [
@@ -241,6 +247,17 @@ def test_the_letter_of_an_option_becomes_its_text(tmp_path, kind):
     """Options in columns, lists and objects; letters, labels, numbers from 0 and from 1, or the text itself."""
     source = read(tmp_path / ("f.csv" if kind in ("columns", "options") else "f.jsonl"), CHOICES[kind])
     assert asked(source) == {"Who?": ["Cy"], "What?": ["x"]}
+
+
+def test_questions_that_squad_leaves_unanswered_are_left_out_and_counted(tmp_path):
+    """An answer with an empty text list is no fault of the file."""
+    rows = [
+        {"question": "Who?", "answers": {"text": ["Bo"], "answer_start": [1]}},
+        {"question": "Why?", "answers": {"text": [], "answer_start": []}},
+    ]
+    source = read(tmp_path / "f.jsonl", lines(rows))
+    assert asked(source) == {"Who?": ["Bo"]}
+    assert source.notes == ("1 rows have no answer, as SQuAD marks questions that its text does not answer; they are left out.",)
 
 
 def test_letters_that_name_no_option_are_refused_or_told(tmp_path):
@@ -357,7 +374,7 @@ def test_relations_without_templates_can_be_read_as_pairs(tmp_path):
     [
         (["[Paris]", "[Rome]"], "2 of 2 answers stand in brackets, such as '[Paris]'"),
         (['"Paris"', '"Rome"'], "2 of 2 answers stand in quotes, such as '\"Paris\"'. It is left out"),
-        (["Paris.", "Rome."], "2 of 2 answers end with a mark such as '.', such as 'Paris.'. It is left out"),
+        (["Paris.", "Rome."], "2 of 2 answers end with a mark, such as 'Paris.'. It is left out"),
         (["Par\u00adis", "Rome\u200b"], "2 of 2 answers hold characters that can't be seen (soft hyphen, zero width space)"),
         (["東京", "パリ"], "2 of 2 answers are in a script that is written without spaces"),
         (["x" * 101, "y" * 101], "2 of 2 answers have more than 100 characters"),
