@@ -54,6 +54,7 @@ SAMPLE = 1_000  # rows that decide what a column means
 MAX_COLUMNS = 1_000
 MAX_TOPICS = 200  # more different texts are no topics
 _LISTED = 20  # columns that a message names
+_DEEPEST = 3  # objects within objects whose keys are named
 _OF_QUERIES = re.compile(r"[%&+#;=]")
 _HINTS = {  # of names that people give; asked in this order, a whole name before a part of one
     "question": ("question", "query", "prompt", "problem", "instruction", "q", "input", "ask", "frage", "pregunta"),
@@ -253,7 +254,8 @@ def columns_used(columns: Sequence[str], mapping: Mapped | None = None) -> list[
 
 def guess(columns: Sequence[str], sample: Sequence[Sequence[Any]] = ()) -> dict[str, str]:
     """Role -> column for a file without a known layout, by names and by texts that end with a question mark."""
-    names = list(nameable(columns, sample))
+    of_roles = {name for role in ("split", "domain", "exposures") for name in ROLES[role]}
+    names = [name for name in nameable(columns, sample) if _plain(name) not in of_roles]
     plain = [_plain(name).rsplit(".", 1)[-1] for name in names]
     found: dict[str, str] = {}
     for role, hints in _HINTS.items():
@@ -278,13 +280,17 @@ def nameable(columns: Sequence[str], sample: Sequence[Sequence[Any]]) -> Iterato
     """What can be named in a mapping: the columns, and of a column of objects its keys."""
     first = sample[0] if sample else ()
     for index, name in enumerate(map(str, columns)):
-        value = first[index] if index < len(first) else None
-        if isinstance(value, list) and value and isinstance(value[0], Mapping):
-            value = value[0]
-        if isinstance(value, Mapping) and value:
-            yield from (f"{name}.{key}" for key in list(value)[:_LISTED])
-        else:
-            yield name
+        yield from _inside(name, first[index] if index < len(first) else None, _DEEPEST)
+
+
+def _inside(name: str, value: Any, depth: int) -> Iterator[str]:
+    if isinstance(value, list) and value and isinstance(value[0], Mapping):
+        value = value[0]
+    if isinstance(value, Mapping) and value and depth:
+        for key in list(value)[:_LISTED]:
+            yield from _inside(f"{name}.{key}", value[key], depth - 1)
+    else:
+        yield name
 
 
 def _plain(column: Any) -> str:
