@@ -11,13 +11,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sftqa_core.artifacts import write_bytes
 from sftqa_core.errors import FactsError
 from sftqa_core.jsonrecord import fingerprint, listed, shown
 from sftqa_core.knowledge import facts, matching, spreadsheet
 from sftqa_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = ("name", "same_as")
 SHIPPED = Path(__file__).with_name("aliases.csv")
@@ -85,6 +88,13 @@ class Aliases:
     def _groups_of(self) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
         pairs = [(name, group) for group in self.groups for name in group]
         return {_written(name): group for name, group in pairs}, {matching.same_name(name): group for name, group in reversed(pairs)}
+
+
+def rule_of(table: "pd.DataFrame", match: str, aliases: Aliases) -> str:
+    """The name of a matching rule in the key of what is judged by it: `matching.named` by all answers and rivals of a fact table."""
+    rivals = [(rival,) for rival in table["rival"].dropna()] if "rival" in table else []
+    answers = {tuple(row) for row in table["answers"]} if "answers" in table else set()
+    return matching.named(match, (name for given in (*answers, *rivals) for name in aliases.expand(given)))
 
 
 def load_aliases(workspace: Workspace | None = None) -> Aliases:

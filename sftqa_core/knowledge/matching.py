@@ -38,9 +38,13 @@ from sftqa_core.records.probes import MATCHES
 
 __all__ = [
     "CASE_SENSITIVE_LENGTH", "EXACT", "VERSION", "CompiledAnswers", "ExactAnswers", "Matcher", "exact_answers", "first_line", "in_word",
-    "is_echo", "left_out", "named", "normalise", "plain_form", "same_name", "stands_inside", "treats_otherwise", "unspaced", "wanted_form",
+    "is_echo", "judged_earlier", "left_out", "named", "normalise", "plain_form", "same_name", "stands_inside", "treats_otherwise", "unspaced", "wanted_form",
 ]  # fmt: skip
 VERSION = 2  # of the rules; see above
+_EARLIER = (
+    "{what} judged by an earlier matching rule, which compared apostrophes, dashes, quotes and final marks as they are written and knew no "
+    "scripts without spaces. {then}"
+)
 EXACT = "exact"  # the rule's name, beside those of MATCHES
 CASE_SENSITIVE_LENGTH = 3  # "R", "US" and "Oka" would otherwise be found in ordinary words
 _BROKEN = "\ufffd"  # what a tokenizer decodes half a character to
@@ -73,6 +77,11 @@ def treats_otherwise(match: str, answers: Iterable[str]) -> bool:
 def named(match: str, answers: Iterable[str]) -> str:
     """The rule's name in the key of what was judged by it: with its version where that makes a difference to these answers."""
     return f"{match}/{VERSION}" if treats_otherwise(match, answers) else match
+
+
+def judged_earlier(what: str, then: str) -> str:
+    """Says of results that `what` ("14 cells were") keep the first version of the rules, and what can be done."""
+    return _EARLIER.format(what=what, then=then)
 
 
 def _newly_treated(match: str, answer: str) -> bool:

@@ -23,6 +23,7 @@ from sftqa_core.workflows.reading import (
     recipes,
     run_looks,
     run_part,
+    run_rule,
     save_aliases,
     trust,
     unmade_recipes,
