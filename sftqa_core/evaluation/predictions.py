@@ -195,9 +195,7 @@ def kept_predictions(
     return table, earlier is not None
 
 
-def _judged_anew(
-    key: dict[str, Any], stage: str, facts: pd.DataFrame, settings: TrainSettings, aliases: Aliases
-) -> pd.DataFrame | None:
+def _judged_anew(key: dict[str, Any], stage: str, facts: pd.DataFrame, settings: TrainSettings, aliases: Aliases) -> pd.DataFrame | None:
     """The kept answers that the matching rule's first version judged, judged by this one; None where that is the same or none are kept."""
     before = _earlier(key, settings)
     kept = None if before is None else read_kept(_folder(before), before, FILE, _table, own=True)

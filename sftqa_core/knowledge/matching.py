@@ -37,8 +37,9 @@ from sftqa_core.knowledge.spelling import in_word, left_out
 from sftqa_core.records.probes import MATCHES
 
 __all__ = [
-    "CASE_SENSITIVE_LENGTH", "EXACT", "VERSION", "CompiledAnswers", "ExactAnswers", "Matcher", "exact_answers", "first_line", "in_word",
-    "is_echo", "judged_earlier", "left_out", "named", "normalise", "plain_form", "same_name", "stands_inside", "treats_otherwise", "unspaced", "wanted_form",
+    "CASE_SENSITIVE_LENGTH", "EXACT", "VERSION", "CompiledAnswers", "ExactAnswers", "Matcher", "exact_answers", "first_line",
+    "in_word", "is_echo", "judged_earlier", "left_out", "named", "normalise", "plain_form", "same_name", "stands_inside",
+    "treats_otherwise", "unspaced", "wanted_form",
 ]  # fmt: skip
 VERSION = 2  # of the rules; see above
 _EARLIER = (
@@ -70,7 +71,7 @@ def same_name(name: str) -> str:
 
 
 def treats_otherwise(match: str, answers: Iterable[str]) -> bool:
-    """Whether this version of a rule ("tokens", "substring" or "exact") may find other texts to hold one of these answers than the first."""
+    """Whether this version of a rule ("tokens", "substring" or "exact") may find one of these answers elsewhere than the first did."""
     return any(_newly_treated(match, answer) for answer in answers)
 
 
@@ -136,10 +137,7 @@ class CompiledAnswers:
             return closed or (end < len(text) and not spelling.is_mark(text[end]))  # a mark may still be composed with the letter before it
         if mark and text.startswith(mark, end):
             end += 1
-        if end == len(text):
-            ended = closed
-        else:
-            ended = not in_word(text[end]) or scripts.may_follow(text, end, closed)
+        ended = closed if end == len(text) else not in_word(text[end]) or scripts.may_follow(text, end, closed)
         return ended and not (start and in_word(text[start - 1]) and not scripts.may_precede(text, start))
 
 

@@ -1,16 +1,17 @@
 """Where words end in scripts that are written without spaces, or attach small words to a name.
 
-- **Han, Kana, Thai, Lao, Khmer, Burmese** put no spaces between words. Beside one of their letters no border is asked for: 東京 stands in
-  日本の首都は東京です, NBA in 彼はNBAの選手. Within Katakana it is, since a foreign name is one run of it: インド does not stand in
-  インドネシア. A sign that belongs to the letter before it (a mark, ー, 々, a small kana, a Thai vowel) does not let a word end, and a Thai or
-  Lao vowel that is written first does not let one begin behind it.
+- **Han, Kana, Thai, Lao, Khmer, Burmese** put no spaces between words. Beside one of their letters no border is asked for: 東京 stands
+  in 日本の首都は東京です, NBA in 彼はNBAの選手. Within Katakana it is, since a foreign name is one run of it: インド does not stand
+  in インドネシア. A sign that belongs to the letter before it (a mark, ー, 々, a small kana, a Thai vowel) does not let a word end, and
+  a Thai or Lao vowel that is written first does not let one begin behind it.
 - **Hangul**: after a name one of `PARTICLES` may follow and up to two of `AFTER_PARTICLES`, then the word must end: 서울 stands in
-  서울에서는, not in 서울대학교. After a digit
-  any Hangul may follow (1990년).
-- **Arabic and Hebrew**: one of `ARABIC_PREFIXES` or `HEBREW_PREFIXES` may stand before a name: القاهرة in والقاهرة, ירושלים in בירושלים.
+  서울에서는, not in 서울대학교. After a digit any Hangul may follow (1990년). Before a name the word must begin.
+- **Arabic and Hebrew**: one of `ARABIC_PREFIXES` or `HEBREW_PREFIXES` may stand before a name: القاهرة in والقاهرة, ירושלים in
+  בירושלים. Vowel signs do not count in them.
 
-Known errors: a longer name of Han that holds the answer is a hit (京都 in 東京都), so is a Hangul name that is another one and a particle
-(이수 in 이수도), an Arabic or Hebrew name that begins like a prefix, and a Burmese syllable within a longer one.
+Known errors: a longer name of Han that holds the answer is a hit (京都 in 東京都), so is a Hangul name that is the answer and a
+particle (서울고), an Arabic or Hebrew name that begins like a prefix, and a Burmese syllable within a longer one. A Katakana name within
+a compound (トヨタ in トヨタカローラ) is none.
 """
 
 import re
@@ -33,17 +34,41 @@ _attaching = re.compile(f"[{_THAI_LAO}{_BURMESE_KHMER}{_HIRAGANA}{_KATAKANA}{_HA
 _BELONGS_BEFORE = frozenset("ーゝゞヽヾ々ぁぃぅぇぉゃゅょゎะาๅະາ")
 _BELONGS_AFTER = frozenset("เแโใไເແໂໃໄ\u17d2\u1039")  # vowels that are written first, and what puts the next letter under this one
 
-PARTICLES = tuple(
-    "은 는 이 가 을 를 의 에 에서 에게 에게서 께 께서 한테 한테서 와 과 랑 이랑 하고 도 만 까지 부터 마저 조차 밖에 로 으로 로서 으로서 로써 으로써 "
-    "로부터 으로부터 보다 처럼 같이 마다 나 이나 든지 이든지 라 이라 라고 이라고 라는 이라는 고 이고 며 이며 다 이다 였다 이었다 였고 이었고 "
-    "입니다 이에요 예요 이죠 지만 이지만 인데 야 이야".split()
+# of Korean: topic, subject, object, place, company, means, comparison; "called"; forms of "to be"
+PARTICLES = (
+    *("은", "는", "이", "가", "을", "를", "의", "에", "에서", "에게", "에게서", "께", "께서", "한테", "한테서", "와", "과", "랑", "이랑"),
+    *("하고", "도", "만", "까지", "부터", "마저", "조차", "밖에", "로", "으로", "로서", "으로서", "로써", "으로써", "로부터", "으로부터"),
+    *(
+        "보다",
+        "처럼",
+        "같이",
+        "마다",
+        "나",
+        "이나",
+        "든지",
+        "이든지",
+        "라",
+        "이라",
+        "라고",
+        "이라고",
+        "라는",
+        "이라는",
+        "고",
+        "이고",
+        "며",
+        "이며",
+    ),
+    *("다", "이다", "였다", "이었다", "였고", "이었고", "입니다", "이에요", "예요", "이죠", "지만", "이지만", "인데", "야", "이야"),
 )
-AFTER_PARTICLES = tuple("은 는 도 만 의 까지 부터 조차 마저".split())
+AFTER_PARTICLES = ("은", "는", "도", "만", "의", "까지", "부터", "조차", "마저")
 _particles = re.compile(f"(?:{'|'.join(PARTICLES)})(?:{'|'.join(AFTER_PARTICLES)}){{0,2}}")
 
 ARABIC_PREFIXES = "[وف]?(?:[بك]?(?:ال)?|ل|لل)"  # and, so; with, like; the; for, for the
 HEBREW_PREFIXES = "ו?(?:לכש|כש|מש|ש)?[בכלמ]?ה?"  # and; when, that; in, like, to, from; the
-_PREFIXES = tuple((re.compile(f"[{script}]"), re.compile(forms)) for script, forms in ((_ARABIC, ARABIC_PREFIXES), (_HEBREW, HEBREW_PREFIXES)))
+_PREFIXES = (
+    (re.compile(f"[{_ARABIC}]"), re.compile(ARABIC_PREFIXES)),
+    (re.compile(f"[{_HEBREW}]"), re.compile(HEBREW_PREFIXES)),
+)
 _LONGEST_PREFIX = 16  # characters, vowel signs included
 _STRETCH = "\u0640"  # the Arabic line that widens a word
 

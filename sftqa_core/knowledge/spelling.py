@@ -104,4 +104,4 @@ def _joiner_stays(text: str, at: int) -> bool:
 
 
 def _between_letters(text: str, start: int, end: int) -> bool:
-    return 0 < start and end < len(text) and all(unicodedata.category(text[at])[0] in "LM" for at in (start - 1, end))
+    return start > 0 and end < len(text) and all(unicodedata.category(text[at])[0] in "LM" for at in (start - 1, end))

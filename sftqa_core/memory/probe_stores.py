@@ -221,10 +221,11 @@ class EstimateStore(scores.PartStore):
             return pd.DataFrame(columns=ESTIMATES.names)
         levels = len(LevelScheme.from_dict(self.settings["scheme"]).labels)
         tables = [table[table["level"].between(0, levels - 1)] for table in tables]  # what is no level here is estimated again
-        known = [(w.fact_id, w.prompts_sha, sha) for sha_of in ("answers_sha", "earlier_sha") for w in wanted if (sha := getattr(w, sha_of))]
-        asked = pd.DataFrame(known, columns=_IDENTITY, dtype="str").drop_duplicates()
+        known = [(w.fact_id, w.prompts_sha, w.answers_sha) for w in wanted]
+        earlier = [(w.fact_id, w.prompts_sha, w.earlier_sha) for w in wanted if w.earlier_sha]
+        asked = pd.DataFrame([*known, *earlier], columns=_IDENTITY, dtype="str").drop_duplicates()
         rows = pd.concat(tables, ignore_index=True).drop_duplicates(_IDENTITY).merge(asked, on=_IDENTITY)
-        if len(asked) == len({w.fact_id for w in wanted}):
+        if not earlier:
             return rows
         current = rows["answers_sha"].isin({w.answers_sha for w in wanted})
         return pd.concat([rows[current], rows[~current]], ignore_index=True).drop_duplicates(_IDENTITY[:2])

@@ -15,7 +15,6 @@ from sftqa_core.artifacts import Kept
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.facts import OPTIONAL, UNUSED, FactSource
 from sftqa_core.knowledge.sources import open_source, source_stamp
-from sftqa_core.knowledge.matching import judged_earlier
 from sftqa_core.models.catalogue import exposures, find_model, seen_templates
 from sftqa_core.records import LevelScheme, ModelCard, ProbeSettings
 from sftqa_core.workspace import Workspace
@@ -196,7 +195,7 @@ def level_table(model: str, source: str, scheme: LevelScheme | None = None, stor
 
     Kept while nothing changes that it depends on: pages and forecasts share it.
     """
-    from sftqa_core.memory.stored_levels import JUDGED_BEFORE, level_columns, stores_of
+    from sftqa_core.memory.stored_levels import JUDGED_BEFORE, judged_before_notes, level_columns, stores_of
 
     settings = ProbeSettings(model, source, "all", scheme=scheme or LevelScheme())
     card = find_model(model)
@@ -211,12 +210,6 @@ def level_table(model: str, source: str, scheme: LevelScheme | None = None, stor
         return LevelTable(facts.assign(**{str(name): column for name, column in levels.items()}), settings.scheme, tuple(notes), ids)
 
     return _level_tables.get(key, make)
-
-
-def judged_before_notes(facts: int) -> list[str]:
-    """A sentence on levels that keep the first version of the matching rule; none where there are no such facts."""
-    then = "No completions are kept from which their levels could be counted anew."
-    return [judged_earlier(f"{facts:,} of these facts were", then)] if facts else []
 
 
 _MOST_FACTS = 3_000_000  # of all kept profiles together; a million take some 140 MB beside the source's own

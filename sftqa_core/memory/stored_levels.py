@@ -18,6 +18,7 @@ from sftqa_core.engine.wanted_facts import WantedFact, identities, wanted_facts
 from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.knowledge.aliases import Aliases, load_aliases
 from sftqa_core.knowledge.facts import FactSource
+from sftqa_core.knowledge.matching import judged_earlier
 from sftqa_core.memory import scores
 from sftqa_core.memory.probe_stores import (
     ESTIMATES,
@@ -256,14 +257,22 @@ def stored_levels(
 ) -> pd.DataFrame:
     """LEVELS of the facts already probed with these settings, in the order of `facts`; empty if none were.
 
-    Results from the person's layer go before shipped ones. When a model was probed on several kinds of device (`stores`, all of
-    them by default), those that know most of the facts are taken. Probes nothing; a damaged part it meets is set aside.
+    `attrs` as in `level_columns`. Results from the person's layer go before shipped ones. When a model was probed on several kinds of
+    device (`stores`, all of them by default), those that know most of the facts are taken. Probes nothing; a damaged part it meets is
+    set aside.
     """
     stores = stores_of(card, settings, workspace) if stores is None else stores
     asked = AskedFacts(source, facts, settings, aliases)
     if settings.scheme.method != "sampling":
         return _best_estimates(stores, asked.wanted(), card, settings)
-    return level_rows(_fullest(stores, asked), card)
+    hits = _fullest(stores, asked)
+    return _telling(level_rows(hits, card), int(hits.judged_before.sum()))
+
+
+def judged_before_notes(facts: int) -> list[str]:
+    """A sentence on levels that keep the first version of the matching rule; none where there are no such facts."""
+    then = "No completions are kept from which their levels could be counted anew."
+    return [judged_earlier(f"{facts:,} of these facts were", then)] if facts else []
 
 
 def level_rows(hits: KnownHits, card: ModelCard) -> pd.DataFrame:

@@ -9,8 +9,8 @@ from sftqa_core.errors import FactsError, SettingsError
 from sftqa_core.knowledge.aliases import Aliases, parse_aliases
 from sftqa_core.knowledge.files import read_relations
 from sftqa_core.knowledge.matching import Matcher, exact_answers, is_echo, normalise, wanted_form
-from sftqa_core.knowledge.scripts import without_article
 from sftqa_core.knowledge.relations import Relation, distinct_constructions, ending_problems, fill, statement_prompts, text_problems
+from sftqa_core.knowledge.scripts import without_article
 from sftqa_core.records import PromptFormat
 from sftqa_core.training.encoding import answer_text, few_shot_prompt, prompt_text
 from tests.properties.made import changes, file_of, file_texts, mutated, texts, told, values
@@ -109,7 +109,10 @@ def test_matching_finds_only_what_is_there(text, answers, match, closed):
 
 
 # what borders, particles, prefixes, folds and composition turn on
-ODD = "aA.,'’´\"“-–!1 \n\u00ad\u200b\u200c\u200d\u0301\u0338=ß\ufffdＡ東京、。はガカ\u3099ー々กาเำ서울은에도가\u11a8\u064eالقورבירמה\u05b0တ\u103aក\u17d2"
+ODD = (
+    "aA.,'’´\"“-–!1 \n\u00ad\u200b\u200c\u200d\u0301\u0338=ß\ufffdＡ東京、。はガカ\u3099"
+    "ー々กาเำ서울은에도가\u11a8\u064eالقورבירמה\u05b0တ\u103aក\u17d2"
+)
 odd = st.text(st.sampled_from(ODD), max_size=8)
 
 
