@@ -82,7 +82,7 @@ class Prober:
         if self.card.path is None or (base is not None and base.path is None):
             return None
         levels = stored_levels(self.card, self.source, facts, self.settings, self.aliases, stores=[self.store])
-        for note in judged_before_notes(levels.attrs[JUDGED_BEFORE]):
+        for note in judged_before_notes(levels.attrs.get(JUDGED_BEFORE, 0)):
             self.reporter.log(note)
         return levels
 
