@@ -82,7 +82,10 @@ class Aliases:
     def _group(self, answer: str) -> tuple[str, ...]:
         """The group that has this name as it is written, else the first that has it spelled otherwise ("O’Brien.")."""
         written, spelled = self._groups_of
-        return written.get(_written(answer)) or spelled.get(matching.same_name(answer), ())
+        name = _written(answer)
+        if name in written:
+            return written[name]
+        return spelled.get(matching.same_name(answer) if matching.treats_otherwise("tokens", (answer,)) else name, ())
 
     @cached_property
     def _groups_of(self) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:

@@ -25,6 +25,7 @@ otherwise even then, where a character that can't be seen stands within a name, 
 answers stay as they were counted.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ CASE_SENSITIVE_LENGTH = 3  # "R", "US" and "Oka" would otherwise be found in ord
 _BROKEN = "\ufffd"  # what a tokenizer decodes half a character to
 _BREAKS = ("\n", "\r")
 _MARKS = frozenset(spelling.FINAL + "'\"")
+_plain = re.compile(r"[^-'\"`\x80-\U0010ffff]*[^-'\"`\x80-\U0010ffff.,;:!?\s]")  # most answers: ASCII that is treated as ever
 _PAIRED = frozenset(("Ps", "Pe", "Pi", "Pf", "Pd"))  # brackets, typographic quotes, dashes
 
 
@@ -86,6 +88,8 @@ def judged_earlier(what: str, then: str) -> str:
 
 
 def _newly_treated(match: str, answer: str) -> bool:
+    if _plain.fullmatch(answer):
+        return False
     if spelling.may_be_spelled_otherwise(answer):
         return True
     if match == EXACT:
@@ -213,7 +217,7 @@ def plain_form(text: str) -> str:
 def is_echo(subject: str, answers: Iterable[str]) -> bool:
     """Whether repeating the subject would count as an answer, under either rule (case respected for "substring")."""
     whole = normalise(subject)
-    wanted = [a for a in answers if normalise(wanted_form(a)) in whole or scripts.attaches(a)]  # nearly always none, and quickly found
+    wanted = [a for a in answers if _folded(_looked_for(a)[0]).strip() in whole or scripts.attaches(a)]  # nearly always none
     return stands_inside(subject, wanted) or Matcher().find(subject, wanted) is not None
 
 
@@ -231,7 +235,8 @@ def _composed(text: str) -> str:
 
 def _looked_for(answer: str) -> tuple[str, str, bool]:
     """An answer without what stands around it, its final mark, and whether it is so short that its case counts."""
-    needle, mark = spelling.bare(_composed(answer).strip())
+    needle = _composed(answer).strip()
+    needle, mark = (needle, "") if _plain.fullmatch(needle) else spelling.bare(needle)
     return needle, mark, len(needle) + len(mark) <= CASE_SENSITIVE_LENGTH
 
 
