@@ -169,7 +169,7 @@ def is_kept(
 ) -> bool:
     """Whether `kept_predictions` would find them; reads nothing but whether the folder is finished."""
     key = _key(stage, model, facts, source, settings, aliases)
-    return any(is_finished(_folder(one)) for one in (key, _earlier(key, settings)) if one)
+    return any(is_finished(_folder(one)) for one in (key, _earlier(key)) if one)
 
 
 def kept_predictions(
@@ -197,7 +197,7 @@ def kept_predictions(
 
 def _judged_anew(key: dict[str, Any], stage: str, facts: pd.DataFrame, settings: TrainSettings, aliases: Aliases) -> pd.DataFrame | None:
     """The kept answers that the matching rule's first version judged, judged by this one; None where that is the same or none are kept."""
-    before = _earlier(key, settings)
+    before = _earlier(key)
     kept = None if before is None else read_kept(_folder(before), before, FILE, _table, own=True)
     if kept is None or len(kept) != len(facts):
         return None
@@ -205,9 +205,10 @@ def _judged_anew(key: dict[str, Any], stage: str, facts: pd.DataFrame, settings:
     return kept.assign(**{name: told[name].to_numpy() for name in ("matched", "correct", "rival")}).astype({"matched": "str"})
 
 
-def _earlier(key: dict[str, Any], settings: TrainSettings) -> dict[str, Any] | None:
+def _earlier(key: dict[str, Any]) -> dict[str, Any] | None:
     """The key of the same answers under the matching rule's first version; None where this version treats them as that did."""
-    return None if key["match"] == settings.match else {**key, "match": settings.match}
+    rule, version, _ = str(key.get("match", "")).partition("/")
+    return {**key, "match": rule} if version else None
 
 
 def _table(manifest: dict[str, Any], content: bytes) -> pd.DataFrame:

@@ -19,10 +19,10 @@ stand around them.
 
 **Versions.** All of this is version 2 of the rules; version 1 was NFKC and case folding alone, with a border on both sides in every
 script. What was judged is known by the name of its rule and the answers (`named`): the version is part of the name only for answers that
-version 2 treats otherwise, those that hold an apostrophe, a quote, a dash or a character that can't be seen and, but for "exact", end in
-a mark or, for "tokens", hold a letter of the scripts above. All others are looked for as before and keep their keys. A text can be read
-otherwise even then, where a character that can't be seen stands within a name, or a script without spaces beside it; stored hits of such
-answers stay as they were counted.
+version 2 treats otherwise. These are answers that hold an apostrophe, a quote, a dash or a character that can't be seen, since the text
+may have another form of it; but for "exact", those that end in a mark; for "tokens", those that hold a letter of the scripts above. All
+others are looked for as before and keep their keys. A text can be read otherwise even then, where a character that can't be seen stands
+within a name, or a script without spaces beside it; stored hits of such answers stay as they were counted.
 """
 
 import re
@@ -101,7 +101,7 @@ def _newly_treated(match: str, answer: str) -> bool:
 class CompiledAnswers:
     """One fact's answers, ready to be looked for in many texts. Build it with `Matcher.compile`; it can be pickled."""
 
-    folded: tuple[tuple[str, str, str], ...]  # (what to look for in the case-folded text, its final mark, the answer as it was given)
+    folded: tuple[tuple[str, str, str], ...]  # (what to look for in the case-folded text, the answer as it was given, its final mark)
     exact: tuple[tuple[str, str, str], ...]  # the same for answers whose case counts
     whole_words: bool = True
 
@@ -116,10 +116,10 @@ class CompiledAnswers:
         composed = _composed(text)
         if self.folded:
             folded = _folded(composed)
-            for needle, mark, answer in self.folded:
+            for needle, answer, mark in self.folded:
                 if needle in folded and self._stands(folded, needle, mark, closed):
                     return answer
-        for needle, mark, answer in self.exact:
+        for needle, answer, mark in self.exact:
             if needle in composed and self._stands(composed, needle, mark, closed):
                 return answer
         return None
@@ -247,4 +247,4 @@ def _folded(composed: str) -> str:
 
 
 def _longest_first(needles: dict[tuple[str, str], str]) -> tuple[tuple[str, str, str], ...]:
-    return tuple((*form, answer) for form, answer in sorted(needles.items(), key=lambda item: -len(item[0][0])))
+    return tuple((needle, answer, mark) for (needle, mark), answer in sorted(needles.items(), key=lambda item: -len(item[0][0])))
