@@ -10,7 +10,9 @@ from sftqa_core.engine.wanted_facts import WantedFact, wanted_facts
 from sftqa_core.evaluation import predictions
 from sftqa_core.knowledge import matching
 from sftqa_core.knowledge.aliases import Aliases, rule_of
+from sftqa_core.memory import probing
 from sftqa_core.memory import stored_levels as reading
+from sftqa_core.memory.estimating import Decided, answer_ids
 from sftqa_core.memory.probe_stores import CompletionStore, EstimateStore
 from sftqa_core.memory.probing import probe_facts
 from sftqa_core.memory.stored_levels import JUDGED_BEFORE, judged_before_notes, stored_levels
@@ -140,12 +142,19 @@ def test_estimates_keep_their_rule_and_say_so(workspace, earlier, method, answer
     assert read.attrs[JUDGED_BEFORE] == (1 if said else 0)
 
 
+def test_a_likelihood_looks_up_the_bare_answer_too(tiny):
+    """As it is given and without quotes and mark; a plain answer is looked up once, as ever."""
+    plain, quoted = source_of(1), source_of(1, ('"Paris."',))
+    (first,), (other,) = (wanted_facts(source, source.facts, NONE, "tokens") for source in (plain, quoted))
+    alone = answer_ids(tiny.tokenizer, ("Paris",))
+    assert probing._answers(tiny, [first]) == {first.fact_id: alone}
+    assert set(probing._answers(tiny, [other])[other.fact_id]) == {*alone, *answer_ids(tiny.tokenizer, ('"Paris."',))}
+
+
 def write(store, wanted, rate):
     if store.settings["scheme"]["method"] == "likelihood":
         store.add([(w.fact_id, t, rate) for w in wanted for t in range(w.count)], wanted)
         return
-    from sftqa_core.memory.estimating import Decided
-
     store.add([Decided(w.fact_id, (int(10 * rate),) * w.count, 10, rate, 4 if rate else 0, 1.0) for w in wanted], wanted)
 
 
