@@ -40,6 +40,8 @@ st.caption(
 )
 if few := result_panels.fewer_shots_note(summary, settings):
     st.caption(few)
+if rule := resources.run_rule(run.id):
+    st.caption(rule)
 panels.planted(settings.source)
 
 st.subheader("Predictions that changed", anchor=False)

@@ -161,6 +161,14 @@ def run_looks(run_id: str) -> Any:
     return workflows.run_looks(run_id)
 
 
+@st.cache_data(show_spinner=False, ttl=60, max_entries=32)
+def run_rule(run_id: str) -> str:
+    """Says that the run was judged by an earlier matching rule, where that makes a difference; else empty."""
+    from sftqa_core import workflows
+
+    return workflows.run_rule(run_id)
+
+
 @st.cache_data(show_spinner=False, max_entries=32)
 def run_part(run_id: str, part: str) -> RunSummary:
     """The run's accuracies on its "contested" or "uncontested" test facts only."""

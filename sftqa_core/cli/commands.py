@@ -236,7 +236,8 @@ def show(options: Namespace) -> dict[str, Any]:
     """`sftqa show RUN`: what `sftqa train` printed, with the settings and the command."""
     run = workflows.run(options.run)
     made_with = {"settings": run.settings.to_dict(), "command": run.manifest["command"], "levels_by": run.settings.scheme.method}
-    return {**run.summary.to_dict(), **made_with}
+    rule = workflows.run_rule(options.run)
+    return {**run.summary.to_dict(), **made_with, **({"note": rule} if rule else {})}
 
 
 def export(options: Namespace) -> dict[str, Any]:

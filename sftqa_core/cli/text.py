@@ -105,7 +105,7 @@ def run(result: dict[str, Any]) -> str:
         rows.append(("facts", *(level["n"] for level in result["after"][domain]["per_level"]), "", result["after"][domain]["natural_n"]))
         lines += ["", table((name, *head, "mean over levels [95%]", "micro average [95%]"), rows)]
     lines += ["", "seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in result["seconds"].items())]
-    return "\n".join(lines)
+    return "\n".join([*lines, *([result["note"]] if "note" in result else [])])
 
 
 def select(result: dict[str, Any]) -> str:

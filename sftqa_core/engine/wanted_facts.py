@@ -20,7 +20,7 @@ from sftqa_core.engine.randomness import keys_of, uniforms
 from sftqa_core.jsonrecord import digest
 from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.knowledge.facts import FactSource, subject_key
-from sftqa_core.knowledge.matching import EXACT, CompiledAnswers, ExactAnswers, Matcher, exact_answers
+from sftqa_core.knowledge.matching import EXACT, CompiledAnswers, ExactAnswers, Matcher, exact_answers, named
 from sftqa_core.knowledge.relations import Relation, fill, statement_prompts
 from sftqa_core.records import LevelScheme, PromptFormat
 
@@ -145,6 +145,12 @@ class WantedFact:
     prompts_sha: str
     answers_sha: str
     prefixes: tuple[str, ...] = ()  # what stands before the question in each of its few-shot prompts; empty: statements are completed
+    earlier_sha: str = ""  # the `answers_sha` of results judged by the rule's first version; empty where that is the same rule to it
+
+    @property
+    def rule(self) -> str:
+        """The matching rule, with its version where that makes a difference to these answers."""
+        return named(self.match, self.answers) if self.earlier_sha else self.match
 
     @cached_property
     def compiled(self) -> CompiledAnswers | ExactAnswers:
@@ -182,24 +188,25 @@ def wanted_facts(
     rows = zip(*columns, identities(source, facts, aliases, match, scheme), strict=True)
     used = match_of(match, scheme)
     return [
-        WantedFact(fact_id, source.relations[relation], subject, question, names, used, prompts_sha, answers_sha, prefixes)
-        for fact_id, relation, subject, question, (prompts_sha, answers_sha, names, prefixes) in rows
+        WantedFact(fact_id, source.relations[relation], subject, question, names, used, prompts_sha, answers_sha, prefixes, earlier)
+        for fact_id, relation, subject, question, (prompts_sha, answers_sha, earlier, names, prefixes) in rows
     ]
 
 
 def identities(
     source: FactSource, facts: pd.DataFrame, aliases: Aliases, match: str, scheme: LevelScheme | None = None
-) -> Iterator[tuple[str, str, tuple[str, ...], tuple[str, ...]]]:
-    """`prompts_sha`, `answers_sha`, the answers, aliases included, and `WantedFact.prefixes` of each row in order."""
+) -> Iterator[tuple[str, str, str, tuple[str, ...], tuple[str, ...]]]:
+    """`prompts_sha`, `answers_sha`, `earlier_sha`, the answers, aliases included, and `WantedFact.prefixes` of each row in order."""
     match = match_of(match, scheme)
-    hashed: dict[tuple[str, ...], tuple[str, tuple[str, ...]]] = {}  # many facts have the same answers
+    hashed: dict[tuple[str, ...], tuple[str, str, tuple[str, ...]]] = {}  # many facts have the same answers
     asked = _questions(source, facts, scheme) if scheme and scheme.few_shot else _statements(source, facts)
     for (prompts_sha, prefixes), answers in zip(asked, facts["answers"].tolist(), strict=True):
         if (given := tuple(answers)) not in hashed:
             if len(hashed) >= _REMEMBERED:
                 hashed.clear()
             names = aliases.expand(given)
-            hashed[given] = _sha((match, *sorted(names))), names
+            earlier, rule = _sha((match, *sorted(names))), named(match, names)
+            hashed[given] = (earlier, "", names) if rule == match else (_sha((rule, *sorted(names))), earlier, names)
         yield prompts_sha, *hashed[given], prefixes
 
 

@@ -35,7 +35,7 @@ from sftqa_core.artifacts import Kept, is_finished, place_of, read_kept, write_f
 from sftqa_core.engine.capacity import fits_window, require_window, window_of
 from sftqa_core.errors import ArtifactDamaged, NotEnoughFacts
 from sftqa_core.jsonrecord import fingerprint
-from sftqa_core.knowledge.aliases import Aliases
+from sftqa_core.knowledge.aliases import Aliases, rule_of
 from sftqa_core.knowledge.facts import FactSource, pick_facts
 from sftqa_core.knowledge.matching import Matcher, normalise
 from sftqa_core.models import catalogue, loading
@@ -168,7 +168,8 @@ def is_kept(
     stage: str, model: catalogue.ModelFingerprint, facts: pd.DataFrame, source: FactSource, settings: TrainSettings, aliases: Aliases
 ) -> bool:
     """Whether `kept_predictions` would find them; reads nothing but whether the folder is finished."""
-    return is_finished(_folder(_key(stage, model, facts, source, settings, aliases)))
+    key = _key(stage, model, facts, source, settings, aliases)
+    return any(is_finished(_folder(one)) for one in (key, _earlier(key)) if one)
 
 
 def kept_predictions(
@@ -188,9 +189,26 @@ def kept_predictions(
     kept = read_kept(folder, key, FILE, _table, own=True)
     if kept is not None:
         return kept, True
-    table = make()
+    earlier = _judged_anew(key, stage, facts, settings, aliases)
+    table = make() if earlier is None else earlier
     write_folder(place_of(folder), lambda work: table.to_parquet(work / FILE), {"kind": "answers", "settings": key, "origin": origin})
-    return table, False
+    return table, earlier is not None
+
+
+def _judged_anew(key: dict[str, Any], stage: str, facts: pd.DataFrame, settings: TrainSettings, aliases: Aliases) -> pd.DataFrame | None:
+    """The kept answers that the matching rule's first version judged, judged by this one; None where that is the same or none are kept."""
+    before = _earlier(key)
+    kept = None if before is None else read_kept(_folder(before), before, FILE, _table, own=True)
+    if kept is None or len(kept) != len(facts):
+        return None
+    told = score_texts(facts, kept["text"].tolist(), stage, settings.match, aliases)
+    return kept.assign(**{name: told[name].to_numpy() for name in ("matched", "correct", "rival")}).astype({"matched": "str"})
+
+
+def _earlier(key: dict[str, Any]) -> dict[str, Any] | None:
+    """The key of the same answers under the matching rule's first version; None where this version treats them as that did."""
+    rule, version, _ = str(key.get("match", "")).partition("/")
+    return {**key, "match": rule} if version else None
 
 
 def _table(manifest: dict[str, Any], content: bytes) -> pd.DataFrame:
@@ -220,7 +238,7 @@ def _key(
         "facts": fingerprint(list(facts["fact_id"])),
         "prompt": settings.prompt.prompt,
         "max_answer_tokens": settings.max_answer_tokens,
-        "match": settings.match,
+        "match": rule_of(facts, settings.match, aliases),
         "aliases": aliases.fingerprint(),
         **few_shot,
     }

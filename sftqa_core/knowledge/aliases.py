@@ -11,13 +11,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sftqa_core.artifacts import write_bytes
 from sftqa_core.errors import FactsError
 from sftqa_core.jsonrecord import fingerprint, listed, shown
 from sftqa_core.knowledge import facts, matching, spreadsheet
 from sftqa_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = ("name", "same_as")
 SHIPPED = Path(__file__).with_name("aliases.csv")
@@ -41,7 +44,7 @@ class Aliases:
                     problems.append(f"Group {number}: {shown(name)} is empty or contains '{_BETWEEN}' or a control character.")
                 elif len(name) > facts.MAX_TEXT:
                     problems.append(f"Group {number}: {shown(name)} has {len(name):,} characters, the most is {facts.MAX_TEXT:,}.")
-                elif (other := first.setdefault(_key(name), number)) != number:
+                elif (other := first.setdefault(_written(name), number)) != number:
                     duplicate = f"{shown(name)} is already in group {other}"
                     problems.append(f"Group {number} ({shown(group[0])[1:-1]}): {duplicate}. Put each name into one group.")
         if problems:
@@ -50,7 +53,7 @@ class Aliases:
     def expand(self, answers: Iterable[str]) -> tuple[str, ...]:
         """`answers` in their order, then every other name of each, none twice."""
         given = list(answers)
-        more = (name for answer in given for name in self._group_of.get(_key(answer), ()))
+        more = (name for answer in given for name in self._group(answer))
         return tuple(dict.fromkeys([*given, *more]))
 
     def fingerprint(self) -> str:
@@ -76,9 +79,25 @@ class Aliases:
         writer.writerows([spreadsheet.protect_cell(value) for value in row.values()] for row in self.rows())
         return text.getvalue().encode()
 
+    def _group(self, answer: str) -> tuple[str, ...]:
+        """The group that has this name as it is written, else the first that has it spelled otherwise ("O’Brien.")."""
+        written, spelled = self._groups_of
+        name = _written(answer)
+        if name in written:
+            return written[name]
+        return spelled.get(matching.same_name(answer) if matching.treats_otherwise("tokens", (answer,)) else name, ())
+
     @cached_property
-    def _group_of(self) -> dict[str, tuple[str, ...]]:
-        return {_key(name): group for group in self.groups for name in group}
+    def _groups_of(self) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+        pairs = [(name, group) for group in self.groups for name in group]
+        return {_written(name): group for name, group in pairs}, {matching.same_name(name): group for name, group in reversed(pairs)}
+
+
+def rule_of(table: "pd.DataFrame", match: str, aliases: Aliases) -> str:
+    """The name of a matching rule in the key of what is judged by it: `matching.named` by all answers and rivals of a fact table."""
+    rivals = [(rival,) for rival in table["rival"].dropna()] if "rival" in table else []
+    answers = {tuple(row) for row in table["answers"]} if "answers" in table else set()
+    return matching.named(match, (name for given in (*answers, *rivals) for name in aliases.expand(given)))
 
 
 def load_aliases(workspace: Workspace | None = None) -> Aliases:
@@ -135,9 +154,12 @@ def _refuse_large(size: int, name: str) -> None:
         raise FactsError(f"{name} has {size:,} bytes; an alias table may have {MAX_BYTES:,}.")
 
 
-def _key(name: str) -> str:
+def _written(name: str) -> str:
+    """A name with its apostrophes, dashes and marks: groups that differ in these alone are as good as they ever were."""
     plain = facts.subject_key(name)
-    return plain if len(plain) <= matching.CASE_SENSITIVE_LENGTH else matching.normalise(plain)
+    if len(plain) <= matching.CASE_SENSITIVE_LENGTH:
+        return plain
+    return plain.lower() if plain.isascii() else facts.subject_key(plain.casefold())
 
 
 def _text(value: Any) -> str:

@@ -1,46 +1,108 @@
 """Does a text contain an answer? The one rule that the memory score and the accuracy after training share.
 
-Rule "tokens" (METHOD 8.3): both sides in NFKC, case folded, runs of white space as one space; the answer must appear as
-whole words, so "Paris" is not found inside "Kyparissia". Answers of three characters or fewer keep their case: "R" is
-not found in "r". Rule "substring" is the paper's variant: the same folding for every answer, found anywhere.
+Rule "tokens" (METHOD 8.3): both sides in NFKC and one spelling (spelling.py: apostrophes, quotes and dashes are one each, what can't be
+seen is dropped), case folded, runs of white space as one space; the answer must appear as whole words, so "Paris" is not found inside
+"Kyparissia". Rule "substring" is the paper's variant: the same folding for every answer, found anywhere.
 
-A letter, a digit or a combining mark belongs to a word; everything else closes it. Scripts written without spaces
-(Chinese, Thai) have no such borders, so there "tokens" only finds an answer that is alone.
+An answer's outer quotes and one final mark are not looked for, unless nothing would be left: "Paris." is found in "Paris, France". Where
+the mark does stand in the text, the word must end after it, so "U.S." is not found in "U.S.S.R.". Answers of three characters or fewer
+keep their case: "R" is not found in "r". For this a final mark counts, quotes and what can't be seen do not: "U.S." has four characters.
+
+A letter, a digit or a combining mark belongs to a word; everything else closes it. In scripts without spaces, and before or after the
+small words that Korean, Arabic and Hebrew attach to a name, "tokens" does what scripts.py says.
 
 Rule "exact" asks whether a text is an answer and nothing else: SliCK's rule, for answers to few-shot questions (METHOD
 section 1). The text counts up to its first line break. Both sides are normalised alike, and quotes, brackets, dashes and the
-marks . , ; : ! ? … are taken off both ends, unless nothing would be left. Then they must be equal: "Paris." is the answer
-"Paris", "Paris, France" and "It is Paris" are not. The case of short answers does not count here, since nothing else can
+marks . , ; : ! ? … and those of other scripts are taken off both ends, unless nothing would be left. Then they must be equal: "Paris." is
+the answer "Paris", "Paris, France" and "It is Paris" are not. The case of short answers does not count here, since nothing else can
 stand around them.
+
+**Versions.** All of this is version 2 of the rules; version 1 was NFKC and case folding alone, with a border on both sides in every
+script. What was judged is known by the name of its rule and the answers (`named`): the version is part of the name only for answers that
+version 2 treats otherwise. These are answers that hold an apostrophe, a quote, a dash or a character that can't be seen, since the text
+may have another form of it; but for "exact", those that end in a mark; for "tokens", those that hold a letter of the scripts above. All
+others are looked for as before and keep their keys. A text can be read otherwise even then, where a character that can't be seen stands
+within a name, or a script without spaces beside it; stored hits of such answers stay as they were counted.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import one_of
+from sftqa_core.knowledge import scripts, spelling
+from sftqa_core.knowledge.scripts import unspaced
+from sftqa_core.knowledge.spelling import in_word, left_out
 from sftqa_core.records.probes import MATCHES
 
+__all__ = [
+    "CASE_SENSITIVE_LENGTH", "EXACT", "VERSION", "CompiledAnswers", "ExactAnswers", "Matcher", "exact_answers", "first_line",
+    "in_word", "is_echo", "judged_earlier", "left_out", "named", "normalise", "plain_form", "same_name", "stands_inside",
+    "treats_otherwise", "unspaced", "wanted_form",
+]  # fmt: skip
+VERSION = 2  # of the rules; see above
+_EARLIER = (
+    "{what} judged by an earlier matching rule, which compared apostrophes, dashes, quotes and final marks as they are written and knew no "
+    "scripts without spaces. {then}"
+)
 EXACT = "exact"  # the rule's name, beside those of MATCHES
 CASE_SENSITIVE_LENGTH = 3  # "R", "US" and "Oka" would otherwise be found in ordinary words
 _BROKEN = "\ufffd"  # what a tokenizer decodes half a character to
 _BREAKS = ("\n", "\r")
-_MARKS = frozenset(".,;:!?…'\"`´")
+_MARKS = frozenset(spelling.FINAL + "'\"")
+_plain = re.compile(r"[^-'\"`\x80-\U0010ffff]*[^-'\"`\x80-\U0010ffff.,;:!?\s]")  # most answers: ASCII that is treated as ever
 _PAIRED = frozenset(("Ps", "Pe", "Pi", "Pf", "Pd"))  # brackets, typographic quotes, dashes
 
 
 def normalise(text: str) -> str:
-    """NFKC, case folded, white space as single spaces, none at the ends."""
+    """NFKC, one spelling, case folded, white space as single spaces, none at the ends."""
     return _folded(_composed(text)).strip()
+
+
+def wanted_form(answer: str) -> str:
+    """An answer as it is looked for, its case kept: in one spelling, without outer quotes and final mark."""
+    return _looked_for(answer)[0]
+
+
+def same_name(name: str) -> str:
+    """What two spellings of one name have in common: as "tokens" looks for it."""
+    needle, _, keeps_case = _looked_for(name)
+    return needle if keeps_case else _folded(needle).strip()
+
+
+def treats_otherwise(match: str, answers: Iterable[str]) -> bool:
+    """Whether this version of a rule ("tokens", "substring" or "exact") may find one of these answers elsewhere than the first did."""
+    return any(_newly_treated(match, answer) for answer in answers)
+
+
+def named(match: str, answers: Iterable[str]) -> str:
+    """The rule's name in the key of what was judged by it: with its version where that makes a difference to these answers."""
+    return f"{match}/{VERSION}" if treats_otherwise(match, answers) else match
+
+
+def judged_earlier(what: str, then: str) -> str:
+    """Says of results that `what` ("14 cells were") keep the first version of the rules, and what can be done."""
+    return _EARLIER.format(what=what, then=then)
+
+
+def _newly_treated(match: str, answer: str) -> bool:
+    if _plain.fullmatch(answer):
+        return False
+    if spelling.may_be_spelled_otherwise(answer):
+        return True
+    if match == EXACT:
+        return not (last := answer.strip()[-1:]).isascii() and last in spelling.FINAL
+    return bool(_looked_for(answer)[1]) or (match == "tokens" and scripts.attaches(answer))
 
 
 @dataclass(frozen=True)
 class CompiledAnswers:
     """One fact's answers, ready to be looked for in many texts. Build it with `Matcher.compile`; it can be pickled."""
 
-    folded: tuple[tuple[str, str], ...]  # (what to look for in the case-folded text, the answer as it was given)
-    exact: tuple[tuple[str, str], ...]  # the same for answers whose case counts
+    folded: tuple[tuple[str, str, str], ...]  # (what to look for in the case-folded text, the answer as it was given, its final mark)
+    exact: tuple[tuple[str, str, str], ...]  # the same for answers whose case counts
     whole_words: bool = True
 
     def find(self, text: str, closed: bool = True) -> str | None:
@@ -54,11 +116,11 @@ class CompiledAnswers:
         composed = _composed(text)
         if self.folded:
             folded = _folded(composed)
-            for needle, answer in self.folded:
-                if needle in folded and self._stands(folded, needle, closed):
+            for needle, answer, mark in self.folded:
+                if needle in folded and self._stands(folded, needle, mark, closed):
                     return answer
-        for needle, answer in self.exact:
-            if needle in composed and self._stands(composed, needle, closed):
+        for needle, answer, mark in self.exact:
+            if needle in composed and self._stands(composed, needle, mark, closed):
                 return answer
         return None
 
@@ -66,22 +128,21 @@ class CompiledAnswers:
         """Whether text after `text` can no longer count: never, since an answer may always come later."""
         return False
 
-    def _stands(self, text: str, needle: str, closed: bool) -> bool:
+    def _stands(self, text: str, needle: str, mark: str, closed: bool) -> bool:
         start = text.find(needle)
         while start >= 0:
-            if self._bordered(text, start, start + len(needle), closed):
+            if self._bordered(text, start, start + len(needle), mark, closed):
                 return True
             start = text.find(needle, start + 1)
         return False
 
-    def _bordered(self, text: str, start: int, end: int, closed: bool) -> bool:
-        if end == len(text):
-            ended = closed
-        elif self.whole_words:
-            ended = not in_word(text[end])
-        else:
-            ended = closed or not _is_mark(text[end])  # a mark may still be composed with the letter before it
-        return ended and not (self.whole_words and start and in_word(text[start - 1]))
+    def _bordered(self, text: str, start: int, end: int, mark: str, closed: bool) -> bool:
+        if not self.whole_words:
+            return closed or (end < len(text) and not spelling.is_mark(text[end]))  # a mark may still be composed with the letter before it
+        if mark and text.startswith(mark, end):
+            end += 1
+        ended = closed if end == len(text) else not in_word(text[end]) or scripts.may_follow(text, end, closed)
+        return ended and not (start and in_word(text[start - 1]) and not scripts.may_precede(text, start))
 
 
 @dataclass(frozen=True)
@@ -96,15 +157,17 @@ class Matcher:
 
     def compile(self, answers: Iterable[str]) -> CompiledAnswers:
         """`answers` (aliases already added) for repeated use. Empty answers are passed over."""
-        folded: dict[str, str] = {}
-        exact: dict[str, str] = {}
+        folded: dict[tuple[str, str], str] = {}
+        exact: dict[tuple[str, str], str] = {}
         for answer in answers:
-            plain = _composed(answer).strip()
-            keeps_case = self.match == "tokens" and len(plain) <= CASE_SENSITIVE_LENGTH
-            if plain and keeps_case:
-                exact.setdefault(plain, answer)
-            elif plain:
-                folded.setdefault(_folded(plain).strip(), answer)
+            needle, mark, keeps_case = _looked_for(answer)
+            if needle and keeps_case and self.match == "tokens":
+                exact.setdefault((needle, mark), answer)
+            elif needle:
+                needle = _folded(needle).strip()
+                folded.setdefault((needle, mark), answer)
+                if other := scripts.without_article(needle):
+                    folded.setdefault((other, mark), answer)
         return CompiledAnswers(_longest_first(folded), _longest_first(exact), self.match == "tokens")
 
     def find(self, text: str, answers: Iterable[str]) -> str | None:
@@ -154,7 +217,7 @@ def plain_form(text: str) -> str:
 def is_echo(subject: str, answers: Iterable[str]) -> bool:
     """Whether repeating the subject would count as an answer, under either rule (case respected for "substring")."""
     whole = normalise(subject)
-    wanted = [answer for answer in answers if normalise(answer) in whole]  # nearly always none, and quickly found
+    wanted = [a for a in answers if _folded(_looked_for(a)[0]).strip() in whole or scripts.attaches(a)]  # nearly always none
     return stands_inside(subject, wanted) or Matcher().find(subject, wanted) is not None
 
 
@@ -163,21 +226,18 @@ def stands_inside(subject: str, answers: Iterable[str]) -> bool:
     return any(bool(answer.strip()) and answer in subject for answer in answers)
 
 
-def in_word(character: str) -> bool:
-    """Whether a character belongs to a word: a letter, a digit, or a mark that is written on one."""
-    return character.isalnum() or _is_mark(character)
-
-
-def _is_mark(character: str) -> bool:
-    return character > "\u02ff" and unicodedata.category(character)[0] == "M"
-
-
 def _composed(text: str) -> str:
-    """NFKC with runs of white space as one space; a space at the end stays, because it closes a word."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
+    """NFKC and one spelling with runs of white space as one space; a space at the end stays, because it closes a word."""
+    text = spelling.plain(text)
     folded = " ".join(text.split())
     return folded + " " if folded and text[-1].isspace() else folded
+
+
+def _looked_for(answer: str) -> tuple[str, str, bool]:
+    """An answer without what stands around it, its final mark, and whether it is so short that its case counts."""
+    needle = _composed(answer).strip()
+    needle, mark = (needle, "") if _plain.fullmatch(needle) else spelling.bare(needle)
+    return needle, mark, len(needle) + len(mark) <= CASE_SENSITIVE_LENGTH
 
 
 def _folded(composed: str) -> str:
@@ -186,5 +246,5 @@ def _folded(composed: str) -> str:
     return unicodedata.normalize("NFKC", composed.casefold())  # folding can take a composed letter apart
 
 
-def _longest_first(needles: dict[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted(needles.items(), key=lambda item: -len(item[0])))
+def _longest_first(needles: dict[tuple[str, str], str]) -> tuple[tuple[str, str, str], ...]:
+    return tuple((needle, answer, mark) for (needle, mark), answer in sorted(needles.items(), key=lambda item: -len(item[0][0])))

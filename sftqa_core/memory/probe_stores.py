@@ -28,6 +28,7 @@ import pyarrow as pa
 from sftqa_core.artifacts import write_bytes, write_json
 from sftqa_core.engine.wanted_facts import WantedFact
 from sftqa_core.errors import ArtifactDamaged
+from sftqa_core.knowledge.matching import left_out
 from sftqa_core.memory import scores
 from sftqa_core.models.quantising import is_of
 from sftqa_core.records import LevelScheme, SamplerSettings
@@ -131,7 +132,7 @@ class CompletionStore(scores.PartStore):
             return []
         rows = zip(*(table[name] for name in scores.PROBED.names), strict=True)
         same = {f: (match, set(answers)) for f, prompts, match, answers in rows if f in wanted and wanted[f].prompts_sha == prompts}
-        doubtful = [f for f, stopped_on in same.items() if stopped_on != (wanted[f].match, set(wanted[f].answers))]
+        doubtful = [f for f, stopped_on in same.items() if stopped_on != (wanted[f].rule, set(wanted[f].answers))]
         if not doubtful:
             return list(same)
         try:
@@ -189,7 +190,7 @@ def _sorted(completions: pd.DataFrame, facts: Sequence[WantedFact]) -> pd.DataFr
 
 
 def _probed_table(probed: Sequence[WantedFact]) -> pd.DataFrame:
-    rows = [(w.fact_id, w.prompts_sha, w.match, list(w.answers)) for w in probed]
+    rows = [(w.fact_id, w.prompts_sha, w.rule, list(w.answers)) for w in probed]
     return pd.DataFrame(rows, columns=scores.PROBED.names)
 
 
@@ -213,14 +214,21 @@ class EstimateStore(scores.PartStore):
         return cls.under({"model": model, "scheme": scheme.to_dict(), "schema": ESTIMATES_SCHEMA}, workspace)
 
     def rows(self, wanted: Sequence[WantedFact]) -> pd.DataFrame:
-        """ESTIMATES of the wanted facts that are known, the newest of each."""
+        """ESTIMATES of the wanted facts that are known, the newest of each; those of the matching rule's first version hold where there are
+        no others, since no texts are kept that could be judged anew."""
         tables = list(self.each(self.kind, ESTIMATES))
         if not tables:
             return pd.DataFrame(columns=ESTIMATES.names)
         levels = len(LevelScheme.from_dict(self.settings["scheme"]).labels)
         tables = [table[table["level"].between(0, levels - 1)] for table in tables]  # what is no level here is estimated again
-        asked = pd.DataFrame([(w.fact_id, w.prompts_sha, w.answers_sha) for w in wanted], columns=_IDENTITY, dtype="str")
-        return pd.concat(tables, ignore_index=True).drop_duplicates(_IDENTITY).merge(asked.drop_duplicates(), on=_IDENTITY)
+        known = [(w.fact_id, w.prompts_sha, w.answers_sha) for w in wanted]
+        earlier = [(w.fact_id, w.prompts_sha, w.earlier_sha) for w in wanted if w.earlier_sha]
+        asked = pd.DataFrame([*known, *earlier], columns=_IDENTITY, dtype="str").drop_duplicates()
+        rows = pd.concat(tables, ignore_index=True).drop_duplicates(_IDENTITY).merge(asked, on=_IDENTITY)
+        if not earlier:
+            return rows
+        current = rows["answers_sha"].isin({w.answers_sha for w in wanted})
+        return pd.concat([rows[current], rows[~current]], ignore_index=True).drop_duplicates(_IDENTITY[:2])
 
     def add(self, rows: "Sequence[Decided] | Sequence[tuple[str, int, float]]", facts: Sequence[WantedFact]) -> None:
         """Keep the estimates of whole facts."""
@@ -261,6 +269,18 @@ def estimated_levels(
         **dict.fromkeys(scores.INTERVALS, float("nan")),
     )[list(scores.LEVELS)]
     return table.astype({"hits": "int64", "completions": "int64", "level": "int64", "score": "float64", "confidence": "float64"})
+
+
+def estimated_before(rows: pd.DataFrame, wanted: Sequence[WantedFact], scheme: LevelScheme) -> int:
+    """How many of `rows` (ESTIMATES) depend on the matching rule's first version, though this one is another to their answers.
+
+    The likelihood depends on the rule only where something is taken off an answer before it is looked up.
+    """
+    known = dict(zip(rows["fact_id"], rows["answers_sha"], strict=True))
+    before = [w for w in wanted if w.earlier_sha and known.get(w.fact_id) == w.earlier_sha]
+    if scheme.method == "likelihood":
+        before = [w for w in before if any(map(left_out, w.answers))]
+    return len({w.fact_id for w in before})
 
 
 def likelihood_levels(rates: np.ndarray, scheme: LevelScheme) -> np.ndarray:

@@ -10,7 +10,7 @@ import pandas as pd
 from sftqa_core.knowledge.aliases import load_aliases
 from sftqa_core.knowledge.facts import FactSource, pick_facts
 from sftqa_core.memory import probe_stores, speeds
-from sftqa_core.memory.stored_levels import stored_levels
+from sftqa_core.memory.stored_levels import JUDGED_BEFORE, judged_before_notes, stored_levels
 from sftqa_core.models import catalogue, devices, loading, quantising
 from sftqa_core.models.hub.fetch import present, present_base
 from sftqa_core.progress import Reporter
@@ -81,7 +81,10 @@ class Prober:
         base = catalogue.base_card(self.card) if self.card.path else None
         if self.card.path is None or (base is not None and base.path is None):
             return None
-        return stored_levels(self.card, self.source, facts, self.settings, self.aliases, stores=[self.store])
+        levels = stored_levels(self.card, self.source, facts, self.settings, self.aliases, stores=[self.store])
+        for note in judged_before_notes(levels.attrs.get(JUDGED_BEFORE, 0)):
+            self.reporter.log(note)
+        return levels
 
     def levels(self, facts: pd.DataFrame) -> pd.DataFrame:
         """The levels table of `facts`; probes those that are not known, and loads the model only for that."""

@@ -13,6 +13,7 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import declared
 from sftqa_core.knowledge.aliases import Aliases, load_aliases
 from sftqa_core.knowledge.facts import FactSource
+from sftqa_core.knowledge.matching import left_out, wanted_form
 from sftqa_core.memory import estimating, stored_levels
 from sftqa_core.memory.probe_stores import CompletionStore, EstimateStore, estimated_levels, store_for
 from sftqa_core.models import catalogue, devices
@@ -196,5 +197,6 @@ def _batch_size(loaded: LoadedModel, pending: list[WantedFact], settings: ProbeS
 
 
 def _answers(loaded: LoadedModel, pending: Sequence[WantedFact]) -> dict[str, tuple[tuple[int, ...], ...]]:
-    """fact id -> token ids of each of its answers."""
-    return {w.fact_id: estimating.answer_ids(loaded.tokenizer, w.answers) for w in pending}
+    """fact id -> token ids of each of its answers, as they are given and without what the matching rule takes off."""
+    forms = {w.fact_id: (*w.answers, *(wanted_form(answer) for answer in w.answers if left_out(answer))) for w in pending}
+    return {fact_id: estimating.answer_ids(loaded.tokenizer, answers) for fact_id, answers in forms.items()}

@@ -195,7 +195,7 @@ def level_table(model: str, source: str, scheme: LevelScheme | None = None, stor
 
     Kept while nothing changes that it depends on: pages and forecasts share it.
     """
-    from sftqa_core.memory.stored_levels import level_columns, stores_of
+    from sftqa_core.memory.stored_levels import JUDGED_BEFORE, judged_before_notes, level_columns, stores_of
 
     settings = ProbeSettings(model, source, "all", scheme=scheme or LevelScheme())
     card = find_model(model)
@@ -206,7 +206,8 @@ def level_table(model: str, source: str, scheme: LevelScheme | None = None, stor
         opened = open_for(model, source)
         facts, ids = _plain(opened)
         levels = level_columns(card, opened, opened.facts, settings, stores=stores, ids=ids)
-        return LevelTable(facts.assign(**{str(name): column for name, column in levels.items()}), settings.scheme, opened.notes, ids)
+        notes = [*opened.notes, *judged_before_notes(levels.attrs.get(JUDGED_BEFORE, 0))]
+        return LevelTable(facts.assign(**{str(name): column for name, column in levels.items()}), settings.scheme, tuple(notes), ids)
 
     return _level_tables.get(key, make)
 

@@ -11,12 +11,12 @@ COMPLETIONS (what the model said; one row a distinct outcome of one prompt)
 PROBED (which facts have completions; one row a fact)
 | fact_id | str | |
 | prompts_sha | str | with the fact id: hash of the templates and of what fills them |
-| match | str | the matching rule that its rows stopped by |
+| match | str | the matching rule that its rows stopped by, with its version where that matters to the answers (`matching.named`) |
 | answers | list[str] | the answers, aliases included, that they stopped on |
 
 HITS (completions judged; one row a fact, prompts and answers)
 | fact_id, prompts_sha | str | |
-| answers_sha | str | hash of the matching rule and the answers, aliases included |
+| answers_sha | str | hash of the matching rule, named as in PROBED, and the answers, aliases included |
 | completions | int | samples over all templates; greedy completions are not counted |
 | hits | int | samples that contain an answer |
 | hits_per_template | list[int] | in the templates' order; of few-shot prompts then 1 or 0 for each one's greedy completion |

@@ -18,13 +18,23 @@ from sftqa_core.engine.wanted_facts import WantedFact, identities, wanted_facts
 from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.knowledge.aliases import Aliases, load_aliases
 from sftqa_core.knowledge.facts import FactSource
+from sftqa_core.knowledge.matching import judged_earlier
 from sftqa_core.memory import scores
-from sftqa_core.memory.probe_stores import ESTIMATES, CompletionStore, EstimateStore, estimated_levels, find_estimates, find_stores
+from sftqa_core.memory.probe_stores import (
+    ESTIMATES,
+    CompletionStore,
+    EstimateStore,
+    estimated_before,
+    estimated_levels,
+    find_estimates,
+    find_stores,
+)
 from sftqa_core.models.catalogue import model_fingerprint, seen_templates
 from sftqa_core.records import ModelCard, ProbeSettings
 from sftqa_core.workspace import Workspace
 
 _IDENTITY = scores.HITS.names[:3]
+JUDGED_BEFORE = "judged before"
 _FEW = 1_000  # facts that are picked out of each part as it is read
 _LISTS = pd.ArrowDtype(pa.list_(pa.float32()))  # hits of each template; a likelihood's are no whole numbers
 _COMPACT = dict.fromkeys((*scores.INTERVALS, "seen_score", "unseen_score", "confidence"), "float32") | {
@@ -62,7 +72,7 @@ class AskedFacts:
         self.source, self.facts, self.settings = source, facts, settings
         self.aliases = load_aliases() if aliases is None else aliases
         self.ids = Ids(facts) if ids is None else ids
-        self.prompts, self.answers = np.zeros((2, len(facts)), dtype=np.uint64)
+        self.prompts, self.answers, self.earlier = np.zeros((3, len(facts)), dtype=np.uint64)  # `earlier` is 0 where there is none
         self._identified = np.zeros(len(facts), dtype=bool)
 
     @cached_property
@@ -74,17 +84,18 @@ class AskedFacts:
         """Fill in `prompts` and `answers` of these rows."""
         rows = np.unique(rows[~self._identified[rows]])
         named = identities(self.source, self.facts.iloc[rows], self.aliases, self.settings.match, self.settings.scheme)
-        self._keep(rows, [(prompts, answers) for prompts, answers, *_ in named])
+        self._keep(rows, [(prompts, answers, earlier) for prompts, answers, earlier, *_ in named])
 
     def wanted(self, rows: Rows | slice = slice(None)) -> list[WantedFact]:
         """These facts (all of them by default) as they are probed and judged."""
         wanted = wanted_facts(self.source, self.facts.iloc[rows], self.aliases, self.settings.match, self.settings.scheme)
-        self._keep(rows, [(w.prompts_sha, w.answers_sha) for w in wanted])
+        self._keep(rows, [(w.prompts_sha, w.answers_sha, w.earlier_sha) for w in wanted])
         return wanted
 
-    def _keep(self, rows: Rows | slice, named: list[tuple[str, str]]) -> None:
+    def _keep(self, rows: Rows | slice, named: list[tuple[str, str, str]]) -> None:
         if named:
-            self.prompts[rows], self.answers[rows] = (keys_of(list(column)) for column in zip(*named, strict=True))
+            prompts, answers, earlier = (list(column) for column in zip(*named, strict=True))
+            self.prompts[rows], self.answers[rows], self.earlier[rows] = keys_of(prompts), keys_of(answers), keys_of(earlier)
         self._identified[rows] = True
 
 
@@ -93,19 +104,24 @@ class KnownHits:
 
     def __init__(self, asked: AskedFacts):
         count = len(asked.facts)
-        self.asked, self.there = asked, np.zeros(count, dtype=bool)
+        self.asked = asked
+        self.there, self.judged_before = np.zeros((2, count), dtype=bool)  # the latter: by the rule's first version
         self.completions, self.hits, self.widths = np.zeros((3, count), dtype=np.int32)
         self.intervals = np.zeros((len(scores.INTERVALS), count), dtype=np.float32)
         self.per_template = np.zeros((count, 0), dtype=np.int16)  # [facts, slots]; the first `widths` of a row count
 
-    def take(self, part: pd.DataFrame) -> None:
-        """Take the rows of a HITS table that hold for facts without hits so far; to be called with the newest part first."""
+    def take(self, part: pd.DataFrame, earlier: bool = False) -> None:
+        """Take the rows of a HITS table that hold for facts without hits so far; to be called with the newest part first.
+
+        With `earlier` those that the rule's first version judged, of facts to which this one is another.
+        """
         fact, prompts, answers = (keys_of(part[name].tolist()) for name in _IDENTITY)
         asked = self.asked
         rows, fits = asked.ids.places(fact)
         asked.identify(rows[fits])
         rows, of = rows[fits], np.flatnonzero(fits)
-        holds = ~self.there[rows] & (asked.prompts[rows] == prompts[of]) & (asked.answers[rows] == answers[of])
+        known_by = asked.earlier if earlier else asked.answers
+        holds = ~self.there[rows] & (asked.prompts[rows] == prompts[of]) & (known_by[rows] == answers[of])
         rows, first = np.unique(rows[holds], return_index=True)
         of = of[holds][first]
         for name, values in (("completions", self.completions), ("hits", self.hits), *zip(scores.INTERVALS, self.intervals, strict=True)):
@@ -117,7 +133,7 @@ class KnownHits:
         for width in np.unique(self.widths[rows]):
             alike = self.widths[rows] == width
             self.per_template[rows[alike], :width] = np.stack(lists[alike])
-        self.there[rows] = True
+        self.there[rows], self.judged_before[rows] = True, earlier
 
     def levels(self, rows: Rows, card: ModelCard) -> pd.DataFrame:
         """The numbers of LEVELS of these rows, all of which are `there`."""
@@ -141,16 +157,21 @@ def known_hits(store: CompletionStore, asked: AskedFacts, keep: bool = False) ->
     """HITS of every fact that was judged before, or has completions that can be judged now; others are not known.
 
     With `keep` what was judged now is stored. A part that can't be read, or has too few or too many completions of a fact,
-    is set aside, and facts of which nothing else is known are left out.
+    is set aside, and facts of which nothing else is known are left out. Facts that the rule's first version judged, and to which this
+    one is another, are judged anew; where their completions are not kept, what that version found holds (`judged_before`).
     """
     hits = KnownHits(asked)
-    for part in store.each("hits", scores.HITS, asked.facts["fact_id"].tolist() if len(asked.facts) <= _FEW else None):
+    few = asked.facts["fact_id"].tolist() if len(asked.facts) <= _FEW else None
+    for part in store.each("hits", scores.HITS, few):
         hits.take(part)
     left = np.flatnonzero(~hits.there[asked.first]) if keep else _unjudged(store, asked, hits.there)
     if len(left) and (judged := _judged_now(store, asked.wanted(left))) is not None:
         if keep:
             store.add_hits(judged)
         hits.take(judged)
+    if (asked.earlier.astype(bool) & ~hits.there).any():
+        for part in store.each("hits", scores.HITS, few):
+            hits.take(part, earlier=True)
     return hits
 
 
@@ -205,21 +226,24 @@ def level_columns(
     ids: Ids | None = None,
 ) -> pd.DataFrame:
     """The columns of LEVELS but the fact's id, a row for each row of `facts`, null where nothing is known; of the store that knows
-    most. Compact: small numbers, and `hits_per_template` as a column of Arrow's lists."""
+    most. Compact: small numbers, and `hits_per_template` as a column of Arrow's lists. `attrs[JUDGED_BEFORE]` is the number of facts
+    whose hits the first version of the matching rule counted, though this one is another to them."""
     stores = stores_of(card, settings) if stores is None else stores
     if not stores:
         return _nothing(len(facts))
     asked = AskedFacts(source, facts, settings, aliases, ids)
     if settings.scheme.method == "sampling":
-        return _compact(_fullest(stores, asked), card)
+        hits = _fullest(stores, asked)
+        return _telling(_compact(hits, card), int(hits.judged_before.sum()))
     estimated = {fact_id for store in stores for table in store.each(store.kind, ESTIMATES) for fact_id in table["fact_id"]}
     rows = np.flatnonzero(facts["fact_id"].isin(estimated))  # only of these is an object made
     levels = _best_estimates(stores, asked.wanted(rows), card, settings)
     if not len(levels):
         return _nothing(len(facts))
     lists = pd.Series(levels["hits_per_template"].tolist(), dtype=_LISTS)
+    before = levels.attrs[JUDGED_BEFORE]
     levels = levels.assign(hits_per_template=lists).astype(_COMPACT).set_index("fact_id")
-    return levels.reindex(facts["fact_id"]).reset_index(drop=True)
+    return _telling(levels.reindex(facts["fact_id"]).reset_index(drop=True), before)
 
 
 def stored_levels(
@@ -233,14 +257,22 @@ def stored_levels(
 ) -> pd.DataFrame:
     """LEVELS of the facts already probed with these settings, in the order of `facts`; empty if none were.
 
-    Results from the person's layer go before shipped ones. When a model was probed on several kinds of device (`stores`, all of
-    them by default), those that know most of the facts are taken. Probes nothing; a damaged part it meets is set aside.
+    `attrs` as in `level_columns`. Results from the person's layer go before shipped ones. When a model was probed on several kinds of
+    device (`stores`, all of them by default), those that know most of the facts are taken. Probes nothing; a damaged part it meets is
+    set aside.
     """
     stores = stores_of(card, settings, workspace) if stores is None else stores
     asked = AskedFacts(source, facts, settings, aliases)
     if settings.scheme.method != "sampling":
         return _best_estimates(stores, asked.wanted(), card, settings)
-    return level_rows(_fullest(stores, asked), card)
+    hits = _fullest(stores, asked)
+    return _telling(level_rows(hits, card), int(hits.judged_before.sum()))
+
+
+def judged_before_notes(facts: int) -> list[str]:
+    """A sentence on levels that keep the first version of the matching rule; none where there are no such facts."""
+    then = "No completions are kept from which their levels could be counted anew."
+    return [judged_earlier(f"{facts:,} of these facts were", then)] if facts else []
 
 
 def level_rows(hits: KnownHits, card: ModelCard) -> pd.DataFrame:
@@ -264,7 +296,14 @@ def _fullest(stores: Sequence[scores.PartStore], asked: AskedFacts) -> KnownHits
 def _best_estimates(stores: Sequence[scores.PartStore], wanted: list[WantedFact], card: ModelCard, settings: ProbeSettings) -> pd.DataFrame:
     """LEVELS of the store that has estimates of most of these facts."""
     tables = [pd.DataFrame(columns=ESTIMATES.names), *(store.rows(wanted) for store in stores if isinstance(store, EstimateStore))]
-    return estimated_levels(max(tables, key=len), wanted, settings.scheme, seen_templates(card))
+    fullest = max(tables, key=len)
+    before = estimated_before(fullest, wanted, settings.scheme)
+    return _telling(estimated_levels(fullest, wanted, settings.scheme, seen_templates(card)), before)
+
+
+def _telling(levels: pd.DataFrame, before: int) -> pd.DataFrame:
+    levels.attrs = {JUDGED_BEFORE: before}
+    return levels
 
 
 def _compact(hits: KnownHits, card: ModelCard) -> pd.DataFrame:

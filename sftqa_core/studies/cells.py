@@ -3,7 +3,7 @@
     <layer>/cells/<key>/answers.parquet   correct, rival (bool): one row a test fact, in the facts' order
                         levels.parquet    score (float64), level (int64): one row a fact that was probed again, in their order
                         manifest.json     written last: the key's settings, the model's origin, what was trained on, numbers of
-                                          the run, versions
+                                          the run, versions (`matching`: of the matching rule; not there: the first)
 
 A cell has one of the two tables. The key is a hash of everything that its numbers depend on, so equal cells of two studies
 are one. Facts are named by the fingerprint of their list, which every reader of a cell has.
@@ -22,6 +22,7 @@ import pyarrow
 from sftqa_core.artifacts import beside, is_finished, place_of, read_kept, write_folder
 from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.jsonrecord import Keys, declared, fingerprint, has_effect
+from sftqa_core.knowledge.matching import VERSION
 from sftqa_core.records import LevelScheme, TrainSettings
 from sftqa_core.training.selection import needs_levels
 from sftqa_core.workspace import Workspace
@@ -56,6 +57,7 @@ class Cell:
     n: int  # examples really trained on
     counts: dict[str, dict[str, int]]  # relation -> level label ("any" when not known) -> examples
     numbers: dict[str, float]  # seconds, final loss, perplexity of held-out text: what the run reported
+    matching: int = 1  # version of the matching rule that judged the answers
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ class Cells:
         folder = place_of(self.workspace.root / FOLDER / fingerprint(key))
         columns = table[list(TABLES[kind])].astype(TABLES[kind])
         manifest: dict[str, Any] = {"kind": f"cell of {kind}", "settings": key, "n": n, "counts": counts, "numbers": dict(numbers)}
+        manifest["matching"] = VERSION
         manifest["origin"] = None if origin is None else dict(origin)
         return write_folder(folder, lambda work: columns.to_parquet(work / f"{kind}.parquet", index=False), manifest)
 
@@ -118,7 +121,7 @@ class Cells:
 def _cell(kind: str, manifest: dict[str, Any], content: bytes) -> Cell:
     try:
         table = pd.read_parquet(io.BytesIO(content)).astype(TABLES[kind])
-        return Cell(table, manifest["n"], manifest["counts"], manifest["numbers"])
+        return Cell(table, manifest["n"], manifest["counts"], manifest["numbers"], manifest.get("matching", 1))
     except (OSError, KeyError, ValueError, pyarrow.ArrowException) as error:
         raise ArtifactDamaged(f"A cell of {kind} holds something else ({error}).") from error
 

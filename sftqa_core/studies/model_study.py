@@ -9,7 +9,9 @@ import pandas as pd
 
 from sftqa_core.errors import NotEnoughFacts
 from sftqa_core.evaluation.predictions import held_out_facts, require_test_facts
+from sftqa_core.knowledge.aliases import rule_of
 from sftqa_core.knowledge.facts import pick_facts
+from sftqa_core.knowledge.matching import VERSION
 from sftqa_core.memory import profiles, stored_levels
 from sftqa_core.memory.prober import Prober
 from sftqa_core.models import catalogue, chat_templates, devices, quantising
@@ -107,7 +109,13 @@ class ModelStudy:
     def identity(self) -> dict[str, Any]:
         """Everything that a finished study's numbers depend on, beside its settings; cheap, and the same wherever files lie."""
         answers, _ = self._fullest(self._view_grid())
-        return {"model": answers.model, "source": self.source.fingerprint, "aliases": answers.aliases, "facts": answers.facts}
+        same = {"model": answers.model, "source": self.source.fingerprint, "aliases": answers.aliases, "facts": answers.facts}
+        return same if self._rule == self.study.match else {**same, "match": self._rule}
+
+    @cached_property
+    def _rule(self) -> str:
+        """The matching rule, with its version where that makes a difference to the test facts."""
+        return rule_of(self.facts, self.study.match, self.prober.aliases)
 
     def _view_grid(self) -> list[TrainSettings]:
         """The grid by levels from whatever device measured them."""
@@ -131,7 +139,8 @@ class ModelStudy:
         moved = {run: cell for run in wanted if self.shifts_levels(run) and (cell := shifts.read(run, self.retest_scheme))}
         whole = retest if len(retest) == len(self.again) and facts["level"].notna().all() else None
         done = sum(run in answered and (run in moved or not self.shifts_levels(run)) for run in wanted)
-        return Outcomes(self.model, self.study.scheme, facts, answered, len(wanted), whole, moved, _mixture(card), done)
+        before = sum(cell.matching < VERSION for cell in (*answered.values(), *moved.values())) if self._rule != settings.match else 0
+        return Outcomes(self.model, self.study.scheme, facts, answered, len(wanted), whole, moved, _mixture(card), done, before)
 
     def _fullest(self, wanted: list[TrainSettings]) -> tuple[Cells, Cells]:
         """The cells of the device that has done most of the runs: this machine's need not be the one that shipped them."""

@@ -36,6 +36,7 @@ class Outcomes:
     shifts: Mapping[TrainSettings, Cell] = field(default_factory=dict)  # levels after tuning, rows as `retest`
     mixture: str = ""  # a sentence on what the model read, where that is known
     done: int = 0  # runs of which everything that the study wants is there
+    judged_before: int = 0  # cells that the first version of the matching rule judged, though this one is another to their facts
 
     def domains(self) -> Iterator[tuple[str, np.ndarray]]:
         """Each domain that has test facts, and which ones: bool [facts]."""

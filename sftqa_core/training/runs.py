@@ -9,7 +9,8 @@
     levels.parquet       the test facts: fact_id, relation, domain, subject, question, answers, echo, the source's optional
                          columns, and the columns of the levels table (null where a fact was not probed)
     model/               adapter or weights (when they were kept)
-    manifest.json        written last: settings, command, model, source, device, what was probed, versions, checksums
+    manifest.json        written last: settings, command, model, source, device, what was probed, versions (`matching`: of the matching
+                         rule; not there: the first), checksums
 
 Runs lie in the person's layer or in the shipped one under it; a name in both means the person's.
 """

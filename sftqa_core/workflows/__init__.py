@@ -25,6 +25,7 @@ from sftqa_core.workflows.reading import (
     recipes,
     run_looks,
     run_part,
+    run_rule,
     save_aliases,
     source_notes,
     trust,

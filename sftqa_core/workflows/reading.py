@@ -21,7 +21,7 @@ from sftqa_core import records
 from sftqa_core.artifacts import write_bytes
 from sftqa_core.errors import FactsError, NotFound, SettingsError, SftqaError
 from sftqa_core.jsonrecord import shown
-from sftqa_core.knowledge import aliases, relations, sources
+from sftqa_core.knowledge import aliases, matching, relations, sources
 from sftqa_core.models import catalogue, lists
 from sftqa_core.models.chat_templates import layout, require_chat_template
 from sftqa_core.progress import Reporter
@@ -174,6 +174,15 @@ def run_looks(run_id: str) -> pd.DataFrame:
     looks = looks[looks["n"] > 0].reset_index(drop=True)
     bounds = [wilson(int(correct), int(n)) for correct, n in zip(looks["correct"], looks["n"], strict=True)]
     return looks.assign(accuracy=looks["correct"] / looks["n"], low=[low for low, _ in bounds], high=[high for _, high in bounds])
+
+
+def run_rule(run_id: str) -> str:
+    """Says that the answers of run `run_id` were judged by an earlier matching rule, where today's may judge them otherwise; else empty."""
+    run = runs.read_run(run_id)
+    match = run.settings.match
+    if run.manifest.get("matching", 1) >= matching.VERSION or aliases.rule_of(run.facts(), match, aliases.load_aliases()) == match:
+        return ""
+    return matching.judged_earlier("The answers of this run were", "The same training, started again, is judged by the rule of today.")
 
 
 def prompt_preview(model: str, form: records.PromptFormat) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from sftqa_core.artifacts import keep_json, set_aside, write_bytes
 from sftqa_core.errors import ArtifactDamaged, ModelUnavailable, SettingsError
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.atlas import is_atlas
+from sftqa_core.knowledge.matching import judged_earlier
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import StudyReport, StudySettings
 from sftqa_core.studies.config import read_study, study_yaml
@@ -27,6 +28,7 @@ _DIGEST = "digest"  # in a kept report: the fingerprint of all else in it
 _log = logging.getLogger(__name__)
 REPORT_SCHEMA = 1  # raised when the same cells are counted or worded otherwise
 UNFINISHED = "The study is not finished: some settings have more seeds than others, and some of the questions can't be asked yet."
+JUDGED_BEFORE = "Cells keep no texts, so they stay as they were counted; new ones are judged by the rule of today."
 CORRECTION = (
     "Yes and no follow intervals that are corrected for asking the same of several models and domains (Bonferroni), or p-values after "
     "Holm's correction; everything else is 'cannot tell'. Each fact is averaged over seeds first, then facts are resampled."
@@ -94,7 +96,9 @@ def study_report(settings: StudySettings) -> StudyReport:
     planned, done = sum(part.planned for part in outcomes), sum(part.done for part in outcomes)
     planted = [PLANTED] if is_atlas(settings.source) else []
     unfinished = [UNFINISHED] if done < planned else []
-    notes = (CORRECTION, *unfinished, kind.papers, *planted, *(part.mixture for part in outcomes if part.mixture))
+    before = sum(part.judged_before for part in outcomes)
+    earlier = [judged_earlier(f"{before:,} cells were", JUDGED_BEFORE)] if before else []
+    notes = (CORRECTION, *unfinished, *earlier, kind.papers, *planted, *(part.mixture for part in outcomes if part.mixture))
     tables, findings = kind.counted(settings, outcomes)
     report = StudyReport(settings, done, planned, findings, notes, {title: _plain(table) for title, table in tables.items()})
     if name and 0 < planned == done:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.evaluation import intervals, predictions
+from sftqa_core.knowledge import matching
 from sftqa_core.knowledge.sources import open_source
 from sftqa_core.memory import profiles, speeds
 from sftqa_core.memory.prober import Prober
@@ -202,6 +203,7 @@ class TrainingRun:
             "token": self.token,
             "source": {"name": self.source.name, "fingerprint": self.source.fingerprint},
             "aliases": self.prober.aliases.fingerprint(),
+            "matching": matching.VERSION,
             "device": loaded.device,
             "dtype": loaded.fingerprint.dtype,
             "examples": {"counts": selection.counts, "probed": selection.probed, "echo": selection.echo, "seen": tuned.examples_seen},

@@ -88,3 +88,15 @@ def test_the_fingerprint_follows_the_meaning() -> None:
     known = Aliases((("a1234", "b1234"), ("c1234", "d1234"))).fingerprint()
     assert known == Aliases((("d1234", "c1234"), ("b1234", "a1234"), ("alone",))).fingerprint()
     assert known != Aliases((("a1234", "b1234"),)).fingerprint()
+
+
+def test_names_are_looked_up_however_they_are_spelled():
+    """A group is found by another form of an apostrophe or dash, in quotes, and with a final mark; as written it goes first."""
+    table = Aliases((("Conan O'Brien", "Coco"), ("Jean–Paul", "JP"), ("“Heroes”", "Helden"), ("US", "America"), ("Conan O’Brien", "Conan")))
+    assert table.expand(["Conan O'Brien"]) == ("Conan O'Brien", "Coco")
+    assert table.expand(["Conan O’Brien"]) == ("Conan O’Brien", "Conan")  # groups that differ in a sign are as good as ever
+    assert table.expand(["conan oʼbrien."]) == ("conan oʼbrien.", "Conan O'Brien", "Coco")
+    assert table.expand(['"Jean-Paul"']) == ('"Jean-Paul"', "Jean–Paul", "JP")
+    assert table.expand(["Heroes"]) == ("Heroes", "“Heroes”", "Helden")
+    assert table.expand(["us"]) == ("us",)
+    assert table.expand(["“US”"]) == ("“US”", "US", "America")

@@ -254,6 +254,7 @@ def workflows(
     module.default_learning_rate = lambda method, model: 4e-4 if method == "full" else 3e-3
     module.trust = trust
     module.run_part = lambda run_id, part: summary(30)
+    module.run_rule = lambda run_id: ""
     module.why_no_chat = lambda model: "" if model == "stand-in-chat" else f"{model} has no chat template."
     module.prompt_preview = lambda model, form: ("<|user|>" + form.prompt, form.answer) if form.chat else (form.prompt, form.answer)
     module.add_upload, module.preview_upload, module.smaller_footprint = add_upload, preview_upload, smaller_footprint

@@ -430,6 +430,13 @@ def test_results_read_a_run_folder_through_the_core(explorer):
     assert sum(counts.values()) == ((facts["domain"] == "in") & facts["level"].notna()).sum()
 
 
+def test_results_say_that_a_run_was_judged_by_an_earlier_rule(explorer, monkeypatch):
+    """Where today's matching rule may judge its answers otherwise; else nothing is said of rules."""
+    assert "earlier matching rule" not in words(explorer("results"))
+    monkeypatch.setattr(resources, "run_rule", lambda run_id: "The answers of this run were judged by an earlier matching rule.")
+    assert "judged by an earlier matching rule" in words(explorer("results"))
+
+
 def test_results_without_runs_point_to_the_lab(explorer):
     """No run is an empty state."""
     assert "No run has finished yet." in words(explorer("results", with_runs=False))

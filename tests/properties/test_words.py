@@ -2,14 +2,15 @@
 
 import tomllib
 
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sftqa_core.errors import FactsError, SettingsError
 from sftqa_core.knowledge.aliases import Aliases, parse_aliases
 from sftqa_core.knowledge.files import read_relations
-from sftqa_core.knowledge.matching import Matcher, is_echo, normalise
+from sftqa_core.knowledge.matching import Matcher, exact_answers, is_echo, normalise, wanted_form
 from sftqa_core.knowledge.relations import Relation, distinct_constructions, ending_problems, fill, statement_prompts, text_problems
+from sftqa_core.knowledge.scripts import without_article
 from sftqa_core.records import PromptFormat
 from sftqa_core.training.encoding import answer_text, few_shot_prompt, prompt_text
 from tests.properties.made import changes, file_of, file_texts, mutated, texts, told, values
@@ -101,14 +102,48 @@ def test_any_bytes_as_alias_table_are_one_or_an_error(content):
 def test_matching_finds_only_what_is_there(text, answers, match, closed):
     """A found answer is one of those asked for, and its letters stand in the text."""
     found = Matcher(match).compile(answers).find(text, closed)
-    assert found is None or (found in answers and normalise(found) in normalise(text))
+    if found is not None:
+        form = normalise(wanted_form(found))
+        assert found in answers
+        assert form in normalise(text) or (without_article(form) or form) in normalise(text)
+
+
+# what borders, particles, prefixes, folds and composition turn on
+ODD = (
+    "aA.,'’´\"“-–!1 \n\u00ad\u200b\u200c\u200d\u0301\u0338=ß\ufffdＡ東京、。はガカ\u3099"
+    "ー々กาเำ서울은에도가\u11a8\u064eالقورבירמה\u05b0တ\u103aក\u17d2"
+)
+odd = st.text(st.sampled_from(ODD), max_size=8)
+
+
+@given(st.text(st.sampled_from(ODD), min_size=1, max_size=4), odd, odd, odd, st.sampled_from(["tokens", "substring", "exact"]))
+@settings(max_examples=400)
+def test_what_is_certain_of_an_open_text_no_continuation_denies(answer, before, after, more, match):
+    """An answer that counts while more may follow counts in every continuation, closed or open."""
+    compiled = exact_answers([answer]) if match == "exact" else Matcher(match).compile([answer])
+    text = before + answer + after
+    if compiled.find(text, closed=False) is not None:
+        assert compiled.find(text) is not None
+        assert compiled.find(text + more) is not None
+        assert compiled.find(text + more, closed=False) is not None
+
+
+@given(odd, st.sampled_from("’‘ʼ′`"), st.sampled_from("‐‑‒–—−"), st.sampled_from(["tokens", "substring", "exact"]))
+def test_signs_of_any_form_give_the_same_hits(text, apostrophe, dash, match):
+    """Curly and straight, on either side."""
+    given = text.replace("'", apostrophe).replace("-", dash)
+    for answer in ("a'a", "a-1", "'A", text):
+        other = answer.replace("'", apostrophe).replace("-", dash)
+        compile_ = exact_answers if match == "exact" else Matcher(match).compile
+        found = {compile_([one]).find(seen) is not None for one in (answer, other) for seen in (text, given)}
+        assert len(found) == 1
 
 
 @given(texts)
 def test_a_text_that_is_an_answer_is_found_in_itself(text):
-    """By the whole-word rule as well; a text of white space is no answer."""
+    """By the whole-word rule as well; a text of white space, or of what can't be seen, is no answer."""
     found = Matcher("tokens").find(text, [text])
-    assert found == (text if text.strip() else None)
+    assert found == (text if normalise(text) else None)
 
 
 @given(texts)

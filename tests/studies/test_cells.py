@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from sftqa_core.artifacts import MANIFEST, finished
+from sftqa_core.knowledge.matching import VERSION
 from sftqa_core.records import LevelScheme, PromptFormat, TrainSettings
 from sftqa_core.studies.cells import FOLDER, Cells
 from sftqa_core.workspace import Workspace
@@ -44,6 +45,7 @@ def test_what_was_written_is_read(cells):
     manifest = json.loads((folder / MANIFEST).read_text())
     assert manifest["kind"] == "cell of answers"
     assert manifest["settings"]["run"]["learning_rate"] == 4e-4
+    assert manifest["matching"] == found.matching == VERSION
     assert cells.folder(RUN) == folder
     assert folder.parent == cells.workspace.root / FOLDER
 
