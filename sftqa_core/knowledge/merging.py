@@ -16,11 +16,11 @@ from sftqa_core.errors import FactsError
 from sftqa_core.jsonrecord import shown
 from sftqa_core.knowledge.facts import UNUSED, subject_key
 from sftqa_core.knowledge.matching import in_word, normalise
-from sftqa_core.knowledge.values import unseen_left_out
 
 MAX_ANSWERS = 2_000  # right answers of one question
 MAX_ALL_ANSWERS = 10_000_000  # of all facts: those of one question are right for every fact that asks it
 SHARES = {"train": 0.7, "dev": 0.1, "test": 0.2}  # of subjects, where no split is given
+_NO_WORDS = str.maketrans({code: " " for code in range(128) if not chr(code).isalnum()})
 _STRICTNESS = {UNUSED: 0, "train": 1, "dev": 2, "test": 3}
 
 
@@ -59,7 +59,11 @@ def drawn_split(subject: str) -> str:
 
 def asked_key(question: str) -> str:
     """A question as it counts for leaks in a person's own file: words only, without case and punctuation."""
-    words = "".join(character if in_word(character) else " " for character in normalise(unseen_left_out(question))).split()
+    plain = normalise(question)
+    if plain.isascii():
+        words = plain.translate(_NO_WORDS).split()
+    else:
+        words = "".join(character if in_word(character) else " " for character in plain).split()
     return " ".join(words) or subject_key(question)
 
 
@@ -90,12 +94,14 @@ def merge_rows(rows: Sequence[Row], asked: Callable[[str], str] = subject_key) -
             f"Too many facts ask the same questions: with the answers they share there are {total:,} answers, "
             f"the most is {MAX_ALL_ANSWERS:,}. Give each fact its own question."
         )
-    exact = [_fact(group, strictest, answers) for group in grouped.values()]
+    exactly, same_words = strictest, 0
     if key_of:
         strictest = {question: strictest_alike[key] for question, key in key_of.items()}
-    facts = [_fact(group, strictest, answers) for group in grouped.values()] if key_of else exact
+    facts = [_fact(group, strictest, answers) for group in grouped.values()]
+    if strictest != exactly:
+        pairs = zip(facts, grouped.values(), strict=True)
+        same_words = sum(fact["split"] == UNUSED != _fact(group, exactly, answers)["split"] for fact, group in pairs)
     leaking = sum(row.split == "train" and strictest[question] > 1 for row, question in zip(rows, questions, strict=True))
-    same_words = sum(fact["split"] != other["split"] for fact, other in zip(facts, exact, strict=True))
     return Merged(facts, len(rows) - len(facts), leaking, same_words)
 
 

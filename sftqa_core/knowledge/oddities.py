@@ -11,56 +11,46 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from sftqa_core.jsonrecord import shown
-from sftqa_core.knowledge import values
+from sftqa_core.knowledge import matching
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LEAST = 2  # answers; one alone shares nothing
 LONG = 100  # characters; no model repeats so much word for word
-_BRACKETS = ("[]", "()", "{}", "<>", "【】", "「」")
-_QUOTES = "\"'`“”„‟‘’‚‛«»‹›"
-_MARKS = ".,;:!?…。、，！？"
-_UNSPACED = ("CJK ", "HIRAGANA", "KATAKANA", "THAI ", "LAO ", "KHMER ", "MYANMAR ")
+_DROPPED = {  # what `matching.left_out` names -> how it is said of answers
+    "characters that can't be seen": "hold characters that can't be seen",
+    "outer quotes": "stand in quotes",
+    "a final mark": "end with a mark",
+}
+_BRACKETS = ("[]", "()", "{}", "<>", "【】")
 
 
 def notes(facts: pd.DataFrame) -> list[str]:
     """Sentences about the answers of a fact table, each with its fix; empty where nothing stands out."""
     answers = [answer for given in facts["answers"] for answer in given]
-    return [said for look in _LOOKS if (said := look(answers))]
+    odd = [answer for answer in answers if not (answer.isascii() and answer[:1].isalnum() and answer[-1:].isalnum())]
+    dropped = {answer: matching.left_out(answer) for answer in dict.fromkeys(odd)}
+    said = [_dropped([answer for answer in odd if what in dropped[answer]], answers, what) for what in _DROPPED]
+    return [note for note in (*said, *(look(answers) for look in _LOOKS)) if note]
 
 
-def _invisible(answers: Sequence[str]) -> str:
-    """One is enough to tell: nobody sees it in the file."""
-    found = [answer for answer in answers if values.unseen_left_out(answer) != answer]
+def _dropped(found: Sequence[str], answers: Sequence[str], what: str) -> str:
+    """What the matching rule leaves out of answers. One answer is enough to tell, but for a full stop, which may end an abbreviation."""
+    if what == "a final mark" and not _most(found, answers):
+        found = [answer for answer in found if answer[-1] != "."]
     if not found:
         return ""
-    names = dict.fromkeys(
-        unicodedata.name(mark, f"U+{ord(mark):04X}").lower() for answer in found for mark in answer if unicodedata.category(mark) == "Cf"
-    )
+    example = f", such as {shown(found[0])}" if what != "characters that can't be seen" else f" ({_names(found)})"
     return (
-        f"{_of(found, answers)} hold characters that can't be seen ({', '.join(list(names)[:3])}). They are left out where answers are "
-        "compared; remove them from the file too, or training teaches them."
+        f"{_of(found, answers)} {_DROPPED[what]}{example}. They are left out where answers are compared; remove them from the file too, or "
+        "training teaches them."
     )
 
 
-def _quoted(answers: Sequence[str]) -> str:
-    found = [answer for answer in answers if len(answer) > 2 and answer[0] in _QUOTES and answer[-1] in _QUOTES]
-    return _left_out(found, answers, "stand in quotes") if found else ""
-
-
-def _marked(answers: Sequence[str]) -> str:
-    found = [answer for answer in answers if len(answer) > 3 and answer[-1] in _MARKS and answer.count(answer[-1]) == 1]
-    surely = [answer for answer in found if answer[-1] != "."]  # a full stop may end an abbreviation
-    found = found if _most(found, answers) else surely
-    return _left_out(found, answers, "end with a mark") if found else ""
-
-
-def _left_out(found: Sequence[str], answers: Sequence[str], what: str) -> str:
-    return (
-        f"{_of(found, answers)} {what}, such as {shown(found[0])}. It is left out where answers are compared; remove it from the file too, "
-        "or training teaches it."
-    )
+def _names(answers: Sequence[str]) -> str:
+    marks = dict.fromkeys(mark for answer in answers for mark in answer if unicodedata.category(mark) == "Cf")
+    return ", ".join([unicodedata.name(mark, f"U+{ord(mark):04X}").lower() for mark in marks][:3])
 
 
 def _bracketed(answers: Sequence[str]) -> str:
@@ -94,7 +84,7 @@ def _long(answers: Sequence[str]) -> str:
 
 
 def _unspaced(answers: Sequence[str]) -> str:
-    found = [answer for answer in answers if any(unicodedata.name(mark, "").startswith(_UNSPACED) for mark in answer)]
+    found = [answer for answer in answers if not answer.isascii() and matching.unspaced(answer)]
     if not _most(found, answers):
         return ""
     return (
@@ -111,4 +101,4 @@ def _of(found: Sequence[str], answers: Sequence[str]) -> str:
     return f"{len(found):,} of {len(answers):,} answers"
 
 
-_LOOKS: tuple[Callable[[Sequence[str]], str], ...] = (_invisible, _quoted, _marked, _bracketed, _letters, _long, _unspaced)
+_LOOKS: tuple[Callable[[Sequence[str]], str], ...] = (_bracketed, _letters, _long, _unspaced)

@@ -373,8 +373,8 @@ def test_relations_without_templates_can_be_read_as_pairs(tmp_path):
     ("answers", "said"),
     [
         (["[Paris]", "[Rome]"], "2 of 2 answers stand in brackets, such as '[Paris]'"),
-        (['"Paris"', '"Rome"'], "2 of 2 answers stand in quotes, such as '\"Paris\"'. It is left out"),
-        (["Paris.", "Rome."], "2 of 2 answers end with a mark, such as 'Paris.'. It is left out"),
+        (['"Paris"', '"Rome"'], "2 of 2 answers stand in quotes, such as '\"Paris\"'. They are left out"),
+        (["Paris.", "Rome."], "2 of 2 answers end with a mark, such as 'Paris.'. They are left out"),
         (["Par\u00adis", "Rome\u200b"], "2 of 2 answers hold characters that can't be seen (soft hyphen, zero width space)"),
         (["東京", "パリ"], "2 of 2 answers are in a script that is written without spaces"),
         (["x" * 101, "y" * 101], "2 of 2 answers have more than 100 characters"),
