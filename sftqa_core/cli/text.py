@@ -58,6 +58,12 @@ def probe(result: dict[str, Any]) -> str:
     return "\n".join([f"{result['model']} on {result['source']}: {result['facts']:,} facts{rate}", table(("", *labels, "all"), rows)])
 
 
+def complete(result: dict[str, Any]) -> str:
+    """Each prompt, and its completions below it with line breaks as \\n."""
+    told = zip(result["prompts"], result["texts"], strict=True)
+    return "\n".join(line for prompt, texts in told for line in (repr(prompt)[1:-1], *(f"    {text!r}" for text in texts)))
+
+
 def trust(result: dict[str, Any]) -> str:
     """Agreement with the full probe, a line a way of measuring, and a line a budget."""
     if not result["facts"]:
