@@ -64,7 +64,7 @@ class CompleteSettings(Record):
 
     model: str = like(ProbeSettings, "model")
     prompts: tuple[str, ...]
-    samples: int = like(SamplerSettings, "samples", high=100, label="Samples", help="completions a prompt")
+    samples: int = setting(3, low=1, high=100, label="Samples", flag="--samples", help="completions a prompt")
     temperature: float = like(SamplerSettings, "temperature", label="Temperature")
     max_new_tokens: int = like(SamplerSettings, "max_new_tokens", label="New tokens")
     seed: int = like(SamplerSettings, "seed", label="Seed")
