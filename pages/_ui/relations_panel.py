@@ -23,7 +23,7 @@ SAMPLES, NEW_TOKENS = 3, 16  # completions beside a template: enough to see what
 LOOK_S = 1.0  # between two looks at their job
 _LISTED = 5  # faults written out under the templates
 _NO_SUBJECT = "the subject"  # where the file has no facts of a relation
-_NARROW = st.column_config.NumberColumn(width=40)
+_COLUMNS = {"No.": st.column_config.NumberColumn(width=40), "Check": st.column_config.TextColumn(width=90)}
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def edit_relations(own: Mapping[str, OwnRelation], model: str, key: str) -> tupl
     """Draw the editor: the relations that are complete, and the names of those that are not."""
     names = list(own)
     if len(names) > 1:
-        chosen = st.selectbox("Relation", names, key=f"{key}-relation", format_func=lambda name: _counted(_draft(key, name, own[name])))
+        chosen = st.selectbox("Relation", names, key=f"{key}-relation", **KEPT)
     elif names:
         chosen = names[0]
         st.markdown(f"**{literal(chosen)}**")
@@ -75,11 +75,16 @@ def edit_relations(own: Mapping[str, OwnRelation], model: str, key: str) -> tupl
         _form(key, chosen, own[chosen], model)
     made = {name: _draft(key, name, one).relation() for name, one in own.items()}
     complete = {name: relation for name, relation in made.items() if relation is not None}
-    return complete, [name for name in names if name not in complete]
+    left = [name for name in names if name not in complete]
+    if len(names) > 1:
+        st.caption(f"{len(complete):,} of {len(names):,} relations are complete.{_named('Left: ', left)}")
+    return complete, left
 
 
-def _counted(draft: _Draft) -> str:
-    return f"{draft.name} ({len(draft.templates)} of {draft.most})"
+def _named(words: str, names: Sequence[str]) -> str:
+    """Some names behind words, as text; nothing without names."""
+    more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
+    return f" {words}{', '.join(map(literal, names[:_LISTED]))}{more}." if names else ""
 
 
 def _keys(key: str, name: str, one: OwnRelation) -> dict[str, str]:
@@ -165,13 +170,14 @@ def _tried(model: str, filled: Sequence[str], faults: Sequence[Sequence[str]], p
     """Each template filled in, what is wrong with it, and how the model completes it. Looks at the job again while it runs."""
     known = background.completed(model)
     rows: list[dict[str, Any]] = []
+    any_tried = False
     for number, (text, wrong) in enumerate(zip(filled, faults, strict=True), 1):
         texts = () if wrong else known.get(text, ())
-        tried = {f"Completion {at}": " ".join(texts[at - 1].split()) if at <= len(texts) else None for at in range(1, SAMPLES + 1)}
+        any_tried = any_tried or bool(texts)
+        tried = {f"Completion {at}": " ".join(texts[at - 1].split()) if at <= len(texts) else "" for at in range(1, SAMPLES + 1)}
         rows.append({"No.": number, "Statement": text, "Check": " ".join(wrong) or "ok", **tried})
     table = pd.DataFrame(rows)
-    if not table.filter(like="Completion").notna().any(axis=None):
-        table = table[["No.", "Statement", "Check"]]
+    table = table if any_tried else table[["No.", "Statement", "Check"]]
     st.dataframe(
         table, hide_index=True, height=min(38 + 35 * len(rows), 388), column_config={"No.": st.column_config.NumberColumn(width=40)}
     )
@@ -202,8 +208,7 @@ def missing_templates(model: str, source: str) -> None:
     missing = [name for name, one in (resources.own_relations(source) or {}).items() if one.relation is None]
     if not missing:
         return
-    names = ", ".join(map(literal, missing[:_LISTED])) + (f" and {len(missing) - _LISTED:,} more" if len(missing) > _LISTED else "")
-    st.info(f"These facts can't be used yet: there are no templates for {names}.", icon=":material/edit_note:")
+    st.info(f"These facts can't be used yet.{_named('There are no templates for ', missing)}", icon=":material/edit_note:")
     if st.button("Write templates", type="primary", icon=":material/edit_note:"):
         _editor(model, source)
     st.stop()
@@ -223,8 +228,6 @@ def _editor(model: str, source: str) -> None:
         ("Templates that stand in a column of the file move to the file beside it once they are changed. " if columns else "")
         + "Facts of changed relations need a new probe; what was probed before is kept."
     )
-    if unfinished:
-        st.caption(f"Not complete: {', '.join(map(literal, unfinished[:_LISTED]))}{' …' if len(unfinished) > _LISTED else ''}")
     if st.button("Save beside the file", type="primary", disabled=bool(unfinished) or not own, key="own-save"):
         try:
             resources.save_relations(source, changed)

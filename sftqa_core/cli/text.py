@@ -149,8 +149,14 @@ def jobs(result: dict[str, Any]) -> str:
         return f"{result['job']['id']}: {result['job']['state']}{place}"
     if not result["jobs"]:
         return "No jobs. Runs started in the browser are listed here."
-    rows = [(job["id"], job["kind"], job["state"], job["created"], job["result"] or job["error"] or "") for job in result["jobs"]]
+    ends = [job["error"] or (_made(job) if job["state"] == "done" else "") for job in result["jobs"]]
+    rows = [(job["id"], job["kind"], job["state"], job["created"], end) for job, end in zip(result["jobs"], ends, strict=True)]
     return table(("job", "kind", "state", "created", "result"), rows)
+
+
+def _made(job: dict[str, Any]) -> str:
+    """The name of what a job made; texts are counted."""
+    return f"{len(job['settings'].get('prompts') or ()):,} prompts" if job["kind"] == "complete" else job["result"] or ""
 
 
 def pretrain(result: dict[str, Any]) -> str:

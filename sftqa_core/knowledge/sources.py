@@ -152,7 +152,8 @@ def own_relations(name: str, workspace: Workspace | None = None) -> dict[str, Ow
         kept = {relation: OwnRelation(known, ()) for relation, known in beside.items()}
         return kept | {relation: OwnRelation(None, tuple(subjects)) for relation, subjects in missing.items()}
     facts, used = source.facts, {key: one for key, one in source.relations.items() if key in beside or not _is_ours(one)}
-    some = facts[facts["relation"].isin(list(used))].groupby("relation")["subject"].agg(lambda subjects: tuple(subjects[:_SOME]))
+    firsts = facts[facts["relation"].isin(list(used))].groupby("relation").head(_SOME).groupby("relation")["subject"]
+    some = {str(key): tuple(subjects) for key, subjects in firsts}
     own = {key: OwnRelation(beside.get(key, one), some.get(key, ()), key not in beside) for key, one in used.items()}
     return own | {key: OwnRelation(one, ()) for key, one in beside.items() if key not in own}
 

@@ -63,7 +63,7 @@ class CompleteSettings(Record):
     """Texts that a model completes as a probe would, for a person to read: how one's own templates fare."""
 
     model: str = like(ProbeSettings, "model")
-    prompts: tuple[str, ...]
+    prompts: tuple[str, ...] = setting(label="Prompts")
     samples: int = setting(3, low=1, high=100, label="Samples", flag="--samples", help="completions a prompt")
     temperature: float = like(SamplerSettings, "temperature", label="Temperature")
     max_new_tokens: int = like(SamplerSettings, "max_new_tokens", label="New tokens")
