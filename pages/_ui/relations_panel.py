@@ -159,11 +159,17 @@ def _try_button(key: str, model: str, prompts: tuple[str, ...]) -> None:
         return
     left = tuple(text for text in prompts if text not in background.completed(model))
     words = f"{SAMPLES} completions of each statement, drawn as a probe draws them. A background job."
-    if st.button(f"Try with {literal(model)}", icon=":material/play_arrow:", key=key, help=words, disabled=not left):
-        try:
-            background.complete(model, left, SAMPLES, NEW_TOKENS)
-        except SftqaError as error:
-            problem(str(error))
+    about: dict[str, Any] = {"help": words, "disabled": not left, "on_click": _try, "args": (model, left, f"{key}-problem")}
+    st.button(f"Try with {literal(model)}", icon=":material/play_arrow:", key=key, **about)
+    if (trouble := st.session_state.pop(f"{key}-problem", None)) is not None:
+        problem(trouble)
+
+
+def _try(model: str, prompts: tuple[str, ...], place: str) -> None:
+    try:
+        background.complete(model, prompts, SAMPLES, NEW_TOKENS)
+    except SftqaError as error:
+        st.session_state[place] = str(error)
 
 
 def _tried(model: str, filled: Sequence[str], faults: Sequence[Sequence[str]], prompts: tuple[str, ...]) -> None:
@@ -228,11 +234,18 @@ def _editor(model: str, source: str) -> None:
         ("Templates that stand in a column of the file move to the file beside it once they are changed. " if columns else "")
         + "Facts of changed relations need a new probe; what was probed before is kept."
     )
-    if st.button("Save beside the file", type="primary", disabled=bool(unfinished) or not own, key="own-save"):
-        try:
-            resources.save_relations(source, changed)
-        except SftqaError as error:
-            problem(str(error))
-        else:
-            state.toast_later("Saved. Probes and runs use these templates from now on.")
-            st.rerun()
+    about: dict[str, Any] = {"disabled": bool(unfinished) or not own, "on_click": _save, "args": (source, changed)}
+    clicked = st.button("Save beside the file", type="primary", key="own-save", **about)
+    if (trouble := state.kept_problem()) is not None:
+        problem(trouble)
+    elif clicked:
+        st.rerun()
+
+
+def _save(source: str, relations: Mapping[str, Relation]) -> None:
+    try:
+        resources.save_relations(source, relations)
+    except SftqaError as error:
+        state.keep_problem(str(error))
+    else:
+        state.toast_later("Saved. Probes and runs use these templates from now on.")

@@ -142,7 +142,7 @@ def test_other_sources_have_no_templates_to_edit(explorer, waters):
 
 
 def test_the_component_returns_the_relations_that_are_complete(jobs):
-    """For other dialogs: relations without templates in, the text of a file of relations out; texts of a relation that is not shown stay."""
+    """For other dialogs: relations without templates in, a file of relations out; texts of a relation that is not shown stay."""
     from streamlit.testing.v1 import AppTest
 
     def page():
@@ -150,7 +150,7 @@ def test_the_component_returns_the_relations_that_are_complete(jobs):
 
         from pages._ui.relations_panel import templates_editor
 
-        st.session_state["toml"] = templates_editor({"rivers": ["the Rhine"], "lakes": ["Baikal"]}, "stand-in", "new")
+        st.session_state["toml"] = templates_editor({"rivers": ["the Rhine"], "lakes": ["Baikal"]}, "atlas-llama", "new")
 
     app = AppTest.from_function(page, default_timeout=120).run()
     assert not app.exception, app.exception
