@@ -103,11 +103,13 @@ def submit_again(kind: str, settings: dict[str, Any]) -> Job:
     return submit(kind, wanted, expected_s(wanted))
 
 
-def expected_s(settings: TrainSettings | ProbeSettings | StudySettings) -> tuple[float, ...]:
+def expected_s(settings: TrainSettings | ProbeSettings | StudySettings | CompleteSettings) -> tuple[float, ...]:
     """Seconds at best and at worst; nothing where there is no forecast: the job itself tells what is wrong.
 
     Asked for before a button is drawn: a second click may end the script at any call of Streamlit's, and a cached one is such a call.
     """
+    if isinstance(settings, CompleteSettings):  # seconds
+        return ()
     try:
         cost = resources.forecast(settings, stamp())
     except SftqaError:

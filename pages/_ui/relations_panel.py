@@ -215,6 +215,8 @@ def missing_templates(model: str, source: str) -> None:
     if not missing:
         return
     st.info(f"These facts can't be used yet.{_named('There are no templates for ', missing)}", icon=":material/edit_note:")
+    if (trouble := state.kept_problem()) is not None:
+        problem(trouble)
     if st.button("Write templates", type="primary", icon=":material/edit_note:"):
         _editor(model, source)
     st.stop()

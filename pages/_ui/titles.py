@@ -162,7 +162,8 @@ def job_title(job: Job) -> str:
     if job.kind == "fetch":
         return f"Download {s.get('model')}"
     if job.kind == "complete":
-        return f"Complete {len(s.get('prompts') or ())} prompts with {s.get('model')}{more}"
+        prompts = len(s.get("prompts") or ())
+        return f"Complete {prompts} prompt{'' if prompts == 1 else 's'} with {s.get('model')}{more}"
     return f"{job.kind.capitalize()} {s.get('name', '')}".strip() + more
 
 

@@ -156,7 +156,8 @@ def jobs(result: dict[str, Any]) -> str:
 
 def _made(job: dict[str, Any]) -> str:
     """The name of what a job made; texts are counted."""
-    return f"{len(job['settings'].get('prompts') or ()):,} prompts" if job["kind"] == "complete" else job["result"] or ""
+    prompts = len(job["settings"].get("prompts") or ())
+    return f"{prompts:,} prompt{'' if prompts == 1 else 's'}" if job["kind"] == "complete" else job["result"] or ""
 
 
 def pretrain(result: dict[str, Any]) -> str:

@@ -102,6 +102,17 @@ def test_a_model_completes_the_good_templates(explorer, waters, executor: FakeEx
     assert executor.jobs()[0].settings["prompts"] == ["The mouth of the Rhine is in"]
 
 
+def test_relations_that_the_file_refuses_are_told(explorer, waters, executor):
+    """What only shows when the file is opened with them is the file's own message, and nothing is written."""
+    app = opened(explorer, waters, "Write templates")
+    field(app, "text_input", "Question").set_value("{question}")
+    typed(app, "The answer to {question} is")
+    press(app, "Save beside the file")
+    assert "relation rivers has no question form with" in app.error[0].value
+    assert not waters.with_name("waters.relations.toml").exists()
+    assert not app.toast
+
+
 def test_what_a_job_could_not_do_is_told(explorer, waters, executor):
     """The job's own sentence stands under the table."""
     app = opened(explorer, waters, "Write templates")
