@@ -181,9 +181,9 @@ def _tried(model: str, filled: Sequence[str], faults: Sequence[Sequence[str]], p
         texts = () if wrong else known.get(text, ())
         any_tried = any_tried or bool(texts)
         tried = {f"Completion {at}": " ".join(texts[at - 1].split()) if at <= len(texts) else "" for at in range(1, SAMPLES + 1)}
-        rows.append({"No.": number, "Statement": text, "Check": " ".join(wrong) or "ok", **tried})
+        rows.append({"No.": number, "Check": " ".join(wrong) or "ok", "Statement": text, **tried})
     table = pd.DataFrame(rows)
-    table = table if any_tried else table[["No.", "Statement", "Check"]]
+    table = table if any_tried else table[["No.", "Check", "Statement"]]
     st.dataframe(
         table, hide_index=True, height=min(38 + 35 * len(rows), 388), column_config={"No.": st.column_config.NumberColumn(width=40)}
     )
