@@ -6,6 +6,7 @@ from pages._ui import background, memory_panels, panels, pickers, resources, sta
 from pages._ui.alias_panel import alias_button
 from pages._ui.job_panel import job_panel
 from pages._ui.probe_panel import is_second, probe_button
+from pages._ui.relations_panel import missing_templates, templates_button
 from pages._ui.trust_panel import trust_panel
 from pages._ui.upload_panel import upload_button
 from pages._ui.wording import NOTE_HELP, literal
@@ -28,6 +29,7 @@ with panels.errors_shown():
     scheme = pickers.pick_scheme(fifth, sixth)
 
 with panels.errors_shown():
+    missing_templates(model, source)
     stamp = background.stamp()
     profile = resources.profile(model, source, split, domain, scheme)
 
@@ -36,6 +38,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
     st.markdown(f"**{profile.probed:,} of {profile.facts:,} facts {measured}**")
     probe_button(model, source, split, domain, scheme, profile.facts - profile.probed)
     upload_button(model)
+    templates_button(model, source)
     alias_button()
     panels.glossary(TrainSettings(model, scheme=scheme), 21 * scheme.sampling.samples)
     state.show_toast()

@@ -1,7 +1,8 @@
 """Background jobs for the pages: how they are submitted and what pages say about them. The rest is `current_executor`'s own."""
 
 import contextlib
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import streamlit as st
@@ -11,7 +12,9 @@ from pages._ui.titles import JOB_SETTINGS, job_title
 from sftqa_core.errors import NotFound, SettingsError, SftqaError
 from sftqa_core.jobs import current_executor
 from sftqa_core.jsonrecord import fingerprint
-from sftqa_core.records import ACTIVE, OVER, FetchSettings, Job, ProbeSettings, StudySettings, TrainSettings
+from sftqa_core.records import ACTIVE, OVER, CompleteSettings, FetchSettings, Job, ProbeSettings, StudySettings, TrainSettings
+
+_LATEST = 20  # jobs whose completions are shown
 
 
 def studies() -> list[Any]:
@@ -52,7 +55,9 @@ def state_warning() -> str | None:
     return f"The queue is on a network disk ({kind}). Set SFTQA_STATE to a folder on this machine's own disk." if kind else None
 
 
-def submit(kind: str, settings: TrainSettings | ProbeSettings | StudySettings | FetchSettings, expected_s: Sequence[float] = ()) -> Job:
+def submit(
+    kind: str, settings: TrainSettings | ProbeSettings | StudySettings | FetchSettings | CompleteSettings, expected_s: Sequence[float] = ()
+) -> Job:
     """Queue the work once: a second click, or the same click in another tab, gets the job that the first one made.
 
     The key names the settings and the last finished job that had them, so the same work can be asked for again later.
@@ -67,17 +72,44 @@ def fetch(name: str) -> Job:
     return submit("fetch", FetchSettings(name))
 
 
+def complete(model: str, prompts: tuple[str, ...], samples: int, new_tokens: int) -> Job:
+    """Queue some completions of these prompts. Raises `SettingsError` for prompts that can't be used."""
+    return submit("complete", CompleteSettings(model, prompts, samples, max_new_tokens=new_tokens))
+
+
+def completed(model: str) -> dict[str, tuple[str, ...]]:
+    """Prompts that this model completed lately -> their completions: what the latest jobs hold."""
+    known: dict[str, tuple[str, ...]] = {}
+    for job in reversed(current_executor().jobs(_LATEST, kind="complete", states=("done",))):
+        with contextlib.suppress(ValueError, TypeError, SettingsError):  # of another version, or damaged
+            wanted = CompleteSettings.from_dict(job.settings)
+            if wanted.model == model:
+                texts = [tuple(map(str, some)) for some in json.loads(job.result or "[]")]
+                known |= dict(zip(wanted.prompts, texts, strict=True))
+    return known
+
+
+def completing(model: str, prompts: Collection[str]) -> Job | None:
+    """The latest job that completes, or was to complete, any of these prompts with this model."""
+    for job in current_executor().jobs(_LATEST, kind="complete"):
+        if job.settings.get("model") == model and not set(prompts).isdisjoint(job.settings.get("prompts") or ()):
+            return job
+    return None
+
+
 def submit_again(kind: str, settings: dict[str, Any]) -> Job:
     """Queue settings that were taken from a job. Raises `SftqaError` when they can't be used."""
     wanted = JOB_SETTINGS[kind].from_dict(settings)
     return submit(kind, wanted, expected_s(wanted))
 
 
-def expected_s(settings: TrainSettings | ProbeSettings | StudySettings) -> tuple[float, ...]:
+def expected_s(settings: TrainSettings | ProbeSettings | StudySettings | CompleteSettings) -> tuple[float, ...]:
     """Seconds at best and at worst; nothing where there is no forecast: the job itself tells what is wrong.
 
     Asked for before a button is drawn: a second click may end the script at any call of Streamlit's, and a cached one is such a call.
     """
+    if isinstance(settings, CompleteSettings):  # seconds
+        return ()
     try:
         cost = resources.forecast(settings, stamp())
     except SftqaError:

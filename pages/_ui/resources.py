@@ -261,6 +261,29 @@ def add_upload(name: str, content: bytes, query: str = "", templates: str = "") 
     return workflows.add_upload(name, content, query, templates)
 
 
+def own_relations(source: str) -> Any:
+    """The relations of one's own in a file of facts, with some subjects of each; None for a source that can't have any."""
+    from sftqa_core.knowledge.sources import own_file, source_stamp
+
+    return _own_relations(source, str(source_stamp(source))) if own_file(source) else None
+
+
+@st.cache_data(show_spinner="Reading the file…", max_entries=8)
+def _own_relations(source: str, stamp: str) -> Any:
+    from sftqa_core import workflows
+
+    return workflows.own_relations(source)
+
+
+def save_relations(source: str, relations: Any) -> None:
+    """Put relations beside a file of facts; what was computed with others is computed again."""
+    from sftqa_core import workflows
+
+    workflows.save_relations(source, relations)
+    for computed in (trust, completions, forecast, preflight):
+        computed.clear()
+
+
 def split_counts(source: str) -> dict[str, int]:
     """Facts of a source in each split."""
     from sftqa_core import workflows
@@ -321,6 +344,18 @@ def prompt_preview(model: str, form: PromptFormat) -> tuple[str, str]:
     from sftqa_core import workflows
 
     return workflows.prompt_preview(model, form)
+
+
+def why_not_here(model: str) -> str:
+    """Why a model can't be loaded now, in a sentence; empty where it can. Downloads nothing."""
+    from sftqa_core.errors import SftqaError
+    from sftqa_core.models.catalogue import find_model
+
+    try:
+        card = next((card for card in models() if card.name == model), None) or find_model(model)
+    except SftqaError as error:
+        return str(error)
+    return "" if card.available else f"{model} is not on this machine yet. Download it first; then templates can be tried with it."
 
 
 @lru_cache(maxsize=1)

@@ -13,6 +13,7 @@ from sftqa_core.records import (
     PROMPTS,
     SCHEMES,
     STUDIES,
+    CompleteSettings,
     Job,
     LevelScheme,
     PretrainSettings,
@@ -24,8 +25,26 @@ from sftqa_core.records import (
 from sftqa_core.records.schemes import SCHEME_NAMES
 
 PROMPT_NAMES = {"qa": "The paper's prompt", "plain": "Question/Answer prompt", "chat": "Model's chat template", "own": "Custom prompt"}
-JOB_SETTINGS = {"train": TrainSettings, "probe": ProbeSettings, "pretrain": PretrainSettings, "study": StudySettings}
-_ALWAYS_SAID = ("model", "source", "n", "split", "name", "kind", "models", "seeds", "sizes")  # by the titles themselves
+JOB_SETTINGS = {
+    "train": TrainSettings,
+    "probe": ProbeSettings,
+    "pretrain": PretrainSettings,
+    "study": StudySettings,
+    "complete": CompleteSettings,
+}
+_ALWAYS_SAID = (
+    "model",
+    "source",
+    "n",
+    "split",
+    "name",
+    "kind",
+    "models",
+    "seeds",
+    "sizes",
+    "prompts",
+    "samples",
+)  # by the titles themselves
 
 
 def prompt_kind(form: PromptFormat) -> str:
@@ -142,6 +161,9 @@ def job_title(job: Job) -> str:
         return f"Pre-train {s.get('name')} on {source_name(str(s.get('source')))}{more}"
     if job.kind == "fetch":
         return f"Download {s.get('model')}"
+    if job.kind == "complete":
+        prompts = len(s.get("prompts") or ())
+        return f"Complete {prompts} prompt{'' if prompts == 1 else 's'} with {s.get('model')}{more}"
     return f"{job.kind.capitalize()} {s.get('name', '')}".strip() + more
 
 

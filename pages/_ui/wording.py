@@ -13,6 +13,7 @@ PHASES = {  # a phase as a job reports it -> as a page shows it
     "pre-training": "pre-training",
     "study": "runs of the study",
     "download": "downloading",
+    "complete": "completing prompts",
 }
 STEPS = {  # a job's kind -> its phases, in order
     "train": ("probe", "answers: before", "answers: few_shot", "train", "answers: after"),

@@ -25,7 +25,7 @@ from sftqa_core.models.hub.fetch import has_token
 from sftqa_core.planning.fit import gigabytes
 from sftqa_core.planning.offers import WORKS
 from sftqa_core.planning.preflight import disk_check
-from sftqa_core.records import MOVES, FetchSettings, ProbeSettings, TrainSettings
+from sftqa_core.records import MOVES, CompleteSettings, FetchSettings, ProbeSettings, TrainSettings
 from sftqa_core.workspace import Workspace, network_disk
 
 # package -> (what needs it, may be missing)
@@ -149,6 +149,13 @@ def probe(options: Namespace) -> dict[str, Any]:
     _tell_cost(settings)
     with leased(settings, "probe"):
         return workflows.probe(settings, Console()).to_dict()
+
+
+def complete(options: Namespace) -> dict[str, Any]:
+    """`sftqa complete PROMPT ...`: how a model goes on."""
+    settings = CompleteSettings(**arguments.given(options, CompleteSettings) | {"prompts": tuple(options.prompts)})
+    with leased(settings, "complete"):
+        return workflows.complete(settings, Console()).to_dict()
 
 
 def trust(options: Namespace) -> dict[str, Any]:

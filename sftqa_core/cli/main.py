@@ -56,6 +56,7 @@ COMMANDS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any
     "facts": (commands.facts, text.facts),
     "models": (commands.models, commands.models_text),
     "probe": (commands.probe, text.probe),
+    "complete": (commands.complete, text.complete),
     "trust": (commands.trust, text.trust),
     "train": (commands.train, text.run),
     "preflight": (commands.preflight, commands.preflight_text),

@@ -58,6 +58,12 @@ def probe(result: dict[str, Any]) -> str:
     return "\n".join([f"{result['model']} on {result['source']}: {result['facts']:,} facts{rate}", table(("", *labels, "all"), rows)])
 
 
+def complete(result: dict[str, Any]) -> str:
+    """Each prompt, and its completions below it with line breaks as \\n."""
+    told = zip(result["prompts"], result["texts"], strict=True)
+    return "\n".join(line for prompt, texts in told for line in (repr(prompt)[1:-1], *(f"    {text!r}" for text in texts)))
+
+
 def trust(result: dict[str, Any]) -> str:
     """Agreement with the full probe, a line a way of measuring, and a line a budget."""
     if not result["facts"]:
@@ -143,8 +149,15 @@ def jobs(result: dict[str, Any]) -> str:
         return f"{result['job']['id']}: {result['job']['state']}{place}"
     if not result["jobs"]:
         return "No jobs. Runs started in the browser are listed here."
-    rows = [(job["id"], job["kind"], job["state"], job["created"], job["result"] or job["error"] or "") for job in result["jobs"]]
+    ends = [job["error"] or (_made(job) if job["state"] == "done" else "") for job in result["jobs"]]
+    rows = [(job["id"], job["kind"], job["state"], job["created"], end) for job, end in zip(result["jobs"], ends, strict=True)]
     return table(("job", "kind", "state", "created", "result"), rows)
+
+
+def _made(job: dict[str, Any]) -> str:
+    """The name of what a job made; texts are counted."""
+    prompts = len(job["settings"].get("prompts") or ())
+    return f"{prompts:,} prompt{'' if prompts == 1 else 's'}" if job["kind"] == "complete" else job["result"] or ""
 
 
 def pretrain(result: dict[str, Any]) -> str:

@@ -10,17 +10,19 @@ of one, and becomes a million Python texts only if it is short enough for a fact
 """
 
 import contextlib
+import tempfile
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from sftqa_core.artifacts import write_bytes
 from sftqa_core.errors import FactsError, SettingsError, first_line
 from sftqa_core.jsonrecord import in_plain_words, listed, shown
 from sftqa_core.knowledge import facts, json_files, layouts, spreadsheet, values
-from sftqa_core.knowledge.relations import Relation
+from sftqa_core.knowledge.relations import MOST_DOTS, Relation, relations_toml
 from sftqa_core.knowledge.rows import MAX_ROWS, Cells, preview, refuse, refuse_many_rows, source_from_cells
 from sftqa_core.records import SourcePreview
 
@@ -35,15 +37,17 @@ _MARK_NAMES = {",": "a comma", ";": "a semicolon", "|": "a bar"}
 _KINDS = ("BYTE_ARRAY", "BOOLEAN", "INT32", "INT64", "FLOAT", "DOUBLE")
 
 
-def load_own(path: Path, name: str | None = None, query: str = "") -> facts.FactSource:
+def load_own(path: Path, name: str | None = None, query: str = "", relations: Mapping[str, Relation] | None = None) -> facts.FactSource:
     """The facts in a file, in `name` (default: the path), its columns named by `query` (see layouts.py) where their names don't tell.
+    `relations`: in place of those that stand beside it.
 
     Raises `FactsError` with every problem by row and column. A fact's id holds the file's name without its folder, so a file can be
     moved and keeps its results.
     """
     mapping, options = layouts.read_query(query)
     with errors_told(path):
-        return source_from_cells(cells_of(path, mapping), name or str(path), brought(path), mapping, options.get("read", ""))
+        own = brought(path) if relations is None else relations
+        return source_from_cells(cells_of(path, mapping), name or str(path), own, mapping, options.get("read", ""))
 
 
 def preview_own(path: Path, name: str | None = None, query: str = "") -> SourcePreview:
@@ -111,10 +115,31 @@ def read_relations(path: Path) -> dict[str, Relation]:
     return relations
 
 
+def write_relations(path: Path, relations: Mapping[str, Relation]) -> None:
+    """Put relations beside a file of facts, in place of those that stand there; none: the file of relations goes.
+
+    Raises `FactsError` for relations that `read_relations` would refuse, or where nothing can be written: then nothing has changed.
+    """
+    place = sidecar(path)
+    if not relations:
+        with errors_told(place):
+            place.unlink(missing_ok=True)
+        return
+    content = relations_toml(relations).encode()
+    with tempfile.TemporaryDirectory(prefix="sftqa-relations-") as folder:
+        trial = Path(folder) / place.name
+        trial.write_bytes(content)
+        read_relations(trial)
+    try:
+        write_bytes(place, content)
+    except OSError as error:
+        raise FactsError(f"{place.name} can't be written in {place.parent}: {error.strerror or error}.") from error
+
+
 def _toml(text: str, name: str) -> dict[str, Any]:
     dots = max((line.partition("=")[0].count(".") for line in text.splitlines()), default=0)
     try:
-        if dots > 50:  # tomllib takes the square of their number
+        if dots > MOST_DOTS:
             raise ValueError("it holds a name with many dots")
         return in_plain_words(tomllib.loads, text)
     except ValueError as error:

@@ -7,10 +7,11 @@ A template is a statement prefix with one placeholder, {subject} or (for questio
 where the object follows. The functions below check templates and decide when two of them are the same construction.
 """
 
+import json
 import re
 import tomllib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
@@ -23,6 +24,7 @@ PLACEHOLDERS = ("{subject}", "{question}")
 TEMPLATES = 21  # N_map of METHOD section 1
 MAX_TEMPLATES = 200
 MAX_NAME = 200  # characters of an id
+MOST_DOTS = 50  # before the = of a line of TOML: tomllib takes the square of their number
 CONSTRUCTIONS = 15  # of the 21, how many must be constructions of their own
 
 _DATA = Path(__file__).with_name("relations.toml")
@@ -108,19 +110,12 @@ def relation_problems(relation: Relation, templates: int | None = None) -> list[
     if relation.domain not in DOMAINS:
         problems.append(f"Relation {name}: domain must be one of {', '.join(DOMAINS)}, got {shown(relation.domain)}.")
     problems += [f"Relation {name}, question: {fault}" for fault in text_problems(relation.question)]
-    first: dict[tuple[str, ...], int] = {}
-    repeats = []
     for number, template in enumerate(relation.templates, start=1):
-        faults = text_problems(template) + ending_problems(template)
-        seen, wanted = placeholders(template), placeholders(relation.question)
-        if len(seen) == 1 and len(wanted) == 1 and seen != wanted:
-            faults.append(f"has {seen[0]}, but the relation's question has {wanted[0]}.")
-        faults += article_problems(template) if templates is not None else []
+        faults = template_problems(template, relation.question) + (article_problems(template) if templates is not None else [])
         problems += [f"Relation {name}, template {number}: {fault}" for fault in faults]
-        earlier = first.setdefault(tuple(words(template)), number)
-        if earlier != number:
-            repeats.append(f"Relation {name}: templates {earlier} and {number} have the same words: {shown(template)}.")
-    problems += repeats
+    for number, earlier in repeated(relation.templates).items():
+        again = shown(relation.templates[number - 1])
+        problems.append(f"Relation {name}: templates {earlier} and {number} have the same words: {again}.")
     if templates is None:
         return problems if relation.templates else [*problems, f"Relation {name} needs at least one template."]
     if len(relation.templates) != templates:
@@ -129,6 +124,51 @@ def relation_problems(relation: Relation, templates: int | None = None) -> list[
     if distinct < CONSTRUCTIONS:
         problems.append(f"Relation {name} must have {CONSTRUCTIONS} distinct constructions among its templates, got {distinct}.")
     return problems
+
+
+def template_faults(question: str, templates: Sequence[str], most: int = TEMPLATES) -> list[list[str]]:
+    """What is wrong with each of a relation's templates, while it is being written: clauses, none for a good one.
+
+    The rules are those that refuse a `Relation`; and templates behind the first `most` are too many, as the paper asks 21.
+    """
+    faults = [template_problems(template, question) for template in templates]
+    for number, earlier in repeated(templates).items():
+        faults[number - 1].append(f"has the same words as template {earlier}.")
+    for found in faults[most:]:
+        found.append(f"is one too many: {most} are used at most.")
+    return faults
+
+
+def template_problems(template: str, question: str) -> list[str]:
+    """Faults of one template beside its relation's question form, as clauses that follow a name and a colon."""
+    faults = text_problems(template) + ending_problems(template)
+    seen, wanted = placeholders(template), placeholders(question)
+    if len(seen) == 1 and len(wanted) == 1 and seen != wanted:
+        faults.append(f"has {seen[0]}, but the relation's question has {wanted[0]}.")
+    return faults
+
+
+def repeated(templates: Sequence[str]) -> dict[int, int]:
+    """The number of each template that has the words of an earlier one, and the earlier one's; numbers count from 1."""
+    first: dict[tuple[str, ...], int] = {}
+    earlier = {number: first.setdefault(tuple(words(template)), number) for number, template in enumerate(templates, start=1)}
+    return {number: same for number, same in earlier.items() if same != number}
+
+
+def relations_toml(relations: Mapping[str, Relation]) -> str:
+    """Relations by id as a TOML file laid out as relations.toml, which `files.read_relations` reads back the same."""
+    lines = []
+    for name, relation in relations.items():
+        lines += [f"[{_quoted(name)}]"]
+        lines += [f"{field} = {_quoted(getattr(relation, field))}" for field in ("label", "domain", "question")]
+        lines += ["templates = [", *(f"    {_quoted(template)}," for template in relation.templates), "]", ""]
+    return "\n".join(lines)
+
+
+def _quoted(text: str) -> str:
+    """A text as TOML writes it: as JSON does, but for the last of the control characters."""
+    written = json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return written if text.count(".") <= MOST_DOTS else written.replace(".", "\\u002e")
 
 
 def fill(template: str, **values: str) -> str:

@@ -20,6 +20,8 @@ import gc
 import io
 import os
 import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -29,8 +31,8 @@ from sftqa_core.errors import FactsError, OtherVersion, SftqaError
 from sftqa_core.jsonrecord import fingerprint, shown
 from sftqa_core.knowledge import archives, atlas, entity_questions, hub_datasets
 from sftqa_core.knowledge.facts import FactSource, read_facts, write_facts
-from sftqa_core.knowledge.files import READERS, load_own, preview_own, sidecar
-from sftqa_core.knowledge.relations import Relation, builtin_relations
+from sftqa_core.knowledge.files import READERS, brought, load_own, preview_own, sidecar, write_relations
+from sftqa_core.knowledge.relations import Relation, builtin_relations, generic_relation
 from sftqa_core.progress import Reporter
 from sftqa_core.records import SourcePreview, SourceReport
 from sftqa_core.workspace import Workspace, typed_path
@@ -44,6 +46,7 @@ _FILES = f"{', '.join(ENDINGS)}, EntityQuestions folder, saved dataset"
 KNOWN = f"Sources are {atlas.NAME}, {ENTITY_QUESTIONS}, a path ({_FILES}) or {hub_datasets.PREFIX}owner/name."
 _MOST_FILES = 5_000
 _LONGEST_QUERY = 4_000  # characters
+_SOME = 3  # subjects that stand for a relation's facts
 _KEPT = 4  # sources held in memory; the largest takes about 200 MB
 _opened: dict[tuple[object, ...], FactSource] = {}
 _lock = threading.RLock()
@@ -114,6 +117,68 @@ def _query_beside(path: Path) -> str:
 
 def _beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.columns")
+
+
+@dataclass(frozen=True)
+class OwnRelation:
+    """A relation that a file brings along, with some subjects of its facts."""
+
+    relation: Relation | None  # None: it has no templates yet
+    subjects: tuple[str, ...]
+    column: bool = False  # its templates stand in a column of the file, so far
+
+
+def own_file(name: str) -> Path | None:
+    """The file behind a source that may have relations of its own beside it: a single file of facts. None for any other source."""
+    if atlas.is_atlas(name) or name == ENTITY_QUESTIONS or name.startswith(hub_datasets.PREFIX):
+        return None
+    path, _, kind = _path_and_query(name)
+    return path if kind == "file" and path.suffix.casefold() in READERS else None
+
+
+def own_relations(name: str, workspace: Workspace | None = None) -> dict[str, OwnRelation]:
+    """The relations of one's own in a file of facts: those that stand beside it, those of a column, and new ones without templates.
+
+    Raises `FactsError` for a source that is no file of facts, and for a file that can't be read for another reason than missing templates.
+    """
+    path = _require_own_file(name)
+    beside = brought(path)
+    try:
+        source = open_source(name, workspace)
+    except FactsError:
+        missing = preview(name).new_relations
+        if not missing:
+            raise
+        kept = {relation: OwnRelation(known, ()) for relation, known in beside.items()}
+        return kept | {relation: OwnRelation(None, tuple(subjects)) for relation, subjects in missing.items()}
+    facts, used = source.facts, {key: one for key, one in source.relations.items() if key in beside or not _is_ours(one)}
+    firsts = facts[facts["relation"].isin(list(used))].groupby("relation").head(_SOME).groupby("relation")["subject"]
+    some = {str(key): tuple(subjects) for key, subjects in firsts}
+    own = {key: OwnRelation(beside.get(key, one), some.get(key, ()), key not in beside) for key, one in used.items()}
+    return own | {key: OwnRelation(one, ()) for key, one in beside.items() if key not in own}
+
+
+def _is_ours(relation: Relation) -> bool:
+    """Whether its templates are the program's: of a built-in relation, or of question-answer pairs."""
+    return relation.templates in {known.templates for known in (*builtin_relations().values(), generic_relation(relation.id))}
+
+
+def save_relations(name: str, relations: Mapping[str, Relation], workspace: Workspace | None = None) -> FactSource:
+    """Put these relations beside a file of facts, in place of those that stand there; the source with them.
+
+    The file is opened with them first, so relations that it can't be read with change nothing. Raises `FactsError`.
+    """
+    path = _require_own_file(name)
+    load_own(path, name, _path_and_query(name)[1], relations)
+    write_relations(path, relations)
+    return open_source(name, workspace)
+
+
+def _require_own_file(name: str) -> Path:
+    path = own_file(name)
+    if path is None:
+        raise FactsError(f"{shown(name)} has no relations of its own: only a file of facts ({', '.join(READERS)}) brings any along.")
+    return path
 
 
 def entity_questions_path(workspace: Workspace | None = None) -> Path | None:

@@ -7,7 +7,7 @@ evaluation/predictions.py.
 
 from sftqa_core.records.job import ACTIVE, DEVICELESS, KEPT, MOVES, OVER, Job, Resources
 from sftqa_core.records.making import CorpusSettings, PretrainSettings
-from sftqa_core.records.probes import DOMAIN_NAMES, DOMAINS, SPLITS, ProbeSettings
+from sftqa_core.records.probes import DOMAIN_NAMES, DOMAINS, SPLITS, Completed, CompleteSettings, ProbeSettings
 from sftqa_core.records.reports import Agreement, Check, CrossTable, FetchSettings, ModelCard, Preflight, SourcePreview, SourceReport
 from sftqa_core.records.schemes import METHODS, PAPER, SCHEME_HELP, SCHEMES, SLICK, LevelScheme, SamplerSettings, read_cutoffs, with_cutoffs
 from sftqa_core.records.studying import STUDIES, Finding, StudyReport, StudySettings

@@ -39,14 +39,14 @@ class Job(Record):
     """One row of the queue. Progress and log are files in `folder`, not here."""
 
     id: str
-    kind: str  # probe, train, study, pretrain or fetch
+    kind: str  # probe, train, study, pretrain, fetch or complete
     settings: dict[str, Any]  # the settings record as JSON, frozen at submission
     state: str  # queued, running, stopping, done, failed or cancelled
     created: str  # ISO 8601, UTC
     started: str | None = None
     finished: str | None = None
     folder: str = ""
-    result: str | None = None  # run id, artefact or model name
+    result: str | None = None  # run id, artefact or model name; of prompts to complete the texts themselves, as JSON
     error: str | None = None  # one sentence for people
     turn: int = 1  # how often it was put into the queue: a page that shows an earlier turn must not cancel this one
     gpus: int = 0  # how many it asks for; 0: the processor

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from sftqa_core.jsonrecord import Keys, Record, setting
-from sftqa_core.records.schemes import LevelScheme
+from sftqa_core.jsonrecord import Keys, Record, like, setting
+from sftqa_core.records.schemes import LevelScheme, SamplerSettings
 
 SPLITS = ("train", "dev", "test")
 DOMAIN_NAMES = {"in": "in-domain", "out": "out-of-domain"}
@@ -11,6 +11,8 @@ DOMAINS = tuple(DOMAIN_NAMES)
 QUANTIZATIONS = {"none": "as the device has them", "nf4": "in 4 bits (NF4)"}  # a model's weights (models/quantising.py) -> their name
 MATCHES = {"tokens": "whole words", "substring": "any part of the text"}
 MOST_GPUS = 64  # of one machine
+MOST_PROMPTS = 500  # that one wants to read
+MOST_CHARACTERS = 10_000  # of such a prompt
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,39 @@ class ProbeSettings(Record):
 
     def problems(self) -> list[str]:
         return quantization_problems(self.quantization, self.gpus)
+
+
+@dataclass(frozen=True)
+class CompleteSettings(Record):
+    """Texts that a model completes as a probe would, for a person to read: how one's own templates fare."""
+
+    model: str = like(ProbeSettings, "model")
+    prompts: tuple[str, ...] = setting(label="Prompts")
+    samples: int = setting(3, low=1, high=100, label="Samples", flag="--samples", help="completions a prompt")
+    temperature: float = like(SamplerSettings, "temperature", label="Temperature")
+    max_new_tokens: int = like(SamplerSettings, "max_new_tokens", label="New tokens")
+    seed: int = like(SamplerSettings, "seed", label="Seed")
+    device: str = like(ProbeSettings, "device")
+
+    def problems(self) -> list[str]:
+        if not 0 < len(self.prompts) <= MOST_PROMPTS:
+            return [f"prompts must be 1 to {MOST_PROMPTS} texts, got {len(self.prompts):,}."]
+        sizes = [(number, len(text)) for number, text in enumerate(self.prompts, 1) if not text.strip() or len(text) > MOST_CHARACTERS]
+        return [f"prompt {number} must have 1 to {MOST_CHARACTERS:,} characters, got {size:,}." for number, size in sizes]
+
+    @property
+    def sampling(self) -> SamplerSettings:
+        """How the completions are drawn."""
+        return SamplerSettings(self.samples, self.temperature, self.max_new_tokens, self.seed)
+
+
+@dataclass(frozen=True)
+class Completed(Record):
+    """What `sftqa complete --json` prints."""
+
+    model: str
+    prompts: tuple[str, ...]
+    texts: tuple[tuple[str, ...], ...]  # the completions of each prompt, as many as there are samples
 
 
 def quantization_problems(quantization: str, gpus: int) -> list[str]:

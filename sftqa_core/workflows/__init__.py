@@ -19,6 +19,7 @@ from sftqa_core.workflows.reading import (
     default_learning_rate,
     download,
     facts,
+    own_relations,
     preview,
     preview_upload,
     prompt_preview,
@@ -27,6 +28,7 @@ from sftqa_core.workflows.reading import (
     run_part,
     run_rule,
     save_aliases,
+    save_relations,
     source_notes,
     trust,
     unmade_recipes,
@@ -34,4 +36,4 @@ from sftqa_core.workflows.reading import (
 )
 from sftqa_core.workflows.study_reports import KnownStudy, more_seeds, published, studies, study, study_name, study_report
 from sftqa_core.workflows.upkeep import unreadable_results
-from sftqa_core.workflows.work import export, fetch, preload, pretrain, probe, run_job, select, train
+from sftqa_core.workflows.work import complete, export, fetch, preload, pretrain, probe, run_job, select, train

@@ -12,7 +12,7 @@ import math
 import re
 import tempfile
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,6 +112,16 @@ def _file_name(name: str) -> str:
     if not stem or _DEVICE.fullmatch(stem.partition(".")[0]):
         stem = f"facts-{stem}" if stem else "facts"
     return f"{stem}.{suffix[:_LONGEST_SUFFIX]}" if suffix else stem
+
+
+def own_relations(source: str) -> dict[str, sources.OwnRelation] | None:
+    """The relations of one's own in a file of facts; None for a source that can't have any. Raises `FactsError`."""
+    return sources.own_relations(source) if sources.own_file(source) else None
+
+
+def save_relations(source: str, own: Mapping[str, relations.Relation]) -> records.SourceReport:
+    """Put relations beside a file of facts, and say what it holds with them. Raises `FactsError`, and then nothing has changed."""
+    return sources.save_relations(source, own).report
 
 
 def alias_rows() -> list[dict[str, str]]:

@@ -4,6 +4,7 @@ Torch is imported when work starts, not before; fetching takes no device and nev
 """
 
 import importlib
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,8 +21,17 @@ from sftqa_core.models.catalogue import base_card, find_model, refuse_other_reci
 from sftqa_core.models.hub.fetch import download
 from sftqa_core.models.hub.hub_cache import hub_name
 from sftqa_core.planning.preflight import preflight, tell
-from sftqa_core.progress import Reporter, Silent
-from sftqa_core.records import FetchSettings, ModelCard, PretrainSettings, ProbeSettings, StudySettings, TrainSettings
+from sftqa_core.progress import Phase, Reporter, Silent
+from sftqa_core.records import (
+    Completed,
+    CompleteSettings,
+    FetchSettings,
+    ModelCard,
+    PretrainSettings,
+    ProbeSettings,
+    StudySettings,
+    TrainSettings,
+)
 from sftqa_core.training import exporting, runs
 from sftqa_core.workflows.study_reports import study
 from sftqa_core.workspace import Workspace
@@ -29,6 +39,7 @@ from sftqa_core.workspace import Workspace
 # Importing these takes seconds, and brings torch, transformers and peft.
 HEAVY = (
     "sftqa_core.models.loading",
+    "sftqa_core.engine.completing",
     "sftqa_core.memory.probing",
     "sftqa_core.training.trainer",
     "sftqa_core.workflows.study_runs",
@@ -70,6 +81,20 @@ def probe(settings: ProbeSettings, reporter: Reporter | None = None) -> ProbeRes
         prober.rate,
         str(prober.folder),
     )
+
+
+def complete(settings: CompleteSettings, reporter: Reporter | None = None) -> Completed:
+    """Some completions of each prompt, drawn as a probe draws them; nothing is stored.
+
+    Raises what `load_model` does, `SettingsError` for a prompt that does not fit the context window, `OutOfMemory`.
+    """
+    from sftqa_core.engine import completing
+    from sftqa_core.models.loading import load_model
+
+    reporter = reporter or Silent()
+    loaded = load_model(find_model(settings.model), settings.device, reporter=reporter)
+    phase = Phase(reporter, "complete", len(set(settings.prompts)), "prompts")
+    return Completed(settings.model, settings.prompts, tuple(completing.complete(loaded, settings.prompts, settings.sampling, phase)))
 
 
 def train(settings: TrainSettings, reporter: Reporter | None = None, token: str | None = None) -> records.RunSummary:
@@ -162,6 +187,7 @@ def run_job(kind: str, settings: dict[str, Any], reporter: Reporter, token: str)
         "study": (StudySettings, lambda wanted: study(wanted, reporter).settings.kind),
         "pretrain": (PretrainSettings, lambda wanted: pretrain(wanted, reporter).name),
         "fetch": (FetchSettings, lambda wanted: fetch(wanted, reporter).name),
+        "complete": (CompleteSettings, lambda wanted: json.dumps(complete(wanted, reporter).texts, ensure_ascii=False)),
     }
     if kind not in jobs:
         raise SettingsError(f"A job must be one of {', '.join(jobs)}, got {kind!r}.")

@@ -16,6 +16,7 @@ import pandas as pd
 
 from sftqa_core.artifacts import write_folder
 from sftqa_core.errors import ModelUnavailable, NotFound, SettingsError
+from sftqa_core.knowledge import sources
 from sftqa_core.memory.profiles import LevelTable, Profile
 from sftqa_core.memory.stored_levels import Ids
 from sftqa_core.records import (
@@ -259,4 +260,6 @@ def workflows(
     module.prompt_preview = lambda model, form: ("<|user|>" + form.prompt, form.answer) if form.chat else (form.prompt, form.answer)
     module.add_upload, module.preview_upload, module.smaller_footprint = add_upload, preview_upload, smaller_footprint
     module.unreadable_results = lambda: []
+    module.own_relations = sources.own_relations
+    module.save_relations = sources.save_relations
     return module

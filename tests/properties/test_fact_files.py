@@ -1,5 +1,6 @@
 """Files of facts: whatever a file holds, it is a table of facts or an error of ours."""
 
+import contextlib
 import csv
 import io
 import json
@@ -10,14 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sftqa_core.errors import FactsError
+from sftqa_core.errors import FactsError, SettingsError
 from sftqa_core.knowledge.facts import COLUMNS, fact_id, has_control
-from sftqa_core.knowledge.files import load_own
+from sftqa_core.knowledge.files import load_own, read_relations
+from sftqa_core.knowledge.relations import Relation, relations_toml
 from sftqa_core.records import DOMAINS, SPLITS
 from tests.properties.made import changes, file_of, file_texts, mutated, texts, told, values
 
 NAMES = ["relation", "subject", "object", "answers", "question", "split", "domain", "exposures", "templates", "other", "Relation "]
 GOOD = "relation,subject,object,split\nP17,Hull,UK,test\nP19,Ann,Oslo|Rome,\nP26,Bo,Cy,train\n"
+names = st.one_of(texts, st.sampled_from(["a.b", "." * 60, '"', "a\\b", "\x7f", "x]\n[y", "P17", "="]))
 BASIS = pa.table({"relation": ["P17"] * 40, "subject": [f"S{n}" for n in range(40)], "answers": [["UK", "England"]] * 40})
 
 
@@ -164,3 +167,15 @@ def test_the_checks_above_can_fail(tmp_path, suffix):
     """An error of another tree passes through `table_or_error`: it is no `FactsError`."""
     with pytest.raises(AttributeError):
         table_or_error(str(tmp_path / f"f.{suffix}"))
+
+
+@given(st.dictionaries(names, st.tuples(texts, st.sampled_from(DOMAINS), st.lists(texts, min_size=1, max_size=4)), max_size=4))
+def test_relations_come_back_as_they_were_written(drawn):
+    """Any relation that can be built: quotes, control characters and dots in its id, any number of templates."""
+    relations = {}
+    for name, (text, domain, endings) in drawn.items():
+        with contextlib.suppress(SettingsError):
+            templates = tuple(f"{{subject}} {ending} in" for ending in endings)
+            relations[name] = Relation(name, text, domain, "Where is {subject}?", templates)
+    if relations:
+        assert read_relations(file_of(relations_toml(relations), "r.relations.toml")) == relations
