@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages._ui import resources, state
 from pages._ui.panels import problem
+from pages._ui.relations_panel import templates_editor
 from pages._ui.wording import literal
 from sftqa_core.errors import SftqaError
 from sftqa_core.knowledge.layouts import PAIRS, query_of
@@ -49,15 +50,18 @@ def _dialog(model: str) -> None:
         view = resources.preview_upload(name, content)
         if mapping := _columns(view, file.file_id):
             view = resources.preview_upload(name, content, query_of(mapping))
-        query = query_of(mapping)
+        query, templates = query_of(mapping), ""
         if view.new_relations:
-            query = query_of(mapping, _read_as(view, file.file_id))
-            view = resources.preview_upload(name, content, query)
+            read, templates = _for_new_relations(view, model, file.file_id)
+            query = query_of(mapping, read)
+            view = resources.preview_upload(name, content, query, templates)
         _told(view)
     except SftqaError as error:
         problem(str(error))
         return
-    st.button("Use these facts", type="primary", disabled=not view.facts, on_click=_use, args=(name, content, query), key="upload-use")
+    st.button(
+        "Use these facts", type="primary", disabled=not view.facts, on_click=_use, args=(name, content, query, templates), key="upload-use"
+    )
     if (trouble := state.kept_problem()) is not None:
         problem(trouble)
 
@@ -108,15 +112,18 @@ def _picked(view: SourcePreview, fields: dict[str, str], roles: dict[str, str], 
     return picked
 
 
-def _read_as(view: SourcePreview, key: str) -> str:
-    """Relations without templates: as questions and answers, if the person likes."""
+def _for_new_relations(view: SourcePreview, model: str, key: str) -> tuple[str, str]:
+    """(how they are read, their templates in TOML): templates written here, or as questions and answers if the person likes."""
     names = ", ".join(list(view.new_relations)[:3])
     as_pairs = st.toggle(
         f"Read relations without templates as questions and answers ({literal(names)})",
         key=f"{key}-read",
         help="Then 'What is the RELATION of SUBJECT?' is asked, unless the file has a question. Templates measure memory better.",
     )
-    return PAIRS if as_pairs else ""
+    if as_pairs:
+        return PAIRS, ""
+    with st.expander("Templates", icon=":material/edit_note:", expanded=True):
+        return "", templates_editor(view.new_relations, model, key)
 
 
 def _told(view: SourcePreview) -> None:
@@ -132,9 +139,9 @@ def _told(view: SourcePreview) -> None:
         st.warning(literal(note), icon=":material/info:")
 
 
-def _use(name: str, content: bytes, query: str) -> None:
+def _use(name: str, content: bytes, query: str, templates: str) -> None:
     try:
-        source = resources.add_upload(name, content, query)
+        source = resources.add_upload(name, content, query, templates)
     except SftqaError as error:
         state.keep_problem(str(error))
         return
