@@ -17,8 +17,9 @@ from sftqa_core.artifacts import MANIFEST, finished, read_manifest
 from sftqa_core.errors import ArtifactDamaged, ModelUnavailable, SettingsError, SftqaError
 from sftqa_core.jsonrecord import Record, setting, shown
 from sftqa_core.models.hub.hub_cache import HubName, commit_of, hub_name, local_snapshot, local_snapshots, without_revision
+from sftqa_core.models.light_tokenizers import forgotten_beginning
 from sftqa_core.models.lists import MADE, added_models, known_model, quoted
-from sftqa_core.models.model_files import ADAPTER_CONFIG, ModelFolder
+from sftqa_core.models.model_files import ADAPTER_CONFIG, ModelFolder, words_folder
 from sftqa_core.records import ModelCard, PretrainSettings
 from sftqa_core.workspace import Workspace, typed_path
 
@@ -38,6 +39,7 @@ class ModelFingerprint(Record):
     dtype: str
     device: str  # what computes: cpu, cuda, rocm or mps
     template: str | None = setting(None, later=True)  # ChatTemplate.fingerprint, where questions are put by it
+    beginning: int | None = setting(None, later=True)  # token put in front of each text because the tokenizer forgets it
 
 
 def find_model(name: str, workspace: Workspace | None = None) -> ModelCard:
@@ -193,7 +195,14 @@ def model_fingerprint(card: ModelCard, dtype: str, device: str, workspace: Works
     """The identity of `card` loaded as `dtype` ("float32", or "nf4") on `device` ("cpu", "cuda", "rocm", "mps"), without loading it."""
     base = base_card(card, workspace)
     adapter = None if base is None else weights_fingerprint(card, workspace)
-    return ModelFingerprint(weights_fingerprint(base or card, workspace), adapter, dtype, device)
+    weights = weights_fingerprint(base or card, workspace)
+    return ModelFingerprint(weights, adapter, dtype, device, beginning=forgotten_beginning(*words_and_config(card, base)))
+
+
+def words_and_config(card: ModelCard, base: ModelCard | None) -> tuple[Path, dict[str, Any]]:
+    """The folder of a model's tokenizer, and the configuration of the whole model; both are on this machine."""
+    whole = Path((base or card).path or "")
+    return words_folder(Path(card.path or ""), whole), ModelFolder(whole).config()
 
 
 def exposures(card: ModelCard) -> pd.DataFrame | None:

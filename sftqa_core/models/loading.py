@@ -16,6 +16,7 @@ from sftqa_core.errors import MissingPackage, ModelUnavailable, OutOfMemory, Set
 from sftqa_core.jsonrecord import shown
 from sftqa_core.models import catalogue, devices, model_files, quantising
 from sftqa_core.models.hub.fetch import present, present_base
+from sftqa_core.models.light_tokenizers import SAVE, beginning_ids, needs_beginning
 from sftqa_core.progress import Reporter
 from sftqa_core.records import ModelCard
 
@@ -44,16 +45,6 @@ def pad_id(model: Any, tokenizer: Any, ends: tuple[int, ...]) -> int:
     """The padding token where the model has an embedding for it, which is looked up though never attended to. Else the end token."""
     pad = tokenizer.pad_token_id
     return int(pad) if pad is not None and pad < model.get_input_embeddings().weight.shape[0] else ends[0]
-
-
-def beginning_ids(tokenizer: Any) -> list[int]:
-    """Ids that the tokenizer puts before a text (its beginning token, or nothing)."""
-    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
-    whole = tokenizer("a")["input_ids"]
-    for start in range(len(whole) - len(plain) + 1):
-        if whole[start : start + len(plain)] == plain:
-            return list(whole[:start])
-    return []
 
 
 def merged(model: Any, folder: Path) -> Any:
@@ -98,7 +89,7 @@ class LoadedModel:
     device: str  # what computes: cpu, cuda, rocm or mps (see devices.py)
     dtype: str  # in which it computes, float32 or bfloat16; the fingerprint has that of its weights
     fingerprint: catalogue.ModelFingerprint
-    bos_ids: list[int]  # what the tokenizer puts in front of a text; empty for models without
+    bos_ids: list[int]  # what stands in front of a text: the tokenizer's, or what it forgets; empty for models without
     end_ids: tuple[int, ...]  # tokens that end a text; the first is the tokenizer's own
     pad_id: int  # differs from the end token wherever the tokenizer has a padding token
     gpus: int = 1  # that the model is spread over (see spreading.py)
@@ -151,7 +142,7 @@ def load_model(
             model = _weights(folder, torch.float32 if base else compute, 1 if base else gpus)
         if base is not None:
             model = (beside if nf4 else merged)(model, own)
-        words = own if (own / model_files.TOKENIZER_CONFIG).is_file() else folder
+        words = model_files.words_folder(own, folder)
         model_files.refuse_growing_tokenizer(model_files.ModelFolder(words), card.name)
         tokenizer = AutoTokenizer.from_pretrained(words, trust_remote_code=False, local_files_only=True)
         _refuse_other_tokenizer(model, tokenizer, card.name)
@@ -164,10 +155,19 @@ def load_model(
         pad = pad_id(model, tokenizer, ends)
         # the model's own top-p or repetition penalty would survive a merge
         model.generation_config = GenerationConfig(eos_token_id=list(ends), pad_token_id=pad, do_sample=False)
+        identity = catalogue.model_fingerprint(card, quantising.number_format(place, quantization), place)
         return LoadedModel(
-            card, model, tokenizer, place, name, catalogue.model_fingerprint(card, quantising.number_format(place, quantization), place),
-            beginning_ids(tokenizer), ends, pad, gpus,
-        )  # fmt: skip
+            card, model, tokenizer, place, name, identity, _beginning(model, tokenizer, identity, card.name), ends, pad, gpus
+        )
+
+
+def _beginning(model: Any, tokenizer: Any, identity: catalogue.ModelFingerprint, name: str) -> list[int]:
+    put = beginning_ids(tokenizer)
+    if identity.beginning is not None:  # what its files say (light_tokenizers.py), and so the key
+        return [identity.beginning]
+    if not put and needs_beginning(model.config.model_type):
+        raise ModelUnavailable(f"{name} can't be used: its tokenizer puts no beginning token in front, and has no tokenizer.json. {SAVE}")
+    return put
 
 
 def encode_prompts(loaded: LoadedModel, texts: Sequence[str]) -> list[list[int]]:

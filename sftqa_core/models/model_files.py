@@ -166,6 +166,11 @@ class ModelFolder:
             raise ModelUnavailable(f"{path} is not a file. Fetch or save the model again.")
 
 
+def words_folder(own: Path, whole: Path) -> Path:
+    """Where the tokenizer lies of an adapter (`own`) on a whole model: beside the adapter where it was saved with one."""
+    return own if (own / TOKENIZER_CONFIG).is_file() else whole
+
+
 def _numbers(path: Path) -> int:
     """Elements in one safetensors file: 8 bytes of header length, then a JSON header with each tensor's shape."""
     try:

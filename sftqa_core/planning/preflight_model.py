@@ -63,7 +63,7 @@ def look_at(name: str, run: TrainSettings | ProbeSettings | None = None) -> Look
         )
     except SftqaError as error:
         return Looked(name, (Check.of_error("model", str(error), "Choose another model, or fetch this one again."),), card)
-    words = own if (own / "tokenizer_config.json").is_file() else folder.path
+    words = model_files.words_folder(own, folder.path)
     here = [_here(card, config), _licence(whole, None), Check("access", "ok", "Its files are on this machine; no login is needed.")]
     return Looked(name, (*here, *tokenizer_files.tokenizer_checks(words, config)), card, words, config, parameters=whole.parameters)
 
@@ -188,7 +188,8 @@ def training_context(
     baseline. Levels of the test facts are always measured, of the train facts where examples are chosen by them."""
     from sftqa_core.training.selection import needs_levels
 
-    window, count, new = capacity.context_window(looked.config), tokenizer_files.token_counter(looked.words), settings.max_answer_tokens
+    window, new = capacity.context_window(looked.config), settings.max_answer_tokens
+    count = tokenizer_files.token_counter(looked.words, looked.config)
     example = fit.longest_example(settings, pool, n, count, chat)
     longest = max(example, new + fit.longest_question(replace(settings, shots=0, more_shots=()), pool, tests, count, chat))
     for facts in (tests, pool if needs_levels(settings) else tests.head(0)):
@@ -212,7 +213,8 @@ def probing_context(looked: Looked, settings: ProbeSettings, source: FactSource,
 
 
 def _longest_probe(looked: Looked, scheme: LevelScheme, source: FactSource, facts: pd.DataFrame) -> int:
-    return fit.longest_prompt(source, facts, tokenizer_files.token_counter(looked.words), scheme) + capacity.completion_tokens(scheme)
+    count = tokenizer_files.token_counter(looked.words, looked.config)
+    return fit.longest_prompt(source, facts, count, scheme) + capacity.completion_tokens(scheme)
 
 
 def _context(looked: Looked, window: int | None, longest: int) -> Check:
