@@ -268,6 +268,8 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     """`sftqa models`."""
     change = parser.add_mutually_exclusive_group()
     change.add_argument("--add", metavar="NAME", help="add a hub id (owner/name) or a folder to the lists; nothing is downloaded")
+    base = "with --add: the model that the added adapter sits on, where its own files name a folder that is not here"
+    parser.add_argument("--base", default="", metavar="MODEL", help=base)
     change.add_argument("--remove", metavar="NAME", help="remove an added model from the lists; its files stay")
     device = f"compare with the memory of this device, which need not be here: {declared(records.ProbeSettings)['device'].help}"
     parser.add_argument("--device", default="auto", help=device)

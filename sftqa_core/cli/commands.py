@@ -324,8 +324,10 @@ _HEAD = {"probe": "probe", "lora": "LoRA", "lora_4bit": "4-bit LoRA", "full": "f
 
 def models(options: Namespace) -> dict[str, Any]:
     """`sftqa models [--add NAME | --remove NAME]`: every model that can be chosen, and what it needs."""
+    if options.base and options.add is None:
+        raise SettingsError("--base names the model that an added adapter sits on. Name the adapter: --add FOLDER --base MODEL.")
     if options.add is not None:
-        card, note = workflows.add_model(options.add)
+        card, note = workflows.add_model(options.add, options.base)
         return {"added": card.to_dict(), "notes": [note] if note else []}
     if options.remove is not None:
         note = workflows.remove_model(options.remove)

@@ -15,11 +15,13 @@ from typing import Any
 from sftqa_core.errors import MissingPackage, ModelUnavailable, OutOfMemory, SettingsError, SftqaError, first_line
 from sftqa_core.jsonrecord import shown
 from sftqa_core.models import catalogue, devices, model_files, quantising
+from sftqa_core.models.adapter_files import AdapterPlan
 from sftqa_core.models.hub.fetch import present, present_base
 from sftqa_core.models.light_tokenizers import SAVE, beginning_ids, needs_beginning
 from sftqa_core.progress import Reporter
 from sftqa_core.records import ModelCard
 
+NO_PLAN = AdapterPlan()
 INSTALL = "pip install torch transformers"
 LINE_BREAK = "\n"  # a border that no tokenizer merges over
 FITTING = "Fetch the tokenizer that belongs to the model."
@@ -47,18 +49,41 @@ def pad_id(model: Any, tokenizer: Any, ends: tuple[int, ...]) -> int:
     return int(pad) if pad is not None and pad < model.get_input_embeddings().weight.shape[0] else ends[0]
 
 
-def merged(model: Any, folder: Path) -> Any:
+def merged(model: Any, folder: Path, plan: AdapterPlan = NO_PLAN) -> Any:
     """`model` with the adapter of a folder in its weights."""
     with without_stale_warning():
-        return beside(model, folder).merge_and_unload()
+        whole = beside(model, folder, plan).merge_and_unload()
+    head = whole.get_output_embeddings()
+    if head is not None and head.weight is not whole.get_input_embeddings().weight:
+        whole.config.tie_word_embeddings = False  # else saving it would drop a head that the adapter brought
+    return whole
 
 
-def beside(model: Any, folder: Path) -> Any:
-    """`model` with the adapter of a folder beside its weights, which stay as they are."""
-    from peft import PeftModel
+def beside(model: Any, folder: Path, plan: AdapterPlan = NO_PLAN) -> Any:
+    """`model` with the adapter of a folder beside its weights, which stay as they are; before, what `plan` says is done to it."""
+    from peft import LoraConfig, PeftModel
 
+    _prepare(model, plan)
+    config = None
+    if plan.layers is not None:
+        config = LoraConfig.from_pretrained(folder)
+        config.target_modules, config.exclude_modules = set(plan.layers), None
+        config.layers_to_transform = config.layers_pattern = None  # all layers are named
+        config.inference_mode = True
     with without_stale_warning():
-        return PeftModel.from_pretrained(model, folder, local_files_only=True)
+        return PeftModel.from_pretrained(model, folder, config=config, local_files_only=True)
+
+
+def _prepare(model: Any, plan: AdapterPlan) -> None:
+    import torch
+
+    if plan.rows is not None:
+        with torch.random.fork_rng(devices=[]):  # the new rows are drawn, and then come from the adapter
+            model.resize_token_embeddings(plan.rows, mean_resizing=False)
+    head, words = model.get_output_embeddings(), model.get_input_embeddings()
+    if plan.untied and head is not None and head.weight is words.weight:
+        head.weight = torch.nn.Parameter(words.weight.detach().clone(), requires_grad=words.weight.requires_grad)
+        model.config.tie_word_embeddings = False
 
 
 @contextmanager
@@ -133,7 +158,8 @@ def load_model(
         own = Path(card.path or "")
         folder = own if base is None else Path(present_base(card, base, reporter).path or "")
         _refuse_code(folder, card.name)
-        quantising.refuse_unusable(model_files.ModelFolder(folder), model_files.ModelFolder(own) if base else None, card.name, quantization)
+        adapter = model_files.ModelFolder(own) if base else None
+        plan = quantising.plan_for(model_files.ModelFolder(folder), adapter, card.name, quantization)
         if nf4:
             four_bits = quantising.nf4_settings(compute)  # it is quantised on its device while it is read
             model = _weights(folder, compute, quantization_config=four_bits, device_map={"": devices.torch_device(place)})
@@ -141,7 +167,7 @@ def load_model(
         else:
             model = _weights(folder, torch.float32 if base else compute, 1 if base else gpus)
         if base is not None:
-            model = (beside if nf4 else merged)(model, own)
+            model = (beside if nf4 else merged)(model, own, plan)
         words = model_files.words_folder(own, folder)
         model_files.refuse_growing_tokenizer(model_files.ModelFolder(words), card.name)
         tokenizer = AutoTokenizer.from_pretrained(words, trust_remote_code=False, local_files_only=True)

@@ -22,7 +22,7 @@ from sftqa_core.models.light_tokenizers import (
     tokenizer_stamp,
 )  # fmt: skip
 from sftqa_core.models.loading import FITTING, continuation, foreign_tokens, plain_ids, tokenizer_panics
-from sftqa_core.models.model_files import TOKENIZER_CONFIG
+from sftqa_core.models.model_files import TOKENIZER_CONFIG, vocabulary
 from sftqa_core.records import Check
 
 CountTokens = Callable[[str], int]
@@ -73,12 +73,6 @@ def _checked(folder: Path, config: dict[str, Any]) -> list[Check]:
             return [Check("tokenizer", "problem", "The folder holds no tokenizer, so no text can be read.", SAVE)]
     except ModelUnavailable as error:
         return [Check("tokenizer", "problem", str(error), FITTING)]
-
-
-def vocabulary(config: dict[str, Any]) -> int | None:
-    """Tokens that the model knows; None where its configuration does not say."""
-    size = {**config, **(config.get("text_config") or {})}.get("vocab_size")
-    return size if isinstance(size, int) and size > 0 else None
 
 
 def _fits(tokenizer: LightTokenizer, rows: int | None) -> Check:

@@ -58,17 +58,17 @@ def look_at(name: str, run: TrainSettings | ProbeSettings | None = None) -> Look
         folder, own = model_files.ModelFolder(Path(whole.path)), Path(card.path or whole.path)
         config = folder.config()
         folder.weights()
-        quantising.refuse_unusable(
-            folder, model_files.ModelFolder(own) if base and card.path else None, card.name, run.quantization if run else "none"
-        )
+        adapter = model_files.ModelFolder(own) if base and card.path else None
+        plan = quantising.plan_for(folder, adapter, card.name, run.quantization if run else "none")
+        told, config = plan.told(config), plan.config(config)
     except SftqaError as error:
         return Looked(name, (Check.of_error("model", str(error), "Choose another model, or fetch this one again."),), card)
     words = model_files.words_folder(own, folder.path)
-    here = [_here(card, config), _licence(whole, None), Check("access", "ok", "Its files are on this machine; no login is needed.")]
+    here = [_here(card, config, told), _licence(whole, None), Check("access", "ok", "Its files are on this machine; no login is needed.")]
     return Looked(name, (*here, *tokenizer_files.tokenizer_checks(words, config)), card, words, config, parameters=whole.parameters)
 
 
-def _here(card: ModelCard, config: dict[str, Any]) -> Check:
+def _here(card: ModelCard, config: dict[str, Any], told: str = "") -> Check:
     size = f", {card.parameters:,} parameters" if card.parameters else ""
     kinds = [str(kind) for kind in config.get("architectures") or ()]
     if kinds and not any(kind.endswith(("ForCausalLM", "LMHeadModel")) for kind in kinds):
@@ -77,7 +77,7 @@ def _here(card: ModelCard, config: dict[str, Any]) -> Check:
     if config.get("auto_map"):
         said = "It refers to program code of its own (auto_map), which is never run. It loads only if transformers supports its type."
         return Check("model", "note", said, "Check that transformers supports this type, or choose another model.")
-    return Check("model", "ok", f"{card.name} is on this machine with all its weights ({card.architecture}{size}).")
+    return Check("model", "ok", f"{card.name} is on this machine with all its weights ({card.architecture}{size}). {told}".rstrip())
 
 
 def _on_the_hub(name: str, card: ModelCard, whole: ModelCard) -> Looked:
