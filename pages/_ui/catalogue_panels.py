@@ -182,7 +182,7 @@ def _links(offer: Any) -> None:
         st.page_link("pages/memory.py", label="Open in Memory", icon=":material/psychology:", query_params=link)
         st.page_link("pages/lab.py", label="Open in the Lab", icon=":material/science:", query_params=link)
     if offer.state == "gated":
-        page = f"https://huggingface.co/{name.partition('@')[0]}"
+        page = f"https://huggingface.co/{'/'.join(name.partition('@')[0].split('/')[:2])}"  # a subfolder has none of its own
         st.link_button("Open its hub page", page, icon=":material/open_in_new:", type="tertiary")
     if offer.added:
         icon = ":material/playlist_remove:"

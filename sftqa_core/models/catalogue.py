@@ -73,7 +73,7 @@ def _found(name: str, workspace: Workspace) -> ModelCard | None:
         with contextlib.suppress(ModelUnavailable):  # half a download: it is completed when the model is used
             return replace(folder_card(snapshot, name, "hub"), revision=commit_of(snapshot))
     if hub is not None and "/" in hub.repository:
-        known = known_model(hub.repository)
+        known = None if hub.subfolder else known_model(hub.repository)
         return ModelCard(name, "hub", None, False, parameters=known.parameters if known else None, note=NOT_HERE)
     return None
 
@@ -220,16 +220,16 @@ def origin(card: ModelCard) -> dict[str, Any]:
 def repository(name: str, kind: str | None) -> str:
     """A model's name for other tools, which have the revision in a field of its own: of a hub model without @revision."""
     hub = hub_name(name) if kind == "hub" else None
-    return hub.repository if hub else name
+    return str(replace(hub, revision=None)) if hub else name
 
 
 def model_fingerprint(card: ModelCard, dtype: str, device: str, workspace: Workspace | None = None) -> ModelFingerprint:
     """The identity of `card` loaded as `dtype` ("float32", or "nf4") on `device` ("cpu", "cuda", "rocm", "mps"), without loading it."""
     base = base_card(card, workspace)
+    weights = weights_fingerprint(base or card, workspace)
     adapter = None if base is None else weights_fingerprint(card, workspace)
     if base is not None and unties(ModelFolder(Path(card.path or "")), ModelFolder(Path(base.path or ""))):
         adapter = fingerprint([adapter, "untied"])  # merged into shared weights, as it was once, it gave other numbers
-    weights = weights_fingerprint(base or card, workspace)
     return ModelFingerprint(weights, adapter, dtype, device, beginning=forgotten_beginning(*words_and_config(card, base)))
 
 

@@ -78,7 +78,7 @@ class ModelFolder:
         """A text file of the folder. Raises `ModelUnavailable` when it is missing, too large, or no UTF-8."""
         path = self.path / name
         if not path.exists() and not path.is_symlink():
-            raise ModelUnavailable(f"{self.path} holds no model: it has no {name}. Pick the folder that save_pretrained wrote.")
+            raise ModelUnavailable(f"{self.path} holds no model: it has no {name}. {self._instead()}")
         self._require_own(path)
         try:
             size = path.stat().st_size
@@ -139,6 +139,13 @@ class ModelFolder:
         """16 hex digits over the content of `files()`."""
         return fingerprint(_digests(self.files(), workspace))
 
+    def _instead(self) -> str:
+        """Which of its subfolders hold models: a training leaves its checkpoints there."""
+        inner = sorted({path.parent.name for name in (CONFIG, ADAPTER_CONFIG) for path in self.path.glob(f"*/{name}")})
+        if not inner:
+            return "Pick the folder that save_pretrained wrote."
+        return f"Its subfolders hold some: {', '.join(inner[:5])}{' and others' if len(inner) > 5 else ''}. Pick one of them."
+
     def _single(self) -> bool:
         return (self.path / "model.safetensors").is_file()
 
@@ -163,7 +170,8 @@ class ModelFolder:
         except (OSError, RuntimeError):
             raise ModelUnavailable(f"{path} is a link that leads nowhere. Fetch or save the model again.") from None
         home = self.path.resolve()
-        blobs = home.parent.parent / "blobs" if home.parent.name == "snapshots" else home
+        snapshot = next((place for place in (home, *home.parents[:5]) if place.parent.name == "snapshots"), None)
+        blobs = snapshot.parent.parent / "blobs" if snapshot else home
         if not (real.is_relative_to(home) or real.is_relative_to(blobs)):
             raise ModelUnavailable(f"{path} is a link that leads out of its folder, to {real}. Copy that file in its place.")
         if not real.is_file():
