@@ -106,6 +106,9 @@ class Guard:
             return self._refusal(f"This explorer is open here, but its page at {shown} could not connect to it.", shown)
         changes = scope["type"] == "websocket" or scope["method"] not in _SAFE_METHODS
         origin = headers.get("origin")
+        if not changes and _path(scope, self.access.base).startswith("/_stcore/"):
+            # What the page asks first: refused like its websocket, so that it shows an error and does not stay empty.
+            changes, origin = True, _referring_origin(headers)
         if changes and origin is not None and origin not in self.access.origins and not _is_origin_of(origin, hosts):
             return self._refusal("This explorer accepts no requests from other sites' pages.", origin)
         return None
@@ -298,6 +301,15 @@ def _forwarded_origin(headers: Headers) -> str:
         return checked_origin(f"{_forwarded_scheme(headers)}://{host}") if host else ""
     except SettingsError:
         return ""
+
+
+def _referring_origin(headers: Headers) -> str | None:
+    """The origin of the page that asks, which a browser says of a page's own requests (Referrer-Policy: same-origin)."""
+    try:
+        page = urlsplit(headers.get("referer", ""))
+    except ValueError:
+        return None
+    return f"{page.scheme}://{page.netloc}" if page.netloc else None
 
 
 def _path(scope: Scope, base: str) -> str:

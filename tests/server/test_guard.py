@@ -216,6 +216,20 @@ def test_a_page_that_would_stay_empty_is_refused_with_its_cure():
     assert shared().browser.get("/", headers={"x-forwarded-host": "explorer.example", **PAGE}).status_code == 401
 
 
+def test_behind_a_silent_proxy_the_page_shows_an_error(capsys):
+    """What the page asks before its websocket tells where it is shown, and is refused alike: Streamlit then says it can't connect."""
+    door = Door(Access("127.0.0.1"))
+    for path in ("/_stcore/health", "/_stcore/host-config"):
+        answer = door.browser.get(path, headers={"referer": f"{PORTAL}/memory"})
+        assert (answer.status_code, answer.text) == (403, f"This explorer accepts no requests from other sites' pages. {CURE}")
+    assert capsys.readouterr().err.count(f"Refused a request from {PORTAL}.") == 1
+    for referer in ("http://127.0.0.1:8501/lab", "", "http://["):
+        assert door.browser.get("/_stcore/health", headers={"referer": referer}).status_code == 200
+    assert door.browser.get("/memory", headers={"referer": "https://elsewhere.example/a-link-to-us"}).status_code == 200
+    named = Door(Access("127.0.0.1", origins=(PORTAL,)))
+    assert named.browser.get("/_stcore/health", headers={"referer": f"{PORTAL}/memory"}).status_code == 200
+
+
 def test_under_a_base_path_a_proxy_may_leave_it_out():
     """The request reaches the explorer under its base path either way, and nothing opens that was closed."""
     door = shared(base="/x")
