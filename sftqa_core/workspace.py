@@ -119,6 +119,11 @@ class Workspace:
         return self.root / "added_models.json"
 
     @property
+    def adapter_bases(self) -> Path:
+        """Where the base models of adapters lie, as the person said it."""
+        return self.root / "adapter_bases.json"
+
+    @property
     def state(self) -> Path:
         """Queue and leases (SQLite and locks): a local disk; SFTQA_STATE overrides."""
         chosen = os.environ.get("SFTQA_STATE")

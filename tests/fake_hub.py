@@ -72,7 +72,7 @@ class FakeHub:
     def put(self, name: str, files: dict[str, bytes] | Path, trouble: str = "", **settings: Any) -> Repository:
         """A repository with one commit, or the same one with new files on main."""
         if isinstance(files, Path):
-            files = {path.name: path.read_bytes() for path in sorted(files.iterdir())}
+            files = {path.relative_to(files).as_posix(): path.read_bytes() for path in sorted(files.rglob("*")) if path.is_file()}
         repository = self.repositories.setdefault(name, Repository({}, {}, trouble, **settings))
         repository.move(files)
         return repository
@@ -109,6 +109,8 @@ class _Handler(BaseHTTPRequestHandler):
             file = rest[-1]
         else:
             return self._refuse(404, "", "Not found")
+        if file and len(rest) > 3 and len(rest[1]) == 40:  # a file in a subfolder, at a commit
+            rest, file = rest[:3], "/".join(rest[2:])
         kind, revision = (rest[0], "/".join(rest[1 : -1 if file else None])) if rest else ("revision", "main")
         repository = self.fake.repositories.get(f"{owner}/{name}")
         if repository is None:

@@ -155,7 +155,7 @@ VARIED: dict[str, tuple[Record, dict[str, Any]]] = {
     "FetchSettings": (FetchSettings("owner/name"), {"model": "owner/other@main"}),
     "Resources": (Resources(), {"gpus": 1}),
     "ModelFingerprint": (
-        MODEL, {"weights": "fedcba9876543210", "adapter": "0" * 16, "dtype": "nf4", "device": "cuda", "template": "1" * 16},
+        MODEL, {"weights": "fedcba9876543210", "adapter": "0" * 16, "dtype": "nf4", "device": "cuda", "template": "1" * 16, "beginning": 2},
     ),
     "RunSummary": (
         RunSummary("r", 60, {}, {}, {}, {}),

@@ -137,8 +137,27 @@ def details(offer: Any | None) -> None:
         st.caption(" · ".join(_facts(offer)))
         if offer.todo:
             st.markdown(literal(offer.todo))
+        if offer.state == "unusable" and card.architecture == "lora adapter":
+            _base_form(card.name)
         with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
             _links(offer)
+
+
+def _base_form(name: str) -> None:
+    """Takes the place of an adapter's base model, whose own files name another."""
+    with st.form("base-form", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+        st.text_input("Base model of this adapter", key="model-base", placeholder="folder or owner/name")
+        st.form_submit_button("Use this base model", key="model-base-set", on_click=_name_base, args=(name,))
+
+
+def _name_base(name: str) -> None:
+    try:
+        card, _ = resources.add_model(name, st.session_state["model-base"])
+    except SftqaError as error:
+        state.keep_problem(str(error))
+    else:
+        st.query_params["model"] = card.name
+        state.toast_later(f"The base model of {literal(name)} was set.")
 
 
 def _facts(offer: Any) -> list[str]:
@@ -163,7 +182,7 @@ def _links(offer: Any) -> None:
         st.page_link("pages/memory.py", label="Open in Memory", icon=":material/psychology:", query_params=link)
         st.page_link("pages/lab.py", label="Open in the Lab", icon=":material/science:", query_params=link)
     if offer.state == "gated":
-        page = f"https://huggingface.co/{name.partition('@')[0]}"
+        page = f"https://huggingface.co/{'/'.join(name.partition('@')[0].split('/')[:2])}"  # a subfolder has none of its own
         st.link_button("Open its hub page", page, icon=":material/open_in_new:", type="tertiary")
     if offer.added:
         icon = ":material/playlist_remove:"

@@ -62,11 +62,11 @@ def offered(device: str, stamp: str) -> Any:
     return workflows.offered_models(device)
 
 
-def add_model(name: str) -> tuple[ModelCard, str]:
+def add_model(name: str, base: str = "") -> tuple[ModelCard, str]:
     """Add a hub id or a folder to the list; its card, and a note for the page."""
     from sftqa_core import workflows
 
-    added = workflows.add_model(name)
+    added = workflows.add_model(name, base)
     models.clear()
     offered.clear()
     return added

@@ -261,6 +261,10 @@ def _add_app(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--share", action="store_true", help="allow other machines to connect to --host, after a login")
     login = "ask everyone for the token in SFTQA_TOKEN (with --share the default), or for your organisation's login ([auth] of Streamlit)"
     parser.add_argument("--login", choices=("token", "streamlit"), help=login)
+    origin = "address at which a proxy shows the explorer, without a path (https://NAME-8501.app.github.dev); may be given more than once"
+    parser.add_argument("--origin", action="append", default=[], metavar="ADDRESS", help=origin)
+    base = "what stands behind that address before every page (/user/NAME/proxy/8501), whether the proxy passes it on or not"
+    parser.add_argument("--base-path", default="", metavar="PATH", help=base)
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
 
 
@@ -268,6 +272,8 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     """`sftqa models`."""
     change = parser.add_mutually_exclusive_group()
     change.add_argument("--add", metavar="NAME", help="add a hub id (owner/name) or a folder to the lists; nothing is downloaded")
+    base = "with --add: the model that the added adapter sits on, where its own files name a folder that is not here"
+    parser.add_argument("--base", default="", metavar="MODEL", help=base)
     change.add_argument("--remove", metavar="NAME", help="remove an added model from the lists; its files stay")
     device = f"compare with the memory of this device, which need not be here: {declared(records.ProbeSettings)['device'].help}"
     parser.add_argument("--device", default="auto", help=device)

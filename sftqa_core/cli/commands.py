@@ -19,7 +19,7 @@ from sftqa_core import workflows
 from sftqa_core.artifacts import damaged_files, write_bytes
 from sftqa_core.cli import arguments
 from sftqa_core.cli.text import Console, count, table
-from sftqa_core.errors import SettingsError
+from sftqa_core.errors import ArtifactDamaged, OtherVersion, SettingsError
 from sftqa_core.models import devices, quantising
 from sftqa_core.models.hub.fetch import has_token
 from sftqa_core.planning.fit import gigabytes
@@ -104,12 +104,23 @@ def _folders() -> list[dict[str, Any]]:
 
 
 def _shipped() -> list[dict[str, Any]]:
-    rows = []
-    for manifest in sorted(Workspace.current().shipped.rglob("manifest.json")):
-        bad = damaged_files(manifest.parent)
-        message = f"damaged: {', '.join(bad)}" if bad else "files match their checksums"
-        rows.append(_row(f"shipped {manifest.parent.name}", not bad, message))
-    return rows or [_row("shipped", False, "the built-in model and results are missing; install the package again", True)]
+    """One line for all that is whole, and one for each folder that is not."""
+    shipped = Workspace.current().shipped
+    folders = sorted(manifest.parent for manifest in shipped.rglob("manifest.json"))
+    if not folders:
+        return [_row("shipped", False, "the built-in model and results are missing; install the package again", True)]
+    damaged = {folder.relative_to(shipped).as_posix(): what for folder in folders if (what := _damage(folder))}
+    rows = [_row(f"shipped {name}", False, f"damaged: {what}; install the package again") for name, what in damaged.items()]
+    whole = f"the files of {len(folders) - len(damaged)} of {len(folders)} built-in models and results match their checksums"
+    return [_row("shipped", not damaged, whole), *rows]
+
+
+def _damage(folder: Path) -> str:
+    """The files that are not as they were shipped; empty when all are."""
+    try:
+        return ", ".join(damaged_files(folder))
+    except (ArtifactDamaged, OtherVersion):
+        return "manifest.json"
 
 
 @contextmanager
@@ -323,8 +334,10 @@ _HEAD = {"probe": "probe", "lora": "LoRA", "lora_4bit": "4-bit LoRA", "full": "f
 
 def models(options: Namespace) -> dict[str, Any]:
     """`sftqa models [--add NAME | --remove NAME]`: every model that can be chosen, and what it needs."""
+    if options.base and options.add is None:
+        raise SettingsError("--base names the model that an added adapter sits on. Name the adapter: --add FOLDER --base MODEL.")
     if options.add is not None:
-        card, note = workflows.add_model(options.add)
+        card, note = workflows.add_model(options.add, options.base)
         return {"added": card.to_dict(), "notes": [note] if note else []}
     if options.remove is not None:
         note = workflows.remove_model(options.remove)

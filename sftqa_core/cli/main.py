@@ -8,13 +8,14 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 from sftqa_core.artifacts import in_sentence
 from sftqa_core.cli import cache_commands, commands, text
 from sftqa_core.cli.arguments import parse
 from sftqa_core.errors import SettingsError, SftqaError, Stopped
 from sftqa_core.records import KEPT
-from sftqa_core.server.access import LOGIN_VARIABLE, Access, check_token, checked
+from sftqa_core.server.access import LOGIN_VARIABLE, Access, check_token, checked, checked_base, checked_origin
 from sftqa_core.workspace import app_folder
 
 
@@ -38,12 +39,19 @@ def open_app(options: argparse.Namespace) -> int:
     # Streamlit reads .streamlit/config.toml beside app.py, whatever the current folder is.
     command = [sys.executable, "-m", "streamlit", "run", str(app_folder() / "app.py")]
     command += [f"--server.port={options.port}", f"--server.address={access.host}", f"--server.headless={str(options.no_browser).lower()}"]
+    command += [f"--server.baseUrlPath={access.base}"] if access.base else []
+    command += [f"--server.corsAllowedOrigins={origin}" for origin in access.origins]
+    if access.origins and access.login == "streamlit":
+        # Its login needs the true origin (see middleware.py); with this, it asks nobody for this machine's outer address first.
+        command.append(f"--browser.serverAddress={urlsplit(access.origins[0]).hostname}")
     os.execve(sys.executable, command, {**os.environ, LOGIN_VARIABLE: access.login})
 
 
 def wanted_access(options: argparse.Namespace) -> Access:
     """What the options ask for. Raises `SettingsError` when it is not safe, or when they contradict one another."""
-    access = Access(options.host, options.login or ("token" if options.share else "none"))
+    login = options.login or ("token" if options.share else "none")
+    origins = tuple(dict.fromkeys(map(checked_origin, options.origin)))
+    access = Access(options.host, login, checked_base(options.base_path), origins)
     if options.share and access.local:
         raise SettingsError("--share lets other machines in, and --host is still this machine alone. Add the address: --host 0.0.0.0")
     if not options.share and not access.local:

@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from sftqa_core.artifacts import MANIFEST, finished, read_manifest
 from sftqa_core.errors import ArtifactDamaged, ModelUnavailable, SettingsError, SftqaError
-from sftqa_core.jsonrecord import Record, setting, shown
+from sftqa_core.jsonrecord import Record, fingerprint, setting, shown
+from sftqa_core.models.adapter_bases import base_of, keep_base
+from sftqa_core.models.adapter_files import adapter_plan, unties
 from sftqa_core.models.hub.hub_cache import HubName, commit_of, hub_name, local_snapshot, local_snapshots, without_revision
+from sftqa_core.models.light_tokenizers import forgotten_beginning
 from sftqa_core.models.lists import MADE, added_models, known_model, quoted
-from sftqa_core.models.model_files import ADAPTER_CONFIG, ModelFolder
+from sftqa_core.models.model_files import ADAPTER_CONFIG, ModelFolder, words_folder
 from sftqa_core.records import ModelCard, PretrainSettings
 from sftqa_core.workspace import Workspace, typed_path
 
@@ -38,6 +41,7 @@ class ModelFingerprint(Record):
     dtype: str
     device: str  # what computes: cpu, cuda, rocm or mps
     template: str | None = setting(None, later=True)  # ChatTemplate.fingerprint, where questions are put by it
+    beginning: int | None = setting(None, later=True)  # token put in front of each text because the tokenizer forgets it
 
 
 def find_model(name: str, workspace: Workspace | None = None) -> ModelCard:
@@ -69,7 +73,7 @@ def _found(name: str, workspace: Workspace) -> ModelCard | None:
         with contextlib.suppress(ModelUnavailable):  # half a download: it is completed when the model is used
             return replace(folder_card(snapshot, name, "hub"), revision=commit_of(snapshot))
     if hub is not None and "/" in hub.repository:
-        known = known_model(hub.repository)
+        known = None if hub.subfolder else known_model(hub.repository)
         return ModelCard(name, "hub", None, False, parameters=known.parameters if known else None, note=NOT_HERE)
     return None
 
@@ -154,17 +158,19 @@ def base_card(card: ModelCard, workspace: Workspace | None = None) -> ModelCard 
     """The model an adapter sits on; None for a model that is whole. Raises `ModelUnavailable` if it is not here."""
     if card.path is None or not ModelFolder(Path(card.path)).is_adapter:
         return None
+    workspace = workspace or Workspace.current()
     config = ModelFolder(Path(card.path)).config()
-    name = config.get("base_model_name_or_path")
+    said = base_of(Path(card.path), workspace)
+    name = said or config.get("base_model_name_or_path")
     if not isinstance(name, str) or not name:
         raise ModelUnavailable(
             f"{card.name} is an adapter that does not name its base model (base_model_name_or_path is {shown(name)}). "
             f"Put the base model's folder or hub id into {Path(card.path) / ADAPTER_CONFIG}."
         )
-    revision = config.get("revision")
-    if isinstance(revision, str) and revision and find_model(name, workspace).kind == "hub":  # others have none
+    base, revision = _base_named(card, name, said, workspace), config.get("revision")
+    if said is None and isinstance(revision, str) and revision and base.kind == "hub":  # others have none
         name = str(HubName(without_revision(name), revision))
-    base = find_model(name, workspace)
+        base = find_model(name, workspace)
     if base.path is not None and Path(base.path).resolve() == Path(card.path).resolve():
         raise ModelUnavailable(
             f"{card.name} is an adapter that names itself as its base model ({shown(name)}). "
@@ -173,6 +179,34 @@ def base_card(card: ModelCard, workspace: Workspace | None = None) -> ModelCard 
     if base.path is not None and ModelFolder(Path(base.path)).is_adapter:
         on = quoted(name)
         raise ModelUnavailable(f"{card.name} is an adapter for {on}, which is an adapter itself. Merge {on} into its model first.")
+    return base
+
+
+def _base_named(card: ModelCard, name: str, said: str | None, workspace: Workspace) -> ModelCard:
+    try:
+        return find_model(name, workspace)
+    except ModelUnavailable as error:
+        where = "as you named it" if said else f"as base_model_name_or_path in {Path(card.path or '') / ADAPTER_CONFIG}"
+        raise ModelUnavailable(
+            f"{card.name} is an adapter, and its base model is not at {quoted(name)} ({where}). {error} Name the base model's folder or "
+            f"hub id: sftqa models --add {quoted(card.name)} --base FOLDER, or on the Models page."
+        ) from None
+
+
+def name_base(card: ModelCard, name: str, workspace: Workspace | None = None) -> ModelCard:
+    """Remember which model an adapter sits on, in place of what its files say; the base's card.
+
+    Raises `SettingsError` for a model that is no adapter, `ModelUnavailable` for a base that is none, or does not fit.
+    """
+    workspace = workspace or Workspace.current()
+    if card.path is None or not ModelFolder(Path(card.path)).is_adapter:
+        raise SettingsError(f"{card.name} is not an adapter on this machine, so it has no base model that could be named.")
+    base = find_model(name.strip(), workspace)
+    if base.path is not None:
+        if ModelFolder(Path(base.path)).is_adapter:
+            raise ModelUnavailable(f"{base.name} is an adapter itself. Name the whole model that {card.name} was made for.")
+        adapter_plan(ModelFolder(Path(card.path)), ModelFolder(Path(base.path)), card.name)
+    keep_base(Path(card.path), base.path if base.kind == "folder" and base.path else base.name, workspace)
     return base
 
 
@@ -186,14 +220,23 @@ def origin(card: ModelCard) -> dict[str, Any]:
 def repository(name: str, kind: str | None) -> str:
     """A model's name for other tools, which have the revision in a field of its own: of a hub model without @revision."""
     hub = hub_name(name) if kind == "hub" else None
-    return hub.repository if hub else name
+    return str(replace(hub, revision=None)) if hub else name
 
 
 def model_fingerprint(card: ModelCard, dtype: str, device: str, workspace: Workspace | None = None) -> ModelFingerprint:
     """The identity of `card` loaded as `dtype` ("float32", or "nf4") on `device` ("cpu", "cuda", "rocm", "mps"), without loading it."""
     base = base_card(card, workspace)
+    weights = weights_fingerprint(base or card, workspace)
     adapter = None if base is None else weights_fingerprint(card, workspace)
-    return ModelFingerprint(weights_fingerprint(base or card, workspace), adapter, dtype, device)
+    if base is not None and unties(ModelFolder(Path(card.path or "")), ModelFolder(Path(base.path or ""))):
+        adapter = fingerprint([adapter, "untied"])  # merged into shared weights, as it was once, it gave other numbers
+    return ModelFingerprint(weights, adapter, dtype, device, beginning=forgotten_beginning(*words_and_config(card, base)))
+
+
+def words_and_config(card: ModelCard, base: ModelCard | None) -> tuple[Path, dict[str, Any]]:
+    """The folder of a model's tokenizer, and the configuration of the whole model; both are on this machine."""
+    whole = Path((base or card).path or "")
+    return words_folder(Path(card.path or ""), whole), ModelFolder(whole).config()
 
 
 def exposures(card: ModelCard) -> pd.DataFrame | None:

@@ -21,6 +21,7 @@ from typing import Any
 from sftqa_core.errors import ModelUnavailable, SettingsError
 from sftqa_core.jsonrecord import fingerprint, shown
 from sftqa_core.models import catalogue, chat_child, model_files
+from sftqa_core.models.light_tokenizers import light_tokenizer, required_beginning
 from sftqa_core.processes import answers, our_environment
 from sftqa_core.records import ModelCard, PromptFormat
 
@@ -108,7 +109,20 @@ def require_chat_template(card: ModelCard) -> ChatTemplate:
 
 def asked_by(model: catalogue.ModelFingerprint, card: ModelCard, form: PromptFormat) -> catalogue.ModelFingerprint:
     """The identity of what answers: with the template's, where the form is a chat. Raises as `require_chat_template` does."""
-    return replace(model, template=require_chat_template(card).fingerprint()) if form.chat else model
+    if not form.chat:
+        return model
+    template = require_chat_template(card)
+    words, config = catalogue.words_and_config(card, catalogue.base_card(card))
+    required = required_beginning(words, config)
+    if required is not None and not _begins(words, layout(template).pieces[0], required):
+        model = replace(model, beginning=required)  # training/encoding.py puts it there
+    return replace(model, template=template.fingerprint())
+
+
+def _begins(words: Path, opening: str, token: int) -> bool:
+    """Whether what a template writes first is this token."""
+    tokenizer = light_tokenizer(words)
+    return tokenizer is not None and tokenizer(opening, add_special_tokens=False)["input_ids"][:1] == [token]
 
 
 def chat_notes(card: ModelCard, form: PromptFormat) -> list[str]:

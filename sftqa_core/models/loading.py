@@ -15,10 +15,13 @@ from typing import Any
 from sftqa_core.errors import MissingPackage, ModelUnavailable, OutOfMemory, SettingsError, SftqaError, first_line
 from sftqa_core.jsonrecord import shown
 from sftqa_core.models import catalogue, devices, model_files, quantising
+from sftqa_core.models.adapter_files import AdapterPlan
 from sftqa_core.models.hub.fetch import present, present_base
+from sftqa_core.models.light_tokenizers import SAVE, beginning_ids, needs_beginning
 from sftqa_core.progress import Reporter
 from sftqa_core.records import ModelCard
 
+NO_PLAN = AdapterPlan()
 INSTALL = "pip install torch transformers"
 LINE_BREAK = "\n"  # a border that no tokenizer merges over
 FITTING = "Fetch the tokenizer that belongs to the model."
@@ -46,28 +49,41 @@ def pad_id(model: Any, tokenizer: Any, ends: tuple[int, ...]) -> int:
     return int(pad) if pad is not None and pad < model.get_input_embeddings().weight.shape[0] else ends[0]
 
 
-def beginning_ids(tokenizer: Any) -> list[int]:
-    """Ids that the tokenizer puts before a text (its beginning token, or nothing)."""
-    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
-    whole = tokenizer("a")["input_ids"]
-    for start in range(len(whole) - len(plain) + 1):
-        if whole[start : start + len(plain)] == plain:
-            return list(whole[:start])
-    return []
-
-
-def merged(model: Any, folder: Path) -> Any:
+def merged(model: Any, folder: Path, plan: AdapterPlan = NO_PLAN) -> Any:
     """`model` with the adapter of a folder in its weights."""
     with without_stale_warning():
-        return beside(model, folder).merge_and_unload()
+        whole = beside(model, folder, plan).merge_and_unload()
+    head = whole.get_output_embeddings()
+    if head is not None and head.weight is not whole.get_input_embeddings().weight:
+        whole.config.tie_word_embeddings = False  # else saving it would drop a head that the adapter brought
+    return whole
 
 
-def beside(model: Any, folder: Path) -> Any:
-    """`model` with the adapter of a folder beside its weights, which stay as they are."""
-    from peft import PeftModel
+def beside(model: Any, folder: Path, plan: AdapterPlan = NO_PLAN) -> Any:
+    """`model` with the adapter of a folder beside its weights, which stay as they are; before, what `plan` says is done to it."""
+    from peft import LoraConfig, PeftModel
 
+    _prepare(model, plan)
+    config = None
+    if plan.layers is not None:
+        config = LoraConfig.from_pretrained(folder)
+        config.target_modules, config.exclude_modules = set(plan.layers), None
+        config.layers_to_transform = config.layers_pattern = None  # all layers are named
+        config.inference_mode = True
     with without_stale_warning():
-        return PeftModel.from_pretrained(model, folder, local_files_only=True)
+        return PeftModel.from_pretrained(model, folder, config=config, local_files_only=True)
+
+
+def _prepare(model: Any, plan: AdapterPlan) -> None:
+    import torch
+
+    if plan.rows is not None:
+        with torch.random.fork_rng(devices=[]):  # the new rows are drawn, and then come from the adapter
+            model.resize_token_embeddings(plan.rows, mean_resizing=False)
+    head, words = model.get_output_embeddings(), model.get_input_embeddings()
+    if plan.untied and head is not None and head.weight is words.weight:
+        head.weight = torch.nn.Parameter(words.weight.detach().clone(), requires_grad=words.weight.requires_grad)
+        model.config.tie_word_embeddings = False
 
 
 @contextmanager
@@ -98,7 +114,7 @@ class LoadedModel:
     device: str  # what computes: cpu, cuda, rocm or mps (see devices.py)
     dtype: str  # in which it computes, float32 or bfloat16; the fingerprint has that of its weights
     fingerprint: catalogue.ModelFingerprint
-    bos_ids: list[int]  # what the tokenizer puts in front of a text; empty for models without
+    bos_ids: list[int]  # what stands in front of a text: the tokenizer's, or what it forgets; empty for models without
     end_ids: tuple[int, ...]  # tokens that end a text; the first is the tokenizer's own
     pad_id: int  # differs from the end token wherever the tokenizer has a padding token
     gpus: int = 1  # that the model is spread over (see spreading.py)
@@ -142,7 +158,8 @@ def load_model(
         own = Path(card.path or "")
         folder = own if base is None else Path(present_base(card, base, reporter).path or "")
         _refuse_code(folder, card.name)
-        quantising.refuse_unusable(model_files.ModelFolder(folder), model_files.ModelFolder(own) if base else None, card.name, quantization)
+        adapter = model_files.ModelFolder(own) if base else None
+        plan = quantising.plan_for(model_files.ModelFolder(folder), adapter, card.name, quantization)
         if nf4:
             four_bits = quantising.nf4_settings(compute)  # it is quantised on its device while it is read
             model = _weights(folder, compute, quantization_config=four_bits, device_map={"": devices.torch_device(place)})
@@ -150,8 +167,8 @@ def load_model(
         else:
             model = _weights(folder, torch.float32 if base else compute, 1 if base else gpus)
         if base is not None:
-            model = (beside if nf4 else merged)(model, own)
-        words = own if (own / model_files.TOKENIZER_CONFIG).is_file() else folder
+            model = (beside if nf4 else merged)(model, own, plan)
+        words = model_files.words_folder(own, folder)
         model_files.refuse_growing_tokenizer(model_files.ModelFolder(words), card.name)
         tokenizer = AutoTokenizer.from_pretrained(words, trust_remote_code=False, local_files_only=True)
         _refuse_other_tokenizer(model, tokenizer, card.name)
@@ -164,10 +181,19 @@ def load_model(
         pad = pad_id(model, tokenizer, ends)
         # the model's own top-p or repetition penalty would survive a merge
         model.generation_config = GenerationConfig(eos_token_id=list(ends), pad_token_id=pad, do_sample=False)
+        identity = catalogue.model_fingerprint(card, quantising.number_format(place, quantization), place)
         return LoadedModel(
-            card, model, tokenizer, place, name, catalogue.model_fingerprint(card, quantising.number_format(place, quantization), place),
-            beginning_ids(tokenizer), ends, pad, gpus,
-        )  # fmt: skip
+            card, model, tokenizer, place, name, identity, _beginning(model, tokenizer, identity, card.name), ends, pad, gpus
+        )
+
+
+def _beginning(model: Any, tokenizer: Any, identity: catalogue.ModelFingerprint, name: str) -> list[int]:
+    put = beginning_ids(tokenizer)
+    if identity.beginning is not None:  # what its files say (light_tokenizers.py), and so the key
+        return [identity.beginning]
+    if not put and needs_beginning(model.config.model_type):
+        raise ModelUnavailable(f"{name} can't be used: its tokenizer puts no beginning token in front, and has no tokenizer.json. {SAVE}")
+    return put
 
 
 def encode_prompts(loaded: LoadedModel, texts: Sequence[str]) -> list[list[int]]:

@@ -78,7 +78,7 @@ class ModelFolder:
         """A text file of the folder. Raises `ModelUnavailable` when it is missing, too large, or no UTF-8."""
         path = self.path / name
         if not path.exists() and not path.is_symlink():
-            raise ModelUnavailable(f"{self.path} holds no model: it has no {name}. Pick the folder that save_pretrained wrote.")
+            raise ModelUnavailable(f"{self.path} holds no model: it has no {name}. {self._instead()}")
         self._require_own(path)
         try:
             size = path.stat().st_size
@@ -131,9 +131,20 @@ class ModelFolder:
                 raise ModelUnavailable(f"{path} has {path.stat().st_size:,} bytes, the limit is {MAX_TOKENIZER_BYTES:,}. Fetch it again.")
         return [*self.weights(), *here]
 
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each tensor in the weight files, by name. Raises `ModelUnavailable` for files that can't be read."""
+        return {name: shape for path in self.weights() for name, shape in _shapes(path).items()}
+
     def fingerprint(self, workspace: Workspace) -> str:
         """16 hex digits over the content of `files()`."""
         return fingerprint(_digests(self.files(), workspace))
+
+    def _instead(self) -> str:
+        """Which of its subfolders hold models: a training leaves its checkpoints there."""
+        inner = sorted({path.parent.name for name in (CONFIG, ADAPTER_CONFIG) for path in self.path.glob(f"*/{name}")})
+        if not inner:
+            return "Pick the folder that save_pretrained wrote."
+        return f"Its subfolders hold some: {', '.join(inner[:5])}{' and others' if len(inner) > 5 else ''}. Pick one of them."
 
     def _single(self) -> bool:
         return (self.path / "model.safetensors").is_file()
@@ -159,15 +170,32 @@ class ModelFolder:
         except (OSError, RuntimeError):
             raise ModelUnavailable(f"{path} is a link that leads nowhere. Fetch or save the model again.") from None
         home = self.path.resolve()
-        blobs = home.parent.parent / "blobs" if home.parent.name == "snapshots" else home
+        snapshot = next((place for place in (home, *home.parents[:5]) if place.parent.name == "snapshots"), None)
+        blobs = snapshot.parent.parent / "blobs" if snapshot else home
         if not (real.is_relative_to(home) or real.is_relative_to(blobs)):
             raise ModelUnavailable(f"{path} is a link that leads out of its folder, to {real}. Copy that file in its place.")
         if not real.is_file():
             raise ModelUnavailable(f"{path} is not a file. Fetch or save the model again.")
 
 
+def vocabulary(config: dict[str, Any]) -> int | None:
+    """Tokens that a model knows; None where its configuration does not say."""
+    size = {**config, **(config.get("text_config") or {})}.get("vocab_size")
+    return size if isinstance(size, int) and size > 0 else None
+
+
+def words_folder(own: Path, whole: Path) -> Path:
+    """Where the tokenizer lies of an adapter (`own`) on a whole model: beside the adapter where it was saved with one."""
+    return own if (own / TOKENIZER_CONFIG).is_file() else whole
+
+
 def _numbers(path: Path) -> int:
-    """Elements in one safetensors file: 8 bytes of header length, then a JSON header with each tensor's shape."""
+    """Elements in one safetensors file."""
+    return sum(math.prod(shape) for shape in _shapes(path).values())
+
+
+def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Tensors of one safetensors file: 8 bytes of header length, then a JSON header with each tensor's shape."""
     try:
         size = path.stat().st_size
         with path.open("rb") as handle:
@@ -175,16 +203,15 @@ def _numbers(path: Path) -> int:
             if length > min(size, MAX_HEADER_BYTES):
                 raise ValueError("its header is longer than the file" if length > size else "its header is far too long")
             header = parse_json(handle.read(length).decode())
-        shapes = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
-        if not all(type(side) is int and 0 <= side <= size * _MOST_IN_A_BYTE for shape in shapes for side in shape):
+        shapes = {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
+        if not all(type(side) is int and 0 <= side <= size * _MOST_IN_A_BYTE for shape in shapes.values() for side in shape):
             raise ValueError("it holds an invalid shape")
-        count = sum(math.prod(shape) for shape in shapes)
-        if count > size * _MOST_IN_A_BYTE:
+        if sum(math.prod(shape) for shape in shapes.values()) > size * _MOST_IN_A_BYTE:
             raise ValueError("its header describes more numbers than the file can hold")
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
         if (described := 8 + length + max(ends, default=0)) > size:
             raise ValueError(f"it is truncated: it has {size:,} bytes, and its header describes {described:,}")
-        return count
+        return shapes
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise ModelUnavailable(f"{path} is not a readable safetensors file ({error}). Fetch or save the model again.") from None
 
@@ -214,8 +241,6 @@ MAX_LAYERS = 1_000
 MAX_EXPERTS = 10_000
 MAX_GROWTH = 1_000_000  # characters that the tokenizer's replacements may make of one
 _COUNTED = {"layers": MAX_LAYERS, "layer": MAX_LAYERS, "experts": MAX_EXPERTS}  # the last word of a setting's name
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}")
-_PATTERNS = ("target_modules", "exclude_modules", "modules_to_save", "layers_pattern", "rank_pattern", "alpha_pattern")
 
 
 def refuse_huge(folder: ModelFolder, name: str) -> None:
@@ -243,22 +268,6 @@ def refuse_growing_tokenizer(folder: ModelFolder, name: str) -> None:
                 waiting += part
         if growth > MAX_GROWTH:
             raise ModelUnavailable(f"{name} can't be loaded: its tokenizer's {section} expands text beyond any use.")
-
-
-def refuse_odd_adapter(folder: ModelFolder, name: str) -> None:
-    """Raise `ModelUnavailable` for an adapter that is no LoRA, or names layers by patterns: a pattern can keep a processor busy for
-    ever."""
-    config = folder.config()
-    if config.get("peft_type") != "LORA":
-        raise ModelUnavailable(f"{name} is an adapter of type {shown(config.get('peft_type'))}. Only LoRA adapters can be used.")
-    for setting in _PATTERNS:
-        value = config.get(setting)
-        for text in [value] if isinstance(value, str) else value or ():
-            if not isinstance(text, str) or not _PLAIN_NAME.fullmatch(text):
-                raise ModelUnavailable(
-                    f"{name} is an adapter that names its layers by a pattern ({setting}: {shown(text)}). "
-                    "Save it again with a list of plain names, or merge it into its model."
-                )
 
 
 def _settings(config: dict[str, Any], depth: int = 3) -> Iterator[tuple[str, Any]]:

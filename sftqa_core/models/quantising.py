@@ -16,6 +16,7 @@ from typing import Any
 
 from sftqa_core.errors import MissingPackage, ModelUnavailable, SettingsError
 from sftqa_core.models import catalogue, devices, model_files
+from sftqa_core.models.adapter_files import AdapterPlan, adapter_plan
 from sftqa_core.records import ModelCard, TrainSettings
 
 NF4 = "nf4"
@@ -67,12 +68,14 @@ def refuse_second_adapter(card: ModelCard, settings: TrainSettings) -> None:
         )
 
 
-def refuse_unusable(base: model_files.ModelFolder, adapter: model_files.ModelFolder | None, name: str, quantization: str) -> None:
-    """Raise `ModelUnavailable` for a model, or an adapter on it, that is never loaded (with this quantization)."""
+def plan_for(base: model_files.ModelFolder, adapter: model_files.ModelFolder | None, name: str, quantization: str) -> AdapterPlan:
+    """What is done to a model before an adapter is put on it, nothing without one.
+
+    Raises `ModelUnavailable` for a model, or an adapter on it, that is never loaded (with this quantization).
+    """
     model_files.refuse_huge(base, name)
     refuse_quantised(base.config(), name, quantization)
-    if adapter is not None:
-        model_files.refuse_odd_adapter(adapter, name)
+    return AdapterPlan() if adapter is None else adapter_plan(adapter, base, name)
 
 
 def refuse_quantised(config: Mapping[str, Any], name: str, quantization: str) -> None:

@@ -1,108 +1,44 @@
-"""A model's tokenizer from its files alone: the `tokenizers` package and JSON, neither transformers nor torch.
+"""Counts and checks of a model's tokenizer from its files alone (light_tokenizers.py), neither transformers nor torch.
 
-It replaces the loaded tokenizer where a page or a preflight needs a text's tokens, their number, or checks of the tokenizer: each check
-is a sentence with its fix, by the rules of loading.py and training/encoding.py. tokenizer.json alone decides which tokens go around a
-text: beside it transformers ignores `add_bos_token` and `add_eos_token` of tokenizer_config.json. A family's own class may do more;
-loading the model has the last word.
+Each check is a sentence with its fix, by the rules of loading.py and training/encoding.py. A family's own class may do more than
+tokenizer.json says; loading the model has the last word.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from sftqa_core.artifacts import Kept
-from sftqa_core.errors import ModelUnavailable, first_line
+from sftqa_core.errors import ModelUnavailable
 from sftqa_core.jsonrecord import fingerprint, shown
-from sftqa_core.models.loading import FITTING, beginning_ids, continuation, foreign_tokens, plain_ids, tokenizer_panics
-from sftqa_core.models.model_files import CHAT_TEMPLATE, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG, ModelFolder, refuse_growing_tokenizer
+from sftqa_core.models.light_tokenizers import (
+    SAVE,
+    LightTokenizer,
+    beginning_ids,
+    forgotten_beginning,
+    light_tokenizer,
+    required_beginning,
+    tokenizer_stamp,
+)  # fmt: skip
+from sftqa_core.models.loading import FITTING, continuation, foreign_tokens, plain_ids, tokenizer_panics
+from sftqa_core.models.model_files import TOKENIZER_CONFIG, vocabulary
 from sftqa_core.records import Check
 
 CountTokens = Callable[[str], int]
-SAVE = "Save it there: AutoTokenizer.from_pretrained(name).save_pretrained(folder)."
 _OTHERS = ("tokenizer.model", "vocab.json", "vocab.txt", TOKENIZER_CONFIG)  # of a tokenizer without tokenizer.json
 _BYTES_PER_TOKEN = 3  # of names and short sentences, about; for models whose tokenizer is not here
 _TRIED = 16  # of the longest texts: the one with most letters need not have most tokens
-_NAMED = ("bos_token", "eos_token", "pad_token", "unk_token")
 _PLAIN_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")  # they name no token by themselves
 
 
-@dataclass(frozen=True)
-class LightTokenizer:
-    """Called like the loaded one."""
-
-    backend: Any  # tokenizers.Tokenizer
-    settings: Mapping[str, Any]  # tokenizer_config.json
-    named: Mapping[str, str]  # bos_token, eos_token, pad_token, unk_token, as far as the files name them
-
-    def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
-        return {"input_ids": list(self.backend.encode(text, add_special_tokens=add_special_tokens).ids)}
-
-    def id_of(self, token: str) -> int | None:
-        """A token's id; None for one that the files do not have."""
-        number = self.backend.token_to_id(token)
-        if number is not None:
-            return int(number)
-        table = self.settings.get("added_tokens_decoder")  # tokens that only tokenizer_config.json knows
-        rows = table.items() if isinstance(table, dict) else ()
-        return {str(row["content"]): int(at) for at, row in rows if isinstance(row, dict) and at.isdigit()}.get(token)
-
-    def id_named(self, name: str) -> int | None:
-        """The id of "bos_token" and so on; None where none is named, or the named one is not there."""
-        token = self.named.get(name)
-        return None if token is None else self.id_of(token)
-
-    def pieces(self, ids: list[int]) -> str:
-        """Tokens as a person reads them: "Par is"."""
-        return " ".join(self.backend.decode([number], skip_special_tokens=False).strip() or "(space)" for number in ids)
-
-
-def light_tokenizer(folder: Path) -> LightTokenizer | None:
-    """The tokenizer of a model's folder; None where it has no tokenizer.json. Raises `ModelUnavailable` for files that can't be read."""
-    if not (folder / TOKENIZER).exists():
-        return None
-    return _kept.get((folder, *tokenizer_stamp(folder)), lambda: _read(folder))
-
-
-_kept: Kept[LightTokenizer] = Kept(3)  # a large model's takes half a second to read and 100 MB
-
-
-def tokenizer_stamp(folder: Path) -> tuple[int, ...]:
-    """Changes with the files that decide what texts become."""
-    paths = [folder / name for name in (TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS, CHAT_TEMPLATE)]
-    return tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in paths)
-
-
-def _read(folder: Path) -> LightTokenizer:
-    from tokenizers import Tokenizer
-
-    files = ModelFolder(folder)
-    refuse_growing_tokenizer(files, folder.name)
-    try:
-        backend = Tokenizer.from_file(str(folder / TOKENIZER))
-    except Exception as error:  # the library raises no narrower class for a file that it can't read
-        raise ModelUnavailable(f"{folder / TOKENIZER} can't be read ({first_line(error)}). Fetch or save the model again.") from None
-    backend.no_padding()
-    backend.no_truncation()
-    settings = files.json(TOKENIZER_CONFIG) if (folder / TOKENIZER_CONFIG).exists() else {}
-    older = files.json(SPECIAL_TOKENS) if (folder / SPECIAL_TOKENS).exists() and "added_tokens_decoder" not in settings else {}
-    named = {name: _text(settings.get(name)) or _text(older.get(name)) for name in _NAMED}
-    return LightTokenizer(backend, settings, {name: token for name, token in named.items() if token})
-
-
-def _text(token: Any) -> str | None:
-    """A special token as its text: written as it is, or as an object with its content."""
-    token = token.get("content") if isinstance(token, dict) else token
-    return token if isinstance(token, str) and token else None
-
-
-def token_counter(folder: Path | None) -> CountTokens:
-    """Counts a text's tokens with those that the tokenizer puts around it; a third of its bytes where there is no tokenizer, or none
-    that can be read: loading the model reports why."""
+def token_counter(folder: Path | None, config: dict[str, Any] | None = None) -> CountTokens:
+    """Counts a text's tokens with those around it, by the model's configuration also one that its tokenizer forgets; a third of the
+    text's bytes where there is no tokenizer, or none that can be read: loading the model reports why."""
     with contextlib.suppress(OSError, ImportError, ModelUnavailable):
         if folder is not None and (tokenizer := light_tokenizer(folder)) is not None:
-            return lambda text: len(tokenizer(text)["input_ids"])
+            more = int(forgotten_beginning(folder, config or {}) is not None)
+            return lambda text: more + len(tokenizer(text)["input_ids"])
     return lambda text: 1 + len(text.encode()) // _BYTES_PER_TOKEN
 
 
@@ -125,19 +61,18 @@ def _checked(folder: Path, config: dict[str, Any]) -> list[Check]:
         with tokenizer_panics():
             tokenizer, rows = light_tokenizer(folder), vocabulary(config)
             if tokenizer is not None:
-                return [_fits(tokenizer, rows), _beginning(tokenizer, rows), _end(tokenizer, config, rows), _padding(tokenizer, rows)]
+                return [
+                    _fits(tokenizer, rows),
+                    _beginning(folder, tokenizer, config, rows),
+                    _end(tokenizer, config, rows),
+                    _padding(tokenizer, rows),
+                ]
             if any((folder / name).exists() for name in _OTHERS):
                 said = "Its tokenizer has no tokenizer.json, so it is checked when the model is loaded."
                 return [Check("tokenizer", "unknown", said, SAVE)]
             return [Check("tokenizer", "problem", "The folder holds no tokenizer, so no text can be read.", SAVE)]
     except ModelUnavailable as error:
         return [Check("tokenizer", "problem", str(error), FITTING)]
-
-
-def vocabulary(config: dict[str, Any]) -> int | None:
-    """Tokens that the model knows; None where its configuration does not say."""
-    size = {**config, **(config.get("text_config") or {})}.get("vocab_size")
-    return size if isinstance(size, int) and size > 0 else None
 
 
 def _fits(tokenizer: LightTokenizer, rows: int | None) -> Check:
@@ -151,8 +86,18 @@ def _fits(tokenizer: LightTokenizer, rows: int | None) -> Check:
     return Check("tokenizer", "ok", f"The tokenizer and its {len(known):,} tokens fit the model.")
 
 
-def _beginning(tokenizer: LightTokenizer, rows: int | None) -> Check:
+def _beginning(folder: Path, tokenizer: LightTokenizer, config: dict[str, Any], rows: int | None) -> Check:
     put, named = beginning_ids(tokenizer), tokenizer.named.get("bos_token")
+    kind = config.get("model_type")
+    try:
+        required = required_beginning(folder, config)
+    except ModelUnavailable as error:
+        return Check.of_error("beginning", str(error), "")
+    if required is not None and not put:
+        text = shown(tokenizer.backend.id_to_token(required))
+        said = f"The tokenizer puts no token in front of a text, and without {text} a {kind} model predicts wrongly: it is put there here."
+        fix = "Nothing needs to be done. Levels and answers say so in their keys, so those measured without it are not taken for these."
+        return Check("beginning", "note", said, fix)
     if put and rows is not None and max(put) >= rows:
         said = f"The tokenizer puts token {max(put):,} in front of each text, but the model knows {rows:,} tokens."
         return Check("beginning", "problem", said, FITTING)

@@ -99,8 +99,9 @@ def offered_models(device: str = "auto") -> Offered:
     return Offered(kind, ram.free if ram else None, ram.total if ram else None, lacking, tuple(offers), tuple(notes))
 
 
-def add_model(name: str) -> tuple[ModelCard, str]:
-    """Put a hub id or a folder on the lists; its card, and a note for the person. The hub is not asked.
+def add_model(name: str, base: str = "") -> tuple[ModelCard, str]:
+    """Put a hub id or a folder on the lists; its card, and a note for the person. The hub is not asked. `base`: the model that an
+    adapter sits on, where its files name another place.
 
     Raises `ModelUnavailable` for what can be neither, and for a folder without a usable model; `SettingsError` for a built-in model
     or one that was made here, which are listed anyway.
@@ -110,6 +111,8 @@ def add_model(name: str) -> tuple[ModelCard, str]:
         raise SettingsError(f"{card.name} is already listed: it {'is built in' if card.kind == 'built-in' else 'was made here'}.")
     if card.kind == "folder" and card.path and card.path != card.name:
         card = catalogue.find_model(card.path)  # by its whole path, which means the same in any folder
+    if base.strip():
+        catalogue.name_base(card, base)
     return card, keep_added(card.name)
 
 

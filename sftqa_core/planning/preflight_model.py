@@ -58,17 +58,17 @@ def look_at(name: str, run: TrainSettings | ProbeSettings | None = None) -> Look
         folder, own = model_files.ModelFolder(Path(whole.path)), Path(card.path or whole.path)
         config = folder.config()
         folder.weights()
-        quantising.refuse_unusable(
-            folder, model_files.ModelFolder(own) if base and card.path else None, card.name, run.quantization if run else "none"
-        )
+        adapter = model_files.ModelFolder(own) if base and card.path else None
+        plan = quantising.plan_for(folder, adapter, card.name, run.quantization if run else "none")
+        told, config = plan.told(config), plan.config(config)
     except SftqaError as error:
         return Looked(name, (Check.of_error("model", str(error), "Choose another model, or fetch this one again."),), card)
-    words = own if (own / "tokenizer_config.json").is_file() else folder.path
-    here = [_here(card, config), _licence(whole, None), Check("access", "ok", "Its files are on this machine; no login is needed.")]
+    words = model_files.words_folder(own, folder.path)
+    here = [_here(card, config, told), _licence(whole, None), Check("access", "ok", "Its files are on this machine; no login is needed.")]
     return Looked(name, (*here, *tokenizer_files.tokenizer_checks(words, config)), card, words, config, parameters=whole.parameters)
 
 
-def _here(card: ModelCard, config: dict[str, Any]) -> Check:
+def _here(card: ModelCard, config: dict[str, Any], told: str = "") -> Check:
     size = f", {card.parameters:,} parameters" if card.parameters else ""
     kinds = [str(kind) for kind in config.get("architectures") or ()]
     if kinds and not any(kind.endswith(("ForCausalLM", "LMHeadModel")) for kind in kinds):
@@ -77,7 +77,7 @@ def _here(card: ModelCard, config: dict[str, Any]) -> Check:
     if config.get("auto_map"):
         said = "It refers to program code of its own (auto_map), which is never run. It loads only if transformers supports its type."
         return Check("model", "note", said, "Check that transformers supports this type, or choose another model.")
-    return Check("model", "ok", f"{card.name} is on this machine with all its weights ({card.architecture}{size}).")
+    return Check("model", "ok", f"{card.name} is on this machine with all its weights ({card.architecture}{size}). {told}".rstrip())
 
 
 def _on_the_hub(name: str, card: ModelCard, whole: ModelCard) -> Looked:
@@ -188,7 +188,8 @@ def training_context(
     baseline. Levels of the test facts are always measured, of the train facts where examples are chosen by them."""
     from sftqa_core.training.selection import needs_levels
 
-    window, count, new = capacity.context_window(looked.config), tokenizer_files.token_counter(looked.words), settings.max_answer_tokens
+    window, new = capacity.context_window(looked.config), settings.max_answer_tokens
+    count = tokenizer_files.token_counter(looked.words, looked.config)
     example = fit.longest_example(settings, pool, n, count, chat)
     longest = max(example, new + fit.longest_question(replace(settings, shots=0, more_shots=()), pool, tests, count, chat))
     for facts in (tests, pool if needs_levels(settings) else tests.head(0)):
@@ -212,7 +213,8 @@ def probing_context(looked: Looked, settings: ProbeSettings, source: FactSource,
 
 
 def _longest_probe(looked: Looked, scheme: LevelScheme, source: FactSource, facts: pd.DataFrame) -> int:
-    return fit.longest_prompt(source, facts, tokenizer_files.token_counter(looked.words), scheme) + capacity.completion_tokens(scheme)
+    count = tokenizer_files.token_counter(looked.words, looked.config)
+    return fit.longest_prompt(source, facts, count, scheme) + capacity.completion_tokens(scheme)
 
 
 def _context(looked: Looked, window: int | None, longest: int) -> Check:

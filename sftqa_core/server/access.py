@@ -6,12 +6,15 @@ Sessions end, wrong tokens are counted, and the token is compared in one place.
 import hashlib
 import hmac
 import ipaddress
+import re
 import secrets
 import socket
+import sys
 import time
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import TextIO
+from urllib.parse import urlsplit
 
 from sftqa_core.errors import SettingsError
 
@@ -30,7 +33,7 @@ class Access:
     host: str  # the address it listens on; empty means every address
     login: str = "none"  # none, token, or streamlit (the organisation's own, configured there as [auth])
     base: str = ""  # what stands before every path, as "/explorer"
-    origins: tuple[str, ...] = ()  # other origins that may connect (server.corsAllowedOrigins)
+    origins: tuple[str, ...] = ()  # addresses of proxies and portals that may connect (server.corsAllowedOrigins)
     upload_mebibytes: int = 200  # the largest file a person may upload
 
     @property
@@ -38,10 +41,38 @@ class Access:
         """Whether only programs of this machine can connect."""
         return is_loopback(self.host)
 
+    def named(self, host: str) -> bool:
+        """Whether a Host header is that of one of the named origins, with its port where it has one."""
+        return host.lower() in [urlsplit(origin).netloc.lower() for origin in self.origins]
+
     def body_limit(self, path: str) -> int:
         """The largest request body in bytes: uploads as configured plus what their form adds, everything else 1 MiB."""
         upload = path.startswith(f"{self.base}/_stcore/upload_file/")
         return (self.upload_mebibytes + 1 if upload else 1) * _MEBIBYTE
+
+
+_ORIGIN = re.compile(r"https?://([a-z0-9_.-]{1,253}|\[[0-9a-f:.]{2,45}\])(:\d{1,5})?", re.IGNORECASE)
+_BASE = re.compile(r"(/[\w.~@+-]+)+", re.ASCII)
+
+
+def checked_origin(text: str) -> str:
+    """An origin as browsers send it: scheme, host, and the port unless it is the usual one. Raises `SettingsError` for others."""
+    origin = text.strip().rstrip("/").lower()
+    if not _ORIGIN.fullmatch(origin):
+        raise SettingsError(
+            f"--origin must be an address without a path, as https://explorer.example or http://10.0.0.7:8080, got {text[:300]!r}. "
+            "What stands behind the host goes to --base-path."
+        )
+    scheme, rest = origin.split("://")
+    return f"{scheme}://{rest.removesuffix(':443' if scheme == 'https' else ':80')}"
+
+
+def checked_base(text: str) -> str:
+    """A base path with one slash before every part, empty for none. Raises `SettingsError` for others."""
+    base = f"/{text.strip().strip('/')}".rstrip("/")
+    if base and (not _BASE.fullmatch(base) or ".." in base.split("/")):
+        raise SettingsError(f"--base-path must be a path of plain parts, as /user/NAME/proxy/8501, got {text[:300]!r}.")
+    return base
 
 
 def is_loopback(host: str) -> bool:
@@ -113,6 +144,9 @@ def notice(access: Access, port: int, tls: bool = False, new_token: str | None =
     lines = [f"SFT-QA Explorer: {address(access, port, tls)}", f"Open to: {where}{asks}. Anyone with access can start jobs as you."]
     if access.local and access.login == "none":
         lines.append("If others have accounts on this machine, ask for a token: sftqa app --login token")
+    for origin in access.origins:
+        trusted = "" if access.login != "none" else " Whoever that address lets in is asked nothing here; --login token asks."
+        lines.append(f"Also through {origin}{access.base}.{trusted}")
     if access.local:
         lines.append(f"From another machine, run there: {tunnel(port)}")
     elif not tls:
@@ -175,12 +209,33 @@ class Attempts:
         self._failures[sender] = (count + 1, self._clock() + self._window_s)
 
 
+class Refusals:
+    """Says once for each refused address how it would be let in. Bounded: nobody can fill the terminal or the memory with it."""
+
+    def __init__(self, say: Callable[[str], None], most: int = 20):
+        self._say, self._most, self._said = say, most, set[str]()
+
+    def refused(self, origin: str) -> str:
+        """The cure as a sentence; empty for what is no origin (whatever its header holds is shown nowhere)."""
+        try:
+            origin = checked_origin(origin)
+        except SettingsError:
+            return ""
+        cure = f"If you open the explorer at that address, through a proxy, start it with: sftqa app --origin {origin}"
+        if origin not in self._said and len(self._said) < self._most:
+            self._said.add(origin)
+            last = " Further addresses are not shown." if len(self._said) == self._most else ""
+            self._say(f"Refused a request from {origin}. {cure}\nIf you do not know the address, there is nothing to do.{last}")
+        return cure
+
+
 class Entrance:
     """One server's door: its access, its token's digest and those who are in."""
 
     def __init__(self, access: Access, token: str | None = None, sessions: Sessions | None = None, attempts: Attempts | None = None):
         self.access = access
         self.sessions, self.attempts = sessions or Sessions(), attempts or Attempts()
+        self.refusals = Refusals(lambda line: print(line, file=sys.stderr, flush=True))
         self._token = None if token is None else _digest(token)
         self.new_token: str | None = None  # one that was made up at start and is still to be shown, once
 

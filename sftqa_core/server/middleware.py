@@ -18,7 +18,8 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from sftqa_core.server.access import SESSION_S, Entrance, is_loopback, sender, session_cookie
+from sftqa_core.errors import SettingsError
+from sftqa_core.server.access import SESSION_S, Entrance, checked_origin, is_loopback, sender, session_cookie
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -77,6 +78,7 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        scope = _under(scope, self.access.base)
         if scope["type"] == "http":
             send = _with_headers(send, self.access.login != "none")
         answer = self._misdirected(scope, headers)
@@ -88,7 +90,7 @@ class Guard:
         elif scope["type"] == "http":
             await self._limited(scope, receive, send, headers)
         else:
-            await self._watched(scope, receive, send, headers)
+            await self._watched(self._same_origin(scope, headers), receive, send, headers)
 
     def _misdirected(self, scope: Scope, headers: Headers) -> Response | None:
         """A refusal of what cannot come from a person at this explorer's own page."""
@@ -96,13 +98,41 @@ class Guard:
         if self.access.login == "none":
             if not (_is_this_machine(scope.get("client")) and _is_this_machine(scope.get("server"))):
                 return PlainTextResponse("This explorer accepts connections from its own machine only.", 403)
-            if len(hosts) != 1 or not is_loopback(_host_name(hosts[0])):
-                return PlainTextResponse("This explorer accepts the host names localhost and 127.0.0.1 only.", 403)
+            if len(hosts) != 1 or not (is_loopback(_host_name(hosts[0])) or self.access.named(hosts[0])):
+                sent_to = f"{_forwarded_scheme(headers)}://{hosts[0]}" if len(hosts) == 1 else ""
+                return self._refusal("This explorer accepts the host names localhost and 127.0.0.1 only.", sent_to)
+        if self._leads_nowhere(scope, headers, hosts):
+            shown = _forwarded_origin(headers)
+            return self._refusal(f"This explorer is open here, but its page at {shown} could not connect to it.", shown)
         changes = scope["type"] == "websocket" or scope["method"] not in _SAFE_METHODS
         origin = headers.get("origin")
+        if not changes and _path(scope, self.access.base).startswith("/_stcore/"):
+            # What the page asks first: refused like its websocket, so that it shows an error and does not stay empty.
+            changes, origin = True, _referring_origin(headers)
         if changes and origin is not None and origin not in self.access.origins and not _is_origin_of(origin, hosts):
-            return PlainTextResponse("This explorer accepts no requests from other sites' pages.", 403)
+            return self._refusal("This explorer accepts no requests from other sites' pages.", origin)
         return None
+
+    def _refusal(self, sentence: str, origin: str) -> Response:
+        """Status 403 and what to do, which the terminal is told too: a browser does not show why a websocket was refused."""
+        cure = self.entrance.refusals.refused(origin)
+        return PlainTextResponse(f"{sentence} {cure}".rstrip(), 403)
+
+    def _leads_nowhere(self, scope: Scope, headers: Headers, hosts: list[str]) -> bool:
+        """Whether a proxy shows the page under a host that it hides from us (it rewrites Host): the page would stay empty,
+        because its websocket comes with an origin that nobody named."""
+        if scope["type"] != "http" or "text/html" not in headers.get("accept", ""):
+            return False
+        shown = urlsplit(_forwarded_origin(headers)).hostname
+        own = [_host_name(host).lower() for host in hosts] + [urlsplit(origin).hostname for origin in self.access.origins]
+        return bool(shown) and not is_loopback(str(shown)) and shown not in own
+
+    def _same_origin(self, scope: Scope, headers: Headers) -> Scope:
+        """A websocket that a named origin opens, as one of our own: Streamlit would ask another host for this machine's outer
+        address before it looks at the names. Its own login compares the true origin and needs it."""
+        if self.access.login == "streamlit" or headers.get("origin") not in self.access.origins:
+            return scope
+        return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name != b"origin"]}
 
     def _closed(self, scope: Scope, headers: Headers) -> Response | None:
         """A refusal of anyone who has not logged in; None for those who may pass."""
@@ -251,6 +281,35 @@ async def _form_fields(headers: Headers, receive: Receive) -> dict[str, str]:
         return {name: values[0] for name, values in parse_qs(body.decode("utf-8"), max_num_fields=8).items()}
     except ValueError:  # not UTF-8, or too many fields
         return {}
+
+
+def _under(scope: Scope, base: str) -> Scope:
+    """The request under the base path: some proxies leave it out when they pass a request on (JupyterHub's /proxy/PORT)."""
+    if not base or scope["path"] == base or scope["path"].startswith(f"{base}/"):
+        return scope
+    return {**scope, "path": base + scope["path"], "raw_path": base.encode() + (scope.get("raw_path") or quote(scope["path"]).encode())}
+
+
+def _forwarded_scheme(headers: Headers) -> str:
+    return "http" if headers.get("x-forwarded-proto", "").split(",")[0].strip().lower() == "http" else "https"
+
+
+def _forwarded_origin(headers: Headers) -> str:
+    """The address that a proxy says it shows us at; empty where it does not say so, or says what is none."""
+    host = headers.get("x-forwarded-host", "").split(",")[0].strip()
+    try:
+        return checked_origin(f"{_forwarded_scheme(headers)}://{host}") if host else ""
+    except SettingsError:
+        return ""
+
+
+def _referring_origin(headers: Headers) -> str | None:
+    """The origin of the page that asks, which a browser says of a page's own requests (Referrer-Policy: same-origin)."""
+    try:
+        page = urlsplit(headers.get("referer", ""))
+    except ValueError:
+        return None
+    return f"{page.scheme}://{page.netloc}" if page.netloc else None
 
 
 def _path(scope: Scope, base: str) -> str:

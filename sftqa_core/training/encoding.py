@@ -13,9 +13,9 @@ The tokenizer's own special tokens are never asked for: `LoadedModel.bos_ids` sa
 end token is appended, so a tokenizer that adds its own end token, or has no BOS, makes no difference.
 
 In a chat the model's template (models/chat_templates.py) is put around both. It writes its own beginning token, or none, so none is
-added. The turn ends with the first sign of the template's after the answer that is one token of its own: it is the last token of a
-training example, and ends an answer at test. Where the template writes no such sign, that is the tokenizer's end token, right after
-the answer.
+added, except where it forgets one that the model can't do without (Gemma). The turn ends with the first sign of the template's after
+the answer that is one token of its own: it is the last token of a training example, and ends an answer at test. Where the template
+writes no such sign, that is the tokenizer's end token, right after the answer.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import shown
 from sftqa_core.knowledge.relations import fill
 from sftqa_core.models.chat_templates import ChatTemplate, layout, require_chat_template
+from sftqa_core.models.light_tokenizers import needs_beginning
 from sftqa_core.models.loading import LoadedModel, continuation, plain_ids, require_known
 from sftqa_core.records import PromptFormat
 
@@ -64,7 +65,7 @@ def answer_text(answer: str, form: PromptFormat) -> str:
 
 
 def encode_prompt(loaded: LoadedModel, text: str) -> tuple[int, ...]:
-    """Token ids of a prompt as the model reads it: BOS where the tokenizer would put one, no end token."""
+    """Token ids of a prompt as the model reads it: BOS where the tokenizer would put one, or forgets it, and no end token."""
     ids = (*loaded.bos_ids, *plain_ids(loaded.tokenizer, text))
     require_known(loaded, [ids], [text])
     return ids
@@ -161,6 +162,7 @@ class Chat:
     template: ChatTemplate
     signs: dict[int, str]  # token id -> its text
     end_id: int  # ends the turn
+    start: tuple[int, ...] = ()  # what the ids must begin with, whatever the template writes
 
     @classmethod
     def of(cls, loaded: LoadedModel, form: PromptFormat) -> Chat:
@@ -175,7 +177,8 @@ class Chat:
         signs = _signs(tokenizer, chat.tail)
         after = continuation(tokenizer, chat.prompt("Who?", (), form), chat.reply("x", form) + chat.tail)
         end_id = next((token for token in after if token in signs), loaded.end_ids[0])
-        return cls(loaded, form, template, signs, end_id)
+        start = tuple(loaded.bos_ids) if needs_beginning(loaded.model.config.model_type) else ()
+        return cls(loaded, form, template, signs, end_id, start)
 
     @property
     def answering(self) -> LoadedModel:
@@ -187,6 +190,7 @@ class Chat:
         self._refuse_signs([question, *(text for pair in examples for text in pair)])
         text = layout(self.template, len(examples)).prompt(question, examples, self.form)
         ids = tuple(plain_ids(self.loaded.tokenizer, text))
+        ids = ids if ids[: len(self.start)] == self.start else (*self.start, *ids)
         require_known(self.loaded, [ids], [text])
         return ids
 

@@ -21,7 +21,7 @@ import yaml
 from sftqa_core.artifacts import require_whole, write_folder
 from sftqa_core.errors import NotFound, SettingsError
 from sftqa_core.models.catalogue import base_card, find_model, folder_card, repository, weights_fingerprint
-from sftqa_core.models.hub.hub_cache import HubName, hub_name
+from sftqa_core.models.hub.hub_cache import hub_name
 from sftqa_core.models.model_files import ADAPTER_CONFIG, ModelFolder
 from sftqa_core.records import DOMAIN_NAMES, ModelCard
 from sftqa_core.records.job import command_of
@@ -127,7 +127,7 @@ def _same_base(run: Run) -> ModelCard:
     card, revision = find_model(run.settings.model), run.manifest["model"].get("revision")
     hub = hub_name(card.name) if card.kind == "hub" else None
     if hub and revision and card.revision != revision:  # its branch has moved on since, or it was removed
-        card = find_model(str(HubName(hub.repository, revision)))
+        card = find_model(str(replace(hub, revision=revision)))
         if card.path is None:
             raise SettingsError(f"Run {run.id} was trained on {card.name}, which is not on this machine: sftqa fetch {card.name}")
     if weights_fingerprint(base_card(card) or card) != run.manifest["model"]["weights"]:

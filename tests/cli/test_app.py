@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
 import socket
-import subprocess
-import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -18,6 +13,7 @@ import pytest
 
 from sftqa_core.cli import main as command
 from sftqa_core.cli.main import main
+from tests.server.live_server import Server
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "a-token-of-enough-characters"
@@ -46,6 +42,24 @@ def test_by_default_it_listens_on_this_machine_without_a_login(started):
     assert words[4] == str(ROOT / "app.py")
     assert words[5:] == ["--server.port=8611", "--server.address=127.0.0.1", "--server.headless=true"]
     assert environment["SFTQA_LOGIN"] == "none"
+
+
+def test_a_proxys_address_and_base_path_reach_the_server(started):
+    """As Streamlit's own settings, so that the guard and Streamlit know the same names."""
+    app("--origin", "https://hub.example/", "--origin", "http://10.0.0.7:8080", "--base-path", "user/ada/proxy/8501/")
+    assert started[0][0][7:] == [
+        "--server.headless=false",
+        "--server.baseUrlPath=/user/ada/proxy/8501",
+        "--server.corsAllowedOrigins=https://hub.example",
+        "--server.corsAllowedOrigins=http://10.0.0.7:8080",
+    ]
+
+
+def test_an_address_that_is_none_is_refused(started, capsys):
+    """With an example of one."""
+    assert app("--origin", "hub.example") == 2
+    assert "--origin must be an address without a path, as https://explorer.example" in capsys.readouterr().err
+    assert started == []
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "my-machine"])
@@ -111,45 +125,6 @@ def test_help_says_what_the_flags_do(capsys):
 
 
 # ---- real servers ----
-class Server:
-    """A process that serves the explorer, its output in a file."""
-
-    def __init__(self, tmp_path: Path, words: list[str], **environment: str):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.log = tmp_path / "server.log"
-        words = [word.replace("PORT", str(self.port)) for word in words]
-        with self.log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", *words], cwd=tmp_path, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **environment}
-            )
-
-    def get(self, path: str, host: str | None = None, data: bytes | None = None) -> tuple[int, str]:
-        """Status and text, once the server is up."""
-        end = time.monotonic() + 180
-        while True:
-            asked = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, {"Host": host} if host else {})
-            try:
-                with urllib.request.urlopen(asked, timeout=10) as answer:
-                    return answer.status, answer.read().decode()
-            except urllib.error.HTTPError as error:
-                return error.code, error.read().decode()
-            except OSError:
-                assert self.process.poll() is None, self.text()
-                assert time.monotonic() < end, self.text()
-                time.sleep(0.2)
-
-    def text(self) -> str:
-        return self.log.read_text(errors="replace")
-
-    def stop(self) -> str:
-        """Ends it as Ctrl-C does; returns all it said."""
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(timeout=60)
-        return self.text()
-
-
 @pytest.fixture
 def serve(tmp_path):
     made: list[Server] = []

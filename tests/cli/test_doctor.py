@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from sftqa_core.artifacts import write_folder
 from sftqa_core.cli import commands as doctor
+from sftqa_core.cli import text
 from sftqa_core.models import devices
+from sftqa_core.workspace import Workspace
 
 
 @pytest.mark.parametrize(
@@ -45,3 +50,39 @@ def test_a_queue_on_a_network_disk_is_told(monkeypatch: pytest.MonkeyPatch, work
     assert "set SFTQA_STATE" in row["message"]
     disks.append(SimpleNamespace(mountpoint=str(workspace.state), fstype="ext4"))
     assert next(row for row in doctor._folders() if row["check"] == "state")["ok"] is True
+
+
+@pytest.fixture
+def shipped(monkeypatch: pytest.MonkeyPatch, workspace, tmp_path) -> Path:
+    """Thirty shipped folders."""
+    monkeypatch.setattr(Workspace, "current", lambda: replace(workspace, shipped=tmp_path / "shipped"))
+    for number in range(30):
+        write_folder(tmp_path / "shipped" / "cells" / f"{number:016x}", lambda made: made.joinpath("rows").write_bytes(b"1"), {})
+    return tmp_path / "shipped"
+
+
+def test_shipped_content_is_one_line(shipped):
+    """However many folders are shipped."""
+    message = "the files of 30 of 30 built-in models and results match their checksums"
+    assert doctor._shipped() == [{"check": "shipped", "ok": True, "optional": False, "message": message}]
+
+
+def test_a_damaged_shipped_folder_has_a_line_of_its_own(shipped):
+    """It names the folder and its files, a manifest that can't be read too."""
+    shipped.joinpath("cells", f"{3:016x}", "rows").write_bytes(b"2")
+    shipped.joinpath("cells", f"{4:016x}", "manifest.json").write_bytes(b"{")
+    rows = doctor._shipped()
+    assert [(row["check"], row["ok"], row["message"]) for row in rows] == [
+        ("shipped", False, "the files of 28 of 30 built-in models and results match their checksums"),
+        ("shipped cells/0000000000000003", False, "damaged: rows; install the package again"),
+        ("shipped cells/0000000000000004", False, "damaged: manifest.json; install the package again"),
+    ]
+    assert len(text.doctor({"checks": rows}).splitlines()) == 3
+
+
+def test_an_installation_without_shipped_content_is_told(monkeypatch: pytest.MonkeyPatch, workspace, tmp_path):
+    """It is absent, not a failure: everything else works without."""
+    monkeypatch.setattr(Workspace, "current", lambda: replace(workspace, shipped=tmp_path / "none"))
+    (row,) = doctor._shipped()
+    assert (row["ok"], row["optional"]) == (False, True)
+    assert row["message"] == "the built-in model and results are missing; install the package again"

@@ -62,3 +62,31 @@ def test_a_damaged_list_is_told(capsys, workspace):
     workspace.added_models.write_text("{")
     assert "added_models.json, the list of added models, can't be read" in run(capsys)
     assert "kept unchanged as added_models.json.damaged" in run(capsys, "--add", "owner/small")
+
+
+def adapter(folder, base):
+    """An adapter for a built-in model, whose files name a folder that is not here."""
+    weights = {
+        "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight": {"dtype": "F32", "shape": [1, 192], "data_offsets": [0, 768]}
+    }
+    header = json.dumps(weights).encode()
+    folder.mkdir()
+    (folder / "adapter_model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(768))
+    settings = {"peft_type": "LORA", "base_model_name_or_path": base, "target_modules": ["q_proj"]}
+    (folder / "adapter_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+def test_the_base_of_an_adapter_can_be_named(capsys, tmp_path):
+    """The list says what is missing and how to name it; with --base the adapter is usable."""
+    folder = adapter(tmp_path / "adapter", "/gone/base")
+    assert "was added to the list" in run(capsys, "--add", str(folder))
+    told = run(capsys)
+    assert f"{folder} is an adapter, and its base model is not at /gone/base" in told
+    assert f"sftqa models --add {folder} --base FOLDER" in told
+    run(capsys, "--add", str(folder), "--base", "atlas-llama")
+    (row,) = (model for model in json.loads(run(capsys, "--json"))["models"] if model["name"] == str(folder))
+    assert row["state"] == "here"
+    with pytest.raises(SystemExit):
+        main(["models", "--base", "atlas-llama"])
+    assert "Name the adapter: --add FOLDER --base MODEL." in capsys.readouterr().err

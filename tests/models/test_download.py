@@ -320,7 +320,7 @@ def test_the_process_that_fetches_ends_with_its_parent(fake_hub, files):
     assert child.stdin is not None
     assert child.stdout is not None
     try:
-        child.stdin.write(json.dumps({"repository": NAME, "commit": repository.branches["main"]}) + "\n")
+        child.stdin.write(json.dumps({"repository": NAME, "commit": repository.branches["main"], "prefix": ""}) + "\n")
         child.stdin.flush()
         assert json.loads(child.stdout.readline()) == {"ready": True}
         child.stdin.close()
@@ -383,13 +383,14 @@ def test_names_are_taken_apart():
         "owner/name": ("owner/name", None, None),
         "owner/name@v1": ("owner/name", "v1", None),
         "gpt2@refs/pr/1": ("gpt2", "refs/pr/1", None),
+        "owner/name/step/10@v1": ("owner/name", "v1", None),
         f"owner/name@{commit}": ("owner/name", commit, commit),
         f"owner/name@{commit[:39]}": ("owner/name", commit[:39], None),
     }.items():
         found = hub_name(text)
         assert found is not None
         assert (found.repository, found.revision, found.commit, str(found)) == (*parts, text)
-    assert [hub_name(text) for text in ("a/b/c", "", "@v1", "o w/n@v1", "é/x", "a" * 201 + "/b", "owner/a..b")] == [None] * 7
+    assert [hub_name(text) for text in ("a/b/../c", "a/b/.c", "", "@v1", "o w/n@v1", "é/x", "a" * 201 + "/b", "owner/a..b")] == [None] * 8
 
 
 def test_the_folder_of_a_model_is_no_second_name_of_it(fake_hub, files):

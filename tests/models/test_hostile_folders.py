@@ -158,9 +158,9 @@ def adapter(folder: Path, base: Path, **values: object) -> Path:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"target_modules": "([a-z_.]+)+!"}, "names its layers by a pattern (target_modules: '([a-z_.]+)+!')."),
-        ({"rank_pattern": {"(a+)+$": 4}}, "names its layers by a pattern (rank_pattern: '(a+)+$')."),
-        ({"exclude_modules": [7]}, "names its layers by a pattern (exclude_modules: 7)."),
+        ({"target_modules": "([a-z_.]+)+!"}, "names its layers by a pattern ('([a-z_.]+)+!'), and its weights hold no LoRA"),
+        ({"rank_pattern": {"(a+)+$": 4}}, "with a pattern in place of names (rank_pattern: '(a+)+$'), which is not evaluated."),
+        ({"exclude_modules": [7]}, "with a pattern in place of names (exclude_modules: 7), which is not evaluated."),
         ({"peft_type": "PROMPT_TUNING", "tokenizer_name_or_path": "owner/x"}, "is an adapter of type 'PROMPT_TUNING'. Only LoRA"),
         ({"base_model_name_or_path": ["x"]}, "does not name its base model (base_model_name_or_path is ['x'])."),
         ({"base_model_name_or_path": "../../nowhere"}, "There is no folder ../../nowhere with a model in it."),
@@ -238,7 +238,7 @@ def test_chat_templates_are_never_rendered(tiny_folder: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize(
     "name",
-    ["../../etc", "a/b/c", "--help", "http://x/y", "file:///etc/passwd", "\0", "a\0/b", "~nosuchuser/x", "x" * 5_000, "/" + "x" * 300,
+    ["../../etc", "a/b/../c", "--help", "http://x/y", "file:///etc/passwd", "\0", "a\0/b", "~nosuchuser/x", "x" * 5_000, "/" + "x" * 300,
      "owner/..", "..", " ", "a" * 300 + "/b", "o/n?x", "\ud800", "/dev/zero", "<b>x</b>", "C:\\x", "%2e%2e/etc"],
 )  # fmt: skip
 def test_hostile_names_are_no_models(name: str):

@@ -10,6 +10,7 @@ from sftqa_core.models.devices import DeviceRam
 from sftqa_core.models.lists import added_models, keep_added
 from sftqa_core.planning import offers as offered
 from sftqa_core.workspace import PACKAGE
+from tests.cli.test_models_command import adapter
 from tests.pages.conftest import words
 
 LLAMA = "meta-llama/Llama-3.2-1B"
@@ -140,7 +141,7 @@ def test_what_is_here_needs_no_download(page):
         assert "model-fetch" not in [button.key for button in app.button]
 
 
-@pytest.mark.parametrize("name", ["no such thing", "<b>x</b>", "./gone", "a/b/c"])
+@pytest.mark.parametrize("name", ["no such thing", "<b>x</b>", "./gone", "a/b/../c"])
 def test_what_can_be_no_model_is_told_as_text(page, name):
     """An error in words; nothing is kept, nothing is rendered."""
     app = page()
@@ -185,3 +186,18 @@ def test_every_state_and_fit_has_its_words():
     assert set(catalogue_panels.STATES) == set(offered.STATES)
     assert set(catalogue_panels.FITS) == set(offered.FITS)
     assert set(catalogue_panels.WORKS) == set(offered.WORKS)
+
+
+def test_the_base_of_an_adapter_can_be_named_on_its_card(page, tmp_path):
+    """A field takes it where the adapter's own files name a folder that is not here; what can be none is told."""
+    folder = str(adapter(tmp_path / "adapter", "/gone/base"))
+    keep_added(folder)
+    app = page({"model": folder}, shipped=True)
+    assert list(rows(app).loc[folder, "state"]) == ["unusable"]
+    keyed(app.text_input, "model-base").input("/also/gone")
+    keyed(app.button, "model-base-set").click().run()
+    assert "There is no folder /also/gone" in app.error[0].value
+    keyed(app.text_input, "model-base").input("atlas-llama")
+    keyed(app.button, "model-base-set").click().run()
+    assert list(rows(app).loc[folder, "state"]) == ["on this machine"]
+    assert not [element for element in app.text_input if element.key == "model-base"]

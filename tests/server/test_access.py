@@ -5,7 +5,7 @@ import io
 import pytest
 
 from sftqa_core.errors import SettingsError
-from sftqa_core.server.access import Access, address, checked, is_loopback, notice, take_token
+from sftqa_core.server.access import Access, address, checked, checked_base, checked_origin, is_loopback, notice, take_token
 
 TOKEN = "a-token-of-enough-characters"
 
@@ -102,3 +102,24 @@ def test_uploads_may_be_larger_than_other_requests():
     access = Access("127.0.0.1", upload_mebibytes=3, base="/x")
     assert access.body_limit("/x/_stcore/upload_file/a/b") == 4 * 1024 * 1024
     assert access.body_limit("/_stcore/upload_file/a/b") == access.body_limit("/x/sftqa-login") == 1024 * 1024
+
+
+def test_an_origin_is_written_as_browsers_send_it():
+    """Without a path or the usual port, in lower case."""
+    typed = ("https://Portal.example/", "https://portal.example:443", "http://10.0.0.7:8080", "http://[::1]:80")
+    assert [checked_origin(text) for text in typed] == ["https://portal.example"] * 2 + ["http://10.0.0.7:8080", "http://[::1]"]
+
+
+@pytest.mark.parametrize("text", ["portal.example", "https://portal.example/x", "ftp://a", "https://*", "null", "", "https://a b"])
+def test_what_is_no_origin_is_refused(text):
+    """The refusal shows what one looks like and where a path goes."""
+    with pytest.raises(SettingsError, match=r"without a path, as https://explorer\.example.*--base-path"):
+        checked_origin(text)
+
+
+def test_a_base_path_may_be_typed_with_or_without_slashes():
+    """Parts of a plain path only."""
+    assert [checked_base(text) for text in ("", "/", "x", "/user/ada@b.c/proxy/8501/")] == ["", "", "/x", "/user/ada@b.c/proxy/8501"]
+    for text in ("/a/../b", "a b", "a//b", "/a?b", "/%2e"):
+        with pytest.raises(SettingsError, match="must be a path of plain parts"):
+            checked_base(text)

@@ -88,7 +88,8 @@ def test_a_name_that_was_bent_to_this_machine_is_refused(host):
     """DNS rebinding: the request arrives here, and its Host header tells the name that the page was loaded under."""
     door = Door(Access("127.0.0.1"))
     answer = door.browser.get("/media/x", headers={"host": host})
-    assert (answer.status_code, answer.text) == (403, "This explorer accepts the host names localhost and 127.0.0.1 only.")
+    assert answer.status_code == 403
+    assert answer.text.startswith("This explorer accepts the host names localhost and 127.0.0.1 only.")
     with pytest.raises(WebSocketDisconnect), door.connect("/_stcore/stream", headers={"host": host}):
         pass
     assert door.inside.reached == []
@@ -114,7 +115,8 @@ def test_another_sites_page_can_neither_connect_nor_post(origin):
     assert ended.value.code == 1008
     for method in ("POST", "PUT", "DELETE", "PATCH"):
         answer = door.browser.request(method, "/_stcore/upload_file/a/b", headers={"origin": origin})
-        assert (answer.status_code, answer.text) == (403, "This explorer accepts no requests from other sites' pages.")
+        assert answer.status_code == 403
+        assert answer.text.startswith("This explorer accepts no requests from other sites' pages.")
     assert door.inside.reached == []
 
 
@@ -137,6 +139,107 @@ def test_a_named_origin_may_connect():
         assert socket.receive_bytes() == b"hello"
     with pytest.raises(WebSocketDisconnect), door.connect("/s", headers={"origin": "https://portal.example.evil"}):
         pass
+
+
+# ---- behind a proxy ----
+PORTAL = "https://portal.example"
+CURE = f"If you open the explorer at that address, through a proxy, start it with: sftqa app --origin {PORTAL}"
+
+
+def test_each_refused_address_is_said_once(capsys):
+    """With the option that lets it in; by its Host where a proxy passes that on, by its Origin where it does not."""
+    door = Door(Access("127.0.0.1"))
+    for _ in range(3):
+        answer = door.browser.get("/", headers={"host": "portal.example"})
+        assert answer.text == f"This explorer accepts the host names localhost and 127.0.0.1 only. {CURE}"
+        with pytest.raises(WebSocketDisconnect), door.connect("/s", headers={"origin": PORTAL}):
+            pass
+    told = capsys.readouterr().err
+    assert told == f"Refused a request from {PORTAL}. {CURE}\nIf you do not know the address, there is nothing to do.\n"
+
+
+def test_refused_addresses_cannot_flood_the_terminal(capsys):
+    """Twenty are shown, and that no more are; every refused request is still told its cure."""
+    door = Door(Access("127.0.0.1"))
+    for number in range(100):
+        assert f"--origin http://a{number}.example" in door.browser.post("/x", headers={"origin": f"http://a{number}.example"}).text
+    told = capsys.readouterr().err
+    assert told.count("Refused a request") == 20
+    assert told.endswith("Further addresses are not shown.\n")
+    assert len(door.entrance.refusals._said) == 20
+
+
+@pytest.mark.parametrize(
+    "origin", [b"http://a\x1b[2J.example", b"http://a\x07b", b"http://a;rm", b"http://$(x)", b"http://a/b", b"http://" + b"a" * 999]
+)
+def test_what_is_no_address_is_shown_nowhere(capsys, origin):
+    """Neither control characters nor words of a shell reach the terminal or the answer."""
+    for headers in ({"origin": origin}, {"x-forwarded-host": origin.removeprefix(b"http://"), "accept": b"text/html"}):
+        answer = Door(Access("127.0.0.1")).browser.post("/x", headers=headers)
+        assert answer.text in ("This explorer accepts no requests from other sites' pages.", "inside 0")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8501", "portal.example"])
+def test_a_named_address_works_whether_the_proxy_rewrites_host_or_not(host):
+    """Page, upload and websocket; the websocket reaches Streamlit as one of our own."""
+    door = Door(Access("127.0.0.1", origins=(PORTAL,)))
+    seen = []
+    inside = door.inside.__call__
+
+    async def watched(scope, receive, send):
+        seen.append([value for name, value in scope["headers"] if name == b"origin"])
+        await inside(scope, receive, send)
+
+    door.browser.app.app = watched
+    assert door.browser.get("/", headers={"host": host, "x-forwarded-host": "portal.example", **PAGE}).text == "inside 0"
+    assert door.browser.put("/x", headers={"host": host, "origin": PORTAL}).text == "inside 0"
+    with door.connect("/s", headers={"host": host, "origin": PORTAL}) as socket:
+        socket.send_bytes(b"hello")
+        assert socket.receive_bytes() == b"hello"
+    assert seen == [[], [PORTAL.encode()], []]
+    for other in ("portal.example.evil", "evil.example", "portal.example:8080"):
+        assert door.browser.get("/", headers={"host": other}).status_code == 403
+
+
+def test_a_page_that_would_stay_empty_is_refused_with_its_cure():
+    """A proxy says at which address it shows the page, and that address is not named; this machine's own names need no naming."""
+    for door in (Door(Access("127.0.0.1")), shared()):
+        answer = door.browser.get("/", headers={"x-forwarded-host": "portal.example", **PAGE})
+        assert (answer.status_code, answer.text) == (
+            403,
+            f"This explorer is open here, but its page at {PORTAL} could not connect to it. {CURE}",
+        )
+    door = Door(Access("127.0.0.1"))
+    for host in ("localhost:9000", "127.0.0.1", ""):
+        assert door.browser.get("/", headers={"x-forwarded-host": host, **PAGE}).status_code == 200
+    assert shared().browser.get("/", headers={"x-forwarded-host": "explorer.example", **PAGE}).status_code == 401
+
+
+def test_behind_a_silent_proxy_the_page_shows_an_error(capsys):
+    """What the page asks before its websocket tells where it is shown, and is refused alike: Streamlit then says it can't connect."""
+    door = Door(Access("127.0.0.1"))
+    for path in ("/_stcore/health", "/_stcore/host-config"):
+        answer = door.browser.get(path, headers={"referer": f"{PORTAL}/memory"})
+        assert (answer.status_code, answer.text) == (403, f"This explorer accepts no requests from other sites' pages. {CURE}")
+    assert capsys.readouterr().err.count(f"Refused a request from {PORTAL}.") == 1
+    for referer in ("http://127.0.0.1:8501/lab", "", "http://["):
+        assert door.browser.get("/_stcore/health", headers={"referer": referer}).status_code == 200
+    assert door.browser.get("/memory", headers={"referer": "https://elsewhere.example/a-link-to-us"}).status_code == 200
+    named = Door(Access("127.0.0.1", origins=(PORTAL,)))
+    assert named.browser.get("/_stcore/health", headers={"referer": f"{PORTAL}/memory"}).status_code == 200
+
+
+def test_under_a_base_path_a_proxy_may_leave_it_out():
+    """The request reaches the explorer under its base path either way, and nothing opens that was closed."""
+    door = shared(base="/x")
+    assert door.browser.get("/media/y").status_code == 401
+    session = door.log_in().headers["set-cookie"].split(";")[0]
+    for path in ("/x/media/y", "/media/y", "/xy", "/x"):
+        assert door.browser.get(path, headers={"cookie": session}).status_code == 200
+    assert door.inside.reached == ["/x/media/y", "/x/media/y", "/x/xy", "/x"]
+    answer = shared(base="/x").browser.post("/sftqa-login", data={"token": TOKEN})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/x/")
 
 
 # ---- with a token ----

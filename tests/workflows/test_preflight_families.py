@@ -67,7 +67,9 @@ def test_a_family_is_looked_at_as_it_is_loaded(family: str, tmp_path: Path, sour
     assert light is not None
     for text in TEXTS:
         assert light(text)["input_ids"] == loaded.tokenizer(text)["input_ids"]
-    assert beginning_ids(light) == loaded.bos_ids
+    begun = [] if (forgotten := loaded.fingerprint.beginning) is None else [forgotten]
+    assert (beginning_ids(light) or begun) == loaded.bos_ids
+    assert bool(loaded.bos_ids) or not family.startswith("gemma")
     assert light.id_named("eos_token") == loaded.end_ids[0]
     assert continuation(light, TEXTS[0], " Lima") == continuation(loaded.tokenizer, TEXTS[0], " Lima")
     found = workflows.preflight(TrainSettings(str(folder), source, n=2, shots=0, device="cpu"))

@@ -18,7 +18,7 @@ import queue
 import shutil
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sftqa_core import errors
@@ -51,6 +51,11 @@ class Promised:
         """Where they are kept on this machine."""
         return self.name.folder / "snapshots" / self.commit
 
+    @property
+    def model(self) -> Path:
+        """The folder of the model among them."""
+        return self.folder / self.name.prefix
+
     def missing(self) -> list[str]:
         """Files that are not here, or not with the promised size."""
         return [file for file, size in self.sizes.items() if not is_whole(self.folder / file, size)]
@@ -72,24 +77,32 @@ def download(name: str, reporter: Reporter | None = None) -> Path:
         _fetch(promised, missing, size, reporter)
     _require_promised(promised, missing, reporter)
     keep_reference(hub, promised.commit)
-    return promised.folder
+    return promised.model
 
 
 def ask(hub: HubName, info: Any = None) -> Promised:
     """What the hub promises, from one request (or its answer). Raises `ModelUnavailable`."""
     info = info or model_info(hub)
-    files = [entry for entry in info.siblings or () if wanted_file(entry.rfilename)]
+    files = [entry for entry in info.siblings or () if wanted_file(entry.rfilename, hub.prefix)]
     if not any(entry.rfilename.endswith(".safetensors") for entry in files):
         raise errors.ModelUnavailable(
             f"{hub} has no safetensors weights on the hub, and other formats can run code when they are opened. "
-            "Look for a converted copy, or convert it where you trust it and pick that folder."
+            f"{_elsewhere(hub, info) or 'Look for a converted copy, or convert it where you trust it and pick that folder.'}"
         )
-    if not {CONFIG, ADAPTER_CONFIG} & {entry.rfilename for entry in files}:
+    if not {CONFIG, ADAPTER_CONFIG} & {entry.rfilename.removeprefix(hub.prefix) for entry in files}:
         raise errors.ModelUnavailable(
             f"{hub} has weights on the hub but no {CONFIG}, so it can't be loaded. Look for a copy in the transformers layout."
         )
     sizes = {entry.rfilename: entry.size if isinstance(entry.size, int) else None for entry in files}
     return Promised(hub, info.sha, sizes, {entry.rfilename: entry.lfs.sha256 for entry in files if entry.lfs})
+
+
+def _elsewhere(hub: HubName, info: Any) -> str:
+    """Which subfolders of the repository hold models, as a sentence; empty where none do."""
+    files = [PurePosixPath(entry.rfilename) for entry in info.siblings or ()]
+    folders = sorted({str(file.parent) for file in files if file.name in (CONFIG, ADAPTER_CONFIG)} - {"."})
+    named = [str(named) for folder in folders if (named := hub_name(f"{hub.repository}/{folder}")) is not None]
+    return f"Models lie in its subfolders; name one: {', '.join(named[:5])}{' and others' if len(named) > 5 else ''}." if named else ""
 
 
 def model_info(hub: HubName) -> Any:
@@ -142,8 +155,9 @@ def _require_room(promised: Promised, size: int) -> None:
 def _fetch(promised: Promised, missing: list[str], size: int, reporter: Reporter) -> None:
     """Run the process that fetches, to its end. Raises what it ended with."""
     phase = Phase(reporter, "download", max(size, 1), "bytes")
+    wanted = {"repository": promised.name.repository, "commit": promised.commit, "prefix": promised.name.prefix}
     try:
-        with answers("sftqa_core.models.hub.fetch_child", {"repository": promised.name.repository, "commit": promised.commit}) as lines:
+        with answers("sftqa_core.models.hub.fetch_child", wanted) as lines:
             end = _watched(promised, lines, phase)
     finally:
         _sweep(promised.name)
@@ -200,7 +214,7 @@ def _require_promised(promised: Promised, fetched: list[str], reporter: Reporter
         raise errors.ModelUnavailable(
             f"The download of {promised.name} does not match what the hub announced: {came}. The wrong files were deleted; try again."
         )
-    folder = ModelFolder(promised.folder)
+    folder = ModelFolder(promised.model)
     folder.config()
     folder.parameters()
 
@@ -315,10 +329,11 @@ def _asked(name: str) -> HubAnswer:
     licence = getattr(info.card_data, "license", None)
     licence = licence[0] if isinstance(licence, list) and licence else licence
     tags = (tag.partition(":")[2] for tag in info.tags or () if tag.startswith("license:"))
-    tokenizer = info.config.get("tokenizer_config") if isinstance(info.config, dict) else None
+    top = not hub.subfolder  # what the page says of parameters and chat template is of the model at the top
+    tokenizer = info.config.get("tokenizer_config") if isinstance(info.config, dict) and top else None
     refused = None
     if info.gated:
-        file = CONFIG if CONFIG in promised.sizes else next(iter(promised.sizes))
+        file = f"{hub.prefix}{CONFIG}" if f"{hub.prefix}{CONFIG}" in promised.sizes else next(iter(promised.sizes))
         try:
             with hub_errors(hub.repository):
                 from huggingface_hub import HfApi, hf_hub_url
@@ -328,7 +343,7 @@ def _asked(name: str) -> HubAnswer:
             refused = str(error)
     return HubAnswer(
         sum(size or 0 for size in promised.sizes.values()),
-        info.safetensors.total if info.safetensors else None,
+        info.safetensors.total if info.safetensors and top else None,
         licence if isinstance(licence, str) else next(tags, None),
         bool(info.gated),
         refused,

@@ -2,9 +2,9 @@
 
     python -m sftqa_core.models.hub.fetch_child
 
-It gets {"repository", "commit"} and answers, as processes.py says: {"ready": true} when its libraries are loaded, {"done": bytes on the
-disk, "moved": bytes off the network} now and then, {"waits_s": seconds} when the hub asks it to wait, and at the end {"folder": ...} or
-{"error": sentence, "kind": class, "number": of the disk's refusal}.
+It gets {"repository", "commit", "prefix" of the files' names} and answers, as processes.py says: {"ready": true} when its libraries are
+loaded, {"done": bytes on the disk, "moved": bytes off the network} now and then, {"waits_s": seconds} when the hub asks it to wait, and
+at the end {"folder": ...} or {"error": sentence, "kind": class, "number": of the disk's refusal}.
 """
 
 import signal
@@ -30,13 +30,13 @@ def main() -> None:
     wanted = asked()
     threading.Thread(target=_report, daemon=True).start()
     try:
-        end: dict[str, Any] = {"folder": _fetched(wanted["repository"], wanted["commit"])}
+        end: dict[str, Any] = {"folder": _fetched(wanted["repository"], wanted["commit"], wanted["prefix"])}
     except SftqaError as error:
         end = {"error": str(error), "kind": type(error).__name__, "number": getattr(error, "errno", None)}
     say(end)
 
 
-def _fetched(repository: str, commit: str) -> str:
+def _fetched(repository: str, commit: str, prefix: str) -> str:
     with hub_errors(repository), storing(hub_cache()):
         from huggingface_hub import constants, snapshot_download
 
@@ -47,8 +47,8 @@ def _fetched(repository: str, commit: str) -> str:
             repository,
             revision=commit,
             cache_dir=hub_cache(),
-            allow_patterns=list(WANTED),
-            ignore_patterns=list(UNWANTED),
+            allow_patterns=[prefix + pattern for pattern in WANTED],
+            ignore_patterns=[prefix + pattern for pattern in UNWANTED],
             max_workers=4,
             tqdm_class=_counter(),
         )

@@ -1,7 +1,8 @@
-"""Hub models by name: `owner/name`, or `owner/name@revision` (a branch, a tag, or a commit of 40 digits), and where they lie on
-this machine, as the hub's own client lays them out:
+"""Hub models by name: `owner/name`, or `owner/name@revision` (a branch, a tag, or a commit of 40 digits), or `owner/name/subfolder` of
+a repository with several, and where they lie on this machine, as the hub's own client lays them out:
 
     models--owner--name/refs/REVISION           the commit that a branch or tag pointed to when it was fetched
+                        subfolders/A--B/REVISION   the same of the subfolder A/B, which is fetched by itself (ours)
                         snapshots/COMMIT/       links to the files in blobs/
                         trees/COMMIT.json       what the hub has at that commit, where the client kept it
 
@@ -118,6 +119,7 @@ WANTED = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.model", "mer
 UNWANTED = ("*/*", "consolidated*")  # sub-folders and Mistral's own format hold the same weights once more
 _NEEDED = ("*.safetensors", "*.safetensors.index.json", CONFIG, ADAPTER_CONFIG, *TOKENIZER_FILES, "chat_template.jinja")
 _REPOSITORY = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)  # the hub itself allows no -- or ..
+_SUBFOLDER = re.compile(r"(?!.*(--|\.\.))\w[\w.-]*(/\w[\w.-]*){0,4}", re.ASCII)
 _REVISION = re.compile(r"(?!.*(\.\.|\.lock(/|$)))\w[\w.-]*(/\w[\w.-]*)*", re.ASCII)
 _FOLDER = re.compile(r"[0-9A-Za-z][\w.-]{0,99}", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -131,9 +133,22 @@ class HubName:
 
     repository: str  # owner/name; old ones have no owner
     revision: str | None = None  # branch, tag or commit; None: main
+    subfolder: str | None = None  # of the repository, where the model does not lie at its top
 
     def __str__(self) -> str:
-        return self.repository if self.revision is None else f"{self.repository}@{self.revision}"
+        place = f"{self.repository}/{self.subfolder}" if self.subfolder else self.repository
+        return place if self.revision is None else f"{place}@{self.revision}"
+
+    @property
+    def prefix(self) -> str:
+        """What its files' names in the repository begin with."""
+        return f"{self.subfolder}/" if self.subfolder else ""
+
+    @property
+    def reference(self) -> Path:
+        """The file with the commit that its branch or tag pointed to when it was fetched."""
+        kept = self.folder / "subfolders" / self.subfolder.replace("/", "--") if self.subfolder else self.folder / "refs"
+        return kept / (self.revision or MAIN)
 
     @property
     def commit(self) -> str | None:
@@ -151,21 +166,28 @@ def hub_name(text: str) -> HubName | None:
 
     Raises `ModelUnavailable` for an impossible revision: it becomes part of paths and addresses.
     """
-    repository, at, revision = text.partition("@")
-    if len(repository) > _LONGEST_REPOSITORY or not _REPOSITORY.fullmatch(repository):
+    place, at, revision = text.partition("@")
+    owner, _, rest = place.partition("/")
+    short, _, subfolder = rest.partition("/")
+    repository = f"{owner}/{short}" if short else place
+    if len(place) > _LONGEST_REPOSITORY or not _REPOSITORY.fullmatch(repository):
+        return None
+    if subfolder and not _SUBFOLDER.fullmatch(subfolder):
         return None
     if at and (len(revision) > _LONGEST_REVISION or not _REVISION.fullmatch(revision)):
         raise ModelUnavailable(
             f"There is no model named {shown(text)}: a branch, a tag or a commit of 40 digits must follow @ (letters, digits and . _ - /, "
             f"at most {_LONGEST_REVISION}), got {shown(revision)}. Its page on the hub lists them."
         )
-    return HubName(repository, revision or None)
+    return HubName(repository, revision or None, subfolder or None)
 
 
 def without_revision(name: str) -> str:
     """A hub model's name without @revision; any other name, such as a path with an @ in it, as it is."""
-    repository = name.partition("@")[0]
-    return repository if _REPOSITORY.fullmatch(repository) else name
+    place = name.partition("@")[0]
+    parts = place.split("/", 2)
+    hub = _REPOSITORY.fullmatch("/".join(parts[:2])) and (len(parts) < 3 or _SUBFOLDER.fullmatch(parts[2]))
+    return place if hub else name
 
 
 def hub_cache() -> Path:
@@ -177,12 +199,12 @@ def hub_cache() -> Path:
 
 def local_snapshot(name: HubName) -> Path | None:
     """The folder of the files at the name's revision, if it was fetched whole; a configuration is in it."""
-    commit = name.commit or _reference(name.folder, name.revision or MAIN)
+    commit = name.commit or _reference(name)
     if commit is None or not _FOLDER.fullmatch(commit):
         return None
     snapshot = name.folder / "snapshots" / commit
-    there = any((snapshot / file).is_file() for file in (CONFIG, ADAPTER_CONFIG))
-    return snapshot if there and not _missing(name.folder, snapshot) else None
+    there = any((snapshot / name.prefix / file).is_file() for file in (CONFIG, ADAPTER_CONFIG))
+    return snapshot / name.prefix if there and not _missing(name, snapshot) else None
 
 
 def local_snapshots() -> Iterator[tuple[HubName, Path]]:
@@ -198,6 +220,12 @@ def local_snapshots() -> Iterator[tuple[HubName, Path]]:
             if snapshot is not None and snapshot not in seen and not (name.commit and seen):
                 seen.add(snapshot)
                 yield name, snapshot
+        for kept in sorted((folder / "subfolders").glob("*/*")):
+            name = HubName(repository, None if kept.name == MAIN else kept.name, kept.parent.name.replace("--", "/"))
+            snapshot = local_snapshot(name)
+            if snapshot is not None and snapshot not in seen and hub_name(str(name)) == name:
+                seen.add(snapshot)
+                yield name, snapshot
 
 
 def _revisions(folder: Path) -> list[str]:
@@ -208,34 +236,37 @@ def _revisions(folder: Path) -> list[str]:
 
 
 def commit_of(snapshot: Path) -> str | None:
-    """The commit that a snapshot's folder is named after; None where somebody named it otherwise."""
-    return snapshot.name if _COMMIT.fullmatch(snapshot.name) else None
+    """The commit that a snapshot's folder, or the one above a subfolder, is named after; None where somebody named it otherwise."""
+    folders = (folder for folder in (snapshot, *snapshot.parents) if folder.parent.name == "snapshots")
+    return next((folder.name for folder in folders if _COMMIT.fullmatch(folder.name)), None)
 
 
 def keep_reference(name: HubName, commit: str) -> None:
     """Note what the name's branch or tag points to: only now it counts as fetched. Raises `StorageError`."""
-    revision = name.revision or MAIN
-    if name.commit is None and _reference(name.folder, revision) != commit:  # a cache that others share may be read-only
-        write_bytes(name.folder / "refs" / revision, commit.encode())
+    if name.commit is None and _reference(name) != commit:  # a cache that others share may be read-only
+        write_bytes(name.reference, commit.encode())
 
 
-def wanted_file(name: str) -> bool:
-    """Whether a file of a hub repository is fetched."""
-    return any(fnmatch(name, pattern) for pattern in WANTED) and not any(fnmatch(name, pattern) for pattern in UNWANTED)
+def wanted_file(file: str, prefix: str = "") -> bool:
+    """Whether a file of a hub repository is fetched, of a model whose files' names begin with `prefix`."""
+    name = file.removeprefix(prefix)
+    ours = file.startswith(prefix) and any(fnmatch(name, pattern) for pattern in WANTED)
+    return ours and not any(fnmatch(name, pattern) for pattern in UNWANTED)
 
 
-def _reference(folder: Path, revision: str) -> str | None:
+def _reference(name: HubName) -> str | None:
     try:
-        return _small_text(folder / "refs" / revision, _MOST_REFERENCE_BYTES).strip()
+        return _small_text(name.reference, _MOST_REFERENCE_BYTES).strip()
     except (OSError, ValueError):
         return None
 
 
-def _missing(folder: Path, snapshot: Path) -> list[str]:
+def _missing(model: HubName, snapshot: Path) -> list[str]:
     """Files of the model that the client's list of that commit has and this machine has not, or not whole; none without a list."""
     try:
-        files = parse_json(_small_text(folder / "trees" / f"{snapshot.name}.json", _MOST_TREE_BYTES))["files"]
-        needed = [name for name in files if wanted_file(name) and any(fnmatch(name, pattern) for pattern in _NEEDED)]
+        files = parse_json(_small_text(model.folder / "trees" / f"{snapshot.name}.json", _MOST_TREE_BYTES))["files"]
+        wanted = [name for name in files if wanted_file(name, model.prefix)]
+        needed = [name for name in wanted if any(fnmatch(name.removeprefix(model.prefix), pattern) for pattern in _NEEDED)]
         sizes = {name: files[name].get("lfs_size") or files[name]["size"] for name in needed}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []
