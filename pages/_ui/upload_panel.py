@@ -123,13 +123,16 @@ def _for_new_relations(view: SourcePreview, model: str, key: str) -> tuple[str, 
     if as_pairs:
         return PAIRS, ""
     with st.expander("Templates", icon=":material/edit_note:", expanded=True):
-        return "", templates_editor(view.new_relations, model, key)
+        return "", templates_editor(view.new_relations, model, f"{key}-templates")
 
 
 def _told(view: SourcePreview) -> None:
     """How many facts it makes, what is ignored, what should be known, or why it can't be used."""
-    if view.faults:
-        problem("\n".join(view.faults))
+    lacking = [fault for fault in view.faults if "brings no templates" not in fault]
+    if view.faults and not lacking:
+        st.caption("Write the templates above, or read these relations as questions and answers.")
+    elif lacking:
+        problem("\n".join(lacking))
     else:
         counts = ", ".join(f"{count:,} {split}" for split, count in view.splits.items())
         st.markdown(f"**{view.facts:,} fact{'' if view.facts == 1 else 's'}: {counts}.**")

@@ -210,6 +210,23 @@ def test_columns_with_other_names_are_picked(explorer):
     assert app.selectbox(key="pick-source").value == "mine.csv?question=ask&answers=say"
 
 
+def test_templates_are_written_where_a_file_is_handed_over(explorer):
+    """A new relation opens the editor; with its templates, or as questions and answers, the facts can be used."""
+    app = explorer("memory")
+    button(app, "Add your own facts").click().run()
+    app.file_uploader[0].set_value(("mine.csv", b"new relations", "text/csv")).run()
+    assert not app.error
+    assert button(app, "Use these facts").disabled
+    (templates,) = [area for area in app.text_area if area.label.startswith("Templates")]
+    templates.set_value("{subject} flows into").run()
+    assert not button(app, "Use these facts").disabled
+    templates.set_value("").run()
+    (as_pairs,) = [toggle for toggle in app.toggle if "mouth" in toggle.label]
+    as_pairs.set_value(True).run()
+    button(app, "Use these facts").click().run()
+    assert app.selectbox(key="pick-source").value == "mine.csv?read=pairs"
+
+
 def test_a_link_to_a_job_that_is_gone_says_so(explorer):
     """A job that nobody knows is told, on Memory as in the Lab."""
     for page in ("memory", "lab"):
