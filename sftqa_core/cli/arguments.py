@@ -138,8 +138,8 @@ def build_parser() -> argparse.ArgumentParser:
     add_settings(facts, records.TrainSettings, "source")
     facts.add_argument("--download", action="store_true", help="fetch entity-questions from its official address first")
     _add_models(add("models", "models that can be chosen, and the memory each needs; add or remove one"))
-    fetch = add("fetch", "download a model of the hub to this machine now")
-    fetch.add_argument("name", help="owner/name, or owner/name@revision with a branch, a tag or a commit of 40 digits")
+    fetch = add("fetch", "download a model of the hub to this machine now, or read a GGUF model into the cache")
+    fetch.add_argument("name", help="owner/name, or owner/name@revision with a branch, a tag or a commit of 40 digits; or a GGUF file")
     probe = add("probe", "measure how much of a set of facts a model has memorised")
     add_settings(probe, records.ProbeSettings, required=("model",))
     add_setting(probe, declared(records.SamplerSettings)["seed"])
@@ -263,7 +263,7 @@ def _add_app(parser: argparse.ArgumentParser) -> None:
 def _add_models(parser: argparse.ArgumentParser) -> None:
     """`sftqa models`."""
     change = parser.add_mutually_exclusive_group()
-    change.add_argument("--add", metavar="NAME", help="add a hub id (owner/name) or a folder to the lists; nothing is downloaded")
+    change.add_argument("--add", metavar="NAME", help="add a hub id (owner/name), a folder or a GGUF file to the lists; nothing is downloaded")
     change.add_argument("--remove", metavar="NAME", help="remove an added model from the lists; its files stay")
     device = f"compare with the memory of this device, which need not be here: {declared(records.ProbeSettings)['device'].help}"
     parser.add_argument("--device", default="auto", help=device)
