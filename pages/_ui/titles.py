@@ -124,7 +124,9 @@ def run_title(run: Any) -> str:
     if settings is not None:
         more = differences(settings, but="method")
     when = "shipped example" if run.shipped else moment(run.created)
-    return " · ".join([model_name(run.model, getattr(run, "quantisation", "")), source_name(run.source), f"n = {run.n}", method, *more, when])
+    return " · ".join(
+        [model_name(run.model, getattr(run, "quantisation", "")), source_name(run.source), f"n = {run.n}", method, *more, when]
+    )
 
 
 def job_title(job: Job) -> str:
@@ -134,8 +136,8 @@ def job_title(job: Job) -> str:
         n = "all" if s.get("n") == TrainSettings.ALL else s.get("n")
         return f"Fine-tune {model_name(str(s.get('model')))} on {n} examples of {source_name(str(s.get('source')))}{more}"
     if job.kind == "probe":
-        split = s.get("split", "test")
-        return f"Probe {model_name(str(s.get('model')))} on {source_name(str(s.get('source')))} ({'all splits' if split == 'all' else split}){more}"
+        split = "all splits" if s.get("split") == "all" else s.get("split", "test")
+        return f"Probe {model_name(str(s.get('model')))} on {source_name(str(s.get('source')))} ({split}){more}"
     if job.kind == "study":
         return _study_words(s) + more
     if job.kind == "pretrain":

@@ -263,7 +263,9 @@ def _add_app(parser: argparse.ArgumentParser) -> None:
 def _add_models(parser: argparse.ArgumentParser) -> None:
     """`sftqa models`."""
     change = parser.add_mutually_exclusive_group()
-    change.add_argument("--add", metavar="NAME", help="add a hub id (owner/name), a folder or a GGUF file to the lists; nothing is downloaded")
+    change.add_argument(
+        "--add", metavar="NAME", help="add a hub id (owner/name), a folder or a GGUF file to the lists; nothing is downloaded"
+    )
     change.add_argument("--remove", metavar="NAME", help="remove an added model from the lists; its files stay")
     device = f"compare with the memory of this device, which need not be here: {declared(records.ProbeSettings)['device'].help}"
     parser.add_argument("--device", default="auto", help=device)

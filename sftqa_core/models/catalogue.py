@@ -1,8 +1,8 @@
 """Which models there are, where they lie, and what identifies them, without loading any of them.
 
 A name is looked up as a model that was pre-trained here, a built-in one, a GGUF file or a folder with one (gguf/), a local folder, then
-a hub id, maybe with a revision (hub_cache.py). A result's key holds the fingerprint of the weights, which decide its numbers; where the model came from (`origin`)
-stands beside the key.
+a hub id, maybe with a revision (hub_cache.py). A result's key holds the fingerprint of the weights, which decide its numbers; where the
+model came from (`origin`) stands beside the key.
 """
 
 from __future__ import annotations
@@ -100,7 +100,9 @@ def list_models(workspace: Workspace | None = None) -> list[ModelCard]:
         if any(str(kind).endswith(("ForCausalLM", "LMHeadModel")) for kind in kinds):
             cards.append(replace(card, revision=commit_of(snapshot)))
     cards += _added(workspace, {card.name for card in cards})
-    return sorted(cards, key=lambda card: (("built-in", "pretrained", "folder", KIND, "hub").index(card.kind), card.path is None, card.name))
+    return sorted(
+        cards, key=lambda card: (("built-in", "pretrained", "folder", KIND, "hub").index(card.kind), card.path is None, card.name)
+    )
 
 
 def _added(workspace: Workspace, listed: set[str]) -> Iterator[ModelCard]:
@@ -169,7 +171,9 @@ def weights_fingerprint(card: ModelCard, workspace: Workspace | None = None) -> 
     """
     if card.path is None:
         how = "has not been read yet" if card.kind == KIND else "is not on this machine"
-        raise ModelUnavailable(f"{card.name} {how}, so its weights are unknown. {'Use' if card.kind == KIND else 'Download it, or use'} it once.")
+        raise ModelUnavailable(
+            f"{card.name} {how}, so its weights are unknown. {'Use' if card.kind == KIND else 'Download it, or use'} it once."
+        )
     return ModelFolder(Path(card.path)).fingerprint(workspace or Workspace.current())
 
 

@@ -74,7 +74,12 @@ def look_at(name: str, run: TrainSettings | ProbeSettings | None = None) -> Look
     except SftqaError as error:
         return Looked(name, (Check.of_error("model", str(error), "Choose another model, or fetch this one again."),), card)
     words = own if (own / "tokenizer_config.json").is_file() else folder.path
-    here = [_here(card, config), *_rounded(whole), _licence(whole, None), Check("access", "ok", "Its files are on this machine; no login is needed.")]
+    here = [
+        _here(card, config),
+        *_rounded(whole),
+        _licence(whole, None),
+        Check("access", "ok", "Its files are on this machine; no login is needed."),
+    ]
     return Looked(name, (*here, *tokenizer_files.tokenizer_checks(words, config)), card, words, config, parameters=whole.parameters)
 
 
@@ -113,7 +118,9 @@ def _rounded(card: ModelCard) -> list[Check]:
     if read.get("rounded"):
         said = f"{card.quantisation}: its values are rounded to {read.get('bits')} bits on average."
         points = [Check("quantisation", "note", said, "Results are those of this file; the unquantised model may know more.")]
-    doubts = [Check("tokenizer", "note", str(doubt), "Compare a few texts with the original tokenizer.") for doubt in read.get("doubts", ())]
+    doubts = [
+        Check("tokenizer", "note", str(doubt), "Compare a few texts with the original tokenizer.") for doubt in read.get("doubts", ())
+    ]
     return [*points, *doubts]
 
 

@@ -314,7 +314,11 @@ def removable(in_use: Callable[[str, str, float], bool], workspace: Workspace | 
     found += [(path, "cached report, computed again when it is needed") for path in reports]
     found += [(path, "cached large source, read again when it is needed") for path in KINDS["prepared facts"].find(root)]
     found += [(path, "unfinished work that no job can resume") for path in _old_work(root, in_use)]
-    found += [(path, "read from a GGUF file that has gone, or by another version") for path in KINDS["models from GGUF"].find(root) if useless(path)]
+    found += [
+        (path, "read from a GGUF file that has gone, or by another version")
+        for path in KINDS["models from GGUF"].find(root)
+        if useless(path)
+    ]
     return [Removable(str(path), what, size_bytes(path)) for path, what in found]
 
 

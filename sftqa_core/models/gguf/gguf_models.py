@@ -210,8 +210,8 @@ def _whole(path: Path) -> GgufModel:
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise ModelUnavailable(
-            f"{path} is one of {count} parts, and {', '.join(missing[:3])}{more} {'is' if len(missing) == 1 else 'are'} missing (or no GGUF "
-            f"file) in {path.parent}. Fetch all parts into one folder."
+            f"{path} is one of {count} parts, and {', '.join(missing[:3])}{more} {'is' if len(missing) == 1 else 'are'} missing in "
+            f"{path.parent} (or no GGUF file). Fetch all parts into one folder."
         )
     return _joined(tuple(_header(path.with_name(name)) for name in names))
 

@@ -96,18 +96,18 @@ def refuse_reading(model: GgufModel, name: str, workspace: Workspace | None = No
     place, wanted = workspace or Workspace.current(), need(model)
     there = next(folder for folder in (place.root, *place.root.parents) if folder.exists())
     free = shutil.disk_usage(there).free
-    if free < wanted.disk + wanted.disk_beside:
+    if free < (disk := wanted.disk + wanted.disk_beside):
         raise errors.StorageError(
-            f"{name} takes {in_words(wanted.disk + wanted.disk_beside)} on the disk once it is read (float32), and {in_words(free)} is free "
-            f"in {there}. Free some space, or set SFTQA_CACHE to a folder on another disk.",
+            f"{name} takes {in_words(disk)} on the disk once it is read (float32), and {in_words(free)} is free in {there}. Free some space, or set "
+            "SFTQA_CACHE to a folder on another disk.",
             errno.ENOSPC,
         )
     ram = devices.device_ram("cpu")
     if ram is not None and ram.free < wanted.ram:
         more = "Close other programs" if ram.total >= wanted.ram else "Use a machine with more RAM"
         raise errors.OutOfMemory(
-            f"{name} takes about {in_words(wanted.ram)} of RAM while it is read (its file has {in_words(model.size_bytes)}, its numbers are "
-            f"widened to float32), and {in_words(ram.free)} is free. {more}, or choose a smaller model."
+            f"{name} takes about {in_words(wanted.ram)} of RAM while it is read (the file's {in_words(model.size_bytes)} are widened to "
+            f"float32), and {in_words(ram.free)} is free. {more}, or choose a smaller model."
         )
 
 
@@ -184,7 +184,9 @@ def useless(folder: Path) -> bool:
     with contextlib.suppress(errors.SftqaError):
         manifest = read_manifest(folder)
         described_there = told_of(manifest)
-        return bool(described_there) and (manifest.get("readers") != reader_versions() or not Path(str(described_there.get("file"))).exists())
+        return bool(described_there) and (
+            manifest.get("readers") != reader_versions() or not Path(str(described_there.get("file"))).exists()
+        )
     return False
 
 
