@@ -116,7 +116,7 @@ def _rounded(card: ModelCard) -> list[Check]:
         return []
     points = [Check("quantisation", "ok", f"Its values are stored whole ({card.quantisation}).")]
     if read.get("rounded"):
-        said = f"{card.quantisation}: its values are rounded to {read.get('bits')} bits on average."
+        said = f"{card.quantisation}: its values are rounded to {read.get('bits', 0):.1f} bits on average."
         points = [Check("quantisation", "note", said, "Results are those of this file; the unquantised model may know more.")]
     doubts = [
         Check("tokenizer", "note", str(doubt), "Compare a few texts with the original tokenizer.") for doubt in read.get("doubts", ())

@@ -98,8 +98,8 @@ def refuse_reading(model: GgufModel, name: str, workspace: Workspace | None = No
     free = shutil.disk_usage(there).free
     if free < (disk := wanted.disk + wanted.disk_beside):
         raise errors.StorageError(
-            f"{name} takes {in_words(disk)} on the disk once it is read (float32), and {in_words(free)} is free in {there}. Free some space, or set "
-            "SFTQA_CACHE to a folder on another disk.",
+            f"{name} takes {in_words(disk)} on the disk once it is read (float32), and {in_words(free)} is free in {there}. Free some "
+            "space, or set SFTQA_CACHE to a folder on another disk.",
             errno.ENOSPC,
         )
     ram = devices.device_ram("cpu")
@@ -229,8 +229,8 @@ def _read(model: GgufModel, name: str, work: Path, reporter: Reporter) -> None:
 def _watched(request: dict[str, Any], name: str, reporter: Reporter, until_s: float, patience_s: float) -> dict[str, Any]:
     """What the process says at its end."""
     phase = Phase(reporter, "read", len(_STEPS), "steps")
-    offline = {**our_environment(), "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    offline = {key: value for key, value in offline.items() if key not in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")}
+    offline = {key: value for key, value in our_environment().items() if key not in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")}
+    offline["HF_HUB_OFFLINE"] = "1"
     with answers("sftqa_core.models.gguf.gguf_child", request, offline) as lines:
         while True:
             reporter.check()
