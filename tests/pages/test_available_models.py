@@ -6,6 +6,7 @@ import pytest
 
 from pages._ui import catalogue_panels
 from pages._ui.titles import job_title
+from pages._ui.wording import literal
 from sftqa_core.models import devices
 from sftqa_core.models.devices import DeviceRam
 from sftqa_core.models.lists import added_models, keep_added
@@ -197,8 +198,8 @@ def test_a_gguf_file_is_added_and_its_quantisation_told(page, tmp_path, jobs):
     keyed(app.button, "model-add").click().run()
     assert list(rows(app).loc[str(file), "state"]) == ["GGUF, read on first use"]
     assert any("Q8\\_0, from GGUF" in badge for badge in badges(app))
-    assert "It is read into the cache on first use, once: about 0.6 GB of RAM" in words(app)
+    assert literal("It is read into the cache on first use, once: about 0.6 GB of RAM, 0.1 GB on the disk.") in words(app)
     keyed(app.button, "model-fetch").click().run()
-    (job,) = jobs.jobs()
+    (job,) = jobs.kept.values()
     assert (job.kind, job.settings) == ("fetch", {"model": str(file)})
     assert job_title(job) == "Read tiny.gguf (Q8_0) from GGUF"
