@@ -14,6 +14,7 @@ import gguf
 import pytest
 import torch
 
+from sftqa_core import workflows
 from sftqa_core.artifacts import damaged_files, read_manifest
 from sftqa_core.errors import MissingPackage, ModelUnavailable, OutOfMemory, Stopped, StorageError
 from sftqa_core.models import devices
@@ -25,6 +26,7 @@ from sftqa_core.models.hub.fetch import present
 from sftqa_core.models.loading import encode_prompts, load_model
 from sftqa_core.models.tokenizer_files import light_tokenizer
 from sftqa_core.progress import Recorder
+from sftqa_core.records import FetchSettings, TrainSettings
 from sftqa_core.workflows import upkeep
 from tests.made_gguf import TEXTS, tiny_model, write_gguf
 from tests.models.test_gguf_files import split
@@ -159,9 +161,6 @@ def test_room_is_asked_for_first(file: Path, monkeypatch: pytest.MonkeyPatch):
 
 def test_without_the_package_the_way_to_it_is_told(file: Path, monkeypatch: pytest.MonkeyPatch):
     """By the work, and by preflight before it."""
-    from sftqa_core import workflows
-    from sftqa_core.records import TrainSettings
-
     asked = gguf_reading.importlib.metadata.version
 
     def version(name: str) -> str:
@@ -180,9 +179,6 @@ def test_without_the_package_the_way_to_it_is_told(file: Path, monkeypatch: pyte
 
 def test_a_preflight_tells_what_reading_takes_and_what_rounding_means(tmp_path: Path):
     """Before anything is read; afterwards the tokenizer is looked at, too."""
-    from sftqa_core import workflows
-    from sftqa_core.records import TrainSettings
-
     file = write_gguf(tmp_path / "tiny.gguf", tiny_model(), quantised="Q8_0")
     settings = TrainSettings(str(file), device="cpu", n=4)
     before = {check.name: check for check in workflows.preflight(settings).checks}
@@ -190,7 +186,7 @@ def test_a_preflight_tells_what_reading_takes_and_what_rounding_means(tmp_path: 
     assert before["quantisation"].said == "Q8_0, from GGUF: its values are rounded to 8.6 bits on average."
     assert before["quantisation"].fix == "Results are those of this file; the unquantised model may know more."
     assert before["tokenizer"].state == "unknown"
-    workflows.fetch(workflows.records.FetchSettings(str(file)))
+    workflows.fetch(FetchSettings(str(file)))
     after = {check.name: check for check in workflows.preflight(settings).checks}
     assert (after["quantisation"].said, after["tokenizer"].state) == (before["quantisation"].said, "ok")
 

@@ -203,7 +203,7 @@ def _refuse_partly(read: Any, report: Any, model: GgufModel, name: str) -> None:
     if lacking or numbers != model.parameters:
         said = f"it lacks {lacking[0]}" if lacking else f"the file has {model.parameters:,} numbers, and the model {numbers:,}"
         raise ModelUnavailable(f"{name} can't be read whole: {said}. Fetch it again, or choose another model.")
-    if odd := next((key for key, weight in read.named_parameters() if not torch.isfinite(weight).all()), None):
+    if odd := next((key for key, weight in read.named_parameters() if not torch.isfinite(weight.sum())), None):
         raise ModelUnavailable(f"{name} is damaged: {odd} holds values that are no numbers. Fetch it again.")
 
 

@@ -170,14 +170,6 @@ def gguf_at(path: Path) -> GgufModel | None:
     return None
 
 
-def has_gguf(path: Path) -> bool:
-    """Whether a path is to be read as GGUF, damaged or not; False where nothing can be looked at."""
-    try:
-        return gguf_at(path) is not None
-    except ModelUnavailable:
-        return True
-
-
 def refuse_unreadable(model: GgufModel, name: str) -> None:
     """Raise `ModelUnavailable`, with the reason, for a model that is not read here."""
     if reason := _reason(model):

@@ -41,14 +41,14 @@ _LOOK_S = 0.25
 _START_S = 300.0  # that reading may take in any case, importing torch included
 _S_PER_MILLION = 6.0  # and a million parameters, ten times what two busy slow cores took
 _LIBRARIES = 600_000_000  # bytes of RAM that the process takes by itself, with a large vocabulary
-_COPIES = 2.1  # of the weights in float32 that are in RAM at the peak: what was read, and the model's own
+_COPIES = 2.5  # of the weights in float32 that are in RAM at the peak: what was read, and the model's own
 _BESIDE = 60_000_000  # bytes of a tokenizer and settings
 _LIMIT = 1.5  # of the told RAM, in address space
 
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes that reading takes, once. Measured at the peak: 1.2 GB for 135 million parameters, 2.7 GB for 268 million."""
+    """Bytes that reading takes, once. Measured at the peak: 1.2 GB for 135 million parameters, 3.3 GB for 268 million."""
 
     ram: int
     disk: int  # kept
