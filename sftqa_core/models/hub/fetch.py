@@ -81,6 +81,10 @@ def ask(hub: HubName, info: Any = None) -> Promised:
     info = info or model_info(hub)
     files = [entry for entry in info.siblings or () if wanted_file(entry.rfilename)]
     if not any(entry.rfilename.endswith(".safetensors") for entry in files):
+        if any(entry.rfilename.endswith(gguf_models.ENDING) for entry in info.siblings or ()):
+            raise errors.ModelUnavailable(
+                f"{hub} has its weights on the hub as GGUF files alone. Download the one that you want, and give its path as the model."
+            )
         raise errors.ModelUnavailable(
             f"{hub} has no safetensors weights on the hub, and other formats can run code when they are opened. "
             "Look for a converted copy, or convert it where you trust it and pick that folder."
