@@ -79,6 +79,11 @@ class Workspace:
         return self.root / "models"
 
     @property
+    def gguf(self) -> Path:
+        """Models that were read from GGUF files, one folder each, named by what was read and by what."""
+        return self.root / "gguf"
+
+    @property
     def runs(self) -> Path:
         """Finished fine-tuning runs, one folder each."""
         return self.root / "runs"

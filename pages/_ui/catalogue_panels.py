@@ -7,13 +7,14 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui import background, resources, state
-from pages._ui.wording import literal
+from pages._ui.wording import in_badge, literal
 from sftqa_core.errors import SftqaError
 from sftqa_core.jsonrecord import fingerprint
 
 WORKS = {"probe": "probe", "lora": "LoRA", "lora_4bit": "4-bit LoRA", "full": "full"}
 STATES = {  # a state -> its words, colour and icon
     "here": ("on this machine", "green", ":material/check_circle:"),
+    "to read": ("GGUF, read on first use", "green", ":material/inventory_2:"),
     "downloadable": ("downloadable", "blue", ":material/download:"),
     "gated": ("gated", "orange", ":material/lock:"),
     "not asked": ("not checked", "gray", ":material/help:"),
@@ -27,6 +28,7 @@ FITS = {  # how memory fits -> colour and words
 }
 DEVICES = {"cpu": "the CPU", "cuda": "the NVIDIA GPU", "rocm": "the AMD GPU", "mps": "Apple's GPU"}
 _KINDS = {True: "chat", False: "base", None: "unknown"}
+ROUNDED = "Its values were rounded when the file was made: results are those of this file, not of the unquantised model."
 WHERE = ("all", "on this machine", "added")
 _GB = st.column_config.NumberColumn
 _COLUMNS = {
@@ -65,7 +67,7 @@ def filters(stamp: str) -> tuple[str, Callable[[Any], bool]]:
     def kept(offer: Any) -> bool:
         need = offer.need(work) if work else None
         return (
-            (where == "all" or (offer.added if where == "added" else offer.state == "here"))
+            (where == "all" or (offer.added if where == "added" else offer.state in ("here", "to read")))
             and (not chosen or offer.family in chosen)
             and (not work or (need is not None and need.fits == "now"))
         )
@@ -129,6 +131,8 @@ def details(offer: Any | None) -> None:
             st.markdown(f"**{literal(card.name)}**", width="content")
             words, colour, icon = STATES[offer.state]
             st.badge(words, icon=icon, color=colour)
+            if card.quantisation:
+                st.badge(in_badge(card.quantisation), icon=":material/compress:", color="gray", help=ROUNDED)
             if offer.added:
                 st.badge("added", icon=":material/playlist_add_check:", color="gray")
             for need in offer.needs:
@@ -177,6 +181,8 @@ def _links(offer: Any) -> None:
     if offer.state in ("downloadable", "gated", "not asked"):
         fetch = (background.fetch, name)
         st.button("Download", type="primary", icon=":material/download:", key="model-fetch", on_click=state.start, args=fetch)
+    if offer.state == "to read":
+        st.button("Read it now", icon=":material/download:", key="model-fetch", on_click=state.start, args=(background.fetch, name))
     if offer.state != "unusable":
         link = {"model": name}
         st.page_link("pages/memory.py", label="Open in Memory", icon=":material/psychology:", query_params=link)
@@ -190,11 +196,14 @@ def _links(offer: Any) -> None:
 
 
 def add_button() -> None:
-    """A popover that takes a hub id or a folder."""
+    """A popover that takes a hub id, a folder or a GGUF file."""
     with st.popover("Add a model", icon=":material/playlist_add:", on_change="rerun", key="model-box", width="stretch"):
-        st.markdown("A hub id such as `owner/name`, or a folder that `save_pretrained` wrote. Adding a model downloads nothing.")
+        st.markdown(
+            "A hub id such as `owner/name`, a folder that `save_pretrained` wrote, or the path of a GGUF file (Ollama, LM Studio, "
+            "llama.cpp). Adding a model downloads nothing."
+        )
         with st.form("model-form", border=False):
-            st.text_input("Hub id or folder", key="model-name", placeholder="owner/name")
+            st.text_input("Hub id, folder or GGUF file", key="model-name", placeholder="owner/name")
             st.form_submit_button("Add", type="primary", key="model-add", on_click=_add)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from pages._ui import resources
-from pages._ui.titles import run_title, source_name
+from pages._ui.titles import model_name, run_title, source_name
 from pages._ui.wording import literal
 from sftqa_core import records
 from sftqa_core.errors import SettingsError
@@ -58,12 +58,14 @@ def typed(label: str, options: Sequence[str], key: str, help_text: str, names: C
 
 def pick_model() -> str:
     """A model's name: one that is on this machine, or a folder or hub id that the person types."""
-    names = [card.name for card in resources.models()]
+    cards = resources.models()
     return typed(
         "Model",
-        names,
+        [card.name for card in cards],
         "model",
-        "Pick one, or type a local folder or a hub id (safetensors only, no remote code). The Models page lists what is available.",
+        "Pick one, or type a local folder, a GGUF file or a hub id (no pickled weights, no remote code). The Models page lists what is "
+        "available.",
+        model_name,
     )
 
 

@@ -126,6 +126,8 @@ def made_with(run: Any) -> None:
     first, second = st.columns(2)
     settings = {label(TrainSettings, name): getattr(run.settings, name) for name in ("model", "source", "n")}
     settings |= {label(TrainSettings, name): shown_value(name, value, run.settings) for name, value in differing(run.settings).items()}
+    if rounded := run.manifest.get("model", {}).get("quantisation"):
+        settings["Quantisation"] = rounded
     with first:
         st.markdown("**Settings** (all others are defaults)")
         _rows("Setting", settings)

@@ -143,7 +143,9 @@ def run_title(run: Any) -> str:
     if settings is not None:
         more = differences(settings, but="method")
     when = "shipped example" if run.shipped else moment(run.created)
-    return " · ".join([run.model, source_name(run.source), f"n = {run.n}", method, *more, when])
+    return " · ".join(
+        [model_name(run.model, getattr(run, "quantisation", "")), source_name(run.source), f"n = {run.n}", method, *more, when]
+    )
 
 
 def job_title(job: Job) -> str:
@@ -151,16 +153,17 @@ def job_title(job: Job) -> str:
     s, more = job.settings, _differing_words(job)
     if job.kind == "train":
         n = "all" if s.get("n") == TrainSettings.ALL else s.get("n")
-        return f"Fine-tune {s.get('model')} on {n} examples of {source_name(str(s.get('source')))}{more}"
+        return f"Fine-tune {model_name(str(s.get('model')))} on {n} examples of {source_name(str(s.get('source')))}{more}"
     if job.kind == "probe":
-        split = s.get("split", "test")
-        return f"Probe {s.get('model')} on {source_name(str(s.get('source')))} ({'all splits' if split == 'all' else split}){more}"
+        split = "all splits" if s.get("split") == "all" else s.get("split", "test")
+        return f"Probe {model_name(str(s.get('model')))} on {source_name(str(s.get('source')))} ({split}){more}"
     if job.kind == "study":
         return _study_words(s) + more
     if job.kind == "pretrain":
         return f"Pre-train {s.get('name')} on {source_name(str(s.get('source')))}{more}"
     if job.kind == "fetch":
-        return f"Download {s.get('model')}"
+        name = str(s.get("model"))
+        return f"Read {model_name(name)} from GGUF" if Path(name).is_absolute() else f"Download {name}"
     if job.kind == "complete":
         prompts = len(s.get("prompts") or ())
         return f"Complete {prompts} prompt{'' if prompts == 1 else 's'} with {s.get('model')}{more}"
@@ -183,7 +186,17 @@ def _study_words(settings: dict[str, Any]) -> str:
 
 
 def _counted_names(models: Sequence[str]) -> str:
-    return ", ".join(models) if len(models) < 3 else f"{len(models)} models"
+    return ", ".join(map(model_name, models)) if len(models) < 3 else f"{len(models)} models"
+
+
+def model_name(model: str, quantisation: str | None = None) -> str:
+    """A model as people call it: of a GGUF file its name, not where it is kept, and its quantisation (None: that of the listed model)."""
+    if quantisation is None:
+        quantisation = next((card.quantisation for card in resources.models() if card.name == model), "")
+    path = Path(model)
+    name = path.name if path.is_absolute() and (quantisation or path.suffix.lower() == ".gguf") else model
+    word = quantisation.partition(",")[0]
+    return name if word.lower() in name.lower() else f"{name} ({word})"
 
 
 def source_name(source: str) -> str:

@@ -139,8 +139,8 @@ def build_parser() -> argparse.ArgumentParser:
     facts.add_argument("--preview", action="store_true", help="show how a file would be read: first rows, roles of its columns, problems")
     facts.add_argument("--download", action="store_true", help="fetch entity-questions from its official address first")
     _add_models(add("models", "models that can be chosen, and the memory each needs; add or remove one"))
-    fetch = add("fetch", "download a model of the hub to this machine now")
-    fetch.add_argument("name", help="owner/name, or owner/name@revision with a branch, a tag or a commit of 40 digits")
+    fetch = add("fetch", "download a model of the hub to this machine now, or read a GGUF model into the cache")
+    fetch.add_argument("name", help="owner/name, or owner/name@revision with a branch, a tag or a commit of 40 digits; or a GGUF file")
     probe = add("probe", "measure how much of a set of facts a model has memorised")
     add_settings(probe, records.ProbeSettings, required=("model",))
     add_setting(probe, declared(records.SamplerSettings)["seed"])
@@ -271,7 +271,9 @@ def _add_app(parser: argparse.ArgumentParser) -> None:
 def _add_models(parser: argparse.ArgumentParser) -> None:
     """`sftqa models`."""
     change = parser.add_mutually_exclusive_group()
-    change.add_argument("--add", metavar="NAME", help="add a hub id (owner/name) or a folder to the lists; nothing is downloaded")
+    change.add_argument(
+        "--add", metavar="NAME", help="add a hub id (owner/name), a folder or a GGUF file to the lists; nothing is downloaded"
+    )
     base = "with --add: the model that the added adapter sits on, where its own files name a folder that is not here"
     parser.add_argument("--base", default="", metavar="MODEL", help=base)
     change.add_argument("--remove", metavar="NAME", help="remove an added model from the lists; its files stay")

@@ -352,6 +352,7 @@ def models_text(result: dict[str, Any]) -> str:
     if "added" in result:
         card = result["added"]
         where = "on this machine" if card["available"] else "not on this machine yet; downloaded when it is first used"
+        where += f"; {card['quantisation']}" if card["quantisation"] else ""
         return "\n".join([f"{card['name']} was added to the list ({where}).", *notes])
     if "removed" in result:
         return "\n".join([f"{result['removed']} was removed from the list; its files are kept.", *notes])
@@ -364,6 +365,8 @@ def models_text(result: dict[str, Any]) -> str:
 def _model_row(model: dict[str, Any]) -> tuple[str, ...]:
     needs = {need["work"]: f"{gigabytes(need['size_bytes'])}{_MARKS[need['fits']]}" for need in model["needs"]}
     state = model["kind"] if model["state"] == "here" and model["kind"] != "hub" else model["state"]
+    if model["quantisation"]:
+        state = f"{model['quantisation'].partition(',')[0]} gguf"
     return (model["name"], state, count(model["parameters"]), model["licence"] or "?", *(needs.get(work, "-") for work in WORKS))
 
 

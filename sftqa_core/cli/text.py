@@ -46,6 +46,8 @@ def _preview(result: dict[str, Any]) -> str:
 def fetch(result: dict[str, Any]) -> str:
     """Where the model is now, and what it is."""
     size = f", {result['parameters']:,} parameters" if result["parameters"] else ""
+    if result["quantisation"]:
+        return f"{result['name']} ({result['quantisation']}{size}) was read into {result['path']}"
     return f"{result['name']} is on this machine, commit {result['revision']}{size}: {result['path']}"
 
 

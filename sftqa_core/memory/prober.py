@@ -47,7 +47,8 @@ class Prober:
         if self._loads:
             return self._loads.loaded
         how = self.settings.quantization
-        self.reporter.log(f"Loading {self.settings.model}{'' if how == 'none' else f' in {how}'} ...")
+        rounded = f" ({self.card.quantisation})" if self.card.quantisation else ""
+        self.reporter.log(f"Loading {self.settings.model}{rounded}{'' if how == 'none' else f' in {how}'} ...")
         loaded = loading.load_model(self.card, self.device, self.settings.gpus, self.reporter, how)
         devices.return_freed_ram()  # quantising leaves holes
         self.card = loaded.card  # a hub model is on this machine from now on

@@ -1,8 +1,8 @@
 """Which models there are, where they lie, and what identifies them, without loading any of them.
 
-A name is looked up as a model that was pre-trained here, a built-in one, a local folder, then a hub id, maybe with a revision
-(hub_cache.py). A result's key holds the fingerprint of the weights, which decide its numbers; where the model came from (`origin`)
-stands beside the key.
+A name is looked up as a model that was pre-trained here, a built-in one, a GGUF file or a folder with one (gguf/), a local folder, then
+a hub id, maybe with a revision (hub_cache.py). A result's key holds the fingerprint of the weights, which decide its numbers; where the
+model came from (`origin`) stands beside the key.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from sftqa_core.errors import ArtifactDamaged, ModelUnavailable, SettingsError, 
 from sftqa_core.jsonrecord import Record, fingerprint, setting, shown
 from sftqa_core.models.adapter_bases import base_of, keep_base
 from sftqa_core.models.adapter_files import adapter_plan, unties
+from sftqa_core.models.gguf import gguf_reading
+from sftqa_core.models.gguf.gguf_models import KIND, GgufModel, gguf_at, refuse_unreadable
 from sftqa_core.models.hub.hub_cache import HubName, commit_of, hub_name, local_snapshot, local_snapshots, without_revision
 from sftqa_core.models.light_tokenizers import forgotten_beginning
 from sftqa_core.models.lists import MADE, added_models, known_model, quoted
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 EXPOSURES = "exposures.parquet"  # in a pre-trained model's folder: knowledge.corpus.Corpus.facts
 NOT_HERE = "Not on this machine yet; it is downloaded on first use."
+TO_READ = "It is read from GGUF on first use, once."
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,15 @@ def _found(name: str, workspace: Workspace) -> ModelCard | None:
     if made is not None:
         return folder_card(made, name, _kind(made, workspace))
     path, kind = typed_path(name)
+    gguf = gguf_at(path.absolute()) if kind else None
+    if gguf is not None:
+        return gguf_card(gguf, name, workspace)
     if kind == "folder":
         return folder_card(path.absolute(), name, "folder")
     if _is_path(name) or kind:
-        raise ModelUnavailable(f"There is no folder {quoted(str(path))} with a model in it. Give the folder that save_pretrained wrote.")
+        raise ModelUnavailable(
+            f"There is no folder {quoted(str(path))} with a model in it. Give the folder that save_pretrained wrote, or a GGUF file."
+        )
     hub = hub_name(name)
     snapshot = local_snapshot(hub) if hub else None
     if snapshot is not None:
@@ -96,7 +104,9 @@ def list_models(workspace: Workspace | None = None) -> list[ModelCard]:
         if any(str(kind).endswith(("ForCausalLM", "LMHeadModel")) for kind in kinds):
             cards.append(replace(card, revision=commit_of(snapshot)))
     cards += _added(workspace, {card.name for card in cards})
-    return sorted(cards, key=lambda card: (("built-in", "pretrained", "folder", "hub").index(card.kind), card.path is None, card.name))
+    return sorted(
+        cards, key=lambda card: (("built-in", "pretrained", "folder", KIND, "hub").index(card.kind), card.path is None, card.name)
+    )
 
 
 def _added(workspace: Workspace, listed: set[str]) -> Iterator[ModelCard]:
@@ -116,16 +126,29 @@ def _added(workspace: Workspace, listed: set[str]) -> Iterator[ModelCard]:
         yield card or ModelCard(name, "folder" if _is_path(name) else "hub", None, False, note=note)
 
 
+def gguf_card(model: GgufModel, name: str, workspace: Workspace) -> ModelCard:
+    """The card of a model in GGUF files: of what was read from them, or of what will be. Raises `ModelUnavailable` for one that can't
+    be read."""
+    refuse_unreadable(model, name)
+    folder = gguf_reading.read_already(model, workspace)
+    if folder is not None:
+        return replace(folder_card(folder, name, KIND), quantisation=model.label)
+    details = {"gguf": gguf_reading.described(model)}
+    kind = model.config()["model_type"]
+    return ModelCard(name, KIND, None, True, kind, model.parameters, note=TO_READ, details=details, quantisation=model.label)
+
+
 def folder_card(path: Path, name: str, kind: str) -> ModelCard:
     """The card of a model in a folder. Raises `ModelUnavailable` if what it holds can't be loaded, `ArtifactDamaged` if
     a model that was made here has a manifest that can't be read."""
     folder = ModelFolder(path)
     config = folder.config()
     details: dict[str, Any] = {}  # of a model that this program pre-trained; other programs' manifest.json is not read
+    read: dict[str, Any] = {}  # of one that it read from GGUF
     if (path / MANIFEST).is_file():
         try:
             manifest = read_manifest(path)
-            details = manifest if manifest.get("kind") == "model" else {}
+            details, read = manifest if manifest.get("kind") == "model" else {}, gguf_reading.told_of(manifest)
         except ArtifactDamaged:
             if kind in MADE:
                 raise
@@ -140,7 +163,8 @@ def folder_card(path: Path, name: str, kind: str) -> ModelCard:
         parameters=folder.parameters(),
         weights_sha256=details.get("files", {}).get("model.safetensors"),
         note=f"Adapter for {quoted(config.get('base_model_name_or_path'))}{revision}." if adapter else "",
-        details=details,
+        details={"gguf": read} if read else details,
+        quantisation=str(read.get("quantisation", "")),
     )
 
 
@@ -150,7 +174,10 @@ def weights_fingerprint(card: ModelCard, workspace: Workspace | None = None) -> 
     Raises `ModelUnavailable` for a model whose files are not on this machine.
     """
     if card.path is None:
-        raise ModelUnavailable(f"{card.name} is not on this machine, so its weights are unknown. Download it, or use it once.")
+        how = "has not been read yet" if card.kind == KIND else "is not on this machine"
+        raise ModelUnavailable(
+            f"{card.name} {how}, so its weights are unknown. {'Use' if card.kind == KIND else 'Download it, or use'} it once."
+        )
     return ModelFolder(Path(card.path)).fingerprint(workspace or Workspace.current())
 
 
@@ -211,9 +238,12 @@ def name_base(card: ModelCard, name: str, workspace: Workspace | None = None) ->
 
 
 def origin(card: ModelCard) -> dict[str, Any]:
-    """name, kind and revision (the hub's commit, None where it is not known) of a model; of an adapter its base's too, as "base"."""
+    """name, kind and revision (the hub's commit, None where it is not known) of a model, and its quantisation where it comes from GGUF;
+    of an adapter its base's too, as "base"."""
     base = base_card(card)
     named = {"name": card.name, "kind": card.kind, "revision": card.revision}
+    if card.quantisation:
+        named["quantisation"] = card.quantisation
     return named if base is None else {**named, "base": origin(base)}
 
 

@@ -137,7 +137,7 @@ class ModelFolder:
 
     def fingerprint(self, workspace: Workspace) -> str:
         """16 hex digits over the content of `files()`."""
-        return fingerprint(_digests(self.files(), workspace))
+        return fingerprint(digests(self.files(), workspace))
 
     def _instead(self) -> str:
         """Which of its subfolders hold models: a training leaves its checkpoints there."""
@@ -216,7 +216,7 @@ def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
         raise ModelUnavailable(f"{path} is not a readable safetensors file ({error}). Fetch or save the model again.") from None
 
 
-def _digests(files: list[Path], workspace: Workspace) -> dict[str, str]:
+def digests(files: list[Path], workspace: Workspace) -> dict[str, str]:
     """SHA-256 by file name; remembered by path, size and time of change, since weights can be many gigabytes."""
     store = workspace.state / "digests.json"
     stored = read_json(store)
@@ -227,14 +227,19 @@ def _digests(files: list[Path], workspace: Workspace) -> dict[str, str]:
         if _HASH.fullmatch(real.name) and real.parent.name == "blobs":
             digests[path.name] = real.name  # the hub cache names large files by their SHA-256
             continue
-        stat = real.stat()
-        key = f"{real}|{stat.st_size}|{stat.st_mtime_ns}"
+        key = digest_key(real)
         if not isinstance(known.get(key), str):
             known[key], changed = sha256(real), True
         digests[path.name] = known[key]
     if changed:
         keep_json(store, {key: digest for key, digest in known.items() if Path(key.rsplit("|", 2)[0]).exists()})
     return digests
+
+
+def digest_key(real: Path) -> str:
+    """Under which a file's SHA-256 is remembered: its place, size and time of change. Raises OSError."""
+    stat = real.stat()
+    return f"{real}|{stat.st_size}|{stat.st_mtime_ns}"
 
 
 MAX_LAYERS = 1_000

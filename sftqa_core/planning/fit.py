@@ -19,6 +19,7 @@ from sftqa_core.memory.profiles import open_for
 from sftqa_core.models import catalogue, devices, footprint, lists, loading, model_files, quantising
 from sftqa_core.models.chat_templates import Layout, layout, require_chat_template
 from sftqa_core.models.footprint import Footprint, Shape, TuningStep
+from sftqa_core.models.gguf import gguf_reading
 from sftqa_core.models.tokenizer_files import CountTokens, longest_tokens, token_counter
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import Check, LevelScheme, ModelCard, TrainSettings, probes, tuning
@@ -175,8 +176,9 @@ def _described(card: ModelCard, quantization: str) -> tuple[Shape | None, int | 
     """`model_shape`, number of parameters and folder; each None where it is not known."""
     base = catalogue.base_card(card) or card
     if base.path is None:
-        listed = lists.known_model(base.name)
-        shape, parameters, folder = listed.shape if listed else None, base.parameters, None
+        gguf, listed = gguf_reading.source_of(base), lists.known_model(base.name)
+        shape = Shape.of(gguf.config(), gguf.parameters) if gguf else listed.shape if listed else None
+        parameters, folder = base.parameters, None
     else:
         files = model_files.ModelFolder(Path(base.path))
         parameters, folder = files.parameters(), files.path

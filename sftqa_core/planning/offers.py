@@ -11,17 +11,21 @@ from sftqa_core.errors import ArtifactDamaged, MissingPackage, SettingsError, Sf
 from sftqa_core.jsonrecord import Record
 from sftqa_core.models import catalogue, devices, model_files, quantising
 from sftqa_core.models.footprint import Shape, TuningStep, decoding, tuning
+from sftqa_core.models.gguf import gguf_reading
+from sftqa_core.models.gguf.gguf_models import KIND, GgufModel
 from sftqa_core.models.hub.fetch import has_token
 from sftqa_core.models.lists import HubModel, added_models, drop_added, hub_models, keep_added, kind_of_model, known_model
-from sftqa_core.planning.fit import OPEN, PROCESS_BYTES, model_shape
+from sftqa_core.planning.fit import OPEN, PROCESS_BYTES, gigabytes, model_shape
 from sftqa_core.records import LevelScheme, ModelCard, TrainSettings
+from sftqa_core.workspace import typed_path
 
 WORKS = ("probe", "lora", "lora_4bit", "full")  # whose needs are estimated
 FITS = ("now", "not now", "no", "unknown")  # beside what is free; beside all there is; not at all; the device can't be asked
-STATES = ("here", "downloadable", "gated", "not asked", "unusable")
+STATES = ("here", "to read", "downloadable", "gated", "not asked", "unusable")
 LENGTH = 32  # tokens of a statement, or of an example; the longest statement of the built-in world has 25
 PLACES = 8  # prompts that a probe reads at once
 _USUAL = TrainSettings("any")
+_LICENCES = {"built-in": "MIT", "pretrained": "yours"}
 _ACCEPT = "Accept its terms once, with your account, on its page huggingface.co/{}."
 _LOGIN = "Then log in on this machine: `hf auth login`."
 _LOGGED_IN = "This machine is logged in to the hub; it must be the same account."
@@ -94,14 +98,14 @@ def offered_models(device: str = "auto") -> Offered:
     login = has_token()
     offers = [_listed(card, card.name in added, kind, ram, login) for card in catalogue.list_models()]
     there = {offer.card.name for offer in offers}
-    offers.sort(key=lambda offer: offer.state != "here")  # the lists' order otherwise
+    offers.sort(key=lambda offer: offer.state not in ("here", "to read"))  # the lists' order otherwise
     offers += [_known(model, kind, ram, login) for model in hub_models().values() if model.name not in there]
     return Offered(kind, ram.free if ram else None, ram.total if ram else None, lacking, tuple(offers), tuple(notes))
 
 
 def add_model(name: str, base: str = "") -> tuple[ModelCard, str]:
-    """Put a hub id or a folder on the lists; its card, and a note for the person. The hub is not asked. `base`: the model that an
-    adapter sits on, where its files name another place.
+    """Put a hub id, a folder or a GGUF file on the lists; its card, and a note for the person. The hub is not asked. `base`: the model
+    that an adapter sits on, where its files name another place.
 
     Raises `ModelUnavailable` for what can be neither, and for a folder without a usable model; `SettingsError` for a built-in model
     or one that was made here, which are listed anyway.
@@ -109,8 +113,9 @@ def add_model(name: str, base: str = "") -> tuple[ModelCard, str]:
     card = catalogue.find_model(name.strip())
     if card.kind in OPEN:
         raise SettingsError(f"{card.name} is already listed: it {'is built in' if card.kind == 'built-in' else 'was made here'}.")
-    if card.kind == "folder" and card.path and card.path != card.name:
-        card = catalogue.find_model(card.path)  # by its whole path, which means the same in any folder
+    whole = card.path if card.kind == "folder" else str(typed_path(name.strip())[0].absolute()) if card.kind == KIND else None
+    if whole and whole != card.name:
+        card = catalogue.find_model(whole)  # by its whole path, which means the same in any folder
     if base.strip():
         catalogue.name_base(card, base)
     return card, keep_added(card.name)
@@ -130,6 +135,8 @@ def _listed(card: ModelCard, added: bool, device: str, ram: devices.DeviceRam | 
     try:
         shape, context, todo = None, None, ""
         if card.available:
+            if gguf := gguf_reading.source_of(card) if card.path is None else None:
+                return _to_read(card, gguf, added, device, ram)
             shape, base = model_shape(card), catalogue.base_card(card)
             if base is not None and base.path is None:
                 todo = f"It is an adapter for {base.name}, which is not on this machine yet and is downloaded on first use."
@@ -144,11 +151,23 @@ def _listed(card: ModelCard, added: bool, device: str, ram: devices.DeviceRam | 
         todo,
         added,
         family=listed.family if listed else None,
-        licence=listed.licence if listed else {"built-in": "MIT", "pretrained": "yours"}.get(card.kind),
+        licence=listed.licence if listed else card.details.get("gguf", {}).get("license") or _LICENCES.get(card.kind),
         chat={"chat": True, "base": False}.get(kind_of_model(card.name, kind=card.kind)),
         context=listed.context if listed else context,
         needs=needs(shape, device, ram, OPEN.get(card.kind, 1.0)),
     )
+
+
+def _to_read(card: ModelCard, gguf: GgufModel, added: bool, device: str, ram: devices.DeviceRam | None) -> Offer:
+    """A GGUF model before its first use."""
+    wanted, context = gguf_reading.need(gguf), gguf.config().get("max_position_embeddings")
+    todo = f"It is read into the cache on first use, once: about {gigabytes(wanted.ram)} of RAM, {gigabytes(wanted.disk)} on the disk."
+    try:
+        gguf_reading.refuse_reading(gguf, card.name)
+    except SftqaError as error:
+        todo = str(error)
+    licence = card.details["gguf"].get("license")
+    return Offer(card, "to read", todo, added, licence=licence, context=context, needs=needs(model_shape(card), device, ram))
 
 
 def _known(

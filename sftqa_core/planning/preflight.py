@@ -21,6 +21,7 @@ from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.memory.profiles import open_for
 from sftqa_core.models import devices, footprint, quantising, tokenizer_files
+from sftqa_core.models.gguf import gguf_reading
 from sftqa_core.models.hub import fetch, hub_cache
 from sftqa_core.planning import preflight_model
 from sftqa_core.planning.fit import Fit, gigabytes, resource
@@ -251,6 +252,11 @@ def _disk_points(run: TrainSettings | ProbeSettings, cost: Forecast, looked: lis
     root, tmp = Workspace.current().root, Path(tempfile.gettempdir())
     writings = [
         Writing(f"{model.name}'s download", hub_cache.hub_cache(), model.hub.size_bytes, "HF_HOME") for model in looked if model.hub
+    ]
+    writings += [
+        Writing(f"{model.name} in float32", root, wanted.disk + wanted.disk_beside)
+        for model in looked
+        if model.gguf and (wanted := gguf_reading.need(model.gguf))
     ]
     if not isinstance(run, TrainSettings) or not run.n:
         return disk_check(writings, root)

@@ -16,6 +16,8 @@ from sftqa_core.knowledge import relations
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.models import catalogue, lists, model_files, quantising, tokenizer_files
 from sftqa_core.models.chat_templates import Layout, chat_template, layout, require_chat_template
+from sftqa_core.models.gguf import gguf_reading
+from sftqa_core.models.gguf.gguf_models import GgufModel
 from sftqa_core.models.hub.fetch import HubAnswer, ask_hub, has_token
 from sftqa_core.planning import fit
 from sftqa_core.records import Check, LevelScheme, ModelCard, ProbeSettings, TrainSettings
@@ -42,6 +44,12 @@ class Looked:
     config: dict[str, Any] = field(default_factory=dict)  # of the model, or of the one under an adapter
     hub: HubAnswer | None = None  # what the hub says of one that has to be fetched
     parameters: int | None = None  # of the model, or of the one under an adapter
+    gguf: GgufModel | None = None  # of one that has to be read from GGUF first
+
+    @property
+    def later(self) -> str:
+        """When what is not known of it yet will be known."""
+        return "until the model is read from GGUF" if self.gguf else "until the model is downloaded"
 
 
 def look_at(name: str, run: TrainSettings | ProbeSettings | None = None) -> Looked:
@@ -53,6 +61,8 @@ def look_at(name: str, run: TrainSettings | ProbeSettings | None = None) -> Look
         if isinstance(run, TrainSettings):
             quantising.refuse_second_adapter(card, run)
         whole = base or card
+        if whole.path is None and (gguf := gguf_reading.source_of(whole)) is not None:
+            return _to_read(card, whole, gguf)
         if whole.path is None:
             return _on_the_hub(name, card, whole)
         folder, own = model_files.ModelFolder(Path(whole.path)), Path(card.path or whole.path)
@@ -64,7 +74,12 @@ def look_at(name: str, run: TrainSettings | ProbeSettings | None = None) -> Look
     except SftqaError as error:
         return Looked(name, (Check.of_error("model", str(error), "Choose another model, or fetch this one again."),), card)
     words = model_files.words_folder(own, folder.path)
-    here = [_here(card, config, told), _licence(whole, None), Check("access", "ok", "Its files are on this machine; no login is needed.")]
+    here = [
+        _here(card, config, told),
+        *_rounded(whole),
+        _licence(whole, None),
+        Check("access", "ok", "Its files are on this machine; no login is needed."),
+    ]
     return Looked(name, (*here, *tokenizer_files.tokenizer_checks(words, config)), card, words, config, parameters=whole.parameters)
 
 
@@ -78,6 +93,35 @@ def _here(card: ModelCard, config: dict[str, Any], told: str = "") -> Check:
         said = "It refers to program code of its own (auto_map), which is never run. It loads only if transformers supports its type."
         return Check("model", "note", said, "Check that transformers supports this type, or choose another model.")
     return Check("model", "ok", f"{card.name} is on this machine with all its weights ({card.architecture}{size}). {told}".rstrip())
+
+
+def _to_read(card: ModelCard, whole: ModelCard, gguf: GgufModel) -> Looked:
+    """A GGUF model before its first use. Raises what reading it would raise."""
+    gguf_reading.refuse_reading(gguf, whole.name)
+    wanted = gguf_reading.need(gguf)
+    said = (
+        f"{whole.name} ({whole.architecture}, {gguf.parameters:,} parameters) is read from GGUF once, before the work: about "
+        f"{fit.gigabytes(wanted.ram)} of RAM, {fit.gigabytes(wanted.disk)} on the disk."
+    )
+    access = Check("access", "ok", "Its files are on this machine; no login is needed.")
+    later = Check("tokenizer", "unknown", "The tokenizer is unknown until the model is read from GGUF.", "It is checked then.")
+    checks = (Check("model", "ok", said), *_rounded(whole), _licence(whole, None), access, later)
+    return Looked(card.name, checks, card, config=gguf.config(), parameters=gguf.parameters, gguf=gguf)
+
+
+def _rounded(card: ModelCard) -> list[Check]:
+    """What quantisation a model was read from, and what can't be told from its file; nothing for other models."""
+    read = card.details.get("gguf")
+    if not card.quantisation or not isinstance(read, dict):
+        return []
+    points = [Check("quantisation", "ok", f"Its values are stored whole ({card.quantisation}).")]
+    if read.get("rounded"):
+        said = f"{card.quantisation}: its values are rounded to {read.get('bits', 0):.1f} bits on average."
+        points = [Check("quantisation", "note", said, "Results are those of this file; the unquantised model may know more.")]
+    doubts = [
+        Check("tokenizer", "note", str(doubt), "Compare a few texts with the original tokenizer.") for doubt in read.get("doubts", ())
+    ]
+    return [*points, *doubts]
 
 
 def _on_the_hub(name: str, card: ModelCard, whole: ModelCard) -> Looked:
@@ -100,7 +144,7 @@ def _licence(card: ModelCard, hub: HubAnswer | None) -> Check:
     if card.kind in lists.MADE:
         origin = "comes with this program, under its licence (MIT)" if card.kind == "built-in" else "was made here: it is yours"
         return Check("licence", "ok", f"The model {origin}.")
-    named = (hub.licence if hub else None) or getattr(card, "licence", None)
+    named = (hub.licence if hub else None) or card.details.get("gguf", {}).get("license")
     if not named:
         return Check("licence", "unknown", "Its licence is unknown.", "Read it on the model's page before you publish anything.")
     if str(named).lower() in FREE_LICENCES:
@@ -113,6 +157,8 @@ def chat_check(looked: Looked, trains: bool, chat_prompt: bool) -> Check:
     """Base or chat model, and which prompt fits. `chat_prompt`: the model's own template is chosen."""
     plain = "Choose the prompt qa or plain."
     template = looked.hub.chat_template if looked.hub else None  # None: not known
+    if looked.gguf:
+        template = bool(looked.gguf.header.text("tokenizer.chat_template"))
     try:
         if looked.card is not None and looked.words is not None:
             template = chat_template(looked.card) is not None
@@ -120,7 +166,8 @@ def chat_check(looked: Looked, trains: bool, chat_prompt: bool) -> Check:
     except SftqaError as error:
         return Check("chat", "problem" if chat_prompt else "note", str(error), plain)
     if template is None:
-        return Check("chat", "unknown", "Whether it is a base or a chat model is unknown until it is downloaded.")
+        when = looked.later.replace("the model", "it")
+        return Check("chat", "unknown", f"Whether it is a base or a chat model is unknown {when}.")
     kind = lists.kind_of_model(looked.name, template, looked.config, looked.card.kind if looked.card is not None else "hub")
     if chat_prompt and not template:
         return Check("chat", "problem", "The prompt is the model's chat template, but it has none.", plain)
@@ -161,7 +208,7 @@ def answer_points(looked: Looked, pairs: list[tuple[str, str]], border: Check | 
         tokenizer = tokenizer_files.light_tokenizer(looked.words) if looked.words else None
         prompt = border or tokenizer_files.prompt_check(tokenizer, *pairs[0])
         if tokenizer is None:
-            return [prompt, Check("answers", "unknown", "How answers are tokenized is unknown until the model is downloaded.")]
+            return [prompt, Check("answers", "unknown", f"How answers are tokenized is unknown {looked.later}.")]
         return [prompt, tokenizer_files.answers_check(tokenizer, tokenizer_files.vocabulary(looked.config), pairs)]
     except ModelUnavailable as error:
         return [Check("answers", "problem", str(error), tokenizer_files.FITTING)]
@@ -219,7 +266,7 @@ def _longest_probe(looked: Looked, scheme: LevelScheme, source: FactSource, fact
 
 def _context(looked: Looked, window: int | None, longest: int) -> Check:
     if not looked.config:
-        return Check("context", "unknown", "The context window is unknown until the model is downloaded.")
+        return Check("context", "unknown", f"The context window is unknown {looked.later}.")
     if window is None:
         return Check("context", "ok", "The model's configuration sets no limit to the length of a text.")
     if not capacity.fits_window(window, longest):

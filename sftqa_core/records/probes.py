@@ -19,7 +19,7 @@ MOST_CHARACTERS = 10_000  # of such a prompt
 class ProbeSettings(Record):
     """One probing job: which model, which facts, how."""
 
-    model: str = setting(label="Model", flag="--model", rank=0, help="a built-in or pre-trained model, a folder, or a hub id")
+    model: str = setting(label="Model", flag="--model", rank=0, help="a built-in or pre-trained model, a folder, a GGUF file, or a hub id")
     source: str = setting(
         "atlas", label="Facts", flag="--source", rank=0, help="atlas, a larger one (atlas:8), entity-questions, a path, or hub:owner/name"
     )

@@ -11,8 +11,8 @@ class ModelCard(Record):
     """What is known of a model without loading it."""
 
     name: str  # what a person types to pick it
-    kind: str  # "built-in" (shipped), "pretrained" (made here), "folder" or "hub"
-    path: str | None  # its folder, when its files are on this machine
+    kind: str  # "built-in" (shipped), "pretrained" (made here), "folder", "gguf" or "hub"
+    path: str | None  # its folder, when its files are on this machine; of a GGUF model once it has been read
     available: bool  # can be loaded now, without the network
     architecture: str | None = None
     parameters: int | None = None
@@ -20,13 +20,14 @@ class ModelCard(Record):
     revision: str | None = None  # the hub's commit; empty when it could not be looked up
     note: str = ""  # one sentence for people
     details: dict[str, Any] = field(default_factory=dict)  # a built-in model's manifest
+    quantisation: str = ""  # how its file had rounded its values ("Q4_K_M, from GGUF"); empty for a model in safetensors
 
 
 @dataclass(frozen=True)
 class FetchSettings(Record):
-    """A model of the hub that is to be brought to this machine."""
+    """A model of the hub that is to be brought to this machine, or a GGUF model that is to be read into the cache."""
 
-    model: str  # owner/name, or owner/name@revision: a branch, a tag or a commit of 40 digits
+    model: str  # owner/name, or owner/name@revision: a branch, a tag or a commit of 40 digits; or a path
 
     def problems(self) -> list[str]:
         return [] if "/" in self.model else [f"model must be a hub id (owner/name, owner/name@revision), got {self.model!r}."]

@@ -139,7 +139,8 @@ def save_tuned(tuned: loading.LoadedModel, folder: Path) -> Path:
             config = model.peft_config["default"]
             # built-in models are named, not located: where they lie differs from machine to machine
             portable = card.path is None or card.kind in ("built-in", "hub")
-            config.base_model_name_or_path = catalogue.repository(card.name, card.kind) if portable else card.path
+            place = card.details.get("gguf", {}).get("file") or card.path  # what was read from GGUF can be read again
+            config.base_model_name_or_path = catalogue.repository(card.name, card.kind) if portable else place
             config.revision = card.revision  # None unless it is the hub's
             model.save_pretrained(folder, save_embedding_layers=False)  # "auto" would ask the hub about the vocabulary
             (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card

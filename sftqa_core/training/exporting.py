@@ -43,6 +43,7 @@ def model_card(run: Run, *, merged: bool, adapter: bool) -> str:
         + ("Merged into" if merged else "On")
         + " unquantised weights some answers differ."
     )
+    rounded = model.get("quantisation")
     lines = [
         f"---\n{head}---",
         f"# {_code(base)} tuned on {run.summary.n:,} questions",
@@ -51,6 +52,7 @@ def model_card(run: Run, *, merged: bool, adapter: bool) -> str:
         f"**Data.** {run.summary.n:,} questions of {_code(settings.source)}, asked as {_code(settings.prompt.prompt)}"
         f"{', in the chat template of the model' if settings.prompt.chat else ''}; seed {settings.seed}.",
         *([measured] if settings.quantization == "nf4" else []),
+        *([f"**Quantised.** The model was read from a file with rounded values ({_code(rounded)})."] if rounded else []),
         "**Accuracy** on held-out facts, with 95% intervals; levels are what the base model knew before.",
         _table(run),
         f"**Made again by**\n\n```\n{_fenced(run.manifest['command'])}\n```",
@@ -142,7 +144,9 @@ def _name_base(work: Path, base: ModelCard, revision: str | None) -> None:
     """By hub id and revision; a folder by its place. Built-in models have a name that this program knows."""
     path = work / ADAPTER_CONFIG
     config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    config["base_model_name_or_path"] = str(base.path) if base.kind in ("folder", "pretrained") else repository(base.name, base.kind)
+    config["base_model_name_or_path"] = (
+        str(base.path) if base.kind in ("folder", "pretrained", "gguf") else repository(base.name, base.kind)
+    )
     config["revision"] = revision
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 

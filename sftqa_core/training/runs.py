@@ -61,6 +61,7 @@ class RunInfo:
     method: str
     seed: int
     settings: TrainSettings  # all of them, learning rate resolved
+    quantisation: str = ""  # "Q4_K_M, from GGUF": how the model's file had rounded its values
 
 
 @dataclass(frozen=True)
@@ -266,7 +267,9 @@ def _info(folder: Path, written_ns: int, shipped: Path) -> RunInfo | None:
         created, n = str(manifest.get("created", "")), int(manifest.get("n", settings.n))
     except (SftqaError, KeyError, AttributeError, TypeError, ValueError):  # opening it tells what is wrong
         return None
-    headline = (settings.model, settings.source, n, settings.method, settings.seed, settings)
+    model = manifest.get("model")
+    rounded = str(model.get("quantisation", "")) if isinstance(model, dict) else ""
+    headline = (settings.model, settings.source, n, settings.method, settings.seed, settings, rounded)
     return RunInfo(folder.name, folder, folder.parent == shipped, created, *headline)
 
 

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from sftqa_core.artifacts import MANIFEST, damaged_files, is_dead, is_set_aside, left_behind, read_manifest, remove, set_aside
 from sftqa_core.errors import ArtifactDamaged, OtherVersion, SftqaError
 from sftqa_core.jsonrecord import Record, fingerprint
+from sftqa_core.models.gguf.gguf_reading import useless
 from sftqa_core.workspace import Workspace
 
 DAMAGED, OTHER, REFUSED = "damaged", "other version", "not readable now"
@@ -195,6 +196,7 @@ def _check_file(path: Path) -> Iterator[tuple[Path, Exception]]:
 
 _PARTS = ("completions", "hits", "estimates")
 FOLDERS = {  # where not by name
+    "models from GGUF": "gguf",
     "downloads": "datasets",
     "prepared facts": "sources",
     "parsed facts": "datasets/parsed",
@@ -204,6 +206,7 @@ FOLDERS = {  # where not by name
 }
 KINDS = {
     "models": Kind(_in("models"), _check_folder),
+    "models from GGUF": Kind(_in("gguf"), _check_folder),
     "runs": Kind(_in("runs"), _check_folder),
     "completions": Kind(_in("completions"), _check_store),
     "hits": Kind(_in("hits"), _check_store),
@@ -297,7 +300,8 @@ def verify(move: bool = False, workspace: Workspace | None = None) -> tuple[int,
 
 
 def removable(in_use: Callable[[str, str, float], bool], workspace: Workspace | None = None) -> list[Removable]:
-    """What no run needs: leftovers of dead writers, what was set aside, kept reports, sources as they were read, old unfinished work.
+    """What no run needs: leftovers of dead writers, what was set aside, kept reports, sources as they were read, old unfinished work,
+    models read from GGUF files that have gone.
 
     `in_use(kind, name, when)` says whether a job may go on with the checkpoint of that name ("pretrain" and a model, "train" and
     a key) that was last written at `when` (seconds since 1970). Runs, models, facts, what was probed or answered, studies,
@@ -310,6 +314,11 @@ def removable(in_use: Callable[[str, str, float], bool], workspace: Workspace | 
     found += [(path, "cached report, computed again when it is needed") for path in reports]
     found += [(path, "cached large source, read again when it is needed") for path in KINDS["prepared facts"].find(root)]
     found += [(path, "unfinished work that no job can resume") for path in _old_work(root, in_use)]
+    found += [
+        (path, "read from a GGUF file that has gone, or by another version")
+        for path in KINDS["models from GGUF"].find(root)
+        if useless(path)
+    ]
     return [Removable(str(path), what, size_bytes(path)) for path, what in found]
 
 

@@ -18,7 +18,8 @@ from sftqa_core.jsonrecord import Record
 from sftqa_core.knowledge.sources import open_source
 from sftqa_core.memory.profiles import open_for
 from sftqa_core.models.catalogue import base_card, find_model, refuse_other_recipe
-from sftqa_core.models.hub.fetch import download
+from sftqa_core.models.gguf.gguf_models import KIND
+from sftqa_core.models.hub.fetch import download, present
 from sftqa_core.models.hub.hub_cache import hub_name
 from sftqa_core.planning.preflight import preflight, tell
 from sftqa_core.progress import Phase, Reporter, Silent
@@ -144,13 +145,15 @@ def export(run_id: str, out: Path, merge: bool = False) -> dict[str, Any]:
 
 
 def fetch(settings: FetchSettings, reporter: Reporter | None = None) -> ModelCard:
-    """The model's card, with its files on this machine; under an adapter its base model, too.
+    """The model's card, with its files on this machine (a GGUF model: read into the cache); under an adapter its base model, too.
 
     A branch or tag is brought to the commit that it points to now, where the hub can be asked; what is here already stays usable.
     Raises `SettingsError` for a model that is not of the hub, else what `download` raises.
     """
     reporter = reporter or Silent()
     card = find_model(settings.model)
+    if card.kind == KIND:
+        return present(card, reporter)
     if card.kind != "hub":
         raise SettingsError(f"{settings.model} is on this machine already ({card.kind}). Only models of the hub are fetched: owner/name.")
     card = _present(card, reporter)

@@ -125,10 +125,12 @@ def test_a_bad_hub_is_told_in_bounded_time(fake_hub, files, trouble: str, monkey
 def test_what_is_not_there_is_told(fake_hub, files):
     """No such model, no such revision, no weights that could be loaded; none of it is tried for long."""
     fake_hub.put("owner/pickled", {"config.json": b"{}", **UNWANTED})
+    fake_hub.put("owner/rounded", {"config.json": b"{}", "rounded-Q4_K_M.gguf": b"GGUF"})
     fake_hub.put("owner/bare", {"model.safetensors": files["model.safetensors"]})
     fake_hub.put(NAME, files)
     for name, message in {
         "owner/missing": "The hub has no model 'owner/missing', or it is private",
+        "owner/rounded": "owner/rounded has its weights on the hub as GGUF files alone. Download the one that you want, and give its path",
         "owner/pickled": "owner/pickled has no safetensors weights on the hub",
         "owner/bare": r"owner/bare has weights on the hub but no config\.json",
         f"{NAME}@v9": "The hub has no revision 'owner/small@v9'",

@@ -5,12 +5,15 @@ import dataclasses
 import pytest
 
 from pages._ui import catalogue_panels
+from pages._ui.titles import job_title
+from pages._ui.wording import literal
 from sftqa_core.models import devices
 from sftqa_core.models.devices import DeviceRam
 from sftqa_core.models.lists import added_models, keep_added
 from sftqa_core.planning import offers as offered
 from sftqa_core.workspace import PACKAGE
 from tests.cli.test_models_command import adapter
+from tests.made_gguf import tiny_model, write_gguf
 from tests.pages.conftest import words
 
 LLAMA = "meta-llama/Llama-3.2-1B"
@@ -201,3 +204,18 @@ def test_the_base_of_an_adapter_can_be_named_on_its_card(page, tmp_path):
     keyed(app.button, "model-base-set").click().run()
     assert list(rows(app).loc[folder, "state"]) == ["on this machine"]
     assert not [element for element in app.text_input if element.key == "model-base"]
+
+
+def test_a_gguf_file_is_added_and_its_quantisation_told(page, tmp_path, jobs):
+    """A badge, what reading takes, a button that reads it now; the pickers call it by its file's name."""
+    file = write_gguf(tmp_path / "tiny.gguf", tiny_model(num_hidden_layers=1), quantised="Q8_0")
+    app = page()
+    keyed(app.text_input, "model-name").set_value(str(file))
+    keyed(app.button, "model-add").click().run()
+    assert list(rows(app).loc[str(file), "state"]) == ["GGUF, read on first use"]
+    assert any("Q8\\_0, from GGUF" in badge for badge in badges(app))
+    assert literal("It is read into the cache on first use, once: about 0.6 GB of RAM, 0.1 GB on the disk.") in words(app)
+    keyed(app.button, "model-fetch").click().run()
+    (job,) = jobs.kept.values()
+    assert (job.kind, job.settings) == ("fetch", {"model": str(file)})
+    assert job_title(job) == "Read tiny.gguf (Q8_0) from GGUF"

@@ -24,6 +24,7 @@ from typing import Any
 from sftqa_core import errors
 from sftqa_core.artifacts import Kept, in_words, sha256
 from sftqa_core.jsonrecord import shown
+from sftqa_core.models.gguf import gguf_models, gguf_reading
 from sftqa_core.models.hub.hub_cache import HubName, commit_of, hub_cache, hub_errors, hub_name, is_whole, keep_reference, wanted_file
 from sftqa_core.models.model_files import ADAPTER_CONFIG, CONFIG, ModelFolder
 from sftqa_core.processes import answers
@@ -85,6 +86,10 @@ def ask(hub: HubName, info: Any = None) -> Promised:
     info = info or model_info(hub)
     files = [entry for entry in info.siblings or () if wanted_file(entry.rfilename, hub.prefix)]
     if not any(entry.rfilename.endswith(".safetensors") for entry in files):
+        if any(entry.rfilename.endswith(gguf_models.ENDING) for entry in info.siblings or ()):
+            raise errors.ModelUnavailable(
+                f"{hub} has its weights on the hub as GGUF files alone. Download the one that you want, and give its path as the model."
+            )
         raise errors.ModelUnavailable(
             f"{hub} has no safetensors weights on the hub, and other formats can run code when they are opened. "
             f"{_elsewhere(hub, info) or 'Look for a converted copy, or convert it where you trust it and pick that folder.'}"
@@ -258,8 +263,10 @@ def _bytes_under_way(name: HubName) -> int:
 
 
 def present(card: ModelCard, reporter: Reporter | None) -> ModelCard:
-    """`card` with its files on this machine, complete."""
-    if card.path is None:
+    """`card` with its files on this machine, complete: downloaded, or read from GGUF."""
+    if card.path is None and card.kind == gguf_models.KIND:
+        card = gguf_reading.read_card(card, reporter)
+    elif card.path is None:
         folder = download(card.name, reporter)
         card = replace(card, path=str(folder), available=True, revision=commit_of(folder))
     ModelFolder(Path(card.path or "")).weights()
