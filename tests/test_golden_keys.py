@@ -35,8 +35,8 @@ from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.aliases import load_aliases
 from sftqa_core.knowledge.entity_questions import load_entity_questions
 from sftqa_core.knowledge.facts import FactSource
-from sftqa_core.knowledge.files import load_own
 from sftqa_core.knowledge.sources import LARGE, keep, open_source
+from sftqa_core.knowledge.tables.files import load_own
 from sftqa_core.memory.probe_stores import CompletionStore, EstimateStore
 from sftqa_core.memory.speeds import remember
 from sftqa_core.models.catalogue import ModelFingerprint, find_model, model_fingerprint

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
-from sftqa_core.knowledge.spreadsheet import protect_cell
+from sftqa_core.knowledge.tables.spreadsheet import protect_cell
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,8 +9,8 @@ from pages._ui.panels import problem
 from pages._ui.relations_panel import templates_editor
 from pages._ui.wording import literal
 from sftqa_core.errors import SftqaError
-from sftqa_core.knowledge.layouts import PAIRS, query_of
 from sftqa_core.knowledge.sources import ENDINGS
+from sftqa_core.knowledge.tables.layouts import PAIRS, query_of
 from sftqa_core.records import SourcePreview
 
 EXAMPLE = "relation,subject,object\nP19,Marie Curie,Warsaw\nP36,Kenya,Nairobi\n"

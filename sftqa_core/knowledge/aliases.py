@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from sftqa_core.artifacts import write_bytes
 from sftqa_core.errors import FactsError
 from sftqa_core.jsonrecord import fingerprint, listed, shown
-from sftqa_core.knowledge import facts, matching, spreadsheet
+from sftqa_core.knowledge import facts, matching
+from sftqa_core.knowledge.tables import spreadsheet
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -22,10 +22,11 @@ from typing import Any
 from sftqa_core.artifacts import damaged_files, read_manifest, write_folder
 from sftqa_core.errors import FactsError, SftqaError
 from sftqa_core.jsonrecord import fingerprint, listed, parse_json, shown
-from sftqa_core.knowledge import archives, matching, spreadsheet
+from sftqa_core.knowledge import matching
 from sftqa_core.knowledge.facts import FactSource, fact_table, read_facts, text_fault, write_facts
-from sftqa_core.knowledge.merging import MAX_ANSWERS, Row, merge_rows
 from sftqa_core.knowledge.relations import Relation, builtin_relations
+from sftqa_core.knowledge.tables import archives, spreadsheet
+from sftqa_core.knowledge.tables.merging import MAX_ANSWERS, Row, merge_rows
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import SPLITS, SourceReport
 from sftqa_core.workspace import Workspace

@@ -5,7 +5,7 @@
 | `atlas` | the built-in invented world |
 | `atlas:8` | another invented world, eight times as large (2 to 16) |
 | `entity-questions` | the folder or zip in SFTQA_ENTITY_QUESTIONS, else the download |
-| a path | EntityQuestions; CSV, TSV, JSON, JSON Lines or Parquet (files.py); a saved dataset; a folder or zip of these (archives.py) |
+| a path | EntityQuestions; CSV, TSV, JSON, JSON Lines or Parquet; a saved dataset; a folder or zip of these (tables/) |
 | `hub:owner/name` | a dataset of the hub (hub_datasets.py) |
 
 Paths and the hub's names take `?subject=column&...` behind them (layouts.py).
@@ -29,10 +29,11 @@ from typing import Any
 from sftqa_core.artifacts import read_file, read_manifest, write_bytes, write_folder
 from sftqa_core.errors import FactsError, OtherVersion, SftqaError
 from sftqa_core.jsonrecord import fingerprint, shown
-from sftqa_core.knowledge import archives, atlas, entity_questions, hub_datasets
+from sftqa_core.knowledge import atlas, entity_questions
 from sftqa_core.knowledge.facts import FactSource, read_facts, write_facts
-from sftqa_core.knowledge.files import READERS, brought, load_own, preview_own, sidecar, write_relations
 from sftqa_core.knowledge.relations import Relation, builtin_relations, generic_relation
+from sftqa_core.knowledge.tables import archives, hub_datasets
+from sftqa_core.knowledge.tables.files import READERS, brought, load_own, preview_own, sidecar, write_relations
 from sftqa_core.progress import Reporter
 from sftqa_core.records import SourcePreview, SourceReport
 from sftqa_core.workspace import Workspace, typed_path

@@ -15,7 +15,7 @@ import pytest
 from sftqa_core.errors import SftqaError
 from sftqa_core.knowledge.aliases import read_aliases
 from sftqa_core.knowledge.entity_questions import load_entity_questions
-from sftqa_core.knowledge.files import load_own, read_relations
+from sftqa_core.knowledge.tables.files import load_own, read_relations
 from sftqa_core.studies.config import study_of
 
 FILES = Path(__file__).with_name("files")

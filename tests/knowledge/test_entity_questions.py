@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from sftqa_core.errors import FactsError
-from sftqa_core.knowledge import archives, entity_questions
+from sftqa_core.knowledge import entity_questions
 from sftqa_core.knowledge.entity_questions import differing_files, load_entity_questions, published_checksums, read_entity_files
+from sftqa_core.knowledge.tables import archives
 
 REAL = Path(os.environ.get("SFTQA_ENTITY_QUESTIONS") or Path(__file__).resolve().parents[3] / "shared" / "entity_questions")
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sftqa_core.errors import FactsError, MissingPackage
-from sftqa_core.knowledge.hub_datasets import load_hub, load_saved
+from sftqa_core.knowledge.tables.hub_datasets import load_hub, load_saved
 
 Serve = Callable[..., list[tuple]]
 datasets = pytest.importorskip("datasets")

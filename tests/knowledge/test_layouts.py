@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 
 from sftqa_core.errors import FactsError
-from sftqa_core.knowledge import archives, sources
+from sftqa_core.knowledge import sources
 from sftqa_core.knowledge.facts import FactSource
-from sftqa_core.knowledge.layouts import LAYOUTS, OWN, query_of, read_query
+from sftqa_core.knowledge.tables import archives
+from sftqa_core.knowledge.tables.layouts import LAYOUTS, OWN, query_of, read_query
 
 BOOKS = {"Harbor Lights": ["Mira Tannenbaum", "M. Tannenbaum"], "Silent Dune": ["Okan Bey"], "Tin Parade": ["Jo Abara"]}
 ASKED = {f"Who wrote {book}?": names for book, names in BOOKS.items()}

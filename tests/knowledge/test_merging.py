@@ -1,6 +1,6 @@
 """Rows of files become facts (METHOD 8.4)."""
 
-from sftqa_core.knowledge.rows import Row, merge_rows
+from sftqa_core.knowledge.tables.rows import Row, merge_rows
 
 
 def row(subject: str, split: str, answers: list[str], relation: str = "P131", exposures: int | None = None) -> Row:

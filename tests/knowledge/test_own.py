@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 
 from sftqa_core.errors import FactsError
-from sftqa_core.knowledge import files as own
-from sftqa_core.knowledge import rows
 from sftqa_core.knowledge.facts import LARGE_FACTS
-from sftqa_core.knowledge.files import load_own
 from sftqa_core.knowledge.relations import statement_prompts
-from sftqa_core.knowledge.rows import drawn_split
+from sftqa_core.knowledge.tables import files as own
+from sftqa_core.knowledge.tables import rows
+from sftqa_core.knowledge.tables.files import load_own
+from sftqa_core.knowledge.tables.rows import drawn_split
 from tests.amount import FULL
 
 SIDECAR = """
@@ -253,7 +253,7 @@ def test_files_of_millions_of_rows_are_refused_before_they_fill_the_memory(tmp_p
 import resource, sys
 from pathlib import Path
 from sftqa_core.errors import FactsError
-from sftqa_core.knowledge import files, rows
+from sftqa_core.knowledge.tables import files, rows
 files.MAX_ROWS = rows.MAX_ROWS = int(sys.argv[1])
 for path in sys.argv[2:]:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

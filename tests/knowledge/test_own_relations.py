@@ -8,9 +8,9 @@ import pytest
 
 from sftqa_core.errors import FactsError, SettingsError
 from sftqa_core.knowledge import sources
-from sftqa_core.knowledge.files import read_relations, sidecar
 from sftqa_core.knowledge.relations import Relation, builtin_relations, relations_toml, template_faults
 from sftqa_core.knowledge.sources import OwnRelation, open_source, own_file, own_relations, save_relations
+from sftqa_core.knowledge.tables.files import read_relations, sidecar
 
 QUESTION = "Where does {subject} end?"
 RIVERS = Relation("rivers", "mouth", "out", QUESTION, ("{subject} flows into", "The mouth of {subject} is in"))
@@ -104,7 +104,7 @@ def test_a_folder_that_cannot_be_written_is_told(waters, monkeypatch):
     def refuse(path, content):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("sftqa_core.knowledge.files.write_bytes", refuse)
+    monkeypatch.setattr("sftqa_core.knowledge.tables.files.write_bytes", refuse)
     with pytest.raises(FactsError, match=r"waters\.relations\.toml can't be written in .*: Permission denied\."):
         save_relations(str(waters), {"rivers": RIVERS})
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from sftqa_core.jobs.executor import FakeExecutor
-from sftqa_core.knowledge.files import read_relations
 from sftqa_core.knowledge.relations import Relation, relations_toml
+from sftqa_core.knowledge.tables.files import read_relations
 from tests.pages.conftest import words
 
 FACTS = "relation,subject,object\nrivers,the Rhine,North Sea\nrivers,<b>Po</b> *x*,Adriatic\n"

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from sftqa_core.errors import FactsError, SettingsError
 from sftqa_core.knowledge.facts import COLUMNS, fact_id, has_control
-from sftqa_core.knowledge.files import load_own, read_relations
 from sftqa_core.knowledge.relations import Relation, relations_toml
+from sftqa_core.knowledge.tables.files import load_own, read_relations
 from sftqa_core.records import DOMAINS, SPLITS
 from tests.properties.made import changes, file_of, file_texts, mutated, texts, told, values
 

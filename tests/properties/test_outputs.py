@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pages._ui.downloads import csv_bytes
 from pages._ui.wording import literal
 from sftqa_core.errors import ModelUnavailable, SftqaError
-from sftqa_core.knowledge.spreadsheet import is_formula, protect_cell, unprotect_cell
+from sftqa_core.knowledge.tables.spreadsheet import is_formula, protect_cell, unprotect_cell
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.model_files import ModelFolder
 from sftqa_core.workflows.reading import _file_name

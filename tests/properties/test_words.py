@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from sftqa_core.errors import FactsError, SettingsError
 from sftqa_core.knowledge.aliases import Aliases, parse_aliases
-from sftqa_core.knowledge.files import read_relations
 from sftqa_core.knowledge.matching import Matcher, exact_answers, is_echo, normalise, wanted_form
 from sftqa_core.knowledge.relations import Relation, distinct_constructions, ending_problems, fill, statement_prompts, text_problems
 from sftqa_core.knowledge.scripts import without_article
+from sftqa_core.knowledge.tables.files import read_relations
 from sftqa_core.records import PromptFormat
 from sftqa_core.training.encoding import answer_text, few_shot_prompt, prompt_text
 from tests.properties.made import changes, file_of, file_texts, mutated, texts, told, values

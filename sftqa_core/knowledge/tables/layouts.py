@@ -29,7 +29,7 @@ from urllib.parse import parse_qsl, quote
 
 from sftqa_core.errors import FactsError
 from sftqa_core.jsonrecord import shown
-from sftqa_core.knowledge import choices, values
+from sftqa_core.knowledge.tables import choices, values
 from sftqa_core.records import DOMAINS
 
 ROLES = {

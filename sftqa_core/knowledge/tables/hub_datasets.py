@@ -17,7 +17,8 @@ from typing import Any
 
 from sftqa_core.errors import FactsError, MissingPackage, first_line
 from sftqa_core.jsonrecord import parse_json, shown
-from sftqa_core.knowledge import facts, layouts, rows
+from sftqa_core.knowledge import facts
+from sftqa_core.knowledge.tables import layouts, rows
 from sftqa_core.records import SourcePreview
 from sftqa_core.workspace import typed_path
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sftqa_core.knowledge import values
+from sftqa_core.knowledge.tables import values
 
 _LABELLED = re.compile(r"^\(?[A-Ja-j0-9][).:]\s*")
 Options = Sequence[tuple[str, str]]  # (label, text)

@@ -11,8 +11,8 @@ from typing import Any
 
 from sftqa_core.errors import FactsError
 from sftqa_core.jsonrecord import parse_json, shown
-from sftqa_core.knowledge import layouts, spreadsheet
-from sftqa_core.knowledge.rows import Cells, refuse, refuse_many_rows
+from sftqa_core.knowledge.tables import layouts, spreadsheet
+from sftqa_core.knowledge.tables.rows import Cells, refuse, refuse_many_rows
 
 MAX_WHOLE_BYTES = 200_000_000
 _SEARCHED = 200  # empty lines before the first one with anything

@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 
 from sftqa_core.errors import FactsError
 from sftqa_core.jsonrecord import shown
-from sftqa_core.knowledge import files, layouts, rows
 from sftqa_core.knowledge.facts import FactSource
+from sftqa_core.knowledge.tables import files, layouts, rows
 from sftqa_core.records import SourcePreview
 
 MAX_MEMBERS = 5_000

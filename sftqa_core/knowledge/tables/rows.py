@@ -13,10 +13,10 @@ from typing import Any
 
 from sftqa_core.errors import FactsError, SettingsError
 from sftqa_core.jsonrecord import MAX_LISTED, listed, shown
-from sftqa_core.knowledge import choices, layouts, oddities, values
 from sftqa_core.knowledge.facts import UNUSED, FactSource, content_fingerprint, fact_table, summarise, text_fault
-from sftqa_core.knowledge.merging import Merged, Row, asked_key, drawn_split, merge_rows
 from sftqa_core.knowledge.relations import TEMPLATES, Relation, builtin_relations, fill, generic_relation
+from sftqa_core.knowledge.tables import choices, layouts, oddities, values
+from sftqa_core.knowledge.tables.merging import Merged, Row, asked_key, drawn_split, merge_rows
 from sftqa_core.records import DOMAINS, SPLITS, SourcePreview
 
 PAIRS = "qa"  # the relation of question-answer pairs that name none

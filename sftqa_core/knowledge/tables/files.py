@@ -21,9 +21,10 @@ from typing import Any
 from sftqa_core.artifacts import write_bytes
 from sftqa_core.errors import FactsError, SettingsError, first_line
 from sftqa_core.jsonrecord import in_plain_words, listed, shown
-from sftqa_core.knowledge import facts, json_files, layouts, spreadsheet, values
+from sftqa_core.knowledge import facts
 from sftqa_core.knowledge.relations import MOST_DOTS, Relation, relations_toml
-from sftqa_core.knowledge.rows import MAX_ROWS, Cells, preview, refuse, refuse_many_rows, source_from_cells
+from sftqa_core.knowledge.tables import json_files, layouts, spreadsheet, values
+from sftqa_core.knowledge.tables.rows import MAX_ROWS, Cells, preview, refuse, refuse_many_rows, source_from_cells
 from sftqa_core.records import SourcePreview
 
 MAX_BYTES = 500_000_000
