@@ -187,7 +187,7 @@ def _costs(settings: Settings, cost: Forecast | None, looked: list[Looked], devi
     notes = open_for(looked[0].name, run.source).notes
     return [
         _facts(settings, cost),
-        *([Check("file", "note", " ".join(notes), f"See sftqa facts --source {shlex.quote(run.source)} --preview.")] if notes else []),
+        *([Check("file", "note", " ".join(notes), f"sftqa facts --source {shlex.quote(run.source)} says it again.")] if notes else []),
         footprint_check(cost.fit, device, method, largest, settings.quantization),
         trial_check(device, largest, trains, getattr(run, "gpus", 1)),
         _disk_points(run, cost, looked, device),
