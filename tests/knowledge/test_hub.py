@@ -1,6 +1,7 @@
 """Facts from datasets, saved or on the hub."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from sftqa_core.errors import FactsError, MissingPackage
+from sftqa_core.knowledge import sources
 from sftqa_core.knowledge.tables.hub_datasets import load_hub, load_saved
 
 Serve = Callable[..., list[tuple]]
@@ -78,6 +80,17 @@ def test_a_saved_dataset_is_read(tmp_path: Path) -> None:
     source = load_saved(tmp_path / "saved", query=QUERY)
     assert source.facts["answers"].tolist() == [["UK"], ["Iran"]]
     assert source.facts["source"].tolist() == ["saved", "saved"]
+
+
+def test_a_saved_dataset_is_previewed_and_read_out_of_a_zip(tmp_path: Path) -> None:
+    """As it is handed over in a browser; a layout of the field is known there, too, and pictures are not looked at."""
+    rows = [{"question": "Who?", "answer": {"value": "Bo", "aliases": ["B."]}, "picture": {"bytes": b"x", "path": "/etc/passwd"}}]
+    datasets.Dataset.from_list(rows).save_to_disk(str(tmp_path / "saved"))
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "saved")
+    for name in (str(tmp_path / "saved"), packed):
+        view = sources.preview(name)
+        assert (view.layout, view.facts, view.ignored) == ("TriviaQA", 1, ("picture",))
+        assert sources.open_source(name).facts["answers"].tolist() == [["Bo", "B."]]
 
 
 @pytest.mark.parametrize(

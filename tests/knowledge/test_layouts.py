@@ -15,7 +15,7 @@ import pytest
 from sftqa_core.errors import FactsError
 from sftqa_core.knowledge import sources
 from sftqa_core.knowledge.facts import FactSource
-from sftqa_core.knowledge.tables import archives
+from sftqa_core.knowledge.tables import archives, json_files
 from sftqa_core.knowledge.tables.layouts import LAYOUTS, OWN, query_of, read_query
 
 BOOKS = {"Harbor Lights": ["Mira Tannenbaum", "M. Tannenbaum"], "Silent Dune": ["Okan Bey"], "Tin Parade": ["Jo Abara"]}
@@ -395,6 +395,18 @@ def test_marks_that_turn_the_reading_direction_are_left_out_of_answers(tmp_path)
     source = read(tmp_path / "f.jsonl", lines([{"question": "Who?", "answer": "\u202bRome\u202c"}]))
     assert asked(source) == {"Who?": ["Rome"]}
     assert source.notes == ("1 answers held marks that turn the reading direction; the marks are left out.",)
+
+
+def test_one_json_value_may_have_so_many_bytes_and_must_hold_rows(tmp_path, monkeypatch):
+    """An object without rows is named by its keys; a file beyond the limit is to be written in lines."""
+    assert problems(tmp_path / "f.json", '{"version": 1, "note": "x"}') == [
+        "f.json has no column for the answers (answers or object); its columns are version, note. "
+        "Name the columns behind the file's name, such as f.json?question=COLUMN&answers=COLUMN"
+    ]
+    assert problems(tmp_path / "g.json", "[1, 2]")[0] == "g.json, entry 1: must be an object, got int."
+    monkeypatch.setattr(json_files, "MAX_WHOLE_BYTES", 10)
+    (refused,) = problems(tmp_path / "h.json", json.dumps(PAIRS))
+    assert refused.endswith("the most is 10. Write one object a line (JSON Lines).")
 
 
 def write_zip(path: Path, members: dict[str, str]) -> Path:

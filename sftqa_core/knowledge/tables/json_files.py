@@ -1,7 +1,7 @@
 """JSON as people have it: an array, one object a line, an object of columns, SQuAD's own files. The ending says nothing: files that end in
 .json often hold lines, and files that end in .jsonl an array.
 
-Lines are read one by one, so millions of them fit; any other form is parsed whole and may have 200 million bytes.
+Lines are read one by one, so millions of them fit; any other form is parsed whole and may have 100 million bytes.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +14,7 @@ from sftqa_core.jsonrecord import parse_json, shown
 from sftqa_core.knowledge.tables import layouts, spreadsheet
 from sftqa_core.knowledge.tables.rows import Cells, refuse, refuse_many_rows
 
-MAX_WHOLE_BYTES = 200_000_000
+MAX_WHOLE_BYTES = 100_000_000
 _SEARCHED = 200  # empty lines before the first one with anything
 _WRAPS = ("data", "rows", "examples", "instances", "items", "questions", "questionanswers")  # objects around the rows
 
