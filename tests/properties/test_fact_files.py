@@ -122,7 +122,7 @@ def _as_csv(rows, delimiter=","):
     return text.getvalue()
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(
     st.lists(
         st.tuples(NAMES_OF_PEOPLE.map("Who is {}?".format), st.lists(NAMES_OF_PEOPLE, min_size=1, max_size=3, unique=True)),
