@@ -40,6 +40,7 @@ PACKAGES = {
     "plotly": ("the explorer", True),
     "datasets": ("facts from the hub or a saved dataset", True),
     quantising.PACKAGE: ("weights in 4 bits (--quantize nf4)", True),
+    "gguf": ("models in GGUF files", True),
 }
 ASK_TORCH = (
     "import torch; print(torch.cuda.get_device_name(0) if torch.cuda.is_available() "

@@ -170,7 +170,9 @@ def pretrain(result: dict[str, Any]) -> str:
 def doctor(result: dict[str, Any]) -> str:
     """A line a check."""
     states = ["ok" if row["ok"] else "absent" if row["optional"] else "MISSING" for row in result["checks"]]
-    return table(("", "", ""), [(state, row["check"], row["message"]) for state, row in zip(states, result["checks"], strict=True)])
+    named = [f"{state:<7}  {row['check']}" for state, row in zip(states, result["checks"], strict=True)]
+    width = max(map(len, named))
+    return "\n".join(f"{name:<{width}}  {row['message']}" for name, row in zip(named, result["checks"], strict=True))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -24,6 +24,28 @@ _DROPPED = {  # what `matching.left_out` names -> how it is said of answers
     "a final mark": "end with a mark",
 }
 _BRACKETS = ("[]", "()", "{}", "<>", "【】")
+_LOOKS: tuple[tuple[Callable[[str], bool], str], ...] = (
+    (
+        lambda answer: answer[:1] + answer[-1:] in _BRACKETS,
+        "stand in brackets, such as EXAMPLE: no model will write them so, and every fact would be unknown. Write the answers plainly, "
+        "several with | between them.",
+    ),
+    (
+        lambda answer: len(letter := answer.strip("().")) == 1 and letter.upper() in "ABCDEFGH",
+        "are a single letter, such as EXAMPLE. If they stand for the options of multiple choice, name the options' column: "
+        "?choices=COLUMN, or write the option's text as the answer.",
+    ),
+    (
+        lambda answer: len(answer) > LONG,
+        f"have more than {LONG} characters. An answer counts when a model writes it word for word, so hardly one of these will. Use short "
+        "answers: a name, a date, a number.",
+    ),
+    (
+        lambda answer: not answer.isascii() and matching.unspaced(answer),
+        "are in a script that is written without spaces. There an answer counts wherever it stands, also inside a longer name; scores can "
+        "be somewhat too high.",
+    ),
+)
 
 
 def notes(facts: pd.DataFrame) -> list[str]:
@@ -32,7 +54,7 @@ def notes(facts: pd.DataFrame) -> list[str]:
     odd = [answer for answer in answers if not (answer.isascii() and answer[:1].isalnum() and answer[-1:].isalnum())]
     dropped = {answer: matching.left_out(answer) for answer in dict.fromkeys(odd)}
     said = [_dropped([answer for answer in odd if what in dropped[answer]], answers, what) for what in _DROPPED]
-    return [note for note in (*said, *(look(answers) for look in _LOOKS)) if note]
+    return [note for note in (*said, *(_look(answers, odd_one, what) for odd_one, what in _LOOKS)) if note]
 
 
 def _dropped(found: Sequence[str], answers: Sequence[str], what: str) -> str:
@@ -53,44 +75,10 @@ def _names(answers: Sequence[str]) -> str:
     return ", ".join([unicodedata.name(mark, f"U+{ord(mark):04X}").lower() for mark in marks][:3])
 
 
-def _bracketed(answers: Sequence[str]) -> str:
-    found = [answer for answer in answers if any(answer[:1] == pair[0] and answer[-1:] == pair[1] for pair in _BRACKETS)]
-    if not _most(found, answers):
-        return ""
-    return (
-        f"{_of(found, answers)} stand in brackets, such as {shown(found[0])}: no model will write them so, and every fact would be "
-        "unknown. Write the answers plainly, several with | between them."
-    )
-
-
-def _letters(answers: Sequence[str]) -> str:
-    found = [answer for answer in answers if len(answer.strip("().")) == 1 and answer.strip("().").upper() in "ABCDEFGH"]
-    if not _most(found, answers):
-        return ""
-    return (
-        f"{_of(found, answers)} are a single letter, such as {shown(found[0])}. If they stand for the options of multiple choice, name the "
-        "options' column: ?choices=COLUMN, or write the option's text as the answer."
-    )
-
-
-def _long(answers: Sequence[str]) -> str:
-    found = [answer for answer in answers if len(answer) > LONG]
-    if not _most(found, answers):
-        return ""
-    return (
-        f"{_of(found, answers)} have more than {LONG} characters. An answer counts when a model writes it word for word, so hardly one of "
-        "these will. Use short answers: a name, a date, a number."
-    )
-
-
-def _unspaced(answers: Sequence[str]) -> str:
-    found = [answer for answer in answers if not answer.isascii() and matching.unspaced(answer)]
-    if not _most(found, answers):
-        return ""
-    return (
-        f"{_of(found, answers)} are in a script that is written without spaces. There an answer counts wherever it stands, also inside a "
-        "longer name; scores can be somewhat too high."
-    )
+def _look(answers: Sequence[str], odd: Callable[[str], bool], what: str) -> str:
+    """What is said where most answers are odd; EXAMPLE in it stands for the first of them."""
+    found = [answer for answer in answers if odd(answer)]
+    return f"{_of(found, answers)} {what.replace('EXAMPLE', shown(found[0]))}" if _most(found, answers) else ""
 
 
 def _most(found: Sequence[str], answers: Sequence[str]) -> bool:
@@ -99,6 +87,3 @@ def _most(found: Sequence[str], answers: Sequence[str]) -> bool:
 
 def _of(found: Sequence[str], answers: Sequence[str]) -> str:
     return f"{len(found):,} of {len(answers):,} answers"
-
-
-_LOOKS: tuple[Callable[[Sequence[str]], str], ...] = (_bracketed, _letters, _long, _unspaced)
