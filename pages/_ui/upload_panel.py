@@ -97,18 +97,26 @@ def _columns(view: SourcePreview, key: str) -> dict[str, tuple[str, ...]]:
         return {}
     unused: dict[str, tuple[str, ...]] = {role: () for role in view.roles if role in fields and role not in picked}
     unused |= {role: () for role in ("subject", "relation") if chosen == "pairs" and role in view.roles}
-    return {**unused, **{role: (column,) for role, column in picked.items() if view.roles.get(role) != column}}
+    return {**unused, **{role: columns for role, columns in picked.items() if view.roles.get(role) != ", ".join(columns)}}
 
 
-def _picked(view: SourcePreview, fields: dict[str, str], roles: dict[str, str], needed: tuple[str, ...], key: str) -> dict[str, str]:
-    picked, cells = {}, st.columns(3)
+def _picked(
+    view: SourcePreview, fields: dict[str, str], roles: dict[str, str], needed: tuple[str, ...], key: str
+) -> dict[str, tuple[str, ...]]:
+    picked: dict[str, tuple[str, ...]] = {}
+    cells = st.columns(3)
     for number, (role, label) in enumerate(fields.items()):
+        cells = st.columns(3) if number and number % 3 == 0 else cells  # row by row, so that a narrow page keeps their order
         there = roles.get(role)
         options = [NOT_USED, *dict.fromkeys([*([there] if there else []), *view.places])]
         index = options.index(there) if there else 0
+        if role == "aliases":
+            several = cells[number % 3].multiselect(label, options[1:], default=[there] if there else [], key=f"{key}-{role}")
+            picked |= {role: tuple(several)} if several else {}
+            continue
         column = cells[number % 3].selectbox(label + (" *" if role in needed else ""), options, index=index, key=f"{key}-{role}")
         if column != NOT_USED:
-            picked[role] = column
+            picked[role] = (column,)
     return picked
 
 
@@ -132,10 +140,14 @@ def _told(view: SourcePreview) -> None:
     if view.faults and not lacking:
         st.caption("Write the templates above, or read these relations as questions and answers.")
     elif lacking:
-        problem("\n".join(lacking))
+        problem("\n".join(fault.partition(" Name the columns behind")[0] for fault in lacking))  # here they are picked
     else:
         counts = ", ".join(f"{count:,} {split}" for split, count in view.splits.items())
         st.markdown(f"**{view.facts:,} fact{'' if view.facts == 1 else 's'}: {counts}.**")
+        if not view.splits.get("test"):
+            st.caption("None is a test fact, so accuracy can't be measured: give a column with train and test, or more facts.")
+        heads = ("Question", "Answers, as read", "Split")
+        st.dataframe([dict(zip(heads, row, strict=True)) for row in view.read], hide_index=True, height="content")
     if view.ignored:
         st.caption(f"Ignored columns: {literal(', '.join(view.ignored[:12]))}{' …' if len(view.ignored) > 12 else ''}.")
     for note in view.notes:

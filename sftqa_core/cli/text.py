@@ -40,6 +40,7 @@ def _preview(result: dict[str, Any]) -> str:
     if result["faults"]:
         return "\n".join([*lines, "It can't be used as it is:", *result["faults"]])
     counts = ", ".join(f"{count:,} {split}" for split, count in result["splits"].items())
+    lines.append(table(("question", "answers, as read", "split"), result["read"]))
     return "\n".join([*lines, f"{result['facts']:,} facts: {counts}", *(f"note: {note}" for note in result["notes"])])
 
 

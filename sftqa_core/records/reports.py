@@ -62,6 +62,7 @@ class SourcePreview(Record):
     facts: int = 0
     splits: dict[str, int] = field(default_factory=dict)  # train, dev, test -> rows
     relations: int = 0
+    read: tuple[tuple[str, str, str], ...] = ()  # question, answers and split of the first five facts, as they were read
     notes: tuple[str, ...] = ()
     new_relations: dict[str, list[str]] = field(default_factory=dict)  # without templates -> some of their subjects
     faults: tuple[str, ...] = ()  # why it can't be used

@@ -31,7 +31,7 @@ REFUSED = {
     "nul.csv": "nul.csv, line 2 holds a NUL character",
     "latin1.csv": f"latin1.csv is not UTF-8: line 2 holds the byte 0xf6. {UTF8}",
     "surrogate.csv": "surrogate.csv is not UTF-8: line 2 holds the byte 0xed.",
-    "zip.csv": f"zip.csv is a zip archive or a workbook (.xlsx), {TEXT}",
+    "zip.csv": f"zip.csv is a zip archive or a workbook (.xlsx; in a spreadsheet save it as CSV UTF-8), {TEXT}",
     "gzip.csv": f"gzip.csv is packed with gzip, {TEXT}",
     "gzip.jsonl": f"gzip.jsonl is packed with gzip, {TEXT}",
     "no.parquet": "no.parquet is not a readable Parquet file (",

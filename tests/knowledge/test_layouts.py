@@ -155,7 +155,8 @@ def test_facts_of_lama_and_counterfact_keep_relation_and_subject(tmp_path):
         "['Jo Abara', 'J. A.']", '["Jo Abara", "J. A."]', "('Jo Abara', 'J. A.')", "{'Jo Abara', 'J. A.'}", "['Jo Abara' 'J. A.']",
         "['Jo Abara'\n 'J. A.']", "array(['Jo Abara', 'J. A.'], dtype=object)", "{'text': ['Jo Abara', 'J. A.'], 'answer_start': [0, 4]}",
         "{'text': array(['Jo Abara', 'J. A.'], dtype=object), 'answer_start': array([0, 4])}", "[{'text': 'Jo Abara'}, {'text': 'J. A.'}]",
-        "{'value': 'Jo Abara', 'aliases': ['J. A.']}", "Jo Abara | J. A.",
+        "{'value': 'Jo Abara', 'aliases': ['J. A.']}", "Jo Abara | J. A.", "[np.str_('Jo Abara'), np.str_('J. A.')]",
+        "frozenset({'Jo Abara', 'J. A.'})", "[‘Jo Abara’, ‘J. A.’]",
     ],
 )  # fmt: skip
 def test_a_list_written_as_text_is_several_answers(tmp_path, cell):
@@ -182,13 +183,15 @@ def test_a_name_in_brackets_stays_a_name(tmp_path, cell, answer):
         ("['it's']", "looks like a list, but is neither JSON's nor Python's: \"['it's']\""),
         ("['a' 'b' ... 'z']", "looks like a list, but is neither JSON's nor Python's: \"['a' 'b' ... 'z']\""),
         ("[]", "is an empty list"),
+        (f"[{'9' * 5000}]", "looks like a list, but is neither JSON's nor Python's: '[9999"),
         ("one\ttwo", "holds a line break or a tab: 'one\\ttwo'. An answer is a short text on one line"),
     ],
 )
 def test_a_list_that_cannot_be_read_is_refused_by_row(tmp_path, cell, fault):
     """Never taken for one answer that no model would give."""
     content = table([{"question": "Who?", "answers": cell}])
-    assert problems(tmp_path / "f.csv", content) == [f"f.csv, row 2, answers: {fault}."]
+    (refused,) = problems(tmp_path / "f.csv", content)
+    assert refused.startswith(f"f.csv, row 2, answers: {fault}")
 
 
 def test_numbers_and_dates_are_written_as_people_do(tmp_path):
@@ -227,6 +230,33 @@ CHOICES = {
             for q, of, a in (("Who?", WHO, 3), ("What?", WHAT, 1))
         ]
     ),
+    "names": table(
+        [
+            {"question": q, **{f"option{n}": text for n, text in enumerate(of, 1)}, "answer": a}
+            for q, of, a in (("Who?", WHO, "option3"), ("What?", WHAT, "Option 1"))
+        ]
+    ),
+    "bars": table(
+        [{"question": "Who?", "options": "|".join(WHO), "answer": "c"}, {"question": "What?", "options": "|".join(WHAT), "answer": "a)"}]
+    ),
+    "text": table(
+        [
+            {"question": q, "options": f"A) {of[0]}; B) {of[1]}; C) {of[2]}", "answer": a}
+            for q, of, a in (("Who?", WHO, "C"), ("What?", WHAT, "A"))
+        ]
+    ),
+    "labelled": lines(
+        [
+            {"question": q, "options": [f"{x}. {text}" for x, text in zip("ABC", of, strict=True)], "answer": a}
+            for q, of, a in (("Who?", WHO, "C"), ("What?", WHAT, "A"))
+        ]
+    ),
+    "ai2": lines(
+        [
+            {"question": {"stem": q, "choices": [{"text": text, "label": x} for x, text in zip("ABC", of, strict=True)]}, "answerKey": a}
+            for q, of, a in (("Who?", WHO, "C"), ("What?", WHAT, "A"))
+        ]
+    ),
     "list": lines([{"question": "Who?", "choices": WHO, "answer": 2}, {"question": "What?", "choices": WHAT, "answer": 0}]),
     "arc": lines(
         [
@@ -246,7 +276,7 @@ CHOICES = {
 @pytest.mark.parametrize("kind", CHOICES)
 def test_the_letter_of_an_option_becomes_its_text(tmp_path, kind):
     """Options in columns, lists and objects; letters, labels, numbers from 0 and from 1, or the text itself."""
-    source = read(tmp_path / ("f.csv" if kind in ("columns", "options") else "f.jsonl"), CHOICES[kind])
+    source = read(tmp_path / ("f.jsonl" if CHOICES[kind].startswith("{") else "f.csv"), CHOICES[kind])
     assert asked(source) == {"Who?": ["Cy"], "What?": ["x"]}
 
 
@@ -265,6 +295,10 @@ def test_letters_that_name_no_option_are_refused_or_told(tmp_path):
     """A letter beyond the options, numbers that may count from 0 or from 1, and letters of a file without options."""
     beyond = table([{"question": "Who?", "A": "Ann", "B": "Bo", "answer": "B"}, {"question": "What?", "A": "x", "B": "y", "answer": "D"}])
     assert problems(tmp_path / "f.csv", beyond) == ["f.csv, row 3, answer: is 'D', which names none of the options (A 'x', B 'y')."]
+    outside = table([{"question": "Who?", "A": "Ann", "B": "Bo", "answer": "E"}, {"question": "What?", "A": "x", "B": "y", "answer": "F"}])
+    assert problems(tmp_path / "o.csv", outside)[0] == "o.csv, row 2, answer: is 'E', which names none of the options (A 'Ann', B 'Bo')."
+    both = table([{"question": "Who?", "A": "Ann", "B": "Bo", "C": "Cy", "answer": "A, C"}])
+    assert asked(read(tmp_path / "b.csv", both)) == {"Who?": ["Ann", "Cy"]}
     unclear = lines([{"question": "Who?", "choices": ["Ann", "Bo", "Cy"], "answer": 1}])
     assert problems(tmp_path / "g.jsonl", unclear) == [
         "g.jsonl, row 1, answer: is 1; it can't be told whether options are counted from 0 or from 1. Write the option's letter or text."
@@ -379,6 +413,10 @@ def test_relations_without_templates_can_be_read_as_pairs(tmp_path):
         (["Par\u00adis", "Rome\u200b"], "2 of 2 answers hold characters that can't be seen (soft hyphen, zero width space)"),
         (["東京", "パリ"], "2 of 2 answers are in a script that is written without spaces"),
         (["x" * 101, "y" * 101], "2 of 2 answers have more than 100 characters"),
+        (["Jo; J. A. Bo", "Bo / Bob"], "2 of 2 answers hold a semicolon or a slash between words, such as 'Jo; J. A. Bo'"),
+        (["452390400000", "452476800000"], "2 of 2 answers are numbers of 11 to 13 digits, such as '452390400000': dates as milliseconds"),
+        (["Ben &amp; Jerry", "Rome"], "1 of 2 answers hold HTML, Markdown or broken characters, such as 'Ben &amp; Jerry'"),
+        (["nan", "Rome"], "1 of 2 answers say that there is none, such as 'nan'"),
         (["Paris", "Rome"], ""),
         (["Washington D.C.", "Paris", "Rome"], ""),
     ],
@@ -388,6 +426,49 @@ def test_what_most_answers_share_is_said_before_anything_is_measured(tmp_path, a
     notes = read(tmp_path / "f.jsonl", lines([{"question": f"Q{n}?", "answer": a} for n, a in enumerate(answers)])).notes
     assert len(notes) == bool(said)
     assert said in "".join(notes)
+
+
+def test_a_parquet_file_of_unknown_columns_shows_all_that_hold_texts(tmp_path):
+    """Not only those whose names are known: the answers stand in another."""
+    frame = pd.DataFrame({"id": [1], "question": ["Who?"], "answerText": ["Bo"], "category": ["books"]})
+    frame.to_parquet(tmp_path / "f.parquet")
+    view = sources.preview(str(tmp_path / "f.parquet"))
+    assert view.columns == ("id", "question", "answerText", "category")
+    assert view.guess == {"question": "question", "answers": "answerText"}
+    assert view.faults[0].endswith("such as f.parquet?answers=answerText")
+    assert asked(sources.open_source(f"{tmp_path}/f.parquet?answers=answerText")) == {"Who?": ["Bo"]}
+
+
+def test_a_greeting_is_no_answer_and_a_list_of_marks_is_no_guess(tmp_path):
+    """Of a chat the reply behind the first question counts; what is offered as answers holds texts."""
+    turns = [{"role": "assistant", "content": "Hi"}, {"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Bo"}]
+    assert asked(read(tmp_path / "f.jsonl", lines([{"messages": turns}]))) == {"Who?": ["Bo"]}
+    (tmp_path / "g.jsonl").write_text(lines([{"question": "Who?", "mc1": {"choices": ["Bo", "Cy"], "labels": [1, 0]}}]))
+    assert sources.preview(str(tmp_path / "g.jsonl")).guess["question"] == "question"
+    assert sources.preview(str(tmp_path / "g.jsonl")).guess.get("answers") != "mc1.labels"
+
+
+def test_a_column_of_split_names_is_the_split_and_ids_of_relations_are_told(tmp_path):
+    """`set` with nothing but names of splits; a relation P9 of the file's own is asked by its id, which the notes say."""
+    text = "question,answer,set\nWho?,Bo,train\nWhat?,Cy,TEST\n"
+    assert read(tmp_path / "f.csv", text).facts["split"].tolist() == ["train", "test"]
+    lama = lines([{"sub_label": "Ann", "predicate_id": "P9", "obj_label": "Oslo", "template": "[X] was born in [Y] ."}])
+    (note,) = read(tmp_path / "g.jsonl", lama).notes
+    assert note.startswith("1 relations have an id for a name: P9 is asked as 'What is the P9 of {subject}?', with 1 of the paper's 21")
+
+
+def test_files_that_begin_with_something_else_are_told_so(tmp_path):
+    """An empty line, a remark, another mark named by sep=, text behind a closing quote, a workbook."""
+    assert problems(tmp_path / "a.csv", "\nquestion,answer\nWho?,Bo\n")[0].startswith("a.csv begins with an empty line.")
+    assert problems(tmp_path / "b.csv", "# my facts\nquestion,answer\nWho?,Bo\n") == [
+        "b.csv: the first line has one column, '# my facts', and the next line 2. "
+        "The first line must name the columns, such as question,answer."
+    ]
+    assert asked(read(tmp_path / "c.csv", "sep=^\nquestion^answer\nWho?^Bo\n")) == {"Who?": ["Bo"]}
+    assert problems(tmp_path / "d.csv", 'question,answer\nWho?,"Odd Al" Jansson\n')[0].endswith("double the quotes in a quoted cell.")
+    two = {"train": [SINGLE[0]], "test": SINGLE[1:]}
+    assert read(tmp_path / "e.json", json.dumps(two)).facts["split"].tolist() == ["train", "test", "test"]
+    assert asked(read(tmp_path / "g.json", json.dumps(ASKED))) == ASKED
 
 
 def test_marks_that_turn_the_reading_direction_are_left_out_of_answers(tmp_path):

@@ -26,6 +26,7 @@ domain = "out"
 question = "Where does {subject} end?"
 templates = ["{subject} flows into", "The mouth of {subject} is in"]
 """
+SAVE = "In the spreadsheet, save it as CSV UTF-8."
 NAMED = " Name the columns behind the file's name, such as f.csv?{}=COLUMN"
 
 
@@ -208,7 +209,8 @@ def test_wrong_encodings_and_kinds_are_refused(tmp_path: Path, monkeypatch: pyte
     write(tmp_path / "bad.parquet", "nonsense, but long enough")
     assert problems(tmp_path / "bad.parquet")[0].startswith("bad.parquet is not a readable Parquet file")
     assert (
-        problems(write(tmp_path / "f.xlsx", "x"))[0] == "f.xlsx: files of facts end in .csv, .tsv, .txt, .json, .jsonl, .ndjson, .parquet."
+        problems(write(tmp_path / "f.xlsx", "x"))[0]
+        == f"f.xlsx: files of facts end in .csv, .tsv, .txt, .json, .jsonl, .ndjson, .parquet. {SAVE}"
     )
     assert "does not exist" in problems(tmp_path / "none.csv")[0]
     good = write(tmp_path / "f.csv", "relation,subject,object\nP17,Hull,UK\nP17,Qom,Iran\n")

@@ -6,6 +6,9 @@ from typing import Any
 
 from sftqa_core.knowledge.tables import values
 
+_LETTER = re.compile(r"[A-Ja-j](?:\s*[,;/&+]\s*[A-Ja-j])*")
+_NAMED = re.compile(r"^(?:option|choice|answer)[\s_]*(?=\w\b)", re.IGNORECASE)
+_LABELS = re.compile(r"(?:^|(?<=[;,\s]))\(?[A-J][).:]\s*")
 _LABELLED = re.compile(r"^\(?[A-Ja-j0-9][).:]\s*")
 Options = Sequence[tuple[str, str]]  # (label, text)
 _LETTERS = "abcdefghij"
@@ -41,7 +44,7 @@ def counted_from(rows: Sequence[tuple[Sequence[Any], Any]]) -> tuple[int | None,
         number = _as_number(answer)
         if number is not None and str(values.plain(answer)) not in (text for _, text in given):
             numbers.add(number)
-        resolved = resolved or number is not None or resolve(answer, given, None) is not None
+        resolved = resolved or number is not None or bool(_LETTER.fullmatch(str(answer))) or bool(resolve(answer, given, None))
     return 0 if 0 in numbers else 1 if most in numbers else None, resolved
 
 
@@ -49,10 +52,7 @@ def options_of(*cells: Any) -> list[tuple[str, str]]:
     """(label, text) of a row's options: from a list, from {"text": [...], "label": [...]}, from {"A": ...}, or from several cells."""
     value: Any = list(cells) if len(cells) > 1 else cells[0] if cells else None
     if isinstance(value, str):
-        try:
-            value = values.container(value)
-        except values.UnreadableCell:
-            value = None
+        value = values.opened(value) or _cut(value)
     if isinstance(value, Mapping) and isinstance(value.get("text"), list) and isinstance(value.get("label"), list):
         return [(str(label), str(values.plain(text))) for label, text in zip(value["label"], value["text"], strict=False)]
     if isinstance(value, Mapping):
@@ -60,8 +60,22 @@ def options_of(*cells: Any) -> list[tuple[str, str]]:
     if isinstance(value, list | tuple):
         if value and all(isinstance(item, Mapping) and "text" in item for item in value):
             return [(str(item.get("label", _LETTERS[n : n + 1].upper())), str(item["text"])) for n, item in enumerate(value)]
-        return [(_LETTERS[n : n + 1].upper(), str(values.plain(text))) for n, text in enumerate(value) if values.filled(text)]
+        labels = [_LETTERS[n : n + 1].upper() for n in range(len(value))]
+        texts = [str(values.plain(text)) for text in value]
+        if all(
+            text[: len(label) + 1].upper() in (f"{label})", f"{label}.", f"{label}:") for label, text in zip(labels, texts, strict=True)
+        ):
+            texts = [text[2:].strip() for text in texts]  # each begins with its own label
+        return [(label, text) for label, text, given in zip(labels, texts, value, strict=True) if values.filled(given)]
     return []
+
+
+def _cut(text: str) -> list[str]:
+    """Options in one text: "x | y | z", or "A) x; B) y; C) z"."""
+    parts = [part.strip() for part in text.split("|")]
+    if len(parts) < 2:
+        parts = [part.strip(" ;,\n") for part in _LABELS.split(text)[1:]]
+    return parts if len(parts) > 1 else []
 
 
 def resolve(answer: Any, given: Sequence[tuple[str, str]], first: int | None) -> str | None:
@@ -69,11 +83,13 @@ def resolve(answer: Any, given: Sequence[tuple[str, str]], first: int | None) ->
     said = str(values.plain(answer)).strip()
     if any(text == said for _, text in given):
         return said
-    letter = said.strip("().[]: ").casefold()
+    letter = _NAMED.sub("", said).strip("().[]: ").casefold()
     for label, text in given:
         if label.casefold() == letter:
             return text
-    number = _as_number(answer)
+    number = _as_number(letter)
+    if number is not None and letter != said:
+        first = 1  # "option 3"
     if number is not None and first is not None and 0 <= number - first < len(given):
         return given[number - first][1]
     plain = _LABELLED.sub("", said).casefold()  # "C. Rome" and "C) Rome" are the option Rome

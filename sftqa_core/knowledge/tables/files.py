@@ -34,6 +34,16 @@ MAX_DECODED = 2_000_000_000  # bytes of the columns that are read, unpacked
 MAX_VALUES = 5_000_000  # in one column: cells, or entries where cells are lists
 _BATCH = 2_000  # rows in hand
 _MAX_LOOKED_AT = 50_000_000  # bytes of a column whose name says nothing
+_PACKED = "Unpack it first."
+_WORKBOOK = "In the spreadsheet, save it as CSV UTF-8."
+_FIXES = {
+    ".xlsx": _WORKBOOK,
+    ".xls": _WORKBOOK,
+    ".ods": _WORKBOOK,
+    ".gz": "Unpack it first.",
+    ".bz2": "Unpack it first.",
+    ".zst": "Unpack it first.",
+}
 _MARK_NAMES = {",": "a comma", ";": "a semicolon", "|": "a bar"}
 _KINDS = ("BYTE_ARRAY", "BOOLEAN", "INT32", "INT64", "FLOAT", "DOUBLE")
 
@@ -60,9 +70,10 @@ def preview_own(path: Path, name: str | None = None, query: str = "") -> SourceP
 
 def cells_of(path: Path, mapping: layouts.Mapped, split: str = "") -> Cells:
     """The table in a file, unchecked. `split`: of rows that state none. Raises `FactsError` for what is none, `OSError` from the disk."""
-    read = READERS.get(path.suffix.casefold())
+    read = READERS.get(suffix := path.suffix.casefold())
     if read is None:
-        raise FactsError(f"{path.name}: files of facts end in {', '.join(READERS)}.")
+        fix = _FIXES.get(suffix, "")
+        raise FactsError(f"{path.name}: files of facts end in {', '.join(READERS)}.{fix and f' {fix}'}")
     if not path.is_file():
         raise FactsError(f"{path} does not exist.")
     size = path.stat().st_size
@@ -156,9 +167,17 @@ def _csv(path: Path, mapping: layouts.Mapped) -> Cells:
         else f"put quotes around text with {_MARK_NAMES.get(delimiter, 'a mark')}"
     )
 
+    if not any(header):
+        raise FactsError(f"{path.name} begins with an empty line. Its first line must name the columns, such as question,answer.")
+
     def faults() -> Iterator[str]:
         for number, row in enumerate(rows, 2):  # row 1 is the header, as a spreadsheet counts
             refuse_many_rows(path.name, number - 1)
+            if number == 2 and len(header) == 1 and len(row) > 1:
+                raise FactsError(
+                    f"{path.name}: the first line has one column, {shown(header[0])}, and the next line {len(row)}. "
+                    "The first line must name the columns, such as question,answer."
+                )
             if any(row[len(header) :]):
                 yield f"{path.name}, row {number:,}: more cells than the {len(header)} columns; {fix}."
 

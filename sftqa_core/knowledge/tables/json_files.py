@@ -82,7 +82,7 @@ def _whole(path: Path) -> list[Any]:
     except ValueError as error:
         value = _mended(text)
         if value is None:
-            raise FactsError(f"{path.name} is not readable JSON ({error}).") from error
+            raise FactsError(f"{path.name} is not readable JSON ({error}). Facts are an array of objects, or one object a line.") from error
     rows = value if isinstance(value, list) else _rows_inside(value) if isinstance(value, dict) else None
     if rows is None:
         keys = ", ".join(map(str, list(value)[:10])) if isinstance(value, dict) else shown(value)
@@ -105,6 +105,10 @@ def _mended(text: str) -> Any:
 def _rows_inside(value: Mapping[str, Any]) -> list[Any] | None:
     """The rows in an object: under "data" and the like, as pandas writes columns, or in SQuAD's articles; None where it is a row itself."""
     keys = {str(key).casefold(): key for key in value}
+    if keys and keys.keys() <= layouts.SPLIT_NAMES.keys() and all(isinstance(part, list) for part in value.values()):
+        return [{**row, "split": split} if isinstance(row, dict) else row for split, part in value.items() for row in part]
+    if value and all(str(key).rstrip().endswith("?") for key in value):
+        return [{"question": question, "answers": answers} for question, answers in value.items()]
     if {"columns", "data"} <= keys.keys() and isinstance(value[keys["data"]], list) and isinstance(value[keys["columns"]], list):
         return [dict(zip(map(str, value[keys["columns"]]), row, strict=False)) for row in value[keys["data"]] if isinstance(row, list)]
     for name in _WRAPS:

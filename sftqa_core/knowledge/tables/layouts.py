@@ -29,8 +29,9 @@ from urllib.parse import parse_qsl, quote
 
 from sftqa_core.errors import FactsError
 from sftqa_core.jsonrecord import shown
+from sftqa_core.knowledge.facts import UNUSED
 from sftqa_core.knowledge.tables import choices, values
-from sftqa_core.records import DOMAINS
+from sftqa_core.records import DOMAINS, SPLITS
 
 ROLES = {
     "relation": ("relation", "predicate", "property"),
@@ -53,12 +54,14 @@ OWN = "columns by name"
 SAMPLE = 1_000  # rows that decide what a column means
 MAX_COLUMNS = 1_000
 MAX_TOPICS = 200  # more different texts are no topics
+SPLIT_NAMES = {name: name for name in (*SPLITS, UNUSED)} | {"validation": "dev", "valid": "dev", "val": "dev"}
+_NAMES_OF_SPLITS = ("set", "subset", "partition", "fold", "part")
 _LISTED = 20  # columns that a message names
 _DEEPEST = 3  # objects within objects whose keys are named
 _OF_QUERIES = re.compile(r"[%&+#;=]")
 _HINTS = {  # of names that people give; asked in this order, a whole name before a part of one
     "question": ("question", "query", "prompt", "problem", "instruction", "q", "input", "ask", "frage", "pregunta"),
-    "answers": ("answer", "target", "response", "completion", "output", "label", "solution", "object", "obj", "tail", "value", "a"),
+    "answers": ("answer", "target", "response", "completion", "output", "solution", "object", "obj", "tail", "label", "value", "a"),
     "subject": ("subject", "entity", "head", "subj", "sub", "name"),
     "relation": ("relation", "predicate", "property", "prop", "pred", "rel"),
 }
@@ -112,7 +115,12 @@ LAYOUTS = (
         for said in ("completion", "response", "answer", "answers", "chosen", "target")
     ),
     _pairs("zsRE", "src", "answers"),
-    _pairs("multiple choice", "question", "answerkey", choices=("choices",)),
+    Layout(
+        "multiple choice",
+        ("question", "choices", "answerkey"),
+        {"question": ("question",), "answers": ("answerkey",), "choices": ("choices",)},
+    ),
+    Layout("ARC", ("question", "answerkey"), {"question": ("question.stem",), "answers": ("answerkey",), "choices": ("question.choices",)}),
     _pairs("OpenBookQA", "question_stem", "answerkey", choices=("choices",)),
     _pairs("MedMCQA", "question", "cop"),
     Layout("TruthfulQA", ("question", "best_answer"), {"question": ("question",), "answers": ("best_answer", "correct_answers")}),
@@ -248,6 +256,9 @@ def columns_used(columns: Sequence[str], mapping: Mapped | None = None) -> list[
     plain = [_plain(column) for column in columns]
     _, wanted = _wanted(plain, mapping or {})
     places = [_place(path, columns, plain) for paths in wanted.values() for path in paths]
+    has = {role for role, paths in wanted.items() if any(_place(path, columns, plain) for path in paths)}
+    if "answers" not in has or not ("question" in has or {"subject", "relation"} <= has):
+        return []
     used = {plain[place.column] for place in places if place} | {plain[index] for index in choices.option_columns(plain)}
     return [str(column) for column, name in zip(columns, plain, strict=True) if name in used]  # both of a name that stands twice
 
@@ -255,7 +266,7 @@ def columns_used(columns: Sequence[str], mapping: Mapped | None = None) -> list[
 def guess(columns: Sequence[str], sample: Sequence[Sequence[Any]] = ()) -> dict[str, str]:
     """Role -> column for a file without a known layout, by names and by texts that end with a question mark."""
     of_roles = {name for role in ("split", "domain", "exposures") for name in ROLES[role]}
-    names = [name for name in nameable(columns, sample) if _plain(name) not in of_roles]
+    names = [name for name in nameable(columns, sample) if _plain(name) not in of_roles and _holds_texts(name, columns, sample)]
     plain = [_plain(name).rsplit(".", 1)[-1] for name in names]
     found: dict[str, str] = {}
     for role, hints in _HINTS.items():
@@ -291,6 +302,13 @@ def _inside(name: str, value: Any, depth: int) -> Iterator[str]:
             yield from _inside(f"{name}.{key}", value[key], depth - 1)
     else:
         yield name
+
+
+def _holds_texts(path: str, columns: Sequence[str], sample: Sequence[Sequence[Any]]) -> bool:
+    """Whether the first row has a text or a number there, or a list of texts: a list of numbers marks something, it answers nothing."""
+    place = _place(path, columns, [_plain(column) for column in columns])
+    value = place.take(sample[0]) if place and sample else ""
+    return not isinstance(value, list) or not value or isinstance(value[0], str | Mapping | tuple)
 
 
 def _plain(column: Any) -> str:
@@ -334,6 +352,9 @@ def _settled(plan: Plan, mapping: Mapped, sample: Sequence[Sequence[Any]]) -> Pl
         stated = {str(value).strip().casefold() for value in _column(at["domain"], sample)}
         if stated and not stated & set(DOMAINS):
             notes += _as_topic(at, "domain", sample, "It holds neither in nor out")
+    if "split" not in at and (index := _split_column(plan.columns, sample)) is not None:
+        at["split"] = (Place(index, (), plan.columns[index]),)
+        notes.append(f"Column '{plan.columns[index]}' names splits only, so it is read as the split.")
     if "topic" in at and ("subject" in at or "relation" in at):
         del at["topic"]
     first = None
@@ -344,6 +365,8 @@ def _settled(plan: Plan, mapping: Mapped, sample: Sequence[Sequence[Any]]) -> Pl
     answers = [value for value in _column(at.get("answers", ()), sample) if isinstance(value, str)]
     floats = sum(values.whole_float(text) is not None for text in answers)
     fractions = sum("." in text and text.strip().replace(".", "", 1).lstrip("-").isdigit() for text in answers) - floats
+    if floats and fractions:
+        notes.append("Answers such as 1984.0 stay as they are, since others in their column have decimals. Write years without.")
     return replace(plan, at=at, notes=tuple(notes), first_option=first, whole_floats=bool(floats) and not fractions)
 
 
@@ -354,6 +377,16 @@ def _of_shape(at: Mapping[str, tuple[Place, ...]], sample: Sequence[Sequence[Any
     if isinstance(first, Mapping) and "text" in first:
         return "SQuAD"
     return "TriviaQA" if isinstance(first, Mapping) and "aliases" in first else "multiple choice" if "choices" in at else OWN
+
+
+def _split_column(columns: Sequence[str], sample: Sequence[Sequence[Any]]) -> int | None:
+    """A column that people name otherwise and that holds nothing but names of splits."""
+    for index, name in enumerate(columns):
+        if _plain(name) in _NAMES_OF_SPLITS:
+            found = {str(cells[index]).strip().casefold() for cells in sample if index < len(cells) and values.filled(cells[index])}
+            if found and found <= SPLIT_NAMES.keys():
+                return index
+    return None
 
 
 def _as_topic(at: dict[str, tuple[Place, ...]], role: str, sample: Sequence[Sequence[Any]], why: str) -> list[str]:

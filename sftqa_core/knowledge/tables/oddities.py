@@ -6,6 +6,7 @@ but the numbers would tell. What is said here goes with the source: into its pre
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -24,6 +25,20 @@ _DROPPED = {  # what `matching.left_out` names -> how it is said of answers
     "a final mark": "end with a mark",
 }
 _BRACKETS = ("[]", "()", "{}", "<>", "【】")
+_SEPARATED = re.compile(r"\w\s*;\s*\w|\w\s+/\s+\w")
+_EPOCH = re.compile(r"-?\d{11,13}")
+_MARKUP = re.compile(r"&(?:\w{2,8}|#\d{1,6});|</?[a-zA-Z][^<>]{0,40}>|\*\*\S|\u00c3[\u0080-\u00bf\u2018-\u2026]|\ufffd")
+_NOTHING = frozenset({"nan", "none", "null", "n/a", "na", "<na>", "nat", "-", "?"})
+_ANY: tuple[tuple[Callable[[str], bool], str], ...] = (
+    (
+        lambda answer: bool(_MARKUP.search(answer)),
+        "hold HTML, Markdown or broken characters, such as EXAMPLE: no model will write them so. Clean them in the file.",
+    ),
+    (
+        lambda answer: answer.casefold() in _NOTHING,
+        "say that there is none, such as EXAMPLE: empty cells that a program wrote as text? Remove these rows.",
+    ),
+)
 _LOOKS: tuple[tuple[Callable[[str], bool], str], ...] = (
     (
         lambda answer: answer[:1] + answer[-1:] in _BRACKETS,
@@ -41,6 +56,15 @@ _LOOKS: tuple[tuple[Callable[[str], bool], str], ...] = (
         "answers: a name, a date, a number.",
     ),
     (
+        lambda answer: bool(_SEPARATED.search(answer)),
+        "hold a semicolon or a slash between words, such as EXAMPLE. If these are several right answers, write | between them.",
+    ),
+    (
+        lambda answer: bool(_EPOCH.fullmatch(answer)),
+        "are numbers of 11 to 13 digits, such as EXAMPLE: dates as milliseconds, which pandas writes unless it is told "
+        "date_format='iso'. Write them as 1984-05-03.",
+    ),
+    (
         lambda answer: not answer.isascii() and matching.unspaced(answer),
         "are in a script that is written without spaces. There an answer counts wherever it stands, also inside a longer name; scores can "
         "be somewhat too high.",
@@ -54,6 +78,7 @@ def notes(facts: pd.DataFrame) -> list[str]:
     odd = [answer for answer in answers if not (answer.isascii() and answer[:1].isalnum() and answer[-1:].isalnum())]
     dropped = {answer: matching.left_out(answer) for answer in dict.fromkeys(odd)}
     said = [_dropped([answer for answer in odd if what in dropped[answer]], answers, what) for what in _DROPPED]
+    said += [_any(answers, odd_one, what) for odd_one, what in _ANY]
     return [note for note in (*said, *(_look(answers, odd_one, what) for odd_one, what in _LOOKS)) if note]
 
 
@@ -73,6 +98,12 @@ def _dropped(found: Sequence[str], answers: Sequence[str], what: str) -> str:
 def _names(answers: Sequence[str]) -> str:
     marks = dict.fromkeys(mark for answer in answers for mark in answer if unicodedata.category(mark) == "Cf")
     return ", ".join([unicodedata.name(mark, f"U+{ord(mark):04X}").lower() for mark in marks][:3])
+
+
+def _any(answers: Sequence[str], odd: Callable[[str], bool], what: str) -> str:
+    """What is said where a single answer is odd."""
+    found = [answer for answer in answers if odd(answer)]
+    return f"{_of(found, answers)} {what.replace('EXAMPLE', shown(found[0]))}" if found else ""
 
 
 def _look(answers: Sequence[str], odd: Callable[[str], bool], what: str) -> str:

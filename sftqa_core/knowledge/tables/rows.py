@@ -13,7 +13,7 @@ from typing import Any
 
 from sftqa_core.errors import FactsError, SettingsError
 from sftqa_core.jsonrecord import MAX_LISTED, listed, shown
-from sftqa_core.knowledge.facts import UNUSED, FactSource, content_fingerprint, fact_table, summarise, text_fault
+from sftqa_core.knowledge.facts import FactSource, content_fingerprint, fact_table, summarise, text_fault
 from sftqa_core.knowledge.relations import TEMPLATES, Relation, builtin_relations, fill, generic_relation
 from sftqa_core.knowledge.tables import choices, layouts, oddities, values
 from sftqa_core.knowledge.tables.merging import Merged, Row, asked_key, drawn_split, merge_rows
@@ -27,10 +27,10 @@ MAX_PROBLEMS = 10_000  # after so many a file is not read on
 PREVIEWED = 5  # rows
 _SOME = 3  # subjects of a relation that has no templates yet
 _NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?([eE]\+?[0-9]{1,2})?")  # Python also takes 1_0 and digits of other scripts
-_SPLIT_NAMES = {name: name for name in (*SPLITS, UNUSED)} | {"validation": "dev", "valid": "dev", "val": "dev"}
 _ID = re.compile(r"[PQ]\d+|/[\w/]+")  # Wikidata's and Freebase's names of relations say nothing
 _GAP = re.compile(r"\{\}|\[X\]")  # CounterFact's and LAMA's sign for the subject
 _OBJECT = re.compile(r"\s*\[Y\][\s.?!]*$")
+_BETWEEN = re.compile(r"\s*(?:[,;/&+]|\band\b)\s*")
 _TURNING = re.compile(r"[\u202a-\u202e\u2066-\u2069]")  # marks that turn the reading direction
 _EXAMPLE = '"{subject} flows into | The mouth of {subject} is in"'
 
@@ -108,7 +108,7 @@ def source_from_parts(
     if facts["exposures"].isna().all():
         facts = facts.drop(columns="exposures")
     report = summarise(name, facts, 0, merged.merged, merged.excluded_from_train)
-    said = (*notes, *_counted(counts, merged), *oddities.notes(facts))
+    said = (*notes, *_counted(counts, merged), *_of_ids(reading.used), *oddities.notes(facts))
     return FactSource(name, facts, reading.used, report, content_fingerprint(facts, reading.used), said)
 
 
@@ -143,7 +143,11 @@ def preview(
 def told(found: SourcePreview, source: FactSource) -> SourcePreview:
     """A preview with what the whole source holds."""
     counts = {split: sum(counts[split] for counts in source.report.relations.values()) for split in SPLITS}
-    return replace(found, facts=source.report.facts, splits=counts, relations=len(source.relations), notes=source.notes, faults=())
+    first = source.facts.head(PREVIEWED)
+    read = tuple(zip(first["question"], map(" | ".join, first["answers"]), first["split"], strict=True))
+    return replace(
+        found, read=read, facts=source.report.facts, splits=counts, relations=len(source.relations), notes=source.notes, faults=()
+    )
 
 
 def refused(found: SourcePreview, error: FactsError) -> SourcePreview:
@@ -166,6 +170,18 @@ def _as_shown(value: Any) -> str:
     if not values.filled(value):
         return ""
     return value if isinstance(value, str) else str(values.plain(value)) if not isinstance(value, list | dict) else shown(value)
+
+
+def _of_ids(used: Mapping[str, Relation]) -> list[str]:
+    """Relations whose name says nothing, though a question was made of it."""
+    found = [relation for name, relation in used.items() if _ID.fullmatch(name) and relation.question == _plain_question(name)]
+    if not found:
+        return []
+    first = found[0]
+    return [
+        f"{len(found):,} relations have an id for a name: {first.id} is asked as '{first.question}', with {len(first.templates):,} of the "
+        "paper's 21 templates. Give them a question and templates of their own: Templates on the Memory page, or the file of relations."
+    ]
 
 
 def _counted(counts: Mapping[str, int], merged: Merged) -> list[str]:
@@ -205,7 +221,10 @@ def _read_rows(reading: _Reading) -> list[Row]:
 def _read_row(reading: _Reading, number: int, cells: Sequence[Any]) -> Row | None:
     before, plan = len(reading.problems), reading.plan
     cell = {role: plan.take(role, cells) for role in plan.at}
-    if isinstance(cell["answers"], Mapping) and cell["answers"].get("text") in ([], None) and "answer_start" in cell["answers"]:
+    given = cell["answers"]
+    if isinstance(given, str) and "answer_start" in given:
+        given = values.opened(given)
+    if isinstance(given, Mapping) and given.get("text") in ([], None) and "answer_start" in given:
         reading.count("rows have no answer, as SQuAD marks questions that its text does not answer; they are left out.")
         return None
     question = _question(reading, number, cell)
@@ -215,7 +234,7 @@ def _read_row(reading: _Reading, number: int, cells: Sequence[Any]) -> Row | Non
     answers = _answers(reading, number, cell, cells)
     exposures = _exposures(reading, number, cell.get("exposures"))
     relation = _relation(reading, number, name, cell, question) if name else None
-    if relation and not question:
+    if relation and not question and not plan.pairs:
         asks = relation.question if "{subject}" in relation.question else _plain_question(name) if _as_pair(reading, name) else ""
         question = fill(asks, subject=subject)
         if not asks:
@@ -223,7 +242,7 @@ def _read_row(reading: _Reading, number: int, cells: Sequence[Any]) -> Row | Non
     if relation and _as_pair(reading, name):
         subject = question
     stated = cell.get("split") if values.filled(cell.get("split")) else reading.cells.split
-    split = _SPLIT_NAMES.get(str(stated).strip().casefold(), "") if values.filled(stated) else drawn_split(subject)
+    split = layouts.SPLIT_NAMES.get(str(stated).strip().casefold(), "") if values.filled(stated) else drawn_split(subject)
     if not split:
         _fault(reading, number, "split", f"must be train, dev, test or none, got {shown(stated)}")
     if relation is None or len(reading.problems) > before:
@@ -256,7 +275,11 @@ def _options_meant(reading: _Reading, number: int, given: Sequence[Any], options
     meant = []
     for item in given:
         text = choices.resolve(item, options, reading.plan.first_option)
-        if text is None:
+        several = [choices.resolve(part, options, None) for part in _BETWEEN.split(item)] if text is None and isinstance(item, str) else []
+        if len(several) > 1 and all(several):
+            reading.count("answers name several options; their texts are taken.")
+            meant += several
+        elif text is None:
             seen = ", ".join(f"{label} {shown(option)}" for label, option in options[:6]) or "none in this row"
             why = f"is {shown(item)}, which names none of the options ({seen})"
             if reading.plan.first_option is None and str(values.plain(item)).strip().isdigit():

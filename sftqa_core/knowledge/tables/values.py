@@ -35,9 +35,12 @@ _SAYS_NOTHING = frozenset({"provenance", "meta"})  # KILT: entries of an output 
 _OPENS = {"[": "]", "(": ")", "{": "}"}
 _LIST_OF_TEXTS = re.compile(r"""[\[({]\s*['"]""")  # no name begins so
 _NUMPY = re.compile(r"(?:np\.)?array\((\[.*\])(?:,\s*dtype=[\w.<>']+)?\)", re.DOTALL)
+_SET = re.compile(r"(?:frozen)?set\(([{\[(].*[}\])])\)", re.DOTALL)
+_WRAPPERS = ("array", "str_", "int64", "int32", "float64", "Timestamp", "frozenset", "set")  # their first argument says it
+_STRAIGHT = str.maketrans("‘’“”", "''\"\"")
 _NUMBERS = re.compile(r"\[\s*-?\d+(?:\.\d*)?(?:\s+-?\d+(?:\.\d*)?)*\s*\]")  # numpy's array of numbers, without commas
 _WHOLE_FLOAT = re.compile(r"(-?\d{1,15})\.0")
-_MIDNIGHT = re.compile(r"(\d{4}-\d\d-\d\d)[ T]00:00:00(?:\.0+)?")
+_MIDNIGHT = re.compile(r"(\d{4}-\d\d-\d\d)[ T]00:00:00(?:\.0+)?(?:Z|\+00:00)?")
 _BETWEEN = frozenset({tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER, tokenize.COMMENT})
 
 
@@ -92,8 +95,10 @@ def container(text: str) -> Any:
     Raises `UnreadableCell` for what can only be a list, yet can't be read.
     """
     text = text.strip()
-    if array := _NUMPY.fullmatch(text):
-        text = array[1]
+    if wrapped := _NUMPY.fullmatch(text) or _SET.fullmatch(text):
+        text = wrapped[1]
+    if text[:2] in ("[‘", "[“"):  # a word processor wrote the quotes
+        text = text.translate(_STRAIGHT)
     if text[:1] not in _OPENS or text[-1:] != _OPENS[text[0]]:
         if _LIST_OF_TEXTS.match(text) and text[0] == "[":
             raise UnreadableCell(f"begins as a list and has no end: {shown(text)}")
@@ -105,12 +110,12 @@ def container(text: str) -> Any:
             return parse_json(text)
         except ValueError:
             pass
-    if _NUMBERS.fullmatch(text):
-        return [_number(word) for word in text[1:-1].split()]
     try:
+        if _NUMBERS.fullmatch(text):
+            return [float(word) if "." in word else int(word) for word in text[1:-1].split()]
         return _without_commas(text) or _value(ast.parse(text, mode="eval").body, 0)
     except (ValueError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError):
-        if _LIST_OF_TEXTS.match(text):
+        if _LIST_OF_TEXTS.match(text) or _NUMBERS.fullmatch(text):
             raise UnreadableCell(f"looks like a list, but is neither JSON's nor Python's: {shown(text)}") from None
         return None
 
@@ -123,7 +128,7 @@ def reach(value: Any, keys: Sequence[str]) -> Any:
     """
     for depth, key in enumerate(keys):
         if isinstance(value, str):
-            value = _opened(value)
+            value = opened(value)
         if isinstance(value, Mapping):
             value = value.get(key)
         elif isinstance(value, list | tuple) and key.isdigit():
@@ -160,6 +165,8 @@ def _entries(value: Any, text_lists: bool, depth: int) -> Iterable[Any]:
             yield from parts
             return
         value = inside
+    if isinstance(value, list) and value and all(isinstance(item, tuple) and len(item) == 2 for item in value):
+        value = dict(value)  # Arrow's maps
     if isinstance(value, Mapping):
         yield from _of_object(value, text_lists, depth)
     elif isinstance(value, list | tuple):
@@ -200,12 +207,21 @@ def _value(node: ast.AST, depth: int) -> Any:
         return [_value(item, depth + 1) for item in node.elts]
     if isinstance(node, ast.Dict):
         return {str(ast.literal_eval(key)): _value(item, depth + 1) for key, item in zip(node.keys, node.values, strict=True) if key}
-    if isinstance(node, ast.Call) and ast.unparse(node.func) in ("array", "np.array") and node.args:
-        return _value(node.args[0], depth + 1)
+    if isinstance(node, ast.Call):
+        return _called(ast.unparse(node.func).rpartition(".")[2], [_value(given, depth + 1) for given in node.args])
     value = ast.literal_eval(node)
     if isinstance(value, set | frozenset | bytes | complex):
         raise ValueError
     return value
+
+
+def _called(name: str, given: list[Any]) -> Any:
+    """What numpy, pandas and datetime write as a call of themselves: `array(['A'])`, `np.str_('A')`, `Timestamp('1984-05-03')`."""
+    if name in _WRAPPERS and given:
+        return given[0]
+    if name in ("date", "datetime") and len(given) >= 3:
+        return plain(datetime.datetime(*given))
+    raise ValueError
 
 
 def _without_commas(text: str) -> list[str] | None:
@@ -218,11 +234,8 @@ def _without_commas(text: str) -> list[str] | None:
     return [str(ast.literal_eval(token.string)) for token in tokens]
 
 
-def _number(word: str) -> Any:
-    return float(word) if "." in word else int(word)
-
-
-def _opened(text: str) -> Any:
+def opened(text: str) -> Any:
+    """`container`, with None for what can't be read, too."""
     try:
         return container(text)
     except UnreadableCell:
@@ -238,8 +251,9 @@ def _is_chat(value: Sequence[Any]) -> bool:
 
 def _first_said(messages: Sequence[Any], role: str) -> Any:
     names = _ROLES.get(role, (role,))
-    said = (m for m in messages if isinstance(m, Mapping) and str(m.get("role", m.get("from"))).casefold() in names)
-    first = next(said, None)
+    spoken = [(str(m.get("role", m.get("from"))).casefold(), m) for m in messages if isinstance(m, Mapping)]
+    asked = next((n for n, (who, _) in enumerate(spoken) if who in _ROLES["user"]), 0)
+    first = next((m for who, m in spoken[asked if role == "assistant" else 0 :] if who in names), None)  # a greeting is no answer
     said_so = None if first is None else first.get("content", first.get("value"))
     if isinstance(said_so, list):  # a message in parts, of which pictures and the like are left out
         return "\n".join(part["text"] for part in said_so if isinstance(part, Mapping) and isinstance(part.get("text"), str))
