@@ -159,6 +159,7 @@ def _try_button(key: str, model: str, prompts: tuple[str, ...]) -> None:
         return
     left = tuple(text for text in prompts if text not in background.completed(model))
     words = f"{SAMPLES} completions of each statement, drawn as a probe draws them. A background job."
+    words = words if left or not prompts else "The completions of these statements stand below."
     about: dict[str, Any] = {"help": words, "disabled": not left, "on_click": _try, "args": (model, left, f"{key}-problem")}
     st.button(f"Try with {literal(model)}", icon=":material/play_arrow:", key=key, **about)
     if (trouble := st.session_state.pop(f"{key}-problem", None)) is not None:

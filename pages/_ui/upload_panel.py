@@ -14,7 +14,7 @@ from sftqa_core.knowledge.tables.layouts import PAIRS, query_of
 from sftqa_core.records import SourcePreview
 
 EXAMPLE = "relation,subject,object\nP19,Marie Curie,Warsaw\nP36,Kenya,Nairobi\n"
-KINDS = {"pairs": "questions and answers", "facts": "facts: subject, relation, object"}
+KINDS = {"pairs": "question-answer pairs", "facts": "facts"}
 FIELDS = {  # of each kind: role -> label; those after the second line are asked for on request
     "pairs": {"question": "Question", "answers": "Answers", "topic": "Topic", "choices": "Options of multiple choice"},
     "facts": {"subject": "Subject", "relation": "Relation", "answers": "Answers", "question": "Question", "templates": "Templates"},
