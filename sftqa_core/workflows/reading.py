@@ -97,8 +97,11 @@ def _on_trial(name: str, content: bytes, templates: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(dir=uploads, prefix=".checking-") as folder:
         trial = Path(folder) / _file_name(name)
         write_bytes(trial, content)
+        before = sources.sidecar(uploads / trial.name)
         if templates:
             write_bytes(sources.sidecar(trial), templates.encode())
+        elif before.is_file():  # the file comes again: what was written for its relations still holds
+            write_bytes(sources.sidecar(trial), before.read_bytes())
         yield trial
 
 

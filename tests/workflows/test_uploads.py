@@ -63,3 +63,19 @@ def test_a_file_that_is_something_else_is_refused_and_not_kept(workspace, name, 
     with pytest.raises(FactsError, match=message):
         workflows.add_upload(name, content)
     assert list(workspace.uploads.iterdir()) == []
+
+
+def test_templates_and_columns_are_kept_with_an_upload(workspace):
+    """Templates stand beside the file and hold when it comes again; the mapping is part of the name under which it is listed."""
+    content = b"rel,who,what\nmouth,Rhine,North Sea\n"
+    query = "?relation=rel&subject=who&answers=what"
+    assert workflows.preview_upload("r.csv", content, query).new_relations == {"mouth": ["Rhine"]}
+    toml = '[mouth]\nquestion = "Where does {subject} end?"\ntemplates = ["{subject} flows into"]\n'
+    name = workflows.add_upload("r.csv", content, query, toml)
+    assert name == f"{workspace.uploads / 'r.csv'}{query}"
+    assert workflows.sources()[-1] == name
+    assert workflows.preview_upload("r.csv", content, query).facts == 1
+    assert workflows.add_upload("r.csv", content, query) == name
+    with pytest.raises(FactsError, match="has no column for the answers"):
+        workflows.add_upload("r.csv", content)
+    assert workflows.sources()[-1] == name
