@@ -42,9 +42,12 @@ def _dialog(model: str) -> None:
         st.rerun()
     # any ending is taken: the browser would refuse others without a word
     file = st.file_uploader(f"A file of up to {resources.MOST_UPLOADED} ({', '.join(ENDINGS)})", key="upload")
+    place = st.empty()  # cleared at once when a file comes, while it is read
     if file is None:
-        _explanation()
+        with place.container():
+            _explanation()
         return
+    place.empty()
     name, content = file.name, file.getvalue()
     try:
         view = resources.preview_upload(name, content)
