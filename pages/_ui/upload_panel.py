@@ -113,11 +113,13 @@ def _picked(
         there = roles.get(role)
         options = [NOT_USED, *dict.fromkeys([*([there] if there else []), *view.places])]
         index = options.index(there) if there else 0
-        if role == "aliases":
-            several = cells[number % 3].multiselect(label, options[1:], default=[there] if there else [], key=f"{key}-{role}")
+        named = label + (" *" if role in needed else "")
+        if role in ("answers", "aliases"):  # several columns may hold them
+            before = [column for column in (there or "").split(", ") if column in view.places] or ([there] if there else [])
+            several = cells[number % 3].multiselect(named, dict.fromkeys([*before, *view.places]), before, key=f"{key}-{role}")
             picked |= {role: tuple(several)} if several else {}
             continue
-        column = cells[number % 3].selectbox(label + (" *" if role in needed else ""), options, index=index, key=f"{key}-{role}")
+        column = cells[number % 3].selectbox(named, options, index=index, key=f"{key}-{role}")
         if column != NOT_USED:
             picked[role] = (column,)
     return picked

@@ -512,6 +512,10 @@ def test_zips_and_folders_of_files_are_read(tmp_path, monkeypatch):
     for name, content in parts.items():
         (folder / name).write_text(content)
     assert sources.preview(str(folder)).splits == {"train": 1, "dev": 0, "test": 2}
+    other = write_zip(tmp_path / "other.zip", {"inner.csv": "frage,antwort\nWer?,Bo\n"})
+    with pytest.raises(FactsError, match=r"inner\.csv has no column .*, such as other\.zip\?question=frage&answers=antwort"):
+        sources.open_source(str(other))
+    assert asked(sources.open_source(f"{other}?question=frage&answers=antwort")) == {"Wer?": ["Bo"]}
     several = write_zip(tmp_path / "several.zip", {"a.csv": text, "b.csv": text})
     with pytest.raises(FactsError, match=r"several\.zip holds 2 files of facts \(a\.csv, b\.csv\), and it can't be told how they belong"):
         sources.open_source(str(several))

@@ -58,14 +58,19 @@ def load_own(path: Path, name: str | None = None, query: str = "", relations: Ma
     mapping, options = layouts.read_query(query)
     with errors_told(path):
         own = brought(path) if relations is None else relations
-        return source_from_cells(cells_of(path, mapping), name or str(path), own, mapping, options.get("read", ""))
+        return source_from_cells(_typed(cells_of(path, mapping), name), name or str(path), own, mapping, options.get("read", ""))
 
 
 def preview_own(path: Path, name: str | None = None, query: str = "") -> SourcePreview:
     """How a file would be read. Raises `FactsError` for what is no table."""
     mapping, options = layouts.read_query(query)
     with errors_told(path):
-        return preview(cells_of(path, mapping), name or str(path), brought(path), mapping, options.get("read", ""))
+        return preview(_typed(cells_of(path, mapping), name), name or str(path), brought(path), mapping, options.get("read", ""))
+
+
+def _typed(cells: Cells, name: str | None) -> Cells:
+    """Of a file in a zip the zip's name: a mapping is written behind that."""
+    return replace(cells, typed=Path(name.partition("?")[0]).name) if name else cells
 
 
 def cells_of(path: Path, mapping: layouts.Mapped, split: str = "") -> Cells:

@@ -12,6 +12,7 @@ single split are divided by subject. Only data files are read: datasets that bri
 import contextlib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def _hub_cells(name: str) -> tuple[rows.Cells, layouts.Mapped, str]:
             size = builder.info.download_size or 0
             if size <= MAX_DOWNLOAD_BYTES:
                 builder.download_and_prepare()
-                return _cells(place, builder.as_dataset(), mapping), mapping, options.get("read", "")
+                return replace(_cells(place, builder.as_dataset(), mapping), typed=PREFIX + place), mapping, options.get("read", "")
     except FactsError:
         raise
     except Exception as error:  # the border: whatever the hub's libraries raise becomes a sentence

@@ -207,9 +207,9 @@ def query_of(mapping: Mapped, read: str = "") -> str:
 
 
 def understand(
-    name: str, columns: Sequence[str], mapping: Mapped | None = None, sample: Sequence[Sequence[Any]] = (), read: str = ""
+    name: str, columns: Sequence[str], mapping: Mapped | None = None, sample: Sequence[Sequence[Any]] = (), read: str = "", typed: str = ""
 ) -> Plan:
-    """How the columns of the file `name` are read, with its first rows at hand.
+    """How the columns of the file `name` are read, with its first rows at hand. `typed`: what a mapping is written behind.
 
     Raises `FactsError` that says what was seen, and which mapping would help.
     """
@@ -244,7 +244,7 @@ def understand(
         at["choices"] = tuple(Place(index, (), str(columns[index])) for index in options)
     layout = _of_shape(at, sample) if layout == OWN else layout
     plan = _settled(Plan(layout, at, tuple(map(str, columns)), read), mapping, sample)
-    if lacking := _lacking(name, plan, columns, sample):
+    if lacking := _lacking(name, typed or name, plan, columns, sample):
         problems.append(lacking)
     if problems:
         raise FactsError(problems)
@@ -406,7 +406,7 @@ def _as_topic(at: dict[str, tuple[Place, ...]], role: str, sample: Sequence[Sequ
     return [f"Column '{places[0].label}' is ignored: {why[0].lower()}{why[1:]}."]
 
 
-def _lacking(name: str, plan: Plan, columns: Sequence[str], sample: Sequence[Sequence[Any]]) -> str:
+def _lacking(name: str, typed: str, plan: Plan, columns: Sequence[str], sample: Sequence[Sequence[Any]]) -> str:
     """What a plan needs and has not, with the mapping that would help; empty if it has everything."""
     at = plan.at
     if "answers" not in at:
@@ -424,7 +424,7 @@ def _lacking(name: str, plan: Plan, columns: Sequence[str], sample: Sequence[Seq
     )
     missing = [role for role in roles if role not in known]
     fix = query_of({role: (guessed.get(role) or "COLUMN",) for role in missing})
-    return f"{name} has {lacks}; {_seen(columns, sample)}. Name the columns behind the file's name, such as {name}{fix}"
+    return f"{name} has {lacks}; {_seen(columns, sample)}. Name the columns behind the file's name, such as {typed}{fix}"
 
 
 def _seen(columns: Sequence[str], sample: Sequence[Sequence[Any]]) -> str:

@@ -46,6 +46,7 @@ class Cells:
     unread: Sequence[str] = ()  # columns that the rows leave out, since no role could take them
     notes: Sequence[str] = ()  # what reading the file has to tell
     split: str = ""  # of rows that state none, where the file's name tells it
+    typed: str = ""  # what a person writes a mapping behind, where that is not `name`: the zip around a file, a name of the hub
 
 
 @dataclass
@@ -132,7 +133,7 @@ def preview(
     )
     unknown: dict[str, list[str]] = {}
     try:
-        plan = layouts.understand(cells.name, cells.columns, mapping, first, read)
+        plan = layouts.understand(cells.name, cells.columns, mapping, first, read, cells.typed)
         found = replace(found, layout=plan.layout, roles=plan.roles, ignored=(*plan.ignored, *found.ignored))
         whole = replace(cells, rows=chain(sample, rows))
         return told(found, source_from_parts([whole], cells.name, name, brought, mapping, read, unknown))
@@ -159,7 +160,7 @@ def _begun(cells: Cells, relations: dict[str, Relation], mapping: layouts.Mapped
     """The state for a table, going on from the one before it: relations and problems are the source's, not a table's."""
     rows = iter(cells.rows)
     sample = list(islice(rows, layouts.SAMPLE))
-    plan = layouts.understand(cells.name, cells.columns, mapping, [row for _, row in sample], read)
+    plan = layouts.understand(cells.name, cells.columns, mapping, [row for _, row in sample], read, cells.typed)
     whole = replace(cells, rows=chain(sample, rows))
     if before is None:
         return _Reading(whole, plan, relations)
@@ -364,9 +365,11 @@ def _new_relation(reading: _Reading, number: int, name: str, question: str) -> R
         return generic_relation(name)
     if name not in reading.unknown:
         reading.unknown[name] = []
-        file = reading.cells.name
+        file, typed = reading.cells.name, reading.cells.typed or reading.cells.name
         why = f"{shown(name)} is not built in and brings no templates: add a column 'templates' such as {_EXAMPLE}, or a file "
-        why += f"{file.rpartition('.')[0] or file}.relations.toml beside this one, or read them as question-answer pairs: {file}?read=pairs"
+        why += (
+            f"{file.rpartition('.')[0] or file}.relations.toml beside this one, or read them as question-answer pairs: {typed}?read=pairs"
+        )
         if reading.plan.read == layouts.PAIRS:
             why = f"{shown(name)} is an id, so no question can be made of it: add a column 'question', or put the relation's name there"
         _fault(reading, number, "relation", why)
