@@ -123,7 +123,10 @@ def _form(key: str, name: str, one: OwnRelation, model: str) -> None:
     )
     draft = _draft(key, name, one)
     faults = draft.faults
-    _listed([*(f"The question {fault}" for fault in text_problems(draft.question)), *_told(faults)])
+    wrong = [f"The question {fault}" for fault in text_problems(draft.question)]
+    wrong += [f"Template {number} {fault}" for number, given in enumerate(faults, 1) for fault in given]
+    if wrong:
+        problem("\n".join([*wrong[:_LISTED], *([f"{len(wrong) - _LISTED:,} more."] if len(wrong) > _LISTED else [])]))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{len(draft.templates)} of {draft.most} templates**", width="content")
         st.caption("The paper uses 21; fewer will do. The object follows each after one space.", width="content")
@@ -137,15 +140,6 @@ def _form(key: str, name: str, one: OwnRelation, model: str) -> None:
         _try_button(keys["try"], model, good)
     running = background.completing(model, good)
     st.fragment(_tried, run_every=LOOK_S if running and running.state in background.ACTIVE else None)(model, filled, faults, good)
-
-
-def _told(faults: Sequence[Sequence[str]]) -> list[str]:
-    return [f"Template {number} {fault}" for number, wrong in enumerate(faults, 1) for fault in wrong]
-
-
-def _listed(told: Sequence[str]) -> None:
-    if told:
-        problem("\n".join([*told[:_LISTED], *([f"{len(told) - _LISTED:,} more."] if len(told) > _LISTED else [])]))
 
 
 def _try_button(key: str, model: str, prompts: tuple[str, ...]) -> None:

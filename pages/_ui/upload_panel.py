@@ -10,12 +10,14 @@ from pages._ui.relations_panel import templates_editor
 from pages._ui.wording import literal
 from sftqa_core.errors import SftqaError
 from sftqa_core.knowledge.sources import ENDINGS
-from sftqa_core.knowledge.tables.layouts import PAIRS, query_of
+from sftqa_core.knowledge.tables.columns import NAME_THEM
+from sftqa_core.knowledge.tables.layouts import AS_PAIRS, query_of
+from sftqa_core.knowledge.tables.rows import NO_TEMPLATES
 from sftqa_core.records import SourcePreview
 
 EXAMPLE = "relation,subject,object\nP19,Marie Curie,Warsaw\nP36,Kenya,Nairobi\n"
 KINDS = {"pairs": "question-answer pairs", "facts": "facts"}
-FIELDS = {  # of each kind: role -> label; those after the second line are asked for on request
+FIELDS = {  # of each kind: role -> label
     "pairs": {"question": "Question", "answers": "Answers", "topic": "Topic", "choices": "Options of multiple choice"},
     "facts": {"subject": "Subject", "relation": "Relation", "answers": "Answers", "question": "Question", "templates": "Templates"},
 }
@@ -134,18 +136,18 @@ def _for_new_relations(view: SourcePreview, model: str, key: str) -> tuple[str, 
         help="Then 'What is the RELATION of SUBJECT?' is asked, unless the file has a question. Templates measure memory better.",
     )
     if as_pairs:
-        return PAIRS, ""
+        return AS_PAIRS, ""
     with st.expander("Templates", icon=":material/edit_note:", expanded=True):
         return "", templates_editor(view.new_relations, model, f"{key}-templates")
 
 
 def _told(view: SourcePreview) -> None:
     """How many facts it makes, what is ignored, what should be known, or why it can't be used."""
-    lacking = [fault for fault in view.faults if "brings no templates" not in fault]
+    lacking = [fault for fault in view.faults if NO_TEMPLATES not in fault]
     if view.faults and not lacking:
         st.caption("Write the templates above, or read these relations as questions and answers.")
     elif lacking:
-        problem("\n".join(fault.partition(" Name the columns behind")[0] for fault in lacking))  # here they are picked
+        problem("\n".join(fault.partition(NAME_THEM)[0] for fault in lacking))  # here they are picked
     else:
         counts = ", ".join(f"{count:,} {split}" for split, count in view.splits.items())
         st.markdown(f"**{view.facts:,} fact{'' if view.facts == 1 else 's'}: {counts}.**")

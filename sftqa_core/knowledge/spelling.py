@@ -50,6 +50,11 @@ def plain(text: str) -> str:
     return unicodedata.normalize("NFKC", text)  # what was kept apart by a dropped character may compose
 
 
+def unseen_left_out(text: str) -> str:
+    """A text without any character that can't be seen, joiners too: for names of columns, which are no words of a language."""
+    return text if text.isascii() else _invisible.sub("", text)
+
+
 def bare(text: str) -> tuple[str, str]:
     """A `plain` text without the quotes around it and one final mark, and that mark ("" without one); three full stops are one mark.
 

@@ -236,6 +236,15 @@ CHOICES = {
             for q, of, a in (("Who?", WHO, "option3"), ("What?", WHAT, "Option 1"))
         ]
     ),
+    "names from 0": table(
+        [
+            {"question": q, **{f"option{n}": text for n, text in enumerate(of)}, "answer": a}
+            for q, of, a in (("Who?", WHO, "option2"), ("What?", WHAT, "option0"))
+        ]
+    ),
+    "an empty one": lines(
+        [{"question": "Who?", "choices": ["Ann", "", "Cy"], "answer": 2}, {"question": "What?", "choices": WHAT, "answer": 0}]
+    ),
     "bars": table(
         [{"question": "Who?", "options": "|".join(WHO), "answer": "c"}, {"question": "What?", "options": "|".join(WHAT), "answer": "a)"}]
     ),
@@ -319,6 +328,12 @@ def test_tables_with_tabs_keep_every_row_whatever_quotes_they_hold(tmp_path):
         ['"Odd Al" Jansson'],
         ['Al "Odd" Jansson'],
     ]
+
+
+def test_a_quoted_field_of_a_table_with_tabs_may_be_of_any_length(tmp_path):
+    """The csv module's limit of a field is no crash: the row is refused as any other that is too wide."""
+    text = f'question\tanswer\nWho?\t"{"x" * 200_000}\ty"\n'
+    assert problems(tmp_path / "f.tsv", text) == ["f.tsv, row 2: more cells than the 2 columns; write a tab inside a text as a space."]
 
 
 def test_columns_with_two_meanings_are_topics_or_ignored_and_told_once(tmp_path):

@@ -236,7 +236,9 @@ def workflows(
         if content == b"other columns" and not query:
             return replace(found, faults=("It has no column for the answers.",))
         if content == b"new relations" and not (templates or "read=pairs" in query):
-            return replace(found, layout="own", new_relations={"mouth": ["Rhine"]}, faults=("Row 2: 'mouth' brings no templates.",))
+            return replace(
+                found, layout="own", new_relations={"mouth": ["Rhine"]}, faults=("Row 2: 'mouth' is not built in and brings no templates.",)
+            )
         roles = {"question": "ask", "answers": "say"}
         return replace(found, layout="PopQA", roles=roles, facts=13, splits={"train": 9, "dev": 0, "test": 4}, notes=("2 of 13 *end*.",))
 

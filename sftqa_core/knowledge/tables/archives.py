@@ -93,9 +93,9 @@ def preview_files(folder: Path, label: str, name: str, query: str = "") -> Sourc
         return files.preview_own(found[0], name, query)
     first = files.preview_own(next(iter(_splits(found, label))), name, query)
     try:
-        return rows.told(first, load_files(folder, label, name, query))
+        return rows.with_content(first, load_files(folder, label, name, query))
     except FactsError as error:
-        return rows.refused(first, error)
+        return rows.with_faults(first, error)
 
 
 def _splits(found: list[Path], label: str) -> dict[Path, str]:

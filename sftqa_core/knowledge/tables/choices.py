@@ -6,6 +6,7 @@ from typing import Any
 
 from sftqa_core.knowledge.tables import values
 
+_SPACES = re.compile(r"[\s_]+")
 _LETTER = re.compile(r"[A-Ja-j](?:\s*[,;/&+]\s*[A-Ja-j])*")
 _NAMED = re.compile(r"^(?:option|choice|answer)[\s_]*(?=\w\b)", re.IGNORECASE)
 _LABELS = re.compile(r"(?:^|(?<=[;,\s]))\(?[A-J][).:]\s*")
@@ -61,12 +62,12 @@ def options_of(*cells: Any) -> list[tuple[str, str]]:
         if value and all(isinstance(item, Mapping) and "text" in item for item in value):
             return [(str(item.get("label", _LETTERS[n : n + 1].upper())), str(item["text"])) for n, item in enumerate(value)]
         labels = [_LETTERS[n : n + 1].upper() for n in range(len(value))]
-        texts = [str(values.plain(text)) for text in value]
+        texts = [str(values.plain(text)) if values.filled(text) else "" for text in value]
         if all(
             text[: len(label) + 1].upper() in (f"{label})", f"{label}.", f"{label}:") for label, text in zip(labels, texts, strict=True)
         ):
             texts = [text[2:].strip() for text in texts]  # each begins with its own label
-        return [(label, text) for label, text, given in zip(labels, texts, value, strict=True) if values.filled(given)]
+        return list(zip(labels, texts, strict=True))  # with the empty ones: numbers count them
     return []
 
 
@@ -78,20 +79,24 @@ def _cut(text: str) -> list[str]:
     return parts if len(parts) > 1 else []
 
 
-def resolve(answer: Any, given: Sequence[tuple[str, str]], first: int | None) -> str | None:
-    """The option's text that an answer names: by its text, its label, its letter or its number counted from `first`; None for none."""
+def resolve(answer: Any, given: Options, first: int | None, names: Sequence[str] = ()) -> str | None:
+    """The option's text that an answer names: by its text, its column (of `names`, where each option has one), its label, its letter or
+    its number counted from `first`; None for none."""
     said = str(values.plain(answer)).strip()
     if any(text == said for _, text in given):
         return said
+    plain_names = [_SPACES.sub("", name).casefold() for name in names]
+    if (name := _SPACES.sub("", said).casefold()) in plain_names:
+        return given[plain_names.index(name)][1] or None
     letter = _NAMED.sub("", said).strip("().[]: ").casefold()
     for label, text in given:
         if label.casefold() == letter:
-            return text
+            return text or None
     number = _as_number(letter)
-    if number is not None and letter != said:
-        first = 1  # "option 3"
+    if _NAMED.match(said) and not names:
+        first = 1  # "option 3" of a list
     if number is not None and first is not None and 0 <= number - first < len(given):
-        return given[number - first][1]
+        return given[number - first][1] or None
     plain = _LABELLED.sub("", said).casefold()  # "C. Rome" and "C) Rome" are the option Rome
     return next((text for _, text in given if text.strip().casefold() in (said.casefold(), plain)), None)
 

@@ -1,4 +1,4 @@
-"""A user's own facts from a file: CSV, TSV, JSON, JSON Lines or Parquet. What the columns mean is in layouts.py, the readers are listed in
+"""A user's own facts from a file: CSV, TSV, JSON, JSON Lines or Parquet. What the columns mean is in columns.py, the readers are listed in
 `READERS`.
 
 New relations bring their templates in a column or in a file beside this one, `<name>.relations.toml` for `<name>.csv`,
@@ -23,7 +23,7 @@ from sftqa_core.errors import FactsError, SettingsError, first_line
 from sftqa_core.jsonrecord import in_plain_words, listed, shown
 from sftqa_core.knowledge import facts
 from sftqa_core.knowledge.relations import MOST_DOTS, Relation, relations_toml
-from sftqa_core.knowledge.tables import json_files, layouts, spreadsheet, values
+from sftqa_core.knowledge.tables import columns, json_files, layouts, spreadsheet, values
 from sftqa_core.knowledge.tables.rows import MAX_ROWS, Cells, preview, refuse, refuse_many_rows, source_from_cells
 from sftqa_core.records import SourcePreview
 
@@ -40,9 +40,9 @@ _FIXES = {
     ".xlsx": _WORKBOOK,
     ".xls": _WORKBOOK,
     ".ods": _WORKBOOK,
-    ".gz": "Unpack it first.",
-    ".bz2": "Unpack it first.",
-    ".zst": "Unpack it first.",
+    ".gz": _PACKED,
+    ".bz2": _PACKED,
+    ".zst": _PACKED,
 }
 _MARK_NAMES = {",": "a comma", ";": "a semicolon", "|": "a bar"}
 _KINDS = ("BYTE_ARRAY", "BOOLEAN", "INT32", "INT64", "FLOAT", "DOUBLE")
@@ -218,7 +218,7 @@ def _parquet(path: Path, mapping: layouts.Mapped) -> Cells:
         if metadata.num_columns > layouts.MAX_COLUMNS:
             raise FactsError(f"{path.name} has {metadata.num_columns:,} columns, the most is {layouts.MAX_COLUMNS:,}.")
         names = pyarrow.parquet.ParquetFile(path).schema_arrow.names
-        used = layouts.columns_used(names, mapping) or [name for name in names if _holds_texts(metadata, name)]
+        used = columns.columns_used(names, mapping) or [name for name in names if _holds_texts(metadata, name)]
         leaves = [leaf for leaf in range(metadata.num_columns) if metadata.schema.column(leaf).path.split(".")[0] in used]
         _refuse_bombs(path.name, metadata, leaves)
         texts = [metadata.schema.column(leaf).path for leaf in leaves if metadata.schema.column(leaf).physical_type == "BYTE_ARRAY"]

@@ -19,7 +19,7 @@ from typing import Any
 from sftqa_core.errors import FactsError, MissingPackage, first_line
 from sftqa_core.jsonrecord import parse_json, shown
 from sftqa_core.knowledge import facts
-from sftqa_core.knowledge.tables import layouts, rows
+from sftqa_core.knowledge.tables import columns, layouts, rows
 from sftqa_core.records import SourcePreview
 from sftqa_core.workspace import typed_path
 
@@ -158,13 +158,13 @@ def _cells(place: str, loaded: Any, mapping: layouts.Mapped) -> rows.Cells:
     count = sum(len(part) for part in parts.values())
     if count > rows.MAX_ROWS:
         raise FactsError(f"{place} has {count:,} rows, the most is {rows.MAX_ROWS:,}. Save a part of it and use that.")
-    columns = list(dict.fromkeys(column for part in parts.values() for column in part.column_names))
+    names = list(dict.fromkeys(column for part in parts.values() for column in part.column_names))
     by_part = len(parts) > 1 and "split" not in mapping
-    used = layouts.columns_used(columns, mapping) or [name for name in columns if any(_holds_texts(part, name) for part in parts.values())]
+    used = columns.columns_used(names, mapping) or [name for name in names if any(_holds_texts(part, name) for part in parts.values())]
     if by_part:
         used = [name for name in used if name.casefold() != "split"]
-    unread = tuple(name for name in columns if name not in used and not (by_part and name.casefold() == "split")) if used else ()
-    return rows.Cells(place, [*(used or columns), *(["split"] if by_part else [])], _numbered(place, parts, used, by_part), unread=unread)
+    unread = tuple(name for name in names if name not in used and not (by_part and name.casefold() == "split")) if used else ()
+    return rows.Cells(place, [*(used or names), *(["split"] if by_part else [])], _numbered(place, parts, used, by_part), unread=unread)
 
 
 def _holds_texts(part: Any, column: str) -> bool:

@@ -1,4 +1,4 @@
-"""Turns the rows of a file into facts: columns are found by layouts.py, cells read by values.py, every fault told with row and column.
+"""Turns the rows of a file into facts: columns are found by columns.py, cells read by values.py, every fault told with row and column.
 
 A relation whose templates are in a column asks "What is the <relation> of <subject>?" where a row has no question. A new relation
 without templates can be read as question-answer pairs that ask so (`?read=pairs`).
@@ -15,7 +15,7 @@ from sftqa_core.errors import FactsError, SettingsError
 from sftqa_core.jsonrecord import MAX_LISTED, listed, shown
 from sftqa_core.knowledge.facts import FactSource, content_fingerprint, fact_table, summarise, text_fault
 from sftqa_core.knowledge.relations import TEMPLATES, Relation, builtin_relations, fill, generic_relation
-from sftqa_core.knowledge.tables import choices, layouts, oddities, values
+from sftqa_core.knowledge.tables import choices, columns, layouts, oddities, values
 from sftqa_core.knowledge.tables.merging import Merged, Row, asked_key, drawn_split, merge_rows
 from sftqa_core.records import DOMAINS, SPLITS, SourcePreview
 
@@ -32,6 +32,7 @@ _GAP = re.compile(r"\{\}|\[X\]")  # CounterFact's and LAMA's sign for the subjec
 _OBJECT = re.compile(r"\s*\[Y\][\s.?!]*$")
 _BETWEEN = re.compile(r"\s*(?:[,;/&+]|\band\b)\s*")
 _TURNING = re.compile(r"[\u202a-\u202e\u2066-\u2069]")  # marks that turn the reading direction
+NO_TEMPLATES = "is not built in and brings no templates"  # said of a new relation; a page with an editor says it otherwise
 _EXAMPLE = '"{subject} flows into | The mouth of {subject} is in"'
 
 
@@ -54,7 +55,7 @@ class _Reading:
     """The state while rows are read one by one."""
 
     cells: Cells
-    plan: layouts.Plan
+    plan: columns.Plan
     relations: dict[str, Relation]  # what can be used: built-in and brought along
     used: dict[str, Relation] = field(default_factory=dict)
     domains: dict[str, tuple[str, int]] = field(default_factory=dict)  # relation -> stated domain and its row
@@ -71,7 +72,7 @@ def source_from_cells(
     cells: Cells, name: str, brought: Mapping[str, Relation] | None = None, mapping: layouts.Mapped | None = None, read: str = ""
 ) -> FactSource:
     """The fact source in a table. `brought`: relations of the person's own; `mapping`: role -> columns, over the usual names;
-    `read`: `layouts.PAIRS` reads new relations without templates as question-answer pairs.
+    `read`: `layouts.AS_PAIRS` reads new relations without templates as question-answer pairs.
 
     Raises `FactsError` with every problem found (the first 20 are written out).
     """
@@ -121,27 +122,27 @@ def preview(
     Raises `FactsError` only for what is no table at all.
     """
     rows = iter(cells.rows)
-    sample = list(islice(rows, layouts.SAMPLE))
+    sample = list(islice(rows, columns.SAMPLE))
     first = [row for _, row in sample]
     found = SourcePreview(
         source=name,
         columns=tuple(map(str, cells.columns)),
         rows=tuple(tuple(_as_shown(value) for value in row) for row in first[:PREVIEWED]),
-        places=tuple(layouts.nameable(cells.columns, first)),
-        guess=layouts.guess(cells.columns, first),
+        places=tuple(columns.nameable(cells.columns, first)),
+        guess=columns.guess(cells.columns, first),
         ignored=tuple(map(str, cells.unread)),
     )
     unknown: dict[str, list[str]] = {}
     try:
-        plan = layouts.understand(cells.name, cells.columns, mapping, first, read, cells.typed)
+        plan = columns.understand(cells.name, cells.columns, mapping, first, read, cells.typed)
         found = replace(found, layout=plan.layout, roles=plan.roles, ignored=(*plan.ignored, *found.ignored))
         whole = replace(cells, rows=chain(sample, rows))
-        return told(found, source_from_parts([whole], cells.name, name, brought, mapping, read, unknown))
+        return with_content(found, source_from_parts([whole], cells.name, name, brought, mapping, read, unknown))
     except FactsError as error:
-        return refused(replace(found, new_relations=unknown), error)
+        return with_faults(replace(found, new_relations=unknown), error)
 
 
-def told(found: SourcePreview, source: FactSource) -> SourcePreview:
+def with_content(found: SourcePreview, source: FactSource) -> SourcePreview:
     """A preview with what the whole source holds."""
     counts = {split: sum(counts[split] for counts in source.report.relations.values()) for split in SPLITS}
     first = source.facts.head(PREVIEWED)
@@ -151,7 +152,7 @@ def told(found: SourcePreview, source: FactSource) -> SourcePreview:
     )
 
 
-def refused(found: SourcePreview, error: FactsError) -> SourcePreview:
+def with_faults(found: SourcePreview, error: FactsError) -> SourcePreview:
     """A preview with why it can't be used."""
     return replace(found, facts=0, faults=tuple(error.problems))
 
@@ -159,8 +160,8 @@ def refused(found: SourcePreview, error: FactsError) -> SourcePreview:
 def _begun(cells: Cells, relations: dict[str, Relation], mapping: layouts.Mapped, read: str, before: _Reading | None) -> _Reading:
     """The state for a table, going on from the one before it: relations and problems are the source's, not a table's."""
     rows = iter(cells.rows)
-    sample = list(islice(rows, layouts.SAMPLE))
-    plan = layouts.understand(cells.name, cells.columns, mapping, [row for _, row in sample], read, cells.typed)
+    sample = list(islice(rows, columns.SAMPLE))
+    plan = columns.understand(cells.name, cells.columns, mapping, [row for _, row in sample], read, cells.typed)
     whole = replace(cells, rows=chain(sample, rows))
     if before is None:
         return _Reading(whole, plan, relations)
@@ -264,18 +265,19 @@ def _answers(reading: _Reading, number: int, cell: Mapping[str, Any], cells: Seq
     """The row's right answers. What was read in another form than it is written is counted."""
     given = _entries(reading, number, "answers", cell["answers"])
     if "choices" in cell and given:
-        options = choices.options_of(*(place.take(cells) for place in reading.plan.at["choices"]))
-        given = _options_meant(reading, number, given, options)
+        places = reading.plan.at["choices"]
+        options = choices.options_of(*(place.take(cells) for place in places))
+        given = _options_meant(reading, number, given, options, [place.label for place in places] if len(places) > 1 else [])
     texts = [_answer(reading, number, item) for item in given]
     if values.filled(cell.get("aliases")):
         texts += [_answer(reading, number, item) for item in _entries(reading, number, "aliases", cell["aliases"], may_be_empty=True)]
     return list(dict.fromkeys(text for text in texts if text))
 
 
-def _options_meant(reading: _Reading, number: int, given: Sequence[Any], options: choices.Options) -> list[Any]:
+def _options_meant(reading: _Reading, number: int, given: Sequence[Any], options: choices.Options, names: Sequence[str]) -> list[Any]:
     meant = []
     for item in given:
-        text = choices.resolve(item, options, reading.plan.first_option)
+        text = choices.resolve(item, options, reading.plan.first_option, names)
         several = [choices.resolve(part, options, None) for part in _BETWEEN.split(item)] if text is None and isinstance(item, str) else []
         if len(several) > 1 and all(several):
             reading.count("answers name several options; their texts are taken.")
@@ -366,11 +368,11 @@ def _new_relation(reading: _Reading, number: int, name: str, question: str) -> R
     if name not in reading.unknown:
         reading.unknown[name] = []
         file, typed = reading.cells.name, reading.cells.typed or reading.cells.name
-        why = f"{shown(name)} is not built in and brings no templates: add a column 'templates' such as {_EXAMPLE}, or a file "
+        why = f"{shown(name)} {NO_TEMPLATES}: add a column 'templates' such as {_EXAMPLE}, or a file "
         why += (
             f"{file.rpartition('.')[0] or file}.relations.toml beside this one, or read them as question-answer pairs: {typed}?read=pairs"
         )
-        if reading.plan.read == layouts.PAIRS:
+        if reading.plan.read == layouts.AS_PAIRS:
             why = f"{shown(name)} is an id, so no question can be made of it: add a column 'question', or put the relation's name there"
         _fault(reading, number, "relation", why)
     return None
@@ -378,7 +380,7 @@ def _new_relation(reading: _Reading, number: int, name: str, question: str) -> R
 
 def _as_pair(reading: _Reading, name: str) -> bool:
     """Whether rows of this relation are read as question-answer pairs because the person asks for it."""
-    return reading.plan.read == layouts.PAIRS and not reading.plan.pairs and name not in reading.relations and name not in reading.stated
+    return reading.plan.read == layouts.AS_PAIRS and not reading.plan.pairs and name not in reading.relations and name not in reading.stated
 
 
 def _plain_question(relation: str) -> str:

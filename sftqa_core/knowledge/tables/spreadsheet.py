@@ -15,6 +15,7 @@ from itertools import chain, count, islice
 from typing import BinaryIO
 
 from sftqa_core.errors import FactsError
+from sftqa_core.knowledge.spelling import unseen_left_out
 
 MAX_LINE_BYTES = 4_000_000
 _DELIMITERS = "\t,;|"  # of two that cut alike the first
@@ -78,12 +79,8 @@ def csv_table(lines: Iterator[str], name: str) -> tuple[list[str], Iterator[list
     start = list(islice(lines, _LOOKED_AT)) if named else [first, *islice(lines, _LOOKED_AT - 1)]
     delimiter = named[1] if named and not named[1].isalnum() and named[1] not in "\"'" else _delimiter(start)
     lines = chain(start, lines)
-    if delimiter == "\t":
-        rows: Iterator[list[str]] = _tab_rows(lines)
-    else:
-        header_line = next(lines, "")
-        rows = _csv_rows(chain((header_line,), lines), delimiter, name)
-    return [_header_name(column) for column in next(rows, [])], rows, delimiter
+    rows = _tab_rows(lines) if delimiter == "\t" else _csv_rows(lines, delimiter, name)
+    return [unseen_left_out(column).strip() for column in next(rows, [])], rows, delimiter
 
 
 def _csv_rows(lines: Iterator[str], delimiter: str, name: str) -> Iterator[list[str]]:
@@ -118,8 +115,8 @@ def _tab_rows(lines: Iterator[str]) -> Iterator[list[str]]:
     for line in lines:
         text = line.rstrip("\r\n")
         cells = text.split("\t") if text else []
-        if width and len(cells) > width:
-            cells = next(csv.reader([text], delimiter="\t")) if _QUOTED_TAB.search(text) else cells
+        if width and len(cells) > width and _QUOTED_TAB.search(text):
+            cells = _cut_quoted(text, "\t")
         width = width or len(cells)
         yield [_unquoted(cell) for cell in cells]
 
@@ -147,18 +144,15 @@ def _delimiter(lines: list[str]) -> str:
 
 
 def _cut(line: str, mark: str) -> list[str]:
-    if mark == "\t":
-        return line.split(mark)
+    return line.split(mark) if mark == "\t" else _cut_quoted(line, mark)
+
+
+def _cut_quoted(line: str, mark: str) -> list[str]:
+    """A line's cells, in which quotes may stand around a delimiter; where the csv module refuses a field as too long, without."""
     try:
         return next(csv.reader([line], delimiter=mark, skipinitialspace=True), [])
     except csv.Error:
         return line.split(mark)
-
-
-def _header_name(column: str) -> str:
-    """A column's name without blanks and quotes around it, and without characters that can't be seen."""
-    seen = column if column.isascii() else "".join(mark for mark in column if unicodedata.category(mark) != "Cf")
-    return seen.strip()
 
 
 def is_formula(text: str) -> bool:

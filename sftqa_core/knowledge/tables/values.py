@@ -21,7 +21,6 @@ import decimal
 import io
 import re
 import tokenize
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -53,11 +52,6 @@ def filled(cell: Any) -> bool:
     if isinstance(cell, str):
         return bool(cell.strip())
     return cell is not None and bool(cell == cell)  # NaN differs from itself
-
-
-def unseen_left_out(text: str) -> str:
-    """A text without characters that can't be seen: marks of width zero, of byte order, of direction, soft hyphens."""
-    return text if text.isascii() else "".join(character for character in text if unicodedata.category(character) != "Cf")
 
 
 def plain(value: Any) -> Any:
