@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages._ui import background, catalogue_panels, panels, resources, state
-from pages._ui.job_panel import job_panel
+from pages._ui.runs.job_panel import job_panel
 from pages._ui.wording import literal
 
 st.title("Models")

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from pages._ui import resources, study_panels
+from pages._ui import resources
+from pages._ui.studies import study_panels
 from sftqa_core.figures.curves import amount_figure, levels_by_amount_figure
 
 MEAN = "mean over levels"

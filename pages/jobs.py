@@ -3,8 +3,8 @@
 import streamlit as st
 
 from pages._ui import background, panels, state
-from pages._ui.job_panel import job_panel
-from pages._ui.queue_panel import queue_panel
+from pages._ui.runs.job_panel import job_panel
+from pages._ui.runs.queue_panel import queue_panel
 from sftqa_core.jobs import current_executor
 from sftqa_core.records import OVER
 

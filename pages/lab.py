@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from pages._ui import background, forms, panels, resources, state
-from pages._ui.cost_panel import cost_panel
-from pages._ui.job_panel import job_panel
+from pages._ui import background, panels, resources, state
+from pages._ui.runs import forms
+from pages._ui.runs.cost_panel import cost_panel
+from pages._ui.runs.job_panel import job_panel
 from sftqa_core.errors import SftqaError
 from sftqa_core.jobs import current_executor
 from sftqa_core.records import ACTIVE

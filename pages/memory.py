@@ -2,13 +2,14 @@
 
 import streamlit as st
 
-from pages._ui import background, memory_panels, panels, pickers, resources, state
-from pages._ui.alias_panel import alias_button
-from pages._ui.job_panel import job_panel
-from pages._ui.probe_panel import is_second, probe_button
-from pages._ui.relations_panel import missing_templates, templates_button
-from pages._ui.trust_panel import trust_panel
-from pages._ui.upload_panel import upload_button
+from pages._ui import background, panels, pickers, resources, state
+from pages._ui.facts import memory_panels
+from pages._ui.facts.alias_panel import alias_button
+from pages._ui.facts.probe_panel import is_second, probe_button
+from pages._ui.facts.relations_panel import missing_templates, templates_button
+from pages._ui.facts.trust_panel import trust_panel
+from pages._ui.facts.upload_panel import upload_button
+from pages._ui.runs.job_panel import job_panel
 from pages._ui.wording import NOTE_HELP, literal
 from sftqa_core.records import METHODS, TrainSettings
 

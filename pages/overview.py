@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages._ui import panels, resources
-from pages._ui.result_panels import accuracy_charts
+from pages._ui.runs.result_panels import accuracy_charts
 from pages._ui.wording import literal, percent
 from sftqa_core.records import STUDIES
 

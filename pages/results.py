@@ -3,8 +3,9 @@
 import pandas as pd
 import streamlit as st
 
-from pages._ui import background, change_panel, panels, pickers, resources, result_panels
+from pages._ui import background, panels, pickers, resources
 from pages._ui.downloads import csv_button
+from pages._ui.runs import change_panel, result_panels
 
 st.title("Results")
 

@@ -4,8 +4,9 @@ from functools import partial
 
 import streamlit as st
 
-from pages._ui import panels, study_panels
+from pages._ui import panels
 from pages._ui.charts import draw
+from pages._ui.studies import study_panels
 from sftqa_core.figures.level_shift import moves_figure, sankey_figure
 from sftqa_core.records import DOMAIN_NAMES
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages._ui import study_panels
+from pages._ui.studies import study_panels
 from sftqa_core.figures.matrices import matrix_figure
 
 VALUES = {"accuracy": "accuracy", "difference": "difference from the natural mix"}

@@ -4,8 +4,8 @@ from functools import partial
 
 import streamlit as st
 
-from pages._ui import model_panels, study_panels
 from pages._ui.charts import draw
+from pages._ui.studies import model_panels, study_panels
 from sftqa_core.figures.curves import amount_figure
 from sftqa_core.figures.model_comparison import ranks_figure
 

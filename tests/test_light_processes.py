@@ -23,7 +23,7 @@ for page in sorted(Path({str(ROOT / "pages")!r}).glob("*.py")):
 """
 OVERVIEW = """
 from pages._ui import background, panels, resources
-from pages._ui.result_panels import accuracy_charts
+from pages._ui.runs.result_panels import accuracy_charts
 from sftqa_core.figures.levels import accuracy_figure
 from sftqa_core.records import DomainAccuracy, LevelAccuracy
 some = DomainAccuracy((LevelAccuracy("L0", 40, 20, 0.5, 0.4, 0.6),), 0.5, 0.4, 0.6, ("L0",), 0.5, 0.4, 0.6, 40)

@@ -16,7 +16,7 @@ WELL = Preflight("train", (Check("model", "ok", "It is here."),))
 def page() -> None:
     import streamlit as st
 
-    from pages._ui.cost_panel import cost_panel
+    from pages._ui.runs.cost_panel import cost_panel
     from sftqa_core.records import TrainSettings
 
     st.text(f"can start: {cost_panel(TrainSettings('any'))}")

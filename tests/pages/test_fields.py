@@ -7,7 +7,8 @@ import sys
 import pandas as pd
 import pytest
 
-from pages._ui import fields, forms
+from pages._ui import fields
+from pages._ui.runs import forms
 from sftqa_core.jsonrecord import declared
 from sftqa_core.records import TrainSettings
 from sftqa_core.records.schemes import MAX_SEED

@@ -397,7 +397,7 @@ def test_a_runs_settings_are_told_as_a_short_table(explorer):
 
 def test_alias_rows_of_separators_only_are_refused():
     """A row that would be passed over without a word is told instead."""
-    from pages._ui.alias_panel import _check
+    from pages._ui.facts.alias_panel import _check
 
     _check([{"name": "USA", "same_as": ""}, {"name": None, "same_as": None}])
     with pytest.raises(FactsError, match=r"Row 2: ' \| ' holds no name"):

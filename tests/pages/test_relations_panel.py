@@ -159,7 +159,7 @@ def test_the_component_returns_the_relations_that_are_complete(jobs):
     def page():
         import streamlit as st
 
-        from pages._ui.relations_panel import templates_editor
+        from pages._ui.facts.relations_panel import templates_editor
 
         st.session_state["toml"] = templates_editor({"rivers": ["the Rhine"], "lakes": ["Baikal"]}, "atlas-llama", "new")
 

@@ -5,7 +5,7 @@ import streamlit as st
 
 from pages._ui import resources
 from pages._ui.downloads import csv_button
-from pages._ui.result_panels import part_of
+from pages._ui.runs.result_panels import part_of
 from sftqa_core.figures.levels import CHANGES, change_counts, change_table
 
 SHOWN = 2_000  # rows a browser is handed at once; a download has them all

@@ -11,8 +11,8 @@ import streamlit as st
 from pages._ui import background, panels, pickers, resources, state
 from pages._ui.charts import draw
 from pages._ui.downloads import csv_button
-from pages._ui.forms import file_button
-from pages._ui.job_panel import job_panel
+from pages._ui.runs.forms import file_button
+from pages._ui.runs.job_panel import job_panel
 from pages._ui.titles import study_title
 from pages._ui.wording import literal, percent
 from sftqa_core.figures.matrices import matrix_figure

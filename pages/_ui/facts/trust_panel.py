@@ -7,7 +7,7 @@ import streamlit as st
 
 from pages._ui import resources
 from pages._ui.charts import draw
-from pages._ui.probe_panel import second_probe
+from pages._ui.facts.probe_panel import second_probe
 from pages._ui.wording import percent
 from sftqa_core.figures.matrices import budget_figure, confusion_figure
 from sftqa_core.records import METHODS, PAPER, LevelScheme

@@ -6,8 +6,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import resources, study_panels
+from pages._ui import resources
 from pages._ui.charts import draw
+from pages._ui.studies import study_panels
 from pages._ui.wording import literal, percent
 from sftqa_core.figures.model_comparison import planted_figure, shares_figure
 from sftqa_core.records import StudySettings

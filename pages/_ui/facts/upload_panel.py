@@ -5,8 +5,8 @@ from typing import Any
 import streamlit as st
 
 from pages._ui import resources, state
+from pages._ui.facts.relations_panel import templates_editor
 from pages._ui.panels import problem
-from pages._ui.relations_panel import templates_editor
 from pages._ui.wording import literal
 from sftqa_core.errors import SftqaError
 from sftqa_core.knowledge.sources import ENDINGS

@@ -3,10 +3,10 @@
 import streamlit as st
 
 from pages._ui import background, resources, state
-from pages._ui.cost_panel import cost_panel
 from pages._ui.fields import field
-from pages._ui.job_panel import job_panel
 from pages._ui.panels import needs_torch
+from pages._ui.runs.cost_panel import cost_panel
+from pages._ui.runs.job_panel import job_panel
 from pages._ui.wording import span
 from sftqa_core.records import Job, LevelScheme, ProbeSettings, SamplerSettings
 

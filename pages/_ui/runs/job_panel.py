@@ -9,9 +9,10 @@ from typing import Any
 
 import streamlit as st
 
-from pages._ui import background, forms, resources, state
+from pages._ui import background, resources, state
 from pages._ui.charts import draw
 from pages._ui.panels import problem
+from pages._ui.runs import forms
 from pages._ui.titles import changed_words, job_title
 from pages._ui.wording import PHASES, duration, literal, moment, step_of
 from sftqa_core.artifacts import in_words

@@ -1,0 +1,1 @@
+"""Panels about facts: levels, one fact, probes, aliases, templates, uploads."""

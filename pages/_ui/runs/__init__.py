@@ -1,0 +1,1 @@
+"""Panels about runs and jobs: forms, cost, progress, results."""
