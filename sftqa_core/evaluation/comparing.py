@@ -4,10 +4,9 @@
 (the id holds the source's name). Facts that only some of the models were asked are never part of a comparison.
 
 **Which test.** Of two single runs, on the facts as they come (micro): McNemar's exact test (binomial, on the facts that one alone
-answered rightly), with the interval that belongs to it: Clopper and Pearson's for the share of these facts, as a difference of
-accuracies, given how many they are. Everywhere else each fact is averaged over the seeds of its setting first, then facts are drawn anew,
-the same ones for both sides and for the mean over levels within each level (paired bootstrap, METHOD 8.9); the interval and the p-value
-take the bootstrap's standard error. Averages are no counts, so McNemar's test is not for them.
+answered rightly), with the interval that belongs to it (`mcnemar_interval`). Everywhere else each fact is averaged over the seeds of its
+setting first, then facts are drawn anew, the same ones for both sides, and for the mean over levels within each level (paired bootstrap,
+METHOD 8.9); interval and p-value take the bootstrap's standard error. Averages are no counts, so McNemar's test is not for them.
 
 **Which words.** Holm's correction over all comparisons that are made together. An interval is as wide as the level at which Holm's
 procedure tests its comparison, so that it leaves out 0 exactly where the corrected p is below 5%; only then a model is called better or
@@ -125,18 +124,26 @@ def mcnemar_p(only_first: int, only_second: int) -> float:
 
 
 def mcnemar_interval(only_first: int, only_second: int, facts: int, alpha: float = ALPHA) -> tuple[float, float]:
-    """The interval of the difference of two accuracies that leaves out 0 exactly where `mcnemar_p` is below `alpha`.
+    """The interval of the difference of two accuracies that belongs to `mcnemar_p`: it leaves out 0 only where p is below `alpha`.
 
-    Clopper and Pearson's for the first one's share of the discordant facts; (0, 0) where there are none.
+    Clopper and Pearson's interval of the first one's share of the discordant facts takes their number as given; each end is the farther
+    one of that and of Wald's paired interval, which lets the number vary. Where nothing differs see `unseen`.
     """
-    from scipy.stats import beta
+    from scipy.stats import beta, norm
 
     discordant = only_first + only_second
     if not discordant:
-        return 0.0, 0.0
+        return -unseen(facts, alpha), unseen(facts, alpha)
     low = float(beta.ppf(alpha / 2, only_first, only_second + 1)) if only_first else 0.0
     high = float(beta.isf(alpha / 2, only_first + 1, only_second)) if only_second else 1.0
-    return discordant / facts * (2 * low - 1), discordant / facts * (2 * high - 1)
+    value = (only_first - only_second) / facts
+    half = float(norm.isf(alpha / 2)) * math.sqrt(max(0.0, discordant / facts - value**2) / facts)
+    return min(discordant / facts * (2 * low - 1), value - half), max(discordant / facts * (2 * high - 1), value + half)
+
+
+def unseen(facts: int, alpha: float) -> float:
+    """The largest share of facts that can differ, at this level, where none of so many did: about 3 / facts for 5%."""
+    return float(1 - alpha ** (1 / facts))
 
 
 def single_difference(first: np.ndarray, second: np.ndarray) -> Difference:
@@ -175,7 +182,7 @@ class Resamples:
             reach = float(norm.isf(2.0**-differing))
             spread = max(spread, abs(value) / reach) if reach else math.inf
         p = 1.0 if not value or math.isinf(spread) else float(2 * norm.sf(abs(value) / spread)) if spread else 0.0
-        sides = float(apart[apart > 0].sum()), float(-apart[apart < 0].sum())
+        sides = float(apart[apart > 0].sum()), abs(float(apart[apart < 0].sum()))
         least = min(map(len, self.strata))
         return Difference(BOOTSTRAP, len(apart), least, value, p, *sides, differing, spread)
 
@@ -191,7 +198,7 @@ def corrected(differences: Sequence[Difference], alpha: float = ALPHA) -> list[D
         if one.test == MCNEMAR:
             low, high = mcnemar_interval(int(one.only_first), int(one.only_second), one.facts, level)
         else:
-            half = float(norm.isf(level / 2)) * one.spread
+            half = float(norm.isf(level / 2)) * one.spread if one.differing else unseen(one.least, level)
             low, high = max(-1.0, one.value - half), min(1.0, one.value + half)
         verdict = FEW if one.least < LEAST else BETTER if low > 0 else WORSE if high < 0 else OPEN
         told.append(replace(one, low=low, high=high, p_holm=p_holm, verdict=verdict))

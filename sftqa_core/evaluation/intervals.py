@@ -55,7 +55,7 @@ def accuracy_by_level(
 def _domain(table: pd.DataFrame, scheme: LevelScheme) -> DomainAccuracy:
     groups = [table.loc[table["level"] == index, "correct"] for index in range(len(scheme.labels))]
     per_level = tuple(_level(label, len(group), int(group.sum())) for label, group in zip(scheme.labels, groups, strict=True))
-    macro, low, high = _macro(per_level)
+    macro, low, high = macro_of(per_level)
     n, correct = len(table), int(table["correct"].sum())
     natural_low, natural_high = wilson(correct, n) if n else (None, None)
     present = tuple(level.level for level in per_level if level.n)
@@ -69,7 +69,7 @@ def _level(label: str, n: int, correct: int) -> LevelAccuracy:
     return LevelAccuracy(label, n, correct, correct / n, low, high)
 
 
-def _macro(per_level: tuple[LevelAccuracy, ...]) -> tuple[float | None, float | None, float | None]:
+def macro_of(per_level: tuple[LevelAccuracy, ...]) -> tuple[float | None, float | None, float | None]:
     """The mean over levels and its 95% interval; three times None when a level holds no fact (METHOD 8.11).
 
     The interval is put together from the levels' Wilson intervals (MOVER, Zou and Donner 2008): each side's distances
