@@ -67,24 +67,23 @@ def _draw(figure: go.Figure, line: Line, shift: float, colour: str, sign: str, s
         x=[x for x, _ in levels], y=[mean.value for _, mean in levels], mode="lines", line=join, hoverinfo="skip", showlegend=False
     )
     values, lows, highs = ([getattr(mean, name) for _, mean in known] for name in ("value", "low", "high"))
+    signs, texts = style.signs(sign, [mean.n for _, mean in known]), [_hover(line.label, mean) for _, mean in known]
+    marker = {"size": size, "symbol": signs, "color": colour, "line": {"color": colour, "width": 2}}
     figure.add_scatter(
-        name=line.label, x=[x for x, _ in known], y=values, mode="markers", showlegend=False, **style.POINTED,
-        text=[_hover(line.label, mean) for _, mean in known],
-        marker={"size": size, "symbol": style.signs(sign, [mean.n for _, mean in known]), "color": colour, "line": {"color": colour, "width": 2}},
-        error_y=style.error_bars(values, lows, highs, style.rgba(colour, 0.75)),
+        name=line.label, x=[x for x, _ in known], y=values, mode="markers", marker=marker, text=texts, showlegend=False,
+        error_y=style.error_bars(values, lows, highs, style.rgba(colour, 0.75)), **style.POINTED,
     )  # fmt: skip
-    # the legend's own sign: a model whose first level is empty or scarce would have a hollow one there
-    figure.add_scatter(
-        name=line.label, x=[None], y=[None], mode="markers", hoverinfo="skip", marker={"size": 10, "symbol": sign, "color": colour}
-    )
+    # the legend's own sign: a model whose first level is scarce would have a hollow one there
+    marker = {"size": 10, "symbol": sign, "color": colour}
+    figure.add_scatter(name=line.label, x=[None], y=[None], mode="markers", hoverinfo="skip", marker=marker)
 
 
 def _hover(label: str, mean: MeanAccuracy) -> str:
     if mean.value is None or mean.low is None or mean.high is None:
         return ""
     seeds = f"<br>seeds: {', '.join(f'{value:.1%}' for value in mean.per_seed)}" if mean.per_seed else ""
-    words = style.interval_words(mean.value, mean.low, mean.high)
-    return f"<b>{style.plain(label)}, {style.plain(mean.level)}</b><br>{words}<br>{style.counted(mean.n, 'fact')}{seeds}{style.too_few(mean.n)}"
+    words = f"{style.interval_words(mean.value, mean.low, mean.high)}<br>{style.counted(mean.n, 'fact')}"
+    return f"<b>{style.plain(label)}, {style.plain(mean.level)}</b><br>{words}{seeds}{style.too_few(mean.n)}"
 
 
 def _name_places(figure: go.Figure, means: DomainMeans) -> None:
