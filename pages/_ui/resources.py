@@ -1,6 +1,6 @@
 """Cached reads: two-line wrappers over the core's workflows and jobs, imported when first needed.
 
-Apart from background.py, nothing under pages/ calls the core's workflows. Results never change once written, so a key
+Apart from background.py and runs/compare_reads.py, nothing under pages/ calls the core's workflows. Results never change once written, so a key
 that names them is enough; lists and profiles carry `stamp()`, which changes whenever a job ends. Tables are shared
 between sessions (cache_resource), because copying 100,000 rows at every click would be felt: pages never change them.
 """
@@ -130,54 +130,6 @@ def runs(stamp: str) -> list[Any]:
     from sftqa_core import workflows
 
     return list(workflows.runs())
-
-
-@st.cache_resource(show_spinner=False, max_entries=2, ttl=60)
-def run_list(stamp: str) -> Any:
-    """A row a run with its accuracies (workflows/run_lists.py)."""
-    from sftqa_core import workflows
-
-    return workflows.run_list()
-
-
-@st.cache_resource(show_spinner="Comparing…", max_entries=16, ttl=600)
-def compared(names: tuple[str, ...], reference: str | None, pool: bool, against: str | None, stamp: str) -> Any:
-    """Runs and cells beside each other: the comparison, and the facts behind it."""
-    from sftqa_core import workflows
-
-    return workflows.compare(names, reference, pool, against)
-
-
-@st.cache_data(show_spinner="Reading the study…", max_entries=16, ttl=600)
-def cell_names(settings: StudySettings, model: str, stamp: str) -> dict[str, TrainSettings]:
-    """A study's finished cells of one model: name -> settings."""
-    from sftqa_core import workflows
-
-    return workflows.cell_names(settings, model)
-
-
-@st.cache_resource(show_spinner=False, max_entries=64, ttl=600)
-def tested(name: str, stamp: str) -> Any:
-    """A run or cell with all that a comparison reads of it."""
-    from sftqa_core import workflows
-
-    return workflows.tested(name)
-
-
-@st.cache_data(show_spinner=False, max_entries=64, ttl=600)
-def settings_again(name: str, stamp: str) -> TrainSettings:
-    """The settings of the run that makes a run or cell again and keeps its weights."""
-    from sftqa_core import workflows
-
-    return workflows.settings_again(workflows.tested(name))
-
-
-@st.cache_data(show_spinner="Checking what was made again…", max_entries=64, ttl=600)
-def made_again(name: str, stamp: str) -> list[Any]:
-    """Runs of the same settings that keep their weights, newest first, each checked against the stored answers."""
-    from sftqa_core import workflows
-
-    return [workflows.check_again(name, other) for other in workflows.made_again(workflows.tested(name))]
 
 
 @st.cache_data(show_spinner=False, ttl=60)

@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import address, pickers, resources
+from pages._ui import address, pickers
+from pages._ui.runs import compare_reads
 from pages._ui.titles import model_name, source_name
 from pages._ui.wording import moment
 from sftqa_core.jsonrecord import declared
@@ -34,7 +35,7 @@ HEIGHT = 320
 @st.cache_resource(show_spinner="Reading the list of runs…", max_entries=4, ttl=60)
 def shown_runs(stamp: str) -> pd.DataFrame:
     """All runs as the table shows them, newest first, with the column `id`. Shared: the page does not change it."""
-    table = resources.run_list(stamp)
+    table = compare_reads.run_list(stamp)
     methods = declared(TrainSettings)["method"].choices
     names = {name: model_name(name) for name in table["model"].unique()}
     return table.assign(

@@ -1,0 +1,155 @@
+"""The parts of a comparison: what the letters stand for, settings that differ beside what moved, charts, tests in words."""
+
+from collections import Counter
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from pages._ui.charts import draw
+from pages._ui.downloads import csv_button
+from pages._ui.fields import label
+from pages._ui.runs.compare_picks import side_title
+from pages._ui.titles import shown_value
+from pages._ui.wording import literal, percent
+from sftqa_core.figures.overlaid import Line, colour_of, overlaid_figure
+from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.records import DOMAIN_NAMES, Comparison, DomainMeans, MeanAccuracy, PairTest, TrainSettings
+
+SHORT = {"in": "In", "out": "Out"}
+SETTINGS_FIRST = {"model": "Model", "source": "Facts", "n": "n"}
+
+
+def legend(comparison: Comparison) -> None:
+    """Each letter in its colour, and what it stands for."""
+    rows = []
+    for at, run in enumerate(comparison.runs):
+        rows.append({"": run.label, "colour": colour_of(at), "what": side_title(run)})
+    with st.container(gap="small"):
+        for row in rows:
+            st.markdown(f"{_badge(row['colour'], row[''])} {literal(row['what'])}")
+        for base in comparison.bases:
+            st.markdown(f"**{literal(base.label)}**: {literal(base.model)} before tuning")
+
+
+def _badge(colour: str, text: str) -> str:
+    return f"**{text}**"
+
+
+def notes(comparison: Comparison) -> None:
+    """What was asked or judged otherwise, and which facts count."""
+    if not comparison.facts:
+        st.warning("These were asked no fact in common, so their answers can't be compared.", icon=":material/join_inner:")
+    for note in comparison.notes:
+        st.info(literal(note), icon=":material/info:")
+
+
+def settings_table(comparison: Comparison) -> None:
+    """One row a column of the comparison: the settings that differ, then its accuracies; all other settings are equal."""
+    rows = []
+    for at, run in enumerate(comparison.runs):
+        values: dict[str, Any] = {"": run.label}
+        for name, given in comparison.settings.items():
+            values[_setting_name(name)] = _value(name, given[at], run.settings)
+        rows.append(values | _accuracies(run.accuracy))
+    for base in comparison.bases:
+        rows.append({"": base.label, **{_setting_name(name): "" for name in comparison.settings}, **_accuracies(base.accuracy)})
+    table = pd.DataFrame(rows)
+    pinned = {"": st.column_config.TextColumn("", width=60, pinned=True)}
+    st.dataframe(table, hide_index=True, column_config=pinned, height="content")
+    equal = "All settings that change answers are equal. " if len(comparison.runs) > 1 and not comparison.settings else ""
+    seeds = "; pooled seeds: resampled facts" if any(len(run.seeds) > 1 for run in comparison.runs) else ""
+    st.caption(
+        f"{equal}{comparison.facts:,} facts in common. Brackets: 95% intervals (Wilson{seeds}). Levels: base model of {comparison.reference}."
+    )
+
+
+def _setting_name(name: str) -> str:
+    return SETTINGS_FIRST.get(name) or label(TrainSettings, name)
+
+
+def _value(name: str, given: Any, settings: TrainSettings) -> str:
+    if name == "seed":
+        return ", ".join(map(str, given)) if isinstance(given, list) else str(given)
+    if name == "n":
+        return f"{settings.n:,}"
+    value = getattr(settings, name)
+    return "–" if value is None else shown_value(name, value, settings)
+
+
+def _accuracies(domains: dict[str, DomainMeans]) -> dict[str, str]:
+    cells = {}
+    for domain, means in domains.items():
+        if means.micro.n:
+            cells[f"{SHORT[domain]}: mean over levels"] = with_interval(means.macro)
+            cells[f"{SHORT[domain]}: micro"] = with_interval(means.micro)
+    return cells
+
+
+def with_interval(mean: MeanAccuracy) -> str:
+    """38.4% [35.2, 40.0]."""
+    if mean.value is None or mean.low is None or mean.high is None:
+        return "–"
+    return f"{percent(mean.value)} [{mean.low * 100:.1f}, {mean.high * 100:.1f}]"
+
+
+def charts(comparison: Comparison) -> None:
+    """In and out of domain side by side (one above the other where it is narrow)."""
+    domains = [domain for domain in DOMAIN_NAMES if comparison.runs[0].accuracy[domain].micro.n]
+    of = fingerprint([[run.to_dict()["accuracy"] for run in comparison.runs], [base.to_dict() for base in comparison.bases]])
+    for domain, column in zip(domains, st.columns(max(1, len(domains)), gap="large"), strict=True):
+        name = f"{DOMAIN_NAMES[domain].capitalize()} facts"
+        column.markdown(f"**{name}**")
+        lines = [Line(base.label, base.accuracy[domain], base=True) for base in comparison.bases]
+        lines += [Line(run.label, run.accuracy[domain]) for run in comparison.runs]
+        alt = f"Accuracy per memory level of {len(comparison.runs)} runs. {name}."
+        draw(partial(overlaid_figure, lines), key=f"compare-{domain}", alt=alt, place=column, of=(of, domain))
+    st.caption("Bars: 95% intervals. Hollow markers: fewer than 30 facts, too few to tell. Grey squares: the base model.")
+
+
+def tests(comparison: Comparison) -> None:
+    """Every comparison in words, with its numbers."""
+    if len(comparison.runs) < 2:
+        st.caption("Pick a second run, and this says which of the two is better, where that can be told.")
+        return
+    told = Counter(test.verdict for test in comparison.tests)
+    sure = [test for test in comparison.tests if test.verdict in ("better", "worse")]
+    st.markdown(
+        f"**{len(sure)} of {comparison.counted} comparisons tell a difference**"
+        + (f"; {told['cannot tell']} cannot tell." if told["cannot tell"] else ".")
+    )
+    table = pd.DataFrame([_test_row(test) for test in comparison.tests])
+    st.dataframe(table, hide_index=True, height=min(420, 38 + 35 * len(table)), column_config=TEST_COLUMNS)
+    csv_button("Download the tests", table, "comparison-tests", "compare-tests-csv")
+    st.caption(
+        "Words follow the corrected interval alone (Holm, over all comparisons in this table). Single runs, micro average: McNemar's exact "
+        "test. Pooled seeds and means over levels: facts resampled, the same for both. The facts are drawn anew, not the seeds: two single "
+        "runs may differ because of their seeds alone. Compare several seeds of each setting, pooled, before calling a setting better."
+    )
+
+
+TEST_COLUMNS = {
+    "difference": st.column_config.NumberColumn("Difference", format="%+.1f points"),
+    "p": st.column_config.NumberColumn("p", format="%.3g"),
+    "p after Holm": st.column_config.NumberColumn("p after Holm", format="%.3g"),
+    "only first": st.column_config.NumberColumn(
+        "Only first right", format="%.1f", help="Facts that only the first answered correctly; of pooled seeds the sum of its leads"
+    ),
+    "only second": st.column_config.NumberColumn("Only second right", format="%.1f"),
+}
+
+
+def _test_row(test: PairTest) -> dict[str, Any]:
+    words = {
+        "better": f"{test.run} is better than {test.against}",
+        "worse": f"{test.run} is worse than {test.against}",
+        "not tested": f"not tested: {test.why}",
+    }
+    interval = "" if test.low is None or test.high is None else f"{test.low * 100:+.1f} to {test.high * 100:+.1f}"
+    return {
+        "Pair": f"{test.run} against {test.against}", "Facts": f"{DOMAIN_NAMES[test.domain]}, {test.mean}",
+        "Verdict": words.get(test.verdict, test.verdict), "difference": None if test.difference is None else round(test.difference * 100, 1) + 0.0,
+        "Corrected interval": interval, "p": test.p, "p after Holm": test.p_holm, "n": test.facts,
+        "only first": test.only_run, "only second": test.only_against, "Test": test.test,
+    }  # fmt: skip
