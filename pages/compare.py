@@ -25,7 +25,7 @@ with panels.errors_shown():
     compared = compare_reads.compared(tuple(names), reference, pool, against, stamp)
 comparison = compared.comparison
 
-compare_panels.legend(comparison)
+compare_panels.legend(comparison, stamp)
 compare_panels.notes(comparison)
 st.subheader("What differs, and what moved", anchor=False)
 compare_panels.settings_table(comparison)

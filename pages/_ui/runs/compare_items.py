@@ -13,7 +13,7 @@ from pages._ui.wording import literal
 from sftqa_core.records import DOMAIN_NAMES, Comparison
 
 SHOWN = 2_000  # rows a browser is handed at once; a download has them all
-RIGHT, WRONG = "✓", "✗"
+RIGHT, WRONG, SOME = "✓", "✗", "~"  # SOME: of several seeds
 FACT_PAGE = Path(__file__).parents[2] / "fact.py"
 _OPEN = "compare-open"
 
@@ -42,13 +42,10 @@ def _seeds(comparison: Comparison, label: str) -> int:
 
 
 def _marks(correct: pd.Series, texts: pd.Series, seeds: int) -> list[str]:
-    """ "✓ Oslo"; of three seeds "2 of 3: Oslo (2) | Bergen"; the mark alone where no words are kept."""
-    marks = [
-        (RIGHT if share == 1 else WRONG)
-        if seeds == 1
-        else f"{RIGHT if share == 1 else WRONG if share == 0 else '~'} {round(share * seeds)} of {seeds}"
-        for share in correct
-    ]
+    """ "✓ Oslo"; of three seeds "~ 2 of 3 Oslo (2) | Bergen"; without the words where none are kept."""
+    marks = [RIGHT if share == 1 else WRONG if share == 0 else SOME for share in correct]
+    if seeds > 1:
+        marks = [f"{mark} {round(share * seeds)} of {seeds}" for mark, share in zip(marks, correct, strict=True)]
     return [mark if text is None or text != text else f"{mark} {text}" for mark, text in zip(marks, texts, strict=True)]
 
 
@@ -80,7 +77,7 @@ def item_table(compared: Any, of: Hashable) -> None:
         st.caption("Cells of studies keep which answers were right, not their words. Make one again below to see them.")
     fact = st.session_state.get(_OPEN)
     if fact and (compared.items["fact_id"] == fact).any():
-        _open(compared, fact, opens)
+        _open(compared, of, fact, opens)
 
 
 def _filtered(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
@@ -114,24 +111,23 @@ def _columns(comparison: Comparison) -> dict[str, Any]:
     return fixed | runs | bases
 
 
-def _open(compared: Any, fact: str, opens: bool) -> None:
+def _open(compared: Any, of: Hashable, fact: str, opens: bool) -> None:
     """The fact's own page; where there is none, all answers below the table."""
     comparison: Comparison = compared.comparison
-    st.session_state.pop(_OPEN) if opens else None
     row = compared.items[compared.items["fact_id"] == fact].iloc[0]
     if opens:
+        del st.session_state[_OPEN]  # once: coming back must not lead there again
         reference = next(run for run in comparison.runs if run.label == comparison.reference)
         runs = [name for run in comparison.runs for name in run.names if ":" not in name]
         link = {"model": reference.settings.model, "source": reference.settings.source, "fact": fact}
         st.switch_page("pages/fact.py", query_params=link | ({"runs": ",".join(runs)} if runs else {}))
     with st.container(border=True):
         st.markdown(f"**{literal(row['question'])}**")
-        st.caption(literal(f"Correct: {' | '.join(map(str, row['answers']))}" + (f" · level {row['level']}" if row["level"] else "")))
+        level = f" · level {row['level']}" if row["level"] else ""
+        st.caption(literal(f"Correct: {' | '.join(map(str, row['answers']))}{level}"))
+        shown = _shown(of, compared).set_index("fact_id").loc[fact]
         for label in _labels(comparison):
-            (words,) = _marks(
-                pd.Series([row[f"correct {label}"]]), pd.Series([row[f"text {label}"]], dtype=object), _seeds(comparison, label)
-            )
-            st.markdown(f"**{literal(label)}** {literal(words)}")
+            st.markdown(f"**{literal(label)}** {literal(shown[label])}")
 
 
 def _for_file(compared: Any, ids: pd.Series) -> pd.DataFrame:

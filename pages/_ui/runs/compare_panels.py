@@ -13,28 +13,24 @@ from pages._ui.fields import label
 from pages._ui.runs.compare_picks import side_title
 from pages._ui.titles import shown_value
 from pages._ui.wording import literal, percent
-from sftqa_core.figures.overlaid import Line, colour_of, overlaid_figure
+from sftqa_core.figures.overlaid import COLOURS, Line, overlaid_figure
+from sftqa_core.figures.style import GREY
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.records import DOMAIN_NAMES, Comparison, DomainMeans, MeanAccuracy, PairTest, TrainSettings
 
 SHORT = {"in": "In", "out": "Out"}
+SIGNS = ("●", "◆", "▲", "⬟")  # of the charts, as text
 SETTINGS_FIRST = {"model": "Model", "source": "Facts", "n": "n"}
 
 
-def legend(comparison: Comparison) -> None:
-    """Each letter in its colour, and what it stands for."""
-    rows = []
+def legend(comparison: Comparison, stamp: str) -> None:
+    """Each letter with its sign in the charts, and what it stands for."""
+    lines = []
     for at, run in enumerate(comparison.runs):
-        rows.append({"": run.label, "colour": colour_of(at), "what": side_title(run)})
-    with st.container(gap="small"):
-        for row in rows:
-            st.markdown(f"{_badge(row['colour'], row[''])} {literal(row['what'])}")
-        for base in comparison.bases:
-            st.markdown(f"**{literal(base.label)}**: {literal(base.model)} before tuning")
-
-
-def _badge(colour: str, text: str) -> str:
-    return f"**{text}**"
+        sign, colour = SIGNS[at // len(COLOURS) % len(SIGNS)], COLOURS[at % len(COLOURS)]
+        lines.append(f':color[{sign}]{{foreground="{colour}"}} **{run.label}** {literal(side_title(run, stamp))}')
+    lines += [f':color[■]{{foreground="{GREY}"}} **{base.label}** {literal(base.model)} before tuning' for base in comparison.bases]
+    st.markdown("  \n".join(lines))
 
 
 def notes(comparison: Comparison) -> None:
@@ -59,10 +55,9 @@ def settings_table(comparison: Comparison) -> None:
     pinned = {"": st.column_config.TextColumn("", width=60, pinned=True)}
     st.dataframe(table, hide_index=True, column_config=pinned, height="content")
     equal = "All settings that change answers are equal. " if len(comparison.runs) > 1 and not comparison.settings else ""
-    seeds = "; pooled seeds: resampled facts" if any(len(run.seeds) > 1 for run in comparison.runs) else ""
-    st.caption(
-        f"{equal}{comparison.facts:,} facts in common. Brackets: 95% intervals (Wilson{seeds}). Levels: base model of {comparison.reference}."
-    )
+    how = "Wilson; of pooled seeds from resampled facts" if any(len(run.seeds) > 1 for run in comparison.runs) else "Wilson"
+    whose = f"Memory levels are those of {comparison.reference}'s base model."
+    st.caption(f"{equal}{comparison.facts:,} test facts in common. Brackets: 95% intervals ({how}). {whose}")
 
 
 def _setting_name(name: str) -> str:
@@ -113,12 +108,10 @@ def tests(comparison: Comparison) -> None:
     if len(comparison.runs) < 2:
         st.caption("Pick a second run, and this says which of the two is better, where that can be told.")
         return
-    told = Counter(test.verdict for test in comparison.tests)
-    sure = [test for test in comparison.tests if test.verdict in ("better", "worse")]
-    st.markdown(
-        f"**{len(sure)} of {comparison.counted} comparisons tell a difference**"
-        + (f"; {told['cannot tell']} cannot tell." if told["cannot tell"] else ".")
-    )
+    counts = Counter(test.verdict for test in comparison.tests)
+    counted = [f"{counts['better'] + counts['worse']} of {comparison.counted} comparisons tell a difference"]
+    counted += [f"{counts[verdict]} {verdict}" for verdict in ("cannot tell", "too few facts to tell", "not tested") if counts[verdict]]
+    st.markdown(f"**{counted[0]}**{'; '.join(['', *counted[1:]])}.")
     table = pd.DataFrame([_test_row(test) for test in comparison.tests])
     st.dataframe(table, hide_index=True, height=min(420, 38 + 35 * len(table)), column_config=TEST_COLUMNS)
     csv_button("Download the tests", table, "comparison-tests", "compare-tests-csv")
@@ -129,10 +122,9 @@ def tests(comparison: Comparison) -> None:
     )
 
 
+_ONLY = "Facts that only this one answered correctly; of pooled seeds the sum of the shares by which it leads."
 TEST_COLUMNS = {
     "difference": st.column_config.NumberColumn("Difference", format="%+.1f points"),
-    "p": st.column_config.NumberColumn("p", format="%.3g"),
-    "p after Holm": st.column_config.NumberColumn("p after Holm", format="%.3g"),
     "only first": st.column_config.NumberColumn(
         "Only first right", format="%.1f", help="Facts that only the first answered correctly; of pooled seeds the sum of its leads"
     ),
@@ -147,9 +139,14 @@ def _test_row(test: PairTest) -> dict[str, Any]:
         "not tested": f"not tested: {test.why}",
     }
     interval = "" if test.low is None or test.high is None else f"{test.low * 100:+.1f} to {test.high * 100:+.1f}"
+    only = [None if value is None else round(value, 1) for value in (test.only_run, test.only_against)]
     return {
         "Pair": f"{test.run} against {test.against}", "Facts": f"{DOMAIN_NAMES[test.domain]}, {test.mean}",
-        "Verdict": words.get(test.verdict, test.verdict), "difference": None if test.difference is None else round(test.difference * 100, 1) + 0.0,
-        "Corrected interval": interval, "p": test.p, "p after Holm": test.p_holm, "n": test.facts,
-        "only first": test.only_run, "only second": test.only_against, "Test": test.test,
+        "Verdict": words.get(test.verdict, test.verdict), "difference": None if test.difference is None else test.difference * 100,
+        "Corrected interval": interval, "p": _p(test.p), "p after Holm": _p(test.p_holm), "n": test.facts,
+        "only first": only[0], "only second": only[1], "Test": test.test,
     }  # fmt: skip
+
+
+def _p(value: float | None) -> str:
+    return "" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -1,6 +1,7 @@
 """What is compared: runs picked from the table, cells of studies, and how; all of it in the address."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 
 import streamlit as st
@@ -8,10 +9,10 @@ import streamlit as st
 from pages._ui import address, background, panels, pickers
 from pages._ui.runs import compare_reads
 from pages._ui.runs.run_table import run_table, shown_runs
-from pages._ui.titles import run_title, study_title
+from pages._ui.titles import model_name, run_title, source_name, study_title
 from pages._ui.wording import literal
 from sftqa_core.errors import SftqaError
-from sftqa_core.records import ComparedRun, Comparison, StudySettings, TrainSettings
+from sftqa_core.records import ComparedRun, StudySettings, TrainSettings
 
 MOST = 60  # references that an address holds
 EVERY_PAIR = "every-pair"
@@ -129,20 +130,16 @@ def short_titles(names: list[str], stamp: str) -> dict[str, str]:
     return titles
 
 
-def side_title(run: ComparedRun) -> str:
+def side_title(run: ComparedRun, stamp: str) -> str:
     """One column of the comparison in a line."""
-    settings = run.settings
+    settings, several = run.settings, len(run.seeds) > 1
+    seeds = f"seeds {', '.join(map(str, run.seeds))}" if several else f"seed {settings.seed}"
     if any(":" in name for name in run.names):
-        seeds = f"seeds {', '.join(map(str, run.seeds))}" if len(run.seeds) > 1 else f"seed {settings.seed}"
-        return f"{settings.model} · {cell_words(settings, seed=False)} · {seeds} · cell of {run.names[0].partition(':')[0]}"
-    title = run_title(
-        SimpleNamespace(
-            settings=settings, model=settings.model, source=settings.source, n=settings.n, method=settings.method, seed=settings.seed,
-            created=run.created, shipped=False,
-        )
-    )  # fmt: skip
-    return f"{title} · seeds {', '.join(map(str, run.seeds))}" if len(run.seeds) > 1 else title
-
-
-def label_titles(comparison: Comparison) -> dict[str, str]:
-    return {run.label: side_title(run) for run in comparison.runs}
+        study = run.names[0].partition(":")[0]
+        start = f"{model_name(settings.model)} · {source_name(settings.source)} · {cell_words(settings, seed=False)}"
+        return f"{start} · {seeds} · cell of {study}"
+    shipped = bool(shown_runs(stamp).set_index("id")["shipped"].get(run.names[0], False))
+    one = replace(settings, seed=0) if several else settings  # whose seed would stand for all
+    same = {name: getattr(settings, name) for name in ("model", "source", "n", "method", "seed")}
+    title = run_title(SimpleNamespace(**same, settings=one, created=run.created, shipped=shipped))
+    return f"{title} · {seeds}" if several else title

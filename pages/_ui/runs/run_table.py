@@ -26,7 +26,7 @@ COLUMNS = {
     "levels": st.column_config.TextColumn("Levels", width="small", help="Memory levels of the examples; empty: any"),
     "method": st.column_config.TextColumn("Method", width="small"),
     "seed": st.column_config.NumberColumn("Seed", width="small"),
-    **{name: st.column_config.NumberColumn(title, format="percent", width="small", help=text) for name, (title, text) in _ACCURACY.items()},
+    **{name: st.column_config.NumberColumn(title, format="%.1f%%", width="small", help=text) for name, (title, text) in _ACCURACY.items()},
     "created": st.column_config.TextColumn("When"),
 }
 HEIGHT = 320
@@ -39,6 +39,7 @@ def shown_runs(stamp: str) -> pd.DataFrame:
     methods = declared(TrainSettings)["method"].choices
     names = {name: model_name(name) for name in table["model"].unique()}
     return table.assign(
+        **{name: table[name] * 100 for name in _ACCURACY},
         model=table["model"].map(names),
         source=table["source"].map(source_name),
         method=table["method"].map(lambda method: methods.get(method, method)),
