@@ -21,7 +21,7 @@ if not names:
     st.stop()
 
 with panels.errors_shown():
-    reference, pool, against = compare_picks.options(names, compare_picks.short_titles(names, stamp))
+    reference, pool, against = compare_picks.options(names, stamp)
     compared = compare_reads.compared(tuple(names), reference, pool, against, stamp)
 comparison = compared.comparison
 

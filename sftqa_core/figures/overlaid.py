@@ -15,6 +15,7 @@ from sftqa_core.records import DomainMeans, MeanAccuracy
 COLOURS = ("#3f76bf", "#d9772b", "#2a9470", "#b455a8", "#b3941b", "#d1495b", "#1d9a9c", "#7d6bd6")
 SIGNS = ("circle", "diamond", "triangle-up", "pentagon")
 _WIDTH = 0.64  # of a level's place that markers take
+_SHORT = 5  # signs of a level's label that stand beside others on a phone
 _GAP = 0.4  # between levels and means
 
 
@@ -88,8 +89,12 @@ def _hover(label: str, mean: MeanAccuracy) -> str:
 
 def _name_places(figure: go.Figure, means: DomainMeans) -> None:
     places = _places(means)
-    names = [f"<b>{style.plain(mean.level)}</b><br>n = {mean.n:,}" for _, mean in places[:-2]]
-    names += [f"<b>{first}</b><br>{second}" for first, second in (("mean", "over levels"), ("micro", "average"))]
-    figure.update_xaxes(tickvals=[place for place, _ in places], ticktext=names, range=[-0.55, places[-1][0] + 0.55], showgrid=False)
+    names = [f"<b>{style.plain(mean.level)}</b><br>{mean.n:,}" for _, mean in places[:-2]] + [
+        f"<b>{name}</b><br>" for name in ("mean", "micro")
+    ]
+    angle = 0 if max(len(mean.level) for mean in means.per_level) <= _SHORT else None  # side by side on a phone, too
+    figure.update_xaxes(
+        tickvals=[place for place, _ in places], ticktext=names, tickangle=angle, range=[-0.55, places[-1][0] + 0.55], showgrid=False
+    )
     border = (places[-3][0] + places[-2][0]) / 2 if len(places) > 2 else 0
     figure.add_vline(x=border, line={"width": 1, "dash": "dot", "color": style.GRID})

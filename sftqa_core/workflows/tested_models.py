@@ -7,6 +7,7 @@ comma, so several of them are one value of an address.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from sftqa_core.errors import NotFound
+from sftqa_core.errors import NotFound, SftqaError
 from sftqa_core.knowledge import aliases, matching
 from sftqa_core.records import StudySettings, TrainSettings
 from sftqa_core.studies.cells import canonical
@@ -94,6 +95,16 @@ def tested_models(names: Sequence[str]) -> list[Tested]:
     return [_cell(name, read) if is_cell(name) else _run(name) for name in names]
 
 
+def known_settings(names: Sequence[str]) -> dict[str, TrainSettings]:
+    """Settings of those of these names that are here; reads no answers, and each study once."""
+    known: dict[str, TrainSettings] = {}
+    read: dict[tuple[str, str], _ModelCells] = {}
+    for name in names:
+        with contextlib.suppress(SftqaError):  # a study whose model is gone, too: it can't be compared
+            known[name] = _find_cell(name, read)[1] if is_cell(name) else runs.read_run(name).settings
+    return known
+
+
 # ---- runs ----
 def _run(name: str) -> Tested:
     run = runs.read_run(name)
@@ -145,6 +156,12 @@ def _model_cells(study: StudySettings, model: str) -> _ModelCells:
 
 
 def _cell(name: str, read: dict[tuple[str, str], _ModelCells]) -> Tested:
+    cells, _ = _find_cell(name, read)
+    return _tested_cell(name, cells)
+
+
+def _find_cell(name: str, read: dict[tuple[str, str], _ModelCells]) -> tuple[_ModelCells, TrainSettings]:
+    """The part of the study that a cell belongs to, and its settings. Raises `NotFound`, `ModelUnavailable`."""
     head, _, rest = name.partition(CELL)
     known = {study.name: study.settings for study in studies()}
     if head not in known:
@@ -159,7 +176,7 @@ def _cell(name: str, read: dict[tuple[str, str], _ModelCells]) -> Tested:
     if name not in cells.runs:
         near = difflib.get_close_matches(name, cells.runs, _NEAR, 0.3) or list(cells.runs)[:_NEAR]
         raise NotFound(f"The study has no finished cell {name[:120]!r}. Cells that come near: {', '.join(near) or 'none is finished'}.")
-    return _tested_cell(name, cells)
+    return cells, cells.runs[name]
 
 
 def _tested_cell(name: str, cells: _ModelCells) -> Tested:

@@ -82,8 +82,9 @@ def item_table(compared: Any, of: Hashable) -> None:
 
 def _filtered(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
     first, second, third, fourth = st.columns([3, 2, 2, 3], vertical_alignment="bottom")
-    kinds = {"differ": "disagreements", "all": "all facts"} if len(comparison.runs) > 1 else {"all": "all facts"}
-    show = pickers.linked_choice("Show", list(kinds), "show", kinds.__getitem__, place=first)
+    kinds, show = {"differ": "disagreements", "all": "all facts"}, "all"
+    if len(comparison.runs) > 1:
+        show = pickers.linked_choice("Show", list(kinds), "show", kinds.__getitem__, place=first)
     domains = {"both": "both domains", **DOMAIN_NAMES}
     with second:
         domain = pickers.linked("Domain", list(domains), "facts", domains.__getitem__)

@@ -17,6 +17,7 @@ from sftqa_core.figures.overlaid import COLOURS, Line, overlaid_figure
 from sftqa_core.figures.style import GREY
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.records import DOMAIN_NAMES, Comparison, DomainMeans, MeanAccuracy, PairTest, TrainSettings
+from sftqa_core.records.comparison import UNTESTED
 
 SHORT = {"in": "In", "out": "Out"}
 SIGNS = ("●", "◆", "▲", "⬟")  # of the charts, as text
@@ -100,7 +101,10 @@ def charts(comparison: Comparison) -> None:
         lines += [Line(run.label, run.accuracy[domain]) for run in comparison.runs]
         alt = f"Accuracy per memory level of {len(comparison.runs)} runs. {name}."
         draw(partial(overlaid_figure, lines), key=f"compare-{domain}", alt=alt, place=column, of=(of, domain))
-    st.caption("Bars: 95% intervals. Hollow markers: fewer than 30 facts, too few to tell. Grey squares: the base model.")
+    st.caption(
+        "Bars: 95% intervals. Hollow markers: fewer than 30 facts, too few to tell. Grey squares: the base model. Under each level: its "
+        "facts. At the right: the mean over levels and the micro average."
+    )
 
 
 def tests(comparison: Comparison) -> None:
@@ -112,9 +116,15 @@ def tests(comparison: Comparison) -> None:
     counted = [f"{counts['better'] + counts['worse']} of {comparison.counted} comparisons tell a difference"]
     counted += [f"{counts[verdict]} {verdict}" for verdict in ("cannot tell", "too few facts to tell", "not tested") if counts[verdict]]
     st.markdown(f"**{counted[0]}**{'; '.join(['', *counted[1:]])}.")
-    table = pd.DataFrame([_test_row(test) for test in comparison.tests])
+    untested: dict[str, list[str]] = {}
+    for test in comparison.tests:
+        if test.verdict == UNTESTED:
+            untested.setdefault(f"{DOMAIN_NAMES[test.domain]}, {test.mean}: {test.why}", []).append(f"{test.run} against {test.against}")
+    table = pd.DataFrame([_test_row(test) for test in comparison.tests if test.verdict != UNTESTED])
     st.dataframe(table, hide_index=True, height=min(420, 38 + 35 * len(table)), column_config=TEST_COLUMNS)
     csv_button("Download the tests", table, "comparison-tests", "compare-tests-csv")
+    for why, pairs in untested.items():
+        st.caption(literal(f"Not tested, {why} ({'; '.join(pairs)})."))
     st.caption(
         "Words follow the corrected interval alone (Holm, over all comparisons in this table). Single runs, micro average: McNemar's exact "
         "test. Pooled seeds and means over levels: facts resampled, the same for both. The facts are drawn anew, not the seeds: two single "
@@ -136,15 +146,14 @@ def _test_row(test: PairTest) -> dict[str, Any]:
     words = {
         "better": f"{test.run} is better than {test.against}",
         "worse": f"{test.run} is worse than {test.against}",
-        "not tested": f"not tested: {test.why}",
+        "cannot tell": f"cannot tell {test.run} from {test.against}",
     }
     interval = "" if test.low is None or test.high is None else f"{test.low * 100:+.1f} to {test.high * 100:+.1f}"
-    only = [None if value is None else round(value, 1) for value in (test.only_run, test.only_against)]
+    only = [round(value or 0.0, 1) for value in (test.only_run, test.only_against)]
     return {
-        "Pair": f"{test.run} against {test.against}", "Facts": f"{DOMAIN_NAMES[test.domain]}, {test.mean}",
-        "Verdict": words.get(test.verdict, test.verdict), "difference": None if test.difference is None else test.difference * 100,
-        "Corrected interval": interval, "p": _p(test.p), "p after Holm": _p(test.p_holm), "n": test.facts,
-        "only first": only[0], "only second": only[1], "Test": test.test,
+        "Verdict": words.get(test.verdict, f"{test.run}, {test.against}: {test.verdict}"),
+        "Facts": f"{DOMAIN_NAMES[test.domain]}, {test.mean}", "difference": (test.difference or 0.0) * 100, "Corrected interval": interval,
+        "p": _p(test.p), "p after Holm": _p(test.p_holm), "n": test.facts, "only first": only[0], "only second": only[1], "Test": test.test,
     }  # fmt: skip
 
 

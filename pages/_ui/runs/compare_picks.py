@@ -1,6 +1,5 @@
 """What is compared: runs picked from the table, cells of studies, and how; all of it in the address."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,6 +11,7 @@ from pages._ui.runs.run_table import run_table, shown_runs
 from pages._ui.titles import model_name, run_title, source_name, study_title
 from pages._ui.wording import literal
 from sftqa_core.errors import SftqaError
+from sftqa_core.jsonrecord import declared
 from sftqa_core.records import ComparedRun, StudySettings, TrainSettings
 
 MOST = 60  # references that an address holds
@@ -21,31 +21,20 @@ EVERY_PAIR = "every-pair"
 def picked_names(stamp: str) -> list[str]:
     """The runs and cells that the address names, each once; those that are not here are left out, and the page says so."""
     asked = list(dict.fromkeys(name for name in (address.value("runs") or "").split(",") if name))
-    known = set(shown_runs(stamp)["id"])
-    here, missing = [], []
-    for name in asked[:MOST]:
-        (here if name in known or _is_here(name, stamp) else missing).append(name)
-    for name in missing[:3]:
+    known = compare_reads.known_settings(tuple(asked[:MOST]), stamp)
+    for name in [name for name in asked[:MOST] if name not in known][:3]:
         st.warning(f"There is no run or cell '{literal(name[:120])}' here; it is left out.", icon=":material/link_off:")
     if len(asked) > MOST:
         st.warning(f"A link names at most {MOST} runs; the first {MOST} are shown.", icon=":material/link_off:")
-    return here
-
-
-def _is_here(name: str, stamp: str) -> bool:
-    try:
-        compare_reads.tested(name, stamp)
-    except SftqaError:
-        return False
-    return True
+    return [name for name in asked if name in known]
 
 
 def pick_runs(stamp: str, names: list[str]) -> None:
     """The table of runs, and cells of studies; open until there are two to compare."""
-    with st.expander(
-        "Pick runs" if len(names) < 2 else f"Picked: {len(names)}. Add or remove", expanded=len(names) < 2, icon=":material/checklist:"
-    ):
-        st.caption("Click rows to pick runs; click the head of a column to sort.")
+    open_first = st.session_state.setdefault("compare-picking", len(names) < 2)  # and stays so while somebody picks
+    with st.expander("Pick runs", expanded=open_first, key="compare-picker", icon=":material/checklist:"):
+        picked = f"{len(names)} picked. " if names else ""
+        st.caption(f"{picked}Click rows to pick runs; click the head of a column to sort.")
         run_table(stamp, names, most=MOST)
         with st.container(horizontal=True, vertical_alignment="center"):
             _add_cells(stamp, names)
@@ -55,7 +44,9 @@ def pick_runs(stamp: str, names: list[str]) -> None:
 def _add_cells(stamp: str, names: list[str]) -> None:
     """Cells of a study: one run of the study each, of which right and wrong are kept."""
     known = {study.name: study for study in background.studies()}
-    with st.popover("Cells of a study", icon=":material/grid_view:"):
+    with st.popover("Cells of a study", icon=":material/grid_view:", key="compare-cells", on_change="rerun") as box:
+        if not box.open:
+            return
         if not known:
             st.caption("No study has been started yet.")
             return
@@ -100,33 +91,40 @@ def cell_words(run: TrainSettings, seed: bool = True) -> str:
     return f"{words}, seed {run.seed}" if seed else words
 
 
-def options(names: list[str], titles: Mapping[str, str]) -> tuple[str, bool, str | None]:
-    """Whose levels, whether seeds are pooled, and what is compared with what."""
+def options(names: list[str], stamp: str) -> tuple[str, bool, str | None]:
+    """Whose levels, whether seeds are pooled, and what is compared with what; asked only where it makes a difference."""
+    titles = short_titles(names, stamp)
+    ways = {(run.model, run.scheme) for run in compare_reads.known_settings(tuple(names), stamp).values()}
+    reference, against, pool = names[0], EVERY_PAIR, False
+    if len(names) < 2:
+        return reference, pool, None
     first, second, third = st.columns([2, 2, 1], vertical_alignment="bottom")
-    with first:
+    if len(ways) > 1:
         about = "Facts are sorted into the memory levels of this run's base model, under its level scheme."
-        reference = pickers.linked("Levels of", names, "reference", titles.__getitem__, help=about)
-    with second:
+        with first:
+            reference = pickers.linked("Levels of", names, "reference", titles.__getitem__, help=about)
+    if len(names) > 2:
         about = "Fewer comparisons need less correction: each with one is more likely to tell a difference than every pair."
         words = {EVERY_PAIR: "every pair", **{name: f"each with {title}" for name, title in titles.items()}}
-        against = pickers.linked("Tests of", list(words), "against", words.__getitem__, help=about)
-    with third:
-        about = "Seeds of one setting become one column: each fact's mean over its seeds."
-        pool = pickers.linked_toggle("Pool seeds", "pool", help=about)
+        with second if len(ways) > 1 else first:
+            against = pickers.linked("Tests of", list(words), "against", words.__getitem__, help=about)
+    about = "Seeds of one setting become one column: each fact's mean over its seeds."
+    pool = pickers.linked_toggle("Pool seeds", "pool", third if len(ways) > 1 else second if len(names) > 2 else first, help=about)
     return reference, pool, None if against == EVERY_PAIR else against
 
 
 def short_titles(names: list[str], stamp: str) -> dict[str, str]:
     """What runs and cells are called before they have letters."""
-    table = shown_runs(stamp).set_index("id")
+    table, known = shown_runs(stamp).set_index("id"), compare_reads.known_settings(tuple(names), stamp)
     titles = {}
     for name in names:
+        run = known[name]
         if name in table.index:
-            row = table.loc[name]
-            titles[name] = f"{row['model']} · n = {row['n']:,} · {row['method']} · seed {row['seed']} · {row['created']}"
+            when = table.loc[name, "created"]
+            method = declared(TrainSettings)["method"].choices[run.method]
+            titles[name] = f"{model_name(run.model)} · n = {run.n:,} · {method} · seed {run.seed} · {when}"
         else:
-            run = compare_reads.tested(name, stamp).settings
-            titles[name] = f"{run.model} · {cell_words(run)} · cell of {name.partition(':')[0]}"
+            titles[name] = f"{model_name(run.model)} · {cell_words(run)} · cell of {name.partition(':')[0]}"
     return titles
 
 

@@ -31,12 +31,12 @@ def cell_names(settings: StudySettings, model: str, stamp: str) -> dict[str, Tra
     return workflows.cell_names(settings, model)
 
 
-@st.cache_resource(show_spinner=False, max_entries=64, ttl=600)
-def tested(name: str, stamp: str) -> Any:
-    """A run or cell with all that a comparison reads of it."""
+@st.cache_data(show_spinner="Reading the study…", max_entries=64, ttl=600)
+def known_settings(names: tuple[str, ...], stamp: str) -> dict[str, TrainSettings]:
+    """Settings of those of these runs and cells that are here."""
     from sftqa_core import workflows
 
-    return workflows.tested(name)
+    return workflows.known_settings(names)
 
 
 @st.cache_data(show_spinner=False, max_entries=64, ttl=600)

@@ -16,7 +16,9 @@ def remake_panel(comparison: Comparison, stamp: str) -> None:
     lacking = [name for run in comparison.runs if not (run.weights and run.words) and run.settings.n for name in run.names]
     if not lacking:
         return
-    with st.expander("Weights and words that were not kept", icon=":material/replay:", expanded="make" in st.query_params):
+    with st.expander("Weights and words that were not kept", icon=":material/replay:", key="remake", on_change="rerun") as box:
+        if not box.open:  # the forecast, and the check of what was made again, take a moment
+            return
         st.caption(
             "These can be made again from their settings: a background run that keeps weights and words. When it has finished, its answers "
             "are checked against the stored ones, fact by fact."
