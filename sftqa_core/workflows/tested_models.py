@@ -59,7 +59,7 @@ class Tested:
     def setting(self) -> tuple[Any, ...]:
         """Equal for seeds of one setting, and for a model that was made again."""
         run = canonical(self.settings)
-        return (replace(run, seed=0), self.base_model, self.source, self.aliases, self.matching)
+        return (replace(run, seed=0), self.base_model, self.source, self.aliases, self.rule)
 
     @property
     def base_model(self) -> tuple[Any, ...]:

@@ -135,10 +135,9 @@ def tests(comparison: Comparison) -> None:
 _ONLY = "Facts that only this one answered correctly; of pooled seeds the sum of the shares by which it leads."
 TEST_COLUMNS = {
     "difference": st.column_config.NumberColumn("Difference", format="%+.1f points"),
-    "only first": st.column_config.NumberColumn(
-        "Only first right", format="%.1f", help="Facts that only the first answered correctly; of pooled seeds the sum of its leads"
-    ),
-    "only second": st.column_config.NumberColumn("Only second right", format="%.1f"),
+    "n": st.column_config.NumberColumn("n", format="localized", help="Test facts in common"),
+    "only first": st.column_config.NumberColumn("Only the first right", help=_ONLY),
+    "only second": st.column_config.NumberColumn("Only the second right", help=_ONLY),
 }
 
 

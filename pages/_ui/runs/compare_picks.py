@@ -34,7 +34,7 @@ def pick_runs(stamp: str, names: list[str]) -> None:
     open_first = st.session_state.setdefault("compare-picking", len(names) < 2)  # and stays so while somebody picks
     with st.expander("Pick runs", expanded=open_first, key="compare-picker", icon=":material/checklist:"):
         picked = f"{len(names)} picked. " if names else ""
-        st.caption(f"{picked}Click rows to pick runs; click the head of a column to sort.")
+        st.caption(f"{picked}Tick the runs to compare; click the head of a column to sort.")
         run_table(stamp, names, most=MOST)
         with st.container(horizontal=True, vertical_alignment="center"):
             _add_cells(stamp, names)
