@@ -11,7 +11,7 @@ from sftqa_core.evaluation.perplexity import Perplexity, perplexity_of
 from sftqa_core.evaluation.predictions import encode_questions, few_shot_predictions, predict
 from sftqa_core.memory.probing import probe_facts
 from sftqa_core.models import devices, quantising
-from sftqa_core.models.catalogue import origin
+from sftqa_core.models.catalogue import made_from, origin
 from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import PretrainSettings, StudySettings, TrainSettings
@@ -90,7 +90,7 @@ class StudyRuns:
         """Text of the kind that the model was pre-trained on, which it did not read; empty for models not made here."""
         from sftqa_core.knowledge import corpus, sources
 
-        details = self.loaded.card.details
+        details = made_from(self.loaded.card).details
         if details.get("kind") != "model":
             return []
         recipe = PretrainSettings.from_dict(details["settings"])
