@@ -8,7 +8,7 @@ import sys
 import streamlit as st
 from starlette.middleware import Middleware
 
-from pages._ui import entrance
+from pages._ui import address, entrance
 from sftqa_core.records import STUDIES
 from sftqa_core.server.middleware import Guard
 
@@ -41,4 +41,5 @@ else:  # one run for one person's session
     }
     page = st.navigation({**PAGES, **entrance.let_in()}, position="top")
     st.set_page_config(page_title=f"{page.title} · SFT-QA Explorer", page_icon=ICON, layout="wide")
-    page.run()
+    with address.of_page(page.url_path):
+        page.run()

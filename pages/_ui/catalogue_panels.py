@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import background, resources, state
+from pages._ui import address, background, resources, state
 from pages._ui.wording import in_badge, literal
 from sftqa_core.errors import SftqaError
 from sftqa_core.jsonrecord import fingerprint
@@ -103,8 +103,8 @@ def offers_table(offers: Sequence[Any], device: str) -> Any:
     )
     ticked = [row for row in picked.selection.rows if row < len(offers)]
     if ticked:
-        st.query_params["model"] = names[ticked[0]]
-    wanted = st.query_params.get("model")
+        address.put(model=names[ticked[0]])
+    wanted = address.value("model")
     return next((offer for offer in offers if offer.card.name == wanted), None)
 
 
@@ -160,7 +160,7 @@ def _name_base(name: str) -> None:
     except SftqaError as error:
         state.keep_problem(str(error))
     else:
-        st.query_params["model"] = card.name
+        address.put(model=card.name)
         state.toast_later(f"The base model of {literal(name)} was set.")
 
 
@@ -214,7 +214,7 @@ def _add() -> None:
     except SftqaError as error:
         state.keep_problem(str(error))
     else:
-        st.query_params["model"] = card.name
+        address.put(model=card.name)
         st.session_state.update({"models-where": "all", "models-family": [], "models-fits": ""})  # else it might not be seen
         state.toast_later(f"{literal(card.name)} was added to the list.")
         if note:
@@ -230,5 +230,5 @@ def _remove(name: str) -> None:
     except SftqaError as error:
         state.keep_problem(str(error))
     else:
-        st.query_params.pop("model", None)
+        address.put(model=None)
         state.toast_later(f"{literal(name)} was removed from the list.")

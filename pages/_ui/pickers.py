@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages._ui import resources
+from pages._ui import address, resources
 from pages._ui.titles import model_name, run_title, source_name
 from pages._ui.wording import literal
 from sftqa_core import records
@@ -25,35 +25,79 @@ DOMAIN_CHOICES = {"all": "both domains", **records.DOMAIN_NAMES}
 
 
 def linked(
-    label: str, options: Sequence[str], key: str, names: Callable[[str], str] = str, keep: bool = True, first: str = "", **more: Any
+    label: str, options: Sequence[str], key: str, names: Callable[[str], str] = str, first: str = "", explicit: bool = False, **more: Any
 ) -> str:
-    """A select box tied to the address's parameter `key`; what is picked holds on other pages too unless `keep` is off.
+    """A select box tied to the address's parameter `key`. What is in the address and is no option is dropped, and the page says so.
 
-    A value in the address that is no option is dropped, and the page says so; `first` tells what the first option is.
+    `first` tells what the first option, the default, is; with `explicit` the address names it too: it may be another one tomorrow.
     """
-    widget, wanted = f"pick-{key}", st.query_params.get(key)
-    if wanted in options:
-        st.session_state[widget] = wanted
-    elif st.session_state.get(widget) not in options:
-        st.session_state[widget] = options[0]
+    wanted = address.value(key)
+    shown = wanted if wanted in options else options[0]
     if wanted is not None and wanted not in options:
-        del st.query_params[key]
-        instead = (first if st.session_state[widget] == options[0] else "") or names(st.session_state[widget])
-        st.warning(f"There is no {label.lower()} '{literal(wanted[:80])}' here; showing {literal(instead)}.", icon=":material/link_off:")
-    elif st.session_state[widget] not in (wanted, options[0]):
-        st.query_params[key] = st.session_state[widget]  # picked on another page: this page's address says it too
+        instead = (first if shown == options[0] else "") or names(shown)
+        _dropped(key, f"There is no {label.lower()} '{literal(wanted[:80])}' here; showing {literal(instead)}.")
+    if explicit:
+        address.settle_on(key, shown)
+    widget = f"pick-{key}"
+    st.session_state[widget] = shown
+    change = (widget, key, None if explicit else options[0])
+    return st.selectbox(label, options, format_func=names, key=widget, on_change=_remember, args=change, **more)
 
-    def remember() -> None:
-        st.query_params[key] = st.session_state[widget]
 
-    kept = "session" if keep else None
-    return st.selectbox(label, options, format_func=names, key=widget, on_change=remember, persist_state=kept, **more)
+def linked_choice(label: str, options: Sequence[str], key: str, names: Callable[[str], str] = str, place: Any = st, **more: Any) -> str:
+    """Options side by side, the first is the default; else like `linked`. `place`: a column, or where the script stands."""
+    wanted = address.value(key)
+    if wanted is not None and wanted not in options:
+        _dropped(key, f"There is no {label.lower()} '{literal(wanted[:80])}' here; showing {literal(names(options[0]))}.")
+        wanted = None
+    widget = f"pick-{key}"
+    st.session_state[widget] = wanted or options[0]
+    change = (widget, key, options[0])
+    return place.segmented_control(label, options, format_func=names, required=True, key=widget, on_change=_remember, args=change, **more)
+
+
+def linked_many(label: str, options: Sequence[str], key: str, names: Callable[[str], str] = str, place: Any = st, **more: Any) -> list[str]:
+    """Any number of options, none by default; the address has them separated by commas, those that are none are left out."""
+    named = [name for name in (address.value(key) or "").split(",") if name]
+    if wrong := [name for name in named if name not in options]:
+        _dropped(key, f"There is no {label.lower()} '{literal(wrong[0][:80])}' here.", ",".join(name for name in named if name in options))
+    widget = f"pick-{key}"
+    st.session_state[widget] = [name for name in dict.fromkeys(named) if name in options]
+    return place.multiselect(label, options, format_func=names, key=widget, on_change=_remember, args=(widget, key, None), **more)
+
+
+def linked_text(label: str, key: str, place: Any = st, **more: Any) -> str:
+    """A line of text; one that is too long for an address is used and not linked."""
+    widget = f"pick-{key}"
+    if (wanted := address.value(key)) is not None or len(st.session_state.get(widget) or "") <= address.LONGEST:
+        st.session_state[widget] = (wanted or "")[: address.LONGEST]
+    return place.text_input(label, key=widget, on_change=_remember, args=(widget, key, None), **more).strip()
+
+
+def linked_toggle(label: str, key: str, place: Any = st, **more: Any) -> bool:
+    """A switch that is off by default."""
+    widget = f"pick-{key}"
+    st.session_state[widget] = address.value(key) == "1" and not more.get("disabled")
+    return place.toggle(label, key=widget, on_change=_remember, args=(widget, key, None), **more)
+
+
+def _remember(widget: str, key: str, default: str | None) -> None:
+    """Write what a widget holds into the address."""
+    held = st.session_state[widget]
+    text = ",".join(held) if isinstance(held, list) else "1" if held is True else held or ""
+    address.put(**{key: None if text == default or len(text) > address.LONGEST else text})
+
+
+def _dropped(key: str, why: str, rest: str = "") -> None:
+    address.put(**{key: rest})
+    st.warning(why, icon=":material/link_off:")
 
 
 def typed(label: str, options: Sequence[str], key: str, help_text: str, names: Callable[[str], str] = str) -> str:
     """Like `linked`, but the person may also type something that is not in the list, and a link may hold it."""
-    others = [value for value in (st.session_state.get(f"pick-{key}"), st.query_params.get(key)) if value and value not in options]
-    return linked(label, [*options, *dict.fromkeys(others)], key, names, accept_new_options=True, help=help_text)
+    wanted = address.value(key)
+    other = [wanted] if wanted and wanted not in options else []
+    return linked(label, [*options, *other], key, names, explicit=True, accept_new_options=True, help=help_text)
 
 
 def pick_model() -> str:
@@ -99,7 +143,7 @@ def _run_names(stamp: str) -> dict[str, str]:
 def pick_run(stamp: str) -> str:
     """The id of one of `resources.runs(stamp)`, the newest first."""
     names = _run_names(stamp)
-    return linked("Run", list(names), "run", names.__getitem__, keep=False, first="the newest")
+    return linked("Run", list(names), "run", names.__getitem__, first="the newest", explicit=True)
 
 
 def pick_scheme(first: Any, second: Any) -> records.LevelScheme:
@@ -128,39 +172,39 @@ def _pick_levels() -> str:
 
 def _own_cutoffs() -> records.LevelScheme:
     """Cut-offs in a popover; they hold on other pages, and a link carries them."""
-    _begin_cutoffs()
-    kept: dict[str, Any] = {"persist_state": "session"}
+    cutoffs = _linked_cutoffs()
+    st.session_state["cut-levels"] = len(cutoffs) + 1
     with st.popover("Cut-offs", icon=":material/tune:", width="stretch"):
         st.caption("Changing the cut-offs needs no new probe.")
-        levels = int(st.number_input("Levels", 2, MOST_CUTOFFS + 1, key="cut-levels", **kept))
-        cuts = []
-        for at in range(levels - 1):
-            if f"cut-{at}" not in st.session_state:
-                st.session_state[f"cut-{at}"] = round((1 + cuts[-1]) / 2, 2)
-            cuts.append(round(float(st.number_input(f"L{at}: R up to", 0.0, 0.99, step=0.05, key=f"cut-{at}", **kept)), 2))
-    scheme = records.with_cutoffs(cuts)
-    st.query_params["cut"] = scheme.written_cutoffs
-    return scheme
+        st.number_input("Levels", 2, MOST_CUTOFFS + 1, key="cut-levels", on_change=_change_cutoffs)
+        for at, cut in enumerate(cutoffs):
+            st.session_state[f"cut-{at}"] = cut
+            st.number_input(f"L{at}: R up to", 0.0, 0.99, step=0.05, key=f"cut-{at}", on_change=_change_cutoffs)
+    return records.with_cutoffs(cutoffs)
 
 
-def _begin_cutoffs() -> None:
-    """Fill in what the address says, once a visit; else the paper's."""
-    if "cut-levels" in st.session_state:
-        return
-    cutoffs, wanted = records.PAPER.cutoffs, st.query_params.get("cut")
-    if wanted is not None:
-        try:
-            cutoffs = records.with_cutoffs(records.read_cutoffs(wanted)).cutoffs
-        except SettingsError as error:
-            st.warning(f"{literal(str(error))} Showing the paper's.", icon=":material/link_off:")
-    st.session_state["cut-levels"] = len(cutoffs) + 1
-    st.session_state.update({f"cut-{at}": cut for at, cut in enumerate(cutoffs)})
+def _linked_cutoffs() -> tuple[float, ...]:
+    """What the address says, in any order that a person is about to change; the paper's where it says nothing that can be used."""
+    wanted = address.value("cut")
+    try:
+        cutoffs = records.read_cutoffs(wanted or records.PAPER.written_cutoffs)
+        if 1 <= len(cutoffs) <= MOST_CUTOFFS and all(0 <= cut < 1 for cut in cutoffs):
+            return cutoffs
+        records.with_cutoffs(cutoffs)  # says what is wrong
+    except SettingsError as error:
+        _dropped("cut", f"{literal(str(error))} Showing the paper's.")
+    return records.PAPER.cutoffs
 
 
-def filled_scheme(scheme: records.LevelScheme) -> dict[str, Any]:
-    """What the picker has to hold for these levels; for a scheme that it does not know, the paper's."""
-    if not scheme.by_statements or scheme.cutoffs == records.PAPER.cutoffs:
-        return {"pick-levels": next((name for name, known in records.SCHEMES.items() if known == scheme), "paper")}
-    if len(scheme.cutoffs) > MOST_CUTOFFS:
-        return {"pick-levels": "paper"}
-    return {"pick-levels": "cutoffs", "cut-levels": len(scheme.labels), **{f"cut-{at}": cut for at, cut in enumerate(scheme.cutoffs)}}
+def _change_cutoffs() -> None:
+    cuts: list[float] = []
+    for at in range(int(st.session_state["cut-levels"]) - 1):
+        cuts.append(round(float(st.session_state.get(f"cut-{at}", (1 + (cuts[-1] if cuts else 0)) / 2)), 2))
+    address.put(cut=",".join(f"{cut:g}" for cut in cuts))
+
+
+def bring_scheme(scheme: records.LevelScheme) -> None:
+    """Let the next page's picker hold these levels; for a scheme that it does not know, the paper's."""
+    own = scheme.by_statements and scheme.cutoffs != records.PAPER.cutoffs and len(scheme.cutoffs) <= MOST_CUTOFFS
+    named = next((name for name, known in records.SCHEMES.items() if known == scheme), "paper")
+    address.bring(levels="cutoffs" if own else named, cut=scheme.written_cutoffs if own else None)

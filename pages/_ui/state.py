@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages._ui import background
+from pages._ui import address, background
 from pages._ui.wording import literal
 from sftqa_core.errors import SftqaError
 from sftqa_core.jobs import current_executor
@@ -17,7 +17,7 @@ _MOST_WAITING = 2  # queued jobs shown on a page other than Jobs
 
 def watch(job_id: str) -> None:
     """Show this job's panel from now on."""
-    st.query_params["job"] = job_id
+    address.put(job=job_id)
 
 
 def start(submit: Callable[..., Job], *arguments: Any) -> None:
@@ -36,10 +36,10 @@ def watched_jobs(kind: str, fits: Callable[[Job], bool] = lambda job: True) -> l
     if "woken" not in st.session_state:  # a queue whose worker died resumes when somebody opens a page
         current_executor().wake()
         st.session_state["woken"] = True
-    wanted = st.query_params.get("job")
+    wanted = address.value("job")
     looked_at = None if wanted is None else background.job(wanted)
     if wanted is not None and looked_at is None:
-        del st.query_params["job"]
+        address.put(job=None)
         st.warning(f"There is no job '{literal(wanted[:80])}' here.", icon=":material/link_off:")
     active = [job for job in reversed(current_executor().jobs(kind=kind, states=ACTIVE)) if fits(job)]
     others = {job.id for job in [job for job in active if job.state == "queued" and job.id != wanted][_MOST_WAITING:]}

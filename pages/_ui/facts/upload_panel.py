@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages._ui import resources, state
+from pages._ui import address, resources, state
 from pages._ui.facts.relations_panel import templates_editor
 from pages._ui.panels import problem
 from pages._ui.wording import literal
@@ -167,8 +167,7 @@ def _use(name: str, content: bytes, query: str, templates: str) -> None:
     except SftqaError as error:
         state.keep_problem(str(error))
         return
-    st.query_params["source"] = st.session_state["pick-source"] = source
-    st.query_params["split"] = st.session_state["pick-split"] = "all"  # a small file may have no test facts at all
+    address.put(source=source, split="all")  # a small file may have no test facts at all
     state.toast_later(_counts(source))
     _show(False)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages._ui import pickers, resources
+from pages._ui import address, pickers, resources
 from pages._ui.fields import KEPT, by_label, field, filled, label, other_fields
 from pages._ui.titles import PROMPT_NAMES, prompt_kind
 from sftqa_core.errors import SettingsError, SftqaError
@@ -64,8 +64,6 @@ def fill_in(settings: TrainSettings) -> None:
     size = "all" if settings.n == TrainSettings.ALL else settings.n if settings.n in ONE_SIZE else "other"
     rate, prompt = settings.learning_rate, settings.prompt
     special = {
-        "pick-model": settings.model,
-        "pick-source": settings.source,
         "lab-kind": "train",
         "lab-size": size,
         "lab-levels": list(settings.levels or ()),
@@ -77,7 +75,9 @@ def fill_in(settings: TrainSettings) -> None:
     if prompt_kind(prompt) == "own":
         special |= {"lab-prompt": prompt.prompt, "lab-answer": prompt.answer, "lab-own-chat": prompt.chat}
     drawn = {key: value for key, value in filled(settings, "lab").items() if key not in ("lab-n", "lab-prompt")}
-    st.session_state.update(drawn | special | pickers.filled_scheme(settings.scheme))
+    st.session_state.update(drawn | special)
+    pickers.bring_scheme(settings.scheme)
+    address.bring(model=settings.model, source=settings.source)
     if size == "other":
         st.session_state["lab-n"] = settings.n
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import background, panels, pickers, resources, state
+from pages._ui import address, background, panels, pickers, resources, state
 from pages._ui.charts import draw
 from pages._ui.downloads import csv_button
 from pages._ui.runs.forms import file_button
@@ -48,7 +48,7 @@ def study_head(kind: str, caption: str) -> tuple[StudySettings, StudyReport, dic
             panels.empty("No study of this kind has been started yet.", "pages/lab.py", "Start one in the Lab")
             st.stop()
         titles = {name: study_title(study.settings) + (" · shipped" if study.shipped else "") for name, study in known.items()}
-        name = pickers.linked("Study", list(known), "study", titles.__getitem__, keep=False, first="the newest")
+        name = pickers.linked("Study", list(known), "study", titles.__getitem__, first="the newest", explicit=True)
         settings = known[name].settings
         jobs = state.watched_jobs("study", lambda job: job.settings == settings.to_dict())
         active = [job for job in jobs if job.state in background.ACTIVE]
@@ -189,8 +189,8 @@ def _bar(settings: StudySettings, report: StudyReport, active: bool) -> None:
 
 def _start(settings: StudySettings) -> None:
     with panels.errors_shown():
-        state.watch(background.submit("study", settings, background.expected_s(settings)).id)
-    st.query_params["study"] = resources.study_name(settings)
+        job = background.submit("study", settings, background.expected_s(settings))
+    address.put(job=job.id, study=resources.study_name(settings))
     st.rerun()
 
 
