@@ -243,6 +243,18 @@ def study_of(text: str) -> StudySettings:
     return workflows.study_of(text)
 
 
+def run_yaml(settings: TrainSettings) -> str:
+    from sftqa_core import workflows
+
+    return workflows.run_yaml(settings)
+
+
+def run_of(text: str) -> TrainSettings:
+    from sftqa_core import workflows
+
+    return workflows.run_of(text)
+
+
 MOST_UPLOADED = "200 MB"
 
 

@@ -230,7 +230,7 @@ def base_card(card: ModelCard, workspace: Workspace | None = None) -> ModelCard 
             f"Put the base model's folder or hub id into {Path(card.path) / ADAPTER_CONFIG}."
         )
     base, revision = _base_named(card, name, said, workspace), config.get("revision")
-    if said is None and isinstance(revision, str) and revision and base.kind == "hub" and base.revision != revision:  # others have none
+    if said is None and isinstance(revision, str) and revision and base.kind == "hub":  # others have none
         hub = hub_name(name) if kept else None
         name = str(replace(hub, revision=revision) if hub else HubName(without_revision(name), revision))
         base = find_model(name, workspace)

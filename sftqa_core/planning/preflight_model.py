@@ -180,10 +180,9 @@ def chat_check(looked: Looked, trains: bool, chat_prompt: bool) -> Check:
     if template is None:
         when = looked.later.replace("the model", "it")
         return Check("chat", "unknown", f"Whether it is a base or a chat model is unknown {when}.")
-    name, origin = looked.name, "hub"
-    if looked.card is not None:
-        first = catalogue.made_from(looked.card)
-        name, origin = first.name, first.kind
+    name, origin = looked.name, looked.card.kind if looked.card is not None else "hub"
+    if looked.card is not None and (kept := tuned.tuned_from(looked.card)) is not None:
+        name, origin = kept.root, kept.root_kind or "folder"
     kind = lists.kind_of_model(name, template, looked.config, origin)
     if chat_prompt and not template:
         return Check("chat", "problem", "The prompt is the model's chat template, but it has none.", plain)

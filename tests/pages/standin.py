@@ -31,6 +31,7 @@ from sftqa_core.records import (
     SourcePreview,
     TrainSettings,
 )
+from sftqa_core.studies import config
 from sftqa_core.workflows.reading import Trust
 
 RELATIONS = {"P17": "in", "P19": "in", "P36": "in", "P106": "out", "P26": "out"}
@@ -260,6 +261,8 @@ def workflows(
     module.trust = trust
     module.run_part = lambda run_id, part: summary(30)
     module.run_rule = lambda run_id: ""
+    module.run_yaml, module.run_of = config.run_yaml, config.run_of
+    module.study_yaml, module.study_of = config.study_yaml, config.study_of
     module.why_no_chat = lambda model: "" if model == "stand-in-chat" else f"{model} has no chat template."
     module.prompt_preview = lambda model, form: ("<|user|>" + form.prompt, form.answer) if form.chat else (form.prompt, form.answer)
     module.add_upload, module.preview_upload, module.smaller_footprint = add_upload, preview_upload, smaller_footprint
