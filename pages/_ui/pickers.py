@@ -102,14 +102,14 @@ def typed(label: str, options: Sequence[str], key: str, help_text: str, names: C
 
 def pick_model() -> str:
     """A model's name: one that is on this machine, or a folder or hub id that the person types."""
-    cards = resources.models()
+    known = resources.model_names()
     return typed(
         "Model",
-        [card.name for card in cards],
+        list(known),
         "model",
         "Pick one, or type a local folder, a GGUF file or a hub id (no pickled weights, no remote code). The Models page lists what is "
         "available.",
-        model_name,
+        lambda model: known.get(model) or model_name(model),
     )
 
 

@@ -45,11 +45,43 @@ def example() -> tuple[RunSummary, TrainSettings] | None:
     return RunSummary.from_dict(summary), TrainSettings.from_dict(settings)
 
 
-@st.cache_data(ttl=60, show_spinner=False)
 def models() -> list[ModelCard]:
+    """Every model on this machine, what runs have kept under what it was tuned from. Shared: pages do not change it."""
+    return list(_models(_kept_runs()).values())
+
+
+def model_card(name: str) -> ModelCard | None:
+    """The listed model of that name; None for one that is not listed."""
+    return _models(_kept_runs()).get(name)
+
+
+@st.cache_resource(ttl=60, show_spinner=False, max_entries=2)
+def _models(runs: int) -> dict[str, ModelCard]:
     from sftqa_core import workflows
 
-    return workflows.models()
+    return {card.name: card for card in workflows.models()}
+
+
+def model_names() -> dict[str, str]:
+    """What people call each listed model."""
+    return _model_names(_kept_runs())
+
+
+@st.cache_resource(ttl=60, show_spinner=False, max_entries=2)
+def _model_names(runs: int) -> dict[str, str]:
+    from pages._ui.model_names import names_of
+
+    return names_of(list(_models(runs).values()))
+
+
+def _kept_runs() -> int:
+    """Changes when a run is stored or removed: what it kept is a model."""
+    from sftqa_core.workspace import Workspace
+
+    try:
+        return Workspace.current().runs.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 @st.cache_data(ttl=30, show_spinner=False)  # what is free changes
@@ -58,7 +90,8 @@ def offered(device: str, stamp: str) -> Any:
     the pickers' lists, too."""
     from sftqa_core import workflows
 
-    models.clear()
+    _models.clear()
+    _model_names.clear()
     return workflows.offered_models(device)
 
 
@@ -67,7 +100,8 @@ def add_model(name: str, base: str = "") -> tuple[ModelCard, str]:
     from sftqa_core import workflows
 
     added = workflows.add_model(name, base)
-    models.clear()
+    _models.clear()
+    _model_names.clear()
     offered.clear()
     return added
 
@@ -77,7 +111,8 @@ def remove_model(name: str) -> str:
     from sftqa_core import workflows
 
     note = workflows.remove_model(name)
-    models.clear()
+    _models.clear()
+    _model_names.clear()
     offered.clear()
     return note
 
@@ -306,9 +341,17 @@ def split_counts(source: str) -> dict[str, int]:
 
 def own_source(model: str) -> str | None:
     """The facts that a model was pre-trained on, where the program made it; None for other models."""
-    card = next((card for card in models() if card.name == model), None)
+    card = model_card(tuned_from(model) or model)
     made_from = card.details.get("source") if card else None
     return made_from.get("name") if isinstance(made_from, dict) else None
+
+
+def tuned_from(model: str, once: bool = False) -> str:
+    """What a listed model was tuned from here: with `once` as its run's settings name it, else the model with which its chain of runs
+    begins. Empty for other models."""
+    card = model_card(model)
+    kept = card.details.get("tuned") if card else None
+    return str(kept["base" if once else "root"]) if isinstance(kept, dict) else ""
 
 
 def alias_rows() -> list[dict[str, str]]:
@@ -339,7 +382,7 @@ def default_learning_rate(method: str, model: str) -> float:
 def is_chat_model(model: str) -> bool:
     from sftqa_core.models.lists import kind_of_model
 
-    return kind_of_model(model) == "chat"
+    return kind_of_model(tuned_from(model) or model) == "chat"
 
 
 @st.cache_data(ttl=60, show_spinner=False)
@@ -364,7 +407,7 @@ def why_not_here(model: str) -> str:
     from sftqa_core.models.catalogue import find_model
 
     try:
-        card = next((card for card in models() if card.name == model), None) or find_model(model)
+        card = model_card(model) or find_model(model)
     except SftqaError as error:
         return str(error)
     return "" if card.available else f"{model} is not on this machine yet. Download it first; then templates can be tried with it."

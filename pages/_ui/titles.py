@@ -6,9 +6,11 @@ from typing import Any
 
 from pages._ui import resources
 from pages._ui.fields import label
+from pages._ui.model_names import plain_name
 from pages._ui.wording import moment
 from sftqa_core.errors import SftqaError
 from sftqa_core.jsonrecord import Setting, declared, has_effect
+from sftqa_core.models.tuned import is_tuned_name
 from sftqa_core.records import (
     PROMPTS,
     SCHEMES,
@@ -144,7 +146,14 @@ def run_title(run: Any) -> str:
         more = differences(settings, but="method")
     when = "shipped example" if run.shipped else moment(run.created)
     return " · ".join(
-        [model_name(run.model, getattr(run, "quantisation", "")), source_name(run.source), f"n = {run.n}", method, *more, when]
+        [
+            model_name(run.model, None if is_tuned_name(run.model) else getattr(run, "quantisation", "")),
+            source_name(run.source),
+            f"n = {run.n}",
+            method,
+            *more,
+            when,
+        ]
     )
 
 
@@ -190,13 +199,13 @@ def _counted_names(models: Sequence[str]) -> str:
 
 
 def model_name(model: str, quantisation: str | None = None) -> str:
-    """A model as people call it: of a GGUF file its name, not where it is kept, and its quantisation (None: that of the listed model)."""
+    """A model as people call it: of a GGUF file its name, not where it is kept, and its quantisation (None: that of the listed model); of
+    what a run kept what it was tuned from, how and when."""
     if quantisation is None:
-        quantisation = next((card.quantisation for card in resources.models() if card.name == model), "")
-    path = Path(model)
-    name = path.name if path.is_absolute() and (quantisation or path.suffix.lower() == ".gguf") else model
-    word = quantisation.partition(",")[0]
-    return name if word.lower() in name.lower() else f"{name} ({word})"
+        if (named := resources.model_names().get(model)) is not None:
+            return named
+        quantisation = ""
+    return plain_name(model, quantisation)
 
 
 def source_name(source: str) -> str:

@@ -320,13 +320,23 @@ def file_button(settings: StudySettings) -> None:
 
 
 def _models() -> tuple[str, ...]:
-    names = [card.name for card in resources.models()]
+    known = resources.model_names()
+    names = list(known)
     linked = linked_value(StudySettings, "study", "models")
     kept = names[:1] if linked is ... else list(dict.fromkeys(linked))
     st.session_state["study-models"] = kept
     options = [*names, *(name for name in kept if name not in names)]
     change: dict[str, Any] = {"on_change": _remember_study, "args": ("models",)}
-    return tuple(st.multiselect("Models", options, format_func=model_name, key="study-models", accept_new_options=True, **change))
+    return tuple(
+        st.multiselect(
+            "Models",
+            options,
+            format_func=lambda name: known.get(name) or model_name(name),
+            key="study-models",
+            accept_new_options=True,
+            **change,
+        )
+    )
 
 
 def _remember_study(name: str) -> None:
