@@ -3,9 +3,10 @@
 import streamlit as st
 
 from pages._ui import background, panels, pickers, resources, state
-from pages._ui.runs import file_panel, forms, twin
+from pages._ui.runs import file_panel, forms, sweep_panel, twin
 from pages._ui.runs.cost_panel import cost_panel
 from pages._ui.runs.job_panel import job_panel
+from pages._ui.runs.preset_panel import preset_button
 from sftqa_core.errors import SftqaError
 from sftqa_core.jobs import current_executor
 from sftqa_core.records import ACTIVE
@@ -19,6 +20,8 @@ with panels.errors_shown():
 
 KINDS = {"train": "One run", "study": "A study"}
 kind = pickers.linked_choice("What", list(KINDS), forms.WHAT, KINDS.__getitem__, label_visibility="collapsed")
+if kind == "train":
+    preset_button()
 changes = st.container()
 left, right = st.columns([3, 2], gap="large")
 settings, wrong = None, ""
@@ -27,6 +30,8 @@ with left:
         settings = file_panel.from_file(kind) or (forms.train_form() if kind == "train" else forms.study_form())
     except SftqaError as error:
         wrong = str(error)
+    if kind == "train":
+        sweep_panel.sweep_button(settings)
 
 if kind == "train":
     with changes:
@@ -54,4 +59,5 @@ with right:
         st.caption("A run with these settings is already in progress. Change something to queue another one.")
     for job in watched:
         job_panel(job, "lab")
+    watched += sweep_panel.sweep_jobs() if kind == "train" else []
     state.queued_elsewhere(watched)

@@ -21,6 +21,8 @@ from sftqa_core.records import (
     SourcePreview,
     StudyReport,
     StudySettings,
+    SweepReport,
+    SweepSettings,
     TrainSettings,
 )
 
@@ -213,14 +215,14 @@ def run_part(run_id: str, part: str) -> RunSummary:
 
 
 @st.cache_data(show_spinner=False, ttl=60, max_entries=64)
-def forecast(settings: TrainSettings | ProbeSettings | StudySettings, stamp: str) -> Any:
+def forecast(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings, stamp: str) -> Any:
     from sftqa_core import workflows
 
     return workflows.forecast(settings)
 
 
 @st.cache_data(show_spinner=False, ttl=60, max_entries=64)
-def preflight(settings: TrainSettings | ProbeSettings | StudySettings, stamp: str, _cost: Any) -> Preflight:
+def preflight(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings, stamp: str, _cost: Any) -> Preflight:
     """What would stop this work; the forecast is known already and no part of the key."""
     from sftqa_core import workflows
 
@@ -243,6 +245,22 @@ def study_report(settings: StudySettings, stamp: str) -> tuple[StudyReport, Tabl
 
     report = workflows.study_report(settings)
     return report, Tables((name, pd.DataFrame(rows)) for name, rows in report.tables.items())
+
+
+@st.cache_data(show_spinner=False, ttl=600, max_entries=16)
+def sweep_report(settings: SweepSettings, stamp: str) -> SweepReport:
+    """What is known of a sweep."""
+    from sftqa_core import workflows
+
+    return workflows.sweep_report(settings)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def preset(name: str, model: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What a paper's preset states for a model, and what it leaves at its default."""
+    from sftqa_core import workflows
+
+    return workflows.preset(name, model)
 
 
 def more_seeds(settings: StudySettings) -> StudySettings:

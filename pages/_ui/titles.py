@@ -22,6 +22,7 @@ from sftqa_core.records import (
     ProbeSettings,
     PromptFormat,
     StudySettings,
+    SweepSettings,
     TrainSettings,
 )
 from sftqa_core.records.schemes import SCHEME_NAMES
@@ -32,6 +33,7 @@ JOB_SETTINGS = {
     "probe": ProbeSettings,
     "pretrain": PretrainSettings,
     "study": StudySettings,
+    "sweep": SweepSettings,
     "complete": CompleteSettings,
 }
 _ALWAYS_SAID = (
@@ -168,6 +170,12 @@ def job_title(job: Job) -> str:
         return f"Probe {model_name(str(s.get('model')))} on {source_name(str(s.get('source')))} ({split}){more}"
     if job.kind == "study":
         return _study_words(s) + more
+    if job.kind == "sweep":
+        run = s.get("run") if isinstance(s.get("run"), dict) else {}
+        n = "all" if run.get("n") == TrainSettings.ALL else run.get("n")
+        return (
+            f"Sweep learning rates of {model_name(str(run.get('model')))} with {n} examples of {source_name(str(run.get('source')))}{more}"
+        )
     if job.kind == "pretrain":
         return f"Pre-train {s.get('name')} on {source_name(str(s.get('source')))}{more}"
     if job.kind == "fetch":
@@ -216,7 +224,8 @@ def source_name(source: str) -> str:
 
 def _differing_words(job: Job) -> str:
     try:
-        words = differences(JOB_SETTINGS[job.kind].from_dict(job.settings))
+        settings = JOB_SETTINGS[job.kind].from_dict(job.settings)
+        words = differences(settings.run, but="shots") if isinstance(settings, SweepSettings) else differences(settings)
     except (KeyError, SftqaError):  # a kind or a setting of another version: the title leaves them out
         return ""
     return "".join(f" · {word}" for word in words)

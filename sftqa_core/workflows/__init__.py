@@ -20,6 +20,7 @@ from sftqa_core.workflows.reading import (
     download,
     facts,
     own_relations,
+    preset,
     preview,
     preview_upload,
     prompt_preview,
@@ -36,4 +37,4 @@ from sftqa_core.workflows.reading import (
 )
 from sftqa_core.workflows.study_reports import KnownStudy, more_seeds, published, studies, study, study_name, study_report
 from sftqa_core.workflows.upkeep import unreadable_results
-from sftqa_core.workflows.work import complete, export, fetch, preload, pretrain, probe, run_job, select, train
+from sftqa_core.workflows.work import complete, export, fetch, preload, pretrain, probe, run_job, select, sweep, sweep_report, train

@@ -71,10 +71,10 @@ def lab_address(settings: TrainSettings, twin: str = "") -> dict[str, str]:
     return {key: text for key, text in linked.items() if text}
 
 
-def fill_in(settings: TrainSettings, twin: str = "") -> None:
-    """A button's callback on the Lab: everything as these settings say."""
+def fill_in(settings: TrainSettings, twin: str = "", preset: str | None = None) -> None:
+    """A button's callback on the Lab: everything as these settings say. `preset`: the one that they are."""
     before = dict.fromkeys((*(key for key in st.query_params if key.startswith("lab.")), "twin", "levels", "cut", WHAT))
-    address.put(**{**before, **lab_address(settings, twin)})
+    address.put(**{**before, **lab_address(settings, twin), "preset": preset})
 
 
 def is_default_rate(settings: TrainSettings) -> bool:
