@@ -6,6 +6,7 @@ import streamlit as st
 from pages._ui import background, panels, pickers, resources
 from pages._ui.downloads import csv_button
 from pages._ui.runs import change_panel, result_panels
+from pages._ui.runs.twin import twin_button
 
 st.title("Results")
 
@@ -32,6 +33,7 @@ if part != "all":
 result_panels.headline(summary)
 with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
     st.subheader("Accuracy per memory level", anchor=False)
+    twin_button(settings, "results", run.id)
     panels.glossary(settings, int(facts["completions"].max()) if "completions" in facts and len(facts) else 0)
 result_panels.accuracy_charts(summary, settings, where=part)
 st.caption(

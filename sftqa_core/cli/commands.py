@@ -196,6 +196,10 @@ def _no_nan(row: dict[Any, Any]) -> dict[str, Any]:
 def train(options: Namespace) -> dict[str, Any]:
     """`sftqa train`: one fine-tuning run."""
     settings = arguments.train_settings(options)
+    if options.export:
+        out = _new_file(options.export)
+        out.write_text(workflows.run_yaml(settings), encoding="utf-8")
+        return {"file": str(out), "settings": settings.to_dict()}
     _tell_cost(settings)
     with leased(settings, "train"):
         return {**workflows.train(settings, Console()).to_dict(), "levels_by": settings.scheme.method}

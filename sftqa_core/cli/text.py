@@ -101,7 +101,9 @@ def _slick(cross: dict[str, Any]) -> list[str]:
 
 
 def run(result: dict[str, Any]) -> str:
-    """Accuracy per level before and after, both domains."""
+    """Accuracy per level before and after, both domains; of an export the file's name."""
+    if "file" in result:
+        return f"Written to {result['file']}. Run it with: sftqa train --config {result['file']}"
     estimated = METHODS[result["levels_by"]]
     lines = [f"run {result['run']}: {result['n']} examples" + (f"; levels {estimated}" if estimated else "")]
     for domain, name in DOMAIN_NAMES.items():

@@ -11,4 +11,5 @@ from sftqa_core.records.probes import DOMAIN_NAMES, DOMAINS, SPLITS, Completed, 
 from sftqa_core.records.reports import Agreement, Check, CrossTable, FetchSettings, ModelCard, Preflight, SourcePreview, SourceReport
 from sftqa_core.records.schemes import METHODS, PAPER, SCHEME_HELP, SCHEMES, SLICK, LevelScheme, SamplerSettings, read_cutoffs, with_cutoffs
 from sftqa_core.records.studying import STUDIES, Finding, StudyReport, StudySettings
+from sftqa_core.records.sweeping import RateAccuracy, SweepReport, SweepSettings
 from sftqa_core.records.tuning import PROMPTS, DomainAccuracy, LevelAccuracy, PromptFormat, RunSummary, TrainSettings, prompt_format

@@ -10,7 +10,7 @@ from sftqa_core.planning.fit import smaller_footprint, trial
 from sftqa_core.planning.forecast import forecast
 from sftqa_core.planning.offers import add_model, offered_models, remove_model
 from sftqa_core.planning.preflight import preflight, tell
-from sftqa_core.studies.config import read_study, study_of, study_yaml
+from sftqa_core.studies.config import read_run, read_study, run_of, run_yaml, study_of, study_yaml
 from sftqa_core.training.runs import list_runs as runs
 from sftqa_core.training.runs import read_run as run
 from sftqa_core.workflows.reading import (
@@ -20,6 +20,7 @@ from sftqa_core.workflows.reading import (
     download,
     facts,
     own_relations,
+    preset,
     preview,
     preview_upload,
     prompt_preview,
@@ -36,4 +37,4 @@ from sftqa_core.workflows.reading import (
 )
 from sftqa_core.workflows.study_reports import KnownStudy, more_seeds, published, studies, study, study_name, study_report
 from sftqa_core.workflows.upkeep import unreadable_results
-from sftqa_core.workflows.work import complete, export, fetch, preload, pretrain, probe, run_job, select, train
+from sftqa_core.workflows.work import complete, export, fetch, preload, pretrain, probe, run_job, select, sweep, sweep_report, train

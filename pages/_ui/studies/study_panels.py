@@ -8,11 +8,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import address, background, panels, pickers, resources, state
+from pages._ui import background, panels, pickers, resources, state
 from pages._ui.charts import draw
 from pages._ui.downloads import csv_button
 from pages._ui.runs.forms import file_button
 from pages._ui.runs.job_panel import job_panel
+from pages._ui.studies.start_dialog import ask_to_start
 from pages._ui.titles import study_title
 from pages._ui.wording import literal, percent
 from sftqa_core.figures.matrices import matrix_figure
@@ -176,22 +177,15 @@ def _bar(settings: StudySettings, report: StudyReport, active: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{report.done:,} of {report.planned:,} runs done**", width="content")
         if report.done < report.planned and not active and st.button("Run the rest", icon=":material/play_arrow:"):
-            _start(settings)
+            ask_to_start("Run the rest", settings)
         if report.done == report.planned and not active:
             more = resources.more_seeds(settings)
             seeds = ", ".join(map(str, more.seeds[len(settings.seeds) :]))
             if st.button("Add two seeds", icon=":material/add:", help=f"Adds runs with seeds {seeds}; finished runs are kept."):
-                _start(more)
+                ask_to_start("Add two seeds", more)
         file_button(settings)
         with st.popover("Command", icon=":material/terminal:"):
             st.code(f"sftqa study --config {resources.study_name(settings)}.yaml", language="bash")
-
-
-def _start(settings: StudySettings) -> None:
-    with panels.errors_shown():
-        job = background.submit("study", settings, background.expected_s(settings))
-    address.put(job=job.id, study=resources.study_name(settings))
-    st.rerun()
 
 
 def _redraw_while_running(job_id: str) -> None:
