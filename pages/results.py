@@ -24,6 +24,7 @@ with panels.errors_shown():
     summary, settings = run.summary, run.settings
     predictions, facts, curve = resources.run_tables(run.id)
 
+st.page_link("pages/compare.py", label="Compare with…", icon=":material/compare_arrows:", query_params={"runs": run.id})
 part = result_panels.parts_picker(facts)
 if part != "all":
     with panels.errors_shown():

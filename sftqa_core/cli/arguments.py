@@ -168,6 +168,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_study(add("study", "many runs that answer one question together"))
     add("runs", "finished runs, newest first")
     add("show", "one run's results").add_argument("run", help="a run's name, as 'sftqa runs' lists it")
+    _add_compare(add("compare", "runs and cells of studies beside each other: settings that differ, accuracy, tests, fact by fact"))
     _add_export(add("export", "write a run's tuned model as a folder for other tools"))
     _add_jobs(add("jobs", "background jobs; cancel one or read its log"))
     _add_cache(add("cache", "which results are on the disk; check them, clear leftovers"))
@@ -292,6 +293,23 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     change.add_argument("--remove", metavar="NAME", help="remove an added model from the lists; its files stay")
     device = f"compare with the memory of this device, which need not be here: {declared(records.ProbeSettings)['device'].help}"
     parser.add_argument("--device", default="auto", help=device)
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    """`sftqa compare RUN RUN ...`."""
+    runs = "a run's name, as 'sftqa runs' lists it, or a cell's (see --cells): amount-9203b502:atlas-llama:n60:s0"
+    parser.add_argument("runs", nargs="*", metavar="RUN", help=runs)
+    parser.add_argument("--pool", action="store_true", help="average the seeds of one setting, fact by fact")
+    reference = "whose base model's memory levels are used (default: the first run's)"
+    parser.add_argument("--reference", metavar="RUN", help=reference)
+    against = "compare all others with this one (default: every pair); fewer comparisons need less correction"
+    parser.add_argument("--against", metavar="RUN", help=against)
+    parser.add_argument(
+        "--items", metavar="FILE", help="write every fact in common with all answers to this CSV file, which must not exist"
+    )
+    parser.add_argument("--cells", metavar="STUDY", help="list the names of a study's finished cells instead")
+    remade = "check a run that was made again against the stored numbers, fact by fact: --remade OLD NEW; with OLD alone: the command that "
+    parser.add_argument("--remade", action="store_true", help=remade + "makes it again, and its cost")
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:

@@ -219,12 +219,12 @@ def _tell_cost(settings: ProbeSettings | TrainSettings) -> None:
 
 def select(options: Namespace) -> dict[str, Any]:
     """`sftqa select`: the examples of a run, without running it."""
-    settings, out = arguments.train_settings(options), _new_file(options.out)
+    settings, out = arguments.train_settings(options), new_file(options.out)
     with leased(settings, "select"):
         return workflows.select(settings, out, Console())
 
 
-def _new_file(name: str) -> Path:
+def new_file(name: str) -> Path:
     """A path that a result may be written to. Raises `SettingsError` if something is there, or nothing can be written."""
     out = Path(name)
     if out.exists():
@@ -239,7 +239,7 @@ def study(options: Namespace) -> dict[str, Any]:
     there = {card.name for card in workflows.models() if card.kind == "built-in"}
     settings = arguments.study_settings(options, [name for name in workflows.recipes() if name in there])  # in the order of what ships
     if options.export:
-        out = _new_file(options.export)
+        out = new_file(options.export)
         out.write_text(workflows.study_yaml(settings), encoding="utf-8")
         return {"file": str(out), "settings": settings.to_dict()}
     if options.report_only:
@@ -265,7 +265,7 @@ def show(options: Namespace) -> dict[str, Any]:
 
 def export(options: Namespace) -> dict[str, Any]:
     """`sftqa export RUN`: the tuned model as a folder for other tools."""
-    out = _new_file(options.out)
+    out = new_file(options.out)
     if not options.merge:
         return workflows.export(options.run, out)
     with leased(Namespace(device="cpu"), "export"):

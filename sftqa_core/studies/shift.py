@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from sftqa_core.evaluation.intervals import percentiles, resampled
+from sftqa_core.evaluation.intervals import ALPHA, percentiles, resampled
 from sftqa_core.records import DOMAIN_NAMES, Finding, TrainSettings
 from sftqa_core.studies import statistics
 from sftqa_core.studies.registry import Crossed, Study, Tables
@@ -94,7 +94,7 @@ def shift_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Fin
     """Do levels move more than by chance, and is other text predicted worse?"""
     questions = {"lost": "Do facts fall to lower levels?", "gained": "Do facts rise to higher levels?"}
     sizes = max(1, len({cell.n for part in outcomes for cell in part.shifts.values()}))
-    alpha = statistics.ALPHA / (statistics.times_asked(outcomes) * sizes)
+    alpha = ALPHA / (statistics.times_asked(outcomes) * sizes)
     for part in outcomes:
         for row in statistics.rows_of(moves(part, alpha)):
             if row["move"] in questions and row["after"] != UNTOUCHED and row["excess"] == row["excess"]:
@@ -108,7 +108,7 @@ def shift_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Fin
                     about, questions[row["move"]], statistics.side(row["excess_low"], row["excess_high"], 0), text, row["facts"]
                 )
         for row in statistics.rows_of(forgetting(part)):
-            yield _other_text(part.model, row, statistics.ALPHA / max(1, len(outcomes) * sizes))
+            yield _other_text(part.model, row, ALPHA / max(1, len(outcomes) * sizes))
 
 
 def _other_text(model: str, row: Row, alpha: float) -> Finding:
