@@ -16,7 +16,7 @@ from sftqa_core.knowledge.matching import Matcher
 from sftqa_core.models.loading import LoadedModel, continuation, encode_prompts, require_known
 from sftqa_core.records import Candidate, Column, PromptFormat, Question, Reply, Sampled, SamplerSettings, Scored, Step
 from sftqa_core.records.asking import TOP, new_tokens
-from sftqa_core.training.encoding import Chat, asking
+from sftqa_core.training.encoding import asking
 
 
 @dataclass(frozen=True)
@@ -72,20 +72,21 @@ def reply(
 
 def _encoded(loaded: LoadedModel, question: Question) -> _Encoded:
     if question.kind == "statement":
-        (ids,) = encode_prompts(loaded, [question.text])
+        ids = tuple(encode_prompts(loaded, [question.text])[0])
         glue = "" if question.text[-1:].isspace() else " "
-        answers = [tuple(continuation(loaded.tokenizer, question.text, f"{glue}{answer.strip()}")) for answer in question.scored]
-        require_known(loaded, [(*ids, *answer) for answer in answers], list(question.scored))
-        return _Encoded(loaded, tuple(ids), tuple(answers))
+        follow = [tuple(continuation(loaded.tokenizer, question.text, f"{glue}{answer.strip()}")) for answer in question.scored]
+        require_known(loaded, [(*ids, *answer) for answer in follow], list(question.scored))
+        return _Encoded(loaded, ids, tuple(follow))
     form = question.prompt or PromptFormat()
     asked = asking(loaded, form)
     examples = [asked.example(question.text, answer.strip()) for answer in question.scored]
     # an example ends with the one token that ends an answer, or a turn
-    ended = tuple(tuple(example.ids[example.prompt_length : -1]) for example in examples)
+    answers = tuple(tuple(example.ids[example.prompt_length : -1]) for example in examples)
+    if () in answers:
+        lost = question.scored[answers.index(())]
+        raise SettingsError(f"{loaded.card.name}'s chat template leaves nothing of {shown(lost)}. Ask by prompt qa or plain.")
     ids = examples[0].ids[: examples[0].prompt_length] if examples else asked.prompt(question.text)
-    if isinstance(asked, Chat) and any(not answer for answer in ended):
-        raise SettingsError(f"{loaded.card.name} can't be asked for {shown(question.scored[ended.index(())])} in a chat. Ask it by prompt qa.")
-    return _Encoded(asked.answering, tuple(ids), ended)
+    return _Encoded(asked.answering, ids, answers)
 
 
 def _require_room(loaded: LoadedModel, encoded: _Encoded, question: Question, new: int) -> None:

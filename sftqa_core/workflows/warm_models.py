@@ -37,9 +37,7 @@ class Held(Record):
     device: str
 
 
-def answer(
-    warm: "WarmModels", column: Column, device: str, say: Callable[[str], None], check: Callable[[], None] = lambda: None
-) -> Reply:
+def answer(warm: "WarmModels", column: Column, device: str, say: Callable[[str], None], check: Callable[[], None] = lambda: None) -> Reply:
     """One column's reply. `say` is told what is being done; `check` is called once a token and may raise `Stopped`.
 
     Raises what `WarmModels.model_of`, `load_model` and `reply` do.
