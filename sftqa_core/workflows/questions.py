@@ -186,3 +186,14 @@ def with_right_answers(question: Question, models: Sequence[str]) -> tuple[Quest
             if (fact := find_fact(question.text, source, question.kind)) is not None:
                 return replace(question, right=tuple(dict.fromkeys((*question.right, *fact.answers)))), fact
     return question, None
+
+
+def example_questions(models: Sequence[str], count: int) -> list[str]:
+    """Questions of held-out facts, each of another relation, from the first source of these models that can be opened."""
+    for source in sources_of(models):
+        with contextlib.suppress(SftqaError):
+            table = sources.open_source(source).facts
+            held_out = table[(table["split"] == "test") & (table["domain"] == "in")]
+            if len(some := held_out.drop_duplicates("relation")["question"].tolist()[:count]):
+                return some
+    return []

@@ -82,7 +82,7 @@ class WarmModels:
                 raise ModelUnavailable(f"The files of {column.model} have changed since it was asked. Ask again.")
             needed = _needed(card, place, column.quantization)
             self._make_room(column.model, place, needed)
-            say(f"Loading {column.model}, {in_words(needed)}")
+            say(f"Loading {column.model}, {in_words(_weight_bytes(card, place, column.quantization))}")
             loaded = load_model(card, place, quantization=column.quantization)
             size = _bytes_of(loaded)
             self._models[key] = (loaded, size)
@@ -111,6 +111,14 @@ class WarmModels:
                 f"{name} needs about {gigabytes(needed)} of {resource(device)} to answer, and {gigabytes(left.free)} are free. "
                 "Close other programs, or ask a smaller model."
             )
+
+
+def _weight_bytes(card: ModelCard, device: str, quantization: str) -> int:
+    """Of a model's weights on a device, its base model's where it is an adapter; 0 where nothing is known."""
+    shape, parameters = model_shape(card, quantization), (base_card(card) or card).parameters
+    if shape is not None:
+        return footprint.weight_bytes(shape, device)
+    return footprint.coarse(parameters, device).weights if parameters else 0
 
 
 def _needed(card: ModelCard, device: str, quantization: str) -> int:
