@@ -18,7 +18,7 @@ from sftqa_core.artifacts import in_words
 from sftqa_core.errors import SftqaError
 from sftqa_core.jobs.ask_files import current_ask_service
 from sftqa_core.jobs.ask_service import Standing
-from sftqa_core.records import Column, Question
+from sftqa_core.records import RUN, Column, Question
 
 _PATIENCE_S, _POLL_S = 0.7, 0.02
 _LOOK_S = 0.5  # between two looks of the fragment
@@ -55,7 +55,7 @@ def ask_panel(
     except SftqaError as error:
         problem(str(error))
         return
-    ordered = {name: ways[name] for name in sorted(ways, key=lambda name: name.startswith("run:"))}
+    ordered = {name: ways[name] for name in sorted(ways, key=lambda name: name.startswith(RUN))}
     st.fragment(_replies, run_every=_LOOK_S if pending else None)(ordered, where, pending, stamp)
 
 
@@ -85,39 +85,39 @@ def _replies(ways: dict[str, Column | str], where: str, pending: bool, stamp: st
     standings = _look(ways)
     if pending and not any(standing.pending for standing in standings.values()):
         st.rerun()  # over: looked at no more
-    if pending:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            if st.button("Cancel", key=f"cancel-ask-{where}", icon=":material/stop:"):
-                current_ask_service().cancel([way for way in ways.values() if isinstance(way, Column)])
-                st.rerun()
+    first = next((name for name, standing in standings.items() if standing.pending), None)
     names, titles = list(ways), asked.titles(stamp)
     for start in range(0, len(names), _WIDE):
         row = names[start : start + _WIDE]
-        for place, name in zip(st.columns(len(row) if len(names) <= _WIDE else _WIDE), row, strict=False):
-            with place, st.container(border=True, key=f"reply-{where}-{names.index(name)}"):
+        for place, name in zip(st.columns(min(len(names), _WIDE)), row, strict=False):
+            key, title = f"{where}-{names.index(name)}", titles.get(name, name).removeprefix(asked.TUNED)
+            with place, st.container(border=True, key=f"reply-{key}"):
+                _head(name, title)
                 way = ways[name]
-                _head(name, titles.get(name, name))
                 if isinstance(way, str):
                     problem(way)
-                else:
-                    _body(way, standings[name], f"{where}-{names.index(name)}")
+                    continue
+                _body(way, standings[name], key, title, len(names) < _WIDE)
+                if name == first and st.button("Cancel", key=f"cancel-ask-{where}", icon=":material/stop:"):
+                    current_ask_service().cancel([way for way in ways.values() if isinstance(way, Column)])
+                    st.rerun()
     _service_line()
 
 
 def _head(name: str, title: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        tuned = name.startswith("run:")
+        tuned = name.startswith(RUN)
         st.badge("tuned" if tuned else "base", color="violet" if tuned else "blue")
-        st.markdown(f"**{literal(title.removeprefix('tuned: '))}**")
+        st.markdown(f"**{literal(title)}**")
 
 
-def _body(way: Column, standing: Standing, key: str) -> None:
+def _body(way: Column, standing: Standing, key: str, title: str, wide: bool) -> None:
     if standing.reply is not None:
-        reply_panel(standing.reply, key, way)
+        reply_panel(standing.reply, key, way, wide)
     elif standing.state == "failed":
         problem(standing.said)
     elif standing.pending:
-        st.progress(0.0, text=literal(_pending_words(standing)))
+        st.progress(0.0, text=literal(_pending_words(standing).replace(way.model, title)))
     else:
         st.caption("Not asked yet.")
 
@@ -148,8 +148,5 @@ def _service_line() -> None:
     state = current_ask_service().state()
     if state.alive and state.held:
         held = ", ".join(f"{model.name} ({in_words(model.size_bytes)}, {model.device})" for model in state.held)
-        st.caption(
-            literal(
-                f"Loaded: {held}. The asking process takes {in_words(state.ram_bytes)} of RAM and leaves after 5 minutes without a question."
-            )
-        )
+        takes = f"The asking process takes {in_words(state.ram_bytes)} of RAM and leaves after 5 minutes without a question."
+        st.caption(literal(f"Loaded: {held}. {takes}"))

@@ -13,6 +13,7 @@ from pages._ui.titles import model_name, run_title
 from sftqa_core.errors import SftqaError
 from sftqa_core.records import RUN, Column, Question
 
+TUNED = "tuned: "  # in front of a run in a list that has base models, too
 EXAMPLES = 3  # questions that an empty page offers
 
 
@@ -31,7 +32,7 @@ def titles(stamp: str) -> dict[str, str]:
 
 
 def _tuned(run: Any) -> str:
-    return f"tuned: {run_title(run)}"
+    return f"{TUNED}{run_title(run)}"
 
 
 @st.cache_data(show_spinner=False, ttl=60)

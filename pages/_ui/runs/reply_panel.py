@@ -10,14 +10,16 @@ import streamlit as st
 
 from pages._ui.wording import literal
 from sftqa_core.records import Column, Reply
+from sftqa_core.records.asking import TOP
 
-_ROW = 28  # pixels of a table's row
-_MOST_ROWS = 8  # of a table before it scrolls
+_ROW, _HEAD = 28, 38  # pixels of a table's row, and of its head with the frame
+MOST_TOLD = 10  # rows of a table before it scrolls
+_STEPS = 8  # rows of the tables that differ in length, so that columns stay in line
 _SHARE = st.column_config.ProgressColumn("Probability", format="percent", min_value=0, max_value=1, width=110)
 
 
-def reply_panel(reply: Reply, key: str, way: Column) -> None:
-    """Draw a reply; `key` keeps its widgets apart from other replies'."""
+def reply_panel(reply: Reply, key: str, way: Column, wide: bool = False) -> None:
+    """Draw a reply; `key` keeps its widgets apart from other replies'. `wide`: there is room for two tables side by side."""
     _who(reply)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.text(reply.answer.strip() or "(nothing: it ended at once)")
@@ -27,7 +29,7 @@ def reply_panel(reply: Reply, key: str, way: Column) -> None:
             st.badge(f"cut off after {len(reply.steps)} tokens", color="gray")
     if reply.scored:
         _scores(reply)
-    _steps(reply, key)
+    _steps(reply, key, wide)
     _samples(reply, way)
     with st.expander("What it read", icon=":material/short_text:", key=f"read-{key}"):
         st.code(reply.prompt, language=None, wrap_lines=True)
@@ -74,24 +76,25 @@ def _scores(reply: Reply) -> None:
     )
 
 
-def _steps(reply: Reply, key: str) -> None:
+def _steps(reply: Reply, key: str, wide: bool) -> None:
     """The greedy answer's tokens; one that is picked shows what else might have come there."""
-    st.markdown("**Token by token**", help="Pick a row to see the ten likeliest tokens at that place.")
+    st.markdown("**Token by token**", help=f"Pick a row to see the {TOP} likeliest tokens at that place.")
+    left, right = st.columns(2) if wide else (st.container(), st.container())
     table = pd.DataFrame({"token": [_token(step.text) for step in reply.steps], "probability": [step.probability for step in reply.steps]})
     config = {"token": st.column_config.TextColumn("Greedy token"), "probability": _SHARE}
-    picked = st.dataframe(
-        table, hide_index=True, column_config=config, height=_height(_MOST_ROWS), row_height=_ROW, key=f"steps-{key}",
+    rows = TOP if wide else _STEPS
+    picked = left.dataframe(
+        table, hide_index=True, column_config=config, height=_height(rows), row_height=_ROW, key=f"steps-{key}",
         on_select="rerun", selection_mode="single-row-required", alt="Probability of each token of the greedy answer",
     )  # fmt: skip
-    rows = picked.selection.rows
-    at = rows[0] if rows and rows[0] < len(reply.steps) else 0
+    chosen = picked.selection.rows
+    at = chosen[0] if chosen and chosen[0] < len(reply.steps) else 0
     if not reply.steps:
         return
     top = reply.steps[at].top
-    st.caption(f"Token {at + 1}: the {len(top)} likeliest")
     likely = pd.DataFrame({"token": [_token(one.text) for one in top], "probability": [one.probability for one in top]})
-    config = {"token": st.column_config.TextColumn("Token"), "probability": _SHARE}
-    st.dataframe(
+    config = {"token": st.column_config.TextColumn(f"At token {at + 1}"), "probability": _SHARE}
+    right.dataframe(
         likely, hide_index=True, column_config=config, height=_height(len(top)), row_height=_ROW, alt="The likeliest tokens at this place"
     )
 
@@ -114,14 +117,14 @@ def _samples(reply: Reply, way: Column) -> None:
         table,
         hide_index=True,
         column_config=config,
-        height=_height(_MOST_ROWS),
+        height=_height(_STEPS),
         row_height=_ROW,
         alt="Distinct samples and how often each was drawn",
     )
 
 
 def _height(rows: int) -> int:
-    return _ROW * (min(rows, 10) + 1) + 3
+    return _HEAD + _ROW * min(rows, MOST_TOLD)
 
 
 def _token(text: str) -> str:
