@@ -14,9 +14,9 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import psutil
 
@@ -26,16 +26,28 @@ from sftqa_core.jobs.ask_service import Warm
 from sftqa_core.jobs.lease import CPU, device_lease, leases, needs_of_device
 from sftqa_core.models import devices
 from sftqa_core.processes import ProcessId
-from sftqa_core.records import Column
+from sftqa_core.records import Column, Reply
 from sftqa_core.workspace import Workspace
-
-if TYPE_CHECKING:
-    from sftqa_core.workflows.warm_models import WarmModels
 
 HOLDER = "a question (Ask)"  # as leases and the queue name it
 _LOOK_S = 0.5  # between two looks, while idle, at who has the device and how much RAM is free
-_SAY_S = 0.25  # between two reports of an answer that goes on
 _LEAST_FREE = 0.1  # of the RAM: with less the models are let go
+
+
+class Answering(Protocol):
+    """What an `Asker` answers with: `WarmModels`, or a stand-in."""
+
+    def answer(self, column: Column, device: str, say: Callable[[str], None], check: Callable[[], None]) -> Reply:
+        """One column's reply."""
+        ...
+
+    def held(self) -> Sequence[Any]:
+        """What is loaded: name, size_bytes, device; the most recently used first."""
+        ...
+
+    def drop(self) -> None:
+        """Let go of all of it."""
+        ...
 
 
 class _Elsewhere(Exception):
@@ -45,7 +57,7 @@ class _Elsewhere(Exception):
 class Asker:
     """One question after the other."""
 
-    def __init__(self, workspace: Workspace, timing: AskTiming, warm: "WarmModels"):
+    def __init__(self, workspace: Workspace, timing: AskTiming, warm: Answering):
         self.workspace, self.timing, self.warm = workspace, timing, warm
         self.folder = AskFolder(workspace)
         self.now = Service(ProcessId.current())
@@ -106,9 +118,7 @@ class Asker:
                 error="Memory ran out. Ask a smaller model." if full else f"Something went wrong inside: {type(error).__name__}: {error}"
             )
 
-    def _answered(self, name: str, key: str, column: Column, device: str):  # type: ignore[no-untyped-def]
-        from sftqa_core.workflows.warm_models import answer
-
+    def _answered(self, name: str, key: str, column: Column, device: str) -> Reply:
         def check() -> None:
             if not self.folder.wanted(name):
                 raise Stopped("The question was cancelled.")
@@ -125,10 +135,11 @@ class Asker:
             self._say(Doing(name, key, "Waiting: device in use by", holder))
 
         with self._leased(device, column.quantization, wait, waiting):
-            return answer(self.warm, column, device, say, check)
+            return self.warm.answer(column, device, say, check)
 
     @contextlib.contextmanager
-    def _leased(self, device: str, quantization: str, wait, waiting) -> Iterator[None]:  # type: ignore[no-untyped-def]
+    def _leased(self, device: str, quantization: str, wait: Callable[[str], None], waiting: Callable[[], None]) -> Iterator[None]:
+        """Hold the device while a column is answered."""
         with device_lease(needs_of_device(device, 1, quantization), HOLDER, wait, waiting, workspace=self.workspace):
             shown = os.environ.get(devices.gpu_variable())
             yield

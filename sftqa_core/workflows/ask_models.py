@@ -21,10 +21,10 @@ class Asked(Record):
 
 def ask(question: Question, models: Sequence[str], device: str = "auto", reporter: Reporter | None = None) -> Asked:
     """Put a question to models, base models first. Raises what `columns`, `load_model` and `reply` (evaluation/replies.py) do."""
-    from sftqa_core.workflows.warm_models import WarmModels, answer
+    from sftqa_core.workflows.warm_models import WarmModels
 
     reporter, warm = reporter or Silent(), WarmModels()
     asked, fact = with_right_answers(question, models)
-    replies = [answer(warm, one, device, reporter.log, reporter.check) for one in columns(asked, models)]
+    replies = [warm.answer(one, device, reporter.log, reporter.check) for one in columns(asked, models)]
     levels = [known for base in base_models(models) if fact is not None and (known := known_level(base, fact)) is not None]
     return Asked(asked, tuple(replies), fact, tuple(levels))

@@ -37,19 +37,6 @@ class Held(Record):
     device: str
 
 
-def answer(warm: "WarmModels", column: Column, device: str, say: Callable[[str], None], check: Callable[[], None] = lambda: None) -> Reply:
-    """One column's reply. `say` is told what is being done; `check` is called once a token and may raise `Stopped`.
-
-    Raises what `WarmModels.model_of`, `load_model` and `reply` do.
-    """
-    began = time.monotonic()
-    loaded, fresh = warm.model_of(column, device, say)
-    loading_s = time.monotonic() - began if fresh else 0.0
-    check()
-    say(f"Asking {column.model}")
-    return replace(reply(loaded, column, on_step=check), loading_s=loading_s)
-
-
 class WarmModels:
     """Loads models when they are first asked and keeps them, at most `most_bytes` of weights a device (None: half of its memory)."""
 
@@ -62,6 +49,18 @@ class WarmModels:
         """What is loaded, the most recently used first."""
         with self._lock:
             return tuple(Held(loaded.card.name, size, loaded.device) for loaded, size in reversed(self._models.values()))
+
+    def answer(self, column: Column, device: str, say: Callable[[str], None], check: Callable[[], None] = lambda: None) -> Reply:
+        """One column's reply. `say` is told what is being done; `check` is called once a token and may raise `Stopped`.
+
+        Raises what `model_of`, `load_model` and `reply` do.
+        """
+        began = time.monotonic()
+        loaded, fresh = self.model_of(column, device, say)
+        loading_s = time.monotonic() - began if fresh else 0.0
+        check()
+        say(f"Asking {column.model}")
+        return replace(reply(loaded, column, on_step=check), loading_s=loading_s)
 
     def model_of(self, column: Column, device: str, say: Callable[[str], None] = lambda line: None) -> tuple[LoadedModel, bool]:
         """The model of a column, and whether it was loaded now.
@@ -88,11 +87,10 @@ class WarmModels:
             self._models[key] = (loaded, size)
             return loaded, True
 
-    def drop(self, separate_only: bool = False) -> None:
-        """Let go of all models, or of those on a GPU with memory of its own."""
+    def drop(self) -> None:
+        """Let go of all models."""
         with self._lock:
-            for key in [key for key in self._models if not separate_only or key[2] in devices.SEPARATE]:
-                del self._models[key]
+            self._models.clear()
             _release()
 
     def _make_room(self, name: str, device: str, needed: int) -> None:
