@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -300,7 +300,11 @@ def test_a_full_queue_is_refused(service, monkeypatch):
 def test_damaged_files_are_passed_over(service, models, content):
     """Queue, replies and service.json may hold anything; the question is then asked anew."""
     one = column("a")
-    for path in (service.folder.queue / "0.json", service.folder.replies / f"{one.fingerprint()}.json", service.folder.path / "service.json"):
+    for path in (
+        service.folder.queue / "0.json",
+        service.folder.replies / f"{one.fingerprint()}.json",
+        service.folder.path / "service.json",
+    ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode(errors="surrogateescape"))
     assert states(service, one) == ["new"]
