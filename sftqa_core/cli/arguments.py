@@ -153,6 +153,7 @@ def build_parser() -> argparse.ArgumentParser:
     complete = add("complete", "how a model completes texts of your own, for example templates that you write")
     add_settings(complete, records.CompleteSettings, required=("model",))
     complete.add_argument("prompts", nargs="+", metavar="PROMPT", help="a text that ends where the completion follows")
+    _add_ask(add("ask", "put one question to models and tuned runs, side by side"))
     trust = add("trust", "how well other ways of probing agree with the full probe, where they were run")
     add_settings(trust, records.ProbeSettings, "model", "source", "split", "domain", required=("model",))
     _add_scheme(trust, "")
@@ -242,6 +243,17 @@ def _add_scheme(parser: argparse.ArgumentParser, method: str = "--level-method")
     parser.add_argument("--scheme", type=json_scheme, metavar="SCHEME", help=schemes)
     cuts = "cut-offs of R between the levels, for the same completions: 0,0.2,0.4,0.6"
     parser.add_argument("--cutoffs", type=cutoffs, metavar="R,R", help=cuts)
+
+
+def _add_ask(parser: argparse.ArgumentParser) -> None:
+    """`sftqa ask QUESTION --model A --model run:ID`."""
+    add_settings(parser, records.Question)
+    names = f"a model, or {records.RUN}ID for the weights that a run kept; give it again for each model"
+    parser.add_argument("--model", action="append", required=True, metavar="MODEL", help=names)
+    parser.add_argument("--statement", action="store_true", help="complete the text as it stands, as a probe would")
+    scored = "an answer whose probability is wanted; may be given more than once"
+    parser.add_argument("--answer", action="append", default=[], metavar="TEXT", help=scored)
+    add_setting(parser, declared(records.ProbeSettings)["device"])
 
 
 def _add_train(parser: argparse.ArgumentParser, required: Sequence[str]) -> None:
@@ -361,6 +373,12 @@ def train_settings(options: argparse.Namespace) -> records.TrainSettings:
         typed = values | typed
     scheme = {"scheme": scheme_of(options, start.scheme if start else None)}
     return replace(start, **typed | scheme) if start else records.TrainSettings(**typed | scheme)
+
+
+def question(options: argparse.Namespace) -> records.Question:
+    """`sftqa ask`'s options as a record."""
+    asked = {"text": options.question.strip(), "kind": "statement" if options.statement else "question", "answers": tuple(options.answer)}
+    return records.Question(**given(options, records.Question) | asked)
 
 
 def study_settings(options: argparse.Namespace, builtin: Sequence[str]) -> records.StudySettings:

@@ -132,7 +132,7 @@ def leased(settings: Any, what: str) -> Iterator[None]:
     def waiting(holder: str) -> None:
         print(f"Waiting: the device is in use by {holder}.", file=sys.stderr, flush=True)
 
-    needs = needs_of_device(settings.device, getattr(settings, "gpus", 1), getattr(settings, "quantization", "none"))
+    needs = needs_of_device(settings.device or "auto", getattr(settings, "gpus", 1), getattr(settings, "quantization", "none"))
     with device_lease(needs, f"sftqa {what}", on_wait=waiting):
         yield
 
@@ -168,6 +168,14 @@ def complete(options: Namespace) -> dict[str, Any]:
     settings = CompleteSettings(**arguments.given(options, CompleteSettings) | {"prompts": tuple(options.prompts)})
     with leased(settings, "complete"):
         return workflows.complete(settings, Console()).to_dict()
+
+
+def ask(options: Namespace) -> dict[str, Any]:
+    """`sftqa ask QUESTION --model A ...`: what models and runs say to it."""
+    question = arguments.question(options)
+    workflows.columns(question, options.model)  # what can't be asked is refused before the device is waited for
+    with leased(options, "ask"):
+        return workflows.ask(question, options.model, options.device or "auto", Console()).to_dict()
 
 
 def trust(options: Namespace) -> dict[str, Any]:

@@ -13,7 +13,18 @@ from sftqa_core.planning.preflight import preflight, tell
 from sftqa_core.studies.config import read_run, read_study, run_of, run_yaml, study_of, study_yaml
 from sftqa_core.training.runs import list_runs as runs
 from sftqa_core.training.runs import read_run as run
+from sftqa_core.workflows.ask_models import Asked, ask
 from sftqa_core.workflows.comparisons import Compared, compare
+from sftqa_core.workflows.questions import (
+    KnownFact,
+    KnownLevel,
+    base_models,
+    column,
+    columns,
+    example_questions,
+    known_level,
+    with_right_answers,
+)
 from sftqa_core.workflows.reading import (
     add_upload,
     alias_rows,
