@@ -9,6 +9,7 @@ from pages._ui.wording import TERMS, literal, percent
 from sftqa_core.errors import SftqaError
 from sftqa_core.knowledge.atlas import is_atlas
 from sftqa_core.records import LevelScheme, TrainSettings
+from sftqa_core.records.amounts import points
 
 MOST_REASONS = 5  # why results are not shown, at once
 INSTALL = "pip install torch transformers peft accelerate"
@@ -94,8 +95,8 @@ def needs_torch(what: str) -> None:
 
 def share_metric(label: str, value: float | None, base: float | None, lines: list[str]) -> None:
     """One share, how far it is from the base model's in percentage points, and small lines under it."""
-    change = None if value is None or base is None else f"{round((value - base) * 100, 1) + 0.0:+.1f} points"
-    same = change == "+0.0 points"
+    change = None if value is None or base is None else f"{points(value - base)} points"
+    same = change == "0.0 points"
     with st.container(border=True, height="stretch"):
         st.metric(
             label,

@@ -3,6 +3,9 @@
 import re
 from collections.abc import Sequence
 
+from sftqa_core.records.amounts import duration as duration
+from sftqa_core.records.amounts import span as span
+
 PHASES = {  # a phase as a job reports it -> as a page shows it
     "probe": "probing",
     "answers: before": "base model's answers",
@@ -59,24 +62,6 @@ def interval(low: float | None, high: float | None) -> str:
 def between(low: float, high: float) -> str:
     """Both ends of an interval of memory scores: "0.34 to 0.42"."""
     return f"{low:.2f} to {high:.2f}"
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds as a person says them: "40 s", "3 min", "2 h 10 min"."""
-    if seconds is None or seconds != seconds:
-        return "unknown"
-    if seconds < 90:
-        return f"{max(round(seconds), 1)} s"
-    if seconds < 5400:
-        return f"{round(seconds / 60)} min"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-
-
-def span(low_s: float | None, high_s: float | None) -> str:
-    """A range of seconds: "20 s to 1 min"."""
-    low, high = duration(low_s), duration(high_s)
-    return low if low == high else f"{low} to {high}"
 
 
 def moment(iso: str | None) -> str:

@@ -34,6 +34,6 @@ from sftqa_core.workflows.reading import (
     unmade_recipes,
     why_no_chat,
 )
-from sftqa_core.workflows.study_reports import KnownStudy, more_seeds, published, studies, study, study_name, study_report
+from sftqa_core.workflows.study_reports import KnownStudy, more_seeds, published, studies, study, study_name, study_report, told_apart
 from sftqa_core.workflows.upkeep import unreadable_results
 from sftqa_core.workflows.work import complete, export, fetch, preload, pretrain, probe, run_job, select, train
