@@ -26,6 +26,7 @@ from sftqa_core.planning.fit import gigabytes
 from sftqa_core.planning.offers import WORKS
 from sftqa_core.planning.preflight import disk_check
 from sftqa_core.records import MOVES, CompleteSettings, FetchSettings, ProbeSettings, TrainSettings
+from sftqa_core.records.amounts import span
 from sftqa_core.workspace import Workspace, network_disk
 
 # package -> (what needs it, may be missing)
@@ -205,7 +206,7 @@ def train(options: Namespace) -> dict[str, Any]:
     """`sftqa train`: one fine-tuning run."""
     settings = arguments.train_settings(options)
     if options.export:
-        out = _new_file(options.export)
+        out = new_file(options.export)
         out.write_text(workflows.run_yaml(settings), encoding="utf-8")
         return {"file": str(out), "settings": settings.to_dict()}
     _tell_cost(settings)
@@ -218,7 +219,7 @@ def _tell_cost(settings: ProbeSettings | TrainSettings) -> None:
     cost = workflows.forecast(settings)
     pieces = {"examples": cost.examples, "steps": cost.steps, "test facts": cost.test_facts, "facts to probe": cost.probes_needed}
     counted = ", ".join(f"{count:,} {name}" for name, count in pieces.items() if count)
-    span = f"about {cost.seconds_low:.0f} to {cost.seconds_high:.0f} s. " if cost.seconds_high else ""
+    span = f"about {span(cost.seconds_low, cost.seconds_high)}. " if cost.seconds_high else ""
     needs = f"{cost.fit.resource}: {cost.fit.line().rstrip('.')}. " if cost.fit else ""
     print(f"{counted}{': ' if counted else ''}{span}{needs}{' '.join(cost.notes)}", file=sys.stderr, flush=True)
     if any((cost.examples, cost.probes_needed)):

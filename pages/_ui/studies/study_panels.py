@@ -19,6 +19,7 @@ from pages._ui.titles import study_title
 from pages._ui.wording import literal, percent
 from sftqa_core.figures.matrices import matrix_figure
 from sftqa_core.records import DOMAIN_NAMES, STUDIES, Finding, StudyReport, StudySettings
+from sftqa_core.records.amounts import signed
 
 SHOWN_AT_ONCE = 4  # answers to one question
 REDRAWN_S = 60.0  # while a study runs: counting it takes seconds, in which the page fades
@@ -182,7 +183,7 @@ def forgetting(table: pd.DataFrame, model: str) -> None:
         return
     for row in rows.itertuples():
         seeds = "seeds: " + ", ".join(f"{value:.2f}" for value in row.per_seed)
-        change = f"{row.now - row.before:+.2f}"
+        change = signed(row.now - row.before, 2)
         st.metric(f"Perplexity after tuning on {row.after}", f"{row.now:.2f}", change, delta_color="inverse", help=seeds)
     st.caption("Lower is better. 1,000 held-out documents, made like the pre-training text.")
 
