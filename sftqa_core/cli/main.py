@@ -65,6 +65,7 @@ COMMANDS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any
     "models": (commands.models, commands.models_text),
     "probe": (commands.probe, text.probe),
     "complete": (commands.complete, text.complete),
+    "ask": (commands.ask, text.ask),
     "trust": (commands.trust, text.trust),
     "train": (commands.train, text.run),
     "preflight": (commands.preflight, commands.preflight_text),

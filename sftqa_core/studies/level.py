@@ -100,6 +100,32 @@ def best_rows(outcomes: Outcomes) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=BEST)
 
 
+def told_apart(matrix: pd.DataFrame, best: pd.DataFrame) -> dict[tuple[str, str, str], str]:
+    """Where one row of the matrix is better than all others by the study's own tests: (model, domain, test) -> its training level, or MIX.
+
+    A level, if it is the best of all levels in enough resamples (corrected as in the findings: for models and domains, a single test
+    level also for the number of levels) and better than the mix (p after Holm's correction); the mix, if every level is worse than
+    it. Places with fewer than 30 facts, and those where a run is missing, have no entry: cannot tell.
+    """
+    if matrix.empty or best.empty:
+        return {}
+    sure = statistics.ALPHA / 2 / len(matrix[["model", "domain"]].drop_duplicates())
+    levels = [test for test in dict.fromkeys(best["test"]) if test != MACRO]
+    apart = {}
+    for (model, domain, test), rows in best.groupby(["model", "domain", "test"], sort=False):
+        cells = matrix[(matrix["model"] == model) & (matrix["domain"] == domain) & (matrix["test"] == test)].set_index("train")
+        if set(cells.index) != {*levels, MIX} or rows["least"].min() < statistics.LEAST:
+            continue
+        against = cells.drop(index=MIX)
+        sided = np.sign(against["difference"].astype(float)).where(against["p_holm"].astype(float) < statistics.ALPHA, 0)
+        first = rows.loc[rows["best"].idxmax()]
+        if first["best"] >= 1 - (sure if test == MACRO else sure / len(levels)) and sided[first["train"]] > 0:
+            apart[str(model), str(domain), str(test)] = str(first["train"])
+        elif (sided < 0).all():
+            apart[str(model), str(domain), str(test)] = MIX
+    return apart
+
+
 def composition(outcomes: Outcomes) -> pd.DataFrame:
     """What was trained on: model, train, relation, examples (mean over seeds). Equal columns mean that levels differ in level alone."""
     rows = []

@@ -160,7 +160,7 @@ def models_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Fi
     ranks = {(row["model"], row["other"]): row["spearman"] for row in statistics.rows_of(tables["ranks"])}
     for row in statistics.rows_of(alike(outcomes, ALPHA / pairs)):
         rank = ranks.get((row["model"], row["other"]))
-        known = "" if rank is None or math.isnan(rank) else f" Their memory scores have a rank correlation of {rank:.2f}."
+        known = "" if rank is None or math.isnan(rank) else f" Their memory scores have a rank correlation of {rank:z.2f}."
         text = (
             f"{row['same_level']:.0%} of {row['facts']:,} facts are on the same level in both; probed again, a model has "
             f"{row['same_again']:.0%} where they were: {statistics.change(row['difference'], row['low'], row['high'])}."

@@ -18,6 +18,7 @@ import pandas as pd
 
 from sftqa_core.evaluation.intervals import CELLS_AT_ONCE, LEAST
 from sftqa_core.records import DOMAINS, Finding, LevelScheme, TrainSettings
+from sftqa_core.records.amounts import points
 from sftqa_core.studies.cells import Cell
 
 MACRO, NATURAL = "mean over levels", "as facts come"
@@ -137,4 +138,4 @@ def side(low: float, high: float, border: float) -> str:
 def change(value: float, low: float, high: float, p_holm: float | None = None, against: str = "") -> str:
     """A difference of shares in words: "+3.1 points (+1.0 to +5.2; Holm p = 0.012)"."""
     p = "" if p_holm is None else f"; Holm p = {p_holm:.3f}" if p_holm >= 0.001 else "; Holm p < 0.001"
-    return f"{value * 100:+.1f} points{against} ({low * 100:+.1f} to {high * 100:+.1f}{p})"
+    return f"{points(value)} points{against} ({points(low)} to {points(high)}{p})"
