@@ -1,6 +1,6 @@
 """Cached reads: two-line wrappers over the core's workflows and jobs, imported when first needed.
 
-Apart from background.py and runs/compare_reads.py, nothing under pages/ calls the core's workflows. Results never change once
+Apart from background.py and compare/compare_reads.py, nothing under pages/ calls the core's workflows. Results never change once
 written, so a key that names them is enough; lists and profiles carry `stamp()`, which changes whenever a job ends. Tables are shared
 between sessions (cache_resource), because copying 100,000 rows at every click would be felt: pages never change them.
 """

@@ -10,8 +10,8 @@ import streamlit as st
 
 from pages._ui import background, panels, pickers, resources, state
 from pages._ui.charts import draw
+from pages._ui.compare import compare_picks
 from pages._ui.downloads import csv_button
-from pages._ui.runs import compare_picks
 from pages._ui.runs.forms import file_button
 from pages._ui.runs.job_panel import job_panel
 from pages._ui.studies.start_dialog import ask_to_start
