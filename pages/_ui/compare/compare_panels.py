@@ -20,6 +20,7 @@ from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.records import DOMAIN_NAMES, Comparison, DomainMeans, MeanAccuracy, PairTest, TrainSettings
 from sftqa_core.records.comparison import UNTESTED
 
+NAMED = 6  # pairs that are listed
 SHORT = {"in": "In", "out": "Out"}
 SIGNS = ("●", "◆", "▲", "⬟")  # of the charts, as text
 SETTINGS_FIRST = {"model": "Model", "source": "Facts", "n": "n"}
@@ -134,7 +135,8 @@ def tests(comparison: Comparison) -> None:
     st.dataframe(table, hide_index=True, height=min(420, 38 + 35 * len(table)), column_config=TEST_COLUMNS)
     csv_button("Download the tests", table, "comparison-tests", "compare-tests-csv")
     for why, pairs in untested.items():
-        st.caption(literal(f"Not tested, {why} ({'; '.join(pairs)})."))
+        more = f" and {len(pairs) - NAMED:,} pairs more" if len(pairs) > NAMED else ""
+        st.caption(literal(f"Not tested, {why} ({'; '.join(pairs[:NAMED])}{more})."))
     st.caption(
         "Words follow the corrected interval alone (Holm, over all comparisons in this table). Single runs, micro average: McNemar's exact "
         "test. Pooled seeds and means over levels: facts resampled, the same for both. The facts are drawn anew, not the seeds: two single "
