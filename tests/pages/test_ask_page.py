@@ -38,7 +38,7 @@ def tables(app: AppTest) -> list[dict[str, list]]:
 
 def plain(app: AppTest) -> str:
     """The page's words without the signs that keep them from being read as markup."""
-    return plain(app)
+    return words(app).replace("\\", "")
 
 
 def asked(model: str, **more) -> Question:
