@@ -14,6 +14,7 @@ from sftqa_core.artifacts import in_words
 from sftqa_core.errors import Stopped
 from sftqa_core.progress import Progress
 from sftqa_core.records import DOMAIN_NAMES
+from sftqa_core.records.amounts import duration, signed
 
 WIDEST = 40  # characters of a cell in a preview
 LEAST = 30  # facts: agreement on fewer is not reported
@@ -110,7 +111,7 @@ def trust(result: dict[str, Any]) -> str:
     lines += _slick(result["slick"]) if result.get("slick") else []
     if result["adaptive_margin"]:
         value, low, high = result["adaptive_margin"]
-        lines.append(f"kappa(adaptive, full) - kappa(full, second): {value:+.3f} [{low:+.3f}, {high:+.3f}]")
+        lines.append(f"kappa(adaptive, full) - kappa(full, second): {signed(value, 3)} [{signed(low, 3)}, {signed(high, 3)}]")
     if result["budget"]:
         against = "a second full probe" if result["floor_measured"] else "the full probe they are part of"
         budget = [(b["templates"], b["samples"], b["completions"], _number(b["kappa"])) for b in result["budget"]]
@@ -128,7 +129,9 @@ def _slick(cross: dict[str, Any]) -> list[str]:
 
 
 def run(result: dict[str, Any]) -> str:
-    """Accuracy per level before and after, both domains."""
+    """Accuracy per level before and after, both domains; of an export the file's name."""
+    if "file" in result:
+        return f"Written to {result['file']}. Run it with: sftqa train --config {result['file']}"
     estimated = METHODS[result["levels_by"]]
     lines = [f"run {result['run']}: {result['n']} examples" + (f"; levels {estimated}" if estimated else "")]
     for domain, name in DOMAIN_NAMES.items():
@@ -220,7 +223,7 @@ def _percent(value: float | None) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    return "-" if value is None else f"{value:z.3f}"
 
 
 def _macro(domain: dict[str, Any]) -> str:
@@ -269,7 +272,7 @@ class Console:
     printed_s: float = 0.0
 
     def progress(self, update: Progress) -> None:
-        left = f", {update.left_s:.0f} s left" if update.left_s is not None else ""
+        left = f", {duration(update.left_s)} left" if update.left_s is not None else ""
         values = "".join(f", {name} {value:.3g}" for name, value in update.values.items())
         done, total, rate = f"{update.done:,}", f"{update.total:,} {update.unit}", f"{update.rate or 0:.1f}"
         if update.unit == "bytes":
