@@ -72,7 +72,7 @@ def test_asking_queues_the_columns_and_shows_replies_as_they_come(explorer, serv
     assert "weights bbbbbbbbbbbbbbbb" in shown
     assert "aaaaaaaaaaaaaaaa" not in shown
     assert "Loaded: stand-in (9.0 MB, cpu)" in shown
-    assert _bars(app)[0].startswith("Loading n = 60")
+    assert _bars(app)[0].startswith("Loading tuned: stand-in")
     service.settle(tuned, Standing("done", reply=reply(tuned, " Answer 5", True)))
     app.run()
     shown = plain(app)

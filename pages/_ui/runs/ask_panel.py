@@ -23,7 +23,6 @@ from sftqa_core.records import RUN, Column, Question
 _PATIENCE_S, _POLL_S = 0.7, 0.02
 _LOOK_S = 0.5  # between two looks of the fragment
 _WIDE = 3  # columns side by side
-_TITLE = 60  # characters over a column; all of it is in its tooltip
 
 
 def ask_panel(
@@ -87,13 +86,13 @@ def _replies(ways: dict[str, Column | str], where: str, pending: bool, stamp: st
     if pending and not any(standing.pending for standing in standings.values()):
         st.rerun()  # over: looked at no more
     first = next((name for name, standing in standings.items() if standing.pending), None)
-    names, heads = list(ways), asked.heads(stamp)
+    names, titles, details = list(ways), asked.titles(stamp), asked.details(stamp)
     for start in range(0, len(names), _WIDE):
         row = names[start : start + _WIDE]
         for place, name in zip(st.columns(min(len(names), _WIDE)), row, strict=False):
-            key, (title, more) = f"{where}-{names.index(name)}", heads.get(name, (name, ""))
+            key, title = f"{where}-{names.index(name)}", titles.get(name, name)
             with place, st.container(border=True, key=f"reply-{key}"):
-                _head(name, title, more)
+                _head(name, title, details.get(name, ""))
                 way = ways[name]
                 if isinstance(way, str):
                     problem(way)
@@ -102,13 +101,12 @@ def _replies(ways: dict[str, Column | str], where: str, pending: bool, stamp: st
                 if name == first and st.button("Cancel", key=f"cancel-ask-{where}", icon=":material/stop:"):
                     current_ask_service().cancel([way for way in ways.values() if isinstance(way, Column)])
                     st.rerun()
-    _service_line(heads)
+    _service_line(titles)
 
 
-def _head(name: str, title: str, more: str) -> None:
+def _head(name: str, title: str, details: str) -> None:
     badge = ":violet-badge[tuned]" if name.startswith(RUN) else ":blue-badge[base]"
-    short = title if len(title) <= _TITLE else f"{title[: _TITLE - 1]}…"
-    st.markdown(f"{badge} **{literal(short)}**", help=literal(f"{title}: {more}." if more else "") or None)
+    st.markdown(f"{badge} **{literal(title)}**", help=literal(details) or None)
 
 
 def _body(way: Column, standing: Standing, key: str, title: str, wide: bool) -> None:
@@ -143,11 +141,10 @@ def _fact_line(fact: object, columns: tuple[str, ...], stamp: str) -> None:
         st.caption(literal(f"{label} · {fact.subject} · {fact.split} fact of {fact.source}"))  # type: ignore[attr-defined]
 
 
-def _service_line(heads: Mapping[str, tuple[str, str]]) -> None:
+def _service_line(titles: Mapping[str, str]) -> None:
     """What stays loaded, and what it takes."""
     state = current_ask_service().state()
     if state.alive and state.held:
-        names = [(heads.get(model.name, (model.name, ""))[0], model) for model in state.held]
-        held = "; ".join(f"{name} ({in_words(model.size_bytes)}, {model.device})" for name, model in names)
+        held = "; ".join(f"{titles.get(model.name, model.name)} ({in_words(model.size_bytes)}, {model.device})" for model in state.held)
         takes = f"The asking process takes {in_words(state.ram_bytes)} of RAM and leaves after 5 minutes without a question."
         st.caption(literal(f"Loaded: {held}. {takes}"))

@@ -9,11 +9,10 @@ from typing import Any
 import streamlit as st
 
 from pages._ui import resources
-from pages._ui.titles import model_name, run_title, source_name
+from pages._ui.titles import model_name, run_title
 from sftqa_core.errors import SftqaError
 from sftqa_core.records import RUN, Column, Question
 
-TUNED = "tuned: "  # in front of a run in a list that has base models, too
 EXAMPLES = 3  # questions that an empty page offers
 
 
@@ -32,18 +31,14 @@ def titles(stamp: str) -> dict[str, str]:
 
 
 def _tuned(run: Any) -> str:
-    return f"{TUNED}{run_title(run)}"
+    """A run by the name that model pickers give to what it kept, else by its title."""
+    return resources.model_names().get(RUN + run.id) or f"tuned: {run_title(run)}"
 
 
 @st.cache_data(show_spinner=False, ttl=60)
-def heads(stamp: str) -> dict[str, tuple[str, str]]:
-    """What stands over a column, by name: a base model's title, or what a run was trained with; and, of a run, on what."""
-    named = {name: (title, "") for name, title in options(stamp).items() if not name.startswith(RUN)}
-    for run in resources.runs(stamp):
-        base = model_name(run.model, run.quantisation)
-        made_of = f"{base} · {source_name(run.source)} · "
-        named[RUN + run.id] = (run_title(run).removeprefix(made_of), f"tuned from {base} on {source_name(run.source)}")
-    return named
+def details(stamp: str) -> dict[str, str]:
+    """By run: every setting that differs from the default, on one line."""
+    return {RUN + run.id: run_title(run) for run in resources.runs(stamp)}
 
 
 @st.cache_data(show_spinner=False, ttl=60)
