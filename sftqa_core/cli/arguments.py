@@ -290,12 +290,6 @@ def train_settings(options: argparse.Namespace) -> records.TrainSettings:
     return replace(start, **typed | scheme) if start else records.TrainSettings(**typed | scheme)
 
 
-def question(options: argparse.Namespace) -> records.Question:
-    """`sftqa ask`'s options as a record."""
-    asked = {"text": options.question.strip(), "kind": "statement" if options.statement else "question", "answers": tuple(options.answer)}
-    return records.Question(**given(options, records.Question) | asked)
-
-
 def study_settings(options: argparse.Namespace, builtin: Sequence[str]) -> records.StudySettings:
     """`sftqa study`'s file and options as a record; options override the file."""
     typed = given(options, records.StudySettings)
