@@ -15,98 +15,20 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from sftqa_core import records
+from sftqa_core.cli.readers import USUAL_SHOTS, cutoffs, json_scheme, numbers, port, reader_of, shots
 from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import Setting, declared
 from sftqa_core.records.presets import PRESETS
 
-USUAL_SHOTS = records.TrainSettings(model="").shots
-
-
-def reader_of(about: Setting) -> Callable[[str], Any]:
-    """What makes a setting's value of an option's text."""
-    if about.kind in (int, tuple[int, ...]):
-
-        def number(text: str) -> int:
-            if text in about.named:
-                return about.named[text]
-            value = whole(text)
-            if about.named and value < (about.low or 0):
-                raise argparse.ArgumentTypeError(f"must be {about.low or 0} or more, or {' or '.join(about.named)}, got {text!r}")
-            return value
-
-        return number if about.kind is int else lambda text: tuple(number(piece) for piece in names(text))
-    others: dict[Any, Callable[[str], Any]] = {tuple[str, ...]: names, records.PromptFormat: prompt, float: float}
-    return others.get(about.kind, str)
-
-
-def port(text: str) -> int:
-    """A port from 1 to 65535."""
-    if not 1 <= (number := whole(text)) <= 65535:
-        raise argparse.ArgumentTypeError(f"must be 1 to 65535, got {text!r}")
-    return number
-
-
-def numbers(text: str) -> tuple[int, ...]:
-    """Whole numbers with commas between."""
-    return tuple(whole(piece) for piece in names(text))
-
-
-def shots(text: str) -> tuple[int, tuple[int, ...]]:
-    """The shots of the k-shot baseline, and the additional shot counts: of several the usual one comes first where it is among
-    them, else the first above 0; every run is evaluated with 0 shots anyway."""
-    counts = list(dict.fromkeys(numbers(text)))
-    if len(counts) == 1:
-        return counts[0], ()
-    some = [count for count in counts if count != 0]
-    if not some:
-        raise argparse.ArgumentTypeError(f"must be one or more numbers with commas between, got {text!r}")
-    first = USUAL_SHOTS if USUAL_SHOTS in some else some[0]
-    return first, tuple(sorted(count for count in some if count != first))
-
-
-def names(text: str) -> tuple[str, ...]:
-    """Names with commas between."""
-    return tuple(piece.strip() for piece in text.split(",") if piece.strip())
-
-
-def whole(text: str) -> int:
-    """A whole number."""
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}") from None
-
-
-def json_scheme(text: str) -> records.LevelScheme:
-    """A level scheme: by name (paper, slick), or as JSON."""
-    if text in records.SCHEMES:
-        return records.SCHEMES[text]
-    try:
-        return records.LevelScheme.from_dict(json.loads(text))
-    except (ValueError, SettingsError) as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def cutoffs(text: str) -> tuple[float, ...]:
-    """Where levels change, with commas between."""
-    try:
-        return records.read_cutoffs(text)
-    except SettingsError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def prompt(text: str) -> records.PromptFormat:
-    """A prompt format: by name, as a text with {question}, or as JSON."""
-    try:
-        if text.startswith("{") and '"prompt"' in text:
-            return records.PromptFormat.from_dict(json.loads(text))
-        return records.prompt_format(text.replace("\\n", "\n"))
-    except SettingsError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 _SAMPLING = ("samples", "temperature", "max_new_tokens")
-_FORMS = {int: "N", float: "X", tuple[int, ...]: "N,N", tuple[str, ...]: "A,B", records.PromptFormat: "PROMPT"}  # what help calls a value
+_FORMS = {
+    int: "N",
+    float: "X",
+    tuple[int, ...]: "N,N",
+    tuple[str, ...]: "A,B",
+    tuple[float, ...]: "X,X",
+    records.PromptFormat: "PROMPT",
+}  # what help calls a value
 
 
 class Parser(argparse.ArgumentParser):
@@ -166,6 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_train(select, required=("model", "n"))
     select.add_argument("--out", required=True, help="file to write; it must not exist")
     _add_study(add("study", "many runs that answer one question together"))
+    _add_sweep(add("sweep", "try learning rates around the default, measured on dev facts only"))
     add("runs", "finished runs, newest first")
     add("show", "one run's results").add_argument("run", help="a run's name, as 'sftqa runs' lists it")
     _add_export(add("export", "write a run's tuned model as a folder for other tools"))
@@ -263,6 +186,14 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     others = [name for name in declared(records.StudySettings) if name != "kind"]
     add_settings(parser, records.StudySettings, *others, shots=lambda text: tuple(sorted({*numbers(text)} - {0})))  # 0: there anyway
     _add_scheme(parser)
+
+
+def _add_sweep(parser: argparse.ArgumentParser) -> None:
+    known = declared(records.SweepSettings)
+    _add_train(parser, required=("model", "n"))
+    add_setting(parser, known["rates"], dest="sweep_rates")
+    add_setting(parser, known["seeds"], dest="sweep_seeds")
+    parser.add_argument("--report-only", action="store_true", help="report what is known now and run nothing")
 
 
 # ---- other commands ----
@@ -399,7 +330,7 @@ def _batch(options: argparse.Namespace, start: records.PretrainSettings) -> dict
 
 
 # ---- reference ----
-_LIKE_TRAIN = ("preflight", "select")
+_LIKE_TRAIN = ("preflight", "select", "sweep")
 _REFERENCE = """# Command line
 
 <!-- made by: python -m sftqa_core.cli.arguments > docs/command-line.md -->

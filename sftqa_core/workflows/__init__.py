@@ -16,6 +16,7 @@ from sftqa_core.training.runs import read_run as run
 from sftqa_core.workflows.reading import (
     add_upload,
     alias_rows,
+    beside_base,
     default_learning_rate,
     download,
     facts,
