@@ -3,9 +3,9 @@
 The parameters are the truth: what stands in none of them is at its default. Nothing is restored from elsewhere but on arrival by a
 bare link, as the navigation has it: then the page shows what it showed last, and what all pages share (`SHARED`) comes along.
 
-A script asks `value`, and widgets write with `put` from their callbacks. A default that may change, such as the newest run, is made
-explicit with `settle_on`; all of those are written together when the script is over, since each writing is an entry of the browser's
-history.
+A script asks `value`, and widgets write with `put` from their callbacks. What the script settles on besides, such as the newest run,
+is written when it is over, all at once: each writing is an entry of the browser's history, and one that comes before the browser has
+followed to the new page would stand under the old page's name.
 """
 
 import time
@@ -28,44 +28,50 @@ def of_page(page: str) -> Iterator[None]:
     kept = _state()
     here = st.query_params.to_dict()
     arrived = kept["page"] != page
-    bare = arrived and not here
-    kept.update(page=page, settled={}, carried=dict(kept["shared"]) if bare else {})
-    if bare and kept["pages"].get(page):
-        _write(kept["pages"][page] | {key: text for key, text in kept["shared"].items() if key in kept["pages"][page]})
-    elif not arrived and _is_late(kept, here):
-        _write(kept["after"])
+    # On a page that names its defaults a bare address is only ever left over from an arrival: going back to it shows the same again.
+    bare = not here and (arrived or (_is_back() and page in kept["explicit"]))
+    carried = {**kept["pages"].get(page, {}), **kept["shared"]} if bare else {}
+    kept.update(page=page, asked=set(), settled={}, carried=carried)
+    if not arrived and _is_late(here):
+        st.query_params.from_dict(kept["after"])
     try:
         yield
     finally:
         now = st.query_params.to_dict()
         if fresh := {key: text for key, text in kept["settled"].items() if now.get(key) != text}:
+            _write(here, now | fresh)
             now |= fresh
-            _write(now)
+            kept["explicit"].add(page)
         kept["pages"][page] = now
+        for key in kept["asked"].intersection(SHARED):  # this page knows it: where it is at its default, it is so elsewhere
+            kept["shared"].pop(key, None)
         kept["shared"] |= {key: now[key] for key in SHARED if key in now}
 
 
 def value(key: str) -> str | None:
     """What the address says; None where it says nothing. Untrusted: whoever asks checks it."""
+    kept = _state()
+    kept["asked"].add(key)
     if (text := st.query_params.get(key)) is not None:
         return text
-    if (carried := _state()["carried"].get(key)) is not None:
+    if (carried := kept["carried"].get(key)) is not None:
         settle_on(key, carried)
-    return carried
+        return str(carried)
+    return None
 
 
 def put(**values: str | None) -> None:
     """Write these parameters, None or empty: take them out; one entry in the browser's history."""
-    before = st.query_params.to_dict()
-    after = {key: text for key, text in {**before, **values}.items() if text}
+    kept, here = _state(), st.query_params.to_dict()
     for key in values:
-        _state()["settled"].pop(key, None)
-        _state()["carried"].pop(key, None)
+        kept["settled"].pop(key, None)
+        kept["carried"].pop(key, None)
         if not values[key]:
-            _state()["shared"].pop(key, None)
-    if after != before:
-        _state().update(before=before, after=after, at_s=time.monotonic())
-        _write(after)
+            kept["shared"].pop(key, None)
+    before = kept["after"] if _is_late(here) else here
+    after = {key: text for key, text in {**before, **values}.items() if text}
+    if after != here:
+        _write(here, after)
 
 
 def settle_on(key: str, text: str) -> None:
@@ -89,19 +95,25 @@ def with_values(**values: str | None) -> dict[str, str]:
     return {key: text for key, text in {**st.query_params.to_dict(), **values}.items() if text}
 
 
-def _is_late(kept: Mapping[str, Any], here: Mapping[str, str]) -> bool:
+def _is_late(here: Mapping[str, str]) -> bool:
     """Whether the browser sends the address as it was before the last writing, which it had not received yet; going back sends the same,
     but says so."""
+    kept = _state()
+    return not _is_back() and here == kept["before"] and time.monotonic() - kept["at_s"] < _LATE_S
+
+
+def _is_back() -> bool:
     context = get_script_run_ctx()
-    back = context is not None and context.is_history_navigation
-    return not back and here == kept["before"] and time.monotonic() - kept["at_s"] < _LATE_S
+    return context is not None and context.is_history_navigation
 
 
-def _write(values: Mapping[str, str]) -> None:
-    st.query_params.from_dict(values)
+def _write(before: Mapping[str, str], after: Mapping[str, str]) -> None:
+    _state().update(before=dict(before), after=dict(after), at_s=time.monotonic())
+    st.query_params.from_dict(after)
 
 
 def _state() -> dict[str, Any]:
-    empty = {"page": None, "pages": {}, "shared": {}, "settled": {}, "carried": {}, "before": None, "after": None, "at_s": 0.0}
+    last = {"before": None, "after": None, "at_s": 0.0}
+    empty = {"page": None, "pages": {}, "explicit": set(), "shared": {}, "asked": set(), "settled": {}, "carried": {}, **last}
     kept: dict[str, Any] = st.session_state.setdefault(_STATE, empty)
     return kept

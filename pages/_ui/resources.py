@@ -1,7 +1,7 @@
 """Cached reads: two-line wrappers over the core's workflows and jobs, imported when first needed.
 
-Apart from background.py, nothing under pages/ calls the core's workflows. Results never change once written, so a key
-that names them is enough; lists and profiles carry `stamp()`, which changes whenever a job ends. Tables are shared
+Apart from background.py and runs/compare_reads.py, nothing under pages/ calls the core's workflows. Results never change once
+written, so a key that names them is enough; lists and profiles carry `stamp()`, which changes whenever a job ends. Tables are shared
 between sessions (cache_resource), because copying 100,000 rows at every click would be felt: pages never change them.
 """
 
@@ -249,6 +249,7 @@ class Tables(dict[str, Any]):
 
     __hash__ = object.__hash__  # type: ignore[assignment]
     __eq__ = object.__eq__
+    apart: dict[tuple[str, str, str], str]  # of a study of levels: where one training level is better than all others
 
 
 @st.cache_resource(show_spinner="Summarising the study…", max_entries=12, ttl=600)
@@ -259,7 +260,9 @@ def study_report(settings: StudySettings, stamp: str) -> tuple[StudyReport, Tabl
     from sftqa_core import workflows
 
     report = workflows.study_report(settings)
-    return report, Tables((name, pd.DataFrame(rows)) for name, rows in report.tables.items())
+    tables = Tables((name, pd.DataFrame(rows)) for name, rows in report.tables.items())
+    tables.apart = workflows.told_apart(tables)
+    return report, tables
 
 
 @st.cache_data(show_spinner=False, ttl=600, max_entries=16)

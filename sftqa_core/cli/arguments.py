@@ -75,6 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     complete = add("complete", "how a model completes texts of your own, for example templates that you write")
     add_settings(complete, records.CompleteSettings, required=("model",))
     complete.add_argument("prompts", nargs="+", metavar="PROMPT", help="a text that ends where the completion follows")
+    _add_ask(add("ask", "put one question to models and tuned runs, side by side"))
     trust = add("trust", "how well other ways of probing agree with the full probe, where they were run")
     add_settings(trust, records.ProbeSettings, "model", "source", "split", "domain", required=("model",))
     _add_scheme(trust, "")
@@ -91,6 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_sweep(add("sweep", "try learning rates around the default, measured on dev facts only"))
     add("runs", "finished runs, newest first")
     add("show", "one run's results").add_argument("run", help="a run's name, as 'sftqa runs' lists it")
+    _add_compare(add("compare", "runs and cells of studies beside each other: settings that differ, accuracy, tests, fact by fact"))
     _add_export(add("export", "write a run's tuned model as a folder for other tools"))
     _add_jobs(add("jobs", "background jobs; cancel one or read its log"))
     _add_cache(add("cache", "which results are on the disk; check them, clear leftovers"))
@@ -166,6 +168,17 @@ def _add_scheme(parser: argparse.ArgumentParser, method: str = "--level-method")
     parser.add_argument("--cutoffs", type=cutoffs, metavar="R,R", help=cuts)
 
 
+def _add_ask(parser: argparse.ArgumentParser) -> None:
+    """`sftqa ask QUESTION --model A --model run:ID`."""
+    add_settings(parser, records.Question)
+    names = f"a model, or {records.RUN}ID for the weights that a run kept; give it again for each model"
+    parser.add_argument("--model", action="append", required=True, metavar="MODEL", help=names)
+    parser.add_argument("--statement", action="store_true", help="complete the text as it stands, as a probe would")
+    scored = "an answer whose probability is wanted; may be given more than once"
+    parser.add_argument("--answer", action="append", default=[], metavar="TEXT", help=scored)
+    add_setting(parser, declared(records.ProbeSettings)["device"])
+
+
 def _add_train(parser: argparse.ArgumentParser, required: Sequence[str]) -> None:
     """Options of one run. `required` ones may stand in a file."""
     parser.add_argument("--config", metavar="FILE", help="a run as YAML; options given beside it override the file")
@@ -225,6 +238,23 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help=device)
 
 
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    """`sftqa compare RUN RUN ...`."""
+    runs = "a run's name, as 'sftqa runs' lists it, or a cell's (see --cells): amount-9203b502:atlas-llama:n60:s0"
+    parser.add_argument("runs", nargs="*", metavar="RUN", help=runs)
+    parser.add_argument("--pool", action="store_true", help="average the seeds of one setting, fact by fact")
+    reference = "whose base model's memory levels are used (default: the first run's)"
+    parser.add_argument("--reference", metavar="RUN", help=reference)
+    against = "compare all others with this one (default: every pair); fewer comparisons need less correction"
+    parser.add_argument("--against", metavar="RUN", help=against)
+    parser.add_argument(
+        "--items", metavar="FILE", help="write every fact in common with all answers to this CSV file, which must not exist"
+    )
+    parser.add_argument("--cells", metavar="STUDY", help="list the names of a study's finished cells instead")
+    remade = "check a run that was made again against the stored numbers, fact by fact: --remade OLD NEW; with OLD alone: the command that "
+    parser.add_argument("--remade", action="store_true", help=remade + "makes it again, and its cost")
+
+
 def _add_export(parser: argparse.ArgumentParser) -> None:
     """`sftqa export RUN`."""
     parser.add_argument("run", help="a run's name, as 'sftqa runs' lists it")
@@ -274,6 +304,12 @@ def train_settings(options: argparse.Namespace) -> records.TrainSettings:
         typed = values | typed
     scheme = {"scheme": scheme_of(options, start.scheme if start else None)}
     return replace(start, **typed | scheme) if start else records.TrainSettings(**typed | scheme)
+
+
+def question(options: argparse.Namespace) -> records.Question:
+    """`sftqa ask`'s options as a record."""
+    asked = {"text": options.question.strip(), "kind": "statement" if options.statement else "question", "answers": tuple(options.answer)}
+    return records.Question(**given(options, records.Question) | asked)
 
 
 def study_settings(options: argparse.Namespace, builtin: Sequence[str]) -> records.StudySettings:

@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 import streamlit as st
 from streamlit.components.v2 import manifest_scanner
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
 import pages._ui  # noqa: F401 - else the first page of a process starts over, without its address
 import sftqa_core
 from sftqa_core.jobs import use_executor
 from sftqa_core.jobs.executor import FakeExecutor
+from sftqa_core.records import STUDIES
 from tests.pages import standin
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +49,7 @@ def explorer(monkeypatch, tmp_path, jobs) -> Iterator[Callable[..., AppTest]]:
             standin.write_run(shipped / "runs")
         app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
         if page != "overview":
-            app.switch_page(f"pages/{page}.py")
+            at(app, page)
             for name, value in (query or {}).items():
                 app.query_params[name] = value
         app.run()
@@ -55,6 +58,24 @@ def explorer(monkeypatch, tmp_path, jobs) -> Iterator[Callable[..., AppTest]]:
 
     yield open_page
     forget()
+
+
+@pytest.fixture(autouse=True)
+def _through_app(monkeypatch) -> None:
+    """AppTest forgets at every run that app.py is what runs the pages, as it is when the explorer is served."""
+    begin = PagesManager.__init__
+
+    def served(self: PagesManager, *arguments: object, **more: object) -> None:
+        begin(self, *arguments, **more)
+        PagesManager.uses_pages_directory = False
+
+    monkeypatch.setattr(PagesManager, "__init__", served)
+
+
+def at(app: AppTest, page: str) -> None:
+    """Open the app at a page's own address; AppTest's switch_page knows addresses only after a first run of app.py."""
+    studies = {study.page: study.address for study in STUDIES.values()}
+    app._page_hash = calc_hash(studies.get(f"pages/{page}.py", {"available_models": "models"}.get(page, page)))
 
 
 def forget() -> None:

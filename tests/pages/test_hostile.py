@@ -6,7 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.pages import standin
-from tests.pages.conftest import ROOT, forget, words
+from tests.pages.conftest import ROOT, at, forget, words
 
 PAGES = {
     "overview": ("job",),
@@ -44,7 +44,7 @@ def _fresh() -> None:
 def test_hostile_addresses_are_answered_in_words(jobs, page, nasty):
     """Every parameter that a page reads at once holds what it should not: no traceback, no raw HTML, no page of a thousand lines."""
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
-    app.switch_page(f"pages/{page}.py")
+    at(app, page)
     for name in PAGES[page]:
         app.query_params[name] = NASTY[nasty]
     app.run()

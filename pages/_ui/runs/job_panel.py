@@ -127,6 +127,7 @@ def _smaller(job: Job, where: str) -> None:
 def _result_link(job: Job) -> None:
     if job.kind == "train":
         st.page_link("pages/results.py", label="**See the results**", icon=":material/insights:", query_params={"run": str(job.result)})
+        st.page_link("pages/compare.py", label="Compare with…", icon=":material/compare_arrows:", query_params={"runs": str(job.result)})
     elif job.kind == "study" and job.result in STUDIES:
         link = {"study": resources.study_name(StudySettings.from_dict(job.settings))}
         st.page_link(STUDIES[job.result].page, label="**See the study**", icon=":material/insights:", query_params=link)

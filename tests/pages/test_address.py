@@ -1,0 +1,70 @@
+"""The address holds what is picked."""
+
+import pytest
+
+from tests.pages.conftest import words
+
+
+def test_a_pick_stands_in_the_address_and_a_default_does_not(explorer):
+    """Another domain is a parameter; back at the default the parameter goes."""
+    app = explorer("memory")
+    assert "domain" not in app.query_params
+    app.selectbox(key="pick-domain").select("out").run()
+    assert app.query_params["domain"] == "out"
+    app.selectbox(key="pick-domain").select("all").run()
+    assert "domain" not in app.query_params
+
+
+def test_what_may_be_another_tomorrow_is_named(explorer):
+    """The newest run, the first model and the first source are in the address though nobody picked them."""
+    app = explorer("results")
+    assert app.query_params["run"] == app.selectbox(key="pick-run").value
+    app = explorer("memory")
+    assert app.query_params["model"] == app.selectbox(key="pick-model").value
+    assert app.query_params["source"] == app.selectbox(key="pick-source").value
+
+
+def test_picks_come_along_to_pages_that_know_them(explorer):
+    """The domain picked on Memory is there on coming back by a bare link, and is not on pages without one."""
+    app = explorer("memory")
+    app.selectbox(key="pick-domain").select("out").run()
+    app.query_params.clear()
+    app.switch_page("pages/results.py").run()
+    assert "domain" not in app.query_params
+    app.query_params.clear()
+    app.switch_page("pages/memory.py").run()
+    assert app.selectbox(key="pick-domain").value == "out"
+    assert app.query_params["domain"] == "out"
+
+
+def test_a_default_holds_on_coming_back_too(explorer):
+    """Put back to its default, the domain of before does not return."""
+    app = explorer("memory")
+    app.selectbox(key="pick-domain").select("out").run()
+    app.selectbox(key="pick-domain").select("all").run()
+    app.query_params.clear()
+    app.switch_page("pages/results.py").run()
+    app.query_params.clear()
+    app.switch_page("pages/memory.py").run()
+    assert app.selectbox(key="pick-domain").value == "all"
+
+
+def test_a_link_is_taken_whole(explorer):
+    """An address with parameters is shown as it is, whatever was picked here before."""
+    app = explorer("memory")
+    app.selectbox(key="pick-domain").select("out").run()
+    app.query_params.clear()
+    app.switch_page("pages/results.py").run()
+    app.query_params.clear()
+    app.query_params["split"] = "dev"
+    app.switch_page("pages/memory.py").run()
+    assert (app.selectbox(key="pick-split").value, app.selectbox(key="pick-domain").value) == ("dev", "all")
+
+
+@pytest.mark.parametrize("wrong", ["nowhere", "<img src=x onerror=alert(1)>", "x" * 5000])
+def test_a_wrong_value_is_dropped_and_said(explorer, wrong):
+    """What is no option is shown as text, cut, and leaves the address."""
+    app = explorer("memory", {"domain": wrong})
+    assert "domain" not in app.query_params
+    assert "There is no domain" in words(app)
+    assert app.selectbox(key="pick-domain").value == "all"
