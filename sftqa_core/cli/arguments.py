@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from sftqa_core import records
-from sftqa_core.cli.readers import USUAL_SHOTS, cutoffs, json_scheme, numbers, port, reader_of, shots
+from sftqa_core.cli.option_texts import USUAL_SHOTS, cutoffs, json_scheme, numbers, port, reader_of, shots
 from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import Setting, declared
 from sftqa_core.records.presets import PRESETS

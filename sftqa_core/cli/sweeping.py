@@ -10,6 +10,7 @@ from sftqa_core.cli.commands import leased
 from sftqa_core.cli.text import Console, table
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import SweepSettings
+from sftqa_core.records.amounts import span
 
 
 def sweep(options: argparse.Namespace) -> dict[str, Any]:
@@ -18,7 +19,7 @@ def sweep(options: argparse.Namespace) -> dict[str, Any]:
     if options.report_only:
         return workflows.sweep_report(settings).to_dict()
     cost = workflows.forecast(settings)
-    told = f"{cost.runs:,} runs, {cost.test_facts:,} dev facts: about {cost.seconds_low:.0f} to {cost.seconds_high:.0f} s."
+    told = f"{cost.runs:,} runs, {cost.test_facts:,} dev facts: about {span(cost.seconds_low, cost.seconds_high)}."
     print(f"{told} {' '.join(cost.notes)}", file=sys.stderr, flush=True)
     workflows.tell(workflows.preflight(settings, cost), Console())
     with leased(settings.run, "sweep"):

@@ -1,4 +1,4 @@
-"""What an option's text means: numbers, lists, prompts, level schemes. A mistake is told as argparse tells its own."""
+"""Texts of options as values: each reader refuses what it can't read, as argparse reports it."""
 
 import argparse
 import json
