@@ -22,7 +22,7 @@ def test_a_large_model_gets_the_papers_settings():
     assert notes == (PRESETS["seed-60"].left,)
     values, _ = preset_values(PRESETS["follow-up-1920"], 8_000_000_000)
     assert (values["n"], values["levels"], values["prompt"]) == (1_920, (2,), PAPER_PROMPT)
-    assert PAPER_PROMPT == PromptFormat("own", "<|question|> {question} <|answer|>", " {answer} ")
+    assert PromptFormat("own", "<|question|> {question} <|answer|>", " {answer} ") == PAPER_PROMPT
 
 
 def test_a_small_model_keeps_its_default_rate_and_a_built_in_one_its_prompt():
@@ -41,7 +41,8 @@ def test_every_preset_is_a_run_with_a_source(name):
     preset = PRESETS[name]
     values, notes = preset_values(preset, None)
     assert TrainSettings("m", **values).model == "m"
-    assert "arXiv" in preset.source and "METHOD" in preset.section
+    assert "arXiv" in preset.source
+    assert "METHOD" in preset.section
     assert notes[0] == preset.left != ""
     assert ("learning_rate" in values) == (preset.learning_rate is not None)
 
@@ -59,7 +60,7 @@ def test_options_go_before_the_preset_and_the_preset_before_the_file(tmp_path, c
     found = train_settings(parse(["train", "--config", str(file), "--preset", "seed-60", "--seed", "5"]))
     assert (found.model, found.n, found.seed, found.shots, found.max_answer_tokens) == ("atlas-llama", 60, 5, 0, 16)
     assert "arXiv 2409.15825" in capsys.readouterr().err
-    with pytest.raises(NotFound, match="There is no preset 'x'. Presets: seed-60"):
+    with pytest.raises(NotFound, match=r"There is no preset 'x'\. Presets: seed-60"):
         workflows.preset("x", "atlas-llama")
 
 

@@ -21,7 +21,6 @@ from sftqa_core.records import (
     SourcePreview,
     StudyReport,
     StudySettings,
-    SweepReport,
     SweepSettings,
     TrainSettings,
 )
@@ -265,22 +264,6 @@ def study_report(settings: StudySettings, stamp: str) -> tuple[StudyReport, Tabl
     return report, tables
 
 
-@st.cache_data(show_spinner=False, ttl=600, max_entries=16)
-def sweep_report(settings: SweepSettings, stamp: str) -> SweepReport:
-    """What is known of a sweep."""
-    from sftqa_core import workflows
-
-    return workflows.sweep_report(settings)
-
-
-@st.cache_data(show_spinner=False, max_entries=64)
-def preset(name: str, model: str) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What a paper's preset states for a model, and what it leaves at its default."""
-    from sftqa_core import workflows
-
-    return workflows.preset(name, model)
-
-
 def more_seeds(settings: StudySettings) -> StudySettings:
     """The same study with two seeds more."""
     from sftqa_core import workflows
@@ -312,18 +295,6 @@ def study_of(text: str) -> StudySettings:
     from sftqa_core import workflows
 
     return workflows.study_of(text)
-
-
-def run_yaml(settings: TrainSettings) -> str:
-    from sftqa_core import workflows
-
-    return workflows.run_yaml(settings)
-
-
-def run_of(text: str) -> TrainSettings:
-    from sftqa_core import workflows
-
-    return workflows.run_of(text)
 
 
 MOST_UPLOADED = "200 MB"

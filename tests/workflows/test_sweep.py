@@ -34,13 +34,16 @@ def test_rates_are_measured_on_dev_facts_and_kept(world, workspace, monkeypatch)
 
     load, predict = prober.loading.load_model, predictions.predict
     monkeypatch.setattr(prober.loading, "load_model", lambda *a, **k: loaded.append(1) or load(*a, **k))
-    monkeypatch.setattr("sftqa_core.workflows.sweep_runs.predict", lambda m, facts, *a, **k: asked.append(set(facts["fact_id"])) or predict(m, facts, *a, **k))
+    monkeypatch.setattr(
+        "sftqa_core.workflows.sweep_runs.predict",
+        lambda m, facts, *a, **k: asked.append(set(facts["fact_id"])) or predict(m, facts, *a, **k),
+    )
     wanted, recorder = sweep_of(world), Recorder()
     assert workflows.forecast(wanted).runs == 4
     found = workflows.sweep(wanted, recorder)
     facts = open_source(world).facts
     dev = set(facts.loc[facts["split"] == "dev", "fact_id"])
-    assert asked and all(some <= dev for some in asked)
+    assert all(some <= dev for some in asked)
     assert (len(loaded), len(asked), found.done, found.planned) == (1, 4, 4, 4)
     assert [update.done for update in recorder.updates if update.phase == "sweep"] == [1, 2, 3, 4]
     assert (found.domain, [row.rate for row in found.rates], [row.seeds for row in found.rates]) == ("in", [0.001, 0.02], [2, 2])
@@ -99,7 +102,9 @@ def test_without_dev_facts_no_rate_is_chosen(tmp_path, world):
     """Test facts are never used in their place; an optimizer without a usual rate needs rates."""
     table = pd.read_csv(world)
     table[table["split"] != "dev"].to_csv(tmp_path / "no_dev.csv", index=False)
-    with pytest.raises(NotEnoughFacts, match="has no dev facts, and a learning rate must not be chosen on test facts. Give the rate yourself"):
+    with pytest.raises(
+        NotEnoughFacts, match="has no dev facts, and a learning rate must not be chosen on test facts. Give the rate yourself"
+    ):
         workflows.sweep_report(SweepSettings(settings(str(tmp_path / "no_dev.csv")), RATES))
     with pytest.raises(SettingsError, match="Optimizer sgd has no default learning rate: set one"):
         workflows.sweep_report(SweepSettings(settings(world, optimizer="sgd")))
@@ -149,12 +154,27 @@ def test_the_command_reports_it(world, capsys):
 
     workflows.sweep(sweep_of(world))
     scheme = json.dumps(settings(world).scheme.to_dict())
-    options = ["sweep", "--model", "tiny", "--source", world, "--n", "4", "--scheme", scheme, "--max-answer-tokens", "4", "--test-limit", "2"]
+    options = [
+        "sweep",
+        "--model",
+        "tiny",
+        "--source",
+        world,
+        "--n",
+        "4",
+        "--scheme",
+        scheme,
+        "--max-answer-tokens",
+        "4",
+        "--test-limit",
+        "2",
+    ]
     with pytest.raises(SystemExit) as stop:
         main([*options, "--device", "cpu", "--rates", "1e-3,0.02", "--sweep-seeds", "0,1", "--report-only"])
     assert stop.value.code == 0
     printed = capsys.readouterr().out
-    assert "dev facts of" in printed and "4 of 4 runs are done" in printed
+    assert "dev facts of" in printed
+    assert "4 of 4 runs are done" in printed
     with pytest.raises(SystemExit) as stop:
         main([*options, "--lr", "0.1", "--json"])
     assert stop.value.code == 1
