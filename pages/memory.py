@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages._ui import background, glossary, panels, pickers, resources, state
-from pages._ui.facts import memory_panels
+from pages._ui.facts import memory_panels, tuned_panel
 from pages._ui.facts.alias_panel import alias_button
 from pages._ui.facts.probe_panel import is_second, probe_button
 from pages._ui.facts.relations_panel import missing_templates, templates_button
@@ -54,6 +54,8 @@ for job in state.watched_jobs("probe"):
     if not (is_second(job) and st.session_state.get("trust")):  # shown where it was started
         job_panel(job, "memory", charts=False)
 
+with panels.errors_shown():
+    tuned_panel.beside_base(model, source, split, domain, scheme)
 shown = profile.without_echo if without_echo else profile
 if not profile.facts:
     panels.empty("This source has no facts in that split and domain. Pick another.")

@@ -21,7 +21,6 @@ from sftqa_core.records import (
     SourcePreview,
     StudyReport,
     StudySettings,
-    SweepReport,
     SweepSettings,
     TrainSettings,
 )
@@ -155,6 +154,21 @@ def trust(model: str, source: str, split: str, domain: str, stamp: str, scheme: 
     return workflows.trust(model, source, split, domain, scheme) if scheme else workflows.trust(model, source, split, domain)
 
 
+@st.cache_resource(show_spinner="Comparing with the base model…", max_entries=12, ttl=600)
+def beside_base(model: str, base: str, source: str, split: str, domain: str, scheme: LevelScheme, stamps: tuple[str, str]) -> Any:
+    """A tuned model's levels beside those of what it was tuned from; `stamps` change with the levels of either."""
+    from sftqa_core import workflows
+
+    return workflows.beside_base(model, base, source, split, domain, scheme)
+
+
+def profile_stamp(model: str, source: str, scheme: LevelScheme) -> str:
+    """Changes with a model's levels."""
+    from sftqa_core import workflows
+
+    return workflows.profile_stamp(model, source, scheme)
+
+
 @st.cache_data(show_spinner=False, max_entries=64)
 def completions(model: str, source: str, fact_id: str, stamp: str, scheme: LevelScheme | None = None) -> Any:
     from sftqa_core import workflows
@@ -250,22 +264,6 @@ def study_report(settings: StudySettings, stamp: str) -> tuple[StudyReport, Tabl
     return report, tables
 
 
-@st.cache_data(show_spinner=False, ttl=600, max_entries=16)
-def sweep_report(settings: SweepSettings, stamp: str) -> SweepReport:
-    """What is known of a sweep."""
-    from sftqa_core import workflows
-
-    return workflows.sweep_report(settings)
-
-
-@st.cache_data(show_spinner=False, max_entries=64)
-def preset(name: str, model: str) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What a paper's preset states for a model, and what it leaves at its default."""
-    from sftqa_core import workflows
-
-    return workflows.preset(name, model)
-
-
 def more_seeds(settings: StudySettings) -> StudySettings:
     """The same study with two seeds more."""
     from sftqa_core import workflows
@@ -297,18 +295,6 @@ def study_of(text: str) -> StudySettings:
     from sftqa_core import workflows
 
     return workflows.study_of(text)
-
-
-def run_yaml(settings: TrainSettings) -> str:
-    from sftqa_core import workflows
-
-    return workflows.run_yaml(settings)
-
-
-def run_of(text: str) -> TrainSettings:
-    from sftqa_core import workflows
-
-    return workflows.run_of(text)
 
 
 MOST_UPLOADED = "200 MB"

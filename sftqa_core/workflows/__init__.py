@@ -28,6 +28,7 @@ from sftqa_core.workflows.questions import (
 from sftqa_core.workflows.reading import (
     add_upload,
     alias_rows,
+    beside_base,
     default_learning_rate,
     download,
     facts,
