@@ -32,6 +32,7 @@ else:  # one run for one person's session
         "": [
             st.Page("pages/overview.py", title="Overview", default=True),
             st.Page("pages/memory.py", title="Memory"),
+            st.Page("pages/fact.py", title="Fact", visibility="hidden"),
             st.Page("pages/lab.py", title="Lab"),
             st.Page("pages/results.py", title="Results"),
             st.Page("pages/jobs.py", title="Jobs"),
