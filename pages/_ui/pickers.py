@@ -96,8 +96,9 @@ def linked_page(pages: int, key: str = "page") -> int:
     if pages == 1:
         return 1
     widget = f"pick-{key}"
-    st.session_state[widget] = page
-    return int(st.pagination(pages, key=widget, on_change=_remember, args=(widget, key, 1)))
+    if st.session_state.get(widget) != page:  # its value can't be set, only begun with
+        st.session_state.pop(widget, None)
+    return int(st.pagination(pages, default=page, key=widget, on_change=_remember, args=(widget, key, 1)))
 
 
 def linked_toggle(label: str, key: str, place: Any = st, **more: Any) -> bool:
