@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages._ui import address, background, panels, pickers, resources, state
+from pages._ui import address, background, glossary, panels, pickers, resources, state
 from pages._ui.facts import fact_list, fact_story, memory_panels
 from pages._ui.facts.fact_panel import fact_detail
 from pages._ui.wording import literal
@@ -18,6 +18,7 @@ with panels.errors_shown():
     with second:
         source = pickers.pick_source()
     scheme = pickers.pick_scheme(third, fourth)
+    glossary.here(scheme, 21 * scheme.sampling.samples if scheme.by_statements else 0)
 
 with panels.errors_shown():
     stamp = background.stamp()

@@ -130,14 +130,14 @@ def typed(label: str, options: Sequence[str], key: str, help_text: str, names: C
 
 def pick_model() -> str:
     """A model's name: one that is on this machine, or a folder or hub id that the person types."""
-    cards = resources.models()
+    known = resources.model_names()
     return typed(
         "Model",
-        [card.name for card in cards],
+        list(known),
         "model",
         "Pick one, or type a local folder, a GGUF file or a hub id (no pickled weights, no remote code). The Models page lists what is "
         "available.",
-        model_name,
+        lambda model: known.get(model) or model_name(model),
     )
 
 
@@ -223,13 +223,8 @@ def _change_cutoffs() -> None:
     address.put(cut=",".join(f"{cut:g}" for cut in cuts))
 
 
-def bring_scheme(scheme: records.LevelScheme) -> None:
-    """Let the next page's picker hold these levels; for a scheme that it does not know, the paper's."""
-    address.bring(**{"levels": None, "cut": None, **scheme_in_address(scheme)})
-
-
-def scheme_in_address(scheme: records.LevelScheme) -> dict[str, str]:
-    """The parameters of an address that name these levels; for a scheme that the picker does not know, none: the paper's."""
+def scheme_address(scheme: records.LevelScheme) -> dict[str, str]:
+    """The parameters with which the picker holds these levels."""
     if scheme.by_statements and scheme.cutoffs != records.PAPER.cutoffs and len(scheme.cutoffs) <= MOST_CUTOFFS:
         return {"levels": "cutoffs", "cut": scheme.written_cutoffs}
     named = next((name for name, known in records.SCHEMES.items() if known == scheme), "paper")

@@ -15,6 +15,7 @@ from sftqa_core.errors import NotFound, SftqaError
 from sftqa_core.jsonrecord import shown
 from sftqa_core.knowledge import aliases, sources
 from sftqa_core.models import catalogue
+from sftqa_core.models.tuned import is_tuned_name
 from sftqa_core.records import METHODS, SLICK, LevelScheme, ModelCard, ProbeSettings
 from sftqa_core.training import runs
 
@@ -47,7 +48,8 @@ def fact_levels(source: str, fact_id: str, scheme: LevelScheme | None = None, es
     fact = opened.facts[opened.facts["fact_id"] == fact_id]
     if not len(fact):
         raise NotFound(f"{source} has no fact {shown(fact_id)}.")
-    cards = [card for card in catalogue.list_models() if card.path][:MOST_MODELS]
+    here = [card for card in catalogue.list_models() if card.path]
+    cards = sorted(here, key=lambda card: is_tuned_name(card.name))[:MOST_MODELS]  # base models first
     table = aliases.load_aliases()
     paper = scheme if scheme is not None and scheme.by_statements else LevelScheme()
     schemes = [replace(paper, method=method) for method in (METHODS if estimates else ("sampling",))] + [SLICK]

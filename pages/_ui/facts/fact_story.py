@@ -1,7 +1,6 @@
 """A fact's own page: its level in each model, its answer in each run, and the way to its neighbours in the list it was opened from."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,10 +9,12 @@ import streamlit as st
 from pages._ui import address, pickers, resources
 from pages._ui.facts import fact_list
 from pages._ui.rows import clicked_row
-from pages._ui.titles import run_names
+from pages._ui.runs.ask_panel import ask_panel
+from pages._ui.titles import model_name, run_names
 from pages._ui.wording import between, literal, percent
-from sftqa_core.records import METHODS, LevelScheme
+from sftqa_core.records import METHODS, RUN, LevelScheme
 
+_ASKED = 3  # runs that stand beside the model
 MOST_RUNS = 50  # the newest ones; others by the filters
 _METHODS = {**METHODS, "slick": "SliCK's prompts"}
 _LEVEL_COLUMNS = {
@@ -66,7 +67,7 @@ def _method(scheme: LevelScheme) -> str:
 def _level_row(row: dict[str, Any]) -> dict[str, Any]:
     counted = row["completions"] and row["method"] in ("sampling", "slick")
     return {
-        "model": row["model"],
+        "model": model_name(row["model"]),
         "score": row["score"],
         "level": row["level"],
         "samples": "" if row["low_samples"] is None else between(row["low_samples"], row["high_samples"]),
@@ -107,7 +108,9 @@ def _chosen_runs(infos: Sequence[Any], stamp: str) -> list[Any]:
     names = run_names(stamp)
     first, second = st.columns([2, 5])
     with first:
-        of = pickers.linked("Model", ["", *dict.fromkeys(info.model for info in infos)], "of", lambda name: name or "all")
+        of = pickers.linked(
+            "Model", ["", *dict.fromkeys(info.model for info in infos)], "of", lambda name: model_name(name) if name else "all"
+        )
     chosen = pickers.linked_many("Runs", [info.id for info in infos], "runs", lambda run: names.get(run, run), second, placeholder="all")
     return [info for info in infos if (not of or info.model == of) and (not chosen or info.id in chosen)]
 
@@ -152,9 +155,11 @@ def neighbours(profile: Any, fact_id: str, model: str, source: str, stamp: str) 
 
 
 def ask_section(fact: Any, model: str) -> None:
-    """The way to ask this question, where there is a page for it."""
-    if not (Path(__file__).parents[2] / "ask.py").exists():
-        return
+    """What the model, and those runs of the address that kept theirs, say to the fact's question once they are asked."""
     st.subheader("Ask about this fact", anchor=False)
-    link = {"q": str(fact["question"])[: address.LONGEST], "columns": model, "answer": str(next(iter(fact["answers"]), ""))}
-    st.page_link("pages/ask.py", label="Ask this question, edit it, compare models", icon=":material/chat:", query_params=link)
+    kept = [f"{RUN}{run}" for run in (address.value("runs") or "").split(",") if run and resources.model_card(f"{RUN}{run}")]
+    columns = list(dict.fromkeys([model, *kept[:_ASKED]]))
+    ask_panel(str(fact["question"]), columns, where="fact")
+    link = {"q": str(fact["question"]), "columns": ",".join(columns)}
+    if len(link["q"]) <= address.LONGEST:
+        st.page_link("pages/ask.py", label="Change the question, ask others", icon=":material/edit:", query_params=link)

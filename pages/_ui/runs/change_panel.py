@@ -60,7 +60,7 @@ def change_panel(run: Any, part: str) -> None:
         csv_button("Download these rows", chosen, f"{run.id}-changes", "changes-csv")
     if clicked is not None:
         link = {"model": run.settings.model, "source": run.settings.source, "fact": str(shown.iloc[clicked]["fact_id"]), "runs": run.id}
-        st.switch_page("pages/fact.py", query_params={**link, **pickers.scheme_in_address(run.settings.scheme)})
+        st.switch_page("pages/fact.py", query_params={**link, **pickers.scheme_address(run.settings.scheme)})
 
 
 def _filtered(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
