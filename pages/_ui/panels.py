@@ -76,7 +76,7 @@ def share_metric(label: str, value: float | None, base: float | None, lines: lis
     """One share, how far it is from the base model's in percentage points, and small lines under it."""
     change = None if value is None or base is None else f"{points(value - base)} points"
     same = change == "0.0 points"
-    with st.container(border=True, height="stretch"):
+    with st.container(border=True, height="stretch", key=f"tile-{label}"):
         st.metric(
             label,
             percent(value),

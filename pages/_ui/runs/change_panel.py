@@ -39,7 +39,7 @@ def change_panel(run_id: str, part: str, labels: tuple[str, ...]) -> None:
         return
     left, right = st.columns([2, 5], gap="large")
     with left:
-        st.dataframe(counts, width="stretch", alt="Facts gained, lost and kept per level")
+        st.dataframe(counts, width="stretch", height=38 + 35 * len(counts), alt="Facts gained, lost and kept per level")
         st.caption(f"{rivals}Answers are greedy, so none changes without tuning.")
     with right:
         chosen = _filtered(table, labels)
