@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui import address, background, resources, state
-from pages._ui.wording import in_badge, literal
+from pages._ui.wording import in_badge, literal, sentence
 from sftqa_core.errors import SftqaError
 from sftqa_core.jsonrecord import fingerprint
 
@@ -140,7 +140,7 @@ def details(offer: Any | None) -> None:
                 st.badge(f"{WORKS[need.work]} {need.size_bytes / 1e9:.1f} GB", color=tone, help=f"{fit[0].upper()}{fit[1:]}.")
         st.caption(" · ".join(_facts(offer)))
         if offer.todo:
-            st.markdown(literal(offer.todo))
+            st.markdown(sentence(offer.todo))
         if offer.state == "unusable" and card.architecture == "lora adapter":
             _base_form(card.name)
         with st.container(horizontal=True, vertical_alignment="center", gap="medium"):

@@ -21,7 +21,8 @@ async def page(scope, receive, send):
 
 def test_the_page_has_the_addition_once_and_says_its_own_length():
     """It stands at the end of the head; what named Streamlit's own bytes is gone, so that no browser keeps them for ours."""
-    answer = TestClient(Headed(page, "<style>p { color: red }</style>")).get("/memory", headers={**PAGE, "if-none-match": '"old"', "accept-encoding": "gzip"})
+    asked = {**PAGE, "if-none-match": '"old"', "accept-encoding": "gzip"}
+    answer = TestClient(Headed(page, "<style>p { color: red }</style>")).get("/memory", headers=asked)
     assert answer.text == SHELL.replace("</head>", "<style>p { color: red }</style></head>", 1)
     assert answer.headers["content-length"] == str(len(answer.content))
     assert not {"etag", "last-modified"} & set(answer.headers)
