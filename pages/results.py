@@ -6,6 +6,7 @@ import streamlit as st
 from pages._ui import background, glossary, panels, pickers, resources
 from pages._ui.downloads import csv_button
 from pages._ui.runs import change_panel, result_panels
+from pages._ui.runs.twin import twin_button
 
 st.title("Results")
 
@@ -23,7 +24,10 @@ with panels.errors_shown():
     summary, settings = run.summary, run.settings
     predictions, facts, curve = resources.run_tables(run.id)
 
-part = result_panels.parts_picker(facts)
+with st.container(horizontal=True, vertical_alignment="center"):
+    part = result_panels.parts_picker(facts)
+    st.page_link("pages/compare.py", label="Compare with…", icon=":material/compare_arrows:", query_params={"runs": run.id})
+    twin_button(settings, "results", run.id)
 if part != "all":
     with panels.errors_shown():
         summary = resources.run_part(run.id, part)

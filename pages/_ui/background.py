@@ -9,10 +9,22 @@ import streamlit as st
 
 from pages._ui import resources
 from pages._ui.titles import JOB_SETTINGS, job_title
+from pages._ui.wording import span
 from sftqa_core.errors import NotFound, SettingsError, SftqaError
-from sftqa_core.jobs import current_executor
+from sftqa_core.jobs import current_executor, next_start
+from sftqa_core.jobs.lease import needs_of_device
 from sftqa_core.jsonrecord import fingerprint
-from sftqa_core.records import ACTIVE, OVER, CompleteSettings, FetchSettings, Job, ProbeSettings, StudySettings, TrainSettings
+from sftqa_core.records import (
+    ACTIVE,
+    OVER,
+    CompleteSettings,
+    FetchSettings,
+    Job,
+    ProbeSettings,
+    StudySettings,
+    SweepSettings,
+    TrainSettings,
+)
 
 _LATEST = 20  # jobs whose completions are shown
 
@@ -56,7 +68,9 @@ def state_warning() -> str | None:
 
 
 def submit(
-    kind: str, settings: TrainSettings | ProbeSettings | StudySettings | FetchSettings | CompleteSettings, expected_s: Sequence[float] = ()
+    kind: str,
+    settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | FetchSettings | CompleteSettings,
+    expected_s: Sequence[float] = (),
 ) -> Job:
     """Queue the work once: a second click, or the same click in another tab, gets the job that the first one made.
 
@@ -65,6 +79,21 @@ def submit(
     executor, wanted = current_executor(), settings.to_dict()
     over = [job.id for job in executor.jobs(kind=kind, states=OVER) if job.settings == wanted]
     return executor.submit(kind, wanted, fingerprint([kind, wanted, over[:1]]), expected_s)
+
+
+def starts_after(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings) -> str:
+    """What a job with these settings would wait for: "Starts after 1 running and 2 queued jobs, in about 3 min."; empty where nothing."""
+    run = settings.run if isinstance(settings, SweepSettings) else settings
+    try:
+        needs = needs_of_device(run.device, run.gpus, run.quantization)
+    except SftqaError:  # preflight says why
+        return ""
+    running, queued, starts_in_s = next_start(current_executor(), "train", needs.gpus)  # all of them take a device
+    if not running + queued:
+        return ""
+    ahead = " and ".join(f"{count:,} {word}" for count, word in ((running, "running"), (queued, "queued")) if count)
+    when = f", in about {span(*starts_in_s)}" if starts_in_s and starts_in_s[1] >= 1 else ""
+    return f"Starts after {ahead} job{'' if running + queued == 1 else 's'}{when}."
 
 
 def fetch(name: str) -> Job:
@@ -103,7 +132,7 @@ def submit_again(kind: str, settings: dict[str, Any]) -> Job:
     return submit(kind, wanted, expected_s(wanted))
 
 
-def expected_s(settings: TrainSettings | ProbeSettings | StudySettings | CompleteSettings) -> tuple[float, ...]:
+def expected_s(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | CompleteSettings) -> tuple[float, ...]:
     """Seconds at best and at worst; nothing where there is no forecast: the job itself tells what is wrong.
 
     Asked for before a button is drawn: a second click may end the script at any call of Streamlit's, and a cached one is such a call.

@@ -15,6 +15,7 @@ PHASES = {  # a phase as a job reports it -> as a page shows it
     "preparing the corpus": "preparing the text",
     "pre-training": "pre-training",
     "study": "runs of the study",
+    "sweep": "runs of the sweep",
     "download": "downloading",
     "complete": "completing prompts",
 }

@@ -68,6 +68,33 @@ def complete(result: dict[str, Any]) -> str:
     return "\n".join(line for prompt, texts in told for line in (repr(prompt)[1:-1], *(f"    {text!r}" for text in texts)))
 
 
+def ask(result: dict[str, Any]) -> str:
+    """What is known of the fact, then a block a model: greedy answer, samples, probabilities of answers, and the first step's tokens."""
+    lines, fact = [], result["fact"]
+    if fact:
+        known = ", ".join(f"{known['level']} in {known['model']} (R = {known['score']:.2f})" for known in result["levels"])
+        lines.append(f"fact of {fact['source']}, {fact['relation']}: {' / '.join(fact['answers'])}{f'; {known}' if known else ''}")
+    for reply in result["replies"]:
+        adapter = f", adapter {reply['adapter']}" if reply["adapter"] else ""
+        lines += ["", f"{reply['model']}  (weights {reply['weights']}{adapter}, {reply['dtype']} on {reply['device']})"]
+        lines.append(f"    greedy: {reply['answer']!r}{_right(reply['right'])}{'' if reply['ended'] else ', cut off'}")
+        lines += [f"    {sample['count']:>3} x {sample['text']!r}{_right(sample['right'])}" for sample in reply["samples"]]
+        rows = [
+            (repr(s["answer"]), f"{s['logprob']:.3f}", s["tokens"], f"{s['logprob'] / s['tokens']:.3f}", f"{s['end_logprob']:.3f}")
+            for s in reply["scored"]
+        ]
+        head = ("answer", "log-probability", "tokens", "per token", "then the end")
+        lines += [f"    {line}" for line in table(head, rows).splitlines()] if rows else []
+        first = reply["steps"][0]["top"] if reply["steps"] else []
+        likely = ", ".join(f"{candidate['text'] or '(end)'!r} {_percent(candidate['probability'])}" for candidate in first)
+        lines.append(f"    first token: {likely}")
+    return "\n".join(lines).strip("\n")
+
+
+def _right(right: bool | None) -> str:
+    return "" if right is None else ", right" if right else ", wrong"
+
+
 def trust(result: dict[str, Any]) -> str:
     """Agreement with the full probe, a line a way of measuring, and a line a budget."""
     if not result["facts"]:
@@ -102,7 +129,9 @@ def _slick(cross: dict[str, Any]) -> list[str]:
 
 
 def run(result: dict[str, Any]) -> str:
-    """Accuracy per level before and after, both domains."""
+    """Accuracy per level before and after, both domains; of an export the file's name."""
+    if "file" in result:
+        return f"Written to {result['file']}. Run it with: sftqa train --config {result['file']}"
     estimated = METHODS[result["levels_by"]]
     lines = [f"run {result['run']}: {result['n']} examples" + (f"; levels {estimated}" if estimated else "")]
     for domain, name in DOMAIN_NAMES.items():

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from sftqa_core.evaluation.intervals import macro_resampled, mean_interval, percentiles
+from sftqa_core.evaluation.intervals import ALPHA, LEAST, bootstrap_p, holm, macro_resampled, mean_interval, percentiles
 from sftqa_core.records import DOMAIN_NAMES, Finding, StudySettings, TrainSettings
 from sftqa_core.studies import statistics
 from sftqa_core.studies.registry import Crossed, Study, Tables
-from sftqa_core.studies.statistics import MACRO, NATURAL, NO, OPEN, YES, Outcomes, Row, holm
+from sftqa_core.studies.statistics import MACRO, NATURAL, NO, OPEN, YES, Outcomes, Row
 
 MIX = "natural mix"  # examples as they come: what single levels are compared with
 BEST = ["model", "domain", "test", "train", "best", "seen", "least"]
@@ -74,7 +74,7 @@ def _compared_means(groups: list[np.ndarray], draws: np.ndarray, seeds: int, at:
     if against is None or at == against:
         return (*mean, *(None,) * 4)
     drawn, value = draws[:, at] - draws[:, against], float(means[at] - means[against])
-    return (*mean, value, *percentiles(drawn), statistics.bootstrap_p(value, drawn))
+    return (*mean, value, *percentiles(drawn), bootstrap_p(value, drawn))
 
 
 def best_rows(outcomes: Outcomes) -> pd.DataFrame:
@@ -160,7 +160,7 @@ def _trained(outcomes: Outcomes) -> dict[str, list[TrainSettings]]:
 def level_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Finding]:
     """Do unknown facts hurt, which level is best, and does each level teach itself best?"""
     lowest = _after_lowest(outcomes, tables["matrix"])
-    sure = 1 - statistics.ALPHA / 2 / statistics.times_asked(outcomes)
+    sure = 1 - ALPHA / 2 / statistics.times_asked(outcomes)
     for part in outcomes:
         best = tables["best"]
         for domain, rows in statistics.groups_of(best[best["model"] == part.model], "domain"):
@@ -183,7 +183,7 @@ def _after_lowest(outcomes: Sequence[Outcomes], table: pd.DataFrame) -> dict[tup
 
 
 def _unknown_finding(about: str, row: Row, least: int) -> Finding:
-    verdict = OPEN if row["p_holm"] >= statistics.ALPHA else YES if row["difference"] < 0 else NO
+    verdict = OPEN if row["p_holm"] >= ALPHA else YES if row["difference"] < 0 else NO
     text = (
         f"{row['n']:,} examples of {row['train']} give a mean over levels of {row['accuracy']:.1%}: "
         f"{statistics.change(row['difference'], row['diff_low'], row['diff_high'], row['p_holm'], ' against the natural mix')}."
@@ -202,7 +202,7 @@ def _best_finding(about: str, rows: list[Row], sure: float) -> Iterator[Finding]
 
 def _own_finding(about: str, own: list[Row], sure: float) -> Iterator[Finding]:
     """The papers: in-domain, each test level is answered best after training on that level."""
-    known = [row for row in own if row["least"] >= statistics.LEAST]
+    known = [row for row in own if row["least"] >= LEAST]
     if not known:
         return
     levels_of = {

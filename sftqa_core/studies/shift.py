@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from sftqa_core.evaluation.intervals import percentiles, resampled
+from sftqa_core.evaluation.intervals import ALPHA, percentiles, resampled
 from sftqa_core.records import DOMAIN_NAMES, Finding, TrainSettings
 from sftqa_core.records.amounts import points
 from sftqa_core.studies import statistics
@@ -95,7 +95,7 @@ def _by_domain(outcomes: Outcomes) -> Iterator[tuple[str, np.ndarray, dict[str, 
 def shift_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Finding]:
     """Do levels move more than by chance, and is other text predicted worse?"""
     sizes = max(1, len({cell.n for part in outcomes for cell in part.shifts.values()}))
-    alpha = statistics.ALPHA / (statistics.times_asked(outcomes) * sizes)
+    alpha = ALPHA / (statistics.times_asked(outcomes) * sizes)
     for part in outcomes:
         rows = statistics.rows_of(moves(part, alpha))
         untouched = {(row["domain"], row["move"]): row["share"] for row in rows if row["after"] == UNTOUCHED}
@@ -111,7 +111,7 @@ def shift_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Fin
                     about, QUESTIONS[row["move"]], statistics.side(row["excess_low"], row["excess_high"], 0), text, row["facts"]
                 )
         for row in statistics.rows_of(forgetting(part)):
-            yield _other_text(part.model, row, statistics.ALPHA / max(1, len(outcomes) * sizes))
+            yield _other_text(part.model, row, ALPHA / max(1, len(outcomes) * sizes))
 
 
 def untouched_words(share: float) -> str:

@@ -31,6 +31,8 @@ from sftqa_core.records import (
     PretrainSettings,
     ProbeSettings,
     StudySettings,
+    SweepReport,
+    SweepSettings,
     TrainSettings,
 )
 from sftqa_core.training import exporting, runs
@@ -44,6 +46,7 @@ HEAVY = (
     "sftqa_core.memory.probing",
     "sftqa_core.training.trainer",
     "sftqa_core.workflows.study_runs",
+    "sftqa_core.workflows.sweep_runs",
     "sftqa_core.workflows.training",
 )
 
@@ -107,6 +110,26 @@ def train(settings: TrainSettings, reporter: Reporter | None = None, token: str 
 
     stored = runs.run_of_token(token) if token else None
     return stored.summary if stored else TrainingRun(settings, reporter or Silent(), token=token).finish()
+
+
+def sweep(settings: SweepSettings, reporter: Reporter | None = None) -> SweepReport:
+    """Try learning rates on dev facts, as far as they were not tried before; what is finished is kept when the work stops.
+
+    Raises `NotEnoughFacts` where there are no dev facts, and what `train` does.
+    """
+    from sftqa_core.studies.sweep import Sweep
+    from sftqa_core.workflows.sweep_runs import run_sweep
+
+    wanted = Sweep(settings, reporter or Silent())
+    run_sweep(wanted, reporter or Silent())
+    return wanted.report()
+
+
+def sweep_report(settings: SweepSettings) -> SweepReport:
+    """What is known of a sweep; runs nothing and loads no model."""
+    from sftqa_core.studies.sweep import Sweep
+
+    return Sweep(settings).report()
 
 
 def select(settings: TrainSettings, out: Path, reporter: Reporter | None = None) -> dict[str, Any]:
@@ -188,6 +211,7 @@ def run_job(kind: str, settings: dict[str, Any], reporter: Reporter, token: str)
         "probe": (ProbeSettings, lambda wanted: probe(wanted, reporter).artifact),
         "train": (TrainSettings, lambda wanted: train(wanted, reporter, token).run),
         "study": (StudySettings, lambda wanted: study(wanted, reporter).settings.kind),
+        "sweep": (SweepSettings, lambda wanted: f"{sweep(wanted, reporter).chosen:g}"),
         "pretrain": (PretrainSettings, lambda wanted: pretrain(wanted, reporter).name),
         "fetch": (FetchSettings, lambda wanted: fetch(wanted, reporter).name),
         "complete": (CompleteSettings, lambda wanted: json.dumps(complete(wanted, reporter).texts, ensure_ascii=False)),
@@ -196,7 +220,7 @@ def run_job(kind: str, settings: dict[str, Any], reporter: Reporter, token: str)
         raise SettingsError(f"A job must be one of {', '.join(jobs)}, got {kind!r}.")
     record, work = jobs[kind]
     wanted = record.from_dict(settings)
-    if isinstance(wanted, ProbeSettings | TrainSettings | StudySettings):
+    if isinstance(wanted, ProbeSettings | TrainSettings | StudySettings | SweepSettings):
         # into the log alone: the work itself refuses what can't be done
         tell(preflight(wanted), reporter)
     began = time.monotonic()
