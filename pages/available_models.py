@@ -4,7 +4,7 @@ import streamlit as st
 
 from pages._ui import background, catalogue_panels, panels, resources, state
 from pages._ui.runs.job_panel import job_panel
-from pages._ui.wording import literal
+from pages._ui.wording import sentence
 
 st.title("Models")
 
@@ -22,7 +22,7 @@ state.show_toast()
 if (trouble := state.kept_problem()) is not None:
     panels.problem(trouble)
 for note in table.notes:
-    st.warning(literal(note), icon=":material/warning:")
+    st.warning(sentence(note), icon=":material/warning:")
 
 shown = [offer for offer in table.offers if kept(offer)]
 if shown:

@@ -11,7 +11,7 @@ from pages._ui.facts.relations_panel import missing_templates, templates_button
 from pages._ui.facts.trust_panel import trust_panel
 from pages._ui.facts.upload_panel import upload_button
 from pages._ui.runs.job_panel import job_panel
-from pages._ui.wording import NOTE_HELP, literal
+from pages._ui.wording import NOTE_HELP, sentence
 from sftqa_core.records import METHODS
 
 st.title("Memory")
@@ -49,7 +49,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
 if (trouble := state.kept_problem()) is not None:
     panels.problem(trouble)
 for note in profile.notes:
-    st.caption(literal(note), help=next((text for part, text in NOTE_HELP.items() if part in note), None))
+    st.caption(sentence(note), help=next((text for part, text in NOTE_HELP.items() if part in note), None))
 read = memory_panels.pretraining_note(model, source)
 for job in state.watched_jobs("probe"):
     if not (is_second(job) and address.value("trust")):  # shown where it was started

@@ -9,7 +9,7 @@ import streamlit as st
 from pages._ui import address, background, resources, state
 from pages._ui.rows import clicked_row
 from pages._ui.titles import model_name
-from pages._ui.wording import in_badge, literal
+from pages._ui.wording import in_badge, literal, sentence
 from sftqa_core.errors import SftqaError
 
 WORKS = {"probe": "probe", "lora": "LoRA", "lora_4bit": "4-bit LoRA", "full": "full"}
@@ -144,7 +144,7 @@ def details(offer: Any | None) -> None:
             st.markdown(literal(card.note))
             st.code(f"sftqa export {card.name.removeprefix('run:')} --out FOLDER", language="bash")
         if offer.todo:
-            st.markdown(literal(offer.todo))
+            st.markdown(sentence(offer.todo))
         if offer.state == "unusable" and card.architecture == "lora adapter":
             _base_form(card.name)
         with st.container(horizontal=True, vertical_alignment="center", gap="medium"):

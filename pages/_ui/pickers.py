@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages._ui import address, resources
 from pages._ui.titles import model_name, run_names, source_name
-from pages._ui.wording import literal
+from pages._ui.wording import literal, sentence
 from sftqa_core import records
 from sftqa_core.errors import SettingsError
 from sftqa_core.records.schemes import MOST_CUTOFFS, SCHEME_NAMES
@@ -212,7 +212,7 @@ def _linked_cutoffs() -> tuple[float, ...]:
             return cutoffs
         records.with_cutoffs(cutoffs)  # says what is wrong
     except SettingsError as error:
-        _dropped("cut", f"{literal(str(error))} Showing the paper's.")
+        _dropped("cut", f"{sentence(str(error))} Showing the paper's.")
     return records.PAPER.cutoffs
 
 

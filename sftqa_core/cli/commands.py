@@ -225,9 +225,9 @@ def _tell_cost(settings: ProbeSettings | TrainSettings) -> None:
     cost = workflows.forecast(settings)
     pieces = {"examples": cost.examples, "steps": cost.steps, "test facts": cost.test_facts, "facts to probe": cost.probes_needed}
     counted = ", ".join(f"{count:,} {name}" for name, count in pieces.items() if count)
-    about = f"about {span(cost.seconds_low, cost.seconds_high)}. " if cost.seconds_high else ""
+    takes = f"about {span(cost.seconds_low, cost.seconds_high)}. " if cost.seconds_high else ""
     needs = f"{cost.fit.resource}: {cost.fit.line().rstrip('.')}. " if cost.fit else ""
-    print(f"{counted}{': ' if counted else ''}{about}{needs}{' '.join(cost.notes)}", file=sys.stderr, flush=True)
+    print(f"{counted}{': ' if counted else ''}{takes}{needs}{' '.join(cost.notes)}", file=sys.stderr, flush=True)
     if any((cost.examples, cost.probes_needed)):
         workflows.tell(workflows.preflight(settings, cost), Console())
 
