@@ -5,6 +5,7 @@ import streamlit as st
 from pages._ui import background, panels, pickers, resources, state
 from pages._ui.facts import memory_panels
 from pages._ui.facts.alias_panel import alias_button
+from pages._ui.facts.fetch_panel import facts_here
 from pages._ui.facts.probe_panel import is_second, probe_button
 from pages._ui.facts.relations_panel import missing_templates, templates_button
 from pages._ui.facts.trust_panel import trust_panel
@@ -30,6 +31,8 @@ with panels.errors_shown():
     scheme = pickers.pick_scheme(fifth, sixth)
 
 with panels.errors_shown():
+    if not facts_here(source, "memory"):
+        st.stop()
     missing_templates(model, source)
     stamp = background.stamp()
     profile = resources.profile(model, source, split, domain, scheme)

@@ -12,7 +12,17 @@ from pages._ui.titles import JOB_SETTINGS, job_title
 from sftqa_core.errors import NotFound, SettingsError, SftqaError
 from sftqa_core.jobs import current_executor
 from sftqa_core.jsonrecord import fingerprint
-from sftqa_core.records import ACTIVE, OVER, CompleteSettings, FetchSettings, Job, ProbeSettings, StudySettings, TrainSettings
+from sftqa_core.records import (
+    ACTIVE,
+    OVER,
+    CompleteSettings,
+    FetchFactsSettings,
+    FetchSettings,
+    Job,
+    ProbeSettings,
+    StudySettings,
+    TrainSettings,
+)
 
 _LATEST = 20  # jobs whose completions are shown
 
@@ -56,7 +66,9 @@ def state_warning() -> str | None:
 
 
 def submit(
-    kind: str, settings: TrainSettings | ProbeSettings | StudySettings | FetchSettings | CompleteSettings, expected_s: Sequence[float] = ()
+    kind: str,
+    settings: TrainSettings | ProbeSettings | StudySettings | FetchSettings | FetchFactsSettings | CompleteSettings,
+    expected_s: Sequence[float] = (),
 ) -> Job:
     """Queue the work once: a second click, or the same click in another tab, gets the job that the first one made.
 
@@ -70,6 +82,11 @@ def submit(
 def fetch(name: str) -> Job:
     """Queue the download of a model of the hub. Raises `SettingsError` for any other name."""
     return submit("fetch", FetchSettings(name))
+
+
+def fetch_facts(source: str) -> Job:
+    """Queue the download of facts. Raises `SettingsError` for a source that is never fetched."""
+    return submit("facts", FetchFactsSettings(source))
 
 
 def complete(model: str, prompts: tuple[str, ...], samples: int, new_tokens: int) -> Job:

@@ -89,6 +89,13 @@ def sources() -> list[str]:
     return list(workflows.sources())
 
 
+def source_here(source: str) -> bool:
+    """Whether facts can be opened without fetching them first; cheap, and asks nobody."""
+    from sftqa_core import workflows
+
+    return workflows.source_is_here(source)
+
+
 @st.cache_data(show_spinner=False)
 def relation_labels() -> dict[str, str]:
     from sftqa_core.knowledge.relations import builtin_relations

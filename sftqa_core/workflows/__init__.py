@@ -3,6 +3,7 @@
 `reading` looks things up, `forecast` tells what work will cost, `preflight` what stands in its way, `work` does it.
 """
 
+from sftqa_core.knowledge.sources import is_here as source_is_here
 from sftqa_core.knowledge.sources import source_names as sources
 from sftqa_core.memory.profiles import completions, profile, profile_stamp
 from sftqa_core.models.catalogue import list_models as models
@@ -16,6 +17,7 @@ from sftqa_core.training.runs import read_run as run
 from sftqa_core.workflows.reading import (
     add_upload,
     alias_rows,
+    bring_facts,
     default_learning_rate,
     download,
     facts,

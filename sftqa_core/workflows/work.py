@@ -26,6 +26,7 @@ from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import (
     Completed,
     CompleteSettings,
+    FetchFactsSettings,
     FetchSettings,
     ModelCard,
     PretrainSettings,
@@ -34,6 +35,8 @@ from sftqa_core.records import (
     TrainSettings,
 )
 from sftqa_core.training import exporting, runs
+from sftqa_core.workflows.reading import bring_facts
+from sftqa_core.workflows.reading import download as download_facts
 from sftqa_core.workflows.study_reports import study
 from sftqa_core.workspace import Workspace
 
@@ -65,6 +68,7 @@ def probe(settings: ProbeSettings, reporter: Reporter | None = None) -> ProbeRes
     """Levels of the chosen facts; what was probed before is not probed again (METHOD section 1)."""
     from sftqa_core.memory.prober import Prober, chosen_facts
 
+    bring_facts(settings.source, reporter)
     opened = open_for(settings.model, settings.source)
     facts = chosen_facts(opened, settings)
     prober = Prober(opened, settings, reporter or Silent())
@@ -106,6 +110,8 @@ def train(settings: TrainSettings, reporter: Reporter | None = None, token: str 
     from sftqa_core.workflows.training import TrainingRun
 
     stored = runs.run_of_token(token) if token else None
+    if not stored:
+        bring_facts(settings.source, reporter)
     return stored.summary if stored else TrainingRun(settings, reporter or Silent(), token=token).finish()
 
 
@@ -113,6 +119,7 @@ def select(settings: TrainSettings, out: Path, reporter: Reporter | None = None)
     """Write the examples that `train` would use to `out` as JSON Lines, with their levels."""
     from sftqa_core.workflows.training import TrainingRun
 
+    bring_facts(settings.source, reporter)
     run = TrainingRun(settings, reporter or Silent())
     selection = run.selection(label=True)
     write_bytes(out, runs.example_lines(selection.facts).encode())
@@ -127,6 +134,7 @@ def pretrain(settings: PretrainSettings, reporter: Reporter | None = None) -> Mo
     target = Workspace.current().models / settings.name
     if "/" in settings.name or settings.name.startswith(".") or not settings.name.strip():
         raise SettingsError(f"A model's name is used as a folder name, got {settings.name!r}. Use letters, digits and dashes.")
+    bring_facts(settings.source, reporter)
     source = open_source(settings.source)
     refuse_other_recipe(settings, source.fingerprint)
     pretraining.pretrain(settings, source, target, reporter or Silent())
@@ -190,6 +198,7 @@ def run_job(kind: str, settings: dict[str, Any], reporter: Reporter, token: str)
         "study": (StudySettings, lambda wanted: study(wanted, reporter).settings.kind),
         "pretrain": (PretrainSettings, lambda wanted: pretrain(wanted, reporter).name),
         "fetch": (FetchSettings, lambda wanted: fetch(wanted, reporter).name),
+        "facts": (FetchFactsSettings, lambda wanted: download_facts(wanted.source, reporter).source),
         "complete": (CompleteSettings, lambda wanted: json.dumps(complete(wanted, reporter).texts, ensure_ascii=False)),
     }
     if kind not in jobs:
@@ -197,6 +206,7 @@ def run_job(kind: str, settings: dict[str, Any], reporter: Reporter, token: str)
     record, work = jobs[kind]
     wanted = record.from_dict(settings)
     if isinstance(wanted, ProbeSettings | TrainSettings | StudySettings):
+        bring_facts(wanted.source, reporter)
         # into the log alone: the work itself refuses what can't be done
         tell(preflight(wanted), reporter)
     began = time.monotonic()
