@@ -5,6 +5,7 @@ A new page is one line in `PAGES`, a new click one line in `CLICKS`.
 
 from __future__ import annotations
 
+import re
 import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,17 +65,18 @@ def option(label: str, *names: str) -> Callable[[Tab, int], None]:
 
 
 def added(label: str, *names: str) -> Callable[[Tab, int], None]:
-    """Adds an option to those that are chosen (it is taken out again by the next call)."""
+    """Adds an option to those that are chosen; a second call takes it out again."""
 
     def pick(tab: Tab, number: int) -> None:
         box = tab.get_by_role("combobox", name=label, exact=True).first
         if number % 2:
-            box.focus()
-            box.press("Backspace")
+            box.press("Escape")  # closes the list
+            tab.get_by_test_id("stMultiSelect").filter(has=box).get_by_role("button", name=re.compile("^Remove ")).last.click()
             return
         box.click()
-        tab.get_by_role("option").first.wait_for()
-        wanted = tab.get_by_role("option", name=names[number // 2 % len(names)]) if names else tab.get_by_role("option").nth(number // 2)
+        options = tab.get_by_role("option")
+        options.first.wait_for()
+        wanted = tab.get_by_role("option", name=names[number // 2 % len(names)]) if names else options.nth(1 + number // 2)  # 0: all
         wanted.first.click()
 
     return pick
@@ -87,6 +89,15 @@ def side_by_side(*names: str) -> Callable[[Tab, int], None]:
         tab.get_by_role("radio", name=names[number % len(names)], exact=True).first.click()
 
     return pick
+
+
+def switched(label: str) -> Callable[[Tab, int], None]:
+    """Turns a switch on or off."""
+
+    def turn(tab: Tab, number: int) -> None:
+        tab.get_by_text(label, exact=True).first.click()
+
+    return turn
 
 
 def typed(label: str, *texts: str) -> Callable[[Tab, int], None]:
@@ -132,7 +143,7 @@ CLICKS = (
     Click("Models", "family", added("Family")),
     Click("Models", "row", row()),
     Click("How much data?", "level", side_by_side("L0", "L2", "L4", "mean over levels")),
-    Click("How much data?", "model", option("Model")),
+    Click("How much data?", "published", switched("Show published results")),
     Click("Which data?", "model", option("Model")),
     Click("Which model?", "model", option("Model")),
     Click("What moves?", "model", option("Model")),
