@@ -8,9 +8,12 @@ import sys
 import streamlit as st
 from starlette.middleware import Middleware
 
-from pages._ui import address, entrance
+from pages._ui import address, entrance, glossary
+from pages._ui.look import STYLE
 from sftqa_core.records import STUDIES
 from sftqa_core.server.middleware import Guard
+from sftqa_core.server.moved import Moved
+from sftqa_core.server.shell import Styled
 
 # One visitor's long count must not make the others wait 5 ms for every piece of their pages.
 sys.setswitchinterval(0.0005)
@@ -26,20 +29,26 @@ ICON = "data:image/svg+xml," + "".join(
 )
 
 if __name__ != "__main__":  # imported by the server that `streamlit run` starts: however it is started, the guard is in front
-    app = st.App(__file__, middleware=[Middleware(Guard, entrance=entrance.opened())], lifespan=entrance.announced)
+    first = [Middleware(Guard, entrance=entrance.opened()), Middleware(Moved), Middleware(Styled, style=STYLE)]
+    app = st.App(__file__, middleware=first, lifespan=entrance.announced)
 else:  # one run for one person's session
-    PAGES = {  # a file's name says the question; where an address differs it is an older one, which people have bookmarked
-        "": [
+    st.set_page_config(page_icon=ICON, layout="wide")
+    page = st.navigation(
+        [  # one list: of pages in groups at the top none is marked as the one that is open
             st.Page("pages/overview.py", title="Overview", default=True),
             st.Page("pages/memory.py", title="Memory"),
             st.Page("pages/lab.py", title="Lab"),
             st.Page("pages/results.py", title="Results"),
+            st.Page("pages/compare.py", title="Compare"),
+            st.Page("pages/ask.py", title="Ask"),
             st.Page("pages/jobs.py", title="Jobs"),
-            st.Page("pages/available_models.py", title="Models", url_path="catalogue"),
+            st.Page("pages/available_models.py", title="Models", url_path="models"),
+            *(st.Page(study.page, title=study.title, url_path=study.address) for study in STUDIES.values()),
+            *entrance.let_in(),
         ],
-        "Studies": [st.Page(study.page, title=study.title, url_path=name) for name, study in STUDIES.items()],
-    }
-    page = st.navigation({**PAGES, **entrance.let_in()}, position="top")
-    st.set_page_config(page_title=f"{page.title} · SFT-QA Explorer", page_icon=ICON, layout="wide")
+        position="top",
+    )
+    st.set_page_config(page_title=f"{page.title} · SFT-QA Explorer")
+    glossary.button()
     with address.of_page(page.url_path):
         page.run()

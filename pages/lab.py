@@ -2,11 +2,12 @@
 
 import streamlit as st
 
-from pages._ui import background, panels, resources, state
+from pages._ui import background, panels, pickers, resources, state
 from pages._ui.facts.fetch_panel import facts_here
-from pages._ui.runs import forms
+from pages._ui.runs import file_panel, forms, sweep_panel, twin
 from pages._ui.runs.cost_panel import cost_panel
 from pages._ui.runs.job_panel import job_panel
+from pages._ui.runs.preset_panel import preset_button
 from sftqa_core.errors import SftqaError
 from sftqa_core.jobs import current_executor
 from sftqa_core.records import ACTIVE
@@ -19,24 +20,23 @@ with panels.errors_shown():
         panels.no_models()
 
 KINDS = {"train": "One run", "study": "A study"}
-kind = st.segmented_control(
-    "What",
-    list(KINDS),
-    format_func=KINDS.get,
-    default="train",
-    required=True,
-    key="lab-kind",
-    persist_state="session",
-    label_visibility="collapsed",
-)
+kind = pickers.linked_choice("What", list(KINDS), forms.WHAT, KINDS.__getitem__, label_visibility="collapsed")
+if kind == "train":
+    preset_button()
+changes = st.container()
 left, right = st.columns([3, 2], gap="large")
 settings, wrong = None, ""
 with left:
     try:
-        settings = forms.train_form() if kind == "train" else forms.study_form()
+        settings = file_panel.from_file(kind) or (forms.train_form() if kind == "train" else forms.study_form())
     except SftqaError as error:
         wrong = str(error)
+    if kind == "train":
+        sweep_panel.sweep_button(settings)
 
+if kind == "train":
+    with changes:
+        twin.changed_line(settings)
 with right:
     st.subheader("What it will cost", anchor=False)
     with panels.errors_shown():
@@ -55,10 +55,11 @@ with right:
         with panels.errors_shown():
             state.watch(background.submit(kind, settings, expected).id)
         st.rerun()
-    if kind == "study" and settings is not None:
-        forms.file_button(settings)
+    if settings is not None:
+        file_panel.command_and_file(settings)
     if duplicate:
         st.caption("A run with these settings is already in progress. Change something to queue another one.")
     for job in watched:
         job_panel(job, "lab")
+    watched += sweep_panel.sweep_jobs() if kind == "train" else []
     state.queued_elsewhere(watched)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages._ui import background, panels, pickers, resources, state
+from pages._ui import background, glossary, panels, pickers, resources, state
 from pages._ui.facts import memory_panels
 from pages._ui.facts.alias_panel import alias_button
 from pages._ui.facts.fetch_panel import facts_here
@@ -12,7 +12,7 @@ from pages._ui.facts.trust_panel import trust_panel
 from pages._ui.facts.upload_panel import upload_button
 from pages._ui.runs.job_panel import job_panel
 from pages._ui.wording import NOTE_HELP, literal
-from sftqa_core.records import METHODS, TrainSettings
+from sftqa_core.records import METHODS
 
 st.title("Memory")
 
@@ -29,6 +29,7 @@ with panels.errors_shown():
     with fourth:
         domain = pickers.pick_domain()
     scheme = pickers.pick_scheme(fifth, sixth)
+    glossary.here(scheme, 21 * scheme.sampling.samples if scheme.by_statements else 0)
 
 with panels.errors_shown():
     if not facts_here(source, "memory"):
@@ -44,7 +45,6 @@ with st.container(horizontal=True, vertical_alignment="center"):
     upload_button(model)
     templates_button(model, source)
     alias_button()
-    panels.glossary(TrainSettings(model, scheme=scheme), 21 * scheme.sampling.samples)
     state.show_toast()
     label = "Exclude echo facts" if profile.echo else "No echo facts"
     without_echo = st.toggle(label, help=NOTE_HELP["echo facts"], disabled=not profile.echo)

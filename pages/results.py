@@ -3,9 +3,10 @@
 import pandas as pd
 import streamlit as st
 
-from pages._ui import background, panels, pickers, resources
+from pages._ui import background, glossary, panels, pickers, resources
 from pages._ui.downloads import csv_button
 from pages._ui.runs import change_panel, result_panels
+from pages._ui.runs.twin import twin_button
 
 st.title("Results")
 
@@ -23,16 +24,18 @@ with panels.errors_shown():
     summary, settings = run.summary, run.settings
     predictions, facts, curve = resources.run_tables(run.id)
 
-part = result_panels.parts_picker(facts)
+with st.container(horizontal=True, vertical_alignment="center"):
+    part = result_panels.parts_picker(facts)
+    st.page_link("pages/compare.py", label="Compare with…", icon=":material/compare_arrows:", query_params={"runs": run.id})
+    twin_button(settings, "results", run.id)
 if part != "all":
     with panels.errors_shown():
         summary = resources.run_part(run.id, part)
     _, facts = result_panels.part_of((predictions, facts), part)
     st.caption(f"Everything below is about {part} test facts only.")
 result_panels.headline(summary)
-with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-    st.subheader("Accuracy per memory level", anchor=False)
-    panels.glossary(settings, int(facts["completions"].max()) if "completions" in facts and len(facts) else 0)
+glossary.here(settings.scheme, result_panels.completions_of(facts), tuple(settings.few_shot_stages.values()))
+st.subheader("Accuracy per memory level", anchor=False)
 result_panels.accuracy_charts(summary, settings, where=part)
 st.caption(
     "Levels are the base model's. Bars: Wilson 95% intervals. Hollow markers: fewer than 30 facts, too few to tell. "

@@ -130,7 +130,7 @@ class Parents:
         parent = self._light.get(module)
         if module == "sftqa_core.jobs.worker":
             parent = self.everything if wanted.get("SFTQA_JOB_MODULE", "eager_workflows") == "eager_workflows" else self._worker
-        elif module == "sftqa_core.models.gguf.gguf_child":  # it reads with torch
+        elif module in ("sftqa_core.models.gguf.gguf_child", "sftqa_core.jobs.asker"):  # they work with torch
             parent = self.everything
         if parent is None or (parent not in self._light.values() and not parent.fits(wanted)):
             return start_anew(module, arguments, environment, **how)

@@ -27,7 +27,7 @@ from typing import Any
 from sftqa_core.records import STUDIES
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("memory", "lab", "results", "jobs", "catalogue")  # addresses in app.py, beside the studies'
+PAGES = ("memory", "lab", "results", "jobs", "models")  # addresses in app.py, beside the studies'
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
 START_S, QUIET_S = 60, 2.5  # until the server answers; without a change before a picture is taken
@@ -96,7 +96,7 @@ def main() -> None:
             take(browser, address, Path(__file__).with_name("overview.png"), 1280, 860, "light", whole=False)
             return
         every.mkdir(parents=True, exist_ok=True)
-        for name, width, theme in product(("", *PAGES, *STUDIES), (1440, 420), ("light", "dark")):
+        for name, width, theme in product(("", *PAGES, *(study.address for study in STUDIES.values())), (1440, 420), ("light", "dark")):
             take(browser, f"{address}/{name}", every / f"{name or 'overview'}-{width}-{theme}.png", width, 1000, theme, whole=True)
 
 

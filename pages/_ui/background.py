@@ -9,8 +9,10 @@ import streamlit as st
 
 from pages._ui import resources
 from pages._ui.titles import JOB_SETTINGS, job_title
+from pages._ui.wording import span
 from sftqa_core.errors import NotFound, SettingsError, SftqaError
-from sftqa_core.jobs import current_executor
+from sftqa_core.jobs import current_executor, next_start
+from sftqa_core.jobs.lease import needs_of_device
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.records import (
     ACTIVE,
@@ -21,6 +23,7 @@ from sftqa_core.records import (
     Job,
     ProbeSettings,
     StudySettings,
+    SweepSettings,
     TrainSettings,
 )
 
@@ -67,7 +70,7 @@ def state_warning() -> str | None:
 
 def submit(
     kind: str,
-    settings: TrainSettings | ProbeSettings | StudySettings | FetchSettings | FetchFactsSettings | CompleteSettings,
+    settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | FetchSettings | FetchFactsSettings | CompleteSettings,
     expected_s: Sequence[float] = (),
 ) -> Job:
     """Queue the work once: a second click, or the same click in another tab, gets the job that the first one made.
@@ -79,9 +82,31 @@ def submit(
     return executor.submit(kind, wanted, fingerprint([kind, wanted, over[:1]]), expected_s)
 
 
+def starts_after(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings) -> str:
+    """What a job with these settings would wait for: "Starts after 1 running and 2 queued jobs, in about 3 min."; empty where nothing."""
+    run = settings.run if isinstance(settings, SweepSettings) else settings
+    try:
+        needs = needs_of_device(run.device, run.gpus, run.quantization)
+    except SftqaError:  # preflight says why
+        return ""
+    running, queued, starts_in_s = next_start(current_executor(), "train", needs.gpus)  # all of them take a device
+    if not running + queued:
+        return ""
+    ahead = " and ".join(f"{count:,} {word}" for count, word in ((running, "running"), (queued, "queued")) if count)
+    when = f", in about {span(*starts_in_s)}" if starts_in_s and starts_in_s[1] >= 1 else ""
+    return f"Starts after {ahead} job{'' if running + queued == 1 else 's'}{when}."
+
+
 def fetch(name: str) -> Job:
     """Queue the download of a model of the hub. Raises `SettingsError` for any other name."""
     return submit("fetch", FetchSettings(name))
+
+
+def source_here(source: str) -> bool:
+    """Whether facts can be opened without fetching them first; cheap, and asks nobody."""
+    from sftqa_core import workflows
+
+    return workflows.source_is_here(source)
 
 
 def fetch_facts(source: str) -> Job:
@@ -120,7 +145,7 @@ def submit_again(kind: str, settings: dict[str, Any]) -> Job:
     return submit(kind, wanted, expected_s(wanted))
 
 
-def expected_s(settings: TrainSettings | ProbeSettings | StudySettings | CompleteSettings) -> tuple[float, ...]:
+def expected_s(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | CompleteSettings) -> tuple[float, ...]:
     """Seconds at best and at worst; nothing where there is no forecast: the job itself tells what is wrong.
 
     Asked for before a button is drawn: a second click may end the script at any call of Streamlit's, and a cached one is such a call.

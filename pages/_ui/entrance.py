@@ -62,16 +62,16 @@ def _wake() -> None:
         current_executor().wake()
 
 
-def let_in() -> dict[str, list[Any]]:
+def let_in() -> list[Any]:
     """Stops a script that must not show anything; returns what a login adds to the table of pages."""
     entrance = guard.current()
     if entrance is None:
         if st.context.headers.get("Host"):  # somebody's browser, and no guard was there to look at it
             st.error(UNGUARDED)
             st.stop()
-        return {}
+        return []
     if entrance.access.login == "none":
-        return {}
+        return []
     if entrance.access.login == "streamlit":
         if not st.user.get("is_logged_in"):
             st.title("SFT-QA Explorer")
@@ -79,7 +79,7 @@ def let_in() -> dict[str, list[Any]]:
             st.stop()
         if (key := guard.user_key(st.context.cookies)) is not None:
             entrance.sessions.open(key)  # from now on media, downloads and uploads are open to this login's cookies
-    return {"Login": [st.Page(_log_out, title="Log out", url_path="log-out")]}
+    return [st.Page(_log_out, title="Log out", url_path="log-out")]
 
 
 def _log_out() -> None:

@@ -1,4 +1,8 @@
-"""Fields of a form, made of what settings say about themselves (`jsonrecord.Setting`). What is filled in holds for the session."""
+"""Fields of a form, made of what settings say about themselves (`jsonrecord.Setting`).
+
+What is filled in into a form of `LINKED` stands in the address, as far as it is not at its default: FORM.SETTING=TEXT. So it survives a
+reload, can be opened in another tab or sent to somebody. In other forms it holds for the session.
+"""
 
 import re
 from collections.abc import Collection
@@ -6,11 +10,14 @@ from typing import Any
 
 import streamlit as st
 
-from pages._ui import resources
-from sftqa_core.jsonrecord import declared, has_effect
+from pages._ui import address, resources
+from pages._ui.wording import literal
+from sftqa_core.jsonrecord import Setting, declared, has_effect
+from sftqa_core.records.texts import text_of, value_of
 
 KEPT: dict[str, Any] = {"persist_state": "session"}
 SCALARS = (bool, int, float, str)  # kinds of settings that a field can be drawn of
+LINKED = ("lab", "study")  # forms whose values stand in the address
 FEW = 2  # choices that are shown side by side
 _NAME = re.compile(r"\b[a-z]+(?:_[a-z]+)+\b")
 
@@ -22,23 +29,42 @@ def label(kind: type, name: str) -> str:
 
 
 def field(place: Any, kind: type, name: str, form: str, wrong: list[str], **more: Any) -> Any:
-    """Draw one setting and return its value; `more` goes before what the setting says. What can't be read is added to `wrong`."""
+    """Draw one setting and return its value; `more` goes before what the setting says. What can't be read is added to `wrong`.
+
+    The value of a form in `LINKED` stands in the address; of others it holds for the session.
+    """
     about = declared(kind)[name]
-    common = {"key": f"{form}-{name}", "help": _sentences(about.help), **KEPT}
+    common = {"key": f"{form}-{name}", "help": _sentences(about.help)}
+    if form not in LINKED:
+        return _drawn(place, about, wrong, common, KEPT | more)
+    if _is_text(about):  # what is typed is kept as it is, so that it can be corrected
+        st.session_state[common["key"]] = (address.value(f"{form}.{name}") or "")[: address.LONGEST]
+    else:
+        st.session_state[common["key"]] = linked_value(kind, form, name, more.get("high"))
+    return _drawn(place, about, wrong, common, {"on_change": remember, "args": (kind, form, name)} | more)
+
+
+def _is_text(about: Setting) -> bool:
+    return (about.kind is str and not about.choices) or (about.kind is float and about.high is None)
+
+
+def _drawn(place: Any, about: Setting, wrong: list[str], common: dict[str, Any], more: dict[str, Any]) -> Any:
+    held = common["key"] in st.session_state
     if about.kind is bool:
-        return place.toggle(about.label, about.default, **common | more)
+        return place.toggle(about.label, False if held else about.default, **common | more)
     if about.choices:
         names = list(about.choices)
         common["format_func"] = about.choices.get
         if len(names) > FEW:
-            return place.selectbox(about.label, names, names.index(about.default), **common | more)
-        return place.segmented_control(about.label, names, default=about.default, required=True, **common | more)
+            return place.selectbox(about.label, names, 0 if held else names.index(about.default), **common | more)
+        return place.segmented_control(about.label, names, default=None if held else about.default, required=True, **common | more)
     if about.optional:
         common["placeholder"] = about.unset
-    if about.kind is int or (about.kind is float and about.high is not None):
+    if not _is_text(about):
         low, high = (bound if bound is None else about.kind(bound) for bound in (about.low, more.pop("high", about.high)))
         step = {} if about.kind is int else {"step": 0.05}
-        value = place.number_input(about.label, low, high, about.default, **step | common | more)
+        start = None if about.optional else "min" if held else about.default
+        value = place.number_input(about.label, low, high, start, **step | common | more)
         return value if value is None else about.kind(value)
     text = place.text_input(about.label, **common | more)
     if about.kind is not float:
@@ -48,6 +74,41 @@ def field(place: Any, kind: type, name: str, form: str, wrong: list[str], **more
     except ValueError:
         wrong.append(f"{about.label} must be a number such as 4e-4, got {text!r}.")
         return None
+
+
+def linked_value(kind: type, form: str, name: str, high: float | None = None) -> Any:
+    """What the address says of a form's setting, else its default; what can't be used is taken out, and the page says so."""
+    about, key = declared(kind)[name], f"{form}.{name}"
+    text = address.value(key)
+    try:
+        value = about.default if text is None else value_of(about, text)
+        if high is not None and value is not None and value > high:
+            raise ValueError(f"{about.label} can be at most {high:g} here, got {text}.")
+        return value
+    except ValueError as error:
+        dropped(key, f"{error} The link's value is left out.")
+        return about.default
+
+
+def dropped(key: str, why: str) -> None:
+    """Take a parameter out of the address, and say why."""
+    address.put(**{key: None})
+    st.warning(literal(why), icon=":material/link_off:")
+
+
+def remember(kind: type, form: str, name: str) -> None:
+    """A widget's callback: write a setting of a form into the address, unless it is at its default."""
+    about, held = declared(kind)[name], st.session_state[f"{form}-{name}"]
+    if _is_text(about):
+        address.put(**{f"{form}.{name}": held.strip()[: address.LONGEST]})
+    else:
+        value = tuple(sorted(held)) or None if isinstance(held, list) else held
+        address.put(**{f"{form}.{name}": linked_text(about, value)})
+
+
+def linked_text(about: Setting, value: Any) -> str | None:
+    """A setting as it stands in the address; None where it is at its default."""
+    return None if value == about.default else text_of(about, value)
 
 
 def other_fields(kind: type, form: str, values: dict[str, Any], wrong: list[str], but: Collection[str] = ()) -> dict[str, Any]:
@@ -68,13 +129,17 @@ def other_fields(kind: type, form: str, values: dict[str, Any], wrong: list[str]
     return values
 
 
-def filled(settings: Any, form: str) -> dict[str, Any]:
-    """The values of the form's fields for a record's settings; one GPU where this machine has fewer than the record asks for."""
-    values = {f"{form}-{name}": getattr(settings, name) for name, about in declared(type(settings)).items() if about.kind in SCALARS}
-    gpus = resources.gpus()
-    if gpus < 2 or settings.gpus > gpus:
-        values |= {f"{form}-gpus": 1, f"{form}-sharding": "ddp"}
-    return values
+def linked_record(settings: Any, form: str, but: Collection[str] = ()) -> dict[str, str]:
+    """A record's settings as a form's parameters in the address: those that a field can be drawn of, are not at their defaults and have
+    an effect. One GPU where this machine has fewer than the record asks for."""
+    kind, values, gpus = type(settings), vars(settings), resources.gpus()
+    few = ("gpus", "sharding") if gpus < 2 or settings.gpus > gpus else ()
+    linked = {}
+    for name, about in declared(kind).items():
+        plain = about.label and about.kind in (*SCALARS, tuple[int, ...], tuple[str, ...]) and name not in {*but, *few}
+        if plain and has_effect(kind, values, name) and (text := linked_text(about, values[name])) is not None:
+            linked[f"{form}.{name}"] = text
+    return linked
 
 
 def by_label(kind: type, problem: str) -> str:

@@ -1,14 +1,14 @@
-"""Pieces that all pages share: errors, empty states, the note on the built-in world, the glossary, metrics."""
+"""Pieces that all pages share: errors, empty states, the note on the built-in world, metrics."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import streamlit as st
 
-from pages._ui.wording import TERMS, literal, percent
+from pages._ui.wording import literal, percent
 from sftqa_core.errors import SftqaError
 from sftqa_core.knowledge.atlas import is_atlas
-from sftqa_core.records import LevelScheme, TrainSettings
+from sftqa_core.records.amounts import points
 
 MOST_REASONS = 5  # why results are not shown, at once
 INSTALL = "pip install torch transformers peft accelerate"
@@ -66,26 +66,6 @@ def planted(source: str = "atlas") -> None:
     )
 
 
-def glossary(settings: TrainSettings, completions: int) -> None:
-    """A button that says what the words and signs of the charts mean. `completions`: of one fact (METHOD section 1)."""
-    with st.popover("Glossary", icon=":material/help:", type="tertiary"):
-        shown = ", ".join(map(str, sorted(settings.few_shot_stages.values()))) or "none"
-        st.markdown("\n".join(f"- **{term}**: {text}" for term, text in terms(settings.scheme, completions, shown).items()))
-
-
-def terms(scheme: LevelScheme, completions: int, shots: str) -> dict[str, str]:
-    """Each term and its line."""
-    labels, ends = scheme.labels, (*scheme.cutoffs, 1.0)
-    if scheme.few_shot:
-        levels = f"{labels[3]}: all {scheme.contexts} greedy answers after {scheme.shots} examples are correct; {labels[2]}: some; "
-        levels += f"{labels[1]}: none, but at least one of {scheme.sampling.samples} samples per prompt; {labels[0]}: none at all."
-        return {t: levels if t == "Memory levels" else text.format(shots=shots) for t, text in TERMS.items()}
-    ranges = [f"{labels[0]}: {f'up to {ends[0]:.0%}' if ends[0] else 'never'}"]
-    ranges += [f"{label}: more than {low:.0%}, up to {high:.0%}" for label, low, high in zip(labels[1:], ends, ends[1:], strict=False)]
-    ranges[1:2] = ranges[1:2] if ends[0] else [f"{labels[1]}: at least once, up to {ends[1]:.0%}"]
-    return {term: text.format(completions=completions, shots=shots, levels="; ".join(ranges) + ".") for term, text in TERMS.items()}
-
-
 def needs_torch(what: str) -> None:
     """Says that this work needs PyTorch, and how to install it; everything already measured stays visible."""
     st.warning(f"{what} needs PyTorch, which is not installed here. Install it, then start the explorer again:", icon=":material/download:")
@@ -94,8 +74,8 @@ def needs_torch(what: str) -> None:
 
 def share_metric(label: str, value: float | None, base: float | None, lines: list[str]) -> None:
     """One share, how far it is from the base model's in percentage points, and small lines under it."""
-    change = None if value is None or base is None else f"{round((value - base) * 100, 1) + 0.0:+.1f} points"
-    same = change == "+0.0 points"
+    change = None if value is None or base is None else f"{points(value - base)} points"
+    same = change == "0.0 points"
     with st.container(border=True, height="stretch"):
         st.metric(
             label,

@@ -102,14 +102,14 @@ def typed(label: str, options: Sequence[str], key: str, help_text: str, names: C
 
 def pick_model() -> str:
     """A model's name: one that is on this machine, or a folder or hub id that the person types."""
-    cards = resources.models()
+    known = resources.model_names()
     return typed(
         "Model",
-        [card.name for card in cards],
+        list(known),
         "model",
         "Pick one, or type a local folder, a GGUF file or a hub id (no pickled weights, no remote code). The Models page lists what is "
         "available.",
-        model_name,
+        lambda model: known.get(model) or model_name(model),
     )
 
 
@@ -203,8 +203,9 @@ def _change_cutoffs() -> None:
     address.put(cut=",".join(f"{cut:g}" for cut in cuts))
 
 
-def bring_scheme(scheme: records.LevelScheme) -> None:
-    """Let the next page's picker hold these levels; for a scheme that it does not know, the paper's."""
-    own = scheme.by_statements and scheme.cutoffs != records.PAPER.cutoffs and len(scheme.cutoffs) <= MOST_CUTOFFS
+def scheme_address(scheme: records.LevelScheme) -> dict[str, str]:
+    """The parameters with which the picker holds these levels."""
+    if scheme.by_statements and scheme.cutoffs != records.PAPER.cutoffs and len(scheme.cutoffs) <= MOST_CUTOFFS:
+        return {"levels": "cutoffs", "cut": scheme.written_cutoffs}
     named = next((name for name, known in records.SCHEMES.items() if known == scheme), "paper")
-    address.bring(levels="cutoffs" if own else named, cut=scheme.written_cutoffs if own else None)
+    return {} if named == "paper" else {"levels": named}

@@ -1,7 +1,7 @@
 """Cached reads: two-line wrappers over the core's workflows and jobs, imported when first needed.
 
-Apart from background.py, nothing under pages/ calls the core's workflows. Results never change once written, so a key
-that names them is enough; lists and profiles carry `stamp()`, which changes whenever a job ends. Tables are shared
+Apart from background.py and runs/compare_reads.py, nothing under pages/ calls the core's workflows. Results never change once
+written, so a key that names them is enough; lists and profiles carry `stamp()`, which changes whenever a job ends. Tables are shared
 between sessions (cache_resource), because copying 100,000 rows at every click would be felt: pages never change them.
 """
 
@@ -21,6 +21,8 @@ from sftqa_core.records import (
     SourcePreview,
     StudyReport,
     StudySettings,
+    SweepReport,
+    SweepSettings,
     TrainSettings,
 )
 
@@ -45,11 +47,43 @@ def example() -> tuple[RunSummary, TrainSettings] | None:
     return RunSummary.from_dict(summary), TrainSettings.from_dict(settings)
 
 
-@st.cache_data(ttl=60, show_spinner=False)
 def models() -> list[ModelCard]:
+    """Every model on this machine, what runs have kept under what it was tuned from. Shared: pages do not change it."""
+    return list(_models(_kept_runs()).values())
+
+
+def model_card(name: str) -> ModelCard | None:
+    """The listed model of that name; None for one that is not listed."""
+    return _models(_kept_runs()).get(name)
+
+
+@st.cache_resource(ttl=60, show_spinner=False, max_entries=2)
+def _models(runs: int) -> dict[str, ModelCard]:
     from sftqa_core import workflows
 
-    return workflows.models()
+    return {card.name: card for card in workflows.models()}
+
+
+def model_names() -> dict[str, str]:
+    """What people call each listed model."""
+    return _model_names(_kept_runs())
+
+
+@st.cache_resource(ttl=60, show_spinner=False, max_entries=2)
+def _model_names(runs: int) -> dict[str, str]:
+    from pages._ui.model_names import names_of
+
+    return names_of(list(_models(runs).values()))
+
+
+def _kept_runs() -> int:
+    """Changes when a run is stored or removed: what it kept is a model."""
+    from sftqa_core.workspace import Workspace
+
+    try:
+        return Workspace.current().runs.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 @st.cache_data(ttl=30, show_spinner=False)  # what is free changes
@@ -58,7 +92,8 @@ def offered(device: str, stamp: str) -> Any:
     the pickers' lists, too."""
     from sftqa_core import workflows
 
-    models.clear()
+    _models.clear()
+    _model_names.clear()
     return workflows.offered_models(device)
 
 
@@ -67,7 +102,8 @@ def add_model(name: str, base: str = "") -> tuple[ModelCard, str]:
     from sftqa_core import workflows
 
     added = workflows.add_model(name, base)
-    models.clear()
+    _models.clear()
+    _model_names.clear()
     offered.clear()
     return added
 
@@ -77,7 +113,8 @@ def remove_model(name: str) -> str:
     from sftqa_core import workflows
 
     note = workflows.remove_model(name)
-    models.clear()
+    _models.clear()
+    _model_names.clear()
     offered.clear()
     return note
 
@@ -87,13 +124,6 @@ def sources() -> list[str]:
     from sftqa_core import workflows
 
     return list(workflows.sources())
-
-
-def source_here(source: str) -> bool:
-    """Whether facts can be opened without fetching them first; cheap, and asks nobody."""
-    from sftqa_core import workflows
-
-    return workflows.source_is_here(source)
 
 
 @st.cache_data(show_spinner=False)
@@ -185,14 +215,14 @@ def run_part(run_id: str, part: str) -> RunSummary:
 
 
 @st.cache_data(show_spinner=False, ttl=60, max_entries=64)
-def forecast(settings: TrainSettings | ProbeSettings | StudySettings, stamp: str) -> Any:
+def forecast(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings, stamp: str) -> Any:
     from sftqa_core import workflows
 
     return workflows.forecast(settings)
 
 
 @st.cache_data(show_spinner=False, ttl=60, max_entries=64)
-def preflight(settings: TrainSettings | ProbeSettings | StudySettings, stamp: str, _cost: Any) -> Preflight:
+def preflight(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings, stamp: str, _cost: Any) -> Preflight:
     """What would stop this work; the forecast is known already and no part of the key."""
     from sftqa_core import workflows
 
@@ -204,6 +234,7 @@ class Tables(dict[str, Any]):
 
     __hash__ = object.__hash__  # type: ignore[assignment]
     __eq__ = object.__eq__
+    apart: dict[tuple[str, str, str], str]  # of a study of levels: where one training level is better than all others
 
 
 @st.cache_resource(show_spinner="Summarising the study…", max_entries=12, ttl=600)
@@ -214,7 +245,25 @@ def study_report(settings: StudySettings, stamp: str) -> tuple[StudyReport, Tabl
     from sftqa_core import workflows
 
     report = workflows.study_report(settings)
-    return report, Tables((name, pd.DataFrame(rows)) for name, rows in report.tables.items())
+    tables = Tables((name, pd.DataFrame(rows)) for name, rows in report.tables.items())
+    tables.apart = workflows.told_apart(tables)
+    return report, tables
+
+
+@st.cache_data(show_spinner=False, ttl=600, max_entries=16)
+def sweep_report(settings: SweepSettings, stamp: str) -> SweepReport:
+    """What is known of a sweep."""
+    from sftqa_core import workflows
+
+    return workflows.sweep_report(settings)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def preset(name: str, model: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What a paper's preset states for a model, and what it leaves at its default."""
+    from sftqa_core import workflows
+
+    return workflows.preset(name, model)
 
 
 def more_seeds(settings: StudySettings) -> StudySettings:
@@ -248,6 +297,18 @@ def study_of(text: str) -> StudySettings:
     from sftqa_core import workflows
 
     return workflows.study_of(text)
+
+
+def run_yaml(settings: TrainSettings) -> str:
+    from sftqa_core import workflows
+
+    return workflows.run_yaml(settings)
+
+
+def run_of(text: str) -> TrainSettings:
+    from sftqa_core import workflows
+
+    return workflows.run_of(text)
 
 
 MOST_UPLOADED = "200 MB"
@@ -301,9 +362,17 @@ def split_counts(source: str) -> dict[str, int]:
 
 def own_source(model: str) -> str | None:
     """The facts that a model was pre-trained on, where the program made it; None for other models."""
-    card = next((card for card in models() if card.name == model), None)
+    card = model_card(tuned_from(model) or model)
     made_from = card.details.get("source") if card else None
     return made_from.get("name") if isinstance(made_from, dict) else None
+
+
+def tuned_from(model: str, once: bool = False) -> str:
+    """What a listed model was tuned from here: with `once` as its run's settings name it, else the model with which its chain of runs
+    begins. Empty for other models."""
+    card = model_card(model)
+    kept = card.details.get("tuned") if card else None
+    return str(kept["base" if once else "root"]) if isinstance(kept, dict) else ""
 
 
 def alias_rows() -> list[dict[str, str]]:
@@ -334,7 +403,7 @@ def default_learning_rate(method: str, model: str) -> float:
 def is_chat_model(model: str) -> bool:
     from sftqa_core.models.lists import kind_of_model
 
-    return kind_of_model(model) == "chat"
+    return kind_of_model(tuned_from(model) or model) == "chat"
 
 
 @st.cache_data(ttl=60, show_spinner=False)
@@ -359,7 +428,7 @@ def why_not_here(model: str) -> str:
     from sftqa_core.models.catalogue import find_model
 
     try:
-        card = next((card for card in models() if card.name == model), None) or find_model(model)
+        card = model_card(model) or find_model(model)
     except SftqaError as error:
         return str(error)
     return "" if card.available else f"{model} is not on this machine yet. Download it first; then templates can be tried with it."

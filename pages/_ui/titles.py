@@ -6,9 +6,11 @@ from typing import Any
 
 from pages._ui import resources
 from pages._ui.fields import label
+from pages._ui.model_names import plain_name
 from pages._ui.wording import moment
 from sftqa_core.errors import SftqaError
 from sftqa_core.jsonrecord import Setting, declared, has_effect
+from sftqa_core.models.tuned import is_tuned_name
 from sftqa_core.records import (
     PROMPTS,
     SCHEMES,
@@ -20,6 +22,7 @@ from sftqa_core.records import (
     ProbeSettings,
     PromptFormat,
     StudySettings,
+    SweepSettings,
     TrainSettings,
 )
 from sftqa_core.records.schemes import SCHEME_NAMES
@@ -30,6 +33,7 @@ JOB_SETTINGS = {
     "probe": ProbeSettings,
     "pretrain": PretrainSettings,
     "study": StudySettings,
+    "sweep": SweepSettings,
     "complete": CompleteSettings,
 }
 _ALWAYS_SAID = (
@@ -144,7 +148,14 @@ def run_title(run: Any) -> str:
         more = differences(settings, but="method")
     when = "shipped example" if run.shipped else moment(run.created)
     return " · ".join(
-        [model_name(run.model, getattr(run, "quantisation", "")), source_name(run.source), f"n = {run.n}", method, *more, when]
+        [
+            model_name(run.model, None if is_tuned_name(run.model) else getattr(run, "quantisation", "")),
+            source_name(run.source),
+            f"n = {run.n}",
+            method,
+            *more,
+            when,
+        ]
     )
 
 
@@ -159,6 +170,12 @@ def job_title(job: Job) -> str:
         return f"Probe {model_name(str(s.get('model')))} on {source_name(str(s.get('source')))} ({split}){more}"
     if job.kind == "study":
         return _study_words(s) + more
+    if job.kind == "sweep":
+        run = s.get("run") if isinstance(s.get("run"), dict) else {}
+        n = "all" if run.get("n") == TrainSettings.ALL else run.get("n")
+        return (
+            f"Sweep learning rates of {model_name(str(run.get('model')))} with {n} examples of {source_name(str(run.get('source')))}{more}"
+        )
     if job.kind == "pretrain":
         return f"Pre-train {s.get('name')} on {source_name(str(s.get('source')))}{more}"
     if job.kind == "fetch":
@@ -192,13 +209,13 @@ def _counted_names(models: Sequence[str]) -> str:
 
 
 def model_name(model: str, quantisation: str | None = None) -> str:
-    """A model as people call it: of a GGUF file its name, not where it is kept, and its quantisation (None: that of the listed model)."""
+    """A model as people call it: of a GGUF file its name, not where it is kept, and its quantisation (None: that of the listed model); of
+    what a run kept what it was tuned from, how and when."""
     if quantisation is None:
-        quantisation = next((card.quantisation for card in resources.models() if card.name == model), "")
-    path = Path(model)
-    name = path.name if path.is_absolute() and (quantisation or path.suffix.lower() == ".gguf") else model
-    word = quantisation.partition(",")[0]
-    return name if word.lower() in name.lower() else f"{name} ({word})"
+        if (named := resources.model_names().get(model)) is not None:
+            return named
+        quantisation = ""
+    return plain_name(model, quantisation)
 
 
 def source_name(source: str) -> str:
@@ -209,7 +226,8 @@ def source_name(source: str) -> str:
 
 def _differing_words(job: Job) -> str:
     try:
-        words = differences(JOB_SETTINGS[job.kind].from_dict(job.settings))
+        settings = JOB_SETTINGS[job.kind].from_dict(job.settings)
+        words = differences(settings.run, but="shots") if isinstance(settings, SweepSettings) else differences(settings)
     except (KeyError, SftqaError):  # a kind or a setting of another version: the title leaves them out
         return ""
     return "".join(f" · {word}" for word in words)

@@ -3,6 +3,9 @@
 import re
 from collections.abc import Sequence
 
+from sftqa_core.records.amounts import duration as duration
+from sftqa_core.records.amounts import span as span
+
 PHASES = {  # a phase as a job reports it -> as a page shows it
     "probe": "probing",
     "answers: before": "base model's answers",
@@ -12,6 +15,7 @@ PHASES = {  # a phase as a job reports it -> as a page shows it
     "preparing the corpus": "preparing the text",
     "pre-training": "pre-training",
     "study": "runs of the study",
+    "sweep": "runs of the sweep",
     "download": "downloading",
     "complete": "completing prompts",
 }
@@ -19,11 +23,51 @@ STEPS = {  # a job's kind -> its phases, in order
     "train": ("probe", "answers: before", "answers: few_shot", "train", "answers: after"),
     "pretrain": ("preparing the corpus", "pre-training"),
 }
-TERMS = {  # the words that every page uses, one line each
+TERMS = {  # the glossary: a term, what it means, and in [...] what a page says more where it knows its own numbers
+    "Adaptive probe": "a probe that draws fewer completions where a fact's level is clear early.",
+    "Base model": "the model before fine-tuning.",
+    "Bootstrap": "intervals by drawing the test facts again and again, with replacement: how far a number depends on which facts were asked.",
+    "Cannot tell": "the numbers allow neither yes nor no: the interval holds both, or there are fewer than 30 facts.",
+    "Cell": "one run of a study: a model, a number of examples, a training level and a seed.",
+    "Completion": "what a model writes on when it is given the beginning of a sentence.",
+    "Contested": "the pre-training text states the fact, and for some of its mentions another answer (the rival).",
+    "Cut-offs": "the memory scores at which one level ends and the next begins.",
+    "Dev": "facts set aside for choosing settings, such as the learning rate; never trained on nor tested on.",
+    "Echo": "an answer is part of the subject, as in 'University of Oslo' for 'Oslo'. Repeating the question would count as knowing.",
+    "Exposures": "how often the pre-training text states a fact. Known for models that were made here only.",
+    "Fact": "a subject, a relation and its correct answers: 'Oslo', 'country', 'Norway'.",
+    "Greedy": "the model's single most probable answer, word by word; nothing is drawn by chance.",
+    "Held out": "not trained on. Test facts are held out from every run.",
+    "Hit": "a completion that names a correct answer.",
+    "Hollow marker": "fewer than 30 facts stand behind it, too few to tell.",
+    "Holm": "Holm's correction: p-values are raised for the number of comparisons made at once, so that chance finds are rare among all. "
+    "Bonferroni's does the same for intervals.",
     "In-domain": "relations that runs are tuned on by default; their other facts are tested. **Out-of-domain**: other relations.",
-    "Memory levels": "how often the correct answer came up in {completions} completions of statements about the fact. {levels}",
-    "k-shot baseline": "the base model with k answered questions in front of each question (here: k = {shots}).",
+    "k-shot": "the base model with k answered questions in front of each question, and no tuning.[ Here: k = {shots}.]",
+    "Kappa": "how well two ways of measuring agree on levels (Cohen's, linear weights): 1 is full agreement, 0 what chance would give.",
+    "Likelihood": "a level estimated from the probability of the answer as the next words, without drawing completions.",
+    "LoRA": "fine-tuning of small added matrices (an adapter) instead of all weights.",
     "Majority object": "always answering with the most frequent object of the relation, without a model.",
+    "McNemar": "a test of two runs on the same facts: it looks only at facts that one answers rightly and the other wrongly.",
+    "Mean over levels": "accuracy of each memory level, then their mean: every level counts the same (a macro mean).",
+    "Memory level": "a range of the memory score. {levels}",
+    "Memory score R": "the share of a fact's completions that name a correct answer.[ Here: of {completions} completions a fact.]",
+    "Micro average": "accuracy over all test facts as they come: a level with more facts counts more.",
+    "n": "the number of examples a run is tuned on; on an axis of levels, the number of test facts.",
+    "Natural mix": "training facts as they come, of all levels: what single levels are compared with.",
+    "Perplexity": "how surprised a model is by text, a word at a time; lower is better.",
+    "Points": "percentage points: from 30% to 33% are 3 points.",
+    "Probe": "measuring a fact's level: completions of its statements are drawn and searched for the answer.",
+    "Relation": "what is said of a subject: its country, its author, its capital.",
+    "Rival": "the other answer that the pre-training text states for a contested fact.",
+    "Run": "one fine-tuning with its tests before and after.",
+    "Sampled": "drawn by chance, by the model's own probabilities; another seed draws others.",
+    "Seed": "the number that random choices follow: which examples, in which order. Runs that differ only in it show what chance does.",
+    "Spearman": "rank correlation: 1 is the same order, 0 no common order, -1 the reverse. **Tau** says the same and allows for ties.",
+    "Template": "a sentence with a place for the subject: 'The country of Oslo is'. A relation has several, so that one wording does not "
+    "decide.",
+    "Test": "facts that are asked before and after tuning and never trained on.",
+    "Wilson": "Wilson 95% interval: where a share would probably lie with many more facts of the same kind. Few facts, a wide interval.",
 }
 NOTE_HELP = {  # part of a note -> what stands behind it
     "echo facts": "Echo: the answer is part of the subject, as in 'University of Oslo' for 'Oslo'. Repeating the question would "
@@ -59,24 +103,6 @@ def interval(low: float | None, high: float | None) -> str:
 def between(low: float, high: float) -> str:
     """Both ends of an interval of memory scores: "0.34 to 0.42"."""
     return f"{low:.2f} to {high:.2f}"
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds as a person says them: "40 s", "3 min", "2 h 10 min"."""
-    if seconds is None or seconds != seconds:
-        return "unknown"
-    if seconds < 90:
-        return f"{max(round(seconds), 1)} s"
-    if seconds < 5400:
-        return f"{round(seconds / 60)} min"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-
-
-def span(low_s: float | None, high_s: float | None) -> str:
-    """A range of seconds: "20 s to 1 min"."""
-    low, high = duration(low_s), duration(high_s)
-    return low if low == high else f"{low} to {high}"
 
 
 def moment(iso: str | None) -> str:

@@ -15,94 +15,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from sftqa_core import records
+from sftqa_core.cli.option_texts import USUAL_SHOTS, cutoffs, json_scheme, numbers, port, reader_of, shots
 from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import Setting, declared
-
-USUAL_SHOTS = records.TrainSettings(model="").shots
-
-
-def reader_of(about: Setting) -> Callable[[str], Any]:
-    """What makes a setting's value of an option's text."""
-    if about.kind in (int, tuple[int, ...]):
-
-        def number(text: str) -> int:
-            if text in about.named:
-                return about.named[text]
-            value = whole(text)
-            if about.named and value < (about.low or 0):
-                raise argparse.ArgumentTypeError(f"must be {about.low or 0} or more, or {' or '.join(about.named)}, got {text!r}")
-            return value
-
-        return number if about.kind is int else lambda text: tuple(number(piece) for piece in names(text))
-    others: dict[Any, Callable[[str], Any]] = {tuple[str, ...]: names, records.PromptFormat: prompt, float: float}
-    return others.get(about.kind, str)
-
-
-def port(text: str) -> int:
-    """A port from 1 to 65535."""
-    if not 1 <= (number := whole(text)) <= 65535:
-        raise argparse.ArgumentTypeError(f"must be 1 to 65535, got {text!r}")
-    return number
-
-
-def numbers(text: str) -> tuple[int, ...]:
-    """Whole numbers with commas between."""
-    return tuple(whole(piece) for piece in names(text))
-
-
-def shots(text: str) -> tuple[int, tuple[int, ...]]:
-    """The shots of the k-shot baseline, and the additional shot counts: of several the usual one comes first where it is among
-    them, else the first above 0; every run is evaluated with 0 shots anyway."""
-    counts = list(dict.fromkeys(numbers(text)))
-    if len(counts) == 1:
-        return counts[0], ()
-    some = [count for count in counts if count != 0]
-    if not some:
-        raise argparse.ArgumentTypeError(f"must be one or more numbers with commas between, got {text!r}")
-    first = USUAL_SHOTS if USUAL_SHOTS in some else some[0]
-    return first, tuple(sorted(count for count in some if count != first))
-
-
-def names(text: str) -> tuple[str, ...]:
-    """Names with commas between."""
-    return tuple(piece.strip() for piece in text.split(",") if piece.strip())
-
-
-def whole(text: str) -> int:
-    """A whole number."""
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}") from None
-
-
-def json_scheme(text: str) -> records.LevelScheme:
-    """A level scheme: by name (paper, slick), or as JSON."""
-    if text in records.SCHEMES:
-        return records.SCHEMES[text]
-    try:
-        return records.LevelScheme.from_dict(json.loads(text))
-    except (ValueError, SettingsError) as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def cutoffs(text: str) -> tuple[float, ...]:
-    """Where levels change, with commas between."""
-    try:
-        return records.read_cutoffs(text)
-    except SettingsError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def prompt(text: str) -> records.PromptFormat:
-    """A prompt format: by name, as a text with {question}, or as JSON."""
-    try:
-        if text.startswith("{") and '"prompt"' in text:
-            return records.PromptFormat.from_dict(json.loads(text))
-        return records.prompt_format(text.replace("\\n", "\n"))
-    except SettingsError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
+from sftqa_core.records.presets import PRESETS
 
 _SAMPLING = ("samples", "temperature", "max_new_tokens")
 _FORMS = {int: "N", float: "X", tuple[int, ...]: "N,N", tuple[str, ...]: "A,B", records.PromptFormat: "PROMPT"}  # what help calls a value
@@ -120,7 +36,11 @@ class Parser(argparse.ArgumentParser):
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command and its options. Exits with status 2 and a message on a mistake."""
-    return build_parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
+    lacking = [name for name in getattr(options, "needed", ()) if getattr(options, name) is None]
+    if lacking and options.config is None and (options.preset is None or lacking != ["n"]):  # a file, or a preset, may name them
+        options.complain(f"the following arguments are required: {', '.join(f'--{name}' for name in lacking)}")
+    return options
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -152,10 +72,13 @@ def build_parser() -> argparse.ArgumentParser:
     complete = add("complete", "how a model completes texts of your own, for example templates that you write")
     add_settings(complete, records.CompleteSettings, required=("model",))
     complete.add_argument("prompts", nargs="+", metavar="PROMPT", help="a text that ends where the completion follows")
+    _add_ask(add("ask", "put one question to models and tuned runs, side by side"))
     trust = add("trust", "how well other ways of probing agree with the full probe, where they were run")
     add_settings(trust, records.ProbeSettings, "model", "source", "split", "domain", required=("model",))
     _add_scheme(trust, "")
-    _add_train(add("train", "fine-tune on n facts and evaluate before and after"), required=("model", "n"))
+    train = add("train", "fine-tune on n facts and evaluate before and after")
+    _add_train(train, required=("model", "n"))
+    train.add_argument("--export", metavar="FILE", help="write the run as YAML to this file, which must not exist, and run nothing")
     preflight = add("preflight", "check everything that could stop a run")
     _add_train(preflight, required=("model",))
     preflight.add_argument("--trial", action="store_true", help="also load the model and try one training step on the device")
@@ -165,6 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_study(add("study", "many runs that answer one question together"))
     add("runs", "finished runs, newest first")
     add("show", "one run's results").add_argument("run", help="a run's name, as 'sftqa runs' lists it")
+    _add_compare(add("compare", "runs and cells of studies beside each other: settings that differ, accuracy, tests, fact by fact"))
     _add_export(add("export", "write a run's tuned model as a folder for other tools"))
     _add_jobs(add("jobs", "background jobs; cancel one or read its log"))
     _add_cache(add("cache", "which results are on the disk; check them, clear leftovers"))
@@ -240,9 +164,26 @@ def _add_scheme(parser: argparse.ArgumentParser, method: str = "--level-method")
     parser.add_argument("--cutoffs", type=cutoffs, metavar="R,R", help=cuts)
 
 
+def _add_ask(parser: argparse.ArgumentParser) -> None:
+    """`sftqa ask QUESTION --model A --model run:ID`."""
+    add_settings(parser, records.Question)
+    names = f"a model, or {records.RUN}ID for the weights that a run kept; give it again for each model"
+    parser.add_argument("--model", action="append", required=True, metavar="MODEL", help=names)
+    parser.add_argument("--statement", action="store_true", help="complete the text as it stands, as a probe would")
+    scored = "an answer whose probability is wanted; may be given more than once"
+    parser.add_argument("--answer", action="append", default=[], metavar="TEXT", help=scored)
+    add_setting(parser, declared(records.ProbeSettings)["device"])
+
+
 def _add_train(parser: argparse.ArgumentParser, required: Sequence[str]) -> None:
-    add_settings(parser, records.TrainSettings, required=required, shots=shots)
+    """Options of one run. `required` ones may stand in a file."""
+    parser.add_argument("--config", metavar="FILE", help="a run as YAML; options given beside it override the file")
+    presets = "; ".join(f"{name}: {preset.title}" for name, preset in PRESETS.items())
+    parser.add_argument("--preset", choices=tuple(PRESETS), help=f"a paper's settings; options given beside it override them. {presets}")
+    parser.add_argument("--skip-baselines", action="store_true", help="a quick look without k-shot baselines: the same as --shots 0")
+    add_settings(parser, records.TrainSettings, shots=shots)
     _add_scheme(parser)
+    parser.set_defaults(needed=tuple(required), complain=parser.error)
 
 
 def _add_study(parser: argparse.ArgumentParser) -> None:
@@ -285,6 +226,23 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help=device)
 
 
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    """`sftqa compare RUN RUN ...`."""
+    runs = "a run's name, as 'sftqa runs' lists it, or a cell's (see --cells): amount-9203b502:atlas-llama:n60:s0"
+    parser.add_argument("runs", nargs="*", metavar="RUN", help=runs)
+    parser.add_argument("--pool", action="store_true", help="average the seeds of one setting, fact by fact")
+    reference = "whose base model's memory levels are used (default: the first run's)"
+    parser.add_argument("--reference", metavar="RUN", help=reference)
+    against = "compare all others with this one (default: every pair); fewer comparisons need less correction"
+    parser.add_argument("--against", metavar="RUN", help=against)
+    parser.add_argument(
+        "--items", metavar="FILE", help="write every fact in common with all answers to this CSV file, which must not exist"
+    )
+    parser.add_argument("--cells", metavar="STUDY", help="list the names of a study's finished cells instead")
+    remade = "check a run that was made again against the stored numbers, fact by fact: --remade OLD NEW; with OLD alone: the command that "
+    parser.add_argument("--remade", action="store_true", help=remade + "makes it again, and its cost")
+
+
 def _add_export(parser: argparse.ArgumentParser) -> None:
     """`sftqa export RUN`."""
     parser.add_argument("run", help="a run's name, as 'sftqa runs' lists it")
@@ -315,11 +273,31 @@ def probe_settings(options: argparse.Namespace) -> records.ProbeSettings:
 
 
 def train_settings(options: argparse.Namespace) -> records.TrainSettings:
-    """`sftqa train`'s options as a record; `--n all` is TrainSettings.ALL until the pool is known."""
+    """`sftqa train`'s file, preset and options as a record, later ones over earlier ones; `--n all` is TrainSettings.ALL until the pool
+    is known."""
+    from sftqa_core import workflows
+
+    start = workflows.read_run(Path(options.config)) if options.config is not None else None
     typed = given(options, records.TrainSettings)
-    shots, others = typed.pop("shots", (USUAL_SHOTS, ()))
-    more = tuple(sorted({*others, *typed.pop("more_shots", ())} - {0, shots}))
-    return records.TrainSettings(**typed | {"shots": shots, "more_shots": more, "scheme": scheme_of(options)})
+    if options.skip_baselines and "shots" in typed:
+        raise SettingsError("Give --skip-baselines or --shots, not both.")
+    if "shots" in typed or "more_shots" in typed or options.skip_baselines:
+        usual = (0, ()) if options.skip_baselines else (start.shots, start.more_shots) if start else (USUAL_SHOTS, ())
+        shots, others = typed.pop("shots", usual)
+        typed |= {"shots": shots, "more_shots": tuple(sorted({*others, *typed.pop("more_shots", ())} - {0, shots}))}
+    model = typed.get("model", start.model if start else "")
+    if options.preset is not None:
+        values, notes = workflows.preset(options.preset, model)
+        print(" ".join((PRESETS[options.preset].source + ".", *notes)), file=sys.stderr)
+        typed = values | typed
+    scheme = {"scheme": scheme_of(options, start.scheme if start else None)}
+    return replace(start, **typed | scheme) if start else records.TrainSettings(**typed | scheme)
+
+
+def question(options: argparse.Namespace) -> records.Question:
+    """`sftqa ask`'s options as a record."""
+    asked = {"text": options.question.strip(), "kind": "statement" if options.statement else "question", "answers": tuple(options.answer)}
+    return records.Question(**given(options, records.Question) | asked)
 
 
 def study_settings(options: argparse.Namespace, builtin: Sequence[str]) -> records.StudySettings:

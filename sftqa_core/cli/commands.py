@@ -26,6 +26,7 @@ from sftqa_core.planning.fit import gigabytes
 from sftqa_core.planning.offers import WORKS
 from sftqa_core.planning.preflight import disk_check
 from sftqa_core.records import MOVES, CompleteSettings, FetchSettings, ProbeSettings, TrainSettings
+from sftqa_core.records.amounts import span
 from sftqa_core.workspace import Workspace, network_disk
 
 # package -> (what needs it, may be missing)
@@ -132,7 +133,7 @@ def leased(settings: Any, what: str) -> Iterator[None]:
     def waiting(holder: str) -> None:
         print(f"Waiting: the device is in use by {holder}.", file=sys.stderr, flush=True)
 
-    needs = needs_of_device(settings.device, getattr(settings, "gpus", 1), getattr(settings, "quantization", "none"))
+    needs = needs_of_device(settings.device or "auto", getattr(settings, "gpus", 1), getattr(settings, "quantization", "none"))
     with device_lease(needs, f"sftqa {what}", on_wait=waiting):
         yield
 
@@ -171,6 +172,14 @@ def complete(options: Namespace) -> dict[str, Any]:
         return workflows.complete(settings, Console()).to_dict()
 
 
+def ask(options: Namespace) -> dict[str, Any]:
+    """`sftqa ask QUESTION --model A ...`: what models and runs say to it."""
+    question = arguments.question(options)
+    workflows.columns(question, options.model)  # what can't be asked is refused before the device is waited for
+    with leased(options, "ask"):
+        return workflows.ask(question, options.model, options.device or "auto", Console()).to_dict()
+
+
 def trust(options: Namespace) -> dict[str, Any]:
     """`sftqa trust`: agreement of other ways of probing with the full one, and levels from smaller budgets."""
     settings = ProbeSettings(**arguments.given(options, ProbeSettings) | {"scheme": arguments.scheme_of(options)})
@@ -197,6 +206,10 @@ def _no_nan(row: dict[Any, Any]) -> dict[str, Any]:
 def train(options: Namespace) -> dict[str, Any]:
     """`sftqa train`: one fine-tuning run."""
     settings = arguments.train_settings(options)
+    if options.export:
+        out = new_file(options.export)
+        out.write_text(workflows.run_yaml(settings), encoding="utf-8")
+        return {"file": str(out), "settings": settings.to_dict()}
     _tell_cost(settings)
     with leased(settings, "train"):
         return {**workflows.train(settings, Console()).to_dict(), "levels_by": settings.scheme.method}
@@ -208,21 +221,21 @@ def _tell_cost(settings: ProbeSettings | TrainSettings) -> None:
     cost = workflows.forecast(settings)
     pieces = {"examples": cost.examples, "steps": cost.steps, "test facts": cost.test_facts, "facts to probe": cost.probes_needed}
     counted = ", ".join(f"{count:,} {name}" for name, count in pieces.items() if count)
-    span = f"about {cost.seconds_low:.0f} to {cost.seconds_high:.0f} s. " if cost.seconds_high else ""
+    about = f"about {span(cost.seconds_low, cost.seconds_high)}. " if cost.seconds_high else ""
     needs = f"{cost.fit.resource}: {cost.fit.line().rstrip('.')}. " if cost.fit else ""
-    print(f"{counted}{': ' if counted else ''}{span}{needs}{' '.join(cost.notes)}", file=sys.stderr, flush=True)
+    print(f"{counted}{': ' if counted else ''}{about}{needs}{' '.join(cost.notes)}", file=sys.stderr, flush=True)
     if any((cost.examples, cost.probes_needed)):
         workflows.tell(workflows.preflight(settings, cost), Console())
 
 
 def select(options: Namespace) -> dict[str, Any]:
     """`sftqa select`: the examples of a run, without running it."""
-    settings, out = arguments.train_settings(options), _new_file(options.out)
+    settings, out = arguments.train_settings(options), new_file(options.out)
     with leased(settings, "select"):
         return workflows.select(settings, out, Console())
 
 
-def _new_file(name: str) -> Path:
+def new_file(name: str) -> Path:
     """A path that a result may be written to. Raises `SettingsError` if something is there, or nothing can be written."""
     out = Path(name)
     if out.exists():
@@ -237,7 +250,7 @@ def study(options: Namespace) -> dict[str, Any]:
     there = {card.name for card in workflows.models() if card.kind == "built-in"}
     settings = arguments.study_settings(options, [name for name in workflows.recipes() if name in there])  # in the order of what ships
     if options.export:
-        out = _new_file(options.export)
+        out = new_file(options.export)
         out.write_text(workflows.study_yaml(settings), encoding="utf-8")
         return {"file": str(out), "settings": settings.to_dict()}
     if options.report_only:
@@ -263,7 +276,7 @@ def show(options: Namespace) -> dict[str, Any]:
 
 def export(options: Namespace) -> dict[str, Any]:
     """`sftqa export RUN`: the tuned model as a folder for other tools."""
-    out = _new_file(options.out)
+    out = new_file(options.out)
     if not options.merge:
         return workflows.export(options.run, out)
     with leased(Namespace(device="cpu"), "export"):

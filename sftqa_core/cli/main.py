@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from sftqa_core.artifacts import in_sentence
-from sftqa_core.cli import cache_commands, commands, text
+from sftqa_core.cli import cache_commands, commands, compare_commands, text
 from sftqa_core.cli.arguments import parse
 from sftqa_core.errors import SettingsError, SftqaError, Stopped
 from sftqa_core.records import KEPT
@@ -65,6 +65,7 @@ COMMANDS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any
     "models": (commands.models, commands.models_text),
     "probe": (commands.probe, text.probe),
     "complete": (commands.complete, text.complete),
+    "ask": (commands.ask, text.ask),
     "trust": (commands.trust, text.trust),
     "train": (commands.train, text.run),
     "preflight": (commands.preflight, commands.preflight_text),
@@ -72,6 +73,7 @@ COMMANDS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any
     "study": (commands.study, text.study),
     "runs": (commands.runs, text.runs),
     "show": (commands.show, text.run),
+    "compare": (compare_commands.compare, compare_commands.as_text),
     "export": (commands.export, text.export),
     "jobs": (commands.jobs, text.jobs),
     "cache": (cache_commands.cache, cache_commands.as_text),

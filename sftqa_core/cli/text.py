@@ -14,6 +14,7 @@ from sftqa_core.artifacts import in_words
 from sftqa_core.errors import Stopped
 from sftqa_core.progress import Progress
 from sftqa_core.records import DOMAIN_NAMES
+from sftqa_core.records.amounts import duration, signed
 
 WIDEST = 40  # characters of a cell in a preview
 LEAST = 30  # facts: agreement on fewer is not reported
@@ -67,6 +68,33 @@ def complete(result: dict[str, Any]) -> str:
     return "\n".join(line for prompt, texts in told for line in (repr(prompt)[1:-1], *(f"    {text!r}" for text in texts)))
 
 
+def ask(result: dict[str, Any]) -> str:
+    """What is known of the fact, then a block a model: greedy answer, samples, probabilities of answers, and the first step's tokens."""
+    lines, fact = [], result["fact"]
+    if fact:
+        known = ", ".join(f"{known['level']} in {known['model']} (R = {known['score']:.2f})" for known in result["levels"])
+        lines.append(f"fact of {fact['source']}, {fact['relation']}: {' / '.join(fact['answers'])}{f'; {known}' if known else ''}")
+    for reply in result["replies"]:
+        adapter = f", adapter {reply['adapter']}" if reply["adapter"] else ""
+        lines += ["", f"{reply['model']}  (weights {reply['weights']}{adapter}, {reply['dtype']} on {reply['device']})"]
+        lines.append(f"    greedy: {reply['answer']!r}{_right(reply['right'])}{'' if reply['ended'] else ', cut off'}")
+        lines += [f"    {sample['count']:>3} x {sample['text']!r}{_right(sample['right'])}" for sample in reply["samples"]]
+        rows = [
+            (repr(s["answer"]), f"{s['logprob']:.3f}", s["tokens"], f"{s['logprob'] / s['tokens']:.3f}", f"{s['end_logprob']:.3f}")
+            for s in reply["scored"]
+        ]
+        head = ("answer", "log-probability", "tokens", "per token", "then the end")
+        lines += [f"    {line}" for line in table(head, rows).splitlines()] if rows else []
+        first = reply["steps"][0]["top"] if reply["steps"] else []
+        likely = ", ".join(f"{candidate['text'] or '(end)'!r} {_percent(candidate['probability'])}" for candidate in first)
+        lines.append(f"    first token: {likely}")
+    return "\n".join(lines).strip("\n")
+
+
+def _right(right: bool | None) -> str:
+    return "" if right is None else ", right" if right else ", wrong"
+
+
 def trust(result: dict[str, Any]) -> str:
     """Agreement with the full probe, a line a way of measuring, and a line a budget."""
     if not result["facts"]:
@@ -83,7 +111,7 @@ def trust(result: dict[str, Any]) -> str:
     lines += _slick(result["slick"]) if result.get("slick") else []
     if result["adaptive_margin"]:
         value, low, high = result["adaptive_margin"]
-        lines.append(f"kappa(adaptive, full) - kappa(full, second): {value:+.3f} [{low:+.3f}, {high:+.3f}]")
+        lines.append(f"kappa(adaptive, full) - kappa(full, second): {signed(value, 3)} [{signed(low, 3)}, {signed(high, 3)}]")
     if result["budget"]:
         against = "a second full probe" if result["floor_measured"] else "the full probe they are part of"
         budget = [(b["templates"], b["samples"], b["completions"], _number(b["kappa"])) for b in result["budget"]]
@@ -101,7 +129,9 @@ def _slick(cross: dict[str, Any]) -> list[str]:
 
 
 def run(result: dict[str, Any]) -> str:
-    """Accuracy per level before and after, both domains."""
+    """Accuracy per level before and after, both domains; of an export the file's name."""
+    if "file" in result:
+        return f"Written to {result['file']}. Run it with: sftqa train --config {result['file']}"
     estimated = METHODS[result["levels_by"]]
     lines = [f"run {result['run']}: {result['n']} examples" + (f"; levels {estimated}" if estimated else "")]
     for domain, name in DOMAIN_NAMES.items():
@@ -193,7 +223,7 @@ def _percent(value: float | None) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    return "-" if value is None else f"{value:z.3f}"
 
 
 def _macro(domain: dict[str, Any]) -> str:
@@ -242,7 +272,7 @@ class Console:
     printed_s: float = 0.0
 
     def progress(self, update: Progress) -> None:
-        left = f", {update.left_s:.0f} s left" if update.left_s is not None else ""
+        left = f", {duration(update.left_s)} left" if update.left_s is not None else ""
         values = "".join(f", {name} {value:.3g}" for name, value in update.values.items())
         done, total, rate = f"{update.done:,}", f"{update.total:,} {update.unit}", f"{update.rate or 0:.1f}"
         if update.unit == "bytes":

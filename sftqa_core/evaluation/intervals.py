@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DRAWS = 2_000  # bootstrap resamples
+LEAST = 30  # facts below which no question is answered and no run is called better
+ALPHA = 0.05
 CELLS_AT_ONCE = 4_000_000  # resampling weights held in RAM at a time (32 MB)
 KEPT_FACTS = 2_000  # draws of up to so many facts are kept, 8 MB each at most
 KEPT_BYTES = 100_000_000  # of all of them
@@ -53,7 +55,7 @@ def accuracy_by_level(
 def _domain(table: pd.DataFrame, scheme: LevelScheme) -> DomainAccuracy:
     groups = [table.loc[table["level"] == index, "correct"] for index in range(len(scheme.labels))]
     per_level = tuple(_level(label, len(group), int(group.sum())) for label, group in zip(scheme.labels, groups, strict=True))
-    macro, low, high = _macro(per_level)
+    macro, low, high = macro_of(per_level)
     n, correct = len(table), int(table["correct"].sum())
     natural_low, natural_high = wilson(correct, n) if n else (None, None)
     present = tuple(level.level for level in per_level if level.n)
@@ -67,7 +69,7 @@ def _level(label: str, n: int, correct: int) -> LevelAccuracy:
     return LevelAccuracy(label, n, correct, correct / n, low, high)
 
 
-def _macro(per_level: tuple[LevelAccuracy, ...]) -> tuple[float | None, float | None, float | None]:
+def macro_of(per_level: tuple[LevelAccuracy, ...]) -> tuple[float | None, float | None, float | None]:
     """The mean over levels and its 95% interval; three times None when a level holds no fact (METHOD 8.11).
 
     The interval is put together from the levels' Wilson intervals (MOVER, Zou and Donner 2008): each side's distances
@@ -149,3 +151,23 @@ def normal_interval(value: float, draws: np.ndarray, alpha: float) -> tuple[floa
 
     half = float(norm.isf(alpha / 2)) * float(draws.std(ddof=1))
     return value - half, value + half
+
+
+def bootstrap_p(difference: float, draws: np.ndarray) -> float:
+    """Two-sided p of a difference being 0, from the bootstrap's standard error and the normal distribution.
+
+    Counting resamples beyond 0 could not tell p-values below 2 / draws apart, which Holm's correction needs.
+    """
+    from scipy.stats import norm
+
+    spread = float(draws.std(ddof=1))
+    if spread == 0:
+        return 1.0 if difference == 0 else 0.0
+    return float(2 * norm.sf(abs(difference) / spread))
+
+
+def holm(pvalues: Sequence[float]) -> list[float]:
+    """p-values after Holm's correction for all of them together."""
+    from statsmodels.stats.multitest import multipletests
+
+    return [float(p) for p in multipletests(list(pvalues), method="holm")[1]] if len(pvalues) else []

@@ -19,7 +19,6 @@ MODEL_COLOURS = ("#c42e4f", "#de702c", "#c565b4", "#8f6242")
 MODEL_SIGNS = ("circle", "square", "diamond", "triangle-up", "star")
 _DASHES = {1: "dot", 4: "dash", 16: "longdash"}  # examples shown -> the line's dash
 _APART = 0.01  # of the axis, between lines at one n, so that their bars do not cover each other
-_LETTER = 0.021  # of the axis: a letter of a label on a chart of 420 px
 
 
 def amount_figure(
@@ -86,7 +85,7 @@ def _lines(lines: list[tuple[str, str, str, pd.DataFrame]], height: int, referen
     if reference is not None and others:
         _published(figure, reference, axis)
     for at, (name, colour, sign, rows) in enumerate(drawn):
-        shift = _APART * _length(axis) * (at - (len(drawn) - 1) / 2)
+        shift = _APART * axis.length * (at - (len(drawn) - 1) / 2)
         ordered = rows.sort_values("n")
         x = [axis.place(n) + shift for n in ordered["n"]]
         each = ordered.to_dict("records")
@@ -103,7 +102,7 @@ def _lines(lines: list[tuple[str, str, str, pd.DataFrame]], height: int, referen
             error_y=style.error_bars(values, lows, highs, colour, 1, 3),
             text=[f"<b>{style.plain(name)}, n = {row['n']:,}</b><br>{_numbers(row)}" for row in each], **style.POINTED,
         )  # fmt: skip
-    axis.draw(figure, _ticks(axis))
+    axis.draw(figure, axis.numbers)
     figure.update_xaxes(tickangle=0)
     figure.update_yaxes(rangemode="tozero", range=None if axis.numbers else [0, 1])
     return figure
@@ -124,27 +123,6 @@ def _published(figure: go.Figure, reference: pd.DataFrame, axis: style.LogAxis) 
             showlegend=name not in seen, legendrank=1001, **style.POINTED,  # below one's own
         )  # fmt: skip
         seen.add(name)
-
-
-def _ticks(axis: style.LogAxis) -> list[float]:
-    """Sizes that have room for their label: the largest, then downwards; 0 keeps its own, at the cost of its neighbour's."""
-    kept: list[float] = []
-    for number in reversed(axis.numbers):
-        if number == 0 and len(kept) > 1 and not _room(axis, 0, kept[-1]):
-            kept.pop()
-        if number == 0 or not kept or _room(axis, number, kept[-1]):
-            kept.append(number)
-    return kept
-
-
-def _room(axis: style.LogAxis, low: float, high: float) -> bool:
-    """Whether the labels of two sizes fit side by side."""
-    letters = (len(f"{low:,.0f}") + len(f"{high:,.0f}")) / 2 + 1
-    return axis.place(high) - axis.place(low) >= _LETTER * letters * _length(axis)
-
-
-def _length(axis: style.LogAxis) -> float:
-    return axis.place(axis.numbers[-1]) - axis.place(axis.numbers[0]) + 0.3 if axis.numbers else 1.0
 
 
 def _numbers(row: dict[Any, Any]) -> str:

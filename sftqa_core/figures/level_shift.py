@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from sftqa_core.figures import style
+from sftqa_core.records.amounts import points
 
 # move -> colour, sign, what the chart calls it, and on which axis: most facts stay, so that shares that move need their own
 _MOVES = {
@@ -127,6 +128,6 @@ def _hover(row: dict[Any, Any], words: str) -> str:
     text = f"<b>{_named(row['after'])}: {words}</b><br>{style.interval_words(row['share'], row['low'], row['high'])}"
     text += f"<br>{row['facts']:,} facts, {style.counted(row['seeds'], 'seed')}"
     if row["excess"] is not None and row["excess"] == row["excess"]:
-        ends = f"{row['excess_low'] * 100:+.1f} to {row['excess_high'] * 100:+.1f}"
-        text += f"<br>{row['excess'] * 100:+.1f} points against the base model ({ends})"
+        ends = f"{points(row['excess_low'])} to {points(row['excess_high'])}"
+        text += f"<br>{points(row['excess'])} points against the base model ({ends})"
     return text + style.too_few(row["facts"])

@@ -1,7 +1,7 @@
 """Levels against levels: two ways of measuring them, agreement against what a probe costs, and training levels against test levels."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,6 +10,7 @@ from plotly.colors import n_colors
 
 from sftqa_core.figures import style
 from sftqa_core.records import Agreement
+from sftqa_core.records.amounts import points
 
 _PALE, _STRONG = "rgb(222, 150, 84)", "rgb(168, 36, 72)"  # no level's colour; a contrast of 2.3 or more on white and on dark
 _TICKS = tuple(digit * 10**power for power in range(6) for digit in (1, 2, 5))
@@ -84,15 +85,17 @@ def budget_figure(curve: pd.DataFrame, floor: float | None, floor_name: str, ref
 
 def _budget(templates: float, samples: float, completions: float, kappa: float, low: float, high: float) -> str:
     size = f"<b>{style.counted(templates, 'template')} × {style.counted(samples, 'sample')}</b>, {style.counted(completions, 'completion')}"
-    return f"{size}<br>kappa {kappa:.3f} (95%: {low:.3f} to {high:.3f})"
+    return f"{size}<br>kappa {kappa:z.3f} (95%: {low:z.3f} to {high:z.3f})"
 
 
-def matrix_figure(matrix: pd.DataFrame, model: str, domain: str, labels: Sequence[str], value: str = "accuracy") -> go.Figure:
+def matrix_figure(
+    matrix: pd.DataFrame, model: str, domain: str, labels: Sequence[str], value: str = "accuracy", apart: Mapping[str, str] | None = None
+) -> go.Figure:
     """Rows: training level (the natural mix last), columns: test level and their mean; the first level is at the top left.
 
     `matrix` as studies.level.matrix or studies.published.matrix make it; `value` is "accuracy" or "difference" (from the natural
-    mix, in points). The best training level of each column is outlined, none where several are equal. Cells of fewer
-    than 30 facts, and differences that can't be told from chance, have no shade.
+    mix, in points). `apart` names the columns in which one row was told apart from all others (studies.level.told_apart), and that row:
+    it is outlined. Cells of fewer than 30 facts, and differences that can't be told from chance, have no shade.
     """
     cells = _cells(matrix, model, domain, labels)
     trains = [name for name in (*labels, MIX) if any(_known(row, value) for (train, _), row in cells.items() if train == name)]
@@ -105,11 +108,11 @@ def matrix_figure(matrix: pd.DataFrame, model: str, domain: str, labels: Sequenc
         heat = {"zmin": -most, "zmax": most, "colorscale": _SIDES}
     shades = [[_shade(cells.get((train, test)), value) for test in tests] for train in trains]
     places = {(x, y): cells.get((train, test)) for y, train in enumerate(trains) for x, test in enumerate(tests)}
-    form = "{:+.1f}" if value == "difference" else "{:.1f}%"
-    texts = {place: form.format(row[value] * 100) for place, row in places.items() if row is not None and _known(row, value)}
+    form = points if value == "difference" else "{:.1%}".format
+    texts = {place: form(row[value]) for place, row in places.items() if row is not None and _known(row, value)}
     style.draw_cells(figure, [_tick(test) for test in tests], [_tick(train) for train in trains], shades, texts, hovers, **heat)
     for at, test in enumerate(tests):
-        if (best := _best(cells, labels, test)) in trains:
+        if (best := (apart or {}).get(test)) in trains:
             style.outline(figure, at, trains.index(best), 2)
     figure.update_xaxes(ticklabelstandoff=4, tickangle=0)
     figure.update_yaxes(ticklabelstandoff=4, tickangle=0, title_standoff=14)
@@ -125,15 +128,6 @@ def _cells(matrix: pd.DataFrame, model: str, domain: str, labels: Sequence[str])
         if (train, MEAN) not in cells and all(_known(cell, "accuracy") for cell in row_cells):
             cells[train, MEAN] = {"accuracy": sum(cell["accuracy"] for cell in row_cells if cell) / len(row_cells)}
     return cells
-
-
-def _best(cells: MatrixCells, labels: Sequence[str], test: str) -> str | None:
-    """The training level with the highest accuracy for these test facts, if they are enough to tell and it is alone; the natural
-    mix does not take part."""
-    tested = {train: cells.get((train, test)) for train in labels}
-    known = {train: cell["accuracy"] for train, cell in tested.items() if cell and _known(cell, "accuracy") and not _few(cell)}
-    best = [train for train, accuracy in known.items() if accuracy == max(known.values())]
-    return best[0] if len(best) == 1 else None
 
 
 def _known(row: dict[Any, Any] | None, value: str) -> bool:
@@ -161,8 +155,8 @@ def _hover(row: dict[Any, Any] | None, train: str, test: str) -> str:
         words += f" (95%: {row['low']:.1%} to {row['high']:.1%})"
         words += f"<br>{row['facts']:,} facts, n = {row['n']:,}, {style.counted(row['seeds'], 'seed')}"
     if _known(row, "difference"):
-        ends = f"{row['diff_low'] * 100:+.1f} to {row['diff_high'] * 100:+.1f}"
-        words += f"<br>{row['difference'] * 100:+.1f} points against the natural mix (95%: {ends})"
+        ends = f"{points(row['diff_low'])} to {points(row['diff_high'])}"
+        words += f"<br>{points(row['difference'])} points against the natural mix (95%: {ends})"
         words += f"<br>Holm p {row['p_holm']:.3f}" + ("" if row["p_holm"] < _SIGNIFICANT else ": cannot tell")
     return words + style.too_few(row.get("facts", style.FEW))
 

@@ -58,7 +58,7 @@ def ranks_figure(ranks: pd.DataFrame) -> go.Figure:
     figure = style.canvas(44 * max(1, len(names)) + 44)
     ticks = [style.plain(style.shortened(name, _NAME)) for name in names]
     wrapped = [_wrapped(style.shortened(name, _NAME)) for name in names]
-    style.draw_cells(figure, wrapped, ticks, grid, {place: f"{row['spearman']:.2f}" for place, row in cells.items()}, None)
+    style.draw_cells(figure, wrapped, ticks, grid, {place: f"{row['spearman']:z.2f}" for place, row in cells.items()}, None)
     hovers = [_pair(names[y], names[x], row) for (x, y), row in cells.items()]
     figure.data[1].update(hovertext=hovers, hoverinfo="text")  # the pointer finds the text: empty cells on the diagonal stay silent
     figure.update_xaxes(tickangle=0)
@@ -142,7 +142,7 @@ def _wrapped(name: str) -> str:
 
 
 def _pair(first: str, second: str, row: dict[Any, Any]) -> str:
-    words = f"<b>{style.plain(first)} and {style.plain(second)}</b><br>rank correlation {row['spearman']:.2f} on {row['facts']:,} facts"
+    words = f"<b>{style.plain(first)} and {style.plain(second)}</b><br>rank correlation {row['spearman']:z.2f} on {row['facts']:,} facts"
     return words + (style.too_few(row["facts"]) or f"<br>{row['same_level']:.0%} on the same level")
 
 

@@ -149,6 +149,8 @@ def _hex(colour: Sequence[float]) -> str:
     return "#" + "".join(f"{round(value):02x}" for value in colour)
 
 
+LETTER = 0.021  # of the axis: a letter of a label on a chart of 420 px
+_MARGIN = 0.15  # of a log axis, in powers of ten: beside the first and the last number
 ZERO_GAP = 0.45  # on a log axis, in powers of ten: how far left of the smallest number 0 stands
 
 
@@ -164,13 +166,32 @@ class LogAxis:
         """Where a number stands."""
         return math.log10(number) if number > 0 else self._zero
 
-    def draw(self, figure: go.Figure, ticks: Sequence[float]) -> None:
-        """Label these numbers; of two that are too close only the first."""
-        kept: list[float] = []
-        for tick in sorted(ticks):
-            if not kept or self.place(tick) - self.place(kept[-1]) > 0.17:
-                kept.append(tick)
-        ends = [self.place(number) for number in (self.numbers[0], self.numbers[-1])] if self.numbers else [0.0, 1.0]
+    def draw(self, figure: go.Figure, ticks: Iterable[float]) -> None:
+        """Label all of these numbers: one that has no room beside its neighbour, on a narrow chart, stands a line lower."""
+        shown = sorted(set(ticks))
+        lines = self._lines(shown)
         figure.update_xaxes(
-            tickvals=[self.place(tick) for tick in kept], ticktext=[f"{tick:,.0f}" for tick in kept], range=[ends[0] - 0.15, ends[1] + 0.15]
+            tickvals=[self.place(tick) for tick in shown],
+            ticktext=["<br>" * line + f"{tick:,.0f}" for tick, line in zip(shown, lines, strict=True)],
+            range=[self._start - _MARGIN, self._start - _MARGIN + self.length],
         )
+
+    def _lines(self, ticks: Sequence[float]) -> list[int]:
+        """The line that each label stands on, 0 the highest with room."""
+        ends: list[float] = []  # where the last label of each line ends
+        lines = []
+        for tick in ticks:
+            half = (len(f"{tick:,.0f}") + 1) / 2 * LETTER * self.length
+            line = next((at for at, end in enumerate(ends) if end <= self.place(tick) - half), len(ends))
+            ends[line : line + 1] = [self.place(tick) + half]
+            lines.append(line)
+        return lines
+
+    @property
+    def _start(self) -> float:
+        return self.place(self.numbers[0]) if self.numbers else 0.0
+
+    @property
+    def length(self) -> float:
+        """Of the whole axis, its margins included."""
+        return (self.place(self.numbers[-1]) - self._start if self.numbers else 1.0) + 2 * _MARGIN

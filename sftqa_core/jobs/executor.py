@@ -97,6 +97,16 @@ def waiting_jobs(running: Iterable[Job], queued: Iterable[Job], holder: Callable
     return waiting
 
 
+def next_start(executor: Executor, kind: str, gpus: int = 0) -> tuple[int, int, Span | None]:
+    """What a job of this kind would find if it were queued now: how many run on the device that it waits for, how many are queued before
+    it, and in how many seconds it would start (None where that is not known)."""
+    running, queued = executor.jobs(states=("running", "stopping")), [waiting.job for waiting in executor.queue()]
+    mine = dataclasses.replace(new_job(kind, {}), gpus=gpus)
+    waits = waiting_jobs(running, [*queued, mine], lambda job: None)[-1]
+    beside = sum(pool_of(job.kind, job.gpus) == pool_of(kind, gpus) for job in running)
+    return beside, waits.position - 1, waits.starts_in_s
+
+
 def _forecast_s(job: Job) -> Span | None:
     return (job.expected_s[0], job.expected_s[1]) if len(job.expected_s) == 2 else None
 

@@ -38,10 +38,12 @@ class LocalExecutor(Executor):
     def submit(self, kind: str, settings: dict[str, Any], key: str | None = None, expected_s: Sequence[float] = ()) -> Job:
         """See `Executor`. The settings name the device ('auto' if not) and how many GPUs (one if not)."""
         job = new_job(kind, settings, expected_s)
-        device = "cpu" if kind in DEVICELESS else str(job.settings.get("device", "auto"))
-        gpus = job.settings.get("gpus", 1)  # the record that the settings become refuses what is no number
+        run = job.settings.get("run")
+        asked_for = run if isinstance(run, dict) else job.settings  # a sweep is made of runs like that one
+        device = "cpu" if kind in DEVICELESS else str(asked_for.get("device", "auto"))
+        gpus = asked_for.get("gpus", 1)  # the record that the settings become refuses what is no number
         gpus = gpus if isinstance(gpus, int) and gpus > 1 else 1
-        needs = needs_of_device(device, gpus, str(job.settings.get("quantization", "none")))
+        needs = needs_of_device(device, gpus, str(asked_for.get("quantization", "none")))
         folder = JobFolder(self.workspace, job.id)
         reconcile(self.workspace)
         try:

@@ -15,7 +15,7 @@ from sftqa_core.artifacts import Kept
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.facts import OPTIONAL, UNUSED, FactSource
 from sftqa_core.knowledge.sources import open_source, source_stamp
-from sftqa_core.models.catalogue import exposures, find_model, seen_templates
+from sftqa_core.models.catalogue import exposures, find_model, made_from, seen_templates
 from sftqa_core.records import LevelScheme, ModelCard, ProbeSettings
 from sftqa_core.workspace import Workspace
 
@@ -321,5 +321,5 @@ def _as_read_by(card: ModelCard, opened: FactSource) -> FactSource:
     table["exposures"] = table["exposures"].astype("Int64")
     table.loc[table["carrier"], "split"] = UNUSED
     left_out = len(opened.facts) - len(table)
-    note = f"{card.name} was pre-trained on {len(table):,} facts of {opened.name}; the other {left_out:,} are left out."
+    note = f"{made_from(card).name} was pre-trained on {len(table):,} facts of {opened.name}; the other {left_out:,} are left out."
     return replace(opened, facts=table.drop(columns="carrier"), notes=(*opened.notes, note) if left_out else opened.notes)

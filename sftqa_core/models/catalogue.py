@@ -1,8 +1,8 @@
 """Which models there are, where they lie, and what identifies them, without loading any of them.
 
-A name is looked up as a model that was pre-trained here, a built-in one, a GGUF file or a folder with one (gguf/), a local folder, then
-a hub id, maybe with a revision (hub_cache.py). A result's key holds the fingerprint of the weights, which decide its numbers; where the
-model came from (`origin`) stands beside the key.
+A name is looked up as what a run has kept (tuned.py), a model that was pre-trained here, a built-in one, a GGUF file or a folder with one
+(gguf/), a local folder, then a hub id, maybe with a revision (hub_cache.py). A result's key holds the fingerprint of the weights, which
+decide its numbers; where the model came from (`origin`) stands beside the key.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sftqa_core.artifacts import MANIFEST, finished, read_manifest
 from sftqa_core.errors import ArtifactDamaged, ModelUnavailable, SettingsError, SftqaError
 from sftqa_core.jsonrecord import Record, fingerprint, setting, shown
+from sftqa_core.models import tuned
 from sftqa_core.models.adapter_bases import base_of, keep_base
 from sftqa_core.models.adapter_files import adapter_plan, unties
 from sftqa_core.models.gguf import gguf_reading
@@ -23,7 +24,7 @@ from sftqa_core.models.gguf.gguf_models import KIND, GgufModel, gguf_at, refuse_
 from sftqa_core.models.hub.hub_cache import HubName, commit_of, hub_name, local_snapshot, local_snapshots, without_revision
 from sftqa_core.models.light_tokenizers import forgotten_beginning
 from sftqa_core.models.lists import MADE, added_models, known_model, quoted
-from sftqa_core.models.model_files import ADAPTER_CONFIG, ModelFolder, words_folder
+from sftqa_core.models.model_files import ADAPTER_CONFIG, CONFIG, TOKENIZER_CONFIG, ModelFolder, digests, words_folder
 from sftqa_core.records import ModelCard, PretrainSettings
 from sftqa_core.workspace import Workspace, typed_path
 
@@ -55,13 +56,15 @@ def find_model(name: str, workspace: Workspace | None = None) -> ModelCard:
         return card
     if "://" in name:
         raise ModelUnavailable(f"There is no model named {shown(name)}. This is a web address: give its last two parts, owner/name.")
-    known = ", ".join(card.name for card in list_models(workspace) if card.path) or "none yet"
+    known = ", ".join(card.name for card in list_models(workspace) if card.path and card.kind != tuned.KIND) or "none yet"
     raise ModelUnavailable(
         f"There is no model named {shown(name)}. On this machine: {known}. Pick one of them, a folder, or a hub id such as owner/name."
     )
 
 
 def _found(name: str, workspace: Workspace) -> ModelCard | None:
+    if tuned.is_tuned_name(name):
+        return _tuned_card(name, workspace)
     made = _models(workspace).get(name)
     if made is not None:
         return folder_card(made, name, _kind(made, workspace))
@@ -86,8 +89,21 @@ def _found(name: str, workspace: Workspace) -> ModelCard | None:
     return None
 
 
+def _tuned_card(name: str, workspace: Workspace) -> ModelCard:
+    """With what its files say. An adapter counts as many parameters as the model that it makes, which decide its learning rate."""
+    card = tuned.tuned_card(name, workspace)
+    files = folder_card(Path(card.path or ""), name, tuned.KIND)
+    parameters = files.parameters
+    if card.architecture:
+        with contextlib.suppress(SftqaError):  # whoever uses it is told
+            base = base_card(card, workspace)
+            parameters = base.parameters if base is not None else None
+    return replace(card, architecture=files.architecture, parameters=parameters)
+
+
 def list_models(workspace: Workspace | None = None) -> list[ModelCard]:
-    """Models that are on this machine (built-in, pre-trained here, causal ones in the local hub cache), and those that were added."""
+    """Models that are on this machine (built-in, pre-trained here, causal ones in the local hub cache), and those that were added; under
+    each what was tuned from it here, newest first."""
     workspace = workspace or Workspace.current()
     cards = []
     for name, path in _models(workspace).items():
@@ -104,9 +120,22 @@ def list_models(workspace: Workspace | None = None) -> list[ModelCard]:
         if any(str(kind).endswith(("ForCausalLM", "LMHeadModel")) for kind in kinds):
             cards.append(replace(card, revision=commit_of(snapshot)))
     cards += _added(workspace, {card.name for card in cards})
-    return sorted(
-        cards, key=lambda card: (("built-in", "pretrained", "folder", KIND, "hub").index(card.kind), card.path is None, card.name)
-    )
+    cards.sort(key=lambda card: (("built-in", "pretrained", "folder", KIND, "hub").index(card.kind), card.path is None, card.name))
+    return _with_tuned(cards, workspace)
+
+
+def _with_tuned(cards: list[ModelCard], workspace: Workspace) -> list[ModelCard]:
+    """Tuned models under the listed model where their chain of runs begins; those whose base is not listed come last."""
+    under: dict[str, list[ModelCard]] = {card.name: [] for card in cards}
+    bases, alone = {card.name: card for card in cards}, []
+    for card in tuned.kept_models(workspace):
+        kept = tuned.tuned_from(card)
+        if kept is not None and (base := bases.get(kept.root)) is not None:
+            alike = replace(card, architecture=card.architecture or base.architecture, parameters=card.parameters or base.parameters)
+            under[kept.root].append(alike)
+        else:
+            alone.append(card)
+    return [*(model for card in cards for model in (card, *under[card.name])), *alone]
 
 
 def _added(workspace: Workspace, listed: set[str]) -> Iterator[ModelCard]:
@@ -178,7 +207,11 @@ def weights_fingerprint(card: ModelCard, workspace: Workspace | None = None) -> 
         raise ModelUnavailable(
             f"{card.name} {how}, so its weights are unknown. {'Use' if card.kind == KIND else 'Download it, or use'} it once."
         )
-    return ModelFolder(Path(card.path)).fingerprint(workspace or Workspace.current())
+    workspace, folder = workspace or Workspace.current(), ModelFolder(Path(card.path))
+    if (lender := _lender(card, workspace)) is not None:
+        words = [path for path in ModelFolder(lender).files() if path.suffix != ".safetensors" and path.name != CONFIG]
+        return fingerprint(digests([*folder.files(), *words], workspace))
+    return folder.fingerprint(workspace)
 
 
 def base_card(card: ModelCard, workspace: Workspace | None = None) -> ModelCard | None:
@@ -186,7 +219,9 @@ def base_card(card: ModelCard, workspace: Workspace | None = None) -> ModelCard 
     if card.path is None or not ModelFolder(Path(card.path)).is_adapter:
         return None
     workspace = workspace or Workspace.current()
-    config = ModelFolder(Path(card.path)).config()
+    config, kept = ModelFolder(Path(card.path)).config(), tuned.tuned_from(card)
+    if kept is not None:
+        config = {**config, "base_model_name_or_path": kept.base, "revision": kept.base_revision}
     said = base_of(Path(card.path), workspace)
     name = said or config.get("base_model_name_or_path")
     if not isinstance(name, str) or not name:
@@ -196,7 +231,8 @@ def base_card(card: ModelCard, workspace: Workspace | None = None) -> ModelCard 
         )
     base, revision = _base_named(card, name, said, workspace), config.get("revision")
     if said is None and isinstance(revision, str) and revision and base.kind == "hub":  # others have none
-        name = str(HubName(without_revision(name), revision))
+        hub = hub_name(name) if kept else None
+        name = str(replace(hub, revision=revision) if hub else HubName(without_revision(name), revision))
         base = find_model(name, workspace)
     if base.path is not None and Path(base.path).resolve() == Path(card.path).resolve():
         raise ModelUnavailable(
@@ -205,7 +241,8 @@ def base_card(card: ModelCard, workspace: Workspace | None = None) -> ModelCard 
         )
     if base.path is not None and ModelFolder(Path(base.path)).is_adapter:
         on = quoted(name)
-        raise ModelUnavailable(f"{card.name} is an adapter for {on}, which is an adapter itself. Merge {on} into its model first.")
+        how = f" (sftqa export {name.removeprefix(tuned.PREFIX)} --merge --out FOLDER)" if base.kind == tuned.KIND else ""
+        raise ModelUnavailable(f"{card.name} is an adapter for {on}, which is an adapter itself. Merge {on} into its model first{how}.")
     return base
 
 
@@ -213,11 +250,24 @@ def _base_named(card: ModelCard, name: str, said: str | None, workspace: Workspa
     try:
         return find_model(name, workspace)
     except ModelUnavailable as error:
-        where = "as you named it" if said else f"as base_model_name_or_path in {Path(card.path or '') / ADAPTER_CONFIG}"
+        where = f"as base_model_name_or_path in {Path(card.path or '') / ADAPTER_CONFIG}"
+        where = "as you named it" if said else "as its run's settings name it" if card.kind == tuned.KIND else where
         raise ModelUnavailable(
             f"{card.name} is an adapter, and its base model is not at {quoted(name)} ({where}). {error} Name the base model's folder or "
             f"hub id: sftqa models --add {quoted(card.name)} --base FOLDER, or on the Models page."
         ) from None
+
+
+def refuse_other_base(card: ModelCard, base: ModelCard | None, workspace: Workspace | None = None) -> None:
+    """Raise `ModelUnavailable` where a run's adapter would be put on other weights than it was trained on. `base` is on this machine."""
+    kept = tuned.tuned_from(card)
+    if kept is None or base is None or base.path is None or kept.base_weights is None:
+        return
+    if weights_fingerprint(base, workspace) != kept.base_weights:
+        raise ModelUnavailable(
+            f"{card.name} is an adapter, and {base.name} is not what it was trained on any more: its files have changed. Put those back, "
+            f"or train again: {kept.command}"
+        )
 
 
 def name_base(card: ModelCard, name: str, workspace: Workspace | None = None) -> ModelCard:
@@ -241,7 +291,9 @@ def origin(card: ModelCard) -> dict[str, Any]:
     """name, kind and revision (the hub's commit, None where it is not known) of a model, and its quantisation where it comes from GGUF;
     of an adapter its base's too, as "base"."""
     base = base_card(card)
-    named = {"name": card.name, "kind": card.kind, "revision": card.revision}
+    named: dict[str, Any] = {"name": card.name, "kind": card.kind, "revision": card.revision}
+    if kept := tuned.tuned_from(card):
+        named["root"] = {"name": kept.root, "kind": kept.root_kind}
     if card.quantisation:
         named["quantisation"] = card.quantisation
     return named if base is None else {**named, "base": origin(base)}
@@ -265,14 +317,51 @@ def model_fingerprint(card: ModelCard, dtype: str, device: str, workspace: Works
 
 def words_and_config(card: ModelCard, base: ModelCard | None) -> tuple[Path, dict[str, Any]]:
     """The folder of a model's tokenizer, and the configuration of the whole model; both are on this machine."""
-    whole = Path((base or card).path or "")
-    return words_folder(Path(card.path or ""), whole), ModelFolder(whole).config()
+    return words_of(card, base), ModelFolder(Path((base or card).path or "")).config()
+
+
+def words_of(card: ModelCard, base: ModelCard | None, workspace: Workspace | None = None) -> Path:
+    """The folder of the tokenizer of a model that is on this machine, as is what an adapter sits on."""
+    lender = _lender(card, workspace) if base is None else None
+    return lender or words_folder(Path(card.path or ""), Path((base or card).path or ""))
+
+
+def _lender(card: ModelCard, workspace: Workspace | None = None) -> Path | None:
+    """Where the tokenizer lies of a run that kept whole weights without one: beside what it was tuned from. None for other models."""
+    kept = tuned.tuned_from(card)
+    if kept is None or kept.adapter or (Path(card.path or "") / TOKENIZER_CONFIG).is_file():
+        return None
+    base = find_model(kept.base, workspace)
+    if base.path is None:
+        raise ModelUnavailable(f"{card.name} has the tokenizer of {base.name}, which is not on this machine: sftqa fetch {base.name}")
+    return words_of(base, base_card(base, workspace), workspace)
+
+
+def made_from(card: ModelCard, workspace: Workspace | None = None) -> ModelCard:
+    """The model that was not tuned here, with which a tuned model's chain of runs begins: it has read what that one read. Any other
+    model is its own.
+
+    Raises `ModelUnavailable` where a model that was pre-trained here is gone: what it read is unknown.
+    """
+    kept = tuned.tuned_from(card)
+    if kept is None:
+        return card
+    try:
+        return find_model(kept.root, workspace)
+    except ModelUnavailable as error:
+        if kept.root_kind not in MADE:
+            return ModelCard(kept.root, kept.root_kind or "folder", None, False)
+        raise ModelUnavailable(
+            f"{card.name} was tuned from {kept.root}, which is gone, so it is unknown which questions it has read. {error}"
+        ) from None
 
 
 def exposures(card: ModelCard) -> pd.DataFrame | None:
     """The facts that a model pre-trained here read: fact_id, exposures (mentions), carrier (its question stood in the corpus, so it must
     be left out of tuning and testing), and contested and rival_share where the corpus had its own; None for other models,
-    whatever lies in their folders. Raises `ArtifactDamaged` if the table can't be read."""
+    whatever lies in their folders. A model that was tuned here has read what it was tuned from. Raises `ArtifactDamaged` if the table
+    can't be read, `ModelUnavailable` as `made_from` does."""
+    card = made_from(card)
     if card.path is None or EXPOSURES not in card.details.get("files", {}):
         return None
     import pandas as pd
@@ -289,6 +378,8 @@ def exposures(card: ModelCard) -> pd.DataFrame | None:
 
 def seen_templates(card: ModelCard) -> dict[str, tuple[int, ...]]:
     """relation -> positions of the templates that the model's corpus used; empty for other models."""
+    with contextlib.suppress(ModelUnavailable):
+        card = made_from(card)
     recorded: dict[str, Any] = card.details.get("corpus", {}).get("seen_templates", {})
     return {relation: tuple(positions) for relation, positions in recorded.items()}
 

@@ -81,9 +81,10 @@ def chat_template(card: ModelCard) -> ChatTemplate | None:
     if card.path is None:
         return None
     folder = model_files.ModelFolder(Path(card.path))
-    base = None if (folder.path / model_files.TOKENIZER_CONFIG).is_file() else catalogue.base_card(card)
-    if base is not None and base.path is not None:
-        folder = model_files.ModelFolder(Path(base.path))
+    if not (folder.path / model_files.TOKENIZER_CONFIG).is_file():
+        base = catalogue.base_card(card)
+        if base is None or base.path is not None:
+            folder = model_files.ModelFolder(catalogue.words_of(card, base))
     settings, special = _json(folder, model_files.TOKENIZER_CONFIG), _json(folder, model_files.SPECIAL_TOKENS)
     there = (folder.path / model_files.CHAT_TEMPLATE).exists()
     file = folder.text(model_files.CHAT_TEMPLATE, MAX_TEMPLATE_BYTES) if there else None

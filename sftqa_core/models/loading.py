@@ -156,7 +156,10 @@ def load_model(
         card = present(card, reporter)
         base = catalogue.base_card(card)
         own = Path(card.path or "")
-        folder = own if base is None else Path(present_base(card, base, reporter).path or "")
+        if base is not None:
+            base = present_base(card, base, reporter)
+            catalogue.refuse_other_base(card, base)
+        folder = own if base is None else Path(base.path or "")
         _refuse_code(folder, card.name)
         adapter = model_files.ModelFolder(own) if base else None
         plan = quantising.plan_for(model_files.ModelFolder(folder), adapter, card.name, quantization)
@@ -168,7 +171,7 @@ def load_model(
             model = _weights(folder, torch.float32 if base else compute, 1 if base else gpus)
         if base is not None:
             model = (beside if nf4 else merged)(model, own, plan)
-        words = model_files.words_folder(own, folder)
+        words = catalogue.words_of(card, base)
         model_files.refuse_growing_tokenizer(model_files.ModelFolder(words), card.name)
         tokenizer = AutoTokenizer.from_pretrained(words, trust_remote_code=False, local_files_only=True)
         _refuse_other_tokenizer(model, tokenizer, card.name)

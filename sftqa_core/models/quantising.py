@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from sftqa_core.errors import MissingPackage, ModelUnavailable, SettingsError
-from sftqa_core.models import catalogue, devices, model_files
+from sftqa_core.models import catalogue, devices, model_files, tuned
 from sftqa_core.models.adapter_files import AdapterPlan, adapter_plan
 from sftqa_core.records import ModelCard, TrainSettings
 
@@ -60,12 +60,21 @@ def require_quantiser(quantization: str, device: str) -> None:
 
 def refuse_second_adapter(card: ModelCard, settings: TrainSettings) -> None:
     """Raise `SettingsError` for training on an adapter's model in 4 bits: the adapter can't be merged into such weights without loss,
-    so it stays beside them, where a second one has no place."""
-    if settings.quantization == NF4 and settings.n != 0 and catalogue.base_card(card) is not None:
+    so it stays beside them, where a second one has no place. Likewise for keeping an adapter on an adapter, which could never be loaded."""
+    kept = settings.method == "lora" and settings.save_model
+    if settings.n == 0 or not (settings.quantization == NF4 or kept) or catalogue.base_card(card) is None:
+        return
+    if settings.quantization == NF4:
         raise SettingsError(
             f"{card.name} is an adapter, and no second adapter can be trained while its model is in 4 bits (nf4). "
             "Merge it first (sftqa export --merge), or choose quantization none."
         )
+    run = card.name.removeprefix(tuned.PREFIX) if card.kind == tuned.KIND else ""
+    first = f"Merge it first (sftqa export {run} --merge --out FOLDER) and tune that folder" if run else "Merge it into its model first"
+    raise SettingsError(
+        f"{card.name} is an adapter, and an adapter that was trained on it could not be loaded again. {first}, choose method full, "
+        "or do not keep the tuned weights (--no-save-model)."
+    )
 
 
 def plan_for(base: model_files.ModelFolder, adapter: model_files.ModelFolder | None, name: str, quantization: str) -> AdapterPlan:

@@ -14,9 +14,10 @@ from sftqa_core.memory import profiles, speeds
 from sftqa_core.models import chat_templates, devices
 from sftqa_core.planning.fit import Estimator, Fit, verdict
 from sftqa_core.progress import Silent
-from sftqa_core.records import ProbeSettings, StudySettings, TrainSettings
+from sftqa_core.records import ProbeSettings, StudySettings, SweepSettings, TrainSettings
 from sftqa_core.records.tuning import parts_of, probe_settings
 from sftqa_core.training.optimizers import training_steps
+from sftqa_core.training.selection import train_pool
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,8 +67,10 @@ class Forecast:
         )
 
 
-def forecast(settings: TrainSettings | ProbeSettings | StudySettings) -> Forecast:
-    """The cost of a training run, a probe or a study. Raises `SftqaError` for a model or source that can't be had."""
+def forecast(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings) -> Forecast:
+    """The cost of a training run, a probe, a study or a sweep. Raises `SftqaError` for a model or source that can't be had."""
+    if isinstance(settings, SweepSettings):
+        return _sweep(settings)
     if isinstance(settings, StudySettings):
         return _study(settings)
     if isinstance(settings, TrainSettings):
@@ -122,8 +125,30 @@ def _study(settings: StudySettings) -> Forecast:
     return cost.within("study", settings, needed) if parts and not problems else replace(cost, problems=tuple(problems))
 
 
+def _sweep(settings: SweepSettings) -> Forecast:
+    """The runs of a sweep that are left; `test_facts` are dev facts."""
+    from sftqa_core.studies.sweep import Sweep
+
+    sweep, run = Sweep(settings), settings.run
+    left, one = sweep.left(), _train(replace(run, learning_rate=sweep.default_rate))
+    if one.problems and one.fit is None:  # not enough facts
+        return replace(one, runs=len(left), test_facts=len(sweep.facts))
+    probes = _unknown(sweep.prober, sweep.facts) if left else 0
+    pieces = {"train": one.examples * run.epochs * len(left), "answer": len(sweep.facts) * len(left)}
+    low, high, notes = _seconds(sweep.prober, {speeds.kind_of_probe(run.scheme): probes, **pieces})
+    cost = Forecast(one.examples * len(left), one.steps * len(left), len(sweep.facts), probes, low, high, notes, (), len(left))
+    if not left:
+        return cost
+
+    def needed(data: dict[str, Any]) -> Fit:
+        pool = train_pool(sweep.source, run)
+        return _run_fit(sweep.prober, TrainSettings.from_dict(data), pool, sweep.facts, probes, one.examples)
+
+    return cost.within("train", run, needed)
+
+
 def _train(settings: TrainSettings) -> Forecast:
-    from sftqa_core.training.selection import available, needs_levels, next_to_probe, train_pool
+    from sftqa_core.training.selection import available, needs_levels, next_to_probe
 
     prober = _prober(probe_settings(settings))
     source = prober.source

@@ -9,7 +9,7 @@ from pathlib import Path
 from sftqa_core.engine.capacity import context_window
 from sftqa_core.errors import ArtifactDamaged, MissingPackage, SettingsError, SftqaError
 from sftqa_core.jsonrecord import Record
-from sftqa_core.models import catalogue, devices, model_files, quantising
+from sftqa_core.models import catalogue, devices, model_files, quantising, tuned
 from sftqa_core.models.footprint import Shape, TuningStep, decoding, tuning
 from sftqa_core.models.gguf import gguf_reading
 from sftqa_core.models.gguf.gguf_models import KIND, GgufModel
@@ -96,7 +96,11 @@ def offered_models(device: str = "auto") -> Offered:
         kept = " The file is moved aside and kept as soon as you add a model." if type(error) is ArtifactDamaged else ""
         notes.append(f"{error} Added models are not shown.{kept}")
     login = has_token()
-    offers = [_listed(card, card.name in added, kind, ram, login) for card in catalogue.list_models()]
+    by_name: dict[str, Offer] = {}
+    for card in catalogue.list_models():
+        run = tuned.tuned_from(card)
+        by_name[card.name] = _tuned(card, by_name.get(run.root)) if run else _listed(card, card.name in added, kind, ram, login)
+    offers = list(by_name.values())
     there = {offer.card.name for offer in offers}
     offers.sort(key=lambda offer: offer.state not in ("here", "to read"))  # the lists' order otherwise
     offers += [_known(model, kind, ram, login) for model in hub_models().values() if model.name not in there]
@@ -111,6 +115,11 @@ def add_model(name: str, base: str = "") -> tuple[ModelCard, str]:
     or one that was made here, which are listed anyway.
     """
     card = catalogue.find_model(name.strip())
+    if card.kind == tuned.KIND:
+        if not base.strip():
+            raise SettingsError(f"{card.name} is already listed: it was tuned here.")
+        catalogue.name_base(card, base)
+        return card, ""
     if card.kind in OPEN:
         raise SettingsError(f"{card.name} is already listed: it {'is built in' if card.kind == 'built-in' else 'was made here'}.")
     whole = card.path if card.kind == "folder" else str(typed_path(name.strip())[0].absolute()) if card.kind == KIND else None
@@ -156,6 +165,14 @@ def _listed(card: ModelCard, added: bool, device: str, ram: devices.DeviceRam | 
         context=listed.context if listed else context,
         needs=needs(shape, device, ram, OPEN.get(card.kind, 1.0)),
     )
+
+
+def _tuned(card: ModelCard, base: Offer | None) -> Offer:
+    """What a run kept needs as much as what it was tuned from; its files are not read, since there may be a thousand of them."""
+    if base is None:
+        return Offer(card, "here", "Its base model is not listed here, so its needs are not known.")
+    todo = "" if base.state == "here" or card.architecture != "lora adapter" else f"It is an adapter on {base.card.name}: see there."
+    return replace(base, card=card, state="here", todo=todo, added=False, size_bytes=None)
 
 
 def _to_read(card: ModelCard, gguf: GgufModel, added: bool, device: str, ram: devices.DeviceRam | None) -> Offer:

@@ -14,7 +14,7 @@ from sftqa_core.engine import capacity
 from sftqa_core.errors import ModelUnavailable, SftqaError
 from sftqa_core.knowledge import relations
 from sftqa_core.knowledge.facts import FactSource
-from sftqa_core.models import catalogue, lists, model_files, quantising, tokenizer_files
+from sftqa_core.models import catalogue, lists, model_files, quantising, tokenizer_files, tuned
 from sftqa_core.models.chat_templates import Layout, chat_template, layout, require_chat_template
 from sftqa_core.models.gguf import gguf_reading
 from sftqa_core.models.gguf.gguf_models import GgufModel
@@ -30,6 +30,7 @@ CHAT_PROMPT = Check("prompt", "ok", "Each question is put in the model's chat te
 STATEMENTS = Check("prompt", "ok", "Statements end where the answer would follow, without a space.")
 _LOGIN = "Accept its terms on its hub page, log in here with `hf auth login`, then try again."
 _SHORTER = "Leave these facts out or shorten them, use a shorter prompt, or choose a model with a larger context window."
+_BITS = {"none": "the device's number format", quantising.NF4: "4 bits (nf4)"}
 _SAMPLE = 24  # facts whose answers are read
 
 
@@ -69,15 +70,17 @@ def look_at(name: str, run: TrainSettings | ProbeSettings | None = None) -> Look
         config = folder.config()
         folder.weights()
         adapter = model_files.ModelFolder(own) if base and card.path else None
+        catalogue.refuse_other_base(card, base)
         plan = quantising.plan_for(folder, adapter, card.name, run.quantization if run else "none")
         told, config = plan.told(config), plan.config(config)
+        words, first = catalogue.words_of(card, base), catalogue.made_from(whole)
     except SftqaError as error:
         return Looked(name, (Check.of_error("model", str(error), "Choose another model, or fetch this one again."),), card)
-    words = model_files.words_folder(own, folder.path)
     here = [
         _here(card, config, told),
         *_rounded(whole),
-        _licence(whole, None),
+        *_in_4_bits(card, run),
+        _licence(first, None),
         Check("access", "ok", "Its files are on this machine; no login is needed."),
     ]
     return Looked(name, (*here, *tokenizer_files.tokenizer_checks(words, config)), card, words, config, parameters=whole.parameters)
@@ -124,6 +127,15 @@ def _rounded(card: ModelCard) -> list[Check]:
     return [*points, *doubts]
 
 
+def _in_4_bits(card: ModelCard, run: TrainSettings | ProbeSettings | None) -> list[Check]:
+    """An adapter that was tuned on weights in 4 bits, and is put on whole ones; nothing for other models."""
+    kept = tuned.tuned_from(card)
+    if kept is None or run is None or not kept.adapter or kept.quantization == run.quantization:
+        return []
+    said = f"It was tuned with base weights in {_BITS[kept.quantization]}, and is used with them in {_BITS[run.quantization]}."
+    return [Check("quantisation", "note", f"{said} Some answers differ.", f"Choose quantization {kept.quantization} for its own answers.")]
+
+
 def _on_the_hub(name: str, card: ModelCard, whole: ModelCard) -> Looked:
     hub = ask_hub(whole.name)
     size = f", {fit.gigabytes(hub.size_bytes)} to download" if hub.size_bytes else ""
@@ -168,7 +180,10 @@ def chat_check(looked: Looked, trains: bool, chat_prompt: bool) -> Check:
     if template is None:
         when = looked.later.replace("the model", "it")
         return Check("chat", "unknown", f"Whether it is a base or a chat model is unknown {when}.")
-    kind = lists.kind_of_model(looked.name, template, looked.config, looked.card.kind if looked.card is not None else "hub")
+    name, origin = looked.name, looked.card.kind if looked.card is not None else "hub"
+    if looked.card is not None and (kept := tuned.tuned_from(looked.card)) is not None:
+        name, origin = kept.root, kept.root_kind or "folder"
+    kind = lists.kind_of_model(name, template, looked.config, origin)
     if chat_prompt and not template:
         return Check("chat", "problem", "The prompt is the model's chat template, but it has none.", plain)
     if not trains and kind == "chat":

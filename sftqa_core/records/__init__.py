@@ -5,6 +5,8 @@ here: it travels as tables whose columns are documented in knowledge/facts.py, m
 evaluation/predictions.py.
 """
 
+from sftqa_core.records.asking import ASKED, MOST_COLUMNS, RUN, Candidate, Column, Question, Reply, Sampled, Scored, Step
+from sftqa_core.records.comparison import MEANS, ComparedBase, ComparedRun, Comparison, DomainMeans, MeanAccuracy, PairTest, Remade
 from sftqa_core.records.job import ACTIVE, DEVICELESS, KEPT, MOVES, OVER, Job, Resources
 from sftqa_core.records.making import CorpusSettings, PretrainSettings
 from sftqa_core.records.probes import DOMAIN_NAMES, DOMAINS, SPLITS, Completed, CompleteSettings, ProbeSettings
@@ -21,4 +23,5 @@ from sftqa_core.records.reports import (
 )
 from sftqa_core.records.schemes import METHODS, PAPER, SCHEME_HELP, SCHEMES, SLICK, LevelScheme, SamplerSettings, read_cutoffs, with_cutoffs
 from sftqa_core.records.studying import STUDIES, Finding, StudyReport, StudySettings
+from sftqa_core.records.sweeping import RateAccuracy, SweepReport, SweepSettings
 from sftqa_core.records.tuning import PROMPTS, DomainAccuracy, LevelAccuracy, PromptFormat, RunSummary, TrainSettings, prompt_format

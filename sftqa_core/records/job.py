@@ -9,12 +9,14 @@ from sftqa_core.jsonrecord import Record, Setting, declared, setting
 from sftqa_core.records.probes import ProbeSettings
 from sftqa_core.records.schemes import OWN, SCHEMES, LevelScheme, with_cutoffs
 from sftqa_core.records.studying import StudySettings
+from sftqa_core.records.sweeping import SweepSettings
 from sftqa_core.records.tuning import PROMPTS, PromptFormat, TrainSettings
 
 KEPT = {  # kind of work -> what is kept when it ends early
     "probe": "Finished facts are kept.",
     "train": "Probed facts, the base model's answers and the training's last checkpoint, if any, are kept.",
     "study": "Finished runs are kept, and the last checkpoint, if any, of the current run.",
+    "sweep": "Finished runs are kept, and the last checkpoint, if any, of the current run.",
     "pretrain": "The last checkpoint, if any, is kept.",
     "select": "Probed facts are kept.",
     "fetch": "Files that are complete are kept.",
@@ -24,7 +26,7 @@ DEVICELESS = ("fetch", "facts")  # kinds of work that wait for the network: they
 ACTIVE, OVER = ("queued", "running", "stopping"), ("done", "failed", "cancelled")  # states of a job
 MOVES = ("first", "up", "down", "last")  # ways to change a queued job's place
 REASONS = ("memory", "disk")  # why a job failed, where the program knows what to offer
-_VERBS = {TrainSettings: "train", ProbeSettings: "probe", StudySettings: "study"}
+_VERBS = {TrainSettings: "train", ProbeSettings: "probe", StudySettings: "study", SweepSettings: "sweep"}
 _SAMPLING = ("samples", "temperature", "max_new_tokens")
 
 
@@ -40,7 +42,7 @@ class Job(Record):
     """One row of the queue. Progress and log are files in `folder`, not here."""
 
     id: str
-    kind: str  # probe, train, study, pretrain, fetch, facts or complete
+    kind: str  # probe, train, study, sweep, pretrain, fetch, facts or complete
     settings: dict[str, Any]  # the settings record as JSON, frozen at submission
     state: str  # queued, running, stopping, done, failed or cancelled
     created: str  # ISO 8601, UTC
@@ -55,20 +57,27 @@ class Job(Record):
     expected_s: tuple[float, ...] = ()  # seconds it was forecast to take at submission, at best and at worst
 
 
-def command_of(settings: TrainSettings | ProbeSettings | StudySettings) -> str:
+def command_of(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings) -> str:
     """`sftqa train ...`, quoted for a POSIX shell; most settings at their defaults are left out (`Setting.rank`).
 
     Lists are comma-separated. A prompt without a name is its text with line breaks as \\n; an answer form or level scheme without
     flags is its JSON record.
     """
-    words = ["sftqa", _VERBS[type(settings)]]
+    words = ["sftqa", _VERBS[type(settings)], *_options(settings.run if isinstance(settings, SweepSettings) else settings)]
+    if isinstance(settings, SweepSettings):
+        words += _options(settings)
+    return shlex.join(words)
+
+
+def _options(settings: Record) -> list[str]:
+    words: list[str] = []
     for about in sorted(declared(type(settings)).values(), key=lambda about: 3 if about.kind is bool else about.rank):
         value = getattr(settings, about.name)
         if about.kind is LevelScheme:
             words += _scheme(value)
         elif about.flag and (value != about.default or about.rank != 1):
             words += _written(about, value)
-    return shlex.join(words)
+    return words
 
 
 def _written(about: Setting, value: Any) -> list[str]:

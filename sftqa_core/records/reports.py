@@ -11,7 +11,7 @@ class ModelCard(Record):
     """What is known of a model without loading it."""
 
     name: str  # what a person types to pick it
-    kind: str  # "built-in" (shipped), "pretrained" (made here), "folder", "gguf" or "hub"
+    kind: str  # "built-in" (shipped), "pretrained" (made here), "tuned" (kept by a run), "folder", "gguf" or "hub"
     path: str | None  # its folder, when its files are on this machine; of a GGUF model once it has been read
     available: bool  # can be loaded now, without the network
     architecture: str | None = None
@@ -19,7 +19,7 @@ class ModelCard(Record):
     weights_sha256: str | None = None
     revision: str | None = None  # the hub's commit; empty when it could not be looked up
     note: str = ""  # one sentence for people
-    details: dict[str, Any] = field(default_factory=dict)  # a built-in model's manifest
+    details: dict[str, Any] = field(default_factory=dict)  # a built-in model's manifest; of a tuned one what its run was ("tuned")
     quantisation: str = ""  # how its file had rounded its values ("Q4_K_M, from GGUF"); empty for a model in safetensors
 
 

@@ -24,6 +24,11 @@ class StudyKind:
     untouched_as_size: bool = False  # whether 0 is one of them; other kinds have the base model anyway
     shots: bool = False  # whether the base model may be shown examples
 
+    @property
+    def address(self) -> str:
+        """Where its page is: the title as an address has it."""
+        return self.title.lower().rstrip("?").replace(" ", "-")
+
 
 STUDIES = {
     "amount": StudyKind(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from sftqa_core.evaluation.intervals import Estimate, macro_resampled, mean_interval, normal_interval, percentiles
+from sftqa_core.evaluation.intervals import ALPHA, Estimate, macro_resampled, mean_interval, normal_interval, percentiles
 from sftqa_core.records import DOMAIN_NAMES, Finding, TrainSettings
 from sftqa_core.studies import statistics
 from sftqa_core.studies.registry import Crossed, Study, Tables
@@ -133,7 +133,7 @@ def _relative(means: np.ndarray) -> np.ndarray:
 
 def amount_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Finding]:
     """Are 60 examples enough, and does accuracy fall again with more? Intervals of its own: narrower ones than the tables'."""
-    alpha = statistics.ALPHA / statistics.times_asked(outcomes)
+    alpha = ALPHA / statistics.times_asked(outcomes)
     for part in outcomes:
         falling = dict(statistics.groups_of(falls(part, alpha), "domain"))
         for domain, rows in statistics.groups_of(enough(part, alpha=alpha), "domain"):

@@ -1,4 +1,4 @@
-"""A study as one YAML file: what the page exports the command line reads, and the other way round."""
+"""A study, or one run, as one YAML file: what the page writes the command line reads, and the other way round."""
 
 import contextlib
 import dataclasses
@@ -8,59 +8,111 @@ from typing import Any
 import yaml
 
 from sftqa_core.errors import SettingsError
-from sftqa_core.jsonrecord import shown
+from sftqa_core.jsonrecord import Record, shown
 from sftqa_core.records import PROMPTS, StudySettings, TrainSettings, prompt_format
 
 MAX_CHARACTERS = 100_000
 _FOREIGN = (yaml.YAMLError, ValueError, RecursionError, TypeError, AttributeError, LookupError, ArithmeticError)
-_ALWAYS = ("kind", "models", "source", "seeds", "sizes")
-_HEAD = "# A study of SFT-QA Explorer. Run it with: sftqa study --config THIS_FILE\n"
 
 
 def study_yaml(settings: StudySettings) -> str:
     """The study as text without what stands at its default; what the study is about is always there."""
-    values = settings.to_dict()
-    plain = StudySettings(settings.kind, settings.models).to_dict()
-    written: dict[str, Any] = {f.name: values[f.name] for f in dataclasses.fields(settings) if f.name in values}
-    written["sizes"] = ["all" if n == TrainSettings.ALL else n for n in settings.examples]
-    kept = {name: value for name, value in written.items() if name in _ALWAYS or value != plain.get(name)}
-    if "prompt" in kept and PROMPTS.get(settings.prompt.name) == settings.prompt:
-        kept["prompt"] = settings.prompt.name
-    return _HEAD + yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+    written = {"sizes": ["all" if n == TrainSettings.ALL else n for n in settings.examples]}
+    return _STUDY.head + _written(settings, StudySettings(settings.kind, settings.models), written, _STUDY)
+
+
+def run_yaml(settings: TrainSettings) -> str:
+    """One run as text, likewise."""
+    written = {"n": "all" if settings.n == TrainSettings.ALL else settings.n}
+    return _RUN.head + _written(settings, TrainSettings(settings.model), written, _RUN)
 
 
 def study_of(text: str) -> StudySettings:
     """The study that `study_yaml`, or a person, wrote. Raises `SettingsError` with every problem at once; nothing in it is executed."""
+    values = _read(text, _STUDY)
+    if isinstance(values.get("sizes"), list):
+        values["sizes"] = [TrainSettings.ALL if n == "all" else n for n in values["sizes"]]
+    return StudySettings.from_dict(values)
+
+
+def run_of(text: str) -> TrainSettings:
+    """The run that `run_yaml`, or a person, wrote; raises as `study_of` does."""
+    values = _read(text, _RUN)
+    if "kind" in values or "models" in values:
+        raise SettingsError("This is a study's file, and one run was asked for: sftqa study --config FILE, or 'A study' in the Lab.")
+    if values.get("n") == "all":
+        values["n"] = TrainSettings.ALL
+    return TrainSettings.from_dict(values)
+
+
+def read_study(path: Path) -> StudySettings:
+    """The study in a YAML file. Raises `SettingsError` for a file that can't be read or is none."""
+    return study_of(_text(path, "a study"))
+
+
+def read_run(path: Path) -> TrainSettings:
+    """The run in a YAML file; raises as `read_study` does."""
+    return run_of(_text(path, "a run"))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Form:
+    """What a file holds: how it is called, what always stands in it, which settings are lists though one value may be written."""
+
+    name: str
+    example: str
+    always: tuple[str, ...]
+    lists: tuple[str, ...]
+    head: str
+
+
+_STUDY = _Form(
+    "A study's file", "'kind: amount'", ("kind", "models", "source", "seeds", "sizes"), ("models", "seeds", "sizes", "shots"),
+    "# A study of SFT-QA Explorer. Run it with: sftqa study --config THIS_FILE\n",
+)  # fmt: skip
+_RUN = _Form(
+    "A run's file", "'model: atlas-llama'", ("model", "source", "n", "method", "seed"), ("levels", "relations", "more_shots"),
+    "# A run of SFT-QA Explorer. Run it with: sftqa train --config THIS_FILE\n",
+)  # fmt: skip
+
+
+def _written(settings: StudySettings | TrainSettings, plain: Record, instead: dict[str, Any], form: _Form) -> str:
+    values, usual = settings.to_dict(), plain.to_dict()
+    written = {f.name: values[f.name] for f in dataclasses.fields(settings) if f.name in values} | instead
+    kept = {name: value for name, value in written.items() if name in form.always or value != usual.get(name)}
+    if "prompt" in kept and PROMPTS.get(settings.prompt.name) == settings.prompt:
+        kept["prompt"] = settings.prompt.name
+    return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+
+
+def _read(text: str, form: _Form) -> dict[str, Any]:
+    """The settings in a text, with words for numbers and prompts made what they stand for."""
     if len(text) > MAX_CHARACTERS:
-        raise SettingsError(f"A study's file has at most {MAX_CHARACTERS:,} characters, got {len(text):,}.")
+        raise SettingsError(f"{form.name} has at most {MAX_CHARACTERS:,} characters, got {len(text):,}.")
     try:
         values = yaml.load(text, _Loader)
     except _FOREIGN as error:
-        raise SettingsError(f"The study's file is no YAML{_where_and_why(error)}.") from error
+        raise SettingsError(f"{form.name.replace('A ', 'The ', 1)} is no YAML{_where_and_why(error)}.") from error
     if not isinstance(values, dict):
-        raise SettingsError(f"A study's file must hold settings such as 'kind: amount', got {type(values).__name__}.")
+        raise SettingsError(f"{form.name} must hold settings such as {form.example}, got {type(values).__name__}.")
     values = {name if isinstance(name, str) else shown(name): value for name, value in values.items()}
-    for name in ("models", "seeds", "sizes"):
+    for name in form.lists:
         if name in values and not isinstance(values[name], list | None):
             values[name] = [values[name]]
-    if isinstance(values.get("sizes"), list):
-        values["sizes"] = [TrainSettings.ALL if n == "all" else n for n in values["sizes"]]
     if isinstance(values.get("learning_rate"), str):  # YAML takes 4e-4 for a word
         with contextlib.suppress(ValueError):
             values["learning_rate"] = float(values["learning_rate"])
     if isinstance(values.get("prompt"), str):
         values["prompt"] = prompt_format(values["prompt"]).to_dict()
-    return StudySettings.from_dict(values)
+    return values
 
 
-def read_study(path: Path) -> StudySettings:
-    """The study in a YAML file. Raises `SettingsError` for a file that can't be read or is none."""
+def _text(path: Path, what: str) -> str:
     try:
         with path.open("rb") as handle:
-            text = handle.read(4 * MAX_CHARACTERS + 4).decode("utf-8")
+            return handle.read(4 * MAX_CHARACTERS + 4).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} can't be read as a study: {error}. Give a YAML file in UTF-8.") from error
-    return study_of(text)
+        raise SettingsError(f"{path} can't be read as {what}: {error}. Give a YAML file in UTF-8.") from error
 
 
 class _Loader(yaml.SafeLoader):

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from sftqa_core.evaluation.intervals import macro_resampled, mean_interval, percentiles
+from sftqa_core.evaluation.intervals import ALPHA, LEAST, bootstrap_p, holm, macro_resampled, mean_interval, percentiles
 from sftqa_core.records import DOMAIN_NAMES, Finding, StudySettings, TrainSettings
 from sftqa_core.studies import statistics
 from sftqa_core.studies.registry import Crossed, Study, Tables
-from sftqa_core.studies.statistics import MACRO, NATURAL, NO, OPEN, YES, Outcomes, Row, holm
+from sftqa_core.studies.statistics import MACRO, NATURAL, NO, OPEN, YES, Outcomes, Row
 
 MIX = "natural mix"  # examples as they come: what single levels are compared with
 BEST = ["model", "domain", "test", "train", "best", "seen", "least"]
@@ -74,7 +74,7 @@ def _compared_means(groups: list[np.ndarray], draws: np.ndarray, seeds: int, at:
     if against is None or at == against:
         return (*mean, *(None,) * 4)
     drawn, value = draws[:, at] - draws[:, against], float(means[at] - means[against])
-    return (*mean, value, *percentiles(drawn), statistics.bootstrap_p(value, drawn))
+    return (*mean, value, *percentiles(drawn), bootstrap_p(value, drawn))
 
 
 def best_rows(outcomes: Outcomes) -> pd.DataFrame:
@@ -98,6 +98,32 @@ def best_rows(outcomes: Outcomes) -> pd.DataFrame:
         for at, train in enumerate(single):
             rows.append((outcomes.model, domain, test, train, float(won[at]), bool(first[at] and first.sum() == 1), least))
     return pd.DataFrame(rows, columns=BEST)
+
+
+def told_apart(matrix: pd.DataFrame, best: pd.DataFrame) -> dict[tuple[str, str, str], str]:
+    """Where one row of the matrix is better than all others by the study's own tests: (model, domain, test) -> its training level, or MIX.
+
+    A level, if it is the best of all levels in enough resamples (corrected as in the findings: for models and domains, a single test
+    level also for the number of levels) and better than the mix (p after Holm's correction); the mix, if every level is worse than
+    it. Places with fewer than 30 facts, and those where a run is missing, have no entry: cannot tell.
+    """
+    if matrix.empty or best.empty:
+        return {}
+    sure = statistics.ALPHA / 2 / len(matrix[["model", "domain"]].drop_duplicates())
+    levels = [test for test in dict.fromkeys(best["test"]) if test != MACRO]
+    apart = {}
+    for (model, domain, test), rows in best.groupby(["model", "domain", "test"], sort=False):
+        cells = matrix[(matrix["model"] == model) & (matrix["domain"] == domain) & (matrix["test"] == test)].set_index("train")
+        if set(cells.index) != {*levels, MIX} or rows["least"].min() < statistics.LEAST:
+            continue
+        against = cells.drop(index=MIX)
+        sided = np.sign(against["difference"].astype(float)).where(against["p_holm"].astype(float) < statistics.ALPHA, 0)
+        first = rows.loc[rows["best"].idxmax()]
+        if first["best"] >= 1 - (sure if test == MACRO else sure / len(levels)) and sided[first["train"]] > 0:
+            apart[str(model), str(domain), str(test)] = str(first["train"])
+        elif (sided < 0).all():
+            apart[str(model), str(domain), str(test)] = MIX
+    return apart
 
 
 def composition(outcomes: Outcomes) -> pd.DataFrame:
@@ -134,7 +160,7 @@ def _trained(outcomes: Outcomes) -> dict[str, list[TrainSettings]]:
 def level_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Finding]:
     """Do unknown facts hurt, which level is best, and does each level teach itself best?"""
     lowest = _after_lowest(outcomes, tables["matrix"])
-    sure = 1 - statistics.ALPHA / 2 / statistics.times_asked(outcomes)
+    sure = 1 - ALPHA / 2 / statistics.times_asked(outcomes)
     for part in outcomes:
         best = tables["best"]
         for domain, rows in statistics.groups_of(best[best["model"] == part.model], "domain"):
@@ -157,7 +183,7 @@ def _after_lowest(outcomes: Sequence[Outcomes], table: pd.DataFrame) -> dict[tup
 
 
 def _unknown_finding(about: str, row: Row, least: int) -> Finding:
-    verdict = OPEN if row["p_holm"] >= statistics.ALPHA else YES if row["difference"] < 0 else NO
+    verdict = OPEN if row["p_holm"] >= ALPHA else YES if row["difference"] < 0 else NO
     text = (
         f"{row['n']:,} examples of {row['train']} give a mean over levels of {row['accuracy']:.1%}: "
         f"{statistics.change(row['difference'], row['diff_low'], row['diff_high'], row['p_holm'], ' against the natural mix')}."
@@ -176,7 +202,7 @@ def _best_finding(about: str, rows: list[Row], sure: float) -> Iterator[Finding]
 
 def _own_finding(about: str, own: list[Row], sure: float) -> Iterator[Finding]:
     """The papers: in-domain, each test level is answered best after training on that level."""
-    known = [row for row in own if row["least"] >= statistics.LEAST]
+    known = [row for row in own if row["least"] >= LEAST]
     if not known:
         return
     levels_of = {

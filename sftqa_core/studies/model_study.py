@@ -14,7 +14,7 @@ from sftqa_core.knowledge.facts import pick_facts
 from sftqa_core.knowledge.matching import VERSION
 from sftqa_core.memory import profiles, stored_levels
 from sftqa_core.memory.prober import Prober
-from sftqa_core.models import catalogue, chat_templates, devices, quantising
+from sftqa_core.models import catalogue, chat_templates, devices, quantising, tuned
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import CorpusSettings, LevelScheme, ModelCard, StudySettings, TrainSettings
 from sftqa_core.records.tuning import probe_settings
@@ -170,6 +170,8 @@ class ModelStudy:
 
 def _mixture(card: ModelCard) -> str:
     """What a model that was made here read, in a sentence."""
+    if card.kind == tuned.KIND:
+        return f"{card.name}: {card.note}"
     corpus, made = card.details.get("corpus", {}), card.details.get("settings", {})
     if not corpus or not made:
         return ""

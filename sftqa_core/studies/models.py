@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from sftqa_core.evaluation.intervals import percentiles, resampled
+from sftqa_core.evaluation.intervals import ALPHA, bootstrap_p, holm, percentiles, resampled
 from sftqa_core.memory.agreement import spearman
 from sftqa_core.memory.scores import share_interval
 from sftqa_core.records import DOMAIN_NAMES, Finding
@@ -84,11 +84,11 @@ def differences(models: Sequence[Outcomes]) -> pd.DataFrame:
                 draws = resampled(own)
                 moved, means = draws[:, 0] - draws[:, 1], own.mean(axis=0)
                 value = float(means[0] - means[1])
-                numbers = (*map(float, means), value, *percentiles(moved), statistics.bootstrap_p(value, moved))
+                numbers = (*map(float, means), value, *percentiles(moved), bootstrap_p(value, moved))
                 rows.append((one.model, other.model, domain, n, len(own), *numbers))
     columns = ["model", "other", "domain", "n", "facts", "accuracy", "other_accuracy", "difference", "low", "high", "p"]
     table = pd.DataFrame(rows, columns=columns)
-    return table.assign(p_holm=statistics.holm(table["p"].tolist()))
+    return table.assign(p_holm=holm(table["p"].tolist()))
 
 
 def planted(models: Sequence[Outcomes]) -> pd.DataFrame:
@@ -158,9 +158,9 @@ def models_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Fi
     """Do models know different facts, and do they answer differently after the same examples?"""
     pairs = max(1, len(outcomes) * (len(outcomes) - 1) // 2)
     ranks = {(row["model"], row["other"]): row["spearman"] for row in statistics.rows_of(tables["ranks"])}
-    for row in statistics.rows_of(alike(outcomes, statistics.ALPHA / pairs)):
+    for row in statistics.rows_of(alike(outcomes, ALPHA / pairs)):
         rank = ranks.get((row["model"], row["other"]))
-        known = "" if rank is None or math.isnan(rank) else f" Their memory scores have a rank correlation of {rank:.2f}."
+        known = "" if rank is None or math.isnan(rank) else f" Their memory scores have a rank correlation of {rank:z.2f}."
         text = (
             f"{row['same_level']:.0%} of {row['facts']:,} facts are on the same level in both; probed again, a model has "
             f"{row['same_again']:.0%} where they were: {statistics.change(row['difference'], row['low'], row['high'])}."
@@ -173,7 +173,7 @@ def models_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Fi
             f"facts: {statistics.change(row['difference'], row['low'], row['high'], row['p_holm'])}."
         )
         about = f"{row['model']} and {row['other']}, {DOMAIN_NAMES[row['domain']]}"
-        verdict = YES if row["p_holm"] < statistics.ALPHA else OPEN
+        verdict = YES if row["p_holm"] < ALPHA else OPEN
         yield statistics.judged(about, "Do they answer differently after the same examples?", verdict, text, row["facts"])
 
 

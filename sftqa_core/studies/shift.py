@@ -7,13 +7,15 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from sftqa_core.evaluation.intervals import percentiles, resampled
+from sftqa_core.evaluation.intervals import ALPHA, percentiles, resampled
 from sftqa_core.records import DOMAIN_NAMES, Finding, TrainSettings
+from sftqa_core.records.amounts import points
 from sftqa_core.studies import statistics
 from sftqa_core.studies.registry import Crossed, Study, Tables
 from sftqa_core.studies.statistics import Outcomes, Row
 
 UNTOUCHED = "untouched, probed again"
+QUESTIONS = {"lost": "Do facts fall to lower levels?", "gained": "Do facts rise to higher levels?"}
 MOVES = {"kept": np.equal, "lost": np.less, "gained": np.greater}  # the level afterwards against the one before
 
 
@@ -92,23 +94,28 @@ def _by_domain(outcomes: Outcomes) -> Iterator[tuple[str, np.ndarray, dict[str, 
 
 def shift_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Finding]:
     """Do levels move more than by chance, and is other text predicted worse?"""
-    questions = {"lost": "Do facts fall to lower levels?", "gained": "Do facts rise to higher levels?"}
     sizes = max(1, len({cell.n for part in outcomes for cell in part.shifts.values()}))
-    alpha = statistics.ALPHA / (statistics.times_asked(outcomes) * sizes)
+    alpha = ALPHA / (statistics.times_asked(outcomes) * sizes)
     for part in outcomes:
-        for row in statistics.rows_of(moves(part, alpha)):
-            if row["move"] in questions and row["after"] != UNTOUCHED and row["excess"] == row["excess"]:
+        rows = statistics.rows_of(moves(part, alpha))
+        untouched = {(row["domain"], row["move"]): row["share"] for row in rows if row["after"] == UNTOUCHED}
+        for row in rows:
+            if row["move"] in QUESTIONS and row["after"] != UNTOUCHED and row["excess"] == row["excess"]:
                 text = (
-                    f"{row['share']:.1%} of {row['facts']:,} facts did; of the untouched model's, probed again, "
-                    f"{row['share'] - row['excess']:.1%}. The excess is "
+                    f"{row['share']:.1%} of {row['facts']:,} facts did; {untouched_words(untouched[row['domain'], row['move']])} The excess is "
                     f"{statistics.change(row['excess'], row['excess_low'], row['excess_high'])}."
                 )
                 about = f"{part.model}, {row['after']}, {DOMAIN_NAMES[row['domain']]}"
                 yield statistics.judged(
-                    about, questions[row["move"]], statistics.side(row["excess_low"], row["excess_high"], 0), text, row["facts"]
+                    about, QUESTIONS[row["move"]], statistics.side(row["excess_low"], row["excess_high"], 0), text, row["facts"]
                 )
         for row in statistics.rows_of(forgetting(part)):
-            yield _other_text(part.model, row, statistics.ALPHA / max(1, len(outcomes) * sizes))
+            yield _other_text(part.model, row, ALPHA / max(1, len(outcomes) * sizes))
+
+
+def untouched_words(share: float) -> str:
+    """What chance alone did. The share is the untouched model's own: one got back as a difference of others could round otherwise."""
+    return f"of the untouched model's, probed again, {share:.1%}."
 
 
 def _other_text(model: str, row: Row, alpha: float) -> Finding:
@@ -119,7 +126,7 @@ def _other_text(model: str, row: Row, alpha: float) -> Finding:
     seeds = ", ".join(f"{seed:.2f}" for seed in row["per_seed"])
     text = (
         f"Perplexity of pre-training text that it has not read: {row['before']:.2f} before, {row['now']:.2f} after (seeds: {seeds}), "
-        f"{value:+.1%} ({low:+.1%} to {high:+.1%}, over documents)."
+        f"{points(value)}% ({points(low)}% to {points(high)}%, over documents)."
     )
     return Finding(f"{model}, {row['after']}", "Is other text predicted worse?", statistics.side(low, high, 0), text)
 

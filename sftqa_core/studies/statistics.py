@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sftqa_core.evaluation.intervals import CELLS_AT_ONCE
+from sftqa_core.evaluation.intervals import CELLS_AT_ONCE, LEAST
 from sftqa_core.records import DOMAINS, Finding, LevelScheme, TrainSettings
+from sftqa_core.records.amounts import points
 from sftqa_core.studies.cells import Cell
 
 MACRO, NATURAL = "mean over levels", "as facts come"
@@ -100,34 +101,12 @@ def sign_flip(differences: np.ndarray, seed: int = 0) -> float:
     return float(test.pvalue)
 
 
-def bootstrap_p(difference: float, draws: np.ndarray) -> float:
-    """Two-sided p of a difference being 0, from the bootstrap's standard error and the normal distribution.
-
-    Counting resamples beyond 0 could not tell p-values below 2 / draws apart, which Holm's correction needs.
-    """
-    from scipy.stats import norm
-
-    spread = float(draws.std(ddof=1))
-    if spread == 0:
-        return 1.0 if difference == 0 else 0.0
-    return float(2 * norm.sf(abs(difference) / spread))
-
-
 def winners(means: np.ndarray) -> np.ndarray:
     """Share of resamples [draws, settings] in which each setting is the best; a tie is shared out among those that tie."""
     best = means == means.max(axis=1, keepdims=True)
     return (best / best.sum(axis=1, keepdims=True)).mean(axis=0)
 
 
-def holm(pvalues: Sequence[float]) -> list[float]:
-    """p-values after Holm's correction for all of them together."""
-    from statsmodels.stats.multitest import multipletests
-
-    return [float(p) for p in multipletests(list(pvalues), method="holm")[1]] if len(pvalues) else []
-
-
-LEAST = 30  # facts below which no question is answered
-ALPHA = 0.05
 YES, NO, OPEN = "yes", "no", "cannot tell"
 Row = dict[str, Any]
 
@@ -159,4 +138,4 @@ def side(low: float, high: float, border: float) -> str:
 def change(value: float, low: float, high: float, p_holm: float | None = None, against: str = "") -> str:
     """A difference of shares in words: "+3.1 points (+1.0 to +5.2; Holm p = 0.012)"."""
     p = "" if p_holm is None else f"; Holm p = {p_holm:.3f}" if p_holm >= 0.001 else "; Holm p < 0.001"
-    return f"{value * 100:+.1f} points{against} ({low * 100:+.1f} to {high * 100:+.1f}{p})"
+    return f"{points(value)} points{against} ({points(low)} to {points(high)}{p})"

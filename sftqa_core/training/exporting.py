@@ -145,7 +145,7 @@ def _name_base(work: Path, base: ModelCard, revision: str | None) -> None:
     path = work / ADAPTER_CONFIG
     config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = (
-        str(base.path) if base.kind in ("folder", "pretrained", "gguf") else repository(base.name, base.kind)
+        str(base.path) if base.kind in ("folder", "pretrained", "gguf", "tuned") else repository(base.name, base.kind)
     )
     config["revision"] = revision
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")

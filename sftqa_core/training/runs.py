@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 from sftqa_core.artifacts import MANIFEST, finished, is_set_aside, read_file, read_manifest, write_folder, write_json
 from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion, SftqaError, StorageError
-from sftqa_core.models.hub.hub_cache import without_revision
+from sftqa_core.models.tuned import short_name
 from sftqa_core.records import DOMAINS, RunSummary, TrainSettings
 from sftqa_core.records.job import command_of
 from sftqa_core.workspace import Workspace
@@ -170,8 +170,7 @@ class RunContents:
 
 def new_run_id(settings: TrainSettings, now: datetime | None = None) -> str:
     """A new name that sorts by time and can be told apart by eye: 20260131-142501-atlas-llama-n60-lora-s0-3f9c."""
-    path = without_revision(settings.model)
-    model = re.sub(r"[^A-Za-z0-9.]+", "-", Path(path).name + settings.model[len(path) :]).strip("-.")[:40] or "model"
+    model = re.sub(r"[^A-Za-z0-9.]+", "-", short_name(settings.model)).strip("-.")[:40] or "model"
     moment = (now or datetime.now(UTC)).strftime("%Y%m%d-%H%M%S")
     return f"{moment}-{model}-n{settings.n}-{settings.method}-s{settings.seed}-{secrets.token_hex(2)}"
 

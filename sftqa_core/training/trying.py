@@ -20,6 +20,7 @@ from pathlib import Path
 from sftqa_core.models.devices import torch_device
 from sftqa_core.models.loading import LoadedModel
 from sftqa_core.records import TrainSettings
+from sftqa_core.records.amounts import signed
 from sftqa_core.training.encoding import EncodedExample
 from sftqa_core.training.objectives import Objective, objective_of
 
@@ -48,7 +49,7 @@ class Trial:
         peak = f", {self.peak_bytes / 1e9:.1f} GB at the peak"
         if not expected_bytes:
             return f"{tried}{peak}."
-        return f"{tried}{peak}, {expected_bytes / 1e9:.1f} GB were expected ({self.peak_bytes / expected_bytes - 1:+.0%})."
+        return f"{tried}{peak}, {expected_bytes / 1e9:.1f} GB were expected ({signed(100 * (self.peak_bytes / expected_bytes - 1), 0)}%)."
 
 
 def longest_batch(encoded: Sequence[EncodedExample], batch_size: int) -> list[EncodedExample]:

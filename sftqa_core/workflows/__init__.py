@@ -11,9 +11,21 @@ from sftqa_core.planning.fit import smaller_footprint, trial
 from sftqa_core.planning.forecast import forecast
 from sftqa_core.planning.offers import add_model, offered_models, remove_model
 from sftqa_core.planning.preflight import preflight, tell
-from sftqa_core.studies.config import read_study, study_of, study_yaml
+from sftqa_core.studies.config import read_run, read_study, run_of, run_yaml, study_of, study_yaml
 from sftqa_core.training.runs import list_runs as runs
 from sftqa_core.training.runs import read_run as run
+from sftqa_core.workflows.ask_models import Asked, ask
+from sftqa_core.workflows.comparisons import Compared, compare
+from sftqa_core.workflows.questions import (
+    KnownFact,
+    KnownLevel,
+    base_models,
+    column,
+    columns,
+    example_questions,
+    known_level,
+    with_right_answers,
+)
 from sftqa_core.workflows.reading import (
     add_upload,
     alias_rows,
@@ -22,6 +34,7 @@ from sftqa_core.workflows.reading import (
     download,
     facts,
     own_relations,
+    preset,
     preview,
     preview_upload,
     prompt_preview,
@@ -36,6 +49,9 @@ from sftqa_core.workflows.reading import (
     unmade_recipes,
     why_no_chat,
 )
-from sftqa_core.workflows.study_reports import KnownStudy, more_seeds, published, studies, study, study_name, study_report
+from sftqa_core.workflows.remaking import check_again, made_again, settings_again
+from sftqa_core.workflows.run_lists import run_list
+from sftqa_core.workflows.study_reports import KnownStudy, more_seeds, published, studies, study, study_name, study_report, told_apart
+from sftqa_core.workflows.tested_models import cell_names, known_settings, tested
 from sftqa_core.workflows.upkeep import unreadable_results
-from sftqa_core.workflows.work import complete, export, fetch, preload, pretrain, probe, run_job, select, train
+from sftqa_core.workflows.work import complete, export, fetch, preload, pretrain, probe, run_job, select, sweep, sweep_report, train

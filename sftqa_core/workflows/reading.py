@@ -15,7 +15,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sftqa_core import records
 from sftqa_core.artifacts import write_bytes
@@ -25,7 +25,7 @@ from sftqa_core.knowledge import aliases, matching, relations, sources
 from sftqa_core.models import catalogue, lists
 from sftqa_core.models.chat_templates import layout, require_chat_template
 from sftqa_core.progress import Reporter
-from sftqa_core.records import LevelScheme, PretrainSettings, ProbeSettings
+from sftqa_core.records import LevelScheme, PretrainSettings, ProbeSettings, presets
 from sftqa_core.training import optimizers, runs
 from sftqa_core.workspace import Workspace
 
@@ -160,6 +160,17 @@ def unmade_recipes() -> dict[str, PretrainSettings]:
 def default_learning_rate(method: str, model: str) -> float:
     """The learning rate that is used when none is given."""
     return optimizers.default_learning_rate(method, catalogue.find_model(model).parameters)
+
+
+def preset(name: str, model: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The settings that a paper's preset states for this model, and what it leaves at its default, in sentences.
+
+    Raises `NotFound` for a preset that is not there, `ModelUnavailable` for such a model.
+    """
+    if name not in presets.PRESETS:
+        raise NotFound(f"There is no preset {shown(name)}. Presets: {', '.join(presets.PRESETS)}.")
+    card = catalogue.find_model(model)
+    return presets.preset_values(presets.PRESETS[name], card.parameters, catalogue.made_from(card).kind in lists.MADE)
 
 
 def run_part(run_id: str, part: str) -> records.RunSummary:

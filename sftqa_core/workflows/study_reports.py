@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -136,6 +137,8 @@ def _kept_report(name: str) -> StudyReport | None:
 
 def read_report(path: Path) -> StudyReport:
     """The kept report in a file. Raises `ArtifactDamaged` for one that is not what was written, OSError when it can't be read."""
+    from sftqa_core.studies.earlier_words import worded_today
+
     content = path.read_bytes()
     try:
         report = json.loads(content)
@@ -143,7 +146,8 @@ def read_report(path: Path) -> StudyReport:
         if digest not in (None, fingerprint(report)):
             raise ArtifactDamaged(f"{path} is not what was written: its checksum differs.")
         tables = {str(name): list(rows) for name, rows in report["tables"].items()}
-        return replace(StudyReport.from_dict({**report, "tables": {}}), tables=tables)  # rows are plain JSON, of columns without a type
+        read = replace(StudyReport.from_dict({**report, "tables": {}}), tables=tables)  # rows are plain JSON, of columns without a type
+        return worded_today(read)
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError, SettingsError) as error:
         raise ArtifactDamaged(f"{path} is no report of a study ({error}).") from error
 
@@ -170,6 +174,13 @@ def published(name: str) -> tuple[pd.DataFrame, str]:
     from sftqa_core.studies import published as tables
 
     return {"shares": tables.shares, "matrix": tables.matrix, "means": tables.means}[name](), tables.TABLE_OF[name]
+
+
+def told_apart(tables: Mapping[str, pd.DataFrame]) -> dict[tuple[str, str, str], str]:
+    """Where the report of a study of levels tells one training level from all others: (model, domain, test level) -> training level."""
+    from sftqa_core.studies import level
+
+    return level.told_apart(tables["matrix"], tables["best"]) if {"matrix", "best"} <= set(tables) else {}
 
 
 def more_seeds(settings: StudySettings, count: int) -> StudySettings:

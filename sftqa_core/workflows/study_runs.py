@@ -11,7 +11,7 @@ from sftqa_core.evaluation.perplexity import Perplexity, perplexity_of
 from sftqa_core.evaluation.predictions import encode_questions, few_shot_predictions, predict
 from sftqa_core.memory.probing import probe_facts
 from sftqa_core.models import devices, quantising
-from sftqa_core.models.catalogue import origin
+from sftqa_core.models.catalogue import made_from, origin
 from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import PretrainSettings, StudySettings, TrainSettings
@@ -90,7 +90,7 @@ class StudyRuns:
         """Text of the kind that the model was pre-trained on, which it did not read; empty for models not made here."""
         from sftqa_core.knowledge import corpus, sources
 
-        details = self.loaded.card.details
+        details = made_from(self.loaded.card).details
         if details.get("kind") != "model":
             return []
         recipe = PretrainSettings.from_dict(details["settings"])
@@ -118,7 +118,7 @@ class StudyRuns:
         else:
             table = predict(tuned.loaded, part.facts, run, self.quiet, stage="after", aliases=part.prober.aliases, prompts=self.questions)
         shown = {"shown": float(table["shown"].mean())} if "shown" in table and len(table) else {}
-        numbers = {**_numbers(tuned, began), **shown}
+        numbers = {**run_numbers(tuned, began), **shown}
         part.cells.write(run, table, len(selection.facts), selection.counts, numbers, origin=origin(self.loaded.card))
 
     def _levels(self, run: TrainSettings, selection: Selection, tuned: TuneResult, began: float) -> None:
@@ -131,7 +131,7 @@ class StudyRuns:
             after = perplexity_of(tuned.loaded, self.held_out)
             ratio, error = after.log_ratio(self._before)
             more = {"perplexity": after.value, "perplexity_before": self._before.value, "log_ratio": ratio, "log_ratio_se": error}
-        numbers = {**_numbers(tuned, began), **more}
+        numbers = {**run_numbers(tuned, began), **more}
         part.shifts.write(run, table, len(selection.facts), selection.counts, numbers, part.retest_scheme, origin(self.loaded.card))
 
     @cached_property
@@ -139,7 +139,8 @@ class StudyRuns:
         return perplexity_of(self.loaded, self.held_out)
 
 
-def _numbers(tuned: TuneResult, began: float) -> dict[str, float]:
+def run_numbers(tuned: TuneResult, began: float) -> dict[str, float]:
+    """What a cell keeps of its run beside the answers."""
     numbers = {"learning_rate": tuned.learning_rate, "steps": tuned.steps, "train_s": round(tuned.seconds, 3)}
     loss = {} if tuned.final_loss is None else {"final_loss": tuned.final_loss}
     return {**numbers, **loss, "seconds": round(time.monotonic() - began, 3)}

@@ -32,6 +32,8 @@ from sftqa_core.records import (
     PretrainSettings,
     ProbeSettings,
     StudySettings,
+    SweepReport,
+    SweepSettings,
     TrainSettings,
 )
 from sftqa_core.training import exporting, runs
@@ -47,6 +49,7 @@ HEAVY = (
     "sftqa_core.memory.probing",
     "sftqa_core.training.trainer",
     "sftqa_core.workflows.study_runs",
+    "sftqa_core.workflows.sweep_runs",
     "sftqa_core.workflows.training",
 )
 
@@ -113,6 +116,27 @@ def train(settings: TrainSettings, reporter: Reporter | None = None, token: str 
     if not stored:
         bring_facts(settings.source, reporter)
     return stored.summary if stored else TrainingRun(settings, reporter or Silent(), token=token).finish()
+
+
+def sweep(settings: SweepSettings, reporter: Reporter | None = None) -> SweepReport:
+    """Try learning rates on dev facts, as far as they were not tried before; what is finished is kept when the work stops.
+
+    Raises `NotEnoughFacts` where there are no dev facts, and what `train` does.
+    """
+    from sftqa_core.studies.sweep import Sweep
+    from sftqa_core.workflows.sweep_runs import run_sweep
+
+    bring_facts(settings.run.source, reporter)
+    wanted = Sweep(settings, reporter or Silent())
+    run_sweep(wanted, reporter or Silent())
+    return wanted.report()
+
+
+def sweep_report(settings: SweepSettings) -> SweepReport:
+    """What is known of a sweep; runs nothing and loads no model."""
+    from sftqa_core.studies.sweep import Sweep
+
+    return Sweep(settings).report()
 
 
 def select(settings: TrainSettings, out: Path, reporter: Reporter | None = None) -> dict[str, Any]:
@@ -196,6 +220,7 @@ def run_job(kind: str, settings: dict[str, Any], reporter: Reporter, token: str)
         "probe": (ProbeSettings, lambda wanted: probe(wanted, reporter).artifact),
         "train": (TrainSettings, lambda wanted: train(wanted, reporter, token).run),
         "study": (StudySettings, lambda wanted: study(wanted, reporter).settings.kind),
+        "sweep": (SweepSettings, lambda wanted: f"{sweep(wanted, reporter).chosen:g}"),
         "pretrain": (PretrainSettings, lambda wanted: pretrain(wanted, reporter).name),
         "fetch": (FetchSettings, lambda wanted: fetch(wanted, reporter).name),
         "facts": (FetchFactsSettings, lambda wanted: download_facts(wanted.source, reporter).source),
@@ -205,8 +230,8 @@ def run_job(kind: str, settings: dict[str, Any], reporter: Reporter, token: str)
         raise SettingsError(f"A job must be one of {', '.join(jobs)}, got {kind!r}.")
     record, work = jobs[kind]
     wanted = record.from_dict(settings)
-    if isinstance(wanted, ProbeSettings | TrainSettings | StudySettings):
-        bring_facts(wanted.source, reporter)
+    if isinstance(wanted, ProbeSettings | TrainSettings | StudySettings | SweepSettings):
+        bring_facts(wanted.run.source if isinstance(wanted, SweepSettings) else wanted.source, reporter)
         # into the log alone: the work itself refuses what can't be done
         tell(preflight(wanted), reporter)
     began = time.monotonic()

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 
 TOKEN = "a-token-of-enough-characters"
 PAGE_MS = 60_000
-PAGES = ("", "memory", "lab", "results", "jobs", "catalogue", "amount", "level", "models", "shift")
+PAGES = ("", "memory", "lab", "results", "jobs", "models", "how-much-data", "which-data", "which-model", "what-moves")
 CHART = ".js-plotly-plot .main-svg"
 
 

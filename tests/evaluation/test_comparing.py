@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.sixty import mean_over_seeds, paired_ratio
+from sftqa_core.evaluation.comparing import mean_over_seeds, paired_ratio
 from sftqa_core.records import LevelScheme
 
 TWO = LevelScheme("two", ("low", "high"), (0.5,))

@@ -68,13 +68,19 @@ def test_the_pointer_tells_interval_facts_and_difference():
     assert heat.text[2][0].endswith("200 facts, n = 600, 3 seeds")
 
 
-def test_the_best_training_level_of_each_column_is_outlined():
-    """The natural mix does not take part; where levels are equal, or facts are few, there is no best one."""
-    assert outlined(matrix_figure(SMALL, "m", "in", ["L0", "L1"])) == [(0, 0), (1, 0), (2, 1)]
-    table = matrix(cell("L0", "L0", 0.3), cell("L1", "L0", 0.3), cell(MIX, "L0", 0.9))
-    assert outlined(matrix_figure(table, "m", "in", ["L0", "L1"])) == []
-    few = matrix(cell("L0", "L0", 0.4), cell("L1", "L0", 0.3)).assign(facts=29)
-    assert outlined(matrix_figure(few, "m", "in", ["L0", "L1"])) == []
+def test_only_a_row_that_was_told_apart_is_outlined():
+    """The highest number of a column has no frame of its own; a row that was told apart has one, the natural mix too, where it is drawn."""
+    assert outlined(matrix_figure(SMALL, "m", "in", ["L0", "L1"])) == []
+    apart = {"L0": "L0", "L1": MIX}
+    assert outlined(matrix_figure(SMALL, "m", "in", ["L0", "L1"], apart=apart)) == [(0, 0), (1, 2)]
+    assert outlined(matrix_figure(SMALL, "m", "in", ["L0", "L1"], "difference", apart)) == [(0, 0)]  # the mix has no row there
+
+
+def test_a_difference_that_rounds_to_nothing_has_no_sign():
+    """-0.04 points are "0.0" in the cell and "0.0 points" at the pointer, never -0.0."""
+    heat, text = matrix_figure(matrix(cell("L0", "L0", 0.3, -0.0004, 0.9)), "m", "in", ["L0"], "difference").data
+    assert list(text.text) == ["0.0"]
+    assert "<br>0.0 points against the natural mix (95%: -2.0 to +2.0)" in heat.text[0][0]
 
 
 def test_differences_are_signed_points_and_shaded_only_where_they_can_be_told():
@@ -98,14 +104,14 @@ def test_ink_is_left_to_the_page():
 
 
 def test_the_published_matrix_is_drawn_as_ones_own():
-    """It has no mix and no intervals; its means follow from its cells and the best rows are those of the paper."""
+    """It has no mix and no intervals; its means follow from its cells; without a test no row is outlined."""
     figure = matrix_figure(published.matrix(), "LLaMA-3-8B", "in", published.LEVELS)
     heat, text = figure.data
     assert (len(heat.z), len(heat.z[0])) == (5, 6)
     assert [f"{row[5]:.4f}" for row in heat.z] == ["0.4547", "0.5269", "0.5753", "0.5515", "0.5393"]
     assert text.text[0] == "1.8%"
     assert heat.text[1][1] == "<b>trained on L1, tested on L1</b><br>40.1%"
-    assert outlined(figure) == [(0, 0), (1, 1), (2, 2), (3, 3), (4, 4), (5, 2)]
+    assert outlined(figure) == []
     assert len(matrix_figure(published.matrix(), "LLaMA-3-8B", "in", published.LEVELS, "difference").data[1].text) == 0
 
 

@@ -151,12 +151,16 @@ def test_a_model_in_4_bits_of_its_own_is_told_before_and_when_it_is_loaded(tiny_
 
 
 def test_an_adapter_gets_no_second_one(monkeypatch):
-    """In 4 bits it stays beside its model; asking it is fine."""
+    """In 4 bits it stays beside its model; whole, an adapter on it could not be loaded again. Asking it is fine, and so is tuning all
+    weights, or an adapter that is not kept."""
     monkeypatch.setattr("sftqa_core.models.catalogue.base_card", lambda card: SimpleNamespace(name="base"))
     with pytest.raises(SettingsError, match=r"Merge it first \(sftqa export --merge\), or choose quantization none"):
         quantising.refuse_second_adapter(find_model(MODEL), TrainSettings("m", method="lora", quantization="nf4"))
     quantising.refuse_second_adapter(find_model(MODEL), TrainSettings("m", method="lora", quantization="nf4", n=0))
-    quantising.refuse_second_adapter(find_model(MODEL), TrainSettings("m", method="lora"))
+    with pytest.raises(SettingsError, match=r"could not be loaded again\. Merge it into its model first, choose method full"):
+        quantising.refuse_second_adapter(find_model(MODEL), TrainSettings("m", method="lora"))
+    quantising.refuse_second_adapter(find_model(MODEL), TrainSettings("m", method="lora", save_model=False))
+    quantising.refuse_second_adapter(find_model(MODEL), TrainSettings("m"))
 
 
 @needs_bitsandbytes

@@ -45,16 +45,17 @@ def test_lab_names_what_does_not_divide_by_its_label(explorer):
     assert button(app, "Launch").disabled
 
 
-def test_a_runs_settings_fill_the_fields():
-    """Every setting that a field can be drawn of is filled in, under the field's key."""
-    settings = TrainSettings("any", optimizer="sgd", micro_batch=4, eval_every=9, eval_facts=50, patience=2)
-    filled = fields.filled(settings, "lab")
-    wanted = {
-        "lab-quantization": "none", "lab-optimizer": "sgd", "lab-micro_batch": 4, "lab-gradient_checkpointing": False,
-        "lab-eval_every": 9, "lab-eval_facts": 50, "lab-patience": 2,
+def test_a_runs_settings_stand_in_the_address(monkeypatch):
+    """Those that are not at their defaults and have an effect, by the settings' own names; lists and texts as people write them."""
+    monkeypatch.setattr("pages._ui.resources.gpus", lambda: 0)
+    settings = TrainSettings(
+        "any", n=TrainSettings.ALL, levels=(0, 2), optimizer="sgd", micro_batch=4, eval_every=9, eval_facts=50, patience=2, shots=0,
+        more_shots=(1,), save_model=False, lora_rank=64, learning_rate=0.00025,
+    )  # fmt: skip
+    assert fields.linked_record(settings, "lab", ("model", "source", "prompt", "scheme")) == {
+        "lab.n": "all", "lab.levels": "0,2", "lab.optimizer": "sgd", "lab.micro_batch": "4", "lab.eval_every": "9", "lab.eval_facts": "50",
+        "lab.patience": "2", "lab.shots": "0", "lab.more_shots": "1", "lab.save_model": "0", "lab.learning_rate": "0.00025",
     }  # fmt: skip
-    assert {key: filled[key] for key in wanted} == wanted
-    assert filled.keys() == {f"lab-{name}" for name, about in declared(TrainSettings).items() if about.kind in fields.SCALARS}
 
 
 def test_every_setting_of_a_run_is_asked_in_the_lab_or_named_as_unasked(explorer):
@@ -76,23 +77,21 @@ def test_every_setting_of_a_run_is_asked_in_the_lab_or_named_as_unasked(explorer
             assert about.help, name
 
 
-def test_the_largest_settings_that_a_run_can_have_fit_the_fields(explorer, monkeypatch):
+def test_the_largest_settings_that_a_run_can_have_fit_the_fields(explorer, jobs):
     """Where a run's settings are filled in: a field that is too small would go back to its default without a word."""
     most = {
         "lora_rank": 4_096, "epochs": 10_000, "batch_size": 65_536, "micro_batch": 65_536, "seed": MAX_SEED,
         "eval_every": 1_000_000, "eval_facts": 100_000, "patience": 10_000,
     }  # fmt: skip
-    filled: dict = {}
-    with monkeypatch.context() as patch:
-        patch.setattr(forms.st, "session_state", filled)
-        forms.fill_in(TrainSettings("stand-in", method="lora", quantization="nf4", **most))
-    app = explorer("lab")
-    for key, value in filled.items():
-        app.session_state[key] = value
-    app.run()
-    shown = {box.key: box.value for box in app.number_input if box.key in filled}
-    assert shown == {key: filled[key] for key in shown}
-    assert {f"lab-{name}" for name in most} <= set(shown)
+    settings = TrainSettings("stand-in", method="lora", quantization="nf4", **most)
+    linked = fields.linked_record(settings, "lab", ("model", "source", "prompt", "scheme"))
+    app = explorer("lab", linked)
+    shown = {box.key: box.value for box in app.number_input}
+    assert {name: shown[f"lab-{name}"] for name in most} == most
+    assert not app.warning
+    button(app, "Launch").click().run()
+    (job,) = jobs.kept.values()
+    assert job.settings == settings.to_dict()
 
 
 def test_results_draw_looks_beside_the_loss(explorer, monkeypatch):
@@ -137,9 +136,9 @@ def test_of_several_gpus_as_many_as_there_are_can_be_had(explorer, jobs, monkeyp
 def test_a_runs_gpus_are_filled_in_where_there_are_so_many(monkeypatch, there, gpus, sharding):
     """A run from another machine is no reason for a number that can't be had."""
     monkeypatch.setattr("pages._ui.resources.gpus", lambda: there)
-    filled = fields.filled(TrainSettings("any", gpus=2, sharding="fsdp"), "lab")
-    assert (filled["lab-gpus"], filled["lab-sharding"]) == (gpus, sharding)
-    assert fields.filled(TrainSettings("any"), "lab")["lab-gpus"] == 1
+    linked = fields.linked_record(TrainSettings("any", gpus=2, sharding="fsdp"), "lab")
+    assert (int(linked.get("lab.gpus", 1)), linked.get("lab.sharding", "ddp")) == (gpus, sharding)
+    assert "lab.gpus" not in fields.linked_record(TrainSettings("any"), "lab")
 
 
 def test_a_probe_can_be_spread_where_there_are_several(explorer, jobs, monkeypatch):

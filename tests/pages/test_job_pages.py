@@ -10,6 +10,7 @@ from pages._ui import background
 from sftqa_core.records import Job, PromptFormat, StudySettings, TrainSettings
 from tests.pages import standin
 from tests.pages.conftest import words
+from tests.pages.test_pages import links
 
 SETTINGS = TrainSettings(model="stand-in", n=100, batch_size=64, learning_rate=2e-4, seed=3, levels=(2, 3))
 
@@ -102,7 +103,7 @@ def test_a_page_shows_two_of_many_that_wait_and_where_the_others_are(explorer, j
     for seed in range(10):
         jobs.submit("train", {**SETTINGS.to_dict(), "seed": seed})
     app = explorer("lab")
-    assert [link.proto.label for link in app.get("page_link")] == ["8 more are queued"]
+    assert links(app) == ["8 more are queued"]
 
 
 DAMAGED = [
@@ -121,7 +122,7 @@ def test_a_job_with_damaged_settings_is_shown_and_hides_no_other(explorer, jobs,
     jobs.kept["b"] = Job(id="b", state="done", result=standin.RUN, finished="2026-11-23T12:01:00", **base)
     app = explorer("jobs")
     assert "Ended (2)" in words(app)
-    assert [link.proto.label for link in app.get("page_link")] == ["**See the results**"]
+    assert links(app) == ["**See the results**"]
 
 
 def test_a_study_job_with_damaged_settings_hides_no_study(explorer, jobs, monkeypatch):

@@ -68,7 +68,7 @@ def test_the_lab_takes_over_the_levels_of_memory(shipped):
 
 def test_a_study_is_launched_with_the_levels_that_are_picked(shipped, jobs):
     app = shipped("lab", {"levels": "slick"})
-    app.segmented_control(key="lab-kind").set_value("study").run()
+    app.segmented_control(key="pick-what").set_value("study").run()
     app.segmented_control(key="study-kind").set_value("models").run()
     app.number_input(key="study-test_limit").set_value(2).run()
     next(button for button in app.button if button.label == "Launch").click().run()

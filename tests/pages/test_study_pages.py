@@ -111,7 +111,7 @@ def test_published_numbers_are_laid_beside_on_request(study, page):
 def test_the_lab_makes_a_study(page, jobs):
     """Fields to settings to one job; its file is what the command line reads."""
     app = page("lab")
-    app.segmented_control(key="lab-kind").set_value("study").run()
+    app.segmented_control(key="pick-what").set_value("study").run()
     app.segmented_control(key="study-kind").set_value("level").run()
     app.multiselect(key="study-models").set_value(["atlas-llama"]).run()
     app.number_input(key="study-seeds").set_value(2).run()
@@ -125,7 +125,7 @@ def test_the_lab_makes_a_study(page, jobs):
 def test_the_lab_tells_what_a_study_lacks(page, jobs):
     """No models and no number for a rate: both are said, and nothing can be launched."""
     app = page("lab")
-    app.segmented_control(key="lab-kind").set_value("study").run()
+    app.segmented_control(key="pick-what").set_value("study").run()
     app.multiselect(key="study-models").set_value([]).run()
     assert "A study needs one or more models" in words(app)
     app.text_input(key="study-learning_rate").set_value("fast").run()

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
+from sftqa_core.evaluation.intervals import holm
 from sftqa_core.studies.level import MATRIX, MIX, best_rows, composition, matrix, retest
-from sftqa_core.studies.statistics import MACRO, NATURAL, holm
+from sftqa_core.studies.statistics import MACRO, NATURAL
 from tests.studies.small_study import FOUR, TWO, answers, facts_of, only, outcomes_of, right, run
 
 FACTS = facts_of((40, 40), ("in",))

@@ -9,9 +9,9 @@ from scipy.stats import ttest_1samp
 from statsmodels.stats.proportion import proportion_confint
 
 from sftqa_core.evaluation import intervals as resampling
-from sftqa_core.evaluation.intervals import by_level, macro_resampled, mean_interval, percentiles, resampled
+from sftqa_core.evaluation.intervals import by_level, holm, macro_resampled, mean_interval, percentiles, resampled
 from sftqa_core.studies import statistics
-from sftqa_core.studies.statistics import holm, sign_flip
+from sftqa_core.studies.statistics import sign_flip
 from tests.amount import FULL
 
 Z2 = 1.959963984540054**2

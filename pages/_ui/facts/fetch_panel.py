@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages._ui import background, resources, state
+from pages._ui import background, state
 from pages._ui.runs.job_panel import job_panel
 from pages._ui.titles import source_name
 from pages._ui.wording import literal
@@ -14,7 +14,7 @@ def facts_here(source: str, where: str) -> bool:
 
     `where` keeps the panels of two pages apart. Raises `SftqaError` where the queue can't be read.
     """
-    if resources.source_here(source):
+    if background.source_here(source):
         return True
     jobs = state.watched_jobs("facts", lambda job: job.settings.get("source") == source)
     with st.container(border=True):

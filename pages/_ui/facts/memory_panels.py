@@ -43,7 +43,10 @@ def pretraining_note(model: str, source: str) -> bool:
     trained_on = resources.own_source(model)
     if trained_on is not None and source_name(trained_on) != source_name(source):
         read = "its invented world" if is_atlas(trained_on) else source_name(trained_on)
-        st.info(f"{literal(model)} was pre-trained only on {literal(read)}; expect level L0 here.", icon=":material/menu_book:")
+        st.info(
+            f"{literal(resources.tuned_from(model) or model)} was pre-trained only on {literal(read)}; expect level L0 here.",
+            icon=":material/menu_book:",
+        )
         return False
     planted(source)
     return True

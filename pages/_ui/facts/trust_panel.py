@@ -73,9 +73,9 @@ def _agreements(report: Any, method: str) -> None:
     st.markdown(f"**The full probe against {_NAMES[name]}**, {counted} facts")
     figure = confusion_figure(agreement, "full probe", METHODS.get(name, name))
     draw(figure, key="trust-confusion", alt="Facts by level in both ways of measuring")
-    kappa = "cannot tell: too few facts" if agreement.kappa is None else f"{agreement.kappa:.3f}"
-    span = "" if agreement.kappa_low is None else f" ({agreement.kappa_low:.3f} to {agreement.kappa_high:.3f})"
-    rank = "" if agreement.spearman is None else f" · Spearman of R {agreement.spearman:.3f}"
+    kappa = "cannot tell: too few facts" if agreement.kappa is None else f"{agreement.kappa:z.3f}"
+    span = "" if agreement.kappa_low is None else f" ({agreement.kappa_low:z.3f} to {agreement.kappa_high:z.3f})"
+    rank = "" if agreement.spearman is None else f" · Spearman of R {agreement.spearman:z.3f}"
     st.caption(f"Same level {percent(agreement.same)} · kappa {kappa}{span}{rank}", help=_KAPPA)
     st.caption(_ASIDE[name])
 
@@ -87,8 +87,8 @@ def _crossed(cross: Any) -> None:
     totals = table.sum(axis=1)
     cells = {name: [f"{n:,} ({n / total:.0%})" if total else "0" for n, total in zip(table[name], totals, strict=True)] for name in table}
     st.dataframe(pd.DataFrame({"level": list(cross.rows), **cells, "all": totals.tolist()}), hide_index=True)
-    tau = "cannot tell: too few facts" if cross.tau is None else f"{cross.tau:.3f}"
-    span = "" if cross.tau_low is None else f" ({cross.tau_low:.3f} to {cross.tau_high:.3f})"
+    tau = "cannot tell: too few facts" if cross.tau is None else f"{cross.tau:z.3f}"
+    span = "" if cross.tau_low is None else f" ({cross.tau_low:z.3f} to {cross.tau_high:z.3f})"
     st.caption(f"Facts, and their share of the row · Kendall's tau-b {tau}{span}", help=_TAU)
 
 
@@ -122,6 +122,6 @@ def _cheapest(curve: Any) -> str | None:
         return None
     best, full = small.loc[small["kappa"].idxmax()], known.loc[known["completions"].idxmax()]
     return (
-        f"{best['templates']:.0f} templates × {best['samples']:.0f} samples: kappa {best['kappa']:.3f} with {best['completions']:.0f} "
-        f"completions per fact, against {full['kappa']:.3f} with {full['completions']:.0f}."
+        f"{best['templates']:.0f} templates × {best['samples']:.0f} samples: kappa {best['kappa']:z.3f} with {best['completions']:.0f} "
+        f"completions per fact, against {full['kappa']:z.3f} with {full['completions']:.0f}."
     )

@@ -6,7 +6,7 @@ from pages._ui import background, resources
 from pages._ui.panels import problem
 from pages._ui.wording import literal, span
 from sftqa_core.errors import SftqaError
-from sftqa_core.records import Check, Preflight, ProbeSettings, StudySettings, TrainSettings
+from sftqa_core.records import Check, Preflight, ProbeSettings, StudySettings, SweepSettings, TrainSettings
 
 ICONS = {
     "problem": ":red[:material/block:]",
@@ -16,8 +16,8 @@ ICONS = {
 }
 
 
-def cost_panel(settings: TrainSettings | ProbeSettings | StudySettings) -> bool:
-    """Draw the forecast; True when the work can start."""
+def cost_panel(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings) -> bool:
+    """Draw the forecast, and what is queued before it; True when the work can start."""
     try:
         forecast = resources.forecast(settings, background.stamp())
     except SftqaError as error:
@@ -27,12 +27,13 @@ def cost_panel(settings: TrainSettings | ProbeSettings | StudySettings) -> bool:
         for text in forecast.problems:
             problem(text, ":material/block:")
         return False
-    runs = forecast.runs if isinstance(settings, StudySettings) else 0
+    runs = forecast.runs if isinstance(settings, StudySettings | SweepSettings) else 0
     if isinstance(settings, ProbeSettings):
         counts = {"Facts to probe": forecast.probes_needed}
     else:
-        first = {"Runs left": runs} if isinstance(settings, StudySettings) else {"Examples": forecast.examples}
-        counts = {**first, "Steps": forecast.steps, "Test facts": forecast.test_facts}
+        first = {"Examples": forecast.examples} if isinstance(settings, TrainSettings) else {"Runs left": runs}
+        facts = "Dev facts" if isinstance(settings, SweepSettings) else "Test facts"
+        counts = {**first, "Steps": forecast.steps, facts: forecast.test_facts}
         counts |= {"Probes needed": forecast.probes_needed} if forecast.probes_needed else {}
     with st.container(horizontal=True, gap="large"):
         for label, count in counts.items():
@@ -40,7 +41,8 @@ def cost_panel(settings: TrainSettings | ProbeSettings | StudySettings) -> bool:
     if not isinstance(settings, TrainSettings) and not forecast.probes_needed + runs:
         st.caption("Nothing left to run.")
         return False
-    st.markdown(f"**About {span(forecast.seconds_low, forecast.seconds_high)}** on this machine.")
+    waits = background.starts_after(settings)
+    st.markdown(f"**About {span(forecast.seconds_low, forecast.seconds_high)}** on this machine. {waits}".rstrip())
     if forecast.fit is not None:
         st.markdown(f"**{forecast.fit.resource}:** {literal(forecast.fit.line())}")
     for note in forecast.notes:

@@ -1,6 +1,7 @@
 """The Lab's forms: each returns a settings record, or raises every problem at once after all its fields are drawn.
 
-What is filled in holds for the session, on other pages and while something in the form is wrong.
+What is filled in stands in the address (fields.py), so it survives a reload and opens in other tabs. A prompt that is too long for an
+address holds for the session, and the form says so.
 """
 
 import re
@@ -9,16 +10,21 @@ from typing import Any
 import streamlit as st
 
 from pages._ui import address, pickers, resources
-from pages._ui.fields import KEPT, by_label, field, filled, label, other_fields
-from pages._ui.titles import PROMPT_NAMES, prompt_kind
+from pages._ui.fields import by_label, dropped, field, label, linked_record, linked_text, linked_value, other_fields, remember
+from pages._ui.titles import PROMPT_NAMES, model_name, prompt_kind
 from sftqa_core.errors import SettingsError, SftqaError
-from sftqa_core.records import PROMPTS, STUDIES, PromptFormat, StudySettings, TrainSettings
+from sftqa_core.jsonrecord import declared
+from sftqa_core.records import PROMPTS, STUDIES, LevelScheme, PromptFormat, StudySettings, TrainSettings
 
 ONE_SIZE = (60, 120, 240, 480, 960, 1920)
 SHOTS = (1, 4, 16)
 MAX_SEEDS = 20
 UNASKED = ("device",)  # a job of the pages takes this machine's device
+OTHER_SIZE = 100  # where another size than those is asked for
+WHAT = "what"  # in the address: one run, or a study
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
+_OWN = {"prompt-text": "prompt", "prompt-answer": "answer"}  # parameters of one's own prompt
+_OWN_CHAT = "lab.prompt-chat"
 
 
 # ---- one run ----
@@ -40,13 +46,9 @@ def train_form() -> TrainSettings:
         wrong.append(str(error))
     values["learning_rate"] = field(second, TrainSettings, "learning_rate", "lab", wrong, placeholder=rate)
     values["seed"] = field(third, TrainSettings, "seed", "lab", wrong)
+    _skip_baselines()
     with st.expander("More settings"):
-        labels = resources.relation_labels()
-        relations = st.multiselect(
-            label(TrainSettings, "relations"), list(labels), format_func=lambda name: f"{labels[name]} ({name})",
-            placeholder="the in-domain ones", key="lab-relations", **KEPT,
-        )  # fmt: skip
-        values["relations"] = tuple(relations) or None
+        values["relations"] = _relations()
         values["prompt"] = _prompt(model, wrong)
         values |= _shots()
         values = other_fields(TrainSettings, "lab", values, wrong, UNASKED)
@@ -59,50 +61,76 @@ def train_form() -> TrainSettings:
     return settings
 
 
-def fill_in(settings: TrainSettings) -> None:
-    """Put a run's settings into the form, for the person to look at before anything is started."""
-    size = "all" if settings.n == TrainSettings.ALL else settings.n if settings.n in ONE_SIZE else "other"
-    rate, prompt = settings.learning_rate, settings.prompt
-    special = {
-        "lab-kind": "train",
-        "lab-size": size,
-        "lab-levels": list(settings.levels or ()),
-        "lab-relations": list(settings.relations or ()),
-        "lab-learning_rate": "" if rate is None else f"{rate:g}",
-        "lab-shots": sorted(settings.few_shot_stages.values()),
-        "lab-prompt-kind": prompt_kind(prompt),
-    }
-    if prompt_kind(prompt) == "own":
-        special |= {"lab-prompt": prompt.prompt, "lab-answer": prompt.answer, "lab-own-chat": prompt.chat}
-    drawn = {key: value for key, value in filled(settings, "lab").items() if key not in ("lab-n", "lab-prompt")}
-    st.session_state.update(drawn | special)
-    pickers.bring_scheme(settings.scheme)
-    address.bring(model=settings.model, source=settings.source)
-    if size == "other":
-        st.session_state["lab-n"] = settings.n
+def lab_address(settings: TrainSettings, twin: str = "") -> dict[str, str]:
+    """The Lab's address with these settings filled in. `twin`: the run or job that they come from, from which changes are told."""
+    linked = {"model": settings.model, "source": settings.source, "twin": twin}
+    linked |= linked_record(settings, "lab", ("model", "source", "prompt", "scheme", *UNASKED))
+    if settings.learning_rate is not None and is_default_rate(settings):
+        del linked["lab.learning_rate"]
+    linked |= _prompt_address(settings.prompt) | pickers.scheme_address(settings.scheme)
+    return {key: text for key, text in linked.items() if text}
+
+
+def fill_in(settings: TrainSettings, twin: str = "", preset: str | None = None) -> None:
+    """A button's callback on the Lab: everything as these settings say. `preset`: the one that they are."""
+    before = dict.fromkeys((*(key for key in st.query_params if key.startswith("lab.")), "twin", "levels", "cut", WHAT))
+    address.put(**{**before, **lab_address(settings, twin), "preset": preset})
+
+
+def is_default_rate(settings: TrainSettings) -> bool:
+    """Whether the learning rate is what the form leaves open."""
+    try:
+        return settings.learning_rate == resources.default_learning_rate(settings.method, settings.model)
+    except SftqaError:  # the model is gone: the form says so
+        return False
 
 
 def _examples(wrong: list[str]) -> dict[str, Any]:
+    n = linked_value(TrainSettings, "lab", "n")
     sizes = [*ONE_SIZE, "all", "other"]
-    about = label(TrainSettings, "n")
-    size = st.segmented_control(about, sizes, default=ONE_SIZE[0], required=True, key="lab-size", wrap=True, **KEPT)
-    n = st.number_input("How many", 1, 1_000_000, 100, key="lab-n", **KEPT) if size == "other" else size
-    n = TrainSettings.ALL if n == "all" else int(n)
+    st.session_state["lab-size"] = "all" if n == TrainSettings.ALL else n if n in ONE_SIZE else "other"
+    size = st.segmented_control(
+        label(TrainSettings, "n"), sizes, required=True, key="lab-size", wrap=True, on_change=_remember_size, args=("lab-size",)
+    )
+    if size == "other":
+        st.session_state["lab-n"] = max(n, 1)
+        st.number_input("How many", 1, 1_000_000, key="lab-n", on_change=_remember_size, args=("lab-n",))
     zeroth, first, second = st.columns([2, 3, 3])
     with zeroth:
         scheme = pickers.picked_scheme(wrong)
+    balance = field(second, TrainSettings, "balance", "lab", wrong)
+    return {"n": n, "levels": _levels(first, scheme), "balance": balance, "scheme": scheme}
+
+
+def _remember_size(widget: str) -> None:
+    size = st.session_state[widget]
+    n = {"all": TrainSettings.ALL, "other": OTHER_SIZE}.get(size, size)
+    address.put(**{"lab.n": linked_text(declared(TrainSettings)["n"], n)})
+
+
+def _levels(place: Any, scheme: LevelScheme) -> tuple[int, ...] | None:
     labels = scheme.labels
-    kept = st.session_state.get("lab-levels")
-    if kept and max(kept) >= len(labels):  # levels of a scheme that had more
-        st.session_state["lab-levels"] = [at for at in kept if at < len(labels)]
-    chosen = first.multiselect(
+    kept = linked_value(TrainSettings, "lab", "levels") or ()
+    st.session_state["lab-levels"] = [at for at in kept if 0 <= at < len(labels)]  # those of a scheme that had more are left out
+    chosen = place.multiselect(
         label(TrainSettings, "levels"), range(len(labels)), format_func=lambda at: labels[at], placeholder="any level", key="lab-levels",
         help=f"Only facts at these levels are used as examples; empty: any. {labels[0]} is what the model does not know, {labels[-1]} what "
         "it knows best. Where levels are not known yet, facts are probed until there are enough.",
-        **KEPT,
+        on_change=remember, args=(TrainSettings, "lab", "levels"),
     )  # fmt: skip
-    balance = field(second, TrainSettings, "balance", "lab", wrong)
-    return {"n": n, "levels": tuple(sorted(chosen)) or None, "balance": balance, "scheme": scheme}
+    return tuple(sorted(chosen)) or None
+
+
+def _relations() -> tuple[str, ...] | None:
+    labels = resources.relation_labels()
+    kept = linked_value(TrainSettings, "lab", "relations") or ()
+    options = [*labels, *dict.fromkeys(name for name in kept if name not in labels)]  # a file may bring relations of its own
+    st.session_state["lab-relations"] = list(dict.fromkeys(kept))
+    chosen = st.multiselect(
+        label(TrainSettings, "relations"), options, format_func=lambda name: f"{labels[name]} ({name})" if name in labels else name,
+        placeholder="the in-domain ones", key="lab-relations", on_change=remember, args=(TrainSettings, "lab", "relations"),
+    )  # fmt: skip
+    return tuple(chosen) or None
 
 
 def _prompt(model: str, wrong: list[str]) -> PromptFormat:
@@ -111,7 +139,12 @@ def _prompt(model: str, wrong: list[str]) -> PromptFormat:
     advice = " (this one has none)" if why else ", recommended" if resources.is_chat_model(model) else ""
     names = {**PROMPT_NAMES, "chat": PROMPT_NAMES["chat"] + advice}
     help_text = "How a question is asked, in training and at test: a chat model by its own template, a base model in plain text."
-    kind = st.selectbox(label(TrainSettings, "prompt"), list(names), format_func=names.get, help=help_text, key="lab-prompt-kind", **KEPT)
+    kind = _prompt_kind("lab.prompt", tuple(names))
+    st.session_state["lab-prompt-kind"] = kind
+    kind = st.selectbox(
+        label(TrainSettings, "prompt"), list(names), format_func=names.get, help=help_text, key="lab-prompt-kind",
+        on_change=_remember_prompt, args=("lab.prompt", "lab-prompt-kind"),
+    )  # fmt: skip
     form = PROMPTS[kind] if kind in PROMPTS else _own_prompt(bool(why), wrong)
     if form.chat and why:
         wrong.append(why)
@@ -126,12 +159,26 @@ def _prompt(model: str, wrong: list[str]) -> PromptFormat:
     return form
 
 
+def _prompt_kind(key: str, kinds: tuple[str, ...]) -> str:
+    wanted = address.value(key) or PromptFormat().name
+    if wanted in kinds:
+        return wanted
+    dropped(key, f"There is no prompt {wanted[:40]!r}; showing {PROMPT_NAMES['qa']}.")
+    return PromptFormat().name
+
+
+def _remember_prompt(key: str, widget: str) -> None:
+    kind = st.session_state[widget]
+    own = {} if kind == "own" else dict.fromkeys((*(f"lab.{name}" for name in _OWN), _OWN_CHAT))
+    address.put(**{key: None if kind == PromptFormat().name else kind, **own})
+
+
 def _own_prompt(no_chat: bool, wrong: list[str]) -> PromptFormat:
-    plain = PromptFormat()
-    prompt = st.text_area("Custom prompt", plain.prompt, height=80, help="Must contain {question} once.", key="lab-prompt", **KEPT)
-    answer = st.text_input("Completion", plain.answer, help="Must contain {answer} once; starts with a space.", key="lab-answer", **KEPT)
+    prompt = _own_text(st.text_area, "Custom prompt", "prompt-text", "Must contain {question} once.", height=80)
+    answer = _own_text(st.text_input, "Completion", "prompt-answer", "Must contain {answer} once; starts with a space.")
     help_text = "The prompt is the user's message, the completion the model's reply; neither starts or ends with a space."
-    chat = st.toggle("Use the model's chat template", help=help_text, key="lab-own-chat", disabled=no_chat, **KEPT)
+    st.session_state["lab-own-chat"] = address.value(_OWN_CHAT) == "1" and not no_chat
+    chat = st.toggle("Use the model's chat template", help=help_text, key="lab-own-chat", disabled=no_chat, on_change=_remember_chat)
     others = [name for name in _PLACEHOLDER.findall(prompt) if name != "{question}"]
     others += [name for name in _PLACEHOLDER.findall(answer) if name != "{answer}"]
     if others:
@@ -140,62 +187,128 @@ def _own_prompt(no_chat: bool, wrong: list[str]) -> PromptFormat:
         return PromptFormat("own", prompt, answer, chat=chat and not no_chat)
     except SettingsError as error:
         wrong += error.problems
-        return plain
+        return PromptFormat()
+
+
+def _own_text(draw: Any, title: str, name: str, help_text: str, **more: Any) -> str:
+    """A text of one's own prompt: in the address as far as it is short enough, else for the session."""
+    part, widget = _OWN[name], {"prompt-text": "lab-prompt", "prompt-answer": "lab-answer"}[name]
+    kept = st.session_state.get(widget) or ""
+    linked = address.value(f"lab.{name}")
+    if linked is not None or len(kept) <= address.LONGEST:
+        st.session_state[widget] = getattr(PromptFormat(), part) if linked is None else linked
+    text: str = draw(title, help=help_text, key=widget, on_change=_remember_text, args=(name, widget), **more)
+    if len(text) > address.LONGEST:
+        st.caption(f"Too long for a link ({len(text):,} characters, {address.LONGEST:,} at most): a copied link leaves this text out.")
+    return text
+
+
+def _remember_text(name: str, widget: str) -> None:
+    text = st.session_state[widget]
+    usual = text == getattr(PromptFormat(), _OWN[name])
+    address.put(**{f"lab.{name}": None if usual or len(text) > address.LONGEST else text})
+
+
+def _remember_chat() -> None:
+    address.put(**{_OWN_CHAT: "1" if st.session_state["lab-own-chat"] else None})
+
+
+def _prompt_address(form: PromptFormat) -> dict[str, str]:
+    kind = prompt_kind(form)
+    if kind != "own":
+        return {} if kind == PromptFormat().name else {"lab.prompt": kind}
+    texts = {f"lab.{name}": getattr(form, part) for name, part in _OWN.items() if getattr(form, part) != getattr(PromptFormat(), part)}
+    short = {key: text for key, text in texts.items() if len(text) <= address.LONGEST}
+    return {"lab.prompt": "own", **short, **({_OWN_CHAT: "1"} if form.chat else {})}
 
 
 def _shots() -> dict[str, Any]:
     """The k-shot baselines of a run: numbers of examples that the base model is shown."""
-    usual = TrainSettings(model="").shots
-    options = sorted({*SHOTS, *st.session_state.get("lab-shots", ())})
+    st.session_state["lab-shots"] = _linked_shots()
+    options = sorted({*SHOTS, *st.session_state["lab-shots"]})
     help_text = "The base model with k answered questions in front of each question: one baseline per k. "
     help_text += "Each takes about as long as reading that many more questions."
     about = label(TrainSettings, "shots")
-    chosen = st.multiselect(about, options, default=[usual], placeholder="none", key="lab-shots", help=help_text, **KEPT)
+    chosen = st.multiselect(about, options, placeholder="none", key="lab-shots", help=help_text, on_change=_remember_shots)
+    return _as_settings(chosen)
+
+
+def _linked_shots() -> list[int]:
+    shots, more = (linked_value(TrainSettings, "lab", name) for name in ("shots", "more_shots"))
+    return sorted({shots, *more} - {0})
+
+
+def _as_settings(chosen: list[int]) -> dict[str, Any]:
+    usual = TrainSettings(model="").shots
     first = usual if usual in chosen else min(chosen, default=0)
     return {"shots": first, "more_shots": tuple(sorted({*chosen} - {first}))}
 
 
+def _remember_shots() -> None:
+    known = declared(TrainSettings)
+    chosen = _as_settings(st.session_state["lab-shots"])
+    address.put(**{f"lab.{name}": linked_text(known[name], value) for name, value in chosen.items()})
+
+
+def _skip_baselines() -> None:
+    """A switch for a quick look: no k-shot baselines."""
+    st.session_state["lab-skip"] = not _linked_shots()
+    help_text = "For a quick look. Answers of the base model and of the majority object stay: they are needed for before and after."
+    if st.toggle("Skip the k-shot baselines", key="lab-skip", help=help_text, on_change=_remember_skip):
+        st.caption("Missing then: how well the base model answers with examples in the prompt. Another run with them measures that later.")
+
+
+def _remember_skip() -> None:
+    address.put(**{"lab.shots": "0" if st.session_state["lab-skip"] else None, "lab.more_shots": None})
+
+
 # ---- a study ----
 def study_form() -> StudySettings:
-    """A study by fields, or by a file, which then goes before the fields. Raises `SettingsError` with every problem at once."""
-    with st.popover("Use a YAML file", icon=":material/upload_file:"):
-        help_text = "Written by a study page or the command line."
-        file = st.file_uploader("A study's file", type=["yaml", "yml"], key="study-file", help=help_text)
-    if file is not None:
-        st.caption("The file's study is used; remove the file to fill in the form.")
-        try:
-            return resources.study_of(file.getvalue().decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise SettingsError(f"{file.name} is not UTF-8 text: {error}.") from error
-    kind = st.segmented_control(
-        "Question", list(STUDIES), format_func=lambda kind: STUDIES[kind].title, default=next(iter(STUDIES)), required=True,
-        key="study-kind", wrap=True, **KEPT,
+    """A study by fields. Raises `SettingsError` with every problem at once."""
+    kind = linked_value(StudySettings, "study", "kind")
+    if kind not in STUDIES:
+        if kind is not ...:
+            dropped("study.kind", f"There is no study {kind[:40]!r}; showing {next(iter(STUDIES.values())).title}")
+        kind = next(iter(STUDIES))
+    st.session_state["study-kind"] = kind
+    st.segmented_control(
+        "Question", list(STUDIES), format_func=lambda kind: STUDIES[kind].title, required=True, key="study-kind", wrap=True,
+        on_change=_remember_study, args=("kind",),
     )  # fmt: skip
     st.caption(STUDIES[kind].about)
-    names = [card.name for card in resources.models()]
-    models = st.multiselect("Models", names, default=names[:1], key="study-models", accept_new_options=True, **KEPT)
     wrong: list[str] = []
-    values: dict[str, Any] = {"kind": kind, "models": tuple(models), "source": pickers.pick_source(), "sizes": _sizes(kind)}
+    values: dict[str, Any] = {"kind": kind, "models": _models(), "source": pickers.pick_source(), "sizes": _sizes(kind)}
     first, second, third = st.columns(3)
-    help_text = "Every run is repeated with each seed: 0, 1, 2 and so on."
-    values["seeds"] = tuple(range(first.number_input("Number of seeds", 1, MAX_SEEDS, 3, key="study-seeds", help=help_text, **KEPT)))
+    values["seeds"] = _seeds(first)
     values["method"] = field(second, StudySettings, "method", "study", wrong)
     values["learning_rate"] = field(third, StudySettings, "learning_rate", "study", wrong, placeholder="default for each model")
     with st.expander("More settings"):
         first, second = st.columns(2)
         help_text = "How a question is asked, in training and at test. The chat template needs models that have one."
         about = label(StudySettings, "prompt")
-        prompt = first.selectbox(about, list(PROMPTS), format_func=PROMPT_NAMES.get, help=help_text, key="study-prompt", **KEPT)
+        st.session_state["study-prompt"] = _prompt_kind("study.prompt", tuple(PROMPTS))
+        prompt = first.selectbox(
+            about, list(PROMPTS), format_func=PROMPT_NAMES.get, help=help_text, key="study-prompt", on_change=_remember_prompt,
+            args=("study.prompt", "study-prompt"),
+        )  # fmt: skip
         values["prompt"] = PROMPTS[prompt]
         if STUDIES[kind].shots:
             help_text = "The base model with k answered questions in front of each question: a line across the chart."
-            about = label(StudySettings, "shots")
-            values["shots"] = tuple(sorted(second.multiselect(about, SHOTS, placeholder="none", help=help_text, key="study-shots", **KEPT)))
+            chosen = _many(second, "shots", sorted({*SHOTS, *linked_value(StudySettings, "study", "shots")}), "none", help_text)
+            values["shots"] = tuple(sorted(chosen))
         values["scheme"] = pickers.picked_scheme(wrong)
         values = other_fields(StudySettings, "study", values, wrong, UNASKED)
     if wrong:
         raise SettingsError(wrong)
     return StudySettings(**values)
+
+
+def study_address(settings: StudySettings) -> dict[str, str]:
+    """The Lab's address with a study's settings filled in, as far as its form can hold them."""
+    linked = linked_record(settings, "study", ("source", "prompt", "scheme", *UNASKED))
+    if prompt_kind(settings.prompt) in PROMPTS and settings.prompt != PromptFormat():
+        linked["study.prompt"] = settings.prompt.name
+    return {WHAT: "study", "source": settings.source, **linked, **pickers.scheme_address(settings.scheme)}
 
 
 def file_button(settings: StudySettings) -> None:
@@ -206,13 +319,77 @@ def file_button(settings: StudySettings) -> None:
     )  # fmt: skip
 
 
+def _models() -> tuple[str, ...]:
+    known = resources.model_names()
+    names = list(known)
+    linked = linked_value(StudySettings, "study", "models")
+    kept = names[:1] if linked is ... else list(dict.fromkeys(linked))
+    st.session_state["study-models"] = kept
+    options = [*names, *(name for name in kept if name not in names)]
+    change: dict[str, Any] = {"on_change": _remember_study, "args": ("models",)}
+    return tuple(
+        st.multiselect(
+            "Models",
+            options,
+            format_func=lambda name: known.get(name) or model_name(name),
+            key="study-models",
+            accept_new_options=True,
+            **change,
+        )
+    )
+
+
+def _remember_study(name: str) -> None:
+    held = st.session_state[f"study-{name}"]
+    value = tuple(held) if isinstance(held, list) else held
+    usual = next(iter(STUDIES)) if name == "kind" else None
+    address.put(**{f"study.{name}": None if value == usual else linked_text(declared(StudySettings)[name], value)})
+
+
+def _many(place: Any, name: str, options: list[Any], placeholder: str, help_text: str = "") -> list[Any]:
+    st.session_state[f"study-{name}"] = list(linked_value(StudySettings, "study", name) or ())
+    chosen: list[Any] = place.multiselect(
+        label(StudySettings, name), options, placeholder=placeholder, help=help_text, key=f"study-{name}", on_change=_remember_study,
+        args=(name,),
+    )  # fmt: skip
+    return chosen
+
+
+def _seeds(place: Any) -> tuple[int, ...]:
+    """Seeds from 0 on; a file may hold others."""
+    seeds = linked_value(StudySettings, "study", "seeds")
+    if seeds != tuple(range(len(seeds))) or not 1 <= len(seeds) <= MAX_SEEDS:
+        dropped("study.seeds", f"The form repeats runs with seeds from 0 on, 1 to {MAX_SEEDS} of them; other seeds need a YAML file.")
+        seeds = declared(StudySettings)["seeds"].default
+    st.session_state["study-seeds"] = len(seeds)
+    help_text = "Every run is repeated with each seed: 0, 1, 2 and so on."
+    return tuple(range(place.number_input("Number of seeds", 1, MAX_SEEDS, key="study-seeds", help=help_text, on_change=_remember_seeds)))
+
+
+def _remember_seeds() -> None:
+    seeds = tuple(range(st.session_state["study-seeds"]))
+    address.put(**{"study.seeds": linked_text(declared(StudySettings)["seeds"], seeds)})
+
+
 def _sizes(kind: str) -> tuple[int, ...] | None:
     usual, about = STUDIES[kind].sizes, label(StudySettings, "sizes")
-    sizes = dict.fromkeys((*(n for study in STUDIES.values() for n in study.sizes), *ONE_SIZE))
+    linked = linked_value(StudySettings, "study", "sizes")
+    kept = usual if linked is None or (not STUDIES[kind].many_sizes and len(linked) != 1) else linked
+    sizes = dict.fromkeys((*(n for study in STUDIES.values() for n in study.sizes), *ONE_SIZE, *kept))
     words = {n: "all" if n == TrainSettings.ALL else str(n) for n in sizes}
     if STUDIES[kind].many_sizes:
-        chosen = st.multiselect(about, list(words), default=usual, format_func=words.get, key=f"study-sizes-{kind}", **KEPT)
+        key = f"study-sizes-{kind}"
+        st.session_state[key] = list(dict.fromkeys(kept))
+        chosen = st.multiselect(about, list(words), format_func=words.get, key=key, on_change=_remember_sizes, args=(kind, key))
     else:
-        options = [n for n in words if n != 0]
-        chosen = [st.selectbox(about, options, options.index(usual[0]), format_func=words.get, key=f"study-size-{kind}", **KEPT)]
+        key, options = f"study-size-{kind}", [n for n in words if n != 0]
+        st.session_state[key] = kept[0] if kept[0] in options else usual[0]
+        chosen = [st.selectbox(about, options, format_func=words.get, key=key, on_change=_remember_sizes, args=(kind, key))]
     return None if set(chosen) == set(usual) else tuple(chosen)
+
+
+def _remember_sizes(kind: str, key: str) -> None:
+    held = st.session_state[key]
+    chosen = tuple(held) if isinstance(held, list) else (held,)
+    usual = set(chosen) == set(STUDIES[kind].sizes)
+    address.put(**{"study.sizes": None if usual else linked_text(declared(StudySettings)["sizes"], chosen)})

@@ -13,6 +13,7 @@ from pages._ui import background, resources, state
 from pages._ui.charts import draw
 from pages._ui.panels import problem
 from pages._ui.runs import forms
+from pages._ui.runs.twin import twin_button
 from pages._ui.titles import changed_words, job_title
 from pages._ui.wording import PHASES, duration, literal, moment, step_of
 from sftqa_core.artifacts import in_words
@@ -64,9 +65,12 @@ def _body(job_id: str, where: str, charts: bool, waits: bool) -> None:
     _log(job_id, st.expander("Log", key=f"log-{where}-{job_id}", icon=":material/notes:"))
     if job.state == "stopping":
         st.caption("Stopping after the current step; killed after 30 s. What is finished is kept.")
-    elif st.button("Cancel", key=f"cancel-{where}-{job_id}", icon=":material/stop:"):
-        current_executor().cancel(job.id, job.turn)
-        st.rerun(scope="fragment")
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Cancel", key=f"cancel-{where}-{job_id}", icon=":material/stop:"):
+            current_executor().cancel(job.id, job.turn)
+            st.rerun(scope="fragment")
+        _twin(job, where)
 
 
 def _over(job: Job, where: str) -> None:
@@ -87,8 +91,16 @@ def _over(job: Job, where: str) -> None:
                 _smaller(job, where)
         if job.state in ("failed", "cancelled") and job.kind in KEPT:
             _again(job, where)
+        _twin(job, where)
         if job.state != "failed":
             _log(job.id, st.popover("Log", icon=":material/notes:", key=f"log-{where}-{job.id}"))
+
+
+def _twin(job: Job, where: str) -> None:
+    """Of a training the link to the Lab's form with its settings."""
+    if job.kind == "train":
+        with contextlib.suppress(SftqaError):  # settings of another version, or damaged ones
+            twin_button(TrainSettings.from_dict(job.settings), f"{where}-{job.id}", job.result or job.id)
 
 
 def _again(job: Job, where: str) -> None:
@@ -109,13 +121,13 @@ def _smaller(job: Job, where: str) -> None:
         again = (background.submit_again, job.kind, wanted)
         st.button(label, key=f"less-{where}-{job.id}", icon=":material/compress:", on_click=state.start, args=again)
     elif st.button(label, key=f"less-{where}-{job.id}", icon=":material/compress:", help="Fills in the Lab's form; starts nothing."):
-        forms.fill_in(TrainSettings.from_dict(wanted))
-        st.switch_page("pages/lab.py")
+        st.switch_page("pages/lab.py", query_params=forms.lab_address(TrainSettings.from_dict(wanted), job.id))
 
 
 def _result_link(job: Job) -> None:
     if job.kind == "train":
         st.page_link("pages/results.py", label="**See the results**", icon=":material/insights:", query_params={"run": str(job.result)})
+        st.page_link("pages/compare.py", label="Compare with…", icon=":material/compare_arrows:", query_params={"runs": str(job.result)})
     elif job.kind == "study" and job.result in STUDIES:
         link = {"study": resources.study_name(StudySettings.from_dict(job.settings))}
         st.page_link(STUDIES[job.result].page, label="**See the study**", icon=":material/insights:", query_params=link)

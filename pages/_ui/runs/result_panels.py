@@ -81,6 +81,12 @@ def _bare_line(value: float | None) -> list[str]:
     return [] if value is None else [f"without echo facts: {percent(value)}"]
 
 
+def completions_of(facts: Any) -> int:
+    """Completions that were drawn of each test fact, the most of any; 0 where that is not known."""
+    most = facts["completions"].max() if "completions" in facts and len(facts) else None
+    return int(most) if most == most and most is not None else 0
+
+
 def parts_picker(facts: Any) -> str:
     """Which of the test facts the page is about, where some are known to be contested (METHOD 8.8)."""
     if "contested" not in facts or not facts["contested"].fillna(False).astype(bool).any():

@@ -71,13 +71,13 @@ def planted(settings: StudySettings, table: pd.DataFrame) -> None:
         overall = table[(table["relation"] == "all")]
         wide = overall.pivot_table(index=["facts_are", "templates"], columns="model", values="spearman", sort=False)
         wide.index = [f"{kind}, {TEMPLATES[which]}" for kind, which in wide.index]
-        st.dataframe(wide[list(settings.models)].round(2))
+        st.dataframe(wide[list(settings.models)].round(2) + 0.0)  # none is -0
         st.caption(_guessing(overall))
         relations = table[(table["model"] == model) & (table["relation"] != "all") & (table["facts_are"] == "uncontested")]
         if len(relations):
             lowest, highest = relations["spearman"].min(), relations["spearman"].max()
             st.caption(
-                f"{literal(model)}, by relation (uncontested): {lowest:.2f} to {highest:.2f}. All are in the tables at the end of the page."
+                f"{literal(model)}, by relation (uncontested): {lowest:z.2f} to {highest:z.2f}. All are in the tables at the end of the page."
             )
 
 

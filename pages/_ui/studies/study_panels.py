@@ -8,15 +8,18 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import address, background, panels, pickers, resources, state
+from pages._ui import background, panels, pickers, resources, state
 from pages._ui.charts import draw
 from pages._ui.downloads import csv_button
+from pages._ui.runs import compare_picks
 from pages._ui.runs.forms import file_button
 from pages._ui.runs.job_panel import job_panel
+from pages._ui.studies.start_dialog import ask_to_start
 from pages._ui.titles import study_title
 from pages._ui.wording import literal, percent
 from sftqa_core.figures.matrices import matrix_figure
 from sftqa_core.records import DOMAIN_NAMES, STUDIES, Finding, StudyReport, StudySettings
+from sftqa_core.records.amounts import signed
 
 SHOWN_AT_ONCE = 4  # answers to one question
 REDRAWN_S = 60.0  # while a study runs: counting it takes seconds, in which the page fades
@@ -69,7 +72,20 @@ def study_tail(report: StudyReport, tables: dict[str, pd.DataFrame], model: str 
     """What was found (of one model, or of all), every table, and what the built-in world makes true."""
     findings(report, model)
     numbers(report.settings.kind, tables)
+    _compare_cells(report.settings, model)
     panels.planted(report.settings.source)
+
+
+def _compare_cells(settings: StudySettings, model: str | None) -> None:
+    """Cells of the study side by side on the page Compare, fact by fact; of one model, or of one to pick."""
+    with st.expander(
+        "Compare cells of this study", icon=":material/compare_arrows:", key=f"cells-{settings.kind}", on_change="rerun"
+    ) as box:
+        if not box.open:  # reading the cells takes a moment
+            return
+        st.caption("Each cell is a run of this study. Compare shows which settings are better, where that can be told, and on which facts.")
+        chosen = model or st.selectbox("Model", settings.models, key=f"cells-of-{settings.kind}")
+        compare_picks.pick_cells(settings, chosen, background.stamp(), [])
 
 
 def pick_one_model(settings: StudySettings) -> str:
@@ -167,7 +183,7 @@ def forgetting(table: pd.DataFrame, model: str) -> None:
         return
     for row in rows.itertuples():
         seeds = "seeds: " + ", ".join(f"{value:.2f}" for value in row.per_seed)
-        change = f"{row.now - row.before:+.2f}"
+        change = signed(row.now - row.before, 2)
         st.metric(f"Perplexity after tuning on {row.after}", f"{row.now:.2f}", change, delta_color="inverse", help=seeds)
     st.caption("Lower is better. 1,000 held-out documents, made like the pre-training text.")
 
@@ -176,22 +192,15 @@ def _bar(settings: StudySettings, report: StudyReport, active: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{report.done:,} of {report.planned:,} runs done**", width="content")
         if report.done < report.planned and not active and st.button("Run the rest", icon=":material/play_arrow:"):
-            _start(settings)
+            ask_to_start("Run the rest", settings)
         if report.done == report.planned and not active:
             more = resources.more_seeds(settings)
             seeds = ", ".join(map(str, more.seeds[len(settings.seeds) :]))
             if st.button("Add two seeds", icon=":material/add:", help=f"Adds runs with seeds {seeds}; finished runs are kept."):
-                _start(more)
+                ask_to_start("Add two seeds", more)
         file_button(settings)
         with st.popover("Command", icon=":material/terminal:"):
             st.code(f"sftqa study --config {resources.study_name(settings)}.yaml", language="bash")
-
-
-def _start(settings: StudySettings) -> None:
-    with panels.errors_shown():
-        job = background.submit("study", settings, background.expected_s(settings))
-    address.put(job=job.id, study=resources.study_name(settings))
-    st.rerun()
 
 
 def _redraw_while_running(job_id: str) -> None:

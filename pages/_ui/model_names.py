@@ -1,0 +1,45 @@
+"""What people call a model: of a GGUF file its name, of what a run kept what it was tuned from, how and when."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from sftqa_core.records import ModelCard
+
+_METHODS = {"full": "all weights", "lora": "LoRA"}
+
+
+def names_of(cards: Sequence[ModelCard]) -> dict[str, str]:
+    """The name of each listed model; tuned ones that would be called alike end in the run's last signs."""
+    names = {card.name: _named(card) for card in cards}
+    twice = {name for name, times in Counter(names.values()).items() if times > 1}
+    return {model: f"{name} · {model[-4:]}" if name in twice else name for model, name in names.items()}
+
+
+def plain_name(model: str, quantisation: str) -> str:
+    """Of a path its last part, where it is a GGUF file; with the quantisation, unless the name tells it."""
+    path = Path(model)
+    name = path.name if path.is_absolute() and (quantisation or path.suffix.lower() == ".gguf") else model
+    word = quantisation.partition(",")[0]
+    return name if word.lower() in name.lower() else f"{name} ({word})"
+
+
+def _named(card: ModelCard) -> str:
+    kept = card.details.get("tuned")
+    if card.kind != "tuned" or not isinstance(kept, dict):
+        return plain_name(card.name, card.quantisation)
+    again = " again" if kept["base"] != kept["root"] else ""
+    method = "QLoRA" if kept["quantization"] == "nf4" else _METHODS.get(kept["method"], kept["method"])
+    root = plain_name(kept["root"], "")
+    return f"{root} tuned{again}: {kept['n']:,} ex., {method}, seed {kept['seed']}, {_moment(kept['created'])}"
+
+
+def _moment(iso: str) -> str:
+    """Day and time, and the year where it is another one: "29 Nov 10:12"."""
+    try:
+        then = datetime.fromisoformat(iso)
+    except ValueError:
+        return iso
+    year = "" if then.year == datetime.now(then.tzinfo).year else f" {then.year}"
+    return f"{then.day} {then:%b}{year} {then:%H:%M}"

@@ -1,0 +1,152 @@
+"""A question beside what models say to it: on the Ask page, on a fact, on a prediction that changed.
+
+Nothing is asked until a person presses the button: opening a page or a link shows what is kept, and offers to ask. Answers that come
+within `_PATIENCE_S` are drawn at once; else the panel is a fragment that looks again by itself until all columns are over.
+"""
+
+import time
+from collections.abc import Sequence
+
+import streamlit as st
+
+from pages._ui import background, resources
+from pages._ui.panels import needs_torch, problem
+from pages._ui.runs import asked
+from pages._ui.runs.reply_panel import reply_panel
+from pages._ui.wording import literal
+from sftqa_core.artifacts import in_words
+from sftqa_core.errors import SftqaError
+from sftqa_core.jobs.ask_files import current_ask_service
+from sftqa_core.jobs.ask_service import Standing
+from sftqa_core.records import RUN, Column, Question
+
+_PATIENCE_S, _POLL_S = 0.7, 0.02
+_LOOK_S = 0.5  # between two looks of the fragment
+_WIDE = 3  # columns side by side
+
+
+def ask_panel(
+    question: str,
+    columns: Sequence[str],
+    answers: Sequence[str] = (),
+    where: str = "panel",
+    kind: str = "question",
+    now: bool | None = None,
+) -> None:
+    """Draw what models say to a question, side by side, with a button to ask those that were not asked yet.
+
+    `columns`: models' names, and "run:" with a run's id for what it kept. `answers` are scored besides the right ones, which are looked
+    up by the question's words in the models' fact sources. `where` keeps the widgets of two panels apart. `now`: a button outside the
+    panel was pressed (True) or not (False); None: the panel has its own.
+    """
+    if resources.missing_torch():
+        needs_torch("Asking a model")
+        return
+    stamp = background.stamp()
+    try:
+        wanted, fact = asked.known_fact(Question(question.strip(), kind, answers=tuple(answers)), tuple(columns))
+        _fact_line(fact, tuple(columns), stamp)
+        ways = {name: asked.column(wanted, name, columns) for name in columns}
+        pressed = _button(ways, where) if now is None else now
+        if pressed:
+            current_ask_service().ask([way for way in ways.values() if isinstance(way, Column)])
+            _wait(ways)
+        pending = any(standing.pending for standing in _look(ways).values())
+    except SftqaError as error:
+        problem(str(error))
+        return
+    ordered = {name: ways[name] for name in sorted(ways, key=lambda name: name.startswith(RUN))}
+    st.fragment(_replies, run_every=_LOOK_S if pending else None)(ordered, where, pending, stamp)
+
+
+def _button(ways: dict[str, Column | str], where: str) -> bool:
+    """The panel's own button, where something can be asked."""
+    new = [name for name, standing in _look(ways).items() if standing.state in ("new", "failed")]
+    if not new:
+        return False
+    label = "Ask" if len(new) == len(ways) else f"Ask {len(new)} more"
+    return st.button(label, key=f"ask-{where}", icon=":material/send:", type="primary")
+
+
+def _look(ways: dict[str, Column | str]) -> dict[str, Standing]:
+    """How every column stands that can be asked."""
+    there = {name: way for name, way in ways.items() if isinstance(way, Column)}
+    return dict(zip(there, current_ask_service().look(list(there.values())), strict=True))
+
+
+def _wait(ways: dict[str, Column | str]) -> None:
+    """Give models that are loaded the time to answer, so that the page does not change twice."""
+    until_s = time.monotonic() + _PATIENCE_S
+    while any(standing.pending for standing in _look(ways).values()) and time.monotonic() < until_s:
+        time.sleep(_POLL_S)
+
+
+def _replies(ways: dict[str, Column | str], where: str, pending: bool, stamp: str) -> None:
+    standings = _look(ways)
+    if pending and not any(standing.pending for standing in standings.values()):
+        st.rerun()  # over: looked at no more
+    first = next((name for name, standing in standings.items() if standing.pending), None)
+    names, titles = list(ways), asked.titles(stamp)
+    for start in range(0, len(names), _WIDE):
+        row = names[start : start + _WIDE]
+        for place, name in zip(st.columns(min(len(names), _WIDE)), row, strict=False):
+            key, title = f"{where}-{names.index(name)}", titles.get(name, name).removeprefix(asked.TUNED)
+            with place, st.container(border=True, key=f"reply-{key}"):
+                _head(name, title)
+                way = ways[name]
+                if isinstance(way, str):
+                    problem(way)
+                    continue
+                _body(way, standings[name], key, title, len(names) < _WIDE)
+                if name == first and st.button("Cancel", key=f"cancel-ask-{where}", icon=":material/stop:"):
+                    current_ask_service().cancel([way for way in ways.values() if isinstance(way, Column)])
+                    st.rerun()
+    _service_line()
+
+
+def _head(name: str, title: str) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        tuned = name.startswith(RUN)
+        st.badge("tuned" if tuned else "base", color="violet" if tuned else "blue")
+        st.markdown(f"**{literal(title)}**")
+
+
+def _body(way: Column, standing: Standing, key: str, title: str, wide: bool) -> None:
+    if standing.reply is not None:
+        reply_panel(standing.reply, key, way, wide)
+    elif standing.state == "failed":
+        problem(standing.said)
+    elif standing.pending:
+        st.progress(0.0, text=literal(_pending_words(standing).replace(way.model, title)))
+    else:
+        st.caption("Not asked yet.")
+
+
+def _pending_words(standing: Standing) -> str:
+    if standing.holder:
+        return f"{standing.said} {background.holder_words(standing.holder)}."
+    if standing.ahead:
+        return f"Queued: {standing.ahead:,} question{'' if standing.ahead == 1 else 's'} before this one."
+    return f"{standing.said or 'Queued'}…" if standing.state == "answering" or "Starting" in standing.said else "Queued…"
+
+
+def _fact_line(fact: object, columns: tuple[str, ...], stamp: str) -> None:
+    """The fact behind the question: what is right, and how well base models knew it."""
+    if fact is None:
+        return
+    label = resources.relation_labels().get(fact.relation, fact.relation)  # type: ignore[attr-defined]
+    right = " / ".join(fact.answers)  # type: ignore[attr-defined]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"Right answer: **{literal(right)}**")
+        for known in asked.known_levels(fact, columns, stamp):
+            st.badge(f"{known.level} in {literal(known.model)}, R = {known.score:.2f}", color="gray")
+        st.caption(literal(f"{label} · {fact.subject} · {fact.split} fact of {fact.source}"))  # type: ignore[attr-defined]
+
+
+def _service_line() -> None:
+    """What stays loaded, and what it takes."""
+    state = current_ask_service().state()
+    if state.alive and state.held:
+        held = ", ".join(f"{model.name} ({in_words(model.size_bytes)}, {model.device})" for model in state.held)
+        takes = f"The asking process takes {in_words(state.ram_bytes)} of RAM and leaves after 5 minutes without a question."
+        st.caption(literal(f"Loaded: {held}. {takes}"))

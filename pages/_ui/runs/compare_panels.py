@@ -1,0 +1,160 @@
+"""The parts of a comparison: what the letters stand for, settings that differ beside what moved, charts, tests in words."""
+
+from collections import Counter
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from pages._ui.charts import draw
+from pages._ui.downloads import csv_button
+from pages._ui.fields import label
+from pages._ui.runs.compare_picks import side_title
+from pages._ui.titles import shown_value
+from pages._ui.wording import literal, percent
+from sftqa_core.figures.overlaid import COLOURS, Line, overlaid_figure
+from sftqa_core.figures.style import GREY
+from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.records import DOMAIN_NAMES, Comparison, DomainMeans, MeanAccuracy, PairTest, TrainSettings
+from sftqa_core.records.comparison import UNTESTED
+
+SHORT = {"in": "In", "out": "Out"}
+SIGNS = ("●", "◆", "▲", "⬟")  # of the charts, as text
+SETTINGS_FIRST = {"model": "Model", "source": "Facts", "n": "n"}
+
+
+def legend(comparison: Comparison, stamp: str) -> None:
+    """Each letter with its sign in the charts, and what it stands for."""
+    lines = []
+    for at, run in enumerate(comparison.runs):
+        sign, colour = SIGNS[at // len(COLOURS) % len(SIGNS)], COLOURS[at % len(COLOURS)]
+        lines.append(f':color[{sign}]{{foreground="{colour}"}} **{run.label}** {literal(side_title(run, stamp))}')
+    lines += [f':color[■]{{foreground="{GREY}"}} **{base.label}** {literal(base.model)} before tuning' for base in comparison.bases]
+    st.markdown("  \n".join(lines))
+
+
+def notes(comparison: Comparison) -> None:
+    """What was asked or judged otherwise, and which facts count."""
+    if not comparison.facts:
+        st.warning("These were asked no fact in common, so their answers can't be compared.", icon=":material/join_inner:")
+    for note in comparison.notes:
+        st.info(literal(note), icon=":material/info:")
+
+
+def settings_table(comparison: Comparison) -> None:
+    """One row a column of the comparison: the settings that differ, then its accuracies; all other settings are equal."""
+    rows = []
+    for at, run in enumerate(comparison.runs):
+        values: dict[str, Any] = {"": run.label}
+        for name, given in comparison.settings.items():
+            values[_setting_name(name)] = _value(name, given[at], run.settings)
+        rows.append(values | _accuracies(run.accuracy))
+    for base in comparison.bases:
+        rows.append({"": base.label, **{_setting_name(name): "" for name in comparison.settings}, **_accuracies(base.accuracy)})
+    table = pd.DataFrame(rows)
+    pinned = {"": st.column_config.TextColumn("", width=60, pinned=True)}
+    st.dataframe(table, hide_index=True, column_config=pinned, height="content")
+    equal = "All settings that change answers are equal. " if len(comparison.runs) > 1 and not comparison.settings else ""
+    how = "Wilson; of pooled seeds from resampled facts" if any(len(run.seeds) > 1 for run in comparison.runs) else "Wilson"
+    whose = f"Memory levels are those of {comparison.reference}'s base model."
+    st.caption(f"{equal}{comparison.facts:,} test facts in common. Brackets: 95% intervals ({how}). {whose}")
+
+
+def _setting_name(name: str) -> str:
+    return SETTINGS_FIRST.get(name) or label(TrainSettings, name)
+
+
+def _value(name: str, given: Any, settings: TrainSettings) -> str:
+    if name == "seed":
+        return ", ".join(map(str, given)) if isinstance(given, list) else str(given)
+    if name == "n":
+        return f"{settings.n:,}"
+    value = getattr(settings, name)
+    return "–" if value is None else shown_value(name, value, settings)
+
+
+def _accuracies(domains: dict[str, DomainMeans]) -> dict[str, str]:
+    cells = {}
+    for domain, means in domains.items():
+        if means.micro.n:
+            cells[f"{SHORT[domain]}: mean over levels"] = with_interval(means.macro)
+            cells[f"{SHORT[domain]}: micro"] = with_interval(means.micro)
+    return cells
+
+
+def with_interval(mean: MeanAccuracy) -> str:
+    """38.4% [35.2, 40.0]."""
+    if mean.value is None or mean.low is None or mean.high is None:
+        return "–"
+    return f"{percent(mean.value)} [{mean.low * 100:.1f}, {mean.high * 100:.1f}]"
+
+
+def charts(comparison: Comparison) -> None:
+    """In and out of domain side by side (one above the other where it is narrow)."""
+    domains = [domain for domain in DOMAIN_NAMES if comparison.runs[0].accuracy[domain].micro.n]
+    of = fingerprint([[run.to_dict()["accuracy"] for run in comparison.runs], [base.to_dict() for base in comparison.bases]])
+    for domain, column in zip(domains, st.columns(max(1, len(domains)), gap="large"), strict=True):
+        name = f"{DOMAIN_NAMES[domain].capitalize()} facts"
+        column.markdown(f"**{name}**")
+        lines = [Line(base.label, base.accuracy[domain], base=True) for base in comparison.bases]
+        lines += [Line(run.label, run.accuracy[domain]) for run in comparison.runs]
+        alt = f"Accuracy per memory level of {len(comparison.runs)} runs. {name}."
+        draw(partial(overlaid_figure, lines), key=f"compare-{domain}", alt=alt, place=column, of=(of, domain))
+    st.caption(
+        "Bars: 95% intervals. Hollow markers: fewer than 30 facts, too few to tell. Grey squares: the base model. Under each level: its "
+        "facts. At the right: the mean over levels and the micro average."
+    )
+
+
+def tests(comparison: Comparison) -> None:
+    """Every comparison in words, with its numbers."""
+    if len(comparison.runs) < 2:
+        st.caption("Pick a second run, and this says which of the two is better, where that can be told.")
+        return
+    counts = Counter(test.verdict for test in comparison.tests)
+    counted = [f"{counts['better'] + counts['worse']} of {comparison.counted} comparisons tell a difference"]
+    counted += [f"{counts[verdict]} {verdict}" for verdict in ("cannot tell", "too few facts to tell", "not tested") if counts[verdict]]
+    st.markdown(f"**{counted[0]}**{'; '.join(['', *counted[1:]])}.")
+    untested: dict[str, list[str]] = {}
+    for test in comparison.tests:
+        if test.verdict == UNTESTED:
+            untested.setdefault(f"{DOMAIN_NAMES[test.domain]}, {test.mean}: {test.why}", []).append(f"{test.run} against {test.against}")
+    table = pd.DataFrame([_test_row(test) for test in comparison.tests if test.verdict != UNTESTED])
+    st.dataframe(table, hide_index=True, height=min(420, 38 + 35 * len(table)), column_config=TEST_COLUMNS)
+    csv_button("Download the tests", table, "comparison-tests", "compare-tests-csv")
+    for why, pairs in untested.items():
+        st.caption(literal(f"Not tested, {why} ({'; '.join(pairs)})."))
+    st.caption(
+        "Words follow the corrected interval alone (Holm, over all comparisons in this table). Single runs, micro average: McNemar's exact "
+        "test. Pooled seeds and means over levels: facts resampled, the same for both. The facts are drawn anew, not the seeds: two single "
+        "runs may differ because of their seeds alone. Compare several seeds of each setting, pooled, before calling a setting better."
+    )
+
+
+_ONLY = "Facts that only this one answered correctly; of pooled seeds the sum of the shares by which it leads."
+TEST_COLUMNS = {
+    "difference": st.column_config.NumberColumn("Difference", format="%+.1f points"),
+    "n": st.column_config.NumberColumn("n", format="localized", help="Test facts in common"),
+    "only first": st.column_config.NumberColumn("Only the first right", help=_ONLY),
+    "only second": st.column_config.NumberColumn("Only the second right", help=_ONLY),
+}
+
+
+def _test_row(test: PairTest) -> dict[str, Any]:
+    words = {
+        "better": f"{test.run} is better than {test.against}",
+        "worse": f"{test.run} is worse than {test.against}",
+        "cannot tell": f"cannot tell {test.run} from {test.against}",
+    }
+    interval = "" if test.low is None or test.high is None else f"{test.low * 100:+.1f} to {test.high * 100:+.1f}"
+    only = [round(value or 0.0, 1) for value in (test.only_run, test.only_against)]
+    return {
+        "Verdict": words.get(test.verdict, f"{test.run}, {test.against}: {test.verdict}"),
+        "Facts": f"{DOMAIN_NAMES[test.domain]}, {test.mean}", "difference": (test.difference or 0.0) * 100, "Corrected interval": interval,
+        "p": _p(test.p), "p after Holm": _p(test.p_holm), "n": test.facts, "only first": only[0], "only second": only[1], "Test": test.test,
+    }  # fmt: skip
+
+
+def _p(value: float | None) -> str:
+    return "" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -1,0 +1,143 @@
+"""What is compared: runs picked from the table, cells of studies, and how; all of it in the address."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import streamlit as st
+
+from pages._ui import address, background, panels, pickers
+from pages._ui.runs import compare_reads
+from pages._ui.runs.run_table import run_table, shown_runs
+from pages._ui.titles import model_name, run_title, source_name, study_title
+from pages._ui.wording import literal
+from sftqa_core.errors import SftqaError
+from sftqa_core.jsonrecord import declared
+from sftqa_core.records import ComparedRun, StudySettings, TrainSettings
+
+MOST = 60  # references that an address holds
+EVERY_PAIR = "every-pair"
+
+
+def picked_names(stamp: str) -> list[str]:
+    """The runs and cells that the address names, each once; those that are not here are left out, and the page says so."""
+    asked = list(dict.fromkeys(name for name in (address.value("runs") or "").split(",") if name))
+    known = compare_reads.known_settings(tuple(asked[:MOST]), stamp)
+    for name in [name for name in asked[:MOST] if name not in known][:3]:
+        st.warning(f"There is no run or cell '{literal(name[:120])}' here; it is left out.", icon=":material/link_off:")
+    if len(asked) > MOST:
+        st.warning(f"A link names at most {MOST} runs; the first {MOST} are shown.", icon=":material/link_off:")
+    return [name for name in asked if name in known]
+
+
+def pick_runs(stamp: str, names: list[str]) -> None:
+    """The table of runs, and cells of studies; open until there are two to compare."""
+    open_first = st.session_state.setdefault("compare-picking", len(names) < 2)  # and stays so while somebody picks
+    with st.expander("Pick runs", expanded=open_first, key="compare-picker", icon=":material/checklist:"):
+        picked = f"{len(names)} picked. " if names else ""
+        st.caption(f"{picked}Tick the runs to compare; click the head of a column to sort.")
+        run_table(stamp, names, most=MOST)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            _add_cells(stamp, names)
+            st.button("Pick none", icon=":material/close:", disabled=not names, on_click=address.put, kwargs={"runs": None})
+
+
+def _add_cells(stamp: str, names: list[str]) -> None:
+    """Cells of a study: one run of the study each, of which right and wrong are kept."""
+    known = {study.name: study for study in background.studies()}
+    with st.popover("Cells of a study", icon=":material/grid_view:", key="compare-cells", on_change="rerun") as box:
+        if not box.open:
+            return
+        if not known:
+            st.caption("No study has been started yet.")
+            return
+        titles = {name: f"{study.settings.kind}: {study_title(study.settings)}" for name, study in known.items()}
+        name = st.selectbox("Study", list(known), format_func=titles.__getitem__, key="cells-study")
+        settings = known[name].settings
+        model = st.selectbox("Model", settings.models, key=f"cells-model-{name}")
+        pick_cells(settings, model, stamp, names)
+
+
+def pick_cells(settings: StudySettings, model: str, stamp: str, names: list[str]) -> None:
+    """Choose cells of one model, then open Compare with them beside what is picked already."""
+    try:
+        cells = compare_reads.cell_names(settings, model, stamp)
+    except SftqaError as error:
+        panels.problem(str(error))
+        return
+    kinds: dict[str, list[str]] = {}
+    for cell, run in cells.items():
+        kinds.setdefault(cell_words(run, seed=False), []).append(cell)
+    if not kinds:
+        st.caption("No run of this study has finished yet.")
+        return
+    where = f"{settings.fingerprint()[:8]}-{model}"
+    chosen = st.multiselect(
+        "Settings", list(kinds), key=f"cells-{where}", placeholder="choose one or more", help="All seeds of each are added."
+    )
+    wanted = [cell for kind in chosen for cell in kinds[kind] if cell not in names]
+    several = any(len(kinds[kind]) > 1 for kind in chosen)
+    if st.button("Compare", key=f"cells-add-{where}", type="primary", disabled=not wanted, icon=":material/compare_arrows:"):
+        link = {"runs": ",".join([*names, *wanted][:MOST])} | ({"pool": "1"} if several else {})
+        st.switch_page("pages/compare.py", query_params=link)
+
+
+def cell_words(run: TrainSettings, seed: bool = True) -> str:
+    """What a cell of a study was tuned on."""
+    if run.n == 0:
+        words = f"untouched, {run.more_shots[0]}-shot" if run.more_shots else "untouched"
+    else:
+        words = f"n = {'all' if run.n == TrainSettings.ALL else f'{run.n:,}'}"
+        words += f", level {' + '.join(run.scheme.labels[at] for at in run.levels)}" if run.levels is not None else ""
+    return f"{words}, seed {run.seed}" if seed else words
+
+
+def options(names: list[str], stamp: str) -> tuple[str, bool, str | None]:
+    """Whose levels, whether seeds are pooled, and what is compared with what; asked only where it makes a difference."""
+    titles = short_titles(names, stamp)
+    ways = {(run.model, run.scheme) for run in compare_reads.known_settings(tuple(names), stamp).values()}
+    reference, against, pool = names[0], EVERY_PAIR, False
+    if len(names) < 2:
+        return reference, pool, None
+    first, second, third = st.columns([2, 2, 1], vertical_alignment="bottom")
+    if len(ways) > 1:
+        about = "Facts are sorted into the memory levels of this run's base model, under its level scheme."
+        with first:
+            reference = pickers.linked("Levels of", names, "reference", titles.__getitem__, help=about)
+    if len(names) > 2:
+        about = "Fewer comparisons need less correction: each with one is more likely to tell a difference than every pair."
+        words = {EVERY_PAIR: "every pair", **{name: f"each with {title}" for name, title in titles.items()}}
+        with second if len(ways) > 1 else first:
+            against = pickers.linked("Tests of", list(words), "against", words.__getitem__, help=about)
+    about = "Seeds of one setting become one column: each fact's mean over its seeds."
+    pool = pickers.linked_toggle("Pool seeds", "pool", third if len(ways) > 1 else second if len(names) > 2 else first, help=about)
+    return reference, pool, None if against == EVERY_PAIR else against
+
+
+def short_titles(names: list[str], stamp: str) -> dict[str, str]:
+    """What runs and cells are called before they have letters."""
+    table, known = shown_runs(stamp).set_index("id"), compare_reads.known_settings(tuple(names), stamp)
+    titles = {}
+    for name in names:
+        run = known[name]
+        if name in table.index:
+            when = table.loc[name, "created"]
+            method = declared(TrainSettings)["method"].choices[run.method]
+            titles[name] = f"{model_name(run.model)} · n = {run.n:,} · {method} · seed {run.seed} · {when}"
+        else:
+            titles[name] = f"{model_name(run.model)} · {cell_words(run)} · cell of {name.partition(':')[0]}"
+    return titles
+
+
+def side_title(run: ComparedRun, stamp: str) -> str:
+    """One column of the comparison in a line."""
+    settings, several = run.settings, len(run.seeds) > 1
+    seeds = f"seeds {', '.join(map(str, run.seeds))}" if several else f"seed {settings.seed}"
+    if any(":" in name for name in run.names):
+        study = run.names[0].partition(":")[0]
+        start = f"{model_name(settings.model)} · {source_name(settings.source)} · {cell_words(settings, seed=False)}"
+        return f"{start} · {seeds} · cell of {study}"
+    shipped = bool(shown_runs(stamp).set_index("id")["shipped"].get(run.names[0], False))
+    one = replace(settings, seed=0) if several else settings  # whose seed would stand for all
+    same = {name: getattr(settings, name) for name in ("model", "source", "n", "method", "seed")}
+    title = run_title(SimpleNamespace(**same, settings=one, created=run.created, shipped=shipped))
+    return f"{title} · {seeds}" if several else title

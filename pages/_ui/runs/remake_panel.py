@@ -1,0 +1,57 @@
+"""Makes a run or cell again whose weights or words were not kept, and says whether what came out is what was stored."""
+
+import streamlit as st
+
+from pages._ui import address, background, panels, state
+from pages._ui.runs import compare_reads
+from pages._ui.runs.compare_picks import short_titles
+from pages._ui.runs.cost_panel import cost_panel
+from pages._ui.runs.job_panel import job_panel
+from pages._ui.wording import literal
+from sftqa_core.records import ACTIVE, Comparison, Remade, TrainSettings
+
+
+def remake_panel(comparison: Comparison, stamp: str) -> None:
+    """Drawn where something was not kept: pick one, see what it costs, start it; or what came of it."""
+    lacking = [name for run in comparison.runs if not (run.weights and run.words) and run.settings.n for name in run.names]
+    if not lacking:
+        return
+    with st.expander("Weights and words that were not kept", icon=":material/replay:", key="remake", on_change="rerun") as box:
+        if not box.open:  # the forecast, and the check of what was made again, take a moment
+            return
+        st.caption(
+            "These can be made again from their settings: a background run that keeps weights and words. When it has finished, its answers "
+            "are checked against the stored ones, fact by fact."
+        )
+        titles = short_titles(lacking, stamp)
+        name = st.selectbox("Make again", lacking, format_func=titles.__getitem__, key="remake-name")
+        with panels.errors_shown():
+            _one(name, stamp)
+
+
+def _one(name: str, stamp: str) -> None:
+    for remade in compare_reads.made_again(name, stamp):
+        _checked(remade)
+    settings = compare_reads.settings_again(name, stamp)
+    jobs = state.watched_jobs("train", lambda job: job.settings == settings.to_dict())
+    for job in jobs:
+        job_panel(job, "compare", charts=False)
+    if any(job.state in ACTIVE for job in jobs):
+        return
+    if cost_panel(settings):
+        st.button("Make it again", key="remake-start", type="primary", icon=":material/replay:", on_click=_start, args=(settings,))
+
+
+def _start(settings: TrainSettings) -> None:
+    state.start(background.submit, "train", settings, background.expected_s(settings))
+
+
+def _checked(remade: Remade) -> None:
+    """What the check says, and a way to put the new run in the old one's place."""
+    if remade.equal:
+        st.success(literal(f"{remade.new}: {remade.said}"), icon=":material/task_alt:")
+    else:
+        st.warning(literal(f"{remade.new}: {remade.said}"), icon=":material/rule:")
+    names = (address.value("runs") or "").split(",")
+    instead = ",".join(dict.fromkeys(remade.new if name == remade.old else name for name in names))
+    st.button("Compare with the new one in its place", key=f"remake-use-{remade.new}", on_click=address.put, kwargs={"runs": instead})

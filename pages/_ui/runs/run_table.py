@@ -1,0 +1,96 @@
+"""A table of runs to sort, filter and pick from by a click on a row; what is picked stands in the address."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from pages._ui import address, pickers
+from pages._ui.runs import compare_reads
+from pages._ui.titles import model_name, source_name
+from pages._ui.wording import moment
+from sftqa_core.jsonrecord import declared
+from sftqa_core.records import TrainSettings
+
+_ACCURACY = {
+    "in_macro": ("In: levels", "In-domain accuracy, mean over memory levels"),
+    "in_micro": ("In: micro", "In-domain accuracy, all test facts alike"),
+    "out_macro": ("Out: levels", "Out-of-domain accuracy, mean over memory levels"),
+    "out_micro": ("Out: micro", "Out-of-domain accuracy, all test facts alike"),
+}
+COLUMNS = {
+    "model": st.column_config.TextColumn("Model"),
+    "source": st.column_config.TextColumn("Facts"),
+    "n": st.column_config.NumberColumn("n", format="localized", width="small", help="Examples that it was tuned on"),
+    "levels": st.column_config.TextColumn("Levels", width="small", help="Memory levels of the examples; empty: any"),
+    "method": st.column_config.TextColumn("Method", width="small"),
+    "seed": st.column_config.NumberColumn("Seed", width="small"),
+    **{name: st.column_config.NumberColumn(title, format="%.1f%%", width="small", help=text) for name, (title, text) in _ACCURACY.items()},
+    "created": st.column_config.TextColumn("When"),
+}
+HEIGHT = 320
+
+
+@st.cache_resource(show_spinner="Reading the list of runs…", max_entries=4, ttl=60)
+def shown_runs(stamp: str) -> pd.DataFrame:
+    """All runs as the table shows them, newest first, with the column `id`. Shared: the page does not change it."""
+    table = compare_reads.run_list(stamp)
+    methods = declared(TrainSettings)["method"].choices
+    names = {name: model_name(name) for name in table["model"].unique()}
+    return table.assign(
+        **{name: table[name] * 100 for name in _ACCURACY},
+        model=table["model"].map(names),
+        source=table["source"].map(source_name),
+        method=table["method"].map(lambda method: methods.get(method, method)),
+        created=["shipped" if shipped else moment(when) for shipped, when in zip(table["shipped"], table["created"], strict=True)],
+    )
+
+
+def run_table(stamp: str, picked: Sequence[str], key: str = "runs", most: int | None = None) -> None:
+    """Draw the table with its filters; `picked` are the ids (and other names) that the address's parameter `key` holds now.
+
+    A click on a row adds that run to the parameter or takes it out; names that no row shows stay. With `most` no more can be picked.
+    """
+    table = shown_runs(stamp)
+    if len(table) > 1:
+        table = _filtered(table, key)
+    ids = table["id"].tolist()
+    widget = f"run-table-{key}"
+    chosen = set(picked)
+    st.session_state[widget] = {"selection": {"rows": [at for at, run in enumerate(ids) if run in chosen], "columns": [], "cells": []}}
+
+    def pick() -> None:
+        now = {ids[at] for at in st.session_state[widget]["selection"]["rows"]}
+        kept = [name for name in picked if name in now or name not in ids]
+        fresh = [run for run in ids if run in now and run not in chosen]
+        address.put(**{key: ",".join([*kept, *fresh][:most])})
+
+    height = min(HEIGHT, 38 + 35 * max(len(ids), 1))
+    st.dataframe(
+        table[list(COLUMNS)], hide_index=True, height=height, column_config=COLUMNS, key=widget, selection_mode="multi-row", on_select=pick
+    )
+
+
+def _filtered(table: pd.DataFrame, key: str) -> pd.DataFrame:
+    """The rows that the filters leave; each filter has a parameter of the address, apart from those that pages share."""
+    first, second, third = st.columns([3, 2, 2])
+    words = pickers.linked_text("Search runs", f"{key}-find", first, placeholder="model, facts, method, n, date")
+    models = pickers.linked_many("Models", sorted(table["model"].unique()), f"{key}-models", place=second, placeholder="all")
+    sources = pickers.linked_many("Facts", sorted(table["source"].unique()), f"{key}-facts", place=third, placeholder="all")
+    for column, wanted in (("model", models), ("source", sources)):
+        if wanted:
+            table = table[table[column].isin(wanted)]
+    for word in words.casefold().split():
+        table = table[_text(table).str.contains(word, regex=False)]
+    if not len(table):
+        st.caption("No run matches these filters.")
+    return table
+
+
+def _text(table: pd.DataFrame) -> Any:
+    columns = ("id", "model", "source", "method", "levels", "created")
+    text = "n=" + table["n"].astype(str) + " seed=" + table["seed"].astype(str)
+    for column in columns:
+        text = text + "\n" + table[column].astype(str)
+    return text.str.casefold()

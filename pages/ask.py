@@ -1,0 +1,25 @@
+"""What do the models say? One question to base models and tuned runs beside each other."""
+
+import streamlit as st
+
+from pages._ui import background, panels
+from pages._ui.runs import ask_form, asked
+from pages._ui.runs.ask_panel import ask_panel
+from pages._ui.wording import literal
+
+st.title("Ask")
+
+with panels.errors_shown():
+    stamp = background.stamp()
+    if not asked.options(stamp):
+        panels.no_models()
+    wanted = ask_form.ask_form(stamp)
+
+pressed = st.session_state.pop(ask_form.NOW, False)
+if not wanted.text:
+    st.caption("Write a question above, or take one of these:")
+    with st.container(horizontal=True):
+        for at, question in enumerate(asked.examples(wanted.columns)):
+            st.button(literal(question), key=f"example-{at}", on_click=ask_form.take, args=(question,))
+    st.stop()
+ask_panel(wanted.text, wanted.columns, wanted.answers, "ask", wanted.kind, now=pressed)

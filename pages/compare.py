@@ -1,0 +1,40 @@
+"""Which run is better, and on what? Any number of runs and cells of studies beside each other, on the facts that all were asked."""
+
+import streamlit as st
+
+from pages._ui import background, panels
+from pages._ui.runs import compare_items, compare_panels, compare_picks, compare_reads, remake_panel
+from pages._ui.runs.run_table import shown_runs
+
+st.title("Compare")
+
+with panels.errors_shown():
+    stamp = background.stamp()
+    if not len(shown_runs(stamp)) and not background.studies():
+        panels.empty("No run has finished yet.", "pages/lab.py", "Start one in the Lab")
+        st.stop()
+    names = compare_picks.picked_names(stamp)
+
+compare_picks.pick_runs(stamp, names)
+if not names:
+    panels.empty("Pick two or more runs above: what differs in their settings, in their accuracy, and fact by fact.")
+    st.stop()
+
+with panels.errors_shown():
+    reference, pool, against = compare_picks.options(names, stamp)
+    compared = compare_reads.compared(tuple(names), reference, pool, against, stamp)
+comparison = compared.comparison
+
+compare_panels.legend(comparison, stamp)
+compare_panels.notes(comparison)
+st.subheader("What differs, and what moved", anchor=False)
+compare_panels.settings_table(comparison)
+if comparison.facts:
+    st.subheader("Accuracy per memory level", anchor=False)
+    compare_panels.charts(comparison)
+    st.subheader("Which is better?", anchor=False)
+    compare_panels.tests(comparison)
+    st.subheader("Fact by fact", anchor=False)
+    compare_items.item_table(compared, (tuple(names), reference, pool, stamp))
+remake_panel.remake_panel(comparison, stamp)
+panels.planted(comparison.runs[0].settings.source)

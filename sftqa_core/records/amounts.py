@@ -1,0 +1,41 @@
+"""Numbers as people read them: differences with their sign, times, the same on pages, in charts, in findings and on the command line."""
+
+
+def signed(number: float, digits: int = 1) -> str:
+    """A difference with its sign: "+3.1", "-0.4". What rounds to nothing has none: "0.0", never "-0.0"."""
+    text = f"{number:+z.{digits}f}"
+    return text if float(text) else text.removeprefix("+")
+
+
+def points(share: float) -> str:
+    """A difference of two shares in percentage points, without the word: 0.031 as "+3.1"."""
+    return signed(share * 100)
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as a person says them: "40 s", "3 min", "2 h 10 min", "2 days 4 h"."""
+    if seconds is None or seconds != seconds:
+        return "unknown"
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    if minutes < 24 * 60:
+        return _two(minutes, 60, "h", "min")
+    hours = round(minutes / 60)
+    days = f"{hours // 24:,} day{'' if hours < 48 else 's'}"
+    if hours >= 30 * 24:  # an hour more or less says nothing here
+        return f"{round(hours / 24):,} days"
+    return f"{days} {hours % 24} h" if hours % 24 else days
+
+
+def _two(number: int, base: int, large: str, small: str) -> str:
+    whole, rest = divmod(number, base)
+    return f"{whole} {large} {rest} {small}" if rest else f"{whole} {large}"
+
+
+def span(low_s: float | None, high_s: float | None) -> str:
+    """A range of seconds: "20 s to 1 min"."""
+    low, high = duration(low_s), duration(high_s)
+    return low if low == high else f"{low} to {high}"
