@@ -6,6 +6,7 @@ from pages._ui import address, background, glossary, panels, pickers, resources,
 from pages._ui.facts import fact_list, memory_panels, tuned_panel
 from pages._ui.facts.alias_panel import alias_button
 from pages._ui.facts.fact_panel import fact_detail
+from pages._ui.facts.fetch_panel import facts_here
 from pages._ui.facts.probe_panel import is_second, probe_button
 from pages._ui.facts.relations_panel import missing_templates, templates_button
 from pages._ui.facts.trust_panel import trust_panel
@@ -32,6 +33,8 @@ with panels.errors_shown():
     glossary.here(scheme, 21 * scheme.sampling.samples if scheme.by_statements else 0)
 
 with panels.errors_shown():
+    if not facts_here(source, "memory"):
+        st.stop()
     missing_templates(model, source)
     stamp = background.stamp()
     profile = resources.profile(model, source, split, domain, scheme)

@@ -145,6 +145,7 @@ def facts(options: Namespace) -> dict[str, Any]:
         workflows.download(source, Console())
     if options.preview:
         return workflows.preview(source).to_dict()
+    workflows.bring_facts(source, Console())
     report = workflows.facts(source).to_dict()
     return {"source": report.pop("source"), **report, "notes": list(workflows.source_notes(source))}
 
@@ -222,6 +223,7 @@ def train(options: Namespace) -> dict[str, Any]:
 
 def _tell_cost(settings: ProbeSettings | TrainSettings) -> None:
     """One line before the work starts; problems are left to the work itself, which says them as errors."""
+    workflows.bring_facts(settings.source, Console())
     cost = workflows.forecast(settings)
     pieces = {"examples": cost.examples, "steps": cost.steps, "test facts": cost.test_facts, "facts to probe": cost.probes_needed}
     counted = ", ".join(f"{count:,} {name}" for name, count in pieces.items() if count)

@@ -3,6 +3,7 @@
 `reading` looks things up, `forecast` tells what work will cost, `preflight` what stands in its way, `work` does it.
 """
 
+from sftqa_core.knowledge.sources import is_here as source_is_here
 from sftqa_core.knowledge.sources import source_names as sources
 from sftqa_core.memory.finding import facts_saying
 from sftqa_core.memory.profiles import completions, profile, profile_stamp
@@ -31,6 +32,7 @@ from sftqa_core.workflows.reading import (
     add_upload,
     alias_rows,
     beside_base,
+    bring_facts,
     default_learning_rate,
     download,
     facts,
