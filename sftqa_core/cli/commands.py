@@ -145,6 +145,7 @@ def facts(options: Namespace) -> dict[str, Any]:
         workflows.download(source, Console())
     if options.preview:
         return workflows.preview(source).to_dict()
+    workflows.bring_facts(source, Console())
     report = workflows.facts(source).to_dict()
     return {"source": report.pop("source"), **report, "notes": list(workflows.source_notes(source))}
 
@@ -222,12 +223,13 @@ def train(options: Namespace) -> dict[str, Any]:
 
 def _tell_cost(settings: ProbeSettings | TrainSettings) -> None:
     """One line before the work starts; problems are left to the work itself, which says them as errors."""
+    workflows.bring_facts(settings.source, Console())
     cost = workflows.forecast(settings)
     pieces = {"examples": cost.examples, "steps": cost.steps, "test facts": cost.test_facts, "facts to probe": cost.probes_needed}
     counted = ", ".join(f"{count:,} {name}" for name, count in pieces.items() if count)
-    about = f"about {span(cost.seconds_low, cost.seconds_high)}. " if cost.seconds_high else ""
+    takes = f"about {span(cost.seconds_low, cost.seconds_high)}. " if cost.seconds_high else ""
     needs = f"{cost.fit.resource}: {cost.fit.line().rstrip('.')}. " if cost.fit else ""
-    print(f"{counted}{': ' if counted else ''}{about}{needs}{' '.join(cost.notes)}", file=sys.stderr, flush=True)
+    print(f"{counted}{': ' if counted else ''}{takes}{needs}{' '.join(cost.notes)}", file=sys.stderr, flush=True)
     if any((cost.examples, cost.probes_needed)):
         workflows.tell(workflows.preflight(settings, cost), Console())
 

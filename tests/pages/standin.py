@@ -262,6 +262,7 @@ def workflows(
     module.preflight = preflight
     module.models = lambda: cards if with_models else []
     module.facts = lambda source: SimpleNamespace(relations={"P19": {"train": 6, "dev": 0, "test": 3}, "qa": {"train": 3, "test": 1}})
+    module.source_is_here = lambda source: not source.startswith("hub:")
     module.sources = lambda: ["atlas", "entity-questions"]
     module.profile, module.completions, module.run, module.forecast = profile, completions, run, forecast
     module.profile_stamp = lambda model, source, scheme: model
