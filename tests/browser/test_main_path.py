@@ -53,7 +53,7 @@ def test_from_overview_to_a_finished_run(explorer, browser):
     assert outside == []
 
 
-@pytest.mark.parametrize("name", ["memory", "lab", "results", "jobs"])
+@pytest.mark.parametrize("name", ["memory", "lab", "results", "ask", "jobs"])
 def test_every_page_opens_by_its_address(explorer, browser, name):
     """A page that is the first thing opened on a fresh server runs inside the app, without error, narrow and dark."""
     from playwright.sync_api import expect
