@@ -8,7 +8,6 @@ import pytest
 
 from pages._ui import background, resources
 from sftqa_core.records import Agreement, Job, LevelScheme, ModelCard, RateAccuracy, SweepReport, SweepSettings, TrainSettings
-from sftqa_core.workflows import preset
 from sftqa_core.workflows.reading import BesideBase
 from tests.pages.test_twin import address_of, plain
 
@@ -42,7 +41,7 @@ def test_a_sweep_tells_its_cost_and_starts_once(explorer, jobs, swept):
     assert not [button for button in app.button if button.key == "sweep-start"]
     app.session_state["sweep-box"] = True
     app.run()
-    assert "measures each on dev facts, never on test facts" in plain(app)
+    assert "measures each on **dev facts**, never on test facts" in plain(app)
     assert [metric.value for metric in app.metric if metric.label == "Runs left"] == ["6"]
     app.button(key="sweep-start").click().run()
     (job,) = jobs.kept.values()
@@ -86,16 +85,9 @@ def test_the_cost_names_the_queue(explorer, jobs):
     """How many run and wait before it, and when it would start."""
     for seed in (1, 2):
         jobs.submit("train", TrainSettings("stand-in", seed=seed).to_dict(), expected_s=(30.0, 90.0))
-    assert "Starts after 2 queued jobs, in about 1 min to 3 min." in plain(explorer("lab"))
+    assert "Starts after 2 queued jobs, in about 60 s to 3 min." in plain(explorer("lab"))
     jobs.kept.clear()
     assert "Starts after" not in plain(explorer("lab"))
-
-
-def test_a_preset_of_the_core_fits_the_form(explorer):
-    """The stand-in's answer above is what the core gives."""
-    values, notes = preset("follow-up-240", "atlas-llama")
-    assert (values["n"], values["levels"]) == (240, (2,))
-    assert notes
 
 
 def test_a_tuned_model_stands_beside_its_base(explorer, monkeypatch):
