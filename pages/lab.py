@@ -25,6 +25,8 @@ with st.container(horizontal=True, vertical_alignment="center"):
     file = file_panel.pick_file(kind)
 if kind == "train":
     preset_panel.preset_line()
+if (trouble := state.kept_problem()) is not None:
+    panels.problem(trouble)
 changes = st.container()
 left, right = st.columns([3, 2], gap="large")
 settings, wrong = None, ""
