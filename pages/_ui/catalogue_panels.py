@@ -7,10 +7,10 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui import address, background, resources, state
+from pages._ui.rows import clicked_row
 from pages._ui.titles import model_name
-from pages._ui.wording import in_badge, literal
+from pages._ui.wording import in_badge, literal, sentence
 from sftqa_core.errors import SftqaError
-from sftqa_core.jsonrecord import fingerprint
 
 WORKS = {"probe": "probe", "lora": "LoRA", "lora_4bit": "4-bit LoRA", "full": "full"}
 STATES = {  # a state -> its words, colour and icon
@@ -93,23 +93,15 @@ def machine(table: Any) -> str:
 
 
 def offers_table(offers: Sequence[Any], device: str) -> Any:
-    """The models as a table; returns the one whose row is ticked, else the one in the address, else None."""
-    rows = pd.DataFrame([_row(offer) for offer in offers], columns=list(_COLUMNS))
+    """The models as a table; returns the one whose row was opened last, which the address names, else None."""
     names = [offer.card.name for offer in offers]
-    picked = st.dataframe(
-        rows,
-        hide_index=True,
-        height=min(38 + 35 * len(rows), 458),
-        placeholder="",
-        column_config=_COLUMNS,
-        on_select="rerun",
-        selection_mode="single-row",
-        key=f"models-{fingerprint([device, names])}",  # a tick is kept by row number: other rows, another table
-    )
-    ticked = [row for row in picked.selection.rows if row < len(offers)]
-    if ticked:
-        address.put(model=names[ticked[0]])
     wanted = address.value("model")
+    rows = pd.DataFrame([_row(offer) for offer in offers], columns=list(_COLUMNS))
+    current = names.index(wanted) if wanted in names else None
+    clicked = clicked_row(rows, f"models-{device}", current, height=min(38 + 35 * len(rows), 458), column_config=_COLUMNS)
+    if clicked is not None:
+        wanted = names[clicked]
+        address.put(model=wanted)
     return next((offer for offer in offers if offer.card.name == wanted), None)
 
 
@@ -152,7 +144,7 @@ def details(offer: Any | None) -> None:
             st.markdown(literal(card.note))
             st.code(f"sftqa export {card.name.removeprefix('run:')} --out FOLDER", language="bash")
         if offer.todo:
-            st.markdown(literal(offer.todo))
+            st.markdown(sentence(offer.todo))
         if offer.state == "unusable" and card.architecture == "lora adapter":
             _base_form(card.name)
         with st.container(horizontal=True, vertical_alignment="center", gap="medium"):

@@ -1,6 +1,6 @@
 """Cached reads: two-line wrappers over the core's workflows and jobs, imported when first needed.
 
-Apart from background.py and runs/compare_reads.py, nothing under pages/ calls the core's workflows. Results never change once
+Apart from background.py and compare/compare_reads.py, nothing under pages/ calls the core's workflows. Results never change once
 written, so a key that names them is enough; lists and profiles carry `stamp()`, which changes whenever a job ends. Tables are shared
 between sessions (cache_resource), because copying 100,000 rows at every click would be felt: pages never change them.
 """
@@ -176,6 +176,30 @@ def completions(model: str, source: str, fact_id: str, stamp: str, scheme: Level
     return workflows.completions(model, source, fact_id, scheme) if scheme else workflows.completions(model, source, fact_id)
 
 
+@st.cache_data(show_spinner="Searching completions…", max_entries=32)
+def facts_saying(model: str, source: str, words: str, scheme: LevelScheme, stamp: str) -> list[str]:
+    """Ids of facts with these words in a completion."""
+    from sftqa_core import workflows
+
+    return workflows.facts_saying(model, source, words, scheme)
+
+
+@st.cache_data(show_spinner=False, max_entries=256)
+def fact_levels(source: str, fact_id: str, scheme: LevelScheme, estimates: bool, stamp: str) -> list[dict[str, Any]]:
+    """A fact's level in each model, a row for each way of measuring."""
+    from sftqa_core import workflows
+
+    return workflows.fact_levels(source, fact_id, scheme, estimates)
+
+
+@st.cache_resource(show_spinner=False, max_entries=256)
+def fact_in_runs(fact_id: str, run_ids: tuple[str, ...]) -> Any:
+    """A fact's answers in these runs, and whether they were trained on it."""
+    from sftqa_core import workflows
+
+    return workflows.fact_in_runs(fact_id, run_ids)
+
+
 @st.cache_resource(show_spinner=False, ttl=60)
 def runs(stamp: str) -> list[Any]:
     from sftqa_core import workflows
@@ -334,7 +358,7 @@ def save_relations(source: str, relations: Any) -> None:
     from sftqa_core import workflows
 
     workflows.save_relations(source, relations)
-    for computed in (trust, completions, forecast, preflight):
+    for computed in (trust, completions, fact_levels, forecast, preflight):
         computed.clear()
 
 
@@ -375,6 +399,7 @@ def save_aliases(rows: list[dict[str, str]] | None) -> None:
     trust.clear()
     study_report.clear()
     completions.clear()
+    fact_levels.clear()
     forecast.clear()
 
 

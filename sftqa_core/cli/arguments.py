@@ -64,7 +64,11 @@ def build_parser() -> argparse.ArgumentParser:
     facts = add("facts", "what a fact source holds")
     add_settings(facts, records.TrainSettings, "source")
     facts.add_argument("--preview", action="store_true", help="show how a file would be read: first rows, roles of its columns, problems")
-    facts.add_argument("--download", action="store_true", help="fetch entity-questions from its official address first")
+    facts.add_argument(
+        "--download",
+        action="store_true",
+        help="first fetch entity-questions from its official address, or a dataset of the hub as it is there now",
+    )
     _add_models(add("models", "models that can be chosen, and the memory each needs; add or remove one"))
     fetch = add("fetch", "download a model of the hub to this machine now, or read a GGUF model into the cache")
     fetch.add_argument("name", help="owner/name, or owner/name@revision with a branch, a tag or a commit of 40 digits; or a GGUF file")
@@ -304,12 +308,6 @@ def train_settings(options: argparse.Namespace) -> records.TrainSettings:
         typed = values | typed
     scheme = {"scheme": scheme_of(options, start.scheme if start else None)}
     return replace(start, **typed | scheme) if start else records.TrainSettings(**typed | scheme)
-
-
-def question(options: argparse.Namespace) -> records.Question:
-    """`sftqa ask`'s options as a record."""
-    asked = {"text": options.question.strip(), "kind": "statement" if options.statement else "question", "answers": tuple(options.answer)}
-    return records.Question(**given(options, records.Question) | asked)
 
 
 def study_settings(options: argparse.Namespace, builtin: Sequence[str]) -> records.StudySettings:

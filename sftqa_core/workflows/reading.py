@@ -51,10 +51,17 @@ def source_notes(source: str) -> tuple[str, ...]:
 
 
 def download(source: str, reporter: Reporter | None = None) -> records.SourceReport:
-    """Fetch a source from its official address, then say what it holds. Only `entity-questions` has one."""
-    if source != sources.ENTITY_QUESTIONS:
-        raise SettingsError(f"Only {sources.ENTITY_QUESTIONS} can be downloaded, got {source!r}.")
-    return sources.open_source(source, fetch=True, reporter=reporter).report
+    """Fetch `entity-questions` from its official address where it is not here, or a dataset of the hub as it is there now; what it holds.
+
+    Raises `SettingsError` for any other source, `FactsError` for one that can't be had or used.
+    """
+    return sources.fetch_source(records.FetchFactsSettings(source).source, reporter=reporter).report
+
+
+def bring_facts(source: str, reporter: Reporter | None = None) -> None:
+    """What work does first: a dataset of the hub is downloaded when it is first used, as a model is. Raises `FactsError`."""
+    if not sources.is_here(source) and source != sources.ENTITY_QUESTIONS:
+        sources.fetch_source(source, reporter=reporter)
 
 
 def preview(source: str) -> records.SourcePreview:
