@@ -63,7 +63,8 @@ def test_hostile_addresses_are_answered_in_words(jobs, page, nasty):
 
 def test_facts_and_completions_are_shown_as_they_stand(explorer):
     """Subjects of markup are in the table to the letter; the one whose completions are shown stands in plain text, not in markdown."""
-    app = explorer("memory")
+    nasty = standin.facts_and_levels().query("subject == @standin.NASTY[0]").iloc[0]
+    app = explorer("memory", {"fact": nasty["fact_id"]})
     assert set(standin.NASTY) <= set(app.dataframe[0].value["subject"])
     assert [text.value for text in app.text if text.value.startswith("What is the ")] == [f"What is the P17 of {standin.NASTY[0]}?"]
     shown = "\n".join(element.value for element in (*app.markdown, *app.caption))
