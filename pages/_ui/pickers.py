@@ -21,6 +21,7 @@ METHOD_HELP = (
     "Likelihood: no completions, only the probability of the answer as the next words; the fastest, and an estimate."
 )
 _NONE = "none"
+_AGREED = "opened-datasets"
 _SAME_ROWS = ("page", "by", "trust", "of")  # what they change is not which rows a table has
 DOMAIN_CHOICES = {"all": "both domains", **records.DOMAIN_NAMES}
 
@@ -111,6 +112,8 @@ def linked_toggle(label: str, key: str, place: Any = st, **more: Any) -> bool:
 def _remember(widget: str, key: str, default: str | int | None) -> None:
     """Write what a widget holds into the address. Other rows begin on their first page, other facts without the one that was picked."""
     held = st.session_state[widget]
+    if key == "source":
+        _agree(str(held))
     text = (",".join(held) or (_NONE if default else "")) if isinstance(held, list) else "1" if held is True else str(held or "")
     gone = () if key in _SAME_ROWS else ("page", "fact") if key == "source" else ("page",)
     address.put(**{**dict.fromkeys(gone), key: None if text == str(default) or len(text) > address.LONGEST else text})
@@ -142,8 +145,19 @@ def pick_model() -> str:
 
 
 def pick_source() -> str:
-    """A fact source's name: one that can be opened now, or a path or hub id that the person types."""
-    return typed("Facts", resources.sources(), "source", "Pick a source, or type a file, a folder, or hub:owner/name.", source_name)
+    """A fact source's name: one that can be opened now, or a path or hub id that the person types. Ends the page, with a button to go on,
+    where a link names a dataset of the hub: only a person's own pick downloads."""
+    source = typed("Facts", resources.sources(), "source", "Pick a source, or type a file, a folder, or hub:owner/name.", source_name)
+    if resources.needs_network(source) and source not in st.session_state.get(_AGREED, ()):
+        st.info(f"{literal(source)} is a dataset of the hub. Opening a link downloads nothing.", icon=":material/cloud_download:")
+        st.button("Open this dataset", key="open-dataset", type="primary", on_click=_agree, args=(source,))
+        st.stop()
+    return source
+
+
+def _agree(source: str) -> None:
+    """This session may open a dataset of the hub."""
+    st.session_state.setdefault(_AGREED, set()).add(source)
 
 
 def pick_split() -> str:

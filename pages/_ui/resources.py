@@ -353,6 +353,13 @@ def add_upload(name: str, content: bytes, query: str = "", templates: str = "") 
     return workflows.add_upload(name, content, query, templates)
 
 
+def needs_network(source: str) -> bool:
+    """Whether opening these facts would ask the hub."""
+    from sftqa_core.knowledge import sources as known
+
+    return known.needs_network(source)
+
+
 def own_relations(source: str) -> Any:
     """The relations of one's own in a file of facts, with some subjects of each; None for a source that can't have any."""
     from sftqa_core.knowledge.sources import own_file, source_stamp

@@ -77,6 +77,12 @@ def open_source(name: str, workspace: Workspace | None = None, fetch: bool = Fal
         return _opened[key]
 
 
+def needs_network(name: str, workspace: Workspace | None = None) -> bool:
+    """Whether opening a source would ask the hub, and perhaps download: it is a dataset there that this process has not opened yet."""
+    root = (workspace or Workspace.current()).root
+    return name.startswith(hub_datasets.PREFIX) and not any(key[:2] == (name, root) for key in _opened)
+
+
 def source_stamp(name: str, workspace: Workspace | None = None) -> tuple[object, ...]:
     """What changes when the files behind a source do: sizes and times; empty for what has no files."""
     if atlas.is_atlas(name) or name.startswith(hub_datasets.PREFIX):
