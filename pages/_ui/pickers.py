@@ -111,6 +111,8 @@ def linked_toggle(label: str, key: str, place: Any = st, **more: Any) -> bool:
 def _remember(widget: str, key: str, default: str | int | None) -> None:
     """Write what a widget holds into the address. Other rows begin on their first page, other facts without the one that was picked."""
     held = st.session_state[widget]
+    if key == "source":
+        _agree(str(held))
     text = (",".join(held) or (_NONE if default else "")) if isinstance(held, list) else "1" if held is True else str(held or "")
     gone = () if key in _SAME_ROWS else ("page", "fact") if key == "source" else ("page",)
     address.put(**{**dict.fromkeys(gone), key: None if text == str(default) or len(text) > address.LONGEST else text})
