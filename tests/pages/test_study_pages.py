@@ -73,6 +73,9 @@ def test_a_half_done_study_offers_the_rest(study, page, jobs):
     app = page("how_much_data")
     assert "**2 of 3 runs done**" in words(app)
     next(button for button in app.button if button.label == "Run the rest").click().run()
+    assert jobs.jobs() == []  # first its cost
+    assert "on this machine" in words(app)
+    app.button(key="study-start").click().run()
     (job,) = jobs.jobs()
     assert (job.kind, StudySettings.from_dict(job.settings)) == ("study", settings)
     assert "Run the rest" not in [button.label for button in app.button]
@@ -84,6 +87,9 @@ def test_a_finished_study_takes_more_seeds(study, page, jobs):
     study(sizes=(0, 60), seeds=(0,))
     app = page("how_much_data")
     next(button for button in app.button if button.label == "Add two seeds").click().run()
+    assert jobs.jobs() == []  # first its cost
+    assert "on this machine" in words(app)
+    app.button(key="study-start").click().run()
     (job,) = jobs.jobs()
     assert job.settings["seeds"] == [0, 1, 2]
     assert "3 seeds" in app.selectbox(key="pick-study").options[0]

@@ -1,22 +1,18 @@
 """A comparison fact by fact: one column a run and the base, right or wrong and what was answered."""
 
 from collections.abc import Hashable
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages._ui import address, pickers, resources
+from pages._ui import pickers, resources
 from pages._ui.downloads import csv_button
 from pages._ui.rows import clicked_row
-from pages._ui.wording import literal
 from sftqa_core.records import DOMAIN_NAMES, Comparison
 
 SHOWN = 2_000  # rows a browser is handed at once; a download has them all
 RIGHT, WRONG, SOME = "✓", "✗", "~"  # SOME: of several seeds
-FACT_PAGE = Path(__file__).parents[2] / "fact.py"
 
 
 @st.cache_resource(show_spinner=False, max_entries=16, ttl=600)
@@ -51,27 +47,23 @@ def _marks(correct: pd.Series, texts: pd.Series, seeds: int) -> list[str]:
 
 
 def item_table(compared: Any, of: Hashable) -> None:
-    """The table with its filters; a click on a row opens the fact."""
+    """The table with its filters; a row opens its fact."""
     comparison: Comparison = compared.comparison
     table = _shown(of, compared)
     chosen = _filtered(table, comparison)
     labels = _labels(comparison)
-    shown = chosen.head(SHOWN)
-    height = min(420, 38 + 35 * max(1, len(shown)))
-    columns, opened = shown[["subject", *labels, "answers", "level", "relation", "domain"]], address.value("fact")
-    current = next(iter(np.flatnonzero(shown["fact_id"] == opened).tolist()), None)
-    row = clicked_row(columns, "compare-items", current, height=height, column_config=_columns(comparison))
+    ids = chosen["fact_id"].head(SHOWN).tolist()
+    columns = ["subject", *labels, "answers", "level", "relation", "domain"]
+    rows, height = chosen[columns].head(SHOWN), min(420, 38 + 35 * max(1, len(ids)))
+    clicked = clicked_row(rows, "compare-items", height=height, column_config=_columns(comparison))
     with st.container(horizontal=True, vertical_alignment="center"):
         limit = f"; the first {SHOWN:,} are shown" if len(chosen) > SHOWN else ""
-        st.caption(f"{len(chosen):,} of {len(table):,} facts in common{limit}. Click a row for all of its answers.")
+        st.caption(f"{len(chosen):,} of {len(table):,} facts in common{limit}. Click a row, or press Enter on it, to open the fact.")
         csv_button("Download these facts", lambda: _for_file(compared, chosen["fact_id"]), "comparison", "compare-items-csv")
     if not all(run.words for run in comparison.runs):
         st.caption("Cells of studies keep which answers were right, not their words. Make one again below to see them.")
-    if row is not None:
-        _open(comparison, str(shown["fact_id"].iloc[row]))
-    one = table[table["fact_id"] == address.value("fact")]
-    if len(one):
-        _all_answers(one.iloc[0], labels)
+    if clicked is not None:
+        _open(comparison, ids[clicked])
 
 
 def _filtered(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
@@ -107,22 +99,11 @@ def _columns(comparison: Comparison) -> dict[str, Any]:
 
 
 def _open(comparison: Comparison, fact: str) -> None:
-    """The fact's own page; where there is none, all of its answers below the table."""
-    if not FACT_PAGE.exists():
-        address.put(fact=fact)
-        return
+    """The fact's own page, with the runs that are compared."""
     reference = next(run for run in comparison.runs if run.label == comparison.reference)
     runs = [name for run in comparison.runs for name in run.names if ":" not in name]
     link = {"model": reference.settings.model, "source": reference.settings.source, "fact": fact}
-    st.switch_page(f"pages/{FACT_PAGE.name}", query_params=link | ({"runs": ",".join(runs)} if runs else {}))
-
-
-def _all_answers(row: pd.Series, labels: list[str]) -> None:
-    with st.container(border=True):
-        st.markdown(f"**{literal(row['question'])}**")
-        level = f" · level {row['level']}" if row["level"] else ""
-        st.caption(literal(f"Correct: {row['answers']}{level}"))
-        st.markdown("  \n".join(f"**{literal(label)}** {literal(row[label])}" for label in labels))
+    st.switch_page("pages/fact.py", query_params=link | ({"runs": ",".join(runs)} if runs else {}))
 
 
 def _for_file(compared: Any, ids: pd.Series) -> pd.DataFrame:
