@@ -96,15 +96,6 @@ def test_a_link_to_what_is_not_here_says_so(compare, two):
     assert len(table_with(app, "In: micro")) == 2
 
 
-def test_a_fact_in_the_address_shows_all_of_its_answers(compare, two):
-    """What a link to a fact of the comparison opens."""
-    fact = facts_of(count=120)["fact_id"].iloc[3]
-    text = plain(compare("one", "two", fact=fact))
-    assert "P19 of subject 3?" in text
-    assert "**A** ✗ wrong" in text
-    assert "**B** ✓ Object3" in text
-
-
 def test_other_base_models_are_told(compare, workspace):
     """No test of the mean over levels; the levels to use can be picked."""
     facts = facts_of(count=120)
@@ -127,12 +118,10 @@ def test_without_facts_in_common_only_settings_are_compared(compare, two):
 
 
 def test_texts_of_runs_are_never_read_as_markup(compare, workspace):
-    """A model and an answer with markup in their names are shown as they are."""
-    facts = facts_of(count=40)
-    facts["question"] = "**bold** [x](http://example.invalid)?"
-    made_run("one", [at % 2 == 0 for at in range(80)], facts, model="<i>*m*</i>")
-    app = compare("one", fact=facts["fact_id"].iloc[0])
-    assert "\\*\\*bold\\*\\*" in words(app)
+    """A model with markup in its name is shown as it is called."""
+    made_run("one", [at % 2 == 0 for at in range(80)], model="<i>*m*</i>")
+    app = compare("one")
+    assert "\\*m\\*" in words(app)
     assert "<i>" not in words(app)
 
 
