@@ -21,26 +21,29 @@ METHOD_HELP = (
     "Full probe: every statement is completed ten times. Adaptive probe: fewer completions where the level is clear early. "
     "Likelihood: no completions, only the probability of the answer as the next words; the fastest, and an estimate."
 )
+NONE = "none"  # in an address: no option at all, where one is the default
 DOMAIN_CHOICES = {"all": "both domains", **records.DOMAIN_NAMES}
 
 
 def linked(
-    label: str, options: Sequence[str], key: str, names: Callable[[str], str] = str, first: str = "", explicit: bool = False, **more: Any
-) -> str:
+    label: str, options: Sequence[str], key: str, names: Callable[[str], str] = str, first: str = "", explicit: bool = False,
+    default: str | None = None, **more: Any,
+) -> str:  # fmt: skip
     """A select box tied to the address's parameter `key`. What is in the address and is no option is dropped, and the page says so.
 
-    `first` tells what the first option, the default, is; with `explicit` the address names it too: it may be another one tomorrow.
+    `default` is the first option unless it is named, and `first` tells what it is; with `explicit` the address names it too: it may be
+    another one tomorrow.
     """
-    wanted = address.value(key)
-    shown = wanted if wanted in options else options[0]
+    wanted, default = address.value(key), options[0] if default is None else default
+    shown = wanted if wanted in options else default
     if wanted is not None and wanted not in options:
-        instead = (first if shown == options[0] else "") or names(shown)
+        instead = (first if shown == default else "") or names(shown)
         _dropped(key, f"There is no {label.lower()} '{literal(wanted[:80])}' here; showing {literal(instead)}.")
     if explicit:
         address.settle_on(key, shown)
     widget = f"pick-{key}"
     st.session_state[widget] = shown
-    change = (widget, key, None if explicit else options[0])
+    change = (widget, key, None if explicit else default)
     return st.selectbox(label, options, format_func=names, key=widget, on_change=_remember, args=change, **more)
 
 
@@ -66,6 +69,25 @@ def linked_many(label: str, options: Sequence[str], key: str, names: Callable[[s
     return place.multiselect(label, options, format_func=names, key=widget, on_change=_remember, args=(widget, key, None), **more)
 
 
+def linked_pills(label: str, options: Sequence[str], key: str, default: str, **more: Any) -> list[str]:
+    """Any number of options side by side, one of them by default; in the address "none" stands for no option at all."""
+    text = address.value(key)
+    named = [default] if text is None else [name for name in text.split(",") if name and name != NONE]
+    if wrong := [name for name in named if name not in options]:
+        named = [name for name in named if name in options] or [default]
+        rest = ",".join(named)
+        _dropped(key, f"There is no {label.lower()} '{literal(wrong[0][:80])}' here.", "" if rest == default else rest)
+    widget = f"pick-{key}"
+    st.session_state[widget] = list(dict.fromkeys(named))
+    more = {"selection_mode": "multi", "key": widget, "on_change": _remember_pills, "args": (widget, key, default), **more}
+    return list(st.pills(label, options, **more))
+
+
+def _remember_pills(widget: str, key: str, default: str) -> None:
+    text = ",".join(st.session_state[widget]) or NONE
+    address.put(**{key: None if text == default else text})
+
+
 def linked_text(label: str, key: str, place: Any = st, **more: Any) -> str:
     """A line of text; one that is too long for an address is used and not linked."""
     widget = f"pick-{key}"
@@ -89,6 +111,8 @@ def _remember(widget: str, key: str, default: str | None) -> None:
 
 
 def _dropped(key: str, why: str, rest: str = "") -> None:
+    if address.leave(key):  # nobody asked for it here
+        return
     address.put(**{key: rest})
     st.warning(why, icon=":material/link_off:")
 
