@@ -37,6 +37,7 @@ else:  # one run for one person's session
         [  # one list: of pages in groups at the top none is marked as the one that is open
             st.Page("pages/overview.py", title="Overview", default=True),
             st.Page("pages/memory.py", title="Memory"),
+            st.Page("pages/fact.py", title="Fact", visibility="hidden"),
             st.Page("pages/lab.py", title="Lab"),
             st.Page("pages/results.py", title="Results"),
             st.Page("pages/compare.py", title="Compare"),

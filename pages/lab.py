@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages._ui import background, panels, pickers, resources, state
+from pages._ui.facts.fetch_panel import facts_here
 from pages._ui.runs import file_panel, forms, sweep_panel, twin
 from pages._ui.runs.cost_panel import cost_panel
 from pages._ui.runs.job_panel import job_panel
@@ -44,7 +45,8 @@ with right:
         duplicate = settings is not None and any(job.settings == settings.to_dict() for job in active)
     if settings is None:
         panels.problem(wrong)
-    ready = settings is not None and cost_panel(settings) and not duplicate
+    with panels.errors_shown():
+        ready = settings is not None and facts_here(settings.source, "lab") and cost_panel(settings) and not duplicate
     expected = background.expected_s(settings) if ready and settings else ()
     if resources.missing_torch():
         panels.needs_torch("Fine-tuning")

@@ -2,9 +2,11 @@
 
 import streamlit as st
 
-from pages._ui import background, glossary, panels, pickers, resources, state
-from pages._ui.facts import memory_panels
+from pages._ui import address, background, glossary, panels, pickers, resources, state
+from pages._ui.facts import fact_list, memory_panels, tuned_panel
 from pages._ui.facts.alias_panel import alias_button
+from pages._ui.facts.fact_panel import fact_detail
+from pages._ui.facts.fetch_panel import facts_here
 from pages._ui.facts.probe_panel import is_second, probe_button
 from pages._ui.facts.relations_panel import missing_templates, templates_button
 from pages._ui.facts.trust_panel import trust_panel
@@ -31,6 +33,8 @@ with panels.errors_shown():
     glossary.here(scheme, 21 * scheme.sampling.samples if scheme.by_statements else 0)
 
 with panels.errors_shown():
+    if not facts_here(source, "memory"):
+        st.stop()
     missing_templates(model, source)
     stamp = background.stamp()
     profile = resources.profile(model, source, split, domain, scheme)
@@ -44,16 +48,18 @@ with st.container(horizontal=True, vertical_alignment="center"):
     alias_button()
     state.show_toast()
     label = "Exclude echo facts" if profile.echo else "No echo facts"
-    without_echo = st.toggle(label, help=NOTE_HELP["echo facts"], disabled=not profile.echo)
+    without_echo = pickers.linked_toggle(label, "echo", help=NOTE_HELP["echo facts"], disabled=not profile.echo)
 if (trouble := state.kept_problem()) is not None:
     panels.problem(trouble)
 for note in profile.notes:
     st.caption(sentence(note), help=next((text for part, text in NOTE_HELP.items() if part in note), None))
 read = memory_panels.pretraining_note(model, source)
 for job in state.watched_jobs("probe"):
-    if not (is_second(job) and st.session_state.get("trust")):  # shown where it was started
+    if not (is_second(job) and address.value("trust")):  # shown where it was started
         job_panel(job, "memory", charts=False)
 
+with panels.errors_shown():
+    tuned_panel.beside_base(model, source, split, domain, scheme)
 shown = profile.without_echo if without_echo else profile
 if not profile.facts:
     panels.empty("This source has no facts in that split and domain. Pick another.")
@@ -68,8 +74,14 @@ with panels.errors_shown():
 
 st.subheader("Facts", anchor=False)
 with panels.errors_shown():
-    fact = memory_panels.facts_table(shown, source)
-    if fact is None:
+    found = fact_list.draw_filters(shown, model, source, stamp)
+    fact = fact_list.draw_table(shown, found, model)
+    if not len(found.rows):
         st.caption("No fact matches these filters.")
+    elif fact is None:
+        st.caption("Every score here is 0 or 1, or not known yet. Click a row to see the fact and its completions.")
     else:
-        memory_panels.fact_detail(model, source, fact, profile.scheme, stamp, read)
+        if address.value("fact") != fact["fact_id"]:
+            st.caption("An example, until a row is clicked:")
+        fact_detail(model, source, fact, profile.scheme, stamp, read)
+        fact_list.page_link(fact)

@@ -18,6 +18,7 @@ from sftqa_core.records import (
     ACTIVE,
     OVER,
     CompleteSettings,
+    FetchFactsSettings,
     FetchSettings,
     Job,
     ProbeSettings,
@@ -86,7 +87,7 @@ def state_warning() -> str | None:
 
 def submit(
     kind: str,
-    settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | FetchSettings | CompleteSettings,
+    settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | FetchSettings | FetchFactsSettings | CompleteSettings,
     expected_s: Sequence[float] = (),
 ) -> Job:
     """Queue the work once: a second click, or the same click in another tab, gets the job that the first one made.
@@ -116,6 +117,18 @@ def starts_after(settings: TrainSettings | ProbeSettings | StudySettings | Sweep
 def fetch(name: str) -> Job:
     """Queue the download of a model of the hub. Raises `SettingsError` for any other name."""
     return submit("fetch", FetchSettings(name))
+
+
+def source_here(source: str) -> bool:
+    """Whether facts can be opened without fetching them first; cheap, and asks nobody."""
+    from sftqa_core import workflows
+
+    return workflows.source_is_here(source)
+
+
+def fetch_facts(source: str) -> Job:
+    """Queue the download of facts. Raises `SettingsError` for a source that is never fetched."""
+    return submit("facts", FetchFactsSettings(source))
 
 
 def complete(model: str, prompts: tuple[str, ...], samples: int, new_tokens: int) -> Job:

@@ -1,8 +1,11 @@
 """What tells a run or a job apart from others: every setting that is not the default, in plain words."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import streamlit as st
 
 from pages._ui import resources
 from pages._ui.fields import label
@@ -159,6 +162,14 @@ def run_title(run: Any) -> str:
     )
 
 
+@st.cache_resource(show_spinner=False, ttl=60)
+def run_names(stamp: str) -> dict[str, str]:
+    """Title of each run by its id; titles that stand twice end in the id's last signs."""
+    titles = {run.id: run_title(run) for run in resources.runs(stamp)}
+    twice = {title for title, times in Counter(titles.values()).items() if times > 1}
+    return {key: f"{title} · {key[-4:]}" if title in twice else title for key, title in titles.items()}
+
+
 def job_title(job: Job) -> str:
     """One line of plain text: what the job does."""
     s, more = job.settings, _differing_words(job)
@@ -181,6 +192,8 @@ def job_title(job: Job) -> str:
     if job.kind == "fetch":
         name = str(s.get("model"))
         return f"Read {model_name(name)} from GGUF" if Path(name).is_absolute() else f"Download {name}"
+    if job.kind == "facts":
+        return f"Fetch the facts {source_name(str(s.get('source')))}"
     if job.kind == "complete":
         prompts = len(s.get("prompts") or ())
         return f"Complete {prompts} prompt{'' if prompts == 1 else 's'} with {s.get('model')}{more}"

@@ -19,6 +19,7 @@ from sftqa_core.knowledge.matching import judged_earlier
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import StudyReport, StudySettings
 from sftqa_core.studies.config import read_study, study_yaml
+from sftqa_core.workflows.reading import bring_facts
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def study(settings: StudySettings, reporter: Reporter | None = None) -> StudyRep
     if path.exists() and path.read_bytes() != text:  # the name is a hash of the settings: this is no longer what was written
         set_aside(path)
     write_bytes(path, text)
+    bring_facts(settings.source, reporter)
     run_study(settings, reporter or Silent())
     return study_report(settings)
 

@@ -89,7 +89,7 @@ def test_a_finished_study_takes_more_seeds(study, page, jobs):
     assert not jobs.jobs()
     background.submit("study", workflows.more_seeds(settings, 2))
     app.selectbox(key="pick-study").run()
-    assert app.selectbox(key="pick-study").options[0].endswith("3 seeds · epochs 3 · 2 of 4 runs done")
+    assert app.selectbox(key="pick-study").options[0].endswith("3 seeds · 3 epochs · 2 of 4 runs done")
     assert app.selectbox(key="pick-study").value == workflows.study_name(settings)  # what is picked stays
 
 
@@ -158,7 +158,7 @@ def test_without_a_finished_study_the_newest_is_shown(study, page, monkeypatch):
 
 
 LINKS = [
-    ("how_much_data", "of", "L3", lambda app: app.segmented_control(key="pick-of").value),
+    ("how_much_data", "level", "L3", lambda app: app.segmented_control(key="pick-level").value),
     ("how_much_data", "model", "atlas-neox", lambda app: app.selectbox(key="pick-model").value),
     ("how_much_data", "table", "enough", lambda app: app.segmented_control(key="pick-table").value),
     ("which_data", "value", "difference", lambda app: app.segmented_control(key="pick-value").value),

@@ -134,6 +134,9 @@ def _result_link(job: Job) -> None:
     elif job.kind == "fetch":
         link = {"model": str(job.settings["model"])}
         st.page_link("pages/memory.py", label="**Open in Memory**", icon=":material/psychology:", query_params=link)
+    elif job.kind == "facts":
+        link = {"source": str(job.settings["source"])}
+        st.page_link("pages/memory.py", label="**Open in Memory**", icon=":material/psychology:", query_params=link)
     elif job.kind == "probe":
         link = {key: str(job.settings[key]) for key in ("model", "source", "split", "domain") if key in job.settings}
         st.page_link("pages/memory.py", label="**See the levels**", icon=":material/psychology:", query_params=link)

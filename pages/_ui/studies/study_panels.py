@@ -10,8 +10,8 @@ import streamlit as st
 
 from pages._ui import background, panels, pickers, resources, state
 from pages._ui.charts import draw
+from pages._ui.compare import compare_picks
 from pages._ui.downloads import csv_button
-from pages._ui.runs import compare_picks
 from pages._ui.runs.forms import file_button
 from pages._ui.runs.job_panel import job_panel
 from pages._ui.studies.start_dialog import ask_to_start
@@ -132,7 +132,7 @@ def pick_shot_lines(table: pd.DataFrame | None) -> pd.DataFrame | None:
         return None
     counts = sorted(int(count) for count in table["shots"].unique())
     chosen = pickers.linked_pills(
-        "k-shot examples instead of tuning", [str(count) for count in counts], "shots", str(counts[-1]),
+        "k-shot examples instead of tuning", [str(count) for count in counts], "shots", [str(counts[-1])],
         help="Answered questions in front of each question: what the base model does without tuning.",
     )  # fmt: skip
     return table[table["shots"].isin([int(count) for count in chosen])]
