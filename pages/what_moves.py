@@ -35,6 +35,8 @@ for name, column in zip(dict.fromkeys((after, UNTOUCHED)), st.columns(2, gap="la
         st.markdown(f"**{'After tuning, ' + name if name != UNTOUCHED else 'Base model, probed again: chance alone'}**")
         figure = partial(sankey_figure, transitions, model, domain, name, labels)
         draw(figure, key=f"sankey-{name}", alt=f"Facts by level before and after: {name}", of=(tables, model, domain))
+twice = int(rows.loc[(rows["domain"] == domain) & (rows["after"] == UNTOUCHED), "facts"].sum())
+st.caption(f"{twice:,} {DOMAIN_NAMES[domain]} test facts were probed before and after. Shares of both domains together: 'Which data?'.")
 left, right = st.columns([3, 2], gap="large")
 with left:
     st.markdown("**Kept, lost, gained**")

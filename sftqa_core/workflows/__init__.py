@@ -36,6 +36,7 @@ from sftqa_core.workflows.reading import (
     default_learning_rate,
     download,
     facts,
+    moved_levels,
     own_relations,
     preset,
     preview,

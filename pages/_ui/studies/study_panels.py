@@ -174,9 +174,10 @@ def retest_note(retest: pd.DataFrame, model: str) -> None:
     """How sure the levels of rows and columns are (METHOD 8.6)."""
     rows = retest[(retest["model"] == model) & retest["moved"].notna()] if len(retest) else retest
     if len(rows):
-        shares = ", ".join(f"{row.level} {percent(row.moved, 0)}" for row in rows.itertuples())
-        error = f"{int(rows['facts'].sum()):,} facts of the base model were probed twice. Train and test levels have this error."
-        st.caption(f"Levels have an error. A second probe assigns a different level to: {shares}.", help=error)
+        shares = ", ".join(f"{row.level} {percent(row.moved, 0)} of {row.facts:,}" for row in rows.itertuples())
+        error = "Train and test levels have this error. The page 'What moves?' tells the domains apart, so its shares differ from these."
+        facts = f"{int(rows['facts'].sum()):,} test facts of both domains were probed twice"
+        st.caption(f"Levels have an error. {facts}; the second probe assigns a different level to: {shares}.", help=error)
 
 
 def published_matrices() -> None:
