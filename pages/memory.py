@@ -76,12 +76,6 @@ st.subheader("Facts", anchor=False)
 with panels.errors_shown():
     found = fact_list.draw_filters(shown, model, source, stamp)
     fact = fact_list.draw_table(shown, found, model)
-    if not len(found.rows):
-        st.caption("No fact matches these filters.")
-    elif fact is None:
-        st.caption("Every score here is 0 or 1, or not known yet. Click a row to see the fact and its completions.")
-    else:
-        if address.value("fact") != fact["fact_id"]:
-            st.caption("An example, until a row is clicked:")
+    if fact is not None:
         fact_detail(model, source, fact, profile.scheme, stamp, read)
         fact_list.page_link(fact)
