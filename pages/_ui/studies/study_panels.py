@@ -175,7 +175,10 @@ def retest_note(retest: pd.DataFrame, model: str) -> None:
     rows = retest[(retest["model"] == model) & retest["moved"].notna()] if len(retest) else retest
     if len(rows):
         shares = ", ".join(f"{row.level} {percent(row.moved, 0)} of {row.facts:,}" for row in rows.itertuples())
-        error = "Train and test levels have this error. The page 'What moves?' tells the domains apart, so its shares differ from these."
+        error = (
+            "Train and test levels have this error. Memory compares all facts that were probed twice, and 'What moves?' tells the domains "
+        )
+        error += "apart, so their shares differ from these."
         facts = f"{int(rows['facts'].sum()):,} test facts of both domains were probed twice"
         st.caption(f"Levels have an error. {facts}; the second probe assigns a different level to: {shares}.", help=error)
 
