@@ -13,7 +13,7 @@ from pages._ui.look import STYLE
 from sftqa_core.records import STUDIES
 from sftqa_core.server.middleware import Guard
 from sftqa_core.server.moved import Moved
-from sftqa_core.server.shell import Styled
+from sftqa_core.server.shell import Headed
 
 # One visitor's long count must not make the others wait 5 ms for every piece of their pages.
 sys.setswitchinterval(0.0005)
@@ -29,7 +29,7 @@ ICON = "data:image/svg+xml," + "".join(
 )
 
 if __name__ != "__main__":  # imported by the server that `streamlit run` starts: however it is started, the guard is in front
-    first = [Middleware(Guard, entrance=entrance.opened()), Middleware(Moved), Middleware(Styled, style=STYLE)]
+    first = [Middleware(Guard, entrance=entrance.opened()), Middleware(Moved), Middleware(Headed, head=f"<style>{STYLE}</style>")]
     app = st.App(__file__, middleware=first, lifespan=entrance.announced)
 else:  # one run for one person's session
     st.set_page_config(page_icon=ICON, layout="wide")
@@ -37,6 +37,7 @@ else:  # one run for one person's session
         [  # one list: of pages in groups at the top none is marked as the one that is open
             st.Page("pages/overview.py", title="Overview", default=True),
             st.Page("pages/memory.py", title="Memory"),
+            st.Page("pages/fact.py", title="Fact", visibility="hidden"),
             st.Page("pages/lab.py", title="Lab"),
             st.Page("pages/results.py", title="Results"),
             st.Page("pages/compare.py", title="Compare"),

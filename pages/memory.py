@@ -2,16 +2,17 @@
 
 import streamlit as st
 
-from pages._ui import background, glossary, panels, pickers, resources, state
-from pages._ui.facts import memory_panels
+from pages._ui import address, background, glossary, panels, pickers, resources, state
+from pages._ui.facts import fact_list, memory_panels, tuned_panel
 from pages._ui.facts.alias_panel import alias_button
+from pages._ui.facts.fact_panel import fact_detail
 from pages._ui.facts.fetch_panel import facts_here
 from pages._ui.facts.probe_panel import is_second, probe_button
 from pages._ui.facts.relations_panel import missing_templates, templates_button
 from pages._ui.facts.trust_panel import trust_panel
 from pages._ui.facts.upload_panel import upload_button
 from pages._ui.runs.job_panel import job_panel
-from pages._ui.wording import NOTE_HELP, literal
+from pages._ui.wording import NOTE_HELP, sentence
 from sftqa_core.records import METHODS
 
 st.title("Memory")
@@ -47,16 +48,18 @@ with st.container(horizontal=True, vertical_alignment="center"):
     alias_button()
     state.show_toast()
     label = "Exclude echo facts" if profile.echo else "No echo facts"
-    without_echo = st.toggle(label, help=NOTE_HELP["echo facts"], disabled=not profile.echo)
+    without_echo = pickers.linked_toggle(label, "echo", help=NOTE_HELP["echo facts"], disabled=not profile.echo)
 if (trouble := state.kept_problem()) is not None:
     panels.problem(trouble)
 for note in profile.notes:
-    st.caption(literal(note), help=next((text for part, text in NOTE_HELP.items() if part in note), None))
+    st.caption(sentence(note), help=next((text for part, text in NOTE_HELP.items() if part in note), None))
 read = memory_panels.pretraining_note(model, source)
 for job in state.watched_jobs("probe"):
-    if not (is_second(job) and st.session_state.get("trust")):  # shown where it was started
+    if not (is_second(job) and address.value("trust")):  # shown where it was started
         job_panel(job, "memory", charts=False)
 
+with panels.errors_shown():
+    tuned_panel.beside_base(model, source, split, domain, scheme)
 shown = profile.without_echo if without_echo else profile
 if not profile.facts:
     panels.empty("This source has no facts in that split and domain. Pick another.")
@@ -71,8 +74,8 @@ with panels.errors_shown():
 
 st.subheader("Facts", anchor=False)
 with panels.errors_shown():
-    fact = memory_panels.facts_table(shown, source)
-    if fact is None:
-        st.caption("No fact matches these filters.")
-    else:
-        memory_panels.fact_detail(model, source, fact, profile.scheme, stamp, read)
+    found = fact_list.draw_filters(shown, model, source, stamp)
+    fact = fact_list.draw_table(shown, found, model)
+    if fact is not None:
+        fact_detail(model, source, fact, profile.scheme, stamp, read)
+        fact_list.page_link(fact)

@@ -36,9 +36,10 @@ if part != "all":
 result_panels.headline(summary)
 glossary.here(settings.scheme, result_panels.completions_of(facts), tuple(settings.few_shot_stages.values()))
 st.subheader("Accuracy per memory level", anchor=False)
-result_panels.accuracy_charts(summary, settings, where=part)
+result_panels.accuracy_charts(summary, settings, where=part, clickable=True)
 st.caption(
     "Levels are the base model's. Bars: Wilson 95% intervals. Hollow markers: fewer than 30 facts, too few to tell. "
+    "Click a point to list the predictions of its level. "
     "A second probe of the same model assigns a different level to some facts: 11% of atlas-llama's test facts. The Memory page shows "
     "the share for your model."
 )
@@ -49,7 +50,7 @@ if rule := resources.run_rule(run.id):
 panels.planted(settings.source)
 
 st.subheader("Predictions that changed", anchor=False)
-change_panel.change_panel(run.id, part, settings.scheme.labels)
+change_panel.change_panel(run, part)
 
 with st.expander("Training curves", icon=":material/show_chart:"), panels.errors_shown():
     result_panels.training_charts(run, curve)

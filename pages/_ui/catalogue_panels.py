@@ -7,9 +7,10 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui import address, background, resources, state
-from pages._ui.wording import in_badge, literal
+from pages._ui.rows import clicked_row
+from pages._ui.titles import model_name
+from pages._ui.wording import in_badge, literal, sentence
 from sftqa_core.errors import SftqaError
-from sftqa_core.jsonrecord import fingerprint
 
 WORKS = {"probe": "probe", "lora": "LoRA", "lora_4bit": "4-bit LoRA", "full": "full"}
 STATES = {  # a state -> its words, colour and icon
@@ -20,6 +21,8 @@ STATES = {  # a state -> its words, colour and icon
     "not asked": ("not checked", "gray", ":material/help:"),
     "unusable": ("unusable", "red", ":material/error:"),
 }
+TUNED = ("tuned here", "violet", ":material/model_training:")  # of what a run has kept
+_WORDS = (*STATES.values(), TUNED)
 FITS = {  # how memory fits -> colour and words
     "now": ("green", "fits now"),
     "not now": ("orange", "more than is free now; fits once other programs are closed"),
@@ -29,12 +32,12 @@ FITS = {  # how memory fits -> colour and words
 DEVICES = {"cpu": "the CPU", "cuda": "the NVIDIA GPU", "rocm": "the AMD GPU", "mps": "Apple's GPU"}
 _KINDS = {True: "chat", False: "base", None: "unknown"}
 ROUNDED = "Its values were rounded when the file was made: results are those of this file, not of the unquantised model."
-WHERE = ("all", "on this machine", "added")
+WHERE = ("all", "on this machine", "tuned here", "added")
 _GB = st.column_config.NumberColumn
 _COLUMNS = {
     "model": st.column_config.TextColumn("Model", width=220),
     "state": st.column_config.MultiselectColumn(
-        "State", options=[words for words, _, _ in STATES.values()], color=[colour for _, colour, _ in STATES.values()], width=130
+        "State", options=[words for words, _, _ in _WORDS], color=[colour for _, colour, _ in _WORDS], width=130
     ),
     "parameters": st.column_config.NumberColumn("Parameters", format="compact", width="small"),
     "fits": st.column_config.MultiselectColumn(
@@ -66,16 +69,18 @@ def filters(stamp: str) -> tuple[str, Callable[[Any], bool]]:
 
     def kept(offer: Any) -> bool:
         need = offer.need(work) if work else None
-        return (
-            (where == "all" or (offer.added if where == "added" else offer.state in ("here", "to read")))
-            and (not chosen or offer.family in chosen)
-            and (not work or (need is not None and need.fits == "now"))
-        )
+        return _is_of(offer, where) and (not chosen or offer.family in chosen) and (not work or (need is not None and need.fits == "now"))
 
     if work and resources.offered(device, stamp).total is None:  # fit cannot be estimated: the filter would hide everything
         work = ""
         fourth.caption("Unknown: no such GPU here.")
     return device, kept
+
+
+def _is_of(offer: Any, where: str) -> bool:
+    if where == "tuned here":
+        return bool(offer.card.kind == "tuned")
+    return where == "all" or bool(offer.added if where == "added" else offer.state in ("here", "to read"))
 
 
 def machine(table: Any) -> str:
@@ -88,37 +93,33 @@ def machine(table: Any) -> str:
 
 
 def offers_table(offers: Sequence[Any], device: str) -> Any:
-    """The models as a table; returns the one whose row is ticked, else the one in the address, else None."""
-    rows = pd.DataFrame([_row(offer) for offer in offers], columns=list(_COLUMNS))
+    """The models as a table; returns the one whose row was opened last, which the address names, else None."""
     names = [offer.card.name for offer in offers]
-    picked = st.dataframe(
-        rows,
-        hide_index=True,
-        height=min(38 + 35 * len(rows), 458),
-        placeholder="",
-        column_config=_COLUMNS,
-        on_select="rerun",
-        selection_mode="single-row",
-        key=f"models-{fingerprint([device, names])}",  # a tick is kept by row number: other rows, another table
-    )
-    ticked = [row for row in picked.selection.rows if row < len(offers)]
-    if ticked:
-        address.put(model=names[ticked[0]])
     wanted = address.value("model")
+    rows = pd.DataFrame([_row(offer) for offer in offers], columns=list(_COLUMNS))
+    current = names.index(wanted) if wanted in names else None
+    clicked = clicked_row(rows, f"models-{device}", current, height=min(38 + 35 * len(rows), 458), column_config=_COLUMNS)
+    if clicked is not None:
+        wanted = names[clicked]
+        address.put(model=wanted)
     return next((offer for offer in offers if offer.card.name == wanted), None)
 
 
 def _row(offer: Any) -> dict[str, Any]:
     needs = {need.work: need for need in offer.needs}
     return {
-        "model": offer.card.name,
-        "state": [STATES[offer.state][0]],
+        "model": model_name(offer.card.name),
+        "state": [_state(offer)[0]],
         "parameters": offer.card.parameters,
         "fits": [words for work, words in WORKS.items() if work in needs and needs[work].fits == "now"],
         **{work: needs[work].size_bytes / 1e9 if work in needs else None for work in WORKS},
         "licence": offer.licence or "unknown",
         "kind": _KINDS[offer.chat],
     }
+
+
+def _state(offer: Any) -> tuple[str, str, str]:
+    return TUNED if offer.card.kind == "tuned" and offer.state == "here" else STATES[offer.state]
 
 
 def details(offer: Any | None) -> None:
@@ -128,8 +129,8 @@ def details(offer: Any | None) -> None:
     card = offer.card
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{literal(card.name)}**", width="content")
-            words, colour, icon = STATES[offer.state]
+            st.markdown(f"**{literal(model_name(card.name))}**", width="content")
+            words, colour, icon = _state(offer)
             st.badge(words, icon=icon, color=colour)
             if card.quantisation:
                 st.badge(in_badge(card.quantisation), icon=":material/compress:", color="gray", help=ROUNDED)
@@ -139,8 +140,11 @@ def details(offer: Any | None) -> None:
                 tone, fit = FITS[need.fits]
                 st.badge(f"{WORKS[need.work]} {need.size_bytes / 1e9:.1f} GB", color=tone, help=f"{fit[0].upper()}{fit[1:]}.")
         st.caption(" · ".join(_facts(offer)))
+        if card.kind == "tuned":
+            st.markdown(literal(card.note))
+            st.code(f"sftqa export {card.name.removeprefix('run:')} --out FOLDER", language="bash")
         if offer.todo:
-            st.markdown(literal(offer.todo))
+            st.markdown(sentence(offer.todo))
         if offer.state == "unusable" and card.architecture == "lora adapter":
             _base_form(card.name)
         with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
@@ -187,6 +191,9 @@ def _links(offer: Any) -> None:
         link = {"model": name}
         st.page_link("pages/memory.py", label="Open in Memory", icon=":material/psychology:", query_params=link)
         st.page_link("pages/lab.py", label="Open in the Lab", icon=":material/science:", query_params=link)
+    if offer.card.kind == "tuned":
+        run = {"run": name.removeprefix("run:")}
+        st.page_link("pages/results.py", label="See its run", icon=":material/insights:", query_params=run)
     if offer.state == "gated":
         page = f"https://huggingface.co/{'/'.join(name.partition('@')[0].split('/')[:2])}"  # a subfolder has none of its own
         st.link_button("Open its hub page", page, icon=":material/open_in_new:", type="tertiary")

@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
@@ -16,15 +17,42 @@ _drawn: OrderedDict[Any, Any] = OrderedDict()
 _lock = threading.Lock()
 
 
-def draw(figure: Any, key: str, alt: str, place: Any = st, of: Hashable = None) -> None:
+@dataclass(frozen=True)
+class Point:
+    """What was clicked in a figure: which trace, which of its points, and where that lies."""
+
+    trace: int
+    at: int
+    x: Any
+    y: Any
+
+
+def draw(figure: Any, key: str, alt: str, place: Any = st, of: Hashable = None, clickable: bool = False) -> Point | None:
     """Draw a figure at `place` (a column, or where the script stands); `alt` says what it shows.
 
     `figure` may be a function that makes it. With `of`, which names everything that the figure depends on, it is made once and kept
-    for all sessions: making it takes plotly longer than everything else on a page together.
+    for all sessions: making it takes plotly longer than everything else on a page together. If it is `clickable`, the point or bar
+    that was clicked just now is returned, once: None at every other run of the script.
     """
     theme = st.context.theme.type or "light"
     drawn = _coloured(figure, theme) if of is None else _kept(figure, theme, (key, of))
-    place.plotly_chart(drawn, config=CHART_CONFIG, key=key, alt=alt)
+    if not clickable:
+        place.plotly_chart(drawn, config=CHART_CONFIG, key=key, alt=alt)
+        return None
+    place.plotly_chart(drawn, config=CHART_CONFIG, key=key, alt=alt, on_select=lambda: _clicked(key), selection_mode="points")
+    point = st.session_state.pop(f"{key}-clicked", None)
+    return point if isinstance(point, Point) else None
+
+
+def _clicked(key: str) -> None:
+    """Keep what was clicked for the run that follows. A click on the point that is picked already un-picks it: it counts all the same."""
+    points = st.session_state[key].selection.points
+    last = f"{key}-last"
+    if points:
+        point = points[0]
+        st.session_state[last] = Point(point["curve_number"], point["point_index"], point.get("x"), point.get("y"))
+    if last in st.session_state:
+        st.session_state[f"{key}-clicked"] = st.session_state[last]
 
 
 def _kept(figure: Any, theme: str, of: Hashable) -> Any:
@@ -52,6 +80,8 @@ def _coloured(figure: Any, theme: str) -> Any:
         axis.setdefault("tickfont", {})["color"] = _TOOLS[theme]
         axis.setdefault("title", {}).setdefault("font", {})["color"] = _TOOLS[theme]
     for trace in content["data"]:
+        if trace["type"] in ("bar", "scatter"):  # a click opens what lies behind and leaves the others as they are
+            trace.setdefault("unselected", {}).setdefault("marker", {})["opacity"] = 1
         if trace["type"] == "scatter" and trace.get("mode") == "text" and trace.get("textfont", {}).get("color") is None:
             trace.setdefault("textfont", {})["color"] = _INK[theme]  # words that stand on the page itself, or on a translucent cell
     return Figure(content, _validate=False)

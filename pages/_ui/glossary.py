@@ -14,8 +14,7 @@ _OWN_NUMBERS = re.compile(r"\[([^\]]*)\]")
 def button() -> None:
     """Draw the button. A fragment: opening the glossary, and looking for a word in it, leaves the page as it is."""
     st.session_state[_HERE] = {}
-    with st.container(horizontal=True, horizontal_alignment="right", height=32):
-        _button()
+    _button()
 
 
 def here(scheme: LevelScheme | None = None, completions: int = 0, shots: tuple[int, ...] = ()) -> None:
@@ -26,7 +25,9 @@ def here(scheme: LevelScheme | None = None, completions: int = 0, shots: tuple[i
 
 @st.fragment
 def _button() -> None:
-    if st.button("Glossary", icon=":material/menu_book:", type="tertiary", key="glossary-open", help="What the words here mean."):
+    with st.container(horizontal=True, horizontal_alignment="right", key="glossary-place"):
+        clicked = st.button("Glossary", icon=":material/menu_book:", type="tertiary", key="glossary-open", help="What the words here mean.")
+    if clicked:
         _opened()
 
 

@@ -1,6 +1,5 @@
 """Pickers: each draws one choice, keeps it in the page's address so that a link can be shared, and returns it."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -8,8 +7,8 @@ from typing import Any
 import streamlit as st
 
 from pages._ui import address, resources
-from pages._ui.titles import model_name, run_title, source_name
-from pages._ui.wording import literal
+from pages._ui.titles import model_name, run_names, source_name
+from pages._ui.wording import literal, sentence
 from sftqa_core import records
 from sftqa_core.errors import SettingsError
 from sftqa_core.records.schemes import MOST_CUTOFFS, SCHEME_NAMES
@@ -21,6 +20,8 @@ METHOD_HELP = (
     "Full probe: every statement is completed ten times. Adaptive probe: fewer completions where the level is clear early. "
     "Likelihood: no completions, only the probability of the answer as the next words; the fastest, and an estimate."
 )
+_NONE = "none"
+_SAME_ROWS = ("page", "by", "trust", "of")  # what they change is not which rows a table has
 DOMAIN_CHOICES = {"all": "both domains", **records.DOMAIN_NAMES}
 
 
@@ -56,14 +57,25 @@ def linked_choice(label: str, options: Sequence[str], key: str, names: Callable[
     return place.segmented_control(label, options, format_func=names, required=True, key=widget, on_change=_remember, args=change, **more)
 
 
-def linked_many(label: str, options: Sequence[str], key: str, names: Callable[[str], str] = str, place: Any = st, **more: Any) -> list[str]:
-    """Any number of options, none by default; the address has them separated by commas, those that are none are left out."""
-    named = [name for name in (address.value(key) or "").split(",") if name]
-    if wrong := [name for name in named if name not in options]:
+def linked_many(
+    label: str,
+    options: Sequence[str],
+    key: str,
+    names: Callable[[str], str] = str,
+    place: Any = st,
+    usual: Sequence[str] = (),
+    **more: Any,
+) -> list[str]:
+    """Any number of options, none by default, or the `usual` ones; the address has them separated by commas, "none" where the usual ones
+    were taken out. Those that are no options are left out."""
+    wanted = address.value(key)
+    named = list(usual) if wanted is None else [name for name in wanted.split(",") if name and (name != _NONE or not usual)]
+    if wrong := [name for name in named if name not in options and name not in usual]:
         _dropped(key, f"There is no {label.lower()} '{literal(wrong[0][:80])}' here.", ",".join(name for name in named if name in options))
     widget = f"pick-{key}"
     st.session_state[widget] = [name for name in dict.fromkeys(named) if name in options]
-    return place.multiselect(label, options, format_func=names, key=widget, on_change=_remember, args=(widget, key, None), **more)
+    change = (widget, key, ",".join(usual) or None)
+    return place.multiselect(label, options, format_func=names, key=widget, on_change=_remember, args=change, **more)
 
 
 def linked_text(label: str, key: str, place: Any = st, **more: Any) -> str:
@@ -74,6 +86,21 @@ def linked_text(label: str, key: str, place: Any = st, **more: Any) -> str:
     return place.text_input(label, key=widget, on_change=_remember, args=(widget, key, None), **more).strip()
 
 
+def linked_page(pages: int, key: str = "page") -> int:
+    """Which page of a long table, from 1; nothing is drawn where there is one only."""
+    wanted = address.value(key)
+    page = int(wanted) if wanted and wanted.isascii() and wanted.isdigit() and len(wanted) < 10 else 0 if wanted else 1
+    if not 1 <= page <= pages:
+        _dropped(key, f"There is no page '{literal((wanted or '')[:80])}' here; showing the first of {pages:,}.")
+        page = 1
+    if pages == 1:
+        return 1
+    widget = f"pick-{key}"
+    if st.session_state.get(widget) != page:  # its value can't be set, only begun with
+        st.session_state.pop(widget, None)
+    return int(st.pagination(pages, default=page, key=widget, on_change=_remember, args=(widget, key, 1)))
+
+
 def linked_toggle(label: str, key: str, place: Any = st, **more: Any) -> bool:
     """A switch that is off by default."""
     widget = f"pick-{key}"
@@ -81,11 +108,12 @@ def linked_toggle(label: str, key: str, place: Any = st, **more: Any) -> bool:
     return place.toggle(label, key=widget, on_change=_remember, args=(widget, key, None), **more)
 
 
-def _remember(widget: str, key: str, default: str | None) -> None:
-    """Write what a widget holds into the address."""
+def _remember(widget: str, key: str, default: str | int | None) -> None:
+    """Write what a widget holds into the address. Other rows begin on their first page, other facts without the one that was picked."""
     held = st.session_state[widget]
-    text = ",".join(held) if isinstance(held, list) else "1" if held is True else held or ""
-    address.put(**{key: None if text == default or len(text) > address.LONGEST else text})
+    text = (",".join(held) or (_NONE if default else "")) if isinstance(held, list) else "1" if held is True else str(held or "")
+    gone = () if key in _SAME_ROWS else ("page", "fact") if key == "source" else ("page",)
+    address.put(**{**dict.fromkeys(gone), key: None if text == str(default) or len(text) > address.LONGEST else text})
 
 
 def _dropped(key: str, why: str, rest: str = "") -> None:
@@ -132,17 +160,9 @@ def pick_method() -> str:
     return linked("Measured by", tuple(records.METHODS), "method", records.METHODS.__getitem__, help=METHOD_HELP)
 
 
-@st.cache_resource(show_spinner=False, ttl=60)
-def _run_names(stamp: str) -> dict[str, str]:
-    """Title of each run by its id; titles that stand twice end in the id's last signs."""
-    titles = {run.id: run_title(run) for run in resources.runs(stamp)}
-    twice = {title for title, times in Counter(titles.values()).items() if times > 1}
-    return {key: f"{title} · {key[-4:]}" if title in twice else title for key, title in titles.items()}
-
-
 def pick_run(stamp: str) -> str:
     """The id of one of `resources.runs(stamp)`, the newest first."""
-    names = _run_names(stamp)
+    names = run_names(stamp)
     return linked("Run", list(names), "run", names.__getitem__, first="the newest", explicit=True)
 
 
@@ -192,7 +212,7 @@ def _linked_cutoffs() -> tuple[float, ...]:
             return cutoffs
         records.with_cutoffs(cutoffs)  # says what is wrong
     except SettingsError as error:
-        _dropped("cut", f"{literal(str(error))} Showing the paper's.")
+        _dropped("cut", f"{sentence(str(error))} Showing the paper's.")
     return records.PAPER.cutoffs
 
 

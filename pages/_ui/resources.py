@@ -1,6 +1,6 @@
 """Cached reads: two-line wrappers over the core's workflows and jobs, imported when first needed.
 
-Apart from background.py and runs/compare_reads.py, nothing under pages/ calls the core's workflows. Results never change once
+Apart from background.py and compare/compare_reads.py, nothing under pages/ calls the core's workflows. Results never change once
 written, so a key that names them is enough; lists and profiles carry `stamp()`, which changes whenever a job ends. Tables are shared
 between sessions (cache_resource), because copying 100,000 rows at every click would be felt: pages never change them.
 """
@@ -21,7 +21,6 @@ from sftqa_core.records import (
     SourcePreview,
     StudyReport,
     StudySettings,
-    SweepReport,
     SweepSettings,
     TrainSettings,
 )
@@ -155,11 +154,50 @@ def trust(model: str, source: str, split: str, domain: str, stamp: str, scheme: 
     return workflows.trust(model, source, split, domain, scheme) if scheme else workflows.trust(model, source, split, domain)
 
 
+@st.cache_resource(show_spinner="Comparing with the base model…", max_entries=12, ttl=600)
+def beside_base(model: str, base: str, source: str, split: str, domain: str, scheme: LevelScheme, stamps: tuple[str, str]) -> Any:
+    """A tuned model's levels beside those of what it was tuned from; `stamps` change with the levels of either."""
+    from sftqa_core import workflows
+
+    return workflows.beside_base(model, base, source, split, domain, scheme)
+
+
+def profile_stamp(model: str, source: str, scheme: LevelScheme) -> str:
+    """Changes with a model's levels."""
+    from sftqa_core import workflows
+
+    return workflows.profile_stamp(model, source, scheme)
+
+
 @st.cache_data(show_spinner=False, max_entries=64)
 def completions(model: str, source: str, fact_id: str, stamp: str, scheme: LevelScheme | None = None) -> Any:
     from sftqa_core import workflows
 
     return workflows.completions(model, source, fact_id, scheme) if scheme else workflows.completions(model, source, fact_id)
+
+
+@st.cache_data(show_spinner="Searching completions…", max_entries=32)
+def facts_saying(model: str, source: str, words: str, scheme: LevelScheme, stamp: str) -> list[str]:
+    """Ids of facts with these words in a completion."""
+    from sftqa_core import workflows
+
+    return workflows.facts_saying(model, source, words, scheme)
+
+
+@st.cache_data(show_spinner=False, max_entries=256)
+def fact_levels(source: str, fact_id: str, scheme: LevelScheme, estimates: bool, stamp: str) -> list[dict[str, Any]]:
+    """A fact's level in each model, a row for each way of measuring."""
+    from sftqa_core import workflows
+
+    return workflows.fact_levels(source, fact_id, scheme, estimates)
+
+
+@st.cache_resource(show_spinner=False, max_entries=256)
+def fact_in_runs(fact_id: str, run_ids: tuple[str, ...]) -> Any:
+    """A fact's answers in these runs, and whether they were trained on it."""
+    from sftqa_core import workflows
+
+    return workflows.fact_in_runs(fact_id, run_ids)
 
 
 @st.cache_resource(show_spinner=False, ttl=60)
@@ -250,22 +288,6 @@ def study_report(settings: StudySettings, stamp: str) -> tuple[StudyReport, Tabl
     return report, tables
 
 
-@st.cache_data(show_spinner=False, ttl=600, max_entries=16)
-def sweep_report(settings: SweepSettings, stamp: str) -> SweepReport:
-    """What is known of a sweep."""
-    from sftqa_core import workflows
-
-    return workflows.sweep_report(settings)
-
-
-@st.cache_data(show_spinner=False, max_entries=64)
-def preset(name: str, model: str) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What a paper's preset states for a model, and what it leaves at its default."""
-    from sftqa_core import workflows
-
-    return workflows.preset(name, model)
-
-
 def more_seeds(settings: StudySettings) -> StudySettings:
     """The same study with two seeds more."""
     from sftqa_core import workflows
@@ -297,18 +319,6 @@ def study_of(text: str) -> StudySettings:
     from sftqa_core import workflows
 
     return workflows.study_of(text)
-
-
-def run_yaml(settings: TrainSettings) -> str:
-    from sftqa_core import workflows
-
-    return workflows.run_yaml(settings)
-
-
-def run_of(text: str) -> TrainSettings:
-    from sftqa_core import workflows
-
-    return workflows.run_of(text)
 
 
 MOST_UPLOADED = "200 MB"
@@ -348,7 +358,7 @@ def save_relations(source: str, relations: Any) -> None:
     from sftqa_core import workflows
 
     workflows.save_relations(source, relations)
-    for computed in (trust, completions, forecast, preflight):
+    for computed in (trust, completions, fact_levels, forecast, preflight):
         computed.clear()
 
 
@@ -389,6 +399,7 @@ def save_aliases(rows: list[dict[str, str]] | None) -> None:
     trust.clear()
     study_report.clear()
     completions.clear()
+    fact_levels.clear()
     forecast.clear()
 
 

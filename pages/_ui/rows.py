@@ -32,9 +32,10 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   const picked = () => place.querySelector('td[role="gridcell"][aria-selected="true"]')?.id
   let before
   const area = (event) => event.target.closest?.('.dvn-scroller')  // lies over the table and takes what is pointed at
-  const press = (event) => { if (area(event)) { before = picked(); turn('pointer') } }
+  const onNames = (event) => event.clientY < area(event).getBoundingClientRect().top + 35  // sorts, and picks the first cell
+  const press = (event) => { if (area(event)) { before = picked(); turn(onNames(event) ? 'keys' : 'pointer') } }
   const click = (event) => {
-    if (!before || !area(event) || event.clientY < area(event).getBoundingClientRect().top + 35) return  // names of columns
+    if (!before || !area(event) || onNames(event)) return
     const then = before
     setTimeout(() => { if (picked() === then) setTriggerValue('opened', true) }, 400)
   }

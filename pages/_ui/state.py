@@ -75,14 +75,6 @@ def show_toast() -> None:
         st.toast(text, icon=":material/check:", duration="long")
 
 
-def remembered_fact(place: str, picked: str | None) -> str | None:
-    """The id of the fact that was picked last at `place` (a source: the pick stays when the model changes); `picked` is a new one."""
-    kept = st.session_state.setdefault("picked-fact", {})
-    if picked is not None:
-        kept[place] = picked
-    return kept.get(place)
-
-
 def progress_history(job_id: str) -> list[Progress]:
     """All progress that a job has reported; each redraw reads only what is new."""
     kept = st.session_state.setdefault("progress", {})

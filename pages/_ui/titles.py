@@ -1,8 +1,11 @@
 """What tells a run or a job apart from others: every setting that is not the default, in plain words."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import streamlit as st
 
 from pages._ui import resources
 from pages._ui.fields import label
@@ -157,6 +160,14 @@ def run_title(run: Any) -> str:
             when,
         ]
     )
+
+
+@st.cache_resource(show_spinner=False, ttl=60)
+def run_names(stamp: str) -> dict[str, str]:
+    """Title of each run by its id; titles that stand twice end in the id's last signs."""
+    titles = {run.id: run_title(run) for run in resources.runs(stamp)}
+    twice = {title for title, times in Counter(titles.values()).items() if times > 1}
+    return {key: f"{title} · {key[-4:]}" if title in twice else title for key, title in titles.items()}
 
 
 def job_title(job: Job) -> str:

@@ -21,7 +21,14 @@ from sftqa_core.jsonrecord import Setting, declared
 from sftqa_core.records.presets import PRESETS
 
 _SAMPLING = ("samples", "temperature", "max_new_tokens")
-_FORMS = {int: "N", float: "X", tuple[int, ...]: "N,N", tuple[str, ...]: "A,B", records.PromptFormat: "PROMPT"}  # what help calls a value
+_FORMS = {
+    int: "N",
+    float: "X",
+    tuple[int, ...]: "N,N",
+    tuple[str, ...]: "A,B",
+    tuple[float, ...]: "X,X",
+    records.PromptFormat: "PROMPT",
+}  # what help calls a value
 
 
 class Parser(argparse.ArgumentParser):
@@ -86,6 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_train(select, required=("model", "n"))
     select.add_argument("--out", required=True, help="file to write; it must not exist")
     _add_study(add("study", "many runs that answer one question together"))
+    _add_sweep(add("sweep", "try learning rates around the default, measured on dev facts only"))
     add("runs", "finished runs, newest first")
     add("show", "one run's results").add_argument("run", help="a run's name, as 'sftqa runs' lists it")
     _add_compare(add("compare", "runs and cells of studies beside each other: settings that differ, accuracy, tests, fact by fact"))
@@ -197,6 +205,14 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     _add_scheme(parser)
 
 
+def _add_sweep(parser: argparse.ArgumentParser) -> None:
+    known = declared(records.SweepSettings)
+    _add_train(parser, required=("model", "n"))
+    add_setting(parser, known["rates"], dest="sweep_rates")
+    add_setting(parser, known["seeds"], dest="sweep_seeds")
+    parser.add_argument("--report-only", action="store_true", help="report what is known now and run nothing")
+
+
 # ---- other commands ----
 def _add_app(parser: argparse.ArgumentParser) -> None:
     """`sftqa app`."""
@@ -294,12 +310,6 @@ def train_settings(options: argparse.Namespace) -> records.TrainSettings:
     return replace(start, **typed | scheme) if start else records.TrainSettings(**typed | scheme)
 
 
-def question(options: argparse.Namespace) -> records.Question:
-    """`sftqa ask`'s options as a record."""
-    asked = {"text": options.question.strip(), "kind": "statement" if options.statement else "question", "answers": tuple(options.answer)}
-    return records.Question(**given(options, records.Question) | asked)
-
-
 def study_settings(options: argparse.Namespace, builtin: Sequence[str]) -> records.StudySettings:
     """`sftqa study`'s file and options as a record; options override the file."""
     typed = given(options, records.StudySettings)
@@ -354,7 +364,7 @@ def _batch(options: argparse.Namespace, start: records.PretrainSettings) -> dict
 
 
 # ---- reference ----
-_LIKE_TRAIN = ("preflight", "select")
+_LIKE_TRAIN = ("preflight", "select", "sweep")
 _REFERENCE = """# Command line
 
 <!-- made by: python -m sftqa_core.cli.arguments > docs/command-line.md -->

@@ -48,9 +48,8 @@ def score_histogram(
     alone, bars are cut by the facts' own levels.
     """
     colours = style.level_colours(len(labels))
-    middles = [-0.025] + [(step + 0.5) / 20 for step in range(20)]
+    middles, owners = _MIDDLES, bins_of_levels(cutoffs)
     names = ["R = 0"] + [f"{step / 20:.2f} < R ≤ {(step + 1) / 20:.2f}" for step in range(20)]
-    owners = [sum(middle > cut for cut in cutoffs) for middle in middles]
     figure = style.canvas(height, x_title="memory score R", y_title="facts")
     bars = [([sum(counts) for counts in zip(*scores, strict=True)], owners)]
     if estimated:
@@ -65,6 +64,14 @@ def score_histogram(
         figure.add_vline(x=cut, line={"width": 1, "dash": "dot", "color": "rgba(128,132,140,.6)"})
     figure.update_xaxes(tickvals=[-0.025, 0.25, 0.5, 0.75, 1], ticktext=["0", "0.25", "0.5", "0.75", "1"], showgrid=False)
     return figure
+
+
+_MIDDLES = [-0.025] + [(step + 0.5) / 20 for step in range(20)]
+
+
+def bins_of_levels(cutoffs: Sequence[float]) -> list[int]:
+    """The level of each of the 21 bars of `score_histogram`, by the middle of the bar."""
+    return [sum(middle > cut for cut in cutoffs) for middle in _MIDDLES]
 
 
 def level_names(levels: Iterable[Any], labels: Sequence[str], missing: str) -> list[str]:

@@ -37,6 +37,7 @@ from sftqa_core.workspace import Workspace
 if TYPE_CHECKING:
     from sftqa_core.memory.estimating import Decided
 
+_FEW = 1_000  # facts that are picked out of each part as it is read
 SCHEMA = 1  # of the parts; part of every key, so that an old reader never meets a new part
 
 
@@ -216,7 +217,7 @@ class EstimateStore(scores.PartStore):
     def rows(self, wanted: Sequence[WantedFact]) -> pd.DataFrame:
         """ESTIMATES of the wanted facts that are known, the newest of each; those of the matching rule's first version hold where there are
         no others, since no texts are kept that could be judged anew."""
-        tables = list(self.each(self.kind, ESTIMATES))
+        tables = list(self.each(self.kind, ESTIMATES, [w.fact_id for w in wanted] if len(wanted) <= _FEW else None))
         if not tables:
             return pd.DataFrame(columns=ESTIMATES.names)
         levels = len(LevelScheme.from_dict(self.settings["scheme"]).labels)

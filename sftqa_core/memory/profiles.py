@@ -164,9 +164,12 @@ class Profile:
         counts = np.bincount(level[known].astype(int) * 21 + bins, minlength=21 * len(self.scheme.labels))
         return counts.reshape(-1, 21).tolist()
 
-    def choose(self, levels: Collection[int] = (), relations: Collection[str] = (), words: str = "") -> np.ndarray:
+    def choose(
+        self, levels: Collection[int] = (), relations: Collection[str] = (), words: str = "", among: list[str] | None = None, **having: bool
+    ) -> np.ndarray:
         """Positions of the facts at these levels (`NOT_PROBED` for those without; empty: any), of these relations, with these words in
-        the subject or an answer, whatever their case. Facts whose level is known come first."""
+        the subject or an answer, whatever their case; of the facts with the ids `among`; `having` says what a column of truths must
+        hold. Facts whose level is known come first."""
         import numpy as np
 
         rows = self.rows
@@ -174,6 +177,8 @@ class Profile:
             rows = rows[np.isin(self.level_table.level[rows], list(levels))]
         if relations:
             rows = rows[self.level_table.table["relation"].iloc[rows].isin(list(relations)).to_numpy()]
+        for column, wanted in having.items():
+            rows = rows[self.level_table.table[column].iloc[rows].eq(wanted).fillna(False).to_numpy(dtype=bool)]
         if words:
             import pyarrow as pa
             import pyarrow.compute as pc
@@ -181,8 +186,25 @@ class Profile:
             texts = [text.take(pa.array(rows)) for text in self.level_table.texts]
             says = [pc.match_substring(text, words, ignore_case=True).fill_null(False) for text in texts]
             rows = rows[pc.or_(*says).to_numpy(zero_copy_only=False)]
+        if among is not None:
+            places, there = self.level_table.ids.places(among)
+            rows = rows[np.isin(rows, places[there])]
         known = self.level_table.level[rows] != NOT_PROBED
         return rows if known.all() else np.concatenate([rows[known], rows[~known]])
+
+    def example(self, rows: np.ndarray) -> np.ndarray:
+        """Of these rows the one whose score is nearest the middle, as an array of one; empty where every known score is 0 or 1, which
+        leaves nothing to see."""
+        import numpy as np
+
+        score = self.level_table.score[rows]
+        between = rows[(score > 0) & (score < 1)]
+        return between[[np.abs(self.level_table.score[between] - 0.5).argmin()]] if len(between) else between
+
+    def row_of(self, fact_id: str) -> np.ndarray:
+        """The position of any fact of the source as an array of one, whatever split it is of; empty where there is none."""
+        (at,), (there,) = self.level_table.ids.places([fact_id])
+        return self.rows[:0] if not there else at.reshape(1)
 
     def find(self, fact_id: str, rows: np.ndarray) -> np.ndarray:
         """The position of a fact as an array of one, or an empty array if it is not among these rows."""

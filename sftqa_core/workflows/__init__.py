@@ -5,6 +5,7 @@
 
 from sftqa_core.knowledge.sources import is_here as source_is_here
 from sftqa_core.knowledge.sources import source_names as sources
+from sftqa_core.memory.finding import facts_saying
 from sftqa_core.memory.profiles import completions, profile, profile_stamp
 from sftqa_core.models.catalogue import list_models as models
 from sftqa_core.planning.fit import smaller_footprint, trial
@@ -16,6 +17,7 @@ from sftqa_core.training.runs import list_runs as runs
 from sftqa_core.training.runs import read_run as run
 from sftqa_core.workflows.ask_models import Asked, ask
 from sftqa_core.workflows.comparisons import Compared, compare
+from sftqa_core.workflows.fact_stories import FactInRun, fact_in_runs, fact_levels
 from sftqa_core.workflows.questions import (
     KnownFact,
     KnownLevel,
@@ -29,6 +31,7 @@ from sftqa_core.workflows.questions import (
 from sftqa_core.workflows.reading import (
     add_upload,
     alias_rows,
+    beside_base,
     bring_facts,
     default_learning_rate,
     download,

@@ -275,6 +275,33 @@ def trust(model: str, source: str, split: str = "test", domain: str = "all", sch
     return Trust(len(reference), agreements, margin, budget, floor, measured, slick if slick.facts else None)
 
 
+@dataclass(frozen=True)
+class BesideBase:
+    """A tuned model's levels of some facts beside those of what it was tuned from, as far as both were probed."""
+
+    base: str
+    facts: int  # of the base that were probed
+    tuned_facts: int
+    both: records.Agreement  # the base's levels are the reference
+    noise: records.Agreement | None  # the base probed again with the next seed: what chance alone moves; None where too few facts were
+
+
+def beside_base(
+    model: str, base: str, source: str, split: str = "test", domain: str = "all", scheme: LevelScheme | None = None
+) -> BesideBase:
+    """Compares what was probed before; probes nothing. Raises `ModelUnavailable` for a base that is gone."""
+    from sftqa_core.memory.agreement import agreement
+    from sftqa_core.memory.profiles import levels_reader
+
+    scheme = scheme or LevelScheme()
+    wanted = [ProbeSettings(name, source, split, domain, scheme=scheme) for name in (base, model)]
+    of_base, of_model = (levels_reader(settings) for settings in wanted)
+    first, second = of_base(wanted[0]), of_model(wanted[1])
+    again = replace(scheme, sampling=replace(scheme.sampling, seed=scheme.sampling.seed + 1))
+    noise = agreement(first, of_base(replace(wanted[0], scheme=again)), scheme)
+    return BesideBase(base, len(first), len(second), agreement(first, second, scheme), noise if noise.facts >= LEAST else None)
+
+
 def _margin(reference: pd.DataFrame, tables: dict[str, pd.DataFrame], full: LevelScheme) -> tuple[float, float, float] | None:
     """kappa(adaptive, full) - kappa(second, full): above 0 where stopping early costs less than chance does. None where one of the
     probes is missing, or a kappa undefined."""

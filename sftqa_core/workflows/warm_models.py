@@ -16,12 +16,12 @@ from sftqa_core.errors import ModelUnavailable, OutOfMemory
 from sftqa_core.evaluation.replies import reply
 from sftqa_core.jsonrecord import Record
 from sftqa_core.models import devices, footprint
-from sftqa_core.models.catalogue import base_card
+from sftqa_core.models.catalogue import base_card, find_model
 from sftqa_core.models.loading import LoadedModel, load_model
 from sftqa_core.models.quantising import NF4
 from sftqa_core.planning.fit import gigabytes, model_shape, resource
 from sftqa_core.records import Column, ModelCard, Reply
-from sftqa_core.workflows.questions import card_of, files_stamp
+from sftqa_core.workflows.questions import files_stamp
 
 MOST_SHARE = 0.5  # of the device's memory that models take together: other work needs some, too
 _ROWS = 16  # samples and answers that are read together, about
@@ -76,7 +76,7 @@ class WarmModels:
                 if loaded.card.name == column.model:
                     return loaded, False
                 del self._models[key]  # the same files under another name
-            card = card_of(column.model)
+            card = find_model(column.model)
             if files_stamp(card) != column.files:
                 raise ModelUnavailable(f"The files of {column.model} have changed since it was asked. Ask again.")
             needed = _needed(card, place, column.quantization)

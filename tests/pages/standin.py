@@ -34,11 +34,21 @@ from sftqa_core.records import (
 from sftqa_core.studies import config
 from sftqa_core.workflows.reading import Trust
 from sftqa_core.workflows.study_reports import study_name
+from tests.pages import ask_standin
 
 RELATIONS = {"P17": "in", "P19": "in", "P36": "in", "P106": "out", "P26": "out"}
 NASTY = ["<b>bold</b> $x^2$ :smile:", "=HYPERLINK(1)", "[link](http://example.invalid) **x**"]
 SHARES = [0.3, 0.3, 0.12, 0.1, 0.18]
 RUN = "20261123-120000-stand-in"
+
+
+@cache
+def _kept_weights() -> Path:
+    """A run's folder with tuned weights in it, as far as its names go."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (folder / "model").mkdir()
+    return folder
 
 
 def facts_and_levels() -> pd.DataFrame:
@@ -257,9 +267,11 @@ def workflows(
     module.profile, module.completions, module.run, module.forecast = profile, completions, run, forecast
     module.profile_stamp = lambda model, source, scheme: model
     info = SimpleNamespace(
-        id=RUN, model="stand-in", source="atlas", n=60, method="full", seed=0, created="2026-11-23T12:00:00+00:00", shipped=True
-    )
+        id=RUN, model="stand-in", source="atlas", n=60, method="full", seed=0, created="2026-11-23T12:00:00+00:00", shipped=True,
+        quantisation="", folder=_kept_weights(),
+    )  # fmt: skip
     module.runs = lambda: [info] if with_runs else []
+    ask_standin.add(module)
     module.default_learning_rate = lambda method, model: 4e-4 if method == "full" else 3e-3
     module.trust = trust
     module.run_part = lambda run_id, part: summary(30)

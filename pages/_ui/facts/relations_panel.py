@@ -11,7 +11,7 @@ import streamlit as st
 from pages._ui import background, resources, state
 from pages._ui.fields import KEPT
 from pages._ui.panels import needs_torch, problem
-from pages._ui.wording import literal
+from pages._ui.wording import literal, sentence
 from sftqa_core.errors import SettingsError, SftqaError
 from sftqa_core.jobs import current_executor
 from sftqa_core.jsonrecord import fingerprint
@@ -148,7 +148,7 @@ def _try_button(key: str, model: str, prompts: tuple[str, ...]) -> None:
         needs_torch("Trying templates")
         return
     if why := resources.why_not_here(model):
-        st.caption(literal(why))
+        st.caption(sentence(why))
         st.page_link("pages/available_models.py", label="Models", icon=":material/deployed_code:")
         return
     left = tuple(text for text in prompts if text not in background.completed(model))

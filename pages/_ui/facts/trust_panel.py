@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import resources
+from pages._ui import pickers, resources
 from pages._ui.charts import draw
 from pages._ui.facts.probe_panel import second_probe
 from pages._ui.wording import percent
@@ -36,7 +36,7 @@ _ASIDE = {  # what to make of each agreement
 
 def trust_panel(model: str, source: str, split: str, domain: str, scheme: LevelScheme, stamp: str) -> None:
     """A closed section; what is in it is computed when it is opened. `scheme`: the page's levels."""
-    if not st.toggle("How far can these levels be trusted?", key="trust", help="Compares the probes of these facts."):
+    if not pickers.linked_toggle("How far can these levels be trusted?", "trust", help="Compares the probes of these facts."):
         return
     other_cutoffs = None if not scheme.by_statements or scheme.cutoffs == PAPER.cutoffs else scheme
     report = resources.trust(model, source, split, domain, stamp, other_cutoffs)

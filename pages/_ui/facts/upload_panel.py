@@ -7,7 +7,7 @@ import streamlit as st
 from pages._ui import address, resources, state
 from pages._ui.facts.relations_panel import templates_editor
 from pages._ui.panels import problem
-from pages._ui.wording import literal
+from pages._ui.wording import literal, sentence
 from sftqa_core.errors import SftqaError
 from sftqa_core.knowledge.sources import ENDINGS
 from sftqa_core.knowledge.tables.columns import NAME_THEM
@@ -158,7 +158,7 @@ def _told(view: SourcePreview) -> None:
     if view.ignored:
         st.caption(f"Ignored columns: {literal(', '.join(view.ignored[:12]))}{' …' if len(view.ignored) > 12 else ''}.")
     for note in view.notes:
-        st.warning(literal(note), icon=":material/info:")
+        st.warning(sentence(note), icon=":material/info:")
 
 
 def _use(name: str, content: bytes, query: str, templates: str) -> None:

@@ -1,23 +1,30 @@
 """Predictions that changed: facts gained, lost and kept per level, and the predictions themselves."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
-from pages._ui import resources
+from pages._ui import address, pickers, resources
 from pages._ui.downloads import csv_button
+from pages._ui.facts.fact_list import plain, quoted
+from pages._ui.rows import clicked_row
 from pages._ui.runs.result_panels import part_of
 from sftqa_core.figures.levels import CHANGES, change_counts, change_table
+from sftqa_core.records import DOMAIN_NAMES
 
-SHOWN = 2_000  # rows a browser is handed at once; a download has them all
-COLUMNS = {
-    "subject": st.column_config.TextColumn("Subject"),
-    "answers": st.column_config.TextColumn("Correct answers"),
+SHOWN = 500  # rows on a page of the table; a download has them all
+COLUMNS = {  # what changed comes first: a telephone shows three
+    "subject": st.column_config.TextColumn("Subject", width=150),
+    "change": st.column_config.TextColumn("Change", width=80),
+    "level": st.column_config.TextColumn("Level", width=60),
     "after": st.column_config.TextColumn("Answer after"),
     "before": st.column_config.TextColumn("Answer before"),
-    "change": st.column_config.TextColumn("Change", width="small"),
-    "level": st.column_config.TextColumn("Level", width="small"),
+    "answers": st.column_config.TextColumn("Correct answers"),
     "relation": st.column_config.TextColumn("Relation"),
 }
+_SEARCHED = {"facts": "subject, answers", "predictions": "predictions"}
 
 
 @st.cache_resource(show_spinner=False, max_entries=24)
@@ -31,37 +38,59 @@ def _changes(run_id: str, part: str, labels: tuple[str, ...]) -> tuple[pd.DataFr
     return table, change_counts(table, labels), _rivals(predictions, facts)
 
 
-def change_panel(run_id: str, part: str, labels: tuple[str, ...]) -> None:
-    """The table of a run's changes with its filters, counts and download."""
-    table, counts, rivals = _changes(run_id, part, labels)
+def change_panel(run: Any, part: str) -> None:
+    """The table of a run's changes with its filters, counts and download. A row opens its fact, a row of the counts lists its level."""
+    labels = run.settings.scheme.labels
+    table, counts, rivals = _changes(run.id, part, labels)
     if table.empty:
         st.caption("This run has no stored predictions from before and after tuning.")
         return
     left, right = st.columns([2, 5], gap="large")
     with left:
-        st.dataframe(counts, width="stretch", alt="Facts gained, lost and kept per level")
-        st.caption(f"{rivals}Answers are greedy, so none changes without tuning.")
+        clicked = clicked_row(
+            counts.reset_index(names="level"), "change-counts", column_config={"level": "Level"}, height=38 + 35 * len(counts)
+        )
+        if clicked is not None:
+            address.put(level=str(counts.index[clicked]), page=None)
+        st.caption(f"{rivals}Answers are greedy, so none changes without tuning. Click a level to list its facts.")
     with right:
-        chosen = _filtered(table, labels)
-        st.dataframe(chosen[list(COLUMNS)].head(SHOWN), hide_index=True, height=330, column_config=COLUMNS)
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"{len(chosen):,} of {len(table):,} test facts")
-            csv_button("Download these rows", chosen, f"{run_id}-changes", "changes-csv")
+        chosen = _filtered(table, [*labels, *(["unknown"] if "unknown" in counts.index else [])])
+        st.text(f"{len(chosen):,} of {len(table):,} test facts. Click a row, or press Enter on it, to open the fact.")
+        page = pickers.linked_page(-(-len(chosen) // SHOWN) or 1)
+        shown = chosen.iloc[(page - 1) * SHOWN : page * SHOWN]
+        clicked = clicked_row(shown[list(COLUMNS)], "changes", height=330, column_config=COLUMNS)
+        csv_button("Download these rows", chosen, f"{run.id}-changes", "changes-csv")
+    if clicked is not None:
+        link = {"model": run.settings.model, "source": run.settings.source, "fact": str(shown.iloc[clicked]["fact_id"]), "runs": run.id}
+        st.switch_page("pages/fact.py", query_params={**link, **pickers.scheme_address(run.settings.scheme)})
 
 
-def _filtered(table: pd.DataFrame, labels: tuple[str, ...]) -> pd.DataFrame:
+def _filtered(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     first, second, third, fourth = st.columns([3, 2, 2, 2])
-    changes = first.multiselect("Change", CHANGES, default=["gained", "lost"], key="change-kinds", placeholder="all")
-    levels = second.multiselect("Level", labels, key="change-levels", placeholder="all")
-    relations = third.multiselect("Relation", sorted(table["relation"].unique()), key="change-relations", placeholder="all")
-    words = fourth.text_input("Search", key="change-search", placeholder="subject or answer")
-    for column, wanted in (("change", changes), ("level", levels), ("relation", relations)):
+    changes = pickers.linked_many("Change", CHANGES, "change", place=first, placeholder="all", usual=("gained", "lost"))
+    levels = pickers.linked_many("Level", labels, "level", place=second, placeholder="all")
+    domains = pickers.linked_many(
+        "Domain", sorted(table["domain"].unique()), "in", lambda name: DOMAIN_NAMES.get(name, name), third, placeholder="both"
+    )
+    named = sorted(table["relation"].unique())
+    relations = pickers.linked_many("Relation", list(map(quoted, named)), "relation", plain, fourth, placeholder="all")
+    first, second = st.columns([3, 6], vertical_alignment="bottom")
+    where = pickers.linked_choice("Search in", list(_SEARCHED), "where", _SEARCHED.__getitem__, first)
+    words = pickers.linked_text("Search", "search", second, placeholder="words of an answer" if where != "facts" else "subject or answer")
+    relations = list(map(plain, relations))
+    for column, wanted in (("change", changes), ("level", levels), ("domain", domains), ("relation", relations)):
         if wanted:
             table = table[table[column].isin(wanted)]
-    if words.strip():
-        text = table["subject"] + "\n" + table["answers"] + "\n" + table["before"] + "\n" + table["after"]
-        table = table[text.str.contains(words.strip(), case=False, regex=False)]
-    return table
+    return table[_says(table, words, ("before", "after") if where == "predictions" else ("subject", "answers"))] if words else table
+
+
+def _says(table: pd.DataFrame, words: str, columns: tuple[str, str]) -> Any:
+    """Which rows have these words in one of the columns, whatever their case."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    says = [pc.match_substring(pa.array(table[column], pa.string()), words, ignore_case=True) for column in columns]
+    return pc.or_(*says).to_numpy(zero_copy_only=False)
 
 
 def _rivals(predictions: pd.DataFrame, facts: pd.DataFrame) -> str:

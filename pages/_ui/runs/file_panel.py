@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages._ui import resources
-from pages._ui.runs import forms
+from pages._ui.runs import form_reads, forms
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import StudySettings, TrainSettings
 from sftqa_core.records.job import command_of
@@ -29,7 +29,7 @@ def from_file(kind: str) -> TrainSettings | StudySettings | None:
         raise SettingsError(f"{file.name} is not UTF-8 text: {error}.") from error
     if kind == "study":
         return resources.study_of(text)
-    settings = resources.run_of(text)
+    settings = form_reads.run_of(text)
     st.button("Fill in the form with it", icon=":material/edit_note:", key="file-fill", on_click=_fill_in, args=(settings,))
     return settings
 
@@ -39,7 +39,7 @@ def command_and_file(settings: TrainSettings | StudySettings) -> None:
     if isinstance(settings, StudySettings):
         text, name = resources.study_yaml(settings), resources.study_name(settings)
     else:
-        text, name = resources.run_yaml(settings), f"run-n{'all' if settings.n == TrainSettings.ALL else settings.n}-{settings.method}"
+        text, name = form_reads.run_yaml(settings), f"run-n{'all' if settings.n == TrainSettings.ALL else settings.n}-{settings.method}"
     what = "study" if isinstance(settings, StudySettings) else "train"
     with st.expander("Command and YAML file", icon=":material/terminal:"):
         st.code(command_of(settings), language="bash", wrap_lines=True)

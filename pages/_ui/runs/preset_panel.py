@@ -7,7 +7,7 @@ import streamlit as st
 
 from pages._ui import address, resources, state
 from pages._ui.fields import dropped
-from pages._ui.runs import forms
+from pages._ui.runs import form_reads, forms
 from pages._ui.wording import literal
 from sftqa_core.errors import SftqaError
 from sftqa_core.records import TrainSettings
@@ -26,14 +26,14 @@ def preset_button() -> None:
         dropped("preset", f"There is no preset {wanted[:40]!r} here.")
     elif wanted is not None:
         with contextlib.suppress(SftqaError):  # a model that is not there: the form says so
-            _, notes = resources.preset(wanted, _model())
+            _, notes = form_reads.preset(wanted, _model())
             st.caption(literal(f"Filled in from {PRESETS[wanted].title}, {PRESETS[wanted].source}. {' '.join(notes)}"))
 
 
 def _fill_in(name: str) -> None:
     model = _model()
     try:
-        values, _ = resources.preset(name, model)
+        values, _ = form_reads.preset(name, model)
     except SftqaError as error:
         state.keep_problem(str(error))
         return

@@ -6,10 +6,11 @@ from typing import Any
 
 import streamlit as st
 
-from pages._ui import resources
+from pages._ui import address, resources
 from pages._ui.charts import draw
 from pages._ui.fields import label
 from pages._ui.panels import share_metric
+from pages._ui.pickers import linked_choice
 from pages._ui.titles import differing, shown_value
 from pages._ui.wording import duration, interval, literal, percent
 from sftqa_core.figures.curves import looks_figure, loss_figure
@@ -21,8 +22,9 @@ PARTS = {"all": "all test facts", "uncontested": "uncontested only", "contested"
 TIMES = {"select": "choosing examples", "probe": "probing", "train": "training", "eval": "answering", "all": "total"}
 
 
-def accuracy_charts(summary: RunSummary, settings: TrainSettings, where: str, height: int = 380) -> None:
-    """In and out of domain side by side (one above the other where it is narrow)."""
+def accuracy_charts(summary: RunSummary, settings: TrainSettings, where: str, height: int = 380, clickable: bool = False) -> None:
+    """In and out of domain side by side (one above the other where it is narrow). A point that is clicked, where that is wanted, lists the
+    predictions of its level and domain below."""
     of = repr((summary.before, summary.after, summary.baselines, height, settings.shots))
     others = {shots: stage for stage, shots in settings.few_shot_stages.items() if stage != "few_shot" and stage in summary.baselines}
     for domain, column in zip(summary.after, st.columns(len(summary.after), gap="large"), strict=True):
@@ -36,7 +38,11 @@ def accuracy_charts(summary: RunSummary, settings: TrainSettings, where: str, he
             more = {shots: summary.baselines[stage][domain] for shots, stage in others.items()}
             both = (summary.before[domain], summary.after[domain], few_shot, majority)
             figure = partial(accuracy_figure, *both, height, settings.shots, more)
-            draw(figure, key=f"accuracy-{where}-{domain}", alt=f"Accuracy per memory level. {title}.", of=of)
+            alt = f"Accuracy per memory level. {title}."
+            point = draw(figure, key=f"accuracy-{where}-{domain}", alt=alt, of=of, clickable=clickable)
+            levels = summary.after[domain].per_level
+            if point is not None and isinstance(point.x, int | float) and 0 <= round(point.x) < len(levels):
+                address.put(level=levels[round(point.x)].level, change="none", page=None, **{"in": domain})
 
 
 def fewer_shots_note(summary: RunSummary, settings: TrainSettings) -> str:
@@ -91,9 +97,7 @@ def parts_picker(facts: Any) -> str:
     """Which of the test facts the page is about, where some are known to be contested (METHOD 8.8)."""
     if "contested" not in facts or not facts["contested"].fillna(False).astype(bool).any():
         return "all"
-    return st.segmented_control(
-        "Test facts", list(PARTS), format_func=PARTS.get, default="all", required=True, key="part", label_visibility="collapsed"
-    )
+    return linked_choice("Test facts", list(PARTS), "part", PARTS.__getitem__, label_visibility="collapsed")
 
 
 def part_of(tables: tuple[Any, Any], part: str) -> tuple[Any, Any]:

@@ -76,9 +76,7 @@ def planted(settings: StudySettings, table: pd.DataFrame) -> None:
         relations = table[(table["model"] == model) & (table["relation"] != "all") & (table["facts_are"] == "uncontested")]
         if len(relations):
             lowest, highest = relations["spearman"].min(), relations["spearman"].max()
-            st.caption(
-                f"{literal(model)}, by relation (uncontested): {lowest:z.2f} to {highest:z.2f}. All are in the tables at the end of the page."
-            )
+            st.caption(f"{literal(model)}, by relation (uncontested): {lowest:z.2f} to {highest:z.2f}. All are in the tables at the end.")
 
 
 def _planted(profile: Any, relation: str, templates: str) -> Any:

@@ -10,13 +10,13 @@ import streamlit as st
 
 from pages._ui import background, panels, pickers, resources, state
 from pages._ui.charts import draw
+from pages._ui.compare import compare_picks
 from pages._ui.downloads import csv_button
-from pages._ui.runs import compare_picks
 from pages._ui.runs.forms import file_button
 from pages._ui.runs.job_panel import job_panel
 from pages._ui.studies.start_dialog import ask_to_start
 from pages._ui.titles import study_title
-from pages._ui.wording import literal, percent
+from pages._ui.wording import literal, percent, sentence
 from sftqa_core.figures.matrices import matrix_figure
 from sftqa_core.records import DOMAIN_NAMES, STUDIES, Finding, StudyReport, StudySettings
 from sftqa_core.records.amounts import signed
@@ -132,7 +132,7 @@ def findings(report: StudyReport, model: str | None = None) -> None:
             _question(question, [finding for finding in chosen if finding.question == question])
     with st.expander("How findings are decided, what the papers report, what the models were pre-trained on", icon=":material/gavel:"):
         for note in report.notes:
-            st.markdown(f"- {literal(note)}")
+            st.markdown(f"- {sentence(note)}")
 
 
 def _question(question: str, answers: list[Finding]) -> None:

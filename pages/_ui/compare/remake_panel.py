@@ -3,8 +3,8 @@
 import streamlit as st
 
 from pages._ui import address, background, panels, state
-from pages._ui.runs import compare_reads
-from pages._ui.runs.compare_picks import short_titles
+from pages._ui.compare import compare_reads
+from pages._ui.compare.compare_picks import short_titles
 from pages._ui.runs.cost_panel import cost_panel
 from pages._ui.runs.job_panel import job_panel
 from pages._ui.wording import literal

@@ -1,7 +1,6 @@
 """A comparison fact by fact: one column a run and the base, right or wrong and what was answered."""
 
 from collections.abc import Hashable
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,13 +8,11 @@ import streamlit as st
 
 from pages._ui import pickers, resources
 from pages._ui.downloads import csv_button
-from pages._ui.wording import literal
+from pages._ui.rows import clicked_row
 from sftqa_core.records import DOMAIN_NAMES, Comparison
 
 SHOWN = 2_000  # rows a browser is handed at once; a download has them all
 RIGHT, WRONG, SOME = "✓", "✗", "~"  # SOME: of several seeds
-FACT_PAGE = Path(__file__).parents[2] / "fact.py"
-_OPEN = "compare-open"
 
 
 @st.cache_resource(show_spinner=False, max_entries=16, ttl=600)
@@ -50,34 +47,23 @@ def _marks(correct: pd.Series, texts: pd.Series, seeds: int) -> list[str]:
 
 
 def item_table(compared: Any, of: Hashable) -> None:
-    """The table with its filters; a click on a row opens the fact."""
+    """The table with its filters; a row opens its fact."""
     comparison: Comparison = compared.comparison
     table = _shown(of, compared)
     chosen = _filtered(table, comparison)
     labels = _labels(comparison)
     ids = chosen["fact_id"].head(SHOWN).tolist()
-    opens = FACT_PAGE.exists()
-    if opens:
-        st.session_state["compare-items"] = {"selection": {"rows": [], "columns": [], "cells": []}}
-
-    def remember() -> None:
-        rows = st.session_state["compare-items"]["selection"]["rows"]
-        st.session_state[_OPEN] = ids[rows[0]] if rows else None
-
     columns = ["subject", *labels, "answers", "level", "relation", "domain"]
-    st.dataframe(
-        chosen[columns].head(SHOWN), hide_index=True, height=min(420, 38 + 35 * max(1, len(ids))), column_config=_columns(comparison),
-        key="compare-items", selection_mode="single-row", on_select=remember,
-    )  # fmt: skip
+    rows, height = chosen[columns].head(SHOWN), min(420, 38 + 35 * max(1, len(ids)))
+    clicked = clicked_row(rows, "compare-items", height=height, column_config=_columns(comparison))
     with st.container(horizontal=True, vertical_alignment="center"):
         limit = f"; the first {SHOWN:,} are shown" if len(chosen) > SHOWN else ""
-        st.caption(f"{len(chosen):,} of {len(table):,} facts in common{limit}. Click a row for all of its answers.")
+        st.caption(f"{len(chosen):,} of {len(table):,} facts in common{limit}. Click a row, or press Enter on it, to open the fact.")
         csv_button("Download these facts", lambda: _for_file(compared, chosen["fact_id"]), "comparison", "compare-items-csv")
     if not all(run.words for run in comparison.runs):
         st.caption("Cells of studies keep which answers were right, not their words. Make one again below to see them.")
-    fact = st.session_state.get(_OPEN)
-    if fact and (compared.items["fact_id"] == fact).any():
-        _open(compared, of, fact, opens)
+    if clicked is not None:
+        _open(comparison, ids[clicked])
 
 
 def _filtered(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
@@ -112,23 +98,12 @@ def _columns(comparison: Comparison) -> dict[str, Any]:
     return fixed | runs | bases
 
 
-def _open(compared: Any, of: Hashable, fact: str, opens: bool) -> None:
-    """The fact's own page; where there is none, all answers below the table."""
-    comparison: Comparison = compared.comparison
-    row = compared.items[compared.items["fact_id"] == fact].iloc[0]
-    if opens:
-        del st.session_state[_OPEN]  # once: coming back must not lead there again
-        reference = next(run for run in comparison.runs if run.label == comparison.reference)
-        runs = [name for run in comparison.runs for name in run.names if ":" not in name]
-        link = {"model": reference.settings.model, "source": reference.settings.source, "fact": fact}
-        st.switch_page("pages/fact.py", query_params=link | ({"runs": ",".join(runs)} if runs else {}))
-    with st.container(border=True):
-        st.markdown(f"**{literal(row['question'])}**")
-        level = f" · level {row['level']}" if row["level"] else ""
-        st.caption(literal(f"Correct: {' | '.join(map(str, row['answers']))}{level}"))
-        shown = _shown(of, compared).set_index("fact_id").loc[fact]
-        for label in _labels(comparison):
-            st.markdown(f"**{literal(label)}** {literal(shown[label])}")
+def _open(comparison: Comparison, fact: str) -> None:
+    """The fact's own page, with the runs that are compared."""
+    reference = next(run for run in comparison.runs if run.label == comparison.reference)
+    runs = [name for run in comparison.runs for name in run.names if ":" not in name]
+    link = {"model": reference.settings.model, "source": reference.settings.source, "fact": fact}
+    st.switch_page("pages/fact.py", query_params=link | ({"runs": ",".join(runs)} if runs else {}))
 
 
 def _for_file(compared: Any, ids: pd.Series) -> pd.DataFrame:

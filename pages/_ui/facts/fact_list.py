@@ -1,0 +1,140 @@
+"""The list of facts with its filters, all of them in the address: the Memory page draws it, a fact's page walks through it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from pages._ui import address, pickers, resources
+from pages._ui.downloads import csv_button
+from pages._ui.rows import clicked_row
+
+SHOWN = 500  # rows on a page of the table
+NOT_PROBED = "not probed"
+SEARCHED = {"facts": "subject, answer", "completions": "completions"}
+ONLY = {  # a filter's name -> its words, the column, and what that must hold
+    "contested": ("contested", "contested", True),
+    "uncontested": ("uncontested", "contested", False),
+    "echo": ("echo: answer in the subject", "echo", True),
+    "no-echo": ("no echo", "echo", False),
+}
+COLUMNS = {  # what matters most comes first: a telephone shows three
+    "subject": st.column_config.TextColumn("Subject", width=150),
+    "score": st.column_config.ProgressColumn("R", min_value=0, max_value=1, format="%.3f", width=85),
+    "level": st.column_config.TextColumn("Level", width=60),
+    "answers": st.column_config.ListColumn("Correct answers"),
+    "relation_label": st.column_config.TextColumn("Relation"),
+    "domain": st.column_config.TextColumn("Domain", width="small"),
+    "exposures": st.column_config.NumberColumn("Exposures", width="small", help="How often the pre-training text states the fact."),
+    "contested": st.column_config.CheckboxColumn("Contested", width="small", help="The pre-training text also states another answer."),
+    "echo": st.column_config.CheckboxColumn("Echo", width="small", help="An answer is part of the subject."),
+}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The facts that are let through, and what they were let through by."""
+
+    rows: Any  # their positions in the level table, in the list's order
+    words: str  # searched for in completions, else ""
+
+
+def quoted(name: str) -> str:
+    """A relation's name for an address, which separates names by commas."""
+    return name.replace("%", "%25").replace(",", "%2C")
+
+
+def plain(quoted_name: str) -> str:
+    return quoted_name.replace("%2C", ",").replace("%25", "%")
+
+
+def draw_filters(profile: Any, model: str, source: str, stamp: str) -> Chosen:
+    """The filters, and the facts that they let through."""
+    names, labels = resources.relation_labels(), [*profile.scheme.labels, NOT_PROBED]
+    only = _only(profile)
+    places = iter(st.columns([2, 3, 2, 4] if only else [2, 3, 4], vertical_alignment="bottom"))
+    pickers.linked_many("Level", labels, "level", place=next(places), placeholder="all")
+    relations = sorted(map(quoted, profile.relations), key=lambda name: names.get(plain(name), plain(name)))
+    pickers.linked_many(
+        "Relation", relations, "relation", lambda name: names.get(plain(name), plain(name)), next(places), placeholder="all"
+    )
+    if only:
+        with next(places):
+            pickers.linked("Only", ["", *only], "only", lambda name: ONLY[name][0] if name else "all")
+    with next(places), st.container(horizontal=True, vertical_alignment="bottom", key="fact-search"):
+        where = pickers.linked_choice("Search in", list(SEARCHED), "where", SEARCHED.__getitem__, st.container(width="content"))
+        holder = "words of a completion" if where == "completions" else "subject or answer"
+        pickers.linked_text("Search", "search", st.container(width="stretch"), placeholder=holder)
+    return chosen(profile, model, source, stamp)
+
+
+def _only(profile: Any) -> list[str]:
+    """Filters on columns that this source has, and that tell its facts apart."""
+    there = profile.level_table.table
+    return [name for name, (_, column, _) in ONLY.items() if column in there and (column != "echo" or profile.echo)]
+
+
+def chosen(profile: Any, model: str, source: str, stamp: str) -> Chosen:
+    """The facts that the address's filters let through; what it says wrongly lets everything through."""
+    labels = [*profile.scheme.labels, NOT_PROBED]
+    levels = [-1 if name == NOT_PROBED else labels.index(name) for name in (address.value("level") or "").split(",") if name in labels]
+    known = set(profile.relations)
+    relations = [name for name in map(plain, (address.value("relation") or "").split(",")) if name in known]
+    only = address.value("only") or ""
+    having = {ONLY[only][1]: ONLY[only][2]} if only in _only(profile) else {}
+    # a text that is too long for an address is held by its field only
+    words = (address.value("search") or str(st.session_state.get("pick-search") or "")).strip()
+    if words and address.value("where") == "completions":
+        among = resources.facts_saying(model, source, words, profile.scheme, stamp)
+        return Chosen(profile.choose(levels, relations, "", among, **having), words)
+    return Chosen(profile.choose(levels, relations, words, **having), "")
+
+
+def draw_table(profile: Any, found: Chosen, model: str) -> Any:
+    """The facts, a page at a time; returns the picked one, else an example among them. None where there is nothing to see."""
+    names, labels, rows = resources.relation_labels(), [*profile.scheme.labels, NOT_PROBED], found.rows
+    where = f" in whose completions stands '{found.words}'" if found.words else ""
+    st.text(f"{len(rows):,} of {profile.facts:,} facts{where}. Click a row, or press Enter on it, to see its completions.")
+    page = pickers.linked_page(-(-len(rows) // SHOWN) or 1)
+    here = rows[(page - 1) * SHOWN : page * SHOWN]
+    columns = [name for name in (*COLUMNS, "fact_id", "relation") if name in profile.level_table.table]
+    shown = named(profile, here, names, labels, columns)
+    wanted = address.value("fact")
+    current = profile.find(wanted, here) if wanted else here[:0]
+    at = int((here == current[0]).argmax()) if len(current) else None
+    clicked = clicked_row(shown[[name for name in COLUMNS if name in shown]], "facts", at, height=320, column_config=COLUMNS)
+    if clicked is not None:
+        wanted = str(shown.iloc[clicked]["fact_id"])
+        address.put(fact=wanted)
+    csv_button("Download these facts", lambda: named(profile, rows, names, labels), "facts", "facts-csv", not len(rows))
+    picked = profile.find(wanted, rows) if wanted else rows[:0]
+    shown_row = picked if len(picked) else profile.example(rows)
+    if not len(shown_row):
+        every = "Every score here is 0 or 1, or not known yet. Click a row to see the fact and its completions."
+        st.caption(every if len(rows) else "No fact matches these filters.")
+        return None
+    if not len(picked):
+        st.caption("An example, until a row is clicked:")
+    return named(profile, shown_row, names, labels).iloc[0]
+
+
+def named(profile: Any, rows: Any, names: dict[str, str], labels: list[str], columns: list[str] | None = None) -> Any:
+    """The facts of these rows with levels and relations as words."""
+    table = profile.take(rows, columns)
+    relations = table["relation"].astype("str")
+    levels = [labels[-1] if pd.isna(level) else labels[int(level)] for level in table["level"]]
+    return table.assign(level=levels, relation_label=relations.map(lambda relation: names.get(relation, relation)))
+
+
+def one_fact(profile: Any, fact_id: str) -> Any:
+    """A fact of the source by its id, of whatever split; None where there is none."""
+    row = profile.row_of(fact_id)
+    return named(profile, row, resources.relation_labels(), [*profile.scheme.labels, NOT_PROBED]).iloc[0] if len(row) else None
+
+
+def page_link(fact: Any) -> None:
+    """To the fact's own page, with the list that it stands in."""
+    more = address.with_values(fact=str(fact["fact_id"]), by=None, trust=None, page=None, job=None)
+    label = "Levels in other models, answers in runs"
+    st.page_link("pages/fact.py", label=label, icon=":material/open_in_full:", query_params=more)
