@@ -70,5 +70,5 @@ def save_aliases(rows: list[dict[str, str]] | None) -> None:
     resources.trust.clear()
     resources.study_report.clear()
     resources.completions.clear()
-    fact_levels.clear()
+    resources.fact_levels.clear()
     resources.forecast.clear()
