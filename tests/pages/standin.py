@@ -298,6 +298,7 @@ def workflows(
     module.trust = trust
     module.run_part = lambda run_id, part: summary(30)
     module.run_rule = lambda run_id: ""
+    module.moved_levels = lambda run_id: (30, 270)
     module.run_yaml, module.run_of = config.run_yaml, config.run_of
     module.study_yaml, module.study_of = config.study_yaml, config.study_of
     module.study_name = study_name
