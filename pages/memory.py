@@ -31,7 +31,6 @@ with panels.errors_shown():
         domain = pickers.pick_domain()
     scheme = pickers.pick_scheme(fifth, sixth)
     glossary.here(scheme, 21 * scheme.sampling.samples if scheme.by_statements else 0)
-
 with panels.errors_shown():
     if not facts_here(source, "memory"):
         st.stop()
@@ -57,7 +56,6 @@ read = memory_panels.pretraining_note(model, source)
 for job in state.watched_jobs("probe"):
     if not (is_second(job) and address.value("trust")):  # shown where it was started
         job_panel(job, "memory", charts=False)
-
 with panels.errors_shown():
     tuned_panel.beside_base(model, source, split, domain, scheme)
 shown = profile.without_echo if without_echo else profile
@@ -76,12 +74,6 @@ st.subheader("Facts", anchor=False)
 with panels.errors_shown():
     found = fact_list.draw_filters(shown, model, source, stamp)
     fact = fact_list.draw_table(shown, found, model)
-    if not len(found.rows):
-        st.caption("No fact matches these filters.")
-    elif fact is None:
-        st.caption("Every score here is 0 or 1, or not known yet. Click a row to see the fact and its completions.")
-    else:
-        if address.value("fact") != fact["fact_id"]:
-            st.caption("An example, until a row is clicked:")
+    if fact is not None:
         fact_detail(model, source, fact, profile.scheme, stamp, read)
         fact_list.page_link(fact)
