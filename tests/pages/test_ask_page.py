@@ -87,7 +87,7 @@ def test_what_models_wrote_is_shown_as_text(explorer, service):
     app = explorer("ask", {"q": ASKED, "columns": "stand-in"})
     assert NASTY in [text.value for text in app.text]
     assert NASTY not in "\n".join(str(element.value) for kind in ("markdown", "caption") for element in app.get(kind))
-    scores, steps, likely, samples = tables(app)
+    samples, scores, steps, likely = tables(app)
     assert scores["answer"] == ["Answer 5 ✓", "Rome"]
     assert scores["total"] == [-2.5, -9.0]
     assert scores["per token"] == [-1.25, -3.0]
