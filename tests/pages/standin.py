@@ -292,8 +292,6 @@ def workflows(
         return [FactInRun(info, answers, True, "L2") for _ in run_ids]
 
     module.fact_levels, module.fact_in_runs = fact_levels, fact_in_runs
-    module.with_right_answers = lambda question, models: (question, None)
-    module.column = lambda question, model, beside: f"{model} cannot be asked here."
     module.default_learning_rate = lambda method, model: 4e-4 if method == "full" else 3e-3
     module.trust = trust
     module.run_part = lambda run_id, part: summary(30)

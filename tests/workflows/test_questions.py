@@ -255,4 +255,5 @@ def test_right_answers_and_the_level_come_with_the_question(world, workspace):
     level = workflows.known_level("tiny", asked.fact, SCHEME)
     assert level is not None
     assert (level.model, level.level, level.score) == ("tiny", SCHEME.labels[fact["level"]], fact["score"])
-    assert recorder.lines[-1] == "Asking tiny"
+    assert recorder.lines[0].startswith("Loading tiny, ")
+    assert recorder.lines[1] == "Asking tiny"
