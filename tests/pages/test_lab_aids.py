@@ -9,6 +9,7 @@ import pytest
 from pages._ui import background, resources
 from sftqa_core.records import Agreement, Job, LevelScheme, ModelCard, RateAccuracy, SweepReport, SweepSettings, TrainSettings
 from sftqa_core.workflows.reading import BesideBase
+from tests.pages import standin
 from tests.pages.test_twin import address_of, plain
 
 RATES = (1e-4, 2e-4, 4e-4, 8e-4, 1.6e-3)
@@ -125,3 +126,15 @@ def test_what_a_job_would_wait_for_is_counted_by_device(jobs):
     assert background.starts_after(TrainSettings("m", device="cpu")) == ""
     jobs.submit("train", TrainSettings("m").to_dict())
     assert background.starts_after(TrainSettings("m", device="cpu")) == "Starts after 1 queued job."
+
+
+def test_results_say_that_baselines_were_skipped(explorer, monkeypatch):
+    """What is missing is said where it would stand."""
+    app = explorer("results")
+    assert "baselines were skipped" not in plain(app)
+    module = sys.modules["sftqa_core.workflows"]
+    run = module.run(standin.RUN)
+    run.settings = TrainSettings("stand-in", shots=0)
+    monkeypatch.setattr(module, "run", lambda run_id: run)
+    app.run()
+    assert "The k-shot baselines were skipped: how well the base model answers with examples in the prompt is not known here." in plain(app)
