@@ -18,6 +18,7 @@ with panels.errors_shown():
     if not resources.models():
         panels.no_models()
 
+state.show_toast()
 KINDS = {"train": "One run", "study": "A study"}
 with st.container(horizontal=True, vertical_alignment="center"):
     kind = pickers.linked_choice("What", list(KINDS), forms.WHAT, KINDS.__getitem__, label_visibility="collapsed")
@@ -43,6 +44,7 @@ if kind == "train":
     with changes:
         twin.changed_line(settings)
 with right:
+    live = st.container()  # first, where it is seen without scrolling
     st.subheader("What it will cost", anchor=False)
     with panels.errors_shown():
         watched = state.watched_jobs(kind)
@@ -59,12 +61,14 @@ with right:
     if st.button("Launch", type="primary", icon=":material/rocket_launch:", disabled=not ready, width="stretch") and settings:
         with panels.errors_shown():
             state.watch(background.submit(kind, settings, expected).id)
+        state.toast_later("Submitted. Its progress stands above the cost.")
         st.rerun()
     if settings is not None:
         file_panel.command_and_file(settings)
     if duplicate:
         st.caption("A run with these settings is already in progress. Change something to queue another one.")
     for job in watched:
-        job_panel(job, "lab")
+        with live:
+            job_panel(job, "lab")
     watched += sweep_panel.sweep_jobs() if kind == "train" else []
     state.queued_elsewhere(watched)

@@ -194,6 +194,24 @@ def run_part(run_id: str, part: str) -> records.RunSummary:
     return replace(run.summary, before=stages["before"], after=stages["after"], baselines=baselines, without_echo={})
 
 
+def moved_levels(run_id: str) -> tuple[int, int] | None:
+    """How many of a run's test facts another full probe of its base model puts on another level, of how many that were probed twice.
+
+    None where fewer than LEAST were, or the levels do not come from a full probe of statements: then the run's own error is not known.
+    Raises `SftqaError` where model or facts are gone.
+    """
+    from sftqa_core.memory.profiles import levels_reader
+
+    run = runs.read_run(run_id)
+    scheme = run.settings.scheme
+    if not scheme.by_statements or scheme.method != "sampling":
+        return None
+    again = replace(scheme, sampling=replace(scheme.sampling, seed=scheme.sampling.seed + 1))
+    settings = ProbeSettings(run.settings.model, run.settings.source, "test", "all", scheme=again)
+    both = run.facts()[["fact_id", "level"]].dropna().merge(levels_reader(settings)(settings), on="fact_id", suffixes=("", "_again"))
+    return (int((both["level"] != both["level_again"]).sum()), len(both)) if len(both) >= LEAST else None
+
+
 def run_looks(run_id: str) -> pd.DataFrame:
     """`Run.looks` of run `run_id`, domains without dev facts left out, with accuracy and its Wilson interval (low, high).
 
