@@ -85,7 +85,7 @@ def test_a_half_done_study_offers_the_rest(study, page, jobs):
 
 def test_a_finished_study_takes_more_seeds(study, page, jobs):
     """Two more, which are not there yet, with what they cost; a study that was asked for is listed with how far it is."""
-    settings = study(sizes=(0, 60), seeds=(0,))
+    study(sizes=(0, 60), seeds=(0,))
     app = page("how_much_data")
     next(button for button in app.button if button.label == "Add two seeds").click().run()
     assert jobs.jobs() == []  # first its cost
