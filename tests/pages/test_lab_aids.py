@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from pages._ui import background, resources
+from pages._ui.facts import tuned_reads
 from sftqa_core.records import Agreement, Job, LevelScheme, ModelCard, RateAccuracy, SweepReport, SweepSettings, TrainSettings
 from sftqa_core.workflows.reading import BesideBase
 from tests.pages import standin
@@ -115,7 +116,7 @@ def test_a_tuned_model_stands_beside_its_base(explorer, monkeypatch):
     assert "A second probe of the base model alone moves 11.0% (100 facts)." in plain(app)
     nothing = Agreement(LevelScheme().labels, 0, None, None, None, None, None, ())
     monkeypatch.setattr(module, "beside_base", lambda *rest: BesideBase("stand-in", 0, 0, nothing, None))
-    resources.beside_base.clear()
+    tuned_reads.beside_base.clear()
     app.run()
     assert "The base model is not probed on these facts yet. The tuned model is not probed on these facts yet." in plain(app)
 
