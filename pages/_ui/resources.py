@@ -152,21 +152,6 @@ def trust(model: str, source: str, split: str, domain: str, stamp: str, scheme: 
     return workflows.trust(model, source, split, domain, scheme) if scheme else workflows.trust(model, source, split, domain)
 
 
-@st.cache_resource(show_spinner="Comparing with the base model…", max_entries=12, ttl=600)
-def beside_base(model: str, base: str, source: str, split: str, domain: str, scheme: LevelScheme, stamps: tuple[str, str]) -> Any:
-    """A tuned model's levels beside those of what it was tuned from; `stamps` change with the levels of either."""
-    from sftqa_core import workflows
-
-    return workflows.beside_base(model, base, source, split, domain, scheme)
-
-
-def profile_stamp(model: str, source: str, scheme: LevelScheme) -> str:
-    """Changes with a model's levels."""
-    from sftqa_core import workflows
-
-    return workflows.profile_stamp(model, source, scheme)
-
-
 @st.cache_data(show_spinner=False, max_entries=64)
 def completions(model: str, source: str, fact_id: str, stamp: str, scheme: LevelScheme | None = None) -> Any:
     from sftqa_core import workflows

@@ -7,8 +7,10 @@ import sys
 import pytest
 
 from pages._ui import background, resources
+from pages._ui.facts import tuned_reads
 from sftqa_core.records import Agreement, Job, LevelScheme, ModelCard, RateAccuracy, SweepReport, SweepSettings, TrainSettings
 from sftqa_core.workflows.reading import BesideBase
+from tests.pages import standin
 from tests.pages.test_twin import address_of, plain
 
 RATES = (1e-4, 2e-4, 4e-4, 8e-4, 1.6e-3)
@@ -114,7 +116,7 @@ def test_a_tuned_model_stands_beside_its_base(explorer, monkeypatch):
     assert "A second probe of the base model alone moves 11.0% (100 facts)." in plain(app)
     nothing = Agreement(LevelScheme().labels, 0, None, None, None, None, None, ())
     monkeypatch.setattr(module, "beside_base", lambda *rest: BesideBase("stand-in", 0, 0, nothing, None))
-    resources.beside_base.clear()
+    tuned_reads.beside_base.clear()
     app.run()
     assert "The base model is not probed on these facts yet. The tuned model is not probed on these facts yet." in plain(app)
 
@@ -125,3 +127,15 @@ def test_what_a_job_would_wait_for_is_counted_by_device(jobs):
     assert background.starts_after(TrainSettings("m", device="cpu")) == ""
     jobs.submit("train", TrainSettings("m").to_dict())
     assert background.starts_after(TrainSettings("m", device="cpu")) == "Starts after 1 queued job."
+
+
+def test_results_say_that_baselines_were_skipped(explorer, monkeypatch):
+    """What is missing is said where it would stand."""
+    app = explorer("results")
+    assert "baselines were skipped" not in plain(app)
+    module = sys.modules["sftqa_core.workflows"]
+    run = module.run(standin.RUN)
+    run.settings = TrainSettings("stand-in", shots=0)
+    monkeypatch.setattr(module, "run", lambda run_id: run)
+    app.run()
+    assert "The k-shot baselines were skipped: how well the base model answers with examples in the prompt is not known here." in plain(app)

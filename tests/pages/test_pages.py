@@ -23,8 +23,8 @@ def charts(app):
 
 
 def links(app):
-    """Labels of the page's links, but for those that fill in the Lab's form."""
-    return [link.proto.label for link in app.get("page_link") if link.proto.label != LABEL]
+    """Labels of the page's links, but for those that fill in the Lab's form or Compare."""
+    return [link.proto.label for link in app.get("page_link") if link.proto.label not in (LABEL, "Compare with…")]
 
 
 def button(app, label):

@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui import address, resources
+from pages._ui.facts import tuned_reads
 from pages._ui.titles import model_name
 from pages._ui.wording import literal, percent
 from sftqa_core.errors import SftqaError
@@ -23,8 +24,8 @@ def beside_base(model: str, source: str, split: str, domain: str, scheme: LevelS
     with st.container(border=True, key="beside-base"):
         st.markdown(f"**Tuned from {literal(model_name(base))}**")
         try:
-            stamps = resources.profile_stamp(base, source, scheme), resources.profile_stamp(model, source, scheme)
-            found = resources.beside_base(model, base, source, split, domain, scheme, stamps)
+            stamps = tuned_reads.profile_stamp(base, source, scheme), tuned_reads.profile_stamp(model, source, scheme)
+            found = tuned_reads.beside_base(model, base, source, split, domain, scheme, stamps)
         except SftqaError as error:
             st.caption(f"Its levels can't be compared with the base model's: {literal(str(error))}")
             return

@@ -44,7 +44,9 @@ def accuracy_charts(summary: RunSummary, settings: TrainSettings, where: str, he
 
 
 def fewer_shots_note(summary: RunSummary, settings: TrainSettings) -> str:
-    """Says where the context window held fewer k-shot examples than asked for; empty where it held all."""
+    """Says where the context window held fewer k-shot examples than asked for, or none were; empty where it held all."""
+    if not settings.few_shot_stages:
+        return "The k-shot baselines were skipped: how well the base model answers with examples in the prompt is not known here."
     means = [f"of {settings.few_shot_stages[stage]} {mean:g} on average" for stage, mean in (summary.shown or {}).items()]
     return f"The context window is too short for all k-shot examples: {', '.join(means)}." if means else ""
 

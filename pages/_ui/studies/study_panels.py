@@ -15,7 +15,7 @@ from pages._ui.downloads import csv_button
 from pages._ui.runs.forms import file_button
 from pages._ui.runs.job_panel import job_panel
 from pages._ui.studies.start_dialog import ask_to_start
-from pages._ui.titles import study_title
+from pages._ui.titles import model_name, study_title
 from pages._ui.wording import literal, percent, sentence
 from sftqa_core.figures.matrices import matrix_figure
 from sftqa_core.records import DOMAIN_NAMES, STUDIES, Finding, StudyReport, StudySettings
@@ -98,7 +98,7 @@ def _compare_cells(settings: StudySettings, model: str | None) -> None:
 
 def pick_one_model(settings: StudySettings) -> str:
     """One of the study's models, kept in the address."""
-    return pickers.linked("Model", settings.models, "model")
+    return pickers.linked("Model", settings.models, "model", model_name)
 
 
 def domain_columns(table: pd.DataFrame) -> list[tuple[str, Any]]:
