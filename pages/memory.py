@@ -5,7 +5,6 @@ import streamlit as st
 from pages._ui import address, background, glossary, panels, pickers, resources, state
 from pages._ui.facts import fact_list, memory_panels
 from pages._ui.facts.alias_panel import alias_button
-from pages._ui.facts.fact_panel import fact_detail
 from pages._ui.facts.probe_panel import is_second, probe_button
 from pages._ui.facts.relations_panel import missing_templates, templates_button
 from pages._ui.facts.trust_panel import trust_panel
@@ -69,14 +68,4 @@ with panels.errors_shown():
 
 st.subheader("Facts", anchor=False)
 with panels.errors_shown():
-    found = fact_list.draw_filters(shown, model, source, stamp)
-    fact = fact_list.draw_table(shown, found, model)
-    if not len(found.rows):
-        st.caption("No fact matches these filters.")
-    elif fact is None:
-        st.caption("Every score here is 0 or 1, or not known yet. Click a row to see the fact and its completions.")
-    else:
-        if address.value("fact") != fact["fact_id"]:
-            st.caption("An example, until a row is clicked:")
-        fact_detail(model, source, fact, profile.scheme, stamp, read)
-        fact_list.page_link(fact)
+    fact_list.facts_section(shown, model, source, read, stamp)

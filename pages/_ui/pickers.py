@@ -11,6 +11,7 @@ from pages._ui.titles import model_name, run_names, source_name
 from pages._ui.wording import literal
 from sftqa_core import records
 from sftqa_core.errors import SettingsError
+from sftqa_core.knowledge import sources as known_sources
 from sftqa_core.records.schemes import MOST_CUTOFFS, SCHEME_NAMES
 
 LEVELS_BY = {**SCHEME_NAMES, "cutoffs": "custom cut-offs"}
@@ -148,7 +149,7 @@ def pick_source() -> str:
     """A fact source's name: one that can be opened now, or a path or hub id that the person types. Ends the page, with a button to go on,
     where a link names a dataset of the hub: only a person's own pick downloads."""
     source = typed("Facts", resources.sources(), "source", "Pick a source, or type a file, a folder, or hub:owner/name.", source_name)
-    if resources.needs_network(source) and source not in st.session_state.get(_AGREED, ()):
+    if known_sources.needs_network(source) and source not in st.session_state.get(_AGREED, ()):
         st.info(f"{literal(source)} is a dataset of the hub. Opening a link downloads nothing.", icon=":material/cloud_download:")
         st.button("Open this dataset", key="open-dataset", type="primary", on_click=_agree, args=(source,))
         st.stop()

@@ -263,7 +263,15 @@ def workflows(
     module.profile, module.completions, module.run, module.forecast = profile, completions, run, forecast
     module.profile_stamp = lambda model, source, scheme: model
     info = SimpleNamespace(
-        id=RUN, model="stand-in", source="atlas", n=60, method="full", seed=0, created="2026-11-23T12:00:00+00:00", shipped=True
+        id=RUN,
+        model="stand-in",
+        source="atlas",
+        n=60,
+        method="full",
+        seed=0,
+        created="2026-11-23T12:00:00+00:00",
+        shipped=True,
+        folder=Path("/nowhere"),
     )
     module.runs = lambda: [info] if with_runs else []
     module.facts_saying = lambda model, source, words, scheme: (saying or {}).get(words, [])
