@@ -4,7 +4,7 @@ import streamlit as st
 
 from pages._ui import background, catalogue_panels, panels, resources, state
 from pages._ui.runs.job_panel import job_panel
-from pages._ui.wording import literal
+from pages._ui.wording import sentence
 
 st.title("Models")
 
@@ -22,14 +22,14 @@ state.show_toast()
 if (trouble := state.kept_problem()) is not None:
     panels.problem(trouble)
 for note in table.notes:
-    st.warning(literal(note), icon=":material/warning:")
+    st.warning(sentence(note), icon=":material/warning:")
 
 shown = [offer for offer in table.offers if kept(offer)]
 if shown:
     picked = catalogue_panels.offers_table(shown, device)
     st.caption(
-        f"{len(shown):,} of {len(table.offers):,} models. Click a row for details. Sizes are the minimum, "
-        "for a batch of 8 short texts; a probe uses more where it is free, and is then faster."
+        f"{len(shown):,} of {len(table.offers):,} models. Click a row for details. Sizes are the least that each work needs (a batch of 8 "
+        "short texts). A probe, and a run while it answers its test questions, use more where there is room; the Lab tells how much."
     )
     catalogue_panels.details(picked)
 else:

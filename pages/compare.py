@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages._ui import background, panels
-from pages._ui.runs import compare_items, compare_panels, compare_picks, compare_reads, remake_panel
+from pages._ui.compare import compare_items, compare_panels, compare_picks, compare_reads, remake_panel
 from pages._ui.runs.run_table import shown_runs
 
 st.title("Compare")
@@ -29,6 +29,7 @@ compare_panels.legend(comparison, stamp)
 compare_panels.notes(comparison)
 st.subheader("What differs, and what moved", anchor=False)
 compare_panels.settings_table(comparison)
+compare_panels.twins(comparison)
 if comparison.facts:
     st.subheader("Accuracy per memory level", anchor=False)
     compare_panels.charts(comparison)

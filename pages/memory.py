@@ -3,14 +3,15 @@
 import streamlit as st
 
 from pages._ui import address, background, glossary, panels, pickers, resources, state
-from pages._ui.facts import fact_list, memory_panels
+from pages._ui.facts import fact_list, memory_panels, tuned_panel
 from pages._ui.facts.alias_panel import alias_button
+from pages._ui.facts.fetch_panel import facts_here
 from pages._ui.facts.probe_panel import is_second, probe_button
 from pages._ui.facts.relations_panel import missing_templates, templates_button
 from pages._ui.facts.trust_panel import trust_panel
 from pages._ui.facts.upload_panel import upload_button
 from pages._ui.runs.job_panel import job_panel
-from pages._ui.wording import NOTE_HELP, literal
+from pages._ui.wording import NOTE_HELP, sentence
 from sftqa_core.records import METHODS
 
 st.title("Memory")
@@ -29,8 +30,9 @@ with panels.errors_shown():
         domain = pickers.pick_domain()
     scheme = pickers.pick_scheme(fifth, sixth)
     glossary.here(scheme, 21 * scheme.sampling.samples if scheme.by_statements else 0)
-
 with panels.errors_shown():
+    if not facts_here(source, "memory"):
+        st.stop()
     missing_templates(model, source)
     stamp = background.stamp()
     profile = resources.profile(model, source, split, domain, scheme)
@@ -48,12 +50,13 @@ with st.container(horizontal=True, vertical_alignment="center"):
 if (trouble := state.kept_problem()) is not None:
     panels.problem(trouble)
 for note in profile.notes:
-    st.caption(literal(note), help=next((text for part, text in NOTE_HELP.items() if part in note), None))
+    st.caption(sentence(note), help=next((text for part, text in NOTE_HELP.items() if part in note), None))
 read = memory_panels.pretraining_note(model, source)
 for job in state.watched_jobs("probe"):
     if not (is_second(job) and address.value("trust")):  # shown where it was started
         job_panel(job, "memory", charts=False)
-
+with panels.errors_shown():
+    tuned_panel.beside_base(model, source, split, domain, scheme)
 shown = profile.without_echo if without_echo else profile
 if not profile.facts:
     panels.empty("This source has no facts in that split and domain. Pick another.")

@@ -29,6 +29,10 @@ class FactsError(SeveralProblems):
     """A fact source that cannot be read; `problems` lists every fault by row and column."""
 
 
+class FactsNotHere(FactsError):
+    """Facts that have to be fetched from the network first; looking at a page, a forecast or a check never does."""
+
+
 class ModelUnavailable(SftqaError):
     """A model that is not here, cannot be fetched, or must not be loaded."""
 

@@ -18,6 +18,7 @@ from sftqa_core.records import (
     ACTIVE,
     OVER,
     CompleteSettings,
+    FetchFactsSettings,
     FetchSettings,
     Job,
     ProbeSettings,
@@ -45,6 +46,34 @@ def studies() -> list[Any]:
     return [*fresh.values(), *known.values()]
 
 
+@st.cache_data(show_spinner=False, ttl=600, max_entries=64)
+def moved_levels(run_id: str, stamp: str) -> tuple[int, int] | None:
+    """Of a run's test facts: how many a second probe puts on another level, of how many; None where that was not measured."""
+    from sftqa_core import workflows
+
+    try:
+        return workflows.moved_levels(run_id)
+    except SftqaError:  # model or facts are gone
+        return None
+
+
+@st.cache_data(show_spinner=False, ttl=60)
+def how_far(studies: dict[str, StudySettings], stamp: str) -> dict[str, tuple[int, int] | None]:
+    """Of these studies that are not finished: runs done, of how many; None where that can't be told. By the studies' names."""
+    from sftqa_core import workflows
+
+    finished, far = workflows.finished_studies(), {}
+    for name, study in studies.items():
+        if name not in finished:
+            try:
+                done, planned = workflows.study_progress(study)
+            except SftqaError:  # facts or a model that are gone: the page says so when it is picked
+                far[name] = None
+            else:
+                far |= {name: (done, planned)} if done < planned or not planned else {}
+    return far
+
+
 def job(job_id: str) -> Job | None:
     """A job; None where there is none of that name."""
     try:
@@ -69,7 +98,7 @@ def state_warning() -> str | None:
 
 def submit(
     kind: str,
-    settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | FetchSettings | CompleteSettings,
+    settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | FetchSettings | FetchFactsSettings | CompleteSettings,
     expected_s: Sequence[float] = (),
 ) -> Job:
     """Queue the work once: a second click, or the same click in another tab, gets the job that the first one made.
@@ -99,6 +128,18 @@ def starts_after(settings: TrainSettings | ProbeSettings | StudySettings | Sweep
 def fetch(name: str) -> Job:
     """Queue the download of a model of the hub. Raises `SettingsError` for any other name."""
     return submit("fetch", FetchSettings(name))
+
+
+def source_here(source: str) -> bool:
+    """Whether facts can be opened without fetching them first; cheap, and asks nobody."""
+    from sftqa_core import workflows
+
+    return workflows.source_is_here(source)
+
+
+def fetch_facts(source: str) -> Job:
+    """Queue the download of facts. Raises `SettingsError` for a source that is never fetched."""
+    return submit("facts", FetchFactsSettings(source))
 
 
 def complete(model: str, prompts: tuple[str, ...], samples: int, new_tokens: int) -> Job:

@@ -1,4 +1,7 @@
-"""What the theme in .streamlit/config.toml has no option for. If a later Streamlit names its parts otherwise, a rule finds nothing."""
+"""What the theme in .streamlit/config.toml has no option for: the page's own head.
+
+If a later Streamlit names its parts otherwise, a rule finds nothing, and nothing breaks.
+"""
 
 # Streamlit draws its first picture for a narrow page and widens it when a script says so: everything would jump to the left.
 _WIDE = """
@@ -14,4 +17,30 @@ _FILLED = """
 _OFF = """
 .stApp button:disabled, .stApp label[data-disabled="true"], .stApp input:disabled { color: light-dark(#666c74, #8e96a1); opacity: 1; }
 """
-STYLE = "".join((_WIDE, _FILLED, _OFF)).replace("\n", " ")
+# The glossary's button stands beside the title, where there is room.
+_GLOSSARY = """
+@media (min-width: 640px) {
+  .stApp .st-key-glossary-place { margin-bottom: -3.5rem; position: relative; z-index: 1; pointer-events: none; }
+  .stApp .st-key-glossary-place button { pointer-events: auto; }
+}
+"""
+# A part of the page that the browser still has to load has a flat placeholder; as high as what comes, nothing below it jumps.
+_RESERVED = """
+.stElementContainer[class*="st-key-pick-"]:not([class*="-published"]):has([data-testid="stSkeleton"]),
+.stElementContainer[class*="st-key-lab-"]:not(.st-key-lab-kind):has([data-testid="stSkeleton"]),
+.stElementContainer[class*="st-key-study-"]:has([data-testid="stSkeleton"]),
+.stElementContainer[class*="st-key-change-"]:has([data-testid="stSkeleton"]),
+.stElementContainer[class*="st-key-fact-"]:has([data-testid="stSkeleton"]),
+.stElementContainer[class*="st-key-probe-"]:has([data-testid="stSkeleton"]) { min-height: 68px; }
+[class*="st-key-tile-"] .stElementContainer:has([data-testid="stSkeleton"]) { min-height: 91px; }
+"""
+STYLE = "".join((_WIDE, _RESERVED, _FILLED, _OFF, _GLOSSARY)).replace("\n", " ")
+# A narrow window's menu stays open after a choice: Streamlit closes it on phones only, which it tells by the browser's name. A press
+# beside the menu closes it everywhere.
+_MENU = """
+document.addEventListener("click", (event) => {
+  if (event.target.closest?.('[data-testid="stSidebarNavLink"]'))
+    document.querySelector('[data-testid="stMain"]')?.dispatchEvent(new MouseEvent("mousedown", { bubbles: true }))
+})
+"""
+HEAD = f"<style>{STYLE}</style><script>{_MENU}</script>"

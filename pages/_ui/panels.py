@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from pages._ui.wording import literal, percent
+from pages._ui.wording import percent, sentence
 from sftqa_core.errors import SftqaError
 from sftqa_core.knowledge.atlas import is_atlas
 from sftqa_core.records.amounts import points
@@ -26,7 +26,7 @@ def errors_shown() -> Iterator[None]:
 
 def problem(text: str, icon: str = ":material/error:") -> None:
     """An error for people. A message with several lines becomes a list; markup in it is shown as text."""
-    lines = [literal(line) for line in text.splitlines() if line.strip()]
+    lines = [sentence(line) for line in text.splitlines() if line.strip()]
     st.error(lines[0] if len(lines) == 1 else "\n".join(f"- {line}" for line in lines), icon=icon)
 
 
@@ -44,7 +44,7 @@ def unreadable(reasons: Sequence[str]) -> None:
         return
     count = len(reasons)
     with st.expander(f"{count:,} result{' is' if count == 1 else 's are'} not shown", icon=":material/warning:"):
-        st.markdown("\n".join(f"- {literal(why)}" for why in reasons[:MOST_REASONS]))
+        st.markdown("\n".join(f"- {sentence(why)}" for why in reasons[:MOST_REASONS]))
         if count > MOST_REASONS:
             st.caption(f"{count - MOST_REASONS:,} more: 'sftqa cache verify' lists them all.")
 
@@ -76,7 +76,7 @@ def share_metric(label: str, value: float | None, base: float | None, lines: lis
     """One share, how far it is from the base model's in percentage points, and small lines under it."""
     change = None if value is None or base is None else f"{points(value - base)} points"
     same = change == "0.0 points"
-    with st.container(border=True, height="stretch"):
+    with st.container(border=True, height="stretch", key=f"tile-{label}"):
         st.metric(
             label,
             percent(value),

@@ -8,10 +8,9 @@ import streamlit as st
 
 from pages._ui import address, resources
 from pages._ui.titles import model_name, run_names, source_name
-from pages._ui.wording import literal
+from pages._ui.wording import literal, sentence
 from sftqa_core import records
 from sftqa_core.errors import SettingsError
-from sftqa_core.knowledge import sources as known_sources
 from sftqa_core.records.schemes import MOST_CUTOFFS, SCHEME_NAMES
 
 LEVELS_BY = {**SCHEME_NAMES, "cutoffs": "custom cut-offs"}
@@ -22,28 +21,29 @@ METHOD_HELP = (
     "Likelihood: no completions, only the probability of the answer as the next words; the fastest, and an estimate."
 )
 _NONE = "none"
-_AGREED = "opened-datasets"
 _SAME_ROWS = ("page", "by", "trust", "of")  # what they change is not which rows a table has
 DOMAIN_CHOICES = {"all": "both domains", **records.DOMAIN_NAMES}
 
 
 def linked(
-    label: str, options: Sequence[str], key: str, names: Callable[[str], str] = str, first: str = "", explicit: bool = False, **more: Any
-) -> str:
+    label: str, options: Sequence[str], key: str, names: Callable[[str], str] = str, first: str = "", explicit: bool = False,
+    default: str | None = None, **more: Any,
+) -> str:  # fmt: skip
     """A select box tied to the address's parameter `key`. What is in the address and is no option is dropped, and the page says so.
 
-    `first` tells what the first option, the default, is; with `explicit` the address names it too: it may be another one tomorrow.
+    `default` is the first option unless it is named, and `first` tells what it is; with `explicit` the address names it too: it may be
+    another one tomorrow.
     """
-    wanted = address.value(key)
-    shown = wanted if wanted in options else options[0]
+    wanted, default = address.value(key), options[0] if default is None else default
+    shown = wanted if wanted in options else default
     if wanted is not None and wanted not in options:
-        instead = (first if shown == options[0] else "") or names(shown)
+        instead = (first if shown == default else "") or names(shown)
         _dropped(key, f"There is no {label.lower()} '{literal(wanted[:80])}' here; showing {literal(instead)}.")
     if explicit:
         address.settle_on(key, shown)
     widget = f"pick-{key}"
     st.session_state[widget] = shown
-    change = (widget, key, None if explicit else options[0])
+    change = (widget, key, None if explicit else default)
     return st.selectbox(label, options, format_func=names, key=widget, on_change=_remember, args=change, **more)
 
 
@@ -60,24 +60,26 @@ def linked_choice(label: str, options: Sequence[str], key: str, names: Callable[
 
 
 def linked_many(
-    label: str,
-    options: Sequence[str],
-    key: str,
-    names: Callable[[str], str] = str,
-    place: Any = st,
-    usual: Sequence[str] = (),
-    **more: Any,
+    label: str, options: Sequence[str], key: str, names: Callable[[str], str] = str, place: Any = st, usual: Sequence[str] = (), **more: Any
 ) -> list[str]:
     """Any number of options, none by default, or the `usual` ones; the address has them separated by commas, "none" where the usual ones
     were taken out. Those that are no options are left out."""
+    return list(place.multiselect(label, options, format_func=names, **_many(label, options, key, usual), **more))
+
+
+def linked_pills(label: str, options: Sequence[str], key: str, usual: Sequence[str] = (), **more: Any) -> list[str]:
+    """The same, all options side by side."""
+    return list(st.pills(label, options, selection_mode="multi", **_many(label, options, key, usual), **more))
+
+
+def _many(label: str, options: Sequence[str], key: str, usual: Sequence[str]) -> dict[str, Any]:
     wanted = address.value(key)
     named = list(usual) if wanted is None else [name for name in wanted.split(",") if name and (name != _NONE or not usual)]
     if wrong := [name for name in named if name not in options and name not in usual]:
         _dropped(key, f"There is no {label.lower()} '{literal(wrong[0][:80])}' here.", ",".join(name for name in named if name in options))
     widget = f"pick-{key}"
     st.session_state[widget] = [name for name in dict.fromkeys(named) if name in options]
-    change = (widget, key, ",".join(usual) or None)
-    return place.multiselect(label, options, format_func=names, key=widget, on_change=_remember, args=change, **more)
+    return {"key": widget, "on_change": _remember, "args": (widget, key, ",".join(usual) or None)}
 
 
 def linked_text(label: str, key: str, place: Any = st, **more: Any) -> str:
@@ -113,14 +115,14 @@ def linked_toggle(label: str, key: str, place: Any = st, **more: Any) -> bool:
 def _remember(widget: str, key: str, default: str | int | None) -> None:
     """Write what a widget holds into the address. Other rows begin on their first page, other facts without the one that was picked."""
     held = st.session_state[widget]
-    if key == "source":
-        _agree(str(held))
     text = (",".join(held) or (_NONE if default else "")) if isinstance(held, list) else "1" if held is True else str(held or "")
     gone = () if key in _SAME_ROWS else ("page", "fact") if key == "source" else ("page",)
     address.put(**{**dict.fromkeys(gone), key: None if text == str(default) or len(text) > address.LONGEST else text})
 
 
 def _dropped(key: str, why: str, rest: str = "") -> None:
+    if address.leave(key):  # nobody asked for it here
+        return
     address.put(**{key: rest})
     st.warning(why, icon=":material/link_off:")
 
@@ -146,19 +148,8 @@ def pick_model() -> str:
 
 
 def pick_source() -> str:
-    """A fact source's name: one that can be opened now, or a path or hub id that the person types. Ends the page, with a button to go on,
-    where a link names a dataset of the hub: only a person's own pick downloads."""
-    source = typed("Facts", resources.sources(), "source", "Pick a source, or type a file, a folder, or hub:owner/name.", source_name)
-    if known_sources.needs_network(source) and source not in st.session_state.get(_AGREED, ()):
-        st.info(f"{literal(source)} is a dataset of the hub. Opening a link downloads nothing.", icon=":material/cloud_download:")
-        st.button("Open this dataset", key="open-dataset", type="primary", on_click=_agree, args=(source,))
-        st.stop()
-    return source
-
-
-def _agree(source: str) -> None:
-    """This session may open a dataset of the hub."""
-    st.session_state.setdefault(_AGREED, set()).add(source)
+    """A fact source's name: one that can be opened now, or a path or hub id that the person types."""
+    return typed("Facts", resources.sources(), "source", "Pick a source, or type a file, a folder, or hub:owner/name.", source_name)
 
 
 def pick_split() -> str:
@@ -227,7 +218,7 @@ def _linked_cutoffs() -> tuple[float, ...]:
             return cutoffs
         records.with_cutoffs(cutoffs)  # says what is wrong
     except SettingsError as error:
-        _dropped("cut", f"{literal(str(error))} Showing the paper's.")
+        _dropped("cut", f"{sentence(str(error))} Showing the paper's.")
     return records.PAPER.cutoffs
 
 

@@ -1,6 +1,6 @@
 """Cached reads: two-line wrappers over the core's workflows and jobs, imported when first needed.
 
-Apart from background.py and runs/compare_reads.py, nothing under pages/ calls the core's workflows. Results never change once
+Apart from background.py and compare/compare_reads.py, nothing under pages/ calls the core's workflows. Results never change once
 written, so a key that names them is enough; lists and profiles carry `stamp()`, which changes whenever a job ends. Tables are shared
 between sessions (cache_resource), because copying 100,000 rows at every click would be felt: pages never change them.
 """
@@ -11,17 +11,14 @@ from typing import Any
 import streamlit as st
 
 from sftqa_core.records import (
-    SPLITS,
     LevelScheme,
     ModelCard,
     Preflight,
     ProbeSettings,
     PromptFormat,
     RunSummary,
-    SourcePreview,
     StudyReport,
     StudySettings,
-    SweepReport,
     SweepSettings,
     TrainSettings,
 )
@@ -155,6 +152,21 @@ def trust(model: str, source: str, split: str, domain: str, stamp: str, scheme: 
     return workflows.trust(model, source, split, domain, scheme) if scheme else workflows.trust(model, source, split, domain)
 
 
+@st.cache_resource(show_spinner="Comparing with the base model…", max_entries=12, ttl=600)
+def beside_base(model: str, base: str, source: str, split: str, domain: str, scheme: LevelScheme, stamps: tuple[str, str]) -> Any:
+    """A tuned model's levels beside those of what it was tuned from; `stamps` change with the levels of either."""
+    from sftqa_core import workflows
+
+    return workflows.beside_base(model, base, source, split, domain, scheme)
+
+
+def profile_stamp(model: str, source: str, scheme: LevelScheme) -> str:
+    """Changes with a model's levels."""
+    from sftqa_core import workflows
+
+    return workflows.profile_stamp(model, source, scheme)
+
+
 @st.cache_data(show_spinner=False, max_entries=64)
 def completions(model: str, source: str, fact_id: str, stamp: str, scheme: LevelScheme | None = None) -> Any:
     from sftqa_core import workflows
@@ -250,22 +262,6 @@ def study_report(settings: StudySettings, stamp: str) -> tuple[StudyReport, Tabl
     return report, tables
 
 
-@st.cache_data(show_spinner=False, ttl=600, max_entries=16)
-def sweep_report(settings: SweepSettings, stamp: str) -> SweepReport:
-    """What is known of a sweep."""
-    from sftqa_core import workflows
-
-    return workflows.sweep_report(settings)
-
-
-@st.cache_data(show_spinner=False, max_entries=64)
-def preset(name: str, model: str) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What a paper's preset states for a model, and what it leaves at its default."""
-    from sftqa_core import workflows
-
-    return workflows.preset(name, model)
-
-
 def more_seeds(settings: StudySettings) -> StudySettings:
     """The same study with two seeds more."""
     from sftqa_core import workflows
@@ -299,67 +295,6 @@ def study_of(text: str) -> StudySettings:
     return workflows.study_of(text)
 
 
-def run_yaml(settings: TrainSettings) -> str:
-    from sftqa_core import workflows
-
-    return workflows.run_yaml(settings)
-
-
-def run_of(text: str) -> TrainSettings:
-    from sftqa_core import workflows
-
-    return workflows.run_of(text)
-
-
-MOST_UPLOADED = "200 MB"
-
-
-@st.cache_data(show_spinner="Reading the file…", max_entries=8, ttl=600)
-def preview_upload(name: str, content: bytes, query: str = "", templates: str = "") -> SourcePreview:
-    """How a file handed over in the browser would be read."""
-    from sftqa_core import workflows
-
-    return workflows.preview_upload(name, content, query, templates)
-
-
-def add_upload(name: str, content: bytes, query: str = "", templates: str = "") -> str:
-    from sftqa_core import workflows
-
-    sources.clear()
-    return workflows.add_upload(name, content, query, templates)
-
-
-def own_relations(source: str) -> Any:
-    """The relations of one's own in a file of facts, with some subjects of each; None for a source that can't have any."""
-    from sftqa_core.knowledge.sources import own_file, source_stamp
-
-    return _own_relations(source, str(source_stamp(source))) if own_file(source) else None
-
-
-@st.cache_data(show_spinner="Reading the file…", max_entries=8)
-def _own_relations(source: str, stamp: str) -> Any:
-    from sftqa_core import workflows
-
-    return workflows.own_relations(source)
-
-
-def save_relations(source: str, relations: Any) -> None:
-    """Put relations beside a file of facts; what was computed with others is computed again."""
-    from sftqa_core import workflows
-
-    workflows.save_relations(source, relations)
-    for computed in (trust, completions, forecast, preflight):
-        computed.clear()
-
-
-def split_counts(source: str) -> dict[str, int]:
-    """Facts of a source in each split."""
-    from sftqa_core import workflows
-
-    counts = workflows.facts(source).relations.values()
-    return {split: sum(relation.get(split, 0) for relation in counts) for split in SPLITS}
-
-
 def own_source(model: str) -> str | None:
     """The facts that a model was pre-trained on, where the program made it; None for other models."""
     card = model_card(tuned_from(model) or model)
@@ -373,23 +308,6 @@ def tuned_from(model: str, once: bool = False) -> str:
     card = model_card(model)
     kept = card.details.get("tuned") if card else None
     return str(kept["base" if once else "root"]) if isinstance(kept, dict) else ""
-
-
-def alias_rows() -> list[dict[str, str]]:
-    from sftqa_core import workflows
-
-    return workflows.alias_rows()
-
-
-def save_aliases(rows: list[dict[str, str]] | None) -> None:
-    """Keep the edited table (None: go back to the shipped one); levels are scored again with it."""
-    from sftqa_core import workflows
-
-    workflows.save_aliases(rows)
-    trust.clear()
-    study_report.clear()
-    completions.clear()
-    forecast.clear()
 
 
 @st.cache_data(ttl=60, show_spinner=False)

@@ -192,6 +192,8 @@ def job_title(job: Job) -> str:
     if job.kind == "fetch":
         name = str(s.get("model"))
         return f"Read {model_name(name)} from GGUF" if Path(name).is_absolute() else f"Download {name}"
+    if job.kind == "facts":
+        return f"Fetch the facts {source_name(str(s.get('source')))}"
     if job.kind == "complete":
         prompts = len(s.get("prompts") or ())
         return f"Complete {prompts} prompt{'' if prompts == 1 else 's'} with {s.get('model')}{more}"

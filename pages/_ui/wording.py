@@ -26,7 +26,7 @@ STEPS = {  # a job's kind -> its phases, in order
 TERMS = {  # the glossary: a term, what it means, and in [...] what a page says more where it knows its own numbers
     "Adaptive probe": "a probe that draws fewer completions where a fact's level is clear early.",
     "Base model": "the model before fine-tuning.",
-    "Bootstrap": "intervals by drawing the test facts again and again, with replacement: how far a number depends on which facts were asked.",
+    "Bootstrap": "an interval by drawing the test facts again and again, with replacement: how far a number depends on the facts asked.",
     "Cannot tell": "the numbers allow neither yes nor no: the interval holds both, or there are fewer than 30 facts.",
     "Cell": "one run of a study: a model, a number of examples, a training level and a seed.",
     "Completion": "what a model writes on when it is given the beginning of a sentence.",
@@ -133,6 +133,24 @@ def literal(text: object) -> str:
         plain = spell.sub(broken, plain)
     plain = _INDENT.sub(lambda found: _JOINER + "\u00a0" * len(found[0].expandtabs(4)), plain)
     return "  \n".join(line or "\u00a0" for line in _MARKUP.sub(r"\\\1", plain).split("\n")) if plain else ""
+
+
+_COMMAND = re.compile(r"`((?:sftqa|hf|ulimit|pip|make|python) [^`\n]{1,300})`")
+
+
+def sentence(text: object) -> str:
+    """A sentence of this program's for a place that renders markdown: like `literal`, but a command in backticks is shown as code.
+
+    Only commands that such sentences name: what a model or a file says keeps its backticks.
+    """
+    pieces = _COMMAND.split(str(text))  # every second one is a command
+    return "".join(f"`{_UNSEEN.sub(chr(0xFFFD), piece)}`" if at % 2 else _kept_apart(piece) for at, piece in enumerate(pieces))
+
+
+def _kept_apart(piece: str) -> str:
+    """The same as `literal`, and spaces at its ends stay."""
+    bare = piece.strip(" ")
+    return piece.replace(bare, literal(bare), 1) if bare else piece
 
 
 def in_badge(text: object) -> str:

@@ -21,7 +21,14 @@ from sftqa_core.jsonrecord import Setting, declared
 from sftqa_core.records.presets import PRESETS
 
 _SAMPLING = ("samples", "temperature", "max_new_tokens")
-_FORMS = {int: "N", float: "X", tuple[int, ...]: "N,N", tuple[str, ...]: "A,B", records.PromptFormat: "PROMPT"}  # what help calls a value
+_FORMS = {
+    int: "N",
+    float: "X",
+    tuple[int, ...]: "N,N",
+    tuple[str, ...]: "A,B",
+    tuple[float, ...]: "X,X",
+    records.PromptFormat: "PROMPT",
+}  # what help calls a value
 
 
 class Parser(argparse.ArgumentParser):
@@ -57,7 +64,11 @@ def build_parser() -> argparse.ArgumentParser:
     facts = add("facts", "what a fact source holds")
     add_settings(facts, records.TrainSettings, "source")
     facts.add_argument("--preview", action="store_true", help="show how a file would be read: first rows, roles of its columns, problems")
-    facts.add_argument("--download", action="store_true", help="fetch entity-questions from its official address first")
+    facts.add_argument(
+        "--download",
+        action="store_true",
+        help="first fetch entity-questions from its official address, or a dataset of the hub as it is there now",
+    )
     _add_models(add("models", "models that can be chosen, and the memory each needs; add or remove one"))
     fetch = add("fetch", "download a model of the hub to this machine now, or read a GGUF model into the cache")
     fetch.add_argument("name", help="owner/name, or owner/name@revision with a branch, a tag or a commit of 40 digits; or a GGUF file")
@@ -82,6 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_train(select, required=("model", "n"))
     select.add_argument("--out", required=True, help="file to write; it must not exist")
     _add_study(add("study", "many runs that answer one question together"))
+    _add_sweep(add("sweep", "try learning rates around the default, measured on dev facts only"))
     add("runs", "finished runs, newest first")
     add("show", "one run's results").add_argument("run", help="a run's name, as 'sftqa runs' lists it")
     _add_compare(add("compare", "runs and cells of studies beside each other: settings that differ, accuracy, tests, fact by fact"))
@@ -193,6 +205,14 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     _add_scheme(parser)
 
 
+def _add_sweep(parser: argparse.ArgumentParser) -> None:
+    known = declared(records.SweepSettings)
+    _add_train(parser, required=("model", "n"))
+    add_setting(parser, known["rates"], dest="sweep_rates")
+    add_setting(parser, known["seeds"], dest="sweep_seeds")
+    parser.add_argument("--report-only", action="store_true", help="report what is known now and run nothing")
+
+
 # ---- other commands ----
 def _add_app(parser: argparse.ArgumentParser) -> None:
     """`sftqa app`."""
@@ -290,12 +310,6 @@ def train_settings(options: argparse.Namespace) -> records.TrainSettings:
     return replace(start, **typed | scheme) if start else records.TrainSettings(**typed | scheme)
 
 
-def question(options: argparse.Namespace) -> records.Question:
-    """`sftqa ask`'s options as a record."""
-    asked = {"text": options.question.strip(), "kind": "statement" if options.statement else "question", "answers": tuple(options.answer)}
-    return records.Question(**given(options, records.Question) | asked)
-
-
 def study_settings(options: argparse.Namespace, builtin: Sequence[str]) -> records.StudySettings:
     """`sftqa study`'s file and options as a record; options override the file."""
     typed = given(options, records.StudySettings)
@@ -350,7 +364,7 @@ def _batch(options: argparse.Namespace, start: records.PretrainSettings) -> dict
 
 
 # ---- reference ----
-_LIKE_TRAIN = ("preflight", "select")
+_LIKE_TRAIN = ("preflight", "select", "sweep")
 _REFERENCE = """# Command line
 
 <!-- made by: python -m sftqa_core.cli.arguments > docs/command-line.md -->

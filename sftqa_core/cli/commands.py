@@ -25,7 +25,7 @@ from sftqa_core.models.hub.fetch import has_token
 from sftqa_core.planning.fit import gigabytes
 from sftqa_core.planning.offers import WORKS
 from sftqa_core.planning.preflight import disk_check
-from sftqa_core.records import MOVES, CompleteSettings, FetchSettings, ProbeSettings, TrainSettings
+from sftqa_core.records import MOVES, CompleteSettings, FetchSettings, ProbeSettings, Question, TrainSettings
 from sftqa_core.records.amounts import span
 from sftqa_core.workspace import Workspace, network_disk
 
@@ -145,6 +145,7 @@ def facts(options: Namespace) -> dict[str, Any]:
         workflows.download(source, Console())
     if options.preview:
         return workflows.preview(source).to_dict()
+    workflows.bring_facts(source, Console())
     report = workflows.facts(source).to_dict()
     return {"source": report.pop("source"), **report, "notes": list(workflows.source_notes(source))}
 
@@ -171,9 +172,15 @@ def complete(options: Namespace) -> dict[str, Any]:
         return workflows.complete(settings, Console()).to_dict()
 
 
+def question_of(options: Namespace) -> Question:
+    """`sftqa ask`'s options as a record."""
+    asked = {"text": options.question.strip(), "kind": "statement" if options.statement else "question", "answers": tuple(options.answer)}
+    return Question(**arguments.given(options, Question) | asked)
+
+
 def ask(options: Namespace) -> dict[str, Any]:
     """`sftqa ask QUESTION --model A ...`: what models and runs say to it."""
-    question = arguments.question(options)
+    question = question_of(options)
     workflows.columns(question, options.model)  # what can't be asked is refused before the device is waited for
     with leased(options, "ask"):
         return workflows.ask(question, options.model, options.device or "auto", Console()).to_dict()
@@ -216,12 +223,13 @@ def train(options: Namespace) -> dict[str, Any]:
 
 def _tell_cost(settings: ProbeSettings | TrainSettings) -> None:
     """One line before the work starts; problems are left to the work itself, which says them as errors."""
+    workflows.bring_facts(settings.source, Console())
     cost = workflows.forecast(settings)
     pieces = {"examples": cost.examples, "steps": cost.steps, "test facts": cost.test_facts, "facts to probe": cost.probes_needed}
     counted = ", ".join(f"{count:,} {name}" for name, count in pieces.items() if count)
-    about = f"about {span(cost.seconds_low, cost.seconds_high)}. " if cost.seconds_high else ""
+    takes = f"about {span(cost.seconds_low, cost.seconds_high)}. " if cost.seconds_high else ""
     needs = f"{cost.fit.resource}: {cost.fit.line().rstrip('.')}. " if cost.fit else ""
-    print(f"{counted}{': ' if counted else ''}{about}{needs}{' '.join(cost.notes)}", file=sys.stderr, flush=True)
+    print(f"{counted}{': ' if counted else ''}{takes}{needs}{' '.join(cost.notes)}", file=sys.stderr, flush=True)
     if any((cost.examples, cost.probes_needed)):
         workflows.tell(workflows.preflight(settings, cost), Console())
 
@@ -253,6 +261,7 @@ def study(options: Namespace) -> dict[str, Any]:
         return {"file": str(out), "settings": settings.to_dict()}
     if options.report_only:
         return workflows.study_report(settings).to_dict()
+    workflows.bring_facts(settings.source, Console())
     workflows.tell(workflows.preflight(settings), Console())
     with leased(settings, "study"):
         return workflows.study(settings, Console()).to_dict()

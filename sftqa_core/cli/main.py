@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from sftqa_core.artifacts import in_sentence
-from sftqa_core.cli import cache_commands, commands, compare_commands, text
+from sftqa_core.cli import cache_commands, commands, compare_commands, sweep_commands, text
 from sftqa_core.cli.arguments import parse
 from sftqa_core.errors import SettingsError, SftqaError, Stopped
 from sftqa_core.records import KEPT
@@ -71,6 +71,7 @@ COMMANDS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any
     "preflight": (commands.preflight, commands.preflight_text),
     "select": (commands.select, text.select),
     "study": (commands.study, text.study),
+    "sweep": (sweep_commands.sweep, sweep_commands.sweep_text),
     "runs": (commands.runs, text.runs),
     "show": (commands.show, text.run),
     "compare": (compare_commands.compare, compare_commands.as_text),

@@ -25,7 +25,9 @@ def reader_of(about: Setting) -> Callable[[str], Any]:
             return value
 
         return number if about.kind is int else lambda text: tuple(number(piece) for piece in names(text))
-    others: dict[Any, Callable[[str], Any]] = {tuple[str, ...]: names, records.PromptFormat: prompt, float: float}
+    others: dict[Any, Callable[[str], Any]] = {
+        tuple[str, ...]: names, records.PromptFormat: prompt, float: float, tuple[float, ...]: rates
+    }  # fmt: skip
     return others.get(about.kind, str)
 
 
@@ -52,6 +54,14 @@ def shots(text: str) -> tuple[int, tuple[int, ...]]:
         raise argparse.ArgumentTypeError(f"must be one or more numbers with commas between, got {text!r}")
     first = USUAL_SHOTS if USUAL_SHOTS in some else some[0]
     return first, tuple(sorted(count for count in some if count != first))
+
+
+def rates(text: str) -> tuple[float, ...]:
+    """Numbers such as 1e-4 with commas between."""
+    try:
+        return tuple(float(piece) for piece in names(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be numbers with commas between, got {text!r}") from None
 
 
 def names(text: str) -> tuple[str, ...]:

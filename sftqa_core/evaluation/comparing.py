@@ -117,10 +117,9 @@ class Difference:
 
 def mcnemar_p(only_first: int, only_second: int) -> float:
     """Two-sided p of McNemar's exact test, from the facts that one alone answered rightly; 1.0 where there are none."""
-    from scipy.stats import binomtest
+    from scipy.special import bdtr
 
-    discordant = only_first + only_second
-    return float(binomtest(only_first, discordant, 0.5).pvalue) if discordant else 1.0
+    return min(1.0, 2 * float(bdtr(min(only_first, only_second), only_first + only_second, 0.5)))
 
 
 def mcnemar_interval(only_first: int, only_second: int, facts: int, alpha: float = ALPHA) -> tuple[float, float]:
@@ -129,15 +128,15 @@ def mcnemar_interval(only_first: int, only_second: int, facts: int, alpha: float
     Clopper and Pearson's interval of the first one's share of the discordant facts takes their number as given; each end is the farther
     one of that and of Wald's paired interval, which lets the number vary. Where nothing differs see `unseen`.
     """
-    from scipy.stats import beta, norm
+    from scipy.special import betaincinv, ndtri  # of the same distributions as scipy.stats, at a hundredth of its time
 
     discordant = only_first + only_second
     if not discordant:
         return -unseen(facts, alpha), unseen(facts, alpha)
-    low = float(beta.ppf(alpha / 2, only_first, only_second + 1)) if only_first else 0.0
-    high = float(beta.isf(alpha / 2, only_first + 1, only_second)) if only_second else 1.0
+    low = float(betaincinv(only_first, only_second + 1, alpha / 2)) if only_first else 0.0
+    high = float(betaincinv(only_first + 1, only_second, 1 - alpha / 2)) if only_second else 1.0
     value = (only_first - only_second) / facts
-    half = float(norm.isf(alpha / 2)) * math.sqrt(max(0.0, discordant / facts - value**2) / facts)
+    half = -float(ndtri(alpha / 2)) * math.sqrt(max(0.0, discordant / facts - value**2) / facts)
     return min(discordant / facts * (2 * low - 1), value - half), max(discordant / facts * (2 * high - 1), value + half)
 
 
@@ -172,16 +171,16 @@ class Resamples:
 
     def difference(self, first: int, second: int) -> Difference:
         """The paired comparison of two of the models."""
-        from scipy.stats import norm
+        from scipy.special import ndtr, ndtri
 
         apart = np.concatenate([group[:, first] - group[:, second] for group in self.strata])
         value = float(self.means[first] - self.means[second])
         differing = int((apart != 0).sum())
         spread = float((self.drawn[:, first] - self.drawn[:, second]).std(ddof=1))
         if differing and value:  # however large the difference: no test by the signs of so few facts goes below this
-            reach = float(norm.isf(2.0**-differing))
+            reach = -float(ndtri(2.0**-differing))
             spread = max(spread, abs(value) / reach) if reach else math.inf
-        p = 1.0 if not value or math.isinf(spread) else float(2 * norm.sf(abs(value) / spread)) if spread else 0.0
+        p = 1.0 if not value or math.isinf(spread) else float(2 * ndtr(-abs(value) / spread)) if spread else 0.0
         sides = float(apart[apart > 0].sum()), abs(float(apart[apart < 0].sum()))
         least = min(map(len, self.strata))
         return Difference(BOOTSTRAP, len(apart), least, value, p, *sides, differing, spread)
@@ -189,7 +188,7 @@ class Resamples:
 
 def corrected(differences: Sequence[Difference], alpha: float = ALPHA) -> list[Difference]:
     """The same comparisons with Holm's p, the interval at the level at which Holm's procedure tests each, and the words."""
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     after = holm([one.p for one in differences])
     levels = _holm_levels([one.p for one in differences], alpha)
@@ -198,7 +197,7 @@ def corrected(differences: Sequence[Difference], alpha: float = ALPHA) -> list[D
         if one.test == MCNEMAR:
             low, high = mcnemar_interval(int(one.only_first), int(one.only_second), one.facts, level)
         else:
-            half = float(norm.isf(level / 2)) * one.spread if one.differing else unseen(one.least, level)
+            half = -float(ndtri(level / 2)) * one.spread if one.differing else unseen(one.least, level)
             low, high = max(-1.0, one.value - half), min(1.0, one.value + half)
         verdict = FEW if one.least < LEAST else BETTER if low > 0 else WORSE if high < 0 else OPEN
         told.append(replace(one, low=low, high=high, p_holm=p_holm, verdict=verdict))

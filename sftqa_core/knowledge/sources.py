@@ -13,12 +13,16 @@ Paths and the hub's names take `?subject=column&...` behind them (layouts.py).
 Large sources are kept once they were read: reading a million rows of a user's file takes a minute, reading its fact table seconds.
 `<cache>/sources/<hash of the name>/` has the fact table as Parquet; its manifest names the files that it was read from, with size and
 time, and has the rest of the source. When a file, a built-in template or the rules (SCHEMA) change, the source is read anew.
+
+A dataset of the hub is kept likewise, whatever its size, once it was fetched: from then on the kept copy is the source, until it is
+fetched again. Only `fetch_source` and `preview` go to the network.
 """
 
 import contextlib
 import gc
 import io
 import os
+import shlex
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,8 +30,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from sftqa_core.artifacts import read_file, read_manifest, write_bytes, write_folder
-from sftqa_core.errors import FactsError, OtherVersion, SftqaError
+from sftqa_core.artifacts import MANIFEST, read_file, read_manifest, write_bytes, write_folder
+from sftqa_core.errors import FactsError, FactsNotHere, OtherVersion, SftqaError
 from sftqa_core.jsonrecord import fingerprint, shown
 from sftqa_core.knowledge import atlas, entity_questions
 from sftqa_core.knowledge.facts import FactSource, read_facts, write_facts
@@ -53,15 +57,13 @@ _opened: dict[tuple[object, ...], FactSource] = {}
 _lock = threading.RLock()
 
 
-def open_source(name: str, workspace: Workspace | None = None, fetch: bool = False, reporter: Reporter | None = None) -> FactSource:
+def open_source(name: str, workspace: Workspace | None = None) -> FactSource:
     """The source called `name`; opened once in a process while its files stay as they are.
 
-    With `fetch`, `entity-questions` is downloaded when it is not here. Raises `FactsError` for a name that is no source
+    Raises `FactsNotHere` for facts that have to be fetched first, `FactsError` for a name that is no source
     and for content that can't be used, `MissingPackage` for the hub without datasets.
     """
     workspace = workspace or Workspace.current()
-    if name == ENTITY_QUESTIONS and fetch and entity_questions_path(workspace) is None:
-        entity_questions.download(workspace, reporter)
     with _lock:  # two pages that ask at once wait for one reading
         stamp = source_stamp(name, workspace)
         key = (name, workspace.root, stamp)
@@ -77,16 +79,50 @@ def open_source(name: str, workspace: Workspace | None = None, fetch: bool = Fal
         return _opened[key]
 
 
-def needs_network(name: str, workspace: Workspace | None = None) -> bool:
-    """Whether opening a source would ask the hub, and perhaps download: it is a dataset there that this process has not opened yet."""
-    root = (workspace or Workspace.current()).root
-    return name.startswith(hub_datasets.PREFIX) and not any(key[:2] == (name, root) for key in _opened)
+def is_here(name: str, workspace: Workspace | None = None) -> bool:
+    """Whether a source can be opened without the network; cheap, and asks nobody. Of a name that is no source True: opening it says why."""
+    workspace = workspace or Workspace.current()
+    if name == ENTITY_QUESTIONS:
+        return entity_questions_path(workspace) is not None
+    if not _is_hub(name) or _kept(name, (), workspace) is not None:
+        return True
+    try:
+        hub_datasets.require_id(name)
+    except FactsError:
+        return True
+    return False
+
+
+def fetch_source(name: str, workspace: Workspace | None = None, reporter: Reporter | None = None) -> FactSource:
+    """Bring `entity-questions` to this machine where it is not here, or a dataset of the hub as it is there now; the source.
+
+    Raises `FactsError` for any other name, when it can't be had and when it can't be used; `Stopped` when the person stops it.
+    """
+    workspace = workspace or Workspace.current()
+    if name == ENTITY_QUESTIONS:
+        if entity_questions_path(workspace) is None:
+            entity_questions.download(workspace, reporter)
+    elif _is_hub(name):
+        keep(hub_datasets.load_hub(name, reporter), (), workspace)
+    else:
+        raise FactsError(f"Only {ENTITY_QUESTIONS} and {hub_datasets.PREFIX}owner/name are fetched, got {shown(name)}.")
+    return open_source(name, workspace)
+
+
+def _is_hub(name: str) -> bool:
+    return name.startswith(hub_datasets.PREFIX)
 
 
 def source_stamp(name: str, workspace: Workspace | None = None) -> tuple[object, ...]:
-    """What changes when the files behind a source do: sizes and times; empty for what has no files."""
-    if atlas.is_atlas(name) or name.startswith(hub_datasets.PREFIX):
+    """What changes when the files behind a source do: sizes and times; empty for what has no files here."""
+    if atlas.is_atlas(name):
         return ()
+    if _is_hub(name):
+        try:
+            kept = (_folder(name, workspace or Workspace.current()) / MANIFEST).stat()
+        except OSError:
+            return ()
+        return (kept.st_ino, kept.st_size, kept.st_mtime_ns)
     path, kind = typed_path(str(entity_questions_path(workspace) or "")) if name == ENTITY_QUESTIONS else _path_and_query(name)[::2]
     if not kind:
         return ()
@@ -137,7 +173,7 @@ class OwnRelation:
 
 def own_file(name: str) -> Path | None:
     """The file behind a source that may have relations of its own beside it: a single file of facts. None for any other source."""
-    if atlas.is_atlas(name) or name == ENTITY_QUESTIONS or name.startswith(hub_datasets.PREFIX):
+    if atlas.is_atlas(name) or name == ENTITY_QUESTIONS or _is_hub(name):
         return None
     path, _, kind = _path_and_query(name)
     return path if kind == "file" and path.suffix.casefold() in READERS else None
@@ -198,11 +234,10 @@ def entity_questions_path(workspace: Workspace | None = None) -> Path | None:
 
 
 def prepared(name: str, stamp: tuple[object, ...], workspace: Workspace) -> FactSource | None:
-    """The source as it was read from these very files; None where it was not, or what was kept can't be used."""
+    """The source as it was read from these very files, or fetched; None where it was not, or what was kept can't be used."""
     try:
-        folder = _folder(name, workspace)
-        manifest = read_manifest(folder)
-        if manifest["of"] != _of(name, stamp):
+        folder, manifest = _folder(name, workspace), _kept(name, stamp, workspace)
+        if manifest is None:
             return None
         relations = {key: Relation.from_dict(value) for key, value in manifest["relations"].items()}
         report = SourceReport.from_dict(manifest["report"])
@@ -213,9 +248,18 @@ def prepared(name: str, stamp: tuple[object, ...], workspace: Workspace) -> Fact
         return None
 
 
+def _kept(name: str, stamp: tuple[object, ...], workspace: Workspace) -> dict[str, Any] | None:
+    """The manifest of what was kept of the source as it is now; None where nothing was."""
+    try:
+        manifest = read_manifest(_folder(name, workspace))
+        return manifest if manifest["of"] == _of(name, stamp) else None
+    except (SftqaError, KeyError, OSError, ValueError, TypeError, AttributeError):
+        return None
+
+
 def keep(source: FactSource, stamp: tuple[object, ...], workspace: Workspace) -> None:
-    """Keep a large source that was read from files; a small one, or one without files, is left alone."""
-    if not stamp or len(source.facts) < LARGE:
+    """Keep a large source that was read from files, and any of the hub; a small one, or one without files, is left alone."""
+    if not _is_hub(source.name) and (not stamp or len(source.facts) < LARGE):
         return
     manifest = {
         "kind": "source",
@@ -233,6 +277,7 @@ def _folder(name: str, workspace: Workspace) -> Path:
 
 
 def _of(name: str, stamp: tuple[object, ...]) -> dict[str, Any]:
+    stamp = () if _is_hub(name) else stamp  # which is that of the kept copy itself
     files = [list(map(str, entry)) if isinstance(entry, tuple) else str(entry) for entry in stamp]
     return {"name": name, "files": files, "rules": SCHEMA, "wording": _wording()}
 
@@ -248,12 +293,13 @@ def _open(name: str, workspace: Workspace) -> FactSource:
     if name == ENTITY_QUESTIONS:
         path = entity_questions_path(workspace)
         if path is None:
-            raise FactsError(f"EntityQuestions is not on this machine yet. Download it, or: {entity_questions.WITHOUT_NETWORK}")
+            raise FactsNotHere(f"EntityQuestions is not on this machine yet. Download it, or: {entity_questions.WITHOUT_NETWORK}")
         if not path.exists():
             raise FactsError(f"{entity_questions.VARIABLE} points to {path}, which does not exist. {entity_questions.WITHOUT_NETWORK}")
         return entity_questions.load_entity_questions(path, name, workspace)
-    if name.startswith(hub_datasets.PREFIX):
-        return hub_datasets.load_hub(name)
+    if _is_hub(name):
+        hub_datasets.require_id(name)
+        raise FactsNotHere(f"{shown(name)} is not on this machine yet. Fetch it: sftqa facts --source {shlex.quote(name)} --download")
     path, query, kind = _found(name)
     if kind == "folder":
         return _folder_source(path, path.name, name, query, workspace)
@@ -268,7 +314,7 @@ def _open(name: str, workspace: Workspace) -> FactSource:
 def preview(name: str) -> SourcePreview:
     """How a file, folder or dataset of facts would be read. Raises `FactsError` for what is none, and for sources with a layout of their
     own (atlas, EntityQuestions), which need no preview."""
-    if name.startswith(hub_datasets.PREFIX):
+    if _is_hub(name):
         return hub_datasets.preview_hub(name)
     if atlas.is_atlas(name) or name == ENTITY_QUESTIONS:
         raise FactsError(f"{name} has a layout of its own: there is nothing to choose.")

@@ -10,7 +10,17 @@ from sftqa_core.records.comparison import MEANS, ComparedBase, ComparedRun, Comp
 from sftqa_core.records.job import ACTIVE, DEVICELESS, KEPT, MOVES, OVER, Job, Resources
 from sftqa_core.records.making import CorpusSettings, PretrainSettings
 from sftqa_core.records.probes import DOMAIN_NAMES, DOMAINS, SPLITS, Completed, CompleteSettings, ProbeSettings
-from sftqa_core.records.reports import Agreement, Check, CrossTable, FetchSettings, ModelCard, Preflight, SourcePreview, SourceReport
+from sftqa_core.records.reports import (
+    Agreement,
+    Check,
+    CrossTable,
+    FetchFactsSettings,
+    FetchSettings,
+    ModelCard,
+    Preflight,
+    SourcePreview,
+    SourceReport,
+)
 from sftqa_core.records.schemes import METHODS, PAPER, SCHEME_HELP, SCHEMES, SLICK, LevelScheme, SamplerSettings, read_cutoffs, with_cutoffs
 from sftqa_core.records.studying import STUDIES, Finding, StudyReport, StudySettings
 from sftqa_core.records.sweeping import RateAccuracy, SweepReport, SweepSettings

@@ -20,8 +20,9 @@ KEPT = {  # kind of work -> what is kept when it ends early
     "pretrain": "The last checkpoint, if any, is kept.",
     "select": "Probed facts are kept.",
     "fetch": "Files that are complete are kept.",
+    "facts": "Files that are complete are kept.",
 }
-DEVICELESS = ("fetch",)  # kinds of work that wait for the network: they take no device, and none has to be free for them
+DEVICELESS = ("fetch", "facts")  # kinds of work that wait for the network: they take no device, and none has to be free for them
 ACTIVE, OVER = ("queued", "running", "stopping"), ("done", "failed", "cancelled")  # states of a job
 MOVES = ("first", "up", "down", "last")  # ways to change a queued job's place
 REASONS = ("memory", "disk")  # why a job failed, where the program knows what to offer
@@ -41,7 +42,7 @@ class Job(Record):
     """One row of the queue. Progress and log are files in `folder`, not here."""
 
     id: str
-    kind: str  # probe, train, study, sweep, pretrain, fetch or complete
+    kind: str  # probe, train, study, sweep, pretrain, fetch, facts or complete
     settings: dict[str, Any]  # the settings record as JSON, frozen at submission
     state: str  # queued, running, stopping, done, failed or cancelled
     created: str  # ISO 8601, UTC

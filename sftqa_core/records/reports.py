@@ -34,6 +34,17 @@ class FetchSettings(Record):
 
 
 @dataclass(frozen=True)
+class FetchFactsSettings(Record):
+    """A source of facts that is to be brought to this machine."""
+
+    source: str  # entity-questions, or hub:owner/name with what may follow its question mark
+
+    def problems(self) -> list[str]:
+        fetched = self.source == "entity-questions" or self.source.startswith("hub:")
+        return [] if fetched else [f"source must be entity-questions or hub:owner/name, got {self.source!r}."]
+
+
+@dataclass(frozen=True)
 class SourceReport(Record):
     """What a fact source holds; `sftqa facts --json` prints it."""
 

@@ -1,4 +1,4 @@
-"""Puts a style sheet into the one HTML page that Streamlit serves, so that it holds from the first paint on.
+"""Adds to the head of the one HTML page that Streamlit serves, so that it holds from the first paint on.
 
 A style that a script of ours sends comes after Streamlit's own first picture, which it would move.
 """
@@ -7,15 +7,15 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _END = b"</head>"
-_OF_ITS_OWN = ("etag", "last-modified")  # they name Streamlit's page without our style
+_OF_ITS_OWN = ("etag", "last-modified")  # they name Streamlit's page without our head
 _ASKED_BY = (b"accept-encoding", b"if-none-match", b"if-modified-since", b"range")  # the page must come whole and as it is
 
 
-class Styled:
-    """The middleware. `style` is CSS of this program's, no text of anybody else's."""
+class Headed:
+    """The middleware. `head` is HTML of this program's, no text of anybody else's."""
 
-    def __init__(self, app: ASGIApp, style: str):
-        self.app, self.style = app, f"<style>{style}</style>".encode()
+    def __init__(self, app: ASGIApp, head: str):
+        self.app, self.head = app, head.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "GET" or "text/html" not in Headers(scope=scope).get("accept", ""):
@@ -40,7 +40,7 @@ class Styled:
         await self.app(scope, receive, styled)
 
     async def _send(self, start: Message, body: bytes, send: Send) -> None:
-        body = body.replace(_END, self.style + _END, 1)
+        body = body.replace(_END, self.head + _END, 1)
         headers = MutableHeaders(raw=list(start["headers"]))
         for name in _OF_ITS_OWN:
             del headers[name]

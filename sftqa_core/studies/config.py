@@ -82,7 +82,8 @@ def _written(settings: StudySettings | TrainSettings, plain: Record, instead: di
     kept = {name: value for name, value in written.items() if name in form.always or value != usual.get(name)}
     if "prompt" in kept and PROMPTS.get(settings.prompt.name) == settings.prompt:
         kept["prompt"] = settings.prompt.name
-    return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+    flow = None if any(isinstance(value, list | dict) for value in kept.values()) else False  # lists in one line, settings never
+    return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, default_flow_style=flow, width=120)
 
 
 def _read(text: str, form: _Form) -> dict[str, Any]:

@@ -101,8 +101,9 @@ def shift_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Fin
         untouched = {(row["domain"], row["move"]): row["share"] for row in rows if row["after"] == UNTOUCHED}
         for row in rows:
             if row["move"] in QUESTIONS and row["after"] != UNTOUCHED and row["excess"] == row["excess"]:
+                chance = untouched_words(untouched[row["domain"], row["move"]])
                 text = (
-                    f"{row['share']:.1%} of {row['facts']:,} facts did; {untouched_words(untouched[row['domain'], row['move']])} The excess is "
+                    f"{row['share']:.1%} of {row['facts']:,} facts did; {chance} The excess is "
                     f"{statistics.change(row['excess'], row['excess_low'], row['excess_high'])}."
                 )
                 about = f"{part.model}, {row['after']}, {DOMAIN_NAMES[row['domain']]}"

@@ -3,6 +3,7 @@
 `reading` looks things up, `forecast` tells what work will cost, `preflight` what stands in its way, `work` does it.
 """
 
+from sftqa_core.knowledge.sources import is_here as source_is_here
 from sftqa_core.knowledge.sources import source_names as sources
 from sftqa_core.memory.finding import facts_saying
 from sftqa_core.memory.profiles import completions, profile, profile_stamp
@@ -30,9 +31,12 @@ from sftqa_core.workflows.questions import (
 from sftqa_core.workflows.reading import (
     add_upload,
     alias_rows,
+    beside_base,
+    bring_facts,
     default_learning_rate,
     download,
     facts,
+    moved_levels,
     own_relations,
     preset,
     preview,
@@ -51,7 +55,18 @@ from sftqa_core.workflows.reading import (
 )
 from sftqa_core.workflows.remaking import check_again, made_again, settings_again
 from sftqa_core.workflows.run_lists import run_list
-from sftqa_core.workflows.study_reports import KnownStudy, more_seeds, published, studies, study, study_name, study_report, told_apart
+from sftqa_core.workflows.study_reports import (
+    KnownStudy,
+    finished_studies,
+    more_seeds,
+    published,
+    studies,
+    study,
+    study_name,
+    study_progress,
+    study_report,
+    told_apart,
+)
 from sftqa_core.workflows.tested_models import cell_names, known_settings, tested
 from sftqa_core.workflows.upkeep import unreadable_results
 from sftqa_core.workflows.work import complete, export, fetch, preload, pretrain, probe, run_job, select, sweep, sweep_report, train

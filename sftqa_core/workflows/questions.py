@@ -10,30 +10,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sftqa_core.errors import ModelUnavailable, NotFound, SettingsError, SftqaError
+from sftqa_core.errors import ModelUnavailable, SettingsError, SftqaError
 from sftqa_core.jsonrecord import Record, fingerprint
 from sftqa_core.knowledge import sources
 from sftqa_core.knowledge.tables import hub_datasets
-from sftqa_core.models.catalogue import base_card, find_model, folder_card
+from sftqa_core.models.catalogue import base_card, find_model
+from sftqa_core.models.gguf.gguf_models import KIND as GGUF
 from sftqa_core.models.model_files import ModelFolder, digest_key
 from sftqa_core.records import MOST_COLUMNS, RUN, Column, LevelScheme, ModelCard, ProbeSettings, PromptFormat, Question, TrainSettings
 from sftqa_core.records.asking import new_tokens
-from sftqa_core.records.job import command_of
 from sftqa_core.training import runs
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-def card_of(name: str) -> ModelCard:
-    """The card of a model, or of the weights that a run kept. Raises `ModelUnavailable`, and `NotFound` for a run without weights."""
-    if not name.startswith(RUN):
-        return find_model(name)
-    run = runs.read_run(name.removeprefix(RUN))
-    if run.model is None:
-        again = command_of(replace(run.settings, save_model=True))
-        raise NotFound(f"Run {run.id} did not keep its weights, so it can't be asked. Make it again with them kept: {again}")
-    return folder_card(run.model, name, "folder")
 
 
 def tuned_settings(name: str) -> TrainSettings | None:
@@ -53,12 +42,11 @@ def column(question: Question, model: str, beside: Sequence[str] = ()) -> Column
     """How one model is asked, `beside` others.
 
     A run is asked as it was trained. A base model is asked as the first run made from it that stands beside it (else as the first run,
-    else by prompt qa), so that what differs is the weights. Raises `ModelUnavailable` for a model whose files are not here, `NotFound`
-    for a run that is not there or kept no weights, `ArtifactDamaged`.
+    else by prompt qa), so that what differs is the weights. Raises `ModelUnavailable` for a model whose files are not here, or a run
+    that is not there or kept no weights; `ArtifactDamaged`.
     """
-    card, tuned = card_of(model), tuned_settings(model)
-    if not card.available or (card.path is None and card.kind == "hub"):
-        raise ModelUnavailable(f"{model} is not on this machine. Download it first, on the Models page or by: sftqa fetch {model}")
+    card, tuned = find_model(model), tuned_settings(model)
+    _require_here(card)
     asked_as = tuned or _tuned_beside(model, beside)
     form = None
     if question.kind == "question":
@@ -66,6 +54,14 @@ def column(question: Question, model: str, beside: Sequence[str] = ()) -> Column
     put = replace(question, prompt=form, max_new_tokens=new_tokens(question, asked_as))
     quantization = tuned.quantization if tuned else "none"
     return Column(model, put, files_stamp(card), quantization, tuned.model if tuned else None)
+
+
+def _require_here(card: ModelCard) -> None:
+    """A question neither downloads a model nor reads one from GGUF: both take long, and belong to the Models page."""
+    for each in (card, base_card(card) if card.path else None):
+        if each is not None and each.path is None:
+            what = "has not been read from GGUF yet. Read" if each.kind == GGUF else "is not on this machine. Download"
+            raise ModelUnavailable(f"{each.name} {what} it first, on the Models page or by: sftqa fetch {each.name}")
 
 
 def _tuned_beside(base: str, beside: Sequence[str]) -> TrainSettings | None:
@@ -79,10 +75,7 @@ def _tuned_beside(base: str, beside: Sequence[str]) -> TrainSettings | None:
 
 def files_stamp(card: ModelCard) -> str:
     """Changes with any file that decides what a model says, its base model's too; reads none of them. Raises `ModelUnavailable`."""
-    base = base_card(card)
-    folders = [ModelFolder(Path(each.path)) for each in (card, base) if each is not None and each.path is not None]
-    if not folders:
-        return fingerprint([card.name, card.details])  # a GGUF file that was not read yet
+    folders = [ModelFolder(Path(each.path)) for each in (card, base_card(card)) if each is not None and each.path is not None]
     try:
         return fingerprint([digest_key(path.resolve()) for folder in folders for path in folder.files()])
     except OSError as error:
@@ -119,7 +112,7 @@ def sources_of(models: Sequence[str]) -> tuple[str, ...]:
     for name in models:
         with contextlib.suppress(SftqaError):
             settings = tuned_settings(name)
-            read = card_of(name).details.get("source") if settings is None else None
+            read = find_model(name).details.get("source") if settings is None else None
             found.append(settings.source if settings else str(read["name"]) if isinstance(read, dict) and "name" in read else "")
     return tuple(dict.fromkeys(name for name in found if name and not name.startswith(hub_datasets.PREFIX)))
 

@@ -51,10 +51,17 @@ def source_notes(source: str) -> tuple[str, ...]:
 
 
 def download(source: str, reporter: Reporter | None = None) -> records.SourceReport:
-    """Fetch a source from its official address, then say what it holds. Only `entity-questions` has one."""
-    if source != sources.ENTITY_QUESTIONS:
-        raise SettingsError(f"Only {sources.ENTITY_QUESTIONS} can be downloaded, got {source!r}.")
-    return sources.open_source(source, fetch=True, reporter=reporter).report
+    """Fetch `entity-questions` from its official address where it is not here, or a dataset of the hub as it is there now; what it holds.
+
+    Raises `SettingsError` for any other source, `FactsError` for one that can't be had or used.
+    """
+    return sources.fetch_source(records.FetchFactsSettings(source).source, reporter=reporter).report
+
+
+def bring_facts(source: str, reporter: Reporter | None = None) -> None:
+    """What work does first: a dataset of the hub is downloaded when it is first used, as a model is. Raises `FactsError`."""
+    if not sources.is_here(source) and source != sources.ENTITY_QUESTIONS:
+        sources.fetch_source(source, reporter=reporter)
 
 
 def preview(source: str) -> records.SourcePreview:
@@ -187,6 +194,24 @@ def run_part(run_id: str, part: str) -> records.RunSummary:
     return replace(run.summary, before=stages["before"], after=stages["after"], baselines=baselines, without_echo={})
 
 
+def moved_levels(run_id: str) -> tuple[int, int] | None:
+    """How many of a run's test facts another full probe of its base model puts on another level, of how many that were probed twice.
+
+    None where fewer than LEAST were, or the levels do not come from a full probe of statements: then the run's own error is not known.
+    Raises `SftqaError` where model or facts are gone.
+    """
+    from sftqa_core.memory.profiles import levels_reader
+
+    run = runs.read_run(run_id)
+    scheme = run.settings.scheme
+    if not scheme.by_statements or scheme.method != "sampling":
+        return None
+    again = replace(scheme, sampling=replace(scheme.sampling, seed=scheme.sampling.seed + 1))
+    settings = ProbeSettings(run.settings.model, run.settings.source, "test", "all", scheme=again)
+    both = run.facts()[["fact_id", "level"]].dropna().merge(levels_reader(settings)(settings), on="fact_id", suffixes=("", "_again"))
+    return (int((both["level"] != both["level_again"]).sum()), len(both)) if len(both) >= LEAST else None
+
+
 def run_looks(run_id: str) -> pd.DataFrame:
     """`Run.looks` of run `run_id`, domains without dev facts left out, with accuracy and its Wilson interval (low, high).
 
@@ -266,6 +291,33 @@ def trust(model: str, source: str, split: str = "test", domain: str = "all", sch
     slick = cross_table(reference, levels(replace(settings, scheme=records.SLICK)), full, records.SLICK)
     margin = _margin(reference, tables, full)
     return Trust(len(reference), agreements, margin, budget, floor, measured, slick if slick.facts else None)
+
+
+@dataclass(frozen=True)
+class BesideBase:
+    """A tuned model's levels of some facts beside those of what it was tuned from, as far as both were probed."""
+
+    base: str
+    facts: int  # of the base that were probed
+    tuned_facts: int
+    both: records.Agreement  # the base's levels are the reference
+    noise: records.Agreement | None  # the base probed again with the next seed: what chance alone moves; None where too few facts were
+
+
+def beside_base(
+    model: str, base: str, source: str, split: str = "test", domain: str = "all", scheme: LevelScheme | None = None
+) -> BesideBase:
+    """Compares what was probed before; probes nothing. Raises `ModelUnavailable` for a base that is gone."""
+    from sftqa_core.memory.agreement import agreement
+    from sftqa_core.memory.profiles import levels_reader
+
+    scheme = scheme or LevelScheme()
+    wanted = [ProbeSettings(name, source, split, domain, scheme=scheme) for name in (base, model)]
+    of_base, of_model = (levels_reader(settings) for settings in wanted)
+    first, second = of_base(wanted[0]), of_model(wanted[1])
+    again = replace(scheme, sampling=replace(scheme.sampling, seed=scheme.sampling.seed + 1))
+    noise = agreement(first, of_base(replace(wanted[0], scheme=again)), scheme)
+    return BesideBase(base, len(first), len(second), agreement(first, second, scheme), noise if noise.facts >= LEAST else None)
 
 
 def _margin(reference: pd.DataFrame, tables: dict[str, pd.DataFrame], full: LevelScheme) -> tuple[float, float, float] | None:

@@ -16,16 +16,17 @@ from sftqa_core.errors import ModelUnavailable, OutOfMemory
 from sftqa_core.evaluation.replies import reply
 from sftqa_core.jsonrecord import Record
 from sftqa_core.models import devices, footprint
-from sftqa_core.models.catalogue import base_card
+from sftqa_core.models.catalogue import base_card, find_model
 from sftqa_core.models.loading import LoadedModel, load_model
 from sftqa_core.models.quantising import NF4
 from sftqa_core.planning.fit import gigabytes, model_shape, resource
 from sftqa_core.records import Column, ModelCard, Reply
-from sftqa_core.workflows.questions import card_of, files_stamp
+from sftqa_core.workflows.questions import files_stamp
 
 MOST_SHARE = 0.5  # of the device's memory that models take together: other work needs some, too
 _ROWS = 16  # samples and answers that are read together, about
 _LENGTH = 64  # tokens of a question, about
+_SAY_S = 0.5  # between two words on how far an answer is
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,19 @@ class WarmModels:
         began = time.monotonic()
         loaded, fresh = self.model_of(column, device, say)
         loading_s = time.monotonic() - began if fresh else 0.0
+        tokens, said_s, limit = 0, time.monotonic(), column.question.max_new_tokens
+
+        def step() -> None:
+            nonlocal tokens, said_s
+            check()
+            tokens += 1
+            if time.monotonic() - said_s > _SAY_S:  # of a small model nothing is told: it is through by then
+                said_s = time.monotonic()
+                say(f"Asking {column.model}, token {tokens} of at most {limit}")
+
         check()
         say(f"Asking {column.model}")
-        return replace(reply(loaded, column, on_step=check), loading_s=loading_s)
+        return replace(reply(loaded, column, on_step=step), loading_s=loading_s)
 
     def model_of(self, column: Column, device: str, say: Callable[[str], None] = lambda line: None) -> tuple[LoadedModel, bool]:
         """The model of a column, and whether it was loaded now.
@@ -76,7 +87,7 @@ class WarmModels:
                 if loaded.card.name == column.model:
                     return loaded, False
                 del self._models[key]  # the same files under another name
-            card = card_of(column.model)
+            card = find_model(column.model)
             if files_stamp(card) != column.files:
                 raise ModelUnavailable(f"The files of {column.model} have changed since it was asked. Ask again.")
             needed = _needed(card, place, column.quantization)

@@ -26,6 +26,7 @@ from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import (
     Completed,
     CompleteSettings,
+    FetchFactsSettings,
     FetchSettings,
     ModelCard,
     PretrainSettings,
@@ -36,6 +37,8 @@ from sftqa_core.records import (
     TrainSettings,
 )
 from sftqa_core.training import exporting, runs
+from sftqa_core.workflows.reading import bring_facts
+from sftqa_core.workflows.reading import download as download_facts
 from sftqa_core.workflows.study_reports import study
 from sftqa_core.workspace import Workspace
 
@@ -68,6 +71,7 @@ def probe(settings: ProbeSettings, reporter: Reporter | None = None) -> ProbeRes
     """Levels of the chosen facts; what was probed before is not probed again (METHOD section 1)."""
     from sftqa_core.memory.prober import Prober, chosen_facts
 
+    bring_facts(settings.source, reporter)
     opened = open_for(settings.model, settings.source)
     facts = chosen_facts(opened, settings)
     prober = Prober(opened, settings, reporter or Silent())
@@ -109,6 +113,8 @@ def train(settings: TrainSettings, reporter: Reporter | None = None, token: str 
     from sftqa_core.workflows.training import TrainingRun
 
     stored = runs.run_of_token(token) if token else None
+    if not stored:
+        bring_facts(settings.source, reporter)
     return stored.summary if stored else TrainingRun(settings, reporter or Silent(), token=token).finish()
 
 
@@ -120,6 +126,7 @@ def sweep(settings: SweepSettings, reporter: Reporter | None = None) -> SweepRep
     from sftqa_core.studies.sweep import Sweep
     from sftqa_core.workflows.sweep_runs import run_sweep
 
+    bring_facts(settings.run.source, reporter)
     wanted = Sweep(settings, reporter or Silent())
     run_sweep(wanted, reporter or Silent())
     return wanted.report()
@@ -136,6 +143,7 @@ def select(settings: TrainSettings, out: Path, reporter: Reporter | None = None)
     """Write the examples that `train` would use to `out` as JSON Lines, with their levels."""
     from sftqa_core.workflows.training import TrainingRun
 
+    bring_facts(settings.source, reporter)
     run = TrainingRun(settings, reporter or Silent())
     selection = run.selection(label=True)
     write_bytes(out, runs.example_lines(selection.facts).encode())
@@ -150,6 +158,7 @@ def pretrain(settings: PretrainSettings, reporter: Reporter | None = None) -> Mo
     target = Workspace.current().models / settings.name
     if "/" in settings.name or settings.name.startswith(".") or not settings.name.strip():
         raise SettingsError(f"A model's name is used as a folder name, got {settings.name!r}. Use letters, digits and dashes.")
+    bring_facts(settings.source, reporter)
     source = open_source(settings.source)
     refuse_other_recipe(settings, source.fingerprint)
     pretraining.pretrain(settings, source, target, reporter or Silent())
@@ -214,6 +223,7 @@ def run_job(kind: str, settings: dict[str, Any], reporter: Reporter, token: str)
         "sweep": (SweepSettings, lambda wanted: f"{sweep(wanted, reporter).chosen:g}"),
         "pretrain": (PretrainSettings, lambda wanted: pretrain(wanted, reporter).name),
         "fetch": (FetchSettings, lambda wanted: fetch(wanted, reporter).name),
+        "facts": (FetchFactsSettings, lambda wanted: download_facts(wanted.source, reporter).source),
         "complete": (CompleteSettings, lambda wanted: json.dumps(complete(wanted, reporter).texts, ensure_ascii=False)),
     }
     if kind not in jobs:
@@ -221,6 +231,7 @@ def run_job(kind: str, settings: dict[str, Any], reporter: Reporter, token: str)
     record, work = jobs[kind]
     wanted = record.from_dict(settings)
     if isinstance(wanted, ProbeSettings | TrainSettings | StudySettings | SweepSettings):
+        bring_facts(wanted.run.source if isinstance(wanted, SweepSettings) else wanted.source, reporter)
         # into the log alone: the work itself refuses what can't be done
         tell(preflight(wanted), reporter)
     began = time.monotonic()

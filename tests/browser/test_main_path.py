@@ -4,17 +4,9 @@ import re
 
 import pytest
 
+from tests.browser.serving import PAGE_MS, RUN_MS, watched
+
 pytestmark = pytest.mark.browser
-
-PAGE_MS = 60_000  # a page's first content
-RUN_MS = 420_000  # a run of 60 examples on a slow, busy machine
-
-
-def watched(page) -> list[str]:
-    """Everything a page asks of hosts other than this machine, as it happens."""
-    outside: list[str] = []
-    page.on("request", lambda asked: outside.append(asked.url) if re.match(r"https?://(?!127\.0\.0\.1)", asked.url) else None)
-    return outside
 
 
 def test_from_overview_to_a_finished_run(explorer, browser):
@@ -53,7 +45,7 @@ def test_from_overview_to_a_finished_run(explorer, browser):
     assert outside == []
 
 
-@pytest.mark.parametrize("name", ["memory", "lab", "results", "jobs"])
+@pytest.mark.parametrize("name", ["memory", "lab", "results", "ask", "jobs"])
 def test_every_page_opens_by_its_address(explorer, browser, name):
     """A page that is the first thing opened on a fresh server runs inside the app, without error, narrow and dark."""
     from playwright.sync_api import expect

@@ -80,7 +80,7 @@ def test_a_level_without_facts_has_null_accuracy_and_no_macro_mean(capsys):
         (("show", "nope"), "There is no run 'nope'"),
         (("jobs", "cancel", "nope"), "There is no job 'nope'"),
         (("jobs", "log"), "needs a job's id"),
-        (("facts", "--source", "atlas", "--download"), "Only entity-questions can be downloaded"),
+        (("facts", "--source", "atlas", "--download"), "source must be entity-questions or hub:owner/name"),
     ],
 )
 def test_failures_are_one_json_object_too(capsys, words, told):

@@ -13,7 +13,7 @@ from sftqa_core.errors import FactsError, Stopped
 from sftqa_core.knowledge import entity_questions
 from sftqa_core.knowledge import entity_questions as module
 from sftqa_core.knowledge.entity_questions import URL, download, downloaded_folder
-from sftqa_core.knowledge.sources import entity_questions_path, open_source
+from sftqa_core.knowledge.sources import entity_questions_path, fetch_source, open_source
 from sftqa_core.progress import Silent
 from sftqa_core.workspace import Workspace
 
@@ -50,10 +50,10 @@ def test_a_checked_download_can_be_opened(workspace: Workspace, published: bytes
         return Answer(published)
 
     monkeypatch.setattr(module, "_connect", connect)
-    source = open_source("entity-questions", fetch=True)
+    source = fetch_source("entity-questions")
     assert source.facts["subject"].tolist() == ["Hull", "Qom"]
     assert source.notes == ()
-    open_source("entity-questions", fetch=True)
+    assert fetch_source("entity-questions") is open_source("entity-questions")
     assert asked == [URL]
     assert entity_questions_path(workspace) == downloaded_folder(workspace)
     assert not list(workspace.datasets.glob(".download*"))

@@ -35,11 +35,21 @@ from sftqa_core.studies import config
 from sftqa_core.workflows.fact_stories import FactInRun
 from sftqa_core.workflows.reading import Trust
 from sftqa_core.workflows.study_reports import study_name
+from tests.pages import ask_standin
 
 RELATIONS = {"P17": "in", "P19": "in", "P36": "in", "P106": "out", "P26": "out"}
 NASTY = ["<b>bold</b> $x^2$ :smile:", "=HYPERLINK(1)", "[link](http://example.invalid) **x**"]
 SHARES = [0.3, 0.3, 0.12, 0.1, 0.18]
 RUN = "20261123-120000-stand-in"
+
+
+@cache
+def _kept_weights() -> Path:
+    """A run's folder with tuned weights in it, as far as its names go."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (folder / "model").mkdir()
+    return folder
 
 
 def facts_and_levels() -> pd.DataFrame:
@@ -259,21 +269,16 @@ def workflows(
     module.preflight = preflight
     module.models = lambda: cards if with_models else []
     module.facts = lambda source: SimpleNamespace(relations={"P19": {"train": 6, "dev": 0, "test": 3}, "qa": {"train": 3, "test": 1}})
+    module.source_is_here = lambda source: not source.startswith("hub:")
     module.sources = lambda: ["atlas", "entity-questions"]
     module.profile, module.completions, module.run, module.forecast = profile, completions, run, forecast
     module.profile_stamp = lambda model, source, scheme: model
     info = SimpleNamespace(
-        id=RUN,
-        model="stand-in",
-        source="atlas",
-        n=60,
-        method="full",
-        seed=0,
-        created="2026-11-23T12:00:00+00:00",
-        shipped=True,
-        folder=Path("/nowhere"),
-    )
+        id=RUN, model="stand-in", source="atlas", n=60, method="full", seed=0, created="2026-11-23T12:00:00+00:00", shipped=True,
+        quantisation="", folder=_kept_weights(),
+    )  # fmt: skip
     module.runs = lambda: [info] if with_runs else []
+    ask_standin.add(module)
     module.facts_saying = lambda model, source, words, scheme: (saying or {}).get(words, [])
 
     def fact_levels(source: str, fact_id: str, scheme: LevelScheme, estimates: bool = False) -> list[dict[str, object]]:
@@ -287,12 +292,11 @@ def workflows(
         return [FactInRun(info, answers, True, "L2") for _ in run_ids]
 
     module.fact_levels, module.fact_in_runs = fact_levels, fact_in_runs
-    module.with_right_answers = lambda question, models: (question, None)
-    module.column = lambda question, model, beside: f"{model} cannot be asked here."
     module.default_learning_rate = lambda method, model: 4e-4 if method == "full" else 3e-3
     module.trust = trust
     module.run_part = lambda run_id, part: summary(30)
     module.run_rule = lambda run_id: ""
+    module.moved_levels = lambda run_id: (30, 270)
     module.run_yaml, module.run_of = config.run_yaml, config.run_of
     module.study_yaml, module.study_of = config.study_yaml, config.study_of
     module.study_name = study_name

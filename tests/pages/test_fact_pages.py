@@ -293,34 +293,3 @@ def test_a_row_is_opened_once():
     assert click(app, "here", 1).text[0].value == "1"
     assert app.run().text[0].value == "None"
     assert click(app, "here", 2).text[0].value == "None"
-
-
-# --- Links download nothing
-
-
-@pytest.mark.parametrize("page", ["memory", "fact", "lab"])
-def test_a_link_to_a_dataset_of_the_hub_offers_to_open_it(explorer, monkeypatch, page):
-    """The page ends with the offer; nothing is opened before the click, and after it the page goes on."""
-    opened = []
-    import sys
-
-    app = explorer(page, {"source": "hub:owner/name"})
-    workflows = sys.modules["sftqa_core.workflows"]
-    before = workflows.profile
-    monkeypatch.setattr(workflows, "profile", lambda *asked, **more: opened.append(asked) or before(*asked, **more))
-    assert "is a dataset of the hub. Opening a link downloads nothing." in words(app).replace("\\", "")
-    app.run()
-    assert not opened
-    next(button for button in app.button if button.key == "open-dataset").click().run()
-    assert "Opening a link downloads nothing" not in words(app)
-    assert page == "lab" or opened
-
-
-def test_a_dataset_that_a_person_picked_is_opened(explorer):
-    """What was picked in this session opens without asking again."""
-    app = explorer("memory")
-    app.session_state["opened-datasets"] = {"hub:owner/name"}
-    app.query_params["source"] = "hub:owner/name"
-    app.run()
-    assert "Opening a link downloads nothing" not in words(app)
-    assert app.selectbox(key="pick-source").value == "hub:owner/name"

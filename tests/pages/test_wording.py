@@ -1,13 +1,16 @@
 """Numbers and foreign text as pages write them."""
 
+import ast
 import math
+import re
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pytest
 
 from pages._ui.downloads import csv_bytes, neutral
-from pages._ui.wording import between, duration, in_badge, interval, literal, moment, percent, span, step_of
+from pages._ui.wording import between, duration, in_badge, interval, literal, moment, percent, sentence, span, step_of
 
 
 def test_shares_are_per_cent_and_missing_ones_a_dash():
@@ -109,3 +112,23 @@ def test_an_export_has_hits_as_whole_numbers_and_shares_with_their_own_digits():
 def test_steps_count_those_done_and_those_to_come(phases, place):
     """A step that was known already is not counted; what comes after the present one is."""
     assert step_of("train", phases) == place
+
+
+def test_a_command_in_a_sentence_is_shown_as_code():
+    """Around it the text is escaped as ever; backticks around anything else are signs like others."""
+    assert sentence("Log in with `hf auth login`, **now**.") == r"Log in with `hf auth login`, \*\*now\*\*\."
+    assert sentence("`rm -rf *` and `sftqa\nx`") == literal("`rm -rf *` and `sftqa\nx`")
+    assert sentence("a `sftqa run\x07 [x](y)` b") == "a `sftqa run\ufffd [x](y)` b"
+
+
+def test_every_command_that_a_sentence_names_is_shown_as_code():
+    """Messages of the core put commands in backticks; the page finds each of them."""
+    named = []
+    for path in (Path(__file__).parents[2] / "sftqa_core").rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        notes = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in notes and "```" not in node.value:
+                named += [(path.name, command) for command in re.findall(r"`((?!app`|--json`)[a-z]+ [^`\n]+)`", node.value)]
+    assert len(named) > 10
+    assert [(name, command) for name, command in named if sentence(f"`{command}`") != f"`{command}`"] == []

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from sftqa_core import workflows
-from sftqa_core.errors import ModelUnavailable, NotFound, OutOfMemory, SettingsError
+from sftqa_core.errors import ModelUnavailable, OutOfMemory, SettingsError
 from sftqa_core.evaluation.predictions import score_texts
 from sftqa_core.evaluation.replies import reply
 from sftqa_core.jobs.ask_files import AskTiming, LocalAskService
@@ -18,10 +18,10 @@ from sftqa_core.knowledge.sources import open_source
 from sftqa_core.models.catalogue import find_model, model_fingerprint, weights_fingerprint
 from sftqa_core.models.loading import load_model
 from sftqa_core.progress import Recorder
-from sftqa_core.records import PROMPTS, Column, ProbeSettings, PromptFormat, Question, Reply
+from sftqa_core.records import PROMPTS, Column, ModelCard, ProbeSettings, PromptFormat, Question, Reply
 from sftqa_core.training.adapters import state_sha256
 from sftqa_core.workflows import warm_models
-from sftqa_core.workflows.questions import card_of, example_questions, find_fact, sources_of
+from sftqa_core.workflows.questions import example_questions, find_fact, sources_of
 from sftqa_core.workflows.warm_models import WarmModels
 from tests.jobs.job_processes import until
 from tests.workflows.test_training import SCHEME, settings
@@ -38,7 +38,7 @@ def tuned(world: str, **changes) -> str:
 
 def alone(column: Column) -> Reply:
     """What the model of a column says when it is loaded for it alone."""
-    return reply(load_model(card_of(column.model), "cpu"), column)
+    return reply(load_model(find_model(column.model), "cpu"), column)
 
 
 def same(one: Reply, other: Reply) -> bool:
@@ -70,7 +70,7 @@ def test_the_base_column_is_the_base(world, workspace, method):
                 assert standing.reply is not None, standing.said
                 again = replace(standing.reply, samples=expected[column.model].samples) if number else standing.reply
                 assert same(again, expected[column.model])
-                fingerprint = model_fingerprint(card_of(column.model), "float32", "cpu")
+                fingerprint = model_fingerprint(find_model(column.model), "float32", "cpu")
                 assert (standing.reply.weights, standing.reply.adapter) == (fingerprint.weights, fingerprint.adapter)
         assert {model.name for model in service.state().held} == {"tiny", run}
         assert service.look([base])[0].reply.weights == weights_fingerprint(find_model("tiny"))
@@ -164,15 +164,20 @@ def test_other_files_under_the_same_name_are_another_column(world, workspace):
     assert WarmModels().model_of(after, "cpu")[1]
 
 
-def test_what_can_not_be_asked_says_what_to_do(world, workspace):
+def test_what_can_not_be_asked_says_what_to_do(world, workspace, monkeypatch):
     """A run without weights, with the command that keeps them; a model of the hub that is not here; no such run; too many."""
     run = workflows.train(settings(world, n=0, shots=0)).run
-    shutil.rmtree(workspace.runs / run / "model", ignore_errors=True)
-    with pytest.raises(NotFound, match=r"did not keep its weights, so it can't be asked.*sftqa train --model tiny"):
+    with pytest.raises(ModelUnavailable, match=r"did not keep its weights, .* Train again with them kept: sftqa train --model tiny"):
         workflows.column(ASKED, f"run:{run}")
     with pytest.raises(ModelUnavailable, match=r"is not on this machine\. Download it first, on the Models page"):
         workflows.column(ASKED, "owner/name")
-    with pytest.raises(NotFound, match="There is no run 'nothing'"):
+    gguf = ModelCard("/models/some.gguf", "gguf", None, True)
+    monkeypatch.setattr("sftqa_core.workflows.questions.find_model", lambda name: gguf if name == gguf.name else find_model(name))
+    with pytest.raises(
+        ModelUnavailable, match=r"some.gguf has not been read from GGUF yet\. Read it first, .* by: sftqa fetch /models/some"
+    ):
+        workflows.column(ASKED, gguf.name)
+    with pytest.raises(ModelUnavailable, match="There is no run 'nothing'"):
         workflows.column(ASKED, "run:nothing")
     with pytest.raises(SettingsError, match="put to 1 to 8 models, got 9"):
         workflows.columns(ASKED, [f"m{number}" for number in range(9)])

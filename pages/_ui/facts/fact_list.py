@@ -128,7 +128,13 @@ def draw_table(profile: Any, found: Chosen) -> Any:
     csv_button("Download these facts", lambda: named(profile, rows, names, labels), "facts", "facts-csv", not len(rows))
     picked = profile.find(wanted, rows) if wanted else rows[:0]
     shown_row = picked if len(picked) else profile.example(rows)
-    return named(profile, shown_row, names, labels).iloc[0] if len(shown_row) else None
+    if not len(shown_row):
+        every = "Every score here is 0 or 1, or not known yet. Click a row to see the fact and its completions."
+        st.caption(every if len(rows) else "No fact matches these filters.")
+        return None
+    if not len(picked):
+        st.caption("An example, until a row is clicked:")
+    return named(profile, shown_row, names, labels).iloc[0]
 
 
 def named(profile: Any, rows: Any, names: dict[str, str], labels: list[str], columns: list[str] | None = None) -> Any:

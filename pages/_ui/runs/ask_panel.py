@@ -5,7 +5,7 @@ within `_PATIENCE_S` are drawn at once; else the panel is a fragment that looks 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
@@ -13,7 +13,7 @@ from pages._ui import background, resources
 from pages._ui.panels import needs_torch, problem
 from pages._ui.runs import asked
 from pages._ui.runs.reply_panel import reply_panel
-from pages._ui.wording import literal
+from pages._ui.wording import in_badge, literal
 from sftqa_core.artifacts import in_words
 from sftqa_core.errors import SftqaError
 from sftqa_core.jobs.ask_files import current_ask_service
@@ -86,13 +86,13 @@ def _replies(ways: dict[str, Column | str], where: str, pending: bool, stamp: st
     if pending and not any(standing.pending for standing in standings.values()):
         st.rerun()  # over: looked at no more
     first = next((name for name, standing in standings.items() if standing.pending), None)
-    names, titles = list(ways), asked.titles(stamp)
+    names, titles, details = list(ways), asked.titles(stamp), asked.details(stamp)
     for start in range(0, len(names), _WIDE):
         row = names[start : start + _WIDE]
         for place, name in zip(st.columns(min(len(names), _WIDE)), row, strict=False):
-            key, title = f"{where}-{names.index(name)}", titles.get(name, name).removeprefix(asked.TUNED)
+            key, title = f"{where}-{names.index(name)}", titles.get(name, name)
             with place, st.container(border=True, key=f"reply-{key}"):
-                _head(name, title)
+                _head(name, title, details.get(name, ""))
                 way = ways[name]
                 if isinstance(way, str):
                     problem(way)
@@ -101,14 +101,12 @@ def _replies(ways: dict[str, Column | str], where: str, pending: bool, stamp: st
                 if name == first and st.button("Cancel", key=f"cancel-ask-{where}", icon=":material/stop:"):
                     current_ask_service().cancel([way for way in ways.values() if isinstance(way, Column)])
                     st.rerun()
-    _service_line()
+    _service_line(titles)
 
 
-def _head(name: str, title: str) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        tuned = name.startswith(RUN)
-        st.badge("tuned" if tuned else "base", color="violet" if tuned else "blue")
-        st.markdown(f"**{literal(title)}**")
+def _head(name: str, title: str, details: str) -> None:
+    badge = ":violet-badge[tuned]" if name.startswith(RUN) else ":blue-badge[base]"
+    st.markdown(f"{badge} **{literal(title)}**", help=literal(details) or None)
 
 
 def _body(way: Column, standing: Standing, key: str, title: str, wide: bool) -> None:
@@ -139,14 +137,14 @@ def _fact_line(fact: object, columns: tuple[str, ...], stamp: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"Right answer: **{literal(right)}**")
         for known in asked.known_levels(fact, columns, stamp):
-            st.badge(f"{known.level} in {literal(known.model)}, R = {known.score:.2f}", color="gray")
+            st.badge(f"{in_badge(known.level)} in {in_badge(known.model)}, R = {known.score:.2f}", color="gray")
         st.caption(literal(f"{label} · {fact.subject} · {fact.split} fact of {fact.source}"))  # type: ignore[attr-defined]
 
 
-def _service_line() -> None:
+def _service_line(titles: Mapping[str, str]) -> None:
     """What stays loaded, and what it takes."""
     state = current_ask_service().state()
     if state.alive and state.held:
-        held = ", ".join(f"{model.name} ({in_words(model.size_bytes)}, {model.device})" for model in state.held)
+        held = "; ".join(f"{titles.get(model.name, model.name)} ({in_words(model.size_bytes)}, {model.device})" for model in state.held)
         takes = f"The asking process takes {in_words(state.ram_bytes)} of RAM and leaves after 5 minutes without a question."
         st.caption(literal(f"Loaded: {held}. {takes}"))

@@ -13,7 +13,6 @@ from pages._ui.titles import model_name, run_title
 from sftqa_core.errors import SftqaError
 from sftqa_core.records import RUN, Column, Question
 
-TUNED = "tuned: "  # in front of a run in a list that has base models, too
 EXAMPLES = 3  # questions that an empty page offers
 
 
@@ -32,7 +31,14 @@ def titles(stamp: str) -> dict[str, str]:
 
 
 def _tuned(run: Any) -> str:
-    return f"{TUNED}{run_title(run)}"
+    """A run by the name that model pickers give to what it kept, else by its title."""
+    return resources.model_names().get(RUN + run.id) or f"tuned: {run_title(run)}"
+
+
+@st.cache_data(show_spinner=False, ttl=60)
+def details(stamp: str) -> dict[str, str]:
+    """By run: every setting that differs from the default, on one line."""
+    return {RUN + run.id: run_title(run) for run in resources.runs(stamp)}
 
 
 @st.cache_data(show_spinner=False, ttl=60)

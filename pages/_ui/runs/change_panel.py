@@ -47,7 +47,9 @@ def change_panel(run: Any, part: str) -> None:
         return
     left, right = st.columns([2, 5], gap="large")
     with left:
-        clicked = clicked_row(counts.reset_index(names="level"), "change-counts", column_config={"level": "Level"}, height="content")
+        clicked = clicked_row(
+            counts.reset_index(names="level"), "change-counts", column_config={"level": "Level"}, height=38 + 35 * len(counts)
+        )
         if clicked is not None:
             address.put(level=str(counts.index[clicked]), page=None)
         st.caption(f"{rivals}Answers are greedy, so none changes without tuning. Click a level to list its facts.")

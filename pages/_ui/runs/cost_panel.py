@@ -4,7 +4,7 @@ import streamlit as st
 
 from pages._ui import background, resources
 from pages._ui.panels import problem
-from pages._ui.wording import literal, span
+from pages._ui.wording import literal, sentence, span
 from sftqa_core.errors import SftqaError
 from sftqa_core.records import Check, Preflight, ProbeSettings, StudySettings, SweepSettings, TrainSettings
 
@@ -44,10 +44,10 @@ def cost_panel(settings: TrainSettings | ProbeSettings | StudySettings | SweepSe
     waits = background.starts_after(settings)
     st.markdown(f"**About {span(forecast.seconds_low, forecast.seconds_high)}** on this machine. {waits}".rstrip())
     if forecast.fit is not None:
-        st.markdown(f"**{forecast.fit.resource}:** {literal(forecast.fit.line())}")
+        st.markdown(f"**{forecast.fit.resource}:** {sentence(forecast.fit.line())}")
     for note in forecast.notes:
         if forecast.fit is None or note != forecast.fit.stands_against:  # which stands among the checks
-            st.caption(literal(note))
+            st.caption(sentence(note))
     return checks_panel(resources.preflight(settings, background.stamp(), forecast))
 
 
@@ -65,5 +65,5 @@ def checks_panel(preflight: Preflight) -> bool:
 def _finding(check: Check) -> str:
     """One finding: an icon, the sentence, the fix."""
     about = f"**{literal(check.about)}** " if check.about else ""
-    fix = f" :gray[→ {literal(check.fix)}]" if check.fix else ""
-    return f"{ICONS[check.state]} {about}{literal(check.said)}{fix}"
+    fix = f" :gray[→ {sentence(check.fix)}]" if check.fix else ""
+    return f"{ICONS[check.state]} {about}{sentence(check.said)}{fix}"

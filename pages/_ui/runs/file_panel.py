@@ -1,9 +1,11 @@
 """A run or a study as a command and as a YAML file: to copy, to save, and to load into the Lab."""
 
+from typing import Any
+
 import streamlit as st
 
 from pages._ui import resources
-from pages._ui.runs import forms
+from pages._ui.runs import form_reads, forms
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import StudySettings, TrainSettings
 from sftqa_core.records.job import command_of
@@ -11,25 +13,29 @@ from sftqa_core.records.job import command_of
 WHAT = {"train": "run", "study": "study"}
 
 
-def from_file(kind: str) -> TrainSettings | StudySettings | None:
-    """The run or study of a file that the person has handed over, which goes before the form; None without one.
-
-    Raises `SettingsError` with every problem of the file.
-    """
+def pick_file(kind: str) -> Any:
+    """A popover that takes the file of a run or a study; the file, None without one."""
     what = WHAT[kind]
     with st.popover("Use a YAML file", icon=":material/upload_file:"):
         help_text = f"Saved below the cost of a {what}, or written for the command line."
-        file = st.file_uploader(f"A {what}'s file", type=["yaml", "yml"], key=f"{kind}-file", help=help_text)
+        return st.file_uploader(f"A {what}'s file", type=["yaml", "yml"], key=f"{kind}-file", help=help_text)
+
+
+def settings_in(file: Any, kind: str) -> TrainSettings | StudySettings | None:
+    """The run or study in a file that was handed over, which goes before the form; None without one.
+
+    Raises `SettingsError` with every problem of the file.
+    """
     if file is None:
         return None
-    st.caption(f"The file's {what} is used; remove the file to fill in the form.")
+    st.caption(f"The file's {WHAT[kind]} is used; remove the file to fill in the form.")
     try:
         text = file.getvalue().decode("utf-8")
     except UnicodeDecodeError as error:
         raise SettingsError(f"{file.name} is not UTF-8 text: {error}.") from error
     if kind == "study":
         return resources.study_of(text)
-    settings = resources.run_of(text)
+    settings = form_reads.run_of(text)
     st.button("Fill in the form with it", icon=":material/edit_note:", key="file-fill", on_click=_fill_in, args=(settings,))
     return settings
 
@@ -39,7 +45,7 @@ def command_and_file(settings: TrainSettings | StudySettings) -> None:
     if isinstance(settings, StudySettings):
         text, name = resources.study_yaml(settings), resources.study_name(settings)
     else:
-        text, name = resources.run_yaml(settings), f"run-n{'all' if settings.n == TrainSettings.ALL else settings.n}-{settings.method}"
+        text, name = form_reads.run_yaml(settings), f"run-n{'all' if settings.n == TrainSettings.ALL else settings.n}-{settings.method}"
     what = "study" if isinstance(settings, StudySettings) else "train"
     with st.expander("Command and YAML file", icon=":material/terminal:"):
         st.code(command_of(settings), language="bash", wrap_lines=True)

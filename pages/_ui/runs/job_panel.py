@@ -15,7 +15,7 @@ from pages._ui.panels import problem
 from pages._ui.runs import forms
 from pages._ui.runs.twin import twin_button
 from pages._ui.titles import changed_words, job_title
-from pages._ui.wording import PHASES, duration, literal, moment, step_of
+from pages._ui.wording import PHASES, duration, literal, moment, sentence, step_of
 from sftqa_core.artifacts import in_words
 from sftqa_core.errors import SettingsError, SftqaError
 from sftqa_core.figures.curves import loss_figure
@@ -50,7 +50,7 @@ def _body(job_id: str, where: str, charts: bool, waits: bool) -> None:
     _head(job)
     steps = state.progress_history(job_id) if not waits else []
     if job.state == "queued":
-        st.progress(0.0, text=literal(background.waits_for(job)))
+        st.progress(0.0, text=sentence(background.waits_for(job)))
     elif steps:
         at, of = step_of(job.kind, [step.phase for step in steps])
         share = min(steps[-1].done / steps[-1].total, 1.0) if steps[-1].total else 1.0
@@ -76,10 +76,10 @@ def _body(job_id: str, where: str, charts: bool, waits: bool) -> None:
 def _over(job: Job, where: str) -> None:
     _head(job)
     if job.state == "cancelled" and job.error:
-        st.caption(literal(job.error))
+        st.caption(sentence(job.error))
     if job.state == "failed":
-        sentence, _, lines = (job.error or "").strip().partition("\n")  # a process that died leaves its last log lines below
-        problem(sentence or "The job's process ended without an error message.")
+        why, _, lines = (job.error or "").strip().partition("\n")  # a process that died leaves its last log lines below
+        problem(why or "The job's process ended without an error message.")
         st.caption("The last lines of its log:")
         st.code("\n".join(current_executor().log(job.id, 12)) or lines or "The log is empty.", language=None, wrap_lines=True)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -133,6 +133,9 @@ def _result_link(job: Job) -> None:
         st.page_link(STUDIES[job.result].page, label="**See the study**", icon=":material/insights:", query_params=link)
     elif job.kind == "fetch":
         link = {"model": str(job.settings["model"])}
+        st.page_link("pages/memory.py", label="**Open in Memory**", icon=":material/psychology:", query_params=link)
+    elif job.kind == "facts":
+        link = {"source": str(job.settings["source"])}
         st.page_link("pages/memory.py", label="**Open in Memory**", icon=":material/psychology:", query_params=link)
     elif job.kind == "probe":
         link = {key: str(job.settings[key]) for key in ("model", "source", "split", "domain") if key in job.settings}

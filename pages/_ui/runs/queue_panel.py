@@ -7,7 +7,7 @@ import streamlit as st
 
 from pages._ui import background
 from pages._ui.titles import job_title
-from pages._ui.wording import literal, moment, span
+from pages._ui.wording import literal, moment, sentence, span
 from sftqa_core.jobs import current_executor
 from sftqa_core.jobs.executor import Waiting
 
@@ -51,7 +51,7 @@ def _row(place: int, queued: Waiting, of: int) -> None:
                 when.append(job.error)
             elif queued.starts_in_s is not None:
                 when.append(f"starts in about {span(*queued.starts_in_s)}" if queued.starts_in_s[1] >= 1 else "starts next")
-            st.caption(literal(" · ".join(when)))
+            st.caption(sentence(" · ".join(when)))
         executor = current_executor()
         with ways, st.container(horizontal=True, horizontal_alignment="right"):
             for where, (icon, help_text) in _MOVES.items():

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui import address, pickers
-from pages._ui.runs import compare_reads
+from pages._ui.compare import compare_reads
 from pages._ui.titles import model_name, source_name
 from pages._ui.wording import moment
 from sftqa_core.jsonrecord import declared

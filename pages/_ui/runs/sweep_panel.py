@@ -5,6 +5,7 @@ import streamlit as st
 
 from pages._ui import address, background, resources, state
 from pages._ui.panels import needs_torch, problem
+from pages._ui.runs import form_reads
 from pages._ui.runs.cost_panel import cost_panel
 from pages._ui.runs.job_panel import job_panel
 from pages._ui.wording import interval, literal, percent
@@ -27,7 +28,7 @@ def sweep_button(settings: TrainSettings | None) -> None:
         seeds = st.number_input("Seeds for each rate", 1, MOST_SEEDS, 3, key="sweep-seeds", persist_state="session")
         try:
             sweep = SweepSettings(settings, seeds=tuple(range(int(seeds))))
-            report = resources.sweep_report(sweep, background.stamp())
+            report = form_reads.sweep_report(sweep, background.stamp())
         except SftqaError as error:
             problem(str(error))
             return
@@ -80,7 +81,7 @@ def sweep_table(report: SweepReport, where: str) -> None:
 def _found(job: Job) -> None:
     try:
         settings = SweepSettings.from_dict(job.settings)
-        report = resources.sweep_report(settings, background.stamp())
+        report = form_reads.sweep_report(settings, background.stamp())
     except SftqaError as error:
         st.caption(literal(str(error)))
         return

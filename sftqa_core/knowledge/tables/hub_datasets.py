@@ -11,20 +11,23 @@ single split are divided by subject. Only data files are read: datasets that bri
 
 import contextlib
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sftqa_core.errors import FactsError, MissingPackage, first_line
+from sftqa_core.errors import FactsError, MissingPackage, Stopped, first_line
 from sftqa_core.jsonrecord import parse_json, shown
 from sftqa_core.knowledge import facts
 from sftqa_core.knowledge.tables import columns, layouts, rows
+from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import SourcePreview
 from sftqa_core.workspace import typed_path
 
 PREFIX = "hub:"
 _BATCH = 2_000  # rows in hand
+_LOOK_S = 0.25
 ASK_S = 5.0  # until the hub counts as out of reach
 MAX_DOWNLOAD_BYTES = 2_000_000_000
 MAX_STATE_BYTES = 2_000_000
@@ -34,19 +37,23 @@ _CHOSEN = ("config", "revision")
 _OPTION = re.compile(r"(?!.*\.\.)\w[\w ./+-]{0,99}")
 
 
-def load_hub(name: str) -> facts.FactSource:
-    """The facts of `hub:owner/name?...`. Raises `FactsError`, or `MissingPackage` without the datasets library."""
-    cells, mapping, read = _hub_cells(name)
+def load_hub(name: str, reporter: Reporter | None = None) -> facts.FactSource:
+    """The facts of `hub:owner/name?...`, downloaded where they are not here.
+
+    Raises `FactsError`, `MissingPackage` without the datasets library, `Stopped` when the person stops it.
+    """
+    cells, mapping, read = _hub_cells(name, reporter or Silent())
     return rows.source_from_cells(cells, name, None, mapping, read)
 
 
 def preview_hub(name: str) -> SourcePreview:
     """How a dataset of the hub would be read; it is downloaded for that. Errors as `load_hub`."""
-    cells, mapping, read = _hub_cells(name)
+    cells, mapping, read = _hub_cells(name, Silent())
     return rows.preview(cells, name, None, mapping, read)
 
 
-def _hub_cells(name: str) -> tuple[rows.Cells, layouts.Mapped, str]:
+def require_id(name: str) -> tuple[str, layouts.Mapped, dict[str, str]]:
+    """The dataset that `hub:owner/name?...` names, its columns by role, and other options. Raises `FactsError`; asks nobody."""
     place, _, query = name.removeprefix(PREFIX).partition("?")
     if len(place) > _LONGEST_ID or not _ID.fullmatch(place):
         raise FactsError(
@@ -57,19 +64,57 @@ def _hub_cells(name: str) -> tuple[rows.Cells, layouts.Mapped, str]:
         raise FactsError(f"{shown(wrong[0])} is not a config or revision.")
     if typed_path(place)[1]:  # datasets would take it for a folder of files
         raise FactsError(f"{place} is a file or folder here. Give it as a path, without {PREFIX}, or run this from elsewhere.")
+    return place, mapping, options
+
+
+def _hub_cells(name: str, reporter: Reporter) -> tuple[rows.Cells, layouts.Mapped, str]:
+    place, mapping, options = require_id(name)
     datasets = _library()
     try:
         with contextlib.nullcontext() if _reachable(place, options.get("revision")) else _local_only(datasets):
             builder = datasets.load_dataset_builder(place, name=options.get("config"), revision=options.get("revision"))
             size = builder.info.download_size or 0
             if size <= MAX_DOWNLOAD_BYTES:
-                builder.download_and_prepare()
+                _prepare(builder, place, size, reporter)
                 return replace(_cells(place, builder.as_dataset(), mapping), typed=PREFIX + place), mapping, options.get("read", "")
-    except FactsError:
+    except (FactsError, Stopped):
         raise
     except Exception as error:  # the border: whatever the hub's libraries raise becomes a sentence
         raise FactsError(_explain(place, error)) from error
     raise FactsError(f"{place} is {size:,} bytes to download; the most is {MAX_DOWNLOAD_BYTES:,}.")
+
+
+def _prepare(builder: Any, place: str, size: int, reporter: Reporter) -> None:
+    """Download and read in a thread, so that a person sees how far it is and can stop it at any moment: the library tells nothing."""
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            builder.download_and_prepare()
+        except BaseException as error:
+            failed.append(error)
+
+    before = _bytes_here(place)
+    phase = Phase(reporter, "download", max(size, 1), "bytes")
+    thread = threading.Thread(target=work, daemon=True)  # of work that was stopped it ends with the process
+    thread.start()
+    while thread.is_alive():
+        thread.join(_LOOK_S)
+        phase.advance(max(0, min(_bytes_here(place) - before, phase.total) - phase.done))
+    if failed:
+        raise failed[0]
+    phase.advance(phase.total - phase.done)
+
+
+def _bytes_here(place: str) -> int:
+    """What lies in the hub's cache of a dataset, with files that are on their way."""
+    from huggingface_hub import constants
+
+    folder = Path(constants.HF_HUB_CACHE) / f"datasets--{place.replace('/', '--')}" / "blobs"
+    try:
+        return sum(file.stat().st_size for file in folder.iterdir())
+    except OSError:  # not there yet, or a file was just finished
+        return 0
 
 
 def _reachable(place: str, revision: str | None) -> bool:

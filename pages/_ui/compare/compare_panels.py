@@ -8,9 +8,10 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui.charts import draw
+from pages._ui.compare.compare_picks import side_title
 from pages._ui.downloads import csv_button
 from pages._ui.fields import label
-from pages._ui.runs.compare_picks import side_title
+from pages._ui.runs.twin import twin_button
 from pages._ui.titles import shown_value
 from pages._ui.wording import literal, percent
 from sftqa_core.figures.overlaid import COLOURS, Line, overlaid_figure
@@ -32,6 +33,15 @@ def legend(comparison: Comparison, stamp: str) -> None:
         lines.append(f':color[{sign}]{{foreground="{colour}"}} **{run.label}** {literal(side_title(run, stamp))}')
     lines += [f':color[■]{{foreground="{GREY}"}} **{base.label}** {literal(base.model)} before tuning' for base in comparison.bases]
     st.markdown("  \n".join(lines))
+
+
+def twins(comparison: Comparison) -> None:
+    """Links to the Lab with the settings of each filled in."""
+    with st.popover("Run again with changes", icon=":material/edit_note:"):
+        for run in comparison.runs:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(f"**{run.label}**", width="content")
+                twin_button(run.settings, f"compare-{run.label}", "" if ":" in run.names[0] else run.names[0])
 
 
 def notes(comparison: Comparison) -> None:

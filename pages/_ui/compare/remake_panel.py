@@ -3,8 +3,8 @@
 import streamlit as st
 
 from pages._ui import address, background, panels, state
-from pages._ui.runs import compare_reads
-from pages._ui.runs.compare_picks import short_titles
+from pages._ui.compare import compare_reads
+from pages._ui.compare.compare_picks import short_titles
 from pages._ui.runs.cost_panel import cost_panel
 from pages._ui.runs.job_panel import job_panel
 from pages._ui.wording import literal
@@ -30,8 +30,11 @@ def remake_panel(comparison: Comparison, stamp: str) -> None:
 
 
 def _one(name: str, stamp: str) -> None:
-    for remade in compare_reads.made_again(name, stamp):
+    made = compare_reads.made_again(name, stamp)
+    for remade in made:
         _checked(remade)
+    if any(remade.equal for remade in made):
+        return  # it is here, whole
     settings = compare_reads.settings_again(name, stamp)
     jobs = state.watched_jobs("train", lambda job: job.settings == settings.to_dict())
     for job in jobs:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import streamlit as st
 
 from pages._ui import address, background, panels, pickers
-from pages._ui.runs import compare_reads
+from pages._ui.compare import compare_reads
 from pages._ui.runs.run_table import run_table, shown_runs
 from pages._ui.titles import model_name, run_title, source_name, study_title
 from pages._ui.wording import literal
@@ -32,7 +32,9 @@ def picked_names(stamp: str) -> list[str]:
 def pick_runs(stamp: str, names: list[str]) -> None:
     """The table of runs, and cells of studies; open until there are two to compare."""
     open_first = st.session_state.setdefault("compare-picking", len(names) < 2)  # and stays so while somebody picks
-    with st.expander("Pick runs", expanded=open_first, key="compare-picker", icon=":material/checklist:"):
+    with st.expander("Pick runs", expanded=open_first, key="compare-picker", icon=":material/checklist:", on_change="rerun") as box:
+        if not box.open:  # the table may be long
+            return
         picked = f"{len(names)} picked. " if names else ""
         st.caption(f"{picked}Tick the runs to compare; click the head of a column to sort.")
         run_table(stamp, names, most=MOST)

@@ -1,0 +1,1 @@
+"""Runs and cells of studies side by side."""
