@@ -159,30 +159,6 @@ def completions(model: str, source: str, fact_id: str, stamp: str, scheme: Level
     return workflows.completions(model, source, fact_id, scheme) if scheme else workflows.completions(model, source, fact_id)
 
 
-@st.cache_data(show_spinner="Searching completions…", max_entries=32)
-def facts_saying(model: str, source: str, words: str, scheme: LevelScheme, stamp: str) -> list[str]:
-    """Ids of facts with these words in a completion."""
-    from sftqa_core import workflows
-
-    return workflows.facts_saying(model, source, words, scheme)
-
-
-@st.cache_data(show_spinner=False, max_entries=256)
-def fact_levels(source: str, fact_id: str, scheme: LevelScheme, estimates: bool, stamp: str) -> list[dict[str, Any]]:
-    """A fact's level in each model, a row for each way of measuring."""
-    from sftqa_core import workflows
-
-    return workflows.fact_levels(source, fact_id, scheme, estimates)
-
-
-@st.cache_resource(show_spinner=False, max_entries=256)
-def fact_in_runs(fact_id: str, run_ids: tuple[str, ...]) -> Any:
-    """A fact's answers in these runs, and whether they were trained on it."""
-    from sftqa_core import workflows
-
-    return workflows.fact_in_runs(fact_id, run_ids)
-
-
 @st.cache_resource(show_spinner=False, ttl=60)
 def runs(stamp: str) -> list[Any]:
     from sftqa_core import workflows

@@ -67,7 +67,7 @@ def test_a_clicked_fact_stays_while_the_table_is_filtered(explorer, browser):
     page.goto(f"{explorer}/memory")
     table = page.get_by_test_id("stDataFrame").first
     expect(table).to_be_visible(timeout=PAGE_MS)
-    shown = page.get_by_test_id("stText").nth(1)  # below the line that counts the facts
+    shown = page.get_by_test_id("stText").first
     first = shown.inner_text(timeout=PAGE_MS)
     page.wait_for_timeout(1500)
     place = table.bounding_box()

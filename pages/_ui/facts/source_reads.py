@@ -44,7 +44,7 @@ def save_relations(source: str, relations: Any) -> None:
     from sftqa_core import workflows
 
     workflows.save_relations(source, relations)
-    for computed in (resources.trust, resources.completions, resources.fact_levels, resources.forecast, resources.preflight):
+    for computed in (resources.trust, resources.completions, resources.forecast, resources.preflight):
         computed.clear()
 
 
@@ -70,5 +70,4 @@ def save_aliases(rows: list[dict[str, str]] | None) -> None:
     resources.trust.clear()
     resources.study_report.clear()
     resources.completions.clear()
-    resources.fact_levels.clear()
     resources.forecast.clear()
