@@ -85,7 +85,7 @@ def _mark(shown: str, columns: Sequence[str], current: int | None) -> None:
     """Pick a cell of the page's row where another one became it: else what is picked is left to the person."""
     before, st.session_state[f"{shown}-current"] = st.session_state.get(f"{shown}-current"), current
     held = st.session_state.get(shown)
-    if current is None or current == before or (held and [row for row, _ in held.selection.cells] == [current]):
+    if current is None or current == before or (held and [row for row, _ in held["selection"]["cells"]] == [current]):
         return
     clicked = st.session_state.get(f"{shown}-column")
     st.session_state[shown] = {"selection": {"cells": [[current, clicked if clicked in columns else columns[0]]]}}
