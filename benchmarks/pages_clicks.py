@@ -20,12 +20,15 @@ PAGES = {  # name in the table -> path
     "Memory": "memory",
     "Lab": "lab",
     "Results": "results",
+    "Compare": "compare",
+    "Ask": "ask",
+    "Fact": "fact",
     "Jobs": "jobs",
-    "Models": "catalogue",
-    "How much data?": "amount",
-    "Which data?": "level",
-    "Which model?": "models",
-    "What moves?": "shift",
+    "Models": "models",
+    "How much data?": "how-much-data",
+    "Which data?": "which-data",
+    "Which model?": "which-model",
+    "What moves?": "what-moves",
 }
 
 

@@ -17,6 +17,7 @@ from tests.fake_hub import FakeHub
 PAGES = {  # address -> heading
     "": "What does fine-tuning do to what a model knows?",
     "memory": "Memory",
+    "fact": "Fact",
     "lab": "Lab",
     "results": "Results",
     "compare": "Compare",

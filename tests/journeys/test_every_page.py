@@ -9,6 +9,7 @@ pytestmark = pytest.mark.journey
 EMPTY = {  # page -> what it says where there is nothing
     "": "No example run ships with this copy",
     "memory": "There is no model on this machine yet",
+    "fact": "There is no model on this machine yet",
     "lab": "There is no model on this machine yet",
     "results": "No run has finished yet",
     "compare": "No run has finished yet",

@@ -21,6 +21,7 @@ WRONG = {  # a link that can't be right -> what the page says
     f"memory?source={HARM}": "There is no",
     f"memory?model={'x' * 3000}": "",
     "memory?source=hub:../x": "is not a dataset id",
+    "fact?fact=nope": "",
     "lab?source=nope.csv": "There is no source",
     "lab?job=nope": "There is no job 'nope'",
     "results?run=nope": "There is no run 'nope'",
@@ -103,6 +104,7 @@ def test_opening_a_link_starts_nothing_and_fetches_nothing(started, visit, hub):
     """Facts and models of the hub, a question, a twin, a comparison, a study: shown or offered; no job, no file, no request outside."""
     links = [
         "memory?source=hub:owner/name", "lab?source=hub:owner/name&model=atlas-llama", "memory?source=entity-questions",
+        "fact?source=hub:owner/name&fact=x",
         "memory?model=owner/model", "lab?model=owner/model", "ask?q=Where+was+Ada+born%3F&columns=atlas-llama",
         "models?model=owner/model", "how-much-data", "compare?runs=nope",
     ]  # fmt: skip

@@ -9,7 +9,7 @@ from tests.pages.conftest import words
 SOURCE = "hub:owner/towns"
 
 
-@pytest.mark.parametrize("page", ["memory", "lab"])
+@pytest.mark.parametrize("page", ["memory", "lab", "fact"])
 def test_a_link_to_facts_elsewhere_offers_to_fetch_them(explorer, jobs, page):
     """No job, no levels, no cost and nothing to launch; the button queues the fetching once and its job is shown."""
     app = explorer(page, query={"source": SOURCE})
