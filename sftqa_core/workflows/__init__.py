@@ -5,7 +5,6 @@
 
 from sftqa_core.knowledge.sources import is_here as source_is_here
 from sftqa_core.knowledge.sources import source_names as sources
-from sftqa_core.memory.finding import facts_saying
 from sftqa_core.memory.profiles import completions, profile, profile_stamp
 from sftqa_core.models.catalogue import list_models as models
 from sftqa_core.planning.fit import smaller_footprint, trial
@@ -36,6 +35,7 @@ from sftqa_core.workflows.reading import (
     default_learning_rate,
     download,
     facts,
+    facts_saying,
     moved_levels,
     own_relations,
     preset,

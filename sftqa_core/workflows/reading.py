@@ -45,6 +45,13 @@ def facts(source: str) -> records.SourceReport:
     return sources.open_source(source).report
 
 
+def facts_saying(model: str, source: str, words: str, scheme: LevelScheme | None = None) -> list[str]:
+    """Ids of the facts that have these words in a stored completion of the model (memory/finding.py)."""
+    from sftqa_core.memory.finding import facts_saying as search
+
+    return search(model, source, words, scheme)
+
+
 def source_notes(source: str) -> tuple[str, ...]:
     """What a person should know of a source though it can be used: columns that are ignored, answers that will not be found as written."""
     return sources.open_source(source).notes
