@@ -112,7 +112,7 @@ def offers_table(offers: Sequence[Any], device: str) -> Any:
 def _row(offer: Any) -> dict[str, Any]:
     needs = {need.work: need for need in offer.needs}
     return {
-        "model": model_name(offer.card.name),
+        "model": _named(offer.card),
         "state": [_state(offer)[0]],
         "parameters": offer.card.parameters,
         "fits": [words for work, words in WORKS.items() if work in needs and needs[work].fits == "now"],
@@ -120,6 +120,11 @@ def _row(offer: Any) -> dict[str, Any]:
         "licence": offer.licence or "unknown",
         "kind": _KINDS[offer.chat],
     }
+
+
+def _named(card: Any) -> str:
+    """A model as it is typed; what a run kept as people call it, since its own name says little."""
+    return model_name(card.name) if card.kind == "tuned" else str(card.name)
 
 
 def _state(offer: Any) -> tuple[str, str, str]:
@@ -133,7 +138,7 @@ def details(offer: Any | None) -> None:
     card = offer.card
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{literal(model_name(card.name))}**", width="content")
+            st.markdown(f"**{literal(_named(card))}**", width="content")
             words, colour, icon = _state(offer)
             st.badge(words, icon=icon, color=colour)
             if card.quantisation:
