@@ -9,7 +9,7 @@ WORKERS ?= 3
 export PYTHONDONTWRITEBYTECODE :=
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: app test test-full test-browser faults check format wheel bench studies shipped pictures clean
+.PHONY: app test test-full test-browser journeys faults check format wheel bench studies shipped pictures clean
 
 app: .venv/.app
 	$(BIN)/sftqa app
@@ -23,7 +23,11 @@ test-full: .venv/.dev
 	SFTQA_TESTS=full $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 test-browser: .venv/.dev
-	$(BIN)/python -m pytest -m browser tests/browser
+	$(BIN)/python -m pytest -m browser tests/browser tests/journeys
+
+# Every journey that a person makes through the explorer, in an installed Chrome or Chromium; test-browser does the shortest of them.
+journeys: .venv/.dev
+	$(BIN)/python -m pytest -m 'browser or journey' tests/browser tests/journeys
 
 # Does every harm its full number of times (the tests do each once) and prints the table: harm, times tried, outcome.
 faults: .venv/.dev
@@ -42,7 +46,7 @@ wheel: .venv/.dev
 	$(BIN)/python -m build --wheel
 
 bench: .venv/.dev
-	$(BIN)/python benchmarks/first_chart.py
+	$(BIN)/python benchmarks/pages.py
 	$(BIN)/python benchmarks/probing.py
 
 # Makes everything in cache/shipped but the models anew, in a workspace of its own: probes, studies, the example run. Under an hour.

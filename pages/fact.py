@@ -5,6 +5,7 @@ import streamlit as st
 from pages._ui import address, background, glossary, panels, pickers, resources, state
 from pages._ui.facts import fact_list, fact_story, memory_panels
 from pages._ui.facts.fact_panel import fact_detail
+from pages._ui.facts.fetch_panel import facts_here
 from pages._ui.wording import literal
 
 st.title("Fact")
@@ -21,6 +22,8 @@ with panels.errors_shown():
     glossary.here(scheme, 21 * scheme.sampling.samples if scheme.by_statements else 0)
 
 with panels.errors_shown():
+    if not facts_here(source, "fact"):
+        st.stop()
     stamp = background.stamp()
     split, domain = address.value("split") or "test", address.value("domain") or "all"
     profile = resources.profile(model, source, split, domain, scheme)

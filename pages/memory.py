@@ -31,7 +31,6 @@ with panels.errors_shown():
         domain = pickers.pick_domain()
     scheme = pickers.pick_scheme(fifth, sixth)
     glossary.here(scheme, 21 * scheme.sampling.samples if scheme.by_statements else 0)
-
 with panels.errors_shown():
     if not facts_here(source, "memory"):
         st.stop()
@@ -57,7 +56,6 @@ read = memory_panels.pretraining_note(model, source)
 for job in state.watched_jobs("probe"):
     if not (is_second(job) and address.value("trust")):  # shown where it was started
         job_panel(job, "memory", charts=False)
-
 with panels.errors_shown():
     tuned_panel.beside_base(model, source, split, domain, scheme)
 shown = profile.without_echo if without_echo else profile

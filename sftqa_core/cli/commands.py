@@ -261,6 +261,7 @@ def study(options: Namespace) -> dict[str, Any]:
         return {"file": str(out), "settings": settings.to_dict()}
     if options.report_only:
         return workflows.study_report(settings).to_dict()
+    workflows.bring_facts(settings.source, Console())
     workflows.tell(workflows.preflight(settings), Console())
     with leased(settings, "study"):
         return workflows.study(settings, Console()).to_dict()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import _wait_until_up
 from tests.browser.foreign_texts import PLACES, TEXTS
+from tests.browser.serving import wait_until_up
 
 pytestmark = pytest.mark.browser
 MARKUP = "a, b, i, em, strong, h1, h2, code, pre, img, ol, table, blockquote, del, hr, sup, .katex, [role=img], [style*=color]"
@@ -26,7 +26,7 @@ def address(tmp_path):
     with log.open("wb") as handle:
         server = subprocess.Popen(command, cwd=tmp_path, stdout=handle, stderr=subprocess.STDOUT)
     try:
-        _wait_until_up(f"http://127.0.0.1:{port}", server, log)
+        wait_until_up(f"http://127.0.0.1:{port}", server, log)
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()

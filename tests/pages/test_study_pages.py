@@ -8,7 +8,6 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from pages._ui import background
 from sftqa_core import workflows
 from sftqa_core.artifacts import write_bytes
 from sftqa_core.records import StudySettings
@@ -75,22 +74,28 @@ def test_a_half_done_study_offers_the_rest(study, page, jobs):
     app = page("how_much_data", study=workflows.study_name(settings))
     assert "**2 of 3 runs done**" in words(app)
     next(button for button in app.button if button.label == "Run the rest").click().run()
-    assert "Runs left" in words(app)
-    assert app.button(key="study-start").label == "Start"
-    assert not jobs.jobs()
+    assert jobs.jobs() == []  # first its cost
+    assert "on this machine" in words(app)
+    app.button(key="study-start").click().run()
+    (job,) = jobs.jobs()
+    assert (job.kind, StudySettings.from_dict(job.settings)) == ("study", settings)
+    assert "Run the rest" not in [button.label for button in app.button]
+    assert job.id in str(app.query_params["job"])
 
 
 def test_a_finished_study_takes_more_seeds(study, page, jobs):
     """Two more, which are not there yet, with what they cost; a study that was asked for is listed with how far it is."""
-    settings = study(sizes=(0, 60), seeds=(0,))
+    study(sizes=(0, 60), seeds=(0,))
     app = page("how_much_data")
     next(button for button in app.button if button.label == "Add two seeds").click().run()
-    assert "3 seeds" in words(app)
-    assert not jobs.jobs()
-    background.submit("study", workflows.more_seeds(settings, 2))
-    app.selectbox(key="pick-study").run()
-    assert app.selectbox(key="pick-study").options[0].endswith("3 seeds · 3 epochs · 2 of 4 runs done")
-    assert app.selectbox(key="pick-study").value == workflows.study_name(settings)  # what is picked stays
+    assert jobs.jobs() == []  # first its cost
+    assert "on this machine" in words(app)
+    app.button(key="study-start").click().run()
+    (job,) = jobs.jobs()
+    assert job.settings["seeds"] == [0, 1, 2]
+    assert "3 seeds" in app.selectbox(key="pick-study").options[0]
+    assert "2 of 4 runs done" in words(app)  # what is done stays
+    assert not app.warning
 
 
 def test_a_study_without_a_finished_run_says_so(study, page):

@@ -44,8 +44,8 @@ def beside_base(model: str, source: str, split: str, domain: str, scheme: LevelS
 def _table(found: Any) -> None:
     both: Agreement = found.both
     counts = {"base": [sum(row) for row in both.confusion], "tuned": [sum(column) for column in zip(*both.confusion, strict=True)]}
-    rows = [{"": name, **_shares(both.labels, levels, both.facts)} for name, levels in counts.items()]
-    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Share of facts per level, base and tuned")
+    shares = {name: _shares(both.labels, levels, both.facts) for name, levels in counts.items()}
+    st.table(pd.DataFrame(shares).T, width="content")
     kappa = "cannot tell" if both.kappa is None else f"{both.kappa:.3f}"
     words = f"{both.facts:,} facts probed with both; {_moved(both)} moved to another level, kappa {kappa}."
     noise: Agreement | None = found.noise
@@ -61,4 +61,4 @@ def _moved(agreement: Agreement) -> str:
 
 
 def _shares(labels: Sequence[str], counts: Sequence[int], facts: int) -> dict[str, str]:
-    return {label: percent(count / facts) for label, count in zip(labels, counts, strict=True)}
+    return {literal(label): percent(count / facts) for label, count in zip(labels, counts, strict=True)}
