@@ -18,6 +18,7 @@ from sftqa_core.figures.overlaid import COLOURS, Line, overlaid_figure
 from sftqa_core.figures.style import GREY
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.records import DOMAIN_NAMES, Comparison, DomainMeans, MeanAccuracy, PairTest, TrainSettings
+from sftqa_core.records.amounts import points
 from sftqa_core.records.comparison import UNTESTED
 
 NAMED = 6  # pairs that are listed
@@ -159,11 +160,11 @@ def _test_row(test: PairTest) -> dict[str, Any]:
         "worse": f"{test.run} is worse than {test.against}",
         "cannot tell": f"cannot tell {test.run} from {test.against}",
     }
-    interval = "" if test.low is None or test.high is None else f"{test.low * 100:+.1f} to {test.high * 100:+.1f}"
+    interval = "" if test.low is None or test.high is None else f"{points(test.low)} to {points(test.high)}"
     only = [round(value or 0.0, 1) for value in (test.only_run, test.only_against)]
     return {
         "Verdict": words.get(test.verdict, f"{test.run}, {test.against}: {test.verdict}"),
-        "Facts": f"{DOMAIN_NAMES[test.domain]}, {test.mean}", "difference": (test.difference or 0.0) * 100, "Corrected interval": interval,
+        "Facts": f"{DOMAIN_NAMES[test.domain]}, {test.mean}", "difference": round((test.difference or 0.0) * 100, 1) + 0.0, "Corrected interval": interval,
         "p": _p(test.p), "p after Holm": _p(test.p_holm), "n": test.facts, "only first": only[0], "only second": only[1], "Test": test.test,
     }  # fmt: skip
 
