@@ -17,7 +17,6 @@ from sftqa_core.progress import Silent
 from sftqa_core.records import ProbeSettings, StudySettings, SweepSettings, TrainSettings
 from sftqa_core.records.tuning import parts_of, probe_settings
 from sftqa_core.training.optimizers import training_steps
-from sftqa_core.training.selection import train_pool
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,6 +127,7 @@ def _study(settings: StudySettings) -> Forecast:
 def _sweep(settings: SweepSettings) -> Forecast:
     """The runs of a sweep that are left; `test_facts` are dev facts."""
     from sftqa_core.studies.sweep import Sweep
+    from sftqa_core.training.selection import train_pool
 
     sweep, run = Sweep(settings), settings.run
     left, one = sweep.left(), _train(replace(run, learning_rate=sweep.default_rate))
@@ -148,7 +148,7 @@ def _sweep(settings: SweepSettings) -> Forecast:
 
 
 def _train(settings: TrainSettings) -> Forecast:
-    from sftqa_core.training.selection import available, needs_levels, next_to_probe
+    from sftqa_core.training.selection import available, needs_levels, next_to_probe, train_pool
 
     prober = _prober(probe_settings(settings))
     source = prober.source
