@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from sftqa_core.artifacts import Kept
-from sftqa_core.memory.scores import share_interval
+from sftqa_core.memory.shares import share_interval
 from sftqa_core.records import DOMAINS, DomainAccuracy, LevelAccuracy, LevelScheme
 
 if TYPE_CHECKING:

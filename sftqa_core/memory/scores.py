@@ -61,6 +61,7 @@ from sftqa_core.artifacts import fetching, keep_json, read_json, set_aside, writ
 from sftqa_core.engine.wanted_facts import WantedFact
 from sftqa_core.errors import ArtifactDamaged, SettingsError, StorageError
 from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.memory.shares import share_interval
 from sftqa_core.records import LevelScheme
 from sftqa_core.workspace import Workspace
 
@@ -247,7 +248,6 @@ class PartStore:
 
 
 _RESAMPLES = 1000
-_NORMAL_975 = 1.9599639845400545  # the normal distribution's 97.5% quantile
 
 
 def matched_answers(completions: pd.DataFrame, wanted: Mapping[str, WantedFact]) -> list[str | None]:
@@ -286,17 +286,6 @@ def miscounted(completions: pd.DataFrame, wanted: Sequence[WantedFact], samples:
     right = {(w.count, w.slots): np.repeat([samples, 1], [w.count, w.slots - w.count]) for w in wanted}
     wrong = {w.fact_id for row, w in enumerate(wanted) if (drawn[row, : w.slots] != right[w.count, w.slots]).any()}
     return [w.fact_id for w in wanted if w.fact_id in wrong.union(columns.loc[odd, "fact_id"])]
-
-
-def share_interval(count: ArrayLike, n: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Wilson's 95% interval of shares count / n -> low, high, to the last bit as statsmodels' `proportion_confint` has it, which takes a
-    second to import. Rounding may leave its ends 1e-17 inside 0 and 1."""
-    of = np.asarray(n, dtype=np.float64)
-    share = np.asarray(count, dtype=np.float64) / of
-    denominator = 1 + _NORMAL_975**2 / of
-    center = (share + _NORMAL_975**2 / (2 * of)) / denominator
-    distance = _NORMAL_975 * np.sqrt(share * (1.0 - share) / of + _NORMAL_975**2 / (4.0 * of**2)) / denominator
-    return np.clip(center - distance, 0, 1), np.clip(center + distance, 0, 1)
 
 
 def samples_interval(hits: ArrayLike, samples: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

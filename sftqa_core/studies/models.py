@@ -9,7 +9,7 @@ import pandas as pd
 
 from sftqa_core.evaluation.intervals import ALPHA, bootstrap_p, holm, percentiles, resampled
 from sftqa_core.memory.agreement import spearman
-from sftqa_core.memory.scores import share_interval
+from sftqa_core.memory.shares import share_interval
 from sftqa_core.records import DOMAIN_NAMES, Finding
 from sftqa_core.studies import statistics
 from sftqa_core.studies.amount import curve

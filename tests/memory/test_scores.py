@@ -8,7 +8,8 @@ from statsmodels.stats.proportion import proportion_confint
 from sftqa_core.engine.wanted_facts import wanted_facts
 from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.knowledge.aliases import Aliases
-from sftqa_core.memory.scores import judge, level_of, matched_answers, samples_interval, share_interval, split_scores, templates_interval
+from sftqa_core.memory.scores import judge, level_of, matched_answers, samples_interval, split_scores, templates_interval
+from sftqa_core.memory.shares import share_interval
 from sftqa_core.records import LevelScheme
 from tests.memory.memory_world import source_of
 
