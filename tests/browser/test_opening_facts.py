@@ -61,7 +61,7 @@ def test_a_click_on_any_cell_opens_the_row_and_back_leads_back(explorer, page):
 
     page.goto(f"{explorer}/memory")
     shown = table(page)
-    expect(page.get_by_text("An example, until a row is clicked:")).to_be_visible(timeout=PAGE_MS)
+    expect(page.get_by_text("An example, until a row is clicked:").first).to_be_visible(timeout=PAGE_MS)
     click_row(page, shown, 1, x=60)
     expect(page).to_have_url(re.compile("fact="), timeout=PAGE_MS)
     first = fact_of(page)
