@@ -153,11 +153,13 @@ def report_name(settings: StudySettings) -> str | None:
 
 
 def _kept_report(name: str) -> StudyReport | None:
+    from sftqa_core.studies.earlier_words import worded_today
+
     workspace = Workspace.current()
     for layer in workspace.layers:
         path = layer / workspace.reports.name / f"{name}.json"
         try:
-            return read_report(path)
+            return worded_today(read_report(path))
         except ArtifactDamaged as error:
             moved = set_aside(path) if layer == workspace.root else None
             _log.warning("%s It is computed again%s.", error, f"; the file was set aside as {moved.name}" if moved else "")
@@ -168,8 +170,6 @@ def _kept_report(name: str) -> StudyReport | None:
 
 def read_report(path: Path) -> StudyReport:
     """The kept report in a file. Raises `ArtifactDamaged` for one that is not what was written, OSError when it can't be read."""
-    from sftqa_core.studies.earlier_words import worded_today
-
     content = path.read_bytes()
     try:
         report = json.loads(content)
@@ -177,8 +177,7 @@ def read_report(path: Path) -> StudyReport:
         if digest not in (None, fingerprint(report)):
             raise ArtifactDamaged(f"{path} is not what was written: its checksum differs.")
         tables = {str(name): list(rows) for name, rows in report["tables"].items()}
-        read = replace(StudyReport.from_dict({**report, "tables": {}}), tables=tables)  # rows are plain JSON, of columns without a type
-        return worded_today(read)
+        return replace(StudyReport.from_dict({**report, "tables": {}}), tables=tables)  # rows are plain JSON, of columns without a type
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError, SettingsError) as error:
         raise ArtifactDamaged(f"{path} is no report of a study ({error}).") from error
 

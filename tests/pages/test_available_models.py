@@ -212,7 +212,7 @@ def test_a_gguf_file_is_added_and_its_quantisation_told(page, tmp_path, jobs):
     app = page()
     keyed(app.text_input, "model-name").set_value(str(file))
     keyed(app.button, "model-add").click().run()
-    assert list(rows(app).loc[str(file), "state"]) == ["GGUF, read on first use"]
+    assert list(rows(app).loc["tiny.gguf (Q8_0)", "state"]) == ["GGUF, read on first use"]
     assert any("Q8\\_0, from GGUF" in badge for badge in badges(app))
     assert literal("It is read into the cache on first use, once: about 0.6 GB of RAM, 0.1 GB on the disk.") in words(app)
     keyed(app.button, "model-fetch").click().run()

@@ -161,10 +161,11 @@ def _test_row(test: PairTest) -> dict[str, Any]:
         "cannot tell": f"cannot tell {test.run} from {test.against}",
     }
     interval = "" if test.low is None or test.high is None else f"{points(test.low)} to {points(test.high)}"
+    moved = round((test.difference or 0.0) * 100, 1) + 0.0  # never -0
     only = [round(value or 0.0, 1) for value in (test.only_run, test.only_against)]
     return {
         "Verdict": words.get(test.verdict, f"{test.run}, {test.against}: {test.verdict}"),
-        "Facts": f"{DOMAIN_NAMES[test.domain]}, {test.mean}", "difference": round((test.difference or 0.0) * 100, 1) + 0.0, "Corrected interval": interval,
+        "Facts": f"{DOMAIN_NAMES[test.domain]}, {test.mean}", "difference": moved, "Corrected interval": interval,
         "p": _p(test.p), "p after Holm": _p(test.p_holm), "n": test.facts, "only first": only[0], "only second": only[1], "Test": test.test,
     }  # fmt: skip
 
