@@ -9,7 +9,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from pages._ui import address, entrance, glossary
-from pages._ui.look import STYLE
+from pages._ui.look import HEAD
 from sftqa_core.records import STUDIES
 from sftqa_core.server.middleware import Guard
 from sftqa_core.server.moved import Moved
@@ -29,7 +29,7 @@ ICON = "data:image/svg+xml," + "".join(
 )
 
 if __name__ != "__main__":  # imported by the server that `streamlit run` starts: however it is started, the guard is in front
-    first = [Middleware(Guard, entrance=entrance.opened()), Middleware(Moved), Middleware(Headed, head=f"<style>{STYLE}</style>")]
+    first = [Middleware(Guard, entrance=entrance.opened()), Middleware(Moved), Middleware(Headed, head=HEAD)]
     app = st.App(__file__, middleware=first, lifespan=entrance.announced)
 else:  # one run for one person's session
     st.set_page_config(page_icon=ICON, layout="wide")
@@ -50,6 +50,6 @@ else:  # one run for one person's session
         position="top",
     )
     st.set_page_config(page_title=f"{page.title} · SFT-QA Explorer")
-    glossary.button()
+    glossary.button(page.url_path)
     with address.of_page(page.url_path):
         page.run()

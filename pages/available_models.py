@@ -28,8 +28,8 @@ shown = [offer for offer in table.offers if kept(offer)]
 if shown:
     picked = catalogue_panels.offers_table(shown, device)
     st.caption(
-        f"{len(shown):,} of {len(table.offers):,} models. Click a row for details. Sizes are the minimum, "
-        "for a batch of 8 short texts; a probe uses more where it is free, and is then faster."
+        f"{len(shown):,} of {len(table.offers):,} models. Click a row for details. Sizes are the least that each work needs (a batch of 8 "
+        "short texts). A probe, and a run while it answers its test questions, use more where there is room; the Lab tells how much."
     )
     catalogue_panels.details(picked)
 else:

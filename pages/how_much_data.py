@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages._ui import resources
+from pages._ui import pickers, resources
 from pages._ui.studies import study_panels
 from sftqa_core.figures.curves import amount_figure, levels_by_amount_figure
 
@@ -17,11 +17,8 @@ curve, enough = tables["curve"], tables["enough"]
 first, second = st.columns([4, 1], vertical_alignment="bottom")
 levels = [MEAN, *(name for name in dict.fromkeys(curve["level"]) if name != MEAN)]
 named = {"as facts come": "micro average"}  # what tables call it
-level = first.segmented_control(
-    "Accuracy of", levels, default=MEAN, format_func=lambda name: named.get(name, name), required=True, key="amount-level",
-    help=LEVELS_HELP, wrap=True,
-)  # fmt: skip
-beside = second.toggle("Show published results", key="amount-published", help="What the follow-up paper measured on a large model.")
+level = pickers.linked_choice("Accuracy of", levels, "level", lambda name: named.get(name, name), first, help=LEVELS_HELP, wrap=True)
+beside = pickers.linked_toggle("Show published results", "published", second, help="What the follow-up paper measured on a large model.")
 reference, paper = resources.published("means") if beside and level == MEAN else (None, "")
 shown = study_panels.pick_shot_lines(tables.get("in_context"))
 study_panels.draw_by_domain(

@@ -4,10 +4,9 @@ import streamlit as st
 
 from pages._ui import background, panels, pickers, resources, state
 from pages._ui.facts.fetch_panel import facts_here
-from pages._ui.runs import file_panel, forms, sweep_panel, twin
+from pages._ui.runs import file_panel, forms, preset_panel, sweep_panel, twin
 from pages._ui.runs.cost_panel import cost_panel
 from pages._ui.runs.job_panel import job_panel
-from pages._ui.runs.preset_panel import preset_button
 from sftqa_core.errors import SftqaError
 from sftqa_core.jobs import current_executor
 from sftqa_core.records import ACTIVE
@@ -19,16 +18,23 @@ with panels.errors_shown():
     if not resources.models():
         panels.no_models()
 
+state.show_toast()
 KINDS = {"train": "One run", "study": "A study"}
-kind = pickers.linked_choice("What", list(KINDS), forms.WHAT, KINDS.__getitem__, label_visibility="collapsed")
+with st.container(horizontal=True, vertical_alignment="center"):
+    kind = pickers.linked_choice("What", list(KINDS), forms.WHAT, KINDS.__getitem__, label_visibility="collapsed")
+    if kind == "train":
+        preset_panel.preset_button()
+    file = file_panel.pick_file(kind)
 if kind == "train":
-    preset_button()
+    preset_panel.preset_line()
+if (trouble := state.kept_problem()) is not None:
+    panels.problem(trouble)
 changes = st.container()
 left, right = st.columns([3, 2], gap="large")
 settings, wrong = None, ""
 with left:
     try:
-        settings = file_panel.from_file(kind) or (forms.train_form() if kind == "train" else forms.study_form())
+        settings = file_panel.settings_in(file, kind) or (forms.train_form() if kind == "train" else forms.study_form())
     except SftqaError as error:
         wrong = str(error)
     if kind == "train":
@@ -38,6 +44,7 @@ if kind == "train":
     with changes:
         twin.changed_line(settings)
 with right:
+    live = st.container()  # first, where it is seen without scrolling
     st.subheader("What it will cost", anchor=False)
     with panels.errors_shown():
         watched = state.watched_jobs(kind)
@@ -54,12 +61,14 @@ with right:
     if st.button("Launch", type="primary", icon=":material/rocket_launch:", disabled=not ready, width="stretch") and settings:
         with panels.errors_shown():
             state.watch(background.submit(kind, settings, expected).id)
+        state.toast_later("Submitted. Its progress stands above the cost.")
         st.rerun()
     if settings is not None:
         file_panel.command_and_file(settings)
     if duplicate:
         st.caption("A run with these settings is already in progress. Change something to queue another one.")
     for job in watched:
-        job_panel(job, "lab")
+        with live:
+            job_panel(job, "lab")
     watched += sweep_panel.sweep_jobs() if kind == "train" else []
     state.queued_elsewhere(watched)

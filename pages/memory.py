@@ -5,7 +5,6 @@ import streamlit as st
 from pages._ui import address, background, glossary, panels, pickers, resources, state
 from pages._ui.facts import fact_list, memory_panels, tuned_panel
 from pages._ui.facts.alias_panel import alias_button
-from pages._ui.facts.fact_panel import fact_detail
 from pages._ui.facts.fetch_panel import facts_here
 from pages._ui.facts.probe_panel import is_second, probe_button
 from pages._ui.facts.relations_panel import missing_templates, templates_button
@@ -31,7 +30,6 @@ with panels.errors_shown():
         domain = pickers.pick_domain()
     scheme = pickers.pick_scheme(fifth, sixth)
     glossary.here(scheme, 21 * scheme.sampling.samples if scheme.by_statements else 0)
-
 with panels.errors_shown():
     if not facts_here(source, "memory"):
         st.stop()
@@ -57,7 +55,6 @@ read = memory_panels.pretraining_note(model, source)
 for job in state.watched_jobs("probe"):
     if not (is_second(job) and address.value("trust")):  # shown where it was started
         job_panel(job, "memory", charts=False)
-
 with panels.errors_shown():
     tuned_panel.beside_base(model, source, split, domain, scheme)
 shown = profile.without_echo if without_echo else profile
@@ -74,8 +71,4 @@ with panels.errors_shown():
 
 st.subheader("Facts", anchor=False)
 with panels.errors_shown():
-    found = fact_list.draw_filters(shown, model, source, stamp)
-    fact = fact_list.draw_table(shown, found, model)
-    if fact is not None:
-        fact_detail(model, source, fact, profile.scheme, stamp, read)
-        fact_list.page_link(fact)
+    fact_list.facts_section(shown, model, source, read, stamp)

@@ -40,8 +40,7 @@ result_panels.accuracy_charts(summary, settings, where=part, clickable=True)
 st.caption(
     "Levels are the base model's. Bars: Wilson 95% intervals. Hollow markers: fewer than 30 facts, too few to tell. "
     "Click a point to list the predictions of its level. "
-    "A second probe of the same model assigns a different level to some facts: 11% of atlas-llama's test facts. The Memory page shows "
-    "the share for your model."
+    f"{result_panels.level_error(settings, background.moved_levels(run.id, stamp))}"
 )
 if few := result_panels.fewer_shots_note(summary, settings):
     st.caption(few)

@@ -4,7 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from pages._ui import panels
+from pages._ui import panels, pickers
 from pages._ui.charts import draw
 from pages._ui.studies import study_panels
 from sftqa_core.figures.level_shift import moves_figure, sankey_figure
@@ -25,10 +25,9 @@ with first:
     model = study_panels.pick_one_model(settings)
 rows = transitions[transitions["model"] == model]
 tuned = [name for name in dict.fromkeys(rows["after"]) if name != UNTOUCHED]
-after = second.selectbox("Tuned on", tuned or [UNTOUCHED], format_func=lambda name: BASE if name == UNTOUCHED else name, key="shift-after")
-domain = third.segmented_control(
-    "Domain", list(DOMAIN_NAMES), format_func=DOMAIN_NAMES.get, default="in", required=True, key="shift-domain"
-)
+with second:
+    after = pickers.linked("Tuned on", tuned or [UNTOUCHED], "tuned", lambda name: BASE if name == UNTOUCHED else name)
+domain = pickers.linked_choice("Domain", list(DOMAIN_NAMES), "domain", DOMAIN_NAMES.__getitem__, third)
 
 labels = settings.scheme.labels
 for name, column in zip(dict.fromkeys((after, UNTOUCHED)), st.columns(2, gap="large"), strict=False):
@@ -36,6 +35,8 @@ for name, column in zip(dict.fromkeys((after, UNTOUCHED)), st.columns(2, gap="la
         st.markdown(f"**{'After tuning, ' + name if name != UNTOUCHED else 'Base model, probed again: chance alone'}**")
         figure = partial(sankey_figure, transitions, model, domain, name, labels)
         draw(figure, key=f"sankey-{name}", alt=f"Facts by level before and after: {name}", of=(tables, model, domain))
+twice = int(rows.loc[(rows["domain"] == domain) & (rows["after"] == UNTOUCHED), "facts"].sum())
+st.caption(f"{twice:,} {DOMAIN_NAMES[domain]} test facts were probed before and after. Shares of both domains together: 'Which data?'.")
 left, right = st.columns([3, 2], gap="large")
 with left:
     st.markdown("**Kept, lost, gained**")

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from pages._ui import pickers
 from pages._ui.studies import study_panels
 from sftqa_core.figures.matrices import matrix_figure
 
@@ -15,19 +16,21 @@ matrix = tables["matrix"]
 first, second, third = st.columns([2, 2, 2], vertical_alignment="bottom")
 with first:
     model = study_panels.pick_one_model(settings)
-value = second.segmented_control("Value", list(VALUES), format_func=VALUES.get, default="accuracy", required=True, key="level-value")
-published = third.toggle("Show published results", key="level-published", help="What the follow-up paper measured on large models.")
+value = pickers.linked_choice("Value", list(VALUES), "value", VALUES.__getitem__, second)
+published = pickers.linked_toggle("Show published results", "published", third, help="What the follow-up paper measured on large models.")
 
 labels = settings.scheme.labels
 rows = matrix[matrix["model"] == model]
+apart = study_panels.told_apart(tables, model)
 study_panels.draw_by_domain(
-    rows, "matrix", "Accuracy by train and test level", lambda domain: matrix_figure(matrix, model, domain, labels, value),
+    rows, "matrix", "Accuracy by train and test level", lambda domain: matrix_figure(matrix, model, domain, labels, value, apart[domain]),
     (tables, model, value),
 )  # fmt: skip
 if len(rows):
+    best = "Outlined: better than every other row of its column" if any(apart.values()) else "Nothing is outlined: no row is the best"
     st.caption(
-        f"n = {int(rows['n'].iloc[0]):,} examples in every row, {int(rows['seeds'].max())} seeds; outlined: the best of its column. "
-        "Unshaded differences: cannot tell (Holm's correction)."
+        f"n = {int(rows['n'].iloc[0]):,} examples in every row, {int(rows['seeds'].max())} seeds. {best}, as far as can be told "
+        "(with the natural mix; corrected for the number of comparisons). Unshaded differences: cannot tell (Holm's correction)."
     )
 study_panels.retest_note(tables["retest"], model)
 if published:

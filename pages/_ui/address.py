@@ -74,6 +74,17 @@ def put(**values: str | None) -> None:
         _write(here, after)
 
 
+def leave(key: str) -> bool:
+    """Leave out what another page's pick brought along, which does not fit here; there it stays. False for what the address itself says."""
+    kept = _state()
+    if key in st.query_params or key not in kept["carried"]:
+        return False
+    for names in (kept["carried"], kept["settled"]):
+        names.pop(key, None)
+    kept["asked"].discard(key)
+    return True
+
+
 def settle_on(key: str, text: str) -> None:
     """Say in the address what a default came to, when the script is over."""
     _state()["settled"][key] = text

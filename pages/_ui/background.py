@@ -46,6 +46,34 @@ def studies() -> list[Any]:
     return [*fresh.values(), *known.values()]
 
 
+@st.cache_data(show_spinner=False, ttl=600, max_entries=64)
+def moved_levels(run_id: str, stamp: str) -> tuple[int, int] | None:
+    """Of a run's test facts: how many a second probe puts on another level, of how many; None where that was not measured."""
+    from sftqa_core import workflows
+
+    try:
+        return workflows.moved_levels(run_id)
+    except SftqaError:  # model or facts are gone
+        return None
+
+
+@st.cache_data(show_spinner=False, ttl=60)
+def how_far(studies: dict[str, StudySettings], stamp: str) -> dict[str, tuple[int, int] | None]:
+    """Of these studies that are not finished: runs done, of how many; None where that can't be told. By the studies' names."""
+    from sftqa_core import workflows
+
+    finished, far = workflows.finished_studies(), {}
+    for name, study in studies.items():
+        if name not in finished:
+            try:
+                done, planned = workflows.study_progress(study)
+            except SftqaError:  # facts or a model that are gone: the page says so when it is picked
+                far[name] = None
+            else:
+                far |= {name: (done, planned)} if done < planned or not planned else {}
+    return far
+
+
 def job(job_id: str) -> Job | None:
     """A job; None where there is none of that name."""
     try:

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import address, background, resources, state
+from pages._ui import address, background, pickers, resources, state
 from pages._ui.rows import clicked_row
 from pages._ui.titles import model_name
 from pages._ui.wording import in_badge, literal, sentence
@@ -33,43 +33,47 @@ DEVICES = {"cpu": "the CPU", "cuda": "the NVIDIA GPU", "rocm": "the AMD GPU", "m
 _KINDS = {True: "chat", False: "base", None: "unknown"}
 ROUNDED = "Its values were rounded when the file was made: results are those of this file, not of the unquantised model."
 WHERE = ("all", "on this machine", "tuned here", "added")
+_WHERE_IT_RUNS = {"auto": "this machine", "cuda": "an NVIDIA GPU"}
+_LEAST = "At least: with a batch of 8 short texts."
+_LEAST_RUN = f"{_LEAST} A whole run takes more while it answers many test questions at once, where there is room; the Lab tells how much."
 _GB = st.column_config.NumberColumn
 _COLUMNS = {
-    "model": st.column_config.TextColumn("Model", width=220),
+    "model": st.column_config.TextColumn("Model", width=165),
+    "fits": st.column_config.MultiselectColumn(
+        "Fits now", options=list(WORKS.values()), color="green", width=215, help="In the RAM or GPU memory that is free now."
+    ),
     "state": st.column_config.MultiselectColumn(
         "State", options=[words for words, _, _ in _WORDS], color=[colour for _, colour, _ in _WORDS], width=130
     ),
     "parameters": st.column_config.NumberColumn("Parameters", format="compact", width="small"),
-    "fits": st.column_config.MultiselectColumn(
-        "Fits now", options=list(WORKS.values()), color="green", width=235, help="In the RAM or GPU memory that is free now."
-    ),
-    "probe": _GB("Probe, GB", format="%.1f", width="small"),
-    "lora": _GB("LoRA, GB", format="%.1f", width="small"),
-    "lora_4bit": _GB("4-bit, GB", format="%.1f", width="small", help="LoRA on the base model in 4 bits (QLoRA)."),
-    "full": _GB("Full, GB", format="%.1f", width="small", help="Full fine-tuning: all weights, with AdamW."),
+    "probe": _GB("Probe, GB", format="%.1f", width="small", help=f"{_LEAST} A probe that has room takes more, and is faster."),
+    "lora": _GB("LoRA, GB", format="%.1f", width="small", help=_LEAST_RUN),
+    "lora_4bit": _GB("4-bit, GB", format="%.1f", width="small", help=f"LoRA on the base model in 4 bits (QLoRA). {_LEAST_RUN}"),
+    "full": _GB("Full, GB", format="%.1f", width="small", help=f"Full fine-tuning: all weights, with AdamW. {_LEAST_RUN}"),
     "licence": st.column_config.TextColumn("Licence", width="small"),
     "kind": st.column_config.TextColumn("Kind", width="small"),
 }
 
 
 def filters(stamp: str) -> tuple[str, Callable[[Any], bool]]:
-    """Draw the filters. Returns the device that models are to fit, and the test for models that are shown."""
-    first, second, third, fourth = st.columns([3, 3, 3, 3], vertical_alignment="bottom")
-    where = first.selectbox("Show", WHERE, key="models-where", persist_state="session")
+    """Draw the filters, which stand in the address. Returns the device that models are to fit, and the test for models that are shown."""
+    first, second, third, fourth, fifth = st.columns([2, 3, 2, 2, 3], vertical_alignment="bottom")
+    with first:
+        where = pickers.linked("Show", WHERE, "show")
     families = sorted({offer.family for offer in resources.offered("auto", stamp).offers if offer.family})
-    chosen = second.multiselect("Family", families, key="models-family", placeholder="all", persist_state="session")
-    device = third.selectbox(
-        "Device",
-        ("auto", "cuda"),
-        format_func={"auto": "this machine", "cuda": "an NVIDIA GPU"}.get,
-        key="models-device",
-        persist_state="session",
-    )
-    work = fourth.selectbox("Fits now for", ("", *WORKS), format_func=lambda name: WORKS.get(name, "anything"), key="models-fits")
+    chosen = pickers.linked_many("Family", families, "family", place=second, placeholder="all")
+    with third:
+        device = pickers.linked("Device", tuple(_WHERE_IT_RUNS), "device", _WHERE_IT_RUNS.__getitem__)
+    with fourth:
+        work = pickers.linked("Fits now for", ("anything", *WORKS), "fits", lambda name: WORKS.get(name, name))
+    words = pickers.linked_text("Search", "find", fifth, placeholder="name").casefold()
+    work = "" if work == "anything" else work
 
     def kept(offer: Any) -> bool:
         need = offer.need(work) if work else None
-        return _is_of(offer, where) and (not chosen or offer.family in chosen) and (not work or (need is not None and need.fits == "now"))
+        named = words in f"{offer.card.name} {model_name(offer.card.name)}".casefold()
+        fits = not work or (need is not None and need.fits == "now")
+        return named and fits and _is_of(offer, where) and (not chosen or offer.family in chosen)
 
     if work and resources.offered(device, stamp).total is None:  # fit cannot be estimated: the filter would hide everything
         work = ""
@@ -108,7 +112,7 @@ def offers_table(offers: Sequence[Any], device: str) -> Any:
 def _row(offer: Any) -> dict[str, Any]:
     needs = {need.work: need for need in offer.needs}
     return {
-        "model": model_name(offer.card.name),
+        "model": _named(offer.card),
         "state": [_state(offer)[0]],
         "parameters": offer.card.parameters,
         "fits": [words for work, words in WORKS.items() if work in needs and needs[work].fits == "now"],
@@ -116,6 +120,11 @@ def _row(offer: Any) -> dict[str, Any]:
         "licence": offer.licence or "unknown",
         "kind": _KINDS[offer.chat],
     }
+
+
+def _named(card: Any) -> str:
+    """A model as it is typed; what a run kept as people call it, since its own name says little."""
+    return model_name(card.name) if card.kind == "tuned" else str(card.name)
 
 
 def _state(offer: Any) -> tuple[str, str, str]:
@@ -129,7 +138,7 @@ def details(offer: Any | None) -> None:
     card = offer.card
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{literal(model_name(card.name))}**", width="content")
+            st.markdown(f"**{literal(_named(card))}**", width="content")
             words, colour, icon = _state(offer)
             st.badge(words, icon=icon, color=colour)
             if card.quantisation:
@@ -222,7 +231,7 @@ def _add() -> None:
         state.keep_problem(str(error))
     else:
         address.put(model=card.name)
-        st.session_state.update({"models-where": "all", "models-family": [], "models-fits": ""})  # else it might not be seen
+        address.put(show=None, family=None, fits=None, find=None)  # else it might not be seen
         state.toast_later(f"{literal(card.name)} was added to the list.")
         if note:
             state.keep_problem(note)

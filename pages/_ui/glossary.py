@@ -11,16 +11,18 @@ _HERE = "glossary"
 _OWN_NUMBERS = re.compile(r"\[([^\]]*)\]")
 
 
-def button() -> None:
+def button(page: str) -> None:
     """Draw the button. A fragment: opening the glossary, and looking for a word in it, leaves the page as it is."""
-    st.session_state[_HERE] = {}
+    if st.session_state.get(_HERE, {}).get("page") != page:  # another page's numbers
+        st.session_state[_HERE] = {"page": page}
     _button()
 
 
 def here(scheme: LevelScheme | None = None, completions: int = 0, shots: tuple[int, ...] = ()) -> None:
     """What this page knows of its own numbers: its levels, completions of a fact, k-shot examples. They go into the glossary's lines."""
     numbers = {"completions": f"{completions:,}" if completions else "", "shots": ", ".join(map(str, sorted(shots)))}
-    st.session_state[_HERE] = {"scheme": scheme, **{name: text for name, text in numbers.items() if text}}
+    page = st.session_state.get(_HERE, {}).get("page")
+    st.session_state[_HERE] = {"page": page, "scheme": scheme, **{name: text for name, text in numbers.items() if text}}
 
 
 @st.fragment

@@ -35,3 +35,12 @@ _RESERVED = """
 [class*="st-key-tile-"] .stElementContainer:has([data-testid="stSkeleton"]) { min-height: 91px; }
 """
 STYLE = "".join((_WIDE, _RESERVED, _FILLED, _OFF, _GLOSSARY)).replace("\n", " ")
+# A narrow window's menu stays open after a choice: Streamlit closes it on phones only, which it tells by the browser's name. A press
+# beside the menu closes it everywhere.
+_MENU = """
+document.addEventListener("click", (event) => {
+  if (event.target.closest?.('[data-testid="stSidebarNavLink"]'))
+    document.querySelector('[data-testid="stMain"]')?.dispatchEvent(new MouseEvent("mousedown", { bubbles: true }))
+})
+"""
+HEAD = f"<style>{STYLE}</style><script>{_MENU}</script>"

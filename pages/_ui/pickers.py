@@ -26,22 +26,24 @@ DOMAIN_CHOICES = {"all": "both domains", **records.DOMAIN_NAMES}
 
 
 def linked(
-    label: str, options: Sequence[str], key: str, names: Callable[[str], str] = str, first: str = "", explicit: bool = False, **more: Any
-) -> str:
+    label: str, options: Sequence[str], key: str, names: Callable[[str], str] = str, first: str = "", explicit: bool = False,
+    default: str | None = None, **more: Any,
+) -> str:  # fmt: skip
     """A select box tied to the address's parameter `key`. What is in the address and is no option is dropped, and the page says so.
 
-    `first` tells what the first option, the default, is; with `explicit` the address names it too: it may be another one tomorrow.
+    `default` is the first option unless it is named, and `first` tells what it is; with `explicit` the address names it too: it may be
+    another one tomorrow.
     """
-    wanted = address.value(key)
-    shown = wanted if wanted in options else options[0]
+    wanted, default = address.value(key), options[0] if default is None else default
+    shown = wanted if wanted in options else default
     if wanted is not None and wanted not in options:
-        instead = (first if shown == options[0] else "") or names(shown)
+        instead = (first if shown == default else "") or names(shown)
         _dropped(key, f"There is no {label.lower()} '{literal(wanted[:80])}' here; showing {literal(instead)}.")
     if explicit:
         address.settle_on(key, shown)
     widget = f"pick-{key}"
     st.session_state[widget] = shown
-    change = (widget, key, None if explicit else options[0])
+    change = (widget, key, None if explicit else default)
     return st.selectbox(label, options, format_func=names, key=widget, on_change=_remember, args=change, **more)
 
 
@@ -58,24 +60,26 @@ def linked_choice(label: str, options: Sequence[str], key: str, names: Callable[
 
 
 def linked_many(
-    label: str,
-    options: Sequence[str],
-    key: str,
-    names: Callable[[str], str] = str,
-    place: Any = st,
-    usual: Sequence[str] = (),
-    **more: Any,
+    label: str, options: Sequence[str], key: str, names: Callable[[str], str] = str, place: Any = st, usual: Sequence[str] = (), **more: Any
 ) -> list[str]:
     """Any number of options, none by default, or the `usual` ones; the address has them separated by commas, "none" where the usual ones
     were taken out. Those that are no options are left out."""
+    return list(place.multiselect(label, options, format_func=names, **_many(label, options, key, usual), **more))
+
+
+def linked_pills(label: str, options: Sequence[str], key: str, usual: Sequence[str] = (), **more: Any) -> list[str]:
+    """The same, all options side by side."""
+    return list(st.pills(label, options, selection_mode="multi", **_many(label, options, key, usual), **more))
+
+
+def _many(label: str, options: Sequence[str], key: str, usual: Sequence[str]) -> dict[str, Any]:
     wanted = address.value(key)
     named = list(usual) if wanted is None else [name for name in wanted.split(",") if name and (name != _NONE or not usual)]
     if wrong := [name for name in named if name not in options and name not in usual]:
         _dropped(key, f"There is no {label.lower()} '{literal(wrong[0][:80])}' here.", ",".join(name for name in named if name in options))
     widget = f"pick-{key}"
     st.session_state[widget] = [name for name in dict.fromkeys(named) if name in options]
-    change = (widget, key, ",".join(usual) or None)
-    return place.multiselect(label, options, format_func=names, key=widget, on_change=_remember, args=change, **more)
+    return {"key": widget, "on_change": _remember, "args": (widget, key, ",".join(usual) or None)}
 
 
 def linked_text(label: str, key: str, place: Any = st, **more: Any) -> str:
@@ -117,6 +121,8 @@ def _remember(widget: str, key: str, default: str | int | None) -> None:
 
 
 def _dropped(key: str, why: str, rest: str = "") -> None:
+    if address.leave(key):  # nobody asked for it here
+        return
     address.put(**{key: rest})
     st.warning(why, icon=":material/link_off:")
 

@@ -11,14 +11,12 @@ from typing import Any
 import streamlit as st
 
 from sftqa_core.records import (
-    SPLITS,
     LevelScheme,
     ModelCard,
     Preflight,
     ProbeSettings,
     PromptFormat,
     RunSummary,
-    SourcePreview,
     StudyReport,
     StudySettings,
     SweepSettings,
@@ -154,50 +152,11 @@ def trust(model: str, source: str, split: str, domain: str, stamp: str, scheme: 
     return workflows.trust(model, source, split, domain, scheme) if scheme else workflows.trust(model, source, split, domain)
 
 
-@st.cache_resource(show_spinner="Comparing with the base model…", max_entries=12, ttl=600)
-def beside_base(model: str, base: str, source: str, split: str, domain: str, scheme: LevelScheme, stamps: tuple[str, str]) -> Any:
-    """A tuned model's levels beside those of what it was tuned from; `stamps` change with the levels of either."""
-    from sftqa_core import workflows
-
-    return workflows.beside_base(model, base, source, split, domain, scheme)
-
-
-def profile_stamp(model: str, source: str, scheme: LevelScheme) -> str:
-    """Changes with a model's levels."""
-    from sftqa_core import workflows
-
-    return workflows.profile_stamp(model, source, scheme)
-
-
 @st.cache_data(show_spinner=False, max_entries=64)
 def completions(model: str, source: str, fact_id: str, stamp: str, scheme: LevelScheme | None = None) -> Any:
     from sftqa_core import workflows
 
     return workflows.completions(model, source, fact_id, scheme) if scheme else workflows.completions(model, source, fact_id)
-
-
-@st.cache_data(show_spinner="Searching completions…", max_entries=32)
-def facts_saying(model: str, source: str, words: str, scheme: LevelScheme, stamp: str) -> list[str]:
-    """Ids of facts with these words in a completion."""
-    from sftqa_core import workflows
-
-    return workflows.facts_saying(model, source, words, scheme)
-
-
-@st.cache_data(show_spinner=False, max_entries=256)
-def fact_levels(source: str, fact_id: str, scheme: LevelScheme, estimates: bool, stamp: str) -> list[dict[str, Any]]:
-    """A fact's level in each model, a row for each way of measuring."""
-    from sftqa_core import workflows
-
-    return workflows.fact_levels(source, fact_id, scheme, estimates)
-
-
-@st.cache_resource(show_spinner=False, max_entries=256)
-def fact_in_runs(fact_id: str, run_ids: tuple[str, ...]) -> Any:
-    """A fact's answers in these runs, and whether they were trained on it."""
-    from sftqa_core import workflows
-
-    return workflows.fact_in_runs(fact_id, run_ids)
 
 
 @st.cache_resource(show_spinner=False, ttl=60)
@@ -321,55 +280,6 @@ def study_of(text: str) -> StudySettings:
     return workflows.study_of(text)
 
 
-MOST_UPLOADED = "200 MB"
-
-
-@st.cache_data(show_spinner="Reading the file…", max_entries=8, ttl=600)
-def preview_upload(name: str, content: bytes, query: str = "", templates: str = "") -> SourcePreview:
-    """How a file handed over in the browser would be read."""
-    from sftqa_core import workflows
-
-    return workflows.preview_upload(name, content, query, templates)
-
-
-def add_upload(name: str, content: bytes, query: str = "", templates: str = "") -> str:
-    from sftqa_core import workflows
-
-    sources.clear()
-    return workflows.add_upload(name, content, query, templates)
-
-
-def own_relations(source: str) -> Any:
-    """The relations of one's own in a file of facts, with some subjects of each; None for a source that can't have any."""
-    from sftqa_core.knowledge.sources import own_file, source_stamp
-
-    return _own_relations(source, str(source_stamp(source))) if own_file(source) else None
-
-
-@st.cache_data(show_spinner="Reading the file…", max_entries=8)
-def _own_relations(source: str, stamp: str) -> Any:
-    from sftqa_core import workflows
-
-    return workflows.own_relations(source)
-
-
-def save_relations(source: str, relations: Any) -> None:
-    """Put relations beside a file of facts; what was computed with others is computed again."""
-    from sftqa_core import workflows
-
-    workflows.save_relations(source, relations)
-    for computed in (trust, completions, fact_levels, forecast, preflight):
-        computed.clear()
-
-
-def split_counts(source: str) -> dict[str, int]:
-    """Facts of a source in each split."""
-    from sftqa_core import workflows
-
-    counts = workflows.facts(source).relations.values()
-    return {split: sum(relation.get(split, 0) for relation in counts) for split in SPLITS}
-
-
 def own_source(model: str) -> str | None:
     """The facts that a model was pre-trained on, where the program made it; None for other models."""
     card = model_card(tuned_from(model) or model)
@@ -383,24 +293,6 @@ def tuned_from(model: str, once: bool = False) -> str:
     card = model_card(model)
     kept = card.details.get("tuned") if card else None
     return str(kept["base" if once else "root"]) if isinstance(kept, dict) else ""
-
-
-def alias_rows() -> list[dict[str, str]]:
-    from sftqa_core import workflows
-
-    return workflows.alias_rows()
-
-
-def save_aliases(rows: list[dict[str, str]] | None) -> None:
-    """Keep the edited table (None: go back to the shipped one); levels are scored again with it."""
-    from sftqa_core import workflows
-
-    workflows.save_aliases(rows)
-    trust.clear()
-    study_report.clear()
-    completions.clear()
-    fact_levels.clear()
-    forecast.clear()
 
 
 @st.cache_data(ttl=60, show_spinner=False)

@@ -84,8 +84,7 @@ def _pressed(listener: str) -> str:
 def _mark(shown: str, columns: Sequence[str], current: int | None) -> None:
     """Pick a cell of the page's row where another one became it: else what is picked is left to the person."""
     before, st.session_state[f"{shown}-current"] = st.session_state.get(f"{shown}-current"), current
-    held = st.session_state.get(shown)
-    if current is None or current == before or (held and [row for row, _ in held.selection.cells] == [current]):
+    if current is None or current == before or [row for row, _ in _cells(shown)] == [current]:
         return
     clicked = st.session_state.get(f"{shown}-column")
     st.session_state[shown] = {"selection": {"cells": [[current, clicked if clicked in columns else columns[0]]]}}
@@ -93,15 +92,21 @@ def _mark(shown: str, columns: Sequence[str], current: int | None) -> None:
 
 def _picked(shown: str, listener: str, opened: str) -> None:
     """Another cell is picked; after a click its row opens."""
-    if st.session_state[shown].selection.cells:
-        st.session_state[f"{shown}-column"] = st.session_state[shown].selection.cells[0][1]
+    if cells := _cells(shown):
+        st.session_state[f"{shown}-column"] = cells[0][1]
         if _pressed(listener) == "pointer":
             _open(shown, opened)
 
 
 def _open(shown: str, opened: str) -> None:
-    if cells := st.session_state[shown].selection.cells:
+    if cells := _cells(shown):
         st.session_state[opened] = int(cells[0][0])
+
+
+def _cells(shown: str) -> list[Any]:
+    """The picked cell, row and column, or none; of what the browser sent as of what the page has put there."""
+    held = st.session_state.get(shown)
+    return list(held["selection"].get("cells", [])) if held else []
 
 
 def _nothing() -> None:

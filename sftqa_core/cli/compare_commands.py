@@ -10,6 +10,7 @@ from sftqa_core.cli.text import table
 from sftqa_core.errors import NotFound, SettingsError
 from sftqa_core.knowledge.tables.spreadsheet import protect_cell
 from sftqa_core.records import DOMAIN_NAMES
+from sftqa_core.records.amounts import points, span
 from sftqa_core.records.comparison import UNTESTED
 from sftqa_core.records.job import command_of
 
@@ -76,7 +77,7 @@ def as_text(result: dict[str, Any]) -> str:
 
 def _again_text(again: dict[str, Any]) -> str:
     low, high = again["seconds"]
-    lines = [*again["problems"], f"About {low:.0f} to {high:.0f} s: {again['command']}"]
+    lines = [*again["problems"], f"About {span(low, high)}: {again['command']}"]
     lines.append(f"Then: sftqa compare --remade {again['old']} NEW_RUN")
     if again["made"]:
         lines.append(f"Made before: {', '.join(again['made'])}")
@@ -108,9 +109,9 @@ def _tests(result: dict[str, Any]) -> list[str]:
         if test["verdict"] == UNTESTED:
             rows.append((pair, where, f"{UNTESTED}: {test['why']}", "", "", "", ""))
             continue
-        points = f"{test['difference'] * 100:+.1f} ({test['low'] * 100:+.1f} to {test['high'] * 100:+.1f})"
+        moved = f"{points(test['difference'])} ({points(test['low'])} to {points(test['high'])})"
         only = f"{test['only_run']:g} / {test['only_against']:g}" if test["test"].startswith("McNemar") else ""
-        rows.append((pair, where, test["verdict"], points, _p(test["p_holm"]), only, test["test"]))
+        rows.append((pair, where, test["verdict"], moved, _p(test["p_holm"]), only, test["test"]))
     head = ("pair", "facts", "verdict", "points (corrected interval)", "Holm p", "only one right", "test")
     return [table(head, rows), f"Corrected for {result['counted']} comparisons (Holm). Facts are drawn anew, not seeds."]
 

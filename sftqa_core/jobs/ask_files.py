@@ -283,6 +283,7 @@ class LocalAskService:
         if log.exists() and log.stat().st_size > _LOG_BYTES:
             log.unlink()
         place = {"SFTQA_CACHE": str(self.workspace.root), "SFTQA_STATE": str(self.workspace.state), "PYTHONUNBUFFERED": "1"}
+        place["TOKENIZERS_PARALLELISM"] = "false"  # a few short texts at a time
         with log.open("ab") as output:
             streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
             timing = json.dumps(self.timing.to_dict())

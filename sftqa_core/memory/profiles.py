@@ -6,6 +6,7 @@ the memory of one. Never loads torch.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _WORDS = ("source", "relation", "split", "domain")  # few different ones: kept as numbers
 NOT_PROBED = -1
+_FACT_ID = re.compile("[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, eq=False)  # known by identity
@@ -202,14 +204,17 @@ class Profile:
         return between[[np.abs(self.level_table.score[between] - 0.5).argmin()]] if len(between) else between
 
     def row_of(self, fact_id: str) -> np.ndarray:
-        """The position of any fact of the source as an array of one, whatever split it is of; empty where there is none."""
-        (at,), (there,) = self.level_table.ids.places([fact_id])
-        return self.rows[:0] if not there else at.reshape(1)
+        """The position of any fact of the source as an array of one, whatever split it is of; empty where there is none, or for what is no
+        id of a fact."""
+        if not _FACT_ID.fullmatch(fact_id):
+            return self.rows[:0]
+        places, there = self.level_table.ids.places([fact_id])
+        return places[there]
 
     def find(self, fact_id: str, rows: np.ndarray) -> np.ndarray:
         """The position of a fact as an array of one, or an empty array if it is not among these rows."""
-        (at,), (there,) = self.level_table.ids.places([fact_id])
-        return rows[rows == at] if there else rows[:0]
+        at = self.row_of(fact_id)
+        return rows[rows == at[0]] if len(at) else rows[:0]
 
 
 def level_table(model: str, source: str, scheme: LevelScheme | None = None, stores: Sequence[PartStore] | None = None) -> LevelTable:

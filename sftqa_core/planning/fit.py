@@ -46,6 +46,7 @@ WORDS = {
     "quantization": "weights in 4 bits",
     "device": "device {}",
 }
+_ANSWERING = " while it answers test questions, as many at once as there is room for"  # training alone needs less
 Settings = dict[str, Any]
 
 
@@ -62,6 +63,7 @@ class Fit:
     parts: Footprint | None = None  # of `needed`, without the process
     stands_against: str = ""  # the sentence of `verdict`, if it has one
     gpus: int = 1  # that each need this much
+    at_peak: str = ""  # when it needs this, where that is not what the work is named after
 
     @property
     def resource(self) -> str:
@@ -79,7 +81,7 @@ class Fit:
         free = "" if self.free is None else f", {gigabytes(self.free)} free"
         fits = self.free is not None and self.least is not None and self.least <= self.free < self.needed
         least = f" ({gigabytes(self.least or 0)} must be free)" if fits else ""
-        return f"about {gigabytes(self.needed)}{least}{_each(self.gpus)}{free}{f'. {self.note}' if self.note else ''}"
+        return f"about {gigabytes(self.needed)}{self.at_peak}{least}{_each(self.gpus)}{free}{f'. {self.note}' if self.note else ''}"
 
 
 def resource(device: str) -> str:
@@ -125,19 +127,22 @@ class Estimator:
         chat = layout(require_chat_template(self.card)) if settings.prompt.chat and self.card.path else None
         length = longest_example(settings, pool, n, self.count, chat)
         asked = longest_question(settings, pool, tests, self.count, chat)
-        parts, new = tuning.parts_of(settings), settings.max_answer_tokens
+        parts, new, at_peak = tuning.parts_of(settings), settings.max_answer_tokens, ""
 
         def work(shape: Shape) -> Footprint:
             questions = footprint.prompts_at_once(shape, self.device, asked, 1, new, self._free_beside(shape, parts))
             answers = footprint.spread_over(footprint.answering(shape, self.device, questions, asked, new), parts)
+            nonlocal at_peak
             if not n:
                 return answers
             tuned, beside = _step(shape, self.device, settings, n, length, settings.gpus)
             own = max(0, tuned.weights - beside - answers.weights)  # the tuned model answers beside the base model, without a teacher
             after = replace(answers, weights=answers.weights + own, total=answers.total + own)
-            return max(tuned, after, key=lambda work: work.total)
+            most = max(tuned, after, key=lambda work: work.total)
+            at_peak = _ANSWERING if most is after else ""
+            return most
 
-        return self._fit(work, settings.method if n else None, parts, settings.gpus)
+        return replace(self._fit(work, settings.method if n else None, parts, settings.gpus), at_peak=at_peak)
 
     def _fit(self, work: Callable[[Shape], Footprint], method: str | None, parts: int, gpus: int) -> Fit:
         free, total = (self.ram.free, self.ram.total) if self.ram else (None, None)

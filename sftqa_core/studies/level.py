@@ -109,19 +109,20 @@ def told_apart(matrix: pd.DataFrame, best: pd.DataFrame) -> dict[tuple[str, str,
     """
     if matrix.empty or best.empty:
         return {}
-    sure = statistics.ALPHA / 2 / len(matrix[["model", "domain"]].drop_duplicates())
+    sure = ALPHA / 2 / len(matrix[["model", "domain"]].drop_duplicates())
     levels = [test for test in dict.fromkeys(best["test"]) if test != MACRO]
     apart = {}
     for (model, domain, test), rows in best.groupby(["model", "domain", "test"], sort=False):
         cells = matrix[(matrix["model"] == model) & (matrix["domain"] == domain) & (matrix["test"] == test)].set_index("train")
-        if set(cells.index) != {*levels, MIX} or rows["least"].min() < statistics.LEAST:
+        if set(cells.index) != {*levels, MIX} or rows["least"].min() < LEAST:
             continue
         against = cells.drop(index=MIX)
-        sided = np.sign(against["difference"].astype(float)).where(against["p_holm"].astype(float) < statistics.ALPHA, 0)
-        first = rows.loc[rows["best"].idxmax()]
-        if first["best"] >= 1 - (sure if test == MACRO else sure / len(levels)) and sided[first["train"]] > 0:
-            apart[str(model), str(domain), str(test)] = str(first["train"])
-        elif (sided < 0).all():
+        told = against["p_holm"].astype(float) < ALPHA
+        better, worse = told & (against["difference"].astype(float) > 0), told & (against["difference"].astype(float) < 0)
+        first, won = max(zip(rows["train"], rows["best"], strict=True), key=lambda pair: pair[1])
+        if won >= 1 - (sure if test == MACRO else sure / len(levels)) and better[first]:
+            apart[str(model), str(domain), str(test)] = str(first)
+        elif worse.all():
             apart[str(model), str(domain), str(test)] = MIX
     return apart
 

@@ -142,6 +142,13 @@ class ModelStudy:
         before = sum(cell.matching < VERSION for cell in (*answered.values(), *moved.values())) if self._rule != settings.match else 0
         return Outcomes(self.model, self.study.scheme, facts, answered, len(wanted), whole, moved, _mixture(card), done, before)
 
+    def progress(self) -> tuple[int, int]:
+        """Runs of which everything that the study wants is there, on the device that has most of them, and all runs."""
+        wanted = self._view_grid()
+        answers, shifts = self._fullest(wanted)
+        done = (answers.has(run) and (not self.shifts_levels(run) or shifts.has(run, self.retest_scheme)) for run in wanted)
+        return sum(done), len(wanted)
+
     def _fullest(self, wanted: list[TrainSettings]) -> tuple[Cells, Cells]:
         """The cells of the device that has done most of the runs: this machine's need not be the one that shipped them."""
         model = self._fingerprint.to_dict()

@@ -5,7 +5,6 @@
 
 from sftqa_core.knowledge.sources import is_here as source_is_here
 from sftqa_core.knowledge.sources import source_names as sources
-from sftqa_core.memory.finding import facts_saying
 from sftqa_core.memory.profiles import completions, profile, profile_stamp
 from sftqa_core.models.catalogue import list_models as models
 from sftqa_core.planning.fit import smaller_footprint, trial
@@ -36,6 +35,8 @@ from sftqa_core.workflows.reading import (
     default_learning_rate,
     download,
     facts,
+    facts_saying,
+    moved_levels,
     own_relations,
     preset,
     preview,
@@ -54,7 +55,18 @@ from sftqa_core.workflows.reading import (
 )
 from sftqa_core.workflows.remaking import check_again, made_again, settings_again
 from sftqa_core.workflows.run_lists import run_list
-from sftqa_core.workflows.study_reports import KnownStudy, more_seeds, published, studies, study, study_name, study_report, told_apart
+from sftqa_core.workflows.study_reports import (
+    KnownStudy,
+    finished_studies,
+    more_seeds,
+    published,
+    studies,
+    study,
+    study_name,
+    study_progress,
+    study_report,
+    told_apart,
+)
 from sftqa_core.workflows.tested_models import cell_names, known_settings, tested
 from sftqa_core.workflows.upkeep import unreadable_results
 from sftqa_core.workflows.work import complete, export, fetch, preload, pretrain, probe, run_job, select, sweep, sweep_report, train

@@ -15,6 +15,7 @@ from sftqa_core.jsonrecord import Record, fingerprint
 from sftqa_core.knowledge import sources
 from sftqa_core.knowledge.tables import hub_datasets
 from sftqa_core.models.catalogue import base_card, find_model
+from sftqa_core.models.gguf.gguf_models import KIND as GGUF
 from sftqa_core.models.model_files import ModelFolder, digest_key
 from sftqa_core.records import MOST_COLUMNS, RUN, Column, LevelScheme, ModelCard, ProbeSettings, PromptFormat, Question, TrainSettings
 from sftqa_core.records.asking import new_tokens
@@ -45,8 +46,7 @@ def column(question: Question, model: str, beside: Sequence[str] = ()) -> Column
     that is not there or kept no weights; `ArtifactDamaged`.
     """
     card, tuned = find_model(model), tuned_settings(model)
-    if not card.available or (card.path is None and card.kind == "hub"):
-        raise ModelUnavailable(f"{model} is not on this machine. Download it first, on the Models page or by: sftqa fetch {model}")
+    _require_here(card)
     asked_as = tuned or _tuned_beside(model, beside)
     form = None
     if question.kind == "question":
@@ -54,6 +54,14 @@ def column(question: Question, model: str, beside: Sequence[str] = ()) -> Column
     put = replace(question, prompt=form, max_new_tokens=new_tokens(question, asked_as))
     quantization = tuned.quantization if tuned else "none"
     return Column(model, put, files_stamp(card), quantization, tuned.model if tuned else None)
+
+
+def _require_here(card: ModelCard) -> None:
+    """A question neither downloads a model nor reads one from GGUF: both take long, and belong to the Models page."""
+    for each in (card, base_card(card) if card.path else None):
+        if each is not None and each.path is None:
+            what = "has not been read from GGUF yet. Read" if each.kind == GGUF else "is not on this machine. Download"
+            raise ModelUnavailable(f"{each.name} {what} it first, on the Models page or by: sftqa fetch {each.name}")
 
 
 def _tuned_beside(base: str, beside: Sequence[str]) -> TrainSettings | None:
@@ -67,10 +75,7 @@ def _tuned_beside(base: str, beside: Sequence[str]) -> TrainSettings | None:
 
 def files_stamp(card: ModelCard) -> str:
     """Changes with any file that decides what a model says, its base model's too; reads none of them. Raises `ModelUnavailable`."""
-    base = base_card(card)
-    folders = [ModelFolder(Path(each.path)) for each in (card, base) if each is not None and each.path is not None]
-    if not folders:
-        return fingerprint([card.name, card.details])  # a GGUF file that was not read yet
+    folders = [ModelFolder(Path(each.path)) for each in (card, base_card(card)) if each is not None and each.path is not None]
     try:
         return fingerprint([digest_key(path.resolve()) for folder in folders for path in folder.files()])
     except OSError as error:

@@ -45,6 +45,13 @@ def facts(source: str) -> records.SourceReport:
     return sources.open_source(source).report
 
 
+def facts_saying(model: str, source: str, words: str, scheme: LevelScheme | None = None) -> list[str]:
+    """Ids of the facts that have these words in a stored completion of the model (memory/finding.py)."""
+    from sftqa_core.memory.finding import facts_saying as search
+
+    return search(model, source, words, scheme)
+
+
 def source_notes(source: str) -> tuple[str, ...]:
     """What a person should know of a source though it can be used: columns that are ignored, answers that will not be found as written."""
     return sources.open_source(source).notes
@@ -192,6 +199,24 @@ def run_part(run_id: str, part: str) -> records.RunSummary:
     }
     baselines = {name: accuracy for name, accuracy in stages.items() if name not in ("before", "after")}
     return replace(run.summary, before=stages["before"], after=stages["after"], baselines=baselines, without_echo={})
+
+
+def moved_levels(run_id: str) -> tuple[int, int] | None:
+    """How many of a run's test facts another full probe of its base model puts on another level, of how many that were probed twice.
+
+    None where fewer than LEAST were, or the levels do not come from a full probe of statements: then the run's own error is not known.
+    Raises `SftqaError` where model or facts are gone.
+    """
+    from sftqa_core.memory.profiles import levels_reader
+
+    run = runs.read_run(run_id)
+    scheme = run.settings.scheme
+    if not scheme.by_statements or scheme.method != "sampling":
+        return None
+    again = replace(scheme, sampling=replace(scheme.sampling, seed=scheme.sampling.seed + 1))
+    settings = ProbeSettings(run.settings.model, run.settings.source, "test", "all", scheme=again)
+    both = run.facts()[["fact_id", "level"]].dropna().merge(levels_reader(settings)(settings), on="fact_id", suffixes=("", "_again"))
+    return (int((both["level"] != both["level_again"]).sum()), len(both)) if len(both) >= LEAST else None
 
 
 def run_looks(run_id: str) -> pd.DataFrame:

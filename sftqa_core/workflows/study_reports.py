@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +109,36 @@ def study_report(settings: StudySettings) -> StudyReport:
         content = report.to_dict()
         keep_json(Workspace.current().reports / f"{name}.json", {**content, _DIGEST: fingerprint(content)})
     return report
+
+
+def finished_studies() -> set[str]:
+    """Names of the studies of which every run was done when their report was kept."""
+    workspace, names = Workspace.current(), set()
+    for layer in workspace.layers:
+        for path in (layer / workspace.reports.name).glob("*.json"):
+            with contextlib.suppress(OSError):
+                names.add(_whole_study(path, path.stat().st_mtime_ns))
+    return names - {""}
+
+
+@lru_cache(maxsize=512)
+def _whole_study(path: Path, changed_ns: int) -> str:
+    """The name of the study that a kept report is of; empty for a file that is none."""
+    try:
+        return study_name(StudySettings.from_dict(json.loads(path.read_bytes())["settings"]))
+    except (ValueError, KeyError, TypeError, RecursionError, SettingsError):
+        return ""
+
+
+def study_progress(settings: StudySettings) -> tuple[int, int]:
+    """Runs that are done, of how many; counts files and reads no answers. Raises `SftqaError` for a study that can't be opened here."""
+    from sftqa_core.studies.model_study import ModelStudy
+
+    parts = []
+    for model in settings.models:
+        with contextlib.suppress(ModelUnavailable):
+            parts.append(ModelStudy(settings, model).progress())
+    return sum(done for done, _ in parts), sum(planned for _, planned in parts)
 
 
 def report_name(settings: StudySettings) -> str | None:

@@ -26,6 +26,7 @@ from sftqa_core.workflows.questions import files_stamp
 MOST_SHARE = 0.5  # of the device's memory that models take together: other work needs some, too
 _ROWS = 16  # samples and answers that are read together, about
 _LENGTH = 64  # tokens of a question, about
+_SAY_S = 0.5  # between two words on how far an answer is
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,19 @@ class WarmModels:
         began = time.monotonic()
         loaded, fresh = self.model_of(column, device, say)
         loading_s = time.monotonic() - began if fresh else 0.0
+        tokens, said_s, limit = 0, time.monotonic(), column.question.max_new_tokens
+
+        def step() -> None:
+            nonlocal tokens, said_s
+            check()
+            tokens += 1
+            if time.monotonic() - said_s > _SAY_S:  # of a small model nothing is told: it is through by then
+                said_s = time.monotonic()
+                say(f"Asking {column.model}, token {tokens} of at most {limit}")
+
         check()
         say(f"Asking {column.model}")
-        return replace(reply(loaded, column, on_step=check), loading_s=loading_s)
+        return replace(reply(loaded, column, on_step=step), loading_s=loading_s)
 
     def model_of(self, column: Column, device: str, say: Callable[[str], None] = lambda line: None) -> tuple[LoadedModel, bool]:
         """The model of a column, and whether it was loaded now.

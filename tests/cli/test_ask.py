@@ -61,7 +61,8 @@ def test_the_terminal_shows_all_of_a_reply():
         "    greedy: ' Bo', right, cut off",
         "      7 x ' Bo', right",
         "      3 x ' Cy', wrong",
-        *("    " + line for line in text.table(("answer", "log-probability", "tokens", "per token", "then the end"), [("'Bo'", "-1.500", 1, "-1.500", "-0.250")]).splitlines()),
+        "    answer  log-probability  tokens  per token  then the end",
+        "    'Bo'    -1.500                1  -1.500     -0.250",
         "    first token: ' Bo' 50.0%, '(end)' 25.0%",
     ]  # fmt: skip
 

@@ -77,9 +77,9 @@ def service(workspace, monkeypatch) -> LocalAskService:
 
 
 @contextmanager
-def answering(service: LocalAskService, models: Models, timing: AskTiming = FAST) -> Iterator[Asker]:
+def answering(service: LocalAskService, models: Models) -> Iterator[Asker]:
     """An asker in a thread of this process."""
-    running = Asker(service.workspace, timing, models)
+    running = Asker(service.workspace, FAST, models)
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
     until(lambda: service.folder.living() is not None)
@@ -229,9 +229,15 @@ def test_it_leaves_where_it_is_in_the_way(service, models, monkeypatch):
 
 def test_it_leaves_when_nothing_is_asked(service, models):
     """After `idle_s`, and not while a question stands in the queue."""
-    with answering(service, models, AskTiming(0.005, idle_s=0.05)):
-        until(lambda: not service.state().alive)
-    assert not service.folder.living()
+    began = time.monotonic()
+    Asker(service.workspace, AskTiming(0.005, idle_s=0.2), models).run()
+    assert time.monotonic() - began >= 0.2
+    assert service.folder.service() is None
+    one = column("a")
+    service.ask([one])
+    models.go.set()
+    Asker(service.workspace, AskTiming(0.005, idle_s=0.0), models).run()
+    assert states(service, one) == ["done"]
 
 
 def test_its_death_is_noticed_and_what_it_died_of_is_not_tried_again(service, models):

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import streamlit as st
@@ -38,7 +39,7 @@ def explorer(monkeypatch, tmp_path, jobs) -> Iterator[Callable[..., AppTest]]:
     monkeypatch.setattr("sftqa_core.workspace.shipped_folder", lambda: shipped)
 
     def open_page(
-        page: str = "overview", query: dict[str, str] | None = None, example: bool = True, real: bool = False, **settings: bool
+        page: str = "overview", query: dict[str, str] | None = None, example: bool = True, real: bool = False, **settings: Any
     ) -> AppTest:
         forget()
         if not real:

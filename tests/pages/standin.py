@@ -32,6 +32,7 @@ from sftqa_core.records import (
     TrainSettings,
 )
 from sftqa_core.studies import config
+from sftqa_core.workflows.fact_stories import FactInRun
 from sftqa_core.workflows.reading import Trust
 from sftqa_core.workflows.study_reports import study_name
 from tests.pages import ask_standin
@@ -169,7 +170,13 @@ def _made_run() -> Path:
 
 
 def workflows(
-    *, with_runs: bool = True, with_models: bool = True, probed: bool = True, read: str | None = None, second_probe: bool = True
+    *,
+    with_runs: bool = True,
+    with_models: bool = True,
+    probed: bool = True,
+    read: str | None = None,
+    second_probe: bool = True,
+    saying: dict[str, list[str]] | None = None,
 ) -> ModuleType:
     """A module that answers like sftqa_core.workflows."""
     module = ModuleType("sftqa_core.workflows")
@@ -272,10 +279,24 @@ def workflows(
     )  # fmt: skip
     module.runs = lambda: [info] if with_runs else []
     ask_standin.add(module)
+    module.facts_saying = lambda model, source, words, scheme: (saying or {}).get(words, [])
+
+    def fact_levels(source: str, fact_id: str, scheme: LevelScheme, estimates: bool = False) -> list[dict[str, object]]:
+        fact = facts_and_levels().set_index("fact_id").loc[fact_id]
+        names = ("hits", "completions", "score", "low_samples", "high_samples", "low_templates", "high_templates")
+        row = {"model": "stand-in", "method": "sampling", "level": f"L{fact['level']}", "confidence": None}
+        return [{**row, **{name: fact[name] for name in names}}]
+
+    def fact_in_runs(fact_id: str, run_ids: tuple[str, ...]) -> list[FactInRun]:
+        answers = {"before": ("Rival", False), "few_shot": ("Rival", False), "majority": ("Most", False), "after": ("Answer", True)}
+        return [FactInRun(info, answers, True, "L2") for _ in run_ids]
+
+    module.fact_levels, module.fact_in_runs = fact_levels, fact_in_runs
     module.default_learning_rate = lambda method, model: 4e-4 if method == "full" else 3e-3
     module.trust = trust
     module.run_part = lambda run_id, part: summary(30)
     module.run_rule = lambda run_id: ""
+    module.moved_levels = lambda run_id: (30, 270)
     module.run_yaml, module.run_of = config.run_yaml, config.run_of
     module.study_yaml, module.study_of = config.study_yaml, config.study_of
     module.study_name = study_name

@@ -11,6 +11,7 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.jobs.ask_files import use_ask_service
 from sftqa_core.jobs.ask_service import FakeAskService, ServiceState, Standing, Warm
 from sftqa_core.records import Question
+from tests.pages import standin
 from tests.pages.ask_standin import ASKED, KEPT, LOST, NASTY, column, reply
 from tests.pages.conftest import words
 
@@ -87,7 +88,7 @@ def test_what_models_wrote_is_shown_as_text(explorer, service):
     app = explorer("ask", {"q": ASKED, "columns": "stand-in"})
     assert NASTY in [text.value for text in app.text]
     assert NASTY not in "\n".join(str(element.value) for kind in ("markdown", "caption") for element in app.get(kind))
-    scores, steps, likely, samples = tables(app)
+    samples, scores, steps, likely = tables(app)
     assert scores["answer"] == ["Answer 5 ✓", "Rome"]
     assert scores["total"] == [-2.5, -9.0]
     assert scores["per token"] == [-1.25, -3.0]
@@ -197,3 +198,18 @@ def test_without_models_or_torch_the_page_says_what_is_missing(explorer, service
     assert "There is no model on this machine yet" in words(explorer("ask", with_models=False, with_runs=False))
     monkeypatch.setattr("pages._ui.resources.missing_torch", lambda: True)
     assert "Asking a model needs PyTorch" in words(explorer("ask", LINK))
+
+
+def test_a_panel_elsewhere_has_its_own_button(explorer, service):
+    """On a fact's page: nothing is asked until it is pressed; then only what was not asked yet is offered."""
+    fact = standin.facts_and_levels().iloc[5]
+    app = explorer("fact", {"fact": fact["fact_id"]})
+    assert service.asked == []
+    assert plain(app).count("Not asked yet.") == 1
+    press(app, "Ask")
+    (one,) = service.asked
+    assert (one.model, one.question.text) == ("stand-in", fact["question"])
+    service.settle(one, Standing("done", reply=reply(one)))
+    app.run()
+    assert "weights bbbbbbbbbbbbbbbb" in plain(app)
+    assert not any(button.label.startswith("Ask") for button in app.button)

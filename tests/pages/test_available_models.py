@@ -67,15 +67,15 @@ def test_the_table_shows_what_is_here_first_and_what_fits(page):
 def test_filters_leave_what_fits(page):
     """By family, by what is here, by work that fits now; and they say when nothing is left."""
     app = page(shipped=True)
-    keyed(app.multiselect, "models-family").set_value(["Qwen 2"]).run()
+    keyed(app.multiselect, "pick-family").set_value(["Qwen 2"]).run()
     assert list(rows(app).index) == ["Qwen/Qwen2-0.5B", "Qwen/Qwen2-1.5B", "Qwen/Qwen2-7B", "Qwen/Qwen2-72B"]
-    keyed(app.selectbox, "models-fits").set_value("lora").run()
+    keyed(app.selectbox, "pick-fits").set_value("lora").run()
     assert list(rows(app).index) == ["Qwen/Qwen2-0.5B"]
-    keyed(app.selectbox, "models-where").set_value("added").run()
+    keyed(app.selectbox, "pick-show").set_value("added").run()
     assert "No model matches these filters." in words(app)
-    keyed(app.multiselect, "models-family").set_value([])
-    keyed(app.selectbox, "models-fits").set_value("")
-    keyed(app.selectbox, "models-where").set_value("on this machine").run()
+    keyed(app.multiselect, "pick-family").set_value([])
+    keyed(app.selectbox, "pick-fits").set_value("anything")
+    keyed(app.selectbox, "pick-show").set_value("on this machine").run()
     assert len(rows(app)) == 4
 
 
@@ -83,7 +83,7 @@ def test_memory_of_a_gpu_that_is_not_here_says_nothing_of_what_fits(page):
     """The numbers change, the works that fit are gone, and the line above says why."""
     app = page()
     whole = rows(app).loc["meta-llama/Llama-2-7b-hf", "lora_4bit"]
-    keyed(app.selectbox, "models-device").set_value("cuda").run()
+    keyed(app.selectbox, "pick-device").set_value("cuda").run()
     assert rows(app).loc["meta-llama/Llama-2-7b-hf", "lora_4bit"] < whole
     assert list(rows(app).loc["Qwen/Qwen2-0.5B", "fits"]) == []
     assert "Free on the NVIDIA GPU: this machine has no usable one, so fit cannot be estimated." in words(app)

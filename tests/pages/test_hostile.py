@@ -10,7 +10,24 @@ from tests.pages.conftest import ROOT, at, forget, words
 
 PAGES = {
     "overview": ("job",),
-    "memory": ("model", "source", "split", "domain", "method", "job"),
+    "memory": (
+        "model",
+        "source",
+        "split",
+        "domain",
+        "method",
+        "job",
+        "level",
+        "relation",
+        "search",
+        "where",
+        "only",
+        "fact",
+        "by",
+        "trust",
+        "page",
+    ),
+    "fact": ("model", "source", "split", "domain", "method", "fact", "runs", "of", "estimates", "level"),
     "lab": ("model", "source", "job"),
     "results": ("run", "job"),
     "jobs": ("job",),
@@ -63,7 +80,8 @@ def test_hostile_addresses_are_answered_in_words(jobs, page, nasty):
 
 def test_facts_and_completions_are_shown_as_they_stand(explorer):
     """Subjects of markup are in the table to the letter; the one whose completions are shown stands in plain text, not in markdown."""
-    app = explorer("memory")
+    nasty = standin.facts_and_levels().query("subject == @standin.NASTY[0]").iloc[0]
+    app = explorer("memory", {"fact": nasty["fact_id"]})
     assert set(standin.NASTY) <= set(app.dataframe[0].value["subject"])
     assert [text.value for text in app.text if text.value.startswith("What is the ")] == [f"What is the P17 of {standin.NASTY[0]}?"]
     shown = "\n".join(element.value for element in (*app.markdown, *app.caption))

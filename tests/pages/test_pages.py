@@ -23,8 +23,8 @@ def charts(app):
 
 
 def links(app):
-    """Labels of the page's links, but for those that fill in the Lab's form."""
-    return [link.proto.label for link in app.get("page_link") if link.proto.label != LABEL]
+    """Labels of the page's links, but for those that fill in the Lab's form or Compare."""
+    return [link.proto.label for link in app.get("page_link") if link.proto.label not in (LABEL, "Compare with…")]
 
 
 def button(app, label):
@@ -77,16 +77,16 @@ def test_memory_shows_levels_and_one_fact_down_to_its_completions(explorer):
 def test_memory_filters_by_level_and_search(explorer):
     """The fact table follows its filters, and an empty one says so."""
     app = explorer("memory")
-    app.multiselect(key="fact-levels").set_value(["L4"]).run()
+    app.multiselect(key="pick-level").set_value(["L4"]).run()
     assert set(app.dataframe[0].value["level"]) == {"L4"}
-    app.text_input(key="fact-search").set_value("no such subject").run()
+    app.text_input(key="pick-search").set_value("no such subject").run()
     assert "No fact matches these filters." in words(app)
 
 
 def test_memory_shows_how_far_levels_can_be_trusted(explorer):
     """On request: level against level for each other way of probing, its kappa, and what smaller probes would give."""
     app = explorer("memory")
-    app.toggle(key="trust").set_value(True).run()
+    app.toggle(key="pick-trust").set_value(True).run()
     assert len(charts(app)) == 5
     assert "The full probe against a second full probe" in words(app)
     assert "kappa 0.880 (0.850 to 0.910)" in words(app)
@@ -100,7 +100,7 @@ def test_memory_shows_how_far_levels_can_be_trusted(explorer):
 def test_memory_offers_a_second_probe(explorer, jobs):
     """Without one nothing is claimed about two probes; a button tells the cost, starts the other seed, and its job stands there."""
     app = explorer("memory", second_probe=False)
-    app.toggle(key="trust").set_value(True).run()
+    app.toggle(key="pick-trust").set_value(True).run()
     assert "Only the full probe has been run" in words(app)
     assert "which favours small probes" in words(app)
     app.button(key="probe-again").click().run()
@@ -130,6 +130,8 @@ def test_memory_says_when_nothing_is_probed(explorer):
     app = explorer("memory", probed=False)
     assert "None of these facts has been probed with this model" in words(app)
     assert charts(app) == []
+    assert "Every score here is 0 or 1, or not known yet." in words(app)
+    app = explorer("memory", {"fact": standin.facts_and_levels()["fact_id"][3]}, probed=False)
     assert "This fact has not been probed" in words(app)
 
 
@@ -157,7 +159,7 @@ def test_links_set_the_pickers_and_unknown_values_are_dropped(explorer):
 
 def test_text_of_models_is_never_read_as_markup(explorer):
     """Subjects full of markup reach only elements that show text as it is."""
-    app = explorer("memory")
+    app = explorer("memory", {"fact": standin.facts_and_levels()["fact_id"][0]})
     assert "<b>bold</b> $x^2$ :smile:" in [text.value.removeprefix("What is the P17 of ").removesuffix("?") for text in app.text]
     assert "<b>bold" not in "".join(element.value for element in app.markdown)
 
@@ -245,12 +247,12 @@ def test_a_picked_fact_stays_while_filters_change(explorer):
     """The fact picked last is shown as long as the filters let it through, wherever its row stands."""
     app = explorer("memory")
     wanted = standin.facts_and_levels().query("level == 4").iloc[3]
-    app.session_state["picked-fact"] = {"atlas": wanted["fact_id"]}
-    app.multiselect(key="fact-levels").set_value(["L4"]).run()
+    app.query_params["fact"] = wanted["fact_id"]
+    app.multiselect(key="pick-level").set_value(["L4"]).run()
     assert wanted["question"] in [text.value for text in app.text]
-    app.multiselect(key="fact-levels").set_value(["L0"]).run()
+    app.multiselect(key="pick-level").set_value(["L0"]).run()
     assert wanted["question"] not in [text.value for text in app.text]
-    app.multiselect(key="fact-levels").set_value([]).run()
+    app.multiselect(key="pick-level").set_value([]).run()
     assert wanted["question"] in [text.value for text in app.text]
 
 
@@ -421,8 +423,8 @@ def test_results_show_accuracy_headline_and_changes(explorer):
     assert "39.7 to 43.7% (95%, from the levels' Wilson intervals)" in words(app)
     assert "without echo facts: 41.7%" in words(app)
     counts, changed = app.dataframe[0].value, app.dataframe[1].value
-    assert list(counts.columns) == ["gained", "lost", "kept", "still wrong"]
-    assert int(counts.to_numpy().sum()) == 300
+    assert list(counts.columns) == ["level", "gained", "lost", "kept", "still wrong"]
+    assert int(counts.drop(columns="level").to_numpy().sum()) == 300
     assert set(changed["change"]) == {"gained", "lost"}
     assert "It is no evidence about large models" in words(app)
 
@@ -430,11 +432,11 @@ def test_results_show_accuracy_headline_and_changes(explorer):
 def test_results_split_contested_from_uncontested(explorer):
     """Where contested facts are known the charts can be drawn for them alone."""
     app = explorer("results")
-    app.segmented_control(key="part").set_value("contested").run()
+    app.segmented_control(key="pick-part").set_value("contested").run()
     assert not app.exception
     assert len(charts(app)) == 3  # two accuracies and the loss
     facts = standin.facts_and_levels()
-    assert int(app.dataframe[0].value.to_numpy().sum()) == facts["contested"].sum()
+    assert int(app.dataframe[0].value.drop(columns="level").to_numpy().sum()) == facts["contested"].sum()
     assert "Everything below is about contested test facts only." in words(app)
 
 
@@ -445,7 +447,7 @@ def test_results_read_a_run_folder_through_the_core(explorer):
     assert [metric.value for metric in app.metric] == ["41.7%", "33.3%", "23.9%", "19.4%"]
     counts = {}
     for part in ("contested", "uncontested"):
-        app.segmented_control(key="part").set_value(part).run()
+        app.segmented_control(key="pick-part").set_value(part).run()
         assert not app.exception
         ticks = charts(app)[0]["layout"]["xaxis"]["ticktext"]
         counts[part] = sum(int(tick.partition("n = ")[2]) for tick in ticks)

@@ -8,10 +8,12 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from sftqa_core import workflows
 from sftqa_core.artifacts import write_bytes
 from sftqa_core.records import StudySettings
 from tests.pages.conftest import ROOT, words
 
+BUILT_IN = ("atlas-llama", "atlas-llama-sparse", "atlas-qwen", "atlas-neox")
 RATES = (0.0, 0.1, 0.4, 0.7, 0.95)
 
 
@@ -20,7 +22,6 @@ def study(workspace):
     """Writes cells of atlas-llama in which so large a share of each level is right, and lists the study."""
 
     def write(kind: str = "amount", all_but: int = 0, **changes) -> StudySettings:
-        from sftqa_core import workflows
         from sftqa_core.studies.model_study import ModelStudy
 
         settings = StudySettings(kind, ("atlas-llama",), **{"epochs": 3, **changes})  # no cells of these ship
@@ -63,16 +64,19 @@ def test_an_own_study_is_drawn_and_put_in_words(study, page):
     assert "**5 of 5 runs done**" in words(app)
     assert "Do 60 examples reach 95% of the best?" in words(app)
     assert "atlas\\-llama, in\\-domain: **" in words(app)
-    app.segmented_control(key="amount-table").set_value("enough").run()
+    app.segmented_control(key="pick-table").set_value("enough").run()
     assert app.dataframe[-1].value["n"].tolist() == [60, 240, 60, 240]
 
 
 def test_a_half_done_study_offers_the_rest(study, page, jobs):
-    """What is there is drawn; a button starts what is left, once, and the page then follows the job."""
+    """What is there is drawn; a button tells what is left and what it costs, and starts nothing yet."""
     settings = study(sizes=(0, 60, 240), seeds=(0,), all_but=1)
-    app = page("how_much_data")
+    app = page("how_much_data", study=workflows.study_name(settings))
     assert "**2 of 3 runs done**" in words(app)
     next(button for button in app.button if button.label == "Run the rest").click().run()
+    assert jobs.jobs() == []  # first its cost
+    assert "on this machine" in words(app)
+    app.button(key="study-start").click().run()
     (job,) = jobs.jobs()
     assert (job.kind, StudySettings.from_dict(job.settings)) == ("study", settings)
     assert "Run the rest" not in [button.label for button in app.button]
@@ -80,10 +84,13 @@ def test_a_half_done_study_offers_the_rest(study, page, jobs):
 
 
 def test_a_finished_study_takes_more_seeds(study, page, jobs):
-    """Two more, which are not there yet; the new study is then the one that is looked at."""
+    """Two more, which are not there yet, with what they cost; a study that was asked for is listed with how far it is."""
     study(sizes=(0, 60), seeds=(0,))
     app = page("how_much_data")
     next(button for button in app.button if button.label == "Add two seeds").click().run()
+    assert jobs.jobs() == []  # first its cost
+    assert "on this machine" in words(app)
+    app.button(key="study-start").click().run()
     (job,) = jobs.jobs()
     assert job.settings["seeds"] == [0, 1, 2]
     assert "3 seeds" in app.selectbox(key="pick-study").options[0]
@@ -93,8 +100,7 @@ def test_a_finished_study_takes_more_seeds(study, page, jobs):
 
 def test_a_study_without_a_finished_run_says_so(study, page):
     """No chart, no word, but the way to start it."""
-    study(sizes=(60,), seeds=(0,), all_but=1)
-    app = page("how_much_data")
+    app = page("how_much_data", study=workflows.study_name(study(sizes=(60,), seeds=(0,), all_but=1)))
     assert "No run of this study has finished yet" in words(app)
     assert len(app.get("plotly_chart")) == 0
     assert "Run the rest" in [button.label for button in app.button]
@@ -104,7 +110,7 @@ def test_published_numbers_are_laid_beside_on_request(study, page):
     """Named by paper and table; another line in the chart of means."""
     study(sizes=(0, 60, 240), seeds=(0,))
     app = page("how_much_data")
-    app.toggle(key="amount-published").set_value(True).run()
+    app.toggle(key="pick-published").set_value(True).run()
     assert "arXiv 2509.16596, mean accuracy by train level" in words(app).replace("\\", "")
 
 
@@ -131,3 +137,75 @@ def test_the_lab_tells_what_a_study_lacks(page, jobs):
     app.text_input(key="study-learning_rate").set_value("fast").run()
     assert "Learning rate must be a number such as 4e-4, got 'fast'." in words(app).replace("\\", "")
     assert next(button for button in app.button if button.label == "Launch").disabled
+
+
+def test_the_page_opens_on_the_newest_study_that_is_finished(study, page):
+    """A half-done one is listed with how far it is, and stays pickable."""
+    half = study(sizes=(0, 60, 240), seeds=(0,), all_but=1)
+    app = page("how_much_data")
+    shipped, name = StudySettings("amount", BUILT_IN), workflows.study_name(half)
+    picker = app.selectbox(key="pick-study")
+    assert picker.value == workflows.study_name(shipped)
+    assert app.query_params["study"] == picker.value
+    assert [label.rpartition(" · ")[2] for label in picker.options] == ["2 of 3 runs done", "shipped"]
+    picker.select(name).run()
+    assert "**2 of 3 runs done**" in words(app)
+    assert app.query_params["study"] == name
+
+
+def test_without_a_finished_study_the_newest_is_shown(study, page, monkeypatch):
+    """There is something to see, and it says how far it is."""
+    half = study(sizes=(0, 60, 240), seeds=(0,), all_but=1)
+    monkeypatch.setattr(workflows, "studies", lambda: [workflows.KnownStudy(workflows.study_name(half), half, False)])
+    app = page("how_much_data")
+    assert "**2 of 3 runs done**" in words(app)
+    assert app.query_params["study"] == workflows.study_name(half)
+
+
+LINKS = [
+    ("how_much_data", "level", "L3", lambda app: app.segmented_control(key="pick-level").value),
+    ("how_much_data", "model", "atlas-neox", lambda app: app.selectbox(key="pick-model").value),
+    ("how_much_data", "table", "enough", lambda app: app.segmented_control(key="pick-table").value),
+    ("which_data", "value", "difference", lambda app: app.segmented_control(key="pick-value").value),
+    ("which_model", "known", "split", lambda app: app.segmented_control(key="pick-known").value),
+    ("which_model", "templates", "unseen", lambda app: app.segmented_control(key="pick-templates").value),
+    ("which_model", "relation", "P17", lambda app: app.selectbox(key="pick-relation").value),
+    ("what_moves", "tuned", "n = 1,920", lambda app: app.selectbox(key="pick-tuned").value),
+    ("what_moves", "domain", "out", lambda app: app.segmented_control(key="pick-domain").value),
+]
+
+
+@pytest.mark.parametrize(("name", "key", "text", "drawn"), LINKS, ids=[f"{name}-{key}" for name, key, *_ in LINKS])
+def test_a_link_to_a_study_page_shows_what_it_names(page, name, key, text, drawn):
+    """What the address names is picked; what is no option there is dropped, and the page says so."""
+    app = page(name, **{key: text})
+    assert drawn(app) == text
+    assert "There is no" not in words(app)
+    app = page(name, **{key: "nonsense"})
+    assert "There is no" in words(app)
+    assert drawn(app) != "nonsense"
+    assert key not in app.query_params
+
+
+def test_shot_lines_stand_in_the_address(study, page):
+    """The largest is the default and needs no word; others are named, none as "none"."""
+    study(sizes=(0, 60), seeds=(0,), shots=(1, 4))
+    app = page("how_much_data")
+    assert app.pills(key="pick-shots").value == ["4"]
+    app.pills(key="pick-shots").set_value(["1", "4"]).run()
+    assert app.query_params["shots"] == "1,4"
+    app.pills(key="pick-shots").set_value([]).run()
+    assert app.query_params["shots"] == "none"
+    app.pills(key="pick-shots").set_value(["4"]).run()
+    assert "shots" not in app.query_params
+
+
+def test_a_model_of_another_page_that_is_not_in_the_study_is_passed_over(page):
+    """Picked on Memory it comes along where it fits; where it does not, nobody is told off, and Memory keeps it."""
+    app = page("memory")
+    app.session_state["address"]["shared"]["model"] = "somebody/else"
+    app.query_params.clear()
+    app.switch_page("pages/how_much_data.py").run()
+    assert "There is no model" not in words(app)
+    assert app.selectbox(key="pick-model").value == "atlas-llama"
+    assert app.session_state["address"]["shared"]["model"] == "somebody/else"

@@ -6,6 +6,7 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 from sftqa_core.evaluation.intervals import holm
+from sftqa_core.studies import level
 from sftqa_core.studies.level import MATRIX, MIX, best_rows, composition, matrix, retest
 from sftqa_core.studies.statistics import MACRO, NATURAL
 from tests.studies.small_study import FOUR, TWO, answers, facts_of, only, outcomes_of, right, run
@@ -182,3 +183,31 @@ def test_a_second_probe_of_some_facts_counts_those():
     object.__setattr__(outcomes, "retest", some)
     assert retest(outcomes)[["facts", "moved"]].head(2).to_numpy().tolist() == [[2, 0.0], [1, 1.0]]
     assert retest(outcomes_of(FACTS)).empty
+
+
+def _compared(accuracies, wins, p_holm=0.001, least=200):
+    """A matrix of one column, "L1", and the shares of resamples that each level wins; accuracies of L0, L1 and the mix."""
+    mix = accuracies[-1]
+    cells = [("m", "in", train, "L1", value - mix if train != level.MIX else None, p_holm) for train, value in zip(
+        ("L0", "L1", level.MIX), accuracies, strict=True)]  # fmt: skip
+    matrix = pd.DataFrame(cells, columns=["model", "domain", "train", "test", "difference", "p_holm"])
+    rows = [("m", "in", test, train, won, won > 0.5, least) for test in ("L0", "L1") for train, won in zip(("L0", "L1"), wins, strict=True)]
+    return matrix, pd.DataFrame(rows, columns=level.BEST)
+
+
+def test_a_row_is_told_apart_only_where_it_is_better_than_every_other_one():
+    """A level by its resamples and against the mix; the mix if it is better than every level; noise and few facts are nothing."""
+    assert level.told_apart(*_compared((0.2, 0.6, 0.4), (0.0, 1.0))) == {("m", "in", "L1"): "L1"}
+    assert level.told_apart(*_compared((0.2, 0.3, 0.6), (0.0, 1.0))) == {("m", "in", "L1"): level.MIX}
+    assert level.told_apart(*_compared((0.003, 0.004, 0.003), (0.4, 0.6), p_holm=1.0)) == {}
+    assert level.told_apart(*_compared((0.2, 0.6, 0.4), (0.02, 0.98))) == {}  # 99.4% were needed: of 2 levels at 97.5%
+    assert level.told_apart(*_compared((0.2, 0.6, 0.4), (0.0, 1.0), p_holm=0.2)) == {}
+    assert level.told_apart(*_compared((0.2, 0.6, 0.4), (0.0, 1.0), least=29)) == {}
+
+
+def test_before_every_row_was_run_none_is_told_apart():
+    """Without the mix, or a level, there is nothing to be better than; nor is there in an empty study."""
+    matrix, best = _compared((0.2, 0.6, 0.4), (0.0, 1.0))
+    assert level.told_apart(matrix[matrix["train"] != level.MIX], best) == {}
+    assert level.told_apart(matrix[matrix["train"] != "L0"], best) == {}
+    assert level.told_apart(matrix[:0], best[:0]) == {}

@@ -18,7 +18,7 @@ from sftqa_core.knowledge.sources import open_source
 from sftqa_core.models.catalogue import find_model, model_fingerprint, weights_fingerprint
 from sftqa_core.models.loading import load_model
 from sftqa_core.progress import Recorder
-from sftqa_core.records import PROMPTS, Column, ProbeSettings, PromptFormat, Question, Reply
+from sftqa_core.records import PROMPTS, Column, ModelCard, ProbeSettings, PromptFormat, Question, Reply
 from sftqa_core.training.adapters import state_sha256
 from sftqa_core.workflows import warm_models
 from sftqa_core.workflows.questions import example_questions, find_fact, sources_of
@@ -164,13 +164,19 @@ def test_other_files_under_the_same_name_are_another_column(world, workspace):
     assert WarmModels().model_of(after, "cpu")[1]
 
 
-def test_what_can_not_be_asked_says_what_to_do(world, workspace):
+def test_what_can_not_be_asked_says_what_to_do(world, workspace, monkeypatch):
     """A run without weights, with the command that keeps them; a model of the hub that is not here; no such run; too many."""
     run = workflows.train(settings(world, n=0, shots=0)).run
     with pytest.raises(ModelUnavailable, match=r"did not keep its weights, .* Train again with them kept: sftqa train --model tiny"):
         workflows.column(ASKED, f"run:{run}")
     with pytest.raises(ModelUnavailable, match=r"is not on this machine\. Download it first, on the Models page"):
         workflows.column(ASKED, "owner/name")
+    gguf = ModelCard("/models/some.gguf", "gguf", None, True)
+    monkeypatch.setattr("sftqa_core.workflows.questions.find_model", lambda name: gguf if name == gguf.name else find_model(name))
+    with pytest.raises(
+        ModelUnavailable, match=r"some.gguf has not been read from GGUF yet\. Read it first, .* by: sftqa fetch /models/some"
+    ):
+        workflows.column(ASKED, gguf.name)
     with pytest.raises(ModelUnavailable, match="There is no run 'nothing'"):
         workflows.column(ASKED, "run:nothing")
     with pytest.raises(SettingsError, match="put to 1 to 8 models, got 9"):
@@ -249,4 +255,5 @@ def test_right_answers_and_the_level_come_with_the_question(world, workspace):
     level = workflows.known_level("tiny", asked.fact, SCHEME)
     assert level is not None
     assert (level.model, level.level, level.score) == ("tiny", SCHEME.labels[fact["level"]], fact["score"])
-    assert recorder.lines[-1] == "Asking tiny"
+    assert recorder.lines[0].startswith("Loading tiny, ")
+    assert recorder.lines[1] == "Asking tiny"

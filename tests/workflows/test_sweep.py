@@ -103,7 +103,7 @@ def test_without_dev_facts_no_rate_is_chosen(tmp_path, world):
     table = pd.read_csv(world)
     table[table["split"] != "dev"].to_csv(tmp_path / "no_dev.csv", index=False)
     with pytest.raises(
-        NotEnoughFacts, match="has no dev facts, and a learning rate must not be chosen on test facts. Give the rate yourself"
+        NotEnoughFacts, match=r"has no dev facts, and a learning rate must not be chosen on test facts\. Give the rate yourself"
     ):
         workflows.sweep_report(SweepSettings(settings(str(tmp_path / "no_dev.csv")), RATES))
     with pytest.raises(SettingsError, match="Optimizer sgd has no default learning rate: set one"):

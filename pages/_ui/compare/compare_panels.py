@@ -18,8 +18,10 @@ from sftqa_core.figures.overlaid import COLOURS, Line, overlaid_figure
 from sftqa_core.figures.style import GREY
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.records import DOMAIN_NAMES, Comparison, DomainMeans, MeanAccuracy, PairTest, TrainSettings
+from sftqa_core.records.amounts import points
 from sftqa_core.records.comparison import UNTESTED
 
+NAMED = 6  # pairs that are listed
 SHORT = {"in": "In", "out": "Out"}
 SIGNS = ("●", "◆", "▲", "⬟")  # of the charts, as text
 SETTINGS_FIRST = {"model": "Model", "source": "Facts", "n": "n"}
@@ -134,7 +136,8 @@ def tests(comparison: Comparison) -> None:
     st.dataframe(table, hide_index=True, height=min(420, 38 + 35 * len(table)), column_config=TEST_COLUMNS)
     csv_button("Download the tests", table, "comparison-tests", "compare-tests-csv")
     for why, pairs in untested.items():
-        st.caption(literal(f"Not tested, {why} ({'; '.join(pairs)})."))
+        more = f" and {len(pairs) - NAMED:,} pairs more" if len(pairs) > NAMED else ""
+        st.caption(literal(f"Not tested, {why} ({'; '.join(pairs[:NAMED])}{more})."))
     st.caption(
         "Words follow the corrected interval alone (Holm, over all comparisons in this table). Single runs, micro average: McNemar's exact "
         "test. Pooled seeds and means over levels: facts resampled, the same for both. The facts are drawn anew, not the seeds: two single "
@@ -157,11 +160,11 @@ def _test_row(test: PairTest) -> dict[str, Any]:
         "worse": f"{test.run} is worse than {test.against}",
         "cannot tell": f"cannot tell {test.run} from {test.against}",
     }
-    interval = "" if test.low is None or test.high is None else f"{test.low * 100:+.1f} to {test.high * 100:+.1f}"
+    interval = "" if test.low is None or test.high is None else f"{points(test.low)} to {points(test.high)}"
     only = [round(value or 0.0, 1) for value in (test.only_run, test.only_against)]
     return {
         "Verdict": words.get(test.verdict, f"{test.run}, {test.against}: {test.verdict}"),
-        "Facts": f"{DOMAIN_NAMES[test.domain]}, {test.mean}", "difference": (test.difference or 0.0) * 100, "Corrected interval": interval,
+        "Facts": f"{DOMAIN_NAMES[test.domain]}, {test.mean}", "difference": round((test.difference or 0.0) * 100, 1) + 0.0, "Corrected interval": interval,
         "p": _p(test.p), "p after Holm": _p(test.p_holm), "n": test.facts, "only first": only[0], "only second": only[1], "Test": test.test,
     }  # fmt: skip
 

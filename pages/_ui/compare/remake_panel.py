@@ -30,8 +30,11 @@ def remake_panel(comparison: Comparison, stamp: str) -> None:
 
 
 def _one(name: str, stamp: str) -> None:
-    for remade in compare_reads.made_again(name, stamp):
+    made = compare_reads.made_again(name, stamp)
+    for remade in made:
         _checked(remade)
+    if any(remade.equal for remade in made):
+        return  # it is here, whole
     settings = compare_reads.settings_again(name, stamp)
     jobs = state.watched_jobs("train", lambda job: job.settings == settings.to_dict())
     for job in jobs:

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from pages._ui import resources, state
+from pages._ui import state
+from pages._ui.facts import source_reads
 from pages._ui.panels import problem
 from sftqa_core.errors import FactsError, SftqaError
 
@@ -22,7 +23,7 @@ def alias_button() -> None:
 def _editor() -> None:
     st.caption("Used for the memory score and for accuracy. A new name re-scores stored completions; a removed one needs a new probe.")
     try:
-        rows = resources.alias_rows()
+        rows = source_reads.alias_rows()
     except SftqaError as error:
         problem(str(error))
         rows = []
@@ -31,11 +32,11 @@ def _editor() -> None:
     try:
         if save.button("Save", type="primary", width="stretch"):
             _check(edited)
-            resources.save_aliases(edited)
+            source_reads.save_aliases(edited)
             state.toast_later("Saved. Levels and later runs use this table.")
             st.rerun()
         if reset.button("Reset to the shipped table", width="stretch"):
-            resources.save_aliases(None)
+            source_reads.save_aliases(None)
             state.toast_later("Reset. Levels and later runs use the shipped table.")
             st.rerun()
     except SftqaError as error:

@@ -8,7 +8,10 @@ import streamlit as st
 
 from pages._ui import address, pickers, resources
 from pages._ui.downloads import csv_button
+from pages._ui.facts import fact_reads
+from pages._ui.facts.fact_panel import fact_detail
 from pages._ui.rows import clicked_row
+from pages._ui.wording import literal
 
 SHOWN = 500  # rows on a page of the table
 NOT_PROBED = "not probed"
@@ -49,6 +52,21 @@ def plain(quoted_name: str) -> str:
     return quoted_name.replace("%2C", ",").replace("%25", "%")
 
 
+def facts_section(profile: Any, model: str, source: str, read: bool, stamp: str) -> None:
+    """The list with its filters, and the picked fact below it, or an example; `read`: the model may have read these facts."""
+    found = draw_filters(profile, model, source, stamp)
+    fact = draw_table(profile, found)
+    if not len(found.rows):
+        st.caption("No fact matches these filters.")
+    elif fact is None:
+        st.caption("Every score here is 0 or 1, or not known yet. Click a row to see the fact and its completions.")
+    else:
+        if address.value("fact") != fact["fact_id"]:
+            st.caption("An example, until a row is clicked:")
+        fact_detail(model, source, fact, profile.scheme, stamp, read)
+        page_link(fact)
+
+
 def draw_filters(profile: Any, model: str, source: str, stamp: str) -> Chosen:
     """The filters, and the facts that they let through."""
     names, labels = resources.relation_labels(), [*profile.scheme.labels, NOT_PROBED]
@@ -86,16 +104,16 @@ def chosen(profile: Any, model: str, source: str, stamp: str) -> Chosen:
     # a text that is too long for an address is held by its field only
     words = (address.value("search") or str(st.session_state.get("pick-search") or "")).strip()
     if words and address.value("where") == "completions":
-        among = resources.facts_saying(model, source, words, profile.scheme, stamp)
+        among = fact_reads.facts_saying(model, source, words, profile.scheme, stamp)
         return Chosen(profile.choose(levels, relations, "", among, **having), words)
     return Chosen(profile.choose(levels, relations, words, **having), "")
 
 
-def draw_table(profile: Any, found: Chosen, model: str) -> Any:
+def draw_table(profile: Any, found: Chosen) -> Any:
     """The facts, a page at a time; returns the picked one, else an example among them. None where there is nothing to see."""
     names, labels, rows = resources.relation_labels(), [*profile.scheme.labels, NOT_PROBED], found.rows
     where = f" in whose completions stands '{found.words}'" if found.words else ""
-    st.text(f"{len(rows):,} of {profile.facts:,} facts{where}. Click a row, or press Enter on it, to see its completions.")
+    st.caption(literal(f"{len(rows):,} of {profile.facts:,} facts{where}. Click a row, or press Enter on it, to see its completions."))
     page = pickers.linked_page(-(-len(rows) // SHOWN) or 1)
     here = rows[(page - 1) * SHOWN : page * SHOWN]
     columns = [name for name in (*COLUMNS, "fact_id", "relation") if name in profile.level_table.table]

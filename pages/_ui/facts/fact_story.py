@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui import address, pickers, resources
-from pages._ui.facts import fact_list
+from pages._ui.facts import fact_list, fact_reads
 from pages._ui.rows import clicked_row
 from pages._ui.runs.ask_panel import ask_panel
 from pages._ui.titles import model_name, run_names
@@ -44,7 +44,7 @@ def levels_section(source: str, fact: Any, scheme: LevelScheme, model: str, stam
     st.subheader("Level in each model", anchor=False)
     label = "With estimates (adaptive probe, likelihood)"
     estimates = pickers.linked_toggle(label, "estimates", help="Ways of measuring without every completion.")
-    rows = resources.fact_levels(source, fact["fact_id"], scheme, estimates, stamp)
+    rows = fact_reads.fact_levels(model, source, str(fact["fact_id"]), scheme, estimates, stamp)
     if not rows:
         st.caption("No model has been probed on this fact yet. The Probe button is on the Memory page.")
         return
@@ -86,7 +86,7 @@ def runs_section(source: str, fact_id: str, stamp: str) -> None:
         st.caption("No run on these facts has finished yet.")
         return
     chosen = _chosen_runs(infos, stamp)
-    found = resources.fact_in_runs(fact_id, tuple(info.id for info in chosen[:MOST_RUNS]))
+    found = fact_reads.fact_in_runs(fact_id, tuple(info.id for info in chosen[:MOST_RUNS]), stamp)
     if len(chosen) > MOST_RUNS:
         st.caption(f"The newest {MOST_RUNS} of {len(chosen):,} runs. Pick a model or runs to see others.")
     told = [one for one in found if one.answers or one.trained_on]

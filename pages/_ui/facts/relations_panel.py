@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui import background, resources, state
+from pages._ui.facts import source_reads
 from pages._ui.fields import KEPT
 from pages._ui.panels import needs_torch, problem
 from pages._ui.wording import literal, sentence
@@ -199,14 +200,14 @@ def _tried(model: str, filled: Sequence[str], faults: Sequence[Sequence[str]], p
 
 def templates_button(model: str, source: str) -> None:
     """A button that opens the editor for a file of facts with relations of its own; nothing for any other source."""
-    own = resources.own_relations(source)
+    own = source_reads.own_relations(source)
     if own and st.button("Templates", icon=":material/edit_note:", help="How the relations of this file are asked."):
         _editor(model, source)
 
 
 def missing_templates(model: str, source: str) -> None:
     """Ends the page where a file of facts can't be opened yet because relations have no templates, with the way to write them."""
-    missing = [name for name, one in (resources.own_relations(source) or {}).items() if one.relation is None]
+    missing = [name for name, one in (source_reads.own_relations(source) or {}).items() if one.relation is None]
     if not missing:
         return
     st.info(f"These facts can't be used yet.{_named('There are no templates for ', missing)}", icon=":material/edit_note:")
@@ -220,7 +221,7 @@ def missing_templates(model: str, source: str) -> None:
 @st.dialog("Templates", width="large")
 def _editor(model: str, source: str) -> None:
     try:
-        own = resources.own_relations(source) or {}
+        own = source_reads.own_relations(source) or {}
     except SftqaError as error:
         problem(str(error))
         return
@@ -241,7 +242,7 @@ def _editor(model: str, source: str) -> None:
 
 def _save(source: str, relations: Mapping[str, Relation]) -> None:
     try:
-        resources.save_relations(source, relations)
+        source_reads.save_relations(source, relations)
     except SftqaError as error:
         state.keep_problem(str(error))
     else:

@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui import address, resources
+from pages._ui.facts import tuned_reads
 from pages._ui.titles import model_name
 from pages._ui.wording import literal, percent
 from sftqa_core.errors import SftqaError
@@ -23,8 +24,8 @@ def beside_base(model: str, source: str, split: str, domain: str, scheme: LevelS
     with st.container(border=True, key="beside-base"):
         st.markdown(f"**Tuned from {literal(model_name(base))}**")
         try:
-            stamps = resources.profile_stamp(base, source, scheme), resources.profile_stamp(model, source, scheme)
-            found = resources.beside_base(model, base, source, split, domain, scheme, stamps)
+            stamps = tuned_reads.profile_stamp(base, source, scheme), tuned_reads.profile_stamp(model, source, scheme)
+            found = tuned_reads.beside_base(model, base, source, split, domain, scheme, stamps)
         except SftqaError as error:
             st.caption(f"Its levels can't be compared with the base model's: {literal(str(error))}")
             return
@@ -44,8 +45,8 @@ def beside_base(model: str, source: str, split: str, domain: str, scheme: LevelS
 def _table(found: Any) -> None:
     both: Agreement = found.both
     counts = {"base": [sum(row) for row in both.confusion], "tuned": [sum(column) for column in zip(*both.confusion, strict=True)]}
-    rows = [{"": name, **_shares(both.labels, levels, both.facts)} for name, levels in counts.items()]
-    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Share of facts per level, base and tuned")
+    shares = {name: _shares(both.labels, levels, both.facts) for name, levels in counts.items()}
+    st.table(pd.DataFrame(shares).T, width="content")
     kappa = "cannot tell" if both.kappa is None else f"{both.kappa:.3f}"
     words = f"{both.facts:,} facts probed with both; {_moved(both)} moved to another level, kappa {kappa}."
     noise: Agreement | None = found.noise
@@ -61,4 +62,4 @@ def _moved(agreement: Agreement) -> str:
 
 
 def _shares(labels: Sequence[str], counts: Sequence[int], facts: int) -> dict[str, str]:
-    return {label: percent(count / facts) for label, count in zip(labels, counts, strict=True)}
+    return {literal(label): percent(count / facts) for label, count in zip(labels, counts, strict=True)}

@@ -4,7 +4,8 @@ from typing import Any
 
 import streamlit as st
 
-from pages._ui import address, resources, state
+from pages._ui import address, state
+from pages._ui.facts import source_reads
 from pages._ui.facts.relations_panel import templates_editor
 from pages._ui.panels import problem
 from pages._ui.wording import literal, sentence
@@ -43,7 +44,7 @@ def _dialog(model: str) -> None:
     if not st.session_state["upload-shown"]:  # the facts are in use
         st.rerun()
     # any ending is taken: the browser would refuse others without a word
-    file = st.file_uploader(f"A file of up to {resources.MOST_UPLOADED} ({', '.join(ENDINGS)})", key="upload")
+    file = st.file_uploader(f"A file of up to {source_reads.MOST_UPLOADED} ({', '.join(ENDINGS)})", key="upload")
     place = st.empty()  # cleared at once when a file comes, while it is read
     if file is None:
         with place.container():
@@ -52,14 +53,14 @@ def _dialog(model: str) -> None:
     place.empty()
     name, content = file.name, file.getvalue()
     try:
-        view = resources.preview_upload(name, content)
+        view = source_reads.preview_upload(name, content)
         if mapping := _columns(view, file.file_id):
-            view = resources.preview_upload(name, content, query_of(mapping))
+            view = source_reads.preview_upload(name, content, query_of(mapping))
         query, templates = query_of(mapping), ""
         if view.new_relations:
             read, templates = _for_new_relations(view, model, file.file_id)
             query = query_of(mapping, read)
-            view = resources.preview_upload(name, content, query, templates)
+            view = source_reads.preview_upload(name, content, query, templates)
         _told(view)
     except SftqaError as error:
         problem(str(error))
@@ -163,7 +164,7 @@ def _told(view: SourcePreview) -> None:
 
 def _use(name: str, content: bytes, query: str, templates: str) -> None:
     try:
-        source = resources.add_upload(name, content, query, templates)
+        source = source_reads.add_upload(name, content, query, templates)
     except SftqaError as error:
         state.keep_problem(str(error))
         return
@@ -174,6 +175,6 @@ def _use(name: str, content: bytes, query: str, templates: str) -> None:
 
 def _counts(source: str) -> str:
     """What was read: "13 facts read: 9 train, 0 dev, 4 test."."""
-    counts: dict[str, Any] = resources.split_counts(source)
+    counts: dict[str, Any] = source_reads.split_counts(source)
     parts = ", ".join(f"{n:,} {split}" for split, n in counts.items())
     return f"{sum(counts.values()):,} facts read: {parts}."

@@ -6,6 +6,7 @@ within `_PATIENCE_S` are drawn at once; else the panel is a fragment that looks 
 
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -13,6 +14,7 @@ from pages._ui import background, resources
 from pages._ui.panels import needs_torch, problem
 from pages._ui.runs import asked
 from pages._ui.runs.reply_panel import reply_panel
+from pages._ui.titles import model_name, source_name
 from pages._ui.wording import in_badge, literal
 from sftqa_core.artifacts import in_words
 from sftqa_core.errors import SftqaError
@@ -128,17 +130,17 @@ def _pending_words(standing: Standing) -> str:
     return f"{standing.said or 'Queued'}…" if standing.state == "answering" or "Starting" in standing.said else "Queued…"
 
 
-def _fact_line(fact: object, columns: tuple[str, ...], stamp: str) -> None:
-    """The fact behind the question: what is right, and how well base models knew it."""
-    if fact is None:
-        return
-    label = resources.relation_labels().get(fact.relation, fact.relation)  # type: ignore[attr-defined]
-    right = " / ".join(fact.answers)  # type: ignore[attr-defined]
+def _fact_line(fact: Any, columns: tuple[str, ...], stamp: str) -> None:
+    """The fact behind the question: what is right, and how well base models knew it. A line in any case, so that nothing moves."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"Right answer: **{literal(right)}**")
+        if fact is None:
+            st.markdown("Right answer: not known", help="No fact that these models were tuned on or have read is asked for in these words.")
+            return
+        label = resources.relation_labels().get(fact.relation, fact.relation)
+        st.markdown(f"Right answer: **{literal(' / '.join(fact.answers))}**")
         for known in asked.known_levels(fact, columns, stamp):
-            st.badge(f"{in_badge(known.level)} in {in_badge(known.model)}, R = {known.score:.2f}", color="gray")
-        st.caption(literal(f"{label} · {fact.subject} · {fact.split} fact of {fact.source}"))  # type: ignore[attr-defined]
+            st.badge(f"{in_badge(known.level)} in {in_badge(model_name(known.model))}, R = {known.score:.2f}", color="gray")
+        st.caption(literal(f"{label} · {fact.subject} · {fact.split} fact of {source_name(fact.source)}"))
 
 
 def _service_line(titles: Mapping[str, str]) -> None:

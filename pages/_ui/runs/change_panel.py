@@ -55,7 +55,7 @@ def change_panel(run: Any, part: str) -> None:
         st.caption(f"{rivals}Answers are greedy, so none changes without tuning. Click a level to list its facts.")
     with right:
         chosen = _filtered(table, [*labels, *(["unknown"] if "unknown" in counts.index else [])])
-        st.text(f"{len(chosen):,} of {len(table):,} test facts. Click a row, or press Enter on it, to open the fact.")
+        st.caption(f"{len(chosen):,} of {len(table):,} test facts. Click a row, or press Enter on it, to open the fact.")
         page = pickers.linked_page(-(-len(chosen) // SHOWN) or 1)
         shown = chosen.iloc[(page - 1) * SHOWN : page * SHOWN]
         clicked = clicked_row(shown[list(COLUMNS)], "changes", height=330, column_config=COLUMNS)

@@ -1,5 +1,7 @@
 """A run or a study as a command and as a YAML file: to copy, to save, and to load into the Lab."""
 
+from typing import Any
+
 import streamlit as st
 
 from pages._ui import resources
@@ -11,18 +13,22 @@ from sftqa_core.records.job import command_of
 WHAT = {"train": "run", "study": "study"}
 
 
-def from_file(kind: str) -> TrainSettings | StudySettings | None:
-    """The run or study of a file that the person has handed over, which goes before the form; None without one.
-
-    Raises `SettingsError` with every problem of the file.
-    """
+def pick_file(kind: str) -> Any:
+    """A popover that takes the file of a run or a study; the file, None without one."""
     what = WHAT[kind]
     with st.popover("Use a YAML file", icon=":material/upload_file:"):
         help_text = f"Saved below the cost of a {what}, or written for the command line."
-        file = st.file_uploader(f"A {what}'s file", type=["yaml", "yml"], key=f"{kind}-file", help=help_text)
+        return st.file_uploader(f"A {what}'s file", type=["yaml", "yml"], key=f"{kind}-file", help=help_text)
+
+
+def settings_in(file: Any, kind: str) -> TrainSettings | StudySettings | None:
+    """The run or study in a file that was handed over, which goes before the form; None without one.
+
+    Raises `SettingsError` with every problem of the file.
+    """
     if file is None:
         return None
-    st.caption(f"The file's {what} is used; remove the file to fill in the form.")
+    st.caption(f"The file's {WHAT[kind]} is used; remove the file to fill in the form.")
     try:
         text = file.getvalue().decode("utf-8")
     except UnicodeDecodeError as error:

@@ -70,7 +70,7 @@ def _body(job_id: str, where: str, charts: bool, waits: bool) -> None:
         if st.button("Cancel", key=f"cancel-{where}-{job_id}", icon=":material/stop:"):
             current_executor().cancel(job.id, job.turn)
             st.rerun(scope="fragment")
-        _twin(job, where)
+        twin_link(job, where)
 
 
 def _over(job: Job, where: str) -> None:
@@ -91,12 +91,12 @@ def _over(job: Job, where: str) -> None:
                 _smaller(job, where)
         if job.state in ("failed", "cancelled") and job.kind in KEPT:
             _again(job, where)
-        _twin(job, where)
+        twin_link(job, where)
         if job.state != "failed":
             _log(job.id, st.popover("Log", icon=":material/notes:", key=f"log-{where}-{job.id}"))
 
 
-def _twin(job: Job, where: str) -> None:
+def twin_link(job: Job, where: str) -> None:
     """Of a training the link to the Lab's form with its settings."""
     if job.kind == "train":
         with contextlib.suppress(SftqaError):  # settings of another version, or damaged ones

@@ -15,12 +15,16 @@ from sftqa_core.records.presets import PRESETS
 
 
 def preset_button() -> None:
-    """A popover with a line a preset and its source; one fills in the form for the model that is picked, and says what it left open."""
+    """A popover with a line a preset and its source; a click fills in the form for the model that is picked."""
     with st.popover("Presets", icon=":material/menu_book:"):
         st.caption("Settings as the papers state them. What a paper is not known to say stays at its default.")
         for name, preset in PRESETS.items():
             st.button(preset.title, key=f"preset-{name}", on_click=_fill_in, args=(name,), width="stretch")
             st.caption(f"{literal(preset.about)} :gray[{literal(preset.source)}.]")
+
+
+def preset_line() -> None:
+    """Which preset the form was filled in from, and what that left at its default."""
     wanted = address.value("preset")
     if wanted is not None and wanted not in PRESETS:
         dropped("preset", f"There is no preset {wanted[:40]!r} here.")

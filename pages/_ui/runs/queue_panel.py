@@ -6,6 +6,7 @@ It is one fragment that looks every other second, whatever the queue's length; w
 import streamlit as st
 
 from pages._ui import background
+from pages._ui.runs.job_panel import twin_link
 from pages._ui.titles import job_title
 from pages._ui.wording import literal, moment, sentence, span
 from sftqa_core.jobs import current_executor
@@ -58,5 +59,6 @@ def _row(place: int, queued: Waiting, of: int) -> None:
                 useless = of == 1 or (place == of if where == "down" else place == 1)
                 key, act = f"{where}-{job.id}", {"on_click": executor.move, "args": (job.id, where)}
                 st.button("", key=key, icon=icon, help=help_text, disabled=useless, type="tertiary", **act)
+            twin_link(job, "queue")
             act = {"on_click": executor.cancel, "args": (job.id, job.turn)}
             st.button("Cancel", key=f"queue-cancel-{job.id}", icon=":material/stop:", type="tertiary", **act)

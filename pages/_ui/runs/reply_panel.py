@@ -27,10 +27,10 @@ def reply_panel(reply: Reply, key: str, way: Column, wide: bool = False) -> None
             st.badge("right" if reply.right else "wrong", color="green" if reply.right else "red")
         if not reply.ended:
             st.badge(f"cut off after {len(reply.steps)} tokens", color="gray")
+    _samples(reply, way)
     if reply.scored:
         _scores(reply)
     _steps(reply, key, wide)
-    _samples(reply, way)
     with st.expander("What it read", icon=":material/short_text:", key=f"read-{key}"):
         st.code(reply.prompt, language=None, wrap_lines=True)
         st.caption(f"{reply.prompt_tokens:,} tokens. Answered in {reply.answering_s:.2f} s" + _loaded_words(reply))

@@ -11,7 +11,7 @@ from pages._ui.charts import draw
 from pages._ui.fields import label
 from pages._ui.panels import share_metric
 from pages._ui.pickers import linked_choice
-from pages._ui.titles import differing, shown_value
+from pages._ui.titles import differing, model_name, shown_value
 from pages._ui.wording import duration, interval, literal, percent
 from sftqa_core.figures.curves import looks_figure, loss_figure
 from sftqa_core.figures.levels import accuracy_figure
@@ -27,14 +27,12 @@ def accuracy_charts(summary: RunSummary, settings: TrainSettings, where: str, he
     predictions of its level and domain below."""
     of = repr((summary.before, summary.after, summary.baselines, height, settings.shots))
     others = {shots: stage for stage, shots in settings.few_shot_stages.items() if stage != "few_shot" and stage in summary.baselines}
-    for domain, column in zip(summary.after, st.columns(len(summary.after), gap="large"), strict=True):
+    tested = [domain for domain, after in summary.after.items() if after.natural_n]  # the headline says which has none
+    for domain, column in zip(tested, st.columns(len(tested), gap="large"), strict=True) if tested else ():
         title = f"{DOMAIN_NAMES.get(domain, domain).capitalize()} facts"
         few_shot, majority = (summary.baselines.get(name, {}).get(domain) for name in ("few_shot", "majority"))
         with column:
             st.markdown(f"**{title}** · {_domain_words(domain, settings)}")
-            if not summary.after[domain].natural_n:
-                st.caption("No test facts in this domain.")
-                continue
             more = {shots: summary.baselines[stage][domain] for shots, stage in others.items()}
             both = (summary.before[domain], summary.after[domain], few_shot, majority)
             figure = partial(accuracy_figure, *both, height, settings.shots, more)
@@ -46,7 +44,9 @@ def accuracy_charts(summary: RunSummary, settings: TrainSettings, where: str, he
 
 
 def fewer_shots_note(summary: RunSummary, settings: TrainSettings) -> str:
-    """Says where the context window held fewer k-shot examples than asked for; empty where it held all."""
+    """Says where the context window held fewer k-shot examples than asked for, or none were; empty where it held all."""
+    if not settings.few_shot_stages:
+        return "The k-shot baselines were skipped: how well the base model answers with examples in the prompt is not known here."
     means = [f"of {settings.few_shot_stages[stage]} {mean:g} on average" for stage, mean in (summary.shown or {}).items()]
     return f"The context window is too short for all k-shot examples: {', '.join(means)}." if means else ""
 
@@ -58,26 +58,43 @@ def _domain_words(domain: str, settings: TrainSettings) -> str:
     return f"tuned on {literal(', '.join(settings.relations))} only"
 
 
+def level_error(settings: TrainSettings, moved: tuple[int, int] | None) -> str:
+    """How sure the levels are: of this model and these facts, where that was measured (METHOD 8.6)."""
+    if moved is None:
+        return "Levels have an error: a second probe assigns a different level to some facts. To how many of these was not measured."
+    model, share = literal(model_name(settings.model)), percent(moved[0] / moved[1], 0)
+    return f"Levels have an error: a second probe of {model} assigns a different level to {share} of {moved[1]:,} of these test facts."
+
+
 def headline(summary: RunSummary) -> None:
-    """Mean over levels and micro average of each domain, with intervals, the change, and the value without echo facts."""
-    cells = iter(st.columns(2 * len(summary.after)))
+    """Mean over levels and micro average of each domain that has facts, with intervals, the change, and the value without echo facts.
+
+    No tile is empty: where a level has no facts, or a domain none at all, that is said instead of a mean.
+    """
+    tiles = []
     for domain, after in summary.after.items():
-        before = summary.before[domain]
+        if not after.natural_n:
+            continue
+        before, name = summary.before[domain], DOMAIN_NAMES.get(domain, domain).capitalize()
         bare = summary.without_echo.get("after", {}).get(domain)
-        name = DOMAIN_NAMES.get(domain, domain).capitalize()
-        with next(cells):
-            bare = None if bare is None or bare.natural_n == after.natural_n else bare  # no echo facts: nothing to tell
-            lines = _macro_lines(after) + _bare_line(bare and bare.macro)
-            share_metric(f"{name}: mean over levels", after.macro, before.macro, lines)
-        with next(cells):
-            lines = [f"{interval(after.natural_low, after.natural_high)} (Wilson 95%)", f"n = {after.natural_n:,}"]
-            share_metric(f"{name}: micro average", after.natural, before.natural, lines + _bare_line(bare and bare.natural))
+        bare = None if bare is None or bare.natural_n == after.natural_n else bare  # no echo facts: nothing to tell
+        if after.macro is not None:
+            tiles.append((f"{name}: mean over levels", after.macro, before.macro, _macro_lines(after) + _bare_line(bare and bare.macro)))
+        lines = [f"{interval(after.natural_low, after.natural_high)} (Wilson 95%)", f"n = {after.natural_n:,}", *_no_mean(after)]
+        tiles.append((f"{name}: micro average", after.natural, before.natural, lines + _bare_line(bare and bare.natural)))
+    for column, tile in zip(st.columns(len(tiles)), tiles, strict=True) if tiles else ():
+        with column:
+            share_metric(*tile)
+    if empty := [DOMAIN_NAMES.get(domain, domain) for domain, after in summary.after.items() if not after.natural_n]:
+        st.caption(f"No {' and no '.join(empty)} test facts.")
+
+
+def _no_mean(after: DomainAccuracy) -> list[str]:
+    missing = [level.level for level in after.per_level if level.level not in after.macro_levels]
+    return [f"No test facts of {', '.join(missing)}, so there is no mean over levels."] if after.macro is None and missing else []
 
 
 def _macro_lines(after: DomainAccuracy) -> list[str]:
-    missing = [level.level for level in after.per_level if level.level not in after.macro_levels]
-    if missing:
-        return [f"No test facts of {', '.join(missing)}, so there is no mean over levels."]
     few = [level.level for level in after.per_level if level.n < FEW]
     weights = f"unweighted, {len(after.macro_levels)} levels" + (f"; {', '.join(few)} with fewer than {FEW} facts" if few else "")
     return [f"{interval(after.macro_low, after.macro_high)} (95%, from the levels' Wilson intervals)", weights]

@@ -19,14 +19,14 @@ _ACCURACY = {
     "out_macro": ("Out: levels", "Out-of-domain accuracy, mean over memory levels"),
     "out_micro": ("Out: micro", "Out-of-domain accuracy, all test facts alike"),
 }
-COLUMNS = {
+COLUMNS = {  # what is looked for first stands where a phone shows it
     "model": st.column_config.TextColumn("Model"),
-    "source": st.column_config.TextColumn("Facts"),
     "n": st.column_config.NumberColumn("n", format="localized", width="small", help="Examples that it was tuned on"),
-    "levels": st.column_config.TextColumn("Levels", width="small", help="Memory levels of the examples; empty: any"),
+    **{name: st.column_config.NumberColumn(title, format="%.1f%%", width="small", help=text) for name, (title, text) in _ACCURACY.items()},
     "method": st.column_config.TextColumn("Method", width="small"),
     "seed": st.column_config.NumberColumn("Seed", width="small"),
-    **{name: st.column_config.NumberColumn(title, format="%.1f%%", width="small", help=text) for name, (title, text) in _ACCURACY.items()},
+    "levels": st.column_config.TextColumn("Levels", width="small", help="Memory levels of the examples; empty: any"),
+    "source": st.column_config.TextColumn("Facts"),
     "created": st.column_config.TextColumn("When"),
 }
 HEIGHT = 320

@@ -25,6 +25,9 @@ def sweep_button(settings: TrainSettings | None) -> None:
             "Tunes with several rates around the default and measures each on **dev facts**, never on test facts. Nothing is kept but "
             "which answers were correct."
         )
+        if not background.source_here(settings.source):
+            st.caption("These facts are not on this machine yet: fetch them first.")
+            return
         seeds = st.number_input("Seeds for each rate", 1, MOST_SEEDS, 3, key="sweep-seeds", persist_state="session")
         try:
             sweep = SweepSettings(settings, seeds=tuple(range(int(seeds))))

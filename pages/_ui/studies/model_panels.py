@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import resources
+from pages._ui import pickers, resources
 from pages._ui.charts import draw
 from pages._ui.studies import study_panels
 from pages._ui.wording import literal, percent
@@ -19,7 +19,7 @@ _LISTED = 300  # facts handed to the browser
 
 def shares(tables: resources.Tables, labels: tuple[str, ...]) -> None:
     """Levels of every model, with the published ones below when wanted."""
-    beside = st.toggle("Show published results", key="models-published", help="What the follow-up paper measured on large models.")
+    beside = pickers.linked_toggle("Show published results", "published", help="What the follow-up paper measured on large models.")
     reference, source = resources.published("shares") if beside else (None, "")
     table = tables["shares"]
     study_panels.draw_by_domain(
@@ -34,7 +34,7 @@ def known_by(table: pd.DataFrame, models: int) -> None:
     st.markdown(
         f"**{len(every):,} facts are at the highest level in all {models} models, {len(nobody):,} at the lowest**, of {len(table):,}"
     )
-    which = st.segmented_control("Facts", ["all know", "none knows", "split"], default="all know", required=True, key="known-by")
+    which = pickers.linked_choice("Facts", ["all know", "none knows", "split"], "known")
     split = table[(table["best"] > 0) & (table["none"] > 0)]
     chosen = {"all know": every, "none knows": nobody, "split": split}[which]
     names = resources.relation_labels()
@@ -52,11 +52,10 @@ def planted(settings: StudySettings, table: pd.DataFrame) -> None:
     first, second, third = st.columns(3, vertical_alignment="bottom")
     with first:
         model = study_panels.pick_one_model(settings)
-    templates = second.segmented_control(
-        "Templates", list(TEMPLATES), format_func=TEMPLATES.get, default="all", required=True, key="planted-templates"
-    )
+    templates = pickers.linked_choice("Templates", list(TEMPLATES), "templates", TEMPLATES.__getitem__, second)
     names = resources.relation_labels()
-    relation = third.selectbox("Relation", ["all", *names], format_func=lambda name: names.get(name, name), key="planted-relation")
+    with third:
+        relation = pickers.linked("Relation", ["all", *names], "relation", lambda name: names.get(name, name))
     left, right = st.columns([3, 2], gap="large")
     profile = resources.profile(model, settings.source, "test", "all", settings.scheme)
     with left:

@@ -4,10 +4,11 @@ from typing import Any
 
 import streamlit as st
 
-from pages._ui import address, background, panels, resources
+from pages._ui import address, background, panels, resources, state
 from pages._ui.runs.cost_panel import cost_panel
 from pages._ui.titles import study_title
 from pages._ui.wording import literal
+from sftqa_core.errors import SftqaError
 from sftqa_core.records import StudySettings
 
 
@@ -23,9 +24,20 @@ def _dialog(settings: StudySettings) -> None:
     if resources.missing_torch():
         panels.needs_torch("A study")
         ready = False
-    expected = background.expected_s(settings) if ready else ()
-    if st.button("Start", type="primary", icon=":material/rocket_launch:", key="study-start", disabled=not ready):
-        with panels.errors_shown():
-            job = background.submit("study", settings, expected)
+    if (trouble := state.kept_problem()) is not None:
+        panels.problem(trouble)
+        ready = False
+    start = (settings, background.expected_s(settings) if ready else ())
+    if st.button(
+        "Start", type="primary", icon=":material/rocket_launch:", key="study-start", disabled=not ready, on_click=_start, args=start
+    ):
+        st.rerun()  # closes the dialog
+
+
+def _start(settings: StudySettings, expected: tuple[float, ...]) -> None:
+    try:
+        job = background.submit("study", settings, expected)
+    except SftqaError as error:
+        state.keep_problem(str(error))
+    else:
         address.put(study=resources.study_name(settings), job=job.id)
-        st.rerun()

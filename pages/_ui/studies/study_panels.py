@@ -15,7 +15,7 @@ from pages._ui.downloads import csv_button
 from pages._ui.runs.forms import file_button
 from pages._ui.runs.job_panel import job_panel
 from pages._ui.studies.start_dialog import ask_to_start
-from pages._ui.titles import study_title
+from pages._ui.titles import model_name, study_title
 from pages._ui.wording import literal, percent, sentence
 from sftqa_core.figures.matrices import matrix_figure
 from sftqa_core.records import DOMAIN_NAMES, STUDIES, Finding, StudyReport, StudySettings
@@ -38,7 +38,7 @@ PAIR_COLUMNS = {
 } | {"p": st.column_config.NumberColumn(format="%.3f"), "p_holm": st.column_config.NumberColumn("p after Holm", format="%.3f")}
 
 
-def study_head(kind: str, caption: str) -> tuple[StudySettings, StudyReport, dict[str, pd.DataFrame]]:
+def study_head(kind: str, caption: str) -> tuple[StudySettings, StudyReport, resources.Tables]:
     """Title, and a study of this kind to pick, how far it is, a way to go on; returns it with its report and the report's tables.
 
     Ends the page where there is no such study, or nothing of it is done.
@@ -50,9 +50,7 @@ def study_head(kind: str, caption: str) -> tuple[StudySettings, StudyReport, dic
         if not known:
             panels.empty("No study of this kind has been started yet.", "pages/lab.py", "Start one in the Lab")
             st.stop()
-        titles = {name: study_title(study.settings) + (" · shipped" if study.shipped else "") for name, study in known.items()}
-        name = pickers.linked("Study", list(known), "study", titles.__getitem__, first="the newest", explicit=True)
-        settings = known[name].settings
+        settings = known[_pick_study(known)].settings
         jobs = state.watched_jobs("study", lambda job: job.settings == settings.to_dict())
         active = [job for job in jobs if job.state in background.ACTIVE]
         finished = [step.done for job in active for step in state.progress_history(job.id) if step.phase == "study"]
@@ -66,6 +64,16 @@ def study_head(kind: str, caption: str) -> tuple[StudySettings, StudyReport, dic
         panels.empty("No run of this study has finished yet.")
         st.stop()
     return settings, report, tables
+
+
+def _pick_study(known: dict[str, Any]) -> str:
+    """The name of a study: at first the newest of which every run is done. The others say how far they are."""
+    far = background.how_far({name: study.settings for name, study in known.items() if not study.shipped}, background.stamp())
+    told = {name: " · not finished" if count is None else f" · {count[0]:,} of {count[1]:,} runs done" for name, count in far.items()}
+    titles = {name: study_title(study.settings) + (" · shipped" if study.shipped else told.get(name, "")) for name, study in known.items()}
+    whole = next((name for name in known if name not in far), None)
+    first = "the newest" + (" finished one" if whole else "")
+    return pickers.linked("Study", list(known), "study", titles.__getitem__, first=first, explicit=True, default=whole)
 
 
 def study_tail(report: StudyReport, tables: dict[str, pd.DataFrame], model: str | None = None) -> None:
@@ -90,7 +98,7 @@ def _compare_cells(settings: StudySettings, model: str | None) -> None:
 
 def pick_one_model(settings: StudySettings) -> str:
     """One of the study's models, kept in the address."""
-    return pickers.linked("Model", settings.models, "model")
+    return pickers.linked("Model", settings.models, "model", model_name)
 
 
 def domain_columns(table: pd.DataFrame) -> list[tuple[str, Any]]:
@@ -109,16 +117,25 @@ def draw_by_domain(table: pd.DataFrame, key: str, alt: str, figure: Callable[[st
         draw(partial(figure, domain), key=f"{key}-{domain}", alt=f"{alt}, {domain}-domain", place=column, of=kept)
 
 
+def told_apart(tables: resources.Tables, model: str) -> dict[str, dict[str, str]]:
+    """By domain: the columns of the model's matrix in which one row is better than all others, and that row."""
+    rows = {domain: {} for domain in DOMAIN_NAMES}  # type: dict[str, dict[str, str]]
+    for (whose, domain, test), train in tables.apart.items():
+        if whose == model:
+            rows[domain][test] = train
+    return rows
+
+
 def pick_shot_lines(table: pd.DataFrame | None) -> pd.DataFrame | None:
     """The k-shot lines to draw, picked by their number of examples (at first the largest); None where the study has none."""
     if table is None or not len(table):
         return None
     counts = sorted(int(count) for count in table["shots"].unique())
-    chosen = st.pills(
-        "k-shot examples instead of tuning", counts, selection_mode="multi", default=counts[-1:], key="amount-shown",
+    chosen = pickers.linked_pills(
+        "k-shot examples instead of tuning", [str(count) for count in counts], "shots", [str(counts[-1])],
         help="Answered questions in front of each question: what the base model does without tuning.",
     )  # fmt: skip
-    return table[table["shots"].isin(chosen)]
+    return table[table["shots"].isin([int(count) for count in chosen])]
 
 
 def findings(report: StudyReport, model: str | None = None) -> None:
@@ -148,7 +165,7 @@ def _question(question: str, answers: list[Finding]) -> None:
 def numbers(kind: str, tables: dict[str, pd.DataFrame]) -> None:
     """Every table behind the page, to read and to download."""
     with st.expander("All numbers", icon=":material/table:"):
-        name = st.segmented_control("Table", list(tables), default=next(iter(tables)), required=True, key=f"{kind}-table")
+        name = pickers.linked_choice("Table", list(tables), "table")
         st.dataframe(tables[name], hide_index=True)
         csv_button("Download this table", tables[name], f"study-{kind}-{name}", f"{kind}-csv")
 
@@ -157,9 +174,13 @@ def retest_note(retest: pd.DataFrame, model: str) -> None:
     """How sure the levels of rows and columns are (METHOD 8.6)."""
     rows = retest[(retest["model"] == model) & retest["moved"].notna()] if len(retest) else retest
     if len(rows):
-        shares = ", ".join(f"{row.level} {percent(row.moved, 0)}" for row in rows.itertuples())
-        error = f"{int(rows['facts'].sum()):,} facts of the base model were probed twice. Train and test levels have this error."
-        st.caption(f"Levels have an error. A second probe assigns a different level to: {shares}.", help=error)
+        shares = ", ".join(f"{row.level} {percent(row.moved, 0)} of {row.facts:,}" for row in rows.itertuples())
+        error = (
+            "Train and test levels have this error. Memory compares all facts that were probed twice, and 'What moves?' tells the domains "
+        )
+        error += "apart, so their shares differ from these."
+        facts = f"{int(rows['facts'].sum()):,} test facts of both domains were probed twice"
+        st.caption(f"Levels have an error. {facts}; the second probe assigns a different level to: {shares}.", help=error)
 
 
 def published_matrices() -> None:
@@ -167,7 +188,7 @@ def published_matrices() -> None:
     table, source = resources.published("matrix")
     labels = tuple(dict.fromkeys(table["train"]))
     names = list(dict.fromkeys(table["model"]))
-    name = st.segmented_control("Published model", names, default=names[0], required=True, key="level-paper")
+    name = pickers.linked_choice("Published model", names, "paper")
     draw_by_domain(
         table[table["model"] == name], "published", f"Published accuracy of {name}", lambda d: matrix_figure(table, name, d, labels)
     )

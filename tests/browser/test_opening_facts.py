@@ -1,0 +1,148 @@
+"""Rows, bars and points open what lies behind them: by mouse and by keyboard, and back leads back."""
+
+import re
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+PAGE_MS = 120_000
+
+
+@pytest.fixture
+def page(browser):
+    return browser.new_context(viewport={"width": 1440, "height": 2600}).new_page()
+
+
+def table(page, at: int = 0):
+    """A table once it is drawn; it is one canvas."""
+    from playwright.sync_api import expect
+
+    shown = page.get_by_test_id("stDataFrame").nth(at)
+    expect(shown).to_be_visible(timeout=PAGE_MS)
+    page.wait_for_function("at => document.querySelectorAll('[data-testid=data-grid-canvas]').length > at", arg=at, timeout=PAGE_MS)
+    settled(page)
+    return shown
+
+
+def settled(page):
+    """Until no script runs."""
+    page.wait_for_timeout(500)
+    page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')", timeout=PAGE_MS)
+    page.wait_for_timeout(500)
+
+
+def click_row(page, shown, row: int, x: int = 200):
+    place = shown.bounding_box()
+    page.mouse.click(place["x"] + x, place["y"] + 35 * (row + 1) + 17)
+
+
+def fact_of(page) -> str:
+    return re.search(r"[?&]fact=([0-9a-f]{16})", page.url)[1]
+
+
+def focus(page, shown):
+    """Go to a table by the Tab key alone."""
+    shown.scroll_into_view_if_needed()
+    page.evaluate("document.querySelector('[data-testid=stMain]')?.focus()")
+    inside = "at => document.querySelectorAll('[data-testid=stDataFrame]')[0].contains(document.activeElement) && "
+    inside += "(document.activeElement.tagName === 'CANVAS' || document.activeElement.closest('canvas'))"
+    for _ in range(120):
+        page.keyboard.press("Tab")
+        if page.evaluate(inside):
+            settled(page)
+            return
+    pytest.fail("The table can't be reached by the Tab key.")
+
+
+def test_a_click_on_any_cell_opens_the_row_and_back_leads_back(explorer, page):
+    """The first and a later column do, no box needs a tick; back shows what stood there before, and the same row opens again."""
+    from playwright.sync_api import expect
+
+    page.goto(f"{explorer}/memory")
+    shown = table(page)
+    expect(page.get_by_text("An example, until a row is clicked:")).to_be_visible(timeout=PAGE_MS)
+    click_row(page, shown, 1, x=60)
+    expect(page).to_have_url(re.compile("fact="), timeout=PAGE_MS)
+    first = fact_of(page)
+    settled(page)
+    click_row(page, shown, 3, x=700)
+    expect(page).not_to_have_url(re.compile(first), timeout=PAGE_MS)
+    settled(page)
+    page.go_back()
+    expect(page).to_have_url(re.compile(first), timeout=PAGE_MS)
+    settled(page)
+    assert fact_of(page) == first
+    click_row(page, shown, 3, x=700)
+    expect(page).not_to_have_url(re.compile(first), timeout=PAGE_MS)
+
+
+def test_arrow_keys_move_and_enter_and_space_open(explorer, page):
+    """By keyboard alone: reaching the table and moving in it opens nothing, Space and Enter open the row that is reached."""
+    from playwright.sync_api import expect
+
+    page.goto(f"{explorer}/memory")
+    shown = table(page)
+    focus(page, shown)
+    for _ in range(3):
+        page.keyboard.press("ArrowDown")
+        settled(page)
+    assert "fact=" not in page.url
+    page.keyboard.press("Space")
+    expect(page).to_have_url(re.compile("fact="), timeout=PAGE_MS)
+    first = fact_of(page)
+    settled(page)
+    page.keyboard.press("ArrowDown")
+    settled(page)
+    assert fact_of(page) == first
+    page.keyboard.press("Enter")
+    expect(page).not_to_have_url(re.compile(first), timeout=PAGE_MS)
+
+
+def test_sorting_a_column_opens_nothing(explorer, page):
+    """A click on a column's name sorts; then a click on a row opens the fact that stands there."""
+    from playwright.sync_api import expect
+
+    page.goto(f"{explorer}/memory?level=L3")
+    shown = table(page)
+    for _ in range(2):
+        click_row(page, shown, -1)
+        settled(page)
+    assert "fact=" not in page.url
+    click_row(page, shown, 0)
+    expect(page).to_have_url(re.compile("fact="), timeout=PAGE_MS)
+
+
+def test_a_bar_lists_the_facts_behind_it(explorer, page):
+    """A piece of a level bar filters by its level and domain; back takes the filter away."""
+    from playwright.sync_api import expect
+
+    page.goto(f"{explorer}/memory")
+    table(page)
+    piece = page.locator(".js-plotly-plot").first.locator(".trace.bars path").nth(2)
+    place = piece.bounding_box()
+    page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    expect(page).to_have_url(re.compile("level=L1.*domain=in"), timeout=PAGE_MS)
+    expect(page.get_by_text(re.compile("^450 of 1,520 facts"))).to_be_visible(timeout=PAGE_MS)
+    page.go_back()
+    expect(page).not_to_have_url(re.compile("level="), timeout=PAGE_MS)
+
+
+def test_a_flip_opens_its_fact_and_a_link_shows_a_colleague_the_same(explorer, page, browser):
+    """From a run's changed predictions to one fact; the address alone shows it in another browser, narrow, without sideways scrolling."""
+    from playwright.sync_api import expect
+
+    page.goto(f"{explorer}/results")
+    table(page)
+    click_row(page, table(page, 1), 0)
+    expect(page).to_have_url(re.compile(r"/fact\?.*runs="), timeout=PAGE_MS)
+    expect(page.get_by_role("heading", name="Answers in runs")).to_be_visible(timeout=PAGE_MS)
+    question = page.get_by_test_id("stText").first.inner_text()
+    other = browser.new_context(viewport={"width": 420, "height": 900}, color_scheme="dark").new_page()
+    other.goto(page.url)
+    expect(other.get_by_test_id("stText").first).to_have_text(question, timeout=PAGE_MS)
+    assert other.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.go_back()
+    expect(page.get_by_role("heading", name="Predictions that changed")).to_be_visible(timeout=PAGE_MS)
+    settled(page)
+    assert "/results" in page.url
