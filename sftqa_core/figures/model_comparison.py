@@ -149,6 +149,7 @@ def _pair(first: str, second: str, row: dict[Any, Any]) -> str:
 SCORES = {"all": "score", "seen": "seen_score", "unseen": "unseen_score"}
 _KINDS = ((False, "uncontested", style.GREY, "circle"), (True, "contested", "#d1495b", "diamond"))  # no level's colours
 _BINS = 8
+MOST_SIGNS = 800  # facts with a sign of their own: more than some thousand hold a browser up for seconds
 _TICKS = (0, *(step * 10**power for power in range(6) for step in (1, 3)))
 
 
@@ -156,8 +157,8 @@ def planted_figure(facts: pd.DataFrame, templates: str = "all", height: int = 38
     """One faint sign a fact and a line of means: contested facts apart, which also had a rival named.
 
     `facts` has exposures, contested, the levels table's scores, subject and relation; `templates` says whether wordings that
-    the pre-training text used count ("seen"), others ("unseen"), or all. Means are of facts with about as many mentions;
-    fewer than 30 facts give a hollow marker.
+    the pre-training text used count ("seen"), others ("unseen"), or all. Means are of all facts with about as many mentions;
+    fewer than 30 facts give a hollow marker. Of more than `MOST_SIGNS` facts so many, drawn at random, have a sign.
     """
     column = SCORES[templates]
     figure = style.canvas(height, x_title="mentions in the pre-training text", y_title="memory score R")
@@ -167,9 +168,10 @@ def planted_figure(facts: pd.DataFrame, templates: str = "all", height: int = 38
     known = facts[facts["exposures"].notna() & facts[column].notna()]
     axis = style.LogAxis(known["exposures"].astype(float))
     contested = known["contested"].fillna(False).astype(bool) if "contested" in known else known["exposures"] < 0
-    groups = [(known[contested == flag], name, colour, sign) for flag, name, colour, sign in _KINDS]
-    for draw in (_signs, _means):  # all lines stand above all facts
-        for group, name, colour, sign in groups:
+    shown = known.sample(MOST_SIGNS, random_state=0).sort_index() if len(known) > MOST_SIGNS else known
+    for draw, some in ((_signs, shown), (_means, known)):  # all lines stand above all facts
+        for flag, name, colour, sign in _KINDS:
+            group = some[contested[some.index] == flag]
             if len(group):
                 draw(figure, group, column, axis, name, colour, sign)
     axis.draw(figure, [tick for tick in _TICKS if axis.numbers and axis.numbers[0] <= tick <= axis.numbers[-1]])

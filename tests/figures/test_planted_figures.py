@@ -1,9 +1,11 @@
 """Memory score against mentions, tested on traces."""
 
+import re
+
 import pandas as pd
 import pytest
 
-from sftqa_core.figures.model_comparison import planted_figure
+from sftqa_core.figures.model_comparison import MOST_SIGNS, planted_figure
 from sftqa_core.figures.style import GREY, level_colours
 
 
@@ -90,3 +92,16 @@ def test_facts_are_uncontested_where_nothing_is_said():
     """A source without contested facts has one kind only."""
     _, lines = parts(planted_figure(facts((3, True, 0.1)).drop(columns="contested")))
     assert list(lines) == ["uncontested"]
+
+
+def test_of_very_many_facts_some_have_a_sign_and_all_count():
+    """A browser is not held up by thousands of signs; the means are the same, and so is the choice each time."""
+    table = facts(*[(at % 50, at % 3 == 0, at % 7 / 7) for at in range(5 * MOST_SIGNS)])
+    signs, lines = parts(planted_figure(table))
+    assert sum(len(trace.x) for trace in signs) == MOST_SIGNS
+    assert len(signs) == 2
+    told = [text for line in lines.values() for text in line.text]
+    counted = [int(re.findall(r"of ([\d,]+) facts", text)[0].replace(",", "")) for text in told]
+    assert sum(counted) == len(table)
+    again, _ = parts(planted_figure(table))
+    assert [trace.text for trace in again] == [trace.text for trace in signs]

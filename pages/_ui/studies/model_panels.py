@@ -10,7 +10,7 @@ from pages._ui import pickers, resources
 from pages._ui.charts import draw
 from pages._ui.studies import study_panels
 from pages._ui.wording import literal, percent
-from sftqa_core.figures.model_comparison import planted_figure, shares_figure
+from sftqa_core.figures.model_comparison import MOST_SIGNS, planted_figure, shares_figure
 from sftqa_core.records import StudySettings
 
 TEMPLATES = {"all": "all templates", "seen": "templates in its text", "unseen": "other templates"}
@@ -65,6 +65,8 @@ def planted(settings: StudySettings, table: pd.DataFrame) -> None:
             figure = partial(_planted, profile, relation, templates)
             alt, of = "Memory score against mentions in the pre-training text", (profile.level_table, relation, templates)
             draw(figure, key="planted", alt=alt, of=of)
+            if profile.facts > MOST_SIGNS:
+                st.caption(f"Lines are means over all facts; {MOST_SIGNS:,} of them, drawn at random, have a sign of their own.")
     with right:
         st.markdown("**Rank correlation of mentions and memory score**")
         overall = table[(table["relation"] == "all")]
