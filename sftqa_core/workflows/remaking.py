@@ -7,7 +7,6 @@ from dataclasses import replace
 from sftqa_core.errors import SettingsError
 from sftqa_core.evaluation.comparing import facts_in_common
 from sftqa_core.records import Remade, TrainSettings
-from sftqa_core.studies.cells import canonical
 from sftqa_core.training import runs
 from sftqa_core.workflows.tested_models import Tested, tested_models
 
@@ -24,6 +23,8 @@ def settings_again(model: Tested) -> TrainSettings:
 
 def made_again(model: Tested) -> list[str]:
     """Ids of other runs with the same settings that keep their weights, newest first: `check_again` tells whether they are the same."""
+    from sftqa_core.studies.cells import canonical
+
     wanted = canonical(model.settings)
     return [
         info.id

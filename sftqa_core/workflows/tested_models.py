@@ -20,7 +20,6 @@ import numpy as np
 from sftqa_core.errors import NotFound, SftqaError
 from sftqa_core.knowledge import aliases, matching
 from sftqa_core.records import StudySettings, TrainSettings
-from sftqa_core.studies.cells import canonical
 from sftqa_core.training import runs
 from sftqa_core.workflows.study_reports import studies, study_name
 
@@ -58,6 +57,8 @@ class Tested:
     @cached_property
     def setting(self) -> tuple[Any, ...]:
         """Equal for seeds of one setting, and for a model that was made again."""
+        from sftqa_core.studies.cells import canonical
+
         run = canonical(self.settings)
         return (replace(run, seed=0), self.base_model, self.source, self.aliases, self.rule)
 
