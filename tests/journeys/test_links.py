@@ -44,6 +44,14 @@ def picked(page, label: str, option: str) -> None:
     settled(page)
 
 
+def shows(page, label: str, option: str) -> None:
+    """Wait until a select box shows an option."""
+    from playwright.sync_api import expect
+
+    expect(page.get_by_role("combobox", name=label, exact=True).first).to_have_value(option, timeout=PAGE_MS)
+    settled(page)
+
+
 def value(page, label: str) -> str:
     return page.get_by_role("combobox", name=label, exact=True).first.input_value()
 
@@ -57,7 +65,8 @@ def test_a_copied_link_shows_the_same_elsewhere(shipped, visit):
     picked(page, "Domain", "out-of-domain")
     told = page.get_by_text(re.compile(r"^[\d,]+ of [\d,]+ facts probed$")).inner_text()
     other = visit(page.url)
-    assert [value(other, label) for label in ("Model", "Split", "Domain")] == ["atlas-qwen", "dev", "out-of-domain"]
+    for label, option in {"Model": "atlas-qwen", "Split": "dev", "Domain": "out-of-domain"}.items():
+        shows(other, label, option)
     assert other.get_by_text(re.compile(r"^[\d,]+ of [\d,]+ facts probed$")).inner_text() == told
     results = visit(f"{shipped}/results")
     assert re.search(r"run=\d{8}-\d{6}-", results.url)
@@ -72,14 +81,12 @@ def test_back_and_forward_walk_through_picks(shipped, visit):
     for step, name in ((page.go_back, "in-domain"), (page.go_back, "both domains"), (page.go_forward, "in-domain")):
         step()
         page.wait_for_timeout(300)
-        settled(page)
-        assert value(page, "Domain") == name
+        shows(page, "Domain", name)
     page.get_by_role("link", name="Results", exact=True).click()
     settled(page)
     page.go_back()
     page.wait_for_timeout(300)
-    settled(page)
-    assert value(page, "Domain") == "in-domain"
+    shows(page, "Domain", "in-domain")
     sound(page)
 
 
