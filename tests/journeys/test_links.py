@@ -78,6 +78,7 @@ def test_back_and_forward_walk_through_picks(shipped, visit):
     page = visit(f"{shipped}/memory")
     for name in ("in-domain", "out-of-domain"):
         picked(page, "Domain", name)
+        page.wait_for_url(f"**domain={name.partition('-')[0]}*", timeout=PAGE_MS)
     for step, name in ((page.go_back, "in-domain"), (page.go_back, "both domains"), (page.go_forward, "in-domain")):
         step()
         page.wait_for_timeout(300)
