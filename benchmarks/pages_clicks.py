@@ -76,7 +76,8 @@ def added(label: str, *names: str) -> Callable[[Tab, int], None]:
             box.press("Escape")  # closes the list
             tab.get_by_test_id("stMultiSelect").filter(has=box).get_by_role("button", name=re.compile("^Remove ")).last.click()
             return
-        box.click()
+        box.focus()
+        box.press("ArrowDown")  # opens the list, wherever the box stands
         options = tab.get_by_role("option")
         options.first.wait_for()
         wanted = tab.get_by_role("option", name=names[number // 2 % len(names)]) if names else options.nth(1 + number // 2)  # 0: all

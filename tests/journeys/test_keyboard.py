@@ -28,7 +28,7 @@ def test_a_page_and_a_pick_by_keys(shipped, visit):
     expect(page.get_by_role("heading", name="Memory", exact=True)).to_be_visible(timeout=PAGE_MS)
     settled(page)
     box = page.get_by_role("combobox", name="Domain", exact=True)
-    tab_to(page, f"#{box.get_attribute('id')}" if box.get_attribute("id") else "input[aria-label='Domain']")
+    tab_to(page, f"[id='{box.get_attribute('id')}']")
     page.keyboard.press("ArrowDown")
     page.get_by_role("option").first.wait_for()
     for key in ("ArrowDown", "Enter"):

@@ -78,14 +78,17 @@ def test_back_and_forward_walk_through_picks(shipped, visit):
     page = visit(f"{shipped}/memory")
     for name in ("in-domain", "out-of-domain"):
         picked(page, "Domain", name)
+        page.wait_for_url(f"**domain={name.partition('-')[0]}*", timeout=PAGE_MS)
     for step, name in ((page.go_back, "in-domain"), (page.go_back, "both domains"), (page.go_forward, "in-domain")):
         step()
         page.wait_for_timeout(300)
         shows(page, "Domain", name)
     page.get_by_role("link", name="Results", exact=True).click()
     settled(page)
-    page.go_back()
-    page.wait_for_timeout(300)
+    for _ in range(2):  # a bare link, then the run that it came to
+        page.go_back()
+        page.wait_for_timeout(300)
+        settled(page)
     shows(page, "Domain", "in-domain")
     sound(page)
 
