@@ -9,6 +9,7 @@ import streamlit as st
 
 from pages._ui import background, resources
 from pages._ui.runs.twin import LABEL
+from pages._ui.wording import literal
 from sftqa_core.errors import FactsError, ModelUnavailable
 from sftqa_core.jobs import use_executor
 from sftqa_core.jobs.executor import FakeExecutor
@@ -355,7 +356,7 @@ def test_lab_warns_of_placeholders_that_nothing_fills(explorer):
     app = explorer("lab")
     app.selectbox(key="lab-prompt-kind").set_value("own").run()
     app.text_area(key="lab-prompt").set_value("{name}: {question}").run()
-    assert "`{name}` is passed to the model unchanged" in words(app)
+    assert f"{literal('{name}')} is passed to the model unchanged" in words(app)
 
 
 def test_lab_without_torch_says_what_to_install(explorer, monkeypatch):

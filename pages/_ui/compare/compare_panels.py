@@ -12,7 +12,7 @@ from pages._ui.compare.compare_picks import side_title
 from pages._ui.downloads import csv_button
 from pages._ui.fields import label
 from pages._ui.runs.twin import twin_button
-from pages._ui.titles import shown_value
+from pages._ui.titles import model_name, shown_value
 from pages._ui.wording import literal, percent
 from sftqa_core.figures.overlaid import COLOURS, Line, overlaid_figure
 from sftqa_core.figures.style import GREY
@@ -33,7 +33,7 @@ def legend(comparison: Comparison, stamp: str) -> None:
     for at, run in enumerate(comparison.runs):
         sign, colour = SIGNS[at // len(COLOURS) % len(SIGNS)], COLOURS[at % len(COLOURS)]
         lines.append(f':color[{sign}]{{foreground="{colour}"}} **{run.label}** {literal(side_title(run, stamp))}')
-    lines += [f':color[■]{{foreground="{GREY}"}} **{base.label}** {literal(base.model)} before tuning' for base in comparison.bases]
+    lines += [f':color[■]{{foreground="{GREY}"}} **{base.label}** {literal(model_name(base.model))} before tuning' for base in comparison.bases]
     st.markdown("  \n".join(lines))
 
 

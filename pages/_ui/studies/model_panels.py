@@ -9,6 +9,7 @@ import streamlit as st
 from pages._ui import pickers, resources
 from pages._ui.charts import draw
 from pages._ui.studies import study_panels
+from pages._ui.titles import model_name
 from pages._ui.wording import literal, percent
 from sftqa_core.figures.model_comparison import MOST_SIGNS, planted_figure, shares_figure
 from sftqa_core.records import StudySettings
@@ -23,7 +24,7 @@ def shares(tables: resources.Tables, labels: tuple[str, ...]) -> None:
     reference, source = resources.published("shares") if beside else (None, "")
     table = tables["shares"]
     study_panels.draw_by_domain(
-        table, "shares", "Facts by level for each model", lambda domain: shares_figure(table, domain, labels, reference), (tables, beside)
+        table, "shares", "Facts by level for each model", lambda domain: shares_figure(study_panels.named(table), domain, labels, reference), (tables, beside)
     )
     st.caption("Test facts of each model." + (f" Published: {source}; different facts, so compare shapes." if beside else ""))
 
@@ -72,12 +73,12 @@ def planted(settings: StudySettings, table: pd.DataFrame) -> None:
         overall = table[(table["relation"] == "all")]
         wide = overall.pivot_table(index=["facts_are", "templates"], columns="model", values="spearman", sort=False)
         wide.index = [f"{kind}, {TEMPLATES[which]}" for kind, which in wide.index]
-        st.dataframe(wide[list(settings.models)].round(2) + 0.0)  # none is -0
+        st.dataframe(wide[list(settings.models)].round(2).rename(columns=model_name) + 0.0)  # none is -0
         st.caption(_guessing(overall))
         relations = table[(table["model"] == model) & (table["relation"] != "all") & (table["facts_are"] == "uncontested")]
         if len(relations):
             lowest, highest = relations["spearman"].min(), relations["spearman"].max()
-            st.caption(f"{literal(model)}, by relation (uncontested): {lowest:z.2f} to {highest:z.2f}. All are in the tables at the end.")
+            st.caption(f"{literal(model_name(model))}, by relation (uncontested): {lowest:z.2f} to {highest:z.2f}. All are in the tables at the end.")
 
 
 def _planted(profile: Any, relation: str, templates: str) -> Any:
@@ -88,7 +89,7 @@ def _planted(profile: Any, relation: str, templates: str) -> Any:
 def _guessing(overall: Any) -> str:
     """Facts that were never mentioned have a score, too."""
     guessed = overall[(overall["facts_are"] == "uncontested") & (overall["templates"] == "all") & overall["mean_unseen"].notna()]
-    scores = ", ".join(f"{literal(row.model)} {percent(row.mean_unseen)}" for row in guessed.itertuples())
+    scores = ", ".join(f"{literal(model_name(row.model))} {percent(row.mean_unseen)}" for row in guessed.itertuples())
     return f"Mean memory score of facts that were never mentioned (guessing): {scores}." if scores else ""
 
 
