@@ -22,7 +22,8 @@ beside = pickers.linked_toggle("Show published results", "published", second, he
 reference, paper = resources.published("means") if beside and level == MEAN else (None, "")
 shown = study_panels.pick_shot_lines(tables.get("in_context"))
 study_panels.draw_by_domain(
-    curve, "amount", "Accuracy against examples", lambda domain: amount_figure(study_panels.named(curve), domain, level, reference, in_context=None if shown is None else study_panels.named(shown)),
+    curve, "amount", "Accuracy against examples",
+    lambda domain: amount_figure(study_panels.named(curve), domain, level, reference, in_context=study_panels.named(shown)),
     (tables, level, reference is not None, None if shown is None else tuple(shown["shots"].unique())),
 )  # fmt: skip
 if shown is not None:

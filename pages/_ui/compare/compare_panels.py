@@ -33,7 +33,8 @@ def legend(comparison: Comparison, stamp: str) -> None:
     for at, run in enumerate(comparison.runs):
         sign, colour = SIGNS[at // len(COLOURS) % len(SIGNS)], COLOURS[at % len(COLOURS)]
         lines.append(f':color[{sign}]{{foreground="{colour}"}} **{run.label}** {literal(side_title(run, stamp))}')
-    lines += [f':color[■]{{foreground="{GREY}"}} **{base.label}** {literal(model_name(base.model))} before tuning' for base in comparison.bases]
+    for base in comparison.bases:
+        lines.append(f':color[■]{{foreground="{GREY}"}} **{base.label}** {literal(model_name(base.model))} before tuning')
     st.markdown("  \n".join(lines))
 
 

@@ -22,9 +22,9 @@ def shares(tables: resources.Tables, labels: tuple[str, ...]) -> None:
     """Levels of every model, with the published ones below when wanted."""
     beside = pickers.linked_toggle("Show published results", "published", help="What the follow-up paper measured on large models.")
     reference, source = resources.published("shares") if beside else (None, "")
-    table = tables["shares"]
+    table = study_panels.named(tables["shares"])
     study_panels.draw_by_domain(
-        table, "shares", "Facts by level for each model", lambda domain: shares_figure(study_panels.named(table), domain, labels, reference), (tables, beside)
+        table, "shares", "Facts by level for each model", lambda domain: shares_figure(table, domain, labels, reference), (tables, beside)
     )
     st.caption("Test facts of each model." + (f" Published: {source}; different facts, so compare shapes." if beside else ""))
 
@@ -78,7 +78,8 @@ def planted(settings: StudySettings, table: pd.DataFrame) -> None:
         relations = table[(table["model"] == model) & (table["relation"] != "all") & (table["facts_are"] == "uncontested")]
         if len(relations):
             lowest, highest = relations["spearman"].min(), relations["spearman"].max()
-            st.caption(f"{literal(model_name(model))}, by relation (uncontested): {lowest:z.2f} to {highest:z.2f}. All are in the tables at the end.")
+            ends = f"{lowest:z.2f} to {highest:z.2f}"
+            st.caption(f"{literal(model_name(model))}, by relation (uncontested): {ends}. All are in the tables at the end.")
 
 
 def _planted(profile: Any, relation: str, templates: str) -> Any:

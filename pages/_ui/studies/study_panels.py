@@ -101,8 +101,10 @@ def pick_one_model(settings: StudySettings) -> str:
     return pickers.linked("Model", settings.models, "model", model_name)
 
 
-def named(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with its models called as people call them."""
+def named(table: Any) -> Any:
+    """The table, if there is one, with its models called as people call them."""
+    if table is None:
+        return None
     columns = [column for column in ("model", "other") if column in table]
     return table.assign(**{column: table[column].map(model_name) for column in columns})
 
