@@ -43,7 +43,7 @@ def known_by(table: pd.DataFrame, models: int) -> None:
         answers=[" | ".join(map(str, answers)) for answers in chosen["answers"].head(_LISTED)],
         relation=[names.get(relation, relation) for relation in chosen["relation"].head(_LISTED)],
     )
-    st.dataframe(shown[["subject", "relation", "answers", "best", "none", "mean_score"]], hide_index=True, height=230, column_config=_KNOWN)
+    st.dataframe(shown[["subject", "best", "none", "mean_score", "answers", "relation"]], hide_index=True, height=230, column_config=_KNOWN)
     if which == "split":
         st.caption(f"{len(split):,} facts are at the highest level in one model and at the lowest in another.")
 
@@ -73,7 +73,8 @@ def planted(settings: StudySettings, table: pd.DataFrame) -> None:
         overall = table[(table["relation"] == "all")]
         wide = overall.pivot_table(index=["facts_are", "templates"], columns="model", values="spearman", sort=False)
         wide.index = [f"{kind}, {TEMPLATES[which]}" for kind, which in wide.index]
-        st.dataframe(wide[list(settings.models)].round(2).rename(columns=model_name) + 0.0)  # none is -0
+        beside = {"_index": st.column_config.TextColumn(width=170)}
+        st.dataframe(wide[list(settings.models)].round(2).rename(columns=model_name) + 0.0, column_config=beside)  # none is -0
         st.caption(_guessing(overall))
         relations = table[(table["model"] == model) & (table["relation"] != "all") & (table["facts_are"] == "uncontested")]
         if len(relations):
@@ -94,7 +95,8 @@ def _guessing(overall: Any) -> str:
     return f"Mean memory score of facts that were never mentioned (guessing): {scores}." if scores else ""
 
 
-_KNOWN = {
+_KNOWN = {  # what tells the facts apart stands where a telephone shows it
+    "subject": st.column_config.TextColumn("subject", width=130),
     "best": st.column_config.NumberColumn("highest in", width="small", help="In how many models it is at the highest level."),
     "none": st.column_config.NumberColumn("lowest in", width="small", help="In how many models it is at the lowest level."),
     "mean_score": st.column_config.NumberColumn("mean R", format="%.2f", width="small"),
