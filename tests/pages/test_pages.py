@@ -42,7 +42,7 @@ def test_overview_shows_the_shipped_example_and_says_it_is_planted(explorer):
     assert "One run: 60 examples" in words(app)
     assert "In-domain mean over levels: 7% before, 42% after" in words(app)
     assert "It is no evidence about large models" in words(app)
-    assert [b.label for b in app.button] == ["Run it yourself in the Lab"]
+    assert [b.label for b in app.button] == ["Glossary", "Run it yourself in the Lab"]
     assert [link.proto.page for link in app.get("page_link")] == ["memory", "amount", "level", "models", "shift"]  # as bookmarked
 
 

@@ -147,8 +147,10 @@ def tests(comparison: Comparison) -> None:
 
 
 _ONLY = "Facts that only this one answered correctly; of pooled seeds the sum of the shares by which it leads."
-TEST_COLUMNS = {
-    "difference": st.column_config.NumberColumn("Difference", format="%+.1f points"),
+TEST_COLUMNS = {  # the first three stand side by side on a telephone
+    "Verdict": st.column_config.TextColumn("Verdict", width=142),
+    "Facts": st.column_config.TextColumn("Facts", width=148),
+    "difference": st.column_config.NumberColumn("Difference", format="%+.1f points", width=96),
     "n": st.column_config.NumberColumn("n", format="localized", help="Test facts in common"),
     "only first": st.column_config.NumberColumn("Only the first right", help=_ONLY),
     "only second": st.column_config.NumberColumn("Only the second right", help=_ONLY),
@@ -166,7 +168,7 @@ def _test_row(test: PairTest) -> dict[str, Any]:
     only = [round(value or 0.0, 1) for value in (test.only_run, test.only_against)]
     return {
         "Verdict": words.get(test.verdict, f"{test.run}, {test.against}: {test.verdict}"),
-        "Facts": f"{DOMAIN_NAMES[test.domain]}, {test.mean}", "difference": moved, "Corrected interval": interval,
+        "Facts": f"{SHORT[test.domain]}: {test.mean}", "difference": moved, "Corrected interval": interval,
         "p": _p(test.p), "p after Holm": _p(test.p_holm), "n": test.facts, "only first": only[0], "only second": only[1], "Test": test.test,
     }  # fmt: skip
 
