@@ -42,6 +42,10 @@ _RESERVED = """
 .stElementContainer.st-key-pick-by.st-key-pick-by:not(.e):has([data-testid="stSkeleton"]) { min-height: 40px; min-width: 286px; }
 [class*="st-key-twin-"] .stElementContainer:has([data-testid="stSkeleton"]) { min-height: 32px; min-width: 178px; }
 [class*="st-key-compare-with"] .stElementContainer:has([data-testid="stSkeleton"]) { min-height: 32px; min-width: 135px; }
+.st-key-yaml-file:has([data-testid="stSkeleton"]) { min-height: 40px; min-width: 127px; }
+@media (max-width: 640px) {
+  .st-key-accuracy-of .stElementContainer.st-key-pick-level.st-key-pick-level:has([data-testid="stSkeleton"]) { min-height: 112px; }
+}
 [class*="st-key-tile-"] .stElementContainer:has([data-testid="stSkeleton"]) { min-height: 91px; }
 """
 STYLE = "".join((_WIDE, _RESERVED, _EVEN, _FILLED, _OFF, _GLOSSARY)).replace("\n", " ")

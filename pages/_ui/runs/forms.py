@@ -316,7 +316,7 @@ def file_button(settings: StudySettings) -> None:
     """A download of the study as YAML."""
     st.download_button(
         "Save as YAML", resources.study_yaml(settings), f"{resources.study_name(settings)}.yaml", "text/yaml", icon=":material/download:",
-        help="The Lab and the command line read it: sftqa study --config FILE", on_click="ignore",
+        help="The Lab and the command line read it: sftqa study --config FILE", on_click="ignore", key="yaml-file",
     )  # fmt: skip
 
 
