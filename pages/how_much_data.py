@@ -17,12 +17,14 @@ curve, enough = tables["curve"], tables["enough"]
 first, second = st.columns([4, 1], vertical_alignment="bottom")
 levels = [MEAN, *(name for name in dict.fromkeys(curve["level"]) if name != MEAN)]
 named = {"as facts come": "micro average"}  # what tables call it
-level = pickers.linked_choice("Accuracy of", levels, "level", lambda name: named.get(name, name), first, help=LEVELS_HELP, wrap=True)
+place = first.container(key="accuracy-of")
+level = pickers.linked_choice("Accuracy of", levels, "level", lambda name: named.get(name, name), place, help=LEVELS_HELP, wrap=True)
 beside = pickers.linked_toggle("Show published results", "published", second, help="What the follow-up paper measured on a large model.")
 reference, paper = resources.published("means") if beside and level == MEAN else (None, "")
 shown = study_panels.pick_shot_lines(tables.get("in_context"))
 study_panels.draw_by_domain(
-    curve, "amount", "Accuracy against examples", lambda domain: amount_figure(curve, domain, level, reference, in_context=shown),
+    curve, "amount", "Accuracy against examples",
+    lambda domain: amount_figure(study_panels.named(curve), domain, level, reference, in_context=study_panels.named(shown)),
     (tables, level, reference is not None, None if shown is None else tuple(shown["shots"].unique())),
 )  # fmt: skip
 if shown is not None:

@@ -41,7 +41,7 @@ with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         st.switch_page("pages/lab.py")
     st.page_link("pages/memory.py", label="or see what the model knows, fact by fact", icon=":material/psychology:")
 st.subheader("Studies of hundreds of runs", anchor=False)
-with st.container(horizontal=True, gap="large"):
+with st.container(horizontal=True, gap="small"):
     for study in STUDIES.values():
         st.page_link(study.page, label=study.title, icon=study.icon)
 panels.planted()

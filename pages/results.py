@@ -26,7 +26,8 @@ with panels.errors_shown():
 
 with st.container(horizontal=True, vertical_alignment="center"):
     part = result_panels.parts_picker(facts)
-    st.page_link("pages/compare.py", label="Compare with…", icon=":material/compare_arrows:", query_params={"runs": run.id})
+    with st.container(key="compare-with", width="content"):
+        st.page_link("pages/compare.py", label="Compare with…", icon=":material/compare_arrows:", query_params={"runs": run.id})
     twin_button(settings, "results", run.id)
 if part != "all":
     with panels.errors_shown():

@@ -16,17 +16,17 @@ model_panels.shares(tables, settings.scheme.labels)
 left, right = st.columns([2, 3], gap="large")
 with left:
     st.markdown("**Do they know the same facts?** Rank correlation of memory scores")
-    draw(partial(ranks_figure, tables["ranks"]), key="ranks", alt="Rank correlations between models", of=tables)
+    draw(partial(ranks_figure, study_panels.named(tables["ranks"])), key="ranks", alt="Rank correlations between models", of=tables)
 with right:
     model_panels.known_by(tables["known_by"], len(settings.models))
 
 st.subheader("After tuning on the same examples", anchor=False)
 curve = tables["curve"]
 study_panels.draw_by_domain(
-    curve, "same", "Accuracy before and after", lambda domain: amount_figure(curve, domain, "mean over levels"), tables
+    curve, "same", "Accuracy before and after", lambda domain: amount_figure(study_panels.named(curve), domain, "mean over levels"), tables
 )
 with st.expander("Every pair of models", icon=":material/compare_arrows:"):
-    st.dataframe(tables["differences"], hide_index=True, column_config=study_panels.PAIR_COLUMNS)
+    st.dataframe(study_panels.named(tables["differences"]), hide_index=True, column_config=study_panels.PAIR_COLUMNS)
 
 if len(tables["planted"]):
     st.subheader("Memory score against planted mentions", anchor=False)

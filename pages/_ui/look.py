@@ -24,6 +24,10 @@ _GLOSSARY = """
   .stApp .st-key-glossary-place button { pointer-events: auto; }
 }
 """
+# As high as the fields beside it, so that labels in one row stand on one line.
+_EVEN = """
+.stApp [data-testid="stButtonGroup"] button[data-variant="segmented_control"] { min-height: 2.5rem; }
+"""
 # A part of the page that the browser still has to load has a flat placeholder; as high as what comes, nothing below it jumps.
 _RESERVED = """
 .stElementContainer[class*="st-key-pick-"]:not([class*="-published"]):has([data-testid="stSkeleton"]),
@@ -32,9 +36,19 @@ _RESERVED = """
 .stElementContainer[class*="st-key-change-"]:has([data-testid="stSkeleton"]),
 .stElementContainer[class*="st-key-fact-"]:has([data-testid="stSkeleton"]),
 .stElementContainer[class*="st-key-probe-"]:has([data-testid="stSkeleton"]) { min-height: 68px; }
+.stElementContainer[class*="st-key-ask-"]:has([data-testid="stSkeleton"]) { min-height: 68px; }
+.stElementContainer.st-key-pick-what.st-key-pick-what:not(.e):has([data-testid="stSkeleton"]) { min-height: 40px; min-width: 157px; }
+.stElementContainer.st-key-pick-part.st-key-pick-part:not(.e):has([data-testid="stSkeleton"]) { min-height: 40px; min-width: 356px; }
+.stElementContainer.st-key-pick-by.st-key-pick-by:not(.e):has([data-testid="stSkeleton"]) { min-height: 40px; min-width: 286px; }
+[class*="st-key-twin-"] .stElementContainer:has([data-testid="stSkeleton"]) { min-height: 32px; min-width: 178px; }
+[class*="st-key-compare-with"] .stElementContainer:has([data-testid="stSkeleton"]) { min-height: 32px; min-width: 135px; }
+.st-key-yaml-file:has([data-testid="stSkeleton"]) { min-height: 40px; min-width: 127px; }
+@media (max-width: 640px) {
+  .st-key-accuracy-of .stElementContainer.st-key-pick-level.st-key-pick-level:has([data-testid="stSkeleton"]) { min-height: 112px; }
+}
 [class*="st-key-tile-"] .stElementContainer:has([data-testid="stSkeleton"]) { min-height: 91px; }
 """
-STYLE = "".join((_WIDE, _RESERVED, _FILLED, _OFF, _GLOSSARY)).replace("\n", " ")
+STYLE = "".join((_WIDE, _RESERVED, _EVEN, _FILLED, _OFF, _GLOSSARY)).replace("\n", " ")
 # A narrow window's menu stays open after a choice: Streamlit closes it on phones only, which it tells by the browser's name. A press
 # beside the menu closes it everywhere.
 _MENU = """

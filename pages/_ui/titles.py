@@ -85,6 +85,8 @@ def shown_value(name: str, value: Any, settings: Any) -> str:
         return PROMPT_NAMES["chat"] if prompt_kind(value) == "chat" else custom
     if name == "scheme":
         return _scheme_words(value)
+    if name in ("model", "source"):
+        return (model_name if name == "model" else source_name)(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     return ", ".join(map(str, value)) if isinstance(value, tuple) else about.choices.get(value, str(value))
@@ -196,7 +198,7 @@ def job_title(job: Job) -> str:
         return f"Fetch the facts {source_name(str(s.get('source')))}"
     if job.kind == "complete":
         prompts = len(s.get("prompts") or ())
-        return f"Complete {prompts} prompt{'' if prompts == 1 else 's'} with {s.get('model')}{more}"
+        return f"Complete {prompts} prompt{'' if prompts == 1 else 's'} with {model_name(str(s.get('model')))}{more}"
     return f"{job.kind.capitalize()} {s.get('name', '')}".strip() + more
 
 
@@ -227,6 +229,13 @@ def model_name(model: str, quantisation: str | None = None) -> str:
             return named
         quantisation = ""
     return plain_name(model, quantisation)
+
+
+def with_names(text: str, models: Sequence[str]) -> str:
+    """A sentence about these models that calls those that runs kept by their names."""
+    for model in sorted(filter(is_tuned_name, models), key=len, reverse=True):
+        text = text.replace(model, model_name(model))
+    return text
 
 
 def source_name(source: str) -> str:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from pages._ui import background, resources
 from pages._ui.runs.twin import LABEL
+from pages._ui.wording import literal
 from sftqa_core.errors import FactsError, ModelUnavailable
 from sftqa_core.jobs import use_executor
 from sftqa_core.jobs.executor import FakeExecutor
@@ -41,8 +42,8 @@ def test_overview_shows_the_shipped_example_and_says_it_is_planted(explorer):
     assert "One run: 60 examples" in words(app)
     assert "In-domain mean over levels: 7% before, 42% after" in words(app)
     assert "It is no evidence about large models" in words(app)
-    assert [b.label for b in app.button] == ["Run it yourself in the Lab"]
-    assert [link.proto.page for link in app.get("page_link")] == ["memory", "amount", "level", "models", "shift"]  # as bookmarked
+    assert [b.label for b in app.button] == ["Glossary", "Run it yourself in the Lab"]
+    assert [link.proto.page for link in app.get("page_link")] == ["memory", "how-much-data", "which-data", "which-model", "what-moves"]
 
 
 def test_overview_without_an_example_points_to_the_lab(explorer):
@@ -355,7 +356,7 @@ def test_lab_warns_of_placeholders_that_nothing_fills(explorer):
     app = explorer("lab")
     app.selectbox(key="lab-prompt-kind").set_value("own").run()
     app.text_area(key="lab-prompt").set_value("{name}: {question}").run()
-    assert "`{name}` is passed to the model unchanged" in words(app)
+    assert f"{literal('{name}')} is passed to the model unchanged" in words(app)
 
 
 def test_lab_without_torch_says_what_to_install(explorer, monkeypatch):

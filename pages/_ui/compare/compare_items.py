@@ -86,10 +86,10 @@ def _filtered(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
 
 
 def _columns(comparison: Comparison) -> dict[str, Any]:
-    runs = {run.label: st.column_config.TextColumn(run.label) for run in comparison.runs}
+    runs = {run.label: st.column_config.TextColumn(run.label, width=139) for run in comparison.runs}  # two stand on a telephone
     bases = {base.label: st.column_config.TextColumn(base.label.capitalize()) for base in comparison.bases}
     fixed = {
-        "subject": st.column_config.TextColumn("Subject", pinned=False),
+        "subject": st.column_config.TextColumn("Subject", width=110, pinned=False),
         "answers": st.column_config.TextColumn("Correct answers"),
         "level": st.column_config.TextColumn("Level", width="small"),
         "relation": st.column_config.TextColumn("Relation"),

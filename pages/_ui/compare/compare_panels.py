@@ -12,7 +12,7 @@ from pages._ui.compare.compare_picks import side_title
 from pages._ui.downloads import csv_button
 from pages._ui.fields import label
 from pages._ui.runs.twin import twin_button
-from pages._ui.titles import shown_value
+from pages._ui.titles import model_name, shown_value
 from pages._ui.wording import literal, percent
 from sftqa_core.figures.overlaid import COLOURS, Line, overlaid_figure
 from sftqa_core.figures.style import GREY
@@ -33,7 +33,8 @@ def legend(comparison: Comparison, stamp: str) -> None:
     for at, run in enumerate(comparison.runs):
         sign, colour = SIGNS[at // len(COLOURS) % len(SIGNS)], COLOURS[at % len(COLOURS)]
         lines.append(f':color[{sign}]{{foreground="{colour}"}} **{run.label}** {literal(side_title(run, stamp))}')
-    lines += [f':color[■]{{foreground="{GREY}"}} **{base.label}** {literal(base.model)} before tuning' for base in comparison.bases]
+    for base in comparison.bases:
+        lines.append(f':color[■]{{foreground="{GREY}"}} **{base.label}** {literal(model_name(base.model))} before tuning')
     st.markdown("  \n".join(lines))
 
 
@@ -146,8 +147,10 @@ def tests(comparison: Comparison) -> None:
 
 
 _ONLY = "Facts that only this one answered correctly; of pooled seeds the sum of the shares by which it leads."
-TEST_COLUMNS = {
-    "difference": st.column_config.NumberColumn("Difference", format="%+.1f points"),
+TEST_COLUMNS = {  # the first three stand side by side on a telephone
+    "Verdict": st.column_config.TextColumn("Verdict", width=142),
+    "Facts": st.column_config.TextColumn("Facts", width=148),
+    "difference": st.column_config.NumberColumn("Difference", format="%+.1f points", width=96),
     "n": st.column_config.NumberColumn("n", format="localized", help="Test facts in common"),
     "only first": st.column_config.NumberColumn("Only the first right", help=_ONLY),
     "only second": st.column_config.NumberColumn("Only the second right", help=_ONLY),
@@ -165,7 +168,7 @@ def _test_row(test: PairTest) -> dict[str, Any]:
     only = [round(value or 0.0, 1) for value in (test.only_run, test.only_against)]
     return {
         "Verdict": words.get(test.verdict, f"{test.run}, {test.against}: {test.verdict}"),
-        "Facts": f"{DOMAIN_NAMES[test.domain]}, {test.mean}", "difference": moved, "Corrected interval": interval,
+        "Facts": f"{SHORT[test.domain]}: {test.mean}", "difference": moved, "Corrected interval": interval,
         "p": _p(test.p), "p after Holm": _p(test.p_holm), "n": test.facts, "only first": only[0], "only second": only[1], "Test": test.test,
     }  # fmt: skip
 

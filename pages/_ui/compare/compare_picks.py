@@ -55,7 +55,7 @@ def _add_cells(stamp: str, names: list[str]) -> None:
         titles = {name: f"{study.settings.kind}: {study_title(study.settings)}" for name, study in known.items()}
         name = st.selectbox("Study", list(known), format_func=titles.__getitem__, key="cells-study")
         settings = known[name].settings
-        model = st.selectbox("Model", settings.models, key=f"cells-model-{name}")
+        model = st.selectbox("Model", settings.models, format_func=model_name, key=f"cells-model-{name}")
         pick_cells(settings, model, stamp, names)
 
 

@@ -56,13 +56,7 @@ def facts_section(profile: Any, model: str, source: str, read: bool, stamp: str)
     """The list with its filters, and the picked fact below it, or an example; `read`: the model may have read these facts."""
     found = draw_filters(profile, model, source, stamp)
     fact = draw_table(profile, found)
-    if not len(found.rows):
-        st.caption("No fact matches these filters.")
-    elif fact is None:
-        st.caption("Every score here is 0 or 1, or not known yet. Click a row to see the fact and its completions.")
-    else:
-        if address.value("fact") != fact["fact_id"]:
-            st.caption("An example, until a row is clicked:")
+    if fact is not None:
         fact_detail(model, source, fact, profile.scheme, stamp, read)
         page_link(fact)
 
@@ -80,7 +74,7 @@ def draw_filters(profile: Any, model: str, source: str, stamp: str) -> Chosen:
     if only:
         with next(places):
             pickers.linked("Only", ["", *only], "only", lambda name: ONLY[name][0] if name else "all")
-    with next(places), st.container(horizontal=True, vertical_alignment="bottom", key="fact-search"):
+    with next(places), st.container(horizontal=True, vertical_alignment="top", key="fact-search"):
         where = pickers.linked_choice("Search in", list(SEARCHED), "where", SEARCHED.__getitem__, st.container(width="content"))
         holder = "words of a completion" if where == "completions" else "subject or answer"
         pickers.linked_text("Search", "search", st.container(width="stretch"), placeholder=holder)

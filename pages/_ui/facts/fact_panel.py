@@ -52,18 +52,18 @@ def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, rea
             rows.assign(hit=rows["matched"].notna(), matched=rows["matched"].fillna(""), template=rows["template"] + 1),
             hide_index=True,
             height=300,
-            column_order=["template", "prompt", "text", *(["greedy"] if scheme.few_shot else []), "count", "hit", "matched", "stop"],
+            column_order=["template", "text", *(["greedy"] if scheme.few_shot else []), "count", "hit", "prompt", "matched", "stop"],
             column_config=COMPLETION_COLUMNS,
         )
 
 
-COMPLETION_COLUMNS = {
-    "template": st.column_config.NumberColumn("Template", width="small"),
-    "prompt": st.column_config.TextColumn("Prompt"),
-    "text": st.column_config.TextColumn("Completion"),
+COMPLETION_COLUMNS = {  # what was said and whether it is right stand where a telephone shows them
+    "template": st.column_config.NumberColumn("Template", width=75),
+    "text": st.column_config.TextColumn("Completion", width=150),
     "greedy": st.column_config.CheckboxColumn("Greedy", width="small"),
-    "count": st.column_config.NumberColumn("Count", width="small"),
-    "hit": st.column_config.CheckboxColumn("Hit", width="small"),
+    "count": st.column_config.NumberColumn("Count", width=60),
+    "hit": st.column_config.CheckboxColumn("Hit", width=50),
+    "prompt": st.column_config.TextColumn("Prompt"),
     "matched": st.column_config.TextColumn("Matched answer", width="small"),
     "stop": st.column_config.TextColumn("Stopped at", width="small", help="End token, hit, end of the line (few-shot) or length limit."),
 }

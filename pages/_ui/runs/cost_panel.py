@@ -39,7 +39,7 @@ def cost_panel(settings: TrainSettings | ProbeSettings | StudySettings | SweepSe
         for label, count in counts.items():
             st.metric(label, f"{count:,}", width="content")
     if not isinstance(settings, TrainSettings) and not forecast.probes_needed + runs:
-        st.caption("Nothing left to run.")
+        st.caption("Every run is done already. Change something to start more.")
         return False
     waits = background.starts_after(settings)
     st.markdown(f"**About {span(forecast.seconds_low, forecast.seconds_high)}** on this machine. {waits}".rstrip())

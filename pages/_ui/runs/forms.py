@@ -12,6 +12,7 @@ import streamlit as st
 from pages._ui import address, pickers, resources
 from pages._ui.fields import by_label, dropped, field, label, linked_record, linked_text, linked_value, other_fields, remember
 from pages._ui.titles import PROMPT_NAMES, model_name, prompt_kind
+from pages._ui.wording import literal
 from sftqa_core.errors import SettingsError, SftqaError
 from sftqa_core.jsonrecord import declared
 from sftqa_core.records import PROMPTS, STUDIES, LevelScheme, PromptFormat, StudySettings, TrainSettings
@@ -182,7 +183,7 @@ def _own_prompt(no_chat: bool, wrong: list[str]) -> PromptFormat:
     others = [name for name in _PLACEHOLDER.findall(prompt) if name != "{question}"]
     others += [name for name in _PLACEHOLDER.findall(answer) if name != "{answer}"]
     if others:
-        st.warning(f"Only {{question}} and {{answer}} are filled in; `{' '.join(others)}` is passed to the model unchanged.")
+        st.warning(f"Only {{question}} and {{answer}} are filled in; {literal(' '.join(others))} is passed to the model unchanged.")
     try:
         return PromptFormat("own", prompt, answer, chat=chat and not no_chat)
     except SettingsError as error:
@@ -315,7 +316,7 @@ def file_button(settings: StudySettings) -> None:
     """A download of the study as YAML."""
     st.download_button(
         "Save as YAML", resources.study_yaml(settings), f"{resources.study_name(settings)}.yaml", "text/yaml", icon=":material/download:",
-        help="The Lab and the command line read it: sftqa study --config FILE", on_click="ignore",
+        help="The Lab and the command line read it: sftqa study --config FILE", on_click="ignore", key="yaml-file",
     )  # fmt: skip
 
 

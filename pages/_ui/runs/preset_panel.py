@@ -20,7 +20,7 @@ def preset_button() -> None:
         st.caption("Settings as the papers state them. What a paper is not known to say stays at its default.")
         for name, preset in PRESETS.items():
             st.button(preset.title, key=f"preset-{name}", on_click=_fill_in, args=(name,), width="stretch")
-            st.caption(f"{literal(preset.about)} :gray[{literal(preset.source)}.]")
+            st.caption(f"{literal(preset.about)} {literal(preset.source)}.")
 
 
 def preset_line() -> None:

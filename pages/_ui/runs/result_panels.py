@@ -151,8 +151,8 @@ def made_with(run: Any) -> None:
     times = ", ".join(f"{name} {duration(seconds)}" for name, seconds in took.items())
     st.text(f"Took: {times}" if times else "")
     first, second = st.columns(2)
-    settings = {label(TrainSettings, name): getattr(run.settings, name) for name in ("model", "source", "n")}
-    settings |= {label(TrainSettings, name): shown_value(name, value, run.settings) for name, value in differing(run.settings).items()}
+    values = {name: getattr(run.settings, name) for name in ("model", "source", "n")} | differing(run.settings)
+    settings = {label(TrainSettings, name): shown_value(name, value, run.settings) for name, value in values.items()}
     if rounded := run.manifest.get("model", {}).get("quantisation"):
         settings["Quantisation"] = rounded
     with first:

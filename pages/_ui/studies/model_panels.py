@@ -9,6 +9,7 @@ import streamlit as st
 from pages._ui import pickers, resources
 from pages._ui.charts import draw
 from pages._ui.studies import study_panels
+from pages._ui.titles import model_name
 from pages._ui.wording import literal, percent
 from sftqa_core.figures.model_comparison import MOST_SIGNS, planted_figure, shares_figure
 from sftqa_core.records import StudySettings
@@ -21,7 +22,7 @@ def shares(tables: resources.Tables, labels: tuple[str, ...]) -> None:
     """Levels of every model, with the published ones below when wanted."""
     beside = pickers.linked_toggle("Show published results", "published", help="What the follow-up paper measured on large models.")
     reference, source = resources.published("shares") if beside else (None, "")
-    table = tables["shares"]
+    table = study_panels.named(tables["shares"])
     study_panels.draw_by_domain(
         table, "shares", "Facts by level for each model", lambda domain: shares_figure(table, domain, labels, reference), (tables, beside)
     )
@@ -42,7 +43,7 @@ def known_by(table: pd.DataFrame, models: int) -> None:
         answers=[" | ".join(map(str, answers)) for answers in chosen["answers"].head(_LISTED)],
         relation=[names.get(relation, relation) for relation in chosen["relation"].head(_LISTED)],
     )
-    st.dataframe(shown[["subject", "relation", "answers", "best", "none", "mean_score"]], hide_index=True, height=230, column_config=_KNOWN)
+    st.dataframe(shown[["subject", "best", "none", "mean_score", "answers", "relation"]], hide_index=True, height=230, column_config=_KNOWN)
     if which == "split":
         st.caption(f"{len(split):,} facts are at the highest level in one model and at the lowest in another.")
 
@@ -72,12 +73,14 @@ def planted(settings: StudySettings, table: pd.DataFrame) -> None:
         overall = table[(table["relation"] == "all")]
         wide = overall.pivot_table(index=["facts_are", "templates"], columns="model", values="spearman", sort=False)
         wide.index = [f"{kind}, {TEMPLATES[which]}" for kind, which in wide.index]
-        st.dataframe(wide[list(settings.models)].round(2) + 0.0)  # none is -0
+        beside = {"_index": st.column_config.TextColumn(width=170)}
+        st.dataframe(wide[list(settings.models)].round(2).rename(columns=model_name) + 0.0, column_config=beside)  # none is -0
         st.caption(_guessing(overall))
         relations = table[(table["model"] == model) & (table["relation"] != "all") & (table["facts_are"] == "uncontested")]
         if len(relations):
             lowest, highest = relations["spearman"].min(), relations["spearman"].max()
-            st.caption(f"{literal(model)}, by relation (uncontested): {lowest:z.2f} to {highest:z.2f}. All are in the tables at the end.")
+            ends = f"{lowest:z.2f} to {highest:z.2f}"
+            st.caption(f"{literal(model_name(model))}, by relation (uncontested): {ends}. All are in the tables at the end.")
 
 
 def _planted(profile: Any, relation: str, templates: str) -> Any:
@@ -88,11 +91,12 @@ def _planted(profile: Any, relation: str, templates: str) -> Any:
 def _guessing(overall: Any) -> str:
     """Facts that were never mentioned have a score, too."""
     guessed = overall[(overall["facts_are"] == "uncontested") & (overall["templates"] == "all") & overall["mean_unseen"].notna()]
-    scores = ", ".join(f"{literal(row.model)} {percent(row.mean_unseen)}" for row in guessed.itertuples())
+    scores = ", ".join(f"{literal(model_name(row.model))} {percent(row.mean_unseen)}" for row in guessed.itertuples())
     return f"Mean memory score of facts that were never mentioned (guessing): {scores}." if scores else ""
 
 
-_KNOWN = {
+_KNOWN = {  # what tells the facts apart stands where a telephone shows it
+    "subject": st.column_config.TextColumn("subject", width=130),
     "best": st.column_config.NumberColumn("highest in", width="small", help="In how many models it is at the highest level."),
     "none": st.column_config.NumberColumn("lowest in", width="small", help="In how many models it is at the lowest level."),
     "mean_score": st.column_config.NumberColumn("mean R", format="%.2f", width="small"),

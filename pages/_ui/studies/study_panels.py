@@ -15,7 +15,7 @@ from pages._ui.downloads import csv_button
 from pages._ui.runs.forms import file_button
 from pages._ui.runs.job_panel import job_panel
 from pages._ui.studies.start_dialog import ask_to_start
-from pages._ui.titles import model_name, study_title
+from pages._ui.titles import model_name, study_title, with_names
 from pages._ui.wording import literal, percent, sentence
 from sftqa_core.figures.matrices import matrix_figure
 from sftqa_core.records import DOMAIN_NAMES, STUDIES, Finding, StudyReport, StudySettings
@@ -92,13 +92,21 @@ def _compare_cells(settings: StudySettings, model: str | None) -> None:
         if not box.open:  # reading the cells takes a moment
             return
         st.caption("Each cell is a run of this study. Compare shows which settings are better, where that can be told, and on which facts.")
-        chosen = model or st.selectbox("Model", settings.models, key=f"cells-of-{settings.kind}")
+        chosen = model or st.selectbox("Model", settings.models, format_func=model_name, key=f"cells-of-{settings.kind}")
         compare_picks.pick_cells(settings, chosen, background.stamp(), [])
 
 
 def pick_one_model(settings: StudySettings) -> str:
     """One of the study's models, kept in the address."""
     return pickers.linked("Model", settings.models, "model", model_name)
+
+
+def named(table: Any) -> Any:
+    """The table, if there is one, with its models called as people call them."""
+    if table is None:
+        return None
+    columns = [column for column in ("model", "other") if column in table]
+    return table.assign(**{column: table[column].map(model_name) for column in columns})
 
 
 def domain_columns(table: pd.DataFrame) -> list[tuple[str, Any]]:
@@ -146,20 +154,21 @@ def findings(report: StudyReport, model: str | None = None) -> None:
         st.caption("No findings yet: too few runs have finished.")
     for question in dict.fromkeys(finding.question for finding in chosen):
         with st.container(border=True):
-            _question(question, [finding for finding in chosen if finding.question == question])
+            _question(question, [finding for finding in chosen if finding.question == question], report.settings.models)
     with st.expander("How findings are decided, what the papers report, what the models were pre-trained on", icon=":material/gavel:"):
         for note in report.notes:
-            st.markdown(f"- {sentence(note)}")
+            st.markdown(f"- {sentence(with_names(note, report.settings.models))}")
 
 
-def _question(question: str, answers: list[Finding]) -> None:
+def _question(question: str, answers: list[Finding], models: tuple[str, ...]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{literal(question)}**", width="content")
         for verdict, count in Counter(finding.verdict for finding in answers).items():
             st.badge(verdict if len(answers) == 1 else f"{count} {verdict}", color=_VERDICTS[verdict])
     box = st.container() if len(answers) <= SHOWN_AT_ONCE else st.expander(f"All {len(answers)} answers")
     for finding in answers:
-        box.markdown(f"{literal(finding.about)}: **{literal(finding.verdict)}**. {literal(finding.text)}")
+        about, text = (literal(with_names(words, models)) for words in (finding.about, finding.text))
+        box.markdown(f"{about}: **{literal(finding.verdict)}**. {text}")
 
 
 def numbers(kind: str, tables: dict[str, pd.DataFrame]) -> None:
