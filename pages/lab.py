@@ -53,11 +53,13 @@ with right:
     if settings is None:
         panels.problem(wrong)
     with panels.errors_shown():
-        ready = settings is not None and facts_here(settings.source, "lab") and cost_panel(settings) and not duplicate
+        ready = settings is not None and facts_here(settings.source, "lab") and cost_panel(settings, duplicate) and not duplicate
     expected = background.expected_s(settings) if ready and settings else ()
     if resources.missing_torch():
         panels.needs_torch("Fine-tuning")
         ready = False
+    if duplicate:
+        st.caption("A run with these settings is already in progress. Change something to queue another one.")
     if st.button("Launch", type="primary", icon=":material/rocket_launch:", disabled=not ready, width="stretch") and settings:
         with panels.errors_shown():
             state.watch(background.submit(kind, settings, expected).id)
@@ -65,8 +67,6 @@ with right:
         st.rerun()
     if settings is not None:
         file_panel.command_and_file(settings)
-    if duplicate:
-        st.caption("A run with these settings is already in progress. Change something to queue another one.")
     for job in watched:
         with live:
             job_panel(job, "lab")

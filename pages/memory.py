@@ -12,7 +12,6 @@ from pages._ui.facts.trust_panel import trust_panel
 from pages._ui.facts.upload_panel import upload_button
 from pages._ui.runs.job_panel import job_panel
 from pages._ui.wording import NOTE_HELP, sentence
-from sftqa_core.records import METHODS
 
 st.title("Memory")
 
@@ -62,12 +61,11 @@ if not profile.facts:
     panels.empty("This source has no facts in that split and domain. Pick another.")
     st.stop()
 if not profile.probed:
-    how = "probed with this model" if scheme.method == "sampling" else f"measured by the {METHODS[scheme.method]} yet"
-    panels.empty(f"None of these facts has been {how}. Use Probe above; it runs in the background.")
+    memory_panels.not_probed(model, scheme)
 else:
     memory_panels.spread(shown, read)
-with panels.errors_shown():
-    trust_panel(model, source, split, domain, scheme, stamp)
+    with panels.errors_shown():
+        trust_panel(model, source, split, domain, scheme, stamp)
 
 st.subheader("Facts", anchor=False)
 with panels.errors_shown():

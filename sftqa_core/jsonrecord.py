@@ -5,6 +5,7 @@ the command line, the commands that repeat a run, the pages' forms, titles and t
 """
 
 import dataclasses
+import difflib
 import enum
 import functools
 import hashlib
@@ -161,7 +162,7 @@ class Record:
             raise SettingsError(f"{cls.__name__} must be a JSON object, got {type(data).__name__}.")
         fields = {f.name: f for f in dataclasses.fields(cast(Any, cls))}
         hints = get_type_hints(cls)
-        wrong = [f"{cls.__name__} has no setting {shown(key)}; it knows {', '.join(fields)}." for key in data if key not in fields]
+        wrong = [_unknown(cls, key, list(fields)) for key in data if key not in fields]
         required = [name for name, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING]
         wrong += [f"{cls.__name__} needs '{name}'." for name in required if name not in data]
         values = {}
@@ -233,6 +234,14 @@ def in_plain_words(parse: Callable[[str], Any], text: str) -> Any:
         if str(error).startswith("Exceeds the limit"):
             raise ValueError("it holds a number of thousands of digits") from None
         raise
+
+
+def _unknown(kind: Any, key: Any, names: list[str]) -> str:
+    """An unknown setting; where it is what the command line calls one, or nearly a name, that one is named last."""
+    flags = {about.flag.removeprefix("--"): name for name, about in declared(kind).items() if about.flag}
+    near = flags.get(str(key)) or next(iter(difflib.get_close_matches(str(key), names, 1)), None)
+    meant = f" Did you mean {near}?" if near else ""
+    return f"{kind.__name__} has no setting {shown(key)}; it knows {', '.join(names)}.{meant}"
 
 
 def shown(value: Any) -> str:

@@ -334,7 +334,7 @@ def why_not_here(model: str) -> str:
         card = model_card(model) or find_model(model)
     except SftqaError as error:
         return str(error)
-    return "" if card.available else f"{model} is not on this machine yet. Download it first; then templates can be tried with it."
+    return "" if card.available else f"{model} is not on this machine yet. Download it first."
 
 
 @lru_cache(maxsize=1)

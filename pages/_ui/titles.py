@@ -122,6 +122,8 @@ def _short(name: str, value: Any, settings: Any) -> str:
         return PROMPT_NAMES[prompt_kind(value)].lower()
     if name == "scheme":
         return _scheme_words(value)
+    if name == "shots" and value == 0:
+        return "no k-shot baseline"
     if name in ("shots", "more_shots"):
         return f"{', '.join(f'{shots}-shot' for shots in (value if isinstance(value, tuple) else (value,)))} baseline"
     value = about.choices.get(value, value) if about.choices else value

@@ -67,6 +67,6 @@ from sftqa_core.workflows.study_reports import (
     study_report,
     told_apart,
 )
-from sftqa_core.workflows.tested_models import cell_names, known_settings, tested
+from sftqa_core.workflows.tested_models import cell_names, known_settings, stamp_of, tested
 from sftqa_core.workflows.upkeep import unreadable_results
 from sftqa_core.workflows.work import complete, export, fetch, preload, pretrain, probe, run_job, select, sweep, sweep_report, train

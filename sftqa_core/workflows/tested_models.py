@@ -12,22 +12,26 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import numpy as np
 
+from sftqa_core.artifacts import MANIFEST
 from sftqa_core.errors import NotFound, SftqaError
 from sftqa_core.knowledge import aliases, matching
 from sftqa_core.records import StudySettings, TrainSettings
 from sftqa_core.training import runs
 from sftqa_core.workflows.study_reports import studies, study_name
+from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from sftqa_core.studies.statistics import Outcomes
 
+_READ = (MANIFEST, "predictions.parquet", "levels.parquet")  # of a run
 CELL = ":"  # stands in every cell's name and in no run's
 _NEAR = 5  # names in an error
 
@@ -94,6 +98,21 @@ def tested_models(names: Sequence[str]) -> list[Tested]:
     """The runs and cells of these names, in their order; each study is read once."""
     read: dict[tuple[str, str], _ModelCells] = {}
     return [_cell(name, read) if is_cell(name) else _run(name) for name in names]
+
+
+def stamp_of(names: Sequence[str]) -> tuple[Any, ...]:
+    """Changes when a run of these names is written, removed or damaged; cells are looked after by their study's stamp."""
+    place = Workspace.current()
+    files = [(layer / "runs" / name / file) for name in names if not is_cell(name) for layer in place.layers for file in _READ]
+    return tuple((str(path), _written(path)) for path in files)
+
+
+def _written(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_mtime_ns, status.st_size
 
 
 def known_settings(names: Sequence[str]) -> dict[str, TrainSettings]:

@@ -69,7 +69,7 @@ def settings_table(comparison: Comparison) -> None:
     pinned = {"": st.column_config.TextColumn("", width=60, pinned=True)}
     st.dataframe(table, hide_index=True, column_config=pinned, height="content")
     equal = "All settings that change answers are equal. " if len(comparison.runs) > 1 and not comparison.settings else ""
-    how = "Wilson; of pooled seeds from resampled facts" if any(len(run.seeds) > 1 for run in comparison.runs) else "Wilson"
+    how = "from Wilson's; of pooled seeds from resampled facts" if any(len(run.seeds) > 1 for run in comparison.runs) else "from Wilson's"
     whose = f"Memory levels are those of {comparison.reference}'s base model."
     st.caption(f"{equal}{comparison.facts:,} test facts in common. Brackets: 95% intervals ({how}). {whose}")
 
@@ -142,7 +142,8 @@ def tests(comparison: Comparison) -> None:
     st.caption(
         "Words follow the corrected interval alone (Holm, over all comparisons in this table). Single runs, micro average: McNemar's exact "
         "test. Pooled seeds and means over levels: facts resampled, the same for both. The facts are drawn anew, not the seeds: two single "
-        "runs may differ because of their seeds alone. Compare several seeds of each setting, pooled, before calling a setting better."
+        "runs may differ because of their seeds alone. Compare several seeds of each setting, pooled, before calling a setting better. "
+        "Where two answer every fact alike, the interval is what so many facts can rule out; too few facts: fewer than 30 at some level."
     )
 
 
@@ -166,8 +167,10 @@ def _test_row(test: PairTest) -> dict[str, Any]:
     interval = "" if test.low is None or test.high is None else f"{points(test.low)} to {points(test.high)}"
     moved = round((test.difference or 0.0) * 100, 1) + 0.0  # never -0
     only = [round(value or 0.0, 1) for value in (test.only_run, test.only_against)]
+    verdict = words.get(test.verdict, f"{test.run}, {test.against}: {test.verdict}")
+    same = f"{test.run} and {test.against} answer alike" if not any(only) else verdict
     return {
-        "Verdict": words.get(test.verdict, f"{test.run}, {test.against}: {test.verdict}"),
+        "Verdict": same,
         "Facts": f"{SHORT[test.domain]}: {test.mean}", "difference": moved, "Corrected interval": interval,
         "p": _p(test.p), "p after Holm": _p(test.p_holm), "n": test.facts, "only first": only[0], "only second": only[1], "Test": test.test,
     }  # fmt: skip

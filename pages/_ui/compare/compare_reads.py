@@ -15,9 +15,15 @@ def run_list(stamp: str) -> Any:
     return workflows.run_list()
 
 
-@st.cache_resource(show_spinner="Comparing…", max_entries=16, ttl=600)
 def compared(names: tuple[str, ...], reference: str | None, pool: bool, against: str | None, stamp: str) -> Any:
-    """Runs and cells beside each other: the comparison, and the facts behind it."""
+    """Runs and cells beside each other: the comparison, and the facts behind it; again when a run's files have changed or gone."""
+    from sftqa_core import workflows
+
+    return _compared(names, reference, pool, against, stamp, workflows.stamp_of(names))
+
+
+@st.cache_resource(show_spinner="Comparing…", max_entries=16, ttl=600)
+def _compared(names: tuple[str, ...], reference: str | None, pool: bool, against: str | None, stamp: str, files: tuple[Any, ...]) -> Any:
     from sftqa_core import workflows
 
     return workflows.compare(names, reference, pool, against)
@@ -31,9 +37,15 @@ def cell_names(settings: StudySettings, model: str, stamp: str) -> dict[str, Tra
     return workflows.cell_names(settings, model)
 
 
-@st.cache_data(show_spinner="Reading the study…", max_entries=64, ttl=600)
 def known_settings(names: tuple[str, ...], stamp: str) -> dict[str, TrainSettings]:
     """Settings of those of these runs and cells that are here."""
+    from sftqa_core import workflows
+
+    return _known_settings(names, stamp, workflows.stamp_of(names))
+
+
+@st.cache_data(show_spinner="Reading the study…", max_entries=64, ttl=600)
+def _known_settings(names: tuple[str, ...], stamp: str, files: tuple[Any, ...]) -> dict[str, TrainSettings]:
     from sftqa_core import workflows
 
     return workflows.known_settings(names)

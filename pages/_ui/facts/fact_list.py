@@ -113,6 +113,10 @@ def draw_table(profile: Any, found: Chosen) -> Any:
     columns = [name for name in (*COLUMNS, "fact_id", "relation") if name in profile.level_table.table]
     shown = named(profile, here, names, labels, columns)
     wanted = address.value("fact")
+    if wanted and not len(profile.row_of(wanted)):
+        st.warning(f"There is no fact '{literal(wanted[:80])}' here.", icon=":material/link_off:")
+        address.put(fact=None)
+        wanted = None
     current = profile.find(wanted, here) if wanted else here[:0]
     at = int((here == current[0]).argmax()) if len(current) else None
     clicked = clicked_row(shown[[name for name in COLUMNS if name in shown]], "facts", at, height=320, column_config=COLUMNS)

@@ -11,6 +11,7 @@ from pages._ui.charts import draw
 from pages._ui.wording import between, in_badge, percent
 from sftqa_core.figures.levels import template_hits_figure
 from sftqa_core.figures.style import level_colours
+from sftqa_core.knowledge.matching import Matcher
 
 
 def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, read: bool) -> None:
@@ -44,6 +45,8 @@ def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, rea
         if not len(rows):
             st.caption("The completions behind these levels are not stored here. Probe these facts again to store them.")
             return
+        if counted and (named := _rival_words(fact, rows)):
+            st.text(named)
         if not counted:
             st.caption("For comparison, the completions of the full probe:")
         if scheme.few_shot:
@@ -55,6 +58,17 @@ def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, rea
             column_order=["template", "text", *(["greedy"] if scheme.few_shot else []), "count", "hit", "prompt", "matched", "stop"],
             column_config=COMPLETION_COLUMNS,
         )
+
+
+def _rival_words(fact: Any, rows: Any) -> str:
+    """How often a contested fact's rival came up: the model may be sure, and wrong."""
+    rival = fact.get("rival")
+    if not isinstance(rival, str) or not rival:
+        return ""
+    says = Matcher()
+    named = int(sum(count for text, count in zip(rows["text"], rows["count"], strict=True) if says.find(text, (rival,)) is not None))
+    total = int(rows["count"].sum())
+    return f"The pre-training text also says {rival}: {named:,} of {total:,} completions name it, {int(fact['hits']):,} a correct answer."
 
 
 COMPLETION_COLUMNS = {  # what was said and whether it is right stand where a telephone shows them

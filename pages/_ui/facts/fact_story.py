@@ -159,7 +159,8 @@ def ask_section(fact: Any, model: str) -> None:
     st.subheader("Ask about this fact", anchor=False)
     kept = [f"{RUN}{run}" for run in (address.value("runs") or "").split(",") if run and resources.model_card(f"{RUN}{run}")]
     columns = list(dict.fromkeys([model, *kept[:_ASKED]]))
-    ask_panel(str(fact["question"]), columns, where="fact")
+    rival = fact.get("rival")  # of a contested fact: how probable is it beside the right answer?
+    ask_panel(str(fact["question"]), columns, (rival,) if isinstance(rival, str) and rival else (), where="fact")
     link = {"q": str(fact["question"]), "columns": ",".join(columns)}
     if len(link["q"]) <= address.LONGEST:
         st.page_link("pages/ask.py", label="Change the question, ask others", icon=":material/edit:", query_params=link)

@@ -5,10 +5,9 @@ from typing import Any
 
 import streamlit as st
 
-from pages._ui import address, pickers, resources
+from pages._ui import address, panels, pickers, resources
 from pages._ui.charts import Point, draw
 from pages._ui.facts.fact_list import quoted
-from pages._ui.panels import planted
 from pages._ui.titles import source_name
 from pages._ui.wording import literal, percent
 from sftqa_core.figures.levels import bins_of_levels, level_shares_figure, right_answers_figure, score_histogram
@@ -34,8 +33,17 @@ def pretraining_note(model: str, source: str) -> bool:
             icon=":material/menu_book:",
         )
         return False
-    planted(source)
+    panels.planted(source)
     return True
+
+
+def not_probed(model: str, scheme: Any) -> None:
+    """No level is known yet: where they come from, or why they can't come."""
+    if why := resources.why_not_here(model):
+        panels.empty(literal(why), "pages/available_models.py", "Open Models")
+        return
+    how = "probed with this model" if scheme.method == "sampling" else f"measured by the {METHODS[scheme.method]} yet"
+    panels.empty(f"None of these facts has been {how}. Use Probe above; it runs in the background.")
 
 
 def spread(profile: Any, read: bool) -> None:

@@ -38,8 +38,6 @@ def beside_base(model: str, source: str, split: str, domain: str, scheme: LevelS
         if not found.facts:
             link = {"query_params": address.with_values(model=base), "icon": ":material/network_intelligence:"}
             st.page_link("pages/memory.py", label="Open the base model, to probe it", **link)
-        if not found.tuned_facts:
-            st.caption("Use Probe above for the tuned one.")
 
 
 def _table(found: Any) -> None:

@@ -100,7 +100,8 @@ def _checked(here: dict[str, str | None], known: Sequence[str], stamp: str) -> W
     named = list(dict.fromkeys(name for name in (here["columns"] or "").split(",") if name))
     there = [name for name in named if name in known][:MOST_COLUMNS]
     if wrong := [name for name in named if name not in known]:
-        _dropped("columns", f"There is no model or run '{literal(wrong[0][:80])}' here.", here, ",".join(there))
+        instead = "" if there else f" Below stand {literal(' and '.join(known[name] for name in asked.first_choice(stamp)))} instead."
+        _dropped("columns", f"There is no model or run '{literal(wrong[0][:80])}' here.{instead}", here, ",".join(there))
     if not there:
         there = asked.first_choice(stamp)
         address.settle_on("columns", ",".join(there))

@@ -16,8 +16,8 @@ ICONS = {
 }
 
 
-def cost_panel(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings) -> bool:
-    """Draw the forecast, and what is queued before it; True when the work can start."""
+def cost_panel(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings, started: bool = False) -> bool:
+    """Draw the forecast, and what is queued before it unless it is `started` already; True when the work can start."""
     try:
         forecast = resources.forecast(settings, background.stamp())
     except SftqaError as error:
@@ -41,7 +41,7 @@ def cost_panel(settings: TrainSettings | ProbeSettings | StudySettings | SweepSe
     if not isinstance(settings, TrainSettings) and not forecast.probes_needed + runs:
         st.caption("Every run is done already. Change something to start more.")
         return False
-    waits = background.starts_after(settings)
+    waits = "" if started else background.starts_after(settings)
     st.markdown(f"**About {span(forecast.seconds_low, forecast.seconds_high)}** on this machine. {waits}".rstrip())
     if forecast.fit is not None:
         st.markdown(f"**{forecast.fit.resource}:** {sentence(forecast.fit.line())}")
