@@ -42,7 +42,9 @@ def amount_figure(
     figure = _lines(lines, height, _known(reference, domain=domain, level=level) if reference is not None else None)
     for row in _known(in_context, domain=domain, level=level).to_dict("records") if in_context is not None and len(in_context) else ():
         _across(figure, row, _colour_and_sign(names.index(row["model"]))[0] if row["model"] in names else style.GREY)
-    return figure
+    others = [table for table in (reference, in_context) if table is not None and len(table)]
+    beside = [value for table in others for value in _known(table, level=level)["accuracy"]]
+    return _one_scale(figure, _known(curve, level=level), *beside)
 
 
 def _across(figure: go.Figure, row: dict[Any, Any], colour: str) -> None:
@@ -62,7 +64,16 @@ def levels_by_amount_figure(curve: pd.DataFrame, model: str, domain: str, labels
     rows = _known(curve, model=model, domain=domain)
     colours = style.level_colours(len(labels)) if len(rows) else []
     lines = [(label, colour, "circle", rows[rows["level"] == label]) for label, colour in zip(labels, colours, strict=False)]
-    return _lines(lines, height)
+    return _one_scale(_lines(lines, height), _known(curve, model=model))
+
+
+def _one_scale(figure: go.Figure, rows: pd.DataFrame, *more: float) -> go.Figure:
+    """The same scale for both domains, whose charts stand side by side: equal accuracies at equal heights."""
+    seeds = [value for each in rows["per_seed"] for value in each] if len(rows) else []
+    tops = [*rows["accuracy"], *rows["high"].dropna(), *seeds, *more] if len(rows) else []
+    if tops and max(tops) > 0:
+        figure.update_yaxes(range=[0, min(1.02, 1.06 * max(tops))])
+    return figure
 
 
 def _known(table: pd.DataFrame, **wanted: str) -> pd.DataFrame:

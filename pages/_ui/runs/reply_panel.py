@@ -105,8 +105,8 @@ def _samples(reply: Reply, way: Column) -> None:
     marks = {True: "✓", False: "", None: ""}
     table = pd.DataFrame(
         {
+            "count": [sample.count for sample in reply.samples],  # first: it is seen beside three other models, too
             "text": [f"{sample.text.strip()} {marks[sample.right]}".strip() for sample in reply.samples],
-            "count": [sample.count for sample in reply.samples],
         }
     )
     config = {
