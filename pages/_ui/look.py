@@ -37,6 +37,7 @@ _RESERVED = """
 .stElementContainer[class*="st-key-fact-"]:has([data-testid="stSkeleton"]),
 .stElementContainer[class*="st-key-probe-"]:has([data-testid="stSkeleton"]) { min-height: 68px; }
 .stElementContainer[class*="st-key-ask-"]:has([data-testid="stSkeleton"]) { min-height: 68px; }
+.stElementContainer.st-key-ask-q.st-key-ask-q:not(.e):has([data-testid="stSkeleton"]) { min-height: 96px; }
 .stElementContainer.st-key-pick-what.st-key-pick-what:not(.e):has([data-testid="stSkeleton"]) { min-height: 40px; min-width: 157px; }
 .stElementContainer.st-key-pick-part.st-key-pick-part:not(.e):has([data-testid="stSkeleton"]) { min-height: 40px; min-width: 356px; }
 .stElementContainer.st-key-pick-by.st-key-pick-by:not(.e):has([data-testid="stSkeleton"]) { min-height: 40px; min-width: 286px; }

@@ -51,7 +51,8 @@ def unreadable(reasons: Sequence[str]) -> None:
 
 def no_models() -> None:
     """Ends a page that needs a model where there is none."""
-    empty("There is no model on this machine yet. Pre-train a small one with `sftqa pretrain NAME`, then come back.")
+    text = "There is no model on this machine yet. Pre-train a small one with `sftqa pretrain NAME`, or add one under Models."
+    empty(text, "pages/available_models.py", "Open Models")
     st.stop()
 
 
