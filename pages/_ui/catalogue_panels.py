@@ -123,7 +123,9 @@ def _row(offer: Any) -> dict[str, Any]:
 
 
 def _named(card: Any) -> str:
-    """A model as it is typed; what a run kept as people call it, since its own name says little."""
+    """A model as it is typed; what a run kept, or a GGUF file, as people call it: its own name says little, or where it is kept."""
+    if card.quantisation:
+        return model_name(card.name, card.quantisation)
     return model_name(card.name) if card.kind == "tuned" else str(card.name)
 
 

@@ -103,7 +103,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if "schema" not in manifest or not isinstance(manifest.get("files"), dict):
         lacking = "its list of files" if "schema" in manifest else "a schema number"
         raise ArtifactDamaged(f"{path} lacks {lacking}, so it is no result of this program. Delete the folder and run the work again.")
-    if _DIGEST in manifest and manifest[_DIGEST] != _digest(manifest):
+    if manifest[_DIGEST] != _digest(manifest) if _DIGEST in manifest else _renamed_digest(manifest):
         raise ArtifactDamaged(f"{path} was changed since it was written. Delete the folder and run the work again.")
     return manifest
 
@@ -227,6 +227,12 @@ def _versions() -> dict[str, str]:
 def _digest(manifest: dict[str, Any]) -> str:
     """Of the manifest as JSON gives it back: numbers as keys have become text by then."""
     return fingerprint(json.loads(json.dumps({name: value for name, value in manifest.items() if name != _DIGEST})))
+
+
+def _renamed_digest(manifest: dict[str, Any]) -> bool:
+    """Whether the digest stands under a damaged name. Manifests of the first version have none."""
+    digests = [name for name, value in manifest.items() if isinstance(value, str) and len(value) == len(fingerprint(None))]
+    return any(manifest[name] == _digest({key: manifest[key] for key in manifest if key != name}) for name in digests)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -30,4 +30,4 @@ def test_the_footprint_stands_between_time_and_notes(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(workflows, "preflight", lambda settings, cost: Preflight("train", (note,)))
     _tell_cost(TrainSettings("any"))
     printed = capsys.readouterr()
-    assert (printed.out, printed.err) == ("", f"60 examples, 8 steps, 100 test facts: about 20 to 60 s. {told}\n{CHECKED}")
+    assert (printed.out, printed.err) == ("", f"60 examples, 8 steps, 100 test facts: about 20 s to 60 s. {told}\n{CHECKED}")

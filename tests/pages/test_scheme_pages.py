@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from pages._ui.panels import terms
+from pages._ui.glossary import levels
 from pages._ui.titles import differences
 from sftqa_core.records import SLICK, StudySettings, TrainSettings, with_cutoffs
 from tests.pages.conftest import ROOT, words
@@ -49,10 +49,10 @@ def test_memory_tells_of_cutoffs_in_a_link_that_are_none(shipped):
 
 
 def test_memory_under_slick_says_how_much_is_probed_and_what_the_levels_mean(shipped):
-    """What ships is counted; the glossary says what makes each level."""
+    """What ships is counted; the glossary's line for these levels says what makes each."""
     app = shipped("memory", {"model": "atlas-llama", "source": "atlas", "levels": "slick"})
     assert "**600 of 3,060 facts probed**" in words(app)
-    assert "HighlyKnown: all 10 greedy answers" in words(app)
+    assert "HighlyKnown: all 10 greedy answers" in levels(SLICK)
     assert picker(app, "Levels by").value == "slick"
 
 
@@ -81,4 +81,4 @@ def test_words_for_schemes():
     """A run's title names SliCK's levels, or the cut-offs; a first cut-off above 0 is no "never"."""
     assert differences(TrainSettings("m", scheme=SLICK))[0].endswith("SliCK's levels")
     assert "cut-offs 10%/50%" in differences(TrainSettings("m", scheme=with_cutoffs((0.1, 0.5))))[0]
-    assert "L0: up to 10%; L1: more than 10%, up to 50%; L2: more than 50%" in terms(with_cutoffs((0.1, 0.5)), 210, "4")["Memory levels"]
+    assert "L0: up to 10%; L1: more than 10%, up to 50%; L2: more than 50%" in levels(with_cutoffs((0.1, 0.5)))

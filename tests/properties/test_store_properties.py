@@ -98,6 +98,7 @@ class Store(RuleBasedStateMachine):
         self.machine = Machine(exchanges).__enter__()
         self.may: dict[str, set[bytes]] = {}  # name -> what a reader may find; in `lost` nothing, too
         self.lost: set[str] = set()
+        self.before: dict[str, set[bytes]] = {}  # what a killed writer may have moved aside: it comes back where the new is damaged
         self.aside = 0
 
     @rule(name=NAMES, content=CONTENTS, end_at=st.integers(-1, 27))
@@ -110,9 +111,11 @@ class Store(RuleBasedStateMachine):
         if through:
             self.may[name] = {content}
             self.lost.discard(name)
+            self.before.pop(name, None)
             return
         if name not in self.may:
             self.lost.add(name)
+        self.before.setdefault(name, set()).update(self.may.get(name, ()))
         self.may.setdefault(name, set()).add(content)
 
     @rule(name=NAMES)
@@ -135,14 +138,19 @@ class Store(RuleBasedStateMachine):
             return
         path = self.root / name / data.draw(st.sampled_from(["text", "manifest.json"]))
         content = path.read_bytes()
-        if not content:
+        written = content.rstrip(b"\n") if path.name == "manifest.json" else content  # without its last line's end it is as whole
+        if not written:
             return
-        place = data.draw(st.integers(0, len(content) - 1))
+        place = data.draw(st.integers(0, len(written) - 1))
         changed = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
         path.write_bytes(data.draw(st.sampled_from([content[:place], changed])))
         assert read_kept(self.root / name, name, "text", content_of, own=True) is None
-        del self.may[name]
         self.aside += 1
+        self.may[name] = self.before.pop(name, set())
+        self.lost.add(name)
+        if not self.may[name]:
+            del self.may[name]
+            self.lost.discard(name)
 
     @rule()
     def tidy(self) -> None:
