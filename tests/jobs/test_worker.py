@@ -177,8 +177,8 @@ def test_jobs_of_several_devices_run_side_by_side(executor: LocalExecutor, tmp_p
     for job in jobs:
         executor.store.insert(job, Resources(1), str(tmp_path))
     cpu = executor.submit("quick", CPU)
+    until(lambda: [executor.status(job.id).state for job in jobs] == ["running", "running", "queued"])  # before any of them can be through
     assert ended(executor, cpu).state == "done"
-    until(lambda: [executor.status(job.id).state for job in jobs] == ["running", "running", "queued"])
     first, second, third = (ended(executor, job).result for job in jobs)
     assert {first, second} == {"0", "1"}
     assert third in ("0", "1")
