@@ -23,7 +23,7 @@ test-full: .venv/.dev
 	SFTQA_TESTS=full $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 test-browser: .venv/.dev
-	$(BIN)/python -m pytest -m browser tests/browser tests/journeys
+	$(BIN)/python -m pytest -m browser tests/browser
 
 # Every journey that a person makes through the explorer, in an installed Chrome or Chromium; test-browser does the shortest of them.
 journeys: .venv/.dev

@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -107,3 +108,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     width = max(map(len, table))
     for name, (times, outcomes) in table.items():
         terminalreporter.write_line(f"{name:<{width}}  {times:>6,}  {'; '.join(outcomes)}")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """One Chrome or Chromium, whichever is installed, for all tests that ask for it; each opens contexts of its own."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.browser.serving import QUIET, installed_browser
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=installed_browser(), args=QUIET)
+        yield started
+        started.close()

@@ -121,7 +121,7 @@ def test_login_charts_downloads_uploads_and_logout(guarded, browser, tmp_path):
     stolen = context.cookies()
     page.goto(f"{guarded}/log-out")
     with context.expect_page() as opening:
-        page.get_by_role("link", name="Log out").last.click(timeout=PAGE_MS)
+        page.get_by_test_id("stMain").get_by_role("link", name="Log out").click(timeout=PAGE_MS)  # not the navigation's
     opening.value.get_by_role("button", name="Log out").click()
     expect(opening.value.get_by_text("You are logged out.")).to_be_visible()
     stranger.add_cookies(stolen)

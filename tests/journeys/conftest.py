@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import browser  # noqa: F401 - the fixture
 from tests.browser.serving import ROOT, running_explorer, settled, sound
 from tests.fake_hub import FakeHub
 
@@ -88,7 +87,7 @@ def many(started: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture
-def visit(browser: Any) -> Iterator[Callable[..., Any]]:  # noqa: F811 - the fixture of that name
+def visit(browser: Any) -> Iterator[Callable[..., Any]]:
     """Opens an address in a context of its own and waits until its script is over: `visit(address, narrow=True, dark=True)`."""
     contexts = []
 

@@ -30,7 +30,7 @@ def findings(page: Any) -> list[str]:
     return lines
 
 
-@pytest.mark.parametrize("path", [pytest.param(path, marks=pytest.mark.browser if path in ("memory", "results") else ()) for path in PAGES])
+@pytest.mark.parametrize("path", PAGES)
 def test_a_page_has_no_grave_finding(shipped, visit, path):
     """In every look; what is folded away is unfolded first."""
     grave = []

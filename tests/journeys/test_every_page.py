@@ -35,7 +35,6 @@ def test_every_page_is_whole_with_what_ships(shipped, visit, narrow, dark):
         page.close()
 
 
-@pytest.mark.browser
 def test_every_page_says_what_to_do_where_there_is_nothing(nothing, visit):
     """No models, no runs, no studies, no jobs: a sentence, and no exception."""
     from playwright.sync_api import expect
@@ -82,7 +81,6 @@ def test_the_menu_of_a_narrow_page_closes_after_a_choice(shipped, visit):
     sound(page)
 
 
-@pytest.mark.browser
 def test_words_are_explained_on_every_page(shipped, visit):
     """The glossary opens on each page and finds a word."""
     from playwright.sync_api import expect

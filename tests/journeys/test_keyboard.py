@@ -17,7 +17,6 @@ def tab_to(page, selector: str) -> None:
     pytest.fail(f"{selector} can't be reached with Tab")
 
 
-@pytest.mark.browser
 def test_a_page_and_a_pick_by_keys(shipped, visit):
     """Navigation by Tab and Enter, an option by the arrow keys; the address follows."""
     from playwright.sync_api import expect

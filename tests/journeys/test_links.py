@@ -56,7 +56,6 @@ def value(page, label: str) -> str:
     return page.get_by_role("combobox", name=label, exact=True).first.input_value()
 
 
-@pytest.mark.browser
 def test_a_copied_link_shows_the_same_elsewhere(shipped, visit):
     """Model, split and domain, picked here, in another person's browser; the run that is newest by default is named."""
     page = visit(f"{shipped}/memory")
@@ -109,7 +108,6 @@ def test_a_wrong_link_is_told_and_does_no_harm(shipped, visit, link):
     assert said == []
 
 
-@pytest.mark.browser
 def test_opening_a_link_starts_nothing_and_fetches_nothing(started, visit, hub):
     """Facts and models of the hub, a question, a twin, a comparison, a study: shown or offered; no job, no file, no request outside."""
     links = [
