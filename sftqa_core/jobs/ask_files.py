@@ -26,10 +26,11 @@ from filelock import FileLock
 from sftqa_core import processes
 from sftqa_core.artifacts import read_json, storing
 from sftqa_core.errors import SettingsError, SftqaError
-from sftqa_core.jobs.ask_service import AskService, ServiceState, Standing, Warm
+from sftqa_core.jobs.ask_service import AskService, ServiceState, Standing
 from sftqa_core.jsonrecord import Record
 from sftqa_core.processes import ProcessId, our_environment
 from sftqa_core.records import Column, Reply
+from sftqa_core.records.asking import Warm
 from sftqa_core.workspace import Workspace
 
 MOST_WAITING = 50  # questions in the queue: nobody waits for the fifty-first

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sftqa_core.jsonrecord import Record, setting
-from sftqa_core.records import Column, Reply
+from sftqa_core.records import Column, Reply, Warm
 
 STATES = ("new", "queued", "answering", "done", "failed")
 
@@ -28,15 +28,6 @@ class Standing(Record):
     def pending(self) -> bool:
         """Whether it was asked and is not over."""
         return self.state in ("queued", "answering")
-
-
-@dataclass(frozen=True)
-class Warm(Record):
-    """A model that stays loaded for the next question."""
-
-    name: str
-    size_bytes: int  # of its weights
-    device: str
 
 
 @dataclass(frozen=True)

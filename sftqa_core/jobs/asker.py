@@ -22,7 +22,6 @@ import psutil
 
 from sftqa_core.errors import SftqaError, Stopped
 from sftqa_core.jobs.ask_files import AskFolder, AskTiming, Doing, KeptReply, Service
-from sftqa_core.jobs.ask_service import Warm
 from sftqa_core.jobs.lease import CPU, device_lease, leases, needs_of_device
 from sftqa_core.models import devices
 from sftqa_core.processes import ProcessId
@@ -184,7 +183,7 @@ class Asker:
         if time.monotonic() - self._looked_s < _LOOK_S:
             return False
         self._looked_s = time.monotonic()
-        held = self.warm.held()
+        held = tuple(self.warm.held())
         if not held:
             return False
         ram = devices.device_ram(CPU)
@@ -210,7 +209,7 @@ class Asker:
     def _say(self, doing: Doing) -> None:
         if doing.ticket == self.now.doing.ticket and not doing.over:
             doing = replace(doing, over=self.now.doing.over)
-        held = tuple(Warm(model.name, model.size_bytes, model.device) for model in self.warm.held())
+        held = tuple(self.warm.held())
         self.now = replace(self.now, doing=doing, held=held, ram_bytes=psutil.Process().memory_info().rss)
         with contextlib.suppress(OSError):  # a full disk: pages say less
             self.folder.tell(self.now)

@@ -5,7 +5,7 @@ here: it travels as tables whose columns are documented in knowledge/facts.py, m
 evaluation/predictions.py.
 """
 
-from sftqa_core.records.asking import ASKED, MOST_COLUMNS, RUN, Candidate, Column, Question, Reply, Sampled, Scored, Step
+from sftqa_core.records.asking import ASKED, MOST_COLUMNS, RUN, Candidate, Column, Question, Reply, Sampled, Scored, Step, Warm
 from sftqa_core.records.comparison import MEANS, ComparedBase, ComparedRun, Comparison, DomainMeans, MeanAccuracy, PairTest, Remade
 from sftqa_core.records.job import ACTIVE, DEVICELESS, KEPT, MOVES, OVER, Job, Resources
 from sftqa_core.records.making import CorpusSettings, PretrainSettings

@@ -109,6 +109,15 @@ class Scored(Record):
 
 
 @dataclass(frozen=True)
+class Warm(Record):
+    """A model that stays loaded for the next question."""
+
+    name: str
+    size_bytes: int  # of its weights
+    device: str
+
+
+@dataclass(frozen=True)
 class Reply(Record):
     """What one model says to a question, and which weights said it."""
 

@@ -22,7 +22,6 @@ from sftqa_core.training import runs
 if TYPE_CHECKING:
     import pandas as pd
 
-STAGES = ("before", "few_shot", "majority", "after")
 MOST_MODELS = 60  # whose stores are looked through for one fact
 
 

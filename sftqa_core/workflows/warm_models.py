@@ -8,34 +8,24 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sftqa_core.artifacts import in_words
 from sftqa_core.engine.drawing import empty_cache
 from sftqa_core.errors import ModelUnavailable, OutOfMemory
 from sftqa_core.evaluation.replies import reply
-from sftqa_core.jsonrecord import Record
 from sftqa_core.models import devices, footprint
 from sftqa_core.models.catalogue import base_card, find_model
 from sftqa_core.models.loading import LoadedModel, load_model
 from sftqa_core.models.quantising import NF4
 from sftqa_core.planning.fit import gigabytes, model_shape, resource
-from sftqa_core.records import Column, ModelCard, Reply
+from sftqa_core.records import Column, ModelCard, Reply, Warm
 from sftqa_core.workflows.questions import files_stamp
 
 MOST_SHARE = 0.5  # of the device's memory that models take together: other work needs some, too
 _ROWS = 16  # samples and answers that are read together, about
 _LENGTH = 64  # tokens of a question, about
 _SAY_S = 0.5  # between two words on how far an answer is
-
-
-@dataclass(frozen=True)
-class Held(Record):
-    """A model that is loaded."""
-
-    name: str
-    size_bytes: int  # of its weights
-    device: str
 
 
 class WarmModels:
@@ -46,10 +36,10 @@ class WarmModels:
         self._models: OrderedDict[tuple[str, str, str], tuple[LoadedModel, int]] = OrderedDict()
         self._lock = threading.RLock()
 
-    def held(self) -> tuple[Held, ...]:
+    def held(self) -> tuple[Warm, ...]:
         """What is loaded, the most recently used first."""
         with self._lock:
-            return tuple(Held(loaded.card.name, size, loaded.device) for loaded, size in reversed(self._models.values()))
+            return tuple(Warm(loaded.card.name, size, loaded.device) for loaded, size in reversed(self._models.values()))
 
     def answer(self, column: Column, device: str, say: Callable[[str], None], check: Callable[[], None] = lambda: None) -> Reply:
         """One column's reply. `say` is told what is being done; `check` is called once a token and may raise `Stopped`.

@@ -15,11 +15,12 @@ import pytest
 from sftqa_core.errors import ModelUnavailable, SettingsError
 from sftqa_core.jobs import ask_files, asker
 from sftqa_core.jobs.ask_files import AskFolder, AskTiming, Doing, KeptReply, LocalAskService, Service
-from sftqa_core.jobs.ask_service import FakeAskService, Standing, Warm
+from sftqa_core.jobs.ask_service import FakeAskService, Standing
 from sftqa_core.jobs.asker import HOLDER, Asker
 from sftqa_core.jobs.lease import device_lease, leases
 from sftqa_core.processes import ProcessId
 from sftqa_core.records import Candidate, Column, Question, Reply, Resources, Sampled, Step
+from sftqa_core.records.asking import Warm
 from tests.jobs.job_processes import until
 
 FAST = AskTiming(poll_s=0.005, idle_s=30.0)

@@ -9,8 +9,9 @@ from streamlit.testing.v1 import AppTest
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.jobs.ask_files import use_ask_service
-from sftqa_core.jobs.ask_service import FakeAskService, ServiceState, Standing, Warm
+from sftqa_core.jobs.ask_service import FakeAskService, ServiceState, Standing
 from sftqa_core.records import Question
+from sftqa_core.records.asking import Warm
 from tests.pages import standin
 from tests.pages.ask_standin import ASKED, KEPT, LOST, NASTY, column, reply
 from tests.pages.conftest import words

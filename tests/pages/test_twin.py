@@ -6,7 +6,6 @@ import pytest
 
 from pages._ui import resources
 from pages._ui.model_names import names_of
-from pages._ui.runs import forms
 from pages._ui.runs.twin import LABEL, changes_of
 from sftqa_core.records import Job, ModelCard, PromptFormat, StudySettings, TrainSettings, with_cutoffs
 from tests.pages import standin
@@ -86,9 +85,7 @@ def test_a_study_form_is_its_address(explorer, jobs):
     other = explorer("lab", linked)
     assert other.segmented_control(key="study-kind").value == "level"
     assert launched(other, jobs) == study.to_dict()
-    with_models = forms.study_address(study)
-    assert with_models["study.models"] == "stand-in"
-    assert explorer("lab", with_models).multiselect(key="study-models").value == ["stand-in"]
+    assert explorer("lab", {**linked, "study.models": "stand-in"}).multiselect(key="study-models").value == ["stand-in"]
 
 
 def test_seeds_that_the_form_can_not_hold_are_told(explorer):

@@ -304,14 +304,6 @@ def study_form() -> StudySettings:
     return StudySettings(**values)
 
 
-def study_address(settings: StudySettings) -> dict[str, str]:
-    """The Lab's address with a study's settings filled in, as far as its form can hold them."""
-    linked = linked_record(settings, "study", ("source", "prompt", "scheme", *UNASKED))
-    if prompt_kind(settings.prompt) in PROMPTS and settings.prompt != PromptFormat():
-        linked["study.prompt"] = settings.prompt.name
-    return {WHAT: "study", "source": settings.source, **linked, **pickers.scheme_address(settings.scheme)}
-
-
 def file_button(settings: StudySettings) -> None:
     """A download of the study as YAML."""
     st.download_button(
