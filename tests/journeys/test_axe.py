@@ -36,8 +36,9 @@ def test_a_page_has_no_grave_finding(shipped, visit, path):
     grave = []
     for dark, narrow in LOOKS:
         page = visit(f"{shipped}/{path}", narrow=narrow, dark=dark)
-        for folded in page.locator("[data-testid=stExpander] details:not([open]) > summary").all()[:4]:
-            folded.click()
+        folded = page.locator("[data-testid=stExpander] details:not([open]) > summary")
+        for _ in range(min(folded.count(), 4)):
+            folded.first.click()  # which is then no longer among them
         settled(page)
         grave += [f"{'dark' if dark else 'light'}, {'420' if narrow else '1440'}: {line}" for line in findings(page)]
         _seen.add((path, dark, narrow))
