@@ -71,7 +71,9 @@ def models() -> Models:
 
 @pytest.fixture
 def service(workspace, monkeypatch) -> LocalAskService:
-    """A service that starts no process: a thread of the test answers."""
+    """A service that starts no process: a thread of the test answers, and the GPU that it stays with is forgotten afterwards."""
+    monkeypatch.setenv(asker.devices.gpu_variable(), "0")
+    monkeypatch.delenv(asker.devices.gpu_variable())
     local = LocalAskService(workspace, FAST)
     monkeypatch.setattr(local, "ensure", lambda: False)
     return local
@@ -83,7 +85,7 @@ def answering(service: LocalAskService, models: Models) -> Iterator[Asker]:
     running = Asker(service.workspace, FAST, models)
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
-    until(lambda: service.folder.living() is not None)
+    until(lambda: (told := service.folder.living()) is not None and told.ram_bytes)  # registered, and through with its first words
     try:
         yield running
     finally:

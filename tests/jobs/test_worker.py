@@ -172,6 +172,7 @@ def test_a_job_waits_for_a_command_line_and_a_command_line_for_a_job(executor: L
 def test_jobs_of_several_devices_run_side_by_side(executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """On a machine of two GPUs (pretended): one job on each, one on the processor, and the third GPU job waits its turn."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent / "two_gpus"), os.environ["PYTHONPATH"]]))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     marks = str(tmp_path / "marks")
     jobs = [new_job("gpu", {"marks": marks, "name": name, "steps": 100}) for name in ("a", "b", "c")]
     for job in jobs:
