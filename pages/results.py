@@ -1,10 +1,8 @@
 """What did a run change? Accuracy per memory level before and after, and every prediction behind it."""
 
-import pandas as pd
 import streamlit as st
 
 from pages._ui import background, glossary, panels, pickers, resources
-from pages._ui.downloads import csv_button
 from pages._ui.runs import change_panel, result_panels
 from pages._ui.runs.twin import twin_button
 
@@ -52,11 +50,6 @@ panels.planted(settings.source)
 st.subheader("Predictions that changed", anchor=False)
 change_panel.change_panel(run, part)
 
-with st.expander("Training curves", icon=":material/show_chart:"), panels.errors_shown():
-    result_panels.training_charts(run, curve)
-with st.expander("All numbers", icon=":material/table:"):
-    table = pd.DataFrame(result_panels.numbers_table(summary))
-    st.dataframe(table, hide_index=True, column_config=result_panels.NUMBER_COLUMNS)
-    csv_button("Download the numbers", table, f"{run.id}-accuracy-{part}", "numbers-csv")
-with st.expander("Settings, command and versions", icon=":material/tune:"):
-    result_panels.made_with(run)
+panels.folded("Training curves", "curves", ":material/show_chart:", lambda: result_panels.training_charts(run, curve))
+panels.folded("All numbers", "numbers", ":material/table:", lambda: result_panels.numbers(summary, f"{run.id}-accuracy-{part}"))
+panels.folded("Settings, command and versions", "made-with", ":material/tune:", lambda: result_panels.made_with(run))

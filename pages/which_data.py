@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages._ui import pickers
+from pages._ui import panels, pickers
 from pages._ui.studies import study_panels
 from sftqa_core.figures.matrices import matrix_figure
 
@@ -36,9 +36,7 @@ study_panels.retest_note(tables["retest"], model)
 if published:
     study_panels.published_matrices()
 
-with st.expander("What each row was trained on", icon=":material/pie_chart:"):
-    mix = tables["composition"]
-    table = mix[mix["model"] == model].pivot(index="relation", columns="train", values="examples").fillna(0)
-    st.caption("Examples per relation, mean over seeds. Relations with the same number at every level do not bias the comparison.")
-    st.dataframe(table[[name for name in (*labels, "natural mix") if name in table]].round(1))
+panels.folded(
+    "What each row was trained on", "composition", ":material/pie_chart:", lambda: study_panels.composition(tables, model, labels)
+)
 study_panels.study_tail(report, tables, model)

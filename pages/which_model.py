@@ -4,6 +4,7 @@ from functools import partial
 
 import streamlit as st
 
+from pages._ui import panels
 from pages._ui.charts import draw
 from pages._ui.studies import model_panels, study_panels
 from sftqa_core.figures.curves import amount_figure
@@ -25,8 +26,11 @@ curve = tables["curve"]
 study_panels.draw_by_domain(
     curve, "same", "Accuracy before and after", lambda domain: amount_figure(study_panels.named(curve), domain, "mean over levels"), tables
 )
-with st.expander("Every pair of models", icon=":material/compare_arrows:"):
-    st.dataframe(study_panels.named(tables["differences"]), hide_index=True, column_config=study_panels.PAIR_COLUMNS)
+pairs = study_panels.named(tables["differences"])
+panels.folded(
+    "Every pair of models", "pairs", ":material/compare_arrows:",
+    lambda: st.dataframe(pairs, hide_index=True, column_config=study_panels.PAIR_COLUMNS),
+)  # fmt: skip
 
 if len(tables["planted"]):
     st.subheader("Memory score against planted mentions", anchor=False)

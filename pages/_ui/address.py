@@ -9,9 +9,10 @@ followed to the new page would stand under the old page's name.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -20,6 +21,7 @@ SHARED = ("model", "source", "split", "domain", "levels", "method", "cut")  # ho
 LONGEST = 1_000  # characters of one value; a longer text is left out, and the page says so
 _LATE_S = 2.0  # a browser that is this late may still send the address from before what was written last
 _STATE = "address"
+Takes, Gives = ParamSpec("Takes"), TypeVar("Gives")
 
 
 @contextmanager
@@ -31,13 +33,40 @@ def of_page(page: str) -> Iterator[None]:
     # On a page that names its defaults a bare address is only ever left over from an arrival: going back to it shows the same again.
     bare = not here and (arrived or (_is_back() and page in kept["explicit"]))
     carried = {**kept["pages"].get(page, {}), **kept["shared"]} if bare else {}
-    kept.update(page=page, asked=set(), settled={}, carried=carried)
-    if not arrived and _is_late(here):
+    kept.update(page=page, asked=set(), carried=carried)
+    kept["whole"] = True
+    try:
+        with _settling(here, not arrived):
+            yield
+    finally:
+        kept["whole"] = False
+
+
+def part(draw: Callable[Takes, Gives]) -> Callable[Takes, Gives]:
+    """A piece of a page that a click inside it draws again alone, which takes a fraction of the time. Where what is picked inside
+    matters outside, the piece asks for a run of the whole page (`st.rerun`)."""
+
+    @wraps(draw)
+    def piece(*args: Takes.args, **more: Takes.kwargs) -> Gives:
+        if _state()["whole"]:
+            return draw(*args, **more)
+        with _settling(st.query_params.to_dict(), True):
+            return draw(*args, **more)
+
+    return st.fragment(piece)
+
+
+@contextmanager
+def _settling(here: Mapping[str, str], stayed: bool) -> Iterator[None]:
+    """Around a script or a piece of it that the browser ran from this address: afterwards what was settled on is written."""
+    kept = _state()
+    kept["settled"] = {}
+    if stayed and _is_late(here):
         st.query_params.from_dict(kept["after"])
     try:
         yield
     finally:
-        now = st.query_params.to_dict()
+        now, page = st.query_params.to_dict(), kept["page"]
         if fresh := {key: text for key, text in kept["settled"].items() if now.get(key) != text}:
             _write(here, now | fresh)
             now |= fresh
@@ -125,6 +154,16 @@ def _write(before: Mapping[str, str], after: Mapping[str, str]) -> None:
 
 def _state() -> dict[str, Any]:
     last = {"before": None, "after": None, "at_s": 0.0}
-    empty = {"page": None, "pages": {}, "explicit": set(), "shared": {}, "asked": set(), "settled": {}, "carried": {}, **last}
+    empty = {
+        "page": None,
+        "whole": False,
+        "pages": {},
+        "explicit": set(),
+        "shared": {},
+        "asked": set(),
+        "settled": {},
+        "carried": {},
+        **last,
+    }
     kept: dict[str, Any] = st.session_state.setdefault(_STATE, empty)
     return kept

@@ -1,10 +1,11 @@
 """Pieces that all pages share: errors, empty states, the note on the built-in world, metrics."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import streamlit as st
 
+from pages._ui import address
 from pages._ui.wording import percent, sentence
 from sftqa_core.errors import SftqaError
 from sftqa_core.knowledge.atlas import is_atlas
@@ -36,6 +37,21 @@ def empty(text: str, page: str | None = None, label: str = "") -> None:
         st.markdown(text, text_alignment="center")
         if page:
             st.page_link(page, label=label, icon=":material/arrow_forward:")
+
+
+def folded(label: str, key: str, icon: str, draw: Callable[[], object]) -> None:
+    """A part that is drawn only while it is unfolded, and then alone: what nobody sees would be drawn anew at every click all the same."""
+
+    @address.part
+    def box() -> None:
+        with st.expander(label, key=key, icon=icon, on_change="rerun") as place:
+            if place.open:
+                try:
+                    draw()
+                except SftqaError as error:
+                    problem(str(error))
+
+    box()
 
 
 def unreadable(reasons: Sequence[str]) -> None:

@@ -52,6 +52,7 @@ def plain(quoted_name: str) -> str:
     return quoted_name.replace("%2C", ",").replace("%25", "%")
 
 
+@address.part
 def facts_section(profile: Any, model: str, source: str, read: bool, stamp: str) -> None:
     """The list with its filters, and the picked fact below it, or an example; `read`: the model may have read these facts."""
     found = draw_filters(profile, model, source, stamp)

@@ -46,6 +46,7 @@ def not_probed(model: str, scheme: Any) -> None:
     panels.empty(f"None of these facts has been {how}. Use Probe above; it runs in the background.")
 
 
+@address.part
 def spread(profile: Any, read: bool) -> None:
     """Shares of levels by a chosen split, and the histogram of R; `read`: the model may have read these facts."""
     scheme, columns = profile.scheme, profile.level_table.table
@@ -73,6 +74,7 @@ def spread(profile: Any, read: bool) -> None:
         if point is not None:
             level = point.trace if scheme.method != "sampling" else bins_of_levels(scheme.cutoffs)[point.at]
             address.put(level=scheme.labels[level], page=None)
+            st.rerun()
         caption = "Dotted lines: cut-offs between levels. Click a bar to list the facts of its level."
         if scheme.method == "likelihood":
             caption += f" {scheme.labels[0]}: the full probe would probably find no hit, so the expected R is just above 0."
@@ -80,7 +82,7 @@ def spread(profile: Any, read: bool) -> None:
 
 
 def _filter_by_bar(by: str, order: list[str], labels: tuple[str, ...], point: Point) -> None:
-    """List the facts behind a piece of a bar: those of its group and level."""
+    """List the facts behind a piece of a bar, those of its group and level: below, or everywhere where the group is a domain."""
     if not (point.at < len(order) and point.trace < len(labels)):  # of a figure that has been replaced
         return
     group, change = order[point.at], {"level": labels[point.trace], "page": None}
@@ -88,9 +90,9 @@ def _filter_by_bar(by: str, order: list[str], labels: tuple[str, ...], point: Po
         address.put(**change, relation=quoted(group))
     elif by == "domain":
         address.put(**change, domain=group)
-        st.rerun()  # the domain's picker stands above
     else:
         address.put(**change, only=_ONLY[by, group])
+    st.rerun()
 
 
 def _right_answers(profile: Any) -> None:

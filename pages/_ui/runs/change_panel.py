@@ -38,6 +38,7 @@ def _changes(run_id: str, part: str, labels: tuple[str, ...]) -> tuple[pd.DataFr
     return table, change_counts(table, labels), _rivals(predictions, facts)
 
 
+@address.part
 def change_panel(run: Any, part: str) -> None:
     """The table of a run's changes with its filters, counts and download. A row opens its fact, a row of the counts lists its level."""
     labels = run.settings.scheme.labels

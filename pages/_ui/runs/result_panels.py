@@ -4,10 +4,12 @@ import shlex
 from functools import partial
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from pages._ui import address, resources
 from pages._ui.charts import draw
+from pages._ui.downloads import csv_button
 from pages._ui.fields import label
 from pages._ui.panels import share_metric
 from pages._ui.pickers import linked_choice
@@ -126,15 +128,17 @@ def part_of(tables: tuple[Any, Any], part: str) -> tuple[Any, Any]:
     return predictions[predictions["fact_id"].isin(facts["fact_id"])], facts
 
 
-def numbers_table(summary: RunSummary) -> list[dict[str, Any]]:
-    """Every number behind the charts, one row a domain and level, for a table or a download."""
+def numbers(summary: RunSummary, name: str) -> None:
+    """Every number behind the charts, one row a domain and level, to read and to download as a file of that name."""
     rows = []
     stages = {"before": summary.before, "after": summary.after, **summary.baselines}
     for stage, domains in stages.items():
         for domain, accuracy in domains.items():
             for level in accuracy.per_level:
                 rows.append({"stage": stage, "domain": domain, **level.to_dict()})
-    return rows
+    table = pd.DataFrame(rows)
+    st.dataframe(table, hide_index=True, column_config=NUMBER_COLUMNS)
+    csv_button("Download the numbers", table, name, "numbers-csv")
 
 
 def made_with(run: Any) -> None:

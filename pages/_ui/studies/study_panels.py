@@ -79,21 +79,17 @@ def _pick_study(known: dict[str, Any]) -> str:
 def study_tail(report: StudyReport, tables: dict[str, pd.DataFrame], model: str | None = None) -> None:
     """What was found (of one model, or of all), every table, and what the built-in world makes true."""
     findings(report, model)
-    numbers(report.settings.kind, tables)
-    _compare_cells(report.settings, model)
+    panels.folded("All numbers", "numbers", ":material/table:", lambda: _numbers(report.settings.kind, tables))
+    cells, title = f"cells-{report.settings.kind}", "Compare cells of this study"
+    panels.folded(title, cells, ":material/compare_arrows:", lambda: _compare_cells(report.settings, model))
     panels.planted(report.settings.source)
 
 
 def _compare_cells(settings: StudySettings, model: str | None) -> None:
     """Cells of the study side by side on the page Compare, fact by fact; of one model, or of one to pick."""
-    with st.expander(
-        "Compare cells of this study", icon=":material/compare_arrows:", key=f"cells-{settings.kind}", on_change="rerun"
-    ) as box:
-        if not box.open:  # reading the cells takes a moment
-            return
-        st.caption("Each cell is a run of this study. Compare shows which settings are better, where that can be told, and on which facts.")
-        chosen = model or st.selectbox("Model", settings.models, format_func=model_name, key=f"cells-of-{settings.kind}")
-        compare_picks.pick_cells(settings, chosen, background.stamp(), [])
+    st.caption("Each cell is a run of this study. Compare shows which settings are better, where that can be told, and on which facts.")
+    chosen = model or st.selectbox("Model", settings.models, format_func=model_name, key=f"cells-of-{settings.kind}")
+    compare_picks.pick_cells(settings, chosen, background.stamp(), [])
 
 
 def pick_one_model(settings: StudySettings) -> str:
@@ -155,9 +151,9 @@ def findings(report: StudyReport, model: str | None = None) -> None:
     for question in dict.fromkeys(finding.question for finding in chosen):
         with st.container(border=True):
             _question(question, [finding for finding in chosen if finding.question == question], report.settings.models)
-    with st.expander("How findings are decided, what the papers report, what the models were pre-trained on", icon=":material/gavel:"):
-        for note in report.notes:
-            st.markdown(f"- {sentence(with_names(note, report.settings.models))}")
+    notes = [f"- {sentence(with_names(note, report.settings.models))}" for note in report.notes]
+    title = "How findings are decided, what the papers report, what the models were pre-trained on"
+    panels.folded(title, "how-decided", ":material/gavel:", lambda: st.markdown("\n".join(notes)))
 
 
 def _question(question: str, answers: list[Finding], models: tuple[str, ...]) -> None:
@@ -171,12 +167,19 @@ def _question(question: str, answers: list[Finding], models: tuple[str, ...]) ->
         box.markdown(f"{about}: **{literal(finding.verdict)}**. {text}")
 
 
-def numbers(kind: str, tables: dict[str, pd.DataFrame]) -> None:
+def composition(tables: resources.Tables, model: str, labels: tuple[str, ...]) -> None:
+    """What the rows of a matrix were trained on, relation by relation."""
+    mix = tables["composition"]
+    table = mix[mix["model"] == model].pivot(index="relation", columns="train", values="examples").fillna(0)
+    st.caption("Examples per relation, mean over seeds. Relations with the same number at every level do not bias the comparison.")
+    st.dataframe(table[[name for name in (*labels, "natural mix") if name in table]].round(1))
+
+
+def _numbers(kind: str, tables: dict[str, pd.DataFrame]) -> None:
     """Every table behind the page, to read and to download."""
-    with st.expander("All numbers", icon=":material/table:"):
-        name = pickers.linked_choice("Table", list(tables), "table")
-        st.dataframe(tables[name], hide_index=True)
-        csv_button("Download this table", tables[name], f"study-{kind}-{name}", f"{kind}-csv")
+    name = pickers.linked_choice("Table", list(tables), "table")
+    st.dataframe(tables[name], hide_index=True)
+    csv_button("Download this table", tables[name], f"study-{kind}-{name}", f"{kind}-csv")
 
 
 def retest_note(retest: pd.DataFrame, model: str) -> None:
