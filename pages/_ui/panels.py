@@ -39,12 +39,17 @@ def empty(text: str, page: str | None = None, label: str = "") -> None:
             st.page_link(page, label=label, icon=":material/arrow_forward:")
 
 
-def folded(label: str, key: str, icon: str, draw: Callable[[], object]) -> None:
-    """A part that is drawn only while it is unfolded, and then alone: what nobody sees would be drawn anew at every click all the same."""
+def folded(label: str, key: str, icon: str, draw: Callable[[], object], inside: str = "") -> None:
+    """A part that is drawn only while it is unfolded, and then alone: what nobody sees would be drawn anew at every click all the same.
+
+    Whether it is stands in the address, by `key`. `inside` is a parameter that is picked inside: a link that names it unfolds the part.
+    """
+    fold = f"fold-{key}"
 
     @address.part
     def box() -> None:
-        with st.expander(label, key=key, icon=icon, on_change="rerun") as place:
+        st.session_state[fold] = key in _unfolded() or bool(inside and address.value(inside))
+        with st.expander(label, key=fold, icon=icon, on_change=_fold, args=(fold, key, inside)) as place:
             if place.open:
                 try:
                     draw()
@@ -52,6 +57,16 @@ def folded(label: str, key: str, icon: str, draw: Callable[[], object]) -> None:
                     problem(str(error))
 
     box()
+
+
+def _unfolded() -> list[str]:
+    return [name for name in (address.value("unfolded") or "").split(",") if name]
+
+
+def _fold(fold: str, key: str, inside: str) -> None:
+    opened, others = st.session_state[fold], [name for name in _unfolded() if name != key]
+    gone = {inside: None} if inside and not opened else {}
+    address.put(**gone, unfolded=",".join([*others, key] if opened else others))
 
 
 def unreadable(reasons: Sequence[str]) -> None:

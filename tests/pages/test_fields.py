@@ -96,7 +96,7 @@ def test_the_largest_settings_that_a_run_can_have_fit_the_fields(explorer, jobs)
 
 def test_results_draw_looks_beside_the_loss(explorer, monkeypatch):
     """With patience, whose weights were kept is said; a source without dev facts is told as such."""
-    app = explorer("results")
+    app = explorer("results", query={"unfolded": "curves"})
     assert len(charts(app)) == 3
     module = sys.modules["sftqa_core.workflows"]
     run = module.run(standin.RUN)

@@ -395,7 +395,7 @@ def test_titles_tell_runs_apart(explorer):
 
 def test_a_runs_settings_are_told_as_a_short_table(explorer):
     """Results lists what differs from the defaults by its visible name, and the versions."""
-    tables = [frame.value for frame in explorer("results").dataframe]
+    tables = [frame.value for frame in explorer("results", query={"unfolded": "made-with"}).dataframe]
     settings, versions = tables[-2:]
     assert settings.to_dict("list") == {"Setting": ["Model", "Facts", "Examples (n)"], "Value": ["stand-in", "atlas", "60"]}
     assert versions.to_dict("list") == {"Package": ["torch"], "Value": ["2"]}
@@ -435,7 +435,7 @@ def test_results_split_contested_from_uncontested(explorer):
     app = explorer("results")
     app.segmented_control(key="pick-part").set_value("contested").run()
     assert not app.exception
-    assert len(charts(app)) == 3  # two accuracies and the loss
+    assert len(charts(app)) == 2
     facts = standin.facts_and_levels()
     assert int(app.dataframe[0].value.drop(columns="level").to_numpy().sum()) == facts["contested"].sum()
     assert "Everything below is about contested test facts only." in words(app)

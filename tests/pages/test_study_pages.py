@@ -59,7 +59,7 @@ def page(jobs):
 def test_an_own_study_is_drawn_and_put_in_words(study, page):
     """Its curve by domain and by level, whether 60 are enough, and all its numbers."""
     study(sizes=(0, 60, 240), seeds=(0, 1))
-    app = page("how_much_data")
+    app = page("how_much_data", unfolded="numbers")
     assert len(app.get("plotly_chart")) == 4
     assert "**5 of 5 runs done**" in words(app)
     assert "Do 60 examples reach 95% of the best?" in words(app)

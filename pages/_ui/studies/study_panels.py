@@ -79,7 +79,7 @@ def _pick_study(known: dict[str, Any]) -> str:
 def study_tail(report: StudyReport, tables: dict[str, pd.DataFrame], model: str | None = None) -> None:
     """What was found (of one model, or of all), every table, and what the built-in world makes true."""
     findings(report, model)
-    panels.folded("All numbers", "numbers", ":material/table:", lambda: _numbers(report.settings.kind, tables))
+    panels.folded("All numbers", "numbers", ":material/table:", lambda: _numbers(report.settings.kind, tables), "table")
     cells, title = f"cells-{report.settings.kind}", "Compare cells of this study"
     panels.folded(title, cells, ":material/compare_arrows:", lambda: _compare_cells(report.settings, model))
     panels.planted(report.settings.source)
