@@ -89,7 +89,7 @@ def _colour_and_sign(at: int) -> tuple[str, str]:
 
 
 def _lines(lines: list[tuple[str, str, str, pd.DataFrame]], height: int, reference: pd.DataFrame | None = None) -> go.Figure:
-    figure = style.canvas(height, x_title="examples trained on", y_title="accuracy", percent="y")
+    figure = style.canvas(height, x_title="examples trained on", y_title="accuracy", percent="y", room=(64, 44))
     drawn = [line for line in lines if len(line[3])]
     others = reference["n"].tolist() if reference is not None and len(reference) else []
     axis = style.LogAxis([*(n for *_, rows in drawn for n in rows["n"]), *others])
@@ -120,20 +120,24 @@ def _lines(lines: list[tuple[str, str, str, pd.DataFrame]], height: int, referen
 
 
 def _published(figure: go.Figure, reference: pd.DataFrame, axis: style.LogAxis) -> None:
-    by = [column for column in ("model", "train") if column in reference]
-    seen = set()
-    for names, rows in reference.groupby(by, sort=False):
-        name = style.plain(names[0]) + style.PUBLISHED
-        words = name + (f", trained on {style.plain(names[1])}" if len(names) > 1 else "")
-        ordered = rows.sort_values("n")
+    """A model's lines, one a training level, are one trace with gaps between them: fifty traces would take a second to draw."""
+    for model, rows in reference.groupby("model", sort=False):
+        name = style.plain(model) + style.PUBLISHED
+        x, y, texts = list[float | None](), list[float | None](), list[str]()
+        for train, line in rows.groupby("train", sort=False) if "train" in rows else [("", rows)]:
+            words = name + (f", trained on {style.plain(train)}" if train else "")
+            for row in line.sort_values("n").to_dict("records"):
+                x.append(axis.place(row["n"]))
+                y.append(row["accuracy"])
+                texts.append(f"<b>{words}, n = {row['n']:,}</b><br>{row['accuracy']:.1%}")
+            x.append(None)
+            y.append(None)
+            texts.append("")
         figure.add_scatter(
-            name=name, legendgroup=name, x=[axis.place(n) for n in ordered["n"]], y=ordered["accuracy"].tolist(), mode="lines+markers",
+            name=name, x=x[:-1], y=y[:-1], text=texts[:-1], mode="lines+markers", showlegend=True, legendrank=1001,  # below one's own
             line={"color": style.GREY, "width": 1.2, "dash": "dash"},
-            marker={"size": 6, "color": style.GREY, "symbol": "cross-thin", "line": {"color": style.GREY, "width": 1.5}},
-            text=[f"<b>{words}, n = {row['n']:,}</b><br>{row['accuracy']:.1%}" for row in ordered.to_dict("records")],
-            showlegend=name not in seen, legendrank=1001, **style.POINTED,  # below one's own
+            marker={"size": 6, "color": style.GREY, "symbol": "cross-thin", "line": {"color": style.GREY, "width": 1.5}}, **style.POINTED,
         )  # fmt: skip
-        seen.add(name)
 
 
 def _numbers(row: dict[Any, Any]) -> str:

@@ -50,7 +50,7 @@ def score_histogram(
     colours = style.level_colours(len(labels))
     middles, owners = _MIDDLES, bins_of_levels(cutoffs)
     names = ["R = 0"] + [f"{step / 20:.2f} < R ≤ {(step + 1) / 20:.2f}" for step in range(20)]
-    figure = style.canvas(height, x_title="memory score R", y_title="facts")
+    figure = style.canvas(height, x_title="memory score R", y_title="facts", room=(64, 44))
     bars = [([sum(counts) for counts in zip(*scores, strict=True)], owners)]
     if estimated:
         bars = [(list(own), [at] * len(middles)) for at, own in enumerate(scores)]
@@ -106,7 +106,7 @@ def template_hits_figure(
     (solid) and those it never saw (outlined), when that is known.
     """
     known = list(seen) or [None] * len(hits)
-    figure = style.canvas(220, x_title=each, y_title=f"{unit} of {samples}")
+    figure = style.canvas(220, x_title=each, y_title=f"{unit} of {samples}", room=(48, 44))
     for name, wanted, solid in (("in pre-training text", True, True), ("never seen", False, False), ("hits", None, True)):
         at = [index for index, value in enumerate(known) if value is wanted]
         if not at:
@@ -141,7 +141,7 @@ def accuracy_figure(
     an empty level has none. Colours repeat the level; before and after differ by place and shape.
     """
     levels = after.per_level
-    figure = style.canvas(height, y_title="accuracy", percent="y")
+    figure = style.canvas(height, y_title="accuracy", percent="y", room=(64, 46))
     colours = style.level_colours(len(levels))
     for at, (old, new) in enumerate(zip(before.per_level, levels, strict=True)):
         if old.accuracy is not None and new.accuracy is not None:

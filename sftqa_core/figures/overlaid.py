@@ -38,7 +38,7 @@ def overlaid_figure(lines: Sequence[Line], height: int = 400) -> go.Figure:
 
     Hollow: fewer than 30 facts. The two means stand apart at the right. Thin lines join a model's levels.
     """
-    figure = style.canvas(height, y_title="accuracy", percent="y")
+    figure = style.canvas(height, y_title="accuracy", percent="y", room=(64, 46))
     steps = max(len(lines) - 1, 1)
     runs = [line.label for line in lines if not line.base]
     for at, line in enumerate(lines):

@@ -41,9 +41,14 @@ def ink_on(colour: str) -> str:
     return "#111111" if 0.299 * red + 0.587 * green + 0.114 * blue > 120 else "#ffffff"
 
 
-def canvas(height: int, *, x_title: str = "", y_title: str = "", percent: str = "") -> go.Figure:
-    """An empty transparent figure; `percent` names the axes ("x", "y") that show shares as per cent."""
-    axis = {"gridcolor": GRID, "zeroline": False, "automargin": True, "fixedrange": True}
+def canvas(height: int, *, x_title: str = "", y_title: str = "", percent: str = "", room: tuple[int, int] | None = None) -> go.Figure:
+    """An empty transparent figure; `percent` names the axes ("x", "y") that show shares as per cent.
+
+    `room` are the pixels left of and below the axes for their words, where these are known to be short: left to plotly, which draws
+    once to measure and once to show, a figure takes half as long again.
+    """
+    axis = {"gridcolor": GRID, "zeroline": False, "automargin": room is None, "fixedrange": True}
+    left, below = room or (8, 8)
 
     def named(name: str, title: str) -> dict[str, object]:
         return {**axis, **({"title": {"text": title}} if title else {}), **({"tickformat": ".0%"} if name in percent else {})}
@@ -52,7 +57,7 @@ def canvas(height: int, *, x_title: str = "", y_title: str = "", percent: str = 
         "height": height,
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
+        "margin": {"l": left, "r": 8, "t": 8, "b": below},
         "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0, "title": {"text": ""}},
         "hoverlabel": {"align": "left"},
         "dragmode": False,
