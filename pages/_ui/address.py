@@ -74,6 +74,16 @@ def put(**values: str | None) -> None:
         _write(here, after)
 
 
+def go(**values: str) -> None:
+    """Let these be all parameters, as a link to this page does; one entry in the browser's history."""
+    put(**{**dict.fromkeys(st.query_params), **values})
+
+
+def page() -> str | None:
+    """Which page is open, as the address calls it."""
+    return str(here) if (here := _state()["page"]) is not None else None
+
+
 def leave(key: str) -> bool:
     """Leave out what another page's pick brought along, which does not fit here; there it stays. False for what the address itself says."""
     kept = _state()
