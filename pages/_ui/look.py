@@ -8,29 +8,27 @@ _WIDE = """
 div.stMainBlockContainer.block-container { max-width: initial; }
 @media (min-width: 864px) { div.stMainBlockContainer.block-container { padding-left: 5rem; padding-right: 5rem; } }
 """
+# Rules for the whole page hold in boxes over it, too, which are no part of .stApp.
 # White words on the theme's own blue read at 4.5 to 1 only if that blue is too dark for words on the dark page.
 _FILLED = """
-.stApp button[data-testid="stBaseButton-primary"]:enabled, .stApp button[data-testid="stBaseButton-primaryFormSubmit"]:enabled,
-.stApp [data-testid="stMultiSelect"] [data-tag] { background-color: #2b66b1; border-color: #2b66b1; color: #ffffff; }
-.stApp button[data-testid="stBaseButton-primary"]:enabled:hover { background-color: #23549a; }
+:root body button[data-testid="stBaseButton-primary"]:enabled, :root body button[data-testid="stBaseButton-primaryFormSubmit"]:enabled,
+:root body [data-testid="stMultiSelect"] [data-tag] { background-color: #2b66b1; border-color: #2b66b1; color: #ffffff; }
+:root body button[data-testid="stBaseButton-primary"]:enabled:hover { background-color: #23549a; }
 """
+# Mixed from the colour of the words around: which of both themes it is, a box over the page cannot tell (as light-dark would have to).
 _OFF = """
-.stApp button:disabled, .stApp label[data-disabled="true"], .stApp input:disabled { color: light-dark(#666c74, #8e96a1); opacity: 1; }
+:root body button:disabled, :root body label[data-disabled="true"], :root body input:disabled {
+  color: color-mix(in srgb, currentcolor 30%, #808080); opacity: 1;
+}
 """
 # Streamlit's own colours of words in code read at 2.6 to 3.5 to 1.
-_CODE = "".join(
-    f'.stApp [data-testid="stCode"] .token.{kind} {{ color: light-dark({light}, {dark}); }} '
-    for kind, light, dark in (
-        ("token", "#1f2937", "#d5dbe4"),
-        ("comment", "#5b626c", "#9aa3af"),
-        ("variable", "#0b5a8a", "#7cc0f0"),
-        ("function", "#0b5a8a", "#7cc0f0"),
-        ("number", "#0b6353", "#6fd3c0"),
-        ("boolean", "#0b6353", "#6fd3c0"),
-        ("key", "#8f3a00", "#f0a36b"),
-        ("string", "#14532d", "#8fd6a8"),
-    )
-)
+_CODE = ':root body [data-testid="stCode"] .token { color: inherit; } ' + "".join(
+    f':root body [data-testid="stCode"] .token.{kind} {{ color: color-mix(in srgb, currentcolor 60%, {hue}); }} '
+    for kind, hue in {
+        "comment": "#808080", "variable": "#1f83d6", "function": "#1f83d6", "property": "#1f83d6", "key": "#d6701f", "number": "#12a186",
+        "boolean": "#12a186", "string": "#2f9e4f",
+    }.items()
+)  # fmt: skip
 # The glossary's button stands beside the title, where there is room.
 _GLOSSARY = """
 @media (min-width: 640px) {

@@ -44,7 +44,10 @@ def click_row(table: Any, row: int, x: int = 100) -> None:
     """Click a row, the first is 0, `x` pixels from the table's left edge."""
     table.scroll_into_view_if_needed()
     place = table.bounding_box()
-    table.page.mouse.click(place["x"] + x, place["y"] + _ROW * (row + 1) + _ROW // 2)
+    at = place["x"] + x, place["y"] + _ROW * (row + 1) + _ROW // 2
+    table.page.mouse.move(*at)
+    table.page.evaluate("() => new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")  # the table follows
+    table.page.mouse.click(*at)
 
 
 def tab_to(page: Any, selector: str) -> None:
