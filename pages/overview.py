@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages._ui import panels, resources
+from pages._ui.links import open_page
 from pages._ui.runs.result_panels import accuracy_charts
 from pages._ui.wording import literal, percent
 from sftqa_core.records import STUDIES
@@ -38,7 +39,7 @@ st.caption(
 )
 with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
     if st.button("Run it yourself in the Lab", type="primary", icon=":material/science:"):
-        st.switch_page("pages/lab.py")
+        open_page("pages/lab.py")
     st.page_link("pages/memory.py", label="or see what the model knows, fact by fact", icon=":material/psychology:")
 st.subheader("Studies of hundreds of runs", anchor=False)
 with st.container(horizontal=True, gap="small"):

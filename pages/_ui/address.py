@@ -31,13 +31,15 @@ def of_page(page: str) -> Iterator[None]:
     # On a page that names its defaults a bare address is only ever left over from an arrival: going back to it shows the same again.
     bare = not here and (arrived or (_is_back() and page in kept["explicit"]))
     carried = {**kept["pages"].get(page, {}), **kept["shared"]} if bare else {}
-    kept.update(page=page, asked=set(), settled={}, carried=carried)
+    kept.update(page=page, asked=set(), settled={}, carried=carried, leaving=False)
     if not arrived and _is_late(here):
         st.query_params.from_dict(kept["after"])
     try:
         yield
     finally:
-        now = st.query_params.to_dict()
+        now = here if kept["leaving"] else st.query_params.to_dict()
+        if kept["leaving"]:
+            kept["settled"] = {}
         if fresh := {key: text for key, text in kept["settled"].items() if now.get(key) != text}:
             _write(here, now | fresh)
             now |= fresh
@@ -77,6 +79,11 @@ def put(**values: str | None) -> None:
 def go(**values: str) -> None:
     """Let these be all parameters, as a link to this page does; one entry in the browser's history."""
     put(**{**dict.fromkeys(st.query_params), **values})
+
+
+def keep_and_leave() -> None:
+    """Another page is opened next: its parameters, which stand in the address from now on, are none of this page's."""
+    _state()["leaving"] = True
 
 
 def page() -> str | None:
@@ -135,6 +142,16 @@ def _write(before: Mapping[str, str], after: Mapping[str, str]) -> None:
 
 def _state() -> dict[str, Any]:
     last = {"before": None, "after": None, "at_s": 0.0}
-    empty = {"page": None, "pages": {}, "explicit": set(), "shared": {}, "asked": set(), "settled": {}, "carried": {}, **last}
+    empty = {
+        "page": None,
+        "pages": {},
+        "explicit": set(),
+        "shared": {},
+        "asked": set(),
+        "settled": {},
+        "carried": {},
+        "leaving": False,
+        **last,
+    }
     kept: dict[str, Any] = st.session_state.setdefault(_STATE, empty)
     return kept

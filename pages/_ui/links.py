@@ -1,7 +1,8 @@
-"""Links between pages whose address always says what is shown, also where a link leads to the page that it stands on."""
+"""Ways from page to page whose address always says what is shown, also where one leads to the page that it stands on."""
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import streamlit as st
 
@@ -20,3 +21,11 @@ def page_link(
         st.page_link(script, label=label, icon=icon, query_params=dict(to or {}), disabled=off)
         return
     st.button(label, key=f"link-{key}", icon=icon, type="tertiary", disabled=off, on_click=address.go, kwargs=dict(to or {}))
+
+
+def open_page(script: str, to: Mapping[str, str] | None = None) -> NoReturn:
+    """Ends this page's script and opens a page with these parameters; a click on a row does so. (One entry of the browser's history by
+    a script in look.py.)
+    """
+    address.keep_and_leave()
+    st.switch_page(script, query_params=dict(to or {}))

@@ -70,4 +70,19 @@ document.addEventListener("click", (event) => {
     document.querySelector('[data-testid="stMain"]')?.dispatchEvent(new MouseEvent("mousedown", { bubbles: true }))
 })
 """
-HEAD = f"<style>{STYLE}</style><script>{_MENU}</script>"
+# A page that a script opens takes Streamlit two entries of the history: the old page with the new page's parameters, then the new page.
+# The way back would lead to the first, which is no page that anybody saw: the second takes its place. Nobody pressed anything between.
+_HISTORY = """
+(() => {
+  let between
+  for (const kind of ["pointerdown", "keydown", "popstate"]) addEventListener(kind, () => { between = undefined }, true)
+  const push = History.prototype.pushState
+  History.prototype.pushState = function (state, title, url) {
+    const to = new URL(url ?? location.href, location.href), onward = to.pathname !== location.pathname
+    const stray = onward && between !== undefined && between === to.search
+    between = onward ? undefined : to.search
+    return (stray ? this.replaceState : push).call(this, state, title, url)
+  }
+})()
+"""
+HEAD = f"<style>{STYLE}</style><script>{_MENU}</script><script>{_HISTORY}</script>"

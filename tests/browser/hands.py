@@ -19,6 +19,15 @@ def picked(page: Any, label: str, option: str) -> None:
     settled(page)
 
 
+def added(page: Any, label: str, option: str) -> None:
+    """Add an option to those that are picked, wherever the box stands."""
+    box = page.get_by_role("combobox", name=label, exact=True).first
+    box.focus()
+    box.press("ArrowDown")
+    page.get_by_role("option", name=option, exact=True).click()
+    settled(page)
+
+
 def shows(page: Any, label: str, option: str) -> None:
     """Wait until a select box shows an option."""
     from playwright.sync_api import expect

@@ -8,7 +8,7 @@ from tests.browser.serving import PAGE_MS, RUN_MS, settled, sound
 from tests.journeys.axe_findings import findings
 from tests.journeys.conftest import fact_link, shipped_fact
 
-pytestmark = [pytest.mark.journey, pytest.mark.smoke]
+pytestmark = pytest.mark.journey
 WEIGHTS = re.compile("weights [0-9a-f]{16}")
 
 
@@ -23,6 +23,7 @@ def ask(page) -> None:
     page.get_by_role("button", name="Ask", exact=True).last.click()
 
 
+@pytest.mark.smoke
 def test_a_question_is_taken_back_while_it_is_answered(asking, visit):
     """Cancelled on its way, it is not asked any more, after a reload neither; asked again, it is answered."""
     from playwright.sync_api import expect

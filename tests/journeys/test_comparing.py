@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from tests.browser.hands import click_row, rows_of
+from tests.browser.hands import added, click_row, rows_of
 from tests.browser.serving import PAGE_MS, settled, sound
 from tests.journeys.conftest import compare_link, shipped_cells, shipped_run
 
-pytestmark = [pytest.mark.journey, pytest.mark.smoke]
+pytestmark = pytest.mark.journey
 COUNT = re.compile(r"^([\d,]+) of ([\d,]+) facts in common")
 
 
@@ -18,6 +18,7 @@ def counted(page) -> tuple[int, int]:
     return int(found[1].replace(",", "")), int(found[2].replace(",", ""))
 
 
+@pytest.mark.smoke
 def test_two_are_picked_and_explained_down_to_a_fact(shipped, visit):
     """A run by a tick, a study's cells by their settings; disagreements are listed, then all; a fact opens, back keeps the filter."""
     from playwright.sync_api import expect
@@ -32,8 +33,7 @@ def test_two_are_picked_and_explained_down_to_a_fact(shipped, visit):
     page.get_by_role("button", name="Cells of a study").click()
     box = page.get_by_test_id("stPopoverBody")
     settled(page)
-    box.get_by_role("combobox", name="Settings").click()
-    page.get_by_role("option", name="n = 960", exact=True).click()
+    added(page, "Settings", "n = 960")
     page.keyboard.press("Escape")
     settled(page)
     if not box.count():
@@ -63,8 +63,7 @@ def test_a_copied_comparison_shows_a_colleague_the_same(shipped, visit):
     """Filters included, on a narrow dark screen."""
     page = visit(f"{shipped}/{compare_link(shipped_run(), *shipped_cells(960))}")
     few, every = counted(page)
-    page.get_by_role("combobox", name="Level", exact=True).click()
-    page.get_by_role("option", name="L0", exact=True).click()
+    added(page, "Level", "L0")
     page.wait_for_url("**level=L0*", timeout=PAGE_MS)
     settled(page)
     fewer, _ = counted(page)

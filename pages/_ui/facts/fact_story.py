@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages._ui import address, pickers, resources
 from pages._ui.facts import fact_list, fact_reads
-from pages._ui.links import page_link
+from pages._ui.links import open_page, page_link
 from pages._ui.rows import clicked_row
 from pages._ui.runs.ask_panel import ask_panel
 from pages._ui.titles import model_name, run_names
@@ -101,7 +101,7 @@ def runs_section(source: str, fact_id: str, stamp: str) -> None:
     table = pd.DataFrame([_run_row(one, names.get(one.run.id, one.run.id)) for one in told])
     clicked = clicked_row(table, "fact-runs", height=min(38 + 35 * len(table), 388), column_config=_RUN_COLUMNS)
     if clicked is not None:
-        st.switch_page("pages/results.py", query_params={"run": told[clicked].run.id})
+        open_page("pages/results.py", {"run": told[clicked].run.id})
 
 
 def _chosen_runs(infos: Sequence[Any], stamp: str) -> list[Any]:

@@ -11,7 +11,7 @@ import streamlit as st
 
 from pages._ui import background, resources, state
 from pages._ui.charts import draw
-from pages._ui.links import page_link
+from pages._ui.links import open_page, page_link
 from pages._ui.panels import problem
 from pages._ui.runs import forms
 from pages._ui.runs.twin import twin_button
@@ -122,7 +122,7 @@ def _smaller(job: Job, where: str) -> None:
         again = (background.submit_again, job.kind, wanted)
         st.button(label, key=f"less-{where}-{job.id}", icon=":material/compress:", on_click=state.start, args=again)
     elif st.button(label, key=f"less-{where}-{job.id}", icon=":material/compress:", help="Fills in the Lab's form; starts nothing."):
-        st.switch_page("pages/lab.py", query_params=forms.lab_address(TrainSettings.from_dict(wanted), job.id))
+        open_page("pages/lab.py", forms.lab_address(TrainSettings.from_dict(wanted), job.id))
 
 
 def _result_link(job: Job, where: str) -> None:
