@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages._ui import panels, resources
+from pages._ui import address, panels, resources
 from pages._ui.links import open_page
 from pages._ui.runs.result_panels import accuracy_charts
 from pages._ui.wording import literal, percent
@@ -22,7 +22,7 @@ with panels.errors_shown():
 
 if example is None:
     panels.empty("No example run ships with this copy. Start one in the Lab: it takes about a minute.", "pages/lab.py", "Open the Lab")
-    st.stop()
+    address.over()
 
 summary, settings = example
 labels, cutoffs = settings.scheme.labels, settings.scheme.cutoffs

@@ -11,7 +11,7 @@ followed to the new page would stand under the old page's name.
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -31,12 +31,15 @@ def of_page(page: str) -> Iterator[None]:
     # On a page that names its defaults a bare address is only ever left over from an arrival: going back to it shows the same again.
     bare = not here and (arrived or (_is_back() and page in kept["explicit"]))
     carried = {**kept["pages"].get(page, {}), **kept["shared"]} if bare else {}
-    kept.update(page=page, asked=set(), settled={}, carried=carried, leaving=False)
+    kept.update(page=page, asked=set(), settled={}, carried=carried, leaving=False, inside=True)
     if not arrived and _is_late(here):
         st.query_params.from_dict(kept["after"])
     try:
         yield
+    except _Over:
+        pass
     finally:
+        kept["inside"] = False
         now = here if kept["leaving"] else st.query_params.to_dict()
         if kept["leaving"]:
             kept["settled"] = {}
@@ -48,6 +51,17 @@ def of_page(page: str) -> Iterator[None]:
         for key in kept["asked"].intersection(SHARED):  # this page knows it: where it is at its default, it is so elsewhere
             kept["shared"].pop(key, None)
         kept["shared"] |= {key: now[key] for key in SHARED if key in now}
+
+
+class _Over(BaseException):
+    """Ends a page's script; no error, so nothing that handles errors may take it for one."""
+
+
+def over() -> NoReturn:
+    """Ends the page's script here, and lets its address be written: `st.stop` alone ends that, too."""
+    if _state()["inside"]:
+        raise _Over
+    st.stop()
 
 
 def value(key: str) -> str | None:
@@ -151,6 +165,7 @@ def _state() -> dict[str, Any]:
         "settled": {},
         "carried": {},
         "leaving": False,
+        "inside": False,
         **last,
     }
     kept: dict[str, Any] = st.session_state.setdefault(_STATE, empty)
