@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages._ui import background, glossary, panels, pickers, resources
+from pages._ui import address, background, glossary, panels, pickers, resources
 from pages._ui.runs import change_panel, result_panels
 from pages._ui.runs.twin import twin_button
 
@@ -15,7 +15,7 @@ with panels.errors_shown():
 panels.unreadable(resources.unreadable(background.stamp()))
 if not runs:
     panels.empty("No run has finished yet.", "pages/lab.py", "Start one in the Lab")
-    st.stop()
+    address.over()
 
 with panels.errors_shown():
     run = resources.run(pickers.pick_run(stamp))

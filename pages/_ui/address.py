@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -34,47 +34,60 @@ def of_page(page: str) -> Iterator[None]:
     bare = not here and (arrived or (_is_back() and page in kept["explicit"]))
     carried = {**kept["pages"].get(page, {}), **kept["shared"]} if bare else {}
     kept.update(page=page, asked=set(), carried=carried)
-    kept["whole"] = True
-    try:
-        with _settling(here, not arrived):
-            yield
-    finally:
-        kept["whole"] = False
+    with _settling(here, not arrived):
+        yield
 
 
-def part(draw: Callable[Takes, Gives]) -> Callable[Takes, Gives]:
+def part(draw: Callable[Takes, Gives]) -> Callable[Takes, Gives | None]:
     """A piece of a page that a click inside it draws again alone, which takes a fraction of the time. Where what is picked inside
     matters outside, the piece asks for a run of the whole page (`st.rerun`)."""
 
     @wraps(draw)
-    def piece(*args: Takes.args, **more: Takes.kwargs) -> Gives:
-        if _state()["whole"]:
+    def piece(*args: Takes.args, **more: Takes.kwargs) -> Gives | None:
+        if _state()["inside"]:
             return draw(*args, **more)
         with _settling(st.query_params.to_dict(), True):
             return draw(*args, **more)
+        return None  # it ended early
 
     return st.fragment(piece)
 
 
 @contextmanager
 def _settling(here: Mapping[str, str], stayed: bool) -> Iterator[None]:
-    """Around a script or a piece of it that the browser ran from this address: afterwards what was settled on is written."""
+    """Around a script, or a piece that runs alone, which the browser asked for at this address: writes afterwards what it settled on."""
     kept = _state()
-    kept["settled"] = {}
+    kept.update(settled={}, leaving=False, inside=True)
     if stayed and _is_late(here):
         st.query_params.from_dict(kept["after"])
     try:
         yield
+    except _Over:
+        pass
     finally:
-        now, page = st.query_params.to_dict(), kept["page"]
+        kept["inside"] = False
+        now = here if kept["leaving"] else st.query_params.to_dict()
+        if kept["leaving"]:
+            kept["settled"] = {}
         if fresh := {key: text for key, text in kept["settled"].items() if now.get(key) != text}:
             _write(here, now | fresh)
             now |= fresh
-            kept["explicit"].add(page)
-        kept["pages"][page] = now
+            kept["explicit"].add(kept["page"])
+        kept["pages"][kept["page"]] = now
         for key in kept["asked"].intersection(SHARED):  # this page knows it: where it is at its default, it is so elsewhere
             kept["shared"].pop(key, None)
         kept["shared"] |= {key: now[key] for key in SHARED if key in now}
+
+
+class _Over(BaseException):
+    """Ends a page's script; no error, so nothing that handles errors may take it for one."""
+
+
+def over() -> NoReturn:
+    """Ends the page's script here, and lets its address be written: `st.stop` alone ends that, too."""
+    if _state()["inside"]:
+        raise _Over
+    st.stop()
 
 
 def value(key: str) -> str | None:
@@ -101,6 +114,21 @@ def put(**values: str | None) -> None:
     after = {key: text for key, text in {**before, **values}.items() if text}
     if after != here:
         _write(here, after)
+
+
+def go(**values: str) -> None:
+    """Let these be all parameters, as a link to this page does; one entry in the browser's history."""
+    put(**{**dict.fromkeys(st.query_params), **values})
+
+
+def keep_and_leave() -> None:
+    """Another page is opened next: its parameters, which stand in the address from now on, are none of this page's."""
+    _state()["leaving"] = True
+
+
+def page() -> str | None:
+    """Which page is open, as the address calls it."""
+    return str(here) if (here := _state()["page"]) is not None else None
 
 
 def leave(key: str) -> bool:
@@ -156,13 +184,14 @@ def _state() -> dict[str, Any]:
     last = {"before": None, "after": None, "at_s": 0.0}
     empty = {
         "page": None,
-        "whole": False,
         "pages": {},
         "explicit": set(),
         "shared": {},
         "asked": set(),
         "settled": {},
         "carried": {},
+        "leaving": False,
+        "inside": False,
         **last,
     }
     kept: dict[str, Any] = st.session_state.setdefault(_STATE, empty)

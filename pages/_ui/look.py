@@ -8,15 +8,27 @@ _WIDE = """
 div.stMainBlockContainer.block-container { max-width: initial; }
 @media (min-width: 864px) { div.stMainBlockContainer.block-container { padding-left: 5rem; padding-right: 5rem; } }
 """
+# Rules for the whole page hold in boxes over it, too, which are no part of .stApp.
 # White words on the theme's own blue read at 4.5 to 1 only if that blue is too dark for words on the dark page.
 _FILLED = """
-.stApp button[data-testid="stBaseButton-primary"]:enabled, .stApp button[data-testid="stBaseButton-primaryFormSubmit"]:enabled,
-.stApp [data-testid="stMultiSelect"] [data-tag] { background-color: #2b66b1; border-color: #2b66b1; color: #ffffff; }
-.stApp button[data-testid="stBaseButton-primary"]:enabled:hover { background-color: #23549a; }
+:root body button[data-testid="stBaseButton-primary"]:enabled, :root body button[data-testid="stBaseButton-primaryFormSubmit"]:enabled,
+:root body [data-testid="stMultiSelect"] [data-tag] { background-color: #2b66b1; border-color: #2b66b1; color: #ffffff; }
+:root body button[data-testid="stBaseButton-primary"]:enabled:hover { background-color: #23549a; }
 """
+# Mixed from the colour of the words around: which of both themes it is, a box over the page cannot tell (as light-dark would have to).
 _OFF = """
-.stApp button:disabled, .stApp label[data-disabled="true"], .stApp input:disabled { color: light-dark(#666c74, #8e96a1); opacity: 1; }
+:root body button:disabled, :root body label[data-disabled="true"], :root body input:disabled {
+  color: color-mix(in srgb, currentcolor 30%, #808080); opacity: 1;
+}
 """
+# Streamlit's own colours of words in code read at 2.6 to 3.5 to 1.
+_CODE = ':root body [data-testid="stCode"] .token { color: inherit; } ' + "".join(
+    f':root body [data-testid="stCode"] .token.{kind} {{ color: color-mix(in srgb, currentcolor 60%, {hue}); }} '
+    for kind, hue in {
+        "comment": "#808080", "variable": "#1f83d6", "function": "#1f83d6", "property": "#1f83d6", "key": "#d6701f", "number": "#12a186",
+        "boolean": "#12a186", "string": "#2f9e4f",
+    }.items()
+)  # fmt: skip
 # The glossary's button stands beside the title, where there is room.
 _GLOSSARY = """
 @media (min-width: 640px) {
@@ -49,7 +61,7 @@ _RESERVED = """
 }
 [class*="st-key-tile-"] .stElementContainer:has([data-testid="stSkeleton"]) { min-height: 91px; }
 """
-STYLE = "".join((_WIDE, _RESERVED, _EVEN, _FILLED, _OFF, _GLOSSARY)).replace("\n", " ")
+STYLE = "".join((_WIDE, _RESERVED, _EVEN, _FILLED, _OFF, _CODE, _GLOSSARY)).replace("\n", " ")
 # A narrow window's menu stays open after a choice: Streamlit closes it on phones only, which it tells by the browser's name. A press
 # beside the menu closes it everywhere.
 _MENU = """
@@ -58,4 +70,19 @@ document.addEventListener("click", (event) => {
     document.querySelector('[data-testid="stMain"]')?.dispatchEvent(new MouseEvent("mousedown", { bubbles: true }))
 })
 """
-HEAD = f"<style>{STYLE}</style><script>{_MENU}</script>"
+# A page that a script opens takes Streamlit two entries of the history: the old page with the new page's parameters, then the new page.
+# The way back would lead to the first, which is no page that anybody saw: the second takes its place. Nobody pressed anything between.
+_HISTORY = """
+(() => {
+  let between
+  for (const kind of ["pointerdown", "keydown", "popstate"]) addEventListener(kind, () => { between = undefined }, true)
+  const push = History.prototype.pushState
+  History.prototype.pushState = function (state, title, url) {
+    const to = new URL(url ?? location.href, location.href), onward = to.pathname !== location.pathname
+    const stray = onward && between !== undefined && between === to.search
+    between = onward ? undefined : to.search
+    return (stray ? this.replaceState : push).call(this, state, title, url)
+  }
+})()
+"""
+HEAD = f"<style>{STYLE}</style><script>{_MENU}</script><script>{_HISTORY}</script>"

@@ -68,3 +68,17 @@ def test_a_wrong_value_is_dropped_and_said(explorer, wrong):
     assert "domain" not in app.query_params
     assert "There is no domain" in words(app)
     assert app.selectbox(key="pick-domain").value == "all"
+
+
+def test_what_a_row_opens_is_not_taken_for_the_page_that_it_left(explorer):
+    """A fact opened from a run: back at the run by a bare link, nothing of the fact's address has stayed there."""
+    app = explorer("results")
+    run = app.query_params["run"]
+    app.session_state["opened-changes"] = 0
+    app.run()
+    assert {"fact", "runs"} <= set(app.query_params)
+    app.query_params.clear()
+    app.switch_page("pages/results.py").run()
+    assert app.query_params["run"] == run
+    assert "fact" not in app.query_params
+    assert "runs" not in app.query_params
