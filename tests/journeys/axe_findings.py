@@ -11,7 +11,8 @@ STREAMLITS_OWN: dict[tuple[str, str], str] = {}
 _STILL = """() => {
   const app = document.querySelector("[data-testid=stApp]")
   const fades = (one) => one.playState === "running" && one.effect?.getComputedTiming().endTime !== Infinity
-  const moves = app?.dataset.testScriptState !== "notRunning" || document.querySelector("[data-stale=true]") || document.getAnimations().some(fades)
+  const runs = app?.dataset.testScriptState !== "notRunning" || document.querySelector("[data-stale=true]")
+  const moves = runs || document.getAnimations().some(fades)
   window.stillSince = moves ? undefined : (window.stillSince ?? performance.now())
   return !moves && performance.now() - window.stillSince > 700
 }"""
