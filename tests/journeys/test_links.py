@@ -44,6 +44,8 @@ def test_a_copied_link_shows_the_same_elsewhere(shipped, visit):
     picked(page, "Model", "atlas-qwen")
     picked(page, "Split", "dev")
     picked(page, "Domain", "out-of-domain")
+    page.wait_for_url("**domain=out*", timeout=PAGE_MS)
+    settled(page)
     told = page.get_by_text(re.compile(r"^[\d,]+ of [\d,]+ facts probed$")).inner_text()
     other = visit(page.url)
     for label, option in {"Model": "atlas-qwen", "Split": "dev", "Domain": "out-of-domain"}.items():

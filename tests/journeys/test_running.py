@@ -49,7 +49,8 @@ def _compare(page, visit, address: str) -> None:
     box = shown.get_by_role("combobox", name="Run", exact=True)
     box.click()
     box.press_sequentially("shipped")
-    shown.get_by_role("option").first.click()
+    shown.get_by_role("option", name=re.compile("shipped example")).first.click()
+    shown.wait_for_url(lambda url: mine not in url, timeout=PAGE_MS)
     settled(shown)
     theirs = re.search(r"run=([\w-]+)", shown.url).group(1)
     assert theirs != mine
