@@ -11,6 +11,7 @@ followed to the new page would stand under the old page's name.
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import streamlit as st
@@ -20,11 +21,13 @@ SHARED = ("model", "source", "split", "domain", "levels", "method", "cut")  # ho
 LONGEST = 1_000  # characters of one value; a longer text is left out, and the page says so
 _LATE_S = 2.0  # a browser that is this late may still send the address from before what was written last
 _STATE = "address"
+_top: ContextVar[Any] = ContextVar("top", default=st)  # where this run says what is wrong in its address
 
 
 @contextmanager
 def of_page(page: str) -> Iterator[None]:
     """Around a page's script: restores what belongs into its address before, writes what it settled on after."""
+    top = _top.set(st.container())  # takes no room while it is empty
     kept = _state()
     here = st.query_params.to_dict()
     arrived = kept["page"] != page
@@ -46,6 +49,7 @@ def of_page(page: str) -> Iterator[None]:
         for key in kept["asked"].intersection(SHARED):  # this page knows it: where it is at its default, it is so elsewhere
             kept["shared"].pop(key, None)
         kept["shared"] |= {key: now[key] for key in SHARED if key in now}
+        _top.reset(top)
 
 
 def value(key: str) -> str | None:
@@ -99,6 +103,11 @@ def bring(**values: str | None) -> None:
             page.pop(key, None)
         if text:
             kept["shared"][key] = text
+
+
+def say_wrong(why: str) -> None:
+    """Say at the top of the page, for all pickers in one place, what in its address can't be shown. `why` is markdown."""
+    _top.get().warning(why, icon=":material/link_off:")
 
 
 def with_values(**values: str | None) -> dict[str, str]:

@@ -28,6 +28,11 @@ _GLOSSARY = """
 _EVEN = """
 .stApp [data-testid="stButtonGroup"] button[data-variant="segmented_control"] { min-height: 2.5rem; }
 """
+# A link to the page that it stands on, with other values, is a link like any other: Streamlit draws it as the one that is open.
+_LINKS = """
+.stMain [data-testid="stPageLink-NavLink"]:not(:hover) { background-color: transparent; }
+.stMain [data-testid="stPageLink-NavLink"] [data-testid="stMarkdownContainer"] { font-weight: inherit; }
+"""
 # A part of the page that the browser still has to load has a flat placeholder; as high as what comes, nothing below it jumps.
 _RESERVED = """
 .stElementContainer[class*="st-key-pick-"]:not([class*="-published"]):has([data-testid="stSkeleton"]),
@@ -49,7 +54,7 @@ _RESERVED = """
 }
 [class*="st-key-tile-"] .stElementContainer:has([data-testid="stSkeleton"]) { min-height: 91px; }
 """
-STYLE = "".join((_WIDE, _RESERVED, _EVEN, _FILLED, _OFF, _GLOSSARY)).replace("\n", " ")
+STYLE = "".join((_WIDE, _RESERVED, _EVEN, _FILLED, _OFF, _GLOSSARY, _LINKS)).replace("\n", " ")
 # A narrow window's menu stays open after a choice: Streamlit closes it on phones only, which it tells by the browser's name. A press
 # beside the menu closes it everywhere.
 _MENU = """
@@ -58,4 +63,21 @@ document.addEventListener("click", (event) => {
     document.querySelector('[data-testid="stMain"]')?.dispatchEvent(new MouseEvent("mousedown", { bubbles: true }))
 })
 """
-HEAD = f"<style>{STYLE}</style><script>{_MENU}</script>"
+# What a page settles on when it is opened (the newest run, say) belongs to the entry of the history that was made by opening it. Streamlit
+# makes another one, so that going back would take two steps. Nobody has pressed anything since: that tells the two apart.
+_HISTORY = """
+{
+  let touched = false
+  const touch = (event) => { if (event.isTrusted) touched = true }
+  for (const kind of ["pointerdown", "keydown"]) addEventListener(kind, touch, true)
+  const push = history.pushState.bind(history)
+  history.pushState = (state, title, url) => {
+    const opens = url != null && new URL(url, location.href).pathname !== location.pathname
+    if (opens) touched = false
+    if (opens || touched) push(state, title, url)
+    else history.replaceState(state, title, url)
+  }
+  addEventListener("popstate", () => { touched = false })
+}
+"""
+HEAD = f"<style>{STYLE}</style><script>{_MENU}{_HISTORY}</script>"

@@ -114,7 +114,7 @@ def draw_table(profile: Any, found: Chosen) -> Any:
     shown = named(profile, here, names, labels, columns)
     wanted = address.value("fact")
     if wanted and not len(profile.row_of(wanted)):
-        st.warning(f"There is no fact '{literal(wanted[:80])}' here.", icon=":material/link_off:")
+        address.say_wrong(f"There is no fact '{literal(wanted[:80])}' here.")
         address.put(fact=None)
         wanted = None
     current = profile.find(wanted, here) if wanted else here[:0]

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui import background, panels, pickers, resources, state
-from pages._ui.charts import draw
+from pages._ui.charts import Point, draw
 from pages._ui.compare import compare_picks
 from pages._ui.downloads import csv_button
 from pages._ui.runs.forms import file_button
@@ -118,11 +118,18 @@ def domain_columns(table: pd.DataFrame) -> list[tuple[str, Any]]:
     return columns
 
 
-def draw_by_domain(table: pd.DataFrame, key: str, alt: str, figure: Callable[[str], Any], of: Hashable = None) -> None:
-    """`figure` of each domain that the table holds, side by side; `of` names what else it depends on (see `charts.draw`)."""
+def draw_by_domain(
+    table: pd.DataFrame, key: str, alt: str, figure: Callable[[str], Any], of: Hashable = None,
+    opens: Callable[[str, Point], None] | None = None,
+) -> None:  # fmt: skip
+    """`figure` of each domain that the table holds, side by side; `of` names what else it depends on (see `charts.draw`). `opens` is
+    called with the domain and what was clicked there."""
     for domain, column in domain_columns(table):
         kept = None if of is None else (of, domain)
-        draw(partial(figure, domain), key=f"{key}-{domain}", alt=f"{alt}, {domain}-domain", place=column, of=kept)
+        name = f"{alt}, {domain}-domain"
+        point = draw(partial(figure, domain), key=f"{key}-{domain}", alt=name, place=column, of=kept, clickable=opens is not None)
+        if point is not None and opens is not None:
+            opens(domain, point)
 
 
 def told_apart(tables: resources.Tables, model: str) -> dict[str, dict[str, str]]:
