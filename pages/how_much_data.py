@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages._ui import pickers, resources
+from pages._ui.columns import readable
 from pages._ui.studies import study_panels
 from sftqa_core.figures.curves import amount_figure, levels_by_amount_figure
 
@@ -42,5 +43,7 @@ study_panels.draw_by_domain(
 )  # fmt: skip
 if len(enough):
     with st.expander("Accuracy relative to the best, by number of examples", icon=":material/straighten:"):
-        st.dataframe(enough[enough["model"] == model].drop(columns="model"), hide_index=True, column_config=study_panels.ENOUGH_COLUMNS)
+        rows = enough[enough["model"] == model].drop(columns="model")
+        table, config = readable(rows, study_panels.ENOUGH_TITLES, study_panels.ENOUGH_HELPS)
+        st.dataframe(table, hide_index=True, column_config=config)
 study_panels.study_tail(report, tables, model)

@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui import background, glossary, panels, pickers, resources
+from pages._ui.columns import readable
 from pages._ui.downloads import csv_button
 from pages._ui.runs import change_panel, result_panels
 from pages._ui.runs.twin import twin_button
@@ -56,7 +57,8 @@ with st.expander("Training curves", icon=":material/show_chart:"), panels.errors
     result_panels.training_charts(run, curve)
 with st.expander("All numbers", icon=":material/table:"):
     table = pd.DataFrame(result_panels.numbers_table(summary))
-    st.dataframe(table, hide_index=True, column_config=result_panels.NUMBER_COLUMNS)
+    shown, config = readable(table, result_panels.NUMBER_TITLES)
+    st.dataframe(shown, hide_index=True, column_config=config)
     csv_button("Download the numbers", table, f"{run.id}-accuracy-{part}", "numbers-csv")
 with st.expander("Settings, command and versions", icon=":material/tune:"):
     result_panels.made_with(run)

@@ -5,6 +5,7 @@ from functools import partial
 import streamlit as st
 
 from pages._ui.charts import draw
+from pages._ui.columns import readable
 from pages._ui.studies import model_panels, open_cells, study_panels
 from sftqa_core.figures.curves import amount_figure
 from sftqa_core.figures.model_comparison import ranks_figure
@@ -29,7 +30,8 @@ study_panels.draw_by_domain(
     curve, "same", "Accuracy before and after", lambda domain: amount_figure(study_panels.named(curve), domain, "mean over levels"), tables
 )
 with st.expander("Every pair of models", icon=":material/compare_arrows:"):
-    st.dataframe(study_panels.named(tables["differences"]), hide_index=True, column_config=study_panels.PAIR_COLUMNS)
+    table, config = readable(study_panels.named(tables["differences"]), {"difference": "difference, points", "low": "from", "high": "to"})
+    st.dataframe(table, hide_index=True, column_config=config)
 
 if len(tables["planted"]):
     st.subheader("Memory score against planted mentions", anchor=False)

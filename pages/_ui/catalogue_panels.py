@@ -73,18 +73,16 @@ def filters(stamp: str) -> tuple[str, Callable[[Any], bool]]:
         need = offer.need(work) if work else None
         named = words in f"{offer.card.name} {model_name(offer.card.name)}".casefold()
         fits = not work or (need is not None and need.fits == "now")
-        return named and fits and _is_of(offer, where) and (not chosen or offer.family in chosen)
+        if where == "tuned here":
+            there = offer.card.kind == "tuned"
+        else:
+            there = where == "all" or (offer.added if where == "added" else offer.state in ("here", "to read"))
+        return bool(named and fits and there and (not chosen or offer.family in chosen))
 
     if work and resources.offered(device, stamp).total is None:  # fit cannot be estimated: the filter would hide everything
         work = ""
         fourth.caption("Unknown: no such GPU here.")
     return device, kept
-
-
-def _is_of(offer: Any, where: str) -> bool:
-    if where == "tuned here":
-        return bool(offer.card.kind == "tuned")
-    return where == "all" or bool(offer.added if where == "added" else offer.state in ("here", "to read"))
 
 
 def machine(table: Any) -> str:

@@ -54,7 +54,15 @@ _RESERVED = """
 }
 [class*="st-key-tile-"] .stElementContainer:has([data-testid="stSkeleton"]) { min-height: 91px; }
 """
-STYLE = "".join((_WIDE, _RESERVED, _EVEN, _FILLED, _OFF, _GLOSSARY, _LINKS)).replace("\n", " ")
+# On a telephone columns stand below each other: a running job goes before the form, and the cost stays behind it.
+_JOB_FIRST = """
+@media (max-width: 640px) {
+  .st-key-lab-both .stColumn:has(.st-key-lab-live .stVerticalBlock),
+  .st-key-lab-both .stColumn:has(.st-key-lab-live .stVerticalBlock) > .stVerticalBlock { display: contents; }
+  .st-key-lab-both .stLayoutWrapper:has(> .st-key-lab-live) { order: -1; }
+}
+"""
+STYLE = "".join((_WIDE, _RESERVED, _EVEN, _FILLED, _OFF, _GLOSSARY, _LINKS, _JOB_FIRST)).replace("\n", " ")
 # A narrow window's menu stays open after a choice: Streamlit closes it on phones only, which it tells by the browser's name. A press
 # beside the menu closes it everywhere.
 _MENU = """

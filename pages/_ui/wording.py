@@ -95,6 +95,16 @@ def percent(share: float | None, digits: int = 1) -> str:
     return "–" if share is None or share != share else f"{share * 100:.{digits}f}%"
 
 
+def counted(number: object) -> str:
+    """A whole number in groups of three: "1,920"; a word as it stands."""
+    return f"{number:,}" if isinstance(number, int) else str(number)
+
+
+def score(share: float) -> str:
+    """A fact's memory score: "0.338"; a hit more of 210 completions is to be seen."""
+    return f"{share:.3f}"
+
+
 def interval(low: float | None, high: float | None) -> str:
     """Both ends of an interval of shares: "70.2 to 75.9%"."""
     return "no interval" if low is None or high is None else f"{low * 100:.1f} to {high * 100:.1f}%"

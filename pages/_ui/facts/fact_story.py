@@ -50,7 +50,8 @@ def levels_section(source: str, fact: Any, scheme: LevelScheme, model: str, stam
         return
     table = pd.DataFrame([_level_row(row) for row in rows])
     st.caption("Click a row to see that model's completions.")
-    current = next((at for at, row in enumerate(rows) if row["model"] == model and row["method"] == _method(scheme)), None)
+    by = scheme.method if scheme.by_statements else scheme.name
+    current = next((at for at, row in enumerate(rows) if row["model"] == model and row["method"] == by), None)
     clicked = clicked_row(table, "fact-models", current, height="content", column_config=_LEVEL_COLUMNS)
     if clicked is not None:
         slick = rows[clicked]["method"] == "slick"
@@ -58,10 +59,6 @@ def levels_section(source: str, fact: Any, scheme: LevelScheme, model: str, stam
         levels = "slick" if slick else None if address.value("levels") == "slick" else address.value("levels")
         address.put(model=rows[clicked]["model"], levels=levels, method=method)
         st.rerun()  # the pickers stand above
-
-
-def _method(scheme: LevelScheme) -> str:
-    return scheme.method if scheme.by_statements else scheme.name
 
 
 def _level_row(row: dict[str, Any]) -> dict[str, Any]:

@@ -74,14 +74,16 @@ def _body(job_id: str, where: str, charts: bool, waits: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Cancel", key=f"cancel-{where}-{job_id}", icon=":material/stop:"):
             current_executor().cancel(job.id, job.turn)
+            if where != "jobs":  # which shows all of them: elsewhere it stays for as long as it is the watched one
+                state.watch(job.id)
             st.rerun(scope="fragment")
         twin_link(job, where)
 
 
 def _over(job: Job, where: str) -> None:
     _head(job)
-    if job.state == "cancelled" and job.error:
-        st.caption(sentence(job.error))
+    if job.state == "cancelled":
+        st.caption(sentence(job.error or "Cancelled while it was queued: nothing of it was done."))
     if job.state == "failed":
         why, _, lines = (job.error or "").strip().partition("\n")  # a process that died leaves its last log lines below
         problem(why or "The job's process ended without an error message.")

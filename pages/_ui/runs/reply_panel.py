@@ -15,7 +15,7 @@ from sftqa_core.records.asking import TOP
 _ROW, _HEAD = 28, 38  # pixels of a table's row, and of its head with the frame
 MOST_TOLD = 10  # rows of a table before it scrolls
 _STEPS = 8  # rows of the tables that differ in length, so that columns stay in line
-_SHARE = st.column_config.ProgressColumn("Probability", format="percent", min_value=0, max_value=1, width=110)
+_SHARE = st.column_config.ProgressColumn("Probability", format="%.1f%%", min_value=0, max_value=100, width=110)
 
 
 def reply_panel(reply: Reply, key: str, way: Column, wide: bool = False) -> None:
@@ -80,7 +80,9 @@ def _steps(reply: Reply, key: str, wide: bool) -> None:
     """The greedy answer's tokens; one that is picked shows what else might have come there."""
     st.markdown("**Token by token**", help=f"Pick a row to see the {TOP} likeliest tokens at that place.")
     left, right = st.columns(2) if wide else (st.container(), st.container())
-    table = pd.DataFrame({"token": [_token(step.text) for step in reply.steps], "probability": [step.probability for step in reply.steps]})
+    table = pd.DataFrame(
+        {"token": [_token(step.text) for step in reply.steps], "probability": [100 * step.probability for step in reply.steps]}
+    )
     config = {"token": st.column_config.TextColumn("Greedy token"), "probability": _SHARE}
     rows = TOP if wide else _STEPS
     picked = left.dataframe(
@@ -92,7 +94,7 @@ def _steps(reply: Reply, key: str, wide: bool) -> None:
     if not reply.steps:
         return
     top = reply.steps[at].top
-    likely = pd.DataFrame({"token": [_token(one.text) for one in top], "probability": [one.probability for one in top]})
+    likely = pd.DataFrame({"token": [_token(one.text) for one in top], "probability": [100 * one.probability for one in top]})
     config = {"token": st.column_config.TextColumn(f"At token {at + 1}"), "probability": _SHARE}
     right.dataframe(
         likely, hide_index=True, column_config=config, height=_height(len(top)), row_height=_ROW, alt="The likeliest tokens at this place"

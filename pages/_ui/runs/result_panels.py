@@ -169,11 +169,7 @@ def _rows(name: str, values: dict[str, Any]) -> None:
     st.dataframe({name: list(values), "Value": [str(value) for value in values.values()]}, hide_index=True, height="content")
 
 
-NUMBER_COLUMNS = {
-    "accuracy": st.column_config.NumberColumn("accuracy", format="percent"),
-    "low": st.column_config.NumberColumn("Wilson low", format="percent"),
-    "high": st.column_config.NumberColumn("Wilson high", format="percent"),
-}
+NUMBER_TITLES = {"low": "Wilson low", "high": "Wilson high"}
 
 
 def training_charts(run: Any, curve: Any) -> None:

@@ -99,5 +99,5 @@ _KNOWN = {  # what tells the facts apart stands where a telephone shows it
     "subject": st.column_config.TextColumn("subject", width=130),
     "best": st.column_config.NumberColumn("highest in", width="small", help="In how many models it is at the highest level."),
     "none": st.column_config.NumberColumn("lowest in", width="small", help="In how many models it is at the lowest level."),
-    "mean_score": st.column_config.NumberColumn("mean R", format="%.2f", width="small"),
+    "mean_score": st.column_config.NumberColumn("mean R", format="%.3f", width="small"),
 }

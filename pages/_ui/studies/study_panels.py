@@ -10,6 +10,7 @@ import streamlit as st
 
 from pages._ui import background, panels, pickers, resources, state
 from pages._ui.charts import Point, draw
+from pages._ui.columns import readable
 from pages._ui.compare import compare_picks
 from pages._ui.downloads import csv_button
 from pages._ui.runs.forms import file_button
@@ -24,18 +25,11 @@ from sftqa_core.records.amounts import signed
 SHOWN_AT_ONCE = 4  # answers to one question
 REDRAWN_S = 60.0  # while a study runs: counting it takes seconds, in which the page fades
 _VERDICTS = {"yes": "blue", "no": "violet", "cannot tell": "gray"}  # neither is the good one
-_SHARES = {"relative": "share of the best", "low": "95% from", "high": "to"}
-ENOUGH_COLUMNS = {
-    **{name: st.column_config.NumberColumn(title, format="percent") for name, title in _SHARES.items()},
-    "smallest": st.column_config.NumberColumn(
-        "smallest within 95%", format="percent", help="Share of resamples in which this number is the smallest within 95% of the best."
-    ),
-    "chosen": st.column_config.CheckboxColumn("smallest here"),
-}
-PAIR_COLUMNS = {
-    name: st.column_config.NumberColumn(name.replace("_", " "), format="percent")
-    for name in ("accuracy", "other_accuracy", "difference", "low", "high")
-} | {"p": st.column_config.NumberColumn(format="%.3f"), "p_holm": st.column_config.NumberColumn("p after Holm", format="%.3f")}
+ENOUGH_TITLES = {
+    "relative": "share of the best", "low": "95% from", "high": "to", "smallest": "smallest within 95%", "chosen": "smallest here",
+    "least": "fewest facts of a level",
+}  # fmt: skip
+ENOUGH_HELPS = {"smallest": "Share of resamples in which this number is the smallest within 95% of the best."}
 
 
 def study_head(kind: str, caption: str) -> tuple[StudySettings, StudyReport, resources.Tables]:
@@ -155,7 +149,8 @@ def pick_shot_lines(table: pd.DataFrame | None) -> pd.DataFrame | None:
 
 def findings(report: StudyReport, model: str | None = None) -> None:
     """What was found, in plain words: of one model, or of all, question by question."""
-    st.subheader("Findings", anchor=False)
+    whose = f"Findings on {literal(model_name(model))}" if model is not None and len(report.settings.models) > 1 else "Findings"
+    st.subheader(whose, anchor=False)
     chosen = [finding for finding in report.findings if model is None or finding.about.split(",")[0] == model]
     if not chosen:
         st.caption("No findings yet: too few runs have finished.")
@@ -182,7 +177,8 @@ def numbers(kind: str, tables: dict[str, pd.DataFrame]) -> None:
     """Every table behind the page, to read and to download."""
     with st.expander("All numbers", icon=":material/table:"):
         name = pickers.linked_choice("Table", list(tables), "table")
-        st.dataframe(tables[name], hide_index=True)
+        table, config = readable(tables[name])
+        st.dataframe(table, hide_index=True, column_config=config)
         csv_button("Download this table", tables[name], f"study-{kind}-{name}", f"{kind}-csv")
 
 
