@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.scriptrunner import RerunException, get_script_run_ctx
 
 SHARED = ("model", "source", "split", "domain", "levels", "method", "cut")  # hold on every page that knows them
 LONGEST = 1_000  # characters of one value; a longer text is left out, and the page says so
@@ -37,19 +37,29 @@ def of_page(page: str) -> Iterator[None]:
     kept.update(page=page, asked=set(), settled={}, carried=carried)
     if not arrived and _is_late(here):
         st.query_params.from_dict(kept["after"])
+    left = False
     try:
         yield
+    except RerunException as error:
+        left = error.rerun_data.page_script_hash not in ("", _page_hash())  # the address is the other page's already
+        raise
     finally:
-        now = st.query_params.to_dict()
-        if fresh := {key: text for key, text in kept["settled"].items() if now.get(key) != text}:
-            _write(here, now | fresh)
-            now |= fresh
-            kept["explicit"].add(page)
-        kept["pages"][page] = now
-        for key in kept["asked"].intersection(SHARED):  # this page knows it: where it is at its default, it is so elsewhere
-            kept["shared"].pop(key, None)
-        kept["shared"] |= {key: now[key] for key in SHARED if key in now}
         _top.reset(top)
+        if not left:
+            _keep(page, here)
+
+
+def _keep(page: str, here: Mapping[str, str]) -> None:
+    """A page's script is over: write what it settled on, and remember what it showed."""
+    kept, now = _state(), st.query_params.to_dict()
+    if fresh := {key: text for key, text in kept["settled"].items() if now.get(key) != text}:
+        _write(here, now | fresh)
+        now |= fresh
+        kept["explicit"].add(page)
+    kept["pages"][page] = now
+    for key in kept["asked"].intersection(SHARED):  # this page knows it: where it is at its default, it is so elsewhere
+        kept["shared"].pop(key, None)
+    kept["shared"] |= {key: now[key] for key in SHARED if key in now}
 
 
 def value(key: str) -> str | None:
@@ -125,6 +135,12 @@ def _is_late(here: Mapping[str, str]) -> bool:
 def _is_back() -> bool:
     context = get_script_run_ctx()
     return context is not None and context.is_history_navigation
+
+
+def _page_hash() -> str:
+    """Streamlit's name of the page that this script draws."""
+    context = get_script_run_ctx()
+    return "" if context is None else context.page_script_hash
 
 
 def _write(before: Mapping[str, str], after: Mapping[str, str]) -> None:

@@ -71,21 +71,18 @@ document.addEventListener("click", (event) => {
     document.querySelector('[data-testid="stMain"]')?.dispatchEvent(new MouseEvent("mousedown", { bubbles: true }))
 })
 """
-# What a page settles on when it is opened (the newest run, say) belongs to the entry of the history that was made by opening it. Streamlit
-# makes another one, so that going back would take two steps. Nobody has pressed anything since: that tells the two apart.
+# What somebody does is one entry of the browser's history. Streamlit makes several: one when a page opens and one when it has settled on
+# what it shows (the newest run, say), or two where a click opens another page with parameters; going back would take as many steps.
 _HISTORY = """
 {
   let touched = false
-  const touch = (event) => { if (event.isTrusted) touched = true }
-  for (const kind of ["pointerdown", "keydown"]) addEventListener(kind, touch, true)
-  const push = history.pushState.bind(history)
-  history.pushState = (state, title, url) => {
-    const opens = url != null && new URL(url, location.href).pathname !== location.pathname
-    if (opens) touched = false
-    if (opens || touched) push(state, title, url)
-    else history.replaceState(state, title, url)
-  }
+  for (const kind of ["pointerdown", "keydown"]) addEventListener(kind, (event) => { touched ||= event.isTrusted }, true)
   addEventListener("popstate", () => { touched = false })
+  const push = history.pushState
+  history.pushState = function (...entry) {
+    (touched ? push : history.replaceState).apply(history, entry)
+    touched = false
+  }
 }
 """
 HEAD = f"<style>{STYLE}</style><script>{_MENU}{_HISTORY}</script>"
