@@ -85,7 +85,7 @@ class Phase:
     unit: str
     done: int = 0
     started_s: float = field(default_factory=time.monotonic)
-    _begun_s: float = field(default_factory=time.monotonic)
+    _begun_s: float = field(default_factory=lambda: time.monotonic())
     _recent: deque[tuple[float, int]] = field(default_factory=deque)  # when so many were done, of the second half of the time
 
     def __post_init__(self) -> None:

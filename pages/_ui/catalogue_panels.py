@@ -100,7 +100,9 @@ def offers_table(offers: Sequence[Any], device: str) -> Any:
     wanted = address.value("model")
     rows = pd.DataFrame([_row(offer) for offer in offers], columns=list(_COLUMNS))
     current = names.index(wanted) if wanted in names else None
-    clicked = clicked_row(rows, f"models-{device}", current, height=min(38 + 35 * len(rows), 458), column_config=_COLUMNS)
+    only_tuned = all(offer.card.kind == "tuned" for offer in offers)  # their names begin alike: only the whole of them tells them apart
+    columns = _COLUMNS | ({"model": st.column_config.TextColumn("Model", width=340)} if only_tuned else {})
+    clicked = clicked_row(rows, f"models-{device}", current, height=min(38 + 35 * len(rows), 458), column_config=columns)
     if clicked is not None:
         wanted = names[clicked]
         address.put(model=wanted)
@@ -151,7 +153,7 @@ def details(offer: Any | None) -> None:
         st.caption(" · ".join(_facts(offer)))
         if card.kind == "tuned":
             st.markdown(literal(card.note))
-            st.code(f"sftqa export {card.name.removeprefix('run:')} --out FOLDER", language="bash")
+            st.code(f"sftqa export {card.name.removeprefix('run:')} --out FOLDER", language="bash", wrap_lines=True)
         if offer.todo:
             st.markdown(sentence(offer.todo))
         if offer.state == "unusable" and card.architecture == "lora adapter":

@@ -31,7 +31,7 @@ _EVEN = """
 # A link to the page that it stands on, with other values, is a link like any other: Streamlit draws it as the one that is open.
 _LINKS = """
 .stMain [data-testid="stPageLink-NavLink"]:not(:hover) { background-color: transparent; }
-.stMain [data-testid="stPageLink-NavLink"] [data-testid="stMarkdownContainer"] { font-weight: inherit; }
+.stMain [data-testid="stPageLink-NavLink"] p { font-weight: inherit; }
 """
 # A part of the page that the browser still has to load has a flat placeholder; as high as what comes, nothing below it jumps.
 _RESERVED = """

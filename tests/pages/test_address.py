@@ -68,3 +68,12 @@ def test_a_wrong_value_is_dropped_and_said(explorer, wrong):
     assert "domain" not in app.query_params
     assert "There is no domain" in words(app)
     assert app.selectbox(key="pick-domain").value == "all"
+
+
+def test_what_is_wrong_in_an_address_is_said_in_one_place_above_the_title(explorer):
+    """However narrow the column of its picker; without a fault nothing stands there."""
+    app = explorer("memory", {"domain": "nowhere", "split": "never"})
+    order = [element.type for element in app.main]
+    assert order.count("warning") == 2
+    assert max(at for at, kind in enumerate(order) if kind == "warning") < order.index("title")
+    assert "warning" not in [element.type for element in app.run().main]

@@ -49,6 +49,7 @@ def levels_section(source: str, fact: Any, scheme: LevelScheme, model: str, stam
         st.caption("No model has been probed on this fact yet. The Probe button is on the Memory page.")
         return
     table = pd.DataFrame([_level_row(row) for row in rows])
+    table = table if table["sure"].any() else table.drop(columns="sure")  # full probes have no confidence
     st.caption("Click a row to see that model's completions.")
     by = scheme.method if scheme.by_statements else scheme.name
     current = next((at for at, row in enumerate(rows) if row["model"] == model and row["method"] == by), None)

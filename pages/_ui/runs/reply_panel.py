@@ -51,7 +51,7 @@ def _scores(reply: Reply) -> None:
     rows = [
         {
             "answer": f"{scored.answer} {'✓' if scored.right else ''}".strip(),
-            "probability": 100 * exp(scored.logprob),
+            "probability": _share(exp(scored.logprob)),
             "total": scored.logprob,
             "per token": scored.mean_logprob,
             "tokens": scored.tokens,
@@ -60,7 +60,7 @@ def _scores(reply: Reply) -> None:
     ]
     config = {
         "answer": st.column_config.TextColumn("Answer", help="✓: known to be right."),
-        "probability": st.column_config.NumberColumn("Probability", format="%.3g%%", width=90, help="Of these words as what follows."),
+        "probability": st.column_config.TextColumn("Probability", width=90, help="Of these words as what follows."),
         "total": st.column_config.NumberColumn("Log-prob.", format="%.2f", width=75, help="Natural logarithm, summed over the tokens."),
         "per token": st.column_config.NumberColumn("Per token", format="%.2f", width=75),
         "tokens": st.column_config.NumberColumn("Tokens", width=60),
@@ -123,6 +123,11 @@ def _samples(reply: Reply, way: Column) -> None:
         row_height=_ROW,
         alt="Distinct samples and how often each was drawn",
     )
+
+
+def _share(probability: float) -> str:
+    """Percent with one digit, as everywhere; what would be 0.0% so has two digits that count."""
+    return f"{probability:.1%}" if probability >= 0.0005 or not probability else f"{100 * probability:.2g}%"
 
 
 def _height(rows: int) -> int:
