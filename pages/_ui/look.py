@@ -24,6 +24,10 @@ _GLOSSARY = """
   .stApp .st-key-glossary-place button { pointer-events: auto; }
 }
 """
+# Columns stay in line where one of them has a longer title.
+_HEADS = """
+@media (min-width: 864px) { .stApp [class*="st-key-high-head-"] { min-height: 3.1rem; } }
+"""
 # As high as the fields beside it, so that labels in one row stand on one line.
 _EVEN = """
 .stApp [data-testid="stButtonGroup"] button[data-variant="segmented_control"] { min-height: 2.5rem; }
@@ -62,7 +66,7 @@ _JOB_FIRST = """
   .st-key-lab-both .stLayoutWrapper:has(> .st-key-lab-live) { order: -1; }
 }
 """
-STYLE = "".join((_WIDE, _RESERVED, _EVEN, _FILLED, _OFF, _GLOSSARY, _LINKS, _JOB_FIRST)).replace("\n", " ")
+STYLE = "".join((_WIDE, _RESERVED, _EVEN, _FILLED, _OFF, _GLOSSARY, _LINKS, _JOB_FIRST, _HEADS)).replace("\n", " ")
 # A narrow window's menu stays open after a choice: Streamlit closes it on phones only, which it tells by the browser's name. A press
 # beside the menu closes it everywhere.
 _MENU = """

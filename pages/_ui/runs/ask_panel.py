@@ -94,7 +94,8 @@ def _replies(ways: dict[str, Column | str], where: str, pending: bool, stamp: st
         for place, name in zip(st.columns(min(len(names), _WIDE)), row, strict=False):
             key, title = f"{where}-{names.index(name)}", titles.get(name, name)
             with place, st.container(border=True, key=f"reply-{key}"):
-                _head(name, title, details.get(name, ""))
+                with st.container(key=f"{'head' if len(names) < _WIDE else 'high-head'}-{key}"):  # two lines of a title in narrow columns
+                    _head(name, title, details.get(name, ""))
                 way = ways[name]
                 if isinstance(way, str):
                     problem(way)
