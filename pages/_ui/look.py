@@ -63,7 +63,8 @@ _JOB_FIRST = """
 @media (max-width: 640px) {
   .st-key-lab-both .stColumn:has(.st-key-lab-live .stVerticalBlock),
   .st-key-lab-both .stColumn:has(.st-key-lab-live .stVerticalBlock) > .stVerticalBlock { display: contents; }
-  .st-key-lab-both .stLayoutWrapper:has(> .st-key-lab-live) { order: -1; }
+  .st-key-lab-both [data-testid="stLayoutWrapper"]:has(> .st-key-lab-live) { order: -1; }
+  .st-key-lab-both .stHorizontalBlock:has(> .stColumn .st-key-lab-live .stVerticalBlock) { row-gap: 1rem; }
 }
 """
 STYLE = "".join((_WIDE, _RESERVED, _EVEN, _FILLED, _OFF, _GLOSSARY, _LINKS, _JOB_FIRST, _HEADS)).replace("\n", " ")
