@@ -8,14 +8,17 @@ _WIDE = """
 div.stMainBlockContainer.block-container { max-width: initial; }
 @media (min-width: 864px) { div.stMainBlockContainer.block-container { padding-left: 5rem; padding-right: 5rem; } }
 """
-# White words on the theme's own blue read at 4.5 to 1 only if that blue is too dark for words on the dark page.
+# White words on the theme's own blue read at 4.5 to 1 only if that blue is too dark for words on the dark page. From the root on: dialogs
+# and popovers stand outside of the app's own part of the page.
 _FILLED = """
-.stApp button[data-testid="stBaseButton-primary"]:enabled, .stApp button[data-testid="stBaseButton-primaryFormSubmit"]:enabled,
-.stApp [data-testid="stMultiSelect"] [data-tag] { background-color: #2b66b1; border-color: #2b66b1; color: #ffffff; }
-.stApp button[data-testid="stBaseButton-primary"]:enabled:hover { background-color: #23549a; }
+:root button[data-testid="stBaseButton-primary"]:enabled, :root button[data-testid="stBaseButton-primaryFormSubmit"]:enabled,
+:root [data-testid="stMultiSelect"] [data-tag] { background-color: #2b66b1; border-color: #2b66b1; color: #ffffff; }
+:root button[data-testid="stBaseButton-primary"]:enabled:hover { background-color: #23549a; }
 """
 _OFF = """
-.stApp button:disabled, .stApp label[data-disabled="true"], .stApp input:disabled { color: light-dark(#666c74, #8e96a1); opacity: 1; }
+:root button:disabled, :root label[data-disabled="true"], :root input:disabled { opacity: 1; }
+:root button:disabled, :root label[data-disabled="true"], :root input:disabled { color: color-mix(in srgb, currentcolor 70%, transparent); }
+.stApp.stApp button:disabled, .stApp.stApp label[data-disabled="true"], .stApp.stApp input:disabled { color: light-dark(#666c74, #8e96a1); }
 """
 # The glossary's button stands beside the title, where there is room.
 _GLOSSARY = """
