@@ -9,6 +9,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from pages._ui.wording import counted, p_value
+from sftqa_core.records import TrainSettings
+
 SHARES = frozenset(
     ("accuracy", "other_accuracy", "low", "high", "share", "relative", "smallest", "moved", "same_level", "best", "shown_share")
 )
@@ -28,6 +31,9 @@ def readable(table: pd.DataFrame, titles: dict[str, str] | None = None, helps: d
         about = {"label": titles.get(name, str(name).replace("_", " ")), "help": (helps or {}).get(name)}
         if pd.api.types.is_bool_dtype(table[name]):
             config[name] = st.column_config.CheckboxColumn(**about)
+        elif name in P or (name == "asked" and (table[name] == TrainSettings.ALL).any()):  # -1 asks for all
+            config[name] = st.column_config.TextColumn(**about, alignment="right")
+            shown[name] = [p_value(at) if name in P else "all" if at == TrainSettings.ALL else counted(int(at)) for at in table[name]]
         elif pd.api.types.is_numeric_dtype(table[name]):
             form, times = _form(str(name), table)
             shown[name] = (table[name] * times).round(1) + 0.0 if times != 1 else table[name]  # never -0.0
@@ -49,7 +55,7 @@ def _form(name: str, table: pd.DataFrame) -> tuple[str, int]:
         return "%.1f%%", 100
     if whole or name in COUNTS:
         return "localized", 1
-    return ("%.3f" if name in P or name == "mean_score" else "%.2f"), 1
+    return ("%.3f" if name == "mean_score" else "%.2f"), 1
 
 
 def _listed(values: Any, shares: bool) -> str:

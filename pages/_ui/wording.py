@@ -105,6 +105,11 @@ def score(share: float) -> str:
     return f"{share:.3f}"
 
 
+def p_value(p: float | None) -> str:
+    """A p-value with three digits: "0.567", "< 0.001"; empty where there is none."""
+    return "" if p is None or p != p else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def interval(low: float | None, high: float | None) -> str:
     """Both ends of an interval of shares: "70.2 to 75.9%"."""
     return "no interval" if low is None or high is None else f"{low * 100:.1f} to {high * 100:.1f}%"

@@ -14,9 +14,9 @@ def test_shares_are_percent_with_one_digit_and_points_have_a_sign():
     """The ends of a difference's interval are points, those of an accuracy's are shares."""
     table = pd.DataFrame({"accuracy": [0.17582], "difference": [-0.00004], "low": [-0.031], "high": [0.02], "p_holm": [0.0123]})
     shown, _ = readable(table)
-    assert shown.iloc[0].tolist() == [17.6, 0.0, -3.1, 2.0, 0.0123]
+    assert shown.iloc[0].tolist() == [17.6, 0.0, -3.1, 2.0, "0.012"]
     assert str(shown["difference"].iloc[0]) == "0.0", "never -0.0"
-    assert formats(table) == {"accuracy": "%.1f%%", "difference": "%+.1f", "low": "%+.1f", "high": "%+.1f", "p_holm": "%.3f"}
+    assert formats(table) == {"accuracy": "%.1f%%", "difference": "%+.1f", "low": "%+.1f", "high": "%+.1f", "p_holm": None}
     assert formats(pd.DataFrame({"accuracy": [0.1], "low": [0.0], "high": [0.2]}))["low"] == "%.1f%%"
 
 
@@ -38,3 +38,10 @@ def test_lists_are_words():
     assert shown[["per_seed", "answers"]].iloc[0].tolist() == ["25.0%, 17.6%", "Oslo | Kristiania"]
     assert table["per_seed"].iloc[0] == [0.25, 0.1758]
     assert readable(table[["per_seed"]])[0]["per_seed"].tolist() == ["0.25, 0.18"]
+
+
+def test_a_small_p_is_no_zero_and_all_facts_are_no_minus_one():
+    """As Compare says it; a missing one is empty."""
+    shown, _ = readable(pd.DataFrame({"p": [0.00004, 0.5671, None], "asked": [-1, 0, 1920]}))
+    assert shown["p"].tolist() == ["< 0.001", "0.567", ""]
+    assert shown["asked"].tolist() == ["all", "0", "1,920"]

@@ -13,7 +13,7 @@ from pages._ui.downloads import csv_button
 from pages._ui.fields import label
 from pages._ui.runs.twin import twin_button
 from pages._ui.titles import model_name, shown_value
-from pages._ui.wording import literal, percent
+from pages._ui.wording import literal, p_value, percent
 from sftqa_core.figures.overlaid import COLOURS, Line, overlaid_figure
 from sftqa_core.figures.style import GREY
 from sftqa_core.jsonrecord import fingerprint
@@ -178,9 +178,6 @@ def _test_row(test: PairTest) -> dict[str, Any]:
     return {
         "Verdict": same,
         "Facts": f"{SHORT[test.domain]}: {test.mean}", "difference": moved, "Corrected interval": interval,
-        "p": _p(test.p), "p after Holm": _p(test.p_holm), "n": test.facts, "only first": only[0], "only second": only[1], "Test": test.test,
+        "p": p_value(test.p), "p after Holm": p_value(test.p_holm),
+        "n": test.facts, "only first": only[0], "only second": only[1], "Test": test.test,
     }  # fmt: skip
-
-
-def _p(value: float | None) -> str:
-    return "" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
