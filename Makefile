@@ -22,12 +22,13 @@ test: .venv/.dev
 test-full: .venv/.dev
 	SFTQA_TESTS=full $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
+# In an installed Chrome or Chromium: what no other test can tell, and of the journeys those that tell most (marker `smoke`).
 test-browser: .venv/.dev
-	$(BIN)/python -m pytest -m browser tests/browser
+	$(BIN)/python -m pytest -m "browser or smoke" tests/browser tests/journeys
 
-# Every journey that a person makes through the explorer, in an installed Chrome or Chromium; test-browser does the shortest of them.
+# Every journey that a person makes through the explorer; takes about an hour on two cores.
 journeys: .venv/.dev
-	$(BIN)/python -m pytest -m 'browser or journey' tests/browser tests/journeys
+	$(BIN)/python -m pytest -m "browser or journey" tests/browser tests/journeys
 
 # Does every harm its full number of times (the tests do each once) and prints the table: harm, times tried, outcome.
 faults: .venv/.dev

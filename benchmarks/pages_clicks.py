@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from load_world import MODEL, fact_file
 from playwright.sync_api import Page as Tab
 
+from sftqa_core.knowledge.sources import open_source
+from sftqa_core.workflows import cell_names, studies
 from sftqa_core.workspace import Workspace
 
 PAGES = {  # name in the table -> path
@@ -42,11 +44,21 @@ class Click:
 
 
 def address(page: str) -> str:
-    """Path and query of a page; Memory's shows the person's own facts, all splits."""
-    if page != "Memory":
-        return PAGES[page]
-    query = {"model": MODEL, "source": str(fact_file(Workspace.current())), "split": "all"}
-    return f"{PAGES[page]}?{urllib.parse.urlencode(query)}"
+    """Path and query of a page: Memory and Fact show the person's own facts, all splits; Compare a run beside a cell of a study."""
+    query: dict[str, str] = {}
+    if page in ("Memory", "Fact"):
+        source = str(fact_file(Workspace.current()))
+        query = {"model": MODEL, "source": source, "split": "all"}
+        query |= {"fact": open_source(source).facts["fact_id"].iloc[0]} if page == "Fact" else {}
+    elif page == "Compare":
+        query = {"runs": ",".join([max(path.name for path in Workspace.current().runs.iterdir()), _cell()])}
+    return PAGES[page] + (f"?{urllib.parse.urlencode(query)}" if query else "")
+
+
+def _cell() -> str:
+    """A cell of the study of amounts that ships."""
+    study = next(study.settings for study in studies() if study.settings.kind == "amount")
+    return next(name for name, run in cell_names(study, MODEL).items() if run.n == 960)
 
 
 # --- what a hand does; each returns right after the click that counts
@@ -56,7 +68,9 @@ def option(label: str, *names: str) -> Callable[[Tab, int], None]:
     """Opens a select box and picks one of its options: those of `names` in turn, else the second, the third and so on."""
 
     def pick(tab: Tab, number: int) -> None:
-        tab.get_by_role("combobox", name=label, exact=True).first.click()
+        box = tab.get_by_role("combobox", name=label, exact=True).first
+        box.focus()
+        box.press("ArrowDown")  # opens the list, wherever the box stands; a click may miss one that a chart above it still moves
         options = tab.get_by_role("option")
         options.first.wait_for()
         if names:
@@ -128,6 +142,33 @@ def row(number_of_table: int = 0) -> Callable[[Tab, int], None]:
     return tick
 
 
+def pressed(*names: str) -> Callable[[Tab, int], None]:
+    """Presses one of these buttons."""
+
+    def press(tab: Tab, number: int) -> None:
+        tab.get_by_role("button", name=names[number % len(names)], exact=True).first.click()
+
+    return press
+
+
+def from_here(page: str, do: Callable[[Tab, int], None]) -> Callable[[Tab, int], None]:
+    """For a click that leaves what the page showed: `do` is done on the page as its address has it, also the second time."""
+
+    def back(tab: Tab, number: int) -> None:
+        if number:
+            tab.go_back()
+            tab.get_by_role("heading", name=page, exact=True).wait_for()
+            tab.wait_for_function("document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'")
+        do(tab, number)
+
+    return back
+
+
+def example(tab: Tab, number: int) -> None:
+    """Takes one of the questions that the Ask page offers; nothing is asked."""
+    tab.locator("[class*='st-key-example-'] button").nth(number % 3).click()
+
+
 CLICKS = (
     Click("Memory", "model", option("Model", "atlas-qwen", "atlas-llama")),
     Click("Memory", "domain", option("Domain")),
@@ -140,6 +181,15 @@ CLICKS = (
     Click("Results", "part", side_by_side("contested only", "uncontested only", "all test facts")),
     Click("Results", "changed filter", added("Level", "L0", "L2", "L4")),
     Click("Results", "search", typed("Search", "a", "port", "", "n", "ka")),
+    Click("Compare", "show", side_by_side("all facts", "disagreements")),
+    Click("Compare", "domain", option("Domain")),
+    Click("Compare", "level filter", added("Level", "L0", "L2", "L4")),
+    Click("Compare", "search", typed("Search", "a", "port", "", "n", "ka")),
+    Click("Compare", "fact", from_here("Compare", row())),
+    Click("Fact", "next", pressed("Next")),
+    Click("Fact", "estimates", switched("With estimates (adaptive probe, likelihood)")),
+    Click("Fact", "levels", option("Levels by")),
+    Click("Ask", "example", from_here("Ask", example)),
     Click("Lab", "size", side_by_side("120", "240", "480", "960", "60")),
     Click("Lab", "method", side_by_side("LoRA", "all weights")),
     Click("Lab", "model", option("Model", "atlas-qwen", "atlas-llama")),
@@ -150,6 +200,8 @@ CLICKS = (
     Click("How much data?", "published", switched("Show published results")),
     Click("Which data?", "model", option("Model")),
     Click("Which model?", "model", option("Model")),
+    Click("Which model?", "templates", side_by_side("templates in its text", "other templates", "all templates")),
+    Click("Which model?", "known by", side_by_side("none knows", "split", "all know")),
     Click("What moves?", "model", option("Model")),
     Click("What moves?", "tuned on", option("Tuned on")),
 )

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages._ui import background, panels
+from pages._ui import address, background, panels
 from pages._ui.runs import ask_form, asked
 from pages._ui.runs.ask_panel import ask_panel
 from pages._ui.wording import literal
@@ -21,5 +21,5 @@ if not wanted.text:
     with st.container(horizontal=True):
         for at, question in enumerate(asked.examples(wanted.columns)):
             st.button(literal(question), key=f"example-{at}", on_click=ask_form.take, args=(question,))
-    st.stop()
+    address.over()
 ask_panel(wanted.text, wanted.columns, wanted.answers, "ask", wanted.kind, now=pressed)

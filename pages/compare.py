@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages._ui import background, panels
+from pages._ui import address, background, panels
 from pages._ui.compare import compare_items, compare_panels, compare_picks, compare_reads, remake_panel
 from pages._ui.runs.run_table import shown_runs
 
@@ -12,13 +12,13 @@ with panels.errors_shown():
     stamp = background.stamp()
     if not len(shown_runs(stamp)) and not background.studies():
         panels.empty("No run has finished yet.", "pages/lab.py", "Start one in the Lab")
-        st.stop()
+        address.over()
     names = compare_picks.picked_names(stamp)
 
 compare_picks.pick_runs(stamp, names)
 if not names:
     panels.empty("Pick two or more runs above: what differs in their settings, in their accuracy, and fact by fact.")
-    st.stop()
+    address.over()
 
 with panels.errors_shown():
     reference, pool, against = compare_picks.options(names, stamp)

@@ -23,7 +23,7 @@ with panels.errors_shown():
 
 with panels.errors_shown():
     if not facts_here(source, "fact"):
-        st.stop()
+        address.over()
     stamp = background.stamp()
     split, domain = address.value("split") or "test", address.value("domain") or "all"
     profile = resources.profile(model, source, split, domain, scheme)
@@ -33,7 +33,7 @@ with panels.errors_shown():
 if fact is None:
     gone = f"These facts have none called '{literal((wanted or '')[:80])}'." if wanted else "No fact is picked."
     panels.empty(f"{gone} Pick one from the list of facts.", "pages/memory.py", "Open Memory")
-    st.stop()
+    address.over()
 
 with panels.errors_shown():
     fact_story.neighbours(profile, str(fact["fact_id"]), model, source, stamp)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages._ui import background, panels, state
+from pages._ui import address, background, panels, state
 from pages._ui.runs.job_panel import job_panel
 from pages._ui.runs.queue_panel import queue_panel
 from sftqa_core.jobs import current_executor
@@ -19,7 +19,7 @@ with panels.errors_shown():
 
 if not counts:
     panels.empty("No jobs yet. Runs and probes continue here when you close the tab.", "pages/lab.py", "Open the Lab")
-    st.stop()
+    address.over()
 if warning := background.state_warning():
     st.warning(warning, icon=":material/lan:")
 if (trouble := state.kept_problem()) is not None:

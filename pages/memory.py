@@ -31,7 +31,7 @@ with panels.errors_shown():
     glossary.here(scheme, 21 * scheme.sampling.samples if scheme.by_statements else 0)
 with panels.errors_shown():
     if not facts_here(source, "memory"):
-        st.stop()
+        address.over()
     missing_templates(model, source)
     stamp = background.stamp()
     profile = resources.profile(model, source, split, domain, scheme)
@@ -59,7 +59,7 @@ with panels.errors_shown():
 shown = profile.without_echo if without_echo else profile
 if not profile.facts:
     panels.empty("This source has no facts in that split and domain. Pick another.")
-    st.stop()
+    address.over()
 if not profile.probed:
     memory_panels.not_probed(model, scheme)
 else:

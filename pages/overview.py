@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from pages._ui import panels, resources
+from pages._ui import address, panels, resources
+from pages._ui.links import open_page
 from pages._ui.runs.result_panels import accuracy_charts
 from pages._ui.wording import literal, percent
 from sftqa_core.records import STUDIES
@@ -25,7 +26,7 @@ if example is None:
         panels.empty(f"{gone}. Start one in the Lab: it takes about a minute.", "pages/lab.py", "Open the Lab")
     else:
         panels.empty(f"{gone}, and there is no model on this machine yet. Add one first.", "pages/available_models.py", "Open Models")
-    st.stop()
+    address.over()
 
 summary, settings = example
 labels, cutoffs = settings.scheme.labels, settings.scheme.cutoffs
@@ -42,7 +43,7 @@ st.caption(
 )
 with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
     if st.button("Run it yourself in the Lab", type="primary", icon=":material/science:"):
-        st.switch_page("pages/lab.py")
+        open_page("pages/lab.py")
     st.page_link("pages/memory.py", label="or see what the model knows, fact by fact", icon=":material/psychology:")
 st.subheader("Studies of hundreds of runs", anchor=False)
 with st.container(horizontal=True, gap="small"):

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from pages._ui import background, glossary, panels, pickers, resources
+from pages._ui import address, background, glossary, panels, pickers, resources
 from pages._ui.columns import readable
 from pages._ui.downloads import csv_button
 from pages._ui.runs import change_panel, result_panels
@@ -18,7 +18,7 @@ with panels.errors_shown():
 panels.unreadable(resources.unreadable(background.stamp()))
 if not runs:
     panels.empty("No run has finished yet.", "pages/lab.py", "Start one in the Lab")
-    st.stop()
+    address.over()
 
 with panels.errors_shown():
     run = resources.run(pickers.pick_run(stamp))

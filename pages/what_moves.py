@@ -4,7 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from pages._ui import panels, pickers
+from pages._ui import address, panels, pickers
 from pages._ui.charts import draw
 from pages._ui.studies import study_panels
 from sftqa_core.figures.level_shift import moves_figure, sankey_figure
@@ -18,7 +18,7 @@ settings, report, tables = study_panels.study_head(
 transitions, moves = tables["transitions"], tables["moves"]
 if transitions.empty:
     panels.empty("Some test facts have no level yet: the first or the second probe is not finished.")
-    st.stop()
+    address.over()
 
 first, second, third = st.columns([2, 2, 2], vertical_alignment="bottom")
 with first:

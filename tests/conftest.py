@@ -6,12 +6,12 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from filelock import FileLock
 
 from sftqa_core import processes
+from tests.browser.explorers import browser, hub, many, nothing, shipped, started, visit  # noqa: F401, they are fixtures
 from tests.forking import Parents, start_anew
 
 gc.disable()  # until everything is imported: it would find nothing
@@ -26,10 +26,10 @@ def fake_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A hub on this machine that takes the hub's place, for this process and what it starts."""
     from tests.fake_hub import FakeHub, online
 
-    hub = FakeHub()
-    with online(hub, tmp_path / "hf", monkeypatch):
-        yield hub
-    hub.close()
+    served = FakeHub()
+    with online(served, tmp_path / "hf", monkeypatch):
+        yield served
+    served.close()
 
 
 @pytest.fixture(autouse=True)
@@ -108,16 +108,3 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     width = max(map(len, table))
     for name, (times, outcomes) in table.items():
         terminalreporter.write_line(f"{name:<{width}}  {times:>6,}  {'; '.join(outcomes)}")
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """One Chrome or Chromium, whichever is installed, for all tests that ask for it; each opens contexts of its own."""
-    from playwright.sync_api import sync_playwright
-
-    from tests.browser.serving import QUIET, installed_browser
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=installed_browser(), args=QUIET)
-        yield started
-        started.close()

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NoReturn
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import RerunException, get_script_run_ctx
@@ -34,32 +34,46 @@ def of_page(page: str) -> Iterator[None]:
     # On a page that names its defaults a bare address is only ever left over from an arrival: going back to it shows the same again.
     bare = not here and (arrived or (_is_back() and page in kept["explicit"]))
     carried = {**kept["pages"].get(page, {}), **kept["shared"]} if bare else {}
-    kept.update(page=page, asked=set(), settled={}, carried=carried)
+    kept.update(page=page, asked=set(), settled={}, carried=carried, leaving=False, inside=True)
     if not arrived and _is_late(here):
         st.query_params.from_dict(kept["after"])
-    left = False
     try:
         yield
+    except _Over:
+        pass
     except RerunException as error:
-        left = error.rerun_data.page_script_hash not in ("", _page_hash())  # the address is the other page's already
+        kept["leaving"] |= error.rerun_data.page_script_hash not in ("", _page_hash())  # somebody has opened another page meanwhile
         raise
     finally:
+        kept["inside"] = False
         _top.reset(top)
-        if not left:
-            _keep(page, here)
+        _keep(page, here)
 
 
 def _keep(page: str, here: Mapping[str, str]) -> None:
-    """A page's script is over: write what it settled on, and remember what it showed."""
-    kept, now = _state(), st.query_params.to_dict()
-    if fresh := {key: text for key, text in kept["settled"].items() if now.get(key) != text}:
+    """A page's script is over: write what it settled on, unless another page is opened, and remember what it showed."""
+    kept = _state()
+    now = here if kept["leaving"] else st.query_params.to_dict()
+    settled = {} if kept["leaving"] else kept["settled"]
+    if fresh := {key: text for key, text in settled.items() if now.get(key) != text}:
         _write(here, now | fresh)
-        now |= fresh
+        now = now | fresh
         kept["explicit"].add(page)
     kept["pages"][page] = now
     for key in kept["asked"].intersection(SHARED):  # this page knows it: where it is at its default, it is so elsewhere
         kept["shared"].pop(key, None)
     kept["shared"] |= {key: now[key] for key in SHARED if key in now}
+
+
+class _Over(BaseException):
+    """Ends a page's script; no error, so nothing that handles errors may take it for one."""
+
+
+def over() -> NoReturn:
+    """Ends the page's script here, and lets its address be written: `st.stop` alone ends that, too."""
+    if _state()["inside"]:
+        raise _Over
+    st.stop()
 
 
 def value(key: str) -> str | None:
@@ -86,6 +100,21 @@ def put(**values: str | None) -> None:
     after = {key: text for key, text in {**before, **values}.items() if text}
     if after != here:
         _write(here, after)
+
+
+def go(**values: str) -> None:
+    """Let these be all parameters, as a link to this page does; one entry in the browser's history."""
+    put(**{**dict.fromkeys(st.query_params), **values})
+
+
+def keep_and_leave() -> None:
+    """Another page is opened next: its parameters, which stand in the address from now on, are none of this page's."""
+    _state()["leaving"] = True
+
+
+def page() -> str | None:
+    """Which page is open, as the address calls it."""
+    return str(here) if (here := _state()["page"]) is not None else None
 
 
 def leave(key: str) -> bool:
@@ -150,6 +179,17 @@ def _write(before: Mapping[str, str], after: Mapping[str, str]) -> None:
 
 def _state() -> dict[str, Any]:
     last = {"before": None, "after": None, "at_s": 0.0}
-    empty = {"page": None, "pages": {}, "explicit": set(), "shared": {}, "asked": set(), "settled": {}, "carried": {}, **last}
+    empty = {
+        "page": None,
+        "pages": {},
+        "explicit": set(),
+        "shared": {},
+        "asked": set(),
+        "settled": {},
+        "carried": {},
+        "leaving": False,
+        "inside": False,
+        **last,
+    }
     kept: dict[str, Any] = st.session_state.setdefault(_STATE, empty)
     return kept

@@ -8,18 +8,27 @@ _WIDE = """
 div.stMainBlockContainer.block-container { max-width: initial; }
 @media (min-width: 864px) { div.stMainBlockContainer.block-container { padding-left: 5rem; padding-right: 5rem; } }
 """
-# White words on the theme's own blue read at 4.5 to 1 only if that blue is too dark for words on the dark page. From the root on: dialogs
-# and popovers stand outside of the app's own part of the page.
+# Rules for the whole page hold in boxes over it, too, which are no part of .stApp.
+# White words on the theme's own blue read at 4.5 to 1 only if that blue is too dark for words on the dark page.
 _FILLED = """
-:root button[data-testid="stBaseButton-primary"]:enabled, :root button[data-testid="stBaseButton-primaryFormSubmit"]:enabled,
-:root [data-testid="stMultiSelect"] [data-tag] { background-color: #2b66b1; border-color: #2b66b1; color: #ffffff; }
-:root button[data-testid="stBaseButton-primary"]:enabled:hover { background-color: #23549a; }
+:root body button[data-testid="stBaseButton-primary"]:enabled, :root body button[data-testid="stBaseButton-primaryFormSubmit"]:enabled,
+:root body [data-testid="stMultiSelect"] [data-tag] { background-color: #2b66b1; border-color: #2b66b1; color: #ffffff; }
+:root body button[data-testid="stBaseButton-primary"]:enabled:hover { background-color: #23549a; }
 """
+# Mixed from the colour of the words around: which of both themes it is, a box over the page cannot tell (as light-dark would have to).
 _OFF = """
-:root button:disabled, :root label[data-disabled="true"], :root input:disabled { opacity: 1; }
-:root button:disabled, :root label[data-disabled="true"], :root input:disabled { color: color-mix(in srgb, currentcolor 70%, transparent); }
-.stApp.stApp button:disabled, .stApp.stApp label[data-disabled="true"], .stApp.stApp input:disabled { color: light-dark(#666c74, #8e96a1); }
+:root body button:disabled, :root body label[data-disabled="true"], :root body input:disabled {
+  color: color-mix(in srgb, currentcolor 30%, #808080); opacity: 1;
+}
 """
+# Streamlit's own colours of words in code read at 2.6 to 3.5 to 1.
+_CODE = ':root body [data-testid="stCode"] .token { color: inherit; } ' + "".join(
+    f':root body [data-testid="stCode"] .token.{kind} {{ color: color-mix(in srgb, currentcolor 60%, {hue}); }} '
+    for kind, hue in {
+        "comment": "#808080", "variable": "#1f83d6", "function": "#1f83d6", "property": "#1f83d6", "key": "#d6701f", "number": "#12a186",
+        "boolean": "#12a186", "string": "#2f9e4f",
+    }.items()
+)  # fmt: skip
 # The glossary's button stands beside the title, where there is room.
 _GLOSSARY = """
 @media (min-width: 640px) {
@@ -34,11 +43,6 @@ _HEADS = """
 # As high as the fields beside it, so that labels in one row stand on one line.
 _EVEN = """
 .stApp [data-testid="stButtonGroup"] button[data-variant="segmented_control"] { min-height: 2.5rem; }
-"""
-# A link to the page that it stands on, with other values, is a link like any other: Streamlit draws it as the one that is open.
-_LINKS = """
-.stMain [data-testid="stPageLink-NavLink"]:not(:hover) { background-color: transparent; }
-.stMain [data-testid="stPageLink-NavLink"] p { font-weight: inherit; }
 """
 # A part of the page that the browser still has to load has a flat placeholder; as high as what comes, nothing below it jumps.
 _RESERVED = """
@@ -70,7 +74,7 @@ _JOB_FIRST = """
   .st-key-lab-both .stHorizontalBlock:has(> .stColumn .st-key-lab-live .stVerticalBlock) { row-gap: 1rem; }
 }
 """
-STYLE = "".join((_WIDE, _RESERVED, _EVEN, _FILLED, _OFF, _GLOSSARY, _LINKS, _JOB_FIRST, _HEADS)).replace("\n", " ")
+STYLE = "".join((_WIDE, _RESERVED, _EVEN, _FILLED, _OFF, _CODE, _GLOSSARY, _JOB_FIRST, _HEADS)).replace("\n", " ")
 # A narrow window's menu stays open after a choice: Streamlit closes it on phones only, which it tells by the browser's name. A press
 # beside the menu closes it everywhere.
 _MENU = """

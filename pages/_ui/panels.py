@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
+from pages._ui import address
 from pages._ui.wording import percent, sentence
 from sftqa_core.errors import SftqaError
 from sftqa_core.knowledge.atlas import is_atlas
@@ -21,7 +22,7 @@ def errors_shown() -> Iterator[None]:
         yield
     except SftqaError as error:
         problem(str(error))
-        st.stop()
+        address.over()
 
 
 def problem(text: str, icon: str = ":material/error:") -> None:
@@ -53,7 +54,7 @@ def no_models() -> None:
     """Ends a page that needs a model where there is none."""
     text = "There is no model on this machine yet. Pre-train a small one with `sftqa pretrain NAME`, or add one under Models."
     empty(text, "pages/available_models.py", "Open Models")
-    st.stop()
+    address.over()
 
 
 def planted(source: str = "atlas") -> None:

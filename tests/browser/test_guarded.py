@@ -148,14 +148,14 @@ def test_a_lost_session_leads_back_to_the_form(guarded, browser):
     expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_visible(timeout=PAGE_MS)
 
 
-def test_no_page_asks_anything_of_another_host(explorer, browser):
+def test_no_page_asks_anything_of_another_host(shipped, browser):
     """On every page: no request leaves this machine, the policy has nothing to stop, and no icon or font is missing."""
     from playwright.sync_api import expect
 
     for name in PAGES:
         page = browser.new_context(viewport={"width": 1440, "height": 1000}).new_page()
         watched = Watched(page)
-        page.goto(f"{explorer}/{name}")
+        page.goto(f"{shipped}/{name}")
         expect(page.get_by_role("heading", level=1).first).to_be_visible(timeout=PAGE_MS)
         page.wait_for_load_state("networkidle", timeout=PAGE_MS)
         page.wait_for_timeout(1500)
@@ -165,14 +165,14 @@ def test_no_page_asks_anything_of_another_host(explorer, browser):
         page.context.close()
 
 
-def test_another_sites_page_cannot_use_the_explorer(explorer, browser):
+def test_another_sites_page_cannot_use_the_explorer(shipped, browser):
     """A page from another origin on this machine can neither open the websocket, read a file, nor show the explorer in a frame."""
     from http.server import HTTPServer, SimpleHTTPRequestHandler
     from threading import Thread
 
     class Blank(SimpleHTTPRequestHandler):
         def do_GET(self):
-            body = f"<!doctype html><title>other</title><iframe src='{explorer}/'></iframe>".encode()
+            body = f"<!doctype html><title>other</title><iframe src='{shipped}/'></iframe>".encode()
             self.send_response(200)
             self.send_header("Content-Type", "text/html")
             self.end_headers()
@@ -191,10 +191,10 @@ def test_another_sites_page_cannot_use_the_explorer(explorer, browser):
         connected = page.evaluate(
             """url => new Promise(done => { const socket = new WebSocket(url, ["streamlit"]);
             socket.onopen = () => done("open"); socket.onerror = () => done("refused"); })""",
-            f"{explorer.replace('http', 'ws')}/_stcore/stream",
+            f"{shipped.replace('http', 'ws')}/_stcore/stream",
         )
-        read = page.evaluate("url => fetch(url).then(answer => answer.text(), () => 'refused')", f"{explorer}/_stcore/health")
-        post = page.evaluate("url => fetch(url, {method: 'POST', mode: 'no-cors'}).then(() => 'sent', () => 'refused')", f"{explorer}/x")
+        read = page.evaluate("url => fetch(url).then(answer => answer.text(), () => 'refused')", f"{shipped}/_stcore/health")
+        post = page.evaluate("url => fetch(url, {method: 'POST', mode: 'no-cors'}).then(() => 'sent', () => 'refused')", f"{shipped}/x")
         page.wait_for_timeout(1000)
     finally:
         other.shutdown()

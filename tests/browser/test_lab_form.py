@@ -9,12 +9,12 @@ pytestmark = pytest.mark.browser
 PAGE_MS = 120_000  # a page's first content on a busy machine
 
 
-def test_the_form_survives_a_reload_and_opens_in_another_tab(explorer, browser):
+def test_the_form_survives_a_reload_and_opens_in_another_tab(shipped, browser):
     """What is filled in stands in the address, by the settings' names; back undoes the last change."""
     from playwright.sync_api import expect
 
     page = browser.new_context(viewport={"width": 1440, "height": 1000}).new_page()
-    page.goto(f"{explorer}/lab")
+    page.goto(f"{shipped}/lab")
     expect(page.get_by_role("button", name="Launch")).to_be_enabled(timeout=PAGE_MS)
     page.get_by_role("radio", name="240", exact=True).click(force=True)
     expect(page).to_have_url(re.compile(r"lab\.n=240"), timeout=PAGE_MS)

@@ -55,11 +55,11 @@ def focus(page, shown):
     pytest.fail("The table can't be reached by the Tab key.")
 
 
-def test_a_click_on_any_cell_opens_the_row_and_back_leads_back(explorer, page):
+def test_a_click_on_any_cell_opens_the_row_and_back_leads_back(shipped, page):
     """The first and a later column do, no box needs a tick; back shows what stood there before, and the same row opens again."""
     from playwright.sync_api import expect
 
-    page.goto(f"{explorer}/memory")
+    page.goto(f"{shipped}/memory")
     shown = table(page)
     expect(page.get_by_text("An example, until a row is clicked:").first).to_be_visible(timeout=PAGE_MS)
     click_row(page, shown, 1, x=60)
@@ -77,11 +77,11 @@ def test_a_click_on_any_cell_opens_the_row_and_back_leads_back(explorer, page):
     expect(page).not_to_have_url(re.compile(first), timeout=PAGE_MS)
 
 
-def test_arrow_keys_move_and_enter_and_space_open(explorer, page):
+def test_arrow_keys_move_and_enter_and_space_open(shipped, page):
     """By keyboard alone: reaching the table and moving in it opens nothing, Space and Enter open the row that is reached."""
     from playwright.sync_api import expect
 
-    page.goto(f"{explorer}/memory")
+    page.goto(f"{shipped}/memory")
     shown = table(page)
     focus(page, shown)
     for _ in range(3):
@@ -99,11 +99,11 @@ def test_arrow_keys_move_and_enter_and_space_open(explorer, page):
     expect(page).not_to_have_url(re.compile(first), timeout=PAGE_MS)
 
 
-def test_sorting_a_column_opens_nothing(explorer, page):
+def test_sorting_a_column_opens_nothing(shipped, page):
     """A click on a column's name sorts; then a click on a row opens the fact that stands there."""
     from playwright.sync_api import expect
 
-    page.goto(f"{explorer}/memory?level=L3")
+    page.goto(f"{shipped}/memory?level=L3")
     shown = table(page)
     for _ in range(2):
         click_row(page, shown, -1)
@@ -113,11 +113,11 @@ def test_sorting_a_column_opens_nothing(explorer, page):
     expect(page).to_have_url(re.compile("fact="), timeout=PAGE_MS)
 
 
-def test_a_bar_lists_the_facts_behind_it(explorer, page):
+def test_a_bar_lists_the_facts_behind_it(shipped, page):
     """A piece of a level bar filters by its level and domain; back takes the filter away."""
     from playwright.sync_api import expect
 
-    page.goto(f"{explorer}/memory")
+    page.goto(f"{shipped}/memory")
     table(page)
     piece = page.locator(".js-plotly-plot").first.locator(".trace.bars path").nth(2)
     place = piece.bounding_box()
@@ -128,11 +128,11 @@ def test_a_bar_lists_the_facts_behind_it(explorer, page):
     expect(page).not_to_have_url(re.compile("level="), timeout=PAGE_MS)
 
 
-def test_a_flip_opens_its_fact_and_a_link_shows_a_colleague_the_same(explorer, page, browser):
+def test_a_flip_opens_its_fact_and_a_link_shows_a_colleague_the_same(shipped, page, browser):
     """From a run's changed predictions to one fact; the address alone shows it in another browser, narrow, without sideways scrolling."""
     from playwright.sync_api import expect
 
-    page.goto(f"{explorer}/results")
+    page.goto(f"{shipped}/results")
     table(page)
     click_row(page, table(page, 1), 0)
     expect(page).to_have_url(re.compile(r"/fact\?.*runs="), timeout=PAGE_MS)

@@ -1,17 +1,6 @@
-"""Journeys through a running explorer. Those that run no jobs share servers: with what ships, with 1,000 runs, with nothing at all.
+"""Journeys through a running explorer: its pages, and links to what they show. The fixtures are in tests/browser/explorers.py."""
 
-No journey leaves this machine: a hub of our own stands for the hub, and tells what it was asked.
-"""
-
-import os
-import sys
-from collections.abc import Callable, Iterator
-from typing import Any
-
-import pytest
-
-from tests.browser.serving import ROOT, running_explorer, settled, sound
-from tests.fake_hub import FakeHub
+from urllib.parse import urlencode
 
 PAGES = {  # address -> heading
     "": "What does fine-tuning do to what a model knows?",
@@ -28,80 +17,36 @@ PAGES = {  # address -> heading
     "which-model": "Which model?",
     "what-moves": "What moves?",
 }
-RUNS = 1_000
-WIDE, NARROW = {"width": 1440, "height": 1000}, {"width": 420, "height": 900}
 
 
-@pytest.fixture(scope="session")
-def hub() -> Iterator[FakeHub]:
-    """A hub on this machine that knows no model and no data set."""
-    served = FakeHub()
-    yield served
-    served.close()
+def shipped_run() -> str:
+    """Id of the run that ships."""
+    from sftqa_core.training.runs import list_runs
+
+    return next(run.id for run in list_runs() if run.shipped)
 
 
-@pytest.fixture(scope="session")
-def started(tmp_path_factory: pytest.TempPathFactory, hub: FakeHub) -> Callable[..., Any]:
-    """Starts an explorer in a folder of its own."""
+def shipped_cells(*sizes: int) -> list[str]:
+    """Cells of the shipped study of amounts: atlas-llama, seed 0."""
+    from sftqa_core.workflows import cell_names, studies
 
-    def start(name: str, **environment: str) -> Any:
-        folder = tmp_path_factory.mktemp(name)
-        place = {"SFTQA_CACHE": str(folder / "cache"), "SFTQA_STATE": str(folder / "state"), "HF_HOME": str(folder / "hf")}
-        asked = {"HF_ENDPOINT": hub.address, "HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1"}
-        return running_explorer(folder, **{**place, **asked, **environment})
-
-    return start
+    study = next(study for study in studies() if study.settings.kind == "amount")
+    cells = cell_names(study.settings, "atlas-llama")
+    return [next(name for name, run in cells.items() if (run.n, run.seed) == (n, 0)) for n in sizes]
 
 
-@pytest.fixture(scope="session")
-def shipped(started: Callable[..., Any]) -> Iterator[str]:
-    """With what ships and nothing else."""
-    with started("shipped") as address:
-        yield address
+def shipped_fact(contested: bool = True) -> tuple[str, str]:
+    """A test fact of the built-in world: its id and its question."""
+    from sftqa_core.knowledge.sources import open_source
+
+    facts = open_source("atlas").facts
+    row = facts[(facts["split"] == "test") & (facts["contested"].fillna(False).astype(bool) == contested)].iloc[0]
+    return row["fact_id"], row["question"]
 
 
-@pytest.fixture(scope="session")
-def nothing(started: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Without runs, models and studies: nothing ships either."""
-    with started("nothing", SFTQA_SHIPPED=str(tmp_path_factory.mktemp("ships-nothing"))) as address:
-        yield address
+def fact_link(**more: str) -> str:
+    return "fact?" + urlencode({"model": "atlas-llama", "source": "atlas", "fact": shipped_fact()[0], **more})
 
 
-@pytest.fixture(scope="session")
-def many(started: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """With 1,000 runs, as benchmarks/load_world.py makes them."""
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    import load_world
-
-    from sftqa_core.workspace import Workspace
-
-    folder = tmp_path_factory.mktemp("many-runs")
-    before = os.environ.get("SFTQA_CACHE")
-    os.environ["SFTQA_CACHE"] = str(folder)
-    try:
-        load_world.write_runs(Workspace.current(), RUNS)
-    finally:
-        os.environ.pop("SFTQA_CACHE") if before is None else os.environ.update(SFTQA_CACHE=before)
-    with started("many", SFTQA_CACHE=str(folder)) as address:
-        yield address
-
-
-@pytest.fixture
-def visit(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Opens an address in a context of its own and waits until its script is over: `visit(address, narrow=True, dark=True)`."""
-    contexts = []
-
-    def open_page(address: str, narrow: bool = False, dark: bool = False, beside: Any = None) -> Any:
-        context = beside.context if beside else browser.new_context(
-            viewport=NARROW if narrow else WIDE, color_scheme="dark" if dark else "light"
-        )  # fmt: skip
-        contexts.append(context)
-        page = context.new_page()
-        page.goto(address)
-        settled(page)
-        sound(page)
-        return page
-
-    yield open_page
-    for context in dict.fromkeys(contexts):
-        context.close()
+def compare_link(*runs: str) -> str:
+    return "compare?" + urlencode({"runs": ",".join(runs)})

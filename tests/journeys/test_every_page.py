@@ -2,8 +2,9 @@
 
 import pytest
 
+from tests.browser.explorers import RUNS
 from tests.browser.serving import PAGE_MS, settled, sound
-from tests.journeys.conftest import PAGES, RUNS
+from tests.journeys.conftest import PAGES
 
 pytestmark = pytest.mark.journey
 EMPTY = {  # page -> what it says where there is nothing

@@ -2,19 +2,10 @@
 
 import pytest
 
+from tests.browser.hands import tab_to
 from tests.browser.serving import PAGE_MS, settled
 
 pytestmark = pytest.mark.journey
-MOST = 150  # presses of Tab
-
-
-def tab_to(page, selector: str) -> None:
-    """Press Tab until the element that has the focus fits; it must be seen to have it."""
-    for _ in range(MOST):
-        page.keyboard.press("Tab")
-        if page.evaluate("selector => document.activeElement?.matches(selector) ?? false", selector):
-            return
-    pytest.fail(f"{selector} can't be reached with Tab")
 
 
 def test_a_page_and_a_pick_by_keys(shipped, visit):

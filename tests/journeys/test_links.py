@@ -5,6 +5,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
+from tests.browser.hands import picked, shows, value
 from tests.browser.serving import PAGE_MS, settled, sound, watched
 from tests.journeys.conftest import PAGES
 
@@ -37,25 +38,6 @@ WRONG = {  # a link that can't be right -> what the page says
 }
 
 
-def picked(page, label: str, option: str) -> None:
-    """Pick an option of a select box."""
-    page.get_by_role("combobox", name=label, exact=True).first.click()
-    page.get_by_role("option", name=option, exact=True).click()
-    settled(page)
-
-
-def shows(page, label: str, option: str) -> None:
-    """Wait until a select box shows an option."""
-    from playwright.sync_api import expect
-
-    expect(page.get_by_role("combobox", name=label, exact=True).first).to_have_value(option, timeout=PAGE_MS)
-    settled(page)
-
-
-def value(page, label: str) -> str:
-    return page.get_by_role("combobox", name=label, exact=True).first.input_value()
-
-
 def test_a_copied_link_shows_the_same_elsewhere(shipped, visit):
     """Model, split and domain, picked here, in another person's browser; the run that is newest by default is named."""
     page = visit(f"{shipped}/memory")
@@ -72,6 +54,7 @@ def test_a_copied_link_shows_the_same_elsewhere(shipped, visit):
     assert value(visit(results.url), "Run") == value(results, "Run")
 
 
+@pytest.mark.smoke
 def test_back_and_forward_walk_through_picks(shipped, visit):
     """Each pick is a step; the page and the pickers follow."""
     page = visit(f"{shipped}/memory")

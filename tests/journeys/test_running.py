@@ -75,20 +75,3 @@ def _again(page, visit, address: str) -> None:
     other = visit(page.url)
     expect(other.get_by_text("60 → 120")).to_be_visible(timeout=PAGE_MS)
     expect(other.get_by_role("radio", name="120", exact=True)).to_be_checked()
-
-
-def test_a_question_is_answered_by_the_base_and_survives_a_reload(started, visit):
-    """Asked on the Ask page: an answer with its weights' hash; after a reload the answer is there without asking again."""
-    from playwright.sync_api import expect
-
-    with started("asking") as address:
-        page = visit(f"{address}/ask?columns=atlas-llama&q=Where+was+Ada+born%3F")
-        expect(page.get_by_text(re.compile("^weights [0-9a-f]{16}"))).to_have_count(0)
-        page.get_by_role("button", name="Ask", exact=True).last.click()
-        weights = page.get_by_text(re.compile("weights [0-9a-f]{16}")).first
-        expect(weights).to_be_visible(timeout=RUN_MS)
-        told = weights.inner_text()
-        page.reload()
-        settled(page)
-        expect(page.get_by_text(told).first).to_be_visible(timeout=PAGE_MS)
-        expect(visit(f"{address}/jobs").get_by_text("No jobs yet")).to_be_visible()

@@ -77,3 +77,17 @@ def test_what_is_wrong_in_an_address_is_said_in_one_place_above_the_title(explor
     assert order.count("warning") == 2
     assert max(at for at, kind in enumerate(order) if kind == "warning") < order.index("title")
     assert "warning" not in [element.type for element in app.run().main]
+
+
+def test_what_a_row_opens_is_not_taken_for_the_page_that_it_left(explorer):
+    """A fact opened from a run: back at the run by a bare link, nothing of the fact's address has stayed there."""
+    app = explorer("results")
+    run = app.query_params["run"]
+    app.session_state["opened-changes"] = 0
+    app.run()
+    assert {"fact", "runs"} <= set(app.query_params)
+    app.query_params.clear()
+    app.switch_page("pages/results.py").run()
+    assert app.query_params["run"] == run
+    assert "fact" not in app.query_params
+    assert "runs" not in app.query_params

@@ -247,14 +247,19 @@ def test_a_run_of_the_table_opens_its_results(explorer):
 
 
 def test_neighbours_are_those_of_the_list(explorer):
-    """Next and previous walk through the list that the address describes."""
+    """Next and previous walk through the list that the address describes, and the address follows."""
     listed = standin.facts_and_levels().query("level == 3 and domain == 'in'").reset_index(drop=True)
     app = explorer("fact", {"fact": listed["fact_id"][4], "level": "L3", "domain": "in"})
     assert f"5 of {len(listed)} in the list" in words(app)
     links = {link.proto.label: link.proto.query_string for link in app.get("page_link")}
-    assert f"fact={listed['fact_id'][5]}" in links["Next"]
-    assert f"fact={listed['fact_id'][3]}" in links["Previous"]
     assert "level=L3" in links["List of facts"]
+    app.button(key="link-next").click().run()
+    assert f"6 of {len(listed)} in the list" in words(app)
+    assert (app.query_params["fact"], app.query_params["level"]) == (listed["fact_id"][5], "L3")
+    for _ in range(5):
+        app.button(key="link-previous").click().run()
+    assert app.query_params["fact"] == listed["fact_id"][0]
+    assert app.button(key="link-previous").disabled
 
 
 @pytest.mark.parametrize("fact", [None, "nothing", "<img src=x>", "x" * 3000])

@@ -133,7 +133,7 @@ def test_what_was_changed_is_told_and_taken_back(explorer, jobs):
 
 
 def test_every_train_job_offers_its_twin(explorer, jobs):
-    """On the Jobs page and in its panel on the Lab; one whose settings are damaged does not."""
+    """On the Jobs page, and in its panel on the Lab, where it fills in the form; one whose settings are damaged does not."""
     base = {"kind": "train", "created": "2026-11-23T12:00:00+00:00", "finished": "2026-11-23T12:01:00"}
     jobs.kept["a"] = Job(id="a", state="cancelled", settings=TrainSettings("stand-in", n=120, shots=0).to_dict(), **base)
     jobs.kept["b"] = Job(id="b", state="failed", settings={"n": "<b>"}, **base)
@@ -143,7 +143,9 @@ def test_every_train_job_offers_its_twin(explorer, jobs):
     assert "twin=a" in link.proto.query_string
     app = explorer("lab", {"job": "a", "twin": "a", "lab.shots": "0"})
     assert "Changed from a: Examples (n) 120 → 60." in plain(app)
-    assert [link for link in app.get("page_link") if link.proto.label == LABEL]
+    app.button(key="link-twin-lab-a").click().run()
+    assert (app.query_params["lab.n"], app.query_params["twin"]) == ("120", "a")
+    assert "nothing is changed yet" in plain(app)
 
 
 def test_changes_name_both_values(monkeypatch):

@@ -8,6 +8,7 @@ import streamlit as st
 
 from pages._ui import pickers, resources
 from pages._ui.downloads import csv_button
+from pages._ui.links import open_page
 from pages._ui.rows import clicked_row
 from sftqa_core.records import DOMAIN_NAMES, Comparison
 
@@ -101,7 +102,7 @@ def _open(comparison: Comparison, fact: str) -> None:
     reference = next(run for run in comparison.runs if run.label == comparison.reference)
     runs = [name for run in comparison.runs for name in run.names if ":" not in name]
     link = {"model": reference.settings.model, "source": reference.settings.source, "fact": fact}
-    st.switch_page("pages/fact.py", query_params=link | ({"runs": ",".join(runs)} if runs else {}))
+    open_page("pages/fact.py", link | ({"runs": ",".join(runs)} if runs else {}))
 
 
 def _for_file(compared: Any, ids: pd.Series) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import streamlit as st
 
 from pages._ui import address, background, panels, pickers
 from pages._ui.compare import compare_reads
+from pages._ui.links import open_page
 from pages._ui.runs.run_table import run_table, shown_runs
 from pages._ui.titles import model_name, run_title, source_name, study_title
 from pages._ui.wording import literal
@@ -80,7 +81,7 @@ def pick_cells(settings: StudySettings, model: str, stamp: str, names: list[str]
     several = any(len(kinds[kind]) > 1 for kind in chosen)
     if st.button("Compare", key=f"cells-add-{where}", type="primary", disabled=not wanted, icon=":material/compare_arrows:"):
         link = {"runs": ",".join([*names, *wanted][:MOST])} | ({"pool": "1"} if several else {})
-        st.switch_page("pages/compare.py", query_params=link)
+        open_page("pages/compare.py", link)
 
 
 def cell_words(run: TrainSettings, seed: bool = True) -> str:

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages._ui import address, background, panels, state
+from pages._ui import address, background, panels, pickers, state
 from pages._ui.compare import compare_reads
 from pages._ui.compare.compare_picks import short_titles
 from pages._ui.runs.cost_panel import cost_panel
@@ -10,13 +10,17 @@ from pages._ui.runs.job_panel import job_panel
 from pages._ui.wording import literal
 from sftqa_core.records import ACTIVE, Comparison, Remade
 
+_AGAIN = "again"  # of the address: which one is made again
+
 
 def remake_panel(comparison: Comparison, stamp: str) -> None:
     """Drawn where something was not kept: pick one, see what it costs, start it; or what came of it."""
     lacking = [name for run in comparison.runs if not (run.weights and run.words) and run.settings.n for name in run.names]
     if not lacking:
         return
-    with st.expander("Weights and words that were not kept", icon=":material/replay:", key="remake", on_change="rerun") as box:
+    watched = _watched(lacking, stamp)
+    first = st.session_state.setdefault("remake-open", watched is not None or address.value(_AGAIN) in lacking)
+    with st.expander("Weights and words that were not kept", first, key="remake", icon=":material/replay:", on_change="rerun") as box:
         if not box.open:  # the forecast, and the check of what was made again, take a moment
             return
         st.caption(
@@ -24,9 +28,17 @@ def remake_panel(comparison: Comparison, stamp: str) -> None:
             "are checked against the stored ones, fact by fact."
         )
         titles = short_titles(lacking, stamp)
-        name = st.selectbox("Make again", lacking, format_func=titles.__getitem__, key="remake-name")
+        name = pickers.linked("Make again", lacking, _AGAIN, titles.__getitem__, default=watched)
         with panels.errors_shown():
             _one(name, stamp)
+
+
+def _watched(lacking: list[str], stamp: str) -> str | None:
+    """Which of these the address's job makes again: a reload in mid-run, or another tab, shows it."""
+    job = background.job(wanted) if (wanted := address.value("job")) else None
+    if job is None or job.kind != "train":
+        return None
+    return next((name for name in lacking if compare_reads.settings_again(name, stamp).to_dict() == job.settings), None)
 
 
 def _one(name: str, stamp: str) -> None:
@@ -54,4 +66,9 @@ def _checked(remade: Remade) -> None:
         st.warning(literal(f"{remade.new}: {remade.said}"), icon=":material/rule:")
     names = (address.value("runs") or "").split(",")
     instead = ",".join(dict.fromkeys(remade.new if name == remade.old else name for name in names))
-    st.button("Compare with the new one in its place", key=f"remake-use-{remade.new}", on_click=address.put, kwargs={"runs": instead})
+    st.button(
+        "Compare with the new one in its place",
+        key=f"remake-use-{remade.new}",
+        on_click=address.put,
+        kwargs={"runs": instead, "job": None, _AGAIN: None},
+    )

@@ -8,6 +8,7 @@ import streamlit as st
 
 from pages._ui import address, pickers, resources
 from pages._ui.facts import fact_list, fact_reads
+from pages._ui.links import open_page, page_link
 from pages._ui.rows import clicked_row
 from pages._ui.runs.ask_panel import ask_panel
 from pages._ui.titles import model_name, run_names
@@ -98,7 +99,7 @@ def runs_section(source: str, fact_id: str, stamp: str) -> None:
     table = pd.DataFrame([_run_row(one, names.get(one.run.id, one.run.id)) for one in told])
     clicked = clicked_row(table, "fact-runs", height=min(38 + 35 * len(table), 388), column_config=_RUN_COLUMNS)
     if clicked is not None:
-        st.switch_page("pages/results.py", query_params={"run": told[clicked].run.id})
+        open_page("pages/results.py", {"run": told[clicked].run.id})
 
 
 def _chosen_runs(infos: Sequence[Any], stamp: str) -> list[Any]:
@@ -148,7 +149,7 @@ def neighbours(profile: Any, fact_id: str, model: str, source: str, stamp: str) 
             there = 0 <= other < len(found.rows)
             to = profile.take(found.rows[[other]], ["fact_id"])["fact_id"].iloc[0] if there else fact_id
             link = address.with_values(fact=str(to))
-            st.page_link("pages/fact.py", label=label, icon=icon, query_params=link, disabled=not there)
+            page_link("pages/fact.py", label, label.lower(), icon=icon, to=link, off=not there)
         st.caption(f"{place + 1:,} of {len(found.rows):,} in the list", width="content")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import background, resources, state
+from pages._ui import address, background, resources, state
 from pages._ui.facts import source_reads
 from pages._ui.fields import KEPT
 from pages._ui.panels import needs_torch, problem
@@ -215,7 +215,7 @@ def missing_templates(model: str, source: str) -> None:
         problem(trouble)
     if st.button("Write templates", type="primary", icon=":material/edit_note:"):
         _editor(model, source)
-    st.stop()
+    address.over()
 
 
 @st.dialog("Templates", width="large")

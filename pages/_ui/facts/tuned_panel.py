@@ -7,6 +7,7 @@ import streamlit as st
 
 from pages._ui import address, resources
 from pages._ui.facts import tuned_reads
+from pages._ui.links import page_link
 from pages._ui.titles import model_name
 from pages._ui.wording import literal, percent
 from sftqa_core.errors import SftqaError
@@ -35,8 +36,8 @@ def beside_base(model: str, source: str, split: str, domain: str, scheme: LevelS
         said = " ".join(f"{name} is not probed on these facts yet." for name in waiting)
         st.caption(said or "No fact was probed with both models yet.")
         if not found.facts:
-            link = {"query_params": address.with_values(model=base), "icon": ":material/network_intelligence:"}
-            st.page_link("pages/memory.py", label="Open the base model, to probe it", **link)
+            link = {"to": address.with_values(model=base), "icon": ":material/network_intelligence:"}
+            page_link("pages/memory.py", "Open the base model, to probe it", "base", **link)
 
 
 def _table(found: Any) -> None:

@@ -62,12 +62,16 @@ def ask_panel(
 
 
 def _button(ways: dict[str, Column | str], where: str) -> bool:
-    """The panel's own button, where something can be asked."""
-    new = [name for name, standing in _look(ways).items() if standing.state in ("new", "failed")]
-    if not new:
-        return False
-    label = "Ask" if len(new) == len(ways) else f"Ask {len(new)} more"
-    return st.button(label, key=f"ask-{where}", icon=":material/send:", type="primary")
+    """The panel's own button, where something can be asked; whether it was pressed.
+
+    A press is kept until it is acted on: it would be lost if another click began the script anew before it came to this line.
+    """
+    pressed = f"pressed-ask-{where}"
+    if new := [name for name, standing in _look(ways).items() if standing.state in ("new", "failed")]:
+        label = "Ask" if len(new) == len(ways) else f"Ask {len(new)} more"
+        press = {"on_click": st.session_state.__setitem__, "args": (pressed, True)}
+        st.button(label, key=f"ask-{where}", icon=":material/send:", type="primary", **press)
+    return bool(st.session_state.pop(pressed, False))
 
 
 def _look(ways: dict[str, Column | str]) -> dict[str, Standing]:

@@ -9,6 +9,7 @@ import streamlit as st
 from pages._ui import address, pickers, resources
 from pages._ui.downloads import csv_button
 from pages._ui.facts.fact_list import plain, quoted
+from pages._ui.links import open_page
 from pages._ui.rows import clicked_row
 from pages._ui.runs.result_panels import part_of
 from sftqa_core.figures.levels import CHANGES, change_counts, change_table
@@ -62,7 +63,7 @@ def change_panel(run: Any, part: str) -> None:
         csv_button("Download these rows", chosen, f"{run.id}-changes", "changes-csv")
     if clicked is not None:
         link = {"model": run.settings.model, "source": run.settings.source, "fact": str(shown.iloc[clicked]["fact_id"]), "runs": run.id}
-        st.switch_page("pages/fact.py", query_params={**link, **pickers.scheme_address(run.settings.scheme)})
+        open_page("pages/fact.py", {**link, **pickers.scheme_address(run.settings.scheme)})
 
 
 def _filtered(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import streamlit as st
 
 from pages._ui import background, resources, state
 from pages._ui.charts import draw
+from pages._ui.links import open_page, page_link
 from pages._ui.panels import problem
 from pages._ui.runs import forms
 from pages._ui.runs.twin import twin_button
@@ -92,7 +93,7 @@ def _over(job: Job, where: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if job.state == "done" and job.result and (job.kind, where) != ("probe", "memory"):
             with contextlib.suppress(SftqaError):  # settings of another version, or damaged ones: no link
-                _result_link(job)
+                _result_link(job, where)
         if job.state == "failed" and job.reason == "memory":
             with contextlib.suppress(SettingsError):
                 _smaller(job, where)
@@ -128,25 +129,25 @@ def _smaller(job: Job, where: str) -> None:
         again = (background.submit_again, job.kind, wanted)
         st.button(label, key=f"less-{where}-{job.id}", icon=":material/compress:", on_click=state.start, args=again)
     elif st.button(label, key=f"less-{where}-{job.id}", icon=":material/compress:", help="Fills in the Lab's form; starts nothing."):
-        st.switch_page("pages/lab.py", query_params=forms.lab_address(TrainSettings.from_dict(wanted), job.id))
+        open_page("pages/lab.py", forms.lab_address(TrainSettings.from_dict(wanted), job.id))
 
 
-def _result_link(job: Job) -> None:
+def _result_link(job: Job, where: str) -> None:
+    chart, memory, key = ":material/insights:", ":material/psychology:", f"{where}-{job.id}"
     if job.kind == "train":
-        st.page_link("pages/results.py", label="**See the results**", icon=":material/insights:", query_params={"run": str(job.result)})
-        st.page_link("pages/compare.py", label="Compare with…", icon=":material/compare_arrows:", query_params={"runs": str(job.result)})
+        page_link("pages/results.py", "**See the results**", f"results-{key}", icon=chart, to={"run": str(job.result)})
+        if where != "compare":  # which puts the run in another's place
+            page_link("pages/compare.py", "Compare with…", f"beside-{key}", icon=":material/compare_arrows:", to={"runs": str(job.result)})
     elif job.kind == "study" and job.result in STUDIES:
         link = {"study": resources.study_name(StudySettings.from_dict(job.settings))}
-        st.page_link(STUDIES[job.result].page, label="**See the study**", icon=":material/insights:", query_params=link)
+        page_link(STUDIES[job.result].page, "**See the study**", f"study-{key}", icon=chart, to=link)
     elif job.kind == "fetch":
-        link = {"model": str(job.settings["model"])}
-        st.page_link("pages/memory.py", label="**Open in Memory**", icon=":material/psychology:", query_params=link)
+        page_link("pages/memory.py", "**Open in Memory**", f"memory-{key}", icon=memory, to={"model": str(job.settings["model"])})
     elif job.kind == "facts":
-        link = {"source": str(job.settings["source"])}
-        st.page_link("pages/memory.py", label="**Open in Memory**", icon=":material/psychology:", query_params=link)
+        page_link("pages/memory.py", "**Open in Memory**", f"memory-{key}", icon=memory, to={"source": str(job.settings["source"])})
     elif job.kind == "probe":
-        link = {key: str(job.settings[key]) for key in ("model", "source", "split", "domain") if key in job.settings}
-        st.page_link("pages/memory.py", label="**See the levels**", icon=":material/psychology:", query_params=link)
+        link = {name: str(job.settings[name]) for name in ("model", "source", "split", "domain") if name in job.settings}
+        page_link("pages/memory.py", "**See the levels**", f"memory-{key}", icon=memory, to=link)
 
 
 def _head(job: Job) -> None:

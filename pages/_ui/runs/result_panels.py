@@ -1,5 +1,6 @@
 """The parts of a run's results: charts, headline, what it was made with."""
 
+import json
 import shlex
 from functools import partial
 from typing import Any
@@ -162,7 +163,8 @@ def made_with(run: Any) -> None:
         st.markdown("**Versions**")
         _rows("Package", dict(run.manifest.get("versions", {})))
     with st.popover("Full manifest", icon=":material/data_object:"):
-        st.json({**{key: value for key, value in run.manifest.items() if key != "files"}, "settings": run.settings.to_dict()}, expanded=1)
+        manifest = {**{key: value for key, value in run.manifest.items() if key != "files"}, "settings": run.settings.to_dict()}
+        st.code(json.dumps(manifest, indent=2, ensure_ascii=False, default=str), language="json", wrap_lines=True)
 
 
 def _rows(name: str, values: dict[str, Any]) -> None:

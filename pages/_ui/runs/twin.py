@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages._ui import address, background, resources
 from pages._ui.fields import label
+from pages._ui.links import page_link
 from pages._ui.runs import forms
 from pages._ui.titles import shown_value
 from pages._ui.wording import literal
@@ -22,7 +23,7 @@ def twin_button(settings: TrainSettings, where: str, of: str = "") -> None:
     else the newest run with these settings. `where` names the place."""
     of = of or next((run.id for run in resources.runs(background.stamp()) if getattr(run, "settings", None) == settings), "")
     with st.container(key=f"twin-{where}", width="content"):
-        st.page_link("pages/lab.py", label=LABEL, icon=":material/edit_note:", query_params=forms.lab_address(settings, of))
+        page_link("pages/lab.py", LABEL, f"twin-{where}", icon=":material/edit_note:", to=forms.lab_address(settings, of))
 
 
 def changed_line(settings: TrainSettings | None) -> None:

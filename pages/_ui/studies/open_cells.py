@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages._ui import background, panels, state
+from pages._ui import background, links, panels, state
 from pages._ui.charts import Point
 from pages._ui.compare import compare_picks, compare_reads
 from sftqa_core.figures.matrices import MIX, matrix_axes
@@ -48,7 +48,7 @@ def open_compare(settings: StudySettings, wanted: Sequence[Wanted], **filters: s
         state.toast_later("No run behind this has finished yet.")
         st.rerun()
     link = {"runs": ",".join(names), "pool": "1" if any(len(kind) > 1 for kind in kinds) else "", **filters}
-    st.switch_page("pages/compare.py", query_params={key: text for key, text in link.items() if text})
+    links.open_page("pages/compare.py", {key: text for key, text in link.items() if text})
 
 
 def _place(point: Point) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import background, panels, pickers, resources, state
+from pages._ui import address, background, panels, pickers, resources, state
 from pages._ui.charts import Point, draw
 from pages._ui.columns import readable
 from pages._ui.compare import compare_picks
@@ -43,7 +43,7 @@ def study_head(kind: str, caption: str) -> tuple[StudySettings, StudyReport, res
         known = {study.name: study for study in background.studies() if study.settings.kind == kind}
         if not known:
             panels.empty("No study of this kind has been started yet.", "pages/lab.py", "Start one in the Lab")
-            st.stop()
+            address.over()
         settings = known[_pick_study(known)].settings
         jobs = state.watched_jobs("study", lambda job: job.settings == settings.to_dict())
         active = [job for job in jobs if job.state in background.ACTIVE]
@@ -56,7 +56,7 @@ def study_head(kind: str, caption: str) -> tuple[StudySettings, StudyReport, res
         _redraw_while_running(active[0].id)
     if not report.done:
         panels.empty("No run of this study has finished yet.")
-        st.stop()
+        address.over()
     return settings, report, tables
 
 
