@@ -50,6 +50,6 @@ else:  # one run for one person's session
         position="top",
     )
     st.set_page_config(page_title=f"{page.title} · SFT-QA Explorer")
-    glossary.button(page.url_path)
     with address.of_page(page.url_path):
+        glossary.button(page.url_path)
         page.run()

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages._ui import panels
+from pages._ui.columns import draw_table
 from pages._ui.studies import study_panels
 from pages._ui.studies.amount_panel import accuracy_by_amount
 from sftqa_core.figures.curves import levels_by_amount_figure
@@ -23,6 +24,6 @@ if len(enough):
     rows = enough[enough["model"] == model].drop(columns="model")
     panels.folded(
         "Accuracy relative to the best, by number of examples", "enough", ":material/straighten:",
-        lambda: st.dataframe(rows, hide_index=True, column_config=study_panels.ENOUGH_COLUMNS),
+        lambda: draw_table(rows, study_panels.ENOUGH_TITLES, study_panels.ENOUGH_HELPS),
     )  # fmt: skip
 study_panels.study_tail(report, tables, model)

@@ -30,7 +30,7 @@ if kind == "train":
 if (trouble := state.kept_problem()) is not None:
     panels.problem(trouble)
 changes = st.container()
-left, right = st.columns([3, 2], gap="large")
+left, right = st.container(key="lab-both").columns([3, 2], gap="large")
 settings, wrong = None, ""
 with left:
     try:
@@ -44,7 +44,7 @@ if kind == "train":
     with changes:
         twin.changed_line(settings)
 with right:
-    live = st.container()  # first, where it is seen without scrolling
+    live = st.container(key="lab-live")  # first, where it is seen without scrolling
     st.subheader("What it will cost", anchor=False)
     with panels.errors_shown():
         watched = state.watched_jobs(kind)

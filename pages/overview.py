@@ -21,7 +21,11 @@ with panels.errors_shown():
     example = resources.example()
 
 if example is None:
-    panels.empty("No example run ships with this copy. Start one in the Lab: it takes about a minute.", "pages/lab.py", "Open the Lab")
+    gone = "No example run ships with this copy"
+    if resources.models():
+        panels.empty(f"{gone}. Start one in the Lab: it takes about a minute.", "pages/lab.py", "Open the Lab")
+    else:
+        panels.empty(f"{gone}, and there is no model on this machine yet. Add one first.", "pages/available_models.py", "Open Models")
     address.over()
 
 summary, settings = example

@@ -1,9 +1,11 @@
 """Which data? Training on facts of one memory level, tested on every level."""
 
+from functools import partial
+
 import streamlit as st
 
 from pages._ui import panels, pickers
-from pages._ui.studies import study_panels
+from pages._ui.studies import open_cells, study_panels
 from sftqa_core.figures.matrices import matrix_figure
 
 VALUES = {"accuracy": "accuracy", "difference": "difference from the natural mix"}
@@ -24,13 +26,14 @@ rows = matrix[matrix["model"] == model]
 apart = study_panels.told_apart(tables, model)
 study_panels.draw_by_domain(
     rows, "matrix", "Accuracy by train and test level", lambda domain: matrix_figure(matrix, model, domain, labels, value, apart[domain]),
-    (tables, model, value),
+    (tables, model, value), partial(open_cells.matrix_cell, settings, matrix, model, value),
 )  # fmt: skip
 if len(rows):
     best = "Outlined: better than every other row of its column" if any(apart.values()) else "Nothing is outlined: no row is the best"
     st.caption(
         f"n = {int(rows['n'].iloc[0]):,} examples in every row, {int(rows['seeds'].max())} seeds. {best}, as far as can be told "
-        "(with the natural mix; corrected for the number of comparisons). Unshaded differences: cannot tell (Holm's correction)."
+        "(with the natural mix; corrected for the number of comparisons). Unshaded differences: cannot tell (Holm's correction). "
+        "Click a cell to compare its runs with those of the natural mix, fact by fact."
     )
 study_panels.retest_note(tables["retest"], model)
 if published:

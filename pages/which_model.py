@@ -6,7 +6,8 @@ import streamlit as st
 
 from pages._ui import panels
 from pages._ui.charts import draw
-from pages._ui.studies import model_panels, study_panels
+from pages._ui.columns import draw_table
+from pages._ui.studies import model_panels, open_cells, study_panels
 from sftqa_core.figures.curves import amount_figure
 from sftqa_core.figures.model_comparison import ranks_figure
 
@@ -17,7 +18,10 @@ model_panels.shares(tables, settings.scheme.labels)
 left, right = st.columns([2, 3], gap="large")
 with left:
     st.markdown("**Do they know the same facts?** Rank correlation of memory scores")
-    draw(partial(ranks_figure, study_panels.named(tables["ranks"])), key="ranks", alt="Rank correlations between models", of=tables)
+    figure = partial(ranks_figure, study_panels.named(tables["ranks"]))
+    if (point := draw(figure, key="ranks", alt="Rank correlations between models", of=tables, clickable=True)) is not None:
+        open_cells.model_pair(settings, tables["ranks"], point)
+    st.caption("Click a pair to compare both after tuning, fact by fact.")
 with right:
     model_panels.known_by(tables["known_by"], len(settings.models))
 
@@ -29,7 +33,7 @@ study_panels.draw_by_domain(
 pairs = study_panels.named(tables["differences"])
 panels.folded(
     "Every pair of models", "pairs", ":material/compare_arrows:",
-    lambda: st.dataframe(pairs, hide_index=True, column_config=study_panels.PAIR_COLUMNS),
+    lambda: draw_table(pairs, {"difference": "difference, points", "low": "from", "high": "to"}),
 )  # fmt: skip
 
 if len(tables["planted"]):

@@ -13,6 +13,11 @@ class SftqaError(Exception):
     """The root: anything the program tells a person instead of a traceback."""
 
 
+def reason(error: BaseException) -> str:
+    """What an error says, without the path that the sentence around it names already: "Permission denied"."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
 class SeveralProblems(SftqaError):
     """What can be wrong in several ways at once. `problems` holds every sentence, not only the first."""
 

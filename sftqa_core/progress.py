@@ -1,13 +1,15 @@
 """How long work reports its progress: to a terminal, to a job's folder, or to nobody."""
 
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from sftqa_core.errors import Stopped
 from sftqa_core.jsonrecord import Record
 
-WARM_S = 10.0  # before that, or a twentieth of the work, no time left is reported
+WARM_S = 60.0  # no time left is reported before that, or a twentieth of the work, is behind
+LIBRARIES, MODEL = "loading the libraries", "loading the model"  # what work begins with
 
 
 @dataclass(frozen=True)
@@ -16,11 +18,16 @@ class Progress(Record):
 
     phase: str
     done: int
-    total: int
+    total: int  # 0: what can't be counted, such as loading a model
     unit: str  # what is counted: facts, steps
     rate: float | None = None  # units a second
     left_s: float | None = None  # seconds to the end of the phase
     values: dict[str, float] = field(default_factory=dict)  # loss and the like
+
+
+def uncounted(reporter: "Reporter", phase: str) -> None:
+    """Report what the work does now where nothing can be counted."""
+    reporter.progress(Progress(phase, 0, 0, ""))
 
 
 class Reporter(Protocol):
@@ -78,6 +85,11 @@ class Phase:
     unit: str
     done: int = 0
     started_s: float = field(default_factory=time.monotonic)
+    _begun_s: float = field(default_factory=lambda: time.monotonic())
+    _recent: deque[tuple[float, int]] = field(default_factory=deque)  # when so many were done, of the second half of the time
+
+    def __post_init__(self) -> None:
+        self._first = self.done  # before this start
 
     def advance(self, pieces: int, **values: float) -> None:
         """`tell`, then give the person a chance to stop. Raises `Stopped` through the reporter's check."""
@@ -87,8 +99,21 @@ class Phase:
     def tell(self, pieces: int, **values: float) -> None:
         """Report `pieces` more as done; `values` (a loss, say) go along."""
         self.done += pieces
-        elapsed_s = max(time.monotonic() - self.started_s, 1e-9)
-        rate = self.done / elapsed_s
-        warm = elapsed_s >= WARM_S or self.done * 20 >= self.total  # the first pieces pay for the start: they would forecast hours
-        left_s = (self.total - self.done) / rate if rate > 0 and warm else None
-        self.reporter.progress(Progress(self.name, self.done, self.total, self.unit, rate, left_s, dict(values)))
+        now_s = time.monotonic()
+        rate = self.done / max(now_s - self.started_s, 1e-9)
+        self.reporter.progress(Progress(self.name, self.done, self.total, self.unit, rate, self._left_s(now_s), dict(values)))
+
+    def _left_s(self, now_s: float) -> float | None:
+        """Seconds to the end at the rate of the second half of the time so far: the first pieces pay for the start, and would forecast
+        hours. None until enough is behind."""
+        if not self._recent:
+            self._recent.append((self._begun_s, self._first))
+        self._recent.append((now_s, self.done))
+        half_s = (now_s + self._begun_s) / 2
+        while len(self._recent) > 2 and self._recent[1][0] <= half_s:
+            self._recent.popleft()
+        since_s, since = self._recent[0]
+        done = self.done - self._first
+        warm = now_s - self._begun_s >= WARM_S or done * 20 >= self.total - self._first
+        pieces = self.done - since
+        return (self.total - self.done) * max(now_s - since_s, 1e-9) / pieces if warm and pieces > 0 else None

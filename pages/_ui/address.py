@@ -11,22 +11,25 @@ followed to the new page would stand under the old page's name.
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.scriptrunner import RerunException, get_script_run_ctx
 
 SHARED = ("model", "source", "split", "domain", "levels", "method", "cut")  # hold on every page that knows them
 LONGEST = 1_000  # characters of one value; a longer text is left out, and the page says so
 _LATE_S = 2.0  # a browser that is this late may still send the address from before what was written last
 _STATE = "address"
 Takes, Gives = ParamSpec("Takes"), TypeVar("Gives")
+_top: ContextVar[Any] = ContextVar("top", default=st)  # where this run says what is wrong in its address
 
 
 @contextmanager
 def of_page(page: str) -> Iterator[None]:
     """Around a page's script: restores what belongs into its address before, writes what it settled on after."""
+    top = _top.set(st.container())  # takes no room while it is empty
     kept = _state()
     here = st.query_params.to_dict()
     arrived = kept["page"] != page
@@ -34,8 +37,11 @@ def of_page(page: str) -> Iterator[None]:
     bare = not here and (arrived or (_is_back() and page in kept["explicit"]))
     carried = {**kept["pages"].get(page, {}), **kept["shared"]} if bare else {}
     kept.update(page=page, asked=set(), carried=carried)
-    with _settling(here, not arrived):
-        yield
+    try:
+        with _settling(here, not arrived):
+            yield
+    finally:
+        _top.reset(top)
 
 
 def part(draw: Callable[Takes, Gives]) -> Callable[Takes, Gives | None]:
@@ -64,19 +70,27 @@ def _settling(here: Mapping[str, str], stayed: bool) -> Iterator[None]:
         yield
     except _Over:
         pass
+    except RerunException as error:
+        kept["leaving"] |= error.rerun_data.page_script_hash not in ("", _page_hash())  # somebody has opened another page meanwhile
+        raise
     finally:
         kept["inside"] = False
-        now = here if kept["leaving"] else st.query_params.to_dict()
-        if kept["leaving"]:
-            kept["settled"] = {}
-        if fresh := {key: text for key, text in kept["settled"].items() if now.get(key) != text}:
-            _write(here, now | fresh)
-            now |= fresh
-            kept["explicit"].add(kept["page"])
-        kept["pages"][kept["page"]] = now
-        for key in kept["asked"].intersection(SHARED):  # this page knows it: where it is at its default, it is so elsewhere
-            kept["shared"].pop(key, None)
-        kept["shared"] |= {key: now[key] for key in SHARED if key in now}
+        _keep(kept["page"], here)
+
+
+def _keep(page: str, here: Mapping[str, str]) -> None:
+    """A page's script is over: write what it settled on, unless another page is opened, and remember what it showed."""
+    kept = _state()
+    now = here if kept["leaving"] else st.query_params.to_dict()
+    settled = {} if kept["leaving"] else kept["settled"]
+    if fresh := {key: text for key, text in settled.items() if now.get(key) != text}:
+        _write(here, now | fresh)
+        now = now | fresh
+        kept["explicit"].add(page)
+    kept["pages"][page] = now
+    for key in kept["asked"].intersection(SHARED):  # this page knows it: where it is at its default, it is so elsewhere
+        kept["shared"].pop(key, None)
+    kept["shared"] |= {key: now[key] for key in SHARED if key in now}
 
 
 class _Over(BaseException):
@@ -158,6 +172,11 @@ def bring(**values: str | None) -> None:
             kept["shared"][key] = text
 
 
+def say_wrong(why: str) -> None:
+    """Say at the top of the page, for all pickers in one place, what in its address can't be shown. `why` is markdown."""
+    _top.get().warning(why, icon=":material/link_off:")
+
+
 def with_values(**values: str | None) -> dict[str, str]:
     """The address's parameters with these changed: for a link to a page that shows the same and something more."""
     return {key: text for key, text in {**st.query_params.to_dict(), **values}.items() if text}
@@ -173,6 +192,12 @@ def _is_late(here: Mapping[str, str]) -> bool:
 def _is_back() -> bool:
     context = get_script_run_ctx()
     return context is not None and context.is_history_navigation
+
+
+def _page_hash() -> str:
+    """Streamlit's name of the page that this script draws."""
+    context = get_script_run_ctx()
+    return "" if context is None else context.page_script_hash
 
 
 def _write(before: Mapping[str, str], after: Mapping[str, str]) -> None:

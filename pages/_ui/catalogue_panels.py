@@ -73,18 +73,16 @@ def filters(stamp: str) -> tuple[str, Callable[[Any], bool]]:
         need = offer.need(work) if work else None
         named = words in f"{offer.card.name} {model_name(offer.card.name)}".casefold()
         fits = not work or (need is not None and need.fits == "now")
-        return named and fits and _is_of(offer, where) and (not chosen or offer.family in chosen)
+        if where == "tuned here":
+            there = offer.card.kind == "tuned"
+        else:
+            there = where == "all" or (offer.added if where == "added" else offer.state in ("here", "to read"))
+        return bool(named and fits and there and (not chosen or offer.family in chosen))
 
     if work and resources.offered(device, stamp).total is None:  # fit cannot be estimated: the filter would hide everything
         work = ""
         fourth.caption("Unknown: no such GPU here.")
     return device, kept
-
-
-def _is_of(offer: Any, where: str) -> bool:
-    if where == "tuned here":
-        return bool(offer.card.kind == "tuned")
-    return where == "all" or bool(offer.added if where == "added" else offer.state in ("here", "to read"))
 
 
 def machine(table: Any) -> str:
@@ -102,7 +100,9 @@ def offers_table(offers: Sequence[Any], device: str) -> Any:
     wanted = address.value("model")
     rows = pd.DataFrame([_row(offer) for offer in offers], columns=list(_COLUMNS))
     current = names.index(wanted) if wanted in names else None
-    clicked = clicked_row(rows, f"models-{device}", current, height=min(38 + 35 * len(rows), 458), column_config=_COLUMNS)
+    only_tuned = all(offer.card.kind == "tuned" for offer in offers)  # their names begin alike: only the whole of them tells them apart
+    columns = _COLUMNS | ({"model": st.column_config.TextColumn("Model", width=340)} if only_tuned else {})
+    clicked = clicked_row(rows, f"models-{device}", current, height=min(38 + 35 * len(rows), 458), column_config=columns)
     if clicked is not None:
         wanted = names[clicked]
         address.put(model=wanted)
@@ -153,7 +153,7 @@ def details(offer: Any | None) -> None:
         st.caption(" · ".join(_facts(offer)))
         if card.kind == "tuned":
             st.markdown(literal(card.note))
-            st.code(f"sftqa export {card.name.removeprefix('run:')} --out FOLDER", language="bash")
+            st.code(f"sftqa export {card.name.removeprefix('run:')} --out FOLDER", language="bash", wrap_lines=True)
         if offer.todo:
             st.markdown(sentence(offer.todo))
         if offer.state == "unusable" and card.architecture == "lora adapter":

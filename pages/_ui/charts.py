@@ -82,6 +82,8 @@ def _coloured(figure: Any, theme: str) -> Any:
     for trace in content["data"]:
         if trace["type"] in ("bar", "scatter"):  # a click opens what lies behind and leaves the others as they are
             trace.setdefault("unselected", {}).setdefault("marker", {})["opacity"] = 1
-        if trace["type"] == "scatter" and trace.get("mode") == "text" and trace.get("textfont", {}).get("color") is None:
-            trace.setdefault("textfont", {})["color"] = _INK[theme]  # words that stand on the page itself, or on a translucent cell
+        if trace["type"] == "scatter" and trace.get("mode", "").endswith("text"):
+            if trace.get("textfont", {}).get("color") is None:
+                trace.setdefault("textfont", {})["color"] = _INK[theme]  # words that stand on the page itself, or on a translucent cell
+            trace["unselected"].setdefault("textfont", {})["color"] = trace["textfont"]["color"]
     return Figure(content, _validate=False)

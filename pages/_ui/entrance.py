@@ -50,7 +50,9 @@ async def announced(app: Any) -> AsyncIterator[dict[str, Any]]:
         port, tls = st.get_option("server.port"), bool(st.get_option("server.sslCertFile"))
         print(notice(entrance.access, port, tls, entrance.new_token), flush=True)
         entrance.new_token = None
-        if not st.get_option("server.headless") and _has_screen():
+        # on a terminal without a screen, a text browser would take the terminal over
+        screen = sys.platform != "linux" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+        if screen and not st.get_option("server.headless"):
             threading.Thread(target=webbrowser.open, args=(address(entrance.access, port, tls),), daemon=True).start()
     threading.Thread(target=_wake, daemon=True).start()
     yield {}
@@ -90,11 +92,6 @@ def _log_out() -> None:
         st.link_button("Log out", entrance.access.base + LOGOUT, type="primary")
     else:
         st.button("Log out", on_click=st.logout, type="primary")
-
-
-def _has_screen() -> bool:
-    """Whether a browser window can open; on a terminal without one, a text browser would take the terminal over."""
-    return sys.platform != "linux" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
 def _access() -> Access:

@@ -93,7 +93,7 @@ def linked_value(kind: type, form: str, name: str, high: float | None = None) ->
 def dropped(key: str, why: str) -> None:
     """Take a parameter out of the address, and say why."""
     address.put(**{key: None})
-    st.warning(literal(why), icon=":material/link_off:")
+    address.say_wrong(literal(why))
 
 
 def remember(kind: type, form: str, name: str) -> None:

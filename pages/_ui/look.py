@@ -36,6 +36,10 @@ _GLOSSARY = """
   .stApp .st-key-glossary-place button { pointer-events: auto; }
 }
 """
+# Columns stay in line where one of them has a longer title.
+_HEADS = """
+@media (min-width: 864px) { .stApp [class*="st-key-high-head-"] { min-height: 3.1rem; } }
+"""
 # As high as the fields beside it, so that labels in one row stand on one line.
 _EVEN = """
 .stApp [data-testid="stButtonGroup"] button[data-variant="segmented_control"] { min-height: 2.5rem; }
@@ -61,7 +65,16 @@ _RESERVED = """
 }
 [class*="st-key-tile-"] .stElementContainer:has([data-testid="stSkeleton"]) { min-height: 91px; }
 """
-STYLE = "".join((_WIDE, _RESERVED, _EVEN, _FILLED, _OFF, _CODE, _GLOSSARY)).replace("\n", " ")
+# On a telephone columns stand below each other: a running job goes before the form, and the cost stays behind it.
+_JOB_FIRST = """
+@media (max-width: 640px) {
+  .st-key-lab-both .stColumn:has(.st-key-lab-live .stVerticalBlock),
+  .st-key-lab-both .stColumn:has(.st-key-lab-live .stVerticalBlock) > .stVerticalBlock { display: contents; }
+  .st-key-lab-both [data-testid="stLayoutWrapper"]:has(> .st-key-lab-live) { order: -1; }
+  .st-key-lab-both .stHorizontalBlock:has(> .stColumn .st-key-lab-live .stVerticalBlock) { row-gap: 1rem; }
+}
+"""
+STYLE = "".join((_WIDE, _RESERVED, _EVEN, _FILLED, _OFF, _CODE, _GLOSSARY, _JOB_FIRST, _HEADS)).replace("\n", " ")
 # A narrow window's menu stays open after a choice: Streamlit closes it on phones only, which it tells by the browser's name. A press
 # beside the menu closes it everywhere.
 _MENU = """
@@ -70,19 +83,18 @@ document.addEventListener("click", (event) => {
     document.querySelector('[data-testid="stMain"]')?.dispatchEvent(new MouseEvent("mousedown", { bubbles: true }))
 })
 """
-# A page that a script opens takes Streamlit two entries of the history: the old page with the new page's parameters, then the new page.
-# The way back would lead to the first, which is no page that anybody saw: the second takes its place. Nobody pressed anything between.
+# What somebody does is one entry of the browser's history. Streamlit makes several: one when a page opens and one when it has settled on
+# what it shows (the newest run, say), or two where a click opens another page with parameters; going back would take as many steps.
 _HISTORY = """
-(() => {
-  let between
-  for (const kind of ["pointerdown", "keydown", "popstate"]) addEventListener(kind, () => { between = undefined }, true)
-  const push = History.prototype.pushState
-  History.prototype.pushState = function (state, title, url) {
-    const to = new URL(url ?? location.href, location.href), onward = to.pathname !== location.pathname
-    const stray = onward && between !== undefined && between === to.search
-    between = onward ? undefined : to.search
-    return (stray ? this.replaceState : push).call(this, state, title, url)
+{
+  let touched = false
+  for (const kind of ["pointerdown", "keydown"]) addEventListener(kind, (event) => { touched ||= event.isTrusted }, true)
+  addEventListener("popstate", () => { touched = false })
+  const push = history.pushState
+  history.pushState = function (...entry) {
+    (touched ? push : history.replaceState).apply(history, entry)
+    touched = false
   }
-})()
+}
 """
-HEAD = f"<style>{STYLE}</style><script>{_MENU}</script><script>{_HISTORY}</script>"
+HEAD = f"<style>{STYLE}</style><script>{_MENU}{_HISTORY}</script>"

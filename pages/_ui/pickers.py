@@ -124,7 +124,7 @@ def _dropped(key: str, why: str, rest: str = "") -> None:
     if address.leave(key):  # nobody asked for it here
         return
     address.put(**{key: rest})
-    st.warning(why, icon=":material/link_off:")
+    address.say_wrong(why)
 
 
 def typed(label: str, options: Sequence[str], key: str, help_text: str, names: Callable[[str], str] = str) -> str:

@@ -40,7 +40,7 @@ def watched_jobs(kind: str, fits: Callable[[Job], bool] = lambda job: True) -> l
     looked_at = None if wanted is None else background.job(wanted)
     if wanted is not None and looked_at is None:
         address.put(job=None)
-        st.warning(f"There is no job '{literal(wanted[:80])}' here.", icon=":material/link_off:")
+        address.say_wrong(f"There is no job '{literal(wanted[:80])}' here.")
     active = [job for job in reversed(current_executor().jobs(kind=kind, states=ACTIVE)) if fits(job)]
     others = {job.id for job in [job for job in active if job.state == "queued" and job.id != wanted][_MOST_WAITING:]}
     shown = [job for job in active if job.id not in others]

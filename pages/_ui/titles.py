@@ -10,7 +10,7 @@ import streamlit as st
 from pages._ui import resources
 from pages._ui.fields import label
 from pages._ui.model_names import plain_name
-from pages._ui.wording import moment
+from pages._ui.wording import counted, moment
 from sftqa_core.errors import SftqaError
 from sftqa_core.jsonrecord import Setting, declared, has_effect
 from sftqa_core.models.tuned import is_tuned_name
@@ -158,7 +158,7 @@ def run_title(run: Any) -> str:
         [
             model_name(run.model, None if is_tuned_name(run.model) else getattr(run, "quantisation", "")),
             source_name(run.source),
-            f"n = {run.n}",
+            f"n = {run.n:,}",
             method,
             *more,
             when,
@@ -178,7 +178,7 @@ def job_title(job: Job) -> str:
     """One line of plain text: what the job does."""
     s, more = job.settings, _differing_words(job)
     if job.kind == "train":
-        n = "all" if s.get("n") == TrainSettings.ALL else s.get("n")
+        n = _examples(s)
         return f"Fine-tune {model_name(str(s.get('model')))} on {n} examples of {source_name(str(s.get('source')))}{more}"
     if job.kind == "probe":
         split = "all splits" if s.get("split") == "all" else s.get("split", "test")
@@ -187,7 +187,7 @@ def job_title(job: Job) -> str:
         return _study_words(s) + more
     if job.kind == "sweep":
         run = s.get("run") if isinstance(s.get("run"), dict) else {}
-        n = "all" if run.get("n") == TrainSettings.ALL else run.get("n")
+        n = _examples(run)
         return (
             f"Sweep learning rates of {model_name(str(run.get('model')))} with {n} examples of {source_name(str(run.get('source')))}{more}"
         )
@@ -217,6 +217,12 @@ def _study_words(settings: dict[str, Any]) -> str:
     models = _counted_names([str(name) for name in settings.get("models") or []])
     kind = str(settings.get("kind"))
     return f"Study {STUDIES[kind].title if kind in STUDIES else kind} with {models}"
+
+
+def _examples(settings: dict[str, Any]) -> str:
+    """How many, as a job's row says it: anything may stand there."""
+    n = settings.get("n")
+    return "all" if n == TrainSettings.ALL else counted(n)
 
 
 def _counted_names(models: Sequence[str]) -> str:

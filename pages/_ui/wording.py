@@ -95,6 +95,21 @@ def percent(share: float | None, digits: int = 1) -> str:
     return "–" if share is None or share != share else f"{share * 100:.{digits}f}%"
 
 
+def counted(number: object) -> str:
+    """A whole number in groups of three: "1,920"; a word as it stands."""
+    return f"{number:,}" if isinstance(number, int) else str(number)
+
+
+def score(share: float) -> str:
+    """A fact's memory score: "0.338"; a hit more of 210 completions is to be seen."""
+    return f"{share:.3f}"
+
+
+def p_value(p: float | None) -> str:
+    """A p-value with three digits: "0.567", "< 0.001"; empty where there is none."""
+    return "" if p is None or p != p else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def interval(low: float | None, high: float | None) -> str:
     """Both ends of an interval of shares: "70.2 to 75.9%"."""
     return "no interval" if low is None or high is None else f"{low * 100:.1f} to {high * 100:.1f}%"

@@ -23,7 +23,7 @@ from sftqa_core.artifacts import disk
 from sftqa_core.artifacts.disk import is_dead, is_set_aside, keep_json, left_behind, read_json, remove, set_aside, write_bytes, write_json
 from sftqa_core.artifacts.kept import Kept
 from sftqa_core.artifacts.refusals import fetching, in_sentence, in_words, refusal, storing
-from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion, StorageError
+from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion, StorageError, reason
 from sftqa_core.jsonrecord import fingerprint
 
 SCHEMA = 1  # of every manifest; raised when a reader of the old one would misread the new one
@@ -92,7 +92,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except StorageError:
         raise
     except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactDamaged(f"{path} is not readable JSON ({error}). Delete the folder and run the work again.") from error
+        raise ArtifactDamaged(f"{path} is not readable JSON ({reason(error)}). Delete the folder and run the work again.") from error
     if not isinstance(manifest, dict):
         raise ArtifactDamaged(f"{path} must hold a JSON object, got {type(manifest).__name__}. Delete the folder and run the work again.")
     if manifest.get("schema", SCHEMA) != SCHEMA:

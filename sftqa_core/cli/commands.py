@@ -25,7 +25,7 @@ from sftqa_core.models.hub.fetch import has_token
 from sftqa_core.planning.fit import gigabytes
 from sftqa_core.planning.offers import WORKS
 from sftqa_core.planning.preflight import disk_check
-from sftqa_core.records import MOVES, CompleteSettings, FetchSettings, ProbeSettings, Question, TrainSettings
+from sftqa_core.records import MOVES, CompleteSettings, FetchSettings, Preflight, ProbeSettings, Question, TrainSettings
 from sftqa_core.records.amounts import span
 from sftqa_core.workspace import Workspace, network_disk
 
@@ -222,7 +222,7 @@ def train(options: Namespace) -> dict[str, Any]:
 
 
 def _tell_cost(settings: ProbeSettings | TrainSettings) -> None:
-    """One line before the work starts; problems are left to the work itself, which says them as errors."""
+    """One line before the work starts. Raises `SettingsError` where it can't."""
     workflows.bring_facts(settings.source, Console())
     cost = workflows.forecast(settings)
     pieces = {"examples": cost.examples, "steps": cost.steps, "test facts": cost.test_facts, "facts to probe": cost.probes_needed}
@@ -231,7 +231,14 @@ def _tell_cost(settings: ProbeSettings | TrainSettings) -> None:
     needs = f"{cost.fit.resource}: {cost.fit.line().rstrip('.')}. " if cost.fit else ""
     print(f"{counted}{': ' if counted else ''}{takes}{needs}{' '.join(cost.notes)}", file=sys.stderr, flush=True)
     if any((cost.examples, cost.probes_needed)):
-        workflows.tell(workflows.preflight(settings, cost), Console())
+        checked(workflows.preflight(settings, cost))
+
+
+def checked(report: Preflight) -> None:
+    """Tell what was looked at. Raises `SettingsError` with what stands in the way: no page starts such work either."""
+    if problems := report.of("problem"):
+        raise SettingsError([check.line for check in problems])
+    workflows.tell(report, Console())
 
 
 def select(options: Namespace) -> dict[str, Any]:
@@ -262,7 +269,9 @@ def study(options: Namespace) -> dict[str, Any]:
     if options.report_only:
         return workflows.study_report(settings).to_dict()
     workflows.bring_facts(settings.source, Console())
-    workflows.tell(workflows.preflight(settings), Console())
+    cost = workflows.forecast(settings)
+    if cost.runs + cost.probes_needed:
+        checked(workflows.preflight(settings, cost))
     with leased(settings, "study"):
         return workflows.study(settings, Console()).to_dict()
 

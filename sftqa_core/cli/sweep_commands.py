@@ -6,7 +6,7 @@ from typing import Any
 
 from sftqa_core import workflows
 from sftqa_core.cli import arguments
-from sftqa_core.cli.commands import leased
+from sftqa_core.cli.commands import checked, leased
 from sftqa_core.cli.text import Console, table
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import SweepSettings
@@ -21,7 +21,8 @@ def sweep(options: argparse.Namespace) -> dict[str, Any]:
     cost = workflows.forecast(settings)
     told = f"{cost.runs:,} runs, {cost.test_facts:,} dev facts: about {span(cost.seconds_low, cost.seconds_high)}."
     print(f"{told} {' '.join(cost.notes)}", file=sys.stderr, flush=True)
-    workflows.tell(workflows.preflight(settings, cost), Console())
+    if cost.runs:
+        checked(workflows.preflight(settings, cost))
     with leased(settings.run, "sweep"):
         return workflows.sweep(settings, Console()).to_dict()
 

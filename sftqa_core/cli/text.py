@@ -272,7 +272,9 @@ class Console:
     printed_s: float = 0.0
 
     def progress(self, update: Progress) -> None:
-        left = f", {duration(update.left_s)} left" if update.left_s is not None else ""
+        if not update.total:  # nothing is counted; the log says what is done
+            return
+        left = "" if update.done >= update.total else f", {duration(update.left_s)} left" if update.left_s is not None else ", estimating"
         values = "".join(f", {name} {value:.3g}" for name, value in update.values.items())
         done, total, rate = f"{update.done:,}", f"{update.total:,} {update.unit}", f"{update.rate or 0:.1f}"
         if update.unit == "bytes":

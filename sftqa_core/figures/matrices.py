@@ -98,8 +98,7 @@ def matrix_figure(
     it is outlined. Cells of fewer than 30 facts, and differences that can't be told from chance, have no shade.
     """
     cells = _cells(matrix, model, domain, labels)
-    trains = [name for name in (*labels, MIX) if any(_known(row, value) for (train, _), row in cells.items() if train == name)]
-    tests = [name for name in (*labels, MEAN) if trains and any(test == name for _, test in cells)]
+    trains, tests = _axes(cells, labels, value)
     figure = style.canvas(44 * len(trains) + 74, x_title="tested on facts at", y_title="trained on facts at")
     hovers = [[_hover(cells.get((train, test)), train, test) for test in tests] for train in trains]
     heat: dict[str, Any] = {}
@@ -117,6 +116,16 @@ def matrix_figure(
     figure.update_xaxes(ticklabelstandoff=4, tickangle=0)
     figure.update_yaxes(ticklabelstandoff=4, tickangle=0, title_standoff=14)
     return figure
+
+
+def matrix_axes(matrix: pd.DataFrame, model: str, domain: str, labels: Sequence[str], value: str) -> tuple[list[str], list[str]]:
+    """The training levels down and the test levels across, as `matrix_figure` draws them: its cell (x, y) is tests[x] after trains[y]."""
+    return _axes(_cells(matrix, model, domain, labels), labels, value)
+
+
+def _axes(cells: MatrixCells, labels: Sequence[str], value: str) -> tuple[list[str], list[str]]:
+    trains = [name for name in (*labels, MIX) if any(_known(row, value) for (train, _), row in cells.items() if train == name)]
+    return trains, [name for name in (*labels, MEAN) if trains and any(test == name for _, test in cells)]
 
 
 def _cells(matrix: pd.DataFrame, model: str, domain: str, labels: Sequence[str]) -> MatrixCells:

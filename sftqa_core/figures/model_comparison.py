@@ -43,13 +43,18 @@ def shares_figure(shares: pd.DataFrame, domain: str, labels: Sequence[str], refe
     return figure
 
 
+def ranked(ranks: pd.DataFrame) -> list[str]:
+    """The models of `ranks_figure`'s rows and columns, in their order."""
+    pairs = ranks[ranks["spearman"].notna()] if len(ranks) else pd.DataFrame({"model": [], "other": []})
+    return list(dict.fromkeys([*pairs["model"], *pairs["other"]]))
+
+
 def ranks_figure(ranks: pd.DataFrame) -> go.Figure:
     """Spearman of memory scores for each pair of models: `ranks` as studies.models.ranks makes it.
 
     Both halves are drawn and the diagonal is left empty. Pairs with fewer than 30 facts have no shade.
     """
-    pairs = ranks[ranks["spearman"].notna()].to_dict("records") if len(ranks) else []
-    names = list(dict.fromkeys([row["model"] for row in pairs] + [row["other"] for row in pairs]))
+    pairs, names = ranks[ranks["spearman"].notna()].to_dict("records") if len(ranks) else [], ranked(ranks)
     known = {(row[a], row[b]): row for row in pairs for a, b in (("model", "other"), ("other", "model"))}
     cells = {(x, y): known[pair] for y, one in enumerate(names) for x, other in enumerate(names) if (pair := (one, other)) in known}
     grid: list[list[float | None]] = [[None] * len(names) for _ in names]

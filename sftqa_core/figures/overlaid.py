@@ -14,6 +14,7 @@ from sftqa_core.records import DomainMeans, MeanAccuracy
 # ninth begins again with another sign.
 COLOURS = ("#3f76bf", "#d9772b", "#2a9470", "#b455a8", "#b3941b", "#d1495b", "#1d9a9c", "#7d6bd6")
 SIGNS = ("circle", "diamond", "triangle-up", "pentagon")
+BASE_SIGNS = ("square", "cross", "x", "star")  # grey: of several base models
 _WIDTH = 0.64  # of a level's place that markers take
 _SHORT = 5  # signs of a level's label that stand beside others on a phone
 _GAP = 0.4  # between levels and means
@@ -34,17 +35,18 @@ def colour_of(at: int) -> str:
 
 
 def overlaid_figure(lines: Sequence[Line], height: int = 400) -> go.Figure:
-    """One domain. Each model's accuracies with their 95% intervals, side by side within a level; base models are grey squares.
+    """One domain. Each model's accuracies with their 95% intervals, side by side within a level; base models are grey, a square and
+    other signs where there are several.
 
     Hollow: fewer than 30 facts. The two means stand apart at the right. Thin lines join a model's levels.
     """
     figure = style.canvas(height, y_title="accuracy", percent="y", room=(64, 46))
     steps = max(len(lines) - 1, 1)
-    runs = [line.label for line in lines if not line.base]
+    runs, bases = ([line.label for line in lines if line.base is base] for base in (False, True))
     for at, line in enumerate(lines):
         shift = (at / steps - 0.5) * _WIDTH if len(lines) > 1 else 0.0
         if line.base:
-            colour, sign = style.GREY, "square"
+            colour, sign = style.GREY, BASE_SIGNS[bases.index(line.label) % len(BASE_SIGNS)]
         else:
             place = runs.index(line.label)
             colour, sign = colour_of(place), SIGNS[place // len(COLOURS) % len(SIGNS)]

@@ -112,13 +112,18 @@ def draw_cells(figure: go.Figure, columns: Sequence[str], rows: Sequence[str], s
                hovers: Sequence[Sequence[str]] | None, **heat: Any) -> None:  # fmt: skip
     """A table of shaded cells, the first row on top: `shades` [rows][columns], the texts of filled cells, `hovers` [rows][columns].
 
-    Texts are a trace of their own, so that they keep the page's ink, which a heatmap's would not.
+    Texts are a trace of their own, so that they keep the page's ink, which a heatmap's would not. Its points have unseen markers as large
+    as a cell: a heatmap's own cells can't be clicked on a page. Their positions are (column, row).
     """
     same = {"zmin": 0, "zmax": 1, "colorscale": SHADES, "showscale": False, "xgap": 3, "ygap": 3}
     pointer = {"hoverinfo": "skip"} if hovers is None else {"text": hovers, "hovertemplate": "%{text}<extra></extra>", "hoverongaps": True}
     figure.add_heatmap(x=list(range(len(columns))), y=list(range(len(rows))), z=shades, **{**same, **pointer, **heat})
     xs, ys = [x for x, _ in texts], [y for _, y in texts]
-    figure.add_scatter(x=xs, y=ys, text=list(texts.values()), mode="text", hoverinfo="skip", showlegend=False)
+    over = [] if hovers is None else [hovers[y][x] for x, y in texts]
+    figure.add_scatter(
+        x=xs, y=ys, text=list(texts.values()), mode="markers+text", marker={"size": 40, "symbol": "square", "color": "rgba(0, 0, 0, 0)"},
+        textposition="middle center", hovertext=over or None, hoverinfo="text" if over else "skip", showlegend=False,
+    )  # fmt: skip
     figure.update_xaxes(tickvals=list(range(len(columns))), ticktext=list(columns), range=[-0.5, len(columns) - 0.5], showgrid=False)
     figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=list(rows), range=[len(rows) - 0.5, -0.5], showgrid=False)
 

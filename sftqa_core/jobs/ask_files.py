@@ -230,8 +230,9 @@ class LocalAskService:
         if place is None:
             return Standing("new") if kept is None else Standing("failed", kept.error)
         if service is None:
-            why = self.folder.last_words() or "it wrote no log"
-            return Standing("failed", f"The asking process has ended ({why}). Ask again: it is started anew.")
+            words = self.folder.last_words()
+            why = f"Its last words: {words.rstrip('.')}. " if words else "Perhaps it was ended, or memory ran out. "
+            return Standing("failed", f"The process that answers questions has ended. {why}Ask again: it starts anew.")
         (ahead, ticket), doing = place, service.doing
         if doing.key == key and doing.ticket == ticket:
             return Standing("answering", doing.said, doing.holder)

@@ -39,6 +39,7 @@ from sftqa_core.jobs.job_folder import FolderReporter, JobFolder, kept
 from sftqa_core.jobs.lease import device_lease
 from sftqa_core.jobs.queue import JobStore
 from sftqa_core.processes import BEAT_S, ProcessId
+from sftqa_core.progress import LIBRARIES, uncounted
 from sftqa_core.records import DEVICELESS, Job, Resources
 from sftqa_core.workspace import Workspace
 
@@ -103,6 +104,8 @@ def _work(job: Job, needs: Resources, reporter: FolderReporter, folder: JobFolde
         if job.kind not in DEVICELESS:
             held.enter_context(device_lease(needs, f"job {job.id}", waiting, reporter.check))
         reporter.check()
+        if job.kind not in DEVICELESS and "torch" not in sys.modules:  # else the warm process has brought it
+            uncounted(reporter, LIBRARIES)
         return _End("done", str(_workflows().run_job(job.kind, job.settings, reporter, job.id)))
     except Stopped as error:
         asked = folder.stop.exists()

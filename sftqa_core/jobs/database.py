@@ -7,7 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from sftqa_core.errors import ArtifactDamaged, SftqaError
+from sftqa_core.errors import ArtifactDamaged, SftqaError, reason
 
 BUSY_S = 15.0  # how long a writer waits for another one
 _whole: dict[Path, tuple[int, int, int]] = {}  # queue -> the state of its file that was checked and is intact
@@ -46,7 +46,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
         advice = "Check the disk's free space and the folder's rights."
         if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             advice = f"Another process has held it for {BUSY_S:.0f} seconds: wake or end one that is suspended (T in ps), then try again."
-        raise SftqaError(f"The job queue {path} cannot be used now: {error}. {advice}") from error
+        raise SftqaError(f"The job queue {path} cannot be used now: {reason(error)}. {advice}") from error
     except sqlite3.DatabaseError as error:
         raise ArtifactDamaged(f"The job queue {path} is damaged: {error}. Try again: it is rebuilt from the jobs' folders.") from error
     finally:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sftqa_core.artifacts import write_json
-from sftqa_core.errors import ArtifactDamaged, SftqaError
+from sftqa_core.errors import ArtifactDamaged, SftqaError, reason
 from sftqa_core.jobs.executor import RESUMABLE, Executor, Waiting, waiting_jobs
 from sftqa_core.jobs.job_folder import JobFolder, reconcile
 from sftqa_core.jobs.lease import CPU, leases, needs_of_device
@@ -50,7 +50,8 @@ class LocalExecutor(Executor):
             asked = {"kind": kind, "settings": job.settings, "created": job.created, "gpus": needs.gpus}
             write_json(folder.settings, asked)  # before the row: the worker may be quick
         except OSError as error:
-            raise SftqaError(f"The job could not be written to {folder.path}: {error}. Check the disk's free space and rights.") from error
+            why = f"The job could not be written to {folder.path}: {reason(error)}."
+            raise SftqaError(f"{why} Check the disk's free space and rights.") from error
         queued = None
         try:
             queued = self.store.insert(job, needs, os.getcwd(), key)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sftqa_core.artifacts import MANIFEST, finished, read_manifest
-from sftqa_core.errors import ArtifactDamaged, ModelUnavailable, SettingsError, SftqaError
+from sftqa_core.errors import ArtifactDamaged, ModelUnavailable, SettingsError, SftqaError, reason
 from sftqa_core.jsonrecord import Record, fingerprint, setting, shown
 from sftqa_core.models import tuned
 from sftqa_core.models.adapter_bases import base_of, keep_base
@@ -372,7 +372,7 @@ def exposures(card: ModelCard) -> pd.DataFrame | None:
         return read[["fact_id", "exposures", "carrier", *(name for name in ("contested", "rival_share") if name in read)]]
     except (OSError, ValueError, KeyError) as error:
         raise ArtifactDamaged(
-            f"{path} can't be read ({error}), so it is unknown which questions {card.name} has read. Pre-train it again."
+            f"{path} can't be read ({reason(error)}), so it is unknown which questions {card.name} has read. Pre-train it again."
         ) from error
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from sftqa_core.artifacts import fetching, set_aside, storing, write_json
-from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion, SettingsError, StorageError
+from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion, SettingsError, StorageError, reason
 from sftqa_core.jsonrecord import Record, parse_json, shown
 from sftqa_core.models.footprint import Shape
 from sftqa_core.models.hub.hub_cache import without_revision
@@ -154,7 +154,7 @@ def read_added(path: Path) -> list[str]:
                 raise _damaged(path, f"it is not a file, or has more than {MAX_BYTES:,} bytes")
             stored = parse_json(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise _damaged(path, str(error)) from None
+            raise _damaged(path, reason(error)) from None
     if not isinstance(stored, dict) or not isinstance(stored.get("schema"), int):
         raise _damaged(path, "this program did not write it")
     if stored["schema"] > SCHEMA:

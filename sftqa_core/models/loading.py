@@ -18,7 +18,7 @@ from sftqa_core.models import catalogue, devices, model_files, quantising
 from sftqa_core.models.adapter_files import AdapterPlan
 from sftqa_core.models.hub.fetch import present, present_base
 from sftqa_core.models.light_tokenizers import SAVE, beginning_ids, needs_beginning
-from sftqa_core.progress import Reporter
+from sftqa_core.progress import MODEL, Reporter, uncounted
 from sftqa_core.records import ModelCard
 
 NO_PLAN = AdapterPlan()
@@ -159,6 +159,8 @@ def load_model(
         if base is not None:
             base = present_base(card, base, reporter)
             catalogue.refuse_other_base(card, base)
+        if reporter is not None:
+            uncounted(reporter, MODEL)
         folder = own if base is None else Path(base.path or "")
         _refuse_code(folder, card.name)
         adapter = model_files.ModelFolder(own) if base else None

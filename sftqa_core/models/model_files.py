@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sftqa_core.artifacts import keep_json, read_json, sha256
-from sftqa_core.errors import ModelUnavailable
+from sftqa_core.errors import ModelUnavailable, reason
 from sftqa_core.jsonrecord import fingerprint, parse_json, shown
 from sftqa_core.workspace import Workspace
 
@@ -87,7 +87,7 @@ class ModelFolder:
             return path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             kind = "JSON" if path.suffix == ".json" else "text"
-            raise ModelUnavailable(f"{path} is not readable {kind} ({error}). Fetch or save the model again.") from None
+            raise ModelUnavailable(f"{path} is not readable {kind} ({reason(error)}). Fetch or save the model again.") from None
 
     def weights(self) -> list[Path]:
         """The safetensors files. Raises `ModelUnavailable` for pickled weights alone, none, or missing parts."""
@@ -213,7 +213,7 @@ def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
             raise ValueError(f"it is truncated: it has {size:,} bytes, and its header describes {described:,}")
         return shapes
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise ModelUnavailable(f"{path} is not a readable safetensors file ({error}). Fetch or save the model again.") from None
+        raise ModelUnavailable(f"{path} is not a readable safetensors file ({reason(error)}). Fetch or save the model again.") from None
 
 
 def digests(files: list[Path], workspace: Workspace) -> dict[str, str]:

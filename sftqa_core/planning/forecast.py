@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from sftqa_core.memory.prober import Prober
 
+_MEASURED = "Based on this model's measured speed on this machine."
+_ROUGH = "A rough estimate from the model's size: too little of this work was measured on this machine."
+_NOTHING = "Nothing left to compute."
 START_S = (4.0, 15.0)  # importing torch and loading a small model
 # Forward-pass tokens of one piece of work, about; training counts threefold.
 TOKENS = {"probe": 900, "adaptive": 700, "likelihood": 260, "few_shot_probe": 1500, "train": 90, "answer": 30, "few_shot": 120}
@@ -90,12 +93,23 @@ def forecast(settings: TrainSettings | ProbeSettings | StudySettings | SweepSett
     return cost.within("probe", settings, needed) if left else cost
 
 
+def _of_several(notes: Sequence[str]) -> tuple[str, ...]:
+    """Where the times of several models come from: each once, and one sentence where some were measured and others not."""
+    left = [note for note in notes if note != _NOTHING] or notes[:1]
+    measured, rough = left.count(_MEASURED), left.count(_ROUGH)
+    if not (measured and rough):
+        return tuple(dict.fromkeys(left))
+    mixed = f"Based on measured speed for {measured} of {measured + rough} models, on a rough estimate from their size for the others."
+    return (mixed, *dict.fromkeys(note for note in left if note not in (_MEASURED, _ROUGH)))
+
+
 def _study(settings: StudySettings) -> Forecast:
     """Everything that is left of a study; `steps` counts those of all runs."""
     from sftqa_core.studies.model_study import ModelStudy
 
     cost, problems = Forecast(0, 0, 0, 0, 0.0, 0.0, (), (), runs=0), []
     parts: list[tuple[ModelStudy, int, int]] = []
+    said: list[str] = []
     for model in settings.models:
         part = ModelStudy(settings, model)
         left, pool = part.left(), part.train_facts
@@ -112,9 +126,11 @@ def _study(settings: StudySettings) -> Forecast:
         pieces["few_shot"] = sum(speeds.few_shot_pieces(len(part.facts), shots) for shots in shown)
         low, high, notes = _seconds(part.prober, pieces)
         steps = sum(training_steps(n, settings.batch_size, settings.epochs) for n in sizes)
-        cost = cost.plus(Forecast(sum(sizes), steps, len(part.facts), probes, low, high, notes, ()))
-        cost = replace(cost, runs=cost.runs + len(left))
+        cost = cost.plus(Forecast(sum(sizes), steps, len(part.facts), probes, low, high, (), ()))
+        cost, said = replace(cost, runs=cost.runs + len(left)), [*said, *notes]
         parts += [(part, max(sizes, default=0), probes)] if sizes or probes else []
+
+    cost = replace(cost, notes=_of_several(said))
 
     def needed(data: dict[str, Any]) -> Fit:
         other = StudySettings.from_dict(data)
@@ -225,7 +241,7 @@ def _seconds(prober: Prober, pieces: dict[str, int]) -> tuple[float, float, tupl
     """Seconds at best and at worst, and where they come from. `pieces`: kind of work -> how many."""
     card, kind = prober.card, prober.device
     if not any(pieces.values()):
-        return 0.0, 0.0, ("Nothing left to compute.",)
+        return 0.0, 0.0, (_NOTHING,)
     rates = speeds.measured(prober.fingerprint) if card.path else {}
     rough = [name for name, count in pieces.items() if count and name not in rates]
     low, high = START_S
@@ -237,7 +253,7 @@ def _seconds(prober: Prober, pieces: dict[str, int]) -> tuple[float, float, tupl
             slow, fast = FLOPS_PER_S[kind]
             low, high = low + flops / fast, high + flops / slow
     if not rough:
-        return low, high, ("Based on this model's measured speed on this machine.",)
+        return low, high, (_MEASURED,)
     if not card.parameters:
         return low, high, ("The model's size is unknown, so only the time to load it is counted.",)
-    return low, high, ("A rough estimate from the model's size: too little of this work was measured on this machine.",)
+    return low, high, (_ROUGH,)

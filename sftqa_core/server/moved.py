@@ -13,7 +13,8 @@ from sftqa_core.records import STUDIES
 
 MODELS = "models"
 OLD = {**{name: study.address for name, study in STUDIES.items() if study.address != name}, "catalogue": MODELS}
-_ASKS_STUDY = "study"  # the list of models stands where the study that compares models was; only that one's links named a study
+# The list of models stands where the study that compares models was; only links to that one named these.
+_ASKS_STUDY = frozenset(("study", "templates", "known", "relation", "published", "table"))
 
 
 class Moved:
@@ -35,6 +36,6 @@ class Moved:
 
 def moved(name: str, query: str) -> str | None:
     """Where the page of an old address is now; None for an address that holds a page."""
-    if name == MODELS and _ASKS_STUDY not in parse_qs(query, keep_blank_values=True):
+    if name == MODELS and _ASKS_STUDY.isdisjoint(parse_qs(query, keep_blank_values=True)):
         return None
     return OLD.get(name)

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from sftqa_core.errors import SettingsError
+from sftqa_core.errors import SettingsError, reason
 from sftqa_core.jsonrecord import Record, shown
 from sftqa_core.records import PROMPTS, StudySettings, TrainSettings, prompt_format
 
@@ -113,7 +113,7 @@ def _text(path: Path, what: str) -> str:
         with path.open("rb") as handle:
             return handle.read(4 * MAX_CHARACTERS + 4).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} can't be read as {what}: {error}. Give a YAML file in UTF-8.") from error
+        raise SettingsError(f"{path} can't be read as {what}: {reason(error)}. Give a YAML file in UTF-8.") from error
 
 
 class _Loader(yaml.SafeLoader):

@@ -6,6 +6,7 @@ import pytest
 
 from sftqa_core import workflows
 from sftqa_core.cli.commands import _tell_cost
+from sftqa_core.cli.main import main
 from sftqa_core.planning.fit import Fit
 from sftqa_core.planning.forecast import Forecast
 from sftqa_core.records import Check, Preflight, TrainSettings
@@ -31,3 +32,16 @@ def test_the_footprint_stands_between_time_and_notes(monkeypatch: pytest.MonkeyP
     _tell_cost(TrainSettings("any"))
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", f"60 examples, 8 steps, 100 test facts: about 20 s to 60 s. {told}\n{CHECKED}")
+
+
+def test_a_failed_check_ends_the_command_with_its_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Said once; neither is the device waited for, nor the model loaded."""
+    wrong = Check("model", "problem", "The hub has no nobody/nothing.", "Check the name.")
+    monkeypatch.setattr(workflows, "forecast", lambda settings: Forecast(0, 0, 0, 100, 20.0, 60.0, (), ()))
+    monkeypatch.setattr(workflows, "preflight", lambda settings, cost: Preflight("probe", (wrong,)))
+    monkeypatch.setattr(workflows, "probe", lambda *arguments: pytest.fail("it went on"))
+    with pytest.raises(SystemExit) as end:
+        main(["probe", "--model", "nobody/nothing"])
+    told = capsys.readouterr().err.splitlines()
+    assert (end.value.code, told[-1]) == (1, "The hub has no nobody/nothing. Check the name.")
+    assert len(told) == 2, "and the line of the cost"

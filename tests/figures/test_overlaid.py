@@ -53,3 +53,11 @@ def test_the_ninth_model_begins_the_colours_again_with_another_sign():
     traces = list(points(overlaid_figure(lines)).values())
     assert len({(trace.marker.color, trace.marker.symbol[0]) for trace in traces}) == 26
     assert "&lt;b&gt;0" in traces[0].text[0]
+
+
+def test_several_base_models_have_signs_of_their_own():
+    """All are grey."""
+    figure = overlaid_figure([Line("base 1", means([0.1, 0.2]), base=True), Line("base 2", means([0.1, 0.2]), base=True)])
+    first, second = (points(figure)[name] for name in ("base 1", "base 2"))
+    assert (first.marker.color, second.marker.color) == (style.GREY, style.GREY)
+    assert (first.marker.symbol[0], second.marker.symbol[0]) == ("square", "cross")

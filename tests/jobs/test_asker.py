@@ -251,7 +251,8 @@ def test_its_death_is_noticed_and_what_it_died_of_is_not_tried_again(service, mo
     folder.tell(Service(ProcessId.nobody(), Doing(first, killer.fingerprint(), "Loading huge")))
     folder.log.write_text("x\nKilled\n")
     assert states(service, killer, behind) == ["failed", "failed"]
-    assert service.look([behind])[0].said == "The asking process has ended (Killed). Ask again: it is started anew."
+    said = "The process that answers questions has ended. Its last words: Killed. Ask again: it starts anew."
+    assert service.look([behind])[0].said == said
     assert service.state().alive is False
     models.go.set()
     service.ask([behind])

@@ -70,6 +70,15 @@ def test_a_wrong_value_is_dropped_and_said(explorer, wrong):
     assert app.selectbox(key="pick-domain").value == "all"
 
 
+def test_what_is_wrong_in_an_address_is_said_in_one_place_above_the_title(explorer):
+    """However narrow the column of its picker; without a fault nothing stands there."""
+    app = explorer("memory", {"domain": "nowhere", "split": "never"})
+    order = [element.type for element in app.main]
+    assert order.count("warning") == 2
+    assert max(at for at, kind in enumerate(order) if kind == "warning") < order.index("title")
+    assert "warning" not in [element.type for element in app.run().main]
+
+
 def test_what_a_row_opens_is_not_taken_for_the_page_that_it_left(explorer):
     """A fact opened from a run: back at the run by a bare link, nothing of the fact's address has stayed there."""
     app = explorer("results")

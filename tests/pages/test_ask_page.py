@@ -94,7 +94,7 @@ def test_what_models_wrote_is_shown_as_text(explorer, service):
     assert scores["total"] == [-2.5, -9.0]
     assert scores["per token"] == [-1.25, -3.0]
     assert steps["token"] == ["␣token0", "(end)"]
-    assert likely["probability"] == [0.5 / (at + 1) for at in range(10)]
+    assert likely["probability"] == pytest.approx([50 / (at + 1) for at in range(10)])
     assert (samples["text"], samples["count"]) == ([NASTY, "Cy"], [7, 3])
 
 

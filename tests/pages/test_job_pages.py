@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from pages._ui import background
+from sftqa_core.progress import MODEL, Progress, Recorder
 from sftqa_core.records import Job, PromptFormat, StudySettings, TrainSettings
 from tests.pages import standin
 from tests.pages.conftest import words
@@ -132,3 +133,46 @@ def test_a_study_job_with_damaged_settings_hides_no_study(explorer, jobs, monkey
     monkeypatch.setattr(sys.modules["sftqa_core.workflows"], "studies", lambda: [known], raising=False)
     jobs.submit("study", {})
     assert background.studies() == [known]
+
+
+def running(jobs, *updates, kind="train", state="running"):
+    """A job that has reported this."""
+    job = jobs.submit(kind, SETTINGS.to_dict())
+    jobs.put(job, state=state, started=job.created)
+    jobs.reports[job.id] = Recorder()
+    jobs.reports[job.id].updates += updates
+    return job.id
+
+
+def bars(app):
+    return [bar.text.replace("\\", "") for bar in app.get("progress")]
+
+
+def test_a_job_says_what_it_begins_with_and_how_long_that_takes(explorer, jobs):
+    """Before its process is there it is the libraries that are loaded, then the model; neither is a step of its own."""
+    job = running(jobs)
+    (text,) = bars(explorer("jobs"))
+    assert text.startswith("Loading the libraries: usually 5 to 20 s")
+    jobs.reports[job].updates.append(Progress(MODEL, 0, 0, ""))
+    (text,) = bars(explorer("jobs"))
+    assert text.startswith("Loading the model: a second for a tiny model")
+    jobs.reports[job].updates.append(Progress("train", 2, 8, "steps", 2.0, None))
+    assert bars(explorer("jobs")) == ["Step 1 of 2, training: 2 of 8 steps, 2.0 a second, estimating the time left…"]
+
+
+def test_a_cancelled_job_stays_in_the_lab(explorer, jobs):
+    """Though another one was looked at: with what is kept, and ways to resume it and to start anew."""
+    other, job = over(jobs, "done"), running(jobs, Progress("train", 2, 8, "steps", 2.0, 3.0))
+    app = explorer("lab", query={"job": other})
+    keyed(app, f"cancel-lab-{job}").click().run()
+    jobs.kept[job] = dataclasses.replace(jobs.kept[job], state="cancelled", error="Stopped on request. Its last checkpoint is kept.")
+    app.run()
+    assert app.query_params["job"] == job
+    assert "Its last checkpoint is kept" in words(app)
+    assert keyed(app, f"again-lab-{job}").label == "Resume"
+
+
+def test_a_job_cancelled_in_the_queue_says_that_nothing_was_done(explorer, jobs):
+    """There is no error to show."""
+    over(jobs, "cancelled", started=None)
+    assert "Cancelled while it was queued" in words(explorer("jobs"))

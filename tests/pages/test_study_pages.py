@@ -8,6 +8,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from pages._ui.charts import Point
 from sftqa_core import workflows
 from sftqa_core.artifacts import write_bytes
 from sftqa_core.records import StudySettings
@@ -209,3 +210,41 @@ def test_a_model_of_another_page_that_is_not_in_the_study_is_passed_over(page):
     assert "There is no model" not in words(app)
     assert app.selectbox(key="pick-model").value == "atlas-llama"
     assert app.session_state["address"]["shared"]["model"] == "somebody/else"
+
+
+def click(app: AppTest, chart: str, x: int, y: int) -> AppTest:
+    """A click on a cell of a chart, as the browser reports it."""
+    app.session_state[f"{chart}-clicked"] = Point(1, 0, x, y)
+    return app.run()
+
+
+def test_a_cell_of_training_and_test_levels_opens_its_runs_beside_the_natural_mix(page):
+    """All seeds of both, pooled, on the test facts of that level and domain; nothing of the study's own address comes along."""
+    app = click(page("which_data"), "matrix-out", 3, 0)
+    assert app.title[0].value == "Compare"
+    cells = app.query_params["runs"].split(",")
+    assert len(cells) == 6
+    assert [":n240-level0:" in cell for cell in cells] == [True] * 3 + [False] * 3
+    assert {name: app.query_params[name] for name in ("pool", "facts", "level")} == {"pool": "1", "facts": "out", "level": "L3"}
+    assert "study" not in app.query_params
+
+
+def test_a_cell_of_the_natural_mix_stands_beside_the_untouched_model(page):
+    """And a mean's cell filters no level."""
+    app = click(page("which_data"), "matrix-in", 5, 5)
+    assert ["n240" in cell for cell in app.query_params["runs"].split(",")] == [True] * 3 + [False]
+    assert "level" not in app.query_params
+
+
+def test_a_pair_of_models_opens_both_after_tuning(page):
+    """The cell in the first row and second column; the empty diagonal opens nothing."""
+    app = click(page("which_model"), "ranks", 1, 1)
+    assert app.title[0].value == "Which model?"
+    app = click(app, "ranks", 1, 0)
+    assert {cell.split(":")[1] for cell in app.query_params["runs"].split(",")} == {"atlas-llama", "atlas-llama-sparse"}
+
+
+def test_findings_on_one_of_several_models_name_it(page):
+    """The chart above them draws all."""
+    app = page("how_much_data", model="atlas-qwen")
+    assert "Findings on atlas\\-qwen" in [head.value for head in app.subheader]

@@ -44,6 +44,7 @@ def test_everything_else_passes_as_it_is(path, headers):
         ("/amount", "how-much-data"),
         ("/level?study=level-1&model=a%26b", "which-data?study=level-1&model=a%26b"),
         ("/models?study=models-1", "which-model?study=models-1"),
+        ("/models?model=a&templates=seen", "which-model?model=a&templates=seen"),
         ("/below/shift", "what-moves"),
     ],
 )

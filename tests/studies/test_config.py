@@ -6,7 +6,7 @@ import pytest
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import PROMPTS, STUDIES, LevelScheme, PromptFormat, StudySettings, TrainSettings
-from sftqa_core.studies.config import MAX_CHARACTERS, study_of, study_yaml
+from sftqa_core.studies.config import MAX_CHARACTERS, read_study, study_of, study_yaml
 from tests.studies.small_study import FOUR
 
 ALL = TrainSettings.ALL
@@ -245,3 +245,10 @@ def test_a_study_has_an_end():
     """More than a hundred seeds, models or sizes are a slip, not a study."""
     assert "A study may have 100 seeds, got 101." in refused(HEAD + f"seeds: {list(range(101))}")
     assert "A study may have 100 models, got 101." in refused("kind: models\nmodels: " + str([f"m{n}" for n in range(101)]))
+
+
+def test_a_path_is_said_once(tmp_path):
+    """The reason alone stands beside it."""
+    with pytest.raises(SettingsError) as error:
+        read_study(tmp_path)
+    assert str(error.value) == f"{tmp_path} can't be read as a study: Is a directory. Give a YAML file in UTF-8."

@@ -4,6 +4,7 @@ import pytest
 
 from sftqa_core.memory.speeds import measured, remember
 from sftqa_core.models.catalogue import ModelFingerprint
+from sftqa_core.planning import forecast as forecasting
 from sftqa_core.workspace import Workspace
 
 MODEL = ModelFingerprint("w" * 16, None, "float32", "cpu")
@@ -26,3 +27,12 @@ def test_little_work_is_not_remembered(workspace: Workspace):
     remember(MODEL, answer=(3_000, 3.0))
     remember(MODEL, answer=(10, 1.0))
     assert measured(MODEL) == {"answer": 1_000.0}
+
+
+def test_a_study_of_several_models_says_once_where_its_times_come_from():
+    """Never that all were measured and that all are rough."""
+    measured, rough, unknown = (forecasting._MEASURED, forecasting._ROUGH, "The model's size is unknown.")
+    assert forecasting._of_several([measured, measured, forecasting._NOTHING]) == (measured,)
+    assert forecasting._of_several([forecasting._NOTHING] * 2) == ("Nothing left to compute.",)
+    told = "Based on measured speed for 1 of 3 models, on a rough estimate from their size for the others."
+    assert forecasting._of_several([rough, measured, rough, unknown]) == (told, unknown)

@@ -21,7 +21,8 @@ def _shown(of: Hashable, _compared: Any) -> pd.DataFrame:
     """The items as the page shows them: a mark and the words in each column. Shared: the page does not change them."""
     items, comparison = _compared.items, _compared.comparison
     labels, names = _labels(comparison), resources.relation_labels()
-    columns = {label: _marks(items[f"correct {label}"], items[f"text {label}"], _seeds(comparison, label)) for label in labels}
+    seeds = {run.label: len(run.seeds) for run in comparison.runs}
+    columns = {label: _marks(items[f"correct {label}"], items[f"text {label}"], seeds.get(label, 1)) for label in labels}
     answers = items["answers"].map(lambda answers: " | ".join(map(str, answers)))
     relation = items["relation"].map(lambda relation: names.get(relation, relation))
     shown = items[["fact_id", "domain", "level", "subject", "question", "differ"]].assign(relation=relation, answers=answers, **columns)
@@ -33,10 +34,6 @@ def _shown(of: Hashable, _compared: Any) -> pd.DataFrame:
 
 def _labels(comparison: Comparison) -> list[str]:
     return [run.label for run in comparison.runs] + [base.label for base in comparison.bases]
-
-
-def _seeds(comparison: Comparison, label: str) -> int:
-    return next((len(run.seeds) for run in comparison.runs if run.label == label), 1)
 
 
 def _marks(correct: pd.Series, texts: pd.Series, seeds: int) -> list[str]:
@@ -68,9 +65,10 @@ def item_table(compared: Any, of: Hashable) -> None:
 
 
 def _filtered(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
-    first, second, third, fourth = st.columns([3, 2, 2, 3], vertical_alignment="bottom")
+    several = len(comparison.runs) > 1
+    first, second, third, fourth = (None, *st.columns([2, 2, 3])) if not several else st.columns([3, 2, 2, 3], vertical_alignment="bottom")
     kinds, show = {"differ": "disagreements", "all": "all facts"}, "all"
-    if len(comparison.runs) > 1:
+    if several:
         show = pickers.linked_choice("Show", list(kinds), "show", kinds.__getitem__, place=first)
     domains = {"both": "both domains", **DOMAIN_NAMES}
     with second:

@@ -13,7 +13,7 @@ from pages._ui.downloads import csv_button
 from pages._ui.fields import label
 from pages._ui.runs.twin import twin_button
 from pages._ui.titles import model_name, shown_value
-from pages._ui.wording import literal, percent
+from pages._ui.wording import literal, p_value, percent
 from sftqa_core.figures.overlaid import COLOURS, Line, overlaid_figure
 from sftqa_core.figures.style import GREY
 from sftqa_core.jsonrecord import fingerprint
@@ -23,7 +23,8 @@ from sftqa_core.records.comparison import UNTESTED
 
 NAMED = 6  # pairs that are listed
 SHORT = {"in": "In", "out": "Out"}
-SIGNS = ("●", "◆", "▲", "⬟")  # of the charts, as text
+SIGNS, BASE_SIGNS = ("●", "◆", "▲", "⬟"), ("■", "✚", "✖", "★")  # of the charts, as text
+BESIDE = 4  # columns that stand side by side
 SETTINGS_FIRST = {"model": "Model", "source": "Facts", "n": "n"}
 
 
@@ -33,8 +34,9 @@ def legend(comparison: Comparison, stamp: str) -> None:
     for at, run in enumerate(comparison.runs):
         sign, colour = SIGNS[at // len(COLOURS) % len(SIGNS)], COLOURS[at % len(COLOURS)]
         lines.append(f':color[{sign}]{{foreground="{colour}"}} **{run.label}** {literal(side_title(run, stamp))}')
-    for base in comparison.bases:
-        lines.append(f':color[■]{{foreground="{GREY}"}} **{base.label}** {literal(model_name(base.model))} before tuning')
+    for at, base in enumerate(comparison.bases):
+        sign = BASE_SIGNS[at % len(BASE_SIGNS)]
+        lines.append(f':color[{sign}]{{foreground="{GREY}"}} **{base.label}** {literal(model_name(base.model))} before tuning')
     st.markdown("  \n".join(lines))
 
 
@@ -56,17 +58,21 @@ def notes(comparison: Comparison) -> None:
 
 
 def settings_table(comparison: Comparison) -> None:
-    """One row a column of the comparison: the settings that differ, then its accuracies; all other settings are equal."""
+    """Each of the comparison with its accuracies and the settings that differ; all other settings are equal. Some stand side by side, so
+    that both are seen on a telephone; many have a row each.
+    """
     rows = []
     for at, run in enumerate(comparison.runs):
-        values: dict[str, Any] = {"": run.label}
-        for name, given in comparison.settings.items():
-            values[_setting_name(name)] = _value(name, given[at], run.settings)
-        rows.append(values | _accuracies(run.accuracy))
+        values = {_setting_name(name): _value(name, given[at], run.settings) for name, given in comparison.settings.items()}
+        rows.append({"": run.label, **_accuracies(run.accuracy), **values})
     for base in comparison.bases:
-        rows.append({"": base.label, **{_setting_name(name): "" for name in comparison.settings}, **_accuracies(base.accuracy)})
+        rows.append({"": base.label, **_accuracies(base.accuracy), **{_setting_name(name): "" for name in comparison.settings}})
     table = pd.DataFrame(rows)
     pinned = {"": st.column_config.TextColumn("", width=60, pinned=True)}
+    if len(rows) <= BESIDE:
+        table = table.set_index("").T.rename_axis("").reset_index()
+        pinned = {"": st.column_config.TextColumn("", width=140, pinned=True)}
+        pinned |= {name: st.column_config.TextColumn(name, width=123) for name in table.columns[1:]}  # two stand on a telephone
     st.dataframe(table, hide_index=True, column_config=pinned, height="content")
     equal = "All settings that change answers are equal. " if len(comparison.runs) > 1 and not comparison.settings else ""
     how = "from Wilson's; of pooled seeds from resampled facts" if any(len(run.seeds) > 1 for run in comparison.runs) else "from Wilson's"
@@ -115,7 +121,7 @@ def charts(comparison: Comparison) -> None:
         alt = f"Accuracy per memory level of {len(comparison.runs)} runs. {name}."
         draw(partial(overlaid_figure, lines), key=f"compare-{domain}", alt=alt, place=column, of=(of, domain))
     st.caption(
-        "Bars: 95% intervals. Hollow markers: fewer than 30 facts, too few to tell. Grey squares: the base model. Under each level: its "
+        "Bars: 95% intervals. Hollow markers: fewer than 30 facts, too few to tell. Grey: the base model. Under each level: its "
         "facts. At the right: the mean over levels and the micro average."
     )
 
@@ -172,9 +178,6 @@ def _test_row(test: PairTest) -> dict[str, Any]:
     return {
         "Verdict": same,
         "Facts": f"{SHORT[test.domain]}: {test.mean}", "difference": moved, "Corrected interval": interval,
-        "p": _p(test.p), "p after Holm": _p(test.p_holm), "n": test.facts, "only first": only[0], "only second": only[1], "Test": test.test,
+        "p": p_value(test.p), "p after Holm": p_value(test.p_holm),
+        "n": test.facts, "only first": only[0], "only second": only[1], "Test": test.test,
     }  # fmt: skip
-
-
-def _p(value: float | None) -> str:
-    return "" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"

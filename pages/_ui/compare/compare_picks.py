@@ -24,9 +24,9 @@ def picked_names(stamp: str) -> list[str]:
     asked = list(dict.fromkeys(name for name in (address.value("runs") or "").split(",") if name))
     known = compare_reads.known_settings(tuple(asked[:MOST]), stamp)
     for name in [name for name in asked[:MOST] if name not in known][:3]:
-        st.warning(f"There is no run or cell '{literal(name[:120])}' here; it is left out.", icon=":material/link_off:")
+        address.say_wrong(f"There is no run or cell '{literal(name[:120])}' here; it is left out.")
     if len(asked) > MOST:
-        st.warning(f"A link names at most {MOST} runs; the first {MOST} are shown.", icon=":material/link_off:")
+        address.say_wrong(f"A link names at most {MOST} runs; the first {MOST} are shown.")
     return [name for name in asked if name in known]
 
 

@@ -8,7 +8,7 @@ from pages._ui.compare.compare_picks import short_titles
 from pages._ui.runs.cost_panel import cost_panel
 from pages._ui.runs.job_panel import job_panel
 from pages._ui.wording import literal
-from sftqa_core.records import ACTIVE, Comparison, Remade, TrainSettings
+from sftqa_core.records import ACTIVE, Comparison, Remade
 
 _AGAIN = "again"  # of the address: which one is made again
 
@@ -54,11 +54,8 @@ def _one(name: str, stamp: str) -> None:
     if any(job.state in ACTIVE for job in jobs):
         return
     if cost_panel(settings):
-        st.button("Make it again", key="remake-start", type="primary", icon=":material/replay:", on_click=_start, args=(settings,))
-
-
-def _start(settings: TrainSettings) -> None:
-    state.start(background.submit, "train", settings, background.expected_s(settings))
+        start = (background.submit, "train", settings, background.expected_s(settings))
+        st.button("Make it again", key="remake-start", type="primary", icon=":material/replay:", on_click=state.start, args=start)
 
 
 def _checked(remade: Remade) -> None:

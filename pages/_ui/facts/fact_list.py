@@ -29,7 +29,9 @@ COLUMNS = {  # what matters most comes first: a telephone shows three
     "answers": st.column_config.ListColumn("Correct answers"),
     "relation_label": st.column_config.TextColumn("Relation"),
     "domain": st.column_config.TextColumn("Domain", width="small"),
-    "exposures": st.column_config.NumberColumn("Exposures", width="small", help="How often the pre-training text states the fact."),
+    "exposures": st.column_config.NumberColumn(
+        "Exposures", format="localized", width="small", help="How often the pre-training text states the fact."
+    ),
     "contested": st.column_config.CheckboxColumn("Contested", width="small", help="The pre-training text also states another answer."),
     "echo": st.column_config.CheckboxColumn("Echo", width="small", help="An answer is part of the subject."),
 }
@@ -115,7 +117,7 @@ def draw_table(profile: Any, found: Chosen) -> Any:
     shown = named(profile, here, names, labels, columns)
     wanted = address.value("fact")
     if wanted and not len(profile.row_of(wanted)):
-        st.warning(f"There is no fact '{literal(wanted[:80])}' here.", icon=":material/link_off:")
+        address.say_wrong(f"There is no fact '{literal(wanted[:80])}' here.")
         address.put(fact=None)
         wanted = None
     current = profile.find(wanted, here) if wanted else here[:0]

@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages._ui import resources
 from pages._ui.charts import draw
-from pages._ui.wording import between, in_badge, percent
+from pages._ui.wording import between, in_badge, percent, score
 from sftqa_core.figures.levels import template_hits_figure
 from sftqa_core.figures.style import level_colours
 from sftqa_core.knowledge.matching import Matcher
@@ -88,7 +88,7 @@ def _score_row(fact: Any, read: bool) -> None:
     if pd.isna(fact["low_samples"]):
         _estimate(first, second, fact)
     else:
-        first.metric("Memory score R", f"{fact['score']:.3f}", help=f"{int(fact['hits'])} hits in {int(fact['completions'])} completions")
+        first.metric("Memory score R", score(fact["score"]), help=f"{int(fact['hits'])} hits in {int(fact['completions'])} completions")
         first.caption(f"{int(fact['hits'])} of {int(fact['completions'])} completions · level {fact['level']}")
         second.metric("Interval over samples", between(fact["low_samples"], fact["high_samples"]))
         second.caption("95%, if the same templates were sampled again")
@@ -102,7 +102,7 @@ def _score_row(fact: Any, read: bool) -> None:
 
 def _estimate(first: Any, second: Any, fact: Any) -> None:
     """A score that was not fully sampled: what the full probe is expected to give, and how sure its level is."""
-    first.metric("Expected R", f"{fact['score']:.3f}", help="What the full probe is expected to give. An estimate has no intervals.")
+    first.metric("Expected R", score(fact["score"]), help="What the full probe is expected to give. An estimate has no intervals.")
     if pd.isna(fact["confidence"]):
         first.caption(f"likelihood estimate · level {fact['level']}")
         return

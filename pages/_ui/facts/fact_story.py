@@ -50,8 +50,10 @@ def levels_section(source: str, fact: Any, scheme: LevelScheme, model: str, stam
         st.caption("No model has been probed on this fact yet. The Probe button is on the Memory page.")
         return
     table = pd.DataFrame([_level_row(row) for row in rows])
+    table = table if table["sure"].any() else table.drop(columns="sure")  # full probes have no confidence
     st.caption("Click a row to see that model's completions.")
-    current = next((at for at, row in enumerate(rows) if row["model"] == model and row["method"] == _method(scheme)), None)
+    by = scheme.method if scheme.by_statements else scheme.name
+    current = next((at for at, row in enumerate(rows) if row["model"] == model and row["method"] == by), None)
     clicked = clicked_row(table, "fact-models", current, height="content", column_config=_LEVEL_COLUMNS)
     if clicked is not None:
         slick = rows[clicked]["method"] == "slick"
@@ -59,10 +61,6 @@ def levels_section(source: str, fact: Any, scheme: LevelScheme, model: str, stam
         levels = "slick" if slick else None if address.value("levels") == "slick" else address.value("levels")
         address.put(model=rows[clicked]["model"], levels=levels, method=method)
         st.rerun()  # the pickers stand above
-
-
-def _method(scheme: LevelScheme) -> str:
-    return scheme.method if scheme.by_statements else scheme.name
 
 
 def _level_row(row: dict[str, Any]) -> dict[str, Any]:

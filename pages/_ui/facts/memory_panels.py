@@ -58,7 +58,10 @@ def spread(profile: Any, read: bool) -> None:
             by = pickers.linked_choice("by", splits, "by", SPLITS.__getitem__, label_visibility="collapsed")
         counts = profile.groups(by)
         names = {**GROUP_NAMES.get(by, {}), **(resources.relation_labels() if by == "relation" else {})}
-        order = _ordered(counts, by)
+        if by in GROUP_NAMES:
+            order = [name for name in GROUP_NAMES[by] if name in counts]
+        else:  # the best known first
+            order = sorted(counts, key=lambda name: -sum(at * n for at, n in enumerate(counts[name])) / max(sum(counts[name]), 1))
         groups = {names.get(name, name): counts[name] for name in order}
         figure = partial(level_shares_figure, groups, scheme.labels, 56 if len(groups) <= 3 else 30)
         alt = "Share of facts per memory level"
@@ -128,10 +131,3 @@ def _templates_words(profile: Any) -> str:
         return ""
     seen, unseen = percent(stated["seen_score"].mean()), percent(stated["unseen_score"].mean())
     return f" Mean hit rate {seen} on templates that the pre-training text used, {unseen} on others."
-
-
-def _ordered(counts: dict[str, list[int]], by: str) -> list[str]:
-    """Fixed order for known groups, the best known relation first."""
-    if by in GROUP_NAMES:
-        return [name for name in GROUP_NAMES[by] if name in counts]
-    return sorted(counts, key=lambda name: -sum(at * n for at, n in enumerate(counts[name])) / max(sum(counts[name]), 1))

@@ -1,6 +1,5 @@
 """A tuned model's levels beside those of the model that it was tuned from."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -44,7 +43,10 @@ def beside_base(model: str, source: str, split: str, domain: str, scheme: LevelS
 def _table(found: Any) -> None:
     both: Agreement = found.both
     counts = {"base": [sum(row) for row in both.confusion], "tuned": [sum(column) for column in zip(*both.confusion, strict=True)]}
-    shares = {name: _shares(both.labels, levels, both.facts) for name, levels in counts.items()}
+    shares = {
+        name: {literal(label): percent(count / both.facts) for label, count in zip(both.labels, levels, strict=True)}
+        for name, levels in counts.items()
+    }
     st.table(pd.DataFrame(shares).T, width="content")
     kappa = "cannot tell" if both.kappa is None else f"{both.kappa:.3f}"
     words = f"{both.facts:,} facts probed with both; {_moved(both)} moved to another level, kappa {kappa}."
@@ -58,7 +60,3 @@ def _table(found: Any) -> None:
 
 def _moved(agreement: Agreement) -> str:
     return percent(None if agreement.same is None else 1 - agreement.same)
-
-
-def _shares(labels: Sequence[str], counts: Sequence[int], facts: int) -> dict[str, str]:
-    return {literal(label): percent(count / facts) for label, count in zip(labels, counts, strict=True)}

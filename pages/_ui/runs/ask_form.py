@@ -113,4 +113,4 @@ def _checked(here: dict[str, str | None], known: Sequence[str], stamp: str) -> W
 def _dropped(key: str, why: str, here: dict[str, str | None], rest: str = "") -> None:
     address.put(**{key: rest})
     here[key] = rest or None
-    st.warning(why, icon=":material/link_off:")
+    address.say_wrong(why)

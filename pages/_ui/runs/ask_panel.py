@@ -15,7 +15,7 @@ from pages._ui.panels import needs_torch, problem
 from pages._ui.runs import asked
 from pages._ui.runs.reply_panel import reply_panel
 from pages._ui.titles import model_name, source_name
-from pages._ui.wording import in_badge, literal
+from pages._ui.wording import in_badge, literal, score
 from sftqa_core.artifacts import in_words
 from sftqa_core.errors import SftqaError
 from sftqa_core.jobs.ask_files import current_ask_service
@@ -98,7 +98,8 @@ def _replies(ways: dict[str, Column | str], where: str, pending: bool, stamp: st
         for place, name in zip(st.columns(min(len(names), _WIDE)), row, strict=False):
             key, title = f"{where}-{names.index(name)}", titles.get(name, name)
             with place, st.container(border=True, key=f"reply-{key}"):
-                _head(name, title, details.get(name, ""))
+                with st.container(key=f"{'head' if len(names) < _WIDE else 'high-head'}-{key}"):  # two lines of a title in narrow columns
+                    _head(name, title, details.get(name, ""))
                 way = ways[name]
                 if isinstance(way, str):
                     problem(way)
@@ -143,7 +144,7 @@ def _fact_line(fact: Any, columns: tuple[str, ...], stamp: str) -> None:
         label = resources.relation_labels().get(fact.relation, fact.relation)
         st.markdown(f"Right answer: **{literal(' / '.join(fact.answers))}**")
         for known in asked.known_levels(fact, columns, stamp):
-            st.badge(f"{in_badge(known.level)} in {in_badge(model_name(known.model))}, R = {known.score:.2f}", color="gray")
+            st.badge(f"{in_badge(known.level)} in {in_badge(model_name(known.model))}, R = {score(known.score)}", color="gray")
         st.caption(literal(f"{label} · {fact.subject} · {fact.split} fact of {source_name(fact.source)}"))
 
 

@@ -12,7 +12,7 @@ import streamlit as st
 from pages._ui import address, pickers, resources
 from pages._ui.fields import by_label, dropped, field, label, linked_record, linked_text, linked_value, other_fields, remember
 from pages._ui.titles import PROMPT_NAMES, model_name, prompt_kind
-from pages._ui.wording import literal
+from pages._ui.wording import counted, literal
 from sftqa_core.errors import SettingsError, SftqaError
 from sftqa_core.jsonrecord import declared
 from sftqa_core.records import PROMPTS, STUDIES, LevelScheme, PromptFormat, StudySettings, TrainSettings
@@ -91,7 +91,14 @@ def _examples(wrong: list[str]) -> dict[str, Any]:
     sizes = [*ONE_SIZE, "all", "other"]
     st.session_state["lab-size"] = "all" if n == TrainSettings.ALL else n if n in ONE_SIZE else "other"
     size = st.segmented_control(
-        label(TrainSettings, "n"), sizes, required=True, key="lab-size", wrap=True, on_change=_remember_size, args=("lab-size",)
+        label(TrainSettings, "n"),
+        sizes,
+        format_func=counted,
+        required=True,
+        key="lab-size",
+        wrap=True,
+        on_change=_remember_size,
+        args=("lab-size",),
     )
     if size == "other":
         st.session_state["lab-n"] = max(n, 1)
@@ -369,7 +376,7 @@ def _sizes(kind: str) -> tuple[int, ...] | None:
     linked = linked_value(StudySettings, "study", "sizes")
     kept = usual if linked is None or (not STUDIES[kind].many_sizes and len(linked) != 1) else linked
     sizes = dict.fromkeys((*(n for study in STUDIES.values() for n in study.sizes), *ONE_SIZE, *kept))
-    words = {n: "all" if n == TrainSettings.ALL else str(n) for n in sizes}
+    words = {n: "all" if n == TrainSettings.ALL else counted(n) for n in sizes}
     if STUDIES[kind].many_sizes:
         key = f"study-sizes-{kind}"
         st.session_state[key] = list(dict.fromkeys(kept))

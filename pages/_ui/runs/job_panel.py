@@ -21,9 +21,14 @@ from sftqa_core.artifacts import in_words
 from sftqa_core.errors import SettingsError, SftqaError
 from sftqa_core.figures.curves import loss_figure
 from sftqa_core.jobs import current_executor
-from sftqa_core.records import ACTIVE, KEPT, STUDIES, Job, StudySettings, TrainSettings
+from sftqa_core.progress import LIBRARIES, MODEL
+from sftqa_core.records import ACTIVE, DEVICELESS, KEPT, STUDIES, Job, StudySettings, TrainSettings
 
 RUNNING_S, WAITING_S = 1.0, 3.0  # seconds between two looks at a job
+_USUALLY = {
+    LIBRARIES: "usually 5 to 20 s, up to a minute on a slow machine; jobs that follow start at once",
+    MODEL: "a second for a tiny model, up to some minutes for billions of parameters",
+}
 STATES = {
     "queued": ("queued", "gray", ":material/hourglass_empty:"),
     "running": ("running", "blue", ":material/play_circle:"),
@@ -52,12 +57,12 @@ def _body(job_id: str, where: str, charts: bool, waits: bool) -> None:
     steps = state.progress_history(job_id) if not waits else []
     if job.state == "queued":
         st.progress(0.0, text=sentence(background.waits_for(job)))
-    elif steps:
-        at, of = step_of(job.kind, [step.phase for step in steps])
-        share = min(steps[-1].done / steps[-1].total, 1.0) if steps[-1].total else 1.0
+    elif steps and steps[-1].total:
+        at, of = step_of(job.kind, [step.phase for step in steps if step.total])
+        share = min(steps[-1].done / steps[-1].total, 1.0)
         st.progress((at - 1 + share) / of, text=_progress_words(steps[-1], at, of))
     else:
-        st.progress(0.0, text="Starting…")
+        st.progress(0.0, text=_beginning(job, steps[-1].phase if steps else LIBRARIES))
     losses = [(step.done, step.values["loss"]) for step in steps if "loss" in step.values]
     if charts and losses:
         total = next(step.total for step in reversed(steps) if "loss" in step.values)
@@ -70,14 +75,16 @@ def _body(job_id: str, where: str, charts: bool, waits: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Cancel", key=f"cancel-{where}-{job_id}", icon=":material/stop:"):
             current_executor().cancel(job.id, job.turn)
+            if where != "jobs":  # which shows all of them: elsewhere it stays for as long as it is the watched one
+                state.watch(job.id)
             st.rerun(scope="fragment")
         twin_link(job, where)
 
 
 def _over(job: Job, where: str) -> None:
     _head(job)
-    if job.state == "cancelled" and job.error:
-        st.caption(sentence(job.error))
+    if job.state == "cancelled":
+        st.caption(sentence(job.error or "Cancelled while it was queued: nothing of it was done."))
     if job.state == "failed":
         why, _, lines = (job.error or "").strip().partition("\n")  # a process that died leaves its last log lines below
         problem(why or "The job's process ended without an error message.")
@@ -158,6 +165,15 @@ def _log(job_id: str, box: Any) -> None:
     box.code("\n".join(current_executor().log(job_id, 40)) or "The log is empty.", language=None, wrap_lines=True, height=220)
 
 
+def _beginning(job: Job, phase: str) -> str:
+    """What a job does before anything can be counted, and how long that usually takes."""
+    if job.kind in DEVICELESS:
+        return "Starting…"
+    return (
+        f"{PHASES.get(phase, phase).capitalize()}: {_USUALLY[phase]}" if phase in _USUALLY else f"{PHASES.get(phase, phase).capitalize()}…"
+    )
+
+
 def _progress_words(now: Any, at: int, of: int) -> str:
     name = PHASES.get(now.phase, now.phase)
     words = literal(f"Step {at} of {of}, {name}: " if of > 1 else f"{name[:1].upper()}{name[1:]}: ")
@@ -166,6 +182,8 @@ def _progress_words(now: Any, at: int, of: int) -> str:
     else:
         done, total, rate = f"{now.done:,}", f"{now.total:,} {literal(now.unit)}", f"{now.rate or 0:,.1f}"
     words += f"{done} of {total}" + (f", {rate} a second" if now.rate else "")
-    if now.left_s is not None and now.done < now.total:
+    if now.done < now.total and now.left_s is None:
+        words += ", estimating the time left…"
+    elif now.done < now.total:
         words += f", about {duration(now.left_s)} left" + (" in this step" if of > 1 else "")
     return words

@@ -15,7 +15,7 @@ from sftqa_core.records.asking import TOP
 _ROW, _HEAD = 28, 38  # pixels of a table's row, and of its head with the frame
 MOST_TOLD = 10  # rows of a table before it scrolls
 _STEPS = 8  # rows of the tables that differ in length, so that columns stay in line
-_SHARE = st.column_config.ProgressColumn("Probability", format="percent", min_value=0, max_value=1, width=110)
+_SHARE = st.column_config.ProgressColumn("Probability", format="%.1f%%", min_value=0, max_value=100, width=110)
 
 
 def reply_panel(reply: Reply, key: str, way: Column, wide: bool = False) -> None:
@@ -51,7 +51,7 @@ def _scores(reply: Reply) -> None:
     rows = [
         {
             "answer": f"{scored.answer} {'✓' if scored.right else ''}".strip(),
-            "probability": 100 * exp(scored.logprob),
+            "probability": _share(exp(scored.logprob)),
             "total": scored.logprob,
             "per token": scored.mean_logprob,
             "tokens": scored.tokens,
@@ -60,7 +60,7 @@ def _scores(reply: Reply) -> None:
     ]
     config = {
         "answer": st.column_config.TextColumn("Answer", help="✓: known to be right."),
-        "probability": st.column_config.NumberColumn("Probability", format="%.3g%%", width=90, help="Of these words as what follows."),
+        "probability": st.column_config.TextColumn("Probability", width=90, help="Of these words as what follows."),
         "total": st.column_config.NumberColumn("Log-prob.", format="%.2f", width=75, help="Natural logarithm, summed over the tokens."),
         "per token": st.column_config.NumberColumn("Per token", format="%.2f", width=75),
         "tokens": st.column_config.NumberColumn("Tokens", width=60),
@@ -80,7 +80,9 @@ def _steps(reply: Reply, key: str, wide: bool) -> None:
     """The greedy answer's tokens; one that is picked shows what else might have come there."""
     st.markdown("**Token by token**", help=f"Pick a row to see the {TOP} likeliest tokens at that place.")
     left, right = st.columns(2) if wide else (st.container(), st.container())
-    table = pd.DataFrame({"token": [_token(step.text) for step in reply.steps], "probability": [step.probability for step in reply.steps]})
+    table = pd.DataFrame(
+        {"token": [_token(step.text) for step in reply.steps], "probability": [100 * step.probability for step in reply.steps]}
+    )
     config = {"token": st.column_config.TextColumn("Greedy token"), "probability": _SHARE}
     rows = TOP if wide else _STEPS
     picked = left.dataframe(
@@ -92,7 +94,7 @@ def _steps(reply: Reply, key: str, wide: bool) -> None:
     if not reply.steps:
         return
     top = reply.steps[at].top
-    likely = pd.DataFrame({"token": [_token(one.text) for one in top], "probability": [one.probability for one in top]})
+    likely = pd.DataFrame({"token": [_token(one.text) for one in top], "probability": [100 * one.probability for one in top]})
     config = {"token": st.column_config.TextColumn(f"At token {at + 1}"), "probability": _SHARE}
     right.dataframe(
         likely, hide_index=True, column_config=config, height=_height(len(top)), row_height=_ROW, alt="The likeliest tokens at this place"
@@ -121,6 +123,11 @@ def _samples(reply: Reply, way: Column) -> None:
         row_height=_ROW,
         alt="Distinct samples and how often each was drawn",
     )
+
+
+def _share(probability: float) -> str:
+    """Percent with one digit, as everywhere; what would be 0.0% so has two digits that count."""
+    return f"{probability:.1%}" if probability >= 0.0005 or not probability else f"{100 * probability:.2g}%"
 
 
 def _height(rows: int) -> int:

@@ -10,6 +10,7 @@ import streamlit as st
 
 from pages._ui import address, resources
 from pages._ui.charts import draw
+from pages._ui.columns import draw_table
 from pages._ui.downloads import csv_button
 from pages._ui.fields import label
 from pages._ui.panels import share_metric
@@ -138,7 +139,7 @@ def numbers(summary: RunSummary, name: str) -> None:
             for level in accuracy.per_level:
                 rows.append({"stage": stage, "domain": domain, **level.to_dict()})
     table = pd.DataFrame(rows)
-    st.dataframe(table, hide_index=True, column_config=NUMBER_COLUMNS)
+    draw_table(table, NUMBER_TITLES)
     csv_button("Download the numbers", table, name, "numbers-csv")
 
 
@@ -175,11 +176,7 @@ def _rows(name: str, values: dict[str, Any]) -> None:
     st.dataframe({name: list(values), "Value": [str(value) for value in values.values()]}, hide_index=True, height="content")
 
 
-NUMBER_COLUMNS = {
-    "accuracy": st.column_config.NumberColumn("accuracy", format="percent"),
-    "low": st.column_config.NumberColumn("Wilson low", format="percent"),
-    "high": st.column_config.NumberColumn("Wilson high", format="percent"),
-}
+NUMBER_TITLES = {"low": "Wilson low", "high": "Wilson high"}
 
 
 def training_charts(run: Any, curve: Any) -> None:

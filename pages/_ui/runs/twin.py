@@ -34,7 +34,7 @@ def changed_line(settings: TrainSettings | None) -> None:
     original = original_of(of)
     if original is None:
         address.put(twin=None)
-        st.warning(f"There is no run or job '{literal(of[:80])}' here; changes are not told.", icon=":material/link_off:")
+        address.say_wrong(f"There is no run or job '{literal(of[:80])}' here; changes are not told.")
         return
     changes = [] if settings is None else changes_of(original, settings)
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="twin-changes"):

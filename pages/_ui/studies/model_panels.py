@@ -15,6 +15,7 @@ from sftqa_core.figures.model_comparison import MOST_SIGNS, planted_figure, shar
 from sftqa_core.records import StudySettings
 
 TEMPLATES = {"all": "all templates", "seen": "templates in its text", "unseen": "other templates"}
+_SHORT = {"all": "all", "seen": "in its text", "unseen": "others"}  # templates, where there is little room
 _LISTED = 300  # facts handed to the browser
 
 
@@ -75,9 +76,10 @@ def planted(settings: StudySettings, table: pd.DataFrame) -> None:
         st.markdown("**Rank correlation of mentions and memory score**")
         overall = table[(table["relation"] == "all")]
         wide = overall.pivot_table(index=["facts_are", "templates"], columns="model", values="spearman", sort=False)
-        wide.index = [f"{kind}, {TEMPLATES[which]}" for kind, which in wide.index]
-        beside = {"_index": st.column_config.TextColumn(width=170)}
-        st.dataframe(wide[list(settings.models)].round(2).rename(columns=model_name) + 0.0, column_config=beside)  # none is -0
+        wide.index = [f"{kind}, {_SHORT[which]}" for kind, which in wide.index]
+        shown = wide[list(settings.models)].round(2).rename(columns=model_name) + 0.0  # none is -0
+        beside = {name: st.column_config.NumberColumn(format="%.2f") for name in shown.columns}
+        st.dataframe(shown, column_config={"_index": st.column_config.TextColumn("facts, templates", width=155), **beside})
         st.caption(_guessing(overall))
         relations = table[(table["model"] == model) & (table["relation"] != "all") & (table["facts_are"] == "uncontested")]
         if len(relations):
@@ -102,5 +104,5 @@ _KNOWN = {  # what tells the facts apart stands where a telephone shows it
     "subject": st.column_config.TextColumn("subject", width=130),
     "best": st.column_config.NumberColumn("highest in", width="small", help="In how many models it is at the highest level."),
     "none": st.column_config.NumberColumn("lowest in", width="small", help="In how many models it is at the lowest level."),
-    "mean_score": st.column_config.NumberColumn("mean R", format="%.2f", width="small"),
+    "mean_score": st.column_config.NumberColumn("mean R", format="%.3f", width="small"),
 }

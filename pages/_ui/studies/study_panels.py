@@ -9,7 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui import address, background, panels, pickers, resources, state
-from pages._ui.charts import draw
+from pages._ui.charts import Point, draw
+from pages._ui.columns import draw_table
 from pages._ui.compare import compare_picks
 from pages._ui.downloads import csv_button
 from pages._ui.runs.forms import file_button
@@ -24,18 +25,11 @@ from sftqa_core.records.amounts import signed
 SHOWN_AT_ONCE = 4  # answers to one question
 REDRAWN_S = 60.0  # while a study runs: counting it takes seconds, in which the page fades
 _VERDICTS = {"yes": "blue", "no": "violet", "cannot tell": "gray"}  # neither is the good one
-_SHARES = {"relative": "share of the best", "low": "95% from", "high": "to"}
-ENOUGH_COLUMNS = {
-    **{name: st.column_config.NumberColumn(title, format="percent") for name, title in _SHARES.items()},
-    "smallest": st.column_config.NumberColumn(
-        "smallest within 95%", format="percent", help="Share of resamples in which this number is the smallest within 95% of the best."
-    ),
-    "chosen": st.column_config.CheckboxColumn("smallest here"),
-}
-PAIR_COLUMNS = {
-    name: st.column_config.NumberColumn(name.replace("_", " "), format="percent")
-    for name in ("accuracy", "other_accuracy", "difference", "low", "high")
-} | {"p": st.column_config.NumberColumn(format="%.3f"), "p_holm": st.column_config.NumberColumn("p after Holm", format="%.3f")}
+ENOUGH_TITLES = {
+    "relative": "share of the best", "low": "95% from", "high": "to", "smallest": "smallest within 95%", "chosen": "smallest here",
+    "least": "fewest facts of a level",
+}  # fmt: skip
+ENOUGH_HELPS = {"smallest": "Share of resamples in which this number is the smallest within 95% of the best."}
 
 
 def study_head(kind: str, caption: str) -> tuple[StudySettings, StudyReport, resources.Tables]:
@@ -114,11 +108,18 @@ def domain_columns(table: pd.DataFrame) -> list[tuple[str, Any]]:
     return columns
 
 
-def draw_by_domain(table: pd.DataFrame, key: str, alt: str, figure: Callable[[str], Any], of: Hashable = None) -> None:
-    """`figure` of each domain that the table holds, side by side; `of` names what else it depends on (see `charts.draw`)."""
+def draw_by_domain(
+    table: pd.DataFrame, key: str, alt: str, figure: Callable[[str], Any], of: Hashable = None,
+    opens: Callable[[str, Point], None] | None = None,
+) -> None:  # fmt: skip
+    """`figure` of each domain that the table holds, side by side; `of` names what else it depends on (see `charts.draw`). `opens` is
+    called with the domain and what was clicked there."""
     for domain, column in domain_columns(table):
         kept = None if of is None else (of, domain)
-        draw(partial(figure, domain), key=f"{key}-{domain}", alt=f"{alt}, {domain}-domain", place=column, of=kept)
+        name = f"{alt}, {domain}-domain"
+        point = draw(partial(figure, domain), key=f"{key}-{domain}", alt=name, place=column, of=kept, clickable=opens is not None)
+        if point is not None and opens is not None:
+            opens(domain, point)
 
 
 def told_apart(tables: resources.Tables, model: str) -> dict[str, dict[str, str]]:
@@ -144,7 +145,8 @@ def pick_shot_lines(table: pd.DataFrame | None) -> pd.DataFrame | None:
 
 def findings(report: StudyReport, model: str | None = None) -> None:
     """What was found, in plain words: of one model, or of all, question by question."""
-    st.subheader("Findings", anchor=False)
+    whose = f"Findings on {literal(model_name(model))}" if model is not None and len(report.settings.models) > 1 else "Findings"
+    st.subheader(whose, anchor=False)
     chosen = [finding for finding in report.findings if model is None or finding.about.split(",")[0] == model]
     if not chosen:
         st.caption("No findings yet: too few runs have finished.")
@@ -178,7 +180,7 @@ def composition(tables: resources.Tables, model: str, labels: tuple[str, ...]) -
 def _numbers(kind: str, tables: dict[str, pd.DataFrame]) -> None:
     """Every table behind the page, to read and to download."""
     name = pickers.linked_choice("Table", list(tables), "table")
-    st.dataframe(tables[name], hide_index=True)
+    draw_table(tables[name])
     csv_button("Download this table", tables[name], f"study-{kind}-{name}", f"{kind}-csv")
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sftqa_core.errors import ModelUnavailable
+from sftqa_core.errors import ModelUnavailable, reason
 from sftqa_core.jsonrecord import shown
 
 MAGIC = b"GGUF"
@@ -123,7 +123,7 @@ def read_header(path: Path) -> GgufHeader:
         with path.open("rb", buffering=1 << 20) as handle:
             return _read(path, size, _Cursor(handle, size))
     except OSError as error:
-        raise ModelUnavailable(f"{path} can't be read ({error}).") from None
+        raise ModelUnavailable(f"{path} can't be read ({reason(error)}).") from None
     except _OddError as error:
         raise ModelUnavailable(f"{path} is not a readable GGUF file: {error}. Fetch it again.") from None
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sftqa_core.artifacts import Kept
-from sftqa_core.errors import ModelUnavailable
+from sftqa_core.errors import ModelUnavailable, reason
 from sftqa_core.jsonrecord import shown
 from sftqa_core.models.gguf.gguf_header import STORED, WHOLE, GgufHeader, Tensor, is_gguf, mean_bits, quantisation, read_header
 from sftqa_core.models.model_files import ADAPTER_CONFIG
@@ -245,7 +245,7 @@ def _candidates(folder: Path) -> Iterator[Path]:
         with os.scandir(folder) as entries:
             names = sorted(entry.name for _, entry in zip(range(MAX_FILES), entries, strict=False))
     except OSError as error:
-        raise ModelUnavailable(f"{folder} can't be read ({error}).") from None
+        raise ModelUnavailable(f"{folder} can't be read ({reason(error)}).") from None
     for name in names:
         ending = Path(name).suffix.lower()
         if ending == ENDING or (not ending and not name.startswith(".")):

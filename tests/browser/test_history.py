@@ -1,0 +1,33 @@
+"""One step of a person is one step back in the browser."""
+
+import re
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+PAGE_MS = 120_000  # a page's first content on a busy machine
+
+
+def test_back_takes_as_many_steps_as_were_taken(explorer, browser):
+    """Results settles on the newest run, and a cell of a study opens Compare with parameters: one press of Back leaves either."""
+    from playwright.sync_api import expect
+
+    page = browser.new_context(viewport={"width": 1440, "height": 1000}).new_page()
+    page.goto(explorer)
+    page.get_by_role("link", name="Results", exact=True).click(timeout=PAGE_MS)
+    expect(page).to_have_url(re.compile(r"results\?run="), timeout=PAGE_MS)
+    page.get_by_role("link", name="Which data?", exact=True).first.click()
+    expect(page).to_have_url(re.compile(r"which-data\?study="), timeout=PAGE_MS)
+    cells = page.locator(".js-plotly-plot .heatmaplayer").first
+    expect(cells).to_be_visible(timeout=PAGE_MS)
+    place = cells.bounding_box()
+    page.mouse.click(place["x"] + place["width"] * 3.5 / 6, place["y"] + place["height"] * 0.5 / 6)
+    expect(page).to_have_url(re.compile(r"compare\?runs=.*level0"), timeout=PAGE_MS)
+    expect(page.get_by_role("heading", name="Compare", exact=True)).to_be_visible(timeout=PAGE_MS)
+    page.go_back()
+    expect(page).to_have_url(re.compile(r"which-data\?study=[^&]*$"), timeout=PAGE_MS)
+    page.go_back()
+    expect(page).to_have_url(re.compile(r"results\?run="), timeout=PAGE_MS)
+    page.go_back()
+    expect(page).to_have_url(re.compile(rf"^{explorer}/?$"), timeout=PAGE_MS)
