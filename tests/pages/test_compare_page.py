@@ -173,9 +173,7 @@ def test_what_was_made_again_is_checked_and_can_take_its_place(compare, two, tmp
 
 def test_a_study_opens_compare_with_its_cells(page):  # noqa: F811
     """Cells are picked by what they were tuned on; all seeds of it go along."""
-    app = page("how_much_data")
-    app.session_state["cells-amount"] = True
-    app.run()
+    app = page("how_much_data", unfolded="cells-amount")
     assert not app.exception
     (box,) = [box for box in app.multiselect if box.label == "Settings"]
     assert "n = 60" in box.options
