@@ -1,48 +1,15 @@
 """What moves? Memory levels probed again after tuning, beside the base model probed again."""
 
-from functools import partial
-
-import streamlit as st
-
-from pages._ui import address, panels, pickers
-from pages._ui.charts import draw
-from pages._ui.studies import study_panels
-from sftqa_core.figures.level_shift import moves_figure, sankey_figure
-from sftqa_core.records import DOMAIN_NAMES
-
-UNTOUCHED, BASE = "untouched, probed again", "base model, probed again"  # its name in tables, and on the page
+from pages._ui import address, panels
+from pages._ui.studies import shift_panel, study_panels
 
 settings, report, tables = study_panels.study_head(
     "shift", "Levels have an error: a second probe of the base model assigns another level to some facts. Only more than that is a change."
 )
-transitions, moves = tables["transitions"], tables["moves"]
-if transitions.empty:
+if tables["transitions"].empty:
     panels.empty("Some test facts have no level yet: the first or the second probe is not finished.")
     address.over()
 
-first, second, third = st.columns([2, 2, 2], vertical_alignment="bottom")
-with first:
-    model = study_panels.pick_one_model(settings)
-rows = transitions[transitions["model"] == model]
-tuned = [name for name in dict.fromkeys(rows["after"]) if name != UNTOUCHED]
-with second:
-    after = pickers.linked("Tuned on", tuned or [UNTOUCHED], "tuned", lambda name: BASE if name == UNTOUCHED else name)
-domain = pickers.linked_choice("Domain", list(DOMAIN_NAMES), "domain", DOMAIN_NAMES.__getitem__, third)
-
-labels = settings.scheme.labels
-for name, column in zip(dict.fromkeys((after, UNTOUCHED)), st.columns(2, gap="large"), strict=False):
-    with column:
-        st.markdown(f"**{'After tuning, ' + name if name != UNTOUCHED else 'Base model, probed again: chance alone'}**")
-        figure = partial(sankey_figure, transitions, model, domain, name, labels)
-        draw(figure, key=f"sankey-{name}", alt=f"Facts by level before and after: {name}", of=(tables, model, domain))
-twice = int(rows.loc[(rows["domain"] == domain) & (rows["after"] == UNTOUCHED), "facts"].sum())
-st.caption(f"{twice:,} {DOMAIN_NAMES[domain]} test facts were probed before and after. Shares of both domains together: 'Which data?'.")
-left, right = st.columns([3, 2], gap="large")
-with left:
-    st.markdown("**Kept, lost, gained**")
-    figure = partial(moves_figure, moves, model, domain)
-    draw(figure, key="moves", alt="Shares of facts that kept or changed their level", of=(tables, model, domain))
-with right:
-    study_panels.forgetting(tables["forgetting"], model)
-
+model = study_panels.pick_one_model(settings)
+shift_panel.moves(tables, model, settings.scheme.labels)
 study_panels.study_tail(report, tables, model)

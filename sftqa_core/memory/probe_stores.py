@@ -126,7 +126,7 @@ class CompletionStore(scores.PartStore):
 
     def _holding(self, facts_file: Path, part: Path, wanted: dict[str, WantedFact]) -> list[str]:
         try:
-            table = scores.read_parquet(facts_file, scores.PROBED)
+            table = scores.read_parquet(facts_file, scores.PROBED, list(wanted) if len(wanted) <= _FEW else None)
             scores.require_parquet(part)
         except ArtifactDamaged as error:
             self.set_part_aside(part, error)
