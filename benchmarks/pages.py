@@ -3,11 +3,11 @@
     python benchmarks/pages.py [--world FOLDER] [--rounds 5] [--only Memory,Results]
 
 A real browser over a made-up workspace: a file of 100,000 facts with a complete memory profile and 1,000 runs (load_world.py;
-kept in FOLDER for the next time). A click has ended when the server has answered, no script runs and nothing has come or changed for
-300 ms, which are not counted. What is drawn on a table's canvas counts; the words that its canvas holds for screen readers, which follow
-200 ms later and which nobody sees, do not. Each click is done `rounds` times, each time to something else, so that most are not answered from what is kept. Layout
-shift is the browser's own measure (shifts without a click, the largest window of a session), at two widths. The first chart
-is measured by first_chart.py against a bare one-chart app.
+kept in FOLDER for the next time). A click has ended when the server has answered, no script runs and nothing has come or changed
+for 300 ms, which are not counted. What is drawn on a table's canvas counts; the words that its canvas holds for screen readers,
+which follow 200 ms later and which nobody sees, do not. Each click is done `rounds` times, each time to something else, so that
+most are not answered from what is kept. Layout shift is the browser's own measure (shifts without a click, the largest window of
+a session), at two widths. The first chart is measured by first_chart.py against a bare one-chart app.
 
 Goals: click to last change at most 300 ms at the median and 1 s at the 95th percentile; first chart at most 1.2 times the bare
 app's; layout shift under 0.1.
