@@ -130,7 +130,7 @@ def typed(label: str, *texts: str) -> Callable[[Tab, int], None]:
 
 
 def row(number_of_table: int = 0) -> Callable[[Tab, int], None]:
-    """Clicks a row of a table: the box at its left."""
+    """Clicks a row of a table (of the last one: -1): the box at its left."""
 
     def tick(tab: Tab, number: int) -> None:
         grid = tab.get_by_test_id("stDataFrame").nth(number_of_table)
@@ -185,7 +185,7 @@ CLICKS = (
     Click("Compare", "domain", option("Domain")),
     Click("Compare", "level filter", added("Level", "L0", "L2", "L4")),
     Click("Compare", "search", typed("Search", "a", "port", "", "n", "ka")),
-    Click("Compare", "fact", from_here("Compare", row())),
+    Click("Compare", "fact", from_here("Compare", row(-1))),
     Click("Fact", "next", pressed("Next")),
     Click("Fact", "estimates", switched("With estimates (adaptive probe, likelihood)")),
     Click("Fact", "levels", option("Levels by")),
