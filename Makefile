@@ -24,7 +24,7 @@ test-full: .venv/.dev
 
 # In an installed Chrome or Chromium: what no other test can tell, and of the journeys those that tell most (marker `smoke`).
 test-browser: .venv/.dev
-	$(BIN)/python -m pytest -m "browser or smoke" tests/browser tests/journeys
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "browser or smoke" tests/browser tests/journeys
 
 # Every journey that a person makes through the explorer; takes about an hour on two cores.
 journeys: .venv/.dev

@@ -91,6 +91,10 @@ class Phase:
     def __post_init__(self) -> None:
         self._first = self.done  # before this start
 
+    def resume(self, done: int) -> None:
+        """So many were done before this start, and cost no time now."""
+        self.done = self._first = done
+
     def advance(self, pieces: int, **values: float) -> None:
         """`tell`, then give the person a chance to stop. Raises `Stopped` through the reporter's check."""
         self.tell(pieces, **values)

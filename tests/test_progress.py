@@ -46,6 +46,16 @@ def test_work_that_goes_on_forecasts_from_what_it_did_itself(clock):
     assert left_after(clock, (60.0, 10), total=1000, done=900) == [pytest.approx(90 * 6.0)]
 
 
+def test_work_that_was_resumed_after_it_was_set_up_forecasts_so_too(clock):
+    """A trainer knows only at its first step how many were done before."""
+    recorder = Recorder()
+    phase = Phase(recorder, "train", 1000, "steps")
+    phase.resume(900)
+    clock[0] += 60.0
+    phase.tell(6)
+    assert recorder.updates[-1].left_s == pytest.approx(94 * 10.0)
+
+
 def test_at_the_end_nothing_is_left(clock):
     """The last report says 0."""
     assert left_after(clock, (5.0, 500), (5.0, 500))[-1] == 0

@@ -98,7 +98,7 @@ class _Over(BaseException):
 
 
 def over() -> NoReturn:
-    """Ends the page's script here, and lets its address be written: `st.stop` alone ends that, too."""
+    """Ends the page's script here; its address is still written, which nothing is any more after `st.stop`."""
     if _state()["inside"]:
         raise _Over
     st.stop()
@@ -133,6 +133,12 @@ def put(**values: str | None) -> None:
 def go(**values: str) -> None:
     """Let these be all parameters, as a link to this page does; one entry in the browser's history."""
     put(**{**dict.fromkeys(st.query_params), **values})
+
+
+def alone() -> bool:
+    """Whether only a piece of the page runs, whose clicks the rest of the page does not see."""
+    context = get_script_run_ctx()
+    return context is not None and bool(context.fragment_ids_this_run)
 
 
 def keep_and_leave() -> None:

@@ -1,7 +1,8 @@
 """How numbers stand in tables: one rule for each kind, the same digits as in sentences (wording.py and records/amounts.py).
 
-Shares: percent with one digit. Differences of shares: points with one digit and a sign. Counts: whole, in groups of three. p: three
-digits. Memory scores of one fact: three digits, as each hit moves it by 1 in 210. All other numbers: two digits.
+Shares: percent with one digit. Differences of shares: points with one digit and a sign. Counts: whole, in groups of three; means of
+counts with one digit. p: three digits. Memory scores of one fact: three digits, as each hit moves it by 1 in 210. All other numbers: two
+digits, or four in a column of numbers below 0.1.
 """
 
 from typing import Any
@@ -60,8 +61,9 @@ def _form(name: str, table: pd.DataFrame) -> tuple[str, int]:
     if name in SHARES and not whole:
         return "%.1f%%", 100
     if whole or name in COUNTS:
-        return "localized", 1
-    return ("%.3f" if name == "mean_score" else "%.2f"), 1
+        return ("localized" if whole or (table[name].dropna() % 1 == 0).all() else "%.1f"), 1
+    small = table[name].abs().max() < 0.1
+    return ("%.3f" if name == "mean_score" else "%.4f" if small else "%.2f"), 1
 
 
 def _listed(values: Any, shares: bool) -> str:

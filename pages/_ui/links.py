@@ -20,7 +20,9 @@ def page_link(
     if Path(script).stem.replace("_", "-") != address.page():
         st.page_link(script, label=label, icon=icon, query_params=dict(to or {}), disabled=off)
         return
-    st.button(label, key=f"link-{key}", icon=icon, type="tertiary", disabled=off, on_click=address.go, kwargs=dict(to or {}))
+    pressed = st.button(label, key=f"link-{key}", icon=icon, type="tertiary", disabled=off, on_click=address.go, kwargs=dict(to or {}))
+    if pressed and address.alone():  # in a running job's panel, say: what the link shows stands outside
+        st.rerun()
 
 
 def open_page(script: str, to: Mapping[str, str] | None = None) -> NoReturn:

@@ -88,7 +88,7 @@ document.addEventListener("click", (event) => {
 _HISTORY = """
 {
   let touched = false
-  for (const kind of ["pointerdown", "keydown"]) addEventListener(kind, (event) => { touched ||= event.isTrusted }, true)
+  for (const kind of ["pointerdown", "keydown", "click"]) addEventListener(kind, (event) => { touched ||= event.isTrusted }, true)
   addEventListener("popstate", () => { touched = false })
   const push = history.pushState
   history.pushState = function (...entry) {

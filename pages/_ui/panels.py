@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
+from typing import ParamSpec
 
 import streamlit as st
 
@@ -11,6 +13,7 @@ from sftqa_core.errors import SftqaError
 from sftqa_core.knowledge.atlas import is_atlas
 from sftqa_core.records.amounts import points
 
+Takes = ParamSpec("Takes")
 MOST_REASONS = 5  # why results are not shown, at once
 INSTALL = "pip install torch transformers peft accelerate"
 
@@ -39,16 +42,31 @@ def empty(text: str, page: str | None = None, label: str = "") -> None:
             st.page_link(page, label=label, icon=":material/arrow_forward:")
 
 
-def folded(label: str, key: str, icon: str, draw: Callable[[], object], inside: str = "") -> None:
+def piece(draw: Callable[Takes, None]) -> Callable[Takes, None]:
+    """`address.part` whose errors are shown in their own words, also where it runs alone."""
+
+    @wraps(draw)
+    def shown(*args: Takes.args, **more: Takes.kwargs) -> None:
+        with errors_shown():
+            draw(*args, **more)
+
+    return address.part(shown)
+
+
+def folded(label: str, key: str, icon: str, draw: Callable[[], object], inside: str = "", opened: bool = False) -> None:
     """A part that is drawn only while it is unfolded, and then alone: what nobody sees would be drawn anew at every click all the same.
 
     Whether it is stands in the address, by `key`. `inside` is a parameter that is picked inside: a link that names it unfolds the part.
+    `opened`: it is unfolded when a person comes to the page.
     """
     fold = f"fold-{key}"
 
     @address.part
     def box() -> None:
-        st.session_state[fold] = key in _unfolded() or bool(inside and address.value(inside))
+        others, comes = _unfolded(), fold not in st.session_state
+        st.session_state[fold] = key in others or (opened and comes) or bool(inside and address.value(inside))
+        if st.session_state[fold] and key not in others:
+            address.settle_on("unfolded", ",".join([*others, key]))
         with st.expander(label, key=fold, icon=icon, on_change=_fold, args=(fold, key, inside)) as place:
             if place.open:
                 try:

@@ -34,7 +34,7 @@ class CurveWriter(TrainerCallback):
         """Called before the first step: the curve is what the steps done before say, which are none unless the run was resumed."""
         steps = [{name: entry[name] for name in ("step", "loss", "learning_rate")} for entry in state.log_history if "loss" in entry]
         self.path.write_text("".join(f"{json.dumps(entry)}\n" for entry in steps), encoding="utf-8")
-        self._phase.done = state.global_step
+        self._phase.resume(state.global_step)
         if steps:
             self.last_loss = steps[-1]["loss"]
 

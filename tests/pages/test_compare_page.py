@@ -146,9 +146,7 @@ def test_seeds_are_pooled_on_request(compare, workspace):
 
 def test_what_was_not_kept_is_made_again(page, jobs):  # noqa: F811
     """A cell's settings become one background run that keeps its weights; a second click starts no other."""
-    app = page("compare", runs=f"{CELL}:n60:s1")
-    app.session_state["remake"] = True
-    app.run()
+    app = page("compare", runs=f"{CELL}:n60:s1", unfolded="remake")
     assert not app.exception
     assert "on this machine" in plain(app)
     next(button for button in app.button if button.label == "Make it again").click().run()
@@ -163,9 +161,7 @@ def test_what_was_made_again_is_checked_and_can_take_its_place(compare, two, tmp
     (tmp_path / "scratch" / "model").mkdir(parents=True)
     (tmp_path / "scratch" / "model" / "weights").write_bytes(b"w")
     made_run("again", EVEN, facts_of(count=120), scratch=tmp_path / "scratch", save_model=True)
-    app = compare("one", "two")
-    app.session_state["remake"] = True
-    app.run()
+    app = compare("one", "two", unfolded="remake")
     assert "again: Right and wrong are equal on all 240 facts." in "\n".join(box.value.replace("\\", "") for box in app.success)
     next(button for button in app.button if button.label.startswith("Compare with the new one")).click().run()
     assert app.query_params["runs"] == "again,two"

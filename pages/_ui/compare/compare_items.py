@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import address, pickers, resources
+from pages._ui import panels, pickers, resources
 from pages._ui.downloads import csv_button
 from pages._ui.links import open_page
 from pages._ui.rows import clicked_row
@@ -44,7 +44,7 @@ def _marks(correct: pd.Series, texts: pd.Series, seeds: int) -> list[str]:
     return [mark if text is None or text != text else f"{mark} {text}" for mark, text in zip(marks, texts, strict=True)]
 
 
-@address.part
+@panels.piece
 def item_table(compared: Any, of: Hashable) -> None:
     """The table with its filters; a row opens its fact."""
     comparison: Comparison = compared.comparison

@@ -1,5 +1,7 @@
 """Makes a run or cell again whose weights or words were not kept, and says whether what came out is what was stored."""
 
+import contextlib
+
 import streamlit as st
 
 from pages._ui import address, background, panels, pickers, state
@@ -8,6 +10,7 @@ from pages._ui.compare.compare_picks import short_titles
 from pages._ui.runs.cost_panel import cost_panel
 from pages._ui.runs.job_panel import job_panel
 from pages._ui.wording import literal
+from sftqa_core.errors import SftqaError
 from sftqa_core.records import ACTIVE, Comparison, Remade
 
 _AGAIN = "again"  # of the address: which one is made again
@@ -19,18 +22,18 @@ def remake_panel(comparison: Comparison, stamp: str) -> None:
     if not lacking:
         return
     watched = _watched(lacking, stamp)
-    first = st.session_state.setdefault("remake-open", watched is not None or address.value(_AGAIN) in lacking)
-    with st.expander("Weights and words that were not kept", first, key="remake", icon=":material/replay:", on_change="rerun") as box:
-        if not box.open:  # the forecast, and the check of what was made again, take a moment
-            return
-        st.caption(
-            "These can be made again from their settings: a background run that keeps weights and words. When it has finished, its answers "
-            "are checked against the stored ones, fact by fact."
-        )
-        titles = short_titles(lacking, stamp)
-        name = pickers.linked("Make again", lacking, _AGAIN, titles.__getitem__, default=watched)
-        with panels.errors_shown():
-            _one(name, stamp)
+    # the forecast, and the check of what was made again, take a moment: folded until somebody wants them
+    title, draw = "Weights and words that were not kept", lambda: _pick(lacking, watched, stamp)
+    panels.folded(title, "remake", ":material/replay:", draw, _AGAIN, opened=watched is not None)
+
+
+def _pick(lacking: list[str], watched: str | None, stamp: str) -> None:
+    st.caption(
+        "These can be made again from their settings: a background run that keeps weights and words. When it has finished, its answers "
+        "are checked against the stored ones, fact by fact."
+    )
+    titles = short_titles(lacking, stamp)
+    _one(pickers.linked("Make again", lacking, _AGAIN, titles.__getitem__, default=watched), stamp)
 
 
 def _watched(lacking: list[str], stamp: str) -> str | None:
@@ -38,7 +41,11 @@ def _watched(lacking: list[str], stamp: str) -> str | None:
     job = background.job(wanted) if (wanted := address.value("job")) else None
     if job is None or job.kind != "train":
         return None
-    return next((name for name in lacking if compare_reads.settings_again(name, stamp).to_dict() == job.settings), None)
+    for name in lacking:
+        with contextlib.suppress(SftqaError):  # damaged: unfolded, the panel says so
+            if compare_reads.settings_again(name, stamp).to_dict() == job.settings:
+                return name
+    return None
 
 
 def _one(name: str, stamp: str) -> None:
@@ -66,9 +73,6 @@ def _checked(remade: Remade) -> None:
         st.warning(literal(f"{remade.new}: {remade.said}"), icon=":material/rule:")
     names = (address.value("runs") or "").split(",")
     instead = ",".join(dict.fromkeys(remade.new if name == remade.old else name for name in names))
-    st.button(
-        "Compare with the new one in its place",
-        key=f"remake-use-{remade.new}",
-        on_click=address.put,
-        kwargs={"runs": instead, "job": None, _AGAIN: None},
-    )
+    change = {"runs": instead, "job": None, _AGAIN: None}
+    if st.button("Compare with the new one in its place", key=f"remake-use-{remade.new}", on_click=address.put, kwargs=change):
+        st.rerun()  # the comparison stands outside this part

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import address, pickers, resources
+from pages._ui import address, panels, pickers, resources
 from pages._ui.downloads import csv_button
 from pages._ui.facts import fact_reads
 from pages._ui.facts.fact_panel import fact_detail
@@ -54,7 +54,7 @@ def plain(quoted_name: str) -> str:
     return quoted_name.replace("%2C", ",").replace("%25", "%")
 
 
-@address.part
+@panels.piece
 def facts_section(profile: Any, model: str, source: str, read: bool, stamp: str) -> None:
     """The list with its filters, and the picked fact below it, or an example; `read`: the model may have read these facts."""
     found = draw_filters(profile, model, source, stamp)

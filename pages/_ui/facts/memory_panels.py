@@ -46,7 +46,7 @@ def not_probed(model: str, scheme: Any) -> None:
     panels.empty(f"None of these facts has been {how}. Use Probe above; it runs in the background.")
 
 
-@address.part
+@panels.piece
 def spread(profile: Any, read: bool) -> None:
     """Shares of levels by a chosen split, and the histogram of R; `read`: the model may have read these facts."""
     scheme, columns = profile.scheme, profile.level_table.table

@@ -64,14 +64,15 @@ def ask_panel(
 def _button(ways: dict[str, Column | str], where: str) -> bool:
     """The panel's own button, where something can be asked; whether it was pressed.
 
-    A press is kept until it is acted on: it would be lost if another click began the script anew before it came to this line.
+    A press is kept until it is acted on: it would be lost if another click began the script anew before it came to this line. It holds
+    for what was to be asked then.
     """
-    pressed = f"pressed-ask-{where}"
+    pressed, asks = f"pressed-ask-{where}", [way.fingerprint() for way in ways.values() if isinstance(way, Column)]
     if new := [name for name, standing in _look(ways).items() if standing.state in ("new", "failed")]:
         label = "Ask" if len(new) == len(ways) else f"Ask {len(new)} more"
-        press = {"on_click": st.session_state.__setitem__, "args": (pressed, True)}
+        press = {"on_click": st.session_state.__setitem__, "args": (pressed, asks)}
         st.button(label, key=f"ask-{where}", icon=":material/send:", type="primary", **press)
-    return bool(st.session_state.pop(pressed, False))
+    return bool(st.session_state.pop(pressed, None) == asks)
 
 
 def _look(ways: dict[str, Column | str]) -> dict[str, Standing]:

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import address, pickers, resources
+from pages._ui import address, panels, pickers, resources
 from pages._ui.downloads import csv_button
 from pages._ui.facts.fact_list import plain, quoted
 from pages._ui.links import open_page
@@ -39,7 +39,7 @@ def _changes(run_id: str, part: str, labels: tuple[str, ...]) -> tuple[pd.DataFr
     return table, change_counts(table, labels), _rivals(predictions, facts)
 
 
-@address.part
+@panels.piece
 def change_panel(run: Any, part: str) -> None:
     """The table of a run's changes with its filters, counts and download. A row opens its fact, a row of the counts lists its level."""
     labels = run.settings.scheme.labels

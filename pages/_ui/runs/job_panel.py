@@ -57,10 +57,10 @@ def _body(job_id: str, where: str, charts: bool, waits: bool) -> None:
     steps = state.progress_history(job_id) if not waits else []
     if job.state == "queued":
         st.progress(0.0, text=sentence(background.waits_for(job)))
-    elif steps and steps[-1].total:
-        at, of = step_of(job.kind, [step.phase for step in steps if step.total])
-        share = min(steps[-1].done / steps[-1].total, 1.0)
-        st.progress((at - 1 + share) / of, text=_progress_words(steps[-1], at, of))
+    elif counted := [step for step in steps if step.total]:
+        at, of = step_of(job.kind, [step.phase for step in counted])
+        share = min(counted[-1].done / counted[-1].total, 1.0)
+        st.progress((at - 1 + share) / of, text=_progress_words(counted[-1], at, of))
     else:
         st.progress(0.0, text=_beginning(job, steps[-1].phase if steps else LIBRARIES))
     losses = [(step.done, step.values["loss"]) for step in steps if "loss" in step.values]

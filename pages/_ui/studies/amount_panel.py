@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages._ui import address, pickers, resources
+from pages._ui import panels, pickers, resources
 from pages._ui.studies import study_panels
 from sftqa_core.figures.curves import amount_figure
 
@@ -12,7 +12,7 @@ PUBLISHED_HELP = "What the follow-up paper measured on a large model."
 LEVELS_HELP = "The mean over levels, the micro average over all test facts, or one level."
 
 
-@address.part
+@panels.piece
 def accuracy_by_amount(tables: resources.Tables) -> None:
     """The curves with their pickers, beside published ones where they are wanted, and beside the untuned model with k-shot examples."""
     curve = tables["curve"]
@@ -20,9 +20,7 @@ def accuracy_by_amount(tables: resources.Tables) -> None:
     levels = [MEAN, *(name for name in dict.fromkeys(curve["level"]) if name != MEAN)]
     place = first.container(key="accuracy-of")
     level = pickers.linked_choice("Accuracy of", levels, "level", lambda name: NAMED.get(name, name), place, help=LEVELS_HELP, wrap=True)
-    beside = pickers.linked_toggle(
-        "Show published results", "published", second, help="What the follow-up paper measured on a large model."
-    )
+    beside = pickers.linked_toggle("Show published results", "published", second, help=PUBLISHED_HELP)
     reference, paper = resources.published("means") if beside and level == MEAN else (None, "")
     shown = study_panels.pick_shot_lines(tables.get("in_context"))
     study_panels.draw_by_domain(

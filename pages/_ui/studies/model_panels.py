@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import address, pickers, resources
+from pages._ui import panels, pickers, resources
 from pages._ui.charts import draw
 from pages._ui.studies import study_panels
 from pages._ui.titles import model_name
@@ -19,7 +19,7 @@ _SHORT = {"all": "all", "seen": "in its text", "unseen": "others"}  # templates,
 _LISTED = 300  # facts handed to the browser
 
 
-@address.part
+@panels.piece
 def shares(tables: resources.Tables, labels: tuple[str, ...]) -> None:
     """Levels of every model, with the published ones below when wanted."""
     beside = pickers.linked_toggle("Show published results", "published", help="What the follow-up paper measured on large models.")
@@ -31,7 +31,7 @@ def shares(tables: resources.Tables, labels: tuple[str, ...]) -> None:
     st.caption("Test facts of each model." + (f" Published: {source}; different facts, so compare shapes." if beside else ""))
 
 
-@address.part
+@panels.piece
 def known_by(table: pd.DataFrame, models: int) -> None:
     """Facts that all models know best, and those that none knows."""
     every, nobody = table[table["best"] == models], table[table["none"] == models]
@@ -51,7 +51,7 @@ def known_by(table: pd.DataFrame, models: int) -> None:
         st.caption(f"{len(split):,} facts are at the highest level in one model and at the lowest in another.")
 
 
-@address.part
+@panels.piece
 def planted(settings: StudySettings, table: pd.DataFrame) -> None:
     """Memory score against mentions for one model, and the rank correlations of all."""
     first, second, third = st.columns(3, vertical_alignment="bottom")

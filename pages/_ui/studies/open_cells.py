@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages._ui import background, links, panels, state
+from pages._ui import background, links, panels
 from pages._ui.charts import Point
 from pages._ui.compare import compare_picks, compare_reads
 from sftqa_core.figures.matrices import MIX, matrix_axes
@@ -45,8 +45,8 @@ def open_compare(settings: StudySettings, wanted: Sequence[Wanted], **filters: s
         ]
     names = list(dict.fromkeys(name for kind in kinds for name in kind))[: compare_picks.MOST]
     if not names:
-        state.toast_later("No run behind this has finished yet.")
-        st.rerun()
+        st.toast("No run behind this has finished yet.", icon=":material/info:")
+        return
     link = {"runs": ",".join(names), "pool": "1" if any(len(kind) > 1 for kind in kinds) else "", **filters}
     links.open_page("pages/compare.py", {key: text for key, text in link.items() if text})
 

@@ -4,7 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from pages._ui import address, pickers, resources
+from pages._ui import panels, pickers, resources
 from pages._ui.charts import draw
 from pages._ui.studies import study_panels
 from sftqa_core.figures.level_shift import moves_figure, sankey_figure
@@ -13,7 +13,7 @@ from sftqa_core.records import DOMAIN_NAMES
 UNTOUCHED, BASE = "untouched, probed again", "base model, probed again"  # its name in tables, and on the page
 
 
-@address.part
+@panels.piece
 def moves(tables: resources.Tables, model: str, labels: tuple[str, ...]) -> None:
     """What the model was tuned on and a domain to pick, and where the facts of each level went."""
     transitions = tables["transitions"]
