@@ -12,17 +12,29 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import RerunException, get_script_run_ctx
+from streamlit.runtime.scriptrunner import RerunException, StopException, get_script_run_ctx
 
 SHARED = ("model", "source", "split", "domain", "levels", "method", "cut")  # hold on every page that knows them
 LONGEST = 1_000  # characters of one value; a longer text is left out, and the page says so
 _LATE_S = 2.0  # a browser that is this late may still send the address from before what was written last
 _STATE = "address"
 Takes, Gives = ParamSpec("Takes"), TypeVar("Gives")
+
+
+@dataclass
+class _Run:
+    """One run of a page's script, or of a piece alone. Of its own: a page that is left may still run when the next one has begun."""
+
+    settled: dict[str, str] = field(default_factory=dict)  # what the address is to say afterwards
+    leaving: bool = False  # for another page
+
+
+_run: ContextVar[_Run | None] = ContextVar("run", default=None)  # None: no script runs, which is so in a widget's callback
 _top: ContextVar[Any] = ContextVar("top", default=st)  # where this run says what is wrong in its address
 
 
@@ -50,7 +62,7 @@ def part(draw: Callable[Takes, Gives]) -> Callable[Takes, Gives | None]:
 
     @wraps(draw)
     def piece(*args: Takes.args, **more: Takes.kwargs) -> Gives | None:
-        if _state()["inside"]:
+        if _run.get() is not None:
             return draw(*args, **more)
         with _settling(st.query_params.to_dict(), True):
             return draw(*args, **more)
@@ -62,27 +74,30 @@ def part(draw: Callable[Takes, Gives]) -> Callable[Takes, Gives | None]:
 @contextmanager
 def _settling(here: Mapping[str, str], stayed: bool) -> Iterator[None]:
     """Around a script, or a piece that runs alone, which the browser asked for at this address: writes afterwards what it settled on."""
-    kept = _state()
-    kept.update(settled={}, leaving=False, inside=True)
+    kept, run = _state(), _Run()
+    page, before = kept["page"], _run.set(run)
     if stayed and _is_late(here):
         st.query_params.from_dict(kept["after"])
     try:
         yield
     except _Over:
         pass
+    except StopException:  # another run has taken its place
+        raise
     except RerunException as error:
-        kept["leaving"] |= error.rerun_data.page_script_hash not in ("", _page_hash())  # somebody has opened another page meanwhile
+        run.leaving |= error.rerun_data.page_script_hash not in ("", _page_hash())  # somebody has opened another page meanwhile
+        _keep(page, here, run)
         raise
     finally:
-        kept["inside"] = False
-        _keep(kept["page"], here)
+        _run.reset(before)
+    _keep(page, here, run)
 
 
-def _keep(page: str, here: Mapping[str, str]) -> None:
+def _keep(page: str, here: Mapping[str, str], run: _Run) -> None:
     """A page's script is over: write what it settled on, unless another page is opened, and remember what it showed."""
     kept = _state()
-    now = here if kept["leaving"] else st.query_params.to_dict()
-    settled = {} if kept["leaving"] else kept["settled"]
+    now = here if run.leaving else st.query_params.to_dict()
+    settled = {} if run.leaving else run.settled
     if fresh := {key: text for key, text in settled.items() if now.get(key) != text}:
         _write(here, now | fresh)
         now = now | fresh
@@ -99,7 +114,7 @@ class _Over(BaseException):
 
 def over() -> NoReturn:
     """Ends the page's script here; its address is still written, which nothing is any more after `st.stop`."""
-    if _state()["inside"]:
+    if _run.get() is not None:
         raise _Over
     st.stop()
 
@@ -120,7 +135,7 @@ def put(**values: str | None) -> None:
     """Write these parameters, None or empty: take them out; one entry in the browser's history."""
     kept, here = _state(), st.query_params.to_dict()
     for key in values:
-        kept["settled"].pop(key, None)
+        _settled().pop(key, None)
         kept["carried"].pop(key, None)
         if not values[key]:
             kept["shared"].pop(key, None)
@@ -143,7 +158,8 @@ def alone() -> bool:
 
 def keep_and_leave() -> None:
     """Another page is opened next: its parameters, which stand in the address from now on, are none of this page's."""
-    _state()["leaving"] = True
+    if (run := _run.get()) is not None:
+        run.leaving = True
 
 
 def page() -> str | None:
@@ -156,7 +172,7 @@ def leave(key: str) -> bool:
     kept = _state()
     if key in st.query_params or key not in kept["carried"]:
         return False
-    for names in (kept["carried"], kept["settled"]):
+    for names in (kept["carried"], _settled()):
         names.pop(key, None)
     kept["asked"].discard(key)
     return True
@@ -164,7 +180,7 @@ def leave(key: str) -> bool:
 
 def settle_on(key: str, text: str) -> None:
     """Say in the address what a default came to, when the script is over."""
-    _state()["settled"][key] = text
+    _settled()[key] = text
 
 
 def bring(**values: str | None) -> None:
@@ -211,6 +227,10 @@ def _write(before: Mapping[str, str], after: Mapping[str, str]) -> None:
     st.query_params.from_dict(after)
 
 
+def _settled() -> dict[str, str]:
+    return {} if (run := _run.get()) is None else run.settled
+
+
 def _state() -> dict[str, Any]:
     last = {"before": None, "after": None, "at_s": 0.0}
     empty = {
@@ -219,10 +239,7 @@ def _state() -> dict[str, Any]:
         "explicit": set(),
         "shared": {},
         "asked": set(),
-        "settled": {},
         "carried": {},
-        "leaving": False,
-        "inside": False,
         **last,
     }
     kept: dict[str, Any] = st.session_state.setdefault(_STATE, empty)
