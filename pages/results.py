@@ -4,6 +4,7 @@ import streamlit as st
 
 from pages._ui import address, background, glossary, panels, pickers, resources
 from pages._ui.runs import change_panel, result_panels
+from pages._ui.runs.accuracy_table import accuracy_table
 from pages._ui.runs.twin import twin_button
 
 st.title("Results")
@@ -51,5 +52,5 @@ st.subheader("Predictions that changed", anchor=False)
 change_panel.change_panel(run, part)
 
 panels.folded("Training curves", "curves", ":material/show_chart:", lambda: result_panels.training_charts(run, curve))
-panels.folded("All numbers", "numbers", ":material/table:", lambda: result_panels.numbers(summary, f"{run.id}-accuracy-{part}"))
+panels.folded("All numbers", "numbers", ":material/table:", lambda: accuracy_table(summary, f"{run.id}-accuracy-{part}"))
 panels.folded("Settings, command and versions", "made-with", ":material/tune:", lambda: result_panels.made_with(run))

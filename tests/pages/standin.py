@@ -146,6 +146,9 @@ def write_run(runs: Path, name: str = RUN) -> Path:
     return Path(shutil.copytree(_made_run(), runs / name, dirs_exist_ok=True))
 
 
+_usual_summary = summary  # for what is made once: a test may put another in its place
+
+
 @cache
 def _made_run() -> Path:
     facts = facts_and_levels()
@@ -153,7 +156,7 @@ def _made_run() -> Path:
 
     def fill(folder: Path) -> None:
         (folder / "settings.json").write_text(json.dumps(settings.to_dict()))
-        (folder / "summary.json").write_text(json.dumps(summary().to_dict()))
+        (folder / "summary.json").write_text(json.dumps(_usual_summary().to_dict()))
         (folder / "curve.jsonl").write_text(
             "".join(json.dumps({"step": s, "loss": 4 / s, "learning_rate": 4e-4}) + "\n" for s in range(1, 9))
         )

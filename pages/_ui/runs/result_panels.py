@@ -5,13 +5,10 @@ import shlex
 from functools import partial
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from pages._ui import address, resources
 from pages._ui.charts import draw
-from pages._ui.columns import draw_table
-from pages._ui.downloads import csv_button
 from pages._ui.fields import label
 from pages._ui.panels import share_metric
 from pages._ui.pickers import linked_choice
@@ -130,19 +127,6 @@ def part_of(tables: tuple[Any, Any], part: str) -> tuple[Any, Any]:
     return predictions[predictions["fact_id"].isin(facts["fact_id"])], facts
 
 
-def numbers(summary: RunSummary, name: str) -> None:
-    """Every number behind the charts, one row a domain and level, to read and to download as a file of that name."""
-    rows = []
-    stages = {"before": summary.before, "after": summary.after, **summary.baselines}
-    for stage, domains in stages.items():
-        for domain, accuracy in domains.items():
-            for level in accuracy.per_level:
-                rows.append({"stage": stage, "domain": domain, **level.to_dict()})
-    table = pd.DataFrame(rows)
-    draw_table(table, NUMBER_TITLES)
-    csv_button("Download the numbers", table, name, "numbers-csv")
-
-
 def made_with(run: Any) -> None:
     """The command that repeats the run, the settings that are not the default, the versions; the whole record behind a button."""
     command = run.manifest.get("command")
@@ -174,9 +158,6 @@ def made_with(run: Any) -> None:
 
 def _rows(name: str, values: dict[str, Any]) -> None:
     st.dataframe({name: list(values), "Value": [str(value) for value in values.values()]}, hide_index=True, height="content")
-
-
-NUMBER_TITLES = {"low": "Wilson low", "high": "Wilson high"}
 
 
 def training_charts(run: Any, curve: Any) -> None:
