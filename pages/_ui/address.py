@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import RerunException, StopException, get_script_run_ctx
@@ -23,7 +23,7 @@ SHARED = ("model", "source", "split", "domain", "levels", "method", "cut")  # ho
 LONGEST = 1_000  # characters of one value; a longer text is left out, and the page says so
 _LATE_S = 2.0  # a browser that is this late may still send the address from before what was written last
 _STATE = "address"
-Takes, Gives = ParamSpec("Takes"), TypeVar("Gives")
+Takes = ParamSpec("Takes")
 
 
 @dataclass
@@ -56,17 +56,17 @@ def of_page(page: str) -> Iterator[None]:
         _top.reset(top)
 
 
-def part(draw: Callable[Takes, Gives]) -> Callable[Takes, Gives | None]:
+def part(draw: Callable[Takes, None]) -> Callable[Takes, None]:
     """A piece of a page that a click inside it draws again alone, which takes a fraction of the time. Where what is picked inside
     matters outside, the piece asks for a run of the whole page (`st.rerun`)."""
 
     @wraps(draw)
-    def piece(*args: Takes.args, **more: Takes.kwargs) -> Gives | None:
-        if _run.get() is not None:
-            return draw(*args, **more)
+    def piece(*args: Takes.args, **more: Takes.kwargs) -> None:
+        if _run.get() is not None:  # the whole page runs, and looks after its address itself
+            draw(*args, **more)
+            return
         with _settling(st.query_params.to_dict(), True):
-            return draw(*args, **more)
-        return None  # it ended early
+            draw(*args, **more)
 
     return st.fragment(piece)
 
