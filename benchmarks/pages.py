@@ -4,8 +4,9 @@
 
 A real browser over a made-up workspace: a file of 100,000 facts with a complete memory profile and 1,000 runs (load_world.py;
 kept in FOLDER for the next time). A click has ended when the server has answered, no script runs and nothing has come or changed
-for 300 ms, which are not counted. What is drawn on a table's canvas counts; the words that its canvas holds for screen readers,
-which follow 200 ms later and which nobody sees, do not. Each click is done `rounds` times, each time to something else, so that
+for 300 ms, which are not counted. What can be seen counts, so also what is drawn on a table's canvas; the words that its canvas holds
+for screen readers, the document's head, attributes for screen readers and style sheets, and values that are set to what they were
+do not. Each click is done `rounds` times, each time to something else, so that
 most are not answered from what is kept. Layout shift is the browser's own measure (shifts without a click, the largest window of
 a session), at two widths. The first chart is measured by first_chart.py against a bare one-chart app.
 
@@ -44,9 +45,14 @@ window.WebSocket = class extends WebSocket {
 for (const kind of ["click", "keydown"])
   addEventListener(kind, event => { window.watched.clicked = event.timeStamp; }, {capture: true});
 const seen = () => { window.watched.changed = performance.now(); };
-const spoken = ({target}) => (target.closest ? target : target.parentElement)?.closest("canvas");
-new MutationObserver(changes => { if (!changes.every(spoken)) seen(); })
-  .observe(document, {subtree: true, childList: true, characterData: true, attributes: true});
+const unseen = /^(aria-.*|data-(stale|retained|test.*)|role|id|for|tabindex|href)$/;
+const visible = ({type, target, attributeName, oldValue}) => {
+  const element = target.closest ? target : target.parentElement;
+  if (!element || element.closest("head, canvas")) return false;
+  return type !== "attributes" || !(unseen.test(attributeName) || element.getAttribute(attributeName) === oldValue);
+};
+new MutationObserver(changes => { if (changes.some(visible)) seen(); })
+  .observe(document, {subtree: true, childList: true, characterData: true, attributes: true, attributeOldValue: true});
 const write = CanvasRenderingContext2D.prototype.fillText;
 CanvasRenderingContext2D.prototype.fillText = function (...what) { seen(); return write.apply(this, what); };
 new PerformanceObserver(list => {

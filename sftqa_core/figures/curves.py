@@ -89,7 +89,7 @@ def _colour_and_sign(at: int) -> tuple[str, str]:
 
 
 def _lines(lines: list[tuple[str, str, str, pd.DataFrame]], height: int, reference: pd.DataFrame | None = None) -> go.Figure:
-    figure = style.canvas(height, x_title="examples trained on", y_title="accuracy", percent="y", room=(64, 44))
+    figure = style.canvas(height, x_title="examples trained on", y_title="accuracy", percent="y")
     drawn = [line for line in lines if len(line[3])]
     others = reference["n"].tolist() if reference is not None and len(reference) else []
     axis = style.LogAxis([*(n for *_, rows in drawn for n in rows["n"]), *others])
@@ -154,7 +154,7 @@ _DOMAIN_STYLES = {"in": ("#3f76bf", "circle"), "out": ("#de702c", "square")}
 
 def loss_figure(steps: Sequence[int], losses: Sequence[float], total_steps: int | None = None, height: int = 220) -> go.Figure:
     """Loss against step; with `total_steps` the axis keeps its length while the run goes on, so nothing jumps."""
-    figure = style.canvas(height, x_title="step", y_title="loss")
+    figure = style.canvas(height, x_title="step", y_title="loss", legend=False)
     figure.add_scatter(
         x=list(steps), y=list(losses), mode="lines+markers" if len(steps) <= 60 else "lines", marker={"size": 5}, showlegend=False,
         line={"color": style.level_colours(5)[1], "width": 2}, hovertemplate="step %{x}: loss %{y:.3f}<extra></extra>",

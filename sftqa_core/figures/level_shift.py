@@ -1,7 +1,6 @@
 """Levels before and after tuning (the study of what moves)."""
 
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any
 
 import pandas as pd
@@ -17,47 +16,78 @@ _MOVES = {
     "lost": ("#d1495b", "triangle-down", "lower level", "y"),
 }
 _SPLIT = (0.56, 0.66)  # of the height: top of the lower part, bottom of the upper one
+_FILLED = 0.85  # of the height of flows, by facts; the rest is between levels
+_NODE = 0.027  # of the width, each level's own bar
+_POINTED_AT = (0.08, 0.3, 0.5, 0.7, 0.92)  # of a flow's way
 
 
-def sankey_figure(transitions: pd.DataFrame, model: str, domain: str, after: str, labels: Sequence[str], height: int = 380) -> go.Figure:
+def flows_figure(transitions: pd.DataFrame, model: str, domain: str, after: str, labels: Sequence[str], height: int = 380) -> go.Figure:
     """Facts flowing from their level before (left) to the one after: `transitions` as studies.shift.transitions makes it.
 
-    What leaves a level with fewer than 30 facts is a grey shadow; a level without facts is not drawn.
+    What leaves a level with fewer than 30 facts is a grey shadow; a level without facts is not drawn. Shapes and points instead of
+    plotly's Sankey diagram, which fades in for half a second whenever another is picked. The points, unseen, are what the pointer finds.
     """
     rows = [row for row in style.rows_with(transitions, model=model, domain=domain, after=after) if row["facts"] > 0]
     colours = dict(zip(labels, style.level_colours(len(labels)), strict=True))
-    totals = {
-        (side, label): total
-        for side in ("before", "now")
-        for label in labels
-        if (total := sum(row["facts"] for row in rows if row[side] == label))  # plotly loses the order where there is nothing
-    }
-    nodes = list(totals)
-    figure = style.canvas(height)
-    figure.add_sankey(
-        arrangement="snap",
-        node={
-            "label": [f"{style.plain(label)}  {total:,.0f}" for (_, label), total in totals.items()],
-            "color": [colours[label] for _, label in nodes],
-            "pad": 14,
-            "thickness": 16,
-            "line": {"width": 0},
-            "x": [0.001 if side == "before" else 0.999 for side, _ in nodes],
-            "y": [place for side in ("before", "now") for place in _heights([total for node, total in totals.items() if node[0] == side])],
-            "customdata": ["before" if side == "before" else "after" for side, _ in nodes],
-            "hovertemplate": "%{label} facts %{customdata}<extra></extra>",
-        },
-        link={
-            "source": [nodes.index(("before", row["before"])) for row in rows],
-            "target": [nodes.index(("now", row["now"])) for row in rows],
-            "value": [row["facts"] for row in rows],
-            "color": [_faint(colours[row["before"]], row, totals["before", row["before"]]) for row in rows],
-            "customdata": [_flow(row, totals["before", row["before"]]) for row in rows],
-            "hovertemplate": "%{customdata}<extra></extra>",
-        },
-    )
-    figure.update_layout(margin={"t": 16, "b": 16})
+    totals = {side: {at: sum(row["facts"] for row in rows if row[side] == at) for at in labels} for side in ("before", "now")}
+    tops = {side: _tops(of) for side, of in totals.items()}
+    figure = style.canvas(height, left=8, below=16, legend=False)
+    shapes, points = list[dict[str, Any]](), list[tuple[float, float, str]]()
+    used = {(side, label): 0.0 for side in tops for label in labels}  # of a level's height, by flows drawn above
+    whole = sum(totals["before"].values()) or 1.0
+    for row in sorted(rows, key=lambda row: (labels.index(row["before"]), labels.index(row["now"]))):
+        high = row["facts"] / whole * _FILLED
+        places = [("before", row["before"]), ("now", row["now"])]
+        left, right = (tops[side][label] + used[side, label] for side, label in places)
+        for place in places:
+            used[place] += high
+        total = totals["before"][row["before"]]
+        shapes.append(_shape(_ribbon(left, right, high), _faint(colours[row["before"]], row, total)))
+        points += [(*_along(part, left + high / 2, right + high / 2), _flow(row, total)) for part in _POINTED_AT]
+    for side, edge in (("before", 0.0), ("now", 1 - _NODE)):
+        shown = [label for label in labels if totals[side][label]]
+        ends = {label: tops[side][label] + totals[side][label] / whole * _FILLED for label in shown}
+        shapes += [_shape(f"M{edge},{tops[side][label]}H{edge + _NODE}V{ends[label]}H{edge}Z", colours[label]) for label in shown]
+        figure.add_scatter(
+            x=[abs(edge - _NODE * 1.4)] * len(shown) if side == "before" else [edge - _NODE * 0.4] * len(shown),
+            y=[(tops[side][label] + ends[label]) / 2 for label in shown], mode="text", showlegend=False, hoverinfo="skip",
+            text=[f"{style.plain(label)}  {totals[side][label]:,.0f}" for label in shown],
+            textposition="middle right" if side == "before" else "middle left",
+        )  # fmt: skip
+    figure.add_scatter(
+        x=[x for x, _, _ in points], y=[y for _, y, _ in points], text=[words for *_, words in points], mode="markers", showlegend=False,
+        marker={"size": 16, "color": "rgba(0, 0, 0, 0)"}, **style.POINTED,
+    )  # fmt: skip
+    hidden = {"showgrid": False, "showticklabels": False}
+    figure.update_layout(shapes=shapes, margin={"t": 16}, xaxis={"range": [0, 1], **hidden}, yaxis={"range": [1, 0], **hidden})
     return figure
+
+
+def _tops(totals: dict[str, float]) -> dict[str, float]:
+    """Where each level begins, from the top 0 to the bottom 1; one without facts takes no room."""
+    whole, gap = sum(totals.values()) or 1.0, (1 - _FILLED) / max(1, sum(total > 0 for total in totals.values()) - 1)
+    tops, place = {}, 0.0
+    for label, total in totals.items():
+        tops[label] = place
+        place += total / whole * _FILLED + gap * (total > 0)
+    return tops
+
+
+def _ribbon(left: float, right: float, high: float) -> str:
+    start, end, middle = _NODE, 1 - _NODE, 0.5
+    there = f"M{start},{left}C{middle},{left} {middle},{right} {end},{right}"
+    return f"{there}V{right + high}C{middle},{right + high} {middle},{left + high} {start},{left + high}Z"
+
+
+def _along(part: float, left: float, right: float) -> tuple[float, float]:
+    """A point on the curve that `_ribbon` draws."""
+    late = part**2 * (3 - 2 * part)
+    ends = (1 - part) ** 3 * _NODE + part**3 * (1 - _NODE)
+    return ends + 1.5 * part * (1 - part), left + (right - left) * late
+
+
+def _shape(path: str, colour: str) -> dict[str, Any]:
+    return {"type": "path", "path": path, "fillcolor": colour, "line": {"width": 0}, "layer": "below"}
 
 
 def moves_figure(moves: pd.DataFrame, model: str, domain: str, height: int = 320) -> go.Figure:
@@ -67,7 +97,7 @@ def moves_figure(moves: pd.DataFrame, model: str, domain: str, height: int = 320
     """
     rows = style.rows_with(moves, model=model, domain=domain)
     names = list(dict.fromkeys(row["after"] for row in rows))
-    figure = style.canvas(height, y_title="moved", percent="y")
+    figure = style.canvas(height, y_title="moved", percent="y", below=14 + 16 * 2)
     for move, (colour, sign, words, axis) in _MOVES.items():
         moved = [row for row in rows if row["move"] == move]
         if moved:
@@ -99,12 +129,6 @@ def _around(rows: Sequence[dict[Any, Any]]) -> list[float]:
     low, high = min((row["low"] for row in kept), default=0.0), max((row["high"] for row in kept), default=1.0)
     room = max(0.02, 0.2 * (high - low))
     return [max(0.0, low - room), min(1.0, high + room)]
-
-
-def _heights(sums: Sequence[float]) -> list[float]:
-    """Middles of the nodes from top to bottom, so that levels keep their order."""
-    total = sum(sums) or 1.0
-    return [min(0.999, max(0.001, (end - value / 2) / total)) for value, end in zip(sums, accumulate(sums), strict=True)]
 
 
 def _faint(colour: str, row: dict[Any, Any], total: float) -> str:

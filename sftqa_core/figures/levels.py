@@ -24,15 +24,15 @@ def level_shares_figure(groups: Mapping[str, Sequence[int]], labels: Sequence[st
     """
     colours = style.level_colours(len(labels))
     names = [f"{style.plain(name)}  <span style='opacity:.65'>n = {sum(counts):,}</span>" for name, counts in groups.items()]
-    figure = style.canvas(row_height * max(len(groups), 1) + 62, percent="x")
+    figure = style.canvas(row_height * max(len(groups), 1) + 78, percent="x", left=style.beside(names), below=30)
+    bars = [[count / sum(counts) if sum(counts) else 0.0 for count in counts] for counts in groups.values()]
     for level, label in enumerate(labels):
-        shares = [counts[level] / sum(counts) if sum(counts) else 0.0 for counts in groups.values()]
         figure.add_bar(
-            name=label, orientation="h", y=names, x=shares, marker={"color": colours[level], "line": {"width": 0}},
-            text=[f"{share:.0%}" if share >= 0.06 else "" for share in shares], textposition="inside", insidetextanchor="middle",
-            textangle=0, textfont={"color": style.ink_on(colours[level])}, customdata=[counts[level] for counts in groups.values()],
+            name=label, orientation="h", y=names, x=[shares[level] for shares in bars],
+            marker={"color": colours[level], "line": {"width": 0}}, customdata=[counts[level] for counts in groups.values()],
             hovertemplate=f"<b>{style.plain(label)}</b>: %{{customdata:,}} facts, %{{x:.1%}}<extra></extra>",
         )  # fmt: skip
+    style.label_shares(figure, names, bars, [style.ink_on(colour) for colour in colours])
     figure.update_layout(barmode="stack", bargap=0.28, legend={"traceorder": "normal"}, margin={"r": 24})
     figure.update_xaxes(range=[0, 1], tickvals=[0, 0.25, 0.5, 0.75, 1], showgrid=False)
     figure.update_yaxes(autorange="reversed", showgrid=False)
@@ -50,7 +50,7 @@ def score_histogram(
     colours = style.level_colours(len(labels))
     middles, owners = _MIDDLES, bins_of_levels(cutoffs)
     names = ["R = 0"] + [f"{step / 20:.2f} < R ≤ {(step + 1) / 20:.2f}" for step in range(20)]
-    figure = style.canvas(height, x_title="memory score R", y_title="facts", room=(64, 44))
+    figure = style.canvas(height, x_title="memory score R", y_title="facts", legend=False)
     bars = [([sum(counts) for counts in zip(*scores, strict=True)], owners)]
     if estimated:
         bars = [(list(own), [at] * len(middles)) for at, own in enumerate(scores)]
@@ -81,7 +81,7 @@ def level_names(levels: Iterable[Any], labels: Sequence[str], missing: str) -> l
 
 def right_answers_figure(counts: Sequence[Sequence[int]], labels: Sequence[str], height: int = 150) -> go.Figure:
     """Facts by how many of their answers are right, bars cut by level: `counts` [levels][0 right, 1 right, ...]."""
-    figure = style.canvas(height, y_title="facts")
+    figure = style.canvas(height, y_title="facts", below=30, legend=False)
     for colour, label, facts in zip(style.level_colours(len(labels)), labels, counts, strict=True):
         hover = f"{style.plain(label)}, %{{x}} right: %{{y:,}} facts<extra></extra>"
         marker = {"color": colour, "line": {"width": 0}}
@@ -106,7 +106,7 @@ def template_hits_figure(
     (solid) and those it never saw (outlined), when that is known.
     """
     known = list(seen) or [None] * len(hits)
-    figure = style.canvas(220, x_title=each, y_title=f"{unit} of {samples}", room=(48, 44))
+    figure = style.canvas(220, x_title=each, y_title=f"{unit} of {samples}", left=48, legend=bool(seen))
     for name, wanted, solid in (("in pre-training text", True, True), ("never seen", False, False), ("hits", None, True)):
         at = [index for index, value in enumerate(known) if value is wanted]
         if not at:
@@ -141,7 +141,7 @@ def accuracy_figure(
     an empty level has none. Colours repeat the level; before and after differ by place and shape.
     """
     levels = after.per_level
-    figure = style.canvas(height, y_title="accuracy", percent="y", room=(64, 46))
+    figure = style.canvas(height, y_title="accuracy", percent="y", below=46)
     colours = style.level_colours(len(levels))
     for at, (old, new) in enumerate(zip(before.per_level, levels, strict=True)):
         if old.accuracy is not None and new.accuracy is not None:

@@ -12,7 +12,6 @@ import plotly.graph_objects as go
 
 from sftqa_core.figures import style
 
-_LETTER = 0.032  # of the width: a letter of a share's figures on a chart of 420 px
 _LINE = 12  # letters of a name below its column
 _GAP = 0.6  # of a row, between one's own models and the published ones
 _NAME = 24  # letters of a name beside its bar
@@ -30,10 +29,19 @@ def shares_figure(shares: pd.DataFrame, domain: str, labels: Sequence[str], refe
     published = _bars(reference, domain, labels, style.PUBLISHED) if reference is not None else []
     rows = measured + published
     places = [at + (_GAP if at >= len(measured) and measured else 0) for at in range(len(rows))]
-    figure = style.canvas(30 * len(rows) + 96 + (18 if measured and published else 0), percent="x")
-    for label, colour in zip(labels, style.level_colours(len(labels)), strict=True):
+    left = style.beside(row["tick"] for row in rows)
+    figure = style.canvas(30 * len(rows) + 96 + (18 if measured and published else 0), percent="x", left=left, below=30)
+    colours = style.level_colours(len(labels))
+    for label, colour in zip(labels, colours, strict=True):
         _segments(figure, rows, places, label, colour)
-    _texts(figure, rows, places, labels)
+    for full in (True, False):  # numbers on pale and outlined bars have the page's own text colour
+        inks = [style.ink_on(colour) if full else None for colour in colours]
+        some = [
+            (place, [row["levels"][label]["share"] for label in labels])
+            for place, row in zip(places, rows, strict=True)
+            if _full(row) is full
+        ]
+        style.label_shares(figure, [place for place, _ in some], [shares for _, shares in some], inks)
     if measured and published:
         figure.add_hline(y=len(measured) - 0.5 + _GAP / 2, line={"color": style.GRID, "width": 1.5})
     figure.update_layout(barmode="stack", bargap=0.25, legend={"traceorder": "normal"}, margin={"r": 24})
@@ -60,9 +68,10 @@ def ranks_figure(ranks: pd.DataFrame) -> go.Figure:
     grid: list[list[float | None]] = [[None] * len(names) for _ in names]
     for (x, y), row in cells.items():
         grid[y][x] = row["spearman"] if row["facts"] >= style.FEW else None
-    figure = style.canvas(44 * max(1, len(names)) + 44)
     ticks = [style.plain(style.shortened(name, _NAME)) for name in names]
     wrapped = [_wrapped(style.shortened(name, _NAME)) for name in names]
+    below = 14 + 16 * max((name.count("<br>") + 1 for name in wrapped), default=1)
+    figure = style.canvas(44 * max(1, len(names)) + 16 + below, left=style.beside(ticks), below=below, legend=False)
     style.draw_cells(figure, wrapped, ticks, grid, {place: f"{row['spearman']:z.2f}" for place, row in cells.items()}, None)
     hovers = [_pair(names[y], names[x], row) for (x, y), row in cells.items()]
     figure.data[1].update(hovertext=hovers, hoverinfo="text")  # the pointer finds the text: empty cells on the diagonal stay silent
@@ -91,36 +100,13 @@ def _bars(table: pd.DataFrame, domain: str, labels: Sequence[str], suffix: str) 
 
 
 def _segments(figure: go.Figure, rows: list[Row], places: list[float], label: str, colour: str) -> None:
-    """One level of every bar; numbers stand inside only where the colour is full."""
+    """One level of every bar."""
     values = [row["levels"][label]["share"] for row in rows]
     fill = [colour if _full(row) else style.rgba(colour, 0.3 if row["faint"] else 0.0) for row in rows]
     figure.add_bar(
-        name=style.plain(label), orientation="h", y=places, x=values, constraintext="none", textposition="inside",
-        insidetextanchor="middle", textangle=0, hovertext=[_hover(row, label) for row in rows], hoverinfo="text",
+        name=style.plain(label), orientation="h", y=places, x=values, hovertext=[_hover(row, label) for row in rows], hoverinfo="text",
         marker={"color": fill, "line": {"color": colour, "width": [0 if _full(row) else 1 for row in rows]}},
-        text=[_fitting(share) if _full(row) else "" for row, share in zip(rows, values, strict=True)],
-        textfont={"color": style.ink_on(colour), "size": 11},
     )  # fmt: skip
-
-
-def _texts(figure: go.Figure, rows: list[Row], places: list[float], labels: Sequence[str]) -> None:
-    """Numbers on pale and outlined bars, in the page's own text colour."""
-    shown = []
-    for row, place in zip(rows, places, strict=True):
-        left = 0.0
-        for label in labels:
-            share = row["levels"][label]["share"]
-            if not _full(row) and (text := _fitting(share)):
-                shown.append((left + share / 2, place, text))
-            left += share
-    if shown:
-        xs, ys, texts = zip(*shown, strict=True)
-        figure.add_scatter(x=xs, y=ys, text=texts, mode="text", textfont={"size": 11}, hoverinfo="skip", showlegend=False)
-
-
-def _fitting(share: float) -> str:
-    text = f"{share:.0%}"
-    return text if share >= _LETTER * len(text) else ""
 
 
 def _full(row: Row) -> bool:

@@ -40,7 +40,7 @@ def overlaid_figure(lines: Sequence[Line], height: int = 400) -> go.Figure:
 
     Hollow: fewer than 30 facts. The two means stand apart at the right. Thin lines join a model's levels.
     """
-    figure = style.canvas(height, y_title="accuracy", percent="y", room=(64, 46))
+    figure = style.canvas(height, y_title="accuracy", percent="y", below=_room_below(lines))
     steps = max(len(lines) - 1, 1)
     runs, bases = ([line.label for line in lines if line.base is base] for base in (False, True))
     for at, line in enumerate(lines):
@@ -55,6 +55,12 @@ def overlaid_figure(lines: Sequence[Line], height: int = 400) -> go.Figure:
         _name_places(figure, lines[0].means)
     figure.update_yaxes(range=[-0.02, 1.02], tickvals=[0, 0.25, 0.5, 0.75, 1])
     return figure
+
+
+def _room_below(lines: Sequence[Line]) -> int:
+    """Of the levels' names, which are turned where they are long."""
+    longest = max((len(mean.level) for line in lines for mean in line.means.per_level), default=0)
+    return 46 if longest <= _SHORT else 46 + 5 * longest
 
 
 def _places(means: DomainMeans) -> list[tuple[float, MeanAccuracy]]:

@@ -7,8 +7,12 @@ background. Colour only repeats what the axis already says.
 
 from __future__ import annotations
 
+import html
 import math
+import re
+import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
@@ -25,6 +29,7 @@ SHADES = [[0, "rgba(63, 118, 191, 0.04)"], [1, "rgba(63, 118, 191, 0.4)"]]
 CHART_CONFIG = {"displayModeBar": False, "displaylogo": False, "scrollZoom": False, "doubleClick": False}
 POINTED: dict[str, Any] = {"hovertemplate": "%{text}<extra></extra>", "cliponaxis": False}  # of a trace whose text the pointer shows
 
+_FIGURE = 0.032  # of the width: a letter of a share's figures on a chart of 420 px
 _SCALE = ((116, 83, 166), (63, 118, 191), (29, 154, 156), (87, 176, 90), (196, 168, 33))
 
 
@@ -41,14 +46,15 @@ def ink_on(colour: str) -> str:
     return "#111111" if 0.299 * red + 0.587 * green + 0.114 * blue > 120 else "#ffffff"
 
 
-def canvas(height: int, *, x_title: str = "", y_title: str = "", percent: str = "", room: tuple[int, int] | None = None) -> go.Figure:
+def canvas(
+    height: int, *, x_title: str = "", y_title: str = "", percent: str = "", left: int = 64, below: int = 44, legend: bool = True
+) -> go.Figure:
     """An empty transparent figure; `percent` names the axes ("x", "y") that show shares as per cent.
 
-    `room` are the pixels left of and below the axes for their words, where these are known to be short: left to plotly, which draws
-    once to measure and once to show, a figure takes half as long again.
+    `left` and `below` are the pixels beside the axes for their words, `legend` whether one line of names stands above: left to plotly,
+    which draws once to measure and once to show, a figure takes half as long again. Numbers and a title fit into what is usual.
     """
-    axis = {"gridcolor": GRID, "zeroline": False, "automargin": room is None, "fixedrange": True}
-    left, below = room or (8, 8)
+    axis = {"gridcolor": GRID, "zeroline": False, "automargin": False, "fixedrange": True}
 
     def named(name: str, title: str) -> dict[str, object]:
         return {**axis, **({"title": {"text": title}} if title else {}), **({"tickformat": ".0%"} if name in percent else {})}
@@ -57,7 +63,7 @@ def canvas(height: int, *, x_title: str = "", y_title: str = "", percent: str = 
         "height": height,
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "margin": {"l": left, "r": 8, "t": 8, "b": below},
+        "margin": {"l": left, "r": 8, "t": 40 if legend else 8, "b": below},
         "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0, "title": {"text": ""}},
         "hoverlabel": {"align": "left"},
         "dragmode": False,
@@ -65,6 +71,13 @@ def canvas(height: int, *, x_title: str = "", y_title: str = "", percent: str = 
         "yaxis": named("y", y_title),
     }
     return go.Figure(layout=layout)
+
+
+def beside(names: Iterable[str], title: bool = False) -> int:
+    """Pixels that the longest of these labels takes, beside an axis with or without a title; markup in them takes none."""
+    lines = [html.unescape(line) for name in names for line in re.sub(r"<(?!br>)[^>]*>", "", name).split("<br>")]
+    letters = max((len(line) + sum(unicodedata.east_asian_width(sign) in "WF" for sign in line) for line in lines), default=0)
+    return round(14 + 26 * title + 6.6 * letters)
 
 
 def rows_with(table: pd.DataFrame, known: str = "", **wanted: str) -> list[dict[Any, Any]]:
@@ -103,6 +116,29 @@ def interval_words(value: float, low: float, high: float) -> str:
 def counted(number: float, thing: str) -> str:
     """1 seed, 2,000 seeds."""
     return f"{number:,.0f} {thing}{'' if number == 1 else 's'}"
+
+
+def label_shares(figure: go.Figure, rows: Sequence[Any], bars: Sequence[Sequence[float]], inks: Sequence[str | None]) -> None:
+    """Numbers in the middle of what stacked bars are made of, where there is room: `bars` [rows][parts], `inks` a colour for each part,
+    None for the page's own.
+
+    Traces of their own, one a colour: plotly measures each text of a bar, which takes longer than all the rest of a chart.
+    """
+    for ink in dict.fromkeys(inks):
+        found = [
+            (middle, row, text)
+            for row, shares in zip(rows, bars, strict=True)
+            for share, middle, own in zip(shares, _middles(shares), inks, strict=True)
+            if own == ink and share >= _FIGURE * len(text := f"{share:.0%}")
+        ]
+        if found:
+            xs, ys, texts = zip(*found, strict=True)
+            font = {"size": 11, "color": ink}
+            figure.add_scatter(x=xs, y=ys, text=texts, mode="text", textfont=font, hoverinfo="skip", showlegend=False)
+
+
+def _middles(shares: Sequence[float]) -> list[float]:
+    return [end - share / 2 for share, end in zip(shares, accumulate(shares), strict=True)]
 
 
 Cells = dict[tuple[int, int], str]  # column, row -> text

@@ -106,8 +106,10 @@ def test_baselines_stand_in_the_chart():
 def test_level_shares_sum_to_one_per_group():
     """A bar is cut into shares; a group without facts stays empty instead of failing."""
     figure = level_shares_figure({"In": [1, 3], "Out": [0, 0]}, ["low", "high"])
-    assert [list(trace.x) for trace in figure.data] == [[0.25, 0.0], [0.75, 0.0]]
-    assert [trace.name for trace in figure.data] == ["low", "high"]
+    bars = [trace for trace in figure.data if trace.type == "bar"]
+    assert [list(trace.x) for trace in bars] == [[0.25, 0.0], [0.75, 0.0]]
+    assert [trace.name for trace in bars] == ["low", "high"]
+    assert {text: x for trace in figure.data[2:] for text, x in zip(trace.text, trace.x, strict=True)} == {"25%": 0.125, "75%": 0.625}
     assert figure.data[0].y[0].startswith("In ")
     assert list(figure.data[1].customdata) == [3, 0]
 

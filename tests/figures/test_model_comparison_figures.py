@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from sftqa_core.figures.model_comparison import ranks_figure, shares_figure
-from sftqa_core.figures.style import level_colours
+from sftqa_core.figures.style import ink_on, level_colours
 from sftqa_core.studies import published
 
 LABELS = ("L0", "L1", "L2", "L3", "L4")
@@ -31,10 +31,13 @@ TWO = shares({"a": (100, 50, 30, 14, 6), "<b>": (40, 40, 40, 40, 40)})
 def test_a_bar_is_a_model_cut_into_levels():
     """Segments have the level's colour and add up to 1; the share stands where it fits, the first model on top."""
     figure = shares_figure(TWO, "in", LABELS)
-    assert [trace.name for trace in figure.data] == list(LABELS)
-    assert [sum(parts) for parts in zip(*(trace.x for trace in figure.data), strict=True)] == pytest.approx([1, 1])
-    assert [trace.marker.color for trace in figure.data] == [(colour, colour) for colour in level_colours(5)]
-    assert [trace.text[0] for trace in figure.data] == ["50%", "25%", "15%", "7%", ""]
+    bars, numbers = figure.data[:5], figure.data[5:]
+    assert [trace.name for trace in bars] == list(LABELS)
+    assert [sum(parts) for parts in zip(*(trace.x for trace in bars), strict=True)] == pytest.approx([1, 1])
+    assert [trace.marker.color for trace in bars] == [(colour, colour) for colour in level_colours(5)]
+    first = {text: round(x, 4) for trace in numbers for text, x, y in zip(trace.text, trace.x, trace.y, strict=True) if y == 0}
+    assert first == {"50%": 0.25, "25%": 0.625, "15%": 0.825, "7%": 0.935}
+    assert {trace.textfont.color for trace in numbers} == {ink_on(colour) for colour in level_colours(5)}
     assert figure.layout.yaxis.ticktext == ("a", "&lt;b&gt;")
     assert figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1]
     assert figure.data[0].hovertext[0] == "<b>a, L0</b><br>50.0% (95%: 10.0% to 20.0%)<br>100 of 200 facts"
@@ -49,7 +52,7 @@ def test_published_models_stand_below_and_apart():
     assert places[1] + 0.5 < figure.layout.shapes[0].y0 < places[2] - 0.5
     first = figure.data[0]
     assert first.marker.color[1:3] == (level_colours(5)[0], "rgba(116, 83, 166, 0.3)")
-    assert (first.x[2], first.text[2]) == (pytest.approx(0.299), "")
+    assert first.x[2] == pytest.approx(0.299)
     assert first.hovertext[2] == "<b>LLaMA-2-7B (published), L0</b><br>29.9%"
     numbers = figure.data[-1]
     assert (numbers.mode, numbers.textfont.color, numbers.text[0], numbers.x[0]) == ("text", None, "30%", pytest.approx(0.1495))
@@ -59,7 +62,7 @@ def test_published_levels_of_another_scheme_are_not_forced_into_ones_own():
     """A scheme of four has its four segments, and bars cut into five are left out."""
     labels = LABELS[:4]
     figure = shares_figure(shares({"a": (10, 20, 30, 40)}, labels), "in", labels, published.shares())
-    assert [trace.marker.color[0] for trace in figure.data] == level_colours(4)
+    assert [trace.marker.color[0] for trace in figure.data if trace.type == "bar"] == level_colours(4)
     assert figure.layout.yaxis.ticktext == ("a",)
     assert len(figure.layout.shapes) == 0
 

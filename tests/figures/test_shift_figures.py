@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from sftqa_core.figures.level_shift import moves_figure, sankey_figure
+from sftqa_core.figures.level_shift import flows_figure, moves_figure
 from sftqa_core.figures.style import GRID, level_colours
 from sftqa_core.studies.shift import UNTOUCHED
 
@@ -27,10 +27,21 @@ def moves(*rows):
 
 
 def flows(figure):
-    trace = figure.data[0]
-    names = [label.split("  ")[0] for label in trace.node.label]
-    link = trace.link
-    return {(names[s], names[t]): value for s, t, value in zip(link.source, link.target, link.value, strict=True)}
+    """Each flow's own words, colour and the heights at which it leaves and arrives, from the top."""
+    words = list(dict.fromkeys(figure.data[-1].text))  # each flow has several points
+    ribbons = [shape for shape in figure.layout.shapes if "C" in shape.path]
+    paths = [shape.path.split("V")[0] for shape in ribbons]
+    places = [(float(path.split("C")[0].split(",")[1]), float(path.rsplit(",", 1)[1])) for path in paths]
+    return [(text, shape.fillcolor, *at) for text, shape, at in zip(words, ribbons, places, strict=True)]
+
+
+def nodes(figure):
+    """Colour and top of each level's bar, those before tuning first."""
+    return [(shape.fillcolor, float(shape.path.split(",")[1].split("H")[0])) for shape in figure.layout.shapes if "C" not in shape.path]
+
+
+def counts(figure):
+    return {text.split("</b>")[0].removeprefix("<b>"): float(text.split("<br>")[1].split(" of ")[0]) for text, *_ in flows(figure)}
 
 
 TWO = transitions(("L0", "L1"), (80, 20), (1.5, 100))
@@ -38,58 +49,72 @@ TWO = transitions(("L0", "L1"), (80, 20), (1.5, 100))
 
 def test_facts_flow_from_their_level_before_to_the_one_after():
     """Levels before are at the left, those after at the right, each with its facts; flows have their counts."""
-    figure = sankey_figure(TWO, "m", "in", "n = 60", ("L0", "L1"))
-    node = figure.data[0].node
-    assert node.label == ("L0  100", "L1  102", "L0  82", "L1  120")
-    assert (node.x[:2], node.x[2:]) == ((0.001, 0.001), (0.999, 0.999))
-    assert (node.y[0] < node.y[1], node.y[2] < node.y[3]) == (True, True)
-    assert flows(figure) == {("L0", "L0"): 80, ("L0", "L1"): 20, ("L1", "L0"): 1.5, ("L1", "L1"): 100}
-    assert figure.data[0].link.customdata[:3] == (
+    figure = flows_figure(TWO, "m", "in", "n = 60", ("L0", "L1"))
+    before, after, points = figure.data
+    assert (before.text, after.text) == (("L0  100", "L1  102"), ("L0  82", "L1  120"))
+    assert max(before.x) < min(after.x)
+    assert (before.y[0] < before.y[1], after.y[0] < after.y[1]) == (True, True)
+    assert counts(figure) == {"L0 to L0": 80, "L0 to L1": 20, "L1 to L0": 1.5, "L1 to L1": 100}
+    assert [text for text, *_ in flows(figure)][:3] == [
         "<b>L0 to L0</b><br>80 of 100 facts, 80.0%",
         "<b>L0 to L1</b><br>20 of 100 facts, 20.0%",
         "<b>L1 to L0</b><br>1.5 of 101.5 facts, 1.5%",
+    ]
+    assert all(0 < x < 1 for x in points.x)
+
+
+def test_flows_fill_their_levels_from_the_top():
+    """What leaves a level stands in the order of where it goes, what arrives in the order of where it came from, without gaps."""
+    (_, _, left, right), (_, _, second, far), (_, _, low, up), (_, _, last, down) = flows(
+        flows_figure(TWO, "m", "in", "n = 60", ("L0", "L1"))
     )
+    unit = 0.85 / 201.5
+    assert (left, right) == (0, 0)
+    assert (second, up) == (pytest.approx(80 * unit), pytest.approx(80 * unit))
+    assert last - low == pytest.approx(1.5 * unit)
+    assert down - far == pytest.approx(20 * unit)
+    assert last + 100 * unit == pytest.approx(1)
 
 
 def test_flows_have_the_colour_of_where_they_come_from():
-    """Nodes have the level colours; links let the page through, and what moved is stronger than what stayed."""
-    trace = sankey_figure(TWO, "m", "in", "n = 60", ("L0", "L1")).data[0]
-    assert trace.node.color == (*level_colours(2), *level_colours(2))
-    assert trace.link.color == (
+    """Levels have their own colours; flows let the page through, and what moved is stronger than what stayed."""
+    figure = flows_figure(TWO, "m", "in", "n = 60", ("L0", "L1"))
+    assert [colour for colour, _ in nodes(figure)] == [*level_colours(2), *level_colours(2)]
+    assert [colour for _, colour, *_ in flows(figure)] == [
         "rgba(116, 83, 166, 0.28)",
         "rgba(116, 83, 166, 0.55)",
         "rgba(196, 168, 33, 0.55)",
         "rgba(196, 168, 33, 0.28)",
-    )
+    ]
 
 
 def test_only_what_was_asked_for_flows():
     """Rows of another model, domain or treatment are left out."""
     other = transitions(("L0", "L1"), (1, 2), (3, 4), after=UNTOUCHED)
     table = pd.concat([TWO, other, TWO.assign(model="x"), TWO.assign(domain="out")])
-    assert flows(sankey_figure(table, "m", "in", UNTOUCHED, ("L0", "L1"))) == {
-        ("L0", "L0"): 1, ("L0", "L1"): 2, ("L1", "L0"): 3, ("L1", "L1"): 4,
-    }  # fmt: skip
+    drawn = counts(flows_figure(table, "m", "in", UNTOUCHED, ("L0", "L1")))
+    assert drawn == {"L0 to L0": 1, "L0 to L1": 2, "L1 to L0": 3, "L1 to L1": 4}
 
 
 def test_what_leaves_a_level_of_few_facts_is_a_grey_shadow():
     """Under 30 facts no level's colour is shown and no share told; 30 are enough."""
-    link = sankey_figure(transitions(("L0", "L1"), (20, 9), (0, 30)), "m", "in", "n = 60", ("L0", "L1")).data[0].link
-    assert link.color == (GRID, GRID, "rgba(196, 168, 33, 0.28)")
-    assert link.customdata[0] == "<b>L0 to L0</b><br>20 of 29 facts<br>too few facts to tell"
-    assert "too few" not in link.customdata[2]
+    first, _, last = flows(flows_figure(transitions(("L0", "L1"), (20, 9), (0, 30)), "m", "in", "n = 60", ("L0", "L1")))
+    assert (first[1], last[1]) == (GRID, "rgba(196, 168, 33, 0.28)")
+    assert first[0] == "<b>L0 to L0</b><br>20 of 29 facts<br>too few facts to tell"
+    assert "too few" not in last[0]
 
 
 def test_a_scheme_of_four_with_an_empty_level_keeps_its_order():
     """A level without facts on one side is not drawn there, and the others keep their colours and places."""
     table = transitions(FOUR, (50, 0, 10, 0), (0, 0, 0, 0), (5, 30, 40, 0), (0, 0, 0, 60))
-    figure = sankey_figure(table, "m", "in", "n = 60", FOUR)
-    node = figure.data[0].node
+    figure = flows_figure(table, "m", "in", "n = 60", FOUR)
     never, seldom, often, always = level_colours(4)
-    assert node.label == ("never  60", "often  75", "always  60", "never  55", "seldom  30", "often  50", "always  60")
-    assert node.color == (never, often, always, never, seldom, often, always)
-    assert flows(figure)["often", "seldom"] == 30
-    assert list(node.y[3:]) == sorted(node.y[3:])
+    assert figure.data[0].text == ("never  60", "often  75", "always  60")
+    assert figure.data[1].text == ("never  55", "seldom  30", "often  50", "always  60")
+    assert [colour for colour, _ in nodes(figure)] == [never, often, always, never, seldom, often, always]
+    assert counts(figure)["often to seldom"] == 30
+    tops = [top for _, top in nodes(figure)]
+    assert (tops[:3], tops[3:]) == (sorted(tops[:3]), sorted(tops[3:]))
 
 
 ROWS = (
@@ -143,4 +168,4 @@ def test_without_moves_the_charts_are_empty(columns):
     figure = moves_figure(table, "m", "in")
     assert (len(figure.data), figure.layout.xaxis.ticktext, figure.layout.yaxis2.range) == (0, (), (0, 1))
     assert figure.layout.yaxis.range[1] > 0.5
-    assert len(sankey_figure(table, "m", "in", "n = 60", FOUR).data[0].link.value) == 0
+    assert len(flows_figure(table, "m", "in", "n = 60", FOUR).layout.shapes) == 0

@@ -7,7 +7,7 @@ import streamlit as st
 from pages._ui import panels, pickers, resources
 from pages._ui.charts import draw
 from pages._ui.studies import study_panels
-from sftqa_core.figures.level_shift import moves_figure, sankey_figure
+from sftqa_core.figures.level_shift import flows_figure, moves_figure
 from sftqa_core.records import DOMAIN_NAMES
 
 UNTOUCHED, BASE = "untouched, probed again", "base model, probed again"  # its name in tables, and on the page
@@ -26,8 +26,8 @@ def moves(tables: resources.Tables, model: str, labels: tuple[str, ...]) -> None
     for name, column in zip(dict.fromkeys((after, UNTOUCHED)), st.columns(2, gap="large"), strict=False):
         with column:
             st.markdown(f"**{'After tuning, ' + name if name != UNTOUCHED else 'Base model, probed again: chance alone'}**")
-            figure = partial(sankey_figure, transitions, model, domain, name, labels)
-            draw(figure, key=f"sankey-{name}", alt=f"Facts by level before and after: {name}", of=(tables, model, domain))
+            figure = partial(flows_figure, transitions, model, domain, name, labels)
+            draw(figure, key=f"flows-{name}", alt=f"Facts by level before and after: {name}", of=(tables, model, domain))
     twice = int(rows.loc[(rows["domain"] == domain) & (rows["after"] == UNTOUCHED), "facts"].sum())
     st.caption(f"{twice:,} {DOMAIN_NAMES[domain]} test facts were probed before and after. Shares of both domains together: 'Which data?'.")
     left, right = st.columns([3, 2], gap="large")
