@@ -230,18 +230,31 @@ def _key(
 ) -> dict[str, Any]:
     """Everything that the answers and their judgement depend on."""
     shots = settings.few_shot_stages.get(stage)
+    ids, rule = _judged(facts, settings.match, aliases)
     few_shot = {"shots": shots, "seed": settings.seed, "answer": settings.prompt.answer} if shots else {}
     return {
         "stage": "few_shot" if shots else stage,  # the same for a run's only k-shot baseline and for one of several
         "model": model.to_dict(),
         "source": source.fingerprint,
-        "facts": fingerprint(list(facts["fact_id"])),
+        "facts": ids,
         "prompt": settings.prompt.prompt,
         "max_answer_tokens": settings.max_answer_tokens,
-        "match": rule_of(facts, settings.match, aliases),
+        "match": rule,
         "aliases": aliases.fingerprint(),
         **few_shot,
     }
+
+
+def _judged(facts: pd.DataFrame, match: str, aliases: Aliases) -> tuple[str, str]:
+    """Which facts a table has, and the rule's name for its answers (`rule_of`)."""
+
+    def make() -> tuple[pd.DataFrame, tuple[str, str]]:
+        return facts, (fingerprint(list(facts["fact_id"])), rule_of(facts, match, aliases))
+
+    return _rules.get((id(facts), match, aliases.fingerprint()), make)[1]
+
+
+_rules: Kept[tuple[pd.DataFrame, tuple[str, str]]] = Kept(16)
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,8 @@ def confusion_figure(agreement: Agreement, reference_name: str, other_name: str)
     totals = [sum(row) for row in agreement.confusion]
     counts = {(column, row): count for row, row_counts in enumerate(agreement.confusion) for column, count in enumerate(row_counts)}
     heads = [f"<b>{label}</b>  n = {total:,}" for label, total in zip(labels, totals, strict=True)]
-    room = {"left": style.beside(heads, title=True), "legend": False}
-    figure = style.canvas(42 * len(labels) + 64, x_title=f"level by {names[1]}", y_title=f"level by {names[0]}", **room)
+    room = style.beside(heads, title=True)
+    figure = style.canvas(42 * len(labels) + 64, x_title=f"level by {names[1]}", y_title=f"level by {names[0]}", left=room, legend=False)
     rows = zip(agreement.confusion, totals, strict=True)
     shades = [[count / total if total >= style.FEW else None for count in row] for row, total in rows]
     texts = {place: f"{count:,}" for place, count in counts.items() if totals[place[1]]}
@@ -100,8 +100,10 @@ def matrix_figure(
     """
     cells = _cells(matrix, model, domain, labels)
     trains, tests = _axes(cells, labels, value)
-    room = {"left": style.beside(map(_tick, trains), title=True), "below": 62, "legend": False}
-    figure = style.canvas(44 * len(trains) + 74, x_title="tested on facts at", y_title="trained on facts at", **room)
+    room = style.beside(map(_tick, trains), title=True)
+    figure = style.canvas(
+        44 * len(trains) + 74, x_title="tested on facts at", y_title="trained on facts at", left=room, below=62, legend=False
+    )
     hovers = [[_hover(cells.get((train, test)), train, test) for test in tests] for train in trains]
     heat: dict[str, Any] = {}
     if value == "difference":  # the largest one that is shaded ends the scale

@@ -5,7 +5,8 @@ tokenizer.json says; loading the model has the last word.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +26,37 @@ from sftqa_core.models.loading import FITTING, continuation, foreign_tokens, pla
 from sftqa_core.models.model_files import TOKENIZER_CONFIG, vocabulary
 from sftqa_core.records import Check
 
-CountTokens = Callable[[str], int]
 _OTHERS = ("tokenizer.model", "vocab.json", "vocab.txt", TOKENIZER_CONFIG)  # of a tokenizer without tokenizer.json
 _BYTES_PER_TOKEN = 3  # of names and short sentences, about; for models whose tokenizer is not here
 _TRIED = 16  # of the longest texts: the one with most letters need not have most tokens
 _PLAIN_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")  # they name no token by themselves
 
 
-def token_counter(folder: Path | None, config: dict[str, Any] | None = None) -> CountTokens:
-    """Counts a text's tokens with those around it, by the model's configuration also one that its tokenizer forgets; a third of the
-    text's bytes where there is no tokenizer, or none that can be read: loading the model reports why."""
+@dataclass(frozen=True)
+class TokenCounter:
+    """Counts a text's tokens with those around it; equal to another that counts the same."""
+
+    tokenizer: LightTokenizer | None = field(compare=False, default=None)
+    files: tuple[Hashable, ...] = ()  # which tokenizer it is
+    more: int = 0
+
+    def __call__(self, text: str) -> int:
+        if self.tokenizer is None:
+            return 1 + len(text.encode()) // _BYTES_PER_TOKEN
+        return self.more + len(self.tokenizer(text)["input_ids"])
+
+
+def token_counter(folder: Path | None, config: dict[str, Any] | None = None) -> TokenCounter:
+    """Of a model's tokenizer, by the model's configuration also a token that it forgets; a third of the text's bytes where there is no
+    tokenizer, or none that can be read: loading the model reports why."""
     with contextlib.suppress(OSError, ImportError, ModelUnavailable):
         if folder is not None and (tokenizer := light_tokenizer(folder)) is not None:
             more = int(forgotten_beginning(folder, config or {}) is not None)
-            return lambda text: more + len(tokenizer(text)["input_ids"])
-    return lambda text: 1 + len(text.encode()) // _BYTES_PER_TOKEN
+            return TokenCounter(tokenizer, (folder, tokenizer_stamp(folder)), more)
+    return TokenCounter()
 
 
-def longest_tokens(texts: Iterable[str], count: CountTokens) -> int:
+def longest_tokens(texts: Iterable[str], count: TokenCounter) -> int:
     """Tokens of the longest of these texts, at least 1."""
     return max([1, *map(count, sorted(set(texts), key=len)[-_TRIED:])])
 

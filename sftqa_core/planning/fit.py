@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sftqa_core.artifacts import Kept
 from sftqa_core.engine import capacity
 from sftqa_core.errors import OutOfMemory, SftqaError
 from sftqa_core.knowledge.aliases import Aliases
@@ -20,7 +21,7 @@ from sftqa_core.models import catalogue, devices, footprint, lists, loading, mod
 from sftqa_core.models.chat_templates import Layout, layout, require_chat_template
 from sftqa_core.models.footprint import Footprint, Shape, TuningStep
 from sftqa_core.models.gguf import gguf_reading
-from sftqa_core.models.tokenizer_files import CountTokens, longest_tokens, token_counter
+from sftqa_core.models.tokenizer_files import TokenCounter, longest_tokens, token_counter
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import Check, LevelScheme, ModelCard, TrainSettings, probes, tuning
 from sftqa_core.training import objectives, trying
@@ -191,20 +192,31 @@ def _described(card: ModelCard, quantization: str) -> tuple[Shape | None, int | 
     return shape.in_4_bits() if shape is not None and quantization == quantising.NF4 else shape, parameters, folder
 
 
-def longest_prompt(source: FactSource, facts: pd.DataFrame, count: CountTokens, scheme: LevelScheme) -> int:
+def longest_prompt(source: FactSource, facts: pd.DataFrame, count: TokenCounter, scheme: LevelScheme) -> int:
     """Tokens of a probe's longest prompt: of each relation's longest facts, the templates or the question behind examples, and by
     likelihood the longest answer that is read behind it."""
     from sftqa_core.engine.wanted_facts import wanted_facts
 
-    sized = facts.assign(size=facts["subject"].str.len() + facts["question"].str.len())
-    longest, prompts = sized.sort_values("size").groupby("relation").tail(_COUNTED), defaultdict[str, list[str]](list)
-    for wanted in wanted_facts(source, longest, Aliases(), "tokens", scheme):
-        prompts[wanted.relation.id] += wanted.prompts
-    length = max(longest_tokens(texts, count) for texts in prompts.values())
-    if scheme.method != "likelihood":
-        return length
-    likely = sorted({f" {answer}" for answers in facts["answers"] for answer in answers}, key=len)[-_LIKELY:]
-    return length + max(0, longest_tokens(likely, count) - count("") - 1)  # all but its last token
+    def make() -> int:
+        sized = facts.assign(size=facts["subject"].str.len() + facts["question"].str.len())
+        longest, prompts = sized.sort_values("size").groupby("relation").tail(_COUNTED), defaultdict[str, list[str]](list)
+        for wanted in wanted_facts(source, longest, Aliases(), "tokens", scheme):
+            prompts[wanted.relation.id] += wanted.prompts
+        length = max(longest_tokens(texts, count) for texts in prompts.values())
+        if scheme.method != "likelihood":
+            return length
+        likely = sorted({f" {answer}" for answers in facts["answers"] for answer in answers}, key=len)[-_LIKELY:]
+        return length + max(0, longest_tokens(likely, count) - count("") - 1)  # all but its last token
+
+    return round(_kept_of(facts, ("prompt", source.fingerprint, count, scheme), make))
+
+
+def _kept_of(facts: pd.DataFrame, key: tuple[Hashable, ...], make: Callable[[], float]) -> float:
+    """What was counted of this table in this way: a form asks again at every change, most of which change neither."""
+    return _kept.get((id(facts), *key), lambda: (facts, make()))[1]
+
+
+_kept: Kept[tuple[pd.DataFrame, float]] = Kept(64)  # with its table, so that no other gets its id()
 
 
 def likely_longest(settings: TrainSettings, pool: pd.DataFrame, n: int, most: int | None = None) -> pd.DataFrame:
@@ -216,21 +228,27 @@ def likely_longest(settings: TrainSettings, pool: pd.DataFrame, n: int, most: in
     return pool.iloc[sizes.argsort(kind="stable")[:rank][-(most or settings.batch_size) :]]
 
 
-def longest_example(settings: TrainSettings, pool: pd.DataFrame, n: int, count: CountTokens, chat: Layout | None = None) -> int:
+def longest_example(settings: TrainSettings, pool: pd.DataFrame, n: int, count: TokenCounter, chat: Layout | None = None) -> int:
     """Tokens of the longest of `n` examples, to be expected of a draw from the pool, with the end token; `chat` is put around them."""
     drawn = pool.head(max(n, _DRAWN))  # a pool stands in the order of a draw
     return 1 + longest_tokens(_examples(settings, likely_longest(settings, drawn, n, _LIKELY), chat), count)
 
 
 def longest_question(
-    settings: TrainSettings, pool: pd.DataFrame, tests: pd.DataFrame, count: CountTokens, chat: Layout | None = None
+    settings: TrainSettings, pool: pd.DataFrame, tests: pd.DataFrame, count: TokenCounter, chat: Layout | None = None
 ) -> int:
     """Tokens of the longest test prompt, with the examples that the base model is shown: of the relation with the longest ones."""
-    asked = [prompt for prompt, _ in prompt_pairs(settings, tests, chat)]
-    few = pool.head(_DRAWN).groupby("relation").head(_COUNTED)
-    lengths = [[count(text) for text in _examples(settings, some, chat)] for _, some in few.groupby("relation")]
-    mean = max((sum(of) / len(of) for of in lengths), default=0)
-    return longest_tokens(asked, count) + round(max(settings.shots, *settings.more_shots, 0) * mean)
+
+    def asked() -> int:
+        return longest_tokens([prompt for prompt, _ in prompt_pairs(settings, tests, chat)], count)
+
+    def mean() -> float:
+        few = pool.head(_DRAWN).groupby("relation").head(_COUNTED)
+        lengths = [[count(text) for text in _examples(settings, some, chat)] for _, some in few.groupby("relation")]
+        return max((sum(of) / len(of) for of in lengths), default=0)
+
+    way, shots = (settings.prompt, chat, count), max(settings.shots, *settings.more_shots, 0)
+    return round(_kept_of(tests, ("asked", *way), asked)) + round(shots * _kept_of(pool, ("shown", *way), mean))
 
 
 def prompt_pairs(settings: TrainSettings, facts: pd.DataFrame, chat: Layout | None = None) -> list[tuple[str, str]]:
