@@ -253,10 +253,7 @@ def profile_stamp(model: str, source: str, scheme: LevelScheme | None = None) ->
 
 def _stamp(source: str, stores: Sequence[PartStore]) -> str:
     aliases = Workspace.current().aliases
-    # a part of completions counts once its list of facts is written, which comes last
-    lists = {"completions": "facts-*.parquet"}
-    kinds = [(store, kind) for store in stores for kind in ("hits", store.kind)]
-    parts = [str(path) for store, kind in kinds for path in store.newest_first(kind, lists.get(kind, "part-*.parquet"))]
+    parts = [str(path) for store in stores for path in store.lists()]
     edited = (aliases.stat().st_mtime_ns, aliases.stat().st_size) if aliases.exists() else ()
     return fingerprint([list(map(str, source_stamp(source))), parts, edited])
 

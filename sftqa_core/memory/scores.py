@@ -57,7 +57,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
-from sftqa_core.artifacts import fetching, keep_json, read_json, set_aside, write_json
+from sftqa_core.artifacts import Kept, fetching, keep_json, read_json, set_aside, write_json
+from sftqa_core.engine.randomness import keys_of
 from sftqa_core.engine.wanted_facts import WantedFact
 from sftqa_core.errors import ArtifactDamaged, SettingsError, StorageError
 from sftqa_core.jsonrecord import fingerprint
@@ -127,10 +128,7 @@ def read_parquet(path: Path, schema: pa.Schema, fact_ids: list[str] | None = Non
     """
     chosen = None if fact_ids is None else [("fact_id", "in", fact_ids)]
     try:
-        with fetching(path):
-            content = path.read_bytes()
-        if (named := _NAMED.fullmatch(path.name)) and _checksum(content) != named[named["kind"]]:
-            raise ArtifactDamaged(f"{path}: its checksum differs from the one in its name")
+        content = _content(path)
         lacking = [name for name in schema.names if name not in pq.read_schema(pa.BufferReader(content)).names]
         if lacking:
             raise ArtifactDamaged(f"{path} lacks the columns {', '.join(lacking)}")
@@ -140,6 +138,40 @@ def read_parquet(path: Path, schema: pa.Schema, fact_ids: list[str] | None = Non
         raise
     except (OSError, ValueError, pa.ArrowException) as error:
         raise ArtifactDamaged(f"{path}: {error}") from error
+
+
+def facts_in(path: Path) -> NDArray[np.uint64]:
+    """The keys of the facts that a file has rows of, kept while the file stays as it is. Raises as `read_parquet` does."""
+
+    def read() -> NDArray[np.uint64]:
+        return np.unique(keys_of(pq.read_table(pa.BufferReader(_content(path)), columns=["fact_id"]).column("fact_id").to_pylist()))
+
+    try:
+        about = path.stat()
+        return _facts_in.get((path, about.st_mtime_ns, about.st_size), read)
+    except (OSError, ValueError, TypeError, pa.ArrowException) as error:
+        raise ArtifactDamaged(f"{path}: {error}") from error
+
+
+_facts_in: Kept[NDArray[np.uint64]] = Kept(2_000_000, len)  # 16 MB
+
+
+def holds_any(path: Path, fact_ids: list[str]) -> bool:
+    """Whether a file has a row of one of these facts, or can't be read: whoever reads it says so."""
+    try:
+        known, wanted = facts_in(path), keys_of(fact_ids)
+        return bool(len(known) and (known[np.searchsorted(known, wanted).clip(max=len(known) - 1)] == wanted).any())
+    except (ArtifactDamaged, StorageError, ValueError):
+        return True
+
+
+def _content(path: Path) -> bytes:
+    """A file's bytes, checked against the sum in its name, where it has one."""
+    with fetching(path):
+        content = path.read_bytes()
+    if (named := _NAMED.fullmatch(path.name)) and _checksum(content) != named[named["kind"]]:
+        raise ArtifactDamaged(f"{path}: its checksum differs from the one in its name")
+    return content
 
 
 def require_parquet(path: Path) -> None:
@@ -201,10 +233,18 @@ class PartStore:
     def each(self, kind: str, schema: pa.Schema, fact_ids: list[str] | None = None) -> Iterator[pd.DataFrame]:
         """Each part under `kind` that can be read, or these facts' rows of it, as `newest_first` has them; damaged ones are set aside."""
         for path in self.newest_first(kind, "part-*.parquet"):
+            if fact_ids is not None and not holds_any(path, fact_ids):
+                continue
             try:
                 yield read_parquet(path, schema, fact_ids)
             except ArtifactDamaged as error:
                 self.set_aside([path], error)
+
+    def lists(self) -> list[Path]:
+        """Files that name the facts with results, newest first. A part of completions counts once its list of facts is written, which
+        comes last."""
+        of_kind = "facts-*.parquet" if self.kind == "completions" else "part-*.parquet"
+        return [*self.newest_first("hits", "part-*.parquet"), *self.newest_first(self.kind, of_kind)]
 
     def writable(self) -> Path:
         """The user's folder, with the settings in it."""

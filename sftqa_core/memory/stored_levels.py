@@ -10,12 +10,11 @@ from functools import cached_property, lru_cache
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sftqa_core.engine.randomness import keys_of
 from sftqa_core.engine.wanted_facts import WantedFact, identities, wanted_facts
-from sftqa_core.errors import ArtifactDamaged
+from sftqa_core.errors import ArtifactDamaged, StorageError
 from sftqa_core.knowledge.aliases import Aliases, load_aliases
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.knowledge.matching import judged_earlier
@@ -180,10 +179,9 @@ def _unjudged(store: CompletionStore, asked: AskedFacts, judged: NDArray[np.bool
     sampled = np.zeros(len(judged), dtype=bool)
     for path in store.newest_first(store.kind, "facts-*.parquet") if not judged.all() else ():
         try:
-            ids = pq.read_table(path, columns=["fact_id"]).column("fact_id").to_pylist()
-            rows, fits = asked.ids.places(ids)
-        except (OSError, ValueError, TypeError, pa.ArrowException):
-            continue  # damaged: the next probe, or `cache verify`, sets it aside
+            rows, fits = asked.ids.places(scores.facts_in(path))
+        except (ArtifactDamaged, StorageError):
+            continue  # the next probe, or `cache verify`, sets it aside
         sampled[rows[fits]] = True
     return np.flatnonzero(sampled & ~judged)
 

@@ -40,6 +40,7 @@ from sftqa_core.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
+LEVELS = "levels.parquet"  # a run's test facts with the base model's levels
 EXAMPLE_COLUMNS = ("fact_id", "relation", "subject", "question", "answers", "domain", "echo", "level")
 FACT_COLUMNS = ("fact_id", "relation", "domain", "subject", "question", "answers", "echo")
 OPTIONAL_FACT_COLUMNS = ("subject_in_train", "exposures", "contested", "rival", "rival_share")
@@ -98,7 +99,7 @@ class Run:
 
     def facts(self) -> pd.DataFrame:
         """The test facts with their levels; `answers` holds lists."""
-        return self._parquet("levels.parquet")
+        return self._parquet(LEVELS)
 
     def curve(self) -> pd.DataFrame:
         """step, loss, learning_rate; empty for n = 0."""
@@ -190,7 +191,7 @@ def write_run(workspace: Workspace, run_id: str, contents: RunContents, scratch:
         (folder / "curve.jsonl").touch()
         (folder / "examples.jsonl").write_text(example_lines(contents.examples), encoding="utf-8")
         contents.predictions.reset_index(drop=True).to_parquet(folder / "predictions.parquet")
-        facts_with_levels(contents.facts, contents.levels).to_parquet(folder / "levels.parquet")
+        facts_with_levels(contents.facts, contents.levels).to_parquet(folder / LEVELS)
 
     settings = contents.settings
     manifest = {

@@ -36,18 +36,20 @@ class FactInRun:
     problem: str = ""  # why the run's files can't be read
 
 
-def fact_levels(source: str, fact_id: str, scheme: LevelScheme | None = None, estimates: bool = False) -> list[dict[str, Any]]:
+def fact_levels(
+    source: str, fact_id: str, scheme: LevelScheme | None = None, estimates: bool = False, models: Sequence[ModelCard] | None = None
+) -> list[dict[str, Any]]:
     """A row for each model and each way of measuring that has a level of this fact: model, method, level, score, hits, completions,
     confidence and the ends of both intervals (None where there are none).
 
     By the full probe and by SliCK's prompts, and with `estimates` by the other methods; `scheme`: its cut-offs are used for levels by
-    statements. Raises `NotFound` where the source has no such fact.
+    statements. `models`: those that there are, where that is known already. Raises `NotFound` where the source has no such fact.
     """
     opened = sources.open_source(source)
     fact = opened.facts[opened.facts["fact_id"] == fact_id]
     if not len(fact):
         raise NotFound(f"{source} has no fact {shown(fact_id)}.")
-    here = [card for card in catalogue.list_models() if card.path]
+    here = [card for card in (catalogue.list_models() if models is None else models) if card.path]
     cards = sorted(here, key=lambda card: is_tuned_name(card.name))[:MOST_MODELS]  # base models first
     table = aliases.load_aliases()
     paper = scheme if scheme is not None and scheme.by_statements else LevelScheme()
@@ -62,9 +64,12 @@ def fact_levels(source: str, fact_id: str, scheme: LevelScheme | None = None, es
 
 def _level(card: ModelCard, opened: Any, fact: pd.DataFrame, settings: ProbeSettings, table: aliases.Aliases) -> Iterator[dict[str, Any]]:
     """What is known by one way of measuring: one row, or none."""
+    from sftqa_core.memory.scores import holds_any
     from sftqa_core.memory.stored_levels import stored_levels, stores_of
 
-    if not (stores := stores_of(card, settings)):
+    wanted = fact["fact_id"].tolist()
+    stores = [store for store in stores_of(card, settings) if any(holds_any(path, wanted) for path in store.lists())]
+    if not stores:
         return
     scheme = settings.scheme
     for row in stored_levels(card, opened, fact, settings, table, stores=stores).to_dict("records"):
@@ -87,7 +92,7 @@ def _in_run(info: runs.RunInfo, fact_id: str) -> FactInRun:
     one = [("fact_id", "=", fact_id)]
     try:
         rows = pq.read_table(info.folder / "predictions.parquet", columns=["stage", "text", "correct"], filters=one).to_pylist()
-        levels = pq.read_table(info.folder / "levels.parquet", columns=["level"], filters=one).column("level").to_pylist()
+        levels = pq.read_table(info.folder / runs.LEVELS, columns=["level"], filters=one).column("level").to_pylist()
         trained_on = _is_example(info, fact_id)
     except (OSError, ValueError, KeyError, pyarrow.ArrowException) as error:
         return FactInRun(info, {}, False, None, f"The files of run {info.id} can't be read ({error}).")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sftqa_core import records
-from sftqa_core.artifacts import write_bytes
+from sftqa_core.artifacts import Kept, write_bytes
 from sftqa_core.errors import FactsError, NotFound, SettingsError, SftqaError
 from sftqa_core.jsonrecord import shown
 from sftqa_core.knowledge import aliases, matching, relations, sources
@@ -207,7 +207,7 @@ def moved_levels(run_id: str) -> tuple[int, int] | None:
     None where fewer than LEAST were, or the levels do not come from a full probe of statements: then the run's own error is not known.
     Raises `SftqaError` where model or facts are gone.
     """
-    from sftqa_core.memory.profiles import levels_reader
+    from sftqa_core.memory.profiles import levels_reader, profile_stamp
 
     run = runs.read_run(run_id)
     scheme = run.settings.scheme
@@ -215,8 +215,17 @@ def moved_levels(run_id: str) -> tuple[int, int] | None:
         return None
     again = replace(scheme, sampling=replace(scheme.sampling, seed=scheme.sampling.seed + 1))
     settings = ProbeSettings(run.settings.model, run.settings.source, "test", "all", scheme=again)
-    both = run.facts()[["fact_id", "level"]].dropna().merge(levels_reader(settings)(settings), on="fact_id", suffixes=("", "_again"))
-    return (int((both["level"] != both["level_again"]).sum()), len(both)) if len(both) >= LEAST else None
+
+    def count() -> tuple[int, int] | None:
+        both = run.facts()[["fact_id", "level"]].dropna().merge(levels_reader(settings)(settings), on="fact_id", suffixes=("", "_again"))
+        return (int((both["level"] != both["level_again"]).sum()), len(both)) if len(both) >= LEAST else None
+
+    return _moved.get((run.manifest["files"][runs.LEVELS], settings, profile_stamp(settings.model, settings.source, again)), count)
+
+
+# Most runs of one model are tested on the same facts at the same levels.
+_moved: Kept[tuple[int, int] | None] = Kept(64)
+_rules: Kept[str] = Kept(64)
 
 
 def run_looks(run_id: str) -> pd.DataFrame:
@@ -234,9 +243,12 @@ def run_looks(run_id: str) -> pd.DataFrame:
 
 def run_rule(run_id: str) -> str:
     """Says that the answers of run `run_id` were judged by an earlier matching rule, where today's may judge them otherwise; else empty."""
-    run = runs.read_run(run_id)
+    run, table = runs.read_run(run_id), aliases.load_aliases()
     match = run.settings.match
-    if run.manifest.get("matching", 1) >= matching.VERSION or aliases.rule_of(run.facts(), match, aliases.load_aliases()) == match:
+    if run.manifest.get("matching", 1) >= matching.VERSION:
+        return ""
+    key = (run.manifest["files"][runs.LEVELS], match, table.fingerprint())
+    if _rules.get(key, lambda: aliases.rule_of(run.facts(), match, table)) == match:
         return ""
     return matching.judged_earlier("The answers of this run were", "The same training, started again, is judged by the rule of today.")
 

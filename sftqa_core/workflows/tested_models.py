@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from sftqa_core.studies.statistics import Outcomes
 
-_READ = (MANIFEST, "predictions.parquet", "levels.parquet")  # of a run
+_READ = (MANIFEST, "predictions.parquet", runs.LEVELS)  # of a run
 CELL = ":"  # stands in every cell's name and in no run's
 _NEAR = 5  # names in an error
 

@@ -167,7 +167,8 @@ def test_kept_answers_are_judged_anew(workspace, monkeypatch):
     same = ("before", MODEL, facts, source, settings, NONE)
     with monkeypatch.context() as inside:
         inside.setattr(matching, "treats_otherwise", lambda match, answers: False)
-        predictions.kept_predictions(*same, make=lambda: made.astype({"matched": "str"}))
+        earlier = ("before", MODEL, facts.copy(), source, settings, NONE)  # the rule of one table is looked up once
+        predictions.kept_predictions(*earlier, make=lambda: made.astype({"matched": "str"}))
     assert rule_of(facts, "tokens", NONE) == "tokens/2"
     assert predictions.is_kept(*same)
     table, cached = predictions.kept_predictions(*same, make=lambda: pytest.fail("asked again"))

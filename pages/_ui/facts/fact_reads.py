@@ -4,6 +4,7 @@ from typing import Any
 
 import streamlit as st
 
+from pages._ui import resources
 from sftqa_core.records import LevelScheme
 
 
@@ -26,7 +27,7 @@ def fact_levels(model: str, source: str, fact_id: str, scheme: LevelScheme, esti
 def _levels(source: str, fact_id: str, scheme: LevelScheme, estimates: bool, stamp: str, known: str) -> list[dict[str, Any]]:
     from sftqa_core import workflows
 
-    return workflows.fact_levels(source, fact_id, scheme, estimates)
+    return workflows.fact_levels(source, fact_id, scheme, estimates, resources.models())
 
 
 @st.cache_resource(show_spinner=False, max_entries=256)
