@@ -3,6 +3,7 @@
 sftqa app        (or: streamlit run app.py)
 """
 
+import gc
 import sys
 
 import streamlit as st
@@ -17,6 +18,8 @@ from sftqa_core.server.shell import Headed
 
 # One visitor's long count must not make the others wait 5 ms for every piece of their pages.
 sys.setswitchinterval(0.0005)
+# A full collection stops everybody for a tenth of a second where 100,000 facts are held, and the usual bounds ask for several a page.
+gc.set_threshold(50_000)
 
 # Five rising bars in the level colours. Spelled out, and pages have no icons, because a named icon is fetched from another host.
 ICON = "data:image/svg+xml," + "".join(

@@ -95,7 +95,7 @@ def declared(kind: Any) -> dict[str, Setting]:
 
 @functools.cache  # typed apart: mypy takes the class of a dataclass for something that can't be hashed
 def _declared(kind: Any) -> dict[str, Setting]:
-    hints, settings = get_type_hints(kind), {}
+    hints, settings = _hints(kind), {}
     for field in dataclasses.fields(kind):
         inner = [hint for hint in get_args(hints[field.name]) if hint is not type(None)]
         optional = type(None) in get_args(hints[field.name])
@@ -161,7 +161,7 @@ class Record:
         if not isinstance(data, dict):
             raise SettingsError(f"{cls.__name__} must be a JSON object, got {type(data).__name__}.")
         fields = {f.name: f for f in dataclasses.fields(cast(Any, cls))}
-        hints = get_type_hints(cls)
+        hints = _hints(cast(Any, cls))
         wrong = [_unknown(cls, key, list(fields)) for key in data if key not in fields]
         required = [name for name, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING]
         wrong += [f"{cls.__name__} needs '{name}'." for name in required if name not in data]
@@ -276,6 +276,11 @@ def _half(value: Any) -> str | None:
 def _too_deep(value: Any, levels: int = _DEEPEST) -> bool:
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
     return levels < 0 or any(_too_deep(item, levels - 1) for item in inside)
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _plain(value: Any) -> Any:

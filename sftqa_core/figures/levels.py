@@ -142,14 +142,11 @@ def accuracy_figure(
     """
     levels = after.per_level
     figure = style.canvas(height, y_title="accuracy", percent="y", below=46)
-    colours = style.level_colours(len(levels))
+    colours, shapes = style.level_colours(len(levels)), list[dict[str, Any]]()
     for at, (old, new) in enumerate(zip(before.per_level, levels, strict=True)):
         if old.accuracy is not None and new.accuracy is not None:
-            line = {"color": colours[at], "width": 2}
-            figure.add_scatter(
-                x=[at - 0.14, at + 0.14], y=[old.accuracy, new.accuracy], mode="lines", line=line, opacity=0.45, hoverinfo="skip",
-                showlegend=False,
-            )  # fmt: skip
+            ends = {"x0": at - 0.14, "x1": at + 0.14, "y0": old.accuracy, "y1": new.accuracy}
+            shapes.append({"type": "line", "layer": "below", "opacity": 0.45, "line": {"color": colours[at], "width": 2}, **ends})
     if majority is not None:
         figure.add_trace(_baseline("majority object", majority.per_level, "line-ew", 4))
     if few_shot is not None:
@@ -163,6 +160,7 @@ def accuracy_figure(
     for rank, name, symbol in ((1, "before", "square"), (2, "after", "circle")):
         marker = {"size": 11, "symbol": symbol, "color": style.GREY}  # drawn apart: a level's own marker has its colour, or is hollow
         figure.add_scatter(name=name, x=[None], y=[None], mode="markers", marker=marker, legendrank=rank, hoverinfo="skip")
+    figure.update_layout(shapes=shapes)
     ticks = [f"<b>{level.level}</b><br>n = {level.n:,}" for level in levels]
     figure.update_xaxes(tickvals=list(range(len(levels))), ticktext=ticks, range=[-0.5, len(levels) - 0.5], showgrid=False)
     figure.update_yaxes(range=[-0.02, 1.02], tickvals=[0, 0.25, 0.5, 0.75, 1])
