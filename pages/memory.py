@@ -46,16 +46,17 @@ with st.container(horizontal=True, vertical_alignment="center"):
     state.show_toast()
     label = "Exclude echo facts" if profile.echo else "No echo facts"
     without_echo = pickers.linked_toggle(label, "echo", help=NOTE_HELP["echo facts"], disabled=not profile.echo)
-if (trouble := state.kept_problem()) is not None:
-    panels.problem(trouble)
-for note in profile.notes:
-    st.caption(sentence(note), help=next((text for part, text in NOTE_HELP.items() if part in note), None))
-read = memory_panels.pretraining_note(model, source)
-for job in state.watched_jobs("probe"):
-    if not (is_second(job) and address.value("trust")):  # shown where it was started
-        job_panel(job, "memory", charts=False)
-with panels.errors_shown():
-    tuned_panel.beside_base(model, source, split, domain, scheme)
+with st.container():  # what may be missing has a place of its own: else all that follows would move up, and be drawn from nothing
+    if (trouble := state.kept_problem()) is not None:
+        panels.problem(trouble)
+    for note in profile.notes:
+        st.caption(sentence(note), help=next((text for part, text in NOTE_HELP.items() if part in note), None))
+    read = memory_panels.pretraining_note(model, source)
+    for job in state.watched_jobs("probe"):
+        if not (is_second(job) and address.value("trust")):  # shown where it was started
+            job_panel(job, "memory", charts=False)
+    with panels.errors_shown():
+        tuned_panel.beside_base(model, source, split, domain, scheme)
 shown = profile.without_echo if without_echo else profile
 if not profile.facts:
     panels.empty("This source has no facts in that split and domain. Pick another.")

@@ -28,11 +28,12 @@ with st.container(horizontal=True, vertical_alignment="center"):
     with st.container(key="compare-with", width="content"):
         st.page_link("pages/compare.py", label="Compare with…", icon=":material/compare_arrows:", query_params={"runs": run.id})
     twin_button(settings, "results", run.id)
+about = st.container()  # what may be missing has a place of its own: else all that follows would move up, and be drawn from nothing
 if part != "all":
     with panels.errors_shown():
         summary = resources.run_part(run.id, part)
     _, facts = result_panels.part_of((predictions, facts), part)
-    st.caption(f"Everything below is about {part} test facts only.")
+    about.caption(f"Everything below is about {part} test facts only.")
 result_panels.headline(summary)
 glossary.here(settings.scheme, result_panels.completions_of(facts), tuple(settings.few_shot_stages.values()))
 st.subheader("Accuracy per memory level", anchor=False)
@@ -42,11 +43,11 @@ st.caption(
     "Click a point to list the predictions of its level. "
     f"{result_panels.level_error(settings, background.moved_levels(run.id, stamp))}"
 )
-if few := result_panels.fewer_shots_note(summary, settings):
-    st.caption(few)
-if rule := resources.run_rule(run.id):
-    st.caption(rule)
-panels.planted(settings.source)
+with st.container():
+    for note in (result_panels.fewer_shots_note(summary, settings), resources.run_rule(run.id)):
+        if note:
+            st.caption(note)
+    panels.planted(settings.source)
 
 st.subheader("Predictions that changed", anchor=False)
 change_panel.change_panel(run, part)

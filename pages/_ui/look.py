@@ -64,7 +64,10 @@ _RESERVED = """
   .st-key-accuracy-of .stElementContainer.st-key-pick-level.st-key-pick-level:has([data-testid="stSkeleton"]) { min-height: 112px; }
 }
 [class*="st-key-tile-"] .stElementContainer:has([data-testid="stSkeleton"]) { min-height: 91px; }
-"""
+""" + "".join(
+    f'[class*="-of-{rows}-rows"] .stElementContainer:has([data-testid="stSkeleton"]) {{ min-height: {38 + 35 * rows}px; }} '
+    for rows in range(1, 31)
+)
 # On a telephone columns stand below each other: a running job goes before the form, and the cost stays behind it.
 _JOB_FIRST = """
 @media (max-width: 640px) {

@@ -284,7 +284,9 @@ def workflows(
     ask_standin.add(module)
     module.facts_saying = lambda model, source, words, scheme: (saying or {}).get(words, [])
 
-    def fact_levels(source: str, fact_id: str, scheme: LevelScheme, estimates: bool = False) -> list[dict[str, object]]:
+    def fact_levels(
+        source: str, fact_id: str, scheme: LevelScheme, estimates: bool = False, models: object = None
+    ) -> list[dict[str, object]]:
         fact = facts_and_levels().set_index("fact_id").loc[fact_id]
         names = ("hits", "completions", "score", "low_samples", "high_samples", "low_templates", "high_templates")
         row = {"model": "stand-in", "method": "sampling", "level": f"L{fact['level']}", "confidence": None}

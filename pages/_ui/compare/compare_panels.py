@@ -73,7 +73,8 @@ def settings_table(comparison: Comparison) -> None:
         table = table.set_index("").T.rename_axis("").reset_index()
         pinned = {"": st.column_config.TextColumn("", width=140, pinned=True)}
         pinned |= {name: st.column_config.TextColumn(name, width=123) for name in table.columns[1:]}  # two stand on a telephone
-    st.dataframe(table, hide_index=True, column_config=pinned, height="content")
+    with st.container(key=f"settings-of-{len(table)}-rows"):
+        st.dataframe(table, hide_index=True, column_config=pinned, height="content")
     equal = "All settings that change answers are equal. " if len(comparison.runs) > 1 and not comparison.settings else ""
     how = "from Wilson's; of pooled seeds from resampled facts" if any(len(run.seeds) > 1 for run in comparison.runs) else "from Wilson's"
     whose = f"Memory levels are those of {comparison.reference}'s base model."
