@@ -10,6 +10,9 @@ do not. Each click is done `rounds` times, each time to something else, so that
 most are not answered from what is kept. Layout shift is the browser's own measure (shifts without a click, the largest window of
 a session), at two widths. The first chart is measured by first_chart.py against a bare one-chart app.
 
+What Streamlit, React and the drawing of charts take by themselves is the floor: right after each click the same number of clicks is done
+on a bare page with the same kinds of elements (bare_page.py), which reads and computes nothing.
+
 Goals: click to last change at most 300 ms at the median and 1 s at the 95th percentile; first chart at most 1.2 times the bare
 app's; layout shift under 0.1.
 """
@@ -21,13 +24,13 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import load_world
 from first_chart import chromium, compare, server
-from pages_clicks import CLICKS, PAGES, Click, address
+from pages_clicks import CLICKS, PAGES, Click, address, bare_choice
 from playwright.sync_api import Browser, Error, sync_playwright
 from playwright.sync_api import Page as Tab
 
@@ -73,6 +76,7 @@ class Timed:
 
     click: Click
     took_ms: tuple[float, ...]
+    bare_ms: tuple[float, ...]  # on a bare page with the same kinds of elements
     failed: str = ""
 
 
@@ -92,8 +96,9 @@ def main() -> None:
     print(f"load before: {', '.join(f'{load:.2f}' for load in os.getloadavg())}", flush=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
-        with server([sys.executable, "-m", "streamlit", "run", "app.py"]) as where:
-            timed = [one for page in pages for one in measure(browser, where, page, options.rounds)]
+        run = [sys.executable, "-m", "streamlit", "run"]
+        with server([*run, "app.py"]) as where, server([*run, str(Path(__file__).with_name("bare_page.py"))]) as bare:
+            timed = [one for page in pages for one in measure(browser, (where, bare), page, options.rounds)]
             shifts = {page: [layout_shift(browser, where, page, width) for width in WIDTHS] for page in pages}
         ratio = compare(browser, options.charts) if options.charts else None
         browser.close()
@@ -110,28 +115,34 @@ def make_world(facts: int, runs: int) -> None:
         load_world.write_runs(workspace, runs)
 
 
-def measure(browser: Browser, where: str, page: str, rounds: int) -> list[Timed]:
-    """Every click of a page, one after the other in one tab."""
+def measure(browser: Browser, servers: tuple[str, str], page: str, rounds: int) -> list[Timed]:
+    """Every click of a page, one after the other in one tab; after each the clicks on the bare page beside it."""
     context = browser.new_context(viewport={"width": 1440, "height": 1000})
     tab = context.new_page()
     tab.add_init_script(WATCH)
     timed = []
     for click in (click for click in CLICKS if click.page == page):
-        tab.goto(f"{where}/{address(page)}")
-        until_quiet(tab)
-        took: list[float] = []
-        failed = ""
-        for number in range(rounds):
-            try:
-                click.do(tab, number)
-                took.append(until_quiet(tab))
-            except Error as error:
-                failed = str(error).splitlines()[0]
-                break
-        timed.append(Timed(click, tuple(took), failed))
-        print(f"{page}: {click.name}: {', '.join(f'{ms:.0f}' for ms in took)} ms {failed}", flush=True)
+        took, failed = clicked(tab, f"{servers[0]}/{address(page)}", click.do, rounds)
+        bare, bare_failed = clicked(tab, f"{servers[1]}/?part={click.like}", bare_choice, rounds)
+        timed.append(Timed(click, took, bare, failed or bare_failed))
+        told, beside = (", ".join(f"{ms:.0f}" for ms in times) for times in (took, bare))
+        print(f"{page}: {click.name}: {told} ms; bare ({click.like}): {beside} ms {failed or bare_failed}", flush=True)
     context.close()
     return timed
+
+
+def clicked(tab: Tab, where: str, do: Callable[[Tab, int], None], rounds: int) -> tuple[tuple[float, ...], str]:
+    """Milliseconds of each click on a page, and why there is none more."""
+    took: list[float] = []
+    try:
+        tab.goto(where)
+        until_quiet(tab)
+        for number in range(rounds):
+            do(tab, number)
+            took.append(until_quiet(tab))
+    except Error as error:
+        return tuple(took), str(error).splitlines()[0]
+    return tuple(took), ""
 
 
 def until_quiet(tab: Tab) -> float:
@@ -160,16 +171,24 @@ def layout_shift(browser: Browser, where: str, page: str, width: int) -> float:
     return most
 
 
+def middle_and_high(times: Sequence[float]) -> tuple[float, float]:
+    """Median and 95th percentile; 0 where there are none."""
+    every = sorted(times) or [0.0]
+    return statistics.median(every), every[min(len(every) - 1, int(0.95 * len(every)))]
+
+
 def tell(timed: Sequence[Timed], shifts: dict[str, list[float]], ratio: float | None) -> bool:
     """Print the tables; whether every goal was met."""
-    print("\n| page | click | median | most |\n|---|---|---|---|")
+    print("\n| page | click | median | most | bare page | median |\n|---|---|---|---|---|---|")
     for one in timed:
         numbers = f"{statistics.median(one.took_ms):.0f} ms | {max(one.took_ms):.0f} ms" if one.took_ms else "| "
-        print(f"| {one.click.page} | {one.click.name} | {numbers}{' ' + one.failed if one.failed else ''} |")
-    every = sorted(ms for one in timed for ms in one.took_ms)
-    median = statistics.median(every) if every else 0.0
-    high = every[min(len(every) - 1, int(0.95 * len(every)))] if every else 0.0
-    print(f"\nAll {len(every)} clicks: median {median:.0f} ms (goal {MEDIAN_MS}), 95th percentile {high:.0f} ms (goal {MOST_MS}).")
+        floor = f"{one.click.like} | {statistics.median(one.bare_ms):.0f} ms" if one.bare_ms else f"{one.click.like} | "
+        print(f"| {one.click.page} | {one.click.name} | {numbers} | {floor} |{' ' + one.failed if one.failed else ''}")
+    median, high = middle_and_high([ms for one in timed for ms in one.took_ms])
+    bare_median, bare_high = middle_and_high([ms for one in timed for ms in one.bare_ms])
+    clicks = sum(len(one.took_ms) for one in timed)
+    print(f"\nAll {clicks} clicks: median {median:.0f} ms (goal {MEDIAN_MS}), 95th percentile {high:.0f} ms (goal {MOST_MS}).")
+    print(f"On bare pages: {bare_median:.0f} and {bare_high:.0f} ms; {median / bare_median:.2f} and {high / bare_high:.2f} times that.")
     print(f"\n| layout shift | {' | '.join(f'{width} px' for width in WIDTHS)} |\n|---|{'---|' * len(WIDTHS)}")
     for page, values in shifts.items():
         print(f"| {page} | {' | '.join(f'{value:.3f}' for value in values)} |")

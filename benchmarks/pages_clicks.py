@@ -41,6 +41,7 @@ class Click:
     page: str
     name: str
     do: Callable[[Tab, int], None]
+    like: str  # the part of bare_page.py that has the same kinds of elements
 
 
 def address(page: str) -> str:
@@ -164,44 +165,49 @@ def from_here(page: str, do: Callable[[Tab, int], None]) -> Callable[[Tab, int],
     return back
 
 
+def bare_choice(tab: Tab, number: int) -> None:
+    """The one choice of bare_page.py."""
+    tab.get_by_role("radio", name=f"L{1 + number % 4}", exact=True).first.click()
+
+
 def example(tab: Tab, number: int) -> None:
     """Takes one of the questions that the Ask page offers; nothing is asked."""
     tab.locator("[class*='st-key-example-'] button").nth(number % 3).click()
 
 
 CLICKS = (
-    Click("Memory", "model", option("Model", "atlas-qwen", "atlas-llama")),
-    Click("Memory", "domain", option("Domain")),
-    Click("Memory", "by", side_by_side("relation", "domain")),
-    Click("Memory", "level filter", added("Level", "L0", "L2", "L4")),
-    Click("Memory", "relation filter", added("Relation")),
-    Click("Memory", "search", typed("Search", "stavor", "12", "", "karen", "zuzu")),
-    Click("Memory", "fact row", row()),
-    Click("Results", "run", option("Run")),
-    Click("Results", "part", side_by_side("contested only", "uncontested only", "all test facts")),
-    Click("Results", "changed filter", added("Level", "L0", "L2", "L4")),
-    Click("Results", "search", typed("Search", "a", "port", "", "n", "ka")),
-    Click("Compare", "show", side_by_side("all facts", "disagreements")),
-    Click("Compare", "domain", option("Domain")),
-    Click("Compare", "level filter", added("Level", "L0", "L2", "L4")),
-    Click("Compare", "search", typed("Search", "a", "port", "", "n", "ka")),
-    Click("Compare", "fact", from_here("Compare", row(-1))),
-    Click("Fact", "next", pressed("Next")),
-    Click("Fact", "estimates", switched("With estimates (adaptive probe, likelihood)")),
-    Click("Fact", "levels", option("Levels by")),
-    Click("Ask", "example", from_here("Ask", example)),
-    Click("Lab", "size", side_by_side("120", "240", "480", "960", "60")),
-    Click("Lab", "method", side_by_side("LoRA", "all weights")),
-    Click("Lab", "model", option("Model", "atlas-qwen", "atlas-llama")),
-    Click("Models", "show", option("Show")),
-    Click("Models", "family", added("Family")),
-    Click("Models", "row", row()),
-    Click("How much data?", "level", side_by_side("L0", "L2", "L4", "mean over levels")),
-    Click("How much data?", "published", switched("Show published results")),
-    Click("Which data?", "model", option("Model")),
-    Click("Which model?", "model", option("Model")),
-    Click("Which model?", "templates", side_by_side("templates in its text", "other templates", "all templates")),
-    Click("Which model?", "known by", side_by_side("none knows", "split", "all know")),
-    Click("What moves?", "model", option("Model")),
-    Click("What moves?", "tuned on", option("Tuned on")),
+    Click("Memory", "model", option("Model", "atlas-qwen", "atlas-llama"), "page"),
+    Click("Memory", "domain", option("Domain"), "page"),
+    Click("Memory", "by", side_by_side("relation", "domain"), "chart"),
+    Click("Memory", "level filter", added("Level", "L0", "L2", "L4"), "fact"),
+    Click("Memory", "relation filter", added("Relation"), "fact"),
+    Click("Memory", "search", typed("Search", "stavor", "12", "", "karen", "zuzu"), "fact"),
+    Click("Memory", "fact row", row(), "fact"),
+    Click("Results", "run", option("Run"), "page"),
+    Click("Results", "part", side_by_side("contested only", "uncontested only", "all test facts"), "page"),
+    Click("Results", "changed filter", added("Level", "L0", "L2", "L4"), "table"),
+    Click("Results", "search", typed("Search", "a", "port", "", "n", "ka"), "table"),
+    Click("Compare", "show", side_by_side("all facts", "disagreements"), "table"),
+    Click("Compare", "domain", option("Domain"), "table"),
+    Click("Compare", "level filter", added("Level", "L0", "L2", "L4"), "table"),
+    Click("Compare", "search", typed("Search", "a", "port", "", "n", "ka"), "table"),
+    Click("Compare", "fact", from_here("Compare", row(-1)), "page"),
+    Click("Fact", "next", pressed("Next"), "page"),
+    Click("Fact", "estimates", switched("With estimates (adaptive probe, likelihood)"), "table"),
+    Click("Fact", "levels", option("Levels by"), "page"),
+    Click("Ask", "example", from_here("Ask", example), "text"),
+    Click("Lab", "size", side_by_side("120", "240", "480", "960", "60"), "form"),
+    Click("Lab", "method", side_by_side("LoRA", "all weights"), "form"),
+    Click("Lab", "model", option("Model", "atlas-qwen", "atlas-llama"), "form"),
+    Click("Models", "show", option("Show"), "table"),
+    Click("Models", "family", added("Family"), "table"),
+    Click("Models", "row", row(), "table"),
+    Click("How much data?", "level", side_by_side("L0", "L2", "L4", "mean over levels"), "charts"),
+    Click("How much data?", "published", switched("Show published results"), "charts"),
+    Click("Which data?", "model", option("Model"), "page"),
+    Click("Which model?", "model", option("Model"), "fact"),
+    Click("Which model?", "templates", side_by_side("templates in its text", "other templates", "all templates"), "fact"),
+    Click("Which model?", "known by", side_by_side("none knows", "split", "all know"), "table"),
+    Click("What moves?", "model", option("Model"), "page"),
+    Click("What moves?", "tuned on", option("Tuned on"), "charts"),
 )

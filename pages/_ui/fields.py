@@ -66,7 +66,17 @@ def _drawn(place: Any, about: Setting, wrong: list[str], common: dict[str, Any],
         start = None if about.optional else "min" if held else about.default
         value = place.number_input(about.label, low, high, start, **step | common | more)
         return value if value is None else about.kind(value)
-    text = place.text_input(about.label, **common | more)
+    return _typed(about, place.text_input(about.label, **common | more), wrong)
+
+
+def _undrawn(kind: type, form: str, name: str, wrong: list[str], high: float | None = None) -> Any:
+    about = declared(kind)[name]
+    if _is_text(about):
+        return _typed(about, (address.value(f"{form}.{name}") or "")[: address.LONGEST], wrong)
+    return linked_value(kind, form, name, high)
+
+
+def _typed(about: Setting, text: str, wrong: list[str]) -> Any:
     if about.kind is not float:
         return text
     try:
@@ -111,19 +121,24 @@ def linked_text(about: Setting, value: Any) -> str | None:
     return None if value == about.default else text_of(about, value)
 
 
-def other_fields(kind: type, form: str, values: dict[str, Any], wrong: list[str], but: Collection[str] = ()) -> dict[str, Any]:
+def other_fields(
+    kind: type, form: str, values: dict[str, Any], wrong: list[str], but: Collection[str] = (), folded: bool = False
+) -> dict[str, Any]:
     """Draw every setting with a label that is not among `values` yet nor left out, three a row; one that now has no effect is not asked.
 
-    Returns `values` with them.
+    Returns `values` with them. `folded`: nothing is drawn, the address tells them.
     """
     known, gpus, drawn = declared(kind), resources.gpus(), 0
     for name, about in known.items():
         asked = about.label and about.kind in SCALARS and name not in {*values, *but}
         if not asked or not has_effect(kind, values, name) or (name == "gpus" and gpus < 2):
             continue
+        more = {"high": gpus} if name == "gpus" else {}
+        if folded:
+            values = values | {name: _undrawn(kind, form, name, wrong, **more)}
+            continue
         if drawn % 3 == 0:
             row = st.columns(3, vertical_alignment="bottom")
-        more = {"high": gpus} if name == "gpus" else {}
         values = values | {name: field(row[drawn % 3], kind, name, form, wrong, **more)}
         drawn += 1
     return values

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import streamlit as st
 
@@ -59,15 +59,11 @@ def folded(label: str, key: str, icon: str, draw: Callable[[], object], inside: 
     Whether it is stands in the address, by `key`. `inside` is a parameter that is picked inside: a link that names it unfolds the part.
     `opened`: it is unfolded when a person comes to the page.
     """
-    fold = f"fold-{key}"
 
     @address.part
     def box() -> None:
-        others, comes = _unfolded(), fold not in st.session_state
-        st.session_state[fold] = key in others or (opened and comes) or bool(inside and address.value(inside))
-        if st.session_state[fold] and key not in others:
-            address.settle_on("unfolded", ",".join([*others, key]))
-        with st.expander(label, key=fold, icon=icon, on_change=_fold, args=(fold, key, inside)) as place:
+        place = fold(label, key, icon, inside, opened)
+        with place:
             if place.open:
                 try:
                     draw()
@@ -77,12 +73,22 @@ def folded(label: str, key: str, icon: str, draw: Callable[[], object], inside: 
     box()
 
 
+def fold(label: str, key: str, icon: str | None = None, inside: str = "", opened: bool = False) -> Any:
+    """The box of `folded`, for a part whose values the rest of the page needs: `open` says whether it has to be drawn."""
+    widget = f"fold-{key}"
+    others, comes = _unfolded(), widget not in st.session_state
+    st.session_state[widget] = key in others or (opened and comes) or bool(inside and address.value(inside))
+    if st.session_state[widget] and key not in others:
+        address.settle_on("unfolded", ",".join([*others, key]))
+    return st.expander(label, key=widget, icon=icon, on_change=_fold, args=(widget, key, inside))
+
+
 def _unfolded() -> list[str]:
     return [name for name in (address.value("unfolded") or "").split(",") if name]
 
 
-def _fold(fold: str, key: str, inside: str) -> None:
-    opened, others = st.session_state[fold], [name for name in _unfolded() if name != key]
+def _fold(widget: str, key: str, inside: str) -> None:
+    opened, others = st.session_state[widget], [name for name in _unfolded() if name != key]
     gone = {inside: None} if inside and not opened else {}
     address.put(**gone, unfolded=",".join([*others, key] if opened else others))
 

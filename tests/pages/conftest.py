@@ -32,6 +32,9 @@ def jobs() -> Iterator[FakeExecutor]:
         yield executor
 
 
+MORE = {"unfolded": "more"}  # the Lab with all its fields
+
+
 @pytest.fixture
 def explorer(monkeypatch, tmp_path, jobs) -> Iterator[Callable[..., AppTest]]:
     """Opens a page through app.py: `explorer("memory", query={...}, with_models=False)`. With `real` the core reads the files."""

@@ -10,16 +10,16 @@ import pytest
 from pages._ui import fields
 from pages._ui.runs import forms
 from sftqa_core.jsonrecord import declared
-from sftqa_core.records import TrainSettings
+from sftqa_core.records import PromptFormat, TrainSettings
 from sftqa_core.records.schemes import MAX_SEED
 from tests.pages import standin
-from tests.pages.conftest import words
+from tests.pages.conftest import MORE, words
 from tests.pages.test_pages import button, charts
 
 
 def test_lab_launches_what_the_fields_say(explorer, jobs):
     """The defaults are the record's own; how many facts and for how long are asked only of a run that looks."""
-    app = explorer("lab")
+    app = explorer("lab", MORE)
     assert not [box for box in app.number_input if box.key in ("lab-eval_facts", "lab-patience", "lab-lora_rank")]
     app.selectbox(key="lab-optimizer").set_value("adafactor").run()
     app.toggle(key="lab-gradient_checkpointing").set_value(True).run()
@@ -38,8 +38,23 @@ def test_lab_launches_what_the_fields_say(explorer, jobs):
     assert not [box for box in app.segmented_control if box.key == "lab-quantization"]
 
 
+def test_what_is_folded_away_counts_all_the_same(explorer, jobs):
+    """A link's values hold though their fields are not drawn; one that can't be read stops the launch and says why."""
+    own = {"lab.prompt": "own", "lab.prompt-text": "Ask {question}:", "lab.prompt-answer": " {answer}."}
+    app = explorer("lab", {"lab.epochs": "7", "lab.relations": "P17", "lab.shots": "0", **own})
+    assert not [box for box in app.number_input if box.key == "lab-epochs"]
+    button(app, "Launch").click().run()
+    (job,) = jobs.kept.values()
+    form = {"prompt": PromptFormat("own", "Ask {question}:", " {answer}."), "relations": ("P17",), "shots": 0}
+    assert job.settings == TrainSettings("stand-in", epochs=7, **form).to_dict()
+    app.query_params["lab.prompt-text"] = "no question"
+    app.run()
+    assert "{question}" in words(app)
+    assert button(app, "Launch").disabled
+
+
 def test_lab_names_what_does_not_divide_by_its_label(explorer):
-    app = explorer("lab")
+    app = explorer("lab", MORE)
     app.number_input(key="lab-micro_batch").set_value(3).run()
     assert "Micro-batch size must divide Batch size (8), got 3." in words(app).replace("\\", "")
     assert button(app, "Launch").disabled
@@ -60,7 +75,7 @@ def test_a_runs_settings_stand_in_the_address(monkeypatch):
 
 def test_every_setting_of_a_run_is_asked_in_the_lab_or_named_as_unasked(explorer):
     """A setting that is added to the record appears by itself; its field starts at the record's default and has its help."""
-    app = explorer("lab")
+    app = explorer("lab", MORE)
     known = declared(TrainSettings)
     for above in dict.fromkeys(about.under for about in known.values() if about.under not in ("", "gpus")):  # what others stand under
         if known[above].choices:
@@ -85,7 +100,7 @@ def test_the_largest_settings_that_a_run_can_have_fit_the_fields(explorer, jobs)
     }  # fmt: skip
     settings = TrainSettings("stand-in", method="lora", quantization="nf4", **most)
     linked = fields.linked_record(settings, "lab", ("model", "source", "prompt", "scheme"))
-    app = explorer("lab", linked)
+    app = explorer("lab", {**linked, **MORE})
     shown = {box.key: box.value for box in app.number_input}
     assert {name: shown[f"lab-{name}"] for name in most} == most
     assert not app.warning
@@ -121,7 +136,7 @@ def test_one_gpu_or_none_is_no_question(explorer, monkeypatch, there):
 def test_of_several_gpus_as_many_as_there_are_can_be_had(explorer, jobs, monkeypatch):
     """How they share the model is asked from two on."""
     monkeypatch.setattr("pages._ui.resources.gpus", lambda: 4)
-    app = explorer("lab")
+    app = explorer("lab", MORE)
     number = app.number_input(key="lab-gpus")
     assert (number.label, number.value, number.min, number.max) == ("GPUs", 1, 1, 4)
     assert not [box for box in app.segmented_control if box.key == "lab-sharding"]

@@ -81,6 +81,8 @@ def test_a_job_that_ran_out_of_memory_fills_the_form_with_less(explorer, jobs):
     assert button.label == "Retry with batch size 32"
     button.click().run()
     app.switch_page("pages/lab.py").run()
+    app.query_params["unfolded"] = "more"
+    app.run()
     values = {one.key: one.value for kind in ("number_input", "text_input", "text_area", "multiselect") for one in app.get(kind)}
     assert values["lab-batch_size"] == 32
     assert (values["lab-n"], values["lab-seed"], values["lab-learning_rate"], values["lab-test_limit"]) == (100, 3, "0.0002", 7)

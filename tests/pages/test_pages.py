@@ -16,7 +16,7 @@ from sftqa_core.jobs.executor import FakeExecutor
 from sftqa_core.progress import Progress, Recorder
 from sftqa_core.records import Job, ProbeSettings, TrainSettings
 from tests.pages import standin
-from tests.pages.conftest import words
+from tests.pages.conftest import MORE, words
 
 
 def charts(app):
@@ -317,7 +317,7 @@ def test_lab_refuses_a_learning_rate_that_is_no_number(explorer):
 
 def test_lab_keeps_its_other_fields_while_one_is_wrong(explorer):
     """A learning rate out of range or an unknown model leaves epochs as they were, and is told by the fields' names."""
-    app = explorer("lab")
+    app = explorer("lab", MORE)
     app.number_input(key="lab-epochs").set_value(7).run()
     app.text_input(key="lab-learning_rate").set_value("5").run()
     assert [error.value for error in app.error] == [r"Learning rate must be above 0 and at most 1, got 5\.0\."]
@@ -334,14 +334,14 @@ def test_lab_tells_of_an_unknown_model_with_all_its_fields_drawn(explorer, monke
         raise ModelUnavailable("There is no such model.")
 
     monkeypatch.setattr(resources, "default_learning_rate", gone)
-    app = explorer("lab")
+    app = explorer("lab", MORE)
     assert [error.value for error in app.error] == [r"There is no such model\."]
     assert app.number_input(key="lab-epochs").value == 1
 
 
 def test_lab_is_as_it_was_after_a_visit_elsewhere(explorer):
     """Form fields and picked facts hold when another page was looked at; the facts are those of Memory too."""
-    app = explorer("lab")
+    app = explorer("lab", MORE)
     app.number_input(key="lab-epochs").set_value(7).run()
     app.selectbox(key="pick-source").select("entity-questions").run()
     app.switch_page("pages/memory.py").run()
@@ -353,7 +353,7 @@ def test_lab_is_as_it_was_after_a_visit_elsewhere(explorer):
 
 def test_lab_warns_of_placeholders_that_nothing_fills(explorer):
     """A prompt with a sign other than {question} is allowed, and said."""
-    app = explorer("lab")
+    app = explorer("lab", MORE)
     app.selectbox(key="lab-prompt-kind").set_value("own").run()
     app.text_area(key="lab-prompt").set_value("{name}: {question}").run()
     assert f"{literal('{name}')} is passed to the model unchanged" in words(app)

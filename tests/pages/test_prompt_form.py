@@ -3,7 +3,7 @@
 import pytest
 
 from pages._ui import resources
-from tests.pages.conftest import words
+from tests.pages.conftest import MORE, words
 from tests.pages.test_pages import button
 
 
@@ -17,7 +17,7 @@ def code(app):
 
 def test_lab_asks_by_a_prompt_with_a_name_or_ones_own(explorer):
     """Each shows one example; a model without a chat template says so in the list, and Launch is off where it is chosen."""
-    app = explorer("lab")
+    app = explorer("lab", MORE)
     assert kind(app).options == [
         "The paper's prompt",
         "Question/Answer prompt",
@@ -39,7 +39,7 @@ def test_lab_asks_chat_models_by_their_template(explorer, monkeypatch, jobs):
     """Recommended where the name says so; what is launched names it, with the examples to be shown."""
     monkeypatch.setattr(resources, "why_no_chat", lambda model: "")
     monkeypatch.setattr(resources, "is_chat_model", lambda model: True)
-    app = explorer("lab")
+    app = explorer("lab", MORE)
     assert kind(app).options[2] == "Model's chat template, recommended"
     kind(app).set_value("chat").run()
     assert "<|user|>{question}\u2588{answer}" in code(app)

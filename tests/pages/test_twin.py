@@ -9,7 +9,7 @@ from pages._ui.model_names import names_of
 from pages._ui.runs.twin import LABEL, changes_of
 from sftqa_core.records import Job, ModelCard, PromptFormat, StudySettings, TrainSettings, with_cutoffs
 from tests.pages import standin
-from tests.pages.conftest import words
+from tests.pages.conftest import MORE, words
 from tests.pages.test_pages import button
 
 
@@ -97,7 +97,7 @@ def test_seeds_that_the_form_can_not_hold_are_told(explorer):
 
 def test_a_prompt_of_ones_own_stands_in_the_address_unless_it_is_too_long(explorer):
     """One that is too long holds for the session, and the form says so."""
-    app = explorer("lab", {"lab.prompt": "own", "lab.prompt-text": "Ask: {question}\n", "lab.prompt-answer": " {answer}."})
+    app = explorer("lab", {**MORE, "lab.prompt": "own", "lab.prompt-text": "Ask: {question}\n", "lab.prompt-answer": " {answer}."})
     assert "Ask: {question}\n\u2588 {answer}." in [code.value for code in app.code]
     app.text_area(key="lab-prompt").set_value("x" * 1_000 + "{question}").run()
     assert "Too long for a link (1,010 characters, 1,000 at most): a copied link leaves this text out." in plain(app)
@@ -162,7 +162,7 @@ def test_changes_name_both_values(monkeypatch):
 
 def test_a_run_is_a_file_that_the_form_reads(explorer, jobs):
     """Command and file stand below the cost; the file goes before the form, or fills it in."""
-    app = explorer("lab", {"lab.n": "120"})
+    app = explorer("lab", {"lab.n": "120", "unfolded": "command"})
     codes = [code.value for code in app.code]
     assert "sftqa train --model stand-in --source atlas --n 120 --method full --seed 0" in codes
     (text,) = [code for code in codes if code.startswith("# A run of SFT-QA Explorer. Run it with: sftqa train --config")]

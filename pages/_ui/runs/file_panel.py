@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages._ui import resources
+from pages._ui import panels, resources
 from pages._ui.runs import form_reads, forms
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import StudySettings, TrainSettings
@@ -47,11 +47,14 @@ def command_and_file(settings: TrainSettings | StudySettings) -> None:
     else:
         text, name = form_reads.run_yaml(settings), f"run-n{'all' if settings.n == TrainSettings.ALL else settings.n}-{settings.method}"
     what = "study" if isinstance(settings, StudySettings) else "train"
-    with st.expander("Command and YAML file", icon=":material/terminal:"):
+
+    def both() -> None:
         st.code(command_of(settings), language="bash", wrap_lines=True)
         st.caption(f"Or with this file: sftqa {what} --config FILE. The Lab reads it, too.")
         st.code(text, language="yaml", wrap_lines=True)
         st.download_button("Save as YAML", text, f"{name}.yaml", "text/yaml", icon=":material/download:", on_click="ignore")
+
+    panels.folded("Command and YAML file", "command", ":material/terminal:", both)
 
 
 def _fill_in(settings: TrainSettings) -> None:

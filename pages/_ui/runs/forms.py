@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages._ui import address, pickers, resources
+from pages._ui import address, panels, pickers, resources
 from pages._ui.fields import by_label, dropped, field, label, linked_record, linked_text, linked_value, other_fields, remember
 from pages._ui.titles import PROMPT_NAMES, model_name, prompt_kind
 from pages._ui.wording import counted, literal
@@ -25,6 +25,7 @@ OTHER_SIZE = 100  # where another size than those is asked for
 WHAT = "what"  # in the address: one run, or a study
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 _OWN = {"prompt-text": "prompt", "prompt-answer": "answer"}  # parameters of one's own prompt
+_OWN_WIDGETS = {"prompt-text": "lab-prompt", "prompt-answer": "lab-answer"}
 _OWN_CHAT = "lab.prompt-chat"
 
 
@@ -48,11 +49,18 @@ def train_form() -> TrainSettings:
     values["learning_rate"] = field(second, TrainSettings, "learning_rate", "lab", wrong, placeholder=rate)
     values["seed"] = field(third, TrainSettings, "seed", "lab", wrong)
     _skip_baselines()
-    with st.expander("More settings"):
-        values["relations"] = _relations()
-        values["prompt"] = _prompt(model, wrong)
-        values |= _shots()
-        values = other_fields(TrainSettings, "lab", values, wrong, UNASKED)
+    more = panels.fold("More settings", "more")
+    with more:
+        if more.open or _unlinked():
+            values["relations"] = _relations()
+            values["prompt"] = _prompt(model, wrong)
+            values |= _shots()
+            values = other_fields(TrainSettings, "lab", values, wrong, UNASKED)
+        else:
+            values["relations"] = tuple(dict.fromkeys(linked_value(TrainSettings, "lab", "relations") or ())) or None
+            values["prompt"] = _linked_prompt(model, wrong)
+            values |= _as_settings(_linked_shots())
+            values = other_fields(TrainSettings, "lab", values, wrong, UNASKED, folded=True)
     try:
         settings = TrainSettings(**values)
     except SettingsError as error:
@@ -167,6 +175,32 @@ def _prompt(model: str, wrong: list[str]) -> PromptFormat:
     return form
 
 
+def _linked_prompt(model: str, wrong: list[str]) -> PromptFormat:
+    """The prompt as the address tells it, while its fields are folded away."""
+    kind, why = _prompt_kind("lab.prompt", (*PROMPT_NAMES,)), resources.why_no_chat(model)
+    try:
+        if kind in PROMPTS:
+            form = PROMPTS[kind]
+        else:
+            texts = {part: address.value(f"lab.{name}") or getattr(PromptFormat(), part) for name, part in _OWN.items()}
+            form = PromptFormat("own", **texts, chat=address.value(_OWN_CHAT) == "1" and not why)
+        if form.chat and why:
+            wrong.append(why)
+        else:
+            resources.prompt_preview(model, form)
+        return form
+    except SettingsError as error:
+        wrong += error.problems
+    except SftqaError as error:
+        wrong.append(str(error))
+    return PromptFormat()
+
+
+def _unlinked() -> bool:
+    """Whether a text is too long for the address: its field must be drawn, folded or not, to keep it."""
+    return any(len(st.session_state.get(widget) or "") > address.LONGEST for widget in _OWN_WIDGETS.values())
+
+
 def _prompt_kind(key: str, kinds: tuple[str, ...]) -> str:
     wanted = address.value(key) or PromptFormat().name
     if wanted in kinds:
@@ -200,7 +234,7 @@ def _own_prompt(no_chat: bool, wrong: list[str]) -> PromptFormat:
 
 def _own_text(draw: Any, title: str, name: str, help_text: str, **more: Any) -> str:
     """A text of one's own prompt: in the address as far as it is short enough, else for the session."""
-    part, widget = _OWN[name], {"prompt-text": "lab-prompt", "prompt-answer": "lab-answer"}[name]
+    part, widget = _OWN[name], _OWN_WIDGETS[name]
     kept = st.session_state.get(widget) or ""
     linked = address.value(f"lab.{name}")
     if linked is not None or len(kept) <= address.LONGEST:
