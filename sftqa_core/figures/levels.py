@@ -35,7 +35,7 @@ def level_shares_figure(groups: Mapping[str, Sequence[int]], labels: Sequence[st
     style.label_shares(figure, names, bars, [style.ink_on(colour) for colour in colours])
     figure.update_layout(barmode="stack", bargap=0.28, legend={"traceorder": "normal"}, margin={"r": 24})
     figure.update_xaxes(range=[0, 1], tickvals=[0, 0.25, 0.5, 0.75, 1], showgrid=False)
-    figure.update_yaxes(autorange="reversed", showgrid=False)
+    figure.update_yaxes(range=[len(groups) - 0.5, -0.5], showgrid=False)
     return figure
 
 
