@@ -292,7 +292,7 @@ def workflows(
         row = {"model": "stand-in", "method": "sampling", "level": f"L{fact['level']}", "confidence": None}
         return [{**row, **{name: fact[name] for name in names}}]
 
-    def fact_in_runs(fact_id: str, run_ids: tuple[str, ...]) -> list[FactInRun]:
+    def fact_in_runs(fact_id: str, run_ids: tuple[str, ...], infos: object = None) -> list[FactInRun]:
         answers = {"before": ("Rival", False), "few_shot": ("Rival", False), "majority": ("Most", False), "after": ("Answer", True)}
         return [FactInRun(info, answers, True, "L2") for _ in run_ids]
 

@@ -35,4 +35,4 @@ def fact_in_runs(fact_id: str, run_ids: tuple[str, ...], stamp: str) -> Any:
     """A fact's answers in these runs, and whether they were trained on it. Shared: the page does not change them."""
     from sftqa_core import workflows
 
-    return workflows.fact_in_runs(fact_id, run_ids)
+    return workflows.fact_in_runs(fact_id, run_ids, resources.runs(stamp))

@@ -96,7 +96,8 @@ def named(table: Any) -> Any:
     if table is None:
         return None
     columns = [column for column in ("model", "other") if column in table]
-    return table.assign(**{column: table[column].map(model_name) for column in columns})
+    names = {name: model_name(name) for column in columns for name in table[column].dropna().unique()}
+    return table.assign(**{column: table[column].map(names) for column in columns})
 
 
 def domain_columns(table: pd.DataFrame) -> list[tuple[str, Any]]:
