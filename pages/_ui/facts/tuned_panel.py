@@ -36,8 +36,9 @@ def beside_base(model: str, source: str, split: str, domain: str, scheme: LevelS
         said = " ".join(f"{name} is not probed on these facts yet." for name in waiting)
         st.caption(said or "No fact was probed with both models yet.")
         if not found.facts:
-            link = {"to": address.with_values(model=base), "icon": ":material/network_intelligence:"}
-            page_link("pages/memory.py", "Open the base model, to probe it", "base", **link)
+            # without the list's filters, which change without this being drawn again
+            to = {key: text for key, text in address.with_values(model=base).items() if key in address.SHARED}
+            page_link("pages/memory.py", "Open the base model, to probe it", "base", to=to, icon=":material/network_intelligence:")
 
 
 def _table(found: Any) -> None:
