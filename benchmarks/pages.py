@@ -189,7 +189,8 @@ def tell(timed: Sequence[Timed], shifts: dict[str, list[float]], ratio: float | 
     bare_median, bare_high = middle_and_high([ms for one in timed for ms in one.bare_ms])
     clicks = sum(len(one.took_ms) for one in timed)
     print(f"\nAll {clicks} clicks: median {median:.0f} ms (goal {MEDIAN_MS}), 95th percentile {high:.0f} ms (goal {MOST_MS}).")
-    print(f"On bare pages: {bare_median:.0f} and {bare_high:.0f} ms; {median / bare_median:.2f} and {high / bare_high:.2f} times that.")
+    if bare_median:
+        print(f"On bare pages: {bare_median:.0f} and {bare_high:.0f} ms; {median / bare_median:.2f} and {high / bare_high:.2f} times that.")
     print(f"\n| layout shift | {' | '.join(f'{width} px' for width in WIDTHS)} |\n|---|{'---|' * len(WIDTHS)}")
     for page, values in shifts.items():
         print(f"| {page} | {' | '.join(f'{value:.3f}' for value in values)} |")

@@ -73,11 +73,12 @@ def folded(label: str, key: str, icon: str, draw: Callable[[], object], inside: 
     box()
 
 
-def fold(label: str, key: str, icon: str | None = None, inside: str = "", opened: bool = False) -> Any:
-    """The box of `folded`, for a part whose values the rest of the page needs: `open` says whether it has to be drawn."""
+def fold(label: str, key: str, icon: str | None = None, inside: str = "", opened: bool = False, needed: bool = False) -> Any:
+    """The box of `folded`, for a part whose values the rest of the page needs: `open` says whether it has to be drawn. It stays unfolded
+    as long as something in it is `needed`."""
     widget = f"fold-{key}"
     others, comes = _unfolded(), widget not in st.session_state
-    st.session_state[widget] = key in others or (opened and comes) or bool(inside and address.value(inside))
+    st.session_state[widget] = key in others or needed or (opened and comes) or bool(inside and address.value(inside))
     if st.session_state[widget] and key not in others:
         address.settle_on("unfolded", ",".join([*others, key]))
     return st.expander(label, key=widget, icon=icon, on_change=_fold, args=(widget, key, inside))

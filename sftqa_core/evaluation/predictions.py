@@ -254,7 +254,7 @@ def _judged(facts: pd.DataFrame, match: str, aliases: Aliases) -> tuple[str, str
     return _rules.get((id(facts), match, aliases.fingerprint()), make)[1]
 
 
-_rules: Kept[tuple[pd.DataFrame, tuple[str, str]]] = Kept(16)
+_rules: Kept[tuple[pd.DataFrame, tuple[str, str]]] = Kept(500_000, lambda kept: len(kept[0]))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ _MOVES = {
     "lost": ("#d1495b", "triangle-down", "lower level", "y"),
 }
 _SPLIT = (0.56, 0.66)  # of the height: top of the lower part, bottom of the upper one
-_FILLED = 0.85  # of the height of flows, by facts; the rest is between levels
+_FILLED, _PITCH = 0.85, 13  # of the height of flows, by facts at most; pixels between levels at least, for their names
+_APART = 28  # pixels between the points of a high flow
 _NODE = 0.027  # of the width, each level's own bar
 _POINTED_AT = (0.08, 0.3, 0.5, 0.7, 0.92)  # of a flow's way
 
@@ -30,23 +31,26 @@ def flows_figure(transitions: pd.DataFrame, model: str, domain: str, after: str,
     rows = [row for row in style.rows_with(transitions, model=model, domain=domain, after=after) if row["facts"] > 0]
     colours = dict(zip(labels, style.level_colours(len(labels)), strict=True))
     totals = {side: {at: sum(row["facts"] for row in rows if row[side] == at) for at in labels} for side in ("before", "now")}
-    tops = {side: _tops(of) for side, of in totals.items()}
+    filled = min(_FILLED, max(0.1, 1 - _PITCH * (len(labels) - 1) / (height - 32)))
+    tops = {side: _tops(of, filled) for side, of in totals.items()}
     figure = style.canvas(height, left=8, below=16, legend=False)
     shapes, points = list[dict[str, Any]](), list[tuple[float, float, str]]()
     used = {(side, label): 0.0 for side in tops for label in labels}  # of a level's height, by flows drawn above
     whole = sum(totals["before"].values()) or 1.0
     for row in sorted(rows, key=lambda row: (labels.index(row["before"]), labels.index(row["now"]))):
-        high = row["facts"] / whole * _FILLED
+        high = row["facts"] / whole * filled
         places = [("before", row["before"]), ("now", row["now"])]
         left, right = (tops[side][label] + used[side, label] for side, label in places)
         for place in places:
             used[place] += high
         total = totals["before"][row["before"]]
         shapes.append(_shape(_ribbon(left, right, high), _faint(colours[row["before"]], row, total)))
-        points += [(*_along(part, left + high / 2, right + high / 2), _flow(row, total)) for part in _POINTED_AT]
+        beside = max(1, round(high * (height - 32) / _APART))
+        depths = [high * (at + 0.5) / beside for at in range(beside)]
+        points += [(*_along(part, left + deep, right + deep), _flow(row, total)) for part in _POINTED_AT for deep in depths]
     for side, edge in (("before", 0.0), ("now", 1 - _NODE)):
         shown = [label for label in labels if totals[side][label]]
-        ends = {label: tops[side][label] + totals[side][label] / whole * _FILLED for label in shown}
+        ends = {label: tops[side][label] + totals[side][label] / whole * filled for label in shown}
         shapes += [_shape(f"M{edge},{tops[side][label]}H{edge + _NODE}V{ends[label]}H{edge}Z", colours[label]) for label in shown]
         figure.add_scatter(
             x=[abs(edge - _NODE * 1.4)] * len(shown) if side == "before" else [edge - _NODE * 0.4] * len(shown),
@@ -59,17 +63,19 @@ def flows_figure(transitions: pd.DataFrame, model: str, domain: str, after: str,
         marker={"size": 16, "color": "rgba(0, 0, 0, 0)"}, **style.POINTED,
     )  # fmt: skip
     hidden = {"showgrid": False, "showticklabels": False}
-    figure.update_layout(shapes=shapes, margin={"t": 16}, xaxis={"range": [0, 1], **hidden}, yaxis={"range": [1, 0], **hidden})
+    figure.update_layout(
+        shapes=shapes, hoverdistance=40, margin={"t": 16}, xaxis={"range": [0, 1], **hidden}, yaxis={"range": [1, 0], **hidden}
+    )
     return figure
 
 
-def _tops(totals: dict[str, float]) -> dict[str, float]:
+def _tops(totals: dict[str, float], filled: float) -> dict[str, float]:
     """Where each level begins, from the top 0 to the bottom 1; one without facts takes no room."""
-    whole, gap = sum(totals.values()) or 1.0, (1 - _FILLED) / max(1, sum(total > 0 for total in totals.values()) - 1)
+    whole, gap = sum(totals.values()) or 1.0, (1 - filled) / max(1, sum(total > 0 for total in totals.values()) - 1)
     tops, place = {}, 0.0
     for label, total in totals.items():
         tops[label] = place
-        place += total / whole * _FILLED + gap * (total > 0)
+        place += total / whole * filled + gap * (total > 0)
     return tops
 
 

@@ -17,25 +17,32 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_NAME = 28  # letters of a name beside its bar
+
+
 def level_shares_figure(groups: Mapping[str, Sequence[int]], labels: Sequence[str], row_height: int = 40) -> go.Figure:
     """One bar a group, cut into the shares of its levels; `groups` maps a name to facts per level, first on top.
 
     A group without facts keeps its row and says so.
     """
-    colours = style.level_colours(len(labels))
-    names = [f"{style.plain(name)}  <span style='opacity:.65'>n = {sum(counts):,}</span>" for name, counts in groups.items()]
+    colours, full = style.level_colours(len(labels)), [style.plain(name) for name in groups]
+    short = [style.plain(style.shortened(name, _NAME)) for name in groups]
+    sizes = [sum(counts) for counts in groups.values()]
+    names = [f"{name}  <span style='opacity:.65'>n = {size:,}</span>" for name, size in zip(short, sizes, strict=True)]
     figure = style.canvas(row_height * max(len(groups), 1) + 78, percent="x", left=style.beside(names), below=30)
-    bars = [[count / sum(counts) if sum(counts) else 0.0 for count in counts] for counts in groups.values()]
+    figure.update_layout(margin={"r": 24})
+    places = list(range(len(groups)))
+    bars = [[count / size if size else 0.0 for count in counts] for counts, size in zip(groups.values(), sizes, strict=True)]
     for level, label in enumerate(labels):
         figure.add_bar(
-            name=label, orientation="h", y=names, x=[shares[level] for shares in bars],
+            name=label, orientation="h", y=places, x=[shares[level] for shares in bars], hovertext=full,
             marker={"color": colours[level], "line": {"width": 0}}, customdata=[counts[level] for counts in groups.values()],
-            hovertemplate=f"<b>{style.plain(label)}</b>: %{{customdata:,}} facts, %{{x:.1%}}<extra></extra>",
+            hovertemplate=f"%{{hovertext}}<br><b>{style.plain(label)}</b>: %{{customdata:,}} facts, %{{x:.1%}}<extra></extra>",
         )  # fmt: skip
-    style.label_shares(figure, names, bars, [style.ink_on(colour) for colour in colours])
-    figure.update_layout(barmode="stack", bargap=0.28, legend={"traceorder": "normal"}, margin={"r": 24})
+    style.label_shares(figure, places, bars, [style.ink_on(colour) for colour in colours])
+    figure.update_layout(barmode="stack", bargap=0.28, legend={"traceorder": "normal"})
     figure.update_xaxes(range=[0, 1], tickvals=[0, 0.25, 0.5, 0.75, 1], showgrid=False)
-    figure.update_yaxes(range=[len(groups) - 0.5, -0.5], showgrid=False)
+    figure.update_yaxes(tickvals=places, ticktext=names, range=[len(groups) - 0.5, -0.5], showgrid=False)
     return figure
 
 

@@ -33,8 +33,11 @@ def confusion_figure(agreement: Agreement, reference_name: str, other_name: str)
     totals = [sum(row) for row in agreement.confusion]
     counts = {(column, row): count for row, row_counts in enumerate(agreement.confusion) for column, count in enumerate(row_counts)}
     heads = [f"<b>{label}</b>  n = {total:,}" for label, total in zip(labels, totals, strict=True)]
-    room = style.beside(heads, title=True)
-    figure = style.canvas(42 * len(labels) + 64, x_title=f"level by {names[1]}", y_title=f"level by {names[0]}", left=room, legend=False)
+    columns = [f"<b>{style.wrapped(label)}</b>" for label in agreement.labels]
+    room, below = style.beside(heads, title=True), style.below(columns, more=28)
+    figure = style.canvas(
+        42 * len(labels) + 20 + below, x_title=f"level by {names[1]}", y_title=f"level by {names[0]}", left=room, below=below, legend=False
+    )
     rows = zip(agreement.confusion, totals, strict=True)
     shades = [[count / total if total >= style.FEW else None for count in row] for row, total in rows]
     texts = {place: f"{count:,}" for place, count in counts.items() if totals[place[1]]}
@@ -42,9 +45,10 @@ def confusion_figure(agreement: Agreement, reference_name: str, other_name: str)
         [_agreed(label, other, names, counts[column, row], totals[row]) for column, other in enumerate(labels)]
         for row, label in enumerate(labels)
     ]
-    style.draw_cells(figure, [f"<b>{label}</b>" for label in labels], heads, shades, texts, hovers)
+    style.draw_cells(figure, columns, heads, shades, texts, hovers)
     for at in range(len(labels)):
         style.outline(figure, at, at, 1.5)
+    figure.update_xaxes(tickangle=0, title_standoff=6)
     figure.update_yaxes(title_standoff=20)
     return figure
 

@@ -1,7 +1,6 @@
 """What several models know, side by side; memory score against how often a fact was mentioned, which no one can show for a big model."""
 
 import math
-import re
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -12,7 +11,6 @@ import plotly.graph_objects as go
 
 from sftqa_core.figures import style
 
-_LINE = 12  # letters of a name below its column
 _GAP = 0.6  # of a row, between one's own models and the published ones
 _NAME = 24  # letters of a name beside its bar
 
@@ -31,6 +29,7 @@ def shares_figure(shares: pd.DataFrame, domain: str, labels: Sequence[str], refe
     places = [at + (_GAP if at >= len(measured) and measured else 0) for at in range(len(rows))]
     left = style.beside(row["tick"] for row in rows)
     figure = style.canvas(30 * len(rows) + 96 + (18 if measured and published else 0), percent="x", left=left, below=30)
+    figure.update_layout(margin={"r": 24})
     colours = style.level_colours(len(labels))
     for label, colour in zip(labels, colours, strict=True):
         _segments(figure, rows, places, label, colour)
@@ -44,7 +43,7 @@ def shares_figure(shares: pd.DataFrame, domain: str, labels: Sequence[str], refe
         style.label_shares(figure, [place for place, _ in some], [shares for _, shares in some], inks)
     if measured and published:
         figure.add_hline(y=len(measured) - 0.5 + _GAP / 2, line={"color": style.GRID, "width": 1.5})
-    figure.update_layout(barmode="stack", bargap=0.25, legend={"traceorder": "normal"}, margin={"r": 24})
+    figure.update_layout(barmode="stack", bargap=0.25, legend={"traceorder": "normal"})
     ends = [(places[-1] if places else 0) + 0.5, -0.5]
     figure.update_yaxes(tickvals=places, ticktext=[row["tick"] for row in rows], range=ends, showgrid=False, ticklabelstandoff=4)
     figure.update_xaxes(range=[0, 1], tickvals=[0, 0.25, 0.5, 0.75, 1], showgrid=False)
@@ -69,8 +68,8 @@ def ranks_figure(ranks: pd.DataFrame) -> go.Figure:
     for (x, y), row in cells.items():
         grid[y][x] = row["spearman"] if row["facts"] >= style.FEW else None
     ticks = [style.plain(style.shortened(name, _NAME)) for name in names]
-    wrapped = [_wrapped(style.shortened(name, _NAME)) for name in names]
-    below = 14 + 16 * max((name.count("<br>") + 1 for name in wrapped), default=1)
+    wrapped = [style.wrapped(style.shortened(name, _NAME)) for name in names]
+    below = style.below(wrapped)
     figure = style.canvas(44 * max(1, len(names)) + 16 + below, left=style.beside(ticks), below=below, legend=False)
     style.draw_cells(figure, wrapped, ticks, grid, {place: f"{row['spearman']:z.2f}" for place, row in cells.items()}, None)
     hovers = [_pair(names[y], names[x], row) for (x, y), row in cells.items()]
@@ -120,16 +119,6 @@ def _hover(row: Row, label: str) -> str:
         return f"{name}{cell['share']:.1%}"
     numbers = style.interval_words(cell["share"], cell["low"], cell["high"])
     return f"{name}{numbers}<br>{cell['facts']:,} of {row['facts']:,} facts{style.too_few(row['facts'])}"
-
-
-def _wrapped(name: str) -> str:
-    """Short lines, where the name has joints: a column is narrow."""
-    lines = [""]
-    for part in re.findall(r"[^-_/ ]+[-_/ ]?|[-_/ ]", name):
-        if lines[-1] and len(lines[-1] + part) > _LINE:
-            lines.append("")
-        lines[-1] += part
-    return "<br>".join(style.plain(line) for line in lines)
 
 
 def _pair(first: str, second: str, row: dict[Any, Any]) -> str:

@@ -16,7 +16,6 @@ COLOURS = ("#3f76bf", "#d9772b", "#2a9470", "#b455a8", "#b3941b", "#d1495b", "#1
 SIGNS = ("circle", "diamond", "triangle-up", "pentagon")
 BASE_SIGNS = ("square", "cross", "x", "star")  # grey: of several base models
 _WIDTH = 0.64  # of a level's place that markers take
-_SHORT = 5  # signs of a level's label that stand beside others on a phone
 _GAP = 0.4  # between levels and means
 
 
@@ -40,7 +39,7 @@ def overlaid_figure(lines: Sequence[Line], height: int = 400) -> go.Figure:
 
     Hollow: fewer than 30 facts. The two means stand apart at the right. Thin lines join a model's levels.
     """
-    figure = style.canvas(height, y_title="accuracy", percent="y", below=_room_below(lines))
+    figure = style.canvas(height, y_title="accuracy", percent="y", below=style.below(_names(lines[0].means) if lines else ()))
     steps = max(len(lines) - 1, 1)
     runs, bases = ([line.label for line in lines if line.base is base] for base in (False, True))
     for at, line in enumerate(lines):
@@ -55,12 +54,6 @@ def overlaid_figure(lines: Sequence[Line], height: int = 400) -> go.Figure:
         _name_places(figure, lines[0].means)
     figure.update_yaxes(range=[-0.02, 1.02], tickvals=[0, 0.25, 0.5, 0.75, 1])
     return figure
-
-
-def _room_below(lines: Sequence[Line]) -> int:
-    """Of the levels' names, which are turned where they are long."""
-    longest = max((len(mean.level) for line in lines for mean in line.means.per_level), default=0)
-    return 46 if longest <= _SHORT else 46 + 5 * longest
 
 
 def _places(means: DomainMeans) -> list[tuple[float, MeanAccuracy]]:
@@ -97,12 +90,14 @@ def _hover(label: str, mean: MeanAccuracy) -> str:
 
 def _name_places(figure: go.Figure, means: DomainMeans) -> None:
     places = _places(means)
-    names = [f"<b>{style.plain(mean.level)}</b><br>{mean.n:,}" for _, mean in places[:-2]] + [
-        f"<b>{name}</b><br>" for name in ("mean", "micro")
-    ]
-    angle = 0 if max(len(mean.level) for mean in means.per_level) <= _SHORT else None  # side by side on a phone, too
     figure.update_xaxes(
-        tickvals=[place for place, _ in places], ticktext=names, tickangle=angle, range=[-0.55, places[-1][0] + 0.55], showgrid=False
+        tickvals=[place for place, _ in places], ticktext=_names(means), tickangle=0, range=[-0.55, places[-1][0] + 0.55], showgrid=False
     )
     border = (places[-3][0] + places[-2][0]) / 2 if len(places) > 2 else 0
     figure.add_vline(x=border, line={"width": 1, "dash": "dot", "color": style.GRID})
+
+
+def _names(means: DomainMeans) -> list[str]:
+    """What stands below the axis: levels with their facts, and the two means."""
+    levels = [f"<b>{style.wrapped(mean.level)}</b><br>{mean.n:,}" for mean in means.per_level]
+    return [*levels, "<b>mean</b><br>", "<b>micro</b><br>"]

@@ -29,7 +29,10 @@ SHADES = [[0, "rgba(63, 118, 191, 0.04)"], [1, "rgba(63, 118, 191, 0.4)"]]
 CHART_CONFIG = {"displayModeBar": False, "displaylogo": False, "scrollZoom": False, "doubleClick": False}
 POINTED: dict[str, Any] = {"hovertemplate": "%{text}<extra></extra>", "cliponaxis": False}  # of a trace whose text the pointer shows
 
-_FIGURE = 0.032  # of the width: a letter of a share's figures on a chart of 420 px
+_WIDE = "mwMW@%"
+_LINE = 12  # letters of a name below its column
+_NARROW = 388  # pixels of a chart on a telephone
+_FIGURE = 7  # pixels of a letter of a share's figures
 _SCALE = ((116, 83, 166), (63, 118, 191), (29, 154, 156), (87, 176, 90), (196, 168, 33))
 
 
@@ -76,8 +79,29 @@ def canvas(
 def beside(names: Iterable[str], title: bool = False) -> int:
     """Pixels that the longest of these labels takes, beside an axis with or without a title; markup in them takes none."""
     lines = [html.unescape(line) for name in names for line in re.sub(r"<(?!br>)[^>]*>", "", name).split("<br>")]
-    letters = max((len(line) + sum(unicodedata.east_asian_width(sign) in "WF" for sign in line) for line in lines), default=0)
-    return round(14 + 26 * title + 6.6 * letters)
+    return round(14 + 26 * title + max((sum(map(_letter, line)) for line in lines), default=0))
+
+
+def _letter(sign: str) -> float:
+    """Pixels of a letter at most, as good as."""
+    if unicodedata.east_asian_width(sign) in "WF":
+        return 13.2
+    return 9.5 if sign in _WIDE or sign.isupper() else 6.6
+
+
+def wrapped(name: str) -> str:
+    """Short lines, where a name has joints: a column is narrow."""
+    lines = [""]
+    for part in re.findall(r"[^-_/ ]+[-_/ ]?|[-_/ ]", name):
+        if lines[-1] and len(lines[-1] + part) > _LINE:
+            lines.append("")
+        lines[-1] += part
+    return "<br>".join(plain(line.strip()) for line in lines)
+
+
+def below(names: Iterable[str], more: int = 14) -> int:
+    """Pixels that the labels below an axis take, by their lines; `more` for a title."""
+    return more + 16 * max((name.count("<br>") + 1 for name in names), default=1)
 
 
 def rows_with(table: pd.DataFrame, known: str = "", **wanted: str) -> list[dict[Any, Any]]:
@@ -120,16 +144,17 @@ def counted(number: float, thing: str) -> str:
 
 def label_shares(figure: go.Figure, rows: Sequence[Any], bars: Sequence[Sequence[float]], inks: Sequence[str | None]) -> None:
     """Numbers in the middle of what stacked bars are made of, where there is room: `bars` [rows][parts], `inks` a colour for each part,
-    None for the page's own.
+    None for the page's own. There is room if there is on a telephone.
 
     Traces of their own, one a colour: plotly measures each text of a bar, which takes longer than all the rest of a chart.
     """
+    width = max(1, _NARROW - figure.layout.margin.l - figure.layout.margin.r)
     for ink in dict.fromkeys(inks):
         found = [
             (middle, row, text)
             for row, shares in zip(rows, bars, strict=True)
             for share, middle, own in zip(shares, _middles(shares), inks, strict=True)
-            if own == ink and share >= _FIGURE * len(text := f"{share:.0%}")
+            if own == ink and share * width >= _FIGURE * len(text := f"{share:.0%}")
         ]
         if found:
             xs, ys, texts = zip(*found, strict=True)

@@ -153,7 +153,7 @@ def facts_in(path: Path) -> NDArray[np.uint64]:
         raise ArtifactDamaged(f"{path}: {error}") from error
 
 
-_facts_in: Kept[NDArray[np.uint64]] = Kept(2_000_000, len)  # 16 MB
+_facts_in: Kept[NDArray[np.uint64]] = Kept(10_000_000, len)  # 80 MB; where one model has 100,000 facts, this is the lists of fifty
 
 
 def holds_any(path: Path, fact_ids: list[str]) -> bool:

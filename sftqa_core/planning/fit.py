@@ -216,7 +216,8 @@ def _kept_of(facts: pd.DataFrame, key: tuple[Hashable, ...], make: Callable[[], 
     return _kept.get((id(facts), *key), lambda: (facts, make()))[1]
 
 
-_kept: Kept[tuple[pd.DataFrame, float]] = Kept(64)  # with its table, so that no other gets its id()
+# With its table, so that no other gets its id(); as many as have this many rows together, about 100 MB.
+_kept: Kept[tuple[pd.DataFrame, float]] = Kept(500_000, lambda kept: len(kept[0]))
 
 
 def likely_longest(settings: TrainSettings, pool: pd.DataFrame, n: int, most: int | None = None) -> pd.DataFrame:

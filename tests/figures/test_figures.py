@@ -15,7 +15,7 @@ from sftqa_core.figures.levels import (
     template_hits_figure,
 )
 from sftqa_core.figures.matrices import budget_figure, confusion_figure
-from sftqa_core.figures.style import GREY, ink_on, level_colours, plain, shortened
+from sftqa_core.figures.style import GREY, below, beside, ink_on, level_colours, plain, shortened, wrapped
 from sftqa_core.records import Agreement, DomainAccuracy, LevelAccuracy
 
 
@@ -110,7 +110,8 @@ def test_level_shares_sum_to_one_per_group():
     assert [list(trace.x) for trace in bars] == [[0.25, 0.0], [0.75, 0.0]]
     assert [trace.name for trace in bars] == ["low", "high"]
     assert {text: x for trace in figure.data[2:] for text, x in zip(trace.text, trace.x, strict=True)} == {"25%": 0.125, "75%": 0.625}
-    assert figure.data[0].y[0].startswith("In ")
+    assert figure.layout.yaxis.ticktext[0].startswith("In ")
+    assert list(figure.data[0].hovertext) == ["In", "Out"]
     assert list(figure.data[1].customdata) == [3, 0]
 
 
@@ -290,3 +291,46 @@ def test_right_answers_are_counted_level_by_level():
     assert [list(bar.x) for bar in figure.data] == [[0, 1, 2]] * 4
     assert figure.layout.barmode == "stack"
     assert len({bar.marker.color for bar in figure.data}) == 4
+
+
+def test_labels_have_the_room_that_their_letters_take():
+    """Markup takes none, entities are one letter, wide signs two; of several lines the longest counts."""
+    assert [beside([name]) for name in ("", "abc", "<b>abc</b>", "a&amp;b", "abc<br>a")] == [14, 34, 34, 34, 34]
+    assert beside(["日本"]) == 40
+    assert beside(["WWW"]) == 42
+    assert beside(["abc"], title=True) == 60
+    assert wrapped("does not know it at all") == "does not<br>know it at<br>all"
+    assert below([wrapped("does not know it at all"), "x"]) == 62
+
+
+def test_a_long_name_is_shortened_beside_its_bar_and_whole_under_the_pointer():
+    """The bars keep their room, and two names that begin alike are two rows."""
+    names = ["a relation whose name never ends, one", "a relation whose name never ends, two"]
+    figure = level_shares_figure({name: [1, 1] for name in names}, ["low", "high"])
+    assert figure.layout.margin.l < 300
+    assert list(figure.data[0].y) == [0, 1]
+    assert list(figure.data[0].hovertext) == names
+    assert all("…" in tick for tick in figure.layout.yaxis.ticktext)
+
+
+def test_numbers_stand_where_a_telephone_has_room_for_them():
+    """Long names leave the bars less of it."""
+    shares = {"low": [90, 10], "x": [50, 50]}
+    texts = [
+        {
+            text
+            for trace in level_shares_figure({name + more: counts for name, counts in shares.items()}, ["l", "h"]).data[2:]
+            for text in trace.text
+        }
+        for more in ("", " and a long name as well")
+    ]
+    assert texts == [{"90%", "10%", "50%"}, {"90%", "50%"}]
+
+
+def test_lines_join_a_level_before_and_after():
+    """In the level's colour, from the one accuracy to the other; a level without facts has none."""
+    before, after = accuracy([0.1, 0.2], [50, 50]), accuracy([0.3, 0.6], [50, 50])
+    lines = accuracy_figure(before, after).layout.shapes
+    assert [(line.x0, round(line.x1, 9), line.y0, line.y1) for line in lines] == [(-0.14, 0.14, 0.1, 0.3), (0.86, 1.14, 0.2, 0.6)]
+    assert [line.line.color for line in lines] == level_colours(2)
+    assert accuracy_figure(before, after).layout.margin.t == 40

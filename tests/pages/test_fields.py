@@ -49,6 +49,8 @@ def test_what_is_folded_away_counts_all_the_same(explorer, jobs):
     assert job.settings == TrainSettings("stand-in", epochs=7, **form).to_dict()
     app.query_params["lab.prompt-text"] = "no question"
     app.run()
+    assert app.query_params["unfolded"] == "more"
+    assert [box for box in app.number_input if box.key == "lab-epochs"]
     assert [error.value for error in app.error] == ["The prompt must hold \\{question\\} exactly once, got 'no question'\\."]
     assert button(app, "Launch").disabled
 

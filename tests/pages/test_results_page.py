@@ -52,8 +52,14 @@ def test_a_signed_difference_of_nothing_is_not_minus_nothing(explorer, monkeypat
 def test_moved_levels_are_counted_over_facts_probed_twice(monkeypatch, workspace):
     """The shipped example: its test facts on another level in the shipped second probe, of those that were probed twice."""
     from sftqa_core import workflows
+    from sftqa_core.memory import profiles
 
     (run,) = [run for run in workflows.runs() if run.shipped][:1]
     moved, facts = workflows.moved_levels(run.id)
     assert facts == 3_060
     assert 0.1 < moved / facts < 0.12
+    reader = profiles.levels_reader
+    monkeypatch.setattr(profiles, "levels_reader", lambda settings: lambda asked: reader(settings)(asked).head(100))
+    assert workflows.moved_levels(run.id) == (moved, facts)  # nothing was probed since
+    monkeypatch.setattr(profiles, "profile_stamp", lambda *about: "something was probed")
+    assert workflows.moved_levels(run.id)[1] <= 100

@@ -104,6 +104,9 @@ def test_a_prompt_of_ones_own_stands_in_the_address_unless_it_is_too_long(explor
     assert "lab.prompt-text" not in app.query_params
     app.number_input(key="lab-epochs").set_value(2).run()
     assert app.text_area(key="lab-prompt").value == "x" * 1_000 + "{question}"
+    del app.query_params["unfolded"]  # folded away, its field is drawn all the same: else the session would forget it
+    app.run()
+    assert app.text_area(key="lab-prompt").value == "x" * 1_000 + "{question}"
     app.selectbox(key="lab-prompt-kind").set_value("qa").run()
     assert not [key for key in app.query_params if key.startswith("lab.prompt")]
 

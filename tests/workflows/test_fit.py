@@ -12,8 +12,10 @@ from sftqa_core.knowledge.sources import open_source
 from sftqa_core.models import devices, quantising
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.devices import DeviceRam
+from sftqa_core.models.tokenizer_files import TokenCounter
+from sftqa_core.planning import fit
 from sftqa_core.planning.fit import Estimator, Fit, gigabytes, smaller_footprint, verdict
-from sftqa_core.records import ModelCard, PretrainSettings, ProbeSettings, StudySettings, TrainSettings
+from sftqa_core.records import PAPER, SLICK, ModelCard, PretrainSettings, ProbeSettings, StudySettings, TrainSettings
 from sftqa_core.training import objectives
 from sftqa_core.training.objectives import Objective
 
@@ -230,3 +232,27 @@ def test_what_an_objective_needs_beside_the_model_is_counted(ram, monkeypatch):
     assert five.least - three.least == five.needed - three.needed == five.parts.weights - three.parts.weights == 2 * GB
     assert 3 * GB < three.parts.weights < three.least
     assert training(Taught(1)).needed == training(Objective()).needed, "answering needs more than a small model's step"
+
+
+def test_lengths_are_kept_apart_by_table_way_and_tokenizer():
+    """What was counted for one is not told of another; the same again is not counted again."""
+    source = open_source("atlas")
+    facts, counted = source.facts.head(60), []
+
+    def of(more=0, table=facts, scheme=PAPER):
+        return fit.longest_prompt(source, table, TokenCounter(more=more), scheme)
+
+    class Counting(TokenCounter):
+        def __call__(self, text):
+            counted.append(text)
+            return super().__call__(text)
+
+    plain = of()
+    assert of(scheme=SLICK) > plain
+    assert of(scheme=replace(PAPER, method="likelihood")) > plain
+    assert of(table=facts.tail(1)) < plain
+    counting = Counting(files=("another tokenizer",))
+    assert fit.longest_prompt(source, facts, counting, PAPER) == plain
+    seen = len(counted)
+    assert fit.longest_prompt(source, facts, Counting(files=("another tokenizer",)), PAPER) == plain
+    assert (seen > 0, len(counted)) == (True, seen)

@@ -20,11 +20,12 @@ def fact_levels(model: str, source: str, fact_id: str, scheme: LevelScheme, esti
     """A fact's level in each model, a row for each way of measuring; read again when the source's files or the aliases change."""
     from sftqa_core import workflows
 
-    return _levels(source, fact_id, scheme, estimates, stamp, workflows.profile_stamp(model, source, scheme))
+    listed = tuple((card.name, card.path) for card in resources.models())
+    return _levels(source, fact_id, scheme, estimates, stamp, workflows.profile_stamp(model, source, scheme), listed)
 
 
 @st.cache_data(show_spinner=False, max_entries=256)
-def _levels(source: str, fact_id: str, scheme: LevelScheme, estimates: bool, stamp: str, known: str) -> list[dict[str, Any]]:
+def _levels(source: str, fact_id: str, scheme: LevelScheme, estimates: bool, stamp: str, known: str, listed: Any) -> list[dict[str, Any]]:
     from sftqa_core import workflows
 
     return workflows.fact_levels(source, fact_id, scheme, estimates, resources.models())

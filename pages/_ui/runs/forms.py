@@ -49,18 +49,15 @@ def train_form() -> TrainSettings:
     values["learning_rate"] = field(second, TrainSettings, "learning_rate", "lab", wrong, placeholder=rate)
     values["seed"] = field(third, TrainSettings, "seed", "lab", wrong)
     _skip_baselines()
-    more = panels.fold("More settings", "more")
-    with more:
+    folded, trouble = _folded(model, values)
+    with panels.fold("More settings", "more", needed=trouble) as more:
         if more.open or _unlinked():
             values["relations"] = _relations()
             values["prompt"] = _prompt(model, wrong)
             values |= _shots()
             values = other_fields(TrainSettings, "lab", values, wrong, UNASKED)
         else:
-            values["relations"] = tuple(dict.fromkeys(linked_value(TrainSettings, "lab", "relations") or ())) or None
-            values["prompt"] = _linked_prompt(model, wrong)
-            values |= _as_settings(_linked_shots())
-            values = other_fields(TrainSettings, "lab", values, wrong, UNASKED, folded=True)
+            values = folded
     try:
         settings = TrainSettings(**values)
     except SettingsError as error:
@@ -68,6 +65,20 @@ def train_form() -> TrainSettings:
     if wrong:
         raise SettingsError(wrong)
     return settings
+
+
+def _folded(model: str, values: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    """`values` with the further settings as the address tells them, and whether a person has to look at these."""
+    wrong: list[str] = []
+    values = {**values, "relations": tuple(dict.fromkeys(linked_value(TrainSettings, "lab", "relations") or ())) or None}
+    values["prompt"] = form = _linked_prompt(model, wrong)
+    values |= _as_settings(_linked_shots())
+    values = other_fields(TrainSettings, "lab", values, wrong, UNASKED, folded=True)
+    try:
+        TrainSettings(**values)
+    except SettingsError as error:
+        wrong += error.problems
+    return values, bool(wrong or _unfilled(form.prompt, form.answer))
 
 
 def lab_address(settings: TrainSettings, twin: str = "") -> dict[str, str]:
@@ -221,15 +232,19 @@ def _own_prompt(no_chat: bool, wrong: list[str]) -> PromptFormat:
     help_text = "The prompt is the user's message, the completion the model's reply; neither starts or ends with a space."
     st.session_state["lab-own-chat"] = address.value(_OWN_CHAT) == "1" and not no_chat
     chat = st.toggle("Use the model's chat template", help=help_text, key="lab-own-chat", disabled=no_chat, on_change=_remember_chat)
-    others = [name for name in _PLACEHOLDER.findall(prompt) if name != "{question}"]
-    others += [name for name in _PLACEHOLDER.findall(answer) if name != "{answer}"]
-    if others:
+    if others := _unfilled(prompt, answer):
         st.warning(f"Only {{question}} and {{answer}} are filled in; {literal(' '.join(others))} is passed to the model unchanged.")
     try:
         return PromptFormat("own", prompt, answer, chat=chat and not no_chat)
     except SettingsError as error:
         wrong += error.problems
         return PromptFormat()
+
+
+def _unfilled(prompt: str, answer: str) -> list[str]:
+    """Placeholders that nothing fills in."""
+    others = [name for name in _PLACEHOLDER.findall(prompt) if name != "{question}"]
+    return others + [name for name in _PLACEHOLDER.findall(answer) if name != "{answer}"]
 
 
 def _own_text(draw: Any, title: str, name: str, help_text: str, **more: Any) -> str:
