@@ -34,7 +34,7 @@ def confusion_figure(agreement: Agreement, reference_name: str, other_name: str)
     counts = {(column, row): count for row, row_counts in enumerate(agreement.confusion) for column, count in enumerate(row_counts)}
     heads = [f"<b>{label}</b>  n = {total:,}" for label, total in zip(labels, totals, strict=True)]
     columns = [f"<b>{style.wrapped(label)}</b>" for label in agreement.labels]
-    room, below = style.beside(heads, title=True), style.below(columns, more=28)
+    room, below = style.beside(heads, title=True), style.below(columns, more=36)
     figure = style.canvas(
         42 * len(labels) + 20 + below, x_title=f"level by {names[1]}", y_title=f"level by {names[0]}", left=room, below=below, legend=False
     )
@@ -48,7 +48,7 @@ def confusion_figure(agreement: Agreement, reference_name: str, other_name: str)
     style.draw_cells(figure, columns, heads, shades, texts, hovers)
     for at in range(len(labels)):
         style.outline(figure, at, at, 1.5)
-    figure.update_xaxes(tickangle=0, title_standoff=6)
+    figure.update_xaxes(tickangle=0, title_standoff=14)
     figure.update_yaxes(title_standoff=20)
     return figure
 

@@ -32,7 +32,7 @@ POINTED: dict[str, Any] = {"hovertemplate": "%{text}<extra></extra>", "cliponaxi
 _WIDE = "mwMW@%"
 _LINE = 12  # letters of a name below its column
 _NARROW = 388  # pixels of a chart on a telephone
-_FIGURE = 7  # pixels of a letter of a share's figures
+_FIGURE = 6  # pixels of a letter of a share's figures
 _SCALE = ((116, 83, 166), (63, 118, 191), (29, 154, 156), (87, 176, 90), (196, 168, 33))
 
 
