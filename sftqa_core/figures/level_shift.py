@@ -103,7 +103,8 @@ def moves_figure(moves: pd.DataFrame, model: str, domain: str, height: int = 320
     """
     rows = style.rows_with(moves, model=model, domain=domain)
     names = list(dict.fromkeys(row["after"] for row in rows))
-    figure = style.canvas(height, y_title="moved", percent="y", below=14 + 16 * 2)
+    ticks = [_named(name).replace(", ", ",<br>") for name in names]
+    figure = style.canvas(height, y_title="moved", percent="y", below=style.below(ticks))
     for move, (colour, sign, words, axis) in _MOVES.items():
         moved = [row for row in rows if row["move"] == move]
         if moved:
@@ -118,7 +119,6 @@ def moves_figure(moves: pd.DataFrame, model: str, domain: str, height: int = 320
     upper = figure.layout.yaxis.to_plotly_json() | {"title": {"text": "stayed"}, "domain": [_SPLIT[1], 1], "range": _around(rows)}
     most = max((row["high"] for row in rows if row["move"] != "kept"), default=0.9)
     figure.update_layout(yaxis2=upper, yaxis={"domain": [0, _SPLIT[0]], "range": [0, max(0.05, 1.08 * most)]})
-    ticks = [_named(name).replace(", ", ",<br>") for name in names]
     ends = [-0.5, max(1, len(names)) - 0.5]
     figure.update_xaxes(tickvals=list(range(len(names))), ticktext=ticks, range=ends, showgrid=False, tickangle=0)
     return figure

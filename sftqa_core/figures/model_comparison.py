@@ -129,7 +129,7 @@ def _pair(first: str, second: str, row: dict[Any, Any]) -> str:
 SCORES = {"all": "score", "seen": "seen_score", "unseen": "unseen_score"}
 _KINDS = ((False, "uncontested", style.GREY, "circle"), (True, "contested", "#d1495b", "diamond"))  # no level's colours
 _BINS = 8
-MOST_SIGNS = 300  # facts with a sign of their own: 800 take a browser a quarter of a second longer
+MOST_SIGNS = 300  # facts with a sign of their own: a browser draws each twice
 _TICKS = (0, *(step * 10**power for power in range(6) for step in (1, 3)))
 
 
