@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.serving import QUIET, ROOT, installed_browser, running_explorer, settled, sound
+from tests.browser.serving import PAGE_MS, QUIET, ROOT, installed_browser, running_explorer, settled, sound
 
 RUNS = 1_000
 WIDE, NARROW = {"width": 1440, "height": 1000}, {"width": 420, "height": 900}
@@ -19,8 +19,9 @@ WIDE, NARROW = {"width": 1440, "height": 1000}, {"width": 420, "height": 900}
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """One Chrome or Chromium, whichever is installed, for all tests that ask for it; each opens contexts of its own."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PAGE_MS)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=installed_browser(), args=QUIET)
         yield started

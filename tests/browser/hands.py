@@ -32,7 +32,7 @@ def shows(page: Any, label: str, option: str) -> None:
     """Wait until a select box shows an option."""
     from playwright.sync_api import expect
 
-    expect(page.get_by_role("combobox", name=label, exact=True).first).to_have_value(option, timeout=PAGE_MS)
+    expect(page.get_by_role("combobox", name=label, exact=True).first).to_have_value(option)
     settled(page)
 
 

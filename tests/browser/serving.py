@@ -1,8 +1,10 @@
 """A running explorer, any Chrome or Chromium that is installed, and what tests in a browser ask of a page."""
 
+import itertools
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -20,9 +22,12 @@ ROOT = Path(__file__).parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
 FOLDERS = ("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
-PAGE_MS = 60_000  # a page's first content
+PAGE_MS = 120_000  # what a page shows, on a busy machine
+END_S = 20
 RUN_MS = 420_000  # a run of 60 examples on a slow, busy machine
-_SETTLED = """() => {
+_waits = itertools.count()
+_SETTLED = """wait => {
+  if (window.settledFor !== wait) [window.settledFor, window.settledAt] = [wait, 0];
   const app = document.querySelector("[data-testid=stApp]");
   if (!app || app.dataset.testScriptState !== "notRunning" || app.dataset.testConnectionState !== "CONNECTED") window.settledAt = 0;
   else window.settledAt ||= performance.now();
@@ -46,18 +51,28 @@ def running_explorer(folder: Path, **environment: str) -> Iterator[str]:
         port = probe.getsockname()[1]
     log = folder / "server.log"
     command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), "--server.port", str(port), "--server.headless", "true"]
+    told = {**os.environ, "PYTHONFAULTHANDLER": "1", **environment}  # aborted, it says what its threads were at
     with log.open("wb") as handle:
-        server = subprocess.Popen(command, cwd=ROOT, stdout=handle, stderr=subprocess.STDOUT, env={**os.environ, **environment})
+        server = subprocess.Popen(command, cwd=ROOT, stdout=handle, stderr=subprocess.STDOUT, env=told)
     address = f"http://127.0.0.1:{port}"
     try:
         wait_until_up(address, server, log)
         yield address
     finally:
-        server.terminate()
-        server.wait(timeout=20)
+        _end(server, log)
     text = log.read_text(errors="replace")
     assert "Traceback" not in text, text[-3000:]
     assert "deprecat" not in text.lower(), text[-3000:]
+
+
+def _end(server: subprocess.Popen, log: Path) -> None:
+    server.terminate()
+    try:
+        server.wait(timeout=END_S)
+    except subprocess.TimeoutExpired:
+        server.send_signal(signal.SIGABRT)
+        server.wait()
+        pytest.fail(f"The explorer did not end within {END_S} s of SIGTERM:\n{log.read_text(errors='replace')[-6000:]}")
 
 
 def wait_until_up(address: str, server: subprocess.Popen, log: Path, patience_s: float = 60) -> None:
@@ -81,8 +96,8 @@ def watched(page: Any) -> list[str]:
 
 
 def settled(page: Any) -> None:
-    """Wait until the page's script is over and stays so."""
-    page.wait_for_function(_SETTLED, timeout=PAGE_MS, polling=100)
+    """Wait until the page's script is over and stays so, from now on: a click may take a moment to reach it."""
+    page.wait_for_function(_SETTLED, arg=next(_waits), timeout=PAGE_MS, polling=100)
 
 
 def sound(page: Any) -> None:

@@ -4,17 +4,10 @@ import re
 
 import pytest
 
+from tests.browser.hands import click_row
 from tests.made_runs import facts_of, made_run
 
 pytestmark = pytest.mark.browser
-
-PAGE_MS = 60_000
-
-
-def click_row(table, row, x):
-    """A click on a row of a table, which is one canvas to the browser."""
-    box = table.bounding_box()
-    table.page.mouse.click(box["x"] + x, box["y"] + 35 + 35 * row + 17)
 
 
 def test_two_runs_are_picked_and_compared(explorer, browser):
@@ -27,12 +20,12 @@ def test_two_runs_are_picked_and_compared(explorer, browser):
     page = browser.new_context(viewport={"width": 1440, "height": 1000}).new_page()
     page.goto(f"{explorer}/compare")
     table = page.locator("[data-testid=stDataFrame]").first
-    expect(table.locator("canvas").first).to_be_visible(timeout=PAGE_MS)
+    expect(table.locator("canvas").first).to_be_visible()
     click_row(table, 0, 20)
-    expect(page).to_have_url(re.compile(r"runs=\d{8}-\d{6}-\w+$"), timeout=PAGE_MS)
-    expect(page.get_by_text("Pick a second run")).to_be_visible(timeout=PAGE_MS)
+    expect(page).to_have_url(re.compile(r"runs=\d{8}-\d{6}-\w+$"))
+    expect(page.get_by_text("Pick a second run")).to_be_visible()
     click_row(table, 1, 20)
-    expect(page).to_have_url(re.compile(r"runs=\d{8}-\d{6}-\w+(,|%2C)\d{8}-\d{6}-\w+"), timeout=PAGE_MS)
-    expect(page.get_by_text("4 comparisons")).to_be_visible(timeout=PAGE_MS)
+    expect(page).to_have_url(re.compile(r"runs=\d{8}-\d{6}-\w+(,|%2C)\d{8}-\d{6}-\w+"))
+    expect(page.get_by_text("4 comparisons")).to_be_visible()
     page.go_back()
-    expect(page.get_by_text("Pick a second run")).to_be_visible(timeout=PAGE_MS)
+    expect(page.get_by_text("Pick a second run")).to_be_visible()

@@ -11,10 +11,11 @@ import urllib.request
 
 import pytest
 
+from tests.browser.serving import PAGE_MS
+
 pytestmark = pytest.mark.browser
 
 TOKEN = "a-token-of-enough-characters"
-PAGE_MS = 60_000
 PAGES = ("", "memory", "lab", "results", "jobs", "models", "how-much-data", "which-data", "which-model", "what-moves")
 CHART = ".js-plotly-plot .main-svg"
 
@@ -92,8 +93,8 @@ def test_login_charts_downloads_uploads_and_logout(guarded, browser, tmp_path):
     page.get_by_label("Token").fill(TOKEN)
     watched = Watched(page)
     page.get_by_role("button", name="Log in").click()
-    expect(page).to_have_url(f"{guarded}/memory", timeout=PAGE_MS)
-    expect(page.locator(CHART).first).to_be_visible(timeout=PAGE_MS)
+    expect(page).to_have_url(f"{guarded}/memory")
+    expect(page.locator(CHART).first).to_be_visible()
     (cookie,) = [one for one in context.cookies() if one["name"].startswith("sftqa-session-")]
     assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
     assert TOKEN not in str(context.cookies()) + page.content() + page.url
@@ -111,7 +112,7 @@ def test_login_charts_downloads_uploads_and_logout(guarded, browser, tmp_path):
         page.locator("input[type=file]").first.set_input_files(example)
     assert uploading.value.status == 204
     page.get_by_role("button", name="Use these facts").click()
-    expect(page.get_by_text(re.compile(r"facts read")).first).to_be_visible(timeout=PAGE_MS)
+    expect(page.get_by_text(re.compile(r"facts read")).first).to_be_visible()
     assert watched.refused == []
     watched.assert_clean()
 
@@ -139,13 +140,13 @@ def test_a_lost_session_leads_back_to_the_form(guarded, browser):
     page.goto(f"{guarded}/jobs")
     page.get_by_label("Token").fill(TOKEN)
     page.get_by_role("button", name="Log in").click()
-    expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_visible(timeout=PAGE_MS)
+    expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_visible()
     context.clear_cookies()
     page.goto(f"{guarded}/jobs?x=1")
     page.get_by_label("Token").fill(TOKEN)
     page.get_by_role("button", name="Log in").click()
     expect(page).to_have_url(re.compile(r"/jobs\?x=1$"))
-    expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_visible(timeout=PAGE_MS)
+    expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_visible()
 
 
 def test_no_page_asks_anything_of_another_host(shipped, browser):
@@ -156,7 +157,7 @@ def test_no_page_asks_anything_of_another_host(shipped, browser):
         page = browser.new_context(viewport={"width": 1440, "height": 1000}).new_page()
         watched = Watched(page)
         page.goto(f"{shipped}/{name}")
-        expect(page.get_by_role("heading", level=1).first).to_be_visible(timeout=PAGE_MS)
+        expect(page.get_by_role("heading", level=1).first).to_be_visible()
         page.wait_for_load_state("networkidle", timeout=PAGE_MS)
         page.wait_for_timeout(1500)
         watched.assert_clean()

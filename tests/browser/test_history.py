@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-pytestmark = pytest.mark.browser
+from tests.browser.serving import PAGE_MS
 
-PAGE_MS = 120_000  # a page's first content on a busy machine
+pytestmark = pytest.mark.browser
 
 
 def test_back_takes_as_many_steps_as_were_taken(explorer, browser):
@@ -16,18 +16,18 @@ def test_back_takes_as_many_steps_as_were_taken(explorer, browser):
     page = browser.new_context(viewport={"width": 1440, "height": 1000}).new_page()
     page.goto(explorer)
     page.get_by_role("link", name="Results", exact=True).click(timeout=PAGE_MS)
-    expect(page).to_have_url(re.compile(r"results\?run="), timeout=PAGE_MS)
+    expect(page).to_have_url(re.compile(r"results\?run="))
     page.get_by_role("link", name="Which data?", exact=True).first.click()
-    expect(page).to_have_url(re.compile(r"which-data\?study="), timeout=PAGE_MS)
+    expect(page).to_have_url(re.compile(r"which-data\?study="))
     cells = page.locator(".js-plotly-plot .heatmaplayer").first
-    expect(cells).to_be_visible(timeout=PAGE_MS)
+    expect(cells).to_be_visible()
     place = cells.bounding_box()
     page.mouse.click(place["x"] + place["width"] * 3.5 / 6, place["y"] + place["height"] * 0.5 / 6)
-    expect(page).to_have_url(re.compile(r"compare\?runs=.*level0"), timeout=PAGE_MS)
-    expect(page.get_by_role("heading", name="Compare", exact=True)).to_be_visible(timeout=PAGE_MS)
+    expect(page).to_have_url(re.compile(r"compare\?runs=.*level0"))
+    expect(page.get_by_role("heading", name="Compare", exact=True)).to_be_visible()
     page.go_back()
-    expect(page).to_have_url(re.compile(r"which-data\?study=[^&]*$"), timeout=PAGE_MS)
+    expect(page).to_have_url(re.compile(r"which-data\?study=[^&]*$"))
     page.go_back()
-    expect(page).to_have_url(re.compile(r"results\?run="), timeout=PAGE_MS)
+    expect(page).to_have_url(re.compile(r"results\?run="))
     page.go_back()
-    expect(page).to_have_url(re.compile(rf"^{explorer}/?$"), timeout=PAGE_MS)
+    expect(page).to_have_url(re.compile(rf"^{explorer}/?$"))

@@ -4,9 +4,10 @@ import re
 
 import pytest
 
-pytestmark = pytest.mark.browser
+from tests.browser.hands import click_row
+from tests.browser.serving import PAGE_MS, settled
 
-PAGE_MS = 120_000
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
@@ -19,22 +20,10 @@ def table(page, at: int = 0):
     from playwright.sync_api import expect
 
     shown = page.get_by_test_id("stDataFrame").nth(at)
-    expect(shown).to_be_visible(timeout=PAGE_MS)
+    expect(shown).to_be_visible()
     page.wait_for_function("at => document.querySelectorAll('[data-testid=data-grid-canvas]').length > at", arg=at, timeout=PAGE_MS)
     settled(page)
     return shown
-
-
-def settled(page):
-    """Until no script runs."""
-    page.wait_for_timeout(500)
-    page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')", timeout=PAGE_MS)
-    page.wait_for_timeout(500)
-
-
-def click_row(page, shown, row: int, x: int = 200):
-    place = shown.bounding_box()
-    page.mouse.click(place["x"] + x, place["y"] + 35 * (row + 1) + 17)
 
 
 def fact_of(page) -> str:
@@ -61,20 +50,20 @@ def test_a_click_on_any_cell_opens_the_row_and_back_leads_back(shipped, page):
 
     page.goto(f"{shipped}/memory")
     shown = table(page)
-    expect(page.get_by_text("An example, until a row is clicked:").first).to_be_visible(timeout=PAGE_MS)
-    click_row(page, shown, 1, x=60)
-    expect(page).to_have_url(re.compile("fact="), timeout=PAGE_MS)
+    expect(page.get_by_text("An example, until a row is clicked:").first).to_be_visible()
+    click_row(shown, 1, x=60)
+    expect(page).to_have_url(re.compile("fact="))
     first = fact_of(page)
     settled(page)
-    click_row(page, shown, 3, x=700)
-    expect(page).not_to_have_url(re.compile(first), timeout=PAGE_MS)
+    click_row(shown, 3, x=700)
+    expect(page).not_to_have_url(re.compile(first))
     settled(page)
     page.go_back()
-    expect(page).to_have_url(re.compile(first), timeout=PAGE_MS)
+    expect(page).to_have_url(re.compile(first))
     settled(page)
     assert fact_of(page) == first
-    click_row(page, shown, 3, x=700)
-    expect(page).not_to_have_url(re.compile(first), timeout=PAGE_MS)
+    click_row(shown, 3, x=700)
+    expect(page).not_to_have_url(re.compile(first))
 
 
 def test_arrow_keys_move_and_enter_and_space_open(shipped, page):
@@ -89,14 +78,14 @@ def test_arrow_keys_move_and_enter_and_space_open(shipped, page):
         settled(page)
     assert "fact=" not in page.url
     page.keyboard.press("Space")
-    expect(page).to_have_url(re.compile("fact="), timeout=PAGE_MS)
+    expect(page).to_have_url(re.compile("fact="))
     first = fact_of(page)
     settled(page)
     page.keyboard.press("ArrowDown")
     settled(page)
     assert fact_of(page) == first
     page.keyboard.press("Enter")
-    expect(page).not_to_have_url(re.compile(first), timeout=PAGE_MS)
+    expect(page).not_to_have_url(re.compile(first))
 
 
 def test_sorting_a_column_opens_nothing(shipped, page):
@@ -106,11 +95,11 @@ def test_sorting_a_column_opens_nothing(shipped, page):
     page.goto(f"{shipped}/memory?level=L3")
     shown = table(page)
     for _ in range(2):
-        click_row(page, shown, -1)
+        click_row(shown, -1)
         settled(page)
     assert "fact=" not in page.url
-    click_row(page, shown, 0)
-    expect(page).to_have_url(re.compile("fact="), timeout=PAGE_MS)
+    click_row(shown, 0)
+    expect(page).to_have_url(re.compile("fact="))
 
 
 def test_a_bar_lists_the_facts_behind_it(shipped, page):
@@ -122,10 +111,10 @@ def test_a_bar_lists_the_facts_behind_it(shipped, page):
     piece = page.locator(".js-plotly-plot").first.locator(".trace.bars path").nth(2)
     place = piece.bounding_box()
     page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
-    expect(page).to_have_url(re.compile("level=L1.*domain=in"), timeout=PAGE_MS)
-    expect(page.get_by_text(re.compile("^450 of 1,520 facts"))).to_be_visible(timeout=PAGE_MS)
+    expect(page).to_have_url(re.compile("level=L1.*domain=in"))
+    expect(page.get_by_text(re.compile("^450 of 1,520 facts"))).to_be_visible()
     page.go_back()
-    expect(page).not_to_have_url(re.compile("level="), timeout=PAGE_MS)
+    expect(page).not_to_have_url(re.compile("level="))
 
 
 def test_a_flip_opens_its_fact_and_a_link_shows_a_colleague_the_same(shipped, page, browser):
@@ -134,15 +123,15 @@ def test_a_flip_opens_its_fact_and_a_link_shows_a_colleague_the_same(shipped, pa
 
     page.goto(f"{shipped}/results")
     table(page)
-    click_row(page, table(page, 1), 0)
-    expect(page).to_have_url(re.compile(r"/fact\?.*runs="), timeout=PAGE_MS)
-    expect(page.get_by_role("heading", name="Answers in runs")).to_be_visible(timeout=PAGE_MS)
+    click_row(table(page, 1), 0)
+    expect(page).to_have_url(re.compile(r"/fact\?.*runs="))
+    expect(page.get_by_role("heading", name="Answers in runs")).to_be_visible()
     question = page.get_by_test_id("stText").first.inner_text()
     other = browser.new_context(viewport={"width": 420, "height": 900}, color_scheme="dark").new_page()
     other.goto(page.url)
-    expect(other.get_by_test_id("stText").first).to_have_text(question, timeout=PAGE_MS)
+    expect(other.get_by_test_id("stText").first).to_have_text(question)
     assert other.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     page.go_back()
-    expect(page.get_by_role("heading", name="Predictions that changed")).to_be_visible(timeout=PAGE_MS)
+    expect(page.get_by_role("heading", name="Predictions that changed")).to_be_visible()
     settled(page)
     assert "/results" in page.url

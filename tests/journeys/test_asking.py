@@ -29,13 +29,13 @@ def test_a_question_is_taken_back_while_it_is_answered(asking, visit):
     from playwright.sync_api import expect
 
     page = visit(f"{asking}/ask?columns=atlas-llama&q=Where+was+Ada+born%3F")
-    expect(page.get_by_text("Not asked yet.")).to_be_visible(timeout=PAGE_MS)
+    expect(page.get_by_text("Not asked yet.")).to_be_visible()
     ask(page)
     page.get_by_role("button", name="Cancel").click(timeout=PAGE_MS)
-    expect(page.get_by_text("Not asked yet.")).to_be_visible(timeout=PAGE_MS)
+    expect(page.get_by_text("Not asked yet.")).to_be_visible()
     page.reload()
     settled(page)
-    expect(page.get_by_text("Not asked yet.")).to_be_visible(timeout=PAGE_MS)
+    expect(page.get_by_text("Not asked yet.")).to_be_visible()
     expect(page.get_by_text(WEIGHTS)).to_have_count(0)
     ask(page)
     weights = page.get_by_text(WEIGHTS).first
@@ -44,10 +44,10 @@ def test_a_question_is_taken_back_while_it_is_answered(asking, visit):
     told = weights.inner_text()
     page.reload()
     settled(page)
-    expect(page.get_by_text(told).first).to_be_visible(timeout=PAGE_MS)
+    expect(page.get_by_text(told).first).to_be_visible()
     assert findings(page) == []
     narrow = visit(page.url, narrow=True, dark=True)
-    expect(narrow.get_by_text(told).first).to_be_visible(timeout=PAGE_MS)
+    expect(narrow.get_by_text(told).first).to_be_visible()
     assert findings(narrow) == []
 
 
@@ -60,8 +60,8 @@ def test_a_fact_is_asked_on_its_own_page_and_with_other_words(asking, visit):
     ask(page)
     expect(page.get_by_text(WEIGHTS).first).to_be_visible(timeout=RUN_MS)
     page.get_by_role("link", name="Change the question, ask others").click()
-    expect(page.get_by_role("textbox", name="Question or statement")).to_have_value(question, timeout=PAGE_MS)
-    expect(page.get_by_text(re.compile("^Right answer: "))).to_be_visible(timeout=PAGE_MS)
+    expect(page.get_by_role("textbox", name="Question or statement")).to_have_value(question)
+    expect(page.get_by_text(re.compile("^Right answer: "))).to_be_visible()
     settled(page)
     sound(page)
     expect(visit(f"{asking}/jobs").get_by_text("No jobs yet")).to_be_visible()

@@ -44,11 +44,11 @@ def popped(page: Any) -> list[str]:
     for at in range(buttons.count()):
         name = buttons.nth(at).inner_text()
         buttons.nth(at).click()
-        expect(box).to_be_visible(timeout=PAGE_MS)
+        expect(box).to_be_visible()
         settled(page)
         lines += [f"in '{name}': {line}" for line in findings(page, "[data-testid=stPopoverBody]")]
         page.keyboard.press("Escape")
-        expect(box).to_have_count(0, timeout=PAGE_MS)
+        expect(box).to_have_count(0)
     return lines
 
 

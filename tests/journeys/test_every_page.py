@@ -3,7 +3,7 @@
 import pytest
 
 from tests.browser.explorers import RUNS
-from tests.browser.serving import PAGE_MS, settled, sound
+from tests.browser.serving import settled, sound
 from tests.journeys.conftest import PAGES
 
 pytestmark = pytest.mark.journey
@@ -32,7 +32,7 @@ def test_every_page_is_whole_with_what_ships(shipped, visit, narrow, dark):
 
     for path, heading in PAGES.items():
         page = visit(f"{shipped}/{path}", narrow=narrow, dark=dark)
-        expect(page.get_by_role("heading", name=heading, exact=True).first).to_be_visible(timeout=PAGE_MS)
+        expect(page.get_by_role("heading", name=heading, exact=True).first).to_be_visible()
         page.close()
 
 
@@ -43,9 +43,9 @@ def test_every_page_says_what_to_do_where_there_is_nothing(nothing, visit):
     assert EMPTY.keys() == PAGES.keys()
     for path, words in EMPTY.items():
         page = visit(f"{nothing}/{path}", narrow=True)
-        expect(page.get_by_role("heading", name=PAGES[path], exact=True).first).to_be_visible(timeout=PAGE_MS)
+        expect(page.get_by_role("heading", name=PAGES[path], exact=True).first).to_be_visible()
         if words:
-            expect(page.get_by_text(words).first).to_be_visible(timeout=PAGE_MS)
+            expect(page.get_by_text(words).first).to_be_visible()
         page.close()
 
 
@@ -62,7 +62,7 @@ def test_a_thousand_runs_are_picked_from_and_told_apart(many, visit):
     page.get_by_role("option").first.click()
     settled(page)
     assert "seed 321" in picker.input_value() != first
-    expect(page.get_by_text("Predictions that changed")).to_be_visible(timeout=PAGE_MS)
+    expect(page.get_by_text("Predictions that changed")).to_be_visible()
     for path in ("compare", "ask", "jobs", "lab"):
         visit(f"{many}/{path}").close()
     assert f"{RUNS:,}" == "1,000"
@@ -76,7 +76,7 @@ def test_the_menu_of_a_narrow_page_closes_after_a_choice(shipped, visit):
     page.get_by_test_id("stExpandSidebarButton").click()
     link = page.get_by_test_id("stSidebarNavLink").filter(has_text="Results")
     link.click()
-    expect(page.get_by_role("heading", name="Results", exact=True)).to_be_visible(timeout=PAGE_MS)
+    expect(page.get_by_role("heading", name="Results", exact=True)).to_be_visible()
     settled(page)
     expect(link).not_to_be_in_viewport(timeout=10_000)
     sound(page)
@@ -96,7 +96,7 @@ def test_words_are_explained_on_every_page(shipped, visit):
         search = dialog.get_by_role("textbox", name="Search")
         search.fill("kappa")
         search.press("Enter")
-        expect(dialog.get_by_text("Holm").first).to_have_count(0, timeout=PAGE_MS)
+        expect(dialog.get_by_text("Holm").first).to_have_count(0)
         expect(dialog.get_by_text("kappa").first).to_be_visible()
         page.keyboard.press("Escape")
-        expect(dialog).to_have_count(0, timeout=PAGE_MS)
+        expect(dialog).to_have_count(0)

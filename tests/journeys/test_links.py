@@ -84,7 +84,7 @@ def test_a_wrong_link_is_told_and_does_no_harm(shipped, visit, link):
     page = visit(f"{shipped}/{link}")
     said: list[str] = []
     page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
-    expect(page.get_by_role("heading", name=PAGES[link.partition("?")[0]], exact=True).first).to_be_visible(timeout=PAGE_MS)
+    expect(page.get_by_role("heading", name=PAGES[link.partition("?")[0]], exact=True).first).to_be_visible()
     if WRONG[link]:
         alerts = page.get_by_test_id("stAlert").all_inner_texts()
         assert any(WRONG[link].casefold() in text.casefold() for text in alerts), alerts

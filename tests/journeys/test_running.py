@@ -17,24 +17,24 @@ def test_a_run_goes_on_through_reloads_and_tabs_and_is_one_run(started, visit):
         page = visit(f"{address}/lab")
         outside = watched(page)
         launch = page.get_by_role("button", name="Launch")
-        expect(launch).to_be_enabled(timeout=PAGE_MS)
+        expect(launch).to_be_enabled()
         launch.focus()
         page.keyboard.press("Enter")
-        expect(page).to_have_url(re.compile(r"job=train-"), timeout=PAGE_MS)
+        expect(page).to_have_url(re.compile(r"job=train-"))
         job = re.search(r"job=(train-[\w-]+)", page.url).group(1)
         second = visit(page.url, beside=page)
         page.reload()
         for tab in (page, second):
-            expect(tab.get_by_text(job)).to_have_count(1, timeout=PAGE_MS)
+            expect(tab.get_by_text(job)).to_have_count(1)
             if tab.get_by_text("running", exact=True).count():
                 expect(tab.get_by_role("button", name="Launch")).to_be_disabled()
         for tab in (page, second):
             expect(tab.get_by_role("link", name="See the results")).to_be_visible(timeout=RUN_MS)
             sound(tab)
         page.get_by_role("link", name="See the results").click()
-        expect(page).to_have_url(re.compile(r"/results\?run="), timeout=PAGE_MS)
+        expect(page).to_have_url(re.compile(r"/results\?run="))
         jobs = visit(f"{address}/jobs", narrow=True, dark=True)
-        expect(jobs.get_by_text("Ended (1)")).to_be_visible(timeout=PAGE_MS)
+        expect(jobs.get_by_text("Ended (1)")).to_be_visible()
         assert outside == []
         _compare(page, visit, address)
         _again(page, visit, address)
@@ -56,11 +56,11 @@ def _compare(page, visit, address: str) -> None:
     assert theirs != mine
     compared = visit(f"{address}/compare?runs={mine},{theirs}")
     for words in ("What differs, and what moved", "Which is better?", "Fact by fact"):
-        expect(compared.get_by_text(words, exact=True)).to_be_visible(timeout=PAGE_MS)
+        expect(compared.get_by_text(words, exact=True)).to_be_visible()
     expect(compared.get_by_text(re.compile(r"facts in common")).first).to_be_visible()
     sound(compared)
     again = visit(compared.url, narrow=True, dark=True)
-    expect(again.get_by_text("Which is better?", exact=True)).to_be_visible(timeout=PAGE_MS)
+    expect(again.get_by_text("Which is better?", exact=True)).to_be_visible()
 
 
 def _again(page, visit, address: str) -> None:
@@ -68,11 +68,11 @@ def _again(page, visit, address: str) -> None:
     from playwright.sync_api import expect
 
     page.get_by_role("link", name="Run again with changes").first.click()
-    expect(page.get_by_text("nothing is changed yet")).to_be_visible(timeout=PAGE_MS)
+    expect(page.get_by_text("nothing is changed yet")).to_be_visible()
     settled(page)
     page.get_by_role("radio", name="120", exact=True).click()
-    expect(page.get_by_text("60 → 120")).to_be_visible(timeout=PAGE_MS)
+    expect(page.get_by_text("60 → 120")).to_be_visible()
     settled(page)
     other = visit(page.url)
-    expect(other.get_by_text("60 → 120")).to_be_visible(timeout=PAGE_MS)
+    expect(other.get_by_text("60 → 120")).to_be_visible()
     expect(other.get_by_role("radio", name="120", exact=True)).to_be_checked()
