@@ -126,7 +126,7 @@ def planted(source: str = "atlas") -> None:
 def needs_torch(what: str) -> None:
     """Says that this work needs PyTorch, and how to install it; everything already measured stays visible."""
     st.warning(f"{what} needs PyTorch, which is not installed here. Install it, then start the explorer again:", icon=":material/download:")
-    st.code(INSTALL, language="bash")
+    st.code(INSTALL, language="bash", wrap_lines=True)
 
 
 def share_metric(label: str, value: float | None, base: float | None, lines: list[str]) -> None:

@@ -77,7 +77,7 @@ def _explanation() -> None:
         "Columns `question, answers`, or `relation, subject, object`. A relation is an id such as P19 (place of birth), or any name with "
         "templates of its own. Other names of columns can be picked after the file is read."
     )
-    st.code(EXAMPLE.strip(), language=None)
+    st.code(EXAMPLE.strip(), language=None, wrap_lines=True)
     st.caption(f"{_LAYOUTS} Several right answers stand in a list, or in CSV with | between them.")
     st.download_button("Download this example", EXAMPLE, "facts.csv", "text/csv", on_click="ignore", icon=":material/download:")
     st.caption("For the EntityQuestions data run `sftqa facts --source entity-questions --download` once.")

@@ -236,7 +236,7 @@ def _bar(settings: StudySettings, report: StudyReport, active: bool) -> None:
                 ask_to_start("Add two seeds", more)
         file_button(settings)
         with st.popover("Command", icon=":material/terminal:"):
-            st.code(f"sftqa study --config {resources.study_name(settings)}.yaml", language="bash")
+            st.code(f"sftqa study --config {resources.study_name(settings)}.yaml", language="bash", wrap_lines=True)
 
 
 def _redraw_while_running(job_id: str) -> None:
