@@ -23,7 +23,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 FOLDERS = ("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
 PAGE_MS = 120_000  # what a page shows, on a busy machine
-END_S = 20
+END_S = 60  # a script that counts something ends at its next element
 RUN_MS = 420_000  # a run of 60 examples on a slow, busy machine
 _waits = itertools.count()
 _SETTLED = """wait => {
