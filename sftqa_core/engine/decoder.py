@@ -40,8 +40,10 @@ class Load:
 class Decoder(Generic[T]):
     """The loop that all uses share. A subclass defines an item's texts and what its logits mean.
 
-    `place`, `depth`, `drawn` and `sees` have one entry a row; rows stand in the order of their places.
+    `place`, `depth`, `drawn` and `sees` have one entry a row; rows stand in the order of their places. A text has at most `rows` rows.
     """
+
+    rows = 1
 
     def __init__(self, model: packed.PackedModel, load: Load, max_new_tokens: int, hint: str):
         self.model, self.load, self.max_new_tokens, self.hint = model, load, max_new_tokens, hint
@@ -51,7 +53,7 @@ class Decoder(Generic[T]):
         """Forget everything that is in progress."""
         self.items: dict[int, T] = {}  # in progress: first place -> item
         self.places_of: dict[int, np.ndarray] = {}  # first place -> places
-        self.keys = packed.KeyValues(self.load.places)
+        self.keys = packed.KeyValues(self.load.places, self.rows * self.max_new_tokens)
         self.place, self.depth = np.empty((2, 0), dtype=np.int64)
         self.drawn = np.empty((0, self.max_new_tokens), dtype=np.int64)
         self.sees = np.empty((0, 0), dtype=bool)  # [rows, slots]

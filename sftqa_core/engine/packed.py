@@ -25,12 +25,14 @@ _GROWTH = 1.5  # new room over what was needed, when there was too little: all k
 class KeyValues:
     """Per layer two tensors [places, key heads, slots, head size], which keep their memory while prompts come and go.
 
-    A slot that no row sees may hold any finite number: it has no weight.
+    A slot that no row sees may hold any finite number: it has no weight. `more`: slots beside those of its text that a place may come
+    to need. On a processor there is room for them from the start: the system gives memory where it is first written.
     """
 
-    def __init__(self, places: int):
-        self.places = places
+    def __init__(self, places: int, more: int = 0):
+        self.places, self.more = places, more
         self._layers: list[list[torch.Tensor]] = []
+        self._reached: list[int] = []  # of each layer, slots that hold finite numbers
 
     def put(
         self, layer: int, places: torch.Tensor, slots: slice | torch.Tensor, needed: int, states: tuple[torch.Tensor, torch.Tensor]
@@ -40,14 +42,19 @@ class KeyValues:
         `needed`: slots that there must be.
         """
         if layer == len(self._layers):
-            self._layers.append([new.new_zeros((self.places, new.shape[1], 0, new.shape[-1])) for new in states])
+            self._layers.append([new.new_empty((self.places, new.shape[1], 0, new.shape[-1])) for new in states])
+            self._reached.append(0)
+        reached = self._reached[layer]
         for at, new in enumerate(states):
             kept = self._layers[layer][at]
             if needed > kept.shape[2]:
-                wider = kept.new_zeros((*kept.shape[:2], int(_GROWTH * needed), kept.shape[3]))
-                wider[:, :, : kept.shape[2]] = kept
+                room = needed + self.more if kept.device.type == "cpu" else int(_GROWTH * needed)
+                wider = kept.new_empty((*kept.shape[:2], room, kept.shape[3]))
+                wider[:, :, :reached] = kept[:, :, :reached]
                 kept = self._layers[layer][at] = wider
+            kept[:, :, reached:needed] = 0
             kept[places, :, slots] = new
+        self._reached[layer] = max(reached, needed)
 
     def at(self, layer: int, places: torch.Tensor | None, slots: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values [places, heads, slots, size] of these places (None: of all) in the first slots."""
@@ -235,19 +242,27 @@ class _Segment:
             mask[grid[0], 0, grid[1]] = np.where(seen, np.float32(0), np.float32(-np.inf))
             return mask
 
-        hidden = self._tensor(f"hidden {form.window}", query, make)
-        spread = query.new_zeros((*shape, *query.shape[1:]))  # [lines, columns, heads, size]
-        spread[line, column] = query
         groups = query.shape[1] // keys.shape[1]
-        hidden = (hidden.repeat(1, 1, groups, 1) if groups > 1 else hidden).to(query.dtype)
+        hidden = self._kept(f"hidden {form.window} {groups} {query.dtype}", query, lambda: self._masked(form.window, make, query, groups))
+        # [lines, columns, heads, size]; every layer writes to the same places of it
+        spread = self._kept(f"spread {query.shape[1:]} {query.dtype}", query, lambda: query.new_zeros((*shape, *query.shape[1:])))
+        spread[line, column] = query
         result = attention(fold_heads(spread, keys.shape[1]), keys, values, hidden, form)
         return unfold_heads(result, shape[1])[line, column]
 
+    def _masked(self, window: int | None, make: Callable[[], np.ndarray], query: torch.Tensor, groups: int) -> torch.Tensor:
+        """What `make` gives, once for each of the query heads that share a key head."""
+        hidden = self._tensor(f"hidden {window}", query, make)
+        return (hidden.repeat(1, 1, groups, 1) if groups > 1 else hidden).to(query.dtype)
+
     def _tensor(self, name: str, like: torch.Tensor, make: Callable[[], np.ndarray]) -> torch.Tensor:
+        return self._kept(name, like, lambda: torch.from_numpy(np.ascontiguousarray(make())).to(like.device))
+
+    def _kept(self, name: str, like: torch.Tensor, make: Callable[[], torch.Tensor]) -> torch.Tensor:
         """Made once for all layers, or once a device where they lie on several."""
         key = f"{name} {like.device}"
         if key not in self._on_device:
-            self._on_device[key] = torch.from_numpy(np.ascontiguousarray(make())).to(like.device)
+            self._on_device[key] = make()
         return self._on_device[key]
 
 

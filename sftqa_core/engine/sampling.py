@@ -246,6 +246,7 @@ class SampleRows(Decoder[T]):
 
     def __init__(self, model: packed.PackedModel, load: Load, settings: SamplerSettings, stopping: drawing.StopCriteria):
         self.settings, self.stopping = settings, stopping
+        self.rows = settings.draws
         super().__init__(model, load, settings.max_new_tokens, FEWER)
 
     def begin(self) -> None:

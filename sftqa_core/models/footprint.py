@@ -24,12 +24,12 @@ Frozen norms keep no normalised input; each matrix keeps r numbers more a token.
 embeddings, norms and the output head keep the device's format. A matrix is widened while it is used, one at a time.
 
 **Probing and answering** hold sP, keys and values 2k s of each layer, place and slot, the logits of all rows, and what one layer
-has in hand: a gated feed-forward layer three arrays [tokens, i] beside three of h. Slots grow by half of what is needed
-(engine/packed.py). How many prompts are read together is decided by `prompts_at_once`.
+has in hand: a gated feed-forward layer three arrays [tokens, i] beside three of h. On a GPU slots grow by half of what is needed; on a
+processor only those count that were used (engine/packed.py). How many prompts are read together is decided by `prompts_at_once`.
 
 **Holes.** On a processor, glibc takes blocks below 32 MB out of one heap. Blocks of changing sizes that come and go between living
 ones leave about as much of it free as is used (Knuth's fifty-percent rule), so what is in hand, or kept for a backward pass, counts
-twice; so does a fifth of a probe's keys and values, which moved while they were small. benchmarks/memory.py measures all of it.
+twice. benchmarks/memory.py measures all of it.
 
 **One of several GPUs** that share a model or its training:
 - A model whose layers are spread (spreading.py): weights, keys and values are divided; what one layer has in hand and the logits
@@ -56,6 +56,8 @@ STATE_BYTES = {"adamw": 8, "adamw_8bit": 2, "adafactor": 0.1, "sgd": 4}  # of op
 CHECKPOINT_BYTES = 12  # on the disk, a trained parameter: weight and two moments in float32
 SHARE_FOR_KEYS = 0.25  # of the free RAM: what keys and values of a batch may take
 _AT_ONCE = ((20_000_000, 512), (2_000_000_000, 256), (1 << 62, 128))  # model size in parameters -> prompts
+_SMALL = _AT_ONCE[0][0]  # parameters
+_ROWS = 640  # of a pass, that keep a processor busy with a model that is not small: measured as fast as with 2,560
 _LOGITS = 1 << 27  # numbers
 _TOKENS = 1 << 16  # of prompts that are read in one pass
 _GROWTH = 1.5  # engine/packed.py
@@ -63,7 +65,6 @@ _MEAN_GROWTH = 1.2  # between 1 and that
 _HALF_WAY = 0.6
 _DRAWING = 1 << 26  # float64 numbers in hand while tokens are drawn on a GPU (engine/drawing.py)
 _ENTER = 4  # a quarter of the prompts enters together (engine/decoder.py)
-_MOVED = 0.2  # of keys and values: holes that they left in the heap as they grew
 _LEFT = 2  # of the bytes in 4 bits: holes that matrices leave between them as they are quantised, given back after; measured 1 to 4
 _DISTINCT = 0.5  # tokens of prompts that enter together to be read, the rest being shared: measured 0.4 to 0.5 on statements
 _MOST = 10**9  # of a width: bytes are reckoned in floats, too, and a configuration can say anything
@@ -250,21 +251,22 @@ def decoding(shape: Shape, device: str, places: int, rows: int, length: int, new
     number = _number(device)
     open_rows = max(places, round(open_share * places * rows))
     needed = length + round(_HALF_WAY * open_share * rows * new_tokens)
-    slots = _slots(length, rows, new_tokens) if open_share == 1 else round(_MEAN_GROWTH * needed)
+    slots = _slots(device, length, rows, new_tokens)
+    if open_share < 1:
+        slots = needed if device == "cpu" else round(_MEAN_GROWTH * needed)
     entering = round(_DISTINCT * length * -(-places // _ENTER))
     tokens = entering + (1 - 1 / _ENTER) * open_rows if new_tokens else _DISTINCT * length * places
     cells = shape.heads * slots * max(open_rows, entering)
     busy = _in_hand(shape, device, int(max(tokens, open_rows)), cells)
     drawing = min(_DRAWING, open_rows * shape.vocabulary) * 8 if device != "cpu" else 0
-    moved = _MOVED if device == "cpu" and new_tokens else 0
-    kept = round((1 + moved) * 2 * number * shape.keys * shape.layers * places * slots)
+    kept = 2 * number * shape.keys * shape.layers * places * slots
     return _running(shape, device, busy, kept, number * open_rows * shape.vocabulary + drawing)
 
 
 def answering(shape: Shape, device: str, places: int, length: int, new_tokens: int) -> Footprint:
     """The most probable answers to `places` questions of at most `length` tokens at a time."""
     number = _number(device)
-    slots = _slots(length, 1, new_tokens)
+    slots = _slots(device, length, 1, new_tokens)
     tokens = max(places, length * -(-places // _ENTER))
     busy = _in_hand(shape, device, tokens, shape.heads * slots * tokens)
     kept = 2 * number * shape.keys * shape.layers * places * slots
@@ -306,6 +308,7 @@ def prompts_at_once(shape: Shape, device: str, length: int, rows: int, new_token
         _LOGITS // (shape.vocabulary * rows),
         int(SHARE_FOR_KEYS * free_bytes) // (token_bytes * (length + rows * new_tokens)),
         _TOKENS // length,
+        *((_ROWS // rows,) if device == "cpu" and shape.parameters > _SMALL else ()),
     )
     return max(1, min(limits))
 
@@ -314,8 +317,10 @@ def _number(device: str) -> int:
     return BYTES[NUMBER_FORMATS[device]]
 
 
-def _slots(length: int, rows: int, new_tokens: int) -> int:
-    """Slots that a place has in the end: each step needs one a row, and room grows when there is too little."""
+def _slots(device: str, length: int, rows: int, new_tokens: int) -> int:
+    """Slots that a place has in the end: each step needs one a row, and a GPU's room grows when there is too little."""
+    if device == "cpu":
+        return length + rows * new_tokens
     slots = 0
     for needed in range(length, length + rows * new_tokens + 1, rows):
         slots = slots if needed <= slots else int(_GROWTH * needed)
