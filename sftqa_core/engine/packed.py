@@ -235,25 +235,21 @@ class _Segment:
         shape = (len(keys), int(grid[1].max()) + 1)
         line, column = (self._tensor(name, query, lambda a=a: a) for name, a in zip(("line", "column"), grid, strict=True))  # type: ignore[misc]
 
-        def make() -> np.ndarray:
-            """float32 [lines, 1, columns, slots]: 0 for what a query sees and where none stands, minus infinity for the rest."""
+        groups = query.shape[1] // keys.shape[1]
+
+        def hidden() -> torch.Tensor:
+            """[lines, 1, groups x columns, slots]: 0 for what a query sees and where none stands, minus infinity for the rest."""
             seen = sees()
             mask = np.zeros((shape[0], 1, shape[1], seen.shape[1]), dtype=np.float32)
             mask[grid[0], 0, grid[1]] = np.where(seen, np.float32(0), np.float32(-np.inf))
-            return mask
+            return torch.from_numpy(mask).to(query.device).repeat(1, 1, groups, 1).to(query.dtype)
 
-        groups = query.shape[1] // keys.shape[1]
-        hidden = self._kept(f"hidden {form.window} {groups} {query.dtype}", query, lambda: self._masked(form.window, make, query, groups))
+        unseen = self._kept(f"hidden {form.window} {groups} {query.dtype}", query, hidden)
         # [lines, columns, heads, size]; every layer writes to the same places of it
         spread = self._kept(f"spread {query.shape[1:]} {query.dtype}", query, lambda: query.new_zeros((*shape, *query.shape[1:])))
         spread[line, column] = query
-        result = attention(fold_heads(spread, keys.shape[1]), keys, values, hidden, form)
+        result = attention(fold_heads(spread, keys.shape[1]), keys, values, unseen, form)
         return unfold_heads(result, shape[1])[line, column]
-
-    def _masked(self, window: int | None, make: Callable[[], np.ndarray], query: torch.Tensor, groups: int) -> torch.Tensor:
-        """What `make` gives, once for each of the query heads that share a key head."""
-        hidden = self._tensor(f"hidden {window}", query, make)
-        return (hidden.repeat(1, 1, groups, 1) if groups > 1 else hidden).to(query.dtype)
 
     def _tensor(self, name: str, like: torch.Tensor, make: Callable[[], np.ndarray]) -> torch.Tensor:
         return self._kept(name, like, lambda: torch.from_numpy(np.ascontiguousarray(make())).to(like.device))
