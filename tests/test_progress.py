@@ -3,7 +3,7 @@
 import pytest
 
 from sftqa_core import progress
-from sftqa_core.progress import MODEL, Phase, Recorder, uncounted
+from sftqa_core.progress import MODEL, Counted, Phase, Progress, Recorder, uncounted
 
 
 @pytest.fixture
@@ -67,3 +67,46 @@ def test_what_cannot_be_counted_has_no_total():
     uncounted(recorder, MODEL)
     (update,) = recorder.updates
     assert (update.phase, update.done, update.total, update.left_s) == ("loading the model", 0, 0, None)
+
+
+def test_work_within_pieces_counts(clock):
+    """A probe's first facts take minutes: what is done of them is its share, and from a tenth of the work on the time left is told."""
+    recorder = Recorder()
+    phase = Phase(recorder, "probe", 4, "facts")
+    for seconds, done, work in ((5.0, 0, 0.1), (90.0, 0, 0.39), (25.0, 0, 0.8), (60.0, 1, 1.0)):
+        clock[0] += seconds
+        phase.reach(done, work, Counted(done * 21, "prompts", 84), Counted(8, "completions"))
+    assert [(update.done, update.share) for update in recorder.updates] == [(0, 0.025), (0, 0.0975), (0, 0.2), (1, 0.25)]
+    early, later, *rest = [update.left_s for update in recorder.updates]
+    assert (early, later) == (None, None)
+    assert rest == [pytest.approx(3.2 * 115.0 / 0.7), pytest.approx(3.0 * 175.0 / 0.9)]  # by the second half of the time
+    assert recorder.updates[-1].details == ", 21 of 84 prompts, 8 completions"
+
+
+def test_work_of_many_hours_tells_the_time_left_after_ten_minutes(clock):
+    """Though a tenth of it takes longer."""
+    recorder = Recorder()
+    phase = Phase(recorder, "probe", 1000, "facts")
+    for _ in range(2):
+        clock[0] += 300.0
+        phase.within(2.0 if recorder.updates else 1.0)
+    assert [update.left_s for update in recorder.updates] == [None, pytest.approx(998 * 300.0)]
+
+
+def test_work_that_begins_again_never_goes_back(clock):
+    """When the memory was full, prompts in progress begin again: what was told stands until more is done."""
+    recorder = Recorder()
+    phase = Phase(recorder, "probe", 2, "facts")
+    for work in (0.5, 0.1, 0.6):
+        clock[0] += 1.0
+        phase.within(work)
+    assert [update.portion for update in recorder.updates] == [0.25, 0.25, 0.3]
+
+
+def test_a_bar_is_drawn_of_any_report():
+    """Of what counts only whole pieces, too; one piece is not several."""
+    assert [Progress("train", done, 8, "steps").portion for done in (0, 2, 9)] == [0.0, 0.25, 1.0]
+    assert Progress("loading", 0, 0, "").portion == 0.0
+    assert Progress("probe", 0, 2, "facts", within=(Counted(1, "completions"),)).details == ", 1 completion"
+    told = Progress("probe", 0, 2, "facts", within=(Counted(1, "prompts", 42),), share=0.1)
+    assert Progress.from_dict(told.to_dict()) == told

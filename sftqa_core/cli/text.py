@@ -12,7 +12,7 @@ from typing import Any
 
 from sftqa_core.artifacts import in_words
 from sftqa_core.errors import Stopped
-from sftqa_core.progress import Progress
+from sftqa_core.progress import SLOW, Progress
 from sftqa_core.records import DOMAIN_NAMES
 from sftqa_core.records.amounts import duration, signed
 
@@ -260,7 +260,7 @@ def study(result: dict[str, Any]) -> str:
     return "\n".join([*lines, "", *(f"- {note}" for note in result["notes"])])
 
 
-EVERY_S = 10.0  # between lines where standard error is a file
+EVERY_S, REWRITTEN_S = 10.0, 0.2  # between lines where standard error is a file, and between two states of a terminal's line
 
 
 @dataclass
@@ -276,14 +276,15 @@ class Console:
             return
         left = "" if update.done >= update.total else f", {duration(update.left_s)} left" if update.left_s is not None else ", estimating"
         values = "".join(f", {name} {value:.3g}" for name, value in update.values.items())
-        done, total, rate = f"{update.done:,}", f"{update.total:,} {update.unit}", f"{update.rate or 0:.1f}"
+        done, total, rate = f"{update.done:,}", f"{update.total:,} {update.unit}", f", {update.rate or 0:.1f}/s"
         if update.unit == "bytes":
-            done, total, rate = (in_words(number) for number in (update.done, update.total, update.rate or 0))
-        line = f"{update.phase}: {done} of {total}, {rate}/s{left}{values}"
-        if sys.stderr.isatty():
-            print(f"\r\x1b[2K{line}", end="\n" if update.done >= update.total else "", file=sys.stderr, flush=True)
-        elif update.done >= update.total or update.phase != self.phase or time.monotonic() - self.printed_s > EVERY_S:
-            print(line, file=sys.stderr, flush=True)
+            done, total, rate = in_words(update.done), in_words(update.total), f", {in_words(update.rate or 0)}/s"
+        elif (update.rate or 0) < SLOW:
+            rate = ""
+        terminal, over = sys.stderr.isatty(), update.done >= update.total
+        if over or update.phase != self.phase or time.monotonic() - self.printed_s > (REWRITTEN_S if terminal else EVERY_S):
+            line = f"{update.phase}: {done} of {total}{update.details}{rate}{left}{values}"
+            print(f"\r\x1b[2K{line}" if terminal else line, end="" if terminal and not over else "\n", file=sys.stderr, flush=True)
             self.printed_s = time.monotonic()
         self.phase = update.phase
 

@@ -17,8 +17,8 @@ _NO_ANSWERS = CompiledAnswers((), ())  # so that nothing but the model ends a te
 def complete(loaded: LoadedModel, texts: Sequence[str], sampling: SamplerSettings, phase: Phase | None = None) -> list[tuple[str, ...]]:
     """`sampling.samples` completions of each text, in the texts' order; the same text has the same completions, whatever stands beside it.
 
-    `phase` counts finished texts. Raises `SettingsError` for a text that does not fit the context window, `OutOfMemory` when a
-    single one has no room, `ModelUnavailable` for logits that are not numbers.
+    `phase` counts finished texts and hears of every pass. Raises `SettingsError` for a text that does not fit the context window,
+    `OutOfMemory` when a single one has no room, `ModelUnavailable` for logits that are not numbers.
     """
     different = list(dict.fromkeys(texts))
     rows = encode_prompts(loaded, different)
@@ -26,8 +26,9 @@ def complete(loaded: LoadedModel, texts: Sequence[str], sampling: SamplerSetting
     prompts = [Prompt(digest(text), 0, tuple(ids), _NO_ANSWERS) for text, ids in zip(different, rows, strict=True)]
     size = capacity.at_once(loaded, max(map(len, rows)), sampling.samples, sampling.max_new_tokens)
     drawn: dict[str, list[str]] = defaultdict(list)
+    watch = (lambda now: phase.within(now.prompts)) if phase else None
     with drawing.naming(loaded):
-        for batch in make_sampler(sampling.sampler, loaded, size).sample(prompts, sampling):
+        for batch in make_sampler(sampling.sampler, loaded, size, watch).sample(prompts, sampling):
             for row in sorted(batch):
                 drawn[row.fact_id] += [row.text] * row.count
             if phase:

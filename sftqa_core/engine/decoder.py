@@ -7,7 +7,7 @@ they have in common: nothing is copied when a row splits. A slot is free again w
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
@@ -21,6 +21,17 @@ from sftqa_core.models.loading import LoadedModel
 
 T = TypeVar("T")
 Read = tuple[np.ndarray, torch.Tensor]  # rows (ascending indexes), and the logits after each [rows, vocabulary]
+
+
+@dataclass(frozen=True)
+class UnderWay:
+    """What is done of the prompts that are in progress after a pass."""
+
+    completions: int = 0  # at their end
+    prompts: float = 0.0  # all that is done of them, in whole prompts
+
+
+Watch = Callable[[UnderWay], None]  # called after every pass, before its results are handed over; may raise `Stopped`
 
 
 @dataclass(frozen=True)
@@ -84,6 +95,10 @@ class Decoder(Generic[T]):
         """Nodes after which logits are needed, of entering texts at these places."""
         return tree.paths[np.arange(len(tree.lengths)), tree.lengths - 1]
 
+    def under_way(self) -> UnderWay:
+        """What is done of the items in progress; for a subclass with one row a prompt."""
+        return UnderWay(0, float(self.depth.sum()) / max(self.max_new_tokens, 1))
+
     def split(self, parents: np.ndarray, tokens: np.ndarray) -> None:
         """Replace the rows by children of them: one token more each, or the row itself for a token of -1. Parents must be ascending."""
         self.place, self.depth = self.place[parents], self.depth[parents]
@@ -102,7 +117,7 @@ class Decoder(Generic[T]):
 
     # --- the loop --------------------------------------------------------------------------------------------
 
-    def run(self, items: Iterable[T]) -> Iterator[list[Any]]:
+    def run(self, items: Iterable[T], watch: Watch | None = None) -> Iterator[list[Any]]:
         """Results of all items, some at a time; items are drawn from the iterable as needed and enter in their order.
 
         When the memory is full, the items in progress begin again, half as many at a time. Raises `OutOfMemory` when there is no
@@ -121,6 +136,8 @@ class Decoder(Generic[T]):
                 results, full = [], error.with_traceback(None)  # the traceback would keep the failed pass's tensors alive
             if full is not None:
                 self._begin_again(again, new, full)
+            if watch:
+                watch(self.under_way())
             if results:
                 yield results
 

@@ -34,18 +34,19 @@ def greedy(
     """Continue each prompt (token ids) with the most probable tokens until an end token or `max_new_tokens`.
 
     Answers come in the prompts' order and do not depend on the model's generation_config. At most `batch_size` prompts are in
-    progress together. `phase` counts finished prompts and lets the person stop in between. Raises `OutOfMemory` when a single
-    prompt has no room, `ModelUnavailable` for logits that are not numbers.
+    progress together. `phase` counts finished prompts, hears of every pass and lets the person stop after each. Raises `OutOfMemory`
+    when a single prompt has no room, `ModelUnavailable` for logits that are not numbers.
     """
     if not prompts:
         return []
     by_position: dict[int, _Continuation] = {}
     items = sorted(enumerate(prompts), key=lambda item: tuple(item[1]))
+    watch = (lambda now: phase.within(now.prompts)) if phase else None
     with drawing.naming(loaded):
         done: Iterable[list[_Continuation]]
         if packs(loaded):
             size = batch_size or capacity.at_once(loaded, max(len(ids) for _, ids in items), 1, max_new_tokens)
-            done = _Greedy(packed.PackedModel(loaded), Load.of(size, enough=size), max_new_tokens, loaded.end_ids).run(items)
+            done = _Greedy(packed.PackedModel(loaded), Load.of(size, enough=size), max_new_tokens, loaded.end_ids).run(items, watch)
         else:
             alone = drawing.halving([[item] for item in items], lambda batch: [_generated(loaded, batch[0], max_new_tokens)], FEWER)
             done = (continued for _, continued in alone)

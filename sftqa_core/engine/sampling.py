@@ -21,7 +21,7 @@ import torch
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from sftqa_core.engine import drawing, packed, randomness, wanted_facts
-from sftqa_core.engine.decoder import Decoder, Load, Read, T, packs
+from sftqa_core.engine.decoder import Decoder, Load, Read, T, UnderWay, Watch, packs
 from sftqa_core.errors import SettingsError
 from sftqa_core.knowledge.matching import CompiledAnswers, ExactAnswers
 from sftqa_core.models.loading import LoadedModel, encode_prompts
@@ -66,14 +66,16 @@ class Sampler(Protocol):
         ...
 
 
-def make_sampler(name: str, loaded: LoadedModel, batch_size: int) -> Sampler:
+def make_sampler(name: str, loaded: LoadedModel, batch_size: int, watch: Watch | None = None) -> Sampler:
     """The sampler called `name`, about `batch_size` prompts at a time. Raises `SettingsError` for an unknown name.
+
+    `watch` hears after every forward pass how far the prompts in progress are: the first of them may take minutes.
 
     A model that can't be read in packed form gets "generate" in place of "shared": both draw the same completions.
     """
     if name not in SAMPLERS:
         raise SettingsError(f"sampler must be one of {', '.join(SAMPLERS)}, got {name!r}.")
-    return (SharedPrefixSampler if name == "shared" and packs(loaded) else GenerateSampler)(loaded, batch_size)
+    return (SharedPrefixSampler if name == "shared" and packs(loaded) else GenerateSampler)(loaded, batch_size, watch)
 
 
 def fact_prompts(loaded: LoadedModel, facts: Sequence[wanted_facts.WantedFact]) -> Iterator[list[Prompt]]:
@@ -151,22 +153,23 @@ FEWER = "Use a smaller model, fewer samples or fewer new tokens, or run on the C
 class GenerateSampler:
     """Plain `generate` with one row a sample: slow, and what every faster sampler is compared with."""
 
-    def __init__(self, loaded: LoadedModel, batch_size: int = 64):
-        self.loaded = loaded
-        self.batch_size = batch_size
+    def __init__(self, loaded: LoadedModel, batch_size: int = 64, watch: Watch | None = None):
+        self.loaded, self.batch_size, self.watch = loaded, batch_size, watch
         self.stopping = drawing.StopCriteria.of(loaded)
 
     def sample(self, prompts: Iterable[Prompt], settings: SamplerSettings) -> Iterator[list[Completion]]:
         for window in windows(prompts, WINDOW * self.batch_size):
             batches = batches_by_length([len(p.ids) for p in window], self.batch_size)
             for _, rows in drawing.halving(batches, lambda batch, some=window: self._batch([some[i] for i in batch], settings), FEWER):  # type: ignore[misc]
+                if self.watch:
+                    self.watch(UnderWay())
                 yield rows
 
     def _batch(self, prompts: list[Prompt], settings: SamplerSettings) -> list[Completion]:
         device = self.loaded.model.device
         ids = torch.tensor([p.ids for p in prompts], device=device)
         uniform = torch.from_numpy(prompt_uniforms(prompts, settings)).flatten(0, 1)  # [prompts x draws, steps]
-        rows = _RowsStop(self.stopping, [p for p in prompts for _ in range(settings.draws)], settings.max_new_tokens, ids.shape[1])
+        rows = _RowsStop(self.stopping, [p for p in prompts for _ in range(settings.draws)], settings, ids.shape[1], self.watch)
         config = {"do_sample": True, "num_return_sequences": settings.draws, "max_new_tokens": settings.max_new_tokens}
         with (
             torch.no_grad(),
@@ -199,18 +202,23 @@ class _CounterDraw(LogitsProcessor):
 class _RowsStop(StoppingCriteria):
     """Keeps for each row how it stopped; `generate` goes on until all have."""
 
-    def __init__(self, stopping: drawing.StopCriteria, prompts: list[Prompt], max_new_tokens: int, prompt_length: int):
-        self.stopping, self.prompts = stopping, prompts
-        self.max_new_tokens, self.prompt_length = max_new_tokens, prompt_length
+    def __init__(
+        self, stopping: drawing.StopCriteria, prompts: list[Prompt], settings: SamplerSettings, prompt_length: int, watch: Watch | None
+    ):
+        self.stopping, self.prompts, self.settings = stopping, prompts, settings
+        self.prompt_length, self.watch = prompt_length, watch
         self.stops: list[tuple[str, str, int] | None] = [None] * len(prompts)
 
     def __call__(self, input_ids: torch.LongTensor, scores: Any, **kwargs: Any) -> torch.BoolTensor:
         drawn = np.asarray(input_ids[:, self.prompt_length :].cpu())
         live = [row for row, stop in enumerate(self.stops) if stop is None]
         depth = np.full(len(live), drawn.shape[1])
-        stops = self.stopping.check(drawn[live], depth, [self.prompts[r].answers for r in live], self.max_new_tokens)
+        stops = self.stopping.check(drawn[live], depth, [self.prompts[r].answers for r in live], self.settings.max_new_tokens)
         for at, stop in stops.items():
             self.stops[live[at]] = (*stop, drawn.shape[1])
+        if self.watch:
+            over = len(self.stops) - len(live) + len(stops)
+            self.watch(_done(over, (len(live) - len(stops)) * drawn.shape[1], self.settings))
         return torch.tensor([stop is not None for stop in self.stops], device=input_ids.device)  # type: ignore[return-value]
 
     def finished(self, settings: SamplerSettings) -> list[tuple[str, int, str, int, str]]:
@@ -222,19 +230,24 @@ class _RowsStop(StoppingCriteria):
         ]
 
 
+def _done(over: int, tokens: int, settings: SamplerSettings) -> UnderWay:
+    """Of prompts in progress: `over` draws at their end, and so many tokens drawn of the others. A draw is at most `max_new_tokens`."""
+    return UnderWay(over, (over + tokens / settings.max_new_tokens) / settings.draws)
+
+
 class SharedPrefixSampler:
     """Rows carry the set of their samples. At most `batch_size` prompts are under way together."""
 
-    def __init__(self, loaded: LoadedModel, batch_size: int):
+    def __init__(self, loaded: LoadedModel, batch_size: int, watch: Watch | None = None):
         self.model = packed.PackedModel(loaded)
-        self.batch_size = batch_size
+        self.batch_size, self.watch = batch_size, watch
         self.stopping = drawing.StopCriteria.of(loaded)
 
     def sample(self, prompts: Iterable[Prompt], settings: SamplerSettings) -> Iterator[list[Completion]]:
         """See `Sampler`. Prompts that begin alike go together."""
         ordered = (p for window in windows(prompts, WINDOW * self.batch_size) for p in sorted(window, key=lambda prompt: prompt.ids))
         load = Load.of(self.batch_size, enough=self.batch_size * settings.draws)
-        return _Sampling(self.model, load, settings, self.stopping).run(ordered)
+        return _Sampling(self.model, load, settings, self.stopping).run(ordered, self.watch)
 
 
 class SampleRows(Decoder[T]):
@@ -270,6 +283,11 @@ class SampleRows(Decoder[T]):
     def moved(self, position: np.ndarray) -> None:
         """See `Decoder`."""
         self.row_of = position[self.row_of]
+
+    def under_way(self) -> UnderWay:
+        """See `Decoder`."""
+        draws = sum(map(len, self.places_of.values())) * self.settings.draws
+        return _done(draws - len(self.sample), int(self.depth[self.row_of].sum()), self.settings)
 
     def ready(self) -> np.ndarray:
         """See `Decoder`."""

@@ -90,7 +90,7 @@ def predict(
     At most `settings.max_answer_tokens` new tokens, an answer being right when it contains the object or an alias. With
     `shots`, that many answered train facts out of `pool` (a fact table) stand in front of each question, or as many of
     them as fit the model's context window. `prompts`: the result of `encode_questions`, to ask the same questions again. Progress is
-    reported in facts; raises `Stopped` between batches when the person asked for it, and `SettingsError` before the first one
+    reported in facts; raises `Stopped` after a pass when the person asked for it, and `SettingsError` before the first one
     when a question alone does not fit.
     """
     from sftqa_core.engine.greedy import greedy

@@ -111,15 +111,15 @@ class Decided:
 class AdaptiveProbe:
     """At most `batch_size` prompts, waiting ones among them, are under way together, whole facts at a time."""
 
-    def __init__(self, loaded: LoadedModel, batch_size: int):
+    def __init__(self, loaded: LoadedModel, batch_size: int, watch: decoder.Watch | None = None):
         self.model = packed.PackedModel(loaded)
-        self.batch_size = batch_size
+        self.batch_size, self.watch = batch_size, watch
         self.stopping = drawing.StopCriteria.of(loaded)
 
     def decide(self, facts: Iterable[list[sampling.Prompt]], scheme: LevelScheme) -> Iterator[list[Decided]]:
         """The levels of facts, some at a time. A fact is the list of all its prompts, in the templates' order."""
         load = decoder.Load(self.batch_size, max(1, self.batch_size // 8), self.batch_size)
-        return _Deciding(self.model, load, scheme, self.stopping).run(facts)
+        return _Deciding(self.model, load, scheme, self.stopping).run(facts, self.watch)
 
 
 class _Deciding(sampling.SampleRows[list[sampling.Prompt]]):

@@ -18,7 +18,7 @@ from sftqa_core.memory import estimating, stored_levels
 from sftqa_core.memory.probe_stores import CompletionStore, EstimateStore, estimated_levels, store_for
 from sftqa_core.models import catalogue, devices
 from sftqa_core.models.loading import LoadedModel
-from sftqa_core.progress import Phase, Reporter, Silent
+from sftqa_core.progress import Counted, Phase, Reporter, Silent
 from sftqa_core.records import ProbeSettings
 from sftqa_core.workspace import Workspace
 
@@ -81,13 +81,14 @@ def _sample(
     if sampling.sampler == "shared" and not sampler and not decoder.packs(loaded):
         reporter.log(f"{loaded.card.name} can't be read in packed form: it is sampled by generate, which takes about ten times as long.")
         batch_size = max(1, batch_size // _GENERATE_SHARE)
-    sampler = sampler or make_sampler(sampling.sampler, loaded, batch_size)
+    pace = _Pace(pending, reporter)
+    sampler = sampler or make_sampler(sampling.sampler, loaded, batch_size, pace.watch)
     kept = _Unwritten(pending, loaded, lambda rows, whole: store.add(pd.DataFrame([asdict(row) for row in rows]), whole))
     with kept:
-        phase = Phase(reporter, "probe", len(pending), "facts")
         for batch in sampler.sample((prompt for fact in fact_prompts(loaded, pending) for prompt in fact), sampling):
-            kept.take(batch, {(row.fact_id, row.template) for row in batch if row.template >= 0})
-            phase.advance(kept.progress())
+            prompts = {(row.fact_id, row.template) for row in batch if row.template >= 0}
+            kept.take(batch, prompts)
+            pace.advance(len(prompts), sum(row.count for row in batch))
 
 
 def _estimate(loaded: LoadedModel, store: EstimateStore, pending: list[WantedFact], settings: ProbeSettings, reporter: Reporter) -> None:
@@ -98,19 +99,18 @@ def _estimate(loaded: LoadedModel, store: EstimateStore, pending: list[WantedFac
             f"{loaded.card.name} can't be read in packed form, so the method {scheme.method!r} can't be used. Choose 'sampling'."
         )
     batch_size = _batch_size(loaded, pending, settings)
-    kept = _Unwritten(pending, loaded, store.add)
+    kept, pace = _Unwritten(pending, loaded, store.add), _Pace(pending, reporter)
     with kept:
-        phase = Phase(reporter, "probe", len(pending), "facts")
         method = _decide if scheme.method == "adaptive" else _look_up
-        for rows, prompts in method(loaded, pending, settings, batch_size, reporter):
+        for rows, prompts in method(loaded, pending, settings, batch_size, reporter, pace):
             kept.take(rows, prompts)
-            phase.advance(kept.progress())
+            pace.advance(len(prompts), sum(row.seen * len(row.hits) for row in rows if isinstance(row, estimating.Decided)))
 
 
 def _decide(
-    loaded: LoadedModel, pending: list[WantedFact], settings: ProbeSettings, batch_size: int, reporter: Reporter
+    loaded: LoadedModel, pending: list[WantedFact], settings: ProbeSettings, batch_size: int, reporter: Reporter, pace: "_Pace"
 ) -> Iterator[tuple[list[estimating.Decided], set[tuple[str, int]]]]:
-    probe, counted, of = estimating.AdaptiveProbe(loaded, batch_size), 0, 0
+    probe, counted, of = estimating.AdaptiveProbe(loaded, batch_size, pace.watch), 0, 0
     for decided in probe.decide(fact_prompts(loaded, pending), settings.scheme):
         counted += sum(fact.seen * len(fact.hits) for fact in decided)
         of += sum(settings.scheme.sampling.samples * len(fact.hits) for fact in decided)
@@ -121,7 +121,7 @@ def _decide(
 
 
 def _look_up(
-    loaded: LoadedModel, pending: list[WantedFact], settings: ProbeSettings, batch_size: int, reporter: Reporter
+    loaded: LoadedModel, pending: list[WantedFact], settings: ProbeSettings, batch_size: int, reporter: Reporter, pace: "_Pace"
 ) -> Iterator[tuple[list[tuple[str, int, float]], set[tuple[str, int]]]]:
     answers = _answers(loaded, pending)
     blank = [(w.fact_id, template, 0.0) for w in pending if not answers[w.fact_id] for template in range(len(w.relation.templates))]
@@ -142,6 +142,39 @@ def _pending(wanted: Sequence[WantedFact], done: set[str], reporter: Reporter) -
     return pending
 
 
+class _Pace:
+    """Tells the person after every pass how far a probe is: facts, and the prompts and completions that they are made of.
+
+    Prompts of a fact are spread over passes, so their share counts.
+    """
+
+    def __init__(self, pending: list[WantedFact], reporter: Reporter):
+        self._facts, self._prompts = len(pending), sum(w.count for w in pending)
+        self._phase = Phase(reporter, "probe", len(pending), "facts")
+        self._through = self._completions = 0
+        self._now = decoder.UnderWay()
+
+    def watch(self, now: decoder.UnderWay) -> None:
+        """Prompts in progress have come so far."""
+        before, self._now = self._now, now
+        if now.completions >= before.completions:  # else some prompts are through, which `advance` is told next
+            self._tell()
+
+    def advance(self, prompts: int, completions: int) -> None:
+        """So many more are through."""
+        self._through, self._completions = self._through + prompts, self._completions + completions
+        self._tell()
+
+    def _tell(self) -> None:
+        completions = self._completions + self._now.completions
+        self._phase.reach(
+            self._through * self._facts // self._prompts,
+            (self._through + self._now.prompts) * self._facts / self._prompts,
+            Counted(self._through, "prompts", self._prompts),
+            *([Counted(completions, "completions")] if completions else []),
+        )
+
+
 class _Unwritten:
     """Results on their way to disk, whole facts together. Used as a context: what is whole is kept however the work ends."""
 
@@ -152,24 +185,17 @@ class _Unwritten:
         self._keep = keep
         self._rows: dict[str, list] = defaultdict(list)
         self._whole: list[WantedFact] = []
-        self._prompts, self._through, self._reported = sum(self._left.values()), 0, 0
 
     def take(self, rows: Iterable, prompts: set[tuple[str, int]]) -> None:
         """Rows (each of one fact) of these whole prompts."""
         for row in rows:
             self._rows[row[0] if isinstance(row, tuple) else row.fact_id].append(row)
-        self._through += len(prompts)
         for fact_id, _ in prompts:
             self._left[fact_id] -= 1
             if not self._left[fact_id]:
                 self._whole.append(self._facts[fact_id])
         while len(self._whole) >= self._part:
             self._write(self._part)
-
-    def progress(self) -> int:
-        """Facts more than at the last call: prompts of a fact are spread over passes, so their share counts."""
-        before, self._reported = self._reported, self._through * len(self._facts) // self._prompts
-        return self._reported - before
 
     def _write(self, count: int) -> None:
         whole, self._whole = self._whole[:count], self._whole[count:]

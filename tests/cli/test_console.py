@@ -11,6 +11,7 @@ import pytest
 from sftqa_core.cli.main import main
 from sftqa_core.cli.text import Console
 from sftqa_core.errors import Stopped
+from sftqa_core.progress import Counted, Progress
 
 
 def test_a_gentle_interrupt_is_seen_at_the_next_step():
@@ -72,3 +73,30 @@ def test_an_interrupted_pretraining_goes_on_where_it_was(tmp_path, workspace, ca
     assert ended.value.code == 0, again[-2000:]
     first = next(line for line in again.splitlines() if line.startswith("pre-training: "))
     assert int(first.split()[1].replace(",", "")) > 1
+
+
+def test_a_line_tells_what_pieces_are_made_of(monkeypatch, capsys):
+    """Facts, prompts, completions; no rate that would read as 0.0; not more than a line in ten seconds where it is a file."""
+    console, now = Console(), [100.0]
+    monkeypatch.setattr("sftqa_core.cli.text.time.monotonic", lambda: now[0])
+    for seconds, rate, left_s, completions in ((0.0, 0.01, None, 0), (5.0, 0.01, None, 90), (10.0, 0.2, 400.0, 312)):
+        now[0] += seconds
+        within = (Counted(completions // 10, "prompts", 84), *([Counted(completions, "completions")] if completions else []))
+        console.progress(Progress("probe", 0, 4, "facts", rate, left_s, {}, within, 0.1))
+    assert capsys.readouterr().err.splitlines() == [
+        "probe: 0 of 4 facts, 0 of 84 prompts, estimating",
+        "probe: 0 of 4 facts, 31 of 84 prompts, 312 completions, 0.2/s, 7 min left",
+    ]
+
+
+def test_a_terminals_line_is_not_rewritten_at_every_pass(monkeypatch, capsys):
+    """A tiny model makes hundreds in a second; the last state is always shown, on a line that ends."""
+    console, now = Console(), [100.0]
+    monkeypatch.setattr("sftqa_core.cli.text.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    for done in range(101):
+        now[0] += 0.01
+        console.progress(Progress("probe", done, 100, "facts", 5.0, 1.0))
+    told = capsys.readouterr().err.split("\r\x1b[2K")
+    assert len(told) < 10
+    assert told[-1] == "probe: 100 of 100 facts, 5.0/s\n"

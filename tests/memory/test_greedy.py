@@ -9,7 +9,7 @@ from transformers import GenerationConfig
 
 from sftqa_core.engine.greedy import greedy
 from sftqa_core.errors import ModelUnavailable, Stopped
-from sftqa_core.progress import Phase, Silent
+from sftqa_core.progress import Phase, Recorder, Silent
 
 TEXTS = ["Ada was born in", "Bo lives in", "Cy is", "Di", "", "Ed is from Lima. Ada", "Bo was", "Zü"]
 
@@ -85,8 +85,12 @@ def test_counts_progress_and_can_be_stopped(tiny):
         def check(self):
             raise Stopped("Stopped.")
 
-    phase = Phase(Silent(), "evaluate", len(TEXTS), "facts")
+    recorder = Recorder()
+    phase = Phase(recorder, "evaluate", len(TEXTS), "facts")
     greedy(tiny, prompts_of(tiny), 4, phase=phase)
     assert phase.done == len(TEXTS)
+    first, last = recorder.updates[0], recorder.updates[-1]
+    assert (first.done, first.share) == (0, 0.25)  # after one of four tokens
+    assert (last.done, last.share) == (len(TEXTS), 1.0)
     with pytest.raises(Stopped):
         greedy(tiny, prompts_of(tiny), 4, phase=Phase(Impatient(), "evaluate", 8, "facts"))

@@ -234,3 +234,29 @@ def test_memory_is_given_back_with_every_part(tiny, workspace, monkeypatch):
     source = source_of(5)
     probe_facts(tiny, source, source.facts, ProbeSettings("tiny", "test", scheme=SETTINGS.scheme), NONE, workspace)
     assert asked == [1, 2, 3]
+
+
+@pytest.mark.parametrize("method", ["sampling", "adaptive"])
+def test_progress_moves_before_a_prompt_is_through(tiny, workspace, method):
+    """The first report follows the first pass; prompts and completions only grow, and the bar with them; at the end all is told."""
+    source, recorder = source_of(4), Recorder()
+    settings = replace(SETTINGS, scheme=replace(SETTINGS.scheme, method=method))
+    probe_facts(tiny, source, source.facts, settings, NONE, workspace, recorder)
+    first, last = recorder.updates[0], recorder.updates[-1]
+    assert (first.done, first.within[0].done, first.within[0].total) == (0, 0, 10)
+    assert 0 < first.share < 0.5
+    for told in ([u.share for u in recorder.updates], [u.within[0].done for u in recorder.updates]):
+        assert told == sorted(told)
+    drawn = [update.within[1].done for update in recorder.updates if len(update.within) > 1]
+    assert drawn == sorted(drawn)
+    assert (last.done, last.share, last.left_s) == (4, 1.0, 0)
+    if method == "sampling":
+        assert last.details == ", 10 of 10 prompts, 100 completions"
+
+
+def test_a_stop_is_seen_within_prompts(tiny, workspace):
+    """After the pass that was being made when the person asked."""
+    source, recorder = source_of(4), Recorder(stop_after=1)
+    with pytest.raises(Stopped):
+        probe_facts(tiny, source, source.facts, SETTINGS, NONE, workspace, recorder)
+    assert [(update.done, update.within[0].done) for update in recorder.updates] == [(0, 0)]

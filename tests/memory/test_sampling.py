@@ -1,5 +1,6 @@
 """One contract for every sampler: the reference, the fast one and the scripted one."""
 
+import inspect
 import math
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from sftqa_core.engine.greedy import greedy
 from sftqa_core.engine.packed import PackedModel
 from sftqa_core.engine.randomness import GREEDY
 from sftqa_core.engine.sampling import FakeSampler, Prompt, SharedPrefixSampler, batches_by_length, make_sampler
-from sftqa_core.errors import ModelUnavailable, OutOfMemory, SettingsError
+from sftqa_core.errors import ModelUnavailable, OutOfMemory, SettingsError, Stopped
 from sftqa_core.knowledge.matching import Matcher, exact_answers
 from sftqa_core.records import SamplerSettings
 
@@ -322,3 +323,42 @@ def test_unknown_sampler_is_refused(tiny):
     """A wrong name is answered with the right ones."""
     with pytest.raises(SettingsError, match="sampler must be one of shared, generate, got 'fast'"):
         make_sampler("fast", tiny, 1)
+
+
+@pytest.mark.parametrize("name", ["shared", "generate"])
+def test_a_sampler_tells_of_every_pass(tiny, name):
+    """Long before a prompt is through: completions at their end, and what is done of prompts in progress; all of it ends as prompts."""
+    told, handed_over = [], []
+    sampler = make_sampler(name, tiny, 12, lambda now: told.append((now, sum(handed_over))))
+    settings = replace(SETTINGS, greedy=True)
+    for batch in sampler.sample(prompts_of(tiny), settings):
+        handed_over.append(len({(row.fact_id, row.template) for row in batch if row.template >= 0}))
+    assert sum(handed_over) == 12
+    first, last = told[0][0], told[-1][0]
+    assert first.prompts > 0
+    assert (last.completions, last.prompts) == (0, 0.0)
+    assert max(now.completions for now, through in told if not through) > 0
+    assert all(now.completions <= 11 * (12 - through) and now.prompts <= 12 - through for now, through in told)
+    early = [now.prompts for now, through in told if not through and now.completions]
+    assert early == sorted(early)
+
+
+@pytest.mark.parametrize("name", ["shared", "generate"])
+def test_a_sampler_is_stopped_after_a_pass(tiny, name, monkeypatch):
+    """Not only when prompts are through: the watch raises, and no other pass is made."""
+    passes, forward = [], tiny.model.forward
+
+    def counted(*arguments, **options):
+        passes.append(1)
+        return forward(*arguments, **options)
+
+    counted.__signature__ = inspect.signature(forward)
+
+    def stop(now):
+        raise Stopped("Stopped.")
+
+    sampler = make_sampler(name, tiny, 12, stop)
+    monkeypatch.setattr(tiny.model, "forward", counted)
+    with pytest.raises(Stopped):
+        list(sampler.sample(prompts_of(tiny), SETTINGS))
+    assert len(passes) == 1

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from pages._ui import background
-from sftqa_core.progress import MODEL, Progress, Recorder
+from sftqa_core.progress import MODEL, Counted, Progress, Recorder
 from sftqa_core.records import Job, PromptFormat, StudySettings, TrainSettings
 from tests.pages import standin
 from tests.pages.conftest import words
@@ -160,6 +160,16 @@ def test_a_job_says_what_it_begins_with_and_how_long_that_takes(explorer, jobs):
     assert text.startswith("Loading the model: a second for a tiny model")
     jobs.reports[job].updates.append(Progress("train", 2, 8, "steps", 2.0, None))
     assert bars(explorer("jobs")) == ["Step 1 of 2, training: 2 of 8 steps, 2.0 a second, estimating the time left…"]
+
+
+def test_a_probes_bar_moves_within_its_facts(explorer, jobs):
+    """Prompts and completions are told beside facts, and the bar shows what is done of them."""
+    job = running(jobs, kind="probe")
+    within = (Counted(37, "prompts", 84), Counted(312, "completions"))
+    jobs.reports[job].updates.append(Progress("probe", 1, 4, "facts", 0.01, 300.0, {}, within, 0.4))
+    app = explorer("jobs")
+    assert bars(app) == ["Probing: 1 of 4 facts, 37 of 84 prompts, 312 completions, about 5 min left"]
+    assert [bar.proto.value for bar in app.get("progress")] == [40]
 
 
 def test_a_cancelled_job_stays_in_the_lab(explorer, jobs):

@@ -21,7 +21,7 @@ from sftqa_core.artifacts import in_words
 from sftqa_core.errors import SettingsError, SftqaError
 from sftqa_core.figures.curves import loss_figure
 from sftqa_core.jobs import current_executor
-from sftqa_core.progress import LIBRARIES, MODEL
+from sftqa_core.progress import LIBRARIES, MODEL, SLOW
 from sftqa_core.records import ACTIVE, DEVICELESS, KEPT, STUDIES, Job, StudySettings, TrainSettings
 
 RUNNING_S, WAITING_S = 1.0, 3.0  # seconds between two looks at a job
@@ -59,8 +59,7 @@ def _body(job_id: str, where: str, charts: bool, waits: bool) -> None:
         st.progress(0.0, text=sentence(background.waits_for(job)))
     elif counted := [step for step in steps if step.total]:
         at, of = step_of(job.kind, [step.phase for step in counted])
-        share = min(counted[-1].done / counted[-1].total, 1.0)
-        st.progress((at - 1 + share) / of, text=_progress_words(counted[-1], at, of))
+        st.progress((at - 1 + counted[-1].portion) / of, text=_progress_words(counted[-1], at, of))
     else:
         st.progress(0.0, text=_beginning(job, steps[-1].phase if steps else LIBRARIES))
     losses = [(step.done, step.values["loss"]) for step in steps if "loss" in step.values]
@@ -181,7 +180,7 @@ def _progress_words(now: Any, at: int, of: int) -> str:
         done, total, rate = in_words(now.done), in_words(now.total), in_words(now.rate or 0)
     else:
         done, total, rate = f"{now.done:,}", f"{now.total:,} {literal(now.unit)}", f"{now.rate or 0:,.1f}"
-    words += f"{done} of {total}" + (f", {rate} a second" if now.rate else "")
+    words += f"{done} of {total}{literal(now.details)}" + (f", {rate} a second" if (now.rate or 0) >= SLOW else "")
     if now.done < now.total and now.left_s is None:
         words += ", estimating the time left…"
     elif now.done < now.total:
