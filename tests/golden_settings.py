@@ -61,7 +61,7 @@ VARIED: dict[str, tuple[Record, dict[str, Any]]] = {
         ProbeSettings("m"),
         {
             "model": "other", "source": "facts.csv", "split": "all", "domain": "in", "limit": 100, "scheme": SLICK, "match": "substring",
-            "device": "cpu", "batch_size": 4, "facts_seed": 1, "gpus": 2, "quantization": "nf4",
+            "device": "cpu", "batch_size": 4, "facts_seed": 1, "gpus": 2, "quantization": "nf4", "number_format": "bfloat16",
         },
     ),
     "PromptFormat": (

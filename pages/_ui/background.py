@@ -26,6 +26,7 @@ from sftqa_core.records import (
     SweepSettings,
     TrainSettings,
 )
+from sftqa_core.records.probes import held_as
 
 _LATEST = 20  # jobs whose completions are shown
 
@@ -114,7 +115,7 @@ def starts_after(settings: TrainSettings | ProbeSettings | StudySettings | Sweep
     """What a job with these settings would wait for: "Starts after 1 running and 2 queued jobs, in about 3 min."; empty where nothing."""
     run = settings.run if isinstance(settings, SweepSettings) else settings
     try:
-        needs = needs_of_device(run.device, run.gpus, run.quantization)
+        needs = needs_of_device(run.device, run.gpus, held_as(run))
     except SftqaError:  # preflight says why
         return ""
     running, queued, starts_in_s = next_start(current_executor(), "train", needs.gpus)  # all of them take a device

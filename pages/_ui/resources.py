@@ -345,6 +345,13 @@ def missing_torch() -> bool:
     return find_spec("torch") is None
 
 
+def processor_bfloat16() -> bool:
+    """Whether work is done by a processor that computes in bfloat16."""
+    from sftqa_core.models.devices import processor_bfloat16, resolve_device
+
+    return resolve_device("auto") == "cpu" and bool(processor_bfloat16())
+
+
 def gpus() -> int:
     """GPUs that work could have together; asks the driver, never torch."""
     from sftqa_core.models.devices import SEPARATE, resolve_device, visible_gpus

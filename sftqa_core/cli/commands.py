@@ -27,6 +27,7 @@ from sftqa_core.planning.offers import WORKS
 from sftqa_core.planning.preflight import disk_check
 from sftqa_core.records import MOVES, CompleteSettings, FetchSettings, Preflight, ProbeSettings, Question, TrainSettings
 from sftqa_core.records.amounts import span
+from sftqa_core.records.probes import held_as
 from sftqa_core.workspace import Workspace, network_disk
 
 # package -> (what needs it, may be missing)
@@ -57,7 +58,7 @@ def findings() -> list[dict[str, Any]]:
     disk = disk_check([], Workspace.current().root)
     login = "logged in to the hub" if has_token() else "not logged in to the hub; only gated models need it: hf auth login"
     known = [_row("disk", disk.state == "ok", disk.line, True), _row("hub login", True, login, True)]
-    return [python, *packages, _device(), *_folders(), *known, *_shipped()]
+    return [python, *packages, _device(), _bfloat16(), *_folders(), *known, *_shipped()]
 
 
 def _row(name: str, ok: bool, message: str, optional: bool = False) -> dict[str, Any]:
@@ -87,6 +88,16 @@ def _device() -> dict[str, Any]:
     if not gpu:
         return _row("device", False, "there is a GPU, but torch can't use it; choose device cpu, or install a torch build for it", True)
     return _row("device", True, f"{chosen} ({gpu}) is used for auto", True)
+
+
+def _bfloat16() -> dict[str, Any]:
+    """Whether a probe on the processor gains by --number-format bfloat16."""
+    native = devices.processor_bfloat16()
+    if native is None:
+        return _row("bfloat16", False, "not known here whether the processor computes in it, so it is not offered", True)
+    if not native:
+        return _row("bfloat16", False, "the processor does not compute in it; float32 is faster", True)
+    return _row("bfloat16", True, f"the processor computes in it ({native}); a probe does with --number-format bfloat16", True)
 
 
 def _folders() -> list[dict[str, Any]]:
@@ -133,7 +144,7 @@ def leased(settings: Any, what: str) -> Iterator[None]:
     def waiting(holder: str) -> None:
         print(f"Waiting: the device is in use by {holder}.", file=sys.stderr, flush=True)
 
-    needs = needs_of_device(settings.device or "auto", getattr(settings, "gpus", 1), getattr(settings, "quantization", "none"))
+    needs = needs_of_device(settings.device or "auto", getattr(settings, "gpus", 1), held_as(settings))
     with device_lease(needs, f"sftqa {what}", on_wait=waiting):
         yield
 

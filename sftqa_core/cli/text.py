@@ -102,12 +102,13 @@ def trust(result: dict[str, Any]) -> str:
         return f"No facts of {result['source']} ({result['split']}) have a full probe by {result['model']} yet. Run: {command}"
     lines = [f"{result['model']} on {result['source']}: {result['facts']:,} facts with the full probe"]
     rows = [
-        (name, a["facts"], _percent(a["same"]), *map(_number, (a["kappa"], a["kappa_low"], a["kappa_high"], a["spearman"])))
+        (name, a["facts"], _percent(a["same"]), *map(_number, (a["kappa"], a["kappa_low"], a["kappa_high"], a["spearman"])), *_shift(a))
         if a["facts"] >= LEAST
-        else (name, a["facts"], "too few", *"----")
+        else (name, a["facts"], "too few", *"-------")
         for name, a in result["agreements"].items()
     ]
-    lines += [table(("compared with", "facts", "same level", "kappa", "95% from", "to", "Spearman"), rows)] if rows else []
+    head = ("compared with", "facts", "same level", "kappa", "95% from", "to", "Spearman", "R differs by", "95% from", "to")
+    lines += [table(head, rows)] if rows else []
     lines += _slick(result["slick"]) if result.get("slick") else []
     if result["adaptive_margin"]:
         value, low, high = result["adaptive_margin"]
@@ -118,6 +119,12 @@ def trust(result: dict[str, Any]) -> str:
         lines += ["", f"Smaller budgets compared with {against}:", table(("templates", "samples", "completions", "kappa"), budget)]
     lines.append(f"Two full probes: kappa {_number(result['floor'])} ({'measured' if result['floor_measured'] else 'simulated'})")
     return "\n".join(lines)
+
+
+def _shift(agreement: dict[str, Any]) -> list[str]:
+    """Mean difference of R and its interval."""
+    values = (agreement[name] for name in ("score_difference", "score_low", "score_high"))
+    return ["-" if value is None else signed(value, 4) for value in values]
 
 
 def _slick(cross: dict[str, Any]) -> list[str]:

@@ -58,6 +58,8 @@ def at_once(loaded: loading.LoadedModel, prompt_length: int, rows: int, new_toke
     shape = footprint.Shape.of_loaded(loaded.model)
     if shape is None:
         return 1
+    if loaded.dtype == devices.BFLOAT16:
+        shape = shape.in_bfloat16()
     return footprint.prompts_at_once(shape, loaded.device, prompt_length, rows, new_tokens, _free_bytes(loaded.device, loaded.gpus))
 
 

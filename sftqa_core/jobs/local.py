@@ -16,6 +16,7 @@ from sftqa_core.jobs.queue import JobStore, new_job
 from sftqa_core.jobs.worker import Timing, ensure_worker
 from sftqa_core.progress import Progress
 from sftqa_core.records import DEVICELESS, OVER, Job
+from sftqa_core.records.probes import held_as
 from sftqa_core.workspace import Workspace
 
 T = TypeVar("T")
@@ -43,7 +44,7 @@ class LocalExecutor(Executor):
         device = "cpu" if kind in DEVICELESS else str(asked_for.get("device", "auto"))
         gpus = asked_for.get("gpus", 1)  # the record that the settings become refuses what is no number
         gpus = gpus if isinstance(gpus, int) and gpus > 1 else 1
-        needs = needs_of_device(device, gpus, str(asked_for.get("quantization", "none")))
+        needs = needs_of_device(device, gpus, held_as(asked_for))
         folder = JobFolder(self.workspace, job.id)
         reconcile(self.workspace)
         try:

@@ -2,7 +2,8 @@
 
 - `agreement`: Cohen's kappa with linear weights, and its bootstrap over facts. A fact counts only through the cell it falls into
   (its level by either way), so drawing facts anew is drawing the cells' counts from a multinomial: thousands of resamples cost
-  no more than a small table each.
+  no more than a small table each. And the mean difference of the scores, with Student's interval for a mean of pairs: it tells a
+  way of measuring that is off in one direction from one that only scatters.
 - `budget_curve`: what a probe with fewer templates or samples would have said. Every smaller budget is a part of a larger one of
   the same repeat: the templates are put in random order, anew for each fact, and the samples of each template too; a budget
   takes the first of both. One cell of the curve is then what a free draw of that size gives, and differences between cells are
@@ -39,6 +40,7 @@ def agreement(reference: pd.DataFrame, other: pd.DataFrame, scheme: LevelScheme,
     enough = len(both) >= 2
     kappa = float(weighted_kappa(confusion)) if enough else float("nan")
     low, high = kappa_interval(confusion, np.random.default_rng(seed)) if enough else (float("nan"), float("nan"))
+    scores = both["score"], both["score_other"]
     return Agreement(
         labels=scheme.labels,
         facts=len(both),
@@ -46,9 +48,25 @@ def agreement(reference: pd.DataFrame, other: pd.DataFrame, scheme: LevelScheme,
         kappa=_or_none(kappa),
         kappa_low=_or_none(low),
         kappa_high=_or_none(high),
-        spearman=_or_none(spearman(both["score"], both["score_other"])) if enough else None,
+        spearman=_or_none(spearman(*scores)) if enough else None,
         confusion=tuple(tuple(row) for row in confusion.tolist()),
+        **dict(zip(("score_difference", "score_low", "score_high"), map(_or_none, mean_difference(*scores)), strict=True)),
     )
+
+
+def mean_difference(first: ArrayLike, second: ArrayLike) -> tuple[float, float, float]:
+    """Mean of `second` - `first` over pairs [facts], and its 95% interval by Student's t; NaN with fewer than 2 pairs.
+
+    No width where all differences are the same: such pairs show no doubt.
+    """
+    from scipy.stats import t
+
+    differences = np.asarray(second, dtype=np.float64) - np.asarray(first, dtype=np.float64)
+    if len(differences) < 2:
+        return (float("nan"),) * 3
+    mean = float(differences.mean())
+    half = float(t.ppf(_BOUNDS[1], len(differences) - 1) * differences.std(ddof=1) / math.sqrt(len(differences)))
+    return mean, mean - half, mean + half
 
 
 def weighted_kappa(confusion: ArrayLike) -> NDArray[np.float64]:

@@ -170,16 +170,16 @@ def find_stores(
     asking: dict[str, Any] | None = None,
     quantization: str = "none",
 ) -> list[CompletionStore]:
-    """Stores of a model on any device and in any number format; for reading without torch. `asking` is a scheme's.
+    """Stores of a model on any device, in its own number format; for reading without torch. `asking` is a scheme's.
 
-    A model in 4 bits is another model: completions of one are not results of the other.
+    A model in 4 bits, or on a processor in bfloat16, is another model: completions of one are not results of the other.
     """
 
     def fits(settings: dict[str, Any]) -> bool:
         model = settings["model"]
         stored = (model["weights"], model["adapter"], settings["sampler"], settings["schema"], settings.get("prompts"))
         same = stored == (weights, adapter, sampler.to_dict(), SCHEMA, (asking or {}).get("prompts"))
-        return same and is_of(model["dtype"], quantization)
+        return same and is_of(model, quantization)
 
     return CompletionStore.find(workspace, fits)
 
@@ -321,11 +321,11 @@ def _looked_up(rows: Sequence[tuple[str, int, float]], facts: Sequence[WantedFac
 def find_estimates(
     weights: str, adapter: str | None, scheme: LevelScheme, workspace: Workspace, quantization: str = "none"
 ) -> list[EstimateStore]:
-    """Estimates of a model under this scheme, on any device and in any number format; for reading without torch."""
+    """Estimates of a model under this scheme, on any device, in its own number format; for reading without torch (see `find_stores`)."""
 
     def fits(settings: dict[str, Any]) -> bool:
         model, known = settings["model"], LevelScheme.from_dict(settings["scheme"])
         same = (model["weights"], model["adapter"], known, settings["schema"]) == (weights, adapter, scheme, ESTIMATES_SCHEMA)
-        return same and is_of(model["dtype"], quantization)
+        return same and is_of(model, quantization)
 
     return EstimateStore.find(workspace, fits)

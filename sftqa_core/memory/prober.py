@@ -15,6 +15,7 @@ from sftqa_core.models import catalogue, devices, loading, quantising
 from sftqa_core.models.hub.fetch import present, present_base
 from sftqa_core.progress import Reporter
 from sftqa_core.records import LevelScheme, ProbeSettings
+from sftqa_core.records.probes import held_as
 from sftqa_core.workspace import Workspace
 
 
@@ -46,7 +47,7 @@ class Prober:
         """The model, loaded when first asked for."""
         if self._loads:
             return self._loads.loaded
-        how = self.settings.quantization
+        how = held_as(self.settings)
         rounded = f" ({self.card.quantisation})" if self.card.quantisation else ""
         self.reporter.log(f"Loading {self.settings.model}{rounded}{'' if how == 'none' else f' in {how}'} ...")
         loaded = loading.load_model(self.card, self.device, self.settings.gpus, self.reporter, how)
@@ -70,7 +71,7 @@ class Prober:
     @cached_property
     def fingerprint(self) -> catalogue.ModelFingerprint:
         """What the model is on this device, without loading it. Raises `ModelUnavailable` while it is not on this machine."""
-        return catalogue.model_fingerprint(self.card, quantising.number_format(self.device, self.settings.quantization), self.device)
+        return catalogue.model_fingerprint(self.card, quantising.number_format(self.device, held_as(self.settings)), self.device)
 
     @cached_property
     def store(self) -> probe_stores.CompletionStore | probe_stores.EstimateStore:

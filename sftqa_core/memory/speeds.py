@@ -41,8 +41,9 @@ def measured(model: catalogue.ModelFingerprint) -> dict[str, float]:
 
 
 def _key(model: catalogue.ModelFingerprint) -> str:
-    """Weights in 4 bits are read at another speed."""
-    return f"{model.weights}@{model.device.partition(':')[0]}{f' {quantising.NF4}' if model.dtype == quantising.NF4 else ''}"
+    """Weights in 4 bits, or on a processor in bfloat16, are read at another speed."""
+    held = quantising.held_in(model.dtype, model.device)
+    return f"{model.weights}@{model.device.partition(':')[0]}{'' if held == 'none' else f' {held}'}"
 
 
 def _read() -> dict[str, dict[str, float]]:

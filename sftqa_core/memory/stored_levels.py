@@ -30,6 +30,7 @@ from sftqa_core.memory.probe_stores import (
 )
 from sftqa_core.models.catalogue import model_fingerprint, seen_templates
 from sftqa_core.records import ModelCard, ProbeSettings
+from sftqa_core.records.probes import held_as
 from sftqa_core.workspace import Workspace
 
 _IDENTITY = scores.HITS.names[:3]
@@ -210,8 +211,8 @@ def stores_of(card: ModelCard, settings: ProbeSettings, workspace: Workspace | N
         return []
     model = model_fingerprint(card, "", "", workspace)  # format and device are what this looks for
     if scheme.method != "sampling":
-        return find_estimates(model.weights, model.adapter, scheme, workspace, settings.quantization)
-    return find_stores(model.weights, model.adapter, scheme.sampling, workspace, scheme.asking, settings.quantization)
+        return find_estimates(model.weights, model.adapter, scheme, workspace, held_as(settings))
+    return find_stores(model.weights, model.adapter, scheme.sampling, workspace, scheme.asking, held_as(settings))
 
 
 def level_columns(

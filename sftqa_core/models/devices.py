@@ -18,8 +18,11 @@ from sftqa_core.models import amd, nvidia
 SETTINGS = ("auto", "cpu", "cuda", "rocm", "mps")
 # Of a loaded model's weights, whatever format its file has. bfloat16 has the range of float32 in half the memory, and GPUs of both makers
 # compute in it. Apple's have it only from the M2 and macOS 14 on, and float16 overflows in models that were trained in bfloat16;
-# float32 works on all of them.
+# float32 works on all of them. A probe on a processor can ask for bfloat16 (quantising.py).
 NUMBER_FORMATS = {"cpu": "float32", "cuda": "bfloat16", "rocm": "bfloat16", "mps": "float32"}
+BFLOAT16 = "bfloat16"
+_CPUINFO = Path("/proc/cpuinfo")
+_BFLOAT16_FLAGS = ("amx_bf16", "avx512_bf16")  # in it, of processors that multiply in bfloat16; others widen each number first
 VISIBLE = {"cuda": nvidia.VISIBLE, "rocm": amd.VISIBLE}  # the variable that shows a process some of the GPUs
 SEPARATE = ("cuda", "rocm")  # devices with RAM of their own; Apple's GPU works in the machine's
 _NUMBERED = re.compile(r"(cuda|rocm|hip|mps):\d+")
@@ -158,6 +161,17 @@ def _cgroup_number(file: str, key: str = "") -> int | None:
         return None
     words = [line[-1] for line in lines if line and (not key or line[0] == key)]
     return int(words[0]) if words and words[0].isdigit() else None
+
+
+def processor_bfloat16() -> str | None:
+    """The instructions with which this machine's processor computes in bfloat16; empty where it has none, None where that is not known:
+    only Linux on an x86 processor tells."""
+    try:
+        lines = _CPUINFO.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return None
+    flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), None)
+    return None if flags is None else next((name for name in _BFLOAT16_FLAGS if name in flags), "")
 
 
 def return_freed_ram() -> None:

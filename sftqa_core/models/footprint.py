@@ -2,8 +2,8 @@
 engine alike. No torch.
 
 Bytes at the peak, beside what the process holds before a model is loaded. P is the model's number of parameters, s the bytes
-of a loaded number (4 on a processor, 2 on a GPU, devices.NUMBER_FORMATS), h, q, k, i and V the widths of the residual stream, of all
-queries, of all keys, of the feed-forward layer and of the vocabulary.
+of a loaded number (4 on a processor, 2 on a GPU, devices.NUMBER_FORMATS, and where bfloat16 was asked for), h, q, k, i and V the widths
+of the residual stream, of all queries, of all keys, of the feed-forward layer and of the vocabulary.
 
 **Full fine-tuning** works on a float32 copy beside the base model: sP + 4P, gradients 4P, AdamW's two moments 8P. A backward
 pass gives up an activation wherever it makes a gradient, so the peak lies at one of its two ends:
@@ -97,6 +97,7 @@ class Shape:
     fused: bool  # queries, keys and values are one matrix
     stored_bytes: int  # of a number in the weight files
     nf4: bool = False  # the matrices of the layers are held in 4 bits
+    half: bool = False  # held and computed in bfloat16 on a processor, too
 
     @classmethod
     def of(cls, config: Mapping[str, Any], parameters: int) -> "Shape | None":
@@ -158,6 +159,10 @@ class Shape:
     def in_4_bits(self) -> "Shape":
         """The same model, loaded in 4 bits: for all that is asked here but full fine-tuning, which needs whole weights."""
         return replace(self, nf4=True)
+
+    def in_bfloat16(self) -> "Shape":
+        """The same model, loaded in bfloat16 on any device: for probing."""
+        return replace(self, half=True)
 
     def adapter(self, rank: int) -> int:
         """Parameters of a LoRA adapter of this rank on every matrix but the output head: rank x (in + out) each."""
@@ -248,7 +253,7 @@ def decoding(shape: Shape, device: str, places: int, rows: int, length: int, new
     `open_share` is the share of those rows that are there at a time; 1: samples differ from the first token on, and none stops
     early. Where some do, rows of every age are under way, so that they hold little more than half of their tokens.
     """
-    number = _number(device)
+    number = _number(shape, device)
     open_rows = max(places, round(open_share * places * rows))
     needed = length + round(_HALF_WAY * open_share * rows * new_tokens)
     slots = _slots(device, length, rows, new_tokens)
@@ -265,7 +270,7 @@ def decoding(shape: Shape, device: str, places: int, rows: int, length: int, new
 
 def answering(shape: Shape, device: str, places: int, length: int, new_tokens: int) -> Footprint:
     """The most probable answers to `places` questions of at most `length` tokens at a time."""
-    number = _number(device)
+    number = _number(shape, device)
     slots = _slots(device, length, 1, new_tokens)
     tokens = max(places, length * -(-places // _ENTER))
     busy = _in_hand(shape, device, tokens, shape.heads * slots * tokens)
@@ -274,12 +279,12 @@ def answering(shape: Shape, device: str, places: int, length: int, new_tokens: i
     return _running(shape, device, busy, kept, (number + 8 + 8) * places * shape.vocabulary)
 
 
-def coarse(parameters: int, device: str, method: str | None = None, nf4: bool = False) -> Footprint:
+def coarse(parameters: int, device: str, method: str | None = None, nf4: bool = False, half: bool = False) -> Footprint:
     """What can be told from the number of parameters alone: weights and, in full fine-tuning (`method`), gradients and moments.
 
-    With `nf4` it is the least there can be: how many parameters are in embeddings, which stay whole, is not known.
+    With `nf4` it is the least there can be: how many parameters are in embeddings, which stay whole, is not known. `half` as in `Shape`.
     """
-    weights = round(NF4 * parameters) if nf4 else _number(device) * parameters
+    weights = round(NF4 * parameters) if nf4 else (BYTES["bfloat16"] if half else BYTES[NUMBER_FORMATS[device]]) * parameters
     if method != "full":
         return Footprint(weights, total=weights)
     return Footprint(weights + 4 * parameters, 4 * parameters, 8 * parameters, total=weights + 16 * parameters)
@@ -288,7 +293,7 @@ def coarse(parameters: int, device: str, method: str | None = None, nf4: bool = 
 def weight_bytes(shape: Shape, device: str) -> int:
     """Of a model's weights on a device."""
     whole = shape.parameters - (shape.linear if shape.nf4 else 0)
-    return _number(device) * whole + (round(NF4 * shape.linear) if shape.nf4 else 0)
+    return _number(shape, device) * whole + (round(NF4 * shape.linear) if shape.nf4 else 0)
 
 
 def checkpoint_bytes(trained: int) -> int:
@@ -302,7 +307,7 @@ def prompts_at_once(shape: Shape, device: str, length: int, rows: int, new_token
     `length` is the longest prompt's, `rows` the rows that each may split into, `new_tokens` the tokens of a row, `free_bytes` what the
     device has free beside the weights. Enough rows to keep it busy, no more.
     """
-    token_bytes = 2 * _number(device) * shape.layers * shape.keys
+    token_bytes = 2 * _number(shape, device) * shape.layers * shape.keys
     limits = (
         next(prompts for parameters, prompts in _AT_ONCE if shape.parameters <= parameters),
         _LOGITS // (shape.vocabulary * rows),
@@ -313,8 +318,8 @@ def prompts_at_once(shape: Shape, device: str, length: int, rows: int, new_token
     return max(1, min(limits))
 
 
-def _number(device: str) -> int:
-    return BYTES[NUMBER_FORMATS[device]]
+def _number(shape: Shape, device: str) -> int:
+    return BYTES["bfloat16" if shape.half else NUMBER_FORMATS[device]]
 
 
 def _slots(device: str, length: int, rows: int, new_tokens: int) -> int:
@@ -330,10 +335,10 @@ def _slots(device: str, length: int, rows: int, new_tokens: int) -> int:
 def _in_hand(shape: Shape, device: str, tokens: int, cells: int) -> int:
     """Bytes of what one layer works on: widths of `tokens`, or `cells` (heads x queries x keys) of attention in float32, twice."""
     wide = (3 if shape.gated else 2) * shape.intermediate + 3 * shape.hidden
-    attending = tokens * _number(device) * (2 * shape.hidden + 3 * shape.queries + 4 * shape.keys) + (
+    attending = tokens * _number(shape, device) * (2 * shape.hidden + 3 * shape.queries + 4 * shape.keys) + (
         0 if device in SEPARATE else 2 * 4 * cells
     )
-    return max(tokens * _number(device) * wide, attending)
+    return max(tokens * _number(shape, device) * wide, attending)
 
 
 def _running(shape: Shape, device: str, busy: int, keys_values: int, logits: int) -> Footprint:
@@ -346,7 +351,7 @@ def _running(shape: Shape, device: str, busy: int, keys_values: int, logits: int
 
 def _with_reading(shape: Shape, device: str, work: Footprint) -> Footprint:
     """On a processor a file's numbers are converted, or quantised, while its pages are in RAM."""
-    if device != "cpu" or (shape.stored_bytes == 4 and not shape.nf4):
+    if device != "cpu" or (shape.stored_bytes == _number(shape, device) and not shape.nf4):
         return work
     reading = shape.stored_bytes * shape.parameters + (round(_LEFT * NF4 * shape.linear) if shape.nf4 else 0)
     return replace(work, reading=reading, total=max(work.total, weight_bytes(shape, device) + reading))
@@ -354,7 +359,7 @@ def _with_reading(shape: Shape, device: str, work: Footprint) -> Footprint:
 
 def _widened(shape: Shape, device: str) -> int:
     """Bytes of the largest matrix while it is used."""
-    return _number(device) * shape.hidden * max(shape.intermediate, shape.queries) if shape.nf4 else 0
+    return _number(shape, device) * shape.hidden * max(shape.intermediate, shape.queries) if shape.nf4 else 0
 
 
 def spread_over(alone: Footprint, gpus: int) -> Footprint:

@@ -140,8 +140,8 @@ def load_model(
     """Load `card` on `device` ("auto" takes a GPU if there is one, see devices.py), downloading a hub model first if need be.
 
     With several `gpus` its layers are divided among the first ones that this process sees. An adapter is merged into its
-    base model, in float32; with `quantization` "nf4" (quantising.py) it stays beside it. Raises `SettingsError` for a device that can't
-    be used, `ModelUnavailable`, `MissingPackage` or `OutOfMemory`.
+    base model, in float32; with `quantization` "nf4" (quantising.py; "bfloat16" is the other) it stays beside it. Raises `SettingsError`
+    for a device that can't be used, `ModelUnavailable`, `MissingPackage` or `OutOfMemory`.
     """
     with explained(card.name):
         import torch
@@ -150,7 +150,7 @@ def load_model(
         from sftqa_core.models.spreading import is_spread, layer_places, spread
 
         place = _device(device, gpus)
-        name, nf4 = devices.NUMBER_FORMATS[place], quantization == quantising.NF4
+        name, nf4 = quantising.computed_in(place, quantization), quantization == quantising.NF4
         compute = getattr(torch, name)
         quantising.require_quantiser(quantization, place)
         card = present(card, reporter)

@@ -1,4 +1,8 @@
-"""Base weights in 4 bits: NF4 with double quantisation, as QLoRA has them (arXiv 2305.14314, section 3). Light until a model is loaded.
+"""Weights held otherwise than the device has them: in 4 bits, or on a processor in bfloat16. Light until a model is loaded.
+
+`quantization` says which, here and wherever it is passed on: "nf4", "bfloat16" or "none" (`records.probes.held_as`).
+
+In 4 bits: NF4 with double quantisation, as QLoRA has base weights (arXiv 2305.14314, section 3).
 
 The layers' matrices are quantised while their file is read. Embeddings, norms and the output head keep the device's number format, and
 all is computed in it: a matrix is widened when it is used. bitsandbytes does that, an optional package.
@@ -8,6 +12,9 @@ so that it would not be trained on the weights it was loaded with, and other pro
 
 A model in 4 bits counts as another model than the whole one: the number format in its fingerprint gives it its own stores, answers and
 cells. Verified on a processor; it has never run on a GPU here.
+
+bfloat16 is a GPU's own number format, so there it changes nothing, and the keys are the same. On a processor, whose own is float32, such a
+model counts as another one, too. Only probes can ask for it: training on a processor stays in float32.
 """
 
 from collections.abc import Mapping
@@ -19,20 +26,32 @@ from sftqa_core.models import catalogue, devices, model_files, tuned
 from sftqa_core.models.adapter_files import AdapterPlan, adapter_plan
 from sftqa_core.records import ModelCard, TrainSettings
 
-NF4 = "nf4"
+NF4, BFLOAT16 = "nf4", devices.BFLOAT16
 DEVICES = ("cpu", "cuda", "rocm")  # on which weights can be held so
 PACKAGE = "bitsandbytes"
 INSTALL = "pip install bitsandbytes==0.50.2"
 
 
 def number_format(device: str, quantization: str) -> str:
-    """The format of a model's weights in its fingerprint: "nf4", or that of the resolved device."""
-    return NF4 if quantization == NF4 else devices.NUMBER_FORMATS[device]
+    """The format of a model's weights in its fingerprint: "nf4", or what is computed in."""
+    return NF4 if quantization == NF4 else computed_in(device, quantization)
 
 
-def is_of(dtype: str, quantization: str) -> bool:
-    """Whether a fingerprint's number format belongs to the quantisation: results in 4 bits and others are never mixed."""
-    return (dtype == NF4) == (quantization == NF4)
+def computed_in(device: str, quantization: str) -> str:
+    """The number format that a resolved device computes in, and holds weights in that are not in 4 bits."""
+    return BFLOAT16 if quantization == BFLOAT16 else devices.NUMBER_FORMATS[device]
+
+
+def held_in(dtype: str, device: str) -> str:
+    """The quantization that a fingerprint's number format and device tell of: "none" for every device's own format."""
+    asked_for = dtype == NF4 or (dtype == BFLOAT16 and devices.NUMBER_FORMATS.get(device.partition(":")[0]) != BFLOAT16)
+    return dtype if asked_for else "none"
+
+
+def is_of(model: Mapping[str, Any], quantization: str) -> bool:
+    """Whether results of a model (its fingerprint's JSON) are of weights held so. Those in the devices' own formats stand for each other
+    where results are only read; those in 4 bits, and a processor's in bfloat16, are never mixed with others."""
+    return held_in(model["dtype"], model["device"]) == quantization
 
 
 def usable_device(setting: str, gpus: int = 1, quantization: str = "none") -> str:
@@ -50,6 +69,8 @@ def usable_device(setting: str, gpus: int = 1, quantization: str = "none") -> st
 
 def require_quantiser(quantization: str, device: str) -> None:
     """Raise `SettingsError` or `MissingPackage` where the resolved device can't have weights in this quantization."""
+    if quantization == BFLOAT16 and device == "mps":
+        raise SettingsError("bfloat16 is not used on Apple's GPU, which computes in float32. Choose device cpu, or number format default.")
     if quantization != NF4:
         return
     if device not in DEVICES:

@@ -151,9 +151,8 @@ class Estimator:
         if self.shape is not None:
             needed = work(self.shape)
         elif self.parameters:
-            needed = footprint.spread_over(
-                footprint.coarse(self.parameters, self.device, method, self.quantization == quantising.NF4), parts
-            )
+            nf4, half = (self.quantization == how for how in (quantising.NF4, quantising.BFLOAT16))
+            needed = footprint.spread_over(footprint.coarse(self.parameters, self.device, method, nf4, half), parts)
             note = "Activations and caches are not counted: the configuration does not state the model's widths."
         else:
             return Fit(self.device, None, None, free, total, "unknown until the model is downloaded.")
@@ -189,7 +188,9 @@ def _described(card: ModelCard, quantization: str) -> tuple[Shape | None, int | 
         files = model_files.ModelFolder(Path(base.path))
         parameters, folder = files.parameters(), files.path
         shape = Shape.of(files.config(), parameters)
-    return shape.in_4_bits() if shape is not None and quantization == quantising.NF4 else shape, parameters, folder
+    if shape is not None and quantization != "none":
+        shape = shape.in_4_bits() if quantization == quantising.NF4 else shape.in_bfloat16()
+    return shape, parameters, folder
 
 
 def longest_prompt(source: FactSource, facts: pd.DataFrame, count: TokenCounter, scheme: LevelScheme) -> int:

@@ -15,6 +15,7 @@ from sftqa_core.models import chat_templates, devices
 from sftqa_core.planning.fit import Estimator, Fit, verdict
 from sftqa_core.progress import Silent
 from sftqa_core.records import ProbeSettings, StudySettings, SweepSettings, TrainSettings
+from sftqa_core.records.probes import held_as
 from sftqa_core.records.tuning import parts_of, probe_settings
 from sftqa_core.training.optimizers import training_steps
 
@@ -87,7 +88,7 @@ def forecast(settings: TrainSettings | ProbeSettings | StudySettings | SweepSett
 
     def needed(data: dict[str, Any]) -> Fit:
         other = ProbeSettings.from_dict(data)
-        estimator = Estimator(prober.card, devices.resolve_device(other.device), other.quantization)
+        estimator = Estimator(prober.card, devices.resolve_device(other.device), held_as(other))
         return estimator.probing(prober.source, facts, other.scheme, other.batch_size, other.gpus)
 
     return cost.within("probe", settings, needed) if left else cost

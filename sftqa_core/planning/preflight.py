@@ -29,6 +29,7 @@ from sftqa_core.planning.forecast import Forecast, forecast
 from sftqa_core.planning.preflight_model import Looked
 from sftqa_core.progress import Reporter
 from sftqa_core.records import Check, Preflight, ProbeSettings, StudySettings, SweepSettings, TrainSettings
+from sftqa_core.records.probes import held_as
 from sftqa_core.training import optimizers, trying
 from sftqa_core.workspace import Workspace
 
@@ -49,12 +50,12 @@ def preflight(settings: Settings | SweepSettings, cost: Forecast | None = None) 
         return replace(preflight(one, cost or forecast(settings)), kind=kind)
     models = settings.models if isinstance(settings, StudySettings) else (settings.model,)
     looked = [preflight_model.look_at(name, _run_of(settings, name)) for name in models]
-    device, place = device_check(settings.device, settings.gpus, settings.quantization)
+    device, place = device_check(settings.device, settings.gpus, held_as(settings))
     checks: list[Check] = []
     for model in looked:
         points = [*model.checks, *_texts(model, _run_of(settings, model.name))]
         checks += [replace(check, about=model.name) for check in points] if len(looked) > 1 else points
-    checks += [packages_check(kind, settings.quantization), device]
+    checks += [packages_check(kind, held_as(settings)), device]
     run = _run_of(settings, models[0])
     if isinstance(run, TrainSettings) and device.state != "problem":
         checks += optimizer_check(run, place)
@@ -156,7 +157,11 @@ def device_check(setting: str, gpus: int = 1, quantization: str = "none") -> tup
         device = devices.resolve_device(setting)
     except SettingsError as error:
         return Check.of_error("device", str(error), "Choose device cpu."), "cpu"
-    form = devices.NUMBER_FORMATS[device] + (", its weights in 4 bits" if quantization == quantising.NF4 else "")
+    form = quantising.computed_in(device, quantization) + (", its weights in 4 bits" if quantization == quantising.NF4 else "")
+    if device == "cpu" and quantization == quantising.BFLOAT16 and not (native := devices.processor_bfloat16()):
+        how = "may be computed in software" if native is None else "is computed in software here"
+        said = f"It runs on the CPU, in {form}, which {how}, slower than float32."
+        return Check("device", "note", said, "Leave the number format at its default for float32."), device
     if device == "cpu":
         why = "as chosen" if setting == "cpu" else devices.why_no_gpu() or "no GPU can be used"
         return Check("device", "ok", f"It runs on the CPU, in {form} ({why})."), device
@@ -191,7 +196,7 @@ def _costs(settings: Settings, cost: Forecast | None, looked: list[Looked], devi
     return [
         _facts(settings, cost),
         *([Check("file", "note", " ".join(notes), f"sftqa facts --source {shlex.quote(run.source)} says it again.")] if notes else []),
-        footprint_check(cost.fit, device, method, largest, settings.quantization),
+        footprint_check(cost.fit, device, method, largest, held_as(settings)),
         trial_check(device, largest, trains, getattr(run, "gpus", 1)),
         _disk_points(run, cost, looked, device),
     ]
@@ -217,7 +222,8 @@ def footprint_check(
         ram, what = devices.device_ram(device), resource(device)
         if not parameters or ram is None:
             return Check("memory", "unknown", f"How much {what} it needs is unknown until the model is downloaded.")
-        least = footprint.coarse(parameters, device, method, quantization == quantising.NF4).total
+        nf4, half = (quantization == how for how in (quantising.NF4, quantising.BFLOAT16))
+        least = footprint.coarse(parameters, device, method, nf4, half).total
         said = f"Judged by its size alone, it needs at least {gigabytes(least)} of {what}"
         if least > ram.total:
             fix = "Choose a smaller model" + (" or LoRA." if method == "full" else ".")

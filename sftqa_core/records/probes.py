@@ -1,6 +1,8 @@
 """What is probed, and the words for it that all settings share: splits, domains, matching, quantization."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sftqa_core.jsonrecord import Keys, Record, like, setting
 from sftqa_core.records.schemes import LevelScheme, SamplerSettings
@@ -9,6 +11,7 @@ SPLITS = ("train", "dev", "test")
 DOMAIN_NAMES = {"in": "in-domain", "out": "out-of-domain"}
 DOMAINS = tuple(DOMAIN_NAMES)
 QUANTIZATIONS = {"none": "as the device has them", "nf4": "in 4 bits (NF4)"}  # a model's weights (models/quantising.py) -> their name
+NUMBER_FORMATS = {"default": "as the device has it", "bfloat16": "bfloat16"}  # in which a probe computes (models/devices.py)
 MATCHES = {"tokens": "whole words", "substring": "any part of the text"}
 MOST_GPUS = 64  # of one machine
 MOST_PROMPTS = 500  # that one wants to read
@@ -53,9 +56,18 @@ class ProbeSettings(Record):
         help="nf4 holds the model's weights in 4 bits: about a quarter of the memory. Its levels are measured separately. Needs "
         "bitsandbytes; not yet tried on a GPU",
     )  # fmt: skip
+    number_format: str = setting(
+        "default", label="Number format", flag="--number-format", choices=NUMBER_FORMATS, title="in {value}", later=True,
+        help="in which a processor holds the weights and computes: float32 by default. bfloat16 takes half the memory, is faster where the "
+        "processor has it (sftqa doctor says so) and is rounded more, so its levels are measured separately. A GPU computes in bfloat16 "
+        "either way",
+    )  # fmt: skip
 
     def problems(self) -> list[str]:
-        return quantization_problems(self.quantization, self.gpus)
+        wrong = quantization_problems(self.quantization, self.gpus)
+        if self.quantization != "none" and self.number_format != "default":
+            wrong.append(f"quantization {self.quantization} can't be combined with number_format {self.number_format}. Choose one of them.")
+        return wrong
 
 
 @dataclass(frozen=True)
@@ -89,6 +101,14 @@ class Completed(Record):
     model: str
     prompts: tuple[str, ...]
     texts: tuple[tuple[str, ...], ...]  # the completions of each prompt, as many as there are samples
+
+
+def held_as(settings: Any) -> str:
+    """How settings (a record, its JSON, or options of a command) have a model's weights held: "nf4", "bfloat16", or "none", as the device
+    has them. One word for both settings, which exclude each other; models/quantising.py says what follows from it."""
+    value = settings.get if isinstance(settings, Mapping) else lambda name, default: getattr(settings, name, default)
+    number_format = value("number_format", "default")
+    return str(value("quantization", "none") if number_format == "default" else number_format)
 
 
 def quantization_problems(quantization: str, gpus: int) -> list[str]:

@@ -162,3 +162,6 @@ class Agreement(Record):
     kappa_high: float | None
     spearman: float | None  # of the scores; None with fewer than 2 facts, or where one way gives all the same score
     confusion: tuple[tuple[int, ...], ...]  # facts; rows: the reference's level, columns: the other's
+    score_difference: float | None = None  # mean of the other's score less the reference's, fact by fact; None with fewer than 2 facts
+    score_low: float | None = None  # 95%, over facts
+    score_high: float | None = None

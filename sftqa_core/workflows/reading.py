@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 MAX_UPLOAD_BYTES = 200_000_000
 QUESTION, ANSWER = "Where was Ada Lovelace born?", "London"
-SECOND, IN_4_BITS = "second probe", "4 bits"
+SECOND, IN_4_BITS, IN_BFLOAT16 = "second probe", "4 bits", "bfloat16"
 LEAST = 30  # facts that were probed twice before they stand for the noise of a probe
 _LONGEST_NAME, _LONGEST_SUFFIX = 50, 10  # characters; four bytes each at most
 _DEVICE = re.compile(r"con|prn|aux|nul|(com|lpt)\d", re.IGNORECASE)  # no file can be called so on Windows
@@ -278,7 +278,8 @@ class Trust:
     """What is known of one model's levels on some facts. The full probe is the reference throughout."""
 
     facts: int  # with the full probe
-    # "second probe" (the full one with seed + 1), "adaptive", "likelihood", "4 bits" (the same weights as NF4): those that were made
+    # "second probe" (the full one with seed + 1), "adaptive", "likelihood", "4 bits" (the same weights as NF4), "bfloat16" (the same
+    # weights in it, on a processor): those that were made
     agreements: dict[str, records.Agreement]
     adaptive_margin: tuple[float, float, float] | None  # kappa(adaptive, full) - kappa(second, full) with its 95% interval
     budget: pd.DataFrame | None  # budget.budget_curve against the second probe, or against the full one itself where that is missing
@@ -301,6 +302,7 @@ def trust(model: str, source: str, split: str = "test", domain: str = "all", sch
     schemes = {SECOND: again, "adaptive": replace(full, method="adaptive"), "likelihood": replace(full, method="likelihood")}
     tables = {name: levels(replace(settings, scheme=scheme)) for name, scheme in schemes.items()}
     tables[IN_4_BITS] = levels(replace(settings, quantization="nf4"))
+    tables[IN_BFLOAT16] = levels(replace(settings, number_format="bfloat16"))
     reference = levels(settings)
     both = {name: table for name, table in tables.items() if reference["fact_id"].isin(table["fact_id"]).any()}
     agreements = {name: agreement(reference, table, full) for name, table in both.items()}

@@ -6,7 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sftqa_core.memory.agreement import agreement, confusion_of, kappa_difference, kappa_interval, spearman, weighted_kappa
+from sftqa_core.memory.agreement import (
+    agreement,
+    confusion_of,
+    kappa_difference,
+    kappa_interval,
+    mean_difference,
+    spearman,
+    weighted_kappa,
+)
 from sftqa_core.records import Agreement, LevelScheme
 
 THREE = LevelScheme("three", ("a", "b", "c"), (0.0, 0.5))
@@ -159,3 +167,13 @@ def test_a_difference_without_kappas_is_not_a_number(level):
     """No facts, one fact or one level only leave nothing to subtract."""
     assert np.isnan(kappa_difference(level, level, level, 3)).all()
     assert np.isnan(kappa_difference([0], [1], [2], 3)).all()
+
+
+def test_scores_that_lie_apart_are_told_with_their_interval():
+    """Differences 0.1, 0.2 and 0.3: mean 0.2, and 0.1 / sqrt(3) times Student's 4.303 for two degrees of freedom to both sides."""
+    mean, low, high = mean_difference([0.0, 0.5, 0.6], [0.1, 0.7, 0.9])
+    assert (mean, low, high) == (pytest.approx(0.2), pytest.approx(-0.04841, abs=1e-5), pytest.approx(0.44841, abs=1e-5))
+    table, other = (levels([(name, score, 1) for name, score in rows]) for rows in ([("x", 0.2), ("y", 0.4)], [("y", 0.3), ("x", 0.1)]))
+    found = agreement(table, other, THREE)
+    assert (found.score_difference, found.score_low, found.score_high) == tuple(pytest.approx(-0.1) for _ in range(3))
+    assert np.isnan(mean_difference([0.5], [0.7])).all()

@@ -101,8 +101,9 @@ def test_no_kernel_of_the_hub_is_fetched():
 def test_results_in_4_bits_are_never_taken_for_whole_ones(workspace: Workspace):
     """Stores of both kinds lie side by side under one model's weights, and each is found by its quantisation alone."""
     assert [number_format("cuda", how) for how in ("none", "nf4")] == ["bfloat16", "nf4"]
-    assert [is_of(dtype, "none") for dtype in ("float32", "bfloat16", "nf4")] == [True, True, False]
-    assert [is_of(dtype, "nf4") for dtype in ("float32", "bfloat16", "nf4")] == [False, False, True]
+    kinds = [{"dtype": dtype, "device": device} for dtype, device in (("float32", "cpu"), ("bfloat16", "cuda:0"), ("nf4", "cpu"))]
+    assert [is_of(model, "none") for model in kinds] == [True, True, False]
+    assert [is_of(model, "nf4") for model in kinds] == [False, False, True]
     sampling, likelihood = LevelScheme(), LevelScheme(method="likelihood")
     for dtype in ("float32", "nf4"):
         model = ModelFingerprint("w" * 16, None, dtype, "cpu").to_dict()

@@ -206,7 +206,7 @@ def workflows(
 
     def trust(model: str, source: str, split: str = "test", domain: str = "all") -> Trust:
         cells = tuple(tuple(40 if row == column else 2 for column in range(5)) for row in range(5))
-        same = Agreement(LevelScheme().labels, 240, 0.83, 0.88, 0.85, 0.91, 0.97, cells)
+        same = Agreement(LevelScheme().labels, 240, 0.83, 0.88, 0.85, 0.91, 0.97, cells, 0.0041, -0.0012, 0.0094)
         rows = [(t, s, t * s, 0.5 + t * s / 500, 0.45 + t * s / 500, 0.55 + t * s / 500, 0.6) for t in (1, 7, 21) for s in (1, 5, 10)]
         curve = pd.DataFrame(rows, columns=["templates", "samples", "completions", "kappa", "low", "high", "same"])
         others = ("second probe", "adaptive", "likelihood") if second_probe else ()

@@ -91,6 +91,7 @@ def test_memory_shows_how_far_levels_can_be_trusted(explorer):
     assert len(charts(app)) == 5
     assert "The full probe against a second full probe" in words(app)
     assert "kappa 0.880 (0.850 to 0.910)" in words(app)
+    assert "R differs by +0.0041 on average (-0.0012 to +0.0094)" in words(app)
     assert "At the dotted line, a smaller probe loses nothing." in words(app)
     app.segmented_control(key="trust-other-sampling").set_value("likelihood").run()
     assert "The full probe against the likelihood" in words(app)
@@ -178,6 +179,23 @@ def test_probe_starts_one_job_for_what_is_not_known(explorer, jobs):
     assert (job.settings["model"], job.settings["split"], job.settings["domain"]) == ("stand-in", "test", "in")
     assert "Probe stand-in on atlas (test)" in words(app)
     assert app.session_state["probe-box"] is False
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_a_probe_in_bfloat16_is_offered_where_it_is_faster(explorer, jobs, monkeypatch, native):
+    """Only where the processor computes in it; its levels are kept apart, which the box says."""
+    monkeypatch.setattr("pages._ui.resources.processor_bfloat16", lambda: native)
+    app = explorer("memory", query={"domain": "in"})
+    app.session_state["probe-box"] = True
+    app.run()
+    fields = [box for box in app.segmented_control if box.key == "probe-number_format"]
+    assert bool(fields) is native
+    if native:
+        fields[0].set_value("bfloat16").run()
+        assert "kept apart from float32's" in words(app)
+        button(app, "Start probing").click().run()
+        (job,) = jobs.kept.values()
+        assert job.settings["number_format"] == "bfloat16"
 
 
 def test_an_uploaded_file_becomes_the_picked_source(explorer):

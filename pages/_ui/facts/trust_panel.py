@@ -11,17 +11,20 @@ from pages._ui.facts.probe_panel import second_probe
 from pages._ui.wording import percent
 from sftqa_core.figures.matrices import budget_figure, confusion_figure
 from sftqa_core.records import METHODS, PAPER, LevelScheme
+from sftqa_core.records.amounts import signed
 
 _NAMES = {
     "second probe": "a second full probe",
     "adaptive": "the adaptive probe",
     "likelihood": "the likelihood estimate",
     "4 bits": "the same weights in 4 bits",
+    "bfloat16": "the same weights in bfloat16",
 }
 _KAPPA = (
     "Cohen's kappa with linear weights: 1 is full agreement, 0 what chance would give; a level one step off counts less "
     "than one further away. The interval is a 95% bootstrap over facts."
 )
+_SHIFT = "R by the other way less R of the full probe, fact by fact. The interval is 95%, Student's t over facts: 0 in it, no shift shown."
 _TAU = (
     "Kendall's tau-b: concordant minus discordant pairs of facts, corrected for ties; 1 is the same order, 0 no common order. Unlike "
     "kappa it allows for different numbers of levels. The interval is a 95% bootstrap over facts."
@@ -31,6 +34,7 @@ _ASIDE = {  # what to make of each agreement
     "adaptive": "It counts the first samples of the same probe, so both share their sampling noise; they differ only where it stops early.",
     "likelihood": "It samples nothing, so the only sampling noise is the full probe's; between two full probes there is twice as much.",
     "4 bits": "The same prompts and random numbers, with the model's weights in 4 bits (NF4): a slightly different model.",
+    "bfloat16": "The same prompts and random numbers, computed in bfloat16 on a processor: rounded more than in float32.",
 }
 
 
@@ -77,6 +81,9 @@ def _agreements(report: Any, method: str) -> None:
     span = "" if agreement.kappa_low is None else f" ({agreement.kappa_low:z.3f} to {agreement.kappa_high:z.3f})"
     rank = "" if agreement.spearman is None else f" · Spearman of R {agreement.spearman:z.3f}"
     st.caption(f"Same level {percent(agreement.same)} · kappa {kappa}{span}{rank}", help=_KAPPA)
+    if agreement.score_difference is not None:
+        shift = [signed(value, 4) for value in (agreement.score_difference, agreement.score_low, agreement.score_high)]
+        st.caption(f"R differs by {shift[0]} on average ({shift[1]} to {shift[2]})", help=_SHIFT)
     st.caption(_ASIDE[name])
 
 
