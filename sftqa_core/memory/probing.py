@@ -76,12 +76,11 @@ def _sample(
         # that is stopped has facts of every relation
         blocks = [pending[start : start + _BLOCK] for start in range(0, len(pending), _BLOCK)]
         pending = [fact for block in blocks for fact in sorted(block, key=lambda fact: fact.relation.id)]
-    batch_size = _batch_size(loaded, pending, settings)
+    batch_size, pace = _batch_size(loaded, pending, settings), _Pace(pending, reporter)
     sampling = settings.scheme.sampling
     if sampling.sampler == "shared" and not sampler and not decoder.packs(loaded):
         reporter.log(f"{loaded.card.name} can't be read in packed form: it is sampled by generate, which takes about ten times as long.")
         batch_size = max(1, batch_size // _GENERATE_SHARE)
-    pace = _Pace(pending, reporter)
     sampler = sampler or make_sampler(sampling.sampler, loaded, batch_size, pace.watch)
     kept = _Unwritten(pending, loaded, lambda rows, whole: store.add(pd.DataFrame([asdict(row) for row in rows]), whole))
     with kept:
@@ -153,6 +152,7 @@ class _Pace:
         self._phase = Phase(reporter, "probe", len(pending), "facts")
         self._through = self._completions = 0
         self._now = decoder.UnderWay()
+        self._tell()  # the first pass of a large model takes a while, too
 
     def watch(self, now: decoder.UnderWay) -> None:
         """Prompts in progress have come so far."""

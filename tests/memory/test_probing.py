@@ -238,11 +238,12 @@ def test_memory_is_given_back_with_every_part(tiny, workspace, monkeypatch):
 
 @pytest.mark.parametrize("method", ["sampling", "adaptive"])
 def test_progress_moves_before_a_prompt_is_through(tiny, workspace, method):
-    """The first report follows the first pass; prompts and completions only grow, and the bar with them; at the end all is told."""
+    """A report before the first pass, one after it; prompts and completions only grow, and the bar with them; at the end all is told."""
     source, recorder = source_of(4), Recorder()
     settings = replace(SETTINGS, scheme=replace(SETTINGS.scheme, method=method))
     probe_facts(tiny, source, source.facts, settings, NONE, workspace, recorder)
-    first, last = recorder.updates[0], recorder.updates[-1]
+    (begun, first), last = recorder.updates[:2], recorder.updates[-1]
+    assert (begun.details, begun.share, begun.left_s) == (", 0 of 10 prompts", 0.0, None)
     assert (first.done, first.within[0].done, first.within[0].total) == (0, 0, 10)
     assert 0 < first.share < 0.5
     for told in ([u.share for u in recorder.updates], [u.within[0].done for u in recorder.updates]):
@@ -256,7 +257,8 @@ def test_progress_moves_before_a_prompt_is_through(tiny, workspace, method):
 
 def test_a_stop_is_seen_within_prompts(tiny, workspace):
     """After the pass that was being made when the person asked."""
-    source, recorder = source_of(4), Recorder(stop_after=1)
+    source, recorder = source_of(4), Recorder(stop_after=2)
     with pytest.raises(Stopped):
         probe_facts(tiny, source, source.facts, SETTINGS, NONE, workspace, recorder)
-    assert [(update.done, update.within[0].done) for update in recorder.updates] == [(0, 0)]
+    assert [(update.done, update.within[0].done) for update in recorder.updates] == [(0, 0)] * 2
+    assert recorder.updates[-1].share > 0
