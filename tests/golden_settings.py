@@ -115,6 +115,7 @@ VARIED: dict[str, tuple[Record, dict[str, Any]]] = {
             "eval_every": 5,
             "eval_facts": 50,
             "patience": {"patience": 3, "eval_every": 5},
+            "time_limit_min": 5,
             "quantization": NF4,
             "dropout": 0.1,
             "dropout_from": 0.5,

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from sftqa_core.artifacts import in_sentence
 from sftqa_core.cli import cache_commands, commands, compare_commands, sweep_commands, text
 from sftqa_core.cli.arguments import parse
-from sftqa_core.errors import SettingsError, SftqaError, Stopped
+from sftqa_core.errors import OutOfTime, SettingsError, SftqaError, Stopped
 from sftqa_core.records import KEPT
 from sftqa_core.server.access import LOGIN_VARIABLE, Access, check_token, checked, checked_base, checked_origin
 from sftqa_core.workspace import app_folder
@@ -95,6 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         kept = f" {KEPT[options.command]} The same command resumes from there." if options.command in KEPT else ""
         _fail(f"Stopped.{kept}", options.json, 130)
     except Stopped as stopped:
+    except OutOfTime as late:
+        _fail(f"{late} {KEPT[options.command]}", options.json, 1)
         _fail(str(stopped), options.json, 130)
     except SftqaError as error:
         _fail(str(error), options.json, 1)

@@ -15,7 +15,7 @@ from sftqa_core.models import chat_templates, devices
 from sftqa_core.planning.fit import Estimator, Fit, verdict
 from sftqa_core.progress import Silent
 from sftqa_core.records import ProbeSettings, StudySettings, SweepSettings, TrainSettings
-from sftqa_core.records.tuning import parts_of, probe_settings
+from sftqa_core.records.tuning import minutes, parts_of, probe_settings
 from sftqa_core.training.optimizers import training_steps
 
 if TYPE_CHECKING:
@@ -195,6 +195,8 @@ def _train(settings: TrainSettings) -> Forecast:
         looked_at = min(settings.eval_facts, len(held_out_facts(source, settings, "dev")))
         asked["answer"] += looked_at * -(-steps // settings.eval_every)
     low, high, basis = _seconds(prober, {speeds.kind_of_probe(settings.scheme): probes, "train": n * settings.epochs, **asked})
+    if settings.time_limit_min is not None and steps and high >= 60 * settings.time_limit_min:
+        notes.append(f"The time limit of {minutes(settings.time_limit_min)} may end the training before its last step.")
     cost = Forecast(n, steps, len(facts), probes, low, high, (*notes, *basis), tuple(problems))
 
     def needed(data: dict[str, Any]) -> Fit:

@@ -127,6 +127,22 @@ def test_results_draw_looks_beside_the_loss(explorer, monkeypatch):
     assert "Patience 1: training ended early, after step 8 of 16; the weights of step 4 were restored." in words(app).replace("\\", "")
 
 
+def test_results_say_what_a_time_limit_cut(explorer, monkeypatch):
+    """Below the accuracy, and beside the curves of a run with patience in place of an early end."""
+    app = explorer("results", query={"unfolded": "curves"})
+    module = sys.modules["sftqa_core.workflows"]
+    run = module.run(standin.RUN)
+    run.settings = TrainSettings("stand-in", eval_every=4, patience=1, time_limit_min=5)
+    run.manifest["training"] = {"steps": 8, "planned_steps": 16, "kept_step": 4, "cut": True}
+    run.cut = "stopped after 8 of 16 steps by its time limit of 5 minutes"
+    looks = pd.DataFrame({"step": [4, 8], "domain": "in", "n": 40, "correct": [9, 8], "accuracy": [0.2, 0.2], "low": 0.1, "high": 0.4})
+    monkeypatch.setattr(module, "run", lambda run_id: run)
+    monkeypatch.setattr(module, "run_looks", lambda run_id: looks, raising=False)
+    told = words(app.run()).replace("\\", "")
+    assert f"The training was {run.cut}; the weights it had then were kept and evaluated." in told
+    assert f"Patience 1: training was {run.cut}; the weights of step 4 were restored." in told
+
+
 @pytest.mark.parametrize("there", [0, 1])
 def test_one_gpu_or_none_is_no_question(explorer, monkeypatch, there):
     """Nothing is drawn, and the settings stay at their defaults."""
