@@ -345,6 +345,15 @@ def missing_torch() -> bool:
     return find_spec("torch") is None
 
 
+@lru_cache(maxsize=1)
+def device_choices() -> dict[str, str]:
+    """Settings of the device that a form offers where there are several GPUs -> what they are called; asks the driver, never torch."""
+    from sftqa_core.models.devices import gpu_names, numbered
+
+    named = {device: f"GPU {numbered(device)[1]}{f': {model}' if model else ''}" for device, model in gpu_names().items()}
+    return {"auto": "any free GPU", **named, "cpu": "CPU"}
+
+
 def gpus() -> int:
     """GPUs that work could have together; asks the driver, never torch."""
     from sftqa_core.models.devices import SEPARATE, resolve_device, visible_gpus

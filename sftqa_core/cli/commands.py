@@ -86,7 +86,9 @@ def _device() -> dict[str, Any]:
     gpu = done.stdout.strip()
     if not gpu:
         return _row("device", False, "there is a GPU, but torch can't use it; choose device cpu, or install a torch build for it", True)
-    return _row("device", True, f"{chosen} ({gpu}) is used for auto", True)
+    several = devices.gpu_names()
+    which = f"; --device chooses among {', '.join(f'{name} ({model})' for name, model in several.items())}" if len(several) > 1 else ""
+    return _row("device", True, f"{chosen} ({gpu}) is used for auto{which}", True)
 
 
 def _folders() -> list[dict[str, Any]]:

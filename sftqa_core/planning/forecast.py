@@ -87,7 +87,7 @@ def forecast(settings: TrainSettings | ProbeSettings | StudySettings | SweepSett
 
     def needed(data: dict[str, Any]) -> Fit:
         other = ProbeSettings.from_dict(data)
-        estimator = Estimator(prober.card, devices.resolve_device(other.device), other.quantization)
+        estimator = Estimator(prober.card, devices.chosen_device(other.device), other.quantization)
         return estimator.probing(prober.source, facts, other.scheme, other.batch_size, other.gpus)
 
     return cost.within("probe", settings, needed) if left else cost
@@ -207,7 +207,7 @@ def _train(settings: TrainSettings) -> Forecast:
 
 def _run_fit(prober: Prober, settings: TrainSettings, pool: pd.DataFrame, tests: pd.DataFrame, probes: int, n: int) -> Fit:
     """The most that a run needs at any time: while `probes` facts are probed, while it is trained, or while it answers."""
-    estimator = Estimator(prober.card, devices.resolve_device(settings.device), settings.quantization)
+    estimator = Estimator(prober.card, devices.chosen_device(settings.device), settings.quantization)
     training = estimator.training(settings, pool, tests, n)
     return training.larger(estimator.probing(prober.source, tests, settings.scheme, None, parts_of(settings)) if probes else None)
 

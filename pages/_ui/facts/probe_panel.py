@@ -22,7 +22,8 @@ def probe_button(model: str, source: str, split: str, domain: str, scheme: Level
         limit = field(st, ProbeSettings, "limit", "probe", [], placeholder=f"all {left:,} remaining")
         there = resources.gpus()
         gpus = field(st, ProbeSettings, "gpus", "probe", [], high=there) if there > 1 else 1
-        settings = ProbeSettings(model, source, split, domain, limit, scheme, gpus=gpus)
+        device = field(st, ProbeSettings, "device", "probe", []) if there > 1 and gpus == 1 else "auto"
+        settings = ProbeSettings(model, source, split, domain, limit, scheme, device=device, gpus=gpus)
         ready = cost_panel(settings)
         if resources.missing_torch():
             needs_torch("Probing")
