@@ -5,7 +5,8 @@ The processor and each GPU are slots; whoever computes holds the slots it needs,
 worker, which leaves jobs queued while their slots are taken. Choosing happens under a lock of its own, so that two that want
 several GPUs can't each hold half of them. A GPU is known by the name it has in the variable that shows it to a process,
 CUDA_VISIBLE_DEVICES or AMD's HIP_VISIBLE_DEVICES; an Apple computer has one. Work gets any GPU that is free, or waits for the one whose
-number it names (device cuda:1). CUDA is told to number GPUs as the driver does: by itself it begins with the fastest.
+number it names (device cuda:1). CUDA, which by itself begins with the fastest, is told to number GPUs as the driver does, unless the person
+has chosen by that variable already.
 """
 
 import json
@@ -81,7 +82,7 @@ def device_lease(
         visible = {slot_of(wanted.gpu): wanted.gpu}
     locks = _wait(place, list(visible) or [CPU], max(wanted.gpus, 1), on_wait, check, poll_s)
     shown = {devices.gpu_variable(): ",".join(visible[slot] for slot in locks)} if wanted.gpus else {}
-    if nvidia.VISIBLE in shown:
+    if nvidia.VISIBLE in shown and nvidia.VISIBLE not in os.environ:
         shown[nvidia.ORDER] = os.environ.get(nvidia.ORDER, nvidia.DRIVERS_ORDER)
     before = {variable: os.environ.get(variable) for variable in shown}
     try:

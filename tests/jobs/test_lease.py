@@ -164,6 +164,10 @@ def test_work_waits_for_the_very_gpu_it_names(monkeypatch: pytest.MonkeyPatch, m
         with device_lease(Resources(2), "two others") as others:
             assert others == ("gpu-0", "gpu-2")
     assert "CUDA_DEVICE_ORDER" not in os.environ
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")  # numbers that the person has chosen mean what they meant
+    with device_lease("cuda:1", "the third"):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
+        assert "CUDA_DEVICE_ORDER" not in os.environ
     assert leases() == []
 
 

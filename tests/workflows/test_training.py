@@ -124,6 +124,7 @@ def test_a_run_that_its_time_limit_cut_says_so_everywhere(world, workspace, monk
     assert (run.manifest["training"]["steps"], run.manifest["examples"]["seen"]) == (2, 8)
     (info,) = (info for info in workflows.runs() if not info.shipped)
     assert info.cut == told
+    assert workflows.run_list([info])["cut"].tolist() == [told]
     assert len(run.predictions("after")) == len(run.predictions("before"))
     assert (run.model / "model.safetensors").exists()
     assert workflows.compare([run.id]).comparison.notes[0] == f"A was {told}."
