@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import resource
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -26,19 +25,15 @@ from sftqa_core.engine.capacity import at_once
 from sftqa_core.engine.decoder import Decoder, Load
 from sftqa_core.engine.packed import PackedModel
 from sftqa_core.engine.sampling import Prompt, fact_prompts, make_sampler
-from sftqa_core.engine.wanted_facts import WantedFact, wanted_facts
-from sftqa_core.knowledge.aliases import load_aliases
-from sftqa_core.memory.estimating import AdaptiveProbe, Likelihood, Question, answer_ids
-from sftqa_core.memory.prober import chosen_facts
-from sftqa_core.memory.profiles import open_for
+from sftqa_core.engine.wanted_facts import WantedFact
+from sftqa_core.evaluation.device_speed import ROWS, body, counted, generate, our_ways, padded, some_facts, timed
+from sftqa_core.memory.estimating import AdaptiveProbe
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.loading import LoadedModel, load_model
-from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings
-from sftqa_core.workspace import Workspace
+from sftqa_core.records import LevelScheme, SamplerSettings
 
 MODEL = "atlas-llama"
 BATCHES = (2, 4, 8, 16, 32)  # prompts, of ten rows each
-ROWS = 10
 
 
 def main() -> None:
@@ -60,20 +55,13 @@ def main() -> None:
     return sweep(loaded, facts) if options.sweep else compare(loaded, facts[: options.facts], options)
 
 
-def some_facts(count: int) -> list[WantedFact]:
-    """Test facts of the atlas, spread over relations."""
-    source = open_for(MODEL, "atlas")
-    chosen = chosen_facts(source, ProbeSettings(MODEL, limit=count))
-    return wanted_facts(source, chosen, load_aliases(Workspace.current()), "tokens")
-
-
 def compare(loaded: LoadedModel, facts: list[WantedFact], options: argparse.Namespace) -> None:
     """All ways on one model, interleaved; `options`: slow_facts, rounds and threads."""
     prompts = list(fact_prompts(loaded, facts))
     few = prompts[: options.slow_facts]
     flat = [prompt for fact in few for prompt in fact]
     best = max(BATCHES, key=lambda size: told(f"generate, {size} prompts a batch", len(few), lambda: generate(loaded, flat, size)))
-    ways = our_ways(loaded, facts, prompts)
+    ways = all_ways(loaded, facts, prompts)
     rates: dict[str, list[float]] = {name: [] for name in ("generate", *ways)}
     for _ in range(options.rounds):
         rates["generate"].append(len(few) / timed(lambda: generate(loaded, flat, best)))
@@ -97,36 +85,22 @@ def compare(loaded: LoadedModel, facts: list[WantedFact], options: argparse.Name
     told("continuous batching of transformers", len(few), lambda: continuous(loaded, flat))
 
 
-def our_ways(
+def all_ways(
     loaded: LoadedModel, facts: list[WantedFact], prompts: list[list[Prompt]]
 ) -> dict[str, tuple[Callable[[], Any], Callable[[], float]]]:
     """name -> (the work, forward tokens a fact of the last time)."""
-    scheme = LevelScheme()
     flat = [prompt for fact in prompts for prompt in fact]
-    size = at_once(loaded, max(len(p.ids) for p in flat), ROWS, scheme.sampling.max_new_tokens)
-    answers = {w.fact_id: answer_ids(loaded.tokenizer, w.answers) for w in facts}
-    questions = [Question(p.fact_id, p.template, p.ids, answers[p.fact_id]) for p in flat]
-    exact, likelihood = make_sampler("shared", loaded, size), Likelihood(loaded, size)
-    adaptive, bolder = AdaptiveProbe(loaded, size), AdaptiveProbe(loaded, size)
-    prefill = PackedModel(loaded)
+    size = at_once(loaded, max(len(p.ids) for p in flat), ROWS, LevelScheme().sampling.max_new_tokens)
+    prefill, bolder = PackedModel(loaded), AdaptiveProbe(loaded, size)
 
-    def counted(model: PackedModel, work: Callable[[], Any]) -> tuple[Callable[[], Any], Callable[[], float]]:
-        def run() -> None:
-            model.tokens = 0
-            for _ in work():
-                pass
-
-        return run, lambda: model.tokens / len(facts)
+    def read() -> Any:
+        return Prefill(prefill, Load(size, size, 1), 0, "").run(sorted(flat, key=lambda p: p.ids))
 
     return {
         "prefill alone, plain": (lambda: plain_prefill(loaded, flat), lambda: sum(len(p.ids) for p in flat) / len(facts)),
-        "prefill alone, prefix tree": counted(
-            prefill, lambda: Prefill(prefill, Load(size, size, 1), 0, "").run(sorted(flat, key=lambda p: p.ids))
-        ),
-        "likelihood": counted(likelihood.model, lambda: likelihood.estimate(questions, scheme.sampling.temperature)),
-        "exact": counted(exact.model, lambda: exact.sample(flat, scheme.sampling)),  # type: ignore[attr-defined]
-        "adaptive 0.95": counted(adaptive.model, lambda: adaptive.decide(prompts, scheme)),
-        "adaptive 0.9": counted(bolder.model, lambda: bolder.decide(prompts, replace(scheme, confidence=0.9))),
+        "prefill alone, prefix tree": counted(prefill, read, len(facts)),
+        **our_ways(loaded, facts, prompts),
+        "adaptive 0.9": counted(bolder.model, lambda: bolder.decide(prompts, replace(LevelScheme(), confidence=0.9)), len(facts)),
     }
 
 
@@ -144,35 +118,11 @@ class Prefill(Decoder[Prompt]):
         return over
 
 
-def generate(loaded: LoadedModel, prompts: Sequence[Prompt], size: int, rows: int = ROWS, new: int = 32) -> None:
-    """Stock sampling: ten rows a prompt, padded on the left, to the end token or the limit."""
-    config = GenerationConfig(
-        do_sample=True, temperature=0.7, top_k=0, max_new_tokens=new, num_return_sequences=rows,
-        eos_token_id=list(loaded.end_ids), pad_token_id=loaded.pad_id,
-    )  # fmt: skip
-    for ids, mask in padded(loaded, prompts, size):
-        out = loaded.model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
-        loaded.tokenizer.batch_decode(out[:, ids.shape[1] :], skip_special_tokens=True)
-
-
 @torch.no_grad()
 def plain_prefill(loaded: LoadedModel, prompts: Sequence[Prompt], size: int = 64) -> None:
     """Padded batches through the model's own forward."""
     for ids, mask in padded(loaded, prompts, size):
         loaded.model(input_ids=ids, attention_mask=mask, use_cache=True, logits_to_keep=1)
-
-
-def padded(loaded: LoadedModel, prompts: Sequence[Prompt], size: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Batches sorted by length: ids and mask."""
-    ordered = sorted(prompts, key=lambda prompt: len(prompt.ids))
-    found = []
-    for start in range(0, len(ordered), size):
-        some = ordered[start : start + size]
-        width = max(len(p.ids) for p in some)
-        rows = [[loaded.pad_id] * (width - len(p.ids)) + list(p.ids) for p in some]
-        mask = [[0] * (width - len(p.ids)) + [1] * len(p.ids) for p in some]
-        found.append((torch.tensor(rows, device=loaded.device), torch.tensor(mask, device=loaded.device)))
-    return found
 
 
 def continuous(loaded: LoadedModel, prompts: Sequence[Prompt]) -> None:
@@ -195,20 +145,6 @@ def told(name: str, facts: int, work: Callable[[], None]) -> float:
         return 0.0
     print(f"{name}: {rate:.2f} facts/s", flush=True)
     return rate
-
-
-def timed(work: Callable[[], Any]) -> float:
-    """Seconds, to the end of what a GPU was asked to do."""
-    began = time.perf_counter()
-    work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - began
-
-
-def body(loaded: LoadedModel) -> int:
-    """Parameters that every forward token meets; tied embeddings count only where logits are needed, and are left out."""
-    return int(loaded.model.num_parameters() - loaded.model.get_input_embeddings().weight.numel())
 
 
 def matrix_rate(loaded: LoadedModel, size: int = 1024) -> float:

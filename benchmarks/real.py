@@ -13,11 +13,12 @@ import argparse
 import resource
 
 import torch
-from probing import ROWS, matrix_rate, timed
+from probing import matrix_rate
 
 from sftqa_core.engine.capacity import at_once
 from sftqa_core.engine.sampling import SharedPrefixSampler, fact_prompts
 from sftqa_core.engine.wanted_facts import wanted_facts
+from sftqa_core.evaluation.device_speed import ROWS, timed
 from sftqa_core.knowledge.aliases import load_aliases
 from sftqa_core.memory.prober import chosen_facts
 from sftqa_core.memory.profiles import open_for

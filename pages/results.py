@@ -44,7 +44,7 @@ st.caption(
     f"{result_panels.level_error(settings, background.moved_levels(run.id, stamp))}"
 )
 with st.container():
-    for note in (result_panels.fewer_shots_note(summary, settings), resources.run_rule(run.id)):
+    for note in (result_panels.cut_note(run), result_panels.fewer_shots_note(summary, settings), resources.run_rule(run.id)):
         if note:
             st.caption(note)
     panels.planted(settings.source)

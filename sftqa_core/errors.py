@@ -87,6 +87,10 @@ class Stopped(SftqaError):
     """The person asked the work to stop; finished parts are kept."""
 
 
+class OutOfTime(Stopped):
+    """The time limit that the person set passed before anything came of the work; finished parts are kept."""
+
+
 _LONGEST = 300  # characters of another library's words
 
 

@@ -115,6 +115,7 @@ VARIED: dict[str, tuple[Record, dict[str, Any]]] = {
             "eval_every": 5,
             "eval_facts": 50,
             "patience": {"patience": 3, "eval_every": 5},
+            "time_limit_min": 5,
             "quantization": NF4,
             "dropout": 0.1,
             "dropout_from": 0.5,
@@ -153,7 +154,7 @@ VARIED: dict[str, tuple[Record, dict[str, Any]]] = {
         },
     ),
     "FetchSettings": (FetchSettings("owner/name"), {"model": "owner/other@main"}),
-    "Resources": (Resources(), {"gpus": 1}),
+    "Resources": (Resources(), {"gpus": 1, "gpu": {"gpus": 1, "gpu": "1"}}),
     "ModelFingerprint": (
         MODEL, {"weights": "fedcba9876543210", "adapter": "0" * 16, "dtype": "nf4", "device": "cuda", "template": "1" * 16, "beginning": 2},
     ),

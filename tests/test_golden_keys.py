@@ -286,7 +286,7 @@ def cells(patch: pytest.MonkeyPatch, tmp: Path) -> dict[str, Any]:
     place = Cells.of(Workspace.current(), MODEL.to_dict(), "source", "aliases", ["a", "b"], 4e-4)
     table = pd.DataFrame({"correct": [True, False], "rival": [False, False], "score": [0.0, 1.0], "level": [0, 4]})
     for label, run in varied("TrainSettings").items():
-        if label == "patience":
+        if label in ("patience", "time_limit_min"):
             continue  # a run of a study has none
         found[label] = place.write(run, table, 1, {}, {}).name
         found[f"{label}: untouched"] = place.write(replace(run, n=0), table, 0, {}, {}).name

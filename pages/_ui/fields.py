@@ -6,6 +6,7 @@ reload, can be opened in another tab or sent to somebody. In other forms it hold
 
 import re
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -33,7 +34,7 @@ def field(place: Any, kind: type, name: str, form: str, wrong: list[str], **more
 
     The value of a form in `LINKED` stands in the address; of others it holds for the session.
     """
-    about = declared(kind)[name]
+    about = _about(kind, name)
     common = {"key": f"{form}-{name}", "help": _sentences(about.help)}
     if form not in LINKED:
         return _drawn(place, about, wrong, common, KEPT | more)
@@ -42,6 +43,12 @@ def field(place: Any, kind: type, name: str, form: str, wrong: list[str], **more
     else:
         st.session_state[common["key"]] = linked_value(kind, form, name, more.get("high"))
     return _drawn(place, about, wrong, common, {"on_change": remember, "args": (kind, form, name)} | more)
+
+
+def _about(kind: type, name: str) -> Setting:
+    """A setting as this machine has it: a device is one of those that are here."""
+    about = declared(kind)[name]
+    return replace(about, choices=resources.device_choices()) if name == "device" else about
 
 
 def _is_text(about: Setting) -> bool:
@@ -70,7 +77,7 @@ def _drawn(place: Any, about: Setting, wrong: list[str], common: dict[str, Any],
 
 
 def _undrawn(kind: type, form: str, name: str, wrong: list[str], high: float | None = None) -> Any:
-    about = declared(kind)[name]
+    about = _about(kind, name)
     if _is_text(about):
         return _typed(about, (address.value(f"{form}.{name}") or "")[: address.LONGEST], wrong)
     return linked_value(kind, form, name, high)
@@ -88,7 +95,7 @@ def _typed(about: Setting, text: str, wrong: list[str]) -> Any:
 
 def linked_value(kind: type, form: str, name: str, high: float | None = None) -> Any:
     """What the address says of a form's setting, else its default; what can't be used is taken out, and the page says so."""
-    about, key = declared(kind)[name], f"{form}.{name}"
+    about, key = _about(kind, name), f"{form}.{name}"
     text = address.value(key)
     try:
         value = about.default if text is None else value_of(about, text)
@@ -108,7 +115,7 @@ def dropped(key: str, why: str) -> None:
 
 def remember(kind: type, form: str, name: str) -> None:
     """A widget's callback: write a setting of a form into the address, unless it is at its default."""
-    about, held = declared(kind)[name], st.session_state[f"{form}-{name}"]
+    about, held = _about(kind, name), st.session_state[f"{form}-{name}"]
     if _is_text(about):
         address.put(**{f"{form}.{name}": held.strip()[: address.LONGEST]})
     else:
@@ -129,6 +136,7 @@ def other_fields(
     Returns `values` with them. `folded`: nothing is drawn, the address tells them.
     """
     known, gpus, drawn = declared(kind), resources.gpus(), 0
+    but = (*but, *unasked())
     for name, about in known.items():
         asked = about.label and about.kind in SCALARS and name not in {*values, *but}
         if not asked or not has_effect(kind, values, name) or (name == "gpus" and gpus < 2):
@@ -144,11 +152,17 @@ def other_fields(
     return values
 
 
+def unasked() -> tuple[str, ...]:
+    """Settings that no form asks here: with one GPU or none a job takes this machine's device."""
+    return () if resources.gpus() > 1 else ("device",)
+
+
 def linked_record(settings: Any, form: str, but: Collection[str] = ()) -> dict[str, str]:
     """A record's settings as a form's parameters in the address: those that a field can be drawn of, are not at their defaults and have
-    an effect. One GPU where this machine has fewer than the record asks for."""
+    an effect. One GPU where this machine has fewer than the record asks for, and any where it has not the one that the record names."""
     kind, values, gpus = type(settings), vars(settings), resources.gpus()
     few = ("gpus", "sharding") if gpus < 2 or settings.gpus > gpus else ()
+    few += ("device",) if gpus < 2 or settings.device not in resources.device_choices() else ()
     linked = {}
     for name, about in declared(kind).items():
         plain = about.label and about.kind in (*SCALARS, tuple[int, ...], tuple[str, ...]) and name not in {*but, *few}

@@ -352,6 +352,15 @@ def processor_bfloat16() -> bool:
     return resolve_device("auto") == "cpu" and bool(processor_bfloat16())
 
 
+@lru_cache(maxsize=1)
+def device_choices() -> dict[str, str]:
+    """Settings of the device that a form offers where there are several GPUs -> what they are called; asks the driver, never torch."""
+    from sftqa_core.models.devices import gpu_names, numbered
+
+    named = {device: f"GPU {numbered(device)[1]}{f': {model}' if model else ''}" for device, model in gpu_names().items()}
+    return {"auto": "any free GPU", **named, "cpu": "CPU"}
+
+
 def gpus() -> int:
     """GPUs that work could have together; asks the driver, never torch."""
     from sftqa_core.models.devices import SEPARATE, resolve_device, visible_gpus

@@ -153,6 +153,8 @@ def run_title(run: Any) -> str:
     more = [f"seed {seed}"] if seed else []
     if settings is not None:
         more = differences(settings, but="method")
+    if cut := getattr(run, "cut", ""):
+        more.append(cut.partition(" by ")[0])  # the limit itself is among the settings that differ
     when = "shipped example" if run.shipped else moment(run.created)
     return " · ".join(
         [

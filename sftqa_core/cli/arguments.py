@@ -18,6 +18,7 @@ from sftqa_core import records
 from sftqa_core.cli.option_texts import USUAL_SHOTS, cutoffs, json_scheme, numbers, port, reader_of, shots
 from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import Setting, declared
+from sftqa_core.records.benching import BenchSettings
 from sftqa_core.records.presets import PRESETS
 
 _SAMPLING = ("samples", "temperature", "max_new_tokens")
@@ -105,6 +106,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_settings(pretrain, records.CorpusSettings)
     tokens = "tokens of a batch, in place of --batch-size: large ones keep a GPU busy"
     pretrain.add_argument("--batch-tokens", type=int, metavar="N", help=tokens)
+    _add_bench(add("bench", "measure how fast this machine's GPU is, into a file that can be shared, or show such files side by side"))
     add("doctor", "check the installation, devices and folders")
     return parser
 
@@ -280,6 +282,19 @@ def _add_cache(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("ls", "verify", "gc"), help="ls: list results; verify: check them; gc: list what can be removed")
     parser.add_argument("--set-aside", action="store_true", help="verify: rename damaged results, so that they are computed again")
     parser.add_argument("--yes", action="store_true", help="gc: remove what is listed")
+
+
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    """`sftqa bench gpu | show`."""
+    actions = "gpu: measure, or go on measuring; show: print result files side by side, with ratios to the first"
+    parser.add_argument("action", choices=("gpu", "show"), help=actions)
+    parser.add_argument("files", nargs="*", metavar="FILE", help="show: result files, which may be of other machines")
+    known = declared(BenchSettings)
+    for name in ("stage", "device"):
+        add_setting(parser, known[name])
+    parser.add_argument("--small", action="store_true", default=None, help=known["small"].help)
+    folder = "folder of the result file; what is in it already is not measured again (default: gpu-results)"
+    parser.add_argument("--out", metavar="FOLDER", help=folder)
 
 
 # ---- options to records ----

@@ -87,7 +87,9 @@ def _device() -> dict[str, Any]:
     gpu = done.stdout.strip()
     if not gpu:
         return _row("device", False, "there is a GPU, but torch can't use it; choose device cpu, or install a torch build for it", True)
-    return _row("device", True, f"{chosen} ({gpu}) is used for auto", True)
+    several = devices.gpu_names()
+    which = f"; --device chooses among {', '.join(f'{name} ({model})' for name, model in several.items())}" if len(several) > 1 else ""
+    return _row("device", True, f"{chosen} ({gpu}) is used for auto{which}", True)
 
 
 def _bfloat16() -> dict[str, Any]:
@@ -229,7 +231,9 @@ def train(options: Namespace) -> dict[str, Any]:
         return {"file": str(out), "settings": settings.to_dict()}
     _tell_cost(settings)
     with leased(settings, "train"):
-        return {**workflows.train(settings, Console()).to_dict(), "levels_by": settings.scheme.method}
+        summary = workflows.train(settings, Console())
+    cut = workflows.run(summary.run).cut if settings.time_limit_min else ""
+    return {**summary.to_dict(), "levels_by": settings.scheme.method, **({"cut": cut} if cut else {})}
 
 
 def _tell_cost(settings: ProbeSettings | TrainSettings) -> None:
@@ -298,7 +302,7 @@ def show(options: Namespace) -> dict[str, Any]:
     run = workflows.run(options.run)
     made_with = {"settings": run.settings.to_dict(), "command": run.manifest["command"], "levels_by": run.settings.scheme.method}
     rule = workflows.run_rule(options.run)
-    return {**run.summary.to_dict(), **made_with, **({"note": rule} if rule else {})}
+    return {**run.summary.to_dict(), **made_with, **({"cut": run.cut} if run.cut else {}), **({"note": rule} if rule else {})}
 
 
 def export(options: Namespace) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from sftqa_core.artifacts import in_sentence
-from sftqa_core.cli import cache_commands, commands, compare_commands, sweep_commands, text
+from sftqa_core.cli import bench_commands, cache_commands, commands, compare_commands, sweep_commands, text
 from sftqa_core.cli.arguments import parse
-from sftqa_core.errors import SettingsError, SftqaError, Stopped
+from sftqa_core.errors import OutOfTime, SettingsError, SftqaError, Stopped
 from sftqa_core.records import KEPT
 from sftqa_core.server.access import LOGIN_VARIABLE, Access, check_token, checked, checked_base, checked_origin
 from sftqa_core.workspace import app_folder
@@ -79,6 +79,7 @@ COMMANDS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any
     "jobs": (commands.jobs, text.jobs),
     "cache": (cache_commands.cache, cache_commands.as_text),
     "pretrain": (commands.pretrain, text.pretrain),
+    "bench": (bench_commands.bench, bench_commands.bench_text),
     "doctor": (commands.doctor, text.doctor),
 }
 
@@ -94,6 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         kept = f" {KEPT[options.command]} The same command resumes from there." if options.command in KEPT else ""
         _fail(f"Stopped.{kept}", options.json, 130)
+    except OutOfTime as late:
+        _fail(f"{late} {KEPT[options.command]}", options.json, 1)
     except Stopped as stopped:
         _fail(str(stopped), options.json, 130)
     except SftqaError as error:

@@ -140,7 +140,8 @@ def run(result: dict[str, Any]) -> str:
     if "file" in result:
         return f"Written to {result['file']}. Run it with: sftqa train --config {result['file']}"
     estimated = METHODS[result["levels_by"]]
-    lines = [f"run {result['run']}: {result['n']} examples" + (f"; levels {estimated}" if estimated else "")]
+    cut = f"; {result['cut']}" if result.get("cut") else ""
+    lines = [f"run {result['run']}: {result['n']} examples{cut}" + (f"; levels {estimated}" if estimated else "")]
     for domain, name in DOMAIN_NAMES.items():
         if domain not in result["after"]:
             continue
@@ -165,8 +166,8 @@ def runs(result: dict[str, Any]) -> str:
     """A line a run, newest first."""
     if not result["runs"]:
         return "No runs yet. Make one: sftqa train --model atlas-llama --source atlas --n 60"
-    rows = [(r["run"], r["model"], r["source"], r["n"], r["method"], r["created"]) for r in result["runs"]]
-    return table(("run", "model", "source", "n", "method", "made"), rows)
+    rows = [(r["run"], r["model"], r["source"], r["n"], r["method"], r["created"], r.get("cut", "")) for r in result["runs"]]
+    return table(("run", "model", "source", "n", "method", "made", ""), rows)
 
 
 def export(result: dict[str, Any]) -> str:

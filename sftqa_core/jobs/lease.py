@@ -4,7 +4,9 @@ The processor and each GPU are slots; whoever computes holds the slots it needs,
 <state>/leases, which the system frees when its holder dies. The JSON beside it only says who holds it, for people and for the
 worker, which leaves jobs queued while their slots are taken. Choosing happens under a lock of its own, so that two that want
 several GPUs can't each hold half of them. A GPU is known by the name it has in the variable that shows it to a process,
-CUDA_VISIBLE_DEVICES or AMD's HIP_VISIBLE_DEVICES; an Apple computer has one.
+CUDA_VISIBLE_DEVICES or AMD's HIP_VISIBLE_DEVICES; an Apple computer has one. Work gets any GPU that is free, or waits for the one whose
+number it names (device cuda:1). CUDA, which by itself begins with the fastest, is told to number GPUs as the driver does, unless the person
+has chosen by that variable already.
 """
 
 import json
@@ -22,7 +24,7 @@ from sftqa_core.artifacts import write_json
 from sftqa_core.errors import SettingsError
 from sftqa_core.jobs.queue import now
 from sftqa_core.jsonrecord import Record
-from sftqa_core.models import devices
+from sftqa_core.models import devices, nvidia
 from sftqa_core.models.quantising import usable_device
 from sftqa_core.processes import ProcessId
 from sftqa_core.records import Resources
@@ -42,11 +44,16 @@ class Lease(Record):
 
 
 def needs_of_device(device: str, gpus: int = 1, quantization: str = "none") -> Resources:
-    """What a `device` setting stands for: the processor, or one GPU, or `gpus` of them.
+    """What a `device` setting stands for: the processor, or one GPU (any, or that of a number), or `gpus` of them.
 
     Decided without torch and as loading decides. Raises what `usable_device` does.
     """
-    return Resources(0 if usable_device(device, gpus, quantization) == CPU else gpus)
+    return Resources() if usable_device(device, gpus, quantization) == CPU else Resources(gpus, devices.numbered(device)[1])
+
+
+def slot_of(gpu: str) -> str:
+    """The slot of a GPU by its name in the variable."""
+    return f"gpu-{re.sub(r'[^A-Za-z0-9-]', '-', gpu)}"
 
 
 @contextmanager
@@ -62,28 +69,33 @@ def device_lease(
 
     While others hold them, `on_wait` is called with the name of one holder (once for each) and `check` every `poll_s`; what `check`
     raises (`Stopped`) ends the waiting. Inside, CUDA_VISIBLE_DEVICES (or its counterpart) names the held GPUs and no other. Raises
-    `SettingsError` where the machine has fewer GPUs than are needed.
+    `SettingsError` where the machine has fewer GPUs than are needed, or not the one that is.
     """
     wanted = needs_of_device(needs) if isinstance(needs, str) else needs
     place = (workspace or Workspace.current()).state / "leases"
     place.mkdir(parents=True, exist_ok=True)
-    visible = {f"gpu-{re.sub(r'[^A-Za-z0-9-]', '-', name)}": name for name in devices.visible_gpus()} if wanted.gpus else {}
+    visible = {slot_of(name): name for name in devices.visible_gpus()} if wanted.gpus else {}
     if wanted.gpus:
         devices.require_gpus(wanted.gpus, len(visible))
+    if wanted.gpu:
+        devices.require_gpu(wanted.gpu)
+        visible = {slot_of(wanted.gpu): wanted.gpu}
     locks = _wait(place, list(visible) or [CPU], max(wanted.gpus, 1), on_wait, check, poll_s)
-    variable = devices.gpu_variable()
-    before = os.environ.get(variable)
+    shown = {devices.gpu_variable(): ",".join(visible[slot] for slot in locks)} if wanted.gpus else {}
+    if nvidia.VISIBLE in shown and nvidia.VISIBLE not in os.environ:
+        shown[nvidia.ORDER] = os.environ.get(nvidia.ORDER, nvidia.DRIVERS_ORDER)
+    before = {variable: os.environ.get(variable) for variable in shown}
     try:
         for slot in locks:
             write_json(place / f"{slot}.json", Lease(slot, holder, now(), ProcessId.current()).to_dict())
-        if wanted.gpus:
-            os.environ[variable] = ",".join(visible[slot] for slot in locks)
+        os.environ.update(shown)
         yield tuple(locks)
     finally:
-        if before is None:
-            os.environ.pop(variable, None)
-        else:
-            os.environ[variable] = before
+        for variable, value in before.items():
+            if value is None:
+                os.environ.pop(variable, None)
+            else:
+                os.environ[variable] = value
         for slot, lock in locks.items():
             (place / f"{slot}.json").unlink(missing_ok=True)
             lock.release()

@@ -11,9 +11,10 @@ from sftqa_core.artifacts import write_json
 from sftqa_core.errors import ArtifactDamaged, SftqaError, reason
 from sftqa_core.jobs.executor import RESUMABLE, Executor, Waiting, waiting_jobs
 from sftqa_core.jobs.job_folder import JobFolder, reconcile
-from sftqa_core.jobs.lease import CPU, leases, needs_of_device
-from sftqa_core.jobs.queue import JobStore, new_job
+from sftqa_core.jobs.lease import CPU, leases, needs_of_device, slot_of
+from sftqa_core.jobs.queue import JobStore, asked_device, asked_work, new_job
 from sftqa_core.jobs.worker import Timing, ensure_worker
+from sftqa_core.models.devices import numbered
 from sftqa_core.progress import Progress
 from sftqa_core.records import DEVICELESS, OVER, Job
 from sftqa_core.records.probes import held_as
@@ -39,9 +40,7 @@ class LocalExecutor(Executor):
     def submit(self, kind: str, settings: dict[str, Any], key: str | None = None, expected_s: Sequence[float] = ()) -> Job:
         """See `Executor`. The settings name the device ('auto' if not) and how many GPUs (one if not)."""
         job = new_job(kind, settings, expected_s)
-        run = job.settings.get("run")
-        asked_for = run if isinstance(run, dict) else job.settings  # a sweep is made of runs like that one
-        device = "cpu" if kind in DEVICELESS else str(asked_for.get("device", "auto"))
+        asked_for, device = asked_work(job.settings), asked_device(kind, job.settings)
         gpus = asked_for.get("gpus", 1)  # the record that the settings become refuses what is no number
         gpus = gpus if isinstance(gpus, int) and gpus > 1 else 1
         needs = needs_of_device(device, gpus, held_as(asked_for))
@@ -79,7 +78,12 @@ class LocalExecutor(Executor):
         held = leases(self.workspace)
 
         def holder(job: Job) -> str | None:
-            others = [lease.holder for lease in held if (lease.slot == CPU) == (not job.gpus) and lease.holder != f"job {job.id}"]
+            gpu = numbered(asked_device(job.kind, job.settings))[1]
+
+            def in_its_way(slot: str) -> bool:
+                return slot == slot_of(gpu) if gpu and job.gpus else (slot == CPU) == (not job.gpus)
+
+            others = [lease.holder for lease in held if in_its_way(lease.slot) and lease.holder != f"job {job.id}"]
             return others[0] if others and job.kind not in DEVICELESS else None
 
         return waiting_jobs(self.jobs(states=("running", "stopping")), self._asked(self.store.queued, []), holder)

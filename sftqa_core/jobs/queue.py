@@ -10,7 +10,7 @@ import logging
 import re
 import secrets
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -19,6 +19,7 @@ from typing import Any
 from sftqa_core.artifacts import write_json
 from sftqa_core.errors import NotFound, SettingsError, SftqaError
 from sftqa_core.jobs.database import changing, reading
+from sftqa_core.models.devices import numbered
 from sftqa_core.processes import ProcessId
 from sftqa_core.records import ACTIVE, DEVICELESS, MOVES, OVER, Job, Resources
 from sftqa_core.workspace import Workspace
@@ -71,10 +72,22 @@ def pool_of(kind: str, gpus: int) -> str:
     return "network" if kind in DEVICELESS else "gpu" if gpus else "cpu"
 
 
+def asked_device(kind: str, settings: Mapping[str, Any]) -> str:
+    """The device setting of a job: auto where it names none, the processor's where it takes none."""
+    return "cpu" if kind in DEVICELESS else str(asked_work(settings).get("device", "auto"))
+
+
+def asked_work(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Where a job's settings say what it needs: a sweep is made of runs like its one."""
+    run = settings.get("run")
+    return run if isinstance(run, dict) else settings
+
+
 def needs_of(row: sqlite3.Row) -> Resources:
-    """What a row's job needs of the machine."""
+    """What a row's job needs of the machine; which GPU, its settings say."""
     try:
-        return Resources(int(row["gpus"]))
+        gpus = int(row["gpus"])
+        return Resources(gpus, numbered(asked_device(row["kind"], json.loads(row["settings"])))[1] if gpus == 1 else "")
     except _UNREADABLE:
         return Resources()
 
@@ -188,18 +201,22 @@ class JobStore:
 
     # --- what the worker does
 
-    def claim(self, worker: ProcessId, free: dict[str, int], there: dict[str, int]) -> Claim | None:
-        """Make the first queued job running whose needs are free ("cpu", "gpu" and "network" -> how many); None without one.
+    def claim(self, worker: ProcessId, free: dict[str, int], there: dict[str, int], held: Collection[str] = ()) -> Claim | None:
+        """Make the first queued job running whose needs are free ("cpu", "gpu" and "network" -> how many, `held`: numbers of GPUs that
+        are taken); None without one.
 
         A job that does not fit lets none of its kind pass: many small ones would keep a large one waiting for ever. One that
-        needs more than is `there` at all is claimed, too: its process then says what is missing.
+        needs more than is `there` at all is claimed, too: its process then says what is missing. One that waits for a GPU by its number
+        lets others pass, but those that name the same.
         """
-        left = dict(free)
+        left, awaited = dict(free), set(held)
         with changing(self.path) as db:  # no RETURNING: SQLite before 3.35 does not know it
             for row in db.execute("SELECT * FROM jobs WHERE state = 'queued' ORDER BY place").fetchall():
                 needs = needs_of(row)
                 pool = pool_of(row["kind"], needs.gpus)
                 if not is_job_id(row["id"]):
+                    continue
+                if needs.gpu and needs.gpu in awaited:
                     continue
                 if left[pool] >= max(needs.gpus, 1) or needs.gpus > there["gpu"]:
                     db.execute(
@@ -208,7 +225,10 @@ class JobStore:
                         (now(), _text(worker), row["id"]),
                     )
                     return claim_of(db.execute("SELECT * FROM jobs WHERE id = ?", (row["id"],)).fetchone())
-                left[pool] = 0
+                if needs.gpu:
+                    awaited.add(needs.gpu)
+                else:
+                    left[pool] = 0
         return None
 
     def active(self) -> list[Claim]:

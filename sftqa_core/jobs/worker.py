@@ -27,7 +27,7 @@ from typing import Any
 from sftqa_core import processes
 from sftqa_core.errors import ArtifactDamaged, SftqaError
 from sftqa_core.jobs.job_folder import JobFolder, beat_of, rebuild, settle
-from sftqa_core.jobs.lease import CPU, leases
+from sftqa_core.jobs.lease import CPU, leases, slot_of
 from sftqa_core.jobs.queue import NETWORK, Claim, JobStore, pool_of
 from sftqa_core.jsonrecord import Record
 from sftqa_core.models.devices import visible_gpus
@@ -256,7 +256,7 @@ class Worker:
                 self._press_stop(claim, own.pid if own else claim.process.pid)
         waiting = self.store.waiting()
         there = {"cpu": 1, "gpu": len(visible_gpus()), "network": NETWORK} if waiting else {}
-        if waiting and (new := self.store.claim(self.me, self._free(there), there)) is not None:
+        if waiting and (new := self.store.claim(self.me, self._free(there), there, self._held_gpus())) is not None:
             try:
                 self.own[new.id] = self.starter.start(new)
             except Exception as error:
@@ -298,6 +298,12 @@ class Worker:
             if lease.holder.removeprefix("job ") not in taken:
                 left["cpu" if lease.slot == CPU else "gpu"] -= 1
         return left
+
+    def _held_gpus(self) -> set[str]:
+        """GPUs that are leased, and those whose number a job named that has begun, and may still wait for them."""
+        slots = {lease.slot for lease in leases(self.workspace)}
+        named = {claim.needs.gpu for claim in (*self.store.active(), *(own.claim for own in self.own.values()))}
+        return {gpu for gpu in visible_gpus() if gpu in named or slot_of(gpu) in slots}
 
     def _is_registered(self) -> bool:
         """Whether this is still the workspace's worker; the state folder may have been deleted."""

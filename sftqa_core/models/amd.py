@@ -14,6 +14,7 @@ VISIBLE = "HIP_VISIBLE_DEVICES"
 _FIRST, _ALSO = "ROCR_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"
 _NODES = Path("/sys/class/kfd/kfd/topology/nodes")
 _DRM = Path("/sys/class/drm")
+_MODULE = Path("/sys/module/amdgpu/version")
 _DRIVER = Path("/dev/kfd")  # what a process opens to compute
 
 
@@ -53,17 +54,41 @@ def why_none() -> str | None:
     return None
 
 
-def ram() -> tuple[int, int] | None:
-    """Free and total bytes of the first visible GPU; None where the kernel does not say."""
-    first = next(iter(visible().values()), None)
-    if first is None:
+def ram(gpu: str = "") -> tuple[int, int] | None:
+    """Free and total bytes of a visible GPU by its number, or of the first one; None where the kernel does not say."""
+    there = visible()
+    found = there.get(gpu) if gpu else next(iter(there.values()), None)
+    if found is None:
         return None
-    folder = _DRM / f"renderD{first.render_minor}" / "device"
+    folder = _folder(found)
     try:
         total, used = (int((folder / f"mem_info_vram_{name}").read_text(encoding="ascii")) for name in ("total", "used"))
     except (OSError, ValueError):
         return None
     return total - used, total
+
+
+def name(gpu: str) -> str:
+    """What AMD calls a visible GPU, by its number ("AMD Instinct MI300X OAM"); empty where the kernel does not say."""
+    found = visible().get(gpu)
+    if found is None:
+        return ""
+    try:
+        return (_folder(found) / "product_name").read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def driver_version() -> str:
+    """The kernel module's version, where it is not the kernel's own; empty where it does not say."""
+    try:
+        return _MODULE.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def _folder(gpu: Gpu) -> Path:
+    return _DRM / f"renderD{gpu.render_minor}" / "device"
 
 
 def _properties(node: Path) -> dict[str, int]:

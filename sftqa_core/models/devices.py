@@ -25,7 +25,7 @@ _CPUINFO = Path("/proc/cpuinfo")
 _BFLOAT16_FLAGS = ("amx_bf16", "avx512_bf16")  # in it, of processors that multiply in bfloat16; others widen each number first
 VISIBLE = {"cuda": nvidia.VISIBLE, "rocm": amd.VISIBLE}  # the variable that shows a process some of the GPUs
 SEPARATE = ("cuda", "rocm")  # devices with RAM of their own; Apple's GPU works in the machine's
-_NUMBERED = re.compile(r"(cuda|rocm|hip|mps):\d+")
+_NUMBERED = re.compile(r"(cuda|rocm):(0|[1-9]\d{0,2})")
 _CGROUP = Path("/sys/fs/cgroup")  # what a container may take, where it is in one
 _MAJOR = r"^{}\b[^=\n]*=\s*['\"](\d+)"  # None, without quotes, in a build for something else
 
@@ -62,29 +62,55 @@ class DeviceRam:
     total: int
 
 
+def numbered(setting: str) -> tuple[str, str]:
+    """A setting without its number, and the number, which chooses among the GPUs that `gpu_variable` names: ("cuda", "1"), ("auto", "")."""
+    found = _NUMBERED.fullmatch(setting)
+    return (found[1], found[2]) if found else (setting, "")
+
+
+def chosen_device(setting: str) -> str:
+    """The resolved device with that number: "cuda:1", "cuda". For `device_ram`, never for keys: a GPU's number is no part of a result.
+
+    Raises what `resolve_device` does.
+    """
+    device, (_, gpu) = resolve_device(setting), numbered(setting)
+    return f"{device}:{gpu}" if gpu else device
+
+
 def resolve_device(setting: str) -> str:
-    """`cpu`, `cuda` (NVIDIA), `rocm` (AMD) or `mps` (Apple): where work with this setting runs, on the first such GPU.
+    """`cpu`, `cuda` (NVIDIA), `rocm` (AMD) or `mps` (Apple): where work with this setting runs. Which of several GPUs it gets is up to its
+    lease: any that is free, or, of a setting such as `cuda:1`, that one.
 
     Raises `SettingsError` for another setting, and for a GPU that can't be used here.
     """
-    if setting not in SETTINGS:
-        numbered = f" Which of several GPUs work gets is decided by its lease; {gpu_variable()} chooses among them."
-        more = numbered if _NUMBERED.fullmatch(setting) else ""
-        raise SettingsError(f"device must be {', '.join(SETTINGS[:-1])} or {SETTINGS[-1]}, got {setting!r}.{more}")
-    if setting == "cpu":
+    plain, gpu = numbered(setting)
+    if plain not in SETTINGS:
+        one = "One of several GPUs has its number behind it: cuda:1, rocm:1."
+        raise SettingsError(f"device must be {', '.join(SETTINGS[:-1])} or {SETTINGS[-1]}, got {setting!r}. {one}")
+    if plain == "cpu":
         return "cpu"
     kind = gpu_kind()
-    if setting in ("auto", kind):
+    if plain in ("auto", kind):
         missing = why_no_gpu()
-    elif setting == "mps":
+    elif plain == "mps":
         missing = "this is not an Apple computer"
     elif kind == "mps":
         missing = "an Apple computer's torch computes on Apple's GPU alone (device mps)"
     else:
-        missing = "the installed torch is " + ("not built for AMD's ROCm" if setting == "rocm" else "built for AMD's ROCm (device rocm)")
-    if setting != "auto" and missing:
+        missing = "the installed torch is " + ("not built for AMD's ROCm" if plain == "rocm" else "built for AMD's ROCm (device rocm)")
+    if plain != "auto" and missing:
         raise SettingsError(f"device {setting} was asked for, but {missing}. Choose auto or cpu.")
+    if gpu:
+        require_gpu(gpu)
     return "cpu" if missing else kind
+
+
+def require_gpu(gpu: str) -> None:
+    """Raise `SettingsError`, with what there is, for a GPU of a number that this process may not use."""
+    if gpu not in visible_gpus():
+        there = ", ".join(f"{name} ({model})" if model else name for name, model in gpu_names().items())
+        there = f"There is {there}" if there else f"{gpu_variable()} names none by a number"
+        raise SettingsError(f"GPU number {gpu} was asked for, but it can't be used here. {there}. Choose another, or device {gpu_kind()}.")
 
 
 def require_gpus(gpus: int, there: int) -> None:
@@ -132,16 +158,26 @@ def visible_gpus() -> list[str]:
     return nvidia.visible() if kind == "cuda" else list(amd.visible())
 
 
+def gpu_names() -> dict[str, str]:
+    """The GPUs that a setting can choose among -> what their maker calls them, empty where the driver does not say. Apple's have none."""
+    kind = gpu_kind()
+    if kind not in SEPARATE:
+        return {}
+    maker = nvidia.name if kind == "cuda" else amd.name
+    return {f"{kind}:{gpu}": maker(gpu) for gpu in visible_gpus() if gpu.isdecimal()}
+
+
 def _why_no_apple_gpu() -> str | None:
     """Every torch for Apple's own processors is built for their GPUs; torch itself checks macOS (loading.py)."""
     return None if platform.machine() == "arm64" else "only GPUs of Apple's own processors can be used, by a Python built for them (arm64)"
 
 
 def device_ram(device: str) -> DeviceRam | None:
-    """RAM of a resolved device: the first GPU's own, or this machine's for `cpu` and for `mps`, which shares it; the limit of its
-    container counts where that is less. None where the GPU's driver does not say."""
-    if device in SEPARATE:
-        free_and_total = nvidia.ram() if device == "cuda" else amd.ram()
+    """RAM of a resolved or chosen device: that GPU's own, or the first one's, or this machine's for `cpu` and for `mps`, which shares it;
+    the limit of its container counts where that is less. None where the GPU's driver does not say."""
+    kind, gpu = numbered(device)
+    if kind in SEPARATE:
+        free_and_total = nvidia.ram(gpu) if kind == "cuda" else amd.ram(gpu)
         return None if free_and_total is None else DeviceRam(*free_and_total)
     import psutil
 

@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+ORDER = "CUDA_DEVICE_ORDER"  # how CUDA numbers GPUs: by itself the fastest comes first
+DRIVERS_ORDER = "PCI_BUS_ID"  # as the driver, and so this module and nvidia-smi, numbers them
+_LONGEST = 96  # bytes of a name
 
 
 class _Memory(ctypes.Structure):
@@ -56,20 +59,49 @@ def driver() -> tuple[int, int]:
     return (0, 0) if failed else (gpus.value, version.value // 1000)
 
 
-def ram() -> tuple[int, int] | None:
-    """Free and total bytes of the GPU that work runs on; None where the driver does not say."""
-    first = first_wanted()
-    gpu, memory = ctypes.c_void_p(), _Memory()
+def ram(gpu: str = "") -> tuple[int, int] | None:
+    """Free and total bytes of a GPU by its name in the variable, or of the first one; None where the driver does not say."""
+    memory = _Memory()
     try:
         with _nvml() as nvml:
-            if first.isdigit():
-                failed = nvml.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(int(first)), ctypes.byref(gpu))
-            else:
-                failed = nvml.nvmlDeviceGetHandleByUUID(first.encode(), ctypes.byref(gpu))
-            failed = failed or nvml.nvmlDeviceGetMemoryInfo(gpu, ctypes.byref(memory))
+            failed = nvml.nvmlDeviceGetMemoryInfo(_handle(nvml, gpu or first_wanted()), ctypes.byref(memory))
     except (OSError, AttributeError):
         return None
     return None if failed else (memory.free, memory.total)
+
+
+def name(gpu: str) -> str:
+    """What NVIDIA calls a GPU ("NVIDIA A100-SXM4-80GB"), by its name in the variable; empty where the driver does not say."""
+    text = ctypes.create_string_buffer(_LONGEST)
+    try:
+        with _nvml() as nvml:
+            failed = nvml.nvmlDeviceGetName(_handle(nvml, gpu), text, ctypes.c_uint(_LONGEST))
+    except (OSError, AttributeError):
+        return ""
+    return "" if failed else text.value.decode("utf-8", "replace")
+
+
+def driver_version() -> str:
+    """The driver's own version ("580.82.07"); empty where it does not say."""
+    text = ctypes.create_string_buffer(_LONGEST)
+    try:
+        with _nvml() as nvml:
+            failed = nvml.nvmlSystemGetDriverVersion(text, ctypes.c_uint(_LONGEST))
+    except (OSError, AttributeError):
+        return ""
+    return "" if failed else text.value.decode("utf-8", "replace")
+
+
+def _handle(nvml: Any, gpu: str) -> ctypes.c_void_p:
+    """The library's handle of a GPU. Raises `OSError` for one that it does not know."""
+    handle = ctypes.c_void_p()
+    if gpu.isdigit():
+        failed = nvml.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(int(gpu)), ctypes.byref(handle))
+    else:
+        failed = nvml.nvmlDeviceGetHandleByUUID(gpu.encode(), ctypes.byref(handle))
+    if failed:
+        raise OSError("the driver does not know this GPU")
+    return handle
 
 
 @contextmanager

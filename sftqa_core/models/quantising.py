@@ -60,7 +60,9 @@ def usable_device(setting: str, gpus: int = 1, quantization: str = "none") -> st
     Raises `SettingsError` for a device that can't be used, for more GPUs than there are, and for a quantization that the device does
     not support; `MissingPackage` where the quantiser is not installed.
     """
-    device = devices.resolve_device(setting)
+    device, (kind, gpu) = devices.resolve_device(setting), devices.numbered(setting)
+    if gpu and gpus > 1:
+        raise SettingsError(f"device {setting} is one GPU, and the work asks for {gpus}. Choose device {kind}, or one GPU.")
     if gpus > 1:
         devices.require_gpus(gpus, 0 if device == "cpu" else len(devices.visible_gpus()))
     require_quantiser(quantization, device)

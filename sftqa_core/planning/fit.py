@@ -101,10 +101,10 @@ def _each(gpus: int) -> str:
 
 
 class Estimator:
-    """What one model needs on one device. Raises `SftqaError` for an adapter whose base model is not here."""
+    """What one model needs on one device (resolved or chosen). Raises `SftqaError` for an adapter whose base model is not here."""
 
     def __init__(self, card: ModelCard, device: str, quantization: str = "none"):
-        self.device, self.quantization, self.card = device, quantization, card
+        self.device, self.quantization, self.card = devices.numbered(device)[0], quantization, card
         self.shape, self.parameters, base = _described(card, quantization)
         folder = Path(card.path) if card.path else None
         self.count = token_counter(folder if folder is not None and (folder / "tokenizer_config.json").is_file() else base)

@@ -16,7 +16,7 @@ from sftqa_core.planning.fit import Estimator, Fit, verdict
 from sftqa_core.progress import Silent
 from sftqa_core.records import ProbeSettings, StudySettings, SweepSettings, TrainSettings
 from sftqa_core.records.probes import held_as
-from sftqa_core.records.tuning import parts_of, probe_settings
+from sftqa_core.records.tuning import minutes, parts_of, probe_settings
 from sftqa_core.training.optimizers import training_steps
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def forecast(settings: TrainSettings | ProbeSettings | StudySettings | SweepSett
 
     def needed(data: dict[str, Any]) -> Fit:
         other = ProbeSettings.from_dict(data)
-        estimator = Estimator(prober.card, devices.resolve_device(other.device), held_as(other))
+        estimator = Estimator(prober.card, devices.chosen_device(other.device), held_as(other))
         return estimator.probing(prober.source, facts, other.scheme, other.batch_size, other.gpus)
 
     return cost.within("probe", settings, needed) if left else cost
@@ -196,6 +196,8 @@ def _train(settings: TrainSettings) -> Forecast:
         looked_at = min(settings.eval_facts, len(held_out_facts(source, settings, "dev")))
         asked["answer"] += looked_at * -(-steps // settings.eval_every)
     low, high, basis = _seconds(prober, {speeds.kind_of_probe(settings.scheme): probes, "train": n * settings.epochs, **asked})
+    if settings.time_limit_min is not None and steps and high >= 60 * settings.time_limit_min:
+        notes.append(f"The time limit of {minutes(settings.time_limit_min)} may end the training before its last step.")
     cost = Forecast(n, steps, len(facts), probes, low, high, (*notes, *basis), tuple(problems))
 
     def needed(data: dict[str, Any]) -> Fit:
@@ -206,7 +208,7 @@ def _train(settings: TrainSettings) -> Forecast:
 
 def _run_fit(prober: Prober, settings: TrainSettings, pool: pd.DataFrame, tests: pd.DataFrame, probes: int, n: int) -> Fit:
     """The most that a run needs at any time: while `probes` facts are probed, while it is trained, or while it answers."""
-    estimator = Estimator(prober.card, devices.resolve_device(settings.device), settings.quantization)
+    estimator = Estimator(prober.card, devices.chosen_device(settings.device), settings.quantization)
     training = estimator.training(settings, pool, tests, n)
     return training.larger(estimator.probing(prober.source, tests, settings.scheme, None, parts_of(settings)) if probes else None)
 

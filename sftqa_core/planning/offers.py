@@ -80,7 +80,7 @@ def offered_models(device: str = "auto") -> Offered:
     kind, ram, lacking, notes, added = device, None, "", [], []
     try:
         kind = devices.resolve_device(device)
-        ram = devices.device_ram(kind)
+        ram = devices.device_ram(devices.chosen_device(device))
     except SettingsError:
         if device not in PROCESS_BYTES:
             raise

@@ -165,7 +165,8 @@ def device_check(setting: str, gpus: int = 1, quantization: str = "none") -> tup
     if device == "cpu":
         why = "as chosen" if setting == "cpu" else devices.why_no_gpu() or "no GPU can be used"
         return Check("device", "ok", f"It runs on the CPU, in {form} ({why})."), device
-    where = f"{gpus} GPUs" if gpus > 1 else "the GPU"
+    gpu = devices.numbered(setting)[1]
+    where = f"{gpus} GPUs" if gpus > 1 else f"GPU number {gpu}" if gpu else "the GPU"
     if quantization == quantising.NF4:
         said = f"It runs on {where} ({device}), in {form}, which has not been verified on a GPU."
         return Check("device", "note", said, "Compare levels with those of the unquantised model on some facts first."), device
@@ -196,10 +197,16 @@ def _costs(settings: Settings, cost: Forecast | None, looked: list[Looked], devi
     return [
         _facts(settings, cost),
         *([Check("file", "note", " ".join(notes), f"sftqa facts --source {shlex.quote(run.source)} says it again.")] if notes else []),
-        footprint_check(cost.fit, device, method, largest, held_as(settings)),
+        footprint_check(cost.fit, _chosen(settings, device), method, largest, held_as(settings)),
         trial_check(device, largest, trains, getattr(run, "gpus", 1)),
         _disk_points(run, cost, looked, device),
     ]
+
+
+def _chosen(settings: Settings, device: str) -> str:
+    """The device with the number that was asked for; without where it can't be used."""
+    gpu = devices.numbered(settings.device)[1]
+    return f"{device}:{gpu}" if gpu and device != "cpu" else device
 
 
 def _facts(settings: Settings, cost: Forecast) -> Check:
@@ -215,11 +222,12 @@ def _facts(settings: Settings, cost: Forecast) -> Check:
 def footprint_check(
     fit: Fit | None, device: str, method: str | None = None, parameters: int | None = None, quantization: str = "none"
 ) -> Check:
-    """The estimate beside what there is; for a model that is not here, by the size that the hub tells."""
+    """The estimate beside what there is on a resolved or chosen device; for a model that is not here, by the size that the hub tells."""
     if fit is None:
         return Check("memory", "ok", "Nothing has to be computed, so no RAM is needed.")
     if fit.needed is None or fit.least is None:
-        ram, what = devices.device_ram(device), resource(device)
+        ram, (device, _) = devices.device_ram(device), devices.numbered(device)
+        what = resource(device)
         if not parameters or ram is None:
             return Check("memory", "unknown", f"How much {what} it needs is unknown until the model is downloaded.")
         nf4, half = (quantization == how for how in (quantising.NF4, quantising.BFLOAT16))

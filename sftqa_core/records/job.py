@@ -35,6 +35,7 @@ class Resources(Record):
     """What work needs of the machine; it starts when all of it is free at once. Memory is forecast, not leased."""
 
     gpus: int = setting(0, low=0)  # 0: the processor
+    gpu: str = setting("", later=True)  # this very one, by its number; empty: any
 
 
 @dataclass(frozen=True)

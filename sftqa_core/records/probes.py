@@ -40,7 +40,10 @@ class ProbeSettings(Record):
         "tokens", label="Answer matching", flag="--match", choices=MATCHES, title="answers matched by {value}",
         help="how an answer is found in a text: whole words, or the paper's substring",
     )  # fmt: skip
-    device: str = setting("auto", label="Device", flag="--device", help="auto, cpu, cuda (NVIDIA), rocm (AMD) or mps (Apple)")
+    device: str = setting(
+        "auto", label="Device", flag="--device",
+        help="auto, cpu, cuda (NVIDIA), rocm (AMD) or mps (Apple); cuda:1 is the GPU of that number",
+    )  # fmt: skip
     batch_size: int | None = setting(
         None, label="Prompts at once", flag="--batch", low=1, high=65_536, unset="by model size and free memory",
         help="prompts in progress at once",

@@ -33,6 +33,7 @@ class SweepSettings(Record):
             "save_model": False,
             "eval_every": None,
             "patience": None,
+            "time_limit_min": None,
             "seed": 0,
         }
         object.__setattr__(self, "run", replace(self.run, **bare))

@@ -1,7 +1,8 @@
 """Fine-tuning runs and what came out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sftqa_core.jsonrecord import Keys, Record, at_most, like, setting, shown, within
 from sftqa_core.records.probes import MOST_GPUS, ProbeSettings, quantization_problems
@@ -190,6 +191,12 @@ class TrainSettings(Record):
         under="lora_dropout", keys=_TUNED | Keys.IF_SET, later=True,
         help="share of the steps after which LoRA's dropout applies; before, it is 0",
     )  # fmt: skip
+    time_limit_min: int | None = setting(
+        None, label="Time limit", flag="--time-limit", low=1, high=100_000, unset="train to the last step", unit="minutes",
+        title="time limit {value:,} min", keys=Keys.ANSWERS, later=True,
+        help="minutes after which training stops at the end of a step; the weights so far are kept and evaluated. Levels and answers of "
+        "the base model count, waiting for the device and evaluating afterwards do not. How far it gets depends on the machine",
+    )  # fmt: skip
 
     def problems(self) -> list[str]:
         wrong = shots_problems("more_shots", self.more_shots, self.shots) + self._step_problems()
@@ -212,6 +219,8 @@ class TrainSettings(Record):
             wrong.append(f"micro_batch must divide batch_size ({self.batch_size}), got {self.micro_batch}.")
         if self.gpus > 1 and (self.micro_batch is not None or self.eval_every is not None):
             wrong.append(f"micro_batch and eval_every are for a training on one device, got {self.gpus} gpus.")
+        if self.gpus > 1 and self.time_limit_min is not None:
+            wrong.append(f"time_limit_min is for a training on one device, got {self.gpus} gpus.")
         if self.patience is not None and self.eval_every is None:
             wrong.append("patience counts evaluations: also give eval_every, the steps between two of them.")
         return wrong
@@ -221,6 +230,19 @@ class TrainSettings(Record):
         """Stages in which the base model is shown answered examples -> how many; `shots` is the one called few_shot."""
         stages = {"few_shot": self.shots} if self.shots else {}
         return stages | {f"few_shot_{shots}": shots for shots in self.more_shots}
+
+
+def minutes(count: int) -> str:
+    """A time limit in words: "1 minute", "90 minutes"."""
+    return f"{count:,} minute{'' if count == 1 else 's'}"
+
+
+def cut_words(training: Any, limit_min: int | None) -> str:
+    """ "stopped after 12 of 40 steps by its time limit of 5 minutes", from what a run's manifest says of its training; empty where no limit
+    ended it."""
+    if limit_min is None or not isinstance(training, Mapping) or training.get("cut") is not True:
+        return ""
+    return f"stopped after {training.get('steps')} of {training.get('planned_steps')} steps by its time limit of {minutes(limit_min)}"
 
 
 def shots_problems(name: str, shots: tuple[int, ...], but: int = 0) -> list[str]:

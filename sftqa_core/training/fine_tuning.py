@@ -15,6 +15,7 @@ from sftqa_core.records import TrainSettings
 from sftqa_core.training import adapters, objectives, optimizers, trainer
 from sftqa_core.training.checkpoints import Keeper, Unfinished
 from sftqa_core.training.distributed import train_together
+from sftqa_core.training.time_limit import Timekeeper, TimeLimit
 from sftqa_core.training.watching import DEV, CurveWriter, Right, Watcher
 
 MODEL = "model"
@@ -34,6 +35,7 @@ class TuneResult:
     unfinished: Unfinished | None = None
     kept_step: int | None = None  # whose weights these are, if not the last one's (patience)
     modules: tuple[str, ...] = ()  # that LoRA sits on
+    cut: bool = False  # whether the time limit ended it
 
     def settle(self) -> None:
         """Forget the training's checkpoints: what came of it is stored."""
@@ -49,17 +51,19 @@ def fine_tune(
     reporter: Reporter | None = None,
     look: Callable[[LoadedModel], Right] | None = None,
     objective: objectives.Objective | None = None,
+    limit: TimeLimit | None = None,
 ) -> TuneResult:
     """Train on `examples` (fact table rows; the first answer is taught) and write curve.jsonl and model/ into `folder`.
 
     `look` says how many dev facts a model answers rightly; it is asked as the settings say (watching.py). `objective` is what to train
-    for where it is not what the settings say.
+    for where it is not what the settings say. `limit` is a time limit that runs already; else one of the settings runs from here.
 
     A training that was cut off before goes on from its last checkpoint (unfinished.py) until its result is `settle`d.
     The same seed gives the same weights on the same machine, versions and thread count; the process's random state is
-    set by it. Raises `Stopped` when the person asked for it, `OutOfMemory`, and `SettingsError` when an example does not
-    fit the model (before the first step) or the loss stops being a number.
+    set by it. Raises `Stopped` when the person asked for it, `OutOfTime` when the time limit passes before the first step,
+    `OutOfMemory`, and `SettingsError` when an example does not fit the model (before the first step) or the loss stops being a number.
     """
+    limit, timekeeper = limit or TimeLimit.of(settings), None
     started, reporter, objective = time.monotonic(), reporter or Silent(), objective or objectives.objective_of(settings)
     rate = optimizers.learning_rate(settings, loaded.card.parameters or sum(p.numel() for p in loaded.model.parameters()))
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,7 +90,8 @@ def fine_tune(
             checkpoints = unfinished.folder if unfinished else folder
             if watcher:
                 watcher.best = unfinished.folder if unfinished else folder / "best"
-            callbacks = [curve, *([watcher] if watcher else []), keeper]
+            timekeeper = Timekeeper(limit, unfinished, reporter.log) if limit else None
+            callbacks = [curve, *(callback for callback in (watcher, timekeeper) if callback), keeper]
             steps = trainer.run_trainer(trainer.make_trainer(model, training, checkpoints), callbacks, keeper)
         trained = adapters.trained_parameters(model)
     tuned = _finished(model, loaded, settings)
@@ -94,7 +99,8 @@ def fine_tune(
         adapters.save_tuned(tuned, folder / MODEL)
     seconds = time.monotonic() - started + (unfinished.seconds if unfinished else 0.0)
     seen, kept = optimizers.examples_in(steps, len(encoded), settings), watcher.kept_step if watcher else None
-    return TuneResult(tuned, steps, seen, rate, curve.last_loss, trained, seconds, unfinished, kept, adapters.lora_modules(model))
+    modules, cut = adapters.lora_modules(model), timekeeper is not None and timekeeper.cut
+    return TuneResult(tuned, steps, seen, rate, curve.last_loss, trained, seconds, unfinished, kept, modules, cut)
 
 
 def _finished(model: Any, loaded: LoadedModel, settings: TrainSettings) -> LoadedModel:

@@ -35,6 +35,7 @@ from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion, SftqaErro
 from sftqa_core.models.tuned import short_name
 from sftqa_core.records import DOMAINS, RunSummary, TrainSettings
 from sftqa_core.records.job import command_of
+from sftqa_core.records.tuning import cut_words
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class RunInfo:
     seed: int
     settings: TrainSettings  # all of them, learning rate resolved
     quantisation: str = ""  # "Q4_K_M, from GGUF": how the model's file had rounded its values
+    cut: str = ""  # "stopped after 12 of 40 steps by its time limit of 5 minutes"; empty for a run that no limit ended
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,11 @@ class Run:
     def summary(self) -> RunSummary:
         """The headline."""
         return RunSummary.from_dict(self._json("summary.json"))
+
+    @property
+    def cut(self) -> str:
+        """See `RunInfo`."""
+        return cut_words(self.manifest.get("training"), self.settings.time_limit_min)
 
     def predictions(self, stage: str | None = None) -> pd.DataFrame:
         """The predictions table, of one stage or of all."""
@@ -269,7 +276,8 @@ def _info(folder: Path, written_ns: int, shipped: Path) -> RunInfo | None:
         return None
     model = manifest.get("model")
     rounded = str(model.get("quantisation", "")) if isinstance(model, dict) else ""
-    headline = (settings.model, settings.source, n, settings.method, settings.seed, settings, rounded)
+    cut = cut_words(manifest.get("training"), settings.time_limit_min)
+    headline = (settings.model, settings.source, n, settings.method, settings.seed, settings, rounded, cut)
     return RunInfo(folder.name, folder, folder.parent == shipped, created, *headline)
 
 

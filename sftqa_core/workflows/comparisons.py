@@ -309,7 +309,9 @@ def _method_notes(sides: Sequence[_Side]) -> Iterable[str]:
 
 
 def _fact_notes(sides: Sequence[_Side], used: Sequence[Tested], common: comparing.InCommon, label_of: dict[str, str]) -> Iterable[str]:
-    """Which facts count, where the test sets are not the same."""
+    """Which facts count, where the test sets are not the same; before that, which runs were cut."""
+    for side in sides:
+        yield from (f"{side.label} was {model.cut}." for model in side.models if model.cut)
     counts = {side.label: len(side.first.facts) for side in sides}
     if any(count != len(common.facts) for count in counts.values()):
         told = ", ".join(f"{label} {count:,}" for label, count in counts.items())

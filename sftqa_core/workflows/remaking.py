@@ -14,25 +14,36 @@ from sftqa_core.workflows.tested_models import Tested, tested_models
 def settings_again(model: Tested) -> TrainSettings:
     """The settings of the run that makes a tested model again and keeps its weights, on whatever device is here.
 
-    Raises `SettingsError` for an untouched model, of which nothing can be made again.
+    Raises `SettingsError` for an untouched model, of which nothing can be made again, and for one that a time limit cut.
     """
+    if model.cut:
+        raise SettingsError(
+            f"{model.name} was {model.cut}: how far it got depended on the machine, so it can't be made again. "
+            "Train with its settings and no time limit instead; that is another run."
+        )
     if model.settings.n == 0:
         raise SettingsError(f"{model.name} is the untouched model: there are no tuned weights to make again.")
     return replace(model.settings, save_model=True, device="auto")
 
 
 def made_again(model: Tested) -> list[str]:
-    """Ids of other runs with the same settings that keep their weights, newest first: `check_again` tells whether they are the same."""
+    """Ids of other runs with the same settings that keep their weights, newest first: `check_again` tells whether they are the same.
+
+    No run that a time limit cut is one, nor has one; a limit that cut nothing is none.
+    """
     from sftqa_core.studies.cells import canonical
 
+    if model.cut:
+        return []
     wanted = canonical(model.settings)
     return [
         info.id
         for info in runs.list_runs()
         if info.id != model.name
+        and not info.cut
         and (info.model, info.source) == (model.settings.model, model.settings.source)
         and info.seed == model.settings.seed
-        and canonical(info.settings) == wanted
+        and canonical(replace(info.settings, time_limit_min=None)) == wanted
         and (info.folder / "model").is_dir()
     ]
 

@@ -41,7 +41,7 @@ class Tested:
     """One tested model and all that a comparison reads of it."""
 
     name: str
-    settings: TrainSettings  # learning rate and n as they were
+    settings: TrainSettings  # learning rate and n as they were; a time limit only where it ended the training
     # a row a test fact: fact_id, relation, subject, question, answers, domain, echo, level (by its own base model), correct, text (None
     # where no words are kept), base_correct, base_text
     facts: pd.DataFrame
@@ -52,6 +52,7 @@ class Tested:
     created: str = ""
     weights: bool = False
     study: str = ""  # of a cell
+    cut: str = ""  # what a time limit did to its training (`RunInfo.cut`): how far it got depended on the machine
 
     @property
     def words(self) -> bool:
@@ -60,11 +61,11 @@ class Tested:
 
     @cached_property
     def setting(self) -> tuple[Any, ...]:
-        """Equal for seeds of one setting, and for a model that was made again."""
+        """Equal for seeds of one setting, and for a model that was made again; one that a time limit cut has its own."""
         from sftqa_core.studies.cells import canonical
 
         run = canonical(self.settings)
-        return (replace(run, seed=0), self.base_model, self.source, self.aliases, self.rule)
+        return (replace(run, seed=0), self.base_model, self.source, self.aliases, self.rule, self.name if self.cut else "")
 
     @property
     def base_model(self) -> tuple[Any, ...]:
@@ -137,10 +138,10 @@ def _run(name: str) -> Tested:
         for stage, prefix in (("after", ""), ("before", "base_")) for column in ("correct", "text")
     }  # fmt: skip
     manifest = run.manifest
-    settings = replace(run.settings, n=run.summary.n)
+    settings = replace(run.settings, n=run.summary.n, time_limit_min=run.settings.time_limit_min if run.cut else None)
     return Tested(
         run.id, settings, facts.assign(**answers), manifest.get("model", {}), manifest.get("source", {}).get("fingerprint", ""),
-        manifest.get("aliases", ""), manifest.get("matching", 1), str(manifest.get("created", "")), run.model is not None,
+        manifest.get("aliases", ""), manifest.get("matching", 1), str(manifest.get("created", "")), run.model is not None, cut=run.cut,
     )  # fmt: skip
 
 

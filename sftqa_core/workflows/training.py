@@ -25,6 +25,7 @@ from sftqa_core.records import DOMAINS, RunSummary, TrainSettings
 from sftqa_core.records.tuning import probe_settings
 from sftqa_core.training import fine_tuning, optimizers, runs, trainer, trying
 from sftqa_core.training.selection import Selection, available, needs_levels, next_to_probe, select_examples, train_pool
+from sftqa_core.training.time_limit import TimeLimit, UntilThen
 from sftqa_core.workspace import Workspace
 
 
@@ -34,8 +35,10 @@ class TrainingRun:
     def __init__(self, settings: TrainSettings, reporter: Reporter, prober: Prober | None = None, token: str | None = None):
         self.settings = settings
         self.token = token
-        self.reporter = reporter
-        self.prober = prober or Prober(profiles.open_for(settings.model, settings.source), probe_settings(settings), reporter)
+        self._limit = TimeLimit.of(settings)  # runs from here
+        self._unlimited = reporter
+        self.reporter = UntilThen(reporter, self._limit) if self._limit else reporter
+        self.prober = prober or Prober(profiles.open_for(settings.model, settings.source), probe_settings(settings), self.reporter)
         self.source = self.prober.source
         self.seconds: dict[str, float] = {}
         self._tried = False
@@ -62,14 +65,17 @@ class TrainingRun:
         with self._timed("probe"):
             levels = self.prober.levels(facts)
         before = self._base_answers(facts)
+        self.reporter = self._unlimited  # from here on the training itself minds the time limit, and what comes after it has none
         with tempfile.TemporaryDirectory() as scratch:
-            tuned = fine_tuning.fine_tune(self.prober.loaded, selection.facts, self.settings, Path(scratch), self.reporter, self._look())
+            tuned = fine_tuning.fine_tune(
+                self.prober.loaded, selection.facts, self.settings, Path(scratch), self.reporter, self._look(), limit=self._limit
+            )
             self.seconds["train"] = tuned.seconds
             with self._timed("after"):
                 after = predictions.predict(tuned.loaded, facts, self.settings, self.reporter, stage="after", aliases=self.prober.aliases)
             self.settings = replace(self.settings, learning_rate=tuned.learning_rate)
             stages = {**before, "after": after}
-            self._remember(len(selection.facts), len(facts))
+            self._remember(tuned.examples_seen, len(facts))
             summary = self._store(Path(scratch), selection, facts, levels, stages, tuned, began)
         tuned.settle()
         return summary
@@ -154,7 +160,8 @@ class TrainingRun:
         return answers
 
     def _remember(self, examples: int, facts: int) -> None:
-        done = {"train": (examples * self.settings.epochs, "train"), "answer": (facts, "after")}
+        """Speeds of this run; `examples` that its steps have seen, one in each epoch."""
+        done = {"train": (examples, "train"), "answer": (facts, "after")}
         if self.settings.eval_every is not None:
             done.pop("train")  # its time holds looks, which are answers, and it may have ended early
         work = {kind: (pieces, self.seconds.get(stage, 0.0)) for kind, (pieces, stage) in done.items()}
@@ -211,6 +218,7 @@ class TrainingRun:
                 "steps": tuned.steps,
                 "planned_steps": optimizers.training_steps(len(selection.facts), self.settings.batch_size, self.settings.epochs),
                 "kept_step": tuned.kept_step,
+                "cut": tuned.cut,  # by the time limit
                 "trained_parameters": tuned.trained_parameters,
                 "modules": list(tuned.modules),
                 "final_loss": tuned.final_loss,

@@ -96,7 +96,7 @@ def test_auto_leases_what_loading_takes(monkeypatch: pytest.MonkeyPatch, gpu: st
     assert needs_of_device("cpu").gpus == 0
     with nullcontext() if gpu is None else pytest.raises(SettingsError, match="but no GPU is here"):
         assert needs_of_device("cuda").gpus == 1
-    for setting in ("cuda:1", "../gpu"):
+    for setting in ("mps:1", "../gpu"):
         with pytest.raises(SettingsError, match=f"device must be auto, cpu, cuda, rocm or mps, got '{setting}'"):
             needs_of_device(setting)
 
@@ -146,6 +146,41 @@ def test_two_that_want_all_gpus_at_once_never_hold_half_of_them_each(machine):
         thread.join(30)
     assert not any(thread.is_alive() for thread in threads)
     assert wrong == []
+
+
+def test_work_waits_for_the_very_gpu_it_names(monkeypatch: pytest.MonkeyPatch, machine):
+    """Though another is free; it sees that one alone, numbered as the driver does, and any other work takes the free one."""
+    machine(3)
+    monkeypatch.setattr(devices, "why_no_gpu", lambda: None)
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
+    assert needs_of_device("cuda:1") == Resources(1, "1")
+    with device_lease("cuda:1", "the first") as slots:
+        assert slots == ("gpu-1",)
+        assert (os.environ["CUDA_VISIBLE_DEVICES"], os.environ["CUDA_DEVICE_ORDER"]) == ("1", "PCI_BUS_ID")
+        heard: list[str] = []
+        with pytest.raises(Stopped), device_lease("cuda:1", "the second", heard.append, _give_up_after(3), poll_s=0.01):
+            raise AssertionError("that one was not free")
+        assert heard == ["the first"]
+        with device_lease(Resources(2), "two others") as others:
+            assert others == ("gpu-0", "gpu-2")
+    assert "CUDA_DEVICE_ORDER" not in os.environ
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")  # numbers that the person has chosen mean what they meant
+    with device_lease("cuda:1", "the third"):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
+        assert "CUDA_DEVICE_ORDER" not in os.environ
+    assert leases() == []
+
+
+def test_a_gpu_that_is_not_there_is_refused_before_anything_waits(monkeypatch: pytest.MonkeyPatch, machine):
+    """With what is there; and one GPU is not several."""
+    machine(2)
+    monkeypatch.setattr(devices, "why_no_gpu", lambda: None)
+    with pytest.raises(SettingsError, match=r"GPU number 2 was asked for, but it can't be used here\. There is cuda:0, cuda:1"):
+        needs_of_device("cuda:2")
+    with pytest.raises(SettingsError, match="GPU number 5 was asked for"), device_lease(Resources(1, "5"), "it"):
+        pass
+    with pytest.raises(SettingsError, match=r"device cuda:1 is one GPU, and the work asks for 2\. Choose device cuda, or"):
+        needs_of_device("cuda:1", 2)
 
 
 def test_the_gpus_of_a_process_are_those_it_is_shown(monkeypatch: pytest.MonkeyPatch):

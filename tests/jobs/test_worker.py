@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sftqa_core.jobs.lease import device_lease
+from sftqa_core.jobs.lease import device_lease, leases
 from sftqa_core.jobs.local import LocalExecutor
 from sftqa_core.jobs.queue import JobStore, new_job
 from sftqa_core.jobs.worker import Timing, Worker, ensure_worker
@@ -183,6 +183,25 @@ def test_jobs_of_several_devices_run_side_by_side(executor: LocalExecutor, tmp_p
     first, second, third = (ended(executor, job).result for job in jobs)
     assert {first, second} == {"0", "1"}
     assert third in ("0", "1")
+
+
+def test_a_job_runs_on_the_very_gpu_that_it_names(executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Of two jobs for the second GPU one stays queued while it is busy; a job for any GPU passes it and has the first."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent / "two_gpus"), os.environ["PYTHONPATH"]]))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    asked = {"marks": str(tmp_path / "marks"), "steps": 60}
+    named = [new_job("gpu", {**asked, "name": name, "device": "cuda:1"}) for name in ("a", "b")]
+    free = new_job("gpu", {**asked, "name": "c"})
+    for job in (*named, free):
+        executor.store.insert(job, Resources(1), str(tmp_path))
+    executor.work_on()
+    jobs = (*named, free)
+    until(lambda: [executor.status(job.id).state for job in jobs] == ["running", "queued", "running"])
+    assert executor.store.needs(named[0].id) == Resources(1, "1")
+    until(lambda: {lease.slot for lease in leases(executor.workspace)} == {"gpu-0", "gpu-1"})
+    (waiting,) = executor.queue()
+    assert (waiting.job.id, waiting.holder) == (named[1].id, f"job {named[0].id}")
+    assert [ended(executor, job).result for job in jobs] == ["1", "1", "0"]
 
 
 def test_a_job_submitted_while_the_worker_leaves_is_not_lost(workspace: Workspace):

@@ -57,12 +57,45 @@ def test_without_a_usable_gpu_auto_is_the_processor_and_cuda_is_refused(machine,
         resolve_device("cuda")
 
 
-@pytest.mark.parametrize("setting", ["cuda:0", "cuda:1", "mps:0"])
-def test_a_number_is_not_part_of_a_device(machine, setting):
-    """Which GPU is decided by leases, and the message says which variable chooses among them."""
+@pytest.mark.parametrize("setting", ["mps:0", "cuda:", "cuda:01", "cuda:-1", "cuda:1,2", "hip:1", "cpu:0", "auto:1", "cuda:9999"])
+def test_only_a_gpus_number_may_follow_a_device(machine, setting):
+    """Apple's computers have one GPU; the message shows how a number is written."""
     machine()
-    with pytest.raises(SettingsError, match=f"auto, cpu, cuda, rocm or mps, got '{setting}'.*CUDA_VISIBLE_DEVICES chooses among them"):
+    with pytest.raises(SettingsError, match=f"auto, cpu, cuda, rocm or mps, got '{setting}'.*number behind it: cuda:1"):
         resolve_device(setting)
+
+
+def test_a_gpus_number_is_no_part_of_the_device(machine, nvml):
+    """What work runs on, and so every key, is cuda; whose memory counts is the GPU's of that number."""
+    machine(gpus=2)
+    assert [resolve_device(setting) for setting in ("cuda:0", "cuda:1")] == ["cuda", "cuda"]
+    assert [devices.chosen_device(setting) for setting in ("cuda:1", "cuda", "auto", "cpu")] == ["cuda:1", "cuda", "cuda", "cpu"]
+    assert [device_ram(device).total // 10**9 for device in ("cuda:0", "cuda:1", "cuda")] == [80, 24, 80]
+
+
+def test_a_number_that_is_not_there_is_refused_with_what_is(machine, nvml):
+    """Numbers are the driver's, as the variable names them; one that it hides can't be had."""
+    machine(gpus=2)
+    with pytest.raises(SettingsError, match=r"number 2 .*be used here\. There is cuda:0 \(Great GPU\), cuda:1 \(Small GPU\)\. Choose"):
+        resolve_device("cuda:2")
+    machine(gpus=2, visible="1")
+    assert resolve_device("cuda:1") == "cuda"
+    with pytest.raises(SettingsError, match=r"There is cuda:1 \(Small GPU\)\. Choose another, or device cuda\."):
+        resolve_device("cuda:0")
+    machine(gpus=2, visible="GPU-5c1")
+    with pytest.raises(SettingsError, match="CUDA_VISIBLE_DEVICES names none by a number"):
+        resolve_device("cuda:1")
+    machine(gpus=0, driver=0)
+    with pytest.raises(SettingsError, match="device cuda:1 was asked for, but no NVIDIA GPU is visible here"):
+        resolve_device("cuda:1")
+
+
+def test_without_a_name_from_the_driver_a_gpu_goes_by_its_number(machine, monkeypatch):
+    """An old library, or none, is no error."""
+    machine(gpus=2)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace())
+    assert devices.gpu_names() == {"cuda:0": "", "cuda:1": ""}
+    assert nvidia.driver_version() == ""
 
 
 @pytest.mark.parametrize(
@@ -163,6 +196,8 @@ def nvml(monkeypatch: pytest.MonkeyPatch):
         nvmlDeviceGetHandleByIndex_v2=lambda number, reference: handle(number.value, reference),
         nvmlDeviceGetHandleByUUID=lambda name, reference: handle(names.get(name), reference),
         nvmlDeviceGetMemoryInfo=memory,
+        nvmlDeviceGetName=lambda gpu, text, length: setattr(text, "value", {1: b"Great GPU", 2: b"Small GPU"}[gpu.value]) or 0,
+        nvmlSystemGetDriverVersion=lambda text, length: setattr(text, "value", b"580.82") or 0,
     )
     monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -175,6 +210,11 @@ def test_the_first_visible_gpus_memory_is_the_drivers(nvml, monkeypatch: pytest.
     if visible:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert device_ram("cuda") == DeviceRam(free * 10**9, {70: 80, 20: 24}[free] * 10**9)
+
+
+def test_the_driver_tells_its_version(nvml):
+    """As its library says it."""
+    assert nvidia.driver_version() == "580.82"
 
 
 def test_a_gpu_that_the_driver_does_not_know_has_no_memory_to_tell(nvml, monkeypatch: pytest.MonkeyPatch):

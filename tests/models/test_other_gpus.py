@@ -80,6 +80,21 @@ def test_what_is_hidden_does_not_count(amd_machine, monkeypatch, variables, visi
     assert device_ram("rocm") == DeviceRam((192 - used) * GB, 192 * GB)
 
 
+def test_amds_gpus_are_chosen_by_hips_number(amd_machine, monkeypatch):
+    """The one of that number has its own memory and name; a number that the variable hides is refused."""
+    names = amd._DRM / "renderD130" / "device" / "product_name"
+    names.write_text("AMD Instinct MI300X OAM\n")
+    assert resolve_device("rocm:2") == "rocm"
+    assert device_ram("rocm:2") == DeviceRam(190 * GB, 192 * GB)
+    assert devices.gpu_names() == {"rocm:0": "", "rocm:1": "", "rocm:2": "AMD Instinct MI300X OAM", "rocm:3": ""}
+    monkeypatch.setenv("HIP_VISIBLE_DEVICES", "2")
+    assert resolve_device("rocm:2") == "rocm"
+    with pytest.raises(SettingsError, match=r"number 0 .*There is rocm:2 \(AMD Instinct MI300X OAM\)"):
+        resolve_device("rocm:0")
+    with pytest.raises(SettingsError, match="the installed torch is built for AMD's ROCm"):
+        resolve_device("cuda:2")
+
+
 def test_why_no_amd_gpu_can_be_used(amd_machine, monkeypatch, tmp_path):
     """Hidden, forbidden and missing are told apart, each in the refusal too."""
     _, driver = amd_machine

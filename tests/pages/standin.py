@@ -227,7 +227,7 @@ def workflows(
         curve = pd.DataFrame({"step": range(1, 9), "loss": [4 / step for step in range(1, 9)]})
         manifest = {"command": "sftqa train --model stand-in --n 60", "versions": {"torch": "2"}, "created": "2026-11-23T12:00:00+00:00"}
         tables = {"predictions": lambda: predictions(facts), "facts": lambda: facts, "curve": lambda: curve}
-        return SimpleNamespace(id=RUN, settings=TrainSettings(model="stand-in"), summary=summary(), manifest=manifest, **tables)
+        return SimpleNamespace(id=RUN, settings=TrainSettings(model="stand-in"), summary=summary(), manifest=manifest, cut="", **tables)
 
     def smaller_footprint(kind: str, settings: dict) -> dict | None:
         return {"batch_size": settings["batch_size"] // 2} if settings.get("batch_size", 1) > 1 else None

@@ -86,9 +86,9 @@ def test_every_setting_of_a_run_is_asked_in_the_lab_or_named_as_unasked(explorer
             app.number_input(key=f"lab-{above}").set_value(4 if known[above].kind is int else 0.5).run()
     boxes = (app.number_input, app.text_input, app.selectbox, app.multiselect, app.segmented_control, app.toggle)
     keys = {box.key: box for kind in boxes for box in kind}
-    elsewhere = {"model", "source", "n", "prompt", "scheme", "more_shots", "gpus", "sharding"}  # under other keys, or with several GPUs
+    elsewhere = {"model", "source", "n", "prompt", "scheme", "more_shots", "gpus", "sharding", "device"}  # other keys, or several GPUs
     for name, about in known.items():
-        if name not in {*elsewhere, *forms.UNASKED}:
+        if name not in elsewhere:
             assert f"lab-{name}" in keys, name
             assert keys[f"lab-{name}"].label == about.label
             assert about.help, name
@@ -127,12 +127,64 @@ def test_results_draw_looks_beside_the_loss(explorer, monkeypatch):
     assert "Patience 1: training ended early, after step 8 of 16; the weights of step 4 were restored." in words(app).replace("\\", "")
 
 
+def test_results_say_what_a_time_limit_cut(explorer, monkeypatch):
+    """Below the accuracy, and beside the curves of a run with patience in place of an early end."""
+    app = explorer("results", query={"unfolded": "curves"})
+    module = sys.modules["sftqa_core.workflows"]
+    run = module.run(standin.RUN)
+    run.settings = TrainSettings("stand-in", eval_every=4, patience=1, time_limit_min=5)
+    run.manifest["training"] = {"steps": 8, "planned_steps": 16, "kept_step": 4, "cut": True}
+    run.cut = "stopped after 8 of 16 steps by its time limit of 5 minutes"
+    looks = pd.DataFrame({"step": [4, 8], "domain": "in", "n": 40, "correct": [9, 8], "accuracy": [0.2, 0.2], "low": 0.1, "high": 0.4})
+    monkeypatch.setattr(module, "run", lambda run_id: run)
+    monkeypatch.setattr(module, "run_looks", lambda run_id: looks, raising=False)
+    told = words(app.run()).replace("\\", "")
+    assert f"The training was {run.cut}; the weights it had then were kept and evaluated." in told
+    assert f"Patience 1: training was {run.cut}; the weights of step 4 were restored." in told
+
+
 @pytest.mark.parametrize("there", [0, 1])
 def test_one_gpu_or_none_is_no_question(explorer, monkeypatch, there):
     """Nothing is drawn, and the settings stay at their defaults."""
     monkeypatch.setattr("pages._ui.resources.gpus", lambda: there)
     app = explorer("lab")
     assert not [box for box in (*app.number_input, *app.segmented_control) if box.key in ("lab-gpus", "lab-sharding")]
+
+
+GPUS = {"auto": "any free GPU", "cuda:0": "GPU 0: NVIDIA A", "cuda:1": "GPU 1", "cpu": "CPU"}
+
+
+def test_of_several_gpus_one_can_be_chosen(explorer, jobs, monkeypatch):
+    """By name; the choice stands in the address, and in the settings of the job that is launched."""
+    monkeypatch.setattr("pages._ui.resources.gpus", lambda: 2)
+    monkeypatch.setattr("pages._ui.resources.device_choices", lambda: GPUS)
+    app = explorer("lab", MORE)
+    box = app.selectbox(key="lab-device")
+    assert (box.label, box.options, box.value) == ("Device", list(GPUS.values()), "auto")
+    assert "lab.device" not in app.query_params
+    box.set_value("cuda:1").run()
+    assert app.query_params["lab.device"] in ("cuda:1", ["cuda:1"])
+    button(app, "Launch").click().run()
+    (job,) = jobs.kept.values()
+    assert job.settings == TrainSettings("stand-in", device="cuda:1").to_dict()
+
+
+def test_a_link_to_a_gpu_that_is_not_here_is_told(explorer, monkeypatch):
+    """The form says so and takes any; a run of such a GPU fills in none."""
+    monkeypatch.setattr("pages._ui.resources.gpus", lambda: 2)
+    monkeypatch.setattr("pages._ui.resources.device_choices", lambda: GPUS)
+    app = explorer("lab", {**MORE, "lab.device": "cuda:7"})
+    assert "Device must be one of auto, cuda:0, cuda:1, cpu, got 'cuda:7'" in words(app).replace("\\", "").replace("\u2060", "")
+    assert app.selectbox(key="lab-device").value == "auto"
+    asked = {device: forms.lab_address(TrainSettings("m", device=device)).get("lab.device") for device in ("auto", "cuda:1", "cuda:7")}
+    assert asked == {"auto": None, "cuda:1": "cuda:1", "cuda:7": None}
+
+
+def test_with_one_gpu_no_device_is_asked(explorer, monkeypatch):
+    """Nor filled in from a run that names one."""
+    monkeypatch.setattr("pages._ui.resources.gpus", lambda: 1)
+    assert not [box for box in explorer("lab", MORE).selectbox if box.key == "lab-device"]
+    assert "lab.device" not in forms.lab_address(TrainSettings("m", device="cuda:0"))
 
 
 def test_of_several_gpus_as_many_as_there_are_can_be_had(explorer, jobs, monkeypatch):

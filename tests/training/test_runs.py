@@ -157,6 +157,7 @@ OWN_SCHEME = LevelScheme(sampling=SamplerSettings(samples=3, temperature=0.5, ma
         {"shots": 0, "more_shots": (4,)},
         {"optimizer": "sgd", "micro_batch": 2, "gradient_checkpointing": True, "learning_rate": 0.1},
         {"eval_every": 5, "eval_facts": 50, "patience": 3},
+        {"time_limit_min": 90},
         {"prompt": PromptFormat("own", "Say {question}", "{answer}", chat=True)},
         {"prompt": PromptFormat("qa", "Say {question}")},
         {"prompt": PromptFormat("plain", "Question: {question}\nAnswer:"), "scheme": OWN_SCHEME, "learning_rate": 1.5e-05},

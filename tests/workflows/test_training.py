@@ -98,3 +98,72 @@ def test_looks_at_dev_facts_are_read_back_with_intervals(world, workspace):
     assert (looked["accuracy"] <= looked["high"]).all()
     assert looked["accuracy"].tolist() == (looked["correct"] / looked["n"]).tolist()
     assert workflows.run_looks(workflows.train(settings(world)).run).empty
+
+
+def cut_run(world: str, monkeypatch: pytest.MonkeyPatch, **changes) -> workflows.Run:
+    """A run whose clock stands while the base model is measured, and is past its limit from the first step on."""
+    from sftqa_core.training import time_limit
+
+    now_s = [0.0]
+
+    class Steps(Silent):
+        def progress(self, update):
+            now_s[0] += 90.0 if update.phase == "train" else 0.0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(time_limit, "clock", lambda: now_s[0])
+        return workflows.run(workflows.train(settings(world, epochs=4, time_limit_min=1, save_model=True, **changes), Steps()).run)
+
+
+def test_a_run_that_its_time_limit_cut_says_so_everywhere(world, workspace, monkeypatch):
+    """The limit passes when the first of four steps is told, so that the second one is the last."""
+    run = cut_run(world, monkeypatch)
+    told = "stopped after 2 of 4 steps by its time limit of 1 minute"
+    assert run.cut == told
+    assert run.manifest["training"]["cut"] is True
+    assert (run.manifest["training"]["steps"], run.manifest["examples"]["seen"]) == (2, 8)
+    (info,) = (info for info in workflows.runs() if not info.shipped)
+    assert info.cut == told
+    assert workflows.run_list([info])["cut"].tolist() == [told]
+    assert len(run.predictions("after")) == len(run.predictions("before"))
+    assert (run.model / "model.safetensors").exists()
+    assert workflows.compare([run.id]).comparison.notes[0] == f"A was {told}."
+
+
+def test_a_cut_run_is_taken_for_no_other(world, workspace, monkeypatch):
+    """It is not made again, is not another run's twin, and shares its setting with no other run and no other seed."""
+    from sftqa_core.workflows.remaking import check_again, made_again, settings_again
+    from sftqa_core.workflows.tested_models import tested
+
+    cut = tested(cut_run(world, monkeypatch).id)
+    seed = tested(cut_run(world, monkeypatch, seed=1).id)
+    with pytest.raises(SettingsError, match=r"was stopped after 2 of 4 steps by its time limit of 1 minute: how far it got depended on"):
+        settings_again(cut)
+    limited, plain = (
+        tested(workflows.train(settings(world, epochs=4, save_model=True, time_limit_min=limit)).run) for limit in (9, None)
+    )  # fmt: skip
+    assert (limited.cut, plain.cut) == ("", "")
+    assert limited.setting == plain.setting
+    assert settings_again(limited) == settings_again(plain)
+    assert len({model.setting for model in (cut, seed, plain)}) == 3
+    assert (made_again(cut), made_again(plain), made_again(limited)) == ([], [limited.name], [plain.name])
+    assert check_again(cut.name, plain.name).same_settings is False
+    assert check_again(limited.name, plain.name).equal
+
+
+def test_a_limit_that_passes_while_the_model_is_measured_stores_no_run(world, workspace, monkeypatch):
+    """What was probed is kept; the same run without a limit goes on from there."""
+    from sftqa_core.errors import OutOfTime
+    from sftqa_core.training import time_limit
+
+    now_s = [0.0]
+    monkeypatch.setattr(time_limit, "clock", lambda: now_s[0])
+
+    class Slow(Silent):
+        def progress(self, update):
+            now_s[0] += 90.0
+
+    with pytest.raises(OutOfTime, match="The time limit of 1 minute passed before the first training step"):
+        workflows.train(settings(world, time_limit_min=1), Slow())
+    assert all(info.shipped for info in workflows.runs())
+    assert workflows.train(settings(world)).n == 4

@@ -18,7 +18,11 @@ _AGAIN = "again"  # of the address: which one is made again
 
 def remake_panel(comparison: Comparison, stamp: str) -> None:
     """Drawn where something was not kept: pick one, see what it costs, start it; or what came of it."""
-    lacking = [name for run in comparison.runs if not (run.weights and run.words) and run.settings.n for name in run.names]
+    lacking = [
+        name for run in comparison.runs
+        if not (run.weights and run.words) and run.settings.n and run.settings.time_limit_min is None  # one that a limit cut can't be
+        for name in run.names
+    ]  # fmt: skip
     if not lacking:
         return
     watched = _watched(lacking, stamp)

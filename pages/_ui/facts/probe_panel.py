@@ -22,10 +22,11 @@ def probe_button(model: str, source: str, split: str, domain: str, scheme: Level
         limit = field(st, ProbeSettings, "limit", "probe", [], placeholder=f"all {left:,} remaining")
         there = resources.gpus()
         gpus = field(st, ProbeSettings, "gpus", "probe", [], high=there) if there > 1 else 1
+        device = field(st, ProbeSettings, "device", "probe", []) if there > 1 and gpus == 1 else "auto"
         form = field(st, ProbeSettings, "number_format", "probe", []) if resources.processor_bfloat16() else "default"
         if form != "default":
             st.caption("These levels are kept apart from float32's, and compared with them under 'How far can these levels be trusted?'.")
-        settings = ProbeSettings(model, source, split, domain, limit, scheme, gpus=gpus, number_format=form)
+        settings = ProbeSettings(model, source, split, domain, limit, scheme, device=device, gpus=gpus, number_format=form)
         ready = cost_panel(settings)
         if resources.missing_torch():
             needs_torch("Probing")

@@ -20,7 +20,6 @@ from sftqa_core.records import PROMPTS, STUDIES, LevelScheme, PromptFormat, Stud
 ONE_SIZE = (60, 120, 240, 480, 960, 1920)
 SHOTS = (1, 4, 16)
 MAX_SEEDS = 20
-UNASKED = ("device",)  # a job of the pages takes this machine's device
 OTHER_SIZE = 100  # where another size than those is asked for
 WHAT = "what"  # in the address: one run, or a study
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
@@ -55,7 +54,7 @@ def train_form() -> TrainSettings:
             values["relations"] = _relations()
             values["prompt"] = _prompt(model, wrong)
             values |= _shots()
-            values = other_fields(TrainSettings, "lab", values, wrong, UNASKED)
+            values = other_fields(TrainSettings, "lab", values, wrong)
         else:
             values = folded
     try:
@@ -73,7 +72,7 @@ def _folded(model: str, values: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     values = {**values, "relations": tuple(dict.fromkeys(linked_value(TrainSettings, "lab", "relations") or ())) or None}
     values["prompt"] = form = _linked_prompt(model, wrong)
     values |= _as_settings(_linked_shots())
-    values = other_fields(TrainSettings, "lab", values, wrong, UNASKED, folded=True)
+    values = other_fields(TrainSettings, "lab", values, wrong, folded=True)
     try:
         TrainSettings(**values)
     except SettingsError as error:
@@ -84,7 +83,7 @@ def _folded(model: str, values: dict[str, Any]) -> tuple[dict[str, Any], bool]:
 def lab_address(settings: TrainSettings, twin: str = "") -> dict[str, str]:
     """The Lab's address with these settings filled in. `twin`: the run or job that they come from, from which changes are told."""
     linked = {"model": settings.model, "source": settings.source, "twin": twin}
-    linked |= linked_record(settings, "lab", ("model", "source", "prompt", "scheme", *UNASKED))
+    linked |= linked_record(settings, "lab", ("model", "source", "prompt", "scheme"))
     if settings.learning_rate is not None and is_default_rate(settings):
         del linked["lab.learning_rate"]
     linked |= _prompt_address(settings.prompt) | pickers.scheme_address(settings.scheme)
@@ -354,7 +353,7 @@ def study_form() -> StudySettings:
             chosen = _many(second, "shots", sorted({*SHOTS, *linked_value(StudySettings, "study", "shots")}), "none", help_text)
             values["shots"] = tuple(sorted(chosen))
         values["scheme"] = pickers.picked_scheme(wrong)
-        values = other_fields(StudySettings, "study", values, wrong, UNASKED)
+        values = other_fields(StudySettings, "study", values, wrong)
     if wrong:
         raise SettingsError(wrong)
     return StudySettings(**values)

@@ -44,6 +44,12 @@ def accuracy_charts(summary: RunSummary, settings: TrainSettings, where: str, he
                 address.put(level=levels[round(point.x)].level, change="none", page=None, **{"in": domain})
 
 
+def cut_note(run: Any) -> str:
+    """Says that a time limit ended the training early; empty where none did."""
+    told = f"The training was {run.cut}; the weights it had then were kept and evaluated. How far it got depended on the machine."
+    return told if run.cut else ""
+
+
 def fewer_shots_note(summary: RunSummary, settings: TrainSettings) -> str:
     """Says where the context window held fewer k-shot examples than asked for, or none were; empty where it held all."""
     if not settings.few_shot_stages:
@@ -182,4 +188,5 @@ def training_charts(run: Any, curve: Any) -> None:
         restored = f"the weights of step {kept:,} were restored" if kept else "the last evaluation was the best"
         done, planned = training.get("steps", 0), training.get("planned_steps", 0)
         over = f"ended early, after step {done:,} of {planned:,}" if done < planned else f"ran to the last step, {done:,}"
+        over = f"was {run.cut}" if run.cut else over
         right.caption(f"Patience {run.settings.patience}: training {over}; {restored}.")

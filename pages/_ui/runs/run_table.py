@@ -43,7 +43,10 @@ def shown_runs(stamp: str) -> pd.DataFrame:
         model=table["model"].map(names),
         source=table["source"].map(source_name),
         method=table["method"].map(lambda method: methods.get(method, method)),
-        created=["shipped" if shipped else moment(when) for shipped, when in zip(table["shipped"], table["created"], strict=True)],
+        created=[
+            "shipped" if shipped else f"{moment(when)}{', cut by its time limit' if cut else ''}"
+            for shipped, when, cut in zip(table["shipped"], table["created"], table["cut"], strict=True)
+        ],
     )
 
 

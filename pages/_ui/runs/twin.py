@@ -5,7 +5,7 @@ import contextlib
 import streamlit as st
 
 from pages._ui import address, background, resources
-from pages._ui.fields import label
+from pages._ui.fields import label, unasked
 from pages._ui.links import page_link
 from pages._ui.runs import forms
 from pages._ui.titles import shown_value
@@ -61,7 +61,7 @@ def original_of(name: str) -> TrainSettings | None:
 def changes_of(original: TrainSettings, now: TrainSettings) -> list[str]:
     """Settings that differ, each with both values: "Examples (n) 60 → 240"."""
     known = declared(TrainSettings)
-    changed = [name for name in (*_ASIDE, *(name for name in known if name not in _ASIDE)) if name not in forms.UNASKED]
+    changed = [name for name in (*_ASIDE, *(name for name in known if name not in _ASIDE)) if name not in unasked()]
     values = {name: (_value(name, original), _value(name, now)) for name in changed}
     return [f"{label(TrainSettings, name)} {before} → {after}" for name, (before, after) in values.items() if before != after]
 
