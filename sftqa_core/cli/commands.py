@@ -368,8 +368,10 @@ def models(options: Namespace) -> dict[str, Any]:
     """`sftqa models [--add NAME | --remove NAME]`: every model that can be chosen, and what it needs."""
     if options.base and options.add is None:
         raise SettingsError("--base names the model that an added adapter sits on. Name the adapter: --add FOLDER --base MODEL.")
+    if options.tokenizer and options.add is None:
+        raise SettingsError("--tokenizer names what has an added server's tokenizer. Name the server: --add http://host:8000/v1#model.")
     if options.add is not None:
-        card, note = workflows.add_model(options.add, options.base)
+        card, note = workflows.add_model(options.add, options.base, options.tokenizer)
         return {"added": card.to_dict(), "notes": [note] if note else []}
     if options.remove is not None:
         note = workflows.remove_model(options.remove)
@@ -383,7 +385,13 @@ def models_text(result: dict[str, Any]) -> str:
     notes = result["notes"]
     if "added" in result:
         card = result["added"]
-        where = "on this machine" if card["available"] else "not on this machine yet; downloaded when it is first used"
+        where = (
+            "on a server"
+            if card["kind"] == "server"
+            else "on this machine"
+            if card["available"]
+            else "not on this machine yet; downloaded when it is first used"
+        )
         where += f"; {card['quantisation']}" if card["quantisation"] else ""
         return "\n".join([f"{card['name']} was added to the list ({where}).", *notes])
     if "removed" in result:
