@@ -83,6 +83,8 @@ def build_parser() -> argparse.ArgumentParser:
     trust = add("trust", "how well other ways of probing agree with the full probe, where they were run")
     add_settings(trust, records.ProbeSettings, "model", "source", "split", "domain", required=("model",))
     _add_scheme(trust, "")
+    against = "another model whose full probe is compared, too, such as the same one on a server (http://host:8000/v1#model)"
+    trust.add_argument("--against", metavar="MODEL", help=against)
     train = add("train", "fine-tune on n facts and evaluate before and after")
     _add_train(train, required=("model", "n"))
     train.add_argument("--export", metavar="FILE", help="write the run as YAML to this file, which must not exist, and run nothing")

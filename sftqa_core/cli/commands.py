@@ -129,11 +129,14 @@ def _damage(folder: Path) -> str:
 def leased(settings: Any, what: str) -> Iterator[None]:
     """Hold the device that background jobs use too, so that the two never run at once."""
     from sftqa_core.jobs.lease import device_lease, needs_of_device
+    from sftqa_core.models.serving.addresses import device_for
 
     def waiting(holder: str) -> None:
         print(f"Waiting: the device is in use by {holder}.", file=sys.stderr, flush=True)
 
-    needs = needs_of_device(settings.device or "auto", getattr(settings, "gpus", 1), getattr(settings, "quantization", "none"))
+    models = getattr(settings, "models", None) or [name for name in (getattr(settings, "model", None),) if name]
+    device = device_for(settings.device or "auto", models)
+    needs = needs_of_device(device, getattr(settings, "gpus", 1), getattr(settings, "quantization", "none"))
     with device_lease(needs, f"sftqa {what}", on_wait=waiting):
         yield
 
@@ -189,7 +192,7 @@ def ask(options: Namespace) -> dict[str, Any]:
 def trust(options: Namespace) -> dict[str, Any]:
     """`sftqa trust`: agreement of other ways of probing with the full one, and levels from smaller budgets."""
     settings = ProbeSettings(**arguments.given(options, ProbeSettings) | {"scheme": arguments.scheme_of(options)})
-    report = workflows.trust(settings.model, settings.source, settings.split, settings.domain, settings.scheme)
+    report = workflows.trust(settings.model, settings.source, settings.split, settings.domain, settings.scheme, options.against)
     return {
         "model": settings.model,
         "source": settings.source,

@@ -14,6 +14,7 @@ from sftqa_core.jobs.job_folder import JobFolder, reconcile
 from sftqa_core.jobs.lease import CPU, leases, needs_of_device
 from sftqa_core.jobs.queue import JobStore, new_job
 from sftqa_core.jobs.worker import Timing, ensure_worker
+from sftqa_core.models.serving.addresses import device_for
 from sftqa_core.progress import Progress
 from sftqa_core.records import DEVICELESS, OVER, Job
 from sftqa_core.workspace import Workspace
@@ -41,6 +42,8 @@ class LocalExecutor(Executor):
         run = job.settings.get("run")
         asked_for = run if isinstance(run, dict) else job.settings  # a sweep is made of runs like that one
         device = "cpu" if kind in DEVICELESS else str(asked_for.get("device", "auto"))
+        named = [asked_for.get("model"), *(models if isinstance(models := asked_for.get("models"), (list, tuple)) else ())]
+        device = device_for(device, [name for name in named if isinstance(name, str)])
         gpus = asked_for.get("gpus", 1)  # the record that the settings become refuses what is no number
         gpus = gpus if isinstance(gpus, int) and gpus > 1 else 1
         needs = needs_of_device(device, gpus, str(asked_for.get("quantization", "none")))

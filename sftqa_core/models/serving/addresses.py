@@ -7,6 +7,7 @@ very command line. Nothing that a page, a file or a stored result says opens ano
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -88,6 +89,12 @@ def is_server(name: str) -> bool:
         return server_name(name) is not None
     except ModelUnavailable:
         return True
+
+
+def device_for(setting: str, models: Iterable[str]) -> str:
+    """The device setting of work with these models: none of this machine's GPUs where all are on servers."""
+    names = list(models)
+    return "cpu" if names and all(map(is_server, names)) else setting
 
 
 def allow_typed(text: str) -> None:

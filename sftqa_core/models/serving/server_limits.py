@@ -33,7 +33,12 @@ def refuse_on_server(card: ModelCard, settings: ProbeSettings | TrainSettings) -
 def require_tokenizer(card: ModelCard, what: str) -> None:
     """Raise `SettingsError` where nobody named a served model's tokenizer, which `what` needs."""
     if not card.details.get("served", {}).get("tokenizer"):
-        raise SettingsError(
-            f"{what} needs the tokenizer of {card.name}, which a server does not give. Name a folder or a model on this machine that has "
-            f"the same: sftqa models --add {card.name} --tokenizer NAME"
-        )
+        raise SettingsError(why_no_tokenizer(card, what))
+
+
+def why_no_tokenizer(card: ModelCard, what: str) -> str:
+    """What is missing, and what to do."""
+    return (
+        f"{what} needs the tokenizer of {card.name}, which a server does not give. Name a folder or a model on this machine that has the "
+        f"same: sftqa models --add {card.name} --tokenizer NAME"
+    )
