@@ -84,6 +84,11 @@ class Workspace:
         return self.root / "gguf"
 
     @property
+    def servers(self) -> Path:
+        """What is known of models on servers, one folder a name."""
+        return self.root / "servers"
+
+    @property
     def runs(self) -> Path:
         """Finished fine-tuning runs, one folder each."""
         return self.root / "runs"

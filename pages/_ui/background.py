@@ -14,6 +14,7 @@ from sftqa_core.errors import NotFound, SettingsError, SftqaError
 from sftqa_core.jobs import current_executor, next_start
 from sftqa_core.jobs.lease import needs_of_device
 from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.models.serving.addresses import device_for
 from sftqa_core.records import (
     ACTIVE,
     OVER,
@@ -115,7 +116,8 @@ def starts_after(settings: TrainSettings | ProbeSettings | StudySettings | Sweep
     """What a job with these settings would wait for: "Starts after 1 running and 2 queued jobs, in about 3 min."; empty where nothing."""
     run = settings.run if isinstance(settings, SweepSettings) else settings
     try:
-        needs = needs_of_device(run.device, run.gpus, held_as(run))
+        models = run.models if isinstance(run, StudySettings) else (run.model,)
+        needs = needs_of_device(device_for(run.device, models), run.gpus, held_as(run))
     except SftqaError:  # preflight says why
         return ""
     running, queued, starts_in_s = next_start(current_executor(), "train", needs.gpus)  # all of them take a device

@@ -19,6 +19,7 @@ STATES = {  # a state -> its words, colour and icon
     "downloadable": ("downloadable", "blue", ":material/download:"),
     "gated": ("gated", "orange", ":material/lock:"),
     "not asked": ("not checked", "gray", ":material/help:"),
+    "server": ("on a server", "blue", ":material/dns:"),
     "unusable": ("unusable", "red", ":material/error:"),
 }
 TUNED = ("tuned here", "violet", ":material/model_training:")  # of what a run has kept
@@ -76,7 +77,7 @@ def filters(stamp: str) -> tuple[str, Callable[[Any], bool]]:
         if where == "tuned here":
             there = offer.card.kind == "tuned"
         else:
-            there = where == "all" or (offer.added if where == "added" else offer.state in ("here", "to read"))
+            there = where == "all" or (offer.added if where == "added" else offer.state in ("here", "to read", "server"))
         return bool(named and fits and there and (not chosen or offer.family in chosen))
 
     if work and resources.offered(device, stamp).total is None:  # fit cannot be estimated: the filter would hide everything
@@ -182,9 +183,13 @@ def _name_base(name: str) -> None:
 def _facts(offer: Any) -> list[str]:
     card = offer.card
     pieces = [f"{card.parameters:,} parameters" if card.parameters else "size unknown"]
+    pieces.append(literal(card.architecture) if card.kind == "server" and card.architecture else "")
     pieces.append(f"{_KINDS[offer.chat]} model" if offer.chat is not None else "")
     pieces.append(f"context window {offer.context:,} tokens" if offer.context else "")
     pieces.append(f"licence {literal(offer.licence)}" if offer.licence else "licence unknown")
+    if card.kind == "server":
+        tokenizer = card.details["served"]["tokenizer"]
+        pieces.append(f"tokenizer of {literal(tokenizer)}" if tokenizer else "sent as texts: no tokenizer was named")
     if card.kind == "hub":
         pieces.append(f"{offer.size_bytes / 1e9:.1f} GB to download" if offer.size_bytes and not card.available else "")
         pieces.append(f"revision {card.revision[:12]}" if card.revision else "revision unknown until downloaded")
@@ -201,7 +206,8 @@ def _links(offer: Any) -> None:
     if offer.state != "unusable":
         link = {"model": name}
         st.page_link("pages/memory.py", label="Open in Memory", icon=":material/psychology:", query_params=link)
-        st.page_link("pages/lab.py", label="Open in the Lab", icon=":material/science:", query_params=link)
+        if offer.card.kind != "server":  # whose weights are not here
+            st.page_link("pages/lab.py", label="Open in the Lab", icon=":material/science:", query_params=link)
     if offer.card.kind == "tuned":
         run = {"run": name.removeprefix("run:")}
         st.page_link("pages/results.py", label="See its run", icon=":material/insights:", query_params=run)

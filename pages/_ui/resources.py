@@ -95,9 +95,13 @@ def offered(device: str, stamp: str) -> Any:
 
 
 def add_model(name: str, base: str = "") -> tuple[ModelCard, str]:
-    """Add a hub id or a folder to the list; its card, and a note for the page."""
+    """Add a hub id, a folder or a GGUF file to the list; its card, and a note for the page. A page takes no server's address."""
     from sftqa_core import workflows
+    from sftqa_core.errors import SettingsError
+    from sftqa_core.models.serving.addresses import is_server
 
+    if is_server(name):
+        raise SettingsError("A model on a server is added in a terminal: sftqa models --add ADDRESS#MODEL. A page takes no address.")
     added = workflows.add_model(name, base)
     _models.clear()
     _model_names.clear()

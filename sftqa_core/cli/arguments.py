@@ -84,6 +84,8 @@ def build_parser() -> argparse.ArgumentParser:
     trust = add("trust", "how well other ways of probing agree with the full probe, where they were run")
     add_settings(trust, records.ProbeSettings, "model", "source", "split", "domain", required=("model",))
     _add_scheme(trust, "")
+    against = "another model whose full probe is compared, too, such as the same one on a server (http://host:8000/v1#model)"
+    trust.add_argument("--against", metavar="MODEL", help=against)
     train = add("train", "fine-tune on n facts and evaluate before and after")
     _add_train(train, required=("model", "n"))
     train.add_argument("--export", metavar="FILE", help="write the run as YAML to this file, which must not exist, and run nothing")
@@ -235,10 +237,16 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     """`sftqa models`."""
     change = parser.add_mutually_exclusive_group()
     change.add_argument(
-        "--add", metavar="NAME", help="add a hub id (owner/name), a folder or a GGUF file to the lists; nothing is downloaded"
+        "--add",
+        metavar="NAME",
+        help="add a hub id (owner/name), a folder, a GGUF file or a model on a server (http://host:8000/v1#model) to the lists; nothing is "
+        "downloaded",
     )
     base = "with --add: the model that the added adapter sits on, where its own files name a folder that is not here"
     parser.add_argument("--base", default="", metavar="MODEL", help=base)
+    words = "with --add of a server: a folder, or a model on this machine, with the served model's tokenizer; then token ids are sent, "
+    words += "and likelihood and chat templates can be used"
+    parser.add_argument("--tokenizer", default="", metavar="NAME", help=words)
     change.add_argument("--remove", metavar="NAME", help="remove an added model from the lists; its files stay")
     device = f"compare with the memory of this device, which need not be here: {declared(records.ProbeSettings)['device'].help}"
     parser.add_argument("--device", default="auto", help=device)

@@ -142,11 +142,13 @@ def _damage(folder: Path) -> str:
 def leased(settings: Any, what: str) -> Iterator[None]:
     """Hold the device that background jobs use too, so that the two never run at once."""
     from sftqa_core.jobs.lease import device_lease, needs_of_device
+    from sftqa_core.models.serving.addresses import device_for
 
     def waiting(holder: str) -> None:
         print(f"Waiting: the device is in use by {holder}.", file=sys.stderr, flush=True)
 
-    needs = needs_of_device(settings.device or "auto", getattr(settings, "gpus", 1), held_as(settings))
+    models = getattr(settings, "models", None) or [name for name in (getattr(settings, "model", None),) if name]
+    needs = needs_of_device(device_for(settings.device or "auto", models), getattr(settings, "gpus", 1), held_as(settings))
     with device_lease(needs, f"sftqa {what}", on_wait=waiting):
         yield
 
@@ -202,7 +204,7 @@ def ask(options: Namespace) -> dict[str, Any]:
 def trust(options: Namespace) -> dict[str, Any]:
     """`sftqa trust`: agreement of other ways of probing with the full one, and levels from smaller budgets."""
     settings = ProbeSettings(**arguments.given(options, ProbeSettings) | {"scheme": arguments.scheme_of(options)})
-    report = workflows.trust(settings.model, settings.source, settings.split, settings.domain, settings.scheme)
+    report = workflows.trust(settings.model, settings.source, settings.split, settings.domain, settings.scheme, options.against)
     return {
         "model": settings.model,
         "source": settings.source,
@@ -383,8 +385,10 @@ def models(options: Namespace) -> dict[str, Any]:
     """`sftqa models [--add NAME | --remove NAME]`: every model that can be chosen, and what it needs."""
     if options.base and options.add is None:
         raise SettingsError("--base names the model that an added adapter sits on. Name the adapter: --add FOLDER --base MODEL.")
+    if options.tokenizer and options.add is None:
+        raise SettingsError("--tokenizer names what has an added server's tokenizer. Name the server: --add http://host:8000/v1#model.")
     if options.add is not None:
-        card, note = workflows.add_model(options.add, options.base)
+        card, note = workflows.add_model(options.add, options.base, options.tokenizer)
         return {"added": card.to_dict(), "notes": [note] if note else []}
     if options.remove is not None:
         note = workflows.remove_model(options.remove)
@@ -398,7 +402,13 @@ def models_text(result: dict[str, Any]) -> str:
     notes = result["notes"]
     if "added" in result:
         card = result["added"]
-        where = "on this machine" if card["available"] else "not on this machine yet; downloaded when it is first used"
+        where = (
+            "on a server"
+            if card["kind"] == "server"
+            else "on this machine"
+            if card["available"]
+            else "not on this machine yet; downloaded when it is first used"
+        )
         where += f"; {card['quantisation']}" if card["quantisation"] else ""
         return "\n".join([f"{card['name']} was added to the list ({where}).", *notes])
     if "removed" in result:

@@ -14,6 +14,7 @@ from sftqa_core.artifacts import in_sentence
 from sftqa_core.cli import bench_commands, cache_commands, commands, compare_commands, sweep_commands, text
 from sftqa_core.cli.arguments import parse
 from sftqa_core.errors import OutOfTime, SettingsError, SftqaError, Stopped
+from sftqa_core.models.serving.addresses import allow_typed
 from sftqa_core.records import KEPT
 from sftqa_core.server.access import LOGIN_VARIABLE, Access, check_token, checked, checked_base, checked_origin
 from sftqa_core.workspace import app_folder
@@ -89,6 +90,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     if options.command == "app":
         raise SystemExit(open_app(options))
+    for value in vars(options).values():  # a server whose address a person types here may be asked
+        for typed in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(typed, str):
+                allow_typed(typed)
     run, as_text = COMMANDS[options.command]
     try:
         result = run(options)

@@ -5,6 +5,7 @@ from typing import Any
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.models import devices, footprint, loading
+from sftqa_core.models.serving.served_models import AnyModel, ServedModel
 from sftqa_core.records import LevelScheme
 
 _WINDOW = ("max_position_embeddings", "n_positions", "max_seq_len", "model_max_length", "context_length")  # as transformers' families say
@@ -19,8 +20,10 @@ def context_window(config: Mapping[str, Any]) -> int | None:
     return next((size for name in _WINDOW if type(size := config.get(name)) is int and 0 < size <= _MOST), None)
 
 
-def window_of(loaded: loading.LoadedModel) -> int | None:
-    """The same of a loaded model."""
+def window_of(loaded: AnyModel) -> int | None:
+    """The same of a loaded model, or of a served one."""
+    if isinstance(loaded, ServedModel):
+        return loaded.window
     return context_window(loaded.model.config.get_text_config().to_dict())
 
 
@@ -34,7 +37,7 @@ def completion_tokens(scheme: LevelScheme) -> int:
     return 0 if scheme.method == "likelihood" else scheme.sampling.max_new_tokens
 
 
-def require_window(loaded: loading.LoadedModel, lengths: Sequence[int], new_tokens: int, what: str, texts: Sequence[str]) -> None:
+def require_window(loaded: AnyModel, lengths: Sequence[int], new_tokens: int, what: str, texts: Sequence[str]) -> None:
     """Raise `SettingsError` unless every length (tokens), with `new_tokens` after it, fits the model's context window.
 
     `what` names the things that are measured (plural: "questions"), `texts` tells them apart for people, one a length.

@@ -11,7 +11,7 @@ from transformers import GenerationConfig
 from sftqa_core.engine.randomness import GREEDY
 from sftqa_core.errors import ModelUnavailable, OutOfMemory
 from sftqa_core.knowledge.matching import CompiledAnswers, ExactAnswers
-from sftqa_core.models.loading import LoadedModel, tokenizer_panics
+from sftqa_core.models.loading import LoadedModel, Reader, tokenizer_panics
 
 T = TypeVar("T")
 _CELLS = (1 << 26, 1 << 18)  # float64 numbers in hand while drawing, on a GPU and on the CPU, where 2 MB stay in its cache
@@ -110,7 +110,7 @@ def decode(tokenizer: Any, rows: list[list[int]]) -> list[str]:
 
 
 @contextlib.contextmanager
-def naming(loaded: LoadedModel) -> Iterator[None]:
+def naming(loaded: Reader) -> Iterator[None]:
     """Put the model's name in front of its errors: several models may be at work."""
     name = loaded.card.name
     try:

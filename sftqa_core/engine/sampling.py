@@ -24,7 +24,7 @@ from sftqa_core.engine import drawing, packed, randomness, wanted_facts
 from sftqa_core.engine.decoder import Decoder, Load, Read, T, UnderWay, Watch, packs
 from sftqa_core.errors import SettingsError
 from sftqa_core.knowledge.matching import CompiledAnswers, ExactAnswers
-from sftqa_core.models.loading import LoadedModel, encode_prompts
+from sftqa_core.models.loading import LoadedModel, Reader, encode_prompts
 from sftqa_core.records import SamplerSettings
 
 SAMPLERS = ("shared", "generate")
@@ -40,6 +40,7 @@ class Prompt:
     template: int
     ids: tuple[int, ...]
     answers: CompiledAnswers | ExactAnswers  # a row stops as soon as they can be told of its text
+    text: str = ""  # what the ids were made of; a server whose tokenizer is not known is sent it, and `ids` are empty
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -78,13 +79,15 @@ def make_sampler(name: str, loaded: LoadedModel, batch_size: int, watch: Watch |
     return (SharedPrefixSampler if name == "shared" and packs(loaded) else GenerateSampler)(loaded, batch_size, watch)
 
 
-def fact_prompts(loaded: LoadedModel, facts: Sequence[wanted_facts.WantedFact]) -> Iterator[list[Prompt]]:
+def fact_prompts(loaded: Reader, facts: Sequence[wanted_facts.WantedFact]) -> Iterator[list[Prompt]]:
     """Each fact's prompts in the templates' order, encoded when they are asked for: the ids of all would fill the memory."""
     for start in range(0, len(facts), _ENCODED):
         some = facts[start : start + _ENCODED]
-        ids = iter(encode_prompts(loaded, [text for w in some for text in w.prompts]))
+        texts = [text for w in some for text in w.prompts]
+        read = zip(encode_prompts(loaded, texts), texts, strict=True)
         for w in some:
-            yield [Prompt(w.fact_id, template, tuple(next(ids)), w.compiled) for template in range(w.count)]
+            numbered = zip(range(w.count), islice(read, w.count), strict=True)
+            yield [Prompt(w.fact_id, template, tuple(ids), w.compiled, text) for template, (ids, text) in numbered]
 
 
 def place_of(template: int, number: int, settings: SamplerSettings) -> int:

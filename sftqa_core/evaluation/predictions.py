@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,8 @@ from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.aliases import Aliases, rule_of
 from sftqa_core.knowledge.facts import FactSource, pick_facts
 from sftqa_core.knowledge.matching import Matcher, normalise
-from sftqa_core.models import catalogue, loading
+from sftqa_core.models import catalogue
+from sftqa_core.models.serving.served_models import AnyModel, ServedModel
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import TrainSettings
 from sftqa_core.training.encoding import ExamplePool, asking
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FACTS_SEED = 0
+Prompts = list[list[int]] | list[str]
 COLUMNS = ("fact_id", "stage", "text", "matched", "correct", "rival", "mean_logprob", "tokens")
 FILE = "predictions.parquet"
 # The same for every run of a source. The facts are kept beside them, so that no other table gets their id().
@@ -74,7 +76,7 @@ def require_test_facts(facts: pd.DataFrame, source: str, model: str = "") -> Non
 
 
 def predict(
-    loaded: loading.LoadedModel,
+    loaded: AnyModel,
     facts: pd.DataFrame,
     settings: TrainSettings,
     reporter: Reporter | None = None,
@@ -83,7 +85,7 @@ def predict(
     aliases: Aliases | None = None,
     shots: int = 0,
     pool: pd.DataFrame | None = None,
-    prompts: list[list[int]] | None = None,
+    prompts: Prompts | None = None,
 ) -> pd.DataFrame:
     """Greedy answers of a model to `facts` (fact table rows), one row each in their order (METHOD section 2).
 
@@ -94,13 +96,17 @@ def predict(
     when a question alone does not fit.
     """
     from sftqa_core.engine.greedy import greedy
+    from sftqa_core.engine.server_answers import greedy_answers
 
     shown: list[int] = []
     if prompts is None:
         prompts, shown = encode_shown(loaded, facts, settings, shots, pool)
     phase = Phase(reporter or Silent(), f"answers: {'few_shot' if shots else stage}", len(facts), "facts")
     asked = asking(loaded, settings.prompt)
-    answers = greedy(asked.answering, prompts, settings.max_answer_tokens, phase=phase)
+    if isinstance(answering := asked.answering, ServedModel):
+        answers = greedy_answers(answering, prompts, settings.max_answer_tokens, phase)
+    else:
+        answers = greedy(answering, prompts, settings.max_answer_tokens, phase=phase)  # type: ignore[arg-type]
     texts = [asked.answer_of(answer.text, shots) for answer in answers]
     table = score_texts(facts, texts, stage, settings.match, aliases)
     table = table.assign(mean_logprob=[float(a.mean_logprob) for a in answers], tokens=[int(a.tokens) for a in answers])
@@ -108,31 +114,41 @@ def predict(
 
 
 def encode_questions(
-    loaded: loading.LoadedModel, facts: pd.DataFrame, settings: TrainSettings, shots: int = 0, pool: pd.DataFrame | None = None
-) -> list[list[int]]:
-    """Each question's prompt as token ids (see `predict`). Raises `SettingsError` when one does not fit the model."""
+    loaded: AnyModel, facts: pd.DataFrame, settings: TrainSettings, shots: int = 0, pool: pd.DataFrame | None = None
+) -> Prompts:
+    """Each question's prompt as token ids, or as a text for a server whose tokenizer is not known (see `predict`).
+
+    Raises `SettingsError` when one does not fit the model.
+    """
     return encode_shown(loaded, facts, settings, shots, pool)[0]
 
 
 def encode_shown(
-    loaded: loading.LoadedModel, facts: pd.DataFrame, settings: TrainSettings, shots: int = 0, pool: pd.DataFrame | None = None
-) -> tuple[list[list[int]], list[int]]:
+    loaded: AnyModel, facts: pd.DataFrame, settings: TrainSettings, shots: int = 0, pool: pd.DataFrame | None = None
+) -> tuple[Prompts, list[int]]:
     """The same, and how many examples stand in front of each question."""
     if shots and pool is None:
         raise ValueError("A few-shot prompt needs the fact table to take its examples from.")
     window, asked = window_of(loaded), asking(loaded, settings.prompt)
     examples = ExamplePool(pool, settings.seed) if shots and pool is not None else None
-    prompts, counts = [], []
+    prompts: list[Any] = []
+    counts: list[int] = []
     for fact, relation, question in zip(facts["fact_id"], facts["relation"], facts["question"], strict=True):
         shown = examples.draw(fact, relation, question, shots) if examples else []
         ids = asked.prompt(question, shown)
-        while shown and not fits_window(window, len(ids), settings.max_answer_tokens):
+        while shown and not fits_window(window, _length(ids), settings.max_answer_tokens):
             shown = shown[:-1]
             ids = asked.prompt(question, shown)
-        prompts.append(list(ids))
+        prompts.append(ids if isinstance(ids, str) else list(ids))
         counts.append(len(shown))
-    require_window(loaded, [len(ids) for ids in prompts], settings.max_answer_tokens, "test questions", facts["question"].tolist())
+    lengths = [_length(ids) for ids in prompts]
+    require_window(loaded, lengths, settings.max_answer_tokens, "test questions", facts["question"].tolist())
     return prompts, counts
+
+
+def _length(prompt: str | Sequence[int]) -> int:
+    """Tokens of a prompt; of a text at least so many: nobody here can count them."""
+    return len(prompt) if not isinstance(prompt, str) else len(prompt.split())
 
 
 def score_texts(facts: pd.DataFrame, texts: list[str], stage: str, match: str, aliases: Aliases | None = None) -> pd.DataFrame:
@@ -288,7 +304,7 @@ def majority_predictions(facts: pd.DataFrame, source_facts: pd.DataFrame, match:
 
 
 def few_shot_predictions(
-    loaded: loading.LoadedModel,
+    loaded: AnyModel,
     facts: pd.DataFrame,
     source_facts: pd.DataFrame,
     settings: TrainSettings,

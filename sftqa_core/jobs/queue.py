@@ -20,6 +20,7 @@ from sftqa_core.artifacts import write_json
 from sftqa_core.errors import NotFound, SettingsError, SftqaError
 from sftqa_core.jobs.database import changing, reading
 from sftqa_core.models.devices import numbered
+from sftqa_core.models.serving.addresses import device_for
 from sftqa_core.processes import ProcessId
 from sftqa_core.records import ACTIVE, DEVICELESS, MOVES, OVER, Job, Resources
 from sftqa_core.workspace import Workspace
@@ -73,8 +74,12 @@ def pool_of(kind: str, gpus: int) -> str:
 
 
 def asked_device(kind: str, settings: Mapping[str, Any]) -> str:
-    """The device setting of a job: auto where it names none, the processor's where it takes none."""
-    return "cpu" if kind in DEVICELESS else str(asked_work(settings).get("device", "auto"))
+    """The device setting of a job: auto where it names none, the processor's where it takes none, or its models are on servers."""
+    work = asked_work(settings)
+    several = work.get("models")
+    models = [work.get("model"), *(several if isinstance(several, (list, tuple)) else ())]
+    device = device_for(str(work.get("device", "auto")), [name for name in models if isinstance(name, str)])
+    return "cpu" if kind in DEVICELESS else device
 
 
 def asked_work(settings: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pandas as pd
 
+from sftqa_core.errors import SettingsError
 from sftqa_core.knowledge.aliases import load_aliases
 from sftqa_core.knowledge.facts import FactSource, pick_facts
 from sftqa_core.memory import probe_stores, speeds
 from sftqa_core.memory.stored_levels import JUDGED_BEFORE, judged_before_notes, stored_levels
 from sftqa_core.models import catalogue, devices, loading, quantising
 from sftqa_core.models.hub.fetch import present, present_base
+from sftqa_core.models.serving.addresses import KIND as SERVER
+from sftqa_core.models.serving.served_models import AnyModel, ServedModel, open_served
+from sftqa_core.models.serving.server_limits import refuse_on_server
 from sftqa_core.progress import Reporter
 from sftqa_core.records import LevelScheme, ProbeSettings
 from sftqa_core.records.probes import held_as
@@ -37,16 +41,30 @@ class Prober:
         self._loads = loads  # the prober that loads the model, if not this one
         self.settings = settings
         self.reporter = reporter
-        self.device = devices.resolve_device(settings.device)
         self.card = catalogue.find_model(settings.model)
+        refuse_on_server(self.card, settings)
+        self.device = SERVER if self.card.kind == SERVER else devices.resolve_device(settings.device)
         self.aliases = load_aliases(Workspace.current())
         self.seconds = 0.0  # spent sampling them
 
     @cached_property
     def loaded(self) -> loading.LoadedModel:
-        """The model, loaded when first asked for."""
+        """The model, loaded when first asked for. Raises `SettingsError` for one on a server, whose weights are not here."""
+        if isinstance(self.asked, ServedModel):
+            raise SettingsError(f"{self.card.name} is on a server, which does not give its weights: it can be probed, asked and tested.")
+        return self.asked
+
+    @cached_property
+    def asked(self) -> AnyModel:
+        """The same, or the server's model, looked at again."""
         if self._loads:
-            return self._loads.loaded
+            return self._loads.asked
+        if self.card.kind == SERVER:
+            self.reporter.log(f"Looking at {self.card.name} ...")
+            served = open_served(self.card, self.reporter, self.settings.batch_size)
+            self.card = served.card
+            self.__dict__.pop("fingerprint", None)  # it may be another model than was remembered
+            return served
         how = held_as(self.settings)
         rounded = f" ({self.card.quantisation})" if self.card.quantisation else ""
         self.reporter.log(f"Loading {self.settings.model}{rounded}{'' if how == 'none' else f' in {how}'} ...")
@@ -57,6 +75,9 @@ class Prober:
 
     def bring_here(self) -> None:
         """Fetch the model, and the one under an adapter, if they are not on this machine. Raises `ModelUnavailable`."""
+        if self.card.kind == SERVER:
+            self.card = self.asked.card
+            return
         self.card = present(self.card, self.reporter)
         base = catalogue.base_card(self.card)
         if base is not None:
@@ -71,6 +92,8 @@ class Prober:
     @cached_property
     def fingerprint(self) -> catalogue.ModelFingerprint:
         """What the model is on this device, without loading it. Raises `ModelUnavailable` while it is not on this machine."""
+        if self.card.kind == SERVER:
+            return catalogue.model_fingerprint(self.card, SERVER, SERVER)
         return catalogue.model_fingerprint(self.card, quantising.number_format(self.device, held_as(self.settings)), self.device)
 
     @cached_property
@@ -90,10 +113,12 @@ class Prober:
 
     def levels(self, facts: pd.DataFrame) -> pd.DataFrame:
         """The levels table of `facts`; probes those that are not known, and loads the model only for that."""
+        if self.card.kind == SERVER:
+            _ = self.asked  # what is stored holds for the model that the server has now
         stored = self.known(facts)
         if stored is not None and len(stored) == len(facts):
             return stored
-        loaded = self.loaded  # first: its error names a missing package, that of the next line does not
+        loaded = self.asked  # first: its error names a missing package, that of the next line does not
         from sftqa_core.memory.probing import probe_facts
 
         began, before = time.monotonic(), self.probed

@@ -8,6 +8,7 @@ import pandas as pd
 
 from sftqa_core.engine import capacity, decoder, drawing
 from sftqa_core.engine.sampling import Sampler, fact_prompts, make_sampler
+from sftqa_core.engine.server_answers import ServerSampler, chance, side_by_side
 from sftqa_core.engine.wanted_facts import WantedFact
 from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import declared
@@ -18,18 +19,21 @@ from sftqa_core.memory import estimating, stored_levels
 from sftqa_core.memory.probe_stores import CompletionStore, EstimateStore, estimated_levels, store_for
 from sftqa_core.models import catalogue, devices
 from sftqa_core.models.loading import LoadedModel
+from sftqa_core.models.serving.served_models import AnyModel, ServedModel
+from sftqa_core.models.serving.server_trial import require_faithful
 from sftqa_core.progress import Counted, Phase, Reporter, Silent
 from sftqa_core.records import ProbeSettings
 from sftqa_core.workspace import Workspace
 
 # model size in parameters -> facts kept together: more take less room on disk, fewer are lost when the process dies
 _PART_FACTS = ((20_000_000, 128), (500_000_000, 64), (1 << 62, 16))
+_SERVED_PART = 16  # facts of a served model, which may be large and can go away at any time
 _BLOCK = 1200  # facts of few-shot prompts whose relations are brought together
 _GENERATE_SHARE = 16  # of the prompts that fit the memory with shared keys, one has room when each sample is a row of its own
 
 
 def probe_facts(
-    loaded: LoadedModel,
+    loaded: AnyModel,
     source: FactSource,
     facts: pd.DataFrame,
     settings: ProbeSettings,
@@ -63,7 +67,7 @@ def probe_facts(
 
 
 def _sample(
-    loaded: LoadedModel,
+    loaded: AnyModel,
     store: CompletionStore,
     pending: list[WantedFact],
     settings: ProbeSettings,
@@ -78,10 +82,16 @@ def _sample(
         pending = [fact for block in blocks for fact in sorted(block, key=lambda fact: fact.relation.id)]
     batch_size, pace = _batch_size(loaded, pending, settings), _Pace(pending, reporter)
     sampling = settings.scheme.sampling
-    if sampling.sampler == "shared" and not sampler and not decoder.packs(loaded):
-        reporter.log(f"{loaded.card.name} can't be read in packed form: it is sampled by generate, which takes about ten times as long.")
-        batch_size = max(1, batch_size // _GENERATE_SHARE)
-    sampler = sampler or make_sampler(sampling.sampler, loaded, batch_size, pace.watch)
+    if isinstance(loaded, ServedModel):
+        require_faithful(loaded, sampling, reporter)
+        sampler = sampler or ServerSampler(loaded)
+    elif not sampler:
+        if sampling.sampler == "shared" and not decoder.packs(loaded):
+            reporter.log(
+                f"{loaded.card.name} can't be read in packed form: it is sampled by generate, which takes about ten times as long."
+            )
+            batch_size = max(1, batch_size // _GENERATE_SHARE)
+        sampler = make_sampler(sampling.sampler, loaded, batch_size, pace.watch)
     kept = _Unwritten(pending, loaded, lambda rows, whole: store.add(pd.DataFrame([asdict(row) for row in rows]), whole))
     with kept:
         for batch in sampler.sample((prompt for fact in fact_prompts(loaded, pending) for prompt in fact), sampling):
@@ -90,18 +100,22 @@ def _sample(
             pace.advance(len(prompts), sum(row.count for row in batch))
 
 
-def _estimate(loaded: LoadedModel, store: EstimateStore, pending: list[WantedFact], settings: ProbeSettings, reporter: Reporter) -> None:
+def _estimate(loaded: AnyModel, store: EstimateStore, pending: list[WantedFact], settings: ProbeSettings, reporter: Reporter) -> None:
     """Estimate what is not known, adaptively or by likelihood."""
     scheme = settings.scheme
-    if not decoder.packs(loaded):
+    if isinstance(loaded, LoadedModel) and not decoder.packs(loaded):
         raise SettingsError(
             f"{loaded.card.name} can't be read in packed form, so the method {scheme.method!r} can't be used. Choose 'sampling'."
         )
     batch_size = _batch_size(loaded, pending, settings)
     kept, pace = _Unwritten(pending, loaded, store.add), _Pace(pending, reporter)
     with kept:
-        method = _decide if scheme.method == "adaptive" else _look_up
-        for rows, prompts in method(loaded, pending, settings, batch_size, reporter, pace):
+        found: Iterator[tuple[list, set[tuple[str, int]]]]
+        if scheme.method == "adaptive" and isinstance(loaded, LoadedModel):
+            found = _decide(loaded, pending, settings, batch_size, reporter, pace)
+        else:
+            found = _look_up(loaded, pending, settings, batch_size, reporter, pace)
+        for rows, prompts in found:
             kept.take(rows, prompts)
             pace.advance(len(prompts), sum(row.seen * len(row.hits) for row in rows if isinstance(row, estimating.Decided)))
 
@@ -120,7 +134,7 @@ def _decide(
 
 
 def _look_up(
-    loaded: LoadedModel, pending: list[WantedFact], settings: ProbeSettings, batch_size: int, reporter: Reporter, pace: "_Pace"
+    loaded: AnyModel, pending: list[WantedFact], settings: ProbeSettings, batch_size: int, reporter: Reporter, pace: "_Pace"
 ) -> Iterator[tuple[list[tuple[str, int, float]], set[tuple[str, int]]]]:
     answers = _answers(loaded, pending)
     blank = [(w.fact_id, template, 0.0) for w in pending if not answers[w.fact_id] for template in range(len(w.relation.templates))]
@@ -129,6 +143,11 @@ def _look_up(
     questions = (
         estimating.Question(p.fact_id, p.template, p.ids, answers[p.fact_id]) for fact in fact_prompts(loaded, asked) for p in fact
     )
+    if isinstance(loaded, ServedModel):
+        served = loaded  # one name that stays what it is inside the function below
+        found = side_by_side(served, lambda q: [(q.fact_id, q.template, chance(served, q.ids, q.answers))], questions)
+        yield from ((rows, {(fact_id, template) for fact_id, template, _ in rows}) for rows in found)
+        return
     estimate = estimating.Likelihood(loaded, batch_size)
     for rows in estimate.estimate(questions, settings.scheme.sampling.temperature):
         yield rows, {(fact_id, template) for fact_id, template, _ in rows}
@@ -178,10 +197,13 @@ class _Pace:
 class _Unwritten:
     """Results on their way to disk, whole facts together. Used as a context: what is whole is kept however the work ends."""
 
-    def __init__(self, pending: list[WantedFact], loaded: LoadedModel, keep: Callable[[list, list[WantedFact]], None]):
+    def __init__(self, pending: list[WantedFact], loaded: AnyModel, keep: Callable[[list, list[WantedFact]], None]):
         self._facts = {w.fact_id: w for w in pending}
         self._left = {w.fact_id: w.count for w in pending}  # prompts of a fact still to come
-        self._part = next(size for limit, size in _PART_FACTS if loaded.model.num_parameters() <= limit)
+        if isinstance(loaded, ServedModel):
+            self._part = _SERVED_PART
+        else:
+            self._part = next(size for limit, size in _PART_FACTS if loaded.model.num_parameters() <= limit)
         self._keep = keep
         self._rows: dict[str, list] = defaultdict(list)
         self._whole: list[WantedFact] = []
@@ -210,7 +232,7 @@ class _Unwritten:
             self._write(len(self._whole))
 
 
-def _batch_size(loaded: LoadedModel, pending: list[WantedFact], settings: ProbeSettings) -> int:
+def _batch_size(loaded: AnyModel, pending: list[WantedFact], settings: ProbeSettings) -> int:
     """All facts before the first is sampled: hours may lie between the first and the one with a prompt too long."""
     longest = [max(len(prompt.ids) for prompt in fact) for fact in fact_prompts(loaded, pending)]
     sampling, lengths = settings.scheme.sampling, longest
@@ -219,10 +241,12 @@ def _batch_size(loaded: LoadedModel, pending: list[WantedFact], settings: ProbeS
         lengths = [length + max(map(len, answers[w.fact_id]), default=1) - 1 for length, w in zip(longest, pending, strict=True)]
     texts = f"facts' {declared(type(settings.scheme))['prompts'].choices[settings.scheme.prompts]}"
     capacity.require_window(loaded, lengths, capacity.completion_tokens(settings.scheme), texts, [w.subject for w in pending])
+    if isinstance(loaded, ServedModel):
+        return loaded.client.room.most
     return settings.batch_size or capacity.at_once(loaded, max(lengths), sampling.draws, sampling.max_new_tokens)
 
 
-def _answers(loaded: LoadedModel, pending: Sequence[WantedFact]) -> dict[str, tuple[tuple[int, ...], ...]]:
+def _answers(loaded: AnyModel, pending: Sequence[WantedFact]) -> dict[str, tuple[tuple[int, ...], ...]]:
     """fact id -> token ids of each of its answers, as they are given and without what the matching rule takes off."""
     forms = {w.fact_id: (*w.answers, *(wanted_form(answer) for answer in w.answers if left_out(answer))) for w in pending}
     return {fact_id: estimating.answer_ids(loaded.tokenizer, answers) for fact_id, answers in forms.items()}

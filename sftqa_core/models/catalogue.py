@@ -1,8 +1,8 @@
 """Which models there are, where they lie, and what identifies them, without loading any of them.
 
-A name is looked up as what a run has kept (tuned.py), a model that was pre-trained here, a built-in one, a GGUF file or a folder with one
-(gguf/), a local folder, then a hub id, maybe with a revision (hub_cache.py). A result's key holds the fingerprint of the weights, which
-decide its numbers; where the model came from (`origin`) stands beside the key.
+A name is looked up as what a run has kept (tuned.py), a model on a server (serving/), a model that was pre-trained here, a built-in one, a
+GGUF file or a folder with one (gguf/), a local folder, then a hub id, maybe with a revision (hub_cache.py). A result's key holds the
+fingerprint of the weights, which decide its numbers; where the model came from (`origin`) stands beside the key.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from sftqa_core.models.hub.hub_cache import HubName, commit_of, hub_name, local_
 from sftqa_core.models.light_tokenizers import forgotten_beginning
 from sftqa_core.models.lists import MADE, added_models, known_model, quoted
 from sftqa_core.models.model_files import ADAPTER_CONFIG, CONFIG, TOKENIZER_CONFIG, ModelFolder, digests, words_folder
+from sftqa_core.models.serving.addresses import KIND as SERVER
+from sftqa_core.models.serving.addresses import is_server, server_name
+from sftqa_core.models.serving.server_identity import last_id, served_card
 from sftqa_core.records import ModelCard, PretrainSettings
 from sftqa_core.workspace import Workspace, typed_path
 
@@ -55,7 +58,8 @@ def find_model(name: str, workspace: Workspace | None = None) -> ModelCard:
     if card is not None:
         return card
     if "://" in name:
-        raise ModelUnavailable(f"There is no model named {shown(name)}. This is a web address: give its last two parts, owner/name.")
+        how = "of a hub's page give the last two parts, owner/name; of a server the model behind a #: http://host:8000/v1#model"
+        raise ModelUnavailable(f"There is no model named {shown(name)}. This is a web address: {how}.")
     known = ", ".join(card.name for card in list_models(workspace) if card.path and card.kind != tuned.KIND) or "none yet"
     raise ModelUnavailable(
         f"There is no model named {shown(name)}. On this machine: {known}. Pick one of them, a folder, or a hub id such as owner/name."
@@ -65,6 +69,8 @@ def find_model(name: str, workspace: Workspace | None = None) -> ModelCard:
 def _found(name: str, workspace: Workspace) -> ModelCard | None:
     if tuned.is_tuned_name(name):
         return _tuned_card(name, workspace)
+    if (served := server_name(name)) is not None:
+        return served_card(served, workspace)
     made = _models(workspace).get(name)
     if made is not None:
         return folder_card(made, name, _kind(made, workspace))
@@ -120,7 +126,7 @@ def list_models(workspace: Workspace | None = None) -> list[ModelCard]:
         if any(str(kind).endswith(("ForCausalLM", "LMHeadModel")) for kind in kinds):
             cards.append(replace(card, revision=commit_of(snapshot)))
     cards += _added(workspace, {card.name for card in cards})
-    cards.sort(key=lambda card: (("built-in", "pretrained", "folder", KIND, "hub").index(card.kind), card.path is None, card.name))
+    cards.sort(key=lambda card: (("built-in", "pretrained", "folder", KIND, SERVER, "hub").index(card.kind), card.path is None, card.name))
     return _with_tuned(cards, workspace)
 
 
@@ -152,7 +158,7 @@ def _added(workspace: Workspace, listed: set[str]) -> Iterator[ModelCard]:
             card = _found(name, workspace)
         except SftqaError as error:
             note = str(error)
-        yield card or ModelCard(name, "folder" if _is_path(name) else "hub", None, False, note=note)
+        yield card or ModelCard(name, SERVER if is_server(name) else "folder" if _is_path(name) else "hub", None, False, note=note)
 
 
 def gguf_card(model: GgufModel, name: str, workspace: Workspace) -> ModelCard:
@@ -202,6 +208,8 @@ def weights_fingerprint(card: ModelCard, workspace: Workspace | None = None) -> 
 
     Raises `ModelUnavailable` for a model whose files are not on this machine.
     """
+    if card.kind == SERVER:
+        return last_id(card, workspace)
     if card.path is None:
         how = "has not been read yet" if card.kind == KIND else "is not on this machine"
         raise ModelUnavailable(
@@ -216,7 +224,7 @@ def weights_fingerprint(card: ModelCard, workspace: Workspace | None = None) -> 
 
 def base_card(card: ModelCard, workspace: Workspace | None = None) -> ModelCard | None:
     """The model an adapter sits on; None for a model that is whole. Raises `ModelUnavailable` if it is not here."""
-    if card.path is None or not ModelFolder(Path(card.path)).is_adapter:
+    if card.path is None or card.kind == SERVER or not ModelFolder(Path(card.path)).is_adapter:
         return None
     workspace = workspace or Workspace.current()
     config, kept = ModelFolder(Path(card.path)).config(), tuned.tuned_from(card)
@@ -306,7 +314,9 @@ def repository(name: str, kind: str | None) -> str:
 
 
 def model_fingerprint(card: ModelCard, dtype: str, device: str, workspace: Workspace | None = None) -> ModelFingerprint:
-    """The identity of `card` loaded as `dtype` ("float32", or "nf4") on `device` ("cpu", "cuda", "rocm", "mps"), without loading it."""
+    """What `card` is, loaded as `dtype` ("float32", "nf4") on `device` ("cpu", "cuda", "rocm", "mps"); on a server that stands for both."""
+    if card.kind == SERVER:
+        return ModelFingerprint(last_id(card, workspace), None, SERVER, SERVER)
     base = base_card(card, workspace)
     weights = weights_fingerprint(base or card, workspace)
     adapter = None if base is None else weights_fingerprint(card, workspace)
@@ -317,13 +327,31 @@ def model_fingerprint(card: ModelCard, dtype: str, device: str, workspace: Works
 
 def words_and_config(card: ModelCard, base: ModelCard | None) -> tuple[Path, dict[str, Any]]:
     """The folder of a model's tokenizer, and the configuration of the whole model; both are on this machine."""
+    if card.kind == SERVER:
+        return words_named(str(card.details["served"]["tokenizer"]))
     return words_of(card, base), ModelFolder(Path((base or card).path or "")).config()
 
 
 def words_of(card: ModelCard, base: ModelCard | None, workspace: Workspace | None = None) -> Path:
-    """The folder of the tokenizer of a model that is on this machine, as is what an adapter sits on."""
+    """The tokenizer's folder of a model that is on this machine, as is what an adapter sits on; of a served one that which was named."""
+    if card.kind == SERVER:
+        return words_named(str(card.details["served"]["tokenizer"]))[0]
     lender = _lender(card, workspace) if base is None else None
     return lender or words_folder(Path(card.path or ""), Path((base or card).path or ""))
+
+
+def words_named(name: str) -> tuple[Path, dict[str, Any]]:
+    """A tokenizer's folder that a person names for a served model, and the model's configuration where that lies beside it.
+
+    A folder with the tokenizer's files is enough. Raises `ModelUnavailable` for a model that is not here.
+    """
+    path, kind = typed_path(name)
+    if kind == "folder" and (path / TOKENIZER_CONFIG).is_file():
+        return path.absolute(), ModelFolder(path).config() if (path / CONFIG).is_file() else {}
+    card = find_model(name)
+    if card.path is None or card.kind == SERVER:
+        raise ModelUnavailable(f"{quoted(name)} is not on this machine, so its tokenizer can't be used. Fetch it, or name a folder.")
+    return words_and_config(card, base_card(card))
 
 
 def _lender(card: ModelCard, workspace: Workspace | None = None) -> Path | None:

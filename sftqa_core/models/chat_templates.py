@@ -22,6 +22,7 @@ from sftqa_core.errors import ModelUnavailable, SettingsError
 from sftqa_core.jsonrecord import fingerprint, shown
 from sftqa_core.models import catalogue, chat_child, model_files
 from sftqa_core.models.light_tokenizers import light_tokenizer, required_beginning
+from sftqa_core.models.serving.addresses import KIND as SERVER
 from sftqa_core.processes import answers, our_environment
 from sftqa_core.records import ModelCard, PromptFormat
 
@@ -78,9 +79,9 @@ def chat_template(card: ModelCard) -> ChatTemplate | None:
 
     Raises `ModelUnavailable` for files that can't be read.
     """
-    if card.path is None:
+    if card.path is None or (card.kind == SERVER and not card.details["served"]["tokenizer"]):
         return None
-    folder = model_files.ModelFolder(Path(card.path))
+    folder = model_files.ModelFolder(catalogue.words_of(card, None) if card.kind == SERVER else Path(card.path))
     if not (folder.path / model_files.TOKENIZER_CONFIG).is_file():
         base = catalogue.base_card(card)
         if base is None or base.path is not None:

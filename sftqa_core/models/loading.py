@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sftqa_core.errors import MissingPackage, ModelUnavailable, OutOfMemory, SettingsError, SftqaError, first_line
 from sftqa_core.jsonrecord import shown
@@ -119,6 +119,37 @@ class LoadedModel:
     pad_id: int  # differs from the end token wherever the tokenizer has a padding token
     gpus: int = 1  # that the model is spread over (see spreading.py)
 
+    @property
+    def vocabulary(self) -> int:
+        """Tokens that it has embeddings for."""
+        return int(self.model.get_input_embeddings().weight.shape[0])
+
+    @property
+    def model_type(self) -> str:
+        """Its architecture, as its configuration names it."""
+        return str(self.model.config.model_type)
+
+
+class Reader(Protocol):
+    """What texts are encoded for: a `LoadedModel`, or one on a server (serving/served_models.py)."""
+
+    @property
+    def card(self) -> ModelCard: ...
+    @property
+    def tokenizer(self) -> Any:
+        """None for a server whose tokenizer nobody named: it is sent texts."""
+
+    @property
+    def bos_ids(self) -> list[int]: ...
+    @property
+    def end_ids(self) -> tuple[int, ...]: ...
+    @property
+    def vocabulary(self) -> int | None:
+        """None where it is not known."""
+
+    @property
+    def model_type(self) -> str: ...
+
 
 @contextmanager
 def no_progress_bar() -> Iterator[None]:
@@ -201,10 +232,10 @@ def _beginning(model: Any, tokenizer: Any, identity: catalogue.ModelFingerprint,
     return put
 
 
-def encode_prompts(loaded: LoadedModel, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of each text with what the tokenizer puts in front, and nothing after it."""
-    if not texts:
-        return []
+def encode_prompts(loaded: Reader, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of each text with what the tokenizer puts in front, and nothing after it; none where the tokenizer is not known."""
+    if not texts or loaded.tokenizer is None:
+        return [[] for _ in texts]
     with tokenizer_panics():
         encoded = loaded.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
     rows = [[*loaded.bos_ids, *ids] for ids in encoded]
@@ -212,15 +243,15 @@ def encode_prompts(loaded: LoadedModel, texts: Sequence[str]) -> list[list[int]]
     return rows
 
 
-def require_known(loaded: LoadedModel, rows: Sequence[Sequence[int]], texts: Sequence[str]) -> None:
+def require_known(loaded: Reader, rows: Sequence[Sequence[int]], texts: Sequence[str]) -> None:
     """Raise `ModelUnavailable` unless every row of token ids, one a text, holds ids, and only those that the model has embeddings for."""
-    rows_known = loaded.model.get_input_embeddings().weight.shape[0]
+    rows_known = loaded.vocabulary
     for ids, text in zip(rows, texts, strict=True):
         if not ids and not text:
             continue  # an empty document, which only its end token follows
         if not ids:
             raise ModelUnavailable(f"{loaded.card.name} can't read {shown(text)}: its tokenizer makes no token of it.")
-        if max(ids) >= rows_known:
+        if rows_known is not None and max(ids) >= rows_known:
             raise ModelUnavailable(
                 f"{loaded.card.name} can't read {shown(text)}: its tokenizer makes token {max(ids):,} of it, "
                 f"but the model knows {rows_known:,} tokens. Fetch the tokenizer that belongs to the model."

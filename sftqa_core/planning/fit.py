@@ -21,6 +21,7 @@ from sftqa_core.models import catalogue, devices, footprint, lists, loading, mod
 from sftqa_core.models.chat_templates import Layout, layout, require_chat_template
 from sftqa_core.models.footprint import Footprint, Shape, TuningStep
 from sftqa_core.models.gguf import gguf_reading
+from sftqa_core.models.serving.addresses import KIND as SERVER
 from sftqa_core.models.tokenizer_files import TokenCounter, longest_tokens, token_counter
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import Check, LevelScheme, ModelCard, TrainSettings, probes, tuning
@@ -104,9 +105,10 @@ class Estimator:
     """What one model needs on one device (resolved or chosen). Raises `SftqaError` for an adapter whose base model is not here."""
 
     def __init__(self, card: ModelCard, device: str, quantization: str = "none"):
+        device = "cpu" if card.kind == SERVER else device
         self.device, self.quantization, self.card = devices.numbered(device)[0], quantization, card
         self.shape, self.parameters, base = _described(card, quantization)
-        folder = Path(card.path) if card.path else None
+        folder = Path(card.path) if card.path and card.kind != SERVER else None
         self.count = token_counter(folder if folder is not None and (folder / "tokenizer_config.json").is_file() else base)
         self.ram = devices.device_ram(device)
 
@@ -148,6 +150,8 @@ class Estimator:
     def _fit(self, work: Callable[[Shape], Footprint], method: str | None, parts: int, gpus: int) -> Fit:
         free, total = (self.ram.free, self.ram.total) if self.ram else (None, None)
         note, process = "", PROCESS_BYTES[self.device]
+        if self.card.kind == SERVER:
+            return Fit(self.device, process, process, free, total, "The model itself is computed on its server.")
         if self.shape is not None:
             needed = work(self.shape)
         elif self.parameters:
@@ -180,6 +184,8 @@ def model_shape(card: ModelCard, quantization: str = "none") -> Shape | None:
 def _described(card: ModelCard, quantization: str) -> tuple[Shape | None, int | None, Path | None]:
     """`model_shape`, number of parameters and folder; each None where it is not known."""
     base = catalogue.base_card(card) or card
+    if card.kind == SERVER:
+        return None, None, None
     if base.path is None:
         gguf, listed = gguf_reading.source_of(base), lists.known_model(base.name)
         shape = Shape.of(gguf.config(), gguf.parameters) if gguf else listed.shape if listed else None

@@ -15,13 +15,14 @@ from sftqa_core.models.gguf import gguf_reading
 from sftqa_core.models.gguf.gguf_models import KIND, GgufModel
 from sftqa_core.models.hub.fetch import has_token
 from sftqa_core.models.lists import HubModel, added_models, drop_added, hub_models, keep_added, kind_of_model, known_model
+from sftqa_core.models.serving.addresses import require_allowed, server_name, why_not_allowed
 from sftqa_core.planning.fit import OPEN, PROCESS_BYTES, gigabytes, model_shape
 from sftqa_core.records import LevelScheme, ModelCard, TrainSettings
 from sftqa_core.workspace import typed_path
 
 WORKS = ("probe", "lora", "lora_4bit", "full")  # whose needs are estimated
 FITS = ("now", "not now", "no", "unknown")  # beside what is free; beside all there is; not at all; the device can't be asked
-STATES = ("here", "to read", "downloadable", "gated", "not asked", "unusable")
+STATES = ("here", "to read", "downloadable", "gated", "not asked", "server", "unusable")
 LENGTH = 32  # tokens of a statement, or of an example; the longest statement of the built-in world has 25
 PLACES = 8  # prompts that a probe reads at once
 _USUAL = TrainSettings("any")
@@ -102,19 +103,28 @@ def offered_models(device: str = "auto") -> Offered:
         by_name[card.name] = _tuned(card, by_name.get(run.root)) if run else _listed(card, card.name in added, kind, ram, login)
     offers = list(by_name.values())
     there = {offer.card.name for offer in offers}
-    offers.sort(key=lambda offer: offer.state not in ("here", "to read"))  # the lists' order otherwise
+    offers.sort(key=lambda offer: offer.state not in ("here", "to read", "server"))  # the lists' order otherwise
     offers += [_known(model, kind, ram, login) for model in hub_models().values() if model.name not in there]
     return Offered(kind, ram.free if ram else None, ram.total if ram else None, lacking, tuple(offers), tuple(notes))
 
 
-def add_model(name: str, base: str = "") -> tuple[ModelCard, str]:
-    """Put a hub id, a folder or a GGUF file on the lists; its card, and a note for the person. The hub is not asked. `base`: the model
-    that an adapter sits on, where its files name another place.
+def add_model(name: str, base: str = "", tokenizer: str = "") -> tuple[ModelCard, str]:
+    """Put a hub id, a folder, a GGUF file or a model on a server on the lists; its card, and a note for the person. Neither hub nor server
+    is asked. `base`: the model that an adapter sits on, where its files name another place; `tokenizer`: what has a served model's.
 
     Raises `ModelUnavailable` for what can be neither, and for a folder without a usable model; `SettingsError` for a built-in model
-    or one that was made here, which are listed anyway.
+    or one that was made here, which are listed anyway, and for a server that may not be asked.
     """
     card = catalogue.find_model(name.strip())
+    if (served := server_name(card.name)) is not None:
+        require_allowed(served)
+        if tokenizer.strip():
+            from sftqa_core.models.serving.served_models import name_tokenizer
+
+            name_tokenizer(served, tokenizer.strip())
+        return catalogue.find_model(card.name), keep_added(card.name)
+    if tokenizer.strip():
+        raise SettingsError(f"{card.name} has its own tokenizer. --tokenizer is for a model on a server: http://host:8000/v1#model")
     if card.kind == tuned.KIND:
         if not base.strip():
             raise SettingsError(f"{card.name} is already listed: it was tuned here.")
@@ -136,6 +146,8 @@ def remove_model(name: str) -> str:
 
 
 def _listed(card: ModelCard, added: bool, device: str, ram: devices.DeviceRam | None, login: bool) -> Offer:
+    if (served := server_name(card.name)) is not None:
+        return Offer(card, "server", why_not_allowed(served), added, context=card.details.get("served", {}).get("window"))
     listed = known_model(card.name) if card.kind == "hub" else None
     if card.path is None and listed is not None:
         return _known(listed, device, ram, login, card, added)

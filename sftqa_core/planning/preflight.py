@@ -23,6 +23,7 @@ from sftqa_core.memory.profiles import open_for
 from sftqa_core.models import devices, footprint, quantising, tokenizer_files
 from sftqa_core.models.gguf import gguf_reading
 from sftqa_core.models.hub import fetch, hub_cache
+from sftqa_core.models.serving.addresses import KIND as SERVER
 from sftqa_core.planning import preflight_model
 from sftqa_core.planning.fit import Fit, gigabytes, resource
 from sftqa_core.planning.forecast import Forecast, forecast
@@ -51,6 +52,8 @@ def preflight(settings: Settings | SweepSettings, cost: Forecast | None = None) 
     models = settings.models if isinstance(settings, StudySettings) else (settings.model,)
     looked = [preflight_model.look_at(name, _run_of(settings, name)) for name in models]
     device, place = device_check(settings.device, settings.gpus, held_as(settings))
+    if looked and all(model.card is not None and model.card.kind == SERVER for model in looked):
+        device, place = Check("device", "ok", "It runs on the server; no model is loaded on this machine."), "cpu"
     checks: list[Check] = []
     for model in looked:
         points = [*model.checks, *_texts(model, _run_of(settings, model.name))]

@@ -19,6 +19,9 @@ from sftqa_core.models.chat_templates import Layout, chat_template, layout, requ
 from sftqa_core.models.gguf import gguf_reading
 from sftqa_core.models.gguf.gguf_models import GgufModel
 from sftqa_core.models.hub.fetch import HubAnswer, ask_hub, has_token
+from sftqa_core.models.serving.addresses import KIND as SERVER
+from sftqa_core.models.serving.addresses import ServerName, require_allowed, server_name
+from sftqa_core.models.serving.server_limits import refuse_on_server
 from sftqa_core.planning import fit
 from sftqa_core.records import Check, LevelScheme, ModelCard, ProbeSettings, TrainSettings
 
@@ -50,6 +53,8 @@ class Looked:
     @property
     def later(self) -> str:
         """When what is not known of it yet will be known."""
+        if self.card is not None and self.card.kind == SERVER:
+            return "to this program, as its server does not tell"
         return "until the model is read from GGUF" if self.gguf else "until the model is downloaded"
 
 
@@ -58,6 +63,8 @@ def look_at(name: str, run: TrainSettings | ProbeSettings | None = None) -> Look
     card = None
     try:
         card = catalogue.find_model(name)
+        if (served := server_name(card.name)) is not None:
+            return _on_a_server(card, served, run)
         base = catalogue.base_card(card)
         if isinstance(run, TrainSettings):
             quantising.refuse_second_adapter(card, run)
@@ -84,6 +91,20 @@ def look_at(name: str, run: TrainSettings | ProbeSettings | None = None) -> Look
         Check("access", "ok", "Its files are on this machine; no login is needed."),
     ]
     return Looked(name, (*here, *tokenizer_files.tokenizer_checks(words, config)), card, words, config, parameters=whole.parameters)
+
+
+def _on_a_server(card: ModelCard, served: ServerName, run: TrainSettings | ProbeSettings | None) -> Looked:
+    """A served model, by what is remembered of it: looking asks nobody. Raises `SettingsError` for what can't be done with it."""
+    require_allowed(served)
+    if run is not None:
+        refuse_on_server(card, run)
+    about = card.details["served"]
+    what = f"It is served at {served.place} ({about['server']})" if about.get("server") else f"It is to be served at {served.place}"
+    model = Check("model", "ok", f"{what}; that it is there, and draws as it should, is looked at first.")
+    sent = f"The server is sent token ids, by the tokenizer of {about['tokenizer']}." if about["tokenizer"] else ""
+    words = Check("tokenizer", "ok", sent or "The server is sent texts: nobody has named its tokenizer.")
+    samples = "Its samples are drawn with the server's own random numbers, and are kept apart from those of models on this machine."
+    return Looked(card.name, (model, words, Check("samples", "note", samples, "Compare both with: sftqa trust --against MODEL.")), card)
 
 
 def _here(card: ModelCard, config: dict[str, Any], told: str = "") -> Check:

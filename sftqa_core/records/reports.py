@@ -11,7 +11,7 @@ class ModelCard(Record):
     """What is known of a model without loading it."""
 
     name: str  # what a person types to pick it
-    kind: str  # "built-in" (shipped), "pretrained" (made here), "tuned" (kept by a run), "folder", "gguf" or "hub"
+    kind: str  # "built-in" (shipped), "pretrained" (made here), "tuned" (kept by a run), "folder", "gguf", "server" or "hub"
     path: str | None  # its folder, when its files are on this machine; of a GGUF model once it has been read
     available: bool  # can be loaded now, without the network
     architecture: str | None = None

@@ -24,14 +24,16 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import shown
 from sftqa_core.knowledge.relations import fill
 from sftqa_core.models.chat_templates import ChatTemplate, layout, require_chat_template
 from sftqa_core.models.light_tokenizers import needs_beginning
-from sftqa_core.models.loading import LoadedModel, continuation, plain_ids, require_known
+from sftqa_core.models.loading import LoadedModel, Reader, continuation, plain_ids, require_known
+from sftqa_core.models.serving.served_models import AnyModel, ServedModel
+from sftqa_core.models.serving.server_limits import require_tokenizer
 from sftqa_core.records import PromptFormat
 
 if TYPE_CHECKING:
@@ -64,14 +66,14 @@ def answer_text(answer: str, form: PromptFormat) -> str:
     return fill(form.answer, answer=answer)
 
 
-def encode_prompt(loaded: LoadedModel, text: str) -> tuple[int, ...]:
+def encode_prompt(loaded: Reader, text: str) -> tuple[int, ...]:
     """Token ids of a prompt as the model reads it: BOS where the tokenizer would put one, or forgets it, and no end token."""
     ids = (*loaded.bos_ids, *plain_ids(loaded.tokenizer, text))
     require_known(loaded, [ids], [text])
     return ids
 
 
-def encode_example(loaded: LoadedModel, question: str, answer: str, form: PromptFormat) -> EncodedExample:
+def encode_example(loaded: Reader, question: str, answer: str, form: PromptFormat) -> EncodedExample:
     """One training example; its first `prompt_length` ids are exactly the test prompt's."""
     prompt, reply = prompt_text(question, form), answer_text(answer, form)
     ids = encode_prompt(loaded, prompt)
@@ -91,15 +93,18 @@ def first_answer(text: str) -> str:
     return text.split(SEPARATOR)[0]
 
 
+Model = TypeVar("Model", bound=AnyModel)
+
+
 @dataclass(frozen=True)
-class Plain:
+class Plain(Generic[Model]):
     """One model asked by a prompt in plain text; `Chat` is its counterpart, `asking` chooses."""
 
-    loaded: LoadedModel
+    loaded: Model
     form: PromptFormat
 
     @property
-    def answering(self) -> LoadedModel:
+    def answering(self) -> Model:
         """The model that stops where an answer ends."""
         return self.loaded
 
@@ -154,10 +159,10 @@ class ExamplePool:
 
 
 @dataclass(frozen=True)
-class Chat:
+class Chat(Generic[Model]):
     """One model asked by its chat template."""
 
-    loaded: LoadedModel
+    loaded: Model
     form: PromptFormat
     template: ChatTemplate
     signs: dict[int, str]  # token id -> its text
@@ -165,7 +170,7 @@ class Chat:
     start: tuple[int, ...] = ()  # what the ids must begin with, whatever the template writes
 
     @classmethod
-    def of(cls, loaded: LoadedModel, form: PromptFormat) -> Chat:
+    def of(cls, loaded: Model, form: PromptFormat) -> Chat[Model]:
         """Raises `SettingsError` for a model without a template, or with one that can't be used."""
         tokenizer = loaded.tokenizer
         if tokenizer.chat_template:  # as the tokenizer was loaded with it
@@ -177,11 +182,11 @@ class Chat:
         signs = _signs(tokenizer, chat.tail)
         after = continuation(tokenizer, chat.prompt("Who?", (), form), chat.reply("x", form) + chat.tail)
         end_id = next((token for token in after if token in signs), loaded.end_ids[0])
-        start = tuple(loaded.bos_ids) if needs_beginning(loaded.model.config.model_type) else ()
+        start = tuple(loaded.bos_ids) if needs_beginning(loaded.model_type) else ()
         return cls(loaded, form, template, signs, end_id, start)
 
     @property
-    def answering(self) -> LoadedModel:
+    def answering(self) -> Model:
         """The model that stops where its turn ends."""
         return replace(self.loaded, end_ids=tuple(dict.fromkeys((*self.loaded.end_ids, self.end_id))))
 
@@ -225,6 +230,36 @@ def _signs(tokenizer: Any, tail: str) -> dict[int, str]:
     return {token: text for token, text in added.items() if text.strip() and (token in special or text in tail)}
 
 
-def asking(loaded: LoadedModel, form: PromptFormat) -> Plain | Chat:
-    """Makes prompts and training examples of questions. Raises `SettingsError` for a chat with a model that knows none."""
+@dataclass(frozen=True)
+class Texts:
+    """A served model whose tokenizer is not known, asked by a prompt in plain text: the server is sent the text."""
+
+    loaded: ServedModel
+    form: PromptFormat
+
+    @property
+    def answering(self) -> ServedModel:
+        """The model itself."""
+        return self.loaded
+
+    def prompt(self, question: str, examples: Sequence[tuple[str, str]] = ()) -> str:
+        """The test prompt, the examples in front."""
+        return few_shot_prompt(question, examples, self.form)
+
+    def answer_of(self, text: str, shots: int) -> str:
+        """A completion as it is judged."""
+        return first_answer(text) if shots else text
+
+
+@overload
+def asking(loaded: LoadedModel, form: PromptFormat) -> Plain[LoadedModel] | Chat[LoadedModel]: ...
+@overload
+def asking(loaded: ServedModel, form: PromptFormat) -> Plain[ServedModel] | Chat[ServedModel] | Texts: ...
+def asking(loaded: AnyModel, form: PromptFormat) -> Plain[Any] | Chat[Any] | Texts:
+    """Makes prompts of questions and, but for `Texts`, training examples. Raises `SettingsError` for a chat with a model that knows
+    none."""
+    if isinstance(loaded, ServedModel) and loaded.tokenizer is None:
+        if form.chat:
+            require_tokenizer(loaded.card, "A chat template")
+        return Texts(loaded, form)
     return Chat.of(loaded, form) if form.chat else Plain(loaded, form)

@@ -4,12 +4,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pandas as pd
 from transformers import set_seed
 
 from sftqa_core.models.loading import LoadedModel
+from sftqa_core.models.serving.served_models import ServedModel
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import TrainSettings
 from sftqa_core.training import adapters, objectives, optimizers, trainer
@@ -21,11 +22,14 @@ from sftqa_core.training.watching import DEV, CurveWriter, Right, Watcher
 MODEL = "model"
 
 
+Model = TypeVar("Model", LoadedModel, ServedModel)
+
+
 @dataclass(frozen=True)
-class TuneResult:
+class TuneResult(Generic[Model]):
     """A tuned model and what was done to get it."""
 
-    loaded: LoadedModel  # use it wherever the base model was used; for n = 0 it is the base model
+    loaded: Model  # use it wherever the base model was used; for n = 0 it is the base model
     steps: int  # that were made: all, or those before it was stopped early
     examples_seen: int  # in those steps; an example counts in each epoch
     learning_rate: float  # the peak, resolved from the default when the settings left it open
@@ -52,7 +56,7 @@ def fine_tune(
     look: Callable[[LoadedModel], Right] | None = None,
     objective: objectives.Objective | None = None,
     limit: TimeLimit | None = None,
-) -> TuneResult:
+) -> TuneResult[LoadedModel]:
     """Train on `examples` (fact table rows; the first answer is taught) and write curve.jsonl and model/ into `folder`.
 
     `look` says how many dev facts a model answers rightly; it is asked as the settings say (watching.py). `objective` is what to train
@@ -101,6 +105,13 @@ def fine_tune(
     seen, kept = optimizers.examples_in(steps, len(encoded), settings), watcher.kept_step if watcher else None
     modules, cut = adapters.lora_modules(model), timekeeper is not None and timekeeper.cut
     return TuneResult(tuned, steps, seen, rate, curve.last_loss, trained, seconds, unfinished, kept, modules, cut)
+
+
+def not_tuned(served: ServedModel, folder: Path) -> TuneResult[ServedModel]:
+    """A model on a server, which can't be tuned, as training on no examples leaves one; writes an empty curve.jsonl into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / trainer.CURVE).touch()
+    return TuneResult(served, 0, 0, 0.0, None, 0, 0.0)
 
 
 def _finished(model: Any, loaded: LoadedModel, settings: TrainSettings) -> LoadedModel:

@@ -17,6 +17,8 @@ from sftqa_core.knowledge.tables import hub_datasets
 from sftqa_core.models.catalogue import base_card, find_model
 from sftqa_core.models.gguf.gguf_models import KIND as GGUF
 from sftqa_core.models.model_files import ModelFolder, digest_key
+from sftqa_core.models.serving.addresses import KIND as SERVER
+from sftqa_core.models.serving.server_identity import last_id
 from sftqa_core.records import MOST_COLUMNS, RUN, Column, LevelScheme, ModelCard, ProbeSettings, PromptFormat, Question, TrainSettings
 from sftqa_core.records.asking import new_tokens
 from sftqa_core.training import runs
@@ -57,7 +59,9 @@ def column(question: Question, model: str, beside: Sequence[str] = ()) -> Column
 
 
 def _require_here(card: ModelCard) -> None:
-    """A question neither downloads a model nor reads one from GGUF: both take long, and belong to the Models page."""
+    """A question neither downloads a model nor reads one from GGUF: both take long, and belong to the Models page. A server is asked."""
+    if card.kind == SERVER:
+        return
     for each in (card, base_card(card) if card.path else None):
         if each is not None and each.path is None:
             what = "has not been read from GGUF yet. Read" if each.kind == GGUF else "is not on this machine. Download"
@@ -74,7 +78,10 @@ def _tuned_beside(base: str, beside: Sequence[str]) -> TrainSettings | None:
 
 
 def files_stamp(card: ModelCard) -> str:
-    """Changes with any file that decides what a model says, its base model's too; reads none of them. Raises `ModelUnavailable`."""
+    """Changes with any file that decides what a model says, its base model's too; reads none of them. Of a served model it is what was
+    last known of it. Raises `ModelUnavailable`."""
+    if card.kind == SERVER:
+        return last_id(card) if card.path else ""
     folders = [ModelFolder(Path(each.path)) for each in (card, base_card(card)) if each is not None and each.path is not None]
     try:
         return fingerprint([digest_key(path.resolve()) for folder in folders for path in folder.files()])

@@ -279,7 +279,7 @@ class Trust:
 
     facts: int  # with the full probe
     # "second probe" (the full one with seed + 1), "adaptive", "likelihood", "4 bits" (the same weights as NF4), "bfloat16" (the same
-    # weights in it, on a processor): those that were made
+    # weights in it, on a processor), another model by its name: those that were made
     agreements: dict[str, records.Agreement]
     adaptive_margin: tuple[float, float, float] | None  # kappa(adaptive, full) - kappa(second, full) with its 95% interval
     budget: pd.DataFrame | None  # budget.budget_curve against the second probe, or against the full one itself where that is missing
@@ -288,8 +288,11 @@ class Trust:
     slick: records.CrossTable | None = None  # these levels beside SliCK's, where facts have both
 
 
-def trust(model: str, source: str, split: str = "test", domain: str = "all", scheme: LevelScheme | None = None) -> Trust:
-    """Compares what was probed before; probes nothing. `sftqa probe --seed 1` makes the second probe."""
+def trust(
+    model: str, source: str, split: str = "test", domain: str = "all", scheme: LevelScheme | None = None, against: str | None = None
+) -> Trust:
+    """Compares what was probed before; probes nothing. `sftqa probe --seed 1` makes the second probe. `against`: another model whose full
+    probe is compared, too, such as the same one on a server."""
     from sftqa_core.memory.agreement import agreement, cross_table
     from sftqa_core.memory.profiles import levels_reader
 
@@ -303,6 +306,9 @@ def trust(model: str, source: str, split: str = "test", domain: str = "all", sch
     tables = {name: levels(replace(settings, scheme=scheme)) for name, scheme in schemes.items()}
     tables[IN_4_BITS] = levels(replace(settings, quantization="nf4"))
     tables[IN_BFLOAT16] = levels(replace(settings, number_format="bfloat16"))
+    if against is not None:
+        other = replace(settings, model=against)
+        tables[against] = levels_reader(other)(other)
     reference = levels(settings)
     both = {name: table for name, table in tables.items() if reference["fact_id"].isin(table["fact_id"]).any()}
     agreements = {name: agreement(reference, table, full) for name, table in both.items()}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sftqa_core.errors import NotEnoughFacts
 from sftqa_core.evaluation.perplexity import Perplexity, perplexity_of
-from sftqa_core.evaluation.predictions import encode_questions, few_shot_predictions, predict
+from sftqa_core.evaluation.predictions import Prompts, encode_questions, few_shot_predictions, predict
 from sftqa_core.memory.probing import probe_facts
 from sftqa_core.models import devices, quantising
 from sftqa_core.models.catalogue import made_from, origin
@@ -81,8 +81,8 @@ class StudyRuns:
         return self.part.prober.loaded
 
     @cached_property
-    def questions(self) -> list[list[int]]:
-        """The test facts' prompts as token ids."""
+    def questions(self) -> Prompts:
+        """The test facts' prompts."""
         return encode_questions(self.loaded, self.part.facts, self.part.base)
 
     @cached_property

@@ -19,6 +19,8 @@ from sftqa_core.memory import profiles, speeds
 from sftqa_core.memory.prober import Prober
 from sftqa_core.models import catalogue, chat_templates, quantising
 from sftqa_core.models.loading import LoadedModel
+from sftqa_core.models.serving.served_models import ServedModel
+from sftqa_core.models.serving.server_limits import refuse_on_server
 from sftqa_core.planning.fit import likely_longest, try_examples
 from sftqa_core.progress import Reporter
 from sftqa_core.records import DOMAINS, RunSummary, TrainSettings
@@ -27,6 +29,8 @@ from sftqa_core.training import fine_tuning, optimizers, runs, trainer, trying
 from sftqa_core.training.selection import Selection, available, needs_levels, next_to_probe, select_examples, train_pool
 from sftqa_core.training.time_limit import TimeLimit, UntilThen
 from sftqa_core.workspace import Workspace
+
+Tuned = fine_tuning.TuneResult[LoadedModel] | fine_tuning.TuneResult[ServedModel]
 
 
 class TrainingRun:
@@ -54,12 +58,14 @@ class TrainingRun:
         quantising.refuse_second_adapter(self.prober.card, self.settings)
         facts = predictions.held_out_facts(self.source, self.settings)
         predictions.require_test_facts(facts, self.source.name)
+        refuse_on_server(self.prober.card, self.settings)
         with self._timed("select"):
             selection = self.selection()  # first: a number that can't be supplied is reported before anything costs time
         self.settings = replace(self.settings, n=len(selection.facts))
-        trainer.encode_examples(self.prober.loaded, selection.facts, self.settings)  # an example that does not fit is reported first, too
-        predictions.encode_questions(self.prober.loaded, facts, self.settings)
-        for note in chat_templates.chat_notes(self.prober.loaded.card, self.settings.prompt):
+        if len(selection.facts):  # one that does not fit is reported first, too
+            trainer.encode_examples(self.prober.loaded, selection.facts, self.settings)
+        predictions.encode_questions(self.prober.asked, facts, self.settings)
+        for note in chat_templates.chat_notes(self.prober.asked.card, self.settings.prompt):
             self.reporter.log(note)
         self._try_first(selection.facts)
         with self._timed("probe"):
@@ -67,13 +73,12 @@ class TrainingRun:
         before = self._base_answers(facts)
         self.reporter = self._unlimited  # from here on the training itself minds the time limit, and what comes after it has none
         with tempfile.TemporaryDirectory() as scratch:
-            tuned = fine_tuning.fine_tune(
-                self.prober.loaded, selection.facts, self.settings, Path(scratch), self.reporter, self._look(), limit=self._limit
-            )
+            tuned = self._tuned(selection.facts, Path(scratch))
             self.seconds["train"] = tuned.seconds
             with self._timed("after"):
                 after = predictions.predict(tuned.loaded, facts, self.settings, self.reporter, stage="after", aliases=self.prober.aliases)
-            self.settings = replace(self.settings, learning_rate=tuned.learning_rate)
+            if isinstance(tuned.loaded, LoadedModel):
+                self.settings = replace(self.settings, learning_rate=tuned.learning_rate)
             stages = {**before, "after": after}
             self._remember(tuned.examples_seen, len(facts))
             summary = self._store(Path(scratch), selection, facts, levels, stages, tuned, began)
@@ -108,7 +113,7 @@ class TrainingRun:
             self._try_first(likely_longest(self.settings, pool, n))
 
     def _try_first(self, examples: pd.DataFrame) -> None:
-        if not self._tried and trying.tried_first(self.prober.device, self.prober.card.parameters, self.settings.gpus):
+        if not self._tried and self.settings.n and trying.tried_first(self.prober.device, self.prober.card.parameters, self.settings.gpus):
             self._tried = True
             try_examples(self.prober.loaded, examples, self.settings, self.reporter)
 
@@ -117,7 +122,7 @@ class TrainingRun:
         if self.settings.eval_every is None:
             return None
         facts = predictions.held_out_facts(self.source, self.settings, "dev").head(self.settings.eval_facts)
-        prompts = predictions.encode_questions(self.prober.loaded, facts, self.settings)
+        prompts = predictions.encode_questions(self.prober.asked, facts, self.settings)
 
         def look(tuned: LoadedModel) -> dict[str, tuple[int, int]]:
             right = predictions.predict(tuned, facts, self.settings, stage="dev", aliases=self.prober.aliases, prompts=prompts)["correct"]
@@ -136,9 +141,15 @@ class TrainingRun:
             return self.prober.levels(pool)
         return known if known is not None and len(known) else None
 
+    def _tuned(self, examples: pd.DataFrame, folder: Path) -> Tuned:
+        if isinstance(self.prober.asked, ServedModel):
+            return fine_tuning.not_tuned(self.prober.asked, folder)
+        loaded, look = self.prober.asked, self._look()
+        return fine_tuning.fine_tune(loaded, examples, self.settings, folder, self.reporter, look, limit=self._limit)
+
     def _base_answers(self, facts: pd.DataFrame) -> dict[str, pd.DataFrame]:
         """Predictions of the base model without and with examples, and of the majority object."""
-        settings, loaded, aliases = self.settings, self.prober.loaded, self.prober.aliases
+        settings, loaded, aliases = self.settings, self.prober.asked, self.prober.aliases
         model = chat_templates.asked_by(loaded.fingerprint, loaded.card, settings.prompt)
 
         def few_shot(stage: str) -> Callable[[], pd.DataFrame]:
@@ -168,7 +179,7 @@ class TrainingRun:
         for stage, shots in self.settings.few_shot_stages.items():
             if self.seconds.get(stage):  # one that was not known already
                 work["few_shot"] = (speeds.few_shot_pieces(facts, shots), self.seconds[stage])
-        speeds.remember(self.prober.loaded.fingerprint, **work)
+        speeds.remember(self.prober.asked.fingerprint, **work)
 
     def _store(
         self,
@@ -177,7 +188,7 @@ class TrainingRun:
         facts: pd.DataFrame,
         levels: pd.DataFrame,
         stages: dict[str, pd.DataFrame],
-        tuned: fine_tuning.TuneResult,
+        tuned: Tuned,
         began: float,
     ) -> RunSummary:
         run_id = runs.new_run_id(self.settings)
@@ -201,8 +212,8 @@ class TrainingRun:
         runs.write_run(Workspace.current(), run_id, contents, scratch)
         return summary
 
-    def _manifest(self, selection: Selection, tuned: fine_tuning.TuneResult) -> dict[str, Any]:
-        loaded = self.prober.loaded
+    def _manifest(self, selection: Selection, tuned: Tuned) -> dict[str, Any]:
+        loaded = self.prober.asked
         model = chat_templates.asked_by(loaded.fingerprint, loaded.card, self.settings.prompt)
         guesses = predictions.majority_objects(self._all_facts, self.prober.aliases)
         return {

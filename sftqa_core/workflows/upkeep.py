@@ -185,9 +185,10 @@ def _check_file(path: Path) -> Iterator[tuple[Path, Exception]]:
     """A file that a function of the program reads whole is checked by that function."""
     from sftqa_core.knowledge.aliases import read_aliases
     from sftqa_core.models.lists import read_added
+    from sftqa_core.models.serving.server_identity import FILE, read_known
     from sftqa_core.workflows.study_reports import read_report, read_study
 
-    readers: dict[str, Callable[[Path], object]] = {"aliases.csv": read_aliases, "added_models.json": read_added}
+    readers: dict[str, Callable[[Path], object]] = {"aliases.csv": read_aliases, "added_models.json": read_added, FILE: read_known}
     try:
         readers.get(path.name, read_study if path.suffix == ".yaml" else read_report)(path)
     except (SftqaError, OSError) as error:
@@ -197,6 +198,7 @@ def _check_file(path: Path) -> Iterator[tuple[Path, Exception]]:
 _PARTS = ("completions", "hits", "estimates")
 FOLDERS = {  # where not by name
     "models from GGUF": "gguf",
+    "served models": "servers",
     "downloads": "datasets",
     "prepared facts": "sources",
     "parsed facts": "datasets/parsed",
@@ -207,6 +209,7 @@ FOLDERS = {  # where not by name
 KINDS = {
     "models": Kind(_in("models"), _check_folder),
     "models from GGUF": Kind(_in("gguf"), _check_folder),
+    "served models": Kind(_files("servers/*/identities.json"), _check_file, movable=False),
     "runs": Kind(_in("runs"), _check_folder),
     "completions": Kind(_in("completions"), _check_store),
     "hits": Kind(_in("hits"), _check_store),

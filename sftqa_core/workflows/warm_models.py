@@ -13,11 +13,13 @@ from dataclasses import replace
 from sftqa_core.artifacts import in_words
 from sftqa_core.engine.drawing import empty_cache
 from sftqa_core.errors import ModelUnavailable, OutOfMemory
-from sftqa_core.evaluation.replies import reply
+from sftqa_core.evaluation.replies import reply, served_reply
 from sftqa_core.models import devices, footprint
 from sftqa_core.models.catalogue import base_card, find_model
 from sftqa_core.models.loading import LoadedModel, load_model
 from sftqa_core.models.quantising import NF4
+from sftqa_core.models.serving.addresses import KIND as SERVER
+from sftqa_core.models.serving.served_models import open_served
 from sftqa_core.planning.fit import gigabytes, model_shape, resource
 from sftqa_core.records import Column, ModelCard, Reply, Warm
 from sftqa_core.workflows.questions import files_stamp
@@ -46,7 +48,14 @@ class WarmModels:
 
         Raises what `model_of`, `load_model` and `reply` do.
         """
-        began = time.monotonic()
+        began, card = time.monotonic(), find_model(column.model)
+        if card.kind == SERVER:
+            say(f"Asking {column.model}")
+            served = open_served(card)
+            try:
+                return served_reply(served, column)
+            finally:
+                served.client.close()
         loaded, fresh = self.model_of(column, device, say)
         loading_s = time.monotonic() - began if fresh else 0.0
         tokens, said_s, limit = 0, time.monotonic(), column.question.max_new_tokens

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui.wording import literal
+from sftqa_core.models.serving.addresses import KIND as SERVER
 from sftqa_core.records import Column, Reply
 from sftqa_core.records.asking import TOP
 
@@ -30,6 +31,8 @@ def reply_panel(reply: Reply, key: str, way: Column, wide: bool = False) -> None
     _samples(reply, way)
     if reply.scored:
         _scores(reply)
+    elif reply.device == SERVER and way.question.scored:
+        st.caption("How probable the right answers are is not known: nobody has named the served model's tokenizer.")
     _steps(reply, key, wide)
     with st.expander("What it read", icon=":material/short_text:", key=f"read-{key}"):
         st.code(reply.prompt, language=None, wrap_lines=True)
@@ -37,11 +40,17 @@ def reply_panel(reply: Reply, key: str, way: Column, wide: bool = False) -> None
 
 
 def _loaded_words(reply: Reply) -> str:
+    if reply.device == SERVER:
+        return ", on its server."
     return f", loaded in {reply.loading_s:.2f} s before." if reply.loading_s else "; it was loaded already."
 
 
 def _who(reply: Reply) -> None:
     """Whose weights these are, by their hash."""
+    if reply.device == SERVER:
+        st.caption(f"model {reply.weights} · on its server", help="By its answers to fixed prompts and what the server says of it: a server "
+                   "does not give its weights. The samples are drawn with its own random numbers.")  # fmt: skip
+        return
     adapter = f" + adapter {reply.adapter}" if reply.adapter else ""
     st.caption(literal(f"weights {reply.weights}{adapter} · {reply.dtype} · {reply.device}"), help="SHA-256 over weights, configuration "
                "and tokenizer, its first 16 digits. Two columns with the same hash are the same model.")  # fmt: skip
