@@ -25,8 +25,7 @@ from sftqa_core.models.hub.hub_cache import HubName, commit_of, hub_name, local_
 from sftqa_core.models.light_tokenizers import forgotten_beginning
 from sftqa_core.models.lists import MADE, added_models, known_model, quoted
 from sftqa_core.models.model_files import ADAPTER_CONFIG, CONFIG, TOKENIZER_CONFIG, ModelFolder, digests, words_folder
-from sftqa_core.models.serving.addresses import KIND as SERVER
-from sftqa_core.models.serving.addresses import is_server, server_name
+from sftqa_core.models.serving import addresses
 from sftqa_core.models.serving.server_identity import last_id, served_card
 from sftqa_core.records import ModelCard, PretrainSettings
 from sftqa_core.workspace import Workspace, typed_path
@@ -34,6 +33,7 @@ from sftqa_core.workspace import Workspace, typed_path
 if TYPE_CHECKING:
     import pandas as pd
 
+SERVER = addresses.KIND
 EXPOSURES = "exposures.parquet"  # in a pre-trained model's folder: knowledge.corpus.Corpus.facts
 NOT_HERE = "Not on this machine yet; it is downloaded on first use."
 TO_READ = "It is read from GGUF on first use, once."
@@ -58,7 +58,7 @@ def find_model(name: str, workspace: Workspace | None = None) -> ModelCard:
     if card is not None:
         return card
     if "://" in name:
-        how = "of a hub's page give the last two parts, owner/name; of a server the model behind a #: http://host:8000/v1#model"
+        how = "give the last two parts of a hub's page, owner/name, or of a server http://host:8000/v1#model"
         raise ModelUnavailable(f"There is no model named {shown(name)}. This is a web address: {how}.")
     known = ", ".join(card.name for card in list_models(workspace) if card.path and card.kind != tuned.KIND) or "none yet"
     raise ModelUnavailable(
@@ -69,7 +69,7 @@ def find_model(name: str, workspace: Workspace | None = None) -> ModelCard:
 def _found(name: str, workspace: Workspace) -> ModelCard | None:
     if tuned.is_tuned_name(name):
         return _tuned_card(name, workspace)
-    if (served := server_name(name)) is not None:
+    if (served := addresses.server_name(name)) is not None:
         return served_card(served, workspace)
     made = _models(workspace).get(name)
     if made is not None:
@@ -158,7 +158,9 @@ def _added(workspace: Workspace, listed: set[str]) -> Iterator[ModelCard]:
             card = _found(name, workspace)
         except SftqaError as error:
             note = str(error)
-        yield card or ModelCard(name, SERVER if is_server(name) else "folder" if _is_path(name) else "hub", None, False, note=note)
+        yield card or ModelCard(
+            name, SERVER if addresses.is_server(name) else "folder" if _is_path(name) else "hub", None, False, note=note
+        )
 
 
 def gguf_card(model: GgufModel, name: str, workspace: Workspace) -> ModelCard:
@@ -341,10 +343,7 @@ def words_of(card: ModelCard, base: ModelCard | None, workspace: Workspace | Non
 
 
 def words_named(name: str) -> tuple[Path, dict[str, Any]]:
-    """A tokenizer's folder that a person names for a served model, and the model's configuration where that lies beside it.
-
-    A folder with the tokenizer's files is enough. Raises `ModelUnavailable` for a model that is not here.
-    """
+    """The same of what a person names for a served model: a folder with a tokenizer's files, or a model. Raises `ModelUnavailable`."""
     path, kind = typed_path(name)
     if kind == "folder" and (path / TOKENIZER_CONFIG).is_file():
         return path.absolute(), ModelFolder(path).config() if (path / CONFIG).is_file() else {}

@@ -70,7 +70,7 @@ class TestNames:
     )
     def test_half_an_address(self, name):
         """The person is told how an address is written."""
-        with pytest.raises(ModelUnavailable, match="Write it as http://127.0.0.1:8000/v1#model"):
+        with pytest.raises(ModelUnavailable, match=r"Write it as http://127\.0\.0\.1:8000/v1#model"):
             server_name(name)
 
     def test_password_is_refused_and_not_shown(self):
@@ -159,14 +159,14 @@ class TestConversation:
 
     def test_busy_server(self, served_by):
         """A refusal for lack of time is asked again, and fewer requests go out at once."""
-        fake, opened = served_by(trouble="busy")
+        _, opened = served_by(trouble="busy")
         served = opened()
         assert len(served.ask("Ann", 3)[0]) == 1
         assert served.client.room.limit < served.client.room.most
 
     def test_server_that_stays_down(self, served_by):
         """After some tries the person is told."""
-        fake, opened = served_by(trouble="down")
+        _, opened = served_by(trouble="down")
         with pytest.raises(ModelUnavailable, match="too busy"):
             opened()
 
@@ -175,7 +175,7 @@ class TestConversation:
         with serving(tokenizer) as fake:
             name = fake.name
         addresses.allow_typed(name)
-        with pytest.raises(ModelUnavailable, match="can't be reached .* Is the server running there"):
+        with pytest.raises(ModelUnavailable, match=r"can't be reached .* Is the server running there"):
             open_served(catalogue.find_model(name))
 
     @pytest.mark.parametrize(

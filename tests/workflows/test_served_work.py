@@ -105,7 +105,7 @@ class TestProbing:
         workflows.probe(settings_of(fake, world, scheme=scheme, limit=1))
         (row,) = levels_of(settings_of(fake, world, scheme=scheme, limit=1)).to_dict("records")
         assert 0 < row["score"] < 0.1
-        with pytest.raises(SettingsError, match="temperature 1 alone, got 0.7"):
+        with pytest.raises(SettingsError, match=r"temperature 1 alone, got 0\.7"):
             workflows.probe(settings_of(fake, world, scheme=replace(SCHEME, method="likelihood")))
 
     def test_trust_beside_a_model_of_this_machine(self, fake, world):

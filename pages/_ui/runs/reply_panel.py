@@ -48,8 +48,8 @@ def _loaded_words(reply: Reply) -> str:
 def _who(reply: Reply) -> None:
     """Whose weights these are, by their hash."""
     if reply.device == SERVER:
-        st.caption(f"model {reply.weights} · on its server", help="By its answers to fixed prompts and what the server says of it: a server "
-                   "does not give its weights. The samples are drawn with its own random numbers.")  # fmt: skip
+        st.caption(f"model {reply.weights} · on its server", help="By its answers to fixed prompts and what the server says of it: a "
+                   "server does not give its weights. The samples are drawn with its own random numbers.")  # fmt: skip
         return
     adapter = f" + adapter {reply.adapter}" if reply.adapter else ""
     st.caption(literal(f"weights {reply.weights}{adapter} · {reply.dtype} · {reply.device}"), help="SHA-256 over weights, configuration "
