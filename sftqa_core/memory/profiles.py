@@ -17,6 +17,7 @@ from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.facts import OPTIONAL, UNUSED, FactSource
 from sftqa_core.knowledge.sources import open_source, source_stamp
 from sftqa_core.models.catalogue import exposures, find_model, made_from, seen_templates
+from sftqa_core.models.serving.addresses import KIND as SERVER
 from sftqa_core.records import LevelScheme, ModelCard, ProbeSettings
 from sftqa_core.workspace import Workspace
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _WORDS = ("source", "relation", "split", "domain")  # few different ones: kept as numbers
 NOT_PROBED = -1
+SERVED = "This model is on a server: what it completes is drawn with the server's own random numbers, and kept apart from models here."
 _FACT_ID = re.compile("[0-9a-f]{16}")
 
 
@@ -234,6 +236,7 @@ def level_table(model: str, source: str, scheme: LevelScheme | None = None, stor
         facts, ids = _plain(opened)
         levels = level_columns(card, opened, opened.facts, settings, stores=stores, ids=ids)
         notes = [*opened.notes, *judged_before_notes(levels.attrs.get(JUDGED_BEFORE, 0))]
+        notes += [SERVED] if card.kind == SERVER else []
         return LevelTable(facts.assign(**{str(name): column for name, column in levels.items()}), settings.scheme, tuple(notes), ids)
 
     return _level_tables.get(key, make)

@@ -12,6 +12,7 @@ from sftqa_core.evaluation.predictions import held_out_facts, is_kept, require_t
 from sftqa_core.jsonrecord import Record
 from sftqa_core.memory import profiles, speeds
 from sftqa_core.models import chat_templates, devices
+from sftqa_core.models.serving.addresses import KIND as SERVER
 from sftqa_core.planning.fit import Estimator, Fit, verdict
 from sftqa_core.progress import Silent
 from sftqa_core.records import ProbeSettings, StudySettings, SweepSettings, TrainSettings
@@ -257,6 +258,8 @@ def _seconds(prober: Prober, pieces: dict[str, int]) -> tuple[float, float, tupl
             low, high = low + flops / fast, high + flops / slow
     if not rough:
         return low, high, (_MEASURED,)
+    if card.kind == SERVER:
+        return low, high, ("How fast the server answers is not known yet, so only the start is counted.",)
     if not card.parameters:
         return low, high, ("The model's size is unknown, so only the time to load it is counted.",)
     return low, high, (_ROUGH,)
