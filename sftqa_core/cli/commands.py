@@ -147,7 +147,8 @@ def leased(settings: Any, what: str) -> Iterator[None]:
     def waiting(holder: str) -> None:
         print(f"Waiting: the device is in use by {holder}.", file=sys.stderr, flush=True)
 
-    models = getattr(settings, "models", None) or [name for name in (getattr(settings, "model", None),) if name]
+    named = getattr(settings, "models", None) or getattr(settings, "model", None) or ()
+    models = [named] if isinstance(named, str) else named
     needs = needs_of_device(device_for(settings.device or "auto", models), getattr(settings, "gpus", 1), held_as(settings))
     with device_lease(needs, f"sftqa {what}", on_wait=waiting):
         yield

@@ -12,6 +12,7 @@ from typing import Any
 
 from sftqa_core.artifacts import in_words
 from sftqa_core.errors import Stopped
+from sftqa_core.models.serving.addresses import KIND as SERVER
 from sftqa_core.progress import SLOW, Progress
 from sftqa_core.records import DOMAIN_NAMES
 from sftqa_core.records.amounts import duration, signed
@@ -76,7 +77,8 @@ def ask(result: dict[str, Any]) -> str:
         lines.append(f"fact of {fact['source']}, {fact['relation']}: {' / '.join(fact['answers'])}{f'; {known}' if known else ''}")
     for reply in result["replies"]:
         adapter = f", adapter {reply['adapter']}" if reply["adapter"] else ""
-        lines += ["", f"{reply['model']}  (weights {reply['weights']}{adapter}, {reply['dtype']} on {reply['device']})"]
+        where = "on its server" if reply["device"] == SERVER else f"{reply['dtype']} on {reply['device']}"
+        lines += ["", f"{reply['model']}  ({'model' if reply['device'] == SERVER else 'weights'} {reply['weights']}{adapter}, {where})"]
         lines.append(f"    greedy: {reply['answer']!r}{_right(reply['right'])}{'' if reply['ended'] else ', cut off'}")
         lines += [f"    {sample['count']:>3} x {sample['text']!r}{_right(sample['right'])}" for sample in reply["samples"]]
         rows = [
