@@ -17,11 +17,13 @@ with its answer read once, nothing shared. Peers: prompts once and the tokens dr
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,47 +52,50 @@ class Way:
 
     def turn(self) -> None:
         """Work once through all facts."""
-        if self.process and self.process.stdin and not self.failed:
-            try:
-                print("go", file=self.process.stdin, flush=True)
-            except BrokenPipeError:
-                pass  # the next line says that it ended
-            result = self._line()
-            if result:
-                self.results.append(result)
-                print(f"  {self.name}, {self.format}: {result['facts'] / result['seconds']:.3f} facts/s", flush=True)
+        if self.failed or not self.process or not self.process.stdin:
+            return
+        with contextlib.suppress(BrokenPipeError):  # the next line says that it ended
+            print("go", file=self.process.stdin, flush=True)
+        if result := self._line():
+            self.results.append(result)
+            print(f"  {self.name}, {self.format}: {result['facts'] / result['seconds']:.3f} facts/s", flush=True)
 
     def end(self) -> None:
         """Close its input, which ends it."""
         if self.process and self.process.stdin:
-            self.process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
             self.process.wait()
 
     def _line(self) -> dict[str, Any]:
-        assert self.process and self.process.stdout
-        for line in self.process.stdout:
-            if line.startswith(MARK):
-                return dict(json.loads(line.removeprefix(MARK)))
-        self.failed = f"ended with {self.process.wait()}"
+        if self.process and self.process.stdout:
+            for line in self.process.stdout:
+                if line.startswith(MARK):
+                    return dict(json.loads(line.removeprefix(MARK)))
+            self.failed = f"it ended with {self.process.wait()}"
         return {}
 
     def row(self) -> str:
         """Its line of the table."""
         if self.failed or not self.results:
             return f"{self.name} | {self.format} | does not run here: {self.failed} | | | |"
-        rates = [result["facts"] / result["seconds"] for result in self.results]
-        last = self.results[-1]
-        speed = statistics.median(result["flops"] / result["seconds"] for result in self.results)
-        share = statistics.median(r["flops"] / r["seconds"] / r["matrix_rate"] for r in self.results if r["matrix_rate"]) if _rated(self) else 0
-        tokens = statistics.median(result["tokens"] / result["seconds"] for result in self.results)
-        return (
-            f"{self.name}{last.get('said', '')} | {self.format} | {statistics.median(rates):.3f} ({', '.join(f'{r:.3f}' for r in rates)}) | "
-            f"{tokens:.0f} | {speed / 1e9:.0f} | {f'{share:.0%}' if share else '-'} | {max(r['peak_bytes'] for r in self.results) / 1e9:.2f}"
+
+        def median(of: Callable[[dict[str, Any]], float]) -> float:
+            return statistics.median(of(result) for result in self.results)
+
+        rounds = ", ".join(f"{r['facts'] / r['seconds']:.3f}" for r in self.results)
+        rated = all(r["matrix_rate"] for r in self.results)
+        share = f"{median(lambda r: r['flops'] / r['seconds'] / r['matrix_rate']):.0%}" if rated else "-"
+        cells = (
+            f"{self.name}{self.results[-1].get('said', '')}",
+            self.format,
+            f"{median(lambda r: r['facts'] / r['seconds']):.3f} ({rounds})",
+            f"{median(lambda r: r['tokens'] / r['seconds']):.0f}",
+            f"{median(lambda r: r['flops'] / r['seconds']) / 1e9:.0f}",
+            share,
+            f"{max(r['peak_bytes'] for r in self.results) / 1e9:.2f}",
         )
-
-
-def _rated(way: Way) -> bool:
-    return any(result["matrix_rate"] for result in way.results)
+        return " | ".join(cells)
 
 
 def main() -> None:
@@ -102,7 +107,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--formats", help="number formats, by default what this processor computes by itself")
     parser.add_argument("--ways", default=",".join(WAYS))
-    parser.add_argument("--places", default="", help="prompts read together by the exact probe, several to compare; else what the engine chooses")
+    parser.add_argument("--places", default="", help="prompts that the exact probe reads together, several to compare")
     parser.add_argument("--vllm", help="a virtual environment with vllm")
     parser.add_argument("--openvino", help="a virtual environment with openvino-genai")
     parser.add_argument("--ir", nargs="*", default=[], help="each model in OpenVINO's format")

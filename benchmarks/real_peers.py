@@ -23,7 +23,9 @@ _SEQUENCES = 256  # in progress together
 
 def vllm(folder: str, name: str, asked: dict[str, Any]) -> Callable[[], tuple[int, int]]:
     """vLLM on the processor, prefix caching on."""
-    os.environ.update(VLLM_CPU_KVCACHE_SPACE=str(_CACHE_GB), VLLM_NO_USAGE_STATS="1", HF_HUB_OFFLINE="1", VLLM_ENABLE_V1_MULTIPROCESSING="0")
+    os.environ.update(
+        VLLM_CPU_KVCACHE_SPACE=str(_CACHE_GB), VLLM_NO_USAGE_STATS="1", HF_HUB_OFFLINE="1", VLLM_ENABLE_V1_MULTIPROCESSING="0"
+    )
     from vllm import LLM, SamplingParams
 
     model = LLM(model=folder, dtype=name, max_model_len=256, enable_prefix_caching=True, max_num_seqs=_SEQUENCES)

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from probing import ROWS, matrix_rate, padded, timed
@@ -40,7 +39,7 @@ from sftqa_core.workspace import Workspace
 MARK = "RESULT "
 SETTINGS = LevelScheme().sampling
 BATCHES = (4, 8, 16)  # prompts of `generate`, tried on a third of the prompts, each with its samples as rows
-MORE = {"likelihood": 8, "greedy": 64}  # facts or questions to one fact of the exact probe, which takes longer
+MORE = {"likelihood": 8, "greedy": 256}  # facts or questions to one fact of the exact probe, which takes longer
 Work = Callable[[], tuple[int, int, float]]  # -> facts, tokens, FLOPs
 
 

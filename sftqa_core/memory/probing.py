@@ -141,7 +141,7 @@ def _look_up(
 def _tell_products(loaded: LoadedModel, reporter: Reporter) -> None:
     """Which kernel computes is part of a result's history: another one rounds otherwise, which near-ties can show."""
     if said := products.said(loaded):
-        reporter.log(f"{said['packed_layers']} layers are read with weights packed by {said['packed_by']}, which was measured to be faster.")
+        reporter.log(f"{said['packed_layers']} layers are read with weights packed by {said['packed_by']}, measured to be faster here.")
 
 
 def _pending(wanted: Sequence[WantedFact], done: set[str], reporter: Reporter) -> list[WantedFact]:

@@ -9,9 +9,11 @@ import torch
 
 from sftqa_core.engine import products
 from sftqa_core.engine.packed import PackedModel
-from sftqa_core.engine.sampling import GenerateSampler, SharedPrefixSampler
+from sftqa_core.engine.sampling import GenerateSampler, Prompt, SharedPrefixSampler
+from sftqa_core.knowledge.matching import CompiledAnswers
 from sftqa_core.memory.estimating import Likelihood
 from sftqa_core.models import footprint
+from sftqa_core.records import SamplerSettings
 from sftqa_core.workspace import Workspace
 
 
@@ -127,23 +129,14 @@ def test_who_reads_much_packs_and_nobody_else(packing, tiny):
     assert len(samplers[0].model.products._forwards) == products.said(tiny)["packed_layers"] > 8
 
 
-def test_the_reference_rounds_alike(packing, tiny):
-    """`generate` uses the same products while it draws, and leaves the model as it was."""
-    used = []
-    sampler = GenerateSampler(tiny, 4)
-    draw = tiny.model.generate
-
-    def watched(**how):
-        used.append(not own(tiny.model))
-        return draw(**how)
-
-    from sftqa_core.engine.sampling import Prompt
-    from sftqa_core.knowledge.matching import CompiledAnswers
-    from sftqa_core.records import SamplerSettings
-
-    tiny.model.generate = watched
-    try:
-        rows = [r for some in sampler.sample([Prompt("0f", 0, (3, 4, 5), CompiledAnswers((), ()))], SamplerSettings(samples=2)) for r in some]
-    finally:
-        del tiny.model.generate
-    assert (used, own(tiny.model), sum(row.count for row in rows)) == ([True], True, 2)
+def test_the_reference_rounds_alike(packing, tiny, monkeypatch):
+    """`generate` uses the same products while it draws, leaves the model as it was, and draws what the shared sampler draws."""
+    used, draw = [], tiny.model.generate
+    monkeypatch.setattr(tiny.model, "generate", lambda **how: (used.append(not own(tiny.model)), draw(**how))[1], raising=False)
+    texts = [tiny.tokenizer(text)["input_ids"] for text in ("Ada was born in", "Bo lives", "Cy")]
+    prompts = [Prompt(f"{at:016x}", 0, (0, *ids), CompiledAnswers((), ())) for at, ids in enumerate(texts)]
+    settings = SamplerSettings(samples=20, max_new_tokens=8)
+    shared, slow = (
+        sorted(r for some in s(tiny, 4).sample(prompts, settings) for r in some) for s in (SharedPrefixSampler, GenerateSampler)
+    )
+    assert (shared == slow, sum(row.count for row in shared), set(used), own(tiny.model)) == (True, 60, {True}, True)
