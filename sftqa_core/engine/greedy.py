@@ -13,6 +13,7 @@ from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Phase
 
 FEWER = "Use a smaller model or fewer test facts, or run on the CPU (device 'cpu')."
+_OFTEN = 64  # prompts that are worth laying weights out for them
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ def greedy(
         done: Iterable[list[_Continuation]]
         if packs(loaded):
             size = batch_size or capacity.at_once(loaded, max(len(ids) for _, ids in items), 1, max_new_tokens)
-            done = _Greedy(packed.PackedModel(loaded), Load.of(size, enough=size), max_new_tokens, loaded.end_ids).run(items, watch)
+            model = packed.PackedModel(loaded, often=len(items) >= _OFTEN)
+            done = _Greedy(model, Load.of(size, enough=size), max_new_tokens, loaded.end_ids).run(items, watch)
         else:
             alone = drawing.halving([[item] for item in items], lambda batch: [_generated(loaded, batch[0], max_new_tokens)], FEWER)
             done = (continued for _, continued in alone)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from transformers import AttentionInterface
 
+from sftqa_core.engine import products
 from sftqa_core.models import loading, spreading
 
 _GROWTH = 1.5  # new room over what was needed, when there was too little: all keys and values move then
@@ -128,9 +129,12 @@ _PASS: ContextVar[_Pass] = ContextVar("sftqa_pass")
 class PackedModel:
     """Runs segments through a loaded model. The model is as it was before and after each pass."""
 
-    def __init__(self, loaded: loading.LoadedModel):
+    def __init__(self, loaded: loading.LoadedModel, often: bool = False):
+        """`often`: it will read so much that its weights are worth laying out for it (products.py)."""
         self.model = loaded.model
+        self.products = products.of(loaded) if often else products.NONE
         self.tokens = 0  # that went through it so far
+        self.outputs = 0  # of them, those after which logits were computed
         self.windows: set[int] = set()  # in which some layer attended
         parameters = inspect.signature(self.model.forward).parameters
         self._keeps_logits = "logits_to_keep" in parameters
@@ -142,7 +146,7 @@ class PackedModel:
         ids, positions = (np.concatenate([getattr(s, name) for s in segments]) for name in ("ids", "positions"))
         starts = np.cumsum([0, *(len(s.ids) for s in segments)])
         wanted = np.concatenate([s.wanted + start for s, start in zip(segments, starts, strict=False)])
-        self.tokens += len(ids)
+        self.tokens, self.outputs = self.tokens + len(ids), self.outputs + len(wanted)
         on_device = [torch.from_numpy(array).to(self.model.device) for array in (ids, positions, wanted)]
         inputs: dict[str, Any] = {"input_ids": on_device[0][None], "position_ids": on_device[1][None], "use_cache": False}
         if self._keeps_logits:  # the last layer's result may lie on another device than inputs: an array works on all, and is not moved
@@ -151,7 +155,8 @@ class PackedModel:
         token = _PASS.set(now)
         try:
             self.model.set_attn_implementation(_NAME)
-            logits = self.model(**inputs).logits[0]
+            with self.products.used():
+                logits = self.model(**inputs).logits[0]
         finally:
             self.model.set_attn_implementation(attention_before)
             _PASS.reset(token)

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
-from sftqa_core.engine import drawing, packed, randomness, wanted_facts
+from sftqa_core.engine import drawing, packed, products, randomness, wanted_facts
 from sftqa_core.engine.decoder import Decoder, Load, Read, T, UnderWay, Watch, packs
 from sftqa_core.errors import SettingsError
 from sftqa_core.knowledge.matching import CompiledAnswers, ExactAnswers
@@ -29,6 +29,7 @@ from sftqa_core.records import SamplerSettings
 
 SAMPLERS = ("shared", "generate")
 _ENCODED = 64  # facts whose prompts are encoded together
+_UNUSED = 0.5  # in place of a number that nothing is drawn with: any but 0, which lies on a border (drawing.py)
 WINDOW = 6  # batches whose prompts are ordered together
 
 
@@ -176,6 +177,7 @@ class GenerateSampler:
         config = {"do_sample": True, "num_return_sequences": settings.draws, "max_new_tokens": settings.max_new_tokens}
         with (
             torch.no_grad(),
+            products.of(self.loaded).used(),  # those of the shared sampler, so that both round alike
             torch.random.fork_rng(devices=[]),  # the forced choice still takes a number from torch's generator
             drawing.only_this_generation_config(self.loaded.model, pad_token_id=self.loaded.pad_id, **config) as generation_config,
         ):
@@ -242,7 +244,7 @@ class SharedPrefixSampler:
     """Rows carry the set of their samples. At most `batch_size` prompts are under way together."""
 
     def __init__(self, loaded: LoadedModel, batch_size: int, watch: Watch | None = None):
-        self.model = packed.PackedModel(loaded)
+        self.model = packed.PackedModel(loaded, often=True)
         self.batch_size, self.watch = batch_size, watch
         self.stopping = drawing.StopCriteria.of(loaded)
 
@@ -320,7 +322,7 @@ class SampleRows(Decoder[T]):
             due = np.flatnonzero(rows[np.minimum(line, len(rows) - 1)] == self.row_of)
             line = line[due]
             column = np.arange(len(line)) - np.searchsorted(line, line)
-            numbers = np.zeros((len(logits), int(column.max()) + 1))
+            numbers = np.full((len(logits), int(column.max()) + 1), _UNUSED)
             numbers[line, column] = self.uniform[self.sample[due], self.depth[self.row_of[due]]]
             drawn = drawing.draw_tokens(logits, self.settings.temperature, torch.from_numpy(numbers), self.settings.top_k)
             token[due] = drawn.cpu().numpy()[line, column]

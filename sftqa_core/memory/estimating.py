@@ -112,7 +112,7 @@ class AdaptiveProbe:
     """At most `batch_size` prompts, waiting ones among them, are under way together, whole facts at a time."""
 
     def __init__(self, loaded: LoadedModel, batch_size: int, watch: decoder.Watch | None = None):
-        self.model = packed.PackedModel(loaded)
+        self.model = packed.PackedModel(loaded, often=True)
         self.batch_size, self.watch = batch_size, watch
         self.stopping = drawing.StopCriteria.of(loaded)
 
@@ -207,7 +207,7 @@ class Likelihood:
     """At most `batch_size` texts are read together."""
 
     def __init__(self, loaded: LoadedModel, batch_size: int):
-        self.model = packed.PackedModel(loaded)
+        self.model = packed.PackedModel(loaded, often=True)
         self.batch_size = batch_size
 
     def estimate(self, questions: Iterable[Question], temperature: float) -> Iterator[list[Estimate]]:

@@ -119,12 +119,13 @@ class Prober:
         if stored is not None and len(stored) == len(facts):
             return stored
         loaded = self.asked  # first: its error names a missing package, that of the next line does not
+        from sftqa_core.engine import products
         from sftqa_core.memory.probing import probe_facts
 
         began, before = time.monotonic(), self.probed
         table = probe_facts(loaded, self.source, facts, self.settings, self.aliases, reporter=self.reporter, store=self.store)
         if self.probed > before:
-            self.store.tell_origin(catalogue.origin(loaded.card))
+            self.store.tell_origin({**catalogue.origin(loaded.card), **products.said(loaded)})
             self.seconds += time.monotonic() - began
             speeds.remember(loaded.fingerprint, **{speeds.kind_of_probe(self.settings.scheme): (self.probed, self.seconds)})
         return table

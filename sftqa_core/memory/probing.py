@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from sftqa_core.engine import capacity, decoder, drawing
+from sftqa_core.engine import capacity, decoder, drawing, products
 from sftqa_core.engine.sampling import Sampler, fact_prompts, make_sampler
 from sftqa_core.engine.server_answers import ServerSampler, chance, side_by_side
 from sftqa_core.engine.wanted_facts import WantedFact
@@ -59,9 +59,11 @@ def probe_facts(
             # judging reads every part that is needed, so a damaged one shows now and its facts are probed
             judged = facts["fact_id"][stored_levels.known_hits(store, asked, keep=True).there]
             if pending := _pending(wanted, set(judged), reporter):
+                _tell_products(loaded, reporter)
                 _sample(loaded, store, pending, settings, reporter, sampler)
             return stored_levels.level_rows(stored_levels.known_hits(store, asked, keep=True), loaded.card)
         if pending := _pending(wanted, set(store.rows(wanted)["fact_id"]), reporter):
+            _tell_products(loaded, reporter)
             _estimate(loaded, store, pending, settings, reporter)
         return estimated_levels(store.rows(wanted), wanted, scheme, catalogue.seen_templates(loaded.card))
 
@@ -152,6 +154,12 @@ def _look_up(
     for rows in estimate.estimate(questions, settings.scheme.sampling.temperature):
         yield rows, {(fact_id, template) for fact_id, template, _ in rows}
     reporter.log(f"Estimated without a completion; {estimate.model.tokens:,} tokens read forward.")
+
+
+def _tell_products(loaded: AnyModel, reporter: Reporter) -> None:
+    """Which kernel computes is part of a result's history: another one rounds otherwise, which near-ties can show."""
+    if said := products.said(loaded):
+        reporter.log(f"{said['packed_layers']} layers are read with weights packed by {said['packed_by']}, measured to be faster here.")
 
 
 def _pending(wanted: Sequence[WantedFact], done: set[str], reporter: Reporter) -> list[WantedFact]:

@@ -26,6 +26,8 @@ embeddings, norms and the output head keep the device's format. A matrix is wide
 **Probing and answering** hold sP, keys and values 2k s of each layer, place and slot, the logits of all rows, and what one layer
 has in hand: a gated feed-forward layer three arrays [tokens, i] beside three of h. On a GPU slots grow by half of what is needed; on a
 processor only those count that were used (engine/packed.py). How many prompts are read together is decided by `prompts_at_once`.
+A processor may read the matrices in a copy that is laid out for it (`PACKED`, engine/products.py): all of them are counted, though
+only those shapes are copied that were measured to be faster so.
 
 **Holes.** On a processor, glibc takes blocks below 32 MB out of one heap. Blocks of changing sizes that come and go between living
 ones leave about as much of it free as is used (Knuth's fifty-percent rule), so what is in hand, or kept for a backward pass, counts
@@ -57,7 +59,8 @@ CHECKPOINT_BYTES = 12  # on the disk, a trained parameter: weight and two moment
 SHARE_FOR_KEYS = 0.25  # of the free RAM: what keys and values of a batch may take
 _AT_ONCE = ((20_000_000, 512), (2_000_000_000, 256), (1 << 62, 128))  # model size in parameters -> prompts
 _SMALL = _AT_ONCE[0][0]  # parameters
-_ROWS = 640  # of a pass, that keep a processor busy with a model that is not small; --places of benchmarks/real.py tries others
+PACKED = (_SMALL, 600_000_000)  # parameters of models whose weights a processor reads laid out for it, a copy (engine/products.py)
+_ROWS = 512  # of a pass, that keep a processor busy with a model that is not small; --places of benchmarks/real.py tries others
 _LOGITS = 1 << 27  # numbers
 _TOKENS = 1 << 16  # of prompts that are read in one pass
 _GROWTH = 1.5  # engine/packed.py
@@ -182,13 +185,14 @@ class Footprint:
     activations: int = 0
     keys_values: int = 0
     logits: int = 0
+    packed: int = 0  # a copy of the matrices, laid out for a processor
     reading: int = 0  # pages of weight files while they are converted, which the system can take back when it must
     total: int = 0
 
     @property
     def least(self) -> int:
         """What there must be: the total without what the system can take back."""
-        held = self.weights + self.gradients + self.optimizer + self.activations + self.keys_values + self.logits
+        held = self.weights + self.gradients + self.optimizer + self.activations + self.keys_values + self.logits + self.packed
         return min(self.total, held)
 
 
@@ -296,6 +300,14 @@ def weight_bytes(shape: Shape, device: str) -> int:
     return _number(shape, device) * whole + (round(NF4 * shape.linear) if shape.nf4 else 0)
 
 
+def _packed_bytes(shape: Shape, device: str) -> int:
+    """Of the copy of a model's matrices that is laid out for a processor, at most."""
+    least, most = PACKED
+    if device != "cpu" or not least < shape.parameters <= most:
+        return 0
+    return _number(shape, device) * ((0 if shape.nf4 else shape.linear) + shape.hidden * shape.vocabulary)
+
+
 def checkpoint_bytes(trained: int) -> int:
     """What the disk must have free for a checkpoint of so many trained parameters: the last one stays until the next is whole."""
     return 2 * CHECKPOINT_BYTES * trained
@@ -342,10 +354,10 @@ def _in_hand(shape: Shape, device: str, tokens: int, cells: int) -> int:
 
 
 def _running(shape: Shape, device: str, busy: int, keys_values: int, logits: int) -> Footprint:
-    weights, busy = weight_bytes(shape, device), busy + _widened(shape, device)
+    weights, packed, busy = weight_bytes(shape, device), _packed_bytes(shape, device), busy + _widened(shape, device)
     busy = 2 * busy if device == "cpu" else busy  # holes: see above
     together = busy + logits if device == "cpu" else max(busy, logits)  # on a processor they are there at the same time
-    whole = Footprint(weights, 0, 0, busy, keys_values, logits, total=weights + keys_values + together)
+    whole = Footprint(weights, 0, 0, busy, keys_values, logits, packed, total=weights + packed + keys_values + together)
     return _with_reading(shape, device, whole)
 
 

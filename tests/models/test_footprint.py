@@ -127,6 +127,20 @@ def test_answering_counts_one_row_a_question():
     assert answering(shape(NEOX), "cuda", 1, 8, 1).reading == 0
 
 
+def test_a_processor_may_read_a_second_copy_of_the_matrices():
+    """Those of the layers and the output head, in models that are neither small nor large; on a GPU, and in training, there is none."""
+    matrices = shape().linear + shape().hidden * shape().vocabulary
+    for parameters, copied in ((20_000_000, 0), (29_000_000, 4 * matrices), (600_000_000, 4 * matrices), (600_000_001, 0)):
+        sized = replace(shape(), parameters=parameters)
+        probing = decoding(sized, "cpu", 24, 10, 24, 32)
+        assert (probing.packed, answering(sized, "cpu", 8, 40, 16).packed) == (copied, copied)
+        assert probing.total == probing.least == sum((probing.weights, copied, probing.keys_values, probing.activations, probing.logits))
+    assert decoding(shape(), "cuda", 24, 10, 24, 32).packed == 0
+    assert tuning(shape(), "cpu", TuningStep("full", 8, 8, 24)).packed == 0
+    nf4 = decoding(replace(shape(), nf4=True), "cpu", 24, 10, 24, 32)
+    assert nf4.packed == 4 * shape().hidden * shape().vocabulary
+
+
 def test_of_a_number_of_parameters_only_what_it_decides_is_told():
     """Weights; with full fine-tuning the copy, gradients and moments."""
     assert coarse(1_000, "cuda").total == 2_000
