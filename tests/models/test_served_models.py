@@ -331,14 +331,15 @@ class TestTrial:
             ("one", "asked for 4 completions and gave 1"),
         ],
     )
-    def test_what_servers_do_in_silence(self, served_by, trouble, words):
-        """Each clipped setting is found out, and nothing is remembered."""
+    def test_what_servers_do_in_silence(self, served_by, workspace, trouble, words):
+        """Each clipped setting is found out, and is not remembered as good."""
         fake, opened = served_by()
         served = opened()
         fake.trouble = trouble
         with pytest.raises(ModelUnavailable, match=words):
             require_faithful(served, SETTINGS, Recorder())
-        assert server_identity.known(served.client.name, server_identity.Workspace.current()).trials == ()
+        held = server_identity.known(served.client.name, workspace).trials
+        assert {"warm": "temperature 0.7", "short": "4 x 6", "one": "4 x 6"}.get(trouble, "temperature 1") not in held
 
     def test_top_k_is_kept_to(self, served_by):
         """Where it is asked for."""

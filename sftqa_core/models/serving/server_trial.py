@@ -8,8 +8,9 @@ show, it does not refuse: a top-p of 0.95 shows, one of 0.999 does not.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from math import exp
 
 from sftqa_core.errors import ModelUnavailable
@@ -32,16 +33,18 @@ def require_faithful(served: ServedModel, settings: SamplerSettings, reporter: R
     """Raise `ModelUnavailable` unless the server gives as many samples and tokens as asked, and draws them as its own log-probabilities
     say. What one model was found to do is remembered until another one answers in its place."""
     name, workspace = served.client.name, Workspace.current()
-    key = f"{settings.samples} {settings.temperature:g} {settings.max_new_tokens} {settings.top_k}"
-    if key in server_identity.known(name, workspace).trials:
-        return
-    reporter.log(f"Trying out whether {name.place} draws as it is asked to ...")
-    _require_counts(served, settings)
+    trials: dict[str, Callable[[], None]] = {f"{settings.samples} x {settings.max_new_tokens}": lambda: _require_counts(served, settings)}
     if settings.top_k is not None:
-        _require_top_k(served)
-    for temperature in dict.fromkeys((1.0, settings.temperature)):
-        _require_temperature(served, temperature, settings.seed)
-    server_identity.keep_trial(name, workspace, key)
+        trials["top-k"] = lambda: _require_top_k(served)
+    for temperature in (1.0, settings.temperature):
+        trials[f"temperature {temperature:g}"] = partial(_require_temperature, served, temperature, settings.seed)
+    left = {key: trial for key, trial in trials.items() if key not in server_identity.known(name, workspace).trials}
+    if left:
+        reporter.log(f"Trying out whether {name.place} draws as it is asked to ...")
+    for key, trial in left.items():
+        reporter.check()
+        trial()
+        server_identity.keep_trial(name, workspace, key)
 
 
 def _require_counts(served: ServedModel, settings: SamplerSettings) -> None:
