@@ -222,5 +222,5 @@ def test_a_hub_model_whose_configuration_lies_hides_no_other(tiny_folder, monkey
 
 
 def test_an_address_in_place_of_an_id_is_told(workspace):
-    with pytest.raises(ModelUnavailable, match=r"This is a web address: give its last two parts, owner/name\."):
+    with pytest.raises(ModelUnavailable, match=r"give the last two parts of a hub.s page, owner/name, or of a server http"):
         catalogue.find_model("https://huggingface.co/Qwen/Qwen3-0.6B", workspace)
