@@ -140,16 +140,19 @@ def _damage(folder: Path) -> str:
 
 @contextmanager
 def leased(settings: Any, what: str) -> Iterator[None]:
-    """Hold the device that background jobs use too, so that the two never run at once."""
+    """Hold the device that background jobs use too, so that the two never run at once; nothing for models that are on servers."""
     from sftqa_core.jobs.lease import device_lease, needs_of_device
-    from sftqa_core.models.serving.addresses import device_for
+    from sftqa_core.models.serving.addresses import is_server
 
     def waiting(holder: str) -> None:
         print(f"Waiting: the device is in use by {holder}.", file=sys.stderr, flush=True)
 
     named = getattr(settings, "models", None) or getattr(settings, "model", None) or ()
     models = [named] if isinstance(named, str) else named
-    needs = needs_of_device(device_for(settings.device or "auto", models), getattr(settings, "gpus", 1), held_as(settings))
+    if models and all(map(is_server, models)):  # they compute there
+        yield
+        return
+    needs = needs_of_device(settings.device or "auto", getattr(settings, "gpus", 1), held_as(settings))
     with device_lease(needs, f"sftqa {what}", on_wait=waiting):
         yield
 
