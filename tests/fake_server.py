@@ -9,6 +9,8 @@ It answers as vLLM does, or badly. `trouble` says how:
     busy         429 with every other request            down         503, always
     redirect     sends everyone elsewhere                huge         a reply without end, drip: byte by byte
     list         serves no model                         noise        JSON that is no completion
+    silent       accepts, and says nothing               echo         the key, in place of completions
+    no version   503 for that
     broken       answers, then closes at the `cut`th request for samples
 """
 
@@ -51,6 +53,7 @@ class FakeServer:
     asked: list[tuple[str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
     port: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
+    over: threading.Event = field(default_factory=threading.Event)
 
     @property
     def name(self) -> str:
@@ -86,6 +89,7 @@ def serving(tokenizer: Any, **settings: Any) -> Iterator[FakeServer]:
     try:
         yield fake
     finally:
+        fake.over.set()
         server.shutdown()
         server.server_close()
 
@@ -121,6 +125,13 @@ class _Handler(BaseHTTPRequestHandler):
         if fake.trouble == "broken" and fake.cut and samples >= fake.cut:
             self.close_connection = True
             return self.connection.shutdown(socket.SHUT_RDWR)
+        if fake.trouble == "silent":
+            fake.over.wait(30)
+            return None
+        if fake.trouble == "echo":
+            return self._send(200, {"data": f"Bearer {fake.key}", "choices": f"Bearer {fake.key}"})
+        if fake.trouble == "no version" and self.path == "/version":
+            return self._send(503, {"error": {"message": "not now"}})
         if self.path == "/version":
             return self._send(200, {"version": "1.2.3"})
         if self.path == "/v1/models":
@@ -186,7 +197,7 @@ def _top(fake: FakeServer, row: np.ndarray, count: int) -> dict[str, float]:
 
 def _drawn(fake: FakeServer, last: int, limit: int, count: int, body: dict[str, Any]) -> list[list[int]]:
     """Token ids of each completion, the end token included."""
-    table, rng, end = fake.logits(), np.random.default_rng(body.get("seed")), fake.tokenizer.eos_token_id
+    table, rng, end = fake.logits(), np.random.default_rng(len(fake.asked)), fake.tokenizer.eos_token_id
     tokens, temperature = np.full((count, 1), last), body["temperature"]
     for _ in range(limit):
         scores = table[tokens[:, -1]]

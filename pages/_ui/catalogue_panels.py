@@ -188,7 +188,7 @@ def _facts(offer: Any) -> list[str]:
     pieces.append(f"context window {offer.context:,} tokens" if offer.context else "")
     pieces.append(f"licence {literal(offer.licence)}" if offer.licence else "licence unknown")
     if card.kind == "server":
-        tokenizer = card.details["served"]["tokenizer"]
+        tokenizer = card.details.get("served", {}).get("tokenizer")
         pieces.append(f"tokenizer of {literal(tokenizer)}" if tokenizer else "sent as texts: no tokenizer was named")
     if card.kind == "hub":
         pieces.append(f"{offer.size_bytes / 1e9:.1f} GB to download" if offer.size_bytes and not card.available else "")

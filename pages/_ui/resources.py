@@ -100,7 +100,7 @@ def add_model(name: str, base: str = "") -> tuple[ModelCard, str]:
     from sftqa_core.errors import SettingsError
     from sftqa_core.models.serving.addresses import is_server
 
-    if is_server(name):
+    if is_server(name.strip()):
         raise SettingsError("A model on a server is added in a terminal: sftqa models --add ADDRESS#MODEL. A page takes no address.")
     added = workflows.add_model(name, base)
     _models.clear()

@@ -214,6 +214,7 @@ def trust(options: Namespace) -> dict[str, Any]:
         "source": settings.source,
         "split": settings.split,
         "facts": report.facts,
+        "against": options.against,
         "agreements": {name: agreement.to_dict() for name, agreement in report.agreements.items()},
         "adaptive_margin": list(report.adaptive_margin) if report.adaptive_margin else None,
         "floor": report.floor,

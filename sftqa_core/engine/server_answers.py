@@ -5,65 +5,33 @@ Rows don't stop at a hit: a completion is whole. Requests run side by side, as m
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
 from math import exp, fsum
-from typing import TypeVar
 
 from sftqa_core.engine.greedy import Answer
 from sftqa_core.engine.sampling import Completion, Prompt, place_of
 from sftqa_core.errors import ModelUnavailable
-from sftqa_core.jsonrecord import digest
 from sftqa_core.knowledge.matching import first_line
 from sftqa_core.models.serving.served_models import ServedModel
 from sftqa_core.models.serving.server_replies import Choice
 from sftqa_core.progress import Phase
 from sftqa_core.records import SamplerSettings
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-_WAITING = 2  # requests made ready for each that is under way
-
-
-def side_by_side(served: ServedModel, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """The results of all items as they finish; items are drawn from the iterable as needed. When the caller stops, or a request fails,
-    the connections are closed and those under way are given up."""
-    source, most = iter(items), served.client.room.most
-    pool = ThreadPoolExecutor(most)
-    futures: set[Future[Result]] = set()
-    whole = False
-    try:
-        while True:
-            futures |= {pool.submit(work, item) for item in islice(source, _WAITING * most - len(futures))}
-            if not futures:
-                break
-            done, futures = wait(futures, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-        whole = True
-    finally:
-        if not whole:
-            served.client.close()
-        pool.shutdown(wait=whole, cancel_futures=True)
-
 
 class ServerSampler:
-    """See `Sampler` (sampling.py), but for the random numbers. A request's seed follows from the fact, the template and the settings, so
-    that a server that keeps to seeds gives the same completions again."""
+    """See `Sampler` (sampling.py), but for the random numbers, which are the server's: it gives other completions each time."""
 
     def __init__(self, served: ServedModel):
         self.served = served
 
     def sample(self, prompts: Iterable[Prompt], settings: SamplerSettings) -> Iterator[list[Completion]]:
         """The completions of one prompt at a time, in the order in which they finish. Raises `ModelUnavailable`, `SettingsError`."""
-        yield from side_by_side(self.served, lambda prompt: self._drawn(prompt, settings), prompts)
+        yield from self.served.client.side_by_side(lambda prompt: self._drawn(prompt, settings), prompts)
 
     def _drawn(self, prompt: Prompt, settings: SamplerSettings) -> list[Completion]:
         read = prompt.ids or prompt.text
-        seed = int(digest(f"{settings.seed} {prompt.fact_id} {prompt.template}"), 16) % 2**31
         limit, samples = settings.max_new_tokens, settings.samples
-        choices, _ = self.served.ask(read, limit, samples, settings.temperature, top_k=settings.top_k, seed=seed)
+        choices, _ = self.served.ask(read, limit, samples, settings.temperature, top_k=settings.top_k)
         rows = [(prompt.template, choice) for choice in choices]
         if settings.greedy:
             (chosen,), _ = self.served.ask(read, settings.max_new_tokens)
@@ -90,7 +58,7 @@ def greedy_answers(
         return place, Answer(choice.text, fsum(choice.logprobs) / max(1, len(choice.logprobs)), len(choice.tokens))
 
     by_place: dict[int, Answer] = {}
-    for place, answer in side_by_side(served, answered, enumerate(prompts)):
+    for place, answer in served.client.side_by_side(answered, enumerate(prompts)):
         by_place[place] = answer
         if phase:
             phase.advance(1)

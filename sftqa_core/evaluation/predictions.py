@@ -131,12 +131,13 @@ def encode_shown(
         raise ValueError("A few-shot prompt needs the fact table to take its examples from.")
     window, asked = window_of(loaded), asking(loaded, settings.prompt)
     examples = ExamplePool(pool, settings.seed) if shots and pool is not None else None
+    length = loaded.length if isinstance(loaded, ServedModel) else len  # of a text about, to be on the safe side
     prompts: list[Any] = []
     counts: list[int] = []
     for fact, relation, question in zip(facts["fact_id"], facts["relation"], facts["question"], strict=True):
         shown = examples.draw(fact, relation, question, shots) if examples else []
         ids = asked.prompt(question, shown)
-        while shown and not fits_window(window, _length(ids), settings.max_answer_tokens):
+        while shown and not fits_window(window, length(ids), settings.max_answer_tokens):
             shown = shown[:-1]
             ids = asked.prompt(question, shown)
         prompts.append(ids if isinstance(ids, str) else list(ids))

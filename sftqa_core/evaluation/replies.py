@@ -93,7 +93,7 @@ def served_reply(served: ServedModel, column: Column, aliases: Aliases | None = 
         encoded = _encoded(asked, question)
         prompt = encoded.ids
     (greedy,), count = answering.ask(prompt, limit, top=TOP)
-    drawn, _ = answering.ask(prompt, limit, question.samples, question.temperature, seed=question.seed)
+    drawn, _ = answering.ask(prompt, limit, question.samples, question.temperature)
     sampled = Counter(choice.text for choice in drawn)
     scored: list[Scored] = []
     for text, ids in zip(question.scored if encoded.answers else (), encoded.answers, strict=True):

@@ -24,6 +24,7 @@ from sftqa_core.errors import SftqaError, Stopped
 from sftqa_core.jobs.ask_files import AskFolder, AskTiming, Doing, KeptReply, Service
 from sftqa_core.jobs.lease import CPU, device_lease, leases, needs_of_device
 from sftqa_core.models import devices
+from sftqa_core.models.serving.addresses import device_for
 from sftqa_core.processes import ProcessId
 from sftqa_core.records import Column, Reply
 from sftqa_core.workspace import Workspace
@@ -147,7 +148,7 @@ class Asker:
 
     def _device(self, column: Column) -> str:
         """Where a column is answered: on a GPU, or on the processor where all GPUs are taken and it is free."""
-        place = devices.resolve_device("auto")
+        place = devices.resolve_device(device_for("auto", [column.model]))
         if place == CPU:
             return place
         held = {lease.slot for lease in leases(self.workspace) if lease.holder != HOLDER}

@@ -18,7 +18,7 @@ from sftqa_core.models.serving.addresses import KIND as SERVER
 from sftqa_core.models.serving.served_models import AnyModel, ServedModel, open_served
 from sftqa_core.models.serving.server_limits import refuse_on_server
 from sftqa_core.progress import Reporter
-from sftqa_core.records import LevelScheme, ProbeSettings
+from sftqa_core.records import LevelScheme, ModelCard, ProbeSettings
 from sftqa_core.records.probes import held_as
 from sftqa_core.workspace import Workspace
 
@@ -58,12 +58,12 @@ class Prober:
     def asked(self) -> AnyModel:
         """The same, or the server's model, looked at again."""
         if self._loads:
+            self._take(self._loads.asked.card)
             return self._loads.asked
         if self.card.kind == SERVER:
             self.reporter.log(f"Looking at {self.card.name} ...")
             served = open_served(self.card, self.reporter, self.settings.batch_size)
-            self.card = served.card
-            self.__dict__.pop("fingerprint", None)  # it may be another model than was remembered
+            self._take(served.card)
             return served
         how = held_as(self.settings)
         rounded = f" ({self.card.quantisation})" if self.card.quantisation else ""
@@ -72,6 +72,12 @@ class Prober:
         devices.return_freed_ram()  # quantising leaves holes
         self.card = loaded.card  # a hub model is on this machine from now on
         return loaded
+
+    def _take(self, card: ModelCard) -> None:
+        """What the model turned out to be: a server may have another one than was remembered."""
+        self.card = card
+        for name in ("fingerprint", "store"):
+            self.__dict__.pop(name, None)
 
     def bring_here(self) -> None:
         """Fetch the model, and the one under an adapter, if they are not on this machine. Raises `ModelUnavailable`."""

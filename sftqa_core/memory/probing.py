@@ -8,7 +8,7 @@ import pandas as pd
 
 from sftqa_core.engine import capacity, decoder, drawing, products
 from sftqa_core.engine.sampling import Sampler, fact_prompts, make_sampler
-from sftqa_core.engine.server_answers import ServerSampler, chance, side_by_side
+from sftqa_core.engine.server_answers import ServerSampler, chance
 from sftqa_core.engine.wanted_facts import WantedFact
 from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import declared
@@ -147,7 +147,7 @@ def _look_up(
     )
     if isinstance(loaded, ServedModel):
         served = loaded  # one name that stays what it is inside the function below
-        found = side_by_side(served, lambda q: [(q.fact_id, q.template, chance(served, q.ids, q.answers))], questions)
+        found = served.client.side_by_side(lambda q: [(q.fact_id, q.template, chance(served, q.ids, q.answers))], questions)
         yield from ((rows, {(fact_id, template) for fact_id, template, _ in rows}) for rows in found)
         return
     estimate = estimating.Likelihood(loaded, batch_size)

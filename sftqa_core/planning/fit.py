@@ -151,7 +151,7 @@ class Estimator:
         free, total = (self.ram.free, self.ram.total) if self.ram else (None, None)
         note, process = "", PROCESS_BYTES[self.device]
         if self.card.kind == SERVER:
-            return Fit(self.device, process, process, free, total, "The model itself is computed on its server.")
+            return Fit(self.device, process, process, free, total, "The model itself runs on its server.")
         if self.shape is not None:
             needed = work(self.shape)
         elif self.parameters:

@@ -15,6 +15,7 @@ from sftqa_core.models.gguf import gguf_reading
 from sftqa_core.models.gguf.gguf_models import KIND, GgufModel
 from sftqa_core.models.hub.fetch import has_token
 from sftqa_core.models.lists import HubModel, added_models, drop_added, hub_models, keep_added, kind_of_model, known_model
+from sftqa_core.models.serving.addresses import KIND as SERVER
 from sftqa_core.models.serving.addresses import require_allowed, server_name, why_not_allowed
 from sftqa_core.planning.fit import OPEN, PROCESS_BYTES, gigabytes, model_shape
 from sftqa_core.records import LevelScheme, ModelCard, TrainSettings
@@ -146,6 +147,8 @@ def remove_model(name: str) -> str:
 
 
 def _listed(card: ModelCard, added: bool, device: str, ram: devices.DeviceRam | None, login: bool) -> Offer:
+    if card.kind == SERVER and not card.available:
+        return Offer(card, "unusable", card.note, added)
     if (served := server_name(card.name)) is not None:
         return Offer(card, "server", why_not_allowed(served), added, context=card.details.get("served", {}).get("window"))
     listed = known_model(card.name) if card.kind == "hub" else None

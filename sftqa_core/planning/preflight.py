@@ -5,6 +5,7 @@ Launch, a job writes what is not in order into its log, and `sftqa preflight` pr
 rules that the work refuses by. What concerns a model and its texts is in preflight_model.py, the machine and the costs are here.
 """
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -48,7 +49,10 @@ def preflight(settings: Settings | SweepSettings, cost: Forecast | None = None) 
     kind = KINDS[type(settings)]
     if isinstance(settings, SweepSettings):
         one = replace(settings.run, learning_rate=min(settings.rates) if settings.rates else None)
-        return replace(preflight(one, cost or forecast(settings)), kind=kind)
+        if cost is None:
+            with contextlib.suppress(SftqaError):  # the run itself tells why
+                cost = forecast(settings)
+        return replace(preflight(one, cost), kind=kind)
     models = settings.models if isinstance(settings, StudySettings) else (settings.model,)
     looked = [preflight_model.look_at(name, _run_of(settings, name)) for name in models]
     device, place = device_check(settings.device, settings.gpus, held_as(settings))

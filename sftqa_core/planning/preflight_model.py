@@ -99,7 +99,7 @@ def _on_a_server(card: ModelCard, served: ServerName, run: TrainSettings | Probe
     if run is not None:
         refuse_on_server(card, run)
     about = card.details["served"]
-    what = f"It is served at {served.place} ({about['server']})" if about.get("server") else f"It is to be served at {served.place}"
+    what = f"It is served at {served.place} ({about['server']})" if about.get("server") else f"It will be asked at {served.place}"
     model = Check("model", "ok", f"{what}; that it is there, and draws as it should, is looked at first.")
     sent = f"The server is sent token ids, by the tokenizer of {about['tokenizer']}." if about["tokenizer"] else ""
     words = Check("tokenizer", "ok", sent or "The server is sent texts: nobody has named its tokenizer.")

@@ -13,6 +13,7 @@ from sftqa_core.memory.probing import probe_facts
 from sftqa_core.models import devices, quantising
 from sftqa_core.models.catalogue import made_from, origin
 from sftqa_core.models.loading import LoadedModel
+from sftqa_core.models.serving.server_limits import refuse_on_server
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import PretrainSettings, StudySettings, TrainSettings
 from sftqa_core.studies.model_study import ModelStudy
@@ -36,6 +37,7 @@ def run_study(study: StudySettings, reporter: Reporter) -> None:
     parts = [ModelStudy(study, model, reporter) for model in study.models]
     for part in parts:  # before anything costs time
         for run in part.grid():
+            refuse_on_server(part.prober.card, run)
             quantising.refuse_second_adapter(part.prober.card, run)
         part.require_facts()
     for part in parts:

@@ -7,6 +7,7 @@ from pathlib import Path
 from sftqa_core.evaluation.predictions import encode_questions, predict
 from sftqa_core.models import devices, quantising
 from sftqa_core.models.catalogue import origin
+from sftqa_core.models.serving.server_limits import refuse_on_server
 from sftqa_core.progress import Phase, Reporter
 from sftqa_core.records import TrainSettings
 from sftqa_core.studies.sweep import Sweep
@@ -20,6 +21,7 @@ PHASE = "sweep"
 def run_sweep(sweep: Sweep, reporter: Reporter) -> None:
     """Everything that is missing, rate after rate. What is finished is kept when the work stops."""
     prober, quiet = sweep.prober, Quiet(reporter)
+    refuse_on_server(prober.card, sweep.settings.run)
     quantising.refuse_second_adapter(prober.card, sweep.base)
     prober.bring_here()
     left = sweep.left()

@@ -19,6 +19,7 @@ from sftqa_core.memory import profiles, speeds
 from sftqa_core.memory.prober import Prober
 from sftqa_core.models import catalogue, chat_templates, quantising
 from sftqa_core.models.loading import LoadedModel
+from sftqa_core.models.serving.addresses import KIND as SERVER
 from sftqa_core.models.serving.served_models import ServedModel
 from sftqa_core.models.serving.server_limits import refuse_on_server
 from sftqa_core.planning.fit import likely_longest, try_examples
@@ -76,7 +77,7 @@ class TrainingRun:
             tuned = self._tuned(selection.facts, Path(scratch))
             self.seconds["train"] = tuned.seconds
             with self._timed("after"):
-                after = predictions.predict(tuned.loaded, facts, self.settings, self.reporter, stage="after", aliases=self.prober.aliases)
+                after = self._answers_after(tuned, facts, before)
             if isinstance(tuned.loaded, LoadedModel):
                 self.settings = replace(self.settings, learning_rate=tuned.learning_rate)
             stages = {**before, "after": after}
@@ -88,6 +89,8 @@ class TrainingRun:
     def selection(self, label: bool = False) -> Selection:
         """The examples, probing train facts as far as the wanted levels need it; with `label`, every example's level."""
         settings = self.settings
+        if self.prober.card.kind == SERVER:
+            _ = self.prober.asked  # levels that are known hold for the model that the server has now
         levels = None
         if needs_levels(settings):
             levels = self._levels_of_train()
@@ -140,6 +143,12 @@ class TrainingRun:
                 self.try_first()
             return self.prober.levels(pool)
         return known if known is not None and len(known) else None
+
+    def _answers_after(self, tuned: Tuned, facts: pd.DataFrame, before: dict[str, pd.DataFrame]) -> pd.DataFrame:
+        """Of a model on a server, which was not tuned, those of before: asked again they would differ by the server's rounding alone."""
+        if isinstance(tuned.loaded, ServedModel):
+            return before["before"].assign(stage="after")
+        return predictions.predict(tuned.loaded, facts, self.settings, self.reporter, stage="after", aliases=self.prober.aliases)
 
     def _tuned(self, examples: pd.DataFrame, folder: Path) -> Tuned:
         if isinstance(self.prober.asked, ServedModel):

@@ -51,7 +51,7 @@ class WarmModels:
         began, card = time.monotonic(), find_model(column.model)
         if card.kind == SERVER:
             say(f"Asking {column.model}")
-            served = open_served(card)
+            served = open_served(card, check=check)
             try:
                 return served_reply(served, column)
             finally:

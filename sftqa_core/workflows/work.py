@@ -21,6 +21,7 @@ from sftqa_core.models.catalogue import base_card, find_model, refuse_other_reci
 from sftqa_core.models.gguf.gguf_models import KIND
 from sftqa_core.models.hub.fetch import download, present
 from sftqa_core.models.hub.hub_cache import hub_name
+from sftqa_core.models.serving.addresses import KIND as SERVER
 from sftqa_core.planning.preflight import preflight, tell
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import (
@@ -98,9 +99,12 @@ def complete(settings: CompleteSettings, reporter: Reporter | None = None) -> Co
     """
     from sftqa_core.engine import completing
     from sftqa_core.models.loading import load_model
+    from sftqa_core.models.serving.served_models import open_served
 
     reporter = reporter or Silent()
-    loaded = load_model(find_model(settings.model), settings.device, reporter=reporter)
+    card = find_model(settings.model)
+    served = card.kind == SERVER
+    loaded = open_served(card, reporter) if served else load_model(card, settings.device, reporter=reporter)
     phase = Phase(reporter, "complete", len(set(settings.prompts)), "prompts")
     return Completed(settings.model, settings.prompts, tuple(completing.complete(loaded, settings.prompts, settings.sampling, phase)))
 

@@ -2,6 +2,9 @@
 
 import json
 import math
+import subprocess
+import sys
+import time
 from collections import Counter
 
 import pytest
@@ -13,6 +16,7 @@ from sftqa_core.models.serving.addresses import ServerName, server_name
 from sftqa_core.models.serving.served_models import name_tokenizer, open_served
 from sftqa_core.models.serving.server_client import Client, Room
 from sftqa_core.models.serving.server_identity import Answered
+from sftqa_core.models.serving.server_replies import choices_of
 from sftqa_core.models.serving.server_trial import deviation, require_faithful
 from sftqa_core.progress import Recorder
 from sftqa_core.records import SamplerSettings
@@ -138,11 +142,11 @@ class TestConversation:
     def test_every_setting_is_said(self, served_by):
         """Nothing is left to the model's own settings, or the server's."""
         fake, opened = served_by()
-        choices, count = opened().ask("Ann was born in", 6, 3, 0.7, seed=5)
+        choices, count = opened().ask("Ann was born in", 6, 3, 0.7)
         body = fake.asked[-1][1]
-        said = {"n": 3, "temperature": 0.7, "max_tokens": 6, "top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "seed": 5}
+        said = {"n": 3, "temperature": 0.7, "max_tokens": 6, "top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
         assert said.items() <= body.items()
-        assert "stop" not in body
+        assert not {"stop", "seed"} & set(body)  # vLLM on a processor dies of a seed
         assert len(choices) == 3
         assert count == len(fake.tokenizer("Ann was born in")["input_ids"])
         assert all(len(c.tokens) == 6 or c.ended for c in choices)
@@ -205,8 +209,76 @@ class TestConversation:
         monkeypatch.setattr(server_client, "REPLY_S", 0.2)
         monkeypatch.setattr(server_client, "TRIES", 2)
         _, opened = served_by(trouble="drip")
-        with pytest.raises(ModelUnavailable, match="did not finish its reply within 0 s"):
+        with pytest.raises(ModelUnavailable, match="within 0 s"):
             opened()
+
+    def test_silent_server(self, served_by, monkeypatch):
+        """One that accepts and says nothing holds nobody: looking ends in time, a stop is seen at once."""
+        monkeypatch.setattr(server_client, "LOOK_S", 0.3)
+        fake, opened = served_by(trouble="silent")
+        with pytest.raises(ModelUnavailable, match="did not answer"):
+            opened()
+
+        def check():
+            if len(fake.asked) > 2:
+                raise Stopped("Stopped on request.")
+
+        began = time.monotonic()
+        with pytest.raises(Stopped):
+            Client(server_name(fake.name), check=check).complete({"model": "tiny"})
+        assert time.monotonic() - began < 10
+
+    def test_process_ends_while_requests_are_open(self, served_by):
+        """A process whose work was interrupted does not wait for replies that never come."""
+        fake, _ = served_by(trouble="silent")
+        script = (
+            "import sys\nfrom sftqa_core.models.serving.addresses import allow_typed, server_name\n"
+            "from sftqa_core.models.serving.server_client import Client\nallow_typed(sys.argv[1])\n"
+            "client = Client(server_name(sys.argv[1]), 4)\n"
+            "def work(at):\n    if at == 3:\n        raise KeyboardInterrupt\n    return client.complete({'model': 'tiny'})\n"
+            "list(client.side_by_side(work, range(4)))\n"
+        )
+        ended = subprocess.run([sys.executable, "-c", script, fake.name], capture_output=True, text=True, timeout=25)
+        assert "KeyboardInterrupt" in ended.stderr
+
+    @pytest.mark.parametrize(
+        ("logprobs", "words"),
+        [
+            ({"tokens": [], "token_logprobs": []}, "gives no log-probabilities"),
+            ({"tokens": ["a"], "token_logprobs": [None]}, "gave None as a log-probability"),
+            ({"tokens": ["a"], "token_logprobs": [-(10**400)]}, "as a log-probability"),
+            ({"tokens": ["a"], "token_logprobs": [0.5]}, "as a log-probability"),
+            ({"tokens": ["a"], "token_logprobs": [-1.0], "top_logprobs": 5}, "gives no log-probabilities"),
+            ({"tokens": ["\ud800"], "token_logprobs": [-1.0]}, "half a character"),
+            (7, "gives no log-probabilities"),
+        ],
+    )
+    def test_odd_replies(self, logprobs, words):
+        """Each is refused in words; none is taken for what it is not."""
+        reply = {"choices": [{"text": "a", "finish_reason": "length", "logprobs": logprobs}], "usage": {"prompt_tokens": 3}}
+        with pytest.raises(ModelUnavailable, match=words):
+            choices_of(reply, 1, 1, False, "http://h")
+
+    def test_more_or_fewer_tokens_than_asked(self):
+        """A limit of the server's own is found out with every reply."""
+        two = {"tokens": ["a", "b"], "token_logprobs": [-1.0, -1.0]}
+        reply = {"choices": [{"text": "ab", "finish_reason": "length", "logprobs": two}], "usage": {"prompt_tokens": 3}}
+        for asked in (1, 3):
+            with pytest.raises(ModelUnavailable, match=f"asked for {asked} tokens and stopped after 2"):
+                choices_of(reply, 1, asked, False, "http://h")
+        ended = {"choices": [{**reply["choices"][0], "finish_reason": "stop"}]}
+        assert choices_of(ended, 1, 3, False, "http://h")[0][0].tokens == ("a", "b")
+
+    def test_key_in_a_reply(self, served_by, monkeypatch, workspace):
+        """A server that echoes the key gets it into no message and no file."""
+        monkeypatch.setenv(addresses.KEY, "s3cret-key")
+        fake, opened = served_by(key="s3cret-key")
+        opened()
+        fake.trouble = "echo"
+        with pytest.raises(ModelUnavailable) as error:
+            opened()
+        assert "s3cret-key" not in str(error.value)
+        assert not [path for path in workspace.root.rglob("*") if path.is_file() and b"s3cret-key" in path.read_bytes()]
 
     def test_stop_between_tries(self, served_by):
         """A stop request is noticed while the server is busy."""
@@ -220,10 +292,13 @@ class TestConversation:
             Client(server_name(fake.name), check=check).complete({"model": "tiny", "temperature": 0, "max_tokens": 1})
 
     def test_room_halves_and_grows(self):
-        """Half as many after each refusal, at least one, and one more after as many as fit at once."""
-        room = Room(8)
+        """Half as many after a burst of refusals, at least one, and one more after as many as fit at once."""
+        room, sent = Room(8), time.monotonic()
         for _ in range(5):
-            room.shrink()
+            room.shrink(sent)
+        assert room.limit == 4.0
+        for _ in range(5):
+            room.shrink(time.monotonic() + 1)
         assert room.limit == 1.0
         for _ in range(8):
             with room.held():
@@ -250,6 +325,17 @@ class TestIdentity:
         fake.seed = 0
         assert other != first
         assert "another model" in told.lines[0]
+        assert opened().fingerprint == first
+
+    def test_version_that_fails_once(self, served_by, monkeypatch):
+        """A bad moment makes no other model; a server without a version has none."""
+        monkeypatch.setattr(server_client, "LOOKS", 1)
+        fake, opened = served_by()
+        first = opened().fingerprint
+        fake.trouble = "no version"
+        with pytest.raises(ModelUnavailable, match="503"):
+            opened()
+        fake.trouble = ""
         assert opened().fingerprint == first
 
     def test_numbers_that_wobble(self):

@@ -5,14 +5,27 @@ from dataclasses import replace
 import pytest
 
 from sftqa_core import workflows
+from sftqa_core.artifacts import write_json
 from sftqa_core.errors import ModelUnavailable, SettingsError
 from sftqa_core.memory import profiles
 from sftqa_core.models.serving import addresses, server_client
 from sftqa_core.planning.preflight import preflight
 from sftqa_core.progress import Recorder
-from sftqa_core.records import SLICK, LevelScheme, ProbeSettings, PromptFormat, Question, SamplerSettings, TrainSettings
+from sftqa_core.records import (
+    SLICK,
+    CompleteSettings,
+    LevelScheme,
+    ProbeSettings,
+    PromptFormat,
+    Question,
+    SamplerSettings,
+    StudySettings,
+    SweepSettings,
+    TrainSettings,
+)
 from sftqa_core.training import runs
 from sftqa_core.workflows import upkeep
+from sftqa_core.workspace import Workspace
 from tests.fake_server import serving
 from tests.tiny import byte_level_tokenizer
 
@@ -115,6 +128,14 @@ class TestProbing:
         report = workflows.trust("tiny", world, scheme=SCHEME, against=fake.name)
         assert report.agreements[fake.name].facts == 32
 
+    def test_selection_by_levels_of_another_model(self, fake, world, tmp_path):
+        """Levels that one model had are never those of the one that the server has now, though both have the same name."""
+        settings = TrainSettings(fake.name, world, n=2, levels=(0,), scheme=SCHEME)
+        workflows.select(settings, tmp_path / "first.jsonl")
+        fake.seed = 1
+        workflows.select(replace(settings, n=4), tmp_path / "second.jsonl")
+        assert len({path.parent.name for path in Workspace.current().root.glob("completions/*/part-*.parquet")}) == 2
+
 
 class TestOtherWork:
     """Answers, questions, and what a server can't give."""
@@ -136,6 +157,30 @@ class TestOtherWork:
         (problem,) = preflight(settings).of("problem")
         assert str(refused.value).startswith(problem.said)
 
+    def test_studies_and_sweeps(self, fake, world):
+        """Both need tuning, so both are refused before the server is asked anything."""
+        study = StudySettings("amount", (fake.name,), world, sizes=(0, 8), scheme=SCHEME)
+        sweep = SweepSettings(TrainSettings(fake.name, world, n=8, scheme=SCHEME), (1e-4, 1e-3))
+        for work in (lambda: workflows.study(study), lambda: workflows.sweep(sweep)):
+            with pytest.raises((SettingsError, ModelUnavailable), match="can't be tuned here|has not been asked yet"):
+                work()
+        for settings in (study, sweep):
+            assert [problem for problem in preflight(settings).of("problem") if "can't be tuned here" in problem.said]
+        assert fake.asked == []
+
+    def test_own_texts(self, fake):
+        """Templates that a person tries out are completed there, too."""
+        done = workflows.complete(CompleteSettings(fake.name, ("Ann was born in", "Bo lives in"), samples=3, max_new_tokens=4))
+        assert [len(texts) for texts in done.texts] == [3, 3]
+
+    def test_damaged_name_on_the_list(self, workspace):
+        """It hides no other model, and says what is wrong."""
+        write_json(workspace.added_models, {"schema": 1, "models": ["http://h:1/v1?x=1#m"]})
+        offers = {offer.card.name: offer for offer in workflows.offered_models("cpu").offers}
+        assert offers["http://h:1/v1?x=1#m"].state == "unusable"
+        assert "no address of a served model" in offers["http://h:1/v1?x=1#m"].todo
+        assert "atlas-llama" in offers
+
     def test_adaptive_and_4_bits(self, fake, world):
         """What a server can't do is refused before it is asked."""
         for settings in (settings_of(fake, world, scheme=replace(SCHEME, method="adaptive")), settings_of(fake, world, quantization="nf4")):
@@ -148,9 +193,9 @@ class TestOtherWork:
         report = preflight(settings_of(fake, world))
         lines = " ".join(check.line for check in report.checks)
         assert not report.of("problem")
-        assert "It is to be served at 127.0.0.1" in lines
+        assert "It will be asked at 127.0.0.1" in lines
         assert "server's own random numbers" in lines
-        assert "The model itself is computed on its server" in lines
+        assert "The model itself runs on its server" in lines
         assert fake.asked == []
 
     def test_question(self, fake, world):

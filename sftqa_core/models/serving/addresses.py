@@ -112,9 +112,10 @@ def why_not_allowed(name: ServerName) -> str:
     listed = [piece.strip().lower() for piece in os.environ.get(ALLOWED, "").split(",") if piece.strip()]
     if name.place in (*listed, *_typed):
         return ""
+    those = ", ".join(map(shown, listed)) or "none"
     return (
-        f"{name.place} is not among the servers that may be asked ({', '.join(map(shown, listed)) or 'none'}). Whoever starts the explorer "
-        f"allows it: {ALLOWED}={','.join([*listed, name.place])} sftqa app"
+        f"{name.place} is not among the servers that may be asked ({those}). Whoever starts the explorer, or its worker, allows it: "
+        f"{ALLOWED}={','.join([*listed, name.place])} sftqa app"
     )
 
 

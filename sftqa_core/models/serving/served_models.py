@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from sftqa_core.records import ModelCard
 from sftqa_core.workspace import Workspace, typed_path
 
 MOST_AT_ONCE = 32  # requests under way: vLLM reads 256 completions together, a prompt has about ten
+_RATHER_MORE = 1.2
 _SAME = 0.25  # that a first token's log-probability may differ between a text and its token ids
 
 
@@ -60,6 +61,13 @@ class ServedModel:
     dtype: str = KIND
     vocabulary: int | None = None  # tokens that it knows: no server tells
 
+    def length(self, prompt: str | Sequence[int]) -> int:
+        """Tokens of a prompt; of a text about so many, by the fixed prompts, and rather more than fewer."""
+        if not isinstance(prompt, str):
+            return len(prompt)
+        tokens = sum(answered.prompt_tokens for answered in self.identity.answers)
+        return math.ceil(_RATHER_MORE * len(prompt) * tokens / sum(map(len, PROMPTS)))
+
     @property
     def window(self) -> int | None:
         """Tokens of its context window; None where the server does not tell."""
@@ -73,7 +81,6 @@ class ServedModel:
         temperature: float = 0.0,
         *,
         top_k: int | None = None,
-        seed: int | None = None,
         top: int = 0,
         echo: bool = False,
     ) -> tuple[list[Choice], int]:
@@ -82,7 +89,7 @@ class ServedModel:
 
         Raises `SettingsError`, `Refused`, `ModelUnavailable`, `Stopped`.
         """
-        more: dict[str, Any] = {"top_k": top_k, "seed": seed, "logprobs": top, "echo": echo}
+        more: dict[str, Any] = {"top_k": top_k, "logprobs": top, "echo": echo}
         return _ask(self.client, self.extended, prompt, new_tokens, samples, temperature, stop_ids=self.end_ids[1:], **more)
 
 
@@ -98,12 +105,12 @@ def _ask(
     temperature: float = 0.0,
     *,
     top_k: int | None = None,
-    seed: int | None = None,
     logprobs: int = 0,
     echo: bool = False,
     stop_ids: Sequence[int] = (),
 ) -> tuple[list[Choice], int]:
-    """One request; whatever is not said in it would come from the model's own settings, or the server's."""
+    """One request; whatever is not said in it would come from the model's own settings, or the server's. It names no seed: vLLM 0.32 on a
+    processor dies of one."""
     body: dict[str, Any] = {
         "model": client.name.model,
         "prompt": prompt if isinstance(prompt, str) else list(prompt),
@@ -115,19 +122,21 @@ def _ask(
         "frequency_penalty": 0.0,
         "logprobs": logprobs,
         "stream": False,
-        **({"seed": seed} if seed is not None else {}),
         **({"echo": True} if echo else {}),
     }
     if extended:
-        body |= {"top_k": -1 if top_k is None else top_k, "min_p": 0.0, "repetition_penalty": 1.0, "return_token_ids": True}
+        body |= {"top_k": -1 if top_k is None else top_k, "min_p": 0.0, "repetition_penalty": 1.0}
         body |= {"stop_token_ids": list(stop_ids)} if stop_ids else {}
     elif top_k is not None:
         raise SettingsError(f"{client.name.root} does not know top-k, which this way of asking needs. Choose the paper's levels.")
-    return choices_of(client.complete(body), samples, client.name.root)
+    return choices_of(client.complete(body), samples, new_tokens, echo, client.name.root)
 
 
-def open_served(card: ModelCard, reporter: Reporter | None = None, most: int | None = None, transport: Any = None) -> ServedModel:
-    """Look at a served model again: that it is there, and which one it is; at most `most` requests are under way at once.
+def open_served(
+    card: ModelCard, reporter: Reporter | None = None, most: int | None = None, check: Callable[[], None] | None = None
+) -> ServedModel:
+    """Look at a served model again: that it is there, and which one it is; at most `most` requests are under way at once. `check` may
+    raise `Stopped` meanwhile, and later; by default the reporter's.
 
     Raises `SettingsError` for a server that may not be asked, `ModelUnavailable` for one that is not there, serves no such model, or
     does not give what is needed.
@@ -135,9 +144,9 @@ def open_served(card: ModelCard, reporter: Reporter | None = None, most: int | N
     name = server_name(card.name)
     assert name is not None, card.name
     workspace = Workspace.current()
-    client = Client(name, most or MOST_AT_ONCE, reporter.check if reporter else lambda: None, transport)
+    client = Client(name, most or MOST_AT_ONCE, check or (reporter.check if reporter else lambda: None))
     try:
-        entry = entry_of(client.look(f"{name.address}/models"), name.model, name.root)
+        entry = entry_of(client.look(f"{name.path}/models"), name.model, name.root)
         tokenizer = server_identity.known(name, workspace).tokenizer
         words = named_tokenizer(tokenizer) if tokenizer else None
         extended, answers = _fixed_answers(client)
@@ -161,9 +170,8 @@ def _fixed_answers(client: Client) -> tuple[bool, tuple[Answered, ...]]:
     """Whether the server takes more than OpenAI's API, and its answers to the fixed prompts."""
 
     def answers(extended: bool) -> tuple[Answered, ...]:
-        with ThreadPoolExecutor(len(PROMPTS)) as pool:
-            asked = pool.map(lambda text: _ask(client, extended, text, TOKENS), PROMPTS)
-            return tuple(Answered(count, choice.tokens, choice.logprobs) for (choice,), count in asked)
+        replies = (_ask(client, extended, text, TOKENS) for text in PROMPTS)
+        return tuple(Answered(count, choice.tokens, choice.logprobs) for (choice,), count in replies)
 
     try:
         return True, answers(True)
@@ -176,8 +184,10 @@ def _fixed_answers(client: Client) -> tuple[bool, tuple[Answered, ...]]:
 def _version(client: Client) -> str:
     """The server's version where it tells one."""
     try:
-        told = client.look(f"{client.name.root}/version")
-    except ModelUnavailable:
+        told = client.look("/version")
+    except Refused as error:
+        if error.status not in (404, 405, 501):
+            raise  # a name of its own would else be made for one bad moment
         return ""
     version = told.get("version") if isinstance(told, dict) else None
     return version[:60] if isinstance(version, str) and version.isprintable() else ""
@@ -201,7 +211,9 @@ def _require_one_beginning(client: Client, extended: bool, words: NamedTokenizer
     """Raise `ModelUnavailable` for a server that puts a second beginning token in front, as far as it shows what it read."""
     try:
         (choice,), _ = _ask(client, extended, words.encode(PROMPTS[0]) if words else PROMPTS[0], 1, echo=True)
-    except Refused:
+    except Refused as error:
+        if error.status not in (400, 422, 501):
+            raise
         return  # it echoes no prompt
     if len(choice.tokens) > 1 and choice.tokens[0] == choice.tokens[1]:
         raise ModelUnavailable(

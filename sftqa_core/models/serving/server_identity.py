@@ -7,7 +7,7 @@ model gets it again. One folder a name under the workspace's `servers`, so that 
 
 import math
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -72,7 +72,7 @@ class Known:
     folder: Path
     ids: dict[str, Identity]  # by id, the one seen last at the end
     tokenizer: str = ""  # name of the model on this machine whose tokenizer it has; empty where nobody named one
-    trials: tuple[str, ...] = ()  # ways of drawing that the last identity was found to keep to
+    trials: dict[str, float] = field(default_factory=dict)  # ways of drawing that the last identity was found to keep to, and when (s)
 
     @property
     def last(self) -> tuple[str, Identity] | None:
@@ -96,7 +96,8 @@ def read_known(path: Path) -> Known:
         if stored["schema"] != SCHEMA:
             raise ValueError(f"its schema is {shown(stored['schema'])}")
         ids = {str(key): Identity.from_dict(value) for key, value in stored["ids"].items()}
-        return Known(path.parent, ids, str(stored["tokenizer"]), tuple(map(str, stored["trials"])))
+        trials = {str(key): float(when) for key, when in stored["trials"].items()}
+        return Known(path.parent, ids, str(stored["tokenizer"]), trials)
     except (KeyError, TypeError, AttributeError, ValueError, SettingsError) as error:
         raise ArtifactDamaged(f"{path}, what is known of a served model, can't be read ({reason(error)}). It is asked again.") from None
 
@@ -129,7 +130,7 @@ def remember(name: ServerName, workspace: Workspace, seen: Identity) -> tuple[st
         others = {key: one for key, one in held.ids.items() if key != identity}
         same = held.last is not None and held.last[0] == identity
         ids = dict(list(others.items())[-_MOST + 1 :]) | {identity: held.ids.get(identity, seen)}
-        return replace(held, ids=ids, trials=held.trials if same else ())
+        return replace(held, ids=ids, trials=held.trials if same else {})
 
     before = known(name, workspace).last
     now = _change(name, workspace, change).last
@@ -149,9 +150,9 @@ def keep_tokenizer(name: ServerName, workspace: Workspace, tokenizer: str) -> No
     _change(name, workspace, lambda held: replace(held, tokenizer=tokenizer))
 
 
-def keep_trial(name: ServerName, workspace: Workspace, trial: str) -> None:
-    """Remember that the server kept to this way of drawing. Raises `StorageError`."""
-    _change(name, workspace, lambda held: replace(held, trials=tuple(dict.fromkeys((*held.trials, trial)))))
+def keep_trial(name: ServerName, workspace: Workspace, trial: str, when: float) -> None:
+    """Remember that the server kept to this way of drawing at a time (seconds since 1970). Raises `StorageError`."""
+    _change(name, workspace, lambda held: replace(held, trials={**held.trials, trial: when}))
 
 
 def _change(name: ServerName, workspace: Workspace, change: Callable[[Known], Known]) -> Known:
@@ -165,5 +166,5 @@ def _change(name: ServerName, workspace: Workspace, change: Callable[[Known], Kn
         with lock:
             held = change(known(name, workspace))
             ids = {key: one.to_dict() for key, one in held.ids.items()}
-            write_json(path, {"schema": SCHEMA, "name": str(name), "ids": ids, "tokenizer": held.tokenizer, "trials": list(held.trials)})
+            write_json(path, {"schema": SCHEMA, "name": str(name), "ids": ids, "tokenizer": held.tokenizer, "trials": held.trials})
     return held

@@ -15,6 +15,8 @@ def refuse_on_server(card: ModelCard, settings: ProbeSettings | TrainSettings) -
             f"{name} is on a server, which does not give its weights, so it can't be tuned here. It can be tested: choose 0 examples "
             "(--n 0)."
         )
+    if settings.gpus > 1:
+        raise SettingsError(f"{name} is on a server, which has its own devices, got {settings.gpus} gpus. Choose 1.")
     if settings.quantization != "none":
         raise SettingsError(f"{name} is on a server, in the number format that the server has. Choose quantization none.")
     if scheme.method == "adaptive":

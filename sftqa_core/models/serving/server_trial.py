@@ -7,9 +7,9 @@ distribution is known, and at the temperature of the samples, where the ratios b
 show, it does not refuse: a top-p of 0.95 shows, one of 0.999 does not.
 """
 
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from functools import partial
 from math import exp
 
@@ -26,55 +26,53 @@ DRAWS = 512  # first tokens of each fixed prompt at each temperature
 _TOGETHER = 64  # in one request
 _TOPS = (20, 5)  # likeliest tokens that servers give at most: vLLM, OpenAI's API
 _LEAST = 5.0  # expected draws of a token that is counted by itself
+REMEMBERED_S = 86_400.0
 LEVEL = 1e-6  # of each test: of a thousand honest servers none is refused
 
 
 def require_faithful(served: ServedModel, settings: SamplerSettings, reporter: Reporter) -> None:
     """Raise `ModelUnavailable` unless the server gives as many samples and tokens as asked, and draws them as its own log-probabilities
-    say. What one model was found to do is remembered until another one answers in its place."""
+    say. What one model was found to do is remembered for a day, and until another one answers in its place: a server may be started
+    again with other defaults."""
     name, workspace = served.client.name, Workspace.current()
     trials: dict[str, Callable[[], None]] = {f"{settings.samples} x {settings.max_new_tokens}": lambda: _require_counts(served, settings)}
     if settings.top_k is not None:
         trials["top-k"] = lambda: _require_top_k(served)
     for temperature in (1.0, settings.temperature):
-        trials[f"temperature {temperature:g}"] = partial(_require_temperature, served, temperature, settings.seed)
-    left = {key: trial for key, trial in trials.items() if key not in server_identity.known(name, workspace).trials}
+        trials[f"temperature {temperature:g}"] = partial(_require_temperature, served, temperature)
+    known, now = server_identity.known(name, workspace).trials, time.time()
+    left = {key: trial for key, trial in trials.items() if not 0 <= now - known.get(key, 0.0) < REMEMBERED_S}
     if left:
         reporter.log(f"Trying out whether {name.place} draws as it is asked to ...")
     for key, trial in left.items():
         reporter.check()
         trial()
-        server_identity.keep_trial(name, workspace, key)
+        server_identity.keep_trial(name, workspace, key, now)
 
 
 def _require_counts(served: ServedModel, settings: SamplerSettings) -> None:
+    """As many as asked: every reply is looked at for that, here before the work begins."""
     for prompt in PROMPTS[:2]:
-        choices, _ = served.ask(prompt, settings.max_new_tokens, settings.samples, settings.temperature, seed=settings.seed)
-        short = [len(choice.tokens) for choice in choices if not choice.ended and len(choice.tokens) != settings.max_new_tokens]
-        if short:
-            raise ModelUnavailable(
-                f"{served.client.name.root} was asked for {settings.max_new_tokens} tokens and stopped after {short[0]}: it has a limit of "
-                "its own. Raise that, or ask for fewer (--max-new-tokens)."
-            )
+        served.ask(prompt, settings.max_new_tokens, settings.samples, settings.temperature)
 
 
 def _require_top_k(served: ServedModel) -> None:
     for prompt in PROMPTS:
-        choices, _ = served.ask(prompt, 1, _TOGETHER, 1.0, top_k=1, seed=0)
+        choices, _ = served.ask(prompt, 1, _TOGETHER, 1.0, top_k=1)
         if len({choice.tokens for choice in choices}) > 1:
             raise ModelUnavailable(
-                f"{served.client.name.root} ignores top-k, which this way of asking needs. Choose the paper's levels, or vLLM or SGLang."
+                f"{served.client.name.root} ignores top-k, which this way of asking needs. Choose the paper's levels, or vLLM."
             )
 
 
-def _require_temperature(served: ServedModel, temperature: float, seed: int) -> None:
+def _require_temperature(served: ServedModel, temperature: float) -> None:
     """The next tokens of each fixed prompt against what they should be."""
     from scipy.stats import chi2
 
     statistic, freedom = 0.0, 0
     for prompt in PROMPTS:
         likeliest = _likeliest(served, prompt)
-        drawn = Counter(_next_tokens(served, prompt, temperature, seed))
+        drawn = Counter(_next_tokens(served, prompt, temperature))
         one, degrees = deviation(likeliest, drawn, temperature)
         statistic, freedom = statistic + one, freedom + degrees
     if freedom and float(chi2.sf(statistic, freedom)) < LEVEL:
@@ -125,16 +123,15 @@ def _likeliest(served: ServedModel, prompt: str) -> dict[str, float]:
         break
     raise ModelUnavailable(
         f"{served.client.name.root} does not tell the likeliest tokens with their log-probabilities, so it can't be tried out whether it "
-        "draws as it should. vLLM and SGLang do."
+        "draws as it should. vLLM does."
     )
 
 
-def _next_tokens(served: ServedModel, prompt: str, temperature: float, seed: int) -> Iterable[str]:
+def _next_tokens(served: ServedModel, prompt: str, temperature: float) -> list[str]:
     """DRAWS next tokens."""
 
-    def drawn(at: int) -> list[str]:
-        choices, _ = served.ask(prompt, 1, _TOGETHER, temperature, seed=(seed + at * _TOGETHER) % 2**31)
-        return [choice.tokens[0] for choice in choices if choice.tokens]
+    def drawn(_: int) -> list[str]:
+        choices, _ = served.ask(prompt, 1, _TOGETHER, temperature)
+        return [choice.tokens[0] for choice in choices]
 
-    with ThreadPoolExecutor(max(1, served.client.room.most // 4)) as pool:
-        return [token for tokens in pool.map(drawn, range(DRAWS // _TOGETHER)) for token in tokens]
+    return [token for tokens in served.client.side_by_side(drawn, range(DRAWS // _TOGETHER)) for token in tokens]
