@@ -162,7 +162,7 @@ class TestOtherWork:
         study = StudySettings("amount", (fake.name,), world, sizes=(0, 8), scheme=SCHEME)
         sweep = SweepSettings(TrainSettings(fake.name, world, n=8, scheme=SCHEME), (1e-4, 1e-3))
         for work in (lambda: workflows.study(study), lambda: workflows.sweep(sweep)):
-            with pytest.raises((SettingsError, ModelUnavailable), match="can't be tuned here|has not been asked yet"):
+            with pytest.raises((SettingsError, ModelUnavailable), match=r"can't be tuned here|has not been asked yet"):
                 work()
         for settings in (study, sweep):
             assert [problem for problem in preflight(settings).of("problem") if "can't be tuned here" in problem.said]
