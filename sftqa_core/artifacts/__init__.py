@@ -20,7 +20,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sftqa_core.artifacts import disk
-from sftqa_core.artifacts.disk import is_dead, is_set_aside, keep_json, left_behind, read_json, remove, set_aside, write_bytes, write_json
+from sftqa_core.artifacts.disk import (
+    changing,
+    is_dead,
+    is_set_aside,
+    keep_json,
+    left_behind,
+    read_json,
+    remove,
+    set_aside,
+    write_bytes,
+    write_json,
+)
 from sftqa_core.artifacts.kept import Kept
 from sftqa_core.artifacts.refusals import fetching, in_sentence, in_words, refusal, storing
 from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion, StorageError, reason

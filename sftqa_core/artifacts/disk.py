@@ -28,12 +28,16 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from sftqa_core.artifacts.refusals import refusal, storing
+from sftqa_core.errors import StorageError
 from sftqa_core.processes import boot_id
 
 _LEFT = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d{1,9})(-(?P<home>[0-9a-f]{8}))?\.[a-z0-9_]{8}(?P<old>\.old)?", re.DOTALL)
 _ASIDE = re.compile(r".+\.damaged(\.\d+)?", re.DOTALL)
 _STALE_S = 86_400
+_HELD_S = 10  # that another process may hold a file which is changed
 _PUT_S = 60  # no writer needs longer between its two renames
 _FRESH_S = 2  # a folder that changed so lately may change again without a new time of change
 _OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
@@ -74,6 +78,20 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
+
+
+@contextlib.contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """Hold a file alone among processes while it is read, changed and written; its folder is made. Raises `StorageError` where the disk
+    refuses, or another process holds it for long."""
+    with storing(path):
+        make_folder(path.parent)
+        try:
+            lock = FileLock(path.with_name(f".{path.name}.lock")).acquire(timeout=_HELD_S)
+        except Timeout:
+            raise StorageError(f"{path} is being changed by another process. Try again.") from None
+        with lock:
+            yield
 
 
 def keep_json(path: Path, value: Any) -> bool:

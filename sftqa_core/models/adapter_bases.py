@@ -6,14 +6,10 @@ what the base's files are, not where they lie.
 
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from sftqa_core.artifacts import read_json, storing, write_json
-from sftqa_core.errors import StorageError
+from sftqa_core.artifacts import changing, read_json, write_json
 from sftqa_core.workspace import Workspace
 
 SCHEMA = 1
-_WAIT_S = 10
 
 
 def base_of(adapter: Path, workspace: Workspace) -> str | None:
@@ -24,15 +20,8 @@ def base_of(adapter: Path, workspace: Workspace) -> str | None:
 
 def keep_base(adapter: Path, name: str, workspace: Workspace) -> None:
     """Remember it. Raises `StorageError` where the disk refuses."""
-    path = workspace.adapter_bases
-    with storing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock = FileLock(path.with_name(f".{path.name}.lock")).acquire(timeout=_WAIT_S)
-        except Timeout:
-            raise StorageError(f"{path} is being changed by another process. Try again.") from None
-        with lock:
-            write_json(path, {"schema": SCHEMA, "bases": {**_bases(workspace), str(adapter.resolve()): name}})
+    with changing(workspace.adapter_bases):
+        write_json(workspace.adapter_bases, {"schema": SCHEMA, "bases": {**_bases(workspace), str(adapter.resolve()): name}})
 
 
 def _bases(workspace: Workspace) -> dict[str, str]:

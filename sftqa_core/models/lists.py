@@ -12,10 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from sftqa_core.artifacts import fetching, set_aside, storing, write_json
-from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion, SettingsError, StorageError, reason
+from sftqa_core.artifacts import changing, fetching, set_aside, write_json
+from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion, SettingsError, reason
 from sftqa_core.jsonrecord import Record, parse_json, shown
 from sftqa_core.models.footprint import Shape
 from sftqa_core.models.hub.hub_cache import without_revision
@@ -132,7 +130,6 @@ SCHEMA = 1
 MOST = 500  # models; lists have to stay readable
 MAX_BYTES = 4_000_000
 _LONGEST = 4_096  # characters, of a path
-_WAIT_S = 10
 
 
 def added_models(workspace: Workspace | None = None) -> list[str]:
@@ -195,25 +192,19 @@ def drop_added(name: str, workspace: Workspace | None = None) -> str:
 
 def _change(workspace: Workspace, change: Callable[[list[str]], list[str]]) -> str:
     path, notice = workspace.added_models, ""
-    with storing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:  # two that change the list at once do it one after the other
-            lock = FileLock(path.with_name(f".{path.name}.lock")).acquire(timeout=_WAIT_S)
-        except Timeout:
-            raise StorageError(f"{path} is being changed by another process. Try again.") from None
-        with lock:
-            try:
-                names = read_added(path)
-            except OtherVersion:
+    with changing(path):  # two that change the list at once do it one after the other
+        try:
+            names = read_added(path)
+        except OtherVersion:
+            raise
+        except ArtifactDamaged as error:
+            names, moved = [], set_aside(path)
+            if moved is None:
                 raise
-            except ArtifactDamaged as error:
-                names, moved = [], set_aside(path)
-                if moved is None:
-                    raise
-                notice = f"{error} It was kept unchanged as {moved.name}, and a new list was started."
-            changed = change(names)
-            if changed != names or notice:
-                write_json(path, {"schema": SCHEMA, "models": changed})
+            notice = f"{error} It was kept unchanged as {moved.name}, and a new list was started."
+        changed = change(names)
+        if changed != names or notice:
+            write_json(path, {"schema": SCHEMA, "models": changed})
     return notice
 
 

@@ -10,10 +10,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from sftqa_core.artifacts import read_json, storing, write_json
-from sftqa_core.errors import ArtifactDamaged, ModelUnavailable, SettingsError, StorageError, reason
+from sftqa_core.artifacts import changing, read_json, write_json
+from sftqa_core.errors import ArtifactDamaged, ModelUnavailable, SettingsError, reason
 from sftqa_core.jsonrecord import Record, fingerprint, shown
 from sftqa_core.models.serving.addresses import KIND, ServerName, server_name
 from sftqa_core.records import ModelCard
@@ -24,7 +22,6 @@ TOKENS = 8  # of each answer
 TOLERANCE = 0.1  # between two log-probabilities of one token
 SCHEMA = 1
 FILE = "identities.json"
-_WAIT_S = 10
 _MOST = 100  # identities that are remembered of one name
 
 
@@ -157,14 +154,8 @@ def keep_trial(name: ServerName, workspace: Workspace, trial: str, when: float) 
 
 def _change(name: ServerName, workspace: Workspace, change: Callable[[Known], Known]) -> Known:
     path = known(name, workspace).folder / FILE
-    with storing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock = FileLock(path.with_name(f".{FILE}.lock")).acquire(timeout=_WAIT_S)
-        except Timeout:
-            raise StorageError(f"{path} is being changed by another process. Try again.") from None
-        with lock:
-            held = change(known(name, workspace))
-            ids = {key: one.to_dict() for key, one in held.ids.items()}
-            write_json(path, {"schema": SCHEMA, "name": str(name), "ids": ids, "tokenizer": held.tokenizer, "trials": held.trials})
+    with changing(path):
+        held = change(known(name, workspace))
+        ids = {key: one.to_dict() for key, one in held.ids.items()}
+        write_json(path, {"schema": SCHEMA, "name": str(name), "ids": ids, "tokenizer": held.tokenizer, "trials": held.trials})
     return held
