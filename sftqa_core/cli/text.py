@@ -111,7 +111,7 @@ def trust(result: dict[str, Any]) -> str:
     ]
     head = ("compared with", "facts", "same level", "kappa", "95% from", "to", "Spearman", "R differs by", "95% from", "to")
     lines += [table(head, rows)] if rows else []
-    if (other := result["against"]) and other not in result["agreements"]:
+    if (other := result.get("against")) and other not in result["agreements"]:
         command = f"sftqa probe --model {other} --source {result['source']} --split {result['split']}"
         lines.append(f"None of these facts has a full probe by {other} yet. Run: {command}")
     lines += _slick(result["slick"]) if result.get("slick") else []
