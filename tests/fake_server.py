@@ -143,7 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(200, {"choices": [{"text": 5}]})
         if fake.trouble == "plain" and EXTENDED & set(body):
             return self._send(400, {"error": {"message": "Unrecognized request arguments"}})
-        return self._send(*_completed(fake, body))
+        return self._send(*_completed(fake, body, number))
 
     def _send(self, status: int, reply: dict[str, Any], **headers: str) -> None:
         content = json.dumps(reply).encode()
@@ -162,7 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
                 time.sleep(0.02 if size == 1 else 0)
 
 
-def _completed(fake: FakeServer, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+def _completed(fake: FakeServer, body: dict[str, Any], number: int) -> tuple[int, dict[str, Any]]:
     """HTTP's status and the reply to one request for completions."""
     tokenizer, prompt = fake.tokenizer, body["prompt"]
     ids = list(tokenizer(prompt, add_special_tokens=False)["input_ids"]) if isinstance(prompt, str) else list(prompt)
@@ -170,7 +170,7 @@ def _completed(fake: FakeServer, body: dict[str, Any]) -> tuple[int, dict[str, A
     if len(ids) + body["max_tokens"] > fake.window:
         return 400, {"error": {"message": f"This model's maximum context length is {fake.window} tokens."}}
     limit, count = (min(4, body["max_tokens"]), body["n"]) if fake.trouble == "short" else (body["max_tokens"], body["n"])
-    drawn = _drawn(fake, ids[-1], limit, 1 if fake.trouble == "one" else count, body)
+    drawn = _drawn(fake, ids[-1], limit, 1 if fake.trouble == "one" else count, body, number)
     table, choices = fake.logprobs(), []
     for index, tokens in enumerate(drawn):
         whole = [*ids, *tokens] if body.get("echo") else tokens
@@ -195,9 +195,9 @@ def _top(fake: FakeServer, row: np.ndarray, count: int) -> dict[str, float]:
     return {fake.tokenizer.convert_ids_to_tokens(int(token)): float(row[token]) for token in np.argsort(-row)[:count]}
 
 
-def _drawn(fake: FakeServer, last: int, limit: int, count: int, body: dict[str, Any]) -> list[list[int]]:
-    """Token ids of each completion, the end token included."""
-    table, rng, end = fake.logits(), np.random.default_rng(len(fake.asked)), fake.tokenizer.eos_token_id
+def _drawn(fake: FakeServer, last: int, limit: int, count: int, body: dict[str, Any], number: int) -> list[list[int]]:
+    """Token ids of each completion, the end token included; the request's number decides what is drawn."""
+    table, rng, end = fake.logits(), np.random.default_rng(number), fake.tokenizer.eos_token_id
     tokens, temperature = np.full((count, 1), last), body["temperature"]
     for _ in range(limit):
         scores = table[tokens[:, -1]]

@@ -427,10 +427,16 @@ class TestTrial:
         held = server_identity.known(served.client.name, workspace).trials
         assert {"warm": "temperature 0.7", "short": "4 x 6", "one": "4 x 6"}.get(trouble, "temperature 1") not in held
 
-    def test_top_k_is_kept_to(self, served_by):
-        """Where it is asked for."""
-        _, opened = served_by()
+    def test_top_k_is_kept_to(self, served_by, workspace):
+        """Where it is asked for, a server that keeps to it is remembered for that, too."""
+        fake, opened = served_by()
         require_faithful(opened(), SamplerSettings(samples=2, max_new_tokens=3, top_k=40), Recorder())
+        assert server_identity.known(server_name(fake.name), workspace).trials.keys() == {
+            "2 x 3",
+            "top-k",
+            "temperature 1",
+            "temperature 0.7",
+        }
 
     def test_deviation(self):
         """By hand: 60 of 100 where 50 are expected, and 40 others; at another temperature only ratios count."""

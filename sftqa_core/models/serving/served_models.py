@@ -23,7 +23,7 @@ from sftqa_core.records import ModelCard
 from sftqa_core.workspace import Workspace, typed_path
 
 MOST_AT_ONCE = 32  # requests under way: vLLM reads 256 completions together, a prompt has about ten
-_RATHER_MORE = 1.2
+_RATHER_MORE = 1.2  # tokens than the fixed prompts say: a text that is a little too short fits, one that is too long ends the work
 _SAME = 0.25  # that a first token's log-probability may differ between a text and its token ids
 
 

@@ -26,7 +26,7 @@ DRAWS = 512  # first tokens of each fixed prompt at each temperature
 _TOGETHER = 64  # in one request
 _TOPS = (20, 5)  # likeliest tokens that servers give at most: vLLM, OpenAI's API
 _LEAST = 5.0  # expected draws of a token that is counted by itself
-REMEMBERED_S = 86_400.0
+REMEMBERED_S = 86_400.0  # that a trial holds
 LEVEL = 1e-6  # of each test: of a thousand honest servers none is refused
 
 
