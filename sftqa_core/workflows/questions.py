@@ -18,7 +18,7 @@ from sftqa_core.models.catalogue import base_card, find_model
 from sftqa_core.models.gguf.gguf_models import KIND as GGUF
 from sftqa_core.models.model_files import ModelFolder, digest_key
 from sftqa_core.models.serving.addresses import KIND as SERVER
-from sftqa_core.models.serving.server_identity import last_id
+from sftqa_core.models.serving.server_identity import replaced_by
 from sftqa_core.records import MOST_COLUMNS, RUN, Column, LevelScheme, ModelCard, ProbeSettings, PromptFormat, Question, TrainSettings
 from sftqa_core.records.asking import new_tokens
 from sftqa_core.training import runs
@@ -78,10 +78,13 @@ def _tuned_beside(base: str, beside: Sequence[str]) -> TrainSettings | None:
 
 
 def files_stamp(card: ModelCard) -> str:
-    """Changes with any file that decides what a model says, its base model's too; reads none of them. Of a served model it is what was
-    last known of it. Raises `ModelUnavailable`."""
+    """Changes with any file that decides what a model says, its base model's too; reads none of them. Raises `ModelUnavailable`.
+
+    Of a served model it is empty until another one answers in its place: who answers is known after the first question only, and its
+    reply must be found again.
+    """
     if card.kind == SERVER:
-        return last_id(card) if card.path else ""
+        return replaced_by(card)
     folders = [ModelFolder(Path(each.path)) for each in (card, base_card(card)) if each is not None and each.path is not None]
     try:
         return fingerprint([digest_key(path.resolve()) for folder in folders for path in folder.files()])

@@ -24,7 +24,7 @@ from sftqa_core.records import (
     TrainSettings,
 )
 from sftqa_core.training import runs
-from sftqa_core.workflows import upkeep
+from sftqa_core.workflows import questions, upkeep
 from sftqa_core.workspace import Workspace
 from tests.fake_server import serving
 from tests.tiny import byte_level_tokenizer
@@ -208,6 +208,16 @@ class TestOtherWork:
         assert sum(sampled.count for sampled in reply.samples) == 3
         with pytest.raises(SettingsError, match="The probability of given answers needs the tokenizer"):
             workflows.ask(Question("Who?", samples=1, answers=("Ann",)), [fake.name])
+
+    def test_first_reply_is_found_again(self, fake):
+        """A question has the same key before and after its server was first asked, and another once another model answers there."""
+        question = Question("Who?", samples=1, max_new_tokens=2)
+        (before,) = questions.columns(question, [fake.name])
+        workflows.ask(question, [fake.name])
+        assert questions.columns(question, [fake.name])[0].fingerprint() == before.fingerprint()
+        fake.seed = 1
+        workflows.ask(question, [fake.name])
+        assert questions.columns(question, [fake.name])[0].fingerprint() != before.fingerprint()
 
     def test_given_answers(self, fake, tmp_path):
         """With a tokenizer their probability is that of the server's own table."""

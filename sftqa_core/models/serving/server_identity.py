@@ -119,6 +119,13 @@ def last_id(card: ModelCard, workspace: Workspace | None = None) -> str:
     return last[0]
 
 
+def replaced_by(card: ModelCard, workspace: Workspace | None = None) -> str:
+    """The id of a served model in whose place another one had answered before; empty for the only one so far, and for none."""
+    name = server_name(card.name)
+    ids = known(name, workspace or Workspace.current()).ids if name is not None else {}
+    return list(ids)[-1] if len(ids) > 1 else ""
+
+
 def remember(name: ServerName, workspace: Workspace, seen: Identity) -> tuple[str, bool]:
     """The id of what was seen now, and whether it is another model than the last time. Raises `StorageError`."""
 
