@@ -57,9 +57,9 @@ class KeyValues:
             kept[places, :, slots] = new
         self._reached[layer] = max(reached, needed)
 
-    def at(self, layer: int, places: torch.Tensor | None, slots: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys and values [places, heads, slots, size] of these places (None: of all) in the first slots."""
-        keys, values = (kept[:, :, :slots] if places is None else kept[places, :, :slots] for kept in self._layers[layer])
+    def at(self, layer: int, places: torch.Tensor | slice, slots: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values [places, heads, slots, size] of these places, in the first slots. A slice of places copies nothing."""
+        keys, values = (kept[places, :, :slots] for kept in self._layers[layer])
         return keys, values
 
 
@@ -217,7 +217,7 @@ def _attend(
 AttentionInterface.register(_NAME, _attend)
 
 
-_MOST = 0.5  # with a larger share of busy places, looking at all costs less than picking them out
+_MOST = 0.5  # with a larger share of busy places up to the last one, looking at all of those costs less than picking them out
 
 
 class _Segment:
@@ -307,13 +307,14 @@ class NextTokens(_Segment):
         self.busy, self.line = np.unique(places, return_inverse=True)
         self.column = np.arange(len(places)) - np.searchsorted(places, places)
         self.sees, self.key_positions = sees, key_positions
-        self.all = len(self.busy) > _MOST * keys.places
+        self.reach = int(self.busy[-1]) + 1  # new prompts take the first free places, so those behind the last busy one cost nothing
+        self.all = len(self.busy) > _MOST * self.reach
 
     def attend(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, form: AttentionForm) -> torch.Tensor:
         """See `Segment`."""
         places, slots = self._tensor("places", query, lambda: self.places), self._tensor("slots", query, lambda: self.slots)
         self.keys.put(layer, places, slots, self.sees.shape[1], (key, value))
-        busy = None if self.all else self._tensor("busy", query, lambda: self.busy)
+        busy = slice(self.reach) if self.all else self._tensor("busy", query, lambda: self.busy)
         keys, values = self.keys.at(layer, busy, self.sees.shape[1])
         grid = (self.places if self.all else self.line, self.column)
         return self._attended(query, keys, values, grid, lambda: self._sees(form.window), form)

@@ -23,7 +23,7 @@ def test_slots_keep_their_numbers_and_unseen_ones_are_numbers(unwritten_is_nan, 
     tokens = torch.randn(30, 1, 2, 4)
     for at, token in enumerate(tokens):
         held.put(0, torch.tensor([at % 3]), torch.tensor([3 + at]), 4 + at, (token, -token))
-    keys, values = held.at(0, None, 33)
+    keys, values = held.at(0, slice(None), 33)
     assert keys.shape == (3, 2, 33, 4)
     assert torch.equal(values, -keys)
     assert torch.equal(keys[[0, 2], :, :3], texts)
