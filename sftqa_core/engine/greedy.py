@@ -14,6 +14,7 @@ from sftqa_core.progress import Phase
 
 FEWER = "Use a smaller model or fewer test facts, or run on the CPU (device 'cpu')."
 _OFTEN = 64  # prompts that are worth laying weights out for them
+_CELLS = 1 << 18  # logits in hand while their exponentials are added up, which stay in a processor's cache
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,10 @@ def most_probable(logits: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Of logits [rows, vocabulary] the best token ids and their log-probabilities. Raises `ModelUnavailable` for NaN."""
     logits = drawing.in_reach_of_float64(logits)
     best = logits.max(-1)
-    logprob = best.values.double() - logits.double().logsumexp(-1)
+    rows = max(1, _CELLS // logits.shape[1]) if logits.device.type == "cpu" else len(logits)
+    pieces = zip(logits.split(rows), best.values[:, None].split(rows), strict=True)
+    # exponentials in float32, as exact as the logits are, and their sum in float64
+    logprob = torch.cat([(some.float() - top.float()).exp_().sum(-1, dtype=torch.float64).log_().neg_() for some, top in pieces])
     if not bool(torch.isfinite(logprob).all()):
         raise ModelUnavailable(
             "The model's logits are not numbers (NaN or infinite), so it can't answer. Training may have diverged: lower the learning rate."
