@@ -41,7 +41,7 @@ from sftqa_core.memory.probe_stores import CompletionStore, EstimateStore
 from sftqa_core.memory.speeds import remember
 from sftqa_core.models.catalogue import ModelFingerprint, find_model, model_fingerprint
 from sftqa_core.models.chat_templates import ChatTemplate
-from sftqa_core.models.lists import RECIPES, UNMADE
+from sftqa_core.models.lists import BUILT_IN, UNMADE
 from sftqa_core.records import (
     PAPER,
     PROMPTS,
@@ -66,7 +66,7 @@ from sftqa_core.workspace import Workspace, shipped_folder
 from tests.golden_settings import DEFAULTS, MODEL, VARIED, field_of, varied
 
 FROZEN = Path(__file__).with_name("golden_keys.json")
-MODELS = tuple(RECIPES)
+MODELS = tuple(BUILT_IN)
 
 
 # --- what ships ------------------------------------------------------------------------------------------
@@ -231,7 +231,7 @@ def record_defaults(patch: pytest.MonkeyPatch, tmp: Path) -> dict[str, Any]:
 def records(patch: pytest.MonkeyPatch, tmp: Path) -> dict[str, Any]:
     """Fingerprints of settings at their defaults, with each field changed, and of those that have a name."""
     found = {f"{name}: {label}": record.fingerprint() for name in VARIED for label, record in varied(name).items()}
-    named = {"PAPER": PAPER, "SLICK": SLICK, **PROMPTS, **RECIPES, **UNMADE}
+    named = {"PAPER": PAPER, "SLICK": SLICK, **PROMPTS, **BUILT_IN, **UNMADE}
     return found | {f"named {name}": record.fingerprint() for name, record in named.items()}
 
 

@@ -10,7 +10,7 @@ from sftqa_core.records import SLICK, STUDIES, LevelScheme, ProbeSettings, Study
 from sftqa_core.workspace import shipped_folder
 
 MODEL = "atlas-llama"
-MODELS = tuple(workflows.recipes())
+MODELS = tuple(workflows.built_in_models())
 SAMPLE = 24  # facts that are probed again: one of each relation
 MOST_BYTES = 40_000_000
 MOST_WEIGHTS = 25_000_000
@@ -34,20 +34,20 @@ def test_shipped_files_stay_small():
     assert sum(path.stat().st_size for path in shipped_folder().rglob("*.safetensors")) <= MOST_WEIGHTS
 
 
-def test_shipped_models_are_what_their_recipes_say():
+def test_shipped_models_are_what_their_settings_say():
     """Four models of three architectures; one pair differs in the architecture alone, one in the mixture alone."""
     from dataclasses import replace
 
     from sftqa_core.knowledge.sources import open_source
-    from sftqa_core.models.catalogue import same_recipe
+    from sftqa_core.models.catalogue import same_making
 
-    recipes = workflows.recipes()
+    made = workflows.built_in_models()
     cards = {card.name: card for card in workflows.models() if card.kind == "built-in"}
-    assert cards.keys() == recipes.keys()
+    assert cards.keys() == made.keys()
     assert {card.architecture for card in cards.values()} == {"llama", "qwen2", "gpt_neox"}
-    assert all(same_recipe(cards[name], recipes[name], open_source("atlas").fingerprint) for name in recipes)
+    assert all(same_making(cards[name], made[name], open_source("atlas").fingerprint) for name in made)
     named = ("atlas-llama", "atlas-llama-sparse", "atlas-qwen")
-    llama, sparse, qwen = (replace(recipes[name], name="x", max_exposures=1) for name in named)
+    llama, sparse, qwen = (replace(made[name], name="x", max_exposures=1) for name in named)
     assert replace(sparse, corpus=llama.corpus) == llama != sparse
     assert replace(qwen, architecture="llama", key_value_heads=None) == llama != qwen
 

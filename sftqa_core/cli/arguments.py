@@ -1,7 +1,7 @@
 """What can be typed: one parser a command, made of the settings it stands for, and the record its options mean.
 
 A mistake in an option's text is reported as argparse reports its own. An option that was not given is None: then the
-record's default, a recipe's or a file's value holds.
+record's default, a built-in model's or a file's value holds.
 
     python -m sftqa_core.cli.arguments > docs/command-line.md     the reference of all commands
 """
@@ -364,9 +364,9 @@ def scheme_of(options: argparse.Namespace, start: records.LevelScheme | None = N
     return replace(scheme, sampling=replace(scheme.sampling, **drawn), **given_here)
 
 
-def pretrain_settings(options: argparse.Namespace, recipes: dict[str, records.PretrainSettings]) -> records.PretrainSettings:
-    """The options over the recipe of that name, or over the defaults."""
-    start = recipes.get(options.name, records.PretrainSettings(options.name))
+def pretrain_settings(options: argparse.Namespace, known: dict[str, records.PretrainSettings]) -> records.PretrainSettings:
+    """The options over the settings of the known model of that name, or over the defaults."""
+    start = known.get(options.name, records.PretrainSettings(options.name))
     typed, corpus = given(options, records.PretrainSettings), start.corpus
     if options.qa_documents is not None:
         corpus = replace(corpus, qa_documents=options.qa_documents)

@@ -283,7 +283,8 @@ def new_file(name: str) -> Path:
 def study(options: Namespace) -> dict[str, Any]:
     """`sftqa study`: run what is missing of a study and report; or export it, or report only."""
     there = {card.name for card in workflows.models() if card.kind == "built-in"}
-    settings = arguments.study_settings(options, [name for name in workflows.recipes() if name in there])  # in the order of what ships
+    shipped = [name for name in workflows.built_in_models() if name in there]  # in the order in which they ship
+    settings = arguments.study_settings(options, shipped)
     if options.export:
         out = new_file(options.export)
         out.write_text(workflows.study_yaml(settings), encoding="utf-8")
@@ -343,7 +344,7 @@ def jobs(options: Namespace) -> dict[str, Any]:
 
 def pretrain(options: Namespace) -> dict[str, Any]:
     """`sftqa pretrain NAME`: a tiny model, trained from scratch."""
-    settings = arguments.pretrain_settings(options, {**workflows.recipes(), **workflows.unmade_recipes()})
+    settings = arguments.pretrain_settings(options, {**workflows.built_in_models(), **workflows.unmade_models()})
     console = Console()
     with leased(settings, "pretrain"), console.gentle():
         return workflows.pretrain(settings, console).to_dict()

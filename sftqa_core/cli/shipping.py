@@ -27,7 +27,7 @@ from sftqa_core.studies.model_study import ModelStudy
 from sftqa_core.workflows.study_reports import report_name
 from sftqa_core.workspace import Workspace
 
-MODELS = tuple(workflows.recipes())
+MODELS = tuple(workflows.built_in_models())
 FIRST = MODELS[0]  # the one that the example run, and all test facts' other probes, are of
 SECOND = LevelScheme(sampling=SamplerSettings(seed=1))  # how far two full probes agree is what chance alone does
 ESTIMATED = (LevelScheme(method="adaptive"), LevelScheme(method="likelihood"))
@@ -63,7 +63,7 @@ def _make(model: str, target: Path, pretrain: bool) -> None:
 
     console, folder = Console(), Workspace.current().models / model
     if not folder.is_dir() and pretrain:
-        workflows.pretrain(workflows.recipes()[model], console)
+        workflows.pretrain(workflows.built_in_models()[model], console)
     elif not folder.is_dir():
         shutil.copytree(target / "models" / model, folder)
     workflows.probe(ProbeSettings(model, split="all"), console)

@@ -411,7 +411,7 @@ def seen_templates(card: ModelCard) -> dict[str, tuple[int, ...]]:
     return {relation: tuple(positions) for relation, positions in recorded.items()}
 
 
-def same_recipe(card: ModelCard, settings: PretrainSettings, source_fingerprint: str) -> bool:
+def same_making(card: ModelCard, settings: PretrainSettings, source_fingerprint: str) -> bool:
     """Whether a model was made with these settings from these facts; its name, its device and the facts' place don't count."""
     try:
         made = PretrainSettings.from_dict(card.details["settings"])
@@ -421,7 +421,7 @@ def same_recipe(card: ModelCard, settings: PretrainSettings, source_fingerprint:
     return facts == source_fingerprint and replace(made, name=settings.name, device=settings.device, source=settings.source) == settings
 
 
-def refuse_other_recipe(settings: PretrainSettings, source_fingerprint: str, workspace: Workspace | None = None) -> None:
+def refuse_other_making(settings: PretrainSettings, source_fingerprint: str, workspace: Workspace | None = None) -> None:
     """Raises `SettingsError` when `settings.name` is a model, made here or built in, of other settings or facts:
     pre-training would replace or hide it. A damaged one may be made again."""
     workspace = workspace or Workspace.current()
@@ -432,7 +432,7 @@ def refuse_other_recipe(settings: PretrainSettings, source_fingerprint: str, wor
         card = folder_card(path, settings.name, _kind(path, workspace))
     except SftqaError:
         return
-    if not same_recipe(card, settings, source_fingerprint):
+    if not same_making(card, settings, source_fingerprint):
         where = "is a built-in model" if card.kind == "built-in" else f"already exists in {path}"
         raise SettingsError(f"{settings.name} {where} and was made with other settings or facts. Choose another name.")
 

@@ -28,9 +28,9 @@ _OTHER = CorpusSettings(seed=2, qa_documents=16_000, qa_answered_share=0.36, exp
 
 # All four ship. atlas-llama and atlas-qwen differ in the architecture alone, atlas-llama and atlas-llama-sparse in the mixture
 # alone. Chosen by level shares and by accuracy on dev facts only.
-RECIPES: dict[str, PretrainSettings] = {
-    recipe.name: recipe
-    for recipe in (
+BUILT_IN: dict[str, PretrainSettings] = {
+    settings.name: settings
+    for settings in (
         PretrainSettings(name="atlas-llama", corpus=_PLAIN, max_exposures=40),  # as its manifest says; atlas brings its own mentions
         PretrainSettings(name="atlas-llama-sparse", corpus=_SPARSE),
         PretrainSettings(name="atlas-qwen", architecture="qwen2", key_value_heads=2, corpus=_PLAIN),

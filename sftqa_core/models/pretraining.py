@@ -3,7 +3,7 @@
     sftqa pretrain atlas-llama
 
 Minutes on two cores. Seeded; stopped at any step it resumes from its checkpoint and ends with the same weights. The checkpoint lies
-beside the model's future folder, under a hidden name, and holds everything the next step depends on. It belongs to one recipe, source
+beside the model's future folder, under a hidden name, and holds everything the next step depends on. It belongs to one pre-training, source
 and set of library versions: any other starts afresh.
 """
 
@@ -160,7 +160,7 @@ def compiled(model: Any, wanted: bool) -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where one pre-training's state is kept; `work` is the fingerprint of its recipe, corpus, device and versions."""
+    """Where one pre-training's state is kept; `work` is the fingerprint of its settings, corpus, device and versions."""
 
     folder: Path
     work: str

@@ -32,6 +32,7 @@ from sftqa_core.workflows.reading import (
     alias_rows,
     beside_base,
     bring_facts,
+    built_in_models,
     default_learning_rate,
     download,
     facts,
@@ -42,7 +43,6 @@ from sftqa_core.workflows.reading import (
     preview,
     preview_upload,
     prompt_preview,
-    recipes,
     run_looks,
     run_part,
     run_rule,
@@ -50,7 +50,7 @@ from sftqa_core.workflows.reading import (
     save_relations,
     source_notes,
     trust,
-    unmade_recipes,
+    unmade_models,
     why_no_chat,
 )
 from sftqa_core.workflows.remaking import check_again, made_again, settings_again

@@ -35,7 +35,7 @@ from sftqa_core.records.benching import (
     ComparedMeasurement,
     Measurement,
 )
-from sftqa_core.workflows.reading import unmade_recipes
+from sftqa_core.workflows.reading import unmade_models
 from sftqa_core.workflows.study_reports import study
 from sftqa_core.workflows.work import pretrain, probe
 from sftqa_core.workspace import Workspace
@@ -166,11 +166,11 @@ def _shapes(work: Bench, stage: str) -> None:
 def _atlas(work: Bench, stage: str) -> None:
     """Pre-train, probe, two studies. What a trial makes lies in its own folder, and goes when all is measured."""
     small = work.settings.small
-    made, few = _recipe(work.settings), 1 if small else 50
+    made, few = _pretraining(work.settings), 1 if small else 50
     sizes = {"amount": (0, 2) if small else (0, 60, 240, 960), "level": (2,) if small else (240,)}
     scratch = work.folder / "trial-cache"
     with _cache_at(scratch) if small else _here():
-        done = [work.measure(f"{stage}: pre-training", {"recipe": made.fingerprint()}, lambda: [_pretrained(made, work)])]
+        done = [work.measure(f"{stage}: pre-training", {"pretraining": made.fingerprint()}, lambda: [_pretrained(made, work)])]
         facts = 12 if small else 24 * few
         done.append(work.measure(f"{stage}: probe of test facts", {"facts": facts}, lambda: [_probed(made, facts, work)]))
         for kind in ("amount", "level"):
@@ -203,14 +203,14 @@ def _cache_at(folder: Path) -> Iterator[None]:
             os.environ["SFTQA_CACHE"] = before
 
 
-def _recipe(settings: BenchSettings) -> PretrainSettings:
+def _pretraining(settings: BenchSettings) -> PretrainSettings:
     """atlas-100m, or a tiny model on the shipped world in its place."""
     if settings.small:
         corpus = CorpusSettings(qa_documents=100, filler_documents=20, exposure_scale=0.2)
         return PretrainSettings(
             "atlas-100m-trial", hidden_size=32, layers=1, heads=2, intermediate_size=64, limit=72, corpus=corpus, device=settings.device
         )
-    return replace(unmade_recipes()["atlas-100m"], device=settings.device)
+    return replace(unmade_models()["atlas-100m"], device=settings.device)
 
 
 def _pretrained(made: PretrainSettings, work: Bench) -> dict[str, Any]:

@@ -154,12 +154,12 @@ def save_aliases(rows: list[dict[str, str]] | None) -> None:
         aliases.save_aliases(aliases.Aliases.from_rows(rows))
 
 
-def recipes() -> dict[str, PretrainSettings]:
+def built_in_models() -> dict[str, PretrainSettings]:
     """Settings of the built-in models by name."""
-    return dict(lists.RECIPES)
+    return dict(lists.BUILT_IN)
 
 
-def unmade_recipes() -> dict[str, PretrainSettings]:
+def unmade_models() -> dict[str, PretrainSettings]:
     """Settings of larger models that nobody has made yet, by name."""
     return dict(lists.UNMADE)
 

@@ -95,8 +95,8 @@ class StudyRuns:
         details = made_from(self.loaded.card).details
         if details.get("kind") != "model":
             return []
-        recipe = PretrainSettings.from_dict(details["settings"])
-        return corpus.held_out_documents(recipe, sources.open_source(recipe.source), HELD_OUT_DOCUMENTS)
+        made = PretrainSettings.from_dict(details["settings"])
+        return corpus.held_out_documents(made, sources.open_source(made.source), HELD_OUT_DOCUMENTS)
 
     def finish(self, run: TrainSettings) -> None:
         """Train and store what the study wants to know."""

@@ -17,7 +17,7 @@ from sftqa_core.errors import ModelUnavailable, SettingsError
 from sftqa_core.jsonrecord import Record
 from sftqa_core.knowledge.sources import open_source
 from sftqa_core.memory.profiles import open_for
-from sftqa_core.models.catalogue import base_card, find_model, refuse_other_recipe
+from sftqa_core.models.catalogue import base_card, find_model, refuse_other_making
 from sftqa_core.models.gguf.gguf_models import KIND
 from sftqa_core.models.hub.fetch import download, present
 from sftqa_core.models.hub.hub_cache import hub_name
@@ -164,7 +164,7 @@ def pretrain(settings: PretrainSettings, reporter: Reporter | None = None) -> Mo
         raise SettingsError(f"A model's name is used as a folder name, got {settings.name!r}. Use letters, digits and dashes.")
     bring_facts(settings.source, reporter)
     source = open_source(settings.source)
-    refuse_other_recipe(settings, source.fingerprint)
+    refuse_other_making(settings, source.fingerprint)
     pretraining.pretrain(settings, source, target, reporter or Silent())
     return find_model(settings.name)
 

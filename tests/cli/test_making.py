@@ -15,15 +15,15 @@ from sftqa_core.records import PretrainSettings
 
 def settings(*words: str) -> PretrainSettings:
     """What these words mean."""
-    return pretrain_settings(parse(["pretrain", *words]), {**workflows.recipes(), **workflows.unmade_recipes()})
+    return pretrain_settings(parse(["pretrain", *words]), {**workflows.built_in_models(), **workflows.unmade_models()})
 
 
-def test_options_go_over_the_recipe_of_that_name():
-    """A recipe's own settings stay where nothing is said; of another name the defaults do."""
-    assert settings("atlas-llama") == workflows.recipes()["atlas-llama"]
+def test_options_go_over_the_settings_of_that_name():
+    """A known model's own settings stay where nothing is said; of another name the defaults do."""
+    assert settings("atlas-llama") == workflows.built_in_models()["atlas-llama"]
     large = settings("atlas-100m", "--no-compile", "--accumulate", "4", "--precision", "float32", "--lr", "0.001")
     assert (large.source, large.compile, large.accumulate, large.precision, large.learning_rate) == ("atlas:8", False, 4, "float32", 0.001)
-    assert large.hidden_size == workflows.unmade_recipes()["atlas-100m"].hidden_size
+    assert large.hidden_size == workflows.unmade_models()["atlas-100m"].hidden_size
     own = settings("own", "--sequence-length", "64", "--optimizer", "adamw", "--warmup-steps", "7", "--compile")
     assert own == PretrainSettings("own", sequence_length=64, optimizer="adamw", warmup_steps=7, compile=True)
 
