@@ -25,7 +25,7 @@ from sftqa_core.models.serving.addresses import KIND as SERVER
 from sftqa_core.models.tokenizer_files import TokenCounter, longest_tokens, token_counter
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import Check, LevelScheme, ModelCard, TrainSettings, probes, tuning
-from sftqa_core.training import objectives, trying
+from sftqa_core.training import recipes, trying
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -172,7 +172,7 @@ def _step(shape: Shape, device: str, settings: TrainSettings, examples: int, len
     """A run's step on one of its GPUs, and how much of that its objective needs beside the model (a teacher)."""
     step = TuningStep.of(settings, examples, length)
     tuned = footprint.tuning_together(shape, device, step, gpus, settings.sharding)
-    beside = objectives.objective_of(settings).memory(shape, device, step)
+    beside = recipes.memory(settings, shape, device, step, examples)
     return replace(tuned, weights=tuned.weights + beside, total=tuned.total + beside), beside
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from transformers import TrainerCallback
 from transformers.pytorch_utils import Conv1D
 
@@ -44,6 +44,14 @@ def trainable(base: Any, settings: TrainSettings, objective: Objective = PLAIN, 
             model = get_peft_model(copy.deepcopy(base, shared), lora_config(base, settings.lora_rank, settings.lora_dropout))
     objective.prepare(model)
     return model
+
+
+def take_weights(model: Any, start: Any) -> None:
+    """Give a trainable model the weights of one that was tuned by the same method: its adapter, or all of them."""
+    if isinstance(model, PeftModel):
+        set_peft_model_state_dict(model, get_peft_model_state_dict(start))
+    else:
+        model.load_state_dict(start.state_dict())
 
 
 def trained_parameters(model: Any) -> int:

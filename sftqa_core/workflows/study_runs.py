@@ -17,7 +17,7 @@ from sftqa_core.models.serving.server_limits import refuse_on_server
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import PretrainSettings, StudySettings, TrainSettings
 from sftqa_core.studies.model_study import ModelStudy
-from sftqa_core.training.fine_tuning import TuneResult, fine_tune
+from sftqa_core.training.fine_tuning import TuneResult
 from sftqa_core.training.selection import Selection
 from sftqa_core.workflows.training import TrainingRun
 
@@ -104,12 +104,12 @@ class StudyRuns:
         work = TrainingRun(run, self.quiet, self.part.prober)
         selection = work.selection()
         with tempfile.TemporaryDirectory() as scratch:
-            tuned = fine_tune(self.loaded, selection.facts, run, Path(scratch), self.quiet)
+            made = work.tune(selection.facts, Path(scratch))
         if not self.part.cells.has(run):
-            self._answers(run, selection, tuned, began)
+            self._answers(run, selection, made.tuned, began)
         if self.part.shifts_levels(run):
-            self._levels(run, selection, tuned, began)
-        tuned.settle()
+            self._levels(run, selection, made.tuned, began)
+        made.settle()
         devices.return_freed_ram()
 
     def _answers(self, run: TrainSettings, selection: Selection, tuned: TuneResult, began: float) -> None:
