@@ -65,3 +65,39 @@ class Repeat(Recipe):
         """The product of examples and passes stays what it is."""
         seen = run.n * self.passes
         return super().at(run if run.n == ALL else plain(run, n=max(1, seen // value)), value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SftMix(Recipe):
+    """Examples that a first run was sure of, mixed with those that it was not."""
+
+    name: str = "sftmix"
+    title: ClassVar[str] = "SFTMix"
+    about: ClassVar[str] = "Trains once to see which examples the model is sure of, then again, interpolating those with the others."
+    source: ClassVar[str] = "arXiv 2410.05248 (SFTMix, ACL 2026)"
+    differs: ClassVar[str] = (
+        "The paper tunes chat models on long replies; here answers have one to five tokens, and a pair is cut to the shorter one. The "
+        "interpolated loss is a mean over answer tokens, as the next-token loss is; where n is odd one example an epoch has no partner."
+    )
+    knob: ClassVar[str] = "mu"
+    tried: ClassVar[tuple[float, ...]] = (0.0, 0.2, 1.0)
+    mu: float = setting(
+        0.2, label="Weight of mixing (mu)", flag="--mu", low=0, high=10, title="mu {value:g}",
+        help="weight of the interpolated loss beside the next-token loss; 0 is plain training on the same batches",
+    )  # fmt: skip
+    checkpoints: int = setting(
+        4, label="Checkpoints", flag="--checkpoints", low=1, high=100, title="{value} checkpoints",
+        help="steps of the first run, evenly spaced, in which the perplexity of every training answer is measured",
+    )  # fmt: skip
+
+    def unsuited(self, run: Any) -> list[str]:
+        """Two halves need examples, and a pair must meet in one forward pass."""
+        wrong = [] if run.n == ALL or run.n >= 4 else [f"Recipe sftmix halves the examples: n must be 4 or more, got {run.n}."]
+        for name in ("batch_size", "micro_batch"):
+            if (size := getattr(run, name)) is not None and size % 2:
+                wrong.append(f"Recipe sftmix reads examples in pairs: {name} must be even, got {size}.")
+        return wrong
+
+    def controls(self, run: Any) -> dict[str, Any]:
+        """The first run doubles the cost: plain training for as long."""
+        return {"twice the epochs": plain(run, epochs=2 * run.epochs)}

@@ -91,7 +91,7 @@ class TrainingRun:
 
     def selection(self, label: bool = False) -> Selection:
         """The examples, probing train facts as far as the wanted levels need it; with `label`, or for a recipe that needs it, every
-        example's level."""
+        example's level. For other recipes levels are told as far as they are known."""
         settings = self.settings
         label = label or (settings.recipe is not None and settings.recipe.needs_levels)
         if self.prober.card.kind == SERVER:
@@ -106,8 +106,9 @@ class TrainingRun:
             more = self.prober.levels(wanted)
             levels = more if levels is None else pd.concat([levels, more], ignore_index=True).drop_duplicates("fact_id", keep="last")
         chosen = select_examples(self.source, levels, settings)
-        if label and not needs_levels(settings):
-            return select_examples(self.source, self.prober.levels(chosen.facts), settings)
+        if (label or settings.recipe is not None) and not needs_levels(settings):
+            levels = self.prober.levels(chosen.facts) if label else self.prober.known(chosen.facts)
+            return select_examples(self.source, levels, settings)
         return chosen
 
     def try_first(self) -> None:

@@ -248,8 +248,9 @@ class Stages:
     def _key(self) -> str:
         import torch
 
-        examples = self.examples[["fact_id", "question", "answers", "level"]]
-        rows = [[fact, question, list(answers), str(level)] for fact, question, answers, level in examples.itertuples(index=False)]
+        examples = self.examples.assign(answers=self.examples["answers"].map(list), level=self.examples["level"].astype(str))
+        decisive = ["fact_id", "question", "answers", *(["level"] if self.run.recipe and self.run.recipe.needs_levels else [])]
+        rows = [list(row) for row in examples[decisive].itertuples(index=False)]
         same = {"model": self.loaded.fingerprint.to_dict(), "source": self.source.fingerprint, "aliases": self.aliases.fingerprint()}
         how = {"threads": torch.get_num_threads(), "versions": versions(), "run": replace(self.run, save_model=True).to_dict()}
         return fingerprint({"kind": "recipe", "examples": rows, **same, **how})
