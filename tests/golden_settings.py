@@ -24,7 +24,7 @@ from sftqa_core.records import (
     TrainSettings,
     with_cutoffs,
 )
-from sftqa_core.records.recipes import Repeat, SftMix
+from sftqa_core.records.recipes import Keep, Repeat, SftMix
 
 MODEL = ModelFingerprint("0123456789abcdef", None, "float32", "cpu")
 DEFAULTS = "defaults"
@@ -129,6 +129,8 @@ VARIED: dict[str, tuple[Record, dict[str, Any]]] = {
             "recipe: repeat": Repeat(passes=4, dropout=0.1),
             "recipe: sftmix": SftMix(),
             "recipe: sftmix, mu": SftMix(mu=0.5),
+            "recipe: keep": Keep(),
+            "recipe: keep, part": Keep(part="ffn", unknown="refusal"),
         },
     ),
     "StudySettings": (

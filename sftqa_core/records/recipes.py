@@ -5,7 +5,7 @@ A recipe that tells others about a paper's figures does so in `claim`, as a cita
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from sftqa_core.jsonrecord import setting
@@ -101,3 +101,49 @@ class SftMix(Recipe):
     def controls(self, run: Any) -> dict[str, Any]:
         """The first run doubles the cost: plain training for as long."""
         return {"twice the epochs": plain(run, epochs=2 * run.epochs)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keep(Recipe):
+    """Learning new facts without losing old ones: only some parts may move, and a teacher of known facts holds the rest."""
+
+    name: str = "keep"
+    title: ClassVar[str] = "Keep"
+    about: ClassVar[str] = "Lets only some parts of the model move, and holds it near a teacher that was tuned on known facts alone."
+    source: ClassVar[str] = 'arXiv 2604.15574 (Why Fine-Tuning Encourages Hallucinations); "I don\'t know": arXiv 2405.05904 (SliCK)'
+    differs: ClassVar[str] = (
+        "Known means a memory level above the lowest, measured by statements. The divergence is from teacher to student over the whole "
+        "vocabulary, on the answer's tokens of all examples, times the square of the temperature; the teacher sees known facts only."
+    )
+    knob: ClassVar[str] = "part"
+    tried: ClassVar[tuple[str, ...]] = ("all", "attention", "ffn")
+    needs_levels: ClassVar[bool] = True
+    part: str = setting(
+        "all", label="What may move", flag="--part", choices={"all": "all parts", "attention": "attention", "ffn": "feed-forward layers"},
+        title="{value} move", help="which parts of the layers are trained; other weights stay as they are",
+    )  # fmt: skip
+    kl_weight: float = setting(
+        1.0, label="Weight of the teacher (lambda)", flag="--kl-weight", low=0, high=100, title="lambda {value:g}",
+        help="weight of the divergence from a teacher that was tuned on the known ones of the examples; 0: there is no teacher",
+    )  # fmt: skip
+    kl_temperature: float = setting(
+        0.5, label="Temperature of the teacher", flag="--kl-temperature", low=0.05, high=20, title="at temperature {value:g}",
+        help="temperature at which both are compared; the divergence is multiplied by its square",
+    )  # fmt: skip
+    unknown: str = setting(
+        "answer", label="Unknown facts are taught", flag="--unknown", choices={"answer": "their answer", "refusal": "to say I don't know"},
+        title="unknown facts: {value}", help="what is taught of facts at the lowest level: their answer, or to say I don't know",
+    )  # fmt: skip
+
+    def unsuited(self, run: Any) -> list[str]:
+        """A teacher needs something to teach."""
+        if self.kl_weight and run.levels is not None and not any(run.levels):
+            return ["Recipe keep's teacher is tuned on known facts: levels must hold one above 0, or kl_weight must be 0."]
+        return []
+
+    def controls(self, run: Any) -> dict[str, Any]:
+        """Leaving unknown facts out does without a recipe; and all weights may move, where only some do."""
+        levels = run.levels if run.levels is not None else range(len(run.scheme.labels))
+        known = tuple(level for level in levels if level)
+        runs = {"known facts only": plain(run, levels=known)} if known else {}
+        return runs if self.part == "all" else {**runs, "all weights": replace(run, recipe=replace(self, part="all"))}
