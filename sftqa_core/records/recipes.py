@@ -120,7 +120,7 @@ class Keep(Recipe):
     needs_levels: ClassVar[bool] = True
     part: str = setting(
         "all", label="What may move", flag="--part", choices={"all": "all parts", "attention": "attention", "ffn": "feed-forward layers"},
-        title="{value} move", help="which parts of the layers are trained; other weights stay as they are",
+        title="only {value}", help="which parts of the layers are trained; other weights stay as they are",
     )  # fmt: skip
     kl_weight: float = setting(
         1.0, label="Weight of the teacher (lambda)", flag="--kl-weight", low=0, high=100, title="lambda {value:g}",
