@@ -251,7 +251,10 @@ def write_run(workspace: Workspace, run_id: str, contents: RunContents, scratch:
 def example_lines(examples: pd.DataFrame) -> str:
     """JSON Lines of chosen examples, for the run folder and for `sftqa select`; level is null when not probed."""
     rows = examples.reindex(columns=list(EXAMPLE_COLUMNS)).to_dict("records")
-    lines = [json.dumps({**row, "level": _level(row["level"]), "echo": bool(row["echo"])}, ensure_ascii=False) for row in rows]
+    lines = [
+        json.dumps({**row, "level": _level(row["level"]), "echo": row["echo"] == row["echo"] and bool(row["echo"])}, ensure_ascii=False)
+        for row in rows
+    ]
     return "".join(f"{line}\n" for line in lines)
 
 

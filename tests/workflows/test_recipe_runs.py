@@ -89,6 +89,9 @@ def test_a_cell_is_what_the_run_is(recipe, world, workspace):
     StudyRuns(part, Silent()).finish(cell)
     assert part.cells.read(cell).table["correct"].tolist() == run.predictions("after")["correct"].tolist()
     assert not part.cells.has(replace(cell, recipe=None))
+    for name in run.tables:
+        assert part.cells.recipe_table(cell, name).equals(run.recipe_table(name))
+    assert part.cells.recipe_table(cell, "nothing") is part.cells.recipe_table(replace(cell, recipe=None), name) is None
     assert not list(workspace.unfinished.iterdir())
 
 
