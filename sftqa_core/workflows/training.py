@@ -235,7 +235,8 @@ class TrainingRun:
 
     def _manifest(self, selection: Selection, made: Made) -> dict[str, Any]:
         loaded, tuned = self.prober.asked, made.tuned
-        planned = optimizers.training_steps(len(selection.facts), self.settings.batch_size, self.settings.epochs)
+        steps = optimizers.training_steps(len(selection.facts), self.settings.batch_size, self.settings.epochs)
+        planned = made.planned_steps or (tuned.steps if self.settings.recipe else steps)
         model = chat_templates.asked_by(loaded.fingerprint, loaded.card, self.settings.prompt)
         guesses = predictions.majority_objects(self._all_facts, self.prober.aliases)
         return {
@@ -249,7 +250,7 @@ class TrainingRun:
             "examples": {"counts": selection.counts, "probed": selection.probed, "echo": selection.echo, "seen": tuned.examples_seen},
             "training": {
                 "steps": tuned.steps,
-                "planned_steps": made.stages[-1].planned_steps if made.stages else planned,
+                "planned_steps": planned,
                 "kept_step": tuned.kept_step,
                 "cut": tuned.cut,  # by the time limit
                 "trained_parameters": tuned.trained_parameters,

@@ -13,6 +13,7 @@ from sftqa_core.cli.arguments import parse, train_settings
 from sftqa_core.errors import NotFound, Stopped
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.loading import load_model
+from sftqa_core.planning.fit import smaller_footprint
 from sftqa_core.progress import Recorder, Silent
 from sftqa_core.records import LevelScheme, SamplerSettings, StudySettings, TrainSettings
 from sftqa_core.records.recipes import RECIPES, Keep, Repeat, SftMix
@@ -120,6 +121,13 @@ def test_the_forecast_names_the_stages(world, workspace):
     assert "8 examples have no known level and are probed first." in keep.notes
     assert sftmix.seconds_high > plain.seconds_high
     assert workflows.preflight(settings(world, SftMix())).ok
+
+
+def test_less_memory_is_offered_as_the_recipe_can_take_it():
+    """Pairs need micro-batches of two; then activations are computed twice."""
+    wanted = TrainSettings("tiny", batch_size=8, micro_batch=4, method="lora", recipe=SftMix()).to_dict()
+    assert smaller_footprint("train", wanted) == {"micro_batch": 2}
+    assert smaller_footprint("train", {**wanted, "micro_batch": 2}) == {"gradient_checkpointing": True}
 
 
 def test_what_was_kept_of_a_recipe_is_cleared_when_nobody_goes_on(world, workspace):

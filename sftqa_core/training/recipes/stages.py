@@ -92,6 +92,7 @@ class StageDone(Record):
     seconds: float
     learning_rate: float
     final_loss: float | None = None
+    last: bool = False  # whether dev facts are looked at in it, and the time limit cuts it
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,11 @@ class Made:
     notes: tuple[str, ...] = ()  # what a person should know, in plain words
     stages: tuple[StageDone, ...] = ()  # filled in: recipes leave it
     settle: Callable[[], None] = lambda: None  # forgets what was kept for going on, as soon as what came of it is stored; filled in, too
+
+    @property
+    def planned_steps(self) -> int | None:
+        """Of the last stage; None for plain fine-tuning, and for a recipe that has no last one."""
+        return next((stage.planned_steps for stage in self.stages if stage.last), None)
 
     def told(self) -> dict[str, Any]:
         """What a run's manifest says of it."""
@@ -160,8 +166,9 @@ class Stages:
 
         `settings`: made of `self.settings`. `base`: the model that is tuned, in place of the run's. `start`: a model tuned from `base` by
         the same method, with whose weights it begins. `observer`: asks the model things in the middle of it. `last`: the stage whose
-        model the run is about: dev facts are looked at, and only it is cut by the time limit, which runs from the run's beginning. One
-        that passes before its first step raises `OutOfTime`. Raises what `fine_tune` raises.
+        model the run is about, which is one: dev facts are looked at, and only it is cut by the time limit, which runs from the run's
+        beginning. One that passes before its first step raises `OutOfTime`. Raises what `fine_tune` raises. (A recipe whose model comes
+        of no training alone, such as an average, has no last stage: it refuses eval_every and time_limit_min.)
         """
         from sftqa_core.training.fine_tuning import Part, fine_tune
         from sftqa_core.training.time_limit import UntilThen
@@ -176,7 +183,10 @@ class Stages:
         identity = {"recipe": self._recipe, "stage": name, **({"start": start.fingerprint.to_dict()} if start else {})}
         part = Part(f"train: {name}", identity, start, observer, self._kept_s)
         tuned = fine_tune(base or self.loaded, examples, settings, work, reporter, look, objective, limit, part)
-        self._keep_stage(name, examples, settings, tuned, work)
+        planned = training_steps(len(examples), settings.batch_size, settings.epochs)
+        seconds, rate = round(tuned.seconds, 3), tuned.learning_rate
+        done = StageDone(name, len(examples), tuned.steps, planned, seconds, rate, tuned.final_loss, last)
+        self._keep_stage(done, examples, settings, tuned, work)
         return tuned
 
     def table(self, name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
@@ -238,8 +248,9 @@ class Stages:
         for name, table in made.tables.items():
             table.to_parquet(target / "tables" / f"{name}.parquet", index=False)
         stages = tuple(StageDone.from_dict(read_manifest(folder)["stage"]) for folder in found)
+        of_run = next((stage.name for stage in stages if stage.last), stages[-1].name if stages else "")
         for name in ("curve.jsonl", "dev.jsonl"):  # of the run as a whole: those of the training that its model came of
-            if stages and (curve := self.folder / "stages" / stages[-1].name / name).exists():
+            if (curve := self.folder / "stages" / of_run / name).exists():
                 shutil.copy(curve, self.folder / name)
         before_s = sum(stage.seconds for stage in stages if stage.name not in self._done) + self._earlier_s
         tuned = replace(made.tuned, seconds=time.monotonic() - began_s + before_s)
@@ -259,10 +270,10 @@ class Stages:
     def _recipe(self) -> dict[str, Any]:
         return self.run.recipe.to_dict() if self.run.recipe else {}
 
-    def _keep_stage(self, name: str, examples: pd.DataFrame, settings: TrainSettings, tuned: TuneResult[LoadedModel], work: Path) -> None:
-        planned = training_steps(len(examples), settings.batch_size, settings.epochs)
-        done = StageDone(name, len(examples), tuned.steps, planned, round(tuned.seconds, 3), tuned.learning_rate, tuned.final_loss)
-        checkpoints = tuned.unfinished.folder if tuned.unfinished else None
+    def _keep_stage(
+        self, done: StageDone, examples: pd.DataFrame, settings: TrainSettings, tuned: TuneResult[LoadedModel], work: Path
+    ) -> None:
+        name, checkpoints = done.name, tuned.unfinished.folder if tuned.unfinished else None
 
         def fill(folder: Path) -> None:
             write_json(folder / "settings.json", replace(settings, learning_rate=tuned.learning_rate).to_dict())
