@@ -6,6 +6,7 @@ from pages._ui import address, background, glossary, panels, pickers, resources
 from pages._ui.runs import change_panel, result_panels
 from pages._ui.runs.accuracy_table import accuracy_table
 from pages._ui.runs.twin import twin_button
+from pages._ui.wording import literal
 
 st.title("Results")
 
@@ -47,6 +48,8 @@ with st.container():
     for note in (result_panels.cut_note(run), result_panels.fewer_shots_note(summary, settings), resources.run_rule(run.id)):
         if note:
             st.caption(note)
+    for note in result_panels.recipe_notes(run):
+        st.caption(literal(note))
     panels.planted(settings.source)
 
 st.subheader("Predictions that changed", anchor=False)

@@ -24,6 +24,7 @@ from sftqa_core.records import (
     TrainSettings,
     with_cutoffs,
 )
+from sftqa_core.records.recipes import Keep, Repeat, SftMix
 
 MODEL = ModelFingerprint("0123456789abcdef", None, "float32", "cpu")
 DEFAULTS = "defaults"
@@ -124,6 +125,12 @@ VARIED: dict[str, tuple[Record, dict[str, Any]]] = {
             "lora_dropout: lora": {"lora_dropout": 0.1, "method": "lora"},
             "lora_dropout_from": 0.5,
             "lora_dropout_from: lora": {"lora_dropout": 0.1, "lora_dropout_from": 0.5, "method": "lora"},
+            "recipe": Repeat(),
+            "recipe: repeat": Repeat(passes=4, dropout=0.1),
+            "recipe: sftmix": SftMix(),
+            "recipe: sftmix, mu": SftMix(mu=0.5),
+            "recipe: keep": Keep(),
+            "recipe: keep, part": Keep(part="ffn", unknown="refusal"),
         },
     ),
     "StudySettings": (

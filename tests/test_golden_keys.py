@@ -289,7 +289,7 @@ def cells(patch: pytest.MonkeyPatch, tmp: Path) -> dict[str, Any]:
         if label in ("patience", "time_limit_min"):
             continue  # a run of a study has none
         found[label] = place.write(run, table, 1, {}, {}).name
-        found[f"{label}: untouched"] = place.write(replace(run, n=0), table, 0, {}, {}).name
+        found[f"{label}: untouched"] = place.write(replace(run, n=0, recipe=None), table, 0, {}, {}).name
     for label, scheme in varied("LevelScheme").items():
         found[f"levels, {label}"] = place.write(TrainSettings("m"), table, 1, {}, {}, scheme).name
     return found

@@ -18,7 +18,7 @@ from sftqa_core.records.texts import text_of, value_of
 
 KEPT: dict[str, Any] = {"persist_state": "session"}
 SCALARS = (bool, int, float, str)  # kinds of settings that a field can be drawn of
-LINKED = ("lab", "study")  # forms whose values stand in the address
+LINKED = ("lab", "study")  # forms whose values stand in the address; so do those of a form within one of them (lab.sftmix)
 FEW = 2  # choices that are shown side by side
 _NAME = re.compile(r"\b[a-z]+(?:_[a-z]+)+\b")
 
@@ -36,7 +36,7 @@ def field(place: Any, kind: type, name: str, form: str, wrong: list[str], **more
     """
     about = _about(kind, name)
     common = {"key": f"{form}-{name}", "help": _sentences(about.help)}
-    if form not in LINKED:
+    if form.partition(".")[0] not in LINKED:
         return _drawn(place, about, wrong, common, KEPT | more)
     if _is_text(about):  # what is typed is kept as it is, so that it can be corrected
         st.session_state[common["key"]] = (address.value(f"{form}.{name}") or "")[: address.LONGEST]

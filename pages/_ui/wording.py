@@ -131,11 +131,19 @@ def step_of(kind: str, phases: Sequence[str]) -> tuple[int, int]:
     Steps that were passed over (what was known already) are not counted; those to come are.
     """
     planned = STEPS.get(kind, ())
+    if kind == "train":  # what a recipe does is part of the training
+        phases = [phase if phase in planned or ": " not in phase else "train" for phase in phases]
     if not phases or phases[-1] not in planned:
         return 1, 1
     now = planned.index(phases[-1])
     counted = [phase for at, phase in enumerate(planned) if phase in phases or at > now]
     return counted.index(phases[-1]) + 1, len(counted)
+
+
+def phase_words(phase: str) -> str:
+    """A phase as a page shows it; a recipe's stage by its own name: "training (reference)"."""
+    what, _, stage = phase.partition(": ")
+    return PHASES.get(phase) or (f"{PHASES.get(what, what)} ({stage})" if stage else phase)
 
 
 def literal(text: object) -> str:

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from sftqa_core import records
 from sftqa_core.cli.option_texts import USUAL_SHOTS, cutoffs, json_scheme, numbers, port, reader_of, shots
+from sftqa_core.cli.recipe_options import add_recipe, recipe_of
 from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import Setting, declared
 from sftqa_core.records.benching import BenchSettings
@@ -193,7 +194,8 @@ def _add_train(parser: argparse.ArgumentParser, required: Sequence[str]) -> None
     presets = "; ".join(f"{name}: {preset.title}" for name, preset in PRESETS.items())
     parser.add_argument("--preset", choices=tuple(PRESETS), help=f"a paper's settings; options given beside it override them. {presets}")
     parser.add_argument("--skip-baselines", action="store_true", help="a quick look without k-shot baselines: the same as --shots 0")
-    add_settings(parser, records.TrainSettings, shots=shots)
+    add_settings(parser, records.TrainSettings, *(name for name in declared(records.TrainSettings) if name != "recipe"), shots=shots)
+    add_recipe(parser)
     _add_scheme(parser)
     parser.set_defaults(needed=tuple(required), complain=parser.error)
 
@@ -317,7 +319,7 @@ def train_settings(options: argparse.Namespace) -> records.TrainSettings:
     from sftqa_core import workflows
 
     start = workflows.read_run(Path(options.config)) if options.config is not None else None
-    typed = given(options, records.TrainSettings)
+    typed = given(options, records.TrainSettings) | {"recipe": recipe_of(options, start.recipe if start else None)}
     if options.skip_baselines and "shots" in typed:
         raise SettingsError("Give --skip-baselines or --shots, not both.")
     if "shots" in typed or "more_shots" in typed or options.skip_baselines:

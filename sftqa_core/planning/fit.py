@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sftqa_core.artifacts import Kept
 from sftqa_core.engine import capacity
-from sftqa_core.errors import OutOfMemory, SftqaError
+from sftqa_core.errors import OutOfMemory, SettingsError, SftqaError
 from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.memory.profiles import open_for
@@ -25,7 +25,7 @@ from sftqa_core.models.serving.addresses import KIND as SERVER
 from sftqa_core.models.tokenizer_files import TokenCounter, longest_tokens, token_counter
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import Check, LevelScheme, ModelCard, TrainSettings, probes, tuning
-from sftqa_core.training import objectives, trying
+from sftqa_core.training import recipes, trying
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -172,7 +172,7 @@ def _step(shape: Shape, device: str, settings: TrainSettings, examples: int, len
     """A run's step on one of its GPUs, and how much of that its objective needs beside the model (a teacher)."""
     step = TuningStep.of(settings, examples, length)
     tuned = footprint.tuning_together(shape, device, step, gpus, settings.sharding)
-    beside = objectives.objective_of(settings).memory(shape, device, step)
+    beside = recipes.memory(settings, shape, device, step, examples)
     return replace(tuned, weights=tuned.weights + beside, total=tuned.total + beside), beside
 
 
@@ -321,8 +321,10 @@ def smaller_footprint(kind: str, settings: Settings) -> Settings | None:
     gpus, at_once = _gpus(settings), settings.get("micro_batch") or batch
     if gpus > 1 and isinstance(batch, int) and batch > gpus:
         return {"batch_size": max(gpus, batch // 2 // gpus * gpus)}  # they share it evenly, and take no parts of it
-    if gpus == 1 and isinstance(batch, int) and isinstance(at_once, int) and at_once > 1:
-        return {"micro_batch": max(part for part in range(1, at_once // 2 + 1) if batch % part == 0)}
+    if gpus == 1 and isinstance(batch, int) and isinstance(at_once, int):
+        parts = (part for part in range(at_once // 2, 0, -1) if batch % part == 0)
+        if part := next((part for part in parts if _allowed(settings, {"micro_batch": part})), None):
+            return {"micro_batch": part}
     if not settings.get("gradient_checkpointing"):
         return {"gradient_checkpointing": True}
     if full:
@@ -332,6 +334,17 @@ def smaller_footprint(kind: str, settings: Settings) -> Settings | None:
             quantising.usable_device(str(settings.get("device", "auto")), quantization=quantising.NF4)
             return {"quantization": quantising.NF4}
     return _processor(settings)
+
+
+def _allowed(settings: Settings, change: Settings) -> bool:
+    """Whether the run's recipe, if it has one, can work with a change: one that reads examples in pairs can't with micro-batches of one."""
+    if settings.get("recipe") is None:
+        return True
+    try:
+        TrainSettings.from_dict({**settings, **change})
+    except SettingsError:
+        return False
+    return True
 
 
 def _processor(settings: Settings) -> Settings | None:

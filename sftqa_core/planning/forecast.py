@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from sftqa_core.progress import Silent
 from sftqa_core.records import ProbeSettings, StudySettings, SweepSettings, TrainSettings
 from sftqa_core.records.probes import held_as
 from sftqa_core.records.tuning import minutes, parts_of, probe_settings
-from sftqa_core.training.optimizers import training_steps
+from sftqa_core.training import recipes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,14 +120,14 @@ def _study(settings: StudySettings) -> Forecast:
         except NotEnoughFacts as error:
             problems.append(str(error))
         sizes = [len(pool) if run.n == TrainSettings.ALL else run.n for run in left]
+        stages = [stage for run, n in zip(left, sizes, strict=True) for stage in recipes.costs(run, n)]
         probes = sum(_unknown(part.prober.under(scheme), facts) for scheme, facts in part.wanted_levels())
         probes += len(part.again) * sum(part.shifts_levels(run) for run in left)
         shown = [run.more_shots[0] for run in left if run.more_shots]
-        pieces = {speeds.kind_of_probe(settings.scheme): probes, "train": sum(sizes) * settings.epochs}
-        pieces["answer"] = len(part.facts) * (len(left) - len(shown))
-        pieces["few_shot"] = sum(speeds.few_shot_pieces(len(part.facts), shots) for shots in shown)
-        low, high, notes = _seconds(part.prober, pieces)
-        steps = sum(training_steps(n, settings.batch_size, settings.epochs) for n in sizes)
+        asked = {"answer": len(part.facts) * (len(left) - len(shown))}
+        asked["few_shot"] = sum(speeds.few_shot_pieces(len(part.facts), shots) for shots in shown)
+        low, high, notes = _seconds(part.prober, {speeds.kind_of_probe(settings.scheme): probes, **_worked(stages, asked)})
+        steps = sum(stage.steps(settings.batch_size) for stage in stages)
         cost = cost.plus(Forecast(sum(sizes), steps, len(part.facts), probes, low, high, (), ()))
         cost, said = replace(cost, runs=cost.runs + len(left)), [*said, *notes]
         parts += [(part, max(sizes, default=0), probes)] if sizes or probes else []
@@ -152,7 +152,8 @@ def _sweep(settings: SweepSettings) -> Forecast:
     if one.problems and one.fit is None:  # not enough facts
         return replace(one, runs=len(left), test_facts=len(sweep.facts))
     probes = _unknown(sweep.prober, sweep.facts) if left else 0
-    pieces = {"train": one.examples * run.epochs * len(left), "answer": len(sweep.facts) * len(left)}
+    each = _worked(recipes.costs(run, one.examples), {"answer": len(sweep.facts)})
+    pieces = {kind: count * len(left) for kind, count in each.items()}
     low, high, notes = _seconds(sweep.prober, {speeds.kind_of_probe(run.scheme): probes, **pieces})
     cost = Forecast(one.examples * len(left), one.steps * len(left), len(sweep.facts), probes, low, high, notes, (), len(left))
     if not left:
@@ -166,7 +167,7 @@ def _sweep(settings: SweepSettings) -> Forecast:
 
 
 def _train(settings: TrainSettings) -> Forecast:
-    from sftqa_core.training.selection import available, needs_levels, next_to_probe, train_pool
+    from sftqa_core.training.selection import available, needs_levels, next_to_probe, select_examples, train_pool
 
     prober = _prober(probe_settings(settings))
     source = prober.source
@@ -191,12 +192,18 @@ def _train(settings: TrainSettings) -> Forecast:
         notes.append(f"{train_probes:,} train facts have no known level and are probed first; there will be {least:,} to {n:,} examples.")
     elif train_probes:
         notes.append(f"Up to {train_probes:,} train facts have no known level; they are probed until each level has enough examples.")
-    probes, steps = _unknown(prober, facts) + train_probes, training_steps(n, settings.batch_size, settings.epochs)
+    stages = recipes.costs(settings, n)
+    if settings.recipe is not None:
+        notes.append(f"Recipe {settings.recipe.name}. {'. '.join(stage.words().capitalize() for stage in stages)}.")
+        if settings.recipe.needs_levels and not (problems or needs_levels(settings)):
+            train_probes = _unknown(prober, select_examples(source, None, replace(settings, n=n)).facts)
+            notes += [f"{train_probes:,} examples have no known level and are probed first."] if train_probes else []
+    probes, steps = _unknown(prober, facts) + train_probes, sum(stage.steps(settings.batch_size) for stage in stages)
     asked = _answers(prober, facts, settings, notes)
     if settings.eval_every is not None and steps:  # every look, should none of them end the training
         looked_at = min(settings.eval_facts, len(held_out_facts(source, settings, "dev")))
         asked["answer"] += looked_at * -(-steps // settings.eval_every)
-    low, high, basis = _seconds(prober, {speeds.kind_of_probe(settings.scheme): probes, "train": n * settings.epochs, **asked})
+    low, high, basis = _seconds(prober, {speeds.kind_of_probe(settings.scheme): probes, **_worked(stages, asked)})
     if settings.time_limit_min is not None and steps and high >= 60 * settings.time_limit_min:
         notes.append(f"The time limit of {minutes(settings.time_limit_min)} may end the training before its last step.")
     cost = Forecast(n, steps, len(facts), probes, low, high, (*notes, *basis), tuple(problems))
@@ -205,6 +212,12 @@ def _train(settings: TrainSettings) -> Forecast:
         return _run_fit(prober, TrainSettings.from_dict(data), pool, facts, probes, n)
 
     return cost if problems else cost.within("train", settings, needed)
+
+
+def _worked(stages: Sequence[recipes.StageCost], asked: Mapping[str, int]) -> dict[str, int]:
+    """Kinds of work -> how much: what the stages of a run are made of, and questions that are asked beside."""
+    kinds = ("train", "answer", "few_shot")
+    return {kind: round(sum(stage.pieces()[kind] for stage in stages)) + asked.get(kind, 0) for kind in kinds}
 
 
 def _run_fit(prober: Prober, settings: TrainSettings, pool: pd.DataFrame, tests: pd.DataFrame, probes: int, n: int) -> Fit:

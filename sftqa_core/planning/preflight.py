@@ -32,7 +32,7 @@ from sftqa_core.planning.preflight_model import Looked
 from sftqa_core.progress import Reporter
 from sftqa_core.records import Check, Preflight, ProbeSettings, StudySettings, SweepSettings, TrainSettings
 from sftqa_core.records.probes import held_as
-from sftqa_core.training import optimizers, trying
+from sftqa_core.training import optimizers, recipes, trying
 from sftqa_core.workspace import Workspace
 
 Settings = TrainSettings | ProbeSettings | StudySettings
@@ -289,7 +289,8 @@ def _disk_points(run: TrainSettings | ProbeSettings, cost: Forecast, looked: lis
         size = trained * footprint.BYTES[devices.NUMBER_FORMATS[device] if run.method == "full" else "float32"]
         writings += [Writing("the tuned model", root, size)]
         writings += [] if _disk(tmp) == _disk(root) else [Writing("the tuned model's temporary copy", tmp, size, "TMPDIR")]
-    return disk_check(writings, root, footprint.checkpoint_bytes(trained) if cost.seconds_high > _MINUTE_S else 0)
+    kept = footprint.checkpoint_bytes(trained) * len(recipes.costs(run, 1))  # the last one of every stage
+    return disk_check(writings, root, kept if cost.seconds_high > _MINUTE_S else 0)
 
 
 def _trained(looked: Looked, run: TrainSettings) -> int:

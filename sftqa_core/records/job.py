@@ -7,6 +7,7 @@ from typing import Any
 
 from sftqa_core.jsonrecord import Record, Setting, declared, setting
 from sftqa_core.records.probes import ProbeSettings
+from sftqa_core.records.recipes import Recipe
 from sftqa_core.records.schemes import OWN, SCHEMES, LevelScheme, with_cutoffs
 from sftqa_core.records.studying import StudySettings
 from sftqa_core.records.sweeping import SweepSettings
@@ -86,6 +87,9 @@ def _written(about: Setting, value: Any) -> list[str]:
         return [about.flag if value else f"--no-{about.flag.removeprefix('--')}"]
     if isinstance(value, PromptFormat):
         return [about.flag, _prompt(value)]
+    if isinstance(value, Recipe):
+        known = declared(type(value))
+        return [about.flag, value.name, *(word for name, own in value.changed.items() for word in _written(known[name], own))]
     names = {number: name for name, number in about.named.items()}
     items = [names.get(item, str(item)) for item in (value if isinstance(value, tuple) else (value,))]
     return [*([about.flag] if about.flag.startswith("--") else []), ",".join(items)]

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from sftqa_core.jsonrecord import Keys, Record, at_most, like, setting, shown, within
 from sftqa_core.records.probes import MOST_GPUS, ProbeSettings, quantization_problems
+from sftqa_core.records.recipes import PLAIN, Recipe
 from sftqa_core.records.schemes import MAX_NEW_TOKENS, MAX_SEED, LevelScheme
 
 MAX_PROMPT = 10_000  # characters of a prompt's form
@@ -197,6 +198,10 @@ class TrainSettings(Record):
         help="minutes after which training stops at the end of a step; the weights so far are kept and evaluated. Levels and answers of "
         "the base model count, waiting for the device and evaluating afterwards do not. How far it gets depends on the machine",
     )  # fmt: skip
+    recipe: Recipe | None = setting(
+        None, label="Recipe", flag="--recipe", unset=PLAIN, title="{value}", keys=_TUNED | Keys.IF_SET, later=True,
+        help="another way of tuning than one plain training, each from a paper and shown beside its control",
+    )  # fmt: skip
 
     def problems(self) -> list[str]:
         wrong = shots_problems("more_shots", self.more_shots, self.shots) + self._step_problems()
@@ -210,7 +215,7 @@ class TrainSettings(Record):
         allowed = range(len(self.scheme.labels))
         if self.levels is not None and (not self.levels or any(level not in allowed for level in self.levels)):
             wrong.append(f"levels must be one or more of {', '.join(map(str, allowed))}, got {list(self.levels)}.")
-        return wrong
+        return wrong + (self.recipe.refusals(self) if self.recipe else [])
 
     def _step_problems(self) -> list[str]:
         """How a step is made, and evaluations between steps."""

@@ -2,10 +2,12 @@
 
     <layer>/cells/<key>/answers.parquet   correct, rival (bool): one row a test fact, in the facts' order
                         levels.parquet    score (float64), level (int64): one row a fact that was probed again, in their order
+                        recipe/           of a run with a recipe its tables, NAME.parquet (training/recipes/)
                         manifest.json     written last: the key's settings, the model's origin, what was trained on, numbers of
-                                          the run, versions (`matching`: of the matching rule; not there: the first)
+                                          the run, versions (`matching`: of the matching rule; not there: the first), and what a
+                                          recipe says of its stages
 
-A cell has one of the two tables. The key is a hash of everything that its numbers depend on, so equal cells of two studies
+A cell has one of the first two tables. The key is a hash of everything that its numbers depend on, so equal cells of two studies
 are one. Facts are named by the fingerprint of their list, which every reader of a cell has.
 """
 
@@ -19,11 +21,12 @@ from typing import Any, Self
 import pandas as pd
 import pyarrow
 
-from sftqa_core.artifacts import beside, is_finished, place_of, read_kept, write_folder
+from sftqa_core.artifacts import beside, is_finished, place_of, read_file, read_kept, read_manifest, write_folder
 from sftqa_core.errors import ArtifactDamaged
 from sftqa_core.jsonrecord import Keys, declared, fingerprint, has_effect
 from sftqa_core.knowledge.matching import VERSION
 from sftqa_core.records import LevelScheme, TrainSettings
+from sftqa_core.training.runs import table_of
 from sftqa_core.training.selection import needs_levels
 from sftqa_core.workspace import Workspace
 
@@ -45,7 +48,7 @@ def canonical(run: TrainSettings, learning_rate: float | None = None) -> TrainSe
     return replace(bare, **decide)
 
 
-FOLDER = "cells"
+FOLDER, RECIPE = "cells", "recipe"
 TABLES = {"answers": {"correct": "bool", "rival": "bool"}, "levels": {"score": "float64", "level": "int64"}}
 
 
@@ -101,16 +104,33 @@ class Cells:
 
     def write(
         self, run: TrainSettings, table: pd.DataFrame, n: int, counts: Mapping[str, Mapping[str, int]], numbers: Mapping[str, float],
-        scheme: LevelScheme | None = None, origin: Mapping[str, Any] | None = None,
+        scheme: LevelScheme | None = None, origin: Mapping[str, Any] | None = None, told: Mapping[str, Any] | None = None,
+        tables: Mapping[str, pd.DataFrame] | None = None,
     ) -> Path:  # fmt: skip
-        """Keep a finished cell; `table` has its rows in the facts' order, `origin` (models/catalogue.py) says where the model came from."""
+        """Keep a finished cell; `table` has its rows in the facts' order, `origin` (models/catalogue.py) says where the model came from.
+        `told` and `tables`: what a recipe says, and its own tables."""
         key, kind = self._key(run, scheme), _kind(scheme)
         folder = place_of(self.workspace.root / FOLDER / fingerprint(key))
         columns = table[list(TABLES[kind])].astype(TABLES[kind])
         manifest: dict[str, Any] = {"kind": f"cell of {kind}", "settings": key, "n": n, "counts": counts, "numbers": dict(numbers)}
         manifest["matching"] = VERSION
         manifest["origin"] = None if origin is None else dict(origin)
-        return write_folder(folder, lambda work: columns.to_parquet(work / f"{kind}.parquet", index=False), manifest)
+        manifest |= {"recipe": dict(told)} if told else {}
+
+        def fill(work: Path) -> None:
+            columns.to_parquet(work / f"{kind}.parquet", index=False)
+            for name, own in (tables or {}).items():
+                (work / RECIPE).mkdir(exist_ok=True)
+                own.to_parquet(work / RECIPE / f"{name}.parquet", index=False)
+
+        return write_folder(folder, fill, manifest)
+
+    def recipe_table(self, run: TrainSettings, name: str) -> pd.DataFrame | None:
+        """A recipe's own table of a finished cell with answers; None where there is none. Raises `ArtifactDamaged`."""
+        folder = self.folder(run)
+        if folder is None or f"{RECIPE}/{name}.parquet" not in read_manifest(folder)["files"]:
+            return None
+        return table_of(read_file(folder, f"{RECIPE}/{name}.parquet"))
 
     def _key(self, run: TrainSettings, scheme: LevelScheme | None) -> dict[str, Any]:
         same = {"model": self.model, "source": self.source, "aliases": self.aliases, "facts": self.facts}

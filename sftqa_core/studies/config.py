@@ -10,6 +10,7 @@ import yaml
 from sftqa_core.errors import SettingsError, reason
 from sftqa_core.jsonrecord import Record, shown
 from sftqa_core.records import PROMPTS, StudySettings, TrainSettings, prompt_format
+from sftqa_core.records.recipes import PLAIN
 
 MAX_CHARACTERS = 100_000
 _FOREIGN = (yaml.YAMLError, ValueError, RecursionError, TypeError, AttributeError, LookupError, ArithmeticError)
@@ -82,6 +83,9 @@ def _written(settings: StudySettings | TrainSettings, plain: Record, instead: di
     kept = {name: value for name, value in written.items() if name in form.always or value != usual.get(name)}
     if "prompt" in kept and PROMPTS.get(settings.prompt.name) == settings.prompt:
         kept["prompt"] = settings.prompt.name
+    if isinstance(settings, TrainSettings) and (recipe := settings.recipe) is not None:
+        changed = {name: values["recipe"][name] for name in recipe.changed}
+        kept["recipe"] = {"name": recipe.name, **changed} if changed else recipe.name
     flow = None if any(isinstance(value, list | dict) for value in kept.values()) else False  # lists in one line, settings never
     return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, default_flow_style=flow, width=120)
 
@@ -105,6 +109,8 @@ def _read(text: str, form: _Form) -> dict[str, Any]:
             values["learning_rate"] = float(values["learning_rate"])
     if isinstance(values.get("prompt"), str):
         values["prompt"] = prompt_format(values["prompt"]).to_dict()
+    if isinstance(values.get("recipe"), str):
+        values["recipe"] = None if values["recipe"] == PLAIN else {"name": values["recipe"]}
     return values
 
 

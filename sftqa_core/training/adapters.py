@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from transformers import TrainerCallback
 from transformers.pytorch_utils import Conv1D
 
@@ -44,6 +44,14 @@ def trainable(base: Any, settings: TrainSettings, objective: Objective = PLAIN, 
             model = get_peft_model(copy.deepcopy(base, shared), lora_config(base, settings.lora_rank, settings.lora_dropout))
     objective.prepare(model)
     return model
+
+
+def take_weights(model: Any, start: Any) -> None:
+    """Give a trainable model the weights of one that was tuned by the same method: its adapter, or all of them."""
+    if isinstance(model, PeftModel):
+        set_peft_model_state_dict(model, get_peft_model_state_dict(start))
+    else:
+        model.load_state_dict(start.state_dict())
 
 
 def trained_parameters(model: Any) -> int:
@@ -119,6 +127,27 @@ def linear_layers(model: Any) -> list[str]:
     """Full names of the model's linear layers but the output head, in the model's order."""
     head = model.get_output_embeddings()
     return [name for name, module in model.named_modules() if isinstance(module, (torch.nn.Linear, Conv1D)) and module is not head]
+
+
+def layer_parts(model: Any) -> dict[str, list[str]]:
+    """Names of the parameters of attention and of the feed-forward part ("ffn") in all of a model's layers, adapters on them included.
+
+        Found by walking the layers: what is called attention, or is of such a class, is attention; what else holds parameters and is no
+    norm is the feed-forward part, whether its family puts it into a module of its own or not. Both are empty where there is no attention.
+    """
+    lists = [module for module in model.named_modules() if isinstance(module[1], torch.nn.ModuleList)]
+    parts: dict[str, list[str]] = {"attention": [], "ffn": []}
+    if not lists:
+        return parts
+    place, layers = max(lists, key=lambda found: sum(parameter.numel() for parameter in found[1].parameters()))
+    for number, layer in enumerate(layers):
+        for name, child in layer.named_children():
+            kind = type(child).__name__.lower()
+            if "norm" in kind:
+                continue
+            part = "attention" if "att" in name.lower() or "attention" in kind else "ffn"
+            parts[part] += [f"{place}.{number}.{name}.{own}" for own, _ in child.named_parameters()]
+    return parts if parts["attention"] else {part: [] for part in parts}
 
 
 def short_names(model: Any, names: list[str]) -> list[str]:

@@ -12,7 +12,7 @@ written once a minute, or less often where writing takes long; short trainings w
 import contextlib
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -47,29 +47,22 @@ class Unfinished:
     @classmethod
     @contextlib.contextmanager
     def of(
-        cls, loaded: LoadedModel, encoded: Sequence[EncodedExample], settings: TrainSettings, rate: float, objective: Objective = PLAIN
+        cls,
+        loaded: LoadedModel,
+        encoded: Sequence[EncodedExample],
+        settings: TrainSettings,
+        rate: float,
+        objective: Objective = PLAIN,
+        identity: Mapping[str, Any] | None = None,
     ) -> Iterator[Self | None]:
         """The checkpoints of this training, held for this process; None where another process holds them.
 
-        The second one of two that do the same at once works without checkpoints: sharing them would mix two states.
+        The second one of two that do the same at once works without checkpoints: sharing them would mix two states. `identity`: what else
+        tells it from others (the recipe and the stage that it is of).
         """
-        key = _key(loaded, encoded, settings, rate, objective)
-        folder = Workspace.current().unfinished / key
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.parent / f"{key}.lock")
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            yield None
-            return
-        try:
-            yield cls(folder)
-        finally:
-            with contextlib.suppress(OSError):
-                folder.rmdir()  # the Trainer makes it, though nothing was kept in it
-            if not folder.exists():
-                Path(lock.lock_file).unlink(missing_ok=True)
-            lock.release()
+        key = _key(loaded, encoded, settings, rate, objective, identity or {})
+        with held(Workspace.current().unfinished / key) as folder:
+            yield None if folder is None else cls(folder)
 
     def newest(self) -> Path | None:
         """The last whole checkpoint; what a kill or a power cut left half-written is passed over."""
@@ -97,6 +90,26 @@ class Unfinished:
         self.folder.with_name(f"{self.folder.name}.lock").unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[Path | None]:
+    """A folder of unfinished work, for this process alone; None where another process holds it. It need not be there, and goes if empty."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        yield None
+        return
+    try:
+        yield folder
+    finally:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # the Trainer makes it, though nothing was kept in it
+        if not folder.exists():
+            Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
 @dataclass
 class Keeper(TrainerCallback):
     """Writes a checkpoint when one is due, and one more before the training stops on request."""
@@ -106,7 +119,7 @@ class Keeper(TrainerCallback):
     trained: int  # parameters
     stopped: Stopped | None = None
     began_s: float = field(default_factory=time.monotonic)
-    _last_s: float = field(default_factory=time.monotonic)
+    kept_s: float = field(default_factory=time.monotonic)  # when something was kept last: of a recipe's stage, perhaps before it began
     _cost_s: float = 0.0  # of the last one
     _saves: int = 0
     _writing_s: float | None = None
@@ -120,7 +133,7 @@ class Keeper(TrainerCallback):
             self.reporter.check()
         except Stopped as stopped:
             self.stopped, control.should_training_stop = stopped, True
-        due = time.monotonic() - self._last_s >= max(EVERY_S, self._cost_s / MOST_SHARE)
+        due = time.monotonic() - self.kept_s >= max(EVERY_S, self._cost_s / MOST_SHARE)
         if (due or self.stopped or (last and self._saves)) and self._fits():
             control.should_save, self._writing_s = True, time.monotonic()
 
@@ -128,8 +141,8 @@ class Keeper(TrainerCallback):
         """Called when a checkpoint's files are written."""
         if self.unfinished and self._writing_s is not None:
             self.unfinished.seal(state.global_step, time.monotonic() - self.began_s)
-            self._last_s = time.monotonic()
-            self._cost_s, self._saves = self._last_s - self._writing_s, self._saves + 1
+            self.kept_s = time.monotonic()
+            self._cost_s, self._saves = self.kept_s - self._writing_s, self._saves + 1
 
     def _fits(self) -> bool:
         """Whether there is a place to write to: a full disk must not end a training that only wanted to be safe."""
@@ -139,11 +152,18 @@ class Keeper(TrainerCallback):
         if free > checkpoint_bytes(self.trained):
             return True
         self.reporter.log(f"No checkpoint was written: {free / 1e9:.1f} GB are free beside {self.unfinished.folder}.")
-        self._last_s = time.monotonic()
+        self.kept_s = time.monotonic()
         return False
 
 
-def _key(loaded: LoadedModel, encoded: Sequence[EncodedExample], settings: TrainSettings, rate: float, objective: Objective) -> str:
+def _key(
+    loaded: LoadedModel,
+    encoded: Sequence[EncodedExample],
+    settings: TrainSettings,
+    rate: float,
+    objective: Objective,
+    identity: Mapping[str, Any],
+) -> str:
     return fingerprint(
         {
             "model": loaded.fingerprint.to_dict(),
@@ -152,7 +172,8 @@ def _key(loaded: LoadedModel, encoded: Sequence[EncodedExample], settings: Train
             "learning_rate": rate,
             "threads": torch.get_num_threads(),
             "versions": versions(),
-            **({"objective": identity} if (identity := objective.identity()) else {}),
+            **({"objective": own} if (own := objective.identity()) else {}),
+            **identity,
         }
     )
 

@@ -74,6 +74,12 @@ class Objective(Record):
         return None if type(self) is Objective else {"name": self.name, **self.to_dict()}
 
 
+def own_loss(model: Any, logits: torch.Tensor, labels: torch.Tensor, answer_tokens: torch.Tensor) -> torch.Tensor:
+    """The model's own loss of logits [examples, tokens, vocabulary], as plain fine-tuning has it, for losses that add to it."""
+    loss: torch.Tensor = model.loss_function(logits=logits, labels=labels, vocab_size=logits.shape[-1], num_items_in_batch=answer_tokens)
+    return loss
+
+
 PLAIN = Objective()
 
 

@@ -9,6 +9,8 @@
     levels.parquet       the test facts: fact_id, relation, domain, subject, question, answers, echo, the source's optional
                          columns, and the columns of the levels table (null where a fact was not probed)
     model/               adapter or weights (when they were kept)
+    recipe/STAGE/        of a run with a recipe, each of its trainings: settings.json, examples.parquet, curve.jsonl
+    recipe/tables/       what it found out beside, NAME.parquet (one row a fact has its fact_id)
     manifest.json        written last: settings, command, model, source, device, what was probed, versions (`matching`: of the matching
                          rule; not there: the first), checksums
 
@@ -129,6 +131,44 @@ class Run:
         return table.astype({"level": "Int64"})
 
     @property
+    def stages(self) -> list[dict[str, Any]]:
+        """Of a run with a recipe, its trainings in their order, as `StageDone` (training/recipes/stages.py) has them; else empty."""
+        return list(self._told.get("stages", ()))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a recipe says of what it did; empty without one."""
+        return tuple(self._told.get("notes", ()))
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of a recipe's tables."""
+        return tuple(self._told.get("tables", ()))
+
+    def recipe_table(self, name: str) -> pd.DataFrame:
+        """One of `tables`. Raises `ArtifactDamaged`, and `NotFound` for a table that this run does not have."""
+        if name not in self.tables:
+            raise NotFound(f"Run {self.id} has no table {name!r} of a recipe; it has {', '.join(self.tables) or 'none'}.")
+        return self._parquet(f"recipe/tables/{name}.parquet")
+
+    def stage_settings(self, stage: str) -> TrainSettings:
+        """How a recipe's stage was trained, learning rate resolved."""
+        return TrainSettings.from_dict(self._json(f"recipe/{stage}/settings.json"))
+
+    def stage_examples(self, stage: str) -> pd.DataFrame:
+        """What it was trained on, in that order; the first of `answers` was taught."""
+        return self._parquet(f"recipe/{stage}/examples.parquet")
+
+    def stage_curve(self, stage: str) -> pd.DataFrame:
+        """Its step, loss, learning_rate."""
+        return self._lines(f"recipe/{stage}/curve.jsonl", ("step", "loss", "learning_rate"))
+
+    @property
+    def _told(self) -> Mapping[str, Any]:
+        told = self.manifest.get("recipe")
+        return told if isinstance(told, dict) else {}
+
+    @property
     def model(self) -> Path | None:
         """Folder of the tuned weights or adapter, when they were kept."""
         return self.folder / "model" if (self.folder / "model").is_dir() else None
@@ -143,12 +183,7 @@ class Run:
         return pd.DataFrame(rows, columns=list(columns))
 
     def _parquet(self, name: str) -> pd.DataFrame:
-        import pyarrow
-        import pyarrow.parquet
-
-        stored = self._parsed(name, lambda content: pyarrow.parquet.read_table(pyarrow.BufferReader(content)))
-        lists = {field.name: stored.column(field.name).to_pylist() for field in stored.schema if pyarrow.types.is_list(field.type)}
-        return stored.to_pandas().assign(**lists)  # lists again: Parquet alone gives arrays
+        return self._parsed(name, table_of)
 
     def _parsed(self, name: str, parse: Callable[[bytes], Any]) -> Any:
         """What a file holds. Raises `ArtifactDamaged` when it is not what was written, `StorageError` when the disk refuses."""
@@ -180,19 +215,20 @@ def new_run_id(settings: TrainSettings, now: datetime | None = None) -> str:
     """A new name that sorts by time and can be told apart by eye: 20260131-142501-atlas-llama-n60-lora-s0-3f9c."""
     model = re.sub(r"[^A-Za-z0-9.]+", "-", short_name(settings.model)).strip("-.")[:40] or "model"
     moment = (now or datetime.now(UTC)).strftime("%Y%m%d-%H%M%S")
-    return f"{moment}-{model}-n{settings.n}-{settings.method}-s{settings.seed}-{secrets.token_hex(2)}"
+    how = f"{settings.method}-{settings.recipe.name}" if settings.recipe else settings.method
+    return f"{moment}-{model}-n{settings.n}-{how}-s{settings.seed}-{secrets.token_hex(2)}"
 
 
 def write_run(workspace: Workspace, run_id: str, contents: RunContents, scratch: Path | None = None) -> Run:
     """Store a finished run in the person's layer, whole or not at all.
 
-    `scratch` is the folder that `fine_tune` wrote curve.jsonl and model/ into; both are moved from there.
+    `scratch` is the folder that the training wrote curve.jsonl, model/ and recipe/ into; they are moved from there.
     """
 
     def fill(folder: Path) -> None:
         write_json(folder / "settings.json", contents.settings.to_dict())
         write_json(folder / "summary.json", contents.summary.to_dict())
-        for name in ("curve.jsonl", "dev.jsonl", "model"):
+        for name in ("curve.jsonl", "dev.jsonl", "model", "recipe"):
             if scratch is not None and (scratch / name).exists():
                 shutil.move(scratch / name, folder / name)
         (folder / "curve.jsonl").touch()
@@ -215,7 +251,10 @@ def write_run(workspace: Workspace, run_id: str, contents: RunContents, scratch:
 def example_lines(examples: pd.DataFrame) -> str:
     """JSON Lines of chosen examples, for the run folder and for `sftqa select`; level is null when not probed."""
     rows = examples.reindex(columns=list(EXAMPLE_COLUMNS)).to_dict("records")
-    lines = [json.dumps({**row, "level": _level(row["level"]), "echo": bool(row["echo"])}, ensure_ascii=False) for row in rows]
+    lines = [
+        json.dumps({**row, "level": _level(row["level"]), "echo": row["echo"] == row["echo"] and bool(row["echo"])}, ensure_ascii=False)
+        for row in rows
+    ]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -259,6 +298,16 @@ def run_of_token(token: str, workspace: Workspace | None = None) -> Run | None:
             if read_manifest(folder).get("token") == token:
                 return Run(name, folder)
     return None
+
+
+def table_of(content: bytes) -> pd.DataFrame:
+    """The table in a Parquet file. Raises OSError or ValueError for content that is none."""
+    import pyarrow
+    import pyarrow.parquet
+
+    stored = pyarrow.parquet.read_table(pyarrow.BufferReader(content))
+    lists = {field.name: stored.column(field.name).to_pylist() for field in stored.schema if pyarrow.types.is_list(field.type)}
+    return stored.to_pandas().assign(**lists)  # lists again: Parquet alone gives arrays
 
 
 def _folders(workspace: Workspace) -> dict[str, Path]:

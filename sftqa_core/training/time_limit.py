@@ -4,6 +4,8 @@ The time is that of the whole run: levels and answers of the base model, then tr
 too, as the checkpoint says it; what they measured of the base model is kept and not done again, so its time does not count twice.
 Once it has passed, training stops at the end of the step, and the weights so far are evaluated, which takes its own time. How many
 steps that is depends on the machine: such a run is never taken for another one's.
+
+Of a recipe, all stages share it: the last one is cut, and where it passes before that one's first step, nothing could be evaluated.
 """
 
 import time
@@ -28,11 +30,14 @@ class TimeLimit:
 
     minutes: int
     began_s: float = field(default_factory=lambda: clock())
+    stages: bool = False  # whether they share it
 
     @classmethod
     def of(cls, settings: TrainSettings) -> "TimeLimit | None":
         """None where the settings have no limit, or train nothing."""
-        return None if settings.time_limit_min is None or settings.n == 0 else cls(settings.time_limit_min)
+        if settings.time_limit_min is None or settings.n == 0:
+            return None
+        return cls(settings.time_limit_min, stages=settings.recipe is not None)
 
     def passed(self, earlier_s: float = 0.0) -> bool:
         """Whether it has passed, with the seconds of earlier attempts."""
@@ -41,10 +46,10 @@ class TimeLimit:
     def refuse_late_start(self) -> None:
         """Raise `OutOfTime` where nothing has been trained and the time has passed."""
         if self.passed():
-            spent_s = clock() - self.began_s
+            spent_s, what = clock() - self.began_s, "step of the last stage" if self.stages else "training step"
             raise OutOfTime(
-                f"The time limit of {minutes(self.minutes)} passed before the first training step: {spent_s / 60:.1f} minutes went into "
-                "what comes before. Nothing was trained, and no run is stored. Set a longer limit, or none."
+                f"The time limit of {minutes(self.minutes)} passed before the first {what}: {spent_s / 60:.1f} minutes went into "
+                f"what comes before. {'N' if self.stages else 'Nothing was trained, and n'}o run is stored. Set a longer limit, or none."
             )
 
 

@@ -5,11 +5,14 @@ The curve: one line of JSON a step, written as it happens, so that a page can fo
 Evaluations on dev facts, never on test facts (METHOD 8.5), which may end the training early. They leave no trace: random numbers,
 training mode and weights are as they were, so the training goes on as without it. What was counted stands in the trainer's own
 history, which its checkpoints hold, and in `dev.jsonl` beside the curve: step, and for each domain ("in", "out") n, correct.
+
+A recipe observes in the same way: what a model of some step says is handed over, so no weights need be kept (`Observer`).
 """
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,7 +66,7 @@ class CurveWriter(TrainerCallback):
 
 
 DEV = "dev.jsonl"
-_SEEN = "dev"  # in the trainer's history
+_SEEN, _OBSERVED = "dev", "observed"  # in the trainer's history
 Right = dict[str, tuple[int, int]]  # domain -> facts, facts answered rightly
 
 
@@ -116,15 +119,8 @@ class Watcher(TrainerCallback):
             self.kept_step = best
 
     def _seen(self, model: Any) -> Right:
-        was, cached = model.training, model.config.use_cache
-        devices = sorted({p.device for p in model.parameters() if p.device.type == "cuda"}, key=str)  # the processor's are kept anyway
-        with torch.random.fork_rng(devices=devices), torch.no_grad():
-            model.eval()
-            try:
-                return {domain: (int(facts), int(right)) for domain, (facts, right) in self.look(model).items()}
-            finally:
-                model.train(was)
-                model.config.use_cache = cached
+        with undisturbed(model):
+            return {domain: (int(facts), int(right)) for domain, (facts, right) in self.look(model).items()}
 
     def _judge(self, state: Any, control: Any, model: Any) -> None:
         looks = [entry["step"] for entry in state.log_history if _SEEN in entry]
@@ -146,6 +142,41 @@ class Watcher(TrainerCallback):
         needed = {best, *(max((step for step in saved if step <= at), default=best) for at in checkpoints)}
         for step in saved.keys() - needed:
             saved[step].unlink()
+
+
+@dataclass
+class Observer(TrainerCallback):
+    """Asks `of` something of the model in `times` evenly spaced steps, the last one among them; fewer where there are fewer steps."""
+
+    of: Callable[[Any], Sequence[float]]  # called with the model in evaluation mode
+    times: int
+    seen: dict[int, list[float]] = field(default_factory=dict)  # step -> what it said
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Called before the first step: what was seen before an interruption is in the history."""
+        self.seen = {entry["step"]: entry[_OBSERVED] for entry in state.log_history if _OBSERVED in entry}
+
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        """Called after each step, before a checkpoint of it is written."""
+        step = state.global_step
+        if step not in self.seen and step in {max(1, round(state.max_steps * at / self.times)) for at in range(1, self.times + 1)}:
+            with undisturbed(model):
+                self.seen[step] = [float(value) for value in self.of(model)]
+            state.log_history.append({"step": step, _OBSERVED: self.seen[step]})
+
+
+@contextmanager
+def undisturbed(model: Any) -> Iterator[None]:
+    """Use a model in evaluation mode in the middle of its training: random numbers and modes are as they were afterwards."""
+    was, cached = model.training, model.config.use_cache
+    devices = sorted({p.device for p in model.parameters() if p.device.type == "cuda"}, key=str)  # the processor's are kept anyway
+    with torch.random.fork_rng(devices=devices), torch.no_grad():
+        model.eval()
+        try:
+            yield
+        finally:
+            model.train(was)
+            model.config.use_cache = cached
 
 
 def _best(history: list[dict[str, Any]]) -> int | None:

@@ -17,7 +17,8 @@ from sftqa_core.models.serving.server_limits import refuse_on_server
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import PretrainSettings, StudySettings, TrainSettings
 from sftqa_core.studies.model_study import ModelStudy
-from sftqa_core.training.fine_tuning import TuneResult, fine_tune
+from sftqa_core.training.fine_tuning import TuneResult
+from sftqa_core.training.recipes.stages import Made
 from sftqa_core.training.selection import Selection
 from sftqa_core.workflows.training import TrainingRun
 
@@ -104,16 +105,16 @@ class StudyRuns:
         work = TrainingRun(run, self.quiet, self.part.prober)
         selection = work.selection()
         with tempfile.TemporaryDirectory() as scratch:
-            tuned = fine_tune(self.loaded, selection.facts, run, Path(scratch), self.quiet)
+            made = work.tune(selection.facts, Path(scratch))
         if not self.part.cells.has(run):
-            self._answers(run, selection, tuned, began)
+            self._answers(run, selection, made, began)
         if self.part.shifts_levels(run):
-            self._levels(run, selection, tuned, began)
-        tuned.settle()
+            self._levels(run, selection, made.tuned, began)
+        made.settle()
         devices.return_freed_ram()
 
-    def _answers(self, run: TrainSettings, selection: Selection, tuned: TuneResult, began: float) -> None:
-        part = self.part
+    def _answers(self, run: TrainSettings, selection: Selection, made: Made, began: float) -> None:
+        part, tuned = self.part, made.tuned
         if run.more_shots:
             (stage,) = run.few_shot_stages
             table = few_shot_predictions(tuned.loaded, part.facts, self.part.source.facts, run, self.quiet, part.prober.aliases, stage)
@@ -121,7 +122,9 @@ class StudyRuns:
             table = predict(tuned.loaded, part.facts, run, self.quiet, stage="after", aliases=part.prober.aliases, prompts=self.questions)
         shown = {"shown": float(table["shown"].mean())} if "shown" in table and len(table) else {}
         numbers = {**run_numbers(tuned, began), **shown}
-        part.cells.write(run, table, len(selection.facts), selection.counts, numbers, origin=origin(self.loaded.card))
+        told = made.told() if run.recipe else None
+        seen, come = (len(made.examples), selection.counts, numbers), origin(self.loaded.card)
+        part.cells.write(run, table, *seen, origin=come, told=told, tables=made.tables)
 
     def _levels(self, run: TrainSettings, selection: Selection, tuned: TuneResult, began: float) -> None:
         """Probed with the random numbers of the second probe: what moves beyond that one is the training's doing."""

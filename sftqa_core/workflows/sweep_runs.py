@@ -11,7 +11,6 @@ from sftqa_core.models.serving.server_limits import refuse_on_server
 from sftqa_core.progress import Phase, Reporter
 from sftqa_core.records import TrainSettings
 from sftqa_core.studies.sweep import Sweep
-from sftqa_core.training.fine_tuning import fine_tune
 from sftqa_core.workflows.study_runs import Quiet, run_numbers
 from sftqa_core.workflows.training import TrainingRun
 
@@ -38,11 +37,11 @@ def run_sweep(sweep: Sweep, reporter: Reporter) -> None:
         work = TrainingRun(run, quiet, prober)
         selection = work.selection()
         with tempfile.TemporaryDirectory() as scratch:
-            tuned = fine_tune(prober.loaded, selection.facts, work.settings, Path(scratch), quiet)
-        table = predict(tuned.loaded, sweep.facts, run, quiet, stage="after", aliases=prober.aliases, prompts=questions)
-        numbers = run_numbers(tuned, began)
+            made = work.tune(selection.facts, Path(scratch))
+        table = predict(made.tuned.loaded, sweep.facts, run, quiet, stage="after", aliases=prober.aliases, prompts=questions)
+        numbers = run_numbers(made.tuned, began)
         sweep.cells.write(run, table, len(selection.facts), selection.counts, numbers, origin=origin(prober.loaded.card))
-        tuned.settle()
+        made.settle()
         devices.return_freed_ram()
 
     for run in left:

@@ -27,11 +27,14 @@ from sftqa_core.progress import Reporter
 from sftqa_core.records import DOMAINS, RunSummary, TrainSettings
 from sftqa_core.records.tuning import probe_settings
 from sftqa_core.training import fine_tuning, optimizers, runs, trainer, trying
+from sftqa_core.training.recipes import carry_out
+from sftqa_core.training.recipes.stages import Made, Stages
 from sftqa_core.training.selection import Selection, available, needs_levels, next_to_probe, select_examples, train_pool
 from sftqa_core.training.time_limit import TimeLimit, UntilThen
+from sftqa_core.training.watching import Right
 from sftqa_core.workspace import Workspace
 
-Tuned = fine_tuning.TuneResult[LoadedModel] | fine_tuning.TuneResult[ServedModel]
+Look = Callable[[LoadedModel], Right]
 
 
 class TrainingRun:
@@ -74,21 +77,23 @@ class TrainingRun:
         before = self._base_answers(facts)
         self.reporter = self._unlimited  # from here on the training itself minds the time limit, and what comes after it has none
         with tempfile.TemporaryDirectory() as scratch:
-            tuned = self._tuned(selection.facts, Path(scratch))
-            self.seconds["train"] = tuned.seconds
+            made = self._made(selection.facts, Path(scratch))
+            self.seconds["train"] = made.tuned.seconds
             with self._timed("after"):
-                after = self._answers_after(tuned, facts, before)
-            if isinstance(tuned.loaded, LoadedModel):
-                self.settings = replace(self.settings, learning_rate=tuned.learning_rate)
+                after = self._answers_after(made.tuned, facts, before)
+            if isinstance(made.tuned.loaded, LoadedModel):
+                self.settings = replace(self.settings, learning_rate=made.tuned.learning_rate)
             stages = {**before, "after": after}
-            self._remember(tuned.examples_seen, len(facts))
-            summary = self._store(Path(scratch), selection, facts, levels, stages, tuned, began)
-        tuned.settle()
+            self._remember(made.tuned.examples_seen, len(facts))
+            summary = self._store(Path(scratch), selection, facts, levels, stages, made, began)
+        made.settle()
         return summary
 
     def selection(self, label: bool = False) -> Selection:
-        """The examples, probing train facts as far as the wanted levels need it; with `label`, every example's level."""
+        """The examples, probing train facts as far as the wanted levels need it; with `label`, or for a recipe that needs it, every
+        example's level. For other recipes levels are told as far as they are known."""
         settings = self.settings
+        label = label or (settings.recipe is not None and settings.recipe.needs_levels)
         if self.prober.card.kind == SERVER:
             _ = self.prober.asked  # levels that are known hold for the model that the server has now
         levels = None
@@ -101,8 +106,9 @@ class TrainingRun:
             more = self.prober.levels(wanted)
             levels = more if levels is None else pd.concat([levels, more], ignore_index=True).drop_duplicates("fact_id", keep="last")
         chosen = select_examples(self.source, levels, settings)
-        if label and not needs_levels(settings):
-            return select_examples(self.source, self.prober.levels(chosen.facts), settings)
+        if (label or settings.recipe is not None) and not needs_levels(settings):
+            levels = self.prober.levels(chosen.facts) if label else self.prober.known(chosen.facts)
+            return select_examples(self.source, levels, settings)
         return chosen
 
     def try_first(self) -> None:
@@ -120,7 +126,7 @@ class TrainingRun:
             self._tried = True
             try_examples(self.prober.loaded, examples, self.settings, self.reporter)
 
-    def _look(self) -> Callable[[LoadedModel], dict[str, tuple[int, int]]] | None:
+    def _look(self) -> Look | None:
         """Counts right answers to a sample of dev facts, relations in turns; None where the settings ask for no evaluation."""
         if self.settings.eval_every is None:
             return None
@@ -144,17 +150,23 @@ class TrainingRun:
             return self.prober.levels(pool)
         return known if known is not None and len(known) else None
 
-    def _answers_after(self, tuned: Tuned, facts: pd.DataFrame, before: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    def _answers_after(self, tuned: fine_tuning.TuneResult[Any], facts: pd.DataFrame, before: dict[str, pd.DataFrame]) -> pd.DataFrame:
         """Of a model on a server, which was not tuned, those of before: asked again they would differ by the server's rounding alone."""
         if isinstance(tuned.loaded, ServedModel):
             return before["before"].assign(stage="after")
         return predictions.predict(tuned.loaded, facts, self.settings, self.reporter, stage="after", aliases=self.prober.aliases)
 
-    def _tuned(self, examples: pd.DataFrame, folder: Path) -> Tuned:
+    def tune(self, examples: pd.DataFrame, folder: Path, look: Look | None = None, limit: TimeLimit | None = None) -> Made:
+        """Plain fine-tuning on the chosen facts, or the run's recipe, for runs and cells alike; its files go into `folder`. `limit`: a time
+        limit that runs already."""
+        prober, limit = self.prober, limit or TimeLimit.of(self.settings)
+        known = (self.source, prober.aliases, prober.levels)
+        return carry_out(Stages(prober.loaded, self.settings, examples, *known, folder, self.reporter, look, limit))
+
+    def _made(self, examples: pd.DataFrame, folder: Path) -> Made:
         if isinstance(self.prober.asked, ServedModel):
-            return fine_tuning.not_tuned(self.prober.asked, folder)
-        loaded, look = self.prober.asked, self._look()
-        return fine_tuning.fine_tune(loaded, examples, self.settings, folder, self.reporter, look, limit=self._limit)
+            return Made(fine_tuning.not_tuned(self.prober.asked, folder), examples)
+        return self.tune(examples, folder, self._look(), self._limit)
 
     def _base_answers(self, facts: pd.DataFrame) -> dict[str, pd.DataFrame]:
         """Predictions of the base model without and with examples, and of the majority object."""
@@ -182,8 +194,8 @@ class TrainingRun:
     def _remember(self, examples: int, facts: int) -> None:
         """Speeds of this run; `examples` that its steps have seen, one in each epoch."""
         done = {"train": (examples, "train"), "answer": (facts, "after")}
-        if self.settings.eval_every is not None:
-            done.pop("train")  # its time holds looks, which are answers, and it may have ended early
+        if self.settings.eval_every is not None or self.settings.recipe is not None:
+            done.pop("train")  # its time holds answers, too, and it may have ended early
         work = {kind: (pieces, self.seconds.get(stage, 0.0)) for kind, (pieces, stage) in done.items()}
         for stage, shots in self.settings.few_shot_stages.items():
             if self.seconds.get(stage):  # one that was not known already
@@ -197,7 +209,7 @@ class TrainingRun:
         facts: pd.DataFrame,
         levels: pd.DataFrame,
         stages: dict[str, pd.DataFrame],
-        tuned: Tuned,
+        made: Made,
         began: float,
     ) -> RunSummary:
         run_id = runs.new_run_id(self.settings)
@@ -208,7 +220,7 @@ class TrainingRun:
         answered = {stage: table[table["fact_id"].isin(plain["fact_id"])] for stage, table in stages.items()}
         summary = RunSummary(
             run_id,
-            len(selection.facts),
+            len(made.examples),
             accuracy["before"],
             accuracy["after"],
             {stage: accuracy[stage] for stage in (*self.settings.few_shot_stages, "majority")},
@@ -216,13 +228,15 @@ class TrainingRun:
             {stage: intervals.accuracy_by_level(table, plain, levels, self.settings.scheme) for stage, table in answered.items()},
             predictions.fewer_shown(stages, self.settings) or None,
         )
-        answers, manifest = pd.concat(stages.values(), ignore_index=True), self._manifest(selection, tuned)
-        contents = runs.RunContents(self.settings, summary, answers, facts, levels, selection.facts, manifest)
+        answers, manifest = pd.concat(stages.values(), ignore_index=True), self._manifest(selection, made)
+        contents = runs.RunContents(self.settings, summary, answers, facts, levels, made.examples, manifest)
         runs.write_run(Workspace.current(), run_id, contents, scratch)
         return summary
 
-    def _manifest(self, selection: Selection, tuned: Tuned) -> dict[str, Any]:
-        loaded = self.prober.asked
+    def _manifest(self, selection: Selection, made: Made) -> dict[str, Any]:
+        loaded, tuned = self.prober.asked, made.tuned
+        steps = optimizers.training_steps(len(selection.facts), self.settings.batch_size, self.settings.epochs)
+        planned = made.planned_steps or (tuned.steps if self.settings.recipe else steps)
         model = chat_templates.asked_by(loaded.fingerprint, loaded.card, self.settings.prompt)
         guesses = predictions.majority_objects(self._all_facts, self.prober.aliases)
         return {
@@ -236,13 +250,14 @@ class TrainingRun:
             "examples": {"counts": selection.counts, "probed": selection.probed, "echo": selection.echo, "seen": tuned.examples_seen},
             "training": {
                 "steps": tuned.steps,
-                "planned_steps": optimizers.training_steps(len(selection.facts), self.settings.batch_size, self.settings.epochs),
+                "planned_steps": planned,
                 "kept_step": tuned.kept_step,
                 "cut": tuned.cut,  # by the time limit
                 "trained_parameters": tuned.trained_parameters,
                 "modules": list(tuned.modules),
                 "final_loss": tuned.final_loss,
             },
+            **({"recipe": made.told()} if self.settings.recipe else {}),
             "majority": {relation: {"answer": g.answer, "split": g.split, "facts": g.facts, "of": g.of} for relation, g in guesses.items()},
         }
 

@@ -393,7 +393,8 @@ def _old_work(root: Path, in_use: Callable[[str, str, float], bool]) -> Iterator
     """Checkpoints that are a week old and that nothing refers to: no job, no process, no half-made model."""
     free: list[Path] = []
     for path in sorted((root / "unfinished").glob("*/")):
-        ours = any(path.glob(f"checkpoint-*/{MANIFEST}")) or any(path.glob("best-*.safetensors"))  # killed before its first checkpoint
+        ours = any(any(path.glob(f"{what}-*/{MANIFEST}")) for what in ("checkpoint", "stage", "table"))  # of a training, or a recipe
+        ours = ours or any(path.glob("best-*.safetensors"))  # killed before its first checkpoint
         if ours and time.time() - _written(path) > KEPT_S and not in_use("train", path.name, _written(path)):
             with contextlib.suppress(Timeout, OSError), _unused(path, root):
                 free.append(path)

@@ -14,6 +14,7 @@ from sftqa_core.progress import Silent
 from sftqa_core.records import LevelScheme, SamplerSettings, StudySettings, TrainSettings
 from sftqa_core.studies.model_study import ModelStudy
 from sftqa_core.workflows import study_runs
+from sftqa_core.workflows.training import TrainingRun
 from tests.workflows.conftest import working_in
 
 TWO = LevelScheme("two", ("low", "high"), (0.15,), sampling=SamplerSettings(samples=2, max_new_tokens=4))
@@ -27,8 +28,8 @@ def settings(world: str, kind: str = "amount", **changes) -> StudySettings:
 @pytest.fixture
 def trained(monkeypatch):
     """The sizes of all trainings, in order."""
-    sizes, inner = [], study_runs.fine_tune
-    monkeypatch.setattr(study_runs, "fine_tune", lambda *args: sizes.append(len(args[1])) or inner(*args))
+    sizes, inner = [], TrainingRun.tune
+    monkeypatch.setattr(TrainingRun, "tune", lambda run, examples, *args: sizes.append(len(examples)) or inner(run, examples, *args))
     return sizes
 
 

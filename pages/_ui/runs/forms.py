@@ -11,6 +11,7 @@ import streamlit as st
 
 from pages._ui import address, panels, pickers, resources
 from pages._ui.fields import by_label, dropped, field, label, linked_record, linked_text, linked_value, other_fields, remember
+from pages._ui.runs import recipe_fields
 from pages._ui.titles import PROMPT_NAMES, model_name, prompt_kind
 from pages._ui.wording import counted, literal
 from sftqa_core.errors import SettingsError, SftqaError
@@ -51,7 +52,7 @@ def train_form() -> TrainSettings:
     folded, trouble = _folded(model, values)
     with panels.fold("More settings", "more", needed=trouble) as more:
         if more.open or _unlinked():
-            values["relations"] = _relations()
+            values["relations"], values["recipe"] = _relations(), recipe_fields.pick_recipe(wrong)
             values["prompt"] = _prompt(model, wrong)
             values |= _shots()
             values = other_fields(TrainSettings, "lab", values, wrong)
@@ -70,7 +71,7 @@ def _folded(model: str, values: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     """`values` with the further settings as the address tells them, and whether a person has to look at these."""
     wrong: list[str] = []
     values = {**values, "relations": tuple(dict.fromkeys(linked_value(TrainSettings, "lab", "relations") or ())) or None}
-    values["prompt"] = form = _linked_prompt(model, wrong)
+    values["recipe"], values["prompt"] = recipe_fields.linked_recipe(wrong), (form := _linked_prompt(model, wrong))
     values |= _as_settings(_linked_shots())
     values = other_fields(TrainSettings, "lab", values, wrong, folded=True)
     try:
@@ -86,7 +87,7 @@ def lab_address(settings: TrainSettings, twin: str = "") -> dict[str, str]:
     linked |= linked_record(settings, "lab", ("model", "source", "prompt", "scheme"))
     if settings.learning_rate is not None and is_default_rate(settings):
         del linked["lab.learning_rate"]
-    linked |= _prompt_address(settings.prompt) | pickers.scheme_address(settings.scheme)
+    linked |= _prompt_address(settings.prompt) | pickers.scheme_address(settings.scheme) | recipe_fields.recipe_address(settings.recipe)
     return {key: text for key, text in linked.items() if text}
 
 

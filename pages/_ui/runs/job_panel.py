@@ -16,7 +16,7 @@ from pages._ui.panels import problem
 from pages._ui.runs import forms
 from pages._ui.runs.twin import twin_button
 from pages._ui.titles import changed_words, job_title
-from pages._ui.wording import PHASES, duration, literal, moment, sentence, step_of
+from pages._ui.wording import duration, literal, moment, phase_words, sentence, step_of
 from sftqa_core.artifacts import in_words
 from sftqa_core.errors import SettingsError, SftqaError
 from sftqa_core.figures.curves import loss_figure
@@ -62,7 +62,8 @@ def _body(job_id: str, where: str, charts: bool, waits: bool) -> None:
         st.progress((at - 1 + counted[-1].portion) / of, text=_progress_words(counted[-1], at, of))
     else:
         st.progress(0.0, text=_beginning(job, steps[-1].phase if steps else LIBRARIES))
-    losses = [(step.done, step.values["loss"]) for step in steps if "loss" in step.values]
+    trained = [step for step in steps if "loss" in step.values]
+    losses = [(step.done, step.values["loss"]) for step in trained if step.phase == trained[-1].phase]  # of the stage that is under way
     if charts and losses:
         total = next(step.total for step in reversed(steps) if "loss" in step.values)
         figure = loss_figure([at for at, _ in losses], [loss for _, loss in losses], total)
@@ -168,13 +169,11 @@ def _beginning(job: Job, phase: str) -> str:
     """What a job does before anything can be counted, and how long that usually takes."""
     if job.kind in DEVICELESS:
         return "Starting…"
-    return (
-        f"{PHASES.get(phase, phase).capitalize()}: {_USUALLY[phase]}" if phase in _USUALLY else f"{PHASES.get(phase, phase).capitalize()}…"
-    )
+    return f"{phase_words(phase).capitalize()}: {_USUALLY[phase]}" if phase in _USUALLY else f"{phase_words(phase).capitalize()}…"
 
 
 def _progress_words(now: Any, at: int, of: int) -> str:
-    name = PHASES.get(now.phase, now.phase)
+    name = phase_words(now.phase)
     words = literal(f"Step {at} of {of}, {name}: " if of > 1 else f"{name[:1].upper()}{name[1:]}: ")
     if now.unit == "bytes":
         done, total, rate = in_words(now.done), in_words(now.total), in_words(now.rate or 0)

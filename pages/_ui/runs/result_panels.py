@@ -50,6 +50,14 @@ def cut_note(run: Any) -> str:
     return told if run.cut else ""
 
 
+def recipe_notes(run: Any) -> list[str]:
+    """The recipe of a run with its settings, where it comes from, and what it says of what it did; nothing for plain runs."""
+    recipe = getattr(run.settings, "recipe", None)
+    if recipe is None:
+        return []
+    return [f"Recipe {recipe}. {recipe.about} Source: {recipe.source}. What is different here: {recipe.differs}", *run.notes]
+
+
 def fewer_shots_note(summary: RunSummary, settings: TrainSettings) -> str:
     """Says where the context window held fewer k-shot examples than asked for, or none were; empty where it held all."""
     if not settings.few_shot_stages:

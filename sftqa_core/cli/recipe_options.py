@@ -1,0 +1,68 @@
+"""Options of recipes: --recipe NAME and, in a group of their own, every recipe's settings.
+
+Recipes may share an option, where it has the same name and kind in each; one that the chosen recipe does not have is refused.
+"""
+
+import argparse
+from dataclasses import replace
+from typing import Any
+
+from sftqa_core import records
+from sftqa_core.cli.option_texts import reader_of
+from sftqa_core.errors import SettingsError
+from sftqa_core.jsonrecord import Setting, declared
+from sftqa_core.records.recipes import PLAIN, RECIPES, Recipe
+
+_OWN = "recipe."  # where argparse keeps a recipe's setting
+
+
+def add_recipe(parser: argparse.ArgumentParser) -> None:
+    """--recipe, and the options of all recipes."""
+    about, names = declared(records.TrainSettings)["recipe"], "; ".join(f"{name}: {kind.about}" for name, kind in RECIPES.items())
+    help = f"{about.help} (default: {PLAIN}). {names}".replace("%", "%%")
+    parser.add_argument(about.flag, choices=(PLAIN, *RECIPES), help=help)
+    group = parser.add_argument_group("settings of recipes")
+    for flag, owners in _shared().items():
+        settings = [declared(RECIPES[name])[setting] for name, setting in owners.items()]
+        texts = dict.fromkeys(_help(name, about) for name, about in zip(owners, settings, strict=True))
+        more: dict[str, Any] = {"dest": f"{_OWN}{flag}", "default": None, "help": "; ".join(texts).replace("%", "%%")}
+        about = settings[0]
+        if about.kind is bool:
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, **more)
+        elif about.choices:
+            group.add_argument(flag, choices=tuple(dict.fromkeys(choice for one in settings for choice in one.choices)), **more)
+        else:
+            group.add_argument(flag, type=reader_of(about), metavar=about.unit.upper() or ("N" if about.kind is int else "X"), **more)
+
+
+def recipe_of(options: argparse.Namespace, start: Recipe | None) -> Recipe | None:
+    """The recipe that the options ask for, over that of a file (`start`). Raises `SettingsError` for an option of another recipe."""
+    name = options.recipe or (start.name if start else PLAIN)
+    typed = {flag: value for flag in _shared() if (value := getattr(options, f"{_OWN}{flag}")) is not None}
+    wrong = [
+        f"{flag} is a setting of recipe {' and '.join(owners)}, not of {'plain tuning' if name == PLAIN else name}: give --recipe "
+        f"{' or '.join(owners)}, or leave it out."
+        for flag, owners in _shared().items()
+        if flag in typed and name not in owners
+    ]
+    if wrong:
+        raise SettingsError(wrong)
+    if name == PLAIN:
+        return None
+    own = {_shared()[flag][name]: value for flag, value in typed.items()}
+    return replace(start, **own) if start and start.name == name else RECIPES[name](**own)
+
+
+def _shared() -> dict[str, dict[str, str]]:
+    """Every option of recipes: its flag -> the recipes that have it -> the setting's name there."""
+    flags: dict[str, dict[str, str]] = {}
+    for name, kind in RECIPES.items():
+        for about in declared(kind).values():
+            if about.flag:
+                flags.setdefault(about.flag, {})[name] = about.name
+    return flags
+
+
+def _help(name: str, about: Setting) -> str:
+    default = ("on" if about.default else "off") if about.kind is bool else about.unset if about.default is None else about.default
+    return f"{name}: {about.help} (default: {default})"

@@ -1,0 +1,72 @@
+"""Options of recipes: made of their settings, over a file's, and refused where the chosen recipe does not have them."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from sftqa_core.cli.arguments import parse, train_settings
+from sftqa_core.errors import SettingsError
+from sftqa_core.jsonrecord import declared
+from sftqa_core.records import TrainSettings
+from sftqa_core.records.job import command_of
+from sftqa_core.records.recipes import RECIPES, Repeat
+
+
+def settings_of(text: str) -> TrainSettings:
+    """What `sftqa train` makes of its options."""
+    return train_settings(parse(["train", "--model", "m", "--n", "60", *shlex.split(text)]))
+
+
+@pytest.mark.parametrize("kind", RECIPES.values(), ids=list(RECIPES))
+def test_a_command_repeats_its_run(kind):
+    """Every setting of a recipe that is changed to a value that a study tries comes back from the command."""
+    for value in kind.tried:
+        run = TrainSettings("m", n=60, recipe=kind(**{kind.knob: value}))
+        assert train_settings(parse(shlex.split(command_of(run))[1:])) == run
+
+
+def test_options_are_the_recipes_settings():
+    """Typed ones over its defaults; no recipe, and plain, are the same."""
+    assert settings_of("--recipe repeat --passes 4 --repeat-dropout 0.2").recipe == Repeat(passes=4, dropout=0.2)
+    assert settings_of("") == settings_of("--recipe plain") == TrainSettings("m", n=60)
+
+
+def test_an_option_of_another_recipe_is_refused():
+    """With what to do."""
+    with pytest.raises(SettingsError) as told:
+        settings_of("--passes 4")
+    words = "--passes is a setting of recipe repeat, not of plain tuning: give --recipe repeat, or leave it out."
+    assert told.value.problems == [words]
+
+
+def test_options_override_a_file(tmp_path):
+    """A setting changes the file's recipe; another recipe takes its place; plain takes it away."""
+    file = tmp_path / "run.yaml"
+    file.write_text("model: m\nn: 60\nrecipe: {name: repeat, passes: 2}\n", encoding="utf-8")
+
+    def read(*options: str) -> TrainSettings:
+        return train_settings(parse(["train", "--config", str(file), *options]))
+
+    assert read().recipe == Repeat(passes=2)
+    assert read("--repeat-dropout", "0.2").recipe == Repeat(passes=2, dropout=0.2)
+    assert read("--recipe", "repeat").recipe == Repeat(passes=2)
+    assert read("--recipe", "plain") == TrainSettings("m", n=60)
+
+
+def test_no_option_of_a_recipe_is_one_of_a_run():
+    """Nor do two recipes mean different things by one option."""
+    own = {about.flag for about in declared(TrainSettings).values()}
+    meant: dict[str, tuple[str, object]] = {}
+    for kind in RECIPES.values():
+        for name, about in declared(kind).items():
+            assert about.flag not in own - {""}
+            assert not about.flag or meant.setdefault(about.flag, (name, about.kind)) == (name, about.kind)
+
+
+def test_an_unknown_recipe_is_refused_by_the_command_line(capsys):
+    """As any other choice is."""
+    with pytest.raises(SystemExit):
+        settings_of("--recipe sftmax")
+    assert "invalid choice: 'sftmax'" in capsys.readouterr().err
