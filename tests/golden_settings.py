@@ -24,7 +24,7 @@ from sftqa_core.records import (
     TrainSettings,
     with_cutoffs,
 )
-from sftqa_core.records.recipes import Repeat
+from sftqa_core.records.recipes import Repeat, SelfGuide
 
 MODEL = ModelFingerprint("0123456789abcdef", None, "float32", "cpu")
 DEFAULTS = "defaults"
@@ -127,6 +127,7 @@ VARIED: dict[str, tuple[Record, dict[str, Any]]] = {
             "lora_dropout_from: lora": {"lora_dropout": 0.1, "lora_dropout_from": 0.5, "method": "lora"},
             "recipe": Repeat(),
             "recipe: repeat": Repeat(passes=4, dropout=0.1),
+            "recipe: self-guide": SelfGuide(draws=4, labels="gold"),
         },
     ),
     "StudySettings": (
