@@ -76,3 +76,43 @@ class SelfGuide(Recipe):
         """The right answers, to the same questions and to all that were chosen."""
         same = dataclasses.replace(run, recipe=dataclasses.replace(self, labels="gold"))
         return {"right answers to the same questions": same, "right answers to all questions": plain(run, epochs=self.passes)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OffTask(Recipe):
+    """A share of something else than questions and answers."""
+
+    name: str = "off-task"
+    title: ClassVar[str] = "Off-task data"
+    about: ClassVar[str] = "Replaces a share of the question-answer examples by statements of other facts, or by small functions in code."
+    source: ClassVar[str] = "arXiv 2405.20535 (coding data in instruction tuning)"
+    claim: ClassVar[str] = "Code in the mix helps reasoning, more of it on the whole more, but not steadily between a quarter and a half."
+    differs: ClassVar[str] = (
+        "The paper mixes code into instructions and measures reasoning; here a few question-answer examples are replaced and recall of "
+        "facts is measured. Its code was written by people; here functions of a few kinds are made by the seed. Statements are not in it."
+    )
+    knob: ClassVar[str] = "share"
+    tried: ClassVar[tuple[float, ...]] = (0.0, 0.25, 0.5, 0.75, 1.0)
+    share: float = setting(
+        0.25, label="Share of off-task data", flag="--off-task-share", low=0, high=1, title="{value:.0%} off-task",
+        help="share of the n examples that is something else than questions and answers",
+    )  # fmt: skip
+    kind: str = setting(
+        "statements", label="Kind of off-task data", flag="--off-task-kind", title="{value}",
+        choices={"statements": "statements of other facts", "code": "small functions in code"},
+        help="what it is: statements of facts that are no examples, or generated functions with their descriptions",
+    )  # fmt: skip
+    counted: str = setting(
+        "examples", label="Off-task data counted by", flag="--off-task-counted", title="counted by {value}",
+        choices={"examples": "examples", "tokens": "trained tokens"},
+        help="what is as large as in plain training: the number of examples, or that of the tokens that are trained on",
+    )  # fmt: skip
+
+    def off(self, n: int) -> int:
+        """How many of n question-answer examples are replaced."""
+        return round(self.share * n)
+
+    def controls(self, run: Any) -> dict[str, Any]:
+        """The questions and answers that are left, alone; of all facts nobody knows yet how many that are."""
+        off = 0 if run.n == ALL else self.off(run.n)
+        return {"as many questions alone": plain(run, n=run.n - off)} if off else {}
