@@ -24,7 +24,7 @@ from sftqa_core.records import (
     TrainSettings,
     with_cutoffs,
 )
-from sftqa_core.records.recipes import Keep, Repeat, SftMix
+from sftqa_core.records.recipes import Keep, OffTask, Repeat, Restore, SelfGuide, SftMix
 
 MODEL = ModelFingerprint("0123456789abcdef", None, "float32", "cpu")
 DEFAULTS = "defaults"
@@ -131,6 +131,9 @@ VARIED: dict[str, tuple[Record, dict[str, Any]]] = {
             "recipe: sftmix, mu": SftMix(mu=0.5),
             "recipe: keep": Keep(),
             "recipe: keep, part": Keep(part="ffn", unknown="refusal"),
+            "recipe: self-guide": SelfGuide(draws=4, labels="gold"),
+            "recipe: off-task": OffTask(share=0.5, kind="code", counted="tokens"),
+            "recipe: restore": Restore(share=0.2, ranked="random", draw=1),
         },
     ),
     "StudySettings": (

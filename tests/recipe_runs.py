@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 import torch
 
+from sftqa_core.errors import Stopped
 from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Recorder
@@ -52,3 +54,13 @@ def same_weights(first: Any, second: Any) -> bool:
     """Whether two tuned models, or models as they are, are equal bit by bit."""
     states = [getattr(one, "model", one).state_dict() for one in (first, second)]
     return states[0].keys() == states[1].keys() and all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def made_after_a_kill(folder: Path, recipe: Recipe, phase: str, **changes: Any) -> tuple[Made, Made]:
+    """What a run makes undisturbed, and what it makes when it is started again after a kill at the first progress of `phase`."""
+    recorder = Recorder()
+    whole = made_of(folder / "whole", recipe, reporter=recorder, **changes)
+    before = [update.phase for update in recorder.updates].index(phase)
+    with pytest.raises(Stopped):
+        made_of(folder / "killed", recipe, reporter=Recorder(stop_after=before + 1), **changes)
+    return whole, made_of(folder / "again", recipe, **changes)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import Record, declared, has_effect, one_of
 
+ALL = -1  # as n: every fact that there is
 PLAIN = "plain"  # what no recipe is called
 RECIPES: dict[str, type[Recipe]] = {}  # by name, in the order in which they are defined
 

@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from sftqa_core.jsonrecord import setting
+from sftqa_core.records.recipe_base import ALL as ALL
 from sftqa_core.records.recipe_base import PLAIN as PLAIN
 from sftqa_core.records.recipe_base import RECIPES as RECIPES
 from sftqa_core.records.recipe_base import Recipe as Recipe
 from sftqa_core.records.recipe_base import plain
-
-ALL = -1  # as n: every fact that there is
+from sftqa_core.records.recipes_of_data import OffTask as OffTask
+from sftqa_core.records.recipes_of_data import SelfGuide as SelfGuide
+from sftqa_core.records.recipes_of_weights import Restore as Restore
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,8 +36,8 @@ def test_options_are_the_recipes_settings():
 def test_an_option_of_another_recipe_is_refused():
     """With what to do."""
     with pytest.raises(SettingsError) as told:
-        settings_of("--passes 4")
-    words = "--passes is a setting of recipe repeat, not of plain tuning: give --recipe repeat, or leave it out."
+        settings_of("--repeat-dropout 0.2")
+    words = "--repeat-dropout is a setting of recipe repeat, not of plain tuning: give --recipe repeat, or leave it out."
     assert told.value.problems == [words]
 
 

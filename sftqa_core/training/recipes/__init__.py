@@ -13,10 +13,17 @@ from sftqa_core.models.footprint import Shape, TuningStep
 from sftqa_core.records import TrainSettings
 from sftqa_core.records.recipes import Recipe
 from sftqa_core.training import objectives
-from sftqa_core.training.recipes import keep, repeat, sftmix
+from sftqa_core.training.recipes import keep, off_task, repeat, restore, self_guide, sftmix
 from sftqa_core.training.recipes.stages import Made, StageCost, Stages
 
-_MODULES: dict[str, ModuleType] = {"repeat": repeat, "sftmix": sftmix, "keep": keep}
+_MODULES: dict[str, ModuleType] = {
+    "repeat": repeat,
+    "sftmix": sftmix,
+    "keep": keep,
+    "self-guide": self_guide,
+    "off-task": off_task,
+    "restore": restore,
+}
 
 
 def carry_out(stages: Stages) -> Made:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TABLE = "table.parquet"
+_MORE_DRAWS = 0.08  # time of one more draw to a few-shot question, that of reading and answering it being 1 (atlas-llama, T = 0.2)
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,16 @@ class StageCost:
     weight: float = 1.0  # time of one example, that of plain fine-tuning being 1: a teacher that reads it, too, adds a third
     read: int = 0  # examples that a model reads without being trained on them
     answers: int = 0  # questions that are answered
-    sampled: int = 0  # answers that are drawn; those behind four answered questions count under `few_shot`
-    few_shot: int = 0
+    sampled: int = 0  # answers that are drawn to questions without others in front
+    few_shot: int = 0  # questions with four answered ones in front
+    draws: int = 1  # answers to each of those, which share what is read
     objective: Objective = PLAIN  # what it needs beside the model is its `memory`
 
     def pieces(self) -> dict[str, float]:
         """Kinds of work (memory/speeds.py) -> how much; reading is a third of training."""
         trained = self.examples * self.epochs * self.weight + self.read / 3
-        return {"train": trained, "answer": float(self.answers + self.sampled), "few_shot": float(self.few_shot)}
+        few_shot = self.few_shot * (1 + _MORE_DRAWS * (self.draws - 1))
+        return {"train": trained, "answer": float(self.answers + self.sampled), "few_shot": few_shot}
 
     def steps(self, batch_size: int) -> int:
         """Of the optimizer."""
@@ -76,7 +79,7 @@ class StageCost:
         counts = [
             f"{self.examples:,} examples" + (f" x {self.epochs:,} epochs" if self.epochs > 1 else "") if self.examples else "",
             f"{self.answers:,} answers" if self.answers else "",
-            f"{self.sampled + self.few_shot:,} drawn answers" if self.sampled + self.few_shot else "",
+            f"{drawn:,} drawn answers" if (drawn := self.sampled + self.few_shot * self.draws) else "",
         ]
         return f"{self.name}: {', '.join(filter(None, counts)) or 'no training'}"
 
@@ -144,11 +147,12 @@ class Stages:
 
     @property
     def pool(self) -> pd.DataFrame:
-        """The other train facts of the run's relations, in its seeded order."""
+        """The other train facts of the run's relations, in its seeded order; none asks the question of an example."""
         from sftqa_core.training.selection import train_pool
 
         pool = train_pool(self.source, self.run)
-        return pool[~pool["fact_id"].isin(self.examples["fact_id"])].reset_index(drop=True)
+        taken = pool["fact_id"].isin(self.examples["fact_id"]) | pool["question"].isin(self.examples["question"])
+        return pool[~taken].reset_index(drop=True)
 
     def tune(
         self,
