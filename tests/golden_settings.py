@@ -24,7 +24,7 @@ from sftqa_core.records import (
     TrainSettings,
     with_cutoffs,
 )
-from sftqa_core.records.recipes import Repeat
+from sftqa_core.records.recipes import Federated, Repeat
 
 MODEL = ModelFingerprint("0123456789abcdef", None, "float32", "cpu")
 DEFAULTS = "defaults"
@@ -127,6 +127,8 @@ VARIED: dict[str, tuple[Record, dict[str, Any]]] = {
             "lora_dropout_from: lora": {"lora_dropout": 0.1, "lora_dropout_from": 0.5, "method": "lora"},
             "recipe": Repeat(),
             "recipe: repeat": Repeat(passes=4, dropout=0.1),
+            "recipe: federated": {"recipe": Federated(), "method": "lora"},
+            "recipe: federated, fedex": {"recipe": Federated(aggregation="fedex", partition="iid", clients=5, rounds=2), "method": "lora"},
         },
     ),
     "StudySettings": (

@@ -65,3 +65,6 @@ class Repeat(Recipe):
         """The product of examples and passes stays what it is."""
         seen = run.n * self.passes
         return super().at(run if run.n == ALL else plain(run, n=max(1, seen // value)), value)
+
+
+from sftqa_core.records.recipes_in_rounds import Federated as Federated  # noqa: E402  behind those above: the order of definition is that of lists

@@ -1,0 +1,39 @@
+"""Settings of federated: what can't work is refused in words; controls are runs of their own."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from sftqa_core.errors import SettingsError
+from sftqa_core.records import TrainSettings
+from sftqa_core.records.recipes import Federated
+
+LORA = TrainSettings("m", n=240, method="lora")
+
+
+def test_what_federated_can_not_average_is_refused():
+    """All weights; 4 bits, a look at dev facts and a time limit; more passes than a run may have."""
+    with pytest.raises(SettingsError) as told:
+        TrainSettings("m", recipe=Federated())
+    assert told.value.problems == ["Recipe federated averages LoRA adapters: method must be lora, got full."]
+    with pytest.raises(SettingsError) as told:
+        dataclasses.replace(LORA, quantization="nf4", eval_every=1, time_limit_min=1, epochs=5_000, recipe=Federated())
+    assert told.value.problems == [
+        "Recipe federated needs a base in full precision, since averages are added to its weights: quantization must not be nf4.",
+        "Recipe federated is made of many short trainings: leave eval_every, patience and time_limit_min out.",
+        "epochs times rounds must be at most 10,000 with recipe federated, got 20,000.",
+    ]
+
+
+def test_federated_stands_beside_pooled_lora_and_clients_alone():
+    """Pooled: as many passes over all facts; alone: the same clients without averages, which has the pooled control only."""
+    recipe = Federated(aggregation="fedex", partition="dirichlet", rounds=3)
+    run = dataclasses.replace(LORA, epochs=2, recipe=recipe)
+    alone = dataclasses.replace(run, recipe=dataclasses.replace(recipe, aggregation="local"))
+    pooled = dataclasses.replace(LORA, epochs=6)
+    assert recipe.controls(run) == {"pooled, as many passes": pooled, "each client alone": alone}
+    assert alone.recipe.controls(alone) == {"pooled, as many passes": pooled}
+    assert [Federated(partition=name).needs_levels for name in ("relation", "level", "iid", "dirichlet")] == [False, True, False, False]
+    assert str(recipe) == "Federated, exact, by a residual (FedEx), clients by relations by Dirichlet, 3 rounds"
