@@ -24,7 +24,7 @@ from sftqa_core.records import (
     TrainSettings,
     with_cutoffs,
 )
-from sftqa_core.records.recipes import Federated, Repeat
+from sftqa_core.records.recipes import Federated, Llm2Llm, Repeat
 
 MODEL = ModelFingerprint("0123456789abcdef", None, "float32", "cpu")
 DEFAULTS = "defaults"
@@ -129,6 +129,8 @@ VARIED: dict[str, tuple[Record, dict[str, Any]]] = {
             "recipe: repeat": Repeat(passes=4, dropout=0.1),
             "recipe: federated": {"recipe": Federated(), "method": "lora"},
             "recipe: federated, fedex": {"recipe": Federated(aggregation="fedex", partition="iid", clients=5, rounds=2), "method": "lora"},
+            "recipe: llm2llm": Llm2Llm(),
+            "recipe: llm2llm, random": Llm2Llm(teacher="fact", additions="random", rounds=3),
         },
     ),
     "StudySettings": (

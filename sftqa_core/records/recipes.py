@@ -67,4 +67,6 @@ class Repeat(Recipe):
         return super().at(run if run.n == ALL else plain(run, n=max(1, seen // value)), value)
 
 
-from sftqa_core.records.recipes_in_rounds import Federated as Federated  # noqa: E402  behind those above: the order of definition is that of lists
+# behind those above: the order of definition is that of lists
+from sftqa_core.records.recipes_in_rounds import Federated as Federated  # noqa: E402
+from sftqa_core.records.recipes_in_rounds import Llm2Llm as Llm2Llm  # noqa: E402

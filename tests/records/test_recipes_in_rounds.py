@@ -1,4 +1,4 @@
-"""Settings of federated: what can't work is refused in words; controls are runs of their own."""
+"""Settings of federated and llm2llm: what can't work is refused in words; controls are runs of their own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import TrainSettings
-from sftqa_core.records.recipes import Federated
+from sftqa_core.records.recipes import Federated, Llm2Llm
 
 LORA = TrainSettings("m", n=240, method="lora")
 
@@ -37,3 +37,15 @@ def test_federated_stands_beside_pooled_lora_and_clients_alone():
     assert alone.recipe.controls(alone) == {"pooled, as many passes": pooled}
     assert [Federated(partition=name).needs_levels for name in ("relation", "level", "iid", "dirichlet")] == [False, True, False, False]
     assert str(recipe) == "Federated, exact, by a residual (FedEx), clients by relations by Dirichlet, 3 rounds"
+
+
+def test_llm2llm_stands_beside_as_many_random_additions():
+    """And beside as many more passes, and plain with a round's epochs; a run's own epochs are refused."""
+    run = TrainSettings("m", n=240, recipe=Llm2Llm(teacher="fact"))
+    random, again = (dataclasses.replace(run, recipe=Llm2Llm(teacher="fact", additions=what)) for what in ("random", "again"))
+    plain = TrainSettings("m", n=240, epochs=3)
+    assert run.recipe.controls(run) == {"as many random additions": random, "as many more passes": again, "plain, 3 epochs": plain}
+    assert random.recipe.controls(random) == {"as many more passes": again, "plain, 3 epochs": plain}
+    with pytest.raises(SettingsError, match="epochs must be 1 with recipe llm2llm, whose round_epochs take their place, got 2"):
+        dataclasses.replace(run, epochs=2)
+    assert str(Llm2Llm(rounds=3, additions="random")) == "LLM2LLM, added for random examples, at most 3 rounds"

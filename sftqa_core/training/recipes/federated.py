@@ -128,7 +128,7 @@ def _averaged(stages: Stages, recipe: Federated, clients: list[Client]) -> Made:
         row = {"round": number, "steps": sum(_steps(client, stages.settings) for client in clients), "gap": gap, "left": gap}
         if recipe.aggregation == "fedex":
             before, held = low_rank.weights_of(base, wanted), low_rank.update_of(low_rank.as_held(mean))
-            residual = low_rank.difference(wanted, held)
+            residual = {layer: missing.float() for layer, missing in low_rank.difference(wanted, held).items()}
             base = low_rank.with_update(base, residual, copied=base is stages.loaded)
             row |= _left(wanted, held, residual, before, low_rank.weights_of(base, wanted))
         rows.append(row)
@@ -171,7 +171,7 @@ def _adapters(
 
 
 def _left(wanted: Update, held: Update, residual: Update, before: Update, after: Update) -> dict[str, float]:
-    """What the shared model lacks of the mean update: in float64, and once residual and adapter are in float32 weights."""
+    """What the shared model lacks of the mean update: by its adapter and residual, and once both are in float32 weights."""
     from sftqa_core.training.recipes import low_rank
 
     merged = {layer: (after[layer] + held[layer]).float().double() - before[layer] for layer in wanted}
