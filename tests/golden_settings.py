@@ -24,7 +24,7 @@ from sftqa_core.records import (
     TrainSettings,
     with_cutoffs,
 )
-from sftqa_core.records.recipes import Federated, Llm2Llm, Repeat
+from sftqa_core.records.recipes import Continue, Federated, Llm2Llm, Repeat
 
 MODEL = ModelFingerprint("0123456789abcdef", None, "float32", "cpu")
 DEFAULTS = "defaults"
@@ -131,6 +131,8 @@ VARIED: dict[str, tuple[Record, dict[str, Any]]] = {
             "recipe: federated, fedex": {"recipe": Federated(aggregation="fedex", partition="iid", clients=5, rounds=2), "method": "lora"},
             "recipe: llm2llm": Llm2Llm(),
             "recipe: llm2llm, random": Llm2Llm(teacher="fact", additions="random", rounds=3),
+            "recipe: continue": Continue(),
+            "recipe: continue, swapped": Continue(order="questions", replay=0.1),
         },
     ),
     "StudySettings": (

@@ -68,5 +68,6 @@ class Repeat(Recipe):
 
 
 # behind those above: the order of definition is that of lists
+from sftqa_core.records.recipes_in_rounds import Continue as Continue  # noqa: E402
 from sftqa_core.records.recipes_in_rounds import Federated as Federated  # noqa: E402
 from sftqa_core.records.recipes_in_rounds import Llm2Llm as Llm2Llm  # noqa: E402

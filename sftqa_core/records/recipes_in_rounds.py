@@ -1,4 +1,4 @@
-"""Recipes that train in rounds or stages: settings of federated and llm2llm. See records/recipes.py."""
+"""Recipes that train in rounds or stages: settings of federated, llm2llm and continue. See records/recipes.py."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sftqa_core.jsonrecord import setting
 from sftqa_core.records.recipe_base import Recipe, plain
 
 _MOST_EPOCHS = 10_000  # of a run
+_ALL = -1  # as n: every fact that there is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,3 +142,55 @@ class Llm2Llm(Recipe):
         others = {"as many random additions": "random", "as many more passes": "again"}
         several = {f"plain, {self.round_epochs} epochs": plain(run, epochs=self.round_epochs)} if self.round_epochs > 1 else {}
         return {name: adding(what) for name, what in others.items() if what != self.additions} | several
+
+
+@dataclass(frozen=True, kw_only=True)
+class Continue(Recipe):
+    """Pre-training goes on, on text about the chosen facts; then the usual few examples."""
+
+    name: str = "continue"
+    title: ClassVar[str] = "Continue"
+    about: ClassVar[str] = (
+        "Goes on pre-training on statements of the chosen facts, then on questions with answers, and tunes on a few of them."
+    )
+    source: ClassVar[str] = "arXiv 2311.03301 (Ziya2)"
+    claim: ClassVar[str] = "MMLU rises from 55.7 to 61.4 by continued pre-training in stages on filtered data."
+    differs: ClassVar[str] = (
+        "The paper goes on with 700 billion tokens from Llama 2 13B. Here the documents are written from the run's facts: one statement a "
+        "template and one question with its answer a fact. Filtering by perplexity therefore prefers what the model knows already."
+    )
+    knob: ClassVar[str] = "replay"
+    tried: ClassVar[tuple[float, ...]] = (0.0, 0.1, 0.5)
+    replay: float = setting(
+        0.5, label="Replay", flag="--replay", low=0, high=0.9, title="replay {value:.0%}",
+        help="share of a later stage's tokens that come from the stages before it: 0.5 is as much of them as of new text",
+    )  # fmt: skip
+    order: str = setting(
+        "statements", label="First stage", flag="--stage-order", title="{value}",
+        choices={"statements": "statements, then questions", "questions": "questions, then statements"},
+        help="which text comes first; questions first is the control",
+    )  # fmt: skip
+    templates: int = setting(
+        21, label="Statements of a fact", flag="--statements", low=1, high=200, title="{value} statements a fact",
+        help="templates that state each fact, or as many as its relation has",
+    )  # fmt: skip
+    kept: float = setting(
+        0.6, label="Documents kept", flag="--kept", low=0.01, high=1, title="best {value:.0%} kept",
+        help="share of a stage's documents that are kept, those with the lowest perplexity under the base model",
+    )  # fmt: skip
+    examples: int = setting(
+        60, label="Examples at the end", flag="--target", low=1, high=100_000, unit="examples", title="{value:,} examples at the end",
+        help="chosen facts whose questions are the small target set, and the examples of the fine-tuning at the end",
+    )  # fmt: skip
+
+    def unsuited(self, run: Any) -> list[str]:
+        """Its result is exported merged."""
+        if run.quantization == "nf4":
+            return ["Recipe continue exports a whole model, which 4 bits don't give: quantization must not be nf4."]
+        return []
+
+    def controls(self, run: Any) -> dict[str, Any]:
+        """The fine-tuning at the end alone; the stages in the other order."""
+        few = self.examples if run.n == _ALL else min(self.examples, run.n)
+        swapped = dataclasses.replace(self, order="questions" if self.order == "statements" else "statements")
+        return {"fine-tuning only": plain(run, n=few), "stages swapped": dataclasses.replace(run, recipe=swapped)}

@@ -1,4 +1,4 @@
-"""Settings of federated and llm2llm: what can't work is refused in words; controls are runs of their own."""
+"""Settings of federated, llm2llm and continue: what can't work is refused in words; controls are runs of their own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import TrainSettings
-from sftqa_core.records.recipes import Federated, Llm2Llm
+from sftqa_core.records.recipes import Continue, Federated, Llm2Llm
 
 LORA = TrainSettings("m", n=240, method="lora")
 
@@ -49,3 +49,18 @@ def test_llm2llm_stands_beside_as_many_random_additions():
     with pytest.raises(SettingsError, match="epochs must be 1 with recipe llm2llm, whose round_epochs take their place, got 2"):
         dataclasses.replace(run, epochs=2)
     assert str(Llm2Llm(rounds=3, additions="random")) == "LLM2LLM, added for random examples, at most 3 rounds"
+
+
+def test_continue_stands_beside_the_tuning_at_its_end():
+    """And beside the stages swapped, from either side; 4 bits are refused."""
+    run = TrainSettings("m", n=240, recipe=Continue(examples=30))
+    swapped = dataclasses.replace(run, recipe=Continue(examples=30, order="questions"))
+    assert run.recipe.controls(run) == {"fine-tuning only": TrainSettings("m", n=30), "stages swapped": swapped}
+    assert swapped.recipe.controls(swapped)["stages swapped"] == run
+    few = dataclasses.replace(run, n=10)
+    assert few.recipe.controls(few)["fine-tuning only"].n == 10
+    everything = dataclasses.replace(run, n=TrainSettings.ALL)
+    assert everything.recipe.controls(everything)["fine-tuning only"].n == 30
+    with pytest.raises(SettingsError, match="exports a whole model, which 4 bits don't give: quantization must not be nf4"):
+        dataclasses.replace(LORA, quantization="nf4", recipe=Continue())
+    assert str(Continue(replay=0.1, kept=1.0)) == "Continue, replay 10%, best 100% kept"

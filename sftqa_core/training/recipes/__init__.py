@@ -13,13 +13,14 @@ from sftqa_core.models.footprint import Shape, TuningStep
 from sftqa_core.records import TrainSettings
 from sftqa_core.records.recipes import Recipe
 from sftqa_core.training import objectives
-from sftqa_core.training.recipes import federated, llm2llm, repeat
+from sftqa_core.training.recipes import continued, federated, llm2llm, repeat
 from sftqa_core.training.recipes.stages import Made, StageCost, Stages
 
 _MODULES: dict[str, ModuleType] = {
     "repeat": repeat,
     "federated": federated,
     "llm2llm": llm2llm,
+    "continue": continued,
 }
 
 
