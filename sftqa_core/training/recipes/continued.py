@@ -106,7 +106,8 @@ def run(stages: Stages, recipe: Continue) -> Made:
         new = documents[(documents["kind"] == name) & (documents["fate"] == "kept")]
         again = replayed(stages, recipe, name, new, earlier)
         sequences = packed(stages, name, new, again)
-        tuned = stages.tune(name, sequences, objective=Documents(), start=tuned.loaded if tuned else None)
+        once = replace(stages.settings, epochs=1)  # the run's are those of the tuning at the end
+        tuned = stages.tune(name, sequences, objective=Documents(), settings=once, start=tuned.loaded if tuned else None)
         rows.append({"stage": name, **_counts(documents, name), "replayed": len(again), "sequences": len(sequences)})
         reading.ask(name, tuned.loaded)
         earlier = _together(earlier, new)
@@ -272,8 +273,8 @@ def _whole(stages: Stages, tuned: TuneResult[LoadedModel]) -> TuneResult[LoadedM
 
 def _notes(table: pd.DataFrame, reading: _Reading, few: int) -> tuple[str, ...]:
     notes = [
-        f"Stage {row['stage']}: {row['kept']:,} of {row['documents']:,} documents kept ({row['near_copies']:,} near-copies and "
-        f"{row['perplexity']:,} by perplexity dropped), {row['replayed']:,} replayed."
+        f"Stage {row['stage']}: {row['kept']:,} of {row['documents']:,} documents kept; dropped as near-copies: {row['near_copies']:,}, by "
+        f"perplexity: {row['perplexity']:,}; replayed: {row['replayed']:,}."
         for row in table.to_dict("records")
     ]
     first, last = ({row["facts"]: row["perplexity"] for row in reading.rows if row["stage"] == stage} for stage in ("base", "sft"))

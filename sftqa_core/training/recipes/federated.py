@@ -141,8 +141,10 @@ def _averaged(stages: Stages, recipe: Federated, clients: list[Client]) -> Made:
     right = int(stages.answers("dev facts", model, asked)["correct"].sum())
     made = replace(tuned, loaded=model, examples_seen=total * stages.run.epochs * recipe.rounds)
     tables = {"clients": _client_table(stages, clients), "rounds": _round_table(rows)}
-    share = f"{right:,} of {len(asked):,} dev facts are answered rightly by the averaged model."
-    return Made(made, stages.examples, tables, (*_notes(stages, recipe, clients), _gap_note(recipe, rows), share))
+    notes = [*_notes(stages, recipe, clients), _gap_note(recipe, rows)]
+    if len(asked):
+        notes.append(f"{right:,} of {len(asked):,} dev facts are answered rightly by the averaged model.")
+    return Made(made, stages.examples, tables, tuple(notes))
 
 
 def _adapters(

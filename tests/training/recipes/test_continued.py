@@ -146,8 +146,9 @@ def test_replay_is_a_share_of_the_tokens(replay, share, tmp_path):
 
 
 def test_stages_can_be_swapped(tmp_path):
-    """Questions first, without replay; then statements, with some."""
-    made = made_of(tmp_path, dataclasses.replace(RECIPE, order="questions"), **SMALL)
+    """Questions first, without replay; then statements, with some; a run's epochs are those of the tuning at the end."""
+    made = made_of(tmp_path, dataclasses.replace(RECIPE, order="questions"), epochs=2, **SMALL)
+    assert [stage.planned_steps for stage in made.stages] == [-(-stage.examples // 8) for stage in made.stages[:-1]] + [2]
     table = made.tables["stages"]
     assert table["stage"].tolist() == ["questions", "statements", "target"]
     assert (table["replayed"] > 0).tolist() == [False, True, True]

@@ -13,7 +13,7 @@ from sftqa_core.errors import Stopped
 from sftqa_core.progress import Recorder
 from sftqa_core.records.recipes import Federated
 from sftqa_core.training.fine_tuning import fine_tune
-from sftqa_core.training.recipes import costs, low_rank
+from sftqa_core.training.recipes import carry_out, costs, low_rank
 from sftqa_core.training.recipes.federated import ExactAverage, divided, seed_of
 from sftqa_core.training.recipes.stages import StageCost
 from sftqa_core.workspace import Workspace
@@ -150,8 +150,13 @@ def test_seven_facts_are_a_client_like_others(tmp_path):
         "28 of 30 clients got no facts and were left out.",
         "All clients together make 2 steps, where plain LoRA makes 1 in as many passes: clients' last batches are short.",
     )
-    whole = made_of(tmp_path / "seven", Federated(partition="iid", clients=1, rounds=1), method="lora", n=7)
+    stages = stages_of(tmp_path / "seven", Federated(partition="iid", clients=1, rounds=1), method="lora", n=7)
+    facts = stages.source.facts
+    stages.source = dataclasses.replace(stages.source, facts=facts[facts["split"] != "dev"])
+    whole = carry_out(stages)
+    whole.settle()
     assert whole.tables["clients"]["steps"].tolist() == [1]
+    assert whole.notes[-1].startswith("Averaging A and B apart loses 0 to 0 of the mean update")  # no dev facts, no word of them
     assert whole.notes[1] == "All clients together make 1 step, as many as plain LoRA does with the same passes over all examples."
 
 
