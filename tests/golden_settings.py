@@ -24,7 +24,7 @@ from sftqa_core.records import (
     TrainSettings,
     with_cutoffs,
 )
-from sftqa_core.records.recipes import Keep, OffTask, Repeat, Restore, SelfGuide, SftMix
+from sftqa_core.records.recipes import Continue, Federated, Keep, Llm2Llm, OffTask, Repeat, Restore, SelfGuide, SftMix
 
 MODEL = ModelFingerprint("0123456789abcdef", None, "float32", "cpu")
 DEFAULTS = "defaults"
@@ -134,6 +134,12 @@ VARIED: dict[str, tuple[Record, dict[str, Any]]] = {
             "recipe: self-guide": SelfGuide(draws=4, labels="gold"),
             "recipe: off-task": OffTask(share=0.5, kind="code", counted="tokens"),
             "recipe: restore": Restore(share=0.2, ranked="random", draw=1),
+            "recipe: federated": {"recipe": Federated(), "method": "lora"},
+            "recipe: federated, fedex": {"recipe": Federated(aggregation="fedex", partition="iid", clients=5, rounds=2), "method": "lora"},
+            "recipe: llm2llm": Llm2Llm(),
+            "recipe: llm2llm, random": Llm2Llm(teacher="fact", additions="random", rounds=3),
+            "recipe: continue": Continue(),
+            "recipe: continue, swapped": Continue(order="questions", replay=0.1),
         },
     ),
     "StudySettings": (

@@ -6,6 +6,7 @@ A recipe's record holds its settings and says where it comes from; what it does 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -33,6 +34,7 @@ class Recipe(Record):
     knob: ClassVar[str]  # its main setting
     tried: ClassVar[tuple[Any, ...]]  # values of that which a study tries
     needs_levels: ClassVar[bool] = False  # whether the memory level of every example is measured before it begins
+    needs: ClassVar[Mapping[str, Any]] = {}  # settings of a run that it can't do without, where they are not a run's defaults
 
     def __init_subclass__(cls, **more: Any):
         super().__init_subclass__(**more)

@@ -149,3 +149,9 @@ class Keep(Recipe):
         known = tuple(level for level in levels if level)
         runs = {"known facts only": plain(run, levels=known)} if known else {}
         return runs if self.part == "all" else {**runs, "all weights": replace(run, recipe=replace(self, part="all"))}
+
+
+# behind those above: the order of definition is that of lists
+from sftqa_core.records.recipes_in_rounds import Continue as Continue  # noqa: E402
+from sftqa_core.records.recipes_in_rounds import Federated as Federated  # noqa: E402
+from sftqa_core.records.recipes_in_rounds import Llm2Llm as Llm2Llm  # noqa: E402

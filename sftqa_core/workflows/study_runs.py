@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from sftqa_core.engine.perplexity import Perplexity, perplexity_of
 from sftqa_core.errors import NotEnoughFacts
-from sftqa_core.evaluation.perplexity import Perplexity, perplexity_of
 from sftqa_core.evaluation.predictions import Prompts, encode_questions, few_shot_predictions, predict
 from sftqa_core.memory.probing import probe_facts
 from sftqa_core.models import devices, quantising

@@ -23,7 +23,7 @@ def settings_of(text: str) -> TrainSettings:
 def test_a_command_repeats_its_run(kind):
     """Every setting of a recipe that is changed to a value that a study tries comes back from the command."""
     for value in kind.tried:
-        run = TrainSettings("m", n=60, recipe=kind(**{kind.knob: value}))
+        run = TrainSettings("m", n=60, recipe=kind(**{kind.knob: value}), **kind.needs)
         assert train_settings(parse(shlex.split(command_of(run))[1:])) == run
 
 

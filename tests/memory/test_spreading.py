@@ -10,9 +10,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from sftqa_core.engine.decoder import packs
 from sftqa_core.engine.greedy import greedy
 from sftqa_core.engine.packed import KeyValues, NextTokens, PackedModel, PrefixTree, Texts
+from sftqa_core.engine.perplexity import perplexity_of
 from sftqa_core.engine.sampling import GenerateSampler, Prompt, SharedPrefixSampler
 from sftqa_core.errors import SettingsError
-from sftqa_core.evaluation.perplexity import perplexity_of
 from sftqa_core.knowledge.matching import Matcher
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.loading import load_model

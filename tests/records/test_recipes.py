@@ -31,10 +31,11 @@ def test_every_recipe_says_what_has_to_be_said(kind):
 @pytest.mark.parametrize("kind", RECIPES.values(), ids=list(RECIPES))
 def test_every_recipe_has_controls_and_stages_that_a_run_can_have(kind):
     """Controls are runs of another setting; the stages of a run of 240 examples train, and their names differ."""
-    run = dataclasses.replace(RUN, recipe=kind())
+    run = dataclasses.replace(RUN, recipe=kind(), **kind.needs)
     controls = kind().controls(run)
     assert controls
-    assert all(isinstance(control, TrainSettings) and control not in (run, RUN) for control in controls.values())
+    plain = dataclasses.replace(run, recipe=None)
+    assert all(isinstance(control, TrainSettings) and control not in (run, plain) for control in controls.values())
     stages = costs(run, 240)
     assert sum(stage.examples for stage in stages) >= 240
     assert len({stage.name for stage in stages}) == len(stages)
@@ -43,12 +44,13 @@ def test_every_recipe_has_controls_and_stages_that_a_run_can_have(kind):
 @pytest.mark.parametrize("kind", RECIPES.values(), ids=list(RECIPES))
 def test_json_tells_recipes_apart_by_name(kind):
     """There and back again; a file needs the name alone; the command and the YAML file hold what is changed, and nothing else."""
-    run = dataclasses.replace(RUN, recipe=dataclasses.replace(kind(), **{kind.knob: kind.tried[0]}))
+    run = dataclasses.replace(RUN, recipe=dataclasses.replace(kind(), **{kind.knob: kind.tried[0]}), **kind.needs)
     assert TrainSettings.from_dict(run.to_dict()) == run_of(run_yaml(run)) == run
     assert run.to_dict()["recipe"]["name"] == kind.name
-    assert run_of(f"model: m\nrecipe: {kind.name}") == TrainSettings("m", recipe=kind())
+    needed = "".join(f"{name}: {value}\n" for name, value in kind.needs.items())
+    assert run_of(f"model: m\n{needed}recipe: {kind.name}") == TrainSettings("m", recipe=kind(), **kind.needs)
     assert f"--recipe {kind.name}" in command_of(run)
-    plain = dataclasses.replace(RUN, recipe=kind())
+    plain = dataclasses.replace(RUN, recipe=kind(), **kind.needs)
     assert f"recipe: {kind.name}\n" in run_yaml(plain)
     assert str(kind()) == kind.title
 
@@ -104,7 +106,11 @@ def test_what_no_recipe_can_do_is_refused():
 
 def test_cells_of_recipes_are_cells_of_their_own():
     """Each recipe and each value of a setting; what has no effect on one makes no other."""
-    runs = [RUN, *(dataclasses.replace(RUN, recipe=kind()) for kind in RECIPES.values()), dataclasses.replace(RUN, recipe=Repeat(passes=4))]
+    runs = [
+        RUN,
+        *(dataclasses.replace(RUN, recipe=kind(), **kind.needs) for kind in RECIPES.values()),
+        dataclasses.replace(RUN, recipe=Repeat(passes=4)),
+    ]
     assert len({canonical(run).fingerprint() for run in runs}) == len(RECIPES) + 2
 
 

@@ -13,7 +13,7 @@ from sftqa_core.models.footprint import Shape, TuningStep
 from sftqa_core.records import TrainSettings
 from sftqa_core.records.recipes import Recipe
 from sftqa_core.training import objectives
-from sftqa_core.training.recipes import keep, off_task, repeat, restore, self_guide, sftmix
+from sftqa_core.training.recipes import continued, federated, keep, llm2llm, off_task, repeat, restore, self_guide, sftmix
 from sftqa_core.training.recipes.stages import Made, StageCost, Stages
 
 _MODULES: dict[str, ModuleType] = {
@@ -23,6 +23,9 @@ _MODULES: dict[str, ModuleType] = {
     "self-guide": self_guide,
     "off-task": off_task,
     "restore": restore,
+    "federated": federated,
+    "llm2llm": llm2llm,
+    "continue": continued,
 }
 
 

@@ -17,6 +17,7 @@ Weights are kept by the trainings' own checkpoints (checkpoints.py): a stage tha
 from __future__ import annotations
 
 import contextlib
+import gc
 import re
 import shutil
 import time
@@ -239,7 +240,7 @@ class Stages:
         nothing that others could read."""
         from sftqa_core.training.checkpoints import held
 
-        with held(Workspace.current().unfinished / self._key()) as folder:
+        with held(Workspace.current().unfinished / self._key()) as folder, _quick_collections():
             self._place = folder or self.folder / "kept"
             yield
 
@@ -309,3 +310,14 @@ class Stages:
         for folder in self._stage_folders():
             self._forget_checkpoints(folder.name.removeprefix("stage-"))
         Unfinished(self._place).forget()
+
+
+@contextlib.contextmanager
+def _quick_collections() -> Iterator[None]:
+    """Leave what lives already out of garbage collections: every training ends with two, which else take longer than a short training."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from sftqa_core.evaluation import perplexity as module
-from sftqa_core.evaluation.perplexity import perplexity_of
+from sftqa_core.engine import perplexity as module
+from sftqa_core.engine.perplexity import perplexity_of
 from tests.tiny import byte_level_tokenizer, tiny_loaded
 
 DOCUMENTS = ["Ann was born in Paris.", "Ann.", "Q: Where was Ann born?\nA: Paris.", "Ann was born in Paris.", "Größe", "x"]
