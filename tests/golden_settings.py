@@ -24,7 +24,7 @@ from sftqa_core.records import (
     TrainSettings,
     with_cutoffs,
 )
-from sftqa_core.records.recipes import OffTask, Repeat, Restore, SelfGuide
+from sftqa_core.records.recipes import OffTask, Preprocess, Repeat, Restore, SelfGuide
 
 MODEL = ModelFingerprint("0123456789abcdef", None, "float32", "cpu")
 DEFAULTS = "defaults"
@@ -130,6 +130,7 @@ VARIED: dict[str, tuple[Record, dict[str, Any]]] = {
             "recipe: self-guide": SelfGuide(draws=4, labels="gold"),
             "recipe: off-task": OffTask(share=0.5, kind="code", counted="tokens"),
             "recipe: restore": Restore(share=0.2, ranked="random", draw=1),
+            "recipe: preprocess": Preprocess(corrupted=0.4, treatment="dropped", flagged_by="yes-no"),
         },
     ),
     "StudySettings": (

@@ -13,10 +13,16 @@ from sftqa_core.models.footprint import Shape, TuningStep
 from sftqa_core.records import TrainSettings
 from sftqa_core.records.recipes import Recipe
 from sftqa_core.training import objectives
-from sftqa_core.training.recipes import off_task, repeat, restore, self_guide
+from sftqa_core.training.recipes import off_task, preprocess, repeat, restore, self_guide
 from sftqa_core.training.recipes.stages import Made, StageCost, Stages
 
-_MODULES: dict[str, ModuleType] = {"repeat": repeat, "self-guide": self_guide, "off-task": off_task, "restore": restore}
+_MODULES: dict[str, ModuleType] = {
+    "repeat": repeat,
+    "self-guide": self_guide,
+    "off-task": off_task,
+    "restore": restore,
+    "preprocess": preprocess,
+}
 
 
 def carry_out(stages: Stages) -> Made:
