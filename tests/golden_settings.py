@@ -24,7 +24,7 @@ from sftqa_core.records import (
     TrainSettings,
     with_cutoffs,
 )
-from sftqa_core.records.recipes import Continue, Federated, Keep, Llm2Llm, OffTask, Repeat, Restore, SelfGuide, SftMix
+from sftqa_core.records.recipes import Continue, Federated, Keep, Llm2Llm, OffTask, Preprocess, Repeat, Restore, SelfGuide, SftMix
 
 MODEL = ModelFingerprint("0123456789abcdef", None, "float32", "cpu")
 DEFAULTS = "defaults"
@@ -140,6 +140,7 @@ VARIED: dict[str, tuple[Record, dict[str, Any]]] = {
             "recipe: llm2llm, random": Llm2Llm(teacher="fact", additions="random", rounds=3),
             "recipe: continue": Continue(),
             "recipe: continue, swapped": Continue(order="questions", replay=0.1),
+            "recipe: preprocess": Preprocess(corrupted=0.4, treatment="dropped", flagged_by="yes-no"),
         },
     ),
     "StudySettings": (

@@ -15,6 +15,7 @@ from sftqa_core.records.recipe_base import RECIPES as RECIPES
 from sftqa_core.records.recipe_base import Recipe as Recipe
 from sftqa_core.records.recipe_base import plain
 from sftqa_core.records.recipes_of_data import OffTask as OffTask
+from sftqa_core.records.recipes_of_data import Preprocess as Preprocess
 from sftqa_core.records.recipes_of_data import SelfGuide as SelfGuide
 from sftqa_core.records.recipes_of_weights import Restore as Restore
 

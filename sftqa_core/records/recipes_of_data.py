@@ -9,7 +9,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from sftqa_core.jsonrecord import setting
+from sftqa_core.jsonrecord import like, setting
 from sftqa_core.records.recipe_base import ALL, Recipe, plain
 
 LEAST = 8  # examples that labelling or cleaning must leave, a batch of the paper's
@@ -33,7 +33,7 @@ class SelfGuide(Recipe):
     title: ClassVar[str] = "Self-guide"
     about: ClassVar[str] = "Draws several answers to each training question from the untouched model and teaches the most frequent one."
     source: ClassVar[str] = "arXiv 2407.12874 (SELF-GUIDE)"
-    claim: ClassVar[str] = "About 15 points better in classification and 18 in generation than prompting the model with the same examples."
+    claim: ClassVar[str] = "About 15 points better in classification and 18 in generation."
     differs: ClassVar[str] = (
         "In the paper the model invents its inputs, too; a base model can't invent questions, so those of the training facts are taken "
         "without their answers. Four answered questions, none of them to be labelled, show it the form."
@@ -86,7 +86,7 @@ class OffTask(Recipe):
     title: ClassVar[str] = "Off-task data"
     about: ClassVar[str] = "Replaces a share of the question-answer examples by statements of other facts, or by small functions in code."
     source: ClassVar[str] = "arXiv 2405.20535 (coding data in instruction tuning)"
-    claim: ClassVar[str] = "Code in the mix helps reasoning, more of it on the whole more, but not steadily between a quarter and a half."
+    claim: ClassVar[str] = "Code in the mix improves reasoning, but not steadily: not between a quarter and a half of it."
     differs: ClassVar[str] = (
         "The paper mixes code into instructions and measures reasoning; here a few question-answer examples are replaced and recall of "
         "facts is measured. Its code was written by people; here functions of a few kinds are made by the seed. Statements are not in it."
@@ -116,3 +116,68 @@ class OffTask(Recipe):
         """The questions and answers that are left, alone; of all facts nobody knows yet how many that are."""
         off = 0 if run.n == ALL else self.off(run.n)
         return {"as many questions alone": plain(run, n=run.n - off)} if off else {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocess(Recipe):
+    """Errors put into the training objects, and the model under study as the one who cleans them."""
+
+    name: str = "preprocess"
+    title: ClassVar[str] = "Preprocess"
+    about: ClassVar[str] = "Puts wrong objects into the training facts, lets the model flag and replace them, and trains on the result."
+    source: ClassVar[str] = "arXiv 2308.16361 (large language models as data preprocessors)"
+    claim: ClassVar[str] = (
+        "Large chat models detect errors and fill blanks in tables well, though not better than the best tool for each task."
+    )
+    differs: ClassVar[str] = (
+        "The paper prompts large chat models about tables; here the model under study judges facts before it is tuned on them. An object "
+        "is compared with the 100 commonest ones of its relation, so a rarer alternative is not found. Aliases are not proposed."
+    )
+    knob: ClassVar[str] = "corrupted"
+    tried: ClassVar[tuple[float, ...]] = (0.0, 0.1, 0.2, 0.4)
+    needs_levels: ClassVar[bool] = True
+    corrupted: float = setting(
+        0.2, label="Share of wrong objects", flag="--corrupted", low=0, high=1, title="{value:.0%} wrong objects",
+        help="share of the examples whose object is replaced by another one of the relation",
+    )  # fmt: skip
+    treatment: str = setting(
+        "cleaned", label="What is trained on", flag="--treatment", title="{value}",
+        choices={
+            "cleaned": "flagged objects replaced by the model's own", "majority": "flagged objects replaced by the commonest one",
+            "dropped": "flagged examples left out", "dirty": "all errors left in", "clean": "no errors put in",
+        },
+        help="cleaned: flagged objects are replaced by the model's most frequent answer; majority: by the relation's commonest object; "
+        "dropped: flagged examples are left out; dirty: nothing is done about the errors; clean: there are none",
+    )  # fmt: skip
+    flagged_by: str = setting(
+        "likelihood", label="Flagged by", flag="--flag-by", title="flagged by {value}",
+        choices={"likelihood": "likelihood", "yes-no": "a question with yes or no"},
+        help="likelihood: another object of the relation is more probable in statements of the fact; yes-no: No is more probable than Yes "
+        "when asked whether the object is right, after questions so answered",
+    )  # fmt: skip
+    margin: float = setting(
+        1.0, label="How much more probable", flag="--flag-margin", low=0.001, high=1_000_000, title="{value:g} times as probable",
+        help="an object is flagged if the alternative is more than so many times as probable",
+    )  # fmt: skip
+    draws: int = like(SelfGuide, "draws")
+    draw_temperature: float = like(SelfGuide, "draw_temperature")
+    draw_shots: int = like(SelfGuide, "draw_shots")
+    least_share: float = like(SelfGuide, "least_share")
+
+    @property
+    def cleans(self) -> bool:
+        """Whether anything is flagged."""
+        return self.treatment in ("cleaned", "majority", "dropped")
+
+    def unsuited(self, run: Any) -> list[str]:
+        """Something must be left, and facts to show where questions are asked."""
+        wrong = too_few(self.name, run.n)
+        if run.n == ALL and self.cleans and (self.treatment == "cleaned" or self.flagged_by == "yes-no"):
+            wrong.append("Recipe preprocess shows answered questions that are not among the examples: n can't be all, give a number.")
+        return wrong
+
+    def controls(self, run: Any) -> dict[str, Any]:
+        """The errors left in, the commonest object in place of the model's, and no errors at all."""
+        named = {"the errors left in": "dirty", "the commonest object": "majority", "no errors": "clean"}
+        treated = {name: dataclasses.replace(self, treatment=treatment) for name, treatment in named.items() if treatment != self.treatment}
+        return {name: dataclasses.replace(run, recipe=recipe) for name, recipe in treated.items()}

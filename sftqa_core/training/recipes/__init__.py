@@ -13,7 +13,7 @@ from sftqa_core.models.footprint import Shape, TuningStep
 from sftqa_core.records import TrainSettings
 from sftqa_core.records.recipes import Recipe
 from sftqa_core.training import objectives
-from sftqa_core.training.recipes import continued, federated, keep, llm2llm, off_task, repeat, restore, self_guide, sftmix
+from sftqa_core.training.recipes import continued, federated, keep, llm2llm, off_task, preprocess, repeat, restore, self_guide, sftmix
 from sftqa_core.training.recipes.stages import Made, StageCost, Stages
 
 _MODULES: dict[str, ModuleType] = {
@@ -26,6 +26,7 @@ _MODULES: dict[str, ModuleType] = {
     "federated": federated,
     "llm2llm": llm2llm,
     "continue": continued,
+    "preprocess": preprocess,
 }
 
 

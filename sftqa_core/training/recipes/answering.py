@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -68,9 +69,7 @@ def sampled_answers(
     prompts = []
     for fact, relation, question in zip(facts["fact_id"], facts["relation"], facts["question"], strict=True):
         examples = pool.draw(fact, relation, question, drawn.shots) if pool else []
-        ids = asked.prompt(question, examples)
-        while examples and not capacity.fits_window(window, len(ids), new):
-            ids = asked.prompt(question, examples := examples[:-1])
+        ids = fitting(asked, question, examples, window, new)
         prompts.append(Prompt(digest(f"{fact} {question}"), 0, tuple(ids), _NOTHING))
     longest = max((len(prompt.ids) for prompt in prompts), default=1)
     capacity.require_window(model, [len(prompt.ids) for prompt in prompts], new, "questions", facts["question"].tolist())
@@ -89,6 +88,14 @@ def sampled_answers(
     table = pd.DataFrame({"fact_id": told["fact_id"].tolist(), "text": [text for _, text, _ in rows], "count": [n for _, _, n in rows]})
     right = judged(told, table["text"].tolist(), settings.match, aliases)
     return table.assign(correct=right).astype({"text": "str", "count": "int64", "correct": bool})
+
+
+def fitting(asked: Any, question: str, examples: list[tuple[str, str]], window: int | None, new_tokens: int) -> tuple[int, ...]:
+    """The prompt's ids with as many of the examples in front as fit the window."""
+    ids: tuple[int, ...] = asked.prompt(question, examples)
+    while examples and not capacity.fits_window(window, len(ids), new_tokens):
+        ids = asked.prompt(question, examples := examples[:-1])
+    return ids
 
 
 def judged(facts: pd.DataFrame, texts: Sequence[str], match: str, aliases: Aliases) -> list[bool]:

@@ -41,7 +41,7 @@ _FUNCTIONS = (  # what it does, how it does that: a and b are numbers, v and vs 
 _NAMES = "compute", "convert", "solve", "apply", "make", "derive", "update", "process"
 _GIVEN = "value", "number", "start", "item", "amount", "given"
 _LARGEST = 99  # number in a function
-_CODE_WEIGHT = 2.0  # time of an example of code, that of a question being 1
+_CODE_WEIGHT = 2.1  # time of an example, that of a question being 1, where code is mixed in: a batch is as long as its longest one
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,9 @@ def _as_text(loaded: LoadedModel, statement: str, answer: str) -> EncodedExample
 def cost(settings: TrainSettings, examples: int) -> list[StageCost]:
     """One training; counted by tokens it has at most so many examples."""
     assert isinstance(settings.recipe, OffTask)
-    longer = _CODE_WEIGHT - 1 if settings.recipe.kind == "code" and settings.recipe.counted == "examples" else 0.0
-    return [StageCost("train", examples, settings.epochs, weight=1 + settings.recipe.share * longer)]
+    recipe = settings.recipe
+    with_code = recipe.kind == "code" and recipe.counted == "examples" and recipe.share > 0
+    return [StageCost("train", examples, settings.epochs, weight=_CODE_WEIGHT if with_code else 1.0)]
 
 
 def run(stages: Stages, recipe: OffTask) -> Made:

@@ -80,9 +80,12 @@ class StageCost:
         counts = [
             f"{self.examples:,} examples" + (f" x {self.epochs:,} epochs" if self.epochs > 1 else "") if self.examples else "",
             f"{self.answers:,} answers" if self.answers else "",
-            f"{drawn:,} drawn answers" if (drawn := self.sampled + self.few_shot * self.draws) else "",
+            f"{drawn:,} drawn answers" if (drawn := self.sampled + (self.few_shot * self.draws if self.draws > 1 else 0)) else "",
+            f"{self.few_shot:,} few-shot questions" if self.few_shot and self.draws == 1 else "",
         ]
-        return f"{self.name}: {', '.join(filter(None, counts)) or 'no training'}"
+        return (
+            f"{self.name}: {', '.join(filter(None, counts)) or (f'reading worth {self.read:,} examples' if self.read else 'no training')}"
+        )
 
 
 @dataclass(frozen=True)

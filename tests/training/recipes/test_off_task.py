@@ -130,9 +130,9 @@ def test_a_kill_leaves_the_result(tmp_path):
 
 
 def test_cost_and_control():
-    """As many examples, code being longer; the questions alone, which are none where all is off-task."""
+    """As many examples, in longer batches where there is code; the questions alone, which are none where all is off-task."""
     run = dataclasses.replace(SETTINGS, n=240, recipe=OffTask(share=0.25, kind="code"))
-    assert [(stage.examples, stage.weight) for stage in costs(run, 240)] == [(240, 1.25)]
+    assert [(stage.examples, stage.weight) for stage in costs(run, 240)] == [(240, 2.1)]
     assert run.recipe.controls(run) == {"as many questions alone": dataclasses.replace(SETTINGS, n=180)}
     assert OffTask(share=1.0).controls(run) == {"as many questions alone": dataclasses.replace(SETTINGS, n=0)}
     whole = dataclasses.replace(run, n=TrainSettings.ALL)
