@@ -26,6 +26,7 @@ _LOOKS = {  # what stands beside a recipe -> colour, sign
     OTHER_SEEDS: (_PLAIN, "cross"),
 }
 _OWN = (_RECIPE, "diamond")  # of the recipe itself
+_ANYTHING = 100  # points: an interval that ends there says nothing, and must not flatten the others
 _SPREAD = 0.6  # of the room between two places: what stands at one place is side by side in it
 
 
@@ -76,6 +77,8 @@ def claims_figure(claims: pd.DataFrame, domain: str, labels: Sequence[str], heig
         look = _LOOKS[OTHER_SEEDS] if setting == OTHER_SEEDS else _OWN if against == PLAIN_TUNING else looks[against]
         lines.append(_Line(_pair(own[0]), *look, ends))
     _draw(figure, lines, labels)
+    reach = max((abs(end) for line in lines for point in line.points for end in point[2:4] if abs(end) < _ANYTHING), default=1)
+    figure.update_yaxes(range=[-1.05 * reach, 1.05 * reach])
     figure.add_hline(y=0, line={"width": 1, "color": style.GREY})
     return figure
 

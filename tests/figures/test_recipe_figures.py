@@ -87,6 +87,12 @@ def test_differences_are_in_points_and_claims_are_large():
     assert len(figure.layout.shapes) == 1
 
 
+def test_an_interval_that_says_nothing_does_not_flatten_the_others():
+    """One that reaches over all that there is runs out of the chart."""
+    table = pd.DataFrame([claims(), claims(level="L0", verdict="cannot tell", difference=0.01, low=-1.0, high=1.0)])
+    assert claims_figure(table, "in", LABELS).layout.yaxis.range == pytest.approx((-8.4, 8.4))
+
+
 def test_the_chosen_value_stands_out():
     """In the recipe's colour, with a bold name; seeds are small points; what is within noise says so."""
     rows = [

@@ -11,7 +11,8 @@ import pytest
 from sftqa_core import workflows
 from sftqa_core.artifacts import write_bytes
 from sftqa_core.records import StudySettings
-from sftqa_core.records.recipes import RECIPES, Repeat
+from sftqa_core.records.recipes import RECIPES, Repeat, SftMix
+from sftqa_core.records.studying import recipe_study
 from tests.pages.conftest import words
 from tests.pages.test_study_pages import page  # noqa: F401 - a fixture
 
@@ -80,8 +81,20 @@ def test_a_finished_study_is_drawn_and_put_in_words(study, page):  # noqa: F811
     assert "Does Repeat beat its control (each example once)?" in told
     assert "Does chance alone do as much?" in told
     assert "Rounds, seed 0" in told
-    assert any("training by seed" in str(table.proto.columns) for table in app.dataframe)
+    assert any("training, s" in str(table.proto.columns) for table in app.dataframe)
     assert app.selectbox(key="pick-told").options == ["recall: correct"]
+
+
+def test_a_link_to_a_study_opens_its_recipe_and_model(study, page, workspace):  # noqa: F811
+    """A job's link names the study alone."""
+    study()
+    other = recipe_study(SftMix(), ("atlas-neox",))
+    write_bytes(workspace.studies / "other.yaml", workflows.study_yaml(other).encode())
+    app = page("what_if", study=workflows.study_name(other))
+    assert (app.selectbox(key="pick-recipe").value, app.selectbox(key="pick-model").value) == ("sftmix", "atlas-neox")
+    app = page("what_if", study=workflows.study_name(STUDY))
+    assert (app.selectbox(key="pick-recipe").value, app.selectbox(key="pick-model").value) == ("repeat", "atlas-llama")
+    assert "There is no study" not in words(app)
 
 
 def test_while_dev_facts_choose_no_test_fact_is_shown(study, page):  # noqa: F811

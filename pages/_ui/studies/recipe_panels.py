@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages._ui import background, links, panels, pickers, resources
+from pages._ui import address, background, links, panels, pickers, resources
 from pages._ui.charts import draw
 from pages._ui.columns import draw_table
 from pages._ui.studies.start_dialog import ask_to_start
@@ -19,7 +19,6 @@ from sftqa_core.records.studying import recipe_study
 
 COST_TITLES = {
     "setting": "tuned by", "train_s": "training, s", "all_s": "all, s", "train_ratio": "training, × plain", "all_ratio": "all, × plain",
-    "seed_ratios": "training by seed, × plain",
 }  # fmt: skip
 COST_HELPS = {
     "train_s": "All stages of the recipe, mean over seeds, on the machine on which each run was done.",
@@ -34,10 +33,11 @@ FORGETTING_HELPS = {
 
 
 def pick_recipe_and_model() -> tuple[type[Recipe], str]:
-    """Both kept in the address; at first a recipe and a model that the newest study is of."""
+    """Both kept in the address; at first those of the study that it names, else of the newest one."""
     with panels.errors_shown():
-        known = resources.model_names()
-        studied = [study.settings for study in background.studies() if study.settings.recipe is not None]
+        known, linked = resources.model_names(), address.value("study")
+        found = sorted(background.studies(), key=lambda study: study.name != linked)  # the one that is named first, then as they come
+        studied = [study.settings for study in found if study.settings.recipe is not None]
     if not known:
         panels.no_models()
     first, second = st.columns([2, 2])
@@ -55,8 +55,12 @@ def about(recipe: type[Recipe]) -> None:
     """What it does, what its paper reports (as a citation), and what is different here."""
     with st.container(border=True):
         st.markdown(literal(recipe.about))
-        claim = literal(recipe.claim or "its figures are not cited here.")
-        st.caption(f"**The paper**, {literal(recipe.source)}: {claim} That is its claim; nothing of it was measured here.")
+        claim = (
+            f": {literal(recipe.claim)} That is its claim; nothing of it was measured here."
+            if recipe.claim
+            else ". Its figures are not cited."
+        )
+        st.caption(f"**The paper**, {literal(recipe.source)}{claim}")
         st.caption(f"**What is different here:** {literal(recipe.differs)}")
 
 
@@ -118,8 +122,9 @@ def cost_and_forgetting(tables: resources.Tables, model: str) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown("**What it cost in time**")
-        draw_table(of_model(tables["cost"], model).drop(columns="model", errors="ignore"), COST_TITLES, COST_HELPS)
+        rows = of_model(tables["cost"], model).drop(columns=["model", "seeds", "seed_ratios"], errors="ignore")
+        draw_table(rows, COST_TITLES, COST_HELPS)
     with right:
         st.markdown("**What it cost in forgetting**")
-        rows = of_model(tables["forgetting"], model).drop(columns=["model", "seeds"], errors="ignore")
+        rows = of_model(tables["forgetting"], model).drop(columns=["model", "seeds", "per_seed"], errors="ignore")
         draw_table(rows, FORGETTING_TITLES, FORGETTING_HELPS)
