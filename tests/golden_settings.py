@@ -151,6 +151,8 @@ VARIED: dict[str, tuple[Record, dict[str, Any]]] = {
             "prompt": OWN_PROMPT, "prompt: plain": PROMPTS["plain"], "scheme": SLICK, "match": "substring", "max_answer_tokens": 8,
             "test_limit": 10, "retest_limit": 20, "device": "cpu", "shots": (4, 16), "gpus": 2, "sharding": "fsdp",
             "optimizer": "adafactor", "micro_batch": 2, "gradient_checkpointing": True, "quantization": NF4,
+            "recipe": {"kind": "recipe", "recipe": Repeat()},
+            "tried": {"kind": "recipe", "recipe": Repeat(), "tried": ("1", "8")},
         },
     ),
     "CorpusSettings": (

@@ -13,9 +13,10 @@ import streamlit as st
 from pages._ui.wording import counted, p_value
 from sftqa_core.records import TrainSettings
 
-SHARES = frozenset(
-    ("accuracy", "other_accuracy", "low", "high", "share", "relative", "smallest", "moved", "same_level", "best", "shown_share")
-)
+SHARES = frozenset((
+    "accuracy", "other_accuracy", "low", "high", "share", "relative", "smallest", "moved", "same_level", "best", "shown_share", "forgotten",
+    "learned",
+))  # fmt: skip
 POINTS = frozenset(("difference", "diff_low", "diff_high", "excess", "excess_low", "excess_high"))
 COUNTS = frozenset(("n", "facts", "asked", "seeds", "least", "examples", "shots", "none"))
 P = frozenset(("p", "p_holm"))

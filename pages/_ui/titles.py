@@ -126,7 +126,7 @@ def _short(name: str, value: Any, settings: Any) -> str:
         return "no k-shot baseline"
     if name in ("shots", "more_shots"):
         return f"{', '.join(f'{shots}-shot' for shots in (value if isinstance(value, tuple) else (value,)))} baseline"
-    value = about.choices.get(value, value) if about.choices else value
+    value = about.choices.get(value, value) if about.choices else ", ".join(value) if name == "tried" else value
     if about.title:
         return about.title.format(value=value)
     words = label(type(settings), name)

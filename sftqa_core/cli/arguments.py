@@ -206,8 +206,9 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help="a study as YAML; a name and options given beside it override the file")
     parser.add_argument("--export", metavar="FILE", help="write the study as YAML to this file, which must not exist, and run nothing")
     parser.add_argument("--report-only", action="store_true", help="report what is known now and run nothing")
-    others = [name for name in declared(records.StudySettings) if name != "kind"]
+    others = [name for name in declared(records.StudySettings) if name not in ("kind", "recipe")]
     add_settings(parser, records.StudySettings, *others, shots=lambda text: tuple(sorted({*numbers(text)} - {0})))  # 0: there anyway
+    add_recipe(parser, records.StudySettings)
     _add_scheme(parser)
 
 
@@ -341,10 +342,13 @@ def study_settings(options: argparse.Namespace, builtin: Sequence[str]) -> recor
     if options.config is None:
         if not options.kind:
             raise SettingsError(f"Name a study ({', '.join(records.STUDIES)}), or a file with --config.")
-        return records.StudySettings(**{"models": tuple(builtin)} | typed | {"scheme": scheme_of(options)})
+        typed["recipe"] = recipe = recipe_of(options, None)
+        usual = {"models": tuple(builtin)} | (recipe.asks if recipe else {})
+        return records.StudySettings(**usual | typed | {"scheme": scheme_of(options)})
     from sftqa_core.workflows import read_study
 
     start = read_study(Path(options.config))
+    typed["recipe"] = recipe_of(options, start.recipe)
     if options.kind and options.kind != start.kind:
         raise SettingsError(f"{options.config} holds a study of kind {start.kind}, and {options.kind} was asked for.")
     return replace(start, **typed | {"scheme": scheme_of(options, start.scheme)})

@@ -12,6 +12,7 @@ import shutil
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from sftqa_core import workflows
@@ -22,6 +23,8 @@ from sftqa_core.knowledge.aliases import load_aliases
 from sftqa_core.memory import probe_stores, prober, profiles
 from sftqa_core.models import catalogue
 from sftqa_core.records import SLICK, STUDIES, LevelScheme, ProbeSettings, SamplerSettings, StudySettings, TrainSettings
+from sftqa_core.records.recipes import RECIPES
+from sftqa_core.records.studying import recipe_study
 from sftqa_core.studies.cells import FOLDER
 from sftqa_core.studies.model_study import ModelStudy
 from sftqa_core.workflows.study_reports import report_name
@@ -32,8 +35,14 @@ FIRST = MODELS[0]  # the one that the example run, and all test facts' other pro
 SECOND = LevelScheme(sampling=SamplerSettings(seed=1))  # how far two full probes agree is what chance alone does
 ESTIMATED = (LevelScheme(method="adaptive"), LevelScheme(method="likelihood"))
 OTHERS = (SECOND, *ESTIMATED)
+STUDIED = tuple(StudySettings(kind, MODELS) for kind, study in STUDIES.items() if not study.recipe)
 SLICKS = 600  # test facts of each model that are probed by SliCK's prompts, too
 PROBED_AGAIN = 960  # test facts of the other models: 40 a relation, as the studies probe again
+
+
+def recipe_studies() -> list[StudySettings]:
+    """The grid of every recipe on the first model. None ships yet: what is added to STUDIED is run, and packed with cells and report."""
+    return [recipe_study(recipe(), (FIRST,)) for recipe in RECIPES.values()]
 
 
 def ship(target: Path, console: Console, pretrain: bool = False) -> None:
@@ -42,8 +51,7 @@ def ship(target: Path, console: Console, pretrain: bool = False) -> None:
     with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
         for done in [pool.submit(_make, model, target, pretrain) for model in MODELS]:
             done.result()
-    studies = [StudySettings(kind, MODELS) for kind in STUDIES]
-    for study in studies:
+    for study in STUDIED:
         workflows.study(study, console)  # nothing is left to run: this lists the study
     example = workflows.train(TrainSettings(FIRST, n=60, save_model=False), console)
 
@@ -52,7 +60,7 @@ def ship(target: Path, console: Console, pretrain: bool = False) -> None:
             shutil.copytree(workspace.models / model, work / "models" / model)
             _compact_levels(model, work)
         shutil.copytree(workspace.runs / example.run, work / "runs" / example.run)
-        _pack_studies(studies, work)
+        _pack_studies(STUDIED, work)
 
     write_folder(target, fill, {"kind": "shipped", "models": list(MODELS)})
 
@@ -70,8 +78,9 @@ def _make(model: str, target: Path, pretrain: bool) -> None:
     for scheme in OTHERS:
         workflows.probe(ProbeSettings(model, split="test", scheme=scheme, limit=_again(model)), console)
     workflows.probe(_by_slick(model), console)
-    for kind in STUDIES:
-        run_study(StudySettings(kind, (model,)), console)
+    for study in STUDIED:
+        if model in study.models:
+            run_study(replace(study, models=(model,)), console)
 
 
 def _again(model: str) -> int | None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sftqa_core.memory.prober import Prober
+    from sftqa_core.studies.model_study import ModelStudy
 
 _MEASURED = "Based on this model's measured speed on this machine."
 _ROUGH = "A rough estimate from the model's size: too little of this work was measured on this machine."
@@ -114,17 +115,20 @@ def _study(settings: StudySettings) -> Forecast:
     said: list[str] = []
     for model in settings.models:
         part = ModelStudy(settings, model)
-        left, pool = part.left(), part.train_facts
+        on_dev, on_test, pool = part.dev_left(), part.left(), part.train_facts
         try:
             part.require_facts()
         except NotEnoughFacts as error:
             problems.append(str(error))
+        left = [*on_dev, *on_test]
         sizes = [len(pool) if run.n == TrainSettings.ALL else run.n for run in left]
         stages = [stage for run, n in zip(left, sizes, strict=True) for stage in recipes.costs(run, n)]
         probes = sum(_unknown(part.prober.under(scheme), facts) for scheme, facts in part.wanted_levels())
-        probes += len(part.again) * sum(part.shifts_levels(run) for run in left)
-        shown = [run.more_shots[0] for run in left if run.more_shots]
-        asked = {"answer": len(part.facts) * (len(left) - len(shown))}
+        probes += len(part.again) * sum(part.shifts_levels(run) for run in on_test)
+        if (examples := _examples_to_probe(part, left)) is not None:
+            probes += _unknown(part.prober, examples)
+        shown = [run.more_shots[0] for run in on_test if run.more_shots]
+        asked = {"answer": len(part.facts) * (len(on_test) - len(shown)) + len(part.dev_facts) * len(on_dev)}
         asked["few_shot"] = sum(speeds.few_shot_pieces(len(part.facts), shots) for shots in shown)
         low, high, notes = _seconds(part.prober, {speeds.kind_of_probe(settings.scheme): probes, **_worked(stages, asked)})
         steps = sum(stage.steps(settings.batch_size) for stage in stages)
@@ -136,10 +140,30 @@ def _study(settings: StudySettings) -> Forecast:
 
     def needed(data: dict[str, Any]) -> Fit:
         other = StudySettings.from_dict(data)
-        runs = [(part, other.run(part.model, n, 0, more_shots=other.shots), n, probes) for part, n, probes in parts]
+        runs = [(part, _largest_run(other, part.model, n), n, probes) for part, n, probes in parts]
         return reduce(Fit.larger, [_run_fit(part.prober, run, part.train_facts, part.facts, probes, n) for part, run, n, probes in runs])
 
     return cost.within("study", settings, needed) if parts and not problems else replace(cost, problems=tuple(problems))
+
+
+def _largest_run(study: StudySettings, model: str, n: int) -> TrainSettings:
+    """By which a study's memory is reckoned: with its recipe, where it has one."""
+    recipe = {"recipe": study.recipe} if study.recipe and n else {}
+    return study.run(model, n, 0, more_shots=study.shots, **recipe)
+
+
+def _examples_to_probe(part: ModelStudy, runs: Sequence[TrainSettings]) -> pd.DataFrame | None:
+    """Facts whose levels the runs of a recipe ask for: all that a run may choose from by level, else those that it chooses; None where
+    no run asks. Other studies name theirs themselves."""
+    from sftqa_core.training.selection import needs_levels, select_examples
+
+    if not part.tried or not runs:
+        return None
+    if any(needs_levels(run) for run in runs):
+        return part.train_facts
+    asking = [run for run in runs if run.recipe and run.recipe.needs_levels]
+    chosen = {fact for run in asking for fact in select_examples(part.source, None, run).facts["fact_id"]}
+    return part.train_facts[part.train_facts["fact_id"].isin(chosen)] if chosen else None
 
 
 def _sweep(settings: SweepSettings) -> Forecast:

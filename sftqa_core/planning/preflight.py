@@ -84,7 +84,8 @@ def _run_of(settings: Settings, model: str) -> TrainSettings | ProbeSettings:
         return settings
     sizes = settings.examples
     largest = TrainSettings.ALL if TrainSettings.ALL in sizes else max(sizes)
-    return settings.run(model, largest, settings.seeds[0], more_shots=settings.shots)
+    recipe = {"recipe": settings.recipe} if settings.recipe else {}
+    return settings.run(model, largest, settings.seeds[0], more_shots=settings.shots, **recipe)
 
 
 def _texts(looked: Looked, run: TrainSettings | ProbeSettings) -> list[Check]:

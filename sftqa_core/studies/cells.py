@@ -11,6 +11,7 @@ A cell has one of the first two tables. The key is a hash of everything that its
 are one. Facts are named by the fingerprint of their list, which every reader of a cell has.
 """
 
+import contextlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -124,6 +125,16 @@ class Cells:
                 own.to_parquet(work / RECIPE / f"{name}.parquet", index=False)
 
         return write_folder(folder, fill, manifest)
+
+    def recipe_tables(self, run: TrainSettings) -> dict[str, pd.DataFrame]:
+        """All of these tables by name; a damaged one is left out, which the log says."""
+        folder, tables = self.folder(run), {}
+        with contextlib.suppress(ArtifactDamaged):
+            for file in read_manifest(folder)["files"] if folder else ():
+                if file.startswith(f"{RECIPE}/"):
+                    name = file.removeprefix(f"{RECIPE}/").removesuffix(".parquet")
+                    tables[name] = self.recipe_table(run, name)
+        return {name: table for name, table in tables.items() if table is not None}
 
     def recipe_table(self, run: TrainSettings, name: str) -> pd.DataFrame | None:
         """A recipe's own table of a finished cell with answers; None where there is none. Raises `ArtifactDamaged`."""

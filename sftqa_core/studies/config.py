@@ -9,7 +9,7 @@ import yaml
 
 from sftqa_core.errors import SettingsError, reason
 from sftqa_core.jsonrecord import Record, shown
-from sftqa_core.records import PROMPTS, StudySettings, TrainSettings, prompt_format
+from sftqa_core.records import PROMPTS, STUDIES, StudySettings, TrainSettings, prompt_format
 from sftqa_core.records.recipes import PLAIN
 
 MAX_CHARACTERS = 100_000
@@ -19,7 +19,8 @@ _FOREIGN = (yaml.YAMLError, ValueError, RecursionError, TypeError, AttributeErro
 def study_yaml(settings: StudySettings) -> str:
     """The study as text without what stands at its default; what the study is about is always there."""
     written = {"sizes": ["all" if n == TrainSettings.ALL else n for n in settings.examples]}
-    return _STUDY.head + _written(settings, StudySettings(settings.kind, settings.models), written, _STUDY)
+    usual = StudySettings(next(kind for kind, study in STUDIES.items() if not study.recipe), settings.models)  # what it is about is written
+    return _STUDY.head + _written(settings, usual, written, _STUDY)
 
 
 def run_yaml(settings: TrainSettings) -> str:
@@ -68,7 +69,7 @@ class _Form:
 
 
 _STUDY = _Form(
-    "A study's file", "'kind: amount'", ("kind", "models", "source", "seeds", "sizes"), ("models", "seeds", "sizes", "shots"),
+    "A study's file", "'kind: amount'", ("kind", "models", "source", "seeds", "sizes"), ("models", "seeds", "sizes", "shots", "tried"),
     "# A study of SFT-QA Explorer. Run it with: sftqa study --config THIS_FILE\n",
 )  # fmt: skip
 _RUN = _Form(
@@ -83,7 +84,7 @@ def _written(settings: StudySettings | TrainSettings, plain: Record, instead: di
     kept = {name: value for name, value in written.items() if name in form.always or value != usual.get(name)}
     if "prompt" in kept and PROMPTS.get(settings.prompt.name) == settings.prompt:
         kept["prompt"] = settings.prompt.name
-    if isinstance(settings, TrainSettings) and (recipe := settings.recipe) is not None:
+    if (recipe := settings.recipe) is not None:
         changed = {name: values["recipe"][name] for name in recipe.changed}
         kept["recipe"] = {"name": recipe.name, **changed} if changed else recipe.name
     flow = None if any(isinstance(value, list | dict) for value in kept.values()) else False  # lists in one line, settings never
@@ -107,6 +108,8 @@ def _read(text: str, form: _Form) -> dict[str, Any]:
     if isinstance(values.get("learning_rate"), str):  # YAML takes 4e-4 for a word
         with contextlib.suppress(ValueError):
             values["learning_rate"] = float(values["learning_rate"])
+    if isinstance(values.get("tried"), list):  # a recipe's values are read as texts, of whatever kind its main setting is
+        values["tried"] = [str(value) if type(value) in (int, float) else value for value in values["tried"]]
     if isinstance(values.get("prompt"), str):
         values["prompt"] = prompt_format(values["prompt"]).to_dict()
     if isinstance(values.get("recipe"), str):

@@ -6,12 +6,13 @@ A new kind is a row there, a module here, a page and, where no chart fits, a fig
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from itertools import zip_longest
 from typing import Any
 
 import pandas as pd
 
-from sftqa_core.records import DOMAIN_NAMES, STUDIES, Finding, StudySettings, TrainSettings
-from sftqa_core.studies.statistics import Outcomes
+from sftqa_core.records import DOMAIN_NAMES, STUDIES, Finding, LevelScheme, StudySettings, TrainSettings
+from sftqa_core.studies.statistics import Outcomes, Trials
 
 Rows = Sequence[Mapping[str, Any]]  # of a report
 Tables = Mapping[str, pd.DataFrame]
@@ -64,6 +65,15 @@ def _formatted(value: Any, form: str) -> str:
 
 
 @dataclass(frozen=True)
+class Choosing:
+    """How a study chooses a value on dev facts before a test fact is asked (METHOD 8.5), and what it then compares on test facts."""
+
+    tried: Callable[[StudySettings, str], dict[str, list[TrainSettings]]]  # value's name -> its runs on dev facts, a seed each
+    choose: Callable[[Trials, LevelScheme], str | None]  # None before all of them are finished
+    compared: Callable[[StudySettings, str, str], dict[str, list[TrainSettings]]]  # with that value: name -> runs in the order of seeds
+
+
+@dataclass(frozen=True)
 class Study:
     """What a study of one kind runs, counts and says."""
 
@@ -77,6 +87,7 @@ class Study:
     by_level: bool = False  # trains on single levels: train facts are probed, and the scarcest level bounds n
     probed_twice: bool = True  # the untouched model is probed again
     probed_after: bool = False  # tuned models are probed again
+    choosing: Choosing | None = None  # a value is chosen on dev facts first
 
     def counted(self, settings: StudySettings, outcomes: Sequence[Outcomes]) -> tuple[dict[str, pd.DataFrame], tuple[Finding, ...]]:
         """Every table by name, and the findings; both empty without outcomes. Columns are documented where a table is made."""
@@ -94,13 +105,17 @@ def find_study(kind: str) -> Study:
     return study
 
 
-def grid(settings: StudySettings, model: str, most: int | None = None) -> list[TrainSettings]:
-    """The runs of one model, seed after seed, so that a study that is stopped in the middle has whole seeds.
+def grid(settings: StudySettings, model: str, most: int | None = None, chosen: str | None = None) -> list[TrainSettings]:
+    """The runs of one model on test facts, seed after seed, so that a study that is stopped in the middle has whole seeds.
 
-    `most` is the number of train facts at the scarcest level, where that matters and is known. Without examples no seed matters, so the
-    untouched model is listed once; which examples it is shown (`shots`) is the seed's choice again.
+    `most` is the number of train facts at the scarcest level, where that matters and is known; `chosen` the value that dev facts chose,
+    before which a study that chooses is planned with the first one. Without examples no seed matters, so the untouched model is listed
+    once; which examples it is shown (`shots`) is the seed's choice again.
     """
     study = find_study(settings.kind)
+    if study.choosing:
+        compared = study.choosing.compared(settings, model, chosen or next(iter(settings.values))).values()
+        return list(dict.fromkeys(run for runs in zip_longest(*compared) for run in runs if run is not None))
     runs = [] if STUDIES[settings.kind].untouched_as_size else [settings.run(model, 0, settings.seeds[0])]
     for seed in settings.seeds:
         for n in settings.examples:

@@ -25,6 +25,18 @@ MACRO, NATURAL = "mean over levels", "as facts come"
 
 
 @dataclass(frozen=True)
+class Trials:
+    """Of a study that chooses a value on dev facts: what these said, and which runs it then compares on test facts."""
+
+    facts: pd.DataFrame  # the dev facts (fact table) with their level, null where a fact was not probed
+    runs: Mapping[str, list[TrainSettings]]  # value's name -> its runs, a seed each
+    cells: Mapping[TrainSettings, Cell]  # answers of those that are finished, rows as `facts`
+    chosen: str | None  # None before all of them are finished
+    compared: Mapping[str, list[TrainSettings]]  # name -> its runs on test facts, in the order of seeds; empty before a value is chosen
+    tables: Mapping[TrainSettings, Mapping[str, pd.DataFrame]]  # the recipe's own of its finished runs; those a row a fact have `level`
+
+
+@dataclass(frozen=True)
 class Outcomes:
     """One model's part of a study, as far as it is done."""
 
@@ -38,6 +50,7 @@ class Outcomes:
     mixture: str = ""  # a sentence on what the model read, where that is known
     done: int = 0  # runs of which everything that the study wants is there
     judged_before: int = 0  # cells that the first version of the matching rule judged, though this one is another to their facts
+    trials: Trials | None = None  # of a study that chooses on dev facts
 
     def domains(self) -> Iterator[tuple[str, np.ndarray]]:
         """Each domain that has test facts, and which ones: bool [facts]."""

@@ -66,16 +66,14 @@ class Sweep:
         scheme, runs = self.base.scheme, self.runs
         known = stored_levels.stored_levels(self.prober.card, self.source, self.facts, self.prober.settings)
         level_of = dict(zip(known["fact_id"], known["level"], strict=True))
-        domain = next(name for name in DOMAINS if (self.facts["domain"] == name).any())
-        inside = (self.facts["domain"] == domain).to_numpy()
-        levels = np.array([level_of.get(fact, -1) for fact in self.facts.loc[inside, "fact_id"]])
-        every_level = all((levels == at).any() for at in range(len(scheme.labels))) and bool((levels >= 0).all())
+        known_levels = np.array([level_of.get(fact, -1) for fact in self.facts["fact_id"]])
+        domain, inside, levels = deciding(self.facts["domain"].to_numpy(), known_levels, len(scheme.labels))
         cells = {run: self.cells.read(run) for run in runs}
         correct = {run: cell.table["correct"].to_numpy(dtype=float)[inside] for run, cell in cells.items() if cell is not None}
         rates = self.settings.tried(self.default_rate)
         scores = {rate: [correct[run] for run in runs if run.learning_rate == rate and run in correct] for rate in rates}
-        table = np.stack([np.mean(some, axis=0) if some else np.full(len(levels), np.nan) for some in scores.values()], axis=1)
-        measured = measure(table, levels if every_level else None, len(scheme.labels))
+        table = np.stack([np.mean(some, axis=0) if some else np.full(inside.sum(), np.nan) for some in scores.values()], axis=1)
+        measured = measure(table, levels, len(scheme.labels))
         complete = len(correct) == len(runs)
         best = int(np.argmax(measured.deciding)) if complete else None
         near = measured.within_noise(best) if best is not None else [None] * len(rates)
@@ -83,17 +81,17 @@ class Sweep:
             RateAccuracy(rate, len(some), *measured.macro[at], *measured.micro[at], within_noise=near[at])
             for at, (rate, some) in enumerate(scores.items())
         )
-        rule = "macro" if every_level else "micro"
-        words = () if best is None else _words(rows, best, rule, domain, len(levels), len(self.settings.seeds))
+        rule, facts = "micro" if levels is None else "macro", int(inside.sum())
+        words = () if best is None else _words(rows, best, rule, domain, facts, len(self.settings.seeds))
         chosen = None if best is None else rates[best]
-        return SweepReport(self.settings, len(correct), len(runs), len(levels), domain, rule, rows, chosen, words)
+        return SweepReport(self.settings, len(correct), len(runs), facts, domain, rule, rows, chosen, words)
 
 
 Values = tuple[float | None, float | None, float | None]  # a value with its 95% interval
 
 
 class Measured:
-    """Accuracy of several rates on the same facts, with resamples that all of them share."""
+    """Accuracy of several rates (or of other values that are tried) on the same facts, with resamples that all of them share."""
 
     def __init__(self, macro: list[Values], micro: list[Values], deciding: np.ndarray, draws: np.ndarray):
         self.macro, self.micro = macro, micro
@@ -109,6 +107,19 @@ class Measured:
             low, _ = normal_interval(float(self.deciding[best] - self.deciding[at]), difference, 0.05 / others)
             near.append(at == best or low <= 0)
         return near
+
+
+def deciding(domains: np.ndarray, levels: np.ndarray, count: int) -> tuple[str, np.ndarray, np.ndarray | None]:
+    """Which dev facts decide: their domain (in-domain facts where there are any), which they are, bool [facts], and their levels.
+
+    `levels` [facts], -1 where it is not known. Where one of the `count` levels holds none of the facts that decide, or one of these has no
+    known level, there is no mean over levels to decide by, and None in place of the levels.
+    """
+    domain = next(name for name in DOMAINS if (domains == name).any())
+    inside = domains == domain
+    own = levels[inside]
+    whole = all((own == at).any() for at in range(count)) and bool((own >= 0).all())
+    return domain, inside, own if whole else None
 
 
 def measure(scores: np.ndarray, levels: np.ndarray | None, count: int) -> Measured:

@@ -18,6 +18,8 @@ from sftqa_core.knowledge.atlas import is_atlas
 from sftqa_core.knowledge.matching import judged_earlier
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import StudyReport, StudySettings
+from sftqa_core.records.recipes import Recipe
+from sftqa_core.records.studying import next_seeds
 from sftqa_core.studies.config import read_study, study_yaml
 from sftqa_core.workflows.reading import bring_facts
 from sftqa_core.workspace import Workspace
@@ -102,13 +104,20 @@ def study_report(settings: StudySettings) -> StudyReport:
     unfinished = [UNFINISHED] if done < planned else []
     before = sum(part.judged_before for part in outcomes)
     earlier = [judged_earlier(f"{before:,} cells were", JUDGED_BEFORE)] if before else []
-    notes = (CORRECTION, *unfinished, *earlier, kind.papers, *planted, *(part.mixture for part in outcomes if part.mixture))
+    cited = [] if (recipe := settings.recipe) is None else [cited_words(recipe)]
+    notes = (CORRECTION, *unfinished, *earlier, kind.papers, *cited, *planted, *(part.mixture for part in outcomes if part.mixture))
     tables, findings = kind.counted(settings, outcomes)
     report = StudyReport(settings, done, planned, findings, notes, {title: _plain(table) for title, table in tables.items()})
     if name and 0 < planned == done:
         content = report.to_dict()
         keep_json(Workspace.current().reports / f"{name}.json", {**content, _DIGEST: fingerprint(content)})
     return report
+
+
+def cited_words(recipe: Recipe) -> str:
+    """What a recipe's paper reports, as a citation, and what is different here."""
+    claim = f"{recipe.source} reports: {recipe.claim}" if recipe.claim else f"After {recipe.source}; its figures are not cited."
+    return f"{recipe.title}. {claim} What is different here: {recipe.differs}"
 
 
 def finished_studies() -> set[str]:
@@ -215,5 +224,4 @@ def told_apart(tables: Mapping[str, pd.DataFrame]) -> dict[tuple[str, str, str],
 
 def more_seeds(settings: StudySettings, count: int) -> StudySettings:
     """The same study with `count` seeds more, the next numbers that are not taken."""
-    fresh = [seed for seed in range(len(settings.seeds) + count + max(settings.seeds)) if seed not in settings.seeds]
-    return replace(settings, seeds=(*settings.seeds, *fresh[:count]))
+    return replace(settings, seeds=(*settings.seeds, *next_seeds(settings.seeds, count)))

@@ -1,9 +1,14 @@
 """Running what is left of a study. Each model is loaded once, and its test questions are encoded once."""
 
+from __future__ import annotations
+
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 from sftqa_core.engine.perplexity import Perplexity, perplexity_of
@@ -37,13 +42,13 @@ def run_study(study: StudySettings, reporter: Reporter) -> None:
     """Probe and run everything that is missing, model after model. What is finished is kept when the work stops."""
     parts = [ModelStudy(study, model, reporter) for model in study.models]
     for part in parts:  # before anything costs time
-        for run in part.grid():
+        for run in (*chain(*part.tried.values()), *part.grid()):
             refuse_on_server(part.prober.card, run)
             quantising.refuse_second_adapter(part.prober.card, run)
         part.require_facts()
     for part in parts:
         part.prober.bring_here()  # a model that can't be had is reported before another has taken hours
-    phase = Phase(reporter, PHASE, sum(len(part.left()) for part in parts), "runs")
+    phase = Phase(reporter, PHASE, sum(len(part.dev_left()) + len(part.left()) for part in parts), "runs")
     while parts:
         part = parts.pop(0)  # let go of each model before the next is loaded
         _try_first(part, reporter)
@@ -55,18 +60,30 @@ def run_study(study: StudySettings, reporter: Reporter) -> None:
                 f"{part.model} has no train facts at one of the levels {', '.join(study.scheme.labels)}, so the levels can't be compared. "
                 "Choose another model or source, or a level scheme with fewer levels."
             )
+        runs = StudyRuns(part, reporter)
+        if part.tried:
+            _choose(runs, phase)
         left = part.left()
         reporter.log(f"{part.model}: {len(left)} of {len(part.grid())} runs are left")
-        runs = StudyRuns(part, reporter)
+        phase.total = phase.done + len(left) + sum(len(other.dev_left()) + len(other.left()) for other in parts)
         for run in left:
             runs.finish(run)
-            phase.total = max(phase.total, phase.done + 1)
             phase.advance(1)
+
+
+def _choose(runs: StudyRuns, phase: Phase) -> None:
+    """Everything on dev facts that is missing, so that a value is chosen before a test fact is asked."""
+    part, left = runs.part, runs.part.dev_left()
+    runs.reporter.log(f"{part.model}: {len(left)} of {sum(map(len, part.tried.values()))} runs on dev facts are left")
+    for run in left:
+        runs.try_on_dev(run)
+        phase.advance(1)
+    runs.reporter.log(f"{part.model}: dev facts choose {part.chosen()}")
 
 
 def _try_first(part: ModelStudy, reporter: Reporter) -> None:
     """Try one step of the largest run that is left, where work on this device begins with that. Raises `OutOfMemory`."""
-    left = [run for run in part.left() if run.n != 0]
+    left = [run for run in (*part.dev_left(), *part.left()) if run.n != 0]
     if left:
         largest = max(left, key=lambda run: len(part.train_facts) if run.n == TrainSettings.ALL else run.n)
         TrainingRun(largest, reporter, part.prober).try_first()
@@ -99,17 +116,37 @@ class StudyRuns:
         made = PretrainSettings.from_dict(details["settings"])
         return corpus.held_out_documents(made, sources.open_source(made.source), HELD_OUT_DOCUMENTS)
 
+    @cached_property
+    def dev_questions(self) -> Prompts:
+        """The dev facts' prompts."""
+        return encode_questions(self.loaded, self.part.dev_facts, self.part.base)
+
     def finish(self, run: TrainSettings) -> None:
         """Train and store what the study wants to know."""
         began = time.monotonic()
+        with self._tuned(run) as (selection, made):
+            if not self.part.cells.has(run):
+                self._answers(run, selection, made, began)
+            if self.part.shifts_levels(run):
+                self._levels(run, selection, made.tuned, began)
+
+    def try_on_dev(self, run: TrainSettings) -> None:
+        """Train and store the answers to dev facts alone."""
+        began, part = time.monotonic(), self.part
+        with self._tuned(run) as (selection, made):
+            asked, aliases = self.dev_questions, part.prober.aliases
+            table = predict(made.tuned.loaded, part.dev_facts, run, self.quiet, stage="dev", aliases=aliases, prompts=asked)
+            numbers, came_from = run_numbers(made.tuned, began), origin(self.loaded.card)
+            part.dev_cells.write(run, table, len(made.examples), selection.counts, numbers, origin=came_from)
+
+    @contextmanager
+    def _tuned(self, run: TrainSettings) -> Iterator[tuple[Selection, Made]]:
+        """The run's examples and what it makes; forgotten as soon as what came of it is stored."""
         work = TrainingRun(run, self.quiet, self.part.prober)
         selection = work.selection()
         with tempfile.TemporaryDirectory() as scratch:
             made = work.tune(selection.facts, Path(scratch))
-        if not self.part.cells.has(run):
-            self._answers(run, selection, made, began)
-        if self.part.shifts_levels(run):
-            self._levels(run, selection, made.tuned, began)
+        yield selection, made
         made.settle()
         devices.return_freed_ram()
 

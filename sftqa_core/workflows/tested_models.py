@@ -1,8 +1,9 @@
 """What was tested and can be compared: finished runs, and finished cells of studies. Never loads torch.
 
-A run goes by its id. A cell goes by its study, model, number of examples (and training level, or examples shown) and seed:
-`amount-9203b502:atlas-llama:n60:s0`, `level-d3d1f6ed:atlas-qwen:n240-level2:s1`, `amount-...:atlas-llama:n0-k4:s0`. Neither holds a
-comma, so several of them are one value of an address.
+A run goes by its id. A cell goes by its study, model, number of examples (and training level, examples shown, or recipe with a hash of
+its settings) and seed: `amount-9203b502:atlas-llama:n60:s0`, `level-d3d1f6ed:atlas-qwen:n240-level2:s1`,
+`amount-...:atlas-llama:n0-k4:s0`, `recipe-1b0c55d2:atlas-llama:n240-repeat-5d0e:s2`. Neither holds a comma, so several of them are one
+value of an address.
 """
 
 from __future__ import annotations
@@ -160,7 +161,15 @@ def cell_name(study: StudySettings, run: TrainSettings) -> str:
     part = f"n{'all' if run.n == TrainSettings.ALL else run.n}"
     part += f"-level{'+'.join(map(str, run.levels))}" if run.levels is not None else ""
     part += f"-k{run.more_shots[0]}" if run.more_shots else ""
+    part += _unlike(study, run)
     return CELL.join((study_name(study), _quoted(run.model), part, f"s{run.seed}"))
+
+
+def _unlike(study: StudySettings, run: TrainSettings) -> str:
+    """What tells a recipe's run, or its control, from plain tuning: "-sftmix-3fa2"; nothing for all other cells."""
+    if study.recipe is None or run == study.run(run.model, run.n, run.seed):
+        return ""
+    return f"{f'-{run.recipe.name}' if run.recipe else ''}-{replace(run, seed=0).fingerprint()[:4]}"
 
 
 def cell_names(study: StudySettings, model: str) -> dict[str, TrainSettings]:

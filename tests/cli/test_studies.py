@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 import yaml
@@ -13,6 +14,8 @@ from sftqa_core.cli.arguments import parse, probe_settings, scheme_of, study_set
 from sftqa_core.cli.main import main
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import SCHEMES, LevelScheme, StudySettings, TrainSettings
+from sftqa_core.records.job import command_of
+from sftqa_core.records.recipes import Repeat
 from tests.cli.test_cli import run
 
 FOUR = '{"name": "four", "labels": ["a", "b", "c", "d"], "cutoffs": [0.1, 0.4, 0.7]}'
@@ -86,6 +89,26 @@ def test_a_study_is_told_in_lines():
     assert lines[3].split() == ["m", "in-domain", "10.0%", "40.0%"]
     assert lines[5:7] == ["Enough?", "  yes         m, in-domain: It is."]
     assert lines[-1] == "- A note."
+
+
+def test_a_study_of_a_recipe_is_typed_with_the_recipes_settings(capsys, tmp_path):
+    """Options, the command that repeats it and its file are the same study; other studies take no recipe."""
+    study = settings("recipe", "--recipe", "repeat", "--repeat-dropout", "0.1", "--tried", "1,4", "--models", "m")
+    assert study == StudySettings("recipe", ("m",), recipe=Repeat(dropout=0.1), tried=("1", "4"))
+    command = command_of(study)
+    assert command == "sftqa study recipe --models m --source atlas --recipe repeat --repeat-dropout 0.1 --tried 1,4"
+    assert settings(*shlex.split(command)[2:]) == study
+    file = tmp_path / "what-if.yaml"
+    file.write_text("kind: recipe\nmodels: m\nrecipe: {name: repeat, dropout: 0.1}\ntried: [1, 4]\n")
+    assert settings("--config", str(file)) == study
+    assert settings("--config", str(file), "--passes", "4").recipe == Repeat(passes=4, dropout=0.1)
+    with pytest.raises(SettingsError, match="A study of kind recipe needs a recipe: one of repeat, "):
+        settings("recipe")
+    with pytest.raises(SettingsError, match="A study of kind amount is of plain tuning: leave recipe out"):
+        settings("amount", "--recipe", "repeat")
+    found = run(capsys, "study", "recipe", "--recipe", "repeat", "--models", "atlas-llama", "--sizes", "7", "--report-only")
+    assert (found["done"], found["planned"], found["findings"]) == (0, 4 * 3 + 1 + 4 * 3, [])
+    assert any("arXiv 2305.13230 (To Repeat or Not To Repeat) reports: Repeating data" in note for note in found["notes"])
 
 
 def test_options_go_before_what_a_scheme_says():

@@ -57,6 +57,6 @@ def test_a_bookmark_of_an_old_address_leads_to_its_page(asked, told):
 def test_pages_of_today_are_no_old_addresses():
     """The list of models stands where a study was; the studies are at what they are called."""
     now = [study.address for study in STUDIES.values()]
-    assert now == ["how-much-data", "which-data", "which-model", "what-moves"]
-    assert [moved(name, "model=a") for name in ("models", "memory", "", *now)] == [None] * 7
+    assert now == ["how-much-data", "which-data", "which-model", "what-moves", "what-if"]
+    assert [moved(name, "model=a") for name in ("models", "memory", "", *now)] == [None] * 8
     assert TestClient(Moved(page)).get("/amount", headers={"accept": "*/*"}).text == SHELL

@@ -6,6 +6,7 @@ import pytest
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import PROMPTS, STUDIES, LevelScheme, PromptFormat, StudySettings, TrainSettings
+from sftqa_core.records.recipes import Repeat
 from sftqa_core.studies.config import MAX_CHARACTERS, read_study, study_of, study_yaml
 from tests.studies.small_study import FOUR
 
@@ -22,12 +23,14 @@ def refused(text):
 @pytest.mark.parametrize("kind", STUDIES)
 def test_every_kind_comes_back_as_it_was(kind):
     """With nothing but defaults, the sizes are told in words that a person reads."""
-    study = StudySettings(kind, ("m", "o"))
+    recipe = Repeat() if STUDIES[kind].recipe else None
+    study = StudySettings(kind, ("m", "o"), recipe=recipe)
     text = study_yaml(study)
     assert study_of(text) == study
     assert text.startswith("# A study of SFT-QA Explorer. Run it with: sftqa study --config ")
     told = ", ".join("all" if n == ALL else str(n) for n in STUDIES[kind].sizes)
     assert f"\nkind: {kind}\nmodels: [m, o]\nsource: atlas\nseeds: [0, 1, 2]\nsizes: [{told}]\n" in text
+    assert text.endswith("\nrecipe: repeat\n") == STUDIES[kind].recipe
 
 
 @pytest.mark.parametrize("name", ["plain", "chat"])
@@ -72,7 +75,11 @@ def test_every_setting_comes_back_as_it_was():
         True,
     )
     plain = StudySettings("amount", ("m",))
-    assert all(getattr(study, f.name) != getattr(plain, f.name) for f in dataclasses.fields(study) if f.name not in ("kind", *alone))
+    assert all(
+        getattr(study, f.name) != getattr(plain, f.name)
+        for f in dataclasses.fields(study)
+        if f.name not in ("kind", "recipe", "tried", *alone)
+    )
     assert study_of(study_yaml(study)) == study
     assert "lora_rank" not in study_yaml(plain)
     assert "retest_limit: null" in study_yaml(study)
@@ -181,11 +188,24 @@ def test_values_of_the_wrong_kind_are_told_by_name(line, message):
 
 def test_kind_and_models_are_needed_and_known():
     """The kinds are listed; a lacking model is asked for; some kinds look at one number of examples."""
-    assert refused("kind: speed\nmodels: m") == "A study must be one of amount, level, models, shift, got 'speed'."
+    assert refused("kind: speed\nmodels: m") == "A study must be one of amount, level, models, shift, recipe, got 'speed'."
     assert refused("source: atlas") == "StudySettings needs 'kind'.\nStudySettings needs 'models'."
     assert refused("kind: amount\nmodels: []") == "A study needs one or more models."
     assert refused("kind: amount\nmodels:") == "StudySettings.models: must be a list, got None."
     assert refused("kind: level\nmodels: m\nsizes: [60, 120]") == "A study of kind level takes one number of examples, got [60, 120]."
+
+
+def test_a_recipe_comes_back_with_what_is_changed_of_it():
+    """Its name alone, or with settings; values that are tried are of whatever kind its main setting is."""
+    study = StudySettings("recipe", ("m",), recipe=Repeat(dropout=0.1), tried=("1", "8"))
+    assert "recipe: {name: repeat, dropout: 0.1}\n" in study_yaml(study)
+    assert study_of(study_yaml(study)) == study
+    head = "kind: recipe\nmodels: m\n"
+    assert study_of(f"{head}recipe: repeat\ntried: [1, 8]") == StudySettings("recipe", ("m",), recipe=Repeat(), tried=("1", "8"))
+    assert study_of(f"{head}recipe: sftmix\ntried: 0.5").values == {"0.5": 0.5}
+    assert refused(f"{head}recipe: plain").startswith("A study of kind recipe needs a recipe: one of repeat")
+    assert refused(f"{head}recipe: repeat\ntried: [1.5]") == "Passes must be a number, got '1.5'."
+    assert refused(f"{head}recipe: repeat\ntried: [true]") == "StudySettings.tried: must be str, got True."
 
 
 def test_unknown_settings_are_refused_all_at_once():

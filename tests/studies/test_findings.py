@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from sftqa_core.records import STUDIES, StudySettings
+from sftqa_core.records.recipes import Repeat
 from sftqa_core.studies.registry import find_study
 from sftqa_core.studies.statistics import NO, OPEN, YES
 from tests.studies.small_study import TWO, facts_of, levels_cell, outcomes_of, right, run
@@ -18,11 +19,14 @@ LEVELS = PAIR["level"].astype(int).to_numpy()
 
 def findings_of(kind, outcomes):
     """What a study of this kind says of the outcomes."""
-    _, findings = find_study(kind).counted(StudySettings(kind, ("m",)), outcomes)
+    recipe = Repeat() if STUDIES[kind].recipe else None
+    _, findings = find_study(kind).counted(StudySettings(kind, ("m",), recipe=recipe), outcomes)
     return findings
 
 
-amount_findings, level_findings, models_findings, shift_findings = (partial(findings_of, kind) for kind in STUDIES)
+amount_findings, level_findings, models_findings, shift_findings = (
+    partial(findings_of, kind) for kind, study in STUDIES.items() if not study.recipe
+)
 
 
 def asked(findings, question):

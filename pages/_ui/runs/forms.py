@@ -334,7 +334,9 @@ def study_form() -> StudySettings:
     )  # fmt: skip
     st.caption(STUDIES[kind].about)
     wrong: list[str] = []
-    values: dict[str, Any] = {"kind": kind, "models": _models(), "source": pickers.pick_source(), "sizes": _sizes(kind)}
+    recipe = recipe_fields.pick_recipe(wrong, recipe_fields.STUDY) if STUDIES[kind].recipe else None
+    values: dict[str, Any] = {"kind": kind, "models": _models(), "source": pickers.pick_source(), "recipe": recipe}
+    values["sizes"] = _sizes(kind, (recipe.examples,) if recipe else STUDIES[kind].sizes)
     first, second, third = st.columns(3)
     values["seeds"] = _seeds(first)
     values["method"] = field(second, StudySettings, "method", "study", wrong)
@@ -420,8 +422,8 @@ def _remember_seeds() -> None:
     address.put(**{"study.seeds": linked_text(declared(StudySettings)["seeds"], seeds)})
 
 
-def _sizes(kind: str) -> tuple[int, ...] | None:
-    usual, about = STUDIES[kind].sizes, label(StudySettings, "sizes")
+def _sizes(kind: str, usual: tuple[int, ...]) -> tuple[int, ...] | None:
+    about = label(StudySettings, "sizes")
     linked = linked_value(StudySettings, "study", "sizes")
     kept = usual if linked is None or (not STUDIES[kind].many_sizes and len(linked) != 1) else linked
     sizes = dict.fromkeys((*(n for study in STUDIES.values() for n in study.sizes), *ONE_SIZE, *kept))
@@ -429,16 +431,15 @@ def _sizes(kind: str) -> tuple[int, ...] | None:
     if STUDIES[kind].many_sizes:
         key = f"study-sizes-{kind}"
         st.session_state[key] = list(dict.fromkeys(kept))
-        chosen = st.multiselect(about, list(words), format_func=words.get, key=key, on_change=_remember_sizes, args=(kind, key))
+        chosen = st.multiselect(about, list(words), format_func=words.get, key=key, on_change=_remember_sizes, args=(usual, key))
     else:
         key, options = f"study-size-{kind}", [n for n in words if n != 0]
         st.session_state[key] = kept[0] if kept[0] in options else usual[0]
-        chosen = [st.selectbox(about, options, format_func=words.get, key=key, on_change=_remember_sizes, args=(kind, key))]
+        chosen = [st.selectbox(about, options, format_func=words.get, key=key, on_change=_remember_sizes, args=(usual, key))]
     return None if set(chosen) == set(usual) else tuple(chosen)
 
 
-def _remember_sizes(kind: str, key: str) -> None:
+def _remember_sizes(usual: tuple[int, ...], key: str) -> None:
     held = st.session_state[key]
     chosen = tuple(held) if isinstance(held, list) else (held,)
-    usual = set(chosen) == set(STUDIES[kind].sizes)
-    address.put(**{"study.sizes": None if usual else linked_text(declared(StudySettings)["sizes"], chosen)})
+    address.put(**{"study.sizes": None if set(chosen) == set(usual) else linked_text(declared(StudySettings)["sizes"], chosen)})

@@ -39,10 +39,20 @@ def study_head(kind: str, caption: str) -> tuple[StudySettings, StudyReport, res
     """
     st.title(STUDIES[kind].title)
     st.caption(caption)
+    return study_body(kind)
+
+
+def study_body(
+    kind: str, fits: Callable[[StudySettings], bool] = lambda settings: True, none_yet: Callable[[], None] | None = None
+) -> tuple[StudySettings, StudyReport, resources.Tables]:
+    """The same without a title, of the studies that fit; `none_yet` draws what stands in their place where there are none."""
     with panels.errors_shown():
-        known = {study.name: study for study in background.studies() if study.settings.kind == kind}
+        known = {study.name: study for study in background.studies() if study.settings.kind == kind and fits(study.settings)}
         if not known:
-            panels.empty("No study of this kind has been started yet.", "pages/lab.py", "Start one in the Lab")
+            if none_yet is None:
+                panels.empty("No study of this kind has been started yet.", "pages/lab.py", "Start one in the Lab")
+            else:
+                none_yet()
             address.over()
         settings = known[_pick_study(known)].settings
         jobs = state.watched_jobs("study", lambda job: job.settings == settings.to_dict())
