@@ -20,7 +20,7 @@ SEED = 11
 LEAVE = 0.45  # share of actions that go to another page
 PAGES = {  # title -> how often it is gone to
     "Overview": 1, "Memory": 4, "Lab": 2, "Results": 3, "Jobs": 2,
-    "How much data?": 1, "Which data?": 1, "Which model?": 1, "What moves?": 1,
+    "How much data?": 1, "Which data?": 1, "Which model?": 1, "What moves?": 1, "What if?": 1,
 }  # fmt: skip
 WIDGETS = {  # title -> (type, end of its id, which is the key the page gave it, or else its label)
     "Memory": [
@@ -48,6 +48,7 @@ WIDGETS = {  # title -> (type, end of its id, which is the key the page gave it,
     "What moves?": [
         ("selectbox", "pick-study"), ("selectbox", "pick-model"), ("selectbox", "shift-after"), ("button_group", "shift-domain"),
     ],
+    "What if?": [("selectbox", "pick-recipe"), ("selectbox", "pick-model")],
 }  # fmt: skip
 WORDS = ("an", "kalo", "mi", "the", "Star", "1,2", "qqq")
 

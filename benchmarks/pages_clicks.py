@@ -31,6 +31,7 @@ PAGES = {  # name in the table -> path
     "Which data?": "which-data",
     "Which model?": "which-model",
     "What moves?": "what-moves",
+    "What if?": "what-if",
 }
 
 

@@ -16,6 +16,7 @@ PAGES = {  # address -> heading
     "which-data": "Which data?",
     "which-model": "Which model?",
     "what-moves": "What moves?",
+    "what-if": "What if?",
 }
 
 

@@ -21,6 +21,7 @@ EMPTY = {  # page -> what it says where there is nothing
     "which-data": "No study of this kind has been started yet",
     "which-model": "No study of this kind has been started yet",
     "what-moves": "No study of this kind has been started yet",
+    "what-if": "There is no model on this machine yet",
 }
 
 

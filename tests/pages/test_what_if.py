@@ -139,3 +139,10 @@ def test_a_study_of_a_recipe_is_called_by_its_settings(study, page):  # noqa: F8
     from pages._ui.titles import study_title
 
     assert study_title(other).endswith("Repeat, dropout 0.2 · values tried 1, 8")
+
+
+def test_without_a_model_there_is_nothing_to_tune(explorer):
+    """One sentence and the way to a model; no picker."""
+    app = explorer("what_if", real=True, example=False)
+    assert "There is no model on this machine yet" in words(app)
+    assert not app.selectbox
