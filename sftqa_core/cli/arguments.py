@@ -343,7 +343,7 @@ def study_settings(options: argparse.Namespace, builtin: Sequence[str]) -> recor
         if not options.kind:
             raise SettingsError(f"Name a study ({', '.join(records.STUDIES)}), or a file with --config.")
         typed["recipe"] = recipe = recipe_of(options, None)
-        usual = {"models": tuple(builtin)} | (recipe.asks if recipe else {})
+        usual: dict[str, Any] = {"models": tuple(builtin), **(recipe.needs if recipe else {})}
         return records.StudySettings(**usual | typed | {"scheme": scheme_of(options)})
     from sftqa_core.workflows import read_study
 

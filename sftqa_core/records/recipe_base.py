@@ -33,8 +33,7 @@ class Recipe(Record):
     differs: ClassVar[str]  # what is different here
     knob: ClassVar[str]  # its main setting
     tried: ClassVar[tuple[Any, ...]]  # values of that which a study tries
-    examples: ClassVar[int] = 240  # that a study of it takes
-    asks: ClassVar[dict[str, Any]] = {}  # other settings of a study of it, where nobody says otherwise: {"method": "lora"}
+    usual_n: ClassVar[int] = 240  # examples that a study of it takes
     needs_levels: ClassVar[bool] = False  # whether the memory level of every example is measured before it begins
     needs: ClassVar[Mapping[str, Any]] = {}  # settings of a run that it can't do without, where they are not a run's defaults
 

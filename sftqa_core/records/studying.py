@@ -169,7 +169,7 @@ class StudySettings(Record):
 
     @property
     def _usual_sizes(self) -> tuple[int, ...]:
-        return self._kind.sizes if self.recipe is None else (self.recipe.examples,)
+        return self._kind.sizes if self.recipe is None else (self.recipe.usual_n,)
 
     @property
     def examples(self) -> tuple[int, ...]:
@@ -223,7 +223,7 @@ def next_seeds(seeds: tuple[int, ...], count: int) -> tuple[int, ...]:
 
 def recipe_study(recipe: Recipe, models: tuple[str, ...], **more: Any) -> StudySettings:
     """The study of a recipe, with what the recipe asks of it where `more` does not say otherwise."""
-    return StudySettings(**{"kind": RECIPE_STUDY, "models": models, "recipe": recipe, **recipe.asks, **more})
+    return StudySettings(**{"kind": RECIPE_STUDY, "models": models, "recipe": recipe, **recipe.needs, **more})
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ def test_test_facts_are_asked_plain_other_seeds_the_chosen_value_and_controls():
 def test_every_recipe_can_be_studied(kind):
     """Its number of examples, each of its values, and one or more controls; what make recipes is to run."""
     (study,) = [study for study in recipe_studies() if type(study.recipe) is kind]
-    assert study.examples == (kind.examples,)
+    assert study.examples == (kind.usual_n,)
     for value in study.values:
         names = list(compared_runs(study, "m", value))
         assert names[:4] == [BASE, PLAIN_TUNING, OTHER_SEEDS, kind.title]

@@ -336,7 +336,7 @@ def study_form() -> StudySettings:
     wrong: list[str] = []
     recipe = recipe_fields.pick_recipe(wrong, recipe_fields.STUDY) if STUDIES[kind].recipe else None
     values: dict[str, Any] = {"kind": kind, "models": _models(), "source": pickers.pick_source(), "recipe": recipe}
-    values["sizes"] = _sizes(kind, (recipe.examples,) if recipe else STUDIES[kind].sizes)
+    values["sizes"] = _sizes(kind, (recipe.usual_n,) if recipe else STUDIES[kind].sizes)
     first, second, third = st.columns(3)
     values["seeds"] = _seeds(first)
     values["method"] = field(second, StudySettings, "method", "study", wrong)
