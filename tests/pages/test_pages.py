@@ -43,7 +43,8 @@ def test_overview_shows_the_shipped_example_and_says_it_is_planted(explorer):
     assert "In-domain mean over levels: 7% before, 42% after" in words(app)
     assert "It is no evidence about large models" in words(app)
     assert [b.label for b in app.button] == ["Glossary", "Run it yourself in the Lab"]
-    assert [link.proto.page for link in app.get("page_link")] == ["memory", "how-much-data", "which-data", "which-model", "what-moves"]
+    studies = ["how-much-data", "which-data", "which-model", "what-moves", "what-if"]
+    assert [link.proto.page for link in app.get("page_link")] == ["memory", *studies]
 
 
 def test_overview_without_an_example_points_to_the_lab(explorer):
