@@ -3,8 +3,8 @@
 import streamlit as st
 
 from pages._ui import address, background, panels
-from pages._ui.runs import ask_form, asked
-from pages._ui.runs.ask_panel import ask_panel
+from pages._ui.asking import ask_form, asked
+from pages._ui.asking.ask_panel import ask_panel
 from pages._ui.wording import literal
 
 st.title("Ask")

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from sftqa_core.jsonrecord import Keys, Record, at_most, like, setting, shown, within
 from sftqa_core.records.probes import MOST_GPUS, ProbeSettings, quantization_problems
 from sftqa_core.records.recipes import PLAIN, Recipe
+from sftqa_core.records.recipes.recipe_base import ALL, MOST_EPOCHS
 from sftqa_core.records.schemes import MAX_NEW_TOKENS, MAX_SEED, LevelScheme
 
 MAX_PROMPT = 10_000  # characters of a prompt's form
@@ -55,7 +56,7 @@ def prompt_format(text: str) -> PromptFormat:
 class TrainSettings(Record):
     """One fine-tuning run and its evaluation, frozen when it starts."""
 
-    ALL: ClassVar[int] = -1  # as n: every fact that the levels and relations allow
+    ALL: ClassVar[int] = ALL  # as n: every fact that the levels and relations allow
 
     model: str = like(ProbeSettings, "model", keys=Keys.OTHERWISE)
     source: str = like(ProbeSettings, "source", keys=Keys.OTHERWISE)
@@ -86,7 +87,14 @@ class TrainSettings(Record):
         help="peak of the learning rate",
     )  # fmt: skip
     epochs: int = setting(
-        1, label="Epochs", flag="--epochs", low=1, high=10_000, title="{value} epochs", keys=_TUNED, help="how often each example is seen"
+        1,
+        label="Epochs",
+        flag="--epochs",
+        low=1,
+        high=MOST_EPOCHS,
+        title="{value} epochs",
+        keys=_TUNED,
+        help="how often each example is seen",
     )
     batch_size: int = setting(
         8, label="Batch size", flag="--batch", low=1, high=65_536, unit="examples", keys=_TUNED, help="examples a step"

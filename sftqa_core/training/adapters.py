@@ -132,7 +132,7 @@ def linear_layers(model: Any) -> list[str]:
 def layer_parts(model: Any) -> dict[str, list[str]]:
     """Names of the parameters of attention and of the feed-forward part ("ffn") in all of a model's layers, adapters on them included.
 
-        Found by walking the layers: what is called attention, or is of such a class, is attention; what else holds parameters and is no
+    Found by walking the layers: what is called attention, or is of such a class, is attention; what else holds parameters and is no
     norm is the feed-forward part, whether its family puts it into a module of its own or not. Both are empty where there is no attention.
     """
     lists = [module for module in model.named_modules() if isinstance(module[1], torch.nn.ModuleList)]

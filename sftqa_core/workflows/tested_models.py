@@ -161,11 +161,11 @@ def cell_name(study: StudySettings, run: TrainSettings) -> str:
     part = f"n{'all' if run.n == TrainSettings.ALL else run.n}"
     part += f"-level{'+'.join(map(str, run.levels))}" if run.levels is not None else ""
     part += f"-k{run.more_shots[0]}" if run.more_shots else ""
-    part += _unlike(study, run)
+    part += _recipe_part(study, run)
     return CELL.join((study_name(study), _quoted(run.model), part, f"s{run.seed}"))
 
 
-def _unlike(study: StudySettings, run: TrainSettings) -> str:
+def _recipe_part(study: StudySettings, run: TrainSettings) -> str:
     """What tells a recipe's run, or its control, from plain tuning: "-sftmix-3fa2"; nothing for all other cells."""
     if study.recipe is None or run == study.run(run.model, run.n, run.seed):
         return ""

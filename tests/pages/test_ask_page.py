@@ -22,7 +22,7 @@ LINK = {"q": ASKED, "columns": f"stand-in,{KEPT}"}
 @pytest.fixture
 def service(monkeypatch) -> Iterator[FakeAskService]:
     """Answers what the test settles; nobody waits for it."""
-    monkeypatch.setattr("pages._ui.runs.ask_panel._PATIENCE_S", 0.0)
+    monkeypatch.setattr("pages._ui.asking.ask_panel._PATIENCE_S", 0.0)
     with use_ask_service(FakeAskService()) as fake:
         yield fake
 

@@ -7,10 +7,10 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui import address, pickers, resources
+from pages._ui.asking.ask_panel import ask_panel
 from pages._ui.facts import fact_list, fact_reads
 from pages._ui.links import open_page, page_link
 from pages._ui.rows import clicked_row
-from pages._ui.runs.ask_panel import ask_panel
 from pages._ui.titles import model_name, run_names
 from pages._ui.wording import between, literal, percent
 from sftqa_core.records import METHODS, RUN, LevelScheme

@@ -52,7 +52,7 @@ def cut_note(run: Any) -> str:
 
 def recipe_notes(run: Any) -> list[str]:
     """The recipe of a run with its settings, where it comes from, and what it says of what it did; nothing for plain runs."""
-    recipe = getattr(run.settings, "recipe", None)
+    recipe = run.settings.recipe
     if recipe is None:
         return []
     return [f"Recipe {recipe}. {recipe.about} Source: {recipe.source}. What is different here: {recipe.differs}", *run.notes]

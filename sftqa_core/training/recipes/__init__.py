@@ -1,6 +1,6 @@
 """Recipes, a file each, and what carries out a run: plain fine-tuning or its recipe. Loads torch only when it does.
 
-A recipe's settings, source and controls are in records/recipes.py; stages.py says what its file here holds. To add one: its record
+A recipe's settings, source and controls are in records/recipes/; stages.py says what its file here holds. To add one: its record
 there, its file here, its line in `_MODULES`.
 """
 

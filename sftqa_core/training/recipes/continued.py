@@ -17,10 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sftqa_core.jsonrecord import digest
 from sftqa_core.knowledge.facts import pick_facts
 from sftqa_core.knowledge.near_copies import near_copies
-from sftqa_core.knowledge.relations import fill
 from sftqa_core.models import footprint
 from sftqa_core.models.footprint import Shape, TuningStep
 from sftqa_core.progress import Phase
@@ -144,8 +142,7 @@ def written(stages: Stages, recipe: Continue) -> pd.DataFrame:
 
 def statements(stages: Stages, fact: dict[Any, Any]) -> list[str]:
     """A fact as its relation's templates state it, in an order that hangs on the fact."""
-    templates = sorted(stages.source.relations[fact["relation"]].templates, key=lambda text: digest(f"{fact['fact_id']} {text}"))
-    return [f"{fill(template, subject=fact['subject'], question=fact['question'])} {fact['answers'][0]}." for template in templates]
+    return [f"{statement} {fact['answers'][0]}." for statement in stages.statements(fact)]
 
 
 def filtered(stages: Stages, recipe: Continue) -> pd.DataFrame:

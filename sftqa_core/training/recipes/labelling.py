@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sftqa_core.errors import NotEnoughFacts
 from sftqa_core.knowledge.matching import first_line, same_name
-from sftqa_core.records.recipes_of_data import LEAST
+from sftqa_core.records.recipes.recipes_of_data import LEAST
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from sftqa_core.jsonrecord import digest
 from sftqa_core.knowledge.near_copies import Library
-from sftqa_core.knowledge.relations import fill
 from sftqa_core.records import TrainSettings
 from sftqa_core.records.recipes import Llm2Llm
 from sftqa_core.training.recipes.stages import Made, StageCost, Stages
@@ -170,9 +169,8 @@ class Teacher:
 
 def phrasings(stages: Stages, seed: Row) -> Iterator[Row]:
     """The seed's fact asked for by its relation's statements, cut where the object follows, in an order that hangs on the fact."""
-    templates = stages.source.relations[seed["relation"]].templates
-    for template in sorted(templates, key=lambda text: digest(f"{seed['fact_id']} {text}")):
-        yield {**seed, "question": f"{fill(template, subject=seed['subject'], question=seed['question'])} ..."}
+    for statement in stages.statements(seed):
+        yield {**seed, "question": f"{statement} ..."}
 
 
 class _Facts:

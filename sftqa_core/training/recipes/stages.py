@@ -27,9 +27,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sftqa_core.artifacts import MANIFEST, is_finished, read_kept, read_manifest, versions, write_folder, write_json
-from sftqa_core.jsonrecord import Record, fingerprint
+from sftqa_core.jsonrecord import Record, digest, fingerprint
 from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.knowledge.facts import FactSource
+from sftqa_core.knowledge.relations import statement_prompts
 from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Reporter
 from sftqa_core.records import TrainSettings
@@ -231,6 +232,11 @@ class Stages:
 
         drawn = Drawn(count, temperature, shots, self.run.seed if seed is None else seed)
         return sampled_answers(model, facts, self.pool if shots else None, self.run, drawn, self.aliases, self.reporter, name)
+
+    def statements(self, fact: Mapping[Any, Any]) -> list[str]:
+        """A fact (a row of a fact table) as its relation's templates state it, up to the object, in an order that hangs on the fact."""
+        prompts = statement_prompts(self.source.relations[fact["relation"]], fact["subject"], fact["question"])
+        return sorted(prompts, key=lambda text: digest(f"{fact['fact_id']} {text}"))
 
     def log(self, sentence: str) -> None:
         """Tell the run's log."""

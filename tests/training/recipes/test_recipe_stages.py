@@ -14,7 +14,7 @@ import pytest
 from sftqa_core.errors import OutOfTime, Stopped
 from sftqa_core.jsonrecord import setting
 from sftqa_core.progress import Recorder
-from sftqa_core.records.recipe_base import RECIPES, Recipe
+from sftqa_core.records.recipes.recipe_base import RECIPES, Recipe
 from sftqa_core.training import checkpoints, recipes, runs
 from sftqa_core.training import time_limit as limits
 from sftqa_core.training.fine_tuning import fine_tune

@@ -1,6 +1,6 @@
 """Recipes that change what is trained on: the model's own answers, data off the task, data with errors in it and their cleaning.
 
-`records/recipes.py` imports them all; what they do is in training/recipes/, in a file of each one's name.
+What they do is in training/recipes/, in a file of each one's name.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sftqa_core.jsonrecord import like, setting
-from sftqa_core.records.recipe_base import ALL, Recipe, plain
+from sftqa_core.records.recipes.recipe_base import ALL, Recipe, plain
 
 LEAST = 8  # examples that labelling or cleaning must leave, a batch of the paper's
 

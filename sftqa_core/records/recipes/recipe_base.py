@@ -1,6 +1,6 @@
 """What a recipe is: a way of tuning that is more than one plain training, as settings and as facts about it.
 
-A recipe's record holds its settings and says where it comes from; what it does is in training/recipes/. `records/recipes.py` has them all.
+A recipe's record holds its settings and says where it comes from; what it does is in training/recipes/. `__init__.py` has them all.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import Record, declared, has_effect, one_of
 
 ALL = -1  # as n: every fact that there is
+MOST_EPOCHS = 10_000  # of a training
 PLAIN = "plain"  # what no recipe is called
 RECIPES: dict[str, type[Recipe]] = {}  # by name, in the order in which they are defined
 
@@ -22,7 +23,7 @@ RECIPES: dict[str, type[Recipe]] = {}  # by name, in the order in which they are
 class Recipe(Record):
     """One recipe with its settings; None in its place is plain fine-tuning.
 
-    JSON tells recipes apart by `name`. A subclass is known by it from its definition on; records/recipes.py is what imports them all.
+    JSON tells recipes apart by `name`. A subclass is known by it from its definition on; __init__.py is what imports them all.
     """
 
     name: str = ""  # a subclass gives its own

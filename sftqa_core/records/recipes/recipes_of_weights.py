@@ -1,4 +1,4 @@
-"""Recipes that change weights after tuning. `records/recipes.py` imports them; what they do is in training/recipes/."""
+"""Recipes that change weights after tuning. What they do is in training/recipes/."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sftqa_core.jsonrecord import setting
-from sftqa_core.records.recipe_base import Recipe
+from sftqa_core.records.recipes.recipe_base import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,9 @@ from typing import Any
 import streamlit as st
 
 from pages._ui import background, resources
+from pages._ui.asking import asked
+from pages._ui.asking.reply_panel import reply_panel
 from pages._ui.panels import needs_torch, problem
-from pages._ui.runs import asked
-from pages._ui.runs.reply_panel import reply_panel
 from pages._ui.titles import model_name, source_name
 from pages._ui.wording import in_badge, literal, score
 from sftqa_core.artifacts import in_words

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from pages._ui import address
-from pages._ui.runs import asked
+from pages._ui.asking import asked
 from pages._ui.wording import literal
 from sftqa_core.records import ASKED, MOST_COLUMNS
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from sftqa_core.jsonrecord import setting
-from sftqa_core.records.recipe_base import ALL, Recipe, plain
+from sftqa_core.records.recipes.recipe_base import ALL, Recipe, plain
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Recipes that train in rounds or stages: settings of federated, llm2llm and continue. See records/recipes.py."""
+"""Recipes that train in rounds or stages: settings of federated, llm2llm and continue."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sftqa_core.jsonrecord import setting
-from sftqa_core.records.recipe_base import Recipe, plain
-
-_MOST_EPOCHS = 10_000  # of a run
-_ALL = -1  # as n: every fact that there is
+from sftqa_core.records.recipes.recipe_base import ALL, MOST_EPOCHS, Recipe, plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +74,8 @@ class Federated(Recipe):
             )
         if run.eval_every is not None or run.time_limit_min is not None:
             wrong.append("Recipe federated is made of many short trainings: leave eval_every, patience and time_limit_min out.")
-        if run.epochs * self.rounds > _MOST_EPOCHS:
-            wrong.append(f"epochs times rounds must be at most {_MOST_EPOCHS:,} with recipe federated, got {run.epochs * self.rounds:,}.")
+        if run.epochs * self.rounds > MOST_EPOCHS:
+            wrong.append(f"epochs times rounds must be at most {MOST_EPOCHS:,} with recipe federated, got {run.epochs * self.rounds:,}.")
         return wrong
 
     def controls(self, run: Any) -> dict[str, Any]:
@@ -191,6 +188,6 @@ class Continue(Recipe):
 
     def controls(self, run: Any) -> dict[str, Any]:
         """The fine-tuning at the end alone; the stages in the other order."""
-        few = self.examples if run.n == _ALL else min(self.examples, run.n)
+        few = self.examples if run.n == ALL else min(self.examples, run.n)
         swapped = dataclasses.replace(self, order="questions" if self.order == "statements" else "statements")
         return {"fine-tuning only": plain(run, n=few), "stages swapped": dataclasses.replace(run, recipe=swapped)}

@@ -1,0 +1,1 @@
+"""Questions to models, side by side: the form, what was asked, replies."""
