@@ -1,6 +1,7 @@
 """Fine-tuning with transformers' Trainer and peft, on a model of 30,000 parameters."""
 
 import dataclasses
+import gc
 import json
 import math
 import warnings
@@ -15,7 +16,7 @@ from sftqa_core.progress import Silent
 from sftqa_core.records import TrainSettings
 from sftqa_core.training.adapters import state_sha256
 from sftqa_core.training.encoding import IGNORED, encode_example
-from sftqa_core.training.fine_tuning import fine_tune
+from sftqa_core.training.fine_tuning import fine_tune, quick_collections
 from sftqa_core.training.objectives import PLAIN
 from sftqa_core.training.optimizers import learning_rate_factor
 from sftqa_core.training.trainer import Training, make_trainer
@@ -216,3 +217,20 @@ def test_examples_too_long_are_told_before_the_first_step(loaded, tmp_path):
     ):
         fine_tune(loaded, examples, with_(), tmp_path)
     assert (tmp_path / "curve.jsonl").read_text() == ""
+
+
+def test_what_lives_before_a_training_is_left_out_of_its_collections_alone():
+    """Inside nothing that was there is walked through; afterwards everything is as it was, also where somebody had left it out before."""
+    before = gc.get_freeze_count()
+    gc.unfreeze()
+    try:
+        with quick_collections():
+            assert gc.get_freeze_count() > 0
+        assert gc.get_freeze_count() == 0
+        gc.freeze()
+        with quick_collections():
+            pass
+        assert gc.get_freeze_count() > 0
+    finally:
+        if not before:
+            gc.unfreeze()

@@ -17,7 +17,6 @@ Weights are kept by the trainings' own checkpoints (checkpoints.py): a stage tha
 from __future__ import annotations
 
 import contextlib
-import gc
 import re
 import shutil
 import time
@@ -249,7 +248,7 @@ class Stages:
         nothing that others could read."""
         from sftqa_core.training.checkpoints import held
 
-        with held(Workspace.current().unfinished / self._key()) as folder, _quick_collections():
+        with held(Workspace.current().unfinished / self._key()) as folder:
             self._place = folder or self.folder / "kept"
             yield
 
@@ -319,14 +318,3 @@ class Stages:
         for folder in self._stage_folders():
             self._forget_checkpoints(folder.name.removeprefix("stage-"))
         Unfinished(self._place).forget()
-
-
-@contextlib.contextmanager
-def _quick_collections() -> Iterator[None]:
-    """Leave what lives already out of garbage collections: every training ends with two, which else take longer than a short training."""
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
