@@ -9,7 +9,7 @@ WORKERS ?= 3
 export PYTHONDONTWRITEBYTECODE :=
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: app test test-full test-browser journeys faults check format wheel bench studies shipped pictures clean
+.PHONY: app test test-full test-browser journeys faults check format wheel bench studies recipes shipped pictures clean
 
 app: .venv/.app
 	$(BIN)/sftqa app
@@ -50,11 +50,15 @@ bench: .venv/.dev
 	$(BIN)/python benchmarks/pages.py
 	$(BIN)/python benchmarks/probing.py
 
-# Makes everything in cache/shipped but the models anew, in a workspace of its own: probes, studies, the example run. Under an hour.
+# Makes everything in cache/shipped but the models anew, in a workspace of its own: probes, studies, the example run. Two hours.
 studies: .venv/.dev
 	SFTQA_CACHE=build/shipping SFTQA_SHIPPED=build/nothing $(BIN)/python -m sftqa_core.cli.shipping cache/shipped
 
-# The same with the models pre-trained anew, which takes about as long again.
+# The studies of recipes alone, beside what ships: those of their runs that ship already are not made again.
+recipes: .venv/.dev
+	SFTQA_CACHE=build/recipes $(BIN)/python -m sftqa_core.cli.shipping cache/shipped --recipes
+
+# Everything with the models pre-trained anew, which takes about as long again.
 shipped: .venv/.dev
 	SFTQA_CACHE=build/shipping SFTQA_SHIPPED=build/nothing $(BIN)/python -m sftqa_core.cli.shipping cache/shipped --pretrain
 

@@ -1,9 +1,10 @@
-"""Make what ships: four tiny models, their levels, completions and other probes on the atlas (SliCK's, too), four studies, an example run.
+"""Make what ships: four tiny models, their levels, completions and other probes on the atlas (SliCK's, too), the studies, an example run.
 
-    python -m sftqa_core.cli.shipping TARGET [--pretrain]        (make studies; make shipped pre-trains, too)
+    python -m sftqa_core.cli.shipping TARGET [--pretrain | --recipes]        (make studies, make shipped, make recipes)
 
-Works in the current workspace, where finished work is kept, and then replaces TARGET. Without --pretrain the models are
-those that TARGET holds. From scratch it takes under an hour on two cores, and as long again to pre-train.
+Works in the current workspace, where finished work is kept, and then replaces TARGET. Without --pretrain the models are those that
+TARGET holds. With --recipes everything is, but for the studies of recipes: those are made beside what ships (SFTQA_SHIPPED).
+From scratch all takes two hours on two cores, and an hour more to pre-train.
 """
 
 import multiprocessing
@@ -36,23 +37,21 @@ SECOND = LevelScheme(sampling=SamplerSettings(seed=1))  # how far two full probe
 ESTIMATED = (LevelScheme(method="adaptive"), LevelScheme(method="likelihood"))
 OTHERS = (SECOND, *ESTIMATED)
 STUDIED = tuple(StudySettings(kind, MODELS) for kind, study in STUDIES.items() if not study.recipe)
+TRIED = tuple(recipe_study(recipe(), (FIRST,)) for recipe in RECIPES.values())  # the grid of every recipe, on one model
+OF_STUDIES = ("studies", "reports", FOLDER, "manifest.json")  # of what ships
 SLICKS = 600  # test facts of each model that are probed by SliCK's prompts, too
 PROBED_AGAIN = 960  # test facts of the other models: 40 a relation, as the studies probe again
-
-
-def recipe_studies() -> list[StudySettings]:
-    """The grid of every recipe on the first model. None ships yet: what is added to STUDIED is run, and packed with cells and report."""
-    return [recipe_study(recipe(), (FIRST,)) for recipe in RECIPES.values()]
 
 
 def ship(target: Path, console: Console, pretrain: bool = False) -> None:
     """Do what is missing in this workspace, then replace `target`."""
     workspace = Workspace.current()
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
+    with _processes() as pool:
         for done in [pool.submit(_make, model, target, pretrain) for model in MODELS]:
             done.result()
     for study in STUDIED:
         workflows.study(study, console)  # nothing is left to run: this lists the study
+    _try_recipes()
     example = workflows.train(TrainSettings(FIRST, n=60, save_model=False), console)
 
     def fill(work: Path) -> None:
@@ -60,9 +59,36 @@ def ship(target: Path, console: Console, pretrain: bool = False) -> None:
             shutil.copytree(workspace.models / model, work / "models" / model)
             _compact_levels(model, work)
         shutil.copytree(workspace.runs / example.run, work / "runs" / example.run)
-        _pack_studies(STUDIED, work)
+        _pack_studies((*STUDIED, *TRIED), work)
 
     write_folder(target, fill, {"kind": "shipped", "models": list(MODELS)})
+
+
+def ship_recipes(target: Path) -> None:
+    """The studies of recipes alone: what is missing of them, then `target` with them in place of those that it held."""
+    _try_recipes()
+
+    def fill(work: Path) -> None:
+        shutil.copytree(target, work, dirs_exist_ok=True, ignore=lambda folder, _: OF_STUDIES if Path(folder) == target else ())
+        _pack_studies((*STUDIED, *TRIED), work)
+
+    write_folder(target, fill, {"kind": "shipped", "models": list(MODELS)})
+
+
+def _try_recipes() -> None:
+    """Each study in a process of its own, but for the first: all share what plain tuning answers."""
+    with _processes() as pool:
+        pool.submit(_study, TRIED[0]).result()
+        for done in [pool.submit(_study, study) for study in reversed(TRIED[1:])]:  # the longest ones first: they stand last
+            done.result()
+
+
+def _study(study: StudySettings) -> None:
+    workflows.study(study, Console())
+
+
+def _processes() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1)
 
 
 def _make(model: str, target: Path, pretrain: bool) -> None:
@@ -93,11 +119,12 @@ def _by_slick(model: str) -> ProbeSettings:
 
 def _pack_studies(studies: Iterable[StudySettings], target: Path) -> None:
     """The studies' files and every cell that one of them is made of."""
-    (target / "studies").mkdir(parents=True)
+    for folder in OF_STUDIES[:2]:
+        (target / folder).mkdir()
     for study in studies:
         (target / "studies" / f"{workflows.study_name(study)}.yaml").write_text(workflows.study_yaml(study), encoding="utf-8")
-        (target / "reports").mkdir(exist_ok=True)
-        shutil.copy(Workspace.current().reports / f"{report_name(study)}.json", target / "reports")
+        reports = [layer / "reports" / f"{report_name(study)}.json" for layer in Workspace.current().layers]
+        shutil.copy(next(report for report in reports if report.exists()), target / "reports")
         for model in study.models:
             for folder in ModelStudy(study, model).folders():
                 if not (kept := target / FOLDER / folder.name).exists():
@@ -129,4 +156,7 @@ def _wanted(settings: ProbeSettings) -> list[WantedFact]:
 
 if __name__ == "__main__":
     os.environ["OMP_NUM_THREADS"] = "1"  # a process a model, each on one thread: the numbers do not depend on how many cores there are
-    ship(Path(sys.argv[1]), Console(), "--pretrain" in sys.argv[2:])
+    if "--recipes" in sys.argv[2:]:
+        ship_recipes(Path(sys.argv[1]))
+    else:
+        ship(Path(sys.argv[1]), Console(), "--pretrain" in sys.argv[2:])

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sftqa_core.cli.shipping import recipe_studies
+from sftqa_core.cli.shipping import TRIED
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import StudySettings, TrainSettings
 from sftqa_core.records.recipes import RECIPES, Repeat
@@ -88,7 +88,7 @@ def test_test_facts_are_asked_plain_other_seeds_the_chosen_value_and_controls():
 @pytest.mark.parametrize("kind", RECIPES.values(), ids=list(RECIPES))
 def test_every_recipe_can_be_studied(kind):
     """Its number of examples, each of its values, and one or more controls; what make recipes is to run."""
-    (study,) = [study for study in recipe_studies() if type(study.recipe) is kind]
+    (study,) = [study for study in TRIED if type(study.recipe) is kind]
     assert study.examples == (kind.usual_n,)
     for value in study.values:
         names = list(compared_runs(study, "m", value))
