@@ -126,9 +126,9 @@ def _pack_studies(studies: Iterable[StudySettings], target: Path) -> None:
         reports = [layer / "reports" / f"{report_name(study)}.json" for layer in Workspace.current().layers]
         shutil.copy(next(report for report in reports if report.exists()), target / "reports")
         for model in study.models:
-            for folder in ModelStudy(study, model).folders():
-                if not (kept := target / FOLDER / folder.name).exists():
-                    shutil.copytree(folder, kept)
+            for cell in ModelStudy(study, model).folders():
+                if not (kept := target / FOLDER / cell.name).exists():
+                    shutil.copytree(cell, kept)
 
 
 def _compact_levels(model: str, target: Path) -> None:

@@ -126,13 +126,14 @@ def mcnemar_interval(only_first: int, only_second: int, facts: int, alpha: float
     """The interval of the difference of two accuracies that belongs to `mcnemar_p`: it leaves out 0 only where p is below `alpha`.
 
     Clopper and Pearson's interval of the first one's share of the discordant facts takes their number as given; each end is the farther
-    one of that and of Wald's paired interval, which lets the number vary. Where nothing differs see `unseen`.
+    one of that and of Wald's paired interval, which lets the number vary. Where nothing differs see `largest_share`.
     """
     from scipy.special import betaincinv, ndtri  # of the same distributions as scipy.stats, at a hundredth of its time
 
     discordant = only_first + only_second
     if not discordant:
-        return -unseen(facts, alpha), unseen(facts, alpha)
+        most = largest_share(0, facts, alpha)
+        return -most, most
     low = float(betaincinv(only_first, only_second + 1, alpha / 2)) if only_first else 0.0
     high = float(betaincinv(only_first + 1, only_second, 1 - alpha / 2)) if only_second else 1.0
     value = (only_first - only_second) / facts
@@ -140,9 +141,11 @@ def mcnemar_interval(only_first: int, only_second: int, facts: int, alpha: float
     return min(discordant / facts * (2 * low - 1), value - half), max(discordant / facts * (2 * high - 1), value + half)
 
 
-def unseen(facts: int, alpha: float) -> float:
-    """The largest share of facts that can differ, at this level, where none of so many did: about 3 / facts for 5%."""
-    return float(1 - alpha ** (1 / facts))
+def largest_share(differing: int, facts: int, alpha: float) -> float:
+    """The largest share of facts that can differ, at this level, where so few did: about 3 / facts for 5% and none (Clopper-Pearson)."""
+    from scipy.special import betaincinv
+
+    return float(betaincinv(differing + 1, facts - differing, 1 - alpha)) if differing < facts else 1.0
 
 
 def single_difference(first: np.ndarray, second: np.ndarray) -> Difference:
@@ -197,8 +200,9 @@ def corrected(differences: Sequence[Difference], alpha: float = ALPHA) -> list[D
         if one.test == MCNEMAR:
             low, high = mcnemar_interval(int(one.only_first), int(one.only_second), one.facts, level)
         else:
-            half = -float(ndtri(level / 2)) * one.spread if one.differing else unseen(one.least, level)
-            low, high = max(-1.0, one.value - half), min(1.0, one.value + half)
+            most = largest_share(one.differing, one.least, level) if one.differing < 2 else 1.0  # a mean can't differ by more than it
+            half = -float(ndtri(level / 2)) * one.spread if one.differing else most
+            low, high = max(-most, one.value - half), min(most, one.value + half)
         verdict = FEW if one.least < LEAST else BETTER if low > 0 else WORSE if high < 0 else OPEN
         told.append(replace(one, low=low, high=high, p_holm=p_holm, verdict=verdict))
     return told

@@ -111,6 +111,18 @@ def test_few_facts_that_differ_can_not_tell(differing):
     assert told.low <= 0 < told.value < told.high
 
 
+@pytest.mark.parametrize("differing", [0, 1])
+def test_the_interval_is_no_wider_than_facts_can_differ(differing):
+    """Where none or one of 40 facts differs, more than so large a share would show as many only once in twenty times."""
+    from scipy.stats import binom
+
+    scores = np.zeros((40, 2))
+    scores[:differing, 0] = 1.0
+    (told,) = corrected([Resamples([scores]).difference(0, 1)])
+    assert -told.low == told.high == comparing.largest_share(differing, 40, 0.05)
+    assert binom.cdf(differing, 40, told.high) == pytest.approx(0.05)
+
+
 # ---- many comparisons ----
 def test_intervals_follow_holms_correction():
     """Of p .001, .02, .04 and .3 only the first stays below 5% after Holm; its interval alone leaves out 0."""
