@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -76,6 +77,8 @@ def test_a_finished_study_is_drawn_and_put_in_words(study, page):  # noqa: F811
     assert len(app.get("plotly_chart")) == 2 + 2 + 2
     told = words(app).replace("\\", "")
     assert "**13 of 13 runs done**" in told
+    assert re.search(r"\*\*Better than plain tuning\?\*\* :\S+-badge\[(yes|no|cannot tell)\] in-domain, [+-]?\d+\.\d points \(", told)
+    assert "**Better than its control, each example once?**" in told
     assert "**Passes, chosen on dev facts**" in told
     assert "Does Repeat beat plain tuning?" in told
     assert "Does Repeat beat its control (each example once)?" in told
