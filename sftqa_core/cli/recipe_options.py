@@ -1,9 +1,11 @@
-"""Options of recipes: --recipe NAME and, in a group of their own, every recipe's settings.
+"""Options of recipes: --recipe NAME and, in a group of their own, every recipe's settings; and what is told of a run's recipe.
 
 Recipes may share an option, where it has the same name and kind in each; one that the chosen recipe does not have is refused.
 """
 
 import argparse
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +13,9 @@ from sftqa_core import records
 from sftqa_core.cli.option_texts import reader_of
 from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import Setting, declared
+from sftqa_core.records.job import command_of
 from sftqa_core.records.recipes import PLAIN, RECIPES, Recipe
+from sftqa_core.records.studying import PLAIN_TUNING
 
 _OWN = "recipe."  # where argparse keeps a recipe's setting
 
@@ -51,6 +55,16 @@ def recipe_of(options: argparse.Namespace, start: Recipe | None) -> Recipe | Non
         return None
     own = {_shared()[flag][name]: value for flag, value in typed.items()}
     return replace(start, **own) if start and start.name == name else RECIPES[name](**own)
+
+
+def told(run: records.TrainSettings, notes: Sequence[str]) -> dict[str, Any]:
+    """What a run's JSON says of its recipe: title with settings, the run's notes, and the commands of what it has to be compared with."""
+    if run.recipe is None:
+        return {}
+    beside = {PLAIN_TUNING: replace(run, recipe=None)}
+    with suppress(SettingsError):  # a control that no run can be, such as one of too many epochs
+        beside |= run.recipe.controls(run)
+    return {"recipe": {"title": str(run.recipe), "notes": list(notes), "beside": {name: command_of(one) for name, one in beside.items()}}}
 
 
 def _shared() -> dict[str, dict[str, str]]:
