@@ -36,7 +36,8 @@ class SelfGuide(Recipe):
     claim: ClassVar[str] = "About 15 points better in classification and 18 in generation."
     differs: ClassVar[str] = (
         "In the paper the model invents its inputs, too; a base model can't invent questions, so those of the training facts are taken "
-        "without their answers. Four answered questions, none of them to be labelled, show it the form."
+        "without their answers. Four answered questions, none of them to be labelled, show it the form: other ones for each question, so "
+        "that it reads more right answers than gold labels would be."
     )
     knob: ClassVar[str] = "least_share"
     tried: ClassVar[tuple[float, ...]] = (0.2, 0.5, 0.8)
