@@ -63,7 +63,7 @@ def told(run: records.TrainSettings, notes: Sequence[str]) -> dict[str, Any]:
         return {}
     beside = {PLAIN_TUNING: replace(run, recipe=None)}
     with suppress(SettingsError):  # a control that no run can be, such as one of too many epochs
-        beside |= run.recipe.controls(run)
+        beside |= {name: one for name, one in run.recipe.controls(run).items() if one != beside[PLAIN_TUNING]}
     return {"recipe": {"title": str(run.recipe), "notes": list(notes), "beside": {name: command_of(one) for name, one in beside.items()}}}
 
 

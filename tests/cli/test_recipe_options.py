@@ -14,7 +14,7 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import declared
 from sftqa_core.records import TrainSettings
 from sftqa_core.records.job import command_of
-from sftqa_core.records.recipes import RECIPES, Keep, Repeat, SftMix
+from sftqa_core.records.recipes import RECIPES, Continue, Keep, Repeat, SftMix
 
 
 def settings_of(text: str) -> TrainSettings:
@@ -78,7 +78,7 @@ def test_an_unknown_recipe_is_refused_by_the_command_line(capsys):
 @pytest.mark.parametrize("kind", RECIPES.values(), ids=list(RECIPES))
 def test_a_run_is_told_with_what_it_has_to_be_compared_with(kind):
     """Each command is that of plain tuning, or of a control, and nothing is said of a plain run."""
-    run = TrainSettings("m", n=60, recipe=kind(), **kind.needs)
+    run = TrainSettings("m", n=120, recipe=kind(), **kind.needs)
     beside = told(run, ())["recipe"]["beside"]
     assert list(beside) == ["plain tuning", *run.recipe.controls(run)]
     runs = [train_settings(parse(shlex.split(command)[1:])) for command in beside.values()]
@@ -86,9 +86,16 @@ def test_a_run_is_told_with_what_it_has_to_be_compared_with(kind):
     assert told(runs[0], ()) == {}
 
 
-def test_a_control_that_cannot_be_leaves_plain_tuning():
-    """Twice 6,000 epochs are more than a training may have."""
-    assert list(told(TrainSettings("m", n=60, epochs=6_000, recipe=SftMix()), ())["recipe"]["beside"]) == ["plain tuning"]
+@pytest.mark.parametrize(
+    ("run", "names"),
+    [
+        (TrainSettings("m", n=60, epochs=6_000, recipe=SftMix()), ["plain tuning"]),  # twice the epochs are more than there may be
+        (TrainSettings("m", n=60, recipe=Continue()), ["plain tuning", "stages swapped"]),  # all of them are tuned on at the end
+    ],
+)
+def test_a_control_that_cannot_be_or_is_plain_tuning_is_left_out(run, names):
+    """Nobody trains the same twice."""
+    assert list(told(run, ())["recipe"]["beside"]) == names
 
 
 def test_the_terminal_shows_what_a_recipe_says():

@@ -75,8 +75,8 @@ class SelfGuide(Recipe):
 
     def controls(self, run: Any) -> dict[str, Any]:
         """The right answers, to the same questions and to all that were chosen."""
-        same = dataclasses.replace(run, recipe=dataclasses.replace(self, labels="gold"))
-        return {"right answers to the same questions": same, "right answers to all questions": plain(run, epochs=self.passes)}
+        same = {"right answers to the same questions": dataclasses.replace(run, recipe=dataclasses.replace(self, labels="gold"))}
+        return {**(same if self.labels == "own" else {}), "right answers to all questions": plain(run, epochs=self.passes)}
 
 
 @dataclass(frozen=True, kw_only=True)
