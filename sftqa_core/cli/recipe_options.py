@@ -22,8 +22,8 @@ _OWN = "recipe."  # where argparse keeps a recipe's setting
 
 def add_recipe(parser: argparse.ArgumentParser, of: type = records.TrainSettings) -> None:
     """--recipe as the record `of` has it (a run's, or a study's), and the options of all recipes."""
-    about, names = declared(of)["recipe"], "; ".join(f"{name}: {kind.about}" for name, kind in RECIPES.items())
-    help = f"{about.help} (default: {about.unset}). {names}".replace("%", "%%")
+    about, names = declared(of)["recipe"], "; ".join(f"{name}: {kind.about.rstrip('.')}" for name, kind in RECIPES.items())
+    help = f"{about.help} (default: {about.unset}). {names}.".replace("%", "%%")
     parser.add_argument(about.flag, choices=(*([PLAIN] if about.unset == PLAIN else ()), *RECIPES), help=help)
     group = parser.add_argument_group("settings of recipes")
     for flag, owners in _shared().items():
