@@ -102,7 +102,7 @@ def test_the_terminal_shows_what_a_recipe_says():
     """Below the accuracies: its settings, its notes and the commands."""
     result = {"run": "r", "n": 60, "levels_by": "sampling", "after": {}, "baselines": {}, "seconds": {"all": 1.0}}
     shown = text.run({**result, **told(TrainSettings("m", n=60, recipe=Keep(part="ffn")), ("3 of 4 are right.",))}).splitlines()
-    assert shown[4:6] == ["Recipe Keep, only feed-forward layers. 3 of 4 are right.", "To compare it with (sftqa compare):"]
+    assert shown[4:6] == ["Recipe Keep, only feed-forward layers. 3 of 4 are right.", "Runs to compare it with (sftqa compare RUN RUN):"]
     assert [line.split(":")[0].strip() for line in shown[6:]] == ["plain tuning", "known facts only", "all weights"]
     assert shown[8].endswith("--recipe keep --seed 0")
     assert "Recipe" not in text.run(result)
