@@ -36,7 +36,8 @@ class SelfGuide(Recipe):
     claim: ClassVar[str] = "About 15 points better in classification and 18 in generation."
     differs: ClassVar[str] = (
         "In the paper the model invents its inputs, too; a base model can't invent questions, so those of the training facts are taken "
-        "without their answers. Four answered questions, none of them to be labelled, show it the form."
+        "without their answers. Four answered questions, none of them to be labelled, show it the form: other ones for each question, so "
+        "that it reads more right answers than gold labels would be."
     )
     knob: ClassVar[str] = "least_share"
     tried: ClassVar[tuple[float, ...]] = (0.2, 0.5, 0.8)
@@ -74,8 +75,8 @@ class SelfGuide(Recipe):
 
     def controls(self, run: Any) -> dict[str, Any]:
         """The right answers, to the same questions and to all that were chosen."""
-        same = dataclasses.replace(run, recipe=dataclasses.replace(self, labels="gold"))
-        return {"right answers to the same questions": same, "right answers to all questions": plain(run, epochs=self.passes)}
+        same = {"right answers to the same questions": dataclasses.replace(run, recipe=dataclasses.replace(self, labels="gold"))}
+        return {**(same if self.labels == "own" else {}), "right answers to all questions": plain(run, epochs=self.passes)}
 
 
 @dataclass(frozen=True, kw_only=True)
