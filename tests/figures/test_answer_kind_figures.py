@@ -37,16 +37,19 @@ def test_the_map_has_a_sign_a_fact_and_names_mixes_on_its_axis():
     figure = answer_kinds.answers_map(shown)
     assert list(shown) == [trace.name for trace in figure.data] == ["rival", "settled"]
     assert [len(trace.x) for trace in figure.data] == [40, 3]
-    assert "Ada &lt;b&gt;" in figure.data[0].text[0] and "Lima &amp; co 60%, wrong<br>then Paris 20%" in figure.data[0].text[0]
+    assert "Ada &lt;b&gt;" in figure.data[0].text[0]
+    assert "Lima &amp; co 60%, wrong<br>then Paris 20%" in figure.data[0].text[0]
     ticks = dict(zip(figure.layout.yaxis.ticktext, figure.layout.yaxis.tickvals, strict=True))
-    assert ticks["5"] == pytest.approx(math.log(5)) and "200" not in ticks
+    assert ticks["5"] == pytest.approx(math.log(5))
+    assert "200" not in ticks
 
 
 def test_of_very_many_facts_some_are_drawn_always_the_same():
     """At most MOST_SIGNS; twice the same ones."""
     table = facts(5_000)
     first, second = (answer_kinds.mapped_facts(table)["rival"]["fact_id"].tolist() for _ in range(2))
-    assert len(first) == answer_kinds.MOST_SIGNS and first == second
+    assert len(first) == answer_kinds.MOST_SIGNS
+    assert first == second
 
 
 def test_reliability_has_hollow_markers_where_facts_are_few():
@@ -56,7 +59,9 @@ def test_reliability_has_hollow_markers_where_facts_are_few():
     line = answer_kinds.reliability_figure(pd.DataFrame(rows, columns=columns)).data[1]
     assert list(line.marker.symbol) == ["circle-open", "circle"]
     assert list(line.error_y.array) == pytest.approx([0.25, 0.1])
-    assert "3 of 12 facts" in line.text[0] and "too few facts to tell" in line.text[0] and "too few" not in line.text[1]
+    assert "3 of 12 facts" in line.text[0]
+    assert "too few facts to tell" in line.text[0]
+    assert "too few" not in line.text[1]
 
 
 def test_figures_without_facts_are_empty_and_no_error():

@@ -81,7 +81,7 @@ def test_one_wrong_answer_that_leads_is_a_rival():
 
 
 @pytest.mark.parametrize(
-    "text, answer, named",
+    ("text", "answer", "named"),
     [
         (" Lima, not Paris.", "Lima", True),  # the first that is named, though the other is right
         (" the city of Oslo in Norway", "Oslo", True),
@@ -107,7 +107,8 @@ def test_a_fact_that_only_says_nothing_has_no_kind():
     """Empty texts are counted, and nothing is claimed of them."""
     row = one((0, "...", 10), (1, "", 10))
     assert (row["kind"], row["answered"], row["silent"], row["right"], row["modal"]) == ("", 0, 20, False, "")
-    assert np.isnan(row["entropy"]) and np.isnan(row["agreement"])
+    assert np.isnan(row["entropy"])
+    assert np.isnan(row["agreement"])
 
 
 def test_all_correct_answers_are_one():
@@ -127,7 +128,8 @@ def test_greedy_completions_and_other_facts_are_left_out():
 def test_no_completions_give_an_empty_table():
     """Columns, no rows."""
     table = measured(pd.DataFrame(columns=COMPLETIONS.names), facts_of(["Paris"]))
-    assert len(table) == 0 and {"fact_id", "kind", "entropy"} <= set(table)
+    assert len(table) == 0
+    assert {"fact_id", "kind", "entropy"} <= set(table)
 
 
 def slowly(rows: pd.DataFrame, facts: pd.DataFrame, known: list[str]) -> dict[str, dict]:
@@ -191,7 +193,10 @@ def test_templates_have_modal_answers_of_their_own():
     rows = rows_of((0, 0, "Paris", 5), (0, 0, "Lima", 5), (0, 3, "Paris", 9), (0, 3, "Oslo", 1), (0, 4, "..", 10))
     given = consistent.given_answers(rows, facts, consistent.known_objects(facts, ALIASES))
     found = consistent.template_answers(given)
-    assert found[["template", "answer", "count", "answered", "right"]].values.tolist() == [[0, "Paris", 5, 10, True], [3, "Paris", 9, 10, True]]
+    assert found[["template", "answer", "count", "answered", "right"]].values.tolist() == [
+        [0, "Paris", 5, 10, True],
+        [3, "Paris", 9, 10, True],
+    ]
 
 
 def test_many_completions_of_many_facts():

@@ -75,8 +75,11 @@ def test_planted_rivals_are_counted_with_an_interval_and_beside_chance():
     assert (every["facts"], every["rival"], every["rival_share"]) == (40, 30, 0.75)
     assert (every["rival_low"], every["rival_high"]) == pytest.approx(tuple(map(float, share_interval(30, 40))))
     assert every["chance"] == pytest.approx(0.75 * 3 / 39)
-    assert found.at["L1", "facts"] == found.at["between", "facts"] == found.at["rival", "facts"] == found.at["sure and wrong", "facts"] == 40
-    assert found.at["L0", "facts"] == 0 and math.isnan(found.at["L0", "rival_share"])
+    assert (
+        found.at["L1", "facts"] == found.at["between", "facts"] == found.at["rival", "facts"] == found.at["sure and wrong", "facts"] == 40
+    )
+    assert found.at["L0", "facts"] == 0
+    assert math.isnan(found.at["L0", "rival_share"])
 
 
 def test_right_and_uncontested_facts_are_no_evidence_of_rivals():
@@ -109,4 +112,5 @@ def test_one_common_fact_has_no_difference():
     """Too few facts give no numbers, and no error."""
     found = tables.changes(FOUR.iloc[:1], FOUR.iloc[:1])
     assert found["facts"].tolist() == [1] * 8
-    assert found["difference"].isna().all() and found["before"].isna().all()
+    assert found["difference"].isna().all()
+    assert found["before"].isna().all()
