@@ -87,11 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_scheme(trust, "")
     against = "another model whose full probe is compared, too, such as the same one on a server (http://host:8000/v1#model)"
     trust.add_argument("--against", metavar="MODEL", help=against)
-    consistency = add("consistency", "whether a model always gives the same answer, right or wrong, from stored completions")
-    add_settings(consistency, records.ProbeSettings, "model", "source", "split", "domain", required=("model",))
-    _add_scheme(consistency, "")
-    before = "another model beside it, such as the one that it was tuned from: what changed on the facts that both were probed on"
-    consistency.add_argument("--before", metavar="MODEL", help=before)
+    _add_consistency(add("consistency", "whether a model always gives the same answer, right or wrong, from stored completions"))
     train = add("train", "fine-tune on n facts and evaluate before and after")
     _add_train(train, required=("model", "n"))
     train.add_argument("--export", metavar="FILE", help="write the run as YAML to this file, which must not exist, and run nothing")
@@ -258,6 +254,14 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     change.add_argument("--remove", metavar="NAME", help="remove an added model from the lists; its files stay")
     device = f"compare with the memory of this device, which need not be here: {declared(records.ProbeSettings)['device'].help}"
     parser.add_argument("--device", default="auto", help=device)
+
+
+def _add_consistency(parser: argparse.ArgumentParser) -> None:
+    """`sftqa consistency --model MODEL`."""
+    add_settings(parser, records.ProbeSettings, "model", "source", "split", "domain", required=("model",))
+    _add_scheme(parser, "")
+    before = "another model beside it, such as the one that it was tuned from: what changed on the facts that both were probed on"
+    parser.add_argument("--before", metavar="MODEL", help=before)
 
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:

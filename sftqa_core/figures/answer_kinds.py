@@ -63,7 +63,7 @@ def answers_map(facts: Mapping[str, pd.DataFrame], height: int = 380) -> go.Figu
 
     The axis is entropy, its numbers those of equally common answers that have it.
     """
-    figure = style.canvas(height, x_title="memory score R", y_title="answers, as mixed as …", left=72)
+    figure = style.canvas(height, x_title="memory score R", y_title="as mixed as … equal answers", left=72)
     for kind, part in facts.items():
         colour, sign = LOOKS[kind]
         figure.add_scatter(

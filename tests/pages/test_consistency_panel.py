@@ -89,7 +89,7 @@ def test_a_fact_tells_its_answers(explorer):
     said = next(text.value for text in app.text if text.value.startswith("Commonest:"))
     assert said == (
         f"Commonest: {consistency_standin.NASTY}, 40% of 200 completions, wrong. 50% of pairs of templates have the same commonest "
-        "answer. 5 different answers. 10 say nothing."
+        "answer. 5 different answers. Without an answer: 10."
     )
 
 

@@ -188,7 +188,7 @@ def one_fact(model: str, source: str, fact: Any, scheme: LevelScheme) -> None:
     row, rival = found.row, fact.get("rival")
     st.markdown(f"**Answers: {row['kind']}** ({ANSWER_KINDS[row['kind']]})")
     right = "correct" if row["right"] else "wrong"
-    silent = f" {row['silent']:,} say nothing." if row["silent"] else ""
+    silent = f" Without an answer: {row['silent']:,}." if row["silent"] else ""
     agree = (
         ""
         if row["agreement"] != row["agreement"]
