@@ -159,7 +159,12 @@ def run(result: dict[str, Any]) -> str:
     lines += ["", "seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in result["seconds"].items())]
     if recipe := result.get("recipe"):
         commands = [f"    {name}: {command}" for name, command in recipe["beside"].items()]
-        lines += ["", f"Recipe {recipe['title']}. {' '.join(recipe['notes'])}".rstrip(), "Runs to compare it with (sftqa compare RUN RUN):", *commands]
+        lines += [
+            "",
+            f"Recipe {recipe['title']}. {' '.join(recipe['notes'])}".rstrip(),
+            "Runs to compare it with (sftqa compare RUN RUN):",
+            *commands,
+        ]
     return "\n".join([*lines, *([result["note"]] if "note" in result else [])])
 
 
