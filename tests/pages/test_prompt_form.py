@@ -19,8 +19,9 @@ def test_lab_asks_by_a_prompt_with_a_name_or_ones_own(explorer):
     """Each shows one example; a model without a chat template says so in the list, and Launch is off where it is chosen."""
     app = explorer("lab", MORE)
     assert kind(app).options == [
-        "The paper's prompt",
+        "Q/A prompt",
         "Question/Answer prompt",
+        "The papers' prompt",
         "Model's chat template (this one has none)",
         "Custom prompt",
     ]

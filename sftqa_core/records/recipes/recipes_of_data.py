@@ -134,8 +134,8 @@ class Preprocess(Recipe):
         "The paper prompts large chat models about tables; here the model under study judges facts before it is tuned on them. An object "
         "is compared with the 100 commonest ones of its relation, so a rarer alternative is not found. Aliases are not proposed."
     )
-    knob: ClassVar[str] = "corrupted"
-    tried: ClassVar[tuple[float, ...]] = (0.0, 0.1, 0.2, 0.4)
+    knob: ClassVar[str] = "margin"  # how many errors there are is not for dev facts to choose
+    tried: ClassVar[tuple[float, ...]] = (1.0, 3.0, 10.0, 100.0)
     needs_levels: ClassVar[bool] = True
     corrupted: float = setting(
         0.2, label="Share of wrong objects", flag="--corrupted", low=0, high=1, title="{value:.0%} wrong objects",
