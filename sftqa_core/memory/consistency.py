@@ -113,7 +113,7 @@ def given_answers(completions: pd.DataFrame, facts: pd.DataFrame, objects: Mappi
     silent, naming = (np.bincount(whose, counts * which, count).astype(np.int64) for which in (answers == 0, named))
     width = int(rows["template"].max()) + 1 if len(rows) else 1
     keys = (whose * width + rows["template"].to_numpy(dtype=np.int64)) * size + answers
-    keys, at = np.unique(keys[answers > 0], return_inverse=True)
+    at, keys = pd.factorize(keys[answers > 0])
     added = np.bincount(at, counts[answers > 0], len(keys)).astype(np.int64)
     return Given(keys // size // width, keys // size % width, keys % size, added, words, right, silent, naming)
 
@@ -129,7 +129,7 @@ def _numbered(
     asked = [objects[name] for name in names]
     codes, distinct = pd.factorize(texts)
     said, most = distinct.tolist(), max(len(distinct), 1)
-    pairs, of_row = np.unique(relations[whose] * most + codes, return_inverse=True)
+    of_row, pairs = pd.factorize(relations[whose] * most + codes)
     read = [asked[pair // most].read(said[pair % most]) for pair in pairs.tolist()]
     correct = [
         (at, asked[relation].standing[answer])
@@ -141,7 +141,7 @@ def _numbered(
     answers = np.array([number[answer] for answer, _ in read], dtype=np.int64)[of_row]
     fact_of, right_of = np.array([(at, number[answer]) for at, answer in correct], dtype=np.int64).reshape(-1, 2).T
     right = right_of[np.unique(fact_of, return_index=True)[1]]  # the first answer stands for the others
-    is_right = np.isin(whose * len(alphabet) + answers, fact_of * len(alphabet) + right_of)
+    is_right = pd.Series(whose * len(alphabet) + answers).isin(fact_of * len(alphabet) + right_of).to_numpy()
     shown = {word: name for one in asked for word, name in one.shown.items()}
     words = np.array([shown.get(word, word) for word in alphabet], dtype=object)
     return np.where(is_right, right[whose], answers), np.array([known for _, known in read], dtype=bool)[of_row], right, words
@@ -150,7 +150,7 @@ def _numbered(
 def consistency(given: Given, fact_ids: Any) -> pd.DataFrame:
     """CONSISTENCY of the facts that have completions; `fact_ids` [facts]."""
     count, size = len(given.right), len(given.words)
-    keys, of_row = np.unique(given.facts * size + given.answers, return_inverse=True)
+    of_row, keys = pd.factorize(given.facts * size + given.answers)
     facts, answers = keys // size, keys % size
     counts = np.bincount(of_row, given.counts, len(keys)).astype(np.int64)
     order = np.lexsort((answers, -counts, facts))
@@ -194,7 +194,7 @@ def _kinds(modal: NDArray[Any], second: NDArray[Any], entropy: NDArray[Any], rig
 def template_answers(given: Given) -> pd.DataFrame:
     """TEMPLATE_ANSWERS."""
     size = len(given.words)
-    keys, of_row = np.unique(given.facts * size + given.answers, return_inverse=True)
+    of_row, keys = pd.factorize(given.facts * size + given.answers)
     in_all = np.bincount(of_row, given.counts, len(keys))[of_row]
     order = np.lexsort((given.answers, -in_all, -given.counts, given.templates, given.facts))
     facts, templates, answers, counts = (values[order] for values in (given.facts, given.templates, given.answers, given.counts))
