@@ -41,7 +41,7 @@ def test_lab_asks_chat_models_by_their_template(explorer, monkeypatch, jobs):
     monkeypatch.setattr(resources, "why_no_chat", lambda model: "")
     monkeypatch.setattr(resources, "is_chat_model", lambda model: True)
     app = explorer("lab", MORE)
-    assert kind(app).options[2] == "Model's chat template, recommended"
+    assert kind(app).options[3] == "Model's chat template, recommended"
     kind(app).set_value("chat").run()
     assert "<|user|>{question}\u2588{answer}" in code(app)
     app.multiselect(key="lab-shots").set_value([1, 4, 16]).run()
