@@ -35,21 +35,24 @@ PAGES = [ROOT / "app.py", *sorted((ROOT / "pages").rglob("*.py"))]
 
 
 @cache
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-@cache
-def imports(path: Path) -> set[str]:
-    """Dotted names that a file imports, anywhere in it."""
-    found = set()
-    for node in ast.walk(parsed(path)):
+def read(path: Path) -> tuple[set[str], list[tuple[str, int]]]:
+    """Dotted names that a file imports, anywhere in it; and its functions, each with its number of lines."""
+    found: set[str] = set()
+    functions = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative imports hide their direction"
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            functions.append((node.name, node.end_lineno - node.lineno + 1))
+    return found, functions
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names that a file imports."""
+    return read(path)[0]
 
 
 def part(path: Path) -> str:
@@ -65,12 +68,6 @@ def core_parts(path: Path) -> set[str]:
 def libraries(path: Path) -> set[str]:
     """The top-level packages that a file imports."""
     return {name.split(".")[0] for name in imports(path)}
-
-
-def functions(path: Path) -> list[tuple[ast.FunctionDef | ast.AsyncFunctionDef, int]]:
-    """The functions of a file, and how many lines each has."""
-    found = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    return [(node, node.end_lineno - node.lineno + 1) for node in found]
 
 
 def offenders(wrong: dict[Path, object]) -> dict[str, object]:
@@ -130,5 +127,5 @@ def test_files_stay_small():
 
 def test_functions_stay_small():
     """None has more than 60 lines."""
-    long = {path: [f"{node.name}: {lines}" for node, lines in functions(path) if lines > 60] for path in [*SOURCES, *PAGES]}
+    long = {path: [function for function in read(path)[1] if function[1] > 60] for path in [*SOURCES, *PAGES]}
     assert offenders(long) == {}
