@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")  # else bitsandbytes, which peft imports, loads torch's compiler into every process
+
+MEMORY = "/dev/shm"  # a folder in memory, on Linux
+if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 * 2**30:
+    # Thousands of results are written, each brought to the disk before it gets its name: there nothing waits for a disk.
+    os.environ["TMPDIR"] = tempfile.tempdir = MEMORY
 
 
 @pytest.fixture
@@ -61,7 +67,6 @@ def anew(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def pytest_collection_finish() -> None:
     """What is imported by now stays: no collection of garbage need walk through it (accelerate collects twice a training)."""
-    gc.collect()
     gc.freeze()
     gc.enable()
 

@@ -6,8 +6,6 @@ from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "sftqa_core"
 # A module imports only what stands to its left (or beside it).
@@ -37,21 +35,24 @@ PAGES = [ROOT / "app.py", *sorted((ROOT / "pages").rglob("*.py"))]
 
 
 @cache
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-@cache
-def imports(path: Path) -> set[str]:
-    """Dotted names that a file imports, anywhere in it."""
-    found = set()
-    for node in ast.walk(parsed(path)):
+def read(path: Path) -> tuple[set[str], list[tuple[str, int]]]:
+    """Dotted names that a file imports, anywhere in it; and its functions, each with its number of lines."""
+    found: set[str] = set()
+    functions = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative imports hide their direction"
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            functions.append((node.name, node.end_lineno - node.lineno + 1))
+    return found, functions
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names that a file imports."""
+    return read(path)[0]
 
 
 def part(path: Path) -> str:
@@ -64,25 +65,33 @@ def core_parts(path: Path) -> set[str]:
     return {name.split(".")[1] for name in imports(path) if name.startswith("sftqa_core.")}
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if p != CORE / "__init__.py"], ids=lambda p: str(p.relative_to(CORE)))
-def test_imports_go_one_way(path):
+def libraries(path: Path) -> set[str]:
+    """The top-level packages that a file imports."""
+    return {name.split(".")[0] for name in imports(path)}
+
+
+def offenders(wrong: dict[Path, object]) -> dict[str, object]:
+    """Of what each file does wrong: the files with something."""
+    return {str(path.relative_to(ROOT)): what for path, what in wrong.items() if what}
+
+
+def refused(here: str, others: set[str]) -> set[str]:
+    """Those of `others` that a module of the part `here` may not import."""
+    allowed = VOCABULARY | {"figures"} if here == "figures" else {name for name, rank in RANK.items() if rank <= RANK[here]}
+    return others - allowed
+
+
+def test_imports_go_one_way():
     """Each module of the core imports only what stands left of it in the house's order."""
-    here = part(path)
-    if here == "figures":
-        assert core_parts(path) <= VOCABULARY | {"figures"}
-        return
-    assert here in RANK, f"{here} has no place in the order of the house"
-    wrong = {other for other in core_parts(path) if other == "figures" or RANK.get(other, 99) > RANK[here]}
-    assert not wrong, f"{here} imports {wrong}"
+    paths = [path for path in SOURCES if path != CORE / "__init__.py"]
+    assert {part(path) for path in paths} - RANK.keys() == {"figures"}, "a part has no place in the order of the house"
+    assert offenders({path: refused(part(path), core_parts(path)) for path in paths}) == {}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(CORE)))
-def test_heavy_libraries_stay_in_their_packages(path):
+def test_heavy_libraries_stay_in_their_packages():
     """torch, transformers and peft appear only where models run; streamlit nowhere in the core."""
-    top = {name.split(".")[0] for name in imports(path)}
-    assert "streamlit" not in top
-    if part(path) not in HEAVY_PACKAGES:
-        assert not top & HEAVY
+    allowed = {path: HEAVY if part(path) in HEAVY_PACKAGES else set() for path in SOURCES}
+    assert offenders({path: libraries(path) & (HEAVY | {"streamlit"}) - allowed[path] for path in SOURCES}) == {}
 
 
 def test_no_module_is_part_of_a_circle():
@@ -103,20 +112,20 @@ def test_a_file_name_occurs_once():
     assert [name for name, count in counts.items() if count > 1] == []
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_pages_hold_no_machinery(path):
+def test_pages_hold_no_machinery():
     """Pages import neither torch nor a database, and none renders raw HTML."""
-    top = {name.split(".")[0] for name in imports(path)}
-    assert not top & (HEAVY | {"sqlite3", "pickle"})
-    assert "unsafe_allow_html" not in path.read_text(encoding="utf-8")
+    assert offenders({path: libraries(path) & {*HEAVY, "sqlite3", "pickle"} for path in PAGES}) == {}
+    assert offenders({path: "unsafe_allow_html" in path.read_text(encoding="utf-8") for path in PAGES}) == {}
 
 
-@pytest.mark.parametrize("path", [*SOURCES, *PAGES], ids=lambda p: str(p.relative_to(ROOT)))
-def test_files_and_functions_stay_small(path):
-    """No file has more than 450 lines and no function more than 60; pages have at most 80, app.py 60."""
-    text = path.read_text(encoding="utf-8")
-    limit = 60 if path.name == "app.py" else 80 if path.parent.name == "pages" else 450
-    assert text.count("\n") <= limit
-    for node in ast.walk(parsed(path)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            assert node.end_lineno - node.lineno < 60, node.name
+def test_files_stay_small():
+    """No file has more than 450 lines; pages have at most 80, app.py 60."""
+    limits = {path: 60 if path.name == "app.py" else 80 if path.parent.name == "pages" else 450 for path in [*SOURCES, *PAGES]}
+    lines = {path: path.read_text(encoding="utf-8").count("\n") for path in limits}
+    assert offenders({path: lines[path] if lines[path] > limit else 0 for path, limit in limits.items()}) == {}
+
+
+def test_functions_stay_small():
+    """None has more than 60 lines."""
+    long = {path: [function for function in read(path)[1] if function[1] > 60] for path in [*SOURCES, *PAGES]}
+    assert offenders(long) == {}

@@ -46,20 +46,24 @@ def accuracy_by_level(
     """
     if predictions["stage"].nunique() > 1:
         raise ValueError(f"Accuracy is of one stage at a time, got {', '.join(predictions['stage'].unique())}.")
-    table = predictions[["fact_id", "correct"]].merge(facts[["fact_id", "domain"]], on="fact_id", validate="one_to_one")
-    level_of = {} if levels is None else dict(zip(levels["fact_id"], levels["level"], strict=True))
-    table["level"] = table["fact_id"].map(level_of)
-    return {domain: _domain(table[table["domain"] == domain], scheme) for domain in DOMAINS}
+    asked, domain_of = predictions["fact_id"].tolist(), dict(zip(facts["fact_id"], facts["domain"], strict=True))
+    if len(set(asked)) < len(asked) or len(domain_of) < len(facts):
+        raise ValueError("Accuracy counts each fact once, but a fact occurs more than once.")
+    level_of = {} if levels is None else dict(zip(levels["fact_id"], levels["level"].to_numpy(float, na_value=np.nan), strict=True))
+    domains = np.array([domain_of.get(fact) for fact in asked], dtype=object)
+    places, correct = np.array([level_of.get(fact, np.nan) for fact in asked]), predictions["correct"].to_numpy(bool)
+    return {domain: _domain(correct[domains == domain], places[domains == domain], scheme) for domain in DOMAINS}
 
 
-def _domain(table: pd.DataFrame, scheme: LevelScheme) -> DomainAccuracy:
-    groups = [table.loc[table["level"] == index, "correct"] for index in range(len(scheme.labels))]
+def _domain(correct: np.ndarray, levels: np.ndarray, scheme: LevelScheme) -> DomainAccuracy:
+    """Of one domain's facts: which were answered rightly, and their levels, NaN where not known."""
+    groups = [correct[levels == index] for index in range(len(scheme.labels))]
     per_level = tuple(_level(label, len(group), int(group.sum())) for label, group in zip(scheme.labels, groups, strict=True))
     macro, low, high = macro_of(per_level)
-    n, correct = len(table), int(table["correct"].sum())
-    natural_low, natural_high = wilson(correct, n) if n else (None, None)
+    n, right = len(correct), int(correct.sum())
+    natural_low, natural_high = wilson(right, n) if n else (None, None)
     present = tuple(level.level for level in per_level if level.n)
-    return DomainAccuracy(per_level, macro, low, high, present, correct / n if n else None, natural_low, natural_high, n)
+    return DomainAccuracy(per_level, macro, low, high, present, right / n if n else None, natural_low, natural_high, n)
 
 
 def _level(label: str, n: int, correct: int) -> LevelAccuracy:

@@ -60,18 +60,25 @@ class Part:
     kept_s: float | None = None  # when something was kept last, by time.monotonic
 
 
+_left_out = False  # whether somebody has left what lives out of collections; remembered, since counting that walks through all of it
+
+
 @contextmanager
 def quick_collections() -> Iterator[None]:
     """Leave what lives already out of garbage collections, of which a training ends with two: of all that is imported, they would take
     longer than a short training. Whoever has left it out before keeps it so."""
-    ours = gc.get_freeze_count() == 0
-    if ours:
-        gc.freeze()
+    global _left_out
+    _left_out = _left_out or gc.get_freeze_count() > 0
+    if _left_out:
+        yield
+        return
+    gc.freeze()
+    _left_out = True
     try:
         yield
     finally:
-        if ours:
-            gc.unfreeze()
+        gc.unfreeze()
+        _left_out = False
 
 
 @quick_collections()

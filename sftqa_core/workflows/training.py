@@ -217,7 +217,6 @@ class TrainingRun:
         self.seconds["all"] = time.monotonic() - began
         accuracy = {stage: intervals.accuracy_by_level(table, facts, levels, self.settings.scheme) for stage, table in stages.items()}
         plain = facts[~facts["echo"]]
-        answered = {stage: table[table["fact_id"].isin(plain["fact_id"])] for stage, table in stages.items()}
         summary = RunSummary(
             run_id,
             len(made.examples),
@@ -225,7 +224,7 @@ class TrainingRun:
             accuracy["after"],
             {stage: accuracy[stage] for stage in (*self.settings.few_shot_stages, "majority")},
             {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
-            {stage: intervals.accuracy_by_level(table, plain, levels, self.settings.scheme) for stage, table in answered.items()},
+            {stage: intervals.accuracy_by_level(table, plain, levels, self.settings.scheme) for stage, table in stages.items()},
             predictions.fewer_shown(stages, self.settings) or None,
         )
         answers, manifest = pd.concat(stages.values(), ignore_index=True), self._manifest(selection, made)

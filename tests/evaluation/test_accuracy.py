@@ -101,3 +101,19 @@ def test_stages_are_not_mixed():
     predictions, facts, levels = tables([1], [2])
     with pytest.raises(ValueError, match="Accuracy is of one stage at a time, got after, before"):
         accuracy_by_level(pd.concat([predictions, predictions.assign(stage="before")]), facts, levels, FOUR)
+
+
+def test_a_fact_counts_once():
+    """A second answer to a fact, or a second row of it, is a mistake of the caller, too."""
+    predictions, facts, levels = tables([1], [2])
+    for answers, known in ((pd.concat([predictions, predictions.head(1)]), facts), (predictions, pd.concat([facts, facts.head(1)]))):
+        with pytest.raises(ValueError, match="Accuracy counts each fact once"):
+            accuracy_by_level(answers, known, levels, FOUR)
+
+
+def test_answers_to_other_facts_are_left_out():
+    """Only the given facts count, whatever else was asked."""
+    predictions, facts, levels = tables([2, 1], [3, 3])
+    found = accuracy_by_level(predictions, facts.tail(4), levels, FOUR)["in"]
+    assert [(row.n, row.correct) for row in found.per_level] == [(1, 0), (3, 1), (0, 0), (0, 0)]
+    assert (found.natural, found.natural_n) == (0.25, 4)

@@ -5,6 +5,7 @@ import json
 import shlex
 import shutil
 from datetime import UTC, datetime
+from functools import cache
 
 import pandas as pd
 import pytest
@@ -24,14 +25,16 @@ SETTINGS = TrainSettings(model="org/My Model", source="small", n=3, learning_rat
 NOW = datetime(2026, 1, 31, 14, 25, 1, tzinfo=UTC)
 
 
-def contents(n=3):
+@cache
+def contents():
+    """A run of three examples, of which a test changes nothing."""
     source = small_source()
     facts = source.facts.query("split == 'test'").reset_index(drop=True)
     levels = level_table(facts, [i % 5 for i in range(len(facts))]).head(20).assign(score=0.5, hits_per_template=[[1, 2]] * 20)
     before = score_texts(facts, ["nothing"] * len(facts), "before", "tokens")
     after = score_texts(facts, [answers[0] for answers in facts["answers"]], "after", "tokens")
     scores = {stage: accuracy_by_level(table, facts, levels, SETTINGS.scheme) for stage, table in (("before", before), ("after", after))}
-    summary = RunSummary("r", n, scores["before"], scores["after"], {"majority": scores["before"]}, {"train": 1.0, "eval": 2.0})
+    summary = RunSummary("r", SETTINGS.n, scores["before"], scores["after"], {"majority": scores["before"]}, {"train": 1.0, "eval": 2.0})
     chosen = select_examples(source, None, SETTINGS)
     manifest = {"model": {"weights": "w"}, "source": {"fingerprint": source.fingerprint}}
     return RunContents(SETTINGS, summary, pd.concat([before, after]), facts, levels, chosen.facts, manifest)

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from sftqa_core.errors import SettingsError, Stopped
 from sftqa_core.progress import Silent
 from sftqa_core.records import TrainSettings
+from sftqa_core.training import fine_tuning
 from sftqa_core.training.adapters import state_sha256
 from sftqa_core.training.encoding import IGNORED, encode_example
 from sftqa_core.training.fine_tuning import fine_tune, quick_collections
@@ -219,12 +220,16 @@ def test_examples_too_long_are_told_before_the_first_step(loaded, tmp_path):
     assert (tmp_path / "curve.jsonl").read_text() == ""
 
 
-def test_what_lives_before_a_training_is_left_out_of_its_collections_alone():
+def test_what_lives_before_a_training_is_left_out_of_its_collections_alone(monkeypatch):
     """Inside nothing that was there is walked through; afterwards everything is as it was, also where somebody had left it out before."""
+    monkeypatch.setattr(fine_tuning, "_left_out", False)
     before = gc.get_freeze_count()
     gc.unfreeze()
     try:
         with quick_collections():
+            assert gc.get_freeze_count() > 0
+            with quick_collections():
+                pass
             assert gc.get_freeze_count() > 0
         assert gc.get_freeze_count() == 0
         gc.freeze()
@@ -234,3 +239,14 @@ def test_what_lives_before_a_training_is_left_out_of_its_collections_alone():
     finally:
         if not before:
             gc.unfreeze()
+
+
+def test_what_was_left_out_is_counted_once(monkeypatch):
+    """That takes as long as a collection; whoever left it out is remembered."""
+    counted = []
+    monkeypatch.setattr(fine_tuning, "_left_out", False)
+    monkeypatch.setattr(gc, "get_freeze_count", lambda: counted.append(1) or 1)
+    for _ in range(3):
+        with quick_collections():
+            pass
+    assert counted == [1]
