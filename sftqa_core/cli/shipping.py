@@ -68,6 +68,8 @@ def ship(target: Path, console: Console, pretrain: bool = False) -> None:
 
 def ship_recipes(target: Path) -> None:
     """The studies of recipes alone: what is missing of them, then `target` with them in place of those that it held."""
+    for study in TRIED:  # `target` is what ships already, and a kept report is not made again
+        (target / "reports" / f"{report_name(study)}.json").unlink(missing_ok=True)
     _try_recipes()
 
     def fill(work: Path) -> None:
