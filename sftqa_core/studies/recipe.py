@@ -6,7 +6,7 @@
 
 "Beats" needs the paired interval at the level at which Holm's procedure tests it, over all claims of the study, *and* the same sign in
 every one of two or more seeds. The same test of plain tuning against itself with other seeds stands beside it: where that interval leaves
-out 0, the test calls chance a difference, and nothing is told.
+out 0, the test calls chance a difference, and a claim must lie beyond that interval, on either side.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _pair_findings(
     beside = next((row for row in chance if (row["measure"], row["level"]) == (ACCURACY, headline["level"])), None)
     same = f" Plain tuning with other seeds, by the same test: {_change(beside, short=True)}" if beside else ""
     if beside and not beside["low"] <= 0 <= beside["high"]:
-        same += " So the test calls chance a difference here, and tells nothing."
+        same += " So the test calls chance a difference here: what does not lie beyond that cannot be told."
     if trained[first] != trained[second]:
         same += f" Trained on {trained[first]:,.0f} examples against {trained[second]:,.0f}."
     yield Finding(about, f"Does {first} beat {_called(second)}?", headline["verdict"], f"{_change(headline)}{same}")
