@@ -25,7 +25,7 @@ def study(workspace):
     def write(kind: str = "amount", all_but: int = 0, **changes) -> StudySettings:
         from sftqa_core.studies.model_study import ModelStudy
 
-        settings = StudySettings(kind, ("atlas-llama",), **{"epochs": 3, **changes})  # no cells of these ship
+        settings = StudySettings(kind, ("atlas-llama",), **{"epochs": 5, **changes})  # no cells of these ship
         part = ModelStudy(settings, "atlas-llama")
         levels = part.outcomes().levels()
         runs = part.grid()
