@@ -5,6 +5,7 @@ import streamlit as st
 from pages._ui import address, background, glossary, panels, pickers, resources, state
 from pages._ui.facts import fact_list, memory_panels, tuned_panel
 from pages._ui.facts.alias_panel import alias_button
+from pages._ui.facts.consistency_panel import consistency_panel
 from pages._ui.facts.fetch_panel import facts_here
 from pages._ui.facts.probe_panel import is_second, probe_button
 from pages._ui.facts.relations_panel import missing_templates, templates_button
@@ -67,6 +68,8 @@ else:
     memory_panels.spread(shown, read)
     with panels.errors_shown():
         trust_panel(model, source, split, domain, scheme, stamp)
+    with panels.errors_shown():
+        consistency_panel(model, source, split, domain, scheme)
 
 st.subheader("Facts", anchor=False)
 with panels.errors_shown():

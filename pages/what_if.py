@@ -22,6 +22,8 @@ settings, report, tables = study_panels.study_body(
 knob, effect, claims = (recipe_panels.of_model(tables[name], model) for name in ("knob", "effect", "claims"))
 labels = settings.scheme.labels
 
+if len(claims):
+    recipe_panels.in_short(claims, recipe)
 if len(effect):
     study_panels.draw_by_domain(
         effect, "effect", "Accuracy by level of everything compared", lambda domain: effects_figure(effect, domain, labels), (tables, model)

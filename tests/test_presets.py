@@ -22,7 +22,7 @@ def test_a_large_model_gets_the_papers_settings():
     assert notes == (PRESETS["seed-60"].left,)
     values, _ = preset_values(PRESETS["follow-up-1920"], 8_000_000_000)
     assert (values["n"], values["levels"], values["prompt"]) == (1_920, (2,), PAPER_PROMPT)
-    assert PromptFormat("own", "<|question|> {question} <|answer|>", " {answer} ") == PAPER_PROMPT
+    assert PromptFormat("paper", "<|question|> {question} <|answer|>", " {answer} ") == PAPER_PROMPT
 
 
 def test_a_small_model_keeps_its_default_rate_and_a_built_in_one_its_prompt():

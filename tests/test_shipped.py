@@ -7,6 +7,8 @@ import pytest
 from sftqa_core import workflows
 from sftqa_core.artifacts import damaged_files, read_manifest
 from sftqa_core.records import SLICK, STUDIES, LevelScheme, ProbeSettings, StudySettings
+from sftqa_core.records.recipes import RECIPES
+from sftqa_core.records.studying import CONTROL, OTHER_SEEDS, PLAIN_TUNING, recipe_study
 from sftqa_core.workspace import shipped_folder
 
 MODEL = "atlas-llama"
@@ -20,7 +22,10 @@ ANOTHER_MACHINE = 0.01  # of the test facts may be answered otherwise where numb
 def test_shipped_files_match_their_manifests():
     """The folder's manifest, each model's, run's and cell's name every file with its checksum."""
     folders = [shipped_folder(), *(path for kind in ("models", "runs", "cells") for path in sorted((shipped_folder() / kind).iterdir()))]
-    assert len(folders) == 1 + len(MODELS) + 1 + len(MODELS) * (28 + 15 + 6)  # answers by amount and by level, levels afterwards
+    of_recipes = 198
+    assert (
+        len(folders) == 1 + len(MODELS) + 1 + len(MODELS) * (28 + 15 + 6) + of_recipes
+    )  # answers by amount and by level, levels afterwards
     for folder in folders:
         assert damaged_files(folder) == []
         assert read_manifest(folder)["files"].keys() == {
@@ -147,6 +152,21 @@ def test_every_study_ships_whole(kind):
     assert len(settings.seeds) == 3
     assert {finding.about.split(",")[0].split(" and ")[0] for finding in report.findings} <= set(MODELS)
     assert len(report.findings) >= len(MODELS)
+
+
+@pytest.mark.parametrize("kind", RECIPES.values(), ids=list(RECIPES))
+def test_every_recipe_ships_with_its_grid(kind):
+    """On one model with three seeds, every run done: whether it beats plain tuning and each control, and chance by the same test."""
+    settings = recipe_study(kind(), (MODEL,))
+    assert settings in [study.settings for study in workflows.studies() if study.shipped]
+    report = workflows.study_report(settings)
+    assert report.done == report.planned > 0
+    pairs = {(row["setting"], row["against"]) for row in report.tables["claims"]}
+    assert {(kind.title, PLAIN_TUNING), (OTHER_SEEDS, PLAIN_TUNING)} <= pairs
+    questions = [finding.question for finding in report.findings]
+    assert all(any(against.removeprefix(CONTROL) in question for question in questions) for _, against in pairs)
+    assert any("Does chance alone do as much?" in question for question in questions)
+    assert report.tables["by_level"] or report.tables["own_rows"]
 
 
 def test_a_shipped_report_is_what_its_cells_say(monkeypatch):

@@ -30,7 +30,10 @@ from sftqa_core.records import (
 )
 from sftqa_core.records.schemes import SCHEME_NAMES
 
-PROMPT_NAMES = {"qa": "The paper's prompt", "plain": "Question/Answer prompt", "chat": "Model's chat template", "own": "Custom prompt"}
+PROMPT_NAMES = {
+    "qa": "Q/A prompt", "plain": "Question/Answer prompt", "paper": "The papers' prompt", "chat": "Model's chat template",
+    "own": "Custom prompt",
+}  # fmt: skip
 JOB_SETTINGS = {
     "train": TrainSettings,
     "probe": ProbeSettings,

@@ -25,16 +25,21 @@ STEPS = {  # a job's kind -> its phases, in order
 }
 TERMS = {  # the glossary: a term, what it means, and in [...] what a page says more where it knows its own numbers
     "Adaptive probe": "a probe that draws fewer completions where a fact's level is clear early.",
+    "Answers (settled, torn, rival, vague)": "what a fact's completions say. Settled: one answer leads, and it is correct; rival: one "
+    "leads, and it is wrong; torn: two share most completions; vague: many different ones.",
     "Base model": "the model before fine-tuning.",
     "Bootstrap": "an interval by drawing the test facts again and again, with replacement: how far a number depends on the facts asked.",
     "Cannot tell": "the numbers allow neither yes nor no: the interval holds both, or there are fewer than 30 facts.",
     "Cell": "one run of a study: a model, a number of examples, a training level and a seed.",
+    "Commonest answer": "the answer that most of a fact's completions give, right or wrong. A completion's answer is the first object of "
+    "the relation that it names, else its first clause.",
     "Completion": "what a model writes on when it is given the beginning of a sentence.",
     "Contested": "the pre-training text states the fact, and for some of its mentions another answer (the rival).",
     "Control": "of a recipe: runs that would explain its gain if they gained as much, such as plain tuning for twice as long.",
     "Cut-offs": "the memory scores at which one level ends and the next begins.",
     "Dev": "facts set aside for choosing settings, such as the learning rate; never trained on nor tested on.",
     "Echo": "an answer is part of the subject, as in 'University of Oslo' for 'Oslo'. Repeating the question would count as knowing.",
+    "Entropy": "how mixed a fact's answers are; drawn as the number of equally common answers that would be as mixed.",
     "Exposures": "how often the pre-training text states a fact. Known for models that were made here only.",
     "Fact": "a subject, a relation and its correct answers: 'Oslo', 'country', 'Norway'.",
     "Greedy": "the model's single most probable answer, word by word; nothing is drawn by chance.",
@@ -61,13 +66,16 @@ TERMS = {  # the glossary: a term, what it means, and in [...] what a page says 
     "Probe": "measuring a fact's level: completions of its statements are drawn and searched for the answer.",
     "Recipe": "a way of tuning that is more than one plain training, taken from a paper and shown beside its control.",
     "Relation": "what is said of a subject: its country, its author, its capital.",
-    "Rival": "the other answer that the pre-training text states for a contested fact.",
+    "Reliability": "how often the commonest answer is correct, by its share of the completions.",
+    "Rival": "the other answer that the pre-training text states for a contested fact; of answers: a wrong one that leads.",
     "Run": "one fine-tuning with its tests before and after.",
     "Sampled": "drawn by chance, by the model's own probabilities; another seed draws others.",
     "Seed": "the number that random choices follow: which examples, in which order. Runs that differ only in it show what chance does.",
+    "Sure and wrong": "more than three quarters of a fact's completions give one and the same wrong answer.",
     "Spearman": "rank correlation: 1 is the same order, 0 no common order, -1 the reverse. **Tau** says the same and allows for ties.",
     "Template": "a sentence with a place for the subject: 'The country of Oslo is'. A relation has several, so that one wording does not "
     "decide.",
+    "Templates agree": "the share of pairs of a fact's templates whose commonest answers are the same.",
     "Test": "facts that are asked before and after tuning and never trained on.",
     "Wilson": "Wilson 95% interval: where a share would probably lie with many more facts of the same kind. Few facts, a wide interval.",
 }

@@ -82,11 +82,11 @@ def build_parser() -> argparse.ArgumentParser:
     add_settings(complete, records.CompleteSettings, required=("model",))
     complete.add_argument("prompts", nargs="+", metavar="PROMPT", help="a text that ends where the completion follows")
     _add_ask(add("ask", "put one question to models and tuned runs, side by side"))
-    trust = add("trust", "how well other ways of probing agree with the full probe, where they were run")
-    add_settings(trust, records.ProbeSettings, "model", "source", "split", "domain", required=("model",))
-    _add_scheme(trust, "")
     against = "another model whose full probe is compared, too, such as the same one on a server (http://host:8000/v1#model)"
-    trust.add_argument("--against", metavar="MODEL", help=against)
+    _add_beside(add("trust", "how well other ways of probing agree with the full probe, where they were run"), "--against", against)
+    before = "another model beside it, such as the one that it was tuned from: what changed on the facts that both were probed on"
+    same = "whether a model always gives the same answer, right or wrong, from stored completions"
+    _add_beside(add("consistency", same), "--before", before)
     train = add("train", "fine-tune on n facts and evaluate before and after")
     _add_train(train, required=("model", "n"))
     train.add_argument("--export", metavar="FILE", help="write the run as YAML to this file, which must not exist, and run nothing")
@@ -253,6 +253,13 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     change.add_argument("--remove", metavar="NAME", help="remove an added model from the lists; its files stay")
     device = f"compare with the memory of this device, which need not be here: {declared(records.ProbeSettings)['device'].help}"
     parser.add_argument("--device", default="auto", help=device)
+
+
+def _add_beside(parser: argparse.ArgumentParser, flag: str, help: str) -> None:
+    """What is stored of a model's memory, and another model beside it."""
+    add_settings(parser, records.ProbeSettings, "model", "source", "split", "domain", required=("model",))
+    _add_scheme(parser, "")
+    parser.add_argument(flag, metavar="MODEL", help=help)
 
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from sftqa_core import workflows
 from sftqa_core.artifacts import damaged_files, write_bytes
-from sftqa_core.cli import arguments
+from sftqa_core.cli import arguments, recipe_options
 from sftqa_core.cli.text import Console, count, table
 from sftqa_core.errors import ArtifactDamaged, OtherVersion, SettingsError
 from sftqa_core.models import devices, quantising
@@ -239,8 +239,9 @@ def train(options: Namespace) -> dict[str, Any]:
     _tell_cost(settings)
     with leased(settings, "train"):
         summary = workflows.train(settings, Console())
-    cut = workflows.run(summary.run).cut if settings.time_limit_min else ""
-    return {**summary.to_dict(), "levels_by": settings.scheme.method, **({"cut": cut} if cut else {})}
+    run = workflows.run(summary.run)
+    beside = {"cut": run.cut, **recipe_options.told(run.settings, run.notes)}
+    return {**summary.to_dict(), "levels_by": settings.scheme.method, **{name: value for name, value in beside.items() if value}}
 
 
 def _tell_cost(settings: ProbeSettings | TrainSettings) -> None:
@@ -309,8 +310,8 @@ def show(options: Namespace) -> dict[str, Any]:
     """`sftqa show RUN`: what `sftqa train` printed, with the settings and the command."""
     run = workflows.run(options.run)
     made_with = {"settings": run.settings.to_dict(), "command": run.manifest["command"], "levels_by": run.settings.scheme.method}
-    rule = workflows.run_rule(options.run)
-    return {**run.summary.to_dict(), **made_with, **({"cut": run.cut} if run.cut else {}), **({"note": rule} if rule else {})}
+    beside = {"cut": run.cut, **recipe_options.told(run.settings, run.notes), "note": workflows.run_rule(options.run)}
+    return {**run.summary.to_dict(), **made_with, **{name: value for name, value in beside.items() if value}}
 
 
 def export(options: Namespace) -> dict[str, Any]:

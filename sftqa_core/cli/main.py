@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from sftqa_core.artifacts import in_sentence
-from sftqa_core.cli import bench_commands, cache_commands, commands, compare_commands, sweep_commands, text
+from sftqa_core.cli import bench_commands, cache_commands, commands, compare_commands, consistency_commands, sweep_commands, text
 from sftqa_core.cli.arguments import parse
 from sftqa_core.errors import OutOfTime, SettingsError, SftqaError, Stopped
 from sftqa_core.models.serving.addresses import allow_typed
@@ -68,6 +68,7 @@ COMMANDS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any
     "complete": (commands.complete, text.complete),
     "ask": (commands.ask, text.ask),
     "trust": (commands.trust, text.trust),
+    "consistency": (consistency_commands.consistency, consistency_commands.as_text),
     "train": (commands.train, text.run),
     "preflight": (commands.preflight, commands.preflight_text),
     "select": (commands.select, text.select),

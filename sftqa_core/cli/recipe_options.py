@@ -1,9 +1,11 @@
-"""Options of recipes: --recipe NAME and, in a group of their own, every recipe's settings.
+"""Options of recipes: --recipe NAME and, in a group of their own, every recipe's settings; and what is told of a run's recipe.
 
 Recipes may share an option, where it has the same name and kind in each; one that the chosen recipe does not have is refused.
 """
 
 import argparse
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -11,15 +13,17 @@ from sftqa_core import records
 from sftqa_core.cli.option_texts import reader_of
 from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import Setting, declared
+from sftqa_core.records.job import command_of
 from sftqa_core.records.recipes import PLAIN, RECIPES, Recipe
+from sftqa_core.records.studying import PLAIN_TUNING
 
 _OWN = "recipe."  # where argparse keeps a recipe's setting
 
 
 def add_recipe(parser: argparse.ArgumentParser, of: type = records.TrainSettings) -> None:
     """--recipe as the record `of` has it (a run's, or a study's), and the options of all recipes."""
-    about, names = declared(of)["recipe"], "; ".join(f"{name}: {kind.about}" for name, kind in RECIPES.items())
-    help = f"{about.help} (default: {about.unset}). {names}".replace("%", "%%")
+    about, names = declared(of)["recipe"], "; ".join(f"{name}: {kind.about.rstrip('.')}" for name, kind in RECIPES.items())
+    help = f"{about.help} (default: {about.unset}). {names}.".replace("%", "%%")
     parser.add_argument(about.flag, choices=(*([PLAIN] if about.unset == PLAIN else ()), *RECIPES), help=help)
     group = parser.add_argument_group("settings of recipes")
     for flag, owners in _shared().items():
@@ -51,6 +55,16 @@ def recipe_of(options: argparse.Namespace, start: Recipe | None) -> Recipe | Non
         return None
     own = {_shared()[flag][name]: value for flag, value in typed.items()}
     return replace(start, **own) if start and start.name == name else RECIPES[name](**own)
+
+
+def told(run: records.TrainSettings, notes: Sequence[str]) -> dict[str, Any]:
+    """What a run's JSON says of its recipe: title with settings, the run's notes, and the commands of what it has to be compared with."""
+    if run.recipe is None:
+        return {}
+    beside = {PLAIN_TUNING: replace(run, recipe=None)}
+    with suppress(SettingsError):  # a control that no run can be, such as one of too many epochs
+        beside |= {name: one for name, one in run.recipe.controls(run).items() if one != beside[PLAIN_TUNING]}
+    return {"recipe": {"title": str(run.recipe), "notes": list(notes), "beside": {name: command_of(one) for name, one in beside.items()}}}
 
 
 def _shared() -> dict[str, dict[str, str]]:

@@ -16,8 +16,10 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
+
 from sftqa_core import workflows
-from sftqa_core.artifacts import write_folder
+from sftqa_core.artifacts import read_manifest, write_folder
 from sftqa_core.cli.text import Console
 from sftqa_core.engine.wanted_facts import WantedFact, wanted_facts
 from sftqa_core.knowledge.aliases import load_aliases
@@ -26,7 +28,7 @@ from sftqa_core.models import catalogue
 from sftqa_core.records import SLICK, STUDIES, LevelScheme, ProbeSettings, SamplerSettings, StudySettings, TrainSettings
 from sftqa_core.records.recipes import RECIPES
 from sftqa_core.records.studying import recipe_study
-from sftqa_core.studies.cells import FOLDER
+from sftqa_core.studies.cells import FOLDER, RECIPE
 from sftqa_core.studies.model_study import ModelStudy
 from sftqa_core.workflows.study_reports import report_name
 from sftqa_core.workspace import Workspace
@@ -66,6 +68,8 @@ def ship(target: Path, console: Console, pretrain: bool = False) -> None:
 
 def ship_recipes(target: Path) -> None:
     """The studies of recipes alone: what is missing of them, then `target` with them in place of those that it held."""
+    for study in TRIED:  # `target` is what ships already, and a kept report is not made again
+        (target / "reports" / f"{report_name(study)}.json").unlink(missing_ok=True)
     _try_recipes()
 
     def fill(work: Path) -> None:
@@ -126,9 +130,29 @@ def _pack_studies(studies: Iterable[StudySettings], target: Path) -> None:
         reports = [layer / "reports" / f"{report_name(study)}.json" for layer in Workspace.current().layers]
         shutil.copy(next(report for report in reports if report.exists()), target / "reports")
         for model in study.models:
-            for cell in ModelStudy(study, model).folders():
+            part = ModelStudy(study, model)
+            trials = part.outcomes().trials if study.recipe else None
+            told = {part.cells.folder(run) for run in trials.tables} if trials else set()
+            for cell in part.folders():
                 if not (kept := target / FOLDER / cell.name).exists():
-                    shutil.copytree(cell, kept)
+                    _pack_cell(cell, kept, cell in told)
+
+
+def _pack_cell(cell: Path, target: Path, told: bool) -> None:
+    """A cell; a recipe's own tables only where its study tells them, and smaller."""
+    if not (cell / RECIPE).is_dir():
+        shutil.copytree(cell, target)
+        return
+
+    def fill(work: Path) -> None:
+        for table in cell.glob("*.parquet"):
+            shutil.copy(table, work)
+        if told:
+            (work / RECIPE).mkdir()
+            for table in (cell / RECIPE).glob("*.parquet"):
+                pd.read_parquet(table).to_parquet(work / RECIPE / table.name, index=False, compression="zstd")
+
+    write_folder(target, fill, read_manifest(cell))
 
 
 def _compact_levels(model: str, target: Path) -> None:

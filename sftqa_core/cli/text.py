@@ -141,7 +141,7 @@ def _slick(cross: dict[str, Any]) -> list[str]:
 
 
 def run(result: dict[str, Any]) -> str:
-    """Accuracy per level before and after, both domains; of an export the file's name."""
+    """Accuracy per level before and after, both domains, and what a recipe says; of an export the file's name."""
     if "file" in result:
         return f"Written to {result['file']}. Run it with: sftqa train --config {result['file']}"
     estimated = METHODS[result["levels_by"]]
@@ -157,6 +157,14 @@ def run(result: dict[str, Any]) -> str:
         rows.append(("facts", *(level["n"] for level in result["after"][domain]["per_level"]), "", result["after"][domain]["natural_n"]))
         lines += ["", table((name, *head, "mean over levels [95%]", "micro average [95%]"), rows)]
     lines += ["", "seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in result["seconds"].items())]
+    if recipe := result.get("recipe"):
+        commands = [f"    {name}: {command}" for name, command in recipe["beside"].items()]
+        lines += [
+            "",
+            f"Recipe {recipe['title']}. {' '.join(recipe['notes'])}".rstrip(),
+            "Runs to compare it with (sftqa compare RUN RUN):",
+            *commands,
+        ]
     return "\n".join([*lines, *([result["note"]] if "note" in result else [])])
 
 

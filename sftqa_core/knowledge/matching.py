@@ -27,7 +27,7 @@ within a name, or a script without spaces beside it; stored hits of such answers
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sftqa_core.errors import SettingsError
@@ -38,8 +38,8 @@ from sftqa_core.knowledge.spelling import in_word, left_out
 from sftqa_core.records.probes import MATCHES
 
 __all__ = [
-    "CASE_SENSITIVE_LENGTH", "EXACT", "VERSION", "CompiledAnswers", "ExactAnswers", "Matcher", "exact_answers", "first_line",
-    "in_word", "is_echo", "judged_earlier", "left_out", "named", "normalise", "plain_form", "same_name", "stands_inside",
+    "CASE_SENSITIVE_LENGTH", "EXACT", "VERSION", "CompiledAnswers", "ExactAnswers", "Matcher", "Names", "exact_answers", "first_clause",
+    "first_line", "in_word", "is_echo", "judged_earlier", "left_out", "named", "normalise", "plain_form", "same_name", "stands_inside",
     "treats_otherwise", "unspaced", "wanted_form",
 ]  # fmt: skip
 VERSION = 2  # of the rules; see above
@@ -53,6 +53,9 @@ _BROKEN = "\ufffd"  # what a tokenizer decodes half a character to
 _BREAKS = ("\n", "\r")
 _MARKS = frozenset(spelling.FINAL + "'\"")
 _plain = re.compile(r"[^-'\"`\x80-\U0010ffff]*[^-'\"`\x80-\U0010ffff.,;:!?\s]")  # most answers: ASCII that is treated as ever
+_clause_end = re.compile(r"[.,;:!?](?=\s|$)|[。、，；：！？،؛؟।]|\s[-(\[\"]|[\n\r]")
+_bare = re.compile(r"[A-Za-z0-9](?:[^\x80-\U0010ffff]*[A-Za-z0-9])?")  # ASCII with no mark at its ends: most clauses
+_begins_word = re.compile(r"[^\W_]+")
 _PAIRED = frozenset(("Ps", "Pe", "Pi", "Pf", "Pd"))  # brackets, typographic quotes, dashes
 
 
@@ -131,12 +134,13 @@ class CompiledAnswers:
     def _stands(self, text: str, needle: str, mark: str, closed: bool) -> bool:
         start = text.find(needle)
         while start >= 0:
-            if self._bordered(text, start, start + len(needle), mark, closed):
+            if self.bordered(text, start, start + len(needle), mark, closed):
                 return True
             start = text.find(needle, start + 1)
         return False
 
-    def _bordered(self, text: str, start: int, end: int, mark: str, closed: bool) -> bool:
+    def bordered(self, text: str, start: int, end: int, mark: str, closed: bool) -> bool:
+        """Whether words begin and end around `text[start:end]`, an answer with this final mark."""
         if not self.whole_words:
             return closed or (end < len(text) and not spelling.is_mark(text[end]))  # a mark may still be composed with the letter before it
         if mark and text.startswith(mark, end):
@@ -189,6 +193,71 @@ class ExactAnswers:
     def over(self, text: str) -> bool:
         """Whether text after `text` can no longer count: the line has ended."""
         return any(mark in text for mark in _BREAKS)
+
+
+class Names:
+    """Many names, ready to be looked for in many texts: which of them does a text name first?
+
+    By rule "tokens" as above; where several begin at one place, the longest counts ("New York City" before "New York"). Of two names
+    that this rule takes for the same, the one that came first is told. A text is read once, whatever the number of names.
+    """
+
+    def __init__(self, names: Iterable[str]):
+        self._folded: dict[str, list[_Needle]] = {}  # by the letters that the first word begins with
+        self._exact: dict[str, list[_Needle]] = {}
+        self._anywhere: dict[str, list[_Needle]] = {}  # by their first character: names that may begin inside what looks like a word
+        for name in names:
+            needle, mark, keeps_case = _looked_for(name)
+            forms = [needle if keeps_case else _folded(needle).strip()]
+            forms += [other for form in forms if not keeps_case and (other := scripts.without_article(form))]
+            for form in filter(None, forms):
+                word = None if scripts.attaches(form) else _begins_word.search(form)
+                by_key = self._anywhere if word is None else self._exact if keeps_case else self._folded
+                by_key.setdefault(word[0] if word else form[0], []).append((form, mark, word.start() if word else 0, name))
+        for by_key in (self._folded, self._exact, self._anywhere):
+            for needles in by_key.values():
+                needles.sort(key=lambda one: -len(one[0]))  # stable: of equal ones the first stays in front
+
+    def first(self, text: str) -> str | None:
+        """The name that `text` names first, as it was given; None where it names none."""
+        plain = text.isascii() and not (self._exact or self._anywhere)
+        if plain and self._folded.keys().isdisjoint(_begins_word.findall(text.lower())):  # most texts: quicker than what follows
+            return None
+        composed = _composed(text)
+        folded = _folded(composed)
+        found = [_earliest(folded, self._folded), _earliest(composed, self._exact)]
+        if self._anywhere:
+            places = ((at, needle) for at, letter in enumerate(folded) for needle in self._anywhere.get(letter, ()))
+            found.append(next(((at, -len(needle[0]), needle[3]) for at, needle in places if _is_at(folded, at, needle)), None))
+        return min(filter(None, found), default=(0, 0, None))[2]
+
+
+_Needle = tuple[str, str, int, str]  # what is looked for, its final mark, where its first word begins in it, the name as it was given
+_whole_words = CompiledAnswers((), ())
+
+
+def _earliest(text: str, by_word: Mapping[str, list[_Needle]]) -> tuple[int, int, str] | None:
+    """Where the first name stands, minus its length, and the name: of those that are known by their first word."""
+    for word in _begins_word.finditer(text) if by_word else ():
+        for needle in by_word.get(word[0], ()):
+            if (start := word.start() - needle[2]) >= 0 and _is_at(text, start, needle):
+                return start, -len(needle[0]), needle[3]
+    return None
+
+
+def _is_at(text: str, start: int, needle: _Needle) -> bool:
+    """Whether a name stands in `text` at `start`, as whole words."""
+    return text.startswith(needle[0], start) and _whole_words.bordered(text, start, start + len(needle[0]), needle[1], True)
+
+
+def first_clause(text: str) -> str:
+    """What a text says before its first mark that ends a clause, line break, bracket or dash, in `plain_form`; empty where there are no
+    letters or digits in it."""
+    plain = spelling.plain(text).strip()
+    ends = _clause_end.search(plain)
+    clause = plain[: ends.start()] if ends else plain
+    clause = " ".join(clause.lower().split()) if _bare.fullmatch(clause) else plain_form(clause)
+    return clause if _begins_word.search(clause) else ""
 
 
 def exact_answers(answers: Iterable[str]) -> ExactAnswers:

@@ -1,6 +1,6 @@
 """Texts that say nearly what another one says: by their longest common subsequence of words (ROUGE-L), and by fingerprints (SimHash).
 
-A few lines each, and so kept here: the package rouge-score needs nltk and absl, and drops every letter that is not ASCII.
+ROUGE-L is RapidFuzz's, since the package rouge-score drops every letter that is not ASCII. SimHash has no package that is still kept.
 """
 
 from __future__ import annotations
@@ -22,12 +22,10 @@ def words_of(text: str) -> tuple[str, ...]:
 
 def rouge_l(first: tuple[str, ...], second: tuple[str, ...]) -> float:
     """ROUGE-L's F: the harmonic mean of the shares of either text's words that their longest common subsequence holds; 0 without words."""
-    row = [0] * (len(second) + 1)
-    for word in first:
-        before = 0  # of the place to the left, in the row above
-        for place, other in enumerate(second, start=1):
-            before, row[place] = row[place], before + 1 if word == other else max(row[place], row[place - 1])
-    return 2 * row[-1] / (len(first) + len(second)) if row[-1] else 0.0
+    from rapidfuzz.distance import LCSseq
+
+    common = LCSseq.similarity(first, second)
+    return 2 * common / (len(first) + len(second)) if common else 0.0
 
 
 @dataclass
@@ -35,24 +33,20 @@ class Library:
     """Texts that others may not be near-copies of."""
 
     most: float  # F above this is a near-copy
-    _texts: dict[int, dict[tuple[str, ...], frozenset[str]]] = field(default_factory=dict)  # by their number of words
+    _texts: dict[tuple[str, ...], None] = field(default_factory=dict)  # each once
 
     def add(self, text: str) -> None:
         """Keep a text."""
-        words = words_of(text)
-        self._texts.setdefault(len(words), {})[words] = frozenset(words)
+        self._texts[words_of(text)] = None
 
     def holds_like(self, text: str) -> bool:
         """Whether there is a text of which this one is a near-copy."""
-        words, count = words_of(text), len(words_of(text))
-        distinct = frozenset(words)
-        for length, others in self._texts.items():
-            if not count or 2 * min(length, count) <= self.most * (length + count):
-                continue  # F can't be higher than with the shorter one inside the longer one
-            needed = self.most * (length + count) / 2 - (count - len(distinct))  # words in common; of those that repeat all may be
-            if any(len(distinct & of) > needed and rouge_l(words, other) > self.most for other, of in others.items()):
-                return True
-        return False
+        from rapidfuzz import process
+        from rapidfuzz.distance import Indel
+
+        words = words_of(text)  # Indel's similarity of two sequences is ROUGE-L's F
+        best = process.extractOne(words, list(self._texts), scorer=Indel.normalized_similarity, score_cutoff=self.most) if words else None
+        return best is not None and rouge_l(words, best[0]) > self.most
 
 
 def simhash(text: str) -> int:

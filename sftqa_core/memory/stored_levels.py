@@ -164,7 +164,7 @@ def known_hits(store: CompletionStore, asked: AskedFacts, keep: bool = False) ->
     few = asked.facts["fact_id"].tolist() if len(asked.facts) <= _FEW else None
     for part in store.each("hits", scores.HITS, few):
         hits.take(part)
-    left = np.flatnonzero(~hits.there[asked.first]) if keep else _unjudged(store, asked, hits.there)
+    left = np.flatnonzero(~hits.there[asked.first]) if keep else sampled_rows(store, asked, hits.there)
     if len(left) and (judged := _judged_now(store, asked.wanted(left))) is not None:
         if keep:
             store.add_hits(judged)
@@ -175,16 +175,16 @@ def known_hits(store: CompletionStore, asked: AskedFacts, keep: bool = False) ->
     return hits
 
 
-def _unjudged(store: CompletionStore, asked: AskedFacts, judged: NDArray[np.bool_]) -> Rows:
-    """Rows without hits whose facts have completions, which may hold for them."""
-    sampled = np.zeros(len(judged), dtype=bool)
-    for path in store.newest_first(store.kind, "facts-*.parquet") if not judged.all() else ():
+def sampled_rows(store: CompletionStore, asked: AskedFacts, judged: NDArray[np.bool_] | None = None) -> Rows:
+    """Rows whose facts have completions, which may hold for them; without those that are `judged` already."""
+    sampled = np.zeros(len(asked.facts), dtype=bool)
+    for path in store.newest_first(store.kind, "facts-*.parquet") if judged is None or not judged.all() else ():
         try:
             rows, fits = asked.ids.places(scores.facts_in(path))
         except (ArtifactDamaged, StorageError):
             continue  # the next probe, or `cache verify`, sets it aside
         sampled[rows[fits]] = True
-    return np.flatnonzero(sampled & ~judged)
+    return np.flatnonzero(sampled if judged is None else sampled & ~judged)
 
 
 def _judged_now(store: CompletionStore, wanted: Sequence[WantedFact]) -> pd.DataFrame | None:

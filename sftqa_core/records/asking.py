@@ -34,7 +34,7 @@ class Question(Record):
     seed: int = like(SamplerSettings, "seed", label="Seed", help="of the samples")
     prompt: PromptFormat | None = setting(
         None, label="Prompt", flag="--prompt",
-        help="how a question is put: qa, plain, chat, or your own text with {question} (default: as the run was trained, else qa)",
+        help="how a question is put: qa, plain, chat, paper, or your own text with {question} (default: as the run was trained, else qa)",
     )  # fmt: skip
 
     def problems(self) -> list[str]:

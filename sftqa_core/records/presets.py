@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from sftqa_core.jsonrecord import Record
-from sftqa_core.records.tuning import PromptFormat, TrainSettings
+from sftqa_core.records.tuning import PROMPTS, TrainSettings
 
 SEED_PAPER = "arXiv 2409.15825 (60 Data Points are Sufficient ...), its method as arXiv 2509.16596 restates it"
 FOLLOW_UP = "arXiv 2509.16596 (EMNLP 2025), its method and its tables by training level"
 PAPER_SIZE = 7_000_000_000  # parameters of the smallest model that the papers' learning rate was used for; the largest has 70 billion
 SMALL = 1_000_000_000  # below, the program's default is taken: for the built-in models it is forty times the papers' rate
-PAPER_PROMPT = PromptFormat("own", "<|question|> {question} <|answer|>", " {answer} ")
+PAPER_PROMPT = PROMPTS["paper"]
 _SAME: dict[str, Any] = {"method": "full", "epochs": 1, "batch_size": 8, "balance": "relation", "max_answer_tokens": 16}
 _RATE = 1e-5
 

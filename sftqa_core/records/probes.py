@@ -13,6 +13,12 @@ DOMAINS = tuple(DOMAIN_NAMES)
 QUANTIZATIONS = {"none": "as the device has them", "nf4": "in 4 bits (NF4)"}  # a model's weights (models/quantising.py) -> their name
 NUMBER_FORMATS = {"default": "as the device has it", "bfloat16": "bfloat16"}  # in which a probe computes (models/devices.py)
 MATCHES = {"tokens": "whole words", "substring": "any part of the text"}
+ANSWER_KINDS = {  # what becomes of a fact's answers over all its completions (memory/consistency.py), best first
+    "settled": "one answer leads, and it is correct",
+    "torn": "two answers share most completions",
+    "rival": "one answer leads, and it is wrong",
+    "vague": "many different answers, none leads",
+}
 MOST_GPUS = 64  # of one machine
 MOST_PROMPTS = 500  # that one wants to read
 MOST_CHARACTERS = 10_000  # of such a prompt

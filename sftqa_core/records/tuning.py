@@ -44,6 +44,8 @@ PROMPTS = {  # the ones with a name: for pages, commands and YAML files
     "qa": PromptFormat(),
     "plain": PromptFormat("plain", "Question: {question}\nAnswer:"),
     "chat": PromptFormat("chat", "{question}", "{answer}", chat=True),
+    # METHOD section 9: the markers are plain text, no added tokens
+    "paper": PromptFormat("paper", "<|question|> {question} <|answer|>", " {answer} "),
 }
 
 
@@ -105,8 +107,8 @@ class TrainSettings(Record):
     )  # fmt: skip
     prompt: PromptFormat = setting(
         make=PromptFormat, label="Prompt", flag="--prompt", keys=_GIVEN | Keys.ASKING,
-        help="how a question is asked, in training and at test: qa (the paper's), plain, chat (the model's own chat template), or your own "
-        "text with {question}",
+        help="how a question is asked, in training and at test: qa, plain, chat (the model's own chat template), paper (its markers as "
+        "text), or your own text with {question}",
     )  # fmt: skip
     seed: int = setting(
         0, label="Seed", flag="--seed", rank=2, low=0, high=MAX_SEED, keys=_TUNED,

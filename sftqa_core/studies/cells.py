@@ -44,7 +44,8 @@ def canonical(run: TrainSettings, learning_rate: float | None = None) -> TrainSe
     bare = TrainSettings(model="", source="", shots=0, save_model=False)
     if run.n == 0:
         return replace(bare, n=0, more_shots=run.more_shots, seed=run.seed if run.more_shots else 0, **decide)
-    decide["scheme"] = run.scheme if needs_levels(run) else LevelScheme()
+    labelled = needs_levels(run) or (run.recipe is not None and run.recipe.needs_levels)  # such a recipe's training may hang on levels
+    decide["scheme"] = run.scheme if labelled else LevelScheme()
     decide["learning_rate"] = run.learning_rate or learning_rate
     return replace(bare, **decide)
 

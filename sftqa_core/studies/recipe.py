@@ -5,12 +5,13 @@
 2. On test facts: plain tuning, plain tuning with as many other seeds, the recipe at the chosen value, and each of its controls.
 
 "Beats" needs the paired interval at the level at which Holm's procedure tests it, over all claims of the study, *and* the same sign in
-every one of two or more seeds. The same test of plain tuning against itself with other seeds stands beside it.
+every one of two or more seeds. The same test of plain tuning against itself with other seeds stands beside it: where that interval leaves
+out 0, the test calls chance a difference, and a claim must lie beyond that interval, on either side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from sftqa_core.evaluation.intervals import LEAST
 from sftqa_core.jsonrecord import declared
@@ -59,17 +60,20 @@ def recipe_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Fi
         for _, rows in statistics.groups_of(known[known["model"] == part.model], "domain"):
             about = f"{part.model}, {DOMAIN_NAMES[rows[0]['domain']]}"
             pairs = dict.fromkeys((row["setting"], row["against"]) for row in rows)
+            trained = {row["setting"]: row["n"] for row in statistics.rows_of(tables["effect"]) if row["model"] == part.model}
             for pair in pairs:
                 own = [row for row in rows if (row["setting"], row["against"]) == pair]
                 chance = [row for row in rows if row["setting"] == OTHER_SEEDS]
-                yield from _pair_findings(about, own, chance, part.scheme.labels)
+                yield from _pair_findings(about, own, chance, part.scheme.labels, trained)
         for row in statistics.rows_of(costs[costs["model"] == part.model]):
             if not is_beside(row["setting"]) and row["train_ratio"]:
                 yield _cost_finding(part.model, row)
 
 
-def _pair_findings(about: str, rows: Sequence[Row], chance: Sequence[Row], labels: Sequence[str]) -> Iterator[Finding]:
-    """Of one pair in one domain: the headline, the levels, and what is forgotten."""
+def _pair_findings(
+    about: str, rows: Sequence[Row], chance: Sequence[Row], labels: Sequence[str], trained: Mapping[str, float]
+) -> Iterator[Finding]:
+    """Of one pair in one domain: the headline, the levels, and what is forgotten. `trained`: examples by setting."""
     first, second = rows[0]["setting"], rows[0]["against"]
     answers = [row for row in rows if row["measure"] == ACCURACY]
     headline = next((row for row in answers if row["level"] == MACRO), None) or next(row for row in answers if row["level"] == NATURAL)
@@ -79,6 +83,10 @@ def _pair_findings(about: str, rows: Sequence[Row], chance: Sequence[Row], label
         return
     beside = next((row for row in chance if (row["measure"], row["level"]) == (ACCURACY, headline["level"])), None)
     same = f" Plain tuning with other seeds, by the same test: {_change(beside, short=True)}" if beside else ""
+    if beside and not beside["low"] <= 0 <= beside["high"]:
+        same += " So the test calls chance a difference here: what does not lie beyond that cannot be told."
+    if trained[first] != trained[second]:
+        same += f" Trained on {trained[first]:,.0f} examples against {trained[second]:,.0f}."
     yield Finding(about, f"Does {first} beat {_called(second)}?", headline["verdict"], f"{_change(headline)}{same}")
     by_level = [row for row in answers if row["level"] in labels]
     if by_level:

@@ -168,7 +168,8 @@ def claims(outcomes: Sequence[Outcomes]) -> pd.DataFrame:
     `difference` is `setting` less `against` on the same facts, each averaged over the seeds; low and high are as wide as the level at
     which Holm's procedure over all rows tests it, `p` is from the bootstrap's standard error. `per_seed` are the differences of paired
     seeds, `missing` the pairs that are not finished. `verdict` is yes or no where the interval lies on one side of 0, no pair is missing,
-    and all of two or more seeds lie on that side, too.
+    and all of two or more seeds lie on that side, too. Where the interval of plain tuning with other seeds leaves out 0, the test calls
+    chance a difference, since it draws facts anew and no seeds: there the claim's interval must lie beyond that one.
     """
     rows: list[tuple[Any, ...]] = []
     tests: list[Difference] = []
@@ -184,10 +185,17 @@ def claims(outcomes: Sequence[Outcomes]) -> pd.DataFrame:
                 per_seed = [sign * float(np.mean([(one - other)[group].mean() for group in groups])) for one, other in seeds]
                 tests.append(resamples.difference(sides.names.index(first), sides.names.index(second)))
                 rows.append((part.model, domain, level, measured, first, second, len(seeds), missing, per_seed))
-    told = []
-    for (*about, seeds_done, missing, per_seed), test in zip(rows, corrected(tests), strict=True):
+    told, tested = [], corrected(tests)
+    by_chance = {  # place -> how far chance reaches, where the test calls it a difference
+        tuple(row[:4]): max(abs(test.low), abs(test.high))
+        for row, test in zip(rows, tested, strict=True)
+        if row[4] == OTHER_SEEDS and test.verdict in (BETTER, WORSE)
+    }
+    for (*about, seeds_done, missing, per_seed), test in zip(rows, tested, strict=True):
         numbers = (test.facts, test.least, seeds_done, missing, test.value, test.low, test.high, test.p, test.p_holm)
-        told.append((*about, *numbers, per_seed, _verdict(test, per_seed, missing)))
+        reach = by_chance.get(tuple(about[:4]), 0.0) if about[4] != OTHER_SEEDS else 0.0
+        verdict = OPEN if test.low <= reach and test.high >= -reach else _verdict(test, per_seed, missing)
+        told.append((*about, *numbers, per_seed, verdict))
     return pd.DataFrame(told, columns=list(CLAIMS))
 
 

@@ -16,6 +16,7 @@ from sftqa_core.training.runs import list_runs as runs
 from sftqa_core.training.runs import read_run as run
 from sftqa_core.workflows.ask_models import Asked, ask
 from sftqa_core.workflows.comparisons import Compared, compare
+from sftqa_core.workflows.consistency_reports import Consistency, consistency, consistency_change, fact_answers, fact_consistency
 from sftqa_core.workflows.fact_stories import FactInRun, fact_in_runs, fact_levels
 from sftqa_core.workflows.questions import (
     KnownFact,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 
 import pytest
 
+from sftqa_core.cli import text
 from sftqa_core.cli.arguments import parse, train_settings
+from sftqa_core.cli.recipe_options import told
 from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import declared
 from sftqa_core.records import TrainSettings
 from sftqa_core.records.job import command_of
-from sftqa_core.records.recipes import RECIPES, Repeat
+from sftqa_core.records.recipes import RECIPES, Continue, Keep, Repeat, SftMix
 
 
 def settings_of(text: str) -> TrainSettings:
@@ -70,3 +73,36 @@ def test_an_unknown_recipe_is_refused_by_the_command_line(capsys):
     with pytest.raises(SystemExit):
         settings_of("--recipe sftmax")
     assert "invalid choice: 'sftmax'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", RECIPES.values(), ids=list(RECIPES))
+def test_a_run_is_told_with_what_it_has_to_be_compared_with(kind):
+    """Each command is that of plain tuning, or of a control, and nothing is said of a plain run."""
+    run = TrainSettings("m", n=120, recipe=kind(), **kind.needs)
+    beside = told(run, ())["recipe"]["beside"]
+    assert list(beside) == ["plain tuning", *run.recipe.controls(run)]
+    runs = [train_settings(parse(shlex.split(command)[1:])) for command in beside.values()]
+    assert runs == [dataclasses.replace(run, recipe=None), *run.recipe.controls(run).values()]
+    assert told(runs[0], ()) == {}
+
+
+@pytest.mark.parametrize(
+    ("run", "names"),
+    [
+        (TrainSettings("m", n=60, epochs=6_000, recipe=SftMix()), ["plain tuning"]),  # twice the epochs are more than there may be
+        (TrainSettings("m", n=60, recipe=Continue()), ["plain tuning", "stages swapped"]),  # all of them are tuned on at the end
+    ],
+)
+def test_a_control_that_cannot_be_or_is_plain_tuning_is_left_out(run, names):
+    """Nobody trains the same twice."""
+    assert list(told(run, ())["recipe"]["beside"]) == names
+
+
+def test_the_terminal_shows_what_a_recipe_says():
+    """Below the accuracies: its settings, its notes and the commands."""
+    result = {"run": "r", "n": 60, "levels_by": "sampling", "after": {}, "baselines": {}, "seconds": {"all": 1.0}}
+    shown = text.run({**result, **told(TrainSettings("m", n=60, recipe=Keep(part="ffn")), ("3 of 4 are right.",))}).splitlines()
+    assert shown[4:6] == ["Recipe Keep, only feed-forward layers. 3 of 4 are right.", "Runs to compare it with (sftqa compare RUN RUN):"]
+    assert [line.split(":")[0].strip() for line in shown[6:]] == ["plain tuning", "known facts only", "all weights"]
+    assert shown[8].endswith("--recipe keep --seed 0")
+    assert "Recipe" not in text.run(result)

@@ -35,7 +35,7 @@ from sftqa_core.studies import config
 from sftqa_core.workflows.fact_stories import FactInRun
 from sftqa_core.workflows.reading import Trust
 from sftqa_core.workflows.study_reports import study_name
-from tests.pages import ask_standin
+from tests.pages import ask_standin, consistency_standin
 
 RELATIONS = {"P17": "in", "P19": "in", "P36": "in", "P106": "out", "P26": "out"}
 NASTY = ["<b>bold</b> $x^2$ :smile:", "=HYPERLINK(1)", "[link](http://example.invalid) **x**"]
@@ -180,6 +180,7 @@ def workflows(
     read: str | None = None,
     second_probe: bool = True,
     saying: dict[str, list[str]] | None = None,
+    answers: bool = False,
 ) -> ModuleType:
     """A module that answers like sftqa_core.workflows."""
     module = ModuleType("sftqa_core.workflows")
@@ -282,6 +283,7 @@ def workflows(
     )  # fmt: skip
     module.runs = lambda: [info] if with_runs else []
     ask_standin.add(module)
+    consistency_standin.add(module, facts_and_levels(), answers)
     module.facts_saying = lambda model, source, words, scheme: (saying or {}).get(words, [])
 
     def fact_levels(

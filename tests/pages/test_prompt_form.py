@@ -19,8 +19,9 @@ def test_lab_asks_by_a_prompt_with_a_name_or_ones_own(explorer):
     """Each shows one example; a model without a chat template says so in the list, and Launch is off where it is chosen."""
     app = explorer("lab", MORE)
     assert kind(app).options == [
-        "The paper's prompt",
+        "Q/A prompt",
         "Question/Answer prompt",
+        "The papers' prompt",
         "Model's chat template (this one has none)",
         "Custom prompt",
     ]
@@ -40,7 +41,7 @@ def test_lab_asks_chat_models_by_their_template(explorer, monkeypatch, jobs):
     monkeypatch.setattr(resources, "why_no_chat", lambda model: "")
     monkeypatch.setattr(resources, "is_chat_model", lambda model: True)
     app = explorer("lab", MORE)
-    assert kind(app).options[2] == "Model's chat template, recommended"
+    assert kind(app).options[3] == "Model's chat template, recommended"
     kind(app).set_value("chat").run()
     assert "<|user|>{question}\u2588{answer}" in code(app)
     app.multiselect(key="lab-shots").set_value([1, 4, 16]).run()

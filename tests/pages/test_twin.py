@@ -56,7 +56,7 @@ def test_a_form_is_its_address(explorer, jobs):
         ("lab.epochs", "0", "Epochs must be 1 to 10,000, got 0."),
         ("lab.save_model", "yes", "Keep the tuned weights must be 1 or 0, got 'yes'."),
         ("lab.levels", "L1", "Memory levels to train on must be a number, got 'L1'."),
-        ("lab.prompt", "<b>", "There is no prompt '<b>'; showing The paper's prompt."),
+        ("lab.prompt", "<b>", "There is no prompt '<b>'; showing Q/A prompt."),
         ("lab.dropout", "nan", "Dropout must be a number, got 'nan'."),
         ("twin", "no-such-run", "There is no run or job 'no-such-run' here; changes are not told."),
         ("what", "dance", "There is no what 'dance' here; showing One run."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -76,6 +77,9 @@ def test_a_finished_study_is_drawn_and_put_in_words(study, page):  # noqa: F811
     assert len(app.get("plotly_chart")) == 2 + 2 + 2
     told = words(app).replace("\\", "")
     assert "**13 of 13 runs done**" in told
+    assert re.search(r"\*\*Better than plain tuning\?\*\* :\S+-badge\[(yes|no|cannot tell)\] in-domain, [+-]?\d+\.\d points \(", told)
+    assert "**Better than its control, each example once?**" in told
+    assert "**By the same test, other seeds of plain tuning?**" in told
     assert "**Passes, chosen on dev facts**" in told
     assert "Does Repeat beat plain tuning?" in told
     assert "Does Repeat beat its control (each example once)?" in told
@@ -99,8 +103,7 @@ def test_a_link_to_a_study_opens_its_recipe_and_model(study, page, workspace):  
 
 def test_while_dev_facts_choose_no_test_fact_is_shown(study, page):  # noqa: F811
     """The main setting so far, and why there is nothing else yet."""
-    study(dev_but=1, but=9)
-    app = page("what_if")
+    app = page("what_if", study=workflows.study_name(study(dev_but=1, but=9)))
     told = words(app)
     assert "**3 of 13 runs done**" in told
     assert "No test fact has been asked yet: dev facts choose the recipe's main setting first." in told

@@ -104,6 +104,15 @@ def test_what_no_recipe_can_do_is_refused():
     ]
 
 
+@pytest.mark.parametrize("kind", RECIPES.values(), ids=list(RECIPES))
+def test_no_run_is_a_control_of_itself(kind):
+    """Whatever is chosen in its recipe: a control that a person runs as a recipe has the others beside it."""
+    for about in declared(kind).values():
+        for value in about.choices:
+            run = dataclasses.replace(RUN, recipe=kind(**{about.name: value}), **kind.needs)
+            assert run not in run.recipe.controls(run).values()
+
+
 def test_cells_of_recipes_are_cells_of_their_own():
     """Each recipe and each value of a setting; what has no effect on one makes no other."""
     runs = [

@@ -6,6 +6,7 @@ import pytest
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import LevelScheme, PromptFormat, StudySettings, TrainSettings
+from sftqa_core.records.recipes import Federated, Keep, Llm2Llm, Preprocess, Repeat, SelfGuide
 from sftqa_core.studies.cells import canonical
 from sftqa_core.studies.registry import grid
 from tests.studies.small_study import FOUR
@@ -99,3 +100,13 @@ def test_the_default_learning_rate_is_the_one_it_stands_for():
     plain, named = TrainSettings(model="m"), TrainSettings(model="m", learning_rate=4e-4)
     assert canonical(plain, 4e-4) == canonical(named, 9e-9)
     assert canonical(plain, 4e-4) != canonical(plain, 3e-4)
+
+
+@pytest.mark.parametrize("recipe", [Keep(), Llm2Llm(teacher="fact"), Federated(partition="level"), SelfGuide(), Preprocess()], ids=str)
+def test_a_recipe_that_needs_levels_has_a_cell_for_each_level_scheme(recipe):
+    """Which examples are known, or whose, depends on it; others, and the usual scheme, have the cells that they had."""
+    usual = TrainSettings("m", n=60, recipe=recipe, **recipe.needs)
+    other = dataclasses.replace(usual, scheme=dataclasses.replace(usual.scheme, method="likelihood"))
+    assert canonical(other).scheme == other.scheme != canonical(usual).scheme == LevelScheme()
+    for free in (None, Repeat()):
+        assert canonical(dataclasses.replace(usual, recipe=free)) == canonical(dataclasses.replace(other, recipe=free))

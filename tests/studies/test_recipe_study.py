@@ -189,6 +189,15 @@ def test_one_seed_of_the_other_sign_is_cannot_tell():
     assert found(part, "Does Repeat beat plain tuning").verdict == OPEN
 
 
+def test_a_claim_lies_beyond_chance_where_the_test_calls_that_a_difference():
+    """As large a gain as other seeds show is none; one that is far beyond theirs is told."""
+    chance = {**SAME, OTHER_SEEDS: (0.5, 0.7)}
+    one = found(outcomes({**chance, "Repeat": (0.5, 0.7)}), "Does Repeat beat plain tuning")
+    assert (one.verdict, "So the test calls chance a difference here" in one.text) == (OPEN, True)
+    assert found(outcomes({**SAME, "Repeat": (0.5, 0.7)}), "Does Repeat beat plain tuning").verdict == YES
+    assert found(outcomes({**chance, "Repeat": (0.9, 1.0)}), "Does Repeat beat plain tuning").verdict == YES
+
+
 def test_one_seed_alone_few_facts_and_missing_runs_claim_nothing():
     """Each says why."""
     part = outcomes({**SAME, "Repeat": (0.9, 1.0)})

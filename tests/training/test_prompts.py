@@ -4,7 +4,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, processors
 
 from sftqa_core.models.loading import encode_prompts
-from sftqa_core.records import PromptFormat
+from sftqa_core.records import PROMPTS, PromptFormat
 from sftqa_core.training.encoding import (
     IGNORED,
     ExamplePool,
@@ -27,7 +27,7 @@ def sentencepiece_tokenizer(with_eos=False):
     from transformers import PreTrainedTokenizerFast
 
     words = ["Q:", "▁Where", "▁was", "▁{Ann}", "▁born?", "\nA:", "▁Paris", "▁", "Paris", "▁Q:"]
-    letters = sorted({letter for word in [*words, ".=?"] for letter in word})
+    letters = sorted({letter for word in [*words, ".=?<|question|answer|>"] for letter in word})
     pieces = [("<unk>", 0.0), ("<s>", 0.0), ("</s>", 0.0), *((w, -1.0) for w in words if len(w) > 1), *((c, -9.0) for c in letters)]
     raw = Tokenizer(models.Unigram(pieces, unk_id=0, byte_fallback=False))
     raw.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
@@ -52,6 +52,7 @@ TOKENIZERS = {
 }
 FORMS = {
     "default": FORM,
+    "the papers' markers": PROMPTS["paper"],
     "prompt ends in a space": PromptFormat("own", "Q: {question}\nA: ", "{answer}"),
     "prompt ends in a line break": PromptFormat("own", "{question}\n", "{answer}."),
     "answer glued on": PromptFormat("own", "{question}=", "{answer}"),

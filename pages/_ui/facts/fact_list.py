@@ -1,6 +1,8 @@
 """The list of facts with its filters, all of them in the address: the Memory page draws it, a fact's page walks through it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -8,10 +10,12 @@ import streamlit as st
 
 from pages._ui import address, panels, pickers, resources
 from pages._ui.downloads import csv_button
-from pages._ui.facts import fact_reads
+from pages._ui.facts import consistency_reads, fact_reads
+from pages._ui.facts.consistency_panel import offered
 from pages._ui.facts.fact_panel import fact_detail
 from pages._ui.rows import clicked_row
 from pages._ui.wording import literal
+from sftqa_core.records import ANSWER_KINDS
 
 SHOWN = 500  # rows on a page of the table
 NOT_PROBED = "not probed"
@@ -22,6 +26,7 @@ ONLY = {  # a filter's name -> its words, the column, and what that must hold
     "echo": ("echo: answer in the subject", "echo", True),
     "no-echo": ("no echo", "echo", False),
 }
+KINDS = {kind: f"answers {kind}" for kind in ANSWER_KINDS}  # filters on what the completions say
 COLUMNS = {  # what matters most comes first: a telephone shows three
     "subject": st.column_config.TextColumn("Subject", width=150),
     "score": st.column_config.ProgressColumn("R", min_value=0, max_value=1, format="%.3f", width=85),
@@ -34,6 +39,19 @@ COLUMNS = {  # what matters most comes first: a telephone shows three
     ),
     "contested": st.column_config.CheckboxColumn("Contested", width="small", help="The pre-training text also states another answer."),
     "echo": st.column_config.CheckboxColumn("Echo", width="small", help="An answer is part of the subject."),
+}
+FILE_COLUMNS = {  # of CONSISTENCY (memory/consistency.py), as a file calls them beside the facts' own
+    "answered": "completions_with_answer",
+    "silent": "completions_without_answer",
+    "named": "completions_naming_an_object",
+    "modal": "commonest_answer",
+    "modal_share": "commonest_share",
+    "right": "commonest_correct",
+    "second": "second_answer",
+    "different": "different_answers",
+    "agreement": "template_agreement",
+    "entropy": "answer_entropy",
+    "kind": "answers_are",
 }
 
 
@@ -58,7 +76,7 @@ def plain(quoted_name: str) -> str:
 def facts_section(profile: Any, model: str, source: str, read: bool, stamp: str) -> None:
     """The list with its filters, and the picked fact below it, or an example; `read`: the model may have read these facts."""
     found = draw_filters(profile, model, source, stamp)
-    fact = draw_table(profile, found)
+    fact = draw_table(profile, found, partial(with_answers, model, source, profile.scheme))
     if fact is not None:
         fact_detail(model, source, fact, profile.scheme, stamp, read)
         page_link(fact)
@@ -76,7 +94,7 @@ def draw_filters(profile: Any, model: str, source: str, stamp: str) -> Chosen:
     )
     if only:
         with next(places):
-            pickers.linked("Only", ["", *only], "only", lambda name: ONLY[name][0] if name else "all")
+            pickers.linked("Only", ["", *only], "only", lambda name: KINDS.get(name) or ONLY[name][0] if name else "all")
     with next(places), st.container(horizontal=True, vertical_alignment="top", key="fact-search"):
         where = pickers.linked_choice("Search in", list(SEARCHED), "where", SEARCHED.__getitem__, st.container(width="content"))
         holder = "words of a completion" if where == "completions" else "subject or answer"
@@ -85,9 +103,10 @@ def draw_filters(profile: Any, model: str, source: str, stamp: str) -> Chosen:
 
 
 def _only(profile: Any) -> list[str]:
-    """Filters on columns that this source has, and that tell its facts apart."""
+    """Filters on columns that this source has, and that tell its facts apart; on kinds of answers where they can be known."""
     there = profile.level_table.table
-    return [name for name, (_, column, _) in ONLY.items() if column in there and (column != "echo" or profile.echo)]
+    known = [name for name, (_, column, _) in ONLY.items() if column in there and (column != "echo" or profile.echo)]
+    return [*known, *(KINDS if offered(profile.scheme) and profile.probed else ())]
 
 
 def chosen(profile: Any, model: str, source: str, stamp: str) -> Chosen:
@@ -97,17 +116,32 @@ def chosen(profile: Any, model: str, source: str, stamp: str) -> Chosen:
     known = set(profile.relations)
     relations = [name for name in map(plain, (address.value("relation") or "").split(",")) if name in known]
     only = address.value("only") or ""
-    having = {ONLY[only][1]: ONLY[only][2]} if only in _only(profile) else {}
+    allowed = only if only in _only(profile) else ""
+    having = {ONLY[allowed][1]: ONLY[allowed][2]} if allowed in ONLY else {}
+    alike = None
+    if allowed in KINDS:
+        answers = consistency_reads.of_all(model, source, profile.scheme)
+        alike = answers.loc[answers["kind"] == allowed, "fact_id"].tolist()
     # a text that is too long for an address is held by its field only
     words = (address.value("search") or str(st.session_state.get("pick-search") or "")).strip()
     if words and address.value("where") == "completions":
         among = fact_reads.facts_saying(model, source, words, profile.scheme, stamp)
+        among = among if alike is None else sorted({*among}.intersection(alike))
         return Chosen(profile.choose(levels, relations, "", among, **having), words)
-    return Chosen(profile.choose(levels, relations, words, **having), "")
+    return Chosen(profile.choose(levels, relations, words, alike, **having), "")
 
 
-def draw_table(profile: Any, found: Chosen) -> Any:
-    """The facts, a page at a time; returns the picked one, else an example among them. None where there is nothing to see."""
+def with_answers(model: str, source: str, scheme: Any, facts: Any) -> Any:
+    """The facts with what the completions say of each, for a file; empty cells where they are not stored."""
+    if not offered(scheme):
+        return facts
+    answers = consistency_reads.of_all(model, source, scheme)
+    return facts.merge(answers.rename(columns=FILE_COLUMNS), on="fact_id", how="left")
+
+
+def draw_table(profile: Any, found: Chosen, in_file: Callable[[Any], Any]) -> Any:
+    """The facts, a page at a time; returns the picked one, else an example among them. None where there is nothing to see. `in_file`: the
+    table as the file has it."""
     names, labels, rows = resources.relation_labels(), [*profile.scheme.labels, NOT_PROBED], found.rows
     where = f" in whose completions stands '{found.words}'" if found.words else ""
     st.caption(literal(f"{len(rows):,} of {profile.facts:,} facts{where}. Click a row, or press Enter on it, to see its completions."))
@@ -126,7 +160,7 @@ def draw_table(profile: Any, found: Chosen) -> Any:
     if clicked is not None:
         wanted = str(shown.iloc[clicked]["fact_id"])
         address.put(fact=wanted)
-    csv_button("Download these facts", lambda: named(profile, rows, names, labels), "facts", "facts-csv", not len(rows))
+    csv_button("Download these facts", lambda: in_file(named(profile, rows, names, labels)), "facts", "facts-csv", not len(rows))
     picked = profile.find(wanted, rows) if wanted else rows[:0]
     shown_row = picked if len(picked) else profile.example(rows)
     if not len(shown_row):

@@ -8,6 +8,7 @@ import streamlit as st
 
 from pages._ui import resources
 from pages._ui.charts import draw
+from pages._ui.facts.consistency_panel import one_fact
 from pages._ui.wording import between, in_badge, percent, score
 from sftqa_core.figures.levels import template_hits_figure
 from sftqa_core.figures.style import level_colours
@@ -42,6 +43,7 @@ def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, rea
         bars = (hits, samples, [prompts.get(at, "") for at in order], colour, [seen.get(at) for at in order], unit)
         each = "template" if scheme.by_statements else "prompt"
         draw(partial(template_hits_figure, *bars, each), key="fact-templates", alt="Hits per prompt", of=repr((bars, each)))
+        one_fact(model, source, fact, scheme)
         if not len(rows):
             st.caption("The completions behind these levels are not stored here. Probe these facts again to store them.")
             return

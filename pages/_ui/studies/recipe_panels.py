@@ -8,14 +8,16 @@ import streamlit as st
 from pages._ui import address, background, links, panels, pickers, resources
 from pages._ui.charts import draw
 from pages._ui.columns import draw_table
+from pages._ui.studies import study_panels
 from pages._ui.studies.start_dialog import ask_to_start
 from pages._ui.titles import model_name
 from pages._ui.wording import literal
 from sftqa_core.figures.recipe_effects import own_figure
 from sftqa_core.jsonrecord import declared
-from sftqa_core.records import StudySettings
+from sftqa_core.records import DOMAIN_NAMES, StudySettings
+from sftqa_core.records.amounts import points
 from sftqa_core.records.recipes import RECIPES, Recipe
-from sftqa_core.records.studying import recipe_study
+from sftqa_core.records.studying import CONTROL, recipe_study
 
 COST_TITLES = {
     "setting": "tuned by", "train_s": "training, s", "all_s": "all, s", "train_ratio": "training, × plain", "all_ratio": "all, × plain",
@@ -83,6 +85,21 @@ def none_yet(recipe: type[Recipe], model: str) -> None:
 def of_model(table: Any, model: str) -> Any:
     """The rows of one model; an empty table may have no columns."""
     return table[table["model"] == model] if len(table) else table
+
+
+def in_short(claims: Any, recipe: type[Recipe]) -> None:
+    """Whether the recipe beats plain tuning and its controls by the mean over levels (of all facts, where a level holds none), and
+    whether the same test tells plain tuning from itself."""
+    answers = claims[claims["measure"] == "accuracy"]
+    for (setting, against), pairs in answers.groupby(["setting", "against"], sort=False):
+        told = []
+        for domain, rows in pairs.groupby("domain", sort=False):
+            row = next((row for row in rows.itertuples() if row.level == "mean over levels"), rows.iloc[-1])
+            badge = f":{study_panels.VERDICTS[row.verdict]}-badge[{row.verdict}]"
+            told.append(f"{badge} {DOMAIN_NAMES[domain]}, {points(row.difference)} points ({points(row.low)} to {points(row.high)})")
+        other = f"its control, {against.removeprefix(CONTROL)}" if against.startswith(CONTROL) else against
+        question = f"Better than {other}?" if setting == recipe.title else "By the same test, other seeds of plain tuning?"
+        st.markdown(f"**{literal(question)}** {' · '.join(told)}")
 
 
 def knob_name(settings: StudySettings) -> str:

@@ -24,7 +24,7 @@ from sftqa_core.records.amounts import signed
 
 SHOWN_AT_ONCE = 4  # answers to one question
 REDRAWN_S = 60.0  # while a study runs: counting it takes seconds, in which the page fades
-_VERDICTS = {"yes": "blue", "no": "violet", "cannot tell": "gray"}  # neither is the good one
+VERDICTS = {"yes": "blue", "no": "violet", "cannot tell": "gray"}  # neither is the good one
 ENOUGH_TITLES = {
     "relative": "share of the best", "low": "95% from", "high": "to", "smallest": "smallest within 95%", "chosen": "smallest here",
     "least": "fewest facts of a level",
@@ -173,7 +173,7 @@ def _question(question: str, answers: list[Finding], models: tuple[str, ...]) ->
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{literal(question)}**", width="content")
         for verdict, count in Counter(finding.verdict for finding in answers).items():
-            st.badge(verdict if len(answers) == 1 else f"{count} {verdict}", color=_VERDICTS[verdict])
+            st.badge(verdict if len(answers) == 1 else f"{count} {verdict}", color=VERDICTS[verdict])
     box = st.container() if len(answers) <= SHOWN_AT_ONCE else st.expander(f"All {len(answers)} answers")
     for finding in answers:
         about, text = (literal(with_names(words, models)) for words in (finding.about, finding.text))

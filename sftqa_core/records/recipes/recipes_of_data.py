@@ -36,7 +36,8 @@ class SelfGuide(Recipe):
     claim: ClassVar[str] = "About 15 points better in classification and 18 in generation."
     differs: ClassVar[str] = (
         "In the paper the model invents its inputs, too; a base model can't invent questions, so those of the training facts are taken "
-        "without their answers. Four answered questions, none of them to be labelled, show it the form."
+        "without their answers. Four answered questions, none of them to be labelled, show it the form: other ones for each question, so "
+        "that it reads more right answers than gold labels would be."
     )
     knob: ClassVar[str] = "least_share"
     tried: ClassVar[tuple[float, ...]] = (0.2, 0.5, 0.8)
@@ -74,8 +75,8 @@ class SelfGuide(Recipe):
 
     def controls(self, run: Any) -> dict[str, Any]:
         """The right answers, to the same questions and to all that were chosen."""
-        same = dataclasses.replace(run, recipe=dataclasses.replace(self, labels="gold"))
-        return {"right answers to the same questions": same, "right answers to all questions": plain(run, epochs=self.passes)}
+        same = {"right answers to the same questions": dataclasses.replace(run, recipe=dataclasses.replace(self, labels="gold"))}
+        return {**(same if self.labels == "own" else {}), "right answers to all questions": plain(run, epochs=self.passes)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,8 +134,8 @@ class Preprocess(Recipe):
         "The paper prompts large chat models about tables; here the model under study judges facts before it is tuned on them. An object "
         "is compared with the 100 commonest ones of its relation, so a rarer alternative is not found. Aliases are not proposed."
     )
-    knob: ClassVar[str] = "corrupted"
-    tried: ClassVar[tuple[float, ...]] = (0.0, 0.1, 0.2, 0.4)
+    knob: ClassVar[str] = "margin"  # how many errors there are is not for dev facts to choose
+    tried: ClassVar[tuple[float, ...]] = (1.0, 3.0, 10.0, 100.0)
     needs_levels: ClassVar[bool] = True
     corrupted: float = setting(
         0.2, label="Share of wrong objects", flag="--corrupted", low=0, high=1, title="{value:.0%} wrong objects",

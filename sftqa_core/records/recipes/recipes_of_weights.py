@@ -59,4 +59,5 @@ class Restore(Recipe):
         def by(ranked: str) -> Any:
             return dataclasses.replace(run, recipe=dataclasses.replace(self, ranked=ranked))
 
-        return {"as many at random": by("random"), "as large an update at random": by("random-update")}
+        others = {"as many at random": "random", "as large an update at random": "random-update"}
+        return {name: by(ranked) for name, ranked in others.items() if ranked != self.ranked}
