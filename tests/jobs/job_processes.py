@@ -23,11 +23,14 @@ CPU = {"device": "cpu"}
 
 
 def until(condition: Callable[[], object], limit_s: float = 120.0, every_s: float = 0.02) -> None:
-    """Wait for a condition; fail after `limit_s`, which is long, since a busy machine takes its time over a process that loads torch."""
-    end_s = time.monotonic() + limit_s
+    """Wait for a condition; fail after `limit_s`, which is long, since a busy machine takes its time over a process that loads torch.
+
+    The longer it takes, the more seldom it is looked for (every 5 x `every_s` at most): looking takes what is waited for its processor."""
+    end_s, pause_s = time.monotonic() + limit_s, every_s
     while not condition():
         assert time.monotonic() < end_s, f"did not happen within {limit_s} s"
-        time.sleep(every_s)
+        time.sleep(pause_s)
+        pause_s = min(1.1 * pause_s, 5 * every_s)
 
 
 def ended(executor: LocalExecutor, job: Job) -> Job:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from sftqa_core import workflows
@@ -123,14 +124,16 @@ class TestProbing:
 
     def test_trust_beside_a_model_of_this_machine(self, fake, world):
         """Both full probes on the same facts."""
-        workflows.probe(settings_of(fake, world, limit=None))
-        workflows.probe(replace(settings_of(fake, world, limit=None), model="tiny", device="cpu"))
+        workflows.probe(settings_of(fake, world, limit=8))
+        workflows.probe(replace(settings_of(fake, world, limit=8), model="tiny", device="cpu"))
         report = workflows.trust("tiny", world, scheme=SCHEME, against=fake.name)
-        assert report.agreements[fake.name].facts == 32
+        assert report.agreements[fake.name].facts == 8
 
     def test_selection_by_levels_of_another_model(self, fake, world, tmp_path):
         """Levels that one model had are never those of the one that the server has now, though both have the same name."""
-        settings = TrainSettings(fake.name, world, n=2, levels=(0,), scheme=SCHEME)
+        facts, few = pd.read_csv(world), tmp_path / "few.csv"
+        pd.concat([facts[facts["split"] == "train"].head(6), facts[facts["split"] == "test"].head(2)]).to_csv(few, index=False)
+        settings = TrainSettings(fake.name, str(few), n=2, levels=(0,), scheme=SCHEME)
         workflows.select(settings, tmp_path / "first.jsonl")
         fake.seed = 1
         workflows.select(replace(settings, n=4), tmp_path / "second.jsonl")
