@@ -76,12 +76,14 @@ def study_name(settings: StudySettings) -> str:
 
 
 def studies() -> list[KnownStudy]:
-    """Studies that were started here, the latest first, then those that ship; files that hold none are passed over."""
+    """Studies that were started here, the latest first, then those that ship by name; files that hold none are passed over."""
     known: dict[str, KnownStudy] = {}
     workspace = Workspace.current()
     for layer in workspace.layers:
-        files = [(path.stat().st_mtime, path) for path in (layer / workspace.studies.name).glob("*.yaml")]
-        for _, path in sorted(files, reverse=layer == workspace.root):
+        files = sorted((layer / workspace.studies.name).glob("*.yaml"))
+        if layer == workspace.root:  # what ships was written when it was checked out: its times mean nothing
+            files.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        for path in files:
             with contextlib.suppress(SettingsError):
                 settings = read_study(path)
                 known.setdefault(study_name(settings), KnownStudy(study_name(settings), settings, layer == workspace.shipped))

@@ -78,4 +78,4 @@ def test_names_of_cells_are_listed(workspace, capsys):
     assert "amount-9203b502:atlas-neox:nall:s2" in text.splitlines()
     code, text = ran(capsys, "--cells", "amount", "--json")
     assert code == 1
-    assert "There is no study 'amount' here. Studies: amount-9203b502, level-d3d1f6ed, models-b4744e8f, shift-7b1c7c74, recipe-" in text
+    assert "There is no study 'amount' here. Studies: amount-9203b502, level-d3d1f6ed, models-b4744e8f, recipe-" in text
