@@ -7,6 +7,7 @@ evaluation/predictions.py.
 
 from sftqa_core.records.asking import ASKED, MOST_COLUMNS, RUN, Candidate, Column, Question, Reply, Sampled, Scored, Step, Warm
 from sftqa_core.records.comparison import MEANS, ComparedBase, ComparedRun, Comparison, DomainMeans, MeanAccuracy, PairTest, Remade
+from sftqa_core.records.inside import MEASURES, InsideSettings
 from sftqa_core.records.job import ACTIVE, DEVICELESS, KEPT, MOVES, OVER, Job, Resources
 from sftqa_core.records.making import CorpusSettings, PretrainSettings
 from sftqa_core.records.probes import ANSWER_KINDS, DOMAIN_NAMES, DOMAINS, SPLITS, Completed, CompleteSettings, ProbeSettings
