@@ -21,6 +21,7 @@ from sftqa_core.records import (
     CompleteSettings,
     FetchFactsSettings,
     FetchSettings,
+    InsideSettings,
     Job,
     ProbeSettings,
     StudySettings,
@@ -100,7 +101,14 @@ def state_warning() -> str | None:
 
 def submit(
     kind: str,
-    settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | FetchSettings | FetchFactsSettings | CompleteSettings,
+    settings: TrainSettings
+    | ProbeSettings
+    | StudySettings
+    | SweepSettings
+    | InsideSettings
+    | FetchSettings
+    | FetchFactsSettings
+    | CompleteSettings,
     expected_s: Sequence[float] = (),
 ) -> Job:
     """Queue the work once: a second click, or the same click in another tab, gets the job that the first one made.
@@ -112,9 +120,9 @@ def submit(
     return executor.submit(kind, wanted, fingerprint([kind, wanted, over[:1]]), expected_s)
 
 
-def starts_after(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings) -> str:
+def starts_after(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | InsideSettings) -> str:
     """What a job with these settings would wait for: "Starts after 1 running and 2 queued jobs, in about 3 min."; empty where nothing."""
-    run = settings.run if isinstance(settings, SweepSettings) else settings
+    run = settings.run if isinstance(settings, SweepSettings | InsideSettings) else settings
     try:
         models = run.models if isinstance(run, StudySettings) else (run.model,)
         needs = needs_of_device(device_for(run.device, models), run.gpus, held_as(run))
@@ -176,7 +184,9 @@ def submit_again(kind: str, settings: dict[str, Any]) -> Job:
     return submit(kind, wanted, expected_s(wanted))
 
 
-def expected_s(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | CompleteSettings) -> tuple[float, ...]:
+def expected_s(
+    settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | InsideSettings | CompleteSettings,
+) -> tuple[float, ...]:
     """Seconds at best and at worst; nothing where there is no forecast: the job itself tells what is wrong.
 
     Asked for before a button is drawn: a second click may end the script at any call of Streamlit's, and a cached one is such a call.

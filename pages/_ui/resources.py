@@ -11,6 +11,7 @@ from typing import Any
 import streamlit as st
 
 from sftqa_core.records import (
+    InsideSettings,
     LevelScheme,
     ModelCard,
     Preflight,
@@ -216,14 +217,16 @@ def run_part(run_id: str, part: str) -> RunSummary:
 
 
 @st.cache_data(show_spinner=False, ttl=60, max_entries=64)
-def forecast(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings, stamp: str) -> Any:
+def forecast(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | InsideSettings, stamp: str) -> Any:
     from sftqa_core import workflows
 
     return workflows.forecast(settings)
 
 
 @st.cache_data(show_spinner=False, ttl=60, max_entries=64)
-def preflight(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings, stamp: str, _cost: Any) -> Preflight:
+def preflight(
+    settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | InsideSettings, stamp: str, _cost: Any
+) -> Preflight:
     """What would stop this work; the forecast is known already and no part of the key."""
     from sftqa_core import workflows
 

@@ -19,6 +19,7 @@ from sftqa_core.records import (
     SCHEMES,
     STUDIES,
     CompleteSettings,
+    InsideSettings,
     Job,
     LevelScheme,
     PretrainSettings,
@@ -40,6 +41,7 @@ JOB_SETTINGS = {
     "pretrain": PretrainSettings,
     "study": StudySettings,
     "sweep": SweepSettings,
+    "inside": InsideSettings,
     "complete": CompleteSettings,
 }
 _ALWAYS_SAID = (
@@ -196,6 +198,10 @@ def job_title(job: Job) -> str:
         return (
             f"Sweep learning rates of {model_name(str(run.get('model')))} with {n} examples of {source_name(str(run.get('source')))}{more}"
         )
+    if job.kind == "inside":
+        run = s.get("run") if isinstance(s.get("run"), dict) else {}
+        tuned = f"{model_name(str(run.get('model')))} tuned on {_examples(run)} examples of {source_name(str(run.get('source')))}"
+        return f"Look inside {tuned}{more}"
     if job.kind == "pretrain":
         return f"Pre-train {s.get('name')} on {source_name(str(s.get('source')))}{more}"
     if job.kind == "fetch":

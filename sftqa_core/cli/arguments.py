@@ -20,6 +20,7 @@ from sftqa_core.cli.recipe_options import add_recipe, recipe_of
 from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import Setting, declared
 from sftqa_core.records.benching import BenchSettings
+from sftqa_core.records.inside import FLAGS
 from sftqa_core.records.presets import PRESETS
 
 _SAMPLING = ("samples", "temperature", "max_new_tokens")
@@ -101,6 +102,12 @@ def build_parser() -> argparse.ArgumentParser:
     add("runs", "finished runs, newest first")
     add("show", "one run's results").add_argument("run", help="a run's name, as 'sftqa runs' lists it")
     _add_compare(add("compare", "runs and cells of studies beside each other: settings that differ, accuracy, tests, fact by fact"))
+    _add_inside(
+        add(
+            "inside",
+            "what tuning changed inside a run's model: answers, weights, what it knows, how it learned; without RUN: what was looked at",
+        )
+    )
     _add_export(add("export", "write a run's tuned model as a folder for other tools"))
     _add_jobs(add("jobs", "background jobs; cancel one or read its log"))
     _add_cache(add("cache", "which results are on the disk; check them, clear leftovers"))
@@ -277,6 +284,15 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cells", metavar="STUDY", help="list the names of a study's finished cells instead")
     remade = "check a run that was made again against the stored numbers, fact by fact: --remade OLD NEW; with OLD alone: the command that "
     parser.add_argument("--remade", action="store_true", help=remade + "makes it again, and its cost")
+
+
+def _add_inside(parser: argparse.ArgumentParser) -> None:
+    """`sftqa inside RUN`."""
+    parser.add_argument("run", nargs="?", metavar="RUN", help="a run's name, as 'sftqa runs' lists it, or a cell's (sftqa compare --cells)")
+    for measure, flag in FLAGS.items():
+        parser.add_argument(flag, action="store_true", help=f"{records.MEASURES[measure].lower()}; without one of these all four")
+    add_settings(parser, records.InsideSettings)
+    parser.add_argument("--tables", metavar="FOLDER", help="also write every table as Parquet into this folder, which must not exist")
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,16 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from sftqa_core.artifacts import in_sentence
-from sftqa_core.cli import bench_commands, cache_commands, commands, compare_commands, consistency_commands, sweep_commands, text
+from sftqa_core.cli import (
+    bench_commands,
+    cache_commands,
+    commands,
+    compare_commands,
+    consistency_commands,
+    inside_commands,
+    sweep_commands,
+    text,
+)
 from sftqa_core.cli.arguments import parse
 from sftqa_core.errors import OutOfTime, SettingsError, SftqaError, Stopped
 from sftqa_core.models.serving.addresses import allow_typed
@@ -77,6 +86,7 @@ COMMANDS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any
     "runs": (commands.runs, text.runs),
     "show": (commands.show, text.run),
     "compare": (compare_commands.compare, compare_commands.as_text),
+    "inside": (inside_commands.inside, inside_commands.as_text),
     "export": (commands.export, text.export),
     "jobs": (commands.jobs, text.jobs),
     "cache": (cache_commands.cache, cache_commands.as_text),

@@ -15,7 +15,7 @@ from sftqa_core.models import chat_templates, devices
 from sftqa_core.models.serving.addresses import KIND as SERVER
 from sftqa_core.planning.fit import Estimator, Fit, verdict
 from sftqa_core.progress import Silent
-from sftqa_core.records import ProbeSettings, StudySettings, SweepSettings, TrainSettings
+from sftqa_core.records import InsideSettings, ProbeSettings, StudySettings, SweepSettings, TrainSettings
 from sftqa_core.records.probes import held_as
 from sftqa_core.records.tuning import minutes, parts_of, probe_settings
 from sftqa_core.training import recipes
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _MEASURED = "Based on this model's measured speed on this machine."
 _ROUGH = "A rough estimate from the model's size: too little of this work was measured on this machine."
 _NOTHING = "Nothing left to compute."
+RESTORED, DRAWN, RANKED = 24, 14, 8  # evaluations of a look inside: restored models, controls a draw, rankings of an answer
 START_S = (4.0, 15.0)  # importing torch and loading a small model
 # Forward-pass tokens of one piece of work, about; training counts threefold.
 TOKENS = {"probe": 900, "adaptive": 700, "likelihood": 260, "few_shot_probe": 1500, "train": 90, "answer": 30, "few_shot": 120}
@@ -72,10 +73,15 @@ class Forecast:
         )
 
 
-def forecast(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings) -> Forecast:
-    """The cost of a training run, a probe, a study or a sweep. Raises `SftqaError` for a model or source that can't be had."""
+def forecast(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | InsideSettings) -> Forecast:
+    """The cost of a training run, a probe, a study, a sweep or a look inside.
+
+    Raises `SftqaError` for a model or source that can't be had.
+    """
     if isinstance(settings, SweepSettings):
         return _sweep(settings)
+    if isinstance(settings, InsideSettings):
+        return _inside(settings)
     if isinstance(settings, StudySettings):
         return _study(settings)
     if isinstance(settings, TrainSettings):
@@ -188,6 +194,22 @@ def _sweep(settings: SweepSettings) -> Forecast:
         return _run_fit(sweep.prober, TrainSettings.from_dict(data), pool, sweep.facts, probes, one.examples)
 
     return cost.within("train", run, needed)
+
+
+def _inside(settings: InsideSettings) -> Forecast:
+    """The training made again and the measures, whether or not some of them were taken before; reckoned in trainings and answers."""
+    run = replace(settings.run, shots=0, more_shots=())
+    one, prober = _train(run), _prober(probe_settings(run))
+    if one.problems:
+        return one
+    tests = one.test_facts
+    some = min(tests, settings.per_level * len(run.scheme.labels) * 2)
+    asked = tests * (1.0 + 1.5 * ("drift" in settings.measures))
+    asked += some * (RESTORED + settings.draws * DRAWN) * ("restoration" in settings.measures)
+    asked += some * RANKED * ("knowledge" in settings.measures)
+    trained = {kind: count * (1 + ("curves" in settings.measures)) for kind, count in _worked(recipes.costs(run, one.examples), {}).items()}
+    low, high, basis = _seconds(prober, {**trained, "answer": round(asked) + trained["answer"]})
+    return replace(one, seconds_low=low, seconds_high=high, notes=basis)
 
 
 def _train(settings: TrainSettings) -> Forecast:

@@ -30,13 +30,19 @@ from sftqa_core.planning.fit import Fit, gigabytes, resource
 from sftqa_core.planning.forecast import Forecast, forecast
 from sftqa_core.planning.preflight_model import Looked
 from sftqa_core.progress import Reporter
-from sftqa_core.records import Check, Preflight, ProbeSettings, StudySettings, SweepSettings, TrainSettings
+from sftqa_core.records import Check, InsideSettings, Preflight, ProbeSettings, StudySettings, SweepSettings, TrainSettings
 from sftqa_core.records.probes import held_as
 from sftqa_core.training import optimizers, recipes, trying
 from sftqa_core.workspace import Workspace
 
 Settings = TrainSettings | ProbeSettings | StudySettings
-KINDS: dict[type, str] = {TrainSettings: "train", ProbeSettings: "probe", StudySettings: "study", SweepSettings: "sweep"}
+KINDS: dict[type, str] = {
+    TrainSettings: "train",
+    ProbeSettings: "probe",
+    StudySettings: "study",
+    SweepSettings: "sweep",
+    InsideSettings: "inside",
+}
 PACKAGES = {"probe": ("torch", "transformers"), "train": ("torch", "transformers", "accelerate", "peft")}
 LITTLE = 1_000_000_000  # bytes that should be left beside what is written
 _FREE_SOME = "Free some space, or set {} to a folder on another disk."
@@ -44,11 +50,12 @@ _MINUTE_S = 60.0  # a shorter training writes no checkpoint
 _kept: Kept[list[Check]] = Kept(64)  # a form asks again at every change, most of which change no text
 
 
-def preflight(settings: Settings | SweepSettings, cost: Forecast | None = None) -> Preflight:
+def preflight(settings: Settings | SweepSettings | InsideSettings, cost: Forecast | None = None) -> Preflight:
     """Every point, for whatever `settings` ask for. `cost`: their forecast, where it is known already."""
     kind = KINDS[type(settings)]
-    if isinstance(settings, SweepSettings):
-        one = replace(settings.run, learning_rate=min(settings.rates) if settings.rates else None)
+    if isinstance(settings, SweepSettings | InsideSettings):
+        rates = settings.rates if isinstance(settings, SweepSettings) else (settings.run.learning_rate,)
+        one = replace(settings.run, learning_rate=min(filter(None, rates or ()), default=None))
         if cost is None:
             with contextlib.suppress(SftqaError):  # the run itself tells why
                 cost = forecast(settings)

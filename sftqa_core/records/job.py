@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sftqa_core.jsonrecord import Record, Setting, declared, setting
+from sftqa_core.records.inside import FLAGS, InsideSettings
 from sftqa_core.records.probes import ProbeSettings
 from sftqa_core.records.recipes import Recipe
 from sftqa_core.records.schemes import OWN, SCHEMES, LevelScheme, with_cutoffs
@@ -18,6 +19,7 @@ KEPT = {  # kind of work -> what is kept when it ends early
     "train": "Probed facts, the base model's answers and the training's last checkpoint, if any, are kept.",
     "study": "Finished runs are kept, and the last checkpoint, if any, of the current run.",
     "sweep": "Finished runs are kept, and the last checkpoint, if any, of the current run.",
+    "inside": "Measures that were taken are kept, and the last checkpoint, if any, of a training that was made again.",
     "pretrain": "The last checkpoint, if any, is kept.",
     "select": "Probed facts are kept.",
     "fetch": "Files that are complete are kept.",
@@ -27,7 +29,7 @@ DEVICELESS = ("fetch", "facts")  # kinds of work that wait for the network: they
 ACTIVE, OVER = ("queued", "running", "stopping"), ("done", "failed", "cancelled")  # states of a job
 MOVES = ("first", "up", "down", "last")  # ways to change a queued job's place
 REASONS = ("memory", "disk")  # why a job failed, where the program knows what to offer
-_VERBS = {TrainSettings: "train", ProbeSettings: "probe", StudySettings: "study", SweepSettings: "sweep"}
+_VERBS = {TrainSettings: "train", ProbeSettings: "probe", StudySettings: "study", SweepSettings: "sweep", InsideSettings: "inside"}
 _SAMPLING = ("samples", "temperature", "max_new_tokens")
 
 
@@ -44,7 +46,7 @@ class Job(Record):
     """One row of the queue. Progress and log are files in `folder`, not here."""
 
     id: str
-    kind: str  # probe, train, study, sweep, pretrain, fetch, facts or complete
+    kind: str  # probe, train, study, sweep, inside, pretrain, fetch, facts or complete
     settings: dict[str, Any]  # the settings record as JSON, frozen at submission
     state: str  # queued, running, stopping, done, failed or cancelled
     created: str  # ISO 8601, UTC
@@ -59,12 +61,15 @@ class Job(Record):
     expected_s: tuple[float, ...] = ()  # seconds it was forecast to take at submission, at best and at worst
 
 
-def command_of(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings) -> str:
+def command_of(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | InsideSettings) -> str:
     """`sftqa train ...`, quoted for a POSIX shell; most settings at their defaults are left out (`Setting.rank`).
 
     Lists are comma-separated. A prompt without a name is its text with line breaks as \\n; an answer form or level scheme without
     flags is its JSON record.
     """
+    if isinstance(settings, InsideSettings):  # what makes the run again follows from its name
+        asked = [] if settings.measures == tuple(FLAGS) else [FLAGS[measure] for measure in settings.measures]
+        return shlex.join(["sftqa", "inside", settings.name, *asked, *_options(settings)])
     words = ["sftqa", _VERBS[type(settings)], *_options(settings.run if isinstance(settings, SweepSettings) else settings)]
     if isinstance(settings, SweepSettings):
         words += _options(settings)

@@ -18,6 +18,7 @@ from sftqa_core.workflows.ask_models import Asked, ask
 from sftqa_core.workflows.comparisons import Compared, compare
 from sftqa_core.workflows.consistency_reports import Consistency, consistency, consistency_change, fact_answers, fact_consistency
 from sftqa_core.workflows.fact_stories import FactInRun, fact_in_runs, fact_levels
+from sftqa_core.workflows.insides import inside_settings, inside_words, looks, read_look, same_setting
 from sftqa_core.workflows.questions import (
     KnownFact,
     KnownLevel,
@@ -70,4 +71,4 @@ from sftqa_core.workflows.study_reports import (
 )
 from sftqa_core.workflows.tested_models import cell_names, known_settings, stamp_of, tested
 from sftqa_core.workflows.upkeep import unreadable_results
-from sftqa_core.workflows.work import complete, export, fetch, preload, pretrain, probe, run_job, select, sweep, sweep_report, train
+from sftqa_core.workflows.work import complete, export, fetch, inside, preload, pretrain, probe, run_job, select, sweep, sweep_report, train

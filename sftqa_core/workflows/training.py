@@ -74,7 +74,7 @@ class TrainingRun:
         self._try_first(selection.facts)
         with self._timed("probe"):
             levels = self.prober.levels(facts)
-        before = self._base_answers(facts)
+        before = self.base_answers(facts)
         self.reporter = self._unlimited  # from here on the training itself minds the time limit, and what comes after it has none
         with tempfile.TemporaryDirectory() as scratch:
             made = self._made(selection.facts, Path(scratch))
@@ -126,7 +126,7 @@ class TrainingRun:
             self._tried = True
             try_examples(self.prober.loaded, examples, self.settings, self.reporter)
 
-    def _look(self) -> Look | None:
+    def look(self) -> Look | None:
         """Counts right answers to a sample of dev facts, relations in turns; None where the settings ask for no evaluation."""
         if self.settings.eval_every is None:
             return None
@@ -166,9 +166,9 @@ class TrainingRun:
     def _made(self, examples: pd.DataFrame, folder: Path) -> Made:
         if isinstance(self.prober.asked, ServedModel):
             return Made(fine_tuning.not_tuned(self.prober.asked, folder), examples)
-        return self.tune(examples, folder, self._look(), self._limit)
+        return self.tune(examples, folder, self.look(), self._limit)
 
-    def _base_answers(self, facts: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    def base_answers(self, facts: pd.DataFrame) -> dict[str, pd.DataFrame]:
         """Predictions of the base model without and with examples, and of the majority object."""
         settings, loaded, aliases = self.settings, self.prober.asked, self.prober.aliases
         model = chat_templates.asked_by(loaded.fingerprint, loaded.card, settings.prompt)

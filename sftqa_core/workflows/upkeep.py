@@ -198,6 +198,7 @@ def _check_file(path: Path) -> Iterator[tuple[Path, Exception]]:
 _PARTS = ("completions", "hits", "estimates")
 FOLDERS = {  # where not by name
     "models from GGUF": "gguf",
+    "looks inside": "inside",
     "served models": "servers",
     "downloads": "datasets",
     "prepared facts": "sources",
@@ -216,6 +217,7 @@ KINDS = {
     "estimates": Kind(_in("estimates"), _check_store),
     "answers": Kind(_in("answers"), _check_folder),
     "cells": Kind(_in("cells"), _check_folder),
+    "looks inside": Kind(_in("inside"), _check_folder),
     "studies": Kind(_files("studies/*.yaml"), _check_file),
     "reports": Kind(_files("reports/*.json"), _check_file),
     "downloads": Kind(_with_manifest("datasets/[!.]*"), _check_folder),

@@ -14,6 +14,7 @@ from typing import Any
 from sftqa_core import records
 from sftqa_core.artifacts import write_bytes
 from sftqa_core.errors import ModelUnavailable, SettingsError
+from sftqa_core.evaluation.inside.kept_looks import KeptLook
 from sftqa_core.jsonrecord import Record
 from sftqa_core.knowledge.sources import open_source
 from sftqa_core.memory.profiles import open_for
@@ -29,6 +30,7 @@ from sftqa_core.records import (
     CompleteSettings,
     FetchFactsSettings,
     FetchSettings,
+    InsideSettings,
     ModelCard,
     PretrainSettings,
     ProbeSettings,
@@ -52,6 +54,7 @@ HEAVY = (
     "sftqa_core.workflows.study_runs",
     "sftqa_core.workflows.sweep_runs",
     "sftqa_core.workflows.training",
+    "sftqa_core.workflows.inside_runs",
 )
 
 
@@ -143,6 +146,17 @@ def sweep_report(settings: SweepSettings) -> SweepReport:
     return Sweep(settings).report()
 
 
+def inside(settings: InsideSettings, reporter: Reporter | None = None) -> KeptLook:
+    """Look inside a tuned model; measures that were taken before are not taken again. What was seen: `read_look` of what is returned.
+
+    Raises `SettingsError` for what can't be looked at, and what `train` does.
+    """
+    from sftqa_core.workflows.inside_runs import InsideRun
+
+    bring_facts(settings.run.source, reporter)
+    return InsideRun(settings, reporter or Silent()).finish()
+
+
 def select(settings: TrainSettings, out: Path, reporter: Reporter | None = None) -> dict[str, Any]:
     """Write the examples that `train` would use to `out` as JSON Lines, with their levels."""
     from sftqa_core.workflows.training import TrainingRun
@@ -225,6 +239,7 @@ def run_job(kind: str, settings: dict[str, Any], reporter: Reporter, token: str)
         "train": (TrainSettings, lambda wanted: train(wanted, reporter, token).run),
         "study": (StudySettings, lambda wanted: study(wanted, reporter).settings.kind),
         "sweep": (SweepSettings, lambda wanted: f"{sweep(wanted, reporter).chosen:g}"),
+        "inside": (InsideSettings, lambda wanted: inside(wanted, reporter).name),
         "pretrain": (PretrainSettings, lambda wanted: pretrain(wanted, reporter).name),
         "fetch": (FetchSettings, lambda wanted: fetch(wanted, reporter).name),
         "facts": (FetchFactsSettings, lambda wanted: download_facts(wanted.source, reporter).source),
@@ -234,8 +249,8 @@ def run_job(kind: str, settings: dict[str, Any], reporter: Reporter, token: str)
         raise SettingsError(f"A job must be one of {', '.join(jobs)}, got {kind!r}.")
     record, work = jobs[kind]
     wanted = record.from_dict(settings)
-    if isinstance(wanted, ProbeSettings | TrainSettings | StudySettings | SweepSettings):
-        bring_facts(wanted.run.source if isinstance(wanted, SweepSettings) else wanted.source, reporter)
+    if isinstance(wanted, ProbeSettings | TrainSettings | StudySettings | SweepSettings | InsideSettings):
+        bring_facts(wanted.run.source if isinstance(wanted, SweepSettings | InsideSettings) else wanted.source, reporter)
         # into the log alone: the work itself refuses what can't be done
         tell(preflight(wanted), reporter)
     began = time.monotonic()

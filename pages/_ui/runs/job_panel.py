@@ -141,6 +141,8 @@ def _result_link(job: Job, where: str) -> None:
     elif job.kind == "study" and job.result in STUDIES:
         link = {"study": resources.study_name(StudySettings.from_dict(job.settings))}
         page_link(STUDIES[job.result].page, "**See the study**", f"study-{key}", icon=chart, to=link)
+    elif job.kind == "inside":
+        page_link("pages/inside.py", "**See inside**", f"inside-{key}", icon=chart, to={"run": str(job.result)})
     elif job.kind == "fetch":
         page_link("pages/memory.py", "**Open in Memory**", f"memory-{key}", icon=memory, to={"model": str(job.settings["model"])})
     elif job.kind == "facts":

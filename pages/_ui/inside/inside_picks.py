@@ -1,0 +1,65 @@
+"""Which run to look inside, in the address; and the panel that starts a look."""
+
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from pages._ui import address, background, pickers, resources, state
+from pages._ui.compare import compare_reads
+from pages._ui.compare.compare_picks import cell_words
+from pages._ui.inside import inside_reads
+from pages._ui.runs.cost_panel import cost_panel
+from pages._ui.runs.job_panel import job_panel
+from pages._ui.titles import differences, model_name, run_names, source_name
+from sftqa_core.jsonrecord import declared
+from sftqa_core.records import ACTIVE, MEASURES, TrainSettings
+
+
+def pick(stamp: str) -> tuple[str, list[Any]]:
+    """A run's or cell's name, and the looks at all seeds of its setting; none where nobody has looked yet."""
+    seeds = {look.name: looks for looks in inside_reads.groups(stamp).values() for look in looks}
+    asked = address.value("run") or ""
+    first = {looks[0].name: asked if asked in {look.name for look in looks} else looks[0].name for looks in seeds.values()}
+    titles = {name: _title(seeds[name]) for name in first.values()}
+    waiting = {run.id for run in resources.runs(stamp) if run.n and run.id not in seeds}
+    titles |= {name: f"{title} · not looked at yet" for name, title in run_names(stamp).items() if name in waiting}
+    if asked not in titles:  # a cell of a study, by a link
+        titles |= {name: f"{_words(run)} · not looked at yet" for name, run in compare_reads.known_settings((asked,), stamp).items()}
+    if not titles:
+        return "", []
+    name = pickers.linked("Run", list(titles), "run", titles.__getitem__, explicit=True)
+    return name, seeds.get(name, [])
+
+
+def _title(looks: list[Any]) -> str:
+    seeds = ", ".join(str(look.settings.seed) for look in looks)
+    return f"{_words(looks[0].settings)} · seed{'s' if len(looks) > 1 else ''} {seeds}"
+
+
+def _words(settings: TrainSettings) -> str:
+    """Model, facts, what it was tuned on, and every other setting that differs."""
+    bare = replace(settings, levels=None, seed=0, learning_rate=None, shots=declared(TrainSettings)["shots"].default)  # said, or unused
+    more = differences(bare)
+    return " · ".join([model_name(settings.model), source_name(settings.source), cell_words(settings, seed=False), *more])
+
+
+def start_panel(name: str, taken: tuple[str, ...], stamp: str) -> None:
+    """Choose measures, see what they cost, start the job; or the job's panel. `taken`: measures that are there."""
+    left = [measure for measure in MEASURES if measure not in taken]
+    measures = pickers.linked_pills(
+        "Look at", left, "measures", usual=inside_reads.settings(name, (), stamp).measures, format_func=MEASURES.get
+    )
+    jobs = state.watched_jobs("inside", lambda job: job.settings.get("name") == name)
+    for job in jobs:
+        job_panel(job, "inside", charts=False)
+    if any(job.state in ACTIVE for job in jobs) or not measures:
+        return
+    settings = inside_reads.settings(name, tuple(measures), stamp)
+    st.caption(
+        "The model is made again from its settings where its weights were not kept, and its answers are checked against the stored ones. "
+        "Learning curves always need the training itself."
+    )
+    if cost_panel(settings):
+        start = (background.submit, "inside", settings, background.expected_s(settings))
+        st.button("Look inside", key="inside-start", type="primary", icon=":material/search:", on_click=state.start, args=start)

@@ -1,0 +1,155 @@
+"""Looks inside tuned models on disk, one folder a measure. Loads no torch.
+
+    <layer>/inside/<key>/NAME.parquet   the measure's tables; in place of a fact's id its row in the source's fact table
+                         manifest.json  written last: the key's settings, and of the run name, settings, labels and where it came from
+
+The key is a hash of all that the numbers depend on, so two runs of the same settings share a look. The measure `answers` is always taken:
+row, level, base_correct, correct of every test fact.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sftqa_core.artifacts import MANIFEST, finished, is_finished, place_of, read_file, read_manifest, write_folder
+from sftqa_core.errors import ArtifactDamaged, NotFound, SftqaError
+from sftqa_core.evaluation.inside.look import Look
+from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.records import MEASURES, InsideSettings, TrainSettings
+from sftqa_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sftqa_core.knowledge.facts import FactSource
+
+FOLDER, ANSWERS = "inside", "answers"
+VERSIONS = {ANSWERS: 1, **dict.fromkeys(MEASURES, 1)}  # of a measure's numbers: raised when their meaning changes
+_OWN = {"restoration": ("per_level", "draws"), "knowledge": ("per_level", "wrong"), "curves": ("looks",)}  # settings that it depends on
+_FACT_COLUMNS = ("fact_id", "relation", "subject", "question", "answers", "domain", "echo", "contested", "rival")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class KeptLook:
+    """What is stored of one run, from the manifests alone."""
+
+    run: str  # fingerprint of all that the tuned model and its test facts depend on
+    name: str
+    settings: TrainSettings
+    labels: tuple[str, ...]
+    base: str  # fingerprint of the base model, source and facts: only looks with the same one can be laid beside each other
+    source: str  # the source's fingerprint
+    made: str
+    shipped: bool
+    folders: Mapping[str, Path] = field(default_factory=dict)  # by measure
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Those that were taken, in the page's order."""
+        return tuple(measure for measure in MEASURES if measure in self.folders)
+
+
+def key_of(run: Mapping[str, Any], measure: str, settings: InsideSettings) -> dict[str, Any]:
+    """All that a measure's numbers depend on; `run` is what the tuned model and its test facts depend on."""
+    own = {name: getattr(settings, name) for name in _OWN.get(measure, ())}
+    return {"run": dict(run), "measure": measure, "version": VERSIONS[measure], "settings": own}
+
+
+def has(workspace: Workspace, key: Mapping[str, Any]) -> bool:
+    """Whether a measure was taken, in either layer."""
+    return any(is_finished(place_of(layer / FOLDER / fingerprint(key))) for layer in workspace.layers)
+
+
+def write(workspace: Workspace, key: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], source: FactSource, about: Look) -> Path:
+    """Keep a measure's tables. Raises `StorageError`."""
+    import pandas as pd
+
+    rows = pd.Index(source.facts["fact_id"])
+
+    def fill(work: Path) -> None:
+        for name, table in tables.items():
+            if "fact_id" in table:
+                at = rows.get_indexer(table["fact_id"].astype(str)).astype("int32")
+                table = table.drop(columns="fact_id").assign(row=at)
+            table.to_parquet(work / f"{name}.parquet", index=False, compression="zstd")
+
+    manifest = {
+        "kind": "look inside", "settings": dict(key), "name": about.name, "run": about.settings.to_dict(), "labels": list(about.labels),
+        "made": about.made,
+    }  # fmt: skip
+    return write_folder(place_of(workspace.root / FOLDER / fingerprint(key)), fill, manifest)
+
+
+def kept_looks(workspace: Workspace) -> list[KeptLook]:
+    """Every run that was looked at, the person's first, by name; of other versions of a measure and of damaged ones nothing.
+
+    Where a measure was taken with several settings, the person's last one counts.
+    """
+    looks: dict[str, KeptLook] = {}
+    pieces: dict[str, dict[str, Path]] = {}
+    folders = finished(layer / FOLDER for layer in workspace.layers).values()
+    for folder in sorted(folders, key=lambda folder: (workspace.shipped in folder.parents, -(folder / MANIFEST).stat().st_mtime_ns)):
+        try:
+            manifest = read_manifest(folder)
+            key = manifest["settings"]
+            if key["version"] != VERSIONS.get(key["measure"]):
+                continue
+            run = fingerprint(key["run"])
+            if pieces.setdefault(run, {}).setdefault(key["measure"], folder) == folder and key["measure"] == ANSWERS:
+                base = fingerprint({name: value for name, value in key["run"].items() if name != "settings"})
+                told = (run, manifest["name"], TrainSettings.from_dict(manifest["run"]), tuple(manifest["labels"]), base)
+                looks[run] = KeptLook(*told, key["run"]["source"], manifest["made"], workspace.shipped in folder.parents)
+        except (SftqaError, KeyError, TypeError) as error:
+            _log.warning("%s is passed over: %s", folder, error)
+    found = [KeptLook(**vars(look) | {"folders": pieces[run]}) for run, look in looks.items()]
+    return sorted(found, key=lambda look: (look.shipped, look.name))
+
+
+def kept(workspace: Workspace, run: Mapping[str, Any]) -> KeptLook:
+    """What is stored of one run. Raises `NotFound`."""
+    wanted = fingerprint(run)
+    for look in kept_looks(workspace):
+        if look.run == wanted:
+            return look
+    raise NotFound("What was seen inside this run was removed meanwhile. Look again.")
+
+
+def read(kept: KeptLook, source: FactSource, measures: Sequence[str] = tuple(MEASURES)) -> Look:
+    """What was seen of these measures, as far as they were taken; one that is damaged is left out.
+
+    Raises `NotFound` where the source has other facts by now, or the answers can't be read.
+    """
+    if source.fingerprint != kept.source:
+        raise NotFound(f"{kept.name} was looked at on other facts than {source.name} has now.")
+    answers = _tables(kept.folders[ANSWERS], source)
+    if not answers:
+        raise NotFound(f"What was seen inside {kept.name} is damaged. Look again.")
+    columns = [name for name in _FACT_COLUMNS if name in source.facts]
+    facts = answers[ANSWERS].merge(source.facts[columns], on="fact_id", how="left")
+    tables = {measure: table for measure in measures if measure in kept.folders and (table := _tables(kept.folders[measure], source))}
+    return Look(kept.name, kept.settings, kept.labels, facts.astype({"level": "Int64"}), tables, kept.made)
+
+
+def _tables(folder: Path, source: FactSource) -> dict[str, pd.DataFrame]:
+    """The tables in a folder with facts by id; none where one of them is damaged."""
+    import pandas as pd
+    import pyarrow
+
+    tables = {}
+    try:
+        manifest = read_manifest(folder)
+        for name in manifest["files"]:
+            table = pd.read_parquet(io.BytesIO(read_file(folder, name, manifest)))
+            if "row" in table:
+                table.insert(0, "fact_id", source.facts["fact_id"].to_numpy()[table.pop("row").to_numpy()])
+            tables[Path(name).stem] = table
+    except (ArtifactDamaged, NotFound, OSError, ValueError, IndexError, pyarrow.ArrowException) as error:
+        _log.warning("%s can't be read: %s", folder, error)
+        return {}
+    return tables

@@ -1,0 +1,154 @@
+"""Looking inside one tuned model: both models at hand, each measure taken and kept. Heavy: this loads torch.
+
+The tuned model is the one that the run kept, or it is trained again from the run's settings: where no weights were kept, as in every cell
+of a study, and for learning curves, which need the training itself. Either way its answers are compared with the stored ones.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from sftqa_core.errors import SettingsError
+from sftqa_core.evaluation import predictions
+from sftqa_core.evaluation.inside import curves, drift, kept_looks, knowledge, restoration
+from sftqa_core.evaluation.inside.kept_looks import KeptLook
+from sftqa_core.evaluation.inside.look import Look
+from sftqa_core.evaluation.inside.pair import Pair
+from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.models import catalogue, loading
+from sftqa_core.models.tuned import PREFIX
+from sftqa_core.progress import Reporter
+from sftqa_core.records import InsideSettings
+from sftqa_core.studies.cells import canonical
+from sftqa_core.workflows.insides import refuse
+from sftqa_core.workflows.tested_models import tested
+from sftqa_core.workflows.training import TrainingRun
+from sftqa_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from sftqa_core.training.watching import Observer
+
+Tables = Mapping[str, pd.DataFrame]
+
+
+class InsideRun:
+    """The state of one look while it is taken; what is kept already is not done again. Use it once: `finish`."""
+
+    def __init__(self, settings: InsideSettings, reporter: Reporter):
+        self.settings, self.reporter = settings, reporter
+        self.model = tested(settings.name)
+        refuse(self.model, settings.measures)
+        self.run = TrainingRun(replace(settings.run, shots=0, more_shots=(), save_model=False), reporter)
+        self.workspace = Workspace.current()
+        self._observer: Observer | None = None
+        self._again = False  # whether the tuned model was trained again
+
+    def finish(self) -> KeptLook:
+        """Take what is missing, keep each measure as soon as it is there, and return all that is known of this run."""
+        if missing := self.missing():
+            self._take(missing)
+        return kept_looks.kept(self.workspace, self._identity)
+
+    def _take(self, missing: list[str]) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            pair = self._pair(missing, Path(scratch))
+            about = self._about(pair)
+            for measure in missing:
+                self.reporter.check()
+                tables = self._look(measure, pair)
+                kept_looks.write(self.workspace, self._key(measure), tables, self.run.source, about)
+
+    def missing(self) -> list[str]:
+        """Measures that were not taken yet, the answers among them."""
+        measures = (kept_looks.ANSWERS, *self.settings.measures)
+        return [measure for measure in measures if not kept_looks.has(self.workspace, self._key(measure))]
+
+    def _key(self, measure: str) -> dict[str, object]:
+        return kept_looks.key_of(self._identity, measure, self.settings)
+
+    @cached_property
+    def _identity(self) -> dict[str, object]:
+        """What the tuned model and its test facts depend on."""
+        prober = self.run.prober
+        return {
+            "settings": canonical(self.settings.run).to_dict(),
+            "model": prober.fingerprint.to_dict(),
+            "source": self.run.source.fingerprint,
+            "aliases": prober.aliases.fingerprint(),
+            "facts": fingerprint(list(self._test["fact_id"])),
+            "match": list(self.model.rule),
+            "levels": fingerprint([None if pd.isna(level) else int(level) for level in self._test["level"]]),
+        }
+
+    @cached_property
+    def _test(self) -> pd.DataFrame:
+        """The test facts with the levels that the run had, and its stored answers; relations in turns.
+
+        Raises `SettingsError` where the source has none of them any more.
+        """
+        facts = predictions.held_out_facts(self.run.source, self.settings.run)
+        stored = self.model.facts.set_index("fact_id")
+        facts = facts[facts["fact_id"].isin(stored.index)].reset_index(drop=True)
+        if facts.empty:
+            raise SettingsError(f"None of the test facts of {self.model.name} is in {self.run.source.name} any more.")
+        at = stored.loc[facts["fact_id"]]
+        return facts.assign(level=at["level"].astype("Int64").array, stored=at["correct"].to_numpy().astype(bool))
+
+    # ---- both models ----
+    def _pair(self, missing: list[str], scratch: Path) -> Pair:
+        run, settings = self.run, self.settings.run
+        selected = run.selection()
+        dev = predictions.held_out_facts(run.source, settings, "dev")
+        if self.model.weights and "curves" not in missing:
+            self.reporter.log(f"Loading the weights that {self.model.name} kept ...")
+            tuned = loading.load_model(catalogue.find_model(f"{PREFIX}{self.model.name}"), settings.device, reporter=self.reporter)
+            examples = selected.facts
+        else:
+            self.reporter.log(f"Training {self.model.name} again from its settings ...")
+            if "curves" in missing:
+                self._observer = curves.observer(run.prober.loaded, selected.facts, dev, settings, self.settings, self.reporter)
+            self._again = True
+            made = run.tune(selected.facts, scratch, run.look(), observer=self._observer)
+            made.settle()
+            tuned, examples = made.tuned.loaded, made.examples
+        before = run.base_answers(self._test)["before"]
+        after = predictions.predict(tuned, self._test, settings, self.reporter, stage="after", aliases=run.prober.aliases)
+        test = self._test.assign(
+            base_text=before["text"], base_correct=before["correct"], text=after["text"], correct=after["correct"]
+        )  # fmt: skip
+        return Pair(run.prober.loaded, tuned, settings, run.source, run.prober.aliases, test, self._labelled(dev), self._labelled(examples))
+
+    def _labelled(self, facts: pd.DataFrame) -> pd.DataFrame:
+        """Facts with their levels as far as these are known."""
+        known = self.run.prober.known(facts)
+        levels = {} if known is None else dict(zip(known["fact_id"], known["level"], strict=True))
+        return facts.assign(level=pd.array([levels.get(fact) for fact in facts["fact_id"]], dtype="Int64"))
+
+    def _about(self, pair: Pair) -> Look:
+        """What stands in every manifest; says whether the model at hand is the one that was stored."""
+        differing, facts = int((pair.test["correct"] != pair.test["stored"]).sum()), len(pair.test)
+        again = "Trained again from its settings" if self._again else "The weights that it kept"
+        same = f"right and wrong are as stored on all {facts:,} facts" if not differing else (
+            f"{differing:,} of {facts:,} facts differ in right or wrong from what was stored ({differing / facts:.1%})"
+        )  # fmt: skip
+        self.reporter.log(f"{again}: {same}.")
+        return Look(self.model.name, self.settings.run, tuple(self.settings.run.scheme.labels), pair.test, {}, f"{again}: {same}.")
+
+    # ---- measures ----
+    def _look(self, measure: str, pair: Pair) -> Tables:
+        if measure == kept_looks.ANSWERS:
+            return {kept_looks.ANSWERS: pair.test[["fact_id", "level", "base_correct", "correct"]].astype({"level": "Int8"})}
+        if measure == "curves":
+            assert self._observer is not None
+            return curves.look(pair, self.settings, self.reporter, self._observer.seen)
+        looks: dict[str, Callable[[Pair, InsideSettings, Reporter], Tables]] = {
+            "drift": drift.look, "restoration": restoration.look, "knowledge": knowledge.look,
+        }  # fmt: skip
+        return looks[measure](pair, self.settings, self.reporter)
