@@ -9,7 +9,7 @@ WORKERS ?= 3
 export PYTHONDONTWRITEBYTECODE :=
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: app test test-full test-browser journeys faults check format wheel bench studies recipes shipped pictures clean
+.PHONY: app test test-full test-browser journeys faults check format wheel bench studies recipes inside shipped pictures clean
 
 app: .venv/.app
 	$(BIN)/sftqa app
@@ -57,6 +57,10 @@ studies: .venv/.dev
 # The studies of recipes alone, beside what ships: those of their runs that ship already are not made again.
 recipes: .venv/.dev
 	SFTQA_CACHE=build/recipes $(BIN)/python -m sftqa_core.cli.shipping cache/shipped --recipes
+
+# Looks inside the tuned models of twelve cells alone, beside what ships.
+inside: .venv/.dev
+	SFTQA_CACHE=build/inside $(BIN)/python -m sftqa_core.cli.shipping cache/shipped --inside
 
 # Everything with the models pre-trained anew, which takes about as long again.
 shipped: .venv/.dev

@@ -1,9 +1,10 @@
 """Make what ships: four tiny models, their levels, completions and other probes on the atlas (SliCK's, too), the studies, an example run.
 
-    python -m sftqa_core.cli.shipping TARGET [--pretrain | --recipes]        (make studies, make shipped, make recipes)
+    python -m sftqa_core.cli.shipping TARGET [--pretrain | --recipes | --inside]   (make studies, make shipped, make recipes, make inside)
 
 Works in the current workspace, where finished work is kept, and then replaces TARGET. Without --pretrain the models are those that
-TARGET holds. With --recipes everything is, but for the studies of recipes: those are made beside what ships (SFTQA_SHIPPED).
+TARGET holds. With --recipes everything is, but for the studies of recipes, and with --inside but for the looks inside tuned models: those
+are made beside what ships (SFTQA_SHIPPED).
 From scratch all takes two hours on two cores, and an hour more to pre-train.
 """
 
@@ -22,6 +23,7 @@ from sftqa_core import workflows
 from sftqa_core.artifacts import read_manifest, write_folder
 from sftqa_core.cli.text import Console
 from sftqa_core.engine.wanted_facts import WantedFact, wanted_facts
+from sftqa_core.evaluation.inside import kept_looks
 from sftqa_core.knowledge.aliases import load_aliases
 from sftqa_core.memory import probe_stores, prober, profiles
 from sftqa_core.models import catalogue
@@ -41,6 +43,7 @@ OTHERS = (SECOND, *ESTIMATED)
 STUDIED = tuple(StudySettings(kind, MODELS) for kind, study in STUDIES.items() if not study.recipe)
 TRIED = tuple(recipe_study(recipe(), (FIRST,)) for recipe in RECIPES.values())  # the grid of every recipe, on one model
 OF_STUDIES = ("studies", "reports", FOLDER, "manifest.json")  # of what ships
+INSIDE = ((60, None), (1_920, None), (240, (0,)), (240, (4,)))  # n and training levels of the cells that are looked into
 SLICKS = 600  # test facts of each model that are probed by SliCK's prompts, too
 PROBED_AGAIN = 960  # test facts of the other models: 40 a relation, as the studies probe again
 
@@ -54,6 +57,7 @@ def ship(target: Path, console: Console, pretrain: bool = False) -> None:
     for study in STUDIED:
         workflows.study(study, console)  # nothing is left to run: this lists the study
     _try_recipes()
+    _look_inside()
     example = workflows.train(TrainSettings(FIRST, n=60, save_model=False), console)
 
     def fill(work: Path) -> None:
@@ -62,6 +66,7 @@ def ship(target: Path, console: Console, pretrain: bool = False) -> None:
             _compact_levels(model, work)
         shutil.copytree(workspace.runs / example.run, work / "runs" / example.run)
         _pack_studies((*STUDIED, *TRIED), work)
+        _pack_looks(work)
 
     write_folder(target, fill, {"kind": "shipped", "models": list(MODELS)})
 
@@ -77,6 +82,47 @@ def ship_recipes(target: Path) -> None:
         _pack_studies((*STUDIED, *TRIED), work)
 
     write_folder(target, fill, {"kind": "shipped", "models": list(MODELS)})
+
+
+def ship_inside(target: Path) -> None:
+    """The looks inside tuned models alone: what is missing of them, then `target` with them in place of those that it held."""
+    _look_inside()
+
+    def fill(work: Path) -> None:
+        left = (kept_looks.FOLDER, "manifest.json")
+        shutil.copytree(target, work, dirs_exist_ok=True, ignore=lambda folder, _: left if Path(folder) == target else ())
+        _pack_looks(work)
+
+    write_folder(target, fill, {"kind": "shipped", "models": list(MODELS)})
+
+
+def _look_inside() -> None:
+    """Every cell of the first model with these amounts and levels: all seeds."""
+    with _processes() as pool:
+        for done in [pool.submit(_inside, name) for name in _looked_into()]:
+            done.result()
+
+
+def _looked_into() -> list[str]:
+    """Names of those cells."""
+    named = {}
+    for study in STUDIED:
+        for name, run in workflows.cell_names(study, FIRST).items() if FIRST in study.models and study.kind in ("amount", "level") else ():
+            if (run.n, run.levels) in INSIDE and not run.more_shots:
+                named.setdefault((run.n, run.levels, run.seed), name)  # the same cell may be part of both
+    return list(named.values())
+
+
+def _inside(name: str) -> None:
+    workflows.inside(workflows.inside_settings(name), Console())
+
+
+def _pack_looks(target: Path) -> None:
+    """The folders of those looks."""
+    wanted = set(_looked_into())
+    for look in workflows.looks():
+        for folder in look.folders.values() if look.name in wanted else ():
+            shutil.copytree(folder, target / kept_looks.FOLDER / folder.name)
 
 
 def _try_recipes() -> None:
@@ -182,5 +228,7 @@ if __name__ == "__main__":
     os.environ["OMP_NUM_THREADS"] = "1"  # a process a model, each on one thread: the numbers do not depend on how many cores there are
     if "--recipes" in sys.argv[2:]:
         ship_recipes(Path(sys.argv[1]))
+    elif "--inside" in sys.argv[2:]:
+        ship_inside(Path(sys.argv[1]))
     else:
         ship(Path(sys.argv[1]), Console(), "--pretrain" in sys.argv[2:])
