@@ -102,7 +102,7 @@ def test_what_was_measured_before_a_stop_is_kept(world, workspace, counted, monk
     [
         ({"n": 0}, None, "is the untouched model"),
         ({"model": "http://127.0.0.1:8000/v1#m"}, None, "is on a server, which gives out no weights"),
-        ({"quantization": "4bit", "method": "lora"}, None, "in 4bit, whose weights can't be compared"),
+        ({"quantization": "nf4", "method": "lora"}, None, "in nf4, whose weights can't be compared"),
         ({"recipe": RECIPES["repeat"](), "n": 240}, ["curves"], "is of the recipe repeat. Leave out curves."),
     ],
 )
