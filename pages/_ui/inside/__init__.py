@@ -1,0 +1,1 @@
+"""Chapters of the page Inside, one file a measure."""
