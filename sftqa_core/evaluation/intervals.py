@@ -148,6 +148,31 @@ def mean_interval(scores: np.ndarray, seeds: int, draws: np.ndarray) -> Estimate
     return Estimate(value, *percentiles(draws))
 
 
+def median_interval(values: np.ndarray) -> Estimate:
+    """Median of values [facts] between two of them, by their ranks (binomial, exact): whatever the distribution. With fewer than 6 the
+    interval holds all of them, and less than 95%."""
+    from scipy.stats import binom
+
+    if not len(values):
+        return Estimate(None, None, None)
+    ordered = np.sort(values)
+    beyond = max(int(binom.ppf(ALPHA / 2, len(values), 0.5)) - 1, 0)  # values left out at either end
+    return Estimate(float(np.median(ordered)), float(ordered[beyond]), float(ordered[len(ordered) - 1 - beyond]))
+
+
+def spearman_interval(one: np.ndarray, other: np.ndarray) -> Estimate:
+    """Rank correlation of two measures [runs], with the interval of Bonett and Wright (2000); all None with fewer than 4 runs, or where one
+    of the two is the same for all."""
+    from scipy.stats import rankdata
+
+    if len(one) < 4 or np.ptp(one) == 0 or np.ptp(other) == 0:
+        return Estimate(None, None, None)
+    value = float(np.clip(np.corrcoef(rankdata(one), rankdata(other))[0, 1], -1, 1))
+    inside = math.atanh(np.clip(value, -0.999999, 0.999999))
+    half = 1.959963984540054 * math.sqrt((1 + value**2 / 2) / (len(one) - 3))
+    return Estimate(value, math.tanh(inside - half), math.tanh(inside + half))
+
+
 def normal_interval(value: float, draws: np.ndarray, alpha: float) -> tuple[float, float]:
     """The middle 1 - alpha of a normal distribution with the bootstrap's standard error: for an alpha so small that resamples hardly
     reach those tails."""

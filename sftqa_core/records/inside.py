@@ -28,6 +28,10 @@ class InsideSettings(Record):
         60, label="Facts per level", flag="--per-level", low=1, high=100_000,
         help="test facts of each memory level and domain that restoration and knowledge are measured on, at most",
     )  # fmt: skip
+    statements: int = setting(
+        60, label="Statements per level", flag="--statements", low=1, high=100_000,
+        help="test facts of each memory level and domain whose statements drift is measured at, at most; its questions are all facts'",
+    )  # fmt: skip
     draws: int = setting(5, label="Draws", flag="--draws", low=1, high=20, help="how often restoration's controls are drawn by chance")
     wrong: int = setting(
         10, label="Wrong answers", flag="--wrong", low=2, high=50, help="wrong answers that the right one is ranked among, at most"
