@@ -263,7 +263,7 @@ def more_seeds(settings: StudySettings) -> StudySettings:
 
 @st.cache_resource(show_spinner=False)
 def published(name: str) -> tuple[Any, str]:
-    """A published table ("shares", "matrix" or "means") and what it is: paper and table."""
+    """A published table ("shares", "matrix", "means", "restoration" or "own") and what it is: paper and table."""
     from sftqa_core import workflows
 
     return workflows.published(name)

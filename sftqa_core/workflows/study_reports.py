@@ -211,10 +211,10 @@ def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def published(name: str) -> tuple[pd.DataFrame, str]:
-    """A published table ("shares", "matrix" or "means") to lay beside one's own, and which paper and table it is."""
+    """A published table (a name in published.TABLE_OF) to lay beside one's own, and which paper and table it is."""
     from sftqa_core.studies import published as tables
 
-    return {"shares": tables.shares, "matrix": tables.matrix, "means": tables.means}[name](), tables.TABLE_OF[name]
+    return tables.TABLES[name](), tables.TABLE_OF[name]
 
 
 def told_apart(tables: Mapping[str, pd.DataFrame]) -> dict[tuple[str, str, str], str]:

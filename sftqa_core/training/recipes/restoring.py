@@ -150,7 +150,7 @@ class Changed:
         for name, each in self.change.items():
             changed, squares = each > 0, each.astype(np.float64) ** 2
             counts = len(each), int(changed.sum()), int((changed & masks[name]).sum())
-            rows.append((_module(name), _layer(name), *counts, _sum(self.relative[name]), squares.sum(), squares[masks[name]].sum()))
+            rows.append((_module(name), layer_of(name), *counts, _sum(self.relative[name]), squares.sum(), squares[masks[name]].sum()))
         sums = ["parameters", "changed", "restored", "relative_share", "squared_share", "restored_squared_share"]
         table = pd.DataFrame(rows, columns=["module", "layer", *sums]).astype({"layer": "Int64"})
         table = table.groupby(["module", "layer"], sort=False, dropna=False)[sums].sum().reset_index()
@@ -173,5 +173,6 @@ def _module(name: str) -> str:
     return name.split(".")[-2] if "." in name else name
 
 
-def _layer(name: str) -> int | None:
+def layer_of(name: str) -> int | None:
+    """0 of model.layers.0.self_attn.q_proj.weight; None outside of layers."""
     return next((int(part) for part in name.split(".") if part.isdecimal()), None)
