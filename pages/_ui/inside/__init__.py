@@ -1,0 +1,1 @@
+"""Panels about what tuning changed inside a model, one a measure."""
