@@ -36,6 +36,10 @@ _ENOUGH = (
     "The papers say that 60 examples are enough to activate what is there. Facts are split by whether the base model knows them. Those "
     "that it does not know are the control: their answers were not merely activated."
 )
+_FIXED = (
+    "Both domains together. What the tuned model answers wrongly is always among the candidates, which makes *erased* more frequent than "
+    "*learnt*. Whether tuning changes how much is known is told by the fixed set, rival and commonest answers, which no model chose."
+)
 _METHOD = (
     "K is the share of a fact's wrong answers that are less likely than the right one, ties half; known is K = 1. Likelihood: mean "
     "log-probability of an answer's tokens, with the leading blank and without the end token. Replies that are given to questions of "
@@ -138,7 +142,7 @@ def _moves(found: _Found, seen: tuple[Look, ...]) -> None:
             few = "too few facts to tell" if row["facts"] < tables.LEAST else f"{row['share']:.1%} ({row['low']:.1%} to {row['high']:.1%})"
             lines.append(f"- **{row['move'].capitalize()}** ({about}): {row['moved']:.0f} of {row['facts']:.0f} facts, {few}")
         st.markdown("\n".join(lines))
-        st.caption("Any training moves some rankings: compare *learnt* with *erased*. Both domains together.")
+        st.caption(_FIXED)
 
 
 def _activation(found: _Found, key: tuple[tuple[Look, ...], tuple[Look, ...]]) -> None:

@@ -20,6 +20,7 @@ import pandas as pd
 
 from sftqa_core.evaluation.inside.pair import Pair
 from sftqa_core.jsonrecord import digest
+from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.knowledge.matching import Matcher
 from sftqa_core.memory.consistency import KnownObjects, known_objects, standing_for
 
@@ -33,6 +34,7 @@ class Candidates:
 
     right: tuple[str, ...]
     wrong: tuple[str, ...]
+    answered: tuple[bool, ...]  # of each wrong one whether it is there only because a model answered it
 
 
 @dataclass(frozen=True)
@@ -66,20 +68,12 @@ def candidates_of(pair: Pair, facts: pd.DataFrame, relations: Relations, most: i
     found = []
     for relation, answers, rival, said in zip(facts["relation"].astype("str"), facts["answers"], rivals, texts, strict=True):
         known = relations.objects[relation]
-        right = _each_once(answers, pair)[:MOST_RIGHT]
-        spans = (_span(text, known, clauses[column]) for column, text in zip(names, said, strict=True))
-        offered = [*([rival] if isinstance(rival, str) else []), *spans, *relations.common[relation]]
-        is_right = matcher.compile(pair.aliases.expand(answers))
-        taken = {standing_for(answer, pair.aliases) for answer in answers}
-        wrong: list[str] = []
-        for name in offered:
-            if len(wrong) == most:
-                break
-            standing = standing_for(name, pair.aliases) if name.strip() else ""
-            if standing and standing not in taken and is_right.find(name) is None:
-                taken.add(standing)
-                wrong.append(name)
-        found.append(Candidates(right, tuple(wrong)))
+        spans = [_span(text, known, clauses[column]) for column, text in zip(names, said, strict=True)]
+        planted = [rival] if isinstance(rival, str) else []
+        right = _Right(answers, known, pair.aliases, matcher)
+        fixed = right.others((*planted, *relations.common[relation]), most)
+        wrong = right.others((*planted, *spans, *relations.common[relation]), most)
+        found.append(Candidates(right.each_once()[:MOST_RIGHT], tuple(wrong.values()), tuple(name not in fixed for name in wrong)))
     return found
 
 
@@ -109,12 +103,34 @@ def _span(text: str, known: KnownObjects, replies: frozenset[str]) -> str:
     return written[0] if written else ""
 
 
-def _each_once(answers: Iterable[str], pair: Pair) -> tuple[str, ...]:
-    """The first of all names of each answer."""
-    named: dict[str, str] = {}
-    for answer in answers:
-        named.setdefault(standing_for(answer, pair.aliases), answer)
-    return tuple(named.values())
+class _Right:
+    """The right answers to one question, by which wrong ones are told."""
+
+    def __init__(self, answers: Sequence[str], known: KnownObjects, aliases: Aliases, matcher: Matcher):
+        self._answers, self._known, self._aliases = answers, known, aliases
+        self._compiled = matcher.compile(aliases.expand(answers))
+
+    def each_once(self) -> tuple[str, ...]:
+        """The first of all names of each answer."""
+        named: dict[str, str] = {}
+        for answer in self._answers:
+            named.setdefault(self._standing(answer), answer)
+        return tuple(named.values())
+
+    def others(self, offered: Iterable[str], most: int) -> dict[str, str]:
+        """The first `most` of the names offered that are wrong, each once: the name that stands for one -> as it is written."""
+        right = {self._standing(answer) for answer in self._answers}
+        found: dict[str, str] = {}
+        for name in offered:
+            if len(found) == most:
+                break
+            standing = self._standing(name)
+            if standing and standing not in right and standing not in found and self._compiled.find(name) is None:
+                found[standing] = name
+        return found
+
+    def _standing(self, name: str) -> str:
+        return self._known.standing.get(name) or (standing_for(name, self._aliases) if name.strip() else "")
 
 
 def other_subjects(facts: pd.DataFrame, order: Sequence[int]) -> list[int | None]:

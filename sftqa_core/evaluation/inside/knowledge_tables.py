@@ -48,7 +48,8 @@ def stored(looks: Sequence[Look]) -> list[Look]:
 
 def facts_by_seed(looks: Sequence[Look]) -> pd.DataFrame:
     """A row for each fact of each look: look (position), fact_id, domain, level (Int64), and for both models (`base_known` and so on) k,
-    known, other (known under another subject; NaN where there is none), said, chance, pairs and the columns of RANKED_BY."""
+    known, other (known under another subject; NaN where there is none), fixed (known in the fixed set), said, chance, pairs and the columns
+    of RANKED_BY."""
     import pandas as pd
 
     tables = []
@@ -56,7 +57,7 @@ def facts_by_seed(looks: Sequence[Look]) -> pd.DataFrame:
         facts = look.tables[MEASURE]["facts"]
         facts = facts.assign(
             fact_id=facts["fact_id"].astype(str), known=facts["k"] == 1, other=(facts["k_other"] == 1).where(facts["k_other"].notna()),
-            chance=1 / (facts["m"].astype(float) + 1),
+            fixed=(facts["k_fixed"] == 1).where(facts["k_fixed"].notna()), chance=1 / (facts["m"].astype(float) + 1),
         )  # fmt: skip
         both = [facts[facts["model"] == name].drop(columns="model").set_index("fact_id").add_prefix(f"{name}_") for name in MODELS]
         about = look.facts[["fact_id", "domain", "level"]].astype({"fact_id": str})
@@ -117,13 +118,13 @@ def named_moves(looks: Sequence[Look]) -> pd.DataFrame:
 
 
 def changes(looks: Sequence[Look]) -> pd.DataFrame:
-    """Tuned minus base on the same facts, a row a domain and one of known, said, other: domain, share, facts, before, after, difference,
-    low, high (95%, bootstrap over facts)."""
+    """Tuned minus base on the same facts, a row a domain and one of known, fixed (known in the fixed set), said, other: domain, share,
+    facts, before, after, difference, low, high (95%, bootstrap over facts)."""
     import pandas as pd
 
     rows = []
     for domain, part in _domains(facts_by_seed(looks)):
-        for share in ("known", "said", "other"):
+        for share in ("known", "fixed", "said", "other"):
             means = {name: _per_fact(part, f"{name}_{share}") for name in MODELS}
             change = _difference(part, f"tuned_{share}", f"base_{share}")
             before, after = (float(values.mean()) if len(values) else None for values in means.values())
@@ -183,7 +184,7 @@ def words(chosen: Sequence[Look], others: Sequence[Look] = ()) -> list[str]:
         return said
     levels = [row for row in by_level(chosen).to_dict("records") if row["level"] == ALL and row["model"] == "base"]
     steps = {row["domain"]: row for row in named_moves(chosen).to_dict("records") if row["move"] == "activated"}
-    shifts = {row["domain"]: row for row in changes(chosen).to_dict("records") if row["share"] == "known"}
+    shifts = {row["domain"]: row for row in changes(chosen).to_dict("records") if row["share"] == "fixed"}
     for base in levels:
         domain, place = base["domain"], DOMAIN_NAMES[base["domain"]].capitalize()
         if base["facts"] < LEAST:
@@ -214,8 +215,8 @@ def _activated(row: dict[Any, Any]) -> str:
 def _changed(row: dict[Any, Any]) -> str:
     change = Estimate(row["difference"], row["low"], row["high"])
     if _is_open(change):
-        return f"Whether tuning changes how much is known, these facts cannot tell: {_apart(change)}."
-    return f"With tuning {'more' if row['difference'] > 0 else 'fewer'} facts are known: {_apart(change)}."
+        return f"Whether tuning changes how much is known, these facts cannot tell: {_apart(change)} in the fixed set."
+    return f"With tuning {'more' if row['difference'] > 0 else 'fewer'} facts are known in the fixed set: {_apart(change)}."
 
 
 def _probed(looks: Sequence[Look]) -> str:
