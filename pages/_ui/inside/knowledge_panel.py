@@ -1,0 +1,161 @@
+"""What does the model know and not say, before and after tuning? A chapter of the page Inside."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from pages._ui.charts import draw
+from pages._ui.columns import draw_table
+from pages._ui.wording import literal
+from sftqa_core.artifacts import Kept
+from sftqa_core.evaluation.inside import knowledge_tables as tables
+from sftqa_core.evaluation.inside.look import Look
+from sftqa_core.figures.inside_knowledge import activation_figure, internal_figure, known_figure, moves_figure
+from sftqa_core.records import DOMAIN_NAMES, DOMAINS
+
+_QUESTION = "What does it know and not say?"
+_ABOUT = (
+    "For each fact the right answer is ranked among {wrong} wrong ones, by how likely the model finds them after the question. Wrong are "
+    "what either model answered, the relation's commonest answers, and a contested fact's rival. A model **knows** a fact whose right "
+    "answer ranks first of all. It **says** a fact that it answers rightly."
+)
+_CONTROL = (
+    "**What could fool:** a common answer ranks first whether the fact is known or not. So the same answers are ranked after a question "
+    "about another subject, too (grey squares). Known is what lies above them. The dotted line is chance. Bars: 95% intervals. Hollow: "
+    "fewer than 30 facts."
+)
+_PROBE = (
+    "Pairs of a right and a wrong answer. A linear probe looks for the right one in the hidden state at an answer's end. It learns from "
+    "dev facts and is read on test facts with other subjects and other answers. {layers} What it finds under another subject, too, is "
+    "about the answer and not about the fact. The answer alone: how often it was right among dev facts; published: arXiv 2503.15299."
+)
+_ENOUGH = (
+    "The papers say that 60 examples are enough to activate what is there. Facts are split by whether the base model knows them. Those "
+    "that it does not know are the control: their answers were not merely activated."
+)
+_FIXED = (
+    "Both domains together. What the tuned model answers wrongly is always among the candidates, which makes *erased* more frequent than "
+    "*learnt*. Whether tuning changes how much is known is told by the fixed set, rival and commonest answers, which no model chose."
+)
+_METHOD = (
+    "K is the share of a fact's wrong answers that are less likely than the right one, ties half; known is K = 1. Likelihood: mean "
+    "log-probability of an answer's tokens, with the leading blank and without the end token. Replies that are given to questions of "
+    "any relation ('No idea, sorry.') are no candidates. At most so many facts of each level and domain were looked at, so a total is "
+    "not one over all test facts. Each fact is averaged over seeds; intervals are 95%."
+)
+_TITLES = {
+    "known": "knows", "said": "says", "other": "another subject", "excess": "above it", "known_low": "from", "known_high": "to",
+    "excess_low": "from", "excess_high": "to",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Everything that the panel shows."""
+
+    words: list[str]
+    levels: Any
+    moves: Any
+    named: Any
+    internal: Any
+    answered: Any
+
+
+_kept: Kept[_Found] = Kept(16)
+
+
+def knowledge_panel(chosen: Sequence[Look], others: Sequence[Look]) -> None:
+    """`chosen` are the seeds of one setting; `others` all looks on the same base model, of which those with the same training
+    levels are compared."""
+    st.subheader(_QUESTION)
+    seen = tuple(tables.stored(chosen))
+    if not seen:
+        st.caption("This was not measured on the chosen runs.")
+        return
+    alike = tuple(look for look in tables.stored(others) if look.settings.levels == seen[0].settings.levels)
+    found = _kept.get((seen, alike), lambda: _measured(seen, alike))
+    wrong = found.levels["wrong"].max()
+    st.markdown(_ABOUT.format(wrong=f"{wrong:.0f}" if found.levels["wrong"].min() == wrong else f"up to {wrong:.0f}"))
+    st.markdown("\n".join(f"- {literal(line)}" for line in found.words))
+    _by_domain(found, seen)
+    _moves(found, seen)
+    left, right = st.columns(2, gap="large")
+    with left:
+        _activation(found, (seen, alike))
+    with right:
+        st.markdown("**Do its hidden states know more?**")
+        draw(partial(internal_figure, found.internal, tables.PUBLISHED_IDENTITY), "knowledge-internal", "Pairs ranked rightly", of=seen)
+        layers = found.internal["layers"].iloc[0] if len(found.internal) else ""
+        st.caption(_PROBE.format(layers=f"Layer, chosen on dev facts: {layers}." if layers else "Too few dev facts for a probe."))
+    with st.expander("All numbers, and how they are made"):
+        st.markdown(_METHOD)
+        columns = [
+            "domain",
+            "level",
+            "model",
+            "facts",
+            "known",
+            "known_low",
+            "known_high",
+            "said",
+            "other",
+            "excess",
+            "excess_low",
+            "excess_high",
+        ]
+        draw_table(_percent(found.levels[columns]), _TITLES)
+
+
+def _measured(chosen: Sequence[Look], others: Sequence[Look]) -> _Found:
+    return _Found(
+        tables.words(chosen, others), tables.by_level(chosen), tables.moves(chosen), tables.named_moves(chosen), tables.internal(chosen),
+        tables.against_examples(others),
+    )  # fmt: skip
+
+
+def _by_domain(found: _Found, seen: tuple[Look, ...]) -> None:
+    """The levels of both domains, side by side."""
+    shown = [domain for domain in DOMAINS if (found.levels["domain"] == domain).any()]
+    for domain, place in zip(shown, st.columns(max(1, len(shown)), gap="large"), strict=False):
+        place.markdown(f"**{DOMAIN_NAMES[domain].capitalize()}**")
+        figure = partial(known_figure, found.levels, domain, seen[0].labels)
+        draw(figure, f"knowledge-{domain}", f"Facts known and said by level, {DOMAIN_NAMES[domain]}", place, of=(seen, domain))
+    st.caption(_CONTROL)
+
+
+def _moves(found: _Found, seen: tuple[Look, ...]) -> None:
+    """How facts moved between the classes, and the moves that have a name."""
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        st.markdown("**Which facts moved?**")
+        draw(partial(moves_figure, found.moves, tables.ALL, tables.CLASSES), "knowledge-moves", "Facts by class before and after", of=seen)
+        st.caption("Facts, mean over seeds. Rows: the base model; columns: the tuned model. Framed: did not move.")
+    with right:
+        st.markdown("**The moves by name**")
+        rows = found.named[found.named["domain"] == tables.ALL]
+        lines = []
+        for row in rows.to_dict("records"):
+            about = tables.MOVES[row["move"]][0]
+            few = "too few facts to tell" if row["facts"] < tables.LEAST else f"{row['share']:.1%} ({row['low']:.1%} to {row['high']:.1%})"
+            lines.append(f"- **{row['move'].capitalize()}** ({about}): {row['moved']:.0f} of {row['facts']:.0f} facts, {few}")
+        st.markdown("\n".join(lines))
+        st.caption(_FIXED)
+
+
+def _activation(found: _Found, key: tuple[tuple[Look, ...], tuple[Look, ...]]) -> None:
+    """Answers against the number of examples, over all looks of the base model."""
+    st.markdown("**How many examples does it take?**")
+    if len(found.answered) and found.answered["n"].nunique() > 1:
+        draw(partial(activation_figure, found.answered), "knowledge-activation", "Facts answered against examples", of=key)
+    st.caption(_ENOUGH)
+
+
+def _percent(levels: Any) -> Any:
+    """Shares that the house's columns do not know by name, as per cent."""
+    names = [name for name in levels if name.split("_")[0] in ("known", "said", "other", "excess")]
+    return levels.assign(
+        **{name: [None if share is None or share != share else f"{share:.1%}" for share in levels[name]] for name in names}
+    )

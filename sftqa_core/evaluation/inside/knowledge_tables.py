@@ -1,0 +1,338 @@
+"""What a model knows and what it says, as tables and words: by level, the moves between classes, the probe, and against the number of
+examples. From the stored tables of evaluation/inside/knowledge.py, without torch.
+
+Each fact is first averaged over the seeds of a setting, then facts are resampled for the interval (METHOD 8.9); one seed's shares have
+Wilson's. Facts are those that were looked at, at most so many of each level and domain: a total over them is not one over all test facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sftqa_core.evaluation.inside.look import Look
+from sftqa_core.evaluation.intervals import LEAST, Estimate, mean_interval, percentiles, resampled
+from sftqa_core.memory.shares import share_interval
+from sftqa_core.records import DOMAIN_NAMES
+from sftqa_core.records.amounts import points
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MEASURE = "knowledge"
+ALL = "all"
+MODELS = ("base", "tuned")
+CLASSES = ("known and said", "known, not said", "said, not known", "not known")
+_KNOWN, _SAID = (True, True, False, False), (True, False, True, False)  # of CLASSES
+MOVES = {  # a move -> what it is, the classes that it starts in, those that it ends in
+    "activated": ("known but not said before, said now", (1,), (0,)),
+    "silenced": ("known and said before, known but not said now", (0,), (1,)),
+    "learnt": ("not known before, known now", (2, 3), (0, 1)),
+    "erased": ("known before, not known now", (0, 1), (2, 3)),
+}
+RANKED_BY = {  # a column of FACTS -> what ranks a pair there
+    "outside": "likelihood",
+    "inside": "linear probe",
+    "inside_other": "linear probe, another subject",
+    "identity": "the answer alone",
+}
+PUBLISHED_IDENTITY = 0.70  # AUC of the answer's identity alone (METHOD 10.3, after arXiv 2503.15299)
+
+
+def stored(looks: Sequence[Look]) -> list[Look]:
+    """Those on which this was measured."""
+    return [look for look in looks if MEASURE in look.tables]
+
+
+def facts_by_seed(looks: Sequence[Look]) -> pd.DataFrame:
+    """A row for each fact of each look: look (position), fact_id, domain, level (Int64), and for both models (`base_known` and so on) k,
+    known, other (known under another subject; NaN where there is none), fixed (known in the fixed set), said, chance, pairs and the columns
+    of RANKED_BY."""
+    import pandas as pd
+
+    tables = []
+    for at, look in enumerate(looks):
+        facts = look.tables[MEASURE]["facts"]
+        facts = facts.assign(
+            fact_id=facts["fact_id"].astype(str), known=facts["k"] == 1, other=(facts["k_other"] == 1).where(facts["k_other"].notna()),
+            fixed=(facts["k_fixed"] == 1).where(facts["k_fixed"].notna()), chance=1 / (facts["m"].astype(float) + 1),
+        )  # fmt: skip
+        both = [facts[facts["model"] == name].drop(columns="model").set_index("fact_id").add_prefix(f"{name}_") for name in MODELS]
+        about = look.facts[["fact_id", "domain", "level"]].astype({"fact_id": str})
+        tables.append(both[0].join(both[1], how="inner").reset_index().merge(about, on="fact_id").assign(look=at))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["look", "fact_id", "domain", "level"])
+
+
+def by_level(looks: Sequence[Look]) -> pd.DataFrame:
+    """What both models know and say, of `looks` that differ in the seed only.
+
+    A row a domain, level (and ALL) and model: domain, level, model, facts, seeds; shares of facts, each with `_low` and `_high`: `known`
+    (K = 1), `said`, `other` (the right answer ranks first under another subject, too), `excess` (known - other); `chance`, that of K = 1,
+    and `wrong`, how many wrong answers have this chance.
+    """
+    import pandas as pd
+
+    labels = looks[0].labels if looks else ()
+    rows = []
+    for domain, level, part in _parts(facts_by_seed(looks), labels):
+        for name in MODELS:
+            shares = {share: _mean(_per_fact(part, f"{name}_{share}"), len(looks)) for share in ("known", "said", "other")}
+            shares["excess"] = _difference(part, f"{name}_known", f"{name}_other")
+            about = {"domain": domain, "level": level, "model": name, "facts": part["fact_id"].nunique(), "seeds": len(looks)}
+            chance = {"chance": float(part[f"{name}_chance"].mean()), "wrong": float(1 / part[f"{name}_chance"].mean() - 1)}
+            rows.append({**about, **_flat(shares), **chance})
+    return pd.DataFrame(rows)
+
+
+def moves(looks: Sequence[Look]) -> pd.DataFrame:
+    """From which class (before) to which (after) facts moved, of `looks` that differ in the seed only: domain (or ALL), before, after,
+    facts (mean over seeds), share of all, seeds."""
+    import pandas as pd
+
+    table, rows = facts_by_seed(looks), []
+    for domain, part in _domains(table):
+        counts = np.zeros((len(CLASSES), len(CLASSES)))
+        np.add.at(counts, (_classes(part, "base"), _classes(part, "tuned")), 1 / max(1, len(looks)))
+        for before, after in np.ndindex(counts.shape):
+            shown = {"before": CLASSES[before], "after": CLASSES[after], "facts": float(counts[before, after])}
+            rows.append({"domain": domain, **shown, "share": float(counts[before, after] / max(counts.sum(), 1e-9)), "seeds": len(looks)})
+    return pd.DataFrame(rows)
+
+
+def named_moves(looks: Sequence[Look]) -> pd.DataFrame:
+    """The moves that have a name, a row a domain (and ALL) and one of MOVES: domain, move, facts (where it starts, mean over seeds), moved
+    (likewise), share, low, high."""
+    import pandas as pd
+
+    rows = []
+    for domain, part in _domains(facts_by_seed(looks)):
+        before, after = _classes(part, "base"), _classes(part, "tuned")
+        for name, (_, starts, ends) in MOVES.items():
+            start = np.isin(before, starts)
+            counts = _sums(part, {"of": start, "moved": start & np.isin(after, ends)}, len(looks))
+            share = _ratio(counts[:, 1], counts[:, 0], len(looks))
+            rows.append({"domain": domain, "move": name, "facts": counts[:, 0].sum(), "moved": counts[:, 1].sum(), **_ends("share", share)})
+    return pd.DataFrame(rows).rename(columns={"share_low": "low", "share_high": "high"})
+
+
+def changes(looks: Sequence[Look]) -> pd.DataFrame:
+    """Tuned minus base on the same facts, a row a domain and one of known, fixed (known in the fixed set), said, other: domain, share,
+    facts, before, after, difference, low, high (95%, bootstrap over facts)."""
+    import pandas as pd
+
+    rows = []
+    for domain, part in _domains(facts_by_seed(looks)):
+        for share in ("known", "fixed", "said", "other"):
+            means = {name: _per_fact(part, f"{name}_{share}") for name in MODELS}
+            change = _difference(part, f"tuned_{share}", f"base_{share}")
+            before, after = (float(values.mean()) if len(values) else None for values in means.values())
+            ends = {"difference": change.value, "low": change.low, "high": change.high}
+            rows.append({"domain": domain, "share": share, "facts": len(means["base"]), "before": before, "after": after, **ends})
+    return pd.DataFrame(rows)
+
+
+def internal(looks: Sequence[Look]) -> pd.DataFrame:
+    """How well pairs of a right and a wrong answer are told apart, a row a model and one of RANKED_BY: model, by, facts, pairs (mean over
+    seeds), auc (mean over facts of the share of their pairs ranked rightly), low, high; `layers`, where the probe was read, "" without one;
+    dev_facts."""
+    import pandas as pd
+
+    table, rows = facts_by_seed(looks), []
+    for name in MODELS:
+        about = [row for look in looks for row in look.tables[MEASURE]["internal"].to_dict("records") if row["model"] == name]
+        layers = ", ".join(dict.fromkeys(f"{row['layer']:.0f} of {row['layers']:.0f}" for row in about if row["layer"]))
+        for column, by in RANKED_BY.items():
+            scores = _per_fact(table, f"{name}_{column}") if len(table) else np.zeros(0)
+            read = table[f"{name}_{column}"].notna() if len(table) else table["look"]
+            pairs = float(table.loc[read, f"{name}_pairs"].sum()) / max(1, len(looks)) if len(table) else 0.0
+            value = _bootstrapped(scores)
+            shown = {"model": name, "by": by, "facts": len(scores), "pairs": pairs, **_ends("auc", value), "layers": layers}
+            rows.append({**shown, "dev_facts": min((row["dev_facts"] for row in about), default=0)})
+    return pd.DataFrame(rows).rename(columns={"auc_low": "low", "auc_high": "high"})
+
+
+def against_examples(looks: Sequence[Look]) -> pd.DataFrame:
+    """How many facts are answered, by whether the base model knows them, against the number of examples: of looks at runs on one base model
+    with one choice of training levels, plain tuning only.
+
+    A row a number n and kind of fact: n, kind (known, not known), facts (mean over seeds), seeds, answered, low, high. n = 0 is the base
+    model. Raises nothing where looks are few: their rows are missing.
+    """
+    import pandas as pd
+
+    rows = []
+    plain = [look for look in looks if look.settings.recipe is None]
+    sizes = {n: [look for look in plain if look.settings.n == n] for n in sorted({look.settings.n for look in plain})}
+    for n, some in {0: plain, **sizes}.items():
+        table = facts_by_seed(some)
+        for kind, wanted in (("known", True), ("not known", False)):
+            inside = (table["base_known"] == wanted).to_numpy() if len(table) else np.zeros(0, dtype=bool)
+            said = table["tuned_said" if n else "base_said"].to_numpy(dtype=bool) if len(table) else inside
+            counts = _sums(table, {"of": inside, "said": inside & said}, len(some)) if len(table) else np.zeros((0, 2))
+            share = _ratio(counts[:, 1], counts[:, 0], len(some))
+            seeds = len({look.settings.seed for look in some})
+            rows.append({"n": n, "kind": kind, "facts": counts[:, 0].sum(), "seeds": seeds, **_ends("answered", share)})
+    return pd.DataFrame(rows).rename(columns={"answered_low": "low", "answered_high": "high"}) if plain else pd.DataFrame()
+
+
+def words(chosen: Sequence[Look], others: Sequence[Look] = ()) -> list[str]:
+    """What may be said of the `chosen` looks (one setting) and of all `others` on the same base model, in short sentences."""
+    said: list[str] = []
+    if not chosen:
+        return said
+    levels = [row for row in by_level(chosen).to_dict("records") if row["level"] == ALL and row["model"] == "base"]
+    steps = {row["domain"]: row for row in named_moves(chosen).to_dict("records") if row["move"] == "activated"}
+    shifts = {row["domain"]: row for row in changes(chosen).to_dict("records") if row["share"] == "fixed"}
+    for base in levels:
+        domain, place = base["domain"], DOMAIN_NAMES[base["domain"]].capitalize()
+        if base["facts"] < LEAST:
+            said.append(f"{place}: too few facts to tell ({base['facts']}).")
+            continue
+        told = f"{place}, of {base['facts']:,} facts the base model knows {_share(base, 'known')} and says {_share(base, 'said')}."
+        said += [f"{told} {_excess(base)}", f"{_activated(steps[domain])} {_changed(shifts[domain])}"]
+    return [*said, _probed(chosen), *_enough(others)]
+
+
+def _excess(row: dict[Any, Any]) -> str:
+    if row["excess"] is None:
+        return "There is no other subject to compare with."
+    ends = f"{row['other']:.1%}, {_apart(Estimate(row['excess'], row['excess_low'], row['excess_high']))}"
+    if row["excess_low"] > 0:
+        return f"This is more than common answers explain: under another subject the same answers rank first for {ends}."
+    return f"Common answers may explain it: under another subject the same answers rank first for {ends}."
+
+
+def _activated(row: dict[Any, Any]) -> str:
+    if row["facts"] < LEAST:
+        return f"Known but not said before tuning: too few facts to tell how many are said now ({row['facts']:.0f})."
+    return (
+        f"Of {row['facts']:.0f} facts that it knew and did not say, the tuned model knows and says {_share(row, 'share', 'low', 'high')}."
+    )
+
+
+def _changed(row: dict[Any, Any]) -> str:
+    change = Estimate(row["difference"], row["low"], row["high"])
+    if _is_open(change):
+        return f"Whether tuning changes how much is known, these facts cannot tell: {_apart(change)} in the fixed set."
+    return f"With tuning {'more' if row['difference'] > 0 else 'fewer'} facts are known in the fixed set: {_apart(change)}."
+
+
+def _probed(looks: Sequence[Look]) -> str:
+    """Whether a probe finds more in the base model's states than the likelihood shows."""
+    rows = {row["by"]: row for row in internal(looks).to_dict("records") if row["model"] == "base"}
+    probe, other, outside = (rows[RANKED_BY[by]] for by in ("inside", "inside_other", "outside"))
+    if probe["facts"] < LEAST:
+        return "Too few facts to tell what a linear probe of the hidden states finds."
+    text = f"A linear probe of the base model's hidden states ranks {_share(probe, 'auc', 'low', 'high')} of pairs rightly"
+    text += f", {other['auc']:.1%} where the question is about another subject" if other["facts"] else ""
+    change = _difference(facts_by_seed(looks), "base_inside", "base_outside")
+    text += f"; the likelihood ranks {_share(outside, 'auc', 'low', 'high')} of them rightly."
+    if _is_open(change):
+        return f"{text} Which of them tells more, these facts cannot tell: {_apart(change)}."
+    return f"{text} A linear probe finds {'more' if (change.value or 0) > 0 else 'less'} than the likelihood shows: {_apart(change)}."
+
+
+def _enough(looks: Sequence[Look]) -> list[str]:
+    """What the smallest and the largest number of examples say to "60 are enough to activate what is there"."""
+    rows = [row for row in against_examples(looks).to_dict("records") if row["kind"] == "known" and row["n"] and row["facts"] >= LEAST]
+    if len(rows) < 2:
+        return ["How many examples it takes to activate what the base model knows: only one number was looked at."] if rows else []
+    few, many = rows[0], rows[-1]
+    answered = []
+    for row in (few, many):
+        table = facts_by_seed([look for look in looks if look.settings.recipe is None and look.settings.n == row["n"]])
+        answered.append(table[table["base_known"]].groupby("fact_id")["tuned_said"].mean())
+    change = _bootstrapped((answered[1] - answered[0]).dropna().to_numpy(dtype=float))
+    text = f"Of the facts that the base model knows, {few['n']:,} examples get {_share(few, 'answered', 'low', 'high')} answered, "
+    text += f"{many['n']:,} get {_share(many, 'answered', 'low', 'high')}"
+    if _is_open(change):
+        return [f"{text}. Whether more examples get more, these facts cannot tell: {_apart(change)}."]
+    return [f"{text}: {'more' if (change.value or 0) > 0 else 'fewer'}, {_apart(change)}."]
+
+
+def _is_open(change: Estimate) -> bool:
+    return change.low is None or change.high is None or change.low <= 0 <= change.high
+
+
+def _apart(change: Estimate) -> str:
+    if change.value is None or change.low is None or change.high is None:
+        return "no interval"
+    return f"{points(change.value)} points ({points(change.low)} to {points(change.high)})"
+
+
+def _share(row: dict[Any, Any], name: str, low: str = "", high: str = "") -> str:
+    return f"{row[name]:.1%} ({row[low or f'{name}_low']:.1%} to {row[high or f'{name}_high']:.1%})"
+
+
+def _parts(table: pd.DataFrame, labels: Sequence[str]) -> list[tuple[str, str, pd.DataFrame]]:
+    """Each domain's levels with facts and all its facts, those without a level among them."""
+    parts = []
+    for domain, rows in _domains(table)[:-1]:
+        level = rows["level"].to_numpy(dtype=float, na_value=np.nan)
+        parts += [(domain, label, rows[level == at]) for at, label in enumerate(labels) if (level == at).any()]
+        parts.append((domain, ALL, rows))
+    return parts
+
+
+def _domains(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The domains that have facts, and all facts last."""
+    found = [(name, table[table["domain"] == name]) for name in DOMAIN_NAMES]
+    return [(name, rows) for name, rows in found if len(rows)] + [(ALL, table)]
+
+
+def _classes(table: pd.DataFrame, model: str) -> np.ndarray:
+    """Which of CLASSES each row is in."""
+    known, said = (table[f"{model}_{name}"].to_numpy(dtype=bool) for name in ("known", "said"))
+    return np.where(known, np.where(said, 0, 1), np.where(said, 2, 3))
+
+
+def _per_fact(table: pd.DataFrame, column: str) -> np.ndarray:
+    """Means over seeds [facts] of those facts that have a value."""
+    values: np.ndarray = table[column].astype(float).groupby(table["fact_id"]).mean().dropna().to_numpy()
+    return values
+
+
+def _sums(table: pd.DataFrame, columns: dict[str, np.ndarray], seeds: int) -> np.ndarray:
+    """Counts [facts, columns], as means over the seeds."""
+    import pandas as pd
+
+    counted = pd.DataFrame({name: values.astype(float) / max(1, seeds) for name, values in columns.items()})
+    sums: np.ndarray = counted.groupby(table["fact_id"].to_numpy()).sum().to_numpy()
+    return sums
+
+
+def _mean(scores: np.ndarray, seeds: int) -> Estimate:
+    return mean_interval(scores, seeds, resampled(scores[:, None])[:, 0] if len(scores) else scores)
+
+
+def _bootstrapped(scores: np.ndarray) -> Estimate:
+    """A mean of what is no share of facts, and its bootstrap over facts."""
+    return Estimate(float(scores.mean()), *percentiles(resampled(scores[:, None])[:, 0])) if len(scores) else Estimate(None, None, None)
+
+
+def _difference(table: pd.DataFrame, more: str, less: str) -> Estimate:
+    """The mean of `more` - `less` over the facts that have both."""
+    return _bootstrapped(_per_fact(table.assign(change=table[more].astype(float) - table[less].astype(float)), "change"))
+
+
+def _ratio(part: np.ndarray, of: np.ndarray, seeds: int) -> Estimate:
+    """sum(part) / sum(of) over facts: one seed's is a share with Wilson's interval, several seeds' are resampled."""
+    whole = float(of.sum())
+    if not whole:
+        return Estimate(None, None, None)
+    value = float(part.sum()) / whole
+    if seeds == 1 or value in (0.0, 1.0):
+        low, high = map(float, share_interval(value * whole, whole))
+        return Estimate(value, max(0.0, low), min(1.0, high))
+    draws = resampled(np.stack([part, of], axis=1))
+    return Estimate(value, *percentiles(draws[:, 0] / np.maximum(draws[:, 1], 1e-9)))
+
+
+def _ends(name: str, value: Estimate) -> dict[str, float | None]:
+    return {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
+
+
+def _flat(shares: dict[str, Estimate]) -> dict[str, Any]:
+    return {column: number for name, value in shares.items() for column, number in _ends(name, value).items()}

@@ -1,0 +1,143 @@
+"""Tables and words of what a model knows and does not say, on looks that are made by hand."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sftqa_core.evaluation.inside import knowledge_tables as tables
+from sftqa_core.evaluation.inside.look import Look
+from sftqa_core.memory.shares import share_interval
+from sftqa_core.records import TrainSettings
+from sftqa_core.records.recipes import RECIPES
+
+LABELS = ("L0", "L1")
+
+
+def look_of(base, tuned, seed=0, n=60, domain="in", other=0.5, inside=np.nan, **settings) -> Look:
+    """A fact for each pair (k, said) of `base` and of `tuned`, levels in turns, four wrong answers each."""
+    ids = [f"{at:016x}" for at in range(len(base))]
+    parts = []
+    for name, rows in (("base", base), ("tuned", tuned)):
+        k, said = (np.array(column) for column in zip(*rows, strict=True))
+        parts.append(pd.DataFrame({
+            "fact_id": ids, "model": name, "m": np.uint8(4), "k": k.astype(np.float32), "k_fixed": k.astype(np.float32), "k_other": other,
+            "logprob": -1.0, "said": said.astype(bool), "pairs": np.uint8(2), "outside": k, "inside": inside, "inside_other": inside,
+            "identity": 0.5,
+        }))  # fmt: skip
+    facts = pd.concat(parts, ignore_index=True).astype({"fact_id": "category", "model": "category"})
+    internal = pd.DataFrame({"model": ["base", "tuned"], "layer": 1, "layers": 2, "dev_facts": 90, "dev_share": 0.7})
+    about = pd.DataFrame({"fact_id": ids, "domain": domain, "level": pd.array([at % 2 for at in range(len(ids))], dtype="Int64")})
+    run = TrainSettings("tiny", n=n, seed=seed, **settings)
+    return Look(f"run-{n}-{seed}", run, LABELS, about, {"knowledge": {"facts": facts, "internal": internal}})
+
+
+# 40 facts: 10 known and said by both, 20 known and not said (12 of them said after), 10 not known
+BASE = [(1.0, True)] * 10 + [(1.0, False)] * 20 + [(0.5, False)] * 10
+TUNED = [(1.0, True)] * 22 + [(1.0, False)] * 8 + [(0.5, False)] * 10
+MIXED = look_of(BASE, TUNED)
+
+
+def test_shares_by_level_have_their_facts_and_intervals():
+    """Known, said and the excess over another subject, for both models, by level and over all; Wilson's interval for one seed."""
+    table = tables.by_level([MIXED]).set_index(["level", "model"])
+    assert table.index.tolist() == [(level, model) for level in ("L0", "L1", "all") for model in ("base", "tuned")]
+    row = table.loc[("all", "base")]
+    assert (row["facts"], row["known"], row["said"], row["other"], row["excess"], row["chance"]) == (40, 0.75, 0.25, 0.0, 0.75, 0.2)
+    assert (row["known_low"], row["known_high"]) == pytest.approx(share_interval(30, 40))
+    assert table.loc[("L0", "base"), "facts"] == 20
+
+
+def test_seeds_are_averaged_fact_by_fact():
+    """A fact that is known in one of two seeds counts half; the interval is resampled."""
+    second = look_of([(0.5, False)] * 40, TUNED, seed=1)
+    row = tables.by_level([MIXED, second]).set_index(["level", "model"]).loc[("all", "base")]
+    assert (row["facts"], row["seeds"], row["known"]) == (40, 2, 0.375)
+    assert 0.28 < row["known_low"] < 0.375 < row["known_high"] < 0.46
+
+
+def test_moves_are_counted_between_classes():
+    """12 of 20 known and not said are said after; identical models have no moves off the diagonal."""
+    found = tables.moves([MIXED])
+    counts = (
+        found[found["domain"] == "all"]
+        .pivot(index="before", columns="after", values="facts")
+        .loc[list(tables.CLASSES), list(tables.CLASSES)]
+    )
+    assert counts.to_numpy().tolist() == [[10, 0, 0, 0], [12, 8, 0, 0], [0, 0, 0, 0], [0, 0, 0, 10]]
+    named = tables.named_moves([MIXED])
+    named = named[named["domain"] == "in"].set_index("move")
+    assert named[["facts", "moved"]].to_numpy().tolist() == [[20, 12], [10, 0], [10, 0], [30, 0]]
+    assert named.loc["activated", ["share", "low", "high"]].tolist() == pytest.approx([0.6, *map(float, share_interval(12, 20))])
+    same = tables.moves([look_of(BASE, BASE)])
+    assert same.loc[same["before"] != same["after"], "facts"].sum() == 0
+
+
+def test_words_say_what_is_known_activated_and_open():
+    """Numbers with intervals; more than another subject explains; a move from too few facts and a single n are told as such."""
+    known, moved, probe, examples = tables.words([MIXED], [MIXED])
+    assert known.startswith(
+        "In-domain, of 40 facts the base model knows 75.0% (59.8% to 85.8%) and says 25.0% (14.2% to 40.2%). This is more"
+    )
+    assert known.endswith("rank first for 0.0%, +75.0 points (+60.0 to +87.5).")
+    assert moved.startswith("Known but not said before tuning: too few facts to tell how many are said now (20).")
+    assert moved.endswith("these facts cannot tell: 0.0 points (0.0 to 0.0) in the fixed set.")
+    assert probe == "Too few facts to tell what a linear probe of the hidden states finds."
+    assert examples == "How many examples it takes to activate what the base model knows: only one number was looked at."
+
+
+def test_words_claim_only_what_leaves_out_0():
+    """Common answers may explain what another subject shows as well; fewer facts known and a weak probe are told with their intervals."""
+    worse = look_of([(1.0, False)] * 40, [(0.5, False)] * 20 + [(1.0, True)] * 20, other=1.0, inside=0.5)
+    known, moved, probe, _ = tables.words([worse], [worse])
+    assert "Common answers may explain it: under another subject the same answers rank first for 100.0%, 0.0 points" in known
+    assert "Of 40 facts that it knew and did not say, the tuned model knows and says 50.0% (35.2% to 64.8%)." in moved
+    assert "With tuning fewer facts are known in the fixed set: -50.0 points (-65.0 to -35.0)." in moved
+    assert probe.endswith("A linear probe finds less than the likelihood shows: -50.0 points (-50.0 to -50.0).")
+    assert tables.words([look_of(BASE[:5], TUNED[:5])])[0] == "In-domain: too few facts to tell (5)."
+    assert tables.words([]) == []
+
+
+def test_answers_to_known_facts_against_examples():
+    """Rows for the base model and for each n, known and not known apart; recipes stand outside; the words compare the ends."""
+    more = look_of(BASE, [(1.0, True)] * 30 + [(0.5, False)] * 10, n=960)
+    recipe = replace(MIXED, settings=replace(MIXED.settings, n=240, recipe=RECIPES["repeat"]()))
+    table = tables.against_examples([more, recipe, MIXED]).set_index(["n", "kind"])
+    assert table.index.get_level_values("n").unique().tolist() == [0, 60, 960]
+    assert table["answered"].tolist() == pytest.approx([1 / 3, 0, 22 / 30, 0, 1, 0])
+    assert table.loc[(60, "known"), "facts"] == 30
+    assert tables.words([MIXED], [more, MIXED])[-1] == (
+        "Of the facts that the base model knows, 60 examples get 73.3% (55.6% to 85.8%) answered, 960 get 100.0% (88.6% to 100.0%): "
+        "more, +26.7 points (+13.3 to +43.3)."
+    )
+    alone = replace(more, settings=replace(more.settings, n=61))
+    assert "these facts cannot tell" in tables.words([MIXED], [MIXED, replace(alone, tables=MIXED.tables)])[-1]
+    assert tables.against_examples([]).empty
+
+
+def test_pairs_have_the_share_that_each_ranking_gets():
+    """By likelihood, by the probe and by the answer alone, for both models; without a probe no value."""
+    table = tables.internal([look_of(BASE, TUNED, inside=0.75)]).set_index(["model", "by"])
+    assert table.loc[("base", "linear probe"), ["facts", "pairs", "auc", "layers", "dev_facts"]].tolist() == [40, 80, 0.75, "1 of 2", 90]
+    assert table.loc[("base", "likelihood"), "auc"] == pytest.approx(0.875)
+    assert table.loc[("tuned", "the answer alone"), "auc"] == 0.5
+    assert tables.internal([MIXED]).set_index(["model", "by"]).loc[("base", "linear probe"), "facts"] == 0
+
+
+def test_facts_of_which_nothing_was_stored_are_passed_over():
+    """A look without this measure is left out; one with no facts gives empty tables."""
+    assert tables.stored([MIXED, replace(MIXED, tables={})]) == [MIXED]
+    facts = MIXED.tables["knowledge"]["facts"]
+    empty = replace(MIXED, tables={"knowledge": {**MIXED.tables["knowledge"], "facts": facts[:0]}})
+    assert tables.by_level([empty]).empty
+    assert tables.moves([empty])["facts"].sum() == 0
+    assert tables.words([empty], [empty]) == ["Too few facts to tell what a linear probe of the hidden states finds."]
+
+
+def test_the_tables_load_no_torch():
+    """What the page imports stays light."""
+    code = "import sys, sftqa_core.evaluation.inside.knowledge_tables, sftqa_core.figures.inside_knowledge; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
