@@ -1,0 +1,1 @@
+"""What tuning changed inside a model, a chapter a file."""
