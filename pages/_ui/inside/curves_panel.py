@@ -10,7 +10,8 @@ from pages._ui import pickers
 from pages._ui.charts import draw
 from pages._ui.columns import draw_table
 from pages._ui.wording import counted, literal
-from sftqa_core.evaluation.inside import curves_grids, curves_slick, curves_tables
+from sftqa_core.evaluation.inside import curves_tables
+from sftqa_core.evaluation.inside.curves import curves_grids, curves_slick
 from sftqa_core.evaluation.inside.look import Look
 from sftqa_core.figures.inside_curves import curves_figure, regression_figure, shares_figure, train_by_test_figure
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sftqa_core.evaluation import intervals
-from sftqa_core.evaluation.inside.curves_grids import ALL, PARTS, Curves, curves_of
-from sftqa_core.evaluation.inside.curves_slick import CANNOT_TELL, regression, regression_words, too_few
+from sftqa_core.evaluation.inside.curves.curves_grids import ALL, PARTS, Curves, curves_of
+from sftqa_core.evaluation.inside.curves.curves_slick import CANNOT_TELL, regression, regression_words, too_few
 from sftqa_core.evaluation.inside.look import Look
 from sftqa_core.evaluation.intervals import ALPHA, LEAST, Estimate
 from sftqa_core.records import DOMAIN_NAMES, DOMAINS

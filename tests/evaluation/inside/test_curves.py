@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from sftqa_core.errors import SettingsError, Stopped
-from sftqa_core.evaluation.inside import curves, curves_grids, curves_tables
+from sftqa_core.evaluation.inside import curves, curves_tables
+from sftqa_core.evaluation.inside.curves import curves_grids
 from sftqa_core.evaluation.inside.look import Look
 from sftqa_core.evaluation.inside.pair import Pair
 from sftqa_core.knowledge.aliases import Aliases

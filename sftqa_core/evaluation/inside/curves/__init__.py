@@ -36,9 +36,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sftqa_core.errors import SettingsError
-from sftqa_core.evaluation.inside.pair import Pair
 from sftqa_core.jsonrecord import fingerprint
-from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Phase, Reporter
 from sftqa_core.records import TrainSettings
 from sftqa_core.records.inside import InsideSettings
@@ -47,6 +45,8 @@ from sftqa_core.training.optimizers import training_steps
 if TYPE_CHECKING:
     import pandas as pd
 
+    from sftqa_core.evaluation.inside.pair import Pair
+    from sftqa_core.models.loading import LoadedModel
     from sftqa_core.training.watching import Observer
 
 VERSION = 1

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sftqa_core.evaluation import intervals
-from sftqa_core.evaluation.inside.curves_grids import ALL, Grids, curves_of, grids_of, watched_runs
+from sftqa_core.evaluation.inside.curves.curves_grids import ALL, Grids, curves_of, grids_of, watched_runs
 from sftqa_core.evaluation.inside.look import Look
 from sftqa_core.evaluation.intervals import DRAWS, LEAST
 from sftqa_core.records import DOMAIN_NAMES, DOMAINS
