@@ -33,8 +33,8 @@ def levels_of(facts: pd.DataFrame) -> pd.DataFrame:
 
 def stages_of(folder: Path, recipe: Recipe | None, loaded: LoadedModel | None = None, reporter: Any = None, **changes: Any) -> Stages:
     """The stages of a run of `recipe` on the small source; its chosen facts have levels if the recipe needs them. `changes` are of the
-    run's settings, or of what `Stages` has beside (look, limit)."""
-    own = {name: changes.pop(name) for name in ("look", "limit") if name in changes}
+    run's settings, or of what `Stages` has beside (look, limit, observer)."""
+    own = {name: changes.pop(name) for name in ("look", "limit", "observer") if name in changes}
     run = dataclasses.replace(SETTINGS, recipe=recipe, **changes)
     examples = select_examples(SOURCE, None, run).facts
     if recipe is not None and recipe.needs_levels:

@@ -25,10 +25,9 @@ from math import lgamma
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
-from sftqa_core.engine import decoder, drawing, packed, sampling
+from sftqa_core.engine import decoder, drawing, given_answers, packed, sampling
 from sftqa_core.errors import ModelUnavailable
 from sftqa_core.memory.scores import level_of
 from sftqa_core.models.loading import LINE_BREAK, LoadedModel, continuation
@@ -220,56 +219,26 @@ class Likelihood:
         return _Estimating(self.model, decoder.Load(self.batch_size, self.batch_size, 1), temperature).run(ordered)
 
 
-class _Estimating(decoder.Decoder[Question]):
-    """Texts are prompts with an answer each but for its last token, which only has to be looked up."""
+class _Estimating(given_answers.Reading[Question]):
+    """P(one of a question's answers)."""
 
     def __init__(self, model: packed.PackedModel, load: decoder.Load, temperature: float):
         self.temperature = temperature
         super().__init__(model, load, 0, FEWER)
 
-    def begin(self) -> None:
-        """See `Decoder`."""
-        super().begin()
-        self._answer_at: dict[int, tuple[int, tuple[int, ...]]] = {}  # place -> first place of its question, answer
-
-    def texts(self, item: Question) -> list[tuple[int, ...]]:
-        """See `Decoder`."""
-        return [(*item.ids, *answer[:-1]) for answer in item.answers]
-
-    def entered(self, items: list[tuple[Question, np.ndarray]]) -> None:
-        """See `Decoder`."""
-        for question, places in items:
-            self._answer_at.update(zip(places.tolist(), ((int(places[0]), answer) for answer in question.answers), strict=True))
-
-    def wanted(self, tree: packed.PrefixTree, places: np.ndarray) -> np.ndarray:
-        """The nodes before each token of each answer."""
-        self._first, answers = zip(*(self._answer_at.pop(place) for place in places.tolist()), strict=True)
-        sizes = np.array([len(answer) for answer in answers])
-        self._text = np.repeat(np.arange(len(answers)), sizes)
-        self._token = np.array([token for answer in answers for token in answer])
-        back = np.concatenate([np.arange(size)[::-1] for size in sizes])
-        nodes, self._line = np.unique(tree.paths[self._text, tree.lengths[self._text] - 1 - back], return_inverse=True)
-        return nodes
-
     def advance(self, reads: list[decoder.Read]) -> list[Estimate]:
         """The estimates of all that entered."""
         ((_, logits),) = reads
-        scaled = logits.float() / self.temperature
-        line, token = (torch.from_numpy(a).to(scaled.device) for a in (self._line, self._token))
-        logprob = (scaled[line, token] - scaled.logsumexp(-1)[line]).cpu().double().numpy()  # of each token of each answer
+        logprob = self.logprob(logits.float() / self.temperature)
         if not np.isfinite(logprob).all():
             raise ModelUnavailable(
                 "The model's logits are not numbers (NaN or infinite), so nothing can be estimated. Its weights are damaged, "
                 "or overflow in this number format: load it in float32, or get the model again."
             )
-        of_text = np.exp(np.bincount(self._text, weights=logprob))
-        firsts, text_of = np.unique(self._first, return_inverse=True)
+        of_text = np.exp(np.bincount(self.text, weights=logprob))
+        _, text_of = np.unique(self.first, return_inverse=True)
         chances = np.bincount(text_of, weights=of_text).clip(0, 1)
-        questions = [self.items[first] for first in firsts.tolist()]
-        for first in firsts.tolist():
-            self.finish(first)
-        self.keep(np.empty(0, dtype=np.int64))
-        return [(q.fact_id, q.template, float(chance)) for q, chance in zip(questions, chances, strict=True)]
+        return [(q.fact_id, q.template, float(chance)) for q, chance in zip(self.read(), chances, strict=True)]
 
 
 def answer_ids(tokenizer: Any, answers: Sequence[str]) -> tuple[tuple[int, ...], ...]:

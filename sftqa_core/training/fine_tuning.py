@@ -51,7 +51,7 @@ class TuneResult(Generic[Model]):
 
 @dataclass(frozen=True)
 class Part:
-    """What is particular to a training that is one stage of a recipe."""
+    """What is particular to a training that is one stage of a recipe, or is observed."""
 
     phase: str  # that progress is told under
     identity: Mapping[str, Any]  # tells its checkpoints from those of other trainings on the same examples
@@ -97,7 +97,7 @@ def fine_tune(
 
     `look` says how many dev facts a model answers rightly; it is asked as the settings say (watching.py). `objective` is what to train
     for where it is not what the settings say. `limit` is a time limit that runs already; else one of the settings runs from here.
-    `part`: what a recipe's stage has beside that.
+    `part`: what a recipe's stage, or a training that is observed, has beside that.
 
     A training that was cut off before goes on from its last checkpoint (unfinished.py) until its result is `settle`d.
     The same seed gives the same weights on the same machine, versions and thread count; the process's random state is

@@ -11,7 +11,7 @@ A recipe observes in the same way: what a model of some step says is handed over
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,6 +151,7 @@ class Observer(TrainerCallback):
     of: Callable[[Any], Sequence[float]]  # called with the model in evaluation mode
     times: int
     seen: dict[int, list[float]] = field(default_factory=dict)  # step -> what it said
+    identity: Mapping[str, Any] = field(default_factory=dict)  # of what is asked: only the same may go on from its training's checkpoints
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Called before the first step: what was seen before an interruption is in the history."""

@@ -31,7 +31,7 @@ from sftqa_core.training.recipes import carry_out
 from sftqa_core.training.recipes.stages import Made, Stages
 from sftqa_core.training.selection import Selection, available, needs_levels, next_to_probe, select_examples, train_pool
 from sftqa_core.training.time_limit import TimeLimit, UntilThen
-from sftqa_core.training.watching import Right
+from sftqa_core.training.watching import Observer, Right
 from sftqa_core.workspace import Workspace
 
 Look = Callable[[LoadedModel], Right]
@@ -156,12 +156,19 @@ class TrainingRun:
             return before["before"].assign(stage="after")
         return predictions.predict(tuned.loaded, facts, self.settings, self.reporter, stage="after", aliases=self.prober.aliases)
 
-    def tune(self, examples: pd.DataFrame, folder: Path, look: Look | None = None, limit: TimeLimit | None = None) -> Made:
+    def tune(
+        self,
+        examples: pd.DataFrame,
+        folder: Path,
+        look: Look | None = None,
+        limit: TimeLimit | None = None,
+        observer: Observer | None = None,
+    ) -> Made:
         """Plain fine-tuning on the chosen facts, or the run's recipe, for runs and cells alike; its files go into `folder`. `limit`: a time
-        limit that runs already."""
+        limit that runs already. `observer`: asks the model things in the middle of plain fine-tuning; `SettingsError` for a recipe."""
         prober, limit = self.prober, limit or TimeLimit.of(self.settings)
         known = (self.source, prober.aliases, prober.levels)
-        return carry_out(Stages(prober.loaded, self.settings, examples, *known, folder, self.reporter, look, limit))
+        return carry_out(Stages(prober.loaded, self.settings, examples, *known, folder, self.reporter, look, limit, observer))
 
     def _made(self, examples: pd.DataFrame, folder: Path) -> Made:
         if isinstance(self.prober.asked, ServedModel):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from types import ModuleType
 
+from sftqa_core.errors import SettingsError
 from sftqa_core.models.footprint import Shape, TuningStep
 from sftqa_core.records import TrainSettings
 from sftqa_core.records.recipes import Recipe
@@ -36,12 +37,15 @@ def carry_out(stages: Stages) -> Made:
     Raises what `fine_tune` raises, and `SettingsError` or `NotEnoughFacts` where a recipe finds that it can't work.
     """
     from sftqa_core.training.adapters import save_tuned
-    from sftqa_core.training.fine_tuning import MODEL, fine_tune
+    from sftqa_core.training.fine_tuning import MODEL, Part, fine_tune
 
     run, began_s = stages.run, time.monotonic()
     if run.recipe is None:
-        tuned = fine_tune(stages.loaded, stages.examples, run, stages.folder, stages.reporter, stages.look, limit=stages.limit)
+        part = Part("train", stages.observer.identity, observer=stages.observer) if stages.observer else None
+        tuned = fine_tune(stages.loaded, stages.examples, run, stages.folder, stages.reporter, stages.look, limit=stages.limit, part=part)
         return Made(tuned, stages.examples, settle=tuned.settle)
+    if stages.observer:
+        raise SettingsError(f"Recipe {run.recipe.name} is more than one training: it can't be observed as one.")
     with stages.kept():
         made = stages.finished(_module(run.recipe).run(stages, run.recipe), began_s)
     if run.save_model:

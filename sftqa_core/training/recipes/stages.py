@@ -139,6 +139,7 @@ class Stages:
     reporter: Reporter
     look: Callable[[LoadedModel], Right] | None = None  # right answers to dev facts; the last stage is watched by it
     limit: TimeLimit | None = None  # runs already
+    observer: Observer | None = None  # of plain fine-tuning; recipes give their stages one of their own
     _place: Path = field(init=False)  # what is kept for going on
     _kept_s: float = field(init=False, default_factory=time.monotonic)  # when something was kept last
     _done: dict[str, StageDone] = field(init=False, default_factory=dict)  # stages of this process

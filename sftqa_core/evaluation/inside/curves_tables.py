@@ -1,0 +1,176 @@
+"""What learning curves show, by level, and what may be said of them. Loads no model. Facts are drawn anew for intervals (METHOD 8.9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sftqa_core.evaluation import intervals
+from sftqa_core.evaluation.inside.curves.curves_grids import ALL, PARTS, Curves, curves_of
+from sftqa_core.evaluation.inside.curves.curves_slick import CANNOT_TELL, regression, regression_words, too_few
+from sftqa_core.evaluation.inside.look import Look
+from sftqa_core.evaluation.intervals import ALPHA, LEAST, Estimate
+from sftqa_core.records import DOMAIN_NAMES, DOMAINS
+from sftqa_core.records.amounts import points, signed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def by_step(curves: Curves) -> pd.DataFrame:
+    """part, level, domain, step; facts; seeds; logprob with low and high (means over facts, 95% bootstrap over facts), per_token (mean
+    over facts of log P / tokens); fits with fits_low and fits_high (shares)."""
+    import pandas as pd
+
+    tokens, rows = curves.facts["tokens"].to_numpy()[:, None], []
+    for part, level, domain in _cells(curves):
+        chosen = curves.where(part, level, domain)
+        if not chosen.any():
+            continue
+        logprob, fits, count = curves.logprob[chosen], curves.fits[chosen], int(chosen.sum())
+        drawn, shares, seeds = intervals.resampled(logprob), intervals.resampled(fits), int(curves.facts["seeds"][chosen].max())
+        each = (logprob / tokens[chosen]).mean(axis=0)
+        for at, step in enumerate(curves.steps):
+            ends = intervals.percentiles(drawn[:, at])
+            share = intervals.mean_interval(fits[:, at], seeds, shares[:, at])
+            rows.append((part, level, domain, step, count, seeds, float(logprob[:, at].mean()), *ends, float(each[at]), *share))
+    columns = ["part", "level", "domain", "step", "facts", "seeds", "logprob", "low", "high", "per_token", "fits", "fits_low", "fits_high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _cells(curves: Curves) -> Iterator[tuple[str, str, str]]:
+    domains = {"train": (ALL,), "dev": (ALL, *DOMAINS)}
+    return ((part, level, domain) for part in PARTS for level in curves.levels() for domain in domains[part])
+
+
+def steps_to_fit(curves: Curves) -> pd.DataFrame:
+    """part, level; facts; seeds; before (share that fits the base model already); share, low, high: facts that fit at some look of the
+    training; median: steps to the first fit, 0 the base model, None where fewer than half ever fit."""
+    import pandas as pd
+
+    rows = []
+    for part, level, chosen in _by_level(curves):
+        estimate, seeds = _share(curves.ever[chosen], curves, chosen)
+        first = curves.first[chosen]
+        median = float(np.quantile(first[~np.isnan(first)], 0.5, method="inverted_cdf"))
+        before = float(curves.fits[chosen, 0].mean())
+        rows.append((part, level, int(chosen.sum()), seeds, before, *estimate, median if np.isfinite(median) else None))
+    return pd.DataFrame(rows, columns=["part", "level", "facts", "seeds", "before", "share", "low", "high", "median"])
+
+
+def forgetting(curves: Curves) -> pd.DataFrame:
+    """part, level; facts (those that fit at some look but the last); seeds; share, low, high: of them, those that a later look misses."""
+    import pandas as pd
+
+    rows = []
+    for part, level, chosen in _by_level(curves):
+        could = chosen & ~np.isnan(curves.lost)
+        if could.any():
+            estimate, seeds = _share(curves.lost[could], curves, could)
+            rows.append((part, level, int(could.sum()), seeds, *estimate))
+    return pd.DataFrame(rows, columns=["part", "level", "facts", "seeds", "share", "low", "high"])
+
+
+def _by_level(curves: Curves) -> Iterator[tuple[str, str, np.ndarray]]:
+    for part in PARTS:
+        for level in curves.levels():
+            if (chosen := curves.where(part, level)).any():
+                yield part, level, chosen
+
+
+def _share(scores: np.ndarray, curves: Curves, chosen: np.ndarray) -> tuple[Estimate, int]:
+    seeds = int(curves.facts["seeds"][chosen].max())
+    return intervals.mean_interval(scores, seeds, intervals.resampled(scores[:, None])[:, 0]), seeds
+
+
+def words(chosen: Sequence[Look], others: Sequence[Look]) -> list[str]:
+    """What came out, in sentences; their intervals are corrected for how many questions are asked of the chosen runs (Bonferroni)."""
+    curves = curves_of(chosen)
+    if curves is None:
+        return [f"No training was looked at here: {CANNOT_TELL}."]
+    asked = [*_changes(curves), *_learned(curves), *_kept(curves)]
+    told = [question(ALPHA / len(asked)) for question in asked]
+    if curves.facts["level"][curves.where("train")].isna().all():
+        told.append(f"Whether known examples are learned before unknown ones: {CANNOT_TELL}, no example's level is known.")
+    return told + regression_words(regression(others))
+
+
+Question = Callable[[float], str]  # alpha -> a sentence
+
+
+def _changes(curves: Curves) -> list[Question]:
+    """Did the right answers to facts that were not trained on become more probable?"""
+
+    def question(domain: str) -> Question:
+        chosen = curves.where("dev", domain=domain)
+        change = curves.logprob[chosen, -1] - curves.logprob[chosen, 0]
+        about = f"log P of the answer to {DOMAIN_NAMES[domain]} dev facts"
+
+        def told(alpha: float) -> str:
+            if len(change) < LEAST:
+                return too_few(f"Whether {about} rose", len(change))
+            low, high = intervals.percentiles(intervals.resampled(change[:, None])[:, 0], alpha)
+            verb = "rose" if low > 0 else "fell" if high < 0 else ""
+            amount = f"{signed(float(change.mean()), 2)} ({signed(low, 2)} to {signed(high, 2)}; {len(change):,} facts)"
+            return f"The {about} {verb} by the end: {amount}." if verb else f"Whether the {about} rose: {CANNOT_TELL}, {amount}."
+
+        return told
+
+    return [question(domain) for domain in DOMAINS if curves.where("dev", domain=domain).any()]
+
+
+def _learned(curves: Curves) -> list[Question]:
+    """Are unknown examples fitted less often than known ones, and more often than unknown facts that were not trained on? What the run
+    has no examples of is not asked."""
+    lowest = curves.labels[0]
+    unknown = curves.where("train", lowest)
+    known = curves.where("train") & curves.facts["level"].notna().to_numpy() & ~unknown
+    dev = curves.where("dev", lowest)
+    fitted = "were fitted at some look"
+
+    def question(first: np.ndarray, second: np.ndarray, names: tuple[str, str], more: str, less: str) -> Question:
+        return lambda alpha: _compared(curves.ever[first], curves.ever[second], names, fitted, (more, less), alpha)
+
+    slow = (f"{lowest} examples are learned less often", f"{lowest} examples are learned more often")
+    told = ("what was trained on is memorised beyond what tuning alone brings out", "training on them brought less than tuning alone")
+    pairs = [
+        (known, unknown, (f"training examples above {lowest}", f"those at {lowest}"), *slow),
+        (unknown, dev, (f"training examples at {lowest}", f"dev facts at {lowest}, never trained on"), *told),
+    ]
+    return [question(*pair) for pair in pairs if pair[0].any() and pair[1].any()]
+
+
+def _kept(curves: Curves) -> list[Question]:
+    """Are examples lost again less often than facts that were not trained on?"""
+    train, dev = (curves.lost[curves.where(part) & ~np.isnan(curves.lost)] for part in PARTS)
+    names = ("training examples that fitted", "dev facts that fitted")
+    more, less = "examples are lost more often than facts never trained on", "examples are lost less often than facts never trained on"
+    return [lambda alpha: _compared(train, dev, names, "missed at a later look", (more, less), alpha)]
+
+
+def _compared(first: np.ndarray, second: np.ndarray, names: tuple[str, str], what: str, verdicts: tuple[str, str], alpha: float) -> str:
+    """Two groups of facts: shares, their difference with its interval, and what it says where that leaves out 0."""
+    least = min(len(first), len(second))
+    if least < LEAST:
+        return too_few(f"How many of {names[0]} and of {names[1]} {what}", least)
+    low, high = _apart(first, second, alpha)
+    shares = f"Of {names[0]} {first.mean():.1%} {what}, of {names[1]} {second.mean():.1%}"
+    verdict = verdicts[0] if low > 0 else verdicts[1] if high < 0 else CANNOT_TELL
+    ends = (
+        f"{points(float(first.mean() - second.mean()))} points, {points(low)} to {points(high)}; {len(first):,} and {len(second):,} facts"
+    )
+    return f"{shares} ({ends}): {verdict}."
+
+
+def _apart(first: np.ndarray, second: np.ndarray, alpha: float) -> tuple[float, float]:
+    """The interval of a difference of two groups' mean shares. Each end is the farther one of the bootstrap's at this level and of that
+    put together from Wilson's intervals (MOVER), which shows doubt where all facts of a group are alike."""
+    drawn = intervals.resampled(first[:, None], 0)[:, 0] - intervals.resampled(second[:, None], 1)[:, 0]
+    low, high = intervals.percentiles(drawn, alpha)
+    value = float(first.mean() - second.mean())
+    (a_low, a_high), (b_low, b_high) = (intervals.share_interval(group.sum(), len(group)) for group in (first, second))
+    below = float(np.hypot(first.mean() - a_low, b_high - second.mean()))
+    above = float(np.hypot(a_high - first.mean(), second.mean() - b_low))
+    return min(low, value - below), max(high, value + above)
