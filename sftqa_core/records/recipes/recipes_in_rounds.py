@@ -49,11 +49,11 @@ class Federated(Recipe):
     )  # fmt: skip
     clients: int = setting(
         10, label="Number of clients", flag="--clients", low=1, high=1_000, title="{value:,} clients", under="partition",
-        help="with iid and dirichlet; with relation and level there are as many as relations or levels",
+        only_with=("iid", "dirichlet"), help="with iid and dirichlet; with relation and level there are as many as relations or levels",
     )  # fmt: skip
     alpha: float = setting(
         0.5, label="Dirichlet's alpha", flag="--alpha", low=0.01, high=1_000, title="alpha {value:g}", under="partition",
-        help="with dirichlet: 0.1 gives a client hardly more than one relation, 10 nearly the same mix to all",
+        only_with=("dirichlet",), help="with dirichlet: 0.1 gives a client hardly more than one relation, 10 nearly the same mix to all",
     )  # fmt: skip
     rounds: int = setting(
         4, label="Rounds", flag="--fed-rounds", low=1, high=100, title="{value} rounds",
