@@ -47,6 +47,9 @@ if len(claims):
     study_panels.draw_by_domain(
         claims, "claims", "Differences with intervals", lambda domain: claims_figure(claims, domain, labels), (tables, model)
     )
-    st.caption("Intervals after Holm's correction over all of these. Large signs: a claim, which needs the same sign in every seed, too.")
+    st.caption(
+        "Intervals over facts and seeds, after Holm's correction over all of these. Large signs: a claim, which needs the same sign in "
+        "every seed and more than other seeds show, too."
+    )
     recipe_panels.cost_and_forgetting(tables, model)
 study_panels.study_tail(report, tables, model)

@@ -54,6 +54,7 @@ class Setting:
     choices: Mapping[str, str] = dataclasses.field(default_factory=dict)  # values that are allowed -> what pages call them
     named: Mapping[str, int] = dataclasses.field(default_factory=dict)  # values that have a name of their own and no bounds
     under: str = ""  # it has an effect only while that other setting is not at its default
+    only_with: tuple[str, ...] = ()  # or, where these are given, while that other setting is one of them
     keys: Keys | None = None
     rank: int = 1  # place in a command: 0 first and always, 1 where it is not the default, 2 behind those and always
     later: bool = False  # came after results were stored: JSON, and so every key, is without it while it holds its default
@@ -72,7 +73,10 @@ class Setting:
             return [problem for item in value for problem in self.problems(name, item)]
         if self.low is None:
             return []
-        return at_least(name, value, self.low) if self.high is None else within(name, value, self.low, self.high)
+        if self.high is None:
+            return at_least(name, value, self.low)
+        percent = (self.low, self.high) == (0, 1) and isinstance(value, float) and 1 < value <= 100
+        return [f"{told} {value:g}% is {value / 100:g}." if percent else told for told in within(name, value, self.low, self.high)]
 
 
 def setting(default: Any = dataclasses.MISSING, *, make: Callable[[], Any] | None = None, **about: Any) -> Any:
@@ -110,8 +114,11 @@ def _declared(kind: Any) -> dict[str, Setting]:
 def has_effect(kind: Any, values: Mapping[str, Any], name: str) -> bool:
     """Whether a setting changes anything beside the other values of its record; those not given are at their defaults."""
     known = declared(kind)
-    above = known[name].under
-    return not above or (values.get(above, known[above].default) != known[above].default and has_effect(kind, values, above))
+    about = known[name]
+    if not about.under:
+        return True
+    above, default = values.get(about.under, known[about.under].default), known[about.under].default
+    return (above in about.only_with if about.only_with else above != default) and has_effect(kind, values, about.under)
 
 
 def keyed(record: Any, whose: Keys) -> dict[str, Any]:

@@ -158,7 +158,7 @@ def test_settings_are_checked_by_what_they_say():
         Drawn(method="all", share=2.0, steps=0, counts=(3, 10))
     assert raised.value.problems == [
         "method must be one of none, some, got 'all'.",
-        "share must be 0 to 1, got 2.0.",
+        "share must be 0 to 1, got 2.0. 2% is 0.02.",
         "steps must be 1 or more, got 0.",
         "counts must be 0 to 9, got 10.",
     ]

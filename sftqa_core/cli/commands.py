@@ -245,14 +245,15 @@ def train(options: Namespace) -> dict[str, Any]:
 
 
 def _tell_cost(settings: ProbeSettings | TrainSettings) -> None:
-    """One line before the work starts. Raises `SettingsError` where it can't."""
+    """One line before the work starts, unless there are no facts for it. Raises `SettingsError` where it can't."""
     workflows.bring_facts(settings.source, Console())
     cost = workflows.forecast(settings)
     pieces = {"examples": cost.examples, "steps": cost.steps, "test facts": cost.test_facts, "facts to probe": cost.probes_needed}
     counted = ", ".join(f"{count:,} {name}" for name, count in pieces.items() if count)
     takes = f"about {span(cost.seconds_low, cost.seconds_high)}. " if cost.seconds_high else ""
     needs = f"{cost.fit.resource}: {cost.fit.line().rstrip('.')}. " if cost.fit else ""
-    print(f"{counted}{': ' if counted else ''}{takes}{needs}{' '.join(cost.notes)}", file=sys.stderr, flush=True)
+    if cost.fit or not cost.problems:
+        print(f"{counted}{': ' if counted else ''}{takes}{needs}{' '.join(cost.notes)}", file=sys.stderr, flush=True)
     if any((cost.examples, cost.probes_needed)):
         checked(workflows.preflight(settings, cost))
 
@@ -302,7 +303,10 @@ def study(options: Namespace) -> dict[str, Any]:
 
 def runs(options: Namespace) -> dict[str, Any]:
     """`sftqa runs`: finished runs."""
-    rows = [{**vars(info), "folder": str(info.folder), "settings": info.settings.to_dict()} for info in workflows.runs()]
+    rows = [
+        {**vars(info), "folder": str(info.folder), "settings": info.settings.to_dict(), "recipe": str(info.settings.recipe or "")}
+        for info in workflows.runs()
+    ]
     return {"runs": [{"run": row.pop("id"), **row} for row in rows]}
 
 

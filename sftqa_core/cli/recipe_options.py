@@ -1,6 +1,7 @@
 """Options of recipes: --recipe NAME and, in a group of their own, every recipe's settings; and what is told of a run's recipe.
 
-Recipes may share an option, where it has the same name and kind in each; one that the chosen recipe does not have is refused.
+Recipes may share an option, where it has the same name and kind in each; one that the chosen recipe does not have is refused, and
+one that does nothing beside the others.
 """
 
 import argparse
@@ -12,7 +13,7 @@ from typing import Any
 from sftqa_core import records
 from sftqa_core.cli.option_texts import reader_of
 from sftqa_core.errors import SettingsError
-from sftqa_core.jsonrecord import Setting, declared
+from sftqa_core.jsonrecord import Setting, declared, has_effect
 from sftqa_core.records.job import command_of
 from sftqa_core.records.recipes import PLAIN, RECIPES, Recipe
 from sftqa_core.records.studying import PLAIN_TUNING
@@ -54,7 +55,22 @@ def recipe_of(options: argparse.Namespace, start: Recipe | None) -> Recipe | Non
     if name == PLAIN:
         return None
     own = {_shared()[flag][name]: value for flag, value in typed.items()}
-    return replace(start, **own) if start and start.name == name else RECIPES[name](**own)
+    recipe = replace(start, **own) if start and start.name == name else RECIPES[name](**own)
+    bound, values = [name for name in own if declared(type(recipe))[name].only_with], vars(recipe)
+    if idle := [_idle(recipe, setting) for setting in bound if not has_effect(type(recipe), values, setting)]:
+        raise SettingsError(idle)
+    return recipe
+
+
+def _idle(recipe: Recipe, setting: str) -> str:
+    """Why an option does nothing beside the others."""
+    known = declared(type(recipe))
+    about = known[setting]
+    above = known[about.under]
+    return (
+        f"{about.flag} has no effect with {above.flag} {getattr(recipe, above.name)}: it belongs to {above.flag} "
+        f"{' or '.join(about.only_with)}. Leave one of them out."
+    )
 
 
 def told(run: records.TrainSettings, notes: Sequence[str]) -> dict[str, Any]:

@@ -176,11 +176,13 @@ def select(result: dict[str, Any]) -> str:
 
 
 def runs(result: dict[str, Any]) -> str:
-    """A line a run, newest first."""
+    """A line a run, newest first; a column of recipes where one was used."""
     if not result["runs"]:
         return "No runs yet. Make one: sftqa train --model atlas-llama --source atlas --n 60"
-    rows = [(r["run"], r["model"], r["source"], r["n"], r["method"], r["created"], r.get("cut", "")) for r in result["runs"]]
-    return table(("run", "model", "source", "n", "method", "made", ""), rows)
+    recipe = {"recipe": "recipe"} if any(run["recipe"] for run in result["runs"]) else {}
+    same = {name: name for name in ("run", "model", "source", "n", "method")}
+    columns = {**same, **recipe, "created": "made", "cut": ""}
+    return table(tuple(columns.values()), [[run.get(name, "") for name in columns] for run in result["runs"]])
 
 
 def export(result: dict[str, Any]) -> str:

@@ -7,12 +7,13 @@
 answered rightly), with the interval that belongs to it (`mcnemar_interval`). Everywhere else each fact is averaged over the seeds of its
 setting first, then facts are drawn anew, the same ones for both sides, and for the mean over levels within each level (paired bootstrap,
 METHOD 8.9); interval and p-value take the bootstrap's standard error. Averages are no counts, so McNemar's test is not for them.
+Claims that are to hold for other seeds, too (of a study of a recipe), take `crossed_difference`: facts and seeds both vary.
 
 **Which words.** Holm's correction over all comparisons that are made together. An interval is as wide as the level at which Holm's
 procedure tests its comparison, so that it leaves out 0 exactly where the corrected p is below 5%; only then a model is called better or
 worse. With fewer than 30 facts (for the mean over levels: at any level) nothing is said.
 
-The facts are what is drawn anew. Neither test knows what another seed would have given; seeds are shown one by one.
+Of the others neither knows what another seed would have given; seeds are shown one by one.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sftqa_core.evaluation.intervals import ALPHA, DRAWS, LEAST, by_level, holm, macro_resampled, percentiles, resampled
+from sftqa_core.evaluation.intervals import ALPHA, DRAWS, LEAST, by_level, holm, macro_resampled, percentiles, resampled, two_way
 from sftqa_core.knowledge.facts import subject_key
 from sftqa_core.knowledge.matching import normalise
 from sftqa_core.records import LevelScheme
@@ -32,7 +33,7 @@ from sftqa_core.records import LevelScheme
 if TYPE_CHECKING:
     import pandas as pd
 
-MCNEMAR, BOOTSTRAP = "McNemar, exact", "paired bootstrap"
+MCNEMAR, BOOTSTRAP, CROSSED = "McNemar, exact", "paired bootstrap", "facts and seeds"
 BETTER, WORSE, OPEN, FEW = "better", "worse", "cannot tell", "too few facts to tell"
 
 
@@ -100,7 +101,7 @@ def _answers(answers: Sequence[str]) -> frozenset[str]:
 class Difference:
     """One paired comparison: the mean of `first` less that of `second` on the same facts."""
 
-    test: str  # MCNEMAR or BOOTSTRAP
+    test: str  # MCNEMAR, BOOTSTRAP or CROSSED
     facts: int
     least: int  # facts at the scarcest place: of the mean over levels the smallest level's, else all of them
     value: float
@@ -109,6 +110,7 @@ class Difference:
     only_second: float
     differing: int  # facts on which the two are not equal
     spread: float = 0.0  # standard error; not of MCNEMAR
+    dof: float = math.inf  # of Student's t; infinite: the normal distribution; 0: one seed, which says nothing of others
     low: float = 0.0  # set by `corrected`
     high: float = 0.0
     p_holm: float = 1.0
@@ -174,24 +176,38 @@ class Resamples:
 
     def difference(self, first: int, second: int) -> Difference:
         """The paired comparison of two of the models."""
-        from scipy.special import ndtr, ndtri
-
         apart = np.concatenate([group[:, first] - group[:, second] for group in self.strata])
-        value = float(self.means[first] - self.means[second])
-        differing = int((apart != 0).sum())
         spread = float((self.drawn[:, first] - self.drawn[:, second]).std(ddof=1))
-        if differing and value:  # however large the difference: no test by the signs of so few facts goes below this
-            reach = -float(ndtri(2.0**-differing))
-            spread = max(spread, abs(value) / reach) if reach else math.inf
-        p = 1.0 if not value or math.isinf(spread) else float(2 * ndtr(-abs(value) / spread)) if spread else 0.0
-        sides = float(apart[apart > 0].sum()), abs(float(apart[apart < 0].sum()))
-        least = min(map(len, self.strata))
-        return Difference(BOOTSTRAP, len(apart), least, value, p, *sides, differing, spread)
+        return _difference(BOOTSTRAP, apart, min(map(len, self.strata)), float(self.means[first] - self.means[second]), spread)
+
+
+def crossed_difference(strata: Sequence[np.ndarray]) -> Difference:
+    """The comparison of two settings over facts and seeds: paired differences [facts, seeds], of the mean over levels an array a level.
+
+    The standard error and its degrees of freedom are those of `intervals.two_way`. No stratum may be empty. With one seed p is 1, and the
+    interval is all that a difference can be.
+    """
+    value, spread, dof = two_way(strata)
+    apart = np.concatenate([group.mean(axis=1) for group in strata])
+    return _difference(CROSSED, apart, min(map(len, strata)), value, spread, dof)
+
+
+def _difference(test: str, apart: np.ndarray, least: int, value: float, spread: float, dof: float = math.inf) -> Difference:
+    """`apart`: each fact's difference, averaged over seeds [facts]."""
+    from scipy.special import ndtri, stdtr
+
+    differing = int((apart != 0).sum())
+    if differing and value:  # however large the difference: no test by the signs of so few facts goes below this
+        reach = -float(ndtri(2.0**-differing))
+        spread = max(spread, abs(value) / reach) if reach else math.inf
+    p = 1.0 if not value or math.isinf(spread) else float(2 * stdtr(dof, -abs(value) / spread)) if spread else 0.0
+    sides = float(apart[apart > 0].sum()), abs(float(apart[apart < 0].sum()))
+    return Difference(test, len(apart), least, value, p, *sides, differing, spread, dof)
 
 
 def corrected(differences: Sequence[Difference], alpha: float = ALPHA) -> list[Difference]:
     """The same comparisons with Holm's p, the interval at the level at which Holm's procedure tests each, and the words."""
-    from scipy.special import ndtri
+    from scipy.special import stdtrit
 
     after = holm([one.p for one in differences])
     levels = _holm_levels([one.p for one in differences], alpha)
@@ -199,9 +215,11 @@ def corrected(differences: Sequence[Difference], alpha: float = ALPHA) -> list[D
     for one, p_holm, level in zip(differences, after, levels, strict=True):
         if one.test == MCNEMAR:
             low, high = mcnemar_interval(int(one.only_first), int(one.only_second), one.facts, level)
+        elif not one.dof:
+            low, high = -1.0, 1.0
         else:
             most = largest_share(one.differing, one.least, level) if one.differing < 2 else 1.0  # a mean can't differ by more than it
-            half = -float(ndtri(level / 2)) * one.spread if one.differing else most
+            half = -float(stdtrit(one.dof, level / 2)) * one.spread if one.differing else most
             low, high = max(-most, one.value - half), min(most, one.value + half)
         verdict = FEW if one.least < LEAST else BETTER if low > 0 else WORSE if high < 0 else OPEN
         told.append(replace(one, low=low, high=high, p_holm=p_holm, verdict=verdict))

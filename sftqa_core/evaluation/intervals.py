@@ -4,7 +4,8 @@ Levels come from a `LevelScheme`, so nothing here knows how many there are. The 
 accuracies (macro); the accuracy on the facts as they come stands beside it (natural). One run's shares have Wilson intervals.
 
 Comparisons over seeds are resampled (METHOD 8.9): each fact is first averaged over the seeds of a setting, then facts are drawn
-anew within their levels, the same ones for all settings, so that the comparison is paired.
+anew within their levels, the same ones for all settings, so that the comparison is paired. What is to hold for other seeds, too, has an
+interval over facts and seeds (`two_way`).
 """
 
 from __future__ import annotations
@@ -171,6 +172,44 @@ def spearman_interval(one: np.ndarray, other: np.ndarray) -> Estimate:
     inside = math.atanh(np.clip(value, -0.999999, 0.999999))
     half = 1.959963984540054 * math.sqrt((1 + value**2 / 2) / (len(one) - 3))
     return Estimate(value, math.tanh(inside - half), math.tanh(inside + half))
+
+
+class TwoWay(NamedTuple):
+    """A mean over crossed facts and seeds, with the standard error and Student's degrees of freedom that belong to it."""
+
+    value: float
+    spread: float  # infinite with one seed, or one fact of a level: nothing then says what another would have given
+    dof: float  # 0 there
+
+
+def two_way(strata: Sequence[np.ndarray]) -> TwoWay:
+    """The mean of paired differences [facts, seeds], of several strata the mean over them, where facts and seeds are both drawn by chance.
+
+    Every fact is asked with every seed, so d = mean + fact + seed + rest, all by chance. The mean's variance is V(facts) + V(seeds) -
+    V(both): the variance of the facts' means over seeds / F and that of the seeds' means over facts / S both hold the rest's part,
+    V(both) = variance of the rest / (F S), so it is taken off once (two-way clustering of Cameron, Gelbach and Miller, J. Bus. Econ. Stat.
+    2011; V(both) from what is left after facts and seeds, as in the analysis of variance, which is unbiased here. Owen's pigeonhole
+    bootstrap, Ann. Appl. Stat. 2007, is of the same three parts). Strata (levels) have facts of their own and share the seeds. Less than
+    V(facts) it never is. The degrees of freedom are Satterthwaite's (1946): few where three seeds differ, many where they don't.
+
+    Its 95% interval holds the mean in 92 to 97 of 100 simulations with three seeds and in 94 to 96 with five (300 facts), its 99.92%
+    interval in 98.7 to 99.97 and 99.6 to 99.96: least where the seeds' standard error is two to five times the facts', since three seeds
+    may agree by chance.
+    """
+    seeds, least = strata[0].shape[1], min(map(len, strata))
+    of_seeds = np.mean([group.mean(axis=0) for group in strata], axis=0)
+    value = float(of_seeds.mean())
+    if seeds < 2 or least < 2:
+        return TwoWay(value, math.inf, 0.0)
+    weight = 1 / len(strata) ** 2
+    by_fact = np.array([group.mean(axis=1).var(ddof=1) / len(group) * weight for group in strata])
+    by_seed, both = float(of_seeds.var(ddof=1)) / seeds, 0.0
+    for group in strata:
+        rest = group - group.mean(axis=1, keepdims=True) - group.mean(axis=0) + group.mean()
+        both += float((rest**2).sum()) / ((len(group) - 1) * (seeds - 1)) / group.size * weight
+    variance = float(by_fact.sum()) + max(0.0, by_seed - both)
+    unsure = sum(part**2 / (len(group) - 1) for part, group in zip(by_fact, strata, strict=True)) + by_seed**2 / (seeds - 1)
+    return TwoWay(value, math.sqrt(variance), max(variance**2 / float(unsure), min(seeds, least) - 1) if unsure else math.inf)
 
 
 def normal_interval(value: float, draws: np.ndarray, alpha: float) -> tuple[float, float]:

@@ -4,9 +4,9 @@
    over levels, or by the micro average where a level holds no dev fact, before any test fact is asked.
 2. On test facts: plain tuning, plain tuning with as many other seeds, the recipe at the chosen value, and each of its controls.
 
-"Beats" needs the paired interval at the level at which Holm's procedure tests it, over all claims of the study, *and* the same sign in
-every one of two or more seeds. The same test of plain tuning against itself with other seeds stands beside it: where that interval leaves
-out 0, the test calls chance a difference, and a claim must lie beyond that interval, on either side.
+"Beats" needs the paired interval over facts and seeds, at the level at which Holm's procedure tests it over all claims of the study, *and*
+the same sign in every one of two or more seeds. The same test of plain tuning against itself with other seeds stands beside it, and a claim
+must lie beyond the difference that those showed; where that test's interval leaves out 0, beyond its far end.
 """
 
 from __future__ import annotations
@@ -83,8 +83,9 @@ def _pair_findings(
         return
     beside = next((row for row in chance if (row["measure"], row["level"]) == (ACCURACY, headline["level"])), None)
     same = f" Plain tuning with other seeds, by the same test: {_change(beside, short=True)}" if beside else ""
-    if beside and not beside["low"] <= 0 <= beside["high"]:
-        same += " So the test calls chance a difference here: what does not lie beyond that cannot be told."
+    if beside and (reach := recipe_tables.chance_reach(*(beside[key] for key in ("difference", "low", "high")))):
+        why = "" if beside["low"] <= 0 <= beside["high"] else " So the test calls chance a difference here."
+        same += f"{why} A claim must lie beyond {100 * reach:.1f} points."
     if trained[first] != trained[second]:
         same += f" Trained on {trained[first]:,.0f} examples against {trained[second]:,.0f}."
     yield Finding(about, f"Does {first} beat {_called(second)}?", headline["verdict"], f"{_change(headline)}{same}")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sftqa_core.evaluation.comparing import BETTER, WORSE, Difference, Resamples, corrected
+from sftqa_core.evaluation.comparing import BETTER, WORSE, Difference, Resamples, corrected, crossed_difference
 from sftqa_core.evaluation.intervals import Estimate, mean_interval
 from sftqa_core.records import LevelScheme, TrainSettings
 from sftqa_core.records.studying import BASE, CONTROL, OTHER_SEEDS, PLAIN_TUNING
@@ -129,12 +129,13 @@ class _Sides:
         against = [(title, name) for name in others] if title else []
         return against + ([(OTHER_SEEDS, PLAIN_TUNING)] if {OTHER_SEEDS, PLAIN_TUNING} <= self.runs.keys() else [])
 
-    def by_seed(self, first: str, second: str) -> tuple[list[tuple[np.ndarray, np.ndarray]], int]:
-        """Answers of both, float [facts], for each pair of seeds that is finished; and how many pairs are missing."""
+    def by_seed(self, first: str, second: str) -> tuple[np.ndarray, int]:
+        """First less second, [facts, seeds], of each pair of seeds that is finished; and how many pairs are missing."""
         compared = self.outcomes.trials.compared if self.outcomes.trials else {}
         planned = list(zip(compared[first], compared[second], strict=True))
         pairs = [(one, other) for one, other in planned if one in self.outcomes.runs and other in self.outcomes.runs]
-        return [(self.outcomes.correct(one), self.outcomes.correct(other)) for one, other in pairs], len(planned) - len(pairs)
+        apart = [self.outcomes.correct(one) - self.outcomes.correct(other) for one, other in pairs]
+        return np.stack(apart, axis=1) if apart else np.empty((len(self.outcomes.facts), 0)), len(planned) - len(pairs)
 
 
 def is_beside(name: str) -> bool:
@@ -165,11 +166,12 @@ def effect(outcomes: Outcomes) -> pd.DataFrame:
 def claims(outcomes: Sequence[Outcomes]) -> pd.DataFrame:
     """Every paired comparison: CLAIMS, a row for each domain, level (and both means), measure and pair of settings, of all models.
 
-    `difference` is `setting` less `against` on the same facts, each averaged over the seeds; low and high are as wide as the level at
-    which Holm's procedure over all rows tests it, `p` is from the bootstrap's standard error. `per_seed` are the differences of paired
-    seeds, `missing` the pairs that are not finished. `verdict` is yes or no where the interval lies on one side of 0, no pair is missing,
-    and all of two or more seeds lie on that side, too. Where the interval of plain tuning with other seeds leaves out 0, the test calls
-    chance a difference, since it draws facts anew and no seeds: there the claim's interval must lie beyond that one.
+    `difference` is `setting` less `against` on the same facts, the mean over paired seeds. Its interval is over facts and seeds
+    (`intervals.two_way`): low and high are as wide as the level at which Holm's procedure over all rows tests it, and `p` is of the same
+    standard error and degrees of freedom; of one seed p is 1. `per_seed` are the differences of paired seeds, `missing` the pairs that
+    are not finished; where none is, there is no row. `verdict` is yes or no where the interval lies on one side of 0, no pair is missing,
+    all of two or more seeds lie on that side, too, and the interval lies beyond chance as plain tuning with other seeds shows it
+    (`chance_reach`): three seeds may agree by chance, and the interval is then too narrow.
     """
     rows: list[tuple[Any, ...]] = []
     tests: list[Difference] = []
@@ -177,19 +179,19 @@ def claims(outcomes: Sequence[Outcomes]) -> pd.DataFrame:
         sides = _Sides.of(part)
         places = [(domain, level, ACCURACY, groups) for domain, level, groups in sides.places()]
         places += [(domain, NATURAL, FORGOTTEN, [right]) for domain, right in sides.right_before()]
+        pairs = {pair: seeds for pair in sides.pairs() if (seeds := sides.by_seed(*pair))[0].size}
         for domain, level, measured, groups in places:
             sign = 1 if measured == ACCURACY else -1
-            resamples = Resamples([sign * sides.scores[group] for group in groups])
-            for first, second in sides.pairs():
-                seeds, missing = sides.by_seed(first, second)
-                per_seed = [sign * float(np.mean([(one - other)[group].mean() for group in groups])) for one, other in seeds]
-                tests.append(resamples.difference(sides.names.index(first), sides.names.index(second)))
-                rows.append((part.model, domain, level, measured, first, second, len(seeds), missing, per_seed))
+            for (first, second), (apart, missing) in pairs.items():
+                differences = [sign * apart[group] for group in groups]
+                per_seed = np.mean([group.mean(axis=0) for group in differences], axis=0).tolist()
+                tests.append(crossed_difference(differences))
+                rows.append((part.model, domain, level, measured, first, second, len(per_seed), missing, per_seed))
     told, tested = [], corrected(tests)
-    by_chance = {  # place -> how far chance reaches, where the test calls it a difference
-        tuple(row[:4]): max(abs(test.low), abs(test.high))
+    by_chance = {  # place -> how far chance reaches
+        tuple(row[:4]): chance_reach(test.value, test.low, test.high)
         for row, test in zip(rows, tested, strict=True)
-        if row[4] == OTHER_SEEDS and test.verdict in (BETTER, WORSE)
+        if row[4] == OTHER_SEEDS
     }
     for (*about, seeds_done, missing, per_seed), test in zip(rows, tested, strict=True):
         numbers = (test.facts, test.least, seeds_done, missing, test.value, test.low, test.high, test.p, test.p_holm)
@@ -197,6 +199,12 @@ def claims(outcomes: Sequence[Outcomes]) -> pd.DataFrame:
         verdict = OPEN if test.low <= reach and test.high >= -reach else _verdict(test, per_seed, missing)
         told.append((*about, *numbers, per_seed, verdict))
     return pd.DataFrame(told, columns=list(CLAIMS))
+
+
+def chance_reach(difference: float, low: float, high: float) -> float:
+    """How far from 0 chance reaches, by the comparison of plain tuning with itself: the difference that other seeds showed or, where the
+    test calls even that one (the interval leaves out 0), the interval's far end."""
+    return abs(difference) if low <= 0 <= high else max(abs(low), abs(high))
 
 
 def _verdict(test: Difference, per_seed: Sequence[float], missing: int) -> str:

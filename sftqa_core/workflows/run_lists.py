@@ -22,9 +22,9 @@ _IN_SUMMARY = {"macro": "macro", "micro": "natural"}
 
 
 def run_list(infos: Sequence[RunInfo] | None = None) -> pd.DataFrame:
-    """A row a run, newest first: id, model, source, n, levels (labels that it was tuned on; empty: any), method, seed, created, shipped,
-    cut (what a time limit did to its training; empty: nothing), and ACCURACIES after tuning (null where a level has no facts, or the
-    summary can't be read)."""
+    """A row a run, newest first: id, model, source, n, levels (labels that it was tuned on; empty: any), method, recipe (its title and
+    changed settings; empty: plain tuning), seed, created, shipped, cut (what a time limit did to its training; empty: nothing), and
+    ACCURACIES after tuning (null where a level has no facts, or the summary can't be read)."""
     import pandas as pd
 
     infos = list_runs() if infos is None else infos
@@ -32,9 +32,9 @@ def run_list(infos: Sequence[RunInfo] | None = None) -> pd.DataFrame:
     for info in infos:
         settings = info.settings
         levels = ", ".join(settings.scheme.labels[at] for at in settings.levels or ())
-        what = (info.id, info.model, info.source, info.n, levels, info.method, info.seed, info.created, info.shipped, info.cut)
-        rows.append((*what, *_accuracies_of(info)))
-    columns = ["id", "model", "source", "n", "levels", "method", "seed", "created", "shipped", "cut", *ACCURACIES]
+        what = (info.id, info.model, info.source, info.n, levels, info.method, str(settings.recipe or ""))
+        rows.append((*what, info.seed, info.created, info.shipped, info.cut, *_accuracies_of(info)))
+    columns = ["id", "model", "source", "n", "levels", "method", "recipe", "seed", "created", "shipped", "cut", *ACCURACIES]
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(ACCURACIES, "float64"))
 
 

@@ -17,7 +17,7 @@ from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.atlas import is_atlas
 from sftqa_core.knowledge.matching import judged_earlier
 from sftqa_core.progress import Reporter, Silent
-from sftqa_core.records import StudyReport, StudySettings
+from sftqa_core.records import STUDIES, StudyReport, StudySettings
 from sftqa_core.records.recipes import Recipe
 from sftqa_core.records.studying import next_seeds
 from sftqa_core.studies.config import read_study, study_yaml
@@ -36,7 +36,12 @@ UNFINISHED = "The study is not finished: some settings have more seeds than othe
 JUDGED_BEFORE = "Cells keep no texts, so they stay as they were counted; new ones are judged by the rule of today."
 CORRECTION = (
     "Yes and no follow intervals that are corrected for asking the same of several models and domains (Bonferroni), or p-values after "
-    "Holm's correction; everything else is 'cannot tell'. Each fact is averaged over seeds first, then facts are resampled."
+    "Holm's correction; everything else is 'cannot tell'. "
+)
+OVER_FACTS = "Each fact is averaged over seeds first, then facts are resampled."
+OVER_SEEDS = (
+    "Differences have intervals over facts and seeds (two-way, Student's t), so they are wide where three seeds differ. Of single settings "
+    "each fact is averaged over seeds first, then facts are resampled."
 )
 PLANTED = (
     "In the built-in world some things are true by construction: contested facts make L1 to L3 mean conflicting evidence, so accuracy "
@@ -95,8 +100,8 @@ def study_report(settings: StudySettings) -> StudyReport:
 
     The report of a finished study is kept, since counting it takes longer than a person wants to wait.
     """
-    name = report_name(settings)
-    if name and (kept := _kept_report(name)):
+    name, rule = report_name(settings), CORRECTION + (OVER_SEEDS if STUDIES[settings.kind].recipe else OVER_FACTS)
+    if name and (kept := _kept_report(name, rule)):
         return kept
     from sftqa_core.studies.registry import find_study
 
@@ -107,7 +112,7 @@ def study_report(settings: StudySettings) -> StudyReport:
     before = sum(part.judged_before for part in outcomes)
     earlier = [judged_earlier(f"{before:,} cells were", JUDGED_BEFORE)] if before else []
     cited = [] if (recipe := settings.recipe) is None else [cited_words(recipe)]
-    notes = (CORRECTION, *unfinished, *earlier, kind.papers, *cited, *planted, *(part.mixture for part in outcomes if part.mixture))
+    notes = (rule, *unfinished, *earlier, kind.papers, *cited, *planted, *(part.mixture for part in outcomes if part.mixture))
     tables, findings = kind.counted(settings, outcomes)
     report = StudyReport(settings, done, planned, findings, notes, {title: _plain(table) for title, table in tables.items()})
     if name and 0 < planned == done:
@@ -163,14 +168,17 @@ def report_name(settings: StudySettings) -> str | None:
     return fingerprint({"schema": REPORT_SCHEMA, "study": replace(settings, device="auto").to_dict(), "models": parts})
 
 
-def _kept_report(name: str) -> StudyReport | None:
+def _kept_report(name: str, rule: str) -> StudyReport | None:
+    """The first one that is whole; of a recipe's study, the first that followed this rule for its claims, which is among its notes."""
     from sftqa_core.studies.earlier_words import worded_today
 
     workspace = Workspace.current()
     for layer in workspace.layers:
         path = layer / workspace.reports.name / f"{name}.json"
         try:
-            return worded_today(read_report(path))
+            report = read_report(path)
+            if report.settings.recipe is None or rule in report.notes:
+                return worded_today(report)
         except ArtifactDamaged as error:
             moved = set_aside(path) if layer == workspace.root else None
             _log.warning("%s It is computed again%s.", error, f"; the file was set aside as {moved.name}" if moved else "")

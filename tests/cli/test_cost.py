@@ -45,3 +45,16 @@ def test_a_failed_check_ends_the_command_with_its_sentence(monkeypatch: pytest.M
     told = capsys.readouterr().err.splitlines()
     assert (end.value.code, told[-1]) == (1, "The hub has no nobody/nothing. Check the name.")
     assert len(told) == 2, "and the line of the cost"
+
+
+def test_without_enough_facts_no_cost_is_told(monkeypatch, capsys):
+    """The refusal alone: time and steps of work that can't be done help nobody."""
+    few = "100 examples were asked for, but it has 60."
+    monkeypatch.setattr(workflows, "forecast", lambda settings: Forecast(100, 13, 20, 0, 20.0, 60.0, (), (few,)))
+    monkeypatch.setattr(
+        workflows, "preflight", lambda settings, cost: Preflight("train", (Check("facts", "problem", few, "Ask for 60 or fewer."),))
+    )
+    monkeypatch.setattr(workflows, "train", lambda *arguments: pytest.fail("it went on"))
+    with pytest.raises(SystemExit) as end:
+        main(["train", "--model", "nobody/nothing", "--n", "100"])
+    assert (end.value.code, capsys.readouterr().err.splitlines()) == (1, [f"{few} Ask for 60 or fewer."])

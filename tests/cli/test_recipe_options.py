@@ -14,7 +14,7 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import declared
 from sftqa_core.records import TrainSettings
 from sftqa_core.records.job import command_of
-from sftqa_core.records.recipes import RECIPES, Continue, Keep, Repeat, SftMix
+from sftqa_core.records.recipes import RECIPES, Continue, Federated, Keep, Repeat, SftMix
 
 
 def settings_of(text: str) -> TrainSettings:
@@ -42,6 +42,43 @@ def test_an_option_of_another_recipe_is_refused():
         settings_of("--repeat-dropout 0.2")
     words = "--repeat-dropout is a setting of recipe repeat, not of plain tuning: give --recipe repeat, or leave it out."
     assert told.value.problems == [words]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--clients 5", "--clients has no effect with --partition relation: it belongs to --partition iid or dirichlet."),
+        ("--partition level --clients 5", "--clients has no effect with --partition level: it belongs to --partition iid or dirichlet."),
+        ("--partition iid --alpha 1", "--alpha has no effect with --partition iid: it belongs to --partition dirichlet."),
+    ],
+)
+def test_an_option_that_does_nothing_beside_the_others_is_refused(options, told):
+    """Not passed over: as many clients as were asked for there would not be. A record that holds such a value is read as ever."""
+    with pytest.raises(SettingsError) as error:
+        settings_of(f"--method lora --recipe federated {options}")
+    assert error.value.problems == [f"{told} Leave one of them out."]
+    assert str(Federated(partition="level", clients=5)) == "Federated, clients by a memory level each"
+    wanted = Federated(partition="dirichlet", clients=5, alpha=1.0)
+    assert settings_of("--method lora --recipe federated --partition dirichlet --clients 5 --alpha 1").recipe == wanted
+
+
+def test_a_percentage_in_place_of_a_share_is_told_as_one():
+    """What was meant stands in the refusal."""
+    with pytest.raises(SettingsError) as error:
+        settings_of("--recipe restore --restore-share 20")
+    assert error.value.problems == ["share must be 0 to 1, got 20.0. 20% is 0.2."]
+    with pytest.raises(SettingsError) as error:
+        settings_of("--recipe restore --restore-share -1")
+    assert error.value.problems == ["share must be 0 to 1, got -1.0."]
+
+
+def test_the_list_of_runs_names_recipes_where_one_was_used():
+    """Without one there is no such column."""
+    run = {"run": "a", "model": "m", "source": "atlas", "n": 60, "method": "full", "recipe": "", "created": "now", "cut": ""}
+    assert text.runs({"runs": [run]}).splitlines()[0].split() == ["run", "model", "source", "n", "method", "made"]
+    head, *lines = text.runs({"runs": [run, {**run, "run": "b", "recipe": str(SftMix(mu=0.5))}]}).splitlines()
+    assert head.split() == ["run", "model", "source", "n", "method", "recipe", "made"]
+    assert ("SFTMix" in lines[0], "SFTMix, mu 0.5" in lines[1]) == (False, True)
 
 
 def test_options_override_a_file(tmp_path):

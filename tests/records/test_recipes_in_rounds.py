@@ -27,13 +27,13 @@ def test_what_federated_can_not_average_is_refused():
     ]
 
 
-def test_federated_stands_beside_pooled_lora_and_clients_alone():
-    """Pooled: as many passes over all facts; alone: the same clients without averages, which has the pooled control only."""
+def test_federated_stands_beside_pooled_lora_and_the_largest_client_alone():
+    """Pooled: as many passes over all facts; alone: without averages, the largest client's model, which has the pooled control only."""
     recipe = Federated(aggregation="fedex", partition="dirichlet", rounds=3)
     run = dataclasses.replace(LORA, epochs=2, recipe=recipe)
     alone = dataclasses.replace(run, recipe=dataclasses.replace(recipe, aggregation="local"))
     pooled = dataclasses.replace(LORA, epochs=6)
-    assert recipe.controls(run) == {"pooled, as many passes": pooled, "each client alone": alone}
+    assert recipe.controls(run) == {"pooled, as many passes": pooled, "the largest client alone": alone}
     assert alone.recipe.controls(alone) == {"pooled, as many passes": pooled}
     assert [Federated(partition=name).needs_levels for name in ("relation", "level", "iid", "dirichlet")] == [False, True, False, False]
     assert str(recipe) == "Federated, exact, by a residual (FedEx), clients by relations by Dirichlet, 3 rounds"

@@ -11,6 +11,7 @@ import pytest
 
 from sftqa_core.cli.shipping import TRIED
 from sftqa_core.errors import SettingsError
+from sftqa_core.evaluation.comparing import BETTER, Difference
 from sftqa_core.records import StudySettings, TrainSettings
 from sftqa_core.records.recipes import RECIPES, Repeat
 from sftqa_core.records.studying import BASE, CONTROL, OTHER_SEEDS, PLAIN_TUNING, next_seeds
@@ -181,21 +182,62 @@ def test_a_clear_loss_in_every_seed_is_no():
 
 
 def test_one_seed_of_the_other_sign_is_cannot_tell():
-    """However far the interval lies from 0."""
+    """However large the mean: seeds that differ so much make the interval wide, too."""
     part = outcomes({**SAME, "Repeat": [(0.9, 1.0), (0.9, 1.0), (0.25, 0.5)]})
     row = only(recipe_tables.claims([part]), level=MACRO, measure="accuracy", setting="Repeat", against=PLAIN_TUNING)
-    assert row["low"] > 0
     assert row["per_seed"] == pytest.approx([0.55, 0.55, -0.025])
+    assert row["difference"] == pytest.approx(np.mean(row["per_seed"]))
+    assert row["low"] < 0 < row["high"]
     assert found(part, "Does Repeat beat plain tuning").verdict == OPEN
 
 
-def test_a_claim_lies_beyond_chance_where_the_test_calls_that_a_difference():
-    """As large a gain as other seeds show is none; one that is far beyond theirs is told."""
+def test_the_sign_counts_where_the_interval_alone_would_tell():
+    """Eleven seeds that gain and one that loses a little: the interval lies above 0, and nothing is claimed."""
+    test = Difference("", 200, 100, 0.3, 0.001, 60.0, 0.0, 60, 0.01, low=0.2, high=0.4, verdict=BETTER)
+    assert recipe_tables._verdict(test, [0.33] * 11, 0) == YES
+    assert recipe_tables._verdict(test, [*[0.33] * 11, -0.01], 0) == OPEN
+
+
+def test_a_claim_is_over_seeds_too():
+    """The same mean gain: seeds that agree tell it, seeds that do not make Student's interval wide, since three say little of others."""
+    agree, differ = (outcomes({**SAME, "Repeat": gains}) for gains in ([(0.5, 0.7)] * 3, [(0.35, 0.55), (0.5, 0.7), (0.65, 0.85)]))
+    wanted = {"level": MACRO, "measure": "accuracy", "setting": "Repeat", "against": PLAIN_TUNING}
+    first, second = (only(recipe_tables.claims([part]), **wanted) for part in (agree, differ))
+    assert (first["difference"], first["verdict"]) == (pytest.approx(0.2), YES)
+    assert (second["difference"], second["verdict"]) == (pytest.approx(0.2), OPEN)
+    assert second["high"] - second["low"] > 5 * (first["high"] - first["low"])
+
+
+def test_a_claim_lies_beyond_chance():
+    """As large a gain as other seeds show is none; one that is far beyond theirs is told. The words say how far that is."""
     chance = {**SAME, OTHER_SEEDS: (0.5, 0.7)}
     one = found(outcomes({**chance, "Repeat": (0.5, 0.7)}), "Does Repeat beat plain tuning")
-    assert (one.verdict, "So the test calls chance a difference here" in one.text) == (OPEN, True)
+    assert (one.verdict, "So the test calls chance a difference here. A claim must lie beyond " in one.text) == (OPEN, True)
     assert found(outcomes({**SAME, "Repeat": (0.5, 0.7)}), "Does Repeat beat plain tuning").verdict == YES
     assert found(outcomes({**chance, "Repeat": (0.9, 1.0)}), "Does Repeat beat plain tuning").verdict == YES
+    seeds = {**SAME, OTHER_SEEDS: [(0.3, 0.5), (0.5, 0.7), (0.7, 0.9)]}  # no interval leaves out 0, but so much did chance show
+    one = found(outcomes({**seeds, "Repeat": (0.5, 0.7)}), "Does Repeat beat plain tuning")
+    assert (one.verdict, one.text.endswith(". A claim must lie beyond 20.0 points.")) == (OPEN, True)
+
+
+@pytest.mark.parametrize(
+    ("row", "reach"), [((0.05, -0.1, 0.2), 0.05), ((-0.05, -0.2, 0.1), 0.05), ((0.05, 0.01, 0.09), 0.09), ((0, 0, 0), 0)]
+)
+def test_chance_reaches_what_other_seeds_showed(row, reach):
+    """Their difference, whichever its sign, or the far end of an interval that leaves out 0."""
+    assert recipe_tables.chance_reach(*row) == reach
+
+
+def test_pairs_without_a_finished_seed_have_no_row():
+    """Two runs with different seeds are no pair, since seeds are compared with themselves."""
+    part = outcomes(SAME)
+    first, *_ = part.trials.compared["Repeat"]
+    _, *later = part.trials.compared[PLAIN_TUNING]
+    gone = {*part.trials.compared["Repeat"], *part.trials.compared[PLAIN_TUNING]} - {first, *later}
+    table = recipe_tables.claims([dataclasses.replace(part, runs={run: cell for run, cell in part.runs.items() if run not in gone})])
+    assert set(zip(table["setting"], table["against"], strict=True)) == {("Repeat", ONCE), (OTHER_SEEDS, PLAIN_TUNING)}
+    row = only(table, level=MACRO, measure="accuracy", setting="Repeat")
+    assert (row["seeds"], row["missing"], row["p"], row["low"], row["high"], row["verdict"]) == (1, 2, 1.0, -1.0, 1.0, OPEN)
 
 
 def test_one_seed_alone_few_facts_and_missing_runs_claim_nothing():

@@ -104,6 +104,17 @@ def test_a_study_goes_on_where_it_was_stopped_and_is_drawn_meanwhile(world, work
     assert (len(trained), workflows.forecast(study).runs, workflows.study_progress(study)) == (2, 0, (7, 7))
 
 
+def test_a_report_under_another_rule_for_claims_is_counted_anew(world, workspace, finished):
+    """An earlier version kept it: the cells are the same, what is claimed of them is not."""
+    (path,) = workspace.reports.glob("*.json")
+    earlier = json.loads(path.read_bytes())
+    del earlier["digest"]
+    path.write_text(json.dumps({**earlier, "notes": ["Facts are resampled."], "findings": []}))
+    assert workflows.study_report(settings(world)) == finished
+    assert json.loads(path.read_bytes())["notes"][0] == finished.notes[0]
+    assert "over facts and seeds" in finished.notes[0]
+
+
 def test_what_a_recipe_tells_is_kept_with_its_cells(world, finished):
     """Its own tables are shown without training again; each cell has a name of its own, by which Compare finds it."""
     (chosen,) = {row["value"] for row in finished.tables["knob"] if row["chosen"]}

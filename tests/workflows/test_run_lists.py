@@ -3,6 +3,7 @@
 import pytest
 
 from sftqa_core import workflows
+from sftqa_core.records.recipes import SftMix
 from sftqa_core.workflows.run_lists import ACCURACIES
 from tests.made_runs import made_run
 
@@ -18,6 +19,14 @@ def test_a_row_a_run_newest_first(workspace):
     columns = ["model", "source", "n", "levels", "seed", "shipped"]
     assert row[columns].tolist() == ["base", "facts.csv", 30, "L2, L3", 4, False]
     assert [row[name] for name in ACCURACIES] == pytest.approx([0.5] * 4)
+
+
+def test_recipes_have_a_column_with_their_changed_settings(workspace):
+    """Empty for plain tuning."""
+    made_run("plain", HALF)
+    made_run("mixed", HALF, recipe=SftMix(mu=0.5))
+    table = workflows.run_list().set_index("id")
+    assert table.loc[["plain", "mixed"], "recipe"].tolist() == ["", "SFTMix, mu 0.5"]
 
 
 def test_a_damaged_summary_leaves_the_numbers_out(workspace):

@@ -24,6 +24,7 @@ COLUMNS = {  # what is looked for first stands where a phone shows it
     "n": st.column_config.NumberColumn("n", format="localized", width="small", help="Examples that it was tuned on"),
     **{name: st.column_config.NumberColumn(title, format="%.1f%%", width="small", help=text) for name, (title, text) in _ACCURACY.items()},
     "method": st.column_config.TextColumn("Method", width="small"),
+    "recipe": st.column_config.TextColumn("Recipe", help="Another way of tuning; empty: plain"),
     "seed": st.column_config.NumberColumn("Seed", width="small"),
     "levels": st.column_config.TextColumn("Levels", width="small", help="Memory levels of the examples; empty: any"),
     "source": st.column_config.TextColumn("Facts"),
@@ -70,15 +71,16 @@ def run_table(stamp: str, picked: Sequence[str], key: str = "runs", most: int | 
         address.put(**{key: ",".join([*kept, *fresh][:most])})
 
     height = min(HEIGHT, 38 + 35 * max(len(ids), 1))
+    columns = [name for name in COLUMNS if name != "recipe" or table["recipe"].any()]
     st.dataframe(
-        table[list(COLUMNS)], hide_index=True, height=height, column_config=COLUMNS, key=widget, selection_mode="multi-row", on_select=pick
+        table[columns], hide_index=True, height=height, column_config=COLUMNS, key=widget, selection_mode="multi-row", on_select=pick
     )
 
 
 def _filtered(table: pd.DataFrame, key: str) -> pd.DataFrame:
     """The rows that the filters leave; each filter has a parameter of the address, apart from those that pages share."""
     first, second, third = st.columns([3, 2, 2])
-    words = pickers.linked_text("Search runs", f"{key}-find", first, placeholder="model, facts, method, n, date")
+    words = pickers.linked_text("Search runs", f"{key}-find", first, placeholder="model, facts, method, recipe, n, date")
     models = pickers.linked_many("Models", sorted(table["model"].unique()), f"{key}-models", place=second, placeholder="all")
     sources = pickers.linked_many("Facts", sorted(table["source"].unique()), f"{key}-facts", place=third, placeholder="all")
     for column, wanted in (("model", models), ("source", sources)):
@@ -92,7 +94,7 @@ def _filtered(table: pd.DataFrame, key: str) -> pd.DataFrame:
 
 
 def _text(table: pd.DataFrame) -> Any:
-    columns = ("id", "model", "source", "method", "levels", "created")
+    columns = ("id", "model", "source", "method", "recipe", "levels", "created")
     text = "n=" + table["n"].astype(str) + " seed=" + table["seed"].astype(str)
     for column in columns:
         text = text + "\n" + table[column].astype(str)

@@ -36,10 +36,10 @@ class Federated(Recipe):
         "naive", label="Aggregation", flag="--aggregation", title="{value}",
         choices={
             "naive": "averages of A and of B", "ffa": "A frozen, B averaged (FFA)", "fedex": "exact, by a residual (FedEx)",
-            "local": "none: each client alone",
+            "local": "none: the largest client alone",
         },
         help="what the clients' adapters become. fedex puts what is missing into the frozen weights, so its result is a whole model; with "
-        "local nothing is exchanged, and the run's model is that of the largest client",
+        "local nothing is exchanged, every client is tuned, and the run's model is that of the largest one",
     )  # fmt: skip
     partition: str = setting(
         "relation", label="Clients", flag="--partition", title="clients by {value}",
@@ -49,11 +49,11 @@ class Federated(Recipe):
     )  # fmt: skip
     clients: int = setting(
         10, label="Number of clients", flag="--clients", low=1, high=1_000, title="{value:,} clients", under="partition",
-        help="with iid and dirichlet; with relation and level there are as many as relations or levels",
+        only_with=("iid", "dirichlet"), help="with iid and dirichlet; with relation and level there are as many as relations or levels",
     )  # fmt: skip
     alpha: float = setting(
         0.5, label="Dirichlet's alpha", flag="--alpha", low=0.01, high=1_000, title="alpha {value:g}", under="partition",
-        help="with dirichlet: 0.1 gives a client hardly more than one relation, 10 nearly the same mix to all",
+        only_with=("dirichlet",), help="with dirichlet: 0.1 gives a client hardly more than one relation, 10 nearly the same mix to all",
     )  # fmt: skip
     rounds: int = setting(
         4, label="Rounds", flag="--fed-rounds", low=1, high=100, title="{value} rounds",
@@ -79,11 +79,11 @@ class Federated(Recipe):
         return wrong
 
     def controls(self, run: Any) -> dict[str, Any]:
-        """Plain LoRA on all facts in one place, with as many passes; and no exchange at all."""
+        """Plain LoRA on all facts in one place, with as many passes; and the client with most facts, without any exchange."""
         pooled = {"pooled, as many passes": plain(run, epochs=run.epochs * self.rounds)}
         if self.aggregation == "local":
             return pooled
-        return {**pooled, "each client alone": dataclasses.replace(run, recipe=dataclasses.replace(self, aggregation="local"))}
+        return {**pooled, "the largest client alone": dataclasses.replace(run, recipe=dataclasses.replace(self, aggregation="local"))}
 
 
 @dataclass(frozen=True, kw_only=True)

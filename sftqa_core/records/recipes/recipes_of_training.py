@@ -105,7 +105,8 @@ class Keep(Recipe):
     source: ClassVar[str] = 'arXiv 2604.15574 (Why Fine-Tuning Encourages Hallucinations); "I don\'t know": arXiv 2405.05904 (SliCK)'
     differs: ClassVar[str] = (
         "Known means a memory level above the lowest, measured by statements. The divergence is from teacher to student over the whole "
-        "vocabulary, on the answer's tokens of all examples, times the square of the temperature; the teacher sees known facts only."
+        "vocabulary, on the answer's tokens of all examples, times the square of the temperature; the teacher sees known facts only. The "
+        "control of known facts takes as many examples: other known facts stand in for the unknown ones."
     )
     knob: ClassVar[str] = "part"
     tried: ClassVar[tuple[str, ...]] = ("all", "attention", "ffn")
@@ -134,7 +135,7 @@ class Keep(Recipe):
         return []
 
     def controls(self, run: Any) -> dict[str, Any]:
-        """Leaving unknown facts out does without a recipe; and all weights may move, where only some do."""
+        """As many facts, all of them known, do without a recipe; and all weights may move, where only some do."""
         levels = run.levels if run.levels is not None else range(len(run.scheme.labels))
         known = tuple(level for level in levels if level)
         runs = {"known facts only": plain(run, levels=known)} if known else {}

@@ -24,7 +24,8 @@ class Restore(Recipe):
     )
     differs: ClassVar[str] = (
         "The paper ranks by relative change alone; here the absolute change and two random controls stand beside it. Tied weights count "
-        "once; a parameter that was exactly 0 ranks first and is in no sum. LoRA is merged in float32 before anything is compared."
+        "once; a parameter that was exactly 0 ranks first and is in no sum. LoRA is merged in float32 before anything is compared. In a "
+        "study each random control is drawn once for each seed."
     )
     knob: ClassVar[str] = "share"
     tried: ClassVar[tuple[float, ...]] = (0.0, 0.01, 0.03, 0.05, 0.1, 0.2, 0.4, 0.6)
