@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages._ui import address, background, panels
-from pages._ui.compare import compare_items, compare_panels, compare_picks, compare_reads, remake_panel
+from pages._ui.compare import compare_items, compare_panels, compare_picks, compare_reads, inside_panel, remake_panel
 from pages._ui.runs.run_table import shown_runs
 
 st.title("Compare")
@@ -37,5 +37,6 @@ if comparison.facts:
     compare_panels.tests(comparison)
     st.subheader("Fact by fact", anchor=False)
     compare_items.item_table(compared, (tuple(names), reference, pool, stamp))
+inside_panel.inside_panel(comparison, stamp)
 remake_panel.remake_panel(comparison, stamp)
 panels.planted(comparison.runs[0].settings.source)

@@ -6,6 +6,7 @@ from pages._ui import address, background, glossary, panels, pickers, resources,
 from pages._ui.facts import fact_list, fact_story, memory_panels
 from pages._ui.facts.fact_panel import fact_detail
 from pages._ui.facts.fetch_panel import facts_here
+from pages._ui.inside.fact_inside import fact_inside_section
 from pages._ui.wording import literal
 
 st.title("Fact")
@@ -41,5 +42,6 @@ with panels.errors_shown():
     fact_detail(model, source, fact, profile.scheme, stamp, read)
     fact_story.levels_section(source, fact, profile.scheme, model, stamp)
     fact_story.runs_section(source, str(fact["fact_id"]), stamp)
+    fact_inside_section(source, str(fact["fact_id"]), stamp)
     fact_story.ask_section(fact, model)
     state.show_toast()

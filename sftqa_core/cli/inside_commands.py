@@ -30,9 +30,10 @@ def inside(options: argparse.Namespace) -> dict[str, Any]:
     with leased(settings.run, "inside"):
         kept = workflows.inside(settings, Console())
     look = workflows.read_look(kept, settings.measures)
+    others = [look if other.run == kept.run else workflows.read_look(other, settings.measures) for other in workflows.beside(kept)]
     result: dict[str, Any] = {
         "run": look.name, "settings": look.settings.to_dict(), "made": look.made, "facts": len(look.facts),
-        "words": workflows.inside_words([look]),
+        "words": workflows.inside_words([look], others),
     }  # fmt: skip
     return result if out is None else {**result, "tables": _written(look.tables, out)}
 

@@ -105,7 +105,7 @@ def _look_inside() -> None:
 
 def _looked_into() -> list[str]:
     """Names of those cells."""
-    named = {}
+    named: dict[tuple[int, tuple[int, ...] | None, int], str] = {}
     for study in STUDIED:
         for name, run in workflows.cell_names(study, FIRST).items() if FIRST in study.models and study.kind in ("amount", "level") else ():
             if (run.n, run.levels) in INSIDE and not run.more_shots:

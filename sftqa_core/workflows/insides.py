@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.evaluation.inside import kept_looks
 from sftqa_core.evaluation.inside.kept_looks import KeptLook
 from sftqa_core.knowledge.sources import open_source
 from sftqa_core.models.serving.addresses import is_server
-from sftqa_core.records import MEASURES, InsideSettings
+from sftqa_core.records import DOMAIN_NAMES, MEASURES, InsideSettings
 from sftqa_core.workflows.remaking import settings_again
 from sftqa_core.workflows.tested_models import Tested, tested
 from sftqa_core.workspace import Workspace
+
+_MODELS = {"before": "base", "after": "tuned"}
+_ANSWERED = {"before": "base_correct", "after": "correct"}
 
 if TYPE_CHECKING:
     from sftqa_core.evaluation.inside.look import Look
@@ -28,6 +31,11 @@ def looks() -> list[KeptLook]:
 def read_look(kept: KeptLook, measures: Sequence[str] = tuple(MEASURES)) -> Look:
     """What was seen inside one run, as far as it was looked at. Raises `NotFound`, and what opening its facts raises."""
     return kept_looks.read(kept, open_source(kept.settings.source), measures)
+
+
+def beside(kept: KeptLook) -> list[KeptLook]:
+    """All looks on the same base model and facts, this one among them."""
+    return [look for look in looks() if look.base == kept.base]
 
 
 def same_setting(kept: KeptLook) -> tuple[str, str]:
@@ -48,15 +56,67 @@ def inside_settings(name: str, measures: Sequence[str] | None = None, **own: int
     return InsideSettings(name, settings_again(model), wanted, **own)
 
 
-def inside_words(looks: Sequence[Look]) -> dict[str, list[str]]:
-    """What may be said of the seeds of one setting: measure -> sentences."""
+def inside_words(chosen: Sequence[Look], others: Sequence[Look]) -> dict[str, list[str]]:
+    """What may be said of the seeds of one setting, and of all looks on the same base model: measure -> sentences."""
     from sftqa_core.evaluation.inside import curves_tables, drift_tables, knowledge_tables, restoration_tables
 
-    said: dict[str, Callable[[Sequence[Look]], list[str]]] = {
-        "drift": drift_tables.words, "restoration": restoration_tables.words, "knowledge": knowledge_tables.words,
-        "curves": curves_tables.words,
-    }  # fmt: skip
-    return {measure: words(looks) for measure, words in said.items() if all(measure in look.tables for look in looks)}
+    said: dict[str, Callable[[], list[str]]] = {
+        "drift": lambda: drift_tables.words(drift_tables.Drift(chosen, drift_tables.looked_at(others))),
+        "restoration": lambda: restoration_tables.words(chosen),
+        "knowledge": lambda: knowledge_tables.words(chosen, knowledge_tables.stored(others)),
+        "curves": lambda: curves_tables.words(chosen, others),
+    }
+    return {measure: words() for measure, words in said.items() if all(measure in look.tables for look in chosen)}
+
+
+def inside_summary(chosen: Sequence[Look]) -> list[dict[str, Any]]:
+    """The headline of the seeds of one setting, a row a domain: domain, and as far as they were measured facts, kl, kl_low, kl_high (KL
+    after the question), asked, known_before, known_after (shares of facts whose right answer ranks first), and activated with its low,
+    high and starts (share of the facts known and not said before that are said now)."""
+    from sftqa_core.evaluation.inside import drift_tables, knowledge_tables
+
+    rows: dict[str, dict[str, Any]] = {domain: {"domain": domain} for domain in DOMAIN_NAMES}
+    if all("drift" in look.tables for look in chosen):
+        table = drift_tables.Drift(chosen, chosen).by_level
+        for row in table[(table["kind"] == drift_tables.QUESTIONS) & (table["level"] == drift_tables.EVERY)].to_dict("records"):
+            rows[row["domain"]] |= {"facts": row["facts"], "kl": row["kl"], "kl_low": row["low"], "kl_high": row["high"]}
+    if all("knowledge" in look.tables for look in chosen):
+        table = knowledge_tables.by_level(chosen)
+        for row in table[(table["level"] == knowledge_tables.ALL) & table["domain"].isin(rows)].to_dict("records"):
+            rows[row["domain"]] |= {"asked": row["facts"], f"known_{'before' if row['model'] == 'base' else 'after'}": row["known"]}
+        table = knowledge_tables.named_moves(chosen)
+        for row in table[(table["move"] == "activated") & table["domain"].isin(rows)].to_dict("records"):
+            activated = {"activated": row["share"], "activated_low": row["low"], "activated_high": row["high"]}
+            rows[row["domain"]] |= activated | {"starts": row["facts"]}
+    return [row for row in rows.values() if len(row) > 1]
+
+
+def fact_inside(source: str, fact_id: str) -> list[dict[str, Any]]:
+    """One fact in every run on this source that was looked at: run, settings, before, after (answered rightly), and as far as they were
+    measured kl (after the question), logprob_before, logprob_after (of the answer's first token), k_before, k_after, wrong (answers that
+    the right one is ranked among). Runs that were not tested on it are left out."""
+    from sftqa_core.evaluation.inside import drift_tables, knowledge_tables
+
+    rows = []
+    for kept in looks():
+        if kept.settings.source != source:
+            continue
+        look = read_look(kept, ("drift", "knowledge"))
+        found = look.facts[look.facts["fact_id"] == fact_id]
+        if found.empty:
+            continue
+        row = {"run": look.name, "settings": look.settings, **{name: bool(found[was].iloc[0]) for name, was in _ANSWERED.items()}}
+        if "drift" in look.tables:
+            moved = drift_tables.facts_of(look, drift_tables.QUESTIONS).set_index("fact_id").loc[fact_id]
+            row |= {"kl": float(moved["kl"])}
+            row |= {f"logprob_{name}": float(moved[f"logprob_{model}"]) for name, model in _MODELS.items()}
+        if "knowledge" in look.tables:
+            ranked = knowledge_tables.facts_by_seed([look]).set_index("fact_id")
+            if fact_id in ranked.index:
+                row |= {f"k_{name}": float(ranked.loc[fact_id, f"{model}_k"]) for name, model in _MODELS.items()}
+                row |= {"wrong": round(1 / float(ranked.loc[fact_id, "base_chance"]) - 1)}
+        rows.append(row)
+    return rows
 
 
 def refuse(model: Tested, measures: Sequence[str] = ()) -> None:

@@ -7,7 +7,6 @@ import streamlit as st
 
 from pages._ui import address, background, pickers, resources, state
 from pages._ui.compare import compare_reads
-from pages._ui.compare.compare_picks import cell_words
 from pages._ui.inside import inside_reads
 from pages._ui.runs.cost_panel import cost_panel
 from pages._ui.runs.job_panel import job_panel
@@ -25,7 +24,7 @@ def pick(stamp: str) -> tuple[str, list[Any]]:
     waiting = {run.id for run in resources.runs(stamp) if run.n and run.id not in seeds}
     titles |= {name: f"{title} · not looked at yet" for name, title in run_names(stamp).items() if name in waiting}
     if asked not in titles:  # a cell of a study, by a link
-        titles |= {name: f"{_words(run)} · not looked at yet" for name, run in compare_reads.known_settings((asked,), stamp).items()}
+        titles |= {name: f"{words_of(run)} · not looked at yet" for name, run in compare_reads.known_settings((asked,), stamp).items()}
     if not titles:
         return "", []
     name = pickers.linked("Run", list(titles), "run", titles.__getitem__, explicit=True)
@@ -34,10 +33,10 @@ def pick(stamp: str) -> tuple[str, list[Any]]:
 
 def _title(looks: list[Any]) -> str:
     seeds = ", ".join(str(look.settings.seed) for look in looks)
-    return f"{_words(looks[0].settings)} · seed{'s' if len(looks) > 1 else ''} {seeds}"
+    return f"{words_of(looks[0].settings)} · seed{'s' if len(looks) > 1 else ''} {seeds}"
 
 
-def _words(settings: TrainSettings) -> str:
+def words_of(settings: TrainSettings) -> str:
     """Model, facts, what it was tuned on, and every other setting that differs."""
     bare = replace(settings, levels=None, seed=0, learning_rate=None, shots=declared(TrainSettings)["shots"].default)  # said, or unused
     more = differences(bare)

@@ -43,6 +43,21 @@ def _read(run: str, folders: tuple[str, ...], measures: tuple[str, ...], stamp: 
     return workflows.read_look(next(look for look in kept(stamp) if look.run == run), measures)
 
 
+@st.cache_data(show_spinner="Reading what was seen inside…", max_entries=64, ttl=600)
+def fact(source: str, fact_id: str, stamp: str) -> list[dict[str, Any]]:
+    """One fact in every run that was looked at."""
+    from sftqa_core import workflows
+
+    return workflows.fact_inside(source, fact_id)
+
+
+def summary(looks: list[Any], stamp: str) -> list[dict[str, Any]]:
+    """The headline of the seeds of one setting, a row a domain."""
+    from sftqa_core import workflows
+
+    return workflows.inside_summary(read(looks, ("drift", "knowledge"), stamp))
+
+
 @st.cache_data(show_spinner=False, max_entries=64, ttl=600)
 def settings(name: str, measures: tuple[str, ...], stamp: str) -> Any:
     """How a run or cell would be looked at. Raises `SettingsError` for what can't be."""

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 
 import streamlit as st
+
+from pages._ui import panels
 from pages._ui.inside.curves_panel import curves_panel
 from pages._ui.inside.drift_panel import drift_panel
 from pages._ui.inside.knowledge_panel import knowledge_panel
 from pages._ui.inside.restoration_panel import restoration_panel
-
-from pages._ui import panels
 from pages._ui.links import page_link
 from pages._ui.wording import literal
 from sftqa_core.evaluation.inside.look import Look

@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 
 FOLDER, ANSWERS = "inside", "answers"
 VERSIONS = {ANSWERS: 1, **dict.fromkeys(MEASURES, 1)}  # of a measure's numbers: raised when their meaning changes
-_OWN = {"drift": ("statements",), "restoration": ("per_level", "draws"), "knowledge": ("per_level", "wrong"), "curves": ("looks",)}  # settings that it depends on
+_OWN = {
+    "drift": ("statements",),
+    "restoration": ("per_level", "draws"),
+    "knowledge": ("per_level", "wrong"),
+    "curves": ("looks",),
+}  # settings that it depends on
 _FACT_COLUMNS = ("fact_id", "relation", "subject", "question", "answers", "domain", "echo", "contested", "rival")
 _log = logging.getLogger(__name__)
 

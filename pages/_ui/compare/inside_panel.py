@@ -1,0 +1,58 @@
+"""What changed inside the runs that are compared: a line for each that was looked at, and the way to look at the others."""
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from pages._ui import panels
+from pages._ui.columns import draw_table
+from pages._ui.inside import inside_reads
+from pages._ui.links import page_link
+from pages._ui.wording import between, percent
+from sftqa_core.evaluation.intervals import LEAST
+from sftqa_core.records import DOMAIN_NAMES, Comparison
+
+_TITLES = {"run": "", "kl": "KL after the question", "known": "knows, before → after", "activated": "activated"}
+_ABOUT = (
+    "KL: how far the first token after the question moved from the base model, in nats. Knows: the right answer ranks first among wrong "
+    "ones. Activated: of the facts that the base model knew and did not say, the share that is said now. With 95% intervals; each fact is "
+    "averaged over seeds first."
+)
+
+
+def inside_panel(comparison: Comparison, stamp: str) -> None:
+    """Drawn alone, and only while it is unfolded: reading looks takes a moment."""
+    tuned = [run for run in comparison.runs if run.settings.n]
+    if tuned:
+        panels.folded("What changed inside", "inside", ":material/search:", lambda: _looks(tuned, stamp))
+
+
+def _looks(runs: list[Any], stamp: str) -> None:
+    seen = {look.name: look for look in inside_reads.kept(stamp)}
+    rows = []
+    for run in runs:
+        looks = [seen[name] for name in run.names if name in seen]
+        if len(looks) == len(run.names):
+            rows += [_row(run.label, one) for one in inside_reads.summary(looks, stamp)]
+    if rows:
+        draw_table(pd.DataFrame(rows), _TITLES)
+        st.caption(_ABOUT)
+    with st.container(horizontal=True):
+        for run in runs:
+            page_link(
+                "pages/inside.py", f"{run.label}: look inside", f"inside-{run.label}", icon=":material/search:", to={"run": run.names[0]}
+            )
+
+
+def _row(label: str, one: dict[str, Any]) -> dict[str, Any]:
+    row = {"run": label, "domain": DOMAIN_NAMES[one["domain"]], "facts": one.get("facts", one.get("asked", 0))}
+    row["kl"] = "" if "kl" not in one else f"{one['kl']:.2f} ({one['kl_low']:.2f} to {one['kl_high']:.2f})"
+    row["known"] = "" if "known_after" not in one else f"{percent(one['known_before'])} → {percent(one['known_after'])}"
+    few = one.get("starts", 0) < LEAST
+    row["activated"] = (
+        "" if "activated" not in one
+        else "too few facts to tell" if few
+        else f"{percent(one['activated'])} ({between(one['activated_low'], one['activated_high'])})"
+    )  # fmt: skip
+    return row
