@@ -105,7 +105,7 @@ class InsideRun:
     def _pair(self, missing: list[str], scratch: Path) -> Pair:
         run, settings = self.run, self.settings.run
         selected = run.selection()
-        dev = predictions.held_out_facts(run.source, settings, "dev")
+        dev = self._labelled(predictions.held_out_facts(run.source, settings, "dev"))
         if self.model.weights and "curves" not in missing:
             self.reporter.log(f"Loading the weights that {self.model.name} kept ...")
             tuned = loading.load_model(catalogue.find_model(f"{PREFIX}{self.model.name}"), settings.device, reporter=self.reporter)
@@ -113,7 +113,9 @@ class InsideRun:
         else:
             self.reporter.log(f"Training {self.model.name} again from its settings ...")
             if "curves" in missing:
-                self._observer = curves.observer(run.prober.loaded, selected.facts, dev, settings, self.settings, self.reporter)
+                self._observer = curves.observer(
+                    run.prober.loaded, self._labelled(selected.facts), dev, settings, self.settings, self.reporter
+                )
             self._again = True
             made = run.tune(selected.facts, scratch, run.look(), observer=self._observer)
             made.settle()
@@ -123,7 +125,7 @@ class InsideRun:
         test = self._test.assign(
             base_text=before["text"], base_correct=before["correct"], text=after["text"], correct=after["correct"]
         )  # fmt: skip
-        return Pair(run.prober.loaded, tuned, settings, run.source, run.prober.aliases, test, self._labelled(dev), self._labelled(examples))
+        return Pair(run.prober.loaded, tuned, settings, run.source, run.prober.aliases, test, dev, self._labelled(examples))
 
     def _labelled(self, facts: pd.DataFrame) -> pd.DataFrame:
         """Facts with their levels as far as these are known."""

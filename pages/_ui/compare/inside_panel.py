@@ -9,7 +9,7 @@ from pages._ui import panels
 from pages._ui.columns import draw_table
 from pages._ui.inside import inside_reads
 from pages._ui.links import page_link
-from pages._ui.wording import between, percent
+from pages._ui.wording import percent
 from sftqa_core.evaluation.intervals import LEAST
 from sftqa_core.records import DOMAIN_NAMES, Comparison
 
@@ -40,9 +40,8 @@ def _looks(runs: list[Any], stamp: str) -> None:
         st.caption(_ABOUT)
     with st.container(horizontal=True):
         for run in runs:
-            page_link(
-                "pages/inside.py", f"{run.label}: look inside", f"inside-{run.label}", icon=":material/search:", to={"run": run.names[0]}
-            )
+            to = {"run": run.names[0]}
+            page_link("pages/inside.py", f"{run.label}: look inside", f"inside-{run.label}", icon=":material/search:", to=to)
 
 
 def _row(label: str, one: dict[str, Any]) -> dict[str, Any]:
@@ -53,6 +52,6 @@ def _row(label: str, one: dict[str, Any]) -> dict[str, Any]:
     row["activated"] = (
         "" if "activated" not in one
         else "too few facts to tell" if few
-        else f"{percent(one['activated'])} ({between(one['activated_low'], one['activated_high'])})"
+        else f"{percent(one['activated'])} ({percent(one['activated_low'])} to {percent(one['activated_high'])})"
     )  # fmt: skip
     return row

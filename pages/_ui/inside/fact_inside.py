@@ -46,6 +46,5 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
 
     answered = " → ".join("✓" if row[when] else "✗" for when in ("before", "after"))
     title = f"{words_of(row['settings'])} · seed {row['settings'].seed}"
-    return {
-        "run": title, "answered": answered, "kl": row.get("kl"), "logprob": both("logprob", 2), "k": both("k", 2), "wrong": row.get("wrong"),
-    }  # fmt: skip
+    numbers = {"logprob": both("logprob", 2), "k": both("k", 2), "wrong": row.get("wrong")}
+    return {"run": title, "answered": answered, "kl": row.get("kl"), **numbers}

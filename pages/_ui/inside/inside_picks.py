@@ -7,6 +7,7 @@ import streamlit as st
 
 from pages._ui import address, background, pickers, resources, state
 from pages._ui.compare import compare_reads
+from pages._ui.compare.compare_picks import cell_words
 from pages._ui.inside import inside_reads
 from pages._ui.runs.cost_panel import cost_panel
 from pages._ui.runs.job_panel import job_panel
