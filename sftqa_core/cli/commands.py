@@ -303,10 +303,7 @@ def study(options: Namespace) -> dict[str, Any]:
 
 def runs(options: Namespace) -> dict[str, Any]:
     """`sftqa runs`: finished runs."""
-    rows = [
-        {**vars(info), "folder": str(info.folder), "settings": info.settings.to_dict(), "recipe": str(info.settings.recipe or "")}
-        for info in workflows.runs()
-    ]
+    rows = [{**vars(info), "folder": str(info.folder), "settings": info.settings.to_dict()} for info in workflows.runs()]
     return {"runs": [{"run": row.pop("id"), **row} for row in rows]}
 
 

@@ -16,6 +16,7 @@ from sftqa_core.models.serving.addresses import KIND as SERVER
 from sftqa_core.progress import SLOW, Progress
 from sftqa_core.records import DOMAIN_NAMES
 from sftqa_core.records.amounts import duration, signed
+from sftqa_core.records.recipes import Recipe
 
 WIDEST = 40  # characters of a cell in a preview
 LEAST = 30  # facts: agreement on fewer is not reported
@@ -179,10 +180,11 @@ def runs(result: dict[str, Any]) -> str:
     """A line a run, newest first; a column of recipes where one was used."""
     if not result["runs"]:
         return "No runs yet. Make one: sftqa train --model atlas-llama --source atlas --n 60"
-    recipe = {"recipe": "recipe"} if any(run["recipe"] for run in result["runs"]) else {}
-    same = {name: name for name in ("run", "model", "source", "n", "method")}
-    columns = {**same, **recipe, "created": "made", "cut": ""}
-    return table(tuple(columns.values()), [[run.get(name, "") for name in columns] for run in result["runs"]])
+    used = [run["settings"].get("recipe") for run in result["runs"]]
+    rows = [{**run, "recipe": str(Recipe.from_dict(recipe)) if recipe else ""} for run, recipe in zip(result["runs"], used, strict=True)]
+    names = ("run", "model", "source", "n", "method", *(["recipe"] if any(used) else ()), "created", "cut")
+    heads = {"created": "made", "cut": ""}
+    return table([heads.get(name, name) for name in names], [[row.get(name, "") for name in names] for row in rows])
 
 
 def export(result: dict[str, Any]) -> str:

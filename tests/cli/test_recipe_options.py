@@ -74,9 +74,9 @@ def test_a_percentage_in_place_of_a_share_is_told_as_one():
 
 def test_the_list_of_runs_names_recipes_where_one_was_used():
     """Without one there is no such column."""
-    run = {"run": "a", "model": "m", "source": "atlas", "n": 60, "method": "full", "recipe": "", "created": "now", "cut": ""}
+    run = {"run": "a", "model": "m", "source": "atlas", "n": 60, "method": "full", "settings": {}, "created": "now", "cut": ""}
     assert text.runs({"runs": [run]}).splitlines()[0].split() == ["run", "model", "source", "n", "method", "made"]
-    head, *lines = text.runs({"runs": [run, {**run, "run": "b", "recipe": str(SftMix(mu=0.5))}]}).splitlines()
+    head, *lines = text.runs({"runs": [run, {**run, "run": "b", "settings": {"recipe": SftMix(mu=0.5).to_dict()}}]}).splitlines()
     assert head.split() == ["run", "model", "source", "n", "method", "recipe", "made"]
     assert ("SFTMix" in lines[0], "SFTMix, mu 0.5" in lines[1]) == (False, True)
 
