@@ -68,7 +68,8 @@ def test_the_chapter_says_what_came_out_and_how_it_was_measured(opened):
 def test_a_share_can_be_picked_and_its_model_kept(opened, jobs):
     """The command is the run's own with the recipe; the button queues the same run."""
     app = opened()
-    app.select_slider(key="restored-share").set_value(0.6).run()
+    app.select_slider(key="pick-restored-share").set_value("0.6").run()
+    assert app.query_params["restored-share"] in ("0.6", ["0.6"])
     assert "--recipe restore --restore-share 0.6" in app.code[0].value
     app.selectbox(key="restored-way").set_value("random").run()
     assert app.code[0].value == (
@@ -80,6 +81,12 @@ def test_a_share_can_be_picked_and_its_model_kept(opened, jobs):
     assert job.settings["recipe"] == {"name": "restore", "share": 0.6, "ranked": "random", "draw": 0}
     assert (job.settings["n"], job.settings["seed"], job.settings["save_model"]) == (240, 0, True)
     assert app.button(key="restored-keep").disabled
+
+
+def test_a_link_names_the_share(opened):
+    """And one that names no share of these shows the one that dev facts choose."""
+    assert "--restore-share 0.01" in opened(**{"restored-share": "0.01"}).code[0].value
+    assert "--restore-share 0.1 " in opened(**{"restored-share": "0.7"}).code[0].value
 
 
 def test_published_lines_on_request(opened):

@@ -122,11 +122,10 @@ def _over_shares(curve: pd.DataFrame, picks: dict[str, float], settings: TrainSe
 @panels.piece
 def _one_share(curve: pd.DataFrame, picks: dict[str, float], looks: Sequence[Look], stamp: Hashable) -> None:
     """All levels at a share of the reader's choice, and a way to keep that model as a run."""
-    shares = sorted({share for share in curve["share"] if share})
-    usual = picks.get("relative") or 0.05
-    share = st.select_slider(
-        "Share put back", shares, usual if usual in shares else shares[0], format_func=lambda share: f"{share:.0%}", key="restored-share"
-    )
+    shares = {f"{share:g}": share for share in sorted(curve["share"].unique()) if share}
+    usual = f"{picks.get('relative') or 0.05:g}"
+    default = usual if usual in shares else next(iter(shares))
+    share = shares[pickers.linked_slider("Share put back", list(shares), "restored-share", default, lambda name: f"{shares[name]:.0%}")]
     for domain, place in zip(_domains(curve), st.columns(len(_domains(curve)), gap="large"), strict=True):
         place.markdown(f"**{DOMAIN_NAMES[domain].capitalize()}, by memory level**")
         figure = partial(levels_figure, curve, domain, share, looks[0].labels, tables.WAYS)
