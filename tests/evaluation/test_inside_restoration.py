@@ -207,6 +207,13 @@ def test_the_same_look_twice_is_the_same(looked, pair):
     assert same_weights(pair.base, tiny_loaded())
 
 
+def test_the_tables_survive_parquet(looked, tmp_path):
+    """Packed bits, categories and unknown levels included."""
+    for name, table in looked.items():
+        table.to_parquet(tmp_path / f"{name}.parquet")
+        pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / f"{name}.parquet"), table)
+
+
 def test_it_stops_between_models(pair):
     """When a person asks for it, after the piece in progress."""
     recorder = Recorder(stop_after=2)
