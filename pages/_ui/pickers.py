@@ -59,6 +59,18 @@ def linked_choice(label: str, options: Sequence[str], key: str, names: Callable[
     return place.segmented_control(label, options, format_func=names, required=True, key=widget, on_change=_remember, args=change, **more)
 
 
+def linked_slider(label: str, options: Sequence[str], key: str, default: str, names: Callable[[str], str] = str, **more: Any) -> str:
+    """One of several options in their order, on a slider; else like `linked`."""
+    wanted = address.value(key)
+    if wanted is not None and wanted not in options:
+        _dropped(key, f"There is no {label.lower()} '{literal(wanted[:80])}' here; showing {literal(names(default))}.")
+        wanted = None
+    widget = f"pick-{key}"
+    st.session_state[widget] = wanted or default
+    change = (widget, key, default)
+    return str(st.select_slider(label, options, format_func=names, key=widget, on_change=_remember, args=change, **more))
+
+
 def linked_many(
     label: str, options: Sequence[str], key: str, names: Callable[[str], str] = str, place: Any = st, usual: Sequence[str] = (), **more: Any
 ) -> list[str]:

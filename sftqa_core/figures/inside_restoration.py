@@ -34,7 +34,7 @@ def shares_figure(
     names: Mapping[str, str],
     chosen: Mapping[str, float],
     reference: pd.DataFrame | None = None,
-    height: int = 380,
+    height: int = 420,
 ) -> go.Figure:
     """Change of accuracy against the tuned model, in points, by the share put back, a line for each way: `curve` as
     restoration_tables.curve makes it, `names` of the ways, `chosen` by way the share that dev facts choose, which has a larger sign.
@@ -60,20 +60,19 @@ def shares_figure(
         colour, sign, dash = _LOOKS[way]
         deep = [row["difference"] < _DEEPEST for row in own]
         ys = [100 * max(row["difference"], _DEEPEST) for row in own]
-        ends = [
-            (y, y) if down else (max(100 * row["low"], 100 * _DEEPEST), 100 * row["high"])
-            for row, down, y in zip(own, deep, ys, strict=True)
-        ]
+        lows = [y if down else 100 * max(row["low"], _DEEPEST) for row, down, y in zip(own, deep, ys, strict=True)]
+        highs = [y if down else 100 * row["high"] for row, down, y in zip(own, deep, ys, strict=True)]
         signs = ["arrow-down" if down else each for down, each in zip(deep, style.signs(sign, (row["least"] for row in own)), strict=True)]
         figure.add_scatter(
             name=style.plain(name), x=[shares.index(row["share"]) + (at - 1.5) * _APART for row in own], y=ys, mode="lines+markers",
-            line={"color": colour, "width": 1.6, "dash": dash}, error_y=style.error_bars(ys, *zip(*ends, strict=True), colour, 1.2, 3),
+            line={"color": colour, "width": 1.6, "dash": dash}, error_y=style.error_bars(ys, lows, highs, colour, 1.2, 3),
             marker={"color": colour, "symbol": signs, "size": [13 if row["share"] == chosen.get(way) else 7 for row in own]},
             text=[_words(row, name, row["share"] == chosen.get(way)) for row in own], showlegend=True, **style.POINTED,
         )  # fmt: skip
     figure.add_hline(y=0, line={"width": 1, "color": style.GREY})
     figure.update_xaxes(tickvals=list(range(len(shares))), ticktext=[f"{share:.0%}" for share in shares], range=[-0.5, len(shares) - 0.5])
-    return _scaled(figure, [end for row in rows for end in (row["low"], row["high"])])
+    beside = [value for line in _published(reference, shares).values() for value in line.values()]
+    return _scaled(figure, [*(end for row in rows for end in (row["low"], row["high"])), *beside])
 
 
 def levels_figure(
@@ -116,7 +115,7 @@ def blocks_figure(blocks: pd.DataFrame, names: Mapping[str, str], height: int = 
         figure.add_scatter(
             name=DOMAIN_NAMES[domain], x=xs, y=ys, mode="markers", showlegend=True,
             marker={"color": colour, "size": 9, "symbol": style.signs(sign, (row["least"] for row in own))},
-            error_y=style.error_bars(ys, lows, highs, colour), 
+            error_y=style.error_bars(ys, lows, highs, colour),
             text=[_block_words(row, names[row["block"]]) for row in own], **style.POINTED,
         )  # fmt: skip
     figure.add_hline(y=0, line={"width": 1, "color": style.GREY})
@@ -139,7 +138,7 @@ def _published(reference: pd.DataFrame | None, shares: Sequence[float]) -> dict[
 
 def _scaled(figure: go.Figure, ends: Sequence[float]) -> go.Figure:
     """A little more than the intervals, 3 points each way at least."""
-    lowest, highest = max(_DEEPEST, min(ends, default=0)), min(-_DEEPEST, max(ends, default=0))
+    lowest, highest = max(_DEEPEST, min(ends, default=0)), max(ends, default=0)
     figure.update_yaxes(range=[100 * min(-0.03, 1.06 * lowest), 100 * max(0.03, 1.06 * highest)])
     return figure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from sftqa_core.progress import Recorder, Silent
 from sftqa_core.records import InsideSettings
 from sftqa_core.records.recipes import Restore
 from sftqa_core.training.fine_tuning import fine_tune
+from sftqa_core.training.recipes import restoring
 from tests.recipe_runs import SETTINGS, SOURCE, levels_of, made_of, same_weights, stages_of
 from tests.tiny import tiny_loaded
 
@@ -96,7 +98,7 @@ def test_the_tables_have_every_way_share_and_draw(looked, pair):
     assert asked.groupby(["domain", "level"]).size().tolist() == [1] * 10
     chosen = looked["chosen"]
     assert chosen.groupby("way", observed=True)["chosen"].sum().tolist() == [1] * 4
-    assert chosen["facts"].unique().tolist() == [6] and not chosen["by_level"].any()  # three levels only
+    assert (chosen["facts"].unique().tolist(), chosen["by_level"].any()) == ([6], False)  # dev facts of three levels only
     best = {row.way: round(row.share, 4) for row in chosen[chosen["chosen"]].itertuples()}
     rows = looked["answers"].groupby(["way", "share"], observed=True).size()
     counts = {(way, round(share, 4)): count for (way, share), count in rows.items()}
@@ -123,16 +125,30 @@ def test_nothing_put_back_is_the_tuned_model_and_all_of_it_the_base(looked, pair
     questions = restoration.Questions.of(pair, facts)
     says = [np.array(answers(loaded, facts)) for loaded in (pair.tuned, pair.base)]
     assert (says[0] != says[1]).all()
-    assert restored.put_back(restored.masks("relative", 1.0, 0)) == (
-        restored.changed.by_layer(restored.masks("relative", 1.0, 0))["changed"].sum(),
-        1.0,
-    )
+    everything = restored.masks("relative", 1.0, 0)
+    assert restored.put_back(everything) == (restored.changed.by_layer(everything)["changed"].sum(), 1.0)
     assert same_weights(restored.loaded, pair.base)
     assert answers(restored.loaded, facts) == says[1].tolist()
     assert questions.right(restored, Silent()).tolist() == [at % 2 == 1 for at in range(10)]
     assert restored.put_back(restored.masks("relative", 0.0, 0)) == (0, 0.0)
     assert same_weights(restored.loaded, pair.tuned)
     assert questions.right(restored, Silent()).tolist() == [at % 2 == 0 for at in range(10)]
+
+
+def test_an_adapter_is_merged_into_a_copy(pair, tmp_path):
+    """LoRA: what goes back is of the merged weights; base and adapter stay as they are."""
+    base = tiny_loaded()
+    run = dataclasses.replace(RUN, method="lora", epochs=1)
+    tuned = fine_tune(base, pair.examples, run, tmp_path).loaded
+    restored = restoration.Restored.of(dataclasses.replace(pair, base=base, tuned=tuned, settings=run))
+    assert restored.put_back(restored.masks("absolute", 0.0, 0)) == (0, 0.0)
+    assert same_weights(restored.loaded, SimpleNamespace(model=restoring.whole(tuned.model)))
+    assert not same_weights(restored.loaded, base)
+    changed, undone = restored.put_back(restored.masks("absolute", 1.0, 0))
+    assert 0 < changed < sum(parameter.numel() for parameter in base.model.parameters())
+    assert undone == pytest.approx(1)
+    assert same_weights(restored.loaded, tiny_loaded())
+    assert any("lora" in name for name, _ in tuned.model.named_parameters())
 
 
 @pytest.mark.parametrize("way", list(WAYS))
@@ -177,13 +193,8 @@ def test_own_examples_are_asked_at_three_shares(looked, pair):
     assert own["level"].tolist() == [0, 1, 2, 3, 4] * 3
     assert own["facts"].tolist() == [1] * 15
     unknown = pair.examples.assign(level=pd.array([pd.NA] * len(pair.examples), dtype="Int64"))
-    table = restoration._own(
-        dataclasses.replace(pair, examples=unknown),
-        restoration.Restored.of(pair),
-        7,
-        Silent(),
-        restoration.Phase(Silent(), "own", 3, "models"),
-    )
+    phase = restoration.Phase(Silent(), "own", 3, "models")
+    table = restoration._own(dataclasses.replace(pair, examples=unknown), restoration.Restored.of(pair), 7, Silent(), phase)
     assert (table["level"].isna().all(), table["facts"].tolist()) == (True, [7, 7, 7])
 
 
@@ -194,6 +205,13 @@ def test_the_same_look_twice_is_the_same(looked, pair):
         pd.testing.assert_frame_equal(table, looked[name])
     assert all(torch.equal(tensor, weights[name]) for name, tensor in pair.tuned.model.state_dict().items())
     assert same_weights(pair.base, tiny_loaded())
+
+
+def test_the_tables_survive_parquet(looked, tmp_path):
+    """Packed bits, categories and unknown levels included."""
+    for name, table in looked.items():
+        table.to_parquet(tmp_path / f"{name}.parquet")
+        pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / f"{name}.parquet"), table)
 
 
 def test_it_stops_between_models(pair):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sftqa_core.studies.published import LEVELS, PAPER, TABLE_OF, matrix, means, shares
+from sftqa_core.studies.published import LEVELS, PAPER, TABLE_OF, TABLES, matrix, means, own_examples, restoration, shares
 
 MEAN_COLUMN = {  # the follow-up's last column, per cent
     ("LLaMA-3-8B", "in"): (45.47, 52.69, 57.53, 55.15, 53.93),
@@ -49,6 +49,23 @@ def test_means_are_of_both_sizes_and_none_is_claimed_for_the_first_paper():
     assert table["in", 240, "L2"] == pytest.approx(0.5932)
     assert table["in", 1920, "L0"] == pytest.approx(0.4496)
     assert table["out", 240, "L4"] == pytest.approx(0.5069)
-    assert set(TABLE_OF) == {"shares", "matrix", "means"}
+    assert set(TABLE_OF) == {"shares", "matrix", "means", "restoration", "own"}
     assert all(text.startswith(f"{PAPER}, ") for text in TABLE_OF.values())
     assert PAPER == "arXiv 2509.16596"
+
+
+def test_restoration_starts_where_the_means_are():
+    """Both tables in full; the best share of L2 is the paper's headline."""
+    table = restoration()
+    assert len(table) == 2 * 2 * 8 * 5
+    best = table[(table["n"] == 1920) & (table["domain"] == "in") & (table["train"] == "L2")].set_index("share")["accuracy"]
+    assert best.to_dict() == pytest.approx(
+        {0: 0.588, 0.01: 0.5985, 0.03: 0.6056, 0.05: 0.611, 0.1: 0.6167, 0.2: 0.6221, 0.4: 0.5997, 0.6: 0.0162}
+    )
+    plain = table[table["share"] == 0].merge(means(), on=["n", "domain", "train"])
+    assert len(plain) == 20
+    assert (plain["accuracy_x"] == plain["accuracy_y"]).all()
+    own = own_examples()
+    assert len(own) == 2 * 3 * 5
+    assert own[(own["n"] == 240) & (own["share"] == 0.2)]["accuracy"].tolist() == pytest.approx([0.1125, 0.6208, 0.8375, 0.925, 0.8292])
+    assert TABLES.keys() == TABLE_OF.keys()

@@ -31,8 +31,7 @@ _WHAT = (
 )
 _FOOLED = (
     "Would any parameters do? Two controls put changed parameters back by chance: as many in each tensor as the relative ranking takes, "
-    "or as many as undo the same squared update. Small parameters have large relative changes, so the ranking mostly finds small "
-    "parameters, and undoes little of the update."
+    "or as many as undo the same squared update."
 )
 _METHOD = (
     "Greedy answers to the first test facts of each level and domain. Accuracy is the mean over levels; its difference from the tuned "
@@ -66,7 +65,7 @@ def restoration_panel(chosen: Sequence[Look], others: Sequence[Look]) -> None:
     stamp = _stamp(seen)
     curve, picks = _kept("curve", stamp, seen), tables.chosen_shares(seen)
     st.markdown("\n".join(f"- {literal(sentence)}" for sentence in _kept("words", stamp, seen)))
-    st.markdown(literal(_FOOLED))
+    st.markdown(literal(f"{_FOOLED} {tables.undone_words(curve, picks.get('relative', 0.0))}"))
     _over_shares(curve, picks, seen[0].settings, stamp)
     _one_share(curve, picks, seen, stamp)
     left, right = st.columns(2, gap="large")
@@ -123,11 +122,10 @@ def _over_shares(curve: pd.DataFrame, picks: dict[str, float], settings: TrainSe
 @panels.piece
 def _one_share(curve: pd.DataFrame, picks: dict[str, float], looks: Sequence[Look], stamp: Hashable) -> None:
     """All levels at a share of the reader's choice, and a way to keep that model as a run."""
-    shares = sorted({share for share in curve["share"] if share})
-    usual = picks.get("relative") or 0.05
-    share = st.select_slider(
-        "Share put back", shares, usual if usual in shares else shares[0], format_func=lambda share: f"{share:.0%}", key="restored-share"
-    )
+    shares = {f"{share:g}": share for share in sorted(curve["share"].unique()) if share}
+    usual = f"{picks.get('relative') or 0.05:g}"
+    default = usual if usual in shares else next(iter(shares))
+    share = shares[pickers.linked_slider("Share put back", list(shares), "restored-share", default, lambda name: f"{shares[name]:.0%}")]
     for domain, place in zip(_domains(curve), st.columns(len(_domains(curve)), gap="large"), strict=True):
         place.markdown(f"**{DOMAIN_NAMES[domain].capitalize()}, by memory level**")
         figure = partial(levels_figure, curve, domain, share, looks[0].labels, tables.WAYS)
@@ -151,8 +149,8 @@ def _keep_model(looks: Sequence[Look], share: float) -> None:
         active = any(job.settings == wanted.to_dict() for job in jobs if job.state in background.ACTIVE)
         expected = background.expected_s(wanted) if not resources.missing_torch() else ()
         st.button(
-            "In progress" if active else "Train and keep", icon=":material/save:", key="restored-keep", on_click=_submit, args=(wanted, expected),
-            disabled=active or resources.missing_torch(),
+            "In progress" if active else "Train and keep", icon=":material/save:", key="restored-keep", on_click=_submit,
+            args=(wanted, expected), disabled=active or resources.missing_torch(),
         )  # fmt: skip
     seed = f" with seed {plain.seed}" if len(looks) > 1 else ""
     st.caption(f"Trains again{seed}, puts these parameters back and keeps the weights: then ask, compare or export it like any run.")
@@ -196,11 +194,14 @@ def _own(own: pd.DataFrame, look: Look) -> None:
     rows = []
     for level, some in own.groupby("level", dropna=False, sort=False):
         facts = int(some["facts"].max())
-        cells = {f"{row['share']:.0%} put back": f"{percent(row['accuracy'])} ({interval(row['low'], row['high'])})" for row in _rows(some)}
+        cells = {f"{row['share']:.0%}": f"{percent(row['accuracy'])} ({interval(row['low'], row['high'])})" for row in _rows(some)}
         few = " (too few to tell)" if facts < FEW else ""
         rows.append({"Level": f"{level if isinstance(level, str) else 'not known'}{few}", "Examples": facts, **cells})
     st.dataframe(pd.DataFrame(rows), hide_index=True)
-    st.caption("Answers to the run's own training examples, by their memory level before tuning; by relative change, with 95% intervals.")
+    st.caption(
+        "Correct answers to the run's own training examples, by their memory level before tuning, with none, 5% and 20% of the parameters "
+        "put back by relative change; 95% intervals. Over several seeds, every seed's own examples count."
+    )
     table, paper = resources.published("own")
     size = min(_SIZES, key=lambda size: abs(math.log(size / max(1, look.settings.n))))
     beside = table[table["n"] == size].pivot(index="train", columns="share", values="accuracy")
@@ -225,8 +226,8 @@ def _settings(others: Sequence[Look]) -> None:
     ]  # fmt: skip
     st.dataframe(pd.DataFrame(rows), hide_index=True)
     st.caption(
-        "By relative change, at the share that dev facts choose for each; intervals are corrected for all rows (Holm). Published, LLaMA-3-8B "
-        "trained on L2, n = 1,920: 58.80 to 62.21% in-domain, 54.04 to 57.10% out-of-domain with 20%; its share is the best on test facts."
+        "By relative change, at the share that dev facts choose for each; intervals are corrected for all rows (Holm). Published, "
+        "LLaMA-3-8B trained on L2, n = 1,920: 58.80 to 62.21% in-domain and 54.04 to 57.10% out-of-domain with 20% put back."
     )
 
 
@@ -238,7 +239,9 @@ def _table(rows: pd.DataFrame) -> None:
     )  # fmt: skip
     if "share" in shown:
         shown["share"] = [f"{share:.0%}" for share in rows["share"]]
-    draw_table(shown.drop(columns=["least", "verdict"]), _TITLES)
+    first = ["domain", "share", "way", "accuracy", "difference", "low", "high"]
+    order = [*(name for name in first if name in shown), *(name for name in shown if name not in (*first, "least", "verdict"))]
+    draw_table(shown[order], _TITLES)
 
 
 def _domains(curve: pd.DataFrame) -> list[str]:

@@ -158,11 +158,11 @@ def chosen(looks: Sequence[Look]) -> pd.DataFrame:
         return pd.DataFrame(columns=["way", "share", "accuracy", "facts", "by_level", "chosen", "by_seed"])
     every = pd.concat([table.astype({"way": str, "accuracy": float}) for table in tables], ignore_index=True)
     every["share"] = [point("", share)[1] for share in every["share"]]
-    own = every[every["chosen"]].groupby("way")["share"].agg(lambda shares: tuple(sorted(shares)))
+    own = every[every["chosen"]].groupby("way")["share"].apply(list)
     mean = every.groupby(["way", "share"]).agg(accuracy=("accuracy", "mean"), facts=("facts", "min"), by_level=("by_level", "all"))
     mean = mean.reset_index()
     mean["chosen"] = mean.index.isin(mean.dropna(subset="accuracy").groupby("way")["accuracy"].idxmax())
-    mean["by_seed"] = [own.get(way, ()) for way in mean["way"]]
+    mean["by_seed"] = [tuple(sorted(own.get(way, []))) for way in mean["way"]]
     return mean.sort_values("way", key=lambda ways: ways.map(list(WAYS).index), kind="stable", ignore_index=True)
 
 
@@ -260,7 +260,7 @@ def by_setting(looks: Sequence[Look]) -> list[list[Look]]:
     groups: dict[tuple[Any, ...], list[Look]] = {}
     for look in looks:
         groups.setdefault((look.settings.n, look.settings.levels or (), repr(_without_seed(look.settings))), []).append(look)
-    return [groups[key] for key in sorted(groups, key=str)]
+    return [groups[key] for key in sorted(groups)]
 
 
 def _without_seed(settings: TrainSettings) -> dict[str, Any]:
@@ -272,23 +272,21 @@ def settings_table(looks: Sequence[Look]) -> pd.DataFrame:
     facts chose; Holm's correction over all rows."""
     import pandas as pd
 
-    about, found = [], []
+    about, found, sizes = [], [], []
     for group in by_setting(looks):
-        scores, best = Scores.of(group, "answers"), chosen_shares(group).get("relative")
-        for domain in DOMAINS if scores is not None and best is not None else ():
-            assert scores is not None
-            assert best is not None
-            if not (strata := scores.headline(domain)[1]):
-                continue
-            resamples, first = scores.resamples([point("relative", best), TUNED], strata), group[0]
-            trained = "any" if first.settings.levels is None else ", ".join(first.labels[level] for level in first.settings.levels)
-            about.append((domain, first.settings.n, trained, best, scores.seeds, *map(float, resamples.means), len(strata)))
-            found.append(resamples.difference(0, 1))
+        scores, best, first = Scores.of(group, "answers"), chosen_shares(group).get("relative"), group[0]
+        if scores is None or best is None:
+            continue
+        trained = "any" if first.settings.levels is None else ", ".join(first.labels[level] for level in first.settings.levels)
+        for domain, (_, strata) in ((domain, scores.headline(domain)) for domain in DOMAINS):
+            if strata:
+                resamples = scores.resamples([point("relative", best), TUNED], strata)
+                about.append((domain, first.settings.n, trained, best, scores.seeds, *map(float, resamples.means)))
+                found.append(resamples.difference(0, 1))
+                sizes.append(len(strata))
     rows = [
         (domain, n, trained, best, one.facts, one.least, seeds, tuned, accuracy, one.value, one.low, one.high, one.verdict)
-        for (domain, n, trained, best, seeds, accuracy, tuned, _), one in zip(
-            about, _corrected(found, [each[-1] for each in about]), strict=True
-        )
+        for (domain, n, trained, best, seeds, accuracy, tuned), one in zip(about, _corrected(found, sizes), strict=True)
     ]
     return pd.DataFrame(rows, columns=list(SETTINGS))
 
@@ -336,6 +334,14 @@ def _points(row: dict[Any, Any]) -> str:
     return f"{points(row['difference'])} points, {points(row['low'])} to {points(row['high'])}"
 
 
+def undone_words(rows: pd.DataFrame, best: float) -> str:
+    """How much of the squared update goes with the same number of parameters, at this share or, for 0, at 5%: `rows` of `curve`."""
+    share = best or 0.05
+    own = rows[rows["share"] == share].drop_duplicates("way").set_index("way")["undone"].to_dict()
+    parts = [f"{WAYS[way]} {own[way]:.1%}" for way in ("relative", "absolute", "random") if way in own]
+    return f"Of the squared update {share:.0%} of the parameters undo: {', '.join(parts)}." if parts else ""
+
+
 def _block_words(table: pd.DataFrame) -> list[str]:
     """The block that costs most in each domain, where that can be told."""
     said = []
@@ -346,7 +352,7 @@ def _block_words(table: pd.DataFrame) -> list[str]:
             few = (rows["verdict"] == FEW).all()
             said.append(f"{where}, whole layers put back: {FEW if few else 'cannot tell that any block of them costs accuracy'}.")
             continue
-        row = sure.loc[sure["difference"].idxmin()]
+        row = sure.sort_values("difference").iloc[0]
         ends = f"{points(row['low'])} to {points(row['high'])}; {row['facts']:,} facts"
         said.append(f"{where}, whole layers put back: {block_name(row['block'])} cost most, {points(row['difference'])} points ({ends}).")
     return said

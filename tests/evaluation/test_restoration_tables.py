@@ -1,0 +1,163 @@
+"""What putting weights back does, from made tables: accuracy, claims and words with known values."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pandas as pd
+import pytest
+
+from sftqa_core.evaluation.comparing import largest_share
+from sftqa_core.evaluation.inside import restoration_tables as tables
+from sftqa_core.evaluation.inside.restoration_tables import ALL, MEAN, NONE
+from tests.restored_looks import BEST, RIGHT, made_look
+
+
+def row_of(table: pd.DataFrame, **wanted: object) -> dict:
+    rows = table[(table[list(wanted)] == list(wanted.values())).all(axis=1)]
+    assert len(rows) == 1
+    return rows.iloc[0].to_dict()
+
+
+def test_the_curve_is_the_mean_over_levels_against_the_tuned_model():
+    """20 and 38 of 40 are 72.5%, 22.5 points more than 10 and 30; a control is the mean of its draws."""
+    curve = tables.curve([made_look()])
+    best = row_of(curve, domain="in", level=MEAN, way="relative", share=0.1)
+    assert (best["accuracy"], best["difference"]) == pytest.approx((0.725, 0.225))
+    assert (best["facts"], best["least"], best["seeds"], best["draws"], best["verdict"]) == (80, 40, 1, 1, "better")
+    assert 0.1 < best["low"] < 0.225 < best["high"] < 0.35
+    chance = row_of(curve, domain="out", level=MEAN, way="random", share=0.1)
+    assert (chance["accuracy"], chance["draw_low"], chance["draw_high"]) == pytest.approx((0.7125, 0.7, 0.725))
+    assert (chance["draws"], chance["restored"]) == (2, 100)
+    assert row_of(curve, domain="in", level="L0", way="relative", share=0.6)["difference"] == pytest.approx(-0.25)
+    assert curve[curve["share"] == 0]["way"].value_counts().to_dict() == dict.fromkeys(tables.WAYS, 6)  # domains by places
+
+
+def test_where_no_fact_differs_the_bound_is_of_all_facts():
+    """Of 80 facts in two levels of 40 none differs: at most 3.7% can, not the 7.2% of a level alone."""
+    same = row_of(tables.curve([made_look()]), domain="in", level=MEAN, way="relative", share=0.01)
+    assert same["difference"] == 0
+    assert (-same["low"], same["high"]) == pytest.approx((largest_share(0, 80, 0.05),) * 2)
+    assert same["verdict"] == "cannot tell"
+
+
+def test_facts_are_averaged_over_seeds_and_only_common_ones_count():
+    """One seed gains 22.5 points, the other nothing: 11.25 on the facts of both, whatever their order."""
+    other = made_look(1, right={**RIGHT, ("relative", 0.1, 0): (10, 30)})
+    turned = made_look(2, each=30, right={**RIGHT, ("relative", 0.1, 0): (10, 30)})
+    both = row_of(tables.curve([made_look(), other]), domain="in", level=MEAN, way="relative", share=0.1)
+    assert (both["difference"], both["seeds"], both["facts"]) == pytest.approx((0.1125, 2, 80))
+    some = row_of(tables.curve([made_look(), turned]), domain="in", level=MEAN, way="relative", share=0.1)
+    assert (some["difference"], some["facts"]) == pytest.approx(((10 / 30 + 0) / 2 / 2, 60))
+
+
+def test_dev_facts_of_all_seeds_choose():
+    """The mean of the seeds' dev accuracy; what each seed alone would choose stands beside."""
+    looks = [made_look(0), made_look(1), made_look(2, best={**BEST, "relative": 0.6})]
+    assert tables.chosen_shares(looks) == BEST
+    assert row_of(tables.chosen(looks), way="relative", share=0.1)["by_seed"] == (0.1, 0.1, 0.6)
+    assert "Single seeds choose 10%, 10%, 60% by relative change." in tables.words(looks)[0]
+
+
+def test_claims_are_corrected_together():
+    """Against the tuned model, against other ways at their own share, and at the largest share; not against a way that chose nothing."""
+    claims = tables.claims([made_look()])
+    assert claims["against"].tolist() == [NONE, "random", "random-update", NONE] * 2
+    assert claims["share"].tolist() == [0.1, 0.1, 0.1, 0.6] * 2
+    assert claims["difference"].tolist() == pytest.approx([0.225, 0.0125, 0.325, -0.5] * 2)
+    assert claims["verdict"].tolist() == ["better", "cannot tell", "better", "worse"] * 2
+    alone = row_of(tables.curve([made_look()]), domain="in", level=MEAN, way="relative", share=0.1)
+    assert claims["low"][0] < alone["low"] < alone["high"] < claims["high"][0]
+
+
+def test_words_follow_the_corrected_intervals():
+    """Numbers, facts and seeds stand in each sentence."""
+    said = tables.words([made_look()])
+    assert said[0] == (
+        "By the mean over levels of 60 dev facts, best to put back are: 10% (largest relative change), nothing (largest absolute change), "
+        "10% (by chance, as many), 20% (by chance, as large an update)."
+    )
+    assert said[1].startswith("In-domain, 10% put back by relative change: +22.5 points, ")
+    assert said[1].endswith(", 80 facts, 1 seed: it helps.")
+    assert said[2].startswith("In-domain, 60% put back by relative change: -50.0 points, ")
+    assert said[2].endswith(": it harms.")
+    assert said[3].startswith("In-domain, 10% by relative change does better than: 20% by chance, as large an update (+32.5 points, ")
+    assert said[4].startswith("In-domain, 10% by relative change cannot be told from: 10% by chance, as many (+1.2 points, ")
+    assert said[-1].startswith("Out-of-domain, whole layers put back: layers 0-1 cost most, -47.5 points (")
+
+
+def test_when_dev_facts_choose_nothing_there_is_no_gain_to_claim():
+    """The other ways are still compared with the tuned model."""
+    look = made_look(best={**BEST, "relative": 0.0})
+    claims = tables.claims([look])
+    assert claims["against"].tolist() == ["random", "random-update", NONE] * 2
+    assert claims["difference"].tolist() == pytest.approx([-0.2125, 0.1, -0.5] * 2)
+    assert any(
+        sentence.startswith("In-domain, putting nothing back does worse than: 10% by chance, as many") for sentence in tables.words([look])
+    )
+
+
+def test_few_facts_say_nothing():
+    """Below 30 facts at a level there is no claim, however large the difference."""
+    few = {**RIGHT, ("none", 0.0, 0): (0, 0), ("relative", 0.1, 0): (20, 20)}
+    look = made_look(each=20, right=few)
+    assert set(tables.claims([look])["verdict"]) == {"too few facts to tell"}
+    assert "too few facts to tell" in " ".join(tables.words([look]))
+    assert not any("helps" in sentence or "harms" in sentence for sentence in tables.words([look]))
+
+
+def test_without_levels_all_facts_count():
+    """A level without facts leaves no mean over levels; facts without any level are counted all the same."""
+    look = made_look()
+    unknown = dataclasses.replace(look, facts=look.facts.assign(level=pd.array([pd.NA] * len(look.facts), dtype="Int64")))
+    curve = tables.curve([unknown])
+    assert set(curve["level"]) == {ALL}
+    assert row_of(curve, domain="in", level=ALL, way="relative", share=0.1)["accuracy"] == pytest.approx(58 / 80)
+    assert tables.claims([unknown])["difference"].tolist()[0] == pytest.approx(18 / 80)
+
+
+def test_blocks_of_layers():
+    """Against the tuned model, corrected together."""
+    blocks = tables.blocks([made_look()])
+    assert blocks["block"].tolist() == ["other", "0-1", "2"] * 2
+    assert blocks["difference"].tolist() == pytest.approx([0, -0.475, -0.0125] * 2)
+    assert blocks["verdict"].tolist() == ["cannot tell", "worse", "cannot tell"] * 2
+    assert [tables.block_name(block) for block in ("other", "0-1", "2")] == ["embeddings and the rest", "layers 0-1", "layer 2"]
+
+
+def test_own_examples_of_all_seeds_are_counted():
+    """Two seeds of 40 examples each are 80, with Wilson's interval."""
+    own = tables.own([made_look(0), made_look(1)])
+    first = row_of(own, level="L0", share=0.0)
+    assert (first["facts"], first["correct"], first["accuracy"]) == (80, 8, 0.1)
+    assert (first["low"], first["high"]) == pytest.approx((0.0516, 0.1851), abs=1e-4)
+    assert own[own["level"].isna()]["facts"].tolist() == [10]
+
+
+def test_settings_stand_side_by_side():
+    """A row a domain for every number of examples and training levels; seeds of one setting belong together."""
+    looks = [made_look(0), made_look(1), made_look(0, n=960, levels=(1,)), made_look(0, n=60)]
+    found = tables.settings_table(looks)
+    assert found[["n", "levels", "seeds"]].to_numpy().tolist() == [
+        [60, "any", 1], [60, "any", 1], [240, "any", 2], [240, "any", 2], [960, "L1", 1], [960, "L1", 1],
+    ]  # fmt: skip
+    assert found["difference"].tolist() == pytest.approx([0.225] * 6)
+    assert found["share"].tolist() == [0.1] * 6
+
+
+def test_how_much_of_the_update_goes():
+    """The same number of parameters by three ways."""
+    curve = tables.curve([made_look()])
+    undone = "largest relative change 15.0%, largest absolute change 25.0%, by chance, as many 10.0%"
+    assert tables.undone_words(curve, 0.1) == f"Of the squared update 10% of the parameters undo: {undone}."
+    assert tables.undone_words(curve, 0.0) == ""  # 5% was not tried
+
+
+def test_nothing_looked_at_says_nothing():
+    """Empty tables with their columns, no words."""
+    bare = dataclasses.replace(made_look(), tables={"drift": {}})
+    for looks in ([], [bare], [dataclasses.replace(bare, tables={"restoration": {}})]):
+        assert tables.curve(looks).columns.tolist() == list(tables.CURVE)
+        assert tables.claims(looks).columns.tolist() == list(tables.CLAIMS)
+        assert [len(make(looks)) for make in (tables.blocks, tables.own, tables.settings_table, tables.chosen)] == [0] * 4
+        assert tables.words(looks) == []
