@@ -120,7 +120,7 @@ def _design(run: Grids, lowest: str) -> _Design | None:
 
 def _why_not(parts: Sequence[_Design], lowest: str) -> str:
     if len(parts) < LEAST_RUNS:
-        return f"{len(parts)} runs of this base model have learning curves, and it takes {LEAST_RUNS}"
+        return f"{len(parts)} run{' has' if len(parts) == 1 else 's have'} learning curves on this base model, {LEAST_RUNS} are needed"
     x = np.concatenate([rows for rows, _, _ in parts])
     for at, what in ((1, f"above {lowest}"), (2, f"at {lowest}")):
         if not x[:, at].any():
@@ -128,8 +128,8 @@ def _why_not(parts: Sequence[_Design], lowest: str) -> str:
     fitted = sum(bool(rows[:, 2].max() >= _FITTED) for rows, _, _ in parts)
     if fitted < LEAST_FITTED:
         return (
-            f"unknown examples of {_FITTED:.0%} of the training set or more were fitted in {fitted} of {len(parts)} runs, and it takes "
-            f"{LEAST_FITTED}: with more epochs they are fitted"
+            f"{fitted} of {len(parts)} runs fitted unknown examples ({_FITTED:.0%} of the training set or more), "
+            f"{LEAST_FITTED} are needed; more epochs fit them"
         )
     if np.linalg.matrix_rank(x) < 3:
         return "known and unknown examples were always fitted together: runs on single levels would part them"
