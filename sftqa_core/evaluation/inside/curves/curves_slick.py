@@ -139,7 +139,7 @@ def _why_not(parts: Sequence[_Design], lowest: str) -> str:
     return ""
 
 
-def _fit(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, list[tuple[float, ...]], float] | None:
+def _fit(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, list[tuple[float, float, float, float]], float] | None:
     """Coefficients, the ends of both intervals of each, R2; None where too many resamples have no answer."""
     squares, products = np.stack([x.T @ x for x, _ in parts]), np.stack([x.T @ y for x, y in parts])
     values = np.linalg.solve(squares.sum(axis=0), products.sum(axis=0))
