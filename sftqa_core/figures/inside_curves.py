@@ -46,6 +46,9 @@ def curves_figure(by_step: pd.DataFrame, part: str, domain: str, labels: Sequenc
             marker={"size": 8, "color": colour, "symbol": style.signs("circle", (row["facts"] for row in rows))}, showlegend=True,
             text=[_curve_words(name, row) for row in rows], **style.POINTED,
         )  # fmt: skip
+    ends = [row["low"] if row["facts"] >= style.FEW else row["logprob"] for row in style.rows_with(by_step)]
+    if ends:
+        figure.update_yaxes(range=[1.05 * min(ends), 0.3])  # of both parts alike, so that they can be compared
     last = max((row["step"] for row in found), default=1)
     figure.update_xaxes(range=[-0.04 * last, 1.04 * last], showgrid=False)
     return figure
@@ -58,7 +61,7 @@ def shares_figure(shares: pd.DataFrame, labels: Sequence[str], y_title: str, hei
     rows = style.rows_with(shares, "share")
     shown = [level for level in (*labels, ALL) if any(row["level"] == level for row in rows)]
     for at, (part, (name, colour, sign)) in enumerate(_PARTS.items()):
-        own = [row for row in rows if row["part"] == part]
+        own = sorted((row for row in rows if row["part"] == part), key=lambda row: row["level"] != ALL)  # the legend shows the first one
         if own:
             values, lows, highs = ([row[column] for row in own] for column in ("share", "low", "high"))
             figure.add_scatter(

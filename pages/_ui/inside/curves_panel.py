@@ -14,6 +14,7 @@ from sftqa_core.evaluation.inside import curves_tables
 from sftqa_core.evaluation.inside.curves import curves_grids, curves_slick
 from sftqa_core.evaluation.inside.look import Look
 from sftqa_core.figures.inside_curves import curves_figure, regression_figure, shares_figure, train_by_test_figure
+from sftqa_core.records.amounts import points
 
 _NOT_WATCHED = (
     "The training of these runs was not looked at. Curves need the training itself: look inside with the measure curves, which trains the "
@@ -38,7 +39,8 @@ def curves_panel(chosen: Sequence[Look], others: Sequence[Look]) -> None:
     st.subheader("How are facts learned, step by step?")
     st.caption(
         "The model is read in the middle of its training: how probable is the right answer to the examples that it is trained on, and to "
-        "dev facts that it never sees? The lines begin at step 0, the untouched base model."
+        "dev facts that it never sees? The lines begin at step 0, the untouched base model. Log P is the logarithm of that probability: "
+        "0 is certain, -2.3 one in ten, -4.6 one in a hundred. Fitted: the right answer, word for word, is the most probable one."
     )
     curves, tables = _tables(tuple(chosen))
     if curves is None:
@@ -122,7 +124,7 @@ def _regression(others: tuple[Look, ...]) -> None:
     st.markdown("**What do fitted unknown examples cost?**")
     found = _effects(others)
     if found.reason:
-        st.caption(literal(f"Cannot tell: {found.reason}. Published ({curves_slick.PAPER}): known +7.3, unknown -8.3 points in-domain."))
+        st.caption(literal(f"Cannot tell here, for the reason above. Published: {_published()}."))
     else:
         draw(partial(regression_figure, found.table, curves_slick.published_regression()), key="curves-regression", of=others,
              alt="What fitted known and unknown examples do to dev accuracy, beside the published coefficients")  # fmt: skip
@@ -136,6 +138,13 @@ def _regression(others: tuple[Look, ...]) -> None:
             )
         )
     st.caption(literal(f"{_DIFFERS} ({curves_slick.PAPER})"))
+
+
+def _published() -> str:
+    told: dict[str, list[str]] = {}
+    for row in curves_slick.published_regression().query("coefficient != 'base'").to_dict("records"):
+        told.setdefault(row["domain"], []).append(f"{row['coefficient']} examples fitted {points(row['value'])} points")
+    return "; ".join(f"{pickers.DOMAIN_CHOICES[domain]}, {' and '.join(effects)}" for domain, effects in told.items())
 
 
 def _slick(one: Look, others: Sequence[Look]) -> None:

@@ -128,13 +128,20 @@ def _learned(curves: Curves) -> list[Question]:
     unknown = curves.where("train", lowest)
     known = curves.where("train") & curves.facts["level"].notna().to_numpy() & ~unknown
     dev = curves.where("dev", lowest)
-    fitted = "were fitted at some look"
 
-    def question(first: np.ndarray, second: np.ndarray, names: tuple[str, str], more: str, less: str) -> Question:
-        return lambda alpha: _compared(curves.ever[first], curves.ever[second], names, fitted, (more, less), alpha)
+    def question(first: np.ndarray, second: np.ndarray, names: tuple[str, str], *verdicts: str) -> Question:
+        return lambda alpha: _compared(curves.ever[first], curves.ever[second], names, "fitted at some look", verdicts, alpha)
 
-    slow = (f"{lowest} examples are learned less often", f"{lowest} examples are learned more often")
-    told = ("what was trained on is memorised beyond what tuning alone brings out", "training on them brought less than tuning alone")
+    slow = (
+        f"{lowest} examples are learned less often",
+        f"{lowest} examples are learned more often",
+        f"Whether {lowest} examples are learned less often",
+    )
+    told = (
+        f"{lowest} examples are memorised beyond what tuning alone brings out",
+        f"{lowest} examples are fitted less often than dev facts of their level",
+        f"Whether {lowest} examples are memorised",
+    )
     pairs = [
         (known, unknown, (f"training examples above {lowest}", f"those at {lowest}"), *slow),
         (unknown, dev, (f"training examples at {lowest}", f"dev facts at {lowest}, never trained on"), *told),
@@ -146,22 +153,25 @@ def _kept(curves: Curves) -> list[Question]:
     """Are examples lost again less often than facts that were not trained on?"""
     train, dev = (curves.lost[curves.where(part) & ~np.isnan(curves.lost)] for part in PARTS)
     names = ("training examples that fitted", "dev facts that fitted")
-    more, less = "examples are lost more often than facts never trained on", "examples are lost less often than facts never trained on"
-    return [lambda alpha: _compared(train, dev, names, "missed at a later look", (more, less), alpha)]
-
-
-def _compared(first: np.ndarray, second: np.ndarray, names: tuple[str, str], what: str, verdicts: tuple[str, str], alpha: float) -> str:
-    """Two groups of facts: shares, their difference with its interval, and what it says where that leaves out 0."""
-    least = min(len(first), len(second))
-    if least < LEAST:
-        return too_few(f"How many of {names[0]} and of {names[1]} {what}", least)
-    low, high = _apart(first, second, alpha)
-    shares = f"Of {names[0]} {first.mean():.1%} {what}, of {names[1]} {second.mean():.1%}"
-    verdict = verdicts[0] if low > 0 else verdicts[1] if high < 0 else CANNOT_TELL
-    ends = (
-        f"{points(float(first.mean() - second.mean()))} points, {points(low)} to {points(high)}; {len(first):,} and {len(second):,} facts"
+    verdicts = (
+        "Examples are lost more often than facts never trained on",
+        "Examples are lost less often than facts never trained on",
+        "Whether examples are lost less often than facts never trained on",
     )
-    return f"{shares} ({ends}): {verdict}."
+    return [lambda alpha: _compared(train, dev, names, "missed at a later look", verdicts, alpha)]
+
+
+def _compared(first: np.ndarray, second: np.ndarray, names: tuple[str, str], what: str, verdicts: Sequence[str], alpha: float) -> str:
+    """Two groups of facts: what the interval of their difference says (`verdicts`: the first has more, the second has, it can't be told),
+    their shares, the difference."""
+    more, less, doubt = verdicts
+    if (least := min(len(first), len(second))) < LEAST:
+        return too_few(doubt, least)
+    low, high = _apart(first, second, alpha)
+    verdict = more if low > 0 else less if high < 0 else f"{doubt}: {CANNOT_TELL}"
+    shares = f"{what[0].upper()}{what[1:]}: {first.mean():.1%} of {names[0]}, {second.mean():.1%} of {names[1]}"
+    difference = f"{points(float(first.mean() - second.mean()))} points, {points(low)} to {points(high)}"
+    return f"{verdict}. {shares} ({difference}; {len(first):,} and {len(second):,} facts)."
 
 
 def _apart(first: np.ndarray, second: np.ndarray, alpha: float) -> tuple[float, float]:

@@ -1,6 +1,7 @@
 """Looks at a training: what is read at each of them, that it leaves no trace, and cases whose answer is known by construction."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,8 @@ from sftqa_core.records import InsideSettings
 from sftqa_core.records.recipes import Repeat
 from sftqa_core.training import checkpoints
 from sftqa_core.training.recipes import carry_out
+from sftqa_core.training.watching import Observer
+from sftqa_core.workflows.training import TrainingRun
 from tests.memory.test_given_answers import slowly
 from tests.recipe_runs import SETTINGS, SOURCE, levels_of, same_weights, stages_of
 from tests.tiny import tiny_loaded
@@ -170,13 +173,25 @@ def test_looks_cost_no_more_than_the_training_but_for_a_few():
     assert all(planned[n].examples <= n for n in (960, 1920))
 
 
-def test_what_has_no_curves_says_so():
-    """A recipe, several GPUs; a recipe's stages do not take an observer either."""
+def test_what_has_no_curves_says_so(tmp_path):
+    """A recipe, several GPUs; what carries a recipe out takes no observer either."""
     take = (tiny_loaded(), DEV, DEV)
     with pytest.raises(SettingsError, match="Learning curves are of plain fine-tuning: recipe repeat"):
         curves.observer(*take, replace(SETTINGS, recipe=Repeat()), INSIDE, Silent())
     with pytest.raises(SettingsError, match="a training on one device, got 2 gpus"):
         curves.observer(*take, replace(SETTINGS, gpus=2, batch_size=8), INSIDE, Silent())
+    with pytest.raises(SettingsError, match="Recipe repeat is more than one training: it can't be observed as one"):
+        carry_out(stages_of(tmp_path, Repeat(), observer=Observer(lambda model: [], 1)))
+
+
+def test_a_run_hands_its_observer_on(tmp_path):
+    """`TrainingRun.tune` gives it to the training: it has seen every step that it asked for."""
+    seen = Observer(lambda model: [float(model.training)], 3)
+    run = object.__new__(TrainingRun)
+    run.settings, run.reporter, run.source = SETTINGS, Silent(), SOURCE
+    run.prober = SimpleNamespace(loaded=tiny_loaded(), aliases=Aliases(()), levels=levels_of)
+    run.tune(stages_of(tmp_path, None).examples, tmp_path, observer=seen).settle()
+    assert seen.seen == {1: [0.0], 2: [0.0], 3: [0.0]}
 
 
 def test_fewer_looks_than_asked_for_are_told(tmp_path):

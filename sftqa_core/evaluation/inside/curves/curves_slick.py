@@ -15,7 +15,7 @@ import numpy as np
 from sftqa_core.evaluation import intervals
 from sftqa_core.evaluation.inside.curves.curves_grids import ALL, Grids, curves_of, grids_of, watched_runs
 from sftqa_core.evaluation.inside.look import Look
-from sftqa_core.evaluation.intervals import DRAWS, LEAST
+from sftqa_core.evaluation.intervals import ALPHA, DRAWS, LEAST
 from sftqa_core.records import DOMAIN_NAMES, DOMAINS
 from sftqa_core.records.amounts import points
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 CANNOT_TELL = "cannot tell"
 LEAST_RUNS = 8  # below which drawing runs anew says nothing of how a coefficient varies
 LEAST_FITTED, _FITTED = 3, 0.05  # runs in which unknown examples of this share of all are fitted: fewer would decide by themselves
+_ASKED = 4  # what known and what unknown examples do, in both domains: claims are corrected for that (Bonferroni)
 _SINGULAR = 0.05  # share of resamples in which a regression may have no answer
 PAPER = "arXiv 2405.05904, PaLM 2-M"
 COEFFICIENTS = ("base", "known", "unknown")
@@ -70,7 +71,9 @@ class Regression:
     """Dev accuracy = base + known x share of all training examples that are known and fit + unknown x share that are unknown and fit,
     over the looks after step 0 of several runs; unknown: of the lowest level. Intervals: whole runs are drawn anew."""
 
-    table: pd.DataFrame  # domain, coefficient, value, low, high, facts (dev facts of a run, at least), r2; empty with a reason
+    # domain, coefficient, value; low and high (95%); least and most (corrected for the questions asked, which claims need); facts (dev
+    # facts of a run, at least); r2. Empty with a reason
+    table: pd.DataFrame
     runs: int
     looks: int
     reason: str = ""  # why it can't be told
@@ -84,7 +87,7 @@ def regression(looks: Sequence[Look]) -> Regression:
     lowest = looks[0].labels[0] if looks else ""
     parts = [design for run in grids if (design := _design(run, lowest)) is not None]
     runs, count = len(parts), sum(len(x) for x, _, _ in parts)
-    empty = pd.DataFrame(columns=["domain", "coefficient", "value", "low", "high", "facts", "r2"])
+    empty = pd.DataFrame(columns=["domain", "coefficient", "value", "low", "high", "least", "most", "facts", "r2"])
     if reason := _why_not(parts, lowest):
         return Regression(empty, runs, count, reason)
     rows = []
@@ -95,8 +98,8 @@ def regression(looks: Sequence[Look]) -> Regression:
         fit = _fit([(x, y[:, at]) for x, y, _ in parts])
         if fit is None:
             return Regression(empty, runs, count, "too many of the resamples leave known and unknown examples inseparable")
-        values, low, high, r2 = fit
-        rows += [(domain, *row, facts, r2) for row in zip(COEFFICIENTS, values, low, high, strict=True)]
+        values, ends, r2 = fit
+        rows += [(domain, name, value, *pair, facts, r2) for name, value, pair in zip(COEFFICIENTS, values, ends, strict=True)]
     return Regression(pd.DataFrame(rows, columns=empty.columns), runs, count)
 
 
@@ -120,7 +123,7 @@ def _design(run: Grids, lowest: str) -> _Design | None:
 
 def _why_not(parts: Sequence[_Design], lowest: str) -> str:
     if len(parts) < LEAST_RUNS:
-        return f"{len(parts)} runs of this base model have learning curves, and it takes {LEAST_RUNS}"
+        return f"{len(parts)} run{' has' if len(parts) == 1 else 's have'} learning curves on this base model, {LEAST_RUNS} are needed"
     x = np.concatenate([rows for rows, _, _ in parts])
     for at, what in ((1, f"above {lowest}"), (2, f"at {lowest}")):
         if not x[:, at].any():
@@ -128,16 +131,16 @@ def _why_not(parts: Sequence[_Design], lowest: str) -> str:
     fitted = sum(bool(rows[:, 2].max() >= _FITTED) for rows, _, _ in parts)
     if fitted < LEAST_FITTED:
         return (
-            f"unknown examples of {_FITTED:.0%} of the training set or more were fitted in {fitted} of {len(parts)} runs, and it takes "
-            f"{LEAST_FITTED}: with more epochs they are fitted"
+            f"{fitted} of {len(parts)} runs fitted unknown examples ({_FITTED:.0%} of the training set or more), "
+            f"{LEAST_FITTED} are needed; more epochs fit them"
         )
     if np.linalg.matrix_rank(x) < 3:
         return "known and unknown examples were always fitted together: runs on single levels would part them"
     return ""
 
 
-def _fit(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray, float] | None:
-    """Coefficients, both ends of their intervals, R2; None where too many resamples have no answer."""
+def _fit(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, list[tuple[float, float, float, float]], float] | None:
+    """Coefficients, the ends of both intervals of each, R2; None where too many resamples have no answer."""
     squares, products = np.stack([x.T @ x for x, _ in parts]), np.stack([x.T @ y for x, y in parts])
     values = np.linalg.solve(squares.sum(axis=0), products.sum(axis=0))
     rng = np.random.default_rng(0)
@@ -147,11 +150,11 @@ def _fit(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np
     if solved.mean() < 1 - _SINGULAR:
         return None
     drawn = np.linalg.solve(left[solved], right[solved][..., None])[..., 0]
-    low, high = np.array([intervals.percentiles(column) for column in drawn.T]).T
+    ends = [(*intervals.percentiles(column), *intervals.percentiles(column, ALPHA / _ASKED)) for column in drawn.T]
     x, y = (np.concatenate(rows) for rows in zip(*parts, strict=True))
     around = float(((y - y.mean()) ** 2).sum())
     r2 = 1 - float(((y - x @ values) ** 2).sum()) / around if around else 0.0
-    return values, low, high, r2
+    return values, ends, r2
 
 
 def train_by_test(looks: Sequence[Look]) -> pd.DataFrame:
@@ -197,8 +200,10 @@ def regression_words(found: Regression) -> list[str]:
 
 
 def _effect(row: dict[Any, Any]) -> str:
-    verdict = "it rises with them" if row["low"] > 0 else "it falls with them" if row["high"] < 0 else CANNOT_TELL
-    return f"{row['coefficient']} examples fitted {points(row['value'])} points ({points(row['low'])} to {points(row['high'])}), {verdict}"
+    verdict = "it rises with them" if row["least"] > 0 else "it falls with them" if row["most"] < 0 else CANNOT_TELL
+    return (
+        f"{row['coefficient']} examples fitted {points(row['value'])} points ({points(row['least'])} to {points(row['most'])}), {verdict}"
+    )
 
 
 def too_few(what: str, facts: int) -> str:
