@@ -20,6 +20,8 @@ _MODELS = {"before": "base", "after": "tuned"}
 _ANSWERED = {"before": "base_correct", "after": "correct"}
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from sftqa_core.evaluation.inside.look import Look
 
 
@@ -107,16 +109,16 @@ def fact_inside(source: str, fact_id: str) -> list[dict[str, Any]]:
             continue
         row = {"run": look.name, "settings": look.settings, **{name: bool(found[was].iloc[0]) for name, was in _ANSWERED.items()}}
         if "drift" in look.tables:
-            moved = drift_tables.facts_of(look, drift_tables.QUESTIONS).set_index("fact_id").loc[fact_id]
-            row |= {"kl": float(moved["kl"])}
-            row |= {f"logprob_{name}": float(moved[f"logprob_{model}"]) for name, model in _MODELS.items()}
-        if "knowledge" in look.tables:
-            ranked = knowledge_tables.facts_by_seed([look]).set_index("fact_id")
-            if fact_id in ranked.index:
-                row |= {f"k_{name}": float(ranked.loc[fact_id, f"{model}_k"]) for name, model in _MODELS.items()}
-                row |= {"wrong": round(1 / float(ranked.loc[fact_id, "base_chance"]) - 1)}
+            (moved,) = _of_fact(drift_tables.facts_of(look, drift_tables.QUESTIONS), fact_id)
+            row |= {"kl": moved["kl"]} | {f"logprob_{name}": moved[f"logprob_{model}"] for name, model in _MODELS.items()}
+        for ranked in _of_fact(knowledge_tables.facts_by_seed(knowledge_tables.stored([look])), fact_id):  # not every fact is
+            row |= {f"k_{name}": ranked[f"{model}_k"] for name, model in _MODELS.items()} | {"wrong": round(1 / ranked["base_chance"] - 1)}
         rows.append(row)
     return rows
+
+
+def _of_fact(table: pd.DataFrame, fact_id: str) -> list[dict[Any, Any]]:
+    return table[table["fact_id"] == fact_id].to_dict("records")
 
 
 def refuse(model: Tested, measures: Sequence[str] = ()) -> None:
