@@ -111,7 +111,7 @@ def _weights(drift: Drift) -> None:
         draw(partial(inside_drift.update_figure, drift.modules), key="drift-update", alt="Squared update by layer and module", of=drift)
         outside = drift.modules[drift.modules["layer"].isna()].nlargest(1, "squared_share")
         also = "".join(f" {literal(row.module)}, outside of layers: {row.squared_share:.1%}." for row in outside.itertuples())
-        st.caption(f"Darker: more than its share of the parameters.{also} Tied weights count once.")
+        st.caption(f"The stronger the shade, the more for its share of the parameters.{also} Tied weights count once.")
     with right:
         st.markdown("**The same over all layers, beside the size of each module**")
         draw(partial(inside_drift.modules_figure, drift.by_module), key="drift-modules", alt="Shares of the update by module", of=drift)
