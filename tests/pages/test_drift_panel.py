@@ -30,6 +30,8 @@ def test_a_run_is_told_whole():
     assert len(app.get("plotly_chart")) == 10  # levels, lost and n at both prompts; runs; cells, modules, top
     table = app.dataframe[0].value
     assert table["facts"].tolist() == [40, 40, 80] * 4
+    assert 1.9 < table["kl_low"][0] < table["kl"][0] < table["kl_high"][0] < 2.1  # nats, not per cent
+    assert table["share"][0] == 100
     assert "One forward pass a prompt and model" in text
 
 

@@ -17,9 +17,11 @@ from sftqa_core.figures import inside_drift
 from sftqa_core.records import DOMAIN_NAMES
 
 _KINDS = {QUESTIONS: "After the question", STATEMENTS: "After a statement"}
+_NAMES = {"low": "kl_low", "high": "kl_high", "changed": "share"}  # of columns, so that nats are not shown as per cent, and a share is
 _TITLES = {
-    "kind": "at", "kl": "KL, mean", "median_low": "from", "median_high": "to", "kl10": "KL, top 10", "changed": "another token, %",
-    "entropy_base": "entropy before", "entropy_tuned": "after", "logprob_base": "log P before", "logprob_tuned": "log P after",
+    "kind": "at", "kl": "KL, mean", "kl_low": "95% from", "kl_high": "to", "median": "median", "median_low": "95% from ",
+    "median_high": "to ", "kl10": "KL, top 10", "share": "another token", "entropy_base": "entropy before", "entropy_tuned": "after",
+    "logprob_base": "log P before", "logprob_tuned": "after ",
 }  # fmt: skip
 _METHOD = (
     "One forward pass a prompt and model; p is the tuned model, p' the base, KL = sum of p log(p / p') over the whole vocabulary, in nats. "
@@ -48,7 +50,7 @@ def drift_panel(chosen: Sequence[Look], others: Sequence[Look]) -> None:
     for part in (_answers, _lost, _settings, _weights):
         part(drift)
     with st.expander("Table and method", icon=":material/table:"):
-        draw_table(drift.by_level.assign(domain=drift.by_level["domain"].map(DOMAIN_NAMES)), _TITLES)
+        draw_table(drift.by_level.assign(domain=drift.by_level["domain"].map(DOMAIN_NAMES)).rename(columns=_NAMES), _TITLES)
         st.caption(_METHOD)
 
 
