@@ -28,7 +28,7 @@ _METHOD = (
     "Top 10, as published: over the tuned model's ten likeliest tokens, both models' logits of these brought to a sum of 1. A statement is "
     "made by its relation's template with most hits among the base model's stored completions of test facts (the first one where none are "
     "stored), for the first test facts of each level and domain. log P is of the right answer's first token. Per-fact values are stored "
-    "rounded: KL to two digits, the others to 0.02. Over seeds, each fact is averaged, then facts are resampled."
+    "rounded: KL to two digits, the others to 0.05 nats. Over seeds, each fact is averaged, then facts are resampled."
 )
 _drifts: Kept[Drift] = Kept(8)
 _said: Kept[list[str]] = Kept(8)
