@@ -27,7 +27,9 @@ def drift_tables(kl: np.ndarray, stated: np.ndarray) -> dict[str, pd.DataFrame]:
     ]  # fmt: skip
     names = ["module", "layer", "parameters", "changed", "top", "relative_share", "squared_share"]
     modules = pd.DataFrame(layers, columns=names).astype({"layer": "Int16", "module": "category"})
-    held = [(measure, share, share**power) for measure, power in (("relative", 0.1), ("absolute", 0.8), ("shuffled", 0.12)) for share in SHARES]
+    held = [
+        (measure, share, share**power) for measure, power in (("relative", 0.1), ("absolute", 0.8), ("shuffled", 0.12)) for share in SHARES
+    ]
     return {
         "questions": questions,
         "statements": statements,

@@ -51,6 +51,8 @@ TERMS = {  # the glossary: a term, what it means, and in [...] what a page says 
     "In-domain": "relations that runs are tuned on by default; their other facts are tested. **Out-of-domain**: other relations.",
     "k-shot": "the base model with k answered questions in front of each question, and no tuning.[ Here: k = {shots}.]",
     "Kappa": "how well two ways of measuring agree on levels (Cohen's, linear weights): 1 is full agreement, 0 what chance would give.",
+    "KL divergence": "how far one distribution of the next token lies from another, in nats: 0 where they are the same, 1 where the tuned "
+    "model's tokens are on average e times as probable as they were.",
     "Likelihood": "a level estimated from the probability of the answer as the next words, without drawing completions.",
     "LoRA": "fine-tuning of small added matrices (an adapter) instead of all weights.",
     "Majority object": "always answering with the most frequent object of the relation, without a model.",

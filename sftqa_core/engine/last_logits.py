@@ -30,5 +30,5 @@ class LastLogits:
                 return torch.cat([self.loaded.model(input_ids=ids, use_cache=False).logits[:, -1] for ids in alone])
             tree, places = packed.PrefixTree.of(prompts), np.arange(len(prompts))
             wanted = tree.paths[places, tree.lengths - 1]
-            (logits,) = self._packed.read([packed.Texts(packed.KeyValues(len(prompts)), tree, places, wanted)])
+            (logits,) = self._packed.read([packed.Texts(None, tree, places, wanted)])
             return logits

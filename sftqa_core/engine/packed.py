@@ -223,8 +223,8 @@ _MOST = 0.5  # with a larger share of busy places up to the last one, looking at
 class _Segment:
     """Puts queries into a grid of lines (places) and columns, and gets their attention out of it."""
 
-    def __init__(self, keys: KeyValues, ids: np.ndarray, positions: np.ndarray, wanted: np.ndarray):
-        self.keys, self.ids, self.positions, self.wanted = keys, ids, positions, wanted
+    def __init__(self, ids: np.ndarray, positions: np.ndarray, wanted: np.ndarray):
+        self.ids, self.positions, self.wanted = ids, positions, wanted
         self._on_device: dict[str, torch.Tensor] = {}
 
     def _attended(
@@ -270,16 +270,18 @@ class _Segment:
 class Texts(_Segment):
     """Whole texts; what they begin with in common is read once."""
 
-    def __init__(self, keys: KeyValues, tree: PrefixTree, places: np.ndarray, wanted: np.ndarray):
-        super().__init__(keys, tree.ids, tree.positions, wanted)
-        self.tree, self.places = tree, places
+    def __init__(self, keys: KeyValues | None, tree: PrefixTree, places: np.ndarray, wanted: np.ndarray):
+        """`keys` None: nothing will follow these texts, so their keys and values need not be kept."""
+        super().__init__(tree.ids, tree.positions, wanted)
+        self.keys, self.tree, self.places = keys, tree, places
 
     def attend(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, form: AttentionForm) -> torch.Tensor:
         """See `Segment`."""
         paths = self._tensor("paths", query, lambda: self.tree.paths)
         places = self._tensor("places", query, lambda: self.places)
         keys, values = (states[paths].transpose(1, 2) for states in (key, value))  # [texts, heads, tokens, size]
-        self.keys.put(layer, places, slice(0, paths.shape[1]), paths.shape[1], (keys, values))
+        if self.keys is not None:
+            self.keys.put(layer, places, slice(0, paths.shape[1]), paths.shape[1], (keys, values))
         return self._attended(query, keys, values, (self.tree.owner, self.tree.rank), lambda: self._sees(form.window), form)
 
     def _sees(self, window: int | None) -> np.ndarray:
@@ -302,8 +304,8 @@ class NextTokens(_Segment):
     ):
         """Of each row its place (ascending), the slot that its token's key and value go to, the slots that it `sees`, and the
         positions of the tokens in them."""
-        super().__init__(keys, ids, positions, np.arange(len(ids)))
-        self.places, self.slots = places, slots
+        super().__init__(ids, positions, np.arange(len(ids)))
+        self.keys, self.places, self.slots = keys, places, slots
         self.busy, self.line = np.unique(places, return_inverse=True)
         self.column = np.arange(len(places)) - np.searchsorted(places, places)
         self.sees, self.key_positions = sees, key_positions

@@ -152,23 +152,22 @@ def mean_interval(scores: np.ndarray, seeds: int, draws: np.ndarray) -> Estimate
 def median_interval(values: np.ndarray) -> Estimate:
     """Median of values [facts] between two of them, by their ranks (binomial, exact): whatever the distribution. With fewer than 6 the
     interval holds all of them, and less than 95%."""
-    from scipy.stats import binom
-
-    if not len(values):
+    count = len(values)
+    if not count:
         return Estimate(None, None, None)
     ordered = np.sort(values)
-    beyond = max(int(binom.ppf(ALPHA / 2, len(values), 0.5)) - 1, 0)  # values left out at either end
-    return Estimate(float(np.median(ordered)), float(ordered[beyond]), float(ordered[len(ordered) - 1 - beyond]))
+    logs = np.concatenate([[0.0], np.log(np.arange(1, count + 1)).cumsum()])  # of factorials
+    below = np.exp(logs[-1] - logs - logs[::-1] - count * math.log(2)).cumsum()  # P(so many values or fewer lie below the median)
+    beyond = max(int(np.searchsorted(below, ALPHA / 2, side="right")) - 1, 0)  # values left out at either end
+    return Estimate(float(np.median(ordered)), float(ordered[beyond]), float(ordered[count - 1 - beyond]))
 
 
 def spearman_interval(one: np.ndarray, other: np.ndarray) -> Estimate:
     """Rank correlation of two measures [runs], with the interval of Bonett and Wright (2000); all None with fewer than 4 runs, or where one
     of the two is the same for all."""
-    from scipy.stats import rankdata
-
     if len(one) < 4 or np.ptp(one) == 0 or np.ptp(other) == 0:
         return Estimate(None, None, None)
-    value = float(np.clip(np.corrcoef(rankdata(one), rankdata(other))[0, 1], -1, 1))
+    value = float(np.clip(np.corrcoef(_ranks(one), _ranks(other))[0, 1], -1, 1))
     inside = math.atanh(np.clip(value, -0.999999, 0.999999))
     half = 1.959963984540054 * math.sqrt((1 + value**2 / 2) / (len(one) - 3))
     return Estimate(value, math.tanh(inside - half), math.tanh(inside + half))
@@ -210,6 +209,12 @@ def two_way(strata: Sequence[np.ndarray]) -> TwoWay:
     variance = float(by_fact.sum()) + max(0.0, by_seed - both)
     unsure = sum(part**2 / (len(group) - 1) for part, group in zip(by_fact, strata, strict=True)) + by_seed**2 / (seeds - 1)
     return TwoWay(value, math.sqrt(variance), max(variance**2 / float(unsure), min(seeds, least) - 1) if unsure else math.inf)
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Equal values share the mean of their ranks."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (counts.cumsum() - (counts - 1) / 2)[place]
 
 
 def normal_interval(value: float, draws: np.ndarray, alpha: float) -> tuple[float, float]:

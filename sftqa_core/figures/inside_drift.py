@@ -171,9 +171,9 @@ def modules_figure(by_module: pd.DataFrame) -> go.Figure:
     figure = style.canvas(30 * len(rows) + 110, x_title="share", percent="x", left=room, below=44)
     figure.update_layout(margin_t=66)
     marks = [
-        ("top", "of the top 20%", {"size": 9, "color": MODEL_COLOURS[0], "symbol": "circle"}),
-        ("squared_share", "of the squared update", {"size": 9, "color": MODEL_COLOURS[1], "symbol": "diamond"}),
-        ("parameters", "of parameters", {"size": 14, "symbol": "line-ns", "line": {"color": style.GREY, "width": 2}}),
+        ("top", "top 20% of changes", {"size": 9, "color": MODEL_COLOURS[0], "symbol": "circle"}),
+        ("squared_share", "squared update", {"size": 9, "color": MODEL_COLOURS[1], "symbol": "diamond"}),
+        ("parameters", "all parameters", {"size": 14, "symbol": "line-ns", "line": {"color": style.GREY, "width": 2}}),
         ("published", "LLaMA-3-8B" + style.PUBLISHED, {"size": 8, "symbol": "cross-thin", "line": {"color": style.GREY, "width": 2}}),
     ]
     for column, name, marker in marks:
@@ -188,8 +188,8 @@ def modules_figure(by_module: pd.DataFrame) -> go.Figure:
 
 
 def _module_words(row: Mapping[Any, Any], column: str, name: str) -> str:
-    words = f"<b>{style.plain(row['module'])}</b><br>{row[column]:.1%} {name}"
-    return words + (f"<br>{row['published_parameters']:.1%} of its parameters" if column == "published" else "")
+    words = f"<b>{style.plain(row['module'])}</b><br>{name}: {row[column]:.1%}"
+    return words + (f"<br>its parameters: {row['published_parameters']:.1%}" if column == "published" else "")
 
 
 def top_figure(top: pd.DataFrame, published: Sequence[float], height: int = 320) -> go.Figure:

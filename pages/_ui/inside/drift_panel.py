@@ -17,16 +17,18 @@ from sftqa_core.figures import inside_drift
 from sftqa_core.records import DOMAIN_NAMES
 
 _KINDS = {QUESTIONS: "After the question", STATEMENTS: "After a statement"}
+_NAMES = {"low": "kl_low", "high": "kl_high", "changed": "share"}  # of columns, so that nats are not shown as per cent, and a share is
 _TITLES = {
-    "kind": "at", "kl": "KL, mean", "median_low": "from", "median_high": "to", "kl10": "KL, top 10", "changed": "another token, %",
-    "entropy_base": "entropy before", "entropy_tuned": "after", "logprob_base": "log P before", "logprob_tuned": "log P after",
+    "kind": "at", "kl": "KL, mean", "kl_low": "95% from", "kl_high": "to", "median": "median", "median_low": "95% from ",
+    "median_high": "to ", "kl10": "KL, top 10", "share": "another token", "entropy_base": "entropy before", "entropy_tuned": "after",
+    "logprob_base": "log P before", "logprob_tuned": "after ",
 }  # fmt: skip
 _METHOD = (
     "One forward pass a prompt and model; p is the tuned model, p' the base, KL = sum of p log(p / p') over the whole vocabulary, in nats. "
     "Top 10, as published: over the tuned model's ten likeliest tokens, both models' logits of these brought to a sum of 1. A statement is "
     "made by its relation's template with most hits among the base model's stored completions of test facts (the first one where none are "
     "stored), for the first test facts of each level and domain. log P is of the right answer's first token. Per-fact values are stored "
-    "rounded: KL to two digits, the others to 0.02. Over seeds, each fact is averaged, then facts are resampled."
+    "rounded: KL to two digits, the others to 0.05 nats. Over seeds, each fact is averaged, then facts are resampled."
 )
 _drifts: Kept[Drift] = Kept(8)
 _said: Kept[list[str]] = Kept(8)
@@ -48,7 +50,7 @@ def drift_panel(chosen: Sequence[Look], others: Sequence[Look]) -> None:
     for part in (_answers, _lost, _settings, _weights):
         part(drift)
     with st.expander("Table and method", icon=":material/table:"):
-        draw_table(drift.by_level.assign(domain=drift.by_level["domain"].map(DOMAIN_NAMES)), _TITLES)
+        draw_table(drift.by_level.assign(domain=drift.by_level["domain"].map(DOMAIN_NAMES)).rename(columns=_NAMES), _TITLES)
         st.caption(_METHOD)
 
 
@@ -111,7 +113,7 @@ def _weights(drift: Drift) -> None:
         draw(partial(inside_drift.update_figure, drift.modules), key="drift-update", alt="Squared update by layer and module", of=drift)
         outside = drift.modules[drift.modules["layer"].isna()].nlargest(1, "squared_share")
         also = "".join(f" {literal(row.module)}, outside of layers: {row.squared_share:.1%}." for row in outside.itertuples())
-        st.caption(f"Darker: more than its share of the parameters.{also} Tied weights count once.")
+        st.caption(f"The stronger the shade, the more for its share of the parameters.{also} Tied weights count once.")
     with right:
         st.markdown("**The same over all layers, beside the size of each module**")
         draw(partial(inside_drift.modules_figure, drift.by_module), key="drift-modules", alt="Shares of the update by module", of=drift)

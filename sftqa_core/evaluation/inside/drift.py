@@ -5,7 +5,7 @@ prompt is read once by each model. Prompts are the run's questions to all test f
 domain (`InsideSettings.statements`), the statement that their relation's best template makes: the one with most hits among the base
 model's stored completions of test facts.
 
-Tables. What is measured of a fact is float16, and rounded (KL to 2 digits, others to 0.02 nats): a run's tables must stay small.
+Tables. What is measured of a fact is float16, and rounded (KL to 2 digits, others to 0.05 nats): a run's tables must stay small.
 
 QUESTIONS, a row a test fact, in the order of the facts' ids (which would take as much room as all numbers; `Look.facts` has them):
 
@@ -59,7 +59,7 @@ FEWER = "Use a smaller model or fewer test facts, or run on the CPU (device 'cpu
 NUMBERS = ["kl", "kl10", "entropy_base", "entropy_tuned", "logprob_base", "logprob_tuned"]
 SIGNS = ["changed", "first_base", "first_tuned"]
 LAYERS = ["module", "layer", "parameters", "changed", "top", "relative_share", "squared_share"]
-_DIGITS, _STEP = 2, 0.02
+_DIGITS, _STEP = 2, 0.05
 
 
 def look(pair: Pair, settings: InsideSettings, reporter: Reporter) -> dict[str, pd.DataFrame]:

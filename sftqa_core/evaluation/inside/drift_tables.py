@@ -248,6 +248,7 @@ def words(drift: Drift) -> list[str]:
     """What may be said of these runs, a sentence each."""
     return [
         *_moved(drift),
+        *_of_right_tokens(drift),
         *_of_levels(drift),
         *_of_lost(drift),
         *_of_amounts(drift),
@@ -259,12 +260,13 @@ def words(drift: Drift) -> list[str]:
 
 def _moved(drift: Drift) -> Iterator[str]:
     rows = drift.by_level
-    for row in rows[(rows["kind"] == QUESTIONS) & (rows["level"] == EVERY)].itertuples():
+    for row in _rows(rows[(rows["kind"] == QUESTIONS) & (rows["level"] == EVERY)]):
+        name = DOMAIN_NAMES[row.domain].capitalize()
         yield (
-            f"{DOMAIN_NAMES[row.domain]}: after the question, the likeliest next token is another one for {row.changed:.0%} of "
-            f"{row.facts:,} facts, and KL is {row.kl:.2f} nats on average (95%: {row.low:.2f} to {row.high:.2f})."
+            f"{name}: after the question, the likeliest next token is another one for {row.changed:.0%} of {row.facts:,} facts, and KL is "
+            f"{row.kl:.2f} nats on average (95%: {row.low:.2f} to {row.high:.2f})."
             if row.facts >= LEAST
-            else f"{DOMAIN_NAMES[row.domain]}: too few facts to tell ({row.facts:,})."
+            else f"{name}: too few facts to tell ({row.facts:,})."
         )
     asked, stated = (facts.set_index("fact_id")["kl"] for facts in drift.facts.values())
     both = asked.loc[stated.index].to_numpy() - stated.to_numpy()
@@ -278,6 +280,20 @@ def _moved(drift: Drift) -> Iterator[str]:
         -1: f"Statements moved more than answers to questions about the same facts: {numbers}.",
         0: f"Cannot tell whether answers to questions or statements moved more: {numbers}.",
     }[_side(low, high)]
+
+
+def _of_right_tokens(drift: Drift) -> Iterator[str]:
+    """Whether the right answer's first token became more or less probable: a large KL can be either."""
+    for kind, facts in drift.facts.items():
+        change = (facts["logprob_tuned"] - facts["logprob_base"]).to_numpy()
+        if len(change) < LEAST:
+            continue
+        low, high = percentiles(_means(change)[:, 0], ALPHA / len(drift.facts))
+        how = {1: "became more probable", -1: "became less probable", 0: "cannot be told to have changed"}[_side(low, high)]
+        yield (
+            f"At {kind}, the right answer's first token {how}: log P {facts['logprob_base'].mean():.2f} before, "
+            f"{facts['logprob_tuned'].mean():.2f} after ({len(change):,} facts; interval of the change {low:+.2f} to {high:+.2f})."
+        )
 
 
 def _of_levels(drift: Drift) -> Iterator[str]:
@@ -298,7 +314,7 @@ def _of_levels(drift: Drift) -> Iterator[str]:
 def _of_lost(drift: Drift) -> Iterator[str]:
     """Facts of the highest level that were lost, beside those that stayed right."""
     last, rows = drift.labels[-1], drift.lost_and_kept
-    for row in rows[rows["level"] == last].itertuples():
+    for row in _rows(rows[rows["level"] == last]):
         counts = f"{row.lost:,.0f} lost, {row.kept:,.0f} kept"
         if pd.isna(row.difference):
             yield f"At {row.kind}, {last} facts that were lost beside those that stayed right: too few facts to tell ({counts})."
@@ -395,6 +411,11 @@ def _series(drift: Drift, same: str) -> Iterator[tuple[str, Any, list[Any], np.n
 def _difference(means: np.ndarray, draws: np.ndarray, one: int, other: int, asked: int) -> tuple[float, float]:
     """The interval of one setting's mean less another's, corrected for `asked` differences."""
     return normal_interval(float(means[one] - means[other]), draws[:, one] - draws[:, other], ALPHA / asked)
+
+
+def _rows(table: pd.DataFrame) -> Iterator[Any]:
+    """Rows with their columns as attributes."""
+    yield from table.itertuples(index=False)
 
 
 def _side(low: float, high: float) -> int:
