@@ -225,10 +225,13 @@ def _probed(looks: Sequence[Look]) -> str:
     probe, other, outside = (rows[RANKED_BY[by]] for by in ("inside", "inside_other", "outside"))
     if probe["facts"] < LEAST:
         return "Too few facts to tell what a linear probe of the hidden states finds."
+    own = _difference(facts_by_seed(looks), "base_inside", "base_inside_other")
+    change = _difference(facts_by_seed(looks), "base_inside", "base_outside")
     text = f"A linear probe of the base model's hidden states ranks {_share(probe, 'auc', 'low', 'high')} of pairs rightly"
     text += f", {other['auc']:.1%} where the question is about another subject" if other["facts"] else ""
-    change = _difference(facts_by_seed(looks), "base_inside", "base_outside")
     text += f"; the likelihood ranks {_share(outside, 'auc', 'low', 'high')} of them rightly."
+    if _is_open(own) or (own.value or 0) < 0:
+        return f"{text} What it finds may be about the answers alone: under the right subject {_apart(own)}."
     if _is_open(change):
         return f"{text} Which of them tells more, these facts cannot tell: {_apart(change)}."
     return f"{text} A linear probe finds {'more' if (change.value or 0) > 0 else 'less'} than the likelihood shows: {_apart(change)}."
