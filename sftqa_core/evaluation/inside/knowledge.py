@@ -6,8 +6,8 @@ The likelihood of an answer is the mean over its tokens of log P, in the form in
 the end token, so that an answer that goes on is not punished for it. A wrong answer whose tokens are the beginning of a right one's says
 nothing then, and is left out. candidates.py says what wrong answers are. A model *knows* a fact where K = 1.
 
-**Which of the two knows more** is told by the fixed set: rival and commonest objects. What the tuned model answers wrongly is always among
-the candidates, and it likes that; the base model, which often gives no answer, has its own favourite there less often.
+**Which of the two knows more** is told by the fixed set: rival and commonest objects. The whole set holds every wrong answer of the tuned
+model, which likes it best of all, but seldom the base model's favourite: often the base model gives no answer.
 
 **Another subject**: the same answers after a question about another subject of the relation, without those that are right for that one. A
 common object ranks first there, too: what is known is the excess over this.
