@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sftqa_core.artifacts import Kept
 from sftqa_core.evaluation.inside.look import Look
 from sftqa_core.evaluation.intervals import LEAST, Estimate, mean_interval, percentiles, resampled
 from sftqa_core.memory.shares import share_interval
@@ -46,10 +47,17 @@ def stored(looks: Sequence[Look]) -> list[Look]:
     return [look for look in looks if MEASURE in look.tables]
 
 
+_read: Kept[pd.DataFrame] = Kept(16)  # by looks: every table below begins with theirs
+
+
 def facts_by_seed(looks: Sequence[Look]) -> pd.DataFrame:
     """A row for each fact of each look: look (position), fact_id, domain, level (Int64), and for both models (`base_known` and so on) k,
     known, other (known under another subject; NaN where there is none), fixed (known in the fixed set), said, chance, pairs and the columns
-    of RANKED_BY."""
+    of RANKED_BY. It is kept and shared: it must not be changed."""
+    return _read.get(tuple(looks), lambda: _by_seed(looks))
+
+
+def _by_seed(looks: Sequence[Look]) -> pd.DataFrame:
     import pandas as pd
 
     tables = []
@@ -65,8 +73,8 @@ def facts_by_seed(looks: Sequence[Look]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["look", "fact_id", "domain", "level"])
 
 
-def by_level(looks: Sequence[Look]) -> pd.DataFrame:
-    """What both models know and say, of `looks` that differ in the seed only.
+def by_level(looks: Sequence[Look], totals: bool = False) -> pd.DataFrame:
+    """What both models know and say, of `looks` that differ in the seed only; of ALL alone where only `totals` are wanted.
 
     A row a domain, level (and ALL) and model: domain, level, model, facts, seeds; shares of facts, each with `_low` and `_high`: `known`
     (K = 1), `said`, `other` (the right answer ranks first under another subject, too), `excess` (known - other); `chance`, that of K = 1,
@@ -74,7 +82,7 @@ def by_level(looks: Sequence[Look]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    labels = looks[0].labels if looks else ()
+    labels = looks[0].labels if looks and not totals else ()
     rows = []
     for domain, level, part in _parts(facts_by_seed(looks), labels):
         for name in MODELS:
@@ -182,7 +190,7 @@ def words(chosen: Sequence[Look], others: Sequence[Look] = ()) -> list[str]:
     said: list[str] = []
     if not chosen:
         return said
-    levels = [row for row in by_level(chosen).to_dict("records") if row["level"] == ALL and row["model"] == "base"]
+    levels = [row for row in by_level(chosen, totals=True).to_dict("records") if row["model"] == "base"]
     steps = {row["domain"]: row for row in named_moves(chosen).to_dict("records") if row["move"] == "activated"}
     shifts = {row["domain"]: row for row in changes(chosen).to_dict("records") if row["share"] == "fixed"}
     for base in levels:
