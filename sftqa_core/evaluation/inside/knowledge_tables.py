@@ -165,7 +165,7 @@ def against_examples(looks: Sequence[Look]) -> pd.DataFrame:
     """How many facts are answered, by whether the base model knows them, against the number of examples: of looks at runs on one base model
     with one choice of training levels, plain tuning only.
 
-    A row a number n and kind of fact: n, kind (known, not known), facts (mean over seeds), seeds, answered, low, high. n = 0 is the base
+    A row a number n and kind of fact: n, kind (known, not known; in the fixed set, which no run's answers touch), facts (mean over seeds), seeds, answered, low, high. n = 0 is the base
     model. Raises nothing where looks are few: their rows are missing.
     """
     import pandas as pd
@@ -176,7 +176,7 @@ def against_examples(looks: Sequence[Look]) -> pd.DataFrame:
     for n, some in {0: plain, **sizes}.items():
         table = facts_by_seed(some)
         for kind, wanted in (("known", True), ("not known", False)):
-            inside = (table["base_known"] == wanted).to_numpy() if len(table) else np.zeros(0, dtype=bool)
+            inside = (table["base_fixed"] == wanted).to_numpy() if len(table) else np.zeros(0, dtype=bool)
             said = table["tuned_said" if n else "base_said"].to_numpy(dtype=bool) if len(table) else inside
             counts = _sums(table, {"of": inside, "said": inside & said}, len(some)) if len(table) else np.zeros((0, 2))
             share = _ratio(counts[:, 1], counts[:, 0], len(some))
@@ -254,7 +254,7 @@ def _enough(looks: Sequence[Look]) -> list[str]:
     answered = []
     for row in (few, many):
         table = facts_by_seed([look for look in looks if look.settings.recipe is None and look.settings.n == row["n"]])
-        answered.append(table[table["base_known"]].groupby("fact_id")["tuned_said"].mean())
+        answered.append(table[table["base_fixed"] == 1].groupby("fact_id")["tuned_said"].mean())
     change = _bootstrapped((answered[1] - answered[0]).dropna().to_numpy(dtype=float))
     text = f"Of the facts that the base model knows, {few['n']:,} examples get {_share(few, 'answered', 'low', 'high')} answered, "
     text += f"{many['n']:,} get {_share(many, 'answered', 'low', 'high')}"
