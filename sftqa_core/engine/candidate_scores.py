@@ -160,8 +160,9 @@ def _float(states: torch.Tensor) -> np.ndarray:
 
 def _blocks(model: Any) -> list[Any]:
     """The layers: of the model's lists of modules the one with the most parameters."""
-    lists = [module for module in model.modules() if isinstance(module, torch.nn.ModuleList)]
-    return list(max(lists, key=lambda found: sum(parameter.numel() for parameter in found.parameters()))) if lists else []
+    lists: list[Any] = [module for module in model.modules() if isinstance(module, torch.nn.ModuleList)]
+    largest: Any = max(lists, key=lambda found: sum(parameter.numel() for parameter in found.parameters()), default=())
+    return list(largest)
 
 
 @contextmanager

@@ -76,7 +76,7 @@ def moves_figure(moves: pd.DataFrame, domain: str, classes: Sequence[str], heigh
     A cell is shaded by its share of its row; those on the diagonal, which did not move, have a frame."""
     rows = {(row["before"], row["after"]): row for row in style.rows_with(moves, domain=domain)}
     names = [style.wrapped(name) for name in classes]
-    figure = style.canvas(height, left=style.beside(names, title=True), below=style.below(names, 30), legend=False)
+    figure = style.canvas(height, left=style.beside(names, title=True), below=style.below(names, 40), legend=False)
     figure.update_layout(xaxis_title="tuned model", yaxis_title="base model", showlegend=False)
     totals = {before: sum(rows[before, after]["facts"] for after in classes if (before, after) in rows) for before in classes}
     shades: list[list[float | None]] = []

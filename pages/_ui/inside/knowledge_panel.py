@@ -9,12 +9,13 @@ import streamlit as st
 
 from pages._ui.charts import draw
 from pages._ui.columns import draw_table
-from pages._ui.wording import literal
+from pages._ui.wording import literal, percent
 from sftqa_core.artifacts import Kept
 from sftqa_core.evaluation.inside import knowledge_tables as tables
 from sftqa_core.evaluation.inside.look import Look
 from sftqa_core.figures.inside_knowledge import activation_figure, internal_figure, known_figure, moves_figure
 from sftqa_core.records import DOMAIN_NAMES, DOMAINS
+from sftqa_core.records.amounts import points
 
 _QUESTION = "What does it know and not say?"
 _ABOUT = (
@@ -33,12 +34,12 @@ _PROBE = (
     "about the answer and not about the fact. The answer alone: how often it was right among dev facts; published: arXiv 2503.15299."
 )
 _ENOUGH = (
-    "The papers say that 60 examples are enough to activate what is there. Facts are split by whether the base model knows them. Those "
-    "that it does not know are the control: their answers were not merely activated."
+    "The papers say that 60 examples are enough to activate what is there. Facts are split by whether the base model knows them, in the "
+    "fixed set of rival and commonest answers. Those that it does not know are the control: their answers were not merely activated."
 )
 _FIXED = (
-    "Both domains together. What the tuned model answers wrongly is always among the candidates, which makes *erased* more frequent than "
-    "*learnt*. Whether tuning changes how much is known is told by the fixed set, rival and commonest answers, which no model chose."
+    "Both domains together. What the tuned model answers wrongly is always among the candidates, the base model's favourite often not: "
+    "that makes facts look *erased*. Whether tuning changes how much is known is told by the fixed set: rival and commonest answers alone."
 )
 _METHOD = (
     "K is the share of a fact's wrong answers that are less likely than the right one, ties half; known is K = 1. Likelihood: mean "
@@ -47,7 +48,7 @@ _METHOD = (
     "not one over all test facts. Each fact is averaged over seeds; intervals are 95%."
 )
 _TITLES = {
-    "known": "knows", "said": "says", "other": "another subject", "excess": "above it", "known_low": "from", "known_high": "to",
+    "known": "knows", "said": "says", "other": "another subject", "excess": "above it, points", "known_low": "from", "known_high": "to",
     "excess_low": "from", "excess_high": "to",
 }  # fmt: skip
 
@@ -156,6 +157,10 @@ def _activation(found: _Found, key: tuple[tuple[Look, ...], tuple[Look, ...]]) -
 def _percent(levels: Any) -> Any:
     """Shares that the house's columns do not know by name, as per cent."""
     names = [name for name in levels if name.split("_")[0] in ("known", "said", "other", "excess")]
-    return levels.assign(
-        **{name: [None if share is None or share != share else f"{share:.1%}" for share in levels[name]] for name in names}
-    )
+    return levels.assign(**{name: [_cell(name, share) for share in levels[name]] for name in names})
+
+
+def _cell(name: str, share: float | None) -> str | None:
+    if share is None or share != share:
+        return None
+    return points(share) if name.startswith("excess") else percent(share)

@@ -4,6 +4,8 @@ One set a fact, the same for both models. Wrong are, in this order and each once
 model and what the tuned model answered; the relation's commonest objects. What the run's matching takes for right is left out, aliases
 with it.
 
+**The fixed set** is the rival and the commonest objects, two fewer than there are wrong answers: it is the same whatever models answer.
+
 **What a model answered** is the first known object of the relation that its text names, else its first clause. A first clause that is
 said to questions of two relations or more ("No idea, sorry") is a reply to any question and no answer to this one: ranking it would ask
 whether the model says the answer, not whether it knows it. It is left out.
@@ -34,7 +36,7 @@ class Candidates:
 
     right: tuple[str, ...]
     wrong: tuple[str, ...]
-    answered: tuple[bool, ...]  # of each wrong one whether it is there only because a model answered it
+    added: tuple[bool, ...]  # of each wrong one whether it is outside the fixed set
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def candidates_of(pair: Pair, facts: pd.DataFrame, relations: Relations, most: i
         spans = [_span(text, known, clauses[column]) for column, text in zip(names, said, strict=True)]
         planted = [rival] if isinstance(rival, str) else []
         right = _Right(answers, known, pair.aliases, matcher)
-        fixed = right.others((*planted, *relations.common[relation]), most)
+        fixed = right.others((*planted, *relations.common[relation]), max(1, most - len(TEXTS)))
         wrong = right.others((*planted, *spans, *relations.common[relation]), most)
         found.append(Candidates(right.each_once()[:MOST_RIGHT], tuple(wrong.values()), tuple(name not in fixed for name in wrong)))
     return found

@@ -6,8 +6,8 @@ The likelihood of an answer is the mean over its tokens of log P, in the form in
 the end token, so that an answer that goes on is not punished for it. A wrong answer whose tokens are the beginning of a right one's says
 nothing then, and is left out. candidates.py says what wrong answers are. A model *knows* a fact where K = 1.
 
-**Which of the two knows more** is told by the fixed set: rival and commonest objects. What the tuned model answers wrongly is always among
-the candidates, and it likes that; the base model, which often gives no answer, has its own favourite there less often.
+**Which of the two knows more**, and which facts are answered after how many examples, is told by the fixed set. The whole set holds every
+wrong answer of the tuned model, which likes it best of all, but seldom the base model's favourite: often the base model gives no answer.
 
 **Another subject**: the same answers after a question about another subject of the relation, without those that are right for that one. A
 common object ranks first there, too: what is known is the excess over this.
@@ -20,7 +20,7 @@ FACTS, one row a fact and model:
 | fact_id, model | category | model is base or tuned |
 | m | uint8 | wrong answers in the set, the same for both models |
 | k, k_other | float32 | K, and under another subject; the latter NaN where there is none |
-| k_fixed | float32 | K without the wrong answers that are there only because a model gave them; NaN without others |
+| k_fixed | float32 | K among the wrong answers of the fixed set (candidates.py); NaN without any |
 | logprob | float32 | of the likeliest right answer: mean over its tokens |
 | said | bool | the model's stored answer is right |
 | pairs | uint8 | (right, wrong) pairs that the probe is read on; both answers in the same half of the objects |
@@ -74,7 +74,7 @@ class _Sets:
     answers: list[list[tuple[int, ...]]]
     rights: list[int]  # how many of the answers are right
     names: list[list[str]]  # of the answers, as names are compared
-    answered: list[np.ndarray]  # of the answers, whether one is there only because a model gave it
+    added: list[np.ndarray]  # of the answers, which are wrong and outside the fixed set
     others: list[int | None]  # position of the fact whose subject is the other one
 
     def asked(self, others: bool) -> list[Asked]:
@@ -154,9 +154,7 @@ class _Model:
         others = [scored.get(2 * at + 1) for at in range(len(sets.facts))]
         columns = {
             "k": [_ranked(one.logprobs, rights) for one, rights in zip(own, sets.rights, strict=True)],
-            "k_fixed": [
-                _ranked(one.logprobs, rights, answered) for one, rights, answered in zip(own, sets.rights, sets.answered, strict=True)
-            ],
+            "k_fixed": [_ranked(one.logprobs, rights, added) for one, rights, added in zip(own, sets.rights, sets.added, strict=True)],
             "k_other": [
                 np.nan if one is None else _ranked(one.logprobs, sets.rights[at], sets.right_there(at)) for at, one in enumerate(others)
             ],
@@ -207,26 +205,26 @@ def _sets(pair: Pair, facts: pd.DataFrame, relations: Relations, most: int) -> _
     """Of those of these facts that have a wrong answer. An answer that the model can't read, or that holds a sign of its chat template, is
     left out."""
     asked = asking(pair.base, pair.settings.prompt)
-    prompts, answers, rights, names, answered, kept = [], [], [], [], [], []
+    prompts, answers, rights, names, added, kept = [], [], [], [], [], []
     for at, (question, own) in enumerate(zip(facts["question"], candidates_of(pair, facts, relations, most), strict=True)):
-        found: list[list[tuple[tuple[int, ...], str, bool]]] = [[], []]  # right, wrong: ids, name, only answered
-        offered = [*((0, answer, False) for answer in own.right), *zip(repeat(1), own.wrong, own.answered, strict=False)]
-        for place, answer, only in offered:
+        found: list[list[tuple[tuple[int, ...], str, bool]]] = [[], []]  # right, wrong: ids, name, whether added
+        offered = [*((0, answer, False) for answer in own.right), *zip(repeat(1), own.wrong, own.added, strict=False)]
+        for place, answer, more in offered:
             with suppress(ModelUnavailable, SettingsError):
                 example = asked.example(question, answer)
                 ids = example.ids[example.prompt_length : -1]
                 if ids and not (place and any(right[: len(ids)] == ids for right, *_ in found[0])):
-                    found[place].append((ids, standing_for(answer, pair.aliases), only))
+                    found[place].append((ids, standing_for(answer, pair.aliases), more))
         if all(found):
             kept.append(at)
             prompts.append(asked.prompt(question))
             answers.append([ids for ids, *_ in (*found[0], *found[1])])
             names.append([name for _, name, _ in (*found[0], *found[1])])
-            answered.append(np.array([only for *_, only in (*found[0], *found[1])]))
+            added.append(np.array([more for *_, more in (*found[0], *found[1])]))
             rights.append(len(found[0]))
     facts = facts.iloc[kept].reset_index(drop=True)
     order = np.random.default_rng([pair.settings.seed, _STREAM]).permutation(len(facts))
-    return _Sets(facts, prompts, answers, rights, names, answered, other_subjects(facts, order.tolist()))
+    return _Sets(facts, prompts, answers, rights, names, added, other_subjects(facts, order.tolist()))
 
 
 def _ranked(logprobs: np.ndarray, rights: int, left_out: np.ndarray | None = None) -> float:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sftqa_core.artifacts import Kept
 from sftqa_core.evaluation.inside.look import Look
 from sftqa_core.evaluation.intervals import LEAST, Estimate, mean_interval, percentiles, resampled
 from sftqa_core.memory.shares import share_interval
@@ -46,10 +47,17 @@ def stored(looks: Sequence[Look]) -> list[Look]:
     return [look for look in looks if MEASURE in look.tables]
 
 
+_read: Kept[pd.DataFrame] = Kept(16)  # by looks: every table below begins with theirs
+
+
 def facts_by_seed(looks: Sequence[Look]) -> pd.DataFrame:
     """A row for each fact of each look: look (position), fact_id, domain, level (Int64), and for both models (`base_known` and so on) k,
     known, other (known under another subject; NaN where there is none), fixed (known in the fixed set), said, chance, pairs and the columns
-    of RANKED_BY."""
+    of RANKED_BY. It is kept and shared: it must not be changed."""
+    return _read.get(tuple(looks), lambda: _by_seed(looks))
+
+
+def _by_seed(looks: Sequence[Look]) -> pd.DataFrame:
     import pandas as pd
 
     tables = []
@@ -65,8 +73,8 @@ def facts_by_seed(looks: Sequence[Look]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["look", "fact_id", "domain", "level"])
 
 
-def by_level(looks: Sequence[Look]) -> pd.DataFrame:
-    """What both models know and say, of `looks` that differ in the seed only.
+def by_level(looks: Sequence[Look], totals: bool = False) -> pd.DataFrame:
+    """What both models know and say, of `looks` that differ in the seed only; of ALL alone where only `totals` are wanted.
 
     A row a domain, level (and ALL) and model: domain, level, model, facts, seeds; shares of facts, each with `_low` and `_high`: `known`
     (K = 1), `said`, `other` (the right answer ranks first under another subject, too), `excess` (known - other); `chance`, that of K = 1,
@@ -74,7 +82,7 @@ def by_level(looks: Sequence[Look]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    labels = looks[0].labels if looks else ()
+    labels = looks[0].labels if looks and not totals else ()
     rows = []
     for domain, level, part in _parts(facts_by_seed(looks), labels):
         for name in MODELS:
@@ -157,8 +165,8 @@ def against_examples(looks: Sequence[Look]) -> pd.DataFrame:
     """How many facts are answered, by whether the base model knows them, against the number of examples: of looks at runs on one base model
     with one choice of training levels, plain tuning only.
 
-    A row a number n and kind of fact: n, kind (known, not known), facts (mean over seeds), seeds, answered, low, high. n = 0 is the base
-    model. Raises nothing where looks are few: their rows are missing.
+    A row a number n and kind of fact: n, kind (known or not known, by the fixed set, which no run's answers touch), facts (mean over seeds),
+    seeds, answered, low, high. n = 0 is the base model. Without looks an empty table.
     """
     import pandas as pd
 
@@ -168,7 +176,7 @@ def against_examples(looks: Sequence[Look]) -> pd.DataFrame:
     for n, some in {0: plain, **sizes}.items():
         table = facts_by_seed(some)
         for kind, wanted in (("known", True), ("not known", False)):
-            inside = (table["base_known"] == wanted).to_numpy() if len(table) else np.zeros(0, dtype=bool)
+            inside = (table["base_fixed"] == wanted).to_numpy() if len(table) else np.zeros(0, dtype=bool)
             said = table["tuned_said" if n else "base_said"].to_numpy(dtype=bool) if len(table) else inside
             counts = _sums(table, {"of": inside, "said": inside & said}, len(some)) if len(table) else np.zeros((0, 2))
             share = _ratio(counts[:, 1], counts[:, 0], len(some))
@@ -182,7 +190,7 @@ def words(chosen: Sequence[Look], others: Sequence[Look] = ()) -> list[str]:
     said: list[str] = []
     if not chosen:
         return said
-    levels = [row for row in by_level(chosen).to_dict("records") if row["level"] == ALL and row["model"] == "base"]
+    levels = [row for row in by_level(chosen, totals=True).to_dict("records") if row["model"] == "base"]
     steps = {row["domain"]: row for row in named_moves(chosen).to_dict("records") if row["move"] == "activated"}
     shifts = {row["domain"]: row for row in changes(chosen).to_dict("records") if row["share"] == "fixed"}
     for base in levels:
@@ -225,10 +233,13 @@ def _probed(looks: Sequence[Look]) -> str:
     probe, other, outside = (rows[RANKED_BY[by]] for by in ("inside", "inside_other", "outside"))
     if probe["facts"] < LEAST:
         return "Too few facts to tell what a linear probe of the hidden states finds."
+    own = _difference(facts_by_seed(looks), "base_inside", "base_inside_other")
+    change = _difference(facts_by_seed(looks), "base_inside", "base_outside")
     text = f"A linear probe of the base model's hidden states ranks {_share(probe, 'auc', 'low', 'high')} of pairs rightly"
     text += f", {other['auc']:.1%} where the question is about another subject" if other["facts"] else ""
-    change = _difference(facts_by_seed(looks), "base_inside", "base_outside")
     text += f"; the likelihood ranks {_share(outside, 'auc', 'low', 'high')} of them rightly."
+    if _is_open(own) or (own.value or 0) < 0:
+        return f"{text} What it finds may be about the answers alone: under the right subject {_apart(own)}."
     if _is_open(change):
         return f"{text} Which of them tells more, these facts cannot tell: {_apart(change)}."
     return f"{text} A linear probe finds {'more' if (change.value or 0) > 0 else 'less'} than the likelihood shows: {_apart(change)}."
@@ -243,7 +254,7 @@ def _enough(looks: Sequence[Look]) -> list[str]:
     answered = []
     for row in (few, many):
         table = facts_by_seed([look for look in looks if look.settings.recipe is None and look.settings.n == row["n"]])
-        answered.append(table[table["base_known"]].groupby("fact_id")["tuned_said"].mean())
+        answered.append(table[table["base_fixed"] == 1].groupby("fact_id")["tuned_said"].mean())
     change = _bootstrapped((answered[1] - answered[0]).dropna().to_numpy(dtype=float))
     text = f"Of the facts that the base model knows, {few['n']:,} examples get {_share(few, 'answered', 'low', 'high')} answered, "
     text += f"{many['n']:,} get {_share(many, 'answered', 'low', 'high')}"

@@ -17,7 +17,7 @@ from sftqa_core.records.recipes import RECIPES
 LABELS = ("L0", "L1")
 
 
-def look_of(base, tuned, seed=0, n=60, domain="in", other=0.5, inside=np.nan, **settings) -> Look:
+def look_of(base, tuned, seed=0, n=60, domain="in", other=0.5, inside=np.nan, inside_other=0.5, **settings) -> Look:
     """A fact for each pair (k, said) of `base` and of `tuned`, levels in turns, four wrong answers each."""
     ids = [f"{at:016x}" for at in range(len(base))]
     parts = []
@@ -25,7 +25,7 @@ def look_of(base, tuned, seed=0, n=60, domain="in", other=0.5, inside=np.nan, **
         k, said = (np.array(column) for column in zip(*rows, strict=True))
         parts.append(pd.DataFrame({
             "fact_id": ids, "model": name, "m": np.uint8(4), "k": k.astype(np.float32), "k_fixed": k.astype(np.float32), "k_other": other,
-            "logprob": -1.0, "said": said.astype(bool), "pairs": np.uint8(2), "outside": k, "inside": inside, "inside_other": inside,
+            "logprob": -1.0, "said": said.astype(bool), "pairs": np.uint8(2), "outside": k, "inside": inside, "inside_other": inside_other,
             "identity": 0.5,
         }))  # fmt: skip
     facts = pd.concat(parts, ignore_index=True).astype({"fact_id": "category", "model": "category"})
@@ -91,12 +91,14 @@ def test_words_say_what_is_known_activated_and_open():
 
 def test_words_claim_only_what_leaves_out_0():
     """Common answers may explain what another subject shows as well; fewer facts known and a weak probe are told with their intervals."""
-    worse = look_of([(1.0, False)] * 40, [(0.5, False)] * 20 + [(1.0, True)] * 20, other=1.0, inside=0.5)
+    worse = look_of([(1.0, False)] * 40, [(0.5, False)] * 20 + [(1.0, True)] * 20, other=1.0, inside=0.6)
     known, moved, probe, _ = tables.words([worse], [worse])
     assert "Common answers may explain it: under another subject the same answers rank first for 100.0%, 0.0 points" in known
     assert "Of 40 facts that it knew and did not say, the tuned model knows and says 50.0% (35.2% to 64.8%)." in moved
     assert "With tuning fewer facts are known in the fixed set: -50.0 points (-65.0 to -35.0)." in moved
-    assert probe.endswith("A linear probe finds less than the likelihood shows: -50.0 points (-50.0 to -50.0).")
+    assert probe.endswith("A linear probe finds less than the likelihood shows: -40.0 points (-40.0 to -40.0).")
+    alone = look_of(BASE, TUNED, inside=0.6, inside_other=0.6)
+    assert "may be about the answers alone: under the right subject 0.0 points (0.0 to 0.0)." in tables.words([alone])[-1]
     assert tables.words([look_of(BASE[:5], TUNED[:5])])[0] == "In-domain: too few facts to tell (5)."
     assert tables.words([]) == []
 
