@@ -103,10 +103,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("show", "one run's results").add_argument("run", help="a run's name, as 'sftqa runs' lists it")
     _add_compare(add("compare", "runs and cells of studies beside each other: settings that differ, accuracy, tests, fact by fact"))
     _add_inside(
-        add(
-            "inside",
-            "what tuning changed inside a run's model: answers, weights, what it knows, how it learned; without RUN: what was looked at",
-        )
+        add("inside", "what tuning changed inside a run's model, in answers, weights and knowledge; without RUN: what was looked at")
     )
     _add_export(add("export", "write a run's tuned model as a folder for other tools"))
     _add_jobs(add("jobs", "background jobs; cancel one or read its log"))
