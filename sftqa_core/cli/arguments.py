@@ -86,8 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     against = "another model whose full probe is compared, too, such as the same one on a server (http://host:8000/v1#model)"
     _add_beside(add("trust", "how well other ways of probing agree with the full probe, where they were run"), "--against", against)
     before = "another model beside it, such as the one that it was tuned from: what changed on the facts that both were probed on"
-    same = "whether a model always gives the same answer, right or wrong, from stored completions"
-    _add_beside(add("consistency", same), "--before", before)
+    _add_beside(add("consistency", "whether a model always gives the same answer, right or wrong, as stored"), "--before", before)
     train = add("train", "fine-tune on n facts and evaluate before and after")
     _add_train(train, required=("model", "n"))
     train.add_argument("--export", metavar="FILE", help="write the run as YAML to this file, which must not exist, and run nothing")
@@ -102,9 +101,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("runs", "finished runs, newest first")
     add("show", "one run's results").add_argument("run", help="a run's name, as 'sftqa runs' lists it")
     _add_compare(add("compare", "runs and cells of studies beside each other: settings that differ, accuracy, tests, fact by fact"))
-    _add_inside(
-        add("inside", "what tuning changed inside a run's model, in answers, weights and knowledge; without RUN: what was looked at")
-    )
+    _add_inside(add("inside", "what tuning changed inside a run's model; without RUN: what was looked at"))
     _add_export(add("export", "write a run's tuned model as a folder for other tools"))
     _add_jobs(add("jobs", "background jobs; cancel one or read its log"))
     _add_cache(add("cache", "which results are on the disk; check them, clear leftovers"))
