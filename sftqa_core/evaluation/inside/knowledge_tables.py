@@ -165,7 +165,7 @@ def against_examples(looks: Sequence[Look]) -> pd.DataFrame:
     """How many facts are answered, by whether the base model knows them, against the number of examples: of looks at runs on one base model
     with one choice of training levels, plain tuning only.
 
-    A row a number n and kind of fact: n, kind (known or not known, by the fixed set, which no run's answers touch), facts (mean over seeds),
+    A row a number n and kind of fact: n, kind (known or not, by the fixed set, which no run's answers touch), facts (mean over seeds),
     seeds, answered, low, high. n = 0 is the base model. Without looks an empty table.
     """
     import pandas as pd
