@@ -73,7 +73,7 @@ def test_a_run_without_weights_is_trained_again_to_the_same_answers(world, works
     look = workflows.read_look(kept)
     assert set(look.tables) == {"drift", "restoration", "knowledge", "curves"}
     assert look.made.startswith("Trained again from its settings: right and wrong are as stored")
-    assert set(look.tables["curves"]["facts"]["part"]) == {"train", "dev"}
+    assert set(look.tables["curves"]["watched"]["part"]) == {"train", "dev"}
     again = run_of(world)
     assert again != name
     assert workflows.inside(workflows.inside_settings(again, **SMALL)).name == name
