@@ -165,13 +165,8 @@ def against_examples(looks: Sequence[Look]) -> pd.DataFrame:
     """How many facts are answered, by whether the base model knows them, against the number of examples: of looks at runs on one base model
     with one choice of training levels, plain tuning only.
 
-<<<<<<< HEAD
-    A row a number n and kind of fact: n, kind (known or not known, by the fixed set, which no run's answers touch), facts (mean over
-    seeds), seeds, answered, low, high. n = 0 is the base model. Without looks an empty table.
-=======
     A row a number n and kind of fact: n, kind (known or not, by the fixed set, which no run's answers touch), facts (mean over seeds),
     seeds, answered, low, high. n = 0 is the base model. Without looks an empty table.
->>>>>>> 87c82eb37c435e0314d3447450d93c8e759ee549
     """
     import pandas as pd
 
